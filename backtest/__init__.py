@@ -1,0 +1,1 @@
+"""Turn weights and prices into returns, metrics, significance and regimes; check for leaks."""

@@ -1,0 +1,350 @@
+"""Copies of training texts in the test: exact after normalisation, and near copies by shared word pairs.
+
+A source that always repeats itself is no leak; copies beyond its own habit, or copies the model learned from before
+the test article existed the other way round, are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from backtest.leakage.findings import EVIDENCE_ROWS, Finding, plain, require_columns, utc_array
+from data_loaders.errors import ConfigError, DataError
+from data_loaders.quality import normalise_text
+from data_loaders.schemas import as_utc
+
+NEAR_JACCARD = 0.7
+MIN_TOKENS = 4
+LEAK_EXCESS = 0.02
+SUSPICIOUS_EXCESS = 0.005
+MIN_REFERENCE = 100
+
+_TITLE = "Test texts are not copies of training texts"
+_POSTINGS_AT_ONCE = 2_000_000
+_POSTINGS_IN_ALL = 80_000_000
+_SHOWN_CHARACTERS = 160
+
+
+@dataclass(frozen=True)
+class NearMatches:
+    """Best match of each query in a corpus.
+
+    Attributes
+    ----------
+    position : ndarray of int, shape (n_queries,)
+        Position in the corpus of the most similar text at or above the threshold, -1 where there is none.
+    similarity : ndarray of float, shape (n_queries,)
+        Jaccard similarity with it; 0 where there is none.
+    searched : ndarray of bool, shape (n_queries,)
+        False for queries left out because the work was capped.
+    """
+
+    position: np.ndarray
+    similarity: np.ndarray
+    searched: np.ndarray
+
+
+def article_keys(frame: pd.DataFrame) -> list[str]:
+    """Hash every article by its normalised text and the instant it was known, for manifests of training sets.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        ``text`` and ``known_at`` (UTC).
+
+    Returns
+    -------
+    list of str
+        SHA-256 in hexadecimal, one per row. The same phrase at another time has another key.
+    """
+    require_columns(frame, ("text", "known_at"), where="articles")
+    known_at = as_utc(frame["known_at"], what="articles, column known_at")
+    return [
+        hashlib.sha256(f"{instant.isoformat()}\n{normalise_text(str(text))}".encode()).hexdigest()
+        for text, instant in zip(frame["text"], known_at, strict=True)
+    ]
+
+
+def check_duplicates(
+    train_texts: Sequence[str] | pd.Series,
+    train_known_at: pd.Series,
+    test_texts: Sequence[str] | pd.Series,
+    test_known_at: pd.Series,
+    *,
+    allowed: float | None = None,
+    seed: int = 0,
+) -> Finding:
+    """Look for test texts that copy training texts, word for word or nearly (D5).
+
+    Texts are compared after normalisation (case, punctuation, links, handles); near copies share 70 % (Jaccard) of
+    their pairs of neighbouring words. Shares are of distinct texts of at least four words. Without ``allowed``, the
+    source's own habit is the yardstick: the share of training's latest texts that repeat its earlier ones. A leak is
+    an excess of more than 2 points (and 3 standard errors) or any test text that training copies from *later* than
+    the test article; suspicious is an excess of more than half a point (and 3 standard errors).
+
+    Silent on: copies reworded beyond 70 %, translations, texts of fewer than four words (counted).
+
+    Parameters
+    ----------
+    train_texts, test_texts : sequence of str, shapes (n,) and (m,)
+        Texts whose labels the model learned from, and texts it is tested on.
+    train_known_at, test_known_at : Series, shapes (n,) and (m,)
+        When they were known (UTC).
+    allowed : float, optional
+        Share of test texts in [0, 1) that may be copies; any more is a leak.
+    seed : int
+        Picks the test texts searched for near copies where the work has to be capped.
+
+    Returns
+    -------
+    Finding with code ``D5``; ``effect`` is the share of distinct test texts that copy a training text.
+
+    Raises
+    ------
+    DataError
+        If lengths differ or instants are naive.
+    ConfigError
+        If ``allowed`` is outside [0, 1).
+    """
+    if allowed is not None and not 0.0 <= allowed < 1.0:
+        raise ConfigError(f"duplicates: allowed must lie in [0, 1), got {allowed}.")
+    train = _distinct(train_texts, train_known_at, "training")
+    test = _distinct(test_texts, test_known_at, "test")
+    if train.table.empty or test.table.empty:
+        return Finding(
+            "D5",
+            "not-applicable",
+            _TITLE,
+            f"{len(train.table)} training and {len(test.table)} test texts of at least {MIN_TOKENS} words leave "
+            "nothing to compare.",
+        )
+    found = _copies(test.table, train.table, seed)
+    share = found.share
+    habit, error, yardstick = _yardstick(train, len(test.table), share, allowed, seed)
+    from_later = found.pairs[found.pairs["train_known_at"] > found.pairs["test_known_at"]]
+
+    said = (
+        f"{found.exact} of {len(test.table)} distinct test texts equal a training text and {found.near} more nearly do "
+        f"(together {share:.2%}; {yardstick})."
+    )
+    if found.searched < found.sought:
+        said += f" Near copies were sought for {found.searched} of {found.sought} texts, drawn at random."
+    if train.short + test.short:
+        said += f" {train.short + test.short} texts of fewer than {MIN_TOKENS} words were left out."
+    excess = share - habit
+    if len(from_later):
+        detail = f"{len(from_later)} test texts have training copies only from later than themselves. {said}"
+        return _finding("leak", detail, from_later, share)
+    leak_at = 0.0 if allowed is not None else max(LEAK_EXCESS, 3.0 * error)
+    suspicious_at = 0.0 if allowed is not None else max(SUSPICIOUS_EXCESS, 3.0 * error)
+    if excess > leak_at:
+        return _finding("leak", said, found.pairs, share)
+    if excess > suspicious_at:
+        return _finding("suspicious", said, found.pairs, share)
+    return _finding("pass", said, found.pairs, share)
+
+
+def near_matches(
+    queries: Sequence[str], corpus: Sequence[str], *, threshold: float = NEAR_JACCARD, seed: int = 0
+) -> NearMatches:
+    """Find for each query the corpus text with the largest Jaccard similarity of word pairs, if it reaches a threshold.
+
+    Exact, not sketched: two sets with Jaccard similarity t or more must share one of their rarest
+    ``n - ceil(t n) + 1`` members, so only those are indexed (prefix filtering: Chaudhuri, Ganti and Kaushik 2006;
+    Bayardo, Ma and Srikant 2007). The work is capped; queries are taken in random order, so those searched are a fair
+    sample.
+
+    Parameters
+    ----------
+    queries, corpus : sequence of str
+        Normalised texts: words separated by single blanks.
+    threshold : float
+        In (0, 1].
+    seed : int
+        Order in which queries are searched.
+
+    Returns
+    -------
+    NearMatches
+    """
+    n_queries, n_corpus = len(queries), len(corpus)
+    position = np.full(n_queries, -1, dtype=np.int64)
+    similarity = np.zeros(n_queries)
+    searched = np.zeros(n_queries, dtype=bool)
+    if not n_queries or not n_corpus:
+        return NearMatches(position, similarity, np.ones(n_queries, dtype=bool))
+    matrix = _shingles([*queries, *corpus])
+    sizes = np.diff(matrix.indptr)
+    prefix = _rarest_first_prefix(matrix, sizes, threshold)
+    ask, answer = prefix[:n_queries], prefix[n_queries:].tocsc()
+    postings = np.diff(answer.indptr)
+    work = np.asarray(ask @ postings).ravel().astype(np.int64)
+    order = np.random.default_rng(seed).permutation(n_queries)
+    affordable = order[np.cumsum(work[order]) <= _POSTINGS_IN_ALL]
+    searched[affordable] = True
+    group = np.cumsum(work[affordable]) // _POSTINGS_AT_ONCE
+    for chunk in np.split(affordable, np.flatnonzero(np.diff(group)) + 1):
+        asked = ask[chunk]
+        entry = np.repeat(np.arange(len(chunk)), np.diff(asked.indptr))
+        starts, counts = answer.indptr[asked.indices], postings[asked.indices]
+        total = int(counts.sum())
+        if not total:
+            continue
+        offsets = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)
+        query = chunk[np.repeat(entry, counts)].astype(np.int64)
+        match = answer.indices[np.repeat(starts, counts) + offsets].astype(np.int64)
+        small = np.minimum(sizes[query], sizes[n_queries + match])
+        near_size = small >= threshold * np.maximum(sizes[query], sizes[n_queries + match])
+        pairs = np.unique(query[near_size] * n_corpus + match[near_size])
+        query, match = np.divmod(pairs, n_corpus)
+        common = np.asarray(matrix[query].multiply(matrix[n_queries + match]).sum(axis=1)).ravel()
+        jaccard = common / (sizes[query] + sizes[n_queries + match] - common)
+        close = np.flatnonzero(jaccard >= threshold - 1e-12)
+        # Ascending, so that the most similar match (the first of equals) is written last.
+        close = close[np.lexsort((-match[close], jaccard[close]))]
+        position[query[close]], similarity[query[close]] = match[close], jaccard[close]
+    return NearMatches(position, similarity, searched)
+
+
+@dataclass(frozen=True)
+class _Distinct:
+    """Distinct normalised texts with the first instant each was known, and how many rows were too short."""
+
+    table: pd.DataFrame
+    short: int
+
+
+@dataclass(frozen=True)
+class _Copies:
+    pairs: pd.DataFrame
+    exact: int
+    near: int
+    sought: int
+    searched: int
+    share: float
+
+
+def _distinct(texts: Sequence[str] | pd.Series, known_at: pd.Series, what: str) -> _Distinct:
+    if len(texts) != len(known_at):
+        raise DataError(
+            f"duplicates: {len(texts)} {what} texts but {len(known_at)} instants. Give one instant per text."
+        )
+    frame = pd.DataFrame(
+        {
+            "text": np.asarray(texts, dtype=object),
+            "known_at": utc_array(as_utc(pd.Series(known_at), what=f"duplicates, {what} known_at")),
+        }
+    )
+    codes, raw = pd.factorize(frame["text"])
+    plain_texts = np.asarray([normalise_text(str(text)) for text in raw], dtype=object)
+    long_enough = np.asarray([text.count(" ") + 1 >= MIN_TOKENS for text in plain_texts], dtype=bool)
+    frame["key"] = plain_texts[codes] if len(plain_texts) else []
+    keep = long_enough[codes] if len(plain_texts) else np.zeros(0, dtype=bool)
+    table = frame.loc[keep].sort_values("known_at", kind="stable").drop_duplicates("key").reset_index(drop=True)
+    return _Distinct(table, int((~keep).sum()))
+
+
+def _copies(test: pd.DataFrame, train: pd.DataFrame, seed: int) -> _Copies:
+    place = pd.Index(train["key"]).get_indexer(pd.Index(test["key"]))
+    similarity = np.where(place >= 0, 1.0, 0.0)
+    exact = int((place >= 0).sum())
+    rest = np.flatnonzero(place < 0)
+    near = near_matches(test["key"].iloc[rest].tolist(), train["key"].tolist(), seed=seed)
+    place[rest], similarity[rest] = near.position, near.similarity
+    hit = np.flatnonzero(place >= 0)
+    pairs = pd.DataFrame(
+        {
+            "test_text": test["text"].to_numpy()[hit],
+            "test_known_at": test["known_at"].to_numpy()[hit],
+            "train_text": train["text"].to_numpy()[place[hit]],
+            "train_known_at": train["known_at"].to_numpy()[place[hit]],
+            "similarity": similarity[hit],
+        }
+    )
+    n_near, searched = len(hit) - exact, int(near.searched.sum())
+    scaled = n_near * len(rest) / searched if searched else 0.0
+    return _Copies(pairs, exact, n_near, len(rest), searched, (exact + scaled) / len(test))
+
+
+def _yardstick(
+    train: _Distinct, n_test: int, share: float, allowed: float | None, seed: int
+) -> tuple[float, float, str]:
+    """Share of copies to expect, standard error of the excess over it, and the words for it."""
+    if allowed is not None:
+        return allowed, 0.0, f"{allowed:.2%} are allowed"
+    n_reference = min(n_test, len(train.table) // 4)
+    if n_reference < MIN_REFERENCE:
+        return 0.0, 0.0, "training is too small to show the source's habit"
+    cut = len(train.table) - n_reference
+    habit = _copies(train.table.iloc[cut:], train.table.iloc[:cut], seed).share
+    pooled = (share * n_test + habit * n_reference) / (n_test + n_reference)
+    error = math.sqrt(max(pooled * (1.0 - pooled), 0.0) * (1.0 / n_test + 1.0 / n_reference))
+    return habit, error, f"training's own latest texts repeat earlier ones at {habit:.2%}"
+
+
+def _finding(verdict: Any, detail: str, pairs: pd.DataFrame, share: float) -> Finding:
+    worst = pairs.sort_values("similarity", ascending=False, kind="stable").head(EVIDENCE_ROWS)
+    evidence = [
+        {
+            key: plain(value[:_SHOWN_CHARACTERS] if isinstance(value, str) else _utc(value))
+            for key, value in pair.items()
+        }
+        for pair in worst.to_dict("records")
+    ]
+    return Finding(
+        "D5",
+        verdict,
+        _TITLE,
+        detail,
+        evidence,
+        share,
+        "share of distinct test texts",
+        ""
+        if verdict == "pass"
+        else "Keep all copies of a text on one side of the split, and let the first one known carry the signal.",
+    )
+
+
+def _utc(value: Any) -> Any:
+    return value.tz_localize("UTC") if isinstance(value, pd.Timestamp) and value.tzinfo is None else value
+
+
+def _shingles(texts: Sequence[str]) -> sparse.csr_matrix:
+    """Binary matrix (texts, distinct word pairs); the pairs include one at either end of the text."""
+    numbers: dict[str, int] = {}
+    words = [[numbers.setdefault(word, len(numbers) + 1) for word in text.split(" ")] for text in texts]
+    lengths = np.fromiter((len(row) for row in words), dtype=np.int64, count=len(words))
+    flat = np.zeros(int(lengths.sum()) + len(words) + 1, dtype=np.int64)
+    place = np.arange(int(lengths.sum())) + np.repeat(np.arange(1, len(words) + 1), lengths)
+    flat[place] = np.fromiter((word for row in words for word in row), dtype=np.int64, count=len(place))
+    pairs = flat[:-1] * (len(numbers) + 1) + flat[1:]
+    codes, distinct = pd.factorize(pairs)
+    rows = np.repeat(np.arange(len(words)), lengths + 1)
+    matrix = sparse.csr_matrix(
+        (np.ones(len(rows), dtype=np.int32), (rows, codes)), shape=(len(words), len(distinct)), dtype=np.int32
+    )
+    matrix.data[:] = 1
+    return matrix
+
+
+def _rarest_first_prefix(matrix: sparse.csr_matrix, sizes: np.ndarray, threshold: float) -> sparse.csr_matrix:
+    """Keep of each row only the rarest members that a pair at the threshold must share."""
+    frequency = np.bincount(matrix.indices, minlength=matrix.shape[1])
+    rank = np.empty(len(frequency), dtype=np.int64)
+    rank[np.argsort(frequency, kind="stable")] = np.arange(len(frequency))
+    rows = np.repeat(np.arange(matrix.shape[0]), sizes)
+    order = np.lexsort((rank[matrix.indices], rows))
+    place = np.arange(len(rows)) - np.repeat(matrix.indptr[:-1], sizes)
+    length = sizes - np.ceil(threshold * sizes - 1e-9).astype(np.int64) + 1
+    keep = place < length[rows]
+    return sparse.csr_matrix(
+        (np.ones(int(keep.sum()), dtype=np.int64), (rows[keep], matrix.indices[order][keep])), shape=matrix.shape
+    )

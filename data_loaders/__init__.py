@@ -1,0 +1,1 @@
+"""Turn sources into validated, point-in-time news, prices and labels; time splits."""

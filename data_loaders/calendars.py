@@ -1,0 +1,138 @@
+"""When bars open, close and are decided: exchange sessions and round-the-clock bars.
+
+This is the only place that knows calendars. Everything else reads ``open_at``, ``close_at`` and ``decided_at``.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+import exchange_calendars
+import numpy as np
+import pandas as pd
+
+from data_loaders.errors import ConfigError, DataError
+from data_loaders.schemas import utc_microseconds
+
+ROUND_THE_CLOCK = "24/7"
+
+
+@lru_cache(maxsize=16)
+def _exchange(code: str, start: str, end: str) -> exchange_calendars.ExchangeCalendar:
+    try:
+        return exchange_calendars.get_calendar(code, start=start, end=end)
+    except exchange_calendars.errors.InvalidCalendarName as failure:
+        raise ConfigError(
+            f"calendar {code!r} is unknown. Use '24/7' or an exchange_calendars code such as 'XNYS', 'XLON' or 'XTKS'."
+        ) from failure
+
+
+def sessions(calendar: str, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
+    """Daily bars of a calendar between two dates, both included.
+
+    Parameters
+    ----------
+    calendar : str
+        exchange_calendars code, or ``"24/7"`` for UTC days.
+    start, end : Timestamp
+        Dates; a time of day or zone is ignored.
+
+    Returns
+    -------
+    DataFrame indexed by naive session date (the label an exchange gives the day, not an instant) with the columns
+    ``open_at`` and ``close_at`` in UTC. Half days close early: XNYS on 2014-07-03 closes 17:00 UTC.
+
+    Raises
+    ------
+    ConfigError
+        If the calendar is unknown.
+    """
+    first, last = (pd.Timestamp(day).tz_localize(None).normalize() for day in (start, end))
+    if calendar == ROUND_THE_CLOCK:
+        days = pd.date_range(first, last, freq="D", unit="us")
+        opens = days.tz_localize("UTC")
+        return pd.DataFrame({"open_at": opens, "close_at": opens + pd.Timedelta(days=1)}, index=days)
+    schedule = _exchange(calendar, str(first.year - 1) + "-12-01", str(last.year + 1) + "-01-31").schedule
+    schedule = schedule.loc[first:last]
+    frame = pd.DataFrame({"open_at": schedule["open"], "close_at": schedule["close"]})
+    frame.index = frame.index.as_unit("us")
+    return frame.astype("datetime64[us, UTC]")
+
+
+def label_sessions(dates: pd.DatetimeIndex, calendar: str, *, where: str) -> tuple[pd.DatetimeIndex, pd.DatetimeIndex]:
+    """Turn session labels (trading days) into the instants at which those sessions open and close.
+
+    Parameters
+    ----------
+    dates : DatetimeIndex, shape (n,)
+        Trading days, naive or stamped 00:00 in any zone. They are labels, not instants.
+    calendar : str
+        exchange_calendars code or ``"24/7"``.
+    where : str
+        Named in errors.
+
+    Returns
+    -------
+    (open_at, close_at) : two DatetimeIndex in UTC, shape (n,)
+
+    Raises
+    ------
+    DataError
+        If there is no label at all, one carries a time of day, or one is no session of the calendar (a holiday or
+        weekend).
+    """
+    if len(dates) == 0:
+        raise DataError(f"{where}: no session dates. Check the date range and the symbols.")
+    labels = dates.tz_localize(None)
+    if (labels != labels.normalize()).any():
+        odd = dates[int(np.argmax(labels != labels.normalize()))]
+        raise DataError(
+            f"{where}: {odd} carries a time of day, so it is no session label. "
+            "Set bar = '1h' or the like for intraday bars."
+        )
+    table = sessions(calendar, labels.min(), labels.max())
+    strangers = labels.difference(table.index)
+    if len(strangers):
+        raise DataError(
+            f"{where}: {len(strangers)} days are no sessions of {calendar}, first {strangers[0].date()}. "
+            "Check the calendar."
+        )
+    rows = table.loc[labels]
+    return pd.DatetimeIndex(rows["open_at"]), pd.DatetimeIndex(rows["close_at"])
+
+
+def bars_per_year(calendar: str, bar: pd.Timedelta) -> float:
+    """Bars in a year of this calendar: 252 sessions (exchanges) or 365 days (``"24/7"``) times the bars of a day.
+
+    Intraday bars of an exchange are counted in a regular session of 6.5 hours, rounded up to whole bars.
+    """
+    day = pd.Timedelta(days=1)
+    if calendar == ROUND_THE_CLOCK:
+        return 365.0 * float(day / bar)
+    return 252.0 * (1.0 if bar >= day else float(np.ceil(pd.Timedelta(hours=6.5) / bar)))
+
+
+def zone_of(calendar: str) -> ZoneInfo:
+    """Time zone in which a calendar's exchange lives (UTC for ``"24/7"``)."""
+    if calendar == ROUND_THE_CLOCK:
+        return ZoneInfo("UTC")
+    return ZoneInfo(str(_exchange(calendar, "2020-01-01", "2020-12-31").tz))
+
+
+def decision_times(open_at: pd.DatetimeIndex, latency: pd.Timedelta) -> pd.DatetimeIndex:
+    """Instants at which bars are decided: ``open_at - latency``. Nothing known later may influence the bar's row."""
+    if latency < pd.Timedelta(0):
+        raise ConfigError(
+            f"latency must not be negative, got {latency}. It is the time between the last news read and the open."
+        )
+    return open_at - latency
+
+
+def last_closed_bar(close_at: pd.DatetimeIndex, decided_at: pd.DatetimeIndex) -> np.ndarray:
+    """Position of the newest bar already closed when each row is decided, -1 where there is none; shape (bars,).
+
+    With round-the-clock bars and a positive latency this is two bars back, since the bar before is still open.
+    """
+    newest: np.ndarray = np.searchsorted(utc_microseconds(close_at), utc_microseconds(decided_at), side="right") - 1
+    return newest

@@ -1,0 +1,348 @@
+"""Where training labels come from: an annotator's column, a labelled text set, or the returns that followed.
+
+Every function returns the sample frame ``article_id, text, label, known_at, starts_at, ends_at``, in which
+[starts_at, ends_at] is the interval the label was computed over, and counts whatever it set aside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from data_loaders.errors import ConfigError, DataError, MissingPartError
+from data_loaders.quality import text_keys
+from data_loaders.schemas import CLASSES, Prices, as_utc, utc_microseconds
+from data_loaders.tables import read_table
+
+COMMON_NAMES: Mapping[str, str] = {"negative": "bearish", "positive": "bullish"}
+_SAMPLE_COLUMNS = ["article_id", "text", "label", "known_at", "starts_at", "ends_at"]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A sample frame and how many rows it was made from and why others were set aside."""
+
+    frame: pd.DataFrame
+    counts: dict[str, int]
+
+
+def _encode(labels: pd.Series, mapping: Mapping[str, str] | None, *, where: str) -> pd.Series:
+    """Turn names into 0, 1, 2; missing stays missing, an unknown name is an error."""
+    names = {name: name for name in CLASSES} | dict(COMMON_NAMES if mapping is None else mapping)
+    wrong = sorted(set(names.values()) - set(CLASSES))
+    if wrong:
+        raise ConfigError(f"{where}: the label mapping leads to {wrong}; the classes are {list(CLASSES)}.")
+    text = labels.map(lambda value: None if pd.isna(value) else str(value).strip())
+    known = text.map(lambda value: None if value is None else names.get(value, names.get(value.lower(), "")))
+    odd = known == ""
+    if odd.any():
+        raise DataError(
+            f"{where}: {int(odd.sum())} labels are unknown, first {text[odd].iloc[0]!r} at row {odd.idxmax()!r}. "
+            f"Known are {sorted(names)}; add the others with 'mapping'."
+        )
+    return known.map({name: float(code) for code, name in enumerate(CLASSES)}).astype(float)
+
+
+def _settle(frame: pd.DataFrame, counts: dict[str, int]) -> Labelled:
+    """Keep one row per article and normalised text; drop and count texts whose labels contradict each other."""
+    unlabelled = frame["label"].isna()
+    counts["unlabelled"] = int(unlabelled.sum())
+    frame = frame.loc[~unlabelled].assign(label=lambda part: part["label"].astype(np.int64))
+    keys = text_keys(frame["text"])
+    contradicted = frame.groupby(keys.to_numpy())["label"].transform("nunique") > 1
+    counts["conflicting_texts"] = int(contradicted.sum())
+    frame = frame.loc[~contradicted].sort_values(["known_at", "article_id"], kind="stable")
+    copies = frame.duplicated("article_id")
+    counts["repeated_articles"] = int(copies.sum())
+    frame = frame.loc[~copies]
+    counts["samples"] = len(frame)
+    return Labelled(frame[_SAMPLE_COLUMNS].reset_index(drop=True), counts)
+
+
+def from_news(news: pd.DataFrame, column: str = "label", *, mapping: Mapping[str, str] | None = None) -> Labelled:
+    """Make samples from a column of human or vendor labels in the news.
+
+    Parameters
+    ----------
+    news : DataFrame
+        Validated news.
+    column : str
+        Holds ``bearish``, ``neutral``, ``bullish`` (or ``negative``, ``positive``); missing where unlabelled.
+    mapping : mapping, optional
+        Source label to class; replaces the default one of ``negative`` and ``positive``.
+
+    Returns
+    -------
+    Labelled
+        One sample per article with ``starts_at = ends_at = known_at``. Counts: ``rows, unlabelled,
+        conflicting_texts`` (rows whose normalised text carries different labels: all are dropped),
+        ``repeated_articles`` (further rows of an article filed under several symbols) and ``samples``.
+
+    Raises
+    ------
+    DataError
+        If the column is missing or holds an unknown label.
+    """
+    if column not in news.columns:
+        raise DataError(
+            f"labels: the news have no column {column!r}; they have {list(news.columns)}. Name another one."
+        )
+    known_at = as_utc(news["known_at"], what="labels, column known_at")
+    frame = pd.DataFrame(
+        {
+            "article_id": news["article_id"],
+            "text": news["text"],
+            "label": _encode(news[column], mapping, where=f"labels, column {column}"),
+            "known_at": known_at,
+            "starts_at": known_at,
+            "ends_at": known_at,
+        }
+    )
+    return _settle(frame, {"rows": len(news)})
+
+
+def _read_phrasebank(path: Path, text: str, label: str) -> pd.DataFrame:
+    """Read lines ``sentence@label`` in ISO-8859-1, as the Financial PhraseBank is distributed."""
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="latin-1").splitlines(), start=1):
+        if not line.strip():
+            continue
+        sentence, mark, name = line.rpartition("@")
+        if not mark or not sentence.strip():
+            raise DataError(f"{path}, line {number}: expected 'sentence@label', found {line[:60]!r}.")
+        rows.append((sentence.strip(), name.strip()))
+    return pd.DataFrame(rows, columns=[text, label], dtype="str")
+
+
+def read_label_set(
+    path: str | Path,
+    *,
+    text: str = "text",
+    label: str = "label",
+    mapping: Mapping[str, str] | None = None,
+    filters: Mapping[str, Any] | None = None,
+    knowledge_cutoff: pd.Timestamp | None = None,
+    published_at: str | None = None,
+) -> Labelled:
+    """Read a labelled text set: parquet, CSV, JSONL, or ``sentence@label`` lines (.txt, ISO-8859-1).
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    text, label : str
+        Columns of the sentence and its label.
+    mapping : mapping, optional
+        Source label to class, such as ``{"positive": "bullish"}``.
+    filters : mapping, optional
+        As in ``archive.read_news``.
+    knowledge_cutoff : Timestamp, optional
+        Timezone-aware instant by which all labels of an undated set were known; becomes ``known_at``, ``starts_at``
+        and ``ends_at`` of every sample. Required unless ``published_at`` is given.
+    published_at : str, optional
+        Column of timezone-aware publication instants of a dated set.
+
+    Returns
+    -------
+    Labelled
+        Samples whose ``article_id`` is ``label-`` and the hash of the normalised text. Counts as ``from_news``, with
+        ``repeated_articles`` the repeated texts and ``filtered:<column>`` per filter.
+
+    Raises
+    ------
+    ConfigError
+        If neither or both of ``knowledge_cutoff`` and ``published_at`` are given, or the cutoff is naive.
+    DataError
+        If a column is missing, a text is blank, a label unknown or a timestamp naive.
+    MissingPartError
+        If there is no such file.
+    """
+    path = Path(path)
+    if (knowledge_cutoff is None) == (published_at is None):
+        raise ConfigError(
+            f"labels {path.name}: give either knowledge_cutoff (an undated set) or published_at (a dated one). Without "
+            "it nobody can tell what a model trained on the set may be tested on."
+        )
+    if knowledge_cutoff is not None and knowledge_cutoff.tzinfo is None:
+        raise ConfigError(f"labels {path.name}: knowledge_cutoff {knowledge_cutoff} has no time zone. Write it in UTC.")
+    if not path.exists():
+        raise MissingPartError(f"labels: no file {path}. Check the path.")
+    wanted = [name for name in (text, label, published_at) if name is not None]
+    if path.suffix == ".txt":
+        if filters:
+            raise ConfigError(f"labels {path.name}: a .txt set has no columns to filter by, got {sorted(filters)}.")
+        raw = _read_phrasebank(path, text, label)
+        counts = {"rows": len(raw)}
+    else:
+        raw, counts = read_table(path, wanted, filters or {})
+    blank = raw[text].isna() | (raw[text].astype("str").str.strip() == "")
+    if blank.any():
+        raise DataError(f"labels {path.name}: {int(blank.sum())} texts are blank, first at row {blank.idxmax()!r}.")
+    if published_at is None:
+        known_at = pd.Series(pd.Timestamp(knowledge_cutoff).tz_convert("UTC"), index=raw.index)
+    else:
+        known_at = raw[published_at]
+    known_at = as_utc(known_at, what=f"labels {path.name}, column {published_at or 'knowledge_cutoff'}")
+    frame = pd.DataFrame(
+        {
+            "article_id": "label-" + text_keys(raw[text]),
+            "text": raw[text].astype("str"),
+            "label": _encode(raw[label], mapping, where=f"labels {path.name}, column {label}"),
+            "known_at": known_at,
+            "starts_at": known_at,
+            "ends_at": known_at,
+        }
+    )
+    return _settle(frame, counts)
+
+
+def forward_returns(
+    news: pd.DataFrame, prices: Prices, decided_at: pd.DatetimeIndex, *, horizon_bars: int = 1
+) -> Labelled:
+    """Compute what each article's symbol earned next, net of the equal-weight universe.
+
+    The return runs from open[t] to open[t + horizon_bars], where t is the first row with ``decided_at[t] >=
+    known_at``: the earliest position anybody could have held. The universe is the mean over all symbols with both
+    prices. An article under several symbols gets the mean over those with a return.
+
+    Parameters
+    ----------
+    news : DataFrame
+        Validated news.
+    prices : Prices
+        Validated prices.
+    decided_at : DatetimeIndex, shape (bars,)
+        From ``calendars.decision_times``.
+    horizon_bars : int
+        At least 1.
+
+    Returns
+    -------
+    Labelled
+        ``article_id, text, known_at, starts_at, ends_at, value``: ``value`` is a simple return (fraction) over the
+        whole horizon, ``starts_at = known_at`` and ``ends_at`` is the instant of open[t + horizon_bars]. Counts:
+        ``rows, without_prices`` (rows whose symbol has no column), ``beyond_prices`` (the horizon ends after the last bar),
+        ``missing_prices`` (no price at either end), ``averaged_rows`` (further rows of an article under several
+        symbols) and ``samples``.
+
+    Raises
+    ------
+    ConfigError
+        If ``horizon_bars`` is below 1 or ``decided_at`` does not fit the prices.
+    """
+    bars = len(prices.open_at)
+    if horizon_bars < 1:
+        raise ConfigError(f"labels: horizon_bars must be at least 1, got {horizon_bars}.")
+    if len(decided_at) != bars or (decided_at > prices.open_at).any():
+        raise ConfigError(
+            f"labels: decided_at has {len(decided_at)} entries for {bars} bars, or one after its open. "
+            "Make it with calendars.decision_times(prices.open_at, latency)."
+        )
+    known_at = as_utc(news["known_at"], what="labels, column known_at")
+    opens = prices.open.to_numpy(dtype=float)
+    earned = np.full_like(opens, np.nan)
+    if bars > horizon_bars:
+        earned[:-horizon_bars] = opens[horizon_bars:] / opens[:-horizon_bars] - 1.0
+    priced = np.isfinite(earned)
+    universe = np.where(priced, earned, 0.0).sum(axis=1) / np.maximum(priced.sum(axis=1), 1)
+
+    row = np.searchsorted(utc_microseconds(decided_at), utc_microseconds(known_at), side="left")
+    column = prices.open.columns.get_indexer(news["symbol"])
+    has_column, in_range = column >= 0, row + horizon_bars < bars
+    usable = has_column & in_range
+    safe_row = np.where(usable, row, 0)
+    value = np.where(usable, earned[safe_row, np.where(usable, column, 0)] - universe[safe_row], np.nan)
+    frame = pd.DataFrame(
+        {
+            "article_id": news["article_id"],
+            "text": news["text"],
+            "known_at": known_at,
+            "starts_at": known_at,
+            "ends_at": prices.open_at[np.where(usable, safe_row + horizon_bars, bars - 1)],
+            "value": value,
+        }
+    )
+    counts = {
+        "rows": len(news),
+        "without_prices": int((~has_column).sum()),
+        "beyond_prices": int((has_column & ~in_range).sum()),
+        "missing_prices": int((usable & np.isnan(value)).sum()),
+    }
+    frame = frame.loc[np.isfinite(value)]
+    frame["value"] = frame.groupby("article_id")["value"].transform("mean")
+    frame["ends_at"] = frame.groupby("article_id")["ends_at"].transform("max")
+    repeated = frame.duplicated("article_id")
+    counts["averaged_rows"] = int(repeated.sum())
+    frame = frame.loc[~repeated].reset_index(drop=True)
+    counts["samples"] = len(frame)
+    return Labelled(frame, counts)
+
+
+def fit_thresholds(train_values: pd.Series | np.ndarray, neutral_share: float = 1 / 3) -> tuple[float, float]:
+    """Choose the returns between which a label is neutral: symmetrical quantiles of TRAINING returns.
+
+    Fitting on anything later than training is a leak: hand in only the values of the training window.
+
+    Parameters
+    ----------
+    train_values : Series or ndarray, shape (n,)
+        Forward returns of training samples.
+    neutral_share : float
+        Share of them that becomes neutral, in (0, 1).
+
+    Returns
+    -------
+    (lower, upper) : two floats
+        The quantiles (1 - neutral_share) / 2 and 1 - (1 - neutral_share) / 2.
+
+    Raises
+    ------
+    ConfigError
+        If the share is out of range.
+    DataError
+        If there are fewer than three finite values, or the two quantiles coincide.
+    """
+    if not 0.0 < neutral_share < 1.0:
+        raise ConfigError(f"labels: neutral_share must lie between 0 and 1, got {neutral_share}.")
+    values = np.asarray(train_values, dtype=float)
+    values = values[np.isfinite(values)]
+    if len(values) < 3:
+        raise DataError(f"labels: {len(values)} training returns cannot set thresholds. Lengthen the training window.")
+    tail = (1.0 - neutral_share) / 2.0
+    lower, upper = (float(quantile) for quantile in np.quantile(values, [tail, 1.0 - tail]))
+    if not lower < upper:
+        raise DataError(
+            f"labels: both thresholds are {lower}: too many equal training returns. "
+            "Use a longer horizon or another set."
+        )
+    return lower, upper
+
+
+def cut_classes(values: pd.Series | np.ndarray | Sequence[float], lower: float, upper: float) -> np.ndarray:
+    """Cut returns into classes: 0 (bearish) below ``lower``, 2 (bullish) above ``upper``, 1 (neutral) between.
+
+    Raises
+    ------
+    ConfigError
+        If ``lower`` is not below ``upper``.
+    DataError
+        If a value is missing.
+    """
+    if not lower < upper:
+        raise ConfigError(f"labels: the lower threshold {lower} must be below the upper one {upper}.")
+    numbers = np.asarray(values, dtype=float)
+    if np.isnan(numbers).any():
+        raise DataError(
+            f"labels: the return at position {int(np.argmax(np.isnan(numbers)))} is missing. Drop it first."
+        )
+    return np.where(numbers < lower, 0, np.where(numbers > upper, 2, 1)).astype(np.int64)
+
+
+def from_returns(forward: pd.DataFrame, lower: float, upper: float) -> pd.DataFrame:
+    """Turn the frame of ``forward_returns`` into samples; the thresholds come from ``fit_thresholds`` on training."""
+    return forward.assign(label=cut_classes(forward["value"], lower, upper))[_SAMPLE_COLUMNS]

@@ -1,0 +1,265 @@
+"""The contracts between the rooms: news, prices and scores, checked at the door.
+
+All instants are timezone-aware UTC with microsecond resolution. A naive timestamp is an error, never a guess.
+Validation names the first offending row and returns a normalised copy; it never repairs silently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+
+from data_loaders.errors import DataError
+
+UTC_DTYPE = pd.DatetimeTZDtype(unit="us", tz="UTC")
+NEWS_COLUMNS = ("article_id", "published_at", "seen_at", "symbol", "text", "source")
+CLASSES = ("bearish", "neutral", "bullish")
+PRICE_FIELDS = ("open", "high", "low", "close", "volume")
+
+_TEXT = {"nullable": False, "coerce": True}
+
+NEWS_SCHEMA = pa.DataFrameSchema(
+    {
+        "article_id": pa.Column(str, pa.Check.str_length(min_value=1), **_TEXT),
+        "published_at": pa.Column(UTC_DTYPE, nullable=False),
+        "seen_at": pa.Column(UTC_DTYPE, nullable=False),
+        "symbol": pa.Column(str, pa.Check.str_length(min_value=1), **_TEXT),
+        "text": pa.Column(str, pa.Check(lambda text: text.str.strip().str.len() > 0, name="not_blank"), **_TEXT),
+        "source": pa.Column(str, **_TEXT),
+    },
+    strict=False,
+)
+
+SCORES_SCHEMA = pa.DataFrameSchema(
+    {
+        "article_id": pa.Column(str, unique=True, **_TEXT),
+        **{name: pa.Column(float, pa.Check.in_range(0.0, 1.0)) for name in CLASSES},
+        "confidence": pa.Column(float, pa.Check.in_range(0.0, 1.0)),
+        "model_id": pa.Column(str, **_TEXT),
+    },
+    strict=False,
+)
+
+
+def as_utc(values: Any, *, what: str) -> pd.Series:
+    """Convert instants to UTC microseconds, refusing naive ones.
+
+    Parameters
+    ----------
+    values : Series or sequence of datetimes
+        Timezone-aware instants, shape (n,); null entries are refused.
+    what : str
+        Name used in the error, such as ``"news.published_at of tweets.parquet"``.
+
+    Returns
+    -------
+    Series of datetime64[us, UTC], shape (n,), index kept.
+
+    Raises
+    ------
+    DataError
+        If the values are naive, mixed, not instants at all, or missing.
+    """
+    series = values if isinstance(values, pd.Series) else pd.Series(values)
+    if isinstance(series.dtype, np.dtype) and series.dtype.kind == "M":
+        raise DataError(
+            f"{what}: timestamps have no time zone (first: {series.iloc[0] if len(series) else 'none'}). "
+            "Write them with an offset, or name the source's zone with 'timezone' in the config."
+        )
+    if not isinstance(series.dtype, pd.DatetimeTZDtype):
+        if len(series) and not series.map(lambda value: hasattr(value, "tzinfo")).all():
+            raise DataError(f"{what}: expected timezone-aware timestamps, found {series.dtype}. Parse them first.")
+        naive = [index for index, value in series.items() if value is not pd.NaT and value.tzinfo is None]
+        if naive:
+            raise DataError(
+                f"{what}: {len(naive)} timestamps have no time zone, first {series.loc[naive[0]]} at row {naive[0]!r}. "
+                "Give every row an offset, or name the source's zone with 'timezone' in the config."
+            )
+        series = pd.to_datetime(series, utc=True)
+    if series.isna().any():
+        row = series.index[int(np.argmax(series.isna().to_numpy()))]
+        raise DataError(
+            f"{what}: {int(series.isna().sum())} rows have no timestamp, first at row {row!r}. Set them aside first."
+        )
+    return series.dt.tz_convert("UTC").astype(UTC_DTYPE)
+
+
+def utc_microseconds(values: pd.Series | pd.DatetimeIndex) -> np.ndarray:
+    """Return timezone-aware instants as datetime64[us] in UTC, shape (n,), for comparisons and searches.
+
+    A plain ``to_numpy()`` of timezone-aware values makes an array of Python objects, slower by orders of magnitude.
+    """
+    array: np.ndarray = values.to_numpy(dtype="datetime64[us]")
+    return array
+
+
+def _refuse(schema: pa.DataFrameSchema, frame: pd.DataFrame, *, where: str) -> pd.DataFrame:
+    try:
+        return schema.validate(frame, lazy=True)
+    except pa.errors.SchemaErrors as failure:
+        case = failure.failure_cases.iloc[0]
+        row = "" if pd.isna(case["index"]) else f", row {case['index']}"
+        raise DataError(
+            f"{where}: column {case['column'] or case['failure_case']!r}{row}: value {case['failure_case']!r} fails "
+            f"'{case['check']}' ({len(failure.failure_cases)} such failures). Mend or filter these rows."
+        ) from failure
+
+
+def validate_news(frame: pd.DataFrame, *, where: str = "news") -> pd.DataFrame:
+    """Check and normalise a news frame.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One row per article and symbol with the columns ``article_id, published_at, symbol, text`` and optionally
+        ``seen_at`` (defaults to ``published_at``), ``source``, ``url``, ``label``, ``revision``. Others are kept.
+    where : str
+        Named in errors.
+
+    Returns
+    -------
+    DataFrame sorted by (known_at, article_id, symbol) with a fresh index and a column
+    ``known_at = max(published_at, seen_at)``.
+
+    Raises
+    ------
+    DataError
+        On missing columns, naive timestamps, blank text or duplicate (article_id, symbol) keys.
+    """
+    missing = [name for name in ("article_id", "published_at", "symbol", "text") if name not in frame.columns]
+    if missing:
+        raise DataError(
+            f"{where}: missing columns {missing}; it has {list(frame.columns)}. Map them with 'columns' in the config."
+        )
+    frame = frame.copy()
+    frame["published_at"] = as_utc(frame["published_at"], what=f"{where}, column published_at")
+    seen = frame["seen_at"] if "seen_at" in frame.columns else frame["published_at"]
+    frame["seen_at"] = as_utc(seen, what=f"{where}, column seen_at")
+    if "source" not in frame.columns:
+        frame["source"] = "unknown"
+    for name in ("article_id", "symbol", "text"):
+        if frame[name].isna().any():
+            row = frame.index[int(np.argmax(frame[name].isna().to_numpy()))]
+            raise DataError(f"{where}: column {name!r} is empty at row {row!r}. Filter these rows out first.")
+    frame = _refuse(NEWS_SCHEMA, frame, where=where)
+    repeated = frame.duplicated(["article_id", "symbol"], keep="first")
+    if repeated.any():
+        row = frame.loc[repeated].iloc[0]
+        raise DataError(
+            f"{where}: {int(repeated.sum())} duplicate (article_id, symbol) keys, first ({row['article_id']!r}, "
+            f"{row['symbol']!r}). Keep one row per article and symbol."
+        )
+    frame["known_at"] = frame[["published_at", "seen_at"]].max(axis=1)
+    return frame.sort_values(["known_at", "article_id", "symbol"], ignore_index=True)
+
+
+def validate_scores(frame: pd.DataFrame, *, where: str = "scores") -> pd.DataFrame:
+    """Check a scores frame: one row per article, class probabilities in [0, 1] that sum to 1 within 1e-6.
+
+    Raises
+    ------
+    DataError
+        If a column is missing, a probability is out of range, or a row does not sum to 1.
+    """
+    frame = _refuse(SCORES_SCHEMA, frame.copy(), where=where)
+    total = frame[list(CLASSES)].sum(axis=1)
+    excess = (total - 1.0).abs()
+    if (excess > 1e-6).any():
+        row = excess.idxmax()
+        raise DataError(
+            f"{where}: probabilities of article {frame.loc[row, 'article_id']!r} sum to {total.loc[row]:.6f}, not 1 "
+            f"({int((excess > 1e-6).sum())} such rows). Normalise the scores."
+        )
+    return frame
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Bars of one calendar for one or more symbols.
+
+    Attributes
+    ----------
+    open, high, low, close, volume : DataFrame, shape (bars, symbols)
+        Index is ``open_at`` (UTC), columns are symbols; NaN where a symbol did not trade. Volume in units traded.
+    open_at, close_at : DatetimeIndex, shape (bars,)
+        First and last instant of each bar, UTC. A bar is known at its ``close_at``, never before.
+    calendar : str
+        ``"XNYS"`` or another exchange_calendars code, or ``"24/7"``.
+    adjustment : str
+        ``"none"``, ``"splits"`` or ``"splits+dividends"``: what the levels are adjusted for.
+    """
+
+    open: pd.DataFrame
+    high: pd.DataFrame
+    low: pd.DataFrame
+    close: pd.DataFrame
+    volume: pd.DataFrame
+    open_at: pd.DatetimeIndex
+    close_at: pd.DatetimeIndex
+    calendar: str
+    adjustment: str = "none"
+
+    @property
+    def symbols(self) -> list[str]:
+        """Symbols in column order."""
+        return [str(name) for name in self.open.columns]
+
+    def select(self, *, symbols: Iterable[str] | None = None, bars: slice | np.ndarray | None = None) -> Prices:
+        """Return the same prices for a subset of symbols and/or a positional subset of bars."""
+        columns = list(self.open.columns) if symbols is None else list(symbols)
+        rows: Any = slice(None) if bars is None else bars
+        panels = {name: getattr(self, name).iloc[rows][columns] for name in PRICE_FIELDS}
+        return replace(self, **panels, open_at=self.open_at[rows], close_at=self.close_at[rows])
+
+
+def validate_prices(prices: Prices, *, where: str = "prices") -> Prices:
+    """Check a price panel: shapes, order, positivity and high/low consistency.
+
+    Raises
+    ------
+    DataError
+        Naming field, symbol and bar of the first value that is not positive, of a bar whose low exceeds its high, of
+        unsorted or overlapping bars, or of a symbol that never traded.
+    """
+    if len(prices.open_at) == 0:
+        raise DataError(f"{where}: no bars. Check the date range and the symbols.")
+    for name in ("open_at", "close_at"):
+        as_utc(pd.Series(getattr(prices, name)), what=f"{where}.{name}")
+    if not prices.open_at.is_monotonic_increasing or not prices.open_at.is_unique:
+        raise DataError(f"{where}: bars are not in strictly increasing order of open_at.")
+    if (prices.close_at <= prices.open_at).any():
+        bar = prices.open_at[int(np.argmax(prices.close_at <= prices.open_at))]
+        raise DataError(f"{where}: the bar opened at {bar} closes before it opens.")
+    if (prices.open_at[1:] < prices.close_at[:-1]).any():
+        bar = prices.open_at[1:][int(np.argmax(prices.open_at[1:] < prices.close_at[:-1]))]
+        raise DataError(f"{where}: the bar opened at {bar} starts before the one before it closed.")
+    for name in PRICE_FIELDS:
+        panel = getattr(prices, name)
+        if not panel.index.equals(prices.open_at) or not panel.columns.equals(prices.open.columns):
+            raise DataError(f"{where}.{name}: index or columns differ from those of the other fields.")
+        values = panel.to_numpy(dtype=float)
+        with np.errstate(invalid="ignore"):
+            bad = (values < 0) if name == "volume" else (values <= 0)
+        bad |= np.isinf(values)
+        if bad.any():
+            bar, column = np.argwhere(bad)[0]
+            raise DataError(
+                f"{where}.{name}: {int(bad.sum())} values are not positive and finite, first {values[bar, column]} for "
+                f"{panel.columns[column]} at {panel.index[bar]}. Set them to missing or drop these rows."
+            )
+    with np.errstate(invalid="ignore"):
+        crossed = prices.low.to_numpy() > prices.high.to_numpy() * (1 + 1e-9)
+    if crossed.any():
+        bar, column = np.argwhere(crossed)[0]
+        raise DataError(f"{where}: low exceeds high for {prices.open.columns[column]} at {prices.open_at[bar]}.")
+    silent = prices.open.columns[prices.open.isna().all().to_numpy()]
+    if len(silent):
+        raise DataError(
+            f"{where}: no opening price at all for {list(map(str, silent))}. Drop these symbols or extend the range."
+        )
+    return prices

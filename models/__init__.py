@@ -1,0 +1,1 @@
+"""Turn text into calibrated probabilities of bearish, neutral and bullish."""

@@ -1,0 +1,189 @@
+"""Fit one scorer of any kind on a training part, calibrate it on the validation part, and say what it knows.
+
+This is the one door through which the pipeline makes models: whatever the kind, the result is a scorer, a calibration
+and a manifest with the latest instant that any of it could know.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from data_loaders.errors import ConfigError, DataError, LeakError
+from data_loaders.schemas import as_utc
+from models.artifacts import text_hash, texts_fingerprint
+from models.bases import Base
+from models.calibration import Calibration, fit_temperature
+from models.evaluation import classification_report
+from models.lexicon import LexiconScorer
+from models.linear import LinearSettings, fit_linear
+from models.scoring import Scorer, model_id
+from models.transformer import TransformerScorer, later_cutoff
+from models.tuning import Progress, TuneSettings, check_labels, tune
+
+ModelKind = Literal["lexicon", "linear", "transformer"]
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """A scorer ready to use, with what is known about it.
+
+    Attributes
+    ----------
+    scorer : Scorer
+    calibration : Calibration
+        Fitted on the validation part.
+    manifest : dict, JSON-able
+        See `fit_scorer`.
+    train_text_hashes : tuple of str
+        sha256 of each distinct training text, sorted; empty for the lexicon, which is not trained.
+    """
+
+    scorer: Scorer
+    calibration: Calibration
+    manifest: dict[str, Any]
+    train_text_hashes: tuple[str, ...]
+
+
+def fit_scorer(
+    kind: ModelKind,
+    *,
+    train: pd.DataFrame,
+    validation: pd.DataFrame,
+    trained_until: pd.Timestamp | None,
+    base: Base | None = None,
+    settings: TuneSettings | LinearSettings | None = None,
+    cache_dir: Path,
+    progress: Progress | None = None,
+) -> FittedModel:
+    """Fit and calibrate a scorer.
+
+    Parameters
+    ----------
+    kind : {"lexicon", "linear", "transformer"}
+    train, validation : DataFrame
+        Samples with ``text`` and ``label`` (0 bearish, 1 neutral, 2 bullish); where ``known_at`` or ``ends_at`` are
+        there, none may lie after ``trained_until``. The lexicon ignores ``train``, which may then be empty.
+    trained_until : Timestamp or None
+        Latest instant at which any of these samples was known or its label complete, UTC; None for undated samples,
+        which makes the knowledge cutoff unknown.
+    base : Base, optional
+        Needed for ``transformer``, refused for the others.
+    settings : TuneSettings or LinearSettings, optional
+        Of the kind's own type; none for the lexicon.
+    cache_dir : Path
+        For adapters.
+    progress : callable, optional
+        Called with (tuning steps done, steps in all).
+
+    Returns
+    -------
+    FittedModel whose manifest has ``kind, base, base_weights_hash, base_knowledge_cutoff, cutoff_source, exposures,
+    trained_until, knowledge_cutoff`` (ISO, the latest of base and samples; None if unknown), ``n_train, n_validation,
+    train_text_hashes_fingerprint, settings, epochs`` (losses of each pass), ``best_epoch, temperature, ece_before,
+    ece_after, validation_accuracy, validation_macro_f1, adapter, scorer_identity, model_id``.
+
+    Raises
+    ------
+    ConfigError
+        If base or settings do not fit the kind.
+    DataError
+        If a part is empty or has unusable labels.
+    LeakError
+        If a sample lies after ``trained_until``.
+    """
+    _check_arguments(kind, base, settings)
+    for name, part in (("training", train), ("validation", validation)):
+        _check_part(part, trained_until, what=f"{name} samples")
+    texts = train["text"].tolist()
+    validation_texts = validation["text"].tolist()
+    labels = check_labels(validation_texts, validation["label"].tolist(), what="validation samples")
+    details: dict[str, Any] = {"settings": {}, "epochs": [], "best_epoch": None, "adapter": None}
+    scorer: Scorer
+    if kind == "lexicon":
+        lexicon = LexiconScorer()
+        scorer, texts = lexicon, []
+        details |= {"base_knowledge_cutoff": _iso(lexicon.knowledge_cutoff), "cutoff_source": lexicon.source}
+    elif kind == "linear":
+        chosen = settings if isinstance(settings, LinearSettings) else LinearSettings()
+        scorer = fit_linear(texts, train["label"].tolist(), chosen, trained_until=trained_until)
+        details |= {"settings": asdict(chosen), "cutoff_source": "fitted on the training samples alone"}
+    else:
+        assert base is not None
+        adapter = tune(
+            base,
+            train_texts=texts,
+            train_labels=train["label"].tolist(),
+            validation_texts=validation_texts,
+            validation_labels=labels.tolist(),
+            settings=settings if isinstance(settings, TuneSettings) else None,
+            trained_until=trained_until,
+            cache_dir=cache_dir,
+            progress=progress,
+        )
+        scorer = TransformerScorer(base, adapter)
+        details |= {name: adapter.manifest[name] for name in ("settings", "epochs", "best_epoch")}
+        details |= {"adapter": adapter.path.name, "base_knowledge_cutoff": _iso(base.knowledge_cutoff)}
+        details |= {"cutoff_source": base.source}
+    logits = scorer.logits(validation_texts)
+    calibration = fit_temperature(logits, labels)
+    before = classification_report(Calibration().apply(logits), labels, resamples=1)
+    after = classification_report(calibration.apply(logits), labels, resamples=1)
+    manifest: dict[str, Any] = {
+        "kind": kind,
+        "base": None if base is None else base.name,
+        "base_weights_hash": None if base is None else base.weights_hash,
+        "base_knowledge_cutoff": None,
+        "exposures": [] if base is None else list(base.exposures),
+        "trained_until": _iso(trained_until),
+        # The temperature is fitted on the validation part, so even the lexicon knows what that part knew.
+        "knowledge_cutoff": _iso(later_cutoff(scorer.knowledge_cutoff, trained_until)),
+        "n_train": len(texts),
+        "n_validation": len(validation_texts),
+        "train_text_hashes_fingerprint": texts_fingerprint(texts),
+        "temperature": calibration.temperature,
+        "ece_before": before["ece"],
+        "ece_after": after["ece"],
+        "validation_accuracy": after["accuracy"],
+        "validation_macro_f1": after["macro_f1"],
+        "scorer_identity": scorer.identity,
+        "model_id": model_id(scorer, calibration),
+        **details,
+    }
+    hashes = tuple(sorted({text_hash(text) for text in texts}))
+    return FittedModel(scorer=scorer, calibration=calibration, manifest=manifest, train_text_hashes=hashes)
+
+
+def _check_arguments(kind: str, base: Base | None, settings: TuneSettings | LinearSettings | None) -> None:
+    wanted = {"lexicon": type(None), "linear": LinearSettings, "transformer": TuneSettings}
+    if kind not in wanted:
+        raise ConfigError(f"model kind {kind!r} is unknown. Choose one of {sorted(wanted)}.")
+    if (kind == "transformer") != (base is not None):
+        raise ConfigError(
+            f"model kind {kind!r} {'needs a base model' if base is None else 'takes no base model'}. "
+            "Give 'base' with 'transformer' and only there."
+        )
+    if settings is not None and not isinstance(settings, wanted[kind]):
+        raise ConfigError(f"model kind {kind!r} does not take {type(settings).__name__}.")
+
+
+def _check_part(part: pd.DataFrame, trained_until: pd.Timestamp | None, *, what: str) -> None:
+    missing = [name for name in ("text", "label") if name not in part.columns]
+    if missing:
+        raise DataError(f"{what}: columns {missing} are missing; there are {list(part.columns)}.")
+    for name in ("known_at", "ends_at"):
+        if name not in part.columns or part.empty or trained_until is None:
+            continue
+        instants = as_utc(part[name], what=f"{what}, column {name}")
+        if (instants > trained_until).any():
+            raise LeakError(
+                f"{what}: {int((instants > trained_until).sum())} rows have {name} after trained_until {trained_until} "
+                f"(latest {instants.max()}). Purge them, or state the true end of what the model saw."
+            )
+
+
+def _iso(instant: pd.Timestamp | None) -> str | None:
+    return None if instant is None else instant.isoformat()

@@ -1,0 +1,241 @@
+"""Load a base model with a three-way head in a stated precision, and cut texts into batches of fixed shape.
+
+Tuning and scoring both go through here, so that a model is scored in the quantisation it was tuned in. Only
+safetensors are read, only from a local folder, and no code that comes with a model is ever run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from data_loaders.errors import ConfigError, DataError, MissingPartError
+from data_loaders.schemas import CLASSES
+
+if TYPE_CHECKING:
+    import torch
+
+    from models.bases import Base
+
+Method = Literal["qlora", "lora"]
+Compute = Literal["auto", "fp32", "bf16"]
+
+# Heads stay in full precision: they are trained, and bitsandbytes refuses to train a 4-bit one.
+HEADS = ("classifier", "score", "pre_classifier", "pooler")
+LENGTH_STEP = 8
+# transformers writes a huge number where a tokenizer does not say how long a text its model can read.
+UNSTATED_LENGTH = 1_000_000
+
+
+def device() -> torch.device:
+    """Return the first GPU where there is one, else the CPU."""
+    import torch
+
+    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def resolve_compute(compute: Compute) -> Literal["fp32", "bf16"]:
+    """Return the arithmetic that ``auto`` means here: bf16 where the hardware multiplies in bf16, else fp32.
+
+    fp16 is never chosen: on a CPU it is tens of times slower.
+    """
+    import torch
+
+    if compute != "auto":
+        return compute
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    return "bf16" if torch.cpu._is_avx512_bf16_supported() else "fp32"
+
+
+@contextmanager
+def deterministic(seed: int) -> Iterator[None]:
+    """Run a block with seeded, deterministic torch, and leave the caller's generator and flags as they were."""
+    import torch
+    from torch.utils import deterministic as switches
+
+    on_gpu = torch.cuda.is_available()
+    if on_gpu:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        switches.fill_uninitialized_memory,
+    )
+    with torch.random.fork_rng(devices=[0] if on_gpu else []):
+        # Some 4-bit kernels of a GPU have no deterministic twin: there torch warns instead of failing.
+        torch.use_deterministic_algorithms(True, warn_only=on_gpu)
+        switches.fill_uninitialized_memory = False
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+            switches.fill_uninitialized_memory = before[2]
+
+
+def load_tokenizer(base: Base) -> Any:
+    """Return the base's tokenizer, with a padding token and padding on the right.
+
+    Raises
+    ------
+    MissingPartError
+        If the folder holds no tokenizer that loads without foreign code.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(base.path_or_id, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, ImportError) as failure:
+        raise MissingPartError(
+            f"base {base.name!r}: no usable tokenizer in {base.path_or_id} ({failure})."
+        ) from failure
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "right"
+    if tokenizer.model_max_length > UNSTATED_LENGTH:
+        config = AutoConfig.from_pretrained(base.path_or_id, local_files_only=True, trust_remote_code=False)
+        tokenizer.model_max_length = int(getattr(config, "max_position_embeddings", None) or UNSTATED_LENGTH)
+    return tokenizer
+
+
+def load_classifier(base: Base, *, method: Method, compute: Literal["fp32", "bf16"]) -> tuple[Any, list[str]]:
+    """Load the base with a new head for bearish, neutral and bullish.
+
+    Parameters
+    ----------
+    base : Base
+        Local folder with safetensors.
+    method : {"qlora", "lora"}
+        ``qlora`` stores the linear layers as 4-bit NormalFloat with double quantisation (Dettmers et al. 2023, QLoRA,
+        arXiv 2305.14314); ``lora`` keeps them in ``compute``.
+    compute : {"fp32", "bf16"}
+        Arithmetic of activations and of unquantised weights.
+
+    Returns
+    -------
+    (model, new_modules) : the model in eval mode on `device()`, and the names of the modules that the checkpoint did
+    not bring. Their weights are drawn from torch's current generator, so seed it first; they must be trained.
+
+    Raises
+    ------
+    MissingPartError
+        If the folder has no safetensors or the architecture has no classification head.
+    ConfigError
+        If the tokenizer knows more tokens than the model has embeddings.
+    """
+    import torch
+    from transformers import AutoModelForSequenceClassification, BitsAndBytesConfig
+
+    dtype = torch.bfloat16 if compute == "bf16" else torch.float32
+    options: dict[str, Any] = {}
+    if method == "qlora":
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=dtype,
+            llm_int8_skip_modules=list(HEADS),
+        )
+    if torch.cuda.is_available():
+        options["device_map"] = {"": 0}
+    try:
+        model, report = AutoModelForSequenceClassification.from_pretrained(
+            base.path_or_id,
+            num_labels=len(CLASSES),
+            id2label=dict(enumerate(CLASSES)),
+            label2id={name: index for index, name in enumerate(CLASSES)},
+            dtype=dtype,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **options,
+        )
+    except (OSError, ValueError) as failure:
+        raise MissingPartError(
+            f"base {base.name!r}: cannot be loaded for classification from {base.path_or_id} ({failure}). "
+            "It needs a config.json and safetensors of an architecture that transformers can classify with."
+        ) from failure
+    tokenizer = load_tokenizer(base)
+    if len(tokenizer) > model.get_input_embeddings().weight.shape[0]:
+        raise ConfigError(
+            f"base {base.name!r}: its tokenizer has {len(tokenizer)} tokens, its model "
+            f"{model.get_input_embeddings().weight.shape[0]} embeddings. Use the tokenizer the model was trained with."
+        )
+    model.config.pad_token_id = tokenizer.pad_token_id
+    _keep_autograd(model)
+    fresh = list(report["missing_keys"]) + [str(entry[0]) for entry in report.get("mismatched_keys", ())]
+    named = {head for key in fresh for head in HEADS if head in key.split(".")}
+    return model.eval(), sorted(named)
+
+
+def _keep_autograd(model: Any) -> None:
+    # On CPUs with AVX512_BF16 the first evaluation repacks 4-bit weights for a kernel that autograd cannot pass
+    # through: from then on the adapters silently stop learning. Without the flag the weights stay as they are.
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
+def dequantise(model: Any, dtype: torch.dtype) -> None:
+    """Replace each 4-bit layer by a dense one that holds exactly the weights which the 4-bit one multiplies with."""
+    import bitsandbytes as bnb
+    import torch
+
+    for name, module in list(model.named_modules()):
+        if not isinstance(module, bnb.nn.Linear4bit):
+            continue
+        weight = bnb.functional.dequantize_4bit(module.weight.data, module.weight.quant_state).to(dtype)
+        dense = torch.nn.Linear(module.in_features, module.out_features, bias=module.bias is not None, device="meta")
+        dense.weight = torch.nn.Parameter(weight, requires_grad=False)
+        if module.bias is not None:
+            dense.bias = torch.nn.Parameter(module.bias.data.to(dtype), requires_grad=False)
+        parent = model.get_submodule(name.rpartition(".")[0])
+        setattr(parent, name.rpartition(".")[2], dense)
+    # Nothing is quantised any more, and adapters must be put on plain layers.
+    model.is_quantized = model.is_loaded_in_4bit = False
+    model.quantization_method = None
+    model.hf_quantizer = None
+    model.config.__dict__.pop("quantization_config", None)
+
+
+def encode(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[list[int]]:
+    """Return the token ids of each text, cut to ``max_length`` and to what the model can read.
+
+    Raises
+    ------
+    DataError
+        If a text has no token at all.
+    """
+    ids: list[list[int]] = []
+    max_length = min(max_length, tokenizer.model_max_length)
+    for start in range(0, len(texts), 4096):
+        chunk = list(texts[start : start + 4096])
+        ids.extend(tokenizer(chunk, truncation=True, max_length=max_length, return_attention_mask=False)["input_ids"])
+    for position, tokens in enumerate(ids):
+        if not tokens:
+            raise DataError(f"text {position} ({texts[position]!r}) has no token. Filter out blank texts first.")
+    return ids
+
+
+def padded_length(tokens: int) -> int:
+    """Return the length to which a text of that many tokens is padded: the next multiple of eight."""
+    return -(-tokens // LENGTH_STEP) * LENGTH_STEP
+
+
+def pad(rows: Sequence[Sequence[int]], pad_id: int, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return (input_ids, attention_mask), both int64 of shape (len(rows), length), padded on the right."""
+    import torch
+
+    ids = np.full((len(rows), length), pad_id, dtype=np.int64)
+    mask = np.zeros((len(rows), length), dtype=np.int64)
+    for row, tokens in enumerate(rows):
+        ids[row, : len(tokens)] = tokens
+        mask[row, : len(tokens)] = 1
+    return torch.from_numpy(ids), torch.from_numpy(mask)

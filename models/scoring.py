@@ -1,0 +1,146 @@
+"""Score articles: each distinct text once, from the cache where it was scored before, calibrated at the end.
+
+The cache holds raw logits, so a new temperature costs nothing. Nothing is dropped: the counts say where each score
+came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from data_loaders.errors import DataError
+from data_loaders.schemas import CLASSES, validate_scores
+from models.artifacts import json_hash, text_hash
+from models.cache import ScoreCache
+from models.calibration import Calibration
+from models.tuning import Progress
+
+# Scores are stored after this many texts, so that a kill costs at most one block.
+BLOCK = 4096
+
+
+class Scorer(Protocol):
+    """Anything that turns texts into logits.
+
+    Attributes
+    ----------
+    identity : str
+        Changes whenever a logit could change.
+    knowledge_cutoff : Timestamp or None
+        Latest instant that anything in it could know; None if unknown.
+    """
+
+    identity: str
+    knowledge_cutoff: pd.Timestamp | None
+
+    def logits(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
+        """Return logits of bearish, neutral and bullish, float64 of shape (len(texts), 3)."""
+        ...
+
+
+@dataclass(frozen=True)
+class ScoredArticles:
+    """Scores and where they came from.
+
+    Attributes
+    ----------
+    scores : DataFrame
+        One row per article in order of first appearance; see ``schemas.validate_scores``.
+    n_articles, n_distinct_texts : int
+        Distinct articles and distinct texts among them.
+    n_cached, n_scored : int
+        Distinct texts taken from the cache and scored now; they sum to ``n_distinct_texts``.
+    """
+
+    scores: pd.DataFrame
+    n_articles: int
+    n_distinct_texts: int
+    n_cached: int
+    n_scored: int
+
+
+def model_id(scorer: Scorer, calibration: Calibration) -> str:
+    """Return a short name for a scorer with its calibration: the same name means the same probabilities."""
+    return json_hash({"scorer": scorer.identity, "temperature": calibration.temperature})[:16]
+
+
+def score_articles(
+    scorer: Scorer,
+    calibration: Calibration,
+    articles: pd.DataFrame,
+    *,
+    cache: ScoreCache | None = None,
+    progress: Progress | None = None,
+) -> ScoredArticles:
+    """Score articles.
+
+    Parameters
+    ----------
+    scorer : Scorer
+    calibration : Calibration
+    articles : DataFrame
+        Columns ``article_id`` and ``text``. An article may occur several times (once per symbol) with the same text.
+    cache : ScoreCache, optional
+    progress : callable, optional
+        Called with (distinct texts done, distinct texts in all).
+
+    Returns
+    -------
+    ScoredArticles
+
+    Raises
+    ------
+    DataError
+        If a text is blank, or one ``article_id`` has two texts.
+    """
+    wanted = articles[["article_id", "text"]].drop_duplicates(ignore_index=True)
+    repeated = wanted["article_id"].duplicated()
+    if repeated.any():
+        raise DataError(
+            f"scoring: article {wanted.loc[repeated, 'article_id'].iloc[0]!r} has more than one text "
+            f"({int(repeated.sum())} such articles). Give each revision its own article_id."
+        )
+    blank = ~wanted["text"].map(lambda text: isinstance(text, str) and bool(text.strip())).astype(bool)
+    if blank.any():
+        raise DataError(
+            f"scoring: {int(blank.sum())} articles have no text, first {wanted.loc[blank, 'article_id'].iloc[0]!r}. "
+            "Filter them out first."
+        )
+    hashes = [text_hash(text) for text in wanted["text"]]
+    texts = dict(zip(hashes, wanted["text"], strict=True))
+    known = {} if cache is None else cache.get_many(scorer.identity, list(texts))
+    n_cached = len(known)
+    # Sorted by length, so that each block fills its batches.
+    missing = sorted((name for name in texts if name not in known), key=lambda name: (len(texts[name]), name))
+    for start in range(0, len(missing), BLOCK):
+        block = missing[start : start + BLOCK]
+        offset = n_cached + start
+
+        def report(done: int, _total: int, offset: int = offset) -> None:
+            if progress is not None:
+                progress(offset + done, len(texts))
+
+        fresh = dict(zip(block, scorer.logits([texts[name] for name in block], report), strict=True))
+        if cache is not None:
+            cache.put_many(scorer.identity, fresh)
+        known.update(fresh)
+    if progress is not None:
+        progress(len(texts), len(texts))
+    raw = np.array([known[name] for name in hashes], dtype=float).reshape(-1, len(CLASSES))
+    probabilities = calibration.apply(raw)
+    scores = pd.DataFrame(probabilities, columns=list(CLASSES))
+    scores.insert(0, "article_id", wanted["article_id"].astype(str))
+    scores["confidence"] = probabilities.max(axis=1) if len(scores) else pd.Series(dtype=float)
+    scores["model_id"] = model_id(scorer, calibration)
+    return ScoredArticles(
+        scores=validate_scores(scores.astype({"model_id": str})),
+        n_articles=len(scores),
+        n_distinct_texts=len(texts),
+        n_cached=n_cached,
+        n_scored=len(missing),
+    )

@@ -1,0 +1,1 @@
+"""Experiments: configuration, the pipeline, the audit, reports and the command line."""

@@ -1,0 +1,214 @@
+"""The command line: ``embargo demo``, ``run``, ``validate`` and ``runs``.
+
+Exit status: 0 the command did its job, 1 an error, 2 bad usage or configuration, 3 the audit found a leak,
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ParamSpec
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from data_loaders.errors import ConfigError, EmbargoError
+
+if TYPE_CHECKING:
+    from research.config import Config
+    from research.pipeline import Outcome
+
+P = ParamSpec("P")
+
+LEAK_FOUND = 3
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="embargo",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="""Backtest trading signals that language models read from news, without seeing the future.
+
+    Start with [bold]embargo demo[/bold]: a simulated market, end to end, no data or network needed. Then copy one of
+    the configs under research/experiments and point it at your own files.
+
+    Exit status: 0 fine, 1 error, 2 bad usage or config, 3 the audit found a leak, 130 interrupted.""",
+)
+console = Console()
+complaints = Console(stderr=True)
+
+OutOption = Annotated[Path, typer.Option(help="Folder that receives the run's own folder.", file_okay=False)]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Replace one setting; repeat for more."),
+]
+CacheOption = Annotated[
+    Path | None,
+    typer.Option(help="Where base models, adapters and scores are kept. Default: $EMBARGO_CACHE or ~/.cache/embargo."),
+]
+ConfigArgument = Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="The experiment.", dir_okay=False)]
+
+
+def _guarded(command: Callable[P, None]) -> Callable[P, None]:
+    @functools.wraps(command)
+    def guard(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except EmbargoError as failure:
+            complaints.print(f"[bold red]Error:[/] {_escaped(str(failure))}", soft_wrap=True)
+            raise typer.Exit(2 if isinstance(failure, ConfigError) else 1) from failure
+        except KeyboardInterrupt:
+            complaints.print("Interrupted. No run was written; what was trained and scored so far stays cached.")
+            raise typer.Exit(INTERRUPTED) from None
+
+    return guard
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+def cache_folder(chosen: Path | None) -> Path:
+    """Where models and scores are kept: the option, ``$EMBARGO_CACHE``, or the user's cache folder."""
+    if chosen is not None:
+        return chosen
+    if os.environ.get("EMBARGO_CACHE"):
+        return Path(os.environ["EMBARGO_CACHE"])
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "embargo"
+
+
+@contextmanager
+def example(name: str) -> Iterator[Path]:
+    """Yield the path of a config that ships with the package."""
+    with as_file(files("research.examples") / f"{name}.toml") as path:
+        yield path
+
+
+@app.command()
+@_guarded
+def demo(
+    strength: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=5.0, help="How strongly prices react to news; 0 is a market where news means nothing."
+        ),
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the market and of everything else.")] = 0,
+    out: OutOption = Path("runs"),
+    cache: CacheOption = None,
+) -> None:
+    """Run the main job on a simulated market whose truth is known.
+
+    Writes articles and prices, pretrains a tiny language model on the oldest texts, tunes it with QLoRA before each
+    test window, trades its scores through vectorbt, measures, audits for leaks, and reports.
+    """
+    from research.config import load_config
+
+    with example("demo") as path:
+        config = load_config(path, [f"seed={seed}", f"news.simulated.strength={strength}"])
+    _execute(config, out, cache)
+
+
+@app.command()
+@_guarded
+def run(
+    config: ConfigArgument,
+    overrides: SetOption = None,
+    out: OutOption = Path("runs"),
+    cache: CacheOption = None,
+) -> None:
+    """Run one experiment and write its report.
+
+    The config has the sections news, prices, labels, split, model, signal, portfolio, costs, statistics, regimes,
+    leakage and report; research/config.py describes every key, research/experiments holds whole examples.
+
+    Example: [bold]embargo run research/experiments/stocknet.toml --set signal.half_life=2[/bold]
+    """
+    from research.config import load_config
+
+    _execute(load_config(config, overrides), out, cache)
+
+
+@app.command()
+@_guarded
+def validate(config: ConfigArgument, overrides: SetOption = None) -> None:
+    """Check a config and its data without training anything, and show what a run would use."""
+    from research.config import load_config
+    from research.pipeline import prepare
+    from research.progress import terminal
+
+    settings = load_config(config, overrides)
+    with terminal(complaints) as stages:
+        plan = prepare(settings, stages)
+    table = Table(title=f"{settings.name}: {len(plan.world.prices.symbols)} symbols, {len(plan.world.news):,} articles")
+    for heading in ("fold", "train", "validation", "test", "test window"):
+        table.add_column(heading, justify="left" if heading == "test window" else "right")
+    for part in plan.parts:
+        window = f"{part.fold.test_start:%Y-%m-%d} – {part.fold.test_end:%Y-%m-%d}"
+        sizes = (len(part.train), len(part.validation), part.n_test_articles)
+        table.add_row(str(part.fold.index), *(f"{size:,}" for size in sizes), window)
+    console.print(table)
+    console.print("[green]✓[/] config and data are fine")
+
+
+@app.command()
+@_guarded
+def runs(folder: Annotated[Path, typer.Argument(help="Folder of runs.", file_okay=False)] = Path("runs")) -> None:
+    """List the runs so far with their headline figures."""
+    from research.report import formats
+    from research.runs import list_runs
+
+    found = list_runs(folder)
+    table = Table(title=f"{len(found)} runs in {folder}")
+    for heading in ("run", "status", "Sharpe", "95 % interval", "p", "total return", "max drawdown", "trials"):
+        table.add_column(heading, justify="left" if heading in ("run", "status") else "right")
+    for row in found:
+        table.add_row(
+            row["run"],
+            row["status"],
+            formats.ratio(row["sharpe"]),
+            f"{formats.ratio(row['sharpe_low'])} to {formats.ratio(row['sharpe_high'])}",
+            formats.probability(row["sharpe_p_value"]),
+            formats.percent(row["total_return"]),
+            formats.percent(row["max_drawdown"]),
+            formats.count(row["n_trials"]),
+        )
+    console.print(table)
+
+
+def _execute(config: Config, out: Path, cache: Path | None) -> None:
+    from research.pipeline import execute
+    from research.progress import terminal
+
+    with terminal(complaints) as stages:
+        outcome = execute(config, out=out, cache=cache_folder(cache), stages=stages)
+    _summarise(outcome)
+    if outcome.status == "invalid":
+        raise typer.Exit(LEAK_FOUND)
+
+
+def _summarise(outcome: Outcome) -> None:
+    colour = {"valid": "green", "caution": "yellow", "invalid": "red"}[outcome.status]
+    table = Table(title=f"[bold]{outcome.folder.name}[/]", show_header=True)
+    table.add_column("")
+    table.add_column("strategy", justify="right")
+    table.add_column("what it means", style="dim")
+    for label, value, note in outcome.headline:
+        table.add_row(label, value, note)
+    console.print(table)
+    console.print(f"[bold {colour}]{_escaped(outcome.verdict.headline)}[/]")
+    console.print(_escaped(outcome.verdict.text))
+    console.print(f"Report: {outcome.folder / 'report.html'}", soft_wrap=True)
+
+
+def main() -> None:
+    """Entry point of the ``embargo`` command."""
+    app()

@@ -1,0 +1,1 @@
+"""Configs for real data sets; each names what it expects to find."""

@@ -1,0 +1,209 @@
+"""What a run made, with its uncertainty: metrics, significance, regimes, classification, and benchmarks beside.
+
+`measure` fills ``metrics.json``. Every figure in it is a plain number or None, and depends on nothing but the run's
+inputs and the trials already in the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from backtest.significance import (
+    PermutationResult,
+    SharpeEstimate,
+    deflated_sharpe,
+    probabilistic_sharpe,
+    sharpe_estimate,
+)
+
+from backtest import regimes
+from backtest.benchmarks import benchmark_returns
+from backtest.metrics import performance
+from models.evaluation import classification_report
+from research.config import Config
+from research.ledger import Trial
+from research.preparation import World
+from research.reading import Reading, probabilities
+from research.trading import Rules, Trade
+
+DEFINITIONS = {"trend": "bull, bear or sideways", "volatility": "calm or turbulent"}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Figures of a run with the series behind them.
+
+    Attributes
+    ----------
+    metrics : dict
+        JSON-able; becomes ``metrics.json``.
+    equity : DataFrame, shape (test rows + 1, strategies)
+        Growth of 1, ``strategy`` first; row t is the value when bar t opens.
+    regimes : DataFrame of str, shape (test rows, definitions)
+    regime_table : DataFrame
+        One row per definition and regime.
+    """
+
+    metrics: dict[str, Any]
+    equity: pd.DataFrame
+    regimes: pd.DataFrame
+    regime_table: pd.DataFrame
+
+    def having(self, **figures: Any) -> Measured:
+        """Return the same with more figures among the metrics."""
+        return replace(self, metrics=self.metrics | figures)
+
+
+def regime_labels(config: Config, world: World, rows: slice) -> pd.DataFrame:
+    """Label the test rows from bars closed before each was decided; the warm-up comes from before the test window."""
+    market = regimes.market_returns(world.prices.close)
+    settings = config.regimes
+    labels = {
+        "trend": regimes.trend_regime(
+            market, world.last_closed, lookback=settings.trend_lookback, k=settings.trend_threshold
+        ),
+        "volatility": regimes.volatility_regime(
+            market, world.last_closed, lookback=settings.volatility_lookback, warm_up=settings.trend_lookback
+        ),
+    }
+    return pd.DataFrame({name: np.asarray(series) for name, series in labels.items()}, index=world.prices.open_at).iloc[
+        rows
+    ]
+
+
+def estimate(config: Config, world: World, returns: pd.Series) -> SharpeEstimate:
+    """Estimate a Sharpe ratio with its interval under the run's statistical settings."""
+    return sharpe_estimate(
+        returns,
+        periods_per_year=world.periods_per_year,
+        n_boot=config.statistics.bootstrap,
+        level=config.statistics.level,
+        block=config.statistics.block,
+        seed=config.seed,
+    )
+
+
+def measure(
+    config: Config,
+    world: World,
+    rows: slice,
+    rules: Rules,
+    reading: Reading,
+    result: Trade,
+    permutation: PermutationResult,
+    earlier: Mapping[str, Trial],
+) -> Measured:
+    """Turn the books of a run into its figures.
+
+    Parameters
+    ----------
+    earlier : mapping of settings fingerprint to Trial
+        Attempts of others on the same window; this run's own earlier attempt must not be among them.
+    """
+    returns, years = result.books.returns, world.periods_per_year
+    strategy = performance(
+        returns, periods_per_year=years, turnover=result.books.turnover, weights=result.books.realised_weights
+    )
+    sharpe = estimate(config, world, returns)
+    labels = regime_labels(config, world, rows)
+    table = regime_report(config, world, returns, labels)
+    opens, closes = world.prices.open.iloc[rows], world.prices.close.iloc[rows]
+    benchmarks = benchmark_returns(opens, closes, costs=rules.costs)
+    metrics: dict[str, Any] = {
+        "n_bars": len(returns),
+        "n_articles": int(reading.scored["article_id"].nunique()),
+        "n_trades": len(result.books.orders),
+        "n_symbols": len(world.prices.symbols),
+        "bars_per_year": years,
+        "level": config.statistics.level,
+        **{name: strategy[name] for name in strategy if name not in ("n_bars", "sharpe", "turnover_annual")},
+        "turnover": strategy["turnover_annual"],
+        "sharpe": sharpe.sharpe,
+        "sharpe_low": sharpe.low,
+        "sharpe_high": sharpe.high,
+        "sharpe_p_value": sharpe.p_value,
+        "sharpe_standard_error": sharpe.standard_error,
+        "bootstrap_block": sharpe.block_length,
+        "permutation_p_value": permutation.p_value,
+        "permutation": permutation.as_dict(),
+        **_against_attempts(strategy, years, earlier),
+        "costs_paid": {"fees_and_slippage": result.books.fees_paid, "borrow": result.books.borrow_paid},
+        "max_weight_gap": result.books.max_weight_gap,
+        "benchmarks": {str(name): performance(benchmarks[name], periods_per_year=years) for name in benchmarks.columns},
+        "regimes": {
+            definition: {
+                row["regime"]: {key: row[key] for key in row if key not in ("regime", "definition")} for row in rowset
+            }
+            for definition, rowset in _by_definition(table).items()
+        },
+        "classification": classification(config, reading),
+    }
+    return Measured(metrics, growth(returns, benchmarks, world, rows), labels, table)
+
+
+def _against_attempts(
+    strategy: Mapping[str, Any], periods_per_year: float, earlier: Mapping[str, Trial]
+) -> dict[str, Any]:
+    n_trials = len(earlier) + 1
+    if strategy["sharpe"] is None:
+        return {"n_trials": n_trials, "probabilistic_sharpe": None, "deflated_sharpe": None}
+    per_bar = float(strategy["sharpe"]) / np.sqrt(periods_per_year)
+    moments = (per_bar, int(strategy["n_bars"]), float(strategy["skew"]), float(strategy["kurtosis_raw"]))
+    attempts = [trial.sharpe_per_bar for trial in earlier.values()] + [per_bar]
+    variance = float(np.var(attempts, ddof=1)) if n_trials > 1 else 0.0
+    return {
+        "n_trials": n_trials,
+        "probabilistic_sharpe": probabilistic_sharpe(*moments),
+        "deflated_sharpe": deflated_sharpe(*moments, n_trials=n_trials, variance=variance),
+    }
+
+
+def regime_report(config: Config, world: World, returns: pd.Series, labels: pd.DataFrame) -> pd.DataFrame:
+    """Measure the strategy in every regime of every definition; see `backtest.regimes.regime_table`."""
+    tables = []
+    for definition in labels.columns:
+        table = regimes.regime_table(
+            returns,
+            labels[definition],
+            periods_per_year=world.periods_per_year,
+            n_boot=config.statistics.bootstrap,
+            level=config.statistics.level,
+            seed=config.seed,
+            minimum_bars=config.regimes.minimum_bars,
+            block=config.statistics.block,
+        )
+        table.insert(0, "definition", DEFINITIONS[str(definition)])
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _by_definition(table: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    short = {text: name for name, text in DEFINITIONS.items()}
+    grouped: dict[str, list[dict[str, Any]]] = {}
+    for row in table.to_dict("records"):
+        grouped.setdefault(short[row["definition"]], []).append(row)
+    return grouped
+
+
+def classification(config: Config, reading: Reading) -> dict[str, Any] | None:
+    """Judge the scores against labels kept for that; None where the test windows hold no labelled article."""
+    judged = reading.judged
+    if judged.empty:
+        return None
+    report: dict[str, Any] = classification_report(
+        probabilities(judged), judged["label"].to_numpy(), seed=config.seed, level=config.statistics.level
+    )
+    return report
+
+
+def growth(returns: pd.Series, benchmarks: pd.DataFrame, world: World, rows: slice) -> pd.DataFrame:
+    """Growth of 1 from the open of the first test bar to the close of the last, strategy and benchmarks."""
+    together = pd.concat([returns.rename("strategy"), benchmarks.drop(columns="cash")], axis=1)
+    values = np.vstack([np.ones(together.shape[1]), np.cumprod(1.0 + together.to_numpy(dtype=float), axis=0)])
+    index = together.index.append(pd.DatetimeIndex([world.prices.close_at[rows][-1]]))
+    names: Sequence[str] = [str(name).replace("_", " ") for name in together.columns]
+    return pd.DataFrame(values, index=index, columns=names)

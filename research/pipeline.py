@@ -1,0 +1,208 @@
+"""The one place that knows the order of a run.
+
+load → split → tune (one adapter per fold) → calibrate → score → align to bars → aggregate → weights → simulate →
+metrics → significance → regimes → audit → report. Each stage is a plain function of its inputs and its own section of
+the config.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from backtest.leakage import Finding
+from data_loaders.schemas import Prices
+from research import ledger, runs
+from research.audit import Trail, audit
+from research.config import Config
+from research.measurement import Measured, estimate, measure
+from research.preparation import Part, World, load_world, plan_folds, plan_parts
+from research.progress import Stages
+from research.provenance import manifest_of
+from research.reading import Reading, read, resolve
+from research.report import ReportData, write
+from research.report.assemble import assemble, headline_of
+from research.trading import Trade, decide, perfect_scores, rules_of, shuffle_news, trade, trading_rows
+from research.verdict import Status, Verdict, conclude
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A config with its data, folds and samples, ready to be trained on."""
+
+    config: Config
+    world: World
+    parts: list[Part]
+    rows: slice
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished run hands back.
+
+    Attributes
+    ----------
+    folder : Path
+        The run's folder, complete.
+    status : {'valid', 'caution', 'invalid'}
+    metrics : dict
+        As in ``metrics.json``.
+    verdict : Verdict
+    findings : list of Finding
+    headline : list of (label, value, note)
+        Ready texts for a terminal or a page.
+    """
+
+    folder: Path
+    status: Status
+    metrics: dict[str, Any]
+    verdict: Verdict
+    findings: list[Finding]
+    headline: list[tuple[str, str, str]]
+
+
+def prepare(config: Config, stages: Stages) -> Plan:
+    """Load, check and split everything a run needs, training nothing.
+
+    Raises
+    ------
+    EmbargoError
+        Whatever is wrong with the config or its data is raised here.
+    """
+    world = load_world(config, stages)
+    parts = plan_parts(config, world, plan_folds(config, world), stages)
+    return Plan(config, world, parts, trading_rows(world, parts))
+
+
+def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcome:
+    """Carry out one experiment and write its run folder.
+
+    Parameters
+    ----------
+    config : Config
+    out : Path
+        Folder of runs; the run lands in ``out/<name>-<hash>`` whole or not at all, and in the ledger beside it.
+    cache : Path
+        Where base models, adapters and scores are kept by content.
+    stages : Stages
+        Shows progress.
+    """
+    plan = prepare(config, stages)
+    world, parts, rows = plan.world, plan.parts, plan.rows
+    settings, window, data = config.fingerprint(), _window(world, rows), world.fingerprints()
+    identity = hashlib.sha256("".join([settings, *data.values()]).encode()).hexdigest()
+    folder = out / f"{config.name}-{identity[:8]}"
+    earlier = ledger.trials_on(out, window)
+    earlier.pop(settings, None)
+
+    reading = read(config, parts, resolve(config, world, parts, cache, stages), cache, stages)
+
+    stages.stage("Trade through vectorbt")
+    result = trade(config, world, rows, reading.scored)
+    permutation = shuffle_news(config, world, result, stages.stage("Shuffle the news against the dates"))
+    stages.stage("Measure, by regime and against chance")
+    measured = measure(config, world, rows, rules_of(config), reading, result, permutation, earlier)
+    measured = measured.having(**_truth(config, world, rows, reading))
+
+    findings = audit(config, _trail(plan, reading, result, measured), stages)
+    verdict = conclude(measured.metrics, findings, significance=config.statistics.significance)
+    measured = measured.having(status=verdict.status, edge=verdict.edge, verdict=verdict.headline)
+    manifest = manifest_of(
+        settings=settings,
+        window=window,
+        data=data,
+        seed=config.seed,
+        models=reading.manifests,
+    )
+
+    stages.stage("Write the report")
+    report = assemble(plan, reading, result, measured, permutation, findings, verdict, manifest)
+    _save(folder, plan, reading, result, measured, findings, manifest, report)
+    if measured.metrics["sharpe"] is not None:
+        per_bar = measured.metrics["sharpe"] / np.sqrt(world.periods_per_year)
+        ledger.record(out, ledger.Trial(window, settings, config.name, float(per_bar), measured.metrics["n_bars"]))
+    return Outcome(folder, verdict.status, measured.metrics, verdict, findings, headline_of(measured.metrics))
+
+
+def _window(world: World, rows: slice) -> str:
+    """Fingerprint of what is tested on: the bars and the prices, whatever was read or tried."""
+    prices = world.prices.select(bars=np.arange(rows.start, rows.stop))
+    digest = hashlib.sha256(",".join(prices.symbols).encode())
+    digest.update(prices.open_at.as_unit("us").asi8.tobytes())
+    for panel in (prices.open, prices.close):
+        digest.update(np.ascontiguousarray(panel.to_numpy(dtype=float)).tobytes())
+    return digest.hexdigest()
+
+
+def _truth(config: Config, world: World, rows: slice, reading: Reading) -> dict[str, Any]:
+    """Trade the simulated market's own sentiment down the same path; nothing for real data."""
+    scored = perfect_scores(world, reading.scored)
+    if scored is None or world.truth is None:
+        return {}
+    perfect = estimate(config, world, trade(config, world, rows, scored).books.returns)
+    truth = {
+        "information_coefficient": world.truth.information_coefficient,
+        "perfect_sharpe": perfect.sharpe,
+        "perfect_sharpe_low": perfect.low,
+        "perfect_sharpe_high": perfect.high,
+    }
+    return {"truth": truth}
+
+
+def _trail(plan: Plan, reading: Reading, result: Trade, measured: Measured) -> Trail:
+    world, rows = plan.world, plan.rows
+    rules = rules_of(plan.config)
+
+    def weights_of(scored: pd.DataFrame, prices: Prices) -> pd.DataFrame:
+        return decide(world, slice(0, rows.stop), rules, scored, prices).weights
+
+    return Trail(
+        world=world,
+        parts=plan.parts,
+        manifests=reading.manifests,
+        scored=result.placed,
+        decide=weights_of,
+        weights=result.decision.weights,
+        asset_returns=result.asset_returns,
+        orders=result.books.orders,
+        rows=rows,
+        n_trials=measured.metrics["n_trials"],
+    )
+
+
+def _save(
+    folder: Path,
+    plan: Plan,
+    reading: Reading,
+    result: Trade,
+    measured: Measured,
+    findings: list[Finding],
+    manifest: dict[str, Any],
+    report: ReportData,
+) -> None:
+    books = result.books
+    account = pd.DataFrame({"net_return": books.returns, "equity": books.equity, "turnover": books.turnover})
+    tables = {
+        "articles": result.placed.drop(columns="text"),
+        "classification": reading.judged,
+        "signal": result.decision.signal,
+        "weights": result.decision.weights,
+        "realised_weights": books.realised_weights,
+        "account": account,
+        "orders": books.orders,
+        "growth": measured.equity,
+        "regimes": measured.regimes,
+    }
+    with runs.writing(folder) as draft:
+        for name, table in tables.items():
+            table.to_parquet(draft / f"{name}.parquet")
+        (draft / "config.toml").write_text(plan.config.to_toml(), encoding="utf-8")
+        runs.write_json(draft / "metrics.json", measured.metrics)
+        runs.write_json(draft / "findings.json", [finding.to_dict() for finding in findings])
+        runs.write_json(draft / "manifest.json", manifest)
+        write(report, draft / "report.html")

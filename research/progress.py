@@ -1,0 +1,71 @@
+"""Progress on the terminal: one line per stage of a run, with a bar where a stage can count its work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+Advance = Callable[[int, int], None]
+
+
+class Stages(Protocol):
+    """Something that shows the stages of a run as they pass."""
+
+    def stage(self, name: str) -> Advance:
+        """Start a stage; the callable returned takes (done, total)."""
+        ...
+
+
+class Quiet:
+    """Stages that show nothing."""
+
+    def stage(self, name: str) -> Advance:
+        """Return a callable that does nothing."""
+        return lambda done, total: None
+
+
+class Terminal:
+    """Stages shown as rich progress bars; a stage is finished when the next one starts."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._finish: Callable[[], None] = lambda: None
+
+    def stage(self, name: str) -> Advance:
+        """Finish the stage before and show a new one."""
+        self._finish()
+        task = self._progress.add_task(name, total=None)
+
+        def advance(done: int, total: int) -> None:
+            self._progress.update(task, completed=done, total=total)
+
+        def finish() -> None:
+            total = self._progress.tasks[task].total or 1
+            self._progress.update(task, completed=total, total=total)
+
+        self._finish = finish
+        return advance
+
+    def close(self) -> None:
+        """Finish the last stage."""
+        self._finish()
+
+
+@contextmanager
+def terminal(console: Console) -> Iterator[Terminal]:
+    """Show stages on a console for the length of a block."""
+    columns = (
+        SpinnerColumn(finished_text="[green]✓"),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        stages = Terminal(progress)
+        yield stages
+        stages.close()

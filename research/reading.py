@@ -1,0 +1,158 @@
+"""The reading half of a run: fit one model per fold, calibrate it and score the articles of its test window.
+
+Everything trained or scored is kept under a cache folder by content, so that the same work is never done twice and a
+run that was killed goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from models.fitting import FittedModel, fit_scorer
+from models.tiny import pretrain_tiny
+
+from data_loaders.errors import DataError
+from data_loaders.schemas import CLASSES
+from models.bases import TINY, Base, resolve_base
+from models.cache import ScoreCache
+from models.calibration import Calibration
+from models.linear import LinearSettings
+from models.scoring import score_articles
+from models.tuning import TuneSettings
+from research.config import Config
+from research.preparation import Part, World
+from research.progress import Stages
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the models made of the news.
+
+    Attributes
+    ----------
+    scored : DataFrame
+        One row per test article and symbol: news columns, ``bearish, neutral, bullish, confidence, model_id, fold``.
+    judged : DataFrame
+        One row per labelled sample kept for measuring: ``article_id, label, fold``, calibrated ``bearish, neutral,
+        bullish`` and the same before calibration as ``raw_bearish, raw_neutral, raw_bullish``.
+    manifests : list of dict
+        One per fold.
+    """
+
+    scored: pd.DataFrame
+    judged: pd.DataFrame
+    manifests: list[dict[str, Any]]
+
+
+def resolve(config: Config, world: World, parts: Sequence[Part], cache: Path, stages: Stages) -> Base | None:
+    """Find the base model, or pretrain the built-in one on text older than every validation and test part.
+
+    Raises
+    ------
+    MissingPartError, ConfigError, LeakError
+        If the base is not there, or its declared knowledge cutoff contradicts its documentation.
+    """
+    if config.model.kind != "transformer":
+        return None
+    if config.model.base != TINY:
+        return resolve_base(
+            config.model.base, revision=config.model.revision, knowledge_cutoff=config.model.knowledge_cutoff
+        )
+    corpus = world.news.loc[world.news["known_at"] < parts[0].fold.train_end].drop_duplicates("text")
+    if corpus.empty:
+        raise DataError(
+            "model.base = 'tiny': no text before the first split to pretrain on. Move split.first_test later."
+        )
+    return pretrain_tiny(
+        corpus["text"].tolist(),
+        known_at=corpus["known_at"],
+        knowledge_cutoff=corpus["known_at"].max(),
+        seed=config.seed,
+        cache_dir=cache,
+        progress=stages.stage("Pretrain the built-in base"),
+    )
+
+
+def read(config: Config, parts: Sequence[Part], base: Base | None, cache: Path, stages: Stages) -> Reading:
+    """Fit, calibrate and score, fold by fold."""
+    scored, judged, manifests = [], [], []
+    with ScoreCache(cache / "scores.sqlite") as store:
+        for part in parts:
+            fold = f"fold {part.fold.index + 1} of {len(parts)}"
+            model = _fit(config, part, base, cache, stages, fold)
+            tested = pd.concat([part.test_news[["article_id", "text"]], part.test[["article_id", "text"]]])
+            tested = tested.drop_duplicates("article_id")
+            progress = stages.stage(f"Score the news, {fold}")
+            result = score_articles(model.scorer, model.calibration, tested, cache=store, progress=progress)
+            raw = score_articles(model.scorer, Calibration(), part.test[["article_id", "text"]], cache=store)
+            scores = result.scores.set_index("article_id")
+            scored.append(
+                part.test_news.join(scores[[*CLASSES, "confidence", "model_id"]], on="article_id").assign(
+                    fold=part.fold.index
+                )
+            )
+            before = raw.scores.set_index("article_id")[list(CLASSES)].add_prefix("raw_")
+            judged.append(
+                part.test[["article_id", "label"]]
+                .join(scores[list(CLASSES)], on="article_id")
+                .join(before, on="article_id")
+                .assign(fold=part.fold.index)
+            )
+            manifests.append(
+                model.manifest | {"fold": part.fold.index, "n_cached": result.n_cached, "n_scored": result.n_scored}
+            )
+    return Reading(pd.concat(scored, ignore_index=True), _once(config, judged), manifests)
+
+
+def _once(config: Config, judged: list[pd.DataFrame]) -> pd.DataFrame:
+    """One labelled file is held out once for all folds: judging it per fold would count every sample again."""
+    return judged[0] if config.labels.source == "file" else pd.concat(judged, ignore_index=True)
+
+
+def _fit(config: Config, part: Part, base: Base | None, cache: Path, stages: Stages, fold: str) -> FittedModel:
+    return fit_scorer(
+        config.model.kind,
+        train=part.train,
+        validation=part.validation,
+        trained_until=part.trained_until,
+        base=base,
+        settings=model_settings(config),
+        cache_dir=cache,
+        progress=stages.stage(f"Tune the model, {fold}"),
+    )
+
+
+def model_settings(config: Config) -> TuneSettings | LinearSettings | None:
+    """Return the settings of the configured kind of model; None for the lexicon, which has none."""
+    model = config.model
+    if model.kind == "lexicon":
+        return None
+    if model.kind == "linear":
+        return LinearSettings()
+    chosen: dict[str, Any] = {
+        "method": model.method,
+        "target": model.target,
+        "rank": model.rank,
+        "alpha": model.alpha if model.alpha is not None else 2.0 * model.rank,
+        "dropout": model.dropout,
+        "epochs": model.epochs,
+        "batch_size": model.batch_size,
+        "patience": model.patience,
+        "weight_decay": model.weight_decay,
+        "max_length": model.max_length,
+        "class_weights": model.class_weights,
+        "seed": config.seed,
+    }
+    if model.learning_rate is not None:
+        chosen["learning_rate"] = model.learning_rate
+    return TuneSettings(**chosen)
+
+
+def probabilities(judged: pd.DataFrame, prefix: str = "") -> np.ndarray:
+    """Class probabilities of judged samples, shape (n, 3), calibrated unless ``prefix`` is ``"raw_"``."""
+    return np.asarray(judged[[prefix + name for name in CLASSES]], dtype=float)

@@ -1,0 +1,114 @@
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from backtest import metrics
+from backtest.metrics import performance
+from data_loaders.errors import ConfigError, DataError
+
+RETURNS = np.array([0.10, -0.05, 0.02, -0.10, 0.0, 0.04, 0.20])
+SERIES = hnp.arrays(float, st.integers(0, 60), elements=st.floats(-0.5, 0.5))
+
+
+def test_golden_values_worked_by_hand():
+    mean = 0.21 / 7
+    squares = sum((r - mean) ** 2 for r in RETURNS)
+    assert metrics.sharpe(RETURNS, periods_per_year=252) == pytest.approx(
+        mean / math.sqrt(squares / 6) * math.sqrt(252)
+    )
+    downside = math.sqrt((0.05**2 + 0.10**2) / 7)
+    assert metrics.sortino(RETURNS, periods_per_year=252) == pytest.approx(mean / downside * math.sqrt(252))
+    wealth = 1.1 * 0.95 * 1.02 * 0.9 * 1.04 * 1.2
+    assert metrics.total_return(RETURNS) == pytest.approx(wealth - 1)
+    assert metrics.annual_return(RETURNS, periods_per_year=14) == pytest.approx(wealth**2 - 1)
+    assert metrics.max_drawdown(RETURNS) == pytest.approx(0.95 * 1.02 * 0.9 - 1)
+    assert metrics.calmar(RETURNS, periods_per_year=7) == pytest.approx((wealth - 1) / (1 - 0.95 * 1.02 * 0.9))
+    assert metrics.annual_volatility(RETURNS, periods_per_year=4) == pytest.approx(2 * math.sqrt(squares / 6))
+    assert metrics.hit_rate(RETURNS) == pytest.approx(4 / 6)
+    assert metrics.drawdown_lengths(RETURNS) == (5, 3)
+
+
+def test_the_starting_capital_is_a_peak():
+    assert metrics.max_drawdown(np.array([-0.1, 0.05])) == pytest.approx(-0.1)
+    assert metrics.drawdown_lengths(np.array([-0.1, 0.05])) == (2, None)
+    assert metrics.drawdown_lengths(np.array([0.1, 0.05])) == (0, 0)
+
+
+def test_agrees_with_vectorbt_where_the_definitions_agree():
+    """vectorbt divides by the same n - 1 and counts a year as told, but calls an idle strategy's Sharpe infinite."""
+    import vectorbt  # noqa: F401 - registers the accessor
+
+    rng = np.random.default_rng(5)
+    returns = pd.Series(rng.normal(0.0004, 0.01, 700), index=pd.date_range("2020-01-01", periods=700, freq="D"))
+    theirs = returns.vbt.returns(freq="1D", year_freq="252 days")
+    ours = performance(returns, periods_per_year=252)
+    assert ours["sharpe"] == pytest.approx(theirs.sharpe_ratio(), rel=1e-9)
+    assert ours["sortino"] == pytest.approx(theirs.sortino_ratio(), rel=1e-9)
+    assert ours["calmar"] == pytest.approx(theirs.calmar_ratio(), rel=1e-9)
+    assert ours["max_drawdown"] == pytest.approx(theirs.max_drawdown(), rel=1e-9)
+    assert ours["annual_return"] == pytest.approx(theirs.annualized(), rel=1e-9)
+    assert ours["annual_volatility"] == pytest.approx(theirs.annualized_volatility(), rel=1e-9)
+
+
+@pytest.mark.parametrize("returns", [np.zeros(50), np.full(50, 0.001), np.array([]), np.array([0.01])])
+def test_what_does_not_exist_is_none(returns):
+    figures = performance(returns, periods_per_year=252)
+    assert figures["sharpe"] is None
+    assert figures["sortino"] is None
+    assert figures["calmar"] is None
+    json.dumps(figures, allow_nan=False)
+
+
+def test_total_loss():
+    figures = performance(np.array([0.1, -1.0, 0.0]), periods_per_year=252)
+    assert figures["annual_return"] == -1.0
+    assert figures["max_drawdown"] == -1.0
+    assert figures["recovery_bars"] is None
+
+
+@given(SERIES)
+def test_always_json_and_in_range(returns):
+    figures = performance(returns, periods_per_year=365)
+    json.dumps(figures, allow_nan=False)
+    if len(returns):
+        assert -1.0 <= figures["max_drawdown"] <= 0.0
+        assert figures["hit_rate"] is None or 0.0 <= figures["hit_rate"] <= 1.0
+        assert figures["longest_drawdown_bars"] <= len(returns)
+
+
+@given(SERIES.filter(lambda r: len(r) > 2 and r.std() > 1e-6), st.floats(0.01, 1.5))
+def test_sharpe_does_not_depend_on_the_size_of_the_bets(returns, size):
+    plain = metrics.sharpe(returns, periods_per_year=252)
+    assert metrics.sharpe(returns * size, periods_per_year=252) == pytest.approx(plain, rel=1e-9, abs=1e-12)
+
+
+def test_moments_are_raw():
+    sample = np.random.default_rng(0).normal(0, 0.01, 200_000)
+    assert metrics.kurtosis_raw(sample) == pytest.approx(3.0, abs=0.05)
+    assert metrics.skewness(sample) == pytest.approx(0.0, abs=0.03)
+
+
+def test_turnover_and_exposure():
+    weights = pd.DataFrame({"A": [0.5, 0.0], "B": [-0.25, 0.0]})
+    figures = performance(
+        np.array([0.01, -0.01]), periods_per_year=252, turnover=pd.Series([0.375, 0.375]), weights=weights
+    )
+    assert figures["turnover_annual"] == pytest.approx(0.375 * 252)
+    assert figures["exposure_gross"] == pytest.approx(0.375)
+    assert figures["exposure_net"] == pytest.approx(0.125)
+    assert figures["time_in_market"] == 0.5
+
+
+def test_bad_input_is_refused():
+    with pytest.raises(DataError, match="row 1 is nan"):
+        metrics.sharpe(np.array([0.1, np.nan]), periods_per_year=252)
+    with pytest.raises(DataError, match="one return series"):
+        metrics.sharpe(np.zeros((2, 2)), periods_per_year=252)
+    with pytest.raises(ConfigError, match="periods_per_year"):
+        metrics.sharpe(RETURNS, periods_per_year=0)

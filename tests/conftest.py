@@ -1,0 +1,28 @@
+"""Fixtures and settings that every test shares."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Shared machines stall: a slow example is no failure, and the same examples come up in every run.
+settings.register_profile(
+    "embargo", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("embargo")
+
+# No test may reach a model hub.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of the shared real data sets."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("EMBARGO_REAL_DATA") or beside)
+    if not folder.is_dir():
+        pytest.skip(f"real data not found at {folder}; set EMBARGO_REAL_DATA")
+    return folder

@@ -1,0 +1,144 @@
+"""Copies are recognised whatever their dress, and looking back is all that is ever done."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data_loaders.errors import DataError
+from data_loaders.quality import coverage, first_seen, normalise_text, text_keys
+from data_loaders.schemas import Prices, validate_news
+
+
+def news_of(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=["article_id", "published_at", "symbol", "text"])
+    return validate_news(frame.assign(published_at=pd.to_datetime(frame["published_at"], utc=True)))
+
+
+@pytest.mark.parametrize(
+    "copy",
+    [
+        "Alpha beats estimates, raises outlook",
+        "ALPHA BEATS ESTIMATES - RAISES OUTLOOK!!",
+        "RT @wire: Alpha beats estimates; raises outlook...",
+        "rt @a: RT @b: Alpha beats estimates raises outlook https://t.example/x?y=1",
+        "  Alpha\nbeats\testimates,  raises outlook @desk",
+        "Alpha beats estimates, raises outlook www.news.example/1",
+        "Ａlpha beats estimates, raises outlook",
+    ],
+)
+def test_copies_have_one_key(copy: str) -> None:
+    assert normalise_text(copy) == "alpha beats estimates raises outlook"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Alpha gains 3%", "Alpha gains 4%"),
+        ("Alpha to buy Beta", "Beta to buy Alpha"),
+        ("rtx wins order", "x wins order"),
+        ("https://a.example", "https://b.example"),
+    ],
+)
+def test_different_stories_have_different_keys(one: str, other: str) -> None:
+    keys = text_keys(pd.Series([one, other]))
+    assert keys.iloc[0] != keys.iloc[1]
+
+
+@given(st.text(max_size=60))
+def test_normalising_twice_changes_nothing_and_keys_are_sixteen_hex_digits(text: str) -> None:
+    once = normalise_text(text)
+    # A leading "rt" that a first pass uncovers is a word of the text by then.
+    assert normalise_text(f"x {once}") == normalise_text(f"x {normalise_text(f'x {once}')[2:]}")
+    key = text_keys(pd.Series([text], index=[7]))
+    assert key.index.tolist() == [7]
+    assert len(key.iloc[0]) == 16
+    assert int(key.iloc[0], 16) >= 0
+
+
+def test_missing_text_is_refused() -> None:
+    with pytest.raises(DataError, match="row 1 is missing"):
+        text_keys(pd.Series(["a", None]))
+
+
+def test_the_first_article_carries_the_story_and_symbols_do_not_compete() -> None:
+    news = news_of(
+        ("one", "2020-01-01 10:00", "AAA", "Alpha wins"),
+        ("one", "2020-01-01 10:00", "BBB", "Alpha wins"),
+        ("two", "2020-01-01 11:00", "AAA", "ALPHA WINS!"),
+        ("three", "2020-01-01 12:00", "AAA", "Alpha loses"),
+    )
+    new = first_seen(news).set_axis(news["article_id"])
+    assert new["one"].all()
+    assert not new["two"]
+    assert new["three"]
+
+
+def test_what_was_known_first_counts_not_what_was_published_first() -> None:
+    frame = news_of(("early", "2020-01-01 10:00", "AAA", "x y"), ("late", "2020-01-01 11:00", "AAA", "x y"))
+    frame["known_at"] = pd.to_datetime(["2020-01-01 12:00", "2020-01-01 11:00"], utc=True)
+    assert first_seen(frame).tolist() == [False, True]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 8), st.integers(0, 3), st.sampled_from(["a b", "A-B", "c", "C!", "d"])), min_size=1
+    ),
+    st.integers(0, 9),
+)
+def test_first_seen_agrees_with_a_slow_search_and_never_looks_ahead(rows: list[tuple[int, int, str]], cut: int) -> None:
+    frame = pd.DataFrame(rows, columns=["hour", "article_id", "text"])
+    frame["article_id"] = frame["article_id"].astype(str)
+    frame = frame.drop_duplicates(["article_id", "text"], ignore_index=True)
+    frame["known_at"] = pd.Timestamp("2020-01-01", tz="UTC") + pd.to_timedelta(frame["hour"], unit="h")
+    result = first_seen(frame)
+    for row in frame.itertuples():
+        rivals = [
+            other
+            for other in frame.itertuples()
+            if normalise_text(other.text) == normalise_text(row.text)
+            and other.article_id != row.article_id
+            and (other.known_at, other.article_id) < (row.known_at, row.article_id)
+        ]
+        own = [
+            other
+            for other in frame.itertuples()
+            if normalise_text(other.text) == normalise_text(row.text) and other.article_id == row.article_id
+        ]
+        beaten_always = all(any((r.known_at, r.article_id) < (o.known_at, o.article_id) for r in rivals) for o in own)
+        assert result.loc[row.Index] == (not rivals or not beaten_always)
+    past = frame["hour"] < cut
+    pd.testing.assert_series_equal(first_seen(frame[past]), result[past])
+
+
+def test_coverage_counts_what_does_not_meet() -> None:
+    open_at = pd.date_range("2020-01-02 14:30", periods=3, freq="D", tz="UTC", unit="us")
+    panel = pd.DataFrame({"AAA": [1.0, 1.0, 1.0], "BBB": [np.nan, 1.0, 1.0], "CCC": 1.0}, index=open_at)
+    prices = Prices(panel, panel, panel, panel, panel, open_at, open_at + pd.Timedelta(hours=6), "XNYS")
+    report = coverage(
+        news_of(
+            ("1", "2020-01-01 10:00", "AAA", "before any bar"),
+            ("2", "2020-01-02 14:30", "BBB", "not listed yet"),
+            ("3", "2020-01-02 15:00", "AAA", "fine"),
+            ("4", "2020-01-03 15:00", "ZZZ", "no prices"),
+            ("5", "2020-01-09 15:00", "AAA", "Fine!"),
+        ),
+        prices,
+    )
+    assert report == {
+        "rows": 5,
+        "articles": 5,
+        "symbols_without_prices": {"ZZZ": 1},
+        "articles_without_prices": 1,
+        "symbols_without_articles": ["CCC"],
+        "articles_before_prices": 1,
+        "articles_after_prices": 1,
+        "articles_while_unlisted": 1,
+        "copies": 1,
+        "days_without_news": 5,
+        "longest_gap_days": 5,
+    }

@@ -1,0 +1,253 @@
+"""The whole job on small simulated markets: what it writes, that it repeats itself, and that it refuses bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner, Result
+
+from data_loaders.simulated import SimulatedMarket, simulate
+from research.cli import app
+
+SMALL = """
+name = "small"
+[news]
+source = "simulated"
+simulated = { symbols = 10, start = 2015-01-01, end = 2017-12-31 }
+[prices]
+source = "simulated"
+[split]
+first_test = 2016-07-01
+end = 2018-01-01
+test_span = "9MS"
+validation_span = "3MS"
+[model]
+kind = "linear"
+[statistics]
+bootstrap = 300
+permutations = 99
+"""
+
+ARCHIVE = """
+name = "archive"
+[news]
+path = "news.parquet"
+[prices]
+path = "prices.parquet"
+[split]
+first_test = 2016-07-01
+end = 2018-01-01
+test_span = "9MS"
+validation_span = "3MS"
+[model]
+kind = "linear"
+[statistics]
+bootstrap = 300
+permutations = 99
+"""
+
+PROMISED = {
+    "sharpe",
+    "sharpe_low",
+    "sharpe_high",
+    "sharpe_p_value",
+    "permutation_p_value",
+    "probabilistic_sharpe",
+    "deflated_sharpe",
+    "max_drawdown",
+    "total_return",
+    "annual_return",
+    "annual_volatility",
+    "turnover",
+    "n_trades",
+    "n_articles",
+    "n_bars",
+    "regimes",
+    "classification",
+}
+
+
+def embargo(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def only_run(folder: Path) -> Path:
+    (run,) = [path for path in folder.iterdir() if path.is_dir()]
+    return run
+
+
+def metrics_of(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((only_run(folder) / "metrics.json").read_text()))
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("small")
+    (folder / "small.toml").write_text(SMALL)
+    result = embargo("run", folder / "small.toml", "--out", folder / "runs", "--cache", folder / "cache")
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """Write a market to files as a user would have them, and return their config."""
+    world = simulate(SimulatedMarket(n_symbols=10, start="2015-01-01", end="2017-12-31"))
+    world.news.drop(columns="known_at").to_parquet(tmp_path / "news.parquet")
+    fields = {
+        name: getattr(world.prices, name).set_axis(world.prices.open_at.tz_convert("America/New_York").date)
+        for name in ("open", "high", "low", "close", "volume")
+    }
+    stacked = {name: panel.stack() for name, panel in fields.items()}
+    long = pd.DataFrame(stacked).rename_axis(["date", "symbol"]).reset_index().dropna()
+    long["date"] = pd.to_datetime(long["date"]).dt.tz_localize("UTC")
+    long.to_parquet(tmp_path / "prices.parquet")
+    (tmp_path / "archive.toml").write_text(ARCHIVE)
+    return tmp_path
+
+
+def test_a_run_leaves_everything_it_promises(small: Path) -> None:
+    run = only_run(small / "runs")
+    metrics = metrics_of(small / "runs")
+    assert metrics.keys() >= PROMISED
+    assert metrics["sharpe_low"] < metrics["sharpe"] < metrics["sharpe_high"]
+    assert set(metrics["regimes"]) == {"trend", "volatility"}
+    assert sum(cell["n_bars"] for cell in metrics["regimes"]["trend"].values()) == metrics["n_bars"]
+    findings = json.loads((run / "findings.json").read_text())
+    assert {"T1", "T4", "T5", "D5", "S1", "S5", "M1", "M11"} <= {finding["code"] for finding in findings}
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["versions"]["vectorbt"]
+    assert len(manifest["models"]) == 2
+    for name in ("articles", "signal", "weights", "account", "orders", "regimes"):
+        assert len(pd.read_parquet(run / f"{name}.parquet"))
+    assert "text" not in pd.read_parquet(run / "articles.parquet").columns
+    assert (run / "report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
+def test_the_truth_lies_inside_the_interval(small: Path) -> None:
+    metrics = metrics_of(small / "runs")
+    assert metrics["sharpe_low"] <= metrics["truth"]["perfect_sharpe"] <= metrics["sharpe_high"]
+
+
+def test_the_same_run_again_says_the_same_in_another_time_zone(small: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "research.cli", "run", str(small / "small.toml"), "--out", str(tmp_path / "runs")]
+    environment = os.environ | {"TZ": "Asia/Tokyo", "EMBARGO_CACHE": str(tmp_path / "cache")}
+    subprocess.run(command, check=True, env=environment, capture_output=True, timeout=240)
+    again = only_run(tmp_path / "runs")
+    assert again.name == only_run(small / "runs").name
+    for name in ("metrics.json", "findings.json"):
+        assert (again / name).read_bytes() == (only_run(small / "runs") / name).read_bytes()
+
+
+def test_another_setting_on_the_same_window_is_another_trial(small: Path, tmp_path: Path) -> None:
+    for half_life in (1, 2, 2):
+        result = embargo(
+            "run", small / "small.toml", "--out", tmp_path / "runs", "--cache", small / "cache",
+            "--set", f"signal.half_life={half_life}",
+        )  # fmt: skip
+        assert result.exit_code == 0, result.output
+    trials = {}
+    for path in (tmp_path / "runs").glob("*/metrics.json"):
+        metrics = json.loads(path.read_text())
+        trials[metrics["n_trials"]] = metrics
+    assert sorted(trials) == [1, 2]
+    assert trials[1]["deflated_sharpe"] == pytest.approx(trials[1]["probabilistic_sharpe"])
+    assert trials[2]["deflated_sharpe"] < trials[2]["probabilistic_sharpe"]
+    listed = embargo("runs", tmp_path / "runs")
+    assert listed.exit_code == 0
+    assert "2 runs" in listed.output
+
+
+def test_files_give_the_same_figures_as_the_market_they_were_written_from(small: Path, archive: Path) -> None:
+    result = embargo("run", archive / "archive.toml", "--out", archive / "runs", "--cache", archive / "cache")
+    assert result.exit_code == 0, result.output
+    from_files, simulated = metrics_of(archive / "runs"), metrics_of(small / "runs")
+    for name in ("sharpe", "total_return", "n_trades", "n_articles", "permutation_p_value"):
+        assert from_files[name] == pytest.approx(simulated[name], rel=1e-9), name
+
+
+def test_headlines_of_the_test_window_among_the_labels_are_a_leak(archive: Path) -> None:
+    news = pd.read_parquet(archive / "news.parquet")
+    later = news.loc[news["published_at"] >= "2016-07-01"].sample(frac=0.1, random_state=0)
+    older = news.loc[news["published_at"] < "2016-01-01"]
+    leaked = pd.concat([older, later.assign(text=later["text"].str.replace(".", " !") + " ...")])
+    leaked[["text", "label"]].to_csv(archive / "labels.csv", index=False)
+    honest = archive / "honest"
+    honest.mkdir()
+    older[["text", "label"]].to_csv(archive / "honest.csv", index=False)
+    common = ("--out", archive / "runs", "--cache", archive / "cache", "--set", "labels.source=file",
+              "--set", "labels.knowledge_cutoff=2016-01-01")  # fmt: skip
+    clean = embargo("run", archive / "archive.toml", *common, "--set", f"labels.path={archive / 'honest.csv'}")
+    assert clean.exit_code == 0, clean.output
+    result = embargo("run", archive / "archive.toml", *common, "--set", f"labels.path={archive / 'labels.csv'}")
+    assert result.exit_code == 3, result.output
+    assert "Invalid" in result.output
+    stamped = [path for path in (archive / "runs").glob("*/metrics.json") if '"invalid"' in path.read_text()]
+    assert len(stamped) == 1
+    assert "INVALID" in (stamped[0].parent / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("override", "status", "message"),
+    [
+        ("news.path=absent.parquet", 1, "absent.parquet"),
+        ("signal.speed=1", 2, "signal.speed"),
+        ("split.first_test=2030-01-01", 2, "split.first_test"),
+        ('prices.symbols=["NOPE"]', 1, "NOPE"),
+        ("split.validation_span=1D", 1, "validation"),
+        ("model.base=/nowhere", 0, "fine"),
+    ],
+)
+def test_validate_finds_what_is_wrong_before_any_training(
+    archive: Path, override: str, status: int, message: str
+) -> None:
+    result = embargo("validate", archive / "archive.toml", "--set", override)
+    assert result.exit_code == status, result.output
+    assert message in result.output.replace("\n", "")
+    assert not (archive / "runs").exists()
+
+
+def rewrite(path: Path, change: Any) -> None:
+    frame = pd.read_parquet(path)
+    change(frame).to_parquet(path)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("prices.parquet", lambda f: f.assign(open=f["open"].where(f.index != 77, 0.0)), "not positive"),
+        ("news.parquet", lambda f: f.assign(published_at=f["published_at"].dt.tz_localize(None)), "no time zone"),
+        ("news.parquet", lambda f: f.assign(symbol=f["symbol"].where(f.index != 50, "GHOST")), "GHOST"),
+    ],
+    ids=["price of 0", "naive timestamp", "symbol without prices"],
+)
+def test_data_that_break_a_contract_are_refused(archive: Path, file: str, change: Any, message: str) -> None:
+    rewrite(archive / file, change)
+    result = embargo("run", archive / "archive.toml", "--out", archive / "runs", "--cache", archive / "cache")
+    assert result.exit_code == 1, result.output
+    assert message in " ".join(result.output.split())
+    assert not (archive / "runs").exists()
+
+
+def test_symbols_without_prices_can_be_left_out_and_are_counted(archive: Path) -> None:
+    rewrite(archive / "news.parquet", lambda f: f.assign(symbol=f["symbol"].where(f.index % 50 != 0, "GHOST")))
+    result = embargo(
+        "run", archive / "archive.toml", "--set", "news.unpriced=drop", "--out", archive / "runs", "--cache", archive
+    )
+    assert result.exit_code == 0, result.output
+    assert "unpriced" in (only_run(archive / "runs") / "report.html").read_text(encoding="utf-8")
+
+
+def test_usage_errors_and_help() -> None:
+    assert embargo("run").exit_code == 2
+    assert embargo("demo", "--strength", "9").exit_code == 2
+    help_text = embargo("--help").output
+    for command in ("demo", "run", "validate", "runs"):
+        assert command in help_text
