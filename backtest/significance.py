@@ -18,7 +18,7 @@ from scipy.stats import norm
 from data_loaders.errors import ConfigError, DataError
 
 MINIMUM_ROWS = 30
-_CELLS_PER_CHUNK = 1_000_000
+_CELLS_PER_CHUNK = 100_000
 _FEWEST_IN_RESAMPLE = 10
 _USABLE_SHARE = 0.9
 
@@ -68,7 +68,10 @@ def automatic_block_length(values: np.ndarray) -> float:
     """
     from arch.bootstrap import optimal_block_length
 
-    length = float(optimal_block_length(np.asarray(values, dtype=float))["stationary"].iloc[0])
+    values = np.asarray(values, dtype=float)
+    if values.std() <= 1e-14 * max(1.0, float(np.abs(values).max())):
+        return 1.0
+    length = float(optimal_block_length(values)["stationary"].iloc[0])
     return max(1.0, length) if math.isfinite(length) else 1.0
 
 

@@ -208,6 +208,8 @@ def _check_inputs(
     _same_labels(weights, open, "weights", "open")
     if len(open_at) != len(weights):
         raise DataError(f"simulate: {len(weights)} rows of weights but {len(open_at)} opening instants.")
+    if isinstance(weights.index, pd.DatetimeIndex) and not weights.index.equals(open_at):
+        raise DataError("simulate: the weights are indexed by other instants than open_at. Use the same bars.")
     if not initial_cash > 0.0:
         raise ConfigError(f"initial_cash must be positive, got {initial_cash}.")
     if stale_after < 1:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from data_loaders.calendars import ROUND_THE_CLOCK, label_sessions, sessions
+from data_loaders.calendars import ROUND_THE_CLOCK, label_sessions, length_of, sessions
 from data_loaders.errors import ConfigError, DataError
 from data_loaders.schemas import PRICE_FIELDS, Prices, validate_news, validate_prices
 from data_loaders.tables import (
@@ -442,16 +442,6 @@ def _panels(frame: pd.DataFrame, columns: list[str]) -> dict[str, pd.DataFrame]:
     return {field: wide[field].reindex(columns=columns).sort_index() for field in PRICE_FIELDS}
 
 
-def _bar_length(bar: str, path: str | Path) -> pd.Timedelta:
-    try:
-        length = pd.Timedelta(bar)
-    except ValueError as failure:
-        raise ConfigError(f"{path}: bar = {bar!r} is no length. Write '1d', '1h' or '5min'.") from failure
-    if not pd.Timedelta(0) < length <= _DAY:
-        raise ConfigError(f"{path}: bar = {bar!r} must be longer than nothing and at most a day.")
-    return length
-
-
 def read_prices(
     path: str | Path,
     *,
@@ -516,7 +506,9 @@ def read_prices(
     """
     if adjust not in ("none", "total_return"):
         raise ConfigError(f"{path}: adjust must be 'none' or 'total_return', got {adjust!r}.")
-    length = _bar_length(bar, path)
+    length = length_of(bar)
+    if length > _DAY:
+        raise ConfigError(f"{path}: bar = {bar!r} is longer than a day. Use '1d', '1h', '5min' or the like.")
     daily = length == _DAY
     stamp = "date" if daily else "open_at"
     names = [

@@ -102,6 +102,23 @@ def label_sessions(dates: pd.DatetimeIndex, calendar: str, *, where: str) -> tup
     return pd.DatetimeIndex(rows["open_at"]), pd.DatetimeIndex(rows["close_at"])
 
 
+def length_of(text: str) -> pd.Timedelta:
+    """Read a length of time such as ``1d``, ``90D``, ``1h`` or ``5min``; always positive.
+
+    Raises
+    ------
+    ConfigError
+        If the text is no length, or not a positive one.
+    """
+    try:
+        length = pd.Timedelta(f"{text[:-1]}D" if text.endswith("d") else text)
+    except ValueError as failure:
+        raise ConfigError(f"{text!r} is no length of time. Write it as 1d, 1h or 5min.") from failure
+    if not length > pd.Timedelta(0):
+        raise ConfigError(f"{text!r} is no positive length of time. Write it as 1d, 1h or 5min.")
+    return length
+
+
 def bars_per_year(calendar: str, bar: pd.Timedelta) -> float:
     """Bars in a year of this calendar: 252 sessions (exchanges) or 365 days (``"24/7"``) times the bars of a day.
 

@@ -17,7 +17,7 @@ import pandas as pd
 from data_loaders.errors import ConfigError, DataError, MissingPartError
 from data_loaders.quality import text_keys
 from data_loaders.schemas import CLASSES, Prices, as_utc, utc_microseconds
-from data_loaders.tables import read_table
+from data_loaders.tables import instants_of, read_table
 
 COMMON_NAMES: Mapping[str, str] = {"negative": "bearish", "positive": "bullish"}
 _SAMPLE_COLUMNS = ["article_id", "text", "label", "known_at", "starts_at", "ends_at"]
@@ -37,15 +37,18 @@ def _encode(labels: pd.Series, mapping: Mapping[str, str] | None, *, where: str)
     wrong = sorted(set(names.values()) - set(CLASSES))
     if wrong:
         raise ConfigError(f"{where}: the label mapping leads to {wrong}; the classes are {list(CLASSES)}.")
-    text = labels.map(lambda value: None if pd.isna(value) else str(value).strip())
-    known = text.map(lambda value: None if value is None else names.get(value, names.get(value.lower(), "")))
-    odd = known == ""
+    codes = {name: float(CLASSES.index(meant)) for name, meant in names.items()}
+    missing = labels.isna()
+    words = labels[~missing].astype("str").str.strip()
+    code = words.map(codes).astype(float)
+    code = code.fillna(words.str.lower().map(codes).astype(float))
+    odd = code.isna()
     if odd.any():
         raise DataError(
-            f"{where}: {int(odd.sum())} labels are unknown, first {text[odd].iloc[0]!r} at row {odd.idxmax()!r}. "
+            f"{where}: {int(odd.sum())} labels are unknown, first {words[odd].iloc[0]!r} at row {odd.idxmax()!r}. "
             f"Known are {sorted(names)}; add the others with 'mapping'."
         )
-    return known.map({name: float(code) for code, name in enumerate(CLASSES)}).astype(float)
+    return code.reindex(labels.index)
 
 
 def _settle(frame: pd.DataFrame, counts: dict[str, int]) -> Labelled:
@@ -186,7 +189,7 @@ def read_label_set(
     if published_at is None:
         known_at = pd.Series(pd.Timestamp(knowledge_cutoff).tz_convert("UTC"), index=raw.index)
     else:
-        known_at = raw[published_at]
+        known_at = instants_of(raw[published_at], None, counts, where=f"labels {path.name}, column {published_at!r}")
     known_at = as_utc(known_at, what=f"labels {path.name}, column {published_at or 'knowledge_cutoff'}")
     frame = pd.DataFrame(
         {
@@ -225,10 +228,10 @@ def forward_returns(
     -------
     Labelled
         ``article_id, text, known_at, starts_at, ends_at, value``: ``value`` is a simple return (fraction) over the
-        whole horizon, ``starts_at = known_at`` and ``ends_at`` is the instant of open[t + horizon_bars]. Counts:
-        ``rows, without_prices`` (rows whose symbol has no column), ``beyond_prices`` (the horizon ends after the last bar),
-        ``missing_prices`` (no price at either end), ``averaged_rows`` (further rows of an article under several
-        symbols) and ``samples``.
+        whole horizon, ``starts_at = known_at`` and ``ends_at`` is the instant of open[t + horizon_bars].
+        Counts: ``rows``, ``without_prices`` (rows whose symbol has no column), ``beyond_prices`` (the horizon ends
+        after the last bar), ``missing_prices`` (no price at either end), ``averaged_rows`` (further rows of an article
+        under several symbols) and ``samples``.
 
     Raises
     ------

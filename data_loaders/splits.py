@@ -13,6 +13,7 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
+from data_loaders.calendars import length_of
 from data_loaders.errors import ConfigError, DataError, LeakError
 from data_loaders.quality import text_keys
 from data_loaders.schemas import CLASSES, as_utc
@@ -94,10 +95,10 @@ def _offset(span: Span, name: str) -> pd.DateOffset | pd.Timedelta:
         if count > 0 and unit in calendar_units:
             return pd.DateOffset(**{calendar_units[unit]: count})
         try:
-            length = pd.Timedelta(span if digits else f"1{span}")
-        except ValueError as failure:
+            length = length_of(span if digits else f"1{span}")
+        except ConfigError as failure:
             raise ConfigError(
-                f"split: {name} = {span!r} is no span. Write '6MS' for months, '2Y' for years, '90D' for days."
+                f"split: {name} = {span!r} is no span of time. Write '6MS' for months, '2Y' for years, '90D' for days."
             ) from failure
     else:
         length = span
@@ -224,7 +225,7 @@ def _checked(samples: pd.DataFrame) -> pd.DataFrame:
     if not samples["label"].isin(range(len(CLASSES))).all():
         odd = samples.loc[~samples["label"].isin(range(len(CLASSES)))].iloc[0]
         raise DataError(
-            f"samples: label {odd['label']!r} of article {odd['article_id']!r} is none of 0, 1, 2 (bearish, neutral, "
+            f"samples: label {odd['label']} of article {odd['article_id']!r} is none of 0, 1, 2 (bearish, neutral, "
             "bullish). Map it when reading the labels."
         )
     return samples.sort_values(["known_at", "article_id"], ignore_index=True, kind="stable")

@@ -87,8 +87,8 @@ def _confusions(classes: np.ndarray, predicted: np.ndarray, weights: np.ndarray)
 
 
 def _accuracy(confusion: np.ndarray) -> np.ndarray:
-    hits: np.ndarray = np.trace(confusion, axis1=1, axis2=2)
-    return hits / confusion.sum(axis=(1, 2))
+    hits = np.trace(confusion, axis1=1, axis2=2)
+    return np.asarray(hits / confusion.sum(axis=(1, 2)))
 
 
 def _f1(confusion: np.ndarray) -> np.ndarray:

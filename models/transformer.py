@@ -62,7 +62,9 @@ class TransformerScorer:
         self._base = base
         self._adapter = adapter
         self._method: Literal["qlora", "lora"] = settings["method"]
-        self._compute: Literal["fp32", "bf16"] = resolve_compute(settings["compute"] if compute is None else compute)
+        self._compute: Literal["fp32", "bf16"] = resolve_compute(
+            settings["compute"] if compute is None else compute, base
+        )
         self._max_length = int(settings["max_length"])
         self._token_budget = token_budget
         self._loaded: tuple[Any, Any] | None = None

@@ -43,6 +43,7 @@ ATTENTION_LAYERS = {
     "electra": ["query", "value"],
     "deberta-v2": ["query_proj", "value_proj"],
     "distilbert": ["q_lin", "v_lin"],
+    "modernbert": ["Wqkv"],
 }
 
 
@@ -214,7 +215,7 @@ def tune(
     settings = TuneSettings() if settings is None else settings
     train_y = check_labels(train_texts, train_labels, what="training samples", distinct=2)
     validation_y = check_labels(validation_texts, validation_labels, what="validation samples")
-    compute = resolve_compute(settings.compute)
+    compute = resolve_compute(settings.compute, base)
     key = {
         "base": base.weights_hash,
         "settings": {**asdict(settings), "compute": compute},

@@ -21,8 +21,6 @@ from research.config import Config
 from research.preparation import Part, World
 from research.progress import Stages
 
-_SEVERITY = ("leak", "suspicious", "inconclusive", "pass", "not-applicable")
-
 
 @dataclass(frozen=True)
 class Trail:
@@ -77,7 +75,7 @@ def audit(config: Config, trail: Trail, stages: Stages) -> list[Finding]:
         leakage.check_fill_order(_fills(trail, decided_at)),
         leakage.check_lag_decay(trail.weights, trail.asset_returns, periods_per_year=world.periods_per_year),
         leakage.check_time_zones(
-            world.raw_published_at,
+            world.stamps,
             zone_of(world.prices.calendar),
             round_the_clock=world.prices.calendar == ROUND_THE_CLOCK,
         ),
@@ -92,7 +90,7 @@ def audit(config: Config, trail: Trail, stages: Stages) -> list[Finding]:
         leakage.check_costs(config.costs.model_dump()),
         leakage.check_trials(trail.n_trials, deflated=True),
     ]
-    return sorted(findings, key=lambda finding: (_SEVERITY.index(finding.verdict), finding.code))
+    return sorted(findings, key=lambda finding: (leakage.GRAVITY.index(finding.verdict), finding.code))
 
 
 def _fills(trail: Trail, decided_at: pd.DatetimeIndex) -> pd.DataFrame:
@@ -202,7 +200,7 @@ def _models(config: Config, trail: Trail) -> list[Finding]:
 
 def _worst(findings: Sequence[Finding]) -> Finding:
     """Return the most severe of one check's findings over folds, and say which fold it speaks of."""
-    position = min(range(len(findings)), key=lambda index: _SEVERITY.index(findings[index].verdict))
+    position = min(range(len(findings)), key=lambda index: leakage.GRAVITY.index(findings[index].verdict))
     worst = findings[position]
     if len(findings) == 1:
         return worst

@@ -12,6 +12,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from backtest import regimes
+from backtest.benchmarks import benchmark_returns
+from backtest.metrics import performance
 from backtest.significance import (
     PermutationResult,
     SharpeEstimate,
@@ -19,18 +23,12 @@ from backtest.significance import (
     probabilistic_sharpe,
     sharpe_estimate,
 )
-
-from backtest import regimes
-from backtest.benchmarks import benchmark_returns
-from backtest.metrics import performance
 from models.evaluation import classification_report
 from research.config import Config
 from research.ledger import Trial
 from research.preparation import World
 from research.reading import Reading, probabilities
 from research.trading import Rules, Trade
-
-DEFINITIONS = {"trend": "bull, bear or sideways", "volatility": "calm or turbulent"}
 
 
 @dataclass(frozen=True)
@@ -134,12 +132,7 @@ def measure(
         "costs_paid": {"fees_and_slippage": result.books.fees_paid, "borrow": result.books.borrow_paid},
         "max_weight_gap": result.books.max_weight_gap,
         "benchmarks": {str(name): performance(benchmarks[name], periods_per_year=years) for name in benchmarks.columns},
-        "regimes": {
-            definition: {
-                row["regime"]: {key: row[key] for key in row if key not in ("regime", "definition")} for row in rowset
-            }
-            for definition, rowset in _by_definition(table).items()
-        },
+        "regimes": _by_definition(table),
         "classification": classification(config, reading),
     }
     return Measured(metrics, growth(returns, benchmarks, world, rows), labels, table)
@@ -176,16 +169,16 @@ def regime_report(config: Config, world: World, returns: pd.Series, labels: pd.D
             minimum_bars=config.regimes.minimum_bars,
             block=config.statistics.block,
         )
-        table.insert(0, "definition", DEFINITIONS[str(definition)])
+        table.insert(0, "definition", str(definition))
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
 
-def _by_definition(table: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
-    short = {text: name for name, text in DEFINITIONS.items()}
-    grouped: dict[str, list[dict[str, Any]]] = {}
+def _by_definition(table: pd.DataFrame) -> dict[str, dict[str, dict[str, Any]]]:
+    grouped: dict[str, dict[str, dict[str, Any]]] = {}
     for row in table.to_dict("records"):
-        grouped.setdefault(short[row["definition"]], []).append(row)
+        definition, regime = row.pop("definition"), row.pop("regime")
+        grouped.setdefault(definition, {})[regime] = row
     return grouped
 
 

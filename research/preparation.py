@@ -33,8 +33,8 @@ class World:
     ----------
     news : DataFrame
         Validated, sorted by ``known_at``, repeats dropped if so configured; one row per article and symbol.
-    raw_published_at : Series
-        Publication instants of all news as loaded, repeats included, for the audit.
+    stamps : Series
+        When each loaded article was known, repeats included, for the audit.
     prices : Prices
     decided_at : DatetimeIndex, shape (bars,)
     last_closed : ndarray of int, shape (bars,)
@@ -46,7 +46,7 @@ class World:
     """
 
     news: pd.DataFrame
-    raw_published_at: pd.Series
+    stamps: pd.Series
     prices: Prices
     decided_at: pd.DatetimeIndex
     last_closed: np.ndarray
@@ -113,7 +113,7 @@ def load_world(config: Config, stages: Stages) -> World:
     else:
         news, prices, counts = _archived(config, stages)
         truth = None
-    raw_published_at = news["published_at"]
+    stamps = news["known_at"]
     if config.news.drop_repeats:
         fresh = quality.first_seen(news)
         counts["news"]["repeats"] = int((~fresh).sum())
@@ -135,7 +135,7 @@ def load_world(config: Config, stages: Stages) -> World:
     decided_at = decision_times(prices.open_at, latency)
     return World(
         news=news,
-        raw_published_at=raw_published_at,
+        stamps=stamps,
         prices=prices,
         decided_at=decided_at,
         last_closed=last_closed_bar(prices.close_at, decided_at),

@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from models.fitting import FittedModel, fit_scorer
-from models.tiny import pretrain_tiny
 
 from data_loaders.errors import DataError
 from data_loaders.schemas import CLASSES
 from models.bases import TINY, Base, resolve_base
 from models.cache import ScoreCache
 from models.calibration import Calibration
+from models.fitting import FittedModel, fit_scorer
 from models.linear import LinearSettings
 from models.scoring import score_articles
+from models.tiny import pretrain_tiny
 from models.tuning import TuneSettings
 from research.config import Config
 from research.preparation import Part, World

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from backtest.significance import PermutationResult, permutation_test
 
 from backtest.costs import Costs
 from backtest.metrics import sharpe
+from backtest.significance import PermutationResult, permutation_test
 from backtest.simulate import Books, bar_years, holding_returns, net_returns, simulate
 from data_loaders.errors import DataError
 from data_loaders.schemas import CLASSES, Prices

@@ -56,12 +56,11 @@ def conclude(metrics: dict[str, Any], findings: Sequence[Finding], *, significan
     edge = not failures and not leaks
     figures = _figures(metrics)
     if leaks:
-        names = "; ".join(f"{finding.code} {finding.title}" for finding in leaks)
         return Verdict(
             "invalid",
             False,
             "Invalid: this run saw the future.",
-            f"The audit proved {len(leaks)} leak{'s' if len(leaks) > 1 else ''} ({names}). {figures} None of these "
+            f"The audit proved a leak: {_failed(leaks)}. {figures} None of these "
             "figures can be believed until the leak is mended; the findings below say where it is and how to mend it.",
             "INVALID: the audit found a leak",
         )
@@ -77,7 +76,7 @@ def conclude(metrics: dict[str, Any], findings: Sequence[Finding], *, significan
     text = f"{figures} {reading}"
     stamp = None
     if doubts:
-        text += " Read this with care: " + "; ".join(f"{finding.code} {finding.title}" for finding in doubts) + "."
+        text += f" Read this with care: {_failed(doubts)}."
         stamp = _stamp(doubts)
     return Verdict("caution" if doubts else "valid", edge, headline, text, stamp)
 
@@ -85,7 +84,13 @@ def conclude(metrics: dict[str, Any], findings: Sequence[Finding], *, significan
 def _stamp(doubts: Sequence[Finding]) -> str:
     if any(finding.code == "M1" for finding in doubts):
         return "The base model may remember this period"
-    return f"Caution: {doubts[0].title}"
+    return f"Caution: the audit has doubts ({', '.join(sorted({finding.code for finding in doubts}))})"
+
+
+def _failed(findings: Sequence[Finding]) -> str:
+    """Name the checks that were not met; their titles say what ought to hold."""
+    names = ", ".join(f"“{finding.title}” ({finding.code})" for finding in findings)
+    return f"{'this does' if len(findings) == 1 else 'these do'} not hold: {names}"
 
 
 def _figures(metrics: dict[str, Any]) -> str:

@@ -7,12 +7,13 @@ from backtest.leakage.causality import check_decisions_are_causal
 from backtest.leakage.declarations import check_costs, check_latency, check_trials, check_undated
 from backtest.leakage.duplicates import article_keys, check_duplicates
 from backtest.leakage.execution import check_fill_order, check_lag_decay
-from backtest.leakage.findings import Finding, Verdict, is_invalid, overall_verdict
+from backtest.leakage.findings import GRAVITY, Finding, Verdict, is_invalid, overall_verdict
 from backtest.leakage.partition import check_label_overlap, check_split_order
 from backtest.leakage.provenance import check_adapter_manifest, check_base_cutoff
 from backtest.leakage.timing import check_time_zones, check_tradable_instants
 
 __all__ = [
+    "GRAVITY",
     "Finding",
     "Verdict",
     "article_keys",

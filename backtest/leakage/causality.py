@@ -169,14 +169,12 @@ def _judge(
         if only_rounding:
             detail = (
                 f"{len(faults)} of {n_worlds} worlds moved past weights, but by rounding alone (at most {size:.1e}); "
-                f"{where}. "
-                "The arithmetic of the past depends on how much future there is."
+                f"{where}. The arithmetic of the past depends on how much future there is."
             )
         else:
             detail = (
                 f"Weights already decided moved in {len(faults)} of {n_worlds} worlds that differ only in the future, "
-                "by up to "
-                f"{size:.4g}; {where}. Inputs that reached back: {', '.join(inputs)}."
+                f"by up to {size:.4g}; {where}. Inputs that reached back: {', '.join(inputs)}."
             )
         evidence = [first, *[fault for fault in faults if fault is not first][:4]]
         return Finding("T1", "suspicious" if only_rounding else "leak", _TITLE, detail, evidence, size, unit, _REMEDY)
@@ -186,8 +184,7 @@ def _judge(
             "inconclusive",
             _TITLE,
             f"In {len(odd_shapes)} of {n_worlds} worlds the decisions had other rows or symbols than before, so they "
-            "could "
-            "not be compared: the universe depends on what happens later, or is not held fixed.",
+            "could not be compared: the universe depends on what happens later, or is not held fixed.",
             odd_shapes[:5],
             remedy="Fix index and universe from the prices alone, so that every world has the same panel.",
         )

@@ -18,7 +18,7 @@ from data_loaders.errors import DataError
 Verdict = Literal["pass", "leak", "suspicious", "inconclusive", "not-applicable"]
 
 EVIDENCE_ROWS = 5
-_GRAVITY: tuple[Verdict, ...] = ("leak", "suspicious", "inconclusive", "pass", "not-applicable")
+GRAVITY: tuple[Verdict, ...] = ("leak", "suspicious", "inconclusive", "pass", "not-applicable")
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Finding:
 def overall_verdict(findings: Iterable[Finding]) -> Verdict:
     """Return the gravest verdict: leak, then suspicious, inconclusive, pass, not-applicable (also when empty)."""
     seen = {finding.verdict for finding in findings}
-    return next((verdict for verdict in _GRAVITY if verdict in seen), "not-applicable")
+    return next((verdict for verdict in GRAVITY if verdict in seen), "not-applicable")
 
 
 def is_invalid(findings: Iterable[Finding]) -> bool:
@@ -101,6 +101,21 @@ def plain(value: Any) -> Any:
     if isinstance(value, pd.Timestamp):
         return value.isoformat()
     return str(value)
+
+
+def moment(instant: pd.Timestamp) -> str:
+    """Write an instant for a reader: to the minute, in UTC."""
+    return f"{instant.tz_convert('UTC'):%Y-%m-%d %H:%M} UTC"
+
+
+def length(span: pd.Timedelta) -> str:
+    """Write a span for a reader: its two largest units, such as ``1 day 3 h``."""
+    minutes = int(abs(span) / pd.Timedelta(minutes=1))
+    days, hours, rest = minutes // 1440, minutes // 60 % 24, minutes % 60
+    parts = [f"{days:,} day{'s' if days != 1 else ''}"] if days else []
+    parts += [f"{hours} h"] if hours else []
+    parts += [f"{rest} min"] if rest and not days else []
+    return " ".join(parts[:2]) or "0 min"
 
 
 def evidence_rows(frame: pd.DataFrame, limit: int = EVIDENCE_ROWS) -> list[dict[str, Any]]:

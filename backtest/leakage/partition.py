@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from backtest.leakage.findings import Finding, aware_instant, evidence_rows, plain, require_columns
+from backtest.leakage.findings import Finding, aware_instant, evidence_rows, length, moment, require_columns
 from data_loaders.errors import ConfigError, DataError
 from data_loaders.schemas import as_utc
 
@@ -66,9 +66,8 @@ def check_label_overlap(
             "leak",
             _OVERLAP_TITLE,
             f"{int(counts.get('train', 0))} training and {int(counts.get('validation', 0))} validation labels of "
-            f"{samples} end at or "
-            f"after the start of the next block (validation {validation_start}, test {test_start}), by up to "
-            f"{worst['over'].max()}.",
+            f"{samples} end at or after the start of the next block (validation {moment(validation_start)}, test "
+            f"{moment(test_start)}), by up to {length(worst['over'].max())}.",
             evidence_rows(reaching.sort_values("ends_at", ascending=False)),
             len(reaching) / samples,
             "share of samples",
@@ -85,9 +84,8 @@ def check_label_overlap(
             "S1",
             "suspicious",
             _OVERLAP_TITLE,
-            f"No label reaches over a boundary, but {len(near)} of {samples} end less than the embargo of {embargo} "
-            "before the "
-            "next block begins.",
+            f"No label reaches over a boundary, but {len(near)} of {samples} end less than the embargo of "
+            f"{length(embargo)} before the next block begins.",
             evidence_rows(near.sort_values("ends_at", ascending=False)),
             len(near) / samples,
             "share of samples",
@@ -97,7 +95,7 @@ def check_label_overlap(
         "S1",
         "pass",
         _OVERLAP_TITLE,
-        f"All {samples} labels end before the next block begins, with the embargo of {embargo} kept.",
+        f"All {samples} labels end before the next block begins, with the embargo of {length(embargo)} kept.",
         effect=0.0,
         unit="share of samples",
     )
@@ -151,8 +149,7 @@ def check_split_order(
             "leak",
             _ORDER_TITLE,
             f"{len(young)} of {len(learned)} training and validation samples are known at or after the first test "
-            "decision "
-            f"({first}), and {len(shared)} are articles of the test."
+            f"decision ({moment(first)}), and {len(shared)} are articles of the test."
             + (" This looks like a shuffled split." if shuffled else ""),
             evidence_rows(wrong.sort_values("known_at", ascending=False)),
             share,
@@ -169,9 +166,9 @@ def check_split_order(
             "S5",
             "suspicious",
             _ORDER_TITLE,
-            f"All samples are older than the first test decision ({first}), but {len(mixed)} of {len(parts['train'])} "
-            "training samples "
-            f"are younger than the oldest validation sample ({plain(oldest)}) or shared with validation.",
+            f"All samples are older than the first test decision ({moment(first)}), but {len(mixed)} of "
+            f"{len(parts['train'])} training samples are younger than the oldest validation sample ({moment(oldest)}) "
+            "or shared with validation.",
             evidence_rows(mixed.sort_values("known_at", ascending=False)),
             len(mixed) / len(learned),
             "share of training and validation samples",
@@ -181,9 +178,8 @@ def check_split_order(
         "S5",
         "pass",
         _ORDER_TITLE,
-        f"All {len(learned)} training and validation samples are older than the first test decision ({first}) and "
-        "none of "
-        f"{len(parts['test'])} test articles is among them.",
+        f"All {len(learned)} training and validation samples are older than the first test decision ({moment(first)}) "
+        f"and none of {len(parts['test'])} test articles is among them.",
         effect=0.0,
         unit="share of training and validation samples",
     )

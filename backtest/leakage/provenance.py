@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from backtest.leakage.findings import EVIDENCE_ROWS, Finding, aware_instant, plain
+from backtest.leakage.findings import EVIDENCE_ROWS, Finding, aware_instant, length, moment, plain
 from data_loaders.errors import ConfigError, DataError
 
 _BASE_TITLE = "The base model is older than the test period"
@@ -64,8 +64,7 @@ def check_base_cutoff(
             "suspicious",
             _BASE_TITLE,
             f"The base model may remember this period: nobody says until when the data of {base_name!r} reach "
-            f"({said}), and the "
-            f"test runs from {start} to {end}.",
+            f"({said}), and the test runs from {moment(start)} to {moment(end)}.",
             [{"base": base_name, "knowledge_cutoff": None, "test_start": plain(start), "test_end": plain(end)}],
             None,
             unit,
@@ -79,9 +78,8 @@ def check_base_cutoff(
             "M1",
             "suspicious",
             _BASE_TITLE,
-            f"The base model may remember this period: {base_name!r} knows text until {cutoff} ({said}), so "
-            f"{share:.0%} of the test "
-            f"({start} to {end}) lies inside what it was trained on.",
+            f"The base model may remember this period: {base_name!r} knows text until {moment(cutoff)} ({said}), so "
+            f"{share:.0%} of the test ({moment(start)} to {moment(end)}) lies inside what it was trained on.",
             [row],
             share,
             unit,
@@ -91,7 +89,7 @@ def check_base_cutoff(
         "M1",
         "pass",
         _BASE_TITLE,
-        f"{base_name!r} knows nothing after {cutoff} ({said}), {start - cutoff} before the test begins.",
+        f"{base_name!r} knows nothing after {moment(cutoff)} ({said}), {length(start - cutoff)} before the test.",
         [row],
         0.0,
         unit,
@@ -157,7 +155,9 @@ def check_adapter_manifest(
             gaps.append(str(unreadable))
             continue
         if until >= start:
-            faults.append(f"{name} is {until}, {until - start} into the test that begins {start}")
+            faults.append(
+                f"{name} is {moment(until)}, {length(until - start)} into the test that begins {moment(start)}"
+            )
             evidence.append({"field": name, "value": plain(until), "test_start": plain(start)})
     if share > recurring:
         faults.append(f"{len(common)} of {len(tested)} distinct test texts ({share:.2%}) are among those trained on")
@@ -185,8 +185,8 @@ def check_adapter_manifest(
         "M11",
         "pass",
         _ADAPTER_TITLE,
-        f"Trained until {until}, {start - until} before the test; none of {len(tested)} distinct test texts was "
-        f"trained on{again}.",
+        f"Trained until {moment(until)}, {length(start - until)} before the test; none of {len(tested)} distinct test "
+        f"texts was trained on{again}.",
         [],
         share,
         unit,

@@ -37,8 +37,8 @@ app = typer.Typer(
     add_completion=False,
     help="""Backtest trading signals that language models read from news, without seeing the future.
 
-    Start with [bold]embargo demo[/bold]: a simulated market, end to end, no data or network needed. Then copy one of
-    the configs under research/experiments and point it at your own files.
+    Start with [bold]embargo demo[/bold]: a simulated market, end to end, no data or network needed.
+    Then copy a config from research/experiments and point it at your own files.
 
     Exit status: 0 fine, 1 error, 2 bad usage or config, 3 the audit found a leak, 130 interrupted.""",
 )

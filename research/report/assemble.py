@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from backtest.significance import PermutationResult
 
 from backtest.leakage import Finding
+from backtest.significance import PermutationResult
 from data_loaders.schemas import CLASSES
 from models.calibration import reliability_table
 from research.report import formats
@@ -133,10 +133,20 @@ def assemble(
         permutation=_permutation(permutation),
         folds=_folds(plan, reading),
         findings=[finding.to_dict() for finding in findings],
-        counts={**plan.world.counts, **{f"trading: {name}": counts for name, counts in result.counts.items()}},
+        counts=_counts(plan, result),
         config=config.to_dict(),
         manifest=manifest,
     )
+
+
+def _counts(plan: Plan, result: Trade) -> dict[str, dict[str, int]]:
+    groups = {
+        "News": plan.world.counts["news"],
+        "Prices": plan.world.counts["prices"],
+        "Articles on their way to a bar": result.counts["news"],
+        "Orders": result.counts["orders"],
+    }
+    return {name: counts for name, counts in groups.items() if counts}
 
 
 def _metric_rows(metrics: dict[str, Any]) -> list[MetricRow]:

@@ -123,7 +123,7 @@ class ReportData:
         One row per fold with `FOLD_COLUMNS`; the dates are UTC and required, the others may be missing.
     findings : sequence of mapping
         Findings of the leakage audit with `FINDING_KEYS`; `verdict` is one of `VERDICTS`; `evidence` is a list of
-        mappings, shown as a table.
+        mappings, shown as a table. Optional ``effect`` (number) and ``unit`` (text) say how large it is.
     counts : mapping
         What was dropped and why: ``{reason: number}`` or ``{stage: {reason: number}}``.
     config, manifest : mapping

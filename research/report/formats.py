@@ -151,7 +151,7 @@ def is_unset(value: Any) -> bool:
 def _toml_key(key: Any) -> str:
     name = str(key)
     bare = name and all(sign.isascii() and (sign.isalnum() or sign in "-_") for sign in name)
-    return name if bare else json.dumps(name, ensure_ascii=False)
+    return name if bare else _toml_text(name)
 
 
 def _toml_value(value: Any) -> str:
@@ -167,7 +167,12 @@ def _toml_value(value: Any) -> str:
         return "{ " + ", ".join(f"{_toml_key(key)} = {_toml_value(entry)}" for key, entry in value.items()) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_toml_value(entry) for entry in value if not is_unset(entry)) + "]"
-    return json.dumps(str(value), ensure_ascii=False)
+    return _toml_text(str(value))
+
+
+def _toml_text(value: str) -> str:
+    """Quote text as TOML does: as JSON does, and the delete sign too."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def flat(entries: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -333,7 +333,7 @@ def regime_chart(table: pd.DataFrame) -> Chart:
                 x=np.zeros(len(empty)),
                 y=empty.index.to_numpy(float),
                 mode="text",
-                text=["not estimated"] * len(empty),
+                text=["\u2002not estimated"] * len(empty),
                 textposition="middle right",
                 showlegend=False,
                 hoverinfo="skip",

@@ -373,11 +373,19 @@ def _findings(findings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "icon": VERDICT_ICONS[finding["verdict"]],
             "title": formats.text(finding.get("title")),
             "detail": str(finding.get("detail") or ""),
+            "effect": _effect(finding.get("effect"), str(finding.get("unit") or "")),
             "remedy": str(finding.get("remedy") or ""),
             "evidence": _evidence(finding.get("evidence") or []),
         }
         for finding in ordered
     ]
+
+
+def _effect(effect: Any, unit: str) -> str:
+    """Print the size of what a check measured, with its unit; nothing if it measured none."""
+    if formats.is_missing(effect):
+        return ""
+    return f"{formats.text(effect)} ({unit})" if unit else formats.text(effect)
 
 
 def _evidence(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:

@@ -70,3 +70,24 @@ def test_a_first_row_without_prices_is_refused():
     opening.iloc[0] = np.nan
     with pytest.raises(DataError, match="first row"):
         buy_and_hold(opening, close, costs=FREE)
+
+
+def test_a_symbol_that_comes_back_is_not_bought_again():
+    opening, close = market(7)
+    for panel in (opening, close):
+        panel.iloc[40:60, 0] = np.nan
+    held = buy_and_hold(opening, close, costs=FREE)
+    richer = [panel.copy() for panel in (opening, close)]
+    for panel in richer:
+        panel.iloc[60:, 0] *= np.linspace(1, 5, 60)
+    np.testing.assert_allclose(buy_and_hold(*richer, costs=FREE), held, atol=1e-14)
+
+
+def test_writing_a_position_out_costs_a_trade():
+    opening, close = market(8)
+    for panel in (opening, close):
+        panel.iloc[60:, 1] = np.nan
+    costs = Costs(0.001, 0.001, 0.0)
+    final = [close["B"].iloc[59] / opening["B"].iloc[0] * (1 - 0.002)]
+    final += [close[name].iloc[-1] / opening[name].iloc[0] for name in "ACD"]
+    assert (1 + buy_and_hold(opening, close, costs=costs)).prod() == pytest.approx(np.mean(final) / 1.002)

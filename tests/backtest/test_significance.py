@@ -110,12 +110,13 @@ def test_the_resampled_distribution_is_that_of_arch():
     assert ours.std() == pytest.approx(theirs.std(), rel=0.06)
 
 
-def test_the_standard_error_is_that_of_infinitely_many_resamples():
-    returns = autoregressive(np.random.default_rng(6), 400)
-    _, influence = significance._influence(returns, np.ones(400, dtype=bool))
-    starts, lengths = stationary_blocks(400, 7.0, 20_000, np.random.default_rng(0))
-    means = significance._block_sums(influence, starts, lengths).sum(axis=1) / 400
-    assert significance._dependent_error(influence, 7.0) == pytest.approx(means.std(), rel=0.02)
+@pytest.mark.parametrize(("n", "block"), [(400, 7.0), (24, 12.0)])
+def test_the_standard_error_is_that_of_infinitely_many_resamples(n, block):
+    returns = autoregressive(np.random.default_rng(6), n, phi=0.7)
+    _, influence = significance._influence(returns, np.ones(n, dtype=bool))
+    starts, lengths = stationary_blocks(n, block, 20_000, np.random.default_rng(0))
+    means = significance._block_sums(influence, starts, lengths).sum(axis=1) / n
+    assert significance._dependent_error(influence, block) == pytest.approx(means.std(), rel=0.02)
 
 
 def test_independent_normal_returns_have_the_textbook_error():

@@ -238,6 +238,10 @@ def test_bad_input_is_refused():
         books(weights.replace(weights.iloc[3, 1], np.nan), opening, close)
     with pytest.raises(DataError, match="different bars or symbols"):
         books(weights, opening, close.iloc[:-1])
+    with pytest.raises(DataError, match="other instants"):
+        simulate(weights, opening, close, open_at=weights.index + pd.Timedelta(hours=1), costs=FREE)
+    with pytest.raises(DataError, match="40 rows of weights but 39"):
+        simulate(weights, opening, close, open_at=weights.index[1:], costs=FREE)
     with pytest.raises(ConfigError, match="initial_cash"):
         books(weights, opening, close, initial_cash=0.0)
     with pytest.raises(ConfigError, match="stale_after"):

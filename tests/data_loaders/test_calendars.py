@@ -13,6 +13,7 @@ from data_loaders.calendars import (
     decision_times,
     label_sessions,
     last_closed_bar,
+    length_of,
     sessions,
     zone_of,
 )
@@ -82,6 +83,14 @@ def test_bars_per_year() -> None:
     assert bars_per_year("XNYS", hour) == 252 * 7
     assert bars_per_year("24/7", day) == 365
     assert bars_per_year("24/7", hour) == 365 * 24
+
+
+def test_lengths_of_time() -> None:
+    assert length_of("1d") == length_of("1D") == length_of("24h") == pd.Timedelta(days=1)
+    assert length_of("5min") == pd.Timedelta(minutes=5)
+    for nonsense in ("soon", "0h", "-1h", ""):
+        with pytest.raises(ConfigError, match="length of time"):
+            length_of(nonsense)
 
 
 def test_a_decision_comes_before_the_open() -> None:

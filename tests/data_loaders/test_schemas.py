@@ -105,7 +105,7 @@ def test_scores_must_sum_to_one_and_be_unique() -> None:
         }
     )
     assert len(validate_scores(good)) == 2
-    with pytest.raises(DataError, match="'a' sum to 0.900000"):
+    with pytest.raises(DataError, match=r"'a' sum to 0\.900000"):
         validate_scores(good.assign(neutral=[0.2, 0.0]))
     with pytest.raises(DataError, match="article_id"):
         validate_scores(good.assign(article_id="a"))

@@ -70,7 +70,10 @@ def test_reading_a_bar_that_still_runs_is_caught_round_the_clock():
 
 def test_latency_gap_is_caught_when_an_article_falls_into_it(world):
     between = world.news.iloc[[0, 1]].assign(
-        article_id=["gap1", "gap2"], known_at=world.decided_at[[100, 150]] + pd.Timedelta(minutes=2), bullish=0.9, bearish=0.0
+        article_id=["gap1", "gap2"],
+        known_at=world.decided_at[[100, 150]] + pd.Timedelta(minutes=2),
+        bullish=0.9,
+        bearish=0.0,
     )
     news = pd.concat([world.news, between], ignore_index=True)
     boundaries = [world.prices.open_at[100], world.prices.open_at[150]]
@@ -103,7 +106,9 @@ def test_deaf_trader_is_inconclusive(world):
 
 
 def test_universe_that_depends_on_later_news_is_inconclusive_not_a_leak(world):
-    few = replace_news(world, world.news[(world.news["symbol"] != "S07") | (world.news["known_at"] > world.decided_at[-30])])
+    few = replace_news(
+        world, world.news[(world.news["symbol"] != "S07") | (world.news["known_at"] > world.decided_at[-30])]
+    )
     assert _check(worlds.universe_of_the_news, few).verdict == "inconclusive"
 
 

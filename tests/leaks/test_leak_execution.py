@@ -20,7 +20,11 @@ def _fills(world: worlds.World, row: np.ndarray) -> pd.DataFrame:
             "decided_at": world.decided_at[row],
             "fill_at": world.prices.open_at[row],
         }
-    ).assign(known_at=lambda frame: frame["known_at"].dt.tz_localize("UTC") if frame["known_at"].dt.tz is None else frame["known_at"])
+    ).assign(
+        known_at=lambda frame: (
+            frame["known_at"].dt.tz_localize("UTC") if frame["known_at"].dt.tz is None else frame["known_at"]
+        )
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))

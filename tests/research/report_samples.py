@@ -130,18 +130,10 @@ def fold_frame() -> pd.DataFrame:
         validation = train_end + pd.Timedelta("10D")
         validation_end = start + pd.DateOffset(years=3) - pd.Timedelta("10D")
         test = start + pd.DateOffset(years=3)
+        bounds = (start, train_end, validation, validation_end, test, test + pd.DateOffset(years=1))
+        samples = (11_840 + 310 * number, 2_214 + 40 * number, 4_630 + 75 * number, 118 + number, 64)
         rows.append(
-            (number, start, train_end, validation, validation_end, test, test + pd.DateOffset(years=1))
-            + (
-                11_840 + 310 * number,
-                2_214 + 40 * number,
-                4_630 + 75 * number,
-                118 + number,
-                64,
-                3,
-                1.62 - 0.04 * number,
-            )
-            + (None if number == 4 else 0.741 + 0.006 * number,)
+            (number, *bounds, *samples, 3, 1.62 - 0.04 * number, None if number == 4 else 0.741 + 0.006 * number)
         )
     columns = ["fold", "train_start", "train_end", "validation_start", "validation_end", "test_start", "test_end"]
     columns += ["train_samples", "validation_samples", "test_samples", "purged", "embargoed", "epochs", "temperature"]
@@ -239,7 +231,8 @@ def findings(leaky: bool) -> list[dict[str, Any]]:
         "code": "T5",
         "verdict": "leak",
         "title": "After-close news traded on the same close",
-        "detail": "Articles published after the close of a bar changed the weights held during that bar. Moving them one bar later removes 71% of the Sharpe ratio.",
+        "detail": "Articles published after the close of a bar changed the weights held during that bar. "
+        "Moving them one bar later removes 71% of the Sharpe ratio.",
         "evidence": [
             {
                 "article_id": "a-20319",
@@ -258,6 +251,8 @@ def findings(leaky: bool) -> list[dict[str, Any]]:
                 "weight_after": 0.0251,
             },
         ],
+        "effect": 0.67,
+        "unit": "Sharpe ratio a year",
         "remedy": "Align articles with decided_at of the bar, not with its date; see signals.alignment.",
     }
     others = [
@@ -334,7 +329,8 @@ def permutation(seed: int) -> dict[str, Any]:
         },
         "statistic": "annual Sharpe ratio",
         "permutations": 2_000,
-        "method": "News was moved between dates in blocks of 10 days, within each symbol, and signal, weights and costs were computed again.",
+        "method": "News was moved between dates in blocks of 10 days, within each symbol; signal, weights and costs "
+        "were computed again.",
     }
 
 
@@ -352,15 +348,16 @@ def sample(status: str = "valid", bars: int = 1_258, freq: str = "B", seed: int 
             "The audit found a leak",
         ),
     }
-    stamp, title = words[status]
+    stamp, title = words.get(status, words["valid"])
     data = ReportData(
         name="Overnight news tilt, XNYS 88, QLoRA r8",
         status=status,  # type: ignore[arg-type]
         stamp=stamp,
         verdict_headline=title,
-        verdict_text="After costs the strategy earned a Sharpe ratio of 0.94 a year, with an interval from 0.21 to 1.68. News moved to other "
-        "dates does as well in 9 of 2,000 draws. The profit came in rising and calm markets; in falling ones it cannot be told from zero. "
-        "After the 24 trials in the ledger the probability that skill, not selection, explains it is 87%.",
+        verdict_text="After costs the strategy earned a Sharpe ratio of 0.94 a year, with an interval of 0.21 to 1.68. "
+        "News moved to other dates does as well in 9 of 2,000 draws. The profit came in rising and calm markets; in "
+        "falling ones it cannot be told from zero. After the 24 trials in the ledger the probability that skill, not "
+        "selection, explains it is 87%.",
         headline=[
             ("Sharpe ratio a year", "0.94", "0.21 to 1.68, stationary bootstrap 95%"),
             ("Deflated Sharpe ratio", "0.87", "probability, 24 trials in the ledger"),

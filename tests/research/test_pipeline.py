@@ -105,8 +105,8 @@ def archive(tmp_path: Path) -> Path:
         name: getattr(world.prices, name).set_axis(world.prices.open_at.tz_convert("America/New_York").date)
         for name in ("open", "high", "low", "close", "volume")
     }
-    stacked = {name: panel.stack() for name, panel in fields.items()}
-    long = pd.DataFrame(stacked).rename_axis(["date", "symbol"]).reset_index().dropna()
+    columns = {name: panel.unstack() for name, panel in fields.items()}  # noqa: PD010 - one long column per field
+    long = pd.DataFrame(columns).rename_axis(["symbol", "date"]).reset_index().dropna()
     long["date"] = pd.to_datetime(long["date"]).dt.tz_localize("UTC")
     long.to_parquet(tmp_path / "prices.parquet")
     (tmp_path / "archive.toml").write_text(ARCHIVE)

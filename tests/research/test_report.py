@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,7 @@ def test_findings_stand_by_severity_and_say_their_verdict_in_words(invalid_page:
     for words in ("1 leak", "1 suspicious", "1 inconclusive", "3 pass", "1 not applicable"):
         assert words in audit
     assert "a-20319" in audit
+    assert "Size: 0.67 (Sharpe ratio a year)" in audit
     assert "What to do: Align articles" in audit
 
 
@@ -240,7 +242,7 @@ def test_page_is_accessible(invalid_page: Page) -> None:
     levels = [int(tag[1]) for tag, _ in invalid_page.elements if re.fullmatch(r"h[1-6]", tag)]
     assert levels[0] == 1
     assert levels.count(1) == 1
-    assert all(later <= earlier + 1 for earlier, later in zip(levels, levels[1:], strict=False))
+    assert all(later <= earlier + 1 for earlier, later in pairwise(levels))
     assert all(cell.get("scope") for cell in invalid_page.all("th"))
     assert len(invalid_page.all("caption")) == len(invalid_page.all("table"))
     images = [attributes for _, attributes in invalid_page.elements if attributes.get("role") == "img"]

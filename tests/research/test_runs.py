@@ -23,9 +23,14 @@ def test_a_broken_block_leaves_what_was_there_before(tmp_path: Path, failure: ty
     folder = tmp_path / "demo-1"
     with writing(folder) as draft:
         (draft / "metrics.json").write_text("first")
-    with pytest.raises(failure), writing(folder) as draft:
-        (draft / "metrics.json").write_text("second")
-        raise failure
+
+    def broken() -> None:
+        with writing(folder) as draft:
+            (draft / "metrics.json").write_text("second")
+            raise failure
+
+    with pytest.raises(failure):
+        broken()
     assert (folder / "metrics.json").read_text() == "first"
     assert len(list(tmp_path.iterdir())) == 1
 

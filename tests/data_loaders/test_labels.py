@@ -1,0 +1,240 @@
+"""Labels know over which interval they were computed, and nothing contradictory gets through uncounted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_loaders.calendars import decision_times
+from data_loaders.errors import ConfigError, DataError, MissingPartError
+from data_loaders.labels import (
+    cut_classes,
+    fit_thresholds,
+    forward_returns,
+    from_news,
+    from_returns,
+    read_label_set,
+)
+from data_loaders.schemas import Prices, validate_news
+from data_loaders.simulated import SimulatedMarket, simulate
+
+CUTOFF = pd.Timestamp("2014-06-30", tz="UTC")
+COLUMNS = ["article_id", "text", "label", "known_at", "starts_at", "ends_at"]
+
+
+def news_of(*rows: tuple[object, ...]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=["article_id", "published_at", "symbol", "text", "label"])
+    return validate_news(frame.assign(published_at=pd.to_datetime(frame["published_at"], utc=True, format="ISO8601")))
+
+
+def prices_of(opens: dict[str, list[float]]) -> Prices:
+    open_at = pd.date_range("2020-01-06 14:30", periods=len(next(iter(opens.values()))), freq="D", tz="UTC", unit="us")
+    panel = pd.DataFrame(opens, index=open_at)
+    return Prices(panel, panel, panel, panel, panel, open_at, open_at + pd.Timedelta("6.5h"), "XNYS")
+
+
+def test_news_labels_become_samples_and_the_rest_is_counted() -> None:
+    result = from_news(
+        news_of(
+            ("1", "2020-01-01", "AAA", "good", "bullish"),
+            ("1", "2020-01-01", "BBB", "good", "bullish"),
+            ("2", "2020-01-02", "AAA", "bad", "Negative"),
+            ("3", "2020-01-03", "AAA", "unread", None),
+            ("4", "2020-01-04", "AAA", "Both ways", "neutral"),
+            ("5", "2020-01-05", "AAA", "both ways!", "bullish"),
+        )
+    )
+    assert list(result.frame.columns) == COLUMNS
+    assert result.frame["article_id"].tolist() == ["1", "2"]
+    assert result.frame["label"].tolist() == [2, 0]
+    assert result.frame["label"].dtype == np.int64
+    assert (result.frame["ends_at"] == result.frame["known_at"]).all()
+    assert result.counts == {"rows": 6, "unlabelled": 1, "conflicting_texts": 2, "repeated_articles": 1, "samples": 2}
+
+
+def test_unknown_labels_and_columns_are_named() -> None:
+    news = news_of(("1", "2020-01-01", "AAA", "good", "sell"))
+    with pytest.raises(DataError, match="1 labels are unknown, first 'sell' at row 0"):
+        from_news(news)
+    assert from_news(news, mapping={"sell": "bearish"}).frame["label"].tolist() == [0]
+    with pytest.raises(ConfigError, match=r"leads to \['short'\]"):
+        from_news(news, mapping={"sell": "short"})
+    with pytest.raises(DataError, match="no column 'rating'"):
+        from_news(news, "rating")
+
+
+ROWS = [
+    ("Profit rose , Seppälä said", "positive"),
+    ("Sales fell", "negative"),
+    ("Sales fell !", "negative"),
+    ("Mixed @ best", "neutral"),
+    ("Torn", "neutral"),
+    ("torn .", "positive"),
+]
+
+
+def written(folder: Path, kind: str) -> Path:
+    path = folder / f"set.{kind}"
+    frame = pd.DataFrame(ROWS, columns=["text", "label"])
+    match kind:
+        case "txt":
+            path.write_text("\r\n".join(f"{text}@{label}" for text, label in ROWS) + "\r\n", encoding="latin-1")
+        case "csv":
+            frame.to_csv(path, index=False)
+        case "jsonl":
+            path.write_text("\n".join(json.dumps(row) for row in frame.to_dict("records")))
+        case _:
+            frame.to_parquet(path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["txt", "csv", "jsonl", "parquet"])
+def test_every_format_gives_the_same_samples(tmp_path: Path, kind: str) -> None:
+    result = read_label_set(written(tmp_path, kind), knowledge_cutoff=CUTOFF)
+    assert result.counts["conflicting_texts"] == 2
+    assert result.counts["repeated_articles"] == 1
+    by_text = dict(zip(result.frame["text"], result.frame["label"], strict=True))
+    assert by_text == {"Profit rose , Seppälä said": 2, "Sales fell": 0, "Mixed @ best": 1}
+    for name in ("known_at", "starts_at", "ends_at"):
+        assert (result.frame[name] == CUTOFF).all()
+    assert result.frame["article_id"].is_unique
+
+
+def test_filters_and_dated_sets(tmp_path: Path) -> None:
+    path = tmp_path / "dated.csv"
+    path.write_text(
+        "text,label,when,votes\nup,positive,2020-01-01T09:00:00+01:00,3\ndown,negative,2020-01-02T09:00Z,1\n"
+    )
+    result = read_label_set(path, published_at="when", filters={"votes": {"min": 2}}, mapping={"positive": "bullish"})
+    assert result.frame["known_at"].tolist() == [pd.Timestamp("2020-01-01 08:00", tz="UTC")]
+    assert result.counts["filtered:votes"] == 1
+
+
+def test_label_sets_without_a_time_or_with_faults_are_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, "txt")
+    with pytest.raises(ConfigError, match="give either knowledge_cutoff"):
+        read_label_set(path)
+    with pytest.raises(ConfigError, match="no time zone"):
+        read_label_set(path, knowledge_cutoff=pd.Timestamp("2014-01-01"))
+    with pytest.raises(MissingPartError, match=r"nowhere\.csv"):
+        read_label_set(tmp_path / "nowhere.csv", knowledge_cutoff=CUTOFF)
+    path.write_text("fine@neutral\nno label here\n")
+    with pytest.raises(DataError, match="line 2"):
+        read_label_set(path, knowledge_cutoff=CUTOFF)
+    blank = tmp_path / "blank.csv"
+    blank.write_text("text,label\n  ,neutral\n")
+    with pytest.raises(DataError, match="1 texts are blank"):
+        read_label_set(blank, knowledge_cutoff=CUTOFF)
+
+
+def test_forward_return_runs_from_the_first_decided_open_net_of_the_universe() -> None:
+    prices = prices_of({"AAA": [100, 110, 121, 121], "BBB": [100, 100, 100, 100]})
+    decided = decision_times(prices.open_at, pd.Timedelta(minutes=5))
+    news = news_of(
+        ("in time", "2020-01-06 14:25", "AAA", "a", None),
+        ("too late", "2020-01-06 14:25:01", "AAA", "b", None),
+        ("no end", "2020-01-08 16:00", "AAA", "c", None),
+        ("no prices", "2020-01-06 10:00", "ZZZ", "d", None),
+    )
+    result = forward_returns(news, prices, decided)
+    values = result.frame.set_index("article_id")
+    assert values.loc["in time", "value"] == pytest.approx(0.10 - 0.05)
+    assert values.loc["too late", "value"] == pytest.approx(0.10 - 0.05)
+    assert values.loc["in time", "ends_at"] == prices.open_at[1]
+    assert values.loc["too late", "ends_at"] == prices.open_at[2]
+    assert (result.frame["starts_at"] == result.frame["known_at"]).all()
+    assert result.counts == {
+        "rows": 4,
+        "without_prices": 1,
+        "beyond_prices": 1,
+        "missing_prices": 0,
+        "averaged_rows": 0,
+        "samples": 2,
+    }
+    two_bars = forward_returns(news, prices, decided, horizon_bars=2).frame.set_index("article_id")
+    assert two_bars.loc["in time", "value"] == pytest.approx(0.21 / 2)
+    assert two_bars.loc["in time", "ends_at"] == prices.open_at[2]
+
+
+def test_an_article_under_two_symbols_is_one_sample_and_missing_prices_are_counted() -> None:
+    prices = prices_of({"AAA": [100, 110, 110], "BBB": [100, 100, 100], "CCC": [np.nan, 100, 100]})
+    decided = decision_times(prices.open_at, pd.Timedelta(0))
+    news = news_of(
+        ("both", "2020-01-06 10:00", "AAA", "a", None),
+        ("both", "2020-01-06 10:00", "BBB", "a", None),
+        ("both", "2020-01-06 10:00", "CCC", "a", None),
+    )
+    result = forward_returns(news, prices, decided)
+    assert result.frame["value"].tolist() == pytest.approx([0.0])
+    assert result.counts["missing_prices"] == 1
+    assert result.counts["averaged_rows"] == 1
+
+
+def test_forward_returns_refuse_what_does_not_fit() -> None:
+    prices = prices_of({"AAA": [100, 110]})
+    news = news_of(("1", "2020-01-06", "AAA", "a", None))
+    with pytest.raises(ConfigError, match="horizon_bars"):
+        forward_returns(news, prices, prices.open_at, horizon_bars=0)
+    with pytest.raises(ConfigError, match="decision_times"):
+        forward_returns(news, prices, prices.open_at[:1])
+    with pytest.raises(ConfigError, match="decision_times"):
+        forward_returns(news, prices, prices.close_at)
+
+
+def test_no_label_uses_a_price_from_before_it_was_known_or_after_it_ends() -> None:
+    simulation = simulate(SimulatedMarket(seed=2, end="2015-06-30", n_symbols=6))
+    prices = simulation.prices
+    decided = decision_times(prices.open_at, pd.Timedelta(minutes=5))
+    before = forward_returns(simulation.news, prices, decided, horizon_bars=3).frame.set_index("article_id")
+    assert (before["starts_at"] < before["ends_at"]).all()
+    bar = 60
+    opens = prices.open.copy()
+    opens.iloc[bar] *= np.linspace(0.5, 2.0, 6)
+    changed = Prices(**{**vars(prices), "open": opens})
+    after = forward_returns(simulation.news, changed, decided, horizon_bars=3).frame.set_index("article_id")
+    moved = ~np.isclose(before["value"], after["value"])
+    assert moved.any()
+    touched = prices.open_at[bar]
+    assert (before.loc[moved, "starts_at"] <= touched).all()
+    assert (before.loc[moved, "ends_at"] >= touched).all()
+
+
+@given(
+    st.lists(st.floats(-0.2, 0.2, allow_nan=False, allow_subnormal=False), min_size=30, max_size=300, unique=True),
+    st.floats(0.1, 0.9),
+)
+def test_thresholds_cut_training_returns_into_the_shares_asked_for(values: list[float], neutral_share: float) -> None:
+    lower, upper = fit_thresholds(np.array(values), neutral_share)
+    classes = cut_classes(values, lower, upper)
+    counts = np.bincount(classes, minlength=3) / len(values)
+    assert counts[1] == pytest.approx(neutral_share, abs=3 / len(values))
+    assert counts[0] == pytest.approx(counts[2], abs=2 / len(values))
+    assert (np.diff(classes[np.argsort(values)]) >= 0).all()
+
+
+def test_thresholds_refuse_nonsense() -> None:
+    with pytest.raises(ConfigError, match="neutral_share"):
+        fit_thresholds(np.arange(9.0), 1.0)
+    with pytest.raises(DataError, match="cannot set thresholds"):
+        fit_thresholds(np.array([0.1, np.nan]))
+    with pytest.raises(DataError, match="too many equal"):
+        fit_thresholds(np.zeros(9))
+    with pytest.raises(DataError, match="position 1 is missing"):
+        cut_classes(np.array([0.1, np.nan]), -1.0, 1.0)
+    with pytest.raises(ConfigError, match="must be below"):
+        cut_classes(np.array([0.1]), 1.0, -1.0)
+
+
+def test_returns_become_samples() -> None:
+    prices = prices_of({"AAA": [100, 110, 99], "BBB": [100, 100, 100]})
+    news = news_of(("up", "2020-01-06 10:00", "AAA", "a", None), ("down", "2020-01-07 10:00", "AAA", "b", None))
+    forward = forward_returns(news, prices, decision_times(prices.open_at, pd.Timedelta(0))).frame
+    samples = from_returns(forward, -0.01, 0.01)
+    assert list(samples.columns) == COLUMNS
+    assert samples.set_index("article_id")["label"].to_dict() == {"up": 2, "down": 0}

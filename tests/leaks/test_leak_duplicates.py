@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backtest.leakage import article_keys, check_duplicates
+from backtest.leakage import duplicates as module
+from backtest.leakage.duplicates import near_matches
+from data_loaders.errors import ConfigError, DataError
+
+VOCABULARY = np.array([f"word{i}" for i in range(400)])
+
+
+def _texts(rng: np.random.Generator, n: int, length: int = 11) -> list[str]:
+    weights = 1.0 / np.arange(3, 403)
+    return [" ".join(row) for row in rng.choice(VOCABULARY, (n, length), p=weights / weights.sum())]
+
+
+def _split(seed: int, n_train: int = 1600, n_test: int = 400):
+    rng = np.random.default_rng(seed)
+    at = pd.Series(pd.date_range("2020-01-01", periods=n_train + n_test, freq="h", tz="UTC", unit="us"))
+    texts = _texts(rng, n_train + n_test)
+    return rng, texts[:n_train], at[:n_train], texts[n_train:], at[n_train:]
+
+
+def _mangle(text: str) -> str:
+    return "RT @desk: " + text.replace(" ", ", ", 2).upper() + " !! https://t.co/x1"
+
+
+def _one_word_changed(text: str) -> str:
+    words = text.split()
+    return " ".join([*words[:-1], "altogether"])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_fresh_texts_pass(seed):
+    _, train, train_at, test, test_at = _split(seed)
+    finding = check_duplicates(train, train_at, test, test_at)
+    assert (finding.verdict, finding.effect) == ("pass", 0.0)
+
+
+@pytest.mark.parametrize("change", [_mangle, _one_word_changed])
+@pytest.mark.parametrize(("dose", "verdict"), [(0.10, "leak"), (0.04, "leak"), (0.015, "suspicious")])
+def test_copied_headlines_are_found(change, dose, verdict):
+    rng, train, train_at, test, test_at = _split(1)
+    count = int(dose * len(test))
+    for place, source in zip(rng.permutation(len(test))[:count], rng.permutation(len(train))[:count], strict=True):
+        test[place] = change(train[source])
+    finding = check_duplicates(train, train_at, test, test_at)
+    assert finding.verdict == verdict
+    assert finding.effect == pytest.approx(dose, abs=0.005)
+    assert {"test_text", "train_text", "similarity"} <= set(finding.evidence[0])
+
+
+def test_a_source_that_repeats_itself_is_its_own_yardstick():
+    rng, train, train_at, test, test_at = _split(2)
+    for texts, start in ((train, 400), (test, 0)):
+        for place in np.flatnonzero(rng.random(len(texts)) < 0.15):
+            if place >= start:
+                texts[place] = train[int(rng.integers(0, 300))]
+    assert check_duplicates(train, train_at, test, test_at).verdict == "pass"
+    assert check_duplicates(train, train_at, test, test_at, allowed=0.01).verdict == "leak"
+    for place in rng.permutation(len(test))[:80]:
+        test[place] = train[int(rng.integers(300, 1600))] + "."
+    assert check_duplicates(train, train_at, test, test_at).verdict == "leak"
+
+
+def test_a_training_copy_from_later_is_always_a_leak():
+    _, train, train_at, test, test_at = _split(3)
+    train[-1], train_at = test[0] + "!", train_at.copy()
+    train_at.iloc[-1] = test_at.iloc[0] + pd.Timedelta(days=1)
+    finding = check_duplicates(train, train_at, test, test_at)
+    assert finding.verdict == "leak"
+    assert "later than themselves" in finding.detail
+
+
+def test_short_texts_are_counted_not_compared():
+    _, train, train_at, test, test_at = _split(4)
+    train[:200], test[:100] = ["Buy AAPL now"] * 200, ["buy aapl now!"] * 100
+    finding = check_duplicates(train, train_at, test, test_at)
+    assert finding.verdict == "pass"
+    assert "300 texts of fewer than 4 words" in finding.detail
+    assert check_duplicates(["a b"], train_at[:1], ["a b"], test_at[:1]).verdict == "not-applicable"
+
+
+def test_capped_search_is_a_fair_sample_and_says_so(monkeypatch):
+    rng, train, train_at, test, test_at = _split(5)
+    for place in rng.permutation(len(test))[:80]:
+        test[place] = _one_word_changed(train[int(rng.integers(0, 1600))])
+    full = check_duplicates(train, train_at, test, test_at)
+    monkeypatch.setattr(module, "_POSTINGS_IN_ALL", 60)
+    capped = check_duplicates(train, train_at, test, test_at)
+    assert "Near copies were sought for" in capped.detail
+    assert capped.verdict == full.verdict == "leak"
+    assert capped.effect == pytest.approx(full.effect, rel=0.6)
+
+
+def _pairs_of(text: str) -> set[tuple[str, str]]:
+    words = ["", *text.split(" "), ""]
+    return set(pairwise(words))
+
+
+def _slow_best(query: str, corpus: list[str], threshold: float) -> tuple[int, float]:
+    best, place = 0.0, -1
+    for position, text in enumerate(corpus):
+        one, other = _pairs_of(query), _pairs_of(text)
+        jaccard = len(one & other) / len(one | other)
+        if jaccard >= threshold - 1e-12 and jaccard > best:
+            best, place = jaccard, position
+    return place, best
+
+
+words = st.lists(st.sampled_from(["up", "down", "oil", "bank", "rate"]), min_size=1, max_size=9).map(" ".join)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(words, min_size=1, max_size=8), st.lists(words, min_size=1, max_size=12), st.sampled_from([0.5, 0.7, 1.0])
+)
+def test_near_matches_equal_brute_force(queries, corpus, threshold):
+    found = near_matches(queries, corpus, threshold=threshold)
+    assert found.searched.all()
+    for query, place, similarity in zip(queries, found.position, found.similarity, strict=True):
+        assert (place, similarity) == _slow_best(query, corpus, threshold)
+
+
+def test_keys_ignore_punctuation_but_not_the_instant():
+    at = pd.Timestamp("2020-01-01 10:00", tz="UTC")
+    frame = pd.DataFrame(
+        {"text": ["Acme rises.", "ACME rises!", "Acme rises."], "known_at": [at, at, at + pd.Timedelta(1, "s")]}
+    )
+    first, same, later = article_keys(frame)
+    assert first == same != later
+    assert len(first) == 64
+
+
+def test_malformed_input_is_refused():
+    _, train, train_at, test, test_at = _split(0, 20, 10)
+    with pytest.raises(DataError, match="one instant per text"):
+        check_duplicates(train, train_at[:-1], test, test_at)
+    with pytest.raises(DataError, match="no time zone"):
+        check_duplicates(train, train_at.dt.tz_localize(None), test, test_at)
+    with pytest.raises(ConfigError, match="allowed"):
+        check_duplicates(train, train_at, test, test_at, allowed=1.0)

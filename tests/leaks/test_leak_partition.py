@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backtest.leakage import check_adapter_manifest, check_base_cutoff, check_label_overlap, check_split_order
+from data_loaders.errors import ConfigError, DataError
+from data_loaders.splits import Fold, holdout, part_of
+
+DAY = pd.Timedelta(days=1)
+FOLD = holdout("2020-01-01", "2020-07-01", "2020-10-01", "2021-01-01")
+DECIDED = pd.date_range(FOLD.test_start, FOLD.test_end, freq="D", unit="us") + pd.Timedelta(hours=14)
+
+
+def _samples(seed: int, horizon: pd.Timedelta, n: int = 900) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    known = FOLD.train_start + pd.to_timedelta(np.sort(rng.uniform(0, 366 * 86400, n)), unit="s").as_unit("us")
+    starts = known.ceil("D")
+    frame = pd.DataFrame({"known_at": known, "starts_at": starts, "ends_at": starts + horizon})
+    return frame.assign(
+        article_id=[f"a{i:04d}" for i in range(n)], text=[f"text {i}" for i in range(n)], label=rng.integers(0, 3, n)
+    ).astype({"known_at": "datetime64[us, UTC]", "starts_at": "datetime64[us, UTC]", "ends_at": "datetime64[us, UTC]"})
+
+
+def _unpurged(samples: pd.DataFrame, fold: Fold) -> tuple[pd.DataFrame, pd.DataFrame]:
+    known = samples["known_at"]
+    return (
+        samples[known < fold.validation_start],
+        samples[(known >= fold.validation_start) & (known < fold.test_start)],
+    )
+
+
+def _overlap(train, validation, embargo=DAY, fold=FOLD):
+    return check_label_overlap(train, validation, fold.validation_start, fold.test_start, embargo=embargo)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6), horizon=st.integers(0, 20), embargo=st.integers(0, 15))
+def test_what_the_splitter_makes_passes_both_checks(seed, horizon, embargo):
+    split = part_of(_samples(seed, horizon * DAY), FOLD, embargo=embargo * DAY)
+    assert _overlap(split.train, split.validation, embargo * DAY).verdict == "pass"
+    assert check_split_order(split.train, split.validation, split.test, DECIDED).verdict == "pass"
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6), horizon=st.integers(2, 20))
+def test_labels_that_were_not_purged_are_a_leak_counted_exactly(seed, horizon):
+    samples = _samples(seed, horizon * DAY)
+    train, validation = _unpurged(samples, FOLD)
+    finding = _overlap(train, validation)
+    reaching = (train["ends_at"] >= FOLD.validation_start).sum() + (validation["ends_at"] >= FOLD.test_start).sum()
+    assert finding.verdict == "leak"
+    assert finding.effect == pytest.approx(reaching / (len(train) + len(validation)))
+
+
+def test_purged_on_one_side_only_is_still_a_leak():
+    samples = _samples(1, 5 * DAY)
+    split = part_of(samples, FOLD, embargo=DAY)
+    train, validation = _unpurged(samples, FOLD)
+    assert "0 validation labels" in _overlap(train, split.validation).detail
+    assert "0 training" in _overlap(split.train, validation).detail
+    assert {_overlap(train, split.validation).verdict, _overlap(split.train, validation).verdict} == {"leak"}
+
+
+def test_a_broken_embargo_is_suspicious():
+    split = part_of(_samples(2, 5 * DAY), FOLD, embargo=0 * DAY)
+    assert _overlap(split.train, split.validation, 10 * DAY).verdict == "suspicious"
+    assert _overlap(split.train, split.validation, 0 * DAY).verdict == "pass"
+
+
+def test_label_ending_exactly_at_the_boundary_touches_it():
+    samples = _samples(3, DAY).iloc[:1].assign(ends_at=FOLD.validation_start)
+    assert _overlap(samples, samples.iloc[:0]).verdict == "leak"
+
+
+def test_overlap_refuses_what_it_cannot_read():
+    samples = _samples(0, DAY)
+    with pytest.raises(DataError, match="missing columns"):
+        _overlap(samples.drop(columns="ends_at"), samples)
+    with pytest.raises(ConfigError, match="negative"):
+        _overlap(samples, samples, -DAY)
+    assert _overlap(samples.iloc[:0], samples.iloc[:0]).verdict == "not-applicable"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_shuffled_split_is_a_leak(seed):
+    samples = _samples(seed, DAY)
+    part = np.random.default_rng(seed).choice(3, len(samples), p=[0.6, 0.2, 0.2])
+    finding = check_split_order(*(samples[part == which] for which in range(3)), DECIDED)
+    assert finding.verdict == "leak"
+    assert "shuffled" in finding.detail
+    assert finding.evidence
+
+
+def test_one_article_on_both_sides_is_a_leak():
+    split = part_of(_samples(4, DAY), FOLD, embargo=DAY)
+    twin = split.test.iloc[[0]].assign(known_at=split.train["known_at"].iloc[0])
+    finding = check_split_order(pd.concat([split.train, twin]), split.validation, split.test, DECIDED)
+    assert finding.verdict == "leak"
+    assert "1 are articles of the test" in finding.detail
+
+
+def test_training_younger_than_validation_is_suspicious():
+    split = part_of(_samples(5, DAY), FOLD, embargo=DAY)
+    assert check_split_order(split.validation, split.train, split.test, DECIDED).verdict == "suspicious"
+
+
+def test_undated_set_known_at_one_instant_passes():
+    samples = _samples(6, DAY).assign(known_at=FOLD.train_start)
+    assert check_split_order(samples[:500], samples[500:], samples[:0], DECIDED).verdict == "pass"
+
+
+def test_split_order_needs_decisions():
+    samples = _samples(0, DAY)
+    with pytest.raises(DataError, match="no test decisions"):
+        check_split_order(samples, samples, samples, DECIDED[:0])
+    assert check_split_order(samples[:0], samples[:0], samples, DECIDED).verdict == "not-applicable"
+
+
+def _base(cutoff, source="model card"):
+    return check_base_cutoff("a-base", cutoff, FOLD.test_start, FOLD.test_end, source)
+
+
+def test_base_cutoff():
+    assert _base(FOLD.test_start - DAY).verdict == "pass"
+    assert _base(FOLD.test_start).verdict == "suspicious"
+    half = _base(FOLD.test_start + (FOLD.test_end - FOLD.test_start) / 2)
+    assert (half.verdict, half.effect) == ("suspicious", 0.5)
+    assert _base(FOLD.test_end + 900 * DAY).effect == 1.0
+    for unknown in (None, pd.NaT):
+        finding = _base(unknown, source="")
+        assert finding.verdict == "suspicious"
+        assert "may remember this period" in finding.detail
+    with pytest.raises(DataError, match="no time zone"):
+        _base(pd.Timestamp("2020-01-01"))
+    with pytest.raises(ConfigError, match="empty"):
+        check_base_cutoff("a-base", None, FOLD.test_start, FOLD.test_start, "")
+
+
+TRAIN_KEYS, TEST_KEYS = [f"{i:04x}" for i in range(900)], [f"{i:04x}" for i in range(1000, 1300)]
+
+
+def _adapter(manifest, train=TRAIN_KEYS, test=TEST_KEYS, **options):
+    return check_adapter_manifest(manifest, FOLD.test_start, train, test, **options)
+
+
+def test_adapter_trained_before_the_test_passes():
+    until = FOLD.test_start - DAY
+    assert _adapter({"trained_until": until.isoformat(), "calibrated_until": until}).verdict == "pass"
+
+
+@pytest.mark.parametrize("field", ["trained_until", "calibrated_until"])
+@pytest.mark.parametrize("reach", [0.0, 0.01])
+def test_adapter_that_reaches_into_the_test_is_a_leak(field, reach):
+    manifest = {"trained_until": (FOLD.test_start - DAY).isoformat()}
+    manifest[field] = (FOLD.test_start + reach * (FOLD.test_end - FOLD.test_start)).isoformat()
+    finding = _adapter(manifest)
+    assert finding.verdict == "leak"
+    assert field in finding.detail
+
+
+def test_one_percent_of_test_rows_in_training_is_a_leak():
+    manifest = {"trained_until": (FOLD.test_start - DAY).isoformat()}
+    finding = _adapter(manifest, train=[*TRAIN_KEYS, *TEST_KEYS[:3]])
+    assert (finding.verdict, finding.effect) == ("leak", 0.01)
+    assert finding.evidence[0] == {"text_key": TEST_KEYS[0]}
+    assert _adapter(manifest, train=[*TRAIN_KEYS, *TEST_KEYS[:3]], recurring=0.02).verdict == "pass"
+
+
+def test_incomplete_manifest_proves_nothing():
+    fine = {"trained_until": (FOLD.test_start - DAY).isoformat()}
+    for finding in (
+        _adapter({}),
+        _adapter({"trained_until": None}),
+        _adapter({"trained_until": "2020-01-01"}),
+        _adapter(fine, train=[]),
+        _adapter(fine, test=[]),
+    ):
+        assert finding.verdict == "inconclusive"
+    assert _adapter({}, train=TEST_KEYS).verdict == "leak"
+    with pytest.raises(ConfigError, match="recurring"):
+        _adapter(fine, recurring=1.0)

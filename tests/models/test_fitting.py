@@ -1,0 +1,148 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from model_samples import CUTOFF, sentences
+
+from data_loaders.errors import ConfigError, DataError, LeakError
+from data_loaders.schemas import CLASSES
+from models.cache import ScoreCache
+from models.calibration import Calibration
+from models.fitting import fit_scorer
+from models.linear import LinearSettings, fit_linear
+from models.scoring import score_articles
+from models.tuning import TuneSettings
+
+KEYS = {
+    "kind", "base", "base_weights_hash", "base_knowledge_cutoff", "cutoff_source", "exposures", "trained_until",
+    "knowledge_cutoff", "n_train", "n_validation", "train_text_hashes_fingerprint", "settings", "epochs", "best_epoch",
+    "temperature", "ece_before", "ece_after", "validation_accuracy", "validation_macro_f1", "adapter",
+    "scorer_identity", "model_id",
+}  # fmt: skip
+
+
+def fitted(kind, samples, cache_dir, **changes):
+    arguments = {
+        "train": samples["train"],
+        "validation": samples["validation"],
+        "trained_until": CUTOFF,
+        "cache_dir": cache_dir,
+    }
+    return fit_scorer(kind, **(arguments | changes))
+
+
+@pytest.mark.parametrize("kind", ["lexicon", "linear", "transformer"])
+def test_every_kind_says_the_same_things(kind, samples, cache_dir, tiny_base):
+    extra = {"base": tiny_base, "settings": TuneSettings(epochs=1, max_length=32)} if kind == "transformer" else {}
+    model = fitted(kind, samples, cache_dir, **extra)
+    assert set(model.manifest) == KEYS
+    assert json.loads(json.dumps(model.manifest, allow_nan=False)) == model.manifest
+    assert model.manifest["knowledge_cutoff"] == CUTOFF.isoformat()
+    assert model.manifest["ece_after"] <= model.manifest["ece_before"] + 0.1
+    assert model.manifest["n_train"] == (0 if kind == "lexicon" else 400)
+    undated = fitted(kind, samples, cache_dir, trained_until=None, **extra)
+    assert undated.manifest["knowledge_cutoff"] is None
+
+
+def test_linear_beats_chance_by_far_and_is_reproducible(samples, cache_dir):
+    one = fitted("linear", samples, cache_dir)
+    two = fitted("linear", samples | {"train": samples["train"].sample(frac=1, random_state=1)}, cache_dir)
+    texts = samples["test"]["text"].tolist()
+    assert (one.scorer.logits(texts).argmax(axis=1) == samples["test"]["label"]).mean() > 0.95
+    assert one.scorer.identity == two.scorer.identity
+    assert np.array_equal(one.scorer.logits(texts), two.scorer.logits(texts))
+
+
+def test_linear_survives_a_class_it_never_saw():
+    scorer = fit_linear(["up up", "down down"] * 5, [2, 0] * 5, trained_until=CUTOFF)
+    logits = scorer.logits(["up", ""])
+    assert np.isfinite(logits).all()
+    assert logits[0].argmax() == 2
+    assert logits[0, 1] == -20
+
+
+@pytest.mark.parametrize("column", ["known_at", "ends_at"])
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_a_sample_from_after_trained_until_is_a_leak(samples, cache_dir, column, part):
+    instants = pd.Series([CUTOFF] * len(samples[part]))
+    clean = samples | {part: samples[part].assign(**{column: instants})}
+    fitted("lexicon", clean, cache_dir)
+    instants.iloc[5] += pd.Timedelta(microseconds=1)
+    with pytest.raises(LeakError, match=column):
+        fitted("lexicon", samples | {part: samples[part].assign(**{column: instants})}, cache_dir)
+
+
+def test_refuses_what_does_not_fit_the_kind(samples, cache_dir, tiny_base):
+    with pytest.raises(ConfigError, match="needs a base"):
+        fitted("transformer", samples, cache_dir)
+    with pytest.raises(ConfigError, match="takes no base"):
+        fitted("linear", samples, cache_dir, base=tiny_base)
+    with pytest.raises(ConfigError, match="does not take"):
+        fitted("linear", samples, cache_dir, settings=TuneSettings())
+    with pytest.raises(ConfigError, match="unknown"):
+        fitted("oracle", samples, cache_dir)
+    with pytest.raises(DataError, match="no samples"):
+        fitted("lexicon", samples | {"validation": samples["validation"].head(0)}, cache_dir)
+    with pytest.raises(DataError, match="columns"):
+        fitted("lexicon", samples | {"train": pd.DataFrame()}, cache_dir)
+    with pytest.raises(ConfigError):
+        LinearSettings(strength=0)
+
+
+class Counting:
+    """Logits from a text's length; remembers what it was asked."""
+
+    identity = "counting"
+    knowledge_cutoff = CUTOFF
+
+    def __init__(self):
+        self.asked = []
+
+    def logits(self, texts, progress=None):
+        self.asked += list(texts)
+        return np.array([[len(text), 0.0, -len(text)] for text in texts], dtype=float).reshape(-1, 3)
+
+
+def test_each_distinct_text_is_scored_once_and_then_never_again(tmp_path):
+    articles = pd.DataFrame({"article_id": ["a", "b", "a", "c"], "text": ["same", "same", "same", "other one"]})
+    scorer = Counting()
+    with ScoreCache(tmp_path / "scores.sqlite") as cache:
+        first = score_articles(scorer, Calibration(2.0), articles, cache=cache)
+        second = score_articles(scorer, Calibration(5.0), articles, cache=cache)
+    assert sorted(scorer.asked) == ["other one", "same"]
+    assert (first.n_articles, first.n_distinct_texts, first.n_cached, first.n_scored) == (3, 2, 0, 2)
+    assert (second.n_cached, second.n_scored) == (2, 0)
+    assert first.scores["article_id"].tolist() == ["a", "b", "c"]
+    expected = Calibration(2.0).apply(np.array([[4.0, 0, -4]]))[0]
+    assert first.scores.loc[0, list(CLASSES)].tolist() == pytest.approx(expected.tolist())
+    assert (first.scores["confidence"] == first.scores[list(CLASSES)].max(axis=1)).all()
+    assert first.scores["model_id"].iloc[0] != second.scores["model_id"].iloc[0]
+
+
+@settings(max_examples=25)
+@given(st.lists(st.text(alphabet="abc ", min_size=1, max_size=4).filter(str.strip), max_size=30))
+def test_the_cache_changes_nothing(tmp_path_factory, texts):
+    articles = pd.DataFrame({"article_id": [str(n) for n in range(len(texts))], "text": texts}, dtype="str")
+    plain = score_articles(Counting(), Calibration(), articles)
+    with ScoreCache(tmp_path_factory.mktemp("cache") / "scores.sqlite") as cache:
+        score_articles(Counting(), Calibration(), articles.iloc[::2], cache=cache)
+        cached = score_articles(Counting(), Calibration(), articles, cache=cache)
+    pd.testing.assert_frame_equal(plain.scores, cached.scores)
+    assert cached.n_cached + cached.n_scored == cached.n_distinct_texts
+
+
+def test_refuses_two_texts_under_one_name_and_blank_ones():
+    with pytest.raises(DataError, match="more than one text"):
+        score_articles(Counting(), Calibration(), pd.DataFrame({"article_id": ["a", "a"], "text": ["x", "y"]}))
+    with pytest.raises(DataError, match="'b'"):
+        score_articles(Counting(), Calibration(), pd.DataFrame({"article_id": ["a", "b"], "text": ["x", "  "]}))
+
+
+def test_progress_ends_at_the_number_of_distinct_texts():
+    seen = []
+    articles = sentences(30, seed=5).assign(article_id=[str(n) for n in range(30)])
+    score_articles(Counting(), Calibration(), articles, progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1][0] == seen[-1][1] == articles["text"].nunique()

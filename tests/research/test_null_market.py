@@ -1,0 +1,45 @@
+"""A market in which news means nothing must not be told apart from chance, and one in which it does must be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from research.cli import example
+from research.config import load_config
+from research.pipeline import Outcome, execute
+from research.progress import Quiet
+
+SEEDS = 20
+
+
+def demo(folder: Path, seed: int, strength: float) -> Outcome:
+    """Run the demo's own config, read by the linear model: seconds instead of minutes."""
+    with example("demo") as path:
+        overrides = [f"seed={seed}", f"news.simulated.strength={strength}", "model.kind=linear"]
+        config = load_config(path, overrides)
+    return execute(config, out=folder / "runs", cache=folder / "cache", stages=Quiet())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_at_strength_0_hardly_any_seed_claims_anything(tmp_path: Path) -> None:
+    outcomes = [demo(tmp_path, seed, 0.0) for seed in range(SEEDS)]
+    assert all(outcome.status == "valid" for outcome in outcomes), "a clean market must not be called a leak"
+    assert sum(outcome.metrics["sharpe_p_value"] < 0.05 for outcome in outcomes) <= 3
+    assert sum(outcome.metrics["permutation_p_value"] < 0.05 for outcome in outcomes) <= 3
+    assert sum(outcome.verdict.edge for outcome in outcomes) <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_at_the_default_strength_the_interval_holds_the_truth(tmp_path: Path) -> None:
+    outcomes = [demo(tmp_path, seed, 1.0) for seed in range(SEEDS)]
+    assert all(outcome.status == "valid" for outcome in outcomes)
+    held = [
+        outcome.metrics["sharpe_low"] <= outcome.metrics["truth"]["perfect_sharpe"] <= outcome.metrics["sharpe_high"]
+        for outcome in outcomes
+    ]
+    assert sum(held) >= SEEDS - 1
+    assert sum(outcome.verdict.edge for outcome in outcomes) >= SEEDS // 2
