@@ -161,8 +161,8 @@ def _markov(days: tuple[float, ...], count: int, rng: np.random.Generator) -> np
 
 
 def _fat(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Student t draws with five degrees of freedom, scaled to unit variance."""
-    draws: np.ndarray = rng.standard_t(5.0, size=shape) / np.sqrt(5.0 / 3.0)
+    """Draw Student t with five degrees of freedom and unit variance, cut at six: a crash, but no end of the world."""
+    draws: np.ndarray = np.clip(rng.standard_t(5.0, size=shape) / np.sqrt(5.0 / 3.0), -6.0, 6.0)
     return draws
 
 

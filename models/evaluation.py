@@ -83,12 +83,11 @@ def classification_report(
 
 def _confusions(classes: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
     cell = np.eye(len(CLASSES) ** 2, dtype=np.int64)[classes * len(CLASSES) + predicted]
-    return (weights @ cell).reshape(len(weights), len(CLASSES), len(CLASSES))
+    return np.asarray(weights @ cell).reshape(len(weights), len(CLASSES), len(CLASSES))
 
 
 def _accuracy(confusion: np.ndarray) -> np.ndarray:
-    hits = np.trace(confusion, axis1=1, axis2=2)
-    return np.asarray(hits / confusion.sum(axis=(1, 2)))
+    return np.asarray(np.trace(confusion, axis1=1, axis2=2) / confusion.sum(axis=(1, 2)))
 
 
 def _f1(confusion: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ free of look-ahead by construction. The same texts, settings and seed give the s
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -28,6 +29,7 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 # A 4-bit block holds 64 weights; rows that are no multiple of it cannot be packed evenly.
 BLOCK = 64
 UNSCORED = -100
+MAX_LETTERS = 300
 
 
 @dataclass(frozen=True)
@@ -147,26 +149,29 @@ def pretrain_tiny(
 
 
 def _train_tokenizer(corpus: list[str], settings: TinySettings, folder: Path) -> Any:
-    """Learn a lower-case WordPiece vocabulary and write the tokenizer.
+    """Choose a lower-case WordPiece vocabulary and write the tokenizer.
 
-    tokenizers breaks ties between equally frequent pairs in a fixed order, so the same corpus gives the same pieces.
+    The pieces are single characters, the commonest endings and the commonest words. They are counted here because the
+    trainer of ``tokenizers`` numbers its pieces differently in every run.
     """
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=64))  # noqa: S106
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece(prefix="##")
-    # Single letters are always pieces: a word of later years is spelt out rather than lost.
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=settings.vocabulary,
-        special_tokens=list(SPECIAL),
-        initial_alphabet=[chr(code) for code in range(33, 127)],
-        limit_alphabet=400,
-        show_progress=False,
+    normaliser, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+    words: Counter[str] = Counter()
+    for text in corpus:
+        words.update(word for word, _ in splitter.pre_tokenize_str(normaliser.normalize_str(text)))
+    pieces = _pieces(words, settings.vocabulary)
+    tokenizer = Tokenizer(
+        models.WordPiece(
+            {piece: number for number, piece in enumerate(pieces)},
+            unk_token="[UNK]",  # noqa: S106
+            max_input_chars_per_word=64,
+        )
     )
-    tokenizer.train_from_iterator(corpus, trainer)
+    tokenizer.normalizer = normaliser
+    tokenizer.pre_tokenizer = splitter
+    tokenizer.decoder = decoders.WordPiece(prefix="##")
     identifiers = {name: tokenizer.token_to_id(name) for name in SPECIAL}
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
@@ -184,6 +189,27 @@ def _train_tokenizer(corpus: list[str], settings: TinySettings, folder: Path) ->
     )
     fast.save_pretrained(str(folder))
     return fast
+
+
+def _pieces(words: Counter[str], size: int) -> list[str]:
+    endings: Counter[str] = Counter()
+    letters: Counter[str] = Counter()
+    for word, count in words.items():
+        letters.update(dict.fromkeys(word, count))
+        for length in range(2, min(5, len(word))):
+            endings["##" + word[-length:]] += count
+
+    def commonest(counter: Counter[str], number: int) -> list[str]:
+        ordered = sorted(counter.items(), key=lambda item: (-item[1], item[0]))
+        return [name for name, _ in ordered[: max(0, number)]]
+
+    # Single characters are always pieces: a word of later years is spelt out rather than lost.
+    alphabet = sorted({chr(code) for code in range(33, 127) if chr(code).lower() == chr(code)})
+    rare = [letter for letter in commonest(letters, MAX_LETTERS) if letter not in alphabet]
+    pieces = [*SPECIAL, *alphabet, *rare, *("##" + letter for letter in [*alphabet, *rare])]
+    pieces += commonest(endings, (size - len(pieces)) // 10)
+    known = set(pieces)
+    return pieces + [word for word in commonest(words, size) if word not in known][: max(0, size - len(pieces))]
 
 
 def _pretrain(

@@ -80,7 +80,7 @@ class TuneSettings:
     alpha: float = 16.0
     dropout: float = 0.05
     target: Literal["attention", "all-linear"] = "attention"
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     epochs: int = 8
     batch_size: int = 32
     patience: int = 3

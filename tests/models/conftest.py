@@ -16,7 +16,7 @@ def tiny_base(cache_dir):
     from models.tiny import TinySettings, pretrain_tiny
 
     texts = sentences(800, seed=1)["text"].tolist()
-    settings = TinySettings(hidden=64, intermediate=64, vocabulary=400, max_length=64, epochs=4)
+    settings = TinySettings(hidden=64, intermediate=64, vocabulary=600, max_length=64, epochs=5, batch_size=16)
     return pretrain_tiny(
         texts, known_at=[CUTOFF] * len(texts), knowledge_cutoff=CUTOFF, settings=settings, cache_dir=cache_dir
     )
@@ -24,4 +24,4 @@ def tiny_base(cache_dir):
 
 @pytest.fixture(scope="session")
 def samples():
-    return {"train": sentences(400, seed=2), "validation": sentences(120, seed=3), "test": sentences(200, seed=4)}
+    return {"train": sentences(600, seed=2), "validation": sentences(120, seed=3), "test": sentences(200, seed=4)}

@@ -10,7 +10,7 @@ from models import bases
 from models.bases import KNOWN_BASES, open_base, resolve_base
 from models.tiny import TinySettings, pretrain_tiny
 
-SMALL = TinySettings(hidden=64, intermediate=64, vocabulary=200, max_length=32, epochs=1)
+SMALL = TinySettings(hidden=64, intermediate=64, vocabulary=300, max_length=32, epochs=1)
 
 
 def folder_with(tmp_path, *, weights="model.safetensors", config='{"model_type": "bert"}'):

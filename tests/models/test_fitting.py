@@ -42,7 +42,7 @@ def test_every_kind_says_the_same_things(kind, samples, cache_dir, tiny_base):
     assert json.loads(json.dumps(model.manifest, allow_nan=False)) == model.manifest
     assert model.manifest["knowledge_cutoff"] == CUTOFF.isoformat()
     assert model.manifest["ece_after"] <= model.manifest["ece_before"] + 0.1
-    assert model.manifest["n_train"] == (0 if kind == "lexicon" else 400)
+    assert model.manifest["n_train"] == (0 if kind == "lexicon" else 600)
     undated = fitted(kind, samples, cache_dir, trained_until=None, **extra)
     assert undated.manifest["knowledge_cutoff"] is None
 

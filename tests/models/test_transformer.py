@@ -35,7 +35,7 @@ def scorer(tiny_base, samples, cache_dir):
 
 @pytest.fixture(scope="module")
 def pool(scorer):
-    texts = sentences(40, seed=8)["text"].tolist() + ["x", "Zürich 🚀 $AAPL", "long " * 60]
+    texts = [*sentences(40, seed=8)["text"].tolist(), "x", "Zürich 🚀 $AAPL", "long " * 60]
     return texts, scorer.logits(texts)
 
 
