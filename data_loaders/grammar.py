@@ -190,9 +190,9 @@ def _vocabulary(kind: str, polarity: int, month: int) -> tuple[tuple[str, ...], 
     mine = [word for place, word in enumerate(turncoats) if (place % 2 == 0) == (early == (polarity > 0))]
     weights = np.concatenate(
         [
-            np.full(len(steady), 0.30 / len(steady)),
-            0.62 * popularity / popularity.sum(),
-            np.full(len(mine), 0.08 / len(mine)),
+            np.full(len(steady), 0.60 / len(steady)),
+            0.35 * popularity / popularity.sum(),
+            np.full(len(mine), 0.05 / len(mine)),
         ]
     )
     return (*steady, *fashions, *mine), np.cumsum(weights / weights.sum())
@@ -265,7 +265,7 @@ def _template(sentiment: float, draws: _Draws) -> tuple[str, int]:
         side = 1 if draws.next() < 0.5 else -1
         return draws.pick(_NEUTRAL if chance < 0.7 else _BALANCED), side
     side = 1 if sentiment > 0 else -1
-    return draws.pick(_PLAIN if chance < 0.64 else _MIXED if chance < 0.84 else _NEGATED), side
+    return draws.pick(_PLAIN if chance < 0.84 else _MIXED if chance < 0.94 else _NEGATED), side
 
 
 def write_articles(

@@ -21,8 +21,8 @@ NEUTRAL_BELOW = 0.25
 COST_ONE_WAY = 0.0010
 DEFAULT_LATENCY = pd.Timedelta(minutes=5)
 
-_DRIFT_PER_SENTIMENT = 0.0025
-_DRIFT_BARS = 15
+_DRIFT_PER_SENTIMENT = 0.0011
+_DRIFT_BARS = 30
 _INTRADAY_SHARE_OF_DRIFT = 0.6
 _JUMP_PER_SENTIMENT = 0.009
 _OVERNIGHT_SHARE_OF_VARIANCE = 0.3
@@ -75,11 +75,11 @@ class SimulatedMarket:
     start: str = "2015-01-01"
     end: str = "2021-12-31"
     calendar: str = "XNYS"
-    articles_per_symbol_day: float = 0.2
+    articles_per_symbol_day: float = 0.4
     duplicate_share: float = 0.08
     annotator_error: float = 0.05
     latency: pd.Timedelta = DEFAULT_LATENCY
-    persistence: float = 0.7
+    persistence: float = 0.88
 
     def __post_init__(self) -> None:
         allowed = {
@@ -172,7 +172,7 @@ def _newsless_legs(
     """Return log returns without any news, and the daily idiosyncratic volatility of each bar and symbol."""
     bars = len(trend)
     beta = np.clip(rng.normal(1.0, 0.25, n_symbols), 0.4, 1.7)
-    volatility = np.asarray(_IDIOSYNCRATIC_SCALE)[turbulence][:, None] * rng.uniform(0.010, 0.016, n_symbols)
+    volatility = np.asarray(_IDIOSYNCRATIC_SCALE)[turbulence][:, None] * rng.uniform(0.014, 0.022, n_symbols)
     market_drift = np.asarray(_TREND_DRIFT)[trend]
     market_volatility = np.asarray(_MARKET_VOLATILITY)[turbulence]
 

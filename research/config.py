@@ -70,8 +70,8 @@ class Simulated(Section):
     strength: Annotated[float, Field(ge=0.0, le=5.0)] = 1.0
     symbols: Annotated[int, Field(ge=4, le=500)] = 24
     start: Instant = pd.Timestamp("2015-01-01", tz="UTC")
-    end: Instant = pd.Timestamp("2021-12-31", tz="UTC")
-    articles_per_symbol_day: Annotated[float, Field(gt=0, le=5)] = 0.2
+    end: Instant = pd.Timestamp("2020-12-31", tz="UTC")
+    articles_per_symbol_day: Annotated[float, Field(gt=0, le=5)] = 0.4
 
 
 class News(Section):
