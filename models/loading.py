@@ -11,6 +11,7 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from logging import ERROR, getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -90,18 +91,26 @@ def deterministic(seed: int) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep transformers from printing bars and its report of new heads, which is returned and acted on instead."""
+    """Keep the libraries from printing what a user can do nothing about.
+
+    That is: bars, the report of new heads (which is returned and acted on instead), a renamed setting that peft still
+    reads, and the optional kernel that bitsandbytes would fetch from a hub.
+    """
     from transformers.utils import logging
 
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    kernels = getLogger("bitsandbytes")
+    kernel_level = kernels.level
+    kernels.setLevel(ERROR)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
             yield
     finally:
         logging.set_verbosity(verbosity)
+        kernels.setLevel(kernel_level)
         if bars:
             logging.enable_progress_bar()
 

@@ -27,6 +27,7 @@ from models.loading import (
     load_tokenizer,
     pad,
     padded_length,
+    quiet,
     resolve_compute,
 )
 from models.tuning import Adapter, Progress
@@ -131,7 +132,9 @@ class TransformerScorer:
 
 def _merged(base: Base, adapter: Adapter, method: Literal["qlora", "lora"], compute: Literal["fp32", "bf16"]) -> Any:
     import torch
-    from peft import PeftModel
+
+    with quiet():
+        from peft import PeftModel
 
     tuned_in: Literal["fp32", "bf16"] = adapter.manifest["settings"]["compute"]
     with deterministic(0):
@@ -140,7 +143,8 @@ def _merged(base: Base, adapter: Adapter, method: Literal["qlora", "lora"], comp
     if method == "qlora":
         dequantise(model, torch.float32)
     model.float()
-    merged = PeftModel.from_pretrained(model, str(adapter.path)).merge_and_unload()
+    with quiet():
+        merged = PeftModel.from_pretrained(model, str(adapter.path)).merge_and_unload()
     if compute == "bf16":
         merged.to(torch.bfloat16)
     return merged.to(device()).eval()

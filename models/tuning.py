@@ -31,6 +31,7 @@ from models.loading import (
     load_tokenizer,
     pad,
     padded_length,
+    quiet,
     resolve_compute,
 )
 
@@ -269,7 +270,9 @@ def adapted_model(base: Base, settings: TuneSettings, compute: Literal["fp32", "
     What is trained is held in fp32 also where the rest computes in bf16, which would round small steps away.
     """
     import torch
-    from peft import LoraConfig, TaskType, get_peft_model
+
+    with quiet():
+        from peft import LoraConfig, TaskType, get_peft_model
 
     model, fresh = load_classifier(base, method=settings.method, compute=compute)
     heads = [name for name in fresh if name != "classifier"] + ["classifier", "score"]
@@ -283,7 +286,8 @@ def adapted_model(base: Base, settings: TuneSettings, compute: Literal["fp32", "
     )
     for parameter in model.parameters():
         parameter.requires_grad_(False)
-    adapted = get_peft_model(model, config)
+    with quiet():
+        adapted = get_peft_model(model, config)
     for parameter in adapted.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.to(torch.float32)

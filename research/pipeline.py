@@ -21,24 +21,14 @@ from research import ledger, runs
 from research.audit import Trail, audit
 from research.config import Config
 from research.measurement import Measured, estimate, measure
-from research.preparation import Part, World, load_world, plan_folds, plan_parts
+from research.preparation import Plan, World, load_world, plan_folds, plan_parts
 from research.progress import Stages
 from research.provenance import manifest_of
-from research.reading import Reading, read, resolve
+from research.reading import Reading, built_in_base, given_base, read
 from research.report import ReportData, write
 from research.report.assemble import assemble, headline_of
 from research.trading import Trade, decide, perfect_scores, rules_of, shuffle_news, trade, trading_rows
 from research.verdict import Status, Verdict, conclude
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A config with its data, folds and samples, ready to be trained on."""
-
-    config: Config
-    world: World
-    parts: list[Part]
-    rows: slice
 
 
 @dataclass(frozen=True)
@@ -74,9 +64,10 @@ def prepare(config: Config, stages: Stages) -> Plan:
     EmbargoError
         Whatever is wrong with the config or its data is raised here.
     """
+    base = given_base(config)
     world = load_world(config, stages)
     parts = plan_parts(config, world, plan_folds(config, world), stages)
-    return Plan(config, world, parts, trading_rows(world, parts))
+    return Plan(config, world, parts, trading_rows(world, parts), base)
 
 
 def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcome:
@@ -100,7 +91,8 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
     earlier = ledger.trials_on(out, window)
     earlier.pop(settings, None)
 
-    reading = read(config, parts, resolve(config, world, parts, cache, stages), cache, stages)
+    base = plan.base or built_in_base(config, world, parts, cache, stages)
+    reading = read(config, parts, base, cache, stages)
 
     stages.stage("Trade through vectorbt")
     result = trade(config, world, rows, reading.scored)

@@ -19,6 +19,7 @@ from data_loaders.calendars import bars_per_year, decision_times, last_closed_ba
 from data_loaders.errors import ConfigError, DataError
 from data_loaders.schemas import CLASSES, PRICE_FIELDS, Prices
 from data_loaders.simulated import SimulatedMarket, Truth, simulate
+from models.bases import Base
 from research.config import Config
 from research.progress import Stages
 
@@ -97,6 +98,28 @@ class Part:
     def n_test_articles(self) -> int:
         """Distinct articles in the test window."""
         return int(self.test_news["article_id"].nunique())
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a run is made of before anything is trained.
+
+    Attributes
+    ----------
+    config : Config
+    world : World
+    parts : list of Part
+    rows : slice
+        Positions of the bars decided inside the test windows.
+    base : Base or None
+        The base model; None where the run needs none or pretrains the built-in one.
+    """
+
+    config: Config
+    world: World
+    parts: list[Part]
+    rows: slice
+    base: Base | None
 
 
 def load_world(config: Config, stages: Stages) -> World:

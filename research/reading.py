@@ -49,20 +49,31 @@ class Reading:
     manifests: list[dict[str, Any]]
 
 
-def resolve(config: Config, world: World, parts: Sequence[Part], cache: Path, stages: Stages) -> Base | None:
-    """Find the base model, or pretrain the built-in one on text older than every validation and test part.
+def given_base(config: Config) -> Base | None:
+    """Find the base model; None where the run needs none, or makes the built-in one itself.
 
     Raises
     ------
     MissingPartError, ConfigError, LeakError
         If the base is not there, or its declared knowledge cutoff contradicts its documentation.
     """
-    if config.model.kind != "transformer":
+    if config.model.kind != "transformer" or config.model.base == TINY:
         return None
-    if config.model.base != TINY:
-        return resolve_base(
-            config.model.base, revision=config.model.revision, knowledge_cutoff=config.model.knowledge_cutoff
-        )
+    return resolve_base(
+        config.model.base, revision=config.model.revision, knowledge_cutoff=config.model.knowledge_cutoff
+    )
+
+
+def built_in_base(config: Config, world: World, parts: Sequence[Part], cache: Path, stages: Stages) -> Base | None:
+    """Pretrain the built-in base on text older than every validation and test part; None where it is not asked for.
+
+    Raises
+    ------
+    DataError
+        If there is no such text.
+    """
+    if config.model.kind != "transformer" or config.model.base != TINY:
+        return None
     corpus = world.news.loc[world.news["known_at"] < parts[0].fold.train_end].drop_duplicates("text")
     if corpus.empty:
         raise DataError(

@@ -20,7 +20,7 @@ from research.report.contents import MetricRow, ReportData, Unit
 
 if TYPE_CHECKING:
     from research.measurement import Measured
-    from research.pipeline import Plan
+    from research.preparation import Plan
     from research.reading import Reading
     from research.trading import Trade
     from research.verdict import Verdict

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -136,3 +137,11 @@ def test_fingerprint_sees_settings_and_ignores_names_and_places(tmp_path: Path) 
 )
 def test_shipped_configs_are_valid(path: Path) -> None:
     assert isinstance(load_config(path), Config)
+
+
+def test_the_example_in_the_readme_is_a_valid_config(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```toml\n(.*?)```", readme, flags=re.DOTALL)
+    config = load_config(write(tmp_path, example))
+    assert config.news.path == str(tmp_path / "news.csv")
+    assert len(example.strip().splitlines()) <= 10

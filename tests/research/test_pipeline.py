@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -243,6 +245,61 @@ def test_symbols_without_prices_can_be_left_out_and_are_counted(archive: Path) -
     )
     assert result.exit_code == 0, result.output
     assert "unpriced" in (only_run(archive / "runs") / "report.html").read_text(encoding="utf-8")
+
+
+TINY = (
+    "model.kind=transformer", "model.base=tiny", "model.method=qlora", "model.epochs=2",
+    "news.simulated.articles_per_symbol_day=0.2", "split.test_span=18MS",
+)  # fmt: skip
+
+
+def settings(*overrides: str) -> list[str]:
+    return [word for override in overrides for word in ("--set", override)]
+
+
+def test_a_qlora_tuned_base_repeats_itself_bit_for_bit_and_remembers_nothing(small: Path, tmp_path: Path) -> None:
+    written = []
+    for attempt in ("first", "second"):
+        place = tmp_path / attempt
+        result = embargo(
+            "run", small / "small.toml", "--out", place / "runs", "--cache", place / "cache", *settings(*TINY)
+        )
+        assert result.exit_code == 0, result.output
+        run = only_run(place / "runs")
+        written.append((run.name, (run / "metrics.json").read_bytes(), (run / "findings.json").read_bytes()))
+    assert written[0] == written[1]
+    (model,) = json.loads((run / "manifest.json").read_text())["models"]
+    assert model["settings"]["method"] == "qlora"
+    assert pd.Timestamp(model["base_knowledge_cutoff"]) < pd.Timestamp("2016-04-01", tz="UTC")
+    assert pd.Timestamp(model["knowledge_cutoff"]) < pd.Timestamp("2016-07-01", tz="UTC")
+    metrics = metrics_of(place / "runs")
+    assert metrics["classification"]["accuracy"] > metrics["classification"]["majority"]["accuracy"] + 0.1
+    cached = embargo(
+        "run", small / "small.toml", "--out", tmp_path / "third", "--cache", place / "cache", *settings(*TINY)
+    )
+    assert cached.exit_code == 0, cached.output
+    assert (only_run(tmp_path / "third") / "metrics.json").read_bytes() == written[0][1]
+    (model,) = json.loads((only_run(tmp_path / "third") / "manifest.json").read_text())["models"]
+    assert model["n_scored"] == 0
+
+
+def test_an_interrupted_run_leaves_nothing_behind(small: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "research.cli", "run", str(small / "small.toml"), "--out", str(tmp_path / "runs")]
+    environment = os.environ | {"EMBARGO_CACHE": str(tmp_path / "cache")}
+    with subprocess.Popen(
+        [*command, *settings(*TINY, "model.epochs=500")],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    ) as process:  # fmt: skip
+        deadline = time.monotonic() + 200
+        while not list((tmp_path / "cache").glob("**/model.safetensors")):
+            assert process.poll() is None, "ended before it could be interrupted"
+            assert time.monotonic() < deadline, "the base was never pretrained"
+            time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "Interrupted" in output
+    assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
 
 
 def test_usage_errors_and_help() -> None:
