@@ -16,11 +16,12 @@ from data_loaders.errors import ConfigError, DataError, LeakError
 from data_loaders.schemas import as_utc
 from models.artifacts import text_hash, texts_fingerprint
 from models.bases import Base
+from models.cache import ScoreCache
 from models.calibration import Calibration, fit_temperature
 from models.evaluation import classification_report
 from models.lexicon import LexiconScorer
 from models.linear import LinearSettings, fit_linear
-from models.scoring import Scorer, model_id
+from models.scoring import Scorer, cached_logits, model_id
 from models.transformer import TransformerScorer, later_cutoff
 from models.tuning import Progress, TuneSettings, check_labels, tune
 
@@ -57,6 +58,7 @@ def fit_scorer(
     base: Base | None = None,
     settings: TuneSettings | LinearSettings | None = None,
     cache_dir: Path,
+    cache: ScoreCache | None = None,
     progress: Progress | None = None,
 ) -> FittedModel:
     """Fit and calibrate a scorer.
@@ -76,6 +78,8 @@ def fit_scorer(
         Of the kind's own type; none for the lexicon.
     cache_dir : Path
         For adapters.
+    cache : ScoreCache, optional
+        For the logits of the validation part.
     progress : callable, optional
         Called with (tuning steps done, steps in all).
 
@@ -128,7 +132,7 @@ def fit_scorer(
         details |= {name: adapter.manifest[name] for name in ("settings", "epochs", "best_epoch")}
         details |= {"adapter": adapter.path.name, "base_knowledge_cutoff": _iso(base.knowledge_cutoff)}
         details |= {"cutoff_source": base.source}
-    logits = scorer.logits(validation_texts)
+    logits = cached_logits(scorer, validation_texts, cache=cache).logits
     calibration = fit_temperature(logits, labels)
     before = classification_report(Calibration().apply(logits), labels, resamples=1)
     after = classification_report(calibration.apply(logits), labels, resamples=1)

@@ -69,6 +69,53 @@ def model_id(scorer: Scorer, calibration: Calibration) -> str:
     return json_hash({"scorer": scorer.identity, "temperature": calibration.temperature})[:16]
 
 
+@dataclass(frozen=True)
+class Logits:
+    """Logits of texts, float64 of shape (texts, 3), and how many distinct texts were cached and scored."""
+
+    logits: np.ndarray
+    n_cached: int
+    n_scored: int
+
+
+def cached_logits(
+    scorer: Scorer, texts: Sequence[str], *, cache: ScoreCache | None = None, progress: Progress | None = None
+) -> Logits:
+    """Return the logits of texts, scoring each distinct text that the cache does not hold once.
+
+    Parameters
+    ----------
+    scorer : Scorer
+    texts : sequence of str
+    cache : ScoreCache, optional
+        What is scored is written to it block by block, so that a run that was killed goes on where it stopped.
+    progress : callable, optional
+        Called with (distinct texts done, distinct texts in all).
+    """
+    hashes = [text_hash(text) for text in texts]
+    distinct = dict(zip(hashes, texts, strict=True))
+    known = {} if cache is None else cache.get_many(scorer.identity, list(distinct))
+    n_cached = len(known)
+    # Sorted by length, so that each block fills its batches.
+    missing = sorted((name for name in distinct if name not in known), key=lambda name: (len(distinct[name]), name))
+    for start in range(0, len(missing), BLOCK):
+        block = missing[start : start + BLOCK]
+        offset = n_cached + start
+
+        def report(done: int, _total: int, offset: int = offset) -> None:
+            if progress is not None:
+                progress(offset + done, len(distinct))
+
+        fresh = dict(zip(block, scorer.logits([distinct[name] for name in block], report), strict=True))
+        if cache is not None:
+            cache.put_many(scorer.identity, fresh)
+        known.update(fresh)
+    if progress is not None:
+        progress(len(distinct), len(distinct))
+    logits = np.array([known[name] for name in hashes], dtype=float).reshape(-1, len(CLASSES))
+    return Logits(logits, n_cached, len(missing))
+
+
 def score_articles(
     scorer: Scorer,
     calibration: Calibration,
@@ -111,28 +158,8 @@ def score_articles(
             f"scoring: {int(blank.sum())} articles have no text, first {wanted.loc[blank, 'article_id'].iloc[0]!r}. "
             "Filter them out first."
         )
-    hashes = [text_hash(text) for text in wanted["text"]]
-    texts = dict(zip(hashes, wanted["text"], strict=True))
-    known = {} if cache is None else cache.get_many(scorer.identity, list(texts))
-    n_cached = len(known)
-    # Sorted by length, so that each block fills its batches.
-    missing = sorted((name for name in texts if name not in known), key=lambda name: (len(texts[name]), name))
-    for start in range(0, len(missing), BLOCK):
-        block = missing[start : start + BLOCK]
-        offset = n_cached + start
-
-        def report(done: int, _total: int, offset: int = offset) -> None:
-            if progress is not None:
-                progress(offset + done, len(texts))
-
-        fresh = dict(zip(block, scorer.logits([texts[name] for name in block], report), strict=True))
-        if cache is not None:
-            cache.put_many(scorer.identity, fresh)
-        known.update(fresh)
-    if progress is not None:
-        progress(len(texts), len(texts))
-    raw = np.array([known[name] for name in hashes], dtype=float).reshape(-1, len(CLASSES))
-    probabilities = calibration.apply(raw)
+    found = cached_logits(scorer, wanted["text"].tolist(), cache=cache, progress=progress)
+    probabilities = calibration.apply(found.logits)
     scores = pd.DataFrame(probabilities, columns=list(CLASSES))
     scores.insert(0, "article_id", wanted["article_id"].astype(str))
     scores["confidence"] = probabilities.max(axis=1) if len(scores) else pd.Series(dtype=float)
@@ -140,7 +167,7 @@ def score_articles(
     return ScoredArticles(
         scores=validate_scores(scores.astype({"model_id": str})),
         n_articles=len(scores),
-        n_distinct_texts=len(texts),
-        n_cached=n_cached,
-        n_scored=len(missing),
+        n_distinct_texts=found.n_cached + found.n_scored,
+        n_cached=found.n_cached,
+        n_scored=found.n_scored,
     )

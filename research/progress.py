@@ -28,6 +28,18 @@ class Quiet:
         return lambda done, total: None
 
 
+class Lines:
+    """Stages as one line each, for logs: a bar that redraws itself would only show when all is over."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def stage(self, name: str) -> Advance:
+        """Print the stage's name as it starts."""
+        self._console.print(f"• {name}", highlight=False)
+        return lambda done, total: None
+
+
 class Terminal:
     """Stages shown as rich progress bars; a stage is finished when the next one starts."""
 
@@ -56,8 +68,11 @@ class Terminal:
 
 
 @contextmanager
-def terminal(console: Console) -> Iterator[Terminal]:
-    """Show stages on a console for the length of a block."""
+def shown(console: Console) -> Iterator[Stages]:
+    """Show stages on a console for the length of a block: bars on a terminal, lines in a log."""
+    if not console.is_terminal:
+        yield Lines(console)
+        return
     columns = (
         SpinnerColumn(finished_text="[green]✓"),
         TextColumn("{task.description}"),

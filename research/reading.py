@@ -26,7 +26,7 @@ from models.tiny import pretrain_tiny
 from models.tuning import TuneSettings
 from research.config import Config
 from research.preparation import Part, World
-from research.progress import Stages
+from research.progress import Advance, Stages
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,12 @@ def read(config: Config, parts: Sequence[Part], base: Base | None, cache: Path, 
     """Fit, calibrate and score, fold by fold."""
     scored, judged, manifests = [], [], []
     with ScoreCache(cache / "scores.sqlite") as store:
+        model: FittedModel | None = None
         for part in parts:
             fold = f"fold {part.fold.index + 1} of {len(parts)}"
-            model = _fit(config, part, base, cache, stages, fold)
+            # One labelled file trains one model for all folds.
+            if model is None or config.labels.source != "file":
+                model = _fit(config, part, base, cache, store, stages.stage(f"Tune the model, {fold}"))
             tested = pd.concat([part.test_news[["article_id", "text"]], part.test[["article_id", "text"]]])
             tested = tested.drop_duplicates("article_id")
             progress = stages.stage(f"Score the news, {fold}")
@@ -125,7 +128,9 @@ def _once(config: Config, judged: list[pd.DataFrame]) -> pd.DataFrame:
     return judged[0] if config.labels.source == "file" else pd.concat(judged, ignore_index=True)
 
 
-def _fit(config: Config, part: Part, base: Base | None, cache: Path, stages: Stages, fold: str) -> FittedModel:
+def _fit(
+    config: Config, part: Part, base: Base | None, cache: Path, store: ScoreCache, progress: Advance
+) -> FittedModel:
     return fit_scorer(
         config.model.kind,
         train=part.train,
@@ -134,7 +139,8 @@ def _fit(config: Config, part: Part, base: Base | None, cache: Path, stages: Sta
         base=base,
         settings=model_settings(config),
         cache_dir=cache,
-        progress=stages.stage(f"Tune the model, {fold}"),
+        cache=store,
+        progress=progress,
     )
 
 

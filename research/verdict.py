@@ -122,6 +122,6 @@ def _failures(metrics: dict[str, Any], significance: float) -> list[str]:
     if deflated is None or deflated < 1 - significance:
         failures.append(
             f"after {metrics['n_trials']} attempt{'s' if metrics['n_trials'] > 1 else ''} on this window the "
-            f"probability that the true Sharpe ratio is above chance is only {formats.probability(deflated)}"
+            f"probability that the true Sharpe ratio is above chance is {formats.probability(deflated)}"
         )
     return failures

@@ -143,10 +143,10 @@ def validate(config: ConfigArgument, overrides: SetOption = None) -> None:
     """Check a config and its data without training anything, and show what a run would use."""
     from research.config import load_config
     from research.pipeline import prepare
-    from research.progress import terminal
+    from research.progress import shown
 
     settings = load_config(config, overrides)
-    with terminal(complaints) as stages:
+    with shown(complaints) as stages:
         plan = prepare(settings, stages)
     table = Table(title=f"{settings.name}: {len(plan.world.prices.symbols)} symbols, {len(plan.world.news):,} articles")
     for heading in ("fold", "train", "validation", "test", "test window"):
@@ -186,9 +186,9 @@ def runs(folder: Annotated[Path, typer.Argument(help="Folder of runs.", file_oka
 
 def _execute(config: Config, out: Path, cache: Path | None) -> None:
     from research.pipeline import execute
-    from research.progress import terminal
+    from research.progress import shown
 
-    with terminal(complaints) as stages:
+    with shown(complaints) as stages:
         outcome = execute(config, out=out, cache=cache_folder(cache), stages=stages)
     _summarise(outcome)
     if outcome.status == "invalid":

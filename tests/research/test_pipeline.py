@@ -37,23 +37,9 @@ bootstrap = 300
 permutations = 99
 """
 
-ARCHIVE = """
-name = "archive"
-[news]
-path = "news.parquet"
-[prices]
-path = "prices.parquet"
-[split]
-first_test = 2016-07-01
-end = 2018-01-01
-test_span = "9MS"
-validation_span = "3MS"
-[model]
-kind = "linear"
-[statistics]
-bootstrap = 300
-permutations = 99
-"""
+ARCHIVE = SMALL.replace(
+    'source = "simulated"\nsimulated = { symbols = 10, start = 2015-01-01, end = 2017-12-31 }', 'path = "news.parquet"'
+).replace('source = "simulated"', 'path = "prices.parquet"')
 
 PROMISED = {
     "sharpe",
