@@ -75,9 +75,10 @@ def audit(config: Config, trail: Trail, stages: Stages) -> list[Finding]:
         leakage.check_fill_order(_fills(trail, decided_at)),
         leakage.check_lag_decay(trail.weights, trail.asset_returns, periods_per_year=world.periods_per_year),
         leakage.check_time_zones(
-            world.stamps,
+            world.stamps["published_at"],
             zone_of(world.prices.calendar),
             round_the_clock=world.prices.calendar == ROUND_THE_CLOCK,
+            known_at=world.stamps["known_at"],
         ),
         _tradable_instants(config, trail),
         _worst([_duplicates(config, part) for part in _distinct_trainings(config, parts)]),

@@ -34,8 +34,8 @@ class World:
     ----------
     news : DataFrame
         Validated, sorted by ``known_at``, repeats dropped if so configured; one row per article and symbol.
-    stamps : Series
-        When each loaded article was known, repeats included, for the audit.
+    stamps : DataFrame
+        ``published_at`` and ``known_at`` of each loaded article, repeats included, for the audit.
     prices : Prices
     decided_at : DatetimeIndex, shape (bars,)
     last_closed : ndarray of int, shape (bars,)
@@ -47,7 +47,7 @@ class World:
     """
 
     news: pd.DataFrame
-    stamps: pd.Series
+    stamps: pd.DataFrame
     prices: Prices
     decided_at: pd.DatetimeIndex
     last_closed: np.ndarray
@@ -136,7 +136,7 @@ def load_world(config: Config, stages: Stages) -> World:
     else:
         news, prices, counts = _archived(config, stages)
         truth = None
-    stamps = news["known_at"]
+    stamps = news[["published_at", "known_at"]]
     if config.news.drop_repeats:
         fresh = quality.first_seen(news)
         counts["news"]["repeats"] = int((~fresh).sum())
