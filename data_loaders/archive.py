@@ -537,7 +537,8 @@ def read_prices(
     kept = [_price_piece(piece, rules, counts) for piece in pieces(path, wanted, progress=progress)]
     frame = pd.concat(kept, ignore_index=True) if kept else pd.DataFrame()
     if frame.empty:
-        raise DataError(f"{path}: no price is left ({counts}). Widen the range, the symbols or the filters.")
+        sought = "" if symbols is None else f" of {list(symbols)[:8]}"
+        raise DataError(f"{path}: no price{sought} is left ({counts}). Widen the range, the symbols or the filters.")
     chosen = _check_symbols(frame, symbols, path)
     frame = _one_row_per_bar(frame, path, counts)
     if adjust == "total_return":

@@ -187,15 +187,27 @@ def _simulated(config: Config, latency: pd.Timedelta, stages: Stages) -> tuple[p
 
 
 def _archived(config: Config, stages: Stages) -> tuple[pd.DataFrame, Prices, Counts]:
-    news, prices, split = config.news, config.prices, config.split
-    loaded = archive.read_news(
+    if config.prices.symbols:
+        # Prices first: a mistyped symbol is then named, rather than missed in the news.
+        bars = _read_prices(config, list(config.prices.symbols), stages)
+        loaded = _read_news(config, stages)
+    else:
+        loaded = _read_news(config, stages)
+        every = config.news.unpriced == "drop"
+        bars = _read_prices(config, None if every else sorted(set(loaded.frame["symbol"])), stages)
+    return loaded.frame, bars.prices, {"news": dict(loaded.counts), "prices": dict(bars.counts)}
+
+
+def _read_news(config: Config, stages: Stages) -> archive.Loaded:
+    news = config.news
+    return archive.read_news(
         Path(str(news.path)),
         columns=news.columns,
         filters=news.filters,
         timezone=news.timezone,
-        symbols=list(prices.symbols) or None,
-        start=split.start,
-        end=split.end,
+        symbols=list(config.prices.symbols) or None,
+        start=config.split.start,
+        end=config.split.end,
         text_from=news.text_from,
         max_characters=news.max_characters,
         symbol=news.symbol,
@@ -203,23 +215,21 @@ def _archived(config: Config, stages: Stages) -> tuple[pd.DataFrame, Prices, Cou
         date_only=news.date_only,
         progress=stages.stage("Read the news"),
     )
-    wanted = list(prices.symbols) or _priced_symbols(config, loaded.frame)
-    bars = archive.read_prices(
+
+
+def _read_prices(config: Config, symbols: list[str] | None, stages: Stages) -> archive.LoadedPrices:
+    prices = config.prices
+    return archive.read_prices(
         Path(str(prices.path)),
         columns=prices.columns,
         filters=prices.filters,
-        symbols=wanted,
-        end=split.end,
+        symbols=symbols,
+        end=config.split.end,
         calendar=prices.calendar,
         bar=prices.bar,
         adjust=prices.adjust,
         progress=stages.stage("Read the prices"),
     )
-    return loaded.frame, bars.prices, {"news": dict(loaded.counts), "prices": dict(bars.counts)}
-
-
-def _priced_symbols(config: Config, news: pd.DataFrame) -> list[str] | None:
-    return None if config.news.unpriced == "drop" else sorted(set(news["symbol"]))
 
 
 def plan_folds(config: Config, world: World) -> list[splits.Fold]:

@@ -107,7 +107,7 @@ def test_high_and_low_embrace_open_and_close() -> None:
 def test_prices_look_like_shares() -> None:
     prices = market().prices
     daily = prices.close.pct_change()
-    assert daily.std().between(0.010, 0.025).all()
+    assert daily.std().between(0.012, 0.030).all()
     gap = prices.open / prices.close.shift() - 1
     assert 0.2 < float((gap.var() / daily.var()).mean()) < 0.45
     pairs = daily.corr().to_numpy()[np.triu_indices(24, k=1)]
@@ -205,7 +205,7 @@ def test_information_coefficient_is_what_an_outsider_measures() -> None:
 def test_drift_starts_at_the_decided_bar_fades_and_spans_day_and_night() -> None:
     pooled = pd.concat([answers(market(seed)) for seed in range(4)])
     strengths = [correlation(pooled, f"after_{step}") for step in range(5)]
-    assert strengths[0] > 0.08
+    assert strengths[0] > 0.03
     assert strengths[0] > strengths[2] > strengths[4] > 0.0
     assert abs(correlation(pooled, "before")) < 0.025
     slope_day = np.polyfit(pooled["sentiment"], pooled["intraday"].fillna(0.0), 1)[0]
@@ -233,7 +233,7 @@ def test_the_jump_falls_in_the_leg_of_publication() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_a_perfect_trader_earns_after_costs_and_loses_where_news_mean_nothing(seed: int) -> None:
     assert 1.4 < market(seed).truth.perfect_sharpe < 4.0
-    assert 0.06 < market(seed).truth.information_coefficient < 0.15
+    assert 0.02 < market(seed).truth.information_coefficient < 0.08
     assert market(seed, 0.0).truth.perfect_sharpe < 0.0
     assert abs(market(seed, 0.0).truth.information_coefficient) < 0.035
 
@@ -249,7 +249,7 @@ def test_perfect_sharpe_matches_a_trader_written_without_its_code() -> None:
             signal.iloc[row, signal.columns.get_loc(article.symbol)] += article.sentiment
     belief = signal.copy()
     for row in range(1, len(belief)):
-        belief.iloc[row] += 0.7 * belief.iloc[row - 1]
+        belief.iloc[row] += 0.88 * belief.iloc[row - 1]
     earned = prices.open.shift(-1) / prices.open - 1
     belief = belief.where(earned.notna())
     weights = belief.sub(belief.mean(axis=1), axis=0)

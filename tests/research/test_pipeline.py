@@ -116,7 +116,7 @@ def test_a_run_leaves_everything_it_promises(small: Path) -> None:
     for name in ("articles", "signal", "weights", "account", "orders", "regimes"):
         assert len(pd.read_parquet(run / f"{name}.parquet"))
     assert "text" not in pd.read_parquet(run / "articles.parquet").columns
-    assert (run / "report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert (run / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
 def test_the_truth_lies_inside_the_interval(small: Path) -> None:
@@ -210,7 +210,7 @@ def rewrite(path: Path, change: Any) -> None:
 @pytest.mark.parametrize(
     ("file", "change", "message"),
     [
-        ("prices.parquet", lambda f: f.assign(open=f["open"].where(f.index != 77, 0.0)), "not positive"),
+        ("prices.parquet", lambda f: f.assign(open=f["open"].where(f.index != 77, 0.0)), "is 0 (1 such values)"),
         ("news.parquet", lambda f: f.assign(published_at=f["published_at"].dt.tz_localize(None)), "no time zone"),
         ("news.parquet", lambda f: f.assign(symbol=f["symbol"].where(f.index != 50, "GHOST")), "GHOST"),
     ],
