@@ -3,6 +3,7 @@ PYTHON ?= python3
 # A package index to take torch from, where the default one is not wanted (see README, "Graphics cards").
 TORCH_INDEX ?=
 OUT ?= runs
+PYTEST_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,7 +15,7 @@ demo: $(READY)
 	@$(BIN)/embargo demo --out $(OUT)
 
 test: $(READY)
-	$(BIN)/pytest
+	$(BIN)/pytest $(PYTEST_ARGS)
 
 slow: $(READY)
 	$(BIN)/pytest -m slow

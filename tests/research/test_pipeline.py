@@ -66,6 +66,10 @@ def embargo(*arguments: str | Path) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
+def settings(*overrides: str) -> list[str]:
+    return [word for override in overrides for word in ("--set", override)]
+
+
 def only_run(folder: Path) -> Path:
     (run,) = [path for path in folder.iterdir() if path.is_dir()]
     return run
@@ -190,13 +194,14 @@ def test_headlines_of_the_test_window_among_the_labels_are_a_leak(archive: Path)
         ("split.first_test=2030-01-01", 2, "split.first_test"),
         ('prices.symbols=["NOPE"]', 1, "NOPE"),
         ("split.validation_span=1D", 1, "validation"),
-        ("model.base=/nowhere", 0, "fine"),
+        ("model.kind=transformer --set model.base=/nowhere", 1, "/nowhere"),
+        ("split.method=holdout", 0, "fine"),
     ],
 )
 def test_validate_finds_what_is_wrong_before_any_training(
     archive: Path, override: str, status: int, message: str
 ) -> None:
-    result = embargo("validate", archive / "archive.toml", "--set", override)
+    result = embargo("validate", archive / "archive.toml", *settings(*override.split(" --set ")))
     assert result.exit_code == status, result.output
     assert message in result.output.replace("\n", "")
     assert not (archive / "runs").exists()
@@ -237,10 +242,6 @@ TINY = (
     "model.kind=transformer", "model.base=tiny", "model.method=qlora", "model.epochs=2",
     "news.simulated.articles_per_symbol_day=0.2", "split.test_span=18MS",
 )  # fmt: skip
-
-
-def settings(*overrides: str) -> list[str]:
-    return [word for override in overrides for word in ("--set", override)]
 
 
 def test_a_qlora_tuned_base_repeats_itself_bit_for_bit_and_remembers_nothing(small: Path, tmp_path: Path) -> None:
