@@ -17,6 +17,9 @@ from typer.testing import CliRunner, Result
 
 from data_loaders.simulated import SimulatedMarket, simulate
 from research.cli import app
+from research.config import load_config
+from research.pipeline import prepare
+from research.progress import Quiet
 
 SMALL = """
 name = "small"
@@ -163,6 +166,23 @@ def test_files_give_the_same_figures_as_the_market_they_were_written_from(small:
     from_files, simulated = metrics_of(archive / "runs"), metrics_of(small / "runs")
     for name in ("sharpe", "total_return", "n_trades", "n_articles", "permutation_p_value"):
         assert from_files[name] == pytest.approx(simulated[name], rel=1e-9), name
+
+
+def test_labels_from_returns_are_purged_at_every_boundary(archive: Path) -> None:
+    changes = ["labels.source=returns", "labels.horizon_bars=5", "split.embargo=0D", "model.max_train=500"]
+    plan = prepare(load_config(archive / "archive.toml", changes), Quiet())
+    assert all(part.counts["purged_train"] > 0 and part.counts["purged_validation"] > 0 for part in plan.parts)
+    result = embargo(
+        "run", archive / "archive.toml", "--out", archive / "runs", "--cache", archive / "cache", *settings(*changes)
+    )
+    assert result.exit_code == 0, result.output
+    run = only_run(archive / "runs")
+    findings = {finding["code"]: finding["verdict"] for finding in json.loads((run / "findings.json").read_text())}
+    assert findings["S1"] == "pass"
+    models = json.loads((run / "manifest.json").read_text())["models"]
+    assert [model["n_train"] for model in models] == [500, 500]
+    for model, start in zip(models, ("2016-07-01", "2017-04-01"), strict=True):
+        assert pd.Timestamp(model["trained_until"]) < pd.Timestamp(start, tz="UTC")
 
 
 def test_headlines_of_the_test_window_among_the_labels_are_a_leak(archive: Path) -> None:

@@ -1,0 +1,79 @@
+"""A claim needs everything at once, and a proven leak outweighs all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from backtest.leakage import Finding
+from research.verdict import conclude
+
+STRONG: dict[str, Any] = {
+    "n_bars": 750,
+    "n_articles": 7000,
+    "total_return": 0.4,
+    "sharpe": 1.8,
+    "sharpe_low": 0.6,
+    "sharpe_high": 3.0,
+    "sharpe_p_value": 0.004,
+    "permutation_p_value": 0.002,
+    "deflated_sharpe": 0.99,
+    "n_trials": 1,
+    "level": 0.95,
+}
+PASS = Finding("T1", "pass", "Decisions do not move when the future does", "fine")
+MEMORY = Finding("M1", "suspicious", "The base model is older than the test period", "it is not")
+CLOCK = Finding("T4", "suspicious", "Time stamps carry a zone", "odd hours")
+LEAK = Finding("D5", "leak", "Test texts are not copies of training texts", "10 % are")
+
+
+def test_an_edge_is_claimed_when_all_tests_agree() -> None:
+    verdict = conclude(STRONG, [PASS], significance=0.05)
+    assert verdict.edge
+    assert verdict.status == "valid"
+    assert verdict.stamp is None
+    assert "1.80" in verdict.text
+    assert "0.60 to 3.00" in verdict.text
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"sharpe_p_value": 0.05}, "p = 0.050"),
+        ({"sharpe_p_value": None}, "come up by chance"),
+        ({"permutation_p_value": 0.2}, "shuffled against the dates"),
+        ({"deflated_sharpe": 0.9, "n_trials": 40}, "after 40 attempts"),
+        ({"deflated_sharpe": None}, "after 1 attempt on"),
+    ],
+)
+def test_any_single_failure_withdraws_the_claim_and_is_named(change: dict[str, Any], reason: str) -> None:
+    verdict = conclude(STRONG | change, [PASS], significance=0.05)
+    assert not verdict.edge
+    assert verdict.headline.startswith("Nothing was found")
+    assert reason in verdict.text
+
+
+def test_a_run_without_trades_claims_nothing() -> None:
+    idle = STRONG | {"sharpe": None, "sharpe_low": None, "sharpe_high": None, "sharpe_p_value": None}
+    verdict = conclude(idle, [PASS], significance=0.05)
+    assert not verdict.edge
+    assert "never traded" in verdict.text
+
+
+def test_a_leak_invalidates_whatever_the_figures_say() -> None:
+    verdict = conclude(STRONG, [LEAK, MEMORY, PASS], significance=0.05)
+    assert verdict.status == "invalid"
+    assert not verdict.edge
+    assert verdict.stamp is not None
+    assert verdict.stamp.startswith("INVALID")
+    assert "Test texts are not copies of training texts” (D5)" in verdict.text
+
+
+def test_doubts_stamp_the_report_without_withdrawing_the_claim() -> None:
+    verdict = conclude(STRONG, [MEMORY, PASS], significance=0.05)
+    assert verdict.edge
+    assert verdict.status == "caution"
+    assert verdict.stamp == "The base model may remember this period"
+    other = conclude(STRONG, [CLOCK, PASS], significance=0.05)
+    assert other.stamp == "Caution: the audit has doubts (T4)"
