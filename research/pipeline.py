@@ -115,9 +115,9 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
     stages.stage("Write the report")
     report = assemble(plan, reading, result, measured, permutation, findings, verdict, manifest)
     _save(folder, plan, reading, result, measured, findings, manifest, report)
-    if measured.metrics["sharpe"] is not None:
-        per_bar = measured.metrics["sharpe"] / np.sqrt(world.periods_per_year)
-        ledger.record(out, ledger.Trial(window, settings, config.name, float(per_bar), measured.metrics["n_bars"]))
+    # An attempt that never traded is an attempt all the same.
+    per_bar = (measured.metrics["sharpe"] or 0.0) / np.sqrt(world.periods_per_year)
+    ledger.record(out, ledger.Trial(window, settings, config.name, float(per_bar), measured.metrics["n_bars"]))
     return Outcome(folder, verdict.status, measured.metrics, verdict, findings, headline_of(measured.metrics))
 
 

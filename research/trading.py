@@ -94,7 +94,7 @@ def rules_of(config: Config) -> Rules:
 
 
 def trading_rows(world: World, parts: list[Part]) -> slice:
-    """Positions of the bars decided inside the test windows, which follow one another without a gap.
+    """Return the positions of the bars decided inside the test windows, which follow one another without a gap.
 
     Raises
     ------
@@ -167,32 +167,35 @@ def shuffle_news(config: Config, world: World, result: Trade, progress: Advance)
     """
     rules = rules_of(config)
     decision = result.decision
+    index = decision.weights.index
     tradable, returns = decision.tradable.to_numpy(), result.asset_returns.to_numpy()
-    years = bar_years(decision.weights.index)
+    fillable, years = world.prices.open.loc[index].notna().to_numpy(), bar_years(index)
 
-    def shuffled_sharpe(index: np.ndarray) -> float:
-        signal = decay(decision.evidence.take(index), rules.aggregation)
+    def shuffled_sharpe(order: np.ndarray) -> float:
+        signal = decay(decision.evidence.take(order), rules.aggregation)
         weights = weights_array(signal, tradable, rules.weights)
         value = sharpe(
-            net_returns(weights, returns, rules.costs, tradable=tradable, years=years),
+            net_returns(weights, returns, rules.costs, tradable=fillable, years=years),
             periods_per_year=world.periods_per_year,
         )
         return 0.0 if value is None else value
 
-    bars = len(decision.weights)
     return permutation_test(
         shuffled_sharpe,
-        bars,
-        block=config.statistics.block or default_block(bars),
+        len(index),
+        block=config.statistics.block or default_block(len(index), config.signal.half_life),
         n_permutations=config.statistics.permutations,
         seed=config.seed,
         progress=progress,
     )
 
 
-def default_block(bars: int) -> int:
-    """Length of the blocks in which news is shuffled: the cube root of the sample, at least five bars."""
-    return max(5, int(np.ceil(bars ** (1 / 3))))
+def default_block(bars: int, half_life: float) -> int:
+    """Length of the blocks in which news is shuffled: four half-lives of the signal, or the cube root of the sample.
+
+    Whichever is longer, so that what a signal remembers stays inside a block; never more than a tenth of the sample.
+    """
+    return max(1, min(bars // 10, int(np.ceil(max(5.0, bars ** (1 / 3), 4.0 * half_life)))))
 
 
 def perfect_scores(world: World, scored: pd.DataFrame) -> pd.DataFrame | None:
