@@ -85,7 +85,7 @@ def align(
     known = _utc_values(known_at, "align: known_at")
     decided = _utc_values(decided_at, "align: decided_at")
     names = pd.Index([str(name) for name in columns])
-    symbols = np.asarray(symbol, dtype=object)
+    symbols = pd.Index(symbol)
     if len(symbols) != len(known):
         raise DataError(f"align: {len(known)} instants but {len(symbols)} symbols. Pass one of each per article.")
     if not names.is_unique:
@@ -97,7 +97,9 @@ def align(
         raise DataError(f"align: not_before {not_before} has no time zone. Pass a UTC timestamp.")
 
     row = np.asarray(np.searchsorted(decided, known, side="left"), dtype=np.int64)
-    column = names.get_indexer(pd.Index(symbols)).astype(np.int64)
+    # Symbols recur: each distinct one is looked up once. The code of a missing symbol, -1, finds the last entry.
+    codes, distinct = symbols.factorize()
+    column = np.append(names.get_indexer(distinct), UNUSED).astype(np.int64)[codes]
     unknown = column < 0
     early = np.zeros(len(known), dtype=bool)
     if not_before is not None:
