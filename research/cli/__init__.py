@@ -107,8 +107,9 @@ def demo(
 ) -> None:
     """Run the main job on a simulated market whose truth is known.
 
-    Writes articles and prices, pretrains a tiny language model on the oldest texts, tunes it with QLoRA before each
-    test window, trades its scores through vectorbt, measures, audits for leaks, and reports.
+    Writes articles and prices, pretrains a tiny language model on the oldest
+    texts, tunes it with QLoRA before each test window, trades its scores
+    through vectorbt, measures, audits for leaks, and reports.
     """
     from research.config import load_config
 
@@ -127,10 +128,13 @@ def run(
 ) -> None:
     """Run one experiment and write its report.
 
-    The config has the sections news, prices, labels, split, model, signal, portfolio, costs, statistics, regimes,
-    leakage and report; research/config.py describes every key, research/experiments holds whole examples.
+    The config has the sections news, prices, labels, split, model, signal,
+    portfolio, costs, statistics, regimes, leakage and report.
 
-    Example: [bold]embargo run research/experiments/stocknet.toml --set signal.half_life=2[/bold]
+    Every key is described in research/config.py; whole examples are in
+    research/experiments.
+
+    Example: [bold]embargo run mine.toml --set signal.half_life=2[/bold]
     """
     from research.config import load_config
 
@@ -167,15 +171,15 @@ def runs(folder: Annotated[Path, typer.Argument(help="Folder of runs.", file_oka
     from research.runs import list_runs
 
     found = list_runs(folder)
-    table = Table(title=f"{len(found)} runs in {folder}")
-    for heading in ("run", "status", "Sharpe", "95 % interval", "p", "total return", "max drawdown", "trials"):
-        table.add_column(heading, justify="left" if heading in ("run", "status") else "right")
+    table = Table(title=f"{len(found)} runs in {folder}", box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading in ("run", "status", "Sharpe (interval)", "p", "return", "max DD", "trials"):
+        table.add_column(heading, justify="left" if heading in ("run", "status") else "right", no_wrap=True)
     for row in found:
         table.add_row(
             row["run"],
             row["status"],
-            formats.ratio(row["sharpe"]),
-            f"{formats.ratio(row['sharpe_low'])} to {formats.ratio(row['sharpe_high'])}",
+            f"{formats.ratio(row['sharpe'])} "
+            f"({formats.ratio(row['sharpe_low'])} to {formats.ratio(row['sharpe_high'])})",
             formats.probability(row["sharpe_p_value"]),
             formats.percent(row["total_return"]),
             formats.percent(row["max_drawdown"]),
