@@ -106,7 +106,7 @@ def _figures(metrics: dict[str, Any]) -> str:
 
 def _failures(metrics: dict[str, Any], significance: float) -> list[str]:
     if metrics["sharpe"] is None:
-        return ["it never traded"]
+        return ["it never traded; the report counts the articles whose confidence lay below signal.threshold"]
     failures = []
     if metrics["sharpe_p_value"] is None or metrics["sharpe_p_value"] >= significance:
         failures.append(
