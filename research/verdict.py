@@ -68,8 +68,10 @@ def conclude(metrics: dict[str, Any], findings: Sequence[Finding], *, significan
         headline = "The signal earned more after costs than chance explains."
         reading = (
             "Resampling the returns, shuffling the news against the dates and allowing for the number of attempts all "
-            f"leave that result standing at the {significance:.0%} level."
+            f"leave that result standing at the {significance:.0%} level, one-sided."
         )
+        if metrics["sharpe_low"] <= 0:
+            reading += " The two-sided interval still reaches below zero, so the evidence is thin."
     else:
         headline = "Nothing was found: no edge that chance does not explain."
         reading = "What speaks against an edge: " + "; ".join(failures) + "."

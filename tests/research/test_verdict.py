@@ -37,6 +37,13 @@ def test_an_edge_is_claimed_when_all_tests_agree() -> None:
     assert "0.60 to 3.00" in verdict.text
 
 
+def test_a_claim_whose_interval_reaches_below_zero_is_called_thin() -> None:
+    verdict = conclude(STRONG | {"sharpe_low": -0.1, "sharpe_p_value": 0.04}, [PASS], significance=0.05)
+    assert verdict.edge
+    assert "thin" in verdict.text
+    assert "thin" not in conclude(STRONG, [PASS], significance=0.05).text
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
