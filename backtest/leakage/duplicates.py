@@ -24,7 +24,7 @@ from data_loaders.schemas import as_utc
 NEAR_JACCARD = 0.7
 MIN_TOKENS = 4
 LEAK_EXCESS = 0.02
-SUSPICIOUS_EXCESS = 0.01
+SUSPICIOUS_EXCESS = 0.005
 MIN_REFERENCE = 100
 REFERENCE_BLOCKS = 3
 
@@ -89,7 +89,7 @@ def check_duplicates(
     their pairs of neighbouring words. Shares are of distinct texts of at least four words. Without ``allowed``, the
     source's own habit is the yardstick: the largest share at which the latest blocks of training repeat what came
     before them. A leak is an excess of more than 2 points (and 3 standard errors), or any test text that training
-    copies only from *later* than the test article; suspicious is an excess of more than one point (and 2 standard
+    copies only from *later* than the test article; suspicious is an excess of more than half a point (and 2 standard
     errors).
 
     Silent on: copies reworded beyond 70 %, translations, texts of fewer than four words (counted).
