@@ -53,7 +53,6 @@ def conclude(metrics: dict[str, Any], findings: Sequence[Finding], *, significan
     leaks = [finding for finding in findings if finding.verdict == "leak"]
     doubts = [finding for finding in findings if finding.verdict == "suspicious"]
     failures = _failures(metrics, significance)
-    edge = not failures and not leaks
     figures = _figures(metrics)
     if leaks:
         return Verdict(
@@ -64,6 +63,7 @@ def conclude(metrics: dict[str, Any], findings: Sequence[Finding], *, significan
             "figures can be believed until the leak is mended; the findings below say where it is and how to mend it.",
             "INVALID: the audit found a leak",
         )
+    edge = not failures
     if edge:
         headline = "The signal earned more after costs than chance explains."
         reading = (

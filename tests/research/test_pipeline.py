@@ -131,6 +131,16 @@ def test_the_truth_lies_inside_the_interval(small: Path) -> None:
     assert metrics["sharpe_low"] <= metrics["truth"]["perfect_sharpe"] <= metrics["sharpe_high"]
 
 
+def test_good_news_is_bought_and_bad_news_is_sold(small: Path) -> None:
+    run = only_run(small / "runs")
+    articles = pd.read_parquet(run / "articles.parquet")
+    signal = pd.read_parquet(run / "signal.parquet").to_numpy()
+    clear = articles.loc[(articles["row"] >= 0) & ((articles["bullish"] - articles["bearish"]).abs() > 0.5)]
+    assert len(clear) > 100
+    net = clear["bullish"] - clear["bearish"]
+    assert (net * signal[clear["row"], clear["column"]] > 0).mean() > 0.75
+
+
 def test_the_same_run_again_says_the_same_in_another_time_zone(small: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "research.cli", "run", str(small / "small.toml"), "--out", str(tmp_path / "runs")]
     environment = os.environ | {"TZ": "Asia/Tokyo", "EMBARGO_CACHE": str(tmp_path / "cache")}
