@@ -24,3 +24,7 @@ class LeakError(EmbargoError):
 
 class MissingPartError(EmbargoError):
     """A file, package, model or device that the request needs is not there."""
+
+
+class ServiceError(EmbargoError):
+    """A service on the network that cannot be reached, refuses to answer, or answers nonsense."""

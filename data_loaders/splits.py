@@ -1,11 +1,13 @@
-"""Splits in time: training before validation before test, with label intervals purged and an embargo kept.
+"""Splits that follow time: training before validation before test, once or walking forward.
 
-Purging looks at the interval over which a label was computed, never at row counts, and only ever removes samples
-before a boundary: the size of a test window cannot depend on it.
+Windows are cut at instants, never at rows, so that what was known together stays together. How samples are divided
+among them, purged and checked is told in `data_loaders.purging`; what trains on both sides of a test, in
+`data_loaders.combinatorial`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeAlias
@@ -14,12 +16,34 @@ import numpy as np
 import pandas as pd
 
 from data_loaders.calendars import length_of
-from data_loaders.errors import ConfigError, DataError, LeakError
-from data_loaders.quality import text_keys
-from data_loaders.schemas import CLASSES, as_utc
+from data_loaders.errors import ConfigError
+from data_loaders.purging import (
+    SAMPLE_COLUMNS,
+    SplitSamples,
+    Window,
+    assert_disjoint,
+    assert_no_leakage,
+    part_of,
+    split_undated,
+)
+from data_loaders.schemas import as_utc, utc_microseconds
 
-SAMPLE_COLUMNS = ("article_id", "text", "label", "known_at", "starts_at", "ends_at")
-_INSTANTS = ("known_at", "starts_at", "ends_at")
+__all__ = [
+    "SAMPLE_COLUMNS",
+    "Fold",
+    "Span",
+    "SplitSamples",
+    "Window",
+    "assert_disjoint",
+    "assert_no_leakage",
+    "boundary",
+    "holdout",
+    "part_of",
+    "split_undated",
+    "walk_forward",
+    "walk_forward_by_count",
+]
+
 _EDGES = ("train_start", "train_end", "validation_start", "validation_end", "test_start", "test_end")
 
 Span: TypeAlias = str | pd.DateOffset | pd.Timedelta
@@ -63,19 +87,29 @@ class Fold:
                     "Windows must follow one another."
                 )
 
+    @property
+    def causal(self) -> bool:
+        """True: everything learnt lies before everything tested."""
+        return True
 
-@dataclass(frozen=True)
-class SplitSamples:
-    """Samples of one fold, sorted by ``known_at``, and how many fell away and why."""
+    @property
+    def windows(self) -> dict[str, tuple[Window, ...]]:
+        """The one window of ``train``, ``validation`` and ``test``."""
+        return {
+            "train": (Window(self.train_start, self.train_end),),
+            "validation": (Window(self.validation_start, self.validation_end),),
+            "test": (Window(self.test_start, self.test_end),),
+        }
 
-    train: pd.DataFrame
-    validation: pd.DataFrame
-    test: pd.DataFrame
-    counts: dict[str, int]
 
+def boundary(value: str | pd.Timestamp, name: str) -> pd.Timestamp:
+    """Read an edge between windows: a bare date or a naive stamp is that time in UTC, since nothing happened then.
 
-def _instant(value: str | pd.Timestamp, name: str) -> pd.Timestamp:
-    """Read an edge: a bare date or a naive stamp is 00:00 or that time in UTC, since it is a boundary, not an event."""
+    Raises
+    ------
+    ConfigError
+        If the value is no date, or missing.
+    """
     try:
         stamp = pd.Timestamp(value)
     except ValueError as failure:
@@ -121,7 +155,7 @@ def holdout(
         If the dates are unreadable or not in increasing order.
     """
     first, second, third, last = (
-        _instant(value, name)
+        boundary(value, name)
         for value, name in (
             (start, "start"),
             (validation_start, "validation_start"),
@@ -167,7 +201,7 @@ def walk_forward(
         If a span is unreadable, the first training window would be empty or would begin before ``start``, or
         ``end`` is not after ``first_test``.
     """
-    origin, cursor, last = _instant(start, "start"), _instant(first_test, "first_test"), _instant(end, "end")
+    origin, cursor, last = boundary(start, "start"), boundary(first_test, "first_test"), boundary(end, "end")
     test, validation = _offset(test_span, "test_span"), _offset(validation_span, "validation_span")
     rolling = None if train_span is None else _offset(train_span, "train_span")
     if last <= cursor:
@@ -184,14 +218,115 @@ def walk_forward(
         edges.append(edge)
     else:
         raise ConfigError(f"split: test_span {test_span!r} makes more than 100,000 folds. Use a longer one.")
-    folds = []
-    for index, (test_start, test_end) in enumerate(pairwise(edges)):
+    trained = []
+    for test_start in edges[:-1]:
         validation_start = test_start - validation
-        train_start = origin if rolling is None else validation_start - rolling
+        trained.append((origin if rolling is None else validation_start - rolling, validation_start))
+    return _folds(origin, edges, trained, "validation_span or train_span")
+
+
+def walk_forward_by_count(
+    start: str | pd.Timestamp,
+    first_test: str | pd.Timestamp,
+    end: str | pd.Timestamp,
+    *,
+    instants: pd.Series | pd.DatetimeIndex,
+    test_count: int,
+    validation_count: int,
+    train_count: int | None = None,
+) -> list[Fold]:
+    """Make folds that hold a number of samples or of bars each; test windows together are exactly [first_test, end).
+
+    Every boundary between windows is one of the instants, and all that share it stand behind it: ties are never torn
+    apart. A window therefore holds at least its count, and more only by those tied with its outermost one.
+
+    Parameters
+    ----------
+    start, first_test, end : Timestamp or str
+        As in `walk_forward`.
+    instants : Series or DatetimeIndex, shape (n,)
+        What is counted, UTC, in any order: ``known_at`` of the samples, or ``open_at`` of the bars. Those outside
+        [start, end) do not count.
+    test_count, validation_count : int
+        How many instants a test window holds, and the validation window right before it; at least 1.
+    train_count : int, optional
+        How many a rolling training window holds. Without it training expands: it always begins at ``start``.
+
+    Returns
+    -------
+    list of Fold
+        What remains after the last whole test window is a fold of its own when it holds at least half of
+        ``test_count``, and belongs to the fold before it otherwise.
+
+    Raises
+    ------
+    ConfigError
+        If a count is below 1, the instants do not fill the first training, validation and test window, or ``end`` is
+        not after ``first_test``.
+    DataError
+        If an instant is naive or missing.
+    """
+    origin, cursor, last = boundary(start, "start"), boundary(first_test, "first_test"), boundary(end, "end")
+    counts = {"test_count": test_count, "validation_count": validation_count, "train_count": train_count}
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise ConfigError(f"split: {name} must be at least 1, got {count}.")
+    if last <= cursor:
+        raise ConfigError(f"split: end {last} is not after first_test {cursor}.")
+    stamps = np.sort(utc_microseconds(as_utc(instants, what="split: instants")))
+    low, first, high = (_position(stamps, edge) for edge in (origin, cursor, last))
+    if first == high:
+        raise ConfigError(f"split: no instant lies between first_test {cursor} and end {last}. Move the dates.")
+    edges, position = [cursor], first
+    while high - position > test_count:
+        # The window ends where the instant after its last one begins, past all that are tied with the last.
+        following = int(np.searchsorted(stamps, stamps[position + test_count - 1], side="right"))
+        left = high - following
+        if left == 0 or left * 2 < test_count:
+            break
+        edges.append(_stamp(stamps[following]))
+        position = following
+    edges.append(last)
+    trained = []
+    for test_start in edges[:-1]:
+        validation_start = _before(stamps, test_start, validation_count, low, "validation_count")
+        train_start = _before(stamps, validation_start, train_count or 1, low, "train_count")
+        trained.append((origin if train_count is None else train_start, validation_start))
+    return _folds(origin, edges, trained, "validation_count or train_count")
+
+
+def _stamp(instant: np.datetime64) -> pd.Timestamp:
+    return pd.Timestamp(instant, tz="UTC").as_unit("us")
+
+
+def _position(stamps: np.ndarray, edge: pd.Timestamp) -> int:
+    """Count the instants before an edge."""
+    return int(np.searchsorted(stamps, edge.tz_localize(None).to_datetime64(), side="left"))
+
+
+def _before(stamps: np.ndarray, edge: pd.Timestamp, count: int, low: int, name: str) -> pd.Timestamp:
+    """Find where the last ``count`` instants before an edge begin."""
+    position = _position(stamps, edge) - count
+    if position < low:
+        raise ConfigError(
+            f"split: {name} = {count}, but only {position + count - low} instants lie before {edge}. "
+            f"Move first_test later, or lower {name}."
+        )
+    return _stamp(stamps[position])
+
+
+def _folds(
+    origin: pd.Timestamp, edges: Sequence[pd.Timestamp], trained: Sequence[tuple[pd.Timestamp, pd.Timestamp]], knob: str
+) -> list[Fold]:
+    """Put a test window between each two edges, after the training and validation windows found for it."""
+    folds = []
+    for index, ((test_start, test_end), (train_start, validation_start)) in enumerate(
+        zip(pairwise(edges), trained, strict=True)
+    ):
         if validation_start <= origin or train_start < origin:
             raise ConfigError(
                 f"split: fold {index} would train from {train_start} to {validation_start}, but the data begin at "
-                f"{origin}. Move first_test later, or shorten validation_span or train_span."
+                f"{origin}. Move first_test later, or shorten {knob}."
             )
         folds.append(Fold(index, train_start, validation_start, validation_start, test_start, test_start, test_end))
     return folds
@@ -205,202 +340,3 @@ def _repeat(start: pd.Timestamp, offset: pd.DateOffset, times: int) -> pd.Timest
     for _ in range(times):
         stamp = stamp + offset
     return stamp
-
-
-def _checked(samples: pd.DataFrame) -> pd.DataFrame:
-    missing = [name for name in SAMPLE_COLUMNS if name not in samples.columns]
-    if missing:
-        raise DataError(f"samples: missing columns {missing}. Make them with data_loaders.labels.")
-    samples = samples.copy()
-    for name in _INSTANTS:
-        samples[name] = as_utc(samples[name], what=f"samples, column {name}")
-    for early, late in (("starts_at", "ends_at"), ("known_at", "starts_at")):
-        wrong = samples[early] > samples[late]
-        if wrong.any():
-            row = samples.loc[wrong].iloc[0]
-            raise DataError(
-                f"samples: {int(wrong.sum())} have {early} after {late}, first {row['article_id']!r} "
-                f"({row[early]} > {row[late]}). A label's interval begins when its article is known."
-            )
-    if not samples["label"].isin(range(len(CLASSES))).all():
-        odd = samples.loc[~samples["label"].isin(range(len(CLASSES)))].iloc[0]
-        raise DataError(
-            f"samples: label {odd['label']} of article {odd['article_id']!r} is none of 0, 1, 2 (bearish, neutral, "
-            "bullish). Map it when reading the labels."
-        )
-    return samples.sort_values(["known_at", "article_id"], ignore_index=True, kind="stable")
-
-
-def _before_boundary(
-    part: pd.DataFrame, boundary: pd.Timestamp, embargo: pd.Timedelta
-) -> tuple[pd.DataFrame, int, int]:
-    """Keep samples whose label ended before ``boundary - embargo``; count what the purge and the embargo took."""
-    purged = part["ends_at"] >= boundary
-    embargoed = ~purged & (part["ends_at"] >= boundary - embargo)
-    return part.loc[~purged & ~embargoed].reset_index(drop=True), int(purged.sum()), int(embargoed.sum())
-
-
-def part_of(samples: pd.DataFrame, fold: Fold, *, embargo: pd.Timedelta) -> SplitSamples:
-    """Divide samples among the windows of a fold, purge label intervals that cross a boundary, and keep the embargo.
-
-    A sample belongs to the window that holds its ``known_at``. A training sample is purged when its label interval
-    reaches ``validation_start``, a validation sample when it reaches ``test_start`` (Lopez de Prado 2018, chapter 7).
-    Of the rest, those whose label ended within ``embargo`` before the boundary are dropped too.
-
-    Parameters
-    ----------
-    samples : DataFrame
-        ``article_id, text, label, known_at, starts_at, ends_at``; instants in UTC, shape (n, 6 or more).
-    fold : Fold
-        The windows.
-    embargo : Timedelta
-        Not negative. At least the memory of the features (the decay half-life) and the horizon of the labels.
-
-    Returns
-    -------
-    SplitSamples
-        With counts ``train, validation, test, outside, purged_train, purged_validation, embargoed_train,
-        embargoed_validation`` (these add up to n) and ``test_texts_seen_in_train``, the test samples whose normalised
-        text also occurs in training: they are kept, since a trader would see them too, but an accuracy should not
-        boast of them.
-
-    Raises
-    ------
-    ConfigError
-        If the embargo is negative.
-    DataError
-        If the samples are malformed or a window ends up empty.
-    """
-    if embargo < pd.Timedelta(0):
-        raise ConfigError(f"split: embargo must not be negative, got {embargo}.")
-    samples = _checked(samples)
-    known_at = samples["known_at"]
-    windows = {
-        name: samples.loc[
-            (known_at >= getattr(fold, f"{name}_start")) & (known_at < getattr(fold, f"{name}_end"))
-        ].reset_index(drop=True)
-        for name in ("train", "validation", "test")
-    }
-    outside = len(samples) - sum(len(window) for window in windows.values())
-    train, purged_train, embargoed_train = _before_boundary(windows["train"], fold.validation_start, embargo)
-    validation, purged_validation, embargoed_validation = _before_boundary(
-        windows["validation"], fold.test_start, embargo
-    )
-    test = windows["test"]
-    for name, part in (("train", train), ("validation", validation), ("test", test)):
-        if part.empty:
-            raise DataError(
-                f"fold {fold.index}: no {name} samples between {getattr(fold, name + '_start')} and "
-                f"{getattr(fold, name + '_end')} ({len(windows[name])} before purge and an embargo of {embargo}; "
-                f"all samples run from {known_at.min()} to {known_at.max()}). Move the dates, lengthen the {name} "
-                "window or shorten the embargo."
-            )
-    assert_no_leakage(train, validation, test, fold, embargo)
-    counts = {
-        "train": len(train),
-        "validation": len(validation),
-        "test": len(test),
-        "outside": outside,
-        "purged_train": purged_train,
-        "purged_validation": purged_validation,
-        "embargoed_train": embargoed_train,
-        "embargoed_validation": embargoed_validation,
-        "test_texts_seen_in_train": int(text_keys(test["text"]).isin(set(text_keys(train["text"]))).sum()),
-    }
-    return SplitSamples(train, validation, test, counts)
-
-
-def _refuse_first(part: pd.DataFrame, wrong: pd.Series, fold: Fold, complaint: str) -> None:
-    if wrong.any():
-        row = part.loc[wrong].iloc[0]
-        raise LeakError(
-            f"fold {fold.index}: {int(wrong.sum())} {complaint}, first {row['article_id']!r} (known {row['known_at']}, "
-            f"label from {row['starts_at']} to {row['ends_at']}). Split with data_loaders.splits.part_of."
-        )
-
-
-def assert_no_leakage(
-    train: pd.DataFrame, validation: pd.DataFrame, test: pd.DataFrame, fold: Fold, embargo: pd.Timedelta
-) -> None:
-    """Check a split against its promise, independently of how it was made.
-
-    Raises
-    ------
-    LeakError
-        Naming the first sample that lies outside its window, whose label interval reaches the next window or the
-        embargo before it, overlaps the interval of any later sample, or which stands in two parts.
-    """
-    parts = {"train": train, "validation": validation, "test": test}
-    for name, part in parts.items():
-        start, end = getattr(fold, f"{name}_start"), getattr(fold, f"{name}_end")
-        stray = (part["known_at"] < start) | (part["known_at"] >= end)
-        _refuse_first(part, stray, fold, f"{name} samples lie outside [{start}, {end})")
-    for before, after in (("train", "validation"), ("validation", "test"), ("train", "test")):
-        boundary = getattr(fold, f"{after}_start")
-        part = parts[before]
-        _refuse_first(
-            part,
-            part["ends_at"] >= boundary - embargo,
-            fold,
-            f"{before} labels reach {boundary} less {embargo} embargo",
-        )
-        if len(parts[after]):
-            earliest = parts[after]["starts_at"].min()
-            _refuse_first(part, part["ends_at"] >= earliest, fold, f"{before} labels overlap {after} labels")
-        shared = part["article_id"].isin(set(parts[after]["article_id"]))
-        _refuse_first(part, shared, fold, f"articles stand both in {before} and in {after}")
-
-
-def split_undated(samples: pd.DataFrame, *, validation_share: float, seed: int) -> SplitSamples:
-    """Split labels without dates at random, by class, with copies of a text on one side.
-
-    Only for sets whose ``known_at`` is one knowledge cutoff: dated samples must be split in time.
-
-    Parameters
-    ----------
-    samples : DataFrame
-        Sample frame whose ``known_at`` are all equal.
-    validation_share : float
-        Share of each class that goes to validation, in (0, 1); met to within one group of copies.
-    seed : int
-        Decides which.
-
-    Returns
-    -------
-    SplitSamples
-        ``test`` is empty: an undated set cannot stand for a test window.
-
-    Raises
-    ------
-    ConfigError
-        If the share is out of range.
-    DataError
-        If the samples are dated, or a side ends up empty.
-    """
-    if not 0.0 < validation_share < 1.0:
-        raise ConfigError(f"split: validation_share must lie between 0 and 1, got {validation_share}.")
-    samples = _checked(samples)
-    earliest, latest = samples["known_at"].min(), samples["known_at"].max()
-    if earliest != latest:
-        raise DataError(
-            f"split: samples are dated ({earliest} to {latest}); a random split would leak. "
-            "Use holdout or walk_forward."
-        )
-    rng = np.random.default_rng(seed)
-    keys = text_keys(samples["text"]).to_numpy()
-    groups = pd.DataFrame({"key": keys, "label": samples["label"].to_numpy()}).groupby("key", sort=True)["label"]
-    table = pd.DataFrame({"label": groups.first(), "size": groups.size()})
-    chosen: set[str] = set()
-    for _, members in table.groupby("label", sort=True):
-        shuffled = members.iloc[rng.permutation(len(members))]
-        reached = shuffled["size"].cumsum()
-        chosen |= set(shuffled.index[(reached <= round(validation_share * float(reached.iloc[-1])))])
-    held_out = np.isin(keys, np.asarray(sorted(chosen), dtype=object)) if chosen else np.zeros(len(keys), dtype=bool)
-    train, validation = (samples.loc[mask].reset_index(drop=True) for mask in (~held_out, held_out))
-    if train.empty or validation.empty:
-        raise DataError(
-            f"split: {len(samples)} undated samples leave {len(train)} for training and {len(validation)} for "
-            "validation. Bring more labels or change validation_share."
-        )
-    counts = {"train": len(train), "validation": len(validation), "test": 0}
-    return SplitSamples(train, validation, samples.iloc[:0].copy(), counts)

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from data_loaders.errors import DataError
 from data_loaders.schemas import as_utc
@@ -43,14 +45,54 @@ class Alignment:
         return np.asarray(self.row >= 0)
 
 
-def _utc_values(values: Any, what: str) -> np.ndarray:
-    series = values if isinstance(values, pd.Series) else pd.Series(values)
-    return np.asarray(as_utc(series, what=what).dt.tz_convert(None).to_numpy())
+def _ticks(values: Any, what: str, *, up: bool) -> np.ndarray:
+    """Count microseconds since 1970 as int64; finer units are rounded up or down, so that nothing is known early."""
+    dtype = getattr(values, "dtype", None)
+    if isinstance(dtype, pd.DatetimeTZDtype) and dtype.unit in ("us", "ns"):
+        # A view: ``as_utc`` would copy ten million instants, and ``to_numpy`` would make objects of them.
+        index = pd.DatetimeIndex(values)
+        ticks = index.asi8
+        if not len(ticks) or ticks.min() != pd.NaT.value:
+            if dtype.unit == "ns":
+                ticks = -(-ticks // 1000) if up else ticks // 1000
+            return np.asarray(ticks)
+    return np.asarray(pd.DatetimeIndex(as_utc(values, what=what)).asi8)
+
+
+def _rows(known: np.ndarray, decided: np.ndarray) -> np.ndarray:
+    """Find the first decision at or after each instant; ``len(decided)`` where there is none."""
+    if (known[1:] >= known[:-1]).all():
+        # News usually come sorted: then the few bars are looked up among the many articles.
+        placed = np.searchsorted(known, decided, side="right")
+        return np.repeat(np.arange(len(decided) + 1), np.diff(placed, prepend=0, append=len(known)))
+    return np.asarray(np.searchsorted(decided, known, side="left"), dtype=np.int64)
+
+
+def _columns(symbols: pd.Index | pa.Array | pa.ChunkedArray, names: pd.Index) -> np.ndarray:
+    """Look up symbols without decoding them, each distinct one once where they are encoded; -1 where unknown."""
+    arrow = symbols if isinstance(symbols, (pa.Array, pa.ChunkedArray)) else _arrow_of(symbols)
+    if arrow is None:
+        categorical = isinstance(symbols, pd.CategoricalIndex)
+        codes, distinct = (symbols.codes, symbols.categories) if categorical else symbols.factorize()
+    elif pa.types.is_dictionary(arrow.type):
+        whole = arrow.unify_dictionaries().combine_chunks() if isinstance(arrow, pa.ChunkedArray) else arrow
+        codes, distinct = whole.indices.fill_null(UNUSED).to_numpy(), pd.Index(whole.dictionary.to_pandas())
+    else:
+        found = pc.index_in(arrow, value_set=pa.array(list(names), arrow.type))
+        return np.asarray(found.fill_null(UNUSED).to_numpy(), dtype=np.int64)
+    # The code of a missing symbol, -1, finds the last entry.
+    return np.asarray(np.append(names.get_indexer(distinct), UNUSED).astype(np.int64)[codes])
+
+
+def _arrow_of(symbols: pd.Index) -> pa.Array | pa.ChunkedArray | None:
+    dtype = symbols.dtype
+    text = isinstance(dtype, pd.StringDtype) and dtype.storage == "pyarrow"
+    return pa.array(symbols.array) if text or isinstance(dtype, pd.ArrowDtype) else None
 
 
 def align(
     known_at: pd.Series | pd.DatetimeIndex,
-    symbol: pd.Series | Sequence[str] | np.ndarray,
+    symbol: pd.Series | pd.Index | pd.Categorical | pa.Array | pa.ChunkedArray | Sequence[str] | np.ndarray,
     decided_at: pd.DatetimeIndex,
     columns: Sequence[str] | pd.Index,
     *,
@@ -61,11 +103,12 @@ def align(
     Parameters
     ----------
     known_at : Series or DatetimeIndex, shape (n,)
-        Instants at which the articles were knowable, UTC, in any order.
+        Instants at which the articles were knowable, UTC, in any order; fastest when increasing.
     symbol : sequence of str, shape (n,)
-        Symbol of each article.
+        Symbol of each article: strings, or a pandas categorical or Arrow dictionary, which is not decoded.
     decided_at : DatetimeIndex, shape (bars,)
-        Decision instants of the rows, UTC, strictly increasing.
+        Decision instants of the rows, UTC, strictly increasing. An article known exactly then still counts for the row,
+        one known a microsecond later does not.
     columns : sequence of str, shape (symbols,)
         Symbols of the panel, unique.
     not_before : Timestamp, optional
@@ -82,33 +125,33 @@ def align(
     DataError
         If instants are naive or missing, lengths differ, decisions are not increasing, or columns repeat.
     """
-    known = _utc_values(known_at, "align: known_at")
-    decided = _utc_values(decided_at, "align: decided_at")
-    names = pd.Index([str(name) for name in columns])
-    symbols = pd.Index(symbol)
+    known = _ticks(known_at, "align: known_at", up=True)
+    decided = _ticks(decided_at, "align: decided_at", up=False)
+    names = pd.Index([str(name) for name in columns], dtype="str")
+    symbols = symbol if isinstance(symbol, (pa.Array, pa.ChunkedArray)) else pd.Index(symbol)
     if len(symbols) != len(known):
         raise DataError(f"align: {len(known)} instants but {len(symbols)} symbols. Pass one of each per article.")
     if not names.is_unique:
         raise DataError(f"align: symbol {names[names.duplicated()][0]!r} names two columns. Make the columns unique.")
     if len(decided) > 1 and not (decided[1:] > decided[:-1]).all():
         first = int(np.argmin(decided[1:] > decided[:-1])) + 1
-        raise DataError(f"align: decided_at is not increasing at row {first} ({decided[first]}). Sort the bars first.")
+        instant = pd.Timestamp(decided[first], unit="us", tz="UTC")
+        raise DataError(f"align: decided_at is not increasing at row {first} ({instant}). Sort the bars first.")
     if not_before is not None and pd.Timestamp(not_before).tzinfo is None:
         raise DataError(f"align: not_before {not_before} has no time zone. Pass a UTC timestamp.")
 
-    row = np.asarray(np.searchsorted(decided, known, side="left"), dtype=np.int64)
-    # Symbols recur: each distinct one is looked up once. The code of a missing symbol, -1, finds the last entry.
-    codes, distinct = symbols.factorize()
-    column = np.append(names.get_indexer(distinct), UNUSED).astype(np.int64)[codes]
+    row = _rows(known, decided)
+    column = _columns(symbols, names)
     unknown = column < 0
     early = np.zeros(len(known), dtype=bool)
     if not_before is not None:
-        early = known < pd.Timestamp(not_before).tz_convert("UTC").tz_localize(None).to_datetime64()
+        early = known < _ticks(pd.DatetimeIndex([not_before]), "align: not_before", up=True)[0]
     early &= ~unknown
     late = (row >= len(decided)) & ~unknown & ~early
     unused = unknown | early | late
-    row[unused] = UNUSED
-    column[unused] = UNUSED
+    if unused.any():
+        row[unused] = UNUSED
+        column[unused] = UNUSED
     counts = {
         "aligned": int((~unused).sum()),
         "after_last_bar": int(late.sum()),

@@ -6,11 +6,11 @@ from dataclasses import replace
 from datetime import date
 from itertools import pairwise
 
-import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from split_samples import HOUR, NOTHING, daily, samples_at, utc
 
 from data_loaders.errors import ConfigError, DataError, LeakError
 from data_loaders.splits import (
@@ -21,34 +21,6 @@ from data_loaders.splits import (
     split_undated,
     walk_forward,
 )
-
-HOUR = pd.Timedelta(hours=1)
-NOTHING = pd.Timedelta(0)
-
-
-def utc(text: str) -> pd.Timestamp:
-    return pd.Timestamp(text, tz="UTC")
-
-
-def samples_at(known: list[pd.Timestamp], horizons: list[pd.Timedelta] | pd.Timedelta = NOTHING) -> pd.DataFrame:
-    known_at = pd.Series(pd.DatetimeIndex(known).as_unit("us"))
-    ends_at = known_at + (horizons if isinstance(horizons, pd.Timedelta) else pd.Series(horizons))
-    return pd.DataFrame(
-        {
-            "article_id": [f"a{number:04d}" for number in range(len(known))],
-            "text": [f"story {number}" for number in range(len(known))],
-            "label": np.arange(len(known)) % 3,
-            "known_at": known_at,
-            "starts_at": known_at,
-            "ends_at": ends_at,
-        }
-    )
-
-
-def daily(start: str, end: str, horizon_days: int = 0) -> pd.DataFrame:
-    days = pd.date_range(start, end, freq="D", tz="UTC", inclusive="left")
-    return samples_at(list(days), pd.Timedelta(days=horizon_days))
-
 
 FOLD = holdout("2020-01-01", "2020-03-01", "2020-04-01", "2020-05-01")
 
@@ -111,57 +83,6 @@ def test_repeated_texts_are_counted_and_kept() -> None:
     split = part_of(frame, FOLD, embargo=NOTHING)
     assert split.counts["test_texts_seen_in_train"] == 1
     assert len(split.test) == 30
-
-
-@settings(max_examples=120)
-@given(
-    known=st.lists(st.integers(0, 400 * 24), min_size=5, max_size=60),
-    data=st.data(),
-    mode=st.sampled_from(["holdout", "expanding", "rolling"]),
-    test_span=st.sampled_from(["1MS", "2MS", "20D", "90D", "45D"]),
-    validation_span=st.sampled_from(["1MS", "15D", "200h"]),
-    train_span=st.sampled_from(["30D", "2MS", "80D"]),
-    embargo_hours=st.integers(0, 300),
-)
-def test_every_split_of_every_mode_passes_the_diagnostic(
-    known: list[int],
-    data: st.DataObject,
-    mode: str,
-    test_span: str,
-    validation_span: str,
-    train_span: str,
-    embargo_hours: int,
-) -> None:
-    horizons = data.draw(st.lists(st.integers(0, 900), min_size=len(known), max_size=len(known)))
-    start = utc("2020-01-01")
-    frame = samples_at([start + hour * HOUR for hour in known], [hour * HOUR for hour in horizons])
-    if mode == "holdout":
-        folds = [holdout(start, "2020-05-01", "2020-07-01", "2021-01-01")]
-    else:
-        rolling = train_span if mode == "rolling" else None
-        folds = walk_forward(
-            start, "2020-06-01", "2021-01-20", test_span=test_span, validation_span=validation_span, train_span=rolling
-        )
-    embargo = embargo_hours * HOUR
-    for fold in folds:
-        try:
-            split = part_of(frame, fold, embargo=embargo)
-        except DataError:
-            continue
-        assert_no_leakage(split.train, split.validation, split.test, fold, embargo)
-        assert split.train["ends_at"].max() + embargo < fold.validation_start
-        assert split.train["ends_at"].max() + embargo < split.validation["starts_at"].min()
-        assert split.validation["ends_at"].max() + embargo < split.test["starts_at"].min()
-        in_test = (frame["known_at"] >= fold.test_start) & (frame["known_at"] < fold.test_end)
-        assert len(split.test) == in_test.sum()
-        kept = {*split.train["article_id"], *split.validation["article_id"]}
-        for row in frame.itertuples():
-            clear = (
-                fold.train_start <= row.known_at < fold.train_end and row.ends_at + embargo < fold.validation_start
-            ) or (
-                fold.validation_start <= row.known_at < fold.validation_end and row.ends_at + embargo < fold.test_start
-            )
-            assert clear == (row.article_id in kept)
 
 
 @settings(max_examples=80)
