@@ -1,4 +1,4 @@
-"""News and prices from files: parquet, CSV or JSONL, one file or a folder of them, read in pieces.
+"""News and prices from files: parquet, CSV or JSONL, plain or packed, one file or a folder of them, read in pieces.
 
 Columns are mapped, times get their zone, and whatever is set aside is counted by reason. Nothing is repaired in
 silence: a time without a zone, a price that is not positive or an article with two texts is an error naming the row.
@@ -7,33 +7,46 @@ silence: a time without a zone, a price that is not positive or an article with 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
 
-from data_loaders.calendars import ROUND_THE_CLOCK, label_sessions, length_of, sessions
 from data_loaders.errors import ConfigError, DataError
-from data_loaders.schemas import PRICE_FIELDS, Prices, validate_news, validate_prices
+from data_loaders.files import Part, Progress, parts_of
+from data_loaders.price_archive import BarStream, LoadedPrices, read_prices, stream_bars
+from data_loaders.schemas import validate_news
+from data_loaders.streams import Batch, Counts, add_count, batches
 from data_loaders.tables import (
     Piece,
-    Progress,
     boundary_of,
-    columns_of,
-    files_of,
+    check_timezone,
     instants_of,
     keep_filtered,
-    numbers_of,
+    mapped,
+    outside,
     pieces,
-    session_labels_of,
     truth_of,
+    zone_name,
 )
 
+__all__ = [
+    "BarStream",
+    "Loaded",
+    "LoadedPrices",
+    "NewsRules",
+    "NewsStream",
+    "news_rules",
+    "read_news",
+    "read_prices",
+    "stream_bars",
+    "stream_news",
+]
+
 _NEWS_NAMES = ("article_id", "published_at", "seen_at", "symbol", "text", "source", "url", "label", "revision")
-_QUOTES = ("open", "high", "low", "close")
 _DAY = pd.Timedelta(days=1)
 
 
@@ -46,15 +59,7 @@ class Loaded:
 
 
 @dataclass(frozen=True)
-class LoadedPrices:
-    """Validated prices and how many rows were read, kept, and set aside for which reason."""
-
-    prices: Prices
-    counts: dict[str, int]
-
-
-@dataclass(frozen=True)
-class _NewsRules:
+class NewsRules:
     """Everything ``read_news`` was asked for, as one value that each piece is put through."""
 
     columns: Mapping[str, str]
@@ -69,159 +74,59 @@ class _NewsRules:
     symbol_flags: Mapping[str, str]
     date_only: str | None
 
-
-def _mapped(path: str | Path, columns: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
-    """Complete a column map with the canonical names that the first file has anyway."""
-    present = columns_of(files_of(path)[0])
-    return {name: name for name in names if name in present and name not in columns} | dict(columns)
-
-
-def _add(counts: dict[str, int], key: str, number: int) -> None:
-    counts[key] = counts.get(key, 0) + int(number)
+    @property
+    def wanted(self) -> list[str]:
+        """Source columns that these rules read."""
+        flag = [] if self.date_only in (None, "all", "midnight") else [str(self.date_only)]
+        return [*self.columns.values(), *self.filters, *self.text_from, *self.symbol_flags, *flag]
 
 
-def _out_of_range(when: pd.Series, start: pd.Timestamp | None, end: pd.Timestamp | None) -> pd.Series:
-    outside = pd.Series(False, index=when.index)
-    if start is not None:
-        outside |= when < start
-    if end is not None:
-        outside |= when >= end
-    return outside
+class NewsRequest(TypedDict, total=False):
+    """What may be asked of ``read_news``, which says what it means."""
+
+    columns: Mapping[str, str] | None
+    filters: Mapping[str, Any] | None
+    timezone: str | None
+    symbols: Sequence[str] | None
+    start: str | pd.Timestamp | None
+    end: str | pd.Timestamp | None
+    text_from: Sequence[str]
+    max_characters: int | None
+    symbol: str | None
+    symbol_flags: Mapping[str, str] | None
+    date_only: str | None
 
 
-def _with_symbols(
-    frame: pd.DataFrame, raw: pd.DataFrame, rules: _NewsRules, piece: Piece, counts: dict[str, int]
-) -> pd.DataFrame:
-    """Give every row its symbol: a constant, one row per raised flag, or the symbol column."""
-    if rules.symbol is not None:
-        frame = frame.assign(symbol=rules.symbol)
-    elif rules.symbol_flags:
-        parts = []
-        for column, symbol in rules.symbol_flags.items():
-            raised = truth_of(raw[column], where=f"{piece.file}, column {column!r}")
-            parts.append(frame.loc[raised].assign(symbol=symbol))
-        joined = pd.concat(parts).sort_index(kind="stable")
-        _add(counts, "without_symbol", len(frame) - joined.index.nunique())
-        _add(counts, "rows_added_by_flags", len(joined) - joined.index.nunique())
-        frame = joined
-    else:
-        absent = frame["symbol"].isna() | (frame["symbol"].astype("str").str.strip() == "")
-        _add(counts, "without_symbol", absent.sum())
-        frame = frame.loc[~absent].assign(symbol=lambda part: part["symbol"].astype("str").str.strip())
-    if rules.symbols is not None:
-        wanted = frame["symbol"].isin(rules.symbols)
-        _add(counts, "other_symbols", (~wanted).sum())
-        frame = frame.loc[wanted]
-    return frame
+def news_rules(parts: Sequence[Part], **request: Unpack[NewsRequest]) -> NewsRules:
+    """Complete and check what was asked for; parameters and errors as ``read_news``."""
+    symbol, text_from = request.get("symbol"), tuple(request.get("text_from", ()))
+    symbol_flags = dict(request.get("symbol_flags") or {})
+    given = mapped(parts, request.get("columns") or {}, _NEWS_NAMES)
+    symbols = request.get("symbols")
+    rules = NewsRules(
+        columns={
+            name: source
+            for name, source in given.items()
+            if not (name == "symbol" and (symbol is not None or symbol_flags)) and not (name == "text" and text_from)
+        },
+        filters=request.get("filters") or {},
+        timezone=request.get("timezone"),
+        symbols=None if symbols is None else frozenset(symbols),
+        start=boundary_of(request.get("start"), "start"),
+        end=boundary_of(request.get("end"), "end"),
+        text_from=text_from,
+        max_characters=request.get("max_characters"),
+        symbol=symbol,
+        symbol_flags=symbol_flags,
+        date_only=request.get("date_only"),
+    )
+    _check_news_request(rules, parts[0])
+    return rules
 
 
-def _with_text(frame: pd.DataFrame, raw: pd.DataFrame, rules: _NewsRules, counts: dict[str, int]) -> pd.DataFrame:
-    """Join title and body where asked, set blank texts aside, and cut long ones."""
-    if rules.text_from:
-        parts = [raw[name].map(lambda value: "" if pd.isna(value) else str(value).strip()) for name in rules.text_from]
-        text = parts[0].astype("str")
-        for part in parts[1:]:
-            gap = np.where((text != "") & (part != ""), "\n", "")
-            text = text + pd.Series(gap, index=text.index, dtype="str") + part.astype("str")
-    else:
-        text = raw[rules.columns["text"]].map(lambda value: "" if pd.isna(value) else str(value)).astype("str")
-    frame = frame.assign(text=text)
-    blank = frame["text"].str.strip() == ""
-    _add(counts, "blank_text", blank.sum())
-    frame = frame.loc[~blank]
-    if rules.max_characters is not None:
-        long = frame["text"].str.len() > rules.max_characters
-        _add(counts, "truncated", long.sum())
-        frame = frame.assign(text=frame["text"].str.slice(0, rules.max_characters))
-    return frame
-
-
-def _end_of_day(published_at: pd.Series, timezone: str | None) -> pd.Series:
-    """Return the local midnight that ends each article's day, in UTC."""
-    local = published_at.dt.tz_convert(timezone or "UTC").dt.tz_localize(None)
-    midnight = local.dt.normalize() + _DAY
-    later = np.zeros(len(midnight), dtype=bool)
-    return midnight.dt.tz_localize(timezone or "UTC", ambiguous=later, nonexistent="shift_forward").dt.tz_convert("UTC")
-
-
-def _dated(
-    frame: pd.DataFrame, raw: pd.DataFrame, rules: _NewsRules, piece: Piece, counts: dict[str, int]
-) -> pd.DataFrame:
-    """Read times, set undated rows aside, delay date-only rows to the end of their day, and keep the range."""
-    for name in ("published_at", "seen_at"):
-        if name in rules.columns:
-            where = f"{piece.file}, column {rules.columns[name]!r}"
-            frame[name] = instants_of(
-                raw[rules.columns[name]], rules.timezone, counts, where=where, bare_dates=rules.date_only is not None
-            )
-    if "seen_at" not in frame:
-        frame["seen_at"] = frame["published_at"]
-    undated = frame["published_at"].isna()
-    _add(counts, "undated", undated.sum())
-    frame = frame.loc[~undated].assign(seen_at=lambda part: part["seen_at"].fillna(part["published_at"]))
-    if rules.date_only is not None:
-        if rules.date_only == "all":
-            vague = pd.Series(True, index=frame.index)
-        elif rules.date_only == "midnight":
-            local = frame["published_at"].dt.tz_convert(rules.timezone or "UTC")
-            vague = local == local.dt.normalize()
-        else:
-            flags = raw.loc[frame.index, rules.date_only]
-            vague = truth_of(flags, where=f"{piece.file}, column {rules.date_only!r}")
-        _add(counts, "date_only", vague.sum())
-        evening = _end_of_day(frame["published_at"], rules.timezone)
-        frame["seen_at"] = frame["seen_at"].where(~vague, frame["seen_at"].where(frame["seen_at"] > evening, evening))
-    outside = _out_of_range(frame["published_at"], rules.start, rules.end)
-    _add(counts, "out_of_range", outside.sum())
-    return frame.loc[~outside]
-
-
-def _news_piece(piece: Piece, rules: _NewsRules, counts: dict[str, int]) -> pd.DataFrame:
-    _add(counts, "rows", len(piece.frame))
-    raw = keep_filtered(piece, rules.filters, counts)
-    plain = {
-        name: raw[source] for name, source in rules.columns.items() if name not in ("published_at", "seen_at", "text")
-    }
-    frame = _dated(pd.DataFrame(plain, index=raw.index), raw, rules, piece, counts)
-    frame = _with_text(frame, raw.loc[frame.index], rules, counts)
-    return _with_symbols(frame, raw.loc[frame.index], rules, piece, counts)
-
-
-def _content_ids(frame: pd.DataFrame) -> list[str]:
-    """Hash time, source and text, but not the symbol: one article under several symbols stays one article."""
-    columns = (frame["published_at"].astype("int64"), frame["source"], frame["text"])
-    return [
-        hashlib.blake2b(f"{when}\0{source}\0{text}".encode(), digest_size=10).hexdigest()
-        for when, source, text in zip(*columns, strict=True)
-    ]
-
-
-def _one_row_per_key(frame: pd.DataFrame, path: str | Path, counts: dict[str, int]) -> pd.DataFrame:
-    """Collapse identical repetitions; refuse a key, or an article, with two contents."""
-    identical = frame.astype({"text": "str"}).duplicated()
-    counts["identical_rows_collapsed"] = int(identical.sum())
-    frame = frame.loc[~identical]
-    twice = frame.duplicated(["article_id", "symbol"], keep=False)
-    if twice.any():
-        first = frame.loc[twice].iloc[0]
-        rivals = frame.loc[(frame["article_id"] == first["article_id"]) & (frame["symbol"] == first["symbol"])]
-        differing = [name for name in frame.columns if len(rivals[name].unique()) > 1]
-        raise DataError(
-            f"{path}: article {first['article_id']!r} of {first['symbol']!r} stands there {len(rivals)} times with "
-            f"different {differing} ({int(twice.sum())} such rows). Map another id, or filter by one of these columns."
-        )
-    content = frame.groupby("article_id")[["text", "published_at"]].nunique()
-    torn = content.index[(content > 1).any(axis=1)]
-    if len(torn):
-        raise DataError(
-            f"{path}: {len(torn)} article ids carry different texts or times under different symbols, first "
-            f"{torn[0]!r}. An article has one text and one time: map another id."
-        )
-    return frame
-
-
-def _check_news_request(rules: _NewsRules, path: str | Path) -> None:
+def _check_news_request(rules: NewsRules, path: Part) -> None:
     ways = [rules.symbol is not None, bool(rules.symbol_flags), "symbol" in rules.columns]
+    check_timezone(rules.timezone)
     if "published_at" not in rules.columns:
         raise DataError(f"{path}: no column for published_at. Map it with columns = {{published_at = '...'}}.")
     if not rules.text_from and "text" not in rules.columns:
@@ -236,28 +141,262 @@ def _check_news_request(rules: _NewsRules, path: str | Path) -> None:
         raise ConfigError(f"{path}: end {rules.end} is not after start {rules.start}.")
 
 
-def read_news(
-    path: str | Path,
+def _texts(values: pd.Series) -> pd.Series:
+    """Write values as texts, missing ones as the empty text."""
+    if isinstance(values.dtype, pd.StringDtype):
+        return values.astype("str").fillna("")
+    return values.map(lambda value: "" if pd.isna(value) else str(value)).astype("str")
+
+
+def _with_symbols(
+    frame: pd.DataFrame, raw: pd.DataFrame, rules: NewsRules, piece: Piece, counts: Counts
+) -> pd.DataFrame:
+    """Give every row its symbol: a constant, one row per raised flag, or the symbol column."""
+    if rules.symbol is not None:
+        frame = frame.assign(symbol=pd.Series(rules.symbol, index=frame.index, dtype="str"))
+    elif rules.symbol_flags:
+        parts = []
+        for column, symbol in rules.symbol_flags.items():
+            raised = truth_of(raw[column], where=f"{piece.place}, column {column!r}")
+            parts.append(frame.loc[raised].assign(symbol=symbol))
+        joined = pd.concat(parts).sort_index(kind="stable")
+        add_count(counts, "without_symbol", len(frame) - joined.index.nunique())
+        add_count(counts, "rows_added_by_flags", len(joined) - joined.index.nunique())
+        frame = joined.astype({"symbol": "str"})
+    else:
+        named = _texts(frame["symbol"]).str.strip()
+        absent = named == ""
+        add_count(counts, "without_symbol", absent.sum())
+        frame = frame.assign(symbol=named)
+        frame = frame.loc[~absent] if absent.any() else frame
+    if rules.symbols is not None:
+        wanted = frame["symbol"].isin(rules.symbols)
+        add_count(counts, "other_symbols", (~wanted).sum())
+        frame = frame.loc[wanted]
+    return frame
+
+
+def _with_text(frame: pd.DataFrame, raw: pd.DataFrame, rules: NewsRules, counts: Counts) -> pd.DataFrame:
+    """Join title and body where asked, set blank texts aside, and cut long ones."""
+    if rules.text_from:
+        parts = [_texts(raw[name]).str.strip() for name in rules.text_from]
+        text = parts[0]
+        for part in parts[1:]:
+            gap = np.where((text != "") & (part != ""), "\n", "")
+            text = text + pd.Series(gap, index=text.index, dtype="str") + part
+    else:
+        text = _texts(raw[rules.columns["text"]])
+    frame = frame.assign(text=text)
+    blank = text.str.strip() == ""
+    add_count(counts, "blank_text", blank.sum())
+    frame = frame.loc[~blank] if blank.any() else frame
+    if rules.max_characters is not None:
+        long = frame["text"].str.len() > rules.max_characters
+        add_count(counts, "truncated", long.sum())
+        frame = frame.assign(text=frame["text"].str.slice(0, rules.max_characters))
+    return frame
+
+
+def _end_of_day(published_at: pd.Series, timezone: str | None) -> pd.Series:
+    """Return the local midnight that ends each article's day, in UTC."""
+    zone = zone_name(timezone)
+    local = published_at.dt.tz_convert(zone).dt.tz_localize(None)
+    midnight = local.dt.normalize() + _DAY
+    later = np.zeros(len(midnight), dtype=bool)
+    return midnight.dt.tz_localize(zone, ambiguous=later, nonexistent="shift_forward").dt.tz_convert("UTC")
+
+
+def _dated(frame: pd.DataFrame, raw: pd.DataFrame, rules: NewsRules, piece: Piece, counts: Counts) -> pd.DataFrame:
+    """Read times, set undated rows aside, find when the day of date-only rows ends, and keep the range.
+
+    ``seen_at`` stays missing where the source does not state it, and ``day_ends_at`` where the time of day is known.
+    """
+    for name in ("published_at", "seen_at"):
+        if name in rules.columns:
+            where = f"{piece.place}, column {rules.columns[name]!r}"
+            frame[name] = instants_of(
+                raw[rules.columns[name]], rules.timezone, counts, where=where, bare_dates=rules.date_only is not None
+            )
+    if "seen_at" not in frame:
+        frame["seen_at"] = pd.Series(pd.NaT, index=frame.index, dtype=frame["published_at"].dtype)
+    undated = frame["published_at"].isna()
+    add_count(counts, "undated", undated.sum())
+    frame = frame.loc[~undated] if undated.any() else frame
+    if rules.date_only is not None:
+        published_at = frame["published_at"]
+        if rules.date_only == "all":
+            vague = pd.Series(True, index=frame.index)
+        elif rules.date_only == "midnight":
+            local = published_at.dt.tz_convert(zone_name(rules.timezone))
+            vague = local == local.dt.normalize()
+        else:
+            flags = raw.loc[frame.index, rules.date_only]
+            vague = truth_of(flags, where=f"{piece.place}, column {rules.date_only!r}")
+        add_count(counts, "date_only", vague.sum())
+        frame = frame.assign(day_ends_at=_end_of_day(published_at, rules.timezone).where(vague))
+    excluded = outside(frame["published_at"], rules.start, rules.end)
+    add_count(counts, "out_of_range", excluded.sum())
+    return frame.loc[~excluded] if excluded.any() else frame
+
+
+def _news_piece(piece: Piece, rules: NewsRules, counts: Counts) -> pd.DataFrame:
+    raw = keep_filtered(piece, rules.filters, counts)
+    plain = {
+        name: raw[source] for name, source in rules.columns.items() if name not in ("published_at", "seen_at", "text")
+    }
+    frame = _dated(pd.DataFrame(plain, index=raw.index), raw, rules, piece, counts)
+    frame = _with_text(frame, raw.loc[frame.index], rules, counts)
+    return _with_symbols(frame, raw.loc[frame.index], rules, piece, counts)
+
+
+def _content_ids(frame: pd.DataFrame) -> list[str]:
+    """Hash time, source and text, but not the symbol: one article under several symbols stays one article."""
+    columns = (frame["published_at"].astype("int64"), frame["source"], frame["text"])
+    digest = hashlib.blake2b
+    return [
+        digest(f"{when}\0{source}\0{text}".encode(), digest_size=10).hexdigest()
+        for when, source, text in zip(*(column.tolist() for column in columns), strict=True)
+    ]
+
+
+def named(frame: pd.DataFrame, where: str, source: str = "unknown") -> pd.DataFrame:
+    """Give every row its source and its id, made from the content where the archive has none."""
+    sources = _texts(frame["source"]).replace("", source) if "source" in frame else source
+    frame = frame.assign(source=sources)
+    if "article_id" not in frame:
+        return frame.assign(article_id=pd.Series(_content_ids(frame), index=frame.index, dtype="str"))
+    unnamed = frame["article_id"].isna()
+    if unnamed.any():
+        raise DataError(
+            f"{where}: {int(unnamed.sum())} rows have no article id. Filter them out, or map none to have ids made."
+        )
+    return frame
+
+
+def one_row_per_key(frame: pd.DataFrame, where: str, counts: Counts, *, version: Sequence[str] = ()) -> pd.DataFrame:
+    """Collapse identical repetitions; refuse a key, or an article, with two contents.
+
+    Rows that differ in the columns of ``version`` are versions of one article, each with a content of its own.
+    """
+    key, article = ["article_id", "symbol", *version], ["article_id", *version]
+    twice = frame.duplicated(key, keep=False)
+    add_count(counts, "identical_rows_collapsed", 0)
+    if twice.any():
+        identical = frame.loc[twice].astype({"text": "str"}).duplicated()
+        add_count(counts, "identical_rows_collapsed", identical.sum())
+        frame = frame.drop(index=identical.index[identical])
+        twice = frame.duplicated(key, keep=False)
+    if twice.any():
+        first = frame.loc[twice].iloc[0]
+        rivals = frame.loc[(frame["article_id"] == first["article_id"]) & (frame["symbol"] == first["symbol"])]
+        differing = [name for name in frame.columns if len(rivals[name].unique()) > 1]
+        raise DataError(
+            f"{where}: article {first['article_id']!r} of {first['symbol']!r} stands there {len(rivals)} times with "
+            f"different {differing} ({int(twice.sum())} such rows). Map another id, or filter by one of these columns."
+        )
+    shared = frame.loc[frame.duplicated(article, keep=False), [*article, "text", "published_at"]]
+    if len(shared):
+        content = shared.groupby(article, dropna=False)[["text", "published_at"]].nunique()
+        torn = content.index[(content > 1).any(axis=1)].get_level_values(0)
+        if len(torn):
+            raise DataError(
+                f"{where}: {len(torn)} article ids carry different texts or times under different symbols, first "
+                f"{torn[0]!r}. An article has one text and one time: map another id."
+            )
+    return frame
+
+
+def _as_known(frame: pd.DataFrame) -> pd.DataFrame:
+    """Fill in when articles could be seen: as stated, else when published, and never before a date-only day ends."""
+    seen_at = frame["seen_at"].fillna(frame["published_at"])
+    if "day_ends_at" in frame:
+        ends = frame["day_ends_at"]
+        seen_at = seen_at.where(~(ends > seen_at), ends)
+        frame = frame.drop(columns="day_ends_at")
+    return frame.assign(seen_at=seen_at)
+
+
+def news_batches(
+    parts: Sequence[Part],
+    rules: NewsRules,
+    counts: Counts,
     *,
-    columns: Mapping[str, str] | None = None,
-    filters: Mapping[str, Any] | None = None,
-    timezone: str | None = None,
-    symbols: Sequence[str] | None = None,
-    start: str | pd.Timestamp | None = None,
-    end: str | pd.Timestamp | None = None,
-    text_from: Sequence[str] = (),
-    max_characters: int | None = None,
-    symbol: str | None = None,
-    symbol_flags: Mapping[str, str] | None = None,
-    date_only: str | None = None,
     progress: Progress | None = None,
-) -> Loaded:
-    """Read news from parquet, CSV or JSONL.
+    tell: Callable[[int], None] | None = None,
+) -> Iterator[Batch]:
+    """Put an archive through the rules, batch by batch, before ids are given and repetitions looked for.
+
+    Frames hold ``published_at, symbol, text``, whatever else was mapped, ``seen_at`` (missing where the source does
+    not state it) and, under ``date_only``, ``day_ends_at`` (missing where the time of day is known).
+    """
+
+    def work(piece: Piece, found: Counts) -> pd.DataFrame:
+        return _news_piece(piece, rules, found)
+
+    return batches(pieces(parts, rules.wanted, progress=progress), work, counts, tell=tell)
+
+
+@dataclass
+class NewsStream:
+    """Validated news in frames of about 500,000 rows; iterating again reads the archive again.
+
+    Attributes
+    ----------
+    counts : dict
+        As ``read_news``, for what has been yielded so far.
+    """
+
+    path: str
+    parts: Sequence[Part]
+    rules: NewsRules
+    progress: Progress | None = None
+    counts: Counts = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[pd.DataFrame]:
+        self.counts.clear()
+        add_count(self.counts, "kept", 0)
+        for batch in news_batches(self.parts, self.rules, self.counts, progress=self.progress):
+            if len(batch.frame):
+                yield _finished(batch.frame, self.path, self.counts)
+
+
+def _finished(frame: pd.DataFrame, where: str, counts: Counts) -> pd.DataFrame:
+    frame = one_row_per_key(named(_as_known(frame), where), where, counts)
+    add_count(counts, "kept", len(frame))
+    return validate_news(frame, where=where)
+
+
+def stream_news(path: str | Path, *, progress: Progress | None = None, **rules: Unpack[NewsRequest]) -> NewsStream:
+    """Read news of any size in bounded memory.
+
+    Parameters
+    ----------
+    path, progress, **rules
+        As ``read_news``.
+
+    Returns
+    -------
+    NewsStream
+        Yields what ``read_news`` would return, cut into batches by the archive's order; each is sorted and checked in
+        itself. Repetitions and contradictions between batches are not looked for.
+
+    Raises
+    ------
+    MissingPartError, DataError, ConfigError
+        As ``read_news``; faults of rows come up when their batch is reached.
+    """
+    parts = parts_of(path)
+    return NewsStream(str(path), parts, news_rules(parts, **rules), progress)
+
+
+def read_news(path: str | Path, *, progress: Progress | None = None, **rules: Unpack[NewsRequest]) -> Loaded:
+    """Read news from parquet, CSV or JSONL, plain or packed.
 
     Parameters
     ----------
     path : str or Path
-        A file, or a folder of files of one format (sub-folders included).
+        A file, plain or packed (``.gz``, ``.bz2``, ``.xz``, ``.zst``); a ``.zip`` with one or many members; or a folder
+        of these, sub-folders included. One format throughout.
     columns : mapping, optional
         Canonical name to source column, such as ``{"article_id": "id"}``. Canonical columns that the file has under
         their own name need no entry. Other names on the left are kept as extra columns.
@@ -265,7 +404,8 @@ def read_news(
         Source column to a value (equality), a list (membership) or ``{"min": a, "max": b}`` (both included).
     timezone : str, optional
         Zone of times without an offset; without it they are refused. At clock changes the later instant is taken and
-        counted as ``uncertain_local_times``. Also the zone of the days of ``date_only`` (UTC if not given).
+        counted as ``uncertain_local_times``. Also the zone of the days of ``date_only`` (UTC if not given). For times
+        that are numbers, their unit: ``"unix:s"``, ``"unix:ms"``, ``"unix:us"`` or ``"unix:ns"`` since 1970 in UTC.
     symbols : sequence of str, optional
         Keep only these.
     start, end : Timestamp or str, optional
@@ -282,7 +422,7 @@ def read_news(
         Which rows have a date but no true time: the name of a flag column, ``"midnight"`` (rows stamped exactly
         00:00) or ``"all"``. Such an article is seen at the end of its day, not before.
     progress : callable, optional
-        Called with (files done, files in all).
+        Called with (tables done, tables in all).
 
     Returns
     -------
@@ -300,272 +440,11 @@ def read_news(
     ConfigError
         If settings contradict each other.
     """
-    symbol_flags = dict(symbol_flags or {})
-    given = _mapped(path, columns or {}, _NEWS_NAMES)
-    rules = _NewsRules(
-        columns={
-            name: source
-            for name, source in given.items()
-            if not (name == "symbol" and (symbol is not None or symbol_flags)) and not (name == "text" and text_from)
-        },
-        filters=filters or {},
-        timezone=timezone,
-        symbols=None if symbols is None else frozenset(symbols),
-        start=boundary_of(start, "start"),
-        end=boundary_of(end, "end"),
-        text_from=tuple(text_from),
-        max_characters=max_characters,
-        symbol=symbol,
-        symbol_flags=symbol_flags,
-        date_only=date_only,
-    )
-    _check_news_request(rules, path)
-    flag = [date_only] if date_only not in (None, "all", "midnight") else []
-    wanted = [
-        *rules.columns.values(),
-        *rules.filters,
-        *rules.text_from,
-        *symbol_flags,
-        *(name for name in flag if name),
-    ]
-    counts: dict[str, int] = {}
-    kept = [_news_piece(piece, rules, counts) for piece in pieces(path, wanted, progress=progress)]
-    frame = pd.concat([part for part in kept if len(part)], ignore_index=True) if any(map(len, kept)) else None
-    if frame is None:
+    parts = parts_of(path)
+    asked = news_rules(parts, **rules)
+    counts: Counts = {}
+    kept = [batch.frame for batch in news_batches(parts, asked, counts, progress=progress) if len(batch.frame)]
+    if not kept:
         raise DataError(f"{path}: no article is left ({counts}). Widen the range, the symbols or the filters.")
-    frame["source"] = frame["source"].fillna("unknown") if "source" in frame else "unknown"
-    if "article_id" not in frame:
-        frame["article_id"] = _content_ids(frame)
-    unnamed = frame["article_id"].isna()
-    if unnamed.any():
-        raise DataError(
-            f"{path}: {int(unnamed.sum())} rows have no article id. Filter them out, or map none to have ids made."
-        )
-    frame = _one_row_per_key(frame, path, counts)
-    counts["kept"] = len(frame)
-    return Loaded(validate_news(frame, where=str(path)), counts)
-
-
-@dataclass(frozen=True)
-class _PriceRules:
-    """Everything that a piece of a price file is put through."""
-
-    columns: Mapping[str, str]
-    stamp: str
-    filters: Mapping[str, Any]
-    symbols: tuple[str, ...] | None
-    symbol: str | None
-    timezone: str | None
-    start: pd.Timestamp | None
-    end: pd.Timestamp | None
-
-
-def _price_piece(piece: Piece, rules: _PriceRules, counts: dict[str, int]) -> pd.DataFrame:
-    """Keep the rows asked for and read their numbers, refusing prices that are not positive."""
-    _add(counts, "rows", len(piece.frame))
-    raw = keep_filtered(piece, rules.filters, counts)
-    if rules.symbol is None:
-        names = raw[rules.columns["symbol"]].astype("str")
-        wanted = pd.Series(True, index=raw.index) if rules.symbols is None else names.isin(rules.symbols)
-        _add(counts, "other_symbols", (~wanted).sum())
-        raw, names = raw.loc[wanted], names.loc[wanted]
-    else:
-        names = pd.Series(rules.symbol, index=raw.index, dtype="str")
-    when, where = raw[rules.columns[rules.stamp]], f"{piece.file}, column {rules.columns[rules.stamp]!r}"
-    if rules.stamp == "date":
-        bar = session_labels_of(when, rules.timezone, where=where).dt.tz_localize("UTC")
-    else:
-        bar = instants_of(when, rules.timezone, counts, where=where)
-        if bar.isna().any():
-            raise DataError(f"{where}, row {bar.isna().idxmax()}: the time is missing. Filter the row out.")
-    outside = _out_of_range(bar, rules.start, rules.end)
-    _add(counts, "out_of_range", outside.sum())
-    raw, names, when = raw.loc[~outside], names.loc[~outside], when.loc[~outside]
-
-    frame = pd.DataFrame({"symbol": names, "bar": bar.loc[~outside]})
-    for field in (*PRICE_FIELDS, *(["adj_close"] if "adj_close" in rules.columns else [])):
-        source = rules.columns[field]
-        frame[field] = numbers_of(raw[source], where=f"{piece.file}, column {source!r}")
-        bad = (frame[field] < 0) if field == "volume" else (frame[field] <= 0)
-        if bad.any():
-            row = bad.idxmax()
-            raise DataError(
-                f"{piece.file}, row {row}: {field} of {names.loc[row]} on {when.loc[row]} is {frame.loc[row, field]:g} "
-                f"({int(bad.sum())} such values). Exclude these rows with filters, such as "
-                f"{{{source!r}: {{'min': 1e-9}}}}, or set them to missing."
-            )
-    absent = frame[list(_QUOTES)].isna()
-    _add(counts, "empty_rows", absent.all(axis=1).sum())
-    _add(counts, "partly_empty_rows", (absent.any(axis=1) & ~absent.all(axis=1)).sum())
-    _add(counts, "zero_volume_rows", (frame["volume"] == 0).sum())
-    return frame.loc[~absent.all(axis=1)]
-
-
-def _check_symbols(frame: pd.DataFrame, symbols: Sequence[str] | None, path: str | Path) -> list[str]:
-    present = set(frame["symbol"].unique())
-    if symbols is None:
-        return sorted(present)
-    absent = [name for name in symbols if name not in present]
-    if absent:
-        raise DataError(
-            f"{path}: no prices for {absent[:10]}{' and others' if len(absent) > 10 else ''} in the range asked for. "
-            "Drop these symbols, or check their spelling, the range and the filters."
-        )
-    return list(dict.fromkeys(symbols))
-
-
-def _one_row_per_bar(frame: pd.DataFrame, path: str | Path, counts: dict[str, int]) -> pd.DataFrame:
-    identical = frame.duplicated()
-    counts["identical_rows_collapsed"] = int(identical.sum())
-    frame = frame.loc[~identical]
-    twice = frame.duplicated(["symbol", "bar"], keep=False)
-    if twice.any():
-        first = frame.loc[twice].iloc[0]
-        raise DataError(
-            f"{path}: {first['symbol']} has several different bars at {first['bar']} ({int(twice.sum())} such rows), "
-            "perhaps from several venues. Keep one of them with filters."
-        )
-    return frame
-
-
-def _absent_bars(calendar: str, bars: pd.DatetimeIndex, length: pd.Timedelta, *, daily: bool) -> int:
-    """Count bars that the calendar has between the first and the last one but no symbol does."""
-    if daily:
-        return len(sessions(calendar, bars[0], bars[-1])) - len(bars)
-    if calendar == ROUND_THE_CLOCK:
-        return int((bars[-1] - bars[0]) / length) + 1 - len(bars)
-    return 0
-
-
-def _panels(frame: pd.DataFrame, columns: list[str]) -> dict[str, pd.DataFrame]:
-    wide = frame.pivot(index="bar", columns="symbol", values=list(PRICE_FIELDS))  # noqa: PD010 - keys are unique here
-    return {field: wide[field].reindex(columns=columns).sort_index() for field in PRICE_FIELDS}
-
-
-def read_prices(
-    path: str | Path,
-    *,
-    calendar: str,
-    columns: Mapping[str, str] | None = None,
-    filters: Mapping[str, Any] | None = None,
-    symbols: Sequence[str] | None = None,
-    start: str | pd.Timestamp | None = None,
-    end: str | pd.Timestamp | None = None,
-    bar: str = "1d",
-    symbol: str | None = None,
-    timezone: str | None = None,
-    adjust: Literal["none", "total_return"] = "none",
-    progress: Progress | None = None,
-) -> LoadedPrices:
-    """Read bars in long format (one row per symbol and bar) and lay them out as panels.
-
-    Parameters
-    ----------
-    path : str or Path
-        A parquet, CSV or JSONL file, or a folder of files of one format.
-    calendar : str
-        exchange_calendars code such as ``"XNYS"``, or ``"24/7"``.
-    columns : mapping, optional
-        Canonical name (``symbol, date`` or ``open_at, open, high, low, close, volume, adj_close``) to source column.
-    filters : mapping, optional
-        As in ``read_news``.
-    symbols : sequence of str, optional
-        Keep these, in this order; without it all, sorted.
-    start, end : Timestamp or str, optional
-        Keep ``start <= day < end`` for daily bars, ``start <= open_at < end`` for others; a bare date is 00:00 UTC.
-    bar : str
-        ``"1d"``: ``date`` is a trading day, a label that the calendar turns into an open and a close. Anything shorter,
-        such as ``"1h"`` or ``"5min"``: ``open_at`` is the instant at which the bar opens.
-    symbol : str, optional
-        Symbol of all rows, for files about one.
-    timezone : str, optional
-        Zone of intraday times without an offset, and the zone in which timezone-aware trading days are midnight.
-    adjust : {"none", "total_return"}
-        ``"total_return"`` scales open, high, low and close by ``adj_close / close``. The factors know all later
-        dividends, so use levels only for returns, never as features or in prompts.
-    progress : callable, optional
-        Called with (files done, files in all).
-
-    Returns
-    -------
-    LoadedPrices
-        Panels on the union of all symbols' bars, NaN where a symbol has none. Counts: ``rows, filtered:<column>,
-        other_symbols, empty_rows`` (no price at all), ``partly_empty_rows, zero_volume_rows, out_of_range,
-        identical_rows_collapsed, missing_bars`` (cells without an open between a symbol's first and last bar) and
-        ``absent_bars`` (bars of the calendar that no symbol has).
-
-    Raises
-    ------
-    MissingPartError
-        If there is no such file.
-    DataError
-        If a column is missing, a price is not positive, a day is no session, a symbol has no prices, or a bar stands
-        there twice with different content.
-    ConfigError
-        If ``bar`` or ``adjust`` is unknown.
-    """
-    if adjust not in ("none", "total_return"):
-        raise ConfigError(f"{path}: adjust must be 'none' or 'total_return', got {adjust!r}.")
-    length = length_of(bar)
-    if length > _DAY:
-        raise ConfigError(f"{path}: bar = {bar!r} is longer than a day. Use '1d', '1h', '5min' or the like.")
-    daily = length == _DAY
-    stamp = "date" if daily else "open_at"
-    names = [
-        stamp,
-        *PRICE_FIELDS,
-        *(["symbol"] if symbol is None else []),
-        *(["adj_close"] if adjust != "none" else []),
-    ]
-    given = _mapped(path, columns or {}, names)
-    missing = [name for name in names if name not in given]
-    if missing:
-        present = columns_of(files_of(path)[0])
-        raise DataError(f"{path}: no columns for {missing}; it has {present}. Map with 'columns'.")
-    rules = _PriceRules(
-        columns={name: given[name] for name in names},
-        stamp=stamp,
-        filters=filters or {},
-        symbols=None if symbols is None else tuple(symbols),
-        symbol=symbol,
-        timezone=timezone,
-        start=boundary_of(start, "start"),
-        end=boundary_of(end, "end"),
-    )
-    counts: dict[str, int] = {}
-    wanted = [*rules.columns.values(), *rules.filters]
-    kept = [_price_piece(piece, rules, counts) for piece in pieces(path, wanted, progress=progress)]
-    frame = pd.concat(kept, ignore_index=True) if kept else pd.DataFrame()
-    if frame.empty:
-        sought = "" if symbols is None else f" of {list(symbols)[:8]}"
-        raise DataError(f"{path}: no price{sought} is left ({counts}). Widen the range, the symbols or the filters.")
-    chosen = _check_symbols(frame, symbols, path)
-    frame = _one_row_per_bar(frame, path, counts)
-    if adjust == "total_return":
-        factor = frame["adj_close"] / frame["close"]
-        frame[list(_QUOTES)] = frame[list(_QUOTES)].mul(factor, axis=0)
-    panels = _panels(frame, chosen)
-    bars = pd.DatetimeIndex(panels["open"].index)
-    if daily:
-        open_at, close_at = label_sessions(bars, calendar, where=str(path))
-    else:
-        open_at, close_at = bars, bars + length
-    counts["missing_bars"] = _holes(panels["open"])
-    counts["absent_bars"] = _absent_bars(calendar, bars, length, daily=daily)
-    laid_out = {field: panel.set_axis(open_at, axis=0).rename_axis(columns=None) for field, panel in panels.items()}
-    prices = Prices(
-        **laid_out,
-        open_at=open_at,
-        close_at=close_at,
-        calendar=calendar,
-        adjustment="none" if adjust == "none" else "splits+dividends",
-    )
-    return LoadedPrices(validate_prices(prices, where=str(path)), counts)
-
-
-def _holes(opens: pd.DataFrame) -> int:
-    """Count cells without an opening price between a symbol's first and last one."""
-    quoted = opens.notna().to_numpy()
-    started = np.maximum.accumulate(quoted, axis=0)
-    unfinished = np.maximum.accumulate(quoted[::-1], axis=0)[::-1]
-    return int((started & unfinished & ~quoted).sum())
+    frame = kept[0] if len(kept) == 1 else pd.concat(kept, ignore_index=True)
+    return Loaded(_finished(frame, str(path), counts), counts)

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from data_loaders.errors import ConfigError, DataError, MissingPartError
+from data_loaders.errors import ConfigError, DataError
 from data_loaders.quality import text_keys
 from data_loaders.schemas import CLASSES, Prices, as_utc, utc_microseconds
-from data_loaders.tables import instants_of, read_table
 
 COMMON_NAMES: Mapping[str, str] = {"negative": "bearish", "positive": "bullish"}
 _SAMPLE_COLUMNS = ["article_id", "text", "label", "known_at", "starts_at", "ends_at"]
@@ -31,7 +28,7 @@ class Labelled:
     counts: dict[str, int]
 
 
-def _encode(labels: pd.Series, mapping: Mapping[str, str] | None, *, where: str) -> pd.Series:
+def encode(labels: pd.Series, mapping: Mapping[str, str] | None, *, where: str) -> pd.Series:
     """Turn names into 0, 1, 2; missing stays missing, an unknown name is an error."""
     names = {name: name for name in CLASSES} | dict(COMMON_NAMES if mapping is None else mapping)
     wrong = sorted(set(names.values()) - set(CLASSES))
@@ -51,7 +48,7 @@ def _encode(labels: pd.Series, mapping: Mapping[str, str] | None, *, where: str)
     return code.reindex(labels.index)
 
 
-def _settle(frame: pd.DataFrame, counts: dict[str, int]) -> Labelled:
+def settle(frame: pd.DataFrame, counts: dict[str, int]) -> Labelled:
     """Keep one row per article and normalised text; drop and count texts whose labels contradict each other."""
     unlabelled = frame["label"].isna()
     counts["unlabelled"] = int(unlabelled.sum())
@@ -100,108 +97,13 @@ def from_news(news: pd.DataFrame, column: str = "label", *, mapping: Mapping[str
         {
             "article_id": news["article_id"],
             "text": news["text"],
-            "label": _encode(news[column], mapping, where=f"labels, column {column}"),
+            "label": encode(news[column], mapping, where=f"labels, column {column}"),
             "known_at": known_at,
             "starts_at": known_at,
             "ends_at": known_at,
         }
     )
-    return _settle(frame, {"rows": len(news)})
-
-
-def _read_phrasebank(path: Path, text: str, label: str) -> pd.DataFrame:
-    """Read lines ``sentence@label`` in ISO-8859-1, as the Financial PhraseBank is distributed."""
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="latin-1").splitlines(), start=1):
-        if not line.strip():
-            continue
-        sentence, mark, name = line.rpartition("@")
-        if not mark or not sentence.strip():
-            raise DataError(f"{path}, line {number}: expected 'sentence@label', found {line[:60]!r}.")
-        rows.append((sentence.strip(), name.strip()))
-    return pd.DataFrame(rows, columns=[text, label], dtype="str")
-
-
-def read_label_set(
-    path: str | Path,
-    *,
-    text: str = "text",
-    label: str = "label",
-    mapping: Mapping[str, str] | None = None,
-    filters: Mapping[str, Any] | None = None,
-    knowledge_cutoff: pd.Timestamp | None = None,
-    published_at: str | None = None,
-) -> Labelled:
-    """Read a labelled text set: parquet, CSV, JSONL, or ``sentence@label`` lines (.txt, ISO-8859-1).
-
-    Parameters
-    ----------
-    path : str or Path
-        The file.
-    text, label : str
-        Columns of the sentence and its label.
-    mapping : mapping, optional
-        Source label to class, such as ``{"positive": "bullish"}``.
-    filters : mapping, optional
-        As in ``archive.read_news``.
-    knowledge_cutoff : Timestamp, optional
-        Timezone-aware instant by which all labels of an undated set were known; becomes ``known_at``, ``starts_at``
-        and ``ends_at`` of every sample. Required unless ``published_at`` is given.
-    published_at : str, optional
-        Column of timezone-aware publication instants of a dated set.
-
-    Returns
-    -------
-    Labelled
-        Samples whose ``article_id`` is ``label-`` and the hash of the normalised text. Counts as ``from_news``, with
-        ``repeated_articles`` the repeated texts and ``filtered:<column>`` per filter.
-
-    Raises
-    ------
-    ConfigError
-        If neither or both of ``knowledge_cutoff`` and ``published_at`` are given, or the cutoff is naive.
-    DataError
-        If a column is missing, a text is blank, a label unknown or a timestamp naive.
-    MissingPartError
-        If there is no such file.
-    """
-    path = Path(path)
-    if (knowledge_cutoff is None) == (published_at is None):
-        raise ConfigError(
-            f"labels {path.name}: give either knowledge_cutoff (an undated set) or published_at (a dated one). Without "
-            "it nobody can tell what a model trained on the set may be tested on."
-        )
-    if knowledge_cutoff is not None and knowledge_cutoff.tzinfo is None:
-        raise ConfigError(f"labels {path.name}: knowledge_cutoff {knowledge_cutoff} has no time zone. Write it in UTC.")
-    if not path.exists():
-        raise MissingPartError(f"labels: no file {path}. Check the path.")
-    wanted = [name for name in (text, label, published_at) if name is not None]
-    if path.suffix == ".txt":
-        if filters:
-            raise ConfigError(f"labels {path.name}: a .txt set has no columns to filter by, got {sorted(filters)}.")
-        raw = _read_phrasebank(path, text, label)
-        counts = {"rows": len(raw)}
-    else:
-        raw, counts = read_table(path, wanted, filters or {})
-    blank = raw[text].isna() | (raw[text].astype("str").str.strip() == "")
-    if blank.any():
-        raise DataError(f"labels {path.name}: {int(blank.sum())} texts are blank, first at row {blank.idxmax()!r}.")
-    if published_at is None:
-        known_at = pd.Series(pd.Timestamp(knowledge_cutoff).tz_convert("UTC"), index=raw.index)
-    else:
-        known_at = instants_of(raw[published_at], None, counts, where=f"labels {path.name}, column {published_at!r}")
-    known_at = as_utc(known_at, what=f"labels {path.name}, column {published_at or 'knowledge_cutoff'}")
-    frame = pd.DataFrame(
-        {
-            "article_id": "label-" + text_keys(raw[text]),
-            "text": raw[text].astype("str"),
-            "label": _encode(raw[label], mapping, where=f"labels {path.name}, column {label}"),
-            "known_at": known_at,
-            "starts_at": known_at,
-            "ends_at": known_at,
-        }
-    )
-    return _settle(frame, counts)
+    return settle(frame, {"rows": len(news)})
 
 
 def forward_returns(

@@ -6,11 +6,12 @@ id ``007`` or a time without a zone is not turned into something else on the way
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -18,149 +19,193 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
-from data_loaders.errors import ConfigError, DataError, MissingPartError
+from data_loaders.errors import ConfigError, DataError
+from data_loaders.files import Opened, Part, PartReader, Progress, damage_named
 from data_loaders.schemas import UTC_DTYPE
 
 BATCH_ROWS = 65_536
-SUFFIXES = {".parquet": "parquet", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
-
-Progress = Callable[[int, int], None]
+BATCH_BYTES = 32 << 20
+_BUFFER = 4 << 20
+_CSV_RULE = "A header row is needed, and quotes around texts with commas or line breaks (a bare CR is one)."
 
 # A clock time followed by a zone; a bare date must not pass for a time at offset -01.
 _HAS_ZONE = r"(?i)[T ]\d{2}:?\d{2}.*(?:Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$"
+_EPOCHS = {"unix:s": 1.0, "unix:ms": 1e-3, "unix:us": 1e-6, "unix:ns": 1e-9}
+# A wrong unit puts an instant a thousand times further from 1970, which no archive reaches.
+_FURTHEST = 300 * 365.25 * 86_400.0
+
 _HAS_CLOCK = r"[T ]\d{2}:?\d{2}"
 _ZONE = r"(?i)\s*(?:Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$"
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Some rows of one file: the index of ``frame`` is the row number in the file, counted from 1."""
+    """Some rows of one table: the index of ``frame`` is the row number in it, counted from 1.
 
-    file: Path
-    frame: pd.DataFrame
-
-
-def files_of(path: str | Path) -> list[Path]:
-    """List the data files at a path: the file itself, or all of one format in a folder and below, sorted.
-
-    Raises
-    ------
-    MissingPartError
-        If nothing is there, or the folder holds no data file.
-    DataError
-        If the format is unknown or a folder mixes formats.
+    Attributes
+    ----------
+    place : str
+        The file, or zip and member, that the rows are from.
+    frame : DataFrame
+        The wanted columns.
+    used : int
+        Bytes of the whole archive on disk that have been read so far.
     """
-    path = Path(path)
-    if not path.exists():
-        raise MissingPartError(f"no file or folder {path}. Check the path; relative ones start at the working folder.")
-    if path.is_file():
-        if path.suffix.lower() not in SUFFIXES:
-            raise DataError(f"{path}: format {path.suffix!r} is unknown. Use one of {sorted(SUFFIXES)}.")
-        return [path]
-    found = sorted(file for file in path.rglob("*") if file.is_file() and file.suffix.lower() in SUFFIXES)
-    if not found:
-        raise MissingPartError(f"{path}: the folder holds no {', '.join(sorted(SUFFIXES))} file.")
-    formats = {SUFFIXES[file.suffix.lower()] for file in found}
-    if len(formats) > 1:
-        raise DataError(f"{path}: the folder mixes {sorted(formats)} files. Point to one format.")
-    return found
+
+    place: str
+    frame: pd.DataFrame
+    used: int
 
 
-def columns_of(file: Path) -> list[str]:
-    """Columns of a file; for JSONL the keys of its first line."""
-    match SUFFIXES[file.suffix.lower()]:
-        case "parquet":
-            return list(pa_parquet.read_schema(file).names)
-        case "csv":
-            try:
-                return list(_open_csv(file, None).schema.names)
-            except pa.ArrowInvalid as failure:
-                raise DataError(f"{file}: unreadable as CSV: {failure}. A header row is needed.") from failure
-        case _:
-            for _, record in _json_records(file):
-                return list(record)
-            raise DataError(f"{file}: the file is empty.")
+def columns_of(part: Part) -> list[str]:
+    """Columns of a table; for JSONL the keys of its first line."""
+    with PartReader() as reader, damage_named(part), reader.opened(part) as opened:
+        match part.format:
+            case "parquet":
+                return list(_parquet_of(part, opened).schema_arrow.names)
+            case "csv":
+                with _csv_of(part, opened, None) as csv:
+                    return list(csv.schema.names)
+            case _:
+                for _, record in _json_records(part, opened):
+                    return list(record)
+                raise DataError(f"{part}: the file is empty.")
 
 
-def _open_csv(file: Path, names: Sequence[str] | None) -> Any:
+def _parquet_of(part: Part, opened: Opened) -> pa_parquet.ParquetFile:
+    try:
+        # With a buffer the pages are read as they are needed, instead of a whole row group at once.
+        return pa_parquet.ParquetFile(opened.stream, buffer_size=_BUFFER, pre_buffer=False)
+    except pa.ArrowInvalid as failure:
+        raise DataError(f"{part}: unreadable as parquet: {failure}. Fetch it again.") from failure
+
+
+def _csv_of(part: Part, opened: Opened, names: Sequence[str] | None) -> pa_csv.CSVStreamingReader:
+    """Open a CSV with every cell as text and empty ones missing."""
     options = pa_csv.ConvertOptions(
         column_types={} if names is None else dict.fromkeys(names, pa.string()),
         include_columns=None if names is None else list(names),
-        strings_can_be_null=False,
+        null_values=[""],
+        strings_can_be_null=True,
     )
-    return pa_csv.open_csv(
-        file, parse_options=pa_csv.ParseOptions(newlines_in_values=True), convert_options=options
-    )  # fmt: skip
+    try:
+        return pa_csv.open_csv(
+            opened.stream,
+            read_options=pa_csv.ReadOptions(block_size=_BUFFER),
+            parse_options=pa_csv.ParseOptions(newlines_in_values=True),
+            convert_options=options,
+        )
+    except pa.ArrowInvalid as failure:
+        raise DataError(f"{part}: unreadable as CSV: {failure}. {_CSV_RULE}") from failure
 
 
-def _json_records(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with file.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError as failure:
-                raise DataError(f"{file}, line {number}: not JSON ({failure}). Write one object per line.") from failure
-            if not isinstance(record, dict):
-                raise DataError(f"{file}, line {number}: expected an object, found {type(record).__name__}.")
-            yield number, record
+def _json_record(line: str, where: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as failure:
+        raise DataError(f"{where}: not JSON ({failure}). Write one object per line.") from failure
+    if not isinstance(record, dict):
+        raise DataError(f"{where}: expected an object, found {type(record).__name__}.")
+    return record
 
 
-def _frames(file: Path, names: Sequence[str]) -> Iterator[pd.DataFrame]:
-    match SUFFIXES[file.suffix.lower()]:
+def _json_records(part: Part, opened: Opened) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the length of each line and the object it holds."""
+    try:
+        with io.TextIOWrapper(opened.stream, encoding="utf-8-sig") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield len(line), _json_record(line, f"{part}, line {number}")
+    except UnicodeDecodeError as failure:
+        raise DataError(f"{part}: not UTF-8 ({failure}). Convert it first.") from failure
+
+
+def _json_frame(records: Sequence[Mapping[str, Any]], names: Sequence[str]) -> pd.DataFrame:
+    return pd.DataFrame({name: [record.get(name) for record in records] for name in names}, columns=list(names))
+
+
+def _missing_columns(part: Part, names: Sequence[str], present: Sequence[str]) -> None:
+    missing = [name for name in names if name not in present]
+    if missing:
+        raise DataError(f"{part}: missing columns {missing}; it has {list(present)}. Map or filter by one of these.")
+
+
+def _rows_at_once(metadata: pa_parquet.FileMetaData) -> int:
+    """Take fewer rows where they are long, so that whole articles need no more memory than headlines."""
+    size = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
+    fitting = BATCH_BYTES * int(metadata.num_rows) // max(int(size), 1)
+    return max(1, min(BATCH_ROWS, fitting))
+
+
+def _frames(part: Part, opened: Opened, names: Sequence[str]) -> Iterator[pd.DataFrame]:
+    match part.format:
         case "parquet":
-            with pa_parquet.ParquetFile(file) as reader:
-                for batch in reader.iter_batches(batch_size=BATCH_ROWS, columns=list(names)):
+            with _parquet_of(part, opened) as reader:
+                _missing_columns(part, names, reader.schema_arrow.names)
+                for batch in reader.iter_batches(batch_size=_rows_at_once(reader.metadata), columns=list(names)):
                     yield batch.to_pandas()[list(names)]
         case "csv":
             try:
-                for batch in _open_csv(file, names):
-                    yield batch.to_pandas().replace("", None)
+                with _csv_of(part, opened, names) as reader:
+                    for batch in reader:
+                        yield batch.to_pandas()
+            except KeyError:
+                _missing_columns(part, names, columns_of(part))
+                raise
             except pa.ArrowInvalid as failure:
-                raise DataError(f"{file}: unreadable as CSV: {failure}. Quote texts that hold commas.") from failure
+                raise DataError(f"{part}: unreadable as CSV: {failure}. {_CSV_RULE}") from failure
         case _:
-            rows: list[dict[str, Any]] = []
-            for _, record in _json_records(file):
-                rows.append({name: record.get(name) for name in names})
-                if len(rows) == BATCH_ROWS:
-                    yield pd.DataFrame(rows, columns=list(names))
-                    rows = []
-            if rows:
-                yield pd.DataFrame(rows, columns=list(names))
+            yield from _json_frames(part, opened, names)
 
 
-def pieces(path: str | Path, wanted: Sequence[str], *, progress: Progress | None = None) -> Iterator[Piece]:
-    """Yield the wanted columns of all files at a path, at most about 65,536 rows at a time.
+def _json_frames(part: Part, opened: Opened, names: Sequence[str]) -> Iterator[pd.DataFrame]:
+    rows: list[dict[str, Any]] = []
+    size, empty = 0, True
+    for length, record in _json_records(part, opened):
+        if empty:
+            _missing_columns(part, names, list(record))
+            empty = False
+        rows.append(record)
+        size += length
+        if len(rows) == BATCH_ROWS or size >= BATCH_BYTES:
+            yield _json_frame(rows, names)
+            rows, size = [], 0
+    if empty:
+        raise DataError(f"{part}: the file is empty.")
+    if rows:
+        yield _json_frame(rows, names)
+
+
+def pieces(parts: Sequence[Part], wanted: Sequence[str], *, progress: Progress | None = None) -> Iterator[Piece]:
+    """Yield the wanted columns of some tables, at most about 65,536 rows or 32 MiB at a time.
 
     Parameters
     ----------
-    path : str or Path
-        A file, or a folder of files of one format.
+    parts : sequence of Part
+        As ``files.parts_of`` lists them.
     wanted : sequence of str
-        Columns; each file must have all of them.
+        Columns; each table must have all of them.
     progress : callable, optional
-        Called with (files done, files in all).
+        Called with (tables done, tables in all).
 
     Raises
     ------
     DataError
-        If a column is missing or a file unreadable.
+        If a column is missing, or a table unreadable, damaged or cut short.
     """
     names = list(dict.fromkeys(wanted))
-    files = files_of(path)
-    for done, file in enumerate(files):
-        present = columns_of(file)
-        missing = [name for name in names if name not in present]
-        if missing:
-            raise DataError(f"{file}: missing columns {missing}; it has {present}. Map or filter by one of these.")
-        read = 0
-        for frame in _frames(file, names):
-            frame.index = pd.RangeIndex(read + 1, read + 1 + len(frame))
-            read += len(frame)
-            yield Piece(file, frame)
-        if progress is not None:
-            progress(done + 1, len(files))
+    before = 0
+    with PartReader() as reader:
+        for done, part in enumerate(parts):
+            read = 0
+            with damage_named(part), reader.opened(part) as opened:
+                for frame in _frames(part, opened, names):
+                    frame.index = pd.RangeIndex(read + 1, read + 1 + len(frame))
+                    read += len(frame)
+                    yield Piece(str(part), frame, before + opened.used())
+            before += part.size
+            if progress is not None:
+                progress(done + 1, len(parts))
 
 
 def truth_of(values: pd.Series, *, where: str) -> pd.Series:
@@ -171,13 +216,16 @@ def truth_of(values: pd.Series, *, where: str) -> pd.Series:
     DataError
         If a value is none of these.
     """
-    words = values.map(lambda value: "false" if pd.isna(value) else str(value).strip().casefold())
+    if pd.api.types.is_bool_dtype(values.dtype) and not values.isna().any():
+        return values.astype(bool)
+    codes, distinct = pd.factorize(values)
     known = {"true": True, "yes": True, "1": True, "1.0": True, "false": False, "no": False, "0": False, "0.0": False}
-    flags = words.map(known)
-    if flags.isna().any():
-        row = flags.index[int(np.argmax(flags.isna().to_numpy()))]
+    meant = [known.get(str(value).strip().casefold()) for value in distinct]
+    if None in meant:
+        row = values.index[int(np.argmax(codes == meant.index(None)))]
         raise DataError(f"{where}, row {row}: {values.loc[row]!r} is no flag. Use true or false.")
-    return flags.astype(bool)
+    # A missing value has the code -1 and so gets the last entry.
+    return pd.Series(np.array([*meant, False], dtype=bool)[codes], index=values.index)
 
 
 def _equals(values: pd.Series, wanted: Any, *, where: str) -> pd.Series:
@@ -226,7 +274,7 @@ def keep_filtered(piece: Piece, filters: Mapping[str, Any], counts: dict[str, in
     """
     frame = piece.frame
     for column, rule in filters.items():
-        keep = _passes(frame[column], rule, where=f"{piece.file}, filter on {column!r}")
+        keep = _passes(frame[column], rule, where=f"{piece.place}, filter on {column!r}")
         key = f"filtered:{column}"
         counts[key] = counts.get(key, 0) + int((~keep).sum())
         frame = frame.loc[keep]
@@ -243,7 +291,7 @@ def numbers_of(values: pd.Series, *, where: str) -> pd.Series:
     """
     numbers = pd.to_numeric(values, errors="coerce").astype(float)
     odd = numbers.isna() & values.notna()
-    if values.dtype == object or isinstance(values.dtype, pd.StringDtype):
+    if odd.any() and (values.dtype == object or isinstance(values.dtype, pd.StringDtype)):
         odd &= ~values.map(lambda value: str(value).strip().casefold() in ("", "nan", "none", "null", "na", "n/a"))
     if odd.any():
         row = odd.index[int(np.argmax(odd.to_numpy()))]
@@ -268,6 +316,50 @@ def _localise(naive: pd.Series, timezone: str, counts: dict[str, int]) -> pd.Ser
     return naive.dt.tz_localize(timezone, ambiguous=later, nonexistent="shift_forward").dt.tz_convert("UTC")
 
 
+def check_timezone(timezone: str | None) -> None:
+    """Refuse a setting that is neither a zone name nor an epoch unit.
+
+    Raises
+    ------
+    ConfigError
+        If it is unknown.
+    """
+    if timezone is None or timezone in _EPOCHS:
+        return
+    try:
+        ZoneInfo(timezone)
+    except (KeyError, ValueError, OSError) as failure:
+        raise ConfigError(
+            f"timezone = {timezone!r} is unknown. Name a zone such as 'America/New_York', or for numbers their unit: "
+            f"one of {sorted(_EPOCHS)}."
+        ) from failure
+
+
+def zone_name(timezone: str | None) -> str:
+    """Zone whose days a ``timezone`` setting speaks of: UTC where none is named and for epoch times."""
+    return "UTC" if timezone is None or timezone in _EPOCHS else timezone
+
+
+def _from_epoch(values: pd.Series, unit: str, *, where: str) -> pd.Series:
+    """Read counts of seconds or fractions of them since 1970 in UTC, to the microsecond."""
+    numbers = pd.to_numeric(values, errors="coerce")
+    if not pd.api.types.is_integer_dtype(numbers.dtype):
+        numbers = numbers_of(values, where=where)
+    odd = (numbers * _EPOCHS[unit]).abs() > _FURTHEST
+    if odd.any():
+        row = odd.idxmax()
+        raise DataError(
+            f"{where}, row {row}: {values.loc[row]} lies outside the years 1670 to 2270 when read as {unit!r}. Check "
+            "the unit."
+        )
+    if pd.api.types.is_integer_dtype(numbers.dtype):
+        microseconds = numbers.astype("int64")
+        microseconds = microseconds // 1_000 if unit == "unix:ns" else microseconds * round(_EPOCHS[unit] * 1e6)
+    else:
+        microseconds = (numbers * (_EPOCHS[unit] * 1e6)).round().astype("int64")
+    return microseconds.astype("datetime64[us]").dt.tz_localize("UTC")
+
+
 def _refuse_naive(first: Any, row: Any, *, where: str) -> DataError:
     return DataError(
         f"{where}, row {row}: the time {first!r} has no time zone. Write it with an offset, or name the source's zone "
@@ -275,17 +367,26 @@ def _refuse_naive(first: Any, row: Any, *, where: str) -> DataError:
     )
 
 
+def _iso_texts(values: pd.Series) -> pd.Series:
+    """Write dates and stamps of mixed kinds as texts."""
+    if isinstance(values.dtype, pd.StringDtype):
+        return values.str.strip()
+    text = values.map(lambda value: value.isoformat() if hasattr(value, "isoformat") else str(value).strip())
+    return text.astype("str")
+
+
 def instants_of(
     values: pd.Series, timezone: str | None, counts: dict[str, int], *, where: str, bare_dates: bool = False
 ) -> pd.Series:
-    """Read instants: timestamps or ISO 8601 texts, each with its own offset, or all local to a named zone.
+    """Read instants: timestamps or ISO 8601 texts, each with its own offset, local to a named zone, or epoch times.
 
     Parameters
     ----------
     values : Series, shape (n,)
         Timestamps or texts; missing stays NaT.
     timezone : str or None
-        Zone of those without an offset. Where a local time happens twice or never (clock changes) the later instant is
+        Zone of those without an offset, or ``"unix:s"``, ``"unix:ms"``, ``"unix:us"`` or ``"unix:ns"`` for numbers
+        counted from 1970 in UTC. Where a local time happens twice or never (clock changes) the later instant is
         taken, which can delay news by an hour but not leak it; ``counts["uncertain_local_times"]`` says how many.
     counts : dict
         Added to.
@@ -311,17 +412,19 @@ def instants_of(
     if present.empty:
         return result
     if pd.api.types.is_datetime64_dtype(present.dtype):
-        if timezone is None:
+        if timezone is None or timezone in _EPOCHS:
             raise _refuse_naive(present.iloc[0], present.index[0], where=where)
         result.loc[present.index] = _localise(present, timezone, counts).astype(UTC_DTYPE)
         return result
+    if timezone in _EPOCHS:
+        result.loc[present.index] = _from_epoch(present, timezone, where=where)
+        return result
     if pd.api.types.is_numeric_dtype(present.dtype):
         raise DataError(
-            f"{where}, row {present.index[0]}: {present.iloc[0]!r} is a number, and nobody can tell its unit. Write "
-            "times as ISO 8601 texts or timestamps."
+            f"{where}, row {present.index[0]}: {present.iloc[0]} is a number, and nobody can tell its unit. Name it "
+            f"with 'timezone', one of {sorted(_EPOCHS)}, or write times as ISO 8601 texts or timestamps."
         )
-    text = present.map(lambda value: value.isoformat() if hasattr(value, "isoformat") else str(value).strip())
-    text = text.astype("str")
+    text = _iso_texts(present)
     clocked = text.str.contains(_HAS_CLOCK, regex=True)
     if not bare_dates and not clocked.all():
         row = clocked.index[int(np.argmin(clocked.to_numpy()))]
@@ -330,6 +433,8 @@ def instants_of(
             "such articles known at the end of their day."
         )
     aware = text.str.contains(_HAS_ZONE, regex=True)
+    if aware.all() and len(text) == len(values):
+        return _parse_stamps(text, where=where, utc=True).astype(UTC_DTYPE)
     if aware.any():
         result.loc[aware.index[aware]] = _parse_stamps(text[aware], where=where, utc=True).astype(UTC_DTYPE)
     if not aware.all():
@@ -362,13 +467,17 @@ def session_labels_of(values: pd.Series, timezone: str | None, *, where: str) ->
         row = values.index[int(np.argmax(values.isna().to_numpy()))]
         raise DataError(f"{where}, row {row}: the date is missing. Filter the row out.")
     if isinstance(values.dtype, pd.DatetimeTZDtype):
-        labels = (values if timezone is None else values.dt.tz_convert(timezone)).dt.tz_localize(None)
+        labels = (values if timezone is None or timezone in _EPOCHS else values.dt.tz_convert(timezone)).dt.tz_localize(
+            None
+        )
     elif pd.api.types.is_datetime64_dtype(values.dtype):
         labels = values
+    elif timezone in _EPOCHS:
+        labels = _from_epoch(values, timezone, where=where).dt.tz_localize(None)
     elif pd.api.types.is_numeric_dtype(values.dtype):
-        raise DataError(f"{where}, row {values.index[0]}: {values.iloc[0]!r} is a number. Write dates as 2014-01-31.")
+        raise DataError(f"{where}, row {values.index[0]}: {values.iloc[0]} is a number. Write dates as 2014-01-31.")
     else:
-        text = values.map(lambda value: value.isoformat() if hasattr(value, "isoformat") else str(value).strip())
+        text = _iso_texts(values)
         clocked = text.str.contains(_HAS_CLOCK, regex=True)
         text = text.where(~clocked, text.str.replace(_ZONE, "", regex=True))
         labels = _parse_stamps(text, where=where, utc=False)
@@ -393,13 +502,29 @@ def boundary_of(value: str | pd.Timestamp | None, name: str) -> pd.Timestamp | N
     return stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp.tz_convert("UTC")
 
 
+def outside(when: pd.Series, start: pd.Timestamp | None, end: pd.Timestamp | None) -> pd.Series:
+    """Mark instants before ``start``, or at or after ``end``."""
+    excluded = pd.Series(False, index=when.index)
+    if start is not None:
+        excluded |= when < start
+    if end is not None:
+        excluded |= when >= end
+    return excluded
+
+
+def mapped(parts: Sequence[Part], columns: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
+    """Complete a column map with the canonical names that the first table has anyway."""
+    present = columns_of(parts[0])
+    return {name: name for name in names if name in present and name not in columns} | dict(columns)
+
+
 def read_table(
-    path: str | Path, columns: Sequence[str], filters: Mapping[str, Any]
+    parts: Sequence[Part], columns: Sequence[str], filters: Mapping[str, Any]
 ) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Read columns of a table, filtered; the counts hold ``rows`` and ``filtered:<column>``."""
+    """Read columns of some tables, filtered; the counts hold ``rows`` and ``filtered:<column>``."""
     counts = {"rows": 0}
     kept = []
-    for piece in pieces(path, [*columns, *filters]):
+    for piece in pieces(parts, [*columns, *filters]):
         counts["rows"] += len(piece.frame)
         kept.append(keep_filtered(piece, filters, counts)[list(columns)])
     frame = pd.concat(kept, ignore_index=True) if kept else pd.DataFrame(columns=list(columns), dtype="str")

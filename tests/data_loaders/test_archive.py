@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_loaders import tables
-from data_loaders.archive import read_news, read_prices
+from data_loaders import streams, tables
+from data_loaders.archive import read_news, read_prices, stream_bars, stream_news
 from data_loaders.errors import ConfigError, DataError, MissingPartError
 from data_loaders.tables import instants_of
 
@@ -433,3 +433,101 @@ def test_intraday_bars_close_one_length_after_they_open(put: Callable[..., Path]
     assert loaded.counts["absent_bars"] == 1
     with pytest.raises(DataError, match="perhaps from several venues"):
         read_prices(path, **request)
+
+
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces of 4 rows, batches of 8."""
+    monkeypatch.setattr(tables, "BATCH_ROWS", 4)
+    monkeypatch.setattr(streams, "PIECE_ROWS", 4)
+    monkeypatch.setattr(streams, "BATCH_ROWS", 8)
+
+
+def days_around_the_clock_change() -> list[dict[str, Any]]:
+    days = pd.date_range("2020-03-01", "2020-03-20").strftime("%Y-%m-%d")
+    rows = [{**STORIES[0], "id": f"{day}-{number}", "when": day} for day in days for number in range(2)]
+    rows[7] |= {"when": None}
+    rows[9] |= {"body": ""}
+    return rows
+
+
+@pytest.mark.usefixtures("small_batches")
+@pytest.mark.parametrize("kind", ["parquet", "jsonl", "csv"])
+def test_a_stream_says_what_reading_at_once_says(tmp_path: Path, kind: str) -> None:
+    path = write(tmp_path / f"n.{kind}", days_around_the_clock_change())
+    rules: dict[str, Any] = {"columns": MAP, "date_only": "all", "timezone": "America/New_York", "end": "2020-03-18"}
+    whole = read_news(path, **rules)
+    stream = stream_news(path, **rules)
+    frames = list(stream)
+    assert len(frames) > 1 or kind == "csv"
+    order = ["known_at", "article_id", "symbol"]
+    pd.testing.assert_frame_equal(pd.concat(frames).sort_values(order, ignore_index=True), whole.frame)
+    assert stream.counts == whole.counts
+    assert (stream.counts["undated"], stream.counts["blank_text"]) == (1, 1)
+    ends = whole.frame.set_index(whole.frame["article_id"].str.slice(0, 10))["known_at"]
+    assert set(ends["2020-03-07"]) == {pd.Timestamp("2020-03-08 05:00", tz="UTC")}
+    assert set(ends["2020-03-08"]) == {pd.Timestamp("2020-03-09 04:00", tz="UTC")}
+    assert len(list(stream)) == len(frames)
+    assert stream.counts == whole.counts
+
+
+def test_a_stream_reads_no_further_than_it_is_asked(tmp_path: Path, small_batches: None) -> None:
+    rows = [{**STORIES[0], "id": str(number)} for number in range(40)]
+    rows[30] |= {"when": "2020-01-01T00:00:00"}
+    stream = iter(stream_news(write(tmp_path / "n.jsonl", rows), columns=MAP))
+    assert len(next(stream)) == 8
+    with pytest.raises(DataError, match=r"row 31: .* has no time zone"):
+        list(stream)
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("unix:s", 1), ("unix:ms", 1_000), ("unix:ns", 10**9)])
+def test_epoch_times_are_read_once_their_unit_is_named(put: Callable[..., Path], unit: str, factor: int) -> None:
+    rows = [{**STORIES[0], "when": 1_583_416_800 * factor}]
+    path = put(rows)
+    assert read_news(path, columns=MAP, timezone=unit).frame["published_at"].tolist() == [
+        pd.Timestamp("2020-03-05 14:00", tz="UTC")
+    ]
+    days = read_news(path, columns=MAP, timezone=unit, date_only="all").frame
+    assert days["known_at"].tolist() == [pd.Timestamp("2020-03-06", tz="UTC")]
+    with pytest.raises(ConfigError, match="timezone = 'Mars' is unknown"):
+        read_news(path, columns=MAP, timezone="Mars")
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_bars_stream_as_facts_with_the_instants_of_their_sessions(put: Callable[..., Path]) -> None:
+    rows = [{**row, "symbol": f"{row['symbol']}{number}"} for number in range(4) for row in bar_rows()]
+    rows[3] |= {"open": None, "high": None, "low": None, "close": None}
+    path = put(rows)
+    stream = stream_bars(path, venue="vendor", calendar="XNYS", end="2014-07-04")
+    bars = pd.concat(list(stream), ignore_index=True)
+    assert list(bars.columns) == [
+        *("venue", "symbol", "bar", "open_at", "close_at", "open", "high", "low", "close", "volume")
+    ]
+    assert set(bars["close_at"]) == {
+        pd.Timestamp("2014-07-02 20:00", tz="UTC"),
+        pd.Timestamp("2014-07-03 17:00", tz="UTC"),
+    }
+    panel = read_prices(path, calendar="XNYS", end="2014-07-04").prices
+    wide = bars.pivot(index="open_at", columns="symbol", values="close").reindex(columns=panel.symbols)  # noqa: PD010
+    np.testing.assert_allclose(wide.to_numpy(), panel.close.to_numpy())
+    assert {name: stream.counts[name] for name in ("rows", "empty_rows", "out_of_range", "kept")} == {
+        "rows": 24,
+        "empty_rows": 1,
+        "out_of_range": 8,
+        "kept": 15,
+    }
+
+
+def test_streamed_bars_keep_a_stated_sighting_and_refuse_crossed_ones(tmp_path: Path) -> None:
+    hours = [
+        {"open_at": f"2022-01-01T0{hour}:00Z", "open": 1.0, "high": 2.0, "low": 0.5, "close": 1.5, "volume": 1.0}
+        for hour in (0, 1)
+    ]
+    hours[0] |= {"seen_at": "2022-01-05T00:00Z"}
+    request: dict[str, Any] = {"venue": "v", "calendar": "24/7", "bar": "1h", "symbol": "BTC"}
+    (bars,) = stream_bars(write(tmp_path / "p.csv", hours), **request)
+    assert bars["seen_at"].tolist() == [pd.Timestamp("2022-01-05", tz="UTC"), pd.NaT]
+    assert (bars["close_at"] - bars["open_at"] == pd.Timedelta(hours=1)).all()
+    hours[1] |= {"low": 3.0, "high": 2.5}
+    with pytest.raises(DataError, match=r"low 3 exceeds high 2.5 for BTC at 2022-01-01 01:00"):
+        list(stream_bars(write(tmp_path / "p.csv", hours), **request))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,19 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_loaders.calendars import decision_times
-from data_loaders.errors import ConfigError, DataError, MissingPartError
+from data_loaders.errors import ConfigError, DataError
 from data_loaders.labels import (
     cut_classes,
     fit_thresholds,
     forward_returns,
     from_news,
     from_returns,
-    read_label_set,
 )
 from data_loaders.schemas import Prices, validate_news
 from data_loaders.simulated import SimulatedMarket, simulate
 
-CUTOFF = pd.Timestamp("2014-06-30", tz="UTC")
 COLUMNS = ["article_id", "text", "label", "known_at", "starts_at", "ends_at"]
 
 
@@ -67,70 +62,6 @@ def test_unknown_labels_and_columns_are_named() -> None:
         from_news(news, mapping={"sell": "short"})
     with pytest.raises(DataError, match="no column 'rating'"):
         from_news(news, "rating")
-
-
-ROWS = [
-    ("Profit rose , Seppälä said", "positive"),
-    ("Sales fell", "negative"),
-    ("Sales fell !", "negative"),
-    ("Mixed @ best", "neutral"),
-    ("Torn", "neutral"),
-    ("torn .", "positive"),
-]
-
-
-def written(folder: Path, kind: str) -> Path:
-    path = folder / f"set.{kind}"
-    frame = pd.DataFrame(ROWS, columns=["text", "label"])
-    match kind:
-        case "txt":
-            path.write_text("\r\n".join(f"{text}@{label}" for text, label in ROWS) + "\r\n", encoding="latin-1")
-        case "csv":
-            frame.to_csv(path, index=False)
-        case "jsonl":
-            path.write_text("\n".join(json.dumps(row) for row in frame.to_dict("records")))
-        case _:
-            frame.to_parquet(path)
-    return path
-
-
-@pytest.mark.parametrize("kind", ["txt", "csv", "jsonl", "parquet"])
-def test_every_format_gives_the_same_samples(tmp_path: Path, kind: str) -> None:
-    result = read_label_set(written(tmp_path, kind), knowledge_cutoff=CUTOFF)
-    assert result.counts["conflicting_texts"] == 2
-    assert result.counts["repeated_articles"] == 1
-    by_text = dict(zip(result.frame["text"], result.frame["label"], strict=True))
-    assert by_text == {"Profit rose , Seppälä said": 2, "Sales fell": 0, "Mixed @ best": 1}
-    for name in ("known_at", "starts_at", "ends_at"):
-        assert (result.frame[name] == CUTOFF).all()
-    assert result.frame["article_id"].is_unique
-
-
-def test_filters_and_dated_sets(tmp_path: Path) -> None:
-    path = tmp_path / "dated.csv"
-    path.write_text(
-        "text,label,when,votes\nup,positive,2020-01-01T09:00:00+01:00,3\ndown,negative,2020-01-02T09:00Z,1\n"
-    )
-    result = read_label_set(path, published_at="when", filters={"votes": {"min": 2}}, mapping={"positive": "bullish"})
-    assert result.frame["known_at"].tolist() == [pd.Timestamp("2020-01-01 08:00", tz="UTC")]
-    assert result.counts["filtered:votes"] == 1
-
-
-def test_label_sets_without_a_time_or_with_faults_are_refused(tmp_path: Path) -> None:
-    path = written(tmp_path, "txt")
-    with pytest.raises(ConfigError, match="give either knowledge_cutoff"):
-        read_label_set(path)
-    with pytest.raises(ConfigError, match="no time zone"):
-        read_label_set(path, knowledge_cutoff=pd.Timestamp("2014-01-01"))
-    with pytest.raises(MissingPartError, match=r"nowhere\.csv"):
-        read_label_set(tmp_path / "nowhere.csv", knowledge_cutoff=CUTOFF)
-    path.write_text("fine@neutral\nno label here\n")
-    with pytest.raises(DataError, match="line 2"):
-        read_label_set(path, knowledge_cutoff=CUTOFF)
-    blank = tmp_path / "blank.csv"
-    blank.write_text("text,label\n  ,neutral\n")
-    with pytest.raises(DataError, match="1 texts are blank"):
-        read_label_set(blank, knowledge_cutoff=CUTOFF)
 
 
 def test_forward_return_runs_from_the_first_decided_open_net_of_the_universe() -> None:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import csv
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from pandas.testing import assert_frame_equal
 
 from data_loaders.archive import read_news, read_prices
 from data_loaders.calendars import decision_times
 from data_loaders.errors import DataError
-from data_loaders.labels import fit_thresholds, forward_returns, from_returns, read_label_set
+from data_loaders.importing import import_news
+from data_loaders.label_sets import read_label_set
+from data_loaders.labels import fit_thresholds, forward_returns, from_returns
 from data_loaders.quality import coverage
 from data_loaders.splits import assert_no_leakage, part_of, split_undated, walk_forward
+from data_loaders.store import Store
 
 pytestmark = pytest.mark.real_data
 
@@ -48,6 +54,28 @@ def test_stocknet_from_files_to_folds(real_data: Path) -> None:
         assert_no_leakage(split.train, split.validation, split.test, fold, pd.Timedelta(days=2))
         assert split.counts["purged_train"] > 0
         assert split.train["label"].value_counts(normalize=True).between(0.3, 0.37).all()
+
+
+def test_stocknet_packed_and_imported_is_what_was_read(real_data: Path, tmp_path: Path) -> None:
+    rules = {"columns": {"article_id": "id"}, "filters": {"cashtag_match": True}}
+    news = read_news(real_data / "stocknet_news.parquet", **rules)
+    packed = tmp_path / "tweets.zip"
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        whole = pd.read_parquet(real_data / "stocknet_news.parquet")
+        for number, part in enumerate((whole.iloc[:70_000], whole.iloc[70_000:])):
+            archive.writestr(f"{number}.csv", part.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC))
+    assert_frame_equal(read_news(packed, **rules).frame, news.frame)
+
+    store, now = Store.create(tmp_path / "store"), pd.Timestamp("2024-01-01", tz="UTC")
+    report = import_news(packed, store, source_name="stocknet", clock=lambda: now, **rules)
+    assert report.counts["imported"] == len(news.frame)
+    kept = store.as_of(now).news()
+    names = ["article_id", "published_at", "seen_at", "symbol", "text", "source", "known_at"]
+    order = ["known_at", "article_id", "symbol"]
+    assert_frame_equal(
+        kept[names].sort_values(order, ignore_index=True), news.frame[names].sort_values(order, ignore_index=True)
+    )
+    assert (kept["revision"] == 0).all()
 
 
 def test_total_return_differs_from_price_return_on_dividends(real_data: Path) -> None:
