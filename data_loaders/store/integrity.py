@@ -1,0 +1,177 @@
+"""Whether the bytes of a store are the bytes that were written, found out before they are used.
+
+Every data file is hashed when a process first reads it and named when it differs: with its batch, its source and what
+to do. Nothing damaged is ever skipped in silence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_loaders.errors import DataError
+from data_loaders.store.files import Folder
+from data_loaders.store.manifest import FOLDER, Batch, FileEntry, Listing, Manifest, entry_name, visible
+
+IDENTITY = "store.json"
+_PIECE = 1 << 20
+
+
+class SweptError(Exception):
+    """A file of the listing is gone; it may have been merged into another one meanwhile."""
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One file that is not what was written: where, whose, and what is wrong with it."""
+
+    path: str
+    batch: str
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class StoreHealth:
+    """What a full check found.
+
+    Attributes
+    ----------
+    batches, files, rows, bytes : int
+        Visible batches and what they hold.
+    damaged : tuple of Damage
+        Files and entries that cannot be trusted.
+    orphans : tuple of str
+        Files without an entry: appends that never finished, or are about to. They are never read.
+    """
+
+    batches: int
+    files: int
+    rows: int
+    bytes: int
+    damaged: tuple[Damage, ...]
+    orphans: tuple[str, ...]
+
+    @property
+    def sound(self) -> bool:
+        """Whether every file that counts is what was written."""
+        return not self.damaged
+
+
+class Verifier:
+    """Hands out paths on this machine whose content was hashed and found right."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+        self._sound: set[tuple[str, str, int, int]] = set()
+
+    def path_of(self, batch: Batch, entry: FileEntry) -> Path:
+        """Verify a file and return where it can be read.
+
+        Raises
+        ------
+        SweptError
+            If the file is not there.
+        DataError
+            If its content is not what was written.
+        """
+        try:
+            path, reason = (self._verify if self._folder.local else self._fetch)(entry)
+        except FileNotFoundError:
+            raise SweptError(entry.path) from None
+        if reason:
+            raise damaged(self._folder, batch, entry, reason)
+        return path
+
+    def _verify(self, entry: FileEntry) -> tuple[Path, str]:
+        path = Path(self._folder.path(entry.path))
+        status = path.stat()
+        if status.st_size != entry.bytes:
+            return path, f"it has {status.st_size} bytes, not the {entry.bytes} that were written"
+        mark = (str(path), entry.sha256, status.st_size, status.st_mtime_ns)
+        if mark in self._sound:
+            return path, ""
+        with path.open("rb") as source:
+            if hashlib.file_digest(source, "sha256").hexdigest() != entry.sha256:
+                return path, "its content is not what was written (sha256 differs)"
+        self._sound.add(mark)
+        return path, ""
+
+    def _fetch(self, entry: FileEntry) -> tuple[Path, str]:
+        """Copy a remote file beside the process, hashing what passes; later reads use the copy."""
+        target = self._folder.copy_path(f"{entry.sha256}.parquet")
+        if target.exists():
+            return target, ""
+        digest, size = hashlib.sha256(), 0
+        unfinished = target.with_suffix(f".{os.getpid()}.part")
+        with self._folder.open(entry.path) as source, unfinished.open("wb") as sink:
+            while piece := source.read(_PIECE):
+                digest.update(piece)
+                size += len(piece)
+                sink.write(piece)
+        if digest.hexdigest() != entry.sha256:
+            unfinished.unlink()
+            if size != entry.bytes:
+                return target, f"it has {size} bytes, not the {entry.bytes} that were written"
+            return target, "its content is not what was written (sha256 differs)"
+        unfinished.replace(target)
+        return target, ""
+
+
+def damaged(folder: Folder, batch: Batch, entry: FileEntry, reason: str) -> DataError:
+    """Build the error for a file that cannot be trusted."""
+    return DataError(
+        f"{folder.shown(entry.path)}: {reason}. It belongs to batch {batch.id} of {batch.source!r}. Restore the file "
+        f"from a copy; or move {folder.shown(entry_name(batch.id))} out of the store, which hides the whole batch "
+        f"({batch.rows} rows), and fetch or import {', '.join(map(repr, batch.sources))} again."
+    )
+
+
+def _entries(folder: Folder, manifest: Manifest) -> tuple[list[Batch], list[Damage]]:
+    sound, broken = [], []
+    for batch_id in manifest.ids():
+        try:
+            document = Manifest(folder).entry(batch_id)
+        except DataError as failure:
+            broken.append(Damage(entry_name(batch_id), batch_id, "", str(failure)))
+            continue
+        if document is not None:
+            sound.append(document)
+    return sound, broken
+
+
+def orphans(folder: Folder, names: Iterable[str], batches: Iterable[Batch]) -> Iterator[str]:
+    """Files of a store that no entry names."""
+    named = {entry.path for batch in batches for entry in batch.files} | {IDENTITY}
+    for name in names:
+        entry = name.startswith(f"{FOLDER}/") and name.endswith(".json")
+        if name not in named and not entry:
+            yield name
+
+
+def check(folder: Folder, manifest: Manifest) -> StoreHealth:
+    """Hash every file and read every entry anew (see ``Store.check``)."""
+    names = folder.all_names()
+    batches, broken = _entries(folder, manifest)
+    listing = Listing(visible(batches))
+    verifier = Verifier(folder)
+    for batch in listing.batches:
+        for entry in batch.files:
+            try:
+                verifier.path_of(batch, entry)
+            except SweptError:
+                broken.append(Damage(entry.path, batch.id, batch.source, "the file is missing"))
+            except DataError as failure:
+                broken.append(Damage(entry.path, batch.id, batch.source, str(failure)))
+    files = [entry for batch in listing.batches for entry in batch.files]
+    return StoreHealth(
+        batches=len(listing.batches),
+        files=len(files),
+        rows=sum(entry.rows for entry in files),
+        bytes=sum(entry.bytes for entry in files),
+        damaged=tuple(broken),
+        orphans=tuple(orphans(folder, names, batches)),
+    )

@@ -1,0 +1,253 @@
+"""The store agrees with a slow account of who knew what when, whatever was appended in whatever order."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference.revisions import Revision, Row, as_of
+
+from data_loaders.schemas import validate_news
+from data_loaders.store import Cover, Store, hashing
+from data_loaders.store.manifest import gaps, merged
+
+ZERO = pd.Timestamp("2023-12-31T23:30:00Z").as_unit("us")
+MICROSECOND = pd.Timedelta(microseconds=1)
+LATE = 10_000
+
+
+def minute(count: int) -> pd.Timestamp:
+    return ZERO + pd.Timedelta(minutes=count)
+
+
+def fresh() -> Store:
+    return Store.create(f"memory://{uuid.uuid4().hex}")
+
+
+@st.composite
+def commits(draw: st.DrawFn) -> list[list[Row]]:
+    """Batches with unique commit instants in any order: edits back and forth, repeats, stated and assumed."""
+    instants = draw(st.lists(st.integers(0, 60), min_size=1, max_size=6, unique=True))
+    batches = []
+    for committed in instants:
+        keys = draw(st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=3, unique=True))
+        batches.append(
+            [
+                Row(
+                    key=key,
+                    # The publication instant is content too: sources restate it, even into the next year.
+                    content=(draw(st.sampled_from("ABC")), natural := draw(st.sampled_from([0, 0, 0, 10, 45]))),
+                    natural=natural,
+                    stated=draw(st.none() | st.integers(0, 60)),
+                    committed=committed,
+                )
+                for key in keys
+            ]
+        )
+    return batches
+
+
+def fill(store: Store, batches: list[list[Row]]) -> None:
+    for rows in batches:
+        frame = pd.DataFrame(
+            {
+                "article_id": [str(row.key) for row in rows],
+                "symbol": "X",
+                "text": [row.content[0] for row in rows],
+                "published_at": [minute(row.natural) for row in rows],
+                "seen_at": pd.Series([None if row.stated is None else minute(row.stated) for row in rows]).astype(
+                    "datetime64[us, UTC]"
+                ),
+            }
+        )
+        store.append("news", frame, source="test", committed_at=minute(rows[0].committed))
+
+
+def revisions(frame: pd.DataFrame) -> list[Revision]:
+    def count(values: pd.Series) -> list[int]:
+        return [int(value) for value in (values - ZERO) / pd.Timedelta(minutes=1)]
+
+    columns = zip(
+        frame["article_id"],
+        frame["text"],
+        count(frame["published_at"]),
+        count(frame["seen_at"]),
+        count(frame["known_at"]),
+        frame["revision"],
+        strict=True,
+    )
+    found = [Revision(key, (text, natural), natural, seen, known, n) for key, text, natural, seen, known, n in columns]
+    return sorted(found, key=lambda revision: (revision.key, revision.number))
+
+
+@given(commits(), st.lists(st.integers(-1, 61), min_size=2, max_size=3))
+@settings(max_examples=25)
+def test_it_agrees_with_the_slow_account(batches: list[list[Row]], instants: list[int]) -> None:
+    store, rows = fresh(), [row for batch in batches for row in batch]
+    fill(store, batches)
+    for t, versions in zip([LATE, *instants], ["all", "latest", "first", "all"], strict=False):
+        answer = store.as_of(minute(t)).news(versions=versions)
+        assert revisions(answer) == as_of(rows, t, versions), (t, versions)
+
+
+@given(commits())
+@settings(max_examples=7)
+def test_what_is_known_stays_known_and_nothing_comes_early(batches: list[list[Row]]) -> None:
+    store = fresh()
+    fill(store, batches)
+    everything = store.as_of(minute(LATE)).news(versions="all")
+    known: set[str] = set()
+    numbers: dict[str, int] = {}
+    for t in everything["known_at"].drop_duplicates():
+        at, before = store.as_of(t).news(), store.as_of(t - MICROSECOND).news()
+        assert (at["known_at"] <= t).all()
+        assert (at["known_at"] == t).any(), "exactly t counts"
+        assert (before["known_at"] < t).all(), "one microsecond earlier it does not"
+        assert known <= set(at["article_id"])
+        known = set(at["article_id"])
+        now = dict(zip(at["article_id"], at["revision"], strict=True))
+        assert all(now[key] >= number for key, number in numbers.items())
+        numbers = now
+
+
+@given(commits())
+@settings(max_examples=7)
+def test_compaction_changes_no_answer(batches: list[list[Row]]) -> None:
+    store, cover = fresh(), Cover("news", "v", "X", "", minute(0), minute(5))
+    fill(store, batches)
+    for last in (1, 3):
+        store.append("news", pd.DataFrame(), source=f"empty {last}", committed_at=minute(last), covers=[cover])
+    sources, covered = store.sources(), store.covered("news", "v", "X")
+    instants = [minute(LATE), minute(20)]
+    before = [store.as_of(t).news(versions="all") for t in instants]
+    report = store.compact(committed_at=minute(100))
+    assert report["new_batches"] == 1
+    assert len(store.batches()) == 1
+    for clock in (minute(101), minute(100) + pd.Timedelta(days=1)):
+        for t, frame in zip(instants, before, strict=True):
+            pd.testing.assert_frame_equal(store.as_of(t).news(versions="all"), frame)
+        assert (store.sources(), store.covered("news", "v", "X")) == (sources, covered)
+        report = store.compact(committed_at=clock)
+    assert report["removed_entries"] == len(batches) + 2
+    assert store.check().orphans == ()
+
+
+def test_two_compactions_at_once_repeat_facts_that_count_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = fresh()
+    fill(store, [[Row("a", (text, 0), 0, None, committed)] for committed, text in enumerate("ABA")])
+    before = store.as_of(minute(LATE)).news(versions="all")
+    other = Store.open(store.root)
+    stale = store._manifest.listing()
+    other.compact(committed_at=minute(50))
+    monkeypatch.setattr(store._manifest, "listing", lambda: stale)
+    store.compact(committed_at=minute(50))
+    monkeypatch.undo()
+    assert [batch.rows for batch in store.batches()] == [3, 3]
+    pd.testing.assert_frame_equal(store.as_of(minute(LATE)).news(versions="all"), before)
+    assert store.compact(committed_at=minute(51))["exact_duplicates"] == 3
+    pd.testing.assert_frame_equal(store.as_of(minute(LATE)).news(versions="all"), before)
+
+
+words = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"]), min_size=1, max_size=8)
+extras = st.fixed_dictionaries(
+    {}, optional={"likes": st.integers(-(2**62), 2**62), "url": words, "mood": st.floats(-1, 1), "ad": st.booleans()}
+)
+articles = st.lists(
+    st.tuples(words, words, words, st.integers(-(10**15), 2 * 10**15), extras),
+    min_size=1,
+    max_size=8,
+    unique_by=lambda row: row[:2],
+)
+
+
+@given(articles)
+@settings(max_examples=25)
+def test_a_round_trip_loses_nothing(rows: list[tuple[str, str, str, int, dict[str, Any]]]) -> None:
+    frame = pd.DataFrame(
+        {
+            "article_id": pd.Series([row[0] for row in rows], dtype="str"),
+            "symbol": pd.Series([row[1] for row in rows], dtype="str"),
+            "text": pd.Series([row[2] for row in rows], dtype="str"),
+            "published_at": pd.Series(np.asarray([row[3] for row in rows], "datetime64[us]")).dt.tz_localize("UTC"),
+        }
+    )
+    kinds = {"likes": "Int64", "url": "str", "mood": "float64", "ad": "boolean"}
+    for name in sorted({name for row in rows for name in row[4]}):
+        frame[name] = pd.Series([row[4].get(name) for row in rows], dtype=kinds[name])
+    store = fresh()
+    half = len(frame) // 2
+    for part in (frame.iloc[:half], frame.iloc[half:], frame):
+        if len(part):
+            store.append("news", part, source="test", committed_at=minute(0))
+    answer = store.as_of(pd.Timestamp("2100-01-01", tz="UTC")).news(versions="all")
+    assert (answer["revision"] == 0).all()
+    again = validate_news(answer)
+    pd.testing.assert_frame_equal(again, answer, check_dtype=False)
+    expected = validate_news(frame.assign(source="unknown"))
+    for name in expected.columns:
+        left, right = expected[name].astype("object"), answer[name].astype("object")
+        assert [None if pd.isna(x) else x for x in left] == [None if pd.isna(x) else x for x in right], name
+
+
+def test_keys_of_one_hash_stay_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = hashing.row_hashes
+
+    def colliding(table: Any, columns: Any) -> np.ndarray:
+        hashes = honest(table, columns)
+        return np.zeros_like(hashes) if tuple(columns) == ("article_id", "symbol") else hashes
+
+    monkeypatch.setattr("data_loaders.store.appending.row_hashes", colliding)
+    store = fresh()
+    rows = [Row(key, ("A", 0), 0, None, 1) for key in "ab"]
+    later = [Row(key, ("B", 0), 0, None, 5) for key in "bc"]
+    fill(store, [rows, later])
+    assert revisions(store.as_of(minute(LATE)).news(versions="all")) == as_of(rows + later, LATE, "all")
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "alike"),
+    [
+        ([5, 6], [5.0, 6.0], True),
+        ([0.0, 1.0], [-0.0, 1.0], True),
+        ([1, None], [1.0, float("nan")], True),
+        ([2**53 + 1, 0], [2**53 + 2, 0], False),
+        ([True, False], [1, 0], True),
+        (["5", "6"], [5, 6], False),
+    ],
+)
+def test_hashes_follow_what_a_value_says(left: list[Any], right: list[Any], alike: bool) -> None:
+    one = hashing.row_hashes(pa.table({"x": pa.array(left, from_pandas=True)}), ["x"])
+    two = hashing.row_hashes(pa.table({"X": pa.array(right, from_pandas=True)}), ["X"])
+    assert (one == two).all() == alike
+
+
+def test_hashes_are_the_same_on_every_machine() -> None:
+    table = pa.table({"text": ["Alpha up 3%", None], "likes": [5, 7]})
+    assert (
+        hashing.row_hashes(table, ["likes", "text"]).tolist() == hashing.row_hashes(table, ["text", "likes"]).tolist()
+    )
+    assert hashing.row_hashes(table, ["likes", "text"]).tolist() == PINNED
+
+
+PINNED = [17078373907844643564, 16262046375447601947]
+
+intervals = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=8)
+
+
+@given(intervals, st.integers(0, 40), st.integers(0, 40))
+def test_what_is_missing_is_what_no_cover_holds(covers: list[tuple[int, int]], start: int, end: int) -> None:
+    pairs = [(minute(a), minute(b)) for a, b in covers]
+    grid = {point for a, b in covers for point in range(a, b)}
+    holes, spans = gaps(pairs, minute(start), minute(end)), merged(pairs)
+    assert {p for a, b in spans for p in range(41) if a <= minute(p) < b} == grid
+    assert {p for a, b in holes for p in range(41) if a <= minute(p) < b} == set(range(start, end)) - grid
+    for result in (holes, spans):
+        assert all(a < b for a, b in result)
+        assert all(one[1] < two[0] for one, two in itertools.pairwise(result))
