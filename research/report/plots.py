@@ -87,17 +87,17 @@ class Chart:
     note: str = ""
 
 
-def _label(value: Any) -> str:
+def label_of(value: Any) -> str:
     """Escape outside text for plotly, which would read ``<a href>`` and ``<b>`` in it as markup."""
     return html.escape(str(value), quote=False)
 
 
-def _milliseconds(instants: pd.DatetimeIndex) -> npt.NDArray[np.float64]:
+def milliseconds(instants: pd.DatetimeIndex) -> npt.NDArray[np.float64]:
     """Milliseconds since 1970 UTC, the number plotly takes for a date."""
     return np.asarray(instants.as_unit("us").asi8 / 1_000.0, dtype=np.float64)
 
 
-def _pattern(shape: str, colour: str) -> dict[str, Any]:
+def pattern_of(shape: str, colour: str) -> dict[str, Any]:
     """Hatch a bar, so that bars differ on grey paper too."""
     return {"shape": shape, "fgcolor": "var(--panel)", "bgcolor": colour, "size": 6, "solidity": 0.25}
 
@@ -191,7 +191,7 @@ def _regime_traces(regimes: pd.DataFrame, when: npt.NDArray[np.float64]) -> list
                     if _PATTERNS.get(colour)
                     else None,
                     hoverinfo="skip",
-                    name=f"{_label(definition)}: {_label(label)}",
+                    name=f"{label_of(definition)}: {label_of(label)}",
                     visible=number == 0,
                     meta={"regime": str(definition)},
                 )
@@ -212,7 +212,7 @@ def equity_chart(equity: pd.DataFrame, regimes: pd.DataFrame | None) -> Chart:
     equity = equity[["strategy", *[column for column in equity.columns if column != "strategy"]]].astype(float)
     falls = drawdowns(equity)
     kept = keep_extremes(np.hstack([equity.to_numpy(), falls[["strategy"]].to_numpy()]))
-    when = _milliseconds(pd.DatetimeIndex(equity.index))
+    when = milliseconds(pd.DatetimeIndex(equity.index))
     figure = go.Figure()
     for axis, panel, kind in (("y2", equity, "equity"), ("y3", falls, "drawdown")):
         for position, column in enumerate(equity.columns):
@@ -223,7 +223,7 @@ def equity_chart(equity: pd.DataFrame, regimes: pd.DataFrame | None) -> Chart:
                     y=panel[column].to_numpy()[kept],
                     yaxis=axis,
                     mode="lines",
-                    name=_label(column) if kind == "equity" else f"{_label(column)} drawdown",
+                    name=label_of(column) if kind == "equity" else f"{label_of(column)} drawdown",
                     legendgroup=f"series-{position}",
                     showlegend=kind == "equity",
                     line={
@@ -319,7 +319,7 @@ def regime_chart(table: pd.DataFrame) -> Chart:
                     "width": 4,
                 },
                 customdata=[
-                    f"{_label(row.definition)}: {_label(row.regime)}<br>Sharpe {formats.ratio(row.sharpe)}, "
+                    f"{label_of(row.definition)}: {label_of(row.regime)}<br>Sharpe {formats.ratio(row.sharpe)}, "
                     f"{formats.ratio(row.low)} to {formats.ratio(row.high)}"
                     for row in part.itertuples()
                 ],
@@ -347,7 +347,7 @@ def regime_chart(table: pd.DataFrame) -> Chart:
         xaxis={"title": {"text": "annual Sharpe ratio, with interval"}},
         yaxis={
             "tickvals": list(range(len(rows))),
-            "ticktext": [f"{_label(row.definition)}: {_label(row.regime)}" for row in rows.itertuples()],
+            "ticktext": [f"{label_of(row.definition)}: {label_of(row.regime)}" for row in rows.itertuples()],
             "range": [len(rows) - 0.5, -0.5],
             "showgrid": False,
             "fixedrange": True,
@@ -405,7 +405,7 @@ def reliability_chart(reliability: pd.DataFrame) -> Chart:
                 marker={
                     "color": colour,
                     "line": {"width": 0},
-                    "pattern": _pattern("/" if stage == "before" else "", colour),
+                    "pattern": pattern_of("/" if stage == "before" else "", colour),
                 },
                 hovertemplate="%{y:,.0f}",
             )
@@ -477,7 +477,7 @@ def permutation_chart(permutation: Mapping[str, Any]) -> Chart:
         height=320,
         hovermode="closest",
         bargap=0,
-        xaxis={"title": {"text": _label(statistic)}, "showgrid": False},
+        xaxis={"title": {"text": label_of(statistic)}, "showgrid": False},
         yaxis={"title": {"text": "permutations"}, "range": [0, top], "nticks": 5},
     )
     return Chart(
@@ -501,8 +501,8 @@ def folds_chart(folds: pd.DataFrame) -> Chart:
     figure = go.Figure()
     named: set[str] = set()
     for name, start, stop, colour, pattern in parts:
-        begin = _milliseconds(pd.DatetimeIndex(rows[start]))
-        length = _milliseconds(pd.DatetimeIndex(rows[stop])) - begin
+        begin = milliseconds(pd.DatetimeIndex(rows[start]))
+        length = milliseconds(pd.DatetimeIndex(rows[stop])) - begin
         if not (length > 0).any():
             continue
         figure.add_trace(
@@ -518,10 +518,10 @@ def folds_chart(folds: pd.DataFrame) -> Chart:
                 marker={
                     "color": colour,
                     "line": {"width": 0},
-                    "pattern": _pattern(pattern, colour),
+                    "pattern": pattern_of(pattern, colour),
                 },
                 customdata=[
-                    f"fold {_label(fold)}, {name}: {formats.instant(left)} to {formats.instant(right)}"
+                    f"fold {label_of(fold)}, {name}: {formats.instant(left)} to {formats.instant(right)}"
                     for fold, left, right in rows[["fold", start, stop]].itertuples(index=False)
                 ],
                 hovertemplate="%{customdata}<extra></extra>",
@@ -536,7 +536,7 @@ def folds_chart(folds: pd.DataFrame) -> Chart:
         xaxis={"type": "date"},
         yaxis={
             "tickvals": list(range(len(rows))),
-            "ticktext": [f"fold {_label(fold)}" for fold in rows["fold"]],
+            "ticktext": [f"fold {label_of(fold)}" for fold in rows["fold"]],
             "range": [len(rows) - 0.5, -0.5],
             "showgrid": False,
             "fixedrange": True,

@@ -114,8 +114,8 @@ def render(data: ReportData) -> str:
         config=formats.toml(data.config),
         manifest=formats.flat(data.manifest),
         missing=formats.MISSING,
-        style=Markup(_source("style.css")),  # noqa: S704 - the package's own file
-        plotly_js=Markup(_plotly_js()),  # noqa: S704 - checked not to end the script
+        style=Markup(source_of("style.css")),  # noqa: S704 - the package's own file
+        plotly_js=Markup(plotly_js()),  # noqa: S704 - checked not to end the script
     )
 
 
@@ -158,11 +158,13 @@ def _environment() -> Environment:
     )
 
 
-def _source(name: str) -> str:
+def source_of(name: str) -> str:
+    """Text of a file that lies beside this module, such as the style sheet."""
     return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 
-def _plotly_js() -> str:
+def plotly_js() -> str:
+    """plotly.js, checked not to end the script element that holds it."""
     code = str(get_plotlyjs())
     if "</script" in code.lower() or "<!--" in code:
         raise MissingPartError("report: this version of plotly.js cannot be put inside a page; install plotly 7.1")
@@ -175,7 +177,7 @@ def _css_string(text: str) -> str:
     return '"' + "".join(signs) + '"'
 
 
-def _json(chart: plots.Chart) -> Markup:
+def chart_json(chart: plots.Chart) -> Markup:
     """Write a figure as JSON that cannot end its script element, whatever its labels say."""
     text = str(pio.to_json(chart.figure, validate=True, pretty=False, remove_uids=True, engine="json"))
     for sign in "<>&\u2028\u2029":
@@ -196,7 +198,7 @@ def _charts(data: ReportData) -> dict[str, dict[str, Any] | None]:
         if chart is None
         else {
             "id": name,
-            "json": _json(chart),
+            "json": chart_json(chart),
             "summary": chart.summary,
             "note": chart.note,
             "height": int(chart.figure.layout.height),
@@ -349,14 +351,14 @@ def _classification(classification: Mapping[str, Any] | None) -> dict[str, Any] 
     columns = list(dict.fromkeys(str(key) for entry in nested.values() for key in entry))
     return {
         "scalars": [
-            (_plain(name), printed(value)) for name, value in classification.items() if not isinstance(value, Mapping)
+            (plain(name), printed(value)) for name, value in classification.items() if not isinstance(value, Mapping)
         ],
-        "columns": [_plain(column) for column in columns],
+        "columns": [plain(column) for column in columns],
         "rows": [(name, [printed(entry.get(column)) for column in columns]) for name, entry in nested.items()],
     }
 
 
-def _plain(name: Any) -> str:
+def plain(name: Any) -> str:
     """Turn a key such as ``macro_f1`` into words such as ``Macro F1``."""
     words = [_ACRONYMS.get(word, word) for word in str(name).replace("_", " ").split(" ")]
     text = " ".join(words)
@@ -393,7 +395,7 @@ def _evidence(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         return None
     columns = list(dict.fromkeys(str(key) for row in rows for key in row))
     shown = [[formats.text(row.get(column)) for column in columns] for row in rows[:MAX_EVIDENCE_ROWS]]
-    return {"columns": [_plain(column) for column in columns], "rows": shown, "more": len(rows) - len(shown)}
+    return {"columns": [plain(column) for column in columns], "rows": shown, "more": len(rows) - len(shown)}
 
 
 def _tally(findings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -410,6 +412,6 @@ def _counts(counts: Mapping[str, Any]) -> list[dict[str, Any]]:
     loose = {reason: number for reason, number in counts.items() if not isinstance(number, Mapping)}
     groups = ([("", loose)] if loose else []) + [(s, e) for s, e in counts.items() if isinstance(e, Mapping)]
     return [
-        {"stage": _plain(stage), "rows": [(_plain(reason), value) for reason, value in formats.flat(dict(entries))]}
+        {"stage": plain(stage), "rows": [(plain(reason), value) for reason, value in formats.flat(dict(entries))]}
         for stage, entries in groups
     ]

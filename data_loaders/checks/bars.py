@@ -1,0 +1,274 @@
+"""Are the bars all there: against the calendar, per symbol, from listing to delisting, up to a finished last one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from data_loaders.calendars import ROUND_THE_CLOCK, sessions
+from data_loaders.checks.check import MAX_EXAMPLES, Check, Verdict, cells_of, examples, graded, percent, plural, worse
+from data_loaders.schemas import Prices, utc_microseconds
+
+# A bar that nobody has is an outage; from one in a hundred on, indicators count other time than they claim.
+ABSENT_BAD = 0.01
+HOLES_BAD = 0.01
+# Of ten names over three years some should have gone: large US companies leave the lists at 2 to 5 % a year.
+SURVIVORS_FROM_SYMBOLS, SURVIVORS_FROM_YEARS = 10, 3.0
+# A bar cut at a quarter of its time has about a quarter of its volume; half days keep about a half.
+SMALL_VOLUME, USUAL_BARS = 0.25, 20
+# One symbol may be quiet; half of all symbols being quiet in the last bar is the clock.
+SMALL_VOLUME_SYMBOLS = 0.5
+# A liquid name misses a day once in decades; from one bar in ten on, the market is not one to fill orders in.
+ZERO_VOLUME_LOOK, ZERO_VOLUME_BAD = 0.0005, 0.10
+_DAY = pd.Timedelta(days=1)
+
+
+def bar_length(prices: Prices) -> pd.Timedelta:
+    """Length of a bar: a day for daily sessions, else the most common time from open to close.
+
+    Bars are daily where no two of them share a session.
+    """
+    lengths = pd.Series(prices.close_at - prices.open_at)
+    usual = pd.Timedelta(lengths.mode().iloc[0])
+    if prices.calendar == ROUND_THE_CLOCK or len(prices.open_at) < 2:
+        return usual
+    steps = pd.Series(prices.open_at[1:] - prices.open_at[:-1])
+    return _DAY if steps.min() > pd.Timedelta(hours=12) else usual
+
+
+def expected_bars(prices: Prices) -> pd.DataFrame:
+    """Bars that the calendar has from the first to the last one: ``open_at`` and ``close_at`` in UTC.
+
+    Intraday bars of an exchange start at the open of the session; the last one ends at its close.
+    """
+    length, first, last = bar_length(prices), prices.open_at[0], prices.open_at[-1]
+    if prices.calendar == ROUND_THE_CLOCK:
+        opens = pd.date_range(first, last, freq=length).as_unit("us")
+        return pd.DataFrame({"open_at": opens, "close_at": opens + length})
+    table = sessions(prices.calendar, first - _DAY, last + _DAY)
+    if length < _DAY:
+        parts = [
+            pd.DataFrame({"open_at": opens, "close_at": [*opens[1:], row.close_at]})
+            for row in table.itertuples()
+            for opens in [pd.date_range(row.open_at, row.close_at, freq=length, inclusive="left").as_unit("us")]
+        ]
+        table = pd.concat(parts, ignore_index=True)
+    inside = (table["open_at"] >= first) & (table["open_at"] <= last)
+    return table[inside].reset_index(drop=True)
+
+
+def calendar_gaps(prices: Prices) -> Check:
+    """Hold the bars against the calendar: bars that no symbol has, and bars that the calendar does not have.
+
+    A bar off the calendar (a holiday, a wrong zone, a half day that closes at the usual hour) is never fine. Silent on
+    bars missing before the first or after the last one, and on single symbols (``holes``).
+    """
+    wanted = expected_bars(prices)
+    due, got = utc_microseconds(wanted["open_at"]), utc_microseconds(prices.open_at)
+    empty = prices.open.isna().all(axis=1).to_numpy() & prices.close.isna().all(axis=1).to_numpy()
+    absent = ~np.isin(due, got[~empty])
+    stray = ~np.isin(got, due)
+    place = np.searchsorted(due, got[~stray])
+    closes = utc_microseconds(prices.close_at)[~stray]
+    wrong_close = closes != utc_microseconds(wanted["close_at"])[place]
+    # Vendors differ on whether the last bar of a session is as long as the others: only daily closes are held to it.
+    wrong = int(wrong_close.sum()) if bar_length(prices) == _DAY else 0
+    share, off = float(absent.mean()), int(stray.sum())
+    missing = pd.DataFrame({"bar": wanted["open_at"][absent], "trouble": "missing for all symbols"})
+    extra = pd.DataFrame({"bar": prices.open_at[stray], "trouble": "not in the calendar"})
+    late = pd.DataFrame({"bar": prices.open_at[~stray][wrong_close], "trouble": "closes at another time"})
+    verdict: Verdict = worse(graded(share, look=1e-12, bad=ABSENT_BAD), graded(off + wrong, look=1, bad=1))
+    number = int(absent.sum())
+    words = (
+        f"{plural(number, 'bar')} of {len(due):,} missing for all symbols" if number else f"all {len(due):,} bars there"
+    )
+    words += f"; {plural(off, 'bar')} not in the calendar {prices.calendar}" if off else ""
+    words += f"; {plural(wrong, 'bar')} closing at another time than the calendar's" if wrong else ""
+    return Check(
+        "bars against the calendar",
+        verdict,
+        words + ".",
+        {
+            "bars": len(got),
+            "bars_of_calendar": len(due),
+            "missing": int(absent.sum()),
+            "off_calendar": off,
+            "wrong_close": wrong,
+        },
+        examples(pd.concat([extra, late[: wrong or 0], missing], ignore_index=True)),
+    )
+
+
+def _alive(prices: Prices) -> tuple[np.ndarray, np.ndarray]:
+    """First and last position of each symbol's quoted bars; shape (symbols,), -1 for a symbol never quoted."""
+    quoted = prices.close.notna().to_numpy()
+    ever = quoted.any(axis=0)
+    first = np.where(ever, quoted.argmax(axis=0), -1)
+    last = np.where(ever, len(quoted) - 1 - quoted[::-1].argmax(axis=0), -1)
+    return first, last
+
+
+def holes(prices: Prices) -> Check:
+    """Count bars without a close between a symbol's first and last one, and bars with only some of their prices.
+
+    Silent on bars that no symbol has (``calendar_gaps``) and on prices carried forward (``levels.stale_closes``).
+    """
+    first, last = _alive(prices)
+    position = np.arange(len(prices.open_at))[:, None]
+    quoted = prices.close.notna().to_numpy()
+    hole = (position >= first) & (position <= last) & ~quoted
+    fields = np.stack([getattr(prices, name).isna().to_numpy() for name in ("open", "high", "low", "close")])
+    partly = fields.any(axis=0) & ~fields.all(axis=0)
+    lifetimes = np.maximum(last - first + 1, 1)
+    shares = hole.sum(axis=0) / lifetimes
+    worst = np.argsort(-shares, kind="stable")[: min(MAX_EXAMPLES, int((shares > 0).sum()))]
+    number, partial = int(hole.sum()), int(partly.sum())
+    return Check(
+        "holes",
+        worse(
+            graded(number, look=1),
+            graded(float(shares.max(initial=0.0)), look=1, bad=HOLES_BAD),
+            graded(partial, look=1),
+        ),
+        (
+            f"{plural(number, 'bar')} missing inside {plural(int((shares > 0).sum()), 'symbol')}, at most "
+            f"{percent(float(shares.max()))} of one"
+            if number
+            else "no bar missing between a symbol's first and last"
+        )
+        + (f"; {plural(partial, 'bar')} with only some of their prices" if partial else "")
+        + ".",
+        {
+            "missing": number,
+            "symbols": int((shares > 0).sum()),
+            "largest_share": float(shares.max(initial=0.0)),
+            "partly_empty": partial,
+        },
+        pd.concat(
+            [
+                pd.DataFrame(
+                    {
+                        "symbol": [str(prices.close.columns[column]) for column in worst],
+                        "bar": [prices.open_at[int(hole[:, column].argmax())] for column in worst],
+                        "trouble": [f"first of {hole[:, column].sum():,} missing" for column in worst],
+                    }
+                ),
+                cells_of(np.asarray(partly), prices.close).assign(trouble="some prices missing"),
+            ],
+            ignore_index=True,
+        ).head(MAX_EXAMPLES),
+    )
+
+
+def listings(prices: Prices) -> Check:
+    """List late starts and early ends, and weigh the share of symbols that last to the very end.
+
+    All of many symbols surviving for years says that the universe was chosen with hindsight. Silent on universes below
+    ten symbols or three years, on renamed symbols, and on how the names were chosen.
+    """
+    first, last = _alive(prices)
+    bars = len(prices.open_at)
+    late, gone = first > 0, (last >= 0) & (last < bars - 1)
+    share = float((last == bars - 1).mean())
+    years = (prices.close_at[-1] - prices.open_at[0]) / (365.25 * _DAY)
+    judged = len(first) >= SURVIVORS_FROM_SYMBOLS and years >= SURVIVORS_FROM_YEARS
+    suspicious = judged and share == 1.0
+    chosen = np.flatnonzero(late | gone)
+    words = (
+        f"{plural(int(late.sum()), 'symbol')} begin late, {int(gone.sum()):,} end early; {share:.0%} last to the end"
+    )
+    words += ": survivors only, chosen with hindsight?" if suspicious else "."
+    return Check(
+        "listings",
+        "look" if suspicious else "fine",
+        words,
+        {
+            "symbols": len(first),
+            "late_starts": int(late.sum()),
+            "early_ends": int(gone.sum()),
+            "share_to_the_end": share,
+            "years": round(float(years), 2),
+        },
+        examples(
+            pd.DataFrame(
+                {
+                    "symbol": [str(prices.close.columns[column]) for column in chosen],
+                    "first": prices.open_at[np.maximum(first[chosen], 0)],
+                    "last": prices.open_at[np.maximum(last[chosen], 0)],
+                }
+            )
+        ),
+    )
+
+
+def last_bar(prices: Prices, *, as_of: pd.Timestamp | None = None) -> Check:
+    """Suspect a last bar that was not finished when it was fetched.
+
+    Its volume is held against the median of the 20 bars before, symbol by symbol. With ``as_of`` (the instant of the
+    fetch) bars that close later are certain. Silent on a bar that was cut shortly before its close, and on markets
+    without volume.
+    """
+    open_still = 0 if as_of is None else int((prices.close_at > as_of).sum())
+    volume = prices.volume.to_numpy(dtype=float)
+    ratios = np.empty(0)
+    names: list[str] = []
+    if len(volume) > USUAL_BARS:
+        before = volume[-1 - USUAL_BARS : -1]
+        judged = ~np.isnan(volume[-1]) & ~np.isnan(before).any(axis=0)
+        usual = np.median(before[:, judged], axis=0)
+        names = [str(name) for name in prices.volume.columns[judged][usual > 0]]
+        ratios = volume[-1, judged][usual > 0] / usual[usual > 0]
+    small = ratios < SMALL_VOLUME
+    share = float(small.mean()) if len(ratios) else 0.0
+    suspicious = share >= SMALL_VOLUME_SYMBOLS
+    words = f"{plural(open_still, 'bar')} closing after the fetch: drop them" if open_still else ""
+    if suspicious:
+        words += ("; " if words else "") + (
+            f"{share:.0%} of the symbols have less than a quarter of their usual volume in the last bar: unfinished?"
+        )
+    return Check(
+        "last bar",
+        "bad" if open_still else "look" if suspicious else "fine",
+        (words.rstrip("?") + ("?" if words.endswith("?") else ".")) if words else "the last bar has a usual volume.",
+        {
+            "last_bar": str(prices.open_at[-1]),
+            "symbols_judged": len(ratios),
+            "share_with_small_volume": share,
+            "bars_after_fetch": open_still,
+        },
+        examples(pd.DataFrame({"symbol": names, "share_of_usual_volume": ratios}).loc[small]),
+    )
+
+
+def volumes(prices: Prices) -> Check:
+    """Count quoted bars in which nothing was traded, or whose volume is missing.
+
+    An order cannot have been filled there. Silent on volumes in the wrong unit.
+    """
+    quoted = prices.close.notna().to_numpy()
+    volume = prices.volume.to_numpy(dtype=float)
+    zero, missing = quoted & (volume == 0), quoted & np.isnan(volume)
+    cells = max(int(quoted.sum()), 1)
+    per_symbol = pd.Series(zero.sum(axis=0), index=prices.close.columns).sort_values(ascending=False)
+    per_symbol = per_symbol[per_symbol > 0]
+    share = float(zero.sum() / cells)
+    most = ", ".join(f"{name} {number:,}" for name, number in per_symbol.head(3).items())
+    return Check(
+        "volume",
+        worse(graded(share, look=ZERO_VOLUME_LOOK, bad=ZERO_VOLUME_BAD), graded(float(missing.sum()), look=1)),
+        (
+            f"{plural(int(zero.sum()), 'bar')} ({percent(share)}) without any trade"
+            if share
+            else "something traded in every bar"
+        )
+        + (f" ({most})" if most else "")
+        + (f"; {plural(int(missing.sum()), 'volume')} missing" if missing.any() else "")
+        + ".",
+        {
+            "zero": int(zero.sum()),
+            "share_zero": share,
+            "missing": int(missing.sum()),
+            "symbols_with_zero": len(per_symbol),
+        },
+        cells_of(zero, prices.close, close=prices.close.to_numpy(dtype=float)),
+    )

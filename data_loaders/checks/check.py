@@ -1,0 +1,144 @@
+"""What a data check answers, and the form of news and bars that the checks read.
+
+A check never mends, drops or refuses anything: it counts, shows examples and says how much the counts should worry.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from data_loaders.errors import DataError
+from data_loaders.schemas import as_utc
+
+Verdict = Literal["fine", "look", "bad"]
+MAX_EXAMPLES = 20
+_LONGEST_TEXT = 140
+_NEEDED = ("article_id", "published_at", "symbol", "text")
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """The answer of one check.
+
+    Attributes
+    ----------
+    name : str
+        What was looked at, such as ``"time of day"``.
+    verdict : {"fine", "look", "bad"}
+        ``"look"``: a person should judge it before believing results; ``"bad"``: results built on it would be wrong.
+    summary : str
+        One or two sentences with the figures that decided.
+    figures : dict of str to number or text
+        Everything counted; shares are fractions.
+    rows : DataFrame
+        At most 20 examples.
+    profile : DataFrame
+        The counts behind the figures, ready to be drawn; empty where there is nothing to draw.
+    """
+
+    name: str
+    verdict: Verdict
+    summary: str
+    figures: dict[str, int | float | str] = field(default_factory=dict)
+    rows: pd.DataFrame = field(default_factory=pd.DataFrame)
+    profile: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+
+def graded(value: float, *, look: float, bad: float = float("inf")) -> Verdict:
+    """Verdict of a number that worries from ``look`` on and condemns from ``bad`` on."""
+    return "bad" if value >= bad else "look" if value >= look else "fine"
+
+
+def worse(*verdicts: Verdict) -> Verdict:
+    """Return the worst of some verdicts, ``"fine"`` of none."""
+    order: tuple[Verdict, ...] = ("fine", "look", "bad")
+    return max(verdicts, key=order.index, default="fine")
+
+
+def examples(frame: pd.DataFrame, columns: list[str] | None = None) -> pd.DataFrame:
+    """Return the first 20 rows, with long texts cut."""
+    shown = (frame if columns is None else frame[columns]).head(MAX_EXAMPLES).reset_index(drop=True)
+    if "text" in shown.columns:
+        shown = shown.assign(text=shown["text"].str.slice(0, _LONGEST_TEXT))
+    return shown
+
+
+def plural(number: float, noun: str) -> str:
+    """Write a count with its noun: ``1 day``, ``34 days``."""
+    return f"{number:,.0f} {noun if number == 1 else noun + 's'}"
+
+
+def percent(share: float) -> str:
+    """Write a share: ``12.3%``, two decimals below one per cent, and never a small one as none."""
+    if 0 < share < 0.0001:
+        return "less than 0.01%"
+    return f"{share:.2%}" if share < 0.01 else f"{share:.1%}"
+
+
+def news_facts(news: pd.DataFrame) -> pd.DataFrame:
+    """Bring news of any origin into the form that the checks read.
+
+    Parameters
+    ----------
+    news : DataFrame
+        ``article_id, published_at, symbol, text``, optionally ``seen_at`` (missing where the source does not state
+        it), ``source`` and ``revision``.
+
+    Returns
+    -------
+    DataFrame sorted by (known_at, article_id, symbol), fresh index
+        First revisions only, with ``known_at`` and ``stated``: whether the source says when the article was first
+        seen. A ``seen_at`` equal to ``published_at`` is an assumption, not a statement.
+
+    Raises
+    ------
+    DataError
+        If a column is missing, an instant is naive or there is no row.
+    """
+    missing = [name for name in _NEEDED if name not in news.columns]
+    if missing or news.empty:
+        raise DataError(f"data check: the news have {f'no columns {missing}' if missing else 'no rows'}.")
+    facts = news.copy()
+    if "revision" in facts.columns:
+        facts = facts.sort_values("revision", kind="stable").drop_duplicates(["article_id", "symbol"])
+    facts["published_at"] = as_utc(facts["published_at"], what="data check, news.published_at")
+    if "seen_at" in facts.columns:
+        given = facts["seen_at"].notna()
+        seen = facts["published_at"].copy()
+        if given.any():
+            seen.loc[given] = as_utc(facts.loc[given, "seen_at"], what="data check, news.seen_at")
+        facts["seen_at"] = seen
+    else:
+        facts["seen_at"] = facts["published_at"]
+    facts["stated"] = facts["seen_at"] != facts["published_at"]
+    facts["known_at"] = facts[["published_at", "seen_at"]].max(axis=1)
+    facts["text"] = facts["text"].astype("str")
+    if "source" not in facts.columns:
+        facts["source"] = "unknown"
+    return facts.sort_values(["known_at", "article_id", "symbol"], ignore_index=True)
+
+
+def one_per_article(facts: pd.DataFrame) -> pd.DataFrame:
+    """Keep one row of each article, whatever number of symbols it is filed under."""
+    return facts.drop_duplicates("article_id", ignore_index=True)
+
+
+def month_of(instants: pd.Series) -> pd.Series:
+    """First instant of each instant's UTC month."""
+    return pd.Series(
+        instants.to_numpy(dtype="datetime64[us]").astype("datetime64[M]").astype("datetime64[us]"), index=instants.index
+    ).dt.tz_localize("UTC")
+
+
+def cells_of(mask: np.ndarray, panel: pd.DataFrame, **values: np.ndarray) -> pd.DataFrame:
+    """List the first 20 marked cells of a panel: symbol, bar, and the values there."""
+    places = np.argwhere(mask)[:MAX_EXAMPLES]
+    listed = {
+        "symbol": [str(panel.columns[column]) for _, column in places],
+        "bar": [panel.index[row] for row, _ in places],
+    }
+    return pd.DataFrame(listed | {name: array[places[:, 0], places[:, 1]] for name, array in values.items()})

@@ -1,0 +1,202 @@
+"""Is the collection of news complete: what the loader set aside, missing days and months, symbols without news.
+
+Nobody publishes nothing for days: an empty stretch is a fault of the collection, not a quiet market.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from data_loaders.calendars import sessions
+from data_loaders.checks.check import Check, Verdict, examples, graded, month_of, news_facts, one_per_article, plural
+from data_loaders.quality import coverage
+from data_loaders.schemas import Prices
+
+# Undated rows cannot be placed in time; one in a hundred is a blemish, one in five is another data set.
+UNDATED_LOOK, UNDATED_BAD = 0.01, 0.20
+# Days that expect seven articles or more stay empty by chance once in 1,100 (Poisson).
+EXPECTED_AT_LEAST = 7.0
+# Days usual for the same weekday: a quarter of a year, so that growth of the feed does not look like a gap.
+USUAL_WEEKS = 13
+GAP_DAYS_BAD = 0.20
+# A full month below a quarter of the median month cannot be compared with the others.
+THIN_MONTH = 0.25
+# Fewer articles than this cannot show anything about one symbol.
+FEW_ARTICLES = 30
+# News about symbols that could not be traded at the next bar: listings and delistings alone stay below this.
+UNTRADED_LOOK = 0.02
+MAX_SYMBOLS_DRAWN = 60
+_REASONS = {
+    "undated": "undated",
+    "outside": "out_of_range",
+    "uncertain_local_times": "uncertain_local_times",
+    "date_only": "date_only",
+    "blank": "blank_text",
+    "without_symbol": "without_symbol",
+}
+
+
+def set_aside(counts: Mapping[str, int]) -> Check:
+    """Show what the loader did not keep, or kept with an uncertain time.
+
+    Silent on rows that the source itself never delivered.
+    """
+    rows = int(counts.get("rows", sum(counts.values()))) or 1
+    undated = int(counts.get("undated", 0))
+    vague = int(counts.get("date_only", 0))
+    uncertain = int(counts.get("uncertain_local_times", 0)) + int(counts.get("naive", 0))
+    figures: dict[str, int | float | str] = {str(name): int(number) for name, number in counts.items()}
+    verdict: Verdict = graded(undated / rows, look=UNDATED_LOOK, bad=UNDATED_BAD)
+    if verdict == "fine" and (uncertain or vague / rows >= UNDATED_LOOK):
+        verdict = "look"
+    left = [f"{int(counts[key]):,} {name.replace('_', ' ')}" for name, key in _REASONS.items() if counts.get(key)]
+    table = pd.DataFrame({"reason": list(counts), "rows": [int(number) for number in counts.values()]})
+    return Check(
+        "set aside by the loader",
+        verdict,
+        f"of {rows:,} rows: {', '.join(left) or 'none set aside'}.",
+        figures | {"share_undated": undated / rows},
+        examples(table[table["rows"] > 0]),
+    )
+
+
+def collection_gaps(news: pd.DataFrame, *, calendar: str) -> Check:
+    """Find UTC days without any article on which several are usual.
+
+    Usual is the median of 13 such weekdays around, holidays counting as Sundays; a day is a gap when that is at least
+    seven. Silent on days that lost
+    only part of their articles, and on feeds too thin for an empty day to mean anything.
+    """
+    articles = one_per_article(news_facts(news))
+    day = pd.DatetimeIndex(articles["published_at"].to_numpy(dtype="datetime64[us]")).normalize()
+    counts = day.value_counts().sort_index()
+    counts = counts.reindex(pd.date_range(counts.index[0], counts.index[-1], freq="D", unit="us"), fill_value=0)
+    holiday = ~counts.index.isin(sessions(calendar, counts.index[0], counts.index[-1]).index)
+    weekday = counts.index.day_of_week
+    usual = counts.groupby(np.where(holiday & (weekday < 5), 6, weekday)).transform(
+        lambda same: same.rolling(USUAL_WEEKS, center=True, min_periods=1).median()
+    )
+    empty = counts == 0
+    gap = empty & (usual >= EXPECTED_AT_LEAST)
+    runs = (gap != gap.shift()).cumsum()[gap]
+    stretches = pd.DataFrame(
+        [
+            {
+                "first_day": part.index[0].tz_localize("UTC"),
+                "days": len(part),
+                "usual_articles": float(usual[part.index].sum()),
+            }
+            for _, part in runs.groupby(runs)
+        ],
+        columns=["first_day", "days", "usual_articles"],
+    )
+    longest = int(stretches["days"].max()) if len(stretches) else 0
+    number = int(gap.sum())
+    return Check(
+        "collection gaps",
+        graded(number / len(counts), look=1 / len(counts), bad=GAP_DAYS_BAD),
+        f"{plural(number, 'day')} without any article where several are usual: collection gaps, not quiet markets; "
+        f"longest {plural(longest, 'day')}."
+        if number
+        else "no day is empty that usually has several articles.",
+        {
+            "days": len(counts),
+            "days_without_articles": int(empty.sum()),
+            "gap_days": number,
+            "longest_gap_days": longest,
+        },
+        examples(stretches.sort_values("usual_articles", ascending=False)),
+    )
+
+
+def monthly_articles(news: pd.DataFrame) -> Check:
+    """Compare the articles of each whole month with the median month.
+
+    The first and the last month are not judged, being partial. Silent on slow growth, which is the life of any feed.
+    """
+    articles = one_per_article(news_facts(news))
+    months = month_of(articles["published_at"])
+    counts = months.value_counts().sort_index()
+    every = pd.date_range(counts.index[0], counts.index[-1], freq="MS").as_unit("us")
+    counts = counts.reindex(every, fill_value=0)
+    inner = counts.iloc[1:-1]
+    usual = float(inner.median()) if len(inner) else float(counts.median())
+    thin = inner[inner < THIN_MONTH * usual]
+    return Check(
+        "articles per month",
+        graded(len(thin), look=1),
+        f"{plural(len(thin), 'month')} with less than a quarter of the usual {usual:,.0f} articles, first "
+        f"{thin.index[0]:%Y-%m}: start after them."
+        if len(thin)
+        else f"every whole month has at least a quarter of the usual {usual:,.0f} articles.",
+        {"months": len(counts), "median_articles": usual, "thin_months": len(thin)},
+        examples(pd.DataFrame({"month": thin.index, "articles": thin.to_numpy()})),
+        pd.DataFrame({"month": counts.index, "articles": counts.to_numpy()}),
+    )
+
+
+def symbol_coverage(news: pd.DataFrame, prices: Prices | None) -> Check:
+    """Count articles by symbol and month, symbols without articles or prices, and articles that no bar can answer.
+
+    Silent on articles filed under the wrong symbol.
+    """
+    facts = news_facts(news)
+    per_symbol = facts["symbol"].value_counts()
+    table = pd.DataFrame({"symbol": facts["symbol"], "month": month_of(facts["published_at"])})
+    drawn = per_symbol.index[:MAX_SYMBOLS_DRAWN]
+    profile = table[table["symbol"].isin(drawn)].value_counts(["symbol", "month"]).rename("articles").reset_index()
+    few = int((per_symbol < FEW_ARTICLES).sum())
+    figures: dict[str, int | float | str] = {
+        "symbols_with_articles": len(per_symbol),
+        "median_articles": float(per_symbol.median()),
+        "symbols_with_few_articles": few,
+        "share_of_busiest_symbol": float(per_symbol.iloc[0] / len(facts)),
+    }
+    complaints = [f"{plural(few, 'symbol')} with fewer than {FEW_ARTICLES} articles"] if few else []
+    listed = pd.DataFrame({"symbol": per_symbol.index, "articles": per_symbol.to_numpy(), "trouble": "few articles"})
+    listed = listed[listed["articles"] < FEW_ARTICLES].sort_values("articles", kind="stable")
+    verdict: Verdict = "look" if few else "fine"
+    if prices is not None:
+        met = coverage(facts, prices)
+        strangers, silent = met["symbols_without_prices"], met["symbols_without_articles"]
+        lost = met["articles_without_prices"] / len(facts)
+        untraded = met["articles_while_unlisted"] / len(facts)
+        figures |= {
+            "symbols_without_prices": len(strangers),
+            "symbols_without_articles": len(silent),
+            "share_of_rows_without_prices": lost,
+            "share_of_rows_while_not_traded": untraded,
+            "rows_before_prices": met["articles_before_prices"],
+            "rows_after_prices": met["articles_after_prices"],
+        }
+        if strangers:
+            complaints.append(f"{plural(len(strangers), 'symbol')} without prices ({lost:.1%} of the rows)")
+        if silent:
+            complaints.append(f"{plural(len(silent), 'symbol')} without articles ({', '.join(silent[:3])})")
+        if untraded >= UNTRADED_LOOK:
+            complaints.append(f"{untraded:.1%} of the rows while their symbol was not traded")
+        verdict = "look" if complaints else "fine"
+        listed = pd.concat(
+            [
+                pd.DataFrame(
+                    [{"symbol": name, "articles": n, "trouble": "no prices"} for name, n in strangers.items()]
+                ),
+                pd.DataFrame([{"symbol": name, "articles": 0, "trouble": "no articles"} for name in silent]),
+                listed,
+            ],
+            ignore_index=True,
+        )
+    return Check(
+        "symbol coverage",
+        verdict,
+        "; ".join(complaints) + "."
+        if complaints
+        else f"{plural(len(per_symbol), 'symbol')}, each with at least {FEW_ARTICLES} articles"
+        + (" and with prices." if prices is not None else "."),
+        figures,
+        examples(listed),
+        profile.sort_values(["symbol", "month"], ignore_index=True),
+    )

@@ -1,0 +1,164 @@
+"""The data check as one HTML page that opens offline, in the dress of the run report.
+
+The style sheet, the chart script and the number formats are those of `research.report`; everything from outside is
+escaped, and the same checks give the same page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from data_loaders.checks import Check
+from data_loaders.errors import MissingPartError
+from research.data_report.plots import CHARTS
+from research.data_report.table import ORDER, tally
+from research.report import formats
+from research.report.render import Cell, chart_json, plain, plotly_js, source_of
+
+# The style sheet knows the verdicts of the leakage audit; a check's verdict takes the colours of its equal.
+_KINDS = {"bad": "leak", "look": "suspicious", "fine": "pass"}
+_ICONS = {"bad": "×", "look": "!", "fine": "✓"}
+_STATUS = {"bad": "invalid", "look": "caution", "fine": "valid"}
+_HEADLINES = {
+    "bad": "Do not believe results from these data yet",
+    "look": "Usable, once somebody has looked at what follows",
+    "fine": "Nothing stands out",
+}
+_SHARES = ("share", "_share", "before_", "in_session", "after_session", "weekend", "days_without_session", "midnight")
+
+
+def render_page(checks: Sequence[Check], title: str, *, subtitle: str = "") -> str:
+    """Render checks as one HTML page.
+
+    Parameters
+    ----------
+    checks : sequence of Check
+        In any order; the page shows the worst first.
+    title : str
+        What was checked, such as the name of a store or an archive.
+    subtitle : str
+        A line below it.
+
+    Returns
+    -------
+    str
+        HTML with plotly.js, style and figures inside.
+    """
+    ordered = sorted(checks, key=lambda check: ORDER.index(check.verdict))
+    worst = ordered[0].verdict if ordered else "fine"
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader("research.data_report", ""), PackageLoader("research.report", "")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("data_report.html.j2").render(
+        title=title,
+        subtitle=subtitle,
+        status=_STATUS[worst],
+        status_word=worst.capitalize(),
+        status_icon=_ICONS[worst],
+        headline=_HEADLINES[worst],
+        tally=tally(checks),
+        findings=[_finding(check) for check in ordered],
+        charts=_charts(checks),
+        missing=formats.MISSING,
+        style=Markup(source_of("style.css")),  # noqa: S704 - the package's own file
+        plotly_js=Markup(plotly_js()),  # noqa: S704 - checked not to end the script
+    )
+
+
+def write_page(checks: Sequence[Check], path: str | Path, title: str, *, subtitle: str = "") -> Path:
+    """Render checks and write the page whole or not at all.
+
+    Parameters
+    ----------
+    checks, title, subtitle
+        As in ``render_page``.
+    path : str or Path
+        File to write; its folder must exist.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    MissingPartError
+        If the folder does not exist.
+    """
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise MissingPartError(f"data check {target}: folder {target.parent} does not exist; create it first.")
+    partial = target.with_name(f".{target.name}.partial")
+    partial.write_text(render_page(checks, title, subtitle=subtitle), encoding="utf-8", newline="\n")
+    return partial.replace(target)
+
+
+def _finding(check: Check) -> dict[str, Any]:
+    return {
+        "name": plain(check.name),
+        "verdict": check.verdict,
+        "kind": _KINDS[check.verdict],
+        "icon": _ICONS[check.verdict],
+        "summary": check.summary[:1].upper() + check.summary[1:],
+        "figures": [(plain(name), _figure(name, value)) for name, value in check.figures.items()],
+        "columns": [plain(column) for column in check.rows.columns],
+        "rows": [
+            [Cell(_cell(column, value), numeric=isinstance(value, int | float)) for column, value in row.items()]
+            for row in check.rows.to_dict("records")
+        ],
+    }
+
+
+def _figure(name: str, value: Any) -> str:
+    """Print a figure: what is named a share as percent, minutes of the day as a time, all else as it stands."""
+    if isinstance(value, str):
+        return formats.text(value)
+    if name.endswith("_minute"):
+        return f"{int(value) // 60:02d}:{int(value) % 60:02d}"
+    if isinstance(value, float) and any(part in name for part in _SHARES):
+        return f"{100 * value:.2f}%" if 0 < abs(value) < 0.01 else formats.percent(value)
+    return formats.number(value)
+
+
+def _cell(column: Any, value: Any) -> str:
+    if (
+        isinstance(value, float)
+        and str(column).startswith("share")
+        and not pd.isna(value)
+        and column != "shares_per_old"
+    ):
+        return formats.percent(value)
+    return formats.text(value)
+
+
+def _charts(checks: Sequence[Check]) -> list[dict[str, Any]]:
+    """Draw what has a profile, in the order of `CHARTS`."""
+    by_name = {check.name: check for check in checks}
+    drawn = []
+    for name, (key, caption, draw) in CHARTS.items():
+        check = by_name.get(name)
+        if check is None or check.profile.empty:
+            continue
+        chart = draw(check)
+        drawn.append(
+            {
+                "id": key,
+                "title": plain(name),
+                "caption": caption,
+                "json": chart_json(chart),
+                "summary": chart.summary,
+                "note": chart.note,
+                "height": int(chart.figure.layout.height),
+            }
+        )
+    return drawn

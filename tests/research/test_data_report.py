@@ -1,0 +1,123 @@
+"""The data check as a table and as a page: worst first, narrow enough, self-contained, and deaf to hostile text."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from data_loaders.checks import Check
+from data_loaders.errors import ConfigError, MissingPartError
+from data_loaders.simulated import SimulatedMarket, Simulation, simulate
+from research.data_report import check_world, print_checks, render_page, worst, write_page
+from research.data_report.plots import CHARTS, coverage_chart, lag_chart, months_chart, time_of_day_chart
+
+ATTACK = '</script><script>window.injected = 1</script><img src=x onerror="window.injected = 1">[bold]'
+
+
+@pytest.fixture(scope="module")
+def market() -> Simulation:
+    return simulate(SimulatedMarket(seed=3, end="2016-12-31"))
+
+
+@pytest.fixture(scope="module")
+def checks(market: Simulation) -> list[Check]:
+    june = market.news["published_at"].dt.strftime("%Y-%m") == "2015-06"
+    news = market.news[~june | (market.news.index % 12 == 0)]
+    before = market.prices.select(bars=slice(0, 400))
+    return check_world(news, before, calendar="XNYS", counts={"rows": 4_000, "undated": 1_000})
+
+
+def printed(checks: list[Check], width: int = 100) -> str:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    print_checks(console, checks)
+    return console.file.getvalue()
+
+
+def test_worst_first(checks: list[Check]) -> None:
+    order = [check.verdict for check in checks]
+    assert order == sorted(order, key=("bad", "look", "fine").index)
+    assert set(order) == {"bad", "look", "fine"}
+    assert worst(checks) == "bad"
+    assert worst([]) == "fine"
+    assert checks[0].name == "set aside by the loader"
+
+
+def test_news_or_prices_alone(market: Simulation) -> None:
+    names = {check.name for check in check_world(None, market.prices, calendar="XNYS")}
+    assert "splits" in names
+    assert "clock" not in names
+    assert "clock" in {check.name for check in check_world(market.news.head(50), None, calendar="XNYS")}
+    with pytest.raises(ConfigError, match="neither"):
+        check_world(None, None, calendar="XNYS")
+
+
+@pytest.mark.parametrize("width", [80, 100, 200])
+def test_the_table_fits(checks: list[Check], width: int) -> None:
+    text = printed(checks, width)
+    assert max(map(len, text.splitlines())) <= min(width, 100)
+    for check in checks:
+        assert check.name in text
+    assert text.index("set aside") < text.index("articles per month") < text.index("near copies")
+    assert f"{len(checks)} checks: " in text
+
+
+def test_the_table_reads_no_markup() -> None:
+    assert "[bold]" in printed([Check("[bold]x", "look", "see [red]this[/red].")]).replace("\n", "")
+
+
+def test_the_page_holds_everything(checks: list[Check]) -> None:
+    page = render_page(checks, "Archive of 2015")
+    assert page == render_page(list(reversed(checks))[::-1], "Archive of 2015")
+    for check in checks:
+        assert check.name.capitalize()[:9] in page
+    assert len(re.findall(r"<figure data-chart=", page)) == len(CHARTS)
+    assert "1 bad, " in page
+    for address in re.findall(r'(?:src|href)="([^"]*)"', page.split("<script>")[0]):
+        assert address.startswith(("#", "data:"))
+    assert "Plotly" in page
+
+
+def test_hostile_text_stays_text() -> None:
+    hostile = Check(
+        ATTACK, "look", ATTACK, {ATTACK: ATTACK}, pd.DataFrame({ATTACK: [ATTACK], "lag_days": [pd.NaT]}), pd.DataFrame()
+    )
+    rows = pd.DataFrame(
+        {"symbol": [ATTACK], "month": [pd.Timestamp("2020-01-01", tz="UTC").as_unit("us")], "articles": [3]}
+    )
+    coverage = Check("symbol coverage", "fine", ATTACK, {"symbols_with_articles": 1}, profile=rows)
+    page = render_page([hostile, coverage], ATTACK, subtitle=ATTACK)
+    assert "<script>window.injected" not in page
+    assert "<img src=x" not in page
+
+
+def test_charts_say_what_they_show(checks: list[Check]) -> None:
+    by_name = {check.name: check for check in checks}
+    hours = time_of_day_chart(by_name["time of day"])
+    assert "America/New_York" in hours.summary
+    bars = [trace for trace in hours.figure.data if trace.type == "bar"]
+    assert sum(sum(trace.y) for trace in bars) == by_name["time of day"].figures["articles"]
+    months = months_chart(by_name["articles per month"])
+    assert [trace.name for trace in months.figure.data] == ["articles", "less than a quarter of usual", "usual: 209"]
+    assert (
+        sum(sum(trace.y) for trace in lag_chart(by_name["back-fill"]).figure.data)
+        == by_name["back-fill"].figures["stated"]
+    )
+    strip = coverage_chart(by_name["symbol coverage"])
+    assert strip.figure.data[0].z.shape == (24, 24)
+
+
+def test_written_whole_or_not_at_all(checks: list[Check], tmp_path: Path) -> None:
+    page = write_page(checks, tmp_path / "check.html", "Archive", subtitle="2015")
+    assert page.read_text(encoding="utf-8") == render_page(checks, "Archive", subtitle="2015")
+    assert [path.name for path in tmp_path.iterdir()] == ["check.html"]
+    with pytest.raises(MissingPartError, match="does not exist"):
+        write_page(checks, tmp_path / "no" / "check.html", "Archive")
+
+
+def test_no_checks_make_a_page_too() -> None:
+    assert "0 checks" in render_page([], "Nothing")

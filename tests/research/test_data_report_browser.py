@@ -1,0 +1,103 @@
+"""The page of the data check in a real browser, offline: charts drawn, nothing errs, nothing wider than the screen."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from report_samples import chromium
+
+from data_loaders.checks import Check
+from data_loaders.simulated import SimulatedMarket, simulate
+from research.data_report import check_world, write_page
+from research.data_report.plots import CHARTS
+
+CHROMIUM = chromium()
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no headless Chromium; install one or set EMBARGO_CHROMIUM"),
+]
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--disable-extensions",
+    "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--allow-file-access-from-files",
+    "--hide-scrollbars",
+    "--enable-logging=stderr",
+    "--virtual-time-budget=15000",
+    "--window-size=1300,1000",
+)
+PROBE = """<!doctype html><html><body style="margin:0">
+<iframe id="report" src="check.html" style="border:0;width:WIDTHpx;height:900px"></iframe><pre id="seen"></pre>
+<script>
+const frame = document.getElementById("report");
+const look = async () => {
+  const view = frame.contentWindow, inner = frame.contentDocument, root = inner.documentElement;
+  const all = (selector) => [...inner.querySelectorAll(selector)];
+  const pause = (time) => new Promise((go) => setTimeout(go, time));
+  for (let wait = 0; wait < 200 && root.dataset.charts !== "ready"; wait += 1) await pause(50);
+  for (const part of inner.querySelectorAll("details")) part.open = true;
+  await pause(100);
+  const ink = () => inner.querySelector("#chart-hours")._fullLayout.font.color;
+  const light = ink();
+  inner.querySelector(".theme").click();
+  await pause(300);
+  return {
+    ready: root.dataset.charts, injected: view.injected === undefined ? "no" : "yes",
+    width: root.clientWidth, needed: root.scrollWidth, repainted: light !== ink(),
+    requested: view.performance.getEntriesByType("resource").map((entry) => entry.name),
+    escaping: all("main *, header *").filter((part) => !part.closest(".scroll, svg, .unseen"))
+      .filter((part) => part.getBoundingClientRect().right > root.clientWidth + 1)
+      .map((part) => part.outerHTML.slice(0, 90)),
+    charts: Object.fromEntries(all("figure[data-chart]").map((figure) => [figure.dataset.chart, {
+      drawn: figure.dataset.drawn,
+      marks: figure.querySelectorAll(".barlayer .point path, .heatmaplayer image").length,
+      heat: figure.querySelector(".heatmaplayer image") !== null,
+    }])),
+  };
+};
+const say = (seen) => { document.getElementById("seen").textContent = JSON.stringify(seen); };
+frame.addEventListener("load", () => look().then(say, (error) => say({failed: String(error.stack || error)})));
+</script></body></html>"""
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_charts_are_drawn_and_fit_the_screen(tmp_path: Path, width: int) -> None:
+    attack = '</script><script>window.injected = 1</script><img src=x onerror="window.injected = 1">'
+    market = simulate(SimulatedMarket(seed=1, end="2016-03-31"))
+    news = market.news.assign(symbol=market.news["symbol"].replace(market.prices.symbols[0], attack))
+    long_word = "unbroken" * 40
+    hostile = Check(long_word, "bad", attack + long_word, {long_word: long_word}, pd.DataFrame({long_word: [attack]}))
+    write_page(
+        [hostile, *check_world(news, market.prices, calendar="XNYS")], tmp_path / "check.html", attack + long_word
+    )
+    probe = tmp_path / "probe.html"
+    probe.write_text(PROBE.replace("WIDTH", str(width)))
+    assert CHROMIUM is not None
+    command = [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", probe.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=True, cwd=tmp_path)
+    found = re.search(r'<pre id="seen">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert found, done.stderr[-2_000:]
+    seen: dict[str, Any] = json.loads(html.unescape(found.group(1)) or '{"failed": "the probe never ended"}')
+    assert "failed" not in seen, seen["failed"]
+    assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
+    assert (seen["ready"], seen["injected"], seen["requested"]) == ("ready", "no", [])
+    assert seen["escaping"] == []
+    assert seen["needed"] <= seen["width"] == width
+    assert seen["repainted"]
+    assert set(seen["charts"]) == {key for key, _, _ in CHARTS.values()}
+    assert all(chart["drawn"] == "yes" and chart["marks"] >= 1 for chart in seen["charts"].values())
+    assert seen["charts"]["coverage"]["heat"]
