@@ -15,7 +15,7 @@ import pandas as pd
 
 from backtest import leakage
 from backtest.leakage import Finding
-from data_loaders.calendars import ROUND_THE_CLOCK, zone_of
+from data_loaders.calendars import ROUND_THE_CLOCK, length_of, zone_of
 from data_loaders.schemas import Prices
 from research.config import Config
 from research.preparation import Part, World
@@ -87,7 +87,7 @@ def audit(config: Config, trail: Trail, stages: Stages) -> list[Finding]:
         leakage.check_undated(
             world.counts["news"].get("undated", 0), world.counts["news"].get("read", len(world.news)), kept=False
         ),
-        leakage.check_latency(pd.Timedelta(config.prices.latency), pd.Timedelta(config.prices.bar)),
+        leakage.check_latency(pd.Timedelta(config.prices.latency), length_of(config.prices.bar)),
         leakage.check_costs(config.costs.model_dump()),
         leakage.check_trials(trail.n_trials, deflated=True),
     ]

@@ -1,67 +1,33 @@
 """What an experiment is: a TOML file checked down to the last key before any work begins.
 
-Unknown keys are errors that name the key and the keys allowed there. Paths are relative to the file they stand in
-and may use ``${VARIABLE}`` or ``${VARIABLE:-fallback}``. All instants are UTC.
+Every section and every key of a run is described here, with its default; `research.settings` says how they are read.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import tomllib
-from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pandas as pd
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from data_loaders.errors import ConfigError
-
-_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
-
-
-def _instant(value: Any) -> pd.Timestamp:
-    if isinstance(value, str):
-        value = datetime.fromisoformat(value)
-    if isinstance(value, datetime):
-        if value.tzinfo is None:
-            raise ValueError("give the time zone too, such as 2015-01-01T09:30:00Z, or the date alone (00:00 UTC)")
-        return pd.Timestamp(value).tz_convert("UTC").as_unit("us")
-    if isinstance(value, date):
-        return pd.Timestamp(datetime(value.year, value.month, value.day, tzinfo=UTC)).as_unit("us")
-    raise ValueError(f"expected a date or an instant with a time zone, got {value!r}")
-
-
-def _parse_instant(value: Any) -> pd.Timestamp:
-    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
-        return _instant(date.fromisoformat(value))
-    return value if isinstance(value, pd.Timestamp) else _instant(value)
-
-
-def _duration(value: str) -> str:
-    try:
-        length = pd.Timedelta(value)
-    except ValueError as failure:
-        raise ValueError(f"{value!r} is no duration; write '5min', '12h' or '2D'") from failure
-    if length < pd.Timedelta(0):
-        raise ValueError(f"{value!r} is negative")
-    return value
-
-
-Instant = Annotated[pd.Timestamp, BeforeValidator(_parse_instant)]
-Duration = Annotated[str, AfterValidator(_duration)]
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[float, Field(gt=0.0)]
-Count = Annotated[int, Field(ge=1)]
-
-
-class Section(BaseModel):
-    """Base of every section: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+from research.settings import (
+    BarLength,
+    Count,
+    Duration,
+    Fraction,
+    Instant,
+    Positive,
+    Section,
+    checked,
+    place_of,
+    read_toml,
+)
 
 
 class Simulated(Section):
@@ -74,47 +40,74 @@ class Simulated(Section):
     articles_per_symbol_day: Annotated[float, Field(gt=0, le=5)] = 0.4
 
 
+def _path_is_there(section: str, loader: str, path: str | None) -> None:
+    if loader != "simulated" and not path:
+        what = "a store" if loader == "store" else "a parquet, CSV or JSONL file or folder"
+        raise ValueError(f"{section}.path is missing; point it at {what}")
+
+
+def _only_for_archives(section: str, settings: Section, keys: tuple[str, ...]) -> None:
+    odd = [f"{section}.{key}" for key in keys if getattr(settings, key)]
+    if odd:
+        raise ValueError(f"{', '.join(odd)}: only for loader = 'archive'; a store is mapped when files are imported")
+
+
 class News(Section):
     """Where the articles come from and how their columns read."""
 
-    source: Literal["archive", "simulated"] = "archive"
+    loader: Literal["archive", "store", "simulated"] = "archive"
     path: str | None = None
-    columns: dict[str, str] = {}
+    columns: dict[str, str] = Field(default_factory=dict)
     text_from: tuple[str, ...] = ()
-    filters: dict[str, Any] = {}
+    filters: dict[str, Any] = Field(default_factory=dict)
     timezone: str | None = None
     date_only: str | None = None
     symbol: str | None = None
-    symbol_flags: dict[str, str] = {}
+    symbol_flags: dict[str, str] = Field(default_factory=dict)
     max_characters: Annotated[int, Field(ge=20)] = 600
     drop_repeats: bool = True
     unpriced: Literal["error", "drop"] = "error"
     simulated: Simulated = Simulated()
 
     @model_validator(mode="after")
-    def _has_a_path(self) -> News:
-        if self.source == "archive" and not self.path:
-            raise ValueError("news.path is missing; point it at a parquet, CSV or JSONL file or folder")
+    def _fits_its_loader(self) -> News:
+        _path_is_there("news", self.loader, self.path)
+        if self.loader == "store":
+            _only_for_archives(
+                "news", self, ("columns", "text_from", "timezone", "date_only", "symbol", "symbol_flags")
+            )
         return self
 
 
 class Prices(Section):
-    """Where the bars come from, whose calendar they follow and how long before the open a decision falls."""
+    """Where the bars come from, whose calendar they follow and how long before the open a decision falls.
 
-    source: Literal["archive", "simulated"] = "archive"
+    Unless ``adjust`` says otherwise, an archive's levels are taken as they stand, and a store's, which are those
+    traded, have splits and dividends worked in.
+    """
+
+    loader: Literal["archive", "store", "simulated"] = "archive"
     path: str | None = None
-    columns: dict[str, str] = {}
-    filters: dict[str, Any] = {}
+    venue: str | None = None
+    columns: dict[str, str] = Field(default_factory=dict)
+    filters: dict[str, Any] = Field(default_factory=dict)
     symbols: tuple[str, ...] = ()
     calendar: str = "XNYS"
-    bar: Duration = "1D"
-    adjust: Literal["none", "total_return"] = "none"
+    bar: BarLength = "1d"
+    adjust: Literal["none", "splits", "total_return"] | None = None
     latency: Duration = "5min"
 
     @model_validator(mode="after")
-    def _has_a_path(self) -> Prices:
-        if self.source == "archive" and not self.path:
-            raise ValueError("prices.path is missing; point it at a parquet, CSV or JSONL file or folder")
+    def _fits_its_loader(self) -> Prices:
+        _path_is_there("prices", self.loader, self.path)
+        if self.loader == "store":
+            _only_for_archives("prices", self, ("columns", "filters"))
+            if not self.venue:
+                raise ValueError("prices.venue is missing; 'embargo data info STORE' lists the venues of a store")
+        elif self.venue:
+            raise ValueError("prices.venue belongs to loader = 'store'; an archive is narrowed with prices.filters")
+        elif self.adjust == "splits":
+            raise ValueError("prices.adjust = 'splits' needs the recorded splits of a store; an archive has adj_close")
         return self
 
 
@@ -124,10 +117,13 @@ class Labels(Section):
     source: Literal["news", "file", "returns"] = "news"
     column: str = "label"
     path: str | None = None
+    format: Literal["auto", "table", "phrasebank", "fiqa", "semeval", "twitter"] = "auto"
+    agreement: Literal[50, 66, 75, 100] | None = None
+    score_threshold: Fraction = 0.1
     text: str = "text"
     label: str = "label"
-    mapping: dict[str, str] = {}
-    filters: dict[str, Any] = {}
+    mapping: dict[str, str] = Field(default_factory=dict)
+    filters: dict[str, Any] = Field(default_factory=dict)
     knowledge_cutoff: Instant | None = None
     horizon_bars: Count = 1
     neutral_share: Fraction = 0.4
@@ -241,10 +237,11 @@ class Report(Section):
 
 
 class Config(Section):
-    """One experiment, every setting resolved."""
+    """One experiment, every setting resolved; ``as_of`` reads a store as it was known then, not as it is known now."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,60}$")]
     seed: Annotated[int, Field(ge=0)] = 0
+    as_of: Instant | None = None
     news: News
     prices: Prices
     labels: Labels = Labels()
@@ -260,10 +257,12 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _simulation_is_whole(self) -> Config:
-        if (self.news.source == "simulated") != (self.prices.source == "simulated"):
+        if (self.news.loader == "simulated") != (self.prices.loader == "simulated"):
             raise ValueError(
-                "news.source and prices.source must both be 'simulated' or neither: the two halves react to each other"
+                "news.loader and prices.loader must both be 'simulated' or neither: the two halves react to each other"
             )
+        if self.as_of is not None and "store" not in (self.news.loader, self.prices.loader):
+            raise ValueError("as_of asks a store for what was known then; neither news nor prices come from one")
         if self.model.base == "tiny" and self.model.kind == "transformer" and self.labels.source == "file":
             raise ValueError(
                 "model.base = 'tiny' learns its words from this run's news; with labels.source = 'file' use another"
@@ -338,40 +337,18 @@ def load_config(path: Path, overrides: list[str] | None = None) -> Config:
     ConfigError
         If the file is missing or not TOML, or a key is unknown, missing or out of range; the message names each key.
     """
-    if not path.is_file():
-        raise ConfigError(f"{path}: no such config file. 'embargo run --help' shows where examples are.")
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as failure:
-        raise ConfigError(f"{path}: not a TOML file: {failure}") from failure
+    document = read_toml(path, remedy="'embargo run --help' shows where examples are.")
     for override in overrides or []:
         _override(document, override)
     for section in ("news", "prices", "labels"):
         if isinstance(document.get(section), dict) and isinstance(document[section].get("path"), str):
-            document[section]["path"] = _resolve(document[section]["path"], path, f"{section}.path")
+            document[section]["path"] = place_of(document[section]["path"], path, f"{section}.path")
     return parse_config(document, where=str(path))
 
 
 def parse_config(document: dict[str, Any], *, where: str) -> Config:
     """Check a nested mapping of settings; see `load_config` for errors."""
-    try:
-        return Config.model_validate(document)
-    except ValidationError as failure:
-        lines = "\n".join(f"  {_explain(error)}" for error in failure.errors())
-        raise ConfigError(f"{where}: {failure.error_count()} settings are wrong:\n{lines}") from failure
-
-
-def _explain(error: Any) -> str:
-    key = ".".join(str(part) for part in error["loc"]) or "config"
-    if error["type"] == "extra_forbidden":
-        owner: Any = Config
-        for part in error["loc"][:-1]:
-            owner = owner.model_fields[str(part)].annotation
-        return f"{key}: unknown key; allowed here: {', '.join(sorted(owner.model_fields))}"
-    if error["type"] == "missing":
-        return f"{key}: missing; it has no default"
-    message = error["msg"].removeprefix("Value error, ")
-    return f"{key}: {message[0].lower() + message[1:]} (got {str(error['input'])[:80]!r})" if error["loc"] else message
+    return checked(Config, document, where=where)
 
 
 def _override(document: dict[str, Any], text: str) -> None:
@@ -389,15 +366,3 @@ def _override(document: dict[str, Any], text: str) -> None:
         if not isinstance(target, dict):
             raise ConfigError(f"--set {text!r}: {name!r} is a value, not a section")
     target[last] = parsed
-
-
-def _resolve(value: str, file: Path, key: str) -> str:
-    def substitute(match: re.Match[str]) -> str:
-        found = os.environ.get(match[1]) or match[2]
-        if found is None:
-            raise ConfigError(
-                f"{file}: {key} uses ${{{match[1]}}}, which is not set. Export {match[1]} or write the path out."
-            )
-        return found
-
-    return str((file.parent / Path(_VARIABLE.sub(substitute, value)).expanduser()).resolve())

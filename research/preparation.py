@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from data_loaders import archive, labels, quality, splits
-from data_loaders.calendars import bars_per_year, decision_times, last_closed_bar
+from data_loaders import archive, label_sets, labels, quality, splits
+from data_loaders.calendars import bars_per_year, decision_times, last_closed_bar, length_of
 from data_loaders.errors import ConfigError, DataError
 from data_loaders.schemas import CLASSES, PRICE_FIELDS, Prices
 from data_loaders.simulated import SimulatedMarket, Truth, simulate
+from data_loaders.store import Snapshot, Store
+from data_loaders.tables import Piece, keep_filtered
 from models.bases import Base
 from research.config import Config
 from research.progress import Stages
@@ -131,10 +133,10 @@ def load_world(config: Config, stages: Stages) -> World:
         If a file is missing, data break a contract, or symbols in the news have no prices.
     """
     latency = pd.Timedelta(config.prices.latency)
-    if config.news.source == "simulated":
+    if config.news.loader == "simulated":
         news, prices, truth, counts = _simulated(config, latency, stages)
     else:
-        news, prices, counts = _archived(config, stages)
+        news, prices, counts = _recorded(config, stages)
         truth = None
     stamps = news[["published_at", "known_at"]]
     if config.news.drop_repeats:
@@ -162,7 +164,7 @@ def load_world(config: Config, stages: Stages) -> World:
         prices=prices,
         decided_at=decided_at,
         last_closed=last_closed_bar(prices.close_at, decided_at),
-        periods_per_year=bars_per_year(prices.calendar, pd.Timedelta(config.prices.bar)),
+        periods_per_year=bars_per_year(prices.calendar, length_of(config.prices.bar)),
         truth=truth,
         counts=counts,
     )
@@ -186,7 +188,7 @@ def _simulated(config: Config, latency: pd.Timedelta, stages: Stages) -> tuple[p
     return simulation.news, simulation.prices, simulation.truth, {"news": {"read": len(simulation.news)}, "prices": {}}
 
 
-def _archived(config: Config, stages: Stages) -> tuple[pd.DataFrame, Prices, Counts]:
+def _recorded(config: Config, stages: Stages) -> tuple[pd.DataFrame, Prices, Counts]:
     if config.prices.symbols:
         # Prices first: a mistyped symbol is then named, rather than missed in the news.
         bars = _read_prices(config, list(config.prices.symbols), stages)
@@ -200,6 +202,8 @@ def _archived(config: Config, stages: Stages) -> tuple[pd.DataFrame, Prices, Cou
 
 def _read_news(config: Config, stages: Stages) -> archive.Loaded:
     news = config.news
+    if news.loader == "store":
+        return _stored_news(config, stages)
     return archive.read_news(
         Path(str(news.path)),
         columns=news.columns,
@@ -219,6 +223,9 @@ def _read_news(config: Config, stages: Stages) -> archive.Loaded:
 
 def _read_prices(config: Config, symbols: list[str] | None, stages: Stages) -> archive.LoadedPrices:
     prices = config.prices
+    if prices.loader == "store":
+        stages.stage("Read the prices")
+        return _stored_prices(config, symbols)
     return archive.read_prices(
         Path(str(prices.path)),
         columns=prices.columns,
@@ -227,9 +234,63 @@ def _read_prices(config: Config, symbols: list[str] | None, stages: Stages) -> a
         end=config.split.end,
         calendar=prices.calendar,
         bar=prices.bar,
-        adjust=prices.adjust,
+        adjust="total_return" if prices.adjust == "total_return" else "none",
         progress=stages.stage("Read the prices"),
     )
+
+
+def _snapshot(config: Config, path: str) -> Snapshot:
+    """Open a store as of the instant asked for; by default with everything that it holds by now."""
+    return Store.open(path).as_of(config.as_of if config.as_of is not None else pd.Timestamp.now("UTC").as_unit("us"))
+
+
+def _stored_news(config: Config, stages: Stages) -> archive.Loaded:
+    """Read every article in its first version: what a trader had at the time, not what it was edited to later."""
+    news = config.news
+    stages.stage("Read the news")
+    frame = _snapshot(config, str(news.path)).news(
+        symbols=list(config.prices.symbols) or None,
+        start=config.split.start,
+        end=config.split.end,
+        versions="first",
+    )
+    unknown = sorted(set(news.filters) - set(frame.columns))
+    if unknown:
+        raise ConfigError(f"news.filters: {news.path} has no columns {unknown}; it has {list(frame.columns)}.")
+    counts = {"rows": len(frame)}
+    frame = keep_filtered(Piece(str(news.path), frame, 0), news.filters, counts)
+    if frame.empty:
+        raise DataError(f"{news.path}: no article is left ({counts}). Widen the range, the symbols or the filters.")
+    long = frame["text"].str.len() > news.max_characters
+    counts["truncated"] = int(long.sum())
+    frame = frame.assign(text=frame["text"].str.slice(0, news.max_characters)).reset_index(drop=True)
+    return archive.Loaded(frame, counts | {"kept": len(frame)})
+
+
+def _stored_prices(config: Config, symbols: list[str] | None) -> archive.LoadedPrices:
+    """Read bars as traded and work splits and dividends in, unless the config wants neither and there are no splits."""
+    prices = config.prices
+    snapshot = _snapshot(config, str(prices.path))
+    loaded = snapshot.prices(
+        venue=str(prices.venue),
+        bar=prices.bar,
+        calendar=prices.calendar,
+        symbols=symbols,
+        end=config.split.end,
+        adjust=prices.adjust or "total_return",
+    )
+    if prices.adjust == "none":
+        bars = loaded.prices.open_at
+        actions = snapshot.actions(venue=str(prices.venue), symbols=loaded.prices.symbols)
+        inside = (actions["kind"] == "split") & (actions["ex_at"] > bars[0]) & (actions["ex_at"] <= bars[-1])
+        if inside.any():
+            split = actions.loc[inside].iloc[0]
+            raise DataError(
+                f"{prices.path}: {split['symbol']} was split {split['value']:g} for 1 on {split['ex_at']:%Y-%m-%d} "
+                f"({int(inside.sum())} splits in all), and prices.adjust = 'none' would book that as a loss. Leave "
+                "prices.adjust out, or set it to 'splits'."
+            )
+    return loaded
 
 
 def plan_folds(config: Config, world: World) -> list[splits.Fold]:
@@ -292,8 +353,11 @@ def plan_parts(config: Config, world: World, folds: list[splits.Fold], stages: S
 
 def _parts_from_file(config: Config, world: World, folds: list[splits.Fold]) -> list[Part]:
     settings = config.labels
-    labelled = labels.read_label_set(
+    labelled = label_sets.read_label_set(
         Path(str(settings.path)),
+        format=settings.format,
+        agreement=settings.agreement,
+        threshold=settings.score_threshold,
         text=settings.text,
         label=settings.label,
         mapping=settings.mapping or None,

@@ -1,33 +1,30 @@
-"""The command line: ``embargo demo``, ``run``, ``validate`` and ``runs``.
+"""The command line: experiments (``demo``, ``run``, ``validate``, ``runs``) and data (``fetch``, ``collect`` and more).
 
-Exit status: 0 the command did its job, 1 an error, 2 bad usage or configuration, 3 the audit found a leak,
-130 interrupted.
+Exit status: 0 the command did its job, 1 an error (also where only a part of the work failed), 2 bad usage or
+configuration, 3 the audit found a leak, 130 interrupted.
 """
 
 from __future__ import annotations
 
-import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ParamSpec
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from data_loaders.errors import ConfigError, EmbargoError
+from research.cli import data, sources
+from research.cli.imports import import_
+from research.cli.terminal import LEAK_FOUND, complaints, console, escaped, guarded
 
 if TYPE_CHECKING:
     from research.config import Config
     from research.pipeline import Outcome
 
-P = ParamSpec("P")
-
-LEAK_FOUND = 3
-INTERRUPTED = 130
+RUN_INTERRUPTED = "No run was written; what was trained and scored so far stays cached."
 
 app = typer.Typer(
     name="embargo",
@@ -38,12 +35,13 @@ app = typer.Typer(
     help="""Backtest trading signals that language models read from news, without seeing the future.
 
     Start with [bold]embargo demo[/bold]: a simulated market, end to end, no data or network needed.
-    Then copy a config from research/experiments and point it at your own files.
+    Then fetch or import data, copy a config from research/experiments and run it.
 
     Exit status: 0 fine, 1 error, 2 bad usage or config, 3 the audit found a leak, 130 interrupted.""",
 )
-console = Console()
-complaints = Console(stderr=True)
+sources.register(app)
+app.command(name="import")(import_)
+app.add_typer(data.app, name="data")
 
 OutOption = Annotated[Path, typer.Option(help="Folder that receives the run's own folder.", file_okay=False)]
 SetOption = Annotated[
@@ -55,25 +53,6 @@ CacheOption = Annotated[
     typer.Option(help="Where base models, adapters and scores are kept. Default: $EMBARGO_CACHE or ~/.cache/embargo."),
 ]
 ConfigArgument = Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="The experiment.", dir_okay=False)]
-
-
-def _guarded(command: Callable[P, None]) -> Callable[P, None]:
-    @functools.wraps(command)
-    def guard(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except EmbargoError as failure:
-            complaints.print(f"[bold red]Error:[/] {_escaped(str(failure))}", soft_wrap=True)
-            raise typer.Exit(2 if isinstance(failure, ConfigError) else 1) from failure
-        except KeyboardInterrupt:
-            complaints.print("Interrupted. No run was written; what was trained and scored so far stays cached.")
-            raise typer.Exit(INTERRUPTED) from None
-
-    return guard
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")
 
 
 def cache_folder(chosen: Path | None) -> Path:
@@ -93,7 +72,7 @@ def example(name: str) -> Iterator[Path]:
 
 
 @app.command()
-@_guarded
+@guarded(RUN_INTERRUPTED)
 def demo(
     strength: Annotated[
         float,
@@ -110,6 +89,8 @@ def demo(
     Writes articles and prices, pretrains a tiny language model on the oldest
     texts, tunes it with QLoRA before each test window, trades its scores
     through vectorbt, measures, audits for leaks, and reports.
+
+    Example: [bold]embargo demo --strength 0.5[/bold]
     """
     from research.config import load_config
 
@@ -119,7 +100,7 @@ def demo(
 
 
 @app.command()
-@_guarded
+@guarded(RUN_INTERRUPTED)
 def run(
     config: ConfigArgument,
     overrides: SetOption = None,
@@ -142,9 +123,12 @@ def run(
 
 
 @app.command()
-@_guarded
+@guarded(RUN_INTERRUPTED)
 def validate(config: ConfigArgument, overrides: SetOption = None) -> None:
-    """Check a config and its data without training anything, and show what a run would use."""
+    """Check a config and its data without training anything, and show what a run would use.
+
+    Example: [bold]embargo validate mine.toml[/bold]
+    """
     from research.config import load_config
     from research.pipeline import prepare
     from research.progress import shown
@@ -164,9 +148,12 @@ def validate(config: ConfigArgument, overrides: SetOption = None) -> None:
 
 
 @app.command()
-@_guarded
+@guarded(RUN_INTERRUPTED)
 def runs(folder: Annotated[Path, typer.Argument(help="Folder of runs.", file_okay=False)] = Path("runs")) -> None:
-    """List the runs so far with their headline figures."""
+    """List the runs so far with their headline figures.
+
+    Example: [bold]embargo runs runs[/bold]
+    """
     from research.report import formats
     from research.runs import list_runs
 
@@ -208,8 +195,8 @@ def _summarise(outcome: Outcome) -> None:
     for label, value, note in outcome.headline:
         table.add_row(label, value, note)
     console.print(table)
-    console.print(f"[bold {colour}]{_escaped(outcome.verdict.headline)}[/]")
-    console.print(_escaped(outcome.verdict.text))
+    console.print(f"[bold {colour}]{escaped(outcome.verdict.headline)}[/]")
+    console.print(escaped(outcome.verdict.text))
     console.print(f"Report: {outcome.folder / 'report.html'}", soft_wrap=True)
 
 

@@ -24,10 +24,10 @@ from research.progress import Quiet
 SMALL = """
 name = "small"
 [news]
-source = "simulated"
+loader = "simulated"
 simulated = { symbols = 10, start = 2015-01-01, end = 2017-12-31 }
 [prices]
-source = "simulated"
+loader = "simulated"
 [split]
 first_test = 2016-07-01
 end = 2018-01-01
@@ -41,8 +41,8 @@ permutations = 99
 """
 
 ARCHIVE = SMALL.replace(
-    'source = "simulated"\nsimulated = { symbols = 10, start = 2015-01-01, end = 2017-12-31 }', 'path = "news.parquet"'
-).replace('source = "simulated"', 'path = "prices.parquet"')
+    'loader = "simulated"\nsimulated = { symbols = 10, start = 2015-01-01, end = 2017-12-31 }', 'path = "news.parquet"'
+).replace('loader = "simulated"', 'path = "prices.parquet"')
 
 PROMISED = {
     "sharpe",

@@ -1,0 +1,161 @@
+"""The command that brings files into a store: ``embargo import``.
+
+It can be stopped at any moment and started again, and whatever it sets aside is counted.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from data_loaders.errors import ConfigError
+from research.cli.terminal import StoreOption, complaints, console, escaped, guarded, now
+
+INTERRUPTED = "What was imported is kept; the same command continues there."
+
+
+class Kind(StrEnum):
+    """What a file holds."""
+
+    NEWS = "news"
+    BARS = "bars"
+
+
+Mapping = Annotated[
+    list[str] | None,
+    typer.Option("--map", metavar="NAME=COLUMN", help="Our name for one of the file's columns; repeat for more."),
+]
+
+
+@guarded(INTERRUPTED)
+def import_(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="Parquet, CSV, JSONL, packed or a folder of them.")],
+    store: StoreOption = "store",
+    kind: Annotated[Kind, typer.Option(help="What the file holds.")] = Kind.NEWS,
+    columns: Mapping = None,
+    filters: Annotated[
+        list[str] | None, typer.Option("--filter", metavar="COLUMN=VALUE", help="Only these rows; repeat for more.")
+    ] = None,
+    timezone: Annotated[
+        str | None, typer.Option(help="Zone of times that carry none, such as America/New_York, or unix:s.")
+    ] = None,
+    symbol: Annotated[str | None, typer.Option(help="Symbol of every row, if the file has no column for it.")] = None,
+    date_only: Annotated[
+        str | None,
+        typer.Option(
+            help="News with a date but no time: 'all', 'midnight', or a column that flags them.", metavar="WHICH"
+        ),
+    ] = None,
+    text_from: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="Join these columns to the text; repeat for more.")
+    ] = None,
+    symbol_flag: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN=SYMBOL", help="A row with this flag is about this symbol; repeat for more."),
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of the source of news. Default: the file's name.")
+    ] = None,
+    venue: Annotated[str | None, typer.Option(help="Name of the venue of bars, of your choice.")] = None,
+    calendar: Annotated[str, typer.Option(help="Calendar of bars: XNYS, XLON ..., or 24/7.")] = "XNYS",
+    bar: Annotated[str, typer.Option(help="Length of a bar: 1d, 1h, 5min ...")] = "1d",
+) -> None:
+    """Import an archive of news or prices that you have.
+
+    An import that was interrupted goes on where it stopped, and one that is
+    repeated adds nothing. Every row that is set aside is counted.
+
+    Columns: article_id, published_at, seen_at, symbol, text, source for news;
+    symbol, date or open_at, open, high, low, close, volume for bars. Those that
+    have other names in the file are mapped.
+
+    Examples
+    --------
+    [bold]embargo import tweets.parquet --map article_id=id[/bold]
+
+    [bold]embargo import us.csv --kind bars --venue mine --calendar XNYS[/bold]
+    """
+    from data_loaders.importing import import_bars, import_news
+    from data_loaders.store import Store
+    from research.progress import shown
+
+    rules: dict[str, Any] = {
+        "columns": dict(_pair(text, "--map", "NAME=COLUMN") for text in columns or []),
+        "filters": {
+            name: _value(value) for name, value in (_pair(t, "--filter", "COLUMN=VALUE") for t in filters or [])
+        },
+        "timezone": timezone,
+        "symbol": symbol,
+    }
+    of_news = {"--date-only": date_only, "--text-from": text_from, "--symbol-flag": symbol_flag, "--source": source}
+    _refuse_strangers(kind, of_news, venue)
+    target = Store.create(store)
+    with shown(complaints) as stages:
+        advance = stages.stage(f"Import {path.name}")
+        if kind is Kind.NEWS:
+            flags = dict(_pair(text, "--symbol-flag", "COLUMN=SYMBOL") for text in symbol_flag or [])
+            rules |= {"text_from": text_from or [], "symbol_flags": flags, "date_only": date_only}
+            name = source or path.name.partition(".")[0]
+            report = import_news(path, target, source_name=name, clock=now, progress=advance, **rules)
+        else:
+            rules |= {"venue": venue, "calendar": calendar, "bar": bar}
+            report = import_bars(path, target, clock=now, progress=advance, **rules)
+    if report.counts:
+        console.print(_counted(report.counts))
+    if not report.batches:
+        console.print("Nothing to do: this file was imported before with these settings.")
+    elif report.skipped_batches:
+        console.print(f"{report.skipped_batches:,} batches were there already; the import went on after them.")
+
+
+def _counted(counts: dict[str, int]) -> Table:
+    """Lay out what became of the rows: what was read first, what went into the store last."""
+    ends = ("kept", "imported")
+    between = [name for name in counts if name not in ("rows", *ends)]
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
+    table.add_column("")
+    table.add_column("", justify="right")
+    for name in ("rows", *between, *ends):
+        if counts.get(name):
+            label = {"rows": "rows read", "imported": "rows imported now"}.get(name, name)
+            table.add_row(
+                escaped(label.replace("_", " ").replace("filtered:", "left out by the filter on ")), f"{counts[name]:,}"
+            )
+    return table
+
+
+def _refuse_strangers(kind: Kind, of_news: dict[str, Any], venue: str | None) -> None:
+    """Refuse options of the other kind, which would be left unused without a word."""
+    if kind is Kind.BARS:
+        odd = [option for option, value in of_news.items() if value]
+        if odd:
+            raise ConfigError(f"{', '.join(odd)}: only for --kind news.")
+        if venue is None:
+            raise ConfigError("--venue is missing: give the source of the bars a name, such as --venue mine.")
+    elif venue is not None:
+        raise ConfigError("--venue: only for --kind bars; news have a --source.")
+
+
+def _pair(text: str, option: str, form: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator or not name.strip() or not value.strip():
+        raise ConfigError(f"{option} {text!r}: write {form}.")
+    return name.strip(), value.strip()
+
+
+def _filter(text: str) -> tuple[str, str]:
+    return _pair(text, "--filter", "COLUMN=VALUE")
+
+
+def _value(text: str) -> Any:
+    """Read a value as TOML, so that true is a truth and 5 a number; bare words are strings."""
+    import tomllib
+
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

@@ -1,0 +1,255 @@
+"""Commands that bring data from services into a store: ``embargo fetch`` and ``embargo collect``.
+
+Each can be stopped at any moment and started again: what was stored stays, and the next call goes on there.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from data_loaders.errors import ConfigError, ServiceError
+from research.cli.terminal import FAILED, StoreOption, complain, complaints, console, escaped, guarded, instant, now
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from data_loaders.retries import Patience
+    from research.downloads import Visit
+    from research.fetching import Tally
+
+FETCH_INTERRUPTED = "What was fetched is kept; the same command continues there."
+COLLECT_INTERRUPTED = "What was collected is kept; the next run continues there."
+
+
+class Market(StrEnum):
+    """Markets of Bybit."""
+
+    SPOT = "spot"
+    LINEAR = "linear"
+
+
+fetch = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help="""Fill a store from Yahoo or Bybit, asking only for what is missing.
+
+    Start the same command again to continue after an interruption, or tomorrow
+    to bring the store up to date.""",
+)
+
+SymbolsArgument = Annotated[list[str] | None, typer.Argument(metavar="SYMBOL...", help="What to fetch.")]
+SymbolsFileOption = Annotated[
+    str | None, typer.Option(metavar="FILE", help="More symbols, one a line, # for comments; - reads standard input.")
+]
+StartOption = Annotated[str, typer.Option(metavar="DATE", help="First day, or instant with a time zone.")]
+EndOption = Annotated[str | None, typer.Option(metavar="DATE", help="Up to here, not included. Default: now.")]
+PatienceOption = Annotated[
+    float,
+    typer.Option(
+        "--patience", min=1.0, metavar="SECONDS", help="Give up on a request after this long, retries included."
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to the command line."""
+    app.add_typer(fetch, name="fetch")
+    app.command(name="collect")(collect)
+
+
+@fetch.command()
+@guarded(FETCH_INTERRUPTED)
+def yahoo(
+    symbols: SymbolsArgument = None,
+    store: StoreOption = "store",
+    start: StartOption = "2010-01-01",
+    end: EndOption = None,
+    bar: Annotated[str, typer.Option(help="Length of a bar: 1d, 1h, 30min, 15min, 5min ...")] = "1d",
+    news: Annotated[bool, typer.Option(help="Also fetch the newest articles.")] = True,
+    symbols_file: SymbolsFileOption = None,
+    patience: PatienceOption = 60.0,
+) -> None:
+    """Fetch prices, dividends, splits and the newest articles of shares.
+
+    Prices are stored as they were traded; dividends and splits lie beside them,
+    so that a later split never moves an earlier level.
+
+    Yahoo keeps articles for days only and hourly bars for two years: run
+    [bold]embargo collect[/bold] regularly to build an archive.
+
+    Example: [bold]embargo fetch yahoo AAPL MSFT --start 2015-01-01[/bold]
+    """
+    from research.downloads import yahoo_news, yahoo_prices
+
+    wanted = _symbols(symbols, symbols_file)
+    first, last = _range(start, end)
+    with _visit(store, "yahoo", patience) as visit:
+        yahoo_prices(visit, wanted, start=first, end=last, bar=bar)
+        if news:
+            yahoo_news(visit, wanted)
+
+
+@fetch.command()
+@guarded(FETCH_INTERRUPTED)
+def bybit(
+    symbols: SymbolsArgument = None,
+    store: StoreOption = "store",
+    market: Annotated[Market, typer.Option(help="Spot, or USDT and USDC perpetuals.")] = Market.LINEAR,
+    start: StartOption = "2020-01-01",
+    end: EndOption = None,
+    bar: Annotated[str, typer.Option(help="Length of a candle: 1min, 5min, 1h, 4h, 1d ...")] = "1h",
+    funding: Annotated[bool, typer.Option("--funding", help="Also fetch funding rates (linear only).")] = False,
+    instruments: Annotated[
+        bool, typer.Option("--instruments", help="Also note what is listed now, and since when.")
+    ] = False,
+    symbols_file: SymbolsFileOption = None,
+    patience: PatienceOption = 60.0,
+) -> None:
+    """Fetch candles, funding rates and listing dates of coins.
+
+    Symbols may be written BTCUSDT or BTC/USDT. A candle that is still being
+    traded is never stored. Public data need no key.
+
+    Example: [bold]embargo fetch bybit BTCUSDT --start 2022-01-01 --funding[/bold]
+    """
+    from data_loaders.bybit import connect
+    from research.downloads import bybit_candles, bybit_funding, bybit_instruments
+
+    if funding and market is not Market.LINEAR:
+        raise ConfigError("--funding: only perpetuals pay funding. Add --market linear, or leave --funding out.")
+    wanted = _symbols(symbols, symbols_file)
+    first, last = _range(start, end)
+    with _visit(store, "bybit", patience) as visit:
+        connection = connect(patience=visit.patience)
+        if instruments:
+            bybit_instruments(visit, connection, market.value)
+        bybit_candles(visit, connection, wanted, market=market.value, start=first, end=last, bar=bar)
+        if funding:
+            bybit_funding(visit, connection, wanted, start=first, end=last)
+
+
+@guarded(COLLECT_INTERRUPTED)
+def collect(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="What to collect.", dir_okay=False)],
+    patience: PatienceOption = 60.0,
+) -> None:
+    """Store the newest articles, each stamped with the moment it was seen.
+
+    Made for cron: run every few minutes it builds an archive free of
+    look-ahead. Unchanged articles add nothing, edited ones become revisions,
+    runs that overlap do no harm, and one line says what came in.
+
+    Example: [bold]*/15 * * * * embargo collect /data/collect.toml[/bold]
+
+    A commented config lies in research/experiments/collect.toml.
+    """
+    from research.collecting import collect as run
+    from research.collecting import load_collection
+    from research.progress import Quiet, shown
+
+    settings = load_collection(config)
+    with shown(complaints) if console.is_terminal else nullcontext(Quiet()) as stages:
+        collected = run(settings, clock=now, stages=stages, patience=_patience(patience))
+    told = "; ".join(f"{source} {_told(tally)}" for source, tally in collected.tallies.items())
+    console.print(f"{now():%Y-%m-%dT%H:%M:%SZ} {told}", soft_wrap=True, highlight=False, markup=False)
+    for line in collected.failure_lines():
+        complain(line)
+    if collected.failure_lines():
+        raise typer.Exit(FAILED)
+
+
+def _told(tally: Tally) -> str:
+    """Say in one line what was added."""
+    parts = []
+    for dataset, added in tally.added.items():
+        parts += [f"{added.new:,} new {dataset}"] if added.new else []
+        parts += [f"{added.revised:,} revised {dataset}"] if added.revised else []
+    return ", ".join(parts) or "nothing new"
+
+
+@contextmanager
+def _visit(store: str, source: str, patience: float) -> Iterator[Visit]:
+    """Visit a source, then say what came of it; also where it fell silent on the way."""
+    from data_loaders.store import Store
+    from research.downloads import visiting
+    from research.progress import shown
+
+    with (
+        shown(complaints) as stages,
+        visiting(Store.create(store), source, clock=now, stages=stages, patience=_patience(patience)) as visit,
+    ):
+        silence = None
+        try:
+            yield visit
+        except ServiceError as failure:
+            silence = failure
+    _conclude(visit.tally, store)
+    if silence is not None:
+        raise silence
+    if visit.tally.failures:
+        raise typer.Exit(FAILED)
+
+
+def _conclude(tally: Tally, store: str) -> None:
+    """Say what was added, what was there already, what is missing and what failed."""
+    from research.additions import Added
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("", "new", "revised", "unchanged"):
+        table.add_column(heading, justify="right" if heading else "left")
+    held = {dataset: added for dataset, added in tally.added.items() if added != Added()}
+    for dataset, added in held.items():
+        table.add_row(dataset, f"{added.new:,}", f"{added.revised:,}", f"{added.unchanged:,}")
+    if held:
+        console.print(f"Added to {escaped(store)}", soft_wrap=True, highlight=False)
+        console.print(table)
+    if tally.complete:
+        console.print(f"Already there, not asked for: {_listed(tally.complete)}", soft_wrap=True, highlight=False)
+    for name, number in tally.gaps.items():
+        console.print(f"Gaps: {name} lacks {number:,} bars that the source does not have", highlight=False)
+    for line in tally.failure_lines():
+        complain(line)
+
+
+def _listed(names: list[str], most: int = 8) -> str:
+    rest = len(names) - most
+    return escaped(", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else ""))
+
+
+def _patience(deadline: float) -> Patience:
+    from data_loaders.retries import Patience
+
+    return Patience(timeout=min(20.0, deadline), deadline=deadline)
+
+
+def _symbols(given: list[str] | None, file: str | None) -> list[str]:
+    """Join symbols of the command line and of a file, each once, in the order given."""
+    lines: list[str] = []
+    if file == "-":
+        lines = sys.stdin.read().splitlines()
+    elif file is not None:
+        try:
+            lines = Path(file).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as failure:
+            raise ConfigError(f"--symbols-file {file}: cannot be read: {failure}") from failure
+    named = [line.partition("#")[0].strip() for line in lines]
+    every = list(dict.fromkeys([*(given or []), *(name for name in named if name)]))
+    if not every:
+        raise ConfigError("no symbols. Name some, such as 'AAPL MSFT', or point --symbols-file at a list.")
+    return every
+
+
+def _range(start: str, end: str | None) -> tuple[pd.Timestamp, pd.Timestamp | None]:
+    first = instant(start, "--start")
+    last = None if end is None else instant(end, "--end")
+    if last is not None and last <= first:
+        raise ConfigError(f"--end {end} is not after --start {start}.")
+    return first, last

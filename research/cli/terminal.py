@@ -1,0 +1,91 @@
+"""What every command shares at the terminal: its two consoles, its exit statuses, and errors told in plain words.
+
+Results go to the standard output and everything else to the standard error, so that a table can be piped. A command
+never shows a traceback for an error that Embargo raises on purpose.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, ParamSpec
+
+import typer
+from rich.console import Console
+
+from data_loaders.errors import ConfigError, EmbargoError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+P = ParamSpec("P")
+
+FAILED = 1
+MISUSED = 2
+LEAK_FOUND = 3
+INTERRUPTED = 130
+
+console = Console()
+complaints = Console(stderr=True)
+
+StoreOption = Annotated[
+    str, typer.Option(metavar="STORE", help="Folder of the store, or an address such as s3://bucket/store.")
+]
+
+
+def escaped(text: str) -> str:
+    """Text with its square brackets kept from being read as markup."""
+    return text.replace("[", r"\[")
+
+
+def complain(text: str) -> None:
+    """Print an error on the standard error, whole lines, however long."""
+    complaints.print(f"[bold red]Error:[/] {escaped(text)}", soft_wrap=True, highlight=False)
+
+
+def guarded(interrupted: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """Turn errors into a message and an exit status: 2 for a `ConfigError`, 1 for any other `EmbargoError`.
+
+    Parameters
+    ----------
+    interrupted : str
+        What to say on Ctrl-C: what was kept and how to go on. The status is then 130.
+    """
+
+    def decorate(command: Callable[P, None]) -> Callable[P, None]:
+        @functools.wraps(command)
+        def guard(*args: P.args, **kwargs: P.kwargs) -> None:
+            try:
+                command(*args, **kwargs)
+            except EmbargoError as failure:
+                complain(str(failure))
+                raise typer.Exit(MISUSED if isinstance(failure, ConfigError) else FAILED) from failure
+            except KeyboardInterrupt:
+                complaints.print(f"Interrupted. {interrupted}", soft_wrap=True, highlight=False)
+                raise typer.Exit(INTERRUPTED) from None
+
+        return guard
+
+    return decorate
+
+
+def now() -> pd.Timestamp:
+    """Return the current instant, UTC in microseconds; the only clock that commands on data read."""
+    import pandas as pd
+
+    return pd.Timestamp.now(tz="UTC").as_unit("us")
+
+
+def instant(text: str, option: str) -> pd.Timestamp:
+    """Read a date, or an instant with its zone, as configs do; ConfigError names the option."""
+    from research.settings import parse_instant
+
+    try:
+        return parse_instant(text)
+    except ValueError as failure:
+        raise ConfigError(f"{option} {text}: {failure}") from failure
+
+
+def numbered(number: int, one: str, many: str = "") -> str:
+    """Write a number with what it counts: ``1 batch``, ``1,200 batches``."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
