@@ -100,8 +100,8 @@ def calendar_of(exchange: str, *, symbol: str) -> str:
         return _EXCHANGES[exchange]
     except KeyError:
         raise ConfigError(
-            f"{symbol}: Yahoo's exchange {exchange!r} has no known calendar. Name one yourself with "
-            f"calendars={{{symbol!r}: 'XNYS'}} or another exchange_calendars code."
+            f"{symbol}: Yahoo's exchange {exchange!r} has no known calendar. Name an exchange_calendars code yourself: "
+            f"calendars={{{symbol!r}: 'XNYS'}}, or --calendar {symbol}=XNYS on the command line."
         ) from None
 
 

@@ -37,6 +37,7 @@ class YahooSource(Section):
     prices: bool = False
     bar: BarLength = "1d"
     start: Instant | None = None
+    calendars: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _does_something(self) -> YahooSource:
@@ -166,7 +167,13 @@ def _yahoo_errands(settings: YahooSource) -> list[Errand]:
     if settings.news:
         errands.append(lambda visit: downloads.yahoo_news(visit, settings.symbols))
     if settings.prices and settings.start is not None:
-        prices = partial(downloads.yahoo_prices, start=settings.start, end=None, bar=settings.bar)
+        prices = partial(
+            downloads.yahoo_prices,
+            start=settings.start,
+            end=None,
+            bar=settings.bar,
+            calendars={symbol.upper(): code for symbol, code in settings.calendars.items()},
+        )
         errands.append(lambda visit: prices(visit, settings.symbols))
     return errands
 

@@ -6,7 +6,7 @@ article was seen is read after the answer has come, never before.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -69,7 +69,13 @@ def visiting(store: Store, source: str, *, clock: Clock, stages: Stages, patienc
 
 
 def yahoo_prices(
-    visit: Visit, symbols: Sequence[str], *, start: pd.Timestamp, end: pd.Timestamp | None, bar: str
+    visit: Visit,
+    symbols: Sequence[str],
+    *,
+    start: pd.Timestamp,
+    end: pd.Timestamp | None,
+    bar: str,
+    calendars: Mapping[str, str],
 ) -> None:
     """Bring prices, dividends and splits of some symbols up to date.
 
@@ -82,6 +88,8 @@ def yahoo_prices(
         UTC, ``[start, end)``; no end means up to the newest finished bar.
     bar : str
         ``"1d"``, ``"1h"`` and so on.
+    calendars : mapping of symbol to calendar code
+        For symbols whose exchange is not known.
 
     Raises
     ------
@@ -90,10 +98,12 @@ def yahoo_prices(
     """
     length = length_of(bar)
     named = checked_symbols(symbols)
-    calendars = _calendars(visit.store, bar, length, visit.clock())
+    known = _calendars(visit.store, bar, length, visit.clock()) | dict(calendars)
 
     def ask(group: list[str], first: pd.Timestamp, last: pd.Timestamp) -> Answer:
-        answer = yahoo.fetch_prices(group, start=first, end=last, bar=bar, now=visit.clock(), patience=visit.patience)
+        answer = yahoo.fetch_prices(
+            group, start=first, end=last, bar=bar, now=visit.clock(), patience=visit.patience, calendars=calendars
+        )
         return Answer(
             facts={"instruments": answer.instruments, "actions": answer.actions, "bars": answer.bars},
             until={symbol: until for symbol, (_, until) in answer.answered.items()},
@@ -102,8 +112,8 @@ def yahoo_prices(
 
     def end_of(series: Series) -> pd.Timestamp:
         now = visit.clock()
-        known = calendars.get(series.symbol)
-        finished = now if known is None else finished_until(known, length, now)
+        calendar = known.get(series.symbol)
+        finished = now if calendar is None else finished_until(calendar, length, now)
         return finished if end is None else min(end, finished)
 
     fill(

@@ -38,6 +38,7 @@ def connected() -> Iterator[duckdb.DuckDBPyConnection]:
         )
         try:
             connection.execute("SET TimeZone = 'UTC'")
+            connection.execute("SET enable_progress_bar = false")
             yield connection
         finally:
             connection.close()

@@ -39,9 +39,6 @@ app = typer.Typer(
 
     Exit status: 0 fine, 1 error, 2 bad usage or config, 3 the audit found a leak, 130 interrupted.""",
 )
-sources.register(app)
-app.command(name="import")(import_)
-app.add_typer(data.app, name="data")
 
 OutOption = Annotated[Path, typer.Option(help="Folder that receives the run's own folder.", file_okay=False)]
 SetOption = Annotated[
@@ -173,6 +170,12 @@ def runs(folder: Annotated[Path, typer.Argument(help="Folder of runs.", file_oka
             formats.count(row["n_trials"]),
         )
     console.print(table)
+
+
+# Help lists commands in the order in which they are added.
+sources.register(app)
+app.command(name="import")(import_)
+app.add_typer(data.app, name="data")
 
 
 def _execute(config: Config, out: Path, cache: Path | None) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.table import Table
@@ -125,8 +125,7 @@ def check(
         console.print(f"\n[bold]{escaped(name)}[/]", highlight=False)
         print_checks(console, checks)
     if html is not None:
-        every = [replace(one, name=f"{name}: {one.name}") for name, checks in parts.items() for one in checks]
-        page = write_page(every, html, f"Data check: {Path(target).name}")
+        page = write_page(parts, html, f"Data check: {Path(target).name}")
         console.print(f"Page: {page}", soft_wrap=True, highlight=False)
     if not sound:
         raise typer.Exit(FAILED)
@@ -284,11 +283,12 @@ def sql(
 
 
 def _print_rows(rows: pd.DataFrame) -> None:
-    from pandas.api.types import is_numeric_dtype
+    from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in rows.columns:
-        table.add_column(escaped(str(name)), justify="right" if is_numeric_dtype(rows[name]) else "left")
+        justify: Literal["left", "right"] = "right" if is_numeric_dtype(rows[name]) else "left"
+        table.add_column(escaped(str(name)), justify=justify, no_wrap=is_datetime64_any_dtype(rows[name]))
     for row in rows.itertuples(index=False, name=None):
         table.add_row(*(escaped(_cell(value)) for value in row))
     console.print(table)
@@ -298,7 +298,8 @@ def _cell(value: object) -> str:
     import pandas as pd
 
     if isinstance(value, pd.Timestamp):
-        return f"{value:%Y-%m-%d %H:%M:%S}" + (f".{value.microsecond:06d}" if value.microsecond else "")
+        fraction = f".{value.microsecond:06d}" if value.microsecond else ""
+        return f"{value:%Y-%m-%d %H:%M:%S}{fraction}{'' if value.tzinfo is None else 'Z'}"
     if isinstance(value, float):
         return f"{value:.10g}"
     return "" if value is None or value is pd.NaT or value is pd.NA else str(value)

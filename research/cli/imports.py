@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 
 from data_loaders.errors import ConfigError
-from research.cli.terminal import StoreOption, complaints, console, escaped, guarded, now
+from research.cli.terminal import StoreOption, complaints, console, escaped, guarded, now, pair
 
 INTERRUPTED = "What was imported is kept; the same command continues there."
 
@@ -84,9 +84,9 @@ def import_(
     from research.progress import shown
 
     rules: dict[str, Any] = {
-        "columns": dict(_pair(text, "--map", "NAME=COLUMN") for text in columns or []),
+        "columns": dict(pair(text, "--map", "NAME=COLUMN") for text in columns or []),
         "filters": {
-            name: _value(value) for name, value in (_pair(t, "--filter", "COLUMN=VALUE") for t in filters or [])
+            name: _value(value) for name, value in (pair(t, "--filter", "COLUMN=VALUE") for t in filters or [])
         },
         "timezone": timezone,
         "symbol": symbol,
@@ -97,7 +97,7 @@ def import_(
     with shown(complaints) as stages:
         advance = stages.stage(f"Import {path.name}")
         if kind is Kind.NEWS:
-            flags = dict(_pair(text, "--symbol-flag", "COLUMN=SYMBOL") for text in symbol_flag or [])
+            flags = dict(pair(text, "--symbol-flag", "COLUMN=SYMBOL") for text in symbol_flag or [])
             rules |= {"text_from": text_from or [], "symbol_flags": flags, "date_only": date_only}
             name = source or path.name.partition(".")[0]
             report = import_news(path, target, source_name=name, clock=now, progress=advance, **rules)
@@ -140,15 +140,8 @@ def _refuse_strangers(kind: Kind, of_news: dict[str, Any], venue: str | None) ->
         raise ConfigError("--venue: only for --kind bars; news have a --source.")
 
 
-def _pair(text: str, option: str, form: str) -> tuple[str, str]:
-    name, separator, value = text.partition("=")
-    if not separator or not name.strip() or not value.strip():
-        raise ConfigError(f"{option} {text!r}: write {form}.")
-    return name.strip(), value.strip()
-
-
 def _filter(text: str) -> tuple[str, str]:
-    return _pair(text, "--filter", "COLUMN=VALUE")
+    return pair(text, "--filter", "COLUMN=VALUE")
 
 
 def _value(text: str) -> Any:

@@ -16,7 +16,18 @@ import typer
 from rich.table import Table
 
 from data_loaders.errors import ConfigError, ServiceError
-from research.cli.terminal import FAILED, StoreOption, complain, complaints, console, escaped, guarded, instant, now
+from research.cli.terminal import (
+    FAILED,
+    StoreOption,
+    complain,
+    complaints,
+    console,
+    escaped,
+    guarded,
+    instant,
+    now,
+    pair,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,6 +85,10 @@ def yahoo(
     end: EndOption = None,
     bar: Annotated[str, typer.Option(help="Length of a bar: 1d, 1h, 30min, 15min, 5min ...")] = "1d",
     news: Annotated[bool, typer.Option(help="Also fetch the newest articles.")] = True,
+    calendar: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SYMBOL=CODE", help="Calendar of a symbol whose exchange is not known; repeat for more."),
+    ] = None,
     symbols_file: SymbolsFileOption = None,
     patience: PatienceOption = 60.0,
 ) -> None:
@@ -91,8 +106,9 @@ def yahoo(
 
     wanted = _symbols(symbols, symbols_file)
     first, last = _range(start, end)
+    calendars = _calendars(calendar or [])
     with _visit(store, "yahoo", patience) as visit:
-        yahoo_prices(visit, wanted, start=first, end=last, bar=bar)
+        yahoo_prices(visit, wanted, start=first, end=last, bar=bar, calendars=calendars)
         if news:
             yahoo_news(visit, wanted)
 
@@ -245,6 +261,11 @@ def _symbols(given: list[str] | None, file: str | None) -> list[str]:
     if not every:
         raise ConfigError("no symbols. Name some, such as 'AAPL MSFT', or point --symbols-file at a list.")
     return every
+
+
+def _calendars(named: list[str]) -> dict[str, str]:
+    pairs = (pair(text, "--calendar", "SYMBOL=CODE") for text in named)
+    return {symbol.upper(): code for symbol, code in pairs}
 
 
 def _range(start: str, end: str | None) -> tuple[pd.Timestamp, pd.Timestamp | None]:

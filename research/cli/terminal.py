@@ -89,3 +89,11 @@ def instant(text: str, option: str) -> pd.Timestamp:
 def numbered(number: int, one: str, many: str = "") -> str:
     """Write a number with what it counts: ``1 batch``, ``1,200 batches``."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def pair(text: str, option: str, form: str) -> tuple[str, str]:
+    """Split ``NAME=VALUE``; ConfigError names the option and the form it takes."""
+    name, separator, value = text.partition("=")
+    if not separator or not name.strip() or not value.strip():
+        raise ConfigError(f"{option} {text!r}: write {form}.")
+    return name.strip(), value.strip()

@@ -6,7 +6,7 @@ escaped, and the same checks give the same page.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +33,13 @@ _HEADLINES = {
 _SHARES = ("share", "_share", "before_", "in_session", "after_session", "weekend", "days_without_session", "midnight")
 
 
-def render_page(checks: Sequence[Check], title: str, *, subtitle: str = "") -> str:
+def render_page(parts: Mapping[str, Sequence[Check]], title: str, *, subtitle: str = "") -> str:
     """Render checks as one HTML page.
 
     Parameters
     ----------
-    checks : sequence of Check
-        In any order; the page shows the worst first.
+    parts : mapping of str to sequence of Check
+        The checks of each part of the data under its name, in any order; the page shows the worst of each first.
     title : str
         What was checked, such as the name of a store or an archive.
     subtitle : str
@@ -50,8 +50,8 @@ def render_page(checks: Sequence[Check], title: str, *, subtitle: str = "") -> s
     str
         HTML with plotly.js, style and figures inside.
     """
-    ordered = sorted(checks, key=lambda check: ORDER.index(check.verdict))
-    worst = ordered[0].verdict if ordered else "fine"
+    checks = [check for part in parts.values() for check in part]
+    worst = min((check.verdict for check in checks), key=ORDER.index, default="fine")
     environment = Environment(
         loader=ChoiceLoader([PackageLoader("research.data_report", ""), PackageLoader("research.report", "")]),
         autoescape=True,
@@ -67,20 +67,20 @@ def render_page(checks: Sequence[Check], title: str, *, subtitle: str = "") -> s
         status_icon=_ICONS[worst],
         headline=_HEADLINES[worst],
         tally=tally(checks),
-        findings=[_finding(check) for check in ordered],
-        charts=_charts(checks),
+        total=len(checks),
+        parts=[_part(number, name, part) for number, (name, part) in enumerate(parts.items())],
         missing=formats.MISSING,
         style=Markup(source_of("style.css")),  # noqa: S704 - the package's own file
         plotly_js=Markup(plotly_js()),  # noqa: S704 - checked not to end the script
     )
 
 
-def write_page(checks: Sequence[Check], path: str | Path, title: str, *, subtitle: str = "") -> Path:
+def write_page(parts: Mapping[str, Sequence[Check]], path: str | Path, title: str, *, subtitle: str = "") -> Path:
     """Render checks and write the page whole or not at all.
 
     Parameters
     ----------
-    checks, title, subtitle
+    parts, title, subtitle
         As in ``render_page``.
     path : str or Path
         File to write; its folder must exist.
@@ -99,8 +99,19 @@ def write_page(checks: Sequence[Check], path: str | Path, title: str, *, subtitl
     if not target.parent.is_dir():
         raise MissingPartError(f"data check {target}: folder {target.parent} does not exist; create it first.")
     partial = target.with_name(f".{target.name}.partial")
-    partial.write_text(render_page(checks, title, subtitle=subtitle), encoding="utf-8", newline="\n")
+    partial.write_text(render_page(parts, title, subtitle=subtitle), encoding="utf-8", newline="\n")
     return partial.replace(target)
+
+
+def _part(number: int, name: str, checks: Sequence[Check]) -> dict[str, Any]:
+    ordered = sorted(checks, key=lambda check: ORDER.index(check.verdict))
+    return {
+        "id": f"part-{number}",
+        "name": name,
+        "tally": tally(checks),
+        "findings": [_finding(check) for check in ordered],
+        "charts": _charts(checks, f"-{number}"),
+    }
 
 
 def _finding(check: Check) -> dict[str, Any]:
@@ -141,8 +152,8 @@ def _cell(column: Any, value: Any) -> str:
     return formats.text(value)
 
 
-def _charts(checks: Sequence[Check]) -> list[dict[str, Any]]:
-    """Draw what has a profile, in the order of `CHARTS`."""
+def _charts(checks: Sequence[Check], suffix: str) -> list[dict[str, Any]]:
+    """Draw what has a profile, in the order of `CHARTS`; the suffix keeps the parts' charts apart."""
     by_name = {check.name: check for check in checks}
     drawn = []
     for name, (key, caption, draw) in CHARTS.items():
@@ -152,7 +163,7 @@ def _charts(checks: Sequence[Check]) -> list[dict[str, Any]]:
         chart = draw(check)
         drawn.append(
             {
-                "id": key,
+                "id": key + suffix,
                 "title": plain(name),
                 "caption": caption,
                 "json": chart_json(chart),

@@ -130,7 +130,7 @@ def test_runs_that_overlap_do_no_harm(desk: Desk, config: Path) -> None:
         ("store = 1", "store"),
         ('store = "s"', "neither [yahoo] nor [bybit]"),
         ('store = "s"\n[yahoo]\nsymbols = []', "yahoo.symbols"),
-        ('store = "s"\n[yahoo]\nsymbol = ["A"]', "yahoo.symbol: unknown key; allowed here: bar, news"),
+        ('store = "s"\n[yahoo]\nsymbol = ["A"]', "yahoo.symbol: unknown key; allowed here: bar, calendars, news"),
         ('stores = "s"\n[bybit]', "stores: unknown key; allowed here: bybit, store, yahoo"),
         ('store = "s"\n[yahoo]\nsymbols = ["A"]\nprices = true', "start is missing"),
         ('store = "s"\n[bybit]\nprices = true\nstart = 2024-01-01', "symbols is missing"),

@@ -42,6 +42,17 @@ def test_a_second_fetch_of_the_same_day_asks_yahoo_for_nothing(desk: Desk) -> No
     pd.testing.assert_frame_equal(desk.bars("yahoo", "1d"), before)
 
 
+def test_a_symbol_of_an_unknown_exchange_is_fetched_once_its_calendar_is_named(desk: Desk) -> None:
+    desk.yahoo.stocks["ODD"] = yahoo_service.generated("ODD", "XNYS", "ZZZ")
+    unnamed = desk.fetch("yahoo", "ODD", *YEAR)
+    assert unnamed.exit_code == 1
+    assert "--calendar ODD=XNYS" in unnamed.output
+    named = desk.fetch("yahoo", "ODD", *YEAR, "--calendar", "odd=XNYS")
+    assert named.exit_code == 0, named.output
+    assert len(desk.bars("yahoo", "1d")) == 252
+    assert desk.fetch("yahoo", "ODD", *YEAR, "--calendar", "ODD").exit_code == 2
+
+
 def test_the_next_day_adds_one_bar_and_asks_only_for_the_tail(desk: Desk) -> None:
     desk.set_time("2024-02-27 16:00Z")
     assert desk.fetch("yahoo", "AAPL", *YEAR).exit_code == 0

@@ -71,8 +71,8 @@ def test_the_table_reads_no_markup() -> None:
 
 
 def test_the_page_holds_everything(checks: list[Check]) -> None:
-    page = render_page(checks, "Archive of 2015")
-    assert page == render_page(list(reversed(checks))[::-1], "Archive of 2015")
+    page = render_page({"news": checks}, "Archive of 2015")
+    assert page == render_page({"news": list(checks)}, "Archive of 2015")
     for check in checks:
         assert check.name.capitalize()[:9] in page
     assert len(re.findall(r"<figure data-chart=", page)) == len(CHARTS)
@@ -80,6 +80,15 @@ def test_the_page_holds_everything(checks: list[Check]) -> None:
     for address in re.findall(r'(?:src|href)="([^"]*)"', page.split("<script>")[0]):
         assert address.startswith(("#", "data:"))
     assert "Plotly" in page
+
+
+def test_each_part_has_its_own_verdicts_and_charts(checks: list[Check]) -> None:
+    page = render_page({"first world": checks, "second world": checks}, "Two")
+    assert len(re.findall(r"<figure data-chart=", page)) == 2 * len(CHARTS)
+    ids = re.findall(r'\bid="([^"]+)"', page.split("<script>")[0])
+    assert len(ids) == len(set(ids))
+    assert f"{2 * len(checks)} checks: 2 bad, " in page
+    assert page.count(">second world</") == 1 + len(CHARTS)
 
 
 def test_hostile_text_stays_text() -> None:
@@ -90,7 +99,7 @@ def test_hostile_text_stays_text() -> None:
         {"symbol": [ATTACK], "month": [pd.Timestamp("2020-01-01", tz="UTC").as_unit("us")], "articles": [3]}
     )
     coverage = Check("symbol coverage", "fine", ATTACK, {"symbols_with_articles": 1}, profile=rows)
-    page = render_page([hostile, coverage], ATTACK, subtitle=ATTACK)
+    page = render_page({ATTACK: [hostile, coverage]}, ATTACK, subtitle=ATTACK)
     assert "<script>window.injected" not in page
     assert "<img src=x" not in page
 
@@ -112,12 +121,13 @@ def test_charts_say_what_they_show(checks: list[Check]) -> None:
 
 
 def test_written_whole_or_not_at_all(checks: list[Check], tmp_path: Path) -> None:
-    page = write_page(checks, tmp_path / "check.html", "Archive", subtitle="2015")
-    assert page.read_text(encoding="utf-8") == render_page(checks, "Archive", subtitle="2015")
+    parts = {"news": checks}
+    page = write_page(parts, tmp_path / "check.html", "Archive", subtitle="2015")
+    assert page.read_text(encoding="utf-8") == render_page(parts, "Archive", subtitle="2015")
     assert [path.name for path in tmp_path.iterdir()] == ["check.html"]
     with pytest.raises(MissingPartError, match="does not exist"):
-        write_page(checks, tmp_path / "no" / "check.html", "Archive")
+        write_page(parts, tmp_path / "no" / "check.html", "Archive")
 
 
 def test_no_checks_make_a_page_too() -> None:
-    assert "0 checks" in render_page([], "Nothing")
+    assert "0 checks" in render_page({}, "Nothing")

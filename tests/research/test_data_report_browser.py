@@ -51,7 +51,7 @@ const look = async () => {
   for (let wait = 0; wait < 200 && root.dataset.charts !== "ready"; wait += 1) await pause(50);
   for (const part of inner.querySelectorAll("details")) part.open = true;
   await pause(100);
-  const ink = () => inner.querySelector("#chart-hours")._fullLayout.font.color;
+  const ink = () => inner.querySelector("#chart-hours-0")._fullLayout.font.color;
   const light = ink();
   inner.querySelector(".theme").click();
   await pause(300);
@@ -81,9 +81,8 @@ def test_charts_are_drawn_and_fit_the_screen(tmp_path: Path, width: int) -> None
     news = market.news.assign(symbol=market.news["symbol"].replace(market.prices.symbols[0], attack))
     long_word = "unbroken" * 40
     hostile = Check(long_word, "bad", attack + long_word, {long_word: long_word}, pd.DataFrame({long_word: [attack]}))
-    write_page(
-        [hostile, *check_world(news, market.prices, calendar="XNYS")], tmp_path / "check.html", attack + long_word
-    )
+    checks = [hostile, *check_world(news, market.prices, calendar="XNYS")]
+    write_page({attack: checks}, tmp_path / "check.html", attack + long_word)
     probe = tmp_path / "probe.html"
     probe.write_text(PROBE.replace("WIDTH", str(width)))
     assert CHROMIUM is not None
@@ -98,6 +97,6 @@ def test_charts_are_drawn_and_fit_the_screen(tmp_path: Path, width: int) -> None
     assert seen["escaping"] == []
     assert seen["needed"] <= seen["width"] == width
     assert seen["repainted"]
-    assert set(seen["charts"]) == {key for key, _, _ in CHARTS.values()}
+    assert set(seen["charts"]) == {f"{key}-0" for key, _, _ in CHARTS.values()}
     assert all(chart["drawn"] == "yes" and chart["marks"] >= 1 for chart in seen["charts"].values())
-    assert seen["charts"]["coverage"]["heat"]
+    assert seen["charts"]["coverage-0"]["heat"]
