@@ -99,12 +99,12 @@ def tradable_mask(close: pd.DataFrame, last_closed: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(present, index=close.index, columns=close.columns)
 
 
-def _extremes(strength: np.ndarray, k: int) -> np.ndarray:
-    """Direction of the k strongest positive entries of each row; ties go to the earlier column."""
-    order = np.argsort(-strength, axis=1, kind="stable")[:, :k]
-    chosen = np.zeros(strength.shape, dtype=bool)
+def _extremes(signal: np.ndarray, eligible: np.ndarray, k: int) -> np.ndarray:
+    """Mark the k strongest eligible entries of each row; equal signals go to the earlier column."""
+    order = np.argsort(np.where(eligible, -signal, np.inf), axis=1, kind="stable")[:, :k]
+    chosen = np.zeros(signal.shape, dtype=bool)
     np.put_along_axis(chosen, order, True, axis=1)
-    return chosen & (strength > 0.0)
+    return chosen & eligible
 
 
 def _balanced(weights: np.ndarray) -> np.ndarray:
@@ -177,7 +177,9 @@ def weights_array(signal: np.ndarray, tradable: np.ndarray | None, settings: Wei
         if settings.method == "sign":
             raw = np.sign(raw)
         else:
-            raw = _extremes(raw, settings.k).astype(float) - _extremes(-raw, settings.k)
+            # Ranked before demeaning, which keeps the order but can round two signals to one.
+            longs, shorts = _extremes(signal, raw > 0.0, settings.k), _extremes(-signal, raw < 0.0, settings.k)
+            raw = longs.astype(float) - shorts
     total = np.abs(raw).sum(axis=1, keepdims=True)
     weights = raw * (settings.gross / np.maximum(total, 1.0))
     np.clip(weights, -settings.cap, settings.cap, out=weights)

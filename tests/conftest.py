@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ settings.register_profile(
     "embargo", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("embargo")
+
+# In the background of a script Ctrl-C is ignored, and so it would be by the commands that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test may reach a model hub.
 os.environ["HF_HUB_OFFLINE"] = "1"

@@ -62,6 +62,11 @@ def test_the_order_of_the_symbols_does_not_matter(signal, chosen, order):
     )
 
 
+def test_demeaning_breaks_no_rank():
+    chosen = WeightSettings(method="top_bottom", k=1, cap=1.0, min_signal=0.0, neutral=True)
+    np.testing.assert_allclose(weights_array(np.array([[1e-150, 2e-150, -0.5]]), None, chosen), [[0, 0.5, -0.5]])
+
+
 def test_proportional_uses_the_full_gross_only_with_enough_conviction():
     chosen = WeightSettings(gross=0.8, cap=1.0, min_signal=0.0)
     weights = weights_array(np.array([[0.5, 0.0, 0.0], [1.0, -1.0, 0.0], [0.2, -0.1, 0.1]]), None, chosen)
