@@ -14,11 +14,12 @@ READY := $(VENV)/.ready
 demo: $(READY)
 	@$(BIN)/embargo demo --out $(OUT)
 
+# One process per core, one thread each: more threads than cores make OpenMP stall.
 test: $(READY)
-	$(BIN)/pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
 slow: $(READY)
-	$(BIN)/pytest -m slow
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile -m slow
 
 lint: $(READY)
 	$(BIN)/ruff check .
