@@ -104,7 +104,7 @@ def _extremes(signal: np.ndarray, eligible: np.ndarray, k: int) -> np.ndarray:
     order = np.argsort(np.where(eligible, -signal, np.inf), axis=1, kind="stable")[:, :k]
     chosen = np.zeros(signal.shape, dtype=bool)
     np.put_along_axis(chosen, order, True, axis=1)
-    return chosen & eligible
+    return np.asarray(chosen & eligible)
 
 
 def _balanced(weights: np.ndarray) -> np.ndarray:

@@ -15,11 +15,10 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from data_loaders.checks import Check
-from data_loaders.errors import MissingPartError
 from research.data_report.plots import CHARTS
 from research.data_report.table import ORDER, tally
 from research.report import formats
-from research.report.render import Cell, chart_json, plain, plotly_js, source_of
+from research.report.render import Cell, chart_json, plain, plotly_js, source_of, write_whole
 
 # The style sheet knows the verdicts of the leakage audit; a check's verdict takes the colours of its equal.
 _KINDS = {"bad": "leak", "look": "suspicious", "fine": "pass"}
@@ -95,12 +94,7 @@ def write_page(parts: Mapping[str, Sequence[Check]], path: str | Path, title: st
     MissingPartError
         If the folder does not exist.
     """
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise MissingPartError(f"data check {target}: folder {target.parent} does not exist; create it first.")
-    partial = target.with_name(f".{target.name}.partial")
-    partial.write_text(render_page(parts, title, subtitle=subtitle), encoding="utf-8", newline="\n")
-    return partial.replace(target)
+    return write_whole(render_page(parts, title, subtitle=subtitle), path, what="data check")
 
 
 def _part(number: int, name: str, checks: Sequence[Check]) -> dict[str, Any]:

@@ -139,10 +139,14 @@ def write(data: ReportData, path: str | Path) -> Path:
     MissingPartError
         If the folder does not exist.
     """
+    return write_whole(render(data), path, what="report")
+
+
+def write_whole(page: str, path: str | Path, *, what: str) -> Path:
+    """Write a page whole or not at all; MissingPartError if its folder does not exist."""
     target = Path(path)
     if not target.parent.is_dir():
-        raise MissingPartError(f"report {target}: folder {target.parent} does not exist; create it first")
-    page = render(data)
+        raise MissingPartError(f"{what} {target}: folder {target.parent} does not exist; create it first")
     partial = target.with_name(f".{target.name}.partial")
     partial.write_text(page, encoding="utf-8", newline="\n")
     return partial.replace(target)

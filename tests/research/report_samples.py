@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import shutil
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,15 +11,6 @@ import pandas as pd
 from research.report import MetricRow, ReportData
 
 CLASSES = ("bearish", "neutral", "bullish")
-
-
-def chromium() -> str | None:
-    """Path of a Chromium to test with: EMBARGO_CHROMIUM, else the first one on the path; None if there is none."""
-    named = os.environ.get("EMBARGO_CHROMIUM")
-    if named:
-        return named if Path(named).is_file() else None
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-    return next((path for path in map(shutil.which, names) if path), None)
 
 
 def equity_frame(bars: int, seed: int, freq: str = "B") -> pd.DataFrame:

@@ -2,44 +2,18 @@
 
 from __future__ import annotations
 
-import html
-import json
-import re
-import subprocess
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
-from report_samples import chromium
+from browsing import MARKS, probed
 
 from data_loaders.checks import Check
 from data_loaders.simulated import SimulatedMarket, simulate
 from research.data_report import check_world, write_page
 from research.data_report.plots import CHARTS
 
-CHROMIUM = chromium()
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no headless Chromium; install one or set EMBARGO_CHROMIUM"),
-]
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--disable-extensions",
-    "--host-resolver-rules=MAP * ~NOTFOUND",
-    "--allow-file-access-from-files",
-    "--hide-scrollbars",
-    "--enable-logging=stderr",
-    "--virtual-time-budget=15000",
-    "--window-size=1300,1000",
-)
+pytestmark = MARKS
 PROBE = """<!doctype html><html><body style="margin:0">
 <iframe id="report" src="check.html" style="border:0;width:WIDTHpx;height:900px"></iframe><pre id="seen"></pre>
 <script>
@@ -83,16 +57,8 @@ def test_charts_are_drawn_and_fit_the_screen(tmp_path: Path, width: int) -> None
     hostile = Check(long_word, "bad", attack + long_word, {long_word: long_word}, pd.DataFrame({long_word: [attack]}))
     checks = [hostile, *check_world(news, market.prices, calendar="XNYS")]
     write_page({attack: checks}, tmp_path / "check.html", attack + long_word)
-    probe = tmp_path / "probe.html"
-    probe.write_text(PROBE.replace("WIDTH", str(width)))
-    assert CHROMIUM is not None
-    command = [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", probe.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=True, cwd=tmp_path)
-    found = re.search(r'<pre id="seen">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert found, done.stderr[-2_000:]
-    seen: dict[str, Any] = json.loads(html.unescape(found.group(1)) or '{"failed": "the probe never ended"}')
-    assert "failed" not in seen, seen["failed"]
-    assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
+    seen = probed(tmp_path, PROBE.replace("WIDTH", str(width)))
+    assert seen["console"] == []
     assert (seen["ready"], seen["injected"], seen["requested"]) == ("ready", "no", [])
     assert seen["escaping"] == []
     assert seen["needed"] <= seen["width"] == width

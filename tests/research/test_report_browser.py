@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-import html
-import json
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from report_samples import chromium, sample
+from browsing import MARKS, browse, probed
+from report_samples import sample
 
 from research.report import ReportData, write
 
-CHROMIUM = chromium()
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no headless Chromium; install one or set EMBARGO_CHROMIUM"),
-]
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--disable-extensions",
-    "--host-resolver-rules=MAP * ~NOTFOUND",
-    "--allow-file-access-from-files",
-    "--hide-scrollbars",
-    "--enable-logging=stderr",
-    "--virtual-time-budget=20000",
-)
+pytestmark = MARKS
 
 # A window cannot be made as narrow as a telephone, a frame can; the probe writes what it sees into its own page.
 PROBE = """<!doctype html><html><head><title>probe</title></head><body style="margin:0">
@@ -94,22 +71,10 @@ frame.addEventListener("load", () => look().then(say, (error) => say({failed: St
 </script></body></html>"""
 
 
-def browse(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    assert CHROMIUM is not None
-    command = [CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'profile'}", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=150, check=True, cwd=folder)
-
-
 def probe(folder: Path, data: ReportData, width: int, *flags: str) -> dict[str, Any]:
     """Open the report in a frame of the given width; return what the probe saw, and the lines of the console."""
     page = write(data, folder / "report.html")
-    (folder / "probe.html").write_text(PROBE.replace("REPORT", page.name).replace("WIDTH", str(width)))
-    done = browse(folder, "--window-size=1300,1000", *flags, "--dump-dom", (folder / "probe.html").as_uri())
-    found = re.search(r'<pre id="seen">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert found, done.stderr[-2_000:]
-    seen: dict[str, Any] = json.loads(html.unescape(found.group(1)) or '{"failed": "the probe never ended"}')
-    assert "failed" not in seen, seen["failed"]
-    return seen | {"console": [line for line in done.stderr.splitlines() if "CONSOLE" in line]}
+    return probed(folder, PROBE.replace("REPORT", page.name).replace("WIDTH", str(width)), *flags)
 
 
 def assert_sound(seen: dict[str, Any], width: int) -> None:
