@@ -139,16 +139,30 @@ class Labels(Section):
 
 
 class Split(Section):
-    """How time is cut: every test window lies after what its model was trained and calibrated on."""
+    """How time is cut: every test window lies after what its model was trained and calibrated on.
+
+    Spans are lengths of time (``"6MS"``, ``"90D"``) or, all of them, numbers of articles (``500``). Without a
+    ``train_span`` training expands; with one it rolls.
+    """
 
     method: Literal["holdout", "walk_forward"] = "walk_forward"
     start: Instant | None = None
     first_test: Instant
     end: Instant | None = None
-    test_span: str = "12MS"
-    validation_span: str = "3MS"
-    train_span: str | None = None
+    test_span: str | Count = "12MS"
+    validation_span: str | Count = "3MS"
+    train_span: str | Count | None = None
     embargo: Duration = "1D"
+
+    @model_validator(mode="after")
+    def _spans_are_of_one_kind(self) -> Split:
+        spans = [self.validation_span, *([] if self.train_span is None else [self.train_span])]
+        spans += [] if self.method == "holdout" else [self.test_span]
+        if len({isinstance(span, int) for span in spans}) > 1:
+            raise ValueError(
+                "test_span, validation_span and train_span must all be times or all be numbers of articles"
+            )
+        return self
 
 
 class Model(Section):

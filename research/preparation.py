@@ -302,13 +302,25 @@ def plan_folds(config: Config, world: World) -> list[splits.Fold]:
         raise ConfigError(
             f"split.first_test = {split.first_test} does not lie inside the data, which run from {start} to {end}."
         )
+    validation, train, test = split.validation_span, split.train_span, split.test_span
+    if isinstance(validation, int):
+        known_at = world.news.drop_duplicates("article_id")["known_at"]
+        return splits.walk_forward_by_count(
+            start,
+            split.first_test,
+            end,
+            instants=known_at,
+            test_count=len(known_at) if split.method == "holdout" else int(test),
+            validation_count=validation,
+            train_count=None if train is None else int(train),
+        )
     return splits.walk_forward(
         start,
         split.first_test,
         end,
-        test_span=end - split.first_test if split.method == "holdout" else split.test_span,
-        validation_span=split.validation_span,
-        train_span=split.train_span,
+        test_span=end - split.first_test if split.method == "holdout" else str(test),
+        validation_span=validation,
+        train_span=None if train is None else str(train),
     )
 
 

@@ -107,6 +107,18 @@ def test_as_of_and_recorded_splits_need_a_store(tmp_path: Path) -> None:
         load_config(write(tmp_path, STORED), ["prices.loader=archive", "prices.venue=''", "prices.adjust=splits"])
 
 
+def test_spans_are_all_times_or_all_counts(tmp_path: Path) -> None:
+    path = write(tmp_path, MINIMAL)
+    counted = load_config(path, ["split.test_span=500", "split.validation_span=100", "split.train_span=1000"])
+    assert (counted.split.test_span, counted.split.train_span) == (500, 1000)
+    with pytest.raises(ConfigError, match="all be times or all be numbers"):
+        load_config(path, ["split.test_span=500"])
+    with pytest.raises(ConfigError, match=r"split\.validation_span"):
+        load_config(path, ["split.test_span=500", "split.validation_span=0"])
+    held = load_config(path, ["split.method=holdout", "split.validation_span=100"])
+    assert held.split.validation_span == 100
+
+
 def test_naive_instant_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="time zone"):
         load_config(write(tmp_path, MINIMAL), ["split.end=2019-01-01T10:00:00"])

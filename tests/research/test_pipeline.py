@@ -300,6 +300,17 @@ def test_a_qlora_tuned_base_repeats_itself_bit_for_bit_and_remembers_nothing(sma
     assert model["n_scored"] == 0
 
 
+def test_folds_by_number_of_articles_hold_that_many(small: Path) -> None:
+    counts = ["split.test_span=300", "split.validation_span=100", "split.train_span=400"]
+    plan = prepare(load_config(small / "small.toml", counts), Quiet())
+    assert len(plan.parts) > 1
+    for part in plan.parts[:-1]:
+        assert 300 <= part.n_test_articles <= 310
+    held = prepare(load_config(small / "small.toml", ["split.method=holdout", *counts[1:]]), Quiet())
+    assert len(held.parts) == 1
+    assert held.parts[0].fold.test_end == plan.parts[-1].fold.test_end
+
+
 def test_an_interrupted_run_leaves_nothing_behind(small: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "research.cli", "run", str(small / "small.toml"), "--out", str(tmp_path / "runs")]
     environment = os.environ | {"EMBARGO_CACHE": str(tmp_path / "cache")}
