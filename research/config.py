@@ -24,6 +24,7 @@ from research.settings import (
     Instant,
     Positive,
     Section,
+    Span,
     checked,
     place_of,
     read_toml,
@@ -149,9 +150,9 @@ class Split(Section):
     start: Instant | None = None
     first_test: Instant
     end: Instant | None = None
-    test_span: str | Count = "12MS"
-    validation_span: str | Count = "3MS"
-    train_span: str | Count | None = None
+    test_span: Span = "12MS"
+    validation_span: Span = "3MS"
+    train_span: Span | None = None
     embargo: Duration = "1D"
 
     @model_validator(mode="after")

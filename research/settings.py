@@ -59,9 +59,16 @@ def _bar(value: str) -> str:
     return value.replace("D", "d")
 
 
+def _span(value: Any) -> str | int:
+    if isinstance(value, bool) or not isinstance(value, str | int) or (isinstance(value, int) and value < 1):
+        raise ValueError("write a length of time such as '6MS' or '90D', or a number of articles from 1 on")
+    return value
+
+
 Instant = Annotated[pd.Timestamp, BeforeValidator(parse_instant)]
 Duration = Annotated[str, AfterValidator(_duration)]
 BarLength = Annotated[str, AfterValidator(_bar)]
+Span = Annotated[str | int, BeforeValidator(_span)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
