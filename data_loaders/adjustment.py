@@ -51,24 +51,25 @@ def _factors(
     """Factors of price and of volume for one symbol, each of shape (bars,)."""
     price, volume = np.ones(len(opens)), np.ones(len(opens))
     traded = np.isfinite(close)
-    for ex_at, day in actions.groupby("ex_at", sort=True):
-        instant = np.datetime64(pd.Timestamp(ex_at).tz_convert(None), "us")
+    at, value = utc_microseconds(actions["ex_at"]), actions["value"].to_numpy(dtype=float)
+    splits = (actions["kind"] == "split").to_numpy(dtype=bool)
+    for instant in np.unique(at):
+        ex_at = pd.Timestamp(instant).tz_localize("UTC")
         before = int(np.searchsorted(opens, instant, side="left"))
         if before and closes[before - 1] > instant and traded[before - 1]:
             raise DataError(
                 f"actions: {symbol} has an action on {ex_at}, inside the bar opened at {opens[before - 1]}Z. An action "
                 "takes effect when a session opens: check ex_at and the calendar."
             )
-        split = float(day.loc[day["kind"] == "split", "value"].prod())
-        cash = float(day.loc[day["kind"] == "dividend", "value"].sum())
+        split = float(value[splits & (at == instant)].prod())
+        cash = float(value[~splits & (at == instant)].sum())
         earlier = np.flatnonzero(traded[:before])
         if not len(earlier):
             continue
         volume[:before] *= split
         # Splits between that close and the ex date would have to be undone in it as well.
-        pending = actions.loc[(actions["kind"] == "split") & (actions["ex_at"] <= ex_at)]
-        since = utc_microseconds(pending["ex_at"]) > opens[earlier[-1]]
-        reference = close[earlier[-1]] / float(pending.loc[since, "value"].prod())
+        pending = splits & (at <= instant) & (at > opens[earlier[-1]])
+        reference = close[earlier[-1]] / float(value[pending].prod())
         if cash >= reference:
             raise DataError(
                 f"actions: the dividend of {symbol} on {ex_at} is {cash:g}, and its close before was {reference:g}. "
@@ -118,8 +119,9 @@ def adjust(
     used = _used(prices, actions, as_of, how)
     levels, volumes = np.ones(prices.open.shape), np.ones(prices.open.shape)
     opens, closes = utc_microseconds(prices.open_at), utc_microseconds(prices.close_at)
+    columns = {name: number for number, name in enumerate(prices.symbols)}
     for symbol, own in used.groupby("symbol"):
-        column = prices.symbols.index(str(symbol))
+        column = columns[str(symbol)]
         close = prices.close.iloc[:, column].to_numpy(dtype=float)
         levels[:, column], volumes[:, column] = _factors(str(symbol), own, opens, closes, close)
     panels = {name: getattr(prices, name) * levels for name in ("open", "high", "low", "close")}

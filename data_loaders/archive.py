@@ -22,6 +22,7 @@ from data_loaders.schemas import validate_news
 from data_loaders.streams import Batch, Counts, add_count, batches
 from data_loaders.tables import (
     Piece,
+    bare_dates_of,
     boundary_of,
     check_timezone,
     instants_of,
@@ -210,6 +211,7 @@ def _dated(frame: pd.DataFrame, raw: pd.DataFrame, rules: NewsRules, piece: Piec
     """Read times, set undated rows aside, find when the day of date-only rows ends, and keep the range.
 
     ``seen_at`` stays missing where the source does not state it, and ``day_ends_at`` where the time of day is known.
+    A date that stands for a time is the end of its day, whether or not a flag says so.
     """
     for name in ("published_at", "seen_at"):
         if name in rules.columns:
@@ -232,6 +234,11 @@ def _dated(frame: pd.DataFrame, raw: pd.DataFrame, rules: NewsRules, piece: Piec
         else:
             flags = raw.loc[frame.index, rules.date_only]
             vague = truth_of(flags, where=f"{piece.place}, column {rules.date_only!r}")
+            vague |= bare_dates_of(raw.loc[frame.index, rules.columns["published_at"]], rules.timezone)
+        if "seen_at" in rules.columns:
+            bare = bare_dates_of(raw.loc[frame.index, rules.columns["seen_at"]], rules.timezone)
+            ends = _end_of_day(frame["seen_at"], rules.timezone)
+            frame = frame.assign(seen_at=frame["seen_at"].where(~bare, ends))
         add_count(counts, "date_only", vague.sum())
         frame = frame.assign(day_ends_at=_end_of_day(published_at, rules.timezone).where(vague))
     excluded = outside(frame["published_at"], rules.start, rules.end)
@@ -270,7 +277,7 @@ def named(frame: pd.DataFrame, where: str, source: str = "unknown") -> pd.DataFr
         raise DataError(
             f"{where}: {int(unnamed.sum())} rows have no article id. Filter them out, or map none to have ids made."
         )
-    return frame
+    return frame.assign(article_id=_texts(frame["article_id"]))
 
 
 def one_row_per_key(frame: pd.DataFrame, where: str, counts: Counts, *, version: Sequence[str] = ()) -> pd.DataFrame:

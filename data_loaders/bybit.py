@@ -27,7 +27,7 @@ from data_loaders.bybit_instruments import (
     resolve,
     venue_of,
 )
-from data_loaders.bybit_transport import Transport
+from data_loaders.bybit_transport import Transport, listed
 from data_loaders.calendars import length_of
 from data_loaders.errors import ConfigError, ServiceError
 from data_loaders.retries import SYSTEM_CLOCK, Clock, Patience
@@ -204,7 +204,7 @@ class Bybit:
         start, end : Timestamp
             Half-open range of ``open_at``, aware.
         now : Timestamp
-            A candle that closes later is unfinished: dropped and counted.
+            A candle that closes later, here or by Bybit's clock, is unfinished: dropped and counted.
         progress : callable, optional
             Called with symbol, bars gathered and bars expected after each page.
 
@@ -221,22 +221,32 @@ class Bybit:
         _check_range(first, last, start, end)
         asked_before = self._transport.requests
 
-        def collect(instrument: Instrument) -> Collected:
+        def collect(instrument: Instrument, present: int = current) -> Collected:
+            times: list[int] = []
+
             def advanced(done: int, total: int) -> None:
                 if progress is not None:
                     progress(instrument.id, done, total)
 
-            return collect_candles(
-                lambda interval, low, high: self._candles(instrument.id, market, interval, low, high),
+            def ask(interval: str, low: int | None, high: int | None) -> list[Any]:
+                rows = self._candles(instrument.id, market, interval, low, high)
+                times.extend(() if self._transport.time_there is None else (self._transport.time_there,))
+                return rows
+
+            part = collect_candles(
+                ask,
                 interval=BARS[name],
                 step=step,
                 start=first,
                 end=last,
-                now=current,
+                now=present,
                 launch=instrument.launch,
                 delivery=instrument.delivery,
                 advanced=advanced,
             )
+            # By a clock that runs ahead of Bybit's, a candle would be over that is still being traded.
+            ahead = present == current and bool(times) and min(times) // step < min(current, last) // step
+            return collect(instrument, min(times)) if ahead else part
 
         done, failures = self._each(symbols, market, collect)
         counts = _total(part.series.counts for part in done.values())
@@ -300,7 +310,8 @@ class Bybit:
                 "rate": pd.Series([row[2] for row in rows], dtype="float64"),
             }
         )
-        answered = [(symbol, first, max(first, min(last, current + 1))) for symbol in done]
+        # No rate at all may be a fault of the service, and is asked for again.
+        answered = [(symbol, first, max(first, min(last, current + 1))) for symbol, s in done.items() if s.rows]
         return BybitFunding(funding, _doubts_frame(done), _ranges_frame(answered), failures, counts)
 
     def fetch_instruments(
@@ -349,7 +360,7 @@ class Bybit:
         def ask(page: int) -> list[Any]:
             params = {"locale": locale, "page": page, "limit": PAGE}
             what = f"Bybit announcements, page {page}"
-            return _listed(self._transport.ask("publicGetV5AnnouncementsIndex", params, what=what))
+            return listed(self._transport.ask("publicGetV5AnnouncementsIndex", params, what=what), what=what)
 
         return collect_announcements(ask, known, now=now, locale=locale, since=since)
 
@@ -383,20 +394,13 @@ class Bybit:
     def _candles(self, symbol: str, market: Market, interval: str, low: int | None, high: int | None) -> list[Any]:
         params: dict[str, Any] = {"category": market, "symbol": symbol, "interval": interval, "limit": CANDLES_A_PAGE}
         params |= {name: value for name, value in (("start", low), ("end", high)) if value is not None}
-        return _listed(
-            self._transport.ask("publicGetV5MarketKline", params, what=f"Bybit {market} candles of {symbol}")
-        )
+        what = f"Bybit {market} candles of {symbol}"
+        return listed(self._transport.ask("publicGetV5MarketKline", params, what=what), what=what)
 
     def _rates(self, symbol: str, low: int, high: int) -> list[Any]:
         params = {"category": "linear", "symbol": symbol, "startTime": low, "endTime": high, "limit": _RATES_A_PAGE}
-        return _listed(
-            self._transport.ask("publicGetV5MarketFundingHistory", params, what=f"Bybit funding of {symbol}")
-        )
-
-
-def _listed(result: dict[str, Any]) -> list[Any]:
-    rows = result.get("list")
-    return rows if isinstance(rows, list) else []
+        what = f"Bybit funding of {symbol}"
+        return listed(self._transport.ask("publicGetV5MarketFundingHistory", params, what=what), what=what)
 
 
 def _milliseconds(instant: pd.Timestamp, what: str) -> int:

@@ -92,7 +92,7 @@ class Collected:
     """A series with its gaps as (first, last) instants, and the bars not asked for because nothing traded yet or still.
 
     ``final_until`` is the instant (milliseconds) up to which the answer will not grow: the newest bars may be missing
-    only because the service is late.
+    only because the service is late, and all of them, if there never was one, because it is not well.
     """
 
     series: Series
@@ -172,12 +172,15 @@ def collect_candles(
         return [t for t in range(low, high + 1, step) if t not in series.rows and t + step <= now]
 
     refilled = 0
+    traded = True
     window = first
     while window <= last:
         close = min(window + (PAGE - 1) * step, last)
         refilled += _fill(lambda low, high: ask(interval, low, high), window, close, step, series, admit, missing)
         if window == first and first in missing(first, first):
-            first = _after_listing(ask, step, first, last)
+            born = first_candle(ask, step)
+            traded = born is not None
+            first = last + step if born is None else max(first, min(born, last + step))
         window = max(close + step, first)
         advanced(len(series.rows), (last - begin) // step + 1)
     gaps = _runs(missing(first, last), step)
@@ -190,7 +193,7 @@ def collect_candles(
         before_listing=max(0, (min(first, last_asked + step) - begin) // step),
         after_delisting=max(0, (_last_open(min(end, finished), step) - max(last, begin - step)) // step),
         refilled=refilled,
-        final_until=max(start, min(end, tail)),
+        final_until=max(start, min(end, tail)) if traded else start,
     )
 
 
@@ -271,11 +274,6 @@ def _fill(
         if (len(served) >= longest or not known <= served) and runs != [(low, high)]:
             stack += [(first, last, True) for first, last in runs]
     return refilled
-
-
-def _after_listing(ask: AskCandles, step: int, first: int, last: int) -> int:
-    born = first_candle(ask, step)
-    return last + step if born is None else max(first, min(born, last + step))
 
 
 def _last_open(end: int, step: int) -> int:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from data_loaders.bybit_transport import Transport
+from data_loaders.bybit_transport import Transport, listed
 from data_loaders.errors import ConfigError
 from data_loaders.schemas import UTC_DTYPE
 
@@ -75,10 +75,9 @@ def load_instruments(transport: Transport, market: Market) -> tuple[dict[str, In
             params |= {"cursor": cursor} if cursor else {}
             # A status that Bybit no longer knows has no instruments; the plain list must answer.
             tolerated = _PARAMETER_ERROR if status else frozenset[str]()
-            page = transport.ask(
-                "publicGetV5MarketInstrumentsInfo", params, what=f"Bybit {market} instruments", tolerated=tolerated
-            )
-            rows = page.get("list") or []
+            what = f"Bybit {market} instruments"
+            page = transport.ask("publicGetV5MarketInstrumentsInfo", params, what=what, tolerated=tolerated)
+            rows = listed(page, what=what) if page or not status else []
             fresh = [row for row in rows if isinstance(row, dict) and str(row.get("symbol")) not in seen]
             counts["malformed"] += sum(not isinstance(row, dict) for row in rows)
             for row in fresh:
@@ -105,7 +104,8 @@ def _take(row: dict[str, Any], market: Market, found: dict[str, Instrument], cou
             launch=int(row.get("launchTime") or 0),
             delivery=int(row.get("deliveryTime") or 0),
         )
-    except (KeyError, TypeError, ValueError):
+        instants([instrument.launch, instrument.delivery])
+    except (KeyError, TypeError, ValueError, OverflowError):
         counts["malformed"] += 1
         return
     if not all(isinstance(text, str) and text for text in (instrument.id, instrument.base, instrument.quote)):

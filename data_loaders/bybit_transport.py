@@ -142,6 +142,13 @@ class Transport:
         Bounds of one request with its retries.
     clock : Clock
         Measures and waits between retries.
+
+    Attributes
+    ----------
+    requests : int
+        Requests so far, repeated ones included.
+    time_there : int or None
+        Bybit's clock in milliseconds as the last answer states it.
     """
 
     def __init__(self, *, hostname: str, patience: Patience, clock: Clock) -> None:
@@ -156,6 +163,7 @@ class Transport:
             raise ConfigError(f"set both of {KEY_VARIABLES[0]} and {KEY_VARIABLES[1]}, or neither.")
         self.hostname = hostname
         self.requests = 0
+        self.time_there: int | None = None
         self._patience, self._clock = patience, clock
         self._base_error = ccxt.BaseError
         self._secrets = tuple(text for text in (key, secret) if text)
@@ -211,6 +219,8 @@ class Transport:
                     raise ServiceError(self._clean(f"{what}: ccxt could not ask: {type(failure).__name__}.")) from None
                 answer = None
             result = answer.get("result") if isinstance(answer, dict) and str(answer.get("retCode")) == "0" else None
+            stated = answer.get("time") if isinstance(answer, dict) else None
+            self.time_there = stated if isinstance(stated, int) else None
             if isinstance(result, dict):
                 return result
             if self._return_code()[0] in tolerated:
@@ -268,6 +278,14 @@ class Transport:
         start = seen.body.lstrip()[:1]
         kind = "a web page" if start == b"<" else "JSON without a result" if answer else "no JSON"
         return Retryable(f"HTTP 200 with {kind} in place of data")
+
+
+def listed(result: dict[str, Any], *, what: str) -> list[Any]:
+    """Return the list that an answer must hold; ServiceError where there is none, since that is no empty list."""
+    rows = result.get("list")
+    if not isinstance(rows, list):
+        raise ServiceError(f"{what}: Bybit answers without the list that was asked for. Try again later.")
+    return rows
 
 
 def _describe(fault: Exception | None, host: str) -> str:

@@ -86,7 +86,9 @@ def _members(file: Path, formats: dict[str, str]) -> Iterator[Part]:
             listing = sorted(packed.infolist(), key=lambda entry: entry.filename)
     except _DAMAGED as failure:
         raise DataError(f"{file}: damaged or no zip at all ({failure}). Fetch it again.") from failure
-    for entry in listing:
+    for entry, following in zip(listing, [*listing[1:], None], strict=True):
+        if following is not None and following.filename == entry.filename:
+            raise DataError(f"{file}/{entry.filename}: two members of one name. Unpack or pack the zip again.")
         kind = _kind(entry.filename, formats)
         if entry.filename.lower().endswith(".zip"):
             raise DataError(f"{file}/{entry.filename}: a zip inside a zip. Unpack the outer one first.")

@@ -44,7 +44,7 @@ class _Raw:
 
 def _lines(part: Part, encoding: str) -> list[str]:
     with PartReader() as reader, damage_named(part), reader.opened(part) as opened:
-        return opened.stream.read().decode(encoding).splitlines()
+        return opened.stream.read().decode(encoding).replace("\r\n", "\n").split("\n")
 
 
 def _phrasebank(parts: list[Part], agreement: int | None, where: str) -> _Raw:
@@ -81,7 +81,7 @@ def _document(part: Part) -> Any:
     with PartReader() as reader, damage_named(part), reader.opened(part) as opened:
         try:
             return json.loads(opened.stream.read().decode("utf-8-sig"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as failure:
+        except (ValueError, RecursionError) as failure:
             raise DataError(f"{part}: not JSON ({failure}). Fetch it again.") from failure
 
 
@@ -139,7 +139,7 @@ def _semeval(parts: list[Part], _: int | None, where: str) -> _Raw:
             if score is None:
                 raise DataError(f"{part}, entry {number}: no score. Test files carry none.")
             spans = entry.get("spans", "")
-            joined = spans if isinstance(spans, str) else " ".join(str(span).strip() for span in spans)
+            joined = " ".join(str(span).strip() for span in spans) if isinstance(spans, list) else str(spans)
             rows.append((number, entry.get("title") or entry.get("text") or joined, score))
         frames.append(_scored(rows, part, counts))
     return _Raw(pd.concat(frames, ignore_index=True), counts)
@@ -148,9 +148,7 @@ def _semeval(parts: list[Part], _: int | None, where: str) -> _Raw:
 def _twitter(parts: list[Part], _: int | None, where: str) -> _Raw:
     """Read the Twitter financial news set: columns ``text`` and ``label`` with 0 bearish, 1 bullish, 2 neutral."""
     frame, counts = read_table(parts, ["text", "label"], {})
-    if pd.api.types.is_numeric_dtype(frame["label"].dtype):
-        frame = frame.assign(label=frame["label"].astype("Int64"))
-    label = frame["label"].astype("str").str.strip()
+    label = frame["label"].astype("str").str.strip().str.replace(r"\.0$", "", regex=True)
     odd = ~label.isin(list(_TWITTER))
     if odd.any():
         raise DataError(
@@ -172,7 +170,10 @@ def _is_fiqa(content: Any) -> bool:
     if not isinstance(content, dict) or not content:
         return False
     return all(
-        isinstance(entry, dict) and "sentence" in entry and isinstance(entry.get("info"), list)
+        isinstance(entry, dict)
+        and "sentence" in entry
+        and isinstance(entry.get("info"), list)
+        and all(isinstance(target, dict) for target in entry["info"])
         for entry in content.values()
     )
 

@@ -17,7 +17,7 @@ _DAY = pd.Timedelta(days=1)
 
 def _expected(open_at: pd.DatetimeIndex, calendar: str, length: pd.Timedelta) -> tuple[pd.DatetimeIndex, np.ndarray]:
     """When bars that open at these instants should close, and which of them the calendar does not know."""
-    table = sessions(calendar, open_at[0] - _DAY, open_at[-1] + _DAY)
+    table = sessions(calendar, open_at.min() - _DAY, open_at.max() + _DAY)
     opens, closes = pd.DatetimeIndex(table["open_at"]), pd.DatetimeIndex(table["close_at"])
     session = np.searchsorted(opens, open_at, side="right") - 1
     known = session >= 0
@@ -28,6 +28,13 @@ def _expected(open_at: pd.DatetimeIndex, calendar: str, length: pd.Timedelta) ->
         return open_at + length, (open_at - opens[session]) % length != pd.Timedelta(0)
     close_at = (open_at + length).where(open_at + length < closes[session], closes[session])
     return close_at, ~known | (open_at >= closes[session])
+
+
+def intraday_closes(open_at: pd.DatetimeIndex, *, calendar: str, bar: str) -> pd.DatetimeIndex:
+    """When bars shorter than a day close: with their session at the latest, if they open inside one."""
+    length = length_of(bar)
+    close_at, strange = _expected(open_at, calendar, length)
+    return close_at.where(~strange, open_at + length)
 
 
 def check_alignment(frame: pd.DataFrame, *, calendar: str, bar: str, where: str) -> None:

@@ -16,7 +16,7 @@ import pandas as pd
 from data_loaders.calendars import label_sessions, length_of
 from data_loaders.errors import ConfigError, DataError
 from data_loaders.files import Part, Progress, parts_of
-from data_loaders.panels import absent_bars, holes
+from data_loaders.panels import absent_bars, holes, intraday_closes
 from data_loaders.schemas import PRICE_FIELDS, Prices, validate_prices
 from data_loaders.streams import Batch, Counts, add_count, batches
 from data_loaders.tables import (
@@ -137,7 +137,13 @@ def _price_piece(piece: Piece, rules: PriceRules, counts: Counts) -> pd.DataFram
     """Keep the rows asked for and read their numbers, refusing prices that are not positive."""
     raw = keep_filtered(piece, rules.filters, counts)
     if rules.symbol is None:
-        names = raw[rules.columns["symbol"]].astype("str")
+        source = rules.columns["symbol"]
+        names = raw[source].astype("str")
+        if names.isna().any():
+            raise DataError(
+                f"{piece.place}, column {source!r}, row {names.isna().idxmax()}: the symbol is missing "
+                f"({int(names.isna().sum())} such rows). Filter them out."
+            )
         wanted = pd.Series(True, index=raw.index) if rules.symbols is None else names.isin(rules.symbols)
         add_count(counts, "other_symbols", (~wanted).sum())
         raw, names = raw.loc[wanted], names.loc[wanted]
@@ -213,7 +219,7 @@ def _opened_and_closed(
 ) -> tuple[pd.DatetimeIndex, pd.DatetimeIndex]:
     if rules.daily:
         return label_sessions(bars, rules.calendar, where=where)
-    return bars, bars + rules.length
+    return bars, intraday_closes(bars, calendar=rules.calendar, bar=rules.bar)
 
 
 def bar_batches(

@@ -19,8 +19,10 @@ from data_loaders.schemas import PRICE_FIELDS, UTC_DTYPE, as_utc
 Dataset = Literal["news", "bars", "actions", "funding", "instruments"]
 
 # Columns that the store derives or adds; a source's own column of that name would be mistaken for it.
-RESERVED = ("revision", "assumed", "committed_at", "content", "key")
+RESERVED = ("revision", "assumed", "committed_at", "content", "key", "#commit", "#content", "#next", "#late")
 
+_EARLIEST = pd.Timestamp("0001-01-01", tz="UTC").as_unit("us")
+_LATEST = pd.Timestamp("9999-12-31 23:59:59.999999", tz="UTC").as_unit("us")
 _QUOTES = ("open", "high", "low", "close")
 
 
@@ -44,6 +46,9 @@ class Facts:
         Columns that know a few words only.
     open_ended : bool
         Whether columns beyond these are kept.
+    shared : tuple of str
+        The part of the key whose facts are edited together and the column they share: an article's text under all its
+        symbols. Empty where each fact stands alone.
     """
 
     key: tuple[str, ...]
@@ -55,6 +60,7 @@ class Facts:
     optional: frozenset[str] = frozenset()
     choices: dict[str, tuple[str, ...]] = field(default_factory=dict)
     open_ended: bool = False
+    shared: tuple[str, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -75,6 +81,7 @@ DATASETS: dict[str, Facts] = {
         texts=("article_id", "symbol", "text", "source"),
         instants=("published_at",),
         open_ended=True,
+        shared=("article_id", "text"),
     ),
     "bars": Facts(
         key=("venue", "symbol", "bar", "open_at"),
@@ -152,6 +159,16 @@ def _describe(frame: pd.DataFrame, facts: Facts, bad: pd.Series) -> str:
     return f"row {frame.index[row]!r} ({key}; {int(bad.sum())} such rows)"
 
 
+def _written(values: pd.Series, name: str, where: str) -> pd.Series:
+    try:
+        return values.astype("str")
+    except UnicodeEncodeError as failure:
+        raise DataError(
+            f"{where}: column {name!r} holds {failure.object[failure.start : failure.end]!r}, half of a character that "
+            "was cut in two. Mend or filter such rows."
+        ) from failure
+
+
 def _text(frame: pd.DataFrame, name: str, facts: Facts, where: str) -> pd.Series:
     values = frame[name]
     absent = values.isna()
@@ -169,7 +186,7 @@ def _text(frame: pd.DataFrame, name: str, facts: Facts, where: str) -> pd.Series
                 f"{where}: column {name!r} holds {values.iloc[row]!r}, which is no text, at "
                 f"{_describe(frame, facts, strange)}. Convert the column first."
             )
-    values = values.astype("str")
+    values = _written(values, name, where)
     if name in facts.key or name == "text":
         blank = values.str.strip().str.len() == 0
         if blank.any():
@@ -180,12 +197,20 @@ def _text(frame: pd.DataFrame, name: str, facts: Facts, where: str) -> pd.Series
 def _instants(frame: pd.DataFrame, name: str, facts: Facts, where: str, *, may_miss: bool) -> pd.Series:
     what = f"{where}, column {name}"
     values = frame[name]
-    if not may_miss:
-        return as_utc(values, what=what)
-    absent = values.isna()
-    if absent.all():
-        return pd.Series(pd.NaT, index=frame.index, dtype=UTC_DTYPE)
-    return as_utc(values[~absent], what=what).reindex(frame.index) if absent.any() else as_utc(values, what=what)
+    stated = values.notna().to_numpy()
+    if not may_miss or stated.all():
+        result = as_utc(values, what=what)
+    else:
+        # By position: labels may repeat, and would then carry one row's instant to another.
+        result = pd.Series(pd.NaT, index=frame.index, dtype=UTC_DTYPE)
+        if stated.any():
+            result.array[stated] = as_utc(values[stated], what=what).array
+    far = (result < _EARLIEST) | (result > _LATEST)
+    if far.any():
+        raise DataError(
+            f"{what}: an instant lies outside the years 1 to 9999 at {_describe(frame, facts, far)}. Check its unit."
+        )
+    return result
 
 
 def _number(frame: pd.DataFrame, name: str, facts: Facts, where: str) -> pd.Series:
@@ -217,7 +242,7 @@ def _extra(frame: pd.DataFrame, name: str, facts: Facts, where: str) -> pd.Serie
     if isinstance(dtype, pd.StringDtype) or values.map(lambda value: isinstance(value, str)).astype(bool)[
         values.notna()
     ].all():  # fmt: skip
-        return values.astype("str")
+        return _written(values, name, where)
     strange = values.notna() & ~values.map(lambda value: isinstance(value, str)).astype(bool)
     raise DataError(
         f"{where}: extra column {name!r} mixes kinds or holds none of text, number, truth value, instant: "
@@ -227,7 +252,7 @@ def _extra(frame: pd.DataFrame, name: str, facts: Facts, where: str) -> pd.Serie
 
 def _check_columns(facts: Facts, frame: pd.DataFrame, where: str) -> list[str]:
     """Return the extra columns; refuse missing, unknown and reserved ones."""
-    present = [str(name) for name in frame.columns]
+    present = list(frame.columns)
     optional = {"seen_at"} - {facts.natural}
     if facts.open_ended:
         optional |= {"source"}
@@ -259,6 +284,7 @@ def _check_bars(frame: pd.DataFrame, facts: Facts, where: str) -> None:
         "the volume is negative": frame["volume"] < 0,
         "low exceeds high": frame["low"] > frame["high"] * (1 + 1e-9),
         "there is no price at all": frame[list(_QUOTES)].isna().all(axis=1),
+        "the bar was seen before it closed, so it was not finished": frame["seen_at"] < frame["close_at"],
     }
     for problem, bad in problems.items():
         if bad.any():
@@ -291,6 +317,7 @@ def validate_facts(dataset: Dataset, frame: pd.DataFrame, *, where: str) -> pd.D
         positive, or a word outside its list; and columns that are missing, unknown or reserved.
     """
     facts = facts_of(dataset)
+    frame = frame.rename(columns=str)
     extra = _check_columns(facts, frame, where)
     result: dict[str, pd.Series] = {}
     absent = pd.Series(None, index=frame.index, dtype="object")

@@ -102,7 +102,11 @@ def _csv_of(part: Part, opened: Opened, names: Sequence[str] | None) -> pa_csv.C
 def _json_record(line: str, where: str) -> dict[str, Any]:
     try:
         record = json.loads(line)
-    except json.JSONDecodeError as failure:
+        if "\\ud" in line or "\\uD" in line:
+            json.dumps(record, ensure_ascii=False).encode()
+    except UnicodeEncodeError as failure:
+        raise DataError(f"{where}: half of a character that was cut in two ({failure}). Mend the line.") from failure
+    except (ValueError, RecursionError) as failure:
         raise DataError(f"{where}: not JSON ({failure}). Write one object per line.") from failure
     if not isinstance(record, dict):
         raise DataError(f"{where}: expected an object, found {type(record).__name__}.")
@@ -121,7 +125,22 @@ def _json_records(part: Part, opened: Opened) -> Iterator[tuple[int, dict[str, A
 
 
 def _json_frame(records: Sequence[Mapping[str, Any]], names: Sequence[str]) -> pd.DataFrame:
-    return pd.DataFrame({name: [record.get(name) for record in records] for name in names}, columns=list(names))
+    columns = {}
+    for name in names:
+        values = [record.get(name) for record in records]
+        gappy = set(map(type, values)) == {int, type(None)} and all(abs(value or 0) < 1 << 63 for value in values)
+        columns[name] = pd.array(values, dtype="Int64") if gappy else values
+    return pd.DataFrame(columns, columns=list(names))
+
+
+def _whole_numbers_kept(batch: pa.RecordBatch) -> pd.DataFrame:
+    """Convert a batch; beside missing values whole numbers stay what they are, so that an id keeps all its digits."""
+    frame = batch.to_pandas()
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if column.null_count and pa.types.is_integer(column.type) and not pa.types.is_uint64(column.type):
+            whole = column.cast(pa.int64())
+            frame[name] = whole.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+    return frame
 
 
 def _missing_columns(part: Part, names: Sequence[str], present: Sequence[str]) -> None:
@@ -143,7 +162,7 @@ def _frames(part: Part, opened: Opened, names: Sequence[str]) -> Iterator[pd.Dat
             with _parquet_of(part, opened) as reader:
                 _missing_columns(part, names, reader.schema_arrow.names)
                 for batch in reader.iter_batches(batch_size=_rows_at_once(reader.metadata), columns=list(names)):
-                    yield batch.to_pandas()[list(names)]
+                    yield _whole_numbers_kept(batch)[list(names)]
         case "csv":
             try:
                 with _csv_of(part, opened, names) as reader:
@@ -373,6 +392,17 @@ def _iso_texts(values: pd.Series) -> pd.Series:
         return values.str.strip()
     text = values.map(lambda value: value.isoformat() if hasattr(value, "isoformat") else str(value).strip())
     return text.astype("str")
+
+
+def bare_dates_of(values: pd.Series, timezone: str | None) -> pd.Series:
+    """Mark the values that are a date without a time of day."""
+    bare = pd.Series(False, index=values.index)
+    present = values.dropna()
+    known = isinstance(present.dtype, pd.DatetimeTZDtype) or not pd.api.types.is_object_dtype(present.dtype)
+    if timezone in _EPOCHS or present.empty or (known and not isinstance(present.dtype, pd.StringDtype)):
+        return bare
+    bare.loc[present.index] = ~_iso_texts(present).str.contains(_HAS_CLOCK, regex=True).astype(bool)
+    return bare
 
 
 def instants_of(

@@ -7,7 +7,7 @@ that fails is reported with its reason while the others are kept; an unreachable
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
@@ -74,7 +74,8 @@ class YahooPrices:
     calendars : dict of symbol to calendar code
     answered : dict of symbol to (start, until)
         What was answered in full and will not need asking again; ``until`` stops before an unfinished bar, and before
-        a session of the last day that Yahoo does not serve yet.
+        a session of the last day that Yahoo does not serve yet. Where no bar was served at all (of a day, for daily
+        bars also around the range) that may be a fault of the service, and nothing counts as answered.
     empty : dict of symbol to reason
         Symbols that answered properly and have no bar in the range.
     failures : dict of symbol to reason
@@ -187,6 +188,9 @@ def _ask(client: YahooClient, symbol: str, span: _Range, calendars: Mapping[str,
             found.empty[symbol] = f"Yahoo has no bars of it between {span.start} and {span.now}"
             return
         raise
+    if daily.served_at is not None:
+        # By a clock that runs ahead of Yahoo's, a bar would be over that is still being traded.
+        span = replace(span, now=min(span.now, daily.served_at))
     listing = listing_of(symbol, daily.meta, calendars, start=span.start, now=span.now)
     events = events_of(daily, listing, now=span.now)
     if span.bar == "1d":
@@ -202,7 +206,8 @@ def _ask(client: YahooClient, symbol: str, span: _Range, calendars: Mapping[str,
     found.gains.append(pd.DataFrame({"symbol": symbol, "ex_at": gains["ex_at"], "value": gains["capital_gain"]}))
     found.instruments.append(listing.row(span.now))
     found.calendars[symbol] = listing.calendar
-    found.answered[symbol] = (span.start, _until(listing, span, bars))
+    if len(daily.rows if span.bar == "1d" else bars):
+        found.answered[symbol] = (span.start, _until(listing, span, bars))
     if bars.empty:
         found.empty[symbol] = f"Yahoo has no bars of it between {span.start} and {min(span.end, span.now)}"
 
@@ -230,7 +235,8 @@ def fetch_prices(
     bar : str
         ``"1d"``, ``"1h"`` (kept for 730 days), ``"90min"`` to ``"2min"`` (60 days) or ``"1min"`` (30 days).
     now : Timestamp
-        The instant of the request, UTC. A bar that closes after it is unfinished and left out.
+        The instant of the request, UTC. A bar that closes after it, here or by Yahoo's clock, is unfinished and left
+        out.
     patience : Patience, optional
         Bounds of each request.
     clock : Clock

@@ -155,7 +155,11 @@ def listing_of(
         raise DataError(
             f"{symbol}: the calendar {calendar} cannot date this range. Start later. ({failure})"
         ) from failure
-    first = meta.get("firstTradeDate")
+    try:
+        first = meta.get("firstTradeDate")
+        listed_at = None if first is None else pd.Timestamp(int(first), unit="s", tz="UTC").as_unit("us")
+    except (TypeError, ValueError, OverflowError) as failure:
+        raise DataError(f"{symbol}: Yahoo states an unreadable date of its first trade ({failure}).") from failure
     return Listing(
         symbol,
         calendar,
@@ -163,7 +167,7 @@ def listing_of(
         zone,
         str(meta.get("instrumentType") or ""),
         str(meta.get("currency") or ""),
-        None if first is None else pd.Timestamp(int(first), unit="s", tz="UTC").as_unit("us"),
+        listed_at,
     )
 
 

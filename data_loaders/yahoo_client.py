@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -57,12 +58,15 @@ class Chart:
         before it, which would put a split in force a day early.
     without_price : list of int
         Stamps, in seconds since 1970, of the rows served without any price, which yfinance leaves out.
+    served_at : Timestamp or None
+        Yahoo's clock as the answer states it.
     """
 
     rows: pd.DataFrame
     meta: dict[str, Any]
     events: dict[str, Any]
     without_price: list[int]
+    served_at: pd.Timestamp | None = None
 
 
 class _NoCache:
@@ -84,6 +88,7 @@ class _JudgedSession(requests.Session[Any]):
     def __init__(self, clock: Clock) -> None:
         super().__init__(impersonate="chrome")
         self.answer: dict[str, Any] = {}
+        self.answered_at: pd.Timestamp | None = None
         self.reached = False
         self._clock = clock
         self._until = 0.0
@@ -112,6 +117,7 @@ class _JudgedSession(requests.Session[Any]):
             raise Retryable(_reason(failure, left)) from failure
         self.reached = True
         self.answer = self._judged(response, path)
+        self.answered_at = _dated(response.headers.get("date"))
         return response
 
     def _courtesy(self, method: Any, url: str, *args: Any, **options: Any) -> Any:
@@ -148,6 +154,13 @@ class _JudgedSession(requests.Session[Any]):
         if path.startswith(_CHART):
             return _chart_result(answer, status)
         return _news_stream(answer, status)
+
+
+def _dated(header: str | None) -> pd.Timestamp | None:
+    try:
+        return pd.Timestamp(parsedate_to_datetime(header or "")).tz_convert("UTC").as_unit("us")
+    except (TypeError, ValueError):
+        return None
 
 
 def _reason(failure: Exception, seconds: float) -> str:
@@ -228,7 +241,11 @@ class YahooClient:
                 ),
             )
             answer = self._session.answer
-            return Chart(rows, answer.get("meta") or {}, answer.get("events") or {}, _without_price(answer))
+            try:
+                meta, events = (dict(answer.get(name) or {}) for name in ("meta", "events"))
+                return Chart(rows, meta, events, _without_price(answer), self._session.answered_at)
+            except (KeyError, TypeError, ValueError, IndexError, AttributeError) as failure:
+                raise Retryable(f"a chart that cannot be read ({type(failure).__name__}: {failure})") from failure
 
         return call(work, what=f"Yahoo bars of {symbol}", patience=self._patience, clock=self._clock)
 

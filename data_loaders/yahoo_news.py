@@ -81,6 +81,7 @@ def _inner(item: dict[str, Any], *names: str) -> Any:
 
 def _related(item: dict[str, Any], content: dict[str, Any]) -> list[str]:
     tickers = _inner(content, "finance", "stockTickers") or item.get("relatedTickers") or []
+    tickers = tickers if isinstance(tickers, list) else []
     named = [_inner(ticker, "symbol") if isinstance(ticker, dict) else ticker for ticker in tickers]
     return [str(symbol).strip().upper() for symbol in named if symbol and str(symbol).strip()]
 

@@ -17,7 +17,7 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from data_loaders.bybit import connect
-from data_loaders.errors import ServiceError
+from data_loaders.errors import ConfigError, DataError, ServiceError
 from data_loaders.retries import Patience
 from data_loaders.store import Store
 from research import downloads
@@ -147,7 +147,7 @@ def collect(collection: Collection, *, clock: Clock, stages: Stages, patience: P
             try:
                 for errand in errands:
                     errand(visit)
-            except ServiceError as failure:
+            except (ServiceError, ConfigError, DataError) as failure:
                 failures[source] = str(failure)
     return Collected(tallies, failures)
 

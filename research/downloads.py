@@ -16,6 +16,7 @@ import pandas as pd
 
 from data_loaders import bybit, yahoo
 from data_loaders.bybit_announcements import SOURCE as ANNOUNCED_BY
+from data_loaders.bybit_announcements import check_locale
 from data_loaders.calendars import ROUND_THE_CLOCK, length_of
 from data_loaders.retries import Patience
 from data_loaders.store import Store
@@ -98,7 +99,9 @@ def yahoo_prices(
     """
     length = length_of(bar)
     named = checked_symbols(symbols)
-    known = _calendars(visit.store, bar, length, visit.clock()) | dict(calendars)
+    # One instant for all: symbols that are asked for the same span share a question.
+    now = visit.clock()
+    known = _calendars(visit.store, bar, length, now) | dict(calendars)
 
     def ask(group: list[str], first: pd.Timestamp, last: pd.Timestamp) -> Answer:
         answer = yahoo.fetch_prices(
@@ -111,7 +114,6 @@ def yahoo_prices(
         )
 
     def end_of(series: Series) -> pd.Timestamp:
-        now = visit.clock()
         calendar = known.get(series.symbol)
         finished = now if calendar is None else finished_until(calendar, length, now)
         return finished if end is None else min(end, finished)
@@ -256,7 +258,10 @@ def bybit_instruments(visit: Visit, connection: bybit.Bybit, market: Market) -> 
 def bybit_announcements(visit: Visit, connection: bybit.Bybit, *, locale: str) -> None:
     """Add the exchange's announcements, seen now: all at first, then those that are new or may have been edited."""
     visit.stages.stage("Bybit: announcements")
-    newest = visit.store.sql(f"SELECT max(published_at) AS newest FROM news WHERE source = '{ANNOUNCED_BY}'")  # noqa: S608
+    newest = visit.store.sql(
+        "SELECT max(published_at) AS newest FROM news "  # noqa: S608
+        f"WHERE source = '{ANNOUNCED_BY}' AND starts_with(article_id, 'bybit/{check_locale(locale)}/')"
+    )
     known = newest["newest"].iloc[0]
     since = None if pd.isna(known) else min(pd.Timestamp(known), visit.clock()).as_unit("us") - EDITED_FOR
     answer = interruptibly(partial(connection.fetch_announcements, now=visit.clock(), locale=locale, since=since))

@@ -96,10 +96,11 @@ Ask = Callable[[list[str], pd.Timestamp, pd.Timestamp], Answer]
 
 @dataclass
 class Tally:
-    """What a fetch did so far: rows by dataset, series that needed nothing, gaps, failures by name."""
+    """What a fetch did so far: rows by dataset, series that needed or brought nothing, gaps, failures by name."""
 
     added: dict[str, Added] = field(default_factory=dict)
     complete: list[str] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
     gaps: dict[str, int] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
 
@@ -258,7 +259,7 @@ def fill(
         until = end(series)
         spans = spans_to_ask(store, series, start, until, chunk=chunk) if until > start else []
         if not spans:
-            tally.complete.append(str(series))
+            (tally.complete if until > start else tally.empty).append(str(series))
         for span in spans:
             questions.setdefault(span, []).append(series)
     parts = [
@@ -268,6 +269,7 @@ def fill(
     ]
     advance(0, len(parts))
     failed: set[str] = set()
+    served: set[str] = set()
     unanswered: dict[str, ServiceError] = {}
     answered, last_answer = False, time.monotonic()
     for done, (span, whole) in enumerate(parts, start=1):
@@ -286,6 +288,9 @@ def fill(
         tally.failures |= {name: str(reason) for name, reason in unanswered.items()}
         unanswered, answered, last_answer = {}, True, time.monotonic()
         failed |= set(answer.failures)
+        facts = answer.facts.get(group[0].dataset)
+        here = set() if facts is None or facts.empty else set(facts["symbol"])
+        served |= {str(series) for series in group if series.symbol in here}
         _take(answer, group, span, writer, tally)
         writer.flush_when_due()
         advance(done, len(parts))
@@ -293,6 +298,8 @@ def fill(
         first = next(iter(unanswered.values()))
         raise _given_up(first, 0) from first
     tally.failures |= {name: str(reason) for name, reason in unanswered.items()}
+    asked = [str(series) for series in wanted if any(series in group for group in questions.values())]
+    tally.empty += [name for name in asked if name not in tally.failures and name not in served]
 
 
 def interruptibly(work: Callable[[], T]) -> T:

@@ -59,10 +59,17 @@ def prepare(dataset: Dataset, frame: pd.DataFrame, committed_at: pd.Timestamp, *
     Raises
     ------
     DataError
-        If one key has two contents.
+        If one key has two contents, or a bar has not closed yet.
     """
     facts = facts_of(dataset)
-    table = _arrow(validate_facts(dataset, frame, where=where))
+    tidy = validate_facts(dataset, frame, where=where)
+    if dataset == "bars" and (tidy["close_at"] > committed_at).any():
+        row = tidy.loc[(tidy["close_at"] > committed_at).to_numpy()].iloc[0]
+        raise DataError(
+            f"{where}: the {row['bar']} bar of {row['symbol']} closes at {row['close_at']}, after it is committed at "
+            f"{committed_at}, so it is not finished. Drop such bars, or correct the clock."
+        )
+    table = _arrow(tidy)
     values = [name for name in table.column_names if name not in facts.key and name != "seen_at"]
     key, content = row_hashes(table, facts.key), row_hashes(table, values)
     collapsed = 0

@@ -113,7 +113,7 @@ def _sweep_replaced(folder: Folder, manifest: Manifest, committed_at: pd.Timesta
 def _sweep_orphans(folder: Folder, manifest: Manifest, committed_at: pd.Timestamp) -> int:
     names = folder.all_names()
     swept = 0
-    for name in list(orphans(folder, names, manifest.entries())):
+    for name in list(orphans(names, manifest.entries())):
         modified = folder.modified(name)
         if modified is not None and modified + GRACE <= committed_at:
             swept += folder.delete(name)

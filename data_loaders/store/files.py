@@ -17,7 +17,7 @@ import fsspec
 import pandas as pd
 from fsspec.implementations.local import LocalFileSystem
 
-from data_loaders.errors import ConfigError, MissingPartError
+from data_loaders.errors import ConfigError, DataError, MissingPartError
 
 UNFINISHED = ".part"
 
@@ -128,23 +128,38 @@ class Folder:
         return True
 
     def write(self, name: str, content: Any) -> None:
-        """Write a file whole or not at all, and have it on the medium when this returns."""
+        """Write a file whole or not at all, and have it on the medium when this returns.
+
+        Raises
+        ------
+        DataError
+            If the medium is full, may not be written to, or a file stands where a folder should.
+        """
         if not self.local:
             self._system.pipe_file(self.path(name), bytes(content))
             return
-        target = Path(self.path(name))
-        _make_folder(target.parent)
-        unfinished = target.with_name(f".{target.name}.{unique_name()}{UNFINISHED}")
         try:
-            with unfinished.open("wb") as sink:
-                sink.write(content)
-                sink.flush()
-                os.fsync(sink.fileno())
-            unfinished.replace(target)
-        except BaseException:
-            unfinished.unlink(missing_ok=True)
-            raise
-        _flush_folder(target.parent)
+            _write(Path(self.path(name)), content)
+        except OSError as failure:
+            raise DataError(
+                f"{self.shown(name)}: cannot be written ({failure.strerror}). Nothing that was there has changed. Make "
+                "room, get the right to write there, or choose another folder."
+            ) from failure
+
+
+def _write(target: Path, content: Any) -> None:
+    _make_folder(target.parent)
+    unfinished = target.with_name(f".{target.name}.{unique_name()}{UNFINISHED}")
+    try:
+        with unfinished.open("wb") as sink:
+            sink.write(content)
+            sink.flush()
+            os.fsync(sink.fileno())
+        unfinished.replace(target)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    _flush_folder(target.parent)
 
 
 def _make_folder(folder: Path) -> None:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from data_loaders.errors import DataError
 from data_loaders.store.files import Folder
-from data_loaders.store.manifest import FOLDER, Batch, FileEntry, Listing, Manifest, entry_name, visible
+from data_loaders.store.manifest import Batch, FileEntry, Listing, Manifest, entry_name, visible
 
 IDENTITY = "store.json"
 _PIECE = 1 << 20
+# What appends leave behind; nothing else in the folder of a store is its own to list or to sweep.
+_LEFTOVER = re.compile(r"\d+T\d{12}Z-[0-9a-f]{16}-\d+\.parquet|\..+\.[0-9a-f]{16}\.part")
 
 
 class SweptError(Exception):
@@ -143,12 +146,11 @@ def _entries(folder: Folder, manifest: Manifest) -> tuple[list[Batch], list[Dama
     return sound, broken
 
 
-def orphans(folder: Folder, names: Iterable[str], batches: Iterable[Batch]) -> Iterator[str]:
-    """Files of a store that no entry names."""
-    named = {entry.path for batch in batches for entry in batch.files} | {IDENTITY}
+def orphans(names: Iterable[str], batches: Iterable[Batch]) -> Iterator[str]:
+    """Files that appends wrote and no entry names; whatever else lies in the folder belongs to somebody else."""
+    named = {entry.path for batch in batches for entry in batch.files}
     for name in names:
-        entry = name.startswith(f"{FOLDER}/") and name.endswith(".json")
-        if name not in named and not entry:
+        if name not in named and _LEFTOVER.fullmatch(name.rpartition("/")[2]):
             yield name
 
 
@@ -173,5 +175,5 @@ def check(folder: Folder, manifest: Manifest) -> StoreHealth:
         rows=sum(entry.rows for entry in files),
         bytes=sum(entry.bytes for entry in files),
         damaged=tuple(broken),
-        orphans=tuple(orphans(folder, names, batches)),
+        orphans=tuple(orphans(names, batches)),
     )

@@ -51,7 +51,7 @@ class Reader:
         """
         try:
             return use(self._verified(choose(listing)))
-        except (SweptError, duckdb.IOException):
+        except (SweptError, FileNotFoundError, duckdb.IOException):
             pass
         listing = _successors(listing, self.manifest.entries())
         files = choose(listing)
@@ -92,7 +92,7 @@ def _may_open(late: tuple[Batch, FileEntry], early: tuple[Batch, FileEntry], fac
     (late_batch, late_file), (early_batch, early_file) = late, early
     if late_batch.id == early_batch.id and not early_batch.replaces:
         return False
-    if not early_file.assumed or late_file.first_commit > early_file.last_commit:
+    if late_file.first_commit > early_file.last_commit:
         return False
     apart = late_file.first_event > early_file.last_event or late_file.last_event < early_file.first_event
     return not (facts.event_in_key and apart)
@@ -111,8 +111,10 @@ def files_for(listing: Listing, dataset: str, question: Question) -> _Files:
     if question.t is None:
         return files
     early = [pair for pair in files if pair[1].first_known <= question.t]
-    late = [pair for pair in files if pair[1].first_known > question.t]
-    return early + [pair for pair in late if any(_may_open(pair, other, facts) for other in early)]
+    assumed = [pair for pair in early if pair[1].assumed]
+    newest = max((entry.last_commit for _, entry in assumed), default=question.t)
+    late = [pair for pair in files if pair[1].first_known > question.t and pair[1].first_commit <= newest]
+    return early + [pair for pair in late if any(_may_open(pair, other, facts) for other in assumed)]
 
 
 def _edge(value: object, name: str) -> pd.Timestamp | None:

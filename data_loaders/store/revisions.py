@@ -10,10 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from data_loaders.records import Facts
 from data_loaders.store.manifest import FileEntry
@@ -70,11 +73,52 @@ def pattern(path: Path) -> str:
     return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in str(path))
 
 
+@lru_cache(maxsize=65_536)
+def _extras(facts_columns: tuple[str, ...], path: Path) -> dict[str, tuple[str, bool]]:
+    """Columns of a file that its kind does not name, folded: the name as written, and whether it holds instants."""
+    schema = pq.read_schema(path)
+    return {
+        item.name.lower(): (item.name, pa.types.is_timestamp(item.type))
+        for item in schema
+        if item.name not in facts_columns
+    }
+
+
+def _as_texts(facts: Facts, paths: Sequence[Path]) -> dict[tuple[tuple[str, bool], ...], list[Path]]:
+    """Group files by the columns to be read as texts: those that are instants in some files and not in others.
+
+    DuckDB unites every other pair of types itself.
+    """
+    if not facts.open_ended:
+        return {(): list(paths)}
+    extras = [_extras(facts.columns, path) for path in paths]
+    kinds: dict[str, set[bool]] = {}
+    for columns in extras:
+        for folded, (_, instant) in columns.items():
+            kinds.setdefault(folded, set()).add(instant)
+    groups: dict[tuple[tuple[str, bool], ...], list[Path]] = {}
+    for path, columns in zip(paths, extras, strict=True):
+        clashing = tuple(sorted(columns[folded] for folded in columns if len(kinds[folded]) > 1))
+        groups.setdefault(clashing, []).append(path)
+    return groups
+
+
+def _recast(clashing: Sequence[tuple[str, bool]]) -> str:
+    texts = ", ".join(f"CAST({name_in_sql(name)} AS VARCHAR) AS {name_in_sql(name)}" for name, _ in clashing)
+    return f" REPLACE ({texts})" if texts else ""
+
+
 def stored_rows(facts: Facts, paths: Sequence[Path]) -> str:
     """Select the rows of some files as they were stored, columns united by name."""
     if paths:
-        files = ", ".join(text_in_sql(pattern(path)) for path in paths)
-        return f"SELECT * FROM read_parquet([{files}], union_by_name = true, hive_partitioning = false)"
+        files = [
+            (_recast(clashing), ", ".join(text_in_sql(pattern(path)) for path in group))
+            for clashing, group in _as_texts(facts, paths).items()
+        ]
+        return " UNION ALL BY NAME ".join(
+            f"SELECT *{recast} FROM read_parquet([{group}], union_by_name = true, hive_partitioning = false)"
+            for recast, group in files
+        )
     types = dict.fromkeys(facts.columns, "TIMESTAMPTZ")
     types |= dict.fromkeys(facts.texts, "VARCHAR") | dict.fromkeys(facts.numbers, "DOUBLE")
     types |= {"assumed": "BOOLEAN", "committed_at": "TIMESTAMPTZ", "content": "UBIGINT", "key": "UBIGINT"}
@@ -110,8 +154,37 @@ def _rows_of(facts: Facts, paths: Sequence[Path], question: Question) -> str:
     return f"(SELECT * FROM ({stored_rows(facts, paths)}){_where(_on_keys(facts, question))})"
 
 
-def _repeated(rows: str) -> str:
-    return f'SELECT "key" FROM {rows} GROUP BY "key" HAVING count(*) > 1'
+def _rewritten(facts: Facts, paths: Sequence[Path], *, one_commit: bool = False) -> str:
+    """Texts that an article got after its first commit, under whatever symbol.
+
+    Where the source does not say when it had such a text, nobody can have had it before it was committed, even if the
+    article is new to that symbol. Articles are sieved by hash first, because few have rows of more than one commit.
+    """
+    if not facts.shared or one_commit or not paths:
+        return "SELECT NULL::VARCHAR AS whole, NULL::VARCHAR AS told WHERE false"
+    whole, told = facts.shared
+    rows = f"(SELECT {whole} AS whole, {told} AS told, committed_at FROM ({stored_rows(facts, paths)}))"
+    return f"""\
+SELECT whole, told FROM (
+  SELECT whole, told, min(committed_at) AS first, min(min(committed_at)) OVER (PARTITION BY whole) AS opened
+  FROM {rows}
+  WHERE hash(whole) IN (
+    SELECT hash(whole) FROM {rows} GROUP BY 1 HAVING min(committed_at) <> max(committed_at)
+  )
+  GROUP BY whole, told
+)
+WHERE first > opened"""
+
+
+def _repeated(facts: Facts, rows: str) -> str:
+    """Key hashes whose rows need resolving: those of several rows, and those of texts that came late."""
+    repeated = f'SELECT "key" FROM {rows} GROUP BY "key" HAVING count(*) > 1'
+    if not facts.shared:
+        return repeated
+    whole, told = facts.shared
+    return f"""\
+{repeated} UNION SELECT "key" FROM {rows} AS late SEMI JOIN rewritten
+  ON late.{whole} = rewritten.whole AND late.{told} = rewritten.told"""
 
 
 def _on_result(facts: Facts, question: Question) -> list[str]:
@@ -123,7 +196,7 @@ def _on_result(facts: Facts, question: Question) -> list[str]:
 
 
 def _single(facts: Facts, rows: str, question: Question) -> str:
-    """Rows whose key hash occurs once: each is its fact's first and only revision."""
+    """Rows whose key hash needs no resolving: each is its fact's first and only revision."""
     return f"""\
 SELECT * EXCLUDE (assumed, committed_at, content, "key"), greatest({facts.natural}, seen_at) AS known_at,
   0::BIGINT AS revision
@@ -131,8 +204,13 @@ FROM {rows} ANTI JOIN repeated USING ("key"){_where(_on_result(facts, question))
 
 
 def _several(facts: Facts, rows: str, question: Question) -> str:
-    """Rows whose key hash occurs more than once, resolved under their real key: two keys of one hash stay two."""
+    """Rows whose key hash needs resolving, resolved under their real key: two keys of one hash stay two."""
     key = ", ".join(facts.key)
+    late, join = "false", ""
+    if facts.shared:
+        whole, told = facts.shared
+        late = "rewritten.whole IS NOT NULL"
+        join = f"LEFT JOIN rewritten ON stored.{whole} = rewritten.whole AND stored.{told} = rewritten.told"
     chosen = {
         "all": [],
         "first": ["revision = 0"],
@@ -141,13 +219,14 @@ def _several(facts: Facts, rows: str, question: Question) -> str:
     conditions = [f"({condition})" for condition in (*_on_result(facts, question), *chosen)]
     return f"""\
 WITH opened AS (
-  SELECT *,
+  SELECT stored.*, {late} AS "#late",
     first_value(committed_at) OVER opening AS "#commit", first_value(content) OVER opening AS "#content"
-  FROM {rows} SEMI JOIN repeated USING ("key")
+  FROM (SELECT * FROM {rows} SEMI JOIN repeated USING ("key")) AS stored {join}
   WINDOW opening AS (PARTITION BY {key} ORDER BY committed_at, content)
 ),
 effective AS (
-  SELECT * REPLACE (CASE WHEN NOT assumed OR (committed_at = "#commit" AND content = "#content") THEN seen_at
+  SELECT * REPLACE (CASE
+    WHEN NOT assumed OR (committed_at = "#commit" AND content = "#content" AND NOT "#late") THEN seen_at
     ELSE committed_at END AS seen_at)
   FROM opened
 ),
@@ -158,7 +237,7 @@ changed AS (
     lag(content) OVER (PARTITION BY {key} ORDER BY known_at, seen_at, committed_at, content)
 ),
 numbered AS (
-  SELECT * EXCLUDE ("#commit", "#content", assumed, committed_at, content, "key"),
+  SELECT * EXCLUDE ("#commit", "#content", "#late", assumed, committed_at, content, "key"),
     row_number() OVER later - 1 AS revision, lead(known_at) OVER later AS "#next"
   FROM changed
   WINDOW later AS (PARTITION BY {key} ORDER BY known_at, seen_at, committed_at, content)
@@ -171,7 +250,7 @@ def every_revision(facts: Facts, paths: Sequence[Path]) -> str:
     question = Question(versions="all")
     rows = _rows_of(facts, paths, question)
     return f"""\
-WITH repeated AS ({_repeated(rows)})
+WITH rewritten AS ({_rewritten(facts, paths)}), repeated AS ({_repeated(facts, rows)})
 SELECT * FROM ({_several(facts, rows, question)}) UNION ALL BY NAME ({_single(facts, rows, question)})"""
 
 
@@ -206,10 +285,10 @@ def in_order(
     Parameters
     ----------
     connection : DuckDBPyConnection
-        Fresh; it gets two temporary tables.
+        Fresh; it gets three temporary tables.
     facts : Facts
     files : sequence of (FileEntry, Path)
-        Every file that holds a row of a key in question, or one committed before it under the same key.
+        Every file that holds a row of a key in question, or one committed before it under the same key or article.
     question : Question
 
     Yields
@@ -218,8 +297,11 @@ def in_order(
         A query for the next rows: all stored columns but ``assumed, committed_at, content, key``, with ``known_at``
         and ``revision``. All have the same columns.
     """
-    rows = _rows_of(facts, [path for _, path in files], question)
-    connection.execute(f"CREATE TEMP TABLE repeated AS {_repeated(rows)}")
+    paths = [path for _, path in files]
+    rows = _rows_of(facts, paths, question)
+    one_commit = len({commit for entry, _ in files for commit in (entry.first_commit, entry.last_commit)}) < 2
+    connection.execute(f"CREATE TEMP TABLE rewritten AS {_rewritten(facts, paths, one_commit=one_commit)}")
+    connection.execute(f"CREATE TEMP TABLE repeated AS {_repeated(facts, rows)}")
     # It has the columns of all files, so that each part below gets them too.
     connection.execute(f"CREATE TEMP TABLE several AS {_several(facts, rows, question)}")
     wanted = [

@@ -25,7 +25,8 @@ class Store:
     revision; the same content again is the same fact. Each revision counts from ``known_at``, the later of its natural
     instant (publication, close, ex-date, settlement) and the instant at which it was seen. Where a source does not
     state when a fact could be seen, the first content ever committed under the key is taken to have been seen at its
-    natural instant, and any later one when it was committed: an edit made in silence is never back-dated.
+    natural instant, and any later one when it was committed: an edit made in silence is never back-dated. That goes for
+    an article's text under all its symbols: a text it did not have in its first commit counts from its own commit.
 
     Any number of processes may append at once; each batch is visible whole or not at all.
     """
@@ -49,12 +50,12 @@ class Store:
         ConfigError, MissingPartError
             If the address is unknown, or the package that speaks it is missing.
         DataError
-            If something is there that is no sound store.
+            If something is there that is no sound store, or it cannot be written.
         """
         folder = Folder.at(root)
         try:
             folder.read(IDENTITY)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             folder.write(IDENTITY, sealed({"format": FORMAT, "kind": _KIND}))
         return cls._opened(folder)
 

@@ -7,9 +7,11 @@ configuration, 3 the audit found a leak, 130 interrupted.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import as_file, files
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -205,4 +207,7 @@ def _summarise(outcome: Outcome) -> None:
 
 def main() -> None:
     """Entry point of the ``embargo`` command."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A terminal or log that cannot show a sign gets its number: no reason to fail half-way.
+        sys.stdout.reconfigure(errors="backslashreplace")
     app()

@@ -229,8 +229,11 @@ def _conclude(tally: Tally, store: str) -> None:
         console.print(table)
     if tally.complete:
         console.print(f"Already there, not asked for: {_listed(tally.complete)}", soft_wrap=True, highlight=False)
+    if tally.empty:
+        console.print(f"Nothing there in this range: {_listed(tally.empty)}", soft_wrap=True, highlight=False)
     for name, number in tally.gaps.items():
-        console.print(f"Gaps: {name} lacks {number:,} bars that the source does not have", highlight=False)
+        told = f"Gaps: {name} lacks {number:,} bars that the source does not have"
+        console.print(told, soft_wrap=True, highlight=False)
     for line in tally.failure_lines():
         complain(line)
 
@@ -271,6 +274,8 @@ def _calendars(named: list[str]) -> dict[str, str]:
 def _range(start: str, end: str | None) -> tuple[pd.Timestamp, pd.Timestamp | None]:
     first = instant(start, "--start")
     last = None if end is None else instant(end, "--end")
+    if first >= now():
+        raise ConfigError(f"--start {start} lies in the future, so there is nothing to fetch yet.")
     if last is not None and last <= first:
         raise ConfigError(f"--end {end} is not after --start {start}.")
     return first, last

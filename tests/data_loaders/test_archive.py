@@ -531,3 +531,60 @@ def test_streamed_bars_keep_a_stated_sighting_and_refuse_crossed_ones(tmp_path: 
     hours[1] |= {"low": 3.0, "high": 2.5}
     with pytest.raises(DataError, match=r"low 3 exceeds high 2.5 for BTC at 2022-01-01 01:00"):
         list(stream_bars(write(tmp_path / "p.csv", hours), **request))
+
+
+def test_a_date_that_stands_for_a_time_is_the_end_of_its_day(put: Callable[[list[dict[str, Any]]], Path]) -> None:
+    row = {"symbol": "A", "text": "x"}
+    path = put(
+        [
+            row | {"article_id": "1", "published_at": "2024-01-01", "seen_at": "2024-01-01T01:00:00Z", "vague": False},
+            row | {"article_id": "2", "published_at": "2024-01-01T10:00", "seen_at": "2024-01-05", "vague": False},
+        ]
+    )
+    frame = read_news(path, timezone="America/New_York", date_only="vague").frame.set_index("article_id")
+    assert frame["known_at"]["1"] == pd.Timestamp("2024-01-02 05:00", tz="UTC")
+    assert frame["known_at"]["2"] == pd.Timestamp("2024-01-06 05:00", tz="UTC")
+
+
+@pytest.mark.parametrize("kind", ["parquet", "jsonl"])
+def test_whole_numbers_beside_missing_ones_keep_all_their_digits(tmp_path: Path, kind: str) -> None:
+    ids = [2**60 + 1, 2**60 + 2, None]
+    rows = {
+        "article_id": ids,
+        "symbol": [700, 5, None],
+        "published_at": "2024-01-01T10:00:00Z",
+        "text": "x",
+        "ok": [1, 1, 0],
+    }
+    frame = pd.DataFrame({name: pd.Series(value, dtype="object") for name, value in rows.items()}, index=range(3))
+    path = tmp_path / f"news.{kind}"
+    if kind == "parquet":
+        frame.astype({"article_id": "Int64", "symbol": "Int64", "ok": "int64", "text": "str"}).ffill().assign(
+            article_id=pd.array(ids, dtype="Int64"), symbol=pd.array(rows["symbol"], dtype="Int64")
+        ).to_parquet(path)
+    else:
+        records = [
+            {name: value[number] if isinstance(value, list) else value for name, value in rows.items()}
+            for number in range(3)
+        ]
+        path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    kept = read_news(path, filters={"ok": 1}).frame
+    assert list(zip(kept["article_id"], kept["symbol"], strict=True)) == [
+        (str(2**60 + 1), "700"),
+        (str(2**60 + 2), "5"),
+    ]
+
+
+@pytest.mark.parametrize("odd", ['"x\\ud83d"', "9" * 5000, "[" * 100_000])
+def test_odd_json_is_named_by_its_line(tmp_path: Path, odd: str) -> None:
+    path = tmp_path / "news.jsonl"
+    path.write_text(f'{{"article_id": "1", "published_at": "2024-01-01T10:00:00Z", "symbol": "A", "text": {odd}}}\n')
+    with pytest.raises(DataError, match=r"news\.jsonl, line 1"):
+        read_news(path)
+
+
+def test_a_bar_without_a_symbol_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "prices.csv"
+    path.write_text("symbol,date,open,high,low,close,volume\nA,2024-01-02,1,1,1,1,1\n,2024-01-02,1,1,1,1,1\n")
+    with pytest.raises(DataError, match="column 'symbol', row 2: the symbol is missing"):
+        read_prices(path, calendar="XNYS")

@@ -12,7 +12,7 @@ from servers.bybit_service import GONE, HEALING, LATE, LISTINGS, NOW, OUTAGE, By
 from servers.loopback import Status
 
 from data_loaders.bybit import BARS, bar_name, connect
-from data_loaders.errors import ConfigError
+from data_loaders.errors import ConfigError, ServiceError
 from data_loaders.records import validate_facts
 from data_loaders.retries import Patience
 
@@ -129,10 +129,61 @@ def test_a_hole_that_fills_up_is_no_gap(service):
 
 
 def test_bars_that_the_service_has_not_served_yet_are_not_called_answered(service):
-    # The exchange lags: it is 03:10, and its newest finished candle is that of 23:00.
+    # The exchange lags: it is 04:10, and its newest finished candle is that of 00:00.
+    service.now = ms("2024-03-01 04:10")
+    service.distort = lambda rows: [row for row in rows if int(row[0]) < ms("2024-03-01 01:00")]
     result = candles(["BTCUSDT"], start="2024-02-29", end="2024-03-02", now=ms("2024-03-01 04:10"))
     assert result.gaps[["start", "end"]].values.tolist() == [[at("2024-03-01 01:00"), at("2024-03-01 04:00")]]
     assert result.answered["end"].tolist() == [at("2024-03-01 01:00")]
+
+
+def test_a_candle_is_not_over_before_it_is_over_by_bybits_clock(service):
+    # Our clock is 40 minutes ahead.
+    result = candles(["BTCUSDT"], start="2024-02-29", end="2024-03-02", now=NOW + 40 * 60_000)
+    assert result.bars["open_at"].max() == at("2024-02-29 23:00")
+    assert result.answered["end"].tolist() == [at("2024-03-01")]
+    assert result.gaps.empty
+
+
+@pytest.mark.parametrize("result", [{}, {"list": None}, {"list": 5}])
+def test_an_answer_without_its_list_is_a_fault_and_not_an_empty_list(service, result):
+    broken = Status(200, {"retCode": 0, "retMsg": "OK", "result": result, "time": NOW})
+    connection = connect(patience=PATIENCE)
+    days = {"start": at("2024-02-09"), "end": at("2024-02-11"), "now": instant(NOW)}
+    service.fail(*[broken] * 2, when=lambda request: "symbol" in request.query)
+    for found in (
+        connection.fetch_candles(["BTCUSDT"], market="linear", bar="1h", **days),
+        connection.fetch_funding(["BTCUSDT"], **days),
+    ):
+        assert "without the list" in found.failures["BTCUSDT"]
+        assert found.answered.empty
+    for ask in (
+        lambda: connection.fetch_announcements(now=instant(NOW)),
+        lambda: connection.fetch_instruments("linear", now=instant(NOW)),
+    ):
+        service.fail(*[broken] * 2)
+        with pytest.raises(ServiceError, match="without the list"):
+            ask()
+        service.recover()
+
+
+def test_what_never_had_a_candle_or_a_rate_is_not_called_answered(service):
+    days = {"start": at("2024-02-09"), "end": at("2024-02-11"), "now": instant(NOW)}
+    found = candles(["VOIDUSDT"], start="2024-02-09", end="2024-02-11")
+    assert (found.answered["end"] == found.answered["start"]).all()
+    assert connect(patience=PATIENCE).fetch_funding(["VOIDUSDT"], **days).answered.empty
+
+
+def test_an_instrument_with_an_impossible_date_is_malformed(service):
+    rows = [
+        {"symbol": name, "baseCoin": name, "quoteCoin": "USDT", "contractType": "LinearPerpetual", "launchTime": launch}
+        for name, launch in (("GOOD", 0), ("BAD", 10**30))
+    ]
+    answer = {"retCode": 0, "retMsg": "OK", "result": {"list": rows}, "time": NOW}
+    service.fail(Status(200, answer), when=lambda request: "status" not in request.query)
+    found = connect(patience=PATIENCE).fetch_instruments("linear", now=instant(NOW))
+    assert found.counts["malformed"] == 1
+    assert {"GOOD", "BAD"} & set(found.instruments["symbol"]) == {"GOOD"}
 
 
 @pytest.mark.parametrize("market", ["spot", "linear"])
@@ -230,7 +281,8 @@ def test_funding_past_one_page_equals_the_truth(service):
         assert len(truth) > 590
     assert list(result.failures) == ["NOPEUSDT"]
     assert result.funding["rate"].abs().max() <= 0.001
-    assert result.answered["end"].tolist() == [instant(NOW + 1)] * 3
+    assert result.answered["symbol"].tolist() == ["BTCUSDT", "GONEUSDT"]
+    assert result.answered["end"].tolist() == [instant(NOW + 1)] * 2
 
 
 def test_funding_is_half_open_and_never_from_the_future(service):

@@ -172,3 +172,12 @@ def test_the_fingerprint_is_that_of_the_content(tmp_path: Path) -> None:
     (tmp_path / "a2.csv").write_bytes(b"x,y\n1,2\nx,y\n")
     (tmp_path / "b.csv").write_bytes(b"3,4\n")
     assert fingerprint(parts_of(tmp_path)) != first
+
+
+def test_two_members_of_one_name_are_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "d.zip", "w") as packed:
+        packed.writestr("a.csv", "x\n1\n")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            packed.writestr("a.csv", "x\n2\n")
+    with pytest.raises(DataError, match=r"d\.zip/a\.csv: two members of one name"):
+        parts_of(tmp_path / "d.zip")

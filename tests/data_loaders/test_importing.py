@@ -325,3 +325,13 @@ def test_memory_does_not_grow_with_the_archive(tmp_path: Path) -> None:
     large = peak_of(write_many(tmp_path / "large.parquet", 3_000_000))
     assert (small[0], large[0]) == (600_000, 3_000_000)
     assert large[1] < small[1] + 150
+
+
+def test_hourly_bars_of_an_exchange_come_back_as_prices(tmp_path: Path, store: Store) -> None:
+    opens = [f"2024-01-02T{hour}:30:00Z" for hour in range(14, 21)]
+    bars = pd.DataFrame(
+        {"symbol": "A", "open_at": opens, "open": 1.0, "high": 1.0, "low": 1.0, "close": 1.0, "volume": 1}
+    )
+    import_bars(put(tmp_path / "h.csv", bars), store, venue="v", calendar="XNYS", bar="1h", clock=at(DAY))
+    prices = store.as_of(DAY).prices(venue="v", bar="1h", calendar="XNYS").prices
+    assert prices.close_at[-1] == pd.Timestamp("2024-01-02 21:00", tz="UTC")

@@ -252,3 +252,21 @@ def test_higher_scores_never_get_a_lower_class(scores: list[float], threshold: f
     rank = cut_scores(ordered, threshold).map({"bearish": 0, "neutral": 1, "bullish": 2})
     assert rank.is_monotonic_increasing
     assert ((rank == 1) == (ordered >= -threshold) & (ordered < threshold)).all()
+
+
+def test_a_sentence_may_hold_any_sign_of_its_encoding(tmp_path: Path) -> None:
+    (tmp_path / "set.txt").write_bytes(b"Profit rose\x85 said A@positive\r\nSales fell\x1c@negative\r\n")
+    assert classes(tmp_path / "set.txt") == {"Profit rose\x85 said A": 2, "Sales fell": 0}
+
+
+@pytest.mark.parametrize("content", ['{"1": {"sentence": "a", "info": [5]}}', "[" * 100_000])
+def test_json_of_no_set_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "set.json").write_text(content)
+    with pytest.raises(DataError):
+        classes(tmp_path / "set.json")
+
+
+def test_a_twitter_label_between_classes_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "set.jsonl").write_text('{"text": "a", "label": 0.5}\n')
+    with pytest.raises(DataError, match=r"label .*0\.5.* at row 1"):
+        classes(tmp_path / "set.jsonl", format="twitter")

@@ -118,3 +118,36 @@ def test_a_sighting_may_be_stated_for_some_rows_only() -> None:
 def test_an_instant_is_aware_or_refused(value: Any) -> None:
     with pytest.raises(DataError, match=r"^the edge"):
         instant_of(value, "the edge")
+
+
+def test_repeated_labels_do_not_move_an_instant_to_another_row() -> None:
+    frame = frame_of("news").assign(seen_at=[utc("2020-03-06"), pd.NaT])
+    frame.index = pd.Index([0, 0])
+    tidy = validate_facts("news", frame, where="here")
+    assert tidy["seen_at"].isna().tolist() == [False, True]
+    assert list(tidy.index) == [0, 0]
+
+
+def test_columns_named_by_numbers_are_named_by_texts() -> None:
+    tidy = validate_facts("news", frame_of("news").assign(x=1).rename(columns={"x": 0}), where="here")
+    assert tidy["0"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"text": "cut \ud83d"}, "column 'text' holds .*half of a character"),
+        ({"note": "cut \ud83d"}, "column 'note' holds .*half of a character"),
+        ({"#next": "x"}, r"derives columns named \['#next'\]"),
+    ],
+)
+def test_what_cannot_be_kept_is_refused(changes: dict[str, Any], message: str) -> None:
+    values = pd.Series(list(changes.values()) * 2, dtype="object", index=["first", "second"])
+    with pytest.raises(DataError, match=message):
+        validate_facts("news", frame_of("news").assign(**{next(iter(changes)): values}), where="here")
+
+
+def test_an_instant_far_from_any_calendar_is_refused() -> None:
+    when = pd.Series(np.array([400_000_000_000] * 2, dtype="datetime64[s]"), index=["first", "second"])
+    with pytest.raises(DataError, match="published_at: an instant lies outside the years 1 to 9999"):
+        validate_facts("news", frame_of("news").assign(published_at=when.dt.tz_localize("UTC")), where="here")

@@ -199,7 +199,7 @@ def test_bars_of_another_calendar_are_named(
     local: Store, bar: str, calendar: str, open_at: str, close_at: str, problem: str
 ) -> None:
     row = daily_bars(["AAA"]).iloc[[0]].assign(bar=bar, open_at=utc(open_at), close_at=utc(close_at))
-    local.append("bars", row, source="x", committed_at=NOW)
+    local.append("bars", row, source="x", committed_at=row["close_at"].iloc[0])
     with pytest.raises(DataError, match=f"bar of AAA from {open_at}.*{problem}"):
         local.as_of(utc("2025-01-01")).prices(venue="yahoo", bar=bar, calendar=calendar)
 
@@ -215,7 +215,7 @@ def test_bars_of_another_calendar_are_named(
 )
 def test_bars_of_the_calendar_pass(local: Store, bar: str, calendar: str, open_at: str, close_at: str) -> None:
     row = daily_bars(["AAA"]).iloc[[0]].assign(bar=bar, open_at=utc(open_at), close_at=utc(close_at))
-    local.append("bars", row, source="x", committed_at=NOW)
+    local.append("bars", row, source="x", committed_at=row["close_at"].iloc[0])
     loaded = local.as_of(utc("2025-01-01")).prices(venue="yahoo", bar=bar, calendar=calendar)
     assert list(loaded.prices.close_at) == [utc(close_at)]
 
@@ -400,3 +400,60 @@ def test_large_files_are_split_by_year_and_size(local: Store, monkeypatch: pytes
     assert max(entry.rows for entry in batch.files) == 10
     assert len(local.as_of(NOW).bars(venue="yahoo", bar="1d")) == len(bars)
     assert isinstance(local.as_of(NOW), Snapshot)
+
+
+def test_an_unfinished_bar_is_refused(local: Store) -> None:
+    bar = daily_bars(["AAA"]).iloc[[0]]
+    closes = bar["close_at"].iloc[0]
+    with pytest.raises(DataError, match=r"1d bar of AAA closes at 2024-01-02 21:00.*not finished"):
+        local.append("bars", bar, source="x", committed_at=closes - MICROSECOND)
+    with pytest.raises(DataError, match="seen before it closed"):
+        local.append("bars", bar.assign(seen_at=closes - MICROSECOND), source="x", committed_at=NOW)
+    local.append("bars", bar.assign(seen_at=closes), source="x", committed_at=closes)
+    assert len(local.as_of(closes).bars(venue="yahoo", bar="1d")) == 1
+
+
+@pytest.mark.parametrize("other", [3, 2.5, True, "late"])
+def test_a_column_that_was_an_instant_and_then_something_else_stays_readable(local: Store, other: object) -> None:
+    for number, value in enumerate([utc("2020-03-05"), other, utc("2020-03-06")]):
+        when = IMPORTED + pd.Timedelta(number, "h")
+        local.append("news", story(article_id=str(number % 2), extra=value), source=str(number), committed_at=when)
+    expected = ["2020-03-05 00:00:00+00", str(other).lower(), "2020-03-06 00:00:00+00"]
+
+    def extras() -> list[str]:
+        frame = local.as_of(NOW).news(versions="all")
+        assert list(local.as_of(IMPORTED).news()["article_id"]) == ["0", "1"]
+        assert len(local.sql("SELECT extra FROM news")) == 3
+        return sorted(frame["extra"])
+
+    assert extras() == sorted(expected)
+    local.compact(committed_at=NOW)
+    assert extras() == sorted(expected)
+
+
+def test_what_cannot_be_written_is_said_and_changes_nothing(local: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    local.append("news", story(), source="a", committed_at=NOW)
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("data_loaders.store.files.os.fsync", full)
+    with pytest.raises(DataError, match="cannot be written \\(No space left on device\\)"):
+        local.append("news", story("edited"), source="b", committed_at=NOW)
+    monkeypatch.undo()
+    assert len(local.as_of(NOW).news(versions="all")) == 1
+    assert local.check().orphans == ()
+    standing = Path(local.root) / "store.json"
+    for root in (standing, standing / "below"):
+        with pytest.raises(DataError, match="cannot be written"):
+            Store.create(root)
+
+
+def test_a_long_list_of_batches_is_gone_through_once(local: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(20):
+        when = utc("2020-03-05 14:00") + pd.Timedelta(number, "h")
+        local.append("news", story(article_id=str(number), published_at=when), source="x", committed_at=when)
+    asked = []
+    monkeypatch.setattr("data_loaders.store.reading._may_open", lambda *pair: asked.append(pair))
+    assert len(local.as_of(utc("2020-03-05 23:00")).news()) == 10
+    assert asked == []

@@ -248,3 +248,14 @@ def test_nothing_is_removed_for_a_damaged_compaction(store: Store) -> None:
     with pytest.raises(DataError, match="not what was written"):
         store.compact(committed_at=NOON + pd.Timedelta(days=3))
     assert len(list((Path(store.root) / "manifest").glob("*.json"))) == 3
+
+
+def test_files_of_others_are_neither_listed_nor_swept(store: Store) -> None:
+    root = Path(store.root)
+    foreign = [root / name for name in ("archives/news.csv", "notes.txt", "funding/mine.parquet", "manifest/README")]
+    for path in foreign:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("precious")
+    assert store.check().orphans == ()
+    assert store.compact(committed_at=pd.Timestamp("2100-01-01", tz="UTC"))["swept_orphans"] == 0
+    assert all(path.exists() for path in foreign)

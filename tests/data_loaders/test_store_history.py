@@ -37,13 +37,15 @@ def commits(draw: st.DrawFn) -> list[list[Row]]:
     instants = draw(st.lists(st.integers(0, 60), min_size=1, max_size=6, unique=True))
     batches = []
     for committed in instants:
-        keys = draw(st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=3, unique=True))
+        keys = draw(st.lists(st.sampled_from(["a X", "a Y", "a Z", "b X"]), min_size=1, max_size=3, unique=True))
         batches.append(
             [
                 Row(
                     key=key,
+                    whole=key.partition(" ")[0],
+                    told=(told := draw(st.sampled_from("ABC"))),
                     # The publication instant is content too: sources restate it, even into the next year.
-                    content=(draw(st.sampled_from("ABC")), natural := draw(st.sampled_from([0, 0, 0, 10, 45]))),
+                    content=(told, natural := draw(st.sampled_from([0, 0, 0, 10, 45]))),
                     natural=natural,
                     stated=draw(st.none() | st.integers(0, 60)),
                     committed=committed,
@@ -58,8 +60,8 @@ def fill(store: Store, batches: list[list[Row]]) -> None:
     for rows in batches:
         frame = pd.DataFrame(
             {
-                "article_id": [str(row.key) for row in rows],
-                "symbol": "X",
+                "article_id": [str(row.key).split()[0] for row in rows],
+                "symbol": [str(row.key).split()[1] for row in rows],
                 "text": [row.content[0] for row in rows],
                 "published_at": [minute(row.natural) for row in rows],
                 "seen_at": pd.Series([None if row.stated is None else minute(row.stated) for row in rows]).astype(
@@ -75,7 +77,7 @@ def revisions(frame: pd.DataFrame) -> list[Revision]:
         return [int(value) for value in (values - ZERO) / pd.Timedelta(minutes=1)]
 
     columns = zip(
-        frame["article_id"],
+        frame["article_id"] + " " + frame["symbol"],
         frame["text"],
         count(frame["published_at"]),
         count(frame["seen_at"]),
@@ -97,6 +99,23 @@ def test_it_agrees_with_the_slow_account(batches: list[list[Row]], instants: lis
         assert revisions(answer) == as_of(rows, t, versions), (t, versions)
 
 
+def test_an_edited_text_is_not_backdated_by_filing_it_under_another_symbol() -> None:
+    store = fresh()
+    told = {"published_at": [minute(0)], "source": ["wire"]}
+    opened = pd.DataFrame({"article_id": ["a"], "symbol": ["AAPL"], "text": ["Results due."], "note": ["x"]} | told)
+    store.append("news", opened, source="test", committed_at=minute(10))
+    edited = opened.assign(symbol="TSLA", text="Results beat, shares soar.")
+    same = opened.assign(symbol="MSFT", note="another relevance")
+    store.append("news", pd.concat([edited, same], ignore_index=True), source="test", committed_at=minute(20))
+    for symbols in (None, ["TSLA", "MSFT"]):
+        known = store.as_of(minute(LATE)).news(symbols=symbols).set_index("symbol")["known_at"]
+        assert known["TSLA"] == minute(20)
+        assert known["MSFT"] == minute(0)
+    assert list(store.as_of(minute(19)).news()["symbol"]) == ["AAPL", "MSFT"]
+    told_by_sql = store.sql("SELECT known_at FROM news WHERE symbol = 'TSLA'")["known_at"]
+    assert list(told_by_sql) == [minute(20)]
+
+
 @given(commits())
 @settings(max_examples=7)
 def test_what_is_known_stays_known_and_nothing_comes_early(batches: list[list[Row]]) -> None:
@@ -110,9 +129,10 @@ def test_what_is_known_stays_known_and_nothing_comes_early(batches: list[list[Ro
         assert (at["known_at"] <= t).all()
         assert (at["known_at"] == t).any(), "exactly t counts"
         assert (before["known_at"] < t).all(), "one microsecond earlier it does not"
-        assert known <= set(at["article_id"])
-        known = set(at["article_id"])
-        now = dict(zip(at["article_id"], at["revision"], strict=True))
+        keys = at["article_id"] + " " + at["symbol"]
+        assert known <= set(keys)
+        known = set(keys)
+        now = dict(zip(keys, at["revision"], strict=True))
         assert all(now[key] >= number for key, number in numbers.items())
         numbers = now
 
@@ -141,7 +161,7 @@ def test_compaction_changes_no_answer(batches: list[list[Row]]) -> None:
 
 def test_two_compactions_at_once_repeat_facts_that_count_once(monkeypatch: pytest.MonkeyPatch) -> None:
     store = fresh()
-    fill(store, [[Row("a", (text, 0), 0, None, committed)] for committed, text in enumerate("ABA")])
+    fill(store, [[Row("a X", "a", text, (text, 0), 0, None, committed)] for committed, text in enumerate("ABA")])
     before = store.as_of(minute(LATE)).news(versions="all")
     other = Store.open(store.root)
     stale = store._manifest.listing()
@@ -205,8 +225,8 @@ def test_keys_of_one_hash_stay_apart(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("data_loaders.store.appending.row_hashes", colliding)
     store = fresh()
-    rows = [Row(key, ("A", 0), 0, None, 1) for key in "ab"]
-    later = [Row(key, ("B", 0), 0, None, 5) for key in "bc"]
+    rows = [Row(f"{key} X", key, "A", ("A", 0), 0, None, 1) for key in "ab"]
+    later = [Row(f"{key} X", key, "B", ("B", 0), 0, None, 5) for key in "bc"]
     fill(store, [rows, later])
     assert revisions(store.as_of(minute(LATE)).news(versions="all")) == as_of(rows + later, LATE, "all")
 

@@ -195,6 +195,14 @@ def test_rows_without_a_price_are_set_aside_and_counted(service):
     assert utc("2020-05-28 13:30") not in set(prices.bars["open_at"])
 
 
+def test_a_bar_is_not_over_before_it_is_over_by_yahoos_clock(service):
+    ahead = {"start": utc("2020-05-01"), "end": utc("2020-07-01"), "now": utc("2020-06-01 21:00")}
+    for bar, last in (("1d", "2020-05-29 13:30"), ("1h", "2020-06-01 13:30")):
+        prices = yahoo.fetch_prices(["MSFT"], bar=bar, patience=QUICK, **ahead)
+        assert prices.bars["open_at"].max() == utc(last)
+        assert prices.answered["MSFT"][1] <= utc("2020-06-01 15:00")
+
+
 def test_the_range_is_half_open_on_the_open(service):
     bars = yahoo.fetch_prices(
         ["MSFT"], start=utc("2020-05-27 13:30"), end=utc("2020-05-29 13:30"), now=NOW, patience=QUICK
@@ -206,6 +214,7 @@ def test_empty_delisted_and_unknown_exchanges_are_told_apart_and_the_rest_is_kep
     service.stocks["ODD"] = generated("ODD", "XNYS", "ZZZ")
     prices = fetch(service, "HOLLOW", "GONE", "ODD", "MSFT")
     assert "no bars" in prices.empty["HOLLOW"]
+    assert set(prices.answered) == {"MSFT"}, "nothing at all may be a fault of the service"
     assert "may be delisted" in prices.failures["GONE"]
     assert "calendars={'ODD': 'XNYS'}" in prices.failures["ODD"]
     assert set(prices.bars["symbol"]) == {"MSFT"}

@@ -196,6 +196,8 @@ def test_the_exchange_names_its_calendar_unless_the_user_does():
     assert listing_of("AAPL", META, {"AAPL": "XLON"}, start=START, now=NOW).calendar == "XLON"
     with pytest.raises(DataError, match="no exchange time zone"):
         listing_of("AAPL", {"exchangeName": "NMS"}, {}, start=START, now=NOW)
+    with pytest.raises(DataError, match="first trade"):
+        listing_of("AAPL", META | {"firstTradeDate": {}}, {}, start=START, now=NOW)
 
 
 @pytest.mark.slow

@@ -25,6 +25,11 @@ def patience_for(fault: object) -> Patience:
     return Patience(attempts=2, first_wait=0.01, timeout=1.0 if silent else 10, deadline=3 if silent else 30)
 
 
+_ILLEGIBLE = {
+    "meta": {"exchangeTimezoneName": "America/New_York", "instrumentType": "EQUITY", "currency": "USD", "priceHint": 2},
+    "timestamp": [1588944600],
+    "indicators": {"quote": [{"open": 5, "high": [5.0], "low": [5.0], "close": [5.0], "volume": [1]}]},
+}
 FAULTS = [
     (TooMany(), "HTTP 429"),
     (ServerError(500), "HTTP 500"),
@@ -43,6 +48,7 @@ FAULTS = [
         Status(200, {"chart": {"result": [{"meta": {}, "indicators": {"quote": [{"open": [1.0]}]}}], "error": None}}),
         "yfinance cannot read the answer",
     ),
+    (Status(200, {"chart": {"result": [_ILLEGIBLE], "error": None}}), "a chart that cannot be read"),
 ]
 
 

@@ -45,6 +45,11 @@ def test_the_nested_and_the_flat_form_give_the_same_rows(service):
     assert second["displayed_at"].isna().all()
 
 
+def test_related_symbols_that_are_no_list_are_none(service):
+    service.publish("AAPL", flat("u-1", "Apple soars", 1740832200) | {"relatedTickers": 5})
+    assert yahoo.fetch_news(["AAPL"], now=NOW, patience=QUICK).news["symbol"].tolist() == ["AAPL"]
+
+
 def test_text_is_title_and_summary_and_the_instant_shown_is_kept_apart(service):
     service.publish(
         "AAPL",

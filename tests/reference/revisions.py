@@ -8,9 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """One stored row: instants are whole numbers of any unit; ``stated`` is None where the source did not say."""
+    """One stored row: instants are whole numbers of any unit; ``stated`` is None where the source did not say.
+
+    ``whole`` names what is edited as one (an article under all its symbols), ``told`` what it says.
+    """
 
     key: Hashable
+    whole: Hashable
+    told: Hashable
     content: Hashable
     natural: int
     stated: int | None
@@ -27,7 +32,7 @@ class Revision:
     number: int
 
 
-def history(rows: Iterable[Row]) -> list[Revision]:
+def history(rows: Iterable[Row], first_told: set[Hashable]) -> list[Revision]:
     """All revisions of one key, the first one first. No two commits of different content share an instant."""
     rows = list(rows)
     opening = min(row.committed for row in rows)
@@ -35,7 +40,7 @@ def history(rows: Iterable[Row]) -> list[Revision]:
     for row in rows:
         if row.stated is not None:
             seen = row.stated
-        elif row.committed == opening:
+        elif row.committed == opening and row.told in first_told:
             seen = row.natural
         else:
             seen = row.committed
@@ -51,12 +56,16 @@ def history(rows: Iterable[Row]) -> list[Revision]:
 
 def as_of(rows: Iterable[Row], t: int, versions: str = "latest") -> list[Revision]:
     """Revisions known at t, by key and number: the newest of each key, the first of each, or all."""
+    rows = list(rows)
     by_key: dict[Hashable, list[Row]] = {}
     for row in rows:
         by_key.setdefault(row.key, []).append(row)
     answer: list[Revision] = []
     for key in sorted(by_key, key=str):
-        known = [revision for revision in history(by_key[key]) if revision.known <= t]
+        whole = [row for row in rows if row.whole == by_key[key][0].whole]
+        opened = min(row.committed for row in whole)
+        first_told = {row.told for row in whole if row.committed == opened}
+        known = [revision for revision in history(by_key[key], first_told) if revision.known <= t]
         if versions == "latest":
             known = known[-1:]
         elif versions == "first":

@@ -85,6 +85,24 @@ def test_one_source_that_fails_does_not_lose_the_other(desk: Desk, config: Path,
     assert set(desk.opened().as_of(desk.now).news()["source"]) == kept
 
 
+def test_one_source_that_cannot_be_asked_does_not_lose_the_other(desk: Desk, config: Path) -> None:
+    # Was a fine start once: Yahoo keeps five-minute bars for 60 days only.
+    prices = 'prices = true\nbar = "5min"\nstart = 2023-06-01\n'
+    config.write_text(BOTH.replace("[bybit]", prices + "[bybit]"))
+    result = embargo("collect", config)
+    assert result.exit_code == 1
+    assert "Error: yahoo: " in result.output
+    assert "60 days only" in result.output
+    assert set(desk.opened().as_of(desk.now).news()["source"]) == {"yahoo", "bybit"}
+
+
+def test_another_language_begins_with_all_announcements(desk: Desk, config: Path) -> None:
+    config.write_text('store = "store"\n[bybit]\n')
+    first = embargo("collect", config).output
+    config.write_text('store = "store"\n[bybit]\nlocale = "zh-TW"\n')
+    assert embargo("collect", config).output == first
+
+
 def test_prices_are_kept_current_if_asked(desk: Desk, tmp_path: Path) -> None:
     config = tmp_path / "prices.toml"
     config.write_text(

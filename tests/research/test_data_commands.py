@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -108,6 +109,30 @@ def test_sql_writes_a_table_csv_or_json(filled: Desk) -> None:
     assert rows == ["symbol,n", *(f"{symbol},{number}" for symbol, number in held.items())]
     asked = json.loads(embargo("data", "sql", filled.store, query, "--format", "json").output)
     assert [row["symbol"] for row in asked] == ["AAPL", "MSFT", "VOD.L"]
+
+
+@pytest.mark.parametrize("form", ["table", "csv"])
+def test_signs_that_the_terminal_cannot_show_are_written_as_numbers(filled: Desk, form: str) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "research.cli",
+            "data",
+            "sql",
+            filled.store,
+            "SELECT '\u65e5' AS sign",
+            "--format",
+            form,
+        ],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "\\u65e5" in done.stdout
 
 
 def test_sql_says_when_rows_are_cut(filled: Desk) -> None:

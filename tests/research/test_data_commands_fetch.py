@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import socket
@@ -165,6 +166,7 @@ def test_symbols_come_from_a_file_or_the_standard_input(desk: Desk, tmp_path: Pa
         (("yahoo", "AAPL", "--bar", "7min"), "7min"),
         (("yahoo", "AAPL", "--bar", "1h", "--start", "2015-01-01"), "730 days"),
         (("bybit", "BTCUSDT", "--bar", "1w"), "1w"),
+        (("bybit", "BTCUSDT", "--start", "2024-03-02"), "--start 2024-03-02 lies in the future"),
         (("bybit", "BTCUSDT", "--symbols-file", "/no/such/file"), "/no/such/file"),
     ],
 )
@@ -172,6 +174,27 @@ def test_misuse_is_named_with_status_two(desk: Desk, arguments: tuple[str, ...],
     result = desk.fetch(*arguments)
     assert result.exit_code == 2, result.output
     assert named in result.output
+
+
+def test_what_has_nothing_is_named_and_asked_for_again(desk: Desk) -> None:
+    for _ in range(2):
+        asked = len(desk.yahoo.charts("HOLLOW"))
+        result = desk.fetch("yahoo", "HOLLOW", "AAPL", *YEAR)
+        assert result.exit_code == 0
+        assert "Nothing there in this range: HOLLOW 1d" in result.output
+        assert len(desk.yahoo.charts("HOLLOW")) > asked
+    weekend = desk.fetch("yahoo", "AAPL", "--start", "2024-03-01", "--no-news")
+    assert "Nothing there in this range: AAPL 1d" in weekend.output
+    assert "Already there" not in weekend.output
+    void = desk.fetch("bybit", "VOIDUSDT", *MONTH)
+    assert "Nothing there in this range: VOIDUSDT 1h" in void.output
+
+
+def test_symbols_of_one_span_share_a_question_while_time_goes_by(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = itertools.count()
+    monkeypatch.setattr("research.cli.sources.now", lambda: desk.now + pd.Timedelta(microseconds=next(ticks)))
+    assert desk.fetch("yahoo", "AAPL", "MSFT", "GE", *YEAR).exit_code == 0
+    assert len([request for request in desk.yahoo.requests if request.path == "/v1/test/getcrumb"]) == 1
 
 
 @pytest.mark.parametrize("source", ["yahoo", "bybit"])

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from email.utils import format_datetime
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -261,7 +262,8 @@ class YahooService:
         elif len(stock.daily):
             return _refused(400, "Bad Request", f"Data doesn't exist for startDate = {first:%s}, endDate = {last:%s}")
         result["events"] = self._events(stock, first, last)
-        return Answer(body={"chart": {"result": [result], "error": None}})
+        date = {"Date": format_datetime(self.now.tz_convert("UTC").floor("s").to_pydatetime(), usegmt=True)}
+        return Answer(body={"chart": {"result": [result], "error": None}}, headers=date)
 
     def _ratio_after(self, stock: Stock, instants: pd.DatetimeIndex) -> np.ndarray:
         ratio = np.ones(len(instants))
