@@ -77,6 +77,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def folder_name(prefix: str, key: Mapping[str, Any]) -> str:
+    """Return the name of the folder made from ``key``."""
+    return f"{prefix}-{json_hash(dict(key))[:24]}"
+
+
 def cached_folder(
     cache_dir: Path, prefix: str, key: Mapping[str, Any], build: Callable[[Path], Mapping[str, Any]]
 ) -> tuple[Path, dict[str, Any]]:
@@ -98,7 +103,7 @@ def cached_folder(
     (folder, manifest). Two processes may build the same folder at once; one of the two (equal) results stays.
     """
     cache_dir.mkdir(parents=True, exist_ok=True)
-    target = cache_dir / f"{prefix}-{json_hash(dict(key))[:24]}"
+    target = cache_dir / folder_name(prefix, key)
     if not target.exists():
         scratch = Path(tempfile.mkdtemp(prefix=f".{prefix}-", dir=cache_dir))
         try:

@@ -1,113 +1,65 @@
 """Which base models can be tuned, where their weights lie, and the latest instant those weights can know.
 
-A documented cutoff is the end of the month in which the weights were published unless their corpus is dated more
-closely: no checkpoint knows what happened after it was released. An unknown cutoff is None, never a guess.
+What cannot be loaded is refused by name before any library that could load it is imported, and what comes with a model
+is never run: weights are safetensors, and code in a repository is ignored. An unknown cutoff is None, never a guess.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
-from typing import Literal
+from typing import Any
 
 import pandas as pd
 
-from data_loaders.errors import ConfigError, DataError, LeakError, MissingPartError
+from data_loaders.errors import ConfigError, DataError, LeakError, MissingPartError, ServiceError
+from models import hub
 from models.artifacts import folder_hashes, json_hash
+from models.registry import (
+    KNOWN_BASES,
+    MINILM,
+    Kind,
+    KnownBase,
+    canonical_name,
+    known_bases,
+    last_instant,
+    mistyped,
+    similar_names,
+)
 
-Kind = Literal["encoder", "decoder"]
+__all__ = ["DECODERS", "ENCODERS", "KNOWN_BASES", "MINILM", "TINY", "Base", "Kind", "KnownBase", "known_bases"]
+__all__ += ["open_base", "resolve_base"]
 
 TINY = "tiny"
-MINILM = "minilm"
-DECODERS = frozenset(
-    {"llama", "mistral", "qwen2", "qwen3", "gpt2", "gpt_neox", "gemma", "gemma2", "gemma3_text", "phi", "phi3", "opt"}
+_DECODERS = (
+    "bloom exaone4 falcon gemma gemma2 gemma3 gemma3_text glm glm4 gpt2 gpt_neo gpt_neox gptj helium llama ministral "
+    "mistral nemotron olmo olmo2 olmo3 opt phi phi3 qwen2 qwen3 smollm3 stablelm starcoder2"
 )
+_ENCODERS = (
+    "albert bert camembert convbert data2vec-text deberta deberta-v2 distilbert electra ernie eurobert longformer "
+    "megatron-bert mobilebert modernbert mpnet rembert roberta roberta-prelayernorm roformer squeezebert xlm-roberta "
+    "xlm-roberta-xl"
+)
+DECODERS, ENCODERS = frozenset(_DECODERS.split()), frozenset(_ENCODERS.split())
+SENTENCEPIECE = ("spm.model", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
+VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", *SENTENCEPIECE)
 TOKENIZER_FILES = (
     "config.json",
-    "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
-    "vocab.txt",
-    "vocab.json",
+    "added_tokens.json",
     "merges.txt",
-    "spm.model",
-    "sentencepiece.bpe.model",
-    "tokenizer.model",
+    *VOCABULARIES,
 )
-HUB_TIMEOUT_S = 10
-
-
-@dataclass(frozen=True)
-class KnownBase:
-    """What is documented about a published checkpoint.
-
-    Attributes
-    ----------
-    knowledge_cutoff : str or None
-        Last day, UTC, that its weights could know; None if nobody says and no release bounds it.
-    source : str
-        Why.
-    exposures : tuple of str
-        Labelled sets it was tuned on, on which its accuracy is therefore no evidence.
-    """
-
-    knowledge_cutoff: str | None
-    source: str
-    exposures: tuple[str, ...] = ()
-
-
-_MINILM = KnownBase(
-    "2021-08-31",
-    "release month of all-MiniLM-L6-v2 (an upper bound: its billion sentence pairs carry no common date)",
-)
-
-KNOWN_BASES: Mapping[str, KnownBase] = MappingProxyType(
-    {
-        MINILM: _MINILM,
-        "sentence-transformers/all-MiniLM-L6-v2": _MINILM,
-        "ProsusAI/finbert": KnownBase(
-            "2020-12-31",
-            "year in which the weights were published (an upper bound); documented corpora are older: BERT's, Reuters "
-            "TRC2 of 2008-2010 and the Financial PhraseBank (Araci 2019, arXiv 1908.10063)",
-            ("financial_phrasebank",),
-        ),
-        "google-bert/bert-base-uncased": KnownBase(
-            "2018-10-31", "release month; Wikipedia and BookCorpus (Devlin et al. 2018, arXiv 1810.04805)"
-        ),
-        "distilbert/distilbert-base-uncased": KnownBase(
-            "2019-10-31", "month of the paper; distilled on BERT's corpus (Sanh et al. 2019, arXiv 1910.01108)"
-        ),
-        "FacebookAI/roberta-base": KnownBase(
-            "2019-07-31",
-            "release month; CC-News to February 2019 and undated web text (Liu et al. 2019, arXiv 1907.11692)",
-        ),
-        "microsoft/deberta-v3-small": KnownBase(
-            "2021-11-30", "month of the paper; RoBERTa's corpora (He et al. 2021, arXiv 2111.09543)"
-        ),
-        "Qwen/Qwen2.5-0.5B": KnownBase("2024-09-30", "release month (an upper bound); the corpus is not disclosed"),
-        "Qwen/Qwen2.5-0.5B-Instruct": KnownBase(
-            "2024-09-30", "release month (an upper bound); the corpus is not disclosed"
-        ),
-        "TinyLlama/TinyLlama-1.1B-intermediate-step-1431k-3T": KnownBase(
-            "2023-12-31", "release month; SlimPajama and StarCoder data (Zhang et al. 2024, arXiv 2401.02385)"
-        ),
-        "TinyLlama/TinyLlama-1.1B-Chat-v1.0": KnownBase(
-            "2024-01-31", "month of the paper (an upper bound, Zhang et al. 2024, arXiv 2401.02385)"
-        ),
-    }
-)
-
-_ALIASES = {
-    "all-MiniLM-L6-v2": MINILM,
-    "finbert": "ProsusAI/finbert",
-    "bert-base-uncased": "google-bert/bert-base-uncased",
-    "distilbert-base-uncased": "distilbert/distilbert-base-uncased",
-    "roberta-base": "FacebookAI/roberta-base",
-}
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+_SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
+# Longest header that the format allows, in bytes.
+_HEADER = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -129,6 +81,8 @@ class Base:
         sha256 over config, tokenizer and weights.
     exposures : tuple of str
         Labelled sets that its weights were already tuned on.
+    revision : str or None
+        Commit of a hub model; None for a folder.
     """
 
     name: str
@@ -138,6 +92,7 @@ class Base:
     source: str
     weights_hash: str
     exposures: tuple[str, ...] = ()
+    revision: str | None = None
 
 
 def resolve_base(name: str, *, revision: str | None = None, knowledge_cutoff: pd.Timestamp | None = None) -> Base:
@@ -146,7 +101,8 @@ def resolve_base(name: str, *, revision: str | None = None, knowledge_cutoff: pd
     Parameters
     ----------
     name : str
-        ``"minilm"`` (carried by an optional package), a local folder, or a name on the model hub.
+        ``"minilm"`` (carried by an optional package), a local folder, or a name on the model hub. A folder is taken for
+        what it is, whatever it is called: only names that are looked up on the hub can have a documented cutoff.
     revision : str, optional
         Commit of a hub model. Pin it: "main" moves.
     knowledge_cutoff : Timestamp, optional
@@ -159,11 +115,16 @@ def resolve_base(name: str, *, revision: str | None = None, knowledge_cutoff: pd
     Raises
     ------
     ConfigError
-        For ``"tiny"`` (``models.tiny.pretrain_tiny`` makes it from a corpus) or a naive cutoff.
+        For ``"tiny"`` (``models.tiny.pretrain_tiny`` makes it from a corpus), a naive cutoff, a name that is probably
+        mistyped, or a model that cannot be loaded here (foreign code, an adapter, quantised weights).
+    DataError
+        If a file of the model is damaged.
     LeakError
         If the declared cutoff is earlier than the documented one.
     MissingPartError
-        If the package, folder, safetensors or hub cannot be reached.
+        If the package, the folder, its tokenizer or its safetensors are missing, or the hub does not have them.
+    ServiceError
+        If the hub does not answer.
     """
     if name == TINY:
         raise ConfigError("base 'tiny' is made from the experiment's own early texts: call models.tiny.pretrain_tiny.")
@@ -171,16 +132,23 @@ def resolve_base(name: str, *, revision: str | None = None, knowledge_cutoff: pd
         raise ConfigError(
             f"base {name!r}: knowledge_cutoff {knowledge_cutoff} has no time zone. Write it with an offset."
         )
-    canonical = _ALIASES.get(name, name)
+    canonical = canonical_name(name)
+    known = KNOWN_BASES.get(canonical)
     if canonical == MINILM:
-        folder = _minilm_folder()
-    elif Path(name).expanduser().is_dir():
-        folder = Path(name).expanduser().resolve()
-    elif name.startswith((".", "/", "~")) or name.count("/") > 1:
+        return open_base(_minilm_folder(), name=name, known=known, knowledge_cutoff=knowledge_cutoff)
+    if Path(name).expanduser().is_dir():
+        # A folder can be called anything: its name documents nothing.
+        return open_base(Path(name).expanduser().resolve(), name=name, knowledge_cutoff=knowledge_cutoff)
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).is_file():
         raise MissingPartError(f"base {name!r}: no such folder. Give a folder with config.json and safetensors.")
-    else:
-        folder = _hub_folder(canonical, revision)
-    return open_base(folder, name=name, known=KNOWN_BASES.get(canonical), knowledge_cutoff=knowledge_cutoff)
+    if known is None:
+        declared = revision is not None or knowledge_cutoff is not None
+        _refuse_unknown(name, declared=declared)
+    _cutoff(name, known, knowledge_cutoff, {})
+    folder = _hub_folder(canonical, revision)
+    base = open_base(folder, name=name, known=known, knowledge_cutoff=knowledge_cutoff)
+    # The cache names the folder of a snapshot by its commit.
+    return replace(base, revision=folder.name)
 
 
 def open_base(
@@ -191,30 +159,24 @@ def open_base(
     Raises
     ------
     MissingPartError
-        If the folder has no ``config.json`` or no safetensors.
+        If the folder lacks ``config.json``, a tokenizer, safetensors or one of their shards.
+    ConfigError
+        If its architecture needs code of its own or cannot classify, or its weights are quantised already.
     DataError
-        If ``config.json`` cannot be read.
+        If ``config.json`` or the weights are damaged.
     LeakError
         If the declared cutoff is earlier than the documented one.
     """
-    weights = sorted(path.name for path in folder.glob("*.safetensors"))
-    if not (folder / "config.json").is_file():
-        raise MissingPartError(f"base {name!r}: {folder} has no config.json. Give a folder that transformers can load.")
-    if not weights:
-        raise MissingPartError(
-            f"base {name!r}: {folder} has no safetensors. Other weight files can run code: convert them."
-        )
-    try:
-        model_type = str(json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"])
-    except (ValueError, KeyError) as failure:
-        raise DataError(
-            f"{folder / 'config.json'}: no readable model_type ({failure}). Mend or replace it."
-        ) from failure
-    cutoff, source = _cutoff(name, known, knowledge_cutoff)
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    refuse_files(names, name=name, where=str(folder))
+    config = _read_object(folder / "config.json")
+    kind = refuse_config(config, name=name, where=str(folder / "config.json"))
+    weights = _weights(folder, name)
+    cutoff, source = _cutoff(name, known, knowledge_cutoff, config)
     return Base(
         name=name,
         path_or_id=str(folder),
-        kind="decoder" if model_type in DECODERS else "encoder",
+        kind=kind,
         knowledge_cutoff=cutoff,
         source=source,
         weights_hash=json_hash(folder_hashes(folder, [*weights, *TOKENIZER_FILES])),
@@ -222,13 +184,161 @@ def open_base(
     )
 
 
-def _cutoff(name: str, known: KnownBase | None, declared: pd.Timestamp | None) -> tuple[pd.Timestamp | None, str]:
-    documented = None
-    if known is not None and known.knowledge_cutoff is not None:
-        last_day = pd.Timestamp(known.knowledge_cutoff, tz="UTC")
-        documented = (last_day + pd.Timedelta(days=1) - pd.Timedelta(microseconds=1)).as_unit("us")
+def refuse_files(names: Collection[str], *, name: str, where: str) -> None:
+    """Raise if files with these names cannot make up a base; ``where`` is the folder or repository that holds them.
+
+    Raises
+    ------
+    MissingPartError, ConfigError
+        Naming what is there instead, and what to do.
+    """
+
+    def some(pattern: str) -> bool:
+        return any(re.fullmatch(pattern, each) for each in names)
+
+    if "adapter_config.json" in names:
+        # transformers would silently load the adapter, and the base that its config names from the hub.
+        raise ConfigError(
+            f"base {name!r}: {where} holds an adapter. Give the base it was tuned from, or the merged model alone."
+        )
+    if not some(r"model(-\d+-of-\d+)?\.safetensors"):
+        found = next((words for pattern, words in _OTHER_WEIGHTS if some(pattern)), None)
+        raise MissingPartError(
+            f"base {name!r}: {where} has no safetensors"
+            + (f", only {found}" if found else "")
+            + ". Give the model as its publisher's safetensors, or convert it where you trust it."
+        )
+    if "config.json" not in names:
+        raise MissingPartError(f"base {name!r}: {where} has no config.json. Give a folder that transformers can load.")
+    if not set(names) & set(VOCABULARIES):
+        raise MissingPartError(
+            f"base {name!r}: {where} has no tokenizer ({', '.join(VOCABULARIES)}). Add the one it was trained with."
+        )
+    only_pieces = not set(names) & {"tokenizer.json", "vocab.txt", "vocab.json"}
+    if only_pieces and importlib.util.find_spec("sentencepiece") is None:
+        raise MissingPartError(
+            f"base {name!r}: the tokenizer in {where} is a SentencePiece model alone. Run: pip install sentencepiece, "
+            "or add its tokenizer.json."
+        )
+
+
+_OTHER_WEIGHTS = (
+    (r"pytorch_model-\d+-of-\d+\.bin|pytorch_model\.bin\.index\.json", "sharded pickles, which can run code"),
+    (r".*\.(bin|pt|pth|ckpt|pkl)", "pickles, which can run code"),
+    (r".*\.gguf", "GGUF, which is quantised for llama.cpp and cannot be tuned"),
+    (r"model\.safetensors\.index\.json", "the index of shards that are not there"),
+    (r"consolidated.*\.safetensors", "the publisher's own layout (consolidated), which transformers does not read"),
+    (r".*\.(h5|msgpack)", "weights of TensorFlow or Flax"),
+    (r".*\.onnx", "an ONNX export, which cannot be tuned"),
+)
+
+
+def refuse_config(config: Mapping[str, Any], *, name: str, where: str) -> Kind:
+    """Return the kind of the architecture that a config describes, or raise if it cannot be loaded here.
+
+    A config may name code of its own (``auto_map``) for an architecture that transformers has: that code is ignored.
+
+    Raises
+    ------
+    ConfigError
+        If the architecture needs foreign code or is none that classifies text, or the weights are quantised already.
+    DataError
+        If the config names no architecture.
+    """
+    model_type = config.get("model_type")
+    supported = isinstance(model_type, str) and model_type in DECODERS | ENCODERS
+    if not supported and "auto_map" in config:
+        raise ConfigError(
+            f"base {name!r}: its architecture is code of its own ({where}: auto_map), which is never run here. Choose "
+            "a base whose architecture transformers has."
+        )
+    if not isinstance(model_type, str):
+        raise DataError(f"{where}: no readable model_type. Mend or replace it.")
+    if not supported:
+        raise ConfigError(
+            f"base {name!r}: architecture {model_type!r} ({where}) is none that texts are classified with here. "
+            f"Encoders: {', '.join(sorted(ENCODERS))}. Decoders: {', '.join(sorted(DECODERS))}."
+        )
+    if "quantization_config" in config:
+        quantised = config["quantization_config"]
+        how = quantised.get("quant_method", "") if isinstance(quantised, Mapping) else ""
+        raise ConfigError(
+            f"base {name!r}: its weights are quantised already ({how or 'quantization_config'} in {where}). Give the "
+            "full-precision model: qlora quantises it itself."
+        )
+    return "decoder" if model_type in DECODERS else "encoder"
+
+
+def _refuse_unknown(name: str, *, declared: bool) -> None:
+    meant = mistyped(name)
+    # Whoever pins a revision or declares a cutoff means that very model.
+    if meant and not declared:
+        raise ConfigError(
+            f"base {name!r} is not known. Did you mean {' or '.join(map(repr, meant))}? If it is another model, "
+            "declare its knowledge_cutoff."
+        )
+    if "/" not in name:
+        near = similar_names(name)
+        raise MissingPartError(
+            f"base {name!r}: no such folder, and names on the hub have an owner (owner/name)."
+            + (f" Did you mean {' or '.join(map(repr, near))}?" if near else "")
+        )
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as failure:
+        raise DataError(f"{path}: cannot be read ({failure}). Mend or replace it.") from failure
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: is no JSON object. Mend or replace it.")
+    return content
+
+
+def _weights(folder: Path, name: str) -> list[str]:
+    """Return the names of the weight files that transformers will load, each complete."""
+    if (folder / WEIGHTS).is_file():
+        names = [WEIGHTS]
+    else:
+        if not (folder / INDEX).is_file():
+            raise MissingPartError(f"base {name!r}: {folder} has shards but no {INDEX}. Fetch the model again.")
+        placed = _read_object(folder / INDEX).get("weight_map")
+        if not isinstance(placed, dict) or not all(_SHARD.fullmatch(str(file)) for file in placed.values()):
+            raise DataError(f"{folder / INDEX}: no readable weight_map. Fetch the model again.")
+        names = sorted(set(placed.values()))
+        absent = [file for file in names if not (folder / file).is_file()]
+        if absent:
+            raise MissingPartError(
+                f"base {name!r}: {folder} lacks {len(absent)} of {len(names)} shards, first {absent[0]}. Fetch the "
+                "model again."
+            )
+    for file in names:
+        _check_header(folder / file)
+    return names
+
+
+def _check_header(path: Path) -> None:
+    """Raise DataError if a safetensors file is cut off or something else: its header says how long it must be."""
+    size = path.stat().st_size
+    try:
+        with path.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            if not 0 < length <= min(size - 8, _HEADER):
+                raise ValueError("the header does not fit into the file")
+            header = json.loads(stream.read(length))
+        ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
+        if 8 + length + max(ends, default=0) != size:
+            raise ValueError(f"{size} bytes, where the header promises {8 + length + max(ends, default=0)}")
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as failure:
+        raise DataError(f"{path}: is no whole safetensors file ({failure}). Fetch it again.") from failure
+
+
+def _cutoff(
+    name: str, known: KnownBase | None, declared: pd.Timestamp | None, config: Mapping[str, Any]
+) -> tuple[pd.Timestamp | None, str]:
+    documented = last_instant(known.knowledge_cutoff) if known is not None else None
     if declared is None:
-        return documented, known.source if known is not None else "not documented"
+        return documented, known.source if known is not None else _undocumented(config)
     declared = declared.tz_convert("UTC").as_unit("us")
     if documented is not None and declared < documented:
         raise LeakError(
@@ -236,6 +346,18 @@ def _cutoff(name: str, known: KnownBase | None, declared: pd.Timestamp | None) -
             f"({known.source if known else ''}). Declare the documented one or a later one."
         )
     return declared, "declared in the configuration"
+
+
+def _undocumented(config: Mapping[str, Any]) -> str:
+    # What a config says of its origin is a hint to the user; anybody may have tuned the weights since.
+    origin = canonical_name(str(config.get("_name_or_path", "")))
+    known = KNOWN_BASES.get(origin)
+    if known is None:
+        return "not documented"
+    return (
+        f"not documented; its config names {origin}, known to {known.knowledge_cutoff}, but nothing proves that these "
+        "are its weights: declare knowledge_cutoff if you know"
+    )
 
 
 def _minilm_folder() -> Path:
@@ -252,20 +374,31 @@ def _minilm_folder() -> Path:
 
 
 def _hub_folder(name: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    """Return a folder of the hub's cache with all a base needs, fetched if it is not there."""
+    folder = hub.cached(name, revision, [*TOKENIZER_FILES, WEIGHTS, INDEX, "model-*-of-*.safetensors"])
+    flaw = _flaw(folder, name) if folder is not None else None
+    if folder is not None and flaw is None:
+        return folder
+    try:
+        listing = hub.list_files(name, revision)
+    except (MissingPartError, ServiceError) as failure:
+        if flaw is None:
+            raise
+        raise type(failure)(f"{failure} What the cache holds of it cannot be used: {flaw}") from failure
+    top = {file for file in listing.files if "/" not in file}
+    where = f"the hub's {name} at {listing.commit}"
+    refuse_files(top, name=name, where=where)
+    described = hub.fetch(name, listing.commit, ["config.json"])
+    refuse_config(_read_object(described / "config.json"), name=name, where=f"{where}, config.json")
+    weights = {WEIGHTS} if WEIGHTS in top else {INDEX, *filter(_SHARD.fullmatch, top)}
+    return hub.fetch(name, listing.commit, sorted(top & (weights | set(TOKENIZER_FILES))))
 
-    wanted = ["*.safetensors", "*.json", *TOKENIZER_FILES]
+
+def _flaw(folder: Path, name: str) -> str | None:
+    # A download that was cut short, or made for another library, leaves a folder with some of the files.
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=wanted, local_files_only=True))
-    except (LocalEntryNotFoundError, ValueError, OSError):
-        pass
-    try:
-        return Path(
-            snapshot_download(name, revision=revision, allow_patterns=wanted, etag_timeout=HUB_TIMEOUT_S, max_workers=2)
-        )
-    except Exception as failure:  # the hub's client raises those of its transport too
-        raise MissingPartError(
-            f"base {name!r}: neither a folder, nor in the local cache, nor to be had from the hub "
-            f"({type(failure).__name__}). Check the name and the network, or download it and give its folder."
-        ) from failure
+        refuse_files({path.name for path in folder.iterdir()}, name=name, where=str(folder))
+        _weights(folder, name)
+    except (MissingPartError, DataError) as failure:
+        return str(failure)
+    return None

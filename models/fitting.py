@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from data_loaders.errors import ConfigError, DataError, LeakError
@@ -17,7 +18,14 @@ from data_loaders.schemas import as_utc
 from models.artifacts import text_hash, texts_fingerprint
 from models.bases import Base
 from models.cache import ScoreCache
-from models.calibration import Calibration, fit_temperature
+from models.calibration import (
+    Calibration,
+    Method,
+    check_calibration,
+    expected_calibration_error,
+    fit_calibration,
+    reliability_table,
+)
 from models.evaluation import classification_report
 from models.lexicon import LexiconScorer
 from models.linear import LinearSettings, fit_linear
@@ -57,6 +65,7 @@ def fit_scorer(
     trained_until: pd.Timestamp | None,
     base: Base | None = None,
     settings: TuneSettings | LinearSettings | None = None,
+    calibration: Method = "temperature",
     cache_dir: Path,
     cache: ScoreCache | None = None,
     progress: Progress | None = None,
@@ -76,6 +85,8 @@ def fit_scorer(
         Needed for ``transformer``, refused for the others.
     settings : TuneSettings or LinearSettings, optional
         Of the kind's own type; none for the lexicon.
+    calibration : {"temperature", "vector", "isotonic"}
+        Fitted on the validation part; see `calibration.fit_calibration`.
     cache_dir : Path
         For adapters.
     cache : ScoreCache, optional
@@ -87,15 +98,17 @@ def fit_scorer(
     -------
     FittedModel whose manifest has ``kind, base, base_weights_hash, base_knowledge_cutoff, cutoff_source, exposures,
     trained_until, knowledge_cutoff`` (ISO, the latest of base and samples; None if unknown), ``n_train, n_validation,
-    train_text_hashes_fingerprint, settings, epochs`` (losses of each pass), ``best_epoch, temperature, ece_before,
-    ece_after, validation_accuracy, validation_macro_f1, adapter, scorer_identity, model_id``.
+    train_text_hashes_fingerprint, settings, epochs`` (losses of each pass), ``best_epoch, calibration`` (method and
+    parameters), ``temperature`` (None with another method), ``ece_before, ece_after, reliability_before,
+    reliability_after`` (the bins of `calibration.reliability_table` that hold samples; after is in-sample, the
+    calibration was fitted on them), ``validation_accuracy, validation_macro_f1, adapter, scorer_identity, model_id``.
 
     Raises
     ------
     ConfigError
         If base or settings do not fit the kind.
     DataError
-        If a part is empty or has unusable labels.
+        If a part is empty or has unusable labels, or the validation part is too small for the calibration.
     LeakError
         If a sample lies after ``trained_until``.
     """
@@ -105,6 +118,7 @@ def fit_scorer(
     texts = train["text"].tolist()
     validation_texts = validation["text"].tolist()
     labels = check_labels(validation_texts, validation["label"].tolist(), what="validation samples")
+    check_calibration(calibration, labels)
     details: dict[str, Any] = {"settings": {}, "epochs": [], "best_epoch": None, "adapter": None}
     scorer: Scorer
     if kind == "lexicon":
@@ -133,9 +147,9 @@ def fit_scorer(
         details |= {"adapter": adapter.path.name, "base_knowledge_cutoff": _iso(base.knowledge_cutoff)}
         details |= {"cutoff_source": base.source}
     logits = cached_logits(scorer, validation_texts, cache=cache).logits
-    calibration = fit_temperature(logits, labels)
-    before = classification_report(Calibration().apply(logits), labels, resamples=1)
-    after = classification_report(calibration.apply(logits), labels, resamples=1)
+    calibrated = fit_calibration(calibration, logits, labels)
+    before, after = Calibration().apply(logits), calibrated.apply(logits)
+    judged = classification_report(after, labels, resamples=1)
     manifest: dict[str, Any] = {
         "kind": kind,
         "base": None if base is None else base.name,
@@ -143,22 +157,31 @@ def fit_scorer(
         "base_knowledge_cutoff": None,
         "exposures": [] if base is None else list(base.exposures),
         "trained_until": _iso(trained_until),
-        # The temperature is fitted on the validation part, so even the lexicon knows what that part knew.
+        # The calibration is fitted on the validation part, so even the lexicon knows what that part knew.
         "knowledge_cutoff": _iso(later_cutoff(scorer.knowledge_cutoff, trained_until)),
         "n_train": len(texts),
         "n_validation": len(validation_texts),
         "train_text_hashes_fingerprint": texts_fingerprint(texts),
-        "temperature": calibration.temperature,
-        "ece_before": before["ece"],
-        "ece_after": after["ece"],
-        "validation_accuracy": after["accuracy"],
-        "validation_macro_f1": after["macro_f1"],
+        "calibration": calibrated.to_dict(),
+        "temperature": calibrated.temperature if calibration == "temperature" else None,
+        "ece_before": expected_calibration_error(before, labels),
+        "ece_after": judged["ece"],
+        "reliability_before": _reliability(before, labels),
+        "reliability_after": _reliability(after, labels),
+        "validation_accuracy": judged["accuracy"],
+        "validation_macro_f1": judged["macro_f1"],
         "scorer_identity": scorer.identity,
-        "model_id": model_id(scorer, calibration),
+        "model_id": model_id(scorer, calibrated),
         **details,
     }
     hashes = tuple(sorted({text_hash(text) for text in texts}))
-    return FittedModel(scorer=scorer, calibration=calibration, manifest=manifest, train_text_hashes=hashes)
+    return FittedModel(scorer=scorer, calibration=calibrated, manifest=manifest, train_text_hashes=hashes)
+
+
+def _reliability(probs: np.ndarray, labels: np.ndarray) -> list[dict[str, float]]:
+    table = reliability_table(probs, labels)
+    rows: list[dict[str, float]] = table[table["count"] > 0].to_dict("records")
+    return rows
 
 
 def _check_arguments(kind: str, base: Base | None, settings: TuneSettings | LinearSettings | None) -> None:

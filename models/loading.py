@@ -19,13 +19,13 @@ import numpy as np
 
 from data_loaders.errors import ConfigError, DataError, MissingPartError
 from data_loaders.schemas import CLASSES
+from models.methods import METHODS, Method
 
 if TYPE_CHECKING:
     import torch
 
     from models.bases import Base
 
-Method = Literal["qlora", "lora"]
 Compute = Literal["auto", "fp32", "bf16"]
 
 # Heads stay in full precision: they are trained, and bitsandbytes refuses to train a 4-bit one.
@@ -106,7 +106,7 @@ def quiet() -> Iterator[None]:
     kernels.setLevel(ERROR)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+            warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*", category=FutureWarning)
             yield
     finally:
         logging.set_verbosity(verbosity)
@@ -140,18 +140,42 @@ def load_tokenizer(base: Base) -> Any:
     return tokenizer
 
 
-def load_classifier(base: Base, *, method: Method, compute: Literal["fp32", "bf16"]) -> tuple[Any, list[str]]:
+def readable_length(tokenizer: Any, max_length: int, virtual_tokens: int = 0) -> int:
+    """Return after how many tokens a text is cut, so that it and the virtual tokens before it fit the model.
+
+    Raises
+    ------
+    ConfigError
+        If the virtual tokens leave no room for a text.
+    """
+    if not virtual_tokens:
+        return min(max_length, int(tokenizer.model_max_length))
+    # Texts are padded to whole steps, and the padding too must fit.
+    room = (int(tokenizer.model_max_length) - virtual_tokens) // LENGTH_STEP * LENGTH_STEP
+    if room < LENGTH_STEP:
+        raise ConfigError(
+            f"tuning.rank: {virtual_tokens} virtual tokens leave no room for a text in a model that reads "
+            f"{tokenizer.model_max_length}. Lower it."
+        )
+    return min(max_length, room)
+
+
+def load_classifier(
+    base: Base, *, method: Method, compute: Literal["fp32", "bf16"], saved: Path | None = None
+) -> tuple[Any, list[str]]:
     """Load the base with a new head for bearish, neutral and bullish.
 
     Parameters
     ----------
     base : Base
         Local folder with safetensors.
-    method : {"qlora", "lora"}
+    method : str
         ``qlora`` stores the linear layers as 4-bit NormalFloat with double quantisation (Dettmers et al. 2023, QLoRA,
-        arXiv 2305.14314); ``lora`` keeps them in ``compute``.
+        arXiv 2305.14314); the others keep them in ``compute``.
     compute : {"fp32", "bf16"}
         Arithmetic of activations and of unquantised weights.
+    saved : Path, optional
+        Folder of a fully tuned model, whose weights are loaded instead of the base's.
 
     Returns
     -------
@@ -170,7 +194,7 @@ def load_classifier(base: Base, *, method: Method, compute: Literal["fp32", "bf1
 
     dtype = torch.bfloat16 if compute == "bf16" else torch.float32
     options: dict[str, Any] = {}
-    if method == "qlora":
+    if METHODS[method].quantised:
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
@@ -184,7 +208,7 @@ def load_classifier(base: Base, *, method: Method, compute: Literal["fp32", "bf1
     try:
         with quiet():
             model, report = AutoModelForSequenceClassification.from_pretrained(
-                base.path_or_id,
+                base.path_or_id if saved is None else str(saved),
                 num_labels=len(CLASSES),
                 id2label=dict(enumerate(CLASSES)),
                 label2id={name: index for index, name in enumerate(CLASSES)},
@@ -207,7 +231,9 @@ def load_classifier(base: Base, *, method: Method, compute: Literal["fp32", "bf1
             f"base {base.name!r}: its tokenizer has {len(tokenizer)} tokens, its model "
             f"{model.get_input_embeddings().weight.shape[0]} embeddings. Use the tokenizer the model was trained with."
         )
-    model.config.pad_token_id = tokenizer.pad_token_id
+    # A multimodal decoder reads the padding token of its text part.
+    for config in (model.config, model.config.get_text_config()):
+        config.pad_token_id = tokenizer.pad_token_id
     _keep_autograd(model)
     fresh = list(report["missing_keys"]) + [str(entry[0]) for entry in report.get("mismatched_keys", ())]
     named = {head for key in fresh for head in HEADS if head in key.split(".")}
@@ -253,7 +279,7 @@ def encode(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[list[i
         If a text has no token at all.
     """
     ids: list[list[int]] = []
-    max_length = min(max_length, tokenizer.model_max_length)
+    max_length = readable_length(tokenizer, max_length)
     for start in range(0, len(texts), 4096):
         chunk = list(texts[start : start + 4096])
         ids.extend(tokenizer(chunk, truncation=True, max_length=max_length, return_attention_mask=False)["input_ids"])

@@ -66,7 +66,13 @@ class ScoredArticles:
 
 def model_id(scorer: Scorer, calibration: Calibration) -> str:
     """Return a short name for a scorer with its calibration: the same name means the same probabilities."""
-    return json_hash({"scorer": scorer.identity, "temperature": calibration.temperature})[:16]
+    parameters = calibration.to_dict()
+    # Temperature is named by its value alone: the names that runs have written stay true.
+    if parameters["method"] == "temperature":
+        del parameters["method"]
+    else:
+        parameters = {"calibration": parameters}
+    return json_hash({"scorer": scorer.identity, **parameters})[:16]
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,14 @@
-"""Tune a base model on labelled texts with LoRA or QLoRA: small adapters on frozen, optionally 4-bit weights.
+"""Tune a base model on labelled texts, with any method of `models.methods`.
 
 The same base, samples, settings and versions give the same adapter bit for bit (for a given number of threads); it is
-kept in a folder named by all of these, so that tuning twice costs once. Nothing outside the given samples is seen.
+kept in a folder named by all of these, so that tuning twice costs once and a killed tuning goes on from its last pass.
+Nothing outside the given samples is seen.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -19,33 +18,42 @@ import pandas as pd
 
 from data_loaders.errors import ConfigError, DataError
 from data_loaders.schemas import CLASSES
-from models.artifacts import cached_folder, json_hash, sample_fingerprint, text_hash, texts_fingerprint
+from models.artifacts import (
+    cached_folder,
+    folder_name,
+    json_hash,
+    read_manifest,
+    sample_fingerprint,
+    text_hash,
+    texts_fingerprint,
+)
 from models.bases import Base
 from models.loading import (
     Compute,
-    Method,
     deterministic,
     device,
     encode,
     load_classifier,
     load_tokenizer,
-    pad,
-    padded_length,
     quiet,
+    readable_length,
     resolve_compute,
 )
+from models.methods import METHODS, Method, Target, check, peft_config, virtual_tokens
+from models.training import Encoded, Progress, Trained, cosine_rate, epoch_batches, steps_of, train
 
-Progress = Callable[[int, int], None]
-
-ATTENTION_LAYERS = {
-    "bert": ["query", "value"],
-    "roberta": ["query", "value"],
-    "xlm-roberta": ["query", "value"],
-    "electra": ["query", "value"],
-    "deberta-v2": ["query_proj", "value_proj"],
-    "distilbert": ["q_lin", "v_lin"],
-    "modernbert": ["Wqkv"],
-}
+__all__ = [
+    "Adapter",
+    "Encoded",
+    "Progress",
+    "TuneSettings",
+    "adapted_model",
+    "check_labels",
+    "cosine_rate",
+    "epoch_batches",
+    "open_adapter",
+    "tune",
+]
 
 
 @dataclass(frozen=True)
@@ -54,12 +62,13 @@ class TuneSettings:
 
     Attributes
     ----------
-    method : {"qlora", "lora"}
-        Adapters on 4-bit NF4 weights, or on weights in the compute precision.
+    method : str
+        A name of `models.methods.METHODS`.
     rank, alpha, dropout
-        Shape of the low-rank update (Hu et al. 2021, arXiv 2106.09685): it is scaled by ``alpha / rank``.
+        Shape of the low-rank update (Hu et al. 2021, arXiv 2106.09685): it is scaled by ``alpha / rank``. For prefix,
+        prompt and P-tuning ``rank`` is the number of virtual tokens.
     target : {"attention", "all-linear"}
-        Query and value projections, or every linear layer.
+        Which layers get low-rank adapters: query and value projections, or every linear layer.
     learning_rate, weight_decay, warmup, clip
         AdamW peak rate and decay, share of all steps spent warming up before the cosine decay to zero, and the norm to
         which gradients are clipped.
@@ -70,6 +79,13 @@ class TuneSettings:
         Tokens after which a text is cut.
     class_weights : bool
         Weigh each class by the inverse of its share in the training loss.
+    loss, gamma : {"cross_entropy", "focal"}, float
+        What is minimised, and how much less the focal loss counts what is already right. Early stopping goes by
+        unweighted cross-entropy whatever the loss.
+    micro_batch : int, optional
+        Texts that go through the model at once; their gradients add up to a step of ``batch_size``. By default all.
+    checkpointing : bool
+        Compute activations twice instead of keeping them: less memory, more time, the same result.
     compute : {"auto", "fp32", "bf16"}
         ``auto`` is bf16 where the hardware multiplies in it.
     seed : int
@@ -80,7 +96,7 @@ class TuneSettings:
     rank: int = 8
     alpha: float = 16.0
     dropout: float = 0.05
-    target: Literal["attention", "all-linear"] = "attention"
+    target: Target = "attention"
     learning_rate: float = 2e-3
     epochs: int = 8
     batch_size: int = 32
@@ -91,6 +107,10 @@ class TuneSettings:
     clip: float = 1.0
     max_length: int = 128
     class_weights: bool = False
+    loss: Literal["cross_entropy", "focal"] = "cross_entropy"
+    gamma: float = 2.0
+    micro_batch: int | None = None
+    checkpointing: bool = False
     compute: Compute = "auto"
     seed: int = 0
 
@@ -108,13 +128,25 @@ class TuneSettings:
         if self.max_length < 8:
             raise ConfigError(f"tuning.max_length must be at least 8 tokens, got {self.max_length}.")
         choices = {
-            "method": ("qlora", "lora"),
+            "method": tuple(METHODS),
+            "loss": ("cross_entropy", "focal"),
             "target": ("attention", "all-linear"),
             "compute": ("auto", "fp32", "bf16"),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"tuning.{name} must be one of {allowed}, got {getattr(self, name)!r}.")
+        self._check_batches()
+
+    def _check_batches(self) -> None:
+        if self.gamma < 0:
+            raise ConfigError(f"tuning.gamma must not be negative, got {self.gamma}.")
+        if self.micro_batch is not None and not 1 <= self.micro_batch <= self.batch_size:
+            raise ConfigError(
+                f"tuning.micro_batch must lie between 1 and batch_size ({self.batch_size}), got {self.micro_batch}."
+            )
+        if self.method == "prefix" and self.checkpointing:
+            raise ConfigError("tuning.checkpointing cannot go with method 'prefix': it drops the prefix. Unset it.")
 
 
 @dataclass(frozen=True)
@@ -124,11 +156,13 @@ class Adapter:
     Attributes
     ----------
     path : Path
-        Folder with ``adapter_model.safetensors``, ``adapter_config.json`` (both as peft reads them) and the manifest.
+        Folder with ``adapter_model.safetensors``, ``adapter_config.json`` (both as peft reads them) and the manifest;
+        after full fine-tuning, with the whole model as transformers reads it.
     identity : str
         sha256 over the files' contents.
     manifest : dict
-        Base, settings, fingerprints of the samples, losses of each pass, ``trained_until`` and versions.
+        Base, settings, fingerprints of the samples, losses of each pass, events (out of memory, a divergence),
+        ``trained_until`` and versions.
     train_text_hashes : tuple of str
         sha256 of each distinct training text, sorted: what a test text must not be among.
     """
@@ -137,14 +171,6 @@ class Adapter:
     identity: str
     manifest: dict[str, Any]
     train_text_hashes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """Token ids of each text and its label, int64 of shape (n,)."""
-
-    tokens: list[list[int]]
-    labels: np.ndarray
 
 
 def check_labels(texts: Sequence[str], labels: Sequence[int], *, what: str, distinct: int = 1) -> np.ndarray:
@@ -211,9 +237,17 @@ def tune(
     Raises
     ------
     DataError
-        If a part is empty, the training part has one class only, or the loss stops being finite.
+        If a part is empty, the training part has one class only, or the loss stops being finite in the first pass.
+    ConfigError
+        If the base cannot take the method, or memory runs out with a single text.
+
+    Warns
+    -----
+    RuntimeWarning
+        Once, if memory runs out and the texts go through the model fewer at a time.
     """
     settings = TuneSettings() if settings is None else settings
+    check(settings.method, base, settings.target)
     train_y = check_labels(train_texts, train_labels, what="training samples", distinct=2)
     validation_y = check_labels(validation_texts, validation_labels, what="validation samples")
     compute = resolve_compute(settings.compute, base)
@@ -227,10 +261,13 @@ def tune(
         "versions": {name: version(name) for name in ("torch", "transformers", "peft", "bitsandbytes")},
     }
 
+    adapters = Path(cache_dir) / "adapters"
+    checkpoint = adapters / f".{folder_name('training', key)}.safetensors"
+
     def build(folder: Path) -> dict[str, Any]:
         # The multiset of samples is the key, so their order must not matter to the result.
         parts = [_in_order(texts, y) for texts, y in ((train_texts, train_y), (validation_texts, validation_y))]
-        epochs, best = _train(base, parts[0], parts[1], settings, compute, folder, progress)
+        done = _train(base, parts[0], parts[1], settings, compute, folder, checkpoint, progress)
         hashes = sorted({text_hash(text) for text in train_texts})
         (folder / "train_text_hashes.txt").write_text("\n".join(hashes) + "\n", encoding="ascii")
         return {
@@ -242,12 +279,32 @@ def tune(
             "validation_fingerprint": key["validation"],
             "train_text_hashes_fingerprint": texts_fingerprint(train_texts),
             "trained_until": key["trained_until"],
-            "epochs": epochs,
-            "best_epoch": best,
+            "epochs": done.epochs,
+            "best_epoch": done.best_epoch,
+            "events": done.events,
             "versions": key["versions"],
         }
 
-    path, manifest = cached_folder(Path(cache_dir) / "adapters", "adapter", key, build)
+    path, manifest = cached_folder(adapters, "adapter", key, build)
+    checkpoint.unlink(missing_ok=True)
+    return _adapter(path, manifest)
+
+
+def open_adapter(path: Path) -> Adapter:
+    """Open a tuned adapter's folder and check every file in it against the manifest.
+
+    Raises
+    ------
+    DataError
+        If it is no adapter, or a file is missing or differs from what was written.
+    """
+    manifest = read_manifest(Path(path))
+    if "settings" not in manifest or not (Path(path) / "train_text_hashes.txt").is_file():
+        raise DataError(f"{path}: not the folder of a tuned adapter. Give one from the cache's folder 'adapters'.")
+    return _adapter(Path(path), manifest)
+
+
+def _adapter(path: Path, manifest: dict[str, Any]) -> Adapter:
     hashes = tuple((path / "train_text_hashes.txt").read_text(encoding="ascii").split())
     return Adapter(path=path, identity=json_hash(manifest["files"]), manifest=manifest, train_text_hashes=hashes)
 
@@ -257,41 +314,49 @@ def _in_order(texts: Sequence[str], labels: np.ndarray) -> tuple[list[str], np.n
     return [texts[row] for row in order], labels[order]
 
 
-def lora_targets(model_type: str, target: Literal["attention", "all-linear"]) -> list[str] | str:
-    """Return the layers that get adapters: names for an architecture, or peft's word for all linear layers."""
-    if target == "all-linear":
-        return "all-linear"
-    return ATTENTION_LAYERS.get(model_type, ["q_proj", "v_proj"])
-
-
-def adapted_model(base: Base, settings: TuneSettings, compute: Literal["fp32", "bf16"]) -> Any:
+def adapted_model(base: Base, settings: TuneSettings, compute: Literal["fp32", "bf16"], *, steps: int = 1000) -> Any:
     """Return the base with fresh adapters, ready to train; its random weights come from torch's current generator.
 
     What is trained is held in fp32 also where the rest computes in bf16, which would round small steps away.
+
+    Parameters
+    ----------
+    base : Base
+    settings : TuneSettings
+    compute : {"fp32", "bf16"}
+    steps : int
+        Optimiser steps in all, over which AdaLoRA plans its ranks.
+
+    Raises
+    ------
+    ConfigError
+        If gradient checkpointing is asked of an architecture that has none.
     """
     import torch
 
-    with quiet():
-        from peft import LoraConfig, TaskType, get_peft_model
+    if settings.method == "full":
+        model, _ = load_classifier(base, method=settings.method, compute="fp32")
+        adapted = model.requires_grad_(True)
+    else:
+        with quiet():
+            from peft import get_peft_model
 
-    model, fresh = load_classifier(base, method=settings.method, compute=compute)
-    heads = [name for name in fresh if name != "classifier"] + ["classifier", "score"]
-    config = LoraConfig(
-        task_type=TaskType.SEQ_CLS,
-        r=settings.rank,
-        lora_alpha=settings.alpha,  # type: ignore[arg-type, unused-ignore]
-        lora_dropout=settings.dropout,
-        target_modules=lora_targets(model.config.model_type, settings.target),
-        modules_to_save=[name for name in heads if any(name in path.split(".") for path, _ in model.named_modules())],
-    )
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
-    with quiet():
-        adapted = get_peft_model(model, config)
-    for parameter in adapted.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.to(torch.float32)
-    feed_heads_fp32(adapted)
+        model, fresh = load_classifier(base, method=settings.method, compute=compute)
+        heads = [name for name in fresh if name != "classifier"] + ["classifier", "score"]
+        heads = [name for name in heads if any(name in path.split(".") for path, _ in model.named_modules())]
+        model.requires_grad_(False)
+        with quiet():
+            adapted = get_peft_model(model, peft_config(settings, model.config, heads, steps))
+        for parameter in adapted.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.to(torch.float32)
+        feed_heads_fp32(adapted)
+    if settings.checkpointing:
+        try:
+            with quiet():
+                model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        except ValueError as failure:
+            raise ConfigError(f"base {base.name!r}: {failure} Unset tuning.checkpointing.") from failure
     return adapted
 
 
@@ -310,123 +375,48 @@ def feed_heads_fp32(model: Any) -> None:
 
 def _train(
     base: Base,
-    train: tuple[list[str], np.ndarray],
-    validation: tuple[list[str], np.ndarray],
+    train_part: tuple[list[str], np.ndarray],
+    validation_part: tuple[list[str], np.ndarray],
     settings: TuneSettings,
     compute: Literal["fp32", "bf16"],
     folder: Path,
+    checkpoint: Path,
     progress: Progress | None,
-) -> tuple[list[dict[str, float]], int]:
-    import torch
-
+) -> Trained:
     tokenizer = load_tokenizer(base)
-    parts = [Encoded(encode(tokenizer, texts, settings.max_length), labels) for texts, labels in (train, validation)]
-    steps = settings.epochs * math.ceil(len(parts[0].tokens) / settings.batch_size)
-    rng = np.random.default_rng(settings.seed)
+    length = readable_length(tokenizer, settings.max_length, virtual_tokens(settings.method, settings.rank))
+    parts = [Encoded(encode(tokenizer, texts, length), labels) for texts, labels in (train_part, validation_part)]
+    steps = steps_of(len(parts[0].tokens), settings)
     with deterministic(settings.seed):
-        model = adapted_model(base, settings, compute).to(device())
-        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        optimiser = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=settings.weight_decay)
-        rate = torch.optim.lr_scheduler.LambdaLR(optimiser, partial(cosine_rate, steps=steps, warmup=settings.warmup))
-        weights = _class_weights(parts[0].labels) if settings.class_weights else None
-        epochs: list[dict[str, float]] = []
-        best_loss, best_epoch, best_state = math.inf, 0, {}
-        bar, stale = math.inf, 0
-        for epoch in range(1, settings.epochs + 1):
-            model.train()
-            losses = []
-            for rows in epoch_batches(parts[0], settings.batch_size, rng):
-                loss = _loss(model, parts[0], rows, tokenizer.pad_token_id, weights)
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(trained, settings.clip)
-                optimiser.step()
-                rate.step()
-                optimiser.zero_grad(set_to_none=True)
-                losses.append((loss.item(), len(rows)))
-                if progress is not None:
-                    progress(min((epoch - 1) * (steps // settings.epochs) + len(losses), steps), steps)
-            train_loss = sum(value * size for value, size in losses) / len(parts[0].tokens)
-            validation_loss = _mean_loss(model, parts[1], tokenizer.pad_token_id)
-            _require_finite(train_loss, validation_loss, epoch)
-            epochs.append({"epoch": epoch, "train_loss": train_loss, "validation_loss": validation_loss})
-            if validation_loss < best_loss:
-                best_loss, best_epoch = validation_loss, epoch
-                best_state = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
-            stale = 0 if validation_loss < bar - settings.min_delta else stale + 1
-            bar = min(bar, validation_loss)
-            if stale >= settings.patience:
-                break
-        model.load_state_dict(best_state, strict=False)
-    # The folder's address must not depend on where the base lies on this machine.
-    model.peft_config["default"].base_model_name_or_path = base.name
-    model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
-    (folder / "README.md").unlink(missing_ok=True)
-    if progress is not None:
-        progress(steps, steps)
-    return epochs, best_epoch
-
-
-def cosine_rate(step: int, *, steps: int, warmup: float) -> float:
-    """Return the share of the peak learning rate at a step: a linear rise, then half a cosine down to zero."""
-    rising = max(1, round(warmup * steps))
-    if step < rising:
-        return (step + 1) / rising
-    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
-
-
-def _require_finite(train_loss: float, validation_loss: float, epoch: int) -> None:
-    if not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
-        raise DataError(
-            f"tuning diverged in epoch {epoch}: training loss {train_loss}, validation loss {validation_loss}. "
-            "Lower tuning.learning_rate."
+        model = adapted_model(base, settings, compute, steps=steps).to(device())
+        done = train(
+            model,
+            (parts[0], parts[1]),
+            settings,
+            pad_id=tokenizer.pad_token_id,
+            autocast=compute if settings.method == "full" else "fp32",
+            checkpoint=checkpoint,
+            progress=progress,
         )
+    _save(model, base, folder)
+    return done
 
 
-def _class_weights(labels: np.ndarray) -> Any:
-    import torch
-
-    counts = np.bincount(labels, minlength=len(CLASSES))
-    present = np.count_nonzero(counts)
-    weights = np.where(counts > 0, len(labels) / (present * np.maximum(counts, 1)), 0.0)
-    return torch.tensor(weights, dtype=torch.float32, device=device())
-
-
-def epoch_batches(part: Encoded, batch_size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Yield row numbers batch by batch: each row once, in random order, neighbours in length together.
-
-    Rows are shuffled, cut into pools of 32 batches and sorted by length only inside a pool, which keeps the order
-    random and saves most of the padding.
-    """
-    lengths = np.array([len(tokens) for tokens in part.tokens])
-    order = rng.permutation(len(lengths))
-    pool = 32 * batch_size
-    batches: list[np.ndarray] = []
-    for start in range(0, len(order), pool):
-        rows = order[start : start + pool]
-        rows = rows[np.argsort(lengths[rows], kind="stable")]
-        batches += [rows[first : first + batch_size] for first in range(0, len(rows), batch_size)]
-    for position in rng.permutation(len(batches)):
-        yield batches[position]
-
-
-def _loss(model: Any, part: Encoded, rows: np.ndarray, pad_id: int, weights: Any, *, reduction: str = "mean") -> Any:
-    import torch
-
-    chosen = [part.tokens[row] for row in rows]
-    ids, mask = pad(chosen, pad_id, padded_length(max(map(len, chosen))))
-    where = device()
-    logits = model(input_ids=ids.to(where), attention_mask=mask.to(where)).logits.float()
-    target = torch.from_numpy(part.labels[rows]).to(where)
-    return torch.nn.functional.cross_entropy(logits, target, weight=weights, reduction=reduction)
-
-
-def _mean_loss(model: Any, part: Encoded, pad_id: int) -> float:
-    import torch
-
-    model.eval()
-    order = np.argsort([len(tokens) for tokens in part.tokens], kind="stable")
-    total = 0.0
-    with torch.no_grad():
-        for start in range(0, len(order), 64):
-            total += _loss(model, part, order[start : start + 64], pad_id, None, reduction="sum").item()
-    return total / len(order)
+def _save(model: Any, base: Base, folder: Path) -> None:
+    # The folder's address must not depend on where the base lies on this machine.
+    if hasattr(model, "peft_config"):
+        config = model.peft_config["default"]
+        config.base_model_name_or_path = base.name
+        # AdaLoRA's ranks are those of its last step, the weights those of the best pass: zeros say what was pruned.
+        if getattr(config, "rank_pattern", None):
+            config.rank_pattern = {}
+        # Sets are written in an order that differs from process to process.
+        for name, value in vars(config).items():
+            if isinstance(value, set):
+                setattr(config, name, sorted(value))
+        model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
+    else:
+        model.config._name_or_path = base.name
+        with quiet():
+            model.save_pretrained(str(folder), safe_serialization=True)
+    (folder / "README.md").unlink(missing_ok=True)

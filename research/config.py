@@ -16,6 +16,8 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from data_loaders.errors import ConfigError
+from models.calibration import Method as Calibration
+from models.methods import Method
 from research.settings import (
     BarLength,
     Count,
@@ -173,7 +175,7 @@ class Model(Section):
     base: str = "tiny"
     revision: str | None = None
     knowledge_cutoff: Instant | None = None
-    method: Literal["qlora", "lora"] = "qlora"
+    method: Method = "qlora"
     target: Literal["attention", "all-linear"] = "all-linear"
     rank: Annotated[int, Field(ge=1, le=256)] = 8
     alpha: Positive | None = None
@@ -185,6 +187,7 @@ class Model(Section):
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
     max_length: Annotated[int, Field(ge=8, le=4096)] = 64
     class_weights: bool = True
+    calibration: Calibration = "temperature"
     max_train: Count | None = None
 
 

@@ -19,6 +19,7 @@ from data_loaders.schemas import CLASSES
 from models.bases import TINY, Base, resolve_base
 from models.cache import ScoreCache
 from models.calibration import Calibration
+from models.defaults import defaults
 from models.fitting import FittedModel, fit_scorer
 from models.linear import LinearSettings
 from models.scoring import score_articles
@@ -137,15 +138,19 @@ def _fit(
         validation=part.validation,
         trained_until=part.trained_until,
         base=base,
-        settings=model_settings(config),
+        settings=model_settings(config, base, len(part.train)),
+        calibration=config.model.calibration,
         cache_dir=cache,
         cache=store,
         progress=progress,
     )
 
 
-def model_settings(config: Config) -> TuneSettings | LinearSettings | None:
-    """Return the settings of the configured kind of model; None for the lexicon, which has none."""
+def model_settings(config: Config, base: Base | None, n_train: int) -> TuneSettings | LinearSettings | None:
+    """Return the settings of the configured kind of model; None for the lexicon, which has none.
+
+    A learning rate that is not configured is `TuneSettings`' own for QLoRA and LoRA, else the method's usual one.
+    """
     model = config.model
     if model.kind == "lexicon":
         return None
@@ -167,6 +172,8 @@ def model_settings(config: Config) -> TuneSettings | LinearSettings | None:
     }
     if model.learning_rate is not None:
         chosen["learning_rate"] = model.learning_rate
+    elif base is not None and model.method not in ("qlora", "lora"):
+        chosen["learning_rate"] = defaults(model.method, n_train, base).learning_rate
     return TuneSettings(**chosen)
 
 

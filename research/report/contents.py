@@ -110,7 +110,7 @@ class ReportData:
         Columns `REGIME_TABLE_COLUMNS`; rates and returns as fractions, Sharpe ratios per year. Columns that are absent
         are shown as not available.
     reliability : DataFrame or None
-        Columns `RELIABILITY_COLUMNS`, `stage` is ``"before"`` or ``"after"`` temperature scaling.
+        Columns `RELIABILITY_COLUMNS`, `stage` is ``"before"`` or ``"after"`` calibration.
     confusion : DataFrame or None
         Counts, true classes in rows and predicted classes in columns.
     classification : mapping or None

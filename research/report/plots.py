@@ -379,7 +379,7 @@ def reliability_chart(reliability: pd.DataFrame) -> Chart:
         if part.empty:
             continue
         colour = _colour(position)
-        name = f"{stage} temperature scaling"
+        name = f"{stage} calibration"
         figure.add_trace(
             go.Scatter(
                 x=part["confidence"].to_numpy(float),

@@ -9,18 +9,19 @@ from model_samples import CUTOFF, sentences
 
 from data_loaders.errors import ConfigError, DataError, LeakError
 from data_loaders.schemas import CLASSES
+from models.artifacts import json_hash
 from models.cache import ScoreCache
-from models.calibration import Calibration
+from models.calibration import Calibration, fit_calibration
 from models.fitting import fit_scorer
 from models.linear import LinearSettings, fit_linear
-from models.scoring import score_articles
+from models.scoring import model_id, score_articles
 from models.tuning import TuneSettings
 
 KEYS = {
     "kind", "base", "base_weights_hash", "base_knowledge_cutoff", "cutoff_source", "exposures", "trained_until",
     "knowledge_cutoff", "n_train", "n_validation", "train_text_hashes_fingerprint", "settings", "epochs", "best_epoch",
     "temperature", "ece_before", "ece_after", "validation_accuracy", "validation_macro_f1", "adapter",
-    "scorer_identity", "model_id",
+    "scorer_identity", "model_id", "calibration", "reliability_before", "reliability_after",
 }  # fmt: skip
 
 
@@ -45,6 +46,44 @@ def test_every_kind_says_the_same_things(kind, samples, cache_dir, tiny_base):
     assert model.manifest["n_train"] == (0 if kind == "lexicon" else 600)
     undated = fitted(kind, samples, cache_dir, trained_until=None, **extra)
     assert undated.manifest["knowledge_cutoff"] is None
+    assert model.manifest["calibration"] == {"method": "temperature", "temperature": model.manifest["temperature"]}
+    for stage in ("before", "after"):
+        assert sum(row["count"] for row in model.manifest[f"reliability_{stage}"]) == 120
+
+
+@pytest.mark.parametrize("method", ["vector", "isotonic"])
+def test_fits_the_calibration_that_is_asked_for(method, samples, cache_dir):
+    validation = samples["train"]
+    model = fitted("lexicon", samples | {"validation": validation}, cache_dir, calibration=method)
+    plain = fitted("lexicon", samples | {"validation": validation}, cache_dir)
+    logits = model.scorer.logits(validation["text"].tolist())
+    expected = fit_calibration(method, logits, validation["label"].to_numpy())
+    assert model.calibration == expected == Calibration.from_dict(model.manifest["calibration"])
+    assert model.manifest["temperature"] is None
+    assert json.loads(json.dumps(model.manifest, allow_nan=False)) == model.manifest
+    assert model.manifest["model_id"] != plain.manifest["model_id"]
+    assert model.manifest["reliability_before"] == plain.manifest["reliability_before"]
+
+
+def test_a_calibration_that_cannot_be_fitted_is_refused_before_tuning(samples, cache_dir, tiny_base):
+    seen = []
+    few = samples | {"validation": samples["validation"].head(12)}
+    for method, error in (("isotonic", DataError), ("platt", ConfigError)):
+        with pytest.raises(error, match="calibration"):
+            fitted(
+                "transformer", few, cache_dir, base=tiny_base, calibration=method, progress=lambda *at: seen.append(at)
+            )
+    assert seen == []
+
+
+def test_a_model_is_named_by_its_whole_calibration():
+    scorer = Counting()
+    # The name that a run with this temperature has always had.
+    assert model_id(scorer, Calibration(2.0)) == json_hash({"scorer": "counting", "temperature": 2.0})[:16]
+    one, other = (
+        Calibration(method="vector", scales=(1.0, 1.0, scale), biases=(0.0, 0.0, 0.0)) for scale in (1.0, 1.5)
+    )
+    assert len({model_id(scorer, which) for which in (Calibration(), one, other)}) == 3
 
 
 def test_linear_beats_chance_by_far_and_is_reproducible(samples, cache_dir):

@@ -11,10 +11,10 @@ from model_samples import CUTOFF
 from safetensors.torch import load_file
 
 from data_loaders.errors import ConfigError, DataError
-from models import tuning
+from models import training, tuning
 from models.loading import deterministic
 from models.transformer import TransformerScorer
-from models.tuning import Encoded, TuneSettings, adapted_model, cosine_rate, epoch_batches, tune
+from models.tuning import Encoded, TuneSettings, adapted_model, cosine_rate, epoch_batches, open_adapter, tune
 
 FAST = TuneSettings(epochs=6, batch_size=16, learning_rate=3e-3, compute="fp32", max_length=32)
 
@@ -86,6 +86,12 @@ def test_second_call_loads_and_a_change_of_anything_tunes_anew(tiny_base, sample
             run(tiny_base, samples, cache_dir, **change)
 
 
+def test_an_adapter_is_opened_from_its_folder(adapter, tmp_path):
+    assert open_adapter(adapter.path) == adapter
+    with pytest.raises(DataError, match=r"manifest\.json"):
+        open_adapter(tmp_path)
+
+
 def test_a_flipped_byte_in_a_cached_adapter_is_refused(tiny_base, samples, tmp_path):
     short = replace(FAST, epochs=1)
     weights = run(tiny_base, samples, tmp_path, short).path / "adapter_model.safetensors"
@@ -153,7 +159,7 @@ def test_stops_early_and_keeps_the_best_epoch(tiny_base, samples, tmp_path):
 
 
 def test_a_divergence_is_an_error(tiny_base, samples, tmp_path, monkeypatch):
-    monkeypatch.setattr(tuning, "_mean_loss", lambda *_: float("nan"))
+    monkeypatch.setattr(training._Loop, "_validate", lambda _: float("nan"))
     with pytest.raises(DataError, match="diverged"):
         run(tiny_base, samples, tmp_path)
     assert list((tmp_path / "adapters").iterdir()) == []
@@ -177,7 +183,19 @@ def test_refuses_unusable_samples(tiny_base, samples, tmp_path, changes, message
 
 @pytest.mark.parametrize(
     "change",
-    [{"rank": 0}, {"learning_rate": 0.0}, {"warmup": 1.0}, {"method": "full"}, {"compute": "fp16"}, {"max_length": 4}],
+    [
+        {"rank": 0},
+        {"learning_rate": 0.0},
+        {"warmup": 1.0},
+        {"method": "magic"},
+        {"compute": "fp16"},
+        {"max_length": 4},
+        {"micro_batch": 33},
+        {"micro_batch": 0},
+        {"gamma": -1.0},
+        {"loss": "hinge"},
+        {"checkpointing": True, "method": "prefix"},
+    ],
 )
 def test_refuses_impossible_settings(change):
     with pytest.raises(ConfigError, match=next(iter(change))):

@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 from model_samples import sentences
 
+from models.loading import quiet
+
 WIDTH = 64
 VOCABULARY = 400
 
@@ -106,7 +108,8 @@ def save_tiny_model(architecture: str, folder: Path, *, seed: int = 0, layers: i
         for parameter in model.parameters():
             if parameter.dim() > 1:
                 torch.nn.init.normal_(parameter, std=0.15)
-        model.save_pretrained(str(folder), safe_serialization=True)
+        with quiet():
+            model.save_pretrained(str(folder), safe_serialization=True)
     return folder
 
 

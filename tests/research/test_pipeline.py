@@ -325,7 +325,9 @@ def test_an_interrupted_run_leaves_nothing_behind(small: Path, tmp_path: Path) -
             time.sleep(0.2)
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, output
+    # Where the signal meets a piece of source that some import is executing, Python itself ends by the signal after all
+    # has been tidied up; a shell reports both as 130.
+    assert process.returncode in (130, -signal.SIGINT), output
     assert "Interrupted" in output
     assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
 
