@@ -51,7 +51,7 @@ def test_every_wrong_setting_is_listed_at_once(tmp_path: Path) -> None:
         load_config(write(tmp_path, MINIMAL), ["portfolio.gross=2", "model.method=dreamed", "signal.threshold=-1"])
     for key in ("portfolio.gross", "model.method", "signal.threshold"):
         assert key in str(caught.value)
-    assert "'qlora' or 'lora'" in str(caught.value)
+    assert "'qlora', 'lora', 'dora'" in str(caught.value)
 
 
 def test_missing_key_and_missing_path(tmp_path: Path) -> None:
