@@ -30,8 +30,9 @@ from models.evaluation import classification_report
 from models.lexicon import LexiconScorer
 from models.linear import LinearSettings, fit_linear
 from models.scoring import Scorer, cached_logits, model_id
+from models.training import Progress
 from models.transformer import TransformerScorer, later_cutoff
-from models.tuning import Progress, TuneSettings, check_labels, tune
+from models.tuning import TuneSettings, check_labels, tune
 
 ModelKind = Literal["lexicon", "linear", "transformer"]
 

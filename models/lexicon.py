@@ -19,7 +19,7 @@ import pandas as pd
 from data_loaders.errors import ConfigError, MissingPartError
 from data_loaders.schemas import CLASSES
 from models.artifacts import json_hash
-from models.tuning import Progress
+from models.training import Progress
 
 PAPER_YEAR = 2011
 FIRST_YEAR, LAST_YEAR = 2009, 2018

@@ -16,7 +16,8 @@ import pandas as pd
 from data_loaders.errors import ConfigError, DataError
 from data_loaders.schemas import CLASSES
 from models.artifacts import json_hash, sample_fingerprint, text_hash
-from models.tuning import Progress, check_labels
+from models.training import Progress
+from models.tuning import check_labels
 
 # Log-odds given to a class that the training part does not contain.
 ABSENT = -20.0

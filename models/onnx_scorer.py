@@ -23,7 +23,7 @@ from models.artifacts import json_hash, read_manifest
 from models.calibration import Calibration
 
 if TYPE_CHECKING:
-    from models.tuning import Progress
+    from models.training import Progress
 
 KIND = "onnx"
 MODEL = "model.onnx"

@@ -18,7 +18,7 @@ from data_loaders.schemas import CLASSES, validate_scores
 from models.artifacts import json_hash, text_hash
 from models.cache import ScoreCache
 from models.calibration import Calibration
-from models.tuning import Progress
+from models.training import Progress
 
 # Scores are stored after this many texts, so that a kill costs at most one block.
 BLOCK = 4096

@@ -23,7 +23,7 @@ from data_loaders.schemas import as_utc
 from models.artifacts import cached_folder, text_hash, texts_fingerprint
 from models.bases import TINY, Base, open_base
 from models.loading import deterministic, device, encode, pad, padded_length, quiet
-from models.tuning import Encoded, Progress, cosine_rate, epoch_batches
+from models.training import Encoded, Progress, cosine_rate, epoch_batches
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 # A 4-bit block holds 64 weights; rows that are no multiple of it cannot be packed evenly.

@@ -34,7 +34,8 @@ from models.loading import (
     resolve_compute,
 )
 from models.methods import METHODS, Method, virtual_tokens
-from models.tuning import Adapter, Progress
+from models.training import Progress
+from models.tuning import Adapter
 
 TOKEN_BUDGET = 1024
 

@@ -40,20 +40,7 @@ from models.loading import (
     resolve_compute,
 )
 from models.methods import METHODS, Method, Target, check, peft_config, virtual_tokens
-from models.training import Encoded, Progress, Trained, cosine_rate, epoch_batches, steps_of, train
-
-__all__ = [
-    "Adapter",
-    "Encoded",
-    "Progress",
-    "TuneSettings",
-    "adapted_model",
-    "check_labels",
-    "cosine_rate",
-    "epoch_batches",
-    "open_adapter",
-    "tune",
-]
+from models.training import Encoded, Progress, Trained, steps_of, train
 
 
 @dataclass(frozen=True)

@@ -58,8 +58,8 @@ def undisturbed(base, tmp_path_factory):
 def written_out(base, settings):
     """Return the best weights of a plain loop: one batch a step, torch's own schedule, nothing that can go wrong."""
     from models.loading import deterministic, encode, load_tokenizer, pad, padded_length
-    from models.training import cosine_rate, epoch_batches
-    from models.tuning import Encoded, _in_order, adapted_model
+    from models.training import Encoded, cosine_rate, epoch_batches
+    from models.tuning import _in_order, adapted_model
 
     tokenizer = load_tokenizer(base)
     ordered = [_in_order(part["text"].tolist(), part["label"].to_numpy()) for part in (TEXTS, HELD_OUT)]

@@ -13,8 +13,9 @@ from safetensors.torch import load_file
 from data_loaders.errors import ConfigError, DataError
 from models import training, tuning
 from models.loading import deterministic
+from models.training import Encoded, cosine_rate, epoch_batches
 from models.transformer import TransformerScorer
-from models.tuning import Encoded, TuneSettings, adapted_model, cosine_rate, epoch_batches, open_adapter, tune
+from models.tuning import TuneSettings, adapted_model, open_adapter, tune
 
 FAST = TuneSettings(epochs=6, batch_size=16, learning_rate=3e-3, compute="fp32", max_length=32)
 
