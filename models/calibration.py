@@ -6,7 +6,7 @@ text; vector scaling and isotonic regression may.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -217,6 +217,13 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> Calibration:
     return fit_calibration("temperature", logits, labels)
 
 
+def calibrated_loss(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return the mean negative log-likelihood, nats, that is left after the best temperature."""
+    probabilities = fit_temperature(logits, labels).apply(logits)
+    own = probabilities[np.arange(len(labels)), labels]
+    return float(-np.log(np.maximum(own, np.finfo(float).tiny)).mean())
+
+
 def _temperature(scores: np.ndarray, classes: np.ndarray, pseudo_samples: float) -> Calibration:
     n, own = len(classes), softmax(scores, axis=1)
 
@@ -294,7 +301,14 @@ def wilson_interval(successes: np.ndarray, n: np.ndarray, *, level: float = 0.95
     return np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
 
 
-def reliability_table(probs: np.ndarray, labels: np.ndarray, *, bins: int = 10, level: float = 0.95) -> pd.DataFrame:
+def reliability_table(
+    probs: np.ndarray,
+    labels: np.ndarray,
+    *,
+    bins: int = 10,
+    level: float = 0.95,
+    groups: Sequence[Any] | np.ndarray | None = None,
+) -> pd.DataFrame:
     """Compare confidence (the highest probability) with accuracy in bins of equal width.
 
     Parameters
@@ -304,7 +318,10 @@ def reliability_table(probs: np.ndarray, labels: np.ndarray, *, bins: int = 10, 
     bins : int
         Number of bins on (0, 1]; the first includes 0.
     level : float
-        Coverage of each bin's interval, if its articles are independent.
+        Coverage of each bin's interval, if its articles or groups are independent.
+    groups : sequence of length n, optional
+        Names clusters of dependent articles (near-duplicates, days): as many articles as the clusters are worth then
+        make the interval. A day's article told ten times over counts once.
 
     Returns
     -------
@@ -313,10 +330,12 @@ def reliability_table(probs: np.ndarray, labels: np.ndarray, *, bins: int = 10, 
 
     References
     ----------
-    Guo et al. 2017, arXiv 1706.04599.
+    Guo et al. 2017, arXiv 1706.04599. Dean & Pagano 2015, "Evaluating confidence interval methods for binomial
+    proportions in clustered surveys" (Wilson's interval of the effective sample size).
     """
     values, classes = _checked(probs, labels)
     _check_bins(bins, "reliability_table")
+    members = _members(groups, len(classes))
     edges = np.linspace(0.0, 1.0, bins + 1)
     confidence = values.max(axis=1)
     correct = values.argmax(axis=1) == classes
@@ -326,7 +345,12 @@ def reliability_table(probs: np.ndarray, labels: np.ndarray, *, bins: int = 10, 
     with np.errstate(invalid="ignore"):
         mean_confidence = np.bincount(position, weights=confidence, minlength=bins) / count
         accuracy = hits / count
-    low, high = wilson_interval(hits, count, level=level)
+    worth = count.astype(float)
+    if members is not None:
+        for one in np.flatnonzero(count):
+            inside = position == one
+            worth[one] /= _design_effect(correct[inside].astype(float), members[inside])
+    low, high = wilson_interval(np.nan_to_num(accuracy) * worth, worth, level=level)
     return pd.DataFrame(
         {
             "lower": edges[:-1],
@@ -459,14 +483,19 @@ class CalibrationTest:
     p_value: float | None
 
 
-def calibration_test(probs: np.ndarray, labels: np.ndarray) -> CalibrationTest:
+def calibration_test(
+    probs: np.ndarray, labels: np.ndarray, *, groups: Sequence[Any] | np.ndarray | None = None
+) -> CalibrationTest:
     """Test whether whole forecasts are calibrated: whether the Brier score is what the probabilities promise.
 
     Parameters
     ----------
     probs : ndarray, shape (n, 3)
     labels : ndarray of int, shape (n,)
-        Of independent articles that the calibration was not fitted on; near-duplicates make the test reject too often.
+        Of articles that the calibration was not fitted on.
+    groups : sequence of length n, optional
+        Names clusters of dependent articles, as in `reliability_table`. Without, articles must be independent:
+        near-duplicates make the test reject too often.
 
     References
     ----------
@@ -474,10 +503,12 @@ def calibration_test(probs: np.ndarray, labels: np.ndarray) -> CalibrationTest:
     His two outcomes are generalised to any number: given p, the Brier score varies only through the probability of the
     class that occurs, which has mean sum(p^2) and variance sum(p^3) - sum(p^2)^2.
     """
-    return _spiegelhalter(*_checked(probs, labels))
+    return _spiegelhalter(*_checked(probs, labels), groups)
 
 
-def confidence_test(probs: np.ndarray, labels: np.ndarray) -> CalibrationTest:
+def confidence_test(
+    probs: np.ndarray, labels: np.ndarray, *, groups: Sequence[Any] | np.ndarray | None = None
+) -> CalibrationTest:
     """Test whether confidence is the probability of being right: of the articles scored 0.8, whether 80 % are right.
 
     Parameters and reference as in `calibration_test`; the forecast is (confidence, 1 - confidence) of (right, wrong).
@@ -486,18 +517,45 @@ def confidence_test(probs: np.ndarray, labels: np.ndarray) -> CalibrationTest:
     values, classes = _checked(probs, labels)
     confidence = values.max(axis=1)
     wrong = (values.argmax(axis=1) != classes).astype(np.int64)
-    return _spiegelhalter(np.column_stack([confidence, 1 - confidence]), wrong)
+    return _spiegelhalter(np.column_stack([confidence, 1 - confidence]), wrong, groups)
 
 
-def _spiegelhalter(values: np.ndarray, classes: np.ndarray) -> CalibrationTest:
+def _spiegelhalter(
+    values: np.ndarray, classes: np.ndarray, groups: Sequence[Any] | np.ndarray | None
+) -> CalibrationTest:
     if np.abs(values.sum(axis=1) - 1).max() > 1e-6 or values.min() < 0:
         raise DataError("calibration test: rows are no probabilities (negative, or their sum is not 1).")
     promised = (values**2).sum(axis=1)
     variance = float(np.maximum((values**3).sum(axis=1) - promised**2, 0.0).sum())
     if variance <= 1e-12 * len(classes):
         return CalibrationTest(None, None)
-    z = float((promised - values[np.arange(len(classes)), classes]).sum() / np.sqrt(variance))
+    surprises, members = promised - values[np.arange(len(classes)), classes], _members(groups, len(classes))
+    if members is not None:
+        variance *= _design_effect(surprises, members)
+    z = float(surprises.sum() / np.sqrt(variance))
     return CalibrationTest(z, float(erfc(abs(z) / np.sqrt(2))))
+
+
+def _members(groups: Sequence[Any] | np.ndarray | None, n: int) -> np.ndarray | None:
+    if groups is None:
+        return None
+    members = np.asarray(pd.factorize(np.asarray(groups))[0])
+    if len(members) != n or (members < 0).any():
+        raise DataError(
+            f"calibration: {len(members)} groups, {int((members < 0).sum())} of them missing, for {n} samples. Name "
+            "the group of every sample."
+        )
+    return members
+
+
+def _design_effect(values: np.ndarray, members: np.ndarray) -> float:
+    """Return how many times the variance of a mean is what it would be if the values were independent, at least 1."""
+    apart = values - values.mean()
+    alone = float((apart**2).sum())
+    if alone <= 1e-12 * len(values):
+        # Nothing varies, so nothing tells how alike the members of a group are: each group counts once.
+        return len(values) / len(np.unique(members))
+    return max(1.0, float((np.bincount(members, weights=apart) ** 2).sum()) / alone)
 
 
 def _equal_width(values: np.ndarray, bins: int) -> np.ndarray:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from models.bases import Base
-from models.methods import METHODS, PROMPTS, check, virtual_tokens
+from models.methods import METHODS, PROMPTS, MethodCard, check, virtual_tokens
 from models.tuning import TuneSettings
 
 NARROW = 256
+MIDDLE = 512
 WIDE = 2048
 FEW = 1_000
 MANY = 10_000
@@ -65,7 +66,7 @@ def explain(method: str, n_train: int, base: Base) -> list[Row]:
 
 
 def _rows(method: str, n_train: int, base: Base) -> list[Row]:
-    check(method, base)
+    check(method, base, "all-linear")
     card = METHODS[method]
     config = json.loads((Path(base.path_or_id) / "config.json").read_text(encoding="utf-8"))
     width = int(config.get("hidden_size", config.get("dim", config.get("n_embd", NARROW))))
@@ -73,7 +74,6 @@ def _rows(method: str, n_train: int, base: Base) -> list[Row]:
     rank = next((rank for most, rank in RANKS if n_train < most), LARGEST_RANK)
     examples = f"{n_train:,} examples"
     means = f"{card.rank}; " if card.rank else f"{method} has none; "
-    narrow = f"the base is {width} wide, and less than {NARROW} learns too slowly at {card.learning_rate:g}"
     large = width >= WIDE
     size = f"the base is {width} wide"
     rows = [
@@ -81,11 +81,8 @@ def _rows(method: str, n_train: int, base: Base) -> list[Row]:
         Row("rank", rank, f"{means}{examples}: 4-8 under 1,000, 8-16 up to 10,000, 16-32 above"),
         Row("alpha", 2.0 * rank, "twice the rank" if not virtual_tokens(method, rank) else "not used"),
         Row("dropout", 0.1 if few else 0.05, f"{examples}: the fewer, the more is dropped"),
-        Row(
-            "learning_rate",
-            card.narrow_rate if width < NARROW else card.learning_rate,
-            narrow if width < NARROW else f"usual for {card.title}",
-        ),
+        Row("target", "all-linear", "learns more at the same rate and rank than queries and values alone"),
+        _rate(card, width),
         Row("epochs", 3 if many else 8, f"{examples}; early stopping ends it sooner"),
         Row("batch_size", 16 if few else 32, f"{examples}: enough steps to learn in"),
         Row("patience", 3, "passes without improvement before it stops"),
@@ -97,6 +94,15 @@ def _rows(method: str, n_train: int, base: Base) -> list[Row]:
         Row("checkpointing", large and method != "prefix", size),
     ]
     if method == "full" or method in PROMPTS | {"ia3"}:
-        unused = {"dropout", "alpha", "rank"} if method not in PROMPTS else {"dropout", "alpha"}
+        unused = {"dropout", "alpha", "target"} | (set() if method in PROMPTS else {"rank"})
         rows = [Row(row.setting, row.value, "not used by it") if row.setting in unused else row for row in rows]
     return rows
+
+
+def _rate(card: MethodCard, width: int) -> Row:
+    usual = f"usual for {card.title}"
+    for bound, rate in ((NARROW, card.narrow_rate), (MIDDLE, card.middle_rate)):
+        if width < bound:
+            slow = f"the base is {width} wide, and less than {bound} learns too slowly at {card.learning_rate:g}"
+            return Row("learning_rate", rate, slow if rate > card.learning_rate else usual)
+    return Row("learning_rate", card.learning_rate, usual)

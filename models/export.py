@@ -16,12 +16,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from data_loaders.errors import ConfigError, DataError, LeakError
-from models.artifacts import MANIFEST, folder_hashes, json_hash, text_hash, texts_fingerprint
+from models.artifacts import MANIFEST, folder_hashes, folder_name, json_hash, text_hash, texts_fingerprint
 from models.bases import Base
 from models.calibration import Calibration
 from models.loading import (
@@ -37,10 +37,10 @@ from models.loading import (
     quiet,
     readable_length,
 )
-from models.methods import METHODS
+from models.methods import METHODS, Method
 from models.onnx_graph import OPSET, check_exportable, quantise, write_graph, write_tokenizer
 from models.onnx_scorer import KIND, MODEL, TOKENIZER, OnnxScorer, require, seal_of
-from models.scoring import Scorer
+from models.scoring import Runtime, Scorer
 from models.transformer import TransformerScorer, later_cutoff, merged_model, scoring_model
 from models.tuning import Adapter
 
@@ -52,6 +52,8 @@ ONNX_TOLERANCE = 1e-4
 # itself is scored twice over.
 SMALLEST_BATCHES = (1, 2)
 RECORDED = 8
+# Training texts that int8 takes its scales from.
+SCALE_TEXTS = 256
 SINGLE_CALLS = 100
 BULK_TEXTS = 256
 PROBE_TEXTS = (
@@ -284,52 +286,152 @@ def export_onnx(
         If the adapter's files were changed, fp32 logits move by more than ``ONNX_TOLERANCE``, a text's logits depend on
         its batch mates, or texts are cut differently than in tuning.
     """
-    require("onnx"), require("onnxruntime")
     target = _free(folder)
-    check_exportable(base)
     scale_texts = _check_calibration_texts(adapter, precision, calibration_texts)
     with _whole(target) as scratch:
-        write_graph(merged_model(base, adapter, "fp32"), scratch / MODEL)
-        tokenizer = load_tokenizer(base)
-        max_length = readable_length(tokenizer, int(adapter.manifest["settings"]["max_length"]))
-        write_tokenizer(base, tokenizer, scratch / TOKENIZER)
-        if precision == "int8":
-            quantise(scratch / MODEL, encode(tokenizer, scale_texts, max_length), tokenizer.pad_token_id)
-        manifest = {
-            **_provenance(base, adapter, calibration, ("torch", "transformers", "peft", "onnx", "onnxruntime")),
-            "kind": KIND,
-            "precision": precision,
-            "opset": OPSET,
-            "max_length": max_length,
-            "pad_token_id": int(tokenizer.pad_token_id),
-            "padding_step": LENGTH_STEP,
-            "truncation_side": tokenizer.truncation_side,
-            "calibration_texts": {"n": len(scale_texts), "fingerprint": texts_fingerprint(scale_texts)},
-            "recorded": {"texts": [], "logits": []},
-            "files": folder_hashes(scratch),
-        }
-        exported, ours = _independent(scratch, manifest, probe_texts)
-        if exported.encode(probe_texts) != encode(tokenizer, probe_texts, max_length):
-            raise DataError(f"export of base {base.name!r}: its tokenizer file cuts probe texts differently.")
-        original = TransformerScorer(base, adapter)
-        references = {"torch fp32": TransformerScorer(base, adapter, compute="fp32")}
-        if original.identity != references["torch fp32"].identity:
-            references["torch bf16"] = original
-        agreement = tuple(
-            compare(ours, scorer.logits(probe_texts), calibration, reference=name)
-            for name, scorer in references.items()
+        exported, manifest, agreement = _write_onnx(
+            base, adapter, calibration, scratch, precision, scale_texts, probe_texts
         )
-        _check_agreement(base, precision, agreement[0])
-        texts, logits = list(probe_texts[:RECORDED]), ours[:RECORDED].tolist()
-        manifest |= {
-            "agreement": [asdict(one) for one in agreement],
-            "recorded": {"texts": texts, "logits": logits},
-        }
-        _write_manifest(scratch, manifest)
         speed = measure_speed(exported, exported, probe_texts, clock)
-        one_by_one = TransformerScorer(base, adapter, token_budget=1)
+        one_by_one, original = TransformerScorer(base, adapter, token_budget=1), TransformerScorer(base, adapter)
         original_speed = measure_speed(one_by_one, original, probe_texts, clock)
     return OnnxExport(target, exported.identity, manifest, agreement, speed, original_speed)
+
+
+def exported_scorer(
+    base: Base, adapter: Adapter, *, precision: Precision, calibration_texts: Sequence[str], cache_dir: Path
+) -> OnnxScorer:
+    """Return a scorer of the adapter's ONNX export, written where it is not in the cache yet.
+
+    Its own calibration is none: fit one on its logits, which in ``int8`` are not torch's.
+
+    Parameters
+    ----------
+    base : Base
+    adapter : Adapter
+        Tuned on this base, with a method that can be merged.
+    precision : {"fp32", "int8"}
+    calibration_texts : sequence of str
+        The adapter's training texts; ``int8`` takes its scales from `SCALE_TEXTS` of them, picked by their hashes, so
+        that neither order nor repetition matters. ``fp32`` needs none.
+    cache_dir : Path
+
+    Raises
+    ------
+    As `export_onnx`; DataError if a file in the cache was changed.
+    """
+    _require_onnx()
+    chosen = sorted(set(calibration_texts), key=text_hash)[:SCALE_TEXTS] if precision == "int8" else None
+    key = {
+        "base": base.weights_hash,
+        "adapter": adapter.identity,
+        "precision": precision,
+        "calibration_texts": texts_fingerprint(chosen or ()),
+        "versions": {name: version(name) for name in ("torch", "transformers", "onnx", "onnxruntime")},
+    }
+    target = Path(cache_dir) / folder_name("onnx", key)
+    if not target.exists():
+        scale_texts = _check_calibration_texts(adapter, precision, chosen)
+        try:
+            with _whole(target) as scratch:
+                _write_onnx(base, adapter, Calibration(), scratch, precision, scale_texts, PROBE_TEXTS)
+        except OSError:
+            # Another process may have written it meanwhile; theirs stays, and is checked as it is opened.
+            if not target.exists():
+                raise
+    return OnnxScorer(target)
+
+
+def check_runtime(runtime: Runtime, base: Base | None = None, method: Method | None = None) -> None:
+    """Refuse a way to score that this machine, base or method does not allow, before anything is tuned.
+
+    Raises
+    ------
+    MissingPartError
+        If ONNX Runtime or a package that writes for it is not installed.
+    ConfigError
+        If the runtime is unknown, or the base or what the method tunes cannot be exported.
+    """
+    if runtime not in get_args(Runtime):
+        raise ConfigError(f"model.scorer {runtime!r} is unknown. Choose one of {list(get_args(Runtime))}.")
+    if runtime == "torch":
+        return
+    _require_onnx()
+    if base is not None:
+        check_exportable(base)
+    if method is not None and not METHODS[method].mergeable:
+        able = [name for name, card in METHODS.items() if card.mergeable]
+        raise ConfigError(
+            f"model.scorer {runtime!r} needs an adapter that can be merged, which {method!r} gives none. Score with "
+            f"'torch', or tune with one of {able}."
+        )
+
+
+def runtime_scorer(
+    runtime: Runtime, base: Base, adapter: Adapter, *, training_texts: Sequence[str], cache_dir: Path
+) -> TransformerScorer | OnnxScorer:
+    """Return the scorer of a tuned adapter that a runtime names; see `exported_scorer` for the ONNX ones."""
+    check_runtime(runtime, base, adapter.manifest["settings"]["method"])
+    if runtime == "torch":
+        return TransformerScorer(base, adapter)
+    precision: Precision = "int8" if runtime == "onnx-int8" else "fp32"
+    return exported_scorer(base, adapter, precision=precision, calibration_texts=training_texts, cache_dir=cache_dir)
+
+
+def _require_onnx() -> None:
+    for package in ("onnx", "onnxruntime", "tokenizers"):
+        require(package)
+
+
+def _write_onnx(
+    base: Base,
+    adapter: Adapter,
+    calibration: Calibration,
+    scratch: Path,
+    precision: Precision,
+    scale_texts: list[str],
+    probe_texts: Sequence[str],
+) -> tuple[OnnxScorer, dict[str, Any], tuple[Agreement, ...]]:
+    """Fill a folder with the export, and prove it against the original; what `export_onnx` refuses is raised here."""
+    _require_onnx()
+    check_exportable(base)
+    write_graph(merged_model(base, adapter, "fp32"), scratch / MODEL)
+    tokenizer = load_tokenizer(base)
+    max_length = readable_length(tokenizer, int(adapter.manifest["settings"]["max_length"]))
+    write_tokenizer(base, tokenizer, scratch / TOKENIZER)
+    if precision == "int8":
+        quantise(scratch / MODEL, encode(tokenizer, scale_texts, max_length), tokenizer.pad_token_id)
+    manifest = {
+        **_provenance(base, adapter, calibration, ("torch", "transformers", "peft", "onnx", "onnxruntime")),
+        "kind": KIND,
+        "precision": precision,
+        "opset": OPSET,
+        "max_length": max_length,
+        "pad_token_id": int(tokenizer.pad_token_id),
+        "padding_step": LENGTH_STEP,
+        "truncation_side": tokenizer.truncation_side,
+        "calibration_texts": {"n": len(scale_texts), "fingerprint": texts_fingerprint(scale_texts)},
+        "recorded": {"texts": [], "logits": []},
+        "files": folder_hashes(scratch),
+    }
+    exported, ours = _independent(scratch, manifest, probe_texts)
+    if exported.encode(probe_texts) != encode(tokenizer, probe_texts, max_length):
+        raise DataError(f"export of base {base.name!r}: its tokenizer file cuts probe texts differently.")
+    original = TransformerScorer(base, adapter)
+    references = {"torch fp32": TransformerScorer(base, adapter, compute="fp32")}
+    if original.identity != references["torch fp32"].identity:
+        references["torch bf16"] = original
+    agreement = tuple(
+        compare(ours, scorer.logits(probe_texts), calibration, reference=name) for name, scorer in references.items()
+    )
+    _check_agreement(base, precision, agreement[0])
+    texts, logits = list(probe_texts[:RECORDED]), ours[:RECORDED].tolist()
+    manifest |= {
+        "agreement": [asdict(one) for one in agreement],
+        "recorded": {"texts": texts, "logits": logits},
+    }
+    _write_manifest(scratch, manifest)
+    return exported, manifest, agreement
 
 
 def compare(ours: np.ndarray, theirs: np.ndarray, calibration: Calibration, *, reference: str) -> Agreement:

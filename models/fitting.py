@@ -15,6 +15,7 @@ import pandas as pd
 
 from data_loaders.errors import ConfigError, DataError, LeakError
 from data_loaders.schemas import as_utc
+from models import processes
 from models.artifacts import text_hash, texts_fingerprint
 from models.bases import Base
 from models.cache import ScoreCache
@@ -27,9 +28,11 @@ from models.calibration import (
     reliability_table,
 )
 from models.evaluation import classification_report
+from models.export import check_runtime, runtime_scorer
 from models.lexicon import LexiconScorer
 from models.linear import LinearSettings, fit_linear
-from models.scoring import Scorer, cached_logits, model_id
+from models.scoring import Runtime, Scorer, cached_logits, model_id
+from models.shared_base import SharedBase
 from models.training import Progress
 from models.transformer import TransformerScorer, later_cutoff
 from models.tuning import TuneSettings, check_labels, tune
@@ -70,6 +73,8 @@ def fit_scorer(
     cache_dir: Path,
     cache: ScoreCache | None = None,
     progress: Progress | None = None,
+    shared: SharedBase | None = None,
+    runtime: Runtime = "torch",
 ) -> FittedModel:
     """Fit and calibrate a scorer.
 
@@ -94,6 +99,10 @@ def fit_scorer(
         For the logits of the validation part.
     progress : callable, optional
         Called with (tuning steps done, steps in all).
+    shared : SharedBase, optional
+        Holds the base in memory for several fits; by default its weights are read once for this one.
+    runtime : {"torch", "onnx", "onnx-int8"}
+        What a tuned transformer is scored with; see `export.runtime_scorer`.
 
     Returns
     -------
@@ -107,13 +116,15 @@ def fit_scorer(
     Raises
     ------
     ConfigError
-        If base or settings do not fit the kind.
+        If base, settings or runtime do not fit the kind.
+    MissingPartError
+        If the runtime needs a package that is not installed.
     DataError
         If a part is empty or has unusable labels, or the validation part is too small for the calibration.
     LeakError
         If a sample lies after ``trained_until``.
     """
-    _check_arguments(kind, base, settings)
+    _check_arguments(kind, base, settings, runtime)
     for name, part in (("training", train), ("validation", validation)):
         _check_part(part, trained_until, what=f"{name} samples")
     texts = train["text"].tolist()
@@ -132,22 +143,30 @@ def fit_scorer(
         details |= {"settings": asdict(chosen), "cutoff_source": "fitted on the training samples alone"}
     else:
         assert base is not None
+        tuned_by = settings if isinstance(settings, TuneSettings) else TuneSettings()
+        check_runtime(runtime, base, tuned_by.method)
+        shared = SharedBase(base) if shared is None else shared
         adapter = tune(
             base,
             train_texts=texts,
             train_labels=train["label"].tolist(),
             validation_texts=validation_texts,
             validation_labels=labels.tolist(),
-            settings=settings if isinstance(settings, TuneSettings) else None,
+            settings=tuned_by,
             trained_until=trained_until,
             cache_dir=cache_dir,
             progress=progress,
+            shared=shared,
         )
-        scorer = TransformerScorer(base, adapter)
+        if runtime == "torch":
+            scorer = TransformerScorer(base, adapter, shared=shared)
+        else:
+            scorer = runtime_scorer(runtime, base, adapter, training_texts=texts, cache_dir=cache_dir)
         details |= {name: adapter.manifest[name] for name in ("settings", "epochs", "best_epoch")}
         details |= {"adapter": adapter.path.name, "base_knowledge_cutoff": _iso(base.knowledge_cutoff)}
         details |= {"cutoff_source": base.source}
-    logits = cached_logits(scorer, validation_texts, cache=cache).logits
+    # Of several processes one writes to the cache.
+    logits = cached_logits(scorer, validation_texts, cache=cache if processes.is_main() else None).logits
     calibrated = fit_calibration(calibration, logits, labels)
     before, after = Calibration().apply(logits), calibrated.apply(logits)
     judged = classification_report(after, labels, resamples=1)
@@ -185,7 +204,9 @@ def _reliability(probs: np.ndarray, labels: np.ndarray) -> list[dict[str, float]
     return rows
 
 
-def _check_arguments(kind: str, base: Base | None, settings: TuneSettings | LinearSettings | None) -> None:
+def _check_arguments(
+    kind: str, base: Base | None, settings: TuneSettings | LinearSettings | None, runtime: Runtime
+) -> None:
     wanted = {"lexicon": type(None), "linear": LinearSettings, "transformer": TuneSettings}
     if kind not in wanted:
         raise ConfigError(f"model kind {kind!r} is unknown. Choose one of {sorted(wanted)}.")
@@ -196,6 +217,8 @@ def _check_arguments(kind: str, base: Base | None, settings: TuneSettings | Line
         )
     if settings is not None and not isinstance(settings, wanted[kind]):
         raise ConfigError(f"model kind {kind!r} does not take {type(settings).__name__}.")
+    if kind != "transformer" and runtime != "torch":
+        raise ConfigError(f"model kind {kind!r} is not scored with {runtime!r}, for transformers. Leave it out.")
 
 
 def _check_part(part: pd.DataFrame, trained_until: pd.Timestamp | None, *, what: str) -> None:

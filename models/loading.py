@@ -19,6 +19,7 @@ import numpy as np
 
 from data_loaders.errors import ConfigError, DataError, MissingPartError
 from data_loaders.schemas import CLASSES
+from models import processes
 from models.methods import METHODS, Method
 
 if TYPE_CHECKING:
@@ -37,10 +38,10 @@ UNSTATED_LENGTH = 1_000_000
 
 
 def device() -> torch.device:
-    """Return the first GPU where there is one, else the CPU."""
+    """Return this process's GPU (the first, unless several were launched) where there is one, else the CPU."""
     import torch
 
-    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    return torch.device("cuda", processes.local_rank()) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def resolve_compute(compute: Compute, base: Base) -> Literal["fp32", "bf16"]:
@@ -77,7 +78,7 @@ def deterministic(seed: int) -> Iterator[None]:
         torch.is_deterministic_algorithms_warn_only_enabled(),
         switches.fill_uninitialized_memory,
     )
-    with torch.random.fork_rng(devices=[0] if on_gpu else []):
+    with torch.random.fork_rng(devices=[device().index] if on_gpu else []):
         # Some 4-bit kernels of a GPU have no deterministic twin: there torch warns instead of failing.
         torch.use_deterministic_algorithms(True, warn_only=on_gpu)
         switches.fill_uninitialized_memory = False
@@ -204,7 +205,7 @@ def load_classifier(
             llm_int8_skip_modules=[rf"(.*\.)?{head}" for head in HEADS],
         )
     if torch.cuda.is_available():
-        options["device_map"] = {"": 0}
+        options["device_map"] = {"": device().index}
     try:
         with quiet():
             model, report = AutoModelForSequenceClassification.from_pretrained(
@@ -248,19 +249,27 @@ def _keep_autograd(model: Any) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
+def dense_layer(layer: Any, dtype: torch.dtype) -> Any:
+    """Return a dense layer that holds exactly the weights which a 4-bit one multiplies with."""
+    import bitsandbytes as bnb
+    import torch
+
+    weight = bnb.functional.dequantize_4bit(layer.weight.data, layer.weight.quant_state).to(dtype)
+    dense = torch.nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None, device="meta")
+    dense.weight = torch.nn.Parameter(weight, requires_grad=False)
+    if layer.bias is not None:
+        dense.bias = torch.nn.Parameter(layer.bias.data.to(dtype), requires_grad=False)
+    return dense
+
+
 def dequantise(model: Any, dtype: torch.dtype) -> None:
     """Replace each 4-bit layer by a dense one that holds exactly the weights which the 4-bit one multiplies with."""
     import bitsandbytes as bnb
-    import torch
 
     for name, module in list(model.named_modules()):
         if not isinstance(module, bnb.nn.Linear4bit):
             continue
-        weight = bnb.functional.dequantize_4bit(module.weight.data, module.weight.quant_state).to(dtype)
-        dense = torch.nn.Linear(module.in_features, module.out_features, bias=module.bias is not None, device="meta")
-        dense.weight = torch.nn.Parameter(weight, requires_grad=False)
-        if module.bias is not None:
-            dense.bias = torch.nn.Parameter(module.bias.data.to(dtype), requires_grad=False)
+        dense = dense_layer(module, dtype)
         parent = model.get_submodule(name.rpartition(".")[0])
         setattr(parent, name.rpartition(".")[2], dense)
     # Nothing is quantised any more, and adapters must be put on plain layers.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ import pandas as pd
 from data_loaders.errors import DataError, MissingPartError
 from data_loaders.schemas import CLASSES
 from models.artifacts import json_hash, read_manifest
+from models.batches import batched_logits
 from models.calibration import Calibration
 
 if TYPE_CHECKING:
@@ -121,24 +121,19 @@ class OnnxScorer:
         DataError
             If a text has no token.
         """
-        result = np.empty((len(texts), len(CLASSES)))
-        tokens = self.encode(texts)
-        step, smallest = int(self.manifest["padding_step"]), int(self.manifest["smallest_batch"])
-        buckets: dict[int, list[int]] = defaultdict(list)
-        for row, ids in enumerate(tokens):
-            buckets[-(-len(ids) // step) * step].append(row)
-        done = 0
-        for length in sorted(buckets):
-            size = max(1, self._token_budget // length)
-            for start in range(0, len(buckets[length]), size):
-                rows = buckets[length][start : start + size]
-                filled = rows + [rows[0]] * (smallest - len(rows))
-                feed = padded([tokens[row] for row in filled], int(self.manifest["pad_token_id"]), length)
-                result[rows] = self._session.run(["logits"], feed)[0][: len(rows)]
-                done += len(rows)
-                if progress is not None:
-                    progress(done, len(texts))
-        return result
+        pad_id = int(self.manifest["pad_token_id"])
+
+        def forward(rows: Sequence[Sequence[int]], length: int) -> np.ndarray:
+            return np.asarray(self._session.run(["logits"], padded(rows, pad_id, length))[0])
+
+        return batched_logits(
+            self.encode(texts),
+            forward,
+            token_budget=self._token_budget,
+            step=int(self.manifest["padding_step"]),
+            smallest=int(self.manifest["smallest_batch"]),
+            progress=progress,
+        )
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of each text, cut to the model's maximum length, as in tuning.

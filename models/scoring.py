@@ -1,14 +1,16 @@
 """Score articles: each distinct text once, from the cache where it was scored before, calibrated at the end.
 
 The cache holds raw logits, so a new temperature costs nothing. Nothing is dropped: the counts say where each score
-came from.
+came from. A stream of articles takes the memory of one of its frames, however long it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import pandas as pd
@@ -16,9 +18,12 @@ import pandas as pd
 from data_loaders.errors import DataError
 from data_loaders.schemas import CLASSES, validate_scores
 from models.artifacts import json_hash, text_hash
-from models.cache import ScoreCache
+from models.cache import LOOKUP_CHUNK, ScoreCache
 from models.calibration import Calibration
 from models.training import Progress
+
+# What a tuned transformer is scored with; int8 moves probabilities, so it is never chosen unasked.
+Runtime = Literal["torch", "onnx", "onnx-int8"]
 
 # Scores are stored after this many texts, so that a kill costs at most one block.
 BLOCK = 4096
@@ -151,19 +156,124 @@ def score_articles(
     DataError
         If a text is blank, or one ``article_id`` has two texts.
     """
+    return _scored(scorer, calibration, _distinct(articles), cache, progress)
+
+
+def score_stream(
+    scorer: Scorer,
+    calibration: Calibration,
+    frames: Iterable[pd.DataFrame],
+    *,
+    cache: ScoreCache,
+    progress: Progress | None = None,
+) -> Iterator[ScoredArticles]:
+    """Score any number of articles frame by frame, in the memory of one frame.
+
+    The scores of all frames, one below the other, are those that `score_articles` gives for all articles at once.
+
+    Parameters
+    ----------
+    scorer : Scorer
+    calibration : Calibration
+    frames : iterable of DataFrame
+        Each with columns ``article_id`` and ``text``; taken one at a time. Some thousand rows fill the batches.
+    cache : ScoreCache
+        Where a text that comes again in a later frame is found. After a kill, stream the same frames again: what had
+        been scored costs no more than a look-up.
+    progress : callable, optional
+        Called with (texts done, texts read so far), counted frame by frame.
+
+    Yields
+    ------
+    ScoredArticles
+        One for each frame, as soon as it is scored, with the articles that no earlier frame had; there may be none.
+
+    Raises
+    ------
+    DataError
+        If a text is blank, or one ``article_id`` has two texts, in whichever frames: what came earlier waits in a
+        temporary file, of about 150 bytes an article.
+    """
+    before = 0
+    with closing(_Seen()) as seen:
+        for frame in frames:
+            wanted = seen.first(_distinct(frame))
+
+            def report(done: int, total: int, before: int = before) -> None:
+                if progress is not None:
+                    progress(before + done, before + total)
+
+            found = _scored(scorer, calibration, wanted, cache, report)
+            before += found.n_distinct_texts
+            yield found
+
+
+class _Seen:
+    """Which article came with which text, on disk: SQLite keeps 2 MB of a temporary file in memory."""
+
+    def __init__(self) -> None:
+        self._connection = sqlite3.connect("", isolation_level=None)
+        self._connection.execute("PRAGMA temp_store=FILE")
+        self._connection.execute("CREATE TABLE seen (article_id TEXT PRIMARY KEY, text_hash BLOB) WITHOUT ROWID")
+
+    def first(self, wanted: pd.DataFrame) -> pd.DataFrame:
+        """Return the articles that were not there yet, and remember them."""
+        ids = wanted["article_id"].astype(str).tolist()
+        hashes = [bytes.fromhex(text_hash(text)) for text in wanted["text"]]
+        known: dict[str, bytes] = {}
+        for start in range(0, len(ids), LOOKUP_CHUNK):
+            chunk = ids[start : start + LOOKUP_CHUNK]
+            marks = ",".join("?" * len(chunk))
+            known.update(
+                self._connection.execute(
+                    f"SELECT article_id, text_hash FROM seen WHERE article_id IN ({marks})",  # noqa: S608
+                    chunk,
+                )
+            )
+        changed = [name for name, found in zip(ids, hashes, strict=True) if known.get(name, found) != found]
+        if changed:
+            raise _two_texts(changed[0], len(changed))
+        fresh = [name not in known for name in ids]
+        self._connection.execute("BEGIN")
+        self._connection.executemany(
+            "INSERT INTO seen VALUES (?, ?)",
+            (pair for pair, new in zip(zip(ids, hashes, strict=True), fresh, strict=True) if new),
+        )
+        self._connection.execute("COMMIT")
+        return wanted.loc[fresh].reset_index(drop=True)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _distinct(articles: pd.DataFrame) -> pd.DataFrame:
     wanted = articles[["article_id", "text"]].drop_duplicates(ignore_index=True)
     repeated = wanted["article_id"].duplicated()
     if repeated.any():
-        raise DataError(
-            f"scoring: article {wanted.loc[repeated, 'article_id'].iloc[0]!r} has more than one text "
-            f"({int(repeated.sum())} such articles). Give each revision its own article_id."
-        )
+        raise _two_texts(wanted.loc[repeated, "article_id"].iloc[0], int(repeated.sum()))
     blank = ~wanted["text"].map(lambda text: isinstance(text, str) and bool(text.strip())).astype(bool)
     if blank.any():
         raise DataError(
             f"scoring: {int(blank.sum())} articles have no text, first {wanted.loc[blank, 'article_id'].iloc[0]!r}. "
             "Filter them out first."
         )
+    return wanted
+
+
+def _two_texts(article_id: object, n: int) -> DataError:
+    return DataError(
+        f"scoring: article {article_id!r} has more than one text ({n} such articles). Give each revision its own "
+        "article_id."
+    )
+
+
+def _scored(
+    scorer: Scorer,
+    calibration: Calibration,
+    wanted: pd.DataFrame,
+    cache: ScoreCache | None,
+    progress: Progress | None,
+) -> ScoredArticles:
     found = cached_logits(scorer, wanted["text"].tolist(), cache=cache, progress=progress)
     probabilities = calibration.apply(found.logits)
     scores = pd.DataFrame(probabilities, columns=list(CLASSES))

@@ -2,7 +2,8 @@
 
 The same model, samples and settings give the same weights bit for bit, also when a training was killed and went on
 from its last checkpoint. A loss that stops being finite ends the training with its best pass so far; where memory runs
-out the batch is taken in halves, and both are written down.
+out the batch is taken in halves, and both are written down. Where several processes train together, each takes its
+share of every batch and their gradients are added, so that a step is that of one process up to rounding.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,8 +20,13 @@ import numpy as np
 
 from data_loaders.errors import ConfigError, DataError
 from data_loaders.schemas import CLASSES
+from models import processes
+from models.calibration import calibrated_loss
 from models.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from models.loading import device, pad, padded_length
+from models.methods import LOW_RANK
+from models.optimisers import make_optimiser, moments, resolve_optimizer, set_moments
+from models.packing import pack, packable, packed_logits, token_groups
 
 if TYPE_CHECKING:
     from models.tuning import TuneSettings
@@ -28,6 +34,8 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 
 EVALUATION_ROWS = 64
+# Steps after which the loss is looked at: each look makes a GPU wait for the host.
+LOOK_EVERY = 32
 
 
 @dataclass(frozen=True)
@@ -106,7 +114,7 @@ def train(
     settings : TuneSettings
     pad_id : int
     autocast : {"fp32", "bf16"}
-        ``bf16`` multiplies in bf16 what is held in fp32.
+        ``bf16`` multiplies in bf16 what is held in fp32, except heads beside adapters.
     checkpoint : Path
         Written after each pass; where it is there, training goes on from it.
     progress : callable, optional
@@ -117,15 +125,18 @@ def train(
     DataError
         If the loss stops being finite in the first pass.
     ConfigError
-        If memory runs out with a single text.
+        If memory runs out with a single text, or the processes do not find the same checkpoint.
     """
     loop = _Loop(model, parts, settings, pad_id, autocast)
     steps = steps_of(len(parts[0].tokens), settings)
     loop.restore(read_checkpoint(checkpoint))
     state = loop.state
+    if processes.told_by_main([state.step]) != [state.step]:
+        raise ConfigError(f"{checkpoint}: not the same for all processes. Give them one cache folder.")
     while state.epoch < settings.epochs and state.stale < settings.patience:
         try:
-            loop.one_pass(lambda done: progress(min(done, steps), steps) if progress is not None else None)
+            with _arithmetic(model, settings.method, autocast):
+                loop.one_pass(lambda done: progress(min(done, steps), steps) if progress is not None else None)
         except _DivergedError as failure:
             epoch = state.epoch + 1
             if not state.best_epoch:
@@ -135,11 +146,35 @@ def train(
                 ) from None
             state.events.append({"epoch": epoch, "what": "diverged", "kept_epoch": state.best_epoch, **failure.losses})
             break
-        write_checkpoint(checkpoint, loop.checkpoint())
+        if processes.is_main():
+            write_checkpoint(checkpoint, loop.checkpoint())
     model.load_state_dict(loop.best, strict=False)
     if progress is not None:
         progress(steps, steps)
     return Trained(epochs=state.epochs, best_epoch=state.best_epoch, events=state.events)
+
+
+@contextmanager
+def _arithmetic(model: Any, method: str, autocast: Literal["fp32", "bf16"]) -> Iterator[None]:
+    """Multiply what is left in fp32 with a GPU's tensor cores, and keep adapters from widening their inputs first."""
+    import torch
+
+    if autocast == "fp32":
+        yield
+        return
+    before = torch.get_float32_matmul_precision()
+    narrow: AbstractContextManager[None] = nullcontext()
+    if method in LOW_RANK:
+        from peft.helpers import disable_input_dtype_casting
+
+        narrow = disable_input_dtype_casting(model)
+    try:
+        if device().type == "cuda":
+            torch.set_float32_matmul_precision("high")
+        with narrow:
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 class _Loop:
@@ -153,32 +188,46 @@ class _Loop:
         pad_id: int,
         autocast: Literal["fp32", "bf16"],
     ) -> None:
-        import torch
-
         self.model, self.parts, self.settings, self.pad_id, self.autocast = model, parts, settings, pad_id, autocast
         self.trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
-        self.optimiser = torch.optim.AdamW(
-            list(self.trained.values()), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        processes.take_from_main([value.data for value in self.trained.values()])
+        self.optimiser = make_optimiser(
+            resolve_optimizer(settings.optimizer, settings.method),
+            list(self.trained.values()),
+            rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
         )
         self.weights = class_weights(parts[0].labels) if settings.class_weights else None
+        self.row_weights = None if self.weights is None else self.weights.cpu().numpy()[parts[0].labels]
+        self.reached: list[Any] | None = None
+        self.packs = _packs(model)
         self.rng = np.random.default_rng(settings.seed)
         self.steps = steps_of(len(parts[0].tokens), settings)
         self.best: dict[str, Any] = {}
-        self.state = _State(rows_at_once=min(settings.batch_size, settings.micro_batch or settings.batch_size))
+        at_once = min(settings.batch_size, settings.micro_batch or settings.batch_size)
+        self.state = _State(rows_at_once=at_once)
+        if device().type == "cuda":  # without gradients twice the rows take no more memory
+            self.state.evaluated_at_once = min(EVALUATION_ROWS, 2 * at_once)
         self.adalora = model.base_model if settings.method == "adalora" else None
 
     def one_pass(self, progress: Callable[[int], None]) -> None:
         """Train on every row once, validate, and keep the weights if they are the best so far."""
+        import torch
+
         state, settings = self.state, self.settings
         self.model.train()
-        total = 0.0
-        for rows in epoch_batches(self.parts[0], settings.batch_size, self.rng):
-            loss = self._step(rows)
-            if not math.isfinite(loss):
-                raise _DivergedError(loss, None)
-            total += loss * len(rows)
+        if processes.count() > 1:  # each drops out its own activations
+            drawn = np.random.SeedSequence((settings.seed, state.epoch, processes.rank()))
+            torch.manual_seed(int(drawn.generate_state(1)[0]))
+        total = _zero()
+        for number, rows in enumerate(epoch_batches(self.parts[0], settings.batch_size, self.rng), start=1):
+            total += self._step(rows) * len(rows)
+            if number % LOOK_EVERY == 0 and not math.isfinite(total):
+                break
             progress(state.step)
-        train_loss = total / len(self.parts[0].tokens)
+        train_loss = total.item() / len(self.parts[0].tokens)
+        if not math.isfinite(train_loss):
+            raise _DivergedError(train_loss, None)
         validation_loss = self._validate()
         if not math.isfinite(validation_loss):
             raise _DivergedError(train_loss, validation_loss)
@@ -191,7 +240,8 @@ class _Loop:
         state.stale = 0 if improved else state.stale + 1
         state.bar = validation_loss if state.bar is None else min(state.bar, validation_loss)
 
-    def _step(self, rows: np.ndarray) -> float:
+    def _step(self, rows: np.ndarray) -> Any:
+        """Take a step and return its loss, float64 and still on the device."""
         import torch
 
         rate = self.settings.learning_rate * cosine_rate(self.state.step, steps=self.steps, warmup=self.settings.warmup)
@@ -206,6 +256,8 @@ class _Loop:
                 self.optimiser.zero_grad(set_to_none=True)
             _restore_generators(generators)
             self.state.rows_at_once = self._halve(min(self.state.rows_at_once, len(rows)), "training")
+        if processes.count() > 1:
+            self._add_up(loss)
         torch.nn.utils.clip_grad_norm_(list(self.trained.values()), self.settings.clip)
         self.optimiser.step()
         if self.adalora is not None and math.isfinite(loss):
@@ -214,58 +266,87 @@ class _Loop:
         self.state.step += 1
         return loss
 
-    def _gradients(self, rows: np.ndarray) -> float:
-        """Add up the gradients of a step, a few rows at a time, and return its loss."""
-        size = self.state.rows_at_once
-        share = None if size >= len(rows) else self._weight_of(rows)
-        total = 0.0
-        for start in range(0, len(rows), size):
-            logits, target = self._logits(self.parts[0], rows[start : start + size])
+    def _gradients(self, rows: np.ndarray) -> Any:
+        """Add up the gradients of this process's rows of a step, a few at a time, and return their part of its loss."""
+        groups = self._groups(processes.share_of(rows))
+        share = None if len(groups) == 1 and len(groups[0]) == len(rows) else self._weight_of(rows)
+        total = _zero()
+        for group in groups:
+            logits, target = self._logits(self.parts[0], group)
             loss = training_loss(logits, target, self.settings, self.weights, share=share)
             loss.backward()
-            total += loss.item()
-        if self.adalora is not None:
+            total += loss.detach()
+        if self.adalora is not None and processes.is_main():
             orthogonality(self.adalora).backward()
         return total
 
+    def _groups(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Cut rows, which are sorted by length, into what goes through the model at once."""
+        size = self.state.rows_at_once
+        if self.packs:
+            lengths = [len(self.parts[0].tokens[row]) for row in rows]
+            return [rows[places] for places in token_groups(lengths, size * self.settings.max_length)]
+        return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+    def _add_up(self, loss: Any) -> None:
+        """Put the gradients and the loss of all processes in the place of this one's."""
+        import torch
+
+        trained = list(self.trained.values())
+        if self.reached is None:
+            # A weight that no text reaches has no gradient, and no weight decay either.
+            told = processes.told_by_main([value.grad is not None for value in trained])
+            self.reached = [value for value, reached in zip(trained, told, strict=True) if reached]
+        for value in self.reached:
+            if value.grad is None:  # a batch with fewer rows than processes
+                value.grad = torch.zeros_like(value)
+        processes.add_up([value.grad for value in self.reached])
+        processes.add_up([loss])
+
     def _weight_of(self, rows: np.ndarray) -> float:
-        return float(
-            len(rows) if self.weights is None else self.weights.cpu().numpy()[self.parts[0].labels[rows]].sum()
-        )
+        return float(len(rows) if self.row_weights is None else self.row_weights[rows].sum())
 
     def _validate(self) -> float:
-        """Return the mean cross-entropy, which is what stops a training whatever the loss it minimises."""
+        """Return the mean cross-entropy once the logits are divided by their best temperature.
+
+        That is the loss which calibration leaves. The plain one also counts overconfidence, which grows while a model
+        still learns to tell the classes apart, and would stop it too early.
+        """
         import torch
 
         self.model.eval()
         part = self.parts[1]
-        order = np.argsort([len(tokens) for tokens in part.tokens], kind="stable")
-        total, start = 0.0, 0
+        order = processes.share_of(np.argsort([len(tokens) for tokens in part.tokens], kind="stable"))
+        logits, start = torch.zeros((len(part.tokens), len(CLASSES)), dtype=torch.float64, device=device()), 0
         with torch.no_grad():
             while start < len(order):
                 rows = order[start : start + self.state.evaluated_at_once]
                 try:
-                    logits, target = self._logits(part, rows)
-                    total += torch.nn.functional.cross_entropy(logits, target, reduction="sum").item()
+                    logits[torch.from_numpy(rows)] = self._logits(part, rows)[0].double()
                     start += len(rows)
                     continue
                 except torch.OutOfMemoryError:
                     pass
                 self.state.evaluated_at_once = self._halve(len(rows), "validation")
-        return total / len(order)
+        # Each process has filled in its own rows.
+        processes.add_up([logits])
+        found = logits.cpu().numpy()
+        return calibrated_loss(found, part.labels) if np.isfinite(found).all() else math.nan
 
     def _logits(self, part: Encoded, rows: np.ndarray) -> tuple[Any, Any]:
         import torch
 
         chosen = [part.tokens[row] for row in rows]
-        ids, mask = pad(chosen, self.pad_id, padded_length(max(map(len, chosen))))
-        where = device()
         half: AbstractContextManager[Any] = nullcontext()
         if self.autocast == "bf16":
-            half = torch.autocast(where.type, dtype=torch.bfloat16)
+            half = torch.autocast(device().type, dtype=torch.bfloat16)
         with half:
-            logits = self.model(input_ids=ids.to(where), attention_mask=mask.to(where)).logits.float()
-        return logits, torch.from_numpy(part.labels[rows]).to(where)
+            if self.packs:
+                logits = packed_logits(self.model, pack(chosen, self.pad_id), device()).float()
+            else:
+                ids, mask = pad(chosen, self.pad_id, padded_length(max(map(len, chosen))))
+                logits = self.model(input_ids=_sent(ids), attention_mask=_sent(mask)).logits.float()
+        return logits, _sent(torch.from_numpy(part.labels[rows]))
 
     def _halve(self, size: int, part: str) -> int:
         import torch
@@ -293,8 +374,7 @@ class _Loop:
         tensors = {f"now/{name}": value for name, value in self.trained.items()}
         tensors |= {f"best/{name}": value for name, value in self.best.items()}
         tensors |= {f"generator/{name}": value for name, value in _generators().items()}
-        for index, moments in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser/{index}/{name}": value for name, value in moments.items()}
+        tensors |= {f"optimiser/{name}": value for name, value in moments(self.optimiser).items()}
         state = {**vars(self.state), "rng": self.rng.bit_generator.state}
         if self.adalora is not None:
             allocator = self.adalora.rankallocator
@@ -313,11 +393,7 @@ class _Loop:
             groups.setdefault(kind, {})[rest] = value
         self.model.load_state_dict(groups["now"], strict=False)
         self.best = {name: value.to(device()) for name, value in groups.get("best", {}).items()}
-        moments: dict[int, dict[str, Any]] = {}
-        for name, value in groups.get("optimiser", {}).items():
-            index, _, what = name.partition("/")
-            moments.setdefault(int(index), {})[what] = value
-        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
+        set_moments(self.optimiser, groups.get("optimiser", {}))
         state = dict(checkpoint.state)
         self.rng.bit_generator.state = state.pop("rng")
         if self.adalora is not None:
@@ -333,11 +409,28 @@ class _Loop:
 _IMPORTANCES = ("ipt", "exp_avg_ipt", "exp_avg_unc")
 
 
+def _packs(model: Any) -> bool:
+    # A CPU gains little and keeps the arithmetic its adapters were made with.
+    return device().type == "cuda" and packable(model, device())
+
+
+def _zero() -> Any:
+    import torch
+
+    return torch.zeros((), dtype=torch.float64, device=device())
+
+
+def _sent(tensor: Any) -> Any:
+    """Return a tensor on the device; a GPU's host does not wait for it to arrive."""
+    where = device()
+    return tensor.pin_memory().to(where, non_blocking=True) if where.type == "cuda" else tensor.to(where)
+
+
 def _generators() -> dict[str, Any]:
     import torch
 
     states = {"cpu": torch.get_rng_state()}
-    return states | ({"cuda": torch.cuda.get_rng_state(0)} if torch.cuda.is_available() else {})
+    return states | ({"cuda": torch.cuda.get_rng_state(device())} if torch.cuda.is_available() else {})
 
 
 def _restore_generators(states: dict[str, Any]) -> None:
@@ -345,7 +438,7 @@ def _restore_generators(states: dict[str, Any]) -> None:
 
     torch.set_rng_state(states["cpu"])
     if "cuda" in states:
-        torch.cuda.set_rng_state(states["cuda"], 0)
+        torch.cuda.set_rng_state(states["cuda"], device())
 
 
 def cosine_rate(step: int, *, steps: int, warmup: float) -> float:

@@ -1,15 +1,14 @@
 """Score texts with a base and its adapter, in the quantisation the adapter was tuned in.
 
 Adapters are merged into the weights the tuning multiplied with (4-bit ones are expanded once), which is exact up to
-rounding and several times faster; virtual tokens cannot be merged and stay beside the base. Batches have one fixed
-shape for each padded length, so that a text's logits depend on the text alone and not on which other texts are scored
-beside it.
+rounding and several times faster; virtual tokens cannot be merged and stay beside the base. On a GPU a 4-bit base stays
+packed and its adapter beside it, which keeps memory that of the quantised base. Batches have one fixed shape for each
+padded length, so that a text's logits depend on the text alone and not on which other texts are scored beside it.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -19,8 +18,11 @@ from data_loaders.errors import ConfigError, DataError
 from data_loaders.schemas import CLASSES
 from models.artifacts import json_hash, read_manifest
 from models.bases import Base
+from models.batches import batched_logits
 from models.loading import (
+    LENGTH_STEP,
     Compute,
+    dense_layer,
     dequantise,
     deterministic,
     device,
@@ -28,16 +30,20 @@ from models.loading import (
     load_classifier,
     load_tokenizer,
     pad,
-    padded_length,
     quiet,
     readable_length,
     resolve_compute,
 )
 from models.methods import METHODS, Method, virtual_tokens
+from models.shared_base import SharedBase
 from models.training import Progress
-from models.tuning import Adapter
+from models.tuning import Adapter, borrow
 
 TOKEN_BUDGET = 1024
+# A GPU is busy with more, and expands its 4-bit weights once for each batch.
+GPU_TOKEN_BUDGETS = {"dense": 2048, "4bit": 4096}
+
+Weights = Literal["auto", "dense", "4bit"]
 
 
 class TransformerScorer:
@@ -50,8 +56,13 @@ class TransformerScorer:
         Tuned on this base.
     compute : {"auto", "fp32", "bf16"}, optional
         Arithmetic of scoring; by default the adapter's own. It is part of the identity.
-    token_budget : int
-        Tokens, padding included, in a batch; not part of the identity.
+    weights : {"auto", "dense", "4bit"}
+        ``dense`` merges the adapter into dense weights, ``4bit`` keeps the packed weights of QLoRA with the adapter
+        beside them. ``auto`` is ``4bit`` for QLoRA on a GPU, else ``dense``. It is part of the identity.
+    shared : SharedBase, optional
+        Lends the base's weights instead of reading them from disk; logits are the same to the bit.
+    token_budget : int, optional
+        Tokens, padding included, in a batch, by default as many as fit the device; not part of the identity.
 
     Attributes
     ----------
@@ -63,11 +74,18 @@ class TransformerScorer:
     Raises
     ------
     ConfigError
-        If the adapter was tuned on another base.
+        If the adapter was tuned on another base, or ``4bit`` is asked of a method that has no 4-bit weights.
     """
 
     def __init__(
-        self, base: Base, adapter: Adapter, *, compute: Compute | None = None, token_budget: int = TOKEN_BUDGET
+        self,
+        base: Base,
+        adapter: Adapter,
+        *,
+        compute: Compute | None = None,
+        weights: Weights = "auto",
+        token_budget: int | None = None,
+        shared: SharedBase | None = None,
     ) -> None:
         _require_base(base, adapter)
         settings = adapter.manifest["settings"]
@@ -79,7 +97,10 @@ class TransformerScorer:
         )
         self._max_length = int(settings["max_length"])
         self._virtual_tokens = virtual_tokens(self._method, int(settings["rank"]))
-        self._token_budget = token_budget
+        self._weights = _resolve_weights(weights, self._method)
+        usual = GPU_TOKEN_BUDGETS[self._weights] if device().type == "cuda" else TOKEN_BUDGET
+        self._token_budget = usual if token_budget is None else token_budget
+        self._shared = shared
         self._loaded: tuple[Any, Any] | None = None
         self.knowledge_cutoff = later_cutoff(base.knowledge_cutoff, adapter.manifest["trained_until"])
         self.identity = json_hash(
@@ -92,6 +113,7 @@ class TransformerScorer:
                 "tuned_in": settings["compute"],
                 "compute": self._compute,
                 "device": device().type,
+                **({"weights": "4bit"} if self._weights == "4bit" else {}),
             }
         )
 
@@ -111,39 +133,35 @@ class TransformerScorer:
         """
         import torch
 
-        result = np.empty((len(texts), len(CLASSES)))
         if not len(texts):
-            return result
+            return np.empty((0, len(CLASSES)))
         tokenizer, model = self._model()
         tokens = encode(tokenizer, texts, readable_length(tokenizer, self._max_length, self._virtual_tokens))
-        buckets: dict[int, list[int]] = defaultdict(list)
-        for row, ids in enumerate(tokens):
-            buckets[padded_length(len(ids))].append(row)
-        done = 0
+
+        def forward(rows: Sequence[Sequence[int]], length: int) -> np.ndarray:
+            ids, mask = pad(rows, tokenizer.pad_token_id, length)
+            output = model(input_ids=ids.to(device()), attention_mask=mask.to(device())).logits
+            return np.asarray(output.double().cpu().numpy())
+
         with torch.inference_mode():
-            for length in sorted(buckets):
-                size = max(1, self._token_budget // length)
-                for start in range(0, len(buckets[length]), size):
-                    rows = buckets[length][start : start + size]
-                    # A short last batch is filled up with its own first row: the shape, and with it the order of
-                    # every sum, stays the same whatever else is scored.
-                    filled = rows + [rows[0]] * (size - len(rows))
-                    ids, mask = pad([tokens[row] for row in filled], tokenizer.pad_token_id, length)
-                    output = model(input_ids=ids.to(device()), attention_mask=mask.to(device())).logits
-                    result[rows] = output[: len(rows)].double().cpu().numpy()
-                    done += len(rows)
-                    if progress is not None:
-                        progress(done, len(texts))
-        return result
+            return batched_logits(tokens, forward, token_budget=self._token_budget, step=LENGTH_STEP, progress=progress)
 
     def _model(self) -> tuple[Any, Any]:
         if self._loaded is None:
-            model = scoring_model(self._base, self._adapter, self._compute)
+            model = scoring_model(self._base, self._adapter, self._compute, weights=self._weights, shared=self._shared)
+            self._shared = None
             self._loaded = (load_tokenizer(self._base), model)
         return self._loaded
 
 
-def scoring_model(base: Base, adapter: Adapter, compute: Literal["fp32", "bf16"]) -> Any:
+def scoring_model(
+    base: Base,
+    adapter: Adapter,
+    compute: Literal["fp32", "bf16"],
+    *,
+    weights: Weights = "dense",
+    shared: SharedBase | None = None,
+) -> Any:
     """Return the tuned model in eval mode, as it is scored: merged where the method can be, else with its adapter.
 
     Parameters
@@ -152,7 +170,11 @@ def scoring_model(base: Base, adapter: Adapter, compute: Literal["fp32", "bf16"]
     adapter : Adapter
         Tuned on this base.
     compute : {"fp32", "bf16"}
-        Precision of the returned weights.
+        Precision of the returned weights; with ``4bit`` that of the arithmetic.
+    weights : {"auto", "dense", "4bit"}
+        See `TransformerScorer`.
+    shared : SharedBase, optional
+        Lends the base, whose tensors the returned model keeps wherever its weights are theirs.
 
     Returns
     -------
@@ -161,7 +183,7 @@ def scoring_model(base: Base, adapter: Adapter, compute: Literal["fp32", "bf16"]
     Raises
     ------
     ConfigError
-        If the adapter was tuned on another base.
+        If the adapter was tuned on another base, or ``4bit`` is asked of a method that has no 4-bit weights.
     DataError
         If the adapter's files are not as they were written.
     """
@@ -179,21 +201,67 @@ def scoring_model(base: Base, adapter: Adapter, compute: Literal["fp32", "bf16"]
             raise DataError(f"{adapter.path}: weights of {fresh} are missing. Delete the folder to tune anew.")
         return model.to(dtype).to(device()).eval()
     with deterministic(0):
-        model, _ = load_classifier(base, method=card.name, compute=settings["compute"])
-    # The sum of weight and adapter is taken in fp32 and rounded once.
-    if card.quantised:
-        dequantise(model, torch.float32)
+        model, _ = borrow(base, shared, method=card.name, compute=settings["compute"])
+    if _resolve_weights(weights, card.name) == "4bit":
+        return _packed(model, adapter, dtype)
+    lent = {} if shared is None else {name: value.data for name, value in model.named_parameters()}
+    # The sum of weight and adapter is taken in fp32 and rounded once; the model's own casts refuse what is quantised.
     # Virtual tokens are cast to what the base is in when they are put on it.
-    model.to(torch.float32 if card.mergeable else dtype)
+    (torch.nn.Module.float if card.mergeable or dtype == torch.float32 else torch.nn.Module.bfloat16)(model)
     with quiet():
         from peft import PeftModel
 
         adapted = PeftModel.from_pretrained(model, str(adapter.path))
-        if card.name == "ia3":
-            adapted = _unload_ia3(adapted)
+        _own_targets(adapted, lent)
+        if card.quantised:
+            adapted = _unload(adapted, lambda layer: _dense(layer, dtype))
+            dequantise(adapted, dtype)
+        elif card.name == "ia3":
+            adapted.merge_adapter()
+            adapted = _unload(adapted, lambda layer: layer.get_base_layer())
         elif card.mergeable:
             adapted = adapted.merge_and_unload()
-    return adapted.to(dtype).to(device()).eval()
+    adapted = adapted.to(dtype).to(device()).eval()
+    for name, value in adapted.named_parameters():
+        same = lent.get(name)
+        if same is not None and same.dtype == dtype and same.shape == value.shape and torch.equal(same, value):
+            value.data = same
+    return adapted
+
+
+def _resolve_weights(weights: Weights, method: str) -> Literal["dense", "4bit"]:
+    if weights == "4bit" and not METHODS[method].quantised:
+        raise ConfigError(f"scoring in 4 bits: an adapter of method {method!r} has none. Ask for 'dense' weights.")
+    if weights == "auto":
+        return "4bit" if METHODS[method].quantised and device().type == "cuda" else "dense"
+    return weights
+
+
+def _packed(model: Any, adapter: Adapter, dtype: Any) -> Any:
+    import torch
+
+    for module in model.modules():
+        if hasattr(module, "compute_dtype"):
+            module.compute_dtype = dtype
+    # The model's own casts refuse what is quantised.
+    cast = torch.nn.Module.bfloat16 if dtype == torch.bfloat16 else torch.nn.Module.float
+    cast(model)
+    with quiet():
+        from peft import PeftModel
+
+        return cast(PeftModel.from_pretrained(model, str(adapter.path))).to(device()).eval()
+
+
+def _own_targets(adapted: Any, lent: dict[str, Any]) -> None:
+    """Give the layers that an adapter is merged into weights of their own where they still have the lent ones."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    borrowed = {value.data_ptr() for value in lent.values()}
+    for module in adapted.modules():
+        if isinstance(module, BaseTunerLayer):
+            for parameter in module.get_base_layer().parameters():
+                if parameter.data_ptr() in borrowed:
+                    parameter.data = parameter.data.clone()
 
 
 def merged_model(base: Base, adapter: Adapter, compute: Literal["fp32", "bf16"] = "fp32") -> Any:
@@ -213,16 +281,25 @@ def merged_model(base: Base, adapter: Adapter, compute: Literal["fp32", "bf16"] 
     return scoring_model(base, adapter, compute)
 
 
-def _unload_ia3(model: Any) -> Any:
+def _dense(layer: Any, dtype: Any) -> Any:
+    """Return an adapted 4-bit layer as a dense one: one layer at a time takes the memory of one in fp32."""
+    import torch
+
+    dense = dense_layer(layer.get_base_layer(), torch.float32)
+    dense.weight.data += layer.get_delta_weight("default")
+    return dense.to(dtype)
+
+
+def _unload(model: Any, written: Callable[[Any], Any]) -> Any:
+    """Return the model without peft: what ``written`` makes of each adapted layer, and the heads that were trained."""
     # peft's own unloading fails where a head is more than one linear layer.
     from peft.tuners.tuners_utils import BaseTunerLayer
     from peft.utils import ModulesToSaveWrapper
 
-    model.merge_adapter()
     plain = model.get_base_model()
     for name, module in list(plain.named_modules()):
         if isinstance(module, BaseTunerLayer):
-            inner = module.get_base_layer()
+            inner = written(module)
         elif isinstance(module, ModulesToSaveWrapper):
             inner = module.modules_to_save["default"]
         else:

@@ -2,22 +2,26 @@
 
 The same base, samples, settings and versions give the same adapter bit for bit (for a given number of threads); it is
 kept in a folder named by all of these, so that tuning twice costs once and a killed tuning goes on from its last pass.
-Nothing outside the given samples is seen.
+Nothing outside the given samples is seen. Several processes, one per GPU, give what one gives up to rounding; the main
+one alone writes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
+from weakref import WeakMethod
 
 import numpy as np
 import pandas as pd
 
 from data_loaders.errors import ConfigError, DataError
 from data_loaders.schemas import CLASSES
+from models import processes
 from models.artifacts import (
     cached_folder,
     folder_name,
@@ -40,6 +44,8 @@ from models.loading import (
     resolve_compute,
 )
 from models.methods import METHODS, Method, Target, check, peft_config, virtual_tokens
+from models.optimisers import OPTIMIZERS, Optimizer, resolve_optimizer
+from models.shared_base import SharedBase
 from models.training import Encoded, Progress, Trained, steps_of, train
 
 
@@ -77,6 +83,8 @@ class TuneSettings:
         ``auto`` is bf16 where the hardware multiplies in it.
     seed : int
         Of the new head, the adapters, dropout and the order of the samples.
+    optimizer : {"auto", "adamw", "paged_adamw_8bit"}
+        ``auto`` is the paged 8-bit AdamW for QLoRA on a GPU, else AdamW.
     """
 
     method: Method = "qlora"
@@ -100,6 +108,7 @@ class TuneSettings:
     checkpointing: bool = False
     compute: Compute = "auto"
     seed: int = 0
+    optimizer: Optimizer = "auto"
 
     def __post_init__(self) -> None:
         at_least_one = ("rank", "epochs", "batch_size", "patience")
@@ -119,6 +128,7 @@ class TuneSettings:
             "loss": ("cross_entropy", "focal"),
             "target": ("attention", "all-linear"),
             "compute": ("auto", "fp32", "bf16"),
+            "optimizer": OPTIMIZERS,
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
@@ -198,6 +208,7 @@ def tune(
     trained_until: pd.Timestamp | None,
     cache_dir: Path,
     progress: Progress | None = None,
+    shared: SharedBase | None = None,
 ) -> Adapter:
     """Tune adapters on the base, or load them where the same tuning was done before.
 
@@ -215,7 +226,9 @@ def tune(
     cache_dir : Path
         Adapters are kept in ``cache_dir / "adapters"``.
     progress : callable, optional
-        Called with (steps done, steps in all).
+        Called with (steps done, steps in all); by the main process alone where several were launched.
+    shared : SharedBase, optional
+        Lends the base's weights instead of reading them from disk; the adapter is the same to the bit.
 
     Returns
     -------
@@ -226,7 +239,8 @@ def tune(
     DataError
         If a part is empty, the training part has one class only, or the loss stops being finite in the first pass.
     ConfigError
-        If the base cannot take the method, or memory runs out with a single text.
+        If the base cannot take the method, the optimiser needs a GPU and there is none, or memory runs out with a
+        single text.
 
     Warns
     -----
@@ -238,7 +252,8 @@ def tune(
     train_y = check_labels(train_texts, train_labels, what="training samples", distinct=2)
     validation_y = check_labels(validation_texts, validation_labels, what="validation samples")
     compute = resolve_compute(settings.compute, base)
-    key = {
+    settings = replace(settings, optimizer=resolve_optimizer(settings.optimizer, settings.method))
+    key: dict[str, Any] = {
         "base": base.weights_hash,
         "settings": {**asdict(settings), "compute": compute},
         "train": sample_fingerprint(train_texts, train_y),
@@ -247,14 +262,21 @@ def tune(
         "device": device().type,
         "versions": {name: version(name) for name in ("torch", "transformers", "peft", "bitsandbytes")},
     }
+    if processes.count() > 1:  # equal up to rounding, which is not to the bit
+        key["processes"] = processes.count()
 
     adapters = Path(cache_dir) / "adapters"
     checkpoint = adapters / f".{folder_name('training', key)}.safetensors"
 
-    def build(folder: Path) -> dict[str, Any]:
+    def trained() -> tuple[Any, Trained]:
         # The multiset of samples is the key, so their order must not matter to the result.
         parts = [_in_order(texts, y) for texts, y in ((train_texts, train_y), (validation_texts, validation_y))]
-        done = _train(base, parts[0], parts[1], settings, compute, folder, checkpoint, progress)
+        shown = progress if processes.is_main() else None
+        return _train(base, parts[0], parts[1], settings, compute, checkpoint, shown, shared)
+
+    def build(folder: Path) -> dict[str, Any]:
+        model, done = trained()
+        _save(model, base, folder)
         hashes = sorted({text_hash(text) for text in train_texts})
         (folder / "train_text_hashes.txt").write_text("\n".join(hashes) + "\n", encoding="ascii")
         return {
@@ -272,9 +294,33 @@ def tune(
             "versions": key["versions"],
         }
 
-    path, manifest = cached_folder(adapters, "adapter", key, build)
-    checkpoint.unlink(missing_ok=True)
+    path, manifest = _built_together(adapters, key, build, trained)
+    if processes.is_main():
+        checkpoint.unlink(missing_ok=True)
     return _adapter(path, manifest)
+
+
+def _built_together(
+    adapters: Path, key: dict[str, Any], build: Callable[[Path], dict[str, Any]], take_part: Callable[[], object]
+) -> tuple[Path, dict[str, Any]]:
+    """Build a folder on the main process, with the others taking part, and open it on all."""
+    if not processes.is_main():
+        if processes.told_by_main([0])[0]:
+            take_part()
+        processes.wait()
+        path = adapters / folder_name("adapter", key)
+        return path, read_manifest(path)
+    announced = []
+
+    def announce(folder: Path) -> dict[str, Any]:
+        announced.append(processes.told_by_main([1]))
+        return build(folder)
+
+    found = cached_folder(adapters, "adapter", key, announce)
+    if not announced:
+        processes.told_by_main([0])
+    processes.wait()
+    return found
 
 
 def open_adapter(path: Path) -> Adapter:
@@ -301,7 +347,31 @@ def _in_order(texts: Sequence[str], labels: np.ndarray) -> tuple[list[str], np.n
     return [texts[row] for row in order], labels[order]
 
 
-def adapted_model(base: Base, settings: TuneSettings, compute: Literal["fp32", "bf16"], *, steps: int = 1000) -> Any:
+def borrow(
+    base: Base, shared: SharedBase | None, *, method: Method, compute: Literal["fp32", "bf16"]
+) -> tuple[Any, list[str]]:
+    """Return the base from a shared one, or read it where there is none; see `SharedBase.lend`.
+
+    Raises
+    ------
+    ConfigError
+        If the shared base is another one.
+    """
+    if shared is None:
+        return load_classifier(base, method=method, compute=compute)
+    if shared.base.weights_hash != base.weights_hash:
+        raise ConfigError(f"base {base.name!r} was asked for, but {shared.base.name!r} is shared. Share the same one.")
+    return shared.lend(method=method, compute=compute)
+
+
+def adapted_model(
+    base: Base,
+    settings: TuneSettings,
+    compute: Literal["fp32", "bf16"],
+    *,
+    steps: int = 1000,
+    shared: SharedBase | None = None,
+) -> Any:
     """Return the base with fresh adapters, ready to train; its random weights come from torch's current generator.
 
     What is trained is held in fp32 also where the rest computes in bf16, which would round small steps away.
@@ -313,6 +383,8 @@ def adapted_model(base: Base, settings: TuneSettings, compute: Literal["fp32", "
     compute : {"fp32", "bf16"}
     steps : int
         Optimiser steps in all, over which AdaLoRA plans its ranks.
+    shared : SharedBase, optional
+        Lends the base.
 
     Raises
     ------
@@ -322,13 +394,13 @@ def adapted_model(base: Base, settings: TuneSettings, compute: Literal["fp32", "
     import torch
 
     if settings.method == "full":
-        model, _ = load_classifier(base, method=settings.method, compute="fp32")
+        model, _ = borrow(base, shared, method=settings.method, compute="fp32")
         adapted = model.requires_grad_(True)
     else:
         with quiet():
             from peft import get_peft_model
 
-        model, fresh = load_classifier(base, method=settings.method, compute=compute)
+        model, fresh = borrow(base, shared, method=settings.method, compute=compute)
         heads = [name for name in fresh if name != "classifier"] + ["classifier", "score"]
         heads = [name for name in heads if any(name in path.split(".") for path, _ in model.named_modules())]
         model.requires_grad_(False)
@@ -348,16 +420,24 @@ def adapted_model(base: Base, settings: TuneSettings, compute: Literal["fp32", "
 
 
 def feed_heads_fp32(model: Any) -> None:
-    """Make heads held in fp32 accept the activations of a bf16 body."""
-    import torch
+    """Make heads held in fp32 accept the activations of a bf16 body, and multiply in fp32 also under autocast."""
     from peft.utils import ModulesToSaveWrapper
-
-    def cast(_module: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(value.to(torch.float32) if isinstance(value, torch.Tensor) else value for value in inputs)
 
     for module in model.modules():
         if isinstance(module, ModulesToSaveWrapper):
-            module.register_forward_pre_hook(cast)
+            # Weakly: a model that holds itself would stay in memory after its last use.
+            module.forward = partial(_in_fp32, WeakMethod(module.forward))
+
+
+def _in_fp32(forward: WeakMethod[Callable[..., Any]], *inputs: Any, **names: Any) -> Any:
+    import torch
+
+    multiply = forward()
+    assert multiply is not None
+
+    with torch.autocast(device().type, enabled=False):
+        wide = (value.to(torch.float32) if isinstance(value, torch.Tensor) else value for value in inputs)
+        return multiply(*wide, **names)
 
 
 def _train(
@@ -366,27 +446,28 @@ def _train(
     validation_part: tuple[list[str], np.ndarray],
     settings: TuneSettings,
     compute: Literal["fp32", "bf16"],
-    folder: Path,
     checkpoint: Path,
     progress: Progress | None,
-) -> Trained:
+    shared: SharedBase | None,
+) -> tuple[Any, Trained]:
     tokenizer = load_tokenizer(base)
     length = readable_length(tokenizer, settings.max_length, virtual_tokens(settings.method, settings.rank))
     parts = [Encoded(encode(tokenizer, texts, length), labels) for texts, labels in (train_part, validation_part)]
     steps = steps_of(len(parts[0].tokens), settings)
+    # A CPU multiplies adapters in fp32, as those that lie in caches were.
+    halved = settings.method == "full" or device().type == "cuda"
     with deterministic(settings.seed):
-        model = adapted_model(base, settings, compute, steps=steps).to(device())
+        model = adapted_model(base, settings, compute, steps=steps, shared=shared).to(device())
         done = train(
             model,
             (parts[0], parts[1]),
             settings,
             pad_id=tokenizer.pad_token_id,
-            autocast=compute if settings.method == "full" else "fp32",
+            autocast=compute if halved else "fp32",
             checkpoint=checkpoint,
             progress=progress,
         )
-    _save(model, base, folder)
-    return done
+    return model, done
 
 
 def _save(model: Any, base: Base, folder: Path) -> None:

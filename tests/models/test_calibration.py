@@ -5,12 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.special import log_softmax, softmax
 
 from data_loaders.errors import ConfigError, DataError
 from models.calibration import (
     MINIMUM_PER_CLASS,
     Calibration,
     Curve,
+    calibrated_loss,
     classwise_calibration_error,
     expected_calibration_error,
     fit_calibration,
@@ -250,3 +252,15 @@ def test_pseudo_samples_lower_the_loss_on_unseen_articles_when_few_validate():
 def test_refuses_impossible_calibrations(build):
     with pytest.raises(ConfigError):
         build()
+
+
+def test_calibrated_loss_forgives_overconfidence_and_nothing_else():
+    rng = np.random.default_rng(3)
+    logits = rng.normal(size=(400, 3))
+    labels = np.array([rng.choice(3, p=row) for row in softmax(logits, axis=1)])
+    honest = calibrated_loss(logits, labels)
+    plain = -log_softmax(logits, axis=1)[np.arange(400), labels].mean()
+    assert honest == pytest.approx(plain, abs=0.01)
+    assert honest <= plain
+    assert calibrated_loss(7.0 * logits, labels) == pytest.approx(honest, abs=1e-6)
+    assert calibrated_loss(logits[:, ::-1], labels) > honest + 0.1

@@ -223,3 +223,45 @@ def test_wilson_interval_covers(n):
         covered.append(((low <= share) & (share <= high)).mean())
     print("Wilson covers", np.mean(covered), min(covered))
     assert 0.94 < np.mean(covered) < 0.97
+
+
+@pytest.mark.parametrize("copies", [1, 4])
+def test_an_article_told_many_times_over_counts_once(copies):
+    probabilities, labels = told(np.random.default_rng(0), 300)
+    again, groups = np.repeat(probabilities, copies, axis=0), np.repeat(np.arange(300), copies)
+    table = reliability_table(probabilities, labels).drop(columns="count")
+    clustered = reliability_table(again, np.repeat(labels, copies), groups=groups).drop(columns="count")
+    np.testing.assert_allclose(clustered, table, atol=1e-12)
+    for test in (confidence_test, calibration_test):
+        once, often = test(probabilities, labels), test(again, np.repeat(labels, copies), groups=groups)
+        assert (often.z, often.p_value) == pytest.approx((once.z, once.p_value))
+
+
+def test_a_bin_in_which_all_are_right_is_worth_its_groups():
+    probabilities, labels = np.tile([0.9, 0.05, 0.05], (12, 1)), np.zeros(12, dtype=int)
+    table = reliability_table(probabilities, labels, groups=np.repeat([0, 1, 2], 4))
+    low, high = wilson_interval(np.array(3), np.array(3))
+    assert table.loc[8, ["accuracy_low", "accuracy_high"]].tolist() == pytest.approx([low, high])
+
+
+def test_groups_must_be_named_for_every_article():
+    probabilities, labels = told(np.random.default_rng(0), 3)
+    for groups in (["a", "b"], ["a", None, "b"]):
+        for measure in (reliability_table, confidence_test, calibration_test):
+            with pytest.raises(DataError, match="Name the group of every sample"):
+                measure(probabilities, labels, groups=groups)
+
+
+def test_days_that_move_together_do_not_make_a_true_forecast_look_false():
+    """Nominal 5 %: articles of one day are right or wrong together, so that without days every third is rejected."""
+    rng, rejected = np.random.default_rng(0), {"days": 0, "none": 0}
+    for _ in range(300):
+        confidence, days = rng.uniform(0.5, 0.9, 80), np.repeat(np.arange(80), 6)
+        right = rng.random(80) < confidence
+        stated = np.repeat(confidence, 6)
+        probabilities = np.column_stack([stated, (1 - stated) / 2, (1 - stated) / 2])
+        labels = np.where(np.repeat(right, 6), 0, 1)
+        rejected["days"] += confidence_test(probabilities, labels, groups=days).p_value < 0.05
+        rejected["none"] += confidence_test(probabilities, labels).p_value < 0.05
+    assert rejected["days"] / 300 < 0.09
+    assert rejected["none"] / 300 > 0.3

@@ -1,5 +1,7 @@
 import importlib.util
 import json
+import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +14,19 @@ from tiny_models import FAMILIES, save_tiny_model
 from data_loaders.errors import ConfigError, DataError, LeakError, MissingPartError
 from models import export, onnx_graph, transformer
 from models.bases import resolve_base
-from models.calibration import Calibration
-from models.export import PROBE_TEXTS, Speed, compare, export_onnx, measure_speed, merge
+from models.calibration import Calibration, fit_temperature
+from models.export import (
+    PROBE_TEXTS,
+    Speed,
+    check_runtime,
+    compare,
+    export_onnx,
+    exported_scorer,
+    measure_speed,
+    merge,
+    runtime_scorer,
+)
+from models.fitting import fit_scorer
 from models.loading import encode, load_tokenizer
 from models.onnx_graph import EXPORTABLE
 from models.onnx_scorer import OnnxScorer
@@ -267,3 +280,96 @@ def test_minilm_merges_and_exports(samples, cache_dir, tmp_path):
     held_out = samples["test"]
     for one in (scorer, OnnxScorer(coarse.path)):
         assert (one.logits(held_out["text"].tolist()).argmax(axis=1) == held_out["label"]).mean() > 0.8
+
+
+def leaf(folder):
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+@pytest.mark.parametrize(("runtime", "precision"), [("onnx", "fp32"), ("onnx-int8", "int8")])
+def test_a_run_exports_an_adapter_once_and_scores_with_it(
+    tiny_pair, samples, tmp_path, monkeypatch, runtime, precision
+):
+    base, adapter = tiny_pair
+    texts = samples["train"]["text"].head(48).tolist()
+    first = runtime_scorer(runtime, base, adapter, training_texts=texts, cache_dir=tmp_path / "cache")
+    assert first.manifest["precision"] == precision
+    assert first.calibration == Calibration()
+    assert first.manifest["calibration_texts"]["n"] == (len(set(texts)) if precision == "int8" else 0)
+    monkeypatch.setattr(export, "write_graph", lambda *_: pytest.fail("exported again"))
+    again = runtime_scorer(runtime, base, adapter, training_texts=texts[::-1] * 2, cache_dir=tmp_path / "cache")
+    assert again.identity == first.identity
+    assert np.array_equal(again.logits(TEXTS), first.logits(TEXTS))
+    assert len(leaf(tmp_path / "cache")) == 1
+
+
+def test_an_export_made_anew_is_the_same_to_the_last_byte(tiny_pair, samples, tmp_path):
+    texts = samples["train"]["text"].head(48).tolist()
+    made = [
+        exported_scorer(*tiny_pair, precision="int8", calibration_texts=texts, cache_dir=tmp_path / name)
+        for name in ("a", "b")
+    ]
+    assert made[0].identity == made[1].identity
+    assert leaf(tmp_path / "a") == leaf(tmp_path / "b")
+
+
+def test_torch_is_the_runtime_without_an_export(tiny_pair, tmp_path):
+    found = runtime_scorer("torch", *tiny_pair, training_texts=[], cache_dir=tmp_path / "cache")
+    assert found.identity == TransformerScorer(*tiny_pair).identity
+    assert not (tmp_path / "cache").exists()
+
+
+def test_scales_are_never_taken_from_a_text_the_adapter_did_not_see(tiny_pair, samples, tmp_path):
+    texts = [*samples["train"]["text"].head(10), samples["test"]["text"].iloc[0]]
+    with pytest.raises(LeakError, match="1 of 11 calibration texts are no training texts"):
+        runtime_scorer("onnx-int8", *tiny_pair, training_texts=texts, cache_dir=tmp_path / "cache")
+    assert leaf(tmp_path / "cache") == []
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
+def test_a_runtime_that_is_not_installed_is_said_before_anything(monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    check_runtime("torch")
+    with pytest.raises(MissingPartError, match=rf"'{package}' is not installed. Run: pip install 'embargo\[onnx\]'"):
+        check_runtime("onnx")
+
+
+def test_what_no_runtime_takes_is_named_before_anything(tiny_base):
+    with pytest.raises(ConfigError, match=r"model\.scorer 'onyx' is unknown"):
+        check_runtime("onyx")
+    with pytest.raises(ConfigError, match="needs an adapter that can be merged, which 'prompt' gives none"):
+        check_runtime("onnx", tiny_base, "prompt")
+    check_runtime("torch", tiny_base, "prompt")
+    check_runtime("onnx-int8", tiny_base, "qlora")
+
+
+def test_two_processes_may_export_at_once(tiny_pair, tmp_path, monkeypatch):
+    honest = export._write_onnx
+
+    def overtaken(base, adapter, calibration, scratch, *rest):
+        found = honest(base, adapter, calibration, scratch, *rest)
+        target = scratch.parent / scratch.name[1:].rpartition("-")[0]
+        shutil.copytree(scratch, target)
+        return found
+
+    monkeypatch.setattr(export, "_write_onnx", overtaken)
+    exported_scorer(*tiny_pair, precision="fp32", calibration_texts=[], cache_dir=tmp_path / "cache")
+    assert len(leaf(tmp_path / "cache")) == 1
+
+
+def test_a_fold_scored_with_int8_is_calibrated_on_what_int8_says(tiny_base, samples, cache_dir):
+    found = fit_scorer(
+        "transformer",
+        train=samples["train"].head(48),
+        validation=samples["validation"].head(48),
+        trained_until=CUTOFF,
+        base=tiny_base,
+        settings=TuneSettings(epochs=1, max_length=32, learning_rate=5e-3, compute="fp32"),
+        cache_dir=cache_dir,
+        runtime="onnx-int8",
+    )
+    assert isinstance(found.scorer, OnnxScorer)
+    assert found.manifest["scorer_identity"] == found.scorer.identity
+    logits = found.scorer.logits(samples["validation"]["text"].head(48).tolist())
+    assert found.calibration == fit_temperature(logits, samples["validation"]["label"].head(48).to_numpy())
+    assert found.scorer.knowledge_cutoff == CUTOFF

@@ -244,17 +244,31 @@ def test_defaults_follow_the_number_of_examples(bases, method):
         assert all(row.why for row in rows)
 
 
-def test_rates_of_wide_bases_are_those_of_the_literature(bases, tmp_path):
-    folder = tmp_path / "wide"
+def of_width(source, width, folder):
     folder.mkdir()
-    source = bases("llama")
     for path in source_files(source):
         (folder / path.name).write_bytes(path.read_bytes())
-    config = json.loads((folder / "config.json").read_text()) | {"hidden_size": 4096}
+    config = json.loads((folder / "config.json").read_text()) | {"hidden_size": width}
     (folder / "config.json").write_text(json.dumps(config))
-    wide = replace(source, path_or_id=str(folder))
+    return replace(source, path_or_id=str(folder))
+
+
+@pytest.mark.parametrize("method", ["qlora", "lora", "dora"])
+def test_rates_of_wide_bases_are_those_of_the_literature_and_narrower_ones_learn_faster(bases, method, tmp_path):
+    rates = {}
+    for width in (128, 255, 256, 384, 511, 512, 768, 4096):
+        base = of_width(bases("bert"), width, tmp_path / str(width))
+        rates[width] = defaults(method, 5_000, base).learning_rate
+        why = next(row.why for row in explain(method, 5_000, base) if row.setting == "learning_rate")
+        assert ("too slowly" in why) == (width < 512)
+    assert rates[128] == rates[255] == 2e-3
+    assert rates[256] == rates[384] == rates[511] == 1e-3
+    assert 1e-4 <= rates[512] == rates[768] == rates[4096] <= 3e-4
+
+
+def test_large_bases_are_tuned_in_less_memory(bases, tmp_path):
+    wide = of_width(bases("llama"), 4096, tmp_path / "wide")
     chosen = defaults("qlora", 5_000, wide)
-    assert 1e-4 <= chosen.learning_rate <= 3e-4
     assert chosen.checkpointing
     assert chosen.micro_batch == 8
     assert not defaults("prefix", 5_000, wide).checkpointing

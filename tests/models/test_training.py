@@ -18,7 +18,8 @@ from small_bases import small_base
 from torch.nn import functional
 
 from data_loaders.errors import ConfigError, DataError
-from models import training
+from models import training, tuning
+from models.calibration import calibrated_loss
 from models.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from models.training import training_loss
 from models.transformer import TransformerScorer
@@ -69,11 +70,10 @@ def written_out(base, settings):
         counts = np.bincount(train.labels, minlength=3)
         weights = torch.tensor(counts.sum() / (3 * counts), dtype=torch.float32)
 
-    def loss(model, part, rows, weight, reduction):
+    def logits_of(model, part, rows):
         chosen = [part.tokens[row] for row in rows]
         ids, mask = pad(chosen, tokenizer.pad_token_id, padded_length(max(map(len, chosen))))
-        logits = model(input_ids=ids, attention_mask=mask).logits.float()
-        return functional.cross_entropy(logits, torch.from_numpy(part.labels[rows]), weight=weight, reduction=reduction)
+        return model(input_ids=ids, attention_mask=mask).logits.float()
 
     steps = settings.epochs * math.ceil(len(TEXTS) / settings.batch_size)
     rng = np.random.default_rng(settings.seed)
@@ -88,7 +88,8 @@ def written_out(base, settings):
         for _ in range(settings.epochs):
             model.train()
             for rows in epoch_batches(train, settings.batch_size, rng):
-                loss(model, train, rows, weights, "mean").backward()
+                target = torch.from_numpy(train.labels[rows])
+                functional.cross_entropy(logits_of(model, train, rows), target, weight=weights).backward()
                 torch.nn.utils.clip_grad_norm_(trained, settings.clip)
                 optimiser.step()
                 rate.step()
@@ -96,7 +97,7 @@ def written_out(base, settings):
             model.eval()
             order = np.argsort([len(tokens) for tokens in held_out.tokens], kind="stable")
             with torch.no_grad():
-                now = loss(model, held_out, order, None, "sum").item()
+                now = calibrated_loss(logits_of(model, held_out, order).numpy(), held_out.labels[order])
             if now < best:
                 best, kept = now, {n: v.detach().clone() for n, v in model.named_parameters() if v.requires_grad}
     return kept
@@ -222,7 +223,7 @@ def test_a_killed_training_goes_on_to_the_same_bits(base, tmp_path, method):
     here = Path(__file__).parent
     steps = math.ceil(len(TEXTS) / SETTINGS.batch_size)
     script = KILLED.format(
-        paths=[str(here), str(here.parents[1])],
+        paths=[str(here), str(here.parent), str(here.parents[1])],
         base=base.path_or_id,
         step=2 * steps + 2,
         folder=str(tmp_path / "killed"),
@@ -371,3 +372,46 @@ def test_adalora_is_held_to_orthogonal_bases(base):
             gram = matrix @ matrix.T if "lora_A" in name else matrix.T @ matrix
             expected.append(np.linalg.norm(gram - np.eye(len(gram))))
     assert training.orthogonality(model.base_model).item() == pytest.approx(0.5 * np.mean(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("method", ["qlora", "lora", "dora", "rslora", "adalora", "ia3", "prefix"])
+def test_what_a_gpu_trains_in_bf16_keeps_heads_in_fp32_and_comes_near(base, tmp_path, monkeypatch, method):
+    settings = replace(SETTINGS, method=method, epochs=2, compute="bf16")
+    plain = run(base, tmp_path / "plain", settings)
+    widths, original = set(), torch.nn.functional.cross_entropy
+    monkeypatch.setattr(functional, "cross_entropy", lambda *a, **k: (widths.add(a[0].dtype), original(*a, **k))[1])
+    autocasts = []
+    train = training.train
+
+    def as_on_a_gpu(*arguments, **names):
+        autocasts.append(names["autocast"])
+        return train(*arguments, **(names | {"autocast": "bf16"}))
+
+    monkeypatch.setattr(tuning, "train", as_on_a_gpu)
+    halved = run(base, tmp_path / "halved", settings)
+    assert autocasts == ["fp32"], "a CPU keeps the arithmetic of the adapters in caches"
+    assert widths == {torch.float32}
+    assert halved.identity != plain.identity or method in ("ia3", "prefix"), "which multiply nothing in fp32"
+    assert np.allclose(losses(halved), losses(plain), atol=0.03)
+
+
+@pytest.mark.parametrize("changes", [{}, {"micro_batch": 3, "class_weights": True}])
+def test_a_step_in_packed_rows_is_the_same_step(tmp_path, monkeypatch, changes):
+    base = small_base("llama", tmp_path / "llama")
+    settings = replace(SETTINGS, epochs=2, max_length=16, **changes)
+    padded = run(base, tmp_path / "padded", settings)
+    monkeypatch.setattr(training, "_packs", lambda _: True)
+    seen, original = [], training.packed_logits
+    monkeypatch.setattr(training, "packed_logits", lambda *a: (seen.append(len(a[1].rows)), original(*a))[1])
+    packed = run(base, tmp_path / "packed", settings)
+    assert seen
+    assert np.allclose(losses(packed), losses(padded), atol=1e-4)
+
+
+def test_a_loss_is_looked_at_before_a_long_pass_ends(base, tmp_path, monkeypatch):
+    steps = []
+    monkeypatch.setattr(training, "LOOK_EVERY", 2)
+    monkeypatch.setattr(training._Loop, "_step", lambda loop, rows: (steps.append(1), training._zero() / 0)[1])
+    with pytest.raises(DataError, match="diverged in epoch 1"):
+        run(base, tmp_path)
+    assert len(steps) == 2

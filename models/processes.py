@@ -1,0 +1,102 @@
+"""The processes of a data-parallel training: how many there are, which one this is, and what they tell each other.
+
+They are those that ``torchrun`` or ``accelerate launch`` started, one per GPU. Where nobody started several there is
+one, and nothing here touches a network.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+
+def count() -> int:
+    """Return the number of processes that train together."""
+    return int(_joined().num_processes) if _launched() else 1
+
+
+def rank() -> int:
+    """Return the number of this process, from 0."""
+    return int(_joined().process_index) if _launched() else 0
+
+
+def is_main() -> bool:
+    """Return whether this is the process that writes files and speaks to the user."""
+    return rank() == 0
+
+
+def local_rank() -> int:
+    """Return the number of this process among those of its machine: the GPU it works on."""
+    return int(os.environ["LOCAL_RANK"]) if _launched() else 0
+
+
+def wait() -> None:
+    """Wait until every process has come this far."""
+    if count() > 1:
+        _joined().wait_for_everyone()
+
+
+def share_of(rows: np.ndarray) -> np.ndarray:
+    """Return the rows of a batch that this process takes: every n-th, so that lengths are spread evenly."""
+    return rows if count() == 1 else rows[rank() :: count()]
+
+
+def add_up(tensors: Sequence[Any]) -> None:
+    """Replace each tensor by its sum over all processes; all must be of one type."""
+    if count() == 1 or not tensors:
+        return
+    import torch
+
+    together = torch.cat([tensor.reshape(-1) for tensor in tensors])
+    torch.distributed.all_reduce(together)
+    _split(together, tensors)
+
+
+def take_from_main(tensors: Sequence[Any]) -> None:
+    """Replace each tensor by that of the main process; all must be of one type."""
+    if count() == 1 or not tensors:
+        return
+    import torch
+
+    together = torch.cat([tensor.reshape(-1) for tensor in tensors])
+    torch.distributed.broadcast(together, 0)
+    _split(together, tensors)
+
+
+def told_by_main(numbers: Sequence[int]) -> list[int]:
+    """Return the whole numbers that the main process gave; every process gives as many."""
+    if count() == 1:
+        return list(numbers)
+    import torch
+
+    told = torch.tensor(list(numbers), dtype=torch.int64, device=_joined().device)
+    torch.distributed.broadcast(told, 0)
+    return [int(number) for number in told.tolist()]
+
+
+def _split(together: Any, tensors: Sequence[Any]) -> None:
+    start = 0
+    for tensor in tensors:
+        tensor.copy_(together[start : start + tensor.numel()].view_as(tensor))
+        start += tensor.numel()
+
+
+def _launched() -> bool:
+    wanted = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR")
+    return all(name in os.environ for name in wanted) and int(os.environ["WORLD_SIZE"]) > 1
+
+
+@cache
+def _joined() -> Any:
+    import atexit
+
+    import torch
+    from accelerate import PartialState
+
+    state = PartialState(cpu=not torch.cuda.is_available())
+    atexit.register(state.destroy_process_group)
+    return state
