@@ -17,7 +17,9 @@ from pydantic import Field, model_validator
 
 from data_loaders.errors import ConfigError
 from models.calibration import Method as Calibration
-from models.methods import Method
+from models.methods import METHODS, Method
+from models.optimisers import Optimizer
+from models.scoring import Runtime
 from research.settings import (
     BarLength,
     Count,
@@ -169,7 +171,10 @@ class Split(Section):
 
 
 class Model(Section):
-    """Which reader of news, and how it is tuned."""
+    """Which reader of news, how it is tuned, and what scores with it.
+
+    ``scorer = "onnx"`` gives torch's fp32 probabilities sooner; ``"onnx-int8"`` is the fastest on a CPU and moves them.
+    """
 
     kind: Literal["transformer", "linear", "lexicon"] = "transformer"
     base: str = "tiny"
@@ -187,8 +192,20 @@ class Model(Section):
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
     max_length: Annotated[int, Field(ge=8, le=4096)] = 64
     class_weights: bool = True
+    optimizer: Optimizer = "auto"
     calibration: Calibration = "temperature"
+    scorer: Runtime = "torch"
     max_train: Count | None = None
+
+    @model_validator(mode="after")
+    def _scorer_fits(self) -> Model:
+        if self.scorer != "torch" and self.kind != "transformer":
+            raise ValueError(f"model.scorer = {self.scorer!r} scores transformers; a {self.kind} needs none")
+        if self.scorer != "torch" and not METHODS[self.method].mergeable:
+            raise ValueError(
+                f"model.scorer = {self.scorer!r} needs an adapter that can be merged, which {self.method!r} gives none"
+            )
+        return self
 
 
 class Signal(Section):
@@ -285,6 +302,8 @@ class Config(Section):
             raise ValueError(
                 "model.base = 'tiny' learns its words from this run's news; with labels.source = 'file' use another"
             )
+        if self.model.max_train is not None and self.labels.source == "file":
+            raise ValueError("model.max_train keeps the newest articles, and a labelled file is undated; leave it out")
         return self
 
     def to_dict(self) -> dict[str, Any]:
@@ -356,8 +375,8 @@ def load_config(path: Path, overrides: list[str] | None = None) -> Config:
         If the file is missing or not TOML, or a key is unknown, missing or out of range; the message names each key.
     """
     document = read_toml(path, remedy="'embargo run --help' shows where examples are.")
-    for override in overrides or []:
-        _override(document, override)
+    for text in overrides or []:
+        override(document, text)
     for section in ("news", "prices", "labels"):
         if isinstance(document.get(section), dict) and isinstance(document[section].get("path"), str):
             document[section]["path"] = place_of(document[section]["path"], path, f"{section}.path")
@@ -369,7 +388,14 @@ def parse_config(document: dict[str, Any], *, where: str) -> Config:
     return checked(Config, document, where=where)
 
 
-def _override(document: dict[str, Any], text: str) -> None:
+def override(document: dict[str, Any], text: str) -> None:
+    """Put a ``section.key=value`` into a document of settings.
+
+    Raises
+    ------
+    ConfigError
+        If it is not of that form, or a section in it is a value.
+    """
     key, separator, value = text.partition("=")
     if not separator or not key.strip():
         raise ConfigError(f"--set {text!r}: write section.key=value, such as --set signal.half_life=2")

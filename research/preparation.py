@@ -22,7 +22,7 @@ from data_loaders.simulated import SimulatedMarket, Truth, simulate
 from data_loaders.store import Snapshot, Store
 from data_loaders.tables import Piece, keep_filtered
 from models.bases import Base
-from research.config import Config
+from research.config import Config, Labels
 from research.progress import Stages
 
 Counts = dict[str, dict[str, int]]
@@ -363,8 +363,25 @@ def plan_parts(config: Config, world: World, folds: list[splits.Fold], stages: S
     return parts
 
 
-def _parts_from_file(config: Config, world: World, folds: list[splits.Fold]) -> list[Part]:
-    settings = config.labels
+@dataclass(frozen=True)
+class LabelledFile:
+    """A labelled file cut in three, when its labels were known at the latest, and what was read and left out."""
+
+    train: pd.DataFrame
+    validation: pd.DataFrame
+    test: pd.DataFrame
+    known_until: pd.Timestamp
+    counts: dict[str, int]
+
+
+def split_labelled_file(settings: Labels, seed: int) -> LabelledFile:
+    """Read a labelled file and cut it at random, class by class: its texts are undated.
+
+    Raises
+    ------
+    MissingPartError, DataError, ConfigError
+        As `data_loaders.label_sets.read_label_set`.
+    """
     labelled = label_sets.read_label_set(
         Path(str(settings.path)),
         format=settings.format,
@@ -376,16 +393,19 @@ def _parts_from_file(config: Config, world: World, folds: list[splits.Fold]) -> 
         filters=settings.filters,
         knowledge_cutoff=settings.knowledge_cutoff,
     )
-    # Two cuts of one undated set: a hold-out to measure on, then train and validation out of the rest.
-    held = splits.split_undated(labelled.frame, validation_share=settings.validation_share, seed=config.seed)
-    used = splits.split_undated(held.train, validation_share=settings.validation_share, seed=config.seed + 1)
-    counts = labelled.counts | {
-        "train": len(used.train),
-        "validation": len(used.validation),
-        "test": len(held.validation),
-    }
+    # Two cuts: a hold-out to measure on, then train and validation out of the rest.
+    held = splits.split_undated(labelled.frame, validation_share=settings.validation_share, seed=seed)
+    used = splits.split_undated(held.train, validation_share=settings.validation_share, seed=seed + 1)
+    sizes = {"train": len(used.train), "validation": len(used.validation), "test": len(held.validation)}
     until = labelled.frame["known_at"].max()
-    return [_part(world, fold, used.train, used.validation, held.validation, until, None, counts) for fold in folds]
+    return LabelledFile(used.train, used.validation, held.validation, until, labelled.counts | sizes)
+
+
+def _parts_from_file(config: Config, world: World, folds: list[splits.Fold]) -> list[Part]:
+    cut = split_labelled_file(config.labels, config.seed)
+    return [
+        _part(world, fold, cut.train, cut.validation, cut.test, cut.known_until, None, cut.counts) for fold in folds
+    ]
 
 
 def _part(

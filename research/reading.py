@@ -7,6 +7,7 @@ run that was killed goes on where it stopped.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,14 @@ from models.bases import TINY, Base, resolve_base
 from models.cache import ScoreCache
 from models.calibration import Calibration
 from models.defaults import defaults
+from models.export import check_runtime
 from models.fitting import FittedModel, fit_scorer
 from models.linear import LinearSettings
 from models.scoring import score_articles
+from models.shared_base import SharedBase
 from models.tiny import pretrain_tiny
 from models.tuning import TuneSettings
-from research.config import Config
+from research.config import Config, Model
 from research.preparation import Part, World
 from research.progress import Advance, Stages
 
@@ -58,6 +61,7 @@ def given_base(config: Config) -> Base | None:
     MissingPartError, ConfigError, LeakError
         If the base is not there, or its declared knowledge cutoff contradicts its documentation.
     """
+    check_runtime(config.model.scorer)
     if config.model.kind != "transformer" or config.model.base == TINY:
         return None
     return resolve_base(
@@ -91,15 +95,18 @@ def built_in_base(config: Config, world: World, parts: Sequence[Part], cache: Pa
 
 
 def read(config: Config, parts: Sequence[Part], base: Base | None, cache: Path, stages: Stages) -> Reading:
-    """Fit, calibrate and score, fold by fold."""
+    """Fit, calibrate and score, fold by fold, with one base in memory for all folds."""
     scored, judged, manifests = [], [], []
-    with ScoreCache(cache / "scores.sqlite") as store:
+    with ExitStack() as stack:
+        store = stack.enter_context(ScoreCache(cache / "scores.sqlite"))
+        shared = None if base is None else stack.enter_context(SharedBase(base))
         model: FittedModel | None = None
         for part in parts:
             fold = f"fold {part.fold.index + 1} of {len(parts)}"
             # One labelled file trains one model for all folds.
             if model is None or config.labels.source != "file":
-                model = _fit(config, part, base, cache, store, stages.stage(f"Tune the model, {fold}"))
+                model = None  # its memory goes before the next one is made
+                model = _fit(config, part, shared, cache, store, stages.stage(f"Tune the model, {fold}"))
             tested = pd.concat([part.test_news[["article_id", "text"]], part.test[["article_id", "text"]]])
             tested = tested.drop_duplicates("article_id")
             progress = stages.stage(f"Score the news, {fold}")
@@ -130,51 +137,52 @@ def _once(config: Config, judged: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _fit(
-    config: Config, part: Part, base: Base | None, cache: Path, store: ScoreCache, progress: Advance
+    config: Config, part: Part, shared: SharedBase | None, cache: Path, store: ScoreCache, progress: Advance
 ) -> FittedModel:
+    base = None if shared is None else shared.base
     return fit_scorer(
         config.model.kind,
         train=part.train,
         validation=part.validation,
         trained_until=part.trained_until,
         base=base,
-        settings=model_settings(config, base, len(part.train)),
+        settings=model_settings(config.model, base, len(part.train), seed=config.seed),
         calibration=config.model.calibration,
         cache_dir=cache,
         cache=store,
         progress=progress,
+        shared=shared,
+        runtime=config.model.scorer,
     )
 
 
-def model_settings(config: Config, base: Base | None, n_train: int) -> TuneSettings | LinearSettings | None:
+def model_settings(model: Model, base: Base | None, n_train: int, *, seed: int) -> TuneSettings | LinearSettings | None:
     """Return the settings of the configured kind of model; None for the lexicon, which has none.
 
-    A learning rate that is not configured is `TuneSettings`' own for QLoRA and LoRA, else the method's usual one.
+    A learning rate that is not configured is the method's usual one for a base of that width.
     """
-    model = config.model
     if model.kind == "lexicon":
         return None
     if model.kind == "linear":
         return LinearSettings()
-    chosen: dict[str, Any] = {
-        "method": model.method,
-        "target": model.target,
-        "rank": model.rank,
-        "alpha": model.alpha if model.alpha is not None else 2.0 * model.rank,
-        "dropout": model.dropout,
-        "epochs": model.epochs,
-        "batch_size": model.batch_size,
-        "patience": model.patience,
-        "weight_decay": model.weight_decay,
-        "max_length": model.max_length,
-        "class_weights": model.class_weights,
-        "seed": config.seed,
-    }
-    if model.learning_rate is not None:
-        chosen["learning_rate"] = model.learning_rate
-    elif base is not None and model.method not in ("qlora", "lora"):
-        chosen["learning_rate"] = defaults(model.method, n_train, base).learning_rate
-    return TuneSettings(**chosen)
+    assert base is not None
+    rate = model.learning_rate
+    return TuneSettings(
+        method=model.method,
+        target=model.target,
+        rank=model.rank,
+        alpha=model.alpha if model.alpha is not None else 2.0 * model.rank,
+        dropout=model.dropout,
+        learning_rate=rate if rate is not None else defaults(model.method, n_train, base).learning_rate,
+        epochs=model.epochs,
+        batch_size=model.batch_size,
+        patience=model.patience,
+        weight_decay=model.weight_decay,
+        max_length=model.max_length,
+        class_weights=model.class_weights,
+        optimizer=model.optimizer,
+        seed=seed,
+    )
 
 
 def probabilities(judged: pd.DataFrame, prefix: str = "") -> np.ndarray:

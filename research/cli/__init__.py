@@ -1,4 +1,4 @@
-"""The command line: experiments (``demo``, ``run``, ``validate``, ``runs``) and data (``fetch``, ``collect`` and more).
+"""The command line: experiments (``demo``, ``run`` ...), models (``tune``, ``score`` ...) and data (``fetch`` ...).
 
 Exit status: 0 the command did its job, 1 an error (also where only a part of the work failed), 2 bad usage or
 configuration, 3 the audit found a leak, 130 interrupted.
@@ -6,7 +6,6 @@ configuration, 3 the audit found a leak, 130 interrupted.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +17,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from research.cli import data, sources
+from research.cli import data, models, sources
 from research.cli.imports import import_
+from research.cli.options import CacheOption, SetOption, cache_folder
 from research.cli.terminal import LEAK_FOUND, complaints, console, escaped, guarded
 
 if TYPE_CHECKING:
@@ -38,29 +38,13 @@ app = typer.Typer(
 
     Start with [bold]embargo demo[/bold]: a simulated market, end to end, no data or network needed.
     Then fetch or import data, copy a config from research/experiments and run it.
+    Models by themselves are tuned, judged, used and exported with the commands from [bold]tune[/bold] on.
 
     Exit status: 0 fine, 1 error, 2 bad usage or config, 3 the audit found a leak, 130 interrupted.""",
 )
 
 OutOption = Annotated[Path, typer.Option(help="Folder that receives the run's own folder.", file_okay=False)]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Replace one setting; repeat for more."),
-]
-CacheOption = Annotated[
-    Path | None,
-    typer.Option(help="Where base models, adapters and scores are kept. Default: $EMBARGO_CACHE or ~/.cache/embargo."),
-]
 ConfigArgument = Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="The experiment.", dir_okay=False)]
-
-
-def cache_folder(chosen: Path | None) -> Path:
-    """Where models and scores are kept: the option, ``$EMBARGO_CACHE``, or the user's cache folder."""
-    if chosen is not None:
-        return chosen
-    if os.environ.get("EMBARGO_CACHE"):
-        return Path(os.environ["EMBARGO_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "embargo"
 
 
 @contextmanager
@@ -175,6 +159,7 @@ def runs(folder: Annotated[Path, typer.Argument(help="Folder of runs.", file_oka
 
 
 # Help lists commands in the order in which they are added.
+models.register(app)
 sources.register(app)
 app.command(name="import")(import_)
 app.add_typer(data.app, name="data")

@@ -7,6 +7,7 @@ never shows a traceback for an error that Embargo raises on purpose.
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, ParamSpec
 
@@ -25,7 +26,10 @@ MISUSED = 2
 LEAK_FOUND = 3
 INTERRUPTED = 130
 
-console = Console()
+# Where no terminal says how wide it is, tables are written for a file: unwrapped, at a width most of them fit.
+WIDTH_OF_FILES = 132
+
+console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES)
 complaints = Console(stderr=True)
 
 StoreOption = Annotated[

@@ -209,3 +209,17 @@ def test_the_example_in_the_readme_is_a_valid_config(tmp_path: Path) -> None:
     config = load_config(write(tmp_path, example))
     assert config.news.path == str(tmp_path / "news.csv")
     assert len(example.strip().splitlines()) <= 10
+
+
+def test_a_faster_scorer_is_asked_for_and_fits_the_model(tmp_path: Path) -> None:
+    path = write(tmp_path, MINIMAL)
+    assert load_config(path).model.scorer == "torch"
+    assert load_config(path, ["model.scorer=onnx-int8"]).model.scorer == "onnx-int8"
+    for setting, message in (
+        ("model.kind=linear", "a linear needs none"),
+        ("model.method=prompt", "needs an adapter that can be merged, which 'prompt' gives none"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            load_config(path, ["model.scorer=onnx", setting])
+    with pytest.raises(ConfigError, match=r"model\.scorer"):
+        load_config(path, ["model.scorer=tensorrt"])

@@ -1,0 +1,500 @@
+"""Commands on models: ``embargo tune``, ``evaluate``, ``score``, ``models`` and ``export``.
+
+A model is a folder: one that ``tune`` wrote, one that ``export`` wrote, or a run, of which a fold is taken. Whatever is
+wrong with the arguments is said before any work.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from data_loaders.errors import ConfigError
+from research.cli.imports import Mapping, _value
+from research.cli.options import CacheOption, SetOption, cache_folder
+from research.cli.terminal import complaints, console, escaped, guarded, now, numbered, pair
+
+if TYPE_CHECKING:
+    from models.bundles import Reader
+    from models.export import OnnxExport, Speed
+    from research.tuning import TunePlan
+
+TUNE_INTERRUPTED = "Finished passes are kept as checkpoints; the same command continues after the last one."
+SCORE_INTERRUPTED = "No file was written; what was scored is kept, and the same command continues there."
+UNTOUCHED = "Nothing was written."
+MISSING = "–"
+
+
+class Format(StrEnum):
+    """How a labelled file is written."""
+
+    AUTO = "auto"
+    TABLE = "table"
+    PHRASEBANK = "phrasebank"
+    FIQA = "fiqa"
+    SEMEVAL = "semeval"
+    TWITTER = "twitter"
+
+
+ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="Model folder, exported model, or run.")]
+FoldOption = Annotated[int | None, typer.Option(min=1, help="Fold of a run, from 1. Default: the last.")]
+BaseOption = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="Where the base lies, if not where its name says.")
+]
+FilterOption = Annotated[
+    list[str] | None, typer.Option("--filter", metavar="COLUMN=VALUE", help="Only these rows; repeat for more.")
+]
+FormatOption = Annotated[Format, typer.Option("--format", help="Format of the labelled file.")]
+TextOption = Annotated[str, typer.Option(metavar="COLUMN", help="Column of texts in a table.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to the command line."""
+    for command in (tune, evaluate, score, export):
+        app.command()(command)
+    app.command(name="models")(list_models)
+
+
+@guarded(TUNE_INTERRUPTED)
+def tune(
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG.toml", help="An experiment, or labels and model alone.", dir_okay=False)
+    ],
+    overrides: SetOption = None,
+    out: Annotated[Path, typer.Option(help="Folder that receives the model folders.", file_okay=False)] = Path(
+        "models"
+    ),
+    cache: CacheOption = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show every setting and why it is so; train nothing.")
+    ] = False,
+) -> None:
+    """Tune a model, calibrate it, measure it and write its model card.
+
+    The config is an experiment as for [bold]embargo run[/bold]: one model is tuned
+    for each fold, and nothing is traded.
+
+    Or it has no news, prices and split, and one model is tuned on a labelled
+    file:
+
+    name = "mine"
+    labels.source = "file"
+    labels.path = "labelled.csv"
+    labels.knowledge_cutoff = 2014-12-31
+    model.base = "minilm"
+    model.method = "lora"
+
+    A tuning that was interrupted goes on after its last finished pass.
+
+    Example: [bold]embargo tune mine.toml --explain[/bold]
+    """
+    from models import processes
+    from research.progress import shown
+    from research.tuning import load_tuning, plan_tuning, tune_models
+
+    settings = load_tuning(config, overrides)
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out}: is a file. Name a folder.")
+    tuned = []
+    with shown(complaints) as stages:
+        plan = plan_tuning(settings, stages)
+        if not explain:
+            tuned = list(tune_models(plan, out=out, cache=cache_folder(cache), stages=stages))
+    if not processes.is_main():
+        return
+    if explain:
+        _explain(plan)
+        return
+    table = _plain_table("model", "texts", "test accuracy", "macro-F1", "ECE before", "after", "knows until")
+    for one in tuned:
+        manifest = one.bundle.manifest
+        test = manifest["metrics"]["test"]
+        table.add_row(
+            escaped(one.bundle.path.name) + (" (was there)" if one.was_there else ""),
+            f"{manifest['model']['n_train']:,}",
+            *(_figure(test, name) for name in ("accuracy", "macro_f1")),
+            _number(None if test is None else test["before"]["ece"]),
+            _number(None if test is None else test["ece"]),
+            _day(manifest["model"]["knowledge_cutoff"]),
+        )
+    console.print(table)
+    console.print(f"Model card: {tuned[-1].bundle.path / 'README.md'}", soft_wrap=True, highlight=False)
+
+
+def _explain(plan: TunePlan) -> None:
+    from research.tuning import explained
+
+    shown_before = None
+    for samples in plan.samples:
+        rows = explained(plan, samples)
+        # Folds with the same settings are shown once.
+        if rows == shown_before:
+            continue
+        shown_before = rows
+        fold = "" if samples.fold is None else f", fold {samples.fold['index'] + 1} of {samples.fold['of']}"
+        table = Table(
+            title=f"{plan.config.name}{fold}: {numbered(len(samples.train), 'training text')}",
+            box=None,
+            padding=(0, 2, 0, 0),
+            pad_edge=False,
+        )
+        for heading in ("setting", "value", "usual, and why"):
+            table.add_column(heading, overflow="fold")
+        for row in rows:
+            mark = f" [yellow]({row.chosen_by})[/]" if row.chosen_by else ""
+            why = f"{row.usual}: {row.why}" if row.chosen_by else row.why
+            table.add_row(row.setting, f"{escaped(str(row.value))}{mark}", escaped(why))
+        console.print(table)
+
+
+@guarded(UNTOUCHED)
+def evaluate(
+    model: ModelArgument,
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Labelled texts: a file, folder or zip.")],
+    format: FormatOption = Format.AUTO,  # noqa: A002 - the field's word for it
+    agreement: Annotated[
+        int | None, typer.Option(help="Which file of the PhraseBank: 50, 66, 75 or 100 percent of annotators.")
+    ] = None,
+    threshold: Annotated[float, typer.Option(help="Cuts the scores of FiQA and SemEval into classes.")] = 0.1,
+    text: TextOption = "text",
+    label: Annotated[str, typer.Option(metavar="COLUMN", help="Column of labels in a table.")] = "label",
+    mapping: Annotated[
+        list[str] | None,
+        typer.Option("--mapping", metavar="LABEL=CLASS", help="Such as positive=bullish; repeat for more."),
+    ] = None,
+    filters: FilterOption = None,
+    published_at: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Column of publication instants, to tell what the model knew.")
+    ] = None,
+    fold: FoldOption = None,
+    against: Annotated[
+        Path | None, typer.Option(metavar="MODEL", help="Compare with another model on the same texts.")
+    ] = None,
+    robustness: Annotated[bool, typer.Option("--robustness", help="Also change the texts and see what moves.")] = False,
+    forgetting: Annotated[
+        bool, typer.Option("--forgetting", help="Also measure what tuning cost of plain language.")
+    ] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Also write every figure.", dir_okay=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of bootstraps and changes of texts.")] = 0,
+    level: Annotated[float, typer.Option(help="Coverage of the intervals.")] = 0.95,
+    base: BaseOption = None,
+    cache: CacheOption = None,
+) -> None:
+    """Judge a model on labelled texts: accuracy, calibration, robustness.
+
+    Texts that the model was tuned or validated on are counted and left out.
+    Every figure has its interval; beside it stand the commonest class and a
+    word list, which every model has to beat.
+
+    Example: [bold]embargo evaluate models/mine-1a2b3c4d Sentences_50Agree.txt[/bold]
+    """
+    from data_loaders.label_sets import read_label_set
+    from models.cache import ScoreCache
+    from research.cli.judgements import print_judgement
+    from research.judging import judge
+    from research.progress import shown
+    from research.runs import write_json
+    from research.tuning import open_model
+
+    if not 0 < level < 1:
+        raise ConfigError(f"--level {level}: must lie between 0 and 1, such as 0.95.")
+    folder = cache_folder(cache)
+    reader = open_model(model, fold=fold, cache=folder, base=base)
+    other = None if against is None else open_model(against, fold=None, cache=folder)
+    labelled = read_label_set(
+        data,
+        format=format.value,
+        agreement=agreement,
+        threshold=threshold,
+        text=text,
+        label=label,
+        mapping=dict(pair(one, "--mapping", "LABEL=CLASS") for one in mapping or []) or None,
+        filters=_filters(filters),
+        # Whoever reads an undated file now can only say that its labels are known by now.
+        knowledge_cutoff=None if published_at else now(),
+        published_at=published_at,
+    )
+    with shown(complaints) as stages, ScoreCache(folder / "scores.sqlite") as store:
+        judged = judge(
+            reader,
+            labelled.frame,
+            dated=published_at is not None,
+            other=other,
+            robustness=robustness,
+            forgotten=forgetting,
+            cache=store,
+            seed=seed,
+            level=level,
+            progress=stages.stage(f"Judge {reader.name}"),
+        )
+    print_judgement(console, judged)
+    if json_file is not None:
+        write_json(json_file, {**judged.to_dict(), "data": {"name": data.name, "read": labelled.counts}})
+        console.print(f"Figures: {json_file}", soft_wrap=True, highlight=False)
+
+
+@guarded(SCORE_INTERRUPTED)
+def score(
+    model: ModelArgument,
+    news: Annotated[Path, typer.Argument(metavar="NEWS", help="Parquet, CSV, JSONL, packed or a folder of them.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Parquet file of scores.", dir_okay=False)],
+    columns: Mapping = None,
+    filters: FilterOption = None,
+    timezone: Annotated[
+        str | None, typer.Option(help="Zone of times that carry none, such as America/New_York, or unix:s.")
+    ] = None,
+    symbol: Annotated[str | None, typer.Option(help="Symbol of every row, if the file has no column for it.")] = None,
+    date_only: Annotated[
+        str | None,
+        typer.Option(
+            help="News with a date but no time: 'all', 'midnight', or a column that flags them.", metavar="WHICH"
+        ),
+    ] = None,
+    text_from: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="Join these columns to the text; repeat for more.")
+    ] = None,
+    symbol_flag: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN=SYMBOL", help="A row with this flag is about this symbol; repeat for more."),
+    ] = None,
+    fold: FoldOption = None,
+    base: BaseOption = None,
+    cache: CacheOption = None,
+) -> None:
+    """Score an archive of news of any size.
+
+    Each distinct text is scored once and kept, so that a scoring that was
+    interrupted goes on where it stopped. The columns of the archive are mapped
+    as for [bold]embargo import[/bold].
+
+    One row is written per article and symbol: article_id, symbol, known_at,
+    bearish, neutral, bullish, confidence, model_id.
+
+    Example: [bold]embargo score models/mine-1a2b3c4d news.parquet --out scores.parquet[/bold]
+    """
+    from data_loaders.archive import stream_news
+    from models.bundles import refuse_taken
+    from models.cache import ScoreCache
+    from research.news_scoring import score_news
+    from research.progress import shown
+    from research.tuning import open_model
+
+    refuse_taken(out)
+    stream = stream_news(
+        news,
+        columns=dict(pair(one, "--map", "NAME=COLUMN") for one in columns or []),
+        filters=_filters(filters),
+        timezone=timezone,
+        symbol=symbol,
+        date_only=date_only,
+        text_from=text_from or [],
+        symbol_flags=dict(pair(one, "--symbol-flag", "COLUMN=SYMBOL") for one in symbol_flag or []),
+    )
+    folder = cache_folder(cache)
+    reader = open_model(model, fold=fold, cache=folder, base=base)
+    with shown(complaints) as stages, ScoreCache(folder / "scores.sqlite") as store:
+        found = score_news(reader, stream, out, cache=store, progress=stages.stage(f"Score {news.name}"))
+    table = _plain_table("", "")
+    table.show_header = False
+    set_aside = {name: n for name, n in stream.counts.items() if n and name not in ("rows", "kept")}
+    rows = {
+        "rows read": stream.counts.get("rows", found.n_rows),
+        **{
+            name.replace("_", " ").replace("filtered:", "left out by the filter on "): n
+            for name, n in set_aside.items()
+        },
+        "rows written": found.n_rows,
+        "articles": found.n_articles,
+        "texts scored now": found.n_scored,
+        "texts from the cache": found.n_cached,
+    }
+    for name, number in rows.items():
+        table.add_row(escaped(name), f"{number:,}")
+    console.print(table)
+    _say_what_it_knew(reader, found.n_known_before, found.n_rows)
+    console.print(f"Scores: {out}", soft_wrap=True, highlight=False)
+
+
+def _say_what_it_knew(reader: Reader, before: int | None, rows: int) -> None:
+    if before is None:
+        text = "The model's knowledge cutoff is unknown: it may have read any of these articles."
+    elif before:
+        text = (
+            f"{before:,} of {rows:,} rows were known by the model's knowledge cutoff "
+            f"({reader.knowledge_cutoff:%Y-%m-%d}): a backtest on them is contaminated."
+        )
+    else:
+        return
+    console.print(f"[yellow]{escaped(text)}[/]", soft_wrap=True, highlight=False)
+
+
+def _filters(filters: list[str] | None) -> dict[str, Any]:
+    return {name: _value(value) for name, value in (pair(one, "--filter", "COLUMN=VALUE") for one in filters or [])}
+
+
+@guarded(UNTOUCHED)
+def list_models(
+    folder: Annotated[Path, typer.Option(help="Folder of model folders.", file_okay=False)] = Path("models"),
+    search: Annotated[str | None, typer.Option(metavar="TEXT", help="Only bases whose name contains this.")] = None,
+) -> None:
+    """List the bases that are known, and the models that were tuned.
+
+    A base can be any local folder or name on the model hub; for those in the
+    list it is documented what they know. Evidence "release" means that only the
+    date of publication bounds it.
+
+    Example: [bold]embargo models --search finbert[/bold]
+    """
+    import pandas as pd
+
+    from models.bundles import list_bundles
+    from models.registry import known_bases
+
+    bases = known_bases()
+    if search:
+        bases = bases[bases["name"].str.contains(search, case=False, regex=False)]
+    table = _plain_table("base", "kind", "parameters", "knows until", "evidence")
+    for row in bases.itertuples():
+        table.add_row(
+            escaped(row.name),
+            row.kind,
+            MISSING if row.parameters is pd.NA else _size(row.parameters),
+            f"{row.cutoff:%Y-%m-%d}",
+            row.evidence,
+        )
+    console.print(table if len(bases) else f"No known base has {search!r} in its name.")
+    tuned = list_bundles(folder) if folder.is_dir() else []
+    if not tuned:
+        console.print(f"\nNo models in {folder}: 'embargo tune' makes them.", highlight=False)
+        return
+    table = _plain_table("model", "what", "base", "method", "accuracy", "macro-F1", "knows until")
+    for entry in tuned:
+        table.add_row(
+            escaped(entry["name"]),
+            entry["kind"],
+            escaped(entry["base"]),
+            entry["method"],
+            _number(entry["accuracy"]),
+            _number(entry["macro_f1"]),
+            _day(entry["knowledge_cutoff"]),
+        )
+    console.print()
+    console.print(table)
+
+
+@guarded(UNTOUCHED)
+def export(
+    model: ModelArgument,
+    onnx: Annotated[bool, typer.Option("--onnx", help="As ONNX, which scores without torch.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="With --onnx: rounded to 8 bits.")] = False,
+    merge: Annotated[bool, typer.Option("--merge", help="As one full-precision transformers model.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="New folder. Default: the model's, and what it is.", file_okay=False),
+    ] = None,
+    calibration_texts: Annotated[
+        Path | None,
+        typer.Option(metavar="DATA", help="For --int8: a file with the model's training texts."),
+    ] = None,
+    format: FormatOption = Format.AUTO,  # noqa: A002 - the field's word for it
+    text: TextOption = "text",
+    fold: FoldOption = None,
+    base: BaseOption = None,
+    cache: CacheOption = None,
+) -> None:
+    """Write a model for use elsewhere, with the proof that it is the same.
+
+    An ONNX export is measured against the original: how far probabilities
+    move, and how long a text takes. A merged model is loaded again and held
+    against the adapter.
+
+    For --int8 the scales are fitted on texts that the model was trained on:
+    of the file that is given, others are left out.
+
+    Example: [bold]embargo export models/mine-1a2b3c4d --onnx[/bold]
+    """
+    from research.exporting import export_merged, export_onnx_model, training_texts
+    from research.tuning import open_model
+
+    if onnx == merge:
+        raise ConfigError("choose one of --onnx and --merge.")
+    if int8 and not onnx:
+        raise ConfigError("--int8 belongs to --onnx.")
+    if int8 != (calibration_texts is not None):
+        raise ConfigError("--int8 and --calibration-texts go together: its scales are fitted on training texts.")
+    kind = "merged" if merge else f"onnx-{'int8' if int8 else 'fp32'}"
+    reader = open_model(model, fold=fold, cache=cache_folder(cache), base=base)
+    target = out if out is not None else model.parent / f"{reader.name.replace(' ', '-')}-{kind}"
+    if merge:
+        merged = export_merged(reader, target)
+        proof = merged.manifest["proof"]
+        console.print(
+            f"Merged as tuned: over {numbered(proof['n'], 'text')} no logit moves by more than "
+            f"{merged.max_dlogit:.1e} (allowed {proof['tolerance']:g}).",
+            highlight=False,
+        )
+    else:
+        texts = None
+        if calibration_texts is not None:
+            found = training_texts(reader, calibration_texts, format=format.value, text=text)
+            texts = found.texts
+            console.print(
+                f"Scales: {numbered(len(texts), 'training text')} of the {found.n_read:,} in "
+                f"{escaped(calibration_texts.name)}; {found.n_strangers:,} were not trained on and left out.",
+                highlight=False,
+            )
+        _show_export(export_onnx_model(reader, target, texts=texts))
+    console.print(f"Model: {target}", soft_wrap=True, highlight=False)
+
+
+def _show_export(exported: OnnxExport) -> None:
+    table = _plain_table("against", "texts", "same class", "largest change of p", "mean", "of a logit")
+    for one in exported.agreement:
+        table.add_row(
+            one.reference,
+            f"{one.n}",
+            f"{100 * one.labels_equal:.1f} %",
+            f"{one.max_dp:.1e}",
+            f"{one.mean_dp:.1e}",
+            f"{one.max_dlogit:.1e}",
+        )
+    console.print(table)
+    table = _plain_table("speed", "one text, p50", "p99", "in bulk")
+    speeds: dict[str, Speed] = {"original": exported.original_speed, "export": exported.speed}
+    for name, speed in speeds.items():
+        single = (f"{speed.single_p50_ms:.2f} ms", f"{speed.single_p99_ms:.2f} ms")
+        table.add_row(name, *single, f"{speed.texts_per_s:,.0f} texts/s")
+    console.print(table)
+
+
+def _plain_table(*headings: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for place, heading in enumerate(headings):
+        words = place == 0 or heading in ("kind", "evidence", "what", "base", "method", "knows until")
+        table.add_column(heading, justify="left" if words else "right", no_wrap=place > 0)
+    return table
+
+
+def _figure(report: dict[str, Any] | None, name: str) -> str:
+    if report is None:
+        return MISSING
+    low, high = report[f"{name}_interval"]
+    return f"{report[name]:.3f} ({low:.3f}–{high:.3f})"
+
+
+def _number(value: float | None) -> str:
+    return MISSING if value is None else f"{value:.3f}"
+
+
+def _day(iso: str | None) -> str:
+    return "unknown" if iso is None else iso[:10]
+
+
+def _size(parameters: int) -> str:
+    return f"{parameters / 1e9:.1f} B" if parameters >= 1e9 else f"{parameters / 1e6:.0f} M"
