@@ -7,7 +7,7 @@ inputs and the trials already in the ledger.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from backtest.significance import (
     probabilistic_sharpe,
     sharpe_estimate,
 )
+from models.calibration import confidence_test, reliability_table
 from models.evaluation import classification_report
 from research.config import Config
 from research.ledger import Trial
@@ -183,14 +184,47 @@ def _by_definition(table: pd.DataFrame) -> dict[str, dict[str, dict[str, Any]]]:
 
 
 def classification(config: Config, reading: Reading) -> dict[str, Any] | None:
-    """Judge the scores against labels kept for that; None where the test windows hold no labelled article."""
+    """Judge the scores against labels kept for that; None where the test windows hold no labelled article.
+
+    Articles of one day tell of the same events, so days are what intervals and the test of confidence count.
+    """
     judged = reading.judged
     if judged.empty:
         return None
+    values, truth = probabilities(judged), judged["label"].to_numpy()
+    days = article_days(reading)
     report: dict[str, Any] = classification_report(
-        probabilities(judged), judged["label"].to_numpy(), seed=config.seed, level=config.statistics.level
+        values, truth, groups=days, seed=config.seed, level=config.statistics.level
     )
-    return report
+    return report | {
+        "level": config.statistics.level,
+        "confidence": float(values.max(axis=1).mean()),
+        "confidence_test": asdict(confidence_test(values, truth, groups=days)),
+        "reliability": {
+            stage: filled_bins(
+                reliability_table(probabilities(judged, prefix), truth, level=config.statistics.level, groups=days)
+            )
+            for stage, prefix in (("before", "raw_"), ("after", ""))
+        },
+    }
+
+
+def filled_bins(table: pd.DataFrame) -> list[dict[str, float]]:
+    """Return the bins of a reliability table that hold articles, JSON-able."""
+    rows: list[dict[str, float]] = table[table["count"] > 0].to_dict("records")
+    return rows
+
+
+def article_days(reading: Reading) -> np.ndarray | None:
+    """Return the day (UTC) on which each judged article was known, str of shape (n,); None if there is one day only.
+
+    An article that is not dated is a group of its own.
+    """
+    known_at = reading.scored.drop_duplicates("article_id").set_index("article_id")["known_at"]
+    names = reading.judged["article_id"]
+    days = names.map(known_at.dt.strftime("%Y-%m-%d"))
+    groups = days.fillna("article " + names.astype(str)).to_numpy(dtype=object)
+    return groups if len(set(groups)) > 1 else None
 
 
 def growth(returns: pd.Series, benchmarks: pd.DataFrame, world: World, rows: slice) -> pd.DataFrame:

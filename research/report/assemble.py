@@ -14,7 +14,6 @@ import pandas as pd
 from backtest.leakage import Finding
 from backtest.significance import PermutationResult
 from data_loaders.schemas import CLASSES
-from models.calibration import reliability_table
 from research.report import formats
 from research.report.contents import MetricRow, ReportData, Unit
 
@@ -127,7 +126,7 @@ def assemble(
         equity=measured.equity,
         regimes=measured.regimes.reindex(measured.equity.index),
         regime_table=measured.regime_table.rename(columns={"n_bars": "bars"}),
-        reliability=_reliability(reading),
+        reliability=None if judged is None else _reliability(judged),
         confusion=None if judged is None else pd.DataFrame(judged["confusion"], index=CLASSES, columns=CLASSES),
         classification=None if judged is None else _classification(judged),
         permutation=_permutation(permutation),
@@ -168,29 +167,35 @@ def _metric_rows(metrics: dict[str, Any]) -> list[MetricRow]:
     return rows + [MetricRow(label, metrics[key], None, {}, unit, text) for key, label, unit, text in _STRATEGY_ROWS]
 
 
-def _reliability(reading: Reading) -> pd.DataFrame | None:
-    judged = reading.judged
-    if judged.empty:
-        return None
-    truth = judged["label"].to_numpy()
-    stages = {"before": "raw_", "after": ""}
-    tables = [
-        reliability_table(np.asarray(judged[[prefix + name for name in CLASSES]], dtype=float), truth).assign(
-            stage=stage
-        )
-        for stage, prefix in stages.items()
-    ]
+def _reliability(judged: dict[str, Any]) -> pd.DataFrame:
+    tables = [pd.DataFrame(rows).assign(stage=stage) for stage, rows in judged["reliability"].items()]
     return pd.concat(tables, ignore_index=True)
 
 
 def _classification(judged: dict[str, Any]) -> dict[str, Any]:
-    scalars = ("n", "accuracy", "macro_f1", "weighted_f1", "log_loss", "brier", "ece")
-    majority = judged["majority"]
+    def around(value: float | None, interval: Sequence[float] | None) -> float | tuple[float, float, float] | None:
+        return value if value is None or interval is None else (value, interval[0], interval[1])
+
+    majority, p_value = judged["majority"], judged["confidence_test"]["p_value"]
     return {
-        **{name: judged[name] for name in scalars},
+        "articles": judged["n"],
+        "days": judged["n_groups"],
+        **{name: around(judged[name], judged[f"{name}_interval"]) for name in ("accuracy", "macro_f1", "weighted_f1")},
+        "matthews_correlation": around(judged["mcc"], judged["mcc_interval"]),
+        "mean_auc": around(judged["auc"]["macro"], judged["auc_interval"]["macro"]),
+        "mean_confidence": judged["confidence"],
+        "confidence_equals_accuracy": None if p_value is None else f"p = {formats.probability(p_value)}",
+        **{name: judged[name] for name in ("ece", "brier", "log_loss")},
         "majority_accuracy": majority["accuracy"],
         "majority_macro_f1": majority["macro_f1"],
-        **judged["classes"],
+        **{
+            name: {
+                **{figure: judged["classes"][name][figure] for figure in ("precision", "recall", "f1")},
+                "f1_interval": formats.interval(judged["class_intervals"][name]["f1"]),
+                "support": judged["classes"][name]["support"],
+            }
+            for name in CLASSES
+        },
     }
 
 

@@ -36,7 +36,7 @@ REGIME_TABLE_COLUMNS = (
     "hit_rate",
     "note",
 )
-RELIABILITY_COLUMNS = ("lower", "upper", "confidence", "accuracy", "count", "stage")
+RELIABILITY_COLUMNS = ("lower", "upper", "confidence", "accuracy", "count", "accuracy_low", "accuracy_high", "stage")
 FOLD_BOUNDS = ("train_start", "train_end", "validation_start", "validation_end", "test_start", "test_end")
 FOLD_COLUMNS = (
     "fold",
@@ -110,11 +110,13 @@ class ReportData:
         Columns `REGIME_TABLE_COLUMNS`; rates and returns as fractions, Sharpe ratios per year. Columns that are absent
         are shown as not available.
     reliability : DataFrame or None
-        Columns `RELIABILITY_COLUMNS`, `stage` is ``"before"`` or ``"after"`` calibration.
+        Columns `RELIABILITY_COLUMNS`, `stage` is ``"before"`` or ``"after"`` calibration; ``accuracy_low`` and
+        ``accuracy_high`` are the ends of each bin's interval.
     confusion : DataFrame or None
         Counts, true classes in rows and predicted classes in columns.
     classification : mapping or None
-        Scalars such as ``accuracy``, ``macro_f1``, ``ece``; a nested mapping becomes a row of the table by class.
+        Scalars such as ``accuracy``, ``macro_f1``, ``ece``, or ``(value, low, high)`` with an interval; a nested
+        mapping becomes a row of the table by class.
     permutation : mapping or None
         ``observed`` (float), ``counts`` (k) and ``edges`` (k + 1) of the null histogram, ``p_value``; optional
         ``quantiles`` (mapping of probability to value), ``statistic`` (name), ``permutations`` (number) and ``method``

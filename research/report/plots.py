@@ -389,7 +389,18 @@ def reliability_chart(reliability: pd.DataFrame) -> Chart:
                 legendgroup=stage,
                 line={"color": colour, "width": 1.6, "dash": DASHES[position]},
                 marker={"symbol": symbol, "size": 8, "color": colour},
-                hovertemplate="%{y:.1%}",
+                # Intervals of one stage alone: two would lie on each other.
+                error_y={
+                    "type": "data",
+                    "array": (part["accuracy_high"] - part["accuracy"]).to_numpy(float),
+                    "arrayminus": (part["accuracy"] - part["accuracy_low"]).to_numpy(float),
+                    "visible": stage == "after",
+                    "color": colour,
+                    "thickness": 1,
+                    "width": 3,
+                },
+                customdata=part[["accuracy_low", "accuracy_high"]].to_numpy(float),
+                hovertemplate="%{y:.1%} (%{customdata[0]:.1%} to %{customdata[1]:.1%})",
             )
         )
         figure.add_trace(

@@ -349,14 +349,17 @@ def _classification(classification: Mapping[str, Any] | None) -> dict[str, Any] 
         return None
 
     def printed(value: Any) -> str:
-        return f"{value:.3f}" if isinstance(value, float) and 0 <= value <= 1 else formats.text(value)
+        return f"{value:.3f}" if isinstance(value, float) and -1 <= value <= 1 else formats.text(value)
+
+    def fact(name: str, value: Any) -> tuple[str, str, str]:
+        if not isinstance(value, tuple):
+            return plain(name), printed(value), ""
+        return plain(name), printed(value[0]), f"{printed(value[1])} to {printed(value[2])}"
 
     nested = {str(name): entry for name, entry in classification.items() if isinstance(entry, Mapping)}
     columns = list(dict.fromkeys(str(key) for entry in nested.values() for key in entry))
     return {
-        "scalars": [
-            (plain(name), printed(value)) for name, value in classification.items() if not isinstance(value, Mapping)
-        ],
+        "scalars": [fact(str(name), value) for name, value in classification.items() if not isinstance(value, Mapping)],
         "columns": [plain(column) for column in columns],
         "rows": [(name, [printed(entry.get(column)) for column in columns]) for name, entry in nested.items()],
     }
