@@ -158,7 +158,8 @@ def test_evaluate_judges_and_compares_on_what_neither_model_has_seen(
     }
     assert f"Leak: {train + validation} of 190 texts were left out" in result.output
     assert f"10 of {40 + test} texts were known by the model's knowledge cutoff" in result.output
-    for word in ("macro-F1", "lexicon", "majority", "adaptive ECE", "order to answer bullish", "McNemar mid-p", "forgotten"):
+    shown = ("macro-F1", "lexicon", "majority", "adaptive ECE", "order to answer bullish", "McNemar mid-p", "forgotten")
+    for word in shown:
         assert word in result.output
     assert other.name in result.output
     forgotten = figures["forgetting"]
