@@ -1,22 +1,23 @@
-"""From target weights and prices to the account's books, through vectorbt, and a fast first-order path beside them.
+"""From target weights and prices to the account's books, kept by vectorbt, and a fast first-order path beside them.
 
 Row t is traded at open[t] and its return runs to open[t+1] (the last row to its close), costs included. Nothing is
 shifted here: the weights' row t must already be known before bar t opens. Every wish that the account could not
-fulfil (no price, no cash) is counted, never hidden.
+fulfil (no price, no cash, no volume) is counted, never hidden.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from backtest.costs import Costs
+from backtest.execution import STALE_AFTER, Execution, trailing_volatility
+from backtest.kernel import Market, Record, record
 from data_loaders.errors import ConfigError, DataError
 
-STALE_AFTER = 5
 WEIGHT_TOLERANCE = 0.001
 _YEAR = pd.Timedelta(days=365.25)
 
@@ -28,36 +29,56 @@ class Books:
     Attributes
     ----------
     returns : Series, shape (bars,)
-        Net return of each row, fraction of the equity at its open: open[t] to open[t+1], last row to its close.
+        Net return of each row, fraction of the equity at its fill: open[t] to open[t+1], last row to its close; close
+        to close for fills at the close.
     equity : Series, shape (bars,)
         Account value at the end of each row, in currency.
     orders : DataFrame
         One row per fill: ``symbol, bar, fill_at, size, price, fees, side``; ``bar`` is the position of the row, size is
-        positive, the price includes slippage. Sizes and fees are those before borrow costs are charged.
+        positive, the price includes spread and impact. ``fill_at`` is the opening instant of the row.
+    trades : DataFrame or None
+        vectorbt's trade records, one per exit or open end: ``symbol, entry_bar, exit_bar, size, pnl, return,
+        direction``; ``pnl`` in currency, ``return`` a fraction, carry left out. None from the kernel.
     realised_weights : DataFrame, shape (bars, symbols)
         Value of each position right after the fills over the equity right before them.
     turnover : Series, shape (bars,)
         One-way: half of buys plus sells at mid prices over the equity before them.
-    fees_paid, borrow_paid : float
-        In currency; slippage is in the prices.
+    commission, spread_paid, impact_paid, haircut_paid : float
+        Costs of the fills, in currency; all but the first are in the prices.
+    borrow_paid, interest_paid, funding_paid : float
+        Carry, in currency; funding is negative where it was earned.
     max_weight_gap : float
         Largest distance between a target and a realised weight.
     counts : dict
-        ``bars_without_price`` (cells without an opening price), ``stale_exits`` (positions written out at their last
+        ``bars_without_price`` (cells without a fill price), ``stale_exits`` (positions written out at their last
         price), ``clipped_orders`` (filled in part for lack of cash), ``rejected_orders`` (not filled at all for lack of
-        cash), ``blocked_orders`` (no price to fill at), ``beyond_tolerance`` (cells whose weight gap exceeds 0.001) and
-        ``rows_after_ruin`` (rows after the equity was lost; their returns are 0).
+        cash), ``blocked_orders`` (no price to fill at), ``capped_orders`` (cut by participation, also to nothing),
+        ``dropped_orders`` (the rest of a capped order, not asked for again), ``rounded_orders`` (to whole lots),
+        ``impact_unknown`` (orders filled without impact for want of volume or volatility), ``margin_calls`` (rows),
+        ``beyond_tolerance`` (cells whose weight gap exceeds 0.001) and ``rows_after_ruin`` (rows after the equity was
+        lost; their returns are 0).
     """
 
     returns: pd.Series
     equity: pd.Series
     orders: pd.DataFrame
+    trades: pd.DataFrame | None
     realised_weights: pd.DataFrame
     turnover: pd.Series
-    fees_paid: float
+    commission: float
+    spread_paid: float
+    impact_paid: float
+    haircut_paid: float
     borrow_paid: float
+    interest_paid: float
+    funding_paid: float
     max_weight_gap: float
     counts: dict[str, int]
+
+    @property
+    def fees_paid(self) -> float:
+        """Commission, in currency."""
+        return self.commission
 
 
 def marks(open: pd.DataFrame, close: pd.DataFrame) -> np.ndarray:  # noqa: A002 - the field's own name
@@ -75,10 +96,14 @@ def marks(open: pd.DataFrame, close: pd.DataFrame) -> np.ndarray:  # noqa: A002 
         after the last close. NaN before a symbol's first price.
     """
     _same_labels(open, close, "open", "close")
-    bars, symbols = open.shape
+    return _values(open.to_numpy(dtype=float), close.to_numpy(dtype=float))
+
+
+def _values(fill: np.ndarray, close: np.ndarray) -> np.ndarray:
+    bars, symbols = fill.shape
     stream = np.empty((2 * bars + 1, symbols))
-    stream[0:-1:2] = open.to_numpy(dtype=float)
-    stream[1::2] = close.to_numpy(dtype=float)
+    stream[0:-1:2] = fill
+    stream[1::2] = close
     stream[-1] = np.nan
     seen = np.where(np.isnan(stream), 0, np.arange(len(stream))[:, None])
     newest = np.maximum.accumulate(seen, axis=0)
@@ -201,19 +226,32 @@ def net_returns(
 def _check_inputs(
     weights: pd.DataFrame,
     open: pd.DataFrame,  # noqa: A002
+    close: pd.DataFrame,
     open_at: pd.DatetimeIndex,
+    execution: Execution,
     initial_cash: float,
-    stale_after: int,
 ) -> None:
     _same_labels(weights, open, "weights", "open")
+    _same_labels(open, close, "open", "close")
     if len(open_at) != len(weights):
         raise DataError(f"simulate: {len(weights)} rows of weights but {len(open_at)} opening instants.")
     if isinstance(weights.index, pd.DatetimeIndex) and not weights.index.equals(open_at):
         raise DataError("simulate: the weights are indexed by other instants than open_at. Use the same bars.")
-    if not initial_cash > 0.0:
+    if not (np.isfinite(initial_cash) and initial_cash > 0.0):
         raise ConfigError(f"initial_cash must be positive, got {initial_cash}.")
-    if stale_after < 1:
-        raise ConfigError(f"stale_after must be at least 1 bar, got {stale_after}.")
+    for name, prices in (("open", open), ("close", close)):
+        values = prices.to_numpy(dtype=float)
+        wrong = ~((values > 0.0) & (values < np.inf) | np.isnan(values))
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            raise DataError(
+                f"simulate: the {name} of {prices.columns[column]} at {prices.index[row]} is {values[row, column]}. "
+                "Prices are positive; write NaN where there was no trade."
+            )
+    _check_weights(weights, execution.leverage)
+
+
+def _check_weights(weights: pd.DataFrame, leverage: float) -> None:
     values = weights.to_numpy(dtype=float)
     if not np.isfinite(values).all():
         row, column = np.argwhere(~np.isfinite(values))[0]
@@ -222,58 +260,32 @@ def _check_inputs(
             "Write 0 to hold nothing."
         )
     gross = np.abs(values).sum(axis=1)
-    if (gross > 1.0 + 1e-9).any():
+    if (gross > leverage + 1e-9).any():
         row = int(np.argmax(gross))
+        remedy = "the account has no margin. Lower 'gross'" if leverage == 1.0 else "that is the account's leverage"
         raise ConfigError(
-            f"simulate: gross exposure {gross[row]:.6f} at {weights.index[row]} exceeds 1 and the account has no "
-            "margin. Lower 'gross'."
+            f"simulate: gross exposure {gross[row]:.6f} at {weights.index[row]} exceeds {leverage:g} and {remedy}."
         )
 
 
-def _vectorbt_orders(
-    target: np.ndarray, fill_price: np.ndarray, value: np.ndarray, costs: Costs, initial_cash: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Run the account; return the value at the end of each row and the order records."""
-    import vectorbt
-
-    # A symbol that has no price yet cannot be held; the placeholder keeps NaN out of vectorbt's order sorting.
-    solid = np.where(np.isnan(value), 1.0, value)
-    portfolio = vectorbt.Portfolio.from_orders(
-        close=pd.DataFrame(solid[1:]),
-        size=target,
-        size_type="targetpercent",
-        price=fill_price,
-        val_price=solid[:-1],
-        fees=costs.fee,
-        slippage=costs.slippage,
-        init_cash=initial_cash,
-        group_by=True,
-        cash_sharing=True,
-        call_seq="auto",
-        freq="1D",
-    )
-    return np.array(portfolio.value(), dtype=float), np.asarray(portfolio.orders.records_arr)
-
-
-def _until_ruin(values: np.ndarray) -> int:
-    """Count the rows up to and including the one that loses all equity."""
-    lost = values <= 0.0
-    return int(np.argmax(lost)) + 1 if lost.any() else len(values)
-
-
-def _order_frame(records: np.ndarray, columns: pd.Index, open_at: pd.DatetimeIndex) -> pd.DataFrame:
-    bar = records["idx"].astype(np.int64)
-    return pd.DataFrame(
-        {
-            "symbol": columns.to_numpy()[records["col"]],
-            "bar": bar,
-            "fill_at": open_at[bar],
-            "size": records["size"],
-            "price": records["price"],
-            "fees": records["fees"],
-            "side": np.where(records["side"] == 0, "buy", "sell"),
-        }
-    )
+def _market(
+    open: pd.DataFrame,  # noqa: A002
+    close: pd.DataFrame,
+    years: np.ndarray,
+    costs: Costs,
+    execution: Execution,
+    extra: dict[str, pd.DataFrame | None],
+) -> Market:
+    """Arrays for the kernel, every panel checked against the prices' labels."""
+    for name, panel in extra.items():
+        if panel is not None:
+            _same_labels(panel, open, name, "open")
+    if costs.impact > 0.0 and extra["volatility"] is None:
+        extra = extra | {"volatility": trailing_volatility(close)}
+    arrays = {name: None if panel is None else panel.to_numpy(dtype=float) for name, panel in extra.items()}
+    closes = close.to_numpy(dtype=float)
+    fill = closes if execution.fill == "close" else open.to_numpy(dtype=float)
+    return Market(fill=fill, close=closes, years=years, **arrays)
 
 
 def simulate(
@@ -283,33 +295,47 @@ def simulate(
     *,
     open_at: pd.DatetimeIndex,
     costs: Costs,
+    execution: Execution = Execution(),  # noqa: B008 - frozen
+    volume: pd.DataFrame | None = None,
+    volatility: pd.DataFrame | None = None,
+    funding: pd.DataFrame | None = None,
     initial_cash: float = 1_000_000.0,
-    stale_after: int = STALE_AFTER,
+    engine: Literal["vectorbt", "kernel"] = "vectorbt",
 ) -> Books:
-    """Keep the books of an account that rebalances to target weights at every open.
+    """Keep the books of an account that rebalances to target weights on every row.
 
     Sells are filled before buys, buys in order of size until the cash is spent; at a gross exposure of 1, fees
-    therefore clip the largest buy a little. A symbol without an opening price is neither bought nor sold: its position
-    is held and valued at its newest price. When ``stale_after`` opening prices in a row are missing, the position is
-    written out at that newest price, fees included, as if delisted; the rule looks back only, so that cutting the
-    data short never changes an earlier row. The true proceeds of a delisting may be lower.
+    therefore clip the largest buy a little. A symbol without a fill price is neither bought nor sold: its position is
+    held and valued at its newest price. When ``execution.stale_after`` fill prices in a row are missing, the position
+    is written out at that newest price less the haircut, spread and commission included, as if delisted; volume, lots
+    and impact do not matter then. The rule looks back only, so that cutting the data short never changes an earlier
+    row.
 
-    Borrow is charged on each row's return: the short weight after the fills, times the annual rate, times the calendar
-    length of the row.
+    Borrow, interest and funding leave the cash at the end of each row: the short value after the fills, the negative
+    cash and the positions' value, times their rates and the calendar length of the row (funding: times its rate).
+
+    The compiled kernel sizes the orders. With ``engine="vectorbt"`` they are then booked by vectorbt, whose cash,
+    positions and records are the ones returned, once they agree with the kernel's; ``"kernel"`` returns its own.
 
     Parameters
     ----------
     weights : DataFrame, shape (bars, symbols)
-        Targets as fractions of equity, negative is short, never missing, gross at most 1.
+        Targets as fractions of equity, negative is short, never missing, gross at most ``execution.leverage``.
     open, close : DataFrame, shape (bars, symbols)
         NaN where a symbol did not trade.
     open_at : DatetimeIndex, shape (bars,)
         UTC.
     costs : Costs
+    execution : Execution
+    volume, volatility : DataFrame, shape (bars, symbols), optional
+        From ``trailing_volume`` and ``trailing_volatility``: shares per bar, and standard deviation of bar returns,
+        known when each row was decided. Participation and impact need the volume; without a volatility, impact takes
+        that of ``close`` up to the bar before.
+    funding : DataFrame, shape (bars, symbols), optional
+        Funding rates settled inside each row's holding interval, summed; positive: longs pay. NaN counts as 0.
     initial_cash : float
         In the currency of the prices.
-    stale_after : int
-        Missing opening prices in a row after which a position is written out.
+    engine : {"vectorbt", "kernel"}
 
     Returns
     -------
@@ -318,72 +344,108 @@ def simulate(
     Raises
     ------
     DataError
-        If panels are labelled differently or a weight is missing.
+        If panels are labelled differently, a weight is missing, a price is not positive, or the two engines disagree.
     ConfigError
-        If gross exposure exceeds 1 or a setting is out of range.
+        If gross exposure exceeds the leverage or a setting is out of range.
     """
-    _check_inputs(weights, open, open_at, initial_cash, stale_after)
-    value = marks(open, close)
-    quoted = open.to_numpy(dtype=float)
-    missing = np.isnan(quoted)
-    exits = (_missing_run(missing) == stale_after) & np.isfinite(value[:-1])
-    fill_price = np.where(exits, value[:-1], quoted)
-    target = np.where(exits, 0.0, weights.to_numpy(dtype=float))
+    if engine not in ("vectorbt", "kernel"):
+        raise ConfigError(f"engine must be 'vectorbt' or 'kernel', got {engine!r}.")
+    _check_inputs(weights, open, close, open_at, execution, initial_cash)
+    extra = {"volume": volume, "volatility": volatility, "funding": funding}
+    market = _market(open, close, bar_years(open_at), costs, execution, extra)
+    target = weights.to_numpy(dtype=float)
+    kept = record(target, market, costs, execution, initial_cash=initial_cash)
+    value = _values(market.fill, market.close)
+    equity, trades = kept.account.equity, None
+    if engine == "vectorbt":
+        from backtest.vectorbt_books import book
 
-    account, records = _vectorbt_orders(target, fill_price, value, costs, initial_cash)
-    alive = _until_ruin(account)
-    account[alive - 1 :] = np.maximum(account[alive - 1], 0.0)
-    records = records[records["idx"] < alive]
-    before = np.concatenate([[initial_cash], account[:-1]])
+        equity, trades = book(kept, value, weights, initial_cash)
+    return _books(kept, equity, trades, value, weights, open_at, execution, initial_cash, market.fill)
 
-    shape = target.shape
-    traded = np.zeros(shape)
-    signed = np.where(records["side"] == 0, records["size"], -records["size"])
-    np.add.at(traded, (records["idx"], records["col"]), signed)
-    shares = np.cumsum(traded, axis=0)
+
+def _books(
+    kept: Record,
+    equity: np.ndarray,
+    trades: pd.DataFrame | None,
+    value: np.ndarray,
+    weights: pd.DataFrame,
+    open_at: pd.DatetimeIndex,
+    execution: Execution,
+    initial_cash: float,
+    fill: np.ndarray,
+) -> Books:
+    lost = equity <= 0.0
+    alive = int(np.argmax(lost)) + 1 if lost.any() else len(equity)
+    before = np.concatenate([[initial_cash], equity[:-1]])
+    growth = np.divide(equity, before, out=np.ones_like(equity), where=before > 0.0)
+    shares = np.cumsum(kept.sizes, axis=0)
     shares[np.abs(shares) < 1e-12] = 0.0
-    mid = np.where(np.isnan(value[:-1]), 0.0, value[:-1])
-    worth = np.where(before > 0.0, before, np.inf)[:, None]
-    realised = shares * mid / worth
+    fraction = np.where(np.isnan(value[:-1]), 0.0, value[:-1]) / np.where(before > 0.0, before, np.inf)[:, None]
+    realised = shares * fraction
     realised[alive:] = 0.0
-    turnover = 0.5 * (np.abs(traded) * mid / worth).sum(axis=1)
-
-    shorts = -np.minimum(realised, 0.0).sum(axis=1)
-    borrow = costs.borrow_annual * bar_years(open_at) * shorts
-    trading = account / np.where(before > 0.0, before, 1.0) - 1.0
-    trading[alive:] = 0.0
-    returns = np.maximum(trading - borrow, -1.0)
-    equity = initial_cash * np.cumprod(1.0 + returns)
-    owed = float((borrow * np.concatenate([[initial_cash], equity[:-1]])).sum())
-
-    counts, gap = _shortfalls(target, realised, traded * mid / worth, missing, exits, alive)
+    missing = np.isnan(fill)
+    exits = (_missing_run(missing) == execution.stale_after) & np.isfinite(value[:-1])
+    target = np.where(exits, 0.0, weights.to_numpy(dtype=float))
+    counts, gap = _shortfalls(kept, target, realised, missing, exits, alive)
+    index = weights.index
+    borrow, interest, funding = kept.carry.sum(axis=0)
     return Books(
-        returns=pd.Series(returns, index=weights.index, name="returns"),
-        equity=pd.Series(equity, index=weights.index, name="equity"),
-        orders=_order_frame(records, weights.columns, open_at),
-        realised_weights=pd.DataFrame(realised, index=weights.index, columns=weights.columns),
-        turnover=pd.Series(turnover, index=weights.index, name="turnover"),
-        fees_paid=float(records["fees"].sum()),
-        borrow_paid=owed,
+        returns=pd.Series(growth - 1.0, index=index, name="returns"),
+        equity=pd.Series(equity, index=index, name="equity"),
+        orders=_order_frame(kept, weights.columns, open_at),
+        trades=trades,
+        realised_weights=pd.DataFrame(realised, index=index, columns=weights.columns),
+        turnover=pd.Series(kept.account.turnover, index=index, name="turnover"),
+        commission=kept.commission,
+        spread_paid=kept.spread,
+        impact_paid=kept.impact,
+        haircut_paid=kept.haircut,
+        borrow_paid=float(borrow),
+        interest_paid=float(interest),
+        funding_paid=float(funding),
         max_weight_gap=gap,
         counts=counts,
     )
 
 
+def _order_frame(kept: Record, columns: pd.Index, open_at: pd.DatetimeIndex) -> pd.DataFrame:
+    bar, column = np.nonzero(kept.sizes)
+    size = kept.sizes[bar, column]
+    return pd.DataFrame(
+        {
+            "symbol": columns.to_numpy()[column],
+            "bar": bar,
+            "fill_at": open_at[bar],
+            "size": np.abs(size),
+            "price": kept.prices[bar, column],
+            "fees": kept.fees[bar, column],
+            "side": np.where(size > 0.0, "buy", "sell"),
+        }
+    )
+
+
 def _shortfalls(
-    target: np.ndarray, realised: np.ndarray, traded: np.ndarray, missing: np.ndarray, exits: np.ndarray, alive: int
+    kept: Record, target: np.ndarray, realised: np.ndarray, missing: np.ndarray, exits: np.ndarray, alive: int
 ) -> tuple[dict[str, int], float]:
-    """Count what was wanted and not done; all arrays are fractions of equity of shape (bars, symbols)."""
+    """Count what was wanted and not done; target and realised are fractions of equity of shape (bars, symbols)."""
     gap = np.abs(target - realised)[:alive]
-    filled = traded[:alive] != 0.0
+    filled = kept.sizes[:alive] != 0.0
     quoted = (~missing | exits)[:alive]
     short = gap > 1e-9
-    counts: dict[str, Any] = {
+    # What volume, lots or a margin call cut is no lack of cash.
+    cash = short & ~(kept.capped | kept.rounded | kept.dropped | kept.margin_calls[:, None])[:alive]
+    counts: dict[str, int] = {
         "bars_without_price": int(missing.sum()),
-        "stale_exits": int((exits & (traded != 0.0))[:alive].sum()),
-        "clipped_orders": int((short & filled).sum()),
-        "rejected_orders": int((short & ~filled & quoted).sum()),
+        "stale_exits": int((exits[:alive] & filled).sum()),
+        "clipped_orders": int((cash & filled).sum()),
+        "rejected_orders": int((cash & ~filled & quoted).sum()),
         "blocked_orders": int((short & ~quoted).sum()),
+        "capped_orders": int(kept.capped.sum()),
+        "dropped_orders": int((short & kept.dropped[:alive]).sum()),
+        "rounded_orders": int(kept.rounded.sum()),
+        "impact_unknown": int(kept.impact_unknown.sum()),
+        "margin_calls": int(kept.margin_calls.sum()),
         "beyond_tolerance": int((gap > WEIGHT_TOLERANCE).sum()),
         "rows_after_ruin": len(target) - alive,
     }

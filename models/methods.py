@@ -39,8 +39,9 @@ class MethodCard:
     rank : str
         What ``rank`` means for it; empty where it means nothing.
     learning_rate, middle_rate, narrow_rate : float
-        Default peak rate, and those for bases less than 512 and less than 256 wide. The first is the literature's; the
-        others were chosen by validation loss on MiniLM (384 wide) and on the built-in base (128).
+        Default peak rate, and those for bases less than 512 and less than 256 wide. The first is the literature's. The
+        others were chosen for LoRA by validation loss, on MiniLM (384 wide) and the built-in base (128); those of the
+        other methods were set by LoRA's and not searched.
     """
 
     name: Method

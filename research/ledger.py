@@ -30,6 +30,8 @@ class Trial:
     sharpe_per_bar : float
         Not annualised.
     bars : int
+    sweep : str
+        Name of the sweep it was a cell of; empty for a run of its own.
     """
 
     window: str
@@ -37,6 +39,7 @@ class Trial:
     name: str
     sharpe_per_bar: float
     bars: int
+    sweep: str = ""
 
 
 def trials_on(folder: Path, window: str) -> dict[str, Trial]:

@@ -14,8 +14,16 @@ import numpy as np
 import pandas as pd
 
 from backtest import regimes
-from backtest.benchmarks import benchmark_returns
-from backtest.metrics import performance
+from backtest.benchmarks import benchmark_returns, random_timing
+from backtest.execution import trailing_volatility, trailing_volume
+from backtest.metrics import (
+    break_even_cost,
+    capacity,
+    cost_breakdown,
+    deepest_drawdowns,
+    performance,
+    relative,
+)
 from backtest.significance import (
     PermutationResult,
     SharpeEstimate,
@@ -29,7 +37,7 @@ from research.config import Config
 from research.ledger import Trial
 from research.preparation import World
 from research.reading import Reading, probabilities
-from research.trading import Rules, Trade
+from research.trading import Rules, Trade, known_regimes
 
 
 @dataclass(frozen=True)
@@ -59,19 +67,7 @@ class Measured:
 
 def regime_labels(config: Config, world: World, rows: slice) -> pd.DataFrame:
     """Label the test rows from bars closed before each was decided; the warm-up comes from before the test window."""
-    market = regimes.market_returns(world.prices.close)
-    settings = config.regimes
-    labels = {
-        "trend": regimes.trend_regime(
-            market, world.last_closed, lookback=settings.trend_lookback, k=settings.trend_threshold
-        ),
-        "volatility": regimes.volatility_regime(
-            market, world.last_closed, lookback=settings.volatility_lookback, warm_up=settings.trend_lookback
-        ),
-    }
-    return pd.DataFrame({name: np.asarray(series) for name, series in labels.items()}, index=world.prices.open_at).iloc[
-        rows
-    ]
+    return known_regimes(config.regimes, world.prices.close, world.last_closed).iloc[rows]
 
 
 def estimate(config: Config, world: World, returns: pd.Series) -> SharpeEstimate:
@@ -95,26 +91,46 @@ def measure(
     result: Trade,
     permutation: PermutationResult,
     earlier: Mapping[str, Trial],
+    rivals: Mapping[str, pd.DataFrame],
 ) -> Measured:
     """Turn the books of a run into its figures.
 
     Parameters
     ----------
+    rivals : mapping of str to DataFrame
+        Weights of other strategies on the test rows, to be benchmarks beside those that need no news.
     earlier : mapping of settings fingerprint to Trial
         Attempts of others on the same window; this run's own earlier attempt must not be among them.
     """
     returns, years = result.books.returns, world.periods_per_year
     strategy = performance(
-        returns, periods_per_year=years, turnover=result.books.turnover, weights=result.books.realised_weights
+        returns,
+        periods_per_year=years,
+        turnover=result.books.turnover,
+        weights=result.books.realised_weights,
+        trades=result.books.trades,
     )
     sharpe = estimate(config, world, returns)
     labels = regime_labels(config, world, rows)
     table = regime_report(config, world, returns, labels)
     opens, closes = world.prices.open.iloc[rows], world.prices.close.iloc[rows]
-    benchmarks = benchmark_returns(opens, closes, costs=rules.costs)
+    benchmarks = benchmark_returns(
+        opens, closes, costs=rules.costs, stale_after=rules.execution.stale_after, panels=rivals
+    )
+    chance = random_timing(
+        result.decision.weights,
+        opens,
+        closes,
+        costs=rules.costs,
+        periods_per_year=years,
+        block=permutation.block,
+        n_draws=config.statistics.permutations,
+        seed=config.seed,
+        stale_after=rules.execution.stale_after,
+    )
     metrics: dict[str, Any] = {
         "n_bars": len(returns),
-        "n_articles": int(reading.scored["article_id"].nunique()),
+        "n_articles": int(result.placed["article_id"].nunique()),
         "n_trades": len(result.books.orders),
         "n_symbols": len(world.prices.symbols),
         "bars_per_year": years,
@@ -130,13 +146,71 @@ def measure(
         "permutation_p_value": permutation.p_value,
         "permutation": permutation.as_dict(),
         **_against_attempts(strategy, years, earlier),
-        "costs_paid": {"fees_and_slippage": result.books.fees_paid, "borrow": result.books.borrow_paid},
+        **frictions(config, world, rows, rules, result),
+        "drawdowns": _dated(deepest_drawdowns(returns), world.prices.open_at[rows]),
+        "random_timing": chance.as_dict(),
+        "relative": {
+            str(name): relative(returns, benchmarks[name], periods_per_year=years)
+            for name in benchmarks.columns
+            if name != "cash"
+        },
         "max_weight_gap": result.books.max_weight_gap,
         "benchmarks": {str(name): performance(benchmarks[name], periods_per_year=years) for name in benchmarks.columns},
         "regimes": _by_definition(table),
         "classification": classification(config, reading),
     }
     return Measured(metrics, growth(returns, benchmarks, world, rows), labels, table)
+
+
+def frictions(config: Config, world: World, rows: slice, rules: Rules, result: Trade) -> dict[str, Any]:
+    """Say what was paid and to whom, what trading might cost at most, and how much money the edge could bear.
+
+    Returns
+    -------
+    dict
+        ``costs_paid`` (by part: ``currency, per_year, per_turnover``), ``break_even_cost`` (fraction of the traded
+        notional) and ``capacity`` (currency), as in `backtest.metrics`.
+    """
+    books, years = result.books, world.periods_per_year
+    before = np.concatenate([[config.portfolio.initial_cash], books.equity.to_numpy()[:-1]])
+    trading = {"commission": books.commission, "spread": books.spread_paid, "impact": books.impact_paid}
+    holding = {"borrow": books.borrow_paid, "interest": books.interest_paid, "funding": books.funding_paid}
+    paid = trading | {"haircut": books.haircut_paid} | holding
+    orders = books.orders
+    traded = np.zeros(result.decision.weights.shape)
+    columns = result.decision.weights.columns.get_indexer(orders["symbol"])
+    worth = (orders["size"] * orders["price"]).to_numpy(dtype=float)
+    np.add.at(traded, (orders["bar"].to_numpy(), columns), worth / before[orders["bar"].to_numpy()])
+    prices = world.prices
+    dollars = trailing_volume(prices.volume * prices.close, world.last_closed, bars=rules.execution.volume_bars)
+    volatility = trailing_volatility(prices.close, world.last_closed)
+    per_row = books.impact_paid / before.mean() / len(before)
+    return {
+        "costs_paid": cost_breakdown(paid, before, books.turnover, periods_per_year=years),
+        "break_even_cost": break_even_cost(
+            books.returns, books.turnover, paid=sum(trading.values()) / before.mean() / len(before)
+        ),
+        "capacity": capacity(
+            books.returns + per_row,
+            traded,
+            dollars.iloc[rows],
+            volatility.iloc[rows],
+            impact=rules.costs.impact or 1.0,
+            participation=rules.execution.participation or 0.05,
+        ),
+    }
+
+
+def _dated(drawdowns: pd.DataFrame, open_at: pd.DatetimeIndex) -> list[dict[str, Any]]:
+    """Drawdowns with the instants of their bars, ISO; None for a recovery that never came."""
+    rows: list[dict[str, Any]] = []
+    for row in drawdowns.to_dict("records"):
+        named = {str(name): None if pd.isna(value) else value for name, value in row.items()}
+        for edge in ("start", "trough", "recovery"):
+            bar = named.pop(f"{edge}_bar")
+            named[edge] = None if bar is None else open_at[int(bar)].isoformat()
+        rows.append(named)
+    return rows
 
 
 def _against_attempts(

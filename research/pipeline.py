@@ -16,18 +16,20 @@ import numpy as np
 import pandas as pd
 
 from backtest.leakage import Finding
+from data_loaders.errors import ConfigError
 from data_loaders.schemas import Prices
 from research import ledger, runs
 from research.audit import Trail, audit
-from research.config import Config
+from research.config import Config, Model
+from research.fusing import Fused
 from research.measurement import Measured, estimate, measure
 from research.preparation import Plan, World, load_world, plan_folds, plan_parts
-from research.progress import Stages
+from research.progress import Quiet, Stages
 from research.provenance import manifest_of
 from research.reading import Reading, built_in_base, given_base, read
 from research.report import ReportData, write
 from research.report.assemble import assemble, headline_of
-from research.trading import Trade, decide, perfect_scores, rules_of, shuffle_news, trade, trading_rows
+from research.trading import Trade, decide, fuse, perfect_scores, rules_of, shuffle_news, trade, trading_rows
 from research.verdict import Status, Verdict, conclude
 
 
@@ -67,7 +69,11 @@ def prepare(config: Config, stages: Stages) -> Plan:
     base = given_base(config)
     world = load_world(config, stages)
     parts = plan_parts(config, world, plan_folds(config, world), stages)
-    return Plan(config, world, parts, trading_rows(world, parts), base)
+    # A fusion learns from the first test window, which is then not traded.
+    traded = parts if config.fusion.method == "none" else parts[1:]
+    if not traded:
+        raise ConfigError("fusion: there is one test window, and a fusion learns from earlier ones. Shorten test_span.")
+    return Plan(config, world, parts, trading_rows(world, traded), base)
 
 
 def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcome:
@@ -85,7 +91,7 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
     """
     plan = prepare(config, stages)
     world, parts, rows = plan.world, plan.parts, plan.rows
-    settings, window, data = config.fingerprint(), _window(world, rows), world.fingerprints()
+    settings, window, data = config.fingerprint(), window_of(world, rows), world.fingerprints()
     identity = hashlib.sha256("".join([settings, *data.values()]).encode()).hexdigest()
     folder = out / f"{config.name}-{identity[:8]}"
     earlier = ledger.trials_on(out, window)
@@ -94,14 +100,22 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
     base = plan.base or built_in_base(config, world, parts, cache, stages)
     reading = read(config, parts, base, cache, stages)
 
-    stages.stage("Trade through vectorbt")
-    result = trade(config, world, rows, reading.scored)
-    permutation = shuffle_news(config, world, result, stages.stage("Shuffle the news against the dates"))
+    if config.fusion.method != "none":
+        stages.stage("Join news and market features")
+    fused = fuse(config, world, parts, reading.scored)
+    scored = _traded(plan, reading.scored)
+    stages.stage("Trade through vectorbt" if config.execution.engine == "vectorbt" else "Trade through the kernel")
+    result = trade(config, world, rows, scored, fused)
+    progress = stages.stage("Shuffle the news against the dates")
+    permutation = shuffle_news(config, world, rows, result, progress, fused)
+    rivals = _rivals(config, plan, cache, stages)
     stages.stage("Measure, by regime and against chance")
-    measured = measure(config, world, rows, rules_of(config), reading, result, permutation, earlier)
-    measured = measured.having(**_truth(config, world, rows, reading))
+    measured = measure(config, world, rows, rules_of(config), reading, result, permutation, earlier, rivals)
+    measured = measured.having(**_truth(config, world, rows, scored))
+    if fused is not None:
+        measured = measured.having(fusion={"models": fused.manifest(), "counts": fused.counts})
 
-    findings = audit(config, _trail(plan, reading, result, measured), stages)
+    findings = audit(config, _trail(plan, reading, result, measured, fused), stages)
     verdict = conclude(measured.metrics, findings, significance=config.statistics.significance)
     measured = measured.having(status=verdict.status, edge=verdict.edge, verdict=verdict.headline)
     manifest = manifest_of(
@@ -121,7 +135,24 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
     return Outcome(folder, verdict.status, measured.metrics, verdict, findings, headline_of(measured.metrics))
 
 
-def _window(world: World, rows: slice) -> str:
+def _rivals(config: Config, plan: Plan, cache: Path, stages: Stages) -> dict[str, pd.DataFrame]:
+    """Weights of what a model has to beat: the same news read by a word list, traded by the same rules."""
+    if config.model.kind == "lexicon":
+        return {}
+    stages.stage("Read the news by word list too")
+    simple = config.model_copy(update={"model": Model(kind="lexicon", calibration=config.model.calibration)})
+    scored = read(simple, plan.parts, None, cache, Quiet()).scored
+    rules = rules_of(config)
+    return {"lexicon": decide(plan.world, plan.rows, rules, _traded(plan, scored), plan.world.prices).weights}
+
+
+def _traded(plan: Plan, scored: pd.DataFrame) -> pd.DataFrame:
+    """Scored news of the test windows that are traded."""
+    first = plan.parts[0 if plan.config.fusion.method == "none" else 1].fold.index
+    return scored.loc[scored["fold"] >= first].reset_index(drop=True)
+
+
+def window_of(world: World, rows: slice) -> str:
     """Fingerprint of what is tested on: the bars and the prices, whatever was read or tried."""
     prices = world.prices.select(bars=np.arange(rows.start, rows.stop))
     digest = hashlib.sha256(",".join(prices.symbols).encode())
@@ -131,12 +162,12 @@ def _window(world: World, rows: slice) -> str:
     return digest.hexdigest()
 
 
-def _truth(config: Config, world: World, rows: slice, reading: Reading) -> dict[str, Any]:
+def _truth(config: Config, world: World, rows: slice, scored: pd.DataFrame) -> dict[str, Any]:
     """Trade the simulated market's own sentiment down the same path; nothing for real data."""
-    scored = perfect_scores(world, reading.scored)
-    if scored is None or world.truth is None:
+    known = perfect_scores(world, scored)
+    if known is None or world.truth is None:
         return {}
-    perfect = estimate(config, world, trade(config, world, rows, scored).books.returns)
+    perfect = estimate(config, world, trade(config, world, rows, known).books.returns)
     truth = {
         "information_coefficient": world.truth.information_coefficient,
         "perfect_sharpe": perfect.sharpe,
@@ -146,12 +177,12 @@ def _truth(config: Config, world: World, rows: slice, reading: Reading) -> dict[
     return {"truth": truth}
 
 
-def _trail(plan: Plan, reading: Reading, result: Trade, measured: Measured) -> Trail:
+def _trail(plan: Plan, reading: Reading, result: Trade, measured: Measured, fused: Fused | None) -> Trail:
     world, rows = plan.world, plan.rows
     rules = rules_of(plan.config)
 
     def weights_of(scored: pd.DataFrame, prices: Prices) -> pd.DataFrame:
-        return decide(world, slice(0, rows.stop), rules, scored, prices).weights
+        return decide(world, slice(0, rows.stop), rules, scored, prices, fused).weights
 
     return Trail(
         world=world,

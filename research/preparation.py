@@ -17,6 +17,7 @@ import pandas as pd
 from data_loaders import archive, label_sets, labels, quality, splits
 from data_loaders.calendars import bars_per_year, decision_times, last_closed_bar, length_of
 from data_loaders.errors import ConfigError, DataError
+from data_loaders.funding import funding_panel
 from data_loaders.schemas import CLASSES, PRICE_FIELDS, Prices
 from data_loaders.simulated import SimulatedMarket, Truth, simulate
 from data_loaders.store import Snapshot, Store
@@ -45,6 +46,8 @@ class World:
     periods_per_year : float
     truth : Truth or None
         What the simulated market knows of itself; None for real data.
+    funding : DataFrame or None
+        Funding rates that settle during each row, shape (bars, symbols); None where none is charged.
     counts : dict of str to dict of str to int
     """
 
@@ -55,6 +58,7 @@ class World:
     last_closed: np.ndarray
     periods_per_year: float
     truth: Truth | None
+    funding: pd.DataFrame | None
     counts: Counts
 
     def fingerprints(self) -> dict[str, str]:
@@ -66,6 +70,8 @@ class World:
         digest.update(",".join(self.prices.symbols).encode())
         digest.update(self.prices.open_at.as_unit("us").asi8.tobytes())
         digest.update(self.prices.close_at.as_unit("us").asi8.tobytes())
+        if self.funding is not None:
+            digest.update(np.ascontiguousarray(self.funding.to_numpy(dtype=float)).tobytes())
         return {"news": _frame_hash(self.news[columns]), "prices": digest.hexdigest()}
 
 
@@ -166,6 +172,7 @@ def load_world(config: Config, stages: Stages) -> World:
         last_closed=last_closed_bar(prices.close_at, decided_at),
         periods_per_year=bars_per_year(prices.calendar, length_of(config.prices.bar)),
         truth=truth,
+        funding=_funding(config, prices, counts),
         counts=counts,
     )
 
@@ -291,6 +298,16 @@ def _stored_prices(config: Config, symbols: list[str] | None) -> archive.LoadedP
                 "prices.adjust out, or set it to 'splits'."
             )
     return loaded
+
+
+def _funding(config: Config, prices: Prices, counts: Counts) -> pd.DataFrame | None:
+    if not config.execution.funding:
+        return None
+    recorded = _snapshot(config, str(config.prices.path)).funding(
+        venue=str(config.prices.venue), symbols=prices.symbols, end=config.split.end
+    )
+    panel, counts["funding"] = funding_panel(recorded, prices, fill=config.execution.fill)
+    return panel
 
 
 def plan_folds(config: Config, world: World) -> list[splits.Fold]:

@@ -6,32 +6,67 @@ audit attacks it; there is no second one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from backtest import kernel, regimes
 from backtest.costs import Costs
+from backtest.execution import Execution, trailing_volatility, trailing_volume
 from backtest.metrics import sharpe
 from backtest.significance import PermutationResult, permutation_test
-from backtest.simulate import Books, bar_years, holding_returns, net_returns, simulate
+from backtest.simulate import Books, bar_years, holding_returns, simulate
 from data_loaders.errors import DataError
 from data_loaders.schemas import CLASSES, Prices
-from research.config import Config
+from research.config import Config, Regimes
+from research.fusing import Fused, fit_fusions
 from research.preparation import Part, World
 from research.progress import Advance
-from signals.aggregation import AggregationSettings, Evidence, collect, decay, signal_frame
+from signals.aggregation import AggregationSettings, Evidence, collect, half_life_in_bars
 from signals.alignment import Alignment, align
-from signals.weights import WeightSettings, to_weights, tradable_mask, weights_array
+from signals.articles import ArticleSettings, read_articles
+from signals.cross_section import CrossSectionSettings, Signal, SignalSettings, to_signal
+from signals.sectors import GroupSettings, group_codes
+from signals.weights import Risk, WeightSettings, regime_gate, to_weights, tradable_mask, trailing_risk, weights_array
 
 
 @dataclass(frozen=True)
 class Rules:
     """The settings that turn scores into weights and weights into books, in the terms of the packages below."""
 
-    aggregation: AggregationSettings
+    articles: ArticleSettings
+    signal: SignalSettings
+    sectors: Mapping[str, str]
     weights: WeightSettings
+    risk_half_life: float
+    gate: Mapping[str, float]
+    regimes: Regimes
     costs: Costs
+    execution: Execution
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a signal and its weights must obey beside the settings, known when each test row was decided.
+
+    Attributes
+    ----------
+    tradable : DataFrame of bool, shape (test rows, symbols)
+    sectors : int array, shape (symbols,), or None
+    risk : Risk or None
+    gate : Series or None
+    market : dict of str to DataFrame
+        Features for a fusion; empty without one.
+    """
+
+    tradable: pd.DataFrame
+    sectors: np.ndarray | None
+    risk: Risk | None
+    gate: pd.Series | None
+    market: dict[str, pd.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -41,8 +76,9 @@ class Decision:
     placed: Alignment
     evidence: Evidence
     signal: pd.DataFrame
-    tradable: pd.DataFrame
+    limits: Limits
     weights: pd.DataFrame
+    counts: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -71,25 +107,51 @@ class Trade:
 
 def rules_of(config: Config) -> Rules:
     """Translate the config's sections."""
-    signal, portfolio = config.signal, config.portfolio
+    signal, portfolio, costs, execution = config.signal, config.portfolio, config.costs, config.execution
     return Rules(
-        AggregationSettings(
-            threshold=signal.threshold,
-            half_life_bars=signal.half_life,
-            shrinkage=signal.shrinkage,
-            min_articles=signal.min_articles,
+        articles=ArticleSettings(
+            confidence=signal.confidence,
+            source_weights=signal.source_weights,
+            novelty_floor=signal.novelty_floor,
+            novelty_window=signal.novelty_window,
+            novelty_scope=signal.novelty_scope,
+            echo_weight=signal.echo_weight,
         ),
-        WeightSettings(
+        signal=SignalSettings(
+            AggregationSettings(
+                threshold=signal.threshold,
+                half_life_bars=signal.half_life,
+                shrinkage=signal.shrinkage,
+                min_articles=signal.min_articles,
+                mode=signal.mode,
+                hold=signal.hold,
+                scale=signal.scale,
+                half_life_hours=signal.half_life_hours,
+                holding_bars=signal.holding_bars,
+            ),
+            GroupSettings(weight=signal.group_weight),
+            CrossSectionSettings(min_signal=portfolio.min_signal, **signal.cross_section.model_dump()),
+        ),
+        sectors=signal.sectors,
+        weights=WeightSettings(
             method=portfolio.method,
             gross=portfolio.gross,
+            net=portfolio.net,
             cap=portfolio.cap,
+            leverage=execution.leverage,
             neutral=portfolio.neutral,
             long_only=portfolio.long_only,
             band=portfolio.band,
             k=portfolio.k,
             min_signal=portfolio.min_signal,
+            inverse_volatility=portfolio.inverse_volatility,
+            target_volatility=portfolio.target_volatility,
         ),
-        Costs(fee=config.costs.fee, slippage=config.costs.slippage, borrow_annual=config.costs.borrow_annual),
+        risk_half_life=portfolio.risk_half_life,
+        gate={str(label): share for label, share in portfolio.gate.items()},
+        regimes=config.regimes,
+        costs=Costs(**costs.model_dump()),
+        execution=Execution(**execution.model_dump(exclude={"engine", "funding"})),
     )
 
 
@@ -108,23 +170,107 @@ def trading_rows(world: World, parts: list[Part]) -> slice:
     return slice(start, stop)
 
 
-def decide(world: World, rows: slice, rules: Rules, scored: pd.DataFrame, prices: Prices) -> Decision:
+def known_regimes(settings: Regimes, close: pd.DataFrame, last_closed: np.ndarray) -> pd.DataFrame:
+    """Label every row from the bars that had closed when it was decided, one column for each definition.
+
+    Parameters
+    ----------
+    settings : Regimes
+    close : DataFrame, shape (bars, symbols)
+    last_closed : int array, shape (bars,)
+    """
+    market = regimes.market_returns(close)
+    labels = {
+        "trend": regimes.trend_regime(
+            market, last_closed, lookback=settings.trend_lookback, k=settings.trend_threshold
+        ),
+        "volatility": regimes.volatility_regime(
+            market, last_closed, lookback=settings.volatility_lookback, warm_up=settings.trend_lookback
+        ),
+    }
+    return pd.DataFrame({name: np.asarray(series) for name, series in labels.items()}, index=close.index)
+
+
+def decide(
+    world: World, rows: slice, rules: Rules, scored: pd.DataFrame, prices: Prices, fused: Fused | None = None
+) -> Decision:
     """Go from scored news and prices to the weights of the test rows; nothing else in a run does."""
-    placed = align(scored["known_at"], scored["symbol"], world.decided_at[rows], prices.symbols)
+    placed, evidence, counts = _heard(world, rows, rules, scored, prices)
+    limits = _limits(world, rows, rules, prices, fused)
+    signal = _signal(evidence, rules, limits, fused, world.decided_at[rows], rows.start)
+    panel = pd.DataFrame(signal.values, index=prices.open_at[rows], columns=prices.open.columns)
+    weights = to_weights(panel, limits.tradable, rules.weights, risk=limits.risk, gate=limits.gate)
+    return Decision(placed, evidence, panel, limits, weights, counts | signal.counts)
+
+
+def _heard(
+    world: World, rows: slice, rules: Rules, scored: pd.DataFrame, prices: Prices
+) -> tuple[Alignment, Evidence, dict[str, int]]:
+    decided_at = world.decided_at[rows]
+    placed = align(scored["known_at"], scored["symbol"], decided_at, prices.symbols)
+    opinions = read_articles(scored, rules.articles)
     evidence = collect(
         placed.row,
         placed.column,
-        (scored["bullish"] - scored["bearish"]).to_numpy(dtype=float),
-        scored["confidence"].to_numpy(dtype=float),
+        opinions.net,
+        opinions.confidence,
         shape=(rows.stop - rows.start, len(prices.symbols)),
-        settings=rules.aggregation,
+        settings=rules.signal.aggregation,
+        weight=opinions.weight,
+        known_at=scored["known_at"],
+        decided_at=decided_at,
     )
-    signal = signal_frame(evidence, rules.aggregation, open_at=prices.open_at[rows], symbols=prices.open.columns)
-    tradable = tradable_mask(prices.close, world.last_closed[: len(prices.close)]).iloc[rows]
-    return Decision(placed, evidence, signal, tradable, to_weights(signal, tradable, rules.weights))
+    return placed, evidence, opinions.counts
 
 
-def trade(config: Config, world: World, rows: slice, scored: pd.DataFrame) -> Trade:
+def _signal(
+    evidence: Evidence, rules: Rules, limits: Limits, fused: Fused | None, decided_at: pd.DatetimeIndex, first: int
+) -> Signal:
+    """Turn evidence into a signal, through the fusion where there is one."""
+    if fused is None:
+        return to_signal(evidence, rules.signal, tradable=limits.tradable.to_numpy(), sectors=limits.sectors)
+    values = fused.signal(
+        evidence,
+        rules.signal.aggregation,
+        limits.market,
+        tradable=limits.tradable,
+        decided_at=decided_at,
+        first=first,
+    )
+    return Signal(values, {})
+
+
+def fuse(config: Config, world: World, parts: list[Part], scored: pd.DataFrame) -> Fused | None:
+    """Fit the fusions of a run on its own earlier test windows; None where none is asked for."""
+    if config.fusion.method == "none":
+        return None
+    rules, rows = rules_of(config), trading_rows(world, parts)
+    _, evidence, _ = _heard(world, rows, rules, scored, world.prices)
+    tradable = tradable_mask(world.prices.close, world.last_closed).iloc[rows]
+    return fit_fusions(config, world, parts, rows, evidence, rules.signal.aggregation, tradable)
+
+
+def _limits(world: World, rows: slice, rules: Rules, prices: Prices, fused: Fused | None) -> Limits:
+    last_closed = world.last_closed[: len(prices.close)]
+    risk = gate = None
+    if rules.weights.inverse_volatility or rules.weights.target_volatility is not None:
+        risk = trailing_risk(
+            prices.close, last_closed, half_life=rules.risk_half_life, periods_per_year=world.periods_per_year
+        ).rows(rows)
+    if rules.gate:
+        labels = known_regimes(rules.regimes, prices.close, last_closed).iloc[rows]
+        gates = [regime_gate(labels[definition], rules.gate) for definition in labels.columns]
+        gate = gates[0] * gates[1]
+    return Limits(
+        tradable=tradable_mask(prices.close, last_closed).iloc[rows],
+        sectors=group_codes(prices.symbols, rules.sectors) if rules.sectors else None,
+        risk=risk,
+        gate=gate,
+        market={} if fused is None else fused.market(prices, last_closed, rows),
+    )
+
+
+def trade(config: Config, world: World, rows: slice, scored: pd.DataFrame, fused: Fused | None = None) -> Trade:
     """Trade scored news on the test rows through the authoritative books.
 
     Parameters
@@ -135,9 +281,11 @@ def trade(config: Config, world: World, rows: slice, scored: pd.DataFrame) -> Tr
         From `trading_rows`.
     scored : DataFrame
         News columns with class probabilities and ``confidence``.
+    fused : Fused, optional
+        From `fuse`.
     """
     rules, prices = rules_of(config), world.prices
-    decision = decide(world, rows, rules, scored, prices)
+    decision = decide(world, rows, rules, scored, prices, fused)
     opens, closes = prices.open.iloc[rows], prices.close.iloc[rows]
     books = simulate(
         decision.weights,
@@ -145,45 +293,76 @@ def trade(config: Config, world: World, rows: slice, scored: pd.DataFrame) -> Tr
         closes,
         open_at=prices.open_at[rows],
         costs=rules.costs,
+        execution=rules.execution,
+        **conditions(world, rows, rules),
         initial_cash=config.portfolio.initial_cash,
+        engine=config.execution.engine,
     )
     placed = decision.placed
     return Trade(
         decision=decision,
         books=books,
-        asset_returns=holding_returns(opens, closes),
+        asset_returns=holding_returns(opens, closes, stale_after=rules.execution.stale_after),
         placed=scored.assign(
-            row=placed.row, column=placed.column, used=scored["confidence"] >= rules.aggregation.threshold
+            row=placed.row, column=placed.column, used=scored["confidence"] >= rules.signal.aggregation.threshold
         ),
-        counts={"news": placed.counts | decision.evidence.counts, "orders": books.counts},
+        counts={"news": placed.counts | decision.evidence.counts | decision.counts, "orders": books.counts},
     )
 
 
-def shuffle_news(config: Config, world: World, result: Trade, progress: Advance) -> PermutationResult:
+def conditions(world: World, rows: slice, rules: Rules) -> dict[str, Any]:
+    """Return the trailing volume and volatility and the funding that fills of the test rows meet; None where unused."""
+    prices, moved = world.prices, rules.costs.impact > 0.0
+    limited = moved or rules.execution.participation is not None
+    volume = volatility = None
+    if limited:
+        volume = trailing_volume(prices.volume, world.last_closed, bars=rules.execution.volume_bars).iloc[rows]
+    if moved:
+        volatility = trailing_volatility(prices.close, world.last_closed).iloc[rows]
+    funding = None if world.funding is None else world.funding.iloc[rows]
+    return {"volume": volume, "volatility": volatility, "funding": funding}
+
+
+def market_of(world: World, rows: slice, rules: Rules) -> kernel.Market:
+    """Return what the kernel trades the test rows against: the same prices and conditions as the books of record."""
+    opens, closes = (panel.iloc[rows].to_numpy(dtype=float) for panel in (world.prices.open, world.prices.close))
+    met = {
+        name: None if panel is None else panel.to_numpy(dtype=float)
+        for name, panel in conditions(world, rows, rules).items()
+    }
+    return kernel.Market(
+        fill=closes if rules.execution.fill == "close" else opens,
+        close=closes,
+        years=bar_years(world.prices.open_at[rows]),
+        **met,
+    )
+
+
+def shuffle_news(
+    config: Config, world: World, rows: slice, result: Trade, progress: Advance, fused: Fused | None = None
+) -> PermutationResult:
     """Shuffle the news against the dates in blocks and ask how often chance does as well as the run.
 
-    Each shuffle re-orders what the articles said per bar, then walks the whole path from decay to net returns, so that
+    Each shuffle re-orders what the articles said per bar, then walks the whole path from decay to the books, so that
     holding times, costs and the market itself stay as they were.
     """
     rules = rules_of(config)
-    decision = result.decision
-    index = decision.weights.index
-    tradable, returns = decision.tradable.to_numpy(), result.asset_returns.to_numpy()
-    fillable, years = world.prices.open.loc[index].notna().to_numpy(), bar_years(index)
+    decision, limits = result.decision, result.decision.limits
+    tradable, market = limits.tradable.to_numpy(), market_of(world, rows, rules)
+    gate = None if limits.gate is None else limits.gate.to_numpy(dtype=float)
 
     def shuffled_sharpe(order: np.ndarray) -> float:
-        signal = decay(decision.evidence.take(order), rules.aggregation)
-        weights = weights_array(signal, tradable, rules.weights)
-        value = sharpe(
-            net_returns(weights, returns, rules.costs, tradable=fillable, years=years),
-            periods_per_year=world.periods_per_year,
-        )
+        signal = _signal(decision.evidence.take(order), rules, limits, fused, world.decided_at[rows], rows.start)
+        weights = weights_array(signal.values, tradable, rules.weights, risk=limits.risk, gate=gate)
+        account = kernel.run(weights, market, rules.costs, rules.execution, initial_cash=config.portfolio.initial_cash)
+        value = sharpe(account.returns, periods_per_year=world.periods_per_year)
         return 0.0 if value is None else value
 
     return permutation_test(
         shuffled_sharpe,
-        len(index),
-        block=config.statistics.block or default_block(len(index), config.signal.half_life),
+        rows.stop - rows.start,
+        block=config.statistics.block
+        or default_block(rows.stop - rows.start, half_life_in_bars(rules.signal.aggregation, world.decided_at[rows])),
         n_permutations=config.statistics.permutations,
         seed=config.seed,
         progress=progress,

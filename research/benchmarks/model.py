@@ -1,9 +1,9 @@
 """Compare every way to tune with simple peers on the Financial PhraseBank: ``python -m research.benchmarks.model``.
 
 A fixed stratified fifth of a set is the test part, a tenth of the rest the validation part. Settings are chosen by the
-validation part alone: it ends each training, calibrates, picks the method that is compared with TF-IDF, and chose the
-default rates (``--rates`` prints its losses and reads no test text). The sets overlap, so a model is judged only on the
-set it was tuned on. Adapters are kept in ``--cache``: a benchmark that was killed goes on where it stopped.
+validation part alone: it ends each training, calibrates, picks the method that is compared with TF-IDF, and chose
+LoRA's default rates (``--rates`` prints its losses, reads no test text). The sets overlap, so a model is judged only on
+the set it was tuned on. Adapters are kept in ``--cache``: a benchmark that was killed goes on where it stopped.
 
 Costs are CPU-seconds of this process; set ``OMP_NUM_THREADS=1`` to compare them.
 """

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from research.cli import data, models, sources
+from research.cli import data, models, signal, sources, sweep
 from research.cli.imports import import_
 from research.cli.options import CacheOption, SetOption, cache_folder
 from research.cli.terminal import LEAK_FOUND, complaints, console, escaped, guarded
@@ -159,6 +159,8 @@ def runs(folder: Annotated[Path, typer.Argument(help="Folder of runs.", file_oka
 
 
 # Help lists commands in the order in which they are added.
+signal.register(app)
+sweep.register(app)
 models.register(app)
 sources.register(app)
 app.command(name="import")(import_)

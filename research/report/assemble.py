@@ -16,6 +16,7 @@ from backtest.significance import PermutationResult
 from data_loaders.schemas import CLASSES
 from research.report import formats
 from research.report.contents import MetricRow, ReportData, Unit
+from research.report.tables import tables_of
 
 if TYPE_CHECKING:
     from research.measurement import Measured
@@ -123,6 +124,7 @@ def assemble(
         verdict_text=verdict.text,
         headline=headline_of(metrics),
         metrics=_metric_rows(metrics),
+        tables=tables_of(metrics),
         equity=measured.equity,
         regimes=measured.regimes.reindex(measured.equity.index),
         regime_table=measured.regime_table.rename(columns={"n_bars": "bars"}),
@@ -142,6 +144,7 @@ def _counts(plan: Plan, result: Trade) -> dict[str, dict[str, int]]:
     groups = {
         "News": plan.world.counts["news"],
         "Prices": plan.world.counts["prices"],
+        "Funding": plan.world.counts.get("funding", {}),
         "Articles on their way to a bar": result.counts["news"],
         "Orders": result.counts["orders"],
     }

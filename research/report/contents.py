@@ -82,6 +82,25 @@ class MetricRow:
     definition: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ReportTable:
+    """A table of ready texts.
+
+    Parameters
+    ----------
+    title, note : str
+        Heading, and what must be known to read it; the note may be empty.
+    head : tuple of str
+        Column names; the first column is the name of the row.
+    rows : tuple of tuple of str
+    """
+
+    title: str
+    note: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ReportData:
     """Everything that a report shows.
@@ -100,6 +119,8 @@ class ReportData:
         Tiles under the verdict; all three are ready texts.
     metrics : sequence of MetricRow
         Rows of the table of metrics.
+    tables : sequence of ReportTable
+        Shown below the metrics.
     equity : DataFrame
         Index of UTC instants, shape (bars, series); a column ``"strategy"`` and one per benchmark; starts at 1.0.
         Drawdowns are computed from it. NaN is drawn as a gap.
@@ -145,6 +166,7 @@ class ReportData:
     headline: Sequence[tuple[str, str, str]]
     metrics: Sequence[MetricRow]
     equity: pd.DataFrame
+    tables: Sequence[ReportTable] = ()
     regimes: pd.DataFrame | None = None
     regime_table: pd.DataFrame | None = None
     reliability: pd.DataFrame | None = None
@@ -168,6 +190,9 @@ class ReportData:
         _need_columns(self.reliability, RELIABILITY_COLUMNS, "reliability")
         _need_columns(self.folds, ("fold", *FOLD_BOUNDS), "folds")
         _check_permutation(self.permutation)
+        for table in self.tables:
+            if any(len(row) != len(table.head) for row in table.rows):
+                raise DataError(f"report table {table.title!r}: a row has not {len(table.head)} cells, one a column")
         for row in self.metrics:
             if row.unit not in UNITS:
                 raise DataError(f"report metrics: {row.name!r} has unit {row.unit!r}; use one of {', '.join(UNITS)}")

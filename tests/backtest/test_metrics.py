@@ -13,6 +13,9 @@ from backtest.metrics import performance
 from data_loaders.errors import ConfigError, DataError
 
 RETURNS = np.array([0.10, -0.05, 0.02, -0.10, 0.0, 0.04, 0.20])
+_ROWS = np.arange(101)
+WAVES = 0.6 * (0.01 * np.sin(1.1 * _ROWS + 0.3) + 0.0003) + 0.012 * np.sin(1.7 * _ROWS)
+WAVES += 0.008 * np.cos(0.37 * _ROWS**2) - 0.0005
 SERIES = hnp.arrays(float, st.integers(0, 60), elements=st.floats(-0.5, 0.5))
 
 
@@ -103,6 +106,107 @@ def test_turnover_and_exposure():
     assert figures["exposure_gross"] == pytest.approx(0.375)
     assert figures["exposure_net"] == pytest.approx(0.125)
     assert figures["time_in_market"] == 0.5
+
+
+def test_the_published_sortino_example():
+    """Rollinger and Hoffman (2013), "Sortino: A 'Sharper' Ratio": eight years, target 0, ratio 4.417."""
+    years = np.array([0.17, 0.15, 0.23, -0.05, 0.12, 0.09, 0.13, -0.04])
+    assert metrics.sortino(years, periods_per_year=1) == pytest.approx(4.417, abs=5e-4)
+
+
+def test_golden_values_of_empyrical_and_quantstats():
+    """empyrical-reloaded 0.7.1 and quantstats 0.0.86 on the same rows; they agree with each other on these."""
+    ours = performance(WAVES, periods_per_year=252)
+    golden = {
+        "annual_return": 0.06479657235983116,
+        "annual_volatility": 0.18128697707323627,
+        "sharpe": 0.43609507263321995,
+        "sortino": 0.6409129603136905,
+        "calmar": 0.6800970386204522,
+        "max_drawdown": -0.09527548082148429,
+        "profit_factor": 1.0715929951800844,
+        "payoff_ratio": 1.009770322381233,
+        "hit_rate": 0.5148514851485149,
+        "losing_streak_bars": 3,
+    }
+    assert {name: ours[name] for name in golden} == pytest.approx(golden, rel=1e-10)
+    assert metrics.omega(WAVES) == pytest.approx(1.0715929951800844, rel=1e-10)
+    rolling = metrics.rolling_sharpe(WAVES, 21, periods_per_year=252)
+    assert rolling.iloc[-1] == pytest.approx(-2.391395820438153, rel=1e-10)
+
+
+def test_rolling_sharpe_is_the_sharpe_of_each_window():
+    series = pd.Series(WAVES, index=pd.date_range("2020-01-01", periods=len(WAVES), freq="D", tz="UTC"))
+    series.iloc[30:45] = 0.001
+    rolling = metrics.rolling_sharpe(series, 10, periods_per_year=252)
+    assert rolling.index.equals(series.index)
+    assert rolling.iloc[:9].isna().all()
+    for row in (9, 25, 40, 60, 100):
+        alone = metrics.sharpe(series.iloc[row - 9 : row + 1], periods_per_year=252)
+        assert (np.isnan(rolling.iloc[row]) and alone is None) or rolling.iloc[row] == pytest.approx(alone, rel=1e-9)
+    assert np.isnan(rolling.iloc[44])
+    assert not np.isnan(rolling.iloc[45])
+    assert metrics.rolling_sharpe(series.iloc[:5], 10, periods_per_year=252).isna().all()
+    with pytest.raises(ConfigError, match="window"):
+        metrics.rolling_sharpe(series, 1, periods_per_year=252)
+
+
+def test_gains_losses_and_streaks_by_hand():
+    assert metrics.profit_factor(RETURNS) == pytest.approx(0.36 / 0.15)
+    assert metrics.payoff_ratio(RETURNS) == pytest.approx(0.09 / 0.075)
+    assert metrics.omega(RETURNS, 0.02) == pytest.approx((0.08 + 0.02 + 0.18) / (0.07 + 0.12 + 0.02))
+    assert metrics.losing_streak(np.array([-1, -1, 0, -1, -1, -1, 2, -1]) / 10) == 3
+    assert metrics.losing_streak(np.array([0.1, 0.0])) == 0
+    gains = np.array([0.1, 0.2])
+    assert metrics.profit_factor(gains) is None
+    assert metrics.payoff_ratio(gains) is None
+
+
+@given(SERIES.filter(lambda r: len(r) > 2 and np.abs(r).max() > 1e-6), st.floats(0.01, 1.5))
+def test_ratios_of_gains_to_losses_do_not_depend_on_the_size_of_the_bets(returns, size):
+    for figure in (metrics.profit_factor, metrics.payoff_ratio):
+        plain = figure(returns)
+        assert figure(returns * size) == (None if plain is None else pytest.approx(plain, rel=1e-9))
+
+
+TRADES = pd.DataFrame(
+    {
+        "symbol": list("ABAC"),
+        "entry_bar": [0, 1, 5, 6],
+        "exit_bar": [4, 9, 6, 8],
+        "size": [1.0, 2.0, 1.0, 3.0],
+        "pnl": [100.0, -30.0, -10.0, 0.0],
+        "return": [0.10, -0.03, -0.02, 0.0],
+        "direction": ["long", "short", "long", "long"],
+    }
+)
+
+
+def test_trades_by_hand():
+    figures = performance(RETURNS, periods_per_year=252, trades=TRADES)["trades"]
+    assert figures == pytest.approx(
+        {
+            "n_trades": 4,
+            "hit_rate": 1 / 3,
+            "profit_factor": 2.5,
+            "payoff_ratio": 5.0,
+            "losing_streak": 1,
+            "mean_return": 0.0125,
+            "best_return": 0.10,
+            "worst_return": -0.03,
+            "mean_bars": (4 + 8 + 1 + 2) / 4,
+        }
+    )
+    json.dumps(figures, allow_nan=False)
+
+
+def test_no_trades_have_no_figures():
+    figures = metrics.trade_figures(TRADES.iloc[:0])
+    assert figures["n_trades"] == 0
+    assert figures["losing_streak"] == 0
+    assert all(figures[name] is None for name in figures if name not in ("n_trades", "losing_streak"))
+    with pytest.raises(DataError, match="no column pnl"):
+        metrics.trade_figures(TRADES.drop(columns="pnl"))
 
 
 def test_bad_input_is_refused():

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from reference.ledger import keep_ledger
 
 from backtest.costs import Costs
-from backtest.simulate import STALE_AFTER, bar_years, holding_returns, marks, net_returns, simulate
+from backtest.execution import STALE_AFTER, Execution
+from backtest.simulate import bar_years, holding_returns, marks, net_returns, simulate
 from data_loaders.errors import ConfigError, DataError
 
 FREE = Costs(fee=0.0, slippage=0.0, borrow_annual=0.0)
@@ -83,7 +84,7 @@ def test_borrow_accrues_over_calendar_time():
 def test_the_books_equal_a_ledger_kept_by_hand(seed, gaps, fee, slippage, borrow, long_only, stale_after):
     weights, opening, close = market(seed, gaps=gaps)
     weights = weights.abs() if long_only else weights
-    result = books(weights, opening, close, Costs(fee, slippage, borrow), stale_after=stale_after)
+    result = books(weights, opening, close, Costs(fee, slippage, borrow), execution=Execution(stale_after=stale_after))
     ledger = keep_ledger(
         weights.to_numpy().tolist(),
         opening.to_numpy().tolist(),
@@ -118,7 +119,9 @@ def test_the_price_level_of_a_symbol_means_nothing(seed, gaps, factor):
     weights, opening, close = market(seed, gaps=gaps)
     scale = np.array([factor, 1, 1, 1])
     costs = Costs(0.001, 0.002, 0.01)
-    plain, scaled = (books(weights, o, c, costs) for o, c in ((opening, close), (opening * scale, close * scale)))
+    plain, scaled = (
+        books(weights, o, c, costs, engine="kernel") for o, c in ((opening, close), (opening * scale, close * scale))
+    )
     np.testing.assert_allclose(scaled.returns, plain.returns, atol=1e-10)
 
 
@@ -127,8 +130,8 @@ def test_the_price_level_of_a_symbol_means_nothing(seed, gaps, factor):
 def test_the_order_of_the_symbols_means_nothing(seed, gaps, order):
     weights, opening, close = market(seed, gaps=gaps)
     costs = Costs(0.001, 0.002, 0.01)
-    plain = books(weights, opening, close, costs)
-    moved = books(weights[order], opening[order], close[order], costs)
+    plain = books(weights, opening, close, costs, engine="kernel")
+    moved = books(weights[order], opening[order], close[order], costs, engine="kernel")
     np.testing.assert_allclose(moved.returns, plain.returns, atol=1e-10)
     np.testing.assert_allclose(moved.realised_weights[list("ABCD")], plain.realised_weights, atol=1e-9)
 
@@ -138,8 +141,8 @@ def test_the_order_of_the_symbols_means_nothing(seed, gaps, order):
 def test_cutting_off_the_future_changes_no_completed_row(seed, gaps, n):
     weights, opening, close = market(seed, gaps=gaps)
     costs = Costs(0.001, 0.002, 0.01)
-    whole = books(weights, opening, close, costs)
-    cut = books(weights.iloc[:n], opening.iloc[:n], close.iloc[:n], costs)
+    whole = books(weights, opening, close, costs, engine="kernel")
+    cut = books(weights.iloc[:n], opening.iloc[:n], close.iloc[:n], costs, engine="kernel")
     np.testing.assert_allclose(cut.returns[:-1], whole.returns[: n - 1], atol=1e-12)
     np.testing.assert_allclose(cut.realised_weights, whole.realised_weights[:n], atol=1e-12)
     assert len(cut.orders) == (whole.orders["bar"] < n).sum()
@@ -245,7 +248,7 @@ def test_bad_input_is_refused():
     with pytest.raises(ConfigError, match="initial_cash"):
         books(weights, opening, close, initial_cash=0.0)
     with pytest.raises(ConfigError, match="stale_after"):
-        books(weights, opening, close, stale_after=0)
+        books(weights, opening, close, execution=Execution(stale_after=0))
     with pytest.raises(ConfigError, match="fee"):
         Costs(fee=5.0)
 

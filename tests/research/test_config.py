@@ -48,7 +48,7 @@ def test_unknown_key_in_a_nested_section(tmp_path: Path) -> None:
 
 def test_every_wrong_setting_is_listed_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
-        load_config(write(tmp_path, MINIMAL), ["portfolio.gross=2", "model.method=dreamed", "signal.threshold=-1"])
+        load_config(write(tmp_path, MINIMAL), ["portfolio.gross=20", "model.method=dreamed", "signal.threshold=-1"])
     for key in ("portfolio.gross", "model.method", "signal.threshold"):
         assert key in str(caught.value)
     assert "'qlora', 'lora', 'dora'" in str(caught.value)
@@ -205,10 +205,14 @@ def test_shipped_configs_are_valid(path: Path) -> None:
 
 def test_the_example_in_the_readme_is_a_valid_config(tmp_path: Path) -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```toml\n(.*?)```", readme, flags=re.DOTALL)
+    example, money = re.findall(r"```toml\n(.*?)```", readme, flags=re.DOTALL)
     config = load_config(write(tmp_path, example))
     assert config.news.path == str(tmp_path / "news.csv")
     assert len(example.strip().splitlines()) <= 10
+    kept = [line for line in example.splitlines() if not line.startswith(("signal", "costs"))]
+    traded = load_config(write(tmp_path, "\n".join([*kept, money])))
+    assert traded.execution.participation == 0.02
+    assert traded.fusion.method == "boosting"
 
 
 def test_a_faster_scorer_is_asked_for_and_fits_the_model(tmp_path: Path) -> None:

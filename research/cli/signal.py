@@ -1,0 +1,74 @@
+"""Signal research on a finished run: ``embargo signal``.
+
+It reads a run's folder and the data that its config names, trains nothing, and leaves the run as it is.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from data_loaders.errors import ConfigError, MissingPartError
+from research.cli.terminal import complaints, console, escaped, guarded
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module to the command line."""
+    app.command(name="signal")(signal)
+
+
+@guarded("Nothing was written.")
+def signal(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", file_okay=False)],
+    horizons: Annotated[str, typer.Option(metavar="BARS", help="Bars ahead, separated by commas.")] = "1,2,5,10,20",
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Also write one page with charts.", dir_okay=False)
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Also write every figure as JSON.", dir_okay=False)
+    ] = None,
+) -> None:
+    """Show what a run's signal knew, how fast it faded, and which news carried it.
+
+    Information coefficients by horizon with errors that allow for overlap,
+    returns by quantile, an event study around publication, decay, turnover.
+
+    The run's data must still lie where its config says, unchanged.
+
+    Example: [bold]embargo signal runs/demo-1a2b3c4d --html signal.html[/bold]
+    """
+    from research.progress import shown
+    from research.runs import write_json
+    from research.signal_report import as_document, diagnose_run, print_diagnosis, recall, write_page
+
+    wanted = _horizons(horizons)
+    for path in (html, json):
+        if path is not None and not path.parent.is_dir():
+            raise MissingPartError(f"{path}: folder {path.parent} does not exist; create it first.")
+    with shown(complaints) as stages:
+        recalled = recall(run, stages)
+        stages.stage("Research the signal")
+        found = diagnose_run(recalled, wanted)
+    if recalled.status == "invalid":
+        complaints.print("[bold red]The audit of this run found a leak: no figure below can be believed.[/]")
+    print_diagnosis(console, found)
+    if html is not None:
+        index = recalled.signal.index
+        window = f"{index[0]:%Y-%m-%d} to {index[-1]:%Y-%m-%d}, {len(index):,} bars, {recalled.signal.shape[1]} symbols"
+        write_page(found, html, recalled.name, status=recalled.status, subtitle=window)
+        console.print(f"Page: {escaped(str(html))}", soft_wrap=True, highlight=False)
+    if json is not None:
+        write_json(json, as_document(found, run=recalled.name))
+        console.print(f"Figures: {escaped(str(json))}", soft_wrap=True, highlight=False)
+
+
+def _horizons(text: str) -> list[int]:
+    try:
+        found = [int(part) for part in text.split(",") if part.strip()]
+    except ValueError as failure:
+        raise ConfigError(f"--horizons {text}: write whole bars, such as 1,5,20.") from failure
+    if not found or min(found) < 1:
+        raise ConfigError(f"--horizons {text}: give at least one, each 1 bar or more, such as 1,5,20.")
+    return found

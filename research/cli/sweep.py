@@ -1,0 +1,65 @@
+"""The command that tries many settings on one reading of the news: ``embargo sweep``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from data_loaders.errors import ConfigError
+from research.cli.options import CacheOption, SetOption, cache_folder
+from research.cli.terminal import complaints, console, guarded
+
+INTERRUPTED = "Cells traded on the test rows so far are in the ledger, and count; the same command ends the sweep."
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module to the command line."""
+    app.command(name="sweep")(sweep)
+
+
+@guarded(INTERRUPTED)
+def sweep(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="The experiment.", dir_okay=False)],
+    grid: Annotated[
+        list[str],
+        typer.Option(
+            metavar="SECTION.KEY=VALUES", help="Values as 1,2,5 or first:last:step; repeat for more settings."
+        ),
+    ],
+    overrides: SetOption = None,
+    select: Annotated[
+        str, typer.Option(metavar="PART", help="What chooses among the cells: validation, and nothing else.")
+    ] = "validation",
+    out: Annotated[Path, typer.Option(help="Folder of runs, with their ledger.", file_okay=False)] = Path("runs"),
+    cache: CacheOption = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the page here.", dir_okay=False)] = None,
+) -> None:
+    """Trade every combination of settings and choose one by validation.
+
+    Models are tuned and news is scored once. Settings of signal, portfolio,
+    costs and execution can be swept. The choice is made before any test row is
+    traded; every cell is a trial in the ledger, and the chosen one is reported
+    on test, deflated by the number of trials.
+
+    Example: [bold]embargo sweep mine.toml --grid signal.threshold=0.5:0.9:0.1 --grid signal.half_life=1,2,5[/bold]
+    """
+    if select != "validation":
+        raise ConfigError(
+            f"--select {select}: a cell may only be chosen by validation. What test rows chose, they cannot judge."
+        )
+    from research.config import load_config
+    from research.progress import shown
+    from research.sweep import read_axis
+    from research.sweep import sweep as run
+    from research.sweep_report import print_sweep, write_page
+
+    axes = [read_axis(text) for text in grid]
+    settings = load_config(config, overrides)
+    with shown(complaints) as stages:
+        result = run(settings, axes, out=out, cache=cache_folder(cache), stages=stages)
+    print_sweep(console, result)
+    if html is not None:
+        write_page(result, html, f"Sweep of {settings.name}")
+    console.print(f"Report: {result.folder / 'report.html'}", soft_wrap=True, highlight=False)

@@ -1,0 +1,179 @@
+"""Signal research as one HTML page that opens offline, in the dress of the run report.
+
+The style sheet, the chart script and the number formats are those of `research.report`; everything from outside is
+escaped, and the same diagnosis gives the same page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from research.report import formats
+from research.report.plots import Chart
+from research.report.render import STATUS_ICONS, STATUS_WORDS, chart_json, plotly_js, source_of, write_whole
+from research.signal_report import plots
+from research.signal_report.tables import coefficient, counted, interval, lived, sheets
+from signals.diagnostics import Diagnosis
+
+_CHARTS: tuple[tuple[str, str, Callable[[Diagnosis], Chart]], ...] = (
+    (
+        "horizons",
+        "Intervals are 95 %. The further ahead, the more returns overlap and the fewer independent bars are left.",
+        plots.horizon_chart,
+    ),
+    ("quantiles", "Divided by the horizon, so that clusters can be compared. Whiskers are 95 %.", plots.quantile_chart),
+    (
+        "events",
+        "Bars from the first tradable open, where every path is 0. Bands are pointwise 95 %, clustered by bar.",
+        plots.event_chart,
+    ),
+    (
+        "fading",
+        "Both as shares of their start. Weights that outlive the information earn nothing more.",
+        plots.decay_chart,
+    ),
+)
+_OWN: tuple[tuple[str, str, str, Callable[[Diagnosis], Chart]], ...] = (
+    (
+        "lags",
+        "Information before and after",
+        (
+            "One bar's return at each distance. Hatched bars were over when the signal was made: high ones mean that "
+            "prices moved before the news could be traded, or that the news tells of the move. A first bar that towers "
+            "over all later ones is how it looks when the traded bar's return has leaked into the signal."
+        ),
+        plots.lag_chart,
+    ),
+    (
+        "cumulative",
+        "Information over time",
+        "Coefficients of the shortest horizon, summed. One steep stretch carries a mean that the rest does not.",
+        plots.cumulative_chart,
+    ),
+)
+
+
+def render_page(found: Diagnosis, title: str, *, status: str = "valid", subtitle: str = "") -> str:
+    """Render a diagnosis as one HTML page.
+
+    Parameters
+    ----------
+    found : Diagnosis
+    title : str
+        Name of the run.
+    status : {'valid', 'caution', 'invalid'}
+        What the run's audit came to.
+    subtitle : str
+        A line below the title.
+
+    Returns
+    -------
+    str
+        HTML with plotly.js, style and figures inside.
+    """
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader("research.signal_report", ""), PackageLoader("research.report", "")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    by_key: dict[str, tuple[str, Callable[[Diagnosis], Chart]]] = {key: (text, draw) for key, text, draw in _CHARTS}
+    sections = []
+    for sheet in sheets(found):
+        chart = None
+        if sheet.key in by_key:
+            caption, draw = by_key[sheet.key]
+            chart = _drawn(sheet.key, caption, draw(found))
+        sections.append({"sheet": sheet, "chart": chart, "id": sheet.key, "title": sheet.title})
+        if sheet.key == "horizons":
+            sections += [
+                {"sheet": None, "chart": _drawn(key, caption, draw(found)), "id": key, "title": heading}
+                for key, heading, caption, draw in _OWN
+                if key != "cumulative" or found.ic.notna().any()
+            ]
+    return environment.get_template("signal_report.html.j2").render(
+        title=title,
+        subtitle=subtitle,
+        status=status,
+        status_word=STATUS_WORDS[status],
+        status_icon=STATUS_ICONS[status],
+        headline=_headline(found),
+        tiles=_tiles(found),
+        remarks=found.remarks,
+        sections=sections,
+        counts=counted(found),
+        style=Markup(source_of("style.css")),  # noqa: S704 - the package's own file
+        plotly_js=Markup(plotly_js()),  # noqa: S704 - checked not to end the script
+    )
+
+
+def write_page(found: Diagnosis, path: str | Path, title: str, *, status: str = "valid", subtitle: str = "") -> Path:
+    """Render a diagnosis and write the page whole or not at all.
+
+    Parameters
+    ----------
+    found, title, status, subtitle
+        As in ``render_page``.
+    path : str or Path
+        File to write; its folder must exist.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    MissingPartError
+        If the folder does not exist.
+    """
+    return write_whole(render_page(found, title, status=status, subtitle=subtitle), path, what="signal research")
+
+
+def _drawn(key: str, caption: str, chart: Chart) -> dict[str, Any]:
+    return {
+        "id": key,
+        "caption": caption,
+        "json": chart_json(chart),
+        "summary": chart.summary,
+        "note": chart.note,
+        "height": int(chart.figure.layout.height),
+    }
+
+
+def _headline(found: Diagnosis) -> str:
+    """Say what the coefficients come to, after adjusting for the number of horizons."""
+    sure = found.horizons.loc[found.horizons["p_holm"] < 0.05]
+    if sure.empty:
+        return "No horizon at which the signal is known to know anything"
+    signs = set((sure["ic"] > 0.0).tolist())
+    at = ", ".join(str(horizon) for horizon in sure["horizon"])
+    bars = f"{at} bar{'' if at == '1' else 's'} ahead"
+    if signs == {True}:
+        return f"The signal leans the way returns went, {bars}"
+    return (
+        f"The signal leans against what returns did, {bars}" if signs == {False} else f"The signal's sign turns: {bars}"
+    )
+
+
+def _tiles(found: Diagnosis) -> list[tuple[str, str, str]]:
+    first = found.horizons.iloc[0]
+    information, own = (lived(found.half_lives[name]) for name in ("information", "signal"))
+    return [
+        (
+            f"IC, {int(first['horizon'])} bar{'s' * int(first['horizon'] > 1)} ahead",
+            coefficient(first["ic"]),
+            interval(first["low"], first["high"]),
+        ),
+        ("p-value", formats.probability(first["p_value"]), "two-sided, Newey–West"),
+        ("ICIR", formats.ratio(first["icir"]), "per bar"),
+        ("Half-life, information", information[0], information[1]),
+        ("Half-life, signal", own[0], own[1]),
+        ("Weights traded", formats.percent(found.turnover["weights_traded"]), "of equity a bar, one way"),
+    ]
