@@ -17,9 +17,10 @@ from backtest.costs import Costs
 from backtest.execution import STALE_AFTER, Execution, trailing_volatility
 from backtest.kernel import Market, Record, record
 from data_loaders.errors import ConfigError, DataError
+from data_loaders.schemas import utc_microseconds
 
 WEIGHT_TOLERANCE = 0.001
-_YEAR = pd.Timedelta(days=365.25)
+_YEAR = 365.25 * 86_400e6  # microseconds
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ def bar_years(open_at: pd.DatetimeIndex) -> np.ndarray:
 
     The interval of the last row, whose end is not on the calendar, is taken as the median of the others.
     """
-    steps = np.diff(open_at.to_numpy()) / _YEAR.to_timedelta64()
+    steps = np.diff(utc_microseconds(open_at)).astype(float) / _YEAR
     last = np.median(steps) if len(steps) else 0.0
     return np.append(steps, last).astype(float)
 

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,9 @@ from models.calibration import Calibration
 from models.cards import model_card
 from models.lexicon import LexiconScorer
 from models.onnx_scorer import KIND as ONNX
-from models.onnx_scorer import OnnxScorer, seal_of
+from models.onnx_scorer import OnnxScorer, identity_of, seal_of
 from models.registry import KNOWN_BASES, canonical_name
-from models.scoring import Scorer
+from models.scoring import Runtime, Scorer
 from models.transformer import TransformerScorer, later_cutoff
 from models.tuning import Adapter, open_adapter
 
@@ -202,16 +202,31 @@ def bundle_reader(bundle: Bundle, *, cache_dir: Path, given: Path | None = None)
 
 
 def fitted_reader(
-    name: str, entry: Mapping[str, Any], *, revision: str | None, cache_dir: Path, given: Path | None = None
+    name: str,
+    entry: Mapping[str, Any],
+    *,
+    revision: str | None,
+    cache_dir: Path,
+    given: Path | None = None,
+    runtime: Runtime = "torch",
 ) -> Reader:
     """Return the reader that a manifest of `models.fitting.fit_scorer` describes, its adapter from the cache.
+
+    Parameters
+    ----------
+    name : str
+    entry : mapping
+    revision, cache_dir, given
+        As `find_base`.
+    runtime : {"torch", "onnx", "onnx-int8"}
+        What it was scored with: the calibration was fitted on these logits.
 
     Raises
     ------
     ConfigError
         If it is a linear baseline, which is fitted in a moment and not kept, or as `find_base`.
     MissingPartError
-        If the adapter is no longer in the cache, or as `find_base`.
+        If the adapter or its ONNX export is no longer in the cache, or as `find_base`.
     DataError
         If a file of the adapter differs from what was written.
     """
@@ -229,7 +244,20 @@ def fitted_reader(
             "tuned with (--cache), or tune again."
         )
     base = find_base(entry, revision=revision, cache_dir=cache_dir, given=given)
-    return _reader(name, entry, base, open_adapter(folder), None)
+    reader = _reader(name, entry, base, open_adapter(folder), None)
+    if runtime == "torch":
+        return reader
+    return replace(reader, scorer=_kept_export(name, str(entry["scorer_identity"]), cache_dir))
+
+
+def _kept_export(name: str, identity: str, cache_dir: Path) -> OnnxScorer:
+    for folder in sorted(cache_dir.glob(f"{ONNX}-*")):
+        if kind_of(folder) == ONNX and identity_of(json.loads((folder / MANIFEST).read_text("utf-8"))) == identity:
+            return OnnxScorer(folder)
+    raise MissingPartError(
+        f"{name}: its ONNX export {identity[:12]} is not in {cache_dir}. Give the cache that it was scored with "
+        "(--cache), or repeat the run."
+    )
 
 
 def onnx_reader(folder: Path) -> Reader:
@@ -415,7 +443,12 @@ def new_folder(target: Path) -> Iterator[Path]:
     try:
         yield draft
         draft.chmod(0o755)
-        draft.rename(target)
+        try:
+            draft.rename(target)
+        except OSError:
+            # Another process may have written it meanwhile; theirs stays.
+            refuse_taken(target)
+            raise
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -426,26 +459,30 @@ def list_bundles(folder: Path) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict with ``name, kind, base, method, accuracy`` (on the test part; None without one), ``macro_f1`` and
-    ``knowledge_cutoff`` (ISO; None if unknown).
+    ``knowledge_cutoff`` (ISO; None if unknown). A folder whose manifest lacks these is of the kind ``damaged``.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for path in sorted(folder.glob(f"[!.]*/{MANIFEST}")):
         kind = kind_of(path.parent)
         if kind not in (KIND, ONNX):
             continue
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        test = (manifest.get("metrics") or {}).get("test") or {}
-        settings = manifest["model"]["settings"] if kind == KIND else manifest["adapter"]["settings"]
-        cutoff = manifest["model"]["knowledge_cutoff"] if kind == KIND else manifest["knowledge_cutoff"]
-        rows.append(
-            {
-                "name": path.parent.name,
-                "kind": kind if kind == KIND else f"onnx {manifest['precision']}",
-                "base": manifest["base"]["name"],
-                "method": settings["method"],
-                "accuracy": test.get("accuracy"),
-                "macro_f1": test.get("macro_f1"),
-                "knowledge_cutoff": cutoff,
-            }
-        )
+        row: dict[str, Any] = {"name": path.parent.name, "kind": "damaged", "base": "", "method": ""}
+        try:
+            row |= _headline(kind, json.loads(path.read_text(encoding="utf-8")))
+        except (KeyError, TypeError, AttributeError):
+            row |= dict.fromkeys(("accuracy", "macro_f1", "knowledge_cutoff"))
+        rows.append(row)
     return rows
+
+
+def _headline(kind: str, manifest: dict[str, Any]) -> dict[str, Any]:
+    test = (manifest.get("metrics") or {}).get("test") or {}
+    tuned = manifest["model"] if kind == KIND else manifest["adapter"]
+    return {
+        "kind": kind if kind == KIND else f"onnx {manifest['precision']}",
+        "base": manifest["base"]["name"],
+        "method": tuned["settings"]["method"],
+        "accuracy": test.get("accuracy"),
+        "macro_f1": test.get("macro_f1"),
+        "knowledge_cutoff": (tuned if kind == KIND else manifest)["knowledge_cutoff"],
+    }

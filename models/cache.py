@@ -32,7 +32,7 @@ class ScoreCache:
     Raises
     ------
     DataError
-        If the file is damaged or not a score cache.
+        If the file is damaged, not a score cache, or cannot be used now.
     """
 
     def __init__(self, path: Path) -> None:
@@ -96,7 +96,8 @@ class ScoreCache:
                 self._connection.executemany("INSERT OR IGNORE INTO scores VALUES (?, ?, ?)", rows)
                 self._connection.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                if self._connection.in_transaction:  # a full disk has ended it already
+                    self._connection.execute("ROLLBACK")
                 raise
         except sqlite3.DatabaseError as failure:
             raise self._damaged(failure) from failure
@@ -114,6 +115,11 @@ class ScoreCache:
         self.close()
 
     def _damaged(self, failure: object) -> DataError:
+        if isinstance(failure, sqlite3.OperationalError):
+            return DataError(
+                f"score cache {self.path}: cannot be used now ({failure}). Its scores are whole: keep the file, make "
+                "room or let the other process finish, and repeat the command."
+            )
         return DataError(
             f"score cache {self.path}: unusable ({failure}). Delete the file; scores are then computed anew."
         )

@@ -7,6 +7,7 @@ is said to be unknown.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from data_loaders.schemas import CLASSES
@@ -24,8 +25,8 @@ def model_card(manifest: Mapping[str, Any]) -> str:
     manifest : mapping
         ``name``; ``base`` (``name, kind, revision, weights_hash, knowledge_cutoff, source, evidence, exposures``);
         ``model`` (as `models.fitting.fit_scorer` writes it); ``adapter_identity``; ``calibration``; ``data``
-        (``source`` and, for each of ``train, validation, test``: ``n, fingerprint, classes`` and, where dated,
-        ``first, last``);
+        (``source``; ``left_out``, rows by reason; and, for each of ``train, validation, test``: ``n, fingerprint,
+        classes`` and, where dated, ``first, last``);
         ``metrics`` (for ``validation`` and ``test``: a `models.evaluation.classification_report` with its ``level``, an
         ``_interval`` for each of ``ece, adaptive_ece, brier``, the same without calibration under ``before``, and
         ``left_out``, the texts not judged; None where there is no such part); ``fold`` (None, or ``index, of,
@@ -124,7 +125,8 @@ def _method(model: Mapping[str, Any]) -> str:
             )
             for epoch in model["epochs"]
         ]
-        lines += ["", _table(("pass", "training loss (nats)", "validation loss (nats)"), rows)]
+        heads = ("pass", "training loss (nats)", "validation loss (nats, after the best temperature)")
+        lines += ["", _table(heads, rows)]
     for event in model.get("events", ()):
         lines += ["", f"In pass {event['epoch']}: {event['what']}."]
     return "\n".join(lines)
@@ -142,6 +144,9 @@ def _data(manifest: Mapping[str, Any]) -> str:
         rows.append((name, f"{part['n']:,}", counts, dates, _code(part["fingerprint"][:16])))
     heads = ("part", "samples", " / ".join(CLASSES), "known", "fingerprint")
     lines = ["## Data", "", f"Labels: {data['source']}.", "", _table(heads, rows)]
+    left_out = [f"{name.replace('_', ' ')} {n:,}" for name, n in data.get("left_out", {}).items()]
+    if left_out:
+        lines += ["", f"Left out: {', '.join(left_out)}."]
     lines += ["", f"Nothing known after {_instant(manifest['model']['trained_until'])} was trained or calibrated on."]
     return "\n".join(lines)
 
@@ -160,8 +165,21 @@ def _metrics(manifest: Mapping[str, Any]) -> str:
             continue
         left = report.get("left_out", 0)
         blocks.append(notes[key] + (f" {left:,} texts that it was tuned on were left out." if left else ""))
+        if key == "test":
+            blocks.append(_what_the_base_may_have_read(manifest))
         blocks.append(_report(report))
-    return "\n\n".join(blocks)
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _what_the_base_may_have_read(manifest: Mapping[str, Any]) -> str:
+    cutoff, first = manifest["model"]["knowledge_cutoff"], (manifest["data"].get("test") or {}).get("first")
+    if cutoff is None:
+        return "What the weights know is unknown: the base may have read any of these texts."
+    if first is None:
+        return "These texts are undated: whether the base has read them cannot be told."
+    if datetime.fromisoformat(first) <= datetime.fromisoformat(cutoff):
+        return "These texts begin before the knowledge cutoff: the base may have read some of them."
+    return ""
 
 
 def _report(report: Mapping[str, Any]) -> str:

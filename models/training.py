@@ -53,7 +53,7 @@ class Trained:
     Attributes
     ----------
     epochs : list of dict
-        ``epoch``, ``train_loss`` and ``validation_loss`` of each finished pass, in nats.
+        ``epoch``, ``train_loss`` and ``validation_loss`` (after the best temperature) of each finished pass, in nats.
     best_epoch : int
         The pass whose weights the model now holds.
     events : list of dict

@@ -74,7 +74,7 @@ class TuneSettings:
         Weigh each class by the inverse of its share in the training loss.
     loss, gamma : {"cross_entropy", "focal"}, float
         What is minimised, and how much less the focal loss counts what is already right. Early stopping goes by
-        unweighted cross-entropy whatever the loss.
+        unweighted cross-entropy after the best temperature, whatever the loss.
     micro_batch : int, optional
         Texts that go through the model at once; their gradients add up to a step of ``batch_size``. By default all.
     checkpointing : bool

@@ -292,7 +292,7 @@ class Portfolio(Section):
     target_volatility: Positive | None = None
     risk_half_life: Positive = 21.0
     gate: dict[Literal["bull", "bear", "sideways", "calm", "turbulent"], Fraction] = Field(default_factory=dict)
-    initial_cash: Positive = 1_000_000.0
+    initial_cash: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = 1_000_000.0
 
 
 class Costs(Section):

@@ -133,15 +133,22 @@ def _calibration_of(probs: np.ndarray, labels: np.ndarray, seed: int, level: flo
         "brier": brier_score,
     }
     generator, n = np.random.default_rng(seed), len(labels)
-    draws = [generator.integers(0, n, n) for _ in range(RESAMPLES)]
-    predicted = probs.argmax(axis=1)
-    honest = [
-        np.where(generator.random(n) < probs.max(axis=1), predicted, (predicted + 1) % len(CLASSES)) for _ in draws
-    ]
+    # One resample at a time, whatever the number of texts.
+    drawn: dict[str, list[float]] = {name: [] for name in measures}
+    for _ in range(RESAMPLES):
+        rows = generator.integers(0, n, n)
+        for name, measure in measures.items():
+            drawn[name].append(measure(probs[rows], labels[rows]))
+    predicted, confidence = probs.argmax(axis=1), probs.max(axis=1)
+    honest: dict[str, list[float]] = {name: [] for name in measures if name != "brier"}
+    for _ in range(RESAMPLES):
+        one = np.where(generator.random(n) < confidence, predicted, (predicted + 1) % len(CLASSES))
+        for name, found_in in honest.items():
+            found_in.append(measures[name](probs, one))
     for name, measure in measures.items():
         value = measure(probs, labels)
-        low, high = _pivotal(value, [measure(probs[rows], labels[rows]) for rows in draws], level)
-        if name != "brier" and value <= np.quantile([measure(probs, one) for one in honest], level):
+        low, high = _pivotal(value, drawn[name], level)
+        if name in honest and value <= np.quantile(honest[name], level):
             low = 0.0
         figures |= {name: value, f"{name}_interval": [low, high]}
     return figures
@@ -287,7 +294,7 @@ def judge(
         against=against,
         robustness=probed,
         forgotten=forgot,
-        notes=tuple(_notes(reader, fresh, before, dated)),
+        notes=tuple(_notes(reader, other, fresh, dated)),
     )
 
 
@@ -297,7 +304,7 @@ def _known_before(reader: Reader, samples: pd.DataFrame, dated: bool) -> int | N
     return int((samples["known_at"] <= reader.knowledge_cutoff).sum())
 
 
-def _notes(reader: Reader, fresh: Unseen, before: int | None, dated: bool) -> list[str]:
+def _notes(reader: Reader, other: Reader | None, fresh: Unseen, dated: bool) -> list[str]:
     counts, notes = fresh.counts, []
     left = counts["training"] + counts["validation"]
     if left:
@@ -312,15 +319,22 @@ def _notes(reader: Reader, fresh: Unseen, before: int | None, dated: bool) -> li
         )
     if not dated:
         notes.append("The texts are undated: whether the base has read them cannot be told (--published-at COLUMN).")
-    elif reader.knowledge_cutoff is None:
-        notes.append("The model's knowledge cutoff is unknown: it may have read any of these texts.")
+    notes += _of_its_past(reader, "the model", fresh.samples, dated)
+    return notes if other is None else notes + _of_its_past(other, other.name, fresh.samples, dated)
+
+
+def _of_its_past(reader: Reader, name: str, samples: pd.DataFrame, dated: bool) -> list[str]:
+    notes, before = [], _known_before(reader, samples, dated)
+    if dated and reader.knowledge_cutoff is None:
+        notes.append(f"The knowledge cutoff of {name} is unknown: it may have read any of these texts.")
     elif before:
         notes.append(
-            f"{before:,} of {counts['judged']:,} texts were known by the model's knowledge cutoff "
+            f"{before:,} of {len(samples):,} texts were known by the knowledge cutoff of {name} "
             f"({reader.knowledge_cutoff:%Y-%m-%d}): it may have read them."
         )
     if reader.exposures:
-        notes.append(f"Its base was tuned on {', '.join(reader.exposures)} by its publisher: never judge it on these.")
+        sets = ", ".join(reader.exposures)
+        notes.append(f"The base of {name} was tuned on {sets} by its publisher: never judge it on these.")
     return notes
 
 

@@ -25,7 +25,8 @@ class Trial:
     window : str
         Fingerprint of the data and dates tested on; attempts compete only within a window.
     settings : str
-        Fingerprint of the experiment's settings; the same settings again are the same trial.
+        Fingerprint of the experiment's settings and of what it read (`pipeline.attempt_of`); the same again is the same
+        trial.
     name : str
     sharpe_per_bar : float
         Not annualised.

@@ -114,12 +114,14 @@ def measure(
     labels = regime_labels(config, world, rows)
     table = regime_report(config, world, returns, labels)
     opens, closes = world.prices.open.iloc[rows], world.prices.close.iloc[rows]
+    # What is held from close to close is judged against the same.
+    fills = closes if rules.execution.fill == "close" else opens
     benchmarks = benchmark_returns(
-        opens, closes, costs=rules.costs, stale_after=rules.execution.stale_after, panels=rivals
+        fills, closes, costs=rules.costs, stale_after=rules.execution.stale_after, panels=rivals
     )
     chance = random_timing(
         result.decision.weights,
-        opens,
+        fills,
         closes,
         costs=rules.costs,
         periods_per_year=years,

@@ -23,13 +23,23 @@ from research.audit import Trail, audit
 from research.config import Config, Model
 from research.fusing import Fused
 from research.measurement import Measured, estimate, measure
-from research.preparation import Plan, World, load_world, plan_folds, plan_parts
+from research.preparation import Part, Plan, World, load_world, plan_folds, plan_parts, samples_hash
 from research.progress import Quiet, Stages
 from research.provenance import manifest_of
 from research.reading import Reading, built_in_base, given_base, read
 from research.report import ReportData, write
 from research.report.assemble import assemble, headline_of
-from research.trading import Trade, decide, fuse, perfect_scores, rules_of, shuffle_news, trade, trading_rows
+from research.trading import (
+    Trade,
+    decide,
+    fuse,
+    perfect_scores,
+    rehearse,
+    rules_of,
+    shuffle_news,
+    trade,
+    trading_rows,
+)
 from research.verdict import Status, Verdict, conclude
 
 
@@ -73,7 +83,14 @@ def prepare(config: Config, stages: Stages) -> Plan:
     traded = parts if config.fusion.method == "none" else parts[1:]
     if not traded:
         raise ConfigError("fusion: there is one test window, and a fusion learns from earlier ones. Shorten test_span.")
-    return Plan(config, world, parts, trading_rows(world, traded), base)
+    rows, rules = trading_rows(world, traded), rules_of(config)
+    rehearse(world, rows, rules)
+    if (config.statistics.block or 1) > rows.stop - rows.start:
+        raise ConfigError(
+            f"statistics.block = {config.statistics.block} is longer than the {rows.stop - rows.start} test rows. "
+            "Shorten it, or leave it out."
+        )
+    return Plan(config, world, parts, rows, base)
 
 
 def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcome:
@@ -91,11 +108,11 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
     """
     plan = prepare(config, stages)
     world, parts, rows = plan.world, plan.parts, plan.rows
-    settings, window, data = config.fingerprint(), window_of(world, rows), world.fingerprints()
-    identity = hashlib.sha256("".join([settings, *data.values()]).encode()).hexdigest()
+    settings, window, data = config.fingerprint(), window_of(world, rows), material_of(world, parts)
+    identity = attempt_of(config, data)
     folder = out / f"{config.name}-{identity[:8]}"
     earlier = ledger.trials_on(out, window)
-    earlier.pop(settings, None)
+    earlier.pop(identity, None)
 
     base = plan.base or built_in_base(config, world, parts, cache, stages)
     reading = read(config, parts, base, cache, stages)
@@ -131,7 +148,7 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
     _save(folder, plan, reading, result, measured, findings, manifest, report)
     # An attempt that never traded is an attempt all the same.
     per_bar = (measured.metrics["sharpe"] or 0.0) / np.sqrt(world.periods_per_year)
-    ledger.record(out, ledger.Trial(window, settings, config.name, float(per_bar), measured.metrics["n_bars"]))
+    ledger.record(out, ledger.Trial(window, identity, config.name, float(per_bar), measured.metrics["n_bars"]))
     return Outcome(folder, verdict.status, measured.metrics, verdict, findings, headline_of(measured.metrics))
 
 
@@ -150,6 +167,16 @@ def _traded(plan: Plan, scored: pd.DataFrame) -> pd.DataFrame:
     """Scored news of the test windows that are traded."""
     first = plan.parts[0 if plan.config.fusion.method == "none" else 1].fold.index
     return scored.loc[scored["fold"] >= first].reset_index(drop=True)
+
+
+def material_of(world: World, parts: list[Part]) -> dict[str, str]:
+    """Fingerprint what an experiment reads: news, prices and what was learnt from; 64 hex digits each."""
+    return world.fingerprints() | {"samples": samples_hash(parts)}
+
+
+def attempt_of(config: Config, material: dict[str, str]) -> str:
+    """Fingerprint an attempt: the same settings on other news, or other labels, are another one; 64 hex digits."""
+    return hashlib.sha256("".join([config.fingerprint(), *material.values()]).encode()).hexdigest()
 
 
 def window_of(world: World, rows: slice) -> str:

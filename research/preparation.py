@@ -445,6 +445,12 @@ def _part(
     return Part(fold, train, validation, test, test_news, trained_until, thresholds, counts)
 
 
+def samples_hash(parts: list[Part]) -> str:
+    """Hash the texts and labels that models learn from and are calibrated on, equal on every machine; 64 hex digits."""
+    used = pd.concat([frame for part in parts for frame in (part.train, part.validation)])
+    return _frame_hash(used.drop_duplicates("article_id")[["article_id", "text", "label"]])
+
+
 def _frame_hash(frame: pd.DataFrame) -> str:
     rows: Any = pd.util.hash_pandas_object(frame, index=False)
     return hashlib.sha256(rows.to_numpy().tobytes()).hexdigest()

@@ -64,7 +64,7 @@ def manifest_of(
     settings, window : str
         Fingerprints of the experiment and of the test window.
     data : dict of str to str
-        Fingerprints of news and prices.
+        Fingerprints of news, prices and samples.
     seed : int
     models : list of dict
         One manifest per fold.

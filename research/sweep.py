@@ -29,11 +29,12 @@ from data_loaders.errors import ConfigError, DataError
 from research import ledger, runs
 from research.config import Config, parse_config
 from research.measurement import estimate
-from research.pipeline import prepare, window_of
+from research.pipeline import attempt_of, material_of, prepare, window_of
 from research.preparation import Part, World
 from research.progress import Advance, Stages
 from research.reading import built_in_base, read
-from research.trading import decide, market_of, rules_of
+from research.trading import decide, market_of, rehearse, rules_of
+from signals.articles import Opinions, read_articles
 
 SWEPT = ("signal", "portfolio", "costs", "execution")
 MOST_CELLS = 20_000
@@ -53,6 +54,7 @@ _REFUSED = {
     "seed": "it changes the model, and a seed is no setting to choose",
     "regimes": "it also decides how results are reported by regime, so the cells' reports would not compare",
     "execution.engine": "both engines keep the same books",
+    "execution.funding": _DATA,
     **dict.fromkeys(("name", "statistics", "leakage", "report"), _MEASURE),
 }
 _ASSUMED = ("costs.", "execution.", "portfolio.initial_cash")
@@ -100,7 +102,7 @@ class Sweep:
     table : DataFrame
         One row per cell in the order of the grid: a column per axis, ``validation_sharpe`` and ``test_sharpe`` (annual;
         NaN where nothing was traded), ``competes`` (see `competing`), ``returns`` (hash of the test returns) and
-        ``settings`` (fingerprint).
+        ``settings`` (as in the ledger).
     chosen, best : int
         Rows of the table: of the cells that compete, the best on the validation rows, and the best on the test rows,
         which nobody could have known.
@@ -187,6 +189,11 @@ def cells_of(config: Config, axes: Sequence[Axis]) -> list[Cell]:
         raise ConfigError(
             f"sweep: fusion.method = {config.fusion.method!r} learns from the first test window, and the choice is "
             "made before it. Sweep without a fusion."
+        )
+    if config.execution.funding and "execution.fill" in keys:
+        raise ConfigError(
+            "sweep: execution.fill says which settlements of funding a row pays, and those are laid out once. Sweep it "
+            "without execution.funding, or use 'embargo run --set execution.fill=...', one run for each."
         )
     number = prod(len(axis.values) for axis in axes)
     if number > MOST_CELLS:
@@ -280,7 +287,7 @@ def trade_cells(
 ) -> np.ndarray:
     """Trade every cell on the same bars and news through the compiled kernel.
 
-    Cells that hold the same weights share them: costs alone need no new decision.
+    Cells share what they have in common: weights, if they differ in costs alone, articles as read, and the market.
 
     Parameters
     ----------
@@ -303,14 +310,22 @@ def trade_cells(
         groups.setdefault(_decided_by(cell.config), []).append(position)
     ratios = np.full(len(cells), np.nan)
     finished = 0
+    opinions, markets = dict[str, Opinions](), dict[tuple[Any, ...], kernel.Market]()
     for members in groups.values():
         rules = rules_of(cells[members[0]].config)
-        weights = decide(world, rows, rules, stretch.scored, world.prices).weights.to_numpy()
+        reading = repr(rules.articles)
+        if reading not in opinions:
+            opinions[reading] = read_articles(stretch.scored, rules.articles)
+        decision = decide(world, rows, rules, stretch.scored, world.prices, opinions=opinions[reading])
+        weights = decision.weights.to_numpy()
         for position in members:
             config = cells[position].config
             rules = rules_of(config)
-            market, cash = market_of(world, rows, rules), config.portfolio.initial_cash
-            returns = kernel.run(weights, market, rules.costs, rules.execution, initial_cash=cash).returns
+            met = (rules.execution, rules.costs.impact > 0.0)
+            if met not in markets:
+                markets[met] = market_of(world, rows, rules)
+            cash = config.portfolio.initial_cash
+            returns = kernel.run(weights, markets[met], rules.costs, rules.execution, initial_cash=cash).returns
             ratio = sharpe(returns, periods_per_year=world.periods_per_year)
             ratios[position] = np.nan if ratio is None else ratio
             done(position, returns)
@@ -370,8 +385,12 @@ def sweep(config: Config, axes: Sequence[Axis], *, out: Path, cache: Path, stage
     competes = competing(config, cells)
     plan = prepare(config, stages)
     world, parts = plan.world, plan.parts
+    for rules in {cell.config.signal.model_dump_json(): rules_of(cell.config) for cell in cells}.values():
+        rehearse(world, plan.rows, rules)
     validated, window = validation_rows(world, parts), window_of(world, plan.rows)
-    identity = _identity(cells, window, world)
+    material = material_of(world, parts)
+    trials_made = [attempt_of(cell.config, material) for cell in cells]
+    identity = hashlib.sha256("".join([window, *sorted(trials_made)]).encode()).hexdigest()[:8]
     earlier = ledger.trials_on(out, window)
     base = plan.base or built_in_base(config, world, parts, cache, stages)
     scored = read(config, with_validation_news(world, parts), base, cache, stages).scored
@@ -384,14 +403,14 @@ def sweep(config: Config, axes: Sequence[Axis], *, out: Path, cache: Path, stage
     chosen = choose(validation, competes)
 
     tested = Stretch(plan.rows, scored.loc[~before].reset_index(drop=True))
-    hashes, settings = [""] * len(cells), [cell.config.fingerprint() for cell in cells]
+    hashes = [""] * len(cells)
     name = f"{config.name}-sweep-{identity}"
 
     def note(position: int, returns: np.ndarray) -> None:
         hashes[position] = hashlib.sha256(returns.tobytes()).hexdigest()[:16]
         # A cell that never traded is an attempt all the same.
         per_bar = sharpe(returns, periods_per_year=1.0) or 0.0
-        trial = ledger.Trial(window, settings[position], config.name, per_bar, len(returns), sweep=name)
+        trial = ledger.Trial(window, trials_made[position], config.name, per_bar, len(returns), sweep=name)
         known = earlier.get(trial.settings)
         # Summed in another order on another machine, the same returns differ in the last digits.
         if known is None or known.bars != trial.bars or not np.isclose(known.sharpe_per_bar, per_bar, rtol=1e-9):
@@ -402,7 +421,7 @@ def sweep(config: Config, axes: Sequence[Axis], *, out: Path, cache: Path, stage
     highest = _highest(test, competes)
     best = chosen if highest is None else highest
     table = pd.DataFrame([cell.choice for cell in cells]).assign(
-        validation_sharpe=validation, test_sharpe=test, competes=competes, returns=hashes, settings=settings
+        validation_sharpe=validation, test_sharpe=test, competes=competes, returns=hashes, settings=trials_made
     )
 
     stages.stage("Measure the chosen cell")
@@ -431,11 +450,6 @@ def sweep(config: Config, axes: Sequence[Axis], *, out: Path, cache: Path, stage
     stages.stage("Write the report")
     _save(result, config)
     return result
-
-
-def _identity(cells: Sequence[Cell], window: str, world: World) -> str:
-    parts = [window, *world.fingerprints().values(), *sorted(cell.config.fingerprint() for cell in cells)]
-    return hashlib.sha256("".join(parts).encode()).hexdigest()[:8]
 
 
 def _overlap(world: World, part: Part) -> int:

@@ -27,7 +27,7 @@ from research.preparation import Part, World
 from research.progress import Advance
 from signals.aggregation import AggregationSettings, Evidence, collect, half_life_in_bars
 from signals.alignment import Alignment, align
-from signals.articles import ArticleSettings, read_articles
+from signals.articles import ArticleSettings, Opinions, read_articles
 from signals.cross_section import CrossSectionSettings, Signal, SignalSettings, to_signal
 from signals.sectors import GroupSettings, group_codes
 from signals.weights import Risk, WeightSettings, regime_gate, to_weights, tradable_mask, trailing_risk, weights_array
@@ -71,9 +71,13 @@ class Limits:
 
 @dataclass(frozen=True)
 class Decision:
-    """Every step from scored news to weights on the test rows; panels of shape (test rows, symbols)."""
+    """Every step from scored news to weights on the test rows; panels of shape (test rows, symbols).
+
+    ``used`` tells of each article whether its confidence and weight let it count, wherever it was placed.
+    """
 
     placed: Alignment
+    used: np.ndarray
     evidence: Evidence
     signal: pd.DataFrame
     limits: Limits
@@ -90,10 +94,10 @@ class Trade:
     decision : Decision
     books : Books
     asset_returns : DataFrame, shape (test rows, symbols)
-        What each symbol earned from one open to the next.
+        What each symbol earned from one fill to the next: open to open, or close to close.
     placed : DataFrame
         The scored news with ``row`` and ``column`` of the bar each article reached (-1 for none), and whether its
-        confidence let it count (``used``).
+        confidence and weight let it count (``used``).
     counts : dict
         What alignment, threshold and order book left out.
     """
@@ -192,23 +196,50 @@ def known_regimes(settings: Regimes, close: pd.DataFrame, last_closed: np.ndarra
 
 
 def decide(
-    world: World, rows: slice, rules: Rules, scored: pd.DataFrame, prices: Prices, fused: Fused | None = None
+    world: World,
+    rows: slice,
+    rules: Rules,
+    scored: pd.DataFrame,
+    prices: Prices,
+    fused: Fused | None = None,
+    opinions: Opinions | None = None,
 ) -> Decision:
-    """Go from scored news and prices to the weights of the test rows; nothing else in a run does."""
-    placed, evidence, counts = _heard(world, rows, rules, scored, prices)
+    """Go from scored news and prices to the weights of the test rows; nothing else in a run does.
+
+    Comparing texts is slow, so who decides many times on the same news may hand in its `read_articles`.
+    """
+    placed, used, evidence, counts = _heard(world, rows, rules, scored, prices, opinions)
     limits = _limits(world, rows, rules, prices, fused)
     signal = _signal(evidence, rules, limits, fused, world.decided_at[rows], rows.start)
     panel = pd.DataFrame(signal.values, index=prices.open_at[rows], columns=prices.open.columns)
     weights = to_weights(panel, limits.tradable, rules.weights, risk=limits.risk, gate=limits.gate)
-    return Decision(placed, evidence, panel, limits, weights, counts | signal.counts)
+    return Decision(placed, used, evidence, panel, limits, weights, counts | signal.counts)
+
+
+def rehearse(world: World, rows: slice, rules: Rules) -> None:
+    """Decide without any news, so that rules that lack what they need are found before anything is trained.
+
+    Raises
+    ------
+    ConfigError, DataError
+        Whatever `decide` and `conditions` say.
+    """
+    nothing = world.news.iloc[:0].assign(**dict.fromkeys([*CLASSES, "confidence"], 0.0))
+    decide(world, rows, rules, nothing, world.prices)
+    conditions(world, rows, rules)
 
 
 def _heard(
-    world: World, rows: slice, rules: Rules, scored: pd.DataFrame, prices: Prices
-) -> tuple[Alignment, Evidence, dict[str, int]]:
+    world: World,
+    rows: slice,
+    rules: Rules,
+    scored: pd.DataFrame,
+    prices: Prices,
+    opinions: Opinions | None = None,
+) -> tuple[Alignment, np.ndarray, Evidence, dict[str, int]]:
     decided_at = world.decided_at[rows]
     placed = align(scored["known_at"], scored["symbol"], decided_at, prices.symbols)
-    opinions = read_articles(scored, rules.articles)
+    opinions = opinions or read_articles(scored, rules.articles)
     evidence = collect(
         placed.row,
         placed.column,
@@ -220,7 +251,8 @@ def _heard(
         known_at=scored["known_at"],
         decided_at=decided_at,
     )
-    return placed, evidence, opinions.counts
+    used = (opinions.confidence >= rules.signal.aggregation.threshold) & (opinions.weight > 0.0)
+    return placed, used, evidence, opinions.counts
 
 
 def _signal(
@@ -245,7 +277,7 @@ def fuse(config: Config, world: World, parts: list[Part], scored: pd.DataFrame) 
     if config.fusion.method == "none":
         return None
     rules, rows = rules_of(config), trading_rows(world, parts)
-    _, evidence, _ = _heard(world, rows, rules, scored, world.prices)
+    _, _, evidence, _ = _heard(world, rows, rules, scored, world.prices)
     tradable = tradable_mask(world.prices.close, world.last_closed).iloc[rows]
     return fit_fusions(config, world, parts, rows, evidence, rules.signal.aggregation, tradable)
 
@@ -302,21 +334,32 @@ def trade(config: Config, world: World, rows: slice, scored: pd.DataFrame, fused
     return Trade(
         decision=decision,
         books=books,
-        asset_returns=holding_returns(opens, closes, stale_after=rules.execution.stale_after),
-        placed=scored.assign(
-            row=placed.row, column=placed.column, used=scored["confidence"] >= rules.signal.aggregation.threshold
+        asset_returns=holding_returns(
+            closes if rules.execution.fill == "close" else opens, closes, stale_after=rules.execution.stale_after
         ),
+        placed=scored.assign(row=placed.row, column=placed.column, used=decision.used),
         counts={"news": placed.counts | decision.evidence.counts | decision.counts, "orders": books.counts},
     )
 
 
 def conditions(world: World, rows: slice, rules: Rules) -> dict[str, Any]:
-    """Return the trailing volume and volatility and the funding that fills of the test rows meet; None where unused."""
+    """Return the trailing volume and volatility and the funding that fills of the test rows meet; None where unused.
+
+    Raises
+    ------
+    DataError
+        If the volume is needed and there is none: not one order would be filled, or moved.
+    """
     prices, moved = world.prices, rules.costs.impact > 0.0
     limited = moved or rules.execution.participation is not None
     volume = volatility = None
     if limited:
         volume = trailing_volume(prices.volume, world.last_closed, bars=rules.execution.volume_bars).iloc[rows]
+        if not (volume.to_numpy() > 0.0).any():
+            raise DataError(
+                "prices: no bar of the test rows has a volume, which execution.participation and costs.impact need. "
+                "Leave both out, or use prices with volumes."
+            )
     if moved:
         volatility = trailing_volatility(prices.close, world.last_closed).iloc[rows]
     funding = None if world.funding is None else world.funding.iloc[rows]

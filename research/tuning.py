@@ -35,12 +35,13 @@ from models.bundles import (
     write_bundle,
 )
 from models.cache import ScoreCache
+from models.calibration import check_calibration
 from models.fitting import FittedModel, fit_scorer
 from models.onnx_scorer import KIND as ONNX
 from models.scoring import cached_logits
 from models.shared_base import SharedBase
 from models.tiny import TinySettings
-from models.tuning import TuneSettings, open_adapter
+from models.tuning import TuneSettings, check_labels, open_adapter
 from research.config import Config, Labels, Model, load_config, override
 from research.judging import report_of
 from research.preparation import Part, Plan, split_labelled_file
@@ -51,6 +52,8 @@ from research.settings import Section, checked, place_of, read_toml
 
 # What a whole experiment has and a file for one model has not.
 _OF_EXPERIMENTS = frozenset({"news", "prices", "split"})
+# Counts of samples that are not about what was left out.
+_NO_LOSS = frozenset({"rows", "samples", "train", "validation", "test", "outside", "test_texts_seen_in_train"})
 
 
 class TuneConfig(Section):
@@ -91,6 +94,8 @@ class Samples:
         Whether ``known_at`` is the time of each text, rather than one cutoff for all.
     source : str
         Where the labels come from, in words.
+    left_out : dict of str to int
+        Rows that were read and are in no part, by reason.
     """
 
     train: pd.DataFrame
@@ -100,6 +105,7 @@ class Samples:
     fold: dict[str, Any] | None
     dated: bool
     source: str
+    left_out: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -176,6 +182,11 @@ def load_tuning(path: Path, overrides: list[str] | None = None) -> Config | Tune
             f"{path}: model.kind = {config.model.kind!r} is fitted in a moment by 'embargo run' and needs no tuning. "
             "Set it to 'transformer'."
         )
+    if config.model.scorer != "torch":
+        raise ConfigError(
+            f"{path}: model.scorer = {config.model.scorer!r} is how a run scores; a model folder is calibrated on "
+            "torch's logits. Add --set model.scorer=torch; 'embargo export --onnx' then writes the model for ONNX."
+        )
     return config
 
 
@@ -198,17 +209,37 @@ def plan_tuning(config: Config | TuneConfig, stages: Stages) -> TunePlan:
         methods.check(model.method, outline, model.target)
     if isinstance(config, TuneConfig):
         stages.stage("Read the labels")
-        return TunePlan(config, [_of_file(config)], base, None)
+        return _checked(TunePlan(config, [_of_file(config)], base, None))
     plan = prepare(config, stages)
     if config.labels.source == "file":
         # One labelled file trains one model for all folds.
-        return TunePlan(config, [_of_part(config, plan.parts[0], None)], base, plan)
-    return TunePlan(config, [_of_part(config, part, len(plan.parts)) for part in plan.parts], base, plan)
+        return _checked(TunePlan(config, [_of_part(config, plan.parts[0], None)], base, plan))
+    return _checked(TunePlan(config, [_of_part(config, part, len(plan.parts)) for part in plan.parts], base, plan))
+
+
+def _checked(plan: TunePlan) -> TunePlan:
+    """Refuse parts that the last fold would otherwise be refused for after all others were tuned."""
+    for samples in plan.samples:
+        of = "" if samples.fold is None else f" of fold {samples.fold['index'] + 1}"
+        for name, part, distinct in (("training", samples.train, 2), ("validation", samples.validation, 1)):
+            what = f"{name} samples{of}"
+            labels = check_labels(part["text"].tolist(), part["label"].tolist(), what=what, distinct=distinct)
+        check_calibration(plan.config.model.calibration, labels)
+    return plan
 
 
 def _of_file(config: TuneConfig) -> Samples:
     parts = split_labelled_file(config.labels, config.seed)
-    return Samples(parts.train, parts.validation, parts.test, parts.known_until, None, False, _source(config.labels))
+    return Samples(
+        parts.train,
+        parts.validation,
+        parts.test,
+        parts.known_until,
+        None,
+        False,
+        _source(config.labels),
+        _left_out(parts.counts),
+    )
 
 
 def _of_part(config: Config, part: Part, folds: int | None) -> Samples:
@@ -217,7 +248,12 @@ def _of_part(config: Config, part: Part, folds: int | None) -> Samples:
         test_start, test_end = part.fold.test_start.isoformat(), part.fold.test_end.isoformat()
         fold = {"index": part.fold.index, "of": folds, "test_start": test_start, "test_end": test_end}
     dated = config.labels.source != "file"
-    return Samples(part.train, part.validation, part.test, part.trained_until, fold, dated, _source(config.labels))
+    source, left_out = _source(config.labels), _left_out(part.counts)
+    return Samples(part.train, part.validation, part.test, part.trained_until, fold, dated, source, left_out)
+
+
+def _left_out(counts: dict[str, int]) -> dict[str, int]:
+    return {name: n for name, n in counts.items() if n and name not in _NO_LOSS}
 
 
 def _source(labels: Labels) -> str:
@@ -296,7 +332,15 @@ def tune_models(plan: TunePlan, *, out: Path, cache: Path, stages: Stages) -> It
             if not processes.is_main():
                 continue
             stages.stage(f"Measure {plan.config.name}{of}")
-            yield Tuned(_written(folder, plan.config, base, samples, fitted, cache, store), was_there=False)
+            try:
+                bundle = _written(folder, plan.config, base, samples, fitted, cache, store)
+            except ConfigError:
+                # Another process may have tuned the same meanwhile; theirs stays, and is checked as it is opened.
+                if not folder.exists():
+                    raise
+                yield Tuned(open_bundle(folder), was_there=True)
+            else:
+                yield Tuned(bundle, was_there=False)
 
 
 def _settings(config: Config | TuneConfig, base: Base, n_train: int) -> TuneSettings:
@@ -308,7 +352,7 @@ def _settings(config: Config | TuneConfig, base: Base, n_train: int) -> TuneSett
 def _name(config: Config | TuneConfig, base: Base, samples: Samples) -> str:
     key = json_hash(
         {
-            "base": base.weights_hash,
+            "base": [base.weights_hash, str(base.knowledge_cutoff), base.source],
             "settings": asdict(_settings(config, base, len(samples.train))),
             "calibration": config.model.calibration,
             "parts": [_fingerprint(part) for part in (samples.train, samples.validation, samples.test)],
@@ -339,6 +383,7 @@ def _written(
         "model": {**fitted.manifest, "events": adapter.manifest["events"]},
         "data": {
             "source": samples.source,
+            "left_out": samples.left_out,
             **{name: _described(part, samples.dated) for name, part in parts.items() if len(part)},
         },
         "metrics": {
@@ -427,6 +472,7 @@ def open_model(path: Path, *, fold: int | None, cache: Path, base: Path | None =
     DataError
         If the folder holds no model, or a file of it is damaged.
     """
+    path = path.resolve() if path.name == "" else path
     if not path.is_dir():
         raise MissingPartError(f"{path}: no such folder. 'embargo models --folder {path.parent}' lists what is there.")
     is_run = (path / "metrics.json").is_file() and (path / "config.toml").is_file()
@@ -463,4 +509,5 @@ def _of_run(path: Path, fold: int | None, cache: Path, base: Path | None) -> Rea
         revision=settings.get("model", {}).get("revision"),
         cache_dir=cache,
         given=base,
+        runtime=settings.get("model", {}).get("scorer", "torch"),
     )

@@ -44,6 +44,7 @@ _OLDEST = "over 3 days"
 # Coefficients that daily or hourly news have not been seen to reach honestly.
 _TOO_GOOD = 0.2
 _MOSTLY = 0.25
+_SILENT = "The signal holds no opinion on any bar, so nothing is known of it: see articles and events."
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,9 @@ def diagnose(
             *_same_bar(by_lag, lag_series),
             *_echo(by_lag, lag_series),
             *_thinness(ranking, table, quantile_counts),
-        ),
+        )
+        if signal.fillna(0.0).to_numpy().any()
+        else (_SILENT,),
     )
 
 

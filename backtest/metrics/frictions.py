@@ -143,8 +143,9 @@ def capacity(
         ``equity_break_even`` and ``equity_most_profit`` (currency; None without a positive edge or without known
         impact), ``equity_at_participation`` (currency, up to which 95 % of the orders stay within ``participation``),
         ``participation_break_even`` (the fraction of the volume at which each order's impact would eat the edge; above
-        1 it says only that impact does not bind), ``orders`` and ``orders_without_volume`` (left out: no volume or no
-        volatility known, so capacity is overstated where there are many).
+        1 it says only that impact does not bind), ``impact`` and ``participation`` as given, ``orders`` and
+        ``orders_without_volume`` (left out: no volume or no volatility known, so capacity is overstated where there are
+        many).
 
     Raises
     ------
@@ -184,6 +185,8 @@ def capacity(
         "equity_most_profit": None if root is None else 4.0 / 9.0 * root**2,
         "equity_at_participation": float(np.quantile(participation * v / x, 0.05)) if len(x) else None,
         "participation_break_even": None if share is None else share**2,
+        "impact": impact,
+        "participation": participation,
         "orders": int(placed.sum()),
         "orders_without_volume": int(placed.sum() - known.sum()),
     }

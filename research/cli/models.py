@@ -122,6 +122,11 @@ def tune(
             _day(manifest["model"]["knowledge_cutoff"]),
         )
     console.print(table)
+    for one in tuned:
+        left_out = one.bundle.manifest["data"].get("left_out", {})
+        if left_out:
+            told = ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in left_out.items())
+            console.print(f"Left out of {one.bundle.path.name}: {told}", soft_wrap=True, highlight=False)
     console.print(f"Model card: {tuned[-1].bundle.path / 'README.md'}", soft_wrap=True, highlight=False)
 
 
@@ -235,6 +240,7 @@ def evaluate(
         )
     print_judgement(console, judged)
     if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
         write_json(json_file, {**judged.to_dict(), "data": {"name": data.name, "read": labelled.counts}})
         console.print(f"Figures: {json_file}", soft_wrap=True, highlight=False)
 
@@ -430,7 +436,7 @@ def export(
         raise ConfigError("--int8 and --calibration-texts go together: its scales are fitted on training texts.")
     kind = "merged" if merge else f"onnx-{'int8' if int8 else 'fp32'}"
     reader = open_model(model, fold=fold, cache=cache_folder(cache), base=base)
-    target = out if out is not None else model.parent / f"{reader.name.replace(' ', '-')}-{kind}"
+    target = out if out is not None else model.resolve().parent / f"{reader.name.replace(' ', '-')}-{kind}"
     if merge:
         merged = export_merged(reader, target)
         proof = merged.manifest["proof"]

@@ -45,7 +45,7 @@ _STRATEGY_ROWS: tuple[tuple[str, str, Unit, str], ...] = (
     ("turnover", "Turnover", "ratio", "Times the account is turned over in a year, one way."),
     ("exposure_gross", "Gross exposure", "percent", "Mean of the absolute weights held."),
     ("exposure_net", "Net exposure", "percent", "Mean of the signed weights held."),
-    ("n_trades", "Trades", "count", "Fills in the test bars."),
+    ("n_trades", "Fills", "count", "Orders filled in the test bars."),
     (
         "probabilistic_sharpe",
         "Probabilistic Sharpe ratio",
@@ -75,7 +75,7 @@ _STRATEGY_ROWS: tuple[tuple[str, str, Unit, str], ...] = (
 
 def headline_of(metrics: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Return the figures a reader sees first, as (label, value, note) of ready texts."""
-    interval = f"{formats.ratio(metrics['sharpe_low'])} to {formats.ratio(metrics['sharpe_high'])}"
+    interval = formats.interval((metrics["sharpe_low"], metrics["sharpe_high"]))
     tiles = [
         ("Sharpe ratio", formats.ratio(metrics["sharpe"]), f"{metrics['level']:.0%} interval {interval}"),
         (
@@ -98,7 +98,7 @@ def headline_of(metrics: dict[str, Any]) -> list[tuple[str, str, str]]:
     ]
     truth = metrics.get("truth")
     if truth:
-        reach = f"{formats.ratio(truth['perfect_sharpe_low'])} to {formats.ratio(truth['perfect_sharpe_high'])}"
+        reach = formats.interval((truth["perfect_sharpe_low"], truth["perfect_sharpe_high"]))
         tiles.append(("Perfect reader", formats.ratio(truth["perfect_sharpe"]), f"Sharpe of true sentiment, {reach}"))
     return tiles
 
@@ -212,7 +212,7 @@ def _permutation(permutation: PermutationResult) -> dict[str, Any]:
         "quantiles": {"0.95": float(np.quantile(permutation.null, 0.95))},
         "statistic": "Sharpe ratio a year",
         "permutations": permutation.n_permutations,
-        "method": f"news shuffled against dates in blocks of {permutation.block} bars",
+        "method": f"News shuffled against dates in blocks of {permutation.block} bar{'s' * (permutation.block != 1)}",
     }
 
 

@@ -354,8 +354,7 @@ def regime_chart(table: pd.DataFrame) -> Chart:
         },
     )
     words = "; ".join(
-        f"{row.definition} {row.regime}: {formats.ratio(row.sharpe)}, interval {formats.ratio(row.low)} to "
-        f"{formats.ratio(row.high)}"
+        f"{row.definition} {row.regime}: {formats.ratio(row.sharpe)}, interval {formats.interval((row.low, row.high))}"
         for row in rows.itertuples()
     )
     return Chart(figure, f"Sharpe ratio by regime. {words}.")

@@ -220,7 +220,8 @@ def _period(data: ReportData) -> str:
     rivals = [str(column) for column in data.equity.columns if column != "strategy"]
     against = f" · against {', '.join(rivals)}" if rivals else ""
     first, last = formats.instant(index[0].normalize()), formats.instant(index[-1].normalize())
-    return f"{first} to {last} · {len(index):,} bars{against}"
+    # The curve has a point before the first bar, where it starts at 1.
+    return f"{first} to {last} · {len(index) - 1:,} bars{against}"
 
 
 def _tiles_across(number: int) -> int:

@@ -22,31 +22,50 @@ def tables_of(metrics: Mapping[str, Any]) -> list[ReportTable]:
 
 def _costs(metrics: Mapping[str, Any]) -> ReportTable:
     paid: Mapping[str, Mapping[str, float | None]] = metrics["costs_paid"]
-    shown = [part for part in paid if part == "total" or abs(paid[part]["currency"] or 0.0) >= 0.005]
+    shown = [part for part in paid if part != "total" and round(paid[part]["currency"] or 0.0, 2)]
+    note = " ".join(_bearable(metrics))
+    if not (shown or note):
+        return ReportTable("Costs and capacity", "", (), ())
+    per_turnover = {part: paid[part]["per_turnover"] for part in shown if part not in _HELD}
+    traded = [fraction for fraction in per_turnover.values() if fraction is not None]
+    # What holding cost is no price of trading: the total of that column is the total of what stands in it.
+    per_turnover["total"] = sum(traded) if traded else None
     rows = [
         (
             part,
-            formats.count(round(paid[part]["currency"] or 0.0)),
+            formats.number(round(paid[part]["currency"] or 0.0, 0 if abs(paid[part]["currency"] or 0.0) >= 100 else 2)),
             _fine(paid[part]["per_year"]),
-            formats.MISSING if part in _HELD else _basis_points(paid[part]["per_turnover"]),
+            _basis_points(per_turnover.get(part)),
         )
-        for part in sorted(shown, key=lambda part: (part == "total", part in _HELD))
+        for part in [*sorted(shown, key=lambda part: part in _HELD), "total"]
     ]
+    head = ("Paid for", "Currency", "A year", "Of what is traded")
+    return ReportTable("Costs and capacity", note, head, tuple(rows))
+
+
+def _bearable(metrics: Mapping[str, Any]) -> list[str]:
+    """Say what trading might cost and how much money the strategy might run, taking its return at face value."""
     spare, room = metrics["break_even_cost"], metrics["capacity"]
     sentences = []
-    if spare is not None:
+    if spare is not None and spare <= 0.0:
+        sentences.append("It would have lost even if trading had cost nothing.")
+    elif spare is not None:
         sentences.append(f"Trading could cost {_basis_points(spare)} of what is traded before nothing is left.")
     if room["equity_break_even"] is not None:
         sentences.append(
-            f"By the square-root law its own impact would eat the edge at about {_rounded(room['equity_break_even'])} "
-            f"of equity; most money is made at {_rounded(room['equity_most_profit'])}."
+            "Taking the return at face value, its own impact under the square-root law would eat it at an equity of "
+            f"about {_rounded(room['equity_break_even'])}; most money is made at "
+            f"{_rounded(room['equity_most_profit'])}."
         )
     if room["equity_at_participation"] is not None:
         sentences.append(
-            f"Up to {_rounded(room['equity_at_participation'])}, 95 % of the orders stay a small part of the volume."
+            f"Up to an equity of {_rounded(room['equity_at_participation'])}, 95 % of the orders stay below "
+            f"{100 * room['participation']:g} % of the volume."
         )
-    head = ("Paid for", "Currency", "A year", "Of what is traded")
-    return ReportTable("Costs and capacity", " ".join(sentences), head, tuple(rows))
+    if room["orders_without_volume"]:
+        left_out, orders = formats.count(room["orders_without_volume"]), formats.count(room["orders"])
+        sentences.append(f"{left_out} of {orders} orders had no known volume and are left out of this.")
+    return sentences
 
 
 def _drawdowns(metrics: Mapping[str, Any]) -> ReportTable:
@@ -60,14 +79,14 @@ def _drawdowns(metrics: Mapping[str, Any]) -> ReportTable:
         )
         for row in metrics["drawdowns"]
     )
-    head = ("Depth", "From", "Lowest", "Made up for", "Bars")
+    head = ("Depth", "From", "Lowest", "Recovered", "Bars below")
     return ReportTable("Deepest drawdowns", "", head, rows)
 
 
 def _relative(metrics: Mapping[str, Any]) -> ReportTable:
     rows = []
     for name, figures in metrics["relative"].items():
-        if figures["alpha_annual"] is None:
+        if figures["alpha_annual"] is None or metrics["sharpe"] is None:
             continue
         error = figures["alpha_standard_error"]
         spread = formats.MISSING if error is None else f"± {formats.percent(error)}"
@@ -92,10 +111,10 @@ def _relative(metrics: Mapping[str, Any]) -> ReportTable:
 
 def _chance(metrics: Mapping[str, Any]) -> ReportTable:
     found = metrics["random_timing"]
-    quantiles = found["sharpe_quantiles"]
-    if not quantiles:
+    if found["gross_kept"] is None:  # it never held anything, and neither did its draws
         return ReportTable("Random timing", "", (), ())
-    head = ("", *(f"{float(share):.0%}" for share in quantiles), "Strategy", "Beaten", "p")
+    quantiles = found["sharpe_quantiles"]
+    head = ("Random timing", *(f"{float(share):.0%}" for share in quantiles), "Strategy", "Beaten", "p")
     figures = [formats.ratio(value) for value in quantiles.values()]
     row = (
         "Sharpe ratio",
@@ -104,46 +123,47 @@ def _chance(metrics: Mapping[str, Any]) -> ReportTable:
         formats.percent(found["share_beaten"]),
         formats.probability(found["p_value"]),
     )
+    bars = f"{found['block']} bar{'s' * (found['block'] != 1)}"
     note = (
-        f"The strategy's own positions held at {found['n_draws']:,} random times, in blocks of {found['block']} bars, "
+        f"The strategy's own positions held at {found['n_draws']:,} random times, in blocks of {bars}, "
         "at the same costs: quantiles of what that earns, and the share of it that the strategy beats."
     )
     return ReportTable("Random timing", note, head, (row,))
 
 
 def _trades(metrics: Mapping[str, Any]) -> ReportTable:
-    trades, tails = metrics.get("trades"), metrics["tails"]
+    trades, tails = metrics["trades"], metrics["tails"]
     facts: list[tuple[str, str]] = []
-    if trades and trades["n_trades"]:
+    if trades["n_trades"]:
         facts += [
             ("Round trips", formats.count(trades["n_trades"])),
-            ("that gained", formats.percent(trades["hit_rate"])),
-            ("mean return", _fine(trades["mean_return"])),
-            ("mean length, bars", formats.ratio(trades["mean_bars"])),
-            ("gains over losses", formats.ratio(trades["profit_factor"])),
+            ("Round trips that gained", formats.percent(trades["hit_rate"])),
+            ("Mean return of a round trip", _fine(trades["mean_return"])),
+            ("Mean length of a round trip, bars", formats.ratio(trades["mean_bars"])),
+            ("Gains over losses of round trips", formats.ratio(trades["profit_factor"])),
+            (f"Value at risk of a bar, {tails['level']:.0%}", _fine(tails["value_at_risk"])),
+            (f"Expected shortfall of a bar, {tails['level']:.0%}", _fine(tails["expected_shortfall"])),
         ]
-    level = f"{tails['level']:.0%}"
-    facts += [
-        (f"Value at risk, {level}, a bar", _fine(tails["value_at_risk"])),
-        (f"Expected shortfall, {level}, a bar", _fine(tails["expected_shortfall"])),
-    ]
-    return ReportTable("Trades and tails", "", ("", "Strategy"), tuple(facts))
+    return ReportTable("Trades and tails", "", ("Figure", "Strategy"), tuple(facts))
 
 
 def _fine(fraction: float | None) -> str:
-    return formats.MISSING if fraction is None else f"{100 * fraction:.2f}%".replace("-", "−")
+    return formats.MISSING if fraction is None else f"{100 * fraction:z.2f}%".replace("-", "−")
 
 
 def _basis_points(fraction: float | None) -> str:
-    return formats.MISSING if fraction is None else f"{1e4 * fraction:.1f} bp"
+    return formats.MISSING if fraction is None else f"{1e4 * fraction:z,.1f} bp".replace("-", "−")
 
 
 def _rounded(amount: float) -> str:
     """Print an amount of money to two digits: no more is known of it."""
-    for size, name in ((1e9, " billion"), (1e6, " million"), (1e3, " thousand")):
+    if amount >= 1e15:
+        return "more than 1,000 trillion"
+    amount = float(f"{amount:.2g}")
+    for size, name in ((1e12, " trillion"), (1e9, " billion"), (1e6, " million"), (1e3, " thousand")):
         if amount >= size:
-            return f"{float(f'{amount / size:.2g}'):g}{name}"
-    return f"{amount:.0f}"
+            return f"{amount / size:g}{name}"
+    return f"{amount:g}"
 
 
 def _day(instant: str) -> str:

@@ -34,7 +34,7 @@ _CHARTS: tuple[tuple[str, str, Callable[[Diagnosis], Chart]], ...] = (
     ),
     (
         "fading",
-        "Both as shares of their start. Weights that outlive the information earn nothing more.",
+        "Each as a share of its start. Weights that outlive the information earn nothing more.",
         plots.decay_chart,
     ),
 )
@@ -84,18 +84,19 @@ def render_page(found: Diagnosis, title: str, *, status: str = "valid", subtitle
         lstrip_blocks=True,
     )
     by_key: dict[str, tuple[str, Callable[[Diagnosis], Chart]]] = {key: (text, draw) for key, text, draw in _CHARTS}
+    # Of a signal without opinions only what its articles did can be drawn.
+    known = bool(found.ic.notna().any())
     sections = []
     for sheet in sheets(found):
         chart = None
-        if sheet.key in by_key:
+        if sheet.key in by_key and (known or sheet.key == "events"):
             caption, draw = by_key[sheet.key]
             chart = _drawn(sheet.key, caption, draw(found))
         sections.append({"sheet": sheet, "chart": chart, "id": sheet.key, "title": sheet.title})
-        if sheet.key == "horizons":
+        if sheet.key == "horizons" and known:
             sections += [
                 {"sheet": None, "chart": _drawn(key, caption, draw(found)), "id": key, "title": heading}
                 for key, heading, caption, draw in _OWN
-                if key != "cumulative" or found.ic.notna().any()
             ]
     return environment.get_template("signal_report.html.j2").render(
         title=title,

@@ -184,7 +184,7 @@ def event_chart(found: Diagnosis) -> Chart:
         cols=2,
         subplot_titles=[label_of(hours) for hours in drawn],
         shared_yaxes="all",
-        horizontal_spacing=0.05,
+        horizontal_spacing=0.08,
         vertical_spacing=0.3 / max(lines, 1),
     )
     for place, hours in enumerate(drawn):
@@ -195,7 +195,7 @@ def event_chart(found: Diagnosis) -> Chart:
                 continue
             for trace in _path(path, direction, colour, first=place == 0):
                 figure.add_trace(trace, **where)
-    figure.update_layout(template=TEMPLATE, height=70 + 260 * lines, hovermode="closest")
+    figure.update_layout(template=TEMPLATE, height=86 + 260 * lines, hovermode="closest", margin={"t": 28})
     figure.update_annotations(font={"size": 12, "color": "var(--ink)"})
     figure.update_xaxes(dtick=5, showgrid=False, zeroline=True, zerolinewidth=1)
     figure.update_yaxes(nticks=6, zeroline=True, zerolinewidth=1)

@@ -81,7 +81,8 @@ def _horizons(found: Diagnosis) -> Sheet:
             formats.ratio(row["icir"]),
             formats.percent(row["hit_rate"]),
             formats.count(row["bars"]),
-            formats.count(row["effective_bars"]),
+            # Chance makes it come out above the bars there are, which no overlap can do.
+            formats.count(min(row["effective_bars"], row["bars"])),
         )
         for row in found.horizons.to_dict("records")
     ]
@@ -111,14 +112,14 @@ def _fading(found: Diagnosis) -> Sheet:
         "fading",
         "Decay and turnover",
         "Half-lives are of the best exponential, with block-bootstrap intervals.",
-        ("", "Value", "Note"),
+        ("Figure", "Value", "Note"),
         rows,
     )
 
 
 def _quantiles(found: Diagnosis) -> Sheet:
     rows = []
-    if not found.quantiles.empty:
+    if not found.quantiles.empty and found.quantiles["mean"].notna().any():
         for horizon, part in found.quantiles.groupby("horizon"):
             means = part.set_index("quantile")
             spread = means.loc["spread"]

@@ -117,6 +117,30 @@ def test_a_reader_of_a_run_finds_adapter_and_base_in_the_cache(fitted: FittedMod
         fitted_reader("run", fitted.manifest | {"kind": "linear"}, revision=None, cache_dir=home)
 
 
+def test_a_reader_of_a_run_scores_as_the_run_did(base: Base, fitted: FittedModel, home: Path) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    train = sentences(48, seed=1)
+    settings = TuneSettings(method="lora", rank=2, epochs=1, max_length=32)
+    ran = fit_scorer(
+        "transformer",
+        train=train,
+        validation=sentences(24, seed=2),
+        trained_until=UNTIL,
+        base=base,
+        settings=settings,
+        cache_dir=home,
+        runtime="onnx-int8",
+    )
+    assert ran.manifest["adapter"] == fitted.manifest["adapter"]
+    reader = fitted_reader("run", ran.manifest, revision=None, cache_dir=home, runtime="onnx-int8")
+    assert reader.scorer.identity == ran.scorer.identity != fitted.scorer.identity
+    np.testing.assert_array_equal(reader.scorer.logits(TEXTS), ran.scorer.logits(TEXTS))
+    assert reader.knowledge_cutoff == UNTIL
+    with pytest.raises(MissingPartError, match="ONNX export"):
+        fitted_reader("run", fitted.manifest, revision=None, cache_dir=home, runtime="onnx-int8")
+
+
 @pytest.mark.parametrize(
     "name", ["README.md", "calibration.json", "train_text_hashes.txt", "adapter/adapter_model.safetensors"]
 )
@@ -193,6 +217,9 @@ def test_nothing_is_overwritten_and_nothing_is_left_of_what_failed(
     with pytest.raises(KeyboardInterrupt):
         killed(tmp_path / "killed")
     assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ConfigError, match="exists already"), new_folder(tmp_path / "theirs"):
+        (tmp_path / "theirs" / "first").mkdir(parents=True)
+    assert [path.name for path in tmp_path.rglob("*")] == ["theirs", "first"]
 
 
 def test_folders_are_listed_with_their_headline(bundle: Bundle, home: Path) -> None:
@@ -205,3 +232,10 @@ def test_folders_are_listed_with_their_headline(bundle: Bundle, home: Path) -> N
         UNTIL.isoformat(),
     )
     assert row["accuracy"] == pytest.approx(1 / 3)
+
+
+def test_a_damaged_folder_is_listed_as_such(tmp_path: Path) -> None:
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "manifest.json").write_text('{"kind": "model"}')
+    (row,) = list_bundles(tmp_path)
+    assert (row["name"], row["kind"], row["accuracy"]) == ("bad", "damaged", None)

@@ -102,6 +102,20 @@ def test_a_known_cutoff_forbids_what_lies_before_it_and_an_unknown_one_everythin
     assert "**Knowledge cutoff** | **unknown**" in card
 
 
+def test_the_test_part_says_what_the_base_may_have_read() -> None:
+    assert "These texts are undated" in model_card(MANIFEST)
+    for first, told in (("2018-12-31T00:00:00+00:00", True), ("2018-12-31T00:00:01+00:00", False)):
+        card = model_card(without(data__test=PART | {"first": first, "last": first}))
+        assert ("begin before the knowledge cutoff" in card) is told
+        assert "undated: whether" not in card
+    assert "What the weights know is unknown" in model_card(without(model__knowledge_cutoff=None))
+
+
+def test_what_was_left_out_is_told() -> None:
+    assert "Left out: conflicting texts 1,200." in model_card(without(data__left_out={"conflicting_texts": 1200}))
+    assert "Left out" not in model_card(MANIFEST)
+
+
 def test_sets_that_the_base_was_tuned_on_are_forbidden() -> None:
     assert "No evaluation on financial_phrasebank" in model_card(MANIFEST)
     assert "No evaluation on" not in model_card(without(base__exposures=[]))

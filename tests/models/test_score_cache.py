@@ -62,6 +62,16 @@ def test_a_damaged_value_is_named(tmp_path):
         cache.get_many("a", ["t"])
 
 
+def test_a_cache_that_is_busy_is_not_to_be_deleted(tmp_path, monkeypatch):
+    monkeypatch.setattr("models.cache.BUSY_TIMEOUT_S", 0.05)
+    with ScoreCache(tmp_path / "scores.sqlite") as cache, ScoreCache(tmp_path / "scores.sqlite") as other:
+        other._connection.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DataError, match=r"locked.*keep the file"):
+            cache.put_many("a", rows(0, 3))
+        other._connection.execute("ROLLBACK")
+        cache.put_many("a", rows(0, 3))
+
+
 def write_for_ever(path, start):
     with ScoreCache(path) as cache:
         for block in range(start, start + 100_000):

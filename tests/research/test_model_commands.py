@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from model_desk import ModelDesk, desk_in, news, texts
 
+from data_loaders.errors import MissingPartError
 from data_loaders.schemas import CLASSES, validate_scores
-from research import news_scoring
+from research import judging, news_scoring, tuning
 from research.progress import Lines
 from research.tuning import open_model
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> ModelDesk:
-    return desk_in(tmp_path_factory.mktemp("desk"))
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelDesk]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(judging, "RESAMPLES", 60)
+        yield desk_in(tmp_path_factory.mktemp("desk"))
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +56,48 @@ def test_tune_writes_one_folder_with_card_weights_and_hashes(desk: ModelDesk, mo
     assert manifest["metrics"]["test"]["n"] == manifest["data"]["test"]["n"]
     sizes = [manifest["data"][part]["n"] for part in ("train", "validation", "test")]
     assert sum(sizes) == 150
+    assert "Left out" not in card
     again = desk.run("tune", desk.folder / "tune.toml", "--out", model.parent)
     assert again.exit_code == 0
     assert "was there" in again.output
+
+
+def test_a_later_cutoff_of_the_base_makes_another_model(desk: ModelDesk, model: Path) -> None:
+    later = desk.tuned("--set", "model.knowledge_cutoff=2016-06-30")
+    assert later != model
+    assert json.loads((later / "manifest.json").read_text())["model"]["knowledge_cutoff"].startswith("2016-06-30")
+
+
+def test_rows_that_no_part_has_are_told(desk: ModelDesk, tmp_path: Path) -> None:
+    labelled = pd.read_csv(desk.folder / "labels.csv")
+    torn = labelled.head(5).assign(
+        label=labelled["label"].head(5).map(lambda name: {"neutral": "bullish"}.get(name, "neutral"))
+    )
+    pd.concat([labelled, torn, labelled.tail(3)]).to_csv(tmp_path / "more.csv", index=False)
+    options = ("--out", tmp_path / "models", "--set", f"labels.path={tmp_path / 'more.csv'}", "--set", "model.epochs=1")
+    result = desk.run("tune", desk.folder / "tune.toml", *options)
+    assert result.exit_code == 0, result.output
+    told = "conflicting texts 10, repeated articles 3"
+    assert told in result.output
+    (card,) = (tmp_path / "models").glob("*/README.md")
+    assert f"Left out: {told}." in card.read_text()
+
+
+def test_a_model_that_another_process_has_written_meanwhile_stays(
+    desk: ModelDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = tuning._written
+
+    def twice(*arguments: Any) -> Any:
+        written(*arguments)
+        return written(*arguments)
+
+    monkeypatch.setattr(tuning, "_written", twice)
+    options = ("--out", desk.folder / "race", "--set", "model.knowledge_cutoff=2013-06-30")
+    result = desk.run("tune", desk.folder / "tune.toml", *options)
+    assert result.exit_code == 0, result.output
+    assert "was there" in result.output
+    assert len(desk.models("race")) == 1
 
 
 def test_an_interrupted_tuning_goes_on_to_the_same_model(
@@ -115,6 +158,9 @@ def test_explain_shows_every_setting_and_trains_nothing(desk: ModelDesk) -> None
         ("labels.path=gone.csv", 1, "gone.csv"),
         ("labels.label=nolabel", 1, "nolabel"),
         ("model.max_train=5", 2, "max_train"),
+        ("labels.filters.label=neutral", 1, "a classifier needs two classes"),
+        ("model.calibration=isotonic", 1, "every class needs 100"),
+        ("model.scorer=onnx-int8", 2, "--set model.scorer=torch"),
     ],
 )
 def test_tune_refuses_before_any_work(desk: ModelDesk, change: str, status: int, named: str) -> None:
@@ -143,10 +189,10 @@ def test_evaluate_judges_and_compares_on_what_neither_model_has_seen(
     when = pd.date_range("2014-12-22", periods=190, freq="1D", tz="UTC")
     mixed.assign(when=when.astype(str)).to_csv(tmp_path / "mixed.csv", index=False)
     options = ("--published-at", "when", "--against", other, "--robustness", "--forgetting")
-    options += ("--json", tmp_path / "figures.json")
+    options += ("--json", tmp_path / "new" / "figures.json")
     result = desk.run("evaluate", model, tmp_path / "mixed.csv", *options)
     assert result.exit_code == 0, result.output
-    figures = json.loads((tmp_path / "figures.json").read_text())
+    figures = json.loads((tmp_path / "new" / "figures.json").read_text())
     manifest = json.loads((model / "manifest.json").read_text())
     train, validation, test = (manifest["data"][part]["n"] for part in ("train", "validation", "test"))
     assert figures["counts"] == {
@@ -157,7 +203,8 @@ def test_evaluate_judges_and_compares_on_what_neither_model_has_seen(
         "known_before": 10,
     }
     assert f"Leak: {train + validation} of 190 texts were left out" in result.output
-    assert f"10 of {40 + test} texts were known by the model's knowledge cutoff" in result.output
+    assert f"10 of {40 + test} texts were known by the knowledge cutoff of the model" in result.output
+    assert f"10 of {40 + test} texts were known by the knowledge cutoff of {other.name}" in result.output
     shown = ("macro-F1", "lexicon", "majority", "adaptive ECE", "order to answer bullish", "McNemar mid-p", "forgotten")
     for word in shown:
         assert word in result.output
@@ -268,6 +315,9 @@ def test_a_fold_of_a_run_is_a_model(desk: ModelDesk, model: Path, tmp_path: Path
     assert ours.scorer.identity == theirs.scorer.identity
     assert (ours.calibration, ours.knowledge_cutoff) == (theirs.calibration, theirs.knowledge_cutoff)
     assert open_model(run, fold=None, cache=desk.folder / "cache").name == "run-1 fold 2"
+    (run / "config.toml").write_text('[model]\nbase = "x"\nscorer = "onnx"\n')
+    with pytest.raises(MissingPartError, match="ONNX export"):
+        open_model(run, fold=1, cache=desk.folder / "cache")
     beyond = desk.run("evaluate", run, desk.folder / "labels.csv", "--fold", 3)
     assert beyond.exit_code == 2
     assert "folds 1 to 2" in beyond.output

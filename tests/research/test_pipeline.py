@@ -225,6 +225,10 @@ def test_headlines_of_the_test_window_among_the_labels_are_a_leak(archive: Path)
         ('prices.symbols=["NOPE"]', 1, "NOPE"),
         ("split.validation_span=1D", 1, "validation"),
         ("model.kind=transformer --set model.base=/nowhere", 1, "/nowhere"),
+        ("portfolio.neutral=true --set portfolio.long_only=true", 2, "exclude each other"),
+        ("signal.cross_section.neutral=sector", 2, "needs the sectors"),
+        ("portfolio.initial_cash=inf", 2, "portfolio.initial_cash"),
+        ("statistics.block=100000", 2, "statistics.block"),
         ("split.method=holdout", 0, "fine"),
     ],
 )

@@ -24,6 +24,7 @@ from report_samples import equity_frame, permutation, sample
 import research.report
 from data_loaders.errors import DataError, MissingPartError
 from research.report import MetricRow, ReportData, formats, plots, render, write
+from research.report.assemble import headline_of
 from research.report.render import MAX_EVIDENCE_ROWS, _monthly
 
 POISON = (
@@ -223,6 +224,21 @@ def test_numbers_are_printed_in_their_units(invalid_page: Page) -> None:
     assert f"Maximum drawdown {MINUS}13.1%" in text
     assert "– not available" in text
     assert not re.search(r"\b(nan|NaT|None)\b", text)
+
+
+def test_bars_are_counted_and_not_the_points_of_the_curve() -> None:
+    data = sample(bars=251)
+    assert "· 250 bars ·" in render(data)
+
+
+def test_a_strategy_that_never_traded_has_no_interval() -> None:
+    absent = ("sharpe", "sharpe_low", "sharpe_high", "sharpe_p_value", "deflated_sharpe")
+    figures = ("total_return", "annual_return", "max_drawdown", "longest_drawdown_bars", "permutation_p_value")
+    truth = dict.fromkeys(("perfect_sharpe", "perfect_sharpe_low", "perfect_sharpe_high"))
+    metrics = dict.fromkeys(absent) | dict.fromkeys(figures, 0.0) | {"level": 0.95, "n_trials": 1, "truth": truth}
+    tiles = headline_of(metrics)
+    assert tiles[0] == ("Sharpe ratio", "–", "95% interval –")
+    assert not any("– to –" in note for _, _, note in tiles)
 
 
 def test_optional_parts_leave_no_empty_section() -> None:

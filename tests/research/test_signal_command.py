@@ -28,6 +28,7 @@ from research.progress import Quiet
 from research.report import formats
 from research.report.render import plotly_js
 from research.signal_report import diagnose_run, print_diagnosis, recall, render_page, write_page
+from research.signal_report.tables import sheets
 from signals.aggregation import AggregationSettings, collect, decay
 from signals.alignment import align
 from signals.diagnostics import Diagnosis
@@ -143,6 +144,21 @@ def test_tables_fit(found: Diagnosis, width: int) -> None:
     lines = printed(found, width).splitlines()
     assert max(map(len, lines)) <= width
     assert "…" not in "".join(lines)
+
+
+def test_overlap_leaves_no_more_bars_than_there_are(found: Diagnosis) -> None:
+    table = found.horizons.assign(effective_bars=[2.0 * found.horizons["bars"].iloc[0], 9.0])
+    rows = sheets(replace(found, horizons=table))[0].rows
+    assert [(row[-2], row[-1]) for row in rows] == [(rows[0][-2], rows[0][-2]), (rows[1][-2], "9")]
+
+
+def test_a_signal_without_opinions_leaves_no_empty_charts(archive: Path) -> None:
+    run = recall(archive / "run", Quiet())
+    silent = diagnose_run(replace(run, signal=run.signal * 0.0, weights=run.weights * 0.0), (1, 20))
+    page = render_page(silent, "run")
+    assert re.findall(r'data-chart="(\w+)"', page) == ["events"]
+    assert "no opinion on any bar" in page
+    assert "quantiles" not in {sheet.key for sheet in sheets(silent)}
 
 
 def copied(archive: Path, tmp_path: Path) -> Path:

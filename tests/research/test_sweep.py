@@ -118,6 +118,7 @@ def test_values_keep_their_type() -> None:
         ("split.test_span=3MS,6MS", "moves the windows"),
         ("news.max_characters=100,200", "changes the data"),
         ("execution.engine=vectorbt,kernel", "the same books"),
+        ("execution.funding=true,false", "changes the data"),
         ("seed=1,2", "no setting to choose"),
         ("statistics.block=5,10", "how a result is measured"),
         ("nothing.here=1", "no section 'nothing'"),
@@ -233,10 +234,47 @@ def test_a_cell_earns_what_the_books_say(config: Config, plan: Plan) -> None:
 def test_weights_are_made_once_for_all_costs(config: Config, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
     real = research.sweep.decide
-    monkeypatch.setattr(research.sweep, "decide", lambda *given: made.append(1) or real(*given))
+    monkeypatch.setattr(research.sweep, "decide", lambda *given, **named: made.append(1) or real(*given, **named))
     cells = cells_of(config, [read_axis("costs.fee=0,0.0005,0.001"), read_axis("signal.half_life=1,2")])
     trade_cells(cells, plan.world, Stretch(plan.rows, guessed(plan.parts)))
     assert len(made) == 2
+
+
+def test_what_a_cell_lacks_is_found_before_anything_is_trained(
+    config: Config, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def training(*given: object) -> None:
+        raise AssertionError("trained")
+
+    stand_in(monkeypatch, plan)
+    monkeypatch.setattr(research.sweep, "read", training)
+    with pytest.raises(ConfigError, match="needs the sectors"):
+        swept(config, tmp_path, [read_axis("signal.cross_section.neutral=market,sector")])
+
+
+def test_articles_are_compared_once_for_all_cells(config: Config, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    scored, rows = guessed(plan.parts), plan.rows
+    cells = cells_of(config, [read_axis("signal.novelty_floor=0.1,0.5"), read_axis("signal.half_life=1,2,3")])
+    alone = [trade_cells([cell], plan.world, Stretch(rows, scored))[0] for cell in cells]
+    made = []
+    real = research.sweep.read_articles
+    monkeypatch.setattr(research.sweep, "read_articles", lambda *given: made.append(1) or real(*given))
+    np.testing.assert_array_equal(trade_cells(cells, plan.world, Stretch(rows, scored)), alone)
+    assert len(set(alone)) == len(cells)
+    assert len(made) == 2
+
+
+def test_other_labels_are_another_trial(
+    config: Config, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(research.sweep, "_save", lambda result, config: None)
+    stand_in(monkeypatch, plan)
+    first = swept(config, tmp_path)
+    relabelled = [replace(part, train=part.train.assign(label=1)) for part in plan.parts]
+    stand_in(monkeypatch, replace(plan, parts=relabelled), seed=1)
+    second = swept(config, tmp_path)
+    assert (first.figures["n_trials"], second.figures["n_trials"]) == (6, 12)
+    assert first.folder != second.folder
 
 
 def test_a_killed_sweep_leaves_whole_cells_and_is_not_counted_twice(
@@ -261,7 +299,7 @@ def test_a_killed_sweep_leaves_whole_cells_and_is_not_counted_twice(
     again = swept(config, tmp_path)
     lines = [json.loads(line) for line in (tmp_path / LEDGER_NAME).read_text().splitlines()]
     assert len(lines) == len(GRID[0].values) * len(GRID[1].values)
-    assert {line["name"] for line in lines} == {first.folder.name}
+    assert {line["sweep"] for line in lines} == {first.folder.name}
     assert set(trials_on(tmp_path, first.figures["window"])) == set(first.table["settings"])
     assert again.figures == first.figures
     assert first.figures["n_trials"] == 6

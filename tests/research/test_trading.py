@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,13 @@ import pandas as pd
 import pytest
 from test_pipeline import SMALL
 
+from data_loaders.errors import ConfigError, DataError
 from research.config import Config, load_config
 from research.pipeline import prepare
 from research.preparation import Plan
 from research.progress import Quiet
 from research.reading import read
-from research.trading import Trade, trade
+from research.trading import Trade, conditions, rules_of, trade
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +115,37 @@ def test_a_gate_and_a_target_hold_less(plan: Plan, scored: pd.DataFrame, usual: 
 
 
 def test_more_than_the_account_may_borrow_is_refused(config_file: Path) -> None:
-    from data_loaders.errors import ConfigError
-
     with pytest.raises(ConfigError, match=r"may not exceed execution\.leverage"):
         load_config(config_file, ["portfolio.gross=1.5"])
+
+
+def test_an_account_that_fees_eat_up_is_still_booked(plan: Plan, scored: pd.DataFrame, config_file: Path) -> None:
+    overrides = [f"execution.{name}" for name in ("leverage=3.0", "maintenance=0.9")]
+    overrides += [f"portfolio.{name}" for name in ("gross=3.0", "cap=3.0")]
+    books = traded(plan, scored, load_config(config_file, [*overrides, "costs.fee=0.09"])).books
+    assert books.equity.min() < 1e-3
+    assert books.equity.min() >= 0.0
+
+
+def test_closes_are_held_against_closes(plan: Plan, scored: pd.DataFrame, config_file: Path) -> None:
+    result = traded(plan, scored, load_config(config_file, ["execution.fill=close"]))
+    close = plan.world.prices.close.iloc[plan.rows]
+    earned = close.pct_change(fill_method=None).iloc[1:].to_numpy()
+    traded_twice = np.isfinite(earned)
+    assert traded_twice.mean() > 0.9
+    np.testing.assert_allclose(result.asset_returns.iloc[:-1].to_numpy()[traded_twice], earned[traded_twice])
+    assert (result.asset_returns.iloc[-1].dropna() == 0.0).all()
+
+
+def test_used_is_what_was_counted_as_used(plan: Plan, scored: pd.DataFrame, config_file: Path) -> None:
+    for overrides in (["signal.confidence=margin", "signal.threshold=0.9"], ["signal.echo_weight=0.0"]):
+        result = traded(plan, scored, load_config(config_file, overrides))
+        used = result.placed["used"] & (result.placed["row"] >= 0) & (result.placed["column"] >= 0)
+        assert 0 < used.sum() == result.counts["news"]["used"]
+
+
+def test_a_cap_without_any_volume_is_refused(plan: Plan, config_file: Path) -> None:
+    prices = replace(plan.world.prices, volume=plan.world.prices.volume * 0.0)
+    rules = rules_of(load_config(config_file, ["execution.participation=0.1"]))
+    with pytest.raises(DataError, match="has a volume"):
+        conditions(replace(plan.world, prices=prices), plan.rows, rules)

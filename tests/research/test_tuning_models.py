@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_desk import news
 from scipy.special import softmax
@@ -67,6 +67,7 @@ def test_nothing_left_is_a_leak_and_one_text_is_too_few() -> None:
         unseen([reader(train=("a",))], labelled("a", "b"))
 
 
+@settings(max_examples=30)
 @given(st.integers(0, 10_000), st.integers(2, 60))
 def test_intervals_hold_their_figure_and_stay_positive(seed: int, n: int) -> None:
     rng = np.random.default_rng(seed)
@@ -78,6 +79,7 @@ def test_intervals_hold_their_figure_and_stay_positive(seed: int, n: int) -> Non
         assert 0 <= low <= report[name] <= high
 
 
+@settings(max_examples=30)
 @given(st.integers(0, 10_000), st.integers(1, 60))
 def test_the_figure_that_is_resampled_is_the_calibration_error(seed: int, n: int) -> None:
     rng = np.random.default_rng(seed)
@@ -111,7 +113,7 @@ def test_scores_do_not_depend_on_how_news_are_cut(tmp_path: Path, monkeypatch: p
     frame = news(30, seed=1, start="2011-12-20").assign(known_at=lambda table: table["published_at"])
     frame = pd.concat([frame, frame.head(4).assign(symbol="BBB")], ignore_index=True)
     tables = []
-    for rows in (1, 7, 100):
+    for rows in (4, 100):
         monkeypatch.setattr(news_scoring, "FRAME_ROWS", rows)
         with ScoreCache(tmp_path / f"{rows}.sqlite") as cache:
             found = score_news(reader(), [frame.iloc[:9], frame.iloc[9:]], tmp_path / f"{rows}.parquet", cache=cache)
@@ -119,7 +121,6 @@ def test_scores_do_not_depend_on_how_news_are_cut(tmp_path: Path, monkeypatch: p
         assert found.n_known_before == int((frame["known_at"] < pd.Timestamp("2012-01-01", tz="UTC")).sum())
         tables.append(pd.read_parquet(found.path))
     pd.testing.assert_frame_equal(tables[0], tables[1])
-    pd.testing.assert_frame_equal(tables[0], tables[2])
     assert tables[0]["bearish"].notna().all()
     assert list(tables[0]["article_id"]) == list(frame["article_id"])
 

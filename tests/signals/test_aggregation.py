@@ -44,7 +44,7 @@ def by_hand(articles, chosen):
     return signal
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(ARTICLES, SETTINGS)
 def test_agrees_with_the_definition_and_counts_every_article(articles, chosen):
     evidence = gather(articles, chosen)

@@ -355,6 +355,14 @@ def test_every_article_and_cell_is_accounted_for(strong: World, found: Diagnosis
     )
 
 
+def test_a_signal_without_opinions_is_said_to_be_one(strong: World) -> None:
+    signal, articles, prices = strong
+    silent = diagnose(signal * 0.0, signal * 0.0, articles, prices)
+    (told,) = silent.remarks
+    assert "no opinion on any bar" in told
+    assert silent.groups["articles"].max() > 0
+
+
 def test_few_symbols_are_ranked_through_time(strong: World) -> None:
     signal, articles, prices = strong
     names = prices.symbols[:3]

@@ -38,7 +38,7 @@ def choices(draw):
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(SIGNALS, MASKS, choices())
 def test_every_promise_holds(signal, tradable, chosen):
     weights = weights_array(signal, tradable, chosen)
@@ -55,7 +55,7 @@ def test_every_promise_holds(signal, tradable, chosen):
         assert (weights * signal >= 0).all() or chosen.band > 0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(SIGNALS, MASKS, choices(), st.integers(0, 7), st.integers(0, 2**32 - 1))
 def test_rows_depend_on_the_past_only(signal, tradable, chosen, t, seed):
     other = signal.copy()

@@ -1,0 +1,167 @@
+"""The tables below the metrics: what each says of given figures, and that what does not exist is not shown as 0."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backtest.metrics import (
+    break_even_cost,
+    capacity,
+    cost_breakdown,
+    deepest_drawdowns,
+    performance,
+    relative,
+)
+from research.report import formats
+from research.report.tables import _rounded, tables_of
+
+TITLES = ["Costs and capacity", "Deepest drawdowns", "Against the benchmarks", "Random timing", "Trades and tails"]
+
+
+def metrics_of(returns, turnover=0.1, paid=None):
+    """Return what `research.measurement.measure` writes of what the tables read."""
+    rng = np.random.default_rng(1)
+    bars = len(returns)
+    paid = (
+        {"commission": 500.0, "spread": 250.0, "impact": 0.0, "haircut": 0.0, "borrow": 90.0} if paid is None else paid
+    )
+    traded = np.full((bars, 2), turnover)
+    empty = pd.DataFrame({"entry_bar": [], "exit_bar": [], "pnl": [], "return": []})
+    book = pd.DataFrame({"entry_bar": [0, 2], "exit_bar": [1, 6], "pnl": [300.0, -100.0], "return": [0.03, -0.01]})
+    drawdowns = [
+        {"depth": row["depth"], "start": "2020-02-03T14:30:00+00:00", "trough": "2020-02-05T14:30:00+00:00"}
+        | {"recovery": None if pd.isna(row["recovery_bar"]) else "2020-03-02T14:30:00+00:00"}
+        | {"length_bars": row["length_bars"]}
+        for row in deepest_drawdowns(returns).to_dict("records")
+    ]
+    held = performance(returns, periods_per_year=252.0, trades=book if turnover else empty)
+    return held | {
+        "costs_paid": cost_breakdown(paid, np.full(bars, 1e4), np.full(bars, turnover), periods_per_year=252.0),
+        "break_even_cost": break_even_cost(returns, np.full(bars, turnover), paid=750.0 / 1e4 / bars),
+        "capacity": capacity(returns, traded, np.full((bars, 2), 1e8), np.full((bars, 2), 0.01)),
+        "drawdowns": drawdowns,
+        "relative": {"buy_and_hold": relative(returns, rng.normal(0, 0.01, bars), periods_per_year=252.0)},
+        "random_timing": {
+            "sharpe_quantiles": {"0.05": -1.0, "0.5": 0.0, "0.95": 1.25},
+            "sharpe": 0.5,
+            "share_beaten": 0.75,
+            "p_value": 0.26,
+            "n_draws": 1000,
+            "block": 1,
+            "gross_kept": 1.0 if turnover else None,
+        },
+    }
+
+
+@pytest.fixture(scope="module")
+def gaining():
+    return metrics_of(np.random.default_rng(0).normal(0.002, 0.01, 250))
+
+
+@pytest.fixture
+def idle():
+    """Figures of a strategy that never held anything."""
+    return metrics_of(np.zeros(250), 0.0, dict.fromkeys(("commission", "spread", "impact", "borrow"), 0.0))
+
+
+def tables(metrics):
+    return {table.title: table for table in tables_of(metrics)}
+
+
+def test_a_strategy_that_traded_has_every_table_once(gaining):
+    made = tables_of(gaining)
+    assert [table.title for table in made] == TITLES
+    for table in made:
+        assert all(len(row) == len(table.head) for row in table.rows)
+        assert all(name.strip() for name in table.head)
+        names = [row[0] for row in table.rows]
+        assert len(set(names)) == len(names) or table.title == "Deepest drawdowns"
+
+
+def test_a_strategy_that_never_held_anything_shows_no_tables_of_zeros(idle):
+    assert tables_of(idle) == []
+
+
+def test_the_columns_of_costs_add_up(gaining):
+    rows = {row[0]: row[1:] for row in tables(gaining)["Costs and capacity"].rows}
+    assert list(rows) == ["commission", "spread", "borrow", "total"]
+    assert [rows[name][0] for name in rows] == ["500", "250", "90", "840"]
+    # 250 bars of 0.1 of 10,000 each way are 500,000 traded; borrow is no price of trading and no part of that total.
+    assert [rows[name][2] for name in rows] == ["10.0 bp", "5.0 bp", formats.MISSING, "15.0 bp"]
+
+
+def test_small_amounts_are_not_printed_as_zero():
+    metrics = metrics_of(np.full(20, 0.001), paid={"commission": 0.42, "funding": -0.37})
+    rows = tables(metrics)["Costs and capacity"].rows
+    assert [row[1] for row in rows] == ["0.42", "−0.37", "0.05"]
+
+
+def test_free_trading_still_says_what_it_could_have_borne():
+    free = metrics_of(np.full(250, 0.001), paid=dict.fromkeys(("commission", "spread"), 0.0))
+    table = tables(free)["Costs and capacity"]
+    assert [row[0] for row in table.rows] == ["total"]
+    assert table.note.startswith("Trading could cost ")
+
+
+def test_a_strategy_that_loses_without_costs_has_no_cost_to_spare():
+    losing = metrics_of(np.random.default_rng(0).normal(-0.02, 0.01, 250))
+    assert losing["break_even_cost"] < 0.0
+    note = tables(losing)["Costs and capacity"].note
+    assert note.startswith("It would have lost even if trading had cost nothing.")
+    assert "before nothing is left" not in note
+    assert "most money" not in note
+
+
+def test_capacity_names_its_bound_and_what_it_left_out(gaining):
+    short = copy.deepcopy(gaining)
+    short["capacity"] |= {"orders": 500, "orders_without_volume": 3}
+    assert "95 % of the orders stay below 5 % of the volume" in tables(gaining)["Costs and capacity"].note
+    assert "had no known volume" not in tables(gaining)["Costs and capacity"].note
+    assert "3 of 500 orders had no known volume" in tables(short)["Costs and capacity"].note
+
+
+def test_what_was_never_made_up_for_is_said_to_last():
+    metrics = metrics_of(np.r_[0.1, -0.05, 0.2, -0.1, np.zeros(20)])
+    rows = tables(metrics)["Deepest drawdowns"].rows
+    assert [(row[0], row[3]) for row in rows] == [("−10.0%", "not yet"), ("−5.0%", "2020-03-02")]
+
+
+def test_a_missing_figure_is_a_dash(gaining):
+    bare = copy.deepcopy(gaining)
+    against = bare["relative"]["buy_and_hold"]
+    against |= dict.fromkeys(("alpha_standard_error", "alpha_p_value", "information_ratio", "tracking_error"))
+    bare["trades"] |= dict.fromkeys(("profit_factor", "mean_return"))
+    bare["tails"] |= dict.fromkeys(("value_at_risk", "expected_shortfall"))
+    made = tables(bare)
+    row = made["Against the benchmarks"].rows[0]
+    assert [place for place, cell in enumerate(row) if cell == formats.MISSING] == [2, 3, 5, 6]
+    assert [row[1] for row in made["Trades and tails"].rows].count(formats.MISSING) == 4
+    assert "None" not in str(tables_of(bare))
+
+
+def test_random_timing_prints_its_quantiles_in_order(gaining):
+    table = tables(gaining)["Random timing"]
+    assert table.head[1:] == ("5%", "50%", "95%", "Strategy", "Beaten", "p")
+    assert table.rows == (("Sharpe ratio", "−1.00", "0.00", "1.25", "0.50", "75.0%", "0.260"),)
+    assert "1,000 random times, in blocks of 1 bar, " in table.note
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.floats(1e-3, 1e20))
+def test_money_is_printed_to_two_digits_and_without_exponents(amount):
+    text = _rounded(amount)
+    assert "e+" not in text
+    if amount >= 1e15:
+        assert text == "more than 1,000 trillion"
+        return
+    figure, *name = text.split()
+    size = {"thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12}[name[0]] if name else 1.0
+    assert math.isclose(float(figure) * size, amount, rel_tol=0.051)
+    assert float(figure) < 1000.0 or amount >= 9.9e14
