@@ -206,7 +206,7 @@ def test_random_timing_refuses_settings_out_of_range(wrong, text):
         timing(opening * 0, opening, close, **wrong)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 12), st.integers(0, 2**32 - 1))
 def test_exchanging_symbols_keeps_every_rows_exposure(rows, block, seed):
     rng = np.random.default_rng(seed)

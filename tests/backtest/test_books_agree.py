@@ -43,7 +43,7 @@ def assert_kernel_is_ledger(case):
     np.testing.assert_array_equal(fast.equity, found.account.equity)
 
 
-@settings(max_examples=150)
+@settings(max_examples=50)
 @given(cases(bars=18))
 def test_the_kernel_is_the_ledger(case):
     assert_kernel_is_ledger(case)
@@ -74,7 +74,7 @@ def assert_engines_agree(case):
     pd.testing.assert_frame_equal(reported.realised_weights, compiled.realised_weights, rtol=1e-9, atol=1e-9)
 
 
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(cases())
 def test_both_engines_are_the_ledger(case):
     assert_engines_agree(case)
@@ -142,7 +142,7 @@ def unfunded(case):
     return world.but(funding=world.funding * 0.0), costs, execution
 
 
-@settings(max_examples=15)
+@settings(max_examples=6)
 @given(cases(**PLAIN).map(unfunded))
 def test_vectorbts_own_sizing_is_a_third_witness(case):
     assert_vectorbt_sizes_alike(case)
@@ -311,7 +311,7 @@ def test_a_row_at_the_close_earns_from_its_close_to_the_next():
     pd.testing.assert_series_equal(poisoned.equity, at_close.equity)
 
 
-@settings(max_examples=30)
+@settings(max_examples=12)
 @given(st.integers(0, 10_000), st.integers(1, 7))
 def test_trailing_figures_know_only_the_bars_before(seed, bars):
     rng = np.random.default_rng(seed)

@@ -50,7 +50,7 @@ def conserved(case, engine):
     assert books.fees_paid == pytest.approx(orders["fees"].sum(), rel=1e-9, abs=1e-9)
 
 
-@settings(max_examples=30)
+@settings(max_examples=12)
 @given(cases())
 def test_cash_and_positions_are_the_equity(case):
     conserved(case, "kernel")
@@ -63,7 +63,7 @@ def test_cash_and_positions_are_the_equity_of_both_engines(case, engine):
     conserved(case, engine)
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(cases())
 def test_the_costs_explain_the_whole_gap_to_the_costless_books(case):
     """The shares held, valued at marks alone, gain what the account gained plus everything it says it paid."""
@@ -83,7 +83,7 @@ def test_the_costs_explain_the_whole_gap_to_the_costless_books(case):
     assert min(paid[:-1]) >= -1e-9
 
 
-@settings(max_examples=30)
+@settings(max_examples=12)
 @given(cases(costs=PROPORTIONAL, executions=FRACTIONAL), st.sampled_from([7.0, 1 / 7, 1000.0]))
 def test_the_price_level_of_a_symbol_means_nothing(case, factor):
     world, costs, execution = case
@@ -92,7 +92,7 @@ def test_the_price_level_of_a_symbol_means_nothing(case, factor):
     assert_same(books_of(scaled, costs, execution), books_of(world, costs, execution))
 
 
-@settings(max_examples=30)
+@settings(max_examples=12)
 @given(cases(), st.randoms(use_true_random=False))
 def test_the_order_of_the_symbols_means_nothing(case, shuffler):
     world, costs, execution = case
@@ -116,7 +116,7 @@ def cut_changes_nothing(case, bars, engine):
     np.testing.assert_allclose(cut.orders["price"], before["price"], rtol=1e-9)
 
 
-@settings(max_examples=30)
+@settings(max_examples=12)
 @given(cases(), st.integers(5, 23))
 def test_cutting_off_the_future_changes_no_past_row(case, bars):
     cut_changes_nothing(case, bars, "kernel")
@@ -129,7 +129,7 @@ def test_cutting_off_the_future_changes_no_past_row_of_either_engine(case, bars,
     cut_changes_nothing(case, bars, engine)
 
 
-@settings(max_examples=30)
+@settings(max_examples=12)
 @given(
     cases(
         costs=COSTS.map(lambda costs: replace(costs, fee_minimum=0.0, impact=0.0)),
@@ -153,7 +153,7 @@ def test_what_depends_on_size_does_not_scale(costs, rules):
     assert not np.allclose(found[1], 2.0 * found[0], rtol=1e-6)
 
 
-@settings(max_examples=30)
+@settings(max_examples=12)
 @given(cases(costs=PROPORTIONAL, executions=FRACTIONAL), st.sampled_from([0.01, 100.0]))
 def test_the_currency_means_nothing(case, rate):
     world, costs, execution = case
@@ -162,7 +162,7 @@ def test_the_currency_means_nothing(case, rate):
     assert_same(books, books_of(world, costs, execution))
 
 
-@settings(max_examples=30)
+@settings(max_examples=12)
 @given(cases(costs=st.just(FREE), executions=st.just(Execution(participation=0.3))))
 def test_an_account_without_costs_says_it_paid_nothing(case):
     world, free, execution = case

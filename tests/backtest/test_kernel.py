@@ -97,7 +97,7 @@ ANY_EXECUTION = st.builds(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([0.0, 0.1, 0.4]), RATES, st.booleans(), st.integers(1, 4))
 def test_the_plain_path_is_the_general_one(seed, gaps, costs, long_only, stale_after):
     weights, opening, close, _ = panels(seed, gaps=gaps, long_only=long_only)
@@ -108,7 +108,7 @@ def test_the_plain_path_is_the_general_one(seed, gaps, costs, long_only, stale_a
     np.testing.assert_allclose(plain.turnover, general.turnover, atol=1e-10)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.integers(0, 10**6), RATES, st.booleans())
 def test_the_kernel_sizes_orders_as_vectorbt_does(seed, costs, long_only):
     weights, opening, close, _ = panels(seed, gaps=0.0, long_only=long_only)
@@ -118,7 +118,7 @@ def test_the_kernel_sizes_orders_as_vectorbt_does(seed, costs, long_only):
     np.testing.assert_allclose(kept.equity, expected, rtol=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([0.0, 0.15]), ANY_COSTS, ANY_EXECUTION)
 def test_vectorbt_keeps_the_same_books_under_every_rule(seed, gaps, costs, execution):
     weights, opening, close, extra = panels(seed, gaps=gaps, gross=execution.leverage)
@@ -131,7 +131,7 @@ def test_vectorbt_keeps_the_same_books_under_every_rule(seed, gaps, costs, execu
     assert len(theirs.trades) > 0 or len(theirs.orders) == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10**6), ANY_COSTS, ANY_EXECUTION)
 def test_money_is_conserved_and_costs_add_up(seed, costs, execution):
     weights, opening, close, extra = panels(seed, gross=execution.leverage)
@@ -149,7 +149,7 @@ def test_money_is_conserved_and_costs_add_up(seed, costs, execution):
     assert kept.commission == pytest.approx(kept.fees.sum())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10**6), ANY_COSTS, ANY_EXECUTION, st.integers(5, 29))
 def test_the_future_changes_no_completed_row(seed, costs, execution, n):
     weights, opening, close, extra = panels(seed, gross=execution.leverage)
@@ -277,7 +277,7 @@ def evidence(seed, variants=2, n=60, symbols=6):
     return denominator * rng.uniform(-1, 1, denominator.shape), denominator, rng.random((n, symbols)) < 0.9
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     st.integers(0, 10**6),
     st.sampled_from([0.0, 0.3, 2.0, 9.0]),

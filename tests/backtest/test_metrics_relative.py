@@ -98,7 +98,7 @@ def test_rows_must_be_the_same():
         relative(mine.iloc[:-1], theirs.iloc[1:], periods_per_year=252)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(PAIRS)
 def test_always_json(pair):
     json.dumps(relative(*pair, periods_per_year=365), allow_nan=False)

@@ -71,7 +71,7 @@ def test_borrow_accrues_over_calendar_time():
     assert result.borrow_paid == pytest.approx(1000 - result.equity.iloc[-1])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     st.integers(0, 10_000),
     st.sampled_from([0.0, 0.1, 0.4]),
@@ -101,7 +101,7 @@ def test_the_books_equal_a_ledger_kept_by_hand(seed, gaps, fee, slippage, borrow
     assert result.counts["stale_exits"] == ledger.stale_exits
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([0.0, 0.2]))
 def test_money_is_conserved(seed, gaps):
     weights, opening, close = market(seed, gaps=gaps)
@@ -113,7 +113,7 @@ def test_money_is_conserved(seed, gaps):
     assert cash + (held.to_numpy() * final).sum() == pytest.approx(result.equity.iloc[-1], rel=1e-9)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([0.0, 0.2]), st.sampled_from([7.0, 1 / 7, 1000.0]))
 def test_the_price_level_of_a_symbol_means_nothing(seed, gaps, factor):
     weights, opening, close = market(seed, gaps=gaps)
@@ -125,7 +125,7 @@ def test_the_price_level_of_a_symbol_means_nothing(seed, gaps, factor):
     np.testing.assert_allclose(scaled.returns, plain.returns, atol=1e-10)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([0.0, 0.2]), st.permutations(list("ABCD")))
 def test_the_order_of_the_symbols_means_nothing(seed, gaps, order):
     weights, opening, close = market(seed, gaps=gaps)
@@ -136,7 +136,7 @@ def test_the_order_of_the_symbols_means_nothing(seed, gaps, order):
     np.testing.assert_allclose(moved.realised_weights[list("ABCD")], plain.realised_weights, atol=1e-9)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([0.0, 0.3]), st.integers(5, 39))
 def test_cutting_off_the_future_changes_no_completed_row(seed, gaps, n):
     weights, opening, close = market(seed, gaps=gaps)

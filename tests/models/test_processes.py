@@ -17,6 +17,8 @@ from models import processes, training
 from models.bases import open_base
 from models.tuning import TuneSettings, open_adapter, tune
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = TuneSettings(method="lora", rank=4, dropout=0.0, epochs=2, batch_size=16, learning_rate=1e-2, compute="fp32")
 # One row is left for the last batch: fewer than there are processes.
 TEXTS = sentences(33, seed=5)

@@ -374,7 +374,12 @@ def test_adalora_is_held_to_orthogonal_bases(base):
     assert training.orthogonality(model.base_model).item() == pytest.approx(0.5 * np.mean(expected), rel=1e-5)
 
 
-@pytest.mark.parametrize("method", ["qlora", "lora", "dora", "rslora", "adalora", "ia3", "prefix"])
+_SLOW_IN_BF16 = [
+    pytest.param(name, marks=pytest.mark.slow) for name in ("lora", "dora", "rslora", "adalora", "ia3", "prefix")
+]
+
+
+@pytest.mark.parametrize("method", ["qlora", *_SLOW_IN_BF16])
 def test_what_a_gpu_trains_in_bf16_keeps_heads_in_fp32_and_comes_near(base, tmp_path, monkeypatch, method):
     settings = replace(SETTINGS, method=method, epochs=2, compute="bf16")
     plain = run(base, tmp_path / "plain", settings)

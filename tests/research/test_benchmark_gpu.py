@@ -14,6 +14,8 @@ from research.benchmarks.gpu import Row, goals, measured, peak_of, printed, with
 from research.benchmarks.gpu_base import LLAMA_8B, TINY, MadeBase, lengths_of, texts_of
 from research.benchmarks.gpu_rows import SMALL, Bench, Speed, flops
 
+pytestmark = pytest.mark.slow
+
 PARTS = Counter(
     {
         ("tuning, 8 full texts a step", "product"): 1,

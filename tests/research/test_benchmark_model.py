@@ -11,6 +11,8 @@ from models.defaults import defaults
 from models.tiny import TinySettings, pretrain_tiny
 from research.benchmarks import model
 
+pytestmark = pytest.mark.slow
+
 VERBS = {"negative": ("fell", "sank"), "neutral": ("met", "said"), "positive": ("rose", "grew")}
 KNOWN = pd.Timestamp("2013-01-01", tz="UTC")
 
