@@ -16,7 +16,7 @@ RETURNS = np.array([0.10, -0.05, 0.02, -0.10, 0.0, 0.04, 0.20])
 _ROWS = np.arange(101)
 WAVES = 0.6 * (0.01 * np.sin(1.1 * _ROWS + 0.3) + 0.0003) + 0.012 * np.sin(1.7 * _ROWS)
 WAVES += 0.008 * np.cos(0.37 * _ROWS**2) - 0.0005
-SERIES = hnp.arrays(float, st.integers(0, 60), elements=st.floats(-0.5, 0.5))
+SERIES = hnp.arrays(float, st.integers(0, 60), elements=st.floats(-0.5, 0.5).map(lambda r: round(r, 9)))
 
 
 def test_golden_values_worked_by_hand():
