@@ -1,5 +1,8 @@
 """The compiled account against itself, against vectorbt and against the steps it fuses."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -313,6 +316,20 @@ def test_a_sweep_is_many_runs(costs):
         np.testing.assert_allclose(fused.returns[s], alone.returns, atol=1e-12)
         np.testing.assert_allclose(given_weights.returns[s], alone.returns, atol=1e-12)
         assert fused.turnover[s] == pytest.approx(alone.turnover.mean())
+
+
+def test_a_sweep_leaves_the_threads_of_others_alone():
+    code = """
+import sys
+import numpy as np
+from backtest.costs import Costs
+from backtest.kernel import Market, sweep_weights
+prices = np.full((3, 2), 5.0)
+sweep_weights(np.zeros((4, 3, 2)), Market(prices, prices, np.full(3, 1 / 252)), Costs(0.0, 0.0, 0.0))
+assert "numba" in sys.modules
+assert not any(name.startswith("numba.np.ufunc.omppool") for name in sys.modules), "numba started OpenMP"
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 def test_many_clipped_buys_are_cut_from_the_largest_down():

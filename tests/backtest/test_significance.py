@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.signal import lfilter
 
-from backtest import significance
 from backtest.significance import (
     block_permutation,
     conditional_sharpe,
@@ -17,6 +16,7 @@ from backtest.significance import (
     holm,
     permutation_test,
     probabilistic_sharpe,
+    sharpe,
     sharpe_estimate,
     stationary_blocks,
 )
@@ -85,7 +85,7 @@ def test_block_arithmetic_equals_resampling_row_by_row(partial):
     rng = np.random.default_rng(3)
     returns = autoregressive(rng, 120, mean=0.001)
     member = rng.random(120) < 0.5 if partial else np.ones(120, dtype=bool)
-    ratios, errors = significance._resampled(returns, member, 6.0, 40, np.random.default_rng(9))
+    ratios, errors = sharpe._resampled(returns, member, 6.0, 40, np.random.default_rng(9))
     starts, lengths = stationary_blocks(120, 6.0, 40, np.random.default_rng(9))
     for draw in range(40):
         blocks = [np.arange(s, s + k) % 120 for s, k in zip(starts[draw], lengths[draw], strict=True) if k]
@@ -104,7 +104,7 @@ def test_the_resampled_distribution_is_that_of_arch():
     from arch.bootstrap import StationaryBootstrap
 
     returns = autoregressive(np.random.default_rng(4), 504, mean=0.0005)
-    ours, _ = significance._resampled(returns, np.ones(504, dtype=bool), 5.0, 4000, np.random.default_rng(1))
+    ours, _ = sharpe._resampled(returns, np.ones(504, dtype=bool), 5.0, 4000, np.random.default_rng(1))
     theirs = StationaryBootstrap(5, returns, seed=1).apply(lambda r: r.mean() / r.std(), 4000)[:, 0]
     assert ours.mean() == pytest.approx(theirs.mean(), abs=4 * theirs.std() / math.sqrt(4000))
     assert ours.std() == pytest.approx(theirs.std(), rel=0.06)
@@ -113,10 +113,10 @@ def test_the_resampled_distribution_is_that_of_arch():
 @pytest.mark.parametrize(("n", "block"), [(400, 7.0), (24, 12.0)])
 def test_the_standard_error_is_that_of_infinitely_many_resamples(n, block):
     returns = autoregressive(np.random.default_rng(6), n, phi=0.7)
-    _, influence = significance._influence(returns, np.ones(n, dtype=bool))
+    _, influence = sharpe._influence(returns, np.ones(n, dtype=bool))
     starts, lengths = stationary_blocks(n, block, 20_000, np.random.default_rng(0))
-    means = significance._block_sums(influence, starts, lengths).sum(axis=1) / n
-    assert significance._dependent_error(influence, block) == pytest.approx(means.std(), rel=0.02)
+    means = sharpe._block_sums(influence, starts, lengths).sum(axis=1) / n
+    assert sharpe._dependent_error(influence, block) == pytest.approx(means.std(), rel=0.02)
 
 
 def test_independent_normal_returns_have_the_textbook_error():
@@ -152,7 +152,7 @@ def test_the_seed_decides_and_chunks_do_not_overlap(monkeypatch):
     first, again = (sharpe_estimate(returns, periods_per_year=252, seed=5, n_boot=300) for _ in range(2))
     assert first == again
     assert sharpe_estimate(returns, periods_per_year=252, seed=6, n_boot=300) != first
-    monkeypatch.setattr(significance, "_CELLS_PER_CHUNK", 1000)
+    monkeypatch.setattr(sharpe, "_CELLS_PER_CHUNK", 1000)
     chunked = sharpe_estimate(returns, periods_per_year=252, seed=5, n_boot=300)
     assert chunked.low == pytest.approx(first.low, abs=0.6)
     assert chunked.sharpe == first.sharpe

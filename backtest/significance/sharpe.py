@@ -1,0 +1,247 @@
+"""A Sharpe ratio with its uncertainty: studentised stationary-bootstrap intervals, sound under dependence.
+
+Every function owns its randomness (a seed or a Generator) and says which null hypothesis its p-value belongs to.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from backtest.significance.resampling import automatic_block_length, stationary_blocks
+from data_loaders.errors import ConfigError, DataError
+
+MINIMUM_ROWS = 30
+_CELLS_PER_CHUNK = 100_000
+_FEWEST_IN_RESAMPLE = 10
+_USABLE_SHARE = 0.9
+
+
+@dataclass(frozen=True)
+class SharpeEstimate:
+    """A Sharpe ratio with what chance makes of it.
+
+    Attributes
+    ----------
+    sharpe : float or None
+        Annual; None without variation.
+    low, high : float or None
+        Ends of the two-sided confidence interval, annual; None below 30 rows.
+    p_value : float or None
+        One-sided, for the null hypothesis that the true Sharpe ratio is not positive.
+    standard_error : float or None
+        Annual, allowing for serial dependence, skewness and fat tails.
+    block_length : float or None
+        Mean block length of the stationary bootstrap, in rows.
+    n : int
+        Rows used.
+    level : float
+        Confidence level of the interval.
+    """
+
+    sharpe: float | None
+    low: float | None
+    high: float | None
+    p_value: float | None
+    standard_error: float | None
+    block_length: float | None
+    n: int
+    level: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as a JSON-able dictionary."""
+        return asdict(self)
+
+
+def _block_sums(values: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Sum of the values of each block, from two look-ups in a running total instead of one per row."""
+    total = np.concatenate([[0.0], np.cumsum(np.concatenate([values, values]))])
+    return np.asarray(total[starts + lengths] - total[starts])
+
+
+def _influence(values: np.ndarray, member: np.ndarray) -> tuple[float, np.ndarray]:
+    """Per-period Sharpe ratio of the member rows, and how much each row of the series moves it."""
+    inside = values[member]
+    u = (values - inside.mean()) / inside.std()
+    ratio = float(inside.mean() / inside.std())
+    share = member.mean()
+    return ratio, np.where(member, u - 0.5 * ratio * (u**2 - 1.0), 0.0) / share
+
+
+def _dependent_error(influence: np.ndarray, block: float) -> float:
+    """Return the standard error of the mean influence under the stationary bootstrap, in closed form.
+
+    References
+    ----------
+    Politis and Romano (1994), lemma 1: the variance the bootstrap would show with infinitely many resamples.
+    """
+    n = len(influence)
+    spectrum = np.fft.rfft(influence, 2 * n)
+    covariance = np.fft.irfft(spectrum * np.conj(spectrum))[:n] / n
+    lag = np.arange(n)
+    stay = 1.0 - min(1.0, 1.0 / block)
+    weight = (1.0 - lag / n) * stay**lag + (lag / n) * stay ** (n - lag)
+    variance = covariance[0] + 2.0 * float(weight[1:] @ covariance[1:])
+    return math.sqrt(max(variance, 0.0) / n)
+
+
+def _resampled(
+    values: np.ndarray, member: np.ndarray, block: float, n_boot: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sharpe ratios of resamples and their standard errors from the spread of their own blocks; NaN if undefined."""
+    n = len(values)
+    centre, scale = values[member].mean(), values[member].std()
+    z = np.where(member, (values - centre) / scale, 0.0)
+    everything = bool(member.all())
+    ratios, errors = np.empty(n_boot), np.empty(n_boot)
+    step = max(1, int(_CELLS_PER_CHUNK / (n / max(block, 1.0) + 10.0)))
+    for first in range(0, n_boot, step):
+        size = min(step, n_boot - first)
+        starts, lengths = stationary_blocks(n, block, size, rng)
+        number = lengths if everything else _block_sums(member.astype(float), starts, lengths)
+        one, two = _block_sums(z, starts, lengths), _block_sums(z * z, starts, lengths)
+        rows = number.sum(axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean = one.sum(axis=1) / rows
+            variance = two.sum(axis=1) / rows - mean**2
+            variance = np.where((variance > 1e-12) & (rows >= _FEWEST_IN_RESAMPLE), variance, np.nan)
+            deviation = np.sqrt(variance)
+            ratio = (centre / scale + mean) / deviation
+            m, v = mean[:, None], variance[:, None]
+            u = (one - number * m) / deviation[:, None]
+            squares = (two - 2.0 * m * one + number * m**2) / v
+            influence = u - 0.5 * ratio[:, None] * (squares - number)
+            error = np.sqrt((influence**2).sum(axis=1)) / rows
+        chunk = slice(first, first + size)
+        ratios[chunk], errors[chunk] = ratio, np.where(error > 0.0, error, np.nan)
+    return ratios, errors
+
+
+def conditional_sharpe(
+    returns: pd.Series | np.ndarray,
+    member: np.ndarray,
+    *,
+    periods_per_year: float,
+    n_boot: int = 2000,
+    level: float = 0.95,
+    block: float | None = None,
+    seed: int | np.random.Generator,
+) -> SharpeEstimate:
+    """Sharpe ratio of the member rows of a series, resampling rows and membership together.
+
+    Parameters
+    ----------
+    returns : Series or array, shape (bars,)
+        Net simple returns of all rows, in order.
+    member : bool array, shape (bars,)
+        Rows whose Sharpe ratio is asked for, such as one market regime.
+    periods_per_year, n_boot, level, block, seed
+        As in ``sharpe_estimate``.
+
+    Returns
+    -------
+    SharpeEstimate
+        ``n`` counts the member rows.
+    """
+    values = np.asarray(returns, dtype=float)
+    member = np.asarray(member, dtype=bool)
+    if values.ndim != 1 or not np.isfinite(values).all():
+        raise DataError(
+            "sharpe_estimate: returns must be one series without missing values. Drop or mend the rows first."
+        )
+    if member.shape != values.shape:
+        raise DataError(f"sharpe_estimate: {len(values)} returns but membership of shape {member.shape}.")
+    if n_boot < 100:
+        raise ConfigError(f"n_boot must be at least 100, got {n_boot}. Quantiles of fewer resamples mean little.")
+    if not 0.5 <= level < 1.0:
+        raise ConfigError(f"level must lie in [0.5, 1), got {level}.")
+    if block is not None and not block >= 1.0:
+        raise ConfigError(f"block must be at least 1 row, got {block}. Leave it out for an automatic length.")
+    if not periods_per_year > 0.0:
+        raise ConfigError(f"periods_per_year must be positive, got {periods_per_year}.")
+    n = int(member.sum())
+    inside = values[member]
+    spread = float(inside.std(ddof=1)) if n > 1 else 0.0
+    if spread <= 1e-14 * max(1.0, float(np.abs(inside).max(initial=0.0))):
+        return SharpeEstimate(None, None, None, None, None, None, n, level)
+    year = math.sqrt(periods_per_year)
+    sharpe = float(inside.mean() / spread * year)
+    if n < MINIMUM_ROWS:
+        return SharpeEstimate(sharpe, None, None, None, None, None, n, level)
+
+    rng = np.random.default_rng(seed)
+    length = automatic_block_length(values) if block is None else min(float(block), float(len(values)))
+    ratio, influence = _influence(values, member)
+    error = _dependent_error(influence, length)
+    ratios, errors = _resampled(values, member, length, n_boot, rng)
+    pivot = (ratios - ratio) / errors
+    pivot = pivot[np.isfinite(pivot)]
+    if len(pivot) < _USABLE_SHARE * n_boot or error <= 0.0:
+        return SharpeEstimate(sharpe, None, None, None, None, length, n, level)
+    tail = 0.5 * (1.0 - level)
+    below, above = np.quantile(pivot, [tail, 1.0 - tail])
+    return SharpeEstimate(
+        sharpe=sharpe,
+        low=float(sharpe - above * error * year),
+        high=float(sharpe - below * error * year),
+        p_value=float((1 + np.count_nonzero(pivot >= ratio / error)) / (1 + len(pivot))),
+        standard_error=float(error * year),
+        block_length=length,
+        n=n,
+        level=level,
+    )
+
+
+def sharpe_estimate(
+    returns: pd.Series | np.ndarray,
+    *,
+    periods_per_year: float,
+    n_boot: int = 2000,
+    level: float = 0.95,
+    block: float | None = None,
+    seed: int | np.random.Generator,
+) -> SharpeEstimate:
+    """Sharpe ratio with a studentised stationary-bootstrap interval and p-value.
+
+    The resampled quantity is ``(SR* - SR) / se*``, where se* comes from the spread of the resample's own blocks; that
+    keeps the size near nominal under serial dependence and fat tails where the plain percentile method over-rejects.
+
+    Parameters
+    ----------
+    returns : Series or array, shape (bars,)
+        Net simple returns per row, without missing values.
+    periods_per_year : float
+        Rows in a year; the result is annual.
+    n_boot : int
+        Resamples, at least 100.
+    level : float
+        Confidence level of the two-sided interval.
+    block : float, optional
+        Mean block length in rows; by default the automatic choice of Politis and White.
+    seed : int or Generator
+
+    Returns
+    -------
+    SharpeEstimate
+        ``p_value`` is one-sided for the null hypothesis "true Sharpe ratio <= 0". No interval below 30 rows.
+
+    Raises
+    ------
+    DataError
+        If returns are missing.
+    ConfigError
+        If a setting is out of range.
+
+    References
+    ----------
+    Ledoit and Wolf (2008), "Robust performance hypothesis testing with the Sharpe ratio", Journal of Empirical Finance
+    15(5); Götze and Künsch (1996), Annals of Statistics 24(5), for the block-based standard error.
+    """
+    everything = np.ones(np.shape(returns), dtype=bool)
+    return conditional_sharpe(
+        returns, everything, periods_per_year=periods_per_year, n_boot=n_boot, level=level, block=block, seed=seed
+    )
