@@ -20,6 +20,7 @@ from data_loaders.errors import ConfigError
 from data_loaders.purging import (
     SAMPLE_COLUMNS,
     SplitSamples,
+    TimeSplit,
     Window,
     assert_disjoint,
     assert_no_leakage,
@@ -33,6 +34,7 @@ __all__ = [
     "Fold",
     "Span",
     "SplitSamples",
+    "TimeSplit",
     "Window",
     "assert_disjoint",
     "assert_no_leakage",

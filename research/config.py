@@ -16,10 +16,12 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from data_loaders.errors import ConfigError
+from data_loaders.files import fingerprint, parts_of
 from models.calibration import Method as Calibration
 from models.methods import METHODS, Method
 from models.optimisers import Optimizer
 from models.scoring import Runtime
+from research.regime_settings import FILED_REGIMES, Regimes
 from research.settings import (
     BarLength,
     Count,
@@ -291,7 +293,7 @@ class Portfolio(Section):
     inverse_volatility: bool = False
     target_volatility: Positive | None = None
     risk_half_life: Positive = 21.0
-    gate: dict[Literal["bull", "bear", "sideways", "calm", "turbulent"], Fraction] = Field(default_factory=dict)
+    gate: dict[str, Fraction] = Field(default_factory=dict)
     initial_cash: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = 1_000_000.0
 
 
@@ -339,15 +341,6 @@ class Statistics(Section):
     bootstrap: Annotated[int, Field(ge=200)] = 2000
     permutations: Annotated[int, Field(ge=99)] = 500
     block: Count | None = None
-
-
-class Regimes(Section):
-    """How bars are sorted into bull, bear and sideways, and into calm and turbulent; both from closed bars only."""
-
-    trend_lookback: Annotated[int, Field(ge=5)] = 63
-    trend_threshold: Positive = 0.5
-    volatility_lookback: Annotated[int, Field(ge=5)] = 21
-    minimum_bars: Annotated[int, Field(ge=10)] = 60
 
 
 class Leakage(Section):
@@ -407,6 +400,12 @@ class Config(Section):
             raise ValueError("execution.funding needs the recorded rates of a store ('embargo fetch bybit --funding')")
         if self.model.max_train is not None and self.labels.source == "file":
             raise ValueError("model.max_train keeps the newest articles, and a labelled file is undated; leave it out")
+        steering, gated = self.regimes.steering_names(), set(self.portfolio.gate)
+        if steering is not None and gated - steering:
+            raise ValueError(
+                f"portfolio.gate names {', '.join(sorted(gated - steering))}; the definitions of regimes.gate_by tell "
+                f"{', '.join(sorted(steering))}"
+            )
         return self
 
     def to_dict(self) -> dict[str, Any]:
@@ -424,11 +423,15 @@ class Config(Section):
     def fingerprint(self) -> str:
         """Hash of everything that can change a figure; 64 hex digits.
 
-        Names and titles do not count, nor where files lie: the data carry fingerprints of their own.
+        Names and titles do not count, nor where files lie: the data carry fingerprints of their own, and the files of
+        regimes count by their content.
         """
         settings = {key: value for key, value in self.to_dict().items() if key not in ("name", "report")}
         for section in ("news", "prices", "labels"):
             settings[section].pop("path", None)
+        for source in FILED_REGIMES:
+            if source in settings["regimes"]:
+                settings["regimes"][source]["path"] = fingerprint(parts_of(settings["regimes"][source]["path"]))
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
@@ -480,9 +483,12 @@ def load_config(path: Path, overrides: list[str] | None = None) -> Config:
     document = read_toml(path, remedy="'embargo run --help' shows where examples are.")
     for text in overrides or []:
         override(document, text)
-    for section in ("news", "prices", "labels"):
-        if isinstance(document.get(section), dict) and isinstance(document[section].get("path"), str):
-            document[section]["path"] = place_of(document[section]["path"], path, f"{section}.path")
+    named = [(section, document.get(section)) for section in ("news", "prices", "labels")]
+    if isinstance(regimes := document.get("regimes"), dict):
+        named += [(f"regimes.{source}", regimes.get(source)) for source in FILED_REGIMES]
+    for name, section in named:
+        if isinstance(section, dict) and isinstance(section.get("path"), str):
+            section["path"] = place_of(section["path"], path, f"{name}.path")
     return parse_config(document, where=str(path))
 
 

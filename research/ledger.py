@@ -1,15 +1,21 @@
-"""The trial ledger: an append-only list of every attempt made on the same test window.
+"""The trial ledger: an append-only list of every attempt made on the same test window, with its returns.
 
 A Sharpe ratio is worth less the more settings were tried to get it. Each finished run adds one line; the deflated
 Sharpe ratio takes the number of attempts and the spread of their Sharpe ratios from here, so nobody has to remember.
+The returns lie beside the list, one file for each window, because attempts that are alike are fewer attempts.
 """
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import numpy as np
 
 from data_loaders.errors import DataError
 
@@ -68,12 +74,67 @@ def trials_on(folder: Path, window: str) -> dict[str, Trial]:
     return found
 
 
-def record(folder: Path, trial: Trial) -> None:
-    """Append a trial as one line in a single write, so that runs side by side cannot tear each other's lines."""
-    folder.mkdir(parents=True, exist_ok=True)
+def returns_of(folder: Path, trials: Iterable[Trial]) -> dict[str, np.ndarray]:
+    """Read the returns of attempts on one window, by settings fingerprint; float64 arrays of shape (bars,).
+
+    Attempts recorded without returns, as old ledgers have them, are left out.
+    """
+    wanted = {_key(trial.settings): trial for trial in trials}
+    found: dict[str, np.ndarray] = {}
+    for path, bars in {(_place(folder, trial), trial.bars) for trial in wanted.values()}:
+        if not path.exists():
+            continue
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+            # A process that was killed while it wrote left half a row, which no line of the ledger speaks of.
+            rows = np.fromfile(file, dtype=_row(bars), count=os.fstat(file.fileno()).st_size // _row(bars).itemsize)
+        for key, returns in rows:
+            trial = wanted.get(bytes(key))
+            if trial is not None and trial.bars == bars:
+                found[trial.settings] = np.asarray(returns, dtype=float)
+    return found
+
+
+def record(folder: Path, trial: Trial, returns: np.ndarray) -> None:
+    """Append a trial: its returns, then its line in a single write, so that runs side by side cannot tear each other's.
+
+    Parameters
+    ----------
+    folder : Path
+    trial : Trial
+    returns : float array, shape (trial.bars,)
+
+    Raises
+    ------
+    DataError
+        If the number of returns is not that of the trial.
+    """
+    if returns.shape != (trial.bars,):
+        raise DataError(f"ledger: trial {trial.name!r} has {trial.bars} bars but returns of shape {returns.shape}.")
+    path = _place(folder, trial)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    row = np.array([(_key(trial.settings), returns)], dtype=_row(trial.bars))
+    with path.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        whole = os.fstat(file.fileno()).st_size
+        file.truncate(whole - whole % row.itemsize)
+        file.write(row.tobytes())
     line = json.dumps(asdict(trial), sort_keys=True) + "\n"
     descriptor = os.open(folder / LEDGER_NAME, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
         os.write(descriptor, line.encode())
     finally:
         os.close(descriptor)
+
+
+def _key(settings: str) -> bytes:
+    return hashlib.sha256(settings.encode()).digest()
+
+
+def _row(bars: int) -> np.dtype[np.void]:
+    return np.dtype([("settings", "V32"), ("returns", "<f8", (bars,))])
+
+
+def _place(folder: Path, trial: Trial) -> Path:
+    window = hashlib.sha256(trial.window.encode()).hexdigest()[:16]
+    return folder / f"ledger-{window}-{trial.bars}.rows"

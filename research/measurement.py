@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from backtest import regimes
 from backtest.benchmarks import benchmark_returns, random_timing
 from backtest.execution import trailing_volatility, trailing_volume
 from backtest.metrics import (
@@ -27,17 +26,23 @@ from backtest.metrics import (
 from backtest.significance import (
     PermutationResult,
     SharpeEstimate,
-    deflated_sharpe,
-    probabilistic_sharpe,
+    Way,
     sharpe_estimate,
 )
 from models.calibration import confidence_test, reliability_table
 from models.evaluation import classification_report
+from research.attempts import Attempts, best_of, discounted, reach
 from research.config import Config
-from research.ledger import Trial
 from research.preparation import World
 from research.reading import Reading, probabilities
-from research.trading import Rules, Trade, known_regimes
+from research.regime_figures import (
+    by_definition,
+    regime_classification,
+    regime_figures,
+    regime_labels,
+    regime_report,
+)
+from research.trading import Rules, Trade
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,7 @@ class Measured:
     equity : DataFrame, shape (test rows + 1, strategies)
         Growth of 1, ``strategy`` first; row t is the value when bar t opens.
     regimes : DataFrame of str, shape (test rows, definitions)
+        Columns that end in ``_ex_post`` look back; the others were known when each row was decided.
     regime_table : DataFrame
         One row per definition and regime.
     """
@@ -63,11 +69,6 @@ class Measured:
     def having(self, **figures: Any) -> Measured:
         """Return the same with more figures among the metrics."""
         return replace(self, metrics=self.metrics | figures)
-
-
-def regime_labels(config: Config, world: World, rows: slice) -> pd.DataFrame:
-    """Label the test rows from bars closed before each was decided; the warm-up comes from before the test window."""
-    return known_regimes(config.regimes, world.prices.close, world.last_closed).iloc[rows]
 
 
 def estimate(config: Config, world: World, returns: pd.Series) -> SharpeEstimate:
@@ -89,20 +90,23 @@ def measure(
     rules: Rules,
     reading: Reading,
     result: Trade,
-    permutation: PermutationResult,
-    earlier: Mapping[str, Trial],
+    permutations: Mapping[Way, PermutationResult],
+    attempts: Attempts,
     rivals: Mapping[str, pd.DataFrame],
 ) -> Measured:
     """Turn the books of a run into its figures.
 
     Parameters
     ----------
+    permutations : mapping of way to PermutationResult
+        From `trading.shuffle_news`.
     rivals : mapping of str to DataFrame
         Weights of other strategies on the test rows, to be benchmarks beside those that need no news.
-    earlier : mapping of settings fingerprint to Trial
-        Attempts of others on the same window; this run's own earlier attempt must not be among them.
+    attempts : Attempts
+        Everything tried on this window, this run among it.
     """
     returns, years = result.books.returns, world.periods_per_year
+    values = returns.to_numpy(dtype=float)
     strategy = performance(
         returns,
         periods_per_year=years,
@@ -112,7 +116,7 @@ def measure(
     )
     sharpe = estimate(config, world, returns)
     labels = regime_labels(config, world, rows)
-    table = regime_report(config, world, returns, labels)
+    table = regime_report(config, world, returns, labels, turnover=result.books.turnover, trades=result.books.trades)
     opens, closes = world.prices.open.iloc[rows], world.prices.close.iloc[rows]
     # What is held from close to close is judged against the same.
     fills = closes if rules.execution.fill == "close" else opens
@@ -125,7 +129,7 @@ def measure(
         closes,
         costs=rules.costs,
         periods_per_year=years,
-        block=permutation.block,
+        block=permutations["dates"].block,
         n_draws=config.statistics.permutations,
         seed=config.seed,
         stale_after=rules.execution.stale_after,
@@ -145,9 +149,23 @@ def measure(
         "sharpe_p_value": sharpe.p_value,
         "sharpe_standard_error": sharpe.standard_error,
         "bootstrap_block": sharpe.block_length,
-        "permutation_p_value": permutation.p_value,
-        "permutation": permutation.as_dict(),
-        **_against_attempts(strategy, years, earlier),
+        "permutation_p_value": permutations["dates"].p_value,
+        "permutations": {way: found.as_dict() for way, found in permutations.items()},
+        **discounted(attempts, strategy, values, periods_per_year=years, seed=config.seed),
+        **reach(
+            strategy,
+            values,
+            periods_per_year=years,
+            level=config.statistics.level,
+            significance=config.statistics.significance,
+        ),
+        "best_of_attempts": best_of(
+            attempts,
+            significance=config.statistics.significance,
+            block=config.statistics.block,
+            n_boot=config.statistics.bootstrap,
+            seed=config.seed,
+        ),
         **frictions(config, world, rows, rules, result),
         "drawdowns": _dated(deepest_drawdowns(returns), world.prices.open_at[rows]),
         "random_timing": chance.as_dict(),
@@ -158,7 +176,11 @@ def measure(
         },
         "max_weight_gap": result.books.max_weight_gap,
         "benchmarks": {str(name): performance(benchmarks[name], periods_per_year=years) for name in benchmarks.columns},
-        "regimes": _by_definition(table),
+        "regimes": by_definition(table),
+        **regime_figures(config, world, returns, labels, benchmarks.get("equal_weight")),
+        "regime_classification": regime_classification(
+            config, labels, result.placed, reading.judged, _days_known(reading)
+        ),
         "classification": classification(config, reading),
     }
     return Measured(metrics, growth(returns, benchmarks, world, rows), labels, table)
@@ -215,50 +237,6 @@ def _dated(drawdowns: pd.DataFrame, open_at: pd.DatetimeIndex) -> list[dict[str,
     return rows
 
 
-def _against_attempts(
-    strategy: Mapping[str, Any], periods_per_year: float, earlier: Mapping[str, Trial]
-) -> dict[str, Any]:
-    n_trials = len(earlier) + 1
-    if strategy["sharpe"] is None:
-        return {"n_trials": n_trials, "probabilistic_sharpe": None, "deflated_sharpe": None}
-    per_bar = float(strategy["sharpe"]) / np.sqrt(periods_per_year)
-    moments = (per_bar, int(strategy["n_bars"]), float(strategy["skew"]), float(strategy["kurtosis_raw"]))
-    attempts = [trial.sharpe_per_bar for trial in earlier.values()] + [per_bar]
-    variance = float(np.var(attempts, ddof=1)) if n_trials > 1 else 0.0
-    return {
-        "n_trials": n_trials,
-        "probabilistic_sharpe": probabilistic_sharpe(*moments),
-        "deflated_sharpe": deflated_sharpe(*moments, n_trials=n_trials, variance=variance),
-    }
-
-
-def regime_report(config: Config, world: World, returns: pd.Series, labels: pd.DataFrame) -> pd.DataFrame:
-    """Measure the strategy in every regime of every definition; see `backtest.regimes.regime_table`."""
-    tables = []
-    for definition in labels.columns:
-        table = regimes.regime_table(
-            returns,
-            labels[definition],
-            periods_per_year=world.periods_per_year,
-            n_boot=config.statistics.bootstrap,
-            level=config.statistics.level,
-            seed=config.seed,
-            minimum_bars=config.regimes.minimum_bars,
-            block=config.statistics.block,
-        )
-        table.insert(0, "definition", str(definition))
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True)
-
-
-def _by_definition(table: pd.DataFrame) -> dict[str, dict[str, dict[str, Any]]]:
-    grouped: dict[str, dict[str, dict[str, Any]]] = {}
-    for row in table.to_dict("records"):
-        definition, regime = row.pop("definition"), row.pop("regime")
-        grouped.setdefault(definition, {})[regime] = row
-    return grouped
-
-
 def classification(config: Config, reading: Reading) -> dict[str, Any] | None:
     """Judge the scores against labels kept for that; None where the test windows hold no labelled article.
 
@@ -296,11 +274,16 @@ def article_days(reading: Reading) -> np.ndarray | None:
 
     An article that is not dated is a group of its own.
     """
-    known_at = reading.scored.drop_duplicates("article_id").set_index("article_id")["known_at"]
     names = reading.judged["article_id"]
-    days = names.map(known_at.dt.strftime("%Y-%m-%d"))
+    days = names.map(_days_known(reading))
     groups = days.fillna("article " + names.astype(str)).to_numpy(dtype=object)
     return groups if len(set(groups)) > 1 else None
+
+
+def _days_known(reading: Reading) -> pd.Series:
+    """Day (UTC) on which each scored article was known, by article."""
+    known_at = reading.scored.drop_duplicates("article_id").set_index("article_id")["known_at"]
+    return known_at.dt.strftime("%Y-%m-%d")
 
 
 def growth(returns: pd.Series, benchmarks: pd.DataFrame, world: World, rows: slice) -> pd.DataFrame:

@@ -8,6 +8,7 @@ the config.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,17 +17,20 @@ import numpy as np
 import pandas as pd
 
 from backtest.leakage import Finding
+from backtest.metrics import sharpe
 from data_loaders.errors import ConfigError
 from data_loaders.schemas import Prices
 from research import ledger, runs
+from research.attempts import Attempts
 from research.audit import Trail, audit
 from research.config import Config, Model
 from research.fusing import Fused
 from research.measurement import Measured, estimate, measure
-from research.preparation import Part, Plan, World, load_world, plan_folds, plan_parts, samples_hash
+from research.preparation import Plan, Samples, World, load_world, plan_folds, plan_parts, samples_hash
 from research.progress import Quiet, Stages
 from research.provenance import manifest_of
 from research.reading import Reading, built_in_base, given_base, read
+from research.regime_figures import regime_labels
 from research.report import ReportData, write
 from research.report.assemble import assemble, headline_of
 from research.trading import (
@@ -85,6 +89,7 @@ def prepare(config: Config, stages: Stages) -> Plan:
         raise ConfigError("fusion: there is one test window, and a fusion learns from earlier ones. Shorten test_span.")
     rows, rules = trading_rows(world, traded), rules_of(config)
     rehearse(world, rows, rules)
+    regime_labels(config, world, rows)  # finds a bad file of regimes before anything is trained
     if (config.statistics.block or 1) > rows.stop - rows.start:
         raise ConfigError(
             f"statistics.block = {config.statistics.block} is longer than the {rows.stop - rows.start} test rows. "
@@ -112,9 +117,9 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
     identity = attempt_of(config, data)
     folder = out / f"{config.name}-{identity[:8]}"
     earlier = ledger.trials_on(out, window)
-    earlier.pop(identity, None)
+    attempts = Attempts(earlier, ledger.returns_of(out, earlier.values()))
 
-    base = plan.base or built_in_base(config, world, parts, cache, stages)
+    base = plan.base or built_in_base(config, world, parts[0].fold.train_end, cache, stages)
     reading = read(config, parts, base, cache, stages)
 
     if config.fusion.method != "none":
@@ -123,11 +128,15 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
     scored = _traded(plan, reading.scored)
     stages.stage("Trade through vectorbt" if config.execution.engine == "vectorbt" else "Trade through the kernel")
     result = trade(config, world, rows, scored, fused)
-    progress = stages.stage("Shuffle the news against the dates")
-    permutation = shuffle_news(config, world, rows, result, progress, fused)
+    returns = result.books.returns.to_numpy(dtype=float)
+    # An attempt that never traded is an attempt all the same.
+    trial = ledger.Trial(window, identity, config.name, sharpe(returns, periods_per_year=1.0) or 0.0, len(returns))
+    attempts = attempts.joined(trial, returns)
+    progress = stages.stage("Shuffle the news against the market")
+    permutations = shuffle_news(config, world, rows, result, progress, fused)
     rivals = _rivals(config, plan, cache, stages)
     stages.stage("Measure, by regime and against chance")
-    measured = measure(config, world, rows, rules_of(config), reading, result, permutation, earlier, rivals)
+    measured = measure(config, world, rows, rules_of(config), reading, result, permutations, attempts, rivals)
     measured = measured.having(**_truth(config, world, rows, scored))
     if fused is not None:
         measured = measured.having(fusion={"models": fused.manifest(), "counts": fused.counts})
@@ -144,11 +153,9 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
     )
 
     stages.stage("Write the report")
-    report = assemble(plan, reading, result, measured, permutation, findings, verdict, manifest)
+    report = assemble(plan, reading, result, measured, permutations["dates"], findings, verdict, manifest)
     _save(folder, plan, reading, result, measured, findings, manifest, report)
-    # An attempt that never traded is an attempt all the same.
-    per_bar = (measured.metrics["sharpe"] or 0.0) / np.sqrt(world.periods_per_year)
-    ledger.record(out, ledger.Trial(window, identity, config.name, float(per_bar), measured.metrics["n_bars"]))
+    ledger.record(out, trial, returns)
     return Outcome(folder, verdict.status, measured.metrics, verdict, findings, headline_of(measured.metrics))
 
 
@@ -169,7 +176,7 @@ def _traded(plan: Plan, scored: pd.DataFrame) -> pd.DataFrame:
     return scored.loc[scored["fold"] >= first].reset_index(drop=True)
 
 
-def material_of(world: World, parts: list[Part]) -> dict[str, str]:
+def material_of(world: World, parts: Sequence[Samples]) -> dict[str, str]:
     """Fingerprint what an experiment reads: news, prices and what was learnt from; 64 hex digits each."""
     return world.fingerprints() | {"samples": samples_hash(parts)}
 

@@ -7,6 +7,7 @@ dropped without being counted.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -76,16 +77,17 @@ class World:
 
 
 @dataclass(frozen=True)
-class Part:
-    """One fold with its samples.
+class Samples:
+    """What one model learns from, and what it is then asked to read.
 
     Attributes
     ----------
-    fold : Fold
+    index : int
+        Of the fold or split.
     train, validation, test : DataFrame
         Labelled samples; ``test`` is only ever used to measure classification.
     test_news : DataFrame
-        Articles known inside the test window, labelled or not: those are traded on.
+        Articles known inside the test windows, labelled or not: those are traded on.
     trained_until : Timestamp
         Latest instant that anything in train or validation could know.
     thresholds : tuple of float or None
@@ -93,7 +95,7 @@ class Part:
     counts : dict of str to int
     """
 
-    fold: splits.Fold
+    index: int
     train: pd.DataFrame
     validation: pd.DataFrame
     test: pd.DataFrame
@@ -104,8 +106,15 @@ class Part:
 
     @property
     def n_test_articles(self) -> int:
-        """Distinct articles in the test window."""
+        """Distinct articles in the test windows."""
         return int(self.test_news["article_id"].nunique())
+
+
+@dataclass(frozen=True)
+class Part(Samples):
+    """The samples of a fold that follows time."""
+
+    fold: splits.Fold
 
 
 @dataclass(frozen=True)
@@ -352,9 +361,16 @@ def plan_parts(config: Config, world: World, folds: list[splits.Fold], stages: S
         If a sample reaches over a boundary.
     """
     stages.stage("Label and split")
-    embargo = pd.Timedelta(config.split.embargo)
+    return [
+        Part(**vars(samples), fold=fold)
+        for samples, fold in zip(plan_samples(config, world, folds), folds, strict=True)
+    ]
+
+
+def plan_samples(config: Config, world: World, cuts: Sequence[splits.TimeSplit]) -> list[Samples]:
+    """Do for splits of any kind what `plan_parts` does for folds."""
     if config.labels.source == "file":
-        return _parts_from_file(config, world, folds)
+        return _samples_from_file(config, world, cuts)
     if config.labels.source == "news":
         labelled = labels.from_news(world.news, column=config.labels.column, mapping=config.labels.mapping or None)
     else:
@@ -363,9 +379,10 @@ def plan_parts(config: Config, world: World, folds: list[splits.Fold], stages: S
         )
         # The classes depend on thresholds learnt on train alone, so they wait until time has been cut.
         labelled = replace(labelled, frame=labelled.frame.assign(label=CLASSES.index("neutral")))
-    parts = []
-    for fold in folds:
-        samples = splits.part_of(labelled.frame, fold, embargo=embargo)
+    embargo = pd.Timedelta(config.split.embargo)
+    planned = []
+    for cut in cuts:
+        samples = splits.part_of(labelled.frame, cut, embargo=embargo)
         train, validation, test, counts = samples.train, samples.validation, samples.test, dict(samples.counts)
         thresholds = None
         if config.labels.source == "returns":
@@ -376,8 +393,9 @@ def plan_parts(config: Config, world: World, folds: list[splits.Fold], stages: S
             train = train.sort_values("known_at").iloc[-config.model.max_train :]
         used = pd.concat([train, validation])
         until = max(used["known_at"].max(), used["ends_at"].max())
-        parts.append(_part(world, fold, train, validation, test, until, thresholds, counts | labelled.counts))
-    return parts
+        counts |= labelled.counts
+        planned.append(Samples(cut.index, train, validation, test, _test_news(world, cut), until, thresholds, counts))
+    return planned
 
 
 @dataclass(frozen=True)
@@ -418,34 +436,35 @@ def split_labelled_file(settings: Labels, seed: int) -> LabelledFile:
     return LabelledFile(used.train, used.validation, held.validation, until, labelled.counts | sizes)
 
 
-def _parts_from_file(config: Config, world: World, folds: list[splits.Fold]) -> list[Part]:
-    cut = split_labelled_file(config.labels, config.seed)
+def _samples_from_file(config: Config, world: World, cuts: Sequence[splits.TimeSplit]) -> list[Samples]:
+    held = split_labelled_file(config.labels, config.seed)
     return [
-        _part(world, fold, cut.train, cut.validation, cut.test, cut.known_until, None, cut.counts) for fold in folds
+        Samples(
+            cut.index,
+            held.train,
+            held.validation,
+            held.test,
+            _test_news(world, cut),
+            held.known_until,
+            None,
+            dict(held.counts),
+        )
+        for cut in cuts
     ]
 
 
-def _part(
-    world: World,
-    fold: splits.Fold,
-    train: pd.DataFrame,
-    validation: pd.DataFrame,
-    test: pd.DataFrame,
-    trained_until: pd.Timestamp,
-    thresholds: tuple[float, float] | None,
-    counts: dict[str, int],
-) -> Part:
-    known_at = world.news["known_at"]
-    test_news = world.news.loc[(known_at >= fold.test_start) & (known_at < fold.test_end)]
-    if test_news.empty:
+def _test_news(world: World, cut: splits.TimeSplit) -> pd.DataFrame:
+    windows = cut.windows["test"]
+    inside = np.logical_or.reduce([window.holds(world.news["known_at"]) for window in windows])
+    if not inside.any():
         raise DataError(
-            f"fold {fold.index}: no article between {fold.test_start} and {fold.test_end}. "
+            f"fold {cut.index}: no article between {windows[0].start} and {windows[-1].end}. "
             "Widen split.test_span or move split.end."
         )
-    return Part(fold, train, validation, test, test_news, trained_until, thresholds, counts)
+    return world.news.loc[inside]
 
 
-def samples_hash(parts: list[Part]) -> str:
+def samples_hash(parts: Sequence[Samples]) -> str:
     """Hash the texts and labels that models learn from and are calibrated on, equal on every machine; 64 hex digits."""
     used = pd.concat([frame for part in parts for frame in (part.train, part.validation)])
     return _frame_hash(used.drop_duplicates("article_id")[["article_id", "text", "label"]])

@@ -29,7 +29,7 @@ from models.shared_base import SharedBase
 from models.tiny import pretrain_tiny
 from models.tuning import TuneSettings
 from research.config import Config, Model
-from research.preparation import Part, World
+from research.preparation import Samples, World
 from research.progress import Advance, Stages
 
 
@@ -69,8 +69,10 @@ def given_base(config: Config) -> Base | None:
     )
 
 
-def built_in_base(config: Config, world: World, parts: Sequence[Part], cache: Path, stages: Stages) -> Base | None:
-    """Pretrain the built-in base on text older than every validation and test part; None where it is not asked for.
+def built_in_base(config: Config, world: World, until: pd.Timestamp, cache: Path, stages: Stages) -> Base | None:
+    """Pretrain the built-in base on text known before ``until``; None where it is not asked for.
+
+    For folds that is the end of the first one's training window: older than every validation and test part.
 
     Raises
     ------
@@ -79,7 +81,7 @@ def built_in_base(config: Config, world: World, parts: Sequence[Part], cache: Pa
     """
     if config.model.kind != "transformer" or config.model.base != TINY:
         return None
-    corpus = world.news.loc[world.news["known_at"] < parts[0].fold.train_end].drop_duplicates("text")
+    corpus = world.news.loc[world.news["known_at"] < until].drop_duplicates("text")
     if corpus.empty:
         raise DataError(
             "model.base = 'tiny': no text before the first split to pretrain on. Move split.first_test later."
@@ -94,7 +96,7 @@ def built_in_base(config: Config, world: World, parts: Sequence[Part], cache: Pa
     )
 
 
-def read(config: Config, parts: Sequence[Part], base: Base | None, cache: Path, stages: Stages) -> Reading:
+def read(config: Config, parts: Sequence[Samples], base: Base | None, cache: Path, stages: Stages) -> Reading:
     """Fit, calibrate and score, fold by fold, with one base in memory for all folds."""
     scored, judged, manifests = [], [], []
     with ExitStack() as stack:
@@ -102,7 +104,7 @@ def read(config: Config, parts: Sequence[Part], base: Base | None, cache: Path, 
         shared = None if base is None else stack.enter_context(SharedBase(base))
         model: FittedModel | None = None
         for part in parts:
-            fold = f"fold {part.fold.index + 1} of {len(parts)}"
+            fold = f"fold {part.index + 1} of {len(parts)}"
             # One labelled file trains one model for all folds.
             if model is None or config.labels.source != "file":
                 model = None  # its memory goes before the next one is made
@@ -115,7 +117,7 @@ def read(config: Config, parts: Sequence[Part], base: Base | None, cache: Path, 
             scores = result.scores.set_index("article_id")
             scored.append(
                 part.test_news.join(scores[[*CLASSES, "confidence", "model_id"]], on="article_id").assign(
-                    fold=part.fold.index
+                    fold=part.index
                 )
             )
             before = raw.scores.set_index("article_id")[list(CLASSES)].add_prefix("raw_")
@@ -123,10 +125,10 @@ def read(config: Config, parts: Sequence[Part], base: Base | None, cache: Path, 
                 part.test[["article_id", "label"]]
                 .join(scores[list(CLASSES)], on="article_id")
                 .join(before, on="article_id")
-                .assign(fold=part.fold.index)
+                .assign(fold=part.index)
             )
             manifests.append(
-                model.manifest | {"fold": part.fold.index, "n_cached": result.n_cached, "n_scored": result.n_scored}
+                model.manifest | {"fold": part.index, "n_cached": result.n_cached, "n_scored": result.n_scored}
             )
     return Reading(pd.concat(scored, ignore_index=True), _once(config, judged), manifests)
 
@@ -137,7 +139,7 @@ def _once(config: Config, judged: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _fit(
-    config: Config, part: Part, shared: SharedBase | None, cache: Path, store: ScoreCache, progress: Advance
+    config: Config, part: Samples, shared: SharedBase | None, cache: Path, store: ScoreCache, progress: Advance
 ) -> FittedModel:
     base = None if shared is None else shared.base
     return fit_scorer(

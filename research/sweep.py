@@ -24,9 +24,9 @@ import pandas as pd
 
 from backtest import kernel
 from backtest.metrics import performance, sharpe
-from backtest.significance import deflated_sharpe, probabilistic_sharpe
 from data_loaders.errors import ConfigError, DataError
 from research import ledger, runs
+from research.attempts import Attempts, best_of, discounted, overfitting
 from research.config import Config, parse_config
 from research.measurement import estimate
 from research.pipeline import attempt_of, material_of, prepare, window_of
@@ -392,7 +392,7 @@ def sweep(config: Config, axes: Sequence[Axis], *, out: Path, cache: Path, stage
     trials_made = [attempt_of(cell.config, material) for cell in cells]
     identity = hashlib.sha256("".join([window, *sorted(trials_made)]).encode()).hexdigest()[:8]
     earlier = ledger.trials_on(out, window)
-    base = plan.base or built_in_base(config, world, parts, cache, stages)
+    base = plan.base or built_in_base(config, world, parts[0].fold.train_end, cache, stages)
     scored = read(config, with_validation_news(world, parts), base, cache, stages).scored
     before = scored["known_at"] < parts[0].fold.test_start
 
@@ -414,7 +414,7 @@ def sweep(config: Config, axes: Sequence[Axis], *, out: Path, cache: Path, stage
         known = earlier.get(trial.settings)
         # Summed in another order on another machine, the same returns differ in the last digits.
         if known is None or known.bars != trial.bars or not np.isclose(known.sharpe_per_bar, per_bar, rtol=1e-9):
-            ledger.record(out, trial)
+            ledger.record(out, trial, returns)
 
     progress = stages.stage(f"Trade {len(cells):,} cells on the test rows")
     test = trade_cells(cells, world, tested, done=note, progress=progress)
@@ -426,7 +426,7 @@ def sweep(config: Config, axes: Sequence[Axis], *, out: Path, cache: Path, stage
 
     stages.stage("Measure the chosen cell")
     trials = ledger.trials_on(out, window)
-    attempts = np.array([trial.sharpe_per_bar for trial in trials.values()])
+    attempts = Attempts(trials, ledger.returns_of(out, trials.values()))
     judged = {position: _judged(cells[position], world, tested, attempts) for position in {chosen, best}}
     later = sum(_overlap(world, part) for part in parts[1:])
     figures: dict[str, Any] = {
@@ -438,7 +438,14 @@ def sweep(config: Config, axes: Sequence[Axis], *, out: Path, cache: Path, stage
         "competing": int(competes.sum()),
         "distinct_returns": len(set(hashes)),
         "n_trials": len(trials),
-        "trial_sharpe_variance_per_bar": _spread(attempts),
+        "overfitting": overfitting(attempts, [name for name, may in zip(trials_made, competes, strict=True) if may]),
+        "best_of_attempts": best_of(
+            attempts,
+            significance=config.statistics.significance,
+            block=config.statistics.block,
+            n_boot=config.statistics.bootstrap,
+            seed=config.seed,
+        ),
         "bars_per_year": world.periods_per_year,
         "validation": _extent(world, validated) | {"articles": int(before.sum()), "left_out_bars": later},
         "test": _extent(world, plan.rows) | {"articles": int((~before).sum())},
@@ -460,10 +467,6 @@ def _overlap(world: World, part: Part) -> int:
 def _extent(world: World, rows: slice) -> dict[str, Any]:
     opens, closes = world.prices.open_at[rows], world.prices.close_at[rows]
     return {"start": opens[0].isoformat(), "end": closes[-1].isoformat(), "bars": rows.stop - rows.start}
-
-
-def _spread(attempts: np.ndarray) -> float:
-    return float(np.var(attempts, ddof=1)) if len(attempts) > 1 else 0.0
 
 
 def _rank_correlation(validation: np.ndarray, test: np.ndarray) -> float | None:
@@ -494,30 +497,21 @@ def _rank(value: float) -> int | None:
     return int(value) if np.isfinite(value) else None
 
 
-def _judged(cell: Cell, world: World, tested: Stretch, attempts: np.ndarray) -> dict[str, Any]:
+def _judged(cell: Cell, world: World, tested: Stretch, attempts: Attempts) -> dict[str, Any]:
     """Measure one cell on the test rows, before and after allowing for every attempt made on them."""
     kept: list[np.ndarray] = []
     trade_cells([cell], world, tested, done=lambda position, returns: kept.append(returns))
     returns = pd.Series(kept[0], index=world.prices.open_at[tested.rows])
     found = performance(returns, periods_per_year=world.periods_per_year)
     ratio = estimate(cell.config, world, returns)
-    figures = {
+    return {
         "sharpe": ratio.sharpe,
         "sharpe_low": ratio.low,
         "sharpe_high": ratio.high,
         "sharpe_p_value": ratio.p_value,
         "total_return": found["total_return"],
         "max_drawdown": found["max_drawdown"],
-        "probabilistic_sharpe": None,
-        "deflated_sharpe": None,
-    }
-    if found["sharpe"] is None:
-        return figures
-    per_bar = float(found["sharpe"]) / np.sqrt(world.periods_per_year)
-    moments = (per_bar, len(returns), float(found["skew"]), float(found["kurtosis_raw"]))
-    return figures | {
-        "probabilistic_sharpe": probabilistic_sharpe(*moments),
-        "deflated_sharpe": deflated_sharpe(*moments, n_trials=len(attempts), variance=_spread(attempts)),
+        **discounted(attempts, found, kept[0], periods_per_year=world.periods_per_year, seed=cell.config.seed),
     }
 
 

@@ -6,25 +6,28 @@ audit attacks it; there is no second one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from backtest import kernel, regimes
+from backtest import kernel
 from backtest.costs import Costs
 from backtest.execution import Execution, trailing_volatility, trailing_volume
 from backtest.metrics import sharpe
-from backtest.significance import PermutationResult, permutation_test
+from backtest.significance import WAYS, PermutationResult, Way, permutation_test, possible, rearrangement
 from backtest.simulate import Books, bar_years, holding_returns, simulate
 from data_loaders.errors import DataError
 from data_loaders.schemas import CLASSES, Prices
-from research.config import Config, Regimes
+from research.config import Config
 from research.fusing import Fused, fit_fusions
+from research.labelling import known_regimes
 from research.preparation import Part, World
 from research.progress import Advance
+from research.regime_settings import Regimes
 from signals.aggregation import AggregationSettings, Evidence, collect, half_life_in_bars
 from signals.alignment import Alignment, align
 from signals.articles import ArticleSettings, Opinions, read_articles
@@ -174,27 +177,6 @@ def trading_rows(world: World, parts: list[Part]) -> slice:
     return slice(start, stop)
 
 
-def known_regimes(settings: Regimes, close: pd.DataFrame, last_closed: np.ndarray) -> pd.DataFrame:
-    """Label every row from the bars that had closed when it was decided, one column for each definition.
-
-    Parameters
-    ----------
-    settings : Regimes
-    close : DataFrame, shape (bars, symbols)
-    last_closed : int array, shape (bars,)
-    """
-    market = regimes.market_returns(close)
-    labels = {
-        "trend": regimes.trend_regime(
-            market, last_closed, lookback=settings.trend_lookback, k=settings.trend_threshold
-        ),
-        "volatility": regimes.volatility_regime(
-            market, last_closed, lookback=settings.volatility_lookback, warm_up=settings.trend_lookback
-        ),
-    }
-    return pd.DataFrame({name: np.asarray(series) for name, series in labels.items()}, index=close.index)
-
-
 def decide(
     world: World,
     rows: slice,
@@ -290,9 +272,9 @@ def _limits(world: World, rows: slice, rules: Rules, prices: Prices, fused: Fuse
             prices.close, last_closed, half_life=rules.risk_half_life, periods_per_year=world.periods_per_year
         ).rows(rows)
     if rules.gate:
-        labels = known_regimes(rules.regimes, prices.close, last_closed).iloc[rows]
-        gates = [regime_gate(labels[definition], rules.gate) for definition in labels.columns]
-        gate = gates[0] * gates[1]
+        decided_at = world.decided_at[: len(prices.close)]
+        labels = known_regimes(rules.regimes, rules.regimes.gate_by, prices.close, last_closed, decided_at).iloc[rows]
+        gate = pd.concat([regime_gate(labels[name], rules.gate) for name in labels.columns], axis=1).prod(axis=1)
     return Limits(
         tradable=tradable_mask(prices.close, last_closed).iloc[rows],
         sectors=group_codes(prices.symbols, rules.sectors) if rules.sectors else None,
@@ -382,34 +364,56 @@ def market_of(world: World, rows: slice, rules: Rules) -> kernel.Market:
 
 
 def shuffle_news(
-    config: Config, world: World, rows: slice, result: Trade, progress: Advance, fused: Fused | None = None
-) -> PermutationResult:
-    """Shuffle the news against the dates in blocks and ask how often chance does as well as the run.
+    config: Config,
+    world: World,
+    rows: slice,
+    result: Trade,
+    progress: Advance,
+    fused: Fused | None = None,
+    ways: Sequence[Way] = WAYS,
+) -> dict[Way, PermutationResult]:
+    """Break the link between news and market in the ways the panel allows, and ask how often chance does as well.
 
-    Each shuffle re-orders what the articles said per bar, then walks the whole path from decay to the books, so that
-    holding times, costs and the market itself stay as they were.
+    Each draw moves what the articles said to other bars or symbols, or turns it round, then walks the whole path from
+    decay to the books, so that holding times, costs and the market itself stay as they were.
+
+    Returns
+    -------
+    dict of way to PermutationResult
+        Of the annual Sharpe ratio; ``"dates"`` is always possible. See `backtest.significance.rearrangement`.
     """
     rules = rules_of(config)
     decision, limits = result.decision, result.decision.limits
     tradable, market = limits.tradable.to_numpy(), market_of(world, rows, rules)
     gate = None if limits.gate is None else limits.gate.to_numpy(dtype=float)
+    decided_at, shape = world.decided_at[rows], tradable.shape
+    block = config.statistics.block or default_block(shape[0], half_life_in_bars(rules.signal.aggregation, decided_at))
 
-    def shuffled_sharpe(order: np.ndarray) -> float:
-        signal = _signal(decision.evidence.take(order), rules, limits, fused, world.decided_at[rows], rows.start)
+    def sharpe_of(evidence: Evidence) -> float:
+        signal = _signal(evidence, rules, limits, fused, decided_at, rows.start)
         weights = weights_array(signal.values, tradable, rules.weights, risk=limits.risk, gate=gate)
         account = kernel.run(weights, market, rules.costs, rules.execution, initial_cash=config.portfolio.initial_cash)
         value = sharpe(account.returns, periods_per_year=world.periods_per_year)
         return 0.0 if value is None else value
 
-    return permutation_test(
-        shuffled_sharpe,
-        rows.stop - rows.start,
-        block=config.statistics.block
-        or default_block(rows.stop - rows.start, half_life_in_bars(rules.signal.aggregation, world.decided_at[rows])),
-        n_permutations=config.statistics.permutations,
-        seed=config.seed,
-        progress=progress,
-    )
+    ways = [way for way in ways if possible(way, shape, block)]
+    draws, observed = config.statistics.permutations, sharpe_of(decision.evidence)
+
+    def advance(before: int, done: int, _: int) -> None:
+        progress(before + done, len(ways) * draws)
+
+    return {
+        way: permutation_test(
+            lambda drawn: sharpe_of(decision.evidence.rearranged(drawn.rows, drawn.columns, drawn.signs)),
+            partial(rearrangement, way, shape, block),
+            observed=observed,
+            block=block,
+            n_permutations=draws,
+            seed=np.random.default_rng([config.seed, number]),
+            progress=partial(advance, number * draws),
+        )
+        for number, way in enumerate(ways)
+    }
 
 
 def default_block(bars: int, half_life: float) -> int:

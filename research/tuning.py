@@ -303,7 +303,7 @@ def tune_models(plan: TunePlan, *, out: Path, cache: Path, stages: Stages) -> It
     if base is None:
         experiment = plan.experiment
         assert experiment is not None
-        base = built_in_base(experiment.config, experiment.world, experiment.parts, cache, stages)
+        base = built_in_base(experiment.config, experiment.world, experiment.parts[0].fold.train_end, cache, stages)
         assert base is not None
     with ExitStack() as stack:
         store = stack.enter_context(ScoreCache(cache / "scores.sqlite"))

@@ -74,7 +74,7 @@ def conclude(metrics: dict[str, Any], findings: Sequence[Finding], *, significan
             reading += " The two-sided interval still reaches below zero, so the evidence is thin."
     else:
         headline = "Nothing was found: no edge that chance does not explain."
-        reading = "What speaks against an edge: " + "; ".join(failures) + "."
+        reading = "What speaks against an edge: " + "; ".join(failures) + "." + _reach(metrics)
     text = f"{figures} {reading}"
     stamp = None
     if doubts:
@@ -104,6 +104,14 @@ def _figures(metrics: dict[str, Any]) -> str:
         f"{formats.percent(metrics['total_return'])} after costs: a Sharpe ratio of {formats.ratio(metrics['sharpe'])} "
         f"a year ({metrics['level']:.0%} interval {low} to {high})."
     )
+
+
+def _reach(metrics: dict[str, Any]) -> str:
+    """Tell an absent edge from a short sample."""
+    smallest = metrics["detectable_sharpe"]
+    if smallest is None:
+        return ""
+    return f" A sample like this one shows a true Sharpe ratio of {formats.ratio(smallest)} or more in 80 % of cases."
 
 
 def _failures(metrics: dict[str, Any], significance: float) -> list[str]:

@@ -116,14 +116,17 @@ class Evidence:
     counts: dict[str, int]
     hours: np.ndarray | None = None
 
-    def take(self, index: np.ndarray) -> Evidence:
-        """Return the evidence with its bars re-ordered by ``index`` (shape (bars,)), as a permutation test needs.
+    def rearranged(self, rows: np.ndarray, columns: np.ndarray, signs: np.ndarray | None = None) -> Evidence:
+        """Return what was said with bars and symbols exchanged, as a permutation test needs.
 
-        What was said moves to other bars; ``hours`` is the clock of the bars themselves and stays.
+        Cell (t, s) takes what stood at (``rows[t]``, ``columns[s]``), turned into its opposite where ``signs[t, s]`` is
+        -1. ``hours`` is the clock of the bars themselves and stays.
         """
-        return replace(
-            self, numerator=self.numerator[index], denominator=self.denominator[index], count=self.count[index]
-        )
+        cells = np.ix_(rows, columns)
+        numerator = self.numerator[cells]
+        if signs is not None:
+            numerator = numerator * signs
+        return replace(self, numerator=numerator, denominator=self.denominator[cells], count=self.count[cells])
 
 
 def collect(

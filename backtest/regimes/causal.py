@@ -36,7 +36,22 @@ def market_returns(close: pd.DataFrame) -> pd.Series:
     return pd.Series(mean, index=close.index, name="market")
 
 
-def _at_decision(state: np.ndarray, market: pd.Series, last_closed: np.ndarray) -> pd.Series:
+def at_decision(state: np.ndarray, market: pd.Series, last_closed: np.ndarray) -> pd.Series:
+    """Give each row the state of the newest bar that had closed when it was decided.
+
+    Parameters
+    ----------
+    state : array of str, shape (bars,)
+        State s may depend on bars up to and with s, on none after it.
+    market : Series, shape (bars,)
+        Gives the index.
+    last_closed : int array, shape (bars,)
+
+    Raises
+    ------
+    DataError
+        If the lengths differ, or a row claims to know its own bar.
+    """
     last_closed = np.asarray(last_closed, dtype=np.int64)
     if len(last_closed) != len(market):
         raise DataError(f"regimes: {len(market)} market returns but {len(last_closed)} rows. Use the same bars.")
@@ -78,7 +93,7 @@ def trend_regime(market: pd.Series, last_closed: np.ndarray, *, lookback: int = 
     state[strength > k] = "bull"
     state[strength < -k] = "bear"
     state[np.abs(strength) <= k] = "sideways"
-    return _at_decision(state, market, last_closed)
+    return at_decision(state, market, last_closed)
 
 
 def volatility_regime(
@@ -111,4 +126,4 @@ def volatility_regime(
     state = np.full(len(market), UNLABELLED, dtype=object)
     state[(trailing > usual).to_numpy()] = "turbulent"
     state[(trailing <= usual).to_numpy()] = "calm"
-    return _at_decision(state, market, last_closed)
+    return at_decision(state, market, last_closed)

@@ -7,10 +7,53 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from backtest.metrics import annual_return, annual_volatility, hit_rate, max_drawdown
+from backtest.metrics import (
+    annual_return,
+    annual_turnover,
+    annual_volatility,
+    hit_rate,
+    max_drawdown,
+    sortino,
+    total_return,
+)
 from backtest.regimes.causal import UNLABELLED
-from backtest.significance import automatic_block_length, conditional_sharpe, holm
+from backtest.regimes.spells import regime_order, spells
+from backtest.significance import automatic_block_length, conditional_sharpe, holm, stationary_blocks
 from data_loaders.errors import DataError
+
+_CELLS_PER_CHUNK = 200_000
+_USABLE_SHARE = 0.9
+_JUDGED = ("sharpe", "low", "high", "p_value", "annual_return", "annual_volatility", "max_drawdown", "hit_rate")
+_JUDGED_TOO = (
+    "total_return",
+    "sortino",
+    "worst_bar",
+    "turnover_annual",
+    "annual_return_low",
+    "annual_return_high",
+    "annual_volatility_low",
+    "annual_volatility_high",
+    "hit_rate_low",
+    "hit_rate_high",
+)
+_COUNTED = ("n_spells", "mean_spell_bars", "n_trades", "trade_hit_rate")
+COLUMNS = (
+    "regime",
+    "n_bars",
+    "share",
+    "sharpe",
+    "low",
+    "high",
+    "p_value",
+    "p_value_holm",
+    "annual_return",
+    "annual_volatility",
+    "max_drawdown",
+    "hit_rate",
+    "note",
+    *_COUNTED,
+    *_JUDGED_TOO,
+)
 
 
 def regime_table(
@@ -23,12 +66,15 @@ def regime_table(
     seed: int | np.random.Generator,
     minimum_bars: int = 60,
     block: float | None = None,
+    turnover: pd.Series | None = None,
+    trades: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """How the strategy fared in each regime, with the uncertainty of every figure that rests on few rows.
 
     Intervals resample (return, label) pairs in stationary blocks, so that they allow for the random number of rows in
-    a regime. p-values (null hypothesis: Sharpe ratio <= 0 within the regime) are given raw and adjusted by Holm's
-    method for the number of regimes judged.
+    a regime. That of the Sharpe ratio is studentised; those of return, volatility and hit rate are percentiles, which
+    fall a little short of their level in short regimes with fat tails. p-values (null hypothesis: Sharpe ratio <= 0
+    within the regime) are given raw and adjusted by Holm's method for the number of regimes judged.
 
     Parameters
     ----------
@@ -41,49 +87,145 @@ def regime_table(
         As in ``significance.sharpe_estimate``.
     minimum_bars : int
         Regimes with fewer rows, and unlabelled rows, get None and a note instead of figures.
+    turnover : Series, shape (bars,), optional
+        One-way turnover per row.
+    trades : DataFrame, optional
+        Trade records with ``entry_bar`` (position of the row) and ``pnl``; a trade belongs to the regime in which it
+        was opened.
 
     Returns
     -------
     DataFrame, one row per regime in alphabetical order, unlabelled last
-        ``regime, n_bars, share, sharpe, low, high, p_value, p_value_holm, annual_return, annual_volatility,
-        max_drawdown, hit_rate, note``; annual figures as if the regime's rows followed each other. Missing figures are
-        None, so that ``to_dict("records")`` is JSON-able.
+        Columns ``COLUMNS``: annual figures and drawdown are as if the regime's rows followed each other;
+        ``mean_spell_bars`` counts the rows of an uninterrupted stretch; names that end in ``_low`` and ``_high`` are
+        ends of intervals. Missing figures are None, so that ``to_dict("records")`` is JSON-able.
 
     Raises
     ------
     DataError
-        If the two series carry different bars.
+        If series carry different bars.
     """
-    if not labels.index.equals(returns.index):
-        raise DataError("regime_table: returns and labels carry different bars. Reindex one to the other.")
+    _same_bars(returns, labels, turnover)
     rng = np.random.default_rng(seed)
     values = returns.to_numpy(dtype=float)
     names = labels.astype(str).to_numpy()
     length = block if block is not None or len(values) < minimum_bars else automatic_block_length(values)
+    lengths = spells(labels).groupby("regime")["bars"]
     rows: list[dict[str, Any]] = []
-    for regime in sorted(set(names), key=lambda name: (name == UNLABELLED, name)):
+    for regime in regime_order(set(names)):
         member = names == regime
         inside = values[member]
         row: dict[str, Any] = {"regime": str(regime), "n_bars": int(member.sum()), "share": float(member.mean())}
-        figures = ("sharpe", "low", "high", "p_value", "annual_return", "annual_volatility", "max_drawdown", "hit_rate")
-        row.update(dict.fromkeys(figures))
-        row["note"] = ""
-        if regime == UNLABELLED:
-            row["note"] = "not enough history to tell the regime"
-        elif len(inside) < minimum_bars:
-            row["note"] = f"fewer than {minimum_bars} rows: not judged"
-        else:
+        row.update(dict.fromkeys((*_JUDGED, *_JUDGED_TOO)))
+        row["n_spells"], row["mean_spell_bars"] = int(lengths.size()[regime]), float(lengths.mean()[regime])
+        row.update(_traded(trades, member))
+        row["note"] = _why_not(str(regime), len(inside), minimum_bars)
+        if not row["note"]:
             estimate = conditional_sharpe(
                 values, member, periods_per_year=periods_per_year, n_boot=n_boot, level=level, block=length, seed=rng
             )
             row.update(sharpe=estimate.sharpe, low=estimate.low, high=estimate.high, p_value=estimate.p_value)
-            row["annual_return"] = annual_return(inside, periods_per_year=periods_per_year)
-            row["annual_volatility"] = annual_volatility(inside, periods_per_year=periods_per_year)
-            row["max_drawdown"] = max_drawdown(inside)
-            row["hit_rate"] = hit_rate(inside)
+            row.update(_figures(inside, periods_per_year))
+            if turnover is not None:
+                paid = turnover.to_numpy(dtype=float)[member]
+                row["turnover_annual"] = annual_turnover(paid, periods_per_year=periods_per_year)
         rows.append(row)
+    judged = [row for row in rows if not row["note"]]
+    if judged:
+        members = np.array([names == row["regime"] for row in judged])
+        ends = _intervals(values, members, periods_per_year, length or 1.0, n_boot, level, rng)
+        for row, found in zip(judged, ends, strict=True):
+            row.update(found)
     for row, adjusted in zip(rows, holm([row["p_value"] for row in rows]), strict=True):
         row["p_value_holm"] = adjusted
-    order = ["regime", "n_bars", "share", "sharpe", "low", "high", "p_value", "p_value_holm", "annual_return"]
-    order += ["annual_volatility", "max_drawdown", "hit_rate", "note"]
-    return pd.DataFrame([[row[name] for name in order] for row in rows], columns=order, dtype=object)
+    return pd.DataFrame([[row[name] for name in COLUMNS] for row in rows], columns=list(COLUMNS), dtype=object)
+
+
+def _same_bars(returns: pd.Series, labels: pd.Series, turnover: pd.Series | None) -> None:
+    if not labels.index.equals(returns.index):
+        raise DataError("regime_table: returns and labels carry different bars. Reindex one to the other.")
+    if turnover is not None and not turnover.index.equals(returns.index):
+        raise DataError("regime_table: returns and turnover carry different bars. Reindex one to the other.")
+
+
+def _why_not(regime: str, n_bars: int, minimum_bars: int) -> str:
+    if regime == UNLABELLED:
+        return "the regime could not be told"
+    return f"fewer than {minimum_bars} rows: not judged" if n_bars < minimum_bars else ""
+
+
+def _figures(inside: np.ndarray, periods_per_year: float) -> dict[str, float | None]:
+    return {
+        "annual_return": annual_return(inside, periods_per_year=periods_per_year),
+        "annual_volatility": annual_volatility(inside, periods_per_year=periods_per_year),
+        "max_drawdown": max_drawdown(inside),
+        "hit_rate": hit_rate(inside),
+        "total_return": total_return(inside),
+        "sortino": sortino(inside, periods_per_year=periods_per_year),
+        "worst_bar": float(inside.min()),
+    }
+
+
+def _traded(trades: pd.DataFrame | None, member: np.ndarray) -> dict[str, Any]:
+    if trades is None:
+        return {"n_trades": None, "trade_hit_rate": None}
+    opened = trades["entry_bar"].to_numpy(dtype=np.int64)
+    here = trades.loc[member[opened]]
+    return {"n_trades": len(here), "trade_hit_rate": hit_rate(here["pnl"]) if len(here) else None}
+
+
+def _block_sums(values: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Add up resamples from two look-ups in a running total for each block; shape (resamples,)."""
+    total = np.concatenate([[0.0], np.cumsum(np.concatenate([values, values]))])
+    return np.asarray((total[starts + lengths] - total[starts]).sum(axis=1))
+
+
+def _intervals(
+    values: np.ndarray,
+    members: np.ndarray,
+    periods_per_year: float,
+    block: float,
+    n_boot: int,
+    level: float,
+    rng: np.random.Generator,
+) -> list[dict[str, float | None]]:
+    """Percentile intervals of each regime's annual return, volatility and hit rate."""
+    bars = len(values)
+    solvent = bool((values > -1.0).all())
+    logs = np.log1p(values) if solvent else np.full(bars, np.nan)
+    drawn = np.full((len(members), 3, n_boot), np.nan)
+    step = max(1, int(_CELLS_PER_CHUNK / (bars / max(block, 1.0) + 10.0)))
+    for begin in range(0, n_boot, step):
+        size = min(step, n_boot - begin)
+        starts, lengths = stationary_blocks(bars, max(block, 1.0), size, rng)
+        for place, member in enumerate(members):
+            chunk = drawn[place, :, begin : begin + size]
+            number, up, moved = (
+                _block_sums((member & part).astype(float), starts, lengths)
+                for part in (np.ones(bars, dtype=bool), values > 0.0, values != 0.0)
+            )
+            centre = values[member].mean()
+            gap = np.where(member, values - centre, 0.0)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                chunk[0] = np.expm1(
+                    _block_sums(np.where(member, logs, 0.0), starts, lengths) / number * periods_per_year
+                )
+                mean = _block_sums(gap, starts, lengths) / number
+                variance = (_block_sums(gap**2, starts, lengths) / number - mean**2) * number / (number - 1.0)
+                chunk[1] = np.sqrt(np.maximum(variance, 0.0) * periods_per_year)
+                chunk[2] = up / moved
+    figures = ("annual_return", "annual_volatility", "hit_rate")
+    return [_ends({name: rows[place] for place, name in enumerate(figures)}, level) for rows in drawn]
+
+
+def _ends(drawn: dict[str, np.ndarray], level: float) -> dict[str, float | None]:
+    tail = 0.5 * (1.0 - level)
+    ends: dict[str, float | None] = {}
+    for name, values in drawn.items():
+        there = values[np.isfinite(values)]
+        low, high = (
+            np.quantile(there, [tail, 1.0 - tail]) if len(there) >= _USABLE_SHARE * len(values) else (None, None)
+        )
+        ends[f"{name}_low"] = None if low is None else float(low)
+        ends[f"{name}_high"] = None if high is None else float(high)
+    return ends

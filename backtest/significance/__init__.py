@@ -1,23 +1,94 @@
-"""How much of a result chance explains: intervals, deflation for the number of attempts, permutations."""
+"""How much of a result chance explains: intervals, attempts, permutations, comparisons."""
 
-from backtest.significance.deflation import deflated_sharpe, expected_maximum_sharpe, probabilistic_sharpe
-from backtest.significance.families import holm
-from backtest.significance.permutation import PermutationResult, block_permutation, permutation_test
+from backtest.significance.bayes import PairedBelief, jzs_bayes_factor, paired_belief
+from backtest.significance.comparison import (
+    ForecastComparison,
+    PairedDifference,
+    diebold_mariano,
+    mean_difference,
+    sharpe_difference,
+)
+from backtest.significance.confidence_set import ConfidenceSet, model_confidence_set
+from backtest.significance.deflation import (
+    deflated_sharpe,
+    expected_maximum_sharpe,
+    minimum_track_record,
+    probabilistic_sharpe,
+)
+from backtest.significance.families import benjamini_hochberg, bonferroni, holm
+from backtest.significance.long_run import variance_inflation
+from backtest.significance.means import MeanEstimate, mean_estimate
+from backtest.significance.overfitting import Overfitting, probability_of_overfitting
+from backtest.significance.permutation import (
+    WAYS,
+    PermutationResult,
+    Rearrangement,
+    Way,
+    block_permutation,
+    permutation_test,
+    possible,
+    rearrangement,
+)
+from backtest.significance.power import detectable_sharpe
 from backtest.significance.resampling import automatic_block_length, stationary_blocks
 from backtest.significance.sharpe import MINIMUM_ROWS, SharpeEstimate, conditional_sharpe, sharpe_estimate
+from backtest.significance.standard_errors import SharpeErrors, aggregated_sharpe, aggregation_factor, sharpe_errors
+from backtest.significance.superior import (
+    StepwiseSuperior,
+    SuperiorAbility,
+    reality_check,
+    stepwise_superior,
+    superior_ability,
+)
+from backtest.significance.trials import EffectiveTrials, effective_trials
 
 __all__ = [
     "MINIMUM_ROWS",
+    "WAYS",
+    "ConfidenceSet",
+    "EffectiveTrials",
+    "ForecastComparison",
+    "MeanEstimate",
+    "Overfitting",
+    "PairedBelief",
+    "PairedDifference",
     "PermutationResult",
+    "Rearrangement",
+    "SharpeErrors",
     "SharpeEstimate",
+    "StepwiseSuperior",
+    "SuperiorAbility",
+    "Way",
+    "aggregated_sharpe",
+    "aggregation_factor",
     "automatic_block_length",
+    "benjamini_hochberg",
     "block_permutation",
+    "bonferroni",
     "conditional_sharpe",
     "deflated_sharpe",
+    "detectable_sharpe",
+    "diebold_mariano",
+    "effective_trials",
     "expected_maximum_sharpe",
     "holm",
+    "jzs_bayes_factor",
+    "mean_difference",
+    "mean_estimate",
+    "minimum_track_record",
+    "model_confidence_set",
+    "paired_belief",
     "permutation_test",
+    "possible",
     "probabilistic_sharpe",
+    "probability_of_overfitting",
+    "reality_check",
+    "rearrangement",
+    "sharpe_difference",
+    "sharpe_errors",
     "sharpe_estimate",
     "stationary_blocks",
+    "stepwise_superior",
+    "superior_ability",
+    "variance_inflation",
 ]

@@ -1,15 +1,25 @@
-"""Permutation tests: a statistic against its values once the link between evidence and returns is broken."""
+"""Permutation tests: a statistic against its values once the link between evidence and returns is broken.
+
+The market stays as it was; what is broken is when, about whom, or in which direction the evidence spoke. Each way
+breaks one thing and keeps the others, so that a result says what the statistic owes to that thing.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from data_loaders.errors import ConfigError, DataError
+
+Way = Literal["dates", "shift", "symbols", "signs"]
+WAYS: tuple[Way, ...] = ("dates", "shift", "symbols", "signs")
+
+_FEWEST_SYMBOLS = 5
+_Drawn = TypeVar("_Drawn")
 
 
 def block_permutation(n: int, block: int, rng: np.random.Generator) -> np.ndarray:
@@ -32,6 +42,69 @@ def block_permutation(n: int, block: int, rng: np.random.Generator) -> np.ndarra
     ring = (np.arange(n) + int(rng.integers(n))) % n
     pieces = np.split(ring, range(block, n, block))
     return np.concatenate([pieces[piece] for piece in rng.permutation(len(pieces))])
+
+
+@dataclass(frozen=True)
+class Rearrangement:
+    """Evidence moved about on a panel of bars and symbols: cell (t, s) takes what stood at (rows[t], columns[s]).
+
+    Attributes
+    ----------
+    rows : int array, shape (bars,)
+    columns : int array, shape (symbols,)
+    signs : int8 array, shape (bars, symbols), or None
+        -1 where what was said is turned into its opposite; None where nothing is.
+    """
+
+    rows: np.ndarray
+    columns: np.ndarray
+    signs: np.ndarray | None = None
+
+
+def rearrangement(way: Way, shape: tuple[int, int], block: int, rng: np.random.Generator) -> Rearrangement:
+    """Draw one way of breaking the link between evidence and market.
+
+    Parameters
+    ----------
+    way : {'dates', 'shift', 'symbols', 'signs'}
+        ``dates`` moves blocks of bars about, all symbols together; ``shift`` turns the whole ring of bars by one random
+        distance of at least ``block``, which keeps every order of evidence in time; ``symbols`` gives each symbol the
+        evidence of another, for good; ``signs`` turns the evidence of random blocks of bars, each symbol's own, into
+        its opposite, and with it any lasting tilt towards good news, which the other ways keep.
+    shape : (bars, symbols)
+    block : int
+        Bars that stay together.
+    rng : Generator
+
+    Raises
+    ------
+    ConfigError
+        If the panel is too small for that way; `possible` tells.
+    """
+    if not possible(way, shape, block):
+        raise ConfigError(
+            f"rearrangement: a panel of {shape[0]} bars and {shape[1]} symbols is too small for {way!r} with blocks of "
+            f"{block}. Leave it out."
+        )
+    bars, symbols = shape
+    rows, columns = np.arange(bars), np.arange(symbols)
+    if way == "dates":
+        return Rearrangement(block_permutation(bars, block, rng), columns)
+    if way == "shift":
+        return Rearrangement(np.roll(rows, int(rng.integers(block, bars - block + 1))), columns)
+    if way == "symbols":
+        return Rearrangement(rows, rng.permutation(symbols))
+    blocks = (rows + int(rng.integers(block))) // block
+    signs = rng.choice(np.array([-1, 1], dtype=np.int8), size=(blocks[-1] + 1, symbols))
+    return Rearrangement(rows, columns, signs[blocks])
+
+
+def possible(way: Way, shape: tuple[int, int], block: int) -> bool:
+    """Tell whether a panel offers enough different arrangements of this kind to compare with."""
+    bars, symbols = shape
+    if way == "symbols":
+        return symbols >= _FEWEST_SYMBOLS
+    return bars >= 2 * block if way == "shift" else bars >= 1
 
 
 @dataclass(frozen=True)
@@ -67,27 +140,30 @@ class PermutationResult:
 
 
 def permutation_test(
-    statistic: Callable[[np.ndarray], float],
-    n: int,
+    statistic: Callable[[_Drawn], float],
+    draw: Callable[[np.random.Generator], _Drawn],
     *,
+    observed: float,
     block: int,
     n_permutations: int = 500,
     seed: int | np.random.Generator,
     progress: Callable[[int, int], None] | None = None,
 ) -> PermutationResult:
-    """Compare a statistic with its values when the link between signal rows and return rows is broken.
+    """Compare a statistic with its values when the link between signal and returns is broken at random.
 
     Permute the signal, not the returns of the strategy: a Sharpe ratio does not change when its returns are shuffled.
 
     Parameters
     ----------
     statistic : callable
-        Takes a permutation of the row positions, int array of shape (n,), that re-orders the signal (or the evidence
-        behind it) against unmoved prices; returns a number, larger meaning better.
-    n : int
-        Rows.
+        Takes what ``draw`` returns, applies it to the signal or the evidence behind it, against unmoved prices;
+        returns a number, larger meaning better.
+    draw : callable
+        Takes a Generator and returns one arrangement, such as `block_permutation` or `rearrangement` make.
+    observed : float
+        The statistic of what really happened.
     block : int
-        Rows kept together, at least as long as the signal's memory.
+        Rows kept together, at least as long as the signal's memory; recorded in the result.
     n_permutations : int
     seed : int or Generator
     progress : callable, optional
@@ -96,7 +172,7 @@ def permutation_test(
     Returns
     -------
     PermutationResult
-        Null hypothesis: the statistic is no larger than it would be if the signal's dates meant nothing.
+        Null hypothesis: the statistic is no larger than if what the arrangement breaks meant nothing.
 
     Raises
     ------
@@ -110,12 +186,11 @@ def permutation_test(
     if n_permutations < 1:
         raise ConfigError(f"permutation_test: n_permutations must be at least 1, got {n_permutations}.")
     rng = np.random.default_rng(seed)
-    observed = float(statistic(np.arange(n)))
     null = np.empty(n_permutations)
-    for draw in range(n_permutations):
-        null[draw] = statistic(block_permutation(n, block, rng))
+    for number in range(n_permutations):
+        null[number] = statistic(draw(rng))
         if progress is not None:
-            progress(draw + 1, n_permutations)
+            progress(number + 1, n_permutations)
     if not (math.isfinite(observed) and np.isfinite(null).all()):
         raise DataError(
             "permutation_test: the statistic is not a finite number for every permutation. Return 0 for none."

@@ -3,23 +3,46 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+
+from data_loaders.errors import ConfigError, DataError
+
+_SMALL_WORK = 100_000
 
 
 def automatic_block_length(values: np.ndarray) -> float:
     """Mean block length for the stationary bootstrap of a series, at least 1 row.
 
+    The rule of ``arch.bootstrap.optimal_block_length``, to rounding, without its import and its data frame.
+
     References
     ----------
     Politis and White (2004), Econometric Reviews 23(1); corrected by Patton, Politis and White (2009), 28(4).
     """
-    from arch.bootstrap import optimal_block_length
-
     values = np.asarray(values, dtype=float)
-    if values.std() <= 1e-14 * max(1.0, float(np.abs(values).max())):
+    n = len(values)
+    if n < 3 or values.std() <= 1e-14 * max(1.0, float(np.abs(values).max())):
         return 1.0
-    length = float(optimal_block_length(values)["stationary"].iloc[0])
+    centred = values - values.mean()
+    run = max(5, int(math.log10(n)))
+    most = min(math.ceil(math.sqrt(n)) + run, n - 2)
+    covariance = np.array([centred[lag:] @ centred[: n - lag] for lag in range(most + 1)]) / n
+    power = np.cumsum(centred**2)
+    late, early = power[-1] - power[: most + 1], power[n - 2 :: -1][: most + 1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        correlation = np.abs(covariance * n) / np.sqrt(late * early)
+    negligible = correlation < 2.0 * math.sqrt(math.log10(n) / n)
+    last = next((lag for lag in range(most - run + 1) if negligible[lag : lag + run].all()), None)
+    width = most if last is None else min(2 * max(last, 1), most)
+    lags = np.arange(1, width + 1)
+    taper = np.minimum(1.0, 2.0 * (1.0 - lags / width)) * covariance[1 : width + 1]
+    level, slope = float(covariance[0] + 2.0 * taper.sum()), float(2.0 * (lags @ taper))
+    if level == 0.0:
+        return 1.0
+    longest = math.ceil(min(3.0 * math.sqrt(n), n / 3.0))
+    length = min((slope**2 / level**2 * n) ** (1.0 / 3.0), longest)
     return max(1.0, length) if math.isfinite(length) else 1.0
 
 
@@ -36,15 +59,83 @@ def stationary_blocks(n: int, block: float, n_boot: int, rng: np.random.Generato
     ----------
     Politis and Romano (1994), "The Stationary Bootstrap", JASA 89(428).
     """
+    # Loading numba takes about a second, which only those who resample should pay.
+    from backtest.significance.resampling_rows import draw_blocks, length_guide
+
     chance = min(1.0, 1.0 / block)
-    width = int(n * chance + 6.0 * math.sqrt(n * chance) + 10)
-    lengths = rng.geometric(chance, size=(n_boot, width))
-    ends = np.cumsum(lengths, axis=1)
-    while ends[:, -1].min() < n:
-        more = rng.geometric(chance, size=(n_boot, width))
-        ends = np.concatenate([ends, ends[:, -1:] + np.cumsum(more, axis=1)], axis=1)
-    ends = np.minimum(ends, n)
-    used = int((ends < n).sum(axis=1).max()) + 1
-    lengths = np.diff(ends[:, :used], axis=1, prepend=0)
-    starts = rng.integers(0, n, size=lengths.shape)
-    return starts, lengths
+    guide = length_guide(1.0 - chance)
+    keys = rng.integers(0, 2**64, n_boot, dtype=np.uint64)
+    width = min(n, int(n * chance + 6.0 * math.sqrt(n * chance) + 10))
+    while True:
+        starts, lengths = np.empty((n_boot, width), dtype=np.int64), np.empty((n_boot, width), dtype=np.int64)
+        most = draw_blocks(n, 1.0 - chance, guide, keys, starts, lengths)
+        if most <= width:
+            return starts[:, :most], lengths[:, :most]
+        width = most
+
+
+def bootstrap_sharpe(
+    returns: np.ndarray,
+    member: np.ndarray | None = None,
+    *,
+    block: float,
+    n_boot: int,
+    seed: int | np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sharpe ratios of stationary-bootstrap resamples, each with its own standard error.
+
+    Parameters
+    ----------
+    returns : array, shape (n,)
+    member : bool array, shape (n,), optional
+        Rows whose Sharpe ratio is asked for; rows and membership are resampled together. All rows by default.
+    block : float
+        Mean block length in rows, at least 1.
+    n_boot : int
+        Resamples.
+    seed : int or Generator
+
+    Returns
+    -------
+    (ratios, errors) : float arrays, shape (n_boot,)
+        Per period, deviation with n. The errors come from the spread of a resample's own blocks (Götze and Künsch,
+        1996, Annals of Statistics 24(5)). NaN where a resample has fewer than ten members or no variation, errors also
+        where all of them lie in one block.
+
+    Raises
+    ------
+    DataError
+        If the members do not vary.
+    """
+    from backtest.kernel_rows import THREADS
+    from backtest.significance.resampling_rows import length_guide, studentised_ratios
+
+    if not block >= 1.0 or n_boot < 1:
+        raise ConfigError(f"bootstrap_sharpe: block and n_boot must be at least 1, got {block} and {n_boot}.")
+    values = np.asarray(returns, dtype=float)
+    inside = np.ones(len(values), dtype=bool) if member is None else np.asarray(member, dtype=bool)
+    centre, scale = float(values[inside].mean()), float(values[inside].std())
+    if not scale > 0.0:
+        raise DataError(
+            "bootstrap_sharpe: the returns do not vary, so they have no Sharpe ratio. Do not resample them."
+        )
+    z = np.where(inside, (values - centre) / scale, 0.0)
+    n = len(z)
+    totals = np.zeros((2 * n + 1, 3))
+    np.cumsum(np.tile(np.column_stack([inside, z, z * z]), (2, 1)), axis=0, out=totals[1:])
+    keys = np.random.default_rng(seed).integers(0, 2**64, n_boot, dtype=np.uint64)
+    ratios, errors = np.empty(n_boot), np.empty(n_boot)
+
+    everything, shift, stay = bool(inside.all()), centre / scale, 1.0 - 1.0 / block
+    guide = length_guide(stay)
+
+    def some(part: slice) -> None:
+        studentised_ratios(totals, n, everything, shift, stay, guide, keys[part], ratios[part], errors[part])
+
+    if n_boot * n / block < _SMALL_WORK or THREADS == 1:
+        some(slice(0, n_boot))
+    else:
+        step = -(-n_boot // (4 * THREADS))
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(some, [slice(first, first + step) for first in range(0, n_boot, step)]))
+    return ratios, errors

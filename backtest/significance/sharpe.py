@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from backtest.significance.resampling import automatic_block_length, stationary_blocks
+from backtest.significance.long_run import long_run_variance, sharpe_influence
+from backtest.significance.resampling import automatic_block_length, bootstrap_sharpe
 from data_loaders.errors import ConfigError, DataError
 
 MINIMUM_ROWS = 30
-_CELLS_PER_CHUNK = 100_000
-_FEWEST_IN_RESAMPLE = 10
 _USABLE_SHARE = 0.9
 
 
@@ -40,7 +39,11 @@ class SharpeEstimate:
     n : int
         Rows used.
     level : float
-        Confidence level of the interval.
+        Confidence level of the intervals.
+    low_percentile, high_percentile : float or None
+        Ends of the plain percentile interval of the same resamples, annual. It shows the skewness of the estimate, but
+        is too narrow for trending returns: under AR(1) with coefficient 0.2 and 504 rows, 95 % intervals cover the
+        truth 91 % of the time. Claims should rest on ``low`` and ``high``.
     """
 
     sharpe: float | None
@@ -51,74 +54,12 @@ class SharpeEstimate:
     block_length: float | None
     n: int
     level: float
+    low_percentile: float | None = None
+    high_percentile: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as a JSON-able dictionary."""
         return asdict(self)
-
-
-def _block_sums(values: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Sum of the values of each block, from two look-ups in a running total instead of one per row."""
-    total = np.concatenate([[0.0], np.cumsum(np.concatenate([values, values]))])
-    return np.asarray(total[starts + lengths] - total[starts])
-
-
-def _influence(values: np.ndarray, member: np.ndarray) -> tuple[float, np.ndarray]:
-    """Per-period Sharpe ratio of the member rows, and how much each row of the series moves it."""
-    inside = values[member]
-    u = (values - inside.mean()) / inside.std()
-    ratio = float(inside.mean() / inside.std())
-    share = member.mean()
-    return ratio, np.where(member, u - 0.5 * ratio * (u**2 - 1.0), 0.0) / share
-
-
-def _dependent_error(influence: np.ndarray, block: float) -> float:
-    """Return the standard error of the mean influence under the stationary bootstrap, in closed form.
-
-    References
-    ----------
-    Politis and Romano (1994), lemma 1: the variance the bootstrap would show with infinitely many resamples.
-    """
-    n = len(influence)
-    spectrum = np.fft.rfft(influence, 2 * n)
-    covariance = np.fft.irfft(spectrum * np.conj(spectrum))[:n] / n
-    lag = np.arange(n)
-    stay = 1.0 - min(1.0, 1.0 / block)
-    weight = (1.0 - lag / n) * stay**lag + (lag / n) * stay ** (n - lag)
-    variance = covariance[0] + 2.0 * float(weight[1:] @ covariance[1:])
-    return math.sqrt(max(variance, 0.0) / n)
-
-
-def _resampled(
-    values: np.ndarray, member: np.ndarray, block: float, n_boot: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sharpe ratios of resamples and their standard errors from the spread of their own blocks; NaN if undefined."""
-    n = len(values)
-    centre, scale = values[member].mean(), values[member].std()
-    z = np.where(member, (values - centre) / scale, 0.0)
-    everything = bool(member.all())
-    ratios, errors = np.empty(n_boot), np.empty(n_boot)
-    step = max(1, int(_CELLS_PER_CHUNK / (n / max(block, 1.0) + 10.0)))
-    for first in range(0, n_boot, step):
-        size = min(step, n_boot - first)
-        starts, lengths = stationary_blocks(n, block, size, rng)
-        number = lengths if everything else _block_sums(member.astype(float), starts, lengths)
-        one, two = _block_sums(z, starts, lengths), _block_sums(z * z, starts, lengths)
-        rows = number.sum(axis=1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            mean = one.sum(axis=1) / rows
-            variance = two.sum(axis=1) / rows - mean**2
-            variance = np.where((variance > 1e-12) & (rows >= _FEWEST_IN_RESAMPLE), variance, np.nan)
-            deviation = np.sqrt(variance)
-            ratio = (centre / scale + mean) / deviation
-            m, v = mean[:, None], variance[:, None]
-            u = (one - number * m) / deviation[:, None]
-            squares = (two - 2.0 * m * one + number * m**2) / v
-            influence = u - 0.5 * ratio[:, None] * (squares - number)
-            error = np.sqrt((influence**2).sum(axis=1)) / rows
-        chunk = slice(first, first + size)
-        ratios[chunk], errors[chunk] = ratio, np.where(error > 0.0, error, np.nan)
-    return ratios, errors
 
 
 def conditional_sharpe(
@@ -173,17 +114,19 @@ def conditional_sharpe(
     if n < MINIMUM_ROWS:
         return SharpeEstimate(sharpe, None, None, None, None, None, n, level)
 
-    rng = np.random.default_rng(seed)
     length = automatic_block_length(values) if block is None else min(float(block), float(len(values)))
-    ratio, influence = _influence(values, member)
-    error = _dependent_error(influence, length)
-    ratios, errors = _resampled(values, member, length, n_boot, rng)
-    pivot = (ratios - ratio) / errors
+    ratio, influence = sharpe_influence(values, member)
+    error = math.sqrt(long_run_variance(influence) / len(values))
+    ratios, errors = bootstrap_sharpe(values, member, block=length, n_boot=n_boot, seed=seed)
+    with np.errstate(invalid="ignore"):
+        pivot = (ratios - ratio) / errors
     pivot = pivot[np.isfinite(pivot)]
     if len(pivot) < _USABLE_SHARE * n_boot or error <= 0.0:
         return SharpeEstimate(sharpe, None, None, None, None, length, n, level)
     tail = 0.5 * (1.0 - level)
     below, above = np.quantile(pivot, [tail, 1.0 - tail])
+    # Resamples divide by n where the estimate divides by n - 1.
+    bottom, top = np.quantile(ratios[np.isfinite(ratios)], [tail, 1.0 - tail]) * math.sqrt(1.0 - 1.0 / n) * year
     return SharpeEstimate(
         sharpe=sharpe,
         low=float(sharpe - above * error * year),
@@ -193,6 +136,8 @@ def conditional_sharpe(
         block_length=length,
         n=n,
         level=level,
+        low_percentile=float(bottom),
+        high_percentile=float(top),
     )
 
 
@@ -207,8 +152,9 @@ def sharpe_estimate(
 ) -> SharpeEstimate:
     """Sharpe ratio with a studentised stationary-bootstrap interval and p-value.
 
-    The resampled quantity is ``(SR* - SR) / se*``, where se* comes from the spread of the resample's own blocks; that
-    keeps the size near nominal under serial dependence and fat tails where the plain percentile method over-rejects.
+    The resampled quantity is ``(SR* - SR) / se*``, where se* comes from the spread of the resample's own blocks, and it
+    is applied to the estimate with a pre-whitened HAC error. That keeps the size near nominal under serial dependence
+    and fat tails where the plain percentile method over-rejects; `docs/size_and_power.md` has the simulated rates.
 
     Parameters
     ----------

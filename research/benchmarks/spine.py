@@ -82,11 +82,13 @@ def books(rng: np.random.Generator) -> list[tuple[str, float, str, float]]:
         shape=(bars, symbols),
         settings=settings,
     )
-    tradable = np.ones((bars, symbols), dtype=bool)
+    tradable, columns_kept = np.ones((bars, symbols), dtype=bool), np.arange(symbols)
     returns = holding_returns(opens, close).to_numpy()
 
     def one_permutation() -> object:
-        weights = weights_array(decay(evidence.take(rng.permutation(bars)), settings), tradable, weighting)
+        weights = weights_array(
+            decay(evidence.rearranged(rng.permutation(bars), columns_kept), settings), tradable, weighting
+        )
         return sharpe(net_returns(weights, returns, costs, tradable=tradable), periods_per_year=DAYS)
 
     weights = pd.DataFrame(weights_array(decay(evidence, settings), tradable, weighting), index, columns)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from research.cli import data, models, signal, sources, sweep
+from research.cli import compare, data, models, paths, signal, sources, sweep
 from research.cli.imports import import_
 from research.cli.options import CacheOption, SetOption, cache_folder
 from research.cli.terminal import LEAK_FOUND, complaints, console, escaped, guarded
@@ -161,6 +161,8 @@ def runs(folder: Annotated[Path, typer.Argument(help="Folder of runs.", file_oka
 # Help lists commands in the order in which they are added.
 signal.register(app)
 sweep.register(app)
+paths.register(app)
+compare.register(app)
 models.register(app)
 sources.register(app)
 app.command(name="import")(import_)

@@ -16,6 +16,7 @@ from backtest.significance import PermutationResult
 from data_loaders.schemas import CLASSES
 from research.report import formats
 from research.report.contents import MetricRow, ReportData, Unit
+from research.report.regime_tables import name_of, regime_tables_of
 from research.report.tables import tables_of
 
 if TYPE_CHECKING:
@@ -126,8 +127,11 @@ def assemble(
         metrics=_metric_rows(metrics),
         tables=tables_of(metrics),
         equity=measured.equity,
-        regimes=measured.regimes.reindex(measured.equity.index),
-        regime_table=measured.regime_table.rename(columns={"n_bars": "bars"}),
+        regimes=measured.regimes.reindex(measured.equity.index).rename(columns=name_of),
+        regime_table=measured.regime_table.rename(columns={"n_bars": "bars"}).assign(
+            definition=measured.regime_table["definition"].map(name_of)
+        ),
+        regime_tables=regime_tables_of(metrics),
         reliability=None if judged is None else _reliability(judged),
         confusion=None if judged is None else pd.DataFrame(judged["confusion"], index=CLASSES, columns=CLASSES),
         classification=None if judged is None else _classification(judged),

@@ -35,6 +35,13 @@ REGIME_TABLE_COLUMNS = (
     "max_drawdown",
     "hit_rate",
     "note",
+    "annual_return_low",
+    "annual_return_high",
+    "n_spells",
+    "mean_spell_bars",
+    "turnover_annual",
+    "n_trades",
+    "trade_hit_rate",
 )
 RELIABILITY_COLUMNS = ("lower", "upper", "confidence", "accuracy", "count", "accuracy_low", "accuracy_high", "stage")
 FOLD_BOUNDS = ("train_start", "train_end", "validation_start", "validation_end", "test_start", "test_end")
@@ -130,6 +137,8 @@ class ReportData:
     regime_table : DataFrame or None
         Columns `REGIME_TABLE_COLUMNS`; rates and returns as fractions, Sharpe ratios per year. Columns that are absent
         are shown as not available.
+    regime_tables : sequence of ReportTable
+        Shown below the table of regimes.
     reliability : DataFrame or None
         Columns `RELIABILITY_COLUMNS`, `stage` is ``"before"`` or ``"after"`` calibration; ``accuracy_low`` and
         ``accuracy_high`` are the ends of each bin's interval.
@@ -169,6 +178,7 @@ class ReportData:
     tables: Sequence[ReportTable] = ()
     regimes: pd.DataFrame | None = None
     regime_table: pd.DataFrame | None = None
+    regime_tables: Sequence[ReportTable] = ()
     reliability: pd.DataFrame | None = None
     confusion: pd.DataFrame | None = None
     classification: Mapping[str, Any] | None = None
@@ -190,7 +200,7 @@ class ReportData:
         _need_columns(self.reliability, RELIABILITY_COLUMNS, "reliability")
         _need_columns(self.folds, ("fold", *FOLD_BOUNDS), "folds")
         _check_permutation(self.permutation)
-        for table in self.tables:
+        for table in (*self.tables, *self.regime_tables):
             if any(len(row) != len(table.head) for row in table.rows):
                 raise DataError(f"report table {table.title!r}: a row has not {len(table.head)} cells, one a column")
         for row in self.metrics:

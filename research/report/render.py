@@ -43,8 +43,12 @@ _REGIME_CELLS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("p_value", "p", formats.probability),
     ("p_value_holm", "p (Holm)", formats.probability),
     ("annual_return", "Return a year", formats.percent),
+    ("return_interval", "Interval", str),
     ("max_drawdown", "Max drawdown", formats.percent),
     ("hit_rate", "Hit rate", formats.percent),
+    ("turnover_annual", "Turnover", formats.ratio),
+    ("n_trades", "Trades", formats.count),
+    ("trade_hit_rate", "Trades that gained", formats.percent),
     ("note", "Note", formats.text),
 )
 _FOLD_CELLS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
@@ -279,8 +283,10 @@ def _regime_groups(table: pd.DataFrame | None) -> list[dict[str, Any]]:
     """One group of rows per definition, in the order of the table."""
     if table is None:
         return []
+    returns = table.reindex(columns=["annual_return_low", "annual_return_high"])
     shown = table.assign(
-        interval=[formats.interval((low, high)) for low, high in zip(table["low"], table["high"], strict=True)]
+        interval=[formats.interval((low, high)) for low, high in zip(table["low"], table["high"], strict=True)],
+        return_interval=[formats.interval((low, high), "percent") for low, high in returns.itertuples(index=False)],
     )
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in shown.to_dict("records"):

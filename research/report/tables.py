@@ -8,15 +8,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from backtest.significance import holm
 from research.report import formats
 from research.report.contents import ReportTable
 
+_BROKEN = {
+    "dates": "When it was said: blocks of dates shuffled",
+    "shift": "When it was said: all dates shifted alike",
+    "symbols": "About whom: symbols exchanged",
+    "signs": "Which way: good and bad exchanged in random blocks",
+}
 _HELD = ("borrow", "interest", "funding")
 
 
 def tables_of(metrics: Mapping[str, Any]) -> list[ReportTable]:
     """Return the tables that these metrics have something for, in the order in which they are read."""
-    made = (_costs(metrics), _drawdowns(metrics), _relative(metrics), _chance(metrics), _trades(metrics))
+    made = (
+        _costs(metrics),
+        _drawdowns(metrics),
+        _relative(metrics),
+        _permutations(metrics),
+        _attempts(metrics),
+        _sample(metrics),
+        _chance(metrics),
+        _trades(metrics),
+    )
     return [table for table in made if table.rows]
 
 
@@ -107,6 +123,73 @@ def _relative(metrics: Mapping[str, Any]) -> ReportTable:
     )
     head = ("Against", "Alpha a year", "Standard error", "p", "Beta", "Tracking error", "Information ratio")
     return ReportTable("Against the benchmarks", note, head, tuple(rows))
+
+
+def _permutations(metrics: Mapping[str, Any]) -> ReportTable:
+    found: Mapping[str, Mapping[str, Any]] = metrics["permutations"]
+    if metrics["sharpe"] is None:  # it never held anything, and neither did its draws
+        return ReportTable("The news broken on purpose", "", (), ())
+    corrected = holm([result["p_value"] for result in found.values()])
+    rows = tuple(
+        (
+            _BROKEN[way],
+            formats.ratio(result["null_mean"]),
+            formats.ratio(result["null_quantiles"]["0.95"]),
+            formats.ratio(result["observed"]),
+            formats.probability(result["p_value"]),
+            formats.probability(p_holm),
+        )
+        for (way, result), p_holm in zip(found.items(), corrected, strict=True)
+    )
+    drawn = found["dates"]
+    what = f"blocks of {drawn['block']} bar{'s' * (drawn['block'] != 1)}"
+    note = (
+        f"The market stays as it was. Each way rearranges the news {drawn['n_permutations']:,} times, in {what}, "
+        "and walks the whole path from signal to books again. The verdict rests on the first row. The last column "
+        "allows for the number of rows (Holm)."
+    )
+    head = ("What of the news is broken", "Mean Sharpe of draws", "95 % of draws below", "Strategy", "p", "p corrected")
+    return ReportTable("The news broken on purpose", note, head, rows)
+
+
+def _attempts(metrics: Mapping[str, Any]) -> ReportTable:
+    title, n_trials, best = "Beside everything tried on this window", metrics["n_trials"], metrics["best_of_attempts"]
+    if n_trials < 2 or metrics["sharpe"] is None:
+        return ReportTable(title, "", (), ())
+    rows = [
+        ("Attempts", formats.count(n_trials)),
+        ("Independent attempts they are worth", formats.ratio(metrics["effective_trials"])),
+        ("Sharpe ratio that the luckiest of them would show by chance", formats.ratio(metrics["luckiest_sharpe"])),
+        ("Probability of skill before allowing for them", formats.probability(metrics["probabilistic_sharpe"])),
+        ("Probability of skill after", formats.probability(metrics["deflated_sharpe"])),
+    ]
+    if best is not None:
+        ability = formats.probability(best["superior_ability"]["p_value"])
+        rows += [
+            ("p that the best of them all does no better than cash (Hansen)", ability),
+            ("Attempts better than cash, together (Romano and Wolf)", formats.count(best["superior"])),
+        ]
+    return ReportTable(title, "", ("Figure", "Value"), tuple(rows))
+
+
+def _sample(metrics: Mapping[str, Any]) -> ReportTable:
+    title, mean, errors = "What a sample of this length can say", metrics["mean"], metrics["sharpe_errors"]
+    if metrics["sharpe"] is None:
+        return ReportTable(title, "", (), ())
+    low, high = formats.percent(mean["low"]), formats.percent(mean["high"])
+    needed, per_year = metrics["minimum_track_record"], metrics["bars_per_year"]
+    years = formats.MISSING if needed is None else f"{formats.ratio(needed / per_year)} years"
+    rows = (
+        ("Smallest true Sharpe ratio found with 80 % probability", formats.ratio(metrics["detectable_sharpe"])),
+        ("Length of this sample", f"{formats.ratio(metrics['n_bars'] / per_year)} years"),
+        ("Length at which this Sharpe ratio would be significant", years),
+        ("Mean return a year", f"{formats.percent(mean['mean'])} ({low} to {high})"),
+        ("p of the mean, allowing for autocorrelation", formats.probability(mean["p_value"])),
+        ("Standard error of the Sharpe ratio, independent normal returns (Lo)", formats.ratio(errors["normal"])),
+        ("… independent returns as skewed and fat-tailed as these", formats.ratio(errors["moments"])),
+        ("… allowing for autocorrelation and changing volatility too", formats.ratio(errors["hac"])),
+    )
+    return ReportTable(title, "", ("Figure", "Value"), rows)
 
 
 def _chance(metrics: Mapping[str, Any]) -> ReportTable:

@@ -27,11 +27,24 @@ def sentences(result: Sweep) -> list[str]:
         f"On {figures['test']['bars']:,} test bars its Sharpe ratio is {formats.ratio(chosen['sharpe'])} ({interval})"
     )
     rank = f"rank {formats.count(chosen['rank_on_test'])} of {figures['competing']:,}"
-    deflated = f"deflated for {figures['n_trials']:,} trials on this window"
+    worth_of = f"worth {formats.ratio(chosen['effective_trials'])} independent ones"
+    deflated = f"deflated for {figures['n_trials']:,} trials on this window, {worth_of}"
     told = [
         f"{rule}: {_settings(chosen)}.",
         f"{worth}, {rank}; {deflated}: {formats.probability(chosen['deflated_sharpe'])}.",
     ]
+    if figures["overfitting"] is not None:
+        share, splits = figures["overfitting"]["probability"], figures["overfitting"]["splits"]
+        told.append(
+            "Probability of overfitting: chosen on half of the test bars, the best cell is no better than the median "
+            f"on the other half in {formats.percent(share)} of {splits:,} ways to cut them."
+        )
+    if figures["best_of_attempts"] is not None:
+        ability = formats.probability(figures["best_of_attempts"]["superior_ability"]["p_value"])
+        told.append(
+            f"That the best of all {figures['n_trials']:,} trials is no better than cash has p = {ability} (Hansen); "
+            f"{formats.count(figures['best_of_attempts']['superior'])} are better, tested together (Romano and Wolf)."
+        )
     if result.best == result.chosen:
         return [*told, "It is also the best on test."]
     hindsight = f"Hindsight, not a result: the best on test, {_settings(best)}, has {formats.ratio(best['sharpe'])}"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backtest.regimes import UNLABELLED, market_returns, regime_table, trend_regime, volatility_regime
+from backtest.regimes import COLUMNS, UNLABELLED, market_returns, regime_table, trend_regime, volatility_regime
 from data_loaders.calendars import decision_times, last_closed_bar
 from data_loaders.errors import ConfigError, DataError
 
@@ -94,6 +94,62 @@ def test_small_and_unlabelled_cells_carry_no_figures():
     assert "fewer than 60" in records[0]["note"]
     assert records[2]["sharpe"] is None
     assert records[1]["p_value_holm"] == records[1]["p_value"]
+
+
+def test_the_table_counts_spells_trades_and_turnover():
+    labels = pd.Series(["bull"] * 100 + ["bear"] * 70 + ["bull"] * 100 + ["unlabelled"] * 30, index=OPEN_AT)
+    returns = market(5)
+    trades = pd.DataFrame({"entry_bar": [3, 50, 120, 290], "pnl": [1.0, -1.0, 2.0, 5.0]})
+    turnover = pd.Series(np.where(labels == "bull", 0.5, 0.1), index=OPEN_AT)
+    table = regime_table(
+        returns, labels, periods_per_year=252, seed=0, n_boot=300, turnover=turnover, trades=trades
+    ).set_index("regime")
+    assert table["n_spells"].tolist() == [1, 2, 1]
+    assert table["mean_spell_bars"].tolist() == [70.0, 100.0, 30.0]
+    assert table["n_trades"].tolist() == [1, 2, 1]
+    assert table["trade_hit_rate"].tolist() == [1.0, 0.5, 1.0]
+    assert table["turnover_annual"].tolist()[:2] == pytest.approx([0.1 * 252, 0.5 * 252])
+    assert table.loc["unlabelled", "turnover_annual"] is None
+    bull = returns[labels == "bull"]
+    assert table.loc["bull", "total_return"] == pytest.approx((1 + bull).prod() - 1)
+    assert table.loc["bull", "worst_bar"] == bull.min()
+    for figure in ("annual_return", "annual_volatility", "hit_rate"):
+        for regime in ("bull", "bear"):
+            row = table.loc[regime]
+            assert row[f"{figure}_low"] < row[figure] < row[f"{figure}_high"]
+    # The tenth as long, the wider.
+    width = table["annual_volatility_high"] - table["annual_volatility_low"]
+    assert width["bear"] > width["bull"]
+    json.dumps(table.reset_index().to_dict("records"), allow_nan=False)
+    assert tuple(regime_table(returns, labels, periods_per_year=252, seed=0, n_boot=100).columns) == COLUMNS
+    with pytest.raises(DataError, match="turnover"):
+        regime_table(returns, labels, periods_per_year=252, seed=0, turnover=turnover.iloc[1:])
+
+
+def test_ruin_has_no_interval_of_growth():
+    labels = pd.Series(["bull"] * N, index=OPEN_AT)
+    returns = market(6)
+    returns.iloc[10] = -1.0
+    record = regime_table(returns, labels, periods_per_year=252, seed=0, n_boot=100).to_dict("records")[0]
+    assert record["annual_return_low"] is record["annual_return_high"] is None
+    assert record["annual_volatility_low"] is not None
+
+
+@pytest.mark.slow
+def test_coverage_of_the_percentile_intervals():
+    rng = np.random.default_rng(8)
+    inside = dict.fromkeys(("annual_return", "annual_volatility", "hit_rate"), 0)
+    truth = {"annual_volatility": 0.01 * np.sqrt(252), "hit_rate": 0.5}
+    truth["annual_return"] = float(np.expm1(252 * np.log1p(rng.normal(0.0, 0.01, 2_000_000)).mean()))
+    for _ in range(400):
+        returns = pd.Series(rng.normal(0.0, 0.01, N), index=OPEN_AT)
+        labels = trend_regime(pd.Series(rng.normal(0, 0.01, N), index=OPEN_AT), CLOSED, lookback=20)
+        table = regime_table(returns, labels, periods_per_year=252, seed=rng, n_boot=300, minimum_bars=60)
+        row = table[table["low"].notna()].iloc[0]
+        for figure, value in truth.items():
+            inside[figure] += row[f"{figure}_low"] <= value <= row[f"{figure}_high"]
+    print("coverage", {name: count / 400 for name, count in inside.items()})
+    assert all(0.89 < count / 400 < 0.985 for count in inside.values())
 
 
 def test_an_idle_strategy_has_no_sharpe_in_any_regime():

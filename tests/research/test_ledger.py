@@ -5,14 +5,20 @@ from __future__ import annotations
 from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from data_loaders.errors import DataError
-from research.ledger import LEDGER_NAME, Trial, record, trials_on
+from research.ledger import LEDGER_NAME, Trial, returns_of, trials_on
+from research.ledger import record as record_with
 
 
 def trial(settings: str, window: str = "w", sharpe: float = 0.1) -> Trial:
-    return Trial(window, settings, "run", sharpe, 500)
+    return Trial(window, settings, "run", sharpe, 5)
+
+
+def record(folder: Path, each: Trial, first: float = 0.0) -> None:
+    record_with(folder, each, first + 0.01 * np.arange(5))
 
 
 def test_counts_distinct_settings_within_a_window(tmp_path: Path) -> None:
@@ -45,3 +51,42 @@ def test_processes_side_by_side_lose_nothing(tmp_path: Path) -> None:
     for worker in workers:
         worker.join()
     assert len(trials_on(tmp_path, "w")) == 200
+    assert len(returns_of(tmp_path, trials_on(tmp_path, "w").values())) == 200
+
+
+def test_returns_are_kept_by_window_and_the_newest_count(tmp_path: Path) -> None:
+    for each, first in ((trial("a"), 0.1), (trial("b"), 0.2), (trial("a"), 0.3), (trial("a", "other"), 0.4)):
+        record(tmp_path, each, first)
+    found = returns_of(tmp_path, trials_on(tmp_path, "w").values())
+    assert {name: list(returns) for name, returns in found.items()} == {
+        "a": list(0.3 + 0.01 * np.arange(5)),
+        "b": list(0.2 + 0.01 * np.arange(5)),
+    }
+    assert list(returns_of(tmp_path, [trial("a", "other")])["a"]) == list(0.4 + 0.01 * np.arange(5))
+
+
+def test_a_ledger_from_before_returns_were_kept_still_counts(tmp_path: Path) -> None:
+    record(tmp_path, trial("a"))
+    record(tmp_path, trial("b"))
+    for path in tmp_path.glob("*.rows"):
+        path.unlink()
+    assert len(trials_on(tmp_path, "w")) == 2
+    assert returns_of(tmp_path, trials_on(tmp_path, "w").values()) == {}
+
+
+def test_a_row_of_returns_torn_by_a_kill_is_mended(tmp_path: Path) -> None:
+    record(tmp_path, trial("a"), 0.1)
+    (path,) = tmp_path.glob("*.rows")
+    with path.open("ab") as file:
+        file.write(b"half a row")
+    assert list(returns_of(tmp_path, [trial("a")])) == ["a"]
+    record(tmp_path, trial("b"), 0.2)
+    found = returns_of(tmp_path, trials_on(tmp_path, "w").values())
+    assert found["b"][0] == 0.2
+    assert path.stat().st_size == 2 * (32 + 5 * 8)
+
+
+def test_returns_of_another_length_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="5 bars"):
+        record_with(tmp_path, trial("a"), np.zeros(4))
+    assert not (tmp_path / LEDGER_NAME).exists()

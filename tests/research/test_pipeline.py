@@ -120,8 +120,14 @@ def test_a_run_leaves_everything_it_promises(small: Path) -> None:
     metrics = metrics_of(small / "runs")
     assert metrics.keys() >= PROMISED
     assert metrics["sharpe_low"] < metrics["sharpe"] < metrics["sharpe_high"]
-    assert set(metrics["regimes"]) == {"trend", "volatility"}
-    assert sum(cell["n_bars"] for cell in metrics["regimes"]["trend"].values()) == metrics["n_bars"]
+    definitions = {"trend", "volatility", "lunde_timmermann_ex_post"}
+    assert set(metrics["regimes"]) == set(metrics["regime_equality"]) == set(metrics["regime_transitions"])
+    assert set(metrics["regimes"]) == set(pd.read_parquet(run / "regimes.parquet").columns) == definitions
+    for cells in metrics["regimes"].values():
+        assert sum(cell["n_bars"] for cell in cells.values()) == metrics["n_bars"]
+        assert sum(cell["n_trades"] for cell in cells.values()) == metrics["trades"]["n_trades"]
+    # Its test window, July 2016 to the end of 2017, holds none of the stretches that have a name.
+    assert metrics["stress"] == []
     findings = json.loads((run / "findings.json").read_text())
     assert {"T1", "T4", "T5", "D5", "S1", "S5", "M1", "M11"} <= {finding["code"] for finding in findings}
     manifest = json.loads((run / "manifest.json").read_text())

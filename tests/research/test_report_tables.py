@@ -19,10 +19,13 @@ from backtest.metrics import (
     performance,
     relative,
 )
+from research.attempts import reach
 from research.report import formats
 from research.report.tables import _rounded, tables_of
 
-TITLES = ["Costs and capacity", "Deepest drawdowns", "Against the benchmarks", "Random timing", "Trades and tails"]
+TITLES = ["Costs and capacity", "Deepest drawdowns", "Against the benchmarks", "The news broken on purpose"]
+TITLES += ["Beside everything tried on this window", "What a sample of this length can say"]
+TITLES += ["Random timing", "Trades and tails"]
 
 
 def metrics_of(returns, turnover=0.1, paid=None):
@@ -48,6 +51,19 @@ def metrics_of(returns, turnover=0.1, paid=None):
         "capacity": capacity(returns, traded, np.full((bars, 2), 1e8), np.full((bars, 2), 0.01)),
         "drawdowns": drawdowns,
         "relative": {"buy_and_hold": relative(returns, rng.normal(0, 0.01, bars), periods_per_year=252.0)},
+        "n_trials": 12,
+        "effective_trials": 3.5,
+        "luckiest_sharpe": 0.75,
+        "probabilistic_sharpe": 0.96,
+        "deflated_sharpe": 0.61,
+        "best_of_attempts": {"superior_ability": {"p_value": 0.04}, "superior": 2},
+        "bars_per_year": 252.0,
+        **reach(held, returns, periods_per_year=252.0, level=0.95, significance=0.05),
+        "permutations": {
+            way: {"observed": 0.5, "null_mean": -0.25, "null_quantiles": {"0.95": 0.75}, "p_value": p_value}
+            | {"n_permutations": 500, "block": 20}
+            for way, p_value in {"dates": 0.01, "shift": 0.2, "symbols": 0.03, "signs": 0.9}.items()
+        },
         "random_timing": {
             "sharpe_quantiles": {"0.05": -1.0, "0.5": 0.0, "0.95": 1.25},
             "sharpe": 0.5,
@@ -95,6 +111,28 @@ def test_the_columns_of_costs_add_up(gaining):
     assert [rows[name][0] for name in rows] == ["500", "250", "90", "840"]
     # 250 bars of 0.1 of 10,000 each way are 500,000 traded; borrow is no price of trading and no part of that total.
     assert [rows[name][2] for name in rows] == ["10.0 bp", "5.0 bp", formats.MISSING, "15.0 bp"]
+
+
+def test_rearranged_news_is_reported_way_by_way(gaining):
+    table = tables(gaining)["The news broken on purpose"]
+    assert [row[1:4] for row in table.rows] == [("−0.25", "0.75", "0.50")] * 4
+    assert [row[4:] for row in table.rows] == [
+        ("0.010", "0.040"),
+        ("0.200", "0.400"),
+        ("0.030", "0.090"),
+        ("0.900",) * 2,
+    ]
+    assert "500 times, in blocks of 20 bars" in table.note
+
+
+def test_attempts_and_reach_are_told(gaining):
+    attempts = dict(tables(gaining)["Beside everything tried on this window"].rows)
+    assert list(attempts.values()) == ["12", "3.50", "0.75", "0.960", "0.610", "0.040", "2"]
+    alone = gaining | {"n_trials": 1, "best_of_attempts": None}
+    assert "Beside everything tried on this window" not in tables(alone)
+    sample = dict(tables(gaining)["What a sample of this length can say"].rows)
+    assert sample["Length of this sample"] == "0.99 years"
+    assert formats.MISSING not in sample.values()
 
 
 def test_small_amounts_are_not_printed_as_zero():

@@ -283,16 +283,16 @@ def test_a_killed_sweep_leaves_whole_cells_and_is_not_counted_twice(
     stand_in(monkeypatch, plan)
     real, calls = research.sweep.ledger.record, []
 
-    def dying(folder: Path, trial: object) -> None:
+    def dying(folder: Path, trial: object, returns: np.ndarray) -> None:
         if len(calls) == 2:
             raise KeyboardInterrupt
         calls.append(trial)
-        real(folder, trial)
+        real(folder, trial, returns)
 
     monkeypatch.setattr(research.sweep.ledger, "record", dying)
     with pytest.raises(KeyboardInterrupt):
         swept(config, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [LEDGER_NAME]
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".jsonl", ".rows"]
     assert len((tmp_path / LEDGER_NAME).read_text().splitlines()) == 2
     monkeypatch.setattr(research.sweep.ledger, "record", real)
     first = swept(config, tmp_path)

@@ -57,7 +57,14 @@ def test_a_sweep_from_config_to_page(desk: Path) -> None:
     figures = json.loads((folder / "sweep.json").read_text())
     assert figures["cells"] == figures["n_trials"] == 6
     told = done.output.replace("\n", " ")
-    for words in ("validation Sharpe", "chosen", "before any test row was traded", "deflated for 6 trials"):
+    for words in (
+        "validation Sharpe",
+        "chosen",
+        "before any test row was traded",
+        "deflated for 6 trials",
+        "Probability of overfitting",
+        "Hansen",
+    ):
         assert words in told, words
     assert folder.name in told
     assert len((desk / "runs" / "ledger.jsonl").read_text().splitlines()) == 6

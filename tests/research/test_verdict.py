@@ -21,6 +21,7 @@ STRONG: dict[str, Any] = {
     "deflated_sharpe": 0.99,
     "n_trials": 1,
     "level": 0.95,
+    "detectable_sharpe": 1.64,
 }
 PASS = Finding("T1", "pass", "Decisions do not move when the future does", "fine")
 MEMORY = Finding("M1", "suspicious", "The base model is older than the test period", "it is not")
@@ -61,8 +62,14 @@ def test_any_single_failure_withdraws_the_claim_and_is_named(change: dict[str, A
     assert reason in verdict.text
 
 
+def test_what_the_sample_could_have_shown_is_told_where_nothing_was_found() -> None:
+    told = "a true Sharpe ratio of 1.64 or more in 80 % of cases"
+    assert told in conclude(STRONG | {"sharpe_p_value": 0.2}, [PASS], significance=0.05).text
+    assert told not in conclude(STRONG, [PASS], significance=0.05).text
+
+
 def test_a_run_without_trades_claims_nothing() -> None:
-    idle = STRONG | {"sharpe": None, "sharpe_low": None, "sharpe_high": None, "sharpe_p_value": None}
+    idle = STRONG | dict.fromkeys(("sharpe", "sharpe_low", "sharpe_high", "sharpe_p_value", "detectable_sharpe"))
     verdict = conclude(idle, [PASS], significance=0.05)
     assert not verdict.edge
     assert "never traded" in verdict.text

@@ -80,12 +80,18 @@ def test_more_agreeing_articles_make_a_stronger_signal():
     assert five > one > 0
 
 
-def test_taking_rows_in_another_order_moves_the_evidence():
+def test_rearranging_moves_what_was_said():
     chosen = AggregationSettings(half_life_bars=0.0)
     evidence = gather([(0, 0, 1.0, 1.0), (5, 2, -1.0, 0.5)], chosen)
-    order = np.random.default_rng(0).permutation(SHAPE[0])
-    np.testing.assert_array_equal(decay(evidence.take(order), chosen), decay(evidence, chosen)[order])
-    np.testing.assert_array_equal(decay(evidence.take(np.arange(12)), chosen), decay(evidence, chosen))
+    rng = np.random.default_rng(0)
+    same, symbols = np.arange(SHAPE[0]), np.arange(SHAPE[1])
+    order, others = rng.permutation(SHAPE[0]), rng.permutation(SHAPE[1])
+    signs = rng.choice(np.array([-1, 1], dtype=np.int8), size=SHAPE)
+    signal = decay(evidence, chosen)
+    np.testing.assert_array_equal(decay(evidence.rearranged(same, symbols), chosen), signal)
+    np.testing.assert_array_equal(decay(evidence.rearranged(order, symbols), chosen), signal[order])
+    np.testing.assert_array_equal(decay(evidence.rearranged(same, others), chosen), signal[:, others])
+    np.testing.assert_array_equal(decay(evidence.rearranged(same, symbols, signs), chosen), signal * signs)
 
 
 @pytest.mark.parametrize(
@@ -252,7 +258,7 @@ def test_a_held_article_keeps_its_weight_and_then_is_forgotten():
 def test_shuffled_news_keeps_the_clock_of_the_bars():
     chosen = AggregationSettings(half_life_hours=24.0, mode="sum")
     evidence = gather_weighed([(0, 0, 1.0, 1.0, 1.0, 0)], chosen)
-    moved = decay(evidence.take(np.roll(np.arange(12), 4)), chosen)
+    moved = decay(evidence.rearranged(np.roll(np.arange(12), 4), np.arange(SHAPE[1])), chosen)
     np.testing.assert_array_equal(moved, decay(gather_weighed([(4, 0, 1.0, 1.0, 1.0, 0)], chosen), chosen))
 
 

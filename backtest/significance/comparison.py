@@ -1,0 +1,536 @@
+"""Tell whether one strategy, or one forecast, is better than another on the same rows, or was lucky.
+
+Every test here is paired: it looks at both series row by row, so that what moves both cancels out. The null hypothesis
+is always that the two are equally good, and p-values are two-sided.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm, t
+
+from backtest.significance.long_run import sharpe_influence
+from backtest.significance.resampling import automatic_block_length, stationary_blocks
+from data_loaders.errors import ConfigError, DataError
+
+MINIMUM_ROWS = 30
+_CELLS_PER_CHUNK = 200_000
+_FEWEST_IN_RESAMPLE = 10
+_USABLE_SHARE = 0.9
+# Andrews and Monahan (1992) keep the prewhitening filter away from a unit root.
+_LARGEST_ROOT = 0.97
+_PARZEN = 2.6614
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """How much better ``a`` did than ``b``, with what chance makes of it.
+
+    Attributes
+    ----------
+    a, b : float or None
+        The two figures, annual; None without variation.
+    difference : float or None
+        a minus b, annual.
+    low, high : float or None
+        Ends of the symmetric studentised interval of the difference, annual; None below 30 rows that differ.
+    low_percentile, high_percentile : float or None
+        Ends of the plain percentile interval of the same resamples, annual. Its coverage falls short under serial
+        dependence; it is here to be compared.
+    p_value : float or None
+        Two-sided, by studentised bootstrap.
+    p_value_hac : float or None
+        Two-sided, by the normal distribution and the HAC standard error alone.
+    standard_error : float or None
+        HAC, annual.
+    detectable : float or None
+        True difference, annual, that so long a sample shows with 80 % probability at this level.
+    block_length : float or None
+        Mean block length of the stationary bootstrap, in rows.
+    n : int
+        Rows used.
+    level : float
+        Confidence level of the intervals.
+    """
+
+    a: float | None
+    b: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    low_percentile: float | None
+    high_percentile: float | None
+    p_value: float | None
+    p_value_hac: float | None
+    standard_error: float | None
+    detectable: float | None
+    block_length: float | None
+    n: int
+    level: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as a JSON-able dictionary."""
+        return asdict(self)
+
+
+def prewhitened_covariance(values: np.ndarray) -> np.ndarray:
+    """Long-run covariance of a series of vectors with mean 0, allowing for serial dependence.
+
+    Filters by a vector autoregression of order 1 (its singular values held below 0.97), weights the autocovariances of
+    what is left by the Parzen kernel with the automatic bandwidth, and undoes the filter.
+
+    Parameters
+    ----------
+    values : float array, shape (rows, k)
+        The bandwidth depends on the units of the columns; give them one scale.
+
+    Returns
+    -------
+    float array, shape (k, k)
+        Of the sum of all autocovariances, with the correction rows / (rows - k) for k estimated moments.
+
+    References
+    ----------
+    Andrews and Monahan (1992), "An improved heteroskedasticity and autocorrelation consistent covariance matrix
+    estimator", Econometrica 60(4). Andrews (1991), Econometrica 59(3), for the bandwidth.
+    """
+    values = np.asarray(values, dtype=float)
+    rows, k = values.shape
+    if rows <= 2 * k + 2:
+        raise DataError(f"prewhitened_covariance: {rows} rows are too few for {k} columns. Give more rows.")
+    coefficients = np.linalg.lstsq(values[:-1], values[1:], rcond=None)[0].T
+    left, singular, right = np.linalg.svd(coefficients)
+    filter_ = left @ np.diag(np.minimum(singular, _LARGEST_ROOT)) @ right
+    rest = values[1:] - values[:-1] @ filter_.T
+    n = len(rest)
+    bandwidth = _PARZEN * (_curvature(rest) * n) ** 0.2
+    covariance = rest.T @ rest / n
+    for lag in range(1, min(n, math.ceil(bandwidth))):
+        shifted = rest[lag:].T @ rest[:-lag] / n
+        covariance += _parzen(lag / bandwidth) * (shifted + shifted.T)
+    undo = np.linalg.inv(np.eye(k) - filter_)
+    return np.asarray(undo @ covariance @ undo.T * (n / (n - k)))
+
+
+def _curvature(rest: np.ndarray) -> float:
+    """Andrews's alpha(2) from a first-order autoregression of each column, all columns weighing alike."""
+    above, below = 0.0, 0.0
+    for column in rest.T:
+        now, before = column[1:] - column.mean(), column[:-1] - column.mean()
+        power = float(before @ before)
+        if power <= 0.0:
+            continue
+        root = float(np.clip(now @ before / power, -_LARGEST_ROOT, _LARGEST_ROOT))
+        noise = float(np.mean((now - root * before) ** 2)) ** 2
+        above += 4.0 * root**2 * noise / (1.0 - root) ** 8
+        below += noise / (1.0 - root) ** 4
+    return above / below if below > 0.0 else 0.0
+
+
+def _parzen(x: float) -> float:
+    return 1.0 - 6.0 * x**2 + 6.0 * x**3 if x <= 0.5 else 2.0 * (1.0 - x) ** 3
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Two standardised series with the rows that count; what every comparison starts from."""
+
+    a: np.ndarray
+    b: np.ndarray
+    member: np.ndarray
+
+    @property
+    def n(self) -> int:
+        return int(self.member.sum())
+
+
+def _paired(a: pd.Series | np.ndarray, b: pd.Series | np.ndarray, member: np.ndarray | None, what: str) -> _Pair:
+    if isinstance(a, pd.Series) and isinstance(b, pd.Series) and not a.index.equals(b.index):
+        raise DataError(f"{what}: the two series carry different rows. Reindex both to the rows they share.")
+    first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    if first.ndim != 1 or first.shape != second.shape:
+        raise DataError(f"{what}: needs two series of the same rows, got shapes {first.shape} and {second.shape}.")
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        raise DataError(f"{what}: values are missing or infinite. Drop those rows from both series first.")
+    inside = np.ones(len(first), dtype=bool) if member is None else np.asarray(member, dtype=bool)
+    if inside.shape != first.shape:
+        raise DataError(f"{what}: {len(first)} rows but membership of shape {inside.shape}.")
+    return _Pair(first, second, inside)
+
+
+def _checked(n_boot: int, level: float, block: float | None, periods_per_year: float) -> None:
+    if n_boot < 100:
+        raise ConfigError(f"n_boot must be at least 100, got {n_boot}. Quantiles of fewer resamples mean little.")
+    if not 0.5 <= level < 1.0:
+        raise ConfigError(f"level must lie in [0.5, 1), got {level}.")
+    if block is not None and not block >= 1.0:
+        raise ConfigError(f"block must be at least 1 row, got {block}. Leave it out for an automatic length.")
+    if not periods_per_year > 0.0:
+        raise ConfigError(f"periods_per_year must be positive, got {periods_per_year}.")
+
+
+def _varies(values: np.ndarray) -> bool:
+    return len(values) > 1 and float(values.std()) > 1e-14 * max(1.0, float(np.abs(values).max()))
+
+
+def differing_rows(a: pd.Series | np.ndarray, b: pd.Series | np.ndarray) -> int:
+    """Count the rows on which two series of returns differ: by more than rounding, and than a thousandth of the usual.
+
+    The second bound leaves out what fades away after two strategies have come together.
+    """
+    gap = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
+    if not gap.size:
+        return 0
+    least = max(1e-300, 1e-12 * float(np.abs(np.asarray(a, dtype=float)).max()), 1e-3 * float(gap.std()))
+    return int((np.abs(gap) > least).sum())
+
+
+def sharpe_difference(
+    a: pd.Series | np.ndarray,
+    b: pd.Series | np.ndarray,
+    *,
+    member: np.ndarray | None = None,
+    periods_per_year: float,
+    n_boot: int = 2000,
+    level: float = 0.95,
+    block: float | None = None,
+    seed: int | np.random.Generator,
+) -> PairedDifference:
+    """Test whether two strategies have the same Sharpe ratio, by the studentised bootstrap of Ledoit and Wolf.
+
+    The resampled quantity is ``|difference* - difference| / se*``. On the data the standard error comes from a
+    prewhitened Parzen kernel, in a resample from the spread of its own blocks. The paper draws blocks of one length on
+    a circle; here their lengths are geometric (the stationary bootstrap), so that the choice of length matters less.
+
+    Parameters
+    ----------
+    a, b : Series or array, shape (bars,)
+        Net simple returns of the two strategies on the same bars, in order, without missing values.
+    member : bool array, shape (bars,), optional
+        Rows whose Sharpe ratios are compared, such as one market regime. Rows and membership are resampled together.
+    periods_per_year : float
+        Rows in a year; the result is annual.
+    n_boot : int
+        Resamples, at least 100.
+    level : float
+        Confidence level of the intervals.
+    block : float, optional
+        Mean block length in rows; by default the automatic choice of Politis and White for what moves the difference.
+    seed : int or Generator
+
+    Returns
+    -------
+    PairedDifference
+        ``p_value`` is for the null hypothesis "equal Sharpe ratios"; the interval leaves 0 out where it is below
+        ``1 - level``. No interval below 30 member rows, or where the two series are the same on all but 30 of them:
+        a difference rests on the rows that differ, however many there are.
+
+    Raises
+    ------
+    DataError
+        If rows differ or values are missing.
+    ConfigError
+        If a setting is out of range.
+
+    References
+    ----------
+    Ledoit and Wolf (2008), "Robust performance hypothesis testing with the Sharpe ratio", Journal of Empirical Finance
+    15(5). Götze and Künsch (1996), Annals of Statistics 24(5), for the standard error of a resample.
+    """
+    _checked(n_boot, level, block, periods_per_year)
+    pair = _paired(a, b, member, "sharpe_difference")
+    inside_a, inside_b = pair.a[pair.member], pair.b[pair.member]
+    if not (_varies(inside_a) and _varies(inside_b)):
+        return _nothing(pair.n, level)
+    # Sharpe ratios do not depend on the unit; the bandwidth of the kernel does.
+    one, two = inside_a / inside_a.std(), inside_b / inside_b.std()
+    # The paper divides by n, the house's Sharpe ratio by n - 1; one factor keeps interval, error and p-value together.
+    year = math.sqrt(periods_per_year * (pair.n - 1) / pair.n)
+    ratios = float(one.mean() * year), float(two.mean() * year)
+    if pair.n < MINIMUM_ROWS or differing_rows(inside_a, inside_b) < MINIMUM_ROWS:
+        return _nothing(pair.n, level, *ratios)
+    rows = np.zeros((len(pair.member), 5))
+    rows[pair.member] = np.column_stack([np.ones(pair.n), one, two, one**2, two**2])
+    moments = rows[pair.member, 1:].mean(axis=0)
+    share = pair.n / len(rows)
+    # The mean and the share of members are estimated together: outside rows deviate by nothing.
+    deviations = np.where(pair.member[:, None], rows[:, 1:] - moments, 0.0) / share
+    gradient = _gradient(moments)
+    influence = deviations @ gradient
+    if not _varies(influence):
+        return _nothing(pair.n, level, *ratios)
+    variance = float(gradient @ prewhitened_covariance(deviations) @ gradient)
+    length = automatic_block_length(influence) if block is None else min(float(block), float(len(rows)))
+    from backtest.significance.comparison_rows import resampled_differences
+
+    resampled = _resample(resampled_differences, rows, length, n_boot, np.random.default_rng(seed))
+    found = float(one.mean() - two.mean())
+    return _judged(found, math.sqrt(max(variance, 0.0) / len(rows)), resampled, year, ratios, length, pair.n, level)
+
+
+def mean_difference(
+    a: pd.Series | np.ndarray,
+    b: pd.Series | np.ndarray,
+    *,
+    member: np.ndarray | None = None,
+    periods_per_year: float,
+    n_boot: int = 2000,
+    level: float = 0.95,
+    block: float | None = None,
+    seed: int | np.random.Generator,
+) -> PairedDifference:
+    """Test whether two strategies have the same mean return, by a studentised stationary bootstrap of the pairs.
+
+    A strategy that takes twice the risk earns twice the mean; to compare skill, compare Sharpe ratios.
+
+    Parameters
+    ----------
+    a, b, member, periods_per_year, n_boot, level, block, seed
+        As in ``sharpe_difference``.
+
+    Returns
+    -------
+    PairedDifference
+        In fractions a year, without compounding.
+
+    References
+    ----------
+    Politis and Romano (1994), "The stationary bootstrap", JASA 89(428). Götze and Künsch (1996), Annals of Statistics
+    24(5).
+    """
+    _checked(n_boot, level, block, periods_per_year)
+    pair = _paired(a, b, member, "mean_difference")
+    if pair.n == 0:
+        return _nothing(0, level)
+    means = tuple(float(values[pair.member].mean() * periods_per_year) for values in (pair.a, pair.b))
+    change = np.where(pair.member, pair.a - pair.b, 0.0)
+    inside = change[pair.member]
+    few = differing_rows(pair.a[pair.member], pair.b[pair.member]) < MINIMUM_ROWS
+    if pair.n < MINIMUM_ROWS or few or not _varies(inside):
+        return _nothing(pair.n, level, *means)
+    scale = float(inside.std())
+    rows = np.column_stack([pair.member.astype(float), change / scale])
+    found = float(inside.mean() / scale)
+    deviations = np.where(pair.member, rows[:, 1] - found, 0.0) * (len(rows) / pair.n)
+    variance = float(prewhitened_covariance(deviations[:, None])[0, 0])
+    length = automatic_block_length(deviations) if block is None else min(float(block), float(len(rows)))
+    from backtest.significance.comparison_rows import resampled_means
+
+    resampled = _resample(resampled_means, rows, length, n_boot, np.random.default_rng(seed))
+    error = math.sqrt(max(variance, 0.0) / len(rows))
+    return _judged(found, error, resampled, scale * periods_per_year, (means[0], means[1]), length, pair.n, level)
+
+
+def stretch_differences(
+    a: pd.Series | np.ndarray,
+    b: pd.Series | np.ndarray,
+    *,
+    stretch: int,
+    member: np.ndarray | None = None,
+    periods_per_year: float,
+) -> np.ndarray:
+    """Split the difference of two Sharpe ratios over stretches of time, for tests that want independent numbers.
+
+    A row's part is the difference plus what the row moves it by (its pseudo-value in the sense of the jackknife), so
+    that the parts allow for volatility, skewness and tails and average to the difference itself.
+
+    Parameters
+    ----------
+    a, b, member, periods_per_year
+        As in ``sharpe_difference``; member rows are joined before they are cut.
+    stretch : int
+        Rows of a stretch, long enough that neighbouring stretches are about independent; what is left over goes to the
+        first stretches, one row each.
+
+    Returns
+    -------
+    float array, shape (member rows // stretch,)
+        Annual. Empty where either series does not vary or there is no whole stretch.
+    """
+    if stretch < 1:
+        raise ConfigError(f"stretch_differences: stretch must be at least 1 row, got {stretch}.")
+    pair = _paired(a, b, member, "stretch_differences")
+    one, two = pair.a[pair.member], pair.b[pair.member]
+    number = pair.n // stretch
+    if number < 1 or not (_varies(one) and _varies(two)):
+        return np.empty(0)
+    ratio_a, moved_a = sharpe_influence(one)
+    ratio_b, moved_b = sharpe_influence(two)
+    parts = ratio_a - ratio_b + moved_a - moved_b
+    # One weight a row, not a stretch: stretches that differ by a row still average to the difference.
+    means = [len(part) * part.mean() * number / pair.n for part in np.array_split(parts, number)]
+    return np.asarray(np.array(means) * math.sqrt(periods_per_year * (pair.n - 1) / pair.n))
+
+
+def _gradient(moments: np.ndarray) -> np.ndarray:
+    """Return the derivative of the difference of Sharpe ratios in the means and raw second moments of a and b."""
+    mean_a, mean_b, square_a, square_b = moments
+    cube_a, cube_b = (square_a - mean_a**2) ** 1.5, (square_b - mean_b**2) ** 1.5
+    return np.array([square_a / cube_a, -square_b / cube_b, -0.5 * mean_a / cube_a, 0.5 * mean_b / cube_b])
+
+
+def _resample(
+    compiled: Callable[..., None], rows: np.ndarray, block: float, n_boot: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Statistics of stationary-bootstrap resamples and their standard errors, some resamples at a time."""
+    n = len(rows)
+    totals = np.concatenate([np.zeros((1, rows.shape[1])), np.cumsum(np.concatenate([rows, rows]), axis=0)])
+    values, errors = np.empty(n_boot), np.empty(n_boot)
+    step = max(1, int(_CELLS_PER_CHUNK / (n / max(block, 1.0) + 10.0)))
+    for first in range(0, n_boot, step):
+        chunk = slice(first, min(first + step, n_boot))
+        starts, lengths = stationary_blocks(n, block, chunk.stop - chunk.start, rng)
+        compiled(totals, starts, lengths, _FEWEST_IN_RESAMPLE, values[chunk], errors[chunk])
+    return values, errors
+
+
+def _nothing(n: int, level: float, a: float | None = None, b: float | None = None) -> PairedDifference:
+    difference = None if a is None or b is None else a - b
+    empty = dict.fromkeys(
+        ("low", "high", "low_percentile", "high_percentile", "p_value", "p_value_hac", "standard_error", "detectable")
+    )
+    return PairedDifference(a, b, difference, block_length=None, n=n, level=level, **empty)
+
+
+def _judged(
+    found: float,
+    error: float,
+    resampled: tuple[np.ndarray, np.ndarray],
+    unit: float,
+    figures: tuple[float, float],
+    block: float,
+    n: int,
+    level: float,
+) -> PairedDifference:
+    """Turn a difference, its error and its resamples, all per row, into annual figures."""
+    values, errors = resampled
+    usable = np.isfinite(values) & np.isfinite(errors)
+    if not error > 0.0 or usable.mean() < _USABLE_SHARE:
+        return _nothing(n, level, *figures)
+    values = values[usable]
+    pivots = np.abs(values - found) / errors[usable]
+    reached = abs(found) / error
+    tail = 0.5 * (1.0 - level)
+    half = float(np.quantile(pivots, level)) * error * unit
+    low, high = np.quantile(values, [tail, 1.0 - tail]) * unit
+    difference = found * unit
+    return PairedDifference(
+        a=figures[0],
+        b=figures[1],
+        difference=difference,
+        low=difference - half,
+        high=difference + half,
+        low_percentile=float(low),
+        high_percentile=float(high),
+        p_value=float((1 + np.count_nonzero(pivots >= reached)) / (1 + len(pivots))),
+        p_value_hac=float(2.0 * norm.sf(reached)),
+        standard_error=error * unit,
+        detectable=float((norm.ppf(1.0 - tail) + norm.ppf(0.8)) * error * unit),
+        block_length=block,
+        n=n,
+        level=level,
+    )
+
+
+@dataclass(frozen=True)
+class ForecastComparison:
+    """Which of two forecasts loses less on the same rows.
+
+    Attributes
+    ----------
+    difference : float
+        Mean loss of a minus mean loss of b; negative favours a.
+    statistic : float or None
+        Student's t; None if all differences are equal.
+    p_value : float or None
+        Two-sided.
+    degrees : float
+        Degrees of freedom of its t distribution.
+    n : int
+        Rows.
+    """
+
+    difference: float
+    statistic: float | None
+    p_value: float | None
+    degrees: float
+    n: int
+
+
+def diebold_mariano(
+    losses_a: pd.Series | np.ndarray, losses_b: pd.Series | np.ndarray, *, horizon: int | None = None
+) -> ForecastComparison:
+    """Test whether two forecasts lose the same on average (Diebold and Mariano).
+
+    Parameters
+    ----------
+    losses_a, losses_b : Series or array, shape (rows,)
+        Losses on the same rows, in order of time: errors squared or absolute, log-losses, Brier scores. Average over
+        the articles of a day first: articles of one day are no rows in time.
+    horizon : int, optional
+        Steps ahead of the forecast. Given, the test is that of Harvey, Leybourne and Newbold: loss differences may
+        depend on their ``horizon - 1`` neighbours and on nothing further, with their small-sample correction. **It
+        rejects too often where dependence reaches further**: 10 to 12 % at nominal 5 % for a first-order
+        autocorrelation of 0.2 and ``horizon=1``. Left out, the long-run variance is the average of the first
+        ``0.4 rows^(2/3)`` cosine transforms, with that many degrees of freedom, which holds its size under such
+        dependence (Lazarus and others; Coroneo and Iacone).
+
+    Returns
+    -------
+    ForecastComparison
+
+    Raises
+    ------
+    DataError
+        If rows differ, are missing, or fewer than 10 or three horizons.
+    ConfigError
+        If the horizon is below 1.
+
+    References
+    ----------
+    Diebold and Mariano (1995), "Comparing predictive accuracy", JBES 13(3). Harvey, Leybourne and Newbold (1997),
+    "Testing the equality of prediction mean squared errors", International Journal of Forecasting 13(2). Lazarus,
+    Lewis, Stock and Watson (2018), "HAR inference", JBES 36(4). Coroneo and Iacone (2020), "Comparing predictive
+    accuracy in small samples using fixed-smoothing asymptotics", Journal of Applied Econometrics 35(4).
+    """
+    if horizon is not None and horizon < 1:
+        raise ConfigError(f"diebold_mariano: horizon must be at least 1 step, got {horizon}.")
+    pair = _paired(losses_a, losses_b, None, "diebold_mariano")
+    if pair.n < max(_FEWEST_IN_RESAMPLE, 3 * (horizon or 1)):
+        raise DataError(f"diebold_mariano: {pair.n} rows are too few for a horizon of {horizon or 1}. Give more rows.")
+    change = pair.a - pair.b
+    n, mean = pair.n, float(change.mean())
+    degrees = n - 1 if horizon is not None else max(1, int(0.4 * n ** (2 / 3)))
+    if not _varies(change):
+        return ForecastComparison(mean, None, None, degrees, n)
+    if horizon is None:
+        variance, correction = _cosine_variance(change - mean, degrees), 1.0
+    else:
+        variance = _truncated_variance(change - mean, horizon)
+        correction = math.sqrt((n + 1 - 2 * horizon + horizon * (horizon - 1) / n) / n)
+    statistic = mean / math.sqrt(variance / n) * correction
+    return ForecastComparison(mean, statistic, float(2.0 * t.sf(abs(statistic), degrees)), degrees, n)
+
+
+def _truncated_variance(deviations: np.ndarray, horizon: int) -> float:
+    """Long-run variance from ``horizon - 1`` autocovariances; weighted (Bartlett) where unweighted it is negative."""
+    n = len(deviations)
+    covariance = np.array([deviations[lag:] @ deviations[: n - lag] / n for lag in range(horizon)])
+    flat = float(covariance[0] + 2.0 * covariance[1:].sum())
+    if flat > 0.0:
+        return flat
+    return float(covariance[0] + 2.0 * (1.0 - np.arange(1, horizon) / horizon) @ covariance[1:])
+
+
+def _cosine_variance(deviations: np.ndarray, number: int) -> float:
+    """Long-run variance as the mean square of the first cosine transforms: the equal-weighted cosine estimator."""
+    from scipy.fft import dct
+
+    transforms = dct(deviations, type=2)[1 : number + 1] / 2.0 * math.sqrt(2.0 / len(deviations))
+    return float(np.mean(transforms**2))

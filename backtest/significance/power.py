@@ -1,0 +1,72 @@
+"""What a sample could have shown: the smallest edge that a test of its length would probably have seen."""
+
+from __future__ import annotations
+
+import math
+
+from scipy.stats import norm
+
+from data_loaders.errors import ConfigError
+
+
+def detectable_sharpe(
+    n: int,
+    *,
+    periods_per_year: float,
+    significance: float = 0.05,
+    power: float = 0.8,
+    skew: float = 0.0,
+    kurtosis_raw: float = 3.0,
+    inflation: float = 1.0,
+) -> float | None:
+    """Smallest true annual Sharpe ratio that a one-sided test on n rows finds with the given probability.
+
+    Where a result is not significant, this tells an absent edge from a short sample.
+
+    Parameters
+    ----------
+    n : int
+        Rows of the sample.
+    periods_per_year : float
+    significance : float
+        Level of the one-sided test of "true Sharpe ratio <= 0".
+    power : float
+        Probability with which the test should reject.
+    skew, kurtosis_raw : float
+        Of the returns; kurtosis is 3 for a normal distribution.
+    inflation : float
+        From ``variance_inflation``: what serial dependence multiplies the variance of the estimate by.
+
+    Returns
+    -------
+    float or None
+        Annual. None where no Sharpe ratio, however large, would do: the error of its estimate grows as fast.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is out of range.
+
+    References
+    ----------
+    The normal approximation of Bailey and López de Prado (2012), "The Sharpe Ratio Efficient Frontier", Journal of
+    Risk 15(2), solved for the Sharpe ratio.
+    """
+    if n < 2:
+        raise ConfigError(f"detectable_sharpe: n must be at least 2 rows, got {n}.")
+    if not 0.0 < significance < 0.5:
+        raise ConfigError(f"detectable_sharpe: significance must lie in (0, 0.5), got {significance}.")
+    if not significance < power < 1.0:
+        raise ConfigError(f"detectable_sharpe: power must lie between significance and 1, got {power}.")
+    if not (periods_per_year > 0.0 and inflation > 0.0):
+        raise ConfigError(
+            f"detectable_sharpe: periods_per_year and inflation must be positive, got {periods_per_year}, {inflation}."
+        )
+    reach = float(norm.ppf(power) - norm.ppf(significance))
+    share = reach**2 * inflation / (n - 1.0)
+    # The ratio s at which s**2 = share * (1 - skew * s + (kurtosis_raw - 1) / 4 * s**2).
+    square = 1.0 - 0.25 * (kurtosis_raw - 1.0) * share
+    if square <= 0.0:
+        return None
+    half = 0.5 * skew * share
+    return (math.sqrt(half**2 + square * share) - half) / square * math.sqrt(periods_per_year)

@@ -1,0 +1,161 @@
+"""Standard errors of a Sharpe ratio in closed form, and what the ratio becomes over longer periods.
+
+They are quick and need no resampling; the studentised bootstrap of ``sharpe_estimate`` is what claims rest on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from backtest.significance.long_run import long_run_variance, sharpe_influence
+from data_loaders.errors import ConfigError, DataError
+
+_FEWEST_ROWS = 10
+
+
+@dataclass(frozen=True)
+class SharpeErrors:
+    """Standard errors of one Sharpe ratio, annual; None below ten rows or without variation.
+
+    Attributes
+    ----------
+    normal : float or None
+        For independent, normally distributed rows. A one-sided 5 % test by it is far too eager under serial
+        correlation; `docs/size_and_power.md` has the rates.
+    moments : float or None
+        For independent rows of any distribution, from their skewness and kurtosis. As eager as ``normal``.
+    hac : float or None
+        Allows for serial dependence and changing variance as well.
+    """
+
+    normal: float | None
+    moments: float | None
+    hac: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as a JSON-able dictionary."""
+        return asdict(self)
+
+
+def sharpe_errors(returns: pd.Series | np.ndarray, *, periods_per_year: float) -> SharpeErrors:
+    """Find the standard error of an annual Sharpe ratio under three sets of assumptions.
+
+    Parameters
+    ----------
+    returns : Series or array, shape (bars,)
+        Net simple returns per row, without missing values.
+    periods_per_year : float
+        Rows in a year; errors per period are multiplied by its root.
+
+    Returns
+    -------
+    SharpeErrors
+
+    Raises
+    ------
+    DataError
+        If returns are missing.
+
+    References
+    ----------
+    Lo (2002), "The Statistics of Sharpe Ratios", Financial Analysts Journal 58(4): ``normal`` is its equation 9,
+    ``hac`` its appendix A with the pre-whitened kernel of ``long_run_variance`` in the place of Newey and West's.
+    Mertens (2002), "Comments on Variance of the IID estimator in Lo (2002)", for ``moments``.
+    """
+    values = checked_returns(returns, "sharpe_errors")
+    if not periods_per_year > 0.0:
+        raise ConfigError(f"sharpe_errors: periods_per_year must be positive, got {periods_per_year}.")
+    n = len(values)
+    if n < _FEWEST_ROWS or not values.std() > 1e-14 * max(1.0, float(np.abs(values).max())):
+        return SharpeErrors(None, None, None)
+    ratio, influence = sharpe_influence(values)
+    root = math.sqrt(periods_per_year / n)
+    return SharpeErrors(
+        normal=math.sqrt(1.0 + 0.5 * ratio**2) * root,
+        moments=math.sqrt(float(influence @ influence) / n) * root,
+        hac=math.sqrt(long_run_variance(influence)) * root,
+    )
+
+
+def aggregation_factor(autocorrelation: Sequence[float] | np.ndarray, q: int) -> float:
+    """Factor that turns a Sharpe ratio per period into that of q periods, under serial correlation.
+
+    Parameters
+    ----------
+    autocorrelation : sequence of float
+        Of the returns at lags 1, 2, ...; lags beyond the last one given, up to q - 1, count as 0.
+    q : int
+        Periods aggregated, such as 12 months in a year.
+
+    Returns
+    -------
+    float
+        The root of q without serial correlation, less than that for trending returns.
+
+    Raises
+    ------
+    DataError
+        If no stationary series has such autocorrelations.
+
+    References
+    ----------
+    Lo (2002), "The Statistics of Sharpe Ratios", Financial Analysts Journal 58(4), equation 20.
+    """
+    if q < 1:
+        raise ConfigError(f"aggregation_factor: q must be at least 1 period, got {q}.")
+    known = np.asarray(autocorrelation, dtype=float)[: q - 1]
+    variance = q + 2.0 * float((q - np.arange(1, len(known) + 1)) @ known)
+    if not variance > 0.0:
+        raise DataError(
+            f"aggregation_factor: the autocorrelations give {q} periods a variance of {variance}. Pass fewer lags: "
+            "estimates at long lags are noise."
+        )
+    return q / math.sqrt(variance)
+
+
+def aggregated_sharpe(returns: pd.Series | np.ndarray, q: int, *, lags: int | None = None) -> float | None:
+    """Sharpe ratio over q periods, allowing for the serial correlation that the square-root rule leaves out.
+
+    Parameters
+    ----------
+    returns : Series or array, shape (bars,)
+    q : int
+        Periods aggregated; the rows per year give the annual ratio.
+    lags : int, optional
+        Autocorrelations that are estimated; by default ``4 * (bars / 100) ** (2 / 9)``, since each one adds noise.
+
+    Returns
+    -------
+    float or None
+        None below ten rows or without variation.
+
+    References
+    ----------
+    Lo (2002), "The Statistics of Sharpe Ratios", Financial Analysts Journal 58(4).
+    """
+    values = checked_returns(returns, "aggregated_sharpe")
+    n = len(values)
+    if n < _FEWEST_ROWS or not values.std() > 1e-14 * max(1.0, float(np.abs(values).max())):
+        return None
+    if lags is None:
+        lags = int(4.0 * (n / 100.0) ** (2.0 / 9.0))
+    if not 0 <= lags < n:
+        raise ConfigError(f"aggregated_sharpe: lags must lie in 0 ... {n - 1}, got {lags}.")
+    centred = values - values.mean()
+    power = float(centred @ centred)
+    correlation = [float(centred[lag:] @ centred[: n - lag]) / power for lag in range(1, lags + 1)]
+    return float(values.mean() / values.std(ddof=1) * aggregation_factor(correlation, q))
+
+
+def checked_returns(returns: pd.Series | np.ndarray, who: str) -> np.ndarray:
+    """Return one finite series as an array; ``who`` asks, for the error's text."""
+    values = np.asarray(returns, dtype=float)
+    if values.ndim != 1 or not np.isfinite(values).all():
+        raise DataError(f"{who}: returns must be one series without missing values. Drop or mend the rows first.")
+    return values

@@ -1,0 +1,68 @@
+"""The command that sets finished runs side by side: ``embargo compare``.
+
+It reads run folders, runs nothing again, and leaves the runs as they are.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from data_loaders.errors import MissingPartError
+from research.cli.terminal import complaints, console, escaped, guarded
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module to the command line."""
+    app.command(name="compare")(compare)
+
+
+@guarded("Nothing was written.")
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN ...", help="Folders of runs.", file_okay=False)],
+    by: Annotated[
+        str | None,
+        typer.Option(metavar="regime|NAME", help="Also within each market regime, or those of one definition."),
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(metavar="RUN", help="The run to set the others against; by default the first.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Also write one page with charts.", dir_okay=False)
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Also write every figure as JSON.", dir_okay=False)
+    ] = None,
+) -> None:
+    """Compare finished runs on the bars they share.
+
+    Sharpe ratios with intervals, differences to the first run with p-values
+    corrected for the number of comparisons, the probability of being better,
+    and what a sample of this length could have shown at all.
+
+    Runs whose test windows do not overlap are refused; other prices, other
+    costs and leaks are said.
+
+    Example: [bold]embargo compare runs/a-1a2b3c4d runs/b-5e6f7a8b --by regime --html compare.html[/bold]
+    """
+    from research.compare import as_document
+    from research.compare import compare as found_between
+    from research.compare_report import print_comparison, write_page
+    from research.progress import shown
+    from research.runs import write_json
+
+    for path in (html, json):
+        if path is not None and not path.parent.is_dir():
+            raise MissingPartError(f"{path}: folder {path.parent} does not exist; create it first.")
+    with shown(complaints) as stages:
+        stages.stage("Compare the runs")
+        found = found_between(runs, against=against, by=by)
+    print_comparison(console, found)
+    if html is not None:
+        write_page(found, html)
+        console.print(f"Page: {escaped(str(html))}", soft_wrap=True, highlight=False)
+    if json is not None:
+        write_json(json, as_document(found))
+        console.print(f"Figures: {escaped(str(json))}", soft_wrap=True, highlight=False)

@@ -1,0 +1,47 @@
+"""The command that tests every part of history by models taught on the others: ``embargo paths``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from research.cli.options import CacheOption, SetOption, cache_folder
+from research.cli.terminal import complaints, console, guarded
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module to the command line."""
+    app.command(name="paths")(paths)
+
+
+@guarded("Nothing was written; models trained so far are kept in the cache.")
+def paths(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="The experiment.", dir_okay=False)],
+    groups: Annotated[int, typer.Option(min=3, metavar="N", help="Groups that the test period is cut into.")] = 6,
+    tested: Annotated[int, typer.Option("--test", min=1, metavar="K", help="Groups that each model tests.")] = 2,
+    overrides: SetOption = None,
+    out: Annotated[Path, typer.Option(help="Folder of runs.", file_okay=False)] = Path("runs"),
+    cache: CacheOption = None,
+) -> None:
+    """Show how much a Sharpe ratio owes to which part of history taught.
+
+    The test period is cut into N groups. Every choice of K of them is tested by
+    a model taught on the others, with label intervals purged; the results join
+    into several whole paths. Models may learn from after what they are tested
+    on, so this is a diagnostic of luck, not a record of earnings: for those see
+    embargo run.
+
+    Example: [bold]embargo paths mine.toml --groups 6 --test 2[/bold]
+    """
+    from research.config import load_config
+    from research.paths import trade_paths
+    from research.paths_table import print_paths
+    from research.progress import shown
+
+    settings = load_config(config, overrides)
+    with shown(complaints) as stages:
+        result = trade_paths(settings, groups=groups, tested=tested, out=out, cache=cache_folder(cache), stages=stages)
+    print_paths(console, result)
+    console.print(f"Figures: {result.folder / 'paths.json'}", soft_wrap=True, highlight=False)

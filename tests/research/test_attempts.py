@@ -1,0 +1,121 @@
+"""Attempts on a window: alike ones count for less, unknown ones in full, and more of them are worth less."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from backtest.metrics import performance, sharpe
+from backtest.significance import expected_maximum_sharpe
+from research.attempts import Attempts, best_of, discounted, overfitting, reach
+from research.ledger import Trial
+
+BARS = 300
+
+
+def trial(name: str, returns: np.ndarray) -> Trial:
+    return Trial("w", name, name, sharpe(returns, periods_per_year=1.0) or 0.0, len(returns))
+
+
+def attempts_of(*columns: np.ndarray) -> Attempts:
+    attempts = Attempts({}, {})
+    for number, returns in enumerate(columns):
+        attempts = attempts.joined(trial(f"t{number}", returns), returns)
+    return attempts
+
+
+def noise(seed: int, mean: float = 0.0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(mean, 0.01, BARS)
+
+
+def weighed(attempts: Attempts, returns: np.ndarray) -> dict[str, float]:
+    found = performance(returns, periods_per_year=252.0)
+    return discounted(attempts, found, returns, periods_per_year=252.0, seed=0)
+
+
+def test_one_attempt_is_not_deflated() -> None:
+    good = noise(0, 0.001)
+    figures = weighed(attempts_of(good), good)
+    assert (figures["n_trials"], figures["effective_trials"], figures["luckiest_sharpe"]) == (1, 1.0, 0.0)
+    assert figures["deflated_sharpe"] == figures["probabilistic_sharpe"]
+
+
+def test_attempts_that_are_alike_count_for_less_than_their_number() -> None:
+    good = noise(0, 0.001)
+    different = weighed(attempts_of(good, *(noise(seed) for seed in range(1, 20))), good)
+    alike = weighed(attempts_of(good, *(good + 0.02 * noise(seed) for seed in range(1, 20))), good)
+    same = weighed(attempts_of(good, *(good.copy() for _ in range(19))), good)
+    assert different["n_trials"] == alike["n_trials"] == same["n_trials"] == 20
+    assert different["effective_trials"] > 15 > 3 > alike["effective_trials"] > same["effective_trials"] == 1.0
+    assert different["deflated_sharpe"] < alike["deflated_sharpe"] < same["deflated_sharpe"]
+    assert same["deflated_sharpe"] == pytest.approx(same["probabilistic_sharpe"])
+    assert different["luckiest_sharpe"] > 1.0
+
+
+def test_attempts_without_returns_count_in_full_by_the_papers_formula() -> None:
+    good = noise(0, 0.001)
+    attempts = attempts_of(good, *(good + 0.02 * noise(seed) for seed in range(1, 5)))
+    forgotten = Attempts(attempts.trials, {"t0": good})
+    figures = weighed(forgotten, good)
+    variance = np.var([each.sharpe_per_bar for each in attempts.trials.values()], ddof=1)
+    assert figures["effective_trials"] == 5.0
+    assert figures["luckiest_sharpe"] == pytest.approx(expected_maximum_sharpe(5, variance) * np.sqrt(252))
+    assert best_of(forgotten, significance=0.05, block=None, n_boot=200, seed=0) is None
+    assert overfitting(forgotten, ["t0", "t1"]) is None
+
+
+def test_the_same_attempt_again_replaces_itself() -> None:
+    attempts = attempts_of(noise(0), noise(1))
+    again = attempts.joined(trial("t0", noise(2)), noise(2))
+    assert len(again.trials) == 2
+    np.testing.assert_array_equal(again.returns["t0"], noise(2))
+    assert len(attempts.trials) == 2
+    np.testing.assert_array_equal(attempts.returns["t0"], noise(0))
+
+
+def test_the_best_of_noise_is_nothing_and_a_true_winner_is_found() -> None:
+    crowd = [noise(seed) for seed in range(12)]
+    nothing = best_of(attempts_of(*crowd), significance=0.05, block=None, n_boot=300, seed=0)
+    assert nothing is not None
+    assert nothing["superior"] == 0
+    assert nothing["superior_ability"]["p_value"] > 0.05
+    found = best_of(attempts_of(*crowd, noise(50, 0.004)), significance=0.05, block=None, n_boot=300, seed=0)
+    assert found is not None
+    assert found["superior"] == 1
+    assert found["superior_ability"]["best"] == 12
+    json.dumps(found, allow_nan=False)
+    assert best_of(attempts_of(noise(0)), significance=0.05, block=None, n_boot=300, seed=0) is None
+    still = [np.zeros(BARS), np.zeros(BARS)]
+    assert best_of(attempts_of(*still), significance=0.05, block=None, n_boot=300, seed=0) is None
+
+
+def test_choosing_among_noise_overfits_and_among_one_winner_does_not() -> None:
+    crowd = [noise(seed) for seed in range(8)]
+    names = [f"t{number}" for number in range(8)]
+    noisy, sure = overfitting(attempts_of(*crowd), names), overfitting(attempts_of(*crowd[:7], noise(9, 0.01)), names)
+    assert noisy is not None
+    assert sure is not None
+    assert sure["probability"] < 0.01 < 0.1 < noisy["probability"]
+    assert overfitting(attempts_of(*crowd), names[:1]) is None
+    assert overfitting(attempts_of(*(each[:20] for each in crowd)), names) is None
+
+
+def test_reach_says_how_long_and_how_large() -> None:
+    good = noise(0, 0.001)
+    found = performance(good, periods_per_year=252.0)
+    figures = reach(found, good, periods_per_year=252.0, level=0.95, significance=0.05)
+    longer = np.tile(good, 4)
+    later = reach(
+        performance(longer, periods_per_year=252.0), longer, periods_per_year=252.0, level=0.95, significance=0.05
+    )
+    assert later["detectable_sharpe"] < 0.6 * figures["detectable_sharpe"]
+    assert figures["minimum_track_record"] > 1
+    assert figures["mean"]["mean"] == pytest.approx(252 * good.mean())
+    still = np.zeros(BARS)
+    idle = reach(
+        performance(still, periods_per_year=252.0), still, periods_per_year=252.0, level=0.95, significance=0.05
+    )
+    assert (idle["detectable_sharpe"], idle["minimum_track_record"]) == (None, None)
+    json.dumps([figures, idle], allow_nan=False)
