@@ -91,8 +91,7 @@ def discounted(
     panel, n_trials = attempts.panel, len(attempts.trials)
     if panel is not None and n_trials > 1:
         found = effective_trials(panel, seed=seed)
-        number, variance = found.number, found.variance
-        luck = math.sqrt(variance) * found.luck
+        number, variance, luck = found.number, found.variance, found.benchmark
     else:
         ratios = [trial.sharpe_per_bar for trial in attempts.trials.values()]
         number, variance = float(n_trials), float(np.var(ratios, ddof=1)) if n_trials > 1 else 0.0

@@ -52,7 +52,8 @@ def benjamini_hochberg(p_values: Sequence[float | None]) -> list[float | None]:
     best = 1.0
     for rank in range(len(given), 0, -1):
         p, place = given[rank - 1]
-        best = min(best, p * len(given) / rank)
+        # In this order of operations rounding cannot lift it above what `holm` gives.
+        best = min(best, p * (len(given) / rank))
         adjusted[place] = best
     return adjusted
 

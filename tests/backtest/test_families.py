@@ -15,6 +15,8 @@ def test_families_by_hand():
     assert holm(p) == [pytest.approx(0.03), None, pytest.approx(0.06), pytest.approx(0.06)]
     assert bonferroni(p) == [pytest.approx(0.03), None, pytest.approx(0.12), pytest.approx(0.09)]
     assert benjamini_hochberg(p) == [pytest.approx(0.03), None, pytest.approx(0.04), pytest.approx(0.04)]
+    # 0.1 * 3 / 3 is more than 0.1.
+    assert benjamini_hochberg([0.1] * 3) == [0.1] * 3
 
 
 def test_the_example_of_benjamini_and_hochberg():
