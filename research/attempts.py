@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from backtest.significance import (
+    MINIMUM_ROWS,
     detectable_sharpe,
     effective_trials,
     expected_maximum_sharpe,
     mean_estimate,
     minimum_track_record,
+    moving_rows,
     probabilistic_sharpe,
     probability_of_overfitting,
     sharpe_errors,
@@ -28,7 +30,6 @@ from backtest.significance import (
 )
 from research.ledger import Trial
 
-_FEWEST_ROWS = 30
 _BLOCKS = 16
 
 
@@ -55,8 +56,12 @@ class Attempts:
     @property
     def panel(self) -> np.ndarray | None:
         """Returns of all trials side by side, shape (bars, trials); None unless every one is known and long enough."""
-        known = [self.returns[name] for name in self.trials if name in self.returns]
-        if len(known) < len(self.trials) or not known or len(known[0]) < _FEWEST_ROWS:
+        return self.side_by_side(list(self.trials))
+
+    def side_by_side(self, names: Sequence[str]) -> np.ndarray | None:
+        """Return those of some trials, shape (bars, names); None unless all are known, equally long and long enough."""
+        known = [self.returns[name] for name in names if name in self.returns]
+        if len(known) < len(names) or not known or len(known[0]) < MINIMUM_ROWS:
             return None
         return np.column_stack(known) if len({len(each) for each in known}) == 1 else None
 
@@ -80,8 +85,9 @@ def discounted(
     -------
     dict
         ``n_trials, effective_trials, trial_sharpe_variance`` (per bar squared), ``luckiest_sharpe`` (annual: what the
-        luckiest of as many worthless attempts is expected to show), ``probabilistic_sharpe`` and ``deflated_sharpe``,
-        which is the same against that benchmark.
+        luckiest of as many worthless attempts is expected to show, if their Sharpe ratios vary as these do; attempts at
+        absurd costs therefore raise it), ``probabilistic_sharpe`` and ``deflated_sharpe``, which is the same against
+        that benchmark; both None below 30 bars that move.
 
     References
     ----------
@@ -104,7 +110,7 @@ def discounted(
         "probabilistic_sharpe": None,
         "deflated_sharpe": None,
     }
-    if performance["sharpe"] is None:
+    if performance["sharpe"] is None or moving_rows(returns) < MINIMUM_ROWS:
         return figures
     moments = _moments(performance, periods_per_year)
     inflation = variance_inflation(returns)
@@ -127,14 +133,14 @@ def reach(
     Returns
     -------
     dict
-        ``detectable_sharpe`` (annual, found with 80 % probability), ``minimum_track_record`` (bars until this Sharpe
-        ratio would be significant; None if it is not positive), ``sharpe_errors`` (annual, under three sets of
-        assumptions) and ``mean`` (annual, with its t-test).
+        ``detectable_sharpe`` (annual, found with 80 % probability) and ``minimum_track_record`` (bars until this Sharpe
+        ratio would be significant; None if it is not positive), both None below 30 bars that move; ``sharpe_errors``
+        (annual, under three sets of assumptions) and ``mean`` (annual, with its t-test).
     """
     mean = mean_estimate(returns, periods_per_year=periods_per_year, level=level).as_dict()
     errors = sharpe_errors(returns, periods_per_year=periods_per_year).as_dict()
     found: dict[str, Any] = {"mean": mean, "sharpe_errors": errors}
-    if performance["sharpe"] is None:
+    if performance["sharpe"] is None or moving_rows(returns) < MINIMUM_ROWS:
         return found | {"detectable_sharpe": None, "minimum_track_record": None}
     per_bar, n, skew, kurtosis_raw = _moments(performance, periods_per_year)
     inflation = variance_inflation(returns)
@@ -185,10 +191,11 @@ def overfitting(attempts: Attempts, names: Sequence[str]) -> dict[str, Any] | No
     Returns
     -------
     dict or None
-        Figures of `backtest.significance.probability_of_overfitting`; None for fewer than two attempts, or fewer than
-        two bars in each of the 16 blocks.
+        Figures of `backtest.significance.probability_of_overfitting`; None where there was no choice (fewer than two
+        attempts, or all with the same returns), the returns of one are not known, or there are fewer than two bars in
+        each of the 16 blocks.
     """
-    known = [attempts.returns[name] for name in names if name in attempts.returns]
-    if len(known) < max(2, len(names)) or len(known[0]) < 2 * _BLOCKS:
+    panel = attempts.side_by_side(names)
+    if panel is None or len(panel) < 2 * _BLOCKS or (panel == panel[:, :1]).all():
         return None
-    return probability_of_overfitting(np.column_stack(known), blocks=_BLOCKS).as_dict()
+    return probability_of_overfitting(panel, blocks=_BLOCKS).as_dict()

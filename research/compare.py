@@ -42,6 +42,8 @@ ROPE = 0.1
 PRIOR_SHARPE = 1.0
 FEWEST_STRETCHES = 5
 FEWEST_DAYS = 30
+# Equal-weighted markets of the same prices move together but for costs of trading; other prices fall far below.
+SAME_MARKET = 0.999
 # A config that does not say how figures are made was written before these settings; they are the defaults of today.
 _DEFAULTS = {"level": 0.95, "significance": 0.05, "bootstrap": 2000, "block": None, "minimum_bars": 60}
 
@@ -185,14 +187,18 @@ def _ordered(runs: list[FinishedRun], against: str | None) -> list[FinishedRun]:
 
 
 def _common(runs: list[FinishedRun]) -> pd.DatetimeIndex:
-    bars = pd.DatetimeIndex(runs[0].returns.index)
-    for run in runs[1:]:
-        bars = bars.intersection(pd.DatetimeIndex(run.returns.index))
+    indices = [pd.DatetimeIndex(run.returns.index) for run in runs]
+    bars = indices[0]
+    for index in indices[1:]:
+        bars = bars.intersection(index)
     if len(bars) < MINIMUM_ROWS:
         spans = "; ".join(
-            f"{run.name} from {run.returns.index[0]:%Y-%m-%d} to {run.returns.index[-1]:%Y-%m-%d}" for run in runs
+            f"{run.name} from {index[0]:%Y-%m-%d} to {index[-1]:%Y-%m-%d}"
+            for run, index in zip(runs, indices, strict=True)
         )
         shared = f"share only {len(bars)} bars" if len(bars) else "do not overlap"
+        if not len(bars) and max(index[0] for index in indices) <= min(index[-1] for index in indices):
+            shared = "cover the same days, but their bars never begin at the same instants (calendar or bar differs)"
         raise DataError(
             f"the runs {shared}: {spans}. A comparison needs {MINIMUM_ROWS} common bars; compare runs of one "
             "test window."
@@ -398,7 +404,7 @@ def _of_stretches(parts: np.ndarray, how: Mapping[str, Any]) -> list[dict[str, A
 
 
 def _of_reading(run: FinishedRun, base: FinishedRun) -> list[dict[str, Any]]:
-    """Say which model reads the same articles better; articles of one day are one row in time."""
+    """Say whose model has the higher loss on the same articles; articles of one day are one row in time."""
     both = run.articles.index.intersection(base.articles.index)
     if not len(both):
         return []
@@ -412,7 +418,7 @@ def _of_reading(run: FinishedRun, base: FinishedRun) -> list[dict[str, Any]]:
     found = diebold_mariano(daily["a"].to_numpy(), daily["b"].to_numpy())
     if found.p_value is None:
         return []
-    question = {"question": "Does its model read the same articles worse?", "test": "Diebold–Mariano, log-loss"}
+    question = {"question": "Is its model's loss on the same articles higher?", "test": "Diebold–Mariano, log-loss"}
     figures = {"estimate": found.difference, "p_value": found.p_value}
     return [question | figures | {"n": f"{len(daily):,} days", "unit": "nats"}]
 
@@ -443,12 +449,7 @@ def _cautions(runs: list[FinishedRun], returns: pd.DataFrame, labels: pd.DataFra
                 f"{left:,} of the {len(run.returns):,} bars of {run.name} are not in all runs and are left out."
             )
     for run in runs[1:]:
-        same_bars = run.returns.index.equals(base.returns.index)
-        if run.window != base.window and same_bars:
-            said.append(
-                f"{run.name} was tested on other prices or symbols than {base.name}: the bars are the "
-                "same, the market is not."
-            )
+        said += _another_market(run, base, pd.DatetimeIndex(returns.index))
         said += _assumptions(run, base)
         apart = _labelled_apart(run, labels)
         if apart:
@@ -460,8 +461,23 @@ def _cautions(runs: list[FinishedRun], returns: pd.DataFrame, labels: pd.DataFra
     ]
     looking = [name_of(str(name)) for name in labels.columns if is_ex_post(str(name))]
     if looking:
-        said.append(f"Regimes that look back from the end, for reading only: {', '.join(looking)}.")
+        said.append(f"Regimes that look back from the end, for reading only: {'; '.join(looking)}.")
     return said
+
+
+def _another_market(run: FinishedRun, base: FinishedRun, bars: pd.DatetimeIndex) -> list[str]:
+    """Say whether two runs traded other symbols or prices; their windows tell only where the bars are the same."""
+    if run.window == base.window:
+        return []
+    if run.symbols and base.symbols and set(run.symbols) != set(base.symbols):
+        both = len(set(run.symbols) & set(base.symbols))
+        apart = f"trades other symbols than {base.name} ({both} of {len(run.symbols)} and {len(base.symbols)} in both)"
+        return [f"{run.name} {apart}: the bars are the same, the market is not."]
+    together = run.market.reindex(bars).corr(base.market.reindex(bars))
+    if run.returns.index.equals(base.returns.index) or together < SAME_MARKET:
+        apart = f"was tested on other prices or symbols than {base.name}"
+        return [f"{run.name} {apart}: the bars are the same, the market is not."]
+    return []
 
 
 def _assumptions(run: FinishedRun, base: FinishedRun) -> list[str]:
@@ -480,11 +496,11 @@ def _labelled_apart(run: FinishedRun, labels: pd.DataFrame) -> str:
     told = []
     for definition in labels.columns:
         if definition not in run.regimes.columns:
-            told.append(f"no {definition}")
+            told.append(f"no {name_of(str(definition))}")
             continue
         other = (run.regimes.loc[labels.index, definition].astype(str) != labels[definition].astype(str)).sum()
         if other:
-            told.append(f"{definition} on {other:,} of {len(labels):,} bars")
+            told.append(f"{name_of(str(definition))} on {other:,} of {len(labels):,} bars")
     return ", ".join(told)
 
 

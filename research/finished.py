@@ -36,6 +36,10 @@ class FinishedRun:
     regimes : DataFrame of str, shape (test bars, definitions)
     judged : DataFrame
         Labelled articles of the test windows with their scores; empty where the run had none.
+    market : Series
+        Return of the equal-weighted universe, by the instant each bar opens; empty where the run left none.
+    symbols : tuple of str
+        Traded; empty where the run left no weights.
     metrics, manifest, settings : dict
         As in ``metrics.json``, ``manifest.json`` and ``config.toml``.
     """
@@ -46,6 +50,8 @@ class FinishedRun:
     returns: pd.Series
     regimes: pd.DataFrame
     judged: pd.DataFrame
+    market: pd.Series
+    symbols: tuple[str, ...]
     metrics: dict[str, Any]
     manifest: dict[str, Any]
     settings: dict[str, Any]
@@ -58,7 +64,7 @@ class FinishedRun:
     @property
     def window(self) -> str:
         """Fingerprint of the bars and prices tested on."""
-        return str(self.manifest.get("fingerprints", {}).get("test_window", ""))
+        return str((self.manifest.get("fingerprints") or {}).get("test_window", ""))
 
     @property
     def articles(self) -> pd.Series:
@@ -86,13 +92,16 @@ def read_run(folder: Path) -> FinishedRun:
         )
     metrics, manifest = (_read_json(folder / name) for name in ("metrics.json", "manifest.json"))
     account, labels = (_read_table(folder / f"{name}.parquet") for name in ("account", "regimes"))
-    if not {"net_return"} <= set(account.columns) or "bars_per_year" not in metrics:
+    years = metrics.get("bars_per_year")
+    if not {"net_return"} <= set(account.columns) or not isinstance(years, int | float) or not years > 0.0:
         raise DataError(f"{folder}: account.parquet or metrics.json lacks what a comparison needs. Repeat the run.")
     returns = account["net_return"].astype(float)
     index = returns.index
     if not isinstance(index, pd.DatetimeIndex) or index.tz is None or not index.is_monotonic_increasing:
         raise DataError(f"{folder / 'account.parquet'}: bars are not in order of instants in UTC. Repeat the run.")
-    if not labels.index.equals(index) or index.has_duplicates or not np.isfinite(returns).all():
+    if index.has_duplicates or not np.isfinite(returns).all():
+        raise DataError(f"{folder / 'account.parquet'}: a bar has no return, or two. Repeat the run.")
+    if not labels.index.equals(index) or labels.isna().to_numpy().any():
         raise DataError(f"{folder}: regimes.parquet and account.parquet do not fit each other. Repeat the run.")
     return FinishedRun(
         name=folder.resolve().name,
@@ -101,6 +110,8 @@ def read_run(folder: Path) -> FinishedRun:
         returns=returns,
         regimes=labels,
         judged=_judged(folder),
+        market=_market(folder / "growth.parquet"),
+        symbols=_symbols(folder / "weights.parquet"),
         metrics=metrics,
         manifest=manifest,
         settings=read_toml(folder / "config.toml", remedy="Repeat the run."),
@@ -119,6 +130,18 @@ def _read_table(path: Path) -> pd.DataFrame:
         return pd.read_parquet(path)
     except (OSError, ValueError) as failure:
         raise DataError(f"{path}: cannot be read ({failure}). Repeat the run.") from failure
+
+
+def _market(file: Path) -> pd.Series:
+    growth = _read_table(file) if file.is_file() else pd.DataFrame()
+    if "equal weight" not in growth:
+        return pd.Series(dtype=float)
+    # Row t of growth is the value when bar t opens, so the return of bar t is known one row later.
+    return growth["equal weight"].astype(float).pct_change().shift(-1).iloc[:-1]
+
+
+def _symbols(file: Path) -> tuple[str, ...]:
+    return tuple(map(str, _read_table(file).columns)) if file.is_file() else ()
 
 
 def _judged(folder: Path) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from data_loaders.tables import bare_dates_of, columns_of, instants_of, numbers_
 from research.regime_settings import CausalRegime, RegimeLabels, Regimes, RegimeThreshold
 
 EX_POST = "_ex_post"
+_DAY = r"\s*\d{4}-?\d{2}-?\d{2}\s*"
 
 
 def is_ex_post(definition: str) -> bool:
@@ -164,6 +165,14 @@ def _instants(values: pd.Series, path: str, *, end_of_day: bool) -> pd.Series:
     if values.isna().any():
         raise DataError(f"{where}, row {int(values.isna().to_numpy().argmax())}: there is no instant. Fill it in.")
     bare = bare_dates_of(values, None)
+    if end_of_day:
+        short = ~values[bare].astype(str).str.fullmatch(_DAY)
+        if short.any():
+            row = short.index[short.to_numpy().argmax()]
+            raise DataError(
+                f"{where}, row {row}: {str(values[row])!r} does not say the day on which it was known, and its first "
+                "day may be too early. Write that day, such as 2008-12-01."
+            )
     days = instants_of(values[bare], "UTC", {}, where=where, bare_dates=True)
     if end_of_day:
         days = days + pd.Timedelta(days=1)

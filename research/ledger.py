@@ -7,6 +7,7 @@ The returns lie beside the list, one file for each window, because attempts that
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -62,6 +63,7 @@ def trials_on(folder: Path, window: str) -> dict[str, Trial]:
     if not path.exists():
         return found
     with path.open(encoding="utf-8") as lines:
+        fcntl.flock(lines, fcntl.LOCK_SH)
         for number, line in enumerate(lines, start=1):
             try:
                 trial = Trial(**json.loads(line))
@@ -96,7 +98,7 @@ def returns_of(folder: Path, trials: Iterable[Trial]) -> dict[str, np.ndarray]:
 
 
 def record(folder: Path, trial: Trial, returns: np.ndarray) -> None:
-    """Append a trial: its returns, then its line in a single write, so that runs side by side cannot tear each other's.
+    """Append a trial: its returns, then its line, so that neither a kill nor runs side by side leave half of one.
 
     Parameters
     ----------
@@ -108,6 +110,8 @@ def record(folder: Path, trial: Trial, returns: np.ndarray) -> None:
     ------
     DataError
         If the number of returns is not that of the trial.
+    OSError
+        If the disk is full; the ledger is then as it was.
     """
     if returns.shape != (trial.bars,):
         raise DataError(f"ledger: trial {trial.name!r} has {trial.bars} bars but returns of shape {returns.shape}.")
@@ -119,10 +123,14 @@ def record(folder: Path, trial: Trial, returns: np.ndarray) -> None:
         whole = os.fstat(file.fileno()).st_size
         file.truncate(whole - whole % row.itemsize)
         file.write(row.tobytes())
-    line = json.dumps(asdict(trial), sort_keys=True) + "\n"
+    line = (json.dumps(asdict(trial), sort_keys=True) + "\n").encode()
     descriptor = os.open(folder / LEDGER_NAME, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
-        os.write(descriptor, line.encode())
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        whole = os.fstat(descriptor).st_size
+        if os.write(descriptor, line) < len(line):
+            os.ftruncate(descriptor, whole)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder / LEDGER_NAME))
     finally:
         os.close(descriptor)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -13,13 +14,15 @@ from research.report import formats
 def sentences(result: Paths) -> list[str]:
     """Say what the paths are and what may, and may not, be read from them."""
     figures = result.figures
-    low, median, high = min(result.sharpe), figures["sharpe_quantiles"]["0.5"], max(result.sharpe)
+    low, median, high = np.nanmin(result.sharpe), figures["sharpe_quantiles"]["0.5"], np.nanmax(result.sharpe)
     made = f"{figures['splits']} models tested {figures['tested_groups']} of {len(figures['groups'])} groups each"
     reach = f"from {formats.ratio(low)} to {formats.ratio(high)}, median {formats.ratio(median)}"
     told = [
         f"{made}, which makes {figures['paths']} paths over {figures['bars']:,} bars.",
         f"Sharpe ratio of the paths: {reach}; {formats.percent(figures['share_positive'])} of them above zero.",
     ]
+    if idle := figures["paths"] - figures["paths_that_traded"]:
+        told.append(f"{idle} path{'s' * (idle > 1)} never traded and {'are' if idle > 1 else 'is'} left out of this.")
     if figures["mean_correlation"] is not None:
         shared = f"mean correlation {formats.ratio(figures['mean_correlation'])}"
         told.append(f"Paths share their market and much of what they learnt ({shared}).")

@@ -21,12 +21,14 @@ _RESAMPLES = 500
 
 
 def regime_labels(config: Config, world: World, rows: slice) -> pd.DataFrame:
-    """Label the test rows by every definition of the config; see `research.labelling`.
+    """Label the test rows by every definition of the config, and by those that steer; see `research.labelling`.
 
     Causal definitions come first. Their warm-up comes from before the test window; those with hindsight see all bars.
     """
     close, settings = world.prices.close, config.regimes
-    causal = known_regimes(settings, settings.definitions, close, world.last_closed, world.decided_at)
+    steering = settings.gate_by if config.portfolio.gate else ()
+    definitions = tuple(dict.fromkeys((*settings.definitions, *steering)))
+    causal = known_regimes(settings, definitions, close, world.last_closed, world.decided_at)
     return pd.concat([causal, ex_post_regimes(settings, close)], axis=1).iloc[rows]
 
 

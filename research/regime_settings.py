@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
@@ -25,7 +26,8 @@ class RegimeLabels(Section):
 class RegimeThreshold(Section):
     """A series, such as a volatility index, cut into regimes: ``cuts`` from low to high and one more of ``names``.
 
-    The file has the columns ``known_at`` and ``value``; a date alone is known at the end of that day (UTC).
+    The file has the columns ``known_at`` and ``value``, or those that these keys name; a date alone is known at the end
+    of that day (UTC), a month alone is refused. A value older than ``stale_after`` no longer speaks.
     """
 
     path: str
@@ -37,10 +39,12 @@ class RegimeThreshold(Section):
 
     @model_validator(mode="after")
     def _names_fit_cuts(self) -> RegimeThreshold:
-        if not self.cuts or list(self.cuts) != sorted(set(self.cuts)):
-            raise ValueError(f"cuts must increase, and there must be one, got {list(self.cuts)}")
+        if not self.cuts or list(self.cuts) != sorted(set(self.cuts)) or not all(map(math.isfinite, self.cuts)):
+            raise ValueError(f"cuts must be finite and increase, and there must be one, got {list(self.cuts)}")
         if len(self.names) != len(self.cuts) + 1:
             raise ValueError(f"{len(self.cuts)} cuts make {len(self.cuts) + 1} regimes; {len(self.names)} are named")
+        if not all(name.strip() for name in self.names):
+            raise ValueError("a regime has an empty name")
         return self
 
 
@@ -54,7 +58,8 @@ class Regimes(Section):
     ``definitions`` are told from what was known at each decision: bull, bear and sideways by trend; calm and turbulent
     by volatility; bull and bear by the turning points called so far; the states of a Markov-switching model; ``labels``
     and ``threshold`` from files. Those of ``ex_post`` look back and only report. ``portfolio.gate`` goes by the
-    definitions of ``gate_by``. ``preset`` gives the lookbacks and thresholds that are not set here.
+    definitions of ``gate_by``, which are then reported too. ``preset`` gives the lookbacks and thresholds that are
+    not set here.
     """
 
     preset: Literal["equity", "crypto_daily", "crypto_hourly"] = "equity"

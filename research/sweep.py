@@ -392,6 +392,7 @@ def sweep(config: Config, axes: Sequence[Axis], *, out: Path, cache: Path, stage
     trials_made = [attempt_of(cell.config, material) for cell in cells]
     identity = hashlib.sha256("".join([window, *sorted(trials_made)]).encode()).hexdigest()[:8]
     earlier = ledger.trials_on(out, window)
+    kept = set(ledger.returns_of(out, earlier.values()))
     base = plan.base or built_in_base(config, world, parts[0].fold.train_end, cache, stages)
     scored = read(config, with_validation_news(world, parts), base, cache, stages).scored
     before = scored["known_at"] < parts[0].fold.test_start
@@ -413,7 +414,8 @@ def sweep(config: Config, axes: Sequence[Axis], *, out: Path, cache: Path, stage
         trial = ledger.Trial(window, trials_made[position], config.name, per_bar, len(returns), sweep=name)
         known = earlier.get(trial.settings)
         # Summed in another order on another machine, the same returns differ in the last digits.
-        if known is None or known.bars != trial.bars or not np.isclose(known.sharpe_per_bar, per_bar, rtol=1e-9):
+        same = known is not None and known.bars == trial.bars and np.isclose(known.sharpe_per_bar, per_bar, rtol=1e-9)
+        if not same or trial.settings not in kept:
             ledger.record(out, trial, returns)
 
     progress = stages.stage(f"Trade {len(cells):,} cells on the test rows")

@@ -118,7 +118,9 @@ def _failures(metrics: dict[str, Any], significance: float) -> list[str]:
     if metrics["sharpe"] is None:
         return ["it never traded; the report counts the articles whose confidence lay below signal.threshold"]
     failures = []
-    if metrics["sharpe_p_value"] is None or metrics["sharpe_p_value"] >= significance:
+    if metrics["sharpe_p_value"] is None:
+        failures.append(f"{metrics['n_bars']:,} bars like these say too little to tell its Sharpe ratio from chance")
+    elif metrics["sharpe_p_value"] >= significance:
         failures.append(
             "a Sharpe ratio this high would come up by chance with probability "
             f"p = {formats.probability(metrics['sharpe_p_value'])}"
@@ -129,7 +131,7 @@ def _failures(metrics: dict[str, Any], significance: float) -> list[str]:
             f"p = {formats.probability(metrics['permutation_p_value'])}"
         )
     deflated = metrics["deflated_sharpe"]
-    if deflated is None or deflated < 1 - significance:
+    if metrics["sharpe_p_value"] is not None and (deflated is None or deflated < 1 - significance):
         failures.append(
             f"after {metrics['n_trials']} attempt{'s' if metrics['n_trials'] > 1 else ''} on this window the "
             f"probability that the true Sharpe ratio is above chance is {formats.probability(deflated)}"

@@ -20,7 +20,8 @@ def market_returns(close: pd.DataFrame) -> pd.Series:
     Parameters
     ----------
     close : DataFrame, shape (bars, symbols)
-        NaN where a symbol did not trade; such a symbol is left out of the two rows that need the price.
+        NaN where a symbol did not trade; such a symbol is left out of the two rows that need the price. Of a bar in
+        which none traded, such as an outage of an exchange, the next row holds the change across the gap.
 
     Returns
     -------
@@ -29,7 +30,8 @@ def market_returns(close: pd.DataFrame) -> pd.Series:
     """
     values = close.to_numpy(dtype=float)
     change = np.full(values.shape, np.nan)
-    change[1:] = values[1:] / values[:-1] - 1.0
+    rows = np.flatnonzero(np.isfinite(values).any(axis=1))
+    change[rows[1:]] = values[rows[1:]] / values[rows[:-1]] - 1.0
     number = np.isfinite(change).sum(axis=1)
     total = np.nansum(change, axis=1)
     mean = np.divide(total, number, out=np.full(len(values), np.nan), where=number > 0)

@@ -7,6 +7,7 @@ everything and smoothed, so it may only report.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -149,6 +150,12 @@ def _named(chances: np.ndarray, states: int) -> np.ndarray:
     return named
 
 
+# An audit labels the same past again for every row that it attacks.
+@lru_cache(maxsize=128)
+def _refitted(past: bytes, states: int) -> MarkovFit | None:
+    return fit_markov(np.frombuffer(past), states=states)
+
+
 def markov_regime(
     market: pd.Series,
     last_closed: np.ndarray,
@@ -187,7 +194,7 @@ def markov_regime(
     values = market.to_numpy(dtype=float)
     state = np.full(len(values), UNLABELLED, dtype=object)
     for first in range(minimum - 1, len(values), refit_every):
-        fit = fit_markov(values[: first + 1], states=states)
+        fit = _refitted(values[: first + 1].tobytes(), states)
         if fit is None or not fit.told_apart:
             continue
         stop = min(first + refit_every, len(values))

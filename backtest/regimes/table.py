@@ -86,7 +86,8 @@ def regime_table(
     n_boot, level, seed, block
         As in ``significance.sharpe_estimate``.
     minimum_bars : int
-        Regimes with fewer rows, and unlabelled rows, get None and a note instead of figures.
+        Regimes with fewer rows, unlabelled rows, and regimes in which too few rows have a return for an interval get
+        None and a note instead of figures.
     turnover : Series, shape (bars,), optional
         One-way turnover per row.
     trades : DataFrame, optional
@@ -124,6 +125,10 @@ def regime_table(
             estimate = conditional_sharpe(
                 values, member, periods_per_year=periods_per_year, n_boot=n_boot, level=level, block=length, seed=rng
             )
+            if estimate.sharpe is not None and estimate.low is None:
+                row["note"] = "too few rows with a return for an interval: not judged"
+                rows.append(row)
+                continue
             row.update(sharpe=estimate.sharpe, low=estimate.low, high=estimate.high, p_value=estimate.p_value)
             row.update(_figures(inside, periods_per_year))
             if turnover is not None:

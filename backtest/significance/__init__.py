@@ -31,7 +31,7 @@ from backtest.significance.permutation import (
 )
 from backtest.significance.power import detectable_sharpe
 from backtest.significance.resampling import automatic_block_length, stationary_blocks
-from backtest.significance.sharpe import MINIMUM_ROWS, SharpeEstimate, conditional_sharpe, sharpe_estimate
+from backtest.significance.sharpe import MINIMUM_ROWS, SharpeEstimate, conditional_sharpe, moving_rows, sharpe_estimate
 from backtest.significance.standard_errors import SharpeErrors, aggregated_sharpe, aggregation_factor, sharpe_errors
 from backtest.significance.superior import (
     StepwiseSuperior,
@@ -77,6 +77,7 @@ __all__ = [
     "mean_estimate",
     "minimum_track_record",
     "model_confidence_set",
+    "moving_rows",
     "paired_belief",
     "permutation_test",
     "possible",

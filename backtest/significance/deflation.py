@@ -24,8 +24,9 @@ def probabilistic_sharpe(
 ) -> float:
     """Probability that the true Sharpe ratio exceeds a benchmark, given its estimate.
 
-    The paper's formula is for independent rows. Under AR(1) with coefficient 0.2, values above 0.95 turn up 9 % of the
-    time without any edge; with ``inflation`` it stays near 5 % (`docs/size_and_power.md`).
+    The paper's formula is for independent rows. Under AR(1) with coefficient 0.2, values above 0.95 turn up 9 to 10 %
+    of the time without any edge; with ``inflation`` it stays near 5 % (`docs/size_and_power.md`). Nor is it for
+    strategies that seldom hold anything, whose few gains look certain; `moving_rows` counts.
 
     Parameters
     ----------
@@ -102,7 +103,7 @@ def minimum_track_record(
     if not sharpe_per_period > benchmark:
         return None
     factor = _variance_factor("minimum_track_record", sharpe_per_period, skew, kurtosis_raw) * inflation
-    return 1.0 + factor * float(norm.ppf(level) / (sharpe_per_period - benchmark)) ** 2
+    return float(1.0 + factor * (norm.ppf(level) / (sharpe_per_period - benchmark)) ** 2)
 
 
 def expected_maximum_sharpe(n_trials: float, variance: float) -> float:

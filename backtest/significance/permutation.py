@@ -68,7 +68,7 @@ def rearrangement(way: Way, shape: tuple[int, int], block: int, rng: np.random.G
     ----------
     way : {'dates', 'shift', 'symbols', 'signs'}
         ``dates`` moves blocks of bars about, all symbols together; ``shift`` turns the whole ring of bars by one random
-        distance of at least ``block``, which keeps every order of evidence in time; ``symbols`` gives each symbol the
+        distance, which keeps every order of evidence in time; ``symbols`` gives each symbol the
         evidence of another, for good; ``signs`` turns the evidence of random blocks of bars, each symbol's own, into
         its opposite, and with it any lasting tilt towards good news, which the other ways keep.
     shape : (bars, symbols)
@@ -91,7 +91,9 @@ def rearrangement(way: Way, shape: tuple[int, int], block: int, rng: np.random.G
     if way == "dates":
         return Rearrangement(block_permutation(bars, block, rng), columns)
     if way == "shift":
-        return Rearrangement(np.roll(rows, int(rng.integers(block, bars - block + 1))), columns)
+        # Short distances, and none at all, count too: a test that leaves out what looks like the truth rejects 6 to
+        # 20 % of true nulls at 5 %.
+        return Rearrangement(np.roll(rows, int(rng.integers(bars))), columns)
     if way == "symbols":
         return Rearrangement(rows, rng.permutation(symbols))
     blocks = (rows + int(rng.integers(block))) // block

@@ -64,9 +64,11 @@ def detectable_sharpe(
         )
     reach = float(norm.ppf(power) - norm.ppf(significance))
     share = reach**2 * inflation / (n - 1.0)
-    # The ratio s at which s**2 = share * (1 - skew * s + (kurtosis_raw - 1) / 4 * s**2).
+    # The least s > 0 at which s**2 = share * (1 - skew * s + (kurtosis_raw - 1) / 4 * s**2), written so that the
+    # coefficient of the square may vanish, or be negative where skewness makes up for it.
     square = 1.0 - 0.25 * (kurtosis_raw - 1.0) * share
-    if square <= 0.0:
-        return None
     half = 0.5 * skew * share
-    return (math.sqrt(half**2 + square * share) - half) / square * math.sqrt(periods_per_year)
+    inside = half**2 + square * share
+    if inside < 0.0 or (square <= 0.0 and half <= 0.0):
+        return None
+    return share / (half + math.sqrt(inside)) * math.sqrt(periods_per_year)

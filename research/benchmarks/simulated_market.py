@@ -132,6 +132,37 @@ def as_markdown(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def power_curve(rows: Sequence[dict[str, Any]]) -> str:
+    """Draw how often an edge is claimed by the true Sharpe ratio, with intervals, as a small SVG picture."""
+    rows = sorted(rows, key=lambda row: float(row["true_sharpe"]))
+    first, last = (float(rows[place]["true_sharpe"]) for place in (0, -1))
+    width, height, margin = 520.0, 300.0, 46.0
+
+    def x(ratio: float) -> float:
+        return margin + (ratio - first) / max(last - first, 1e-9) * (width - 2 * margin)
+
+    def y(share: float) -> float:
+        return height - margin - share * (height - 2 * margin)
+
+    text = '<text x="{:.0f}" y="{:.0f}" text-anchor="{}">{}</text>'
+    drawn = [
+        f'<line x1="{margin}" x2="{width - margin}" y1="{y(share):.1f}" y2="{y(share):.1f}" stroke="#ccc"/>'
+        + text.format(margin - 6, y(share) + 4, "end", f"{share:.0%}")
+        for share in (0.0, LEVEL, 0.5, 1.0)
+    ]
+    for row in rows:
+        place, low, high = x(float(row["true_sharpe"])), y(float(row["edge_low"])), y(float(row["edge_high"]))
+        drawn.append(f'<line x1="{place:.1f}" x2="{place:.1f}" y1="{low:.1f}" y2="{high:.1f}" stroke="#1c4f8f"/>')
+        drawn.append(f'<circle cx="{place:.1f}" cy="{y(float(row["edge"])):.1f}" r="4" fill="#1c4f8f"/>')
+        drawn.append(text.format(place, height - margin + 16, "middle", f"{row['true_sharpe']:.2f}"))
+    points = " ".join(f"{x(float(row['true_sharpe'])):.1f},{y(float(row['edge'])):.1f}" for row in rows)
+    drawn.append(f'<polyline points="{points}" fill="none" stroke="#1c4f8f" stroke-width="2"/>')
+    drawn.append(text.format(width / 2, height - 8, "middle", "true Sharpe ratio a year, after costs"))
+    drawn.append(text.format(margin, 18, "start", "markets in which the verdict claims an edge"))
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" font-family="sans-serif"'
+    return f'{head} font-size="12"><rect width="100%" height="100%" fill="white"/>{"".join(drawn)}</svg>\n'
+
+
 def main(given: Sequence[str] | None = None) -> None:
     """Repeat the experiment and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -139,6 +170,7 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--strengths", nargs="*", type=float, default=[0.25, 0.5, 1.0])
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--json", type=Path, help="write every figure here too")
+    parser.add_argument("--svg", type=Path, help="draw the power curve here")
     arguments = parser.parse_args(given)
     worlds = [World(0.0, free=True), World(0.0), *(World(strength) for strength in arguments.strengths)]
     rows, console = [], Console()
@@ -149,6 +181,8 @@ def main(given: Sequence[str] | None = None) -> None:
             if arguments.json is not None:
                 arguments.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     console.print(as_markdown(rows), soft_wrap=True)
+    if arguments.svg is not None:
+        arguments.svg.write_text(power_curve([row for row in rows if "costs" not in row["world"]]), encoding="utf-8")
 
 
 if __name__ == "__main__":

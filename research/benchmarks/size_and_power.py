@@ -339,8 +339,9 @@ average and have nothing to do with the returns.
 
 ## Power: how often an edge is found, percent
 
-By true annual Sharpe ratio. The last column is what `detectable_sharpe` calls the smallest ratio found four times out
-of five, for independent normal rows, or with the variance inflated by 1.5 for the autoregression.
+By true annual Sharpe ratio, from half as many draws. The last column is what `detectable_sharpe` calls the smallest
+ratio found four times out of five, for independent normal rows, or with the variance inflated by 1.5 for the
+autoregression.
 
 {power}
 """

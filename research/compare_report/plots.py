@@ -19,6 +19,8 @@ from research.report.plots import SERIES_COLOURS, TEMPLATE, Chart, drawdowns, eq
 from research.report.regime_tables import name_of
 
 _ROOM = 17
+# Of runs beyond the number of colours.
+MARKS = ("circle", "diamond", "square")
 
 
 def growth_of(found: Comparison) -> pd.DataFrame:
@@ -103,7 +105,7 @@ def _whiskers(
                 x=np.zeros(len(empty)),
                 y=[float(places[key]) for key in empty],
                 mode="text",
-                text=["\u2002too few bars to judge"] * len(empty),
+                text=[f"\u2002{label_of(_why(table, key))}" for key in empty],
                 textposition="middle right",
                 showlegend=False,
                 hoverinfo="skip",
@@ -133,6 +135,13 @@ def _whiskers(
     return figure, words
 
 
+def _why(table: pd.DataFrame, key: tuple[str, str]) -> str:
+    """Say why a regime carries no interval: as its rows note, which agree or differ by run."""
+    inside = table[(table["definition"] == key[0]) & (table["regime"] == key[1])]
+    notes = list(dict.fromkeys(str(note) for note in inside["note"] if note))
+    return "; ".join(notes) if notes else "never traded here"
+
+
 def _points(
     rows: list[Any],
     places: dict[tuple[str, str], int],
@@ -155,7 +164,7 @@ def _points(
         legendgroup=f"run-{number}",
         showlegend=showlegend,
         marker={
-            "symbol": "circle" if solid else "circle-open",
+            "symbol": MARKS[number // SERIES_COLOURS % len(MARKS)] + ("" if solid else "-open"),
             "size": 9,
             "color": colour,
             "line": {"width": 2, "color": colour},

@@ -36,8 +36,10 @@ def headline(found: Comparison) -> str:
     better = [str(row.run) for row in sure if row.difference > 0]
     worse = [str(row.run) for row in sure if row.difference < 0]
     base = found.base.name
+    if not sure and overall["p_value"].isna().all():
+        return f"No run can be told apart from {base}."
     if not sure:
-        return f"No run stands out from {base}: chance explains the differences."
+        return f"No run stands out from {base} over all bars: chance can explain the differences."
     parts = [
         f"{_listed(names)} {'has' if len(names) == 1 else 'have'} a {word} Sharpe ratio than {base}"
         for names, word in ((better, "higher"), (worse, "lower"))
@@ -89,10 +91,12 @@ def _within(found: Comparison, definition: str) -> str:
     level = significance(found)
     sure = [f"{row.run} in {row.regime} ({formats.ratio(row.difference)})" for row in judged if stands(row, level)]
     named = name_of(definition)
-    hidden = len(rows) - len(judged)
-    left = f" {hidden} more {'rests' if hidden == 1 else 'rest'} on too few bars to be judged." if hidden else ""
+    left = _left(rows)
     if not judged:
-        return f"By {named}: nothing can be judged.{left}"
+        return f"By {named}, nothing can be judged: {left}."
+    left = f" Not judged: {left}." if left else ""
+    if len({row.regime for row in rows}) == 1:
+        return f"By {named}, every bar is {rows[0].regime}: the figures are those of all bars.{left}"
     many = "the one difference" if len(judged) == 1 else f"of {len(judged)} differences"
     if not sure:
         verb = "is not" if len(judged) == 1 else "none is"
@@ -100,6 +104,16 @@ def _within(found: Comparison, definition: str) -> str:
     number = "" if len(judged) == 1 else f" {len(sure)}"
     are = "is" if len(sure) == 1 else "are"
     return f"By {named}, {many}{number} {are} significant after Holm's correction: {_listed(sure)}.{left}"
+
+
+def _left(rows: list[Any]) -> str:
+    """Name the regimes that were not judged, each with its reason; empty where all were."""
+    why: dict[str, dict[str, None]] = {}
+    for row in rows:
+        if row.p_value is None:
+            why.setdefault(str(row.note).removesuffix(": not judged"), {})[str(row.regime)] = None
+    told = [f"{', '.join(regimes)} ({note})" for note, regimes in why.items()]
+    return "; ".join(told)
 
 
 def _listed(names: list[str]) -> str:

@@ -106,6 +106,11 @@ def _colour(position: int) -> str:
     return f"var(--series-{position % SERIES_COLOURS})"
 
 
+def _dash(position: int) -> str:
+    """Dash of a line, another one where the colours begin anew."""
+    return DASHES[(position + position // SERIES_COLOURS) % len(DASHES)]
+
+
 def drawdowns(equity: pd.DataFrame) -> pd.DataFrame:
     """Fall from the highest equity so far, as fractions at or below zero; the shape is that of `equity`."""
     return equity / equity.cummax() - 1.0
@@ -229,7 +234,7 @@ def equity_chart(equity: pd.DataFrame, regimes: pd.DataFrame | None) -> Chart:
                     line={
                         "color": _colour(position),
                         "width": 2 if first else 1.3,
-                        "dash": DASHES[position % len(DASHES)],
+                        "dash": _dash(position),
                     },
                     fill="tozeroy" if kind == "drawdown" and first else None,
                     fillcolor="var(--fall)" if kind == "drawdown" and first else None,
@@ -290,8 +295,8 @@ def regime_chart(table: pd.DataFrame) -> Chart:
     adjusted = rows["p_value_holm"] if "p_value_holm" in rows.columns else pd.Series(np.nan, index=rows.index)
     figure = go.Figure()
     for significant, name, symbol in (
-        (True, "differs from zero (Holm-adjusted p below 0.05)", "circle"),
-        (False, "does not differ from zero, or not tested", "circle-open"),
+        (True, "above zero (Holm-adjusted p below 0.05, one-sided)", "circle"),
+        (False, "not shown to be above zero", "circle-open"),
     ):
         part = known[(adjusted.loc[known.index].astype(float) < 0.05) == significant]
         if part.empty:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backtest.regimes import UNLABELLED
+from backtest.significance import holm
 from research.report import formats
 from research.report.contents import ReportTable
 
@@ -34,6 +35,8 @@ def regime_tables_of(metrics: Mapping[str, Any]) -> list[ReportTable]:
 
 
 def _equality(metrics: Mapping[str, Any]) -> ReportTable:
+    tests: Mapping[str, Mapping[str, Any]] = metrics["regime_equality"]
+    adjusted = holm([test["p_value"] for test in tests.values()])
     rows = tuple(
         (
             name_of(definition),
@@ -41,15 +44,17 @@ def _equality(metrics: Mapping[str, Any]) -> ReportTable:
             ", ".join(test["left_out"]) or "none",
             formats.ratio(test["statistic"]),
             formats.probability(test["p_value"]),
+            formats.probability(corrected),
         )
-        for definition, test in metrics["regime_equality"].items()
+        for (definition, test), corrected in zip(tests.items(), adjusted, strict=True)
     )
     note = (
-        "Whether the Sharpe ratio is the same in all regimes of a definition. p is how often differences as large "
-        "arise where there are none, from resampled pairs of return and label. A small p says that the strategy "
-        "depends on the regime, not that it earns in any of them."
+        "Whether the Sharpe ratio is the same in all regimes of a definition; those with fewer than two regimes to "
+        "judge are not tested. p is how often differences as large arise where there are none, from resampled pairs of "
+        "return and label; p (Holm) allows for the number of definitions. A small p says that the strategy depends on "
+        "the regime, not that it earns in any of them."
     )
-    head = ("Is the Sharpe ratio equal?", "Regimes", "Left out", "Wald statistic", "p")
+    head = ("Is the Sharpe ratio equal?", "Regimes", "Left out", "Wald statistic", "p", "p (Holm)")
     return ReportTable("Sharpe ratio across regimes", note, head, rows)
 
 

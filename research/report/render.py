@@ -49,7 +49,6 @@ _REGIME_CELLS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("turnover_annual", "Turnover", formats.ratio),
     ("n_trades", "Trades", formats.count),
     ("trade_hit_rate", "Trades that gained", formats.percent),
-    ("note", "Note", formats.text),
 )
 _FOLD_CELLS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("train_samples", "Training", formats.count),
@@ -291,7 +290,10 @@ def _regime_groups(table: pd.DataFrame | None) -> list[dict[str, Any]]:
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in shown.to_dict("records"):
         group = groups.setdefault(formats.text(row["definition"]), [])
-        group.append({"regime": formats.text(row["regime"]), "cells": _cells(row, _REGIME_CELLS)})
+        # The reason stands in the place of the figures, where it is read, not beyond the last column.
+        note = "" if formats.is_missing(row.get("note")) or not formats.is_missing(row["sharpe"]) else str(row["note"])
+        cells = _cells(row, _REGIME_CELLS[:2] if note else _REGIME_CELLS)
+        group.append({"regime": formats.text(row["regime"]), "cells": cells, "note": note})
     return [{"definition": definition, "rows": rows} for definition, rows in groups.items()]
 
 
@@ -312,7 +314,7 @@ def _fold_rows(folds: pd.DataFrame | None) -> list[dict[str, Any]]:
 
 
 def _cells(row: Mapping[Any, Any], columns: Sequence[tuple[str, str, Callable[[Any], str]]]) -> list[Cell]:
-    return [Cell(printed(row.get(key)), numeric=key != "note") for key, _, printed in columns]
+    return [Cell(printed(row.get(key))) for key, _, printed in columns]
 
 
 def _three(value: Any) -> str:

@@ -156,12 +156,15 @@ def _attempts(metrics: Mapping[str, Any]) -> ReportTable:
     title, n_trials, best = "Beside everything tried on this window", metrics["n_trials"], metrics["best_of_attempts"]
     if n_trials < 2 or metrics["sharpe"] is None:
         return ReportTable(title, "", (), ())
+    luckiest, probabilistic, deflated = (
+        metrics[name] for name in ("luckiest_sharpe", "probabilistic_sharpe", "deflated_sharpe")
+    )
     rows = [
         ("Attempts", formats.count(n_trials)),
         ("Independent attempts they are worth", formats.ratio(metrics["effective_trials"])),
-        ("Sharpe ratio that the luckiest of them would show by chance", formats.ratio(metrics["luckiest_sharpe"])),
-        ("Probability of skill before allowing for them", formats.probability(metrics["probabilistic_sharpe"])),
-        ("Probability of skill after", formats.probability(metrics["deflated_sharpe"])),
+        ("Sharpe ratio of the luckiest of as many that vary alike, all worthless", formats.ratio(luckiest)),
+        ("Probabilistic Sharpe ratio: how sure it is to be above zero", formats.probability(probabilistic)),
+        ("Deflated Sharpe ratio: how sure it is to be above that luckiest one", formats.probability(deflated)),
     ]
     if best is not None:
         ability = formats.probability(best["superior_ability"]["p_value"])

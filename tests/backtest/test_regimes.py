@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backtest.regimes import COLUMNS, UNLABELLED, market_returns, regime_table, trend_regime, volatility_regime
+from backtest.regimes import (
+    COLUMNS,
+    UNLABELLED,
+    market_level,
+    market_returns,
+    regime_table,
+    trend_regime,
+    turning_regime,
+    volatility_regime,
+)
 from data_loaders.calendars import decision_times, last_closed_bar
 from data_loaders.errors import ConfigError, DataError
 
@@ -22,6 +31,19 @@ def market(seed=0, drift=0.0, n=N):
 def test_the_market_is_the_mean_of_what_traded():
     close = pd.DataFrame({"A": [10.0, 11.0, np.nan, 12.0], "B": [10.0, 9.0, 9.0, np.nan]}, index=OPEN_AT[:4])
     np.testing.assert_allclose(market_returns(close), [np.nan, 0.0, 0.0, np.nan], atol=1e-12)
+
+
+def test_a_crash_during_an_outage_is_not_lost():
+    hours = pd.date_range("2024-01-01", periods=60, freq="h", tz="UTC")
+    close = pd.DataFrame({"BTC": np.r_[np.full(30, 100.0), np.nan, np.nan, np.full(28, 60.0)]}, index=hours)
+    close["ETH"] = close["BTC"] / 20.0
+    found = market_returns(close)
+    assert found.isna().to_numpy().nonzero()[0].tolist() == [0, 30, 31]
+    assert found.iloc[32] == pytest.approx(-0.4)
+    assert market_level(found).iloc[-1] == pytest.approx(0.6)
+    told = turning_regime(found, np.arange(60) - 1, fall=0.4, rise=0.4)
+    assert (told.iloc[:33] == UNLABELLED).all()  # the row of the fall is decided before it
+    assert (told.iloc[33:] == "bear").all()
 
 
 def test_a_rise_is_a_bull_market_and_a_fall_a_bear_market():
@@ -94,6 +116,16 @@ def test_small_and_unlabelled_cells_carry_no_figures():
     assert "fewer than 60" in records[0]["note"]
     assert records[2]["sharpe"] is None
     assert records[1]["p_value_holm"] == records[1]["p_value"]
+
+
+def test_a_ratio_without_an_interval_is_not_shown():
+    returns = pd.Series(0.0, index=OPEN_AT)
+    returns.iloc[[5, 100, 290]] = 0.01
+    labels = pd.Series(np.where(np.arange(N) % 2, "odd", "even"), index=OPEN_AT)
+    for row in regime_table(returns, labels, periods_per_year=252, seed=0, n_boot=200).to_dict("records"):
+        assert row["sharpe"] is None, row
+        assert row["annual_return"] is None, row
+        assert "too few rows with a return" in row["note"], row
 
 
 def test_the_table_counts_spells_trades_and_turnover():

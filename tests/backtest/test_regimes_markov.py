@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backtest.regimes import UNLABELLED, fit_markov, markov_ex_post, markov_regime
+from backtest.regimes import UNLABELLED, fit_markov, markov, markov_ex_post, markov_regime
 from data_loaders.errors import ConfigError
 
 
@@ -94,6 +94,19 @@ def test_probabilities_are_probabilities_and_states_are_ordered(seed):
             assert (chances >= 0.0).all()
         again = fit_markov(7.0 * returns, states=states)
         np.testing.assert_allclose(again.filtered(7.0 * returns), fit.filtered(returns), atol=1e-9)
+
+
+def test_a_past_that_did_not_change_is_not_fitted_again(monkeypatch):
+    returns, _ = switching(600, 3)
+    fitted = []
+    monkeypatch.setattr(markov, "fit_markov", lambda past, states: fitted.append(len(past)) or fit_markov(past))
+    first = markov_regime(returns, np.arange(600) - 1, minimum=200, refit_every=100)
+    assert fitted == [200, 300, 400, 500, 600]
+    attacked = returns.copy()
+    attacked.iloc[450] = 0.3
+    again = markov_regime(attacked, np.arange(600) - 1, minimum=200, refit_every=100)
+    assert fitted[5:] == [500, 600]
+    assert (again.iloc[:451] == first.iloc[:451]).all()
 
 
 def test_one_state_is_not_cut_in_two():

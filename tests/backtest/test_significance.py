@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from reference.bootstrap import prewhitened_variance
 from scipy.signal import lfilter
 
-from backtest.significance import conditional_sharpe, holm, sharpe_estimate
+from backtest.significance import conditional_sharpe, holm, moving_rows, sharpe_estimate
 from backtest.significance.long_run import sharpe_influence
 from backtest.significance.resampling import bootstrap_sharpe
 from data_loaders.errors import ConfigError, DataError
@@ -102,6 +102,16 @@ def test_without_variation_there_is_no_sharpe(returns):
     estimate = sharpe_estimate(returns, periods_per_year=252, seed=0)
     assert estimate.sharpe is None
     assert estimate.p_value is None
+
+
+@pytest.mark.parametrize(("held", "told"), [(3, False), (29, False), (30, True)])
+def test_a_strategy_that_seldom_holds_anything_has_a_figure_but_no_interval(held, told):
+    returns = np.zeros(500)
+    returns[np.linspace(0, 499, held).astype(int)] = np.random.default_rng(1).normal(0.002, 0.01, held)
+    assert moving_rows(returns) == held
+    found = sharpe_estimate(returns, periods_per_year=252.0, n_boot=300, seed=0)
+    assert found.sharpe is not None
+    assert (found.p_value is not None) == (found.low is not None) == told
 
 
 def test_few_rows_have_a_figure_but_no_interval():

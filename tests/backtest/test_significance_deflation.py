@@ -137,6 +137,16 @@ def test_the_detectable_sharpe_has_its_power(n, significance, power, skew, kurto
     assert norm.sf(norm.ppf(1.0 - significance) - ratio / error) == pytest.approx(power, abs=1e-6)
 
 
+def test_skewness_may_make_up_for_fat_tails():
+    """A short sample with a few large gains; the answer does not jump where the coefficient of the square vanishes."""
+    found = [
+        detectable_sharpe(60, periods_per_year=252.0, skew=6.0, kurtosis_raw=kurtosis) for kurtosis in range(37, 60)
+    ]
+    assert all(value is not None for value in found)
+    assert 0 < np.diff(found).min() < np.diff(found).max() < 0.05
+    assert detectable_sharpe(60, periods_per_year=252.0, skew=-6.0, kurtosis_raw=45.0) is None
+
+
 def test_two_years_show_only_what_is_large():
     assert detectable_sharpe(504, periods_per_year=252.0) == pytest.approx(1.77, abs=0.01)
     assert detectable_sharpe(2520, periods_per_year=252.0) == pytest.approx(0.79, abs=0.01)

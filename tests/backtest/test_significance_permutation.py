@@ -43,12 +43,11 @@ def test_a_rearrangement_breaks_one_thing_and_keeps_the_others(way, bars, symbol
     drawn = rearrangement(way, (bars, symbols), block, np.random.default_rng(seed))
     assert sorted(drawn.rows) == list(range(bars))
     assert sorted(drawn.columns) == list(range(symbols))
-    assert (drawn.rows == np.arange(bars)).all() == (way in ("symbols", "signs")) or way == "dates"
+    assert (drawn.rows == np.arange(bars)).all() or way in ("dates", "shift")
     assert (drawn.columns == np.arange(symbols)).all() or way == "symbols"
     assert (drawn.signs is not None) == (way == "signs")
     if way == "shift":
         assert ((np.arange(bars) - drawn.rows) % bars == (-drawn.rows[0]) % bars).all()
-        assert block <= (-drawn.rows[0]) % bars <= bars - block
     if drawn.signs is not None:
         assert drawn.signs.shape == (bars, symbols)
         assert set(np.unique(drawn.signs)) <= {-1, 1}
@@ -59,7 +58,7 @@ def test_a_rearrangement_breaks_one_thing_and_keeps_the_others(way, bars, symbol
 def test_ways_reach_every_arrangement():
     rng = np.random.default_rng(0)
     shifts = {int(rearrangement("shift", (10, 5), 3, rng).rows[0]) for _ in range(200)}
-    assert shifts == {3, 4, 5, 6, 7}
+    assert shifts == set(range(10))
     signs = np.stack([rearrangement("signs", (40, 3), 4, rng).signs for _ in range(500)])
     assert np.abs(signs.mean(axis=0)).max() < 0.25
     moved = np.stack([rearrangement("symbols", (3, 5), 1, rng).columns for _ in range(300)])
@@ -109,7 +108,8 @@ def test_each_way_finds_what_it_breaks(way, planted):
         n_permutations=199,
         seed=0,
     )
-    assert result.p_value == 1 / 200
+    # Only shifts come back to the truth now and then: one in 240 turns nothing.
+    assert result.p_value <= 0.02 if way == "shift" else result.p_value == 1 / 200
 
 
 def test_who_is_meant_does_not_matter_to_evidence_about_all():
@@ -145,6 +145,25 @@ def test_permutation_reports_progress_and_refuses_nonsense():
         shuffled(lambda index: 0.0, 5, block=1, draws=0, seed=0)
     with pytest.raises(ConfigError, match="block"):
         block_permutation(5, 0, np.random.default_rng(0))
+
+
+def test_shifts_keep_their_size_where_a_signal_remembers_long_beside_its_sample():
+    """Without the short distances, this test rejects 20 % of true nulls."""
+    rng, bars, rejected = np.random.default_rng(22), 100, 0
+    for _ in range(500):
+        signal = lfilter([1.0], [1.0, -(0.5**0.1)], rng.normal(size=400))[-bars:]
+        outcome = rng.normal(size=bars)
+        turned = np.fft.irfft(np.conj(np.fft.rfft(outcome)) * np.fft.rfft(signal), bars)
+        result = permutation_test(
+            lambda drawn, turned=turned: float(turned[drawn.rows[0]]),
+            partial(rearrangement, "shift", (bars, 1), 40),
+            observed=float(signal @ outcome),
+            block=40,
+            n_permutations=99,
+            seed=rng,
+        )
+        rejected += result.p_value <= 0.05
+    assert 0.01 < rejected / 500 < 0.08
 
 
 @pytest.mark.slow

@@ -102,6 +102,30 @@ def test_choosing_among_noise_overfits_and_among_one_winner_does_not() -> None:
     assert overfitting(attempts_of(*(each[:20] for each in crowd)), names) is None
 
 
+def test_where_all_attempts_are_the_same_there_was_no_choice_to_overfit() -> None:
+    same = attempts_of(*(noise(0) for _ in range(3)))
+    assert overfitting(same, ["t0", "t1", "t2"]) is None
+    assert overfitting(same, ["t0", "t0"]) is None
+
+
+def test_attempts_of_other_lengths_are_not_compared() -> None:
+    ragged = attempts_of(noise(0), noise(1)[:200])
+    assert ragged.panel is None
+    assert overfitting(ragged, ["t0", "t1"]) is None
+    assert weighed(ragged, noise(0))["effective_trials"] == 2.0
+
+
+def test_a_few_lucky_bars_prove_nothing() -> None:
+    few = np.zeros(BARS)
+    few[[50, 120, 200]] = 0.02
+    figures = weighed(attempts_of(few, noise(1)), few)
+    assert (figures["n_trials"], figures["probabilistic_sharpe"], figures["deflated_sharpe"]) == (2, None, None)
+    found = performance(few, periods_per_year=252.0)
+    told = reach(found, few, periods_per_year=252.0, level=0.95, significance=0.05)
+    assert (told["detectable_sharpe"], told["minimum_track_record"]) == (None, None)
+    assert told["mean"]["p_value"] > 0.01
+
+
 def test_reach_says_how_long_and_how_large() -> None:
     good = noise(0, 0.001)
     found = performance(good, periods_per_year=252.0)

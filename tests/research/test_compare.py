@@ -18,6 +18,7 @@ from backtest.significance import holm
 from backtest.significance.comparison import sharpe_difference
 from data_loaders.errors import ConfigError, DataError, EmbargoError, MissingPartError
 from research.compare import EVERYTHING, Comparison, as_document, compare, stretch_of
+from research.finished import read_run
 from research.runs import write_json
 
 OVERALL = EVERYTHING[0]
@@ -143,6 +144,31 @@ def test_what_makes_a_comparison_unfair_is_said(tmp_path: Path, three: list[Path
     assert calm.cautions == []
 
 
+def test_another_market_is_named_where_only_some_bars_are_common(tmp_path: Path) -> None:
+    long, _ = noise(15, 500)
+    market = np.random.default_rng(3).normal(0.0, 0.01, 501)
+
+    def run(name: str, moves: np.ndarray, symbols: str, skip: int) -> Path:
+        index = bars(501)[skip:]
+        folder = made(tmp_path / name, long[skip:], start=str(index[0].date()), window=name)
+        growth = pd.DataFrame({"strategy": 1.0, "equal weight": np.cumprod(1.0 + moves[skip:])}, index=index)
+        growth.to_parquet(folder / "growth.parquet")
+        pd.DataFrame(0.0, index=index[:-1], columns=list(symbols)).to_parquet(folder / "weights.parquet")
+        return folder
+
+    base = run("base", market, "ABC", 0)
+    assert read_run(base).market.to_numpy() == pytest.approx(market[1:])
+    assert read_run(base).market.index.equals(bars(500))
+    # Costs of trading move the market a little, other prices far.
+    same, drawn_anew = run("same", market + 1e-5, "ABC", 100), run("anew", market[::-1], "ABC", 100)
+    fewer = run("fewer", market, "ABX", 100)
+    told = [line for line in compare([base, same, drawn_anew, fewer]).cautions if "the market is not" in line]
+    assert told == [
+        "anew was tested on other prices or symbols than base: the bars are the same, the market is not.",
+        "fewer trades other symbols than base (2 of 3 and 3 in both): the bars are the same, the market is not.",
+    ]
+
+
 def test_regimes_that_look_back_are_named(tmp_path: Path) -> None:
     base, other = noise(12)
     labels = regimes_on(bars(400)).assign(markov_ex_post="calm")
@@ -237,6 +263,13 @@ def test_runs_of_other_times_or_other_bars_are_refused(tmp_path: Path) -> None:
     one = made(tmp_path / "one", base)
     with pytest.raises(DataError, match=r"do not overlap: one from 2019-01-02 to .*; later from 2024"):
         compare([one, made(tmp_path / "later", other, start="2024-01-02")])
+    shifted = made(tmp_path / "shifted", other)
+    for name in ("account", "regimes"):
+        table = pd.read_parquet(shifted / f"{name}.parquet")
+        table.index += pd.Timedelta(hours=1)
+        table.to_parquet(shifted / f"{name}.parquet")
+    with pytest.raises(DataError, match="cover the same days, but their bars never begin at the same instants"):
+        compare([one, shifted])
     with pytest.raises(DataError, match="share only 10 bars"):
         compare([one, made(tmp_path / "touching", other, start=str(bars(400)[390].date()))])
     with pytest.raises(DataError, match="bars of different length"):
@@ -260,6 +293,25 @@ def test_regimes_of_other_bars_than_the_account_are_refused(tmp_path: Path) -> N
     runs = [made(tmp_path / "one", base), made(tmp_path / "two", other, labels=regimes_on(bars(300)))]
     with pytest.raises(DataError, match="do not fit"):
         compare(runs)
+    holes = regimes_on(bars(400))
+    holes.iloc[5, 0] = None
+    with pytest.raises(DataError, match="do not fit"):
+        compare([runs[0], made(tmp_path / "holes", other, labels=holes)])
+    account = pd.read_parquet(runs[1] / "account.parquet")
+    account.iloc[5, 0] = np.nan
+    account.to_parquet(runs[1] / "account.parquet")
+    with pytest.raises(DataError, match="a bar has no return, or two"):
+        compare(runs)
+
+
+def test_a_run_that_does_not_say_how_many_bars_make_a_year_is_refused(tmp_path: Path) -> None:
+    base, other = noise(10)
+    runs = [made(tmp_path / "one", base), made(tmp_path / "two", other)]
+    for years in (None, 0, "252"):
+        metrics = json.loads((runs[1] / "metrics.json").read_text()) | {"bars_per_year": years}
+        (runs[1] / "metrics.json").write_text(json.dumps(metrics))
+        with pytest.raises(DataError, match="lacks what a comparison needs"):
+            compare(runs)
 
 
 def test_the_same_runs_give_the_same_figures_wherever_they_lie(

@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from browsing import MARKS, probed
@@ -18,7 +19,7 @@ from typer.testing import CliRunner, Result
 from research.cli import app
 from research.compare import Comparison, compare
 from research.compare_report import print_comparison, render_page, write_page
-from research.compare_report.plots import growth_of
+from research.compare_report.plots import difference_chart, growth_of, sharpe_chart
 from research.compare_report.table import bayes_text, headline, sentences
 
 ATTACK = '</script><script>window.injected = 1</script><img src=x onerror="window.injected = 1">[bold]'
@@ -144,14 +145,39 @@ def test_growth_starts_at_one_and_compounds(found: Comparison) -> None:
 
 def test_many_small_cells_are_counted_in_words(found: Comparison) -> None:
     (trend,) = [line for line in sentences(found) if line.startswith("By trend")]
-    assert "4 more rest on too few bars" in trend
+    assert trend.endswith("Not judged: bear (fewer than 60 rows); unlabelled (the regime could not be told).")
     assert "of 4 differences" in trend
+
+
+def test_a_regime_without_figures_says_why(found: Comparison, tmp_path: Path) -> None:
+    base, other = noise(13)
+    labels = regimes_on(bars(400)).assign(trend="unlabelled", volatility="calm")
+    runs = [made(tmp_path / name, values, labels=labels) for name, values in (("one", base), ("two", other))]
+    whole = compare(runs, by="regime")
+    trend, volatility = sentences(whole)[-2:]
+    assert trend == "By trend, nothing can be judged: unlabelled (the regime could not be told)."
+    assert volatility == "By volatility, every bar is calm: the figures are those of all bars."
+    for chart in (sharpe_chart(whole), difference_chart(whole)):
+        (texts,) = [trace.text for trace in chart.figure.data if trace.mode == "text"]
+        assert [text.strip() for text in texts] == ["the regime could not be told"]
+    (texts,) = [trace.text for trace in sharpe_chart(found).figure.data if trace.mode == "text"]
+    assert "fewer than 60 rows: not judged" in texts[0]
+
+
+def test_a_headline_over_all_bars_does_not_speak_for_every_regime(tmp_path: Path) -> None:
+    base, other = noise(14)
+    calm = (regimes_on(bars(400))["volatility"] == "calm").to_numpy()
+    shifted = other + np.where(calm, 0.006, -0.006)
+    runs = [made(tmp_path / name, values) for name, values in (("base", base), ("split", shifted))]
+    split = compare(runs, by="volatility")
+    assert headline(split) == "No run stands out from base over all bars: chance can explain the differences."
+    assert "2 are significant" in sentences(split)[-1]
 
 
 def test_a_tie_is_no_win(tmp_path: Path) -> None:
     base, _ = noise(4)
     same = compare([made(tmp_path / "base", base), made(tmp_path / "twin", base)], by="regime")
-    assert headline(same) == "No run stands out from base: chance explains the differences."
+    assert headline(same) == "No run can be told apart from base."
     assert "the same returns" in sentences(same)[0]
     assert "Nothing to ask" in render_page(same)
     assert bayes_text(None) == "–"

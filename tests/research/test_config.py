@@ -205,7 +205,7 @@ def test_shipped_configs_are_valid(path: Path) -> None:
 
 def test_the_example_in_the_readme_is_a_valid_config(tmp_path: Path) -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    example, money = re.findall(r"```toml\n(.*?)```", readme, flags=re.DOTALL)
+    example, money, sorting = re.findall(r"```toml\n(.*?)```", readme, flags=re.DOTALL)
     config = load_config(write(tmp_path, example))
     assert config.news.path == str(tmp_path / "news.csv")
     assert len(example.strip().splitlines()) <= 10
@@ -213,6 +213,12 @@ def test_the_example_in_the_readme_is_a_valid_config(tmp_path: Path) -> None:
     traded = load_config(write(tmp_path, "\n".join([*kept, money])))
     assert traded.execution.participation == 0.02
     assert traded.fusion.method == "boosting"
+    steered = load_config(write(tmp_path, "\n".join([*kept, "portfolio = { gate = { panic = 0.5 } }", sorting])))
+    assert steered.regimes.gate_by == ("threshold",)
+    assert steered.regimes.threshold is not None
+    assert steered.regimes.threshold.path == str(tmp_path / "vix.csv")
+    with pytest.raises(ConfigError, match=r"portfolio\.gate names turbulent"):
+        load_config(write(tmp_path, "\n".join([*kept, "portfolio = { gate = { turbulent = 0.5 } }", sorting])))
 
 
 def test_a_faster_scorer_is_asked_for_and_fits_the_model(tmp_path: Path) -> None:

@@ -84,6 +84,9 @@ def test_a_preset_fills_what_is_not_set(preset: str, tmp_path: Path) -> None:
         ('ex_post = ["trend"]', "ex_post"),
         ('threshold = { path = "v.csv", cuts = [20.0], names = ["low"] }', "2 regimes"),
         ('threshold = { path = "v.csv", cuts = [30.0, 20.0], names = ["a", "b", "c"] }', "increase"),
+        ('threshold = { path = "v.csv", cuts = [inf], names = ["a", "b"] }', "finite"),
+        ('threshold = { path = "v.csv", cuts = [nan], names = ["a", "b"] }', "finite"),
+        ('threshold = { path = "v.csv", cuts = [20.0], names = ["a", " "] }', "empty name"),
         ("lookback = 3", "unknown key"),
     ],
 )
@@ -141,6 +144,8 @@ def test_files_are_read_as_they_stand_or_refused(tmp_path: Path) -> None:
         ("start,regime\n2014-01-01 10:00,up\n", DataError, "zone"),
         ("start,regime\n,up\n", DataError, "no instant"),
         ("begin,regime\n2014-01-01,up\n", DataError, "start"),
+        ("start,regime,known_at\n2008-01-01,down,2008-12\n", DataError, "known_at, row 0: '2008-12' does not say"),
+        ("start,regime,known_at\n2008-01-01,down,2008\n", DataError, "its first day may be too early"),
     ):
         path.write_text(text)
         settings = Regimes.model_validate({"labels": {"path": str(path)}, "ex_post": ["labels"]})
@@ -149,6 +154,10 @@ def test_files_are_read_as_they_stand_or_refused(tmp_path: Path) -> None:
             labels_of(settings.labels)
     with pytest.raises(MissingPartError):
         series_of(RegimeThreshold(path=str(tmp_path / "none.csv"), cuts=(1.0,), names=("a", "b")))
+    monthly = tmp_path / "monthly.csv"
+    monthly.write_text("known_at,value\n2014-01,15\n")
+    with pytest.raises(DataError, match="does not say the day"):
+        series_of(RegimeThreshold(path=str(monthly), cuts=(1.0,), names=("a", "b")))
     frame = pd.DataFrame({"start": pd.to_datetime(["2014-01-01"], utc=True), "regime": ["up"]})
     frame.to_parquet(tmp_path / "labels.parquet")
     settings = Regimes.model_validate({"labels": {"path": str(tmp_path / "labels.parquet")}, "ex_post": ["labels"]})
@@ -203,7 +212,9 @@ def test_a_gate_by_a_file_closes_when_the_file_says_so_and_leaks_nothing(gated: 
 
 def test_the_page_shows_regimes_with_their_tests(gated: Path) -> None:
     metrics = json.loads((gated / "metrics.json").read_text())
-    assert set(metrics["regimes"]) == {"trend", "volatility", "threshold", "lunde_timmermann_ex_post"}
+    # Turning points steer, so they are reported although they are not among the definitions.
+    told = {"trend", "volatility", "threshold", "turning_points"}
+    assert set(metrics["regimes"]) == {*told, "lunde_timmermann_ex_post"}
     for definition, test in metrics["regime_equality"].items():
         assert set(test["regimes"]) | set(test["left_out"]) | {UNLABELLED} == set(metrics["regimes"][definition]) | {
             UNLABELLED

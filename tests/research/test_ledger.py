@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -84,6 +85,20 @@ def test_a_row_of_returns_torn_by_a_kill_is_mended(tmp_path: Path) -> None:
     found = returns_of(tmp_path, trials_on(tmp_path, "w").values())
     assert found["b"][0] == 0.2
     assert path.stat().st_size == 2 * (32 + 5 * 8)
+
+
+def test_a_line_for_which_the_disk_has_no_room_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record(tmp_path, trial("a"), 0.1)
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:10]))
+    with pytest.raises(OSError, match="space"):
+        record(tmp_path, trial("b"), 0.2)
+    monkeypatch.setattr(os, "write", write)
+    assert sorted(trials_on(tmp_path, "w")) == ["a"]
+    record(tmp_path, trial("c"), 0.3)
+    found = trials_on(tmp_path, "w")
+    assert sorted(found) == ["a", "c"]
+    assert sorted(returns_of(tmp_path, found.values())) == ["a", "c"]
 
 
 def test_returns_of_another_length_are_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from research import paths as module
 from research.cli import app
 from research.config import Config, parse_config
 from research.paths import trade_paths
+from research.paths_table import sentences
 from research.preparation import load_world
 from research.progress import Quiet
 from research.reading import Reading
@@ -93,6 +95,17 @@ def test_a_reader_that_learns_walks_several_paths_and_groups_are_taught_by_other
     taught = [path for path, split in enumerate(backtest_paths(first.splits)[:, 3]) if 0 not in _tested(first, split)]
     assert taught
     assert not np.allclose(first.returns.iloc[-start:, taught], second.returns.iloc[-start:, taught])
+
+
+def test_paths_that_never_traded_are_told_and_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "read", all_alike)
+    result = traded(config(), tmp_path)
+    figures = result.figures | {"paths_that_traded": 2}
+    idle = replace(result, sharpe=np.array([np.nan, 1.0, 2.0]), figures=figures)
+    told = " ".join(sentences(idle))
+    assert "from 1.00 to 2.00" in told
+    assert "1 path never traded and is left out" in told
+    assert "never traded" not in " ".join(sentences(result))
 
 
 def _tested(result: module.Paths, split: int) -> tuple[int, ...]:

@@ -40,6 +40,7 @@ def metrics(n: int = 700) -> dict[str, Any]:
 def test_the_tables_say_what_the_metrics_say() -> None:
     equality, pairs, reading, moves, stress = regime_tables_of(metrics())
     assert equality.rows[0][:3] == ("Markov switching, ex post", "bear, bull", "none")
+    assert equality.rows[0][-2] == equality.rows[0][-1]  # one definition needs no correction
     assert [row[0] for row in pairs.rows] == ["Markov switching, ex post: bear less bull"]
     assert [row[1:] for row in reading.rows] == [
         ("80", "70.0%", "60.0% to 80.0%", "0.65", "0.50 to 0.75"),
@@ -76,6 +77,23 @@ def test_nothing_to_say_is_not_said() -> None:
 )
 def test_hindsight_is_named(definition: str, words: str) -> None:
     assert name_of(definition) == words
+
+
+def test_equality_is_corrected_for_the_number_of_definitions() -> None:
+    said = metrics()
+    test = said["regime_equality"]["markov_ex_post"]
+    said["regime_equality"] = {
+        "trend": test | {"p_value": 0.03},
+        "volatility": test | {"p_value": 0.02},
+        "markov": test | {"p_value": None, "statistic": None, "pairs": []},
+    }
+    assert [row[-2:] for row in regime_tables_of(said)[0].rows] == [("0.030", "0.040"), ("0.020", "0.040"), ("–", "–")]
+
+
+def test_a_regime_that_is_not_judged_says_why_in_the_place_of_its_figures() -> None:
+    page = render(sample())
+    assert '<td class="note" colspan="11">too few bars: 20 of at least 60</td>' in page
+    assert "differ from zero" not in page  # the tests are one-sided
 
 
 def test_the_page_carries_the_tables_escaped() -> None:

@@ -305,6 +305,22 @@ def test_a_killed_sweep_leaves_whole_cells_and_is_not_counted_twice(
     assert first.figures["n_trials"] == 6
 
 
+def test_trials_of_a_ledger_without_returns_get_theirs(
+    config: Config, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(research.sweep, "_save", lambda result, config: None)
+    stand_in(monkeypatch, plan)
+    first = swept(config, tmp_path)
+    for path in tmp_path.glob("*.rows"):
+        path.unlink()
+    again = swept(config, tmp_path)
+    assert again.figures == first.figures
+    assert again.figures["overfitting"] is not None
+    lines = (tmp_path / LEDGER_NAME).read_text().splitlines()
+    swept(config, tmp_path)
+    assert (tmp_path / LEDGER_NAME).read_text().splitlines() == lines
+
+
 def test_trials_of_other_runs_on_the_window_count(
     config: Config, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,13 +10,14 @@ import pandas as pd
 import pytest
 from test_pipeline import SMALL
 
+import research.trading
 from data_loaders.errors import ConfigError, DataError
 from research.config import Config, load_config
 from research.pipeline import prepare
 from research.preparation import Plan
 from research.progress import Quiet
 from research.reading import read
-from research.trading import Trade, conditions, rules_of, trade
+from research.trading import Trade, conditions, rules_of, shuffle_news, trade
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +143,22 @@ def test_used_is_what_was_counted_as_used(plan: Plan, scored: pd.DataFrame, conf
         result = traded(plan, scored, load_config(config_file, overrides))
         used = result.placed["used"] & (result.placed["row"] >= 0) & (result.placed["column"] >= 0)
         assert 0 < used.sum() == result.counts["news"]["used"]
+
+
+def test_no_two_tests_against_chance_share_their_draws(
+    plan: Plan, usual: Trade, config_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streams: list[np.random.Generator] = []
+
+    def noted(statistic: object, draw: object, *, seed: np.random.Generator, **rest: object) -> None:
+        streams.append(seed)
+
+    monkeypatch.setattr(research.trading, "permutation_test", noted)
+    shuffle_news(load_config(config_file), plan.world, plan.rows, usual, lambda done, total: None)
+    # The Sharpe ratio's bootstrap and random timing draw from the experiment's seed itself.
+    streams.append(np.random.default_rng(plan.config.seed))
+    first = [stream.integers(2**63) for stream in streams]
+    assert len(set(first)) == len(first) >= 4
 
 
 def test_a_cap_without_any_volume_is_refused(plan: Plan, config_file: Path) -> None:

@@ -49,7 +49,7 @@ def test_a_claim_whose_interval_reaches_below_zero_is_called_thin() -> None:
     ("change", "reason"),
     [
         ({"sharpe_p_value": 0.05}, "p = 0.050"),
-        ({"sharpe_p_value": None}, "come up by chance"),
+        ({"sharpe_p_value": None, "n_bars": 20}, "20 bars like these say too little"),
         ({"permutation_p_value": 0.2}, "shuffled against the dates"),
         ({"deflated_sharpe": 0.9, "n_trials": 40}, "after 40 attempts"),
         ({"deflated_sharpe": None}, "after 1 attempt on"),
@@ -60,6 +60,14 @@ def test_any_single_failure_withdraws_the_claim_and_is_named(change: dict[str, A
     assert not verdict.edge
     assert verdict.headline.startswith("Nothing was found")
     assert reason in verdict.text
+
+
+def test_what_too_few_bars_leave_open_is_said_once() -> None:
+    unknown = STRONG | dict.fromkeys(("sharpe_low", "sharpe_high", "sharpe_p_value", "deflated_sharpe"))
+    verdict = conclude(unknown | {"detectable_sharpe": None}, [PASS], significance=0.05)
+    assert not verdict.edge
+    assert "say too little" in verdict.text
+    assert "after 1 attempt" not in verdict.text
 
 
 def test_what_the_sample_could_have_shown_is_told_where_nothing_was_found() -> None:
