@@ -15,11 +15,13 @@ import numpy as np
 
 from backtest.significance import (
     MINIMUM_ROWS,
+    aggregated_sharpe,
     detectable_sharpe,
     effective_trials,
     expected_maximum_sharpe,
     mean_estimate,
     minimum_track_record,
+    model_confidence_set,
     moving_rows,
     probabilistic_sharpe,
     probability_of_overfitting,
@@ -31,6 +33,8 @@ from backtest.significance import (
 from research.ledger import Trial
 
 _BLOCKS = 16
+_SET_LEVEL = 0.1
+_MOST_COMPARED = 500
 
 
 @dataclass(frozen=True)
@@ -135,11 +139,13 @@ def reach(
     dict
         ``detectable_sharpe`` (annual, found with 80 % probability) and ``minimum_track_record`` (bars until this Sharpe
         ratio would be significant; None if it is not positive), both None below 30 bars that move; ``sharpe_errors``
-        (annual, under three sets of assumptions) and ``mean`` (annual, with its t-test).
+        (annual, under three sets of assumptions), ``mean`` (annual, with its t-test) and ``sharpe_aggregated`` (annual,
+        allowing for autocorrelation, after Lo).
     """
     mean = mean_estimate(returns, periods_per_year=periods_per_year, level=level).as_dict()
     errors = sharpe_errors(returns, periods_per_year=periods_per_year).as_dict()
-    found: dict[str, Any] = {"mean": mean, "sharpe_errors": errors}
+    aggregated = aggregated_sharpe(returns, max(1, round(periods_per_year)))
+    found: dict[str, Any] = {"mean": mean, "sharpe_errors": errors, "sharpe_aggregated": aggregated}
     if performance["sharpe"] is None or moving_rows(returns) < MINIMUM_ROWS:
         return found | {"detectable_sharpe": None, "minimum_track_record": None}
     per_bar, n, skew, kurtosis_raw = _moments(performance, periods_per_year)
@@ -199,3 +205,29 @@ def overfitting(attempts: Attempts, names: Sequence[str]) -> dict[str, Any] | No
     if panel is None or len(panel) < 2 * _BLOCKS or (panel == panel[:, :1]).all():
         return None
     return probability_of_overfitting(panel, blocks=_BLOCKS).as_dict()
+
+
+def undistinguished(attempts: Attempts, names: Sequence[str], *, n_boot: int, seed: int) -> dict[str, Any] | None:
+    """Find which of some attempts cannot be told from the best of them by their mean returns.
+
+    Parameters
+    ----------
+    attempts : Attempts
+    names : sequence of str
+        Settings fingerprints.
+    n_boot : int
+        Resamples.
+    seed : int
+
+    Returns
+    -------
+    dict or None
+        ``level`` and ``settings``, the fingerprints in the model confidence set; None as in `overfitting`, and for more
+        than 500 attempts, where all pairs would take minutes.
+    """
+    panel = attempts.side_by_side(names)
+    if panel is None or len(panel) < MINIMUM_ROWS or panel.shape[1] > _MOST_COMPARED or (panel == panel[:, :1]).all():
+        return None
+    found = model_confidence_set(-panel, level=_SET_LEVEL, n_boot=n_boot, seed=seed)
+    included = [name for name, inside in zip(names, found.included, strict=True) if inside]
+    return {"level": 1.0 - _SET_LEVEL, "settings": included}

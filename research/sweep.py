@@ -26,7 +26,7 @@ from backtest import kernel
 from backtest.metrics import performance, sharpe
 from data_loaders.errors import ConfigError, DataError
 from research import ledger, runs
-from research.attempts import Attempts, best_of, discounted, overfitting
+from research.attempts import Attempts, best_of, discounted, overfitting, undistinguished
 from research.config import Config, parse_config
 from research.measurement import estimate
 from research.pipeline import attempt_of, material_of, prepare, window_of
@@ -429,6 +429,7 @@ def sweep(config: Config, axes: Sequence[Axis], *, out: Path, cache: Path, stage
     stages.stage("Measure the chosen cell")
     trials = ledger.trials_on(out, window)
     attempts = Attempts(trials, ledger.returns_of(out, trials.values()))
+    rivals = [name for name, may in zip(trials_made, competes, strict=True) if may]
     judged = {position: _judged(cells[position], world, tested, attempts) for position in {chosen, best}}
     later = sum(_overlap(world, part) for part in parts[1:])
     figures: dict[str, Any] = {
@@ -440,7 +441,8 @@ def sweep(config: Config, axes: Sequence[Axis], *, out: Path, cache: Path, stage
         "competing": int(competes.sum()),
         "distinct_returns": len(set(hashes)),
         "n_trials": len(trials),
-        "overfitting": overfitting(attempts, [name for name, may in zip(trials_made, competes, strict=True) if may]),
+        "overfitting": overfitting(attempts, rivals),
+        "confidence_set": undistinguished(attempts, rivals, n_boot=config.statistics.bootstrap, seed=config.seed),
         "best_of_attempts": best_of(
             attempts,
             significance=config.statistics.significance,

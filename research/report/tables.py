@@ -180,12 +180,15 @@ def _sample(metrics: Mapping[str, Any]) -> ReportTable:
     if metrics["sharpe"] is None:
         return ReportTable(title, "", (), ())
     low, high = formats.percent(mean["low"]), formats.percent(mean["high"])
+    plain = formats.interval((metrics["sharpe_low_percentile"], metrics["sharpe_high_percentile"]))
     needed, per_year = metrics["minimum_track_record"], metrics["bars_per_year"]
     years = formats.MISSING if needed is None else f"{formats.ratio(needed / per_year)} years"
     rows = (
         ("Smallest true Sharpe ratio found with 80 % probability", formats.ratio(metrics["detectable_sharpe"])),
         ("Length of this sample", f"{formats.ratio(metrics['n_bars'] / per_year)} years"),
         ("Length at which this Sharpe ratio would be significant", years),
+        ("Sharpe ratio a year, allowing for autocorrelation (Lo)", formats.ratio(metrics["sharpe_aggregated"])),
+        ("Its interval by plain percentiles of resamples", plain),
         ("Mean return a year", f"{formats.percent(mean['mean'])} ({low} to {high})"),
         ("p of the mean, allowing for autocorrelation", formats.probability(mean["p_value"])),
         ("Standard error of the Sharpe ratio, independent normal returns (Lo)", formats.ratio(errors["normal"])),

@@ -39,6 +39,12 @@ def sentences(result: Sweep) -> list[str]:
             "Probability of overfitting: chosen on half of the test bars, the best cell is no better than the median "
             f"on the other half in {formats.percent(share)} of {splits:,} ways to cut them."
         )
+    if figures["confidence_set"] is not None:
+        alike, level = len(figures["confidence_set"]["settings"]), figures["confidence_set"]["level"]
+        told.append(
+            f"{alike:,} of {figures['competing']:,} cells cannot be told from the best by their mean returns on test "
+            f"(model confidence set, {level:.0%})."
+        )
     if figures["best_of_attempts"] is not None:
         ability = formats.probability(figures["best_of_attempts"]["superior_ability"]["p_value"])
         told.append(

@@ -9,7 +9,7 @@ import pytest
 
 from backtest.metrics import performance, sharpe
 from backtest.significance import expected_maximum_sharpe
-from research.attempts import Attempts, best_of, discounted, overfitting, reach
+from research.attempts import Attempts, best_of, discounted, overfitting, reach, undistinguished
 from research.ledger import Trial
 
 BARS = 300
@@ -143,3 +143,14 @@ def test_reach_says_how_long_and_how_large() -> None:
     )
     assert (idle["detectable_sharpe"], idle["minimum_track_record"]) == (None, None)
     json.dumps([figures, idle], allow_nan=False)
+
+
+def test_a_true_winner_is_alone_in_the_confidence_set_and_noise_is_not() -> None:
+    crowd = [noise(seed) for seed in range(6)]
+    names = [f"t{number}" for number in range(7)]
+    sure = undistinguished(attempts_of(*crowd, noise(9, 0.01)), names, n_boot=300, seed=0)
+    noisy = undistinguished(attempts_of(*crowd, noise(9)), names, n_boot=300, seed=0)
+    assert sure == {"level": 0.9, "settings": ["t6"]}
+    assert noisy is not None
+    assert len(noisy["settings"]) >= 5
+    assert undistinguished(attempts_of(*crowd), names[:1], n_boot=300, seed=0) is None

@@ -58,6 +58,8 @@ def metrics_of(returns, turnover=0.1, paid=None):
         "deflated_sharpe": 0.61,
         "best_of_attempts": {"superior_ability": {"p_value": 0.04}, "superior": 2},
         "bars_per_year": 252.0,
+        "sharpe_low_percentile": -0.25,
+        "sharpe_high_percentile": 1.5,
         **reach(held, returns, periods_per_year=252.0, level=0.95, significance=0.05),
         "permutations": {
             way: {"observed": 0.5, "null_mean": -0.25, "null_quantiles": {"0.95": 0.75}, "p_value": p_value}
@@ -132,6 +134,7 @@ def test_attempts_and_reach_are_told(gaining):
     assert "Beside everything tried on this window" not in tables(alone)
     sample = dict(tables(gaining)["What a sample of this length can say"].rows)
     assert sample["Length of this sample"] == "0.99 years"
+    assert sample["Its interval by plain percentiles of resamples"] == "−0.25 to 1.50"
     assert formats.MISSING not in sample.values()
 
 
