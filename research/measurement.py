@@ -146,9 +146,8 @@ def measure(
         "sharpe": sharpe.sharpe,
         "sharpe_low": sharpe.low,
         "sharpe_high": sharpe.high,
-        "sharpe_percentiles": None
-        if sharpe.low_percentile is None
-        else [sharpe.low_percentile, sharpe.high_percentile],
+        "sharpe_low_percentile": sharpe.low_percentile,
+        "sharpe_high_percentile": sharpe.high_percentile,
         "sharpe_p_value": sharpe.p_value,
         "sharpe_standard_error": sharpe.standard_error,
         "bootstrap_block": sharpe.block_length,
