@@ -17,7 +17,7 @@ from data_loaders.schemas import CLASSES
 from research.report import formats
 from research.report.contents import MetricRow, ReportData, Unit
 from research.report.regime_tables import name_of, regime_tables_of
-from research.report.tables import tables_of
+from research.report.tables import chance_tables_of, tables_of
 
 if TYPE_CHECKING:
     from research.measurement import Measured
@@ -132,6 +132,7 @@ def assemble(
             definition=measured.regime_table["definition"].map(name_of)
         ),
         regime_tables=regime_tables_of(metrics),
+        chance_tables=chance_tables_of(metrics),
         reliability=None if judged is None else _reliability(judged),
         confusion=None if judged is None else pd.DataFrame(judged["confusion"], index=CLASSES, columns=CLASSES),
         classification=None if judged is None else _classification(judged),

@@ -137,8 +137,8 @@ class ReportData:
     regime_table : DataFrame or None
         Columns `REGIME_TABLE_COLUMNS`; rates and returns as fractions, Sharpe ratios per year. Columns that are absent
         are shown as not available.
-    regime_tables : sequence of ReportTable
-        Shown below the table of regimes.
+    regime_tables, chance_tables : sequence of ReportTable
+        Shown below the table of regimes, and below the permutations.
     reliability : DataFrame or None
         Columns `RELIABILITY_COLUMNS`, `stage` is ``"before"`` or ``"after"`` calibration; ``accuracy_low`` and
         ``accuracy_high`` are the ends of each bin's interval.
@@ -179,6 +179,7 @@ class ReportData:
     regimes: pd.DataFrame | None = None
     regime_table: pd.DataFrame | None = None
     regime_tables: Sequence[ReportTable] = ()
+    chance_tables: Sequence[ReportTable] = ()
     reliability: pd.DataFrame | None = None
     confusion: pd.DataFrame | None = None
     classification: Mapping[str, Any] | None = None
@@ -200,7 +201,7 @@ class ReportData:
         _need_columns(self.reliability, RELIABILITY_COLUMNS, "reliability")
         _need_columns(self.folds, ("fold", *FOLD_BOUNDS), "folds")
         _check_permutation(self.permutation)
-        for table in (*self.tables, *self.regime_tables):
+        for table in (*self.tables, *self.regime_tables, *self.chance_tables):
             if any(len(row) != len(table.head) for row in table.rows):
                 raise DataError(f"report table {table.title!r}: a row has not {len(table.head)} cells, one a column")
         for row in self.metrics:

@@ -23,16 +23,13 @@ _HELD = ("borrow", "interest", "funding")
 
 def tables_of(metrics: Mapping[str, Any]) -> list[ReportTable]:
     """Return the tables that these metrics have something for, in the order in which they are read."""
-    made = (
-        _costs(metrics),
-        _drawdowns(metrics),
-        _relative(metrics),
-        _permutations(metrics),
-        _attempts(metrics),
-        _sample(metrics),
-        _chance(metrics),
-        _trades(metrics),
-    )
+    made = (_costs(metrics), _drawdowns(metrics), _relative(metrics), _trades(metrics))
+    return [table for table in made if table.rows]
+
+
+def chance_tables_of(metrics: Mapping[str, Any]) -> list[ReportTable]:
+    """Return the tables that say what chance would have done, what was tried, and what the sample could have shown."""
+    made = (_permutations(metrics), _chance(metrics), _attempts(metrics), _sample(metrics))
     return [table for table in made if table.rows]
 
 

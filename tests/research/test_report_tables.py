@@ -21,11 +21,11 @@ from backtest.metrics import (
 )
 from research.attempts import reach
 from research.report import formats
-from research.report.tables import _rounded, tables_of
+from research.report.tables import _rounded, chance_tables_of, tables_of
 
-TITLES = ["Costs and capacity", "Deepest drawdowns", "Against the benchmarks", "The news broken on purpose"]
-TITLES += ["Beside everything tried on this window", "What a sample of this length can say"]
-TITLES += ["Random timing", "Trades and tails"]
+TITLES = ["Costs and capacity", "Deepest drawdowns", "Against the benchmarks", "Trades and tails"]
+CHANCE = ["The news broken on purpose", "Random timing", "Beside everything tried on this window"]
+CHANCE += ["What a sample of this length can say"]
 
 
 def metrics_of(returns, turnover=0.1, paid=None):
@@ -90,12 +90,12 @@ def idle():
 
 
 def tables(metrics):
-    return {table.title: table for table in tables_of(metrics)}
+    return {table.title: table for table in [*tables_of(metrics), *chance_tables_of(metrics)]}
 
 
 def test_a_strategy_that_traded_has_every_table_once(gaining):
-    made = tables_of(gaining)
-    assert [table.title for table in made] == TITLES
+    made = [*tables_of(gaining), *chance_tables_of(gaining)]
+    assert [table.title for table in made] == TITLES + CHANCE
     for table in made:
         assert all(len(row) == len(table.head) for row in table.rows)
         assert all(name.strip() for name in table.head)
@@ -104,7 +104,7 @@ def test_a_strategy_that_traded_has_every_table_once(gaining):
 
 
 def test_a_strategy_that_never_held_anything_shows_no_tables_of_zeros(idle):
-    assert tables_of(idle) == []
+    assert tables_of(idle) == chance_tables_of(idle) == []
 
 
 def test_the_columns_of_costs_add_up(gaining):
