@@ -6,7 +6,7 @@ audit attacks it; there is no second one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -363,6 +363,27 @@ def market_of(world: World, rows: slice, rules: Rules) -> kernel.Market:
     )
 
 
+def replay(
+    config: Config, world: World, rows: slice, result: Trade, fused: Fused | None = None
+) -> Callable[[Evidence], np.ndarray]:
+    """Return what trades other evidence on the same bars under the same rules: evidence to returns, shape (test rows,).
+
+    It walks the whole path from decay to the kernel's books.
+    """
+    rules, limits = rules_of(config), result.decision.limits
+    tradable, market = limits.tradable.to_numpy(), market_of(world, rows, rules)
+    gate = None if limits.gate is None else limits.gate.to_numpy(dtype=float)
+    decided_at = world.decided_at[rows]
+
+    def returns_of(evidence: Evidence) -> np.ndarray:
+        signal = _signal(evidence, rules, limits, fused, decided_at, rows.start)
+        weights = weights_array(signal.values, tradable, rules.weights, risk=limits.risk, gate=gate)
+        account = kernel.run(weights, market, rules.costs, rules.execution, initial_cash=config.portfolio.initial_cash)
+        return account.returns
+
+    return returns_of
+
+
 def shuffle_news(
     config: Config,
     world: World,
@@ -374,26 +395,19 @@ def shuffle_news(
 ) -> dict[Way, PermutationResult]:
     """Break the link between news and market in the ways the panel allows, and ask how often chance does as well.
 
-    Each draw moves what the articles said to other bars or symbols, or turns it round, then walks the whole path from
-    decay to the books, so that holding times, costs and the market itself stay as they were.
+    Each draw moves what the articles said to other bars or symbols, or turns it round, then is traded by `replay`, so
+    that holding times, costs and the market itself stay as they were.
 
     Returns
     -------
     dict of way to PermutationResult
         Of the annual Sharpe ratio; ``"dates"`` is always possible. See `backtest.significance.rearrangement`.
     """
-    rules = rules_of(config)
-    decision, limits = result.decision, result.decision.limits
-    tradable, market = limits.tradable.to_numpy(), market_of(world, rows, rules)
-    gate = None if limits.gate is None else limits.gate.to_numpy(dtype=float)
-    decided_at, shape = world.decided_at[rows], tradable.shape
-    block = config.statistics.block or default_block(shape[0], half_life_in_bars(rules.signal.aggregation, decided_at))
+    decision, returns_of = result.decision, replay(config, world, rows, result, fused)
+    shape, block = decision.weights.shape, block_of(config, world, rows)
 
     def sharpe_of(evidence: Evidence) -> float:
-        signal = _signal(evidence, rules, limits, fused, decided_at, rows.start)
-        weights = weights_array(signal.values, tradable, rules.weights, risk=limits.risk, gate=gate)
-        account = kernel.run(weights, market, rules.costs, rules.execution, initial_cash=config.portfolio.initial_cash)
-        value = sharpe(account.returns, periods_per_year=world.periods_per_year)
+        value = sharpe(returns_of(evidence), periods_per_year=world.periods_per_year)
         return 0.0 if value is None else value
 
     ways = [way for way in ways if possible(way, shape, block)]
@@ -415,6 +429,12 @@ def shuffle_news(
         )
         for number, way in enumerate(ways)
     }
+
+
+def block_of(config: Config, world: World, rows: slice) -> int:
+    """Length of the blocks in which the news of a run is shuffled: ``statistics.block``, or `default_block`."""
+    half_life = half_life_in_bars(rules_of(config).signal.aggregation, world.decided_at[rows])
+    return config.statistics.block or default_block(rows.stop - rows.start, half_life)
 
 
 def default_block(bars: int, half_life: float) -> int:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
-from research.benchmarks.simulated_market import Attempt, World, as_markdown, attempt, power_curve, summary
+from research.benchmarks.simulated_market import (
+    Attempt,
+    World,
+    as_markdown,
+    attempt,
+    best_of_variants,
+    document,
+    main,
+    power_curve,
+    summary,
+    trade_once,
+)
 
 
 def made(edge: bool, sharpe: float, seed: int) -> Attempt:
@@ -34,3 +46,36 @@ def test_one_market_is_carried_through_to_its_verdict() -> None:
     assert found.edge
     assert found.low < found.sharpe < found.high
     assert len(found.returns) > 500
+
+
+def test_a_rising_market_is_the_same_market_with_higher_returns() -> None:
+    still, rising = (trade_once(World(0.0, free=True, bull=bull), 0) for bull in (False, True))
+    gain = rising.world.prices.open.pct_change(fill_method=None).add(1.0) / still.world.prices.open.pct_change(
+        fill_method=None
+    ).add(1.0)
+    assert gain.notna().to_numpy().sum() > 10_000
+    np.testing.assert_allclose(gain.to_numpy()[gain.notna().to_numpy()], np.exp(0.0015), rtol=1e-9)
+    assert (rising.result.decision.weights >= 0.0).to_numpy().all()
+    assert (still.result.decision.weights < 0.0).to_numpy().any()
+
+
+def test_the_best_of_many_is_judged_alone_and_among_all() -> None:
+    assert best_of_variants(1, 0) == best_of_variants(1, 0)
+    alone, deflated = best_of_variants(200, 0)
+    assert alone
+    assert not deflated
+
+
+def test_the_document_counts_what_was_found() -> None:
+    rows = [summary(World(0.0), [made(False, 0.0, number) for number in range(4)])]
+    text = document(rows, [(True, False)] * 19 + [(True, True)], 200, "power.svg")
+    assert "in 100% of the markets" in text
+    assert "in 5% (" in text
+
+
+def test_everything_is_written_where_asked(tmp_path: Path) -> None:
+    few = ["--markets", "2", "--repetitions", "1", "--variants", "2", "--strengths", "--jobs", "1"]
+    main([*few, "--write", str(tmp_path / "worth.md"), "--json", str(tmp_path / "worth.json")])
+    assert "| 0, no costs, bull market held long |" in (tmp_path / "worth.md").read_text()
+    assert (tmp_path / "power.svg").exists()
+    assert (tmp_path / "worth.json").exists()
