@@ -282,10 +282,14 @@ def merged_model(base: Base, adapter: Adapter, compute: Literal["fp32", "bf16"] 
 
 
 def _dense(layer: Any, dtype: Any) -> Any:
-    """Return an adapted 4-bit layer as a dense one: one layer at a time takes the memory of one in fp32."""
+    """Return an adapted layer as a dense one: one layer at a time takes the memory of one in fp32.
+
+    The head that a base brings along, such as BERT's pooler, is adapted too but never stored in four bits.
+    """
     import torch
 
-    dense = dense_layer(layer.get_base_layer(), torch.float32)
+    inner = layer.get_base_layer()
+    dense = dense_layer(inner, torch.float32) if hasattr(inner.weight, "quant_state") else inner.float()
     dense.weight.data += layer.get_delta_weight("default")
     return dense.to(dtype)
 

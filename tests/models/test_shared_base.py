@@ -207,10 +207,11 @@ def test_four_bits_are_refused_where_there_are_none(bases, tmp_path):
         TransformerScorer(bases["bert"], adapter, weights="4bit")
 
 
-def test_a_merged_four_bit_model_holds_base_and_update(bases, tmp_path):
-    """W' = W + B A alpha / r, written out from the files."""
-    base = bases["llama"]
-    adapter = tuned(base, tmp_path, method="qlora")
+@pytest.mark.parametrize(("kind", "target", "layers"), [("llama", "attention", 4), ("bert", "all-linear", 13)])
+def test_a_merged_four_bit_model_holds_base_and_update(bases, tmp_path, kind, target, layers):
+    """W' = W + B A alpha / r, written out from the files; the pooler of a base is adapted but not quantised."""
+    base = bases[kind]
+    adapter = tuned(base, tmp_path, method="qlora", target=target)
     saved = load_file(adapter.path / "adapter_model.safetensors")
     from models.loading import dequantise
 
@@ -226,7 +227,7 @@ def test_a_merged_four_bit_model_holds_base_and_update(bases, tmp_path):
             update = saved[f"{layer}.lora_B.weight"] @ saved[f"{layer}.lora_A.weight"]
             expected = value + update * SETTINGS.alpha / SETTINGS.rank
             adapted += 1
-        elif f"{layer}.weight" in saved:
-            expected = saved[f"{layer}.weight"]
+        elif f"base_model.model.{name}" in saved:
+            expected = saved[f"base_model.model.{name}"]
         assert torch.allclose(merged[name], expected, atol=1e-6), name
-    assert adapted == 4
+    assert adapted == layers
