@@ -123,11 +123,14 @@ def tune(
         )
     console.print(table)
     for one in tuned:
-        left_out = one.bundle.manifest["data"].get("left_out", {})
-        if left_out:
-            told = ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in left_out.items())
-            console.print(f"Left out of {one.bundle.path.name}: {told}", soft_wrap=True, highlight=False)
+        _tell_left_out(one.bundle.path.name, one.bundle.manifest["data"].get("left_out", {}))
     console.print(f"Model card: {tuned[-1].bundle.path / 'README.md'}", soft_wrap=True, highlight=False)
+
+
+def _tell_left_out(name: str, counts: dict[str, int]) -> None:
+    told = ", ".join(f"{what.replace('_', ' ')} {n:,}" for what, n in counts.items() if n)
+    if told:
+        console.print(f"Left out of {escaped(name)}: {told}", soft_wrap=True, highlight=False)
 
 
 def _explain(plan: TunePlan) -> None:
@@ -239,6 +242,7 @@ def evaluate(
             progress=stages.stage(f"Judge {reader.name}"),
         )
     print_judgement(console, judged)
+    _tell_left_out(data.name, {what: n for what, n in labelled.counts.items() if what not in ("rows", "samples")})
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
         write_json(json_file, {**judged.to_dict(), "data": {"name": data.name, "read": labelled.counts}})
@@ -433,7 +437,9 @@ def export(
     if int8 and not onnx:
         raise ConfigError("--int8 belongs to --onnx.")
     if int8 != (calibration_texts is not None):
-        raise ConfigError("--int8 and --calibration-texts go together: its scales are fitted on training texts.")
+        raise ConfigError(
+            "--int8 and --calibration-texts DATA go together: its scales are fitted on texts of the tuning."
+        )
     kind = "merged" if merge else f"onnx-{'int8' if int8 else 'fp32'}"
     reader = open_model(model, fold=fold, cache=cache_folder(cache), base=base)
     target = out if out is not None else model.resolve().parent / f"{reader.name.replace(' ', '-')}-{kind}"

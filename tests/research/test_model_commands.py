@@ -187,7 +187,8 @@ def test_evaluate_judges_and_compares_on_what_neither_model_has_seen(
     other = desk.tuned("--set", "model.rank=3", out="others")
     mixed = pd.concat([texts(40, seed=2), pd.read_csv(desk.folder / "labels.csv")])
     when = pd.date_range("2014-12-22", periods=190, freq="1D", tz="UTC")
-    mixed.assign(when=when.astype(str)).to_csv(tmp_path / "mixed.csv", index=False)
+    mixed = mixed.assign(when=when.astype(str))
+    pd.concat([mixed, mixed.tail(1)]).to_csv(tmp_path / "mixed.csv", index=False)
     options = ("--published-at", "when", "--against", other, "--robustness", "--forgetting")
     options += ("--json", tmp_path / "new" / "figures.json")
     result = desk.run("evaluate", model, tmp_path / "mixed.csv", *options)
@@ -203,6 +204,7 @@ def test_evaluate_judges_and_compares_on_what_neither_model_has_seen(
         "known_before": 10,
     }
     assert f"Leak: {train + validation} of 190 texts were left out" in result.output
+    assert "Left out of mixed.csv: repeated articles 1\n" in result.output
     assert f"10 of {40 + test} texts were known by the knowledge cutoff of the model" in result.output
     assert f"10 of {40 + test} texts were known by the knowledge cutoff of {other.name}" in result.output
     shown = ("macro-F1", "lexicon", "majority", "adaptive ECE", "order to answer bullish", "McNemar mid-p", "forgotten")
