@@ -102,7 +102,7 @@ class Trade:
         The scored news with ``row`` and ``column`` of the bar each article reached (-1 for none), and whether its
         confidence and weight let it count (``used``).
     counts : dict
-        What alignment, threshold and order book left out.
+        What alignment, threshold and order book left out, and on how many bars the gate did.
     """
 
     decision: Decision
@@ -320,8 +320,19 @@ def trade(config: Config, world: World, rows: slice, scored: pd.DataFrame, fused
             closes if rules.execution.fill == "close" else opens, closes, stale_after=rules.execution.stale_after
         ),
         placed=scored.assign(row=placed.row, column=placed.column, used=decision.used),
-        counts={"news": placed.counts | decision.evidence.counts | decision.counts, "orders": books.counts},
+        counts={
+            "news": placed.counts | decision.evidence.counts | decision.counts,
+            "orders": books.counts,
+            "gate": _gated(decision.limits.gate),
+        },
     )
+
+
+def _gated(gate: pd.Series | None) -> dict[str, int]:
+    if gate is None:
+        return {}
+    shut, ajar = int((gate == 0.0).sum()), int(gate.between(0.0, 1.0, inclusive="neither").sum())
+    return {"bars_shut": shut, "bars_reduced": ajar, "bars_open": len(gate) - shut - ajar}
 
 
 def conditions(world: World, rows: slice, rules: Rules) -> dict[str, Any]:

@@ -131,6 +131,7 @@ def assemble(
         regime_table=measured.regime_table.rename(columns={"n_bars": "bars"}).assign(
             definition=measured.regime_table["definition"].map(name_of)
         ),
+        significance=config.statistics.significance,
         regime_tables=regime_tables_of(metrics),
         chance_tables=chance_tables_of(metrics),
         reliability=None if judged is None else _reliability(judged),
@@ -151,6 +152,7 @@ def _counts(plan: Plan, result: Trade) -> dict[str, dict[str, int]]:
         "Prices": plan.world.counts["prices"],
         "Funding": plan.world.counts.get("funding", {}),
         "Articles on their way to a bar": result.counts["news"],
+        "Bars by regime gate": result.counts["gate"],
         "Orders": result.counts["orders"],
     }
     return {name: counts for name, counts in groups.items() if counts}

@@ -137,6 +137,8 @@ class ReportData:
     regime_table : DataFrame or None
         Columns `REGIME_TABLE_COLUMNS`; rates and returns as fractions, Sharpe ratios per year. Columns that are absent
         are shown as not available.
+    significance : float
+        Level below which a regime counts as above zero.
     regime_tables, chance_tables : sequence of ReportTable
         Shown below the table of regimes, and below the permutations.
     reliability : DataFrame or None
@@ -178,6 +180,7 @@ class ReportData:
     tables: Sequence[ReportTable] = ()
     regimes: pd.DataFrame | None = None
     regime_table: pd.DataFrame | None = None
+    significance: float = 0.05
     regime_tables: Sequence[ReportTable] = ()
     chance_tables: Sequence[ReportTable] = ()
     reliability: pd.DataFrame | None = None

@@ -288,17 +288,17 @@ def _last(series: pd.Series) -> float | None:
     return None if known.empty else float(known.iloc[-1])
 
 
-def regime_chart(table: pd.DataFrame) -> Chart:
+def regime_chart(table: pd.DataFrame, significance: float) -> Chart:
     """Draw every regime's Sharpe ratio with its interval; filled marks stay significant after Holm's correction."""
     rows = table.reset_index(drop=True)
     known = rows[rows["sharpe"].notna()]
     adjusted = rows["p_value_holm"] if "p_value_holm" in rows.columns else pd.Series(np.nan, index=rows.index)
     figure = go.Figure()
     for significant, name, symbol in (
-        (True, "above zero (Holm-adjusted p below 0.05, one-sided)", "circle"),
+        (True, f"above zero (Holm-adjusted p below {significance:g}, one-sided)", "circle"),
         (False, "not shown to be above zero", "circle-open"),
     ):
-        part = known[(adjusted.loc[known.index].astype(float) < 0.05) == significant]
+        part = known[(adjusted.loc[known.index].astype(float) < significance) == significant]
         if part.empty:
             continue
         sharpe = part["sharpe"].to_numpy(float)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +196,7 @@ def chart_json(chart: plots.Chart) -> Markup:
 def _charts(data: ReportData) -> dict[str, dict[str, Any] | None]:
     drawn: dict[str, plots.Chart | None] = {
         "equity": plots.equity_chart(data.equity, data.regimes),
-        "regimes": _drawn(plots.regime_chart, data.regime_table),
+        "regimes": _drawn(partial(plots.regime_chart, significance=data.significance), data.regime_table),
         "permutation": None if data.permutation is None else plots.permutation_chart(data.permutation),
         "reliability": _drawn(plots.reliability_chart, data.reliability),
         "folds": _drawn(plots.folds_chart, data.folds),

@@ -462,3 +462,12 @@ def test_configuration_reads_back_as_toml(config: dict[str, Any]) -> None:
 
 def test_unset_settings_are_said_to_be_unset() -> None:
     assert formats.toml({"seed": None, "data": {"path": None}}) == "# seed is not set\n\n[data]\n# path is not set\n"
+
+
+def test_regimes_are_marked_at_the_level_of_the_run() -> None:
+    table = pd.DataFrame(
+        {"definition": "trend", "regime": ["bull", "bear"], "sharpe": [1.0, -1.0], "low": [0.1, -2.0], "high": 2.0}
+    ).assign(p_value_holm=[0.03, 0.9], bars=100)
+    for level, symbols in ((0.05, ["circle", "circle-open"]), (0.01, ["circle-open"])):
+        drawn = plots.regime_chart(table, level).figure.data
+        assert [trace.marker.symbol for trace in drawn if trace.mode == "markers"] == symbols

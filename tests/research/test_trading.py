@@ -13,6 +13,7 @@ from test_pipeline import SMALL
 import research.trading
 from data_loaders.errors import ConfigError, DataError
 from research.config import Config, load_config
+from research.labelling import known_regimes
 from research.pipeline import prepare
 from research.preparation import Plan
 from research.progress import Quiet
@@ -113,6 +114,25 @@ def test_a_gate_and_a_target_hold_less(plan: Plan, scored: pd.DataFrame, usual: 
     full = float(usual.decision.weights.abs().to_numpy().sum())
     assert gross("portfolio.gate={ calm = 0.5, turbulent = 0.5 }") == pytest.approx(0.5 * full)
     assert gross("portfolio.target_volatility=0.02") < 0.9 * full
+
+
+def test_the_bars_that_a_gate_shuts_are_counted(
+    plan: Plan, scored: pd.DataFrame, usual: Trade, config_file: Path
+) -> None:
+    config = load_config(config_file, ["portfolio.gate={ calm = 0.0, bull = 0.5 }", "execution.engine=kernel"])
+    result = traded(plan, scored, config)
+    labels = known_regimes(
+        config.regimes, ("trend", "volatility"), plan.world.prices.close, plan.world.last_closed, plan.world.decided_at
+    ).iloc[plan.rows]
+    shut = labels["volatility"] == "calm"
+    reduced = (labels["trend"] == "bull") & ~shut
+    assert result.counts["gate"] == {
+        "bars_shut": shut.sum(),
+        "bars_reduced": reduced.sum(),
+        "bars_open": (~shut & ~reduced).sum(),
+    }
+    assert 0 < shut.sum() < len(shut)
+    assert usual.counts["gate"] == {}
 
 
 def test_more_than_the_account_may_borrow_is_refused(config_file: Path) -> None:
