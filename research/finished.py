@@ -90,8 +90,8 @@ def read_run(folder: Path) -> FinishedRun:
             f"{folder}: {', '.join(gone)} {'is' if len(gone) == 1 else 'are'} missing, so this is no whole run. Name "
             "folders that 'embargo run' or 'embargo demo' wrote."
         )
-    metrics, manifest = (_read_json(folder / name) for name in ("metrics.json", "manifest.json"))
-    account, labels = (_read_table(folder / f"{name}.parquet") for name in ("account", "regimes"))
+    metrics, manifest = (read_json(folder / name) for name in ("metrics.json", "manifest.json"))
+    account, labels = (read_table(folder / f"{name}.parquet") for name in ("account", "regimes"))
     years = metrics.get("bars_per_year")
     if not {"net_return"} <= set(account.columns) or not isinstance(years, int | float) or not years > 0.0:
         raise DataError(f"{folder}: account.parquet or metrics.json lacks what a comparison needs. Repeat the run.")
@@ -118,14 +118,16 @@ def read_run(folder: Path) -> FinishedRun:
     )
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a file of figures of a run; DataError if it is not whole."""
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as failure:
         raise DataError(f"{path}: cannot be read ({failure}). Repeat the run.") from failure
 
 
-def _read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table of a run; DataError if it is not whole."""
     try:
         return pd.read_parquet(path)
     except (OSError, ValueError) as failure:
@@ -133,7 +135,7 @@ def _read_table(path: Path) -> pd.DataFrame:
 
 
 def _market(file: Path) -> pd.Series:
-    growth = _read_table(file) if file.is_file() else pd.DataFrame()
+    growth = read_table(file) if file.is_file() else pd.DataFrame()
     if "equal weight" not in growth:
         return pd.Series(dtype=float)
     # Row t of growth is the value when bar t opens, so the return of bar t is known one row later.
@@ -141,7 +143,7 @@ def _market(file: Path) -> pd.Series:
 
 
 def _symbols(file: Path) -> tuple[str, ...]:
-    return tuple(map(str, _read_table(file).columns)) if file.is_file() else ()
+    return tuple(map(str, read_table(file).columns)) if file.is_file() else ()
 
 
 def _judged(folder: Path) -> pd.DataFrame:
@@ -149,7 +151,7 @@ def _judged(folder: Path) -> pd.DataFrame:
     files = [folder / f"{name}.parquet" for name in ("classification", "articles")]
     if not all(file.is_file() for file in files):
         return pd.DataFrame()
-    judged, articles = (_read_table(file) for file in files)
+    judged, articles = (read_table(file) for file in files)
     if judged.empty or not {"article_id", "label", *CLASSES} <= set(judged.columns):
         return pd.DataFrame()
     known = articles.drop_duplicates("article_id").set_index("article_id")["known_at"]

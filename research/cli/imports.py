@@ -13,7 +13,19 @@ import typer
 from rich.table import Table
 
 from data_loaders.errors import ConfigError
-from research.cli.terminal import StoreOption, complaints, console, escaped, guarded, now, pair
+from research.cli.archives import (
+    ColumnsOption,
+    DateOnlyOption,
+    FilterOption,
+    SymbolFlagOption,
+    SymbolOption,
+    TextFromOption,
+    TimezoneOption,
+    columns_of,
+    filters_of,
+    flags_of,
+)
+from research.cli.terminal import StoreOption, complaints, console, escaped, guarded, now
 
 INTERRUPTED = "What was imported is kept; the same command continues there."
 
@@ -25,38 +37,18 @@ class Kind(StrEnum):
     BARS = "bars"
 
 
-Mapping = Annotated[
-    list[str] | None,
-    typer.Option("--map", metavar="NAME=COLUMN", help="Our name for one of the file's columns; repeat for more."),
-]
-
-
 @guarded(INTERRUPTED)
 def import_(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="Parquet, CSV, JSONL, packed or a folder of them.")],
     store: StoreOption = "store",
     kind: Annotated[Kind, typer.Option(help="What the file holds.")] = Kind.NEWS,
-    columns: Mapping = None,
-    filters: Annotated[
-        list[str] | None, typer.Option("--filter", metavar="COLUMN=VALUE", help="Only these rows; repeat for more.")
-    ] = None,
-    timezone: Annotated[
-        str | None, typer.Option(help="Zone of times that carry none, such as America/New_York, or unix:s.")
-    ] = None,
-    symbol: Annotated[str | None, typer.Option(help="Symbol of every row, if the file has no column for it.")] = None,
-    date_only: Annotated[
-        str | None,
-        typer.Option(
-            help="News with a date but no time: 'all', 'midnight', or a column that flags them.", metavar="WHICH"
-        ),
-    ] = None,
-    text_from: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN", help="Join these columns to the text; repeat for more.")
-    ] = None,
-    symbol_flag: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN=SYMBOL", help="A row with this flag is about this symbol; repeat for more."),
-    ] = None,
+    columns: ColumnsOption = None,
+    filters: FilterOption = None,
+    timezone: TimezoneOption = None,
+    symbol: SymbolOption = None,
+    date_only: DateOnlyOption = None,
+    text_from: TextFromOption = None,
+    symbol_flag: SymbolFlagOption = None,
     source: Annotated[
         str | None, typer.Option(metavar="NAME", help="Name of the source of news. Default: the file's name.")
     ] = None,
@@ -84,10 +76,8 @@ def import_(
     from research.progress import shown
 
     rules: dict[str, Any] = {
-        "columns": dict(pair(text, "--map", "NAME=COLUMN") for text in columns or []),
-        "filters": {
-            name: _value(value) for name, value in (pair(t, "--filter", "COLUMN=VALUE") for t in filters or [])
-        },
+        "columns": columns_of(columns),
+        "filters": filters_of(filters),
         "timezone": timezone,
         "symbol": symbol,
     }
@@ -97,7 +87,7 @@ def import_(
     with shown(complaints) as stages:
         advance = stages.stage(f"Import {path.name}")
         if kind is Kind.NEWS:
-            flags = dict(pair(text, "--symbol-flag", "COLUMN=SYMBOL") for text in symbol_flag or [])
+            flags = flags_of(symbol_flag)
             rules |= {"text_from": text_from or [], "symbol_flags": flags, "date_only": date_only}
             name = source or path.name.partition(".")[0]
             report = import_news(path, target, source_name=name, clock=now, progress=advance, **rules)
@@ -138,17 +128,3 @@ def _refuse_strangers(kind: Kind, of_news: dict[str, Any], venue: str | None) ->
             raise ConfigError("--venue is missing: give the source of the bars a name, such as --venue mine.")
     elif venue is not None:
         raise ConfigError("--venue: only for --kind bars; news have a --source.")
-
-
-def _filter(text: str) -> tuple[str, str]:
-    return pair(text, "--filter", "COLUMN=VALUE")
-
-
-def _value(text: str) -> Any:
-    """Read a value as TOML, so that true is a truth and 5 a number; bare words are strings."""
-    import tomllib
-
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text

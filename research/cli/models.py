@@ -14,7 +14,18 @@ import typer
 from rich.table import Table
 
 from data_loaders.errors import ConfigError
-from research.cli.imports import Mapping, _value
+from research.cli.archives import (
+    ColumnsOption,
+    DateOnlyOption,
+    FilterOption,
+    SymbolFlagOption,
+    SymbolOption,
+    TextFromOption,
+    TimezoneOption,
+    columns_of,
+    filters_of,
+    flags_of,
+)
 from research.cli.options import CacheOption, SetOption, cache_folder
 from research.cli.terminal import complaints, console, escaped, guarded, now, numbered, pair
 
@@ -44,9 +55,6 @@ ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="Model fold
 FoldOption = Annotated[int | None, typer.Option(min=1, help="Fold of a run, from 1. Default: the last.")]
 BaseOption = Annotated[
     Path | None, typer.Option(metavar="FOLDER", help="Where the base lies, if not where its name says.")
-]
-FilterOption = Annotated[
-    list[str] | None, typer.Option("--filter", metavar="COLUMN=VALUE", help="Only these rows; repeat for more.")
 ]
 FormatOption = Annotated[Format, typer.Option("--format", help="Format of the labelled file.")]
 TextOption = Annotated[str, typer.Option(metavar="COLUMN", help="Column of texts in a table.")]
@@ -223,7 +231,7 @@ def evaluate(
         text=text,
         label=label,
         mapping=dict(pair(one, "--mapping", "LABEL=CLASS") for one in mapping or []) or None,
-        filters=_filters(filters),
+        filters=filters_of(filters),
         # Whoever reads an undated file now can only say that its labels are known by now.
         knowledge_cutoff=None if published_at else now(),
         published_at=published_at,
@@ -254,25 +262,13 @@ def score(
     model: ModelArgument,
     news: Annotated[Path, typer.Argument(metavar="NEWS", help="Parquet, CSV, JSONL, packed or a folder of them.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="Parquet file of scores.", dir_okay=False)],
-    columns: Mapping = None,
+    columns: ColumnsOption = None,
     filters: FilterOption = None,
-    timezone: Annotated[
-        str | None, typer.Option(help="Zone of times that carry none, such as America/New_York, or unix:s.")
-    ] = None,
-    symbol: Annotated[str | None, typer.Option(help="Symbol of every row, if the file has no column for it.")] = None,
-    date_only: Annotated[
-        str | None,
-        typer.Option(
-            help="News with a date but no time: 'all', 'midnight', or a column that flags them.", metavar="WHICH"
-        ),
-    ] = None,
-    text_from: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN", help="Join these columns to the text; repeat for more.")
-    ] = None,
-    symbol_flag: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN=SYMBOL", help="A row with this flag is about this symbol; repeat for more."),
-    ] = None,
+    timezone: TimezoneOption = None,
+    symbol: SymbolOption = None,
+    date_only: DateOnlyOption = None,
+    text_from: TextFromOption = None,
+    symbol_flag: SymbolFlagOption = None,
     fold: FoldOption = None,
     base: BaseOption = None,
     cache: CacheOption = None,
@@ -298,13 +294,13 @@ def score(
     refuse_taken(out)
     stream = stream_news(
         news,
-        columns=dict(pair(one, "--map", "NAME=COLUMN") for one in columns or []),
-        filters=_filters(filters),
+        columns=columns_of(columns),
+        filters=filters_of(filters),
         timezone=timezone,
         symbol=symbol,
         date_only=date_only,
         text_from=text_from or [],
-        symbol_flags=dict(pair(one, "--symbol-flag", "COLUMN=SYMBOL") for one in symbol_flag or []),
+        symbol_flags=flags_of(symbol_flag),
     )
     folder = cache_folder(cache)
     reader = open_model(model, fold=fold, cache=folder, base=base)
@@ -342,10 +338,6 @@ def _say_what_it_knew(reader: Reader, before: int | None, rows: int) -> None:
     else:
         return
     console.print(f"[yellow]{escaped(text)}[/]", soft_wrap=True, highlight=False)
-
-
-def _filters(filters: list[str] | None) -> dict[str, Any]:
-    return {name: _value(value) for name, value in (pair(one, "--filter", "COLUMN=VALUE") for one in filters or [])}
 
 
 @guarded(UNTOUCHED)

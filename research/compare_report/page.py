@@ -9,16 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from research.compare import EVERYTHING, Comparison
 from research.compare_report import plots
 from research.compare_report.table import bayes_text, grid, headline, sentences, significance, stands, title_of
 from research.report import formats
-from research.report.plots import Chart
+from research.report.page import fill, placed, write_whole
 from research.report.regime_tables import name_of
-from research.report.render import STATUS_ICONS, STATUS_WORDS, chart_json, plotly_js, source_of, write_whole
+from research.report.render import STATUS_ICONS, STATUS_WORDS
 
 _WORST = ("invalid", "caution", "valid")
 _UNITS = {"fraction a year": formats.percent, "Sharpe a year": formats.ratio, "standard deviations": formats.ratio}
@@ -26,15 +23,10 @@ _UNITS = {"fraction a year": formats.percent, "Sharpe a year": formats.ratio, "s
 
 def render_page(found: Comparison) -> str:
     """Render a comparison as one HTML page with plotly.js, style and figures inside."""
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader("research.compare_report", ""), PackageLoader("research.report", "")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     status = next((one for one in _WORST if any(run.status == one for run in found.runs)), "caution")
-    return environment.get_template("compare_report.html.j2").render(
+    return fill(
+        "research.compare_report",
+        "compare_report.html.j2",
         title=title_of(found),
         figures=found.figures,
         base=found.base.name,
@@ -47,9 +39,9 @@ def render_page(found: Comparison) -> str:
         lines=sentences(found),
         cautions=found.cautions,
         definitions=[(str(name), name_of(str(name))) for name in found.labels.columns],
-        growth=_drawn("growth", plots.growth_chart(found)),
-        sharpes=_drawn("sharpes", plots.sharpe_chart(found)),
-        apart=_drawn("apart", plots.difference_chart(found)),
+        growth=placed("growth", plots.growth_chart(found)),
+        sharpes=placed("sharpes", plots.sharpe_chart(found)),
+        apart=placed("apart", plots.difference_chart(found)),
         runs=_runs(found),
         regimes=_regimes(found),
         differences=_differences(found),
@@ -58,8 +50,6 @@ def render_page(found: Comparison) -> str:
         origins=_origins(found),
         level=f"{100 * found.figures['level']:g}%",
         missing=formats.MISSING,
-        style=Markup(source_of("style.css")),  # noqa: S704 - the package's own file
-        plotly_js=Markup(plotly_js()),  # noqa: S704 - checked not to end the script
     )
 
 
@@ -72,16 +62,6 @@ def _stamp(found: Comparison) -> str:
     if not found.invalid:
         return ""
     return f"INVALID: the audit of {', '.join(found.invalid)} found a leak"
-
-
-def _drawn(key: str, chart: Chart) -> dict[str, Any]:
-    return {
-        "id": key,
-        "json": chart_json(chart),
-        "summary": chart.summary,
-        "note": chart.note,
-        "height": int(chart.figure.layout.height),
-    }
 
 
 def _runs(found: Comparison) -> list[dict[str, Any]]:

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from data_loaders.checks import Check
 from research.data_report.plots import CHARTS
 from research.data_report.table import ORDER, tally
 from research.report import formats
-from research.report.render import Cell, chart_json, plain, plotly_js, source_of, write_whole
+from research.report.page import fill, placed, write_whole
+from research.report.render import Cell, plain
 
 # The style sheet knows the verdicts of the leakage audit; a check's verdict takes the colours of its equal.
 _KINDS = {"bad": "leak", "look": "suspicious", "fine": "pass"}
@@ -51,14 +50,9 @@ def render_page(parts: Mapping[str, Sequence[Check]], title: str, *, subtitle: s
     """
     checks = [check for part in parts.values() for check in part]
     worst = min((check.verdict for check in checks), key=ORDER.index, default="fine")
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader("research.data_report", ""), PackageLoader("research.report", "")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("data_report.html.j2").render(
+    return fill(
+        "research.data_report",
+        "data_report.html.j2",
         title=title,
         subtitle=subtitle,
         status=_STATUS[worst],
@@ -69,8 +63,6 @@ def render_page(parts: Mapping[str, Sequence[Check]], title: str, *, subtitle: s
         total=len(checks),
         parts=[_part(number, name, part) for number, (name, part) in enumerate(parts.items())],
         missing=formats.MISSING,
-        style=Markup(source_of("style.css")),  # noqa: S704 - the package's own file
-        plotly_js=Markup(plotly_js()),  # noqa: S704 - checked not to end the script
     )
 
 
@@ -154,16 +146,5 @@ def _charts(checks: Sequence[Check], suffix: str) -> list[dict[str, Any]]:
         check = by_name.get(name)
         if check is None or check.profile.empty:
             continue
-        chart = draw(check)
-        drawn.append(
-            {
-                "id": key + suffix,
-                "title": plain(name),
-                "caption": caption,
-                "json": chart_json(chart),
-                "summary": chart.summary,
-                "note": chart.note,
-                "height": int(chart.figure.layout.height),
-            }
-        )
+        drawn.append(placed(key + suffix, draw(check), title=plain(name), caption=caption))
     return drawn

@@ -14,14 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import plotly.io as pio
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
-from data_loaders.errors import MissingPartError
 from research.report import formats, plots
 from research.report.contents import VERDICTS, MetricRow, ReportData
+from research.report.page import fill, placed, write_whole
 
 MAX_EVIDENCE_ROWS = 20
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -93,8 +90,9 @@ def render(data: ReportData) -> str:
     MissingPartError
         If the installed plotly.js cannot be put inside a page.
     """
-    template = _environment().get_template("report.html.j2")
-    return template.render(
+    return fill(
+        "research.report",
+        "report.html.j2",
         data=data,
         status_word=STATUS_WORDS[data.status],
         status_icon=STATUS_ICONS[data.status],
@@ -118,8 +116,6 @@ def render(data: ReportData) -> str:
         config=formats.toml(data.config),
         manifest=formats.flat(data.manifest),
         missing=formats.MISSING,
-        style=Markup(source_of("style.css")),  # noqa: S704 - the package's own file
-        plotly_js=Markup(plotly_js()),  # noqa: S704 - checked not to end the script
     )
 
 
@@ -146,51 +142,10 @@ def write(data: ReportData, path: str | Path) -> Path:
     return write_whole(render(data), path, what="report")
 
 
-def write_whole(page: str, path: str | Path, *, what: str) -> Path:
-    """Write a page whole or not at all; MissingPartError if its folder does not exist."""
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise MissingPartError(f"{what} {target}: folder {target.parent} does not exist; create it first")
-    partial = target.with_name(f".{target.name}.partial")
-    partial.write_text(page, encoding="utf-8", newline="\n")
-    return partial.replace(target)
-
-
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("research.report", package_path=""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def source_of(name: str) -> str:
-    """Text of a file that lies beside this module, such as the style sheet."""
-    return (Path(__file__).parent / name).read_text(encoding="utf-8")
-
-
-def plotly_js() -> str:
-    """plotly.js, checked not to end the script element that holds it."""
-    code = str(get_plotlyjs())
-    if "</script" in code.lower() or "<!--" in code:
-        raise MissingPartError("report: this version of plotly.js cannot be put inside a page; install plotly 7.1")
-    return code
-
-
 def _css_string(text: str) -> str:
     """Quote text for CSS with every sign but letters, digits and spaces as a code point."""
     signs = (sign if sign.isascii() and (sign.isalnum() or sign == " ") else f"\\{ord(sign):06x}" for sign in text)
     return '"' + "".join(signs) + '"'
-
-
-def chart_json(chart: plots.Chart) -> Markup:
-    """Write a figure as JSON that cannot end its script element, whatever its labels say."""
-    text = str(pio.to_json(chart.figure, validate=True, pretty=False, remove_uids=True, engine="json"))
-    for sign in "<>&\u2028\u2029":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return Markup(text)  # noqa: S704 - no sign of markup is left
 
 
 def _charts(data: ReportData) -> dict[str, dict[str, Any] | None]:
@@ -201,18 +156,7 @@ def _charts(data: ReportData) -> dict[str, dict[str, Any] | None]:
         "reliability": _drawn(plots.reliability_chart, data.reliability),
         "folds": _drawn(plots.folds_chart, data.folds),
     }
-    return {
-        name: None
-        if chart is None
-        else {
-            "id": name,
-            "json": chart_json(chart),
-            "summary": chart.summary,
-            "note": chart.note,
-            "height": int(chart.figure.layout.height),
-        }
-        for name, chart in drawn.items()
-    }
+    return {name: None if chart is None else placed(name, chart) for name, chart in drawn.items()}
 
 
 def _drawn(draw: Callable[[pd.DataFrame], plots.Chart], frame: pd.DataFrame | None) -> plots.Chart | None:

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from research.report import formats
+from research.report.page import fill, placed, write_whole
 from research.report.plots import Chart
-from research.report.render import STATUS_ICONS, STATUS_WORDS, chart_json, plotly_js, source_of, write_whole
+from research.report.render import STATUS_ICONS, STATUS_WORDS
 from research.signal_report import plots
 from research.signal_report.tables import coefficient, counted, interval, lived, sheets
 from signals.diagnostics import Diagnosis
@@ -76,13 +73,6 @@ def render_page(found: Diagnosis, title: str, *, status: str = "valid", subtitle
     str
         HTML with plotly.js, style and figures inside.
     """
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader("research.signal_report", ""), PackageLoader("research.report", "")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     by_key: dict[str, tuple[str, Callable[[Diagnosis], Chart]]] = {key: (text, draw) for key, text, draw in _CHARTS}
     # Of a signal without opinions only what its articles did can be drawn.
     known = bool(found.ic.notna().any())
@@ -91,14 +81,16 @@ def render_page(found: Diagnosis, title: str, *, status: str = "valid", subtitle
         chart = None
         if sheet.key in by_key and (known or sheet.key == "events"):
             caption, draw = by_key[sheet.key]
-            chart = _drawn(sheet.key, caption, draw(found))
+            chart = placed(sheet.key, draw(found), caption=caption)
         sections.append({"sheet": sheet, "chart": chart, "id": sheet.key, "title": sheet.title})
         if sheet.key == "horizons" and known:
             sections += [
-                {"sheet": None, "chart": _drawn(key, caption, draw(found)), "id": key, "title": heading}
+                {"sheet": None, "chart": placed(key, draw(found), caption=caption), "id": key, "title": heading}
                 for key, heading, caption, draw in _OWN
             ]
-    return environment.get_template("signal_report.html.j2").render(
+    return fill(
+        "research.signal_report",
+        "signal_report.html.j2",
         title=title,
         subtitle=subtitle,
         status=status,
@@ -109,8 +101,6 @@ def render_page(found: Diagnosis, title: str, *, status: str = "valid", subtitle
         remarks=found.remarks,
         sections=sections,
         counts=counted(found),
-        style=Markup(source_of("style.css")),  # noqa: S704 - the package's own file
-        plotly_js=Markup(plotly_js()),  # noqa: S704 - checked not to end the script
     )
 
 
@@ -135,17 +125,6 @@ def write_page(found: Diagnosis, path: str | Path, title: str, *, status: str = 
         If the folder does not exist.
     """
     return write_whole(render_page(found, title, status=status, subtitle=subtitle), path, what="signal research")
-
-
-def _drawn(key: str, caption: str, chart: Chart) -> dict[str, Any]:
-    return {
-        "id": key,
-        "caption": caption,
-        "json": chart_json(chart),
-        "summary": chart.summary,
-        "note": chart.note,
-        "height": int(chart.figure.layout.height),
-    }
 
 
 def _headline(found: Diagnosis) -> str:

@@ -6,17 +6,16 @@ that the manifest keeps: a figure about other prices than the run's would be abo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from data_loaders.errors import DataError, MissingPartError
 from data_loaders.schemas import Prices
 from research.config import Config, load_config
+from research.finished import read_json, read_table
 from research.preparation import load_world
 from research.progress import Stages
 from signals.diagnostics import HORIZONS, Diagnosis, diagnose
@@ -78,8 +77,8 @@ def recall(folder: Path, stages: Stages) -> RecalledRun:
             f"{folder}: {', '.join(gone)} {'is' if len(gone) == 1 else 'are'} missing, so this is no whole run. Name a "
             "folder that 'embargo run' or 'embargo demo' wrote."
         )
-    manifest, metrics = (_read_json(folder / name) for name in ("manifest.json", "metrics.json"))
-    signal, weights, articles = (_read_table(folder / f"{name}.parquet") for name in _TABLES)
+    manifest, metrics = (read_json(folder / name) for name in ("manifest.json", "metrics.json"))
+    signal, weights, articles = (read_table(folder / f"{name}.parquet") for name in _TABLES)
     config = load_config(folder / "config.toml")
     world = load_world(config, stages)
     _hold_against(manifest.get("fingerprints", {}), world.fingerprints(), config, folder)
@@ -97,20 +96,6 @@ def recall(folder: Path, stages: Stages) -> RecalledRun:
 def diagnose_run(run: RecalledRun, horizons: Sequence[int] = HORIZONS) -> Diagnosis:
     """Diagnose a run's signal; see `signals.diagnostics.diagnose` for what is asked and for errors."""
     return diagnose(run.signal, run.weights, run.articles, run.prices, horizons=horizons, seed=run.config.seed)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as failure:
-        raise DataError(f"{path}: cannot be read ({failure}). Repeat the run.") from failure
-
-
-def _read_table(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(path)
-    except (OSError, ValueError) as failure:
-        raise DataError(f"{path}: cannot be read ({failure}). Repeat the run.") from failure
 
 
 def _hold_against(kept: dict[str, str], found: dict[str, str], config: Config, folder: Path) -> None:

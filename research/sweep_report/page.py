@@ -9,11 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from research.report import formats
-from research.report.render import Cell, chart_json, plotly_js, source_of, write_whole
+from research.report.page import fill, placed, write_whole
+from research.report.render import Cell
 from research.sweep import Sweep
 from research.sweep_report.plots import heat_map
 from research.sweep_report.table import marks_of, sentences
@@ -45,15 +43,10 @@ _ROWS = (
 
 def render_page(result: Sweep, title: str) -> str:
     """Render a sweep as one HTML page with plotly.js, style and figures inside."""
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader("research.sweep_report", ""), PackageLoader("research.report", "")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     rows = _rows(result)
-    return environment.get_template("sweep_report.html.j2").render(
+    return fill(
+        "research.sweep_report",
+        "sweep_report.html.j2",
         title=title,
         figures=result.figures,
         correlation=formats.ratio(result.figures["rank_correlation"]),
@@ -63,8 +56,6 @@ def render_page(result: Sweep, title: str) -> str:
         heads=[axis.key for axis in result.axes],
         rows=rows,
         left=len(result.table) - len(rows),
-        style=Markup(source_of("style.css")),  # noqa: S704 - the package's own file
-        plotly_js=Markup(plotly_js()),  # noqa: S704 - checked not to end the script
     )
 
 
@@ -74,17 +65,8 @@ def write_page(result: Sweep, path: str | Path, title: str) -> Path:
 
 
 def _chart(result: Sweep, column: str) -> dict[str, Any]:
-    chart = heat_map(result, column)
     title, caption = _CAPTIONS[column]
-    return {
-        "id": column.replace("_", "-"),
-        "title": title,
-        "caption": caption,
-        "json": chart_json(chart),
-        "summary": chart.summary,
-        "note": chart.note,
-        "height": int(chart.figure.layout.height),
-    }
+    return placed(column.replace("_", "-"), heat_map(result, column), title=title, caption=caption)
 
 
 def _compared(result: Sweep) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ from research.config import Config, load_config
 from research.preparation import World, load_world
 from research.progress import Quiet
 from research.report import formats
-from research.report.render import plotly_js
+from research.report.page import plotly_js
 from research.signal_report import diagnose_run, print_diagnosis, recall, render_page, write_page
 from research.signal_report.tables import sheets
 from signals.aggregation import AggregationSettings, collect, decay
