@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from backtest.significance import PairedBelief, paired_belief
 from data_loaders.errors import ConfigError, DataError, LeakError
 from data_loaders.schemas import CLASSES
 from models.artifacts import text_hash
@@ -25,7 +26,7 @@ from models.calibration import (
     confidence_test,
     reliability_table,
 )
-from models.comparison import compare_classifiers
+from models.comparison import compare_classifiers, losses
 from models.evaluation import classification_report
 from models.forgetting import Forgetting, forgetting
 from models.lexicon import LexiconScorer
@@ -36,6 +37,7 @@ from models.training import Progress
 PROBED = 200
 RESAMPLES = 1000
 ECE_BINS = 15
+SAME_LOSS = 0.01
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,9 @@ class Judgement:
         ``macro_f1_ahead``: by how much the model is better, ``estimate, low, high, p_value`` (paired bootstrap).
     against : DataFrame or None
         As `models.comparison.compare_classifiers`, where there is another model.
+    belief : PairedBelief or None
+        Of the other model's log loss less this one's, in nats a text: positive where this one is better. Differences
+        within `SAME_LOSS` count as none.
     robustness : Robustness or None
     forgotten : Forgetting or None
     notes : tuple of str
@@ -204,6 +209,7 @@ class Judgement:
     report: dict[str, Any]
     baselines: dict[str, dict[str, Any]]
     against: pd.DataFrame | None
+    belief: PairedBelief | None
     robustness: Robustness | None
     forgotten: Forgetting | None
     notes: tuple[str, ...]
@@ -216,6 +222,7 @@ class Judgement:
             "report": self.report,
             "baselines": self.baselines,
             "against": None if self.against is None else self.against.to_dict("records"),
+            "belief": None if self.belief is None else self.belief.as_dict(),
             "robustness": None if self.robustness is None else self.robustness.table.reset_index().to_dict("records"),
             "forgetting": None if self.forgotten is None else self.forgotten.to_dict(),
             "notes": list(self.notes),
@@ -271,11 +278,12 @@ def judge(
     logits = cached_logits(reader.scorer, texts, cache=cache, progress=progress).logits
     report = report_of(logits, labels, reader.calibration, seed=seed, level=level)
     probs = reader.calibration.apply(logits)
-    against = None
+    against = belief = None
     if other is not None:
         second = other.calibration.apply(cached_logits(other.scorer, texts, cache=cache).logits)
         names = (reader.name, other.name if other.name != reader.name else f"{other.name} (other)")
         against = compare_classifiers(dict(zip(names, (probs, second), strict=True)), labels, seed=seed, level=level)
+        belief = paired_belief(losses(second, labels) - losses(probs, labels), rope=SAME_LOSS, level=level)
     probed = None
     if robustness:
         chosen = np.sort(np.random.default_rng(seed).permutation(len(texts))[:PROBED])
@@ -292,6 +300,7 @@ def judge(
         report=report,
         baselines=_baselines(probs, texts, labels, seed, level),
         against=against,
+        belief=belief,
         robustness=probed,
         forgotten=forgot,
         notes=tuple(_notes(reader, other, fresh, dated)),

@@ -15,6 +15,7 @@ from research.report import formats
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from backtest.significance import PairedBelief
     from models.forgetting import Forgetting
     from research.judging import Judgement
 
@@ -32,6 +33,8 @@ def print_judgement(console: Console, judged: Judgement) -> None:
     console.print(_calibration(report))
     if judged.against is not None:
         console.print(_against(judged.against))
+    if judged.belief is not None:
+        console.print(_believed(judged.name, judged.belief), soft_wrap=True, highlight=False)
     if judged.robustness is not None:
         console.print(_robustness(judged.robustness.table))
     if judged.forgotten is not None:
@@ -96,6 +99,15 @@ def _against(comparison: pd.DataFrame) -> Table:
         told = _spread(None if pd.isna(row.estimate) else row.estimate, ends)
         table.add_row(row.question, row.test, told, formats.probability(row.p_value))
     return table
+
+
+def _believed(name: str, belief: PairedBelief) -> str:
+    factor = formats.MISSING if belief.bayes_factor is None else f"{belief.bayes_factor:.3g}"
+    return (
+        f"Probability that {escaped(name)} truly has the lower log loss: {formats.probability(belief.positive)}; that "
+        f"the two are within {belief.rope:g} nats: {formats.probability(belief.inside)}. Bayes factor of a difference: "
+        f"{factor}."
+    )
 
 
 def _robustness(probed: pd.DataFrame) -> Table:

@@ -211,6 +211,11 @@ def test_evaluate_judges_and_compares_on_what_neither_model_has_seen(
     for word in shown:
         assert word in result.output
     assert other.name in result.output
+    belief = figures["belief"]
+    better = next(row for row in figures["against"] if "log" in row["question"] and "mean" in row["question"])
+    assert belief["mean"] == pytest.approx(-better["estimate"])
+    assert belief["below"] + belief["inside"] + belief["above"] == pytest.approx(1.0)
+    assert f"truly has the lower log loss: {belief['positive']:.3f}" in result.output
     forgotten = figures["forgetting"]
     # The small base was saved without a language-modelling head.
     assert forgotten["measure"] == "embedding drift"
