@@ -6,6 +6,8 @@ a strategy. Rows without enough history are labelled, not guessed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
@@ -64,11 +66,19 @@ def at_decision(state: np.ndarray, market: pd.Series, last_closed: np.ndarray) -
     return pd.Series(known.astype(object), index=market.index, name="regime").astype("str")
 
 
+def _of_traded(market: pd.Series, label: Callable[[pd.Series], np.ndarray]) -> np.ndarray:
+    """Label the bars that have a market return by these alone; a bar without one keeps the label before it."""
+    traded = market.notna().to_numpy()
+    newest = np.cumsum(traded) - 1
+    return np.asarray(np.append(label(market[traded]), UNLABELLED)[newest])
+
+
 def trend_regime(market: pd.Series, last_closed: np.ndarray, *, lookback: int = 63, k: float = 0.5) -> pd.Series:
     """Label each row bull, bear or sideways from the trailing market return.
 
     With s the sum and d the standard deviation of the last ``lookback`` log returns: bull if
-    ``s > k * d * sqrt(lookback)``, bear if ``s < -k * d * sqrt(lookback)``, else sideways.
+    ``s > k * d * sqrt(lookback)``, bear if ``s < -k * d * sqrt(lookback)``, else sideways. Bars in which nothing traded
+    have no return and are passed over.
 
     Parameters
     ----------
@@ -84,24 +94,29 @@ def trend_regime(market: pd.Series, last_closed: np.ndarray, *, lookback: int = 
     Returns
     -------
     Series of str, shape (bars,)
-        ``"bull"``, ``"bear"``, ``"sideways"`` or ``"unlabelled"`` (fewer than ``lookback`` returns so far, or a gap).
+        ``"bull"``, ``"bear"``, ``"sideways"`` or ``"unlabelled"`` (fewer than ``lookback`` returns so far).
     """
     if lookback < 2 or k < 0.0:
         raise ConfigError(f"trend_regime: lookback must be at least 2 and k not negative, got {lookback} and {k}.")
-    log = np.log1p(market)
-    window = log.rolling(lookback, min_periods=lookback)
-    strength = (window.sum() / (window.std() * np.sqrt(lookback))).to_numpy()
-    state = np.full(len(market), UNLABELLED, dtype=object)
-    state[strength > k] = "bull"
-    state[strength < -k] = "bear"
-    state[np.abs(strength) <= k] = "sideways"
-    return at_decision(state, market, last_closed)
+
+    def label(returns: pd.Series) -> np.ndarray:
+        window = np.log1p(returns).rolling(lookback, min_periods=lookback)
+        strength = (window.sum() / (window.std() * np.sqrt(lookback))).to_numpy()
+        state = np.full(len(returns), UNLABELLED, dtype=object)
+        state[strength > k] = "bull"
+        state[strength < -k] = "bear"
+        state[np.abs(strength) <= k] = "sideways"
+        return state
+
+    return at_decision(_of_traded(market, label), market, last_closed)
 
 
 def volatility_regime(
     market: pd.Series, last_closed: np.ndarray, *, lookback: int = 21, warm_up: int = 63
 ) -> pd.Series:
     """Label each row calm or turbulent: trailing volatility against the median of its own past.
+
+    Bars in which nothing traded have no return and are passed over.
 
     Parameters
     ----------
@@ -123,9 +138,13 @@ def volatility_regime(
         raise ConfigError(
             f"volatility_regime: lookback must be at least 2 and warm_up 1, got {lookback} and {warm_up}."
         )
-    trailing = market.rolling(lookback, min_periods=lookback).std()
-    usual = trailing.expanding(min_periods=warm_up).median()
-    state = np.full(len(market), UNLABELLED, dtype=object)
-    state[(trailing > usual).to_numpy()] = "turbulent"
-    state[(trailing <= usual).to_numpy()] = "calm"
-    return at_decision(state, market, last_closed)
+
+    def label(returns: pd.Series) -> np.ndarray:
+        trailing = returns.rolling(lookback, min_periods=lookback).std()
+        usual = trailing.expanding(min_periods=warm_up).median()
+        state = np.full(len(returns), UNLABELLED, dtype=object)
+        state[(trailing > usual).to_numpy()] = "turbulent"
+        state[(trailing <= usual).to_numpy()] = "calm"
+        return state
+
+    return at_decision(_of_traded(market, label), market, last_closed)

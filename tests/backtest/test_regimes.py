@@ -46,6 +46,22 @@ def test_a_crash_during_an_outage_is_not_lost():
     assert (told.iloc[33:] == "bear").all()
 
 
+@pytest.mark.parametrize("regime", [trend_regime, volatility_regime])
+def test_bars_without_trading_are_passed_over(regime):
+    whole = market(4)
+    gaps = np.sort(np.random.default_rng(4).permutation(N)[: N // 5])
+    broken = whole.copy()
+    broken.iloc[gaps] = np.nan
+    told = regime(broken, np.arange(N) - 1)
+    traded = broken.dropna()
+    alone = regime(traded, np.arange(len(traded)) - 1)
+    # Row t knows what bar t - 1 left, which is what the newest bar that traded before it left.
+    known = np.cumsum(broken.notna().to_numpy())[:-1]
+    inside = known < len(traded)
+    assert (told.iloc[1:].to_numpy()[inside] == alone.to_numpy()[known[inside]]).all()
+    assert (told != UNLABELLED).mean() > 0.3
+
+
 def test_a_rise_is_a_bull_market_and_a_fall_a_bear_market():
     assert (trend_regime(market(drift=0.01), CLOSED).iloc[63:] != "bull").mean() < 0.05
     assert (trend_regime(market(drift=-0.01), CLOSED).iloc[64:] == "bear").mean() > 0.95
