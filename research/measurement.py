@@ -83,27 +83,26 @@ def estimate(config: Config, world: World, returns: pd.Series) -> SharpeEstimate
     )
 
 
-def measure(
+def judged_against_chance(
     config: Config,
     world: World,
-    rows: slice,
-    rules: Rules,
-    reading: Reading,
     result: Trade,
     permutations: Mapping[Way, PermutationResult],
     attempts: Attempts,
-    rivals: Mapping[str, pd.DataFrame],
-) -> Measured:
-    """Turn the books of a run into its figures.
+) -> dict[str, Any]:
+    """Return the figures that a verdict rests on: what was earned, and how often chance does as well.
 
     Parameters
     ----------
     permutations : mapping of way to PermutationResult
-        From `trading.shuffle_news`.
-    rivals : mapping of str to DataFrame
-        Weights of other strategies on the test rows, to be benchmarks beside those that need no news.
+        From `trading.shuffle_news`, ``"dates"`` among them.
     attempts : Attempts
         Everything tried on this window, this run among it.
+
+    Returns
+    -------
+    dict
+        All that `verdict.conclude` reads, and the performance that it rests on.
     """
     returns, years = result.books.returns, world.periods_per_year
     values = returns.to_numpy(dtype=float)
@@ -115,26 +114,7 @@ def measure(
         trades=result.books.trades,
     )
     sharpe = estimate(config, world, returns)
-    labels = regime_labels(config, world, rows)
-    table = regime_report(config, world, returns, labels, turnover=result.books.turnover, trades=result.books.trades)
-    opens, closes = world.prices.open.iloc[rows], world.prices.close.iloc[rows]
-    # What is held from close to close is judged against the same.
-    fills = closes if rules.execution.fill == "close" else opens
-    benchmarks = benchmark_returns(
-        fills, closes, costs=rules.costs, stale_after=rules.execution.stale_after, panels=rivals
-    )
-    chance = random_timing(
-        result.decision.weights,
-        fills,
-        closes,
-        costs=rules.costs,
-        periods_per_year=years,
-        block=permutations["dates"].block,
-        n_draws=config.statistics.permutations,
-        seed=config.seed,
-        stale_after=rules.execution.stale_after,
-    )
-    metrics: dict[str, Any] = {
+    return {
         "n_bars": len(returns),
         "n_articles": int(result.placed["article_id"].nunique()),
         "n_trades": len(result.books.orders),
@@ -161,6 +141,53 @@ def measure(
             level=config.statistics.level,
             significance=config.statistics.significance,
         ),
+    }
+
+
+def measure(
+    config: Config,
+    world: World,
+    rows: slice,
+    rules: Rules,
+    reading: Reading,
+    result: Trade,
+    permutations: Mapping[Way, PermutationResult],
+    attempts: Attempts,
+    rivals: Mapping[str, pd.DataFrame],
+) -> Measured:
+    """Turn the books of a run into its figures.
+
+    Parameters
+    ----------
+    permutations : mapping of way to PermutationResult
+        From `trading.shuffle_news`.
+    rivals : mapping of str to DataFrame
+        Weights of other strategies on the test rows, to be benchmarks beside those that need no news.
+    attempts : Attempts
+        Everything tried on this window, this run among it.
+    """
+    returns, years = result.books.returns, world.periods_per_year
+    labels = regime_labels(config, world, rows)
+    table = regime_report(config, world, returns, labels, turnover=result.books.turnover, trades=result.books.trades)
+    opens, closes = world.prices.open.iloc[rows], world.prices.close.iloc[rows]
+    # What is held from close to close is judged against the same.
+    fills = closes if rules.execution.fill == "close" else opens
+    benchmarks = benchmark_returns(
+        fills, closes, costs=rules.costs, stale_after=rules.execution.stale_after, panels=rivals
+    )
+    chance = random_timing(
+        result.decision.weights,
+        fills,
+        closes,
+        costs=rules.costs,
+        periods_per_year=years,
+        block=permutations["dates"].block,
+        n_draws=config.statistics.permutations,
+        seed=config.seed,
+        stale_after=rules.execution.stale_after,
+    )
+    metrics: dict[str, Any] = {
+        **judged_against_chance(config, world, result, permutations, attempts),
         "best_of_attempts": best_of(
             attempts,
             significance=config.statistics.significance,

@@ -36,11 +36,11 @@ from research.attempts import Attempts, discounted
 from research.cli import example
 from research.config import Config, load_config
 from research.ledger import Trial
-from research.measurement import measure
+from research.measurement import judged_against_chance
 from research.pipeline import prepare
 from research.progress import Quiet
-from research.reading import Reading, read
-from research.trading import Trade, block_of, replay, rules_of, shuffle_news, trade
+from research.reading import read
+from research.trading import Trade, block_of, replay, shuffle_news, trade
 from research.verdict import conclude
 
 FREE = ("costs.fee=0", "costs.slippage=0", "costs.borrow_annual=0")
@@ -93,7 +93,6 @@ class Traded:
     config: Config
     world: preparation.World
     rows: slice
-    reading: Reading
     result: Trade
 
 
@@ -104,7 +103,7 @@ def trade_once(world: World, seed: int) -> Traded:
     market = replace(plan.world, prices=rising(plan.world.prices)) if world.bull else plan.world
     with TemporaryDirectory() as cache:
         reading = read(config, plan.parts, None, Path(cache), Quiet())
-    return Traded(config, market, plan.rows, reading, trade(config, market, plan.rows, reading.scored))
+    return Traded(config, market, plan.rows, trade(config, market, plan.rows, reading.scored))
 
 
 def rising(prices: Prices) -> Prices:
@@ -125,8 +124,7 @@ def attempt(world: World, seed: int) -> Attempt:
     per_bar = sharpe(returns, periods_per_year=1.0) or 0.0
     trial = Trial("one market", "one attempt", config.name, per_bar, len(returns))
     attempts = Attempts({}, {}).joined(trial, returns)
-    measured = measure(config, market, rows, rules_of(config), done.reading, result, permutations, attempts, {})
-    metrics = measured.metrics
+    metrics = judged_against_chance(config, market, result, permutations, attempts)
     return Attempt(
         edge=conclude(metrics, [], significance=LEVEL).edge,
         sharpe=metrics["sharpe"],
