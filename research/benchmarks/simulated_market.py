@@ -251,7 +251,9 @@ how often each of them does alone.
 
 Where trading is free and news means nothing, every one of the three must err for a false claim, so there are fewer than
 5 %. The level is used up where two of them are right: in a market that rises, whatever is held long earns money, no
-Sharpe ratio can tell that from skill, and the shuffled news alone stands between the reader and a false claim.
+Sharpe ratio can tell that from skill, and the shuffled news alone stands between the reader and a false claim. What is
+held long also takes on the market's own trends, which last about a year: three years hold too few of them for any
+interval made of these three years to hold the truth as often as it promises.
 
 ![How often an edge is claimed, by true Sharpe ratio]({picture})
 
