@@ -216,8 +216,8 @@ def power_curve(rows: Sequence[dict[str, Any]]) -> str:
     text = '<text x="{:.0f}" y="{:.0f}" text-anchor="{}">{}</text>'
     drawn = [
         f'<line x1="{margin}" x2="{width - margin}" y1="{y(share):.1f}" y2="{y(share):.1f}" stroke="#ccc"/>'
-        + text.format(margin - 6, y(share) + 4, "end", f"{share:.0%}")
-        for share in (0.0, LEVEL, 0.5, 1.0)
+        + text.format(margin - 6, y(share) + shift, "end", f"{share:.0%}")
+        for share, shift in ((0.0, 8), (LEVEL, 2), (0.5, 4), (1.0, 4))
     ]
     for row in rows:
         place, low, high = x(float(row["true_sharpe"])), y(float(row["edge_low"])), y(float(row["edge_high"]))
@@ -234,13 +234,14 @@ def power_curve(rows: Sequence[dict[str, Any]]) -> str:
 
 def document(rows: Sequence[dict[str, Any]], claims: Sequence[tuple[bool, bool]], variants: int, picture: str) -> str:
     """Write what the simulations say."""
+    n = len(claims)
     alone, deflated = (sum(each) for each in zip(*claims, strict=True))
-    low, high = share_interval(deflated, len(claims))
+    low, high = share_interval(deflated, n)
     return f"""# What a verdict is worth
 
-Simulated by `python -m research.benchmarks.simulated_market --markets {rows[0]["markets"]} --write
-docs/simulated_market.md`: the demo's experiment, read by word list, on {rows[0]["markets"]} markets of each kind. Only
-the audit is left out, which can take an edge back but never add one.
+Simulated by `python -m research.benchmarks.simulated_market --write docs/simulated_market.md`: the demo's experiment,
+read by word list, on {rows[0]["markets"]} markets of each kind. Only the audit is left out, which can take an edge back
+but never add one.
 
 `strength` says how far prices follow the news (the demo has 1). At strength 0 news means nothing. The true Sharpe ratio
 is that of the returns of all markets of a kind together, after costs where there are any. An edge is claimed where the
@@ -259,10 +260,10 @@ interval made of these three years to hold the truth as often as it promises.
 
 ## Trying {variants} worthless variants
 
-On each of {len(claims)} markets where news means nothing and trading is free, the experiment was traded {variants}
-times with its news shuffled anew, and the variant with the best Sharpe ratio was judged. Taken for the only attempt, it
-has a probability above 95 % of a positive Sharpe ratio in {alone / len(claims):.0%} of the markets; deflated for the
-attempts, in {deflated / len(claims):.0%} ({low:.1%} to {high:.1%}).
+On each of {n} markets where news means nothing and trading is free, the experiment was traded {variants} times with its
+news shuffled anew, and the variant with the best Sharpe ratio was judged. Taken for the only attempt, it has a
+probability above 95 % of a positive Sharpe ratio in {100 * alone / n:.0f} % of the markets; deflated for the attempts,
+in {100 * deflated / n:.0f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}).
 """
 
 
@@ -270,7 +271,7 @@ def main(given: Sequence[str] | None = None) -> None:
     """Repeat the experiments and print the document, or write it with its picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--markets", type=int, default=200)
-    parser.add_argument("--strengths", nargs="*", type=float, default=[0.5, 1.0, 1.5])
+    parser.add_argument("--strengths", nargs="*", type=float, default=[0.5, 1.0, 1.5, 2.0])
     parser.add_argument("--variants", type=int, default=200, help="worthless variants tried on one market")
     parser.add_argument("--repetitions", type=int, default=100, help="markets they are tried on")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())

@@ -68,8 +68,8 @@ def test_the_best_of_many_is_judged_alone_and_among_all() -> None:
 def test_the_document_counts_what_was_found() -> None:
     rows = [summary(World(0.0), [made(False, 0.0, number) for number in range(4)])]
     text = document(rows, [(True, False)] * 19 + [(True, True)], 200, "power.svg")
-    assert "in 100% of the markets" in text
-    assert "in 5% (" in text
+    assert "in 100 % of the markets" in text
+    assert "in 5 % (" in text
 
 
 @pytest.mark.slow
