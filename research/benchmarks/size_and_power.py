@@ -229,7 +229,7 @@ PROCEDURES: list[Procedure] = [
     Procedure(regime_rows),
     Procedure(equality_rows, most_draws=500),
     Procedure(pair_rows, series=2),
-    Procedure(many_rows, series=STRATEGIES, most_draws=500),
+    Procedure(many_rows, series=STRATEGIES),
 ]
 
 # Rows that are shown to be compared with, and whose docstrings say that they miss.
