@@ -223,7 +223,7 @@ def power_curve(rows: Sequence[dict[str, Any]]) -> str:
         place, low, high = x(float(row["true_sharpe"])), y(float(row["edge_low"])), y(float(row["edge_high"]))
         drawn.append(f'<line x1="{place:.1f}" x2="{place:.1f}" y1="{low:.1f}" y2="{high:.1f}" stroke="#1c4f8f"/>')
         drawn.append(f'<circle cx="{place:.1f}" cy="{y(float(row["edge"])):.1f}" r="4" fill="#1c4f8f"/>')
-        drawn.append(text.format(place, height - margin + 16, "middle", f"{row['true_sharpe']:.2f}"))
+        drawn.append(text.format(place, height - margin + 20, "middle", f"{row['true_sharpe']:.2f}"))
     points = " ".join(f"{x(float(row['true_sharpe'])):.1f},{y(float(row['edge'])):.1f}" for row in rows)
     drawn.append(f'<polyline points="{points}" fill="none" stroke="#1c4f8f" stroke-width="2"/>')
     drawn.append(text.format(width / 2, height - 8, "middle", "true Sharpe ratio a year, after costs"))
