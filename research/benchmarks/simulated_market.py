@@ -119,7 +119,7 @@ def attempt(world: World, seed: int) -> Attempt:
     done = trade_once(world, seed)
     config, market, rows, result = done.config, done.world, done.rows, done.result
     # The verdict asks for one of the ways to break the news.
-    permutations = shuffle_news(config, market, rows, result, lambda done, total: None, ways=("dates",))
+    permutations = shuffle_news(config, market, rows, result, lambda *_: None, ways=("dates",))
     returns = result.books.returns.to_numpy(dtype=float)
     per_bar = sharpe(returns, periods_per_year=1.0) or 0.0
     trial = Trial("one market", "one attempt", config.name, per_bar, len(returns))
@@ -293,7 +293,7 @@ def main(given: Sequence[str] | None = None) -> None:
         claims = repeat(partial(best_of_variants, arguments.variants), arguments.repetitions)
     if arguments.json is not None:
         arguments.json.write_text(json.dumps({"markets": rows, "variants": claims}, indent=1), encoding="utf-8")
-    curve = power_curve([row for row in rows if "," not in row["world"]])
+    curve = power_curve([row for world, row in zip(worlds, rows, strict=True) if not world.free])
     if arguments.write is None:
         console.print(document(rows, claims, arguments.variants, "power.svg"), markup=False, soft_wrap=True)
     else:

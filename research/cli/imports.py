@@ -13,18 +13,7 @@ import typer
 from rich.table import Table
 
 from data_loaders.errors import ConfigError
-from research.cli.archives import (
-    ColumnsOption,
-    DateOnlyOption,
-    FilterOption,
-    SymbolFlagOption,
-    SymbolOption,
-    TextFromOption,
-    TimezoneOption,
-    columns_of,
-    filters_of,
-    flags_of,
-)
+from research.cli import archives
 from research.cli.terminal import StoreOption, complaints, console, escaped, guarded, now
 
 INTERRUPTED = "What was imported is kept; the same command continues there."
@@ -42,13 +31,13 @@ def import_(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="Parquet, CSV, JSONL, packed or a folder of them.")],
     store: StoreOption = "store",
     kind: Annotated[Kind, typer.Option(help="What the file holds.")] = Kind.NEWS,
-    columns: ColumnsOption = None,
-    filters: FilterOption = None,
-    timezone: TimezoneOption = None,
-    symbol: SymbolOption = None,
-    date_only: DateOnlyOption = None,
-    text_from: TextFromOption = None,
-    symbol_flag: SymbolFlagOption = None,
+    columns: archives.ColumnsOption = None,
+    filters: archives.FilterOption = None,
+    timezone: archives.TimezoneOption = None,
+    symbol: archives.SymbolOption = None,
+    date_only: archives.DateOnlyOption = None,
+    text_from: archives.TextFromOption = None,
+    symbol_flag: archives.SymbolFlagOption = None,
     source: Annotated[
         str | None, typer.Option(metavar="NAME", help="Name of the source of news. Default: the file's name.")
     ] = None,
@@ -76,8 +65,8 @@ def import_(
     from research.progress import shown
 
     rules: dict[str, Any] = {
-        "columns": columns_of(columns),
-        "filters": filters_of(filters),
+        "columns": archives.columns_of(columns),
+        "filters": archives.filters_of(filters),
         "timezone": timezone,
         "symbol": symbol,
     }
@@ -87,7 +76,7 @@ def import_(
     with shown(complaints) as stages:
         advance = stages.stage(f"Import {path.name}")
         if kind is Kind.NEWS:
-            flags = flags_of(symbol_flag)
+            flags = archives.flags_of(symbol_flag)
             rules |= {"text_from": text_from or [], "symbol_flags": flags, "date_only": date_only}
             name = source or path.name.partition(".")[0]
             report = import_news(path, target, source_name=name, clock=now, progress=advance, **rules)

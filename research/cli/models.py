@@ -14,18 +14,7 @@ import typer
 from rich.table import Table
 
 from data_loaders.errors import ConfigError
-from research.cli.archives import (
-    ColumnsOption,
-    DateOnlyOption,
-    FilterOption,
-    SymbolFlagOption,
-    SymbolOption,
-    TextFromOption,
-    TimezoneOption,
-    columns_of,
-    filters_of,
-    flags_of,
-)
+from research.cli import archives
 from research.cli.options import CacheOption, SetOption, cache_folder
 from research.cli.terminal import complaints, console, escaped, guarded, now, numbered, pair
 
@@ -136,9 +125,14 @@ def tune(
 
 
 def _tell_left_out(name: str, counts: dict[str, int]) -> None:
-    told = ", ".join(f"{what.replace('_', ' ')} {n:,}" for what, n in counts.items() if n)
+    told = ", ".join(f"{_reason(what)} {n:,}" for what, n in counts.items() if n)
     if told:
-        console.print(f"Left out of {escaped(name)}: {told}", soft_wrap=True, highlight=False)
+        console.print(f"Left out of {escaped(name)}: {escaped(told)}", soft_wrap=True, highlight=False)
+
+
+def _reason(count: str) -> str:
+    """Say in words why the rows of a count were set aside."""
+    return count.replace("_", " ").replace("filtered:", "left out by the filter on ")
 
 
 def _explain(plan: TunePlan) -> None:
@@ -182,7 +176,7 @@ def evaluate(
         list[str] | None,
         typer.Option("--mapping", metavar="LABEL=CLASS", help="Such as positive=bullish; repeat for more."),
     ] = None,
-    filters: FilterOption = None,
+    filters: archives.FilterOption = None,
     published_at: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Column of publication instants, to tell what the model knew.")
     ] = None,
@@ -231,7 +225,7 @@ def evaluate(
         text=text,
         label=label,
         mapping=dict(pair(one, "--mapping", "LABEL=CLASS") for one in mapping or []) or None,
-        filters=filters_of(filters),
+        filters=archives.filters_of(filters),
         # Whoever reads an undated file now can only say that its labels are known by now.
         knowledge_cutoff=None if published_at else now(),
         published_at=published_at,
@@ -262,13 +256,13 @@ def score(
     model: ModelArgument,
     news: Annotated[Path, typer.Argument(metavar="NEWS", help="Parquet, CSV, JSONL, packed or a folder of them.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="Parquet file of scores.", dir_okay=False)],
-    columns: ColumnsOption = None,
-    filters: FilterOption = None,
-    timezone: TimezoneOption = None,
-    symbol: SymbolOption = None,
-    date_only: DateOnlyOption = None,
-    text_from: TextFromOption = None,
-    symbol_flag: SymbolFlagOption = None,
+    columns: archives.ColumnsOption = None,
+    filters: archives.FilterOption = None,
+    timezone: archives.TimezoneOption = None,
+    symbol: archives.SymbolOption = None,
+    date_only: archives.DateOnlyOption = None,
+    text_from: archives.TextFromOption = None,
+    symbol_flag: archives.SymbolFlagOption = None,
     fold: FoldOption = None,
     base: BaseOption = None,
     cache: CacheOption = None,
@@ -294,13 +288,13 @@ def score(
     refuse_taken(out)
     stream = stream_news(
         news,
-        columns=columns_of(columns),
-        filters=filters_of(filters),
+        columns=archives.columns_of(columns),
+        filters=archives.filters_of(filters),
         timezone=timezone,
         symbol=symbol,
         date_only=date_only,
         text_from=text_from or [],
-        symbol_flags=flags_of(symbol_flag),
+        symbol_flags=archives.flags_of(symbol_flag),
     )
     folder = cache_folder(cache)
     reader = open_model(model, fold=fold, cache=folder, base=base)
@@ -311,10 +305,7 @@ def score(
     set_aside = {name: n for name, n in stream.counts.items() if n and name not in ("rows", "kept")}
     rows = {
         "rows read": stream.counts.get("rows", found.n_rows),
-        **{
-            name.replace("_", " ").replace("filtered:", "left out by the filter on "): n
-            for name, n in set_aside.items()
-        },
+        **{_reason(name): n for name, n in set_aside.items()},
         "rows written": found.n_rows,
         "articles": found.n_articles,
         "texts scored now": found.n_scored,

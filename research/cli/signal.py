@@ -57,7 +57,8 @@ def signal(
     if html is not None:
         index = recalled.signal.index
         window = f"{index[0]:%Y-%m-%d} to {index[-1]:%Y-%m-%d}, {len(index):,} bars, {recalled.signal.shape[1]} symbols"
-        write_page(found, html, recalled.name, status=recalled.status, subtitle=window)
+        level = recalled.config.statistics.significance
+        write_page(found, html, recalled.name, status=recalled.status, subtitle=window, significance=level)
         console.print(f"Page: {escaped(str(html))}", soft_wrap=True, highlight=False)
     if json is not None:
         write_json(json, as_document(found, run=recalled.name))

@@ -55,7 +55,9 @@ _OWN: tuple[tuple[str, str, str, Callable[[Diagnosis], Chart]], ...] = (
 )
 
 
-def render_page(found: Diagnosis, title: str, *, status: str = "valid", subtitle: str = "") -> str:
+def render_page(
+    found: Diagnosis, title: str, *, status: str = "valid", subtitle: str = "", significance: float = 0.05
+) -> str:
     """Render a diagnosis as one HTML page.
 
     Parameters
@@ -67,6 +69,8 @@ def render_page(found: Diagnosis, title: str, *, status: str = "valid", subtitle
         What the run's audit came to.
     subtitle : str
         A line below the title.
+    significance : float
+        Level below which a horizon counts in the headline.
 
     Returns
     -------
@@ -96,7 +100,7 @@ def render_page(found: Diagnosis, title: str, *, status: str = "valid", subtitle
         status=status,
         status_word=STATUS_WORDS[status],
         status_icon=STATUS_ICONS[status],
-        headline=_headline(found),
+        headline=_headline(found, significance),
         tiles=_tiles(found),
         remarks=found.remarks,
         sections=sections,
@@ -104,12 +108,20 @@ def render_page(found: Diagnosis, title: str, *, status: str = "valid", subtitle
     )
 
 
-def write_page(found: Diagnosis, path: str | Path, title: str, *, status: str = "valid", subtitle: str = "") -> Path:
+def write_page(
+    found: Diagnosis,
+    path: str | Path,
+    title: str,
+    *,
+    status: str = "valid",
+    subtitle: str = "",
+    significance: float = 0.05,
+) -> Path:
     """Render a diagnosis and write the page whole or not at all.
 
     Parameters
     ----------
-    found, title, status, subtitle
+    found, title, status, subtitle, significance
         As in ``render_page``.
     path : str or Path
         File to write; its folder must exist.
@@ -124,12 +136,13 @@ def write_page(found: Diagnosis, path: str | Path, title: str, *, status: str = 
     MissingPartError
         If the folder does not exist.
     """
-    return write_whole(render_page(found, title, status=status, subtitle=subtitle), path, what="signal research")
+    page = render_page(found, title, status=status, subtitle=subtitle, significance=significance)
+    return write_whole(page, path, what="signal research")
 
 
-def _headline(found: Diagnosis) -> str:
+def _headline(found: Diagnosis, significance: float) -> str:
     """Say what the coefficients come to, after adjusting for the number of horizons."""
-    sure = found.horizons.loc[found.horizons["p_holm"] < 0.05]
+    sure = found.horizons.loc[found.horizons["p_holm"] < significance]
     if sure.empty:
         return "No horizon at which the signal is known to know anything"
     signs = set((sure["ic"] > 0.0).tolist())

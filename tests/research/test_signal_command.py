@@ -161,6 +161,13 @@ def test_a_signal_without_opinions_leaves_no_empty_charts(archive: Path) -> None
     assert "quantiles" not in {sheet.key for sheet in sheets(silent)}
 
 
+def test_the_headline_goes_by_the_level_of_the_run(found: Diagnosis) -> None:
+    sure = replace(found, horizons=found.horizons.assign(p_holm=0.03))
+    nothing = "No horizon at which the signal is known to know anything"
+    assert nothing not in render_page(sure, "run", significance=0.05)
+    assert nothing in render_page(sure, "run", significance=0.01)
+
+
 def copied(archive: Path, tmp_path: Path) -> Path:
     """Copy run and data, so that a test may break them."""
     folder = tmp_path / "copy"
