@@ -185,7 +185,7 @@ def _sample(metrics: Mapping[str, Any]) -> ReportTable:
         ("Length of this sample", f"{formats.ratio(metrics['n_bars'] / per_year)} years"),
         ("Length at which this Sharpe ratio would be significant", years),
         ("Sharpe ratio a year, allowing for autocorrelation (Lo)", formats.ratio(metrics["sharpe_aggregated"])),
-        ("Its interval by plain percentiles of resamples", plain),
+        ("Interval of the plain Sharpe ratio, by percentiles of resamples", plain),
         ("Mean return a year", f"{formats.percent(mean['mean'])} ({low} to {high})"),
         ("p of the mean, allowing for autocorrelation", formats.probability(mean["p_value"])),
         ("Standard error of the Sharpe ratio, independent normal returns (Lo)", formats.ratio(errors["normal"])),

@@ -134,7 +134,7 @@ def test_attempts_and_reach_are_told(gaining):
     assert "Beside everything tried on this window" not in tables(alone)
     sample = dict(tables(gaining)["What a sample of this length can say"].rows)
     assert sample["Length of this sample"] == "0.99 years"
-    assert sample["Its interval by plain percentiles of resamples"] == "−0.25 to 1.50"
+    assert sample["Interval of the plain Sharpe ratio, by percentiles of resamples"] == "−0.25 to 1.50"
     assert formats.MISSING not in sample.values()
 
 
