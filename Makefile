@@ -24,6 +24,7 @@ slow: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	@mkdir -p $(VENV)/names && ln -sfn ../.. $(VENV)/names/embargo
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

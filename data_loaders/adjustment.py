@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from data_loaders.errors import ConfigError, DataError
-from data_loaders.schemas import Prices, as_utc, utc_microseconds
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.schemas import Prices, as_utc, utc_microseconds
 
 _LABELS = {"splits": "splits", "total_return": "splits+dividends"}
 _COLUMNS = ("symbol", "kind", "ex_at", "value")

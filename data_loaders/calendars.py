@@ -12,8 +12,8 @@ import exchange_calendars
 import numpy as np
 import pandas as pd
 
-from data_loaders.errors import ConfigError, DataError
-from data_loaders.schemas import utc_microseconds
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.schemas import utc_microseconds
 
 ROUND_THE_CLOCK = "24/7"
 

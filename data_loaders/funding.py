@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from data_loaders.errors import DataError
-from data_loaders.schemas import Prices, as_utc, utc_microseconds
+from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.schemas import Prices, as_utc, utc_microseconds
 
 
 def funding_panel(

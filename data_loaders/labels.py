@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from data_loaders.errors import ConfigError, DataError
-from data_loaders.quality import text_keys
-from data_loaders.schemas import CLASSES, Prices, as_utc, utc_microseconds
+from embargo.data_loaders.checks.repeats import text_keys
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.schemas import CLASSES, Prices, as_utc, utc_microseconds
 
 COMMON_NAMES: Mapping[str, str] = {"negative": "bearish", "positive": "bullish"}
 _SAMPLE_COLUMNS = ["article_id", "text", "label", "known_at", "starts_at", "ends_at"]

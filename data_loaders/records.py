@@ -12,9 +12,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from data_loaders.calendars import length_of
-from data_loaders.errors import ConfigError, DataError
-from data_loaders.schemas import PRICE_FIELDS, UTC_DTYPE, as_utc
+from embargo.data_loaders.calendars import length_of
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.schemas import PRICE_FIELDS, UTC_DTYPE, as_utc
 
 Dataset = Literal["news", "bars", "actions", "funding", "instruments"]
 

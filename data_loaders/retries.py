@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Protocol, TypeVar
 
-from data_loaders.errors import ConfigError, ServiceError
+from embargo.data_loaders.errors import ConfigError, ServiceError
 
 T = TypeVar("T")
 

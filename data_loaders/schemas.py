@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-from data_loaders.errors import DataError
+from embargo.data_loaders.errors import DataError
 
 UTC_DTYPE = pd.DatetimeTZDtype(unit="us", tz="UTC")
 NEWS_COLUMNS = ("article_id", "published_at", "seen_at", "symbol", "text", "source")

@@ -15,8 +15,8 @@ import pandas as pd
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import erfc, log_softmax, ndtri, softmax
 
-from data_loaders.errors import ConfigError, DataError
-from data_loaders.schemas import CLASSES
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.schemas import CLASSES
 
 Method = Literal["temperature", "vector", "isotonic"]
 

@@ -13,13 +13,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from data_loaders.errors import ConfigError, DataError, LeakError
-from data_loaders.schemas import as_utc
-from models import processes
-from models.artifacts import text_hash, texts_fingerprint
-from models.bases import Base
-from models.cache import ScoreCache
-from models.calibration import (
+from embargo.data_loaders.errors import ConfigError, DataError, LeakError
+from embargo.data_loaders.schemas import as_utc
+from embargo.models.bases.resolve import Base
+from embargo.models.calibration import (
     Calibration,
     Method,
     check_calibration,
@@ -27,15 +24,18 @@ from models.calibration import (
     fit_calibration,
     reliability_table,
 )
-from models.evaluation import classification_report
-from models.export import check_runtime, runtime_scorer
-from models.lexicon import LexiconScorer
-from models.linear import LinearSettings, fit_linear
-from models.scoring import Runtime, Scorer, cached_logits, model_id
-from models.shared_base import SharedBase
-from models.training import Progress
-from models.transformer import TransformerScorer, later_cutoff
-from models.tuning import TuneSettings, check_labels, tune
+from embargo.models.content import text_hash, texts_fingerprint
+from embargo.models.evaluation.classification import classification_report
+from embargo.models.export.onnx import check_runtime, runtime_scorer
+from embargo.models.loading import processes
+from embargo.models.loading.shared import SharedBase
+from embargo.models.scorers.cache import ScoreCache
+from embargo.models.scorers.lexicon import LexiconScorer
+from embargo.models.scorers.linear import LinearSettings, fit_linear
+from embargo.models.scorers.score import Runtime, Scorer, cached_logits, model_id
+from embargo.models.scorers.transformer import TransformerScorer, later_cutoff
+from embargo.models.tuning.loop import Progress
+from embargo.models.tuning.tune import TuneSettings, check_labels, tune
 
 ModelKind = Literal["lexicon", "linear", "transformer"]
 

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from scipy.signal import lfilter
 
-from data_loaders.errors import ConfigError, DataError
-from data_loaders.schemas import utc_microseconds
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.schemas import utc_microseconds
 
 Mode = Literal["mean", "vote", "sum"]
 # Half-lives that one block of the hourly filter may span: its scale factors reach 2 ** 500, far from overflow.
@@ -154,7 +154,8 @@ def collect(
     shape : (bars, symbols)
     settings : AggregationSettings
     weight : float array, shape (n,), optional
-        What else each article counts for, finite and not negative, such as `signals.articles` gives; 1 without it.
+        What else each article counts for, finite and not negative, such as `embargo.signals.articles` gives; 1 without
+        it.
     known_at : Series or DatetimeIndex, shape (n,), optional
         UTC; needed by ``half_life_hours`` only.
     decided_at : DatetimeIndex, shape (bars,), optional

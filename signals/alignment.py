@@ -15,8 +15,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_loaders.errors import DataError
-from data_loaders.schemas import as_utc
+from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.schemas import as_utc
 
 UNUSED = -1
 

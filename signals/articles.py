@@ -16,11 +16,11 @@ import pandas as pd
 from scipy.sparse import csr_array
 from scipy.special import entr
 
-from data_loaders.calendars import length_of
-from data_loaders.errors import ConfigError, DataError
-from data_loaders.near_duplicates import DEFAULT_THRESHOLD, shingles
-from data_loaders.quality import normalise_text
-from data_loaders.schemas import CLASSES, utc_microseconds
+from embargo.data_loaders.calendars import length_of
+from embargo.data_loaders.checks.near_duplicates import DEFAULT_THRESHOLD, shingles
+from embargo.data_loaders.checks.repeats import normalise_text
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.schemas import CLASSES, utc_microseconds
 
 Confidence = Literal["scored", "maximum", "margin", "entropy"]
 Scope = Literal["symbol", "market"]
@@ -111,7 +111,7 @@ class ArticleSettings:
 
 @dataclass(frozen=True)
 class Opinions:
-    """What `signals.aggregation.collect` needs to know of each article.
+    """What `embargo.signals.aggregation.collect` needs to know of each article.
 
     Attributes
     ----------

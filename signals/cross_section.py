@@ -12,9 +12,9 @@ from typing import Literal
 
 import numpy as np
 
-from data_loaders.errors import ConfigError, DataError
-from signals.aggregation import AggregationSettings, Evidence, decay, heard
-from signals.sectors import GroupSettings, fill_from_groups, group_means
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.signals.aggregation import AggregationSettings, Evidence, decay, heard
+from embargo.signals.sectors import GroupSettings, fill_from_groups, group_means
 
 # Below this share of its mean square a variance is rounding, not movement; running sums over decades round more.
 _ROUNDING, _RUNNING_ROUNDING = 1e-12, 1e-9
@@ -315,7 +315,7 @@ def to_signal(
     evidence : Evidence, panels of shape (bars, symbols)
     settings : SignalSettings
     tradable : bool array, shape (bars, symbols), or None for everywhere
-        From `signals.weights.tradable_mask`.
+        From `embargo.signals.weights.tradable_mask`.
     sectors : int array, shape (symbols,), or None
         From `sectors.group_codes`.
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.signal import lfilter
 
-from data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.errors import ConfigError, DataError
 
 Method = Literal["proportional", "sign", "top_bottom"]
 
@@ -247,7 +247,7 @@ def regime_gate(labels: pd.Series, multipliers: Mapping[str, float]) -> pd.Serie
     Parameters
     ----------
     labels : Series of str, shape (bars,)
-        Regime of each row, from bars closed before it was decided (``backtest.regimes``).
+        Regime of each row, from bars closed before it was decided (``embargo.backtest.regimes``).
     multipliers : mapping of label to float
         In [0, 1]; a label that is not named keeps the whole book.
 

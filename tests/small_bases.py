@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 import transformers
 
-from models.bases import Base, open_base
+from embargo.models.bases.resolve import Base, open_base
 
 WORDS = (
     *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "fell", "held", "rose", "down", "flat", "up"),

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from model_samples import sentences
 
-from models.loading import quiet
+from embargo.models.loading.load import quiet
 
 WIDTH = 64
 VOCABULARY = 400

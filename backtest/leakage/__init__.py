@@ -3,14 +3,14 @@
 They are functions of plain frames, arrays and callables and know nothing of pipelines, configs, files or models.
 """
 
-from backtest.leakage.causality import check_decisions_are_causal
-from backtest.leakage.declarations import check_costs, check_latency, check_trials, check_undated
-from backtest.leakage.duplicates import article_keys, check_duplicates
-from backtest.leakage.execution import check_fill_order, check_lag_decay
-from backtest.leakage.findings import GRAVITY, Finding, Verdict, is_invalid, overall_verdict
-from backtest.leakage.partition import check_label_overlap, check_split_order
-from backtest.leakage.provenance import check_adapter_manifest, check_base_cutoff
-from backtest.leakage.timing import check_time_zones, check_tradable_instants
+from embargo.backtest.leakage.causality import check_decisions_are_causal
+from embargo.backtest.leakage.declarations import check_costs, check_latency, check_trials, check_undated
+from embargo.backtest.leakage.duplicates import article_keys, check_duplicates
+from embargo.backtest.leakage.execution import check_fill_order, check_lag_decay
+from embargo.backtest.leakage.findings import GRAVITY, Finding, Verdict, is_invalid, overall_verdict
+from embargo.backtest.leakage.partition import check_label_overlap, check_split_order
+from embargo.backtest.leakage.provenance import check_adapter_manifest, check_base_cutoff
+from embargo.backtest.leakage.timing import check_time_zones, check_tradable_instants
 
 __all__ = [
     "GRAVITY",

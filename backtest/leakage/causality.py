@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from backtest.leakage.findings import Finding, plain, require_columns, utc_array
-from data_loaders.errors import DataError
-from data_loaders.schemas import Prices, as_utc
+from embargo.backtest.leakage.findings import Finding, plain, require_columns, utc_array
+from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.schemas import Prices, as_utc
 
 Decide = Callable[[pd.DataFrame, Prices], pd.DataFrame]
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from backtest.leakage.findings import Finding, plain
-from data_loaders.errors import ConfigError
+from embargo.backtest.leakage.findings import Finding, plain
+from embargo.data_loaders.errors import ConfigError
 
 LATENCY_MATTERS_BELOW = pd.Timedelta(hours=1)
 

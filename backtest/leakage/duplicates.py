@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from backtest.leakage.findings import EVIDENCE_ROWS, Finding, plain, require_columns, utc_array
-from data_loaders.errors import ConfigError, DataError
-from data_loaders.quality import normalise_text
-from data_loaders.schemas import as_utc
+from embargo.backtest.leakage.findings import EVIDENCE_ROWS, Finding, plain, require_columns, utc_array
+from embargo.data_loaders.checks.repeats import normalise_text
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.schemas import as_utc
 
 NEAR_JACCARD = 0.7
 MIN_TOKENS = 4

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from backtest.leakage.findings import Finding, evidence_rows, require_columns
-from data_loaders.errors import DataError
+from embargo.backtest.leakage.findings import Finding, evidence_rows, require_columns
+from embargo.data_loaders.errors import DataError
 
 SIMULTANEOUS_SHARE = 0.05
 _ORDER_TITLE = "Every fill follows its decision, every decision what it read"

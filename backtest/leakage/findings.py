@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from data_loaders.errors import DataError
+from embargo.data_loaders.errors import DataError
 
 Verdict = Literal["pass", "leak", "suspicious", "inconclusive", "not-applicable"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from backtest.leakage.findings import Finding, aware_instant, evidence_rows, length, moment, require_columns
-from data_loaders.errors import ConfigError, DataError
-from data_loaders.schemas import as_utc
+from embargo.backtest.leakage.findings import Finding, aware_instant, evidence_rows, length, moment, require_columns
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.schemas import as_utc
 
 SHUFFLED_SHARE = 0.05
 _OVERLAP_TITLE = "No label reaches over a split boundary"

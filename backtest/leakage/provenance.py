@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from backtest.leakage.findings import EVIDENCE_ROWS, Finding, aware_instant, length, moment, plain
-from data_loaders.errors import ConfigError, DataError
+from embargo.backtest.leakage.findings import EVIDENCE_ROWS, Finding, aware_instant, length, moment, plain
+from embargo.data_loaders.errors import ConfigError, DataError
 
 _BASE_TITLE = "The base model is older than the test period"
 _ADAPTER_TITLE = "The model learned nothing from the test period"

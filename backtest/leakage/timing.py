@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata, zscore
 
-from backtest.leakage.findings import EVIDENCE_ROWS, Finding, evidence_rows, plain, require_columns, utc_array
-from data_loaders.errors import DataError
-from data_loaders.schemas import as_utc
+from embargo.backtest.leakage.findings import EVIDENCE_ROWS, Finding, evidence_rows, plain, require_columns, utc_array
+from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.schemas import as_utc
 
 UTC = ZoneInfo("UTC")
 MIN_FOR_RHYTHM = 400

@@ -5,9 +5,9 @@ default. A figure that does not exist (no trades, no losses, too few rows) is No
 comparison can pick it as the best.
 """
 
-from backtest.metrics.drawdowns import deepest_drawdowns, drawdown_lengths, drawdowns, max_drawdown, ulcer_index
-from backtest.metrics.frictions import break_even_cost, capacity, cost_breakdown
-from backtest.metrics.ratios import (
+from embargo.backtest.metrics.drawdowns import deepest_drawdowns, drawdown_lengths, drawdowns, max_drawdown, ulcer_index
+from embargo.backtest.metrics.frictions import break_even_cost, capacity, cost_breakdown
+from embargo.backtest.metrics.ratios import (
     annual_return,
     annual_turnover,
     annual_volatility,
@@ -23,7 +23,7 @@ from backtest.metrics.ratios import (
     sortino,
     total_return,
 )
-from backtest.metrics.relative import (
+from embargo.backtest.metrics.relative import (
     capture,
     information_ratio,
     newey_west_lags,
@@ -31,9 +31,9 @@ from backtest.metrics.relative import (
     relative,
     tracking_error,
 )
-from backtest.metrics.series import Returns
-from backtest.metrics.summary import performance
-from backtest.metrics.tails import (
+from embargo.backtest.metrics.series import Returns
+from embargo.backtest.metrics.summary import performance
+from embargo.backtest.metrics.tails import (
     expected_shortfall,
     expected_shortfall_cornish_fisher,
     kurtosis_raw,
@@ -42,7 +42,7 @@ from backtest.metrics.tails import (
     value_at_risk,
     value_at_risk_cornish_fisher,
 )
-from backtest.metrics.trades import trade_figures
+from embargo.backtest.metrics.trades import trade_figures
 
 __all__ = [
     "Returns",

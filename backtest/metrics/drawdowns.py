@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pandas as pd
 
-from backtest.metrics.series import Returns, checked
-from data_loaders.errors import ConfigError
+from embargo.backtest.metrics.series import Returns, checked
+from embargo.data_loaders.errors import ConfigError
 
 _DRY = 1e-12
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from backtest.metrics.series import Returns, checked, quotient, yearly
-from data_loaders.errors import ConfigError, DataError
+from embargo.backtest.metrics.series import Returns, checked, quotient, yearly
+from embargo.data_loaders.errors import ConfigError, DataError
 
 
 def cost_breakdown(

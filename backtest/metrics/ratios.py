@@ -10,9 +10,9 @@ import math
 import numpy as np
 import pandas as pd
 
-from backtest.metrics.drawdowns import max_drawdown
-from backtest.metrics.series import FLAT, Returns, checked, deviation, number, quotient, yearly
-from data_loaders.errors import ConfigError
+from embargo.backtest.metrics.drawdowns import max_drawdown
+from embargo.backtest.metrics.series import FLAT, Returns, checked, deviation, number, quotient, yearly
+from embargo.data_loaders.errors import ConfigError
 
 
 def total_return(returns: Returns) -> float:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from backtest.metrics.ratios import annual_volatility, sharpe
-from backtest.metrics.series import Returns, checked, deviation, number, quotient, yearly
-from data_loaders.errors import DataError
+from embargo.backtest.metrics.ratios import annual_volatility, sharpe
+from embargo.backtest.metrics.series import Returns, checked, deviation, number, quotient, yearly
+from embargo.data_loaders.errors import DataError
 
 _FEWEST_ROWS = 10
 

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
-from data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.errors import ConfigError, DataError
 
 Returns: TypeAlias = "pd.Series | np.ndarray"
 

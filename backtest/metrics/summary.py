@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from backtest.metrics import ratios, tails
-from backtest.metrics.drawdowns import drawdown_lengths, max_drawdown, ulcer_index
-from backtest.metrics.series import Returns, checked, yearly
-from backtest.metrics.trades import trade_figures
+from embargo.backtest.metrics import ratios, tails
+from embargo.backtest.metrics.drawdowns import drawdown_lengths, max_drawdown, ulcer_index
+from embargo.backtest.metrics.series import Returns, checked, yearly
+from embargo.backtest.metrics.trades import trade_figures
 
 _LEVEL = 0.95
 

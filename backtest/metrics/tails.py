@@ -11,8 +11,8 @@ import math
 import numpy as np
 from scipy.stats import norm
 
-from backtest.metrics.series import Returns, checked, deviation, number, quotient
-from data_loaders.errors import ConfigError
+from embargo.backtest.metrics.series import Returns, checked, deviation, number, quotient
+from embargo.data_loaders.errors import ConfigError
 
 # Deviations within which the Cornish-Fisher expansion must be increasing; 3 rows in 100,000 lie below.
 _REACH = 4.0

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from backtest.metrics.ratios import hit_rate, losing_streak, payoff_ratio, profit_factor
-from backtest.metrics.series import checked
-from data_loaders.errors import DataError
+from embargo.backtest.metrics.ratios import hit_rate, losing_streak, payoff_ratio, profit_factor
+from embargo.backtest.metrics.series import checked
+from embargo.data_loaders.errors import DataError
 
 _COLUMNS = ("entry_bar", "exit_bar", "pnl", "return")
 

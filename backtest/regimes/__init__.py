@@ -4,15 +4,15 @@ A causal definition labels a row from what was known when the row was decided, a
 ends in ``ex_post`` (or that dates turning points) looks back from the end, and may only report.
 """
 
-from backtest.regimes.causal import UNLABELLED, at_decision, market_returns, trend_regime, volatility_regime
-from backtest.regimes.equality import EqualityTest, PairDifference, sharpe_equality
-from backtest.regimes.labels import label_ex_post, label_regime, threshold_regime
-from backtest.regimes.markov import MarkovFit, fit_markov, markov_ex_post, markov_regime
-from backtest.regimes.presets import PRESETS, RegimePreset
-from backtest.regimes.spells import regime_order, spells, transition_table
-from backtest.regimes.stress import WINDOWS, StressWindow, stress_table
-from backtest.regimes.table import COLUMNS, regime_table
-from backtest.regimes.turning_points import (
+from embargo.backtest.regimes.causal import UNLABELLED, at_decision, market_returns, trend_regime, volatility_regime
+from embargo.backtest.regimes.equality import EqualityTest, PairDifference, sharpe_equality
+from embargo.backtest.regimes.labels import label_ex_post, label_regime, threshold_regime
+from embargo.backtest.regimes.markov import MarkovFit, fit_markov, markov_ex_post, markov_regime
+from embargo.backtest.regimes.presets import PRESETS, RegimePreset
+from embargo.backtest.regimes.spells import regime_order, spells, transition_table
+from embargo.backtest.regimes.stress import WINDOWS, StressWindow, stress_table
+from embargo.backtest.regimes.table import COLUMNS, regime_table
+from embargo.backtest.regimes.turning_points import (
     Dating,
     Turn,
     lunde_timmermann,

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from backtest.regimes.causal import UNLABELLED
-from backtest.significance import automatic_block_length, holm, stationary_blocks
-from data_loaders.errors import ConfigError, DataError
+from embargo.backtest.regimes.causal import UNLABELLED
+from embargo.backtest.significance import automatic_block_length, holm, stationary_blocks
+from embargo.data_loaders.errors import ConfigError, DataError
 
 _CELLS_PER_CHUNK = 200_000
 _FEWEST_IN_RESAMPLE = 10

@@ -11,8 +11,8 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from backtest.regimes.causal import UNLABELLED
-from data_loaders.errors import ConfigError, DataError
+from embargo.backtest.regimes.causal import UNLABELLED
+from embargo.data_loaders.errors import ConfigError, DataError
 
 
 def _instants(column: pd.Series, what: str) -> pd.DatetimeIndex:

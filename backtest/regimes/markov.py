@@ -12,8 +12,8 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from backtest.regimes.causal import UNLABELLED, at_decision
-from data_loaders.errors import ConfigError
+from embargo.backtest.regimes.causal import UNLABELLED, at_decision
+from embargo.data_loaders.errors import ConfigError
 
 NAMES: dict[int, tuple[str, ...]] = {2: ("calm", "turbulent"), 3: ("calm", "uneasy", "turbulent")}
 _ROUNDS = 500
@@ -63,14 +63,14 @@ class MarkovFit:
 
     def filtered(self, returns: np.ndarray) -> np.ndarray:
         """Probabilities of the states given the returns so far; shape (bars, states)."""
-        from backtest.regimes import markov_rows
+        from embargo.backtest.regimes import markov_rows
 
         known, _, _ = markov_rows.filtered(np.asarray(returns, float), self.means, self.deviations, self.moves)
         return np.asarray(known)
 
     def smoothed(self, returns: np.ndarray) -> np.ndarray:
         """Probabilities of the states given all the returns, later ones too; shape (bars, states)."""
-        from backtest.regimes import markov_rows
+        from embargo.backtest.regimes import markov_rows
 
         known, forecast, _ = markov_rows.filtered(np.asarray(returns, float), self.means, self.deviations, self.moves)
         chances, _ = markov_rows.smoothed(known, forecast, self.moves)
@@ -128,7 +128,7 @@ def _climbed(
     values: np.ndarray, there: np.ndarray, shares: tuple[float, ...]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """Fit from states that split the returns by size at these shares; all in units of their deviation."""
-    from backtest.regimes import markov_rows
+    from embargo.backtest.regimes import markov_rows
 
     states = len(shares) + 1
     # Sizes are smoothed over a few bars first, so that the start tells storms from single jumps.

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from backtest.regimes.causal import UNLABELLED
-from data_loaders.errors import DataError
+from embargo.backtest.regimes.causal import UNLABELLED
+from embargo.data_loaders.errors import DataError
 
 
 def regime_order(names: set[str] | list[str]) -> list[str]:

@@ -12,8 +12,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from backtest.metrics import max_drawdown, total_return
-from data_loaders.errors import DataError
+from embargo.backtest.metrics import max_drawdown, total_return
+from embargo.data_loaders.errors import DataError
 
 Market = Literal["shares", "crypto"]
 

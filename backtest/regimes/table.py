@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from backtest.metrics import (
+from embargo.backtest.metrics import (
     annual_return,
     annual_turnover,
     annual_volatility,
@@ -16,10 +16,10 @@ from backtest.metrics import (
     sortino,
     total_return,
 )
-from backtest.regimes.causal import UNLABELLED
-from backtest.regimes.spells import regime_order, spells
-from backtest.significance import automatic_block_length, conditional_sharpe, holm, stationary_blocks
-from data_loaders.errors import DataError
+from embargo.backtest.regimes.causal import UNLABELLED
+from embargo.backtest.regimes.spells import regime_order, spells
+from embargo.backtest.significance import automatic_block_length, conditional_sharpe, holm, stationary_blocks
+from embargo.data_loaders.errors import DataError
 
 _CELLS_PER_CHUNK = 200_000
 _USABLE_SHARE = 0.9

@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from backtest.regimes.causal import UNLABELLED, at_decision
-from data_loaders.errors import ConfigError, DataError
+from embargo.backtest.regimes.causal import UNLABELLED, at_decision
+from embargo.data_loaders.errors import ConfigError, DataError
 
 Kind = Literal["peak", "trough"]
 

@@ -1,25 +1,25 @@
 """How much of a result chance explains: intervals, attempts, permutations, comparisons."""
 
-from backtest.significance.bayes import PairedBelief, jzs_bayes_factor, paired_belief
-from backtest.significance.comparison import (
+from embargo.backtest.significance.bayes import PairedBelief, jzs_bayes_factor, paired_belief
+from embargo.backtest.significance.comparison import (
     ForecastComparison,
     PairedDifference,
     diebold_mariano,
     mean_difference,
     sharpe_difference,
 )
-from backtest.significance.confidence_set import ConfidenceSet, model_confidence_set
-from backtest.significance.deflation import (
+from embargo.backtest.significance.confidence_set import ConfidenceSet, model_confidence_set
+from embargo.backtest.significance.deflation import (
     deflated_sharpe,
     expected_maximum_sharpe,
     minimum_track_record,
     probabilistic_sharpe,
 )
-from backtest.significance.families import benjamini_hochberg, bonferroni, holm
-from backtest.significance.long_run import variance_inflation
-from backtest.significance.means import MeanEstimate, mean_estimate
-from backtest.significance.overfitting import Overfitting, probability_of_overfitting
-from backtest.significance.permutation import (
+from embargo.backtest.significance.families import benjamini_hochberg, bonferroni, holm
+from embargo.backtest.significance.long_run import variance_inflation
+from embargo.backtest.significance.means import MeanEstimate, mean_estimate
+from embargo.backtest.significance.overfitting import Overfitting, probability_of_overfitting
+from embargo.backtest.significance.permutation import (
     WAYS,
     PermutationResult,
     Rearrangement,
@@ -29,18 +29,29 @@ from backtest.significance.permutation import (
     possible,
     rearrangement,
 )
-from backtest.significance.power import detectable_sharpe
-from backtest.significance.resampling import automatic_block_length, stationary_blocks
-from backtest.significance.sharpe import MINIMUM_ROWS, SharpeEstimate, conditional_sharpe, moving_rows, sharpe_estimate
-from backtest.significance.standard_errors import SharpeErrors, aggregated_sharpe, aggregation_factor, sharpe_errors
-from backtest.significance.superior import (
+from embargo.backtest.significance.power import detectable_sharpe
+from embargo.backtest.significance.resampling import automatic_block_length, stationary_blocks
+from embargo.backtest.significance.sharpe import (
+    MINIMUM_ROWS,
+    SharpeEstimate,
+    conditional_sharpe,
+    moving_rows,
+    sharpe_estimate,
+)
+from embargo.backtest.significance.standard_errors import (
+    SharpeErrors,
+    aggregated_sharpe,
+    aggregation_factor,
+    sharpe_errors,
+)
+from embargo.backtest.significance.superior import (
     StepwiseSuperior,
     SuperiorAbility,
     reality_check,
     stepwise_superior,
     superior_ability,
 )
-from backtest.significance.trials import EffectiveTrials, effective_trials
+from embargo.backtest.significance.trials import EffectiveTrials, effective_trials
 
 __all__ = [
     "MINIMUM_ROWS",

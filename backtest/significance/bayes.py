@@ -14,7 +14,7 @@ import numpy as np
 from scipy.integrate import quad
 from scipy.stats import t as student
 
-from data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.errors import ConfigError, DataError
 
 MEDIUM = math.sqrt(0.5)
 

@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from backtest.significance.panels import checked_panel, panel_resampling
-from data_loaders.errors import ConfigError, DataError
+from embargo.backtest.significance.panels import checked_panel, panel_resampling
+from embargo.data_loaders.errors import ConfigError, DataError
 
 _NO_ERROR = 1e-7
 _CELLS_PER_STEP = 100_000

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from scipy.stats import norm
 
-from data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.errors import ConfigError, DataError
 
 
 def probabilistic_sharpe(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from data_loaders.errors import DataError
+from embargo.data_loaders.errors import DataError
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from backtest.significance.standard_errors import checked_returns
-from data_loaders.errors import ConfigError
+from embargo.backtest.significance.standard_errors import checked_returns
+from embargo.data_loaders.errors import ConfigError
 
 _FEWEST_ROWS = 30
 

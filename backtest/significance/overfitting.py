@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from backtest.significance.panels import checked_panel
-from data_loaders.errors import ConfigError
+from embargo.backtest.significance.panels import checked_panel
+from embargo.data_loaders.errors import ConfigError
 
 _MOST_BLOCKS = 20
 _FEWEST_ROWS = 2
@@ -90,8 +90,8 @@ def _summed(panel: np.ndarray, blocks: int) -> _Blocks:
 def _judged(summed: _Blocks, picked: np.ndarray) -> tuple[np.ndarray, ...]:
     """Column chosen in each split, its Sharpe ratios inside and outside, and its rank outside; mirror images last."""
     # Loading numba takes about a second, which only those who ask should pay.
-    from backtest.kernel_rows import THREADS
-    from backtest.significance.overfitting_rows import judge_splits
+    from embargo.backtest.books.compiled import THREADS
+    from embargo.backtest.significance.overfitting_rows import judge_splits
 
     chosen = np.empty((2, len(picked)), dtype=np.int64)
     inside, outside, rank = (np.empty((2, len(picked))) for _ in range(3))

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.fft
 
-from backtest.significance.resampling import automatic_block_length, stationary_blocks
-from data_loaders.errors import ConfigError, DataError
+from embargo.backtest.significance.resampling import automatic_block_length, stationary_blocks
+from embargo.data_loaders.errors import ConfigError, DataError
 
 MINIMUM_ROWS = 30
 _CELLS_PER_CHUNK = 2_000_000

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.errors import ConfigError, DataError
 
 Way = Literal["dates", "shift", "symbols", "signs"]
 WAYS: tuple[Way, ...] = ("dates", "shift", "symbols", "signs")

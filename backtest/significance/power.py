@@ -6,7 +6,7 @@ import math
 
 from scipy.stats import norm
 
-from data_loaders.errors import ConfigError
+from embargo.data_loaders.errors import ConfigError
 
 
 def detectable_sharpe(

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from backtest.significance.long_run import long_run_variance, sharpe_influence
-from backtest.significance.resampling import automatic_block_length, bootstrap_sharpe
-from data_loaders.errors import ConfigError, DataError
+from embargo.backtest.significance.long_run import long_run_variance, sharpe_influence
+from embargo.backtest.significance.resampling import automatic_block_length, bootstrap_sharpe
+from embargo.data_loaders.errors import ConfigError, DataError
 
 MINIMUM_ROWS = 30
 _USABLE_SHARE = 0.9

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from backtest.significance.long_run import long_run_variance, sharpe_influence
-from data_loaders.errors import ConfigError, DataError
+from embargo.backtest.significance.long_run import long_run_variance, sharpe_influence
+from embargo.data_loaders.errors import ConfigError, DataError
 
 _FEWEST_ROWS = 10
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from backtest.significance.panels import (
+from embargo.backtest.significance.panels import (
     PanelResampling,
     checked_panel,
     long_run_variance,
     panel_resampling,
     prewhitened_error,
 )
-from data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.errors import ConfigError, DataError
 
 _NOTHING = 1e-12
 

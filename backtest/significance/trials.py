@@ -14,8 +14,8 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from backtest.significance.panels import checked_panel, panel_block_length, prewhitened_error
-from data_loaders.errors import ConfigError
+from embargo.backtest.significance.panels import checked_panel, panel_block_length, prewhitened_error
+from embargo.data_loaders.errors import ConfigError
 
 _CELLS_PER_CHUNK = 4_000_000
 _NOTHING = 1e-12
@@ -102,7 +102,7 @@ def effective_trials(
     Returns
     -------
     EffectiveTrials
-        The deflated Sharpe ratio is `backtest.significance.probabilistic_sharpe` against ``benchmark``. With
+        The deflated Sharpe ratio is `embargo.backtest.significance.probabilistic_sharpe` against ``benchmark``. With
         ``n_trials=number`` and ``variance``, `deflated_sharpe` says nearly the same, but its approximation of the
         expected maximum is lenient for fewer than three trials.
 

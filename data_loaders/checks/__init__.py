@@ -10,10 +10,10 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from data_loaders.checks import arrival, bars, clock, copies, coverage, levels
-from data_loaders.checks.check import Check, Verdict
-from data_loaders.near_duplicates import DEFAULT_WINDOW
-from data_loaders.schemas import Prices
+from embargo.data_loaders.checks import arrival, bars, clock, copies, coverage, levels
+from embargo.data_loaders.checks.check import Check, Verdict
+from embargo.data_loaders.checks.near_duplicates import DEFAULT_WINDOW
+from embargo.data_loaders.schemas import Prices
 
 __all__ = ["Check", "Verdict", "check_news", "check_prices"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from data_loaders.checks.check import (
+from embargo.data_loaders.checks.check import (
     Check,
     Verdict,
     examples,

@@ -5,9 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from data_loaders.calendars import ROUND_THE_CLOCK, sessions
-from data_loaders.checks.check import MAX_EXAMPLES, Check, Verdict, cells_of, examples, graded, percent, plural, worse
-from data_loaders.schemas import Prices, utc_microseconds
+from embargo.data_loaders.calendars import ROUND_THE_CLOCK, sessions
+from embargo.data_loaders.checks.check import (
+    MAX_EXAMPLES,
+    Check,
+    Verdict,
+    cells_of,
+    examples,
+    graded,
+    percent,
+    plural,
+    worse,
+)
+from embargo.data_loaders.schemas import Prices, utc_microseconds
 
 # A bar that nobody has is an outage; from one in a hundred on, indicators count other time than they claim.
 ABSENT_BAD = 0.01

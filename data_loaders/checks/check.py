@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from data_loaders.errors import DataError
-from data_loaders.schemas import as_utc
+from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.schemas import as_utc
 
 Verdict = Literal["fine", "look", "bad"]
 MAX_EXAMPLES = 20

@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from data_loaders.calendars import ROUND_THE_CLOCK, sessions, zone_of
-from data_loaders.checks.check import Check, Verdict, examples, graded, news_facts, one_per_article, worse
-from data_loaders.quality import first_seen
-from data_loaders.schemas import utc_microseconds
+from embargo.data_loaders.calendars import ROUND_THE_CLOCK, sessions, zone_of
+from embargo.data_loaders.checks.check import Check, Verdict, examples, graded, news_facts, one_per_article, worse
+from embargo.data_loaders.checks.repeats import first_seen
+from embargo.data_loaders.schemas import utc_microseconds
 
 # A true midnight stamp is one in 1,440 minutes (.07 %); half a per cent are dates written as times.
 MIDNIGHT_LOOK, MIDNIGHT_BAD = 0.005, 0.20

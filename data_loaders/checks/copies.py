@@ -7,9 +7,18 @@ import re
 import numpy as np
 import pandas as pd
 
-from data_loaders.checks.check import Check, Verdict, examples, graded, news_facts, one_per_article, percent, plural
-from data_loaders.near_duplicates import DEFAULT_THRESHOLD, DEFAULT_WINDOW, near_duplicate_clusters
-from data_loaders.quality import first_seen
+from embargo.data_loaders.checks.check import (
+    Check,
+    Verdict,
+    examples,
+    graded,
+    news_facts,
+    one_per_article,
+    percent,
+    plural,
+)
+from embargo.data_loaders.checks.near_duplicates import DEFAULT_THRESHOLD, DEFAULT_WINDOW, near_duplicate_clusters
+from embargo.data_loaders.checks.repeats import first_seen
 
 # Newswires syndicate several per cent of their stories; beyond a tenth, copies outvote originals in a daily mean.
 COPIES_LOOK = 0.10

@@ -10,10 +10,19 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from data_loaders.calendars import sessions
-from data_loaders.checks.check import Check, Verdict, examples, graded, month_of, news_facts, one_per_article, plural
-from data_loaders.quality import coverage
-from data_loaders.schemas import Prices
+from embargo.data_loaders.calendars import sessions
+from embargo.data_loaders.checks.check import (
+    Check,
+    Verdict,
+    examples,
+    graded,
+    month_of,
+    news_facts,
+    one_per_article,
+    plural,
+)
+from embargo.data_loaders.checks.repeats import coverage
+from embargo.data_loaders.schemas import Prices
 
 # Undated rows cannot be placed in time; one in a hundred is a blemish, one in five is another data set.
 UNDATED_LOOK, UNDATED_BAD = 0.01, 0.20

@@ -7,9 +7,9 @@ import warnings
 import numpy as np
 import pandas as pd
 
-from data_loaders.calendars import ROUND_THE_CLOCK
-from data_loaders.checks.check import MAX_EXAMPLES, Check, Verdict, cells_of, graded, percent, plural, worse
-from data_loaders.schemas import Prices, utc_microseconds
+from embargo.data_loaders.calendars import ROUND_THE_CLOCK
+from embargo.data_loaders.checks.check import MAX_EXAMPLES, Check, Verdict, cells_of, graded, percent, plural, worse
+from embargo.data_loaders.schemas import Prices, utc_microseconds
 
 # Twelve robust standard deviations and 20 %: fat tails pass, a slipped decimal or another company's price does not.
 OUTLIER_SIGMAS, OUTLIER_FLOOR = 12.0, 0.20

@@ -3,11 +3,11 @@
 ``Store`` is the door; a ``Snapshot`` is the world as known at one instant.
 """
 
-from data_loaders.records import Dataset
-from data_loaders.store.integrity import Damage, StoreHealth
-from data_loaders.store.manifest import Batch, Cover, FileEntry
-from data_loaders.store.reading import Snapshot
-from data_loaders.store.revisions import Versions
-from data_loaders.store.store import Store
+from embargo.data_loaders.records import Dataset
+from embargo.data_loaders.store.integrity import Damage, StoreHealth
+from embargo.data_loaders.store.manifest import Batch, Cover, FileEntry
+from embargo.data_loaders.store.reading import Snapshot
+from embargo.data_loaders.store.revisions import Versions
+from embargo.data_loaders.store.store import Store
 
 __all__ = ["Batch", "Cover", "Damage", "Dataset", "FileEntry", "Snapshot", "Store", "StoreHealth", "Versions"]

@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from data_loaders.errors import DataError
-from data_loaders.records import Dataset, Facts, facts_of, instant_of, validate_facts
-from data_loaders.store.files import Folder, unique_name
-from data_loaders.store.hashing import row_hashes
-from data_loaders.store.manifest import Batch, Cover, FileEntry, encode, entry_name
+from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.records import Dataset, Facts, facts_of, instant_of, validate_facts
+from embargo.data_loaders.store.files import Folder, unique_name
+from embargo.data_loaders.store.hashing import row_hashes
+from embargo.data_loaders.store.manifest import Batch, Cover, FileEntry, encode, entry_name
 
 FILE_ROWS = 1_000_000
 _ROW_GROUP = 131_072

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 import pandas as pd
 import pyarrow as pa
 
-from data_loaders.records import Dataset, facts_of
-from data_loaders.store.appending import FILE_ROWS, new_id, partition_of, write_file
-from data_loaders.store.files import Folder
-from data_loaders.store.integrity import SweptError, Verifier, damaged, orphans
-from data_loaders.store.manifest import (
+from embargo.data_loaders.records import Dataset, facts_of
+from embargo.data_loaders.store.appending import FILE_ROWS, new_id, partition_of, write_file
+from embargo.data_loaders.store.files import Folder
+from embargo.data_loaders.store.integrity import SweptError, Verifier, damaged, orphans
+from embargo.data_loaders.store.manifest import (
     Batch,
     Cover,
     FileEntry,
@@ -26,8 +26,8 @@ from data_loaders.store.manifest import (
     merged,
     visible,
 )
-from data_loaders.store.querying import connected
-from data_loaders.store.revisions import stored_rows
+from embargo.data_loaders.store.querying import connected
+from embargo.data_loaders.store.revisions import stored_rows
 
 GRACE = pd.Timedelta(days=1)
 SMALL_ROWS = 500_000

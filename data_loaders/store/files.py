@@ -17,7 +17,7 @@ import fsspec
 import pandas as pd
 from fsspec.implementations.local import LocalFileSystem
 
-from data_loaders.errors import ConfigError, DataError, MissingPartError
+from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 
 UNFINISHED = ".part"
 

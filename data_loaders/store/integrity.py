@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_loaders.errors import DataError
-from data_loaders.store.files import Folder
-from data_loaders.store.manifest import Batch, FileEntry, Listing, Manifest, entry_name, visible
+from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.store.files import Folder
+from embargo.data_loaders.store.manifest import Batch, FileEntry, Listing, Manifest, entry_name, visible
 
 IDENTITY = "store.json"
 _PIECE = 1 << 20

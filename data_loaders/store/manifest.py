@@ -15,9 +15,9 @@ from typing import Any
 
 import pandas as pd
 
-from data_loaders.errors import DataError
-from data_loaders.records import Dataset
-from data_loaders.store.files import Folder
+from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.records import Dataset
+from embargo.data_loaders.store.files import Folder
 
 FOLDER = "manifest"
 FORMAT = 1

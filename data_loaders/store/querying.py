@@ -12,8 +12,8 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from data_loaders.errors import ConfigError
-from data_loaders.store.revisions import pattern, text_in_sql
+from embargo.data_loaders.errors import ConfigError
+from embargo.data_loaders.store.revisions import pattern, text_in_sql
 
 MEMORY_LIMIT = "1536MiB"
 

@@ -14,16 +14,16 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from data_loaders.adjustment import adjust as adjusted
-from data_loaders.archive import LoadedPrices
-from data_loaders.errors import ConfigError, DataError
-from data_loaders.panels import absent_bars, holes, panels
-from data_loaders.records import Dataset, Facts, facts_of, instant_of
-from data_loaders.store.files import Folder
-from data_loaders.store.integrity import SweptError, Verifier, damaged
-from data_loaders.store.manifest import Batch, FileEntry, Listing, Manifest
-from data_loaders.store.querying import connected, fence, in_pandas, only_a_select, refused
-from data_loaders.store.revisions import Question, Versions, every_revision, in_order, name_in_sql, stored_rows
+from embargo.data_loaders.adjustment import adjust as adjusted
+from embargo.data_loaders.archive.news import LoadedPrices
+from embargo.data_loaders.archive.panels import absent_bars, holes, panels
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.records import Dataset, Facts, facts_of, instant_of
+from embargo.data_loaders.store.files import Folder
+from embargo.data_loaders.store.integrity import SweptError, Verifier, damaged
+from embargo.data_loaders.store.manifest import Batch, FileEntry, Listing, Manifest
+from embargo.data_loaders.store.querying import connected, fence, in_pandas, only_a_select, refused
+from embargo.data_loaders.store.revisions import Question, Versions, every_revision, in_order, name_in_sql, stored_rows
 
 T = TypeVar("T")
 _QUOTES = ["open", "high", "low", "close"]
@@ -124,9 +124,9 @@ def _edge(value: object, name: str) -> pd.Timestamp | None:
 class Snapshot:
     """The world as known at ``t``: each fact in the version that was known then, and no fact known later.
 
-    Every frame has the columns of its kind (see ``data_loaders.records``), ``seen_at`` as it counts (the instant that
-    is assumed where the source states none), ``known_at``, the instant at which this content became known, and
-    ``revision``, counted from 0. Rows are sorted by ``known_at``, then by key. Frames
+    Every frame has the columns of its kind (see ``embargo.data_loaders.records``), ``seen_at`` as it counts (the
+    instant that is assumed where the source states none), ``known_at``, the instant at which this content became known,
+    and ``revision``, counted from 0. Rows are sorted by ``known_at``, then by key. Frames
     are empty where nothing is known.
 
     Attributes

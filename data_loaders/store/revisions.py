@@ -18,8 +18,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_loaders.records import Facts
-from data_loaders.store.manifest import FileEntry
+from embargo.data_loaders.records import Facts
+from embargo.data_loaders.store.manifest import FileEntry
 
 Versions = Literal["latest", "first", "all"]
 

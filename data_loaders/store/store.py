@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from data_loaders.errors import MissingPartError
-from data_loaders.records import Dataset, instant_of
-from data_loaders.store import appending, compaction, integrity
-from data_loaders.store.files import Folder
-from data_loaders.store.integrity import IDENTITY, StoreHealth
-from data_loaders.store.manifest import FORMAT, Batch, Cover, Manifest, gaps, merged, sealed, unsealed
-from data_loaders.store.reading import Reader, Snapshot, ad_hoc
+from embargo.data_loaders.errors import MissingPartError
+from embargo.data_loaders.records import Dataset, instant_of
+from embargo.data_loaders.store import appending, compaction, integrity
+from embargo.data_loaders.store.files import Folder
+from embargo.data_loaders.store.integrity import IDENTITY, StoreHealth
+from embargo.data_loaders.store.manifest import FORMAT, Batch, Cover, Manifest, gaps, merged, sealed, unsealed
+from embargo.data_loaders.store.reading import Reader, Snapshot, ad_hoc
 
 _KIND = "embargo store"
 

@@ -1,7 +1,8 @@
-"""Time the account kernel against a copy of its panel and against vectorbt: ``python -m research.benchmarks.backtest``.
+"""Time the account kernel against a copy of its panel and against vectorbt.
 
-Each size runs in its own process, whose peak memory above the inputs is shown. Seconds depend on the machine; the
-ratios are what to watch. vectorbt's sweep is timed on a tenth of the settings and scaled, unless ``--full`` is given.
+Run by ``python -m embargo.research.benchmarks.backtest``. Each size runs in its own process, whose peak memory above
+the inputs is shown. Seconds depend on the machine; the ratios are what to watch. vectorbt's sweep is timed on a tenth
+of the settings and scaled, unless ``--full`` is given.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from backtest.costs import Costs
-from backtest.kernel import Decisions, Market, Sweep, decision_weights, run, sweep
-from backtest.simulate import simulate
+from embargo.backtest.books.costs import Costs
+from embargo.backtest.books.kernel import Decisions, Market, Sweep, decision_weights, run, sweep
+from embargo.backtest.books.simulate import simulate
 
 SIZES = ((1, 2520), (88, 504), (500, 2520))
 LARGE = (3000, 2520)

@@ -1,7 +1,8 @@
-"""Time imports, the join of articles to bars and the store against peers: ``python -m research.benchmarks.data``.
+"""Time imports, the join of articles to bars and the store against peers.
 
-Every row of the table runs in a process of its own, so that its peak memory is its own, inputs included. Absolute
-figures depend on the machine; the ratios to a peer in the same run are what to watch.
+Run by ``python -m embargo.research.benchmarks.data``. Every row of the table runs in a process of its own, so that its
+peak memory is its own, inputs included. Absolute figures depend on the machine; the ratios to a peer in the same run
+are what to watch.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from data_loaders.importing import import_news
-from data_loaders.store import Store
-from signals.alignment import align
+from embargo.data_loaders.store import Store
+from embargo.data_loaders.store.importing import import_news
+from embargo.signals.alignment import align
 
 BARS, SYMBOLS = 2520, 500
 CHUNK = 500_000

@@ -1,8 +1,9 @@
-"""Measure tuning and scoring of an 8-billion-parameter decoder on one GPU: ``python -m research.benchmarks.gpu``.
+"""Measure tuning and scoring of an 8-billion-parameter decoder on one GPU.
 
-It needs no hub and no data, takes less than eight minutes and prints one table; every ratio is to a plain peer in the
-same run (a ``transformers.Trainer`` loop; unsorted batches of 32). What does not fit the GPU or the time is said in its
-row and the others go on. It needs torch with CUDA, transformers, peft, bitsandbytes, accelerate, pandas and pandera.
+Run by ``python -m embargo.research.benchmarks.gpu``. It needs no hub and no data, takes less than eight minutes and
+prints one table; every ratio is to a plain peer in the same run (a ``transformers.Trainer`` loop; unsorted batches of
+32). What does not fit the GPU or the time is said in its row and the others go on. It needs torch with CUDA,
+transformers, peft, bitsandbytes, accelerate, pandas and pandera.
 
 ``--device cpu --tiny`` runs all of it with a very small model, to try the script where there is no GPU.
 """
@@ -27,8 +28,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from research.benchmarks.gpu_base import LLAMA_8B, TINY, MadeBase, Shape
-from research.benchmarks.gpu_rows import (
+from embargo.research.benchmarks.gpu_base import LLAMA_8B, TINY, MadeBase, Shape
+from embargo.research.benchmarks.gpu_rows import (
     FULL,
     SMALL,
     Bench,
@@ -107,7 +108,7 @@ NOTES = (
     "  get no gradient) and 6 an adapter weight; causal attention costs 2 x hidden x layers x length^2 a text forward",
     "  and 3 times that in training. What checkpointing computes twice counts once.",
     "A step is as many texts on both sides: Trainer adds up the gradients of padded batches of 8; the product's own",
-    "  loop (models.tuning, models.training) has a micro-batch of 8.",
+    "  loop (embargo.models.tuning.tune, embargo.models.tuning.loop) has a micro-batch of 8.",
     "Model, adapters, optimiser, checkpointing and precision are the same on both sides.",
     "Memory is torch.cuda.max_memory_allocated in 10^9 bytes, the bf16 embedding included (a classifier has no output",
     "  embedding), the moments that the optimiser pages not (2 bytes an adapter weight).",
@@ -118,7 +119,7 @@ def measured(bench: Bench, row: Row, peak: float | None, work: Callable[[], Spee
     """Run a row in memory of its own; what goes wrong is said in its note."""
     import torch
 
-    from data_loaders.errors import EmbargoError
+    from embargo.data_loaders.errors import EmbargoError
 
     on_gpu = torch.cuda.is_available()
     gc.collect()
@@ -311,7 +312,7 @@ def quieter() -> Iterator[None]:
     """Keep libraries' warnings out of the table's way."""
     import warnings
 
-    from models.loading import quiet
+    from embargo.models.loading.load import quiet
 
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")

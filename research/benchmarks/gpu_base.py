@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from models.bases import Base
-from models.loading import device
+from embargo.models.bases.resolve import Base
+from embargo.models.loading.load import device
 
 if TYPE_CHECKING:
-    from models.methods import Method
+    from embargo.models.methods.cards import Method
 
 PAD, UNKNOWN = "[PAD]", "[UNK]"
 WORDS = 2000
@@ -113,7 +113,7 @@ class MadeBase:
         self.lend(method="qlora", compute=compute)
 
     def lend(self, *, method: Method, compute: Literal["fp32", "bf16"]) -> tuple[Any, list[str]]:
-        """Return (model, new modules) as `models.loading.load_classifier` does, in 4 bits and with a head drawn anew.
+        """Return (model, new modules) as `load_classifier` does, in 4 bits and with a head drawn anew.
 
         Modules are the caller's own, weights are shared. Raises ValueError for methods that are not on 4 bits.
         """

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from research.benchmarks.gpu_base import MadeBase, Shape, lengths_of, texts_of
+from embargo.research.benchmarks.gpu_base import MadeBase, Shape, lengths_of, texts_of
 
 if TYPE_CHECKING:
-    from models.tuning import Adapter, TuneSettings
+    from embargo.models.tuning.tune import Adapter, TuneSettings
 
 WARM = 3
 NAIVE_ROWS = 32
@@ -66,7 +66,7 @@ class Bench:
 
 
 def settings_of(bench: Bench, length: int, batch: int) -> TuneSettings:
-    from models.tuning import TuneSettings
+    from embargo.models.tuning.tune import TuneSettings
 
     return TuneSettings(
         method="qlora",
@@ -98,8 +98,8 @@ def bounded(value: float, bounds: tuple[int, int]) -> int:
 
 
 def adapted(bench: Bench, settings: TuneSettings) -> Any:
-    from models.loading import deterministic, device
-    from models.tuning import adapted_model
+    from embargo.models.loading.load import deterministic, device
+    from embargo.models.tuning.tune import adapted_model
 
     shared: Any = bench.made
     with deterministic(0):
@@ -112,8 +112,8 @@ def drawn(count: int, length: int, seed: int) -> list[int]:
 
 def samples(bench: Bench, lengths: Sequence[int], length: int, seed: int) -> Any:
     """Return encoded random texts with random labels."""
-    from models.loading import encode, load_tokenizer
-    from models.training import Encoded
+    from embargo.models.loading.load import encode, load_tokenizer
+    from embargo.models.tuning.loop import Encoded
 
     rng = np.random.default_rng(seed)
     tokens = encode(load_tokenizer(bench.made.base), texts_of(lengths, bench.made.shape, rng), length)
@@ -130,8 +130,8 @@ def product_training(bench: Bench, length: int, batch: int, *, full: bool = Fals
     held_out = samples(bench, [length] * 64 if full else drawn(8, length, 1), length, 1)
 
     def run(steps: int) -> tuple[list[int], float, float, list[Any]]:
-        from models.loading import deterministic
-        from models.training import train
+        from embargo.models.loading.load import deterministic
+        from embargo.models.tuning.loop import train
 
         count = steps * batch
         part = samples(bench, [length] * count if full else drawn(count, length, 0), length, 0)
@@ -168,8 +168,8 @@ def plain_training(bench: Bench, length: int, batch: int) -> Speed:
     """Train by ``transformers.Trainer`` with its default collator, texts in random order."""
     from transformers import DataCollatorWithPadding, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-    from models.loading import device, load_tokenizer
-    from models.optimisers import resolve_optimizer
+    from embargo.models.loading.load import device, load_tokenizer
+    from embargo.models.tuning.optimisers import resolve_optimizer
 
     settings = settings_of(bench, length, batch)
     model = adapted(bench, settings)
@@ -228,7 +228,7 @@ def plain_training(bench: Bench, length: int, batch: int) -> Speed:
 
 def tuned(bench: Bench, length: int) -> Adapter:
     """Tune an adapter on the made base through the product's own door, once for all rows of scoring."""
-    from models.tuning import tune
+    from embargo.models.tuning.tune import tune
 
     if bench.adapter is None:
         shared: Any = bench.made
@@ -257,8 +257,8 @@ def naive_scoring(bench: Bench, length: int, weights: Literal["dense", "4bit"]) 
     """Score in the order given, 32 texts padded to the longest of them, each batch fetched before the next."""
     import torch
 
-    from models.loading import device, load_tokenizer
-    from models.transformer import scoring_model
+    from embargo.models.loading.load import device, load_tokenizer
+    from embargo.models.scorers.transformer import scoring_model
 
     shared: Any = bench.made
     model = scoring_model(bench.made.base, tuned(bench, length), bench.compute, weights=weights, shared=shared)
@@ -290,8 +290,8 @@ def naive_scoring(bench: Bench, length: int, weights: Literal["dense", "4bit"]) 
 
 def product_scoring(bench: Bench, length: int, weights: Literal["dense", "4bit"]) -> Speed:
     """Score by the product's own scorer, as a run does with texts that its cache does not hold."""
-    from models.scoring import cached_logits
-    from models.transformer import TransformerScorer
+    from embargo.models.scorers.score import cached_logits
+    from embargo.models.scorers.transformer import TransformerScorer
 
     shared: Any = bench.made
     scorer = TransformerScorer(

@@ -1,9 +1,10 @@
-"""Compare every way to tune with simple peers on the Financial PhraseBank: ``python -m research.benchmarks.model``.
+"""Compare every way to tune with simple peers on the Financial PhraseBank.
 
-A fixed stratified fifth of a set is the test part, a tenth of the rest the validation part. Settings are chosen by the
-validation part alone: it ends each training, calibrates, picks the method that is compared with TF-IDF, and chose
-LoRA's default rates (``--rates`` prints its losses, reads no test text). The sets overlap, so a model is judged only on
-the set it was tuned on. Adapters are kept in ``--cache``: a benchmark that was killed goes on where it stopped.
+Run by ``python -m embargo.research.benchmarks.model``. A fixed stratified fifth of a set is the test part, a tenth of
+the rest the validation part. Settings are chosen by the validation part alone: it ends each training, calibrates, picks
+the method that is compared with TF-IDF, and chose LoRA's default rates (``--rates`` prints its losses, reads no test
+text). The sets overlap, so a model is judged only on the set it was tuned on. Adapters are kept in ``--cache``: a
+benchmark that was killed goes on where it stopped.
 
 Costs are CPU-seconds of this process; set ``OMP_NUM_THREADS=1`` to compare them.
 """
@@ -24,21 +25,21 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from data_loaders.label_sets import read_label_set
-from data_loaders.schemas import CLASSES
-from data_loaders.simulated import SimulatedMarket, simulate
-from models.artifacts import json_hash, sample_fingerprint
-from models.bases import TINY, Base, resolve_base
-from models.calibration import Calibration, expected_calibration_error, fit_calibration
-from models.comparison import compare_classifiers, losses
-from models.defaults import defaults
-from models.evaluation import classification_report
-from models.lexicon import LexiconScorer
-from models.linear import fit_linear
-from models.methods import METHODS, Target, architecture, refusal
-from models.tiny import pretrain_tiny
-from models.transformer import TransformerScorer
-from models.tuning import Adapter, TuneSettings, tune
+from embargo.data_loaders.archive.label_sets import read_label_set
+from embargo.data_loaders.schemas import CLASSES
+from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
+from embargo.models.bases.resolve import TINY, Base, resolve_base
+from embargo.models.calibration import Calibration, expected_calibration_error, fit_calibration
+from embargo.models.content import json_hash, sample_fingerprint
+from embargo.models.evaluation.classification import classification_report
+from embargo.models.evaluation.comparison import compare_classifiers, losses
+from embargo.models.methods.cards import METHODS, Target, architecture, refusal
+from embargo.models.methods.defaults import defaults
+from embargo.models.scorers.lexicon import LexiconScorer
+from embargo.models.scorers.linear import fit_linear
+from embargo.models.scorers.transformer import TransformerScorer
+from embargo.models.tuning.tiny import pretrain_tiny
+from embargo.models.tuning.tune import Adapter, TuneSettings, tune
 
 SETS: dict[str, dict[str, Any] | None] = {"AllAgree": {"agreement": "all"}, "50Agree": None}
 PUBLISHED = pd.Timestamp("2013-12-31", tz="UTC")
@@ -194,7 +195,7 @@ def taken(base: Base, methods: Sequence[str], console: Console) -> list[str]:
 
 
 def adapters(base: Base, parts: Split, methods: Sequence[str], seeds: Sequence[int], cache: Path) -> Iterator[Judged]:
-    """Judge each method with the settings that `models.defaults` gives it; LoRA and QLoRA with every seed."""
+    """Judge each method with the settings that `models.methods.defaults` gives it; LoRA and QLoRA with every seed."""
     runs = [(method, seeds[0]) for method in methods]
     runs += [(method, seed) for seed in seeds[1:] for method in methods if method in SEEDED]
     for method, seed in runs:

@@ -1,8 +1,8 @@
-"""Time the ways to score headlines with one tuned MiniLM, in one process: ``python -m research.benchmarks.scoring``.
+"""Time the ways to score headlines with one tuned MiniLM, in one process.
 
-Absolute figures depend on the machine; the ratios to torch fp32 in the same run are what to watch. Rounds of all ways
-take turns, so that a busy machine slows each of them alike. Set ``OMP_NUM_THREADS`` for a number of threads; torch and
-ONNX Runtime both obey it.
+Run by ``python -m embargo.research.benchmarks.scoring``. Absolute figures depend on the machine; the ratios to torch
+fp32 in the same run are what to watch. Rounds of all ways take turns, so that a busy machine slows each of them alike.
+Set ``OMP_NUM_THREADS`` for a number of threads; torch and ONNX Runtime both obey it.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from data_loaders.schemas import CLASSES
-from data_loaders.simulated import SimulatedMarket, simulate
-from models.bases import Base, resolve_base
-from models.calibration import Calibration
-from models.export import compare, export_onnx
-from models.onnx_scorer import OnnxScorer
-from models.scoring import Scorer
-from models.transformer import TransformerScorer
-from models.tuning import Adapter, TuneSettings, tune
+from embargo.data_loaders.schemas import CLASSES
+from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
+from embargo.models.bases.resolve import Base, resolve_base
+from embargo.models.calibration import Calibration
+from embargo.models.export.onnx import compare, export_onnx
+from embargo.models.scorers.onnx import OnnxScorer
+from embargo.models.scorers.score import Scorer
+from embargo.models.scorers.transformer import TransformerScorer
+from embargo.models.tuning.tune import Adapter, TuneSettings, tune
 
 TRAIN, VALIDATION, SCORED, SINGLE = 480, 120, 512, 50
 ROUNDS = 3

@@ -1,7 +1,8 @@
-"""Time the tests against chance and attempts beside their peers: ``python -m research.benchmarks.significance``.
+"""Time the tests against chance and attempts beside their peers.
 
-Every row computes the same thing in both ways on the same input and says whether the results agree. Seconds depend on
-the machine; the ratios are what to watch. The naive form of the cross-validation is timed on some splits and scaled.
+Run by ``python -m embargo.research.benchmarks.significance``. Every row computes the same thing in both ways on the
+same input and says whether the results agree. Seconds depend on the machine; the ratios are what to watch. The naive
+form of the cross-validation is timed on some splits and scaled.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from backtest.metrics import sharpe
-from backtest.significance import PermutationResult, Way
-from backtest.significance.confidence_set import model_confidence_set
-from backtest.significance.overfitting import probability_of_overfitting
-from backtest.significance.resampling import bootstrap_sharpe
-from backtest.significance.superior import stepwise_superior, superior_ability
-from research.benchmarks.backtest import best_seconds
-from research.cli import example
-from research.config import load_config
-from research.pipeline import prepare
-from research.progress import Quiet
-from research.reading import read
-from research.trading import Trade, shuffle_news, trade
+from embargo.backtest.metrics import sharpe
+from embargo.backtest.significance import PermutationResult, Way
+from embargo.backtest.significance.confidence_set import model_confidence_set
+from embargo.backtest.significance.overfitting import probability_of_overfitting
+from embargo.backtest.significance.resampling import bootstrap_sharpe
+from embargo.backtest.significance.superior import stepwise_superior, superior_ability
+from embargo.research.benchmarks.backtest import best_seconds
+from embargo.research.cli import example
+from embargo.research.config.experiment import load_config
+from embargo.research.progress import Quiet
+from embargo.research.run.pipeline import prepare
+from embargo.research.run.reading import read
+from embargo.research.run.trading import Trade, shuffle_news, trade
 
 BLOCK = 10
 RUNS = 5
@@ -173,7 +174,7 @@ def stepwise_row(sizes: Sizes) -> Row:
     """Romano and Wolf's search on columns of one standard error, where arch does what it says."""
     from arch.bootstrap import StepM
 
-    from backtest.significance.panels import long_run_variance
+    from embargo.backtest.significance.panels import long_run_variance
 
     excess = strategies(sizes.bars, sizes.strategies, good=sizes.strategies // 4)
     excess /= np.sqrt(long_run_variance(excess - excess.mean(axis=0), BLOCK))

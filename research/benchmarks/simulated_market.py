@@ -1,9 +1,10 @@
-"""Ask what a run's verdict is worth, where the truth is known: ``python -m research.benchmarks.simulated_market``.
+"""Ask what a run's verdict is worth, where the truth is known.
 
-The demo's experiment, read by word list, is repeated on many simulated markets. Where news means nothing, a verdict
-that claims an edge is false, the more tempting where the market rises and is only held long; where news means
-something, the intervals should hold the true Sharpe ratio as often as they promise. The true Sharpe ratio of a world is
-that of all its markets' returns together. The audit is left out: it can only take an edge back.
+Run by ``python -m embargo.research.benchmarks.simulated_market``. The demo's experiment, read by word list, is repeated
+on many simulated markets. Where news means nothing, a verdict that claims an edge is false, the more tempting where the
+market rises and is only held long; where news means something, the intervals should hold the true Sharpe ratio as often
+as they promise. The true Sharpe ratio of a world is that of all its markets' returns together. The audit is left out:
+it can only take an edge back.
 
 Then many worthless variants are tried on one market, each with its news shuffled anew, and the best is judged twice: as
 if it were the only attempt, and as the best of all.
@@ -28,20 +29,20 @@ import pandas as pd
 from rich.console import Console
 from scipy.stats import binomtest
 
-from backtest.metrics import performance, sharpe
-from backtest.significance import rearrangement
-from data_loaders.schemas import Prices
-from research import preparation
-from research.attempts import Attempts, discounted
-from research.cli import example
-from research.config import Config, load_config
-from research.ledger import Trial
-from research.measurement import judged_against_chance
-from research.pipeline import prepare
-from research.progress import Quiet
-from research.reading import read
-from research.trading import Trade, block_of, replay, shuffle_news, trade
-from research.verdict import conclude
+from embargo.backtest.metrics import performance, sharpe
+from embargo.backtest.significance import rearrangement
+from embargo.data_loaders.schemas import Prices
+from embargo.research.cli import example
+from embargo.research.config.experiment import Config, load_config
+from embargo.research.progress import Quiet
+from embargo.research.records.attempts import Attempts, discounted
+from embargo.research.records.ledger import Trial
+from embargo.research.run import world as preparation
+from embargo.research.run.measurement import judged_against_chance
+from embargo.research.run.pipeline import prepare
+from embargo.research.run.reading import read
+from embargo.research.run.trading import Trade, block_of, replay, shuffle_news, trade
+from embargo.research.run.verdict import conclude
 
 FREE = ("costs.fee=0", "costs.slippage=0", "costs.borrow_annual=0")
 LONG_ONLY = ("portfolio.long_only=true", "portfolio.neutral=false")
@@ -239,9 +240,9 @@ def document(rows: Sequence[dict[str, Any]], claims: Sequence[tuple[bool, bool]]
     low, high = share_interval(deflated, n)
     return f"""# What a verdict is worth
 
-Simulated by `python -m research.benchmarks.simulated_market --write docs/simulated_market.md`: the demo's experiment,
-read by word list, on {rows[0]["markets"]} markets of each kind. Only the audit is left out, which can take an edge back
-but never add one.
+Simulated by `python -m embargo.research.benchmarks.simulated_market --write docs/simulated_market.md`: the demo's
+experiment, read by word list, on {rows[0]["markets"]} markets of each kind. Only the audit is left out, which can take
+an edge back but never add one.
 
 `strength` says how far prices follow the news (the demo has 1). At strength 0 news means nothing. The true Sharpe ratio
 is that of the returns of all markets of a kind together, after costs where there are any. An edge is claimed where the

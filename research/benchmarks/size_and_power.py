@@ -1,8 +1,8 @@
-"""Simulate every test that a report quotes where the truth is known: ``python -m research.benchmarks.size_and_power``.
+"""Simulate every test that a report quotes where the truth is known.
 
-A test is sound when it rejects a true null hypothesis as often as its level says, whatever the returns look like, and
-useful when it finds an edge that is there. ``--write docs/size_and_power.md`` renews the committed table. A new test
-joins by an entry in ``PROCEDURES``.
+Run by ``python -m embargo.research.benchmarks.size_and_power``. A test is sound when it rejects a true null hypothesis
+as often as its level says, whatever the returns look like, and useful when it finds an edge that is there. ``--write
+docs/size_and_power.md`` renews the committed table. A new test joins by an entry in ``PROCEDURES``.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from rich.console import Console
 from scipy.signal import lfilter
 from scipy.stats import kurtosis, norm, skew
 
-from backtest.regimes.equality import sharpe_equality
-from backtest.significance.comparison import diebold_mariano, mean_difference, sharpe_difference
-from backtest.significance.deflation import probabilistic_sharpe
-from backtest.significance.long_run import variance_inflation
-from backtest.significance.means import mean_estimate
-from backtest.significance.power import detectable_sharpe
-from backtest.significance.sharpe import conditional_sharpe, sharpe_estimate
-from backtest.significance.standard_errors import sharpe_errors
-from backtest.significance.superior import reality_check, stepwise_superior, superior_ability
+from embargo.backtest.regimes.equality import sharpe_equality
+from embargo.backtest.significance.comparison import diebold_mariano, mean_difference, sharpe_difference
+from embargo.backtest.significance.deflation import probabilistic_sharpe
+from embargo.backtest.significance.long_run import variance_inflation
+from embargo.backtest.significance.means import mean_estimate
+from embargo.backtest.significance.power import detectable_sharpe
+from embargo.backtest.significance.sharpe import conditional_sharpe, sharpe_estimate
+from embargo.backtest.significance.standard_errors import sharpe_errors
+from embargo.backtest.significance.superior import reality_check, stepwise_superior, superior_ability
 
 LEVEL = 0.05
 REACH = 0.015
@@ -312,8 +312,8 @@ def _text(draws: int, size: str, coverage: str, power: str) -> str:
     error = 100.0 * math.sqrt(LEVEL * (1.0 - LEVEL) / draws)
     return f"""# Size and power of the tests
 
-Simulated by `python -m research.benchmarks.size_and_power --draws {draws} --write docs/size_and_power.md`. Each cell
-comes from {draws:,} draws unless the last column says otherwise; the standard error of a rate near 5 % is
+Simulated by `python -m embargo.research.benchmarks.size_and_power --draws {draws} --write docs/size_and_power.md`. Each
+cell comes from {draws:,} draws unless the last column says otherwise; the standard error of a rate near 5 % is
 {error:.1f} points. Bootstraps use {RESAMPLES} resamples. Returns are daily with a true Sharpe ratio of 0 and come from
 
 - **i.i.d.**: independent normal returns;

@@ -1,4 +1,4 @@
-"""Time the hot paths of a run against a peer, in one process: ``python -m research.benchmarks.spine``.
+"""Time the hot paths of a run against a peer, in one process: ``python -m embargo.research.benchmarks.spine``.
 
 Absolute seconds depend on the machine; the ratios are what to watch.
 """
@@ -14,13 +14,13 @@ from arch.bootstrap import StationaryBootstrap
 from rich.console import Console
 from rich.table import Table
 
-from backtest.costs import Costs
-from backtest.metrics import sharpe
-from backtest.significance import sharpe_estimate
-from backtest.simulate import holding_returns, net_returns, simulate
-from signals.aggregation import AggregationSettings, collect, decay
-from signals.alignment import align
-from signals.weights import WeightSettings, weights_array
+from embargo.backtest.books.costs import Costs
+from embargo.backtest.books.simulate import holding_returns, net_returns, simulate
+from embargo.backtest.metrics import sharpe
+from embargo.backtest.significance import sharpe_estimate
+from embargo.signals.aggregation import AggregationSettings, collect, decay
+from embargo.signals.alignment import align
+from embargo.signals.weights import WeightSettings, weights_array
 
 RUNS = 5
 DAYS = 252.0

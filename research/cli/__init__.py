@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from research.cli import compare, data, models, paths, signal, sources, sweep
-from research.cli.imports import import_
-from research.cli.options import CacheOption, SetOption, cache_folder
-from research.cli.terminal import LEAK_FOUND, complaints, console, escaped, guarded
+from embargo.research.cli import compare, data, models, paths, signal, sources, sweep
+from embargo.research.cli.imports import import_
+from embargo.research.cli.options import CacheOption, SetOption, cache_folder
+from embargo.research.cli.terminal import LEAK_FOUND, complaints, console, escaped, guarded
 
 if TYPE_CHECKING:
-    from research.config import Config
-    from research.pipeline import Outcome
+    from embargo.research.config.experiment import Config
+    from embargo.research.run.pipeline import Outcome
 
 RUN_INTERRUPTED = "No run was written; what was trained and scored so far stays cached."
 
@@ -50,7 +50,7 @@ ConfigArgument = Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="The
 @contextmanager
 def example(name: str) -> Iterator[Path]:
     """Yield the path of a config that ships with the package."""
-    with as_file(files("research.examples") / f"{name}.toml") as path:
+    with as_file(files("embargo.research.examples") / f"{name}.toml") as path:
         yield path
 
 
@@ -75,7 +75,7 @@ def demo(
 
     Example: [bold]embargo demo --strength 0.5[/bold]
     """
-    from research.config import load_config
+    from embargo.research.config.experiment import load_config
 
     with example("demo") as path:
         config = load_config(path, [f"seed={seed}", f"news.simulated.strength={strength}"])
@@ -95,12 +95,12 @@ def run(
     The config has the sections news, prices, labels, split, model, signal,
     portfolio, costs, statistics, regimes, leakage and report.
 
-    Every key is described in research/config.py; whole examples are in
+    Every key is described in research/config/experiment.py; whole examples are in
     research/experiments.
 
     Example: [bold]embargo run mine.toml --set signal.half_life=2[/bold]
     """
-    from research.config import load_config
+    from embargo.research.config.experiment import load_config
 
     _execute(load_config(config, overrides), out, cache)
 
@@ -112,9 +112,9 @@ def validate(config: ConfigArgument, overrides: SetOption = None) -> None:
 
     Example: [bold]embargo validate mine.toml[/bold]
     """
-    from research.config import load_config
-    from research.pipeline import prepare
-    from research.progress import shown
+    from embargo.research.config.experiment import load_config
+    from embargo.research.progress import shown
+    from embargo.research.run.pipeline import prepare
 
     settings = load_config(config, overrides)
     with shown(complaints) as stages:
@@ -137,8 +137,8 @@ def runs(folder: Annotated[Path, typer.Argument(help="Folder of runs.", file_oka
 
     Example: [bold]embargo runs runs[/bold]
     """
-    from research.report import formats
-    from research.runs import list_runs
+    from embargo.research.pages import formats
+    from embargo.research.records.folders import list_runs
 
     found = list_runs(folder)
     table = Table(title=f"{len(found)} runs in {folder}", box=None, padding=(0, 1, 0, 0), pad_edge=False)
@@ -170,8 +170,8 @@ app.add_typer(data.app, name="data")
 
 
 def _execute(config: Config, out: Path, cache: Path | None) -> None:
-    from research.pipeline import execute
-    from research.progress import shown
+    from embargo.research.progress import shown
+    from embargo.research.run.pipeline import execute
 
     with shown(complaints) as stages:
         outcome = execute(config, out=out, cache=cache_folder(cache), stages=stages)

@@ -1,5 +1,5 @@
-"""``python -m research.cli``: the same as the ``embargo`` command."""
+"""``python -m embargo.research.cli``: the same as the ``embargo`` command."""
 
-from research.cli import main
+from embargo.research.cli import main
 
 main()

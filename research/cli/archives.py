@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from research.cli.terminal import pair
+from embargo.research.cli.terminal import pair
 
 ColumnsOption = Annotated[
     list[str] | None,

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from data_loaders.errors import MissingPartError
-from research.cli.terminal import complaints, console, escaped, guarded
+from embargo.data_loaders.errors import MissingPartError
+from embargo.research.cli.terminal import complaints, console, escaped, guarded
 
 
 def register(app: typer.Typer) -> None:
@@ -47,11 +47,11 @@ def compare(
 
     Example: [bold]embargo compare runs/a-1a2b3c4d runs/b-5e6f7a8b --by regime --html compare.html[/bold]
     """
-    from research.compare import as_document
-    from research.compare import compare as found_between
-    from research.compare_report import print_comparison, write_page
-    from research.progress import shown
-    from research.runs import write_json
+    from embargo.research.progress import shown
+    from embargo.research.records.folders import write_json
+    from embargo.research.studies.compare import print_comparison, write_page
+    from embargo.research.studies.compare.comparison import as_document
+    from embargo.research.studies.compare.comparison import compare as found_between
 
     for path in (html, json):
         if path is not None and not path.parent.is_dir():

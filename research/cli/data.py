@@ -11,15 +11,25 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.table import Table
 
-from data_loaders.errors import ConfigError, DataError
-from research.cli.terminal import FAILED, complain, complaints, console, escaped, guarded, instant, now, numbered
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.research.cli.terminal import (
+    FAILED,
+    complain,
+    complaints,
+    console,
+    escaped,
+    guarded,
+    instant,
+    now,
+    numbered,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from data_loaders.checks import Check
-    from data_loaders.schemas import Prices
-    from data_loaders.store import Store
+    from embargo.data_loaders.checks import Check
+    from embargo.data_loaders.schemas import Prices
+    from embargo.data_loaders.store import Store
 
 UNTOUCHED = "The store is as it was."
 
@@ -59,7 +69,7 @@ def info(store: StoreArgument = "store") -> None:
 
     Example: [bold]embargo data info store[/bold]
     """
-    from data_loaders.store import Store
+    from embargo.data_loaders.store import Store
 
     opened = Store.open(store)
     batches = opened.batches()
@@ -111,7 +121,7 @@ def check(
 
     Example: [bold]embargo data check store --html check.html[/bold]
     """
-    from research.data_report import print_checks, write_page
+    from embargo.research.gathering.checks import print_checks, write_page
 
     if target.endswith(".toml"):
         odd = [name for name, value in (("--venue", venue), ("--bar", bar), ("--calendar", calendar)) if value]
@@ -132,10 +142,10 @@ def check(
 
 
 def _check_experiment(path: Path) -> tuple[bool, dict[str, list[Check]]]:
-    from research.config import load_config
-    from research.data_report import check_world
-    from research.preparation import load_world
-    from research.progress import shown
+    from embargo.research.config.experiment import load_config
+    from embargo.research.gathering.checks import check_world
+    from embargo.research.progress import shown
+    from embargo.research.run.world import load_world
 
     config = load_config(path)
     sound = True
@@ -154,10 +164,10 @@ def _check_experiment(path: Path) -> tuple[bool, dict[str, list[Check]]]:
 def _check_store(
     address: str, at: pd.Timestamp, venue: str | None, bar: str | None, calendar: str | None
 ) -> tuple[bool, dict[str, list[Check]]]:
-    from data_loaders.checks import check_news
-    from data_loaders.store import Store
-    from research.data_report import check_world
-    from research.progress import shown
+    from embargo.data_loaders.checks import check_news
+    from embargo.data_loaders.store import Store
+    from embargo.research.gathering.checks import check_world
+    from embargo.research.progress import shown
 
     sound = _verified(address)
     store = Store.open(address)
@@ -211,7 +221,7 @@ class _Group:
 
 def _groups(store: Store, venue: str | None, bar: str | None, calendar: str | None) -> list[_Group]:
     """Sort the bars of a store into panels, narrowed as asked."""
-    from research.bar_calendars import calendars_in
+    from embargo.data_loaders.store.bar_calendars import calendars_in
 
     held = store.sql("SELECT DISTINCT venue, bar FROM bars ORDER BY ALL")
     every = [(str(row.venue), str(row.bar)) for row in held.itertuples()]
@@ -234,7 +244,7 @@ def _groups(store: Store, venue: str | None, bar: str | None, calendar: str | No
 
 def _verified(address: str) -> bool:
     """Verify every file of a store and name those that are damaged."""
-    from data_loaders.store import Store
+    from embargo.data_loaders.store import Store
 
     health = Store.open(address).check()
     for damage in health.damaged:
@@ -267,7 +277,7 @@ def sql(
     Example: [bold]embargo data sql store "SELECT symbol, count(*) FROM bars
     GROUP BY 1"[/bold]
     """
-    from data_loaders.store import Store
+    from embargo.data_loaders.store import Store
 
     answer = Store.open(store).sql(query)
     most = 50 if limit is None and form is Format.TABLE else limit
@@ -314,7 +324,7 @@ def compact(store: StoreArgument = "store") -> None:
 
     Example: [bold]embargo data compact store[/bold]
     """
-    from data_loaders.store import Store
+    from embargo.data_loaders.store import Store
 
     done = Store.open(store).compact(committed_at=now())
     told = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in done.items() if number)

@@ -12,9 +12,9 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from data_loaders.errors import ConfigError
-from research.cli import archives
-from research.cli.terminal import StoreOption, complaints, console, escaped, guarded, now
+from embargo.data_loaders.errors import ConfigError
+from embargo.research.cli import archives
+from embargo.research.cli.terminal import StoreOption, complaints, console, escaped, guarded, now
 
 INTERRUPTED = "What was imported is kept; the same command continues there."
 
@@ -60,9 +60,9 @@ def import_(
 
     [bold]embargo import us.csv --kind bars --venue mine --calendar XNYS[/bold]
     """
-    from data_loaders.importing import import_bars, import_news
-    from data_loaders.store import Store
-    from research.progress import shown
+    from embargo.data_loaders.store import Store
+    from embargo.data_loaders.store.importing import import_bars, import_news
+    from embargo.research.progress import shown
 
     rules: dict[str, Any] = {
         "columns": archives.columns_of(columns),

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from data_loaders.errors import ConfigError
-from research.cli import archives
-from research.cli.options import CacheOption, SetOption, cache_folder
-from research.cli.terminal import complaints, console, escaped, guarded, now, numbered, pair
+from embargo.data_loaders.errors import ConfigError
+from embargo.research.cli import archives
+from embargo.research.cli.options import CacheOption, SetOption, cache_folder
+from embargo.research.cli.terminal import complaints, console, escaped, guarded, now, numbered, pair
 
 if TYPE_CHECKING:
-    from models.bundles import Reader
-    from models.export import OnnxExport, Speed
-    from research.tuning import TunePlan
+    from embargo.models.bundles.bundle import Reader
+    from embargo.models.export.onnx import OnnxExport, Speed
+    from embargo.research.modelling.tuning import TunePlan
 
 TUNE_INTERRUPTED = "Finished passes are kept as checkpoints; the same command continues after the last one."
 SCORE_INTERRUPTED = "No file was written; what was scored is kept, and the same command continues there."
@@ -89,9 +89,9 @@ def tune(
 
     Example: [bold]embargo tune mine.toml --explain[/bold]
     """
-    from models import processes
-    from research.progress import shown
-    from research.tuning import load_tuning, plan_tuning, tune_models
+    from embargo.models.loading import processes
+    from embargo.research.modelling.tuning import load_tuning, plan_tuning, tune_models
+    from embargo.research.progress import shown
 
     settings = load_tuning(config, overrides)
     if out.exists() and not out.is_dir():
@@ -136,7 +136,7 @@ def _reason(count: str) -> str:
 
 
 def _explain(plan: TunePlan) -> None:
-    from research.tuning import explained
+    from embargo.research.modelling.tuning import explained
 
     shown_before = None
     for samples in plan.samples:
@@ -204,13 +204,13 @@ def evaluate(
 
     Example: [bold]embargo evaluate models/mine-1a2b3c4d Sentences_50Agree.txt[/bold]
     """
-    from data_loaders.label_sets import read_label_set
-    from models.cache import ScoreCache
-    from research.cli.judgements import print_judgement
-    from research.judging import judge
-    from research.progress import shown
-    from research.runs import write_json
-    from research.tuning import open_model
+    from embargo.data_loaders.archive.label_sets import read_label_set
+    from embargo.models.scorers.cache import ScoreCache
+    from embargo.research.modelling.judgement_tables import print_judgement
+    from embargo.research.modelling.judging import judge
+    from embargo.research.modelling.tuning import open_model
+    from embargo.research.progress import shown
+    from embargo.research.records.folders import write_json
 
     if not 0 < level < 1:
         raise ConfigError(f"--level {level}: must lie between 0 and 1, such as 0.95.")
@@ -278,12 +278,12 @@ def score(
 
     Example: [bold]embargo score models/mine-1a2b3c4d news.parquet --out scores.parquet[/bold]
     """
-    from data_loaders.archive import stream_news
-    from models.bundles import refuse_taken
-    from models.cache import ScoreCache
-    from research.news_scoring import score_news
-    from research.progress import shown
-    from research.tuning import open_model
+    from embargo.data_loaders.archive.news import stream_news
+    from embargo.models.bundles.bundle import refuse_taken
+    from embargo.models.scorers.cache import ScoreCache
+    from embargo.research.modelling.scoring import score_news
+    from embargo.research.modelling.tuning import open_model
+    from embargo.research.progress import shown
 
     refuse_taken(out)
     stream = stream_news(
@@ -346,8 +346,8 @@ def list_models(
     """
     import pandas as pd
 
-    from models.bundles import list_bundles
-    from models.registry import known_bases
+    from embargo.models.bases.registry import known_bases
+    from embargo.models.bundles.bundle import list_bundles
 
     bases = known_bases()
     if search:
@@ -412,8 +412,8 @@ def export(
 
     Example: [bold]embargo export models/mine-1a2b3c4d --onnx[/bold]
     """
-    from research.exporting import export_merged, export_onnx_model, training_texts
-    from research.tuning import open_model
+    from embargo.research.modelling.export import export_merged, export_onnx_model, training_texts
+    from embargo.research.modelling.tuning import open_model
 
     if onnx == merge:
         raise ConfigError("choose one of --onnx and --merge.")

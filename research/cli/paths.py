@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from research.cli.options import CacheOption, SetOption, cache_folder
-from research.cli.terminal import complaints, console, guarded
+from embargo.research.cli.options import CacheOption, SetOption, cache_folder
+from embargo.research.cli.terminal import complaints, console, guarded
 
 
 def register(app: typer.Typer) -> None:
@@ -35,10 +35,10 @@ def paths(
 
     Example: [bold]embargo paths mine.toml --groups 6 --test 2[/bold]
     """
-    from research.config import load_config
-    from research.paths import trade_paths
-    from research.paths_table import print_paths
-    from research.progress import shown
+    from embargo.research.config.experiment import load_config
+    from embargo.research.progress import shown
+    from embargo.research.studies.paths.paths import trade_paths
+    from embargo.research.studies.paths.tables import print_paths
 
     settings = load_config(config, overrides)
     with shown(complaints) as stages:

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from data_loaders.errors import ConfigError, MissingPartError
-from research.cli.terminal import complaints, console, escaped, guarded
+from embargo.data_loaders.errors import ConfigError, MissingPartError
+from embargo.research.cli.terminal import complaints, console, escaped, guarded
 
 
 def register(app: typer.Typer) -> None:
@@ -39,9 +39,9 @@ def signal(
 
     Example: [bold]embargo signal runs/demo-1a2b3c4d --html signal.html[/bold]
     """
-    from research.progress import shown
-    from research.runs import write_json
-    from research.signal_report import as_document, diagnose_run, print_diagnosis, recall, write_page
+    from embargo.research.progress import shown
+    from embargo.research.records.folders import write_json
+    from embargo.research.studies.signal import as_document, diagnose_run, print_diagnosis, recall, write_page
 
     wanted = _horizons(horizons)
     for path in (html, json):

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from data_loaders.errors import ConfigError, ServiceError
-from research.cli.terminal import (
+from embargo.data_loaders.errors import ConfigError, ServiceError
+from embargo.research.cli.terminal import (
     FAILED,
     StoreOption,
     complain,
@@ -32,9 +32,9 @@ from research.cli.terminal import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from data_loaders.retries import Patience
-    from research.downloads import Visit
-    from research.fetching import Tally
+    from embargo.data_loaders.retries import Patience
+    from embargo.research.gathering.downloads import Visit
+    from embargo.research.gathering.fetching import Tally
 
 FETCH_INTERRUPTED = "What was fetched is kept; the same command continues there."
 COLLECT_INTERRUPTED = "What was collected is kept; the next run continues there."
@@ -102,7 +102,7 @@ def yahoo(
 
     Example: [bold]embargo fetch yahoo AAPL MSFT --start 2015-01-01[/bold]
     """
-    from research.downloads import yahoo_news, yahoo_prices
+    from embargo.research.gathering.downloads import yahoo_news, yahoo_prices
 
     wanted = _symbols(symbols, symbols_file)
     first, last = _range(start, end)
@@ -136,8 +136,8 @@ def bybit(
 
     Example: [bold]embargo fetch bybit BTCUSDT --start 2022-01-01 --funding[/bold]
     """
-    from data_loaders.bybit import connect
-    from research.downloads import bybit_candles, bybit_funding, bybit_instruments
+    from embargo.data_loaders.bybit.connection import connect
+    from embargo.research.gathering.downloads import bybit_candles, bybit_funding, bybit_instruments
 
     if funding and market is not Market.LINEAR:
         raise ConfigError("--funding: only perpetuals pay funding. Add --market linear, or leave --funding out.")
@@ -167,9 +167,9 @@ def collect(
 
     A commented config lies in research/experiments/collect.toml.
     """
-    from research.collecting import collect as run
-    from research.collecting import load_collection
-    from research.progress import Quiet, shown
+    from embargo.research.gathering.collecting import collect as run
+    from embargo.research.gathering.collecting import load_collection
+    from embargo.research.progress import Quiet, shown
 
     settings = load_collection(config)
     with shown(complaints) if console.is_terminal else nullcontext(Quiet()) as stages:
@@ -194,9 +194,9 @@ def _told(tally: Tally) -> str:
 @contextmanager
 def _visit(store: str, source: str, patience: float) -> Iterator[Visit]:
     """Visit a source, then say what came of it; also where it fell silent on the way."""
-    from data_loaders.store import Store
-    from research.downloads import visiting
-    from research.progress import shown
+    from embargo.data_loaders.store import Store
+    from embargo.research.gathering.downloads import visiting
+    from embargo.research.progress import shown
 
     with (
         shown(complaints) as stages,
@@ -216,7 +216,7 @@ def _visit(store: str, source: str, patience: float) -> Iterator[Visit]:
 
 def _conclude(tally: Tally, store: str) -> None:
     """Say what was added, what was there already, what is missing and what failed."""
-    from research.additions import Added
+    from embargo.data_loaders.store.additions import Added
 
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("", "new", "revised", "unchanged"):
@@ -244,7 +244,7 @@ def _listed(names: list[str], most: int = 8) -> str:
 
 
 def _patience(deadline: float) -> Patience:
-    from data_loaders.retries import Patience
+    from embargo.data_loaders.retries import Patience
 
     return Patience(timeout=min(20.0, deadline), deadline=deadline)
 

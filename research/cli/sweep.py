@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from data_loaders.errors import ConfigError
-from research.cli.options import CacheOption, SetOption, cache_folder
-from research.cli.terminal import complaints, console, guarded
+from embargo.data_loaders.errors import ConfigError
+from embargo.research.cli.options import CacheOption, SetOption, cache_folder
+from embargo.research.cli.terminal import complaints, console, guarded
 
 INTERRUPTED = "Cells traded on the test rows so far are in the ledger, and count; the same command ends the sweep."
 
@@ -49,11 +49,11 @@ def sweep(
         raise ConfigError(
             f"--select {select}: a cell may only be chosen by validation. What test rows chose, they cannot judge."
         )
-    from research.config import load_config
-    from research.progress import shown
-    from research.sweep import read_axis
-    from research.sweep import sweep as run
-    from research.sweep_report import print_sweep, write_page
+    from embargo.research.config.experiment import load_config
+    from embargo.research.progress import shown
+    from embargo.research.studies.sweep import print_sweep, write_page
+    from embargo.research.studies.sweep.sweep import read_axis
+    from embargo.research.studies.sweep.sweep import sweep as run
 
     axes = [read_axis(text) for text in grid]
     settings = load_config(config, overrides)

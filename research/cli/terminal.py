@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, ParamSpec
 import typer
 from rich.console import Console
 
-from data_loaders.errors import ConfigError, EmbargoError
+from embargo.data_loaders.errors import ConfigError, EmbargoError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,7 +82,7 @@ def now() -> pd.Timestamp:
 
 def instant(text: str, option: str) -> pd.Timestamp:
     """Read a date, or an instant with its zone, as configs do; ConfigError names the option."""
-    from research.settings import parse_instant
+    from embargo.research.config.settings import parse_instant
 
     try:
         return parse_instant(text)

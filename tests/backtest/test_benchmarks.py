@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backtest.benchmarks import (
+from embargo.backtest.books.costs import Costs
+from embargo.backtest.books.simulate import simulate
+from embargo.backtest.rivals import (
     _exchanged,
     benchmark_returns,
     buy_and_hold,
@@ -14,9 +16,7 @@ from backtest.benchmarks import (
     random_timing,
     weights_benchmark,
 )
-from backtest.costs import Costs
-from backtest.simulate import simulate
-from data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.errors import ConfigError, DataError
 
 FREE = Costs(0.0, 0.0, 0.0)
 BARS = pd.date_range("2020-01-01 14:30", periods=120, freq="D", tz="UTC", unit="us")

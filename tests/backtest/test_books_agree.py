@@ -7,11 +7,11 @@ from account_worlds import CASH, FREE, books_of, build, by_hand, cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backtest import kernel
-from backtest.costs import Costs
-from backtest.execution import Execution, trailing_volatility, trailing_volume
-from backtest.simulate import bar_years, marks
-from data_loaders.calendars import label_sessions
+from embargo.backtest.books import kernel
+from embargo.backtest.books.costs import Costs
+from embargo.backtest.books.execution import Execution, trailing_volatility, trailing_volume
+from embargo.backtest.books.simulate import bar_years, marks
+from embargo.data_loaders.calendars import label_sessions
 
 COUNTS = ("stale_exits", "capped_orders", "impact_unknown", "margin_calls", "rows_after_ruin")
 

@@ -8,9 +8,9 @@ from account_worlds import CASH, COSTS, EXECUTIONS, FREE, World, books_of, build
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from backtest.costs import Costs
-from backtest.execution import Execution
-from backtest.simulate import marks
+from embargo.backtest.books.costs import Costs
+from embargo.backtest.books.execution import Execution
+from embargo.backtest.books.simulate import marks
 
 PROPORTIONAL = st.builds(
     Costs,

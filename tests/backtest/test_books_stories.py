@@ -5,13 +5,13 @@ import pandas as pd
 import pytest
 from account_worlds import FREE, build, by_hand
 
-from backtest.costs import Costs
-from backtest.execution import Execution, trailing_volume
-from backtest.simulate import bar_years, simulate
-from data_loaders.calendars import decision_times, label_sessions, last_closed_bar, sessions
-from data_loaders.errors import DataError
-from data_loaders.funding import funding_panel
-from data_loaders.schemas import Prices
+from embargo.backtest.books.costs import Costs
+from embargo.backtest.books.execution import Execution, trailing_volume
+from embargo.backtest.books.simulate import bar_years, simulate
+from embargo.data_loaders.calendars import decision_times, label_sessions, last_closed_bar, sessions
+from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.funding import funding_panel
+from embargo.data_loaders.schemas import Prices
 
 LATENCY = pd.Timedelta(minutes=5)
 HOUR = pd.Timedelta(hours=1)

@@ -12,9 +12,9 @@ from paired_samples import pairs
 from scipy.integrate import quad
 from scipy.stats import cauchy, nct, t, ttest_1samp
 
-from backtest.significance.bayes import MEDIUM, jzs_bayes_factor, paired_belief
-from backtest.significance.comparison import diebold_mariano
-from data_loaders.errors import ConfigError, DataError
+from embargo.backtest.significance.bayes import MEDIUM, jzs_bayes_factor, paired_belief
+from embargo.backtest.significance.comparison import diebold_mariano
+from embargo.data_loaders.errors import ConfigError, DataError
 
 # Student's data on two soporifics (R's `sleep`): gain in hours of sleep, drug 2 less drug 1.
 SLEEP = np.array([1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4])

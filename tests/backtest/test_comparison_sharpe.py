@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from paired_samples import pairs
 from reference import sharpe_difference as reference
 
-from backtest.metrics import sharpe
-from backtest.significance.comparison import (
+from embargo.backtest.metrics import sharpe
+from embargo.backtest.significance.comparison import (
     MINIMUM_ROWS,
     PairedDifference,
     differing_rows,
@@ -22,9 +22,9 @@ from backtest.significance.comparison import (
     sharpe_difference,
     stretch_differences,
 )
-from backtest.significance.comparison_rows import resampled_differences, resampled_means
-from backtest.significance.resampling import stationary_blocks
-from data_loaders.errors import ConfigError, DataError
+from embargo.backtest.significance.comparison_rows import resampled_differences, resampled_means
+from embargo.backtest.significance.resampling import stationary_blocks
+from embargo.data_loaders.errors import ConfigError, DataError
 
 YEAR = 252.0
 

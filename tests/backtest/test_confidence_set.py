@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backtest.significance import confidence_set
-from backtest.significance.confidence_set import model_confidence_set
-from data_loaders.errors import ConfigError, DataError
+from embargo.backtest.significance import confidence_set
+from embargo.backtest.significance.confidence_set import model_confidence_set
+from embargo.data_loaders.errors import ConfigError, DataError
 
 BLOCK = 5
 

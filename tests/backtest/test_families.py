@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
-from backtest.significance.families import benjamini_hochberg, bonferroni, holm
-from data_loaders.errors import DataError
+from embargo.backtest.significance.families import benjamini_hochberg, bonferroni, holm
+from embargo.data_loaders.errors import DataError
 
 WAYS = {"holm": holm, "bonferroni": bonferroni, "fdr_bh": benjamini_hochberg}
 

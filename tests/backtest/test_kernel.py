@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backtest import kernel_rows
-from backtest.costs import Costs
-from backtest.execution import Execution, trailing_volatility, trailing_volume
-from backtest.kernel import Decisions, Market, decision_weights, record, run, sweep, sweep_weights
-from backtest.simulate import bar_years, marks, simulate
-from data_loaders.errors import ConfigError, DataError
-from signals.aggregation import AggregationSettings, Evidence, decay
-from signals.weights import WeightSettings, weights_array
+from embargo.backtest.books import compiled
+from embargo.backtest.books.costs import Costs
+from embargo.backtest.books.execution import Execution, trailing_volatility, trailing_volume
+from embargo.backtest.books.kernel import Decisions, Market, decision_weights, record, run, sweep, sweep_weights
+from embargo.backtest.books.simulate import bar_years, marks, simulate
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.signals.aggregation import AggregationSettings, Evidence, decay
+from embargo.signals.weights import WeightSettings, weights_array
 
 FREE = Costs(0.0, 0.0, 0.0)
 NAMES = list("ABCDEFGH")
@@ -322,8 +322,8 @@ def test_a_sweep_leaves_the_threads_of_others_alone():
     code = """
 import sys
 import numpy as np
-from backtest.costs import Costs
-from backtest.kernel import Market, sweep_weights
+from embargo.backtest.books.costs import Costs
+from embargo.backtest.books.kernel import Market, sweep_weights
 prices = np.full((3, 2), 5.0)
 sweep_weights(np.zeros((4, 3, 2)), Market(prices, prices, np.full(3, 1 / 252)), Costs(0.0, 0.0, 0.0))
 assert "numba" in sys.modules
@@ -334,14 +334,14 @@ assert not any(name.startswith("numba.np.ufunc.omppool") for name in sys.modules
 
 def test_many_clipped_buys_are_cut_from_the_largest_down():
     order, last = np.arange(1.0, 41.0), np.ones(40)
-    spent = kernel_rows._clip(order, last, order.sum(), 10.5)
+    spent = compiled._clip(order, last, order.sum(), 10.5)
     np.testing.assert_allclose(order[:5], [1, 2, 3, 4, 0.5])
     assert (order[5:] == 0.0).all()
     assert spent == pytest.approx(10.5)
 
 
 def test_vectorbt_books_that_differ_are_refused(monkeypatch):
-    from backtest import vectorbt_books
+    from embargo.backtest.books import vectorbt as vectorbt_books
 
     monkeypatch.setattr(vectorbt_books, "_credit", lambda *_: 0.0)
     weights = np.array([[0.5, 0.5], [1.5, 0.5]])
@@ -402,7 +402,7 @@ def test_years_follow_the_calendar_in_the_books():
 
 
 def test_the_benchmark_runs(capsys):
-    from research.benchmarks.backtest import main
+    from embargo.research.benchmarks.backtest import main
 
     main(["--quick"])
     printed = capsys.readouterr().out

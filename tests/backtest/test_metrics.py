@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from backtest import metrics
-from backtest.metrics import performance
-from data_loaders.errors import ConfigError, DataError
+from embargo.backtest import metrics
+from embargo.backtest.metrics import performance
+from embargo.data_loaders.errors import ConfigError, DataError
 
 RETURNS = np.array([0.10, -0.05, 0.02, -0.10, 0.0, 0.04, 0.20])
 _ROWS = np.arange(101)

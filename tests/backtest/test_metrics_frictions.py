@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backtest import metrics
-from data_loaders.errors import ConfigError, DataError
+from embargo.backtest import metrics
+from embargo.data_loaders.errors import ConfigError, DataError
 
 AMOUNTS = st.dictionaries(st.sampled_from(["commission", "spread", "impact", "funding"]), st.floats(-1e6, 1e6))
 

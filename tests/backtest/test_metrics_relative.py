@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from backtest import metrics
-from backtest.metrics import relative
-from data_loaders.errors import DataError
+from embargo.backtest import metrics
+from embargo.backtest.metrics import relative
+from embargo.data_loaders.errors import DataError
 
 _ROWS = np.arange(101)
 BENCHMARK = 0.01 * np.sin(1.1 * _ROWS + 0.3) + 0.0003

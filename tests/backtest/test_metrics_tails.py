@@ -7,8 +7,8 @@ from hypothesis.extra import numpy as hnp
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from backtest import metrics
-from data_loaders.errors import ConfigError
+from embargo.backtest import metrics
+from embargo.data_loaders.errors import ConfigError
 
 SERIES = hnp.arrays(float, st.integers(1, 60), elements=st.floats(-0.5, 0.5))
 LEVELS = st.floats(0.5, 0.995)

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from account_worlds import CASH, build, by_hand
 
-from backtest.costs import Costs
-from backtest.execution import Execution
+from embargo.backtest.books.costs import Costs
+from embargo.backtest.books.execution import Execution
 
 BARS = 60
 

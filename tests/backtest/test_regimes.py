@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backtest.regimes import (
+from embargo.backtest.regimes import (
     COLUMNS,
     UNLABELLED,
     market_level,
@@ -16,8 +16,8 @@ from backtest.regimes import (
     turning_regime,
     volatility_regime,
 )
-from data_loaders.calendars import decision_times, last_closed_bar
-from data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.calendars import decision_times, last_closed_bar
+from embargo.data_loaders.errors import ConfigError, DataError
 
 N = 300
 OPEN_AT = pd.date_range("2020-01-01 14:30", periods=N, freq="D", tz="UTC", unit="us")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backtest.regimes import (
+from embargo.backtest.regimes import (
     at_decision,
     label_ex_post,
     label_regime,

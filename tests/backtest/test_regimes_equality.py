@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from backtest.regimes import UNLABELLED, sharpe_equality
-from backtest.significance import stationary_blocks
-from data_loaders.errors import ConfigError, DataError
+from embargo.backtest.regimes import UNLABELLED, sharpe_equality
+from embargo.backtest.significance import stationary_blocks
+from embargo.data_loaders.errors import ConfigError, DataError
 
 YEAR = 252
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from backtest.regimes import (
+from embargo.backtest.regimes import (
     PRESETS,
     UNLABELLED,
     label_ex_post,
@@ -13,7 +13,7 @@ from backtest.regimes import (
     threshold_regime,
     transition_table,
 )
-from data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.errors import ConfigError, DataError
 
 
 def instants(*texts: str) -> pd.DatetimeIndex:

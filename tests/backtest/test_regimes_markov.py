@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backtest.regimes import UNLABELLED, fit_markov, markov, markov_ex_post, markov_regime
-from data_loaders.errors import ConfigError
+from embargo.backtest.regimes import UNLABELLED, fit_markov, markov, markov_ex_post, markov_regime
+from embargo.data_loaders.errors import ConfigError
 
 
 def switching(n: int, seed: int, deviations=(0.006, 0.02), stay: float = 0.98) -> tuple[pd.Series, np.ndarray]:

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from backtest.regimes import WINDOWS, StressWindow, stress_table
-from data_loaders.errors import DataError
+from embargo.backtest.regimes import WINDOWS, StressWindow, stress_table
+from embargo.data_loaders.errors import DataError
 
 
 def daily(first: str, last: str, seed: int = 0) -> pd.Series:

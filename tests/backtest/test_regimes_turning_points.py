@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reference import turning_points as reference
 
-from backtest.regimes import (
+from embargo.backtest.regimes import (
     UNLABELLED,
     lunde_timmermann,
     lunde_timmermann_ex_post,
@@ -21,7 +21,7 @@ from backtest.regimes import (
     pagan_sossounov_ex_post,
     turning_regime,
 )
-from data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.errors import ConfigError, DataError
 
 # Bear markets of the S&P 500 and its forerunners by closing prices, falls of 20 % or more, as dated by Ned Davis
 # Research and printed by Hartford Funds ("Bear Markets Have Been Common", 2023): peak, trough, change in percent.

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from reference.bootstrap import prewhitened_variance
 from scipy.signal import lfilter
 
-from backtest.significance import conditional_sharpe, holm, moving_rows, sharpe_estimate
-from backtest.significance.long_run import sharpe_influence
-from backtest.significance.resampling import bootstrap_sharpe
-from data_loaders.errors import ConfigError, DataError
+from embargo.backtest.significance import conditional_sharpe, holm, moving_rows, sharpe_estimate
+from embargo.backtest.significance.long_run import sharpe_influence
+from embargo.backtest.significance.resampling import bootstrap_sharpe
+from embargo.data_loaders.errors import ConfigError, DataError
 
 
 def autoregressive(rng, n, phi=0.2, mean=0.0):

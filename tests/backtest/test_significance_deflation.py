@@ -6,14 +6,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from backtest.significance.deflation import (
+from embargo.backtest.significance.deflation import (
     deflated_sharpe,
     expected_maximum_sharpe,
     minimum_track_record,
     probabilistic_sharpe,
 )
-from backtest.significance.power import detectable_sharpe
-from data_loaders.errors import ConfigError, DataError
+from embargo.backtest.significance.power import detectable_sharpe
+from embargo.data_loaders.errors import ConfigError, DataError
 
 
 def test_the_worked_example_of_the_deflated_sharpe_ratio():
@@ -168,7 +168,7 @@ def test_settings_without_meaning_are_refused(change):
 def test_the_detectable_sharpe_is_found_four_times_out_of_five(n, inflation, phi):
     from scipy.signal import lfilter
 
-    from backtest.significance import sharpe_estimate
+    from embargo.backtest.significance import sharpe_estimate
 
     rng = np.random.default_rng(17)
     edge = detectable_sharpe(n, periods_per_year=252.0, inflation=inflation) / math.sqrt(252.0)

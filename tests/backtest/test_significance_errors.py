@@ -10,10 +10,15 @@ from reference.bootstrap import cosine_variance, prewhitened_variance
 from scipy.signal import lfilter
 from scipy.stats import t as student
 
-from backtest.significance.long_run import autocovariances, long_run_variance, sharpe_influence, variance_inflation
-from backtest.significance.means import mean_estimate
-from backtest.significance.standard_errors import aggregated_sharpe, aggregation_factor, sharpe_errors
-from data_loaders.errors import ConfigError, DataError
+from embargo.backtest.significance.long_run import (
+    autocovariances,
+    long_run_variance,
+    sharpe_influence,
+    variance_inflation,
+)
+from embargo.backtest.significance.means import mean_estimate
+from embargo.backtest.significance.standard_errors import aggregated_sharpe, aggregation_factor, sharpe_errors
+from embargo.data_loaders.errors import ConfigError, DataError
 
 # Lo (2002), table 1: standard errors of Sharpe ratios for independent normal returns, by ratio and rows.
 LO_ERRORS = {

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.signal import lfilter
 
-from backtest.significance import WAYS, block_permutation, permutation_test, possible, rearrangement
-from data_loaders.errors import ConfigError, DataError
+from embargo.backtest.significance import WAYS, block_permutation, permutation_test, possible, rearrangement
+from embargo.data_loaders.errors import ConfigError, DataError
 
 
 def shuffled(statistic, n, *, block, draws, seed, progress=None):

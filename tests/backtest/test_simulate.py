@@ -5,10 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference.ledger import keep_ledger
 
-from backtest.costs import Costs
-from backtest.execution import STALE_AFTER, Execution
-from backtest.simulate import bar_years, holding_returns, marks, net_returns, simulate
-from data_loaders.errors import ConfigError, DataError
+from embargo.backtest.books.costs import Costs
+from embargo.backtest.books.execution import STALE_AFTER, Execution
+from embargo.backtest.books.simulate import bar_years, holding_returns, marks, net_returns, simulate
+from embargo.data_loaders.errors import ConfigError, DataError
 
 FREE = Costs(fee=0.0, slippage=0.0, borrow_annual=0.0)
 

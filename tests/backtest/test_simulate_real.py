@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from reference.ledger import keep_ledger
 
-from backtest.costs import Costs
-from backtest.simulate import STALE_AFTER, bar_years, holding_returns, net_returns, simulate
-from data_loaders.calendars import label_sessions
+from embargo.backtest.books.costs import Costs
+from embargo.backtest.books.simulate import STALE_AFTER, bar_years, holding_returns, net_returns, simulate
+from embargo.data_loaders.calendars import label_sessions
 
 
 @pytest.mark.real_data

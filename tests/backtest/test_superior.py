@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from reference import superiority
 from scipy.signal import lfilter
 
-from backtest.significance import panels
-from backtest.significance.panels import PanelResampling, long_run_variance, panel_block_length
-from backtest.significance.superior import reality_check, stepwise_superior, superior_ability
-from data_loaders.errors import ConfigError, DataError
+from embargo.backtest.significance import panels
+from embargo.backtest.significance.panels import PanelResampling, long_run_variance, panel_block_length
+from embargo.backtest.significance.superior import reality_check, stepwise_superior, superior_ability
+from embargo.data_loaders.errors import ConfigError, DataError
 
 BLOCK = 6
 

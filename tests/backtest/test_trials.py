@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from scipy.signal import lfilter
 from scipy.stats import kurtosis, skew
 
-from backtest.significance import trials
-from backtest.significance.deflation import deflated_sharpe, probabilistic_sharpe
-from backtest.significance.trials import effective_trials, expected_maximum_normal
-from data_loaders.errors import ConfigError, DataError
+from embargo.backtest.significance import trials
+from embargo.backtest.significance.deflation import deflated_sharpe, probabilistic_sharpe
+from embargo.backtest.significance.trials import effective_trials, expected_maximum_normal
+from embargo.data_loaders.errors import ConfigError, DataError
 
 
 def correlated(rng, n, k, shared, groups=1):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from data_loaders.combinatorial import combinatorial, groups_by_calendar, groups_by_count
-from data_loaders.purging import PARTS, TimeSplit
-from data_loaders.splits import holdout, walk_forward, walk_forward_by_count
+from embargo.data_loaders.splits.combinatorial import combinatorial, groups_by_calendar, groups_by_count
+from embargo.data_loaders.splits.purging import PARTS, TimeSplit
+from embargo.data_loaders.splits.walk_forward import holdout, walk_forward, walk_forward_by_count
 
 HOUR = pd.Timedelta(hours=1)
 NOTHING = pd.Timedelta(0)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_loaders.adjustment import adjust
-from data_loaders.calendars import sessions
-from data_loaders.errors import ConfigError, DataError
-from data_loaders.schemas import PRICE_FIELDS, Prices
+from embargo.data_loaders.adjustment import adjust
+from embargo.data_loaders.calendars import sessions
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.schemas import PRICE_FIELDS, Prices
 
 TABLE = sessions("XNYS", pd.Timestamp("2024-01-02"), pd.Timestamp("2024-02-15")).iloc[:24]
 

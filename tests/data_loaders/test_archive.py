@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_loaders import streams, tables
-from data_loaders.archive import read_news, read_prices, stream_bars, stream_news
-from data_loaders.errors import ConfigError, DataError, MissingPartError
-from data_loaders.tables import instants_of
+from embargo.data_loaders.archive import streams, tables
+from embargo.data_loaders.archive.news import read_news, read_prices, stream_bars, stream_news
+from embargo.data_loaders.archive.tables import instants_of
+from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 
 STORIES = [
     {"id": "1", "when": "2020-03-05T09:00:00-05:00", "ticker": "NA", "body": "Alpha, up 3%", "likes": 5, "spam": False},

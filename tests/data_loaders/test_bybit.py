@@ -11,10 +11,10 @@ import pytest
 from servers.bybit_service import GONE, HEALING, LATE, LISTINGS, NOW, OUTAGE, BybitService, ms, redirect
 from servers.loopback import Status
 
-from data_loaders.bybit import BARS, bar_name, connect
-from data_loaders.errors import ConfigError, ServiceError
-from data_loaders.records import validate_facts
-from data_loaders.retries import Patience
+from embargo.data_loaders.bybit.connection import BARS, bar_name, connect
+from embargo.data_loaders.errors import ConfigError, ServiceError
+from embargo.data_loaders.records import validate_facts
+from embargo.data_loaders.retries import Patience
 
 PATIENCE = Patience(attempts=3, first_wait=0.0, longest_wait=5.0, timeout=2.0, deadline=10.0)
 PRICES = ["open_at", "open", "high", "low", "close", "volume"]

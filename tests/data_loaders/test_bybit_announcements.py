@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 from servers.bybit_service import NOW, BybitService, redirect
 
-from data_loaders.bybit import connect
-from data_loaders.bybit_announcements import VENUE_WIDE, named_symbols
-from data_loaders.errors import ConfigError
-from data_loaders.retries import Patience
-from data_loaders.schemas import validate_news
+from embargo.data_loaders.bybit.announcements import VENUE_WIDE, named_symbols
+from embargo.data_loaders.bybit.connection import connect
+from embargo.data_loaders.errors import ConfigError
+from embargo.data_loaders.retries import Patience
+from embargo.data_loaders.schemas import validate_news
 
 SEEN = pd.Timestamp(NOW, unit="ms", tz="UTC").as_unit("us")
 QUICK = Patience(attempts=2, first_wait=0.0, timeout=2.0, deadline=5.0)

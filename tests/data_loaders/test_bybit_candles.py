@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from servers.bybit_service import NOW, BybitService, ms, redirect
 
-from data_loaders.bybit import connect
-from data_loaders.bybit_candles import collect_candles, collect_rates, parse_candle, parse_rate
+from embargo.data_loaders.bybit.candles import collect_candles, collect_rates, parse_candle, parse_rate
+from embargo.data_loaders.bybit.connection import connect
 
 STEP = 60_000
 INTERVAL = "bar"  # not the "1" that a listing is looked up with
@@ -67,7 +67,7 @@ def test_candles_equal_the_truth_whatever_the_pages(start, length, holes, listed
     exists = {t * STEP for t in range(max(listed, 980), 1_130) if t not in holes and t * STEP <= now}
     service = Pages(exists, cap=cap, seed=seed, vices=vices)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("data_loaders.bybit_candles.PAGE", page)
+        patch.setattr("embargo.data_loaders.bybit.candles.PAGE", page)
         end = start + length
         result = collect_candles(
             service, interval=INTERVAL, step=STEP, start=start * STEP, end=end * STEP, now=now, launch=0

@@ -26,10 +26,10 @@ from servers.loopback import (
     Truncated,
 )
 
-from data_loaders.bybit import connect
-from data_loaders.bybit_transport import KEY_VARIABLES
-from data_loaders.errors import ConfigError, ServiceError
-from data_loaders.retries import Patience
+from embargo.data_loaders.bybit.connection import connect
+from embargo.data_loaders.bybit.transport import KEY_VARIABLES
+from embargo.data_loaders.errors import ConfigError, ServiceError
+from embargo.data_loaders.retries import Patience
 
 KEY, SECRET = "kEy7Q2xUserKey", "sEcReT91zzUserSecret"
 QUICK = Patience(attempts=3, first_wait=0.0, longest_wait=1.0, timeout=0.4, deadline=2.0)
@@ -219,7 +219,7 @@ def test_compressed_answers_are_read_and_huge_ones_are_not(monkeypatch):
     )
     with Loopback(lambda request: answer) as server, redirect(server.url):
         assert connect(patience=QUICK).fetch_instruments("spot", now=DAY["now"]).instruments.empty
-        monkeypatch.setattr("data_loaders.bybit_transport.LARGEST_ANSWER", 50_000)
+        monkeypatch.setattr("embargo.data_loaders.bybit.transport.LARGEST_ANSWER", 50_000)
         with pytest.raises(ServiceError, match="an answer of more than"):
             connect(patience=QUICK).fetch_instruments("spot", now=DAY["now"])
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_loaders.calendars import (
+from embargo.data_loaders.calendars import (
     bars_per_year,
     decision_times,
     label_sessions,
@@ -17,7 +17,7 @@ from data_loaders.calendars import (
     sessions,
     zone_of,
 )
-from data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.errors import ConfigError, DataError
 
 
 def utc(text: str) -> pd.Timestamp:

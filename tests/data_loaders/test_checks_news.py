@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_loaders.checks import Check, check_news
-from data_loaders.checks.arrival import back_fill, first_sighting
-from data_loaders.checks.clock import clock, time_of_day
-from data_loaders.checks.copies import exact_copies, later_dates, near_copies, revisions
-from data_loaders.checks.coverage import collection_gaps, monthly_articles, set_aside, symbol_coverage
-from data_loaders.errors import DataError
-from data_loaders.simulated import SimulatedMarket, Simulation, simulate
+from embargo.data_loaders.checks import Check, check_news
+from embargo.data_loaders.checks.arrival import back_fill, first_sighting
+from embargo.data_loaders.checks.clock import clock, time_of_day
+from embargo.data_loaders.checks.copies import exact_copies, later_dates, near_copies, revisions
+from embargo.data_loaders.checks.coverage import collection_gaps, monthly_articles, set_aside, symbol_coverage
+from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.simulated.market import SimulatedMarket, Simulation, simulate
 
 HOUR, DAY = pd.Timedelta(hours=1), pd.Timedelta(days=1)
 

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_loaders.checks import Check, check_prices
-from data_loaders.checks.bars import calendar_gaps, expected_bars, holes, last_bar, listings, volumes
-from data_loaders.checks.levels import adjustment, opening_prices, outliers, ranges, splits, stale_closes
-from data_loaders.schemas import PRICE_FIELDS, Prices, validate_prices
-from data_loaders.simulated import SimulatedMarket, simulate
+from embargo.data_loaders.checks import Check, check_prices
+from embargo.data_loaders.checks.bars import calendar_gaps, expected_bars, holes, last_bar, listings, volumes
+from embargo.data_loaders.checks.levels import adjustment, opening_prices, outliers, ranges, splits, stale_closes
+from embargo.data_loaders.schemas import PRICE_FIELDS, Prices, validate_prices
+from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
 
 QUOTES = ("open", "high", "low", "close")
 HOUR, DAY = pd.Timedelta(hours=1), pd.Timedelta(days=1)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from data_loaders.archive import read_news, read_prices
-from data_loaders.checks import Check, check_news, check_prices
-from data_loaders.checks.levels import adjustment
+from embargo.data_loaders.archive.news import read_news, read_prices
+from embargo.data_loaders.checks import Check, check_news, check_prices
+from embargo.data_loaders.checks.levels import adjustment
 
 pytestmark = pytest.mark.real_data
 HOURLY = {"calendar": "24/7", "bar": "1h", "columns": {"open_at": "open_time"}}

@@ -15,9 +15,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from data_loaders.archive import read_news
-from data_loaders.errors import DataError, MissingPartError
-from data_loaders.files import fingerprint, parts_of
+from embargo.data_loaders.archive.files import fingerprint, parts_of
+from embargo.data_loaders.archive.news import read_news
+from embargo.data_loaders.errors import DataError, MissingPartError
 
 ROWS = pd.DataFrame(
     {

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_loaders.calendars import length_of
-from data_loaders.errors import DataError
-from data_loaders.funding import funding_panel
-from data_loaders.schemas import Prices
+from embargo.data_loaders.calendars import length_of
+from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.funding import funding_panel
+from embargo.data_loaders.schemas import Prices
 
 OPEN_AT = pd.date_range("2022-01-01", periods=48, freq="1h", tz="UTC").as_unit("us")
 START = OPEN_AT[0]

@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data_loaders import streams, tables
-from data_loaders.errors import DataError
-from data_loaders.importing import ImportReport, import_bars, import_news
-from data_loaders.store import Store
+from embargo.data_loaders.archive import streams, tables
+from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.store import Store
+from embargo.data_loaders.store.importing import ImportReport, import_bars, import_news
 
 DAY = pd.Timestamp("2024-05-01", tz="UTC")
 YEARS_LATER = pd.Timestamp("2026-05-01", tz="UTC")
@@ -237,8 +237,8 @@ KILLED = """
 import sys
 import pandas as pd
 from data_loaders import streams, tables
-from data_loaders.importing import import_news
-from data_loaders.store import Store
+from embargo.data_loaders.store.importing import import_news
+from embargo.data_loaders.store import Store
 
 tables.BATCH_ROWS = streams.PIECE_ROWS = streams.BATCH_ROWS = 2_000
 print("ready", flush=True)
@@ -291,7 +291,7 @@ def write_many(path: Path, rows: int) -> Path:
 PEAK = """
 import resource, sys
 import pandas as pd
-from data_loaders.importing import import_news
+from embargo.data_loaders.store.importing import import_news
 
 class Keeper:
     rows = 0

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_loaders.errors import ConfigError, DataError, MissingPartError
-from data_loaders.label_sets import cut_scores, read_label_set
+from embargo.data_loaders.archive.label_sets import cut_scores, read_label_set
+from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 
 CUTOFF = pd.Timestamp("2014-06-30", tz="UTC")
 

@@ -8,17 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_loaders.calendars import decision_times
-from data_loaders.errors import ConfigError, DataError
-from data_loaders.labels import (
-    cut_classes,
-    fit_thresholds,
-    forward_returns,
-    from_news,
-    from_returns,
-)
-from data_loaders.schemas import Prices, validate_news
-from data_loaders.simulated import SimulatedMarket, simulate
+from embargo.data_loaders.calendars import decision_times
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.labels import cut_classes, fit_thresholds, forward_returns, from_news, from_returns
+from embargo.data_loaders.schemas import Prices, validate_news
+from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
 
 COLUMNS = ["article_id", "text", "label", "known_at", "starts_at", "ends_at"]
 

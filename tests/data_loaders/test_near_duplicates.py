@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_loaders.errors import ConfigError, DataError
-from data_loaders.near_duplicates import Window, near_duplicate_clusters, shingles
-from data_loaders.quality import normalise_text
-from data_loaders.schemas import validate_news
-from data_loaders.simulated import SimulatedMarket, simulate
+from embargo.data_loaders.checks.near_duplicates import Window, near_duplicate_clusters, shingles
+from embargo.data_loaders.checks.repeats import normalise_text
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.schemas import validate_news
+from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
 
 HEADLINE = "Acme Motors raises its full year outlook after record orders in Asia"
 

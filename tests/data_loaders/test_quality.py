@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_loaders.errors import DataError
-from data_loaders.quality import coverage, first_seen, normalise_text, text_keys
-from data_loaders.schemas import Prices, validate_news
+from embargo.data_loaders.checks.repeats import coverage, first_seen, normalise_text, text_keys
+from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.schemas import Prices, validate_news
 
 
 def news_of(*rows: tuple[str, str, str, str]) -> pd.DataFrame:

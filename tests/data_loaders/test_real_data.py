@@ -11,15 +11,15 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from data_loaders.archive import read_news, read_prices
-from data_loaders.calendars import decision_times
-from data_loaders.errors import DataError
-from data_loaders.importing import import_news
-from data_loaders.label_sets import read_label_set
-from data_loaders.labels import fit_thresholds, forward_returns, from_returns
-from data_loaders.quality import coverage
-from data_loaders.splits import assert_no_leakage, part_of, split_undated, walk_forward
-from data_loaders.store import Store
+from embargo.data_loaders.archive.label_sets import read_label_set
+from embargo.data_loaders.archive.news import read_news, read_prices
+from embargo.data_loaders.calendars import decision_times
+from embargo.data_loaders.checks.repeats import coverage
+from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.labels import fit_thresholds, forward_returns, from_returns
+from embargo.data_loaders.splits.walk_forward import assert_no_leakage, part_of, split_undated, walk_forward
+from embargo.data_loaders.store import Store
+from embargo.data_loaders.store.importing import import_news
 
 pytestmark = pytest.mark.real_data
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_loaders.errors import ConfigError, DataError, ServiceError
-from data_loaders.retries import Patience, Retryable, call, pause_asked
+from embargo.data_loaders.errors import ConfigError, DataError, ServiceError
+from embargo.data_loaders.retries import Patience, Retryable, call, pause_asked
 
 
 class FakeClock:

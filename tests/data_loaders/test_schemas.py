@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_loaders.errors import DataError
-from data_loaders.schemas import UTC_DTYPE, Prices, as_utc, validate_news, validate_prices, validate_scores
+from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.schemas import UTC_DTYPE, Prices, as_utc, validate_news, validate_prices, validate_scores
 
 
 def news_rows(**changes: object) -> pd.DataFrame:

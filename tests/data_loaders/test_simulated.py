@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_loaders import grammar
-from data_loaders.calendars import decision_times, sessions
-from data_loaders.errors import ConfigError
-from data_loaders.quality import first_seen, normalise_text
-from data_loaders.schemas import CLASSES, PRICE_FIELDS, validate_news, validate_prices, validate_scores
-from data_loaders.simulated import NEUTRAL_BELOW, SimulatedMarket, Simulation, simulate
+from embargo.data_loaders.calendars import decision_times, sessions
+from embargo.data_loaders.checks.repeats import first_seen, normalise_text
+from embargo.data_loaders.errors import ConfigError
+from embargo.data_loaders.schemas import CLASSES, PRICE_FIELDS, validate_news, validate_prices, validate_scores
+from embargo.data_loaders.simulated import grammar
+from embargo.data_loaders.simulated.market import NEUTRAL_BELOW, SimulatedMarket, Simulation, simulate
 
 SHORT = SimulatedMarket(seed=3, end="2015-12-31", n_symbols=12)
 

@@ -12,8 +12,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from split_samples import HOUR, NOTHING, daily, samples_at, utc
 
-from data_loaders.errors import ConfigError, DataError, LeakError
-from data_loaders.splits import (
+from embargo.data_loaders.errors import ConfigError, DataError, LeakError
+from embargo.data_loaders.splits.walk_forward import (
     Fold,
     assert_no_leakage,
     holdout,

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from split_samples import HOUR, daily, utc
 
-from data_loaders.combinatorial import (
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.splits.combinatorial import (
     CombinatorialSplit,
     backtest_paths,
     combinatorial,
@@ -21,8 +22,7 @@ from data_loaders.combinatorial import (
     groups_by_count,
     path_series,
 )
-from data_loaders.errors import ConfigError, DataError
-from data_loaders.purging import Window
+from embargo.data_loaders.splits.purging import Window
 
 MONTHS = groups_by_calendar([f"2020-{month:02d}-01" for month in range(1, 8)])
 

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_loaders.calendars import sessions
-from data_loaders.errors import ConfigError, DataError, MissingPartError
-from data_loaders.schemas import validate_news, validate_prices
-from data_loaders.store import Cover, Snapshot, Store
+from embargo.data_loaders.calendars import sessions
+from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
+from embargo.data_loaders.schemas import validate_news, validate_prices
+from embargo.data_loaders.store import Cover, Snapshot, Store
 
 MICROSECOND = pd.Timedelta(microseconds=1)
 
@@ -261,7 +261,7 @@ def test_record_batches_say_the_same_in_the_same_order(local: Store) -> None:
 
 
 def test_parts_of_a_long_history_stay_in_order(local: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("data_loaders.store.revisions.PART_ROWS", 1)
+    monkeypatch.setattr("embargo.data_loaders.store.revisions.PART_ROWS", 1)
     for day in (3, 1, 5, 2, 2):
         rows = [story(f"{i} of {day}", article_id=f"{i % 3}-{day // 3}", published_at=utc(f"2020-01-0{day}"))
                 for i in range(3)]  # fmt: skip
@@ -393,7 +393,7 @@ def test_covers_of_another_kind_and_backwards_are_refused(local: Store) -> None:
 
 
 def test_large_files_are_split_by_year_and_size(local: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("data_loaders.store.appending.FILE_ROWS", 10)
+    monkeypatch.setattr("embargo.data_loaders.store.appending.FILE_ROWS", 10)
     bars = daily_bars(["AAA"], "2023-12-01", "2024-01-31")
     batch = local.append("bars", bars, source="x", committed_at=NOW)
     assert [entry.path.split("/")[1] for entry in batch.files] == ["year=2023"] * 2 + ["year=2024"] * 3
@@ -437,7 +437,7 @@ def test_what_cannot_be_written_is_said_and_changes_nothing(local: Store, monkey
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("data_loaders.store.files.os.fsync", full)
+    monkeypatch.setattr("embargo.data_loaders.store.files.os.fsync", full)
     with pytest.raises(DataError, match="cannot be written \\(No space left on device\\)"):
         local.append("news", story("edited"), source="b", committed_at=NOW)
     monkeypatch.undo()
@@ -454,6 +454,6 @@ def test_a_long_list_of_batches_is_gone_through_once(local: Store, monkeypatch: 
         when = utc("2020-03-05 14:00") + pd.Timedelta(number, "h")
         local.append("news", story(article_id=str(number), published_at=when), source="x", committed_at=when)
     asked = []
-    monkeypatch.setattr("data_loaders.store.reading._may_open", lambda *pair: asked.append(pair))
+    monkeypatch.setattr("embargo.data_loaders.store.reading._may_open", lambda *pair: asked.append(pair))
     assert len(local.as_of(utc("2020-03-05 23:00")).news()) == 10
     assert asked == []

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_loaders.errors import DataError
-from data_loaders.store import Store
+from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.store import Store
 
 NOON = pd.Timestamp("2024-06-03T12:00:00Z").as_unit("us")
 LATER = pd.Timestamp("2030-01-01T00:00:00Z")
@@ -22,7 +22,7 @@ ROWS = 40
 
 # A server that has imported the store forks a clean child in milliseconds, which a test process with threads cannot.
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["data_loaders.store", "pytest"])
+FORKS.set_forkserver_preload(["embargo.data_loaders.store", "pytest"])
 
 
 def rates(writer: int, number: int) -> pd.DataFrame:
@@ -217,7 +217,7 @@ def test_an_unfinished_append_is_invisible_and_young_leftovers_stay(
     def die(*_: object) -> bytes:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("data_loaders.store.appending.encode", die)
+    monkeypatch.setattr("embargo.data_loaders.store.appending.encode", die)
     with pytest.raises(KeyboardInterrupt):
         store.append("funding", rates(3, 3), source="killed", committed_at=NOON)
     monkeypatch.undo()

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference.revisions import Revision, Row, as_of
 
-from data_loaders.schemas import validate_news
-from data_loaders.store import Cover, Store, hashing
-from data_loaders.store.manifest import gaps, merged
+from embargo.data_loaders.schemas import validate_news
+from embargo.data_loaders.store import Cover, Store, hashing
+from embargo.data_loaders.store.manifest import gaps, merged
 
 ZERO = pd.Timestamp("2023-12-31T23:30:00Z").as_unit("us")
 MICROSECOND = pd.Timedelta(microseconds=1)
@@ -223,7 +223,7 @@ def test_keys_of_one_hash_stay_apart(monkeypatch: pytest.MonkeyPatch) -> None:
         hashes = honest(table, columns)
         return np.zeros_like(hashes) if tuple(columns) == ("article_id", "symbol") else hashes
 
-    monkeypatch.setattr("data_loaders.store.appending.row_hashes", colliding)
+    monkeypatch.setattr("embargo.data_loaders.store.appending.row_hashes", colliding)
     store = fresh()
     rows = [Row(f"{key} X", key, "A", ("A", 0), 0, None, 1) for key in "ab"]
     later = [Row(f"{key} X", key, "B", ("B", 0), 0, None, 5) for key in "bc"]

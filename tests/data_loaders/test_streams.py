@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_loaders import streams
-from data_loaders.errors import DataError
-from data_loaders.streams import Counts, batches, bundles, put_through
-from data_loaders.tables import Piece
+from embargo.data_loaders.archive import streams
+from embargo.data_loaders.archive.streams import Counts, batches, bundles, put_through
+from embargo.data_loaders.archive.tables import Piece
+from embargo.data_loaders.errors import DataError
 
 
 def pieces_of(sizes: list[int], kinds: list[bool]) -> list[Piece]:

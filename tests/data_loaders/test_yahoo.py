@@ -15,11 +15,11 @@ import pytest
 import yfinance
 from servers.yahoo_service import YahooService, generated, market, nested, redirect
 
-from data_loaders import yahoo
-from data_loaders.errors import ConfigError
-from data_loaders.records import DATASETS, validate_facts
-from data_loaders.retries import Patience
-from data_loaders.yahoo_bars import VENUE
+from embargo.data_loaders.errors import ConfigError
+from embargo.data_loaders.records import DATASETS, validate_facts
+from embargo.data_loaders.retries import Patience
+from embargo.data_loaders.yahoo import prices as yahoo
+from embargo.data_loaders.yahoo.bars import VENUE
 
 REPOSITORY = Path(__file__).parents[2]
 QUICK = Patience(attempts=2, first_wait=0.01, timeout=10, deadline=20)

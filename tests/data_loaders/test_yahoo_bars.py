@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_loaders.calendars import sessions
-from data_loaders.errors import ConfigError, DataError
-from data_loaders.yahoo_bars import (
+from embargo.data_loaders.calendars import sessions
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.yahoo.bars import (
     ACTION_COLUMNS,
     Listing,
     actions_of,
@@ -22,7 +22,7 @@ from data_loaders.yahoo_bars import (
     listing_of,
     simplest_within,
 )
-from data_loaders.yahoo_client import Chart
+from embargo.data_loaders.yahoo.client import Chart
 
 START, NOW = pd.Timestamp("2020-01-02", tz="UTC"), pd.Timestamp("2024-06-28 21:00", tz="UTC")
 META = {
@@ -202,7 +202,7 @@ def test_the_exchange_names_its_calendar_unless_the_user_does():
 
 @pytest.mark.slow
 def test_every_calendar_in_the_table_exists():
-    from data_loaders.yahoo_bars import _EXCHANGES
+    from embargo.data_loaders.yahoo.bars import _EXCHANGES
 
     for calendar in sorted(set(_EXCHANGES.values())):
         assert len(sessions(calendar, pd.Timestamp("2024-01-02"), pd.Timestamp("2024-01-12")))

@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
-from data_loaders.calendars import decision_times, last_closed_bar, sessions
-from data_loaders.schemas import Prices
+from embargo.data_loaders.calendars import decision_times, last_closed_bar, sessions
+from embargo.data_loaders.schemas import Prices
 
 NEW_YORK = ZoneInfo("America/New_York")
 LATENCY = pd.Timedelta(minutes=5)

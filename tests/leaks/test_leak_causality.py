@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from backtest.leakage import check_decisions_are_causal
-from backtest.leakage.causality import _noisy_prices, _reversed_scores, _worlds
-from data_loaders.errors import DataError
-from data_loaders.schemas import PRICE_FIELDS, validate_prices
+from embargo.backtest.leakage import check_decisions_are_causal
+from embargo.backtest.leakage.causality import _noisy_prices, _reversed_scores, _worlds
+from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.schemas import PRICE_FIELDS, validate_prices
 
 
 @pytest.fixture(scope="module")

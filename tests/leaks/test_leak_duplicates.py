@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backtest.leakage import article_keys, check_duplicates
-from backtest.leakage import duplicates as module
-from backtest.leakage.duplicates import near_matches
-from data_loaders.errors import ConfigError, DataError
+from embargo.backtest.leakage import article_keys, check_duplicates
+from embargo.backtest.leakage import duplicates as module
+from embargo.backtest.leakage.duplicates import near_matches
+from embargo.data_loaders.errors import ConfigError, DataError
 
 VOCABULARY = np.array([f"word{i}" for i in range(400)])
 

@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from backtest.leakage import check_fill_order, check_lag_decay
-from data_loaders.errors import DataError
+from embargo.backtest.leakage import check_fill_order, check_lag_decay
+from embargo.data_loaders.errors import DataError
 
 
 def _fills(world: worlds.World, row: np.ndarray) -> pd.DataFrame:

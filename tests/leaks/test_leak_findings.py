@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from backtest.leakage import (
+from embargo.backtest.leakage import (
     Finding,
     check_costs,
     check_latency,
@@ -15,8 +15,8 @@ from backtest.leakage import (
     is_invalid,
     overall_verdict,
 )
-from backtest.leakage.findings import aware_instant, evidence_rows
-from data_loaders.errors import ConfigError, DataError
+from embargo.backtest.leakage.findings import aware_instant, evidence_rows
+from embargo.data_loaders.errors import ConfigError, DataError
 
 VERDICTS = ("leak", "suspicious", "inconclusive", "pass", "not-applicable")
 

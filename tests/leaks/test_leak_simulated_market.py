@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from backtest import leakage
-from data_loaders.calendars import decision_times, zone_of
-from data_loaders.simulated import SimulatedMarket, Simulation, simulate
+from embargo.backtest import leakage
+from embargo.data_loaders.calendars import decision_times, zone_of
+from embargo.data_loaders.simulated.market import SimulatedMarket, Simulation, simulate
 
 HOUR, DAY = pd.Timedelta(hours=1), pd.Timedelta(days=1)
 ZONE = zone_of("XNYS")

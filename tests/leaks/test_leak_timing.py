@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from backtest.leakage import check_time_zones, check_tradable_instants
-from data_loaders.errors import DataError
+from embargo.backtest.leakage import check_time_zones, check_tradable_instants
+from embargo.data_loaders.errors import DataError
 
 UTC = ZoneInfo("UTC")
 

@@ -13,7 +13,7 @@ def cache_dir(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_base(cache_dir):
-    from models.tiny import TinySettings, pretrain_tiny
+    from embargo.models.tuning.tiny import TinySettings, pretrain_tiny
 
     texts = sentences(800, seed=1)["text"].tolist()
     settings = TinySettings(hidden=64, intermediate=64, vocabulary=600, max_length=64, epochs=5, batch_size=16)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_loaders.errors import DataError
-from models.artifacts import cached_folder, read_manifest, sample_fingerprint, texts_fingerprint
+from embargo.data_loaders.errors import DataError
+from embargo.models.content import cached_folder, read_manifest, sample_fingerprint, texts_fingerprint
 
 
 def build(folder):

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from model_samples import CUTOFF
 
-from data_loaders.errors import ConfigError, DataError, LeakError, MissingPartError
-from models import bases
-from models.bases import KNOWN_BASES, open_base, resolve_base
-from models.tiny import TinySettings, pretrain_tiny
+from embargo.data_loaders.errors import ConfigError, DataError, LeakError, MissingPartError
+from embargo.models.bases import resolve as bases
+from embargo.models.bases.resolve import KNOWN_BASES, open_base, resolve_base
+from embargo.models.tuning.tiny import TinySettings, pretrain_tiny
 
 SMALL = TinySettings(hidden=64, intermediate=64, vocabulary=300, max_length=32, epochs=1)
 
@@ -240,7 +240,7 @@ def test_tiny_is_the_same_bits_for_the_same_texts(tmp_path):
 
 
 def test_tiny_knows_only_words_of_its_corpus(tiny_base):
-    from models.loading import load_tokenizer
+    from embargo.models.loading.load import load_tokenizer
 
     tokenizer = load_tokenizer(tiny_base)
     assert "plunged" in tokenizer.get_vocab()

@@ -11,10 +11,10 @@ import pytest
 from servers.loopback import Answer, Hang, Loopback, Reset, ServerError, Truncated
 from tiny_models import save_tiny_model
 
-from data_loaders.errors import ConfigError, LeakError, MissingPartError, ServiceError
-from models import hub
-from models.bases import resolve_base
-from models.registry import KNOWN_BASES, last_instant
+from embargo.data_loaders.errors import ConfigError, LeakError, MissingPartError, ServiceError
+from embargo.models.bases import hub
+from embargo.models.bases.registry import KNOWN_BASES, last_instant
+from embargo.models.bases.resolve import resolve_base
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 NAME = "meta-llama/Llama-3.2-1B"
@@ -86,7 +86,7 @@ def serve(tmp_path, monkeypatch):
 
 
 def test_only_what_a_base_needs_is_fetched_and_it_can_be_loaded(serve, files):
-    from models.loading import load_classifier
+    from embargo.models.loading.load import load_classifier
 
     noise = {"README.md": b"x", "pytorch_model.bin": b"x", "consolidated.safetensors": b"x", "onnx/config.json": b"{}"}
     _, small = serve(files | noise)
@@ -103,7 +103,7 @@ def test_only_what_a_base_needs_is_fetched_and_it_can_be_loaded(serve, files):
 
 def test_an_unknown_base_has_no_cutoff_until_one_is_declared(serve, files, monkeypatch):
     serve(files)
-    monkeypatch.setattr("models.bases.KNOWN_BASES", {})
+    monkeypatch.setattr("embargo.models.bases.resolve.KNOWN_BASES", {})
     declared = pd.Timestamp("2024-01-01", tz="UTC")
     assert resolve_base(NAME, revision=COMMIT).knowledge_cutoff is None
     assert resolve_base(NAME, revision=COMMIT, knowledge_cutoff=declared).knowledge_cutoff == declared

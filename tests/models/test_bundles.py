@@ -13,10 +13,9 @@ import pytest
 from model_samples import sentences
 from small_bases import small_base
 
-from data_loaders.errors import ConfigError, DataError, MissingPartError
-from models.artifacts import text_hash
-from models.bases import TINY, Base, open_base
-from models.bundles import (
+from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
+from embargo.models.bases.resolve import TINY, Base, open_base
+from embargo.models.bundles.bundle import (
     Bundle,
     bundle_reader,
     fitted_reader,
@@ -25,10 +24,11 @@ from models.bundles import (
     open_bundle,
     write_bundle,
 )
-from models.evaluation import classification_report
-from models.fitting import FittedModel, fit_scorer
-from models.scoring import model_id
-from models.tuning import TuneSettings, open_adapter
+from embargo.models.content import text_hash
+from embargo.models.evaluation.classification import classification_report
+from embargo.models.fitting import FittedModel, fit_scorer
+from embargo.models.scorers.score import model_id
+from embargo.models.tuning.tune import TuneSettings, open_adapter
 
 UNTIL = pd.Timestamp("2016-01-01", tz="UTC")
 TEXTS = sentences(20, seed=77)["text"].tolist()

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.special import log_softmax, softmax
 
-from data_loaders.errors import ConfigError, DataError
-from models.calibration import (
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.models.calibration import (
     MINIMUM_PER_CLASS,
     Calibration,
     Curve,

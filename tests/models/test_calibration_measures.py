@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import norm
 
-from data_loaders.errors import ConfigError, DataError
-from models.calibration import (
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.models.calibration import (
     Calibration,
     adaptive_calibration_error,
     brier_decomposition,

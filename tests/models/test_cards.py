@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.cards import model_card
-from models.evaluation import classification_report
+from embargo.models.bundles.card import model_card
+from embargo.models.evaluation.classification import classification_report
 
 
 def report(seed: int) -> dict[str, Any]:

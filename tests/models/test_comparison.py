@@ -5,10 +5,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from backtest.significance import holm as holm_of_runs
-from data_loaders.errors import ConfigError, DataError
-from models.calibration import Calibration
-from models.comparison import cohens_d, compare_classifiers, holm, losses, mcnemar, paired_t, sign_flip, wilcoxon
+from embargo.backtest.significance import holm as holm_of_runs
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.models.calibration import Calibration
+from embargo.models.evaluation.comparison import (
+    cohens_d,
+    compare_classifiers,
+    holm,
+    losses,
+    mcnemar,
+    paired_t,
+    sign_flip,
+    wilcoxon,
+)
 
 # Darwin's maize: height of crossed less self-fertilised plants in eighths of an inch (Fisher 1935, table 3).
 MAIZE = np.array([49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]) / 8

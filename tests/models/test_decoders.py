@@ -10,10 +10,10 @@ import pytest
 from model_samples import sentences
 from tiny_models import DECODERS, ENCODERS, FAMILIES, save_tiny_model, save_tokenizer
 
-from data_loaders.errors import ConfigError
-from models import bases
-from models.bases import resolve_base
-from models.loading import deterministic, encode, load_classifier, load_tokenizer, pad, padded_length
+from embargo.data_loaders.errors import ConfigError
+from embargo.models.bases import resolve as bases
+from embargo.models.bases.resolve import resolve_base
+from embargo.models.loading.load import deterministic, encode, load_classifier, load_tokenizer, pad, padded_length
 
 TEXTS = [*sentences(62, seed=5)["text"], "Altera fell", "x"]
 
@@ -173,7 +173,7 @@ def test_every_named_architecture_classifies_text():
 
 def test_a_folder_is_described_without_the_heavy_libraries(folder):
     code = (
-        "import sys; from models.bases import resolve_base; resolve_base(sys.argv[1]);"
+        "import sys; from embargo.models.bases.resolve import resolve_base; resolve_base(sys.argv[1]);"
         "print([name for name in ('torch', 'transformers', 'peft', 'huggingface_hub') if name in sys.modules])"
     )
     done = subprocess.run(

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from data_loaders.errors import ConfigError, DataError
-from data_loaders.schemas import CLASSES
-from models.calibration import Calibration
-from models.evaluation import classification_report
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.schemas import CLASSES
+from embargo.models.calibration import Calibration
+from embargo.models.evaluation.classification import classification_report
 
 
 @settings(max_examples=60, deadline=None)

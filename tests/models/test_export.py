@@ -11,11 +11,13 @@ import torch
 from model_samples import CUTOFF, sentences
 from tiny_models import FAMILIES, save_tiny_model
 
-from data_loaders.errors import ConfigError, DataError, LeakError, MissingPartError
-from models import export, onnx_graph, transformer
-from models.bases import resolve_base
-from models.calibration import Calibration, fit_temperature
-from models.export import (
+from embargo.data_loaders.errors import ConfigError, DataError, LeakError, MissingPartError
+from embargo.models.bases.resolve import resolve_base
+from embargo.models.calibration import Calibration, fit_temperature
+from embargo.models.export import graph as onnx_graph
+from embargo.models.export import onnx as export
+from embargo.models.export.graph import EXPORTABLE
+from embargo.models.export.onnx import (
     PROBE_TEXTS,
     Speed,
     check_runtime,
@@ -26,12 +28,12 @@ from models.export import (
     merge,
     runtime_scorer,
 )
-from models.fitting import fit_scorer
-from models.loading import encode, load_tokenizer
-from models.onnx_graph import EXPORTABLE
-from models.onnx_scorer import OnnxScorer
-from models.transformer import TransformerScorer
-from models.tuning import TuneSettings, tune
+from embargo.models.fitting import fit_scorer
+from embargo.models.loading.load import encode, load_tokenizer
+from embargo.models.scorers import transformer
+from embargo.models.scorers.onnx import OnnxScorer
+from embargo.models.scorers.transformer import TransformerScorer
+from embargo.models.tuning.tune import TuneSettings, tune
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

@@ -7,15 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_samples import CUTOFF, sentences
 
-from data_loaders.errors import ConfigError, DataError, LeakError
-from data_loaders.schemas import CLASSES
-from models.artifacts import json_hash
-from models.cache import ScoreCache
-from models.calibration import Calibration, fit_calibration
-from models.fitting import fit_scorer
-from models.linear import LinearSettings, fit_linear
-from models.scoring import model_id, score_articles
-from models.tuning import TuneSettings
+from embargo.data_loaders.errors import ConfigError, DataError, LeakError
+from embargo.data_loaders.schemas import CLASSES
+from embargo.models.calibration import Calibration, fit_calibration
+from embargo.models.content import json_hash
+from embargo.models.fitting import fit_scorer
+from embargo.models.scorers.cache import ScoreCache
+from embargo.models.scorers.linear import LinearSettings, fit_linear
+from embargo.models.scorers.score import model_id, score_articles
+from embargo.models.tuning.tune import TuneSettings
 
 KEYS = {
     "kind", "base", "base_weights_hash", "base_knowledge_cutoff", "cutoff_source", "exposures", "trained_until",

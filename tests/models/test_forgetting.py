@@ -4,13 +4,13 @@ import torch
 from model_samples import CUTOFF, sentences
 from tiny_models import save_tiny_model
 
-from data_loaders.errors import ConfigError, DataError, MissingPartError
-from models import forgetting as module
-from models.bases import open_base, resolve_base
-from models.forgetting import embedding_drift, forgetting, language_loss
-from models.general_texts import GENERAL_TEXTS
-from models.loading import encode, load_tokenizer, pad, quiet
-from models.tuning import TuneSettings, tune
+from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
+from embargo.models.bases.resolve import open_base, resolve_base
+from embargo.models.evaluation import forgetting as module
+from embargo.models.evaluation.forgetting import embedding_drift, forgetting, language_loss
+from embargo.models.evaluation.general_texts import GENERAL_TEXTS
+from embargo.models.loading.load import encode, load_tokenizer, pad, quiet
+from embargo.models.tuning.tune import TuneSettings, tune
 
 TEXTS = sentences(40, seed=11)["text"].tolist()
 # So small that what is added to a weight is rounded away.

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_loaders.errors import ConfigError
-from models.lexicon import LexiconScorer, word_lists
+from embargo.data_loaders.errors import ConfigError
+from embargo.models.scorers.lexicon import LexiconScorer, word_lists
 
 
 def test_lists_have_the_size_the_paper_reports():

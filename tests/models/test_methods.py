@@ -9,14 +9,15 @@ from model_samples import CUTOFF
 from safetensors.torch import load_file
 from small_bases import CONFIGS, small_base
 
-from data_loaders.errors import ConfigError, DataError
-from models import training, transformer
-from models.bases import DECODERS
-from models.defaults import defaults, explain
-from models.loading import deterministic, load_classifier, load_tokenizer, quiet
-from models.methods import METHODS, check, refusal
-from models.transformer import TransformerScorer, merged_model
-from models.tuning import TuneSettings, feed_heads_fp32, tune
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.models.bases.resolve import DECODERS
+from embargo.models.loading.load import deterministic, load_classifier, load_tokenizer, quiet
+from embargo.models.methods.cards import METHODS, check, refusal
+from embargo.models.methods.defaults import defaults, explain
+from embargo.models.scorers import transformer
+from embargo.models.scorers.transformer import TransformerScorer, merged_model
+from embargo.models.tuning import loop as training
+from embargo.models.tuning.tune import TuneSettings, feed_heads_fp32, tune
 
 ENDS = ("fell down", "held flat", "rose up")
 WORDS = ("profit", "loss", "sales", "bank", "the", "of", "in", "a", "and")
@@ -159,8 +160,8 @@ def weights_of(adapter):
 )
 def test_a_pair_that_cannot_work_is_refused_by_name_before_loading(bases, method, kind, reason, tmp_path, monkeypatch):
     base = bases(kind)
-    monkeypatch.setattr("models.tuning.load_classifier", lambda *_, **__: pytest.fail("loaded"))
-    monkeypatch.setattr("models.tuning.load_tokenizer", lambda *_, **__: pytest.fail("loaded"))
+    monkeypatch.setattr("embargo.models.tuning.tune.load_classifier", lambda *_, **__: pytest.fail("loaded"))
+    monkeypatch.setattr("embargo.models.tuning.tune.load_tokenizer", lambda *_, **__: pytest.fail("loaded"))
     with pytest.raises(ConfigError, match=rf"'small {kind}' \({kind}\).*'{method}'.*{reason}"):
         tuned(base, tmp_path, method)
     assert list(tmp_path.iterdir()) == []

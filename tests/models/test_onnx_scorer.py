@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_samples import CUTOFF, sentences
 
-from data_loaders.errors import DataError, MissingPartError
-from models.cache import ScoreCache
-from models.calibration import Calibration
-from models.export import PROBE_TEXTS, export_onnx
-from models.loading import encode, load_tokenizer
-from models.onnx_scorer import OnnxScorer, seal_of
-from models.scoring import score_articles
-from models.transformer import TransformerScorer
-from models.tuning import TuneSettings, tune
+from embargo.data_loaders.errors import DataError, MissingPartError
+from embargo.models.calibration import Calibration
+from embargo.models.export.onnx import PROBE_TEXTS, export_onnx
+from embargo.models.loading.load import encode, load_tokenizer
+from embargo.models.scorers.cache import ScoreCache
+from embargo.models.scorers.onnx import OnnxScorer, seal_of
+from embargo.models.scorers.score import score_articles
+from embargo.models.scorers.transformer import TransformerScorer
+from embargo.models.tuning.tune import TuneSettings, tune
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -36,9 +36,9 @@ POOL = [
 SCORE_WITHOUT_TORCH = """
 import sys, json, pathlib
 import pandas as pd
-from models.onnx_scorer import OnnxScorer
-from models.cache import ScoreCache
-from models.scoring import score_articles
+from embargo.models.scorers.onnx import OnnxScorer
+from embargo.models.scorers.cache import ScoreCache
+from embargo.models.scorers.score import score_articles
 folder, texts = sys.argv[1], json.loads(sys.argv[2])
 scorer = OnnxScorer(folder)
 articles = pd.DataFrame({"article_id": [str(n) for n in range(len(texts))], "text": texts})
@@ -215,7 +215,7 @@ def test_other_folders_are_refused(copy, tmp_path):
 
 
 def test_a_graph_that_onnx_runtime_cannot_read_is_named(copy):
-    from models.artifacts import folder_hashes
+    from embargo.models.content import folder_hashes
 
     (copy / "model.onnx").write_bytes(b"no graph")
     resealed(copy, files=folder_hashes(copy))

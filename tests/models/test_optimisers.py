@@ -7,11 +7,13 @@ from small_bases import small_base
 from test_training import HELD_OUT, SETTINGS, TEXTS
 from torch.nn import Parameter
 
-from data_loaders.errors import ConfigError
-from models import optimisers, training, tuning
-from models.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
-from models.optimisers import make_optimiser, moments, resolve_optimizer, set_moments
-from models.tuning import TuneSettings, tune
+from embargo.data_loaders.errors import ConfigError
+from embargo.models.tuning import loop as training
+from embargo.models.tuning import optimisers
+from embargo.models.tuning import tune as tuning
+from embargo.models.tuning.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from embargo.models.tuning.optimisers import make_optimiser, moments, resolve_optimizer, set_moments
+from embargo.models.tuning.tune import TuneSettings, tune
 
 NAMES = ("adamw", "paged_adamw_8bit")
 pytestmark = pytest.mark.filterwarnings("ignore:Paged optimizers are not supported on CPU:UserWarning")

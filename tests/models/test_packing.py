@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_models import save_tiny_model
 
-from data_loaders.errors import DataError
-from models import packing
-from models.packing import pack, packable, packed_logits, token_groups
+from embargo.data_loaders.errors import DataError
+from embargo.models.loading import packing
+from embargo.models.loading.packing import pack, packable, packed_logits, token_groups
 
 PAD = 1
 CPU, GPU = torch.device("cpu"), torch.device("cuda")

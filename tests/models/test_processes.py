@@ -13,9 +13,10 @@ from model_samples import CUTOFF, sentences
 from safetensors.torch import load_file
 from small_bases import small_base
 
-from models import processes, training
-from models.bases import open_base
-from models.tuning import TuneSettings, open_adapter, tune
+from embargo.models.bases.resolve import open_base
+from embargo.models.loading import processes
+from embargo.models.tuning import loop as training
+from embargo.models.tuning.tune import TuneSettings, open_adapter, tune
 
 pytestmark = pytest.mark.slow
 

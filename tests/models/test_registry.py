@@ -1,8 +1,15 @@
 import pandas as pd
 import pytest
 
-from backtest.leakage import check_base_cutoff
-from models.registry import KNOWN_BASES, canonical_name, known_bases, last_instant, mistyped, similar_names
+from embargo.backtest.leakage import check_base_cutoff
+from embargo.models.bases.registry import (
+    KNOWN_BASES,
+    canonical_name,
+    known_bases,
+    last_instant,
+    mistyped,
+    similar_names,
+)
 
 
 def utc(text):

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_samples import CUTOFF, NAMES, sentences
 
-from data_loaders.errors import ConfigError, DataError
-from models.calibration import Calibration
-from models.lexicon import LexiconScorer
-from models.linear import fit_linear
-from models.robustness import INJECTIONS, NEGATION_PAIRS, probe
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.models.calibration import Calibration
+from embargo.models.evaluation.robustness import INJECTIONS, NEGATION_PAIRS, probe
+from embargo.models.scorers.lexicon import LexiconScorer
+from embargo.models.scorers.linear import fit_linear
 
 GOOD = {"good", "strong", "profitable", "improved", "success", "achieved", "benefit", "gain", "soared"}
 BAD = {"bad", "weak", "loss", "declined", "decline", "failure", "default", "violations", "hurt", "sank"}

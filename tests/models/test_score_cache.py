@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_loaders.errors import DataError
-from models.cache import LOOKUP_CHUNK, ScoreCache
+from embargo.data_loaders.errors import DataError
+from embargo.models.scorers.cache import LOOKUP_CHUNK, ScoreCache
 
 
 def rows(start: int, stop: int) -> dict[str, np.ndarray]:
@@ -63,7 +63,7 @@ def test_a_damaged_value_is_named(tmp_path):
 
 
 def test_a_cache_that_is_busy_is_not_to_be_deleted(tmp_path, monkeypatch):
-    monkeypatch.setattr("models.cache.BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("embargo.models.scorers.cache.BUSY_TIMEOUT_S", 0.05)
     with ScoreCache(tmp_path / "scores.sqlite") as cache, ScoreCache(tmp_path / "scores.sqlite") as other:
         other._connection.execute("BEGIN IMMEDIATE")
         with pytest.raises(DataError, match=r"locked.*keep the file"):

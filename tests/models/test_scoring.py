@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_loaders.errors import DataError
-from models.artifacts import text_hash
-from models.cache import ScoreCache
-from models.calibration import Calibration
-from models.scoring import score_articles, score_stream
+from embargo.data_loaders.errors import DataError
+from embargo.models.calibration import Calibration
+from embargo.models.content import text_hash
+from embargo.models.scorers.cache import ScoreCache
+from embargo.models.scorers.score import score_articles, score_stream
 
 CALIBRATION = Calibration(1.7)
 STREAM_IN_ANOTHER_PROCESS = """
@@ -25,8 +25,8 @@ import sys, time
 from pathlib import Path
 import numpy as np, pandas as pd
 from models import scoring
-from models.cache import ScoreCache
-from models.calibration import Calibration
+from embargo.models.scorers.cache import ScoreCache
+from embargo.models.calibration import Calibration
 
 scoring.BLOCK = 20
 cache, journal, pause = Path(sys.argv[1]), open(sys.argv[2], "a"), float(sys.argv[3])
@@ -193,11 +193,11 @@ def test_a_repeated_text_is_scored_once_and_named_by_its_content(tmp_path):
 
 
 def test_whatever_can_move_a_probability_changes_the_name_of_a_score(tiny_base, tmp_path):
-    from data_loaders.errors import ConfigError
-    from models.bases import open_base
-    from models.scoring import model_id
-    from models.transformer import TransformerScorer
-    from models.tuning import Adapter
+    from embargo.data_loaders.errors import ConfigError
+    from embargo.models.bases.resolve import open_base
+    from embargo.models.scorers.score import model_id
+    from embargo.models.scorers.transformer import TransformerScorer
+    from embargo.models.tuning.tune import Adapter
 
     def adapter(base, identity="1", **changes):
         told = {"method": "lora", "rank": 8, "compute": "fp32", "max_length": 32} | changes

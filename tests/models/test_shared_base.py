@@ -13,11 +13,11 @@ from model_samples import CUTOFF, sentences
 from safetensors.torch import load_file
 from small_bases import small_base
 
-from data_loaders.errors import ConfigError
-from models.loading import deterministic, load_classifier
-from models.shared_base import SharedBase
-from models.transformer import TransformerScorer, scoring_model
-from models.tuning import TuneSettings, tune
+from embargo.data_loaders.errors import ConfigError
+from embargo.models.loading.load import deterministic, load_classifier
+from embargo.models.loading.shared import SharedBase
+from embargo.models.scorers.transformer import TransformerScorer, scoring_model
+from embargo.models.tuning.tune import TuneSettings, tune
 
 SETTINGS = TuneSettings(rank=4, dropout=0.1, epochs=1, batch_size=16, learning_rate=1e-2, compute="fp32")
 TEXTS = sentences(40, seed=5)
@@ -213,7 +213,7 @@ def test_a_merged_four_bit_model_holds_base_and_update(bases, tmp_path, kind, ta
     base = bases[kind]
     adapter = tuned(base, tmp_path, method="qlora", target=target)
     saved = load_file(adapter.path / "adapter_model.safetensors")
-    from models.loading import dequantise
+    from embargo.models.loading.load import dequantise
 
     with deterministic(0):
         plain, _ = load_classifier(base, method="qlora", compute="fp32")

@@ -17,13 +17,14 @@ from safetensors.torch import load_file
 from small_bases import small_base
 from torch.nn import functional
 
-from data_loaders.errors import ConfigError, DataError
-from models import training, tuning
-from models.calibration import calibrated_loss
-from models.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
-from models.training import training_loss
-from models.transformer import TransformerScorer
-from models.tuning import TuneSettings, tune
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.models.calibration import calibrated_loss
+from embargo.models.scorers.transformer import TransformerScorer
+from embargo.models.tuning import loop as training
+from embargo.models.tuning import tune as tuning
+from embargo.models.tuning.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from embargo.models.tuning.loop import training_loss
+from embargo.models.tuning.tune import TuneSettings, tune
 
 SETTINGS = TuneSettings(method="lora", rank=4, dropout=0.0, epochs=4, batch_size=16, learning_rate=1e-2, compute="fp32")
 TEXTS = sentences(56, seed=5)
@@ -58,9 +59,9 @@ def undisturbed(base, tmp_path_factory):
 
 def written_out(base, settings):
     """Return the best weights of a plain loop: one batch a step, torch's own schedule, nothing that can go wrong."""
-    from models.loading import deterministic, encode, load_tokenizer, pad, padded_length
-    from models.training import Encoded, cosine_rate, epoch_batches
-    from models.tuning import _in_order, adapted_model
+    from embargo.models.loading.load import deterministic, encode, load_tokenizer, pad, padded_length
+    from embargo.models.tuning.loop import Encoded, cosine_rate, epoch_batches
+    from embargo.models.tuning.tune import _in_order, adapted_model
 
     tokenizer = load_tokenizer(base)
     ordered = [_in_order(part["text"].tolist(), part["label"].to_numpy()) for part in (TEXTS, HELD_OUT)]
@@ -206,7 +207,7 @@ sys.path[:0] = {paths!r}
 from pathlib import Path
 import test_training as t
 from dataclasses import replace
-from models.bases import open_base
+from embargo.models.bases.resolve import open_base
 
 base = open_base(Path({base!r}), name="small bert")
 def progress(done, total):
@@ -360,8 +361,8 @@ def test_an_adapter_is_written_in_the_same_order_by_every_process(base, tmp_path
 
 
 def test_adalora_is_held_to_orthogonal_bases(base):
-    from models.loading import deterministic
-    from models.tuning import adapted_model
+    from embargo.models.loading.load import deterministic
+    from embargo.models.tuning.tune import adapted_model
 
     with deterministic(0):
         model = adapted_model(base, replace(SETTINGS, method="adalora"), "fp32", steps=20)

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_samples import CUTOFF, sentences
 
-from models.bases import resolve_base
-from models.loading import deterministic, load_classifier, load_tokenizer
-from models.transformer import TransformerScorer, later_cutoff
-from models.tuning import TuneSettings, tune
+from embargo.models.bases.resolve import resolve_base
+from embargo.models.loading.load import deterministic, load_classifier, load_tokenizer
+from embargo.models.scorers.transformer import TransformerScorer, later_cutoff
+from embargo.models.tuning.tune import TuneSettings, tune
 
 QUICK = {"epochs": 1, "max_length": 32}
 

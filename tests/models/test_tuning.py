@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from model_samples import CUTOFF
 from safetensors.torch import load_file
 
-from data_loaders.errors import ConfigError, DataError
-from models import training, tuning
-from models.calibration import calibrated_loss
-from models.loading import deterministic
-from models.training import Encoded, cosine_rate, epoch_batches
-from models.transformer import TransformerScorer
-from models.tuning import TuneSettings, adapted_model, open_adapter, tune
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.models.calibration import calibrated_loss
+from embargo.models.loading.load import deterministic
+from embargo.models.scorers.transformer import TransformerScorer
+from embargo.models.tuning import loop as training
+from embargo.models.tuning import tune as tuning
+from embargo.models.tuning.loop import Encoded, cosine_rate, epoch_batches
+from embargo.models.tuning.tune import TuneSettings, adapted_model, open_adapter, tune
 
 FAST = TuneSettings(epochs=6, batch_size=16, learning_rate=3e-3, compute="fp32", max_length=32)
 

@@ -1,6 +1,6 @@
 """The stationary bootstrap row by row, and long-run variances by summing over lags, one pair of rows at a time.
 
-Slow on purpose, in plain Python integers and floats, so that it can contradict `backtest.significance`.
+Slow on purpose, in plain Python integers and floats, so that it can contradict `embargo.backtest.significance`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Combinatorially symmetric cross-validation as the paper tells it: every split cut from the returns row by row.
 
-Slow on purpose and written without numpy, so that it can contradict `backtest.significance.overfitting`.
+Slow on purpose and written without numpy, so that it can contradict `embargo.backtest.significance.overfitting`.
 """
 
 from __future__ import annotations

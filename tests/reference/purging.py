@@ -1,6 +1,6 @@
 """Purge and embargo by comparing every sample with every window and every label, one pair at a time.
 
-Slow on purpose and written without pandas or numpy, so that it can contradict `data_loaders.purging`.
+Slow on purpose and written without pandas or numpy, so that it can contradict `embargo.data_loaders.splits.purging`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Tests of many strategies recomputed one number at a time, from the papers' formulas and lists of resampled rows.
 
-Slow on purpose and written without numpy, so that it can contradict `backtest.significance.superior` and
-`backtest.significance.confidence_set`.
+Slow on purpose and written without numpy, so that it can contradict `embargo.backtest.significance.superior` and
+`embargo.backtest.significance.confidence_set`.
 """
 
 from __future__ import annotations

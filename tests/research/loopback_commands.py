@@ -14,8 +14,8 @@ from servers.bybit_service import BybitService
 from servers.yahoo_service import YahooService
 from typer.testing import CliRunner, Result
 
-from data_loaders.store import Store
-from research.cli import app, data, imports, sources
+from embargo.data_loaders.store import Store
+from embargo.research.cli import app, data, imports, sources
 
 START = pd.Timestamp("2024-03-01 00:30", tz="UTC")
 

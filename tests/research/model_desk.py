@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from typer.testing import CliRunner, Result
 
-from research.cli import app
+from embargo.research.cli import app
 
 VERBS = {"bearish": ("fell", "down", "loss"), "neutral": ("held", "flat", "in"), "bullish": ("rose", "up", "profit")}
 FILLERS = ("sales", "bank", "the", "of", "a", "and")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from research.report import MetricRow, ReportData
+from embargo.research.run.report import MetricRow, ReportData
 
 CLASSES = ("bearish", "neutral", "bullish")
 
@@ -243,7 +243,7 @@ def findings(leaky: bool) -> list[dict[str, Any]]:
         ],
         "effect": 0.67,
         "unit": "Sharpe ratio a year",
-        "remedy": "Align articles with decided_at of the bar, not with its date; see signals.alignment.",
+        "remedy": "Align articles with decided_at of the bar, not with its date; see embargo.signals.alignment.",
     }
     others = [
         {

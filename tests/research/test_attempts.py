@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from backtest.metrics import performance, sharpe
-from backtest.significance import expected_maximum_sharpe
-from research.attempts import Attempts, best_of, discounted, overfitting, reach, undistinguished
-from research.ledger import Trial
+from embargo.backtest.metrics import performance, sharpe
+from embargo.backtest.significance import expected_maximum_sharpe
+from embargo.research.records.attempts import Attempts, best_of, discounted, overfitting, reach, undistinguished
+from embargo.research.records.ledger import Trial
 
 BARS = 300
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from research.benchmarks import gpu, gpu_rows
-from research.benchmarks.gpu import Row, goals, measured, peak_of, printed, with_ratio
-from research.benchmarks.gpu_base import LLAMA_8B, TINY, MadeBase, lengths_of, texts_of
-from research.benchmarks.gpu_rows import SMALL, Bench, Speed, flops
+from embargo.research.benchmarks import gpu, gpu_rows
+from embargo.research.benchmarks.gpu import Row, goals, measured, peak_of, printed, with_ratio
+from embargo.research.benchmarks.gpu_base import LLAMA_8B, TINY, MadeBase, lengths_of, texts_of
+from embargo.research.benchmarks.gpu_rows import SMALL, Bench, Speed, flops
 
 pytestmark = pytest.mark.slow
 
@@ -167,7 +167,7 @@ def test_peaks_by_name(name, peak):
 
 
 def test_texts_are_as_long_as_headlines_and_never_longer_than_the_cut(bench):
-    from models.loading import encode, load_tokenizer
+    from embargo.models.loading.load import encode, load_tokenizer
 
     lengths = lengths_of(4000, 128, np.random.default_rng(0))
     assert lengths.max() <= 128
@@ -180,8 +180,8 @@ def test_texts_are_as_long_as_headlines_and_never_longer_than_the_cut(bench):
 
 
 def test_the_loop_that_a_gpu_takes_learns_the_same_from_packed_rows(bench, monkeypatch):
-    from models import training
-    from models.loading import deterministic
+    from embargo.models.loading.load import deterministic
+    from embargo.models.tuning import loop as training
 
     settings = replace(gpu_rows.settings_of(bench, 32, 16), dropout=0.0, micro_batch=4, learning_rate=2e-2)
     part, held_out = (gpu_rows.samples(bench, gpu_rows.drawn(48, 32, seed), 32, seed) for seed in (0, 1))

@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from models import tuning
-from models.defaults import defaults
-from models.tiny import TinySettings, pretrain_tiny
-from research.benchmarks import model
+from embargo.models.methods.defaults import defaults
+from embargo.models.tuning import tune as tuning
+from embargo.models.tuning.tiny import TinySettings, pretrain_tiny
+from embargo.research.benchmarks import model
 
 pytestmark = pytest.mark.slow
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from research.benchmarks import significance
-from research.benchmarks.significance import QUICK, ROWS, main
+from embargo.research.benchmarks import significance
+from embargo.research.benchmarks.significance import QUICK, ROWS, main
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.__name__)

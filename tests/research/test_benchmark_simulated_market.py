@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from research.benchmarks.simulated_market import (
+from embargo.research.benchmarks.simulated_market import (
     Attempt,
     World,
     as_markdown,

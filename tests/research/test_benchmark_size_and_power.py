@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from research.benchmarks import size_and_power
-from research.benchmarks.size_and_power import (
+from embargo.research.benchmarks import size_and_power
+from embargo.research.benchmarks.size_and_power import (
     PROCEDURES,
     WORLDS,
     Procedure,

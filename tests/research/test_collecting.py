@@ -12,8 +12,8 @@ from loopback_commands import Desk, desk_at, embargo
 from servers.loopback import ServerError
 from servers.yahoo_service import nested
 
-from data_loaders.errors import ConfigError
-from research.collecting import load_collection
+from embargo.data_loaders.errors import ConfigError
+from embargo.research.gathering.collecting import load_collection
 
 BOTH = 'store = "store"\n[yahoo]\nsymbols = ["AAPL"]\n[bybit]\n'
 
@@ -118,9 +118,9 @@ def test_prices_are_kept_current_if_asked(desk: Desk, tmp_path: Path) -> None:
 
 
 def test_runs_that_overlap_do_no_harm(desk: Desk, config: Path) -> None:
-    from data_loaders.retries import Patience
-    from research.collecting import collect
-    from research.progress import Quiet
+    from embargo.data_loaders.retries import Patience
+    from embargo.research.gathering.collecting import collect
+    from embargo.research.progress import Quiet
 
     collection = load_collection(config).model_copy(update={"yahoo": None})
     failures: list[BaseException] = []
@@ -176,9 +176,9 @@ def test_the_store_lies_beside_the_config_unless_it_is_an_address(
 
 
 def test_the_example_is_a_valid_config() -> None:
-    import research.experiments
+    import embargo.research.experiments
 
-    path = Path(next(iter(research.experiments.__path__))) / "collect.toml"
+    path = Path(next(iter(embargo.research.experiments.__path__))) / "collect.toml"
     collection = load_collection(path)
     assert collection.yahoo is not None
     assert collection.bybit is not None

@@ -13,13 +13,13 @@ from finished_runs import YEAR, articles, bars, made, noise, regimes_on
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backtest.metrics import sharpe
-from backtest.significance import holm
-from backtest.significance.comparison import sharpe_difference
-from data_loaders.errors import ConfigError, DataError, EmbargoError, MissingPartError
-from research.compare import EVERYTHING, Comparison, as_document, compare, stretch_of
-from research.finished import read_run
-from research.runs import write_json
+from embargo.backtest.metrics import sharpe
+from embargo.backtest.significance import holm
+from embargo.backtest.significance.comparison import sharpe_difference
+from embargo.data_loaders.errors import ConfigError, DataError, EmbargoError, MissingPartError
+from embargo.research.records.finished import read_run
+from embargo.research.records.folders import write_json
+from embargo.research.studies.compare.comparison import EVERYTHING, Comparison, as_document, compare, stretch_of
 
 OVERALL = EVERYTHING[0]
 

@@ -16,11 +16,11 @@ from rich.console import Console
 from test_sweep import SMALL
 from typer.testing import CliRunner, Result
 
-from research.cli import app
-from research.compare import Comparison, compare
-from research.compare_report import print_comparison, render_page, write_page
-from research.compare_report.plots import difference_chart, growth_of, sharpe_chart
-from research.compare_report.table import bayes_text, headline, sentences
+from embargo.research.cli import app
+from embargo.research.studies.compare import print_comparison, render_page, write_page
+from embargo.research.studies.compare.charts import difference_chart, growth_of, sharpe_chart
+from embargo.research.studies.compare.comparison import Comparison, compare
+from embargo.research.studies.compare.tables import bayes_text, headline, sentences
 
 ATTACK = '</script><script>window.injected = 1</script><img src=x onerror="window.injected = 1">[bold]'
 NAME = 'x [red]<img src=y onerror="window.injected = 1">'

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from data_loaders.errors import ConfigError
-from research.config import Config, load_config
+from embargo.data_loaders.errors import ConfigError
+from embargo.research.config.experiment import Config, load_config
 
 MINIMAL = """
 name = "mine"

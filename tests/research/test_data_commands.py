@@ -14,7 +14,7 @@ import pytest
 import typer
 from loopback_commands import Desk, desk_at, embargo
 
-from research.cli import app
+from embargo.research.cli import app
 
 NEWS = """id,time,ticker,headline,lang
 1,2024-02-01 10:00,AAPL,Apple beats,en
@@ -117,7 +117,7 @@ def test_signs_that_the_terminal_cannot_show_are_written_as_numbers(filled: Desk
         [
             sys.executable,
             "-m",
-            "research.cli",
+            "embargo.research.cli",
             "data",
             "sql",
             filled.store,
@@ -224,5 +224,5 @@ def test_help_fits_eighty_columns_and_shows_an_example(
 
 def test_the_command_line_starts_without_heavy_packages() -> None:
     heavy = "{'pandas', 'numpy', 'duckdb', 'ccxt', 'yfinance', 'pyarrow', 'torch', 'pydantic'}"
-    code = f"import sys, research.cli; found = {heavy} & set(sys.modules); assert not found, found"
+    code = f"import sys, embargo.research.cli; found = {heavy} & set(sys.modules); assert not found, found"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

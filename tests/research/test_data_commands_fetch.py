@@ -192,7 +192,7 @@ def test_what_has_nothing_is_named_and_asked_for_again(desk: Desk) -> None:
 
 def test_symbols_of_one_span_share_a_question_while_time_goes_by(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = itertools.count()
-    monkeypatch.setattr("research.cli.sources.now", lambda: desk.now + pd.Timedelta(microseconds=next(ticks)))
+    monkeypatch.setattr("embargo.research.cli.sources.now", lambda: desk.now + pd.Timedelta(microseconds=next(ticks)))
     assert desk.fetch("yahoo", "AAPL", "MSFT", "GE", *YEAR).exit_code == 0
     assert len([request for request in desk.yahoo.requests if request.path == "/v1/test/getcrumb"]) == 1
 
@@ -228,7 +228,7 @@ def test_a_machine_without_any_network_is_told_so(tmp_path: Path, arguments: tup
         pytest.skip("this machine does not let a test make a network namespace of its own (unshare -rn)")
     started = time.monotonic()
     done = subprocess.run(
-        ["unshare", "-rn", sys.executable, "-m", "research.cli", *arguments, "--patience", "3"],
+        ["unshare", "-rn", sys.executable, "-m", "embargo.research.cli", *arguments, "--patience", "3"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(TESTS.parent)},
         capture_output=True,

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from data_loaders.checks import Check
-from data_loaders.errors import ConfigError, MissingPartError
-from data_loaders.simulated import SimulatedMarket, Simulation, simulate
-from research.data_report import check_world, print_checks, render_page, worst, write_page
-from research.data_report.plots import CHARTS, coverage_chart, lag_chart, months_chart, time_of_day_chart
+from embargo.data_loaders.checks import Check
+from embargo.data_loaders.errors import ConfigError, MissingPartError
+from embargo.data_loaders.simulated.market import SimulatedMarket, Simulation, simulate
+from embargo.research.gathering.checks import check_world, print_checks, render_page, worst, write_page
+from embargo.research.gathering.checks.charts import CHARTS, coverage_chart, lag_chart, months_chart, time_of_day_chart
 
 ATTACK = '</script><script>window.injected = 1</script><img src=x onerror="window.injected = 1">[bold]'
 

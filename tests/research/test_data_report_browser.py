@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from browsing import MARKS, probed
 
-from data_loaders.checks import Check
-from data_loaders.simulated import SimulatedMarket, simulate
-from research.data_report import check_world, write_page
-from research.data_report.plots import CHARTS
+from embargo.data_loaders.checks import Check
+from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
+from embargo.research.gathering.checks import check_world, write_page
+from embargo.research.gathering.checks.charts import CHARTS
 
 pytestmark = MARKS
 PROBE = """<!doctype html><html><body style="margin:0">

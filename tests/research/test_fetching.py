@@ -9,12 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_loaders.errors import ServiceError
-from data_loaders.retries import Patience
-from data_loaders.store import Cover, Store
-from research.additions import Added, sift
-from research.bar_calendars import calendar_of_bars
-from research.fetching import Answer, Series, Tally, Writer, fill, finished_until, interruptibly, spans_to_ask
+from embargo.data_loaders.errors import ServiceError
+from embargo.data_loaders.retries import Patience
+from embargo.data_loaders.store import Cover, Store
+from embargo.data_loaders.store.additions import Added, sift
+from embargo.data_loaders.store.bar_calendars import calendar_of_bars
+from embargo.research.gathering.fetching import (
+    Answer,
+    Series,
+    Tally,
+    Writer,
+    fill,
+    finished_until,
+    interruptibly,
+    spans_to_ask,
+)
 
 HOUR = pd.Timedelta(hours=1)
 ORIGIN = pd.Timestamp("2024-01-01", tz="UTC").as_unit("us")
@@ -220,10 +229,10 @@ def _refuse() -> None:
 
 
 def test_bars_tell_their_calendar(monkeypatch: pytest.MonkeyPatch) -> None:
-    from data_loaders.calendars import sessions
+    from embargo.data_loaders.calendars import sessions
 
     candidates = ("XNYS", "24/7", "XLON", "XTKS")
-    monkeypatch.setattr("research.bar_calendars.CANDIDATES", candidates)
+    monkeypatch.setattr("embargo.data_loaders.store.bar_calendars.CANDIDATES", candidates)
     for code in candidates:
         table = sessions(code, pd.Timestamp("2023-01-01"), pd.Timestamp("2023-12-31")).reset_index(drop=True)
         assert calendar_of_bars(table, daily=True) == code

@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 from loopback_commands import START, Desk, desk_at
 
-from data_loaders.store import Store
+from embargo.data_loaders.store import Store
 
 TESTS = Path(__file__).resolve().parents[1]
 KILLS = 25
@@ -33,11 +33,11 @@ FORKER = """
 import os, sys
 from servers import bybit_service, yahoo_service
 from data_loaders import bybit, calendars, yahoo
-from data_loaders.store import Store
+from embargo.data_loaders.store import Store
 import ccxt, duckdb, pyarrow.parquet
-import research.downloads
+import embargo.research.gathering.downloads
 from research import downloads, fetching
-from research.cli import app
+from embargo.research.cli import app
 downloads.YAHOO_TOGETHER, fetching.FLUSH_ROWS, downloads.CHUNK_BARS = 1, 1, 1000
 import pandas as pd
 for code in ("XNYS", "XLON"):

@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 from test_pipeline import SMALL, embargo, metrics_of, only_run, settings
 
-from research.config import load_config
-from research.pipeline import prepare
-from research.preparation import Plan
-from research.progress import Quiet
-from research.reading import read
-from research.trading import decide, fuse, rules_of
+from embargo.research.config.experiment import load_config
+from embargo.research.progress import Quiet
+from embargo.research.run.pipeline import prepare
+from embargo.research.run.reading import read
+from embargo.research.run.trading import decide, fuse, rules_of
+from embargo.research.run.world import Plan
 
 THREE = SMALL.replace('test_span = "9MS"', 'test_span = "6MS"') + '\n[fusion]\nmethod = "logistic"\n'
 

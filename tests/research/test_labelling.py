@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from backtest.regimes import PRESETS, UNLABELLED
-from data_loaders.errors import ConfigError, DataError, MissingPartError
-from data_loaders.simulated import SimulatedMarket, simulate
-from research.cli import app
-from research.config import Config, load_config
-from research.labelling import ex_post_regimes, is_ex_post, known_regimes, labels_of, series_of
-from research.regime_settings import Regimes, RegimeThreshold
+from embargo.backtest.regimes import PRESETS, UNLABELLED
+from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
+from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
+from embargo.research.cli import app
+from embargo.research.config.experiment import Config, load_config
+from embargo.research.config.regimes import Regimes, RegimeThreshold
+from embargo.research.run.regimes import ex_post_regimes, is_ex_post, known_regimes, labels_of, series_of
 
 MINIMAL = """
 name = "labelled"

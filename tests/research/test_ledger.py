@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_loaders.errors import DataError
-from research.ledger import LEDGER_NAME, Trial, returns_of, trials_on
-from research.ledger import record as record_with
+from embargo.data_loaders.errors import DataError
+from embargo.research.records.ledger import LEDGER_NAME, Trial, returns_of, trials_on
+from embargo.research.records.ledger import record as record_with
 
 
 def trial(settings: str, window: str = "w", sharpe: float = 0.1) -> Trial:

@@ -5,13 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_loaders.schemas import CLASSES
-from models.calibration import Calibration
-from research.config import parse_config
-from research.measurement import article_days, classification
-from research.reading import Reading
-from research.report.assemble import _classification, _reliability
-from research.report.plots import reliability_chart
+from embargo.data_loaders.schemas import CLASSES
+from embargo.models.calibration import Calibration
+from embargo.research.config.experiment import parse_config
+from embargo.research.run.measurement import article_days, classification
+from embargo.research.run.reading import Reading
+from embargo.research.run.report.assemble import _classification, _reliability
+from embargo.research.run.report.charts import reliability_chart
 
 
 @pytest.fixture

@@ -13,11 +13,12 @@ import pandas as pd
 import pytest
 from model_desk import ModelDesk, desk_in, news, texts
 
-from data_loaders.errors import MissingPartError
-from data_loaders.schemas import CLASSES, validate_scores
-from research import judging, news_scoring, tuning
-from research.progress import Lines
-from research.tuning import open_model
+from embargo.data_loaders.errors import MissingPartError
+from embargo.data_loaders.schemas import CLASSES, validate_scores
+from embargo.research.modelling import judging, tuning
+from embargo.research.modelling import scoring as news_scoring
+from embargo.research.modelling.tuning import open_model
+from embargo.research.progress import Lines
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +230,7 @@ def test_evaluate_judges_and_compares_on_what_neither_model_has_seen(
 
 def test_evaluate_refuses_a_file_of_training_texts_only(desk: ModelDesk, model: Path, tmp_path: Path) -> None:
     hashes = set((model / "train_text_hashes.txt").read_text().split())
-    from models.artifacts import text_hash
+    from embargo.models.content import text_hash
 
     labelled = pd.read_csv(desk.folder / "labels.csv")
     labelled[labelled["text"].map(lambda text: text_hash(text) in hashes)].to_csv(tmp_path / "t.csv", index=False)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from research.cli import example
-from research.config import load_config
-from research.pipeline import Outcome, execute
-from research.progress import Quiet
+from embargo.research.cli import example
+from embargo.research.config.experiment import load_config
+from embargo.research.progress import Quiet
+from embargo.research.run.pipeline import Outcome, execute
 
 SEEDS = 20
 # Chance near copies of one stock phrase make D5 suspicious in one market of twenty: the check's rate of false alarms.

@@ -11,17 +11,17 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from data_loaders.combinatorial import backtest_paths
-from data_loaders.errors import ConfigError
-from research import paths as module
-from research.cli import app
-from research.config import Config, parse_config
-from research.paths import trade_paths
-from research.paths_table import sentences
-from research.preparation import load_world
-from research.progress import Quiet
-from research.reading import Reading
-from research.trading import perfect_scores
+from embargo.data_loaders.errors import ConfigError
+from embargo.data_loaders.splits.combinatorial import backtest_paths
+from embargo.research.cli import app
+from embargo.research.config.experiment import Config, parse_config
+from embargo.research.progress import Quiet
+from embargo.research.run.reading import Reading
+from embargo.research.run.trading import perfect_scores
+from embargo.research.run.world import load_world
+from embargo.research.studies.paths import paths as module
+from embargo.research.studies.paths.paths import trade_paths
+from embargo.research.studies.paths.tables import sentences
 
 WANTED = ("bearish", "neutral", "bullish", "confidence")
 

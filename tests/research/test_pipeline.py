@@ -15,11 +15,11 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
-from data_loaders.simulated import SimulatedMarket, simulate
-from research.cli import app
-from research.config import load_config
-from research.pipeline import prepare
-from research.progress import Quiet
+from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
+from embargo.research.cli import app
+from embargo.research.config.experiment import load_config
+from embargo.research.progress import Quiet
+from embargo.research.run.pipeline import prepare
 
 SMALL = """
 name = "small"
@@ -155,7 +155,15 @@ def test_good_news_is_bought_and_bad_news_is_sold(small: Path) -> None:
 
 
 def test_the_same_run_again_says_the_same_in_another_time_zone(small: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "research.cli", "run", str(small / "small.toml"), "--out", str(tmp_path / "runs")]
+    command = [
+        sys.executable,
+        "-m",
+        "embargo.research.cli",
+        "run",
+        str(small / "small.toml"),
+        "--out",
+        str(tmp_path / "runs"),
+    ]
     environment = os.environ | {"TZ": "Asia/Tokyo", "EMBARGO_CACHE": str(tmp_path / "cache")}
     subprocess.run(command, check=True, env=environment, capture_output=True, timeout=240)
     again = only_run(tmp_path / "runs")
@@ -330,7 +338,15 @@ def test_folds_by_number_of_articles_hold_that_many(small: Path) -> None:
 
 
 def test_an_interrupted_run_leaves_nothing_behind(small: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "research.cli", "run", str(small / "small.toml"), "--out", str(tmp_path / "runs")]
+    command = [
+        sys.executable,
+        "-m",
+        "embargo.research.cli",
+        "run",
+        str(small / "small.toml"),
+        "--out",
+        str(tmp_path / "runs"),
+    ]
     environment = os.environ | {"EMBARGO_CACHE": str(tmp_path / "cache")}
     with subprocess.Popen(
         [*command, *settings(*TINY, "model.epochs=500")],

@@ -7,13 +7,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from data_loaders.errors import ConfigError, DataError
-from data_loaders.schemas import Prices
-from data_loaders.simulated import SimulatedMarket, simulate
-from data_loaders.store import Store
-from research.config import Config, parse_config
-from research.preparation import World, load_world
-from research.progress import Quiet
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.schemas import Prices
+from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
+from embargo.data_loaders.store import Store
+from embargo.research.config.experiment import Config, parse_config
+from embargo.research.progress import Quiet
+from embargo.research.run.world import World, load_world
 
 COMMITTED = pd.Timestamp("2018-06-01", tz="UTC")
 LATER = pd.Timestamp("2018-07-01", tz="UTC")

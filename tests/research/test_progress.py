@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from research.progress import Quiet, shown
+from embargo.research.progress import Quiet, shown
 
 
 def stages_on(console: Console) -> str:

@@ -21,11 +21,13 @@ from hypothesis.extra import numpy as hnp
 from plotly.offline import get_plotlyjs
 from report_samples import equity_frame, permutation, sample
 
-import research.report
-from data_loaders.errors import DataError, MissingPartError
-from research.report import MetricRow, ReportData, formats, plots, render, write
-from research.report.assemble import headline_of
-from research.report.render import MAX_EVIDENCE_ROWS, _monthly
+import embargo.research.run.report
+from embargo.data_loaders.errors import DataError, MissingPartError
+from embargo.research.pages import formats
+from embargo.research.run.report import MetricRow, ReportData, charts, write
+from embargo.research.run.report import page as render
+from embargo.research.run.report.assemble import headline_of
+from embargo.research.run.report.page import MAX_EVIDENCE_ROWS, _monthly
 
 POISON = (
     '</script><script>window.injected = 1</script><img src=x onerror="window.injected = 1"><!-- \u2028 \' & {{ 7*7 }}'
@@ -279,7 +281,7 @@ def luminance(colour: str) -> float:
 
 @pytest.mark.parametrize("block", [":root", ':root[data-theme="dark"]'])
 def test_text_colours_have_the_contrast_wcag_asks_for(block: str) -> None:
-    css = (Path(research.report.__file__).parent / "style.css").read_text()
+    css = (Path(embargo.research.run.report.__file__).parent / "style.css").read_text()
     rules = css[css.index(f"\n{block} {{") :].split("}")[0]
     colours = dict(re.findall(r"--([a-z0-9-]+): (#[0-9a-f]{6})", rules))
 
@@ -298,7 +300,7 @@ def test_text_colours_have_the_contrast_wcag_asks_for(block: str) -> None:
 
 def test_figures_name_only_colours_that_the_style_sheet_has() -> None:
     html = render(sample("invalid"))
-    css = (Path(research.report.__file__).parent / "style.css").read_text()
+    css = (Path(embargo.research.run.report.__file__).parent / "style.css").read_text()
     for theme in (css.split('[data-theme="dark"]')[0], css.split('[data-theme="dark"]')[1]):
         known = set(re.findall(r"(--[a-z0-9-]+):", theme))
         figures = "".join(Page(html).data_blocks.values())
@@ -307,7 +309,7 @@ def test_figures_name_only_colours_that_the_style_sheet_has() -> None:
 
 def test_figure_holds_the_equity_it_was_given() -> None:
     equity = equity_frame(300, 3)
-    figure = plots.equity_chart(equity, None).figure
+    figure = charts.equity_chart(equity, None).figure
     lines = {trace.name: trace for trace in figure.data if trace.yaxis == "y2"}
     np.testing.assert_array_equal(lines["strategy"].y, equity["strategy"].to_numpy())
     instants = pd.to_datetime(np.asarray(lines["strategy"].x), unit="ms", utc=True)
@@ -319,14 +321,14 @@ def test_figure_holds_the_equity_it_was_given() -> None:
 
 def test_a_long_equity_is_thinned_but_says_so_and_keeps_its_extremes() -> None:
     equity = equity_frame(9_000, 5, "h")
-    chart = plots.equity_chart(equity, None)
+    chart = charts.equity_chart(equity, None)
     drawn = next(trace.y for trace in chart.figure.data if trace.name == "strategy")
     falls = next(trace.y for trace in chart.figure.data if trace.name == "strategy drawdown")
-    assert len(drawn) <= plots.MAX_POINTS
+    assert len(drawn) <= charts.MAX_POINTS
     assert drawn.max() == equity["strategy"].max()
     assert drawn.min() == equity["strategy"].min()
     assert drawn[-1] == equity["strategy"].iloc[-1]
-    assert falls.min() == plots.drawdowns(equity)["strategy"].min()
+    assert falls.min() == charts.drawdowns(equity)["strategy"].min()
     assert f"{len(drawn):,} of 9,000 bars" in chart.note
     assert len(render(sample(bars=9_000, freq="h"))) < len(str(get_plotlyjs())) + 700_000
 
@@ -339,7 +341,7 @@ def test_a_long_equity_is_thinned_but_says_so_and_keeps_its_extremes() -> None:
     st.integers(12, 80),
 )
 def test_thinning_keeps_ends_and_every_columns_extremes(values: np.ndarray, limit: int) -> None:
-    kept = plots.keep_extremes(values, limit)
+    kept = charts.keep_extremes(values, limit)
     assert len(kept) <= max(limit, 0)
     assert (np.diff(kept) > 0).all()
     assert kept[0] == 0
@@ -355,7 +357,7 @@ def test_regime_shading_covers_each_stretch_once() -> None:
     index = pd.date_range("2024-01-01", periods=6, freq="D", tz="UTC").as_unit("us")
     equity = pd.DataFrame({"strategy": np.linspace(1, 1.1, 6)}, index=index)
     regimes = pd.DataFrame({"trend": ["up", "up", None, "down", "up", "up"]}, index=index)
-    traces = {trace.name: trace for trace in plots.equity_chart(equity, regimes).figure.data if trace.fill == "toself"}
+    traces = {trace.name: trace for trace in charts.equity_chart(equity, regimes).figure.data if trace.fill == "toself"}
     day = 86_400_000
     first = index[0].timestamp() * 1_000
 
@@ -469,5 +471,5 @@ def test_regimes_are_marked_at_the_level_of_the_run() -> None:
         {"definition": "trend", "regime": ["bull", "bear"], "sharpe": [1.0, -1.0], "low": [0.1, -2.0], "high": 2.0}
     ).assign(p_value_holm=[0.03, 0.9], bars=100)
     for level, symbols in ((0.05, ["circle", "circle-open"]), (0.01, ["circle-open"])):
-        drawn = plots.regime_chart(table, level).figure.data
+        drawn = charts.regime_chart(table, level).figure.data
         assert [trace.marker.symbol for trace in drawn if trace.mode == "markers"] == symbols

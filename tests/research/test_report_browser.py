@@ -10,7 +10,7 @@ import pytest
 from browsing import MARKS, browse, probed
 from report_samples import sample
 
-from research.report import ReportData, write
+from embargo.research.run.report import ReportData, write
 
 pytestmark = MARKS
 

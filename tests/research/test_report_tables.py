@@ -11,17 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backtest.metrics import (
-    break_even_cost,
-    capacity,
-    cost_breakdown,
-    deepest_drawdowns,
-    performance,
-    relative,
-)
-from research.attempts import reach
-from research.report import formats
-from research.report.tables import _rounded, chance_tables_of, tables_of
+from embargo.backtest.metrics import break_even_cost, capacity, cost_breakdown, deepest_drawdowns, performance, relative
+from embargo.research.pages import formats
+from embargo.research.records.attempts import reach
+from embargo.research.run.report.tables import _rounded, chance_tables_of, tables_of
 
 TITLES = ["Costs and capacity", "Deepest drawdowns", "Against the benchmarks", "Trades and tails"]
 CHANCE = ["The news broken on purpose", "Random timing", "Beside everything tried on this window"]
@@ -29,7 +22,7 @@ CHANCE += ["What a sample of this length can say"]
 
 
 def metrics_of(returns, turnover=0.1, paid=None):
-    """Return what `research.measurement.measure` writes of what the tables read."""
+    """Return what `embargo.research.run.measurement.measure` writes of what the tables read."""
     rng = np.random.default_rng(1)
     bars = len(returns)
     paid = (

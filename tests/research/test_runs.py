@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from data_loaders.errors import DataError, MissingPartError
-from research.runs import list_runs, write_json, writing
+from embargo.data_loaders.errors import DataError, MissingPartError
+from embargo.research.records.folders import list_runs, write_json, writing
 
 
 def test_a_finished_block_leaves_the_folder_and_nothing_else(tmp_path: Path) -> None:

@@ -18,20 +18,20 @@ from rich.console import Console
 from test_pipeline import SMALL
 from typer.testing import CliRunner, Result
 
-from data_loaders.simulated import SimulatedMarket, simulate
-from research import runs
-from research.cli import app as whole
-from research.cli.signal import register
-from research.config import Config, load_config
-from research.preparation import World, load_world
-from research.progress import Quiet
-from research.report import formats
-from research.report.page import plotly_js
-from research.signal_report import diagnose_run, print_diagnosis, recall, render_page, write_page
-from research.signal_report.tables import sheets
-from signals.aggregation import AggregationSettings, collect, decay
-from signals.alignment import align
-from signals.diagnostics import Diagnosis
+from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
+from embargo.research.cli import app as whole
+from embargo.research.cli.signal import register
+from embargo.research.config.experiment import Config, load_config
+from embargo.research.pages import formats
+from embargo.research.pages.page import plotly_js
+from embargo.research.progress import Quiet
+from embargo.research.records import folders as runs
+from embargo.research.run.world import World, load_world
+from embargo.research.studies.signal import diagnose_run, print_diagnosis, recall, render_page, write_page
+from embargo.research.studies.signal.tables import sheets
+from embargo.signals.aggregation import AggregationSettings, collect, decay
+from embargo.signals.alignment import align
+from embargo.signals.diagnostics.diagnosis import Diagnosis
 
 ATTACK = '</script><script>window.injected = 1</script><img src=x onerror="window.injected = 1">[bold]'
 ARCHIVE = """

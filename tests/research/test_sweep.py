@@ -13,16 +13,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import research.sweep
-from data_loaders.errors import ConfigError, DataError
-from data_loaders.schemas import CLASSES
-from research.config import Config, load_config, parse_config
-from research.ledger import LEDGER_NAME, trials_on
-from research.pipeline import prepare
-from research.preparation import Part, Plan
-from research.progress import Quiet
-from research.reading import Reading
-from research.sweep import (
+import embargo.research.studies.sweep.sweep
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.schemas import CLASSES
+from embargo.research.config.experiment import Config, load_config, parse_config
+from embargo.research.progress import Quiet
+from embargo.research.records.ledger import LEDGER_NAME, trials_on
+from embargo.research.run.pipeline import prepare
+from embargo.research.run.reading import Reading
+from embargo.research.run.trading import trade
+from embargo.research.run.world import Part, Plan
+from embargo.research.studies.sweep import render_page
+from embargo.research.studies.sweep.charts import heat_map
+from embargo.research.studies.sweep.sweep import (
     Axis,
     Stretch,
     Sweep,
@@ -35,9 +38,6 @@ from research.sweep import (
     validation_rows,
     with_validation_news,
 )
-from research.sweep_report import render_page
-from research.sweep_report.plots import heat_map
-from research.trading import trade
 
 SMALL = """
 name = "small"
@@ -82,9 +82,9 @@ def guessed(parts: list[Part], seed: int = 0) -> pd.DataFrame:
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, plan: Plan, seed: int = 0) -> None:
     """Let a sweep find its data ready and its news read."""
-    monkeypatch.setattr(research.sweep, "prepare", lambda config, stages: plan)
+    monkeypatch.setattr(embargo.research.studies.sweep.sweep, "prepare", lambda config, stages: plan)
     monkeypatch.setattr(
-        research.sweep,
+        embargo.research.studies.sweep.sweep,
         "read",
         lambda config, parts, base, cache, stages: Reading(guessed(parts, seed), pd.DataFrame(), []),
     )
@@ -189,7 +189,7 @@ def test_the_choice_rests_on_bars_closed_before_the_first_test(plan: Plan) -> No
 def test_nothing_of_the_test_windows_moves_the_choice(
     config: Config, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(research.sweep, "_save", lambda result, config: None)
+    monkeypatch.setattr(embargo.research.studies.sweep.sweep, "_save", lambda result, config: None)
     stand_in(monkeypatch, plan)
     honest = swept(config, tmp_path / "a")
     start = int(plan.world.prices.open_at.searchsorted(plan.parts[0].fold.test_start))
@@ -233,8 +233,10 @@ def test_a_cell_earns_what_the_books_say(config: Config, plan: Plan) -> None:
 
 def test_weights_are_made_once_for_all_costs(config: Config, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
-    real = research.sweep.decide
-    monkeypatch.setattr(research.sweep, "decide", lambda *given, **named: made.append(1) or real(*given, **named))
+    real = embargo.research.studies.sweep.sweep.decide
+    monkeypatch.setattr(
+        embargo.research.studies.sweep.sweep, "decide", lambda *given, **named: made.append(1) or real(*given, **named)
+    )
     cells = cells_of(config, [read_axis("costs.fee=0,0.0005,0.001"), read_axis("signal.half_life=1,2")])
     trade_cells(cells, plan.world, Stretch(plan.rows, guessed(plan.parts)))
     assert len(made) == 2
@@ -247,7 +249,7 @@ def test_what_a_cell_lacks_is_found_before_anything_is_trained(
         raise AssertionError("trained")
 
     stand_in(monkeypatch, plan)
-    monkeypatch.setattr(research.sweep, "read", training)
+    monkeypatch.setattr(embargo.research.studies.sweep.sweep, "read", training)
     with pytest.raises(ConfigError, match="needs the sectors"):
         swept(config, tmp_path, [read_axis("signal.cross_section.neutral=market,sector")])
 
@@ -257,8 +259,10 @@ def test_articles_are_compared_once_for_all_cells(config: Config, plan: Plan, mo
     cells = cells_of(config, [read_axis("signal.novelty_floor=0.1,0.5"), read_axis("signal.half_life=1,2,3")])
     alone = [trade_cells([cell], plan.world, Stretch(rows, scored))[0] for cell in cells]
     made = []
-    real = research.sweep.read_articles
-    monkeypatch.setattr(research.sweep, "read_articles", lambda *given: made.append(1) or real(*given))
+    real = embargo.research.studies.sweep.sweep.read_articles
+    monkeypatch.setattr(
+        embargo.research.studies.sweep.sweep, "read_articles", lambda *given: made.append(1) or real(*given)
+    )
     np.testing.assert_array_equal(trade_cells(cells, plan.world, Stretch(rows, scored)), alone)
     assert len(set(alone)) == len(cells)
     assert len(made) == 2
@@ -267,7 +271,7 @@ def test_articles_are_compared_once_for_all_cells(config: Config, plan: Plan, mo
 def test_other_labels_are_another_trial(
     config: Config, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(research.sweep, "_save", lambda result, config: None)
+    monkeypatch.setattr(embargo.research.studies.sweep.sweep, "_save", lambda result, config: None)
     stand_in(monkeypatch, plan)
     first = swept(config, tmp_path)
     relabelled = [replace(part, train=part.train.assign(label=1)) for part in plan.parts]
@@ -281,7 +285,7 @@ def test_a_killed_sweep_leaves_whole_cells_and_is_not_counted_twice(
     config: Config, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_in(monkeypatch, plan)
-    real, calls = research.sweep.ledger.record, []
+    real, calls = embargo.research.studies.sweep.sweep.ledger.record, []
 
     def dying(folder: Path, trial: object, returns: np.ndarray) -> None:
         if len(calls) == 2:
@@ -289,12 +293,12 @@ def test_a_killed_sweep_leaves_whole_cells_and_is_not_counted_twice(
         calls.append(trial)
         real(folder, trial, returns)
 
-    monkeypatch.setattr(research.sweep.ledger, "record", dying)
+    monkeypatch.setattr(embargo.research.studies.sweep.sweep.ledger, "record", dying)
     with pytest.raises(KeyboardInterrupt):
         swept(config, tmp_path)
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".jsonl", ".rows"]
     assert len((tmp_path / LEDGER_NAME).read_text().splitlines()) == 2
-    monkeypatch.setattr(research.sweep.ledger, "record", real)
+    monkeypatch.setattr(embargo.research.studies.sweep.sweep.ledger, "record", real)
     first = swept(config, tmp_path)
     again = swept(config, tmp_path)
     lines = [json.loads(line) for line in (tmp_path / LEDGER_NAME).read_text().splitlines()]
@@ -308,7 +312,7 @@ def test_a_killed_sweep_leaves_whole_cells_and_is_not_counted_twice(
 def test_trials_of_a_ledger_without_returns_get_theirs(
     config: Config, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(research.sweep, "_save", lambda result, config: None)
+    monkeypatch.setattr(embargo.research.studies.sweep.sweep, "_save", lambda result, config: None)
     stand_in(monkeypatch, plan)
     first = swept(config, tmp_path)
     for path in tmp_path.glob("*.rows"):
@@ -338,7 +342,7 @@ def test_the_luckiest_cell_of_noise_is_seen_through(
         read_axis("portfolio.k=1"),
     ]
     free = parse_config(config.to_dict() | {"costs": {"fee": 0.0, "slippage": 0.0, "borrow_annual": 0.0}}, where="test")
-    monkeypatch.setattr(research.sweep, "_save", lambda result, config: None)
+    monkeypatch.setattr(embargo.research.studies.sweep.sweep, "_save", lambda result, config: None)
     looked, survived = 0, 0
     for seed in range(12):
         stand_in(monkeypatch, plan, seed)

@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from research.cli import sweep
+from embargo.research.cli import sweep
 
 CONFIG = """
 name = "small"

@@ -10,15 +10,15 @@ import pandas as pd
 import pytest
 from test_pipeline import SMALL
 
-import research.trading
-from data_loaders.errors import ConfigError, DataError
-from research.config import Config, load_config
-from research.labelling import known_regimes
-from research.pipeline import prepare
-from research.preparation import Plan
-from research.progress import Quiet
-from research.reading import read
-from research.trading import Trade, conditions, rules_of, shuffle_news, trade
+import embargo.research.run.trading
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.research.config.experiment import Config, load_config
+from embargo.research.progress import Quiet
+from embargo.research.run.pipeline import prepare
+from embargo.research.run.reading import read
+from embargo.research.run.regimes import known_regimes
+from embargo.research.run.trading import Trade, conditions, rules_of, shuffle_news, trade
+from embargo.research.run.world import Plan
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +173,7 @@ def test_no_two_tests_against_chance_share_their_draws(
     def noted(statistic: object, draw: object, *, seed: np.random.Generator, **rest: object) -> None:
         streams.append(seed)
 
-    monkeypatch.setattr(research.trading, "permutation_test", noted)
+    monkeypatch.setattr(embargo.research.run.trading, "permutation_test", noted)
     shuffle_news(load_config(config_file), plan.world, plan.rows, usual, lambda done, total: None)
     # The Sharpe ratio's bootstrap and random timing draw from the experiment's seed itself.
     streams.append(np.random.default_rng(plan.config.seed))

@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 from small_bases import small_base
 
-from data_loaders.calendars import length_of
-from data_loaders.simulated import SimulatedMarket, Simulation, simulate
-from models.fitting import fit_scorer
-from models.tuning import TuneSettings
-from research.config import Config, load_config
-from research.pipeline import prepare
-from research.preparation import Part
-from research.progress import Quiet
+from embargo.data_loaders.calendars import length_of
+from embargo.data_loaders.simulated.market import SimulatedMarket, Simulation, simulate
+from embargo.models.fitting import fit_scorer
+from embargo.models.tuning.tune import TuneSettings
+from embargo.research.config.experiment import Config, load_config
+from embargo.research.progress import Quiet
+from embargo.research.run.pipeline import prepare
+from embargo.research.run.world import Part
 
 CONFIG = """
 name = "boundary"

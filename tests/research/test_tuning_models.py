@@ -12,17 +12,18 @@ from hypothesis import strategies as st
 from model_desk import news
 from scipy.special import softmax
 
-from data_loaders.errors import DataError, LeakError
-from models.artifacts import text_hash
-from models.bundles import Reader
-from models.cache import ScoreCache
-from models.calibration import Calibration, expected_calibration_error
-from models.lexicon import LexiconScorer
-from research import judging, news_scoring
-from research.config import Config
-from research.judging import unseen
-from research.news_scoring import score_news
-from research.tuning import TuneConfig, load_tuning
+from embargo.data_loaders.errors import DataError, LeakError
+from embargo.models.bundles.bundle import Reader
+from embargo.models.calibration import Calibration, expected_calibration_error
+from embargo.models.content import text_hash
+from embargo.models.scorers.cache import ScoreCache
+from embargo.models.scorers.lexicon import LexiconScorer
+from embargo.research.config.experiment import Config
+from embargo.research.modelling import judging
+from embargo.research.modelling import scoring as news_scoring
+from embargo.research.modelling.judging import unseen
+from embargo.research.modelling.scoring import score_news
+from embargo.research.modelling.tuning import TuneConfig, load_tuning
 
 
 def reader(train: tuple[str, ...] = (), validation: tuple[str, ...] | None = (), name: str = "words") -> Reader:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from backtest.leakage import Finding
-from research.verdict import conclude
+from embargo.backtest.leakage import Finding
+from embargo.research.run.verdict import conclude
 
 STRONG: dict[str, Any] = {
     "n_bars": 750,

@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> None:
             from servers import bybit_service
 
             services.enter_context(bybit_service.redirect(bybit))
-        from research import cli
+        from embargo.research import cli
 
         sys.argv = ["embargo", *arguments[3:]]
         cli.main()

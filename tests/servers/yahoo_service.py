@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from curl_cffi import requests
 
-from data_loaders.calendars import sessions, zone_of
+from embargo.data_loaders.calendars import sessions, zone_of
 from servers.loopback import Answer, Fault, Loopback, Request
 
 FIRST, LAST = pd.Timestamp("2019-01-02"), pd.Timestamp("2027-12-31")

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import aggregation as reference
 
-from data_loaders.errors import ConfigError, DataError
-from signals.aggregation import AggregationSettings, collect, decay, half_life_in_bars, heard
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.signals.aggregation import AggregationSettings, collect, decay, half_life_in_bars, heard
 
 SHAPE = (12, 3)
 ARTICLES = st.lists(

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_loaders.calendars import decision_times, sessions
-from data_loaders.errors import DataError
-from signals.alignment import align
+from embargo.data_loaders.calendars import decision_times, sessions
+from embargo.data_loaders.errors import DataError
+from embargo.signals.alignment import align
 
 BARS = sessions("XNYS", pd.Timestamp("2014-07-01"), pd.Timestamp("2014-07-10"))
 OPEN_AT = pd.DatetimeIndex(BARS["open_at"])

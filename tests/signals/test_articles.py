@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import aggregation as reference
 
-from data_loaders.errors import ConfigError, DataError
-from data_loaders.schemas import CLASSES
-from signals.articles import (
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.schemas import CLASSES
+from embargo.signals.articles import (
     ArticleSettings,
     confidence_of,
     net_sentiment,

@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from reference import aggregation as reference
 
-from data_loaders.errors import ConfigError, DataError
-from signals.aggregation import AggregationSettings, collect, decay
-from signals.cross_section import (
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.signals.aggregation import AggregationSettings, collect, decay
+from embargo.signals.cross_section import (
     CrossSectionSettings,
     SignalSettings,
     compare,
@@ -18,7 +18,7 @@ from signals.cross_section import (
     winsorise,
     zscore,
 )
-from signals.sectors import GroupSettings, fill_from_groups, group_codes
+from embargo.signals.sectors import GroupSettings, fill_from_groups, group_codes
 
 # Multiples of an eighth tie often and are exact.
 VALUES = arrays(float, (9, 5), elements=st.integers(-8, 8).map(lambda eighths: eighths / 8))

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from scipy.signal import lfilter
 from scipy.stats import spearmanr
 
-from data_loaders.calendars import decision_times, sessions
-from data_loaders.errors import ConfigError, DataError
-from data_loaders.schemas import Prices
-from data_loaders.simulated import SimulatedMarket, simulate
-from signals.aggregation import AggregationSettings, collect, decay
-from signals.alignment import align
-from signals.diagnostics import Diagnosis, diagnose
-from signals.event_study import event_study, publication_hours
-from signals.information import (
+from embargo.data_loaders.calendars import decision_times, sessions
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.schemas import Prices
+from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
+from embargo.signals.aggregation import AggregationSettings, collect, decay
+from embargo.signals.alignment import align
+from embargo.signals.diagnostics.diagnosis import Diagnosis, diagnose
+from embargo.signals.diagnostics.event_study import event_study, publication_hours
+from embargo.signals.diagnostics.information import (
     forward_returns,
     half_life,
     ic_by_lag,
@@ -30,8 +30,8 @@ from signals.information import (
     time_series_ic,
     turnover,
 )
-from signals.quantiles import quantile_returns
-from signals.standard_errors import block_means, mean_by_row, newey_west_lag
+from embargo.signals.diagnostics.quantiles import quantile_returns
+from embargo.signals.diagnostics.standard_errors import block_means, mean_by_row, newey_west_lag
 
 World = tuple[pd.DataFrame, pd.DataFrame, Prices]
 WINDOW = slice(200, 620)

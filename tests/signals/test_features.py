@@ -5,10 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference.features import feature_row
 
-from data_loaders.calendars import decision_times, last_closed_bar
-from data_loaders.errors import ConfigError, DataError, LeakError
-from data_loaders.schemas import Prices
-from signals.features import FEATURES, REASONS, market_features
+from embargo.data_loaders.calendars import decision_times, last_closed_bar
+from embargo.data_loaders.errors import ConfigError, DataError, LeakError
+from embargo.data_loaders.schemas import Prices
+from embargo.signals.fusion.features import FEATURES, REASONS, market_features
 
 # TA-Lib 0.8.2 on the bars of ``wave``: first bar with a value, and values by bar. Its BBANDS, TYPPRICE, SMA and STDDEV
 # are combined by hand where it has no such indicator; its MACD line starts with the signal line, eight bars later.

@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax
 
-from data_loaders.errors import ConfigError, DataError, LeakError, MissingPartError
-from data_loaders.quality import text_keys
-from data_loaders.schemas import Prices
-from data_loaders.splits import holdout, part_of
-from signals.aggregation import AggregationSettings, collect, decay
-from signals.fusion import (
+from embargo.data_loaders.checks.repeats import text_keys
+from embargo.data_loaders.errors import ConfigError, DataError, LeakError, MissingPartError
+from embargo.data_loaders.schemas import Prices
+from embargo.data_loaders.splits.walk_forward import holdout, part_of
+from embargo.signals.aggregation import AggregationSettings, collect, decay
+from embargo.signals.fusion.head import HeadSettings, head_logits, train_head
+from embargo.signals.fusion.model import (
     FusionSettings,
     _boost,
     _boosted,
@@ -23,8 +24,7 @@ from signals.fusion import (
     load_fusion,
     save_fusion,
 )
-from signals.fusion_head import HeadSettings, head_logits, train_head
-from signals.fusion_samples import fusion_inputs, fusion_samples, text_features
+from embargo.signals.fusion.samples import fusion_inputs, fusion_samples, text_features
 
 BARS, SYMBOLS = 240, 8
 KINDS = ("logistic", "boosting", "neural")

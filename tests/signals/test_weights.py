@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from data_loaders.errors import ConfigError, DataError
-from signals.weights import (
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.signals.weights import (
     WeightSettings,
     book_volatility,
     regime_gate,

@@ -1,0 +1,138 @@
+"""How orders become fills: when, how much of them, and with how much borrowed money.
+
+The trailing volume and volatility that limit and move a fill are made here from bars that had closed before it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from embargo.data_loaders.errors import ConfigError, DataError
+
+STALE_AFTER = 5
+VOLATILITY_BARS = 20
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How targets are traded.
+
+    Attributes
+    ----------
+    fill : {"open", "close"}
+        Price at which a row trades: its own open, or its own close (then its return runs close to close).
+    leverage : float
+        Gross exposure allowed, as a multiple of equity; cash may fall to ``-(leverage - 1)`` times equity.
+    maintenance : float
+        With leverage above 1: when equity falls below this fraction of the gross position before trading, the row's
+        targets are scaled down to a gross of at most ``leverage / 2``.
+    participation : float, optional
+        Largest order as a fraction of the mean volume of the ``volume_bars`` bars that had closed at the decision.
+    volume_bars : int
+        Bars of that mean.
+    unfilled : {"carry", "drop"}
+        What participation cut off is asked for again, or forgotten until the target changes.
+    lot : float
+        Orders are whole multiples of this many shares, rounded towards zero; 0 allows fractions. An order that closes
+        a whole position is never rounded.
+    stale_after : int
+        Missing fill prices in a row after which a position is written out.
+    haircut : float
+        Fraction of the last price lost when a position is written out: longs get less, shorts pay more.
+    """
+
+    fill: Literal["open", "close"] = "open"
+    leverage: float = 1.0
+    maintenance: float = 0.25
+    participation: float | None = None
+    volume_bars: int = 5
+    unfilled: Literal["carry", "drop"] = "carry"
+    lot: float = 0.0
+    stale_after: int = STALE_AFTER
+    haircut: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.fill not in ("open", "close"):
+            raise ConfigError(f"fill must be 'open' or 'close', got {self.fill!r}.")
+        if self.unfilled not in ("carry", "drop"):
+            raise ConfigError(f"unfilled must be 'carry' or 'drop', got {self.unfilled!r}.")
+        if not 1.0 <= self.leverage <= 100.0:
+            raise ConfigError(f"leverage must lie in [1, 100], got {self.leverage}. 1 is an account without margin.")
+        if not 0.0 <= self.maintenance < 1.0:
+            raise ConfigError(f"maintenance must lie in [0, 1), got {self.maintenance}. It is a fraction of the gross.")
+        if self.participation is not None and not 0.0 < self.participation <= 1.0:
+            raise ConfigError(f"participation must lie in (0, 1], got {self.participation}. Leave it out for no cap.")
+        if self.volume_bars < 1:
+            raise ConfigError(f"volume_bars must be at least 1, got {self.volume_bars}.")
+        if not (np.isfinite(self.lot) and self.lot >= 0.0):
+            raise ConfigError(f"lot must be finite and not negative, got {self.lot}. 0 allows fractions of a share.")
+        if self.stale_after < 1:
+            raise ConfigError(f"stale_after must be at least 1 bar, got {self.stale_after}.")
+        if not 0.0 <= self.haircut < 1.0:
+            raise ConfigError(f"haircut must lie in [0, 1), got {self.haircut}. It is a fraction of the last price.")
+
+
+def _last_closed(rows: int, last_closed: np.ndarray | None, name: str) -> np.ndarray:
+    newest = np.arange(rows) - 1 if last_closed is None else np.asarray(last_closed, dtype=np.int64)
+    if len(newest) != rows:
+        raise DataError(f"{name}: {rows} bars but {len(newest)} positions of closed bars. Use the same bars.")
+    if (newest >= np.arange(rows)).any():
+        row = int(np.argmax(newest >= np.arange(rows)))
+        raise DataError(f"{name}: bar {newest[row]} cannot have closed when row {row} is decided.")
+    return newest
+
+
+def trailing_volume(volume: pd.DataFrame, last_closed: np.ndarray | None = None, *, bars: int = 5) -> pd.DataFrame:
+    """Average the volume of the last bars that had closed when each row was decided.
+
+    Take it over the whole history and cut it to the rows that trade afterwards: the first rows have no volume else.
+
+    Parameters
+    ----------
+    volume : DataFrame, shape (bars, symbols)
+        Shares per bar; NaN is left out of the mean.
+    last_closed : int array, shape (bars,), optional
+        From ``calendars.last_closed_bar``; by default the bar before.
+    bars : int
+
+    Returns
+    -------
+    DataFrame, shape (bars, symbols)
+        NaN where no volume is known.
+
+    Raises
+    ------
+    DataError
+        If ``last_closed`` has another length or names a bar that had not closed.
+    """
+    newest = _last_closed(len(volume), last_closed, "trailing_volume")
+    mean = volume.rolling(bars, min_periods=1).mean().to_numpy(dtype=float)
+    taken = np.where((newest >= 0)[:, None], mean[np.maximum(newest, 0)], np.nan)
+    return pd.DataFrame(taken, index=volume.index, columns=volume.columns)
+
+
+def trailing_volatility(
+    close: pd.DataFrame, last_closed: np.ndarray | None = None, *, bars: int = VOLATILITY_BARS
+) -> pd.DataFrame:
+    """Take the standard deviation of the last close-to-close returns known when each row was decided, per bar.
+
+    Parameters
+    ----------
+    close : DataFrame, shape (bars, symbols)
+    last_closed : int array, shape (bars,), optional
+        As in ``trailing_volume``.
+    bars : int
+        Returns of the sample; fewer than two give NaN.
+
+    Returns
+    -------
+    DataFrame, shape (bars, symbols)
+    """
+    newest = _last_closed(len(close), last_closed, "trailing_volatility")
+    deviation = close.pct_change(fill_method=None).rolling(bars, min_periods=2).std().to_numpy(dtype=float)
+    taken = np.where((newest >= 0)[:, None], deviation[np.maximum(newest, 0)], np.nan)
+    return pd.DataFrame(taken, index=close.index, columns=close.columns)

@@ -1,0 +1,453 @@
+"""From target weights and prices to the account's books, kept by vectorbt, and a fast first-order path beside them.
+
+Row t is traded at open[t] and its return runs to open[t+1] (the last row to its close), costs included. Nothing is
+shifted here: the weights' row t must already be known before bar t opens. Every wish that the account could not
+fulfil (no price, no cash, no volume) is counted, never hidden.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from embargo.backtest.books.costs import Costs
+from embargo.backtest.books.execution import STALE_AFTER, Execution, trailing_volatility
+from embargo.backtest.books.kernel import Market, Record, record
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.schemas import utc_microseconds
+
+WEIGHT_TOLERANCE = 0.001
+_YEAR = 365.25 * 86_400e6  # microseconds
+
+
+@dataclass(frozen=True)
+class Books:
+    """What the account did and earned.
+
+    Attributes
+    ----------
+    returns : Series, shape (bars,)
+        Net return of each row, fraction of the equity at its fill: open[t] to open[t+1], last row to its close; close
+        to close for fills at the close.
+    equity : Series, shape (bars,)
+        Account value at the end of each row, in currency.
+    orders : DataFrame
+        One row per fill: ``symbol, bar, fill_at, size, price, fees, side``; ``bar`` is the position of the row, size is
+        positive, the price includes spread and impact. ``fill_at`` is the opening instant of the row.
+    trades : DataFrame or None
+        vectorbt's trade records, one per exit or open end: ``symbol, entry_bar, exit_bar, size, pnl, return,
+        direction``; ``pnl`` in currency, ``return`` a fraction, carry left out. None from the kernel.
+    realised_weights : DataFrame, shape (bars, symbols)
+        Value of each position right after the fills over the equity right before them.
+    turnover : Series, shape (bars,)
+        One-way: half of buys plus sells at mid prices over the equity before them.
+    commission, spread_paid, impact_paid, haircut_paid : float
+        Costs of the fills, in currency; all but the first are in the prices.
+    borrow_paid, interest_paid, funding_paid : float
+        Carry, in currency; funding is negative where it was earned.
+    max_weight_gap : float
+        Largest distance between a target and a realised weight.
+    counts : dict
+        ``bars_without_price`` (cells without a fill price), ``stale_exits`` (positions written out at their last
+        price), ``clipped_orders`` (filled in part for lack of cash), ``rejected_orders`` (not filled at all for lack of
+        cash), ``blocked_orders`` (no price to fill at), ``capped_orders`` (cut by participation, also to nothing),
+        ``dropped_orders`` (the rest of a capped order, not asked for again), ``rounded_orders`` (to whole lots),
+        ``impact_unknown`` (orders filled without impact for want of volume or volatility), ``margin_calls`` (rows),
+        ``beyond_tolerance`` (cells whose weight gap exceeds 0.001) and ``rows_after_ruin`` (rows after the equity was
+        lost; their returns are 0).
+    """
+
+    returns: pd.Series
+    equity: pd.Series
+    orders: pd.DataFrame
+    trades: pd.DataFrame | None
+    realised_weights: pd.DataFrame
+    turnover: pd.Series
+    commission: float
+    spread_paid: float
+    impact_paid: float
+    haircut_paid: float
+    borrow_paid: float
+    interest_paid: float
+    funding_paid: float
+    max_weight_gap: float
+    counts: dict[str, int]
+
+    @property
+    def fees_paid(self) -> float:
+        """Commission, in currency."""
+        return self.commission
+
+
+def marks(open: pd.DataFrame, close: pd.DataFrame) -> np.ndarray:  # noqa: A002 - the field's own name
+    """Value of each symbol at every open, carrying the newest known price where there is no opening price.
+
+    Parameters
+    ----------
+    open, close : DataFrame, shape (bars, symbols)
+        NaN where a symbol did not trade.
+
+    Returns
+    -------
+    float array, shape (bars + 1, symbols)
+        Row t is the value at open[t]: that price, else the newest close or open before it. The last row is the value
+        after the last close. NaN before a symbol's first price.
+    """
+    _same_labels(open, close, "open", "close")
+    return _values(open.to_numpy(dtype=float), close.to_numpy(dtype=float))
+
+
+def _values(fill: np.ndarray, close: np.ndarray) -> np.ndarray:
+    bars, symbols = fill.shape
+    stream = np.empty((2 * bars + 1, symbols))
+    stream[0:-1:2] = fill
+    stream[1::2] = close
+    stream[-1] = np.nan
+    seen = np.where(np.isnan(stream), 0, np.arange(len(stream))[:, None])
+    newest = np.maximum.accumulate(seen, axis=0)
+    return np.asarray(np.take_along_axis(stream, newest, axis=0)[::2])
+
+
+def _missing_run(missing: np.ndarray) -> np.ndarray:
+    """Length of the run of missing opens that ends at each cell; 0 where there is a price."""
+    position = np.arange(len(missing))[:, None]
+    last_present = np.maximum.accumulate(np.where(missing, -1, position), axis=0)
+    return np.where(missing, position - last_present, 0)
+
+
+def _same_labels(first: pd.DataFrame, second: pd.DataFrame, first_name: str, second_name: str) -> None:
+    if not (first.index.equals(second.index) and first.columns.equals(second.columns)):
+        raise DataError(
+            f"simulate: {first_name} {first.shape} and {second_name} {second.shape} carry different bars or symbols. "
+            "Reindex one to the other."
+        )
+
+
+def holding_returns(
+    open: pd.DataFrame,  # noqa: A002
+    close: pd.DataFrame,
+    *,
+    stale_after: int = STALE_AFTER,
+) -> pd.DataFrame:
+    """Return of holding each symbol over each row: open[t] to open[t+1], the last row open to close.
+
+    Parameters
+    ----------
+    open, close : DataFrame, shape (bars, symbols)
+    stale_after : int
+        As in ``simulate``.
+
+    Returns
+    -------
+    DataFrame, shape (bars, symbols)
+        Fractions. Through a short gap a position is worth its last price and catches up when trading resumes. NaN
+        before a symbol's first opening price and from the ``stale_after``-th missing opening price in a row on, until
+        it trades again.
+    """
+    value = marks(open, close)
+    missing = open.isna().to_numpy()
+    gone = np.isnan(value[:-1]) | (_missing_run(missing) >= stale_after)
+    gone |= ~np.maximum.accumulate(~missing, axis=0)
+    result = value[1:] / value[:-1] - 1.0
+    result[gone] = np.nan
+    return pd.DataFrame(result, index=open.index, columns=open.columns)
+
+
+def bar_years(open_at: pd.DatetimeIndex) -> np.ndarray:
+    """Calendar length of each row's holding interval in years of 365.25 days, shape (bars,).
+
+    The interval of the last row, whose end is not on the calendar, is taken as the median of the others.
+    """
+    steps = np.diff(utc_microseconds(open_at)).astype(float) / _YEAR
+    last = np.median(steps) if len(steps) else 0.0
+    return np.append(steps, last).astype(float)
+
+
+def net_returns(
+    weights: np.ndarray,
+    asset_returns: np.ndarray,
+    costs: Costs,
+    *,
+    tradable: np.ndarray | None = None,
+    years: np.ndarray | float = 0.0,
+) -> np.ndarray:
+    """First-order net returns of target weights, without vectorbt: for permutation tests and benchmarks.
+
+    Held weights drift with prices between rebalances and the cost is charged on the distance to the next target. It
+    leaves out fees on slippage and orders clipped for lack of cash; the second is small unless a fully invested
+    long-only book is stuck in symbols that do not trade.
+
+    Parameters
+    ----------
+    weights : float array, shape (bars, symbols)
+        Targets as fractions of equity; row t is held from open[t].
+    asset_returns : float array, shape (bars, symbols)
+        From ``holding_returns``. Where it is NaN nothing is held.
+    costs : Costs
+    tradable : bool array, shape (bars, symbols), optional
+        Cells with an opening price. Elsewhere the position is carried on untraded.
+    years : float or array of shape (bars,)
+        Length of each row for the borrow cost, from ``bar_years``; 0 charges none.
+
+    Returns
+    -------
+    float array, shape (bars,)
+        After a loss of all equity the returns are 0.
+    """
+    absent = np.isnan(asset_returns)
+    growth = np.where(absent, 0.0, asset_returns)
+    held = np.where(absent, 0.0, weights)
+    if tradable is not None:
+        stuck = ~np.asarray(tradable) & ~absent
+        for row in np.flatnonzero(stuck.any(axis=1)):
+            carried = np.zeros(held.shape[1])
+            if row:
+                before = held[row - 1]
+                carried = before * (1.0 + growth[row - 1]) / (1.0 + before @ growth[row - 1])
+            held[row] = np.where(stuck[row], carried, held[row])
+    gross = np.einsum("ts,ts->t", held, growth)
+    drifted = np.zeros_like(held)
+    np.multiply(held[:-1], 1.0 + growth[:-1], out=drifted[1:])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        drifted[1:] /= (1.0 + gross[:-1])[:, None]
+    net = gross - costs.rate * np.abs(held - drifted).sum(axis=1)
+    if costs.borrow_annual:
+        net -= costs.borrow_annual * np.asarray(years) * -np.minimum(held, 0.0).sum(axis=1)
+    ruined = ~(net > -1.0)
+    if ruined.any():
+        first = int(np.argmax(ruined))
+        net[first] = -1.0
+        net[first + 1 :] = 0.0
+    return np.asarray(net)
+
+
+def _check_inputs(
+    weights: pd.DataFrame,
+    open: pd.DataFrame,  # noqa: A002
+    close: pd.DataFrame,
+    open_at: pd.DatetimeIndex,
+    execution: Execution,
+    initial_cash: float,
+) -> None:
+    _same_labels(weights, open, "weights", "open")
+    _same_labels(open, close, "open", "close")
+    if len(open_at) != len(weights):
+        raise DataError(f"simulate: {len(weights)} rows of weights but {len(open_at)} opening instants.")
+    if isinstance(weights.index, pd.DatetimeIndex) and not weights.index.equals(open_at):
+        raise DataError("simulate: the weights are indexed by other instants than open_at. Use the same bars.")
+    if not (np.isfinite(initial_cash) and initial_cash > 0.0):
+        raise ConfigError(f"initial_cash must be positive, got {initial_cash}.")
+    for name, prices in (("open", open), ("close", close)):
+        values = prices.to_numpy(dtype=float)
+        wrong = ~((values > 0.0) & (values < np.inf) | np.isnan(values))
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            raise DataError(
+                f"simulate: the {name} of {prices.columns[column]} at {prices.index[row]} is {values[row, column]}. "
+                "Prices are positive; write NaN where there was no trade."
+            )
+    _check_weights(weights, execution.leverage)
+
+
+def _check_weights(weights: pd.DataFrame, leverage: float) -> None:
+    values = weights.to_numpy(dtype=float)
+    if not np.isfinite(values).all():
+        row, column = np.argwhere(~np.isfinite(values))[0]
+        raise DataError(
+            f"simulate: the weight of {weights.columns[column]} at {weights.index[row]} is {values[row, column]}. "
+            "Write 0 to hold nothing."
+        )
+    gross = np.abs(values).sum(axis=1)
+    if (gross > leverage + 1e-9).any():
+        row = int(np.argmax(gross))
+        remedy = "the account has no margin. Lower 'gross'" if leverage == 1.0 else "that is the account's leverage"
+        raise ConfigError(
+            f"simulate: gross exposure {gross[row]:.6f} at {weights.index[row]} exceeds {leverage:g} and {remedy}."
+        )
+
+
+def _market(
+    open: pd.DataFrame,  # noqa: A002
+    close: pd.DataFrame,
+    years: np.ndarray,
+    costs: Costs,
+    execution: Execution,
+    extra: dict[str, pd.DataFrame | None],
+) -> Market:
+    """Arrays for the kernel, every panel checked against the prices' labels."""
+    for name, panel in extra.items():
+        if panel is not None:
+            _same_labels(panel, open, name, "open")
+    if costs.impact > 0.0 and extra["volatility"] is None:
+        extra = extra | {"volatility": trailing_volatility(close)}
+    arrays = {name: None if panel is None else panel.to_numpy(dtype=float) for name, panel in extra.items()}
+    closes = close.to_numpy(dtype=float)
+    fill = closes if execution.fill == "close" else open.to_numpy(dtype=float)
+    return Market(fill=fill, close=closes, years=years, **arrays)
+
+
+def simulate(
+    weights: pd.DataFrame,
+    open: pd.DataFrame,  # noqa: A002
+    close: pd.DataFrame,
+    *,
+    open_at: pd.DatetimeIndex,
+    costs: Costs,
+    execution: Execution = Execution(),  # noqa: B008 - frozen
+    volume: pd.DataFrame | None = None,
+    volatility: pd.DataFrame | None = None,
+    funding: pd.DataFrame | None = None,
+    initial_cash: float = 1_000_000.0,
+    engine: Literal["vectorbt", "kernel"] = "vectorbt",
+) -> Books:
+    """Keep the books of an account that rebalances to target weights on every row.
+
+    Sells are filled before buys, buys in order of size until the cash is spent; at a gross exposure of 1, fees
+    therefore clip the largest buy a little. A symbol without a fill price is neither bought nor sold: its position is
+    held and valued at its newest price. When ``execution.stale_after`` fill prices in a row are missing, the position
+    is written out at that newest price less the haircut, spread and commission included, as if delisted; volume, lots
+    and impact do not matter then. The rule looks back only, so that cutting the data short never changes an earlier
+    row.
+
+    Borrow, interest and funding leave the cash at the end of each row: the short value after the fills, the negative
+    cash and the positions' value, times their rates and the calendar length of the row (funding: times its rate).
+
+    The compiled kernel sizes the orders. With ``engine="vectorbt"`` they are then booked by vectorbt, whose cash,
+    positions and records are the ones returned, once they agree with the kernel's; ``"kernel"`` returns its own.
+
+    Parameters
+    ----------
+    weights : DataFrame, shape (bars, symbols)
+        Targets as fractions of equity, negative is short, never missing, gross at most ``execution.leverage``.
+    open, close : DataFrame, shape (bars, symbols)
+        NaN where a symbol did not trade.
+    open_at : DatetimeIndex, shape (bars,)
+        UTC.
+    costs : Costs
+    execution : Execution
+    volume, volatility : DataFrame, shape (bars, symbols), optional
+        From ``trailing_volume`` and ``trailing_volatility``: shares per bar, and standard deviation of bar returns,
+        known when each row was decided. Participation and impact need the volume; without a volatility, impact takes
+        that of ``close`` up to the bar before.
+    funding : DataFrame, shape (bars, symbols), optional
+        Funding rates settled inside each row's holding interval, summed; positive: longs pay. NaN counts as 0.
+    initial_cash : float
+        In the currency of the prices.
+    engine : {"vectorbt", "kernel"}
+
+    Returns
+    -------
+    Books
+
+    Raises
+    ------
+    DataError
+        If panels are labelled differently, a weight is missing, a price is not positive, or the two engines disagree.
+    ConfigError
+        If gross exposure exceeds the leverage or a setting is out of range.
+    """
+    if engine not in ("vectorbt", "kernel"):
+        raise ConfigError(f"engine must be 'vectorbt' or 'kernel', got {engine!r}.")
+    _check_inputs(weights, open, close, open_at, execution, initial_cash)
+    extra = {"volume": volume, "volatility": volatility, "funding": funding}
+    market = _market(open, close, bar_years(open_at), costs, execution, extra)
+    target = weights.to_numpy(dtype=float)
+    kept = record(target, market, costs, execution, initial_cash=initial_cash)
+    value = _values(market.fill, market.close)
+    equity, trades = kept.account.equity, None
+    if engine == "vectorbt":
+        from embargo.backtest.books.vectorbt import book
+
+        equity, trades = book(kept, value, weights, initial_cash)
+    return _books(kept, equity, trades, value, weights, open_at, execution, initial_cash, market.fill)
+
+
+def _books(
+    kept: Record,
+    equity: np.ndarray,
+    trades: pd.DataFrame | None,
+    value: np.ndarray,
+    weights: pd.DataFrame,
+    open_at: pd.DatetimeIndex,
+    execution: Execution,
+    initial_cash: float,
+    fill: np.ndarray,
+) -> Books:
+    lost = equity <= 0.0
+    alive = int(np.argmax(lost)) + 1 if lost.any() else len(equity)
+    before = np.concatenate([[initial_cash], equity[:-1]])
+    growth = np.divide(equity, before, out=np.ones_like(equity), where=before > 0.0)
+    shares = np.cumsum(kept.sizes, axis=0)
+    shares[np.abs(shares) < 1e-12] = 0.0
+    fraction = np.where(np.isnan(value[:-1]), 0.0, value[:-1]) / np.where(before > 0.0, before, np.inf)[:, None]
+    realised = shares * fraction
+    realised[alive:] = 0.0
+    missing = np.isnan(fill)
+    exits = (_missing_run(missing) == execution.stale_after) & np.isfinite(value[:-1])
+    target = np.where(exits, 0.0, weights.to_numpy(dtype=float))
+    counts, gap = _shortfalls(kept, target, realised, missing, exits, alive)
+    index = weights.index
+    borrow, interest, funding = kept.carry.sum(axis=0)
+    return Books(
+        returns=pd.Series(growth - 1.0, index=index, name="returns"),
+        equity=pd.Series(equity, index=index, name="equity"),
+        orders=_order_frame(kept, weights.columns, open_at),
+        trades=trades,
+        realised_weights=pd.DataFrame(realised, index=index, columns=weights.columns),
+        turnover=pd.Series(kept.account.turnover, index=index, name="turnover"),
+        commission=kept.commission,
+        spread_paid=kept.spread,
+        impact_paid=kept.impact,
+        haircut_paid=kept.haircut,
+        borrow_paid=float(borrow),
+        interest_paid=float(interest),
+        funding_paid=float(funding),
+        max_weight_gap=gap,
+        counts=counts,
+    )
+
+
+def _order_frame(kept: Record, columns: pd.Index, open_at: pd.DatetimeIndex) -> pd.DataFrame:
+    bar, column = np.nonzero(kept.sizes)
+    size = kept.sizes[bar, column]
+    return pd.DataFrame(
+        {
+            "symbol": columns.to_numpy()[column],
+            "bar": bar,
+            "fill_at": open_at[bar],
+            "size": np.abs(size),
+            "price": kept.prices[bar, column],
+            "fees": kept.fees[bar, column],
+            "side": np.where(size > 0.0, "buy", "sell"),
+        }
+    )
+
+
+def _shortfalls(
+    kept: Record, target: np.ndarray, realised: np.ndarray, missing: np.ndarray, exits: np.ndarray, alive: int
+) -> tuple[dict[str, int], float]:
+    """Count what was wanted and not done; target and realised are fractions of equity of shape (bars, symbols)."""
+    gap = np.abs(target - realised)[:alive]
+    filled = kept.sizes[:alive] != 0.0
+    quoted = (~missing | exits)[:alive]
+    short = gap > 1e-9
+    # What volume, lots or a margin call cut is no lack of cash.
+    cash = short & ~(kept.capped | kept.rounded | kept.dropped | kept.margin_calls[:, None])[:alive]
+    counts: dict[str, int] = {
+        "bars_without_price": int(missing.sum()),
+        "stale_exits": int((exits[:alive] & filled).sum()),
+        "clipped_orders": int((cash & filled).sum()),
+        "rejected_orders": int((cash & ~filled & quoted).sum()),
+        "blocked_orders": int((short & ~quoted).sum()),
+        "capped_orders": int(kept.capped.sum()),
+        "dropped_orders": int((short & kept.dropped[:alive]).sum()),
+        "rounded_orders": int(kept.rounded.sum()),
+        "impact_unknown": int(kept.impact_unknown.sum()),
+        "margin_calls": int(kept.margin_calls.sum()),
+        "beyond_tolerance": int((gap > WEIGHT_TOLERANCE).sum()),
+        "rows_after_ruin": len(target) - alive,
+    }
+    return counts, float(gap.max(initial=0.0))

@@ -1,0 +1,236 @@
+"""Where the tables of an archive lie: one file or a folder of thousands, plain, compressed or inside zips.
+
+Every table has a name that errors can show (``news.zip/part1.csv``) and opens as a stream of bytes. Nothing is ever
+unpacked into a folder: only parquet, which is read from its end, passes through a nameless temporary file.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import hashlib
+import io
+import lzma
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import IO, Any
+
+import pyarrow as pa
+
+from embargo.data_loaders.errors import DataError, MissingPartError
+
+FORMATS = {".parquet": "parquet", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+_UNPACKED: dict[str, Callable[[Any], Any]] = {
+    ".gz": gzip.open,
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
+    ".zst": lambda stream: io.BufferedReader(pa.CompressedInputStream(stream, "zstd")),
+}
+_DAMAGED = (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError)
+_CHUNK = 1 << 20
+_IN_MEMORY = 64 << 20
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One table of an archive.
+
+    Attributes
+    ----------
+    file : Path
+        The file on disk.
+    member : str
+        Name inside the zip, empty for a file that is none.
+    format : str
+        ``"parquet"``, ``"csv"`` or ``"jsonl"``.
+    packing : str
+        ``".gz"``, ``".bz2"``, ``".xz"``, ``".zst"`` or empty.
+    size : int
+        Bytes it takes up on disk.
+    """
+
+    file: Path
+    member: str
+    format: str
+    packing: str
+    size: int
+
+    def __str__(self) -> str:
+        return f"{self.file}/{self.member}" if self.member else str(self.file)
+
+
+def _kind(name: str, formats: dict[str, str]) -> tuple[str, str] | None:
+    """Return (format, packing) by the endings of a name, or None where they are unknown."""
+    suffixes = [suffix.lower() for suffix in PurePosixPath(name).suffixes]
+    packing = suffixes.pop() if suffixes and suffixes[-1] in _UNPACKED else ""
+    return (formats[suffixes[-1]], packing) if suffixes and suffixes[-1] in formats else None
+
+
+def _hidden(name: str) -> bool:
+    steps = PurePosixPath(name).parts
+    return any(step == "__MACOSX" or (step.startswith(".") and step != "..") for step in steps)
+
+
+def _members(file: Path, formats: dict[str, str]) -> Iterator[Part]:
+    try:
+        with zipfile.ZipFile(file) as packed:
+            listing = sorted(packed.infolist(), key=lambda entry: entry.filename)
+    except _DAMAGED as failure:
+        raise DataError(f"{file}: damaged or no zip at all ({failure}). Fetch it again.") from failure
+    for entry, following in zip(listing, [*listing[1:], None], strict=True):
+        if following is not None and following.filename == entry.filename:
+            raise DataError(f"{file}/{entry.filename}: two members of one name. Unpack or pack the zip again.")
+        kind = _kind(entry.filename, formats)
+        if entry.filename.lower().endswith(".zip"):
+            raise DataError(f"{file}/{entry.filename}: a zip inside a zip. Unpack the outer one first.")
+        if entry.is_dir() or kind is None or _hidden(entry.filename):
+            continue
+        if entry.flag_bits & 1:
+            raise DataError(f"{file}/{entry.filename}: encrypted. Unpack the zip with its password first.")
+        yield Part(file, entry.filename, *kind, size=entry.compress_size)
+
+
+def _parts_in(file: Path, formats: dict[str, str]) -> Iterator[Part]:
+    if file.suffix.lower() == ".zip":
+        yield from _members(file, formats)
+    elif (kind := _kind(file.name, formats)) is not None:
+        yield Part(file, "", *kind, size=file.stat().st_size)
+
+
+def parts_of(path: str | Path, formats: dict[str, str] = FORMATS) -> list[Part]:
+    """List the tables at a path: a file, the members of a zip, or all of one format in a folder and below, sorted.
+
+    Parameters
+    ----------
+    path : str or Path
+        A table, plain or packed as ``.gz``, ``.bz2``, ``.xz`` or ``.zst``; a ``.zip`` of them; or a folder of either.
+        Hidden files and files with other endings are passed over in folders and zips.
+    formats : dict
+        Ending to format.
+
+    Raises
+    ------
+    MissingPartError
+        If nothing is there, or the folder or zip holds no table.
+    DataError
+        If the format is unknown, formats are mixed, or a zip is damaged or encrypted.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise MissingPartError(f"no file or folder {path}. Check the path; relative ones start at the working folder.")
+    known = ", ".join([*sorted(formats), "plain or packed as", *sorted(_UNPACKED), ".zip"])
+    if path.is_file():
+        found = list(_parts_in(path, formats))
+        if not found and path.suffix.lower() != ".zip":
+            raise DataError(f"{path}: format {path.suffix!r} is unknown. Use one of {known}.")
+    else:
+        files = sorted(file for file in path.rglob("*") if not _hidden(str(file.relative_to(path))) and file.is_file())
+        found = [part for file in files for part in _parts_in(file, formats)]
+    if not found:
+        raise MissingPartError(f"{path}: the {'zip' if path.is_file() else 'folder'} holds no {known} file.")
+    mixed = sorted({part.format for part in found})
+    if len(mixed) > 1:
+        raise DataError(f"{path}: the archive mixes {mixed} files. Point to one format.")
+    return found
+
+
+@contextmanager
+def damage_named(part: Part) -> Iterator[None]:
+    """Turn whatever a broken file raises while it is read into a ``DataError`` that names the part."""
+    try:
+        yield
+    except pa.ArrowInvalid:
+        raise
+    except _DAMAGED as failure:
+        reason = failure or type(failure).__name__
+        raise DataError(f"{part}: damaged or cut short ({reason}). Fetch or pack it again.") from failure
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The bytes of a part, unpacked, and how many of its bytes on disk have been used up so far."""
+
+    stream: IO[bytes]
+    used: Callable[[], int]
+
+
+class PartReader:
+    """Opens parts one after the other; a zip stays open while its members follow each other."""
+
+    def __init__(self) -> None:
+        self._zip: zipfile.ZipFile | None = None
+
+    def __enter__(self) -> PartReader:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._close_zip()
+
+    def _close_zip(self) -> None:
+        if self._zip is not None:
+            self._zip.close()
+            self._zip = None
+
+    def _raw(self, part: Part) -> IO[bytes]:
+        if not part.member:
+            return part.file.open("rb")
+        if self._zip is None or self._zip.filename != str(part.file):
+            self._close_zip()
+            self._zip = zipfile.ZipFile(part.file)
+        return self._zip.open(part.member)
+
+    @contextmanager
+    def opened(self, part: Part) -> Iterator[Opened]:
+        """Open one part as a stream of unpacked bytes, seekable if its format is parquet."""
+        with ExitStack() as stack:
+            raw = stack.enter_context(self._raw(part))
+            stream = raw
+            if part.packing:
+                stream = stack.enter_context(_UNPACKED[part.packing](raw))
+            if part.format == "parquet" and (part.packing or part.member):
+                whole = stack.enter_context(tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY))
+                shutil.copyfileobj(stream, whole, _CHUNK)
+                whole.seek(0)
+                yield Opened(whole, lambda: part.size)
+                return
+            unpacked = self._zip.getinfo(part.member).file_size if self._zip is not None and part.member else part.size
+            share = part.size / max(unpacked, 1)
+            yield Opened(stream, lambda: part.size if raw.closed else int(raw.tell() * share))
+
+
+def fingerprint(parts: Sequence[Part], *, progress: Progress | None = None) -> str:
+    """Digest the content of the files that hold these parts, streamed, whatever their names and folders.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        As ``parts_of`` lists them.
+    progress : callable, optional
+        Called with (bytes done, bytes in all).
+
+    Returns
+    -------
+    str
+        32 hexadecimal digits (BLAKE2b). A file's size goes in before its content, so that files cannot run together.
+    """
+    files = list(dict.fromkeys(part.file for part in parts))
+    total = sum(file.stat().st_size for file in files)
+    digest, done = hashlib.blake2b(digest_size=16), 0
+    for file in files:
+        digest.update(f"{file.stat().st_size}\0".encode())
+        with file.open("rb") as content:
+            while chunk := content.read(_CHUNK):
+                digest.update(chunk)
+                done += len(chunk)
+                if progress is not None:
+                    progress(done, total)
+    return digest.hexdigest()

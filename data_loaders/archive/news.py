@@ -1,0 +1,457 @@
+"""News and prices from files: parquet, CSV or JSONL, plain or packed, one file or a folder of them, read in pieces.
+
+Columns are mapped, times get their zone, and whatever is set aside is counted by reason. Nothing is repaired in
+silence: a time without a zone, a price that is not positive or an article with two texts is an error naming the row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+import numpy as np
+import pandas as pd
+
+from embargo.data_loaders.archive.files import Part, Progress, parts_of
+from embargo.data_loaders.archive.prices import BarStream, LoadedPrices, read_prices, stream_bars
+from embargo.data_loaders.archive.streams import Batch, Counts, add_count, batches
+from embargo.data_loaders.archive.tables import (
+    Piece,
+    bare_dates_of,
+    boundary_of,
+    check_timezone,
+    instants_of,
+    keep_filtered,
+    mapped,
+    outside,
+    pieces,
+    truth_of,
+    zone_name,
+)
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.schemas import validate_news
+
+__all__ = [
+    "BarStream",
+    "Loaded",
+    "LoadedPrices",
+    "NewsRules",
+    "NewsStream",
+    "news_rules",
+    "read_news",
+    "read_prices",
+    "stream_bars",
+    "stream_news",
+]
+
+_NEWS_NAMES = ("article_id", "published_at", "seen_at", "symbol", "text", "source", "url", "label", "revision")
+_DAY = pd.Timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Validated news and how many rows were read, kept, and set aside for which reason."""
+
+    frame: pd.DataFrame
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True)
+class NewsRules:
+    """Everything ``read_news`` was asked for, as one value that each piece is put through."""
+
+    columns: Mapping[str, str]
+    filters: Mapping[str, Any]
+    timezone: str | None
+    symbols: frozenset[str] | None
+    start: pd.Timestamp | None
+    end: pd.Timestamp | None
+    text_from: tuple[str, ...]
+    max_characters: int | None
+    symbol: str | None
+    symbol_flags: Mapping[str, str]
+    date_only: str | None
+
+    @property
+    def wanted(self) -> list[str]:
+        """Source columns that these rules read."""
+        flag = [] if self.date_only in (None, "all", "midnight") else [str(self.date_only)]
+        return [*self.columns.values(), *self.filters, *self.text_from, *self.symbol_flags, *flag]
+
+
+class NewsRequest(TypedDict, total=False):
+    """What may be asked of ``read_news``, which says what it means."""
+
+    columns: Mapping[str, str] | None
+    filters: Mapping[str, Any] | None
+    timezone: str | None
+    symbols: Sequence[str] | None
+    start: str | pd.Timestamp | None
+    end: str | pd.Timestamp | None
+    text_from: Sequence[str]
+    max_characters: int | None
+    symbol: str | None
+    symbol_flags: Mapping[str, str] | None
+    date_only: str | None
+
+
+def news_rules(parts: Sequence[Part], **request: Unpack[NewsRequest]) -> NewsRules:
+    """Complete and check what was asked for; parameters and errors as ``read_news``."""
+    symbol, text_from = request.get("symbol"), tuple(request.get("text_from", ()))
+    symbol_flags = dict(request.get("symbol_flags") or {})
+    given = mapped(parts, request.get("columns") or {}, _NEWS_NAMES)
+    symbols = request.get("symbols")
+    rules = NewsRules(
+        columns={
+            name: source
+            for name, source in given.items()
+            if not (name == "symbol" and (symbol is not None or symbol_flags)) and not (name == "text" and text_from)
+        },
+        filters=request.get("filters") or {},
+        timezone=request.get("timezone"),
+        symbols=None if symbols is None else frozenset(symbols),
+        start=boundary_of(request.get("start"), "start"),
+        end=boundary_of(request.get("end"), "end"),
+        text_from=text_from,
+        max_characters=request.get("max_characters"),
+        symbol=symbol,
+        symbol_flags=symbol_flags,
+        date_only=request.get("date_only"),
+    )
+    _check_news_request(rules, parts[0])
+    return rules
+
+
+def _check_news_request(rules: NewsRules, path: Part) -> None:
+    ways = [rules.symbol is not None, bool(rules.symbol_flags), "symbol" in rules.columns]
+    check_timezone(rules.timezone)
+    if "published_at" not in rules.columns:
+        raise DataError(f"{path}: no column for published_at. Map it with columns = {{published_at = '...'}}.")
+    if not rules.text_from and "text" not in rules.columns:
+        raise DataError(f"{path}: no column for text. Map it with columns, or join some with text_from.")
+    if not any(ways):
+        raise DataError(f"{path}: no symbols. Map a symbol column, set a constant 'symbol', or use symbol_flags.")
+    if ways[0] and ways[1]:
+        raise ConfigError(f"{path}: both a constant symbol and symbol_flags are set. Use one.")
+    if rules.max_characters is not None and rules.max_characters < 1:
+        raise ConfigError(f"{path}: max_characters must be at least 1, got {rules.max_characters}.")
+    if rules.start is not None and rules.end is not None and rules.end <= rules.start:
+        raise ConfigError(f"{path}: end {rules.end} is not after start {rules.start}.")
+
+
+def _texts(values: pd.Series) -> pd.Series:
+    """Write values as texts, missing ones as the empty text."""
+    if isinstance(values.dtype, pd.StringDtype):
+        return values.astype("str").fillna("")
+    return values.map(lambda value: "" if pd.isna(value) else str(value)).astype("str")
+
+
+def _with_symbols(
+    frame: pd.DataFrame, raw: pd.DataFrame, rules: NewsRules, piece: Piece, counts: Counts
+) -> pd.DataFrame:
+    """Give every row its symbol: a constant, one row per raised flag, or the symbol column."""
+    if rules.symbol is not None:
+        frame = frame.assign(symbol=pd.Series(rules.symbol, index=frame.index, dtype="str"))
+    elif rules.symbol_flags:
+        parts = []
+        for column, symbol in rules.symbol_flags.items():
+            raised = truth_of(raw[column], where=f"{piece.place}, column {column!r}")
+            parts.append(frame.loc[raised].assign(symbol=symbol))
+        joined = pd.concat(parts).sort_index(kind="stable")
+        add_count(counts, "without_symbol", len(frame) - joined.index.nunique())
+        add_count(counts, "rows_added_by_flags", len(joined) - joined.index.nunique())
+        frame = joined.astype({"symbol": "str"})
+    else:
+        named = _texts(frame["symbol"]).str.strip()
+        absent = named == ""
+        add_count(counts, "without_symbol", absent.sum())
+        frame = frame.assign(symbol=named)
+        frame = frame.loc[~absent] if absent.any() else frame
+    if rules.symbols is not None:
+        wanted = frame["symbol"].isin(rules.symbols)
+        add_count(counts, "other_symbols", (~wanted).sum())
+        frame = frame.loc[wanted]
+    return frame
+
+
+def _with_text(frame: pd.DataFrame, raw: pd.DataFrame, rules: NewsRules, counts: Counts) -> pd.DataFrame:
+    """Join title and body where asked, set blank texts aside, and cut long ones."""
+    if rules.text_from:
+        parts = [_texts(raw[name]).str.strip() for name in rules.text_from]
+        text = parts[0]
+        for part in parts[1:]:
+            gap = np.where((text != "") & (part != ""), "\n", "")
+            text = text + pd.Series(gap, index=text.index, dtype="str") + part
+    else:
+        text = _texts(raw[rules.columns["text"]])
+    frame = frame.assign(text=text)
+    blank = text.str.strip() == ""
+    add_count(counts, "blank_text", blank.sum())
+    frame = frame.loc[~blank] if blank.any() else frame
+    if rules.max_characters is not None:
+        long = frame["text"].str.len() > rules.max_characters
+        add_count(counts, "truncated", long.sum())
+        frame = frame.assign(text=frame["text"].str.slice(0, rules.max_characters))
+    return frame
+
+
+def _end_of_day(published_at: pd.Series, timezone: str | None) -> pd.Series:
+    """Return the local midnight that ends each article's day, in UTC."""
+    zone = zone_name(timezone)
+    local = published_at.dt.tz_convert(zone).dt.tz_localize(None)
+    midnight = local.dt.normalize() + _DAY
+    later = np.zeros(len(midnight), dtype=bool)
+    return midnight.dt.tz_localize(zone, ambiguous=later, nonexistent="shift_forward").dt.tz_convert("UTC")
+
+
+def _dated(frame: pd.DataFrame, raw: pd.DataFrame, rules: NewsRules, piece: Piece, counts: Counts) -> pd.DataFrame:
+    """Read times, set undated rows aside, find when the day of date-only rows ends, and keep the range.
+
+    ``seen_at`` stays missing where the source does not state it, and ``day_ends_at`` where the time of day is known.
+    A date that stands for a time is the end of its day, whether or not a flag says so.
+    """
+    for name in ("published_at", "seen_at"):
+        if name in rules.columns:
+            where = f"{piece.place}, column {rules.columns[name]!r}"
+            frame[name] = instants_of(
+                raw[rules.columns[name]], rules.timezone, counts, where=where, bare_dates=rules.date_only is not None
+            )
+    if "seen_at" not in frame:
+        frame["seen_at"] = pd.Series(pd.NaT, index=frame.index, dtype=frame["published_at"].dtype)
+    undated = frame["published_at"].isna()
+    add_count(counts, "undated", undated.sum())
+    frame = frame.loc[~undated] if undated.any() else frame
+    if rules.date_only is not None:
+        published_at = frame["published_at"]
+        if rules.date_only == "all":
+            vague = pd.Series(True, index=frame.index)
+        elif rules.date_only == "midnight":
+            local = published_at.dt.tz_convert(zone_name(rules.timezone))
+            vague = local == local.dt.normalize()
+        else:
+            flags = raw.loc[frame.index, rules.date_only]
+            vague = truth_of(flags, where=f"{piece.place}, column {rules.date_only!r}")
+            vague |= bare_dates_of(raw.loc[frame.index, rules.columns["published_at"]], rules.timezone)
+        if "seen_at" in rules.columns:
+            bare = bare_dates_of(raw.loc[frame.index, rules.columns["seen_at"]], rules.timezone)
+            ends = _end_of_day(frame["seen_at"], rules.timezone)
+            frame = frame.assign(seen_at=frame["seen_at"].where(~bare, ends))
+        add_count(counts, "date_only", vague.sum())
+        frame = frame.assign(day_ends_at=_end_of_day(published_at, rules.timezone).where(vague))
+    excluded = outside(frame["published_at"], rules.start, rules.end)
+    add_count(counts, "out_of_range", excluded.sum())
+    return frame.loc[~excluded] if excluded.any() else frame
+
+
+def _news_piece(piece: Piece, rules: NewsRules, counts: Counts) -> pd.DataFrame:
+    raw = keep_filtered(piece, rules.filters, counts)
+    plain = {
+        name: raw[source] for name, source in rules.columns.items() if name not in ("published_at", "seen_at", "text")
+    }
+    frame = _dated(pd.DataFrame(plain, index=raw.index), raw, rules, piece, counts)
+    frame = _with_text(frame, raw.loc[frame.index], rules, counts)
+    return _with_symbols(frame, raw.loc[frame.index], rules, piece, counts)
+
+
+def _content_ids(frame: pd.DataFrame) -> list[str]:
+    """Hash time, source and text, but not the symbol: one article under several symbols stays one article."""
+    columns = (frame["published_at"].astype("int64"), frame["source"], frame["text"])
+    digest = hashlib.blake2b
+    return [
+        digest(f"{when}\0{source}\0{text}".encode(), digest_size=10).hexdigest()
+        for when, source, text in zip(*(column.tolist() for column in columns), strict=True)
+    ]
+
+
+def named(frame: pd.DataFrame, where: str, source: str = "unknown") -> pd.DataFrame:
+    """Give every row its source and its id, made from the content where the archive has none."""
+    sources = _texts(frame["source"]).replace("", source) if "source" in frame else source
+    frame = frame.assign(source=sources)
+    if "article_id" not in frame:
+        return frame.assign(article_id=pd.Series(_content_ids(frame), index=frame.index, dtype="str"))
+    unnamed = frame["article_id"].isna()
+    if unnamed.any():
+        raise DataError(
+            f"{where}: {int(unnamed.sum())} rows have no article id. Filter them out, or map none to have ids made."
+        )
+    return frame.assign(article_id=_texts(frame["article_id"]))
+
+
+def one_row_per_key(frame: pd.DataFrame, where: str, counts: Counts, *, version: Sequence[str] = ()) -> pd.DataFrame:
+    """Collapse identical repetitions; refuse a key, or an article, with two contents.
+
+    Rows that differ in the columns of ``version`` are versions of one article, each with a content of its own.
+    """
+    key, article = ["article_id", "symbol", *version], ["article_id", *version]
+    twice = frame.duplicated(key, keep=False)
+    add_count(counts, "identical_rows_collapsed", 0)
+    if twice.any():
+        identical = frame.loc[twice].astype({"text": "str"}).duplicated()
+        add_count(counts, "identical_rows_collapsed", identical.sum())
+        frame = frame.drop(index=identical.index[identical])
+        twice = frame.duplicated(key, keep=False)
+    if twice.any():
+        first = frame.loc[twice].iloc[0]
+        rivals = frame.loc[(frame["article_id"] == first["article_id"]) & (frame["symbol"] == first["symbol"])]
+        differing = [name for name in frame.columns if len(rivals[name].unique()) > 1]
+        raise DataError(
+            f"{where}: article {first['article_id']!r} of {first['symbol']!r} stands there {len(rivals)} times with "
+            f"different {differing} ({int(twice.sum())} such rows). Map another id, or filter by one of these columns."
+        )
+    shared = frame.loc[frame.duplicated(article, keep=False), [*article, "text", "published_at"]]
+    if len(shared):
+        content = shared.groupby(article, dropna=False)[["text", "published_at"]].nunique()
+        torn = content.index[(content > 1).any(axis=1)].get_level_values(0)
+        if len(torn):
+            raise DataError(
+                f"{where}: {len(torn)} article ids carry different texts or times under different symbols, first "
+                f"{torn[0]!r}. An article has one text and one time: map another id."
+            )
+    return frame
+
+
+def _as_known(frame: pd.DataFrame) -> pd.DataFrame:
+    """Fill in when articles could be seen: as stated, else when published, and never before a date-only day ends."""
+    seen_at = frame["seen_at"].fillna(frame["published_at"])
+    if "day_ends_at" in frame:
+        ends = frame["day_ends_at"]
+        seen_at = seen_at.where(~(ends > seen_at), ends)
+        frame = frame.drop(columns="day_ends_at")
+    return frame.assign(seen_at=seen_at)
+
+
+def news_batches(
+    parts: Sequence[Part],
+    rules: NewsRules,
+    counts: Counts,
+    *,
+    progress: Progress | None = None,
+    tell: Callable[[int], None] | None = None,
+) -> Iterator[Batch]:
+    """Put an archive through the rules, batch by batch, before ids are given and repetitions looked for.
+
+    Frames hold ``published_at, symbol, text``, whatever else was mapped, ``seen_at`` (missing where the source does
+    not state it) and, under ``date_only``, ``day_ends_at`` (missing where the time of day is known).
+    """
+
+    def work(piece: Piece, found: Counts) -> pd.DataFrame:
+        return _news_piece(piece, rules, found)
+
+    return batches(pieces(parts, rules.wanted, progress=progress), work, counts, tell=tell)
+
+
+@dataclass
+class NewsStream:
+    """Validated news in frames of about 500,000 rows; iterating again reads the archive again.
+
+    Attributes
+    ----------
+    counts : dict
+        As ``read_news``, for what has been yielded so far.
+    """
+
+    path: str
+    parts: Sequence[Part]
+    rules: NewsRules
+    progress: Progress | None = None
+    counts: Counts = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[pd.DataFrame]:
+        self.counts.clear()
+        add_count(self.counts, "kept", 0)
+        for batch in news_batches(self.parts, self.rules, self.counts, progress=self.progress):
+            if len(batch.frame):
+                yield _finished(batch.frame, self.path, self.counts)
+
+
+def _finished(frame: pd.DataFrame, where: str, counts: Counts) -> pd.DataFrame:
+    frame = one_row_per_key(named(_as_known(frame), where), where, counts)
+    add_count(counts, "kept", len(frame))
+    return validate_news(frame, where=where)
+
+
+def stream_news(path: str | Path, *, progress: Progress | None = None, **rules: Unpack[NewsRequest]) -> NewsStream:
+    """Read news of any size in bounded memory.
+
+    Parameters
+    ----------
+    path, progress, **rules
+        As ``read_news``.
+
+    Returns
+    -------
+    NewsStream
+        Yields what ``read_news`` would return, cut into batches by the archive's order; each is sorted and checked in
+        itself. Repetitions and contradictions between batches are not looked for.
+
+    Raises
+    ------
+    MissingPartError, DataError, ConfigError
+        As ``read_news``; faults of rows come up when their batch is reached.
+    """
+    parts = parts_of(path)
+    return NewsStream(str(path), parts, news_rules(parts, **rules), progress)
+
+
+def read_news(path: str | Path, *, progress: Progress | None = None, **rules: Unpack[NewsRequest]) -> Loaded:
+    """Read news from parquet, CSV or JSONL, plain or packed.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file, plain or packed (``.gz``, ``.bz2``, ``.xz``, ``.zst``); a ``.zip`` with one or many members; or a folder
+        of these, sub-folders included. One format throughout.
+    columns : mapping, optional
+        Canonical name to source column, such as ``{"article_id": "id"}``. Canonical columns that the file has under
+        their own name need no entry. Other names on the left are kept as extra columns.
+    filters : mapping, optional
+        Source column to a value (equality), a list (membership) or ``{"min": a, "max": b}`` (both included).
+    timezone : str, optional
+        Zone of times without an offset; without it they are refused. At clock changes the later instant is taken and
+        counted as ``uncertain_local_times``. Also the zone of the days of ``date_only`` (UTC if not given). For times
+        that are numbers, their unit: ``"unix:s"``, ``"unix:ms"``, ``"unix:us"`` or ``"unix:ns"`` since 1970 in UTC.
+    symbols : sequence of str, optional
+        Keep only these.
+    start, end : Timestamp or str, optional
+        Keep ``start <= published_at < end``; a bare date is 00:00 UTC.
+    text_from : sequence of str
+        Source columns joined by a line break to make the text, such as title and body. Without it: column ``text``.
+    max_characters : int, optional
+        Cut longer texts.
+    symbol : str, optional
+        Symbol of all rows, for sources about one thing.
+    symbol_flags : mapping, optional
+        Flag column to symbol, such as ``{"mentions_btc": "BTC"}``: one row per article and raised flag.
+    date_only : str, optional
+        Which rows have a date but no true time: the name of a flag column, ``"midnight"`` (rows stamped exactly
+        00:00) or ``"all"``. Such an article is seen at the end of its day, not before.
+    progress : callable, optional
+        Called with (tables done, tables in all).
+
+    Returns
+    -------
+    Loaded
+        News as ``schemas.validate_news`` returns them. ``article_id`` is a hash of time, source and text where the
+        file has none. Counts: ``rows, filtered:<column>, undated, date_only, out_of_range, blank_text, truncated,
+        without_symbol, rows_added_by_flags, other_symbols, uncertain_local_times, identical_rows_collapsed, kept``.
+
+    Raises
+    ------
+    MissingPartError
+        If there is no such file.
+    DataError
+        If a column is missing, a time has no zone or is unreadable, a key has two contents, or nothing is left.
+    ConfigError
+        If settings contradict each other.
+    """
+    parts = parts_of(path)
+    asked = news_rules(parts, **rules)
+    counts: Counts = {}
+    kept = [batch.frame for batch in news_batches(parts, asked, counts, progress=progress) if len(batch.frame)]
+    if not kept:
+        raise DataError(f"{path}: no article is left ({counts}). Widen the range, the symbols or the filters.")
+    frame = kept[0] if len(kept) == 1 else pd.concat(kept, ignore_index=True)
+    return Loaded(_finished(frame, str(path), counts), counts)

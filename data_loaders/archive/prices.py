@@ -1,0 +1,410 @@
+"""Bars from files: laid out as panels to backtest on, or streamed as facts to keep in the store.
+
+Columns are mapped, trading days become the instants at which their sessions open and close, and whatever is set aside
+is counted by reason. A price that is not positive or a bar with two contents is an error naming the row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypedDict, Unpack
+
+import pandas as pd
+
+from embargo.data_loaders.archive.files import Part, Progress, parts_of
+from embargo.data_loaders.archive.panels import absent_bars, holes, intraday_closes
+from embargo.data_loaders.archive.streams import Batch, Counts, add_count, batches
+from embargo.data_loaders.archive.tables import (
+    Piece,
+    boundary_of,
+    check_timezone,
+    columns_of,
+    instants_of,
+    keep_filtered,
+    mapped,
+    numbers_of,
+    outside,
+    pieces,
+    session_labels_of,
+)
+from embargo.data_loaders.calendars import label_sessions, length_of
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.schemas import PRICE_FIELDS, Prices, validate_prices
+
+_QUOTES = ("open", "high", "low", "close")
+_DAY = pd.Timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class LoadedPrices:
+    """Validated prices and how many rows were read, kept, and set aside for which reason."""
+
+    prices: Prices
+    counts: dict[str, int]
+
+
+class PriceRequest(TypedDict, total=False):
+    """What may be asked of ``read_prices`` and ``stream_bars``; ``read_prices`` says what it means."""
+
+    columns: Mapping[str, str] | None
+    filters: Mapping[str, Any] | None
+    symbols: Sequence[str] | None
+    start: str | pd.Timestamp | None
+    end: str | pd.Timestamp | None
+    bar: str
+    symbol: str | None
+    timezone: str | None
+
+
+@dataclass(frozen=True)
+class PriceRules:
+    """Everything that a piece of a price file is put through."""
+
+    columns: Mapping[str, str]
+    filters: Mapping[str, Any]
+    symbols: tuple[str, ...] | None
+    symbol: str | None
+    timezone: str | None
+    start: pd.Timestamp | None
+    end: pd.Timestamp | None
+    calendar: str
+    bar: str
+
+    @property
+    def length(self) -> pd.Timedelta:
+        """Length of a bar."""
+        return length_of(self.bar)
+
+    @property
+    def daily(self) -> bool:
+        """Whether bars are trading days, dated by a label."""
+        return bool(self.length == _DAY)
+
+    @property
+    def stamp(self) -> str:
+        """Canonical name of the column that dates a bar."""
+        return "date" if self.daily else "open_at"
+
+    @property
+    def wanted(self) -> list[str]:
+        """Source columns that these rules read."""
+        return [*self.columns.values(), *self.filters]
+
+
+def price_rules(
+    parts: Sequence[Part], calendar: str, also: Sequence[str] = (), **request: Unpack[PriceRequest]
+) -> PriceRules:
+    """Complete and check what was asked for; ``also`` are further columns that are needed.
+
+    Raises
+    ------
+    DataError
+        If a column has no source.
+    ConfigError
+        If the bar is longer than a day, or a setting unknown.
+    """
+    bar, symbol, timezone = request.get("bar", "1d"), request.get("symbol"), request.get("timezone")
+    check_timezone(timezone)
+    if length_of(bar) > _DAY:
+        raise ConfigError(f"{parts[0]}: bar = {bar!r} is longer than a day. Use '1d', '1h', '5min' or the like.")
+    names = [
+        "date" if length_of(bar) == _DAY else "open_at",
+        *PRICE_FIELDS,
+        *(["symbol"] if symbol is None else []),
+        *also,
+    ]
+    given = mapped(parts, request.get("columns") or {}, [*names, "seen_at"])
+    missing = [name for name in names if name not in given]
+    if missing:
+        raise DataError(f"{parts[0]}: no columns for {missing}; it has {columns_of(parts[0])}. Map with 'columns'.")
+    symbols = request.get("symbols")
+    return PriceRules(
+        columns={name: given[name] for name in [*names, *(["seen_at"] if "seen_at" in given else [])]},
+        filters=request.get("filters") or {},
+        symbols=None if symbols is None else tuple(symbols),
+        symbol=symbol,
+        timezone=timezone,
+        start=boundary_of(request.get("start"), "start"),
+        end=boundary_of(request.get("end"), "end"),
+        calendar=calendar,
+        bar=bar,
+    )
+
+
+def _price_piece(piece: Piece, rules: PriceRules, counts: Counts) -> pd.DataFrame:
+    """Keep the rows asked for and read their numbers, refusing prices that are not positive."""
+    raw = keep_filtered(piece, rules.filters, counts)
+    if rules.symbol is None:
+        source = rules.columns["symbol"]
+        names = raw[source].astype("str")
+        if names.isna().any():
+            raise DataError(
+                f"{piece.place}, column {source!r}, row {names.isna().idxmax()}: the symbol is missing "
+                f"({int(names.isna().sum())} such rows). Filter them out."
+            )
+        wanted = pd.Series(True, index=raw.index) if rules.symbols is None else names.isin(rules.symbols)
+        add_count(counts, "other_symbols", (~wanted).sum())
+        raw, names = raw.loc[wanted], names.loc[wanted]
+    else:
+        names = pd.Series(rules.symbol, index=raw.index, dtype="str")
+    when, where = raw[rules.columns[rules.stamp]], f"{piece.place}, column {rules.columns[rules.stamp]!r}"
+    if rules.daily:
+        bar = session_labels_of(when, rules.timezone, where=where).dt.tz_localize("UTC")
+    else:
+        bar = instants_of(when, rules.timezone, counts, where=where)
+        if bar.isna().any():
+            raise DataError(f"{where}, row {bar.isna().idxmax()}: the time is missing. Filter the row out.")
+    excluded = outside(bar, rules.start, rules.end)
+    add_count(counts, "out_of_range", excluded.sum())
+    raw, names, when = raw.loc[~excluded], names.loc[~excluded], when.loc[~excluded]
+
+    frame = pd.DataFrame({"symbol": names, "bar": bar.loc[~excluded]})
+    if "seen_at" in rules.columns:
+        source = rules.columns["seen_at"]
+        frame["seen_at"] = instants_of(raw[source], rules.timezone, counts, where=f"{piece.place}, column {source!r}")
+    for name in (*PRICE_FIELDS, *(["adj_close"] if "adj_close" in rules.columns else [])):
+        source = rules.columns[name]
+        frame[name] = numbers_of(raw[source], where=f"{piece.place}, column {source!r}")
+        bad = (frame[name] < 0) if name == "volume" else (frame[name] <= 0)
+        if bad.any():
+            row = bad.idxmax()
+            raise DataError(
+                f"{piece.place}, row {row}: {name} of {names.loc[row]} on {when.loc[row]} is {frame.loc[row, name]:g} "
+                f"({int(bad.sum())} such values). Exclude these rows with filters, such as "
+                f"{{{source!r}: {{'min': 1e-9}}}}, or set them to missing."
+            )
+    absent = frame[list(_QUOTES)].isna()
+    add_count(counts, "empty_rows", absent.all(axis=1).sum())
+    add_count(counts, "partly_empty_rows", (absent.any(axis=1) & ~absent.all(axis=1)).sum())
+    add_count(counts, "zero_volume_rows", (frame["volume"] == 0).sum())
+    return frame.loc[~absent.all(axis=1)]
+
+
+def _check_symbols(frame: pd.DataFrame, symbols: Sequence[str] | None, path: str | Path) -> list[str]:
+    present = set(frame["symbol"].unique())
+    if symbols is None:
+        return sorted(present)
+    absent = [name for name in symbols if name not in present]
+    if absent:
+        raise DataError(
+            f"{path}: no prices for {absent[:10]}{' and others' if len(absent) > 10 else ''} in the range asked for. "
+            "Drop these symbols, or check their spelling, the range and the filters."
+        )
+    return list(dict.fromkeys(symbols))
+
+
+def _one_row_per_bar(frame: pd.DataFrame, path: str | Path, counts: Counts) -> pd.DataFrame:
+    identical = frame.duplicated()
+    add_count(counts, "identical_rows_collapsed", identical.sum())
+    frame = frame.loc[~identical]
+    twice = frame.duplicated(["symbol", "bar"], keep=False)
+    if twice.any():
+        first = frame.loc[twice].iloc[0]
+        raise DataError(
+            f"{path}: {first['symbol']} has several different bars at {first['bar']} ({int(twice.sum())} such rows), "
+            "perhaps from several venues. Keep one of them with filters."
+        )
+    return frame
+
+
+def _panels(frame: pd.DataFrame, columns: list[str]) -> dict[str, pd.DataFrame]:
+    wide = frame.pivot(index="bar", columns="symbol", values=list(PRICE_FIELDS))  # noqa: PD010 - keys are unique here
+    return {name: wide[name].reindex(columns=columns).sort_index() for name in PRICE_FIELDS}
+
+
+def _opened_and_closed(
+    bars: pd.DatetimeIndex, rules: PriceRules, *, where: str
+) -> tuple[pd.DatetimeIndex, pd.DatetimeIndex]:
+    if rules.daily:
+        return label_sessions(bars, rules.calendar, where=where)
+    return bars, intraday_closes(bars, calendar=rules.calendar, bar=rules.bar)
+
+
+def bar_batches(
+    parts: Sequence[Part],
+    rules: PriceRules,
+    counts: Counts,
+    *,
+    progress: Progress | None = None,
+    tell: Callable[[int], None] | None = None,
+) -> Iterator[Batch]:
+    """Put an archive through the rules, batch by batch, before sessions are looked up and repetitions looked for.
+
+    Frames hold ``symbol, bar`` (the trading day at 00:00 UTC, or the instant at which the bar opens), the five fields,
+    and ``adj_close`` and ``seen_at`` where they were asked for or mapped.
+    """
+
+    def work(piece: Piece, found: Counts) -> pd.DataFrame:
+        return _price_piece(piece, rules, found)
+
+    return batches(pieces(parts, rules.wanted, progress=progress), work, counts, tell=tell)
+
+
+def bars_of(frame: pd.DataFrame, rules: PriceRules, venue: str, counts: Counts, *, where: str) -> pd.DataFrame:
+    """Turn a batch into facts: one row per venue, symbol and bar with the instants at which it opens and closes."""
+    frame = _one_row_per_bar(frame, where, counts)
+    crossed = frame["low"] > frame["high"] * (1 + 1e-9)
+    if crossed.any():
+        odd = frame.loc[crossed].iloc[0]
+        raise DataError(
+            f"{where}: low {odd['low']:g} exceeds high {odd['high']:g} for {odd['symbol']} at {odd['bar']} "
+            f"({int(crossed.sum())} such bars). Exclude these rows with filters."
+        )
+    open_at, close_at = _opened_and_closed(pd.DatetimeIndex(frame["bar"]), rules, where=where)
+    add_count(counts, "kept", len(frame))
+    facts = {
+        "venue": venue,
+        "symbol": frame["symbol"].array,
+        "bar": rules.bar,
+        "open_at": open_at,
+        "close_at": close_at,
+    }
+    also = [*PRICE_FIELDS, *(["seen_at"] if "seen_at" in frame else [])]
+    return pd.DataFrame(facts | {name: frame[name].array for name in also}).astype({"venue": "str", "bar": "str"})
+
+
+@dataclass
+class BarStream:
+    """Bars as facts, in frames of about 500,000 rows; iterating again reads the archive again.
+
+    Attributes
+    ----------
+    counts : dict
+        As ``read_prices`` without ``missing_bars`` and ``absent_bars``, for what has been yielded so far; and ``kept``.
+    """
+
+    path: str
+    parts: Sequence[Part]
+    rules: PriceRules
+    venue: str
+    progress: Progress | None = None
+    counts: Counts = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[pd.DataFrame]:
+        self.counts.clear()
+        add_count(self.counts, "kept", 0)
+        for batch in bar_batches(self.parts, self.rules, self.counts, progress=self.progress):
+            if len(batch.frame):
+                yield bars_of(batch.frame, self.rules, self.venue, self.counts, where=self.path)
+
+
+def stream_bars(
+    path: str | Path,
+    *,
+    venue: str,
+    calendar: str,
+    progress: Progress | None = None,
+    **request: Unpack[PriceRequest],
+) -> BarStream:
+    """Read bars of any size in bounded memory, as facts for the store.
+
+    Parameters
+    ----------
+    path, calendar, progress, **request
+        As ``read_prices``. A column ``seen_at`` may be mapped: when the source says it had the bar.
+    venue : str
+        Name of the market, such as ``"yahoo"`` or one of the importer's own.
+
+    Returns
+    -------
+    BarStream
+        Yields ``venue, symbol, bar, open_at, close_at, open, high, low, close, volume`` and, where mapped, ``seen_at``
+        (missing where the source does not say). Levels are taken as they stand: the store wants them as traded.
+
+    Raises
+    ------
+    MissingPartError, DataError, ConfigError
+        As ``read_prices``; faults of rows come up when their batch is reached, and repetitions with different content
+        only if both are in one batch.
+    """
+    parts = parts_of(path)
+    return BarStream(str(path), parts, price_rules(parts, calendar, **request), venue, progress)
+
+
+def read_prices(
+    path: str | Path,
+    *,
+    calendar: str,
+    adjust: Literal["none", "total_return"] = "none",
+    progress: Progress | None = None,
+    **request: Unpack[PriceRequest],
+) -> LoadedPrices:
+    """Read bars in long format (one row per symbol and bar) and lay them out as panels.
+
+    Parameters
+    ----------
+    path : str or Path
+        As in ``archive.read_news``: a table, plain or packed, a zip or a folder of them.
+    calendar : str
+        exchange_calendars code such as ``"XNYS"``, or ``"24/7"``.
+    columns : mapping, optional
+        Canonical name (``symbol, date`` or ``open_at, open, high, low, close, volume, adj_close``) to source column.
+    filters : mapping, optional
+        As in ``archive.read_news``.
+    symbols : sequence of str, optional
+        Keep these, in this order; without it all, sorted.
+    start, end : Timestamp or str, optional
+        Keep ``start <= day < end`` for daily bars, ``start <= open_at < end`` for others; a bare date is 00:00 UTC.
+    bar : str
+        ``"1d"``: ``date`` is a trading day, a label that the calendar turns into an open and a close. Anything shorter,
+        such as ``"1h"`` or ``"5min"``: ``open_at`` is the instant at which the bar opens.
+    symbol : str, optional
+        Symbol of all rows, for files about one.
+    timezone : str, optional
+        Zone of intraday times without an offset, and the zone in which timezone-aware trading days are midnight; for
+        times that are numbers ``"unix:s"``, ``"unix:ms"``, ``"unix:us"`` or ``"unix:ns"``.
+    adjust : {"none", "total_return"}
+        ``"total_return"`` scales open, high, low and close by ``adj_close / close``. The factors know all later
+        dividends, so use levels only for returns, never as features or in prompts.
+    progress : callable, optional
+        Called with (tables done, tables in all).
+
+    Returns
+    -------
+    LoadedPrices
+        Panels on the union of all symbols' bars, NaN where a symbol has none. Counts: ``rows, filtered:<column>,
+        other_symbols, empty_rows`` (no price at all), ``partly_empty_rows, zero_volume_rows, out_of_range,
+        identical_rows_collapsed, missing_bars`` (cells without an open between a symbol's first and last bar) and
+        ``absent_bars`` (bars of the calendar that no symbol has).
+
+    Raises
+    ------
+    MissingPartError
+        If there is no such file.
+    DataError
+        If a column is missing, a price is not positive, a day is no session, a symbol has no prices, or a bar stands
+        there twice with different content.
+    ConfigError
+        If ``bar`` or ``adjust`` is unknown.
+    """
+    if adjust not in ("none", "total_return"):
+        raise ConfigError(f"{path}: adjust must be 'none' or 'total_return', got {adjust!r}.")
+    parts = parts_of(path)
+    rules = price_rules(parts, calendar, ["adj_close"] if adjust != "none" else [], **request)
+    counts: Counts = {}
+    frames = [batch.frame for batch in bar_batches(parts, rules, counts, progress=progress)]
+    frame = pd.concat(frames, ignore_index=True).drop(columns="seen_at", errors="ignore")
+    if frame.empty:
+        sought = "" if rules.symbols is None else f" of {list(rules.symbols)[:8]}"
+        raise DataError(f"{path}: no price{sought} is left ({counts}). Widen the range, the symbols or the filters.")
+    chosen = _check_symbols(frame, rules.symbols, path)
+    frame = _one_row_per_bar(frame, path, counts)
+    if adjust == "total_return":
+        factor = frame["adj_close"] / frame["close"]
+        frame[list(_QUOTES)] = frame[list(_QUOTES)].mul(factor, axis=0)
+    panels = _panels(frame, chosen)
+    bars = pd.DatetimeIndex(panels["open"].index)
+    open_at, close_at = _opened_and_closed(bars, rules, where=str(path))
+    counts["missing_bars"] = holes(panels["open"])
+    counts["absent_bars"] = absent_bars(open_at, calendar=calendar, bar=rules.bar)
+    laid_out = {name: panel.set_axis(open_at, axis=0).rename_axis(columns=None) for name, panel in panels.items()}
+    prices = Prices(
+        **laid_out,
+        open_at=open_at,
+        close_at=close_at,
+        calendar=calendar,
+        adjustment="none" if adjust == "none" else "splits+dividends",
+    )
+    return LoadedPrices(validate_prices(prices, where=str(path)), counts)

@@ -1,0 +1,1 @@
+"""Bybit through ccxt: candles, funding, instruments and announcements, as facts for the store."""

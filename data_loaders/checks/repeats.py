@@ -1,0 +1,144 @@
+"""What can be said about news before anybody scores it: copies, first sightings, coverage.
+
+Everything here looks only backwards in time: whether an article is new never depends on later articles.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.schemas import Prices, utc_microseconds
+
+_LINK = re.compile(r"(?:https?://|www\.)\S+")
+_REPOST = re.compile(r"^(?:\s*rt\b\s*(?=@\w|:)(?:@\w+)?\s*:?)+")
+_HANDLE = re.compile(r"@\w+")
+_NO_WORD = re.compile(r"[\W_]+")
+
+
+def normalise_text(text: str) -> str:
+    """Reduce a text to what its copies have in common.
+
+    Case, links, repost marks (``RT @name:``), handles, punctuation and runs of white space go; words and digits
+    stay. A text made of nothing else (a bare link, an emoji) becomes the empty string.
+    """
+    plain = (text if text.isascii() else unicodedata.normalize("NFKC", text)).casefold()
+    if "http" in plain or "www." in plain:
+        plain = _LINK.sub(" ", plain)
+    if "@" in plain or plain.lstrip().startswith("rt"):
+        plain = _HANDLE.sub(" ", _REPOST.sub(" ", plain))
+    return _NO_WORD.sub(" ", plain).strip()
+
+
+def text_keys(texts: pd.Series) -> pd.Series:
+    """Hash each normalised text, so that copies get the same key.
+
+    Parameters
+    ----------
+    texts : Series of str, shape (n,)
+        Texts without missing values.
+
+    Returns
+    -------
+    Series of str, shape (n,), index kept
+        16 hexadecimal digits (BLAKE2b). A text that normalises to nothing is hashed as it stands, so that
+        unrelated links and emoji do not count as copies of one another.
+
+    Raises
+    ------
+    DataError
+        If a text is missing.
+    """
+    if texts.isna().any():
+        row = texts.index[int(np.argmax(texts.isna().to_numpy()))]
+        raise DataError(f"text_keys: the text at row {row!r} is missing. Filter such rows out first.")
+    codes, distinct = pd.factorize(texts)
+    hashes = np.asarray(
+        [
+            hashlib.blake2b((normalise_text(text) or f"\0{text}").encode(), digest_size=8).hexdigest()
+            for text in distinct.astype(object)
+        ],
+        dtype=object,
+    )
+    values = hashes[codes] if len(hashes) else np.empty(0, dtype=object)
+    return pd.Series(values, index=texts.index, name="text_key", dtype="str")
+
+
+def first_seen(news: pd.DataFrame) -> pd.Series:
+    """Tell which rows carry a text that was not known before under another article.
+
+    Parameters
+    ----------
+    news : DataFrame
+        Validated news with ``article_id, text, known_at``.
+
+    Returns
+    -------
+    Series of bool, shape (n,), index of ``news``
+        False where an article with another id and the same normalised text was known earlier (at the same instant:
+        has the smaller id). One article filed under several symbols is one article.
+    """
+    facts = pd.DataFrame(
+        {
+            "key": text_keys(news["text"]).to_numpy(),
+            "article_id": news["article_id"].to_numpy(),
+            "known_at": utc_microseconds(news["known_at"]),
+        },
+        index=np.arange(len(news)),
+    )
+    order = facts.sort_values(["known_at", "article_id"], kind="stable")
+    pioneer = order.groupby("key")["article_id"].transform("first")
+    return pd.Series(
+        (pioneer == order["article_id"]).reindex(facts.index).to_numpy(dtype=bool), index=news.index, name="first_seen"
+    )
+
+
+def coverage(news: pd.DataFrame, prices: Prices) -> dict[str, Any]:
+    """Count where news and prices do not meet, in plain numbers and lists that can be written as JSON.
+
+    Parameters
+    ----------
+    news : DataFrame
+        Validated news.
+    prices : Prices
+        Validated prices.
+
+    Returns
+    -------
+    dict
+        ``articles`` and ``rows``; ``symbols_without_prices`` (symbol to rows of news) and
+        ``articles_without_prices``; ``symbols_without_articles``; ``articles_before_prices`` and
+        ``articles_after_prices`` (known before the first bar opens, or after the last one does, so no bar of the panel
+        can answer); ``articles_while_unlisted`` (the next bar of the symbol has no opening price); ``copies`` (rows
+        that are not ``first_seen``); ``days_without_news`` (UTC days inside the news range without any article) and
+        ``longest_gap_days``.
+    """
+    priced = set(prices.symbols)
+    has_prices = news["symbol"].isin(priced)
+    strangers = news.loc[~has_prices, "symbol"].value_counts().sort_index()
+    opens, known_at = utc_microseconds(prices.open_at), utc_microseconds(news["known_at"])
+    row = np.searchsorted(opens, known_at, side="left")
+    inside = has_prices.to_numpy() & (row < len(opens)) & (known_at >= opens[0])
+    column = prices.open.columns.get_indexer(news.loc[inside, "symbol"])
+    unlisted = np.isnan(prices.open.to_numpy()[row[inside], column])
+    days = np.unique(known_at.astype("datetime64[D]")).astype(np.int64)
+    gaps = np.diff(days) - 1 if len(days) > 1 else np.zeros(1, dtype=np.int64)
+    return {
+        "rows": len(news),
+        "articles": int(news["article_id"].nunique()),
+        "symbols_without_prices": {str(name): int(count) for name, count in strangers.items()},
+        "articles_without_prices": int((~has_prices).sum()),
+        "symbols_without_articles": sorted(priced - set(news["symbol"])),
+        "articles_before_prices": int((known_at < opens[0]).sum()),
+        "articles_after_prices": int((known_at > opens[-1]).sum()),
+        "articles_while_unlisted": int(unlisted.sum()),
+        "copies": int((~first_seen(news)).sum()),
+        "days_without_news": int(gaps.sum()),
+        "longest_gap_days": int(gaps.max()),
+    }

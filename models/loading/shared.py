@@ -1,0 +1,112 @@
+"""One base in memory for many folds: its weights are read from disk once and lent to every tuning and every scorer.
+
+A model that is lent shares the frozen weights by reference and has modules of its own, so that adapters come and go
+without touching the base and nothing is ever subtracted again. It has the bits of a model read anew: new heads are
+drawn from the caller's generator, which ends where reading would have left it.
+"""
+
+from __future__ import annotations
+
+import copy
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal
+
+from embargo.models.loading.load import device, load_classifier
+from embargo.models.methods.cards import METHODS, Method
+
+if TYPE_CHECKING:
+    from embargo.models.bases.resolve import Base
+
+# What transformers marks the weights with that a checkpoint brought, and leaves alone when it draws the others.
+_READ = "_is_hf_initialized"
+
+
+class SharedBase:
+    """A base whose weights are read once, for as long as a ``with`` block lasts.
+
+    Full fine-tuning changes every weight and cannot share: it is read anew each time.
+
+    Parameters
+    ----------
+    base : Base
+
+    Attributes
+    ----------
+    base : Base
+    reads : int
+        How often weights were read from disk.
+    """
+
+    def __init__(self, base: Base) -> None:
+        self.base = base
+        self.reads = 0
+        self._open = True
+        self._held: tuple[tuple[bool, str], Any, list[str]] | None = None
+
+    def __enter__(self) -> SharedBase:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def lend(self, *, method: Method, compute: Literal["fp32", "bf16"]) -> tuple[Any, list[str]]:
+        """Return what `load_classifier` returns: a model of the caller's own, with the base's weights shared.
+
+        Its frozen weights must not be written in place. Where 4-bit weights are held and others are asked for, or the
+        reverse, or another arithmetic, those held are let go first: there is one base in memory.
+
+        Raises
+        ------
+        MissingPartError, ConfigError
+            As `load_classifier`.
+        """
+        import torch
+
+        if METHODS[method].name == "full" or not self._open:
+            self.reads += 1
+            return load_classifier(self.base, method=method, compute=compute)
+        variant = (METHODS[method].quantised, compute)
+        if self._held is None or self._held[0] != variant:
+            self._held = None
+            with torch.random.fork_rng(devices=[device().index] if torch.cuda.is_available() else []):
+                self._held = (variant, *load_classifier(self.base, method=method, compute=compute))
+            self.reads += 1
+        _, model, new_modules = self._held
+        return _sharing(model), list(new_modules)
+
+    def close(self) -> None:
+        """Let go of the weights; models that were lent keep theirs."""
+        import torch
+
+        self._open, self._held = False, None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _sharing(model: Any) -> Any:
+    """Return a copy with the same tensors, except those the checkpoint did not bring, which are drawn anew."""
+    import torch
+
+    tensors: dict[int, Any] = {id(buffer): buffer for buffer in model.buffers()}
+    drawn = []
+    for name, parameter in model.named_parameters():
+        if not getattr(parameter, _READ, False):
+            drawn.append(name)
+            tensors[id(parameter)] = torch.nn.Parameter(torch.empty_like(parameter))
+        elif parameter.is_floating_point():
+            # A parameter of its own: casting a module replaces the tensor inside its parameters.
+            mine = torch.nn.Parameter(parameter.data, requires_grad=False)
+            setattr(mine, _READ, True)
+            tensors[id(parameter)] = mine
+        else:
+            tensors[id(parameter)] = parameter
+            tensors[id(parameter.quant_state)] = parameter.quant_state
+    lent = copy.deepcopy(model, tensors)
+    for name in drawn:
+        parts = name.split(".")[:-1]
+        for depth in range(len(parts) + 1):
+            setattr(lent.get_submodule(".".join(parts[:depth])), _READ, False)
+    lent.initialize_weights()
+    return lent.eval()

@@ -1,0 +1,1 @@
+"""The tuning methods, their settings, what each needs of a base, and the defaults for each."""

@@ -1,0 +1,109 @@
+"""How to tune when nobody says otherwise: settings from the method, the number of examples and the base's width.
+
+The figures are those of the literature on adapters, with the reason beside each, but for the rates of narrow bases,
+which were measured. They are a start and not a search.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from embargo.models.bases.resolve import Base
+from embargo.models.methods.cards import METHODS, PROMPTS, MethodCard, check, virtual_tokens
+from embargo.models.tuning.tune import TuneSettings
+
+NARROW = 256
+MIDDLE = 512
+WIDE = 2048
+FEW = 1_000
+MANY = 10_000
+# Rank by number of examples: 4 to 8 under a thousand, 8 to 16 up to ten thousand, 16 to 32 above.
+RANKS = ((300, 4), (3_000, 8), (30_000, 16))
+LARGEST_RANK = 32
+
+
+@dataclass(frozen=True)
+class Row:
+    """A setting, its default value, and why."""
+
+    setting: str
+    value: Any
+    why: str
+
+
+def defaults(method: str, n_train: int, base: Base) -> TuneSettings:
+    """Return the settings with which to tune a base on so many examples.
+
+    Parameters
+    ----------
+    method : str
+        A name of `METHODS`.
+    n_train : int
+        Training examples.
+    base : Base
+
+    Raises
+    ------
+    ConfigError
+        If the base cannot take the method.
+    """
+    return TuneSettings(**{row.setting: row.value for row in _rows(method, n_train, base)})
+
+
+def explain(method: str, n_train: int, base: Base) -> list[Row]:
+    """Return every setting of `defaults` with its reason, in the order of `TuneSettings`.
+
+    Raises
+    ------
+    ConfigError
+        If the base cannot take the method.
+    """
+    reasons = {row.setting: row.why for row in _rows(method, n_train, base)}
+    settings = asdict(defaults(method, n_train, base))
+    return [Row(name, value, reasons.get(name, "the same for every method")) for name, value in settings.items()]
+
+
+def _rows(method: str, n_train: int, base: Base) -> list[Row]:
+    check(method, base, "all-linear")
+    card = METHODS[method]
+    config = json.loads((Path(base.path_or_id) / "config.json").read_text(encoding="utf-8"))
+    width = int(config.get("hidden_size", config.get("dim", config.get("n_embd", NARROW))))
+    few, many = n_train < FEW, n_train > MANY
+    rank = next((rank for most, rank in RANKS if n_train < most), LARGEST_RANK)
+    examples = f"{n_train:,} examples"
+    means = f"{card.rank}; " if card.rank else f"{method} has none; "
+    large = width >= WIDE
+    size = f"the base is {width} wide"
+    rows = [
+        Row("method", method, f"{card.title} ({card.paper})"),
+        Row("rank", rank, f"{means}{examples}: 4-8 under 1,000, 8-16 up to 10,000, 16-32 above"),
+        Row("alpha", 2.0 * rank, "twice the rank" if not virtual_tokens(method, rank) else "not used"),
+        Row("dropout", 0.1 if few else 0.05, f"{examples}: the fewer, the more is dropped"),
+        Row("target", "all-linear", "learns more at the same rate and rank than queries and values alone"),
+        _rate(card, width),
+        Row("epochs", 3 if many else 8, f"{examples}; early stopping ends it sooner"),
+        Row("batch_size", 16 if few else 32, f"{examples}: enough steps to learn in"),
+        Row("patience", 3, "passes without improvement before it stops"),
+        Row("min_delta", 0.001, "what counts as improvement, in nats"),
+        Row("warmup", 0.1 if few else 0.06, "5-10 % of the steps, then half a cosine"),
+        Row("weight_decay", 0.1 if few else 0.01, f"{examples}: the fewer, the more it is held back"),
+        Row("clip", 1.0, "usual"),
+        Row("micro_batch", 8 if large else None, f"{size}: {'a step in parts' if large else 'a step fits memory'}"),
+        Row("checkpointing", large and method != "prefix", size),
+    ]
+    if method == "full" or method in PROMPTS | {"ia3"}:
+        unused = {"dropout", "alpha", "target"} | (set() if method in PROMPTS else {"rank"})
+        rows = [Row(row.setting, row.value, "not used by it") if row.setting in unused else row for row in rows]
+    return rows
+
+
+def _rate(card: MethodCard, width: int) -> Row:
+    usual = f"usual for {card.title}"
+    for bound, rate in ((NARROW, card.narrow_rate), (MIDDLE, card.middle_rate)):
+        if width < bound:
+            slow = f"the base is {width} wide, and less than {bound} learns too slowly at {card.learning_rate:g}"
+            return Row("learning_rate", rate, slow if rate > card.learning_rate else usual)
+    return Row("learning_rate", card.learning_rate, usual)

@@ -1,0 +1,125 @@
+"""Scores already computed, kept by what made them: the scorer's identity and the text's hash.
+
+One SQLite file holds raw float64 logits. Each write is a transaction, so a kill at any moment leaves the scores of
+before or of after; several processes may read and write at once.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.schemas import CLASSES
+
+LOOKUP_CHUNK = 500
+BUSY_TIMEOUT_S = 60.0
+_BYTES = 8 * len(CLASSES)
+
+
+class ScoreCache:
+    """A file of logits by (scorer identity, text hash).
+
+    Parameters
+    ----------
+    path : Path
+        SQLite file; made on demand.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged, not a score cache, or cannot be used now.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+            self._connection.execute(
+                "CREATE TABLE IF NOT EXISTS scores (identity TEXT NOT NULL, text_hash TEXT NOT NULL, "
+                "logits BLOB NOT NULL, PRIMARY KEY (identity, text_hash)) WITHOUT ROWID"
+            )
+        except sqlite3.DatabaseError as failure:
+            raise self._damaged(failure) from failure
+
+    def get_many(self, identity: str, text_hashes: Sequence[str]) -> dict[str, np.ndarray]:
+        """Return the logits, float64 of shape (3,), of those texts that are there, by text hash.
+
+        Raises
+        ------
+        DataError
+            If the file is damaged.
+        """
+        found: dict[str, np.ndarray] = {}
+        try:
+            for start in range(0, len(text_hashes), LOOKUP_CHUNK):
+                chunk = list(text_hashes[start : start + LOOKUP_CHUNK])
+                marks = ",".join("?" * len(chunk))
+                rows = self._connection.execute(
+                    f"SELECT text_hash, logits FROM scores WHERE identity = ? AND text_hash IN ({marks})",  # noqa: S608
+                    [identity, *chunk],
+                )
+                for name, blob in rows:
+                    if len(blob) != _BYTES:
+                        raise self._damaged(f"{len(blob)} bytes of logits for text {name}, expected {_BYTES}")
+                    found[name] = np.frombuffer(blob, dtype="<f8").astype(float)
+        except sqlite3.DatabaseError as failure:
+            raise self._damaged(failure) from failure
+        return found
+
+    def put_many(self, identity: str, scores: Mapping[str, np.ndarray]) -> None:
+        """Store logits, shape (3,), by text hash, all or none; a text already there keeps what it has.
+
+        Raises
+        ------
+        DataError
+            If the file is damaged, or a row is not three finite numbers.
+        """
+        rows = []
+        for name, logits in scores.items():
+            values = np.asarray(logits, dtype="<f8")
+            if values.shape != (len(CLASSES),) or not np.isfinite(values).all():
+                raise DataError(
+                    f"score cache: logits of text {name} are {values}, not three finite numbers. Retune the model."
+                )
+            rows.append((identity, name, values.tobytes()))
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                self._connection.executemany("INSERT OR IGNORE INTO scores VALUES (?, ?, ?)", rows)
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:  # a full disk has ended it already
+                    self._connection.execute("ROLLBACK")
+                raise
+        except sqlite3.DatabaseError as failure:
+            raise self._damaged(failure) from failure
+
+    def close(self) -> None:
+        """Release the file."""
+        self._connection.close()
+
+    def __enter__(self) -> ScoreCache:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _damaged(self, failure: object) -> DataError:
+        if isinstance(failure, sqlite3.OperationalError):
+            return DataError(
+                f"score cache {self.path}: cannot be used now ({failure}). Its scores are whole: keep the file, make "
+                "room or let the other process finish, and repeat the command."
+            )
+        return DataError(
+            f"score cache {self.path}: unusable ({failure}). Delete the file; scores are then computed anew."
+        )

@@ -1,0 +1,139 @@
+"""The baseline that every language model has to beat: logistic regression on weighted word and character n-grams.
+
+Vocabulary, inverse document frequencies and weights come from the training texts alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.schemas import CLASSES
+from embargo.models.content import json_hash, sample_fingerprint, text_hash
+from embargo.models.tuning.loop import Progress
+from embargo.models.tuning.tune import check_labels
+
+# Log-odds given to a class that the training part does not contain.
+ABSENT = -20.0
+BLOCK = 8192
+
+
+@dataclass(frozen=True)
+class LinearSettings:
+    """How to fit.
+
+    Attributes
+    ----------
+    strength : float
+        Inverse of the L2 penalty.
+    max_features : int
+        Most frequent n-grams kept, of words and of characters each.
+    class_weights : bool
+        Weigh each class by the inverse of its share.
+    max_iterations : int
+        Of the solver.
+    """
+
+    strength: float = 10.0
+    max_features: int = 100_000
+    class_weights: bool = True
+    max_iterations: int = 1000
+
+    def __post_init__(self) -> None:
+        if not self.strength > 0 or self.max_features < 1 or self.max_iterations < 1:
+            raise ConfigError(f"linear: strength, max_features and max_iterations must be positive, got {self}.")
+
+
+class LinearScorer:
+    """A fitted baseline; made by `fit_linear`."""
+
+    def __init__(self, pipeline: Any, identity: str, knowledge_cutoff: pd.Timestamp | None) -> None:
+        self._pipeline = pipeline
+        self.identity = identity
+        self.knowledge_cutoff = knowledge_cutoff
+
+    def logits(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
+        """Return the logits of bearish, neutral and bullish, float64 of shape (len(texts), 3).
+
+        They are log-probabilities of the multinomial model; a class absent from training gets -20.
+        """
+        result = np.full((len(texts), len(CLASSES)), ABSENT)
+        for start in range(0, len(texts), BLOCK):
+            rows = slice(start, min(start + BLOCK, len(texts)))
+            probabilities = self._pipeline.predict_proba([_prepared(text) for text in texts[rows]])
+            found = self._pipeline.classes_
+            result[rows, found] = np.maximum(np.log(np.maximum(probabilities, 1e-300)), ABSENT)
+            if progress is not None:
+                progress(rows.stop, len(texts))
+        return result
+
+
+def _prepared(text: str) -> str:
+    return " ".join(text.split())
+
+
+def fit_linear(
+    texts: Sequence[str],
+    labels: Sequence[int],
+    settings: LinearSettings | None = None,
+    *,
+    trained_until: pd.Timestamp | None,
+) -> LinearScorer:
+    """Fit the baseline on labelled texts.
+
+    Parameters
+    ----------
+    texts, labels : sequences of length n
+        Labels 0 bearish, 1 neutral, 2 bullish; at least two classes.
+    settings : LinearSettings, optional
+    trained_until : Timestamp or None
+        Latest instant at which any of them was known, UTC; becomes the scorer's knowledge cutoff.
+
+    Returns
+    -------
+    LinearScorer
+
+    Raises
+    ------
+    DataError
+        If there are no samples, one class only, or no text has a word.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline, make_union
+
+    settings = LinearSettings() if settings is None else settings
+    classes = check_labels(texts, labels, what="training samples", distinct=2)
+    # The order of samples would change the last digits of the solution; their content fixes it.
+    order = sorted(range(len(texts)), key=lambda row: (text_hash(texts[row]), classes[row]))
+    features = make_union(
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, max_features=settings.max_features),
+        TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, max_features=settings.max_features),
+    )
+    model = LogisticRegression(
+        C=settings.strength,
+        class_weight="balanced" if settings.class_weights else None,
+        max_iter=settings.max_iterations,
+    )
+    pipeline = make_pipeline(features, model)
+    try:
+        pipeline.fit([_prepared(texts[row]) for row in order], classes[order])
+    except ValueError as failure:
+        raise DataError(
+            f"linear baseline: cannot be fitted ({failure}). Check that the training texts have words."
+        ) from failure
+    identity = json_hash(
+        {
+            "kind": "linear",
+            "settings": asdict(settings),
+            "train": sample_fingerprint(texts, classes),
+            "versions": {name: version(name) for name in ("scikit-learn", "scipy", "numpy")},
+        }
+    )
+    return LinearScorer(pipeline, identity, trained_until)

@@ -1,0 +1,220 @@
+"""Score texts with an exported model: ONNX Runtime, the tokenizer's own file and numpy, without torch or transformers.
+
+Every file is checked against the manifest before it is used, and the machine must reproduce the logits that were
+recorded at export. A text's logits depend on the text alone: activations have static scales and padding is a function
+of the text, so batches may be of any size.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from embargo.data_loaders.errors import DataError, MissingPartError
+from embargo.data_loaders.schemas import CLASSES
+from embargo.models.calibration import Calibration
+from embargo.models.content import json_hash, read_manifest
+from embargo.models.scorers.batches import batched_logits
+
+if TYPE_CHECKING:
+    from embargo.models.tuning.loop import Progress
+
+KIND = "onnx"
+MODEL = "model.onnx"
+TOKENIZER = "tokenizer.json"
+TOKEN_BUDGET = 1024
+# What rounding differs by between processors: fp32 sums in another order, and in int8 a value near the edge of a step
+# falls to its other side.
+REPRODUCTION = {"fp32": 1e-3, "int8": 0.25}
+CHUNK = 4096
+DETERMINING = (
+    "kind",
+    "files",
+    "precision",
+    "max_length",
+    "padding_step",
+    "smallest_batch",
+    "pad_token_id",
+    "truncation_side",
+)
+
+
+def require(name: str) -> Any:
+    """Import an optional package of the extra ``onnx``.
+
+    Raises
+    ------
+    MissingPartError
+        If it is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as failure:
+        raise MissingPartError(
+            f"package {name.partition('.')[0]!r} is not installed. Run: pip install 'embargo[onnx]'."
+        ) from failure
+
+
+class OnnxScorer:
+    """An exported model that turns texts into logits.
+
+    Parameters
+    ----------
+    folder : Path
+        As ``embargo.models.export.onnx.export_onnx`` wrote it.
+    token_budget : int
+        Tokens, padding included, in a batch; changes no logit.
+    threads : int, optional
+        Threads that share an operation; by default ``OMP_NUM_THREADS``, which torch obeys too, else every core.
+
+    Attributes
+    ----------
+    identity : str
+        sha256 over everything that determines a logit.
+    knowledge_cutoff : Timestamp or None
+        Latest instant that anything in it could know, UTC; None if unknown.
+    calibration : Calibration
+        Turns the logits into probabilities.
+    manifest : dict
+        What was exported from what, and how far the two agree.
+
+    Raises
+    ------
+    MissingPartError
+        If ONNX Runtime is not installed, or the folder is not there.
+    DataError
+        If a file is missing or differs from the manifest, or this machine does not reproduce the recorded logits.
+    """
+
+    def __init__(self, folder: str | Path, *, token_budget: int = TOKEN_BUDGET, threads: int | None = None) -> None:
+        runtime = require("onnxruntime")
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise MissingPartError(f"no exported model at {self.folder}. Check the path, or export one.")
+        self.manifest = opened_manifest(self.folder)
+        self.identity: str = identity_of(self.manifest)
+        cutoff = self.manifest["knowledge_cutoff"]
+        self.knowledge_cutoff: pd.Timestamp | None = None if cutoff is None else pd.Timestamp(cutoff).as_unit("us")
+        self.calibration = Calibration.from_dict(self.manifest["calibration"])
+        self._token_budget = token_budget
+        self._tokenizer = _open_tokenizer(self.folder, self.manifest)
+        self._session = _open_session(runtime, self.folder / MODEL, threads)
+        self._reproduce()
+
+    def logits(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
+        """Return the logits of bearish, neutral and bullish, float64 of shape (len(texts), 3).
+
+        Parameters
+        ----------
+        texts : sequence of str
+        progress : callable, optional
+            Called with (texts done, texts in all).
+
+        Raises
+        ------
+        DataError
+            If a text has no token.
+        """
+        pad_id = int(self.manifest["pad_token_id"])
+
+        def forward(rows: Sequence[Sequence[int]], length: int) -> np.ndarray:
+            return np.asarray(self._session.run(["logits"], padded(rows, pad_id, length))[0])
+
+        return batched_logits(
+            self.encode(texts),
+            forward,
+            token_budget=self._token_budget,
+            step=int(self.manifest["padding_step"]),
+            smallest=int(self.manifest["smallest_batch"]),
+            progress=progress,
+        )
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of each text, cut to the model's maximum length, as in tuning.
+
+        Raises
+        ------
+        DataError
+            If a text has no token.
+        """
+        ids: list[list[int]] = []
+        for start in range(0, len(texts), CHUNK):
+            ids.extend(found.ids for found in self._tokenizer.encode_batch(list(texts[start : start + CHUNK])))
+        for position, tokens in enumerate(ids):
+            if not tokens:
+                raise DataError(f"text {position} ({texts[position]!r}) has no token. Filter out blank texts first.")
+        return ids
+
+    def _reproduce(self) -> None:
+        recorded = self.manifest["recorded"]
+        before = np.array(recorded["logits"], dtype=float).reshape(-1, len(CLASSES))
+        moved = float(np.abs(self.logits(recorded["texts"]) - before).max(initial=0.0))
+        allowed = REPRODUCTION[self.manifest["precision"]]
+        # Written so that a logit which is no number is refused too.
+        if not moved <= allowed:
+            raise DataError(
+                f"{self.folder / MODEL}: this machine moves the recorded logits by {moved:.2g}, more than {allowed:g}. "
+                "Export the model again here."
+            )
+
+
+def padded(rows: Sequence[Sequence[int]], pad_id: int, length: int) -> dict[str, np.ndarray]:
+    """Return the model's inputs, ``input_ids`` and ``attention_mask``, int64 of shape (len(rows), length)."""
+    ids = np.full((len(rows), length), pad_id, dtype=np.int64)
+    mask = np.zeros((len(rows), length), dtype=np.int64)
+    for row, tokens in enumerate(rows):
+        ids[row, : len(tokens)] = tokens
+        mask[row, : len(tokens)] = 1
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+def identity_of(manifest: dict[str, Any]) -> str:
+    """Return the sha256 (hex) over what determines a logit: files, cut and padding; not calibration or figures."""
+    return json_hash({name: manifest[name] for name in DETERMINING})
+
+
+def seal_of(manifest: dict[str, Any]) -> str:
+    """Return the sha256 (hex) over a manifest's entries, its own seal left out."""
+    return json_hash({name: value for name, value in manifest.items() if name != "seal"})
+
+
+def opened_manifest(folder: Path) -> dict[str, Any]:
+    """Check every file of an exported model, the manifest included, and return the manifest.
+
+    Raises
+    ------
+    DataError
+        If it is no exported model, or a file is missing or differs from what was written.
+    """
+    manifest = read_manifest(folder)
+    if manifest.get("kind") != KIND:
+        raise DataError(f"{folder}: holds {manifest.get('kind')!r}, not an exported model. Export it to ONNX first.")
+    if manifest.get("seal") != seal_of(manifest):
+        raise DataError(f"{folder / 'manifest.json'}: was changed after the export. Export the model again.")
+    return manifest
+
+
+def _open_tokenizer(folder: Path, manifest: dict[str, Any]) -> Any:
+    tokenizer = require("tokenizers").Tokenizer.from_file(str(folder / TOKENIZER))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_length=int(manifest["max_length"]), direction=manifest["truncation_side"])
+    return tokenizer
+
+
+def _open_session(runtime: Any, model: Path, threads: int | None) -> Any:
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0")) if threads is None else threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return runtime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    except Exception as failure:  # ONNX Runtime has no common ancestor of its errors
+        raise DataError(
+            f"{model}: ONNX Runtime {runtime.__version__} cannot load it ({failure}). Export the model again."
+        ) from failure

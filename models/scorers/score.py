@@ -1,0 +1,289 @@
+"""Score articles: each distinct text once, from the cache where it was scored before, calibrated at the end.
+
+The cache holds raw logits, so a new temperature costs nothing. Nothing is dropped: the counts say where each score
+came from. A stream of articles takes the memory of one of its frames, however long it is.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import pandas as pd
+
+from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.schemas import CLASSES, validate_scores
+from embargo.models.calibration import Calibration
+from embargo.models.content import json_hash, text_hash
+from embargo.models.scorers.cache import LOOKUP_CHUNK, ScoreCache
+from embargo.models.tuning.loop import Progress
+
+# What a tuned transformer is scored with; int8 moves probabilities, so it is never chosen unasked.
+Runtime = Literal["torch", "onnx", "onnx-int8"]
+
+# Scores are stored after this many texts, so that a kill costs at most one block.
+BLOCK = 4096
+
+
+class Scorer(Protocol):
+    """Anything that turns texts into logits.
+
+    Attributes
+    ----------
+    identity : str
+        Changes whenever a logit could change.
+    knowledge_cutoff : Timestamp or None
+        Latest instant that anything in it could know; None if unknown.
+    """
+
+    identity: str
+    knowledge_cutoff: pd.Timestamp | None
+
+    def logits(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
+        """Return logits of bearish, neutral and bullish, float64 of shape (len(texts), 3)."""
+        ...
+
+
+@dataclass(frozen=True)
+class ScoredArticles:
+    """Scores and where they came from.
+
+    Attributes
+    ----------
+    scores : DataFrame
+        One row per article in order of first appearance; see ``schemas.validate_scores``.
+    n_articles, n_distinct_texts : int
+        Distinct articles and distinct texts among them.
+    n_cached, n_scored : int
+        Distinct texts taken from the cache and scored now; they sum to ``n_distinct_texts``.
+    """
+
+    scores: pd.DataFrame
+    n_articles: int
+    n_distinct_texts: int
+    n_cached: int
+    n_scored: int
+
+
+def model_id(scorer: Scorer, calibration: Calibration) -> str:
+    """Return a short name for a scorer with its calibration: the same name means the same probabilities."""
+    parameters = calibration.to_dict()
+    # Temperature is named by its value alone: the names that runs have written stay true.
+    if parameters["method"] == "temperature":
+        del parameters["method"]
+    else:
+        parameters = {"calibration": parameters}
+    return json_hash({"scorer": scorer.identity, **parameters})[:16]
+
+
+@dataclass(frozen=True)
+class Logits:
+    """Logits of texts, float64 of shape (texts, 3), and how many distinct texts were cached and scored."""
+
+    logits: np.ndarray
+    n_cached: int
+    n_scored: int
+
+
+def cached_logits(
+    scorer: Scorer, texts: Sequence[str], *, cache: ScoreCache | None = None, progress: Progress | None = None
+) -> Logits:
+    """Return the logits of texts, scoring each distinct text that the cache does not hold once.
+
+    Parameters
+    ----------
+    scorer : Scorer
+    texts : sequence of str
+    cache : ScoreCache, optional
+        What is scored is written to it block by block, so that a run that was killed goes on where it stopped.
+    progress : callable, optional
+        Called with (distinct texts done, distinct texts in all).
+    """
+    hashes = [text_hash(text) for text in texts]
+    distinct = dict(zip(hashes, texts, strict=True))
+    known = {} if cache is None else cache.get_many(scorer.identity, list(distinct))
+    n_cached = len(known)
+    # Sorted by length, so that each block fills its batches.
+    missing = sorted((name for name in distinct if name not in known), key=lambda name: (len(distinct[name]), name))
+    for start in range(0, len(missing), BLOCK):
+        block = missing[start : start + BLOCK]
+        offset = n_cached + start
+
+        def report(done: int, _total: int, offset: int = offset) -> None:
+            if progress is not None:
+                progress(offset + done, len(distinct))
+
+        fresh = dict(zip(block, scorer.logits([distinct[name] for name in block], report), strict=True))
+        if cache is not None:
+            cache.put_many(scorer.identity, fresh)
+        known.update(fresh)
+    if progress is not None:
+        progress(len(distinct), len(distinct))
+    logits = np.array([known[name] for name in hashes], dtype=float).reshape(-1, len(CLASSES))
+    return Logits(logits, n_cached, len(missing))
+
+
+def score_articles(
+    scorer: Scorer,
+    calibration: Calibration,
+    articles: pd.DataFrame,
+    *,
+    cache: ScoreCache | None = None,
+    progress: Progress | None = None,
+) -> ScoredArticles:
+    """Score articles.
+
+    Parameters
+    ----------
+    scorer : Scorer
+    calibration : Calibration
+    articles : DataFrame
+        Columns ``article_id`` and ``text``. An article may occur several times (once per symbol) with the same text.
+    cache : ScoreCache, optional
+    progress : callable, optional
+        Called with (distinct texts done, distinct texts in all).
+
+    Returns
+    -------
+    ScoredArticles
+
+    Raises
+    ------
+    DataError
+        If a text is blank, or one ``article_id`` has two texts.
+    """
+    return _scored(scorer, calibration, _distinct(articles), cache, progress)
+
+
+def score_stream(
+    scorer: Scorer,
+    calibration: Calibration,
+    frames: Iterable[pd.DataFrame],
+    *,
+    cache: ScoreCache,
+    progress: Progress | None = None,
+) -> Iterator[ScoredArticles]:
+    """Score any number of articles frame by frame, in the memory of one frame.
+
+    The scores of all frames, one below the other, are those that `score_articles` gives for all articles at once.
+
+    Parameters
+    ----------
+    scorer : Scorer
+    calibration : Calibration
+    frames : iterable of DataFrame
+        Each with columns ``article_id`` and ``text``; taken one at a time. Some thousand rows fill the batches.
+    cache : ScoreCache
+        Where a text that comes again in a later frame is found. After a kill, stream the same frames again: what had
+        been scored costs no more than a look-up.
+    progress : callable, optional
+        Called with (texts done, texts read so far), counted frame by frame.
+
+    Yields
+    ------
+    ScoredArticles
+        One for each frame, as soon as it is scored, with the articles that no earlier frame had; there may be none.
+
+    Raises
+    ------
+    DataError
+        If a text is blank, or one ``article_id`` has two texts, in whichever frames: what came earlier waits in a
+        temporary file, of about 150 bytes an article.
+    """
+    before = 0
+    with closing(_Seen()) as seen:
+        for frame in frames:
+            wanted = seen.first(_distinct(frame))
+
+            def report(done: int, total: int, before: int = before) -> None:
+                if progress is not None:
+                    progress(before + done, before + total)
+
+            found = _scored(scorer, calibration, wanted, cache, report)
+            before += found.n_distinct_texts
+            yield found
+
+
+class _Seen:
+    """Which article came with which text, on disk: SQLite keeps 2 MB of a temporary file in memory."""
+
+    def __init__(self) -> None:
+        self._connection = sqlite3.connect("", isolation_level=None)
+        self._connection.execute("PRAGMA temp_store=FILE")
+        self._connection.execute("CREATE TABLE seen (article_id TEXT PRIMARY KEY, text_hash BLOB) WITHOUT ROWID")
+
+    def first(self, wanted: pd.DataFrame) -> pd.DataFrame:
+        """Return the articles that were not there yet, and remember them."""
+        ids = wanted["article_id"].astype(str).tolist()
+        hashes = [bytes.fromhex(text_hash(text)) for text in wanted["text"]]
+        known: dict[str, bytes] = {}
+        for start in range(0, len(ids), LOOKUP_CHUNK):
+            chunk = ids[start : start + LOOKUP_CHUNK]
+            marks = ",".join("?" * len(chunk))
+            known.update(
+                self._connection.execute(
+                    f"SELECT article_id, text_hash FROM seen WHERE article_id IN ({marks})",  # noqa: S608
+                    chunk,
+                )
+            )
+        changed = [name for name, found in zip(ids, hashes, strict=True) if known.get(name, found) != found]
+        if changed:
+            raise _two_texts(changed[0], len(changed))
+        fresh = [name not in known for name in ids]
+        self._connection.execute("BEGIN")
+        self._connection.executemany(
+            "INSERT INTO seen VALUES (?, ?)",
+            (pair for pair, new in zip(zip(ids, hashes, strict=True), fresh, strict=True) if new),
+        )
+        self._connection.execute("COMMIT")
+        return wanted.loc[fresh].reset_index(drop=True)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _distinct(articles: pd.DataFrame) -> pd.DataFrame:
+    wanted = articles[["article_id", "text"]].drop_duplicates(ignore_index=True)
+    repeated = wanted["article_id"].duplicated()
+    if repeated.any():
+        raise _two_texts(wanted.loc[repeated, "article_id"].iloc[0], int(repeated.sum()))
+    blank = ~wanted["text"].map(lambda text: isinstance(text, str) and bool(text.strip())).astype(bool)
+    if blank.any():
+        raise DataError(
+            f"scoring: {int(blank.sum())} articles have no text, first {wanted.loc[blank, 'article_id'].iloc[0]!r}. "
+            "Filter them out first."
+        )
+    return wanted
+
+
+def _two_texts(article_id: object, n: int) -> DataError:
+    return DataError(
+        f"scoring: article {article_id!r} has more than one text ({n} such articles). Give each revision its own "
+        "article_id."
+    )
+
+
+def _scored(
+    scorer: Scorer,
+    calibration: Calibration,
+    wanted: pd.DataFrame,
+    cache: ScoreCache | None,
+    progress: Progress | None,
+) -> ScoredArticles:
+    found = cached_logits(scorer, wanted["text"].tolist(), cache=cache, progress=progress)
+    probabilities = calibration.apply(found.logits)
+    scores = pd.DataFrame(probabilities, columns=list(CLASSES))
+    scores.insert(0, "article_id", wanted["article_id"].astype(str))
+    scores["confidence"] = probabilities.max(axis=1) if len(scores) else pd.Series(dtype=float)
+    scores["model_id"] = model_id(scorer, calibration)
+    return ScoredArticles(
+        scores=validate_scores(scores.astype({"model_id": str})),
+        n_articles=len(scores),
+        n_distinct_texts=found.n_cached + found.n_scored,
+        n_cached=found.n_cached,
+        n_scored=found.n_scored,
+    )

@@ -1,0 +1,522 @@
+"""The training loop of every method: batches, losses, steps, early stopping, and what happens when something fails.
+
+The same model, samples and settings give the same weights bit for bit, also when a training was killed and went on
+from its last checkpoint. A loss that stops being finite ends the training with its best pass so far; where memory runs
+out the batch is taken in halves, and both are written down. Where several processes train together, each takes its
+share of every batch and their gradients are added, so that a step is that of one process up to rounding.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.schemas import CLASSES
+from embargo.models.calibration import calibrated_loss
+from embargo.models.loading import processes
+from embargo.models.loading.load import device, pad, padded_length
+from embargo.models.loading.packing import pack, packable, packed_logits, token_groups
+from embargo.models.methods.cards import LOW_RANK
+from embargo.models.tuning.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from embargo.models.tuning.optimisers import make_optimiser, moments, resolve_optimizer, set_moments
+
+if TYPE_CHECKING:
+    from embargo.models.tuning.tune import TuneSettings
+
+Progress = Callable[[int, int], None]
+
+EVALUATION_ROWS = 64
+# Steps after which the loss is looked at: each look makes a GPU wait for the host.
+LOOK_EVERY = 32
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Token ids of each text and its label, int64 of shape (n,)."""
+
+    tokens: list[list[int]]
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training did.
+
+    Attributes
+    ----------
+    epochs : list of dict
+        ``epoch``, ``train_loss`` and ``validation_loss`` (after the best temperature) of each finished pass, in nats.
+    best_epoch : int
+        The pass whose weights the model now holds.
+    events : list of dict
+        What went wrong and was dealt with: ``epoch``, ``what`` and its figures.
+    """
+
+    epochs: list[dict[str, float]]
+    best_epoch: int
+    events: list[dict[str, Any]]
+
+
+@dataclass
+class _State:
+    """What changes from step to step besides tensors; JSON-able."""
+
+    epoch: int = 0
+    step: int = 0
+    best_loss: float | None = None
+    best_epoch: int = 0
+    bar: float | None = None
+    stale: int = 0
+    rows_at_once: int = 0
+    evaluated_at_once: int = EVALUATION_ROWS
+    epochs: list[dict[str, float]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+
+class _DivergedError(Exception):
+    """The loss is no longer a number."""
+
+    def __init__(self, train_loss: float, validation_loss: float | None) -> None:
+        self.losses = {"train_loss": str(train_loss), "validation_loss": str(validation_loss)}
+
+
+def steps_of(n_train: int, settings: TuneSettings) -> int:
+    """Return the number of optimiser steps if no pass is left out."""
+    return settings.epochs * math.ceil(n_train / settings.batch_size)
+
+
+def train(
+    model: Any,
+    parts: tuple[Encoded, Encoded],
+    settings: TuneSettings,
+    *,
+    pad_id: int,
+    autocast: Literal["fp32", "bf16"],
+    checkpoint: Path,
+    progress: Progress | None = None,
+) -> Trained:
+    """Train what requires gradients in a model, and leave in it the weights of the pass with the best validation loss.
+
+    Parameters
+    ----------
+    model : torch module
+        Takes ``input_ids`` and ``attention_mask``.
+    parts : (Encoded, Encoded)
+        To train on and to validate on.
+    settings : TuneSettings
+    pad_id : int
+    autocast : {"fp32", "bf16"}
+        ``bf16`` multiplies in bf16 what is held in fp32, except heads beside adapters.
+    checkpoint : Path
+        Written after each pass; where it is there, training goes on from it.
+    progress : callable, optional
+        Called with (steps done, steps in all).
+
+    Raises
+    ------
+    DataError
+        If the loss stops being finite in the first pass.
+    ConfigError
+        If memory runs out with a single text, or the processes do not find the same checkpoint.
+    """
+    loop = _Loop(model, parts, settings, pad_id, autocast)
+    steps = steps_of(len(parts[0].tokens), settings)
+    loop.restore(read_checkpoint(checkpoint))
+    state = loop.state
+    if processes.told_by_main([state.step]) != [state.step]:
+        raise ConfigError(f"{checkpoint}: not the same for all processes. Give them one cache folder.")
+    while state.epoch < settings.epochs and state.stale < settings.patience:
+        try:
+            with _arithmetic(model, settings.method, autocast):
+                loop.one_pass(lambda done: progress(min(done, steps), steps) if progress is not None else None)
+        except _DivergedError as failure:
+            epoch = state.epoch + 1
+            if not state.best_epoch:
+                raise DataError(
+                    f"tuning diverged in epoch {epoch}: training loss {failure.losses['train_loss']}, validation loss "
+                    f"{failure.losses['validation_loss']}. Lower tuning.learning_rate."
+                ) from None
+            state.events.append({"epoch": epoch, "what": "diverged", "kept_epoch": state.best_epoch, **failure.losses})
+            break
+        if processes.is_main():
+            write_checkpoint(checkpoint, loop.checkpoint())
+    model.load_state_dict(loop.best, strict=False)
+    if progress is not None:
+        progress(steps, steps)
+    return Trained(epochs=state.epochs, best_epoch=state.best_epoch, events=state.events)
+
+
+@contextmanager
+def _arithmetic(model: Any, method: str, autocast: Literal["fp32", "bf16"]) -> Iterator[None]:
+    """Multiply what is left in fp32 with a GPU's tensor cores, and keep adapters from widening their inputs first."""
+    import torch
+
+    if autocast == "fp32":
+        yield
+        return
+    before = torch.get_float32_matmul_precision()
+    narrow: AbstractContextManager[None] = nullcontext()
+    if method in LOW_RANK:
+        from peft.helpers import disable_input_dtype_casting
+
+        narrow = disable_input_dtype_casting(model)
+    try:
+        if device().type == "cuda":
+            torch.set_float32_matmul_precision("high")
+        with narrow:
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+class _Loop:
+    """A model in training with its optimiser, generator and place in the schedule."""
+
+    def __init__(
+        self,
+        model: Any,
+        parts: tuple[Encoded, Encoded],
+        settings: TuneSettings,
+        pad_id: int,
+        autocast: Literal["fp32", "bf16"],
+    ) -> None:
+        self.model, self.parts, self.settings, self.pad_id, self.autocast = model, parts, settings, pad_id, autocast
+        self.trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
+        processes.take_from_main([value.data for value in self.trained.values()])
+        self.optimiser = make_optimiser(
+            resolve_optimizer(settings.optimizer, settings.method),
+            list(self.trained.values()),
+            rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+        )
+        self.weights = class_weights(parts[0].labels) if settings.class_weights else None
+        self.row_weights = None if self.weights is None else self.weights.cpu().numpy()[parts[0].labels]
+        self.reached: list[Any] | None = None
+        self.packs = _packs(model)
+        self.rng = np.random.default_rng(settings.seed)
+        self.steps = steps_of(len(parts[0].tokens), settings)
+        self.best: dict[str, Any] = {}
+        at_once = min(settings.batch_size, settings.micro_batch or settings.batch_size)
+        self.state = _State(rows_at_once=at_once)
+        if device().type == "cuda":  # without gradients twice the rows take no more memory
+            self.state.evaluated_at_once = min(EVALUATION_ROWS, 2 * at_once)
+        self.adalora = model.base_model if settings.method == "adalora" else None
+
+    def one_pass(self, progress: Callable[[int], None]) -> None:
+        """Train on every row once, validate, and keep the weights if they are the best so far."""
+        import torch
+
+        state, settings = self.state, self.settings
+        self.model.train()
+        if processes.count() > 1:  # each drops out its own activations
+            drawn = np.random.SeedSequence((settings.seed, state.epoch, processes.rank()))
+            torch.manual_seed(int(drawn.generate_state(1)[0]))
+        total = _zero()
+        for number, rows in enumerate(epoch_batches(self.parts[0], settings.batch_size, self.rng), start=1):
+            total += self._step(rows) * len(rows)
+            if number % LOOK_EVERY == 0 and not math.isfinite(total):
+                break
+            progress(state.step)
+        train_loss = total.item() / len(self.parts[0].tokens)
+        if not math.isfinite(train_loss):
+            raise _DivergedError(train_loss, None)
+        validation_loss = self._validate()
+        if not math.isfinite(validation_loss):
+            raise _DivergedError(train_loss, validation_loss)
+        state.epoch += 1
+        state.epochs.append({"epoch": state.epoch, "train_loss": train_loss, "validation_loss": validation_loss})
+        if state.best_loss is None or validation_loss < state.best_loss:
+            state.best_loss, state.best_epoch = validation_loss, state.epoch
+            self.best = {name: value.detach().clone() for name, value in self.trained.items()}
+        improved = state.bar is None or validation_loss < state.bar - settings.min_delta
+        state.stale = 0 if improved else state.stale + 1
+        state.bar = validation_loss if state.bar is None else min(state.bar, validation_loss)
+
+    def _step(self, rows: np.ndarray) -> Any:
+        """Take a step and return its loss, float64 and still on the device."""
+        import torch
+
+        rate = self.settings.learning_rate * cosine_rate(self.state.step, steps=self.steps, warmup=self.settings.warmup)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        generators = _generators()
+        while True:
+            try:
+                loss = self._gradients(rows)
+                break
+            except torch.OutOfMemoryError:
+                self.optimiser.zero_grad(set_to_none=True)
+            _restore_generators(generators)
+            self.state.rows_at_once = self._halve(min(self.state.rows_at_once, len(rows)), "training")
+        if processes.count() > 1:
+            self._add_up(loss)
+        torch.nn.utils.clip_grad_norm_(list(self.trained.values()), self.settings.clip)
+        self.optimiser.step()
+        if self.adalora is not None and math.isfinite(loss):
+            self.adalora.update_and_allocate(self.state.step)
+        self.optimiser.zero_grad(set_to_none=True)
+        self.state.step += 1
+        return loss
+
+    def _gradients(self, rows: np.ndarray) -> Any:
+        """Add up the gradients of this process's rows of a step, a few at a time, and return their part of its loss."""
+        groups = self._groups(processes.share_of(rows))
+        share = None if len(groups) == 1 and len(groups[0]) == len(rows) else self._weight_of(rows)
+        total = _zero()
+        for group in groups:
+            logits, target = self._logits(self.parts[0], group)
+            loss = training_loss(logits, target, self.settings, self.weights, share=share)
+            loss.backward()
+            total += loss.detach()
+        if self.adalora is not None and processes.is_main():
+            orthogonality(self.adalora).backward()
+        return total
+
+    def _groups(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Cut rows, which are sorted by length, into what goes through the model at once."""
+        size = self.state.rows_at_once
+        if self.packs:
+            lengths = [len(self.parts[0].tokens[row]) for row in rows]
+            return [rows[places] for places in token_groups(lengths, size * self.settings.max_length)]
+        return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+    def _add_up(self, loss: Any) -> None:
+        """Put the gradients and the loss of all processes in the place of this one's."""
+        import torch
+
+        trained = list(self.trained.values())
+        if self.reached is None:
+            # A weight that no text reaches has no gradient, and no weight decay either.
+            told = processes.told_by_main([value.grad is not None for value in trained])
+            self.reached = [value for value, reached in zip(trained, told, strict=True) if reached]
+        for value in self.reached:
+            if value.grad is None:  # a batch with fewer rows than processes
+                value.grad = torch.zeros_like(value)
+        processes.add_up([value.grad for value in self.reached])
+        processes.add_up([loss])
+
+    def _weight_of(self, rows: np.ndarray) -> float:
+        return float(len(rows) if self.row_weights is None else self.row_weights[rows].sum())
+
+    def _validate(self) -> float:
+        """Return the mean cross-entropy once the logits are divided by their best temperature.
+
+        That is the loss which calibration leaves. The plain one also counts overconfidence, which grows while a model
+        still learns to tell the classes apart, and would stop it too early.
+        """
+        import torch
+
+        self.model.eval()
+        part = self.parts[1]
+        order = processes.share_of(np.argsort([len(tokens) for tokens in part.tokens], kind="stable"))
+        logits, start = torch.zeros((len(part.tokens), len(CLASSES)), dtype=torch.float64, device=device()), 0
+        with torch.no_grad():
+            while start < len(order):
+                rows = order[start : start + self.state.evaluated_at_once]
+                try:
+                    logits[torch.from_numpy(rows)] = self._logits(part, rows)[0].double()
+                    start += len(rows)
+                    continue
+                except torch.OutOfMemoryError:
+                    pass
+                self.state.evaluated_at_once = self._halve(len(rows), "validation")
+        # Each process has filled in its own rows.
+        processes.add_up([logits])
+        found = logits.cpu().numpy()
+        return calibrated_loss(found, part.labels) if np.isfinite(found).all() else math.nan
+
+    def _logits(self, part: Encoded, rows: np.ndarray) -> tuple[Any, Any]:
+        import torch
+
+        chosen = [part.tokens[row] for row in rows]
+        half: AbstractContextManager[Any] = nullcontext()
+        if self.autocast == "bf16":
+            half = torch.autocast(device().type, dtype=torch.bfloat16)
+        with half:
+            if self.packs:
+                logits = packed_logits(self.model, pack(chosen, self.pad_id), device()).float()
+            else:
+                ids, mask = pad(chosen, self.pad_id, padded_length(max(map(len, chosen))))
+                logits = self.model(input_ids=_sent(ids), attention_mask=_sent(mask)).logits.float()
+        return logits, _sent(torch.from_numpy(part.labels[rows]))
+
+    def _halve(self, size: int, part: str) -> int:
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if size == 1:
+            raise ConfigError(
+                f"tuning ran out of memory in {part} with one text at a time. Lower tuning.max_length, set "
+                "tuning.checkpointing, or take a smaller base."
+            )
+        half = -(-size // 2)
+        if not any(event["what"] == "out of memory" for event in self.state.events):
+            warnings.warn(
+                f"out of memory with {size} texts at once in {part}: going on with {half}; a step stays the same.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        epoch = self.state.epoch + 1
+        self.state.events.append({"epoch": epoch, "what": "out of memory", "part": part, "texts_at_once": half})
+        return half
+
+    def checkpoint(self) -> Checkpoint:
+        """Return everything that the next pass depends on."""
+        tensors = {f"now/{name}": value for name, value in self.trained.items()}
+        tensors |= {f"best/{name}": value for name, value in self.best.items()}
+        tensors |= {f"generator/{name}": value for name, value in _generators().items()}
+        tensors |= {f"optimiser/{name}": value for name, value in moments(self.optimiser).items()}
+        state = {**vars(self.state), "rng": self.rng.bit_generator.state}
+        if self.adalora is not None:
+            allocator = self.adalora.rankallocator
+            for kind in _IMPORTANCES:
+                tensors |= {f"{kind}/{name}": value for name, value in getattr(allocator, kind).items()}
+            state["rank_pattern"] = self.adalora.peft_config["default"].rank_pattern
+        return Checkpoint(tensors=tensors, state=state)
+
+    def restore(self, checkpoint: Checkpoint | None) -> None:
+        """Go back to a checkpoint of the same training; None leaves everything at the start."""
+        if checkpoint is None:
+            return
+        groups: dict[str, dict[str, Any]] = {}
+        for name, value in checkpoint.tensors.items():
+            kind, _, rest = name.partition("/")
+            groups.setdefault(kind, {})[rest] = value
+        self.model.load_state_dict(groups["now"], strict=False)
+        self.best = {name: value.to(device()) for name, value in groups.get("best", {}).items()}
+        set_moments(self.optimiser, groups.get("optimiser", {}))
+        state = dict(checkpoint.state)
+        self.rng.bit_generator.state = state.pop("rng")
+        if self.adalora is not None:
+            for kind in _IMPORTANCES:
+                kept = {name: value.to(device()) for name, value in groups.get(kind, {}).items()}
+                setattr(self.adalora.rankallocator, kind, kept)
+            self.adalora.peft_config["default"].rank_pattern = state.pop("rank_pattern")
+        self.state = _State(**state)
+        _restore_generators(groups["generator"])
+
+
+# What AdaLoRA remembers of each weight: importance, and running means of it and of its uncertainty.
+_IMPORTANCES = ("ipt", "exp_avg_ipt", "exp_avg_unc")
+
+
+def _packs(model: Any) -> bool:
+    # A CPU gains little and keeps the arithmetic its adapters were made with.
+    return device().type == "cuda" and packable(model, device())
+
+
+def _zero() -> Any:
+    import torch
+
+    return torch.zeros((), dtype=torch.float64, device=device())
+
+
+def _sent(tensor: Any) -> Any:
+    """Return a tensor on the device; a GPU's host does not wait for it to arrive."""
+    where = device()
+    return tensor.pin_memory().to(where, non_blocking=True) if where.type == "cuda" else tensor.to(where)
+
+
+def _generators() -> dict[str, Any]:
+    import torch
+
+    states = {"cpu": torch.get_rng_state()}
+    return states | ({"cuda": torch.cuda.get_rng_state(device())} if torch.cuda.is_available() else {})
+
+
+def _restore_generators(states: dict[str, Any]) -> None:
+    import torch
+
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device())
+
+
+def cosine_rate(step: int, *, steps: int, warmup: float) -> float:
+    """Return the share of the peak learning rate at a step: a linear rise, then half a cosine down to zero."""
+    rising = max(1, round(warmup * steps))
+    if step < rising:
+        return (step + 1) / rising
+    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+
+
+def class_weights(labels: np.ndarray) -> Any:
+    """Return a weight per class, inverse to its share and 1 on average over the samples, float32 of shape (3,)."""
+    import torch
+
+    counts = np.bincount(labels, minlength=len(CLASSES))
+    present = np.count_nonzero(counts)
+    weights = np.where(counts > 0, len(labels) / (present * np.maximum(counts, 1)), 0.0)
+    return torch.tensor(weights, dtype=torch.float32, device=device())
+
+
+def training_loss(logits: Any, target: Any, settings: TuneSettings, weights: Any, *, share: float | None = None) -> Any:
+    """Return the weighted mean loss of rows, or, with ``share``, their part of the mean over a larger batch.
+
+    The focal loss of a row is its cross-entropy times ``(1 - p) ** gamma``, p being the probability that the row's true
+    class was given (Lin et al. 2017, arXiv 1708.02002): what is already right counts less.
+
+    Parameters
+    ----------
+    logits, target : tensors of shape (n, 3) and (n,)
+    settings : TuneSettings
+        Its ``loss`` and ``gamma``.
+    weights : tensor of shape (3,) or None
+        One per class.
+    share : float, optional
+        Sum of the larger batch's class weights; its number of rows where there are none.
+    """
+    import torch
+    from torch.nn import functional
+
+    if settings.loss == "cross_entropy":
+        if share is None:
+            return functional.cross_entropy(logits, target, weight=weights)
+        return functional.cross_entropy(logits, target, weight=weights, reduction="sum") / share
+    entropy = functional.cross_entropy(logits, target, reduction="none")
+    # Held off zero, where the slope of a root is infinite.
+    loss = (1 - torch.exp(-entropy)).clamp_min(1e-6) ** settings.gamma * entropy
+    row_weights = torch.ones_like(loss) if weights is None else weights[target]
+    return (row_weights * loss).sum() / (row_weights.sum() if share is None else share)
+
+
+def orthogonality(adalora: Any) -> Any:
+    """Return AdaLoRA's penalty on bases that are not orthogonal (Zhang et al. 2023, arXiv 2303.10512, equation 4).
+
+    peft adds it only to a loss that the model computes itself.
+    """
+    import torch
+
+    terms = []
+    for name, value in adalora.model.named_parameters():
+        if "lora_A" in name or "lora_B" in name:
+            gram = value @ value.T if "lora_A" in name else value.T @ value
+            terms.append(torch.linalg.matrix_norm(gram - torch.eye(len(gram), device=gram.device)))
+    return adalora.peft_config["default"].orth_reg_weight * torch.stack(terms).mean()
+
+
+def epoch_batches(part: Encoded, batch_size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Yield row numbers batch by batch: each row once, in random order, neighbours in length together.
+
+    Rows are shuffled, cut into pools of 32 batches and sorted by length only inside a pool, which keeps the order
+    random and saves most of the padding.
+    """
+    lengths = np.array([len(tokens) for tokens in part.tokens])
+    order = rng.permutation(len(lengths))
+    pool = 32 * batch_size
+    batches: list[np.ndarray] = []
+    for start in range(0, len(order), pool):
+        rows = order[start : start + pool]
+        rows = rows[np.argsort(lengths[rows], kind="stable")]
+        batches += [rows[first : first + batch_size] for first in range(0, len(rows), batch_size)]
+    for position in rng.permutation(len(batches)):
+        yield batches[position]

@@ -1,0 +1,522 @@
+"""What an experiment is: a TOML file checked down to the last key before any work begins.
+
+Every section and every key of a run is described here, with its default; `embargo.research.config.settings` says how
+they are read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pandas as pd
+from pydantic import Field, model_validator
+
+from embargo.data_loaders.archive.files import fingerprint, parts_of
+from embargo.data_loaders.errors import ConfigError
+from embargo.models.calibration import Method as Calibration
+from embargo.models.methods.cards import METHODS, Method
+from embargo.models.scorers.score import Runtime
+from embargo.models.tuning.optimisers import Optimizer
+from embargo.research.config.regimes import FILED_REGIMES, Regimes
+from embargo.research.config.settings import (
+    BarLength,
+    Count,
+    Duration,
+    Fraction,
+    Instant,
+    Positive,
+    Section,
+    Span,
+    checked,
+    place_of,
+    read_toml,
+)
+
+
+class Simulated(Section):
+    """The simulated market that stands in for both news and prices."""
+
+    strength: Annotated[float, Field(ge=0.0, le=5.0)] = 1.0
+    symbols: Annotated[int, Field(ge=4, le=500)] = 24
+    start: Instant = pd.Timestamp("2015-01-01", tz="UTC")
+    end: Instant = pd.Timestamp("2020-12-31", tz="UTC")
+    articles_per_symbol_day: Annotated[float, Field(gt=0, le=5)] = 0.4
+
+
+def _path_is_there(section: str, loader: str, path: str | None) -> None:
+    if loader != "simulated" and not path:
+        what = "a store" if loader == "store" else "a parquet, CSV or JSONL file or folder"
+        raise ValueError(f"{section}.path is missing; point it at {what}")
+
+
+def _only_for_archives(section: str, settings: Section, keys: tuple[str, ...]) -> None:
+    odd = [f"{section}.{key}" for key in keys if getattr(settings, key)]
+    if odd:
+        raise ValueError(f"{', '.join(odd)}: only for loader = 'archive'; a store is mapped when files are imported")
+
+
+class News(Section):
+    """Where the articles come from and how their columns read."""
+
+    loader: Literal["archive", "store", "simulated"] = "archive"
+    path: str | None = None
+    columns: dict[str, str] = Field(default_factory=dict)
+    text_from: tuple[str, ...] = ()
+    filters: dict[str, Any] = Field(default_factory=dict)
+    timezone: str | None = None
+    date_only: str | None = None
+    symbol: str | None = None
+    symbol_flags: dict[str, str] = Field(default_factory=dict)
+    max_characters: Annotated[int, Field(ge=20)] = 600
+    drop_repeats: bool = True
+    unpriced: Literal["error", "drop"] = "error"
+    simulated: Simulated = Simulated()
+
+    @model_validator(mode="after")
+    def _fits_its_loader(self) -> News:
+        _path_is_there("news", self.loader, self.path)
+        if self.loader == "store":
+            _only_for_archives(
+                "news", self, ("columns", "text_from", "timezone", "date_only", "symbol", "symbol_flags")
+            )
+        return self
+
+
+class Prices(Section):
+    """Where the bars come from, whose calendar they follow and how long before the open a decision falls.
+
+    Unless ``adjust`` says otherwise, an archive's levels are taken as they stand, and a store's, which are those
+    traded, have splits and dividends worked in.
+    """
+
+    loader: Literal["archive", "store", "simulated"] = "archive"
+    path: str | None = None
+    venue: str | None = None
+    columns: dict[str, str] = Field(default_factory=dict)
+    filters: dict[str, Any] = Field(default_factory=dict)
+    symbols: tuple[str, ...] = ()
+    calendar: str = "XNYS"
+    bar: BarLength = "1d"
+    adjust: Literal["none", "splits", "total_return"] | None = None
+    latency: Duration = "5min"
+
+    @model_validator(mode="after")
+    def _fits_its_loader(self) -> Prices:
+        _path_is_there("prices", self.loader, self.path)
+        if self.loader == "store":
+            _only_for_archives("prices", self, ("columns", "filters"))
+            if not self.venue:
+                raise ValueError("prices.venue is missing; 'embargo data info STORE' lists the venues of a store")
+        elif self.venue:
+            raise ValueError("prices.venue belongs to loader = 'store'; an archive is narrowed with prices.filters")
+        elif self.adjust == "splits":
+            raise ValueError("prices.adjust = 'splits' needs the recorded splits of a store; an archive has adj_close")
+        return self
+
+
+class Labels(Section):
+    """What the model learns from: a column of the news, a labelled file, or the returns that followed."""
+
+    source: Literal["news", "file", "returns"] = "news"
+    column: str = "label"
+    path: str | None = None
+    format: Literal["auto", "table", "phrasebank", "fiqa", "semeval", "twitter"] = "auto"
+    agreement: Literal[50, 66, 75, 100] | None = None
+    score_threshold: Fraction = 0.1
+    text: str = "text"
+    label: str = "label"
+    mapping: dict[str, str] = Field(default_factory=dict)
+    filters: dict[str, Any] = Field(default_factory=dict)
+    knowledge_cutoff: Instant | None = None
+    horizon_bars: Count = 1
+    neutral_share: Fraction = 0.4
+    validation_share: Annotated[float, Field(gt=0.0, lt=0.9)] = 0.15
+
+    @model_validator(mode="after")
+    def _file_is_dated(self) -> Labels:
+        if self.source == "file" and (not self.path or self.knowledge_cutoff is None):
+            raise ValueError(
+                "labels.source = 'file' needs labels.path and labels.knowledge_cutoff, the latest its labels could know"
+            )
+        return self
+
+
+class Split(Section):
+    """How time is cut: every test window lies after what its model was trained and calibrated on.
+
+    Spans are lengths of time (``"6MS"``, ``"90D"``) or, all of them, numbers of articles (``500``). Without a
+    ``train_span`` training expands; with one it rolls.
+    """
+
+    method: Literal["holdout", "walk_forward"] = "walk_forward"
+    start: Instant | None = None
+    first_test: Instant
+    end: Instant | None = None
+    test_span: Span = "12MS"
+    validation_span: Span = "3MS"
+    train_span: Span | None = None
+    embargo: Duration = "1D"
+
+    @model_validator(mode="after")
+    def _spans_are_of_one_kind(self) -> Split:
+        spans = [self.validation_span, *([] if self.train_span is None else [self.train_span])]
+        spans += [] if self.method == "holdout" else [self.test_span]
+        if len({isinstance(span, int) for span in spans}) > 1:
+            raise ValueError(
+                "test_span, validation_span and train_span must all be times or all be numbers of articles"
+            )
+        return self
+
+
+class Model(Section):
+    """Which reader of news, how it is tuned, and what scores with it.
+
+    ``scorer = "onnx"`` gives torch's fp32 probabilities sooner; ``"onnx-int8"`` is the fastest on a CPU and moves them.
+    """
+
+    kind: Literal["transformer", "linear", "lexicon"] = "transformer"
+    base: str = "tiny"
+    revision: str | None = None
+    knowledge_cutoff: Instant | None = None
+    method: Method = "qlora"
+    target: Literal["attention", "all-linear"] = "all-linear"
+    rank: Annotated[int, Field(ge=1, le=256)] = 8
+    alpha: Positive | None = None
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.05
+    learning_rate: Positive | None = None
+    epochs: Count = 4
+    batch_size: Count = 32
+    patience: Count = 3
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
+    max_length: Annotated[int, Field(ge=8, le=4096)] = 64
+    class_weights: bool = True
+    optimizer: Optimizer = "auto"
+    calibration: Calibration = "temperature"
+    scorer: Runtime = "torch"
+    max_train: Count | None = None
+
+    @model_validator(mode="after")
+    def _scorer_fits(self) -> Model:
+        if self.scorer != "torch" and self.kind != "transformer":
+            raise ValueError(f"model.scorer = {self.scorer!r} scores transformers; a {self.kind} needs none")
+        if self.scorer != "torch" and not METHODS[self.method].mergeable:
+            raise ValueError(
+                f"model.scorer = {self.scorer!r} needs an adapter that can be merged, which {self.method!r} gives none"
+            )
+        return self
+
+
+class CrossSection(Section):
+    """How a symbol's signal is compared: with its own past (causally), then with the other symbols of the row."""
+
+    standardise: Literal["none", "rolling", "expanding"] = "none"
+    window: Annotated[int, Field(ge=2)] = 60
+    minimum: Annotated[int, Field(ge=2)] = 20
+    winsorise: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
+    method: Literal["none", "zscore", "rank"] = "none"
+    limit: Positive = 3.0
+    neutral: Literal["none", "market", "sector"] = "none"
+
+
+class Signal(Section):
+    """How scored articles become one number per symbol and bar.
+
+    An article weighs its confidence, times its source's weight, times what ``novelty_floor`` leaves a repeat, times
+    ``echo_weight`` if it only reports a move of the price. ``half_life`` counts bars; ``half_life_hours`` in its place
+    counts the hours that pass, nights and weekends too. ``sectors`` maps symbols to sectors; ``group_weight`` gives
+    symbols without news that share of what was said of their sector, else of the market.
+    """
+
+    confidence: Literal["scored", "maximum", "margin", "entropy"] = "scored"
+    threshold: Fraction = 0.5
+    source_weights: dict[str, Annotated[float, Field(ge=0.0)]] = Field(default_factory=dict)
+    novelty_floor: Fraction = 1.0
+    novelty_window: Duration = "7D"
+    novelty_scope: Literal["symbol", "market"] = "symbol"
+    echo_weight: Fraction = 1.0
+    mode: Literal["mean", "vote", "sum"] = "mean"
+    hold: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    scale: Positive = 1.0
+    half_life: Positive = 1.0
+    half_life_hours: Positive | None = None
+    holding_bars: Count | None = None
+    shrinkage: Annotated[float, Field(ge=0.0)] = 0.5
+    min_articles: Count = 1
+    sectors: dict[str, str] = Field(default_factory=dict)
+    group_weight: Fraction = 0.0
+    cross_section: CrossSection = CrossSection()
+
+
+class Fusion(Section):
+    """Whether news and market features are joined into a forecast of each symbol's next bars.
+
+    ``text`` and ``market`` say which of the two are used. Each fold's fusion learns from the test windows before it, so
+    the first window is not traded; the last ``validation_share`` of what it learns from calibrates it.
+    """
+
+    method: Literal["none", "logistic", "boosting", "neural"] = "none"
+    text: bool = True
+    market: bool = True
+    target: Literal["relative", "absolute"] = "relative"
+    classes: Literal["direction", "three"] = "direction"
+    horizon_bars: Count = 1
+    validation_share: Annotated[float, Field(gt=0.0, lt=0.9)] = 0.25
+
+    @model_validator(mode="after")
+    def _reads_something(self) -> Fusion:
+        if self.method != "none" and not (self.text or self.market):
+            raise ValueError("a fusion needs text or market features; set one of them to true")
+        return self
+
+
+class Portfolio(Section):
+    """How the signal becomes target weights.
+
+    ``target_volatility`` scales the whole book to that annual volatility and ``inverse_volatility`` each symbol to its
+    own, both from closed bars with ``risk_half_life``. ``gate`` multiplies the weights by regime, such as
+    ``{ turbulent = 0.5 }``; regimes are those of the section of that name.
+    """
+
+    method: Literal["proportional", "sign", "top_bottom"] = "proportional"
+    gross: Annotated[float, Field(gt=0.0, le=10.0)] = 1.0
+    net: Annotated[float, Field(ge=0.0)] | None = None
+    cap: Annotated[float, Field(gt=0.0, le=10.0)] = 0.2
+    neutral: bool = False
+    long_only: bool = False
+    band: Fraction = 0.0
+    k: Count = 5
+    min_signal: Fraction = 0.02
+    inverse_volatility: bool = False
+    target_volatility: Positive | None = None
+    risk_half_life: Positive = 21.0
+    gate: dict[str, Fraction] = Field(default_factory=dict)
+    initial_cash: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = 1_000_000.0
+
+
+class Costs(Section):
+    """What trading costs: fractions of the traded notional, but for what shares and orders cost in currency.
+
+    ``slippage`` is half the spread; ``impact`` times volatility times the square root of the share of volume comes on
+    top. Borrowing is charged per year on what is held short, interest on cash that is owed.
+    """
+
+    fee: Annotated[float, Field(ge=0.0, lt=0.1)] = 0.0005
+    fee_per_share: Annotated[float, Field(ge=0.0)] = 0.0
+    fee_minimum: Annotated[float, Field(ge=0.0)] = 0.0
+    slippage: Annotated[float, Field(ge=0.0, lt=0.1)] = 0.0005
+    impact: Annotated[float, Field(ge=0.0, le=10.0)] = 0.0
+    borrow_annual: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.005
+    interest_annual: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+
+
+class Execution(Section):
+    """How orders are filled, and who keeps the books of record; see `embargo.backtest.books.execution.Execution`.
+
+    ``participation`` caps an order at that share of the mean volume of the last ``volume_bars`` closed bars, and
+    ``unfilled`` says whether the rest is asked for again. ``funding`` charges the recorded funding of perpetuals.
+    """
+
+    engine: Literal["vectorbt", "kernel"] = "vectorbt"
+    fill: Literal["open", "close"] = "open"
+    leverage: Annotated[float, Field(ge=1.0, le=10.0)] = 1.0
+    maintenance: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.25
+    participation: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    volume_bars: Count = 5
+    unfilled: Literal["carry", "drop"] = "carry"
+    lot: Annotated[float, Field(ge=0.0)] = 0.0
+    stale_after: Count = 5
+    haircut: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    funding: bool = False
+
+
+class Statistics(Section):
+    """How uncertainty is measured."""
+
+    level: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
+    significance: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.05
+    bootstrap: Annotated[int, Field(ge=200)] = 2000
+    permutations: Annotated[int, Field(ge=99)] = 500
+    block: Count | None = None
+
+
+class Leakage(Section):
+    """How hard the audit looks. It cannot be switched off."""
+
+    rows: Annotated[int, Field(ge=2)] = 12
+    event_study: bool = True
+
+
+class Report(Section):
+    """What the report is called."""
+
+    title: str | None = None
+
+
+class Config(Section):
+    """One experiment, every setting resolved; ``as_of`` reads a store as it was known then, not as it is known now."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,60}$")]
+    seed: Annotated[int, Field(ge=0)] = 0
+    as_of: Instant | None = None
+    news: News
+    prices: Prices
+    labels: Labels = Labels()
+    split: Split
+    model: Model = Model()
+    signal: Signal = Signal()
+    fusion: Fusion = Fusion()
+    portfolio: Portfolio = Portfolio()
+    costs: Costs = Costs()
+    execution: Execution = Execution()
+    statistics: Statistics = Statistics()
+    regimes: Regimes = Regimes()
+    leakage: Leakage = Leakage()
+    report: Report = Report()
+
+    @model_validator(mode="after")
+    def _sections_fit(self) -> Config:
+        if (self.news.loader == "simulated") != (self.prices.loader == "simulated"):
+            raise ValueError(
+                "news.loader and prices.loader must both be 'simulated' or neither: the two halves react to each other"
+            )
+        if self.as_of is not None and "store" not in (self.news.loader, self.prices.loader):
+            raise ValueError("as_of asks a store for what was known then; neither news nor prices come from one")
+        if self.model.base == "tiny" and self.model.kind == "transformer" and self.labels.source == "file":
+            raise ValueError(
+                "model.base = 'tiny' learns its words from this run's news; with labels.source = 'file' use another"
+            )
+        if max(self.portfolio.gross, self.portfolio.cap) > self.execution.leverage:
+            raise ValueError(
+                f"portfolio.gross = {self.portfolio.gross} and cap = {self.portfolio.cap} may not exceed "
+                f"execution.leverage = {self.execution.leverage}: raise it, or hold less"
+            )
+        if self.fusion.method != "none" and self.split.method == "holdout":
+            raise ValueError("a fusion learns from earlier test windows; set split.method = 'walk_forward'")
+        if self.execution.funding and self.prices.loader != "store":
+            raise ValueError("execution.funding needs the recorded rates of a store ('embargo fetch bybit --funding')")
+        if self.model.max_train is not None and self.labels.source == "file":
+            raise ValueError("model.max_train keeps the newest articles, and a labelled file is undated; leave it out")
+        steering, gated = self.regimes.steering_names(), set(self.portfolio.gate)
+        if steering is not None and gated - steering:
+            raise ValueError(
+                f"portfolio.gate names {', '.join(sorted(gated - steering))}; the definitions of regimes.gate_by tell "
+                f"{', '.join(sorted(steering))}"
+            )
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON-able values, instants as ISO 8601, unset optional keys left out."""
+        settings: dict[str, Any] = _plain(self.model_dump())
+        return settings
+
+    def to_toml(self) -> str:
+        """TOML text that `load_config` reads back to an equal config."""
+        settings = self.to_dict()
+        top = {key: value for key, value in settings.items() if not isinstance(value, dict)}
+        tables = {key: value for key, value in settings.items() if isinstance(value, dict)}
+        return "\n".join([*_assignments(top), *(line for name in tables for line in _table(name, tables[name]))]) + "\n"
+
+    def fingerprint(self) -> str:
+        """Hash of everything that can change a figure; 64 hex digits.
+
+        Names and titles do not count, nor where files lie: the data carry fingerprints of their own, and the files of
+        regimes count by their content.
+        """
+        settings = {key: value for key, value in self.to_dict().items() if key not in ("name", "report")}
+        for section in ("news", "prices", "labels"):
+            settings[section].pop("path", None)
+        for source in FILED_REGIMES:
+            if source in settings["regimes"]:
+                settings["regimes"][source]["path"] = fingerprint(parts_of(settings["regimes"][source]["path"]))
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def _assignments(values: dict[str, Any]) -> list[str]:
+    return [f"{_key(name)} = {_toml(value)}" for name, value in values.items()]
+
+
+def _table(name: str, values: dict[str, Any]) -> list[str]:
+    return ["", f"[{name}]", *_assignments(values)]
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(_assignments(value)) + " }" if value else "{}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, pd.Timestamp):
+        return value.isoformat()
+    return value
+
+
+def load_config(path: Path, overrides: list[str] | None = None) -> Config:
+    """Read and check an experiment file.
+
+    Parameters
+    ----------
+    path : Path
+        TOML file. Relative paths inside it start from its folder.
+    overrides : list of str, optional
+        ``section.key=value`` settings that replace those of the file; values are TOML, bare words are strings.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing or not TOML, or a key is unknown, missing or out of range; the message names each key.
+    """
+    document = read_toml(path, remedy="'embargo run --help' shows where examples are.")
+    for text in overrides or []:
+        override(document, text)
+    named = [(section, document.get(section)) for section in ("news", "prices", "labels")]
+    if isinstance(regimes := document.get("regimes"), dict):
+        named += [(f"regimes.{source}", regimes.get(source)) for source in FILED_REGIMES]
+    for name, section in named:
+        if isinstance(section, dict) and isinstance(section.get("path"), str):
+            section["path"] = place_of(section["path"], path, f"{name}.path")
+    return parse_config(document, where=str(path))
+
+
+def parse_config(document: dict[str, Any], *, where: str) -> Config:
+    """Check a nested mapping of settings; see `load_config` for errors."""
+    return checked(Config, document, where=where)
+
+
+def override(document: dict[str, Any], text: str) -> None:
+    """Put a ``section.key=value`` into a document of settings.
+
+    Raises
+    ------
+    ConfigError
+        If it is not of that form, or a section in it is a value.
+    """
+    key, separator, value = text.partition("=")
+    if not separator or not key.strip():
+        raise ConfigError(f"--set {text!r}: write section.key=value, such as --set signal.half_life=2")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()
+    *sections, last = key.strip().split(".")
+    target = document
+    for name in sections:
+        target = target.setdefault(name, {})
+        if not isinstance(target, dict):
+            raise ConfigError(f"--set {text!r}: {name!r} is a value, not a section")
+    target[last] = parsed

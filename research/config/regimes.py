@@ -1,0 +1,118 @@
+"""The section of an experiment that says how bars are sorted into regimes, and which definitions steer."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from embargo.research.config.settings import Count, Duration, Positive, Section
+
+# Keys that name a file of their own.
+FILED_REGIMES = ("labels", "threshold")
+
+
+class RegimeLabels(Section):
+    """A file of dated regimes: ``start`` (or ``from``), ``regime`` and, if they are to be known in time, ``known_at``.
+
+    A date alone is 00:00 UTC as a start, and the end of that day as the instant at which something was known.
+    """
+
+    path: str
+
+
+class RegimeThreshold(Section):
+    """A series, such as a volatility index, cut into regimes: ``cuts`` from low to high and one more of ``names``.
+
+    The file has the columns ``known_at`` and ``value``, or those that these keys name; a date alone is known at the end
+    of that day (UTC), a month alone is refused. A value older than ``stale_after`` no longer speaks.
+    """
+
+    path: str
+    cuts: tuple[float, ...]
+    names: tuple[str, ...]
+    value: str = "value"
+    known_at: str = "known_at"
+    stale_after: Duration | None = "10D"
+
+    @model_validator(mode="after")
+    def _names_fit_cuts(self) -> RegimeThreshold:
+        if not self.cuts or list(self.cuts) != sorted(set(self.cuts)) or not all(map(math.isfinite, self.cuts)):
+            raise ValueError(f"cuts must be finite and increase, and there must be one, got {list(self.cuts)}")
+        if len(self.names) != len(self.cuts) + 1:
+            raise ValueError(f"{len(self.cuts)} cuts make {len(self.cuts) + 1} regimes; {len(self.names)} are named")
+        if not all(name.strip() for name in self.names):
+            raise ValueError("a regime has an empty name")
+        return self
+
+
+CausalRegime = Literal["trend", "volatility", "turning_points", "markov", "labels", "threshold"]
+ExPostRegime = Literal["lunde_timmermann", "pagan_sossounov", "markov", "labels"]
+
+
+class Regimes(Section):
+    """How bars are sorted into regimes, and which of the definitions steer.
+
+    ``definitions`` are told from what was known at each decision: bull, bear and sideways by trend; calm and turbulent
+    by volatility; bull and bear by the turning points called so far; the states of a Markov-switching model; ``labels``
+    and ``threshold`` from files. Those of ``ex_post`` look back and only report. ``portfolio.gate`` goes by the
+    definitions of ``gate_by``, which are then reported too. ``preset`` gives the lookbacks and thresholds that are
+    not set here.
+    """
+
+    preset: Literal["equity", "crypto_daily", "crypto_hourly"] = "equity"
+    definitions: tuple[CausalRegime, ...] = ("trend", "volatility")
+    ex_post: tuple[ExPostRegime, ...] = ("lunde_timmermann",)
+    gate_by: tuple[CausalRegime, ...] = ("trend", "volatility")
+    trend_lookback: Annotated[int, Field(ge=5)] = 63
+    trend_threshold: Positive = 0.5
+    volatility_lookback: Annotated[int, Field(ge=5)] = 21
+    fall: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
+    rise: Positive = 0.2
+    override: Positive = 0.2
+    markov_states: Literal[2, 3] = 2
+    markov_minimum: Annotated[int, Field(ge=120)] = 504
+    markov_refit: Count = 63
+    labels: RegimeLabels | None = None
+    threshold: RegimeThreshold | None = None
+    minimum_bars: Annotated[int, Field(ge=10)] = 60
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, settings: Any) -> Any:
+        if not isinstance(settings, dict) or settings.get("preset", "equity") == "equity":
+            return settings  # the defaults above
+        # Statistics take seconds to import, and most commands read a config without any.
+        from embargo.backtest.regimes import PRESETS
+
+        preset = PRESETS.get(settings["preset"]) if isinstance(settings["preset"], str) else None
+        return settings if preset is None else asdict(preset) | settings
+
+    @model_validator(mode="after")
+    def _files_are_named(self) -> Regimes:
+        asked = {*self.definitions, *self.ex_post, *self.gate_by}
+        for name, source in (("labels", self.labels), ("threshold", self.threshold)):
+            if name in asked and source is None:
+                raise ValueError(f"the definition {name!r} needs a file; write regimes.{name} = {{ path = ... }}")
+        for name in ("definitions", "ex_post", "gate_by"):
+            if len(set(getattr(self, name))) != len(getattr(self, name)):
+                raise ValueError(f"{name} names a definition twice")
+        for name in ("definitions", "gate_by"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} is empty; name a definition, such as 'trend'")
+        return self
+
+    def steering_names(self) -> set[str] | None:
+        """Return the regimes that the definitions of ``gate_by`` can tell; None where a file of labels names them."""
+        if "labels" in self.gate_by:
+            return None
+        names = {
+            "trend": {"bull", "bear", "sideways"},
+            "volatility": {"calm", "turbulent"},
+            "turning_points": {"bull", "bear"},
+            "markov": {"calm", "turbulent"} | ({"uneasy"} if self.markov_states == 3 else set()),
+            "threshold": set() if self.threshold is None else set(self.threshold.names),
+        }
+        return set().union(*(names[definition] for definition in self.gate_by))

@@ -1,0 +1,1 @@
+"""Fetching and collecting data into a store, and checking what came."""

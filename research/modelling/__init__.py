@@ -1,0 +1,1 @@
+"""Models by themselves: tuned, judged, used and exported outside a run."""

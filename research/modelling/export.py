@@ -1,0 +1,125 @@
+"""Write a tuned model for use elsewhere, and keep beside it what it was tuned on, so that it can still be judged."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from embargo.data_loaders.archive import label_sets
+from embargo.data_loaders.archive.files import FORMATS, parts_of
+from embargo.data_loaders.archive.tables import read_table
+from embargo.data_loaders.errors import ConfigError, LeakError
+from embargo.models.bundles.bundle import Reader, refuse_taken, write_training
+from embargo.models.content import text_hash
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from embargo.models.bases.resolve import Base
+    from embargo.models.export.onnx import Merged, OnnxExport
+    from embargo.models.tuning.tune import Adapter
+
+# Scales settle with some hundred texts.
+CALIBRATION_TEXTS = 300
+
+
+@dataclass(frozen=True)
+class TrainingTexts:
+    """Texts of a file that a model was trained on.
+
+    Attributes
+    ----------
+    texts : list of str
+        At most `CALIBRATION_TEXTS`, in the order of their hashes.
+    n_read, n_strangers : int
+        Distinct texts of the file, and those among them that the model was not trained on.
+    """
+
+    texts: list[str]
+    n_read: int
+    n_strangers: int
+
+
+def training_texts(
+    reader: Reader,
+    path: Path,
+    *,
+    format: label_sets.Format = "auto",  # noqa: A002 - the field's word for it
+    text: str = "text",
+) -> TrainingTexts:
+    """Pick from a file the texts that a model was trained on.
+
+    Parameters
+    ----------
+    reader : Reader
+    path : Path
+        A labelled set, or a table with a column of texts.
+    format : str
+        As `embargo.data_loaders.archive.label_sets.read_label_set`.
+    text : str
+        Column of texts in a table.
+
+    Raises
+    ------
+    LeakError
+        If none of the texts was trained on.
+    EmbargoError
+        If the file cannot be read.
+    """
+    _, adapter = _tuned(reader)
+    parts = parts_of(path, FORMATS | {".txt": "lines", ".json": "json"})
+    found: pd.Series
+    if format in ("auto", "table") and parts[0].format not in ("lines", "json"):
+        found = read_table(parts, [text], {})[0][text].dropna().astype("str")
+    else:
+        import pandas as pd
+
+        # Only texts are taken; the cutoff of the labels does not matter.
+        settled = label_sets.read_label_set(path, format=format, knowledge_cutoff=pd.Timestamp.max.tz_localize("UTC"))
+        found = settled.frame["text"]
+    by_hash = {text_hash(one): one for one in found}
+    known = sorted(by_hash.keys() & set(adapter.train_text_hashes))
+    if not known:
+        raise LeakError(
+            f"{path}: none of its {len(by_hash)} texts was trained on; the scales of 8-bit numbers may only know what "
+            "the model knew. Give the file that it was tuned on."
+        )
+    chosen = [by_hash[name] for name in known[:CALIBRATION_TEXTS]]
+    return TrainingTexts(chosen, len(by_hash), len(by_hash) - len(known))
+
+
+def export_onnx_model(reader: Reader, target: Path, *, texts: list[str] | None) -> OnnxExport:
+    """Write an ONNX model, in int8 where calibration texts are given; see `export_onnx` for errors."""
+    from embargo.models.export.onnx import export_onnx
+
+    refuse_taken(target)
+    base, adapter = _tuned(reader)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
+        exported = export_onnx(
+            base,
+            adapter,
+            reader.calibration,
+            Path(scratch) / target.name,
+            precision="fp32" if texts is None else "int8",
+            calibration_texts=texts,
+        )
+        write_training(exported.path, reader)
+        exported.path.rename(target)
+    return exported
+
+
+def export_merged(reader: Reader, target: Path) -> Merged:
+    """Write the merged model; see `embargo.models.export.onnx.merge` for what it proves and raises."""
+    from embargo.models.export.onnx import merge
+
+    base, adapter = _tuned(reader)
+    return merge(base, adapter, target, calibration=reader.calibration)
+
+
+def _tuned(reader: Reader) -> tuple[Base, Adapter]:
+    if reader.base is None or reader.adapter is None:
+        raise ConfigError(f"{reader.name}: is no tuned adapter, so there is nothing to export. Give a model folder.")
+    return reader.base, reader.adapter

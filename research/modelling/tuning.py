@@ -1,0 +1,515 @@
+"""Tune models for their own sake: one per fold of an experiment, or one on a labelled file, each in its own folder.
+
+Nothing is traded. A folder is named by what made its model, so that tuning twice costs once, and a tuning that was
+killed goes on from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+from pydantic import Field, model_validator
+
+from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
+from embargo.data_loaders.schemas import CLASSES
+from embargo.models.bases.resolve import TINY, Base, resolve_base
+from embargo.models.bundles.bundle import (
+    KIND,
+    Bundle,
+    Reader,
+    bundle_reader,
+    fitted_reader,
+    kind_of,
+    onnx_reader,
+    open_bundle,
+    write_bundle,
+)
+from embargo.models.calibration import check_calibration
+from embargo.models.content import json_hash, sample_fingerprint, text_hash
+from embargo.models.fitting import FittedModel, fit_scorer
+from embargo.models.loading import processes
+from embargo.models.loading.shared import SharedBase
+from embargo.models.methods import cards as methods
+from embargo.models.methods import defaults
+from embargo.models.scorers.cache import ScoreCache
+from embargo.models.scorers.onnx import KIND as ONNX
+from embargo.models.scorers.score import cached_logits
+from embargo.models.tuning.tiny import TinySettings
+from embargo.models.tuning.tune import TuneSettings, check_labels, open_adapter
+from embargo.research.config.experiment import Config, Labels, Model, load_config, override
+from embargo.research.config.settings import Section, checked, place_of, read_toml
+from embargo.research.modelling.judging import report_of
+from embargo.research.progress import Stages
+from embargo.research.records.provenance import git_commit, versions
+from embargo.research.run.reading import built_in_base, model_settings
+from embargo.research.run.world import Part, Plan, split_labelled_file
+
+# What a whole experiment has and a file for one model has not.
+_OF_EXPERIMENTS = frozenset({"news", "prices", "split"})
+# Counts of samples that are not about what was left out.
+_NO_LOSS = frozenset({"rows", "samples", "train", "validation", "test", "outside", "test_texts_seen_in_train"})
+
+
+class TuneConfig(Section):
+    """One model to be tuned on one labelled file."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,60}$")]
+    seed: Annotated[int, Field(ge=0)] = 0
+    labels: Labels
+    model: Model = Model()
+
+    @model_validator(mode="after")
+    def _stands_alone(self) -> TuneConfig:
+        if self.labels.source != "file":
+            raise ValueError(
+                f"labels.source = {self.labels.source!r} needs the sections news, prices and split; without them it "
+                "must be 'file'"
+            )
+        if self.model.base == TINY:
+            raise ValueError("model.base = 'tiny' learns its words from an experiment's news; name another base")
+        if self.model.max_train is not None:
+            raise ValueError("model.max_train keeps the newest articles, and a labelled file is undated; leave it out")
+        return self
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What one model is tuned on.
+
+    Attributes
+    ----------
+    train, validation, test : DataFrame
+        ``text, label, known_at``; the test part only measures and may be empty.
+    trained_until : Timestamp
+        Latest instant that anything in train or validation could know, UTC.
+    fold : dict or None
+        ``index, of, test_start, test_end`` (ISO); None where one model serves all.
+    dated : bool
+        Whether ``known_at`` is the time of each text, rather than one cutoff for all.
+    source : str
+        Where the labels come from, in words.
+    left_out : dict of str to int
+        Rows that were read and are in no part, by reason.
+    """
+
+    train: pd.DataFrame
+    validation: pd.DataFrame
+    test: pd.DataFrame
+    trained_until: pd.Timestamp
+    fold: dict[str, Any] | None
+    dated: bool
+    source: str
+    left_out: dict[str, int]
+
+
+@dataclass(frozen=True)
+class TunePlan:
+    """Everything that a tuning needs before anything is trained.
+
+    Attributes
+    ----------
+    config : Config or TuneConfig
+    samples : list of Samples
+        One for each model.
+    base : Base or None
+        None where the built-in one is yet to be made.
+    experiment : Plan or None
+        Of which the built-in base is made.
+    """
+
+    config: Config | TuneConfig
+    samples: list[Samples]
+    base: Base | None
+    experiment: Plan | None
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A model folder, and whether it was there already."""
+
+    bundle: Bundle
+    was_there: bool
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A setting as it will be used, the usual value, why that is usual, and who chose otherwise.
+
+    Attributes
+    ----------
+    setting : str
+    value, usual
+    why : str
+        Reason of the usual value.
+    chosen_by : str
+        ``"config"``, ``"default of configs"``, or empty where the usual value is used.
+    """
+
+    setting: str
+    value: Any
+    usual: Any
+    why: str
+    chosen_by: str
+
+
+def load_tuning(path: Path, overrides: list[str] | None = None) -> Config | TuneConfig:
+    """Read a whole experiment, or a file of ``name, seed, [labels], [model]`` alone.
+
+    Raises
+    ------
+    ConfigError
+        As `embargo.research.config.experiment.load_config`; also if the model is of a kind that is not tuned.
+    """
+    document = read_toml(path, remedy="'embargo tune --help' shows one.")
+    for text in overrides or []:
+        override(document, text)
+    config: Config | TuneConfig
+    if _OF_EXPERIMENTS & set(document):
+        config = load_config(path, overrides)
+    else:
+        labels = document.get("labels")
+        if isinstance(labels, dict) and isinstance(labels.get("path"), str):
+            labels["path"] = place_of(labels["path"], path, "labels.path")
+        config = checked(TuneConfig, document, where=str(path))
+    if config.model.kind != "transformer":
+        raise ConfigError(
+            f"{path}: model.kind = {config.model.kind!r} is fitted in a moment by 'embargo run' and needs no tuning. "
+            "Set it to 'transformer'."
+        )
+    if config.model.scorer != "torch":
+        raise ConfigError(
+            f"{path}: model.scorer = {config.model.scorer!r} is how a run scores; a model folder is calibrated on "
+            "torch's logits. Add --set model.scorer=torch; 'embargo export --onnx' then writes the model for ONNX."
+        )
+    return config
+
+
+def plan_tuning(config: Config | TuneConfig, stages: Stages) -> TunePlan:
+    """Find the base, load and split the samples, and refuse what cannot be tuned; trains nothing.
+
+    Raises
+    ------
+    EmbargoError
+        Whatever is wrong with the config, the base or the data is raised here.
+    """
+    # Beside the samples it brings what a run trades and draws with, which no other command here needs.
+    from embargo.research.run.pipeline import prepare
+
+    model = config.model
+    base = None
+    if model.base != TINY:
+        base = resolve_base(model.base, revision=model.revision, knowledge_cutoff=model.knowledge_cutoff)
+    with _outline(base) as outline:
+        methods.check(model.method, outline, model.target)
+    if isinstance(config, TuneConfig):
+        stages.stage("Read the labels")
+        return _checked(TunePlan(config, [_of_file(config)], base, None))
+    plan = prepare(config, stages)
+    if config.labels.source == "file":
+        # One labelled file trains one model for all folds.
+        return _checked(TunePlan(config, [_of_part(config, plan.parts[0], None)], base, plan))
+    return _checked(TunePlan(config, [_of_part(config, part, len(plan.parts)) for part in plan.parts], base, plan))
+
+
+def _checked(plan: TunePlan) -> TunePlan:
+    """Refuse parts that the last fold would otherwise be refused for after all others were tuned."""
+    for samples in plan.samples:
+        of = "" if samples.fold is None else f" of fold {samples.fold['index'] + 1}"
+        for name, part, distinct in (("training", samples.train, 2), ("validation", samples.validation, 1)):
+            what = f"{name} samples{of}"
+            labels = check_labels(part["text"].tolist(), part["label"].tolist(), what=what, distinct=distinct)
+        check_calibration(plan.config.model.calibration, labels)
+    return plan
+
+
+def _of_file(config: TuneConfig) -> Samples:
+    parts = split_labelled_file(config.labels, config.seed)
+    return Samples(
+        parts.train,
+        parts.validation,
+        parts.test,
+        parts.known_until,
+        None,
+        False,
+        _source(config.labels),
+        _left_out(parts.counts),
+    )
+
+
+def _of_part(config: Config, part: Part, folds: int | None) -> Samples:
+    fold = None
+    if folds is not None:
+        test_start, test_end = part.fold.test_start.isoformat(), part.fold.test_end.isoformat()
+        fold = {"index": part.fold.index, "of": folds, "test_start": test_start, "test_end": test_end}
+    dated = config.labels.source != "file"
+    source, left_out = _source(config.labels), _left_out(part.counts)
+    return Samples(part.train, part.validation, part.test, part.trained_until, fold, dated, source, left_out)
+
+
+def _left_out(counts: dict[str, int]) -> dict[str, int]:
+    return {name: n for name, n in counts.items() if n and name not in _NO_LOSS}
+
+
+def _source(labels: Labels) -> str:
+    if labels.source == "file":
+        return f"the labelled file {Path(str(labels.path)).name}, labels known by {labels.knowledge_cutoff:%Y-%m-%d}"
+    if labels.source == "news":
+        return f"the column {labels.column!r} of the news"
+    return f"the returns of the {labels.horizon_bars} bars after each article"
+
+
+def explained(plan: TunePlan, samples: Samples) -> list[Explained]:
+    """Say with which settings a model would be tuned, and why; trains nothing."""
+    model = plan.config.model
+    with _outline(plan.base) as base:
+        rows = defaults.explain(model.method, len(samples.train), base)
+        used = asdict(_settings(plan.config, base, len(samples.train)))
+    found = []
+    for row in rows:
+        value = used[row.setting]
+        chosen = ""
+        if value != row.value:
+            chosen = "config" if row.setting in model.model_fields_set else "default of configs"
+            chosen = "config" if row.setting == "seed" else chosen
+        found.append(Explained(row.setting, value, row.value, row.why, chosen))
+    return found
+
+
+def tune_models(plan: TunePlan, *, out: Path, cache: Path, stages: Stages) -> Iterator[Tuned]:
+    """Tune the models of a plan one after the other, and yield each folder as soon as it is written.
+
+    Parameters
+    ----------
+    plan : TunePlan
+    out : Path
+        Folder of model folders; each lands in ``out/<name>-<hash>``, with the fold in its name where there are several.
+    cache : Path
+        Where bases, adapters, checkpoints and scores are kept.
+    stages : Stages
+        Shows progress.
+
+    Raises
+    ------
+    DataError
+        If a model folder that is there already is damaged, or a training diverges in its first pass.
+    """
+    base = plan.base
+    if base is None:
+        experiment = plan.experiment
+        assert experiment is not None
+        base = built_in_base(experiment.config, experiment.world, experiment.parts[0].fold.train_end, cache, stages)
+        assert base is not None
+    with ExitStack() as stack:
+        store = stack.enter_context(ScoreCache(cache / "scores.sqlite"))
+        shared = stack.enter_context(SharedBase(base))
+        for samples in plan.samples:
+            folder = out / _name(plan.config, base, samples)
+            (there,) = processes.told_by_main([folder.exists()])
+            if there:
+                yield Tuned(open_bundle(folder), was_there=True)
+                continue
+            of = "" if samples.fold is None else f", fold {samples.fold['index'] + 1} of {samples.fold['of']}"
+            fitted = fit_scorer(
+                "transformer",
+                train=samples.train,
+                validation=samples.validation,
+                trained_until=samples.trained_until,
+                base=base,
+                settings=_settings(plan.config, base, len(samples.train)),
+                calibration=plan.config.model.calibration,
+                cache_dir=cache,
+                cache=store,
+                progress=stages.stage(f"Tune {plan.config.name}{of}"),
+                shared=shared,
+            )
+            # Of several processes that train together one writes.
+            if not processes.is_main():
+                continue
+            stages.stage(f"Measure {plan.config.name}{of}")
+            try:
+                bundle = _written(folder, plan.config, base, samples, fitted, cache, store)
+            except ConfigError:
+                # Another process may have tuned the same meanwhile; theirs stays, and is checked as it is opened.
+                if not folder.exists():
+                    raise
+                yield Tuned(open_bundle(folder), was_there=True)
+            else:
+                yield Tuned(bundle, was_there=False)
+
+
+def _settings(config: Config | TuneConfig, base: Base, n_train: int) -> TuneSettings:
+    settings = model_settings(config.model, base, n_train, seed=config.seed)
+    assert isinstance(settings, TuneSettings)
+    return settings
+
+
+def _name(config: Config | TuneConfig, base: Base, samples: Samples) -> str:
+    key = json_hash(
+        {
+            "base": [base.weights_hash, str(base.knowledge_cutoff), base.source],
+            "settings": asdict(_settings(config, base, len(samples.train))),
+            "calibration": config.model.calibration,
+            "parts": [_fingerprint(part) for part in (samples.train, samples.validation, samples.test)],
+            "trained_until": samples.trained_until.isoformat(),
+            "versions": {name: versions()[name] for name in ("torch", "transformers", "peft", "bitsandbytes")},
+        }
+    )
+    fold = "" if samples.fold is None else f"-fold{samples.fold['index'] + 1}"
+    return f"{config.name}{fold}-{key[:8]}"
+
+
+def _written(
+    folder: Path,
+    config: Config | TuneConfig,
+    base: Base,
+    samples: Samples,
+    fitted: FittedModel,
+    cache: Path,
+    store: ScoreCache,
+) -> Bundle:
+    adapter = open_adapter(cache / "adapters" / fitted.manifest["adapter"])
+    known = set(adapter.train_text_hashes) | {text_hash(text) for text in samples.validation["text"]}
+    parts = {"train": samples.train, "validation": samples.validation, "test": samples.test}
+    facts = {
+        "name": folder.name,
+        "seed": config.seed,
+        "fold": samples.fold,
+        "model": {**fitted.manifest, "events": adapter.manifest["events"]},
+        "data": {
+            "source": samples.source,
+            "left_out": samples.left_out,
+            **{name: _described(part, samples.dated) for name, part in parts.items() if len(part)},
+        },
+        "metrics": {
+            "validation": _measured(samples.validation, fitted, config.seed, set(), store),
+            "test": _measured(samples.test, fitted, config.seed, known, store),
+        },
+        "versions": versions() | {"commit": git_commit() or "unknown"},
+    }
+    return write_bundle(
+        folder,
+        base=base,
+        adapter=adapter,
+        calibration=fitted.calibration,
+        facts=facts,
+        validation_texts=samples.validation["text"],
+    )
+
+
+def _measured(
+    part: pd.DataFrame, fitted: FittedModel, seed: int, known: set[str], store: ScoreCache
+) -> dict[str, Any] | None:
+    """Measure on a part without the texts that are known; None where nothing is left."""
+    seen = part["text"].map(lambda text: text_hash(text) in known).to_numpy(dtype=bool)
+    fresh = part.loc[~seen]
+    if fresh.empty:
+        return None
+    logits = cached_logits(fitted.scorer, fresh["text"].tolist(), cache=store).logits
+    report = report_of(logits, fresh["label"].to_numpy(dtype=np.int64), fitted.calibration, seed=seed)
+    # Curves are drawn anew by 'embargo evaluate'; a card shows figures.
+    del report["roc"]
+    return report | {"left_out": int(seen.sum())}
+
+
+def _described(part: pd.DataFrame, dated: bool) -> dict[str, Any]:
+    counts = np.bincount(part["label"].to_numpy(dtype=np.int64), minlength=len(CLASSES))
+    described: dict[str, Any] = {
+        "n": len(part),
+        "fingerprint": _fingerprint(part),
+        "classes": dict(zip(CLASSES, counts.tolist(), strict=True)),
+    }
+    if dated:
+        described |= {"first": part["known_at"].min().isoformat(), "last": part["known_at"].max().isoformat()}
+    return described
+
+
+def _fingerprint(part: pd.DataFrame) -> str:
+    return sample_fingerprint(part["text"].tolist(), part["label"].tolist())
+
+
+@contextmanager
+def _outline(base: Base | None) -> Iterator[Base]:
+    """Yield the base, or in place of the built-in one, which is yet to be made, its architecture and width."""
+    if base is not None:
+        yield base
+        return
+    import json
+
+    from safetensors.numpy import save_file
+
+    with tempfile.TemporaryDirectory(prefix="outline-") as folder:
+        config = {"model_type": "modernbert", "hidden_size": TinySettings().hidden}
+        (Path(folder) / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        save_file({"layers.0.attn.Wqkv.weight": np.zeros((1, 1))}, Path(folder) / "model.safetensors")
+        yield Base(TINY, folder, "encoder", None, "not made yet", "")
+
+
+def open_model(path: Path, *, fold: int | None, cache: Path, base: Path | None = None) -> Reader:
+    """Open a model folder, an exported model, or one fold of a run.
+
+    Parameters
+    ----------
+    path : Path
+    fold : int, optional
+        Of a run, counted from 1; by default the last.
+    cache : Path
+        Where the adapters of runs and built-in bases are kept.
+    base : Path, optional
+        Where the base lies, if not where its name says.
+
+    Raises
+    ------
+    MissingPartError
+        If there is no such folder, or the base or the adapter is not on this machine.
+    ConfigError
+        If a fold is asked of what has none, or of a run that has not as many; or the base has other weights.
+    DataError
+        If the folder holds no model, or a file of it is damaged.
+    """
+    path = path.resolve() if path.name == "" else path
+    if not path.is_dir():
+        raise MissingPartError(f"{path}: no such folder. 'embargo models --folder {path.parent}' lists what is there.")
+    is_run = (path / "metrics.json").is_file() and (path / "config.toml").is_file()
+    if is_run:
+        return _of_run(path, fold, cache, base)
+    if fold is not None:
+        raise ConfigError(f"{path}: --fold is for the folder of a run; this is none.")
+    kind = kind_of(path)
+    if kind == ONNX:
+        if base is not None:
+            raise ConfigError(f"{path}: --base is not needed by an exported model. Leave it out.")
+        return onnx_reader(path)
+    if kind == "merged":
+        raise DataError(f"{path}: a merged model is for transformers; give the model folder that it was made from.")
+    if kind != KIND:
+        raise DataError(f"{path}: holds no model. Give a folder that 'embargo tune', 'run' or 'export' wrote.")
+    return bundle_reader(open_bundle(path), cache_dir=cache, given=base)
+
+
+def _of_run(path: Path, fold: int | None, cache: Path, base: Path | None) -> Reader:
+    import json
+
+    try:
+        entries: Sequence[dict[str, Any]] = json.loads((path / "manifest.json").read_text(encoding="utf-8"))["models"]
+        settings = tomllib.loads((path / "config.toml").read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError) as failure:
+        raise DataError(f"{path}: its manifest or config cannot be read ({failure}). Repeat the run.") from failure
+    chosen = len(entries) if fold is None else fold
+    if not 1 <= chosen <= len(entries):
+        raise ConfigError(f"{path}: --fold {chosen} is not there; the run has folds 1 to {len(entries)}.")
+    return fitted_reader(
+        f"{path.name} fold {chosen}",
+        entries[chosen - 1],
+        revision=settings.get("model", {}).get("revision"),
+        cache_dir=cache,
+        given=base,
+        runtime=settings.get("model", {}).get("scorer", "torch"),
+    )

@@ -1,0 +1,1 @@
+"""What all pages wear: layout, tables, charts, formats and status marks."""

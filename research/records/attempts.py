@@ -1,0 +1,233 @@
+"""What a result is worth beside everything else that was tried on its window, and how far its sample can see.
+
+The trials and their returns come from the ledger. Attempts that move together count for less than their number; where
+the returns of some are not known, every attempt counts in full.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from embargo.backtest.significance import (
+    MINIMUM_ROWS,
+    aggregated_sharpe,
+    detectable_sharpe,
+    effective_trials,
+    expected_maximum_sharpe,
+    mean_estimate,
+    minimum_track_record,
+    model_confidence_set,
+    moving_rows,
+    probabilistic_sharpe,
+    probability_of_overfitting,
+    sharpe_errors,
+    stepwise_superior,
+    superior_ability,
+    variance_inflation,
+)
+from embargo.research.records.ledger import Trial
+
+_BLOCKS = 16
+_SET_LEVEL = 0.1
+_MOST_COMPARED = 500
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """Everything tried on a window, the attempt in question among it.
+
+    Attributes
+    ----------
+    trials : mapping of settings fingerprint to Trial
+    returns : mapping of settings fingerprint to float array, shape (bars,)
+        Of those trials whose returns are known.
+    """
+
+    trials: Mapping[str, Trial]
+    returns: Mapping[str, np.ndarray]
+
+    def joined(self, trial: Trial, returns: np.ndarray) -> Attempts:
+        """Return the same with one more attempt, or a newer version of one."""
+        return Attempts(
+            dict(self.trials) | {trial.settings: trial}, dict(self.returns) | {trial.settings: np.asarray(returns)}
+        )
+
+    @property
+    def panel(self) -> np.ndarray | None:
+        """Returns of all trials side by side, shape (bars, trials); None unless every one is known and long enough."""
+        return self.side_by_side(list(self.trials))
+
+    def side_by_side(self, names: Sequence[str]) -> np.ndarray | None:
+        """Return those of some trials, shape (bars, names); None unless all are known, equally long and long enough."""
+        known = [self.returns[name] for name in names if name in self.returns]
+        if len(known) < len(names) or not known or len(known[0]) < MINIMUM_ROWS:
+            return None
+        return np.column_stack(known) if len({len(each) for each in known}) == 1 else None
+
+
+def discounted(
+    attempts: Attempts, performance: Mapping[str, Any], returns: np.ndarray, *, periods_per_year: float, seed: int
+) -> dict[str, Any]:
+    """Weigh a Sharpe ratio against chance, and against the number of attempts it may have been picked from.
+
+    Parameters
+    ----------
+    attempts : Attempts
+        With the one in question.
+    performance : mapping
+        Of its returns, from `embargo.backtest.metrics.performance`.
+    returns : float array, shape (bars,)
+    periods_per_year : float
+    seed : int
+
+    Returns
+    -------
+    dict
+        ``n_trials, effective_trials, trial_sharpe_variance`` (per bar squared), ``luckiest_sharpe`` (annual: what the
+        luckiest of as many worthless attempts is expected to show, if their Sharpe ratios vary as these do; attempts at
+        absurd costs therefore raise it), ``probabilistic_sharpe`` and ``deflated_sharpe``, which is the same against
+        that benchmark; both None below 30 bars that move.
+
+    References
+    ----------
+    Bailey and López de Prado (2014), "The Deflated Sharpe Ratio"; where returns are known, the expected maximum is
+    that of correlated trials, simulated, instead of the paper's approximation for independent ones.
+    """
+    panel, n_trials = attempts.panel, len(attempts.trials)
+    if panel is not None and n_trials > 1:
+        found = effective_trials(panel, seed=seed)
+        number, variance, luck = found.number, found.variance, found.benchmark
+    else:
+        ratios = [trial.sharpe_per_bar for trial in attempts.trials.values()]
+        number, variance = float(n_trials), float(np.var(ratios, ddof=1)) if n_trials > 1 else 0.0
+        luck = expected_maximum_sharpe(number, variance)
+    figures: dict[str, Any] = {
+        "n_trials": n_trials,
+        "effective_trials": number,
+        "trial_sharpe_variance": variance,
+        "luckiest_sharpe": luck * math.sqrt(periods_per_year),
+        "probabilistic_sharpe": None,
+        "deflated_sharpe": None,
+    }
+    if performance["sharpe"] is None or moving_rows(returns) < MINIMUM_ROWS:
+        return figures
+    moments = _moments(performance, periods_per_year)
+    inflation = variance_inflation(returns)
+    return figures | {
+        "probabilistic_sharpe": probabilistic_sharpe(*moments, inflation=inflation),
+        "deflated_sharpe": probabilistic_sharpe(*moments, benchmark=luck, inflation=inflation),
+    }
+
+
+def _moments(performance: Mapping[str, Any], periods_per_year: float) -> tuple[float, int, float, float]:
+    per_bar = float(performance["sharpe"]) / np.sqrt(periods_per_year)
+    return per_bar, int(performance["n_bars"]), float(performance["skew"]), float(performance["kurtosis_raw"])
+
+
+def reach(
+    performance: Mapping[str, Any], returns: np.ndarray, *, periods_per_year: float, level: float, significance: float
+) -> dict[str, Any]:
+    """Say how far a sample of this length and kind can see, and what else its mean and its Sharpe ratio are worth.
+
+    Returns
+    -------
+    dict
+        ``detectable_sharpe`` (annual, found with 80 % probability) and ``minimum_track_record`` (bars until this Sharpe
+        ratio would be significant; None if it is not positive), both None below 30 bars that move; ``sharpe_errors``
+        (annual, under three sets of assumptions), ``mean`` (annual, with its t-test) and ``sharpe_aggregated`` (annual,
+        allowing for autocorrelation, after Lo).
+    """
+    mean = mean_estimate(returns, periods_per_year=periods_per_year, level=level).as_dict()
+    errors = sharpe_errors(returns, periods_per_year=periods_per_year).as_dict()
+    aggregated = aggregated_sharpe(returns, max(1, round(periods_per_year)))
+    found: dict[str, Any] = {"mean": mean, "sharpe_errors": errors, "sharpe_aggregated": aggregated}
+    if performance["sharpe"] is None or moving_rows(returns) < MINIMUM_ROWS:
+        return found | {"detectable_sharpe": None, "minimum_track_record": None}
+    per_bar, n, skew, kurtosis_raw = _moments(performance, periods_per_year)
+    inflation = variance_inflation(returns)
+    return found | {
+        "detectable_sharpe": detectable_sharpe(
+            n,
+            periods_per_year=periods_per_year,
+            significance=significance,
+            skew=skew,
+            kurtosis_raw=kurtosis_raw,
+            inflation=inflation,
+        ),
+        "minimum_track_record": minimum_track_record(
+            per_bar, skew, kurtosis_raw, level=1.0 - significance, inflation=inflation
+        ),
+    }
+
+
+def best_of(
+    attempts: Attempts, *, significance: float, block: int | None, n_boot: int, seed: int
+) -> dict[str, Any] | None:
+    """Ask whether the best of all attempts earned anything, and which ones did; the benchmark is cash.
+
+    Returns
+    -------
+    dict or None
+        ``superior_ability`` (Hansen's test) and ``superior``, the number of attempts that Romano and Wolf's stepwise
+        test finds better than cash. None for fewer than two attempts, or where the returns of one are not known.
+    """
+    panel = attempts.panel
+    if panel is None or panel.shape[1] < 2 or not (panel.std(axis=0) > 0.0).any():
+        return None
+    length = None if block is None else float(block)
+    ability = superior_ability(panel, n_boot=n_boot, block=length, seed=seed)
+    stepwise = stepwise_superior(panel, level=significance, n_boot=n_boot, block=length, seed=seed)
+    return {"superior_ability": ability.as_dict(), "superior": int(np.count_nonzero(stepwise.superior))}
+
+
+def overfitting(attempts: Attempts, names: Sequence[str]) -> dict[str, Any] | None:
+    """Ask how often the best of some attempts on one half of the bars is no better than the median on the other.
+
+    Parameters
+    ----------
+    attempts : Attempts
+    names : sequence of str
+        Settings fingerprints of those that one was chosen from.
+
+    Returns
+    -------
+    dict or None
+        Figures of `embargo.backtest.significance.probability_of_overfitting`; None where there was no choice (fewer
+        than two attempts, or all with the same returns), the returns of one are not known, or there are fewer than two
+        bars in each of the 16 blocks.
+    """
+    panel = attempts.side_by_side(names)
+    if panel is None or len(panel) < 2 * _BLOCKS or (panel == panel[:, :1]).all():
+        return None
+    return probability_of_overfitting(panel, blocks=_BLOCKS).as_dict()
+
+
+def undistinguished(attempts: Attempts, names: Sequence[str], *, n_boot: int, seed: int) -> dict[str, Any] | None:
+    """Find which of some attempts cannot be told from the best of them by their mean returns.
+
+    Parameters
+    ----------
+    attempts : Attempts
+    names : sequence of str
+        Settings fingerprints.
+    n_boot : int
+        Resamples.
+    seed : int
+
+    Returns
+    -------
+    dict or None
+        ``level`` and ``settings``, the fingerprints in the model confidence set; None as in `overfitting`, and for more
+        than 500 attempts, where all pairs would take minutes.
+    """
+    panel = attempts.side_by_side(names)
+    if panel is None or len(panel) < MINIMUM_ROWS or panel.shape[1] > _MOST_COMPARED or (panel == panel[:, :1]).all():
+        return None
+    found = model_confidence_set(-panel, level=_SET_LEVEL, n_boot=n_boot, seed=seed)
+    included = [name for name, inside in zip(names, found.included, strict=True) if inside]
+    return {"level": 1.0 - _SET_LEVEL, "settings": included}

@@ -1,0 +1,148 @@
+"""The trial ledger: an append-only list of every attempt made on the same test window, with its returns.
+
+A Sharpe ratio is worth less the more settings were tried to get it. Each finished run adds one line; the deflated
+Sharpe ratio takes the number of attempts and the spread of their Sharpe ratios from here, so nobody has to remember.
+The returns lie beside the list, one file for each window, because attempts that are alike are fewer attempts.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from embargo.data_loaders.errors import DataError
+
+LEDGER_NAME = "ledger.jsonl"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One attempt on a test window.
+
+    Attributes
+    ----------
+    window : str
+        Fingerprint of the data and dates tested on; attempts compete only within a window.
+    settings : str
+        Fingerprint of the experiment's settings and of what it read (`pipeline.attempt_of`); the same again is the same
+        trial.
+    name : str
+    sharpe_per_bar : float
+        Not annualised.
+    bars : int
+    sweep : str
+        Name of the sweep it was a cell of; empty for a run of its own.
+    """
+
+    window: str
+    settings: str
+    name: str
+    sharpe_per_bar: float
+    bars: int
+    sweep: str = ""
+
+
+def trials_on(folder: Path, window: str) -> dict[str, Trial]:
+    """Read the attempts recorded on a window, by settings fingerprint; the newest line of each counts.
+
+    Raises
+    ------
+    DataError
+        If a line of the ledger cannot be read: a ledger that forgets attempts would flatter every run after.
+    """
+    path = folder / LEDGER_NAME
+    found: dict[str, Trial] = {}
+    if not path.exists():
+        return found
+    with path.open(encoding="utf-8") as lines:
+        fcntl.flock(lines, fcntl.LOCK_SH)
+        for number, line in enumerate(lines, start=1):
+            try:
+                trial = Trial(**json.loads(line))
+            except (ValueError, TypeError) as failure:
+                raise DataError(
+                    f"{path}, line {number}: not a trial ({failure}). Restore the file or move it away."
+                ) from failure
+            if trial.window == window:
+                found[trial.settings] = trial
+    return found
+
+
+def returns_of(folder: Path, trials: Iterable[Trial]) -> dict[str, np.ndarray]:
+    """Read the returns of attempts on one window, by settings fingerprint; float64 arrays of shape (bars,).
+
+    Attempts recorded without returns, as old ledgers have them, are left out.
+    """
+    wanted = {_key(trial.settings): trial for trial in trials}
+    found: dict[str, np.ndarray] = {}
+    for path, bars in {(_place(folder, trial), trial.bars) for trial in wanted.values()}:
+        if not path.exists():
+            continue
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+            # A process that was killed while it wrote left half a row, which no line of the ledger speaks of.
+            rows = np.fromfile(file, dtype=_row(bars), count=os.fstat(file.fileno()).st_size // _row(bars).itemsize)
+        for key, returns in rows:
+            trial = wanted.get(bytes(key))
+            if trial is not None and trial.bars == bars:
+                found[trial.settings] = np.asarray(returns, dtype=float)
+    return found
+
+
+def record(folder: Path, trial: Trial, returns: np.ndarray) -> None:
+    """Append a trial: its returns, then its line, so that neither a kill nor runs side by side leave half of one.
+
+    Parameters
+    ----------
+    folder : Path
+    trial : Trial
+    returns : float array, shape (trial.bars,)
+
+    Raises
+    ------
+    DataError
+        If the number of returns is not that of the trial.
+    OSError
+        If the disk is full; the ledger is then as it was.
+    """
+    if returns.shape != (trial.bars,):
+        raise DataError(f"ledger: trial {trial.name!r} has {trial.bars} bars but returns of shape {returns.shape}.")
+    path = _place(folder, trial)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    row = np.array([(_key(trial.settings), returns)], dtype=_row(trial.bars))
+    with path.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        whole = os.fstat(file.fileno()).st_size
+        file.truncate(whole - whole % row.itemsize)
+        file.write(row.tobytes())
+    line = (json.dumps(asdict(trial), sort_keys=True) + "\n").encode()
+    descriptor = os.open(folder / LEDGER_NAME, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        whole = os.fstat(descriptor).st_size
+        if os.write(descriptor, line) < len(line):
+            os.ftruncate(descriptor, whole)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder / LEDGER_NAME))
+    finally:
+        os.close(descriptor)
+
+
+def _key(settings: str) -> bytes:
+    return hashlib.sha256(settings.encode()).digest()
+
+
+def _row(bars: int) -> np.dtype[np.void]:
+    return np.dtype([("settings", "V32"), ("returns", "<f8", (bars,))])
+
+
+def _place(folder: Path, trial: Trial) -> Path:
+    window = hashlib.sha256(trial.window.encode()).hexdigest()[:16]
+    return folder / f"ledger-{window}-{trial.bars}.rows"

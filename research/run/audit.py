@@ -1,0 +1,210 @@
+"""The leakage audit of a run: every check of `embargo.backtest.leakage`, wired to what this run really used.
+
+The audit runs in every run and cannot be switched off. Checks that apply per fold are run on each and reported once, by
+the worst fold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from embargo.backtest import leakage
+from embargo.backtest.leakage import Finding
+from embargo.data_loaders.calendars import ROUND_THE_CLOCK, length_of, zone_of
+from embargo.data_loaders.schemas import Prices
+from embargo.research.config.experiment import Config
+from embargo.research.progress import Stages
+from embargo.research.run.world import Part, World
+
+
+@dataclass(frozen=True)
+class Trail:
+    """What a run hands to its audit.
+
+    Attributes
+    ----------
+    world : World
+    parts : sequence of Part
+    manifests : sequence of dict
+        One model manifest per fold.
+    scored : DataFrame
+        Scored test news: news columns, class probabilities, ``confidence``, ``row`` and ``column`` of the bar reached.
+    decide : callable
+        (scored news, prices) to weights of all bars up to the last test row: the very path the run traded on.
+    weights, asset_returns : DataFrame, shape (test rows, symbols)
+    orders : DataFrame
+        Fills, as in `embargo.backtest.books.simulate.Books`.
+    rows : slice
+        Positions of the test rows among all bars.
+    n_trials : int
+    """
+
+    world: World
+    parts: Sequence[Part]
+    manifests: Sequence[dict[str, Any]]
+    scored: pd.DataFrame
+    decide: Callable[[pd.DataFrame, Prices], pd.DataFrame]
+    weights: pd.DataFrame
+    asset_returns: pd.DataFrame
+    orders: pd.DataFrame
+    rows: slice
+    n_trials: int
+
+
+def audit(config: Config, trail: Trail, stages: Stages) -> list[Finding]:
+    """Run every check and return its finding, in the order of severity."""
+    advance = stages.stage("Audit for leaks")
+    world, parts = trail.world, trail.parts
+    decided_at = world.decided_at[trail.rows]
+    findings = [
+        leakage.check_decisions_are_causal(
+            trail.decide,
+            trail.scored,
+            world.prices.select(bars=np.arange(trail.rows.stop)),
+            world.decided_at[: trail.rows.stop],
+            n_rows=config.leakage.rows,
+            seed=config.seed,
+            boundaries=[part.fold.test_start for part in parts],
+            progress=advance,
+        ),
+        leakage.check_fill_order(_fills(trail, decided_at)),
+        leakage.check_lag_decay(trail.weights, trail.asset_returns, periods_per_year=world.periods_per_year),
+        leakage.check_time_zones(
+            world.stamps["published_at"],
+            zone_of(world.prices.calendar),
+            round_the_clock=world.prices.calendar == ROUND_THE_CLOCK,
+            known_at=world.stamps["known_at"],
+        ),
+        _tradable_instants(config, trail),
+        _worst([_duplicates(config, part) for part in _distinct_trainings(config, parts)]),
+        *_partitions(config, trail),
+        *_models(config, trail),
+        leakage.check_undated(
+            world.counts["news"].get("undated", 0), world.counts["news"].get("read", len(world.news)), kept=False
+        ),
+        leakage.check_latency(pd.Timedelta(config.prices.latency), length_of(config.prices.bar)),
+        leakage.check_costs(config.costs.model_dump()),
+        leakage.check_trials(trail.n_trials, deflated=True),
+    ]
+    return sorted(findings, key=lambda finding: (leakage.GRAVITY.index(finding.verdict), finding.code))
+
+
+def _fills(trail: Trail, decided_at: pd.DatetimeIndex) -> pd.DataFrame:
+    """Orders beside the newest article that could have caused them."""
+    shape = trail.weights.shape
+    newest = np.full(shape, np.iinfo(np.int64).min, dtype=np.int64)
+    used = trail.scored.loc[(trail.scored["row"] >= 0) & trail.scored["used"]]
+    np.maximum.at(
+        newest, (used["row"].to_numpy(), used["column"].to_numpy()), used["known_at"].dt.as_unit("us").astype("int64")
+    )
+    newest = np.maximum.accumulate(newest, axis=0)
+    orders = trail.orders
+    rows = orders["bar"].to_numpy()
+    columns = trail.weights.columns.get_indexer(orders["symbol"])
+    known_at = pd.Series(newest[rows, columns], index=orders.index)
+    known_at = known_at.where(known_at > np.iinfo(np.int64).min)
+    return pd.DataFrame(
+        {
+            "symbol": orders["symbol"],
+            "fill_at": orders["fill_at"],
+            "decided_at": pd.Series(decided_at[rows], index=orders.index),
+            "known_at": pd.to_datetime(known_at, unit="us", utc=True),
+        }
+    )
+
+
+def _tradable_instants(config: Config, trail: Trail) -> Finding:
+    world, scored = trail.world, trail.scored
+    reached = scored["row"] >= 0
+    earned = np.full(len(scored), np.nan)
+    earned[reached] = trail.asset_returns.to_numpy()[scored.loc[reached, "row"], scored.loc[reached, "column"]]
+    effects = pd.DataFrame({"score": scored["bullish"] - scored["bearish"], "earned": earned}, index=scored.index)
+    return leakage.check_tradable_instants(
+        scored[["article_id", "symbol", "published_at", "known_at", "row"]],
+        world.decided_at[trail.rows],
+        world.prices.open_at[trail.rows],
+        world.prices.close_at[trail.rows],
+        zone=zone_of(world.prices.calendar),
+        effects=effects if config.leakage.event_study else None,
+    )
+
+
+def _distinct_trainings(config: Config, parts: Sequence[Part]) -> list[Part]:
+    """Return the folds to compare texts in; one labelled file serves all, so all their news is compared at once."""
+    if config.labels.source != "file":
+        return list(parts)
+    return [replace(parts[0], test_news=pd.concat([part.test_news for part in parts]))]
+
+
+def _duplicates(config: Config, part: Part) -> Finding:
+    learnt = pd.concat([part.train, part.validation])
+    test = part.test_news.drop_duplicates("article_id")
+    return leakage.check_duplicates(
+        learnt["text"].tolist(), learnt["known_at"], test["text"].tolist(), test["known_at"], seed=config.seed
+    )
+
+
+def _partitions(config: Config, trail: Trail) -> list[Finding]:
+    embargo = pd.Timedelta(config.split.embargo)
+    if config.labels.source == "file":
+        detail = "The labels come from an undated set; M11 compares its knowledge cutoff with the test window instead."
+        return [
+            Finding("S1", "not-applicable", "Label intervals across a boundary", detail),
+            Finding("S5", "not-applicable", "Order of train, validation and test", detail),
+        ]
+    decided_at = trail.world.decided_at
+    overlaps, orders = [], []
+    for part in trail.parts:
+        fold = part.fold
+        overlaps.append(
+            leakage.check_label_overlap(
+                part.train, part.validation, fold.validation_start, fold.test_start, embargo=embargo
+            )
+        )
+        inside = (decided_at >= fold.test_start) & (decided_at < fold.test_end)
+        orders.append(leakage.check_split_order(part.train, part.validation, part.test_news, decided_at[inside]))
+    return [_worst(overlaps), _worst(orders)]
+
+
+def _models(config: Config, trail: Trail) -> list[Finding]:
+    parts, manifests = trail.parts, trail.manifests
+    first, last = parts[0].fold.test_start, parts[-1].fold.test_end
+    manifest = manifests[0]
+    if config.model.kind == "linear":
+        detail = "The model has no pretrained weights: it knows only what it was fitted on."
+        base = Finding("M1", "not-applicable", "Knowledge cutoff of the base model", detail)
+    else:
+        cutoff = manifest["base_knowledge_cutoff"]
+        base = leakage.check_base_cutoff(
+            manifest["base"] or manifest["kind"],
+            None if cutoff is None else pd.Timestamp(cutoff),
+            first,
+            last,
+            manifest["cutoff_source"],
+        )
+    adapters = [
+        leakage.check_adapter_manifest(
+            manifest,
+            part.fold.test_start,
+            leakage.article_keys(pd.concat([part.train, part.validation])[["text", "known_at"]]),
+            leakage.article_keys(part.test_news[["text", "known_at"]]),
+        )
+        for part, manifest in zip(parts, manifests, strict=True)
+    ]
+    return [base, _worst(adapters)]
+
+
+def _worst(findings: Sequence[Finding]) -> Finding:
+    """Return the most severe of one check's findings over folds, and say which fold it speaks of."""
+    position = min(range(len(findings)), key=lambda index: leakage.GRAVITY.index(findings[index].verdict))
+    worst = findings[position]
+    if len(findings) == 1:
+        return worst
+    if worst.verdict in ("pass", "not-applicable"):
+        return replace(worst, detail=f"{worst.detail} The same holds in all {len(findings)} folds.")
+    return replace(worst, detail=f"Fold {position}: {worst.detail}")

@@ -1,0 +1,192 @@
+"""The reading half of a run: fit one model per fold, calibrate it and score the articles of its test window.
+
+Everything trained or scored is kept under a cache folder by content, so that the same work is never done twice and a
+run that was killed goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.schemas import CLASSES
+from embargo.models.bases.resolve import TINY, Base, resolve_base
+from embargo.models.calibration import Calibration
+from embargo.models.export.onnx import check_runtime
+from embargo.models.fitting import FittedModel, fit_scorer
+from embargo.models.loading.shared import SharedBase
+from embargo.models.methods.defaults import defaults
+from embargo.models.scorers.cache import ScoreCache
+from embargo.models.scorers.linear import LinearSettings
+from embargo.models.scorers.score import score_articles
+from embargo.models.tuning.tiny import pretrain_tiny
+from embargo.models.tuning.tune import TuneSettings
+from embargo.research.config.experiment import Config, Model
+from embargo.research.progress import Advance, Stages
+from embargo.research.run.world import Samples, World
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the models made of the news.
+
+    Attributes
+    ----------
+    scored : DataFrame
+        One row per test article and symbol: news columns, ``bearish, neutral, bullish, confidence, model_id, fold``.
+    judged : DataFrame
+        One row per labelled sample kept for measuring: ``article_id, label, fold``, calibrated ``bearish, neutral,
+        bullish`` and the same before calibration as ``raw_bearish, raw_neutral, raw_bullish``.
+    manifests : list of dict
+        One per fold.
+    """
+
+    scored: pd.DataFrame
+    judged: pd.DataFrame
+    manifests: list[dict[str, Any]]
+
+
+def given_base(config: Config) -> Base | None:
+    """Find the base model; None where the run needs none, or makes the built-in one itself.
+
+    Raises
+    ------
+    MissingPartError, ConfigError, LeakError
+        If the base is not there, or its declared knowledge cutoff contradicts its documentation.
+    """
+    check_runtime(config.model.scorer)
+    if config.model.kind != "transformer" or config.model.base == TINY:
+        return None
+    return resolve_base(
+        config.model.base, revision=config.model.revision, knowledge_cutoff=config.model.knowledge_cutoff
+    )
+
+
+def built_in_base(config: Config, world: World, until: pd.Timestamp, cache: Path, stages: Stages) -> Base | None:
+    """Pretrain the built-in base on text known before ``until``; None where it is not asked for.
+
+    For folds that is the end of the first one's training window: older than every validation and test part.
+
+    Raises
+    ------
+    DataError
+        If there is no such text.
+    """
+    if config.model.kind != "transformer" or config.model.base != TINY:
+        return None
+    corpus = world.news.loc[world.news["known_at"] < until].drop_duplicates("text")
+    if corpus.empty:
+        raise DataError(
+            "model.base = 'tiny': no text before the first split to pretrain on. Move split.first_test later."
+        )
+    return pretrain_tiny(
+        corpus["text"].tolist(),
+        known_at=corpus["known_at"],
+        knowledge_cutoff=corpus["known_at"].max(),
+        seed=config.seed,
+        cache_dir=cache,
+        progress=stages.stage("Pretrain the built-in base"),
+    )
+
+
+def read(config: Config, parts: Sequence[Samples], base: Base | None, cache: Path, stages: Stages) -> Reading:
+    """Fit, calibrate and score, fold by fold, with one base in memory for all folds."""
+    scored, judged, manifests = [], [], []
+    with ExitStack() as stack:
+        store = stack.enter_context(ScoreCache(cache / "scores.sqlite"))
+        shared = None if base is None else stack.enter_context(SharedBase(base))
+        model: FittedModel | None = None
+        for part in parts:
+            fold = f"fold {part.index + 1} of {len(parts)}"
+            # One labelled file trains one model for all folds.
+            if model is None or config.labels.source != "file":
+                model = None  # its memory goes before the next one is made
+                model = _fit(config, part, shared, cache, store, stages.stage(f"Tune the model, {fold}"))
+            tested = pd.concat([part.test_news[["article_id", "text"]], part.test[["article_id", "text"]]])
+            tested = tested.drop_duplicates("article_id")
+            progress = stages.stage(f"Score the news, {fold}")
+            result = score_articles(model.scorer, model.calibration, tested, cache=store, progress=progress)
+            raw = score_articles(model.scorer, Calibration(), part.test[["article_id", "text"]], cache=store)
+            scores = result.scores.set_index("article_id")
+            scored.append(
+                part.test_news.join(scores[[*CLASSES, "confidence", "model_id"]], on="article_id").assign(
+                    fold=part.index
+                )
+            )
+            before = raw.scores.set_index("article_id")[list(CLASSES)].add_prefix("raw_")
+            judged.append(
+                part.test[["article_id", "label"]]
+                .join(scores[list(CLASSES)], on="article_id")
+                .join(before, on="article_id")
+                .assign(fold=part.index)
+            )
+            manifests.append(
+                model.manifest | {"fold": part.index, "n_cached": result.n_cached, "n_scored": result.n_scored}
+            )
+    return Reading(pd.concat(scored, ignore_index=True), _once(config, judged), manifests)
+
+
+def _once(config: Config, judged: list[pd.DataFrame]) -> pd.DataFrame:
+    """One labelled file is held out once for all folds: judging it per fold would count every sample again."""
+    return judged[0] if config.labels.source == "file" else pd.concat(judged, ignore_index=True)
+
+
+def _fit(
+    config: Config, part: Samples, shared: SharedBase | None, cache: Path, store: ScoreCache, progress: Advance
+) -> FittedModel:
+    base = None if shared is None else shared.base
+    return fit_scorer(
+        config.model.kind,
+        train=part.train,
+        validation=part.validation,
+        trained_until=part.trained_until,
+        base=base,
+        settings=model_settings(config.model, base, len(part.train), seed=config.seed),
+        calibration=config.model.calibration,
+        cache_dir=cache,
+        cache=store,
+        progress=progress,
+        shared=shared,
+        runtime=config.model.scorer,
+    )
+
+
+def model_settings(model: Model, base: Base | None, n_train: int, *, seed: int) -> TuneSettings | LinearSettings | None:
+    """Return the settings of the configured kind of model; None for the lexicon, which has none.
+
+    A learning rate that is not configured is the method's usual one for a base of that width.
+    """
+    if model.kind == "lexicon":
+        return None
+    if model.kind == "linear":
+        return LinearSettings()
+    assert base is not None
+    rate = model.learning_rate
+    return TuneSettings(
+        method=model.method,
+        target=model.target,
+        rank=model.rank,
+        alpha=model.alpha if model.alpha is not None else 2.0 * model.rank,
+        dropout=model.dropout,
+        learning_rate=rate if rate is not None else defaults(model.method, n_train, base).learning_rate,
+        epochs=model.epochs,
+        batch_size=model.batch_size,
+        patience=model.patience,
+        weight_decay=model.weight_decay,
+        max_length=model.max_length,
+        class_weights=model.class_weights,
+        optimizer=model.optimizer,
+        seed=seed,
+    )
+
+
+def probabilities(judged: pd.DataFrame, prefix: str = "") -> np.ndarray:
+    """Class probabilities of judged samples, shape (n, 3), calibrated unless ``prefix`` is ``"raw_"``."""
+    return np.asarray(judged[[prefix + name for name in CLASSES]], dtype=float)

@@ -1,0 +1,160 @@
+"""What a run made in each regime: the table, tests of equality, moves between regimes, and stretches of stress."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from embargo.backtest import regimes
+from embargo.data_loaders.calendars import ROUND_THE_CLOCK
+from embargo.models.evaluation.classification import classification_report
+from embargo.research.config.experiment import Config
+from embargo.research.run.reading import probabilities
+from embargo.research.run.regimes import ex_post_regimes, known_regimes
+from embargo.research.run.world import World
+
+_READING = ("accuracy", "accuracy_interval", "macro_f1", "macro_f1_interval")
+# The cells of a definition share its articles, so all definitions together cost about one report each.
+_RESAMPLES = 500
+
+
+def regime_labels(config: Config, world: World, rows: slice) -> pd.DataFrame:
+    """Label the test rows by every definition of the config, and by those that steer; see `research.run.regimes`.
+
+    Causal definitions come first. Their warm-up comes from before the test window; those with hindsight see all bars.
+    """
+    close, settings = world.prices.close, config.regimes
+    steering = settings.gate_by if config.portfolio.gate else ()
+    definitions = tuple(dict.fromkeys((*settings.definitions, *steering)))
+    causal = known_regimes(settings, definitions, close, world.last_closed, world.decided_at)
+    return pd.concat([causal, ex_post_regimes(settings, close)], axis=1).iloc[rows]
+
+
+def regime_report(
+    config: Config,
+    world: World,
+    returns: pd.Series,
+    labels: pd.DataFrame,
+    *,
+    turnover: pd.Series | None = None,
+    trades: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Measure the strategy in every regime of every definition; see `embargo.backtest.regimes.regime_table`."""
+    tables = []
+    for definition in labels.columns:
+        table = regimes.regime_table(
+            returns,
+            labels[definition],
+            periods_per_year=world.periods_per_year,
+            n_boot=config.statistics.bootstrap,
+            level=config.statistics.level,
+            seed=config.seed,
+            minimum_bars=config.regimes.minimum_bars,
+            block=config.statistics.block,
+            turnover=turnover,
+            trades=trades,
+        )
+        table.insert(0, "definition", str(definition))
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def by_definition(table: pd.DataFrame) -> dict[str, dict[str, dict[str, Any]]]:
+    """Nest the rows of `regime_report` by definition and regime."""
+    grouped: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in table.to_dict("records"):
+        named = {str(name): value for name, value in row.items()}
+        definition, regime = named.pop("definition"), named.pop("regime")
+        grouped.setdefault(definition, {})[regime] = named
+    return grouped
+
+
+def regime_figures(
+    config: Config, world: World, returns: pd.Series, labels: pd.DataFrame, market: pd.Series | None
+) -> dict[str, Any]:
+    """Say whether regimes differ, how they follow each other, and what happened in stretches of stress.
+
+    Returns
+    -------
+    dict
+        ``regime_equality`` and ``regime_transitions``, both by definition, and ``stress``; all JSON-able. See
+        `embargo.backtest.regimes.sharpe_equality`, `transition_table` and `stress_table`.
+    """
+    tests = {
+        str(definition): regimes.sharpe_equality(
+            returns,
+            labels[definition],
+            periods_per_year=world.periods_per_year,
+            n_boot=config.statistics.bootstrap,
+            level=config.statistics.level,
+            block=config.statistics.block,
+            seed=config.seed,
+            minimum_bars=config.regimes.minimum_bars,
+        ).as_dict()
+        for definition in labels.columns
+    }
+    moves = {
+        str(definition): regimes.transition_table(labels[definition]).to_dict("records")
+        for definition in labels.columns
+    }
+    stress = regimes.stress_table(returns, market=market, windows=_windows(world)).to_dict("records")
+    return {"regime_equality": tests, "regime_transitions": moves, "stress": stress}
+
+
+def regime_classification(
+    config: Config, labels: pd.DataFrame, placed: pd.DataFrame, judged: pd.DataFrame, days: Mapping[str, str]
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Judge the scores apart by the regime of the bar that each article first reached.
+
+    Parameters
+    ----------
+    labels : DataFrame of str, shape (test rows, definitions)
+    placed : DataFrame
+        ``article_id`` and ``row`` (position among the test rows, -1 for none).
+    judged : DataFrame
+        ``article_id``, probabilities and ``label``.
+    days : mapping of article to day
+        Articles of one day tell of the same events, so days are what intervals count.
+
+    Returns
+    -------
+    dict of definition to dict of regime
+        ``n``, and ``accuracy, accuracy_interval, macro_f1, macro_f1_interval``, None with fewer articles than
+        ``regimes.minimum_bars`` or all of one day. Empty where no article was judged.
+    """
+    reached = placed.loc[placed["row"] >= 0].groupby("article_id")["row"].min()
+    known = judged.loc[judged["article_id"].isin(reached.index)]
+    rows = reached.loc[known["article_id"]].to_numpy()
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for definition in labels.columns if len(known) else ():
+        regime = labels[definition].to_numpy()[rows]
+        cells = found.setdefault(str(definition), {})
+        for name in regimes.regime_order(set(regime)):
+            cells[str(name)] = _judged(config, known.loc[regime == name], days)
+    return found
+
+
+def _judged(config: Config, articles: pd.DataFrame, days: Mapping[str, str]) -> dict[str, Any]:
+    groups = articles["article_id"].map(lambda article: days.get(article, f"article {article}")).to_numpy(dtype=object)
+    cell: dict[str, Any] = {"n": len(articles), **dict.fromkeys(_READING)}
+    if len(articles) < config.regimes.minimum_bars or len(set(groups)) < 2:
+        return cell
+    report = classification_report(
+        probabilities(articles),
+        articles["label"].to_numpy(),
+        groups=groups,
+        seed=config.seed,
+        resamples=_RESAMPLES,
+        level=config.statistics.level,
+    )
+    return cell | {name: report[name] for name in _READING}
+
+
+def _windows(world: World) -> list[regimes.StressWindow]:
+    """Stretches of stress that can have touched these prices: none in a simulated market, of coins in coins only."""
+    if world.truth is not None:
+        return []
+    coins = world.prices.calendar == ROUND_THE_CLOCK
+    return [window for window in regimes.WINDOWS if coins or window.market == "shares"]

@@ -1,0 +1,379 @@
+"""Turns a `ReportData` into the HTML page: figures to JSON, frames to printed cells, and both into the template.
+
+The template escapes everything; the only text that passes unescaped is the package's own style sheet, its script, the
+copy of plotly.js that plotly ships, and JSON in which no character can end a script element.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from embargo.research.pages import formats
+from embargo.research.pages.page import fill, placed, write_whole
+from embargo.research.run.report import charts
+from embargo.research.run.report.contents import VERDICTS, MetricRow, ReportData
+
+MAX_EVIDENCE_ROWS = 20
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+STATUS_WORDS = {"valid": "Valid", "caution": "Caution", "invalid": "Invalid"}
+STATUS_ICONS = {"valid": "✓", "caution": "!", "invalid": "×"}
+VERDICT_WORDS = {
+    "leak": "Leak",
+    "suspicious": "Suspicious",
+    "inconclusive": "Inconclusive",
+    "pass": "Pass",
+    "not-applicable": "Not applicable",
+}
+VERDICT_ICONS = {"leak": "×", "suspicious": "!", "inconclusive": "?", "pass": "✓", "not-applicable": "–"}
+
+_REGIME_CELLS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
+    ("bars", "Bars", formats.count),
+    ("share", "Share of time", formats.percent),
+    ("sharpe", "Sharpe", formats.ratio),
+    ("interval", "Interval", str),
+    ("p_value", "p", formats.probability),
+    ("p_value_holm", "p (Holm)", formats.probability),
+    ("annual_return", "Return a year", formats.percent),
+    ("return_interval", "Interval", str),
+    ("max_drawdown", "Max drawdown", formats.percent),
+    ("hit_rate", "Hit rate", formats.percent),
+    ("turnover_annual", "Turnover", formats.ratio),
+    ("n_trades", "Trades", formats.count),
+    ("trade_hit_rate", "Trades that gained", formats.percent),
+)
+_FOLD_CELLS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
+    ("train_samples", "Training", formats.count),
+    ("validation_samples", "Validation", formats.count),
+    ("test_samples", "Test", formats.count),
+    ("purged", "Purged", formats.count),
+    ("embargoed", "Embargoed", formats.count),
+    ("epochs", "Epochs", formats.number),
+    ("temperature", "Temperature", formats.ratio),
+    ("macro_f1", "Macro-F1", lambda value: _three(value)),
+)
+
+_ACRONYMS = {"f1": "F1", "ece": "ECE", "nll": "NLL", "id": "ID", "auc": "AUC", "utc": "UTC"}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A printed table cell: text, whether it is a number, and the strength (0 to 1) and side of its shading."""
+
+    text: str
+    numeric: bool = True
+    strength: float = 0.0
+    side: str = ""
+
+
+def render(data: ReportData) -> str:
+    """Render the report as one HTML page.
+
+    Parameters
+    ----------
+    data : ReportData
+        All that the page shows.
+
+    Returns
+    -------
+    str
+        HTML with plotly.js, style and figures inside; the same data give the same text.
+
+    Raises
+    ------
+    MissingPartError
+        If the installed plotly.js cannot be put inside a page.
+    """
+    return fill(
+        "embargo.research.run.report",
+        "page.html.j2",
+        data=data,
+        status_word=STATUS_WORDS[data.status],
+        status_icon=STATUS_ICONS[data.status],
+        stamp_css=Markup(_css_string(data.stamp)) if data.stamp else None,  # noqa: S704 - every sign is escaped for CSS
+        period=_period(data),
+        charts=_charts(data),
+        tiles_across=_tiles_across(len(data.headline)),
+        metrics=_metrics(data),
+        months=MONTHS,
+        monthly=_monthly(data.equity["strategy"]),
+        regime_head=[head for _, head, _ in _REGIME_CELLS],
+        regimes=_regime_groups(data.regime_table),
+        fold_head=[head for _, head, _ in _FOLD_CELLS],
+        folds=_fold_rows(data.folds),
+        permutation=_permutation(data.permutation),
+        confusion=_confusion(data.confusion),
+        classification=_classification(data.classification),
+        findings=_findings(data.findings),
+        tally=_tally(data.findings),
+        counts=_counts(data.counts),
+        config=formats.toml(data.config),
+        manifest=formats.flat(data.manifest),
+        missing=formats.MISSING,
+    )
+
+
+def write(data: ReportData, path: str | Path) -> Path:
+    """Render the report and write it whole or not at all.
+
+    Parameters
+    ----------
+    data : ReportData
+        All that the page shows.
+    path : str or Path
+        File to write, such as ``runs/demo-1a2b3c/report.html``; its folder must exist.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    MissingPartError
+        If the folder does not exist.
+    """
+    return write_whole(render(data), path, what="report")
+
+
+def _css_string(text: str) -> str:
+    """Quote text for CSS with every sign but letters, digits and spaces as a code point."""
+    signs = (sign if sign.isascii() and (sign.isalnum() or sign == " ") else f"\\{ord(sign):06x}" for sign in text)
+    return '"' + "".join(signs) + '"'
+
+
+def _charts(data: ReportData) -> dict[str, dict[str, Any] | None]:
+    drawn: dict[str, charts.Chart | None] = {
+        "equity": charts.equity_chart(data.equity, data.regimes),
+        "regimes": _drawn(partial(charts.regime_chart, significance=data.significance), data.regime_table),
+        "permutation": None if data.permutation is None else charts.permutation_chart(data.permutation),
+        "reliability": _drawn(charts.reliability_chart, data.reliability),
+        "folds": _drawn(charts.folds_chart, data.folds),
+    }
+    return {name: None if chart is None else placed(name, chart) for name, chart in drawn.items()}
+
+
+def _drawn(draw: Callable[[pd.DataFrame], charts.Chart], frame: pd.DataFrame | None) -> charts.Chart | None:
+    return None if frame is None or frame.empty else draw(frame)
+
+
+def _period(data: ReportData) -> str:
+    index = data.equity.index
+    rivals = [str(column) for column in data.equity.columns if column != "strategy"]
+    against = f" · against {', '.join(rivals)}" if rivals else ""
+    first, last = formats.instant(index[0].normalize()), formats.instant(index[-1].normalize())
+    # The curve has a point before the first bar, where it starts at 1.
+    return f"{first} to {last} · {len(index) - 1:,} bars{against}"
+
+
+def _tiles_across(number: int) -> int:
+    """Columns that spread the tiles evenly over rows of at most six."""
+    rows = max(1, math.ceil(number / 6))
+    return max(1, math.ceil(number / rows))
+
+
+def _metrics(data: ReportData) -> dict[str, Any]:
+    rivals = list(dict.fromkeys(str(name) for row in data.metrics for name in row.benchmarks))
+
+    def cells(row: MetricRow) -> list[Cell]:
+        return [
+            Cell(formats.value_of(row.strategy, row.unit)),
+            Cell(formats.interval(row.interval, row.unit)),
+            *(Cell(formats.value_of(row.benchmarks.get(name), row.unit)) for name in rivals),
+        ]
+
+    rows = [{"name": row.name, "definition": row.definition, "cells": cells(row)} for row in data.metrics]
+    return {"rivals": rivals, "rows": rows}
+
+
+def _monthly(equity: pd.Series) -> list[dict[str, Any]]:
+    """Chain the strategy's returns from month end to month end: years in rows, months and the whole year in columns."""
+    known = equity.dropna()
+    if known.empty:
+        return []
+    index = pd.DatetimeIndex(known.index)
+    ends = known.groupby([index.year, index.month]).last()
+    returns = ends / ends.shift(fill_value=known.iloc[0]) - 1.0
+    year_ends = known.groupby(index.year).last()
+    year_returns = year_ends / year_ends.shift(fill_value=known.iloc[0]) - 1.0
+    scale = float(returns.abs().max()) or 1.0
+    return [
+        {
+            "year": str(year),
+            "cells": [
+                Cell("")
+                if (year, month) not in returns.index
+                else _return_cell(float(returns.loc[(year, month)]), scale)
+                for month in range(1, 13)
+            ]
+            + [Cell(formats.percent(year_returns.loc[year]))],
+        }
+        for year in year_ends.index
+    ]
+
+
+def _return_cell(value: float, scale: float) -> Cell:
+    strength = round(min(1.0, abs(value) / scale), 2)
+    return Cell(formats.percent(value), strength=strength, side="up" if value > 0 else "down")
+
+
+def _regime_groups(table: pd.DataFrame | None) -> list[dict[str, Any]]:
+    """One group of rows per definition, in the order of the table."""
+    if table is None:
+        return []
+    returns = table.reindex(columns=["annual_return_low", "annual_return_high"])
+    shown = table.assign(
+        interval=[formats.interval((low, high)) for low, high in zip(table["low"], table["high"], strict=True)],
+        return_interval=[formats.interval((low, high), "percent") for low, high in returns.itertuples(index=False)],
+    )
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in shown.to_dict("records"):
+        group = groups.setdefault(formats.text(row["definition"]), [])
+        # The reason stands in the place of the figures, where it is read, not beyond the last column.
+        note = "" if formats.is_missing(row.get("note")) or not formats.is_missing(row["sharpe"]) else str(row["note"])
+        cells = _cells(row, _REGIME_CELLS[:2] if note else _REGIME_CELLS)
+        group.append({"regime": formats.text(row["regime"]), "cells": cells, "note": note})
+    return [{"definition": definition, "rows": rows} for definition, rows in groups.items()]
+
+
+def _fold_rows(folds: pd.DataFrame | None) -> list[dict[str, Any]]:
+    if folds is None:
+        return []
+    return [
+        {
+            "fold": formats.text(row["fold"]),
+            "spans": [
+                (formats.instant(row[f"{part}_start"]), formats.instant(row[f"{part}_end"]))
+                for part in ("train", "validation", "test")
+            ],
+            "cells": _cells(row, _FOLD_CELLS),
+        }
+        for row in folds.to_dict("records")
+    ]
+
+
+def _cells(row: Mapping[Any, Any], columns: Sequence[tuple[str, str, Callable[[Any], str]]]) -> list[Cell]:
+    return [Cell(printed(row.get(key))) for key, _, printed in columns]
+
+
+def _three(value: Any) -> str:
+    return formats.MISSING if formats.is_missing(value) else f"{float(value):.3f}"
+
+
+def _permutation(permutation: Mapping[str, Any] | None) -> dict[str, str] | None:
+    if permutation is None:
+        return None
+    drawn = permutation.get("permutations", sum(int(number) for number in permutation["counts"]))
+    return {
+        "statistic": formats.text(permutation.get("statistic", "Sharpe ratio")),
+        "observed": formats.ratio(permutation["observed"]),
+        "p_value": formats.probability(permutation["p_value"]),
+        "permutations": formats.count(drawn),
+        "method": str(permutation.get("method") or ""),
+    }
+
+
+def _confusion(confusion: pd.DataFrame | None) -> dict[str, Any] | None:
+    if confusion is None:
+        return None
+    rows = []
+    for name, row in confusion.iterrows():
+        total = float(row.sum())
+        shares = [float(value) / total if total else 0.0 for value in row]
+        rows.append(
+            {
+                "name": str(name),
+                "cells": [
+                    {"count": formats.count(value), "share": formats.percent(share), "strength": round(share, 2)}
+                    for value, share in zip(row, shares, strict=True)
+                ],
+            }
+        )
+    return {"classes": [str(column) for column in confusion.columns], "rows": rows}
+
+
+def _classification(classification: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if not classification:
+        return None
+
+    def printed(value: Any) -> str:
+        return f"{value:.3f}" if isinstance(value, float) and -1 <= value <= 1 else formats.text(value)
+
+    def fact(name: str, value: Any) -> tuple[str, str, str]:
+        if not isinstance(value, tuple):
+            return plain(name), printed(value), ""
+        return plain(name), printed(value[0]), f"{printed(value[1])} to {printed(value[2])}"
+
+    nested = {str(name): entry for name, entry in classification.items() if isinstance(entry, Mapping)}
+    columns = list(dict.fromkeys(str(key) for entry in nested.values() for key in entry))
+    return {
+        "scalars": [fact(str(name), value) for name, value in classification.items() if not isinstance(value, Mapping)],
+        "columns": [plain(column) for column in columns],
+        "rows": [(name, [printed(entry.get(column)) for column in columns]) for name, entry in nested.items()],
+    }
+
+
+def plain(name: Any) -> str:
+    """Turn a key such as ``macro_f1`` into words such as ``Macro F1``."""
+    words = [_ACRONYMS.get(word, word) for word in str(name).replace("_", " ").split(" ")]
+    text = " ".join(words)
+    return text[:1].upper() + text[1:]
+
+
+def _findings(findings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    ordered = sorted(findings, key=lambda finding: (VERDICTS.index(finding["verdict"]), str(finding.get("code", ""))))
+    return [
+        {
+            "code": formats.text(finding.get("code")),
+            "verdict": finding["verdict"],
+            "word": VERDICT_WORDS[finding["verdict"]],
+            "icon": VERDICT_ICONS[finding["verdict"]],
+            "title": formats.text(finding.get("title")),
+            "detail": str(finding.get("detail") or ""),
+            "effect": _effect(finding.get("effect"), str(finding.get("unit") or "")),
+            "remedy": str(finding.get("remedy") or ""),
+            "evidence": _evidence(finding.get("evidence") or []),
+        }
+        for finding in ordered
+    ]
+
+
+def _effect(effect: Any, unit: str) -> str:
+    """Print the size of what a check measured, with its unit; nothing if it measured none."""
+    if formats.is_missing(effect):
+        return ""
+    return f"{formats.text(effect)} ({unit})" if unit else formats.text(effect)
+
+
+def _evidence(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    if not rows:
+        return None
+    columns = list(dict.fromkeys(str(key) for row in rows for key in row))
+    shown = [[formats.text(row.get(column)) for column in columns] for row in rows[:MAX_EVIDENCE_ROWS]]
+    return {"columns": [plain(column) for column in columns], "rows": shown, "more": len(rows) - len(shown)}
+
+
+def _tally(findings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    numbers = {verdict: sum(finding["verdict"] == verdict for finding in findings) for verdict in VERDICTS}
+    return [
+        {"verdict": verdict, "word": VERDICT_WORDS[verdict].lower(), "icon": VERDICT_ICONS[verdict], "number": number}
+        for verdict, number in numbers.items()
+        if number
+    ]
+
+
+def _counts(counts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Group what was dropped by stage; reasons without a stage come first, under no heading."""
+    loose = {reason: number for reason, number in counts.items() if not isinstance(number, Mapping)}
+    groups = ([("", loose)] if loose else []) + [(s, e) for s, e in counts.items() if isinstance(e, Mapping)]
+    return [
+        {"stage": plain(stage), "rows": [(plain(reason), value) for reason, value in formats.flat(dict(entries))]}
+        for stage, entries in groups
+    ]

@@ -1,0 +1,139 @@
+"""The paragraph a reader takes away: did the signal earn what chance, attempts and leaks do not explain.
+
+A claim needs four things at once: no leak, a Sharpe ratio whose bootstrap p-value is below the level, news that beats
+its own shuffles at the same level, and a deflated Sharpe ratio that survives the number of attempts on the window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from embargo.backtest.leakage import Finding
+from embargo.research.pages import formats
+
+Status = Literal["valid", "caution", "invalid"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a run concludes.
+
+    Attributes
+    ----------
+    status : {'valid', 'caution', 'invalid'}
+        ``invalid`` when the audit proved a leak, ``caution`` when it found something suspicious.
+    edge : bool
+        Whether the run claims that the signal earns something. Never true when invalid.
+    headline, text : str
+        Plain words.
+    stamp : str or None
+        What every page of the report carries.
+    """
+
+    status: Status
+    edge: bool
+    headline: str
+    text: str
+    stamp: str | None
+
+
+def conclude(metrics: dict[str, Any], findings: Sequence[Finding], *, significance: float) -> Verdict:
+    """Weigh figures and findings.
+
+    Parameters
+    ----------
+    metrics : dict
+        As written to ``metrics.json``.
+    findings : sequence of Finding
+    significance : float
+        Level of each test, such as 0.05.
+    """
+    leaks = [finding for finding in findings if finding.verdict == "leak"]
+    doubts = [finding for finding in findings if finding.verdict == "suspicious"]
+    failures = _failures(metrics, significance)
+    figures = _figures(metrics)
+    if leaks:
+        return Verdict(
+            "invalid",
+            False,
+            "Invalid: this run saw the future.",
+            f"The audit proved a leak: {_failed(leaks)}. {figures} None of these "
+            "figures can be believed until the leak is mended; the findings below say where it is and how to mend it.",
+            "INVALID: the audit found a leak",
+        )
+    edge = not failures
+    if edge:
+        headline = "The signal earned more after costs than chance explains."
+        reading = (
+            "Resampling the returns, shuffling the news against the dates and allowing for the number of attempts all "
+            f"leave that result standing at the {significance:.0%} level, one-sided."
+        )
+        if metrics["sharpe_low"] <= 0:
+            reading += " The two-sided interval still reaches below zero, so the evidence is thin."
+    else:
+        headline = "Nothing was found: no edge that chance does not explain."
+        reading = "What speaks against an edge: " + "; ".join(failures) + "." + _reach(metrics)
+    text = f"{figures} {reading}"
+    stamp = None
+    if doubts:
+        text += f" Read this with care: {_failed(doubts)}."
+        stamp = _stamp(doubts)
+    return Verdict("caution" if doubts else "valid", edge, headline, text, stamp)
+
+
+def _stamp(doubts: Sequence[Finding]) -> str:
+    if any(finding.code == "M1" for finding in doubts):
+        return "The base model may remember this period"
+    return f"Caution: the audit has doubts ({', '.join(sorted({finding.code for finding in doubts}))})"
+
+
+def _failed(findings: Sequence[Finding]) -> str:
+    """Name the checks that were not met; their titles say what ought to hold."""
+    names = ", ".join(f"“{finding.title}” ({finding.code})" for finding in findings)
+    return f"{'this does' if len(findings) == 1 else 'these do'} not hold: {names}"
+
+
+def _figures(metrics: dict[str, Any]) -> str:
+    if metrics["sharpe"] is None:
+        return f"After {metrics['n_articles']:,} articles and {metrics['n_bars']:,} bars the strategy had never traded."
+    low, high = formats.ratio(metrics["sharpe_low"]), formats.ratio(metrics["sharpe_high"])
+    return (
+        f"Over {metrics['n_bars']:,} bars and {metrics['n_articles']:,} articles the strategy made "
+        f"{formats.percent(metrics['total_return'])} after costs: a Sharpe ratio of {formats.ratio(metrics['sharpe'])} "
+        f"a year ({metrics['level']:.0%} interval {low} to {high})."
+    )
+
+
+def _reach(metrics: dict[str, Any]) -> str:
+    """Tell an absent edge from a short sample."""
+    smallest = metrics["detectable_sharpe"]
+    if smallest is None:
+        return ""
+    return f" A sample like this one shows a true Sharpe ratio of {formats.ratio(smallest)} or more in 80 % of cases."
+
+
+def _failures(metrics: dict[str, Any], significance: float) -> list[str]:
+    if metrics["sharpe"] is None:
+        return ["it never traded; the report counts the articles whose confidence lay below signal.threshold"]
+    failures = []
+    if metrics["sharpe_p_value"] is None:
+        failures.append(f"{metrics['n_bars']:,} bars like these say too little to tell its Sharpe ratio from chance")
+    elif metrics["sharpe_p_value"] >= significance:
+        failures.append(
+            "a Sharpe ratio this high would come up by chance with probability "
+            f"p = {formats.probability(metrics['sharpe_p_value'])}"
+        )
+    if metrics["permutation_p_value"] >= significance:
+        failures.append(
+            "news shuffled against the dates does as well with probability "
+            f"p = {formats.probability(metrics['permutation_p_value'])}"
+        )
+    deflated = metrics["deflated_sharpe"]
+    if metrics["sharpe_p_value"] is not None and (deflated is None or deflated < 1 - significance):
+        failures.append(
+            f"after {metrics['n_trials']} attempt{'s' if metrics['n_trials'] > 1 else ''} on this window the "
+            f"probability that the true Sharpe ratio is above chance is {formats.probability(deflated)}"
+        )
+    return failures

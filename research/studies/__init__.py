@@ -1,0 +1,1 @@
+"""Studies over runs and configs: sweeps, comparisons, paths and signal diagnostics."""

@@ -1,0 +1,1 @@
+"""Combinatorial purged paths: every part of history tested by models taught on the others."""

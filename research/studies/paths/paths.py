@@ -1,0 +1,226 @@
+"""Combinatorial paths: how much a Sharpe ratio owes to which part of history taught and which part tested.
+
+The test period is cut into groups; every choice of some of them is tested by a model that learnt from the others, and
+the results join into several whole paths instead of one. Models here may learn from after what they are tested on, with
+label intervals purged, so a path is a diagnostic of luck and not a record of earnings: no trial enters the ledger.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from embargo.backtest.books import kernel
+from embargo.backtest.metrics import sharpe
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.splits.combinatorial import (
+    CombinatorialSplit,
+    backtest_paths,
+    combinatorial,
+    groups_by_count,
+    path_series,
+)
+from embargo.data_loaders.splits.walk_forward import Window
+from embargo.research.config.experiment import Config
+from embargo.research.progress import Stages
+from embargo.research.records import folders as runs
+from embargo.research.run.pipeline import material_of
+from embargo.research.run.reading import built_in_base, given_base, read
+from embargo.research.run.trading import Rules, decide, market_of, rehearse, rules_of
+from embargo.research.run.world import Samples, World, load_world, plan_samples
+
+LEAST_BARS = 20
+_SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Finished combinatorial paths.
+
+    Attributes
+    ----------
+    folder : Path
+        Holds ``config.toml, paths.json`` and ``returns.parquet``, complete.
+    splits : list of CombinatorialSplit
+    returns : DataFrame, shape (bars, paths)
+        Net returns, index ``open_at``.
+    sharpe : float array, shape (paths,)
+        Annual; NaN where a path never traded.
+    by_group : DataFrame, shape (groups, models that tested each)
+        Annual Sharpe ratio of each tested stretch, in the order of the paths.
+    figures : dict
+        JSON-able; becomes ``paths.json``.
+    """
+
+    folder: Path
+    splits: list[CombinatorialSplit]
+    returns: pd.DataFrame
+    sharpe: np.ndarray
+    by_group: pd.DataFrame
+    figures: dict[str, Any]
+
+
+def trade_paths(config: Config, *, groups: int, tested: int, out: Path, cache: Path, stages: Stages) -> Paths:
+    """Train a model for every choice of tested groups, trade what it tested, and join the results into paths.
+
+    Parameters
+    ----------
+    config : Config
+        Of its split, ``first_test``, ``end`` and ``embargo`` are used.
+    groups, tested : int
+        Groups the test period is cut into, equal in bars, and how many of them each split tests: C(groups, tested)
+        models are trained and make ``tested / groups`` of that number of paths.
+    out : Path
+        Folder of runs; the paths land in ``out/<name>-paths-<hash>`` whole or not at all.
+    cache : Path
+        Where base models, adapters and scores are kept by content.
+    stages : Stages
+
+    Raises
+    ------
+    EmbargoError
+        Whatever is wrong with the config, the groups or the data is raised before anything is trained.
+    """
+    if config.fusion.method != "none":
+        raise ConfigError(
+            f"paths: fusion.method = {config.fusion.method!r} learns from one test window for the next, and groups are "
+            "tested in every order. Leave the fusion out."
+        )
+    if config.labels.source == "file":
+        raise ConfigError(
+            "paths: labels.source = 'file' trains one model for all of time, so every path would be the same. Use "
+            "labels of the news or of returns."
+        )
+    given = given_base(config)
+    world = load_world(config, stages)
+    splits = cut(config, world, groups, tested)
+    stages.stage("Label and split")
+    samples, rules = plan_samples(config, world, splits), rules_of(config)
+    stretches = [stretch_of(world, group) for group in splits[0].groups]
+    rehearse(world, slice(stretches[0].start, stretches[-1].stop), rules)
+    base = given or built_in_base(config, world, splits[0].groups[0].start, cache, stages)
+    scored = read(config, samples, base, cache, stages).scored
+    progress = stages.stage(f"Trade {len(splits)} splits")
+    tested_returns = {}
+    for split in splits:
+        read_by = scored.loc[scored["fold"] == split.index]
+        pieces = [_traded(config, world, rules, read_by, split.groups[group]) for group in split.test_groups]
+        tested_returns[split.index] = pd.concat(pieces)
+        progress(split.index + 1, len(splits))
+    series = path_series(splits, tested_returns)
+    bars = pd.DatetimeIndex(world.prices.open_at[stretches[0].start : stretches[-1].stop])
+    returns = pd.DataFrame({f"path {number + 1}": path.to_numpy() for number, path in enumerate(series)}, index=bars)
+    result = _summed_up(config, world, splits, samples, stretches, returns, out)
+    with runs.writing(result.folder) as draft:
+        (draft / "config.toml").write_text(config.to_toml(), encoding="utf-8")
+        returns.to_parquet(draft / "returns.parquet")
+        runs.write_json(draft / "paths.json", result.figures)
+    return result
+
+
+def cut(config: Config, world: World, groups: int, tested: int) -> list[CombinatorialSplit]:
+    """Cut the test period into groups of equal numbers of bars, and make every split of them.
+
+    Raises
+    ------
+    ConfigError
+        If the groups are too short to trade in, or do not fit the number that is tested.
+    """
+    start, end = config.split.first_test, config.split.end or world.prices.close_at[-1].ceil("D")
+    decided = world.decided_at[(world.decided_at >= start) & (world.decided_at < end)]
+    if len(decided) < groups * LEAST_BARS:
+        raise ConfigError(
+            f"paths: {len(decided)} bars from {start} to {end} in {groups} groups leave fewer than {LEAST_BARS} bars "
+            "each. Ask for fewer groups, or move split.first_test."
+        )
+    return combinatorial(groups_by_count(start, end, instants=decided, n_groups=groups), n_test=tested)
+
+
+def stretch_of(world: World, window: Window) -> slice:
+    """Return the bars decided in a window, as positions."""
+    first, last = (int(position) for position in world.decided_at.searchsorted([window.start, window.end]))
+    return slice(first, last)
+
+
+def _traded(config: Config, world: World, rules: Rules, scored: pd.DataFrame, group: Window) -> pd.Series:
+    """Trade one group through the kernel, from cash to cash, on the news of that group alone."""
+    rows = stretch_of(world, group)
+    news = scored.loc[group.holds(scored["known_at"])].reset_index(drop=True)
+    weights = decide(world, rows, rules, news, world.prices).weights
+    account = kernel.run(
+        weights.to_numpy(),
+        market_of(world, rows, rules),
+        rules.costs,
+        rules.execution,
+        initial_cash=config.portfolio.initial_cash,
+    )
+    return pd.Series(account.returns, index=world.decided_at[rows])
+
+
+def _summed_up(
+    config: Config,
+    world: World,
+    splits: list[CombinatorialSplit],
+    samples: Sequence[Samples],
+    stretches: Sequence[slice],
+    returns: pd.DataFrame,
+    out: Path,
+) -> Paths:
+    years = world.periods_per_year
+    ratios = np.array([_ratio(returns[name], years) for name in returns.columns])
+    first = stretches[0].start
+    by_group = pd.DataFrame(
+        [
+            [_ratio(returns[name].iloc[rows.start - first : rows.stop - first], years) for name in returns.columns]
+            for rows in stretches
+        ],
+        columns=returns.columns,
+    )
+    finite = ratios[np.isfinite(ratios)]
+    if not len(finite):
+        raise DataError("paths: no path ever traded. Lower signal.threshold.")
+    counts = pd.DataFrame([found.counts for found in samples]).fillna(0).astype(int)
+    figures = {
+        "name": config.name,
+        "groups": [[str(window.start), str(window.end)] for window in splits[0].groups],
+        "tested_groups": len(splits[0].test_groups),
+        "splits": len(splits),
+        "paths": len(ratios),
+        "bars": len(returns),
+        "bars_per_year": years,
+        "paths_that_traded": len(finite),
+        "sharpe": [float(value) for value in ratios],
+        "sharpe_mean": float(finite.mean()),
+        "sharpe_sd": float(finite.std(ddof=1)) if len(finite) > 1 else None,
+        "sharpe_quantiles": {str(share): float(np.quantile(finite, share)) for share in _SHARES},
+        "share_positive": float((finite > 0.0).mean()),
+        "mean_correlation": _mean_correlation(returns),
+        "sharpe_by_group": by_group.to_numpy().tolist(),
+        "models_by_group": backtest_paths(splits).T.tolist(),
+        "purged": int(counts.filter(like="purged_").to_numpy().sum()),
+        "embargoed": int(counts.filter(like="embargoed_").to_numpy().sum()),
+    }
+    identity = hashlib.sha256(
+        "".join([config.fingerprint(), str(figures["groups"]), *material_of(world, samples).values()]).encode()
+    ).hexdigest()[:8]
+    return Paths(out / f"{config.name}-paths-{identity}", splits, returns, ratios, by_group, figures)
+
+
+def _ratio(returns: pd.Series, periods_per_year: float) -> float:
+    value = sharpe(returns.to_numpy(), periods_per_year=periods_per_year)
+    return float("nan") if value is None else value
+
+
+def _mean_correlation(returns: pd.DataFrame) -> float | None:
+    """Mean correlation between two paths: the closer to 1, the less does their spread say about chance."""
+    varies = returns.loc[:, returns.std() > 0.0]
+    if varies.shape[1] < 2:
+        return None
+    together = varies.corr().to_numpy()
+    return float(together[np.triu_indices(len(together), 1)].mean())

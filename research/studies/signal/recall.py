@@ -1,0 +1,120 @@
+"""A run read back from its folder: its signal, weights and scored news, and the prices it was made with.
+
+Prices are not copied into a run. They are loaded again as its config says, and their content must have the fingerprint
+that the manifest keeps: a figure about other prices than the run's would be about nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from embargo.data_loaders.errors import DataError, MissingPartError
+from embargo.data_loaders.schemas import Prices
+from embargo.research.config.experiment import Config, load_config
+from embargo.research.progress import Stages
+from embargo.research.records.finished import read_json, read_table
+from embargo.research.run.world import load_world
+from embargo.signals.diagnostics.diagnosis import HORIZONS, Diagnosis, diagnose
+
+_TABLES = ("signal", "weights", "articles")
+
+
+@dataclass(frozen=True)
+class RecalledRun:
+    """What signal research needs of a run.
+
+    Attributes
+    ----------
+    name : str
+    status : str
+        ``valid``, ``caution`` or ``invalid``, as the run's audit left it.
+    config : Config
+    signal, weights : DataFrame, shape (bars, symbols)
+    articles : DataFrame
+        Scored news with ``row`` and ``column``.
+    prices : Prices
+        All bars that the config loads.
+    """
+
+    name: str
+    status: str
+    config: Config
+    signal: pd.DataFrame
+    weights: pd.DataFrame
+    articles: pd.DataFrame
+    prices: Prices
+
+
+def recall(folder: Path, stages: Stages) -> RecalledRun:
+    """Read a run back.
+
+    Parameters
+    ----------
+    folder : Path
+        A run's folder, such as ``runs/demo-1a2b3c4d``.
+    stages : Stages
+        Shows progress.
+
+    Raises
+    ------
+    MissingPartError
+        If the folder is no run, or a file of it or of its data is gone.
+    DataError
+        If a file cannot be read, or news or prices are not what the run was made with.
+    ConfigError
+        If the config was written by a version that knew other settings.
+    """
+    if not folder.is_dir():
+        raise MissingPartError(f"{folder}: no such run. 'embargo runs' lists them.")
+    needed = ["config.toml", "manifest.json", "metrics.json", *(f"{name}.parquet" for name in _TABLES)]
+    gone = [name for name in needed if not (folder / name).is_file()]
+    if gone:
+        raise MissingPartError(
+            f"{folder}: {', '.join(gone)} {'is' if len(gone) == 1 else 'are'} missing, so this is no whole run. Name a "
+            "folder that 'embargo run' or 'embargo demo' wrote."
+        )
+    manifest, metrics = (read_json(folder / name) for name in ("manifest.json", "metrics.json"))
+    signal, weights, articles = (read_table(folder / f"{name}.parquet") for name in _TABLES)
+    config = load_config(folder / "config.toml")
+    world = load_world(config, stages)
+    _hold_against(manifest.get("fingerprints", {}), world.fingerprints(), config, folder)
+    return RecalledRun(
+        name=folder.resolve().name,
+        status=str(metrics.get("status", "caution")),
+        config=config,
+        signal=signal,
+        weights=weights,
+        articles=articles,
+        prices=world.prices,
+    )
+
+
+def diagnose_run(run: RecalledRun, horizons: Sequence[int] = HORIZONS) -> Diagnosis:
+    """Diagnose a run's signal; see `signals.diagnostics.diagnosis.diagnose` for what is asked and for errors."""
+    return diagnose(run.signal, run.weights, run.articles, run.prices, horizons=horizons, seed=run.config.seed)
+
+
+def _hold_against(kept: dict[str, str], found: dict[str, str], config: Config, folder: Path) -> None:
+    """Refuse news or prices that are not those of the run."""
+    for what, loader, path in (
+        ("news", config.news.loader, config.news.path),
+        ("prices", config.prices.loader, config.prices.path),
+    ):
+        if kept.get(what) == found[what]:
+            continue
+        place = "the simulated market" if loader == "simulated" else str(path)
+        remedy = (
+            "Set as_of in a config, so that a store answers as it did then, and repeat the run."
+            if loader == "store"
+            else "This version simulates another market; repeat the run."
+            if loader == "simulated"
+            else "Put the file back as it was, or repeat the run."
+        )
+        raise DataError(
+            f"{place}: the {what} have changed since the run. {folder / 'manifest.json'} has the fingerprint "
+            f"{str(kept.get(what))[:12]}, they have {found[what][:12]}. {remedy}"
+        )

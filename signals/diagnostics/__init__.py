@@ -1,0 +1,1 @@
+"""What a signal says of later returns: information coefficients, decay, quantiles and an event study."""
