@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from model_samples import CUTOFF, sentences
+from samples.model_samples import CUTOFF, sentences
 
 
 @pytest.fixture(scope="session")

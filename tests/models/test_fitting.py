@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from model_samples import CUTOFF, sentences
+from samples.model_samples import CUTOFF, sentences
 
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError
 from embargo.data_loaders.schemas import CLASSES

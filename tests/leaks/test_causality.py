@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from samples import leak_worlds as worlds
+
+from embargo.backtest.leakage import check_decisions_are_causal
+from embargo.backtest.leakage.causality import _noisy_prices, _reversed_scores, _worlds
+from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.schemas import PRICE_FIELDS, validate_prices
+
+
+@pytest.fixture(scope="module")
+def world() -> worlds.World:
+    return worlds.make_world(3)
+
+
+def _check(decide, world, **options):
+    options = {"seed": 0, "n_rows": 10} | options
+    return check_decisions_are_causal(decide, world.news, world.prices, world.decided_at, **options)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_honest_trader_passes(seed):
+    finding = _check(worlds.honest, worlds.make_world(seed, n_bars=160), seed=seed)
+    assert finding.verdict == "pass"
+    assert finding.effect == 0.0
+
+
+@pytest.mark.parametrize(
+    ("decide", "guilty_input"),
+    [
+        (worlds.merged_by_date, "news"),
+        (worlds.same_bar_close, "prices"),
+        (worlds.own_open, "prices"),
+        (worlds.scaled_over_all_dates, "news"),
+        (worlds.filled_backwards, "news"),
+        (worlds.half_day_peek, "prices"),
+    ],
+)
+@pytest.mark.parametrize("seed", range(2))
+def test_leaky_trader_is_caught_with_the_guilty_input(decide, guilty_input, seed, world):
+    finding = _check(decide, world, seed=seed)
+    assert finding.verdict == "leak"
+    assert finding.effect > 1e-6
+    first = finding.evidence[0]
+    assert guilty_input in {word for row in finding.evidence for word in row["changed"].split()} | {"scores"}
+    assert guilty_input in finding.detail
+    assert first["row"] <= first["perturbed_after_row"]
+    assert first["value"] != first["value_perturbed"]
+    assert first["symbol"] in world.prices.symbols
+
+
+def test_the_first_bad_row_is_the_first_the_perturbation_could_reach(world):
+    """A same-bar close reaches back no further than the perturbed row itself."""
+    for row in _check(worlds.same_bar_close, world).evidence:
+        assert row["row"] == row["perturbed_after_row"]
+
+
+def test_reading_a_bar_that_still_runs_is_caught_round_the_clock():
+    world = worlds.make_world(1, calendar="24/7", n_bars=200)
+    assert _check(worlds.honest, world).verdict == "pass"
+    finding = _check(worlds.open_bar_round_the_clock, world)
+    assert finding.verdict == "leak"
+    assert "prices" in finding.detail
+
+
+def test_latency_gap_is_caught_when_an_article_falls_into_it(world):
+    between = world.news.iloc[[0, 1]].assign(
+        article_id=["gap1", "gap2"],
+        known_at=world.decided_at[[100, 150]] + pd.Timedelta(minutes=2),
+        bullish=0.9,
+        bearish=0.0,
+    )
+    news = pd.concat([world.news, between], ignore_index=True)
+    boundaries = [world.prices.open_at[100], world.prices.open_at[150]]
+    options = {"seed": 0, "n_rows": 12, "boundaries": boundaries}
+    leaky = check_decisions_are_causal(worlds.no_latency, news, world.prices, world.decided_at, **options)
+    clean = check_decisions_are_causal(worlds.honest, news, world.prices, world.decided_at, **options)
+    assert (leaky.verdict, clean.verdict) == ("leak", "pass")
+
+
+def test_article_known_on_the_dot_may_be_used(world):
+    on_the_dot = world.news.iloc[[0]].assign(article_id="dot", known_at=world.decided_at[[80]])
+    news = pd.concat([world.news, on_the_dot], ignore_index=True)
+    finding = check_decisions_are_causal(
+        worlds.honest, news, world.prices, world.decided_at, seed=0, n_rows=6, boundaries=[world.decided_at[80]]
+    )
+    assert finding.verdict == "pass"
+
+
+def test_non_determinism_is_never_called_a_leak(world):
+    finding = _check(worlds.Restless(), world)
+    assert finding.verdict == "inconclusive"
+    assert "non-deterministic" in finding.detail
+
+
+def test_deaf_trader_is_inconclusive(world):
+    flat = pd.DataFrame(0.1, index=world.prices.open_at, columns=world.prices.open.columns)
+    finding = _check(lambda _news, _prices: flat.copy(), world)
+    assert finding.verdict == "inconclusive"
+    assert "no power" in finding.detail
+
+
+def test_universe_that_depends_on_later_news_is_inconclusive_not_a_leak(world):
+    few = replace_news(
+        world, world.news[(world.news["symbol"] != "S07") | (world.news["known_at"] > world.decided_at[-30])]
+    )
+    assert _check(worlds.universe_of_the_news, few).verdict == "inconclusive"
+
+
+def replace_news(world: worlds.World, news: pd.DataFrame) -> worlds.World:
+    return replace(world, news=news.reset_index(drop=True))
+
+
+def test_rounding_alone_is_suspicious_not_a_leak(world):
+    def rounding(news, prices):
+        return worlds.honest(news, prices) * (1 + 2**-52 * (len(news) % 2)) + 2**-52 * (len(news) % 3)
+
+    finding = _check(rounding, world)
+    assert finding.verdict == "suspicious"
+    assert "rounding" in finding.detail
+
+
+def test_missing_weights_are_compared_as_missing(world):
+    def with_gaps(news, prices):
+        return worlds.honest(news, prices).mask(prices.open.isna())
+
+    assert _check(with_gaps, world).verdict == "pass"
+
+
+def test_wrong_number_of_rows_is_inconclusive_and_wrong_instants_are_refused(world):
+    finding = _check(lambda news, prices: worlds.honest(news, prices).iloc[1:], world)
+    assert finding.verdict == "inconclusive"
+    with pytest.raises(DataError, match="one instant per bar"):
+        check_decisions_are_causal(worlds.honest, world.news, world.prices, world.decided_at[1:], seed=0)
+
+
+def test_progress_ends_at_its_total(world):
+    steps: list[tuple[int, int]] = []
+    _check(worlds.honest, world, progress=lambda done, total: steps.append((done, total)))
+    assert steps[-1][0] == steps[-1][1]
+    assert [done for done, _ in steps] == sorted(done for done, _ in steps)
+
+
+@pytest.mark.parametrize("row", [0, 57, 130, 259])
+def test_worlds_agree_on_everything_known_and_differ_after(world, row):
+    decided = world.decided_at[row]
+    rng = np.random.default_rng(0)
+    known = world.news["known_at"] <= decided
+    closed = world.prices.close_at <= decided
+    built = _worlds(world.news, world.news["known_at"], world.prices, decided, rng)
+    assert built
+    for made in built:
+        pd.testing.assert_frame_equal(made.news[made.news["known_at"] <= decided], world.news[known])
+        for name in PRICE_FIELDS:
+            panel, base = getattr(made.prices, name), getattr(world.prices, name)
+            pd.testing.assert_frame_equal(panel[closed], base[closed])
+            pd.testing.assert_frame_equal(panel.isna(), base.isna())
+        validate_prices(made.prices)
+        same_news = len(made.news) == len(world.news) and made.news.equals(world.news)
+        assert not (same_news and made.prices.close.equals(world.prices.close))
+
+
+def test_reversed_scores_remain_scores(world):
+    later = world.news["known_at"] > world.decided_at[100]
+    news = _reversed_scores(world.news, later, np.random.default_rng(0))
+    np.testing.assert_allclose(news[["bearish", "neutral", "bullish"]].sum(axis=1), 1.0)
+    np.testing.assert_array_equal(news.loc[later, "bullish"], world.news.loc[later, "bearish"])
+
+
+def test_noise_changes_every_price_after_the_decision(world):
+    noisy = _noisy_prices(world.prices, world.decided_at[40], np.random.default_rng(0))
+    after = world.prices.close_at > world.decided_at[40]
+    for name in PRICE_FIELDS:
+        before, now = getattr(world.prices, name)[after], getattr(noisy, name)[after]
+        assert ((before != now) | before.isna()).to_numpy().all(), name

@@ -1,0 +1,235 @@
+"""The config is checked down to the last key, and its errors say what to do."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from embargo.data_loaders.errors import ConfigError
+from embargo.research.config.experiment import Config, load_config
+
+MINIMAL = """
+name = "mine"
+[news]
+loader = "simulated"
+[prices]
+loader = "simulated"
+[split]
+first_test = 2018-01-01
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "experiment.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_minimal_config_has_realistic_defaults(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, MINIMAL))
+    assert config.costs.fee > 0
+    assert config.costs.slippage > 0
+    assert pd.Timedelta(config.prices.latency) == pd.Timedelta(minutes=5)
+    assert config.split.first_test == pd.Timestamp("2018-01-01", tz="UTC")
+
+
+def test_unknown_key_names_the_key_and_those_allowed(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"signal\.halflife: unknown key; allowed here: .*half_life"):
+        load_config(write(tmp_path, MINIMAL + "[signal]\nhalflife = 2\n"))
+
+
+def test_unknown_key_in_a_nested_section(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"news\.simulated\.power: unknown key; allowed here: .*strength"):
+        load_config(write(tmp_path, MINIMAL), ["news.simulated.power=1"])
+
+
+def test_every_wrong_setting_is_listed_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(tmp_path, MINIMAL), ["portfolio.gross=20", "model.method=dreamed", "signal.threshold=-1"])
+    for key in ("portfolio.gross", "model.method", "signal.threshold"):
+        assert key in str(caught.value)
+    assert "'qlora', 'lora', 'dora'" in str(caught.value)
+
+
+def test_missing_key_and_missing_path(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"split\.first_test: missing"):
+        load_config(write(tmp_path, MINIMAL.replace("first_test = 2018-01-01", "")))
+    with pytest.raises(ConfigError, match=r"news\.path is missing"):
+        load_config(write(tmp_path, MINIMAL), ["news.loader=archive"])
+
+
+STORED = """
+name = "mine"
+as_of = 2020-01-01
+[news]
+loader = "store"
+path = "store"
+[prices]
+loader = "store"
+path = "s3://bucket/store"
+venue = "yahoo"
+adjust = "splits"
+[split]
+first_test = 2018-01-01
+"""
+
+
+def test_a_store_is_read_as_of_an_instant_from_a_folder_or_an_address(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, STORED))
+    assert config.as_of == pd.Timestamp("2020-01-01", tz="UTC")
+    assert config.news.path == str(tmp_path / "store")
+    assert config.prices.path == "s3://bucket/store"
+
+
+@pytest.mark.parametrize(
+    ("override", "complaint"),
+    [
+        ("news.timezone=UTC", r"news\.timezone: only for loader = 'archive'"),
+        ("prices.filters={volume = {min = 1}}", r"prices\.filters: only for loader = 'archive'"),
+        ("prices.loader=archive", r"prices\.venue belongs to loader = 'store'"),
+        ("prices.venue=''", r"prices\.venue is missing"),
+    ],
+)
+def test_settings_that_do_not_fit_the_loader_are_refused(tmp_path: Path, override: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        load_config(write(tmp_path, STORED), [override])
+    with pytest.raises(ConfigError, match=r"news\.path is missing; point it at a store"):
+        load_config(write(tmp_path, STORED.replace('path = "store"\n', "")))
+
+
+def test_as_of_and_recorded_splits_need_a_store(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="as_of asks a store"):
+        load_config(write(tmp_path, MINIMAL), ["as_of=2020-01-01"])
+    with pytest.raises(ConfigError, match="recorded splits of a store"):
+        load_config(write(tmp_path, STORED), ["prices.loader=archive", "prices.venue=''", "prices.adjust=splits"])
+
+
+def test_spans_are_all_times_or_all_counts(tmp_path: Path) -> None:
+    path = write(tmp_path, MINIMAL)
+    counted = load_config(path, ["split.test_span=500", "split.validation_span=100", "split.train_span=1000"])
+    assert (counted.split.test_span, counted.split.train_span) == (500, 1000)
+    with pytest.raises(ConfigError, match="all be times or all be numbers"):
+        load_config(path, ["split.test_span=500"])
+    with pytest.raises(ConfigError, match=r"split\.validation_span"):
+        load_config(path, ["split.test_span=500", "split.validation_span=0"])
+    held = load_config(path, ["split.method=holdout", "split.validation_span=100"])
+    assert held.split.validation_span == 100
+
+
+def test_naive_instant_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="time zone"):
+        load_config(write(tmp_path, MINIMAL), ["split.end=2019-01-01T10:00:00"])
+    config = load_config(write(tmp_path, MINIMAL), ["split.end=2019-01-01T10:00:00+02:00"])
+    assert config.split.end == pd.Timestamp("2019-01-01T08:00", tz="UTC")
+
+
+@pytest.mark.parametrize("value", ["soon", "-5min"])
+def test_durations_are_checked(tmp_path: Path, value: str) -> None:
+    with pytest.raises(ConfigError, match=r"prices\.latency"):
+        load_config(write(tmp_path, MINIMAL), [f"prices.latency={value}"])
+
+
+def test_labelled_file_needs_a_knowledge_cutoff(tmp_path: Path) -> None:
+    overrides = ["labels.source=file", "labels.path=x.parquet", "model.kind=linear"]
+    with pytest.raises(ConfigError, match="knowledge_cutoff"):
+        load_config(write(tmp_path, MINIMAL), overrides)
+
+
+def test_news_and_prices_are_simulated_together(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="both be 'simulated'"):
+        load_config(write(tmp_path, MINIMAL), ["prices.loader=archive", "prices.path=x.parquet"])
+
+
+def test_broken_and_missing_files(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not a TOML file"):
+        load_config(write(tmp_path, "name = "))
+    with pytest.raises(ConfigError, match="no such config file"):
+        load_config(tmp_path / "absent.toml")
+
+
+@pytest.mark.parametrize("override", ["seed", "=3", "seed.deeper=1"])
+def test_malformed_overrides(tmp_path: Path, override: str) -> None:
+    with pytest.raises(ConfigError, match="--set"):
+        load_config(write(tmp_path, "seed = 1\n" + MINIMAL), [override])
+
+
+def test_paths_are_relative_to_the_file_and_expand_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = MINIMAL.replace('[news]\nloader = "simulated"', '[news]\npath = "${EMBARGO_TEST_DATA}/news.csv"').replace(
+        '[prices]\nloader = "simulated"', '[prices]\npath = "${EMBARGO_TEST_ABSENT:-bars}/prices.csv"'
+    )
+    monkeypatch.setenv("EMBARGO_TEST_DATA", "texts")
+    monkeypatch.delenv("EMBARGO_TEST_ABSENT", raising=False)
+    config = load_config(write(tmp_path, text))
+    assert config.news.path == str(tmp_path / "texts" / "news.csv")
+    assert config.prices.path == str(tmp_path / "bars" / "prices.csv")
+    monkeypatch.delenv("EMBARGO_TEST_DATA")
+    with pytest.raises(ConfigError, match="EMBARGO_TEST_DATA"):
+        load_config(write(tmp_path, text))
+
+
+def test_written_config_reads_back_equal(tmp_path: Path) -> None:
+    text = (
+        MINIMAL + '[labels]\nmapping = { "very good" = "bullish", bad = "bearish" }\n[report]\ntitle = "A \\"b\\" ü"\n'
+    )
+    config = load_config(write(tmp_path, text))
+    again = load_config(write(tmp_path, config.to_toml()))
+    assert again == config
+
+
+def test_fingerprint_sees_settings_and_ignores_names_and_places(tmp_path: Path) -> None:
+    path = write(tmp_path, MINIMAL)
+    config = load_config(path)
+    renamed = load_config(path, ["name=other", "report.title=x"])
+    assert renamed.fingerprint() == config.fingerprint()
+    moved = config.model_copy(update={"news": config.news.model_copy(update={"path": "/elsewhere"})})
+    assert moved.fingerprint() == config.fingerprint()
+    assert load_config(path, ["signal.half_life=3"]).fingerprint() != config.fingerprint()
+    assert load_config(path, ["seed=1"]).fingerprint() != config.fingerprint()
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted(
+        path
+        for path in (Path(__file__).parents[3] / "research").glob("ex*/*.toml")
+        if path.stem != "collect"  # no experiment; see test_collecting
+    ),
+    ids=lambda path: path.stem,
+)
+def test_shipped_configs_are_valid(path: Path) -> None:
+    assert isinstance(load_config(path), Config)
+
+
+def test_the_example_in_the_readme_is_a_valid_config(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    example, money, sorting = re.findall(r"```toml\n(.*?)```", readme, flags=re.DOTALL)
+    config = load_config(write(tmp_path, example))
+    assert config.news.path == str(tmp_path / "news.csv")
+    assert len(example.strip().splitlines()) <= 10
+    kept = [line for line in example.splitlines() if not line.startswith(("signal", "costs"))]
+    traded = load_config(write(tmp_path, "\n".join([*kept, money])))
+    assert traded.execution.participation == 0.02
+    assert traded.fusion.method == "boosting"
+    steered = load_config(write(tmp_path, "\n".join([*kept, "portfolio = { gate = { panic = 0.5 } }", sorting])))
+    assert steered.regimes.gate_by == ("threshold",)
+    assert steered.regimes.threshold is not None
+    assert steered.regimes.threshold.path == str(tmp_path / "vix.csv")
+    with pytest.raises(ConfigError, match=r"portfolio\.gate names turbulent"):
+        load_config(write(tmp_path, "\n".join([*kept, "portfolio = { gate = { turbulent = 0.5 } }", sorting])))
+
+
+def test_a_faster_scorer_is_asked_for_and_fits_the_model(tmp_path: Path) -> None:
+    path = write(tmp_path, MINIMAL)
+    assert load_config(path).model.scorer == "torch"
+    assert load_config(path, ["model.scorer=onnx-int8"]).model.scorer == "onnx-int8"
+    for setting, message in (
+        ("model.kind=linear", "a linear needs none"),
+        ("model.method=prompt", "needs an adapter that can be merged, which 'prompt' gives none"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            load_config(path, ["model.scorer=onnx", setting])
+    with pytest.raises(ConfigError, match=r"model\.scorer"):
+        load_config(path, ["model.scorer=tensorrt"])

@@ -1,0 +1,161 @@
+"""The report in a real browser, offline: the charts are drawn, nothing errs, and nothing is wider than the screen."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samples.browsing import MARKS, browse, probed
+from samples.report_samples import sample
+
+from embargo.research.run.report import ReportData, write
+
+pytestmark = MARKS
+
+# A window cannot be made as narrow as a telephone, a frame can; the probe writes what it sees into its own page.
+PROBE = """<!doctype html><html><head><title>probe</title></head><body style="margin:0">
+<iframe id="report" src="REPORT" style="border:0;width:WIDTHpx;height:900px"></iframe><pre id="seen"></pre>
+<script>
+const frame = document.getElementById("report");
+const say = (seen) => { document.getElementById("seen").textContent = JSON.stringify(seen); };
+const look = async () => {
+  const view = frame.contentWindow, inner = frame.contentDocument, root = inner.documentElement;
+  const all = (selector) => [...inner.querySelectorAll(selector)];
+  const pause = (time) => new Promise((go) => setTimeout(go, time));
+  for (let wait = 0; wait < 200 && root.dataset.charts !== "ready"; wait += 1) await pause(50);
+  const press = async (button) => { button.click(); await pause(200); };
+  const escaping = () => all("main *, header *, .stamp *")
+    .filter((part) => !part.closest(".scroll, svg, .unseen, pre"))
+    .filter((part) => part.getBoundingClientRect().right > root.clientWidth + 1)
+    .map((part) => part.outerHTML.slice(0, 120));
+  const plot = inner.getElementById("chart-equity");
+  const shaded = () => plot._fullData
+    .filter((trace) => trace.fill === "toself" && trace.visible === true).map((trace) => trace.name);
+  const seen = {
+    ready: root.dataset.charts, theme: root.dataset.theme, injected: view.injected === undefined ? "no" : "yes",
+    width: root.clientWidth, needed: root.scrollWidth, escaping: escaping(), scripts: inner.scripts.length,
+    requested: view.performance.getEntriesByType("resource").map((entry) => entry.name),
+    charts: Object.fromEntries(all("figure[data-chart]").map((figure) => [figure.dataset.chart, {
+      drawn: figure.dataset.drawn, svgs: figure.querySelectorAll("svg.main-svg").length,
+      marks: figure.querySelectorAll(".scatterlayer .trace path, .barlayer .point path").length,
+      legend: figure.querySelectorAll(".legend button").length,
+      width: figure.querySelector("svg.main-svg")?.getBoundingClientRect().width,
+      room: figure.getBoundingClientRect().width,
+    }])),
+    scale: [plot._fullLayout.yaxis2.type], shaded: [shaded()], ink: [plot._fullLayout.font.color], curves: [],
+  };
+  await press(inner.querySelector('button[data-value="log"]'));
+  seen.scale.push(plot._fullLayout.yaxis2.type);
+  for (const button of all('button[data-set="regime"]').slice(1)) { await press(button); seen.shaded.push(shaded()); }
+  await press(inner.querySelector(".theme"));
+  seen.ink.push(plot._fullLayout.font.color);
+  const curves = () => plot._fullData.filter((trace) => trace.yaxis === "y2" && trace.visible === true).length;
+  seen.curves.push(curves());
+  await press(inner.querySelector("#equity .legend button"));
+  seen.curves.push(curves());
+  view.scrollTo({top: root.scrollHeight / 2, behavior: "instant"});
+  await pause(200);
+  const stamp = inner.querySelector(".stamp");
+  seen.scrolled = view.scrollY;
+  seen.stamp = stamp && stamp.getBoundingClientRect().top;
+  seen.watermark = stamp && inner.querySelector(".watermark").getBoundingClientRect().top;
+  for (const part of all("details")) part.open = true;
+  await pause(200);
+  seen.neededOpen = root.scrollWidth;
+  seen.escapingOpen = escaping();
+  return seen;
+};
+frame.addEventListener("load", () => look().then(say, (error) => say({failed: String(error.stack || error)})));
+</script></body></html>"""
+
+
+def probe(folder: Path, data: ReportData, width: int, *flags: str) -> dict[str, Any]:
+    """Open the report in a frame of the given width; return what the probe saw, and the lines of the console."""
+    page = write(data, folder / "report.html")
+    return probed(folder, PROBE.replace("REPORT", page.name).replace("WIDTH", str(width)), *flags)
+
+
+def assert_sound(seen: dict[str, Any], width: int) -> None:
+    """Everything that must hold of any report at any width and in any theme."""
+    assert seen["ready"] == "ready"
+    assert seen["console"] == []
+    assert seen["requested"] == []
+    assert seen["injected"] == "no"
+    assert seen["width"] == width
+    assert max(seen["needed"], seen["neededOpen"]) <= width
+    assert seen["escaping"] == seen["escapingOpen"] == []
+    assert set(seen["charts"]) == {"equity", "regimes", "permutation", "reliability", "folds"}
+    for name, chart in seen["charts"].items():
+        assert chart["drawn"] == "yes", name
+        assert chart["svgs"] >= 1, name
+        assert chart["marks"] >= 3, name
+        assert chart["legend"] >= 2, name
+        assert 0.9 * chart["room"] < chart["width"] <= chart["room"] + 1, name
+
+
+@pytest.mark.parametrize(("width", "status"), [(1280, "valid"), (400, "invalid")])
+def test_charts_are_drawn_and_fit_the_screen(tmp_path: Path, width: int, status: str) -> None:
+    seen = probe(tmp_path, sample(status), width)
+    assert_sound(seen, width)
+    assert seen["theme"] == "light"
+    assert seen["scale"] == ["linear", "log"]
+    assert seen["shaded"] == [
+        ["trend: bear", "trend: bull", "trend: flat"],
+        ["volatility: calm", "volatility: turbulent"],
+        [],
+    ]
+    assert seen["curves"] == [3, 2]
+    assert seen["scrolled"] > 500
+    if status == "invalid":
+        assert seen["stamp"] == 0
+        assert seen["watermark"] == 0
+
+
+def test_dark_theme_repaints_the_charts(tmp_path: Path) -> None:
+    seen = probe(tmp_path, sample("caution"), 1280, "--blink-settings=preferredColorScheme=0")
+    assert_sound(seen, 1280)
+    assert seen["theme"] == "dark"
+    assert len(set(seen["ink"])) == 2
+
+
+def test_hostile_text_runs_nothing_and_long_words_do_not_widen_the_page(tmp_path: Path) -> None:
+    attack = '</script><script>window.injected = 1</script><img src=x onerror="window.injected = 1">'
+    long_word = "sentiment" * 40
+    clean = sample("invalid")
+    assert clean.folds is not None
+    assert clean.regime_table is not None
+    data = sample(
+        "invalid",
+        name=f"{attack} {long_word}",
+        stamp=f"{attack} {long_word}",
+        verdict_headline=f"{long_word} {attack}",
+        verdict_text=f"{attack} {long_word}",
+        headline=[(f"{attack}{long_word}", f"{long_word}", attack), *clean.headline],
+        folds=clean.folds.assign(fold=attack),
+        regime_table=clean.regime_table.assign(regime=attack, note=long_word),
+        equity=clean.equity.rename(columns={"buy and hold": f"{attack}{long_word}"}),
+        findings=[{**clean.findings[0], "verdict": "leak", "title": attack, "detail": long_word, "remedy": long_word}],
+        counts={long_word: {attack: 1}},
+        config={long_word: attack},
+        manifest={long_word: long_word},
+    )
+    for width in (400, 1280):
+        seen = probe(tmp_path, data, width)
+        assert seen["injected"] == "no"
+        assert seen["requested"] == seen["console"] == []
+        assert max(seen["needed"], seen["neededOpen"]) <= width, seen["escaping"]
+        assert {chart["drawn"] for chart in seen["charts"].values()} == {"yes"}
+
+
+def test_the_report_alone_dumps_drawn_charts_and_prints(tmp_path: Path) -> None:
+    page = write(sample("invalid"), tmp_path / "report.html")
+    done = browse(tmp_path, "--dump-dom", page.as_uri())
+    assert done.stdout.count('class="main-svg"') >= 5
+    assert "could not be drawn" not in done.stdout.split("</main>")[0]
+    assert "CONSOLE" not in done.stderr
+    browse(tmp_path, "--no-pdf-header-footer", f"--print-to-pdf={tmp_path / 'report.pdf'}", page.as_uri())
+    pdf = (tmp_path / "report.pdf").read_bytes()
+    assert pdf.startswith(b"%PDF")
+    assert 3 <= len(re.findall(rb"/Type /Page\b", pdf)) <= 14

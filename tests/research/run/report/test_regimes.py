@@ -1,0 +1,108 @@
+"""The regime part of a report: what its tables say, and that the page carries them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from samples.report_samples import sample
+
+from embargo.backtest.regimes import regime_table, sharpe_equality, stress_table, transition_table
+from embargo.data_loaders.errors import DataError
+from embargo.research.run.report import page as render
+from embargo.research.run.report.contents import ReportTable
+from embargo.research.run.report.regime_tables import name_of, regime_tables_of
+
+READ = {"n": 80, "accuracy": 0.7, "accuracy_interval": (0.6, 0.8), "macro_f1": 0.65, "macro_f1_interval": (0.5, 0.75)}
+UNREAD = {"n": 12, **dict.fromkeys(("accuracy", "accuracy_interval", "macro_f1", "macro_f1_interval"))}
+
+
+def metrics(n: int = 700) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    index = pd.date_range("2019-06-03 14:30", periods=n, freq="B", tz="UTC")
+    returns = pd.Series(rng.normal(0.0005, 0.01, n), index=index)
+    labels = pd.Series(np.where((np.arange(n) // 50) % 2, "bear", "bull"), index=index)
+    labels.iloc[:30] = "unlabelled"
+    table = regime_table(returns, labels, periods_per_year=252, seed=0, n_boot=200)
+    test = sharpe_equality(returns, labels, periods_per_year=252, seed=0, n_boot=200)
+    return {
+        "level": 0.95,
+        "regimes": {"markov_ex_post": {row.pop("regime"): row for row in table.to_dict("records")}},
+        "regime_equality": {"markov_ex_post": test.as_dict()},
+        "regime_classification": {"markov_ex_post": {"bear": READ, "bull": UNREAD, "unlabelled": UNREAD}},
+        "regime_transitions": {"markov_ex_post": transition_table(labels).to_dict("records")},
+        "stress": stress_table(returns, market=returns / 2).to_dict("records"),
+    }
+
+
+def test_the_tables_say_what_the_metrics_say() -> None:
+    equality, pairs, reading, moves, stress = regime_tables_of(metrics())
+    assert equality.rows[0][:3] == ("Markov switching, ex post", "bear, bull", "none")
+    assert equality.rows[0][-2] == equality.rows[0][-1]  # one definition needs no correction
+    assert [row[0] for row in pairs.rows] == ["Markov switching, ex post: bear less bull"]
+    assert [row[1:] for row in reading.rows] == [
+        ("80", "70.0%", "60.0% to 80.0%", "0.65", "0.50 to 0.75"),
+        ("12", "–", "–", "–", "–"),
+    ]
+    assert [row[0].split(": ")[1] for row in moves.rows] == ["bear", "bull"]
+    assert moves.rows[0][1:] == ("7", "50", "bear 98.3% (343), bull 1.7% (6)")
+    assert [row[0] for row in stress.rows] == [
+        "COVID crash (shares)",
+        "Crypto crash March 2020 (crypto)",
+        "Crypto crash May 2021 (crypto)",
+        "Rates shock 2022 (shares)",
+    ]
+    assert stress.rows[0][1] == "2020-02-20 to 2020-03-23"
+    for table in (equality, pairs, reading, moves, stress):
+        assert all(len(row) == len(table.head) for row in table.rows)
+
+
+def test_nothing_to_say_is_not_said() -> None:
+    found = metrics(60)
+    found["stress"] = []
+    titles = [table.title for table in regime_tables_of(found)]
+    assert titles == ["Sharpe ratio across regimes", "Reading by regime", "How regimes follow each other"]
+
+
+@pytest.mark.parametrize(
+    ("definition", "words"),
+    [
+        ("trend", "trend"),
+        ("turning_points", "turning points"),
+        ("lunde_timmermann_ex_post", "Lunde-Timmermann, ex post"),
+        ("something_new_ex_post", "something new ex post"),
+    ],
+)
+def test_hindsight_is_named(definition: str, words: str) -> None:
+    assert name_of(definition) == words
+
+
+def test_equality_is_corrected_for_the_number_of_definitions() -> None:
+    said = metrics()
+    test = said["regime_equality"]["markov_ex_post"]
+    said["regime_equality"] = {
+        "trend": test | {"p_value": 0.03},
+        "volatility": test | {"p_value": 0.02},
+        "markov": test | {"p_value": None, "statistic": None, "pairs": []},
+    }
+    assert [row[-2:] for row in regime_tables_of(said)[0].rows] == [("0.030", "0.040"), ("0.020", "0.040"), ("–", "–")]
+
+
+def test_a_regime_that_is_not_judged_says_why_in_the_place_of_its_figures() -> None:
+    page = render(sample())
+    assert '<td class="note" colspan="11">too few bars: 20 of at least 60</td>' in page
+    assert "differ from zero" not in page  # the tests are one-sided
+
+
+def test_the_page_carries_the_tables_escaped() -> None:
+    tables = regime_tables_of(metrics())
+    page = render(sample(regime_tables=[*tables, ReportTable("<b>x</b>", "a <note>", ("One",), (("<i>",),))]))
+    for table in tables:
+        assert f"<h3>{table.title}</h3>" in page
+    assert "only definitions marked “ex post” look back" in page
+    assert "<b>x</b>" not in page
+    assert "&lt;b&gt;x&lt;/b&gt;" in page
+    with pytest.raises(DataError, match="not 2 cells"):
+        sample(regime_tables=[ReportTable("t", "", ("One", "Two"), (("a",),))])

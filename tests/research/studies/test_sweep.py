@@ -1,0 +1,378 @@
+"""A sweep chooses without the test rows, counts every cell once, and draws each where it belongs."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from samples.small_runs import SWEPT
+
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.schemas import CLASSES
+from embargo.research.config.experiment import Config, load_config, parse_config
+from embargo.research.progress import Quiet
+from embargo.research.records.ledger import LEDGER_NAME, trials_on
+from embargo.research.run.pipeline import prepare
+from embargo.research.run.reading import Reading
+from embargo.research.run.trading import trade
+from embargo.research.run.world import Part, Plan
+from embargo.research.studies.sweep import render_page
+from embargo.research.studies.sweep import sweep as sweeping
+from embargo.research.studies.sweep.charts import heat_map
+from embargo.research.studies.sweep.sweep import (
+    Axis,
+    Stretch,
+    Sweep,
+    cells_of,
+    choose,
+    competing,
+    read_axis,
+    sweep,
+    trade_cells,
+    validation_rows,
+    with_validation_news,
+)
+
+GRID = [read_axis("signal.threshold=0.4,0.6"), read_axis("signal.half_life=1,3,9"), read_axis("portfolio.k=3")]
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    path = tmp_path_factory.mktemp("config") / "small.toml"
+    path.write_text(SWEPT)
+    return load_config(path)
+
+
+@pytest.fixture(scope="module")
+def plan(config: Config) -> Plan:
+    return prepare(config, Quiet())
+
+
+def guessed(parts: list[Part], seed: int = 0) -> pd.DataFrame:
+    """Scores that mean nothing, in place of a model's."""
+    news = pd.concat([part.test_news.assign(fold=part.fold.index) for part in parts], ignore_index=True)
+    values = np.random.default_rng(seed).dirichlet([0.5, 0.5, 0.5], len(news))
+    return news.assign(**dict(zip(CLASSES, values.T, strict=True)), confidence=values.max(axis=1), model_id="guess")
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, plan: Plan, seed: int = 0) -> None:
+    """Let a sweep find its data ready and its news read."""
+    monkeypatch.setattr(sweeping, "prepare", lambda config, stages: plan)
+    monkeypatch.setattr(
+        sweeping,
+        "read",
+        lambda config, parts, base, cache, stages: Reading(guessed(parts, seed), pd.DataFrame(), []),
+    )
+
+
+def swept(config: Config, out: Path, axes: list[Axis] = GRID) -> Sweep:
+    return sweep(config, axes, out=out, cache=out / "cache", stages=Quiet())
+
+
+@given(st.integers(-50, 50), st.integers(1, 9), st.integers(0, 20), st.integers(0, 3))
+def test_a_range_has_both_ends_and_no_rounding(first: int, step: int, steps: int, digits: int) -> None:
+    def written(number: int) -> str:
+        return f"{number / 10**digits:.{digits}f}"
+
+    text = f"{written(first)}:{written(first + steps * step)}:{written(step)}"
+    values = read_axis(f"portfolio.x={text}").values
+    assert values == tuple(float(written(first + at * step)) for at in range(steps + 1))
+
+
+def test_values_keep_their_type() -> None:
+    assert read_axis("portfolio.method=sign, proportional").values == ("sign", "proportional")
+    assert read_axis("portfolio.neutral=true,false").values == (True, False)
+    assert [type(value) for value in read_axis("portfolio.k=1:3:1").values] == [int, int, int]
+    assert read_axis("signal.threshold=0.5:0.9:0.1") == Axis("signal.threshold", (0.5, 0.6, 0.7, 0.8, 0.9))
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("model.rank=4,8", "tunes and scores only once"),
+        ("split.test_span=3MS,6MS", "moves the windows"),
+        ("news.max_characters=100,200", "changes the data"),
+        ("execution.engine=vectorbt,kernel", "the same books"),
+        ("execution.funding=true,false", "changes the data"),
+        ("seed=1,2", "no setting to choose"),
+        ("statistics.block=5,10", "how a result is measured"),
+        ("nothing.here=1", "no section 'nothing'"),
+        ("signal.threshold", "write section.key"),
+        ("signal.threshold=0.9:0.5:0.1", "must rise"),
+        ("signal.threshold=0:1:0.000001", "1,000,001 values"),
+        ("signal.threshold=0.5,0.5", "twice"),
+        ("signal.threshold=0.5,,0.6", "missing between"),
+    ],
+)
+def test_what_cannot_be_swept_is_refused_by_name(text: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=why) as refusal:
+        read_axis(text)
+    assert text.split("=")[0] in str(refusal.value)
+
+
+def test_a_cell_is_the_run_with_these_settings(config: Config) -> None:
+    cells = cells_of(config, GRID)
+    assert [tuple(cell.choice.values()) for cell in cells][:3] == [(0.4, 1, 3), (0.4, 3, 3), (0.4, 9, 3)]
+    document = config.to_dict()
+    document["signal"] |= {"threshold": 0.6, "half_life": 1.0}
+    document["portfolio"]["k"] = 3
+    assert cells[3].config.fingerprint() == parse_config(document, where="test").fingerprint()
+
+
+def test_grids_that_make_no_sense_are_refused(config: Config) -> None:
+    with pytest.raises(ConfigError, match="neutral"):
+        cells_of(config, [read_axis("portfolio.neutral=true"), read_axis("portfolio.long_only=true,false")])
+    with pytest.raises(ConfigError, match="two --grid"):
+        cells_of(config, [read_axis("portfolio.k=1"), read_axis("portfolio.k=2")])
+    with pytest.raises(ConfigError, match="same experiment"):
+        cells_of(config, [read_axis("signal.half_life=1,1.0")])
+    with pytest.raises(ConfigError, match=r"signal\.half_lif"):
+        cells_of(config, [read_axis("signal.half_lif=1,2")])
+    with pytest.raises(ConfigError, match=r"costs\.fee are assumptions"):
+        cells_of(config, [read_axis("costs.fee=0,0.01")])
+
+
+def test_a_fusion_has_no_validation_rows(config: Config) -> None:
+    document = config.to_dict() | {"fusion": {"method": "logistic"}}
+    with pytest.raises(ConfigError, match="learns from the first test window"):
+        cells_of(parse_config(document, where="test"), GRID)
+
+
+def test_cheaper_trading_is_no_choice(config: Config, plan: Plan) -> None:
+    cells = cells_of(config, [read_axis("costs.fee=0,0.0005"), read_axis("signal.half_life=2,4")])
+    assert competing(config, cells).tolist() == [False, False, True, True]
+    assert choose(np.array([9.0, 9.0, 1.0, 2.0]), competing(config, cells)) == 3
+    assert choose(np.array([np.nan, 1.0, 1.0]), np.ones(3, dtype=bool)) == 1
+    with pytest.raises(DataError, match="no cell traded"):
+        choose(np.array([9.0, np.nan]), np.array([False, True]))
+
+
+def test_the_choice_rests_on_bars_closed_before_the_first_test(plan: Plan) -> None:
+    world, first = plan.world, plan.parts[0].fold
+    rows = validation_rows(world, plan.parts)
+    assert (world.decided_at[rows] >= first.validation_start).all()
+    assert (world.decided_at[rows] < first.validation_end).all()
+    assert (world.prices.close_at[rows] <= first.test_start).all()
+    assert rows.stop <= plan.rows.start
+    wide, *rest = with_validation_news(world, plan.parts)
+    assert rest == plan.parts[1:]
+    known_at = wide.test_news["known_at"]
+    assert known_at.min() >= first.validation_start
+    assert len(wide.test_news) > len(plan.parts[0].test_news)
+
+
+def test_nothing_of_the_test_windows_moves_the_choice(
+    config: Config, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "_save", lambda result, config: None)
+    stand_in(monkeypatch, plan)
+    honest = swept(config, tmp_path / "a")
+    start = int(plan.world.prices.open_at.searchsorted(plan.parts[0].fold.test_start))
+    for seed in range(2):
+        shift = np.random.default_rng(seed).normal(0.0, 0.05, (len(plan.world.decided_at), 8))
+        shift[:start] = 0.0
+        prices = plan.world.prices
+        moved = replace(
+            prices,
+            **{name: getattr(prices, name) * np.exp(shift.cumsum(axis=0)) for name in ("open", "high", "low", "close")},
+        )
+        stand_in(monkeypatch, replace(plan, world=replace(plan.world, prices=moved)))
+        poisoned = swept(config, tmp_path / f"b{seed}")
+        assert poisoned.chosen == honest.chosen
+        pd.testing.assert_series_equal(poisoned.table["validation_sharpe"], honest.table["validation_sharpe"])
+        assert not np.allclose(poisoned.table["test_sharpe"], honest.table["test_sharpe"])
+
+
+def test_other_validation_returns_change_the_choice(config: Config, plan: Plan) -> None:
+    cells = cells_of(config, [read_axis("signal.half_life=0.5,1,2,4,8,16")])
+    rows = validation_rows(plan.world, plan.parts)
+    scored = guessed(with_validation_news(plan.world, plan.parts))
+    chosen = set()
+    for seed in range(8):
+        steps = np.random.default_rng(seed).normal(0.0, 0.02, (len(plan.world.decided_at), 8)).cumsum(axis=0)
+        prices = replace(plan.world.prices, open=plan.world.prices.open * np.exp(steps))
+        ratios = trade_cells(cells, replace(plan.world, prices=prices), Stretch(rows, scored))
+        chosen.add(choose(ratios, np.ones(len(cells), dtype=bool)))
+    assert len(chosen) > 1
+
+
+def test_a_cell_earns_what_the_books_say(config: Config, plan: Plan) -> None:
+    scored = guessed(plan.parts)
+    cells = cells_of(config, [read_axis("signal.half_life=1,5"), read_axis("costs.slippage=0.0005,0.002")])
+    earned: dict[int, np.ndarray] = {}
+    trade_cells(cells, plan.world, Stretch(plan.rows, scored), done=lambda at, returns: earned.update({at: returns}))
+    for position, cell in enumerate(cells):
+        books = trade(cell.config, plan.world, plan.rows, scored).books.returns
+        np.testing.assert_allclose(earned[position], books.to_numpy(), atol=1e-8)
+
+
+def test_weights_are_made_once_for_all_costs(config: Config, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    real = sweeping.decide
+    monkeypatch.setattr(sweeping, "decide", lambda *given, **named: made.append(1) or real(*given, **named))
+    cells = cells_of(config, [read_axis("costs.fee=0,0.0005,0.001"), read_axis("signal.half_life=1,2")])
+    trade_cells(cells, plan.world, Stretch(plan.rows, guessed(plan.parts)))
+    assert len(made) == 2
+
+
+def test_what_a_cell_lacks_is_found_before_anything_is_trained(
+    config: Config, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def training(*given: object) -> None:
+        raise AssertionError("trained")
+
+    stand_in(monkeypatch, plan)
+    monkeypatch.setattr(sweeping, "read", training)
+    with pytest.raises(ConfigError, match="needs the sectors"):
+        swept(config, tmp_path, [read_axis("signal.cross_section.neutral=market,sector")])
+
+
+def test_articles_are_compared_once_for_all_cells(config: Config, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    scored, rows = guessed(plan.parts), plan.rows
+    cells = cells_of(config, [read_axis("signal.novelty_floor=0.1,0.5"), read_axis("signal.half_life=1,2,3")])
+    alone = [trade_cells([cell], plan.world, Stretch(rows, scored))[0] for cell in cells]
+    made = []
+    real = sweeping.read_articles
+    monkeypatch.setattr(sweeping, "read_articles", lambda *given: made.append(1) or real(*given))
+    np.testing.assert_array_equal(trade_cells(cells, plan.world, Stretch(rows, scored)), alone)
+    assert len(set(alone)) == len(cells)
+    assert len(made) == 2
+
+
+def test_other_labels_are_another_trial(
+    config: Config, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "_save", lambda result, config: None)
+    stand_in(monkeypatch, plan)
+    first = swept(config, tmp_path)
+    relabelled = [replace(part, train=part.train.assign(label=1)) for part in plan.parts]
+    stand_in(monkeypatch, replace(plan, parts=relabelled), seed=1)
+    second = swept(config, tmp_path)
+    assert (first.figures["n_trials"], second.figures["n_trials"]) == (6, 12)
+    assert first.folder != second.folder
+
+
+def test_a_killed_sweep_leaves_whole_cells_and_is_not_counted_twice(
+    config: Config, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(monkeypatch, plan)
+    real, calls = sweeping.ledger.record, []
+
+    def dying(folder: Path, trial: object, returns: np.ndarray) -> None:
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        calls.append(trial)
+        real(folder, trial, returns)
+
+    monkeypatch.setattr(sweeping.ledger, "record", dying)
+    with pytest.raises(KeyboardInterrupt):
+        swept(config, tmp_path)
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".jsonl", ".rows"]
+    assert len((tmp_path / LEDGER_NAME).read_text().splitlines()) == 2
+    monkeypatch.setattr(sweeping.ledger, "record", real)
+    first = swept(config, tmp_path)
+    again = swept(config, tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / LEDGER_NAME).read_text().splitlines()]
+    assert len(lines) == len(GRID[0].values) * len(GRID[1].values)
+    assert {line["sweep"] for line in lines} == {first.folder.name}
+    assert set(trials_on(tmp_path, first.figures["window"])) == set(first.table["settings"])
+    assert again.figures == first.figures
+    assert first.figures["n_trials"] == 6
+
+
+def test_trials_of_a_ledger_without_returns_get_theirs(
+    config: Config, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "_save", lambda result, config: None)
+    stand_in(monkeypatch, plan)
+    first = swept(config, tmp_path)
+    for path in tmp_path.glob("*.rows"):
+        path.unlink()
+    again = swept(config, tmp_path)
+    assert again.figures == first.figures
+    assert again.figures["overfitting"] is not None
+    lines = (tmp_path / LEDGER_NAME).read_text().splitlines()
+    swept(config, tmp_path)
+    assert (tmp_path / LEDGER_NAME).read_text().splitlines() == lines
+
+
+def test_trials_of_other_runs_on_the_window_count(
+    config: Config, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(monkeypatch, plan)
+    swept(config, tmp_path, [read_axis("signal.half_life=20,30")])
+    assert swept(config, tmp_path).figures["n_trials"] == 8
+
+
+def test_the_luckiest_cell_of_noise_is_seen_through(
+    config: Config, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid = [
+        read_axis("signal.threshold=0.4,0.6,0.8,0.9"),
+        read_axis("signal.half_life=0.5,2,10"),
+        read_axis("portfolio.k=1"),
+    ]
+    free = parse_config(config.to_dict() | {"costs": {"fee": 0.0, "slippage": 0.0, "borrow_annual": 0.0}}, where="test")
+    monkeypatch.setattr(sweeping, "_save", lambda result, config: None)
+    looked, survived = 0, 0
+    for seed in range(12):
+        stand_in(monkeypatch, plan, seed)
+        best = swept(free, tmp_path / str(seed), grid).figures["best_on_test"]
+        looked += best["probabilistic_sharpe"] > 0.95
+        survived += best["deflated_sharpe"] > 0.95
+    assert looked >= 2
+    assert survived <= 1
+
+
+def of_axes(*lengths: int) -> Sweep:
+    axes = [Axis(f"signal.a{number}", tuple(range(length))) for number, length in enumerate(lengths)]
+    cells = np.arange(np.prod(lengths))
+    table = pd.DataFrame(np.indices(lengths).reshape(len(lengths), -1).T, columns=[axis.key for axis in axes])
+    table = table.assign(validation_sharpe=-cells / 1.0, test_sharpe=cells / 1.0, competes=True)
+    return Sweep(Path("x"), axes, table, 0, len(cells) - 1, {})
+
+
+@pytest.mark.parametrize("lengths", [(4,), (2, 3), (3, 2), (2, 4, 3), (1, 1), (2, 2, 2, 2)])
+def test_every_cell_is_drawn_where_it_belongs(lengths: tuple[int, ...]) -> None:
+    result = of_axes(*lengths)
+    figure = heat_map(result, "test_sharpe").figure
+    drawn = {}
+    for trace in figure.data:
+        if trace.type == "heatmap":
+            at = trace.xaxis or "x"
+            title = next((note.text for note in figure.layout.annotations if note.text), "")
+            assert trace.zmax == max(np.prod(lengths) - 1, 1)
+            for names, values in zip(trace.customdata, trace.z, strict=True):
+                drawn.update({(at, name): value for name, value in zip(names, values, strict=True)})
+            assert title is not None
+    assert sorted(drawn.values()) == list(range(int(np.prod(lengths))))
+    for (_, name), value in drawn.items():
+        row = result.table.iloc[int(value)]
+        for pair in name.split(", "):
+            key, _, written = pair.partition(" = ")
+            assert row[key] == int(written)
+    marks = [trace for trace in figure.data if trace.type == "scatter"]
+    assert len(marks) == 2
+
+
+def test_the_page_names_hindsight_as_such(
+    config: Config, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(monkeypatch, plan)
+    result = swept(config, tmp_path)
+    page = (result.folder / "report.html").read_text()
+    assert page == render_page(result, "Sweep of small")
+    assert "hindsight" in page
+    assert not re.search(r"<(script|link|img)[^>]+(src|href)=.https?:", page)
+    figures = json.loads((result.folder / "sweep.json").read_text())
+    assert figures["chosen"]["settings"] == dict(result.table.loc[result.chosen, [axis.key for axis in GRID]])
+    assert figures["chosen"]["rank_on_validation"] == 1
+    assert figures["best_on_test"]["rank_on_test"] == 1
+    assert len(pd.read_parquet(result.folder / "cells.parquet")) == figures["cells"] == 6
