@@ -11,8 +11,8 @@ from samples.report_samples import sample
 
 from embargo.backtest.regimes import regime_table, sharpe_equality, stress_table, transition_table
 from embargo.data_loaders.errors import DataError
-from embargo.research.run.report import page as render
 from embargo.research.run.report.contents import ReportTable
+from embargo.research.run.report.page import render
 from embargo.research.run.report.regime_tables import name_of, regime_tables_of
 
 READ = {"n": 80, "accuracy": 0.7, "accuracy_interval": (0.6, 0.8), "macro_f1": 0.65, "macro_f1_interval": (0.5, 0.75)}

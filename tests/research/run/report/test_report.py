@@ -25,9 +25,8 @@ import embargo.research.pages
 from embargo.data_loaders.errors import DataError, MissingPartError
 from embargo.research.pages import formats
 from embargo.research.run.report import MetricRow, ReportData, charts, write
-from embargo.research.run.report import page as render
 from embargo.research.run.report.assemble import headline_of
-from embargo.research.run.report.page import MAX_EVIDENCE_ROWS, _monthly
+from embargo.research.run.report.page import MAX_EVIDENCE_ROWS, _monthly, render
 
 POISON = (
     '</script><script>window.injected = 1</script><img src=x onerror="window.injected = 1"><!-- \u2028 \' & {{ 7*7 }}'
