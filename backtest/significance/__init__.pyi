@@ -1,0 +1,76 @@
+from .bayes import PairedBelief, jzs_bayes_factor, paired_belief
+from .comparison import ForecastComparison, PairedDifference, diebold_mariano, mean_difference, sharpe_difference
+from .confidence_set import ConfidenceSet, model_confidence_set
+from .deflation import deflated_sharpe, expected_maximum_sharpe, minimum_track_record, probabilistic_sharpe
+from .families import benjamini_hochberg, bonferroni, holm
+from .long_run import variance_inflation
+from .means import MeanEstimate, mean_estimate
+from .overfitting import Overfitting, probability_of_overfitting
+from .permutation import (
+    WAYS,
+    PermutationResult,
+    Rearrangement,
+    Way,
+    block_permutation,
+    permutation_test,
+    possible,
+    rearrangement,
+)
+from .power import detectable_sharpe
+from .resampling import automatic_block_length, stationary_blocks
+from .sharpe import MINIMUM_ROWS, SharpeEstimate, conditional_sharpe, moving_rows, sharpe_estimate
+from .standard_errors import SharpeErrors, aggregated_sharpe, aggregation_factor, sharpe_errors
+from .superior import StepwiseSuperior, SuperiorAbility, reality_check, stepwise_superior, superior_ability
+from .trials import EffectiveTrials, effective_trials
+
+__all__ = [
+    "MINIMUM_ROWS",
+    "WAYS",
+    "ConfidenceSet",
+    "EffectiveTrials",
+    "ForecastComparison",
+    "MeanEstimate",
+    "Overfitting",
+    "PairedBelief",
+    "PairedDifference",
+    "PermutationResult",
+    "Rearrangement",
+    "SharpeErrors",
+    "SharpeEstimate",
+    "StepwiseSuperior",
+    "SuperiorAbility",
+    "Way",
+    "aggregated_sharpe",
+    "aggregation_factor",
+    "automatic_block_length",
+    "benjamini_hochberg",
+    "block_permutation",
+    "bonferroni",
+    "conditional_sharpe",
+    "deflated_sharpe",
+    "detectable_sharpe",
+    "diebold_mariano",
+    "effective_trials",
+    "expected_maximum_sharpe",
+    "holm",
+    "jzs_bayes_factor",
+    "mean_difference",
+    "mean_estimate",
+    "minimum_track_record",
+    "model_confidence_set",
+    "moving_rows",
+    "paired_belief",
+    "permutation_test",
+    "possible",
+    "probabilistic_sharpe",
+    "probability_of_overfitting",
+    "reality_check",
+    "rearrangement",
+    "sharpe_difference",
+    "sharpe_errors",
+    "sharpe_estimate",
+    "stationary_blocks",
+    "stepwise_superior",
+    "superior_ability",
+    "variance_inflation",
+]
