@@ -128,12 +128,12 @@ def attempt(world: World, seed: int) -> Attempt:
     metrics = judged_against_chance(config, market, result, permutations, attempts)
     return Attempt(
         edge=conclude(metrics, [], significance=LEVEL).edge,
-        sharpe=metrics["sharpe"],
-        low=metrics["sharpe_low"],
-        high=metrics["sharpe_high"],
-        p_value=metrics["sharpe_p_value"],
-        permutation_p_value=metrics["permutation_p_value"],
-        deflated=metrics["deflated_sharpe"],
+        sharpe=metrics.sharpe,
+        low=metrics.sharpe_low,
+        high=metrics.sharpe_high,
+        p_value=metrics.sharpe_p_value,
+        permutation_p_value=metrics.permutation_p_value,
+        deflated=metrics.deflated_sharpe,
         returns=returns,
     )
 
@@ -184,7 +184,7 @@ def best_of_variants(variants: int, seed: int) -> tuple[bool, bool]:
 
     def claims(attempts: Attempts) -> bool:
         found = discounted(attempts, strategy, returns[best], periods_per_year=years, seed=config.seed)
-        return bool(found["deflated_sharpe"] > 1.0 - LEVEL)
+        return (found.deflated_sharpe or 0.0) > 1.0 - LEVEL
 
     return claims(Attempts({best: trials[best]}, {best: returns[best]})), claims(Attempts(trials, returns))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,16 @@ from embargo.backtest.significance import (
     superior_ability,
     variance_inflation,
 )
+from embargo.research.records.figures import from_json
 from embargo.research.records.ledger import Trial
+from embargo.research.records.metrics import (
+    BestAgainstCash,
+    BestOfAttempts,
+    Discounted,
+    MeanReturn,
+    Reach,
+    SharpeStandardErrors,
+)
 
 _BLOCKS = 16
 _SET_LEVEL = 0.1
@@ -72,7 +81,7 @@ class Attempts:
 
 def discounted(
     attempts: Attempts, performance: Mapping[str, Any], returns: np.ndarray, *, periods_per_year: float, seed: int
-) -> dict[str, Any]:
+) -> Discounted:
     """Weigh a Sharpe ratio against chance, and against the number of attempts it may have been picked from.
 
     Parameters
@@ -87,11 +96,9 @@ def discounted(
 
     Returns
     -------
-    dict
-        ``n_trials, effective_trials, trial_sharpe_variance`` (per bar squared), ``luckiest_sharpe`` (annual: what the
-        luckiest of as many worthless attempts is expected to show, if their Sharpe ratios vary as these do; attempts at
-        absurd costs therefore raise it), ``probabilistic_sharpe`` and ``deflated_sharpe``, which is the same against
-        that benchmark; both None below 30 bars that move.
+    Discounted
+        Attempts at absurd costs raise ``luckiest_sharpe``, because it goes by how Sharpe ratios vary. The probabilistic
+        and the deflated Sharpe ratio are None below 30 bars that move.
 
     References
     ----------
@@ -106,22 +113,23 @@ def discounted(
         ratios = [trial.sharpe_per_bar for trial in attempts.trials.values()]
         number, variance = float(n_trials), float(np.var(ratios, ddof=1)) if n_trials > 1 else 0.0
         luck = expected_maximum_sharpe(number, variance)
-    figures: dict[str, Any] = {
-        "n_trials": n_trials,
-        "effective_trials": number,
-        "trial_sharpe_variance": variance,
-        "luckiest_sharpe": luck * math.sqrt(periods_per_year),
-        "probabilistic_sharpe": None,
-        "deflated_sharpe": None,
-    }
+    figures = Discounted(
+        n_trials=n_trials,
+        effective_trials=number,
+        trial_sharpe_variance=variance,
+        luckiest_sharpe=luck * math.sqrt(periods_per_year),
+        probabilistic_sharpe=None,
+        deflated_sharpe=None,
+    )
     if performance["sharpe"] is None or moving_rows(returns) < MINIMUM_ROWS:
         return figures
     moments = _moments(performance, periods_per_year)
     inflation = variance_inflation(returns)
-    return figures | {
-        "probabilistic_sharpe": probabilistic_sharpe(*moments, inflation=inflation),
-        "deflated_sharpe": probabilistic_sharpe(*moments, benchmark=luck, inflation=inflation),
-    }
+    return replace(
+        figures,
+        probabilistic_sharpe=probabilistic_sharpe(*moments, inflation=inflation),
+        deflated_sharpe=probabilistic_sharpe(*moments, benchmark=luck, inflation=inflation),
+    )
 
 
 def _moments(performance: Mapping[str, Any], periods_per_year: float) -> tuple[float, int, float, float]:
@@ -131,27 +139,30 @@ def _moments(performance: Mapping[str, Any], periods_per_year: float) -> tuple[f
 
 def reach(
     performance: Mapping[str, Any], returns: np.ndarray, *, periods_per_year: float, level: float, significance: float
-) -> dict[str, Any]:
+) -> Reach:
     """Say how far a sample of this length and kind can see, and what else its mean and its Sharpe ratio are worth.
 
     Returns
     -------
-    dict
-        ``detectable_sharpe`` (annual, found with 80 % probability) and ``minimum_track_record`` (bars until this Sharpe
-        ratio would be significant; None if it is not positive), both None below 30 bars that move; ``sharpe_errors``
-        (annual, under three sets of assumptions), ``mean`` (annual, with its t-test) and ``sharpe_aggregated`` (annual,
-        allowing for autocorrelation, after Lo).
+    Reach
+        ``detectable_sharpe`` and ``minimum_track_record`` are None below 30 bars that move.
     """
     mean = mean_estimate(returns, periods_per_year=periods_per_year, level=level).as_dict()
     errors = sharpe_errors(returns, periods_per_year=periods_per_year).as_dict()
-    aggregated = aggregated_sharpe(returns, max(1, round(periods_per_year)))
-    found: dict[str, Any] = {"mean": mean, "sharpe_errors": errors, "sharpe_aggregated": aggregated}
+    found = Reach(
+        mean=from_json(MeanReturn, mean, "mean_estimate"),
+        sharpe_errors=from_json(SharpeStandardErrors, errors, "sharpe_errors"),
+        sharpe_aggregated=aggregated_sharpe(returns, max(1, round(periods_per_year))),
+        detectable_sharpe=None,
+        minimum_track_record=None,
+    )
     if performance["sharpe"] is None or moving_rows(returns) < MINIMUM_ROWS:
-        return found | {"detectable_sharpe": None, "minimum_track_record": None}
+        return found
     per_bar, n, skew, kurtosis_raw = _moments(performance, periods_per_year)
     inflation = variance_inflation(returns)
-    return found | {
-        "detectable_sharpe": detectable_sharpe(
+    return replace(
+        found,
+        detectable_sharpe=detectable_sharpe(
             n,
             periods_per_year=periods_per_year,
             significance=significance,
@@ -159,22 +170,21 @@ def reach(
             kurtosis_raw=kurtosis_raw,
             inflation=inflation,
         ),
-        "minimum_track_record": minimum_track_record(
+        minimum_track_record=minimum_track_record(
             per_bar, skew, kurtosis_raw, level=1.0 - significance, inflation=inflation
         ),
-    }
+    )
 
 
 def best_of(
     attempts: Attempts, *, significance: float, block: int | None, n_boot: int, seed: int
-) -> dict[str, Any] | None:
+) -> BestOfAttempts | None:
     """Ask whether the best of all attempts earned anything, and which ones did; the benchmark is cash.
 
     Returns
     -------
-    dict or None
-        ``superior_ability`` (Hansen's test) and ``superior``, the number of attempts that Romano and Wolf's stepwise
-        test finds better than cash. None for fewer than two attempts, or where the returns of one are not known.
+    BestOfAttempts or None
+        None for fewer than two attempts, or where the returns of one are not known.
     """
     panel = attempts.panel
     if panel is None or panel.shape[1] < 2 or not (panel.std(axis=0) > 0.0).any():
@@ -182,7 +192,10 @@ def best_of(
     length = None if block is None else float(block)
     ability = superior_ability(panel, n_boot=n_boot, block=length, seed=seed)
     stepwise = stepwise_superior(panel, level=significance, n_boot=n_boot, block=length, seed=seed)
-    return {"superior_ability": ability.as_dict(), "superior": int(np.count_nonzero(stepwise.superior))}
+    return BestOfAttempts(
+        superior_ability=from_json(BestAgainstCash, ability.as_dict(), "superior_ability"),
+        superior=int(np.count_nonzero(stepwise.superior)),
+    )
 
 
 def overfitting(attempts: Attempts, names: Sequence[str]) -> dict[str, Any] | None:

@@ -186,7 +186,8 @@ def from_json(kind: type[_Record], found: object, where: str) -> _Record:
     """
     if not isinstance(found, Mapping):
         raise DataError(f"{where}: there are no figures but {found!r}. Repeat the run with this version.")
-    known, types = figures_of(kind), _types(kind)
+    shape: type = kind
+    known, types = figures_of(shape), _types(shape)
     unknown = [str(name) for name in found if name not in known]
     missing = [name for name, meaning in known.items() if name not in found and not meaning.optional]
     if unknown or missing:
@@ -199,7 +200,7 @@ def from_json(kind: type[_Record], found: object, where: str) -> _Record:
 
 
 @cache
-def _types(kind: Any) -> dict[str, Any]:
+def _types(kind: type) -> dict[str, Any]:
     return get_type_hints(kind)
 
 

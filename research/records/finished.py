@@ -40,8 +40,12 @@ class FinishedRun:
         Return of the equal-weighted universe, by the instant each bar opens; empty where the run left none.
     symbols : tuple of str
         Traded; empty where the run left no weights.
-    metrics, manifest, settings : dict
-        As in ``metrics.json``, ``manifest.json`` and ``config.toml``.
+    bars_per_year : float
+        As the run counted them.
+    n_trials, deflated_sharpe : int, float or None
+        As in ``metrics.json``; None where an older version left them out.
+    manifest, settings : dict
+        As in ``manifest.json`` and ``config.toml``.
     """
 
     name: str
@@ -52,14 +56,11 @@ class FinishedRun:
     judged: pd.DataFrame
     market: pd.Series
     symbols: tuple[str, ...]
-    metrics: dict[str, Any]
+    bars_per_year: float
+    n_trials: int | None
+    deflated_sharpe: float | None
     manifest: dict[str, Any]
     settings: dict[str, Any]
-
-    @property
-    def bars_per_year(self) -> float:
-        """Bars in a year, as the run counted them."""
-        return float(self.metrics["bars_per_year"])
 
     @property
     def window(self) -> str:
@@ -112,7 +113,9 @@ def read_run(folder: Path) -> FinishedRun:
         judged=_judged(folder),
         market=_market(folder / "growth.parquet"),
         symbols=_symbols(folder / "weights.parquet"),
-        metrics=metrics,
+        bars_per_year=float(years),
+        n_trials=metrics.get("n_trials"),
+        deflated_sharpe=metrics.get("deflated_sharpe"),
         manifest=manifest,
         settings=read_toml(folder / "config.toml", remedy="Repeat the run."),
     )

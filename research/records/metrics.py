@@ -7,7 +7,6 @@ from this file alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from embargo.research.records.by_regime import ByRegime
@@ -460,29 +459,6 @@ class Metrics(Performance, Discounted, Reach, Frictions, ByRegime):
             If a figure is unknown, missing or of another type than declared.
         """
         return from_json(cls, found, where)
-
-
-@dataclass(frozen=True)
-class Headline:
-    """The figures by which runs are listed and compared, whatever version wrote them; None where it left one out.
-
-    Attributes
-    ----------
-    status, n_trials, bars_per_year, sharpe, sharpe_low, sharpe_high, sharpe_p_value, deflated_sharpe, total_return, \
-max_drawdown
-        As in `Metrics`.
-    """
-
-    status: str | None = None
-    n_trials: int | None = None
-    bars_per_year: float | None = None
-    sharpe: float | None = None
-    sharpe_low: float | None = None
-    sharpe_high: float | None = None
-    sharpe_p_value: float | None = None
-    deflated_sharpe: float | None = None
-    total_return: float | None = None
-    max_drawdown: float | None = None
 
 
 def metrics_reference() -> str:

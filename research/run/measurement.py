@@ -1,7 +1,6 @@
 """What a run made, with its uncertainty: metrics, significance, regimes, classification, and benchmarks beside.
 
-`measure` fills ``metrics.json``. Every figure in it is a plain number or None, and depends on nothing but the run's
-inputs and the trials already in the ledger.
+`measure` fills `Metrics`. Every figure depends on nothing but the run's inputs and the trials already in the ledger.
 """
 
 from __future__ import annotations
@@ -21,14 +20,22 @@ from embargo.models.calibration import confidence_test, reliability_table
 from embargo.models.evaluation.classification import classification_report
 from embargo.research.config.experiment import Config
 from embargo.research.records.attempts import Attempts, best_of, discounted, reach
-from embargo.research.run.reading import Reading, probabilities
-from embargo.research.run.regime_figures import (
-    by_definition,
-    regime_classification,
-    regime_figures,
-    regime_labels,
-    regime_report,
+from embargo.research.records.classifier import Classification
+from embargo.research.records.figures import figures_of, from_json, values_of
+from embargo.research.records.metrics import (
+    Capacity,
+    CostPaid,
+    Drawdown,
+    Frictions,
+    Metrics,
+    Performance,
+    RandomTimes,
+    Relative,
+    ShuffledNews,
+    TradeFigures,
 )
+from embargo.research.run.by_regime import by_regime, regime_classification, regime_labels, regime_report
+from embargo.research.run.reading import Reading, probabilities
 from embargo.research.run.trading import Rules, Trade
 from embargo.research.run.world import World
 
@@ -39,8 +46,7 @@ class Measured:
 
     Attributes
     ----------
-    metrics : dict
-        JSON-able; becomes ``metrics.json``.
+    metrics : Metrics
     equity : DataFrame, shape (test rows + 1, strategies)
         Growth of 1, ``strategy`` first; row t is the value when bar t opens.
     regimes : DataFrame of str, shape (test rows, definitions)
@@ -49,14 +55,10 @@ class Measured:
         One row per definition and regime.
     """
 
-    metrics: dict[str, Any]
+    metrics: Metrics
     equity: pd.DataFrame
     regimes: pd.DataFrame
     regime_table: pd.DataFrame
-
-    def having(self, **figures: Any) -> Measured:
-        """Return the same with more figures among the metrics."""
-        return replace(self, metrics=self.metrics | figures)
 
 
 def estimate(config: Config, world: World, returns: pd.Series) -> SharpeEstimate:
@@ -77,7 +79,7 @@ def judged_against_chance(
     result: Trade,
     permutations: Mapping[Way, PermutationResult],
     attempts: Attempts,
-) -> dict[str, Any]:
+) -> Metrics:
     """Return the figures that a verdict rests on: what was earned, and how often chance does as well.
 
     Parameters
@@ -89,8 +91,8 @@ def judged_against_chance(
 
     Returns
     -------
-    dict
-        All that `verdict.conclude` reads, and the performance that it rests on.
+    Metrics
+        All that `verdict.conclude` reads, and the performance that it rests on; the rest is not measured.
     """
     returns, years = result.books.returns, world.periods_per_year
     values = returns.to_numpy(dtype=float)
@@ -102,34 +104,39 @@ def judged_against_chance(
         trades=result.books.trades,
     )
     sharpe = estimate(config, world, returns)
-    return {
-        "n_bars": len(returns),
-        "n_articles": int(result.placed["article_id"].nunique()),
-        "n_trades": len(result.books.orders),
-        "n_symbols": len(world.prices.symbols),
-        "bars_per_year": years,
-        "level": config.statistics.level,
-        **{name: strategy[name] for name in strategy if name not in ("n_bars", "sharpe", "turnover_annual")},
-        "turnover": strategy["turnover_annual"],
-        "sharpe": sharpe.sharpe,
-        "sharpe_low": sharpe.low,
-        "sharpe_high": sharpe.high,
-        "sharpe_low_percentile": sharpe.low_percentile,
-        "sharpe_high_percentile": sharpe.high_percentile,
-        "sharpe_p_value": sharpe.p_value,
-        "sharpe_standard_error": sharpe.standard_error,
-        "bootstrap_block": sharpe.block_length,
-        "permutation_p_value": permutations["dates"].p_value,
-        "permutations": {way: found.as_dict() for way, found in permutations.items()},
-        **discounted(attempts, strategy, values, periods_per_year=years, seed=config.seed),
-        **reach(
-            strategy,
-            values,
-            periods_per_year=years,
-            level=config.statistics.level,
-            significance=config.statistics.significance,
-        ),
-    }
+    alone = {name: strategy[name] for name in figures_of(Performance)}
+    weighed = discounted(attempts, strategy, values, periods_per_year=years, seed=config.seed)
+    seen = reach(
+        strategy,
+        values,
+        periods_per_year=years,
+        level=config.statistics.level,
+        significance=config.statistics.significance,
+    )
+    return Metrics(
+        **values_of(from_json(Performance, alone, "performance")) | {"sharpe": sharpe.sharpe},
+        **values_of(weighed),
+        **values_of(seen),
+        n_articles=int(result.placed["article_id"].nunique()),
+        n_trades=len(result.books.orders),
+        n_symbols=len(world.prices.symbols),
+        bars_per_year=years,
+        level=config.statistics.level,
+        turnover=strategy["turnover_annual"],
+        exposure_gross=strategy["exposure_gross"],
+        exposure_net=strategy["exposure_net"],
+        time_in_market=strategy["time_in_market"],
+        trades=from_json(TradeFigures, strategy["trades"], "trade_figures"),
+        sharpe_low=sharpe.low,
+        sharpe_high=sharpe.high,
+        sharpe_low_percentile=sharpe.low_percentile,
+        sharpe_high_percentile=sharpe.high_percentile,
+        sharpe_p_value=sharpe.p_value,
+        sharpe_standard_error=sharpe.standard_error,
+        bootstrap_block=sharpe.block_length,
+        permutation_p_value=permutations["dates"].p_value,
+        permutations={way: from_json(ShuffledNews, found.as_dict(), way) for way, found in permutations.items()},
+    )
 
 
 def measure(
@@ -174,44 +181,41 @@ def measure(
         seed=config.seed,
         stale_after=rules.execution.stale_after,
     )
-    metrics: dict[str, Any] = {
-        **judged_against_chance(config, world, result, permutations, attempts),
-        "best_of_attempts": best_of(
+    classified = regime_classification(config, labels, result.placed, reading.judged, _days_known(reading))
+    metrics = replace(
+        judged_against_chance(config, world, result, permutations, attempts),
+        **values_of(frictions(config, world, rows, rules, result)),
+        **values_of(
+            by_regime(config, world, returns, labels, table, benchmarks.get("equal_weight"), classified),
+        ),
+        best_of_attempts=best_of(
             attempts,
             significance=config.statistics.significance,
             block=config.statistics.block,
             n_boot=config.statistics.bootstrap,
             seed=config.seed,
         ),
-        **frictions(config, world, rows, rules, result),
-        "drawdowns": _dated(deepest_drawdowns(returns), world.prices.open_at[rows]),
-        "random_timing": chance.as_dict(),
-        "relative": {
-            str(name): relative(returns, benchmarks[name], periods_per_year=years)
+        drawdowns=_dated(deepest_drawdowns(returns), world.prices.open_at[rows]),
+        random_timing=from_json(RandomTimes, chance.as_dict(), "random_timing"),
+        relative={
+            str(name): from_json(
+                Relative, relative(returns, benchmarks[name], periods_per_year=years), f"relative to {name}"
+            )
             for name in benchmarks.columns
             if name != "cash"
         },
-        "max_weight_gap": result.books.max_weight_gap,
-        "benchmarks": {str(name): performance(benchmarks[name], periods_per_year=years) for name in benchmarks.columns},
-        "regimes": by_definition(table),
-        **regime_figures(config, world, returns, labels, benchmarks.get("equal_weight")),
-        "regime_classification": regime_classification(
-            config, labels, result.placed, reading.judged, _days_known(reading)
-        ),
-        "classification": classification(config, reading),
-    }
+        max_weight_gap=result.books.max_weight_gap,
+        benchmarks={
+            str(name): from_json(Performance, performance(benchmarks[name], periods_per_year=years), str(name))
+            for name in benchmarks.columns
+        },
+        classification=classification(config, reading),
+    )
     return Measured(metrics, growth(returns, benchmarks, world, rows), labels, table)
 
 
-def frictions(config: Config, world: World, rows: slice, rules: Rules, result: Trade) -> dict[str, Any]:
-    """Say what was paid and to whom, what trading might cost at most, and how much money the edge could bear.
-
-    Returns
-    -------
-    dict
-        ``costs_paid`` (by part: ``currency, per_year, per_turnover``), ``break_even_cost`` (fraction of the traded
-        notional) and ``capacity`` (currency), as in `embargo.backtest.metrics`.
-    """
+def frictions(config: Config, world: World, rows: slice, rules: Rules, result: Trade) -> Frictions:
+    """Say what was paid and to whom, what trading might cost at most, and how much money the edge could bear."""
     books, years = result.books, world.periods_per_year
     before = np.concatenate([[config.portfolio.initial_cash], books.equity.to_numpy()[:-1]])
     trading = {"commission": books.commission, "spread": books.spread_paid, "impact": books.impact_paid}
@@ -226,35 +230,43 @@ def frictions(config: Config, world: World, rows: slice, rules: Rules, result: T
     dollars = trailing_volume(prices.volume * prices.close, world.last_closed, bars=rules.execution.volume_bars)
     volatility = trailing_volatility(prices.close, world.last_closed)
     per_row = books.impact_paid / before.mean() / len(before)
-    return {
-        "costs_paid": cost_breakdown(paid, before, books.turnover, periods_per_year=years),
-        "break_even_cost": break_even_cost(
+    costs = cost_breakdown(paid, before, books.turnover, periods_per_year=years)
+    room = capacity(
+        books.returns + per_row,
+        traded,
+        dollars.iloc[rows],
+        volatility.iloc[rows],
+        impact=rules.costs.impact or 1.0,
+        participation=rules.execution.participation or 0.05,
+    )
+    return Frictions(
+        costs_paid={part: from_json(CostPaid, found, f"cost of {part}") for part, found in costs.items()},
+        break_even_cost=break_even_cost(
             books.returns, books.turnover, paid=sum(trading.values()) / before.mean() / len(before)
         ),
-        "capacity": capacity(
-            books.returns + per_row,
-            traded,
-            dollars.iloc[rows],
-            volatility.iloc[rows],
-            impact=rules.costs.impact or 1.0,
-            participation=rules.execution.participation or 0.05,
-        ),
-    }
+        capacity=from_json(Capacity, room, "capacity"),
+    )
 
 
-def _dated(drawdowns: pd.DataFrame, open_at: pd.DatetimeIndex) -> list[dict[str, Any]]:
+def _dated(drawdowns: pd.DataFrame, open_at: pd.DatetimeIndex) -> tuple[Drawdown, ...]:
     """Drawdowns with the instants of their bars, ISO; None for a recovery that never came."""
-    rows: list[dict[str, Any]] = []
-    for row in drawdowns.to_dict("records"):
-        named = {str(name): None if pd.isna(value) else value for name, value in row.items()}
-        for edge in ("start", "trough", "recovery"):
-            bar = named.pop(f"{edge}_bar")
-            named[edge] = None if bar is None else open_at[int(bar)].isoformat()
-        rows.append(named)
-    return rows
+
+    def opened(bar: Any) -> str | None:
+        return None if pd.isna(bar) else open_at[int(bar)].isoformat()
+
+    return tuple(
+        Drawdown(
+            depth=row["depth"],
+            length_bars=row["length_bars"],
+            start=opened(row["start_bar"]),
+            trough=opened(row["trough_bar"]),
+            recovery=opened(row["recovery_bar"]),
+        )
+        for row in drawdowns.to_dict("records")
+    )
 
 
-def classification(config: Config, reading: Reading) -> dict[str, Any] | None:
+def classification(config: Config, reading: Reading) -> Classification | None:
     """Judge the scores against labels kept for that; None where the test windows hold no labelled article.
 
     Articles of one day tell of the same events, so days are what intervals and the test of confidence count.
@@ -264,10 +276,8 @@ def classification(config: Config, reading: Reading) -> dict[str, Any] | None:
         return None
     values, truth = probabilities(judged), judged["label"].to_numpy()
     days = article_days(reading)
-    report: dict[str, Any] = classification_report(
-        values, truth, groups=days, seed=config.seed, level=config.statistics.level
-    )
-    return report | {
+    report = classification_report(values, truth, groups=days, seed=config.seed, level=config.statistics.level)
+    together = report | {
         "level": config.statistics.level,
         "confidence": float(values.max(axis=1).mean()),
         "confidence_test": asdict(confidence_test(values, truth, groups=days)),
@@ -278,6 +288,7 @@ def classification(config: Config, reading: Reading) -> dict[str, Any] | None:
             for stage, prefix in (("before", "raw_"), ("after", ""))
         },
     }
+    return from_json(Classification, together, "classification")
 
 
 def filled_bins(table: pd.DataFrame) -> list[dict[str, float]]:

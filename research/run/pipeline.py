@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,13 @@ from embargo.research.progress import Quiet, Stages
 from embargo.research.records import folders as runs
 from embargo.research.records import ledger
 from embargo.research.records.attempts import Attempts
+from embargo.research.records.metrics import FusionFigures, Metrics, Status, Truth
 from embargo.research.records.provenance import manifest_of
 from embargo.research.run.audit import Trail, audit
+from embargo.research.run.by_regime import regime_labels
 from embargo.research.run.fusion import Fused
 from embargo.research.run.measurement import Measured, estimate, measure
 from embargo.research.run.reading import Reading, built_in_base, given_base, read
-from embargo.research.run.regime_figures import regime_labels
 from embargo.research.run.report import ReportData, write
 from embargo.research.run.report.assemble import assemble, headline_of
 from embargo.research.run.trading import (
@@ -44,7 +45,7 @@ from embargo.research.run.trading import (
     trade,
     trading_rows,
 )
-from embargo.research.run.verdict import Status, Verdict, conclude
+from embargo.research.run.verdict import Verdict, conclude
 from embargo.research.run.world import Plan, Samples, World, load_world, plan_folds, plan_parts, samples_hash
 
 
@@ -57,8 +58,7 @@ class Outcome:
     folder : Path
         The run's folder, complete.
     status : {'valid', 'caution', 'invalid'}
-    metrics : dict
-        As in ``metrics.json``.
+    metrics : Metrics
     verdict : Verdict
     findings : list of Finding
     headline : list of (label, value, note)
@@ -67,7 +67,7 @@ class Outcome:
 
     folder: Path
     status: Status
-    metrics: dict[str, Any]
+    metrics: Metrics
     verdict: Verdict
     findings: list[Finding]
     headline: list[tuple[str, str, str]]
@@ -138,13 +138,18 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
     rivals = _rivals(config, plan, cache, stages)
     stages.stage("Measure, by regime and against chance")
     measured = measure(config, world, rows, rules_of(config), reading, result, permutations, attempts, rivals)
-    measured = measured.having(**_truth(config, world, rows, scored))
-    if fused is not None:
-        measured = measured.having(fusion={"models": fused.manifest(), "counts": fused.counts})
+    metrics = replace(
+        measured.metrics,
+        truth=_truth(config, world, rows, scored),
+        fusion=None if fused is None else FusionFigures(models=tuple(fused.manifest()), counts=fused.counts),
+    )
 
-    findings = audit(config, _trail(plan, reading, result, measured, fused), stages)
-    verdict = conclude(measured.metrics, findings, significance=config.statistics.significance)
-    measured = measured.having(status=verdict.status, edge=verdict.edge, verdict=verdict.headline)
+    findings = audit(config, _trail(plan, reading, result, metrics.n_trials, fused), stages)
+    verdict = conclude(metrics, findings, significance=config.statistics.significance)
+    measured = replace(
+        measured,
+        metrics=replace(metrics, status=verdict.status, edge=verdict.edge, verdict=verdict.headline),
+    )
     manifest = manifest_of(
         settings=settings,
         window=window,
@@ -197,22 +202,21 @@ def window_of(world: World, rows: slice) -> str:
     return digest.hexdigest()
 
 
-def _truth(config: Config, world: World, rows: slice, scored: pd.DataFrame) -> dict[str, Any]:
+def _truth(config: Config, world: World, rows: slice, scored: pd.DataFrame) -> Truth | None:
     """Trade the simulated market's own sentiment down the same path; nothing for real data."""
     known = perfect_scores(world, scored)
     if known is None or world.truth is None:
-        return {}
+        return None
     perfect = estimate(config, world, trade(config, world, rows, known).books.returns)
-    truth = {
-        "information_coefficient": world.truth.information_coefficient,
-        "perfect_sharpe": perfect.sharpe,
-        "perfect_sharpe_low": perfect.low,
-        "perfect_sharpe_high": perfect.high,
-    }
-    return {"truth": truth}
+    return Truth(
+        information_coefficient=world.truth.information_coefficient,
+        perfect_sharpe=perfect.sharpe,
+        perfect_sharpe_low=perfect.low,
+        perfect_sharpe_high=perfect.high,
+    )
 
 
-def _trail(plan: Plan, reading: Reading, result: Trade, measured: Measured, fused: Fused | None) -> Trail:
+def _trail(plan: Plan, reading: Reading, result: Trade, n_trials: int, fused: Fused | None) -> Trail:
     world, rows = plan.world, plan.rows
     rules = rules_of(plan.config)
 
@@ -229,7 +233,7 @@ def _trail(plan: Plan, reading: Reading, result: Trade, measured: Measured, fuse
         asset_returns=result.asset_returns,
         orders=result.books.orders,
         rows=rows,
-        n_trials=measured.metrics["n_trials"],
+        n_trials=n_trials,
     )
 
 
@@ -260,7 +264,7 @@ def _save(
         for name, table in tables.items():
             table.to_parquet(draft / f"{name}.parquet")
         (draft / "config.toml").write_text(plan.config.to_toml(), encoding="utf-8")
-        runs.write_json(draft / "metrics.json", measured.metrics)
+        runs.write_json(draft / "metrics.json", measured.metrics.to_dict())
         runs.write_json(draft / "findings.json", [finding.to_dict() for finding in findings])
         runs.write_json(draft / "manifest.json", manifest)
         write(report, draft / "report.html")

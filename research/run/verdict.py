@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
 
 from embargo.backtest.leakage import Finding
 from embargo.research.pages import formats
-
-Status = Literal["valid", "caution", "invalid"]
+from embargo.research.records.metrics import Metrics, Status
 
 
 @dataclass(frozen=True)
@@ -39,13 +37,12 @@ class Verdict:
     stamp: str | None
 
 
-def conclude(metrics: dict[str, Any], findings: Sequence[Finding], *, significance: float) -> Verdict:
+def conclude(metrics: Metrics, findings: Sequence[Finding], *, significance: float) -> Verdict:
     """Weigh figures and findings.
 
     Parameters
     ----------
-    metrics : dict
-        As written to ``metrics.json``.
+    metrics : Metrics
     findings : sequence of Finding
     significance : float
         Level of each test, such as 0.05.
@@ -70,7 +67,7 @@ def conclude(metrics: dict[str, Any], findings: Sequence[Finding], *, significan
             "Resampling the returns, shuffling the news against the dates and allowing for the number of attempts all "
             f"leave that result standing at the {significance:.0%} level, one-sided."
         )
-        if metrics["sharpe_low"] <= 0:
+        if metrics.sharpe_low is not None and metrics.sharpe_low <= 0:
             reading += " The two-sided interval still reaches below zero, so the evidence is thin."
     else:
         headline = "Nothing was found: no edge that chance does not explain."
@@ -95,45 +92,45 @@ def _failed(findings: Sequence[Finding]) -> str:
     return f"{'this does' if len(findings) == 1 else 'these do'} not hold: {names}"
 
 
-def _figures(metrics: dict[str, Any]) -> str:
-    if metrics["sharpe"] is None:
-        return f"After {metrics['n_articles']:,} articles and {metrics['n_bars']:,} bars the strategy had never traded."
-    low, high = formats.ratio(metrics["sharpe_low"]), formats.ratio(metrics["sharpe_high"])
+def _figures(metrics: Metrics) -> str:
+    if metrics.sharpe is None:
+        return f"After {metrics.n_articles:,} articles and {metrics.n_bars:,} bars the strategy had never traded."
+    low, high = formats.ratio(metrics.sharpe_low), formats.ratio(metrics.sharpe_high)
     return (
-        f"Over {metrics['n_bars']:,} bars and {metrics['n_articles']:,} articles the strategy made "
-        f"{formats.percent(metrics['total_return'])} after costs: a Sharpe ratio of {formats.ratio(metrics['sharpe'])} "
-        f"a year ({metrics['level']:.0%} interval {low} to {high})."
+        f"Over {metrics.n_bars:,} bars and {metrics.n_articles:,} articles the strategy made "
+        f"{formats.percent(metrics.total_return)} after costs: a Sharpe ratio of {formats.ratio(metrics.sharpe)} "
+        f"a year ({metrics.level:.0%} interval {low} to {high})."
     )
 
 
-def _reach(metrics: dict[str, Any]) -> str:
+def _reach(metrics: Metrics) -> str:
     """Tell an absent edge from a short sample."""
-    smallest = metrics["detectable_sharpe"]
+    smallest = metrics.detectable_sharpe
     if smallest is None:
         return ""
     return f" A sample like this one shows a true Sharpe ratio of {formats.ratio(smallest)} or more in 80 % of cases."
 
 
-def _failures(metrics: dict[str, Any], significance: float) -> list[str]:
-    if metrics["sharpe"] is None:
+def _failures(metrics: Metrics, significance: float) -> list[str]:
+    if metrics.sharpe is None:
         return ["it never traded; the report counts the articles whose confidence lay below signal.threshold"]
     failures = []
-    if metrics["sharpe_p_value"] is None:
-        failures.append(f"{metrics['n_bars']:,} bars like these say too little to tell its Sharpe ratio from chance")
-    elif metrics["sharpe_p_value"] >= significance:
+    if metrics.sharpe_p_value is None:
+        failures.append(f"{metrics.n_bars:,} bars like these say too little to tell its Sharpe ratio from chance")
+    elif metrics.sharpe_p_value >= significance:
         failures.append(
             "a Sharpe ratio this high would come up by chance with probability "
-            f"p = {formats.probability(metrics['sharpe_p_value'])}"
+            f"p = {formats.probability(metrics.sharpe_p_value)}"
         )
-    if metrics["permutation_p_value"] >= significance:
+    if metrics.permutation_p_value >= significance:
         failures.append(
             "news shuffled against the dates does as well with probability "
-            f"p = {formats.probability(metrics['permutation_p_value'])}"
+            f"p = {formats.probability(metrics.permutation_p_value)}"
         )
-    deflated = metrics["deflated_sharpe"]
-    if metrics["sharpe_p_value"] is not None and (deflated is None or deflated < 1 - significance):
+    deflated = metrics.deflated_sharpe
+    if metrics.sharpe_p_value is not None and (deflated is None or deflated < 1 - significance):
         failures.append(
-            f"after {metrics['n_trials']} attempt{'s' if metrics['n_trials'] > 1 else ''} on this window the "
+            f"after {metrics.n_trials} attempt{'s' if metrics.n_trials > 1 else ''} on this window the "
             f"probability that the true Sharpe ratio is above chance is {formats.probability(deflated)}"
         )
     return failures

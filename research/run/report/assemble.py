@@ -15,9 +15,11 @@ from embargo.backtest.leakage import Finding
 from embargo.backtest.significance import PermutationResult
 from embargo.data_loaders.schemas import CLASSES
 from embargo.research.pages import formats
+from embargo.research.records import figures
+from embargo.research.records.classifier import Classification
+from embargo.research.records.metrics import Metrics, Truth
 from embargo.research.run.report.contents import MetricRow, ReportData, Unit
-from embargo.research.run.report.regime_tables import name_of, regime_tables_of
-from embargo.research.run.report.tables import chance_tables_of, tables_of
+from embargo.research.run.report.tables import chance_tables_of, name_of, regime_tables_of, tables_of
 
 if TYPE_CHECKING:
     from embargo.research.run.measurement import Measured
@@ -26,81 +28,76 @@ if TYPE_CHECKING:
     from embargo.research.run.verdict import Verdict
     from embargo.research.run.world import Plan
 
-_ROWS: tuple[tuple[str, str, Unit, str], ...] = (
-    ("total_return", "Total return", "percent", "Growth of the account over the test bars, after costs."),
-    ("annual_return", "Annual return", "percent", "Geometric mean return per year, after costs."),
-    ("annual_volatility", "Annual volatility", "percent", "Standard deviation of bar returns, per year."),
-    (
-        "sharpe",
-        "Sharpe ratio",
-        "ratio",
-        "Mean over standard deviation of bar returns, per year; no risk-free rate taken off.",
-    ),
-    ("sortino", "Sortino ratio", "ratio", "Mean return over downside deviation below zero, per year."),
-    ("calmar", "Calmar ratio", "ratio", "Annual return over the depth of the worst drawdown."),
-    ("max_drawdown", "Maximum drawdown", "percent", "Worst fall of the account from an earlier peak."),
-    ("longest_drawdown_bars", "Longest drawdown", "count", "Bars from a peak until it was reached again, or the end."),
-    ("hit_rate", "Hit rate", "percent", "Share of bars with a return above zero, among bars with a return."),
+_ROWS = (
+    "total_return",
+    "annual_return",
+    "annual_volatility",
+    "sharpe",
+    "sortino",
+    "calmar",
+    "max_drawdown",
+    "longest_drawdown_bars",
+    "hit_rate",
 )
-_STRATEGY_ROWS: tuple[tuple[str, str, Unit, str], ...] = (
-    ("turnover", "Turnover", "ratio", "Times the account is turned over in a year, one way."),
-    ("exposure_gross", "Gross exposure", "percent", "Mean of the absolute weights held."),
-    ("exposure_net", "Net exposure", "percent", "Mean of the signed weights held."),
-    ("n_trades", "Fills", "count", "Orders filled in the test bars."),
-    (
-        "probabilistic_sharpe",
-        "Probabilistic Sharpe ratio",
-        "probability",
-        "Probability that the true Sharpe ratio is above 0.",
-    ),
-    (
-        "deflated_sharpe",
-        "Deflated Sharpe ratio",
-        "probability",
-        "The same, after the number of attempts on this window.",
-    ),
-    (
-        "sharpe_p_value",
-        "Sharpe p-value",
-        "probability",
-        "Bootstrap probability of a Sharpe ratio this high if the true one were 0.",
-    ),
-    (
-        "permutation_p_value",
-        "Permutation p-value",
-        "probability",
-        "Share of news shuffled against dates that does as well.",
-    ),
+_STRATEGY_ROWS = (
+    "turnover",
+    "exposure_gross",
+    "exposure_net",
+    "n_trades",
+    "probabilistic_sharpe",
+    "deflated_sharpe",
+    "sharpe_p_value",
+    "permutation_p_value",
 )
+_PRINTED: dict[figures.Unit, Unit] = {
+    "fraction": "percent",
+    "fraction a year": "percent",
+    "ratio": "ratio",
+    "Sharpe ratio a year": "ratio",
+    "times a year": "ratio",
+    "probability": "probability",
+    "p-value": "probability",
+    "bars": "count",
+    "count": "count",
+}
 
 
-def headline_of(metrics: dict[str, Any]) -> list[tuple[str, str, str]]:
+def headline_of(metrics: Metrics) -> list[tuple[str, str, str]]:
     """Return the figures a reader sees first, as (label, value, note) of ready texts."""
-    interval = formats.interval((metrics["sharpe_low"], metrics["sharpe_high"]))
+    interval = formats.interval((metrics.sharpe_low, metrics.sharpe_high))
+    sharpe, total, fall, p_value, shuffled = figures.labels_of(
+        Metrics, "sharpe", "total_return", "max_drawdown", "sharpe_p_value", "permutation_p_value"
+    )
     tiles = [
-        ("Sharpe ratio", formats.ratio(metrics["sharpe"]), f"{metrics['level']:.0%} interval {interval}"),
+        (sharpe, formats.ratio(metrics.sharpe), f"{metrics.level:.0%} interval {interval}"),
         (
-            "Total return",
-            formats.percent(metrics["total_return"]),
-            f"{formats.percent(metrics['annual_return'])} a year, after costs",
+            total,
+            formats.percent(metrics.total_return),
+            f"{formats.percent(metrics.annual_return)} a year, after costs",
         ),
         (
-            "Maximum drawdown",
-            formats.percent(metrics["max_drawdown"]),
-            f"longest {formats.count(metrics['longest_drawdown_bars'])} bars",
+            fall,
+            formats.percent(metrics.max_drawdown),
+            f"longest {formats.count(metrics.longest_drawdown_bars)} bars",
         ),
-        ("Sharpe p-value", formats.probability(metrics["sharpe_p_value"]), "stationary bootstrap, one-sided"),
-        ("Permutation p-value", formats.probability(metrics["permutation_p_value"]), "news shuffled against dates"),
+        (p_value, formats.probability(metrics.sharpe_p_value), "stationary bootstrap, one-sided"),
+        (shuffled, formats.probability(metrics.permutation_p_value), "news shuffled against dates"),
         (
             "Deflated Sharpe",
-            formats.probability(metrics["deflated_sharpe"]),
-            f"probability of skill after {metrics['n_trials']} attempt{'s' if metrics['n_trials'] != 1 else ''}",
+            formats.probability(metrics.deflated_sharpe),
+            f"probability of skill after {metrics.n_trials} attempt{'s' if metrics.n_trials != 1 else ''}",
         ),
     ]
-    truth = metrics.get("truth")
-    if truth:
-        reach = formats.interval((truth["perfect_sharpe_low"], truth["perfect_sharpe_high"]))
-        tiles.append(("Perfect reader", formats.ratio(truth["perfect_sharpe"]), f"Sharpe of true sentiment, {reach}"))
+    truth = metrics.truth
+    if truth is not None:
+        reach = formats.interval((truth.perfect_sharpe_low, truth.perfect_sharpe_high))
+        tiles.append(
+            (
+                *figures.labels_of(Truth, "perfect_sharpe"),
+                formats.ratio(truth.perfect_sharpe),
+                f"Sharpe of true sentiment, {reach}",
+            )
+        )
     return tiles
 
 
@@ -116,7 +113,7 @@ def assemble(
 ) -> ReportData:
     """Translate a finished run into a `ReportData`."""
     config, metrics = plan.config, measured.metrics
-    judged = metrics["classification"]
+    judged = metrics.classification
     return ReportData(
         name=config.report.title or config.name,
         status=verdict.status,
@@ -135,7 +132,7 @@ def assemble(
         regime_tables=regime_tables_of(metrics),
         chance_tables=chance_tables_of(metrics),
         reliability=None if judged is None else _reliability(judged),
-        confusion=None if judged is None else pd.DataFrame(judged["confusion"], index=CLASSES, columns=CLASSES),
+        confusion=None if judged is None else pd.DataFrame(judged.confusion, index=CLASSES, columns=CLASSES),
         classification=None if judged is None else _classification(judged),
         permutation=_permutation(permutation),
         folds=_folds(plan, reading),
@@ -158,51 +155,60 @@ def _counts(plan: Plan, result: Trade) -> dict[str, dict[str, int]]:
     return {name: counts for name, counts in groups.items() if counts}
 
 
-def _metric_rows(metrics: dict[str, Any]) -> list[MetricRow]:
-    benchmarks = {
-        str(name).replace("_", " "): values for name, values in metrics["benchmarks"].items() if name != "cash"
-    }
-    interval = None if metrics["sharpe_low"] is None else (metrics["sharpe_low"], metrics["sharpe_high"])
-    rows = [
+def _metric_rows(metrics: Metrics) -> list[MetricRow]:
+    benchmarks = {name.replace("_", " "): found for name, found in metrics.benchmarks.items() if name != "cash"}
+    known = (
+        None if metrics.sharpe_low is None or metrics.sharpe_high is None else (metrics.sharpe_low, metrics.sharpe_high)
+    )
+    meanings = figures.figures_of(Metrics)
+    return [
         MetricRow(
-            label,
-            metrics[key],
-            interval if key == "sharpe" else None,
-            {name: values[key] for name, values in benchmarks.items()},
-            unit,
-            definition,
+            meanings[name].label,
+            getattr(metrics, name),
+            known if name == "sharpe" else None,
+            {rival: getattr(found, name) for rival, found in benchmarks.items()} if name in _ROWS else {},
+            _PRINTED[meanings[name].unit],
+            meanings[name].definition,
         )
-        for key, label, unit, definition in _ROWS
+        for name in (*_ROWS, *_STRATEGY_ROWS)
     ]
-    return rows + [MetricRow(label, metrics[key], None, {}, unit, text) for key, label, unit, text in _STRATEGY_ROWS]
 
 
-def _reliability(judged: dict[str, Any]) -> pd.DataFrame:
-    tables = [pd.DataFrame(rows).assign(stage=stage) for stage, rows in judged["reliability"].items()]
+def _reliability(judged: Classification) -> pd.DataFrame:
+    tables = [
+        pd.DataFrame([figures.values_of(row) for row in rows]).assign(stage=stage)
+        for stage, rows in judged.reliability.items()
+    ]
     return pd.concat(tables, ignore_index=True)
 
 
-def _classification(judged: dict[str, Any]) -> dict[str, Any]:
-    def around(value: float | None, interval: Sequence[float] | None) -> float | tuple[float, float, float] | None:
+def _classification(judged: Classification) -> dict[str, Any]:
+    def around(value: float | None, interval: figures.Interval | None) -> float | tuple[float, float, float] | None:
         return value if value is None or interval is None else (value, interval[0], interval[1])
 
-    majority, p_value = judged["majority"], judged["confidence_test"]["p_value"]
+    p_value = judged.confidence_test.p_value
     return {
-        "articles": judged["n"],
-        "days": judged["n_groups"],
-        **{name: around(judged[name], judged[f"{name}_interval"]) for name in ("accuracy", "macro_f1", "weighted_f1")},
-        "matthews_correlation": around(judged["mcc"], judged["mcc_interval"]),
-        "mean_auc": around(judged["auc"]["macro"], judged["auc_interval"]["macro"]),
-        "mean_confidence": judged["confidence"],
+        "articles": judged.n,
+        "days": judged.n_groups,
+        "accuracy": around(judged.accuracy, judged.accuracy_interval),
+        "macro_f1": around(judged.macro_f1, judged.macro_f1_interval),
+        "weighted_f1": around(judged.weighted_f1, judged.weighted_f1_interval),
+        "matthews_correlation": around(judged.mcc, judged.mcc_interval),
+        "mean_auc": around(judged.auc["macro"], judged.auc_interval["macro"]),
+        "mean_confidence": judged.confidence,
         "confidence_equals_accuracy": None if p_value is None else f"p = {formats.probability(p_value)}",
-        **{name: judged[name] for name in ("ece", "brier", "log_loss")},
-        "majority_accuracy": majority["accuracy"],
-        "majority_macro_f1": majority["macro_f1"],
+        "ece": judged.ece,
+        "brier": judged.brier,
+        "log_loss": judged.log_loss,
+        "majority_accuracy": judged.majority.accuracy,
+        "majority_macro_f1": judged.majority.macro_f1,
         **{
             name: {
-                **{figure: judged["classes"][name][figure] for figure in ("precision", "recall", "f1")},
-                "f1_interval": formats.interval(judged["class_intervals"][name]["f1"]),
-                "support": judged["classes"][name]["support"],
+                "precision": judged.classes[name].precision,
+                "recall": judged.classes[name].recall,
+                "f1": judged.classes[name].f1,
+                "f1_interval": formats.interval(judged.class_intervals[name].f1),
+                "support": judged.classes[name].support,
             }
             for name in CLASSES
         },

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pandas as pd
 
 from embargo.data_loaders.errors import DataError
+from embargo.research.records.metrics import Status
 
-Status = Literal["valid", "caution", "invalid"]
 Unit = Literal["ratio", "percent", "probability", "count", "number", "text"]
 
-STATUSES: tuple[Status, ...] = ("valid", "caution", "invalid")
+STATUSES: tuple[Status, ...] = get_args(Status)
 UNITS: tuple[Unit, ...] = ("ratio", "percent", "probability", "count", "number", "text")
 VERDICTS = ("leak", "suspicious", "inconclusive", "pass", "not-applicable")
 

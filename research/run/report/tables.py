@@ -1,15 +1,37 @@
-"""The tables of a report beside its metrics: what was paid, how far it fell, and what else would have earned as much.
+"""The tables of a report beside its metrics: what was paid, what chance would have done, and how regimes differ.
 
-Each is made of a run's ``metrics.json`` alone and holds ready texts.
+Each is made of a run's `Metrics` alone and holds ready texts; what a figure is called comes from where it is declared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
+from embargo.backtest.regimes import UNLABELLED
 from embargo.backtest.significance import holm
 from embargo.research.pages import formats
+from embargo.research.records.by_regime import (
+    RegimeEquality,
+    RegimeFigures,
+    RegimeMove,
+    RegimePair,
+    RegimeReading,
+    Stress,
+)
+from embargo.research.records.figures import labels_of
+from embargo.research.records.metrics import (
+    BestOfAttempts,
+    CostPaid,
+    Drawdown,
+    MeanReturn,
+    Metrics,
+    RandomTimes,
+    Relative,
+    SharpeStandardErrors,
+    ShuffledNews,
+    Tails,
+    TradeFigures,
+)
 from embargo.research.run.report.contents import ReportTable
 
 _BROKEN = {
@@ -19,218 +41,369 @@ _BROKEN = {
     "signs": "Which way: good and bad exchanged in random blocks",
 }
 _HELD = ("borrow", "interest", "funding")
+_NAMES = {
+    "turning_points": "turning points",
+    "lunde_timmermann_ex_post": "Lunde-Timmermann, ex post",
+    "pagan_sossounov_ex_post": "Pagan-Sossounov, ex post",
+    "markov": "Markov switching",
+    "markov_ex_post": "Markov switching, ex post",
+    "labels_ex_post": "labels, ex post",
+}
 
 
-def tables_of(metrics: Mapping[str, Any]) -> list[ReportTable]:
+def tables_of(metrics: Metrics) -> list[ReportTable]:
     """Return the tables that these metrics have something for, in the order in which they are read."""
     made = (_costs(metrics), _drawdowns(metrics), _relative(metrics), _trades(metrics))
     return [table for table in made if table.rows]
 
 
-def chance_tables_of(metrics: Mapping[str, Any]) -> list[ReportTable]:
+def chance_tables_of(metrics: Metrics) -> list[ReportTable]:
     """Return the tables that say what chance would have done, what was tried, and what the sample could have shown."""
     made = (_permutations(metrics), _chance(metrics), _attempts(metrics), _sample(metrics))
     return [table for table in made if table.rows]
 
 
-def _costs(metrics: Mapping[str, Any]) -> ReportTable:
-    paid: Mapping[str, Mapping[str, float | None]] = metrics["costs_paid"]
-    shown = [part for part in paid if part != "total" and round(paid[part]["currency"] or 0.0, 2)]
+def regime_tables_of(metrics: Metrics) -> list[ReportTable]:
+    """Return the tables that these metrics have something for, in the order in which they are read."""
+    made = (_equality(metrics), _pairs(metrics), _reading(metrics), _transitions(metrics), _stress(metrics))
+    return [table for table in made if table.rows]
+
+
+def name_of(definition: str) -> str:
+    """Name a definition of regimes in words; the words "ex post" mark those that look back."""
+    return _NAMES.get(definition, definition.replace("_", " "))
+
+
+def _costs(metrics: Metrics) -> ReportTable:
+    paid = metrics.costs_paid
+    shown = [part for part in paid if part != "total" and round(paid[part].currency, 2)]
     note = " ".join(_bearable(metrics))
     if not (shown or note):
         return ReportTable("Costs and capacity", "", (), ())
-    per_turnover = {part: paid[part]["per_turnover"] for part in shown if part not in _HELD}
+    per_turnover = {part: paid[part].per_turnover for part in shown if part not in _HELD}
     traded = [fraction for fraction in per_turnover.values() if fraction is not None]
     # What holding cost is no price of trading: the total of that column is the total of what stands in it.
     per_turnover["total"] = sum(traded) if traded else None
     rows = [
         (
             part,
-            formats.number(round(paid[part]["currency"] or 0.0, 0 if abs(paid[part]["currency"] or 0.0) >= 100 else 2)),
-            _fine(paid[part]["per_year"]),
+            formats.number(round(paid[part].currency, 0 if abs(paid[part].currency) >= 100 else 2)),
+            _fine(paid[part].per_year),
             _basis_points(per_turnover.get(part)),
         )
         for part in [*sorted(shown, key=lambda part: part in _HELD), "total"]
     ]
-    head = ("Paid for", "Currency", "A year", "Of what is traded")
+    head = ("Paid for", *labels_of(CostPaid, "currency", "per_year", "per_turnover"))
     return ReportTable("Costs and capacity", note, head, tuple(rows))
 
 
-def _bearable(metrics: Mapping[str, Any]) -> list[str]:
+def _bearable(metrics: Metrics) -> list[str]:
     """Say what trading might cost and how much money the strategy might run, taking its return at face value."""
-    spare, room = metrics["break_even_cost"], metrics["capacity"]
-    sentences = []
+    spare, room = metrics.break_even_cost, metrics.capacity
+    sentences: list[str] = []
     if spare is not None and spare <= 0.0:
         sentences.append("It would have lost even if trading had cost nothing.")
     elif spare is not None:
         sentences.append(f"Trading could cost {_basis_points(spare)} of what is traded before nothing is left.")
-    if room["equity_break_even"] is not None:
+    if room is None:
+        return sentences
+    if room.equity_break_even is not None and room.equity_most_profit is not None:
         sentences.append(
             "Taking the return at face value, its own impact under the square-root law would eat it at an equity of "
-            f"about {_rounded(room['equity_break_even'])}; most money is made at "
-            f"{_rounded(room['equity_most_profit'])}."
+            f"about {_rounded(room.equity_break_even)}; most money is made at "
+            f"{_rounded(room.equity_most_profit)}."
         )
-    if room["equity_at_participation"] is not None:
+    if room.equity_at_participation is not None:
         sentences.append(
-            f"Up to an equity of {_rounded(room['equity_at_participation'])}, 95 % of the orders stay below "
-            f"{100 * room['participation']:g} % of the volume."
+            f"Up to an equity of {_rounded(room.equity_at_participation)}, 95 % of the orders stay below "
+            f"{100 * room.participation:g} % of the volume."
         )
-    if room["orders_without_volume"]:
-        left_out, orders = formats.count(room["orders_without_volume"]), formats.count(room["orders"])
+    if room.orders_without_volume:
+        left_out, orders = formats.count(room.orders_without_volume), formats.count(room.orders)
         sentences.append(f"{left_out} of {orders} orders had no known volume and are left out of this.")
     return sentences
 
 
-def _drawdowns(metrics: Mapping[str, Any]) -> ReportTable:
+def _drawdowns(metrics: Metrics) -> ReportTable:
     rows = tuple(
         (
-            formats.percent(row["depth"]),
-            _day(row["start"]),
-            _day(row["trough"]),
-            "not yet" if row["recovery"] is None else _day(row["recovery"]),
-            formats.count(row["length_bars"]),
+            formats.percent(row.depth),
+            _day(row.start),
+            _day(row.trough),
+            "not yet" if row.recovery is None else _day(row.recovery),
+            formats.count(row.length_bars),
         )
-        for row in metrics["drawdowns"]
+        for row in metrics.drawdowns
     )
-    head = ("Depth", "From", "Lowest", "Recovered", "Bars below")
+    head = labels_of(Drawdown, "depth", "start", "trough", "recovery", "length_bars")
     return ReportTable("Deepest drawdowns", "", head, rows)
 
 
-def _relative(metrics: Mapping[str, Any]) -> ReportTable:
+def _relative(metrics: Metrics) -> ReportTable:
     rows = []
-    for name, figures in metrics["relative"].items():
-        if figures["alpha_annual"] is None or metrics["sharpe"] is None:
+    for name, figures in metrics.relative.items():
+        if figures.alpha_annual is None or metrics.sharpe is None:
             continue
-        error = figures["alpha_standard_error"]
+        error = figures.alpha_standard_error
         spread = formats.MISSING if error is None else f"± {formats.percent(error)}"
         rows.append(
             (
                 name.replace("_", " "),
-                formats.percent(figures["alpha_annual"]),
+                formats.percent(figures.alpha_annual),
                 spread,
-                formats.probability(figures["alpha_p_value"]),
-                formats.ratio(figures["beta"]),
-                formats.percent(figures["tracking_error"]),
-                formats.ratio(figures["information_ratio"]),
+                formats.probability(figures.alpha_p_value),
+                formats.ratio(figures.beta),
+                formats.percent(figures.tracking_error),
+                formats.ratio(figures.information_ratio),
             )
         )
     note = (
         "Alpha is what is left of the strategy's return once its exposure to the benchmark is taken off; its standard "
         "error allows for autocorrelation and changing volatility (Newey and West)."
     )
-    head = ("Against", "Alpha a year", "Standard error", "p", "Beta", "Tracking error", "Information ratio")
+    shown = ("alpha_annual", "alpha_standard_error", "alpha_p_value", "beta", "tracking_error", "information_ratio")
+    head = ("Against", *labels_of(Relative, *shown))
     return ReportTable("Against the benchmarks", note, head, tuple(rows))
 
 
-def _permutations(metrics: Mapping[str, Any]) -> ReportTable:
-    found: Mapping[str, Mapping[str, Any]] = metrics["permutations"]
-    if metrics["sharpe"] is None:  # it never held anything, and neither did its draws
+def _permutations(metrics: Metrics) -> ReportTable:
+    found = metrics.permutations
+    if metrics.sharpe is None:  # it never held anything, and neither did its draws
         return ReportTable("The news broken on purpose", "", (), ())
-    corrected = holm([result["p_value"] for result in found.values()])
+    corrected = holm([result.p_value for result in found.values()])
     rows = tuple(
         (
             _BROKEN[way],
-            formats.ratio(result["null_mean"]),
-            formats.ratio(result["null_quantiles"]["0.95"]),
-            formats.ratio(result["observed"]),
-            formats.probability(result["p_value"]),
+            formats.ratio(result.null_mean),
+            formats.ratio(result.null_quantiles["0.95"]),
+            formats.ratio(result.observed),
+            formats.probability(result.p_value),
             formats.probability(p_holm),
         )
         for (way, result), p_holm in zip(found.items(), corrected, strict=True)
     )
     drawn = found["dates"]
-    what = f"blocks of {drawn['block']} bar{'s' * (drawn['block'] != 1)}"
+    what = f"blocks of {drawn.block} bar{'s' * (drawn.block != 1)}"
     note = (
-        f"The market stays as it was. Each way rearranges the news {drawn['n_permutations']:,} times, in {what}, "
+        f"The market stays as it was. Each way rearranges the news {drawn.n_permutations:,} times, in {what}, "
         "and walks the whole path from signal to books again. The verdict rests on the first row. The last column "
         "allows for the number of rows (Holm)."
     )
-    head = ("What of the news is broken", "Mean Sharpe of draws", "95 % of draws below", "Strategy", "p", "p corrected")
+    mean, strategy, p_value = labels_of(ShuffledNews, "null_mean", "observed", "p_value")
+    head = ("What of the news is broken", mean, "95 % of draws below", strategy, p_value, "p corrected")
     return ReportTable("The news broken on purpose", note, head, rows)
 
 
-def _attempts(metrics: Mapping[str, Any]) -> ReportTable:
-    title, n_trials, best = "Beside everything tried on this window", metrics["n_trials"], metrics["best_of_attempts"]
-    if n_trials < 2 or metrics["sharpe"] is None:
+def _attempts(metrics: Metrics) -> ReportTable:
+    title, best = "Beside everything tried on this window", metrics.best_of_attempts
+    if metrics.n_trials < 2 or metrics.sharpe is None:
         return ReportTable(title, "", (), ())
-    luckiest, probabilistic, deflated = (
-        metrics[name] for name in ("luckiest_sharpe", "probabilistic_sharpe", "deflated_sharpe")
-    )
+    names = ("n_trials", "effective_trials", "luckiest_sharpe", "probabilistic_sharpe", "deflated_sharpe")
+    tried, worth, luckiest, probabilistic, deflated = labels_of(Metrics, *names)
     rows = [
-        ("Attempts", formats.count(n_trials)),
-        ("Independent attempts they are worth", formats.ratio(metrics["effective_trials"])),
-        ("Sharpe ratio of the luckiest of as many that vary alike, all worthless", formats.ratio(luckiest)),
-        ("Probabilistic Sharpe ratio: how sure it is to be above zero", formats.probability(probabilistic)),
-        ("Deflated Sharpe ratio: how sure it is to be above that luckiest one", formats.probability(deflated)),
+        (tried, formats.count(metrics.n_trials)),
+        (worth, formats.ratio(metrics.effective_trials)),
+        (luckiest, formats.ratio(metrics.luckiest_sharpe)),
+        (f"{probabilistic}: how sure it is to be above zero", formats.probability(metrics.probabilistic_sharpe)),
+        (f"{deflated}: how sure it is to be above that luckiest one", formats.probability(metrics.deflated_sharpe)),
     ]
     if best is not None:
-        ability = formats.probability(best["superior_ability"]["p_value"])
+        ability = formats.probability(best.superior_ability.p_value)
         rows += [
             ("p that the best of them all does no better than cash (Hansen)", ability),
-            ("Attempts better than cash, together (Romano and Wolf)", formats.count(best["superior"])),
+            (*labels_of(BestOfAttempts, "superior"), formats.count(best.superior)),
         ]
     return ReportTable(title, "", ("Figure", "Value"), tuple(rows))
 
 
-def _sample(metrics: Mapping[str, Any]) -> ReportTable:
-    title, mean, errors = "What a sample of this length can say", metrics["mean"], metrics["sharpe_errors"]
-    if metrics["sharpe"] is None:
+def _sample(metrics: Metrics) -> ReportTable:
+    title, mean, errors = "What a sample of this length can say", metrics.mean, metrics.sharpe_errors
+    if metrics.sharpe is None:
         return ReportTable(title, "", (), ())
-    low, high = formats.percent(mean["low"]), formats.percent(mean["high"])
-    plain = formats.interval((metrics["sharpe_low_percentile"], metrics["sharpe_high_percentile"]))
-    needed, per_year = metrics["minimum_track_record"], metrics["bars_per_year"]
+    low, high = formats.percent(mean.low), formats.percent(mean.high)
+    plain = formats.interval((metrics.sharpe_low_percentile, metrics.sharpe_high_percentile))
+    needed, per_year = metrics.minimum_track_record, metrics.bars_per_year
     years = formats.MISSING if needed is None else f"{formats.ratio(needed / per_year)} years"
+    names = ("detectable_sharpe", "minimum_track_record", "sharpe_aggregated", "sharpe_errors")
+    detectable, long_enough, aggregated, error = labels_of(Metrics, *names)
+    mean_return, p_value = labels_of(MeanReturn, "mean", "p_value")
+    normal, moments, hac = labels_of(SharpeStandardErrors, "normal", "moments", "hac")
     rows = (
-        ("Smallest true Sharpe ratio found with 80 % probability", formats.ratio(metrics["detectable_sharpe"])),
-        ("Length of this sample", f"{formats.ratio(metrics['n_bars'] / per_year)} years"),
-        ("Length at which this Sharpe ratio would be significant", years),
-        ("Sharpe ratio a year, allowing for autocorrelation (Lo)", formats.ratio(metrics["sharpe_aggregated"])),
+        (detectable, formats.ratio(metrics.detectable_sharpe)),
+        ("Length of this sample", f"{formats.ratio(metrics.n_bars / per_year)} years"),
+        (long_enough, years),
+        (aggregated, formats.ratio(metrics.sharpe_aggregated)),
         ("Interval of the plain Sharpe ratio, by percentiles of resamples", plain),
-        ("Mean return a year", f"{formats.percent(mean['mean'])} ({low} to {high})"),
-        ("p of the mean, allowing for autocorrelation", formats.probability(mean["p_value"])),
-        ("Standard error of the Sharpe ratio, independent normal returns (Lo)", formats.ratio(errors["normal"])),
-        ("… independent returns as skewed and fat-tailed as these", formats.ratio(errors["moments"])),
-        ("… allowing for autocorrelation and changing volatility too", formats.ratio(errors["hac"])),
+        (mean_return, f"{formats.percent(mean.mean)} ({low} to {high})"),
+        (p_value, formats.probability(mean.p_value)),
+        (f"{error}, {normal}", formats.ratio(errors.normal)),
+        (f"… {moments}", formats.ratio(errors.moments)),
+        (f"… {hac}", formats.ratio(errors.hac)),
     )
     return ReportTable(title, "", ("Figure", "Value"), rows)
 
 
-def _chance(metrics: Mapping[str, Any]) -> ReportTable:
-    found = metrics["random_timing"]
-    if found["gross_kept"] is None:  # it never held anything, and neither did its draws
+def _chance(metrics: Metrics) -> ReportTable:
+    found = metrics.random_timing
+    if found is None or found.gross_kept is None:  # it never held anything, and neither did its draws
         return ReportTable("Random timing", "", (), ())
-    quantiles = found["sharpe_quantiles"]
-    head = ("Random timing", *(f"{float(share):.0%}" for share in quantiles), "Strategy", "Beaten", "p")
+    quantiles = found.sharpe_quantiles
+    head = (
+        "Random timing",
+        *(f"{float(share):.0%}" for share in quantiles),
+        *labels_of(RandomTimes, "sharpe", "share_beaten", "p_value"),
+    )
     figures = [formats.ratio(value) for value in quantiles.values()]
     row = (
         "Sharpe ratio",
         *figures,
-        formats.ratio(found["sharpe"]),
-        formats.percent(found["share_beaten"]),
-        formats.probability(found["p_value"]),
+        formats.ratio(found.sharpe),
+        formats.percent(found.share_beaten),
+        formats.probability(found.p_value),
     )
-    bars = f"{found['block']} bar{'s' * (found['block'] != 1)}"
+    bars = f"{found.block} bar{'s' * (found.block != 1)}"
     note = (
-        f"The strategy's own positions held at {found['n_draws']:,} random times, in blocks of {bars}, "
+        f"The strategy's own positions held at {found.n_draws:,} random times, in blocks of {bars}, "
         "at the same costs: quantiles of what that earns, and the share of it that the strategy beats."
     )
     return ReportTable("Random timing", note, head, (row,))
 
 
-def _trades(metrics: Mapping[str, Any]) -> ReportTable:
-    trades, tails = metrics["trades"], metrics["tails"]
-    facts: list[tuple[str, str]] = []
-    if trades["n_trades"]:
-        facts += [
-            ("Round trips", formats.count(trades["n_trades"])),
-            ("Round trips that gained", formats.percent(trades["hit_rate"])),
-            ("Mean return of a round trip", _fine(trades["mean_return"])),
-            ("Mean length of a round trip, bars", formats.ratio(trades["mean_bars"])),
-            ("Gains over losses of round trips", formats.ratio(trades["profit_factor"])),
-            (f"Value at risk of a bar, {tails['level']:.0%}", _fine(tails["value_at_risk"])),
-            (f"Expected shortfall of a bar, {tails['level']:.0%}", _fine(tails["expected_shortfall"])),
-        ]
-    return ReportTable("Trades and tails", "", ("Figure", "Strategy"), tuple(facts))
+def _trades(metrics: Metrics) -> ReportTable:
+    trades, tails = metrics.trades, metrics.tails
+    facts: tuple[tuple[str, str], ...] = ()
+    if trades.n_trades:
+        shown = ("n_trades", "hit_rate", "mean_return", "mean_bars", "profit_factor")
+        number, gained, mean, length, factor = labels_of(TradeFigures, *shown)
+        risk, shortfall = labels_of(Tails, "value_at_risk", "expected_shortfall")
+        facts = (
+            (number, formats.count(trades.n_trades)),
+            (gained, formats.percent(trades.hit_rate)),
+            (mean, _fine(trades.mean_return)),
+            (length, formats.ratio(trades.mean_bars)),
+            (factor, formats.ratio(trades.profit_factor)),
+            (f"{risk}, {tails.level:.0%}", _fine(tails.value_at_risk)),
+            (f"{shortfall}, {tails.level:.0%}", _fine(tails.expected_shortfall)),
+        )
+    return ReportTable("Trades and tails", "", ("Figure", "Strategy"), facts)
+
+
+def _equality(metrics: Metrics) -> ReportTable:
+    tests = metrics.regime_equality
+    adjusted = holm([test.p_value for test in tests.values()])
+    rows = tuple(
+        (
+            name_of(definition),
+            ", ".join(test.regimes) or formats.MISSING,
+            ", ".join(test.left_out) or "none",
+            formats.ratio(test.statistic),
+            formats.probability(test.p_value),
+            formats.probability(corrected),
+        )
+        for (definition, test), corrected in zip(tests.items(), adjusted, strict=True)
+    )
+    note = (
+        "Whether the Sharpe ratio is the same in all regimes of a definition; those with fewer than two regimes to "
+        "judge are not tested. p is how often differences as large arise where there are none, from resampled pairs of "
+        "return and label; p (Holm) allows for the number of definitions. A small p says that the strategy depends on "
+        "the regime, not that it earns in any of them."
+    )
+    names = ("regimes", "left_out", "statistic", "p_value")
+    head = ("Is the Sharpe ratio equal?", *labels_of(RegimeEquality, *names), "p (Holm)")
+    return ReportTable("Sharpe ratio across regimes", note, head, rows)
+
+
+def _pairs(metrics: Metrics) -> ReportTable:
+    rows = tuple(
+        (
+            f"{name_of(definition)}: {pair.first} less {pair.second}",
+            formats.ratio(pair.difference),
+            formats.interval((pair.low, pair.high)),
+            formats.probability(pair.p_value),
+            formats.probability(pair.p_value_holm),
+        )
+        for definition, test in metrics.regime_equality.items()
+        for pair in test.pairs
+    )
+    note = (
+        f"Differences of annual Sharpe ratios with {metrics.level:.0%} intervals; p (Holm) allows for all the pairs "
+        "of a definition."
+    )
+    difference, p_value, corrected = labels_of(RegimePair, "difference", "p_value", "p_value_holm")
+    head = ("Pair", difference, "Interval", p_value, corrected)
+    return ReportTable("Differences between regimes", note, head, rows)
+
+
+def _reading(metrics: Metrics) -> ReportTable:
+    rows = tuple(
+        (
+            f"{name_of(definition)}: {regime}",
+            formats.count(cell.n),
+            formats.percent(cell.accuracy),
+            formats.interval(cell.accuracy_interval, "percent"),
+            formats.ratio(cell.macro_f1),
+            formats.interval(cell.macro_f1_interval),
+        )
+        for definition, cells in metrics.regime_classification.items()
+        for regime, cell in cells.items()
+        if regime != UNLABELLED
+    )
+    note = "How well the articles were read in each regime, that of the bar an article first reached."
+    names = ("n", "accuracy", "accuracy_interval", "macro_f1", "macro_f1_interval")
+    head = ("Reading by regime", *labels_of(RegimeReading, *names))
+    return ReportTable("Reading by regime", note, head, rows)
+
+
+def _transitions(metrics: Metrics) -> ReportTable:
+    rows: list[tuple[str, ...]] = []
+    for definition, moves in metrics.regime_transitions.items():
+        for regime in dict.fromkeys(move.source for move in moves):
+            if regime == UNLABELLED:
+                continue
+            cell = metrics.regimes[definition][regime]
+            rows.append(
+                (
+                    f"{name_of(definition)}: {regime}",
+                    formats.count(cell.n_spells),
+                    formats.number(round(cell.mean_spell_bars, 1)),
+                    _next(moves, regime),
+                )
+            )
+    note = "How long a regime lasts, in bars, and what follows the bar after: chances from the counts in brackets."
+    head = ("Regime", *labels_of(RegimeFigures, "n_spells", "mean_spell_bars"), "Next bar")
+    return ReportTable("How regimes follow each other", note, head, tuple(rows))
+
+
+def _next(moves: Sequence[RegimeMove], source: str) -> str:
+    texts = [
+        f"{move.target} {formats.percent(move.probability)} ({formats.count(move.count)})"
+        for move in moves
+        if move.source == source and move.count
+    ]
+    return ", ".join(texts) or formats.MISSING
+
+
+def _stress(metrics: Metrics) -> ReportTable:
+    rows = tuple(
+        (
+            f"{row.window} ({row.market})",
+            f"{row.first} to {row.last}" + ("" if row.covered >= 1.0 else f", {row.covered:.0%} covered"),
+            formats.count(row.n_bars),
+            formats.percent(row.total_return),
+            formats.percent(row.max_drawdown),
+            formats.percent(row.worst_bar),
+            formats.percent(row.market_return),
+            row.fact,
+        )
+        for row in metrics.stress
+    )
+    note = (
+        "What the strategy made in stretches that were named with hindsight. Each is one event: too few bars for any "
+        "test. The market is the equal-weighted universe of this run."
+    )
+    shown = ("n_bars", "total_return", "max_drawdown", "worst_bar", "market_return", "fact")
+    head = (*labels_of(Stress, "window"), "Days", *labels_of(Stress, *shown))
+    return ReportTable("Times of stress", note, head, rows)
 
 
 def _fine(fraction: float | None) -> str:
@@ -252,5 +425,5 @@ def _rounded(amount: float) -> str:
     return f"{amount:g}"
 
 
-def _day(instant: str) -> str:
-    return instant[:10]
+def _day(instant: str | None) -> str:
+    return formats.MISSING if instant is None else instant[:10]

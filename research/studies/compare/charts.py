@@ -15,7 +15,7 @@ import plotly.graph_objects as go
 
 from embargo.research.pages import formats
 from embargo.research.run.report.charts import SERIES_COLOURS, TEMPLATE, Chart, drawdowns, equity_chart, label_of
-from embargo.research.run.report.regime_tables import name_of
+from embargo.research.run.report.tables import name_of
 from embargo.research.studies.compare.comparison import EVERYTHING, Comparison
 from embargo.research.studies.compare.tables import significance, stands
 

@@ -34,7 +34,7 @@ from embargo.models.evaluation.comparison import cohens_d, losses, paired_t, sig
 from embargo.research.pages import formats
 from embargo.research.records.finished import FinishedRun, read_run
 from embargo.research.run.regimes import is_ex_post
-from embargo.research.run.report.regime_tables import name_of
+from embargo.research.run.report.tables import name_of
 
 EVERYTHING = ("all bars", "all bars")
 # Sharpe ratios closer than this, a year, count as equal; the prior thinks a difference of 1 as likely as not exceeded.
@@ -558,8 +558,8 @@ def as_document(found: Comparison) -> dict[str, Any]:
                 "run": run.name,
                 "status": run.status,
                 "n_bars": len(run.returns),
-                "n_trials": run.metrics.get("n_trials"),
-                "deflated_sharpe": run.metrics.get("deflated_sharpe"),
+                "n_trials": run.n_trials,
+                "deflated_sharpe": run.deflated_sharpe,
                 "test_window": run.window,
                 "commit": run.manifest.get("commit"),
             }

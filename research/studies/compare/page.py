@@ -12,7 +12,7 @@ from typing import Any
 from embargo.research.pages import formats
 from embargo.research.pages.page import fill, placed, write_whole
 from embargo.research.run.report.page import STATUS_ICONS, STATUS_WORDS
-from embargo.research.run.report.regime_tables import name_of
+from embargo.research.run.report.tables import name_of
 from embargo.research.studies.compare import charts
 from embargo.research.studies.compare.comparison import EVERYTHING, Comparison
 from embargo.research.studies.compare.tables import (
@@ -90,8 +90,8 @@ def _runs(found: Comparison) -> list[dict[str, Any]]:
                     formats.percent(row["annual_volatility"]),
                     formats.percent(row["max_drawdown"]),
                     formats.ratio(found.figures["correlation"][run.name]),
-                    formats.count(run.metrics.get("n_trials")),
-                    formats.probability(run.metrics.get("deflated_sharpe")),
+                    formats.count(run.n_trials),
+                    formats.probability(run.deflated_sharpe),
                 ],
             }
         )

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from embargo.research.pages import formats
-from embargo.research.run.report.regime_tables import name_of
+from embargo.research.run.report.tables import name_of
 from embargo.research.studies.compare.comparison import EVERYTHING, Comparison
 
 NOT_JUDGED = "not judged"
@@ -185,7 +185,7 @@ def _runs(found: Comparison) -> Table:
             formats.probability(row["p_value"]),
             formats.percent(row["annual_return"]),
             formats.percent(row["max_drawdown"]),
-            formats.count(run.metrics.get("n_trials")),
+            formats.count(run.n_trials),
         )
     return table
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 
@@ -11,6 +10,15 @@ from embargo.backtest import regimes
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK
 from embargo.models.evaluation.classification import classification_report
 from embargo.research.config.experiment import Config
+from embargo.research.records.by_regime import (
+    ByRegime,
+    RegimeEquality,
+    RegimeFigures,
+    RegimeMove,
+    RegimeReading,
+    Stress,
+)
+from embargo.research.records.figures import from_json
 from embargo.research.run.reading import probabilities
 from embargo.research.run.regimes import ex_post_regimes, known_regimes
 from embargo.research.run.world import World
@@ -61,26 +69,36 @@ def regime_report(
     return pd.concat(tables, ignore_index=True)
 
 
-def by_definition(table: pd.DataFrame) -> dict[str, dict[str, dict[str, Any]]]:
+def by_definition(table: pd.DataFrame) -> dict[str, dict[str, RegimeFigures]]:
     """Nest the rows of `regime_report` by definition and regime."""
-    grouped: dict[str, dict[str, dict[str, Any]]] = {}
+    grouped: dict[str, dict[str, RegimeFigures]] = {}
     for row in table.to_dict("records"):
         named = {str(name): value for name, value in row.items()}
-        definition, regime = named.pop("definition"), named.pop("regime")
-        grouped.setdefault(definition, {})[regime] = named
+        definition, regime = str(named.pop("definition")), str(named.pop("regime"))
+        grouped.setdefault(definition, {})[regime] = from_json(RegimeFigures, named, f"{definition}, {regime}")
     return grouped
 
 
-def regime_figures(
-    config: Config, world: World, returns: pd.Series, labels: pd.DataFrame, market: pd.Series | None
-) -> dict[str, Any]:
-    """Say whether regimes differ, how they follow each other, and what happened in stretches of stress.
+def by_regime(
+    config: Config,
+    world: World,
+    returns: pd.Series,
+    labels: pd.DataFrame,
+    table: pd.DataFrame,
+    market: pd.Series | None,
+    classified: Mapping[str, Mapping[str, RegimeReading]],
+) -> ByRegime:
+    """Say what was made in each regime, whether that differs, how regimes follow each other, and times of stress.
 
-    Returns
-    -------
-    dict
-        ``regime_equality`` and ``regime_transitions``, both by definition, and ``stress``; all JSON-able. See
-        `embargo.backtest.regimes.sharpe_equality`, `transition_table` and `stress_table`.
+    Parameters
+    ----------
+    labels : DataFrame of str, shape (test rows, definitions)
+    table : DataFrame
+        From `regime_report`.
+    market : Series, optional
+        Returns of the market on the same rows.
+    classified : mapping of definition to mapping of regime
+        From `regime_classification`.
     """
     tests = {
         str(definition): regimes.sharpe_equality(
@@ -100,12 +118,22 @@ def regime_figures(
         for definition in labels.columns
     }
     stress = regimes.stress_table(returns, market=market, windows=_windows(world)).to_dict("records")
-    return {"regime_equality": tests, "regime_transitions": moves, "stress": stress}
+    return ByRegime(
+        regimes=by_definition(table),
+        regime_equality={
+            name: from_json(RegimeEquality, found, f"equality by {name}") for name, found in tests.items()
+        },
+        regime_transitions={
+            name: tuple(from_json(RegimeMove, row, f"moves of {name}") for row in rows) for name, rows in moves.items()
+        },
+        stress=tuple(from_json(Stress, row, "stress") for row in stress),
+        regime_classification=classified,
+    )
 
 
 def regime_classification(
     config: Config, labels: pd.DataFrame, placed: pd.DataFrame, judged: pd.DataFrame, days: Mapping[str, str]
-) -> dict[str, dict[str, dict[str, Any]]]:
+) -> dict[str, dict[str, RegimeReading]]:
     """Judge the scores apart by the regime of the bar that each article first reached.
 
     Parameters
@@ -120,14 +148,14 @@ def regime_classification(
 
     Returns
     -------
-    dict of definition to dict of regime
-        ``n``, and ``accuracy, accuracy_interval, macro_f1, macro_f1_interval``, None with fewer articles than
-        ``regimes.minimum_bars`` or all of one day. Empty where no article was judged.
+    dict of definition to dict of regime to RegimeReading
+        Only the number with fewer articles than ``regimes.minimum_bars`` or all of one day. Empty where no article was
+        judged.
     """
     reached = placed.loc[placed["row"] >= 0].groupby("article_id")["row"].min()
     known = judged.loc[judged["article_id"].isin(reached.index)]
     rows = reached.loc[known["article_id"]].to_numpy()
-    found: dict[str, dict[str, dict[str, Any]]] = {}
+    found: dict[str, dict[str, RegimeReading]] = {}
     for definition in labels.columns if len(known) else ():
         regime = labels[definition].to_numpy()[rows]
         cells = found.setdefault(str(definition), {})
@@ -136,11 +164,11 @@ def regime_classification(
     return found
 
 
-def _judged(config: Config, articles: pd.DataFrame, days: Mapping[str, str]) -> dict[str, Any]:
+def _judged(config: Config, articles: pd.DataFrame, days: Mapping[str, str]) -> RegimeReading:
     groups = articles["article_id"].map(lambda article: days.get(article, f"article {article}")).to_numpy(dtype=object)
-    cell: dict[str, Any] = {"n": len(articles), **dict.fromkeys(_READING)}
+    cell = {"n": len(articles), **dict.fromkeys(_READING)}
     if len(articles) < config.regimes.minimum_bars or len(set(groups)) < 2:
-        return cell
+        return from_json(RegimeReading, cell, "reading by regime")
     report = classification_report(
         probabilities(articles),
         articles["label"].to_numpy(),
@@ -149,7 +177,7 @@ def _judged(config: Config, articles: pd.DataFrame, days: Mapping[str, str]) -> 
         resamples=_RESAMPLES,
         level=config.statistics.level,
     )
-    return cell | {name: report[name] for name in _READING}
+    return from_json(RegimeReading, cell | {name: report[name] for name in _READING}, "reading by regime")
 
 
 def _windows(world: World) -> list[regimes.StressWindow]:
