@@ -21,6 +21,7 @@ from embargo.models.calibration import confidence_test, reliability_table
 from embargo.models.evaluation.classification import classification_report
 from embargo.research.config.experiment import Config
 from embargo.research.records.attempts import Attempts, best_of, discounted, reach
+from embargo.research.run.plan import Plan
 from embargo.research.run.reading import Reading, probabilities
 from embargo.research.run.regime_figures import (
     by_definition,
@@ -29,8 +30,7 @@ from embargo.research.run.regime_figures import (
     regime_labels,
     regime_report,
 )
-from embargo.research.run.trading import Rules, Trade
-from embargo.research.run.world import World
+from embargo.research.run.trading import Trade
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,12 @@ class Measured:
         return replace(self, metrics=self.metrics | figures)
 
 
-def estimate(config: Config, world: World, returns: pd.Series) -> SharpeEstimate:
+def estimate(plan: Plan, returns: pd.Series) -> SharpeEstimate:
     """Estimate a Sharpe ratio with its interval under the run's statistical settings."""
+    config = plan.config
     return sharpe_estimate(
         returns,
-        periods_per_year=world.periods_per_year,
+        periods_per_year=plan.world.periods_per_year,
         n_boot=config.statistics.bootstrap,
         level=config.statistics.level,
         block=config.statistics.block,
@@ -72,18 +73,14 @@ def estimate(config: Config, world: World, returns: pd.Series) -> SharpeEstimate
 
 
 def judged_against_chance(
-    config: Config,
-    world: World,
-    result: Trade,
-    permutations: Mapping[Way, PermutationResult],
-    attempts: Attempts,
+    plan: Plan, result: Trade, permutations: Mapping[Way, PermutationResult], attempts: Attempts
 ) -> dict[str, Any]:
     """Return the figures that a verdict rests on: what was earned, and how often chance does as well.
 
     Parameters
     ----------
     permutations : mapping of way to PermutationResult
-        From `trading.shuffle_news`, ``"dates"`` among them.
+        From `chance.shuffle_news`, ``"dates"`` among them.
     attempts : Attempts
         Everything tried on this window, this run among it.
 
@@ -92,6 +89,7 @@ def judged_against_chance(
     dict
         All that `verdict.conclude` reads, and the performance that it rests on.
     """
+    config, world = plan.config, plan.world
     returns, years = result.books.returns, world.periods_per_year
     values = returns.to_numpy(dtype=float)
     strategy = performance(
@@ -101,7 +99,7 @@ def judged_against_chance(
         weights=result.books.realised_weights,
         trades=result.books.trades,
     )
-    sharpe = estimate(config, world, returns)
+    sharpe = estimate(plan, returns)
     return {
         "n_bars": len(returns),
         "n_articles": int(result.placed["article_id"].nunique()),
@@ -133,10 +131,7 @@ def judged_against_chance(
 
 
 def measure(
-    config: Config,
-    world: World,
-    rows: slice,
-    rules: Rules,
+    plan: Plan,
     reading: Reading,
     result: Trade,
     permutations: Mapping[Way, PermutationResult],
@@ -148,15 +143,16 @@ def measure(
     Parameters
     ----------
     permutations : mapping of way to PermutationResult
-        From `trading.shuffle_news`.
+        From `chance.shuffle_news`.
     rivals : mapping of str to DataFrame
         Weights of other strategies on the test rows, to be benchmarks beside those that need no news.
     attempts : Attempts
         Everything tried on this window, this run among it.
     """
+    config, world, rows, rules = plan.config, plan.world, plan.rows, plan.rules
     returns, years = result.books.returns, world.periods_per_year
-    labels = regime_labels(config, world, rows)
-    table = regime_report(config, world, returns, labels, turnover=result.books.turnover, trades=result.books.trades)
+    labels = regime_labels(plan)
+    table = regime_report(plan, returns, labels, turnover=result.books.turnover, trades=result.books.trades)
     opens, closes = world.prices.open.iloc[rows], world.prices.close.iloc[rows]
     # What is held from close to close is judged against the same.
     fills = closes if rules.execution.fill == "close" else opens
@@ -175,7 +171,7 @@ def measure(
         stale_after=rules.execution.stale_after,
     )
     metrics: dict[str, Any] = {
-        **judged_against_chance(config, world, result, permutations, attempts),
+        **judged_against_chance(plan, result, permutations, attempts),
         "best_of_attempts": best_of(
             attempts,
             significance=config.statistics.significance,
@@ -183,7 +179,7 @@ def measure(
             n_boot=config.statistics.bootstrap,
             seed=config.seed,
         ),
-        **frictions(config, world, rows, rules, result),
+        **frictions(plan, result),
         "drawdowns": _dated(deepest_drawdowns(returns), world.prices.open_at[rows]),
         "random_timing": chance.as_dict(),
         "relative": {
@@ -194,16 +190,16 @@ def measure(
         "max_weight_gap": result.books.max_weight_gap,
         "benchmarks": {str(name): performance(benchmarks[name], periods_per_year=years) for name in benchmarks.columns},
         "regimes": by_definition(table),
-        **regime_figures(config, world, returns, labels, benchmarks.get("equal_weight")),
+        **regime_figures(plan, returns, labels, benchmarks.get("equal_weight")),
         "regime_classification": regime_classification(
             config, labels, result.placed, reading.judged, _days_known(reading)
         ),
         "classification": classification(config, reading),
     }
-    return Measured(metrics, growth(returns, benchmarks, world, rows), labels, table)
+    return Measured(metrics, growth(plan, returns, benchmarks), labels, table)
 
 
-def frictions(config: Config, world: World, rows: slice, rules: Rules, result: Trade) -> dict[str, Any]:
+def frictions(plan: Plan, result: Trade) -> dict[str, Any]:
     """Say what was paid and to whom, what trading might cost at most, and how much money the edge could bear.
 
     Returns
@@ -212,6 +208,7 @@ def frictions(config: Config, world: World, rows: slice, rules: Rules, result: T
         ``costs_paid`` (by part: ``currency, per_year, per_turnover``), ``break_even_cost`` (fraction of the traded
         notional) and ``capacity`` (currency), as in `embargo.backtest.metrics`.
     """
+    config, world, rows, rules = plan.config, plan.world, plan.rows, plan.rules
     books, years = result.books, world.periods_per_year
     before = np.concatenate([[config.portfolio.initial_cash], books.equity.to_numpy()[:-1]])
     trading = {"commission": books.commission, "spread": books.spread_paid, "impact": books.impact_paid}
@@ -303,10 +300,10 @@ def _days_known(reading: Reading) -> pd.Series:
     return known_at.dt.strftime("%Y-%m-%d")
 
 
-def growth(returns: pd.Series, benchmarks: pd.DataFrame, world: World, rows: slice) -> pd.DataFrame:
+def growth(plan: Plan, returns: pd.Series, benchmarks: pd.DataFrame) -> pd.DataFrame:
     """Growth of 1 from the open of the first test bar to the close of the last, strategy and benchmarks."""
     together = pd.concat([returns.rename("strategy"), benchmarks.drop(columns="cash")], axis=1)
     values = np.vstack([np.ones(together.shape[1]), np.cumprod(1.0 + together.to_numpy(dtype=float), axis=0)])
-    index = together.index.append(pd.DatetimeIndex([world.prices.close_at[rows][-1]]))
+    index = together.index.append(pd.DatetimeIndex([plan.world.prices.close_at[plan.rows][-1]]))
     names: Sequence[str] = [str(name).replace("_", " ") for name in together.columns]
     return pd.DataFrame(values, index=index, columns=names)

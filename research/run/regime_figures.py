@@ -11,6 +11,7 @@ from embargo.backtest import regimes
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK
 from embargo.models.evaluation.classification import classification_report
 from embargo.research.config.experiment import Config
+from embargo.research.run.plan import Plan
 from embargo.research.run.reading import probabilities
 from embargo.research.run.regimes import ex_post_regimes, known_regimes
 from embargo.research.run.world import World
@@ -20,21 +21,21 @@ _READING = ("accuracy", "accuracy_interval", "macro_f1", "macro_f1_interval")
 _RESAMPLES = 500
 
 
-def regime_labels(config: Config, world: World, rows: slice) -> pd.DataFrame:
+def regime_labels(plan: Plan) -> pd.DataFrame:
     """Label the test rows by every definition of the config, and by those that steer; see `research.run.regimes`.
 
     Causal definitions come first. Their warm-up comes from before the test window; those with hindsight see all bars.
     """
+    config, world = plan.config, plan.world
     close, settings = world.prices.close, config.regimes
     steering = settings.gate_by if config.portfolio.gate else ()
     definitions = tuple(dict.fromkeys((*settings.definitions, *steering)))
     causal = known_regimes(settings, definitions, close, world.last_closed, world.decided_at)
-    return pd.concat([causal, ex_post_regimes(settings, close)], axis=1).iloc[rows]
+    return pd.concat([causal, ex_post_regimes(settings, close)], axis=1).iloc[plan.rows]
 
 
 def regime_report(
-    config: Config,
-    world: World,
+    plan: Plan,
     returns: pd.Series,
     labels: pd.DataFrame,
     *,
@@ -42,7 +43,7 @@ def regime_report(
     trades: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Measure the strategy in every regime of every definition; see `embargo.backtest.regimes.regime_table`."""
-    tables = []
+    config, world, tables = plan.config, plan.world, []
     for definition in labels.columns:
         table = regimes.regime_table(
             returns,
@@ -71,9 +72,7 @@ def by_definition(table: pd.DataFrame) -> dict[str, dict[str, dict[str, Any]]]:
     return grouped
 
 
-def regime_figures(
-    config: Config, world: World, returns: pd.Series, labels: pd.DataFrame, market: pd.Series | None
-) -> dict[str, Any]:
+def regime_figures(plan: Plan, returns: pd.Series, labels: pd.DataFrame, market: pd.Series | None) -> dict[str, Any]:
     """Say whether regimes differ, how they follow each other, and what happened in stretches of stress.
 
     Returns
@@ -82,6 +81,7 @@ def regime_figures(
         ``regime_equality`` and ``regime_transitions``, both by definition, and ``stress``; all JSON-able. See
         `embargo.backtest.regimes.sharpe_equality`, `transition_table` and `stress_table`.
     """
+    config, world = plan.config, plan.world
     tests = {
         str(definition): regimes.sharpe_equality(
             returns,

@@ -21,10 +21,10 @@ from embargo.research.run.report.tables import chance_tables_of, tables_of
 
 if TYPE_CHECKING:
     from embargo.research.run.measurement import Measured
+    from embargo.research.run.plan import Plan
     from embargo.research.run.reading import Reading
     from embargo.research.run.trading import Trade
     from embargo.research.run.verdict import Verdict
-    from embargo.research.run.world import Plan
 
 _ROWS: tuple[tuple[str, str, Unit, str], ...] = (
     ("total_return", "Total return", "percent", "Growth of the account over the test bars, after costs."),
