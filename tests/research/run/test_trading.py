@@ -13,6 +13,7 @@ from samples.small_runs import SMALL
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.research.config.experiment import Config, load_config
 from embargo.research.progress import Quiet
+from embargo.research.run import chance
 from embargo.research.run.chance import shuffle_news
 from embargo.research.run.pipeline import prepare
 from embargo.research.run.plan import Plan
