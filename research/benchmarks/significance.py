@@ -29,9 +29,10 @@ from embargo.research.benchmarks.backtest import best_seconds
 from embargo.research.cli import example
 from embargo.research.config.experiment import load_config
 from embargo.research.progress import Quiet
+from embargo.research.run.chance import shuffle_news
 from embargo.research.run.pipeline import prepare
 from embargo.research.run.reading import read
-from embargo.research.run.trading import Trade, shuffle_news, trade
+from embargo.research.run.trading import Trade, trade
 
 BLOCK = 10
 RUNS = 5
@@ -275,14 +276,14 @@ def permutation_row(sizes: Sizes) -> Row:
         market = [f"news.simulated.symbols={sizes.symbols}", f"split.end={sizes.until}", "model.kind=lexicon"]
         config = load_config(path, [*market, f"statistics.permutations={sizes.permutations}"])
         plan = prepare(config, Quiet())
-        scored = read(config, plan.parts, None, Path(cache), Quiet()).scored
-    result = trade(config, plan.world, plan.rows, scored)
+        scored = read(plan, plan.parts, Path(cache), Quiet()).scored
+    result = trade(plan, scored)
 
     def ours() -> dict[Way, PermutationResult]:
-        return shuffle_news(config, plan.world, plan.rows, result, lambda done, total: None, ways=["dates"])
+        return shuffle_news(plan, result, lambda done, total: None, ways=["dates"])
 
     def theirs() -> Trade:
-        return trade(config, plan.world, plan.rows, scored)
+        return trade(plan, scored)
 
     observed = sharpe(theirs().books.returns, periods_per_year=plan.world.periods_per_year)
     apart = abs(ours()["dates"].observed - (observed or 0.0))

@@ -37,11 +37,12 @@ from embargo.research.config.experiment import Config, load_config
 from embargo.research.progress import Quiet
 from embargo.research.records.attempts import Attempts, discounted
 from embargo.research.records.ledger import Trial
-from embargo.research.run import world as preparation
+from embargo.research.run.chance import block_of, replay, shuffle_news
 from embargo.research.run.measurement import judged_against_chance
 from embargo.research.run.pipeline import prepare
+from embargo.research.run.plan import Plan
 from embargo.research.run.reading import read
-from embargo.research.run.trading import Trade, block_of, replay, shuffle_news, trade
+from embargo.research.run.trading import Trade, trade
 from embargo.research.run.verdict import conclude
 
 FREE = ("costs.fee=0", "costs.slippage=0", "costs.borrow_annual=0")
@@ -51,7 +52,7 @@ LEVEL = 0.05
 
 
 @dataclass(frozen=True)
-class World:
+class MarketKind:
     """One kind of market: how strongly prices react to news, whether trading is free, and whether all prices rise.
 
     ``bull`` adds 0.15 % to every bar's return and trades long only: holding anything pays, whatever the news says.
@@ -91,20 +92,18 @@ class Attempt:
 class Traded:
     """A run up to its books."""
 
-    config: Config
-    world: preparation.World
-    rows: slice
+    plan: Plan
     result: Trade
 
 
-def trade_once(world: World, seed: int) -> Traded:
+def trade_once(market: MarketKind, seed: int) -> Traded:
     """Carry out the demo's experiment on one market, from its news to its books."""
-    config = world.settings(seed)
-    plan = prepare(config, Quiet())
-    market = replace(plan.world, prices=rising(plan.world.prices)) if world.bull else plan.world
+    plan = prepare(market.settings(seed), Quiet())
+    if market.bull:
+        plan = replace(plan, world=replace(plan.world, prices=rising(plan.world.prices)))
     with TemporaryDirectory() as cache:
-        reading = read(config, plan.parts, None, Path(cache), Quiet())
-    return Traded(config, market, plan.rows, trade(config, market, plan.rows, reading.scored))
+        reading = read(plan, plan.parts, Path(cache), Quiet())
+    return Traded(plan, trade(plan, reading.scored))
 
 
 def rising(prices: Prices) -> Prices:
@@ -115,17 +114,17 @@ def rising(prices: Prices) -> Prices:
     )
 
 
-def attempt(world: World, seed: int) -> Attempt:
+def attempt(market: MarketKind, seed: int) -> Attempt:
     """Judge one run as its report would."""
-    done = trade_once(world, seed)
-    config, market, rows, result = done.config, done.world, done.rows, done.result
+    done = trade_once(market, seed)
+    plan, result = done.plan, done.result
     # The verdict asks for one of the ways to break the news.
-    permutations = shuffle_news(config, market, rows, result, lambda *_: None, ways=("dates",))
+    permutations = shuffle_news(plan, result, lambda *_: None, ways=("dates",))
     returns = result.books.returns.to_numpy(dtype=float)
     per_bar = sharpe(returns, periods_per_year=1.0) or 0.0
-    trial = Trial("one market", "one attempt", config.name, per_bar, len(returns))
+    trial = Trial("one market", "one attempt", plan.config.name, per_bar, len(returns))
     attempts = Attempts({}, {}).joined(trial, returns)
-    metrics = judged_against_chance(config, market, result, permutations, attempts)
+    metrics = judged_against_chance(plan, result, permutations, attempts)
     return Attempt(
         edge=conclude(metrics, [], significance=LEVEL).edge,
         sharpe=metrics.sharpe,
@@ -138,7 +137,7 @@ def attempt(world: World, seed: int) -> Attempt:
     )
 
 
-def summary(world: World, attempts: Sequence[Attempt], periods_per_year: float = 252.0) -> dict[str, Any]:
+def summary(market: MarketKind, attempts: Sequence[Attempt], periods_per_year: float = 252.0) -> dict[str, Any]:
     """Count verdicts, tests and intervals over the markets of one kind."""
     together = np.concatenate([found.returns for found in attempts])
     truth = float(together.mean() / together.std(ddof=1) * np.sqrt(periods_per_year))
@@ -146,8 +145,8 @@ def summary(world: World, attempts: Sequence[Attempt], periods_per_year: float =
     frame = pd.DataFrame([{k: v for k, v in asdict(found).items() if k != "returns"} for found in attempts])
     low, high = share_interval(int(frame["edge"].sum()), n)
     return {
-        "world": world.label,
-        "strength": world.strength,
+        "world": market.label,
+        "strength": market.strength,
         "markets": n,
         "true_sharpe": truth,
         "edge": float(frame["edge"].mean()),
@@ -168,10 +167,10 @@ def share_interval(found: int, of: int) -> tuple[float, float]:
 
 def best_of_variants(variants: int, seed: int) -> tuple[bool, bool]:
     """Try worthless variants on one market without costs; return what the best claims alone, and as the best of all."""
-    done = trade_once(World(0.0, free=True), seed)
-    config, market, rows, decision = done.config, done.world, done.rows, done.result.decision
-    returns_of, shape = replay(config, market, rows, done.result), decision.weights.shape
-    rng, block = np.random.default_rng([seed, variants]), block_of(config, market, rows)
+    done = trade_once(MarketKind(0.0, free=True), seed)
+    plan, decision = done.plan, done.result.decision
+    returns_of, shape = replay(plan, done.result), decision.weights.shape
+    rng, block = np.random.default_rng([seed, variants]), block_of(plan)
     draws = [rearrangement("dates", shape, block, rng) for _ in range(variants)]
     returns = {str(k): returns_of(decision.evidence.rearranged(one.rows, one.columns)) for k, one in enumerate(draws)}
     trials = {
@@ -179,11 +178,11 @@ def best_of_variants(variants: int, seed: int) -> tuple[bool, bool]:
         for name, each in returns.items()
     }
     best = max(trials, key=lambda name: trials[name].sharpe_per_bar)
-    years = market.periods_per_year
+    years = plan.world.periods_per_year
     strategy = performance(pd.Series(returns[best], index=decision.weights.index), periods_per_year=years)
 
     def claims(attempts: Attempts) -> bool:
-        found = discounted(attempts, strategy, returns[best], periods_per_year=years, seed=config.seed)
+        found = discounted(attempts, strategy, returns[best], periods_per_year=years, seed=plan.config.seed)
         return (found.deflated_sharpe or 0.0) > 1.0 - LEVEL
 
     return claims(Attempts({best: trials[best]}, {best: returns[best]})), claims(Attempts(trials, returns))
@@ -279,8 +278,8 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="write every figure here too")
     parser.add_argument("--write", type=Path, help="write the document here, and its power curve beside it as SVG")
     arguments = parser.parse_args(given)
-    worlds = [World(0.0, free=True), World(0.0, free=True, bull=True), World(0.0)]
-    worlds += [World(strength) for strength in arguments.strengths]
+    kinds = [MarketKind(0.0, free=True), MarketKind(0.0, free=True, bull=True), MarketKind(0.0)]
+    kinds += [MarketKind(strength) for strength in arguments.strengths]
     console = Console()
     with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
 
@@ -288,13 +287,13 @@ def main(given: Sequence[str] | None = None) -> None:
             return list(pool.map(what, range(times)))
 
         rows = []
-        for world in worlds:
-            rows.append(summary(world, repeat(partial(attempt, world), arguments.markets)))
+        for kind in kinds:
+            rows.append(summary(kind, repeat(partial(attempt, kind), arguments.markets)))
             console.print(rows[-1])
         claims = repeat(partial(best_of_variants, arguments.variants), arguments.repetitions)
     if arguments.json is not None:
         arguments.json.write_text(json.dumps({"markets": rows, "variants": claims}, indent=1), encoding="utf-8")
-    curve = power_curve([row for world, row in zip(worlds, rows, strict=True) if not world.free])
+    curve = power_curve([row for kind, row in zip(kinds, rows, strict=True) if not kind.free])
     if arguments.write is None:
         console.print(document(rows, claims, arguments.variants, "power.svg"), markup=False, soft_wrap=True)
     else:

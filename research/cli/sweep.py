@@ -52,8 +52,8 @@ def sweep(
     from embargo.research.config.experiment import load_config
     from embargo.research.progress import shown
     from embargo.research.studies.sweep import print_sweep, write_page
-    from embargo.research.studies.sweep.sweep import read_axis
-    from embargo.research.studies.sweep.sweep import sweep as run
+    from embargo.research.studies.sweep.grid import read_axis
+    from embargo.research.studies.sweep.search import sweep as run
 
     axes = [read_axis(text) for text in grid]
     settings = load_config(config, overrides)

@@ -18,11 +18,11 @@ from pydantic import Field, model_validator
 
 from embargo.data_loaders.archive.files import fingerprint, parts_of
 from embargo.data_loaders.errors import ConfigError
-from embargo.models.calibration import Method as Calibration
+from embargo.models.calibration import Method as CalibrationMethod
 from embargo.models.methods.cards import METHODS, Method
 from embargo.models.scorers.score import Runtime
 from embargo.models.tuning.optimisers import Optimizer
-from embargo.research.config.regimes import FILED_REGIMES, Regimes
+from embargo.research.config.regimes import FILED_REGIMES, RegimesSection
 from embargo.research.config.settings import (
     BarLength,
     Count,
@@ -60,7 +60,7 @@ def _only_for_archives(section: str, settings: Section, keys: tuple[str, ...]) -
         raise ValueError(f"{', '.join(odd)}: only for loader = 'archive'; a store is mapped when files are imported")
 
 
-class News(Section):
+class NewsSection(Section):
     """Where the articles come from and how their columns read."""
 
     loader: Literal["archive", "store", "simulated"] = "archive"
@@ -78,7 +78,7 @@ class News(Section):
     simulated: Simulated = Simulated()
 
     @model_validator(mode="after")
-    def _fits_its_loader(self) -> News:
+    def _fits_its_loader(self) -> NewsSection:
         _path_is_there("news", self.loader, self.path)
         if self.loader == "store":
             _only_for_archives(
@@ -87,7 +87,7 @@ class News(Section):
         return self
 
 
-class Prices(Section):
+class PricesSection(Section):
     """Where the bars come from, whose calendar they follow and how long before the open a decision falls.
 
     Unless ``adjust`` says otherwise, an archive's levels are taken as they stand, and a store's, which are those
@@ -106,7 +106,7 @@ class Prices(Section):
     latency: Duration = "5min"
 
     @model_validator(mode="after")
-    def _fits_its_loader(self) -> Prices:
+    def _fits_its_loader(self) -> PricesSection:
         _path_is_there("prices", self.loader, self.path)
         if self.loader == "store":
             _only_for_archives("prices", self, ("columns", "filters"))
@@ -119,7 +119,7 @@ class Prices(Section):
         return self
 
 
-class Labels(Section):
+class LabelsSection(Section):
     """What the model learns from: a column of the news, a labelled file, or the returns that followed."""
 
     source: Literal["news", "file", "returns"] = "news"
@@ -138,7 +138,7 @@ class Labels(Section):
     validation_share: Annotated[float, Field(gt=0.0, lt=0.9)] = 0.15
 
     @model_validator(mode="after")
-    def _file_is_dated(self) -> Labels:
+    def _file_is_dated(self) -> LabelsSection:
         if self.source == "file" and (not self.path or self.knowledge_cutoff is None):
             raise ValueError(
                 "labels.source = 'file' needs labels.path and labels.knowledge_cutoff, the latest its labels could know"
@@ -146,7 +146,7 @@ class Labels(Section):
         return self
 
 
-class Split(Section):
+class SplitSection(Section):
     """How time is cut: every test window lies after what its model was trained and calibrated on.
 
     Spans are lengths of time (``"6MS"``, ``"90D"``) or, all of them, numbers of articles (``500``). Without a
@@ -163,7 +163,7 @@ class Split(Section):
     embargo: Duration = "1D"
 
     @model_validator(mode="after")
-    def _spans_are_of_one_kind(self) -> Split:
+    def _spans_are_of_one_kind(self) -> SplitSection:
         spans = [self.validation_span, *([] if self.train_span is None else [self.train_span])]
         spans += [] if self.method == "holdout" else [self.test_span]
         if len({isinstance(span, int) for span in spans}) > 1:
@@ -173,7 +173,7 @@ class Split(Section):
         return self
 
 
-class Model(Section):
+class ModelSection(Section):
     """Which reader of news, how it is tuned, and what scores with it.
 
     ``scorer = "onnx"`` gives torch's fp32 probabilities sooner; ``"onnx-int8"`` is the fastest on a CPU and moves them.
@@ -196,12 +196,12 @@ class Model(Section):
     max_length: Annotated[int, Field(ge=8, le=4096)] = 64
     class_weights: bool = True
     optimizer: Optimizer = "auto"
-    calibration: Calibration = "temperature"
+    calibration: CalibrationMethod = "temperature"
     scorer: Runtime = "torch"
     max_train: Count | None = None
 
     @model_validator(mode="after")
-    def _scorer_fits(self) -> Model:
+    def _scorer_fits(self) -> ModelSection:
         if self.scorer != "torch" and self.kind != "transformer":
             raise ValueError(f"model.scorer = {self.scorer!r} scores transformers; a {self.kind} needs none")
         if self.scorer != "torch" and not METHODS[self.method].mergeable:
@@ -223,7 +223,7 @@ class CrossSection(Section):
     neutral: Literal["none", "market", "sector"] = "none"
 
 
-class Signal(Section):
+class SignalSection(Section):
     """How scored articles become one number per symbol and bar.
 
     An article weighs its confidence, times its source's weight, times what ``novelty_floor`` leaves a repeat, times
@@ -252,7 +252,7 @@ class Signal(Section):
     cross_section: CrossSection = CrossSection()
 
 
-class Fusion(Section):
+class FusionSection(Section):
     """Whether news and market features are joined into a forecast of each symbol's next bars.
 
     ``text`` and ``market`` say which of the two are used. Each fold's fusion learns from the test windows before it, so
@@ -268,13 +268,13 @@ class Fusion(Section):
     validation_share: Annotated[float, Field(gt=0.0, lt=0.9)] = 0.25
 
     @model_validator(mode="after")
-    def _reads_something(self) -> Fusion:
+    def _reads_something(self) -> FusionSection:
         if self.method != "none" and not (self.text or self.market):
             raise ValueError("a fusion needs text or market features; set one of them to true")
         return self
 
 
-class Portfolio(Section):
+class PortfolioSection(Section):
     """How the signal becomes target weights.
 
     ``target_volatility`` scales the whole book to that annual volatility and ``inverse_volatility`` each symbol to its
@@ -298,7 +298,7 @@ class Portfolio(Section):
     initial_cash: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = 1_000_000.0
 
 
-class Costs(Section):
+class CostsSection(Section):
     """What trading costs: fractions of the traded notional, but for what shares and orders cost in currency.
 
     ``slippage`` is half the spread; ``impact`` times volatility times the square root of the share of volume comes on
@@ -314,7 +314,7 @@ class Costs(Section):
     interest_annual: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
 
 
-class Execution(Section):
+class ExecutionSection(Section):
     """How orders are filled, and who keeps the books of record; see `embargo.backtest.books.execution.Execution`.
 
     ``participation`` caps an order at that share of the mean volume of the last ``volume_bars`` closed bars, and
@@ -334,7 +334,7 @@ class Execution(Section):
     funding: bool = False
 
 
-class Statistics(Section):
+class StatisticsSection(Section):
     """How uncertainty is measured."""
 
     level: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
@@ -344,14 +344,14 @@ class Statistics(Section):
     block: Count | None = None
 
 
-class Leakage(Section):
+class LeakageSection(Section):
     """How hard the audit looks. It cannot be switched off."""
 
     rows: Annotated[int, Field(ge=2)] = 12
     event_study: bool = True
 
 
-class Report(Section):
+class ReportSection(Section):
     """What the report is called."""
 
     title: str | None = None
@@ -363,20 +363,20 @@ class Config(Section):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,60}$")]
     seed: Annotated[int, Field(ge=0)] = 0
     as_of: Instant | None = None
-    news: News
-    prices: Prices
-    labels: Labels = Labels()
-    split: Split
-    model: Model = Model()
-    signal: Signal = Signal()
-    fusion: Fusion = Fusion()
-    portfolio: Portfolio = Portfolio()
-    costs: Costs = Costs()
-    execution: Execution = Execution()
-    statistics: Statistics = Statistics()
-    regimes: Regimes = Regimes()
-    leakage: Leakage = Leakage()
-    report: Report = Report()
+    news: NewsSection
+    prices: PricesSection
+    labels: LabelsSection = LabelsSection()
+    split: SplitSection
+    model: ModelSection = ModelSection()
+    signal: SignalSection = SignalSection()
+    fusion: FusionSection = FusionSection()
+    portfolio: PortfolioSection = PortfolioSection()
+    costs: CostsSection = CostsSection()
+    execution: ExecutionSection = ExecutionSection()
+    statistics: StatisticsSection = StatisticsSection()
+    regimes: RegimesSection = RegimesSection()
+    leakage: LeakageSection = LeakageSection()
+    report: ReportSection = ReportSection()
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Config:

@@ -52,7 +52,7 @@ CausalRegime = Literal["trend", "volatility", "turning_points", "markov", "label
 ExPostRegime = Literal["lunde_timmermann", "pagan_sossounov", "markov", "labels"]
 
 
-class Regimes(Section):
+class RegimesSection(Section):
     """How bars are sorted into regimes, and which of the definitions steer.
 
     ``definitions`` are told from what was known at each decision: bull, bear and sideways by trend; calm and turbulent
@@ -91,7 +91,7 @@ class Regimes(Section):
         return settings if preset is None else asdict(preset) | settings
 
     @model_validator(mode="after")
-    def _files_are_named(self) -> Regimes:
+    def _files_are_named(self) -> RegimesSection:
         asked = {*self.definitions, *self.ex_post, *self.gate_by}
         for name, source in (("labels", self.labels), ("threshold", self.threshold)):
             if name in asked and source is None:

@@ -44,13 +44,14 @@ from embargo.models.scorers.onnx import KIND as ONNX
 from embargo.models.scorers.score import cached_logits
 from embargo.models.tuning.tiny import TinySettings
 from embargo.models.tuning.tune import TuneSettings, check_labels, open_adapter
-from embargo.research.config.experiment import Config, Labels, Model, load_config, override
+from embargo.research.config.experiment import Config, LabelsSection, ModelSection, load_config, override
 from embargo.research.config.settings import Section, checked, place_of, read_toml
 from embargo.research.modelling.judging import report_of
 from embargo.research.progress import Stages
 from embargo.research.records.provenance import git_commit, versions
-from embargo.research.run.reading import built_in_base, model_settings
-from embargo.research.run.world import Part, Plan, split_labelled_file
+from embargo.research.run.plan import Plan
+from embargo.research.run.reading import model_settings, with_base
+from embargo.research.run.samples import Part, split_labelled_file
 
 # What a whole experiment has and a file for one model has not.
 _OF_EXPERIMENTS = frozenset({"news", "prices", "split"})
@@ -63,8 +64,8 @@ class TuneConfig(Section):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,60}$")]
     seed: Annotated[int, Field(ge=0)] = 0
-    labels: Labels
-    model: Model = Model()
+    labels: LabelsSection
+    model: ModelSection = ModelSection()
 
     @model_validator(mode="after")
     def _stands_alone(self) -> TuneConfig:
@@ -81,7 +82,7 @@ class TuneConfig(Section):
 
 
 @dataclass(frozen=True)
-class Samples:
+class TuneSamples:
     """What one model is tuned on.
 
     Attributes
@@ -117,7 +118,7 @@ class TunePlan:
     Attributes
     ----------
     config : Config or TuneConfig
-    samples : list of Samples
+    samples : list of TuneSamples
         One for each model.
     base : Base or None
         None where the built-in one is yet to be made.
@@ -126,7 +127,7 @@ class TunePlan:
     """
 
     config: Config | TuneConfig
-    samples: list[Samples]
+    samples: list[TuneSamples]
     base: Base | None
     experiment: Plan | None
 
@@ -230,9 +231,9 @@ def _checked(plan: TunePlan) -> TunePlan:
     return plan
 
 
-def _of_file(config: TuneConfig) -> Samples:
+def _of_file(config: TuneConfig) -> TuneSamples:
     parts = split_labelled_file(config.labels, config.seed)
-    return Samples(
+    return TuneSamples(
         parts.train,
         parts.validation,
         parts.test,
@@ -244,21 +245,21 @@ def _of_file(config: TuneConfig) -> Samples:
     )
 
 
-def _of_part(config: Config, part: Part, folds: int | None) -> Samples:
+def _of_part(config: Config, part: Part, folds: int | None) -> TuneSamples:
     fold = None
     if folds is not None:
         test_start, test_end = part.fold.test_start.isoformat(), part.fold.test_end.isoformat()
         fold = {"index": part.fold.index, "of": folds, "test_start": test_start, "test_end": test_end}
     dated = config.labels.source != "file"
     source, left_out = _source(config.labels), _left_out(part.counts)
-    return Samples(part.train, part.validation, part.test, part.trained_until, fold, dated, source, left_out)
+    return TuneSamples(part.train, part.validation, part.test, part.trained_until, fold, dated, source, left_out)
 
 
 def _left_out(counts: dict[str, int]) -> dict[str, int]:
     return {name: n for name, n in counts.items() if n and name not in _NO_LOSS}
 
 
-def _source(labels: Labels) -> str:
+def _source(labels: LabelsSection) -> str:
     if labels.source == "file":
         return f"the labelled file {Path(str(labels.path)).name}, labels known by {labels.knowledge_cutoff:%Y-%m-%d}"
     if labels.source == "news":
@@ -266,7 +267,7 @@ def _source(labels: Labels) -> str:
     return f"the returns of the {labels.horizon_bars} bars after each article"
 
 
-def explained(plan: TunePlan, samples: Samples) -> list[Explained]:
+def explained(plan: TunePlan, samples: TuneSamples) -> list[Explained]:
     """Say with which settings a model would be tuned, and why; trains nothing."""
     model = plan.config.model
     with _outline(plan.base) as base:
@@ -305,7 +306,7 @@ def tune_models(plan: TunePlan, *, out: Path, cache: Path, stages: Stages) -> It
     if base is None:
         experiment = plan.experiment
         assert experiment is not None
-        base = built_in_base(experiment.config, experiment.world, experiment.parts[0].fold.train_end, cache, stages)
+        base = with_base(experiment, experiment.parts[0].fold.train_end, cache, stages).base
         assert base is not None
     with ExitStack() as stack:
         store = stack.enter_context(ScoreCache(cache / "scores.sqlite"))
@@ -351,7 +352,7 @@ def _settings(config: Config | TuneConfig, base: Base, n_train: int) -> TuneSett
     return settings
 
 
-def _name(config: Config | TuneConfig, base: Base, samples: Samples) -> str:
+def _name(config: Config | TuneConfig, base: Base, samples: TuneSamples) -> str:
     key = json_hash(
         {
             "base": [base.weights_hash, str(base.knowledge_cutoff), base.source],
@@ -370,7 +371,7 @@ def _written(
     folder: Path,
     config: Config | TuneConfig,
     base: Base,
-    samples: Samples,
+    samples: TuneSamples,
     fitted: FittedModel,
     cache: Path,
     store: ScoreCache,

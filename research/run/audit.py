@@ -17,9 +17,9 @@ from embargo.backtest import leakage
 from embargo.backtest.leakage import Finding
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK, length_of, zone_of
 from embargo.data_loaders.schemas import Prices
-from embargo.research.config.experiment import Config
 from embargo.research.progress import Stages
-from embargo.research.run.world import Part, World
+from embargo.research.run.plan import Plan
+from embargo.research.run.samples import Part
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,7 @@ class Trail:
 
     Attributes
     ----------
-    world : World
-    parts : sequence of Part
+    plan : Plan
     manifests : sequence of dict
         One model manifest per fold.
     scored : DataFrame
@@ -39,40 +38,35 @@ class Trail:
     weights, asset_returns : DataFrame, shape (test rows, symbols)
     orders : DataFrame
         Fills, as in `embargo.backtest.books.simulate.Books`.
-    rows : slice
-        Positions of the test rows among all bars.
     n_trials : int
     """
 
-    world: World
-    parts: Sequence[Part]
+    plan: Plan
     manifests: Sequence[dict[str, Any]]
     scored: pd.DataFrame
     decide: Callable[[pd.DataFrame, Prices], pd.DataFrame]
     weights: pd.DataFrame
     asset_returns: pd.DataFrame
     orders: pd.DataFrame
-    rows: slice
     n_trials: int
 
 
-def audit(config: Config, trail: Trail, stages: Stages) -> list[Finding]:
+def audit(trail: Trail, stages: Stages) -> list[Finding]:
     """Run every check and return its finding, in the order of severity."""
     advance = stages.stage("Audit for leaks")
-    world, parts = trail.world, trail.parts
-    decided_at = world.decided_at[trail.rows]
+    config, world, parts, rows = trail.plan.config, trail.plan.world, trail.plan.parts, trail.plan.rows
     findings = [
         leakage.check_decisions_are_causal(
             trail.decide,
             trail.scored,
-            world.prices.select(bars=np.arange(trail.rows.stop)),
-            world.decided_at[: trail.rows.stop],
+            world.prices.select(bars=np.arange(rows.stop)),
+            world.decided_at[: rows.stop],
             n_rows=config.leakage.rows,
             seed=config.seed,
             boundaries=[part.fold.test_start for part in parts],
             progress=advance,
         ),
-        leakage.check_fill_order(_fills(trail, decided_at)),
+        leakage.check_fill_order(_fills(trail)),
         leakage.check_lag_decay(trail.weights, trail.asset_returns, periods_per_year=world.periods_per_year),
         leakage.check_time_zones(
             world.stamps["published_at"],
@@ -80,10 +74,10 @@ def audit(config: Config, trail: Trail, stages: Stages) -> list[Finding]:
             round_the_clock=world.prices.calendar == ROUND_THE_CLOCK,
             known_at=world.stamps["known_at"],
         ),
-        _tradable_instants(config, trail),
-        _worst([_duplicates(config, part) for part in _distinct_trainings(config, parts)]),
-        *_partitions(config, trail),
-        *_models(config, trail),
+        _tradable_instants(trail),
+        _worst([_duplicates(part, config.seed) for part in _distinct_trainings(trail.plan)]),
+        *_partitions(trail.plan),
+        *_models(trail),
         leakage.check_undated(
             world.counts["news"].get("undated", 0), world.counts["news"].get("read", len(world.news)), kept=False
         ),
@@ -94,7 +88,7 @@ def audit(config: Config, trail: Trail, stages: Stages) -> list[Finding]:
     return sorted(findings, key=lambda finding: (leakage.GRAVITY.index(finding.verdict), finding.code))
 
 
-def _fills(trail: Trail, decided_at: pd.DatetimeIndex) -> pd.DataFrame:
+def _fills(trail: Trail) -> pd.DataFrame:
     """Orders beside the newest article that could have caused them."""
     shape = trail.weights.shape
     newest = np.full(shape, np.iinfo(np.int64).min, dtype=np.int64)
@@ -112,54 +106,55 @@ def _fills(trail: Trail, decided_at: pd.DatetimeIndex) -> pd.DataFrame:
         {
             "symbol": orders["symbol"],
             "fill_at": orders["fill_at"],
-            "decided_at": pd.Series(decided_at[rows], index=orders.index),
+            "decided_at": pd.Series(trail.plan.decided_at[rows], index=orders.index),
             "known_at": pd.to_datetime(known_at, unit="us", utc=True),
         }
     )
 
 
-def _tradable_instants(config: Config, trail: Trail) -> Finding:
-    world, scored = trail.world, trail.scored
+def _tradable_instants(trail: Trail) -> Finding:
+    plan, scored, prices = trail.plan, trail.scored, trail.plan.world.prices
     reached = scored["row"] >= 0
     earned = np.full(len(scored), np.nan)
     earned[reached] = trail.asset_returns.to_numpy()[scored.loc[reached, "row"], scored.loc[reached, "column"]]
     effects = pd.DataFrame({"score": scored["bullish"] - scored["bearish"], "earned": earned}, index=scored.index)
     return leakage.check_tradable_instants(
         scored[["article_id", "symbol", "published_at", "known_at", "row"]],
-        world.decided_at[trail.rows],
-        world.prices.open_at[trail.rows],
-        world.prices.close_at[trail.rows],
-        zone=zone_of(world.prices.calendar),
-        effects=effects if config.leakage.event_study else None,
+        plan.decided_at,
+        prices.open_at[plan.rows],
+        prices.close_at[plan.rows],
+        zone=zone_of(prices.calendar),
+        effects=effects if plan.config.leakage.event_study else None,
     )
 
 
-def _distinct_trainings(config: Config, parts: Sequence[Part]) -> list[Part]:
+def _distinct_trainings(plan: Plan) -> list[Part]:
     """Return the folds to compare texts in; one labelled file serves all, so all their news is compared at once."""
-    if config.labels.source != "file":
+    parts = plan.parts
+    if plan.config.labels.source != "file":
         return list(parts)
     return [replace(parts[0], test_news=pd.concat([part.test_news for part in parts]))]
 
 
-def _duplicates(config: Config, part: Part) -> Finding:
+def _duplicates(part: Part, seed: int) -> Finding:
     learnt = pd.concat([part.train, part.validation])
     test = part.test_news.drop_duplicates("article_id")
     return leakage.check_duplicates(
-        learnt["text"].tolist(), learnt["known_at"], test["text"].tolist(), test["known_at"], seed=config.seed
+        learnt["text"].tolist(), learnt["known_at"], test["text"].tolist(), test["known_at"], seed=seed
     )
 
 
-def _partitions(config: Config, trail: Trail) -> list[Finding]:
-    embargo = pd.Timedelta(config.split.embargo)
-    if config.labels.source == "file":
+def _partitions(plan: Plan) -> list[Finding]:
+    embargo = pd.Timedelta(plan.config.split.embargo)
+    if plan.config.labels.source == "file":
         detail = "The labels come from an undated set; M11 compares its knowledge cutoff with the test window instead."
         return [
             Finding("S1", "not-applicable", "Label intervals across a boundary", detail),
             Finding("S5", "not-applicable", "Order of train, validation and test", detail),
         ]
-    decided_at = trail.world.decided_at
+    decided_at = plan.world.decided_at
     overlaps, orders = [], []
-    for part in trail.parts:
+    for part in plan.parts:
         fold = part.fold
         overlaps.append(
             leakage.check_label_overlap(
@@ -171,11 +166,11 @@ def _partitions(config: Config, trail: Trail) -> list[Finding]:
     return [_worst(overlaps), _worst(orders)]
 
 
-def _models(config: Config, trail: Trail) -> list[Finding]:
-    parts, manifests = trail.parts, trail.manifests
+def _models(trail: Trail) -> list[Finding]:
+    parts, manifests = trail.plan.parts, trail.manifests
     first, last = parts[0].fold.test_start, parts[-1].fold.test_end
     manifest = manifests[0]
-    if config.model.kind == "linear":
+    if trail.plan.config.model.kind == "linear":
         detail = "The model has no pretrained weights: it knows only what it was fitted on."
         base = Finding("M1", "not-applicable", "Knowledge cutoff of the base model", detail)
     else:

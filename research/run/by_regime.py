@@ -19,6 +19,7 @@ from embargo.research.records.by_regime import (
     Stress,
 )
 from embargo.research.records.figures import from_json
+from embargo.research.run.plan import Plan
 from embargo.research.run.reading import probabilities
 from embargo.research.run.regimes import ex_post_regimes, known_regimes
 from embargo.research.run.world import World
@@ -28,21 +29,21 @@ _READING = ("accuracy", "accuracy_interval", "macro_f1", "macro_f1_interval")
 _RESAMPLES = 500
 
 
-def regime_labels(config: Config, world: World, rows: slice) -> pd.DataFrame:
+def regime_labels(plan: Plan) -> pd.DataFrame:
     """Label the test rows by every definition of the config, and by those that steer; see `research.run.regimes`.
 
     Causal definitions come first. Their warm-up comes from before the test window; those with hindsight see all bars.
     """
+    config, world = plan.config, plan.world
     close, settings = world.prices.close, config.regimes
     steering = settings.gate_by if config.portfolio.gate else ()
     definitions = tuple(dict.fromkeys((*settings.definitions, *steering)))
     causal = known_regimes(settings, definitions, close, world.last_closed, world.decided_at)
-    return pd.concat([causal, ex_post_regimes(settings, close)], axis=1).iloc[rows]
+    return pd.concat([causal, ex_post_regimes(settings, close)], axis=1).iloc[plan.rows]
 
 
 def regime_report(
-    config: Config,
-    world: World,
+    plan: Plan,
     returns: pd.Series,
     labels: pd.DataFrame,
     *,
@@ -50,7 +51,7 @@ def regime_report(
     trades: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Measure the strategy in every regime of every definition; see `embargo.backtest.regimes.regime_table`."""
-    tables = []
+    config, world, tables = plan.config, plan.world, []
     for definition in labels.columns:
         table = regimes.regime_table(
             returns,
@@ -80,8 +81,7 @@ def by_definition(table: pd.DataFrame) -> dict[str, dict[str, RegimeFigures]]:
 
 
 def by_regime(
-    config: Config,
-    world: World,
+    plan: Plan,
     returns: pd.Series,
     labels: pd.DataFrame,
     table: pd.DataFrame,
@@ -100,6 +100,7 @@ def by_regime(
     classified : mapping of definition to mapping of regime
         From `regime_classification`.
     """
+    config, world = plan.config, plan.world
     tests = {
         str(definition): regimes.sharpe_equality(
             returns,

@@ -7,7 +7,6 @@ has nothing before it, is not traded.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +15,8 @@ import pandas as pd
 
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.schemas import Prices
-from embargo.research.config.experiment import Config, Fusion
-from embargo.research.run.world import Part, World
+from embargo.research.config.experiment import FusionSection
+from embargo.research.run.plan import Plan
 from embargo.signals.aggregation import AggregationSettings, Evidence
 from embargo.signals.fusion.features import market_features
 from embargo.signals.fusion.model import FusionModel, FusionSettings, fit_fusion, fusion_signal
@@ -30,7 +29,7 @@ class Fused:
 
     Attributes
     ----------
-    settings : Fusion
+    settings : FusionSection
     models : tuple of FusionModel
         In the order of time.
     starts : tuple of int
@@ -39,7 +38,7 @@ class Fused:
         Samples by what became of them.
     """
 
-    settings: Fusion
+    settings: FusionSection
     models: tuple[FusionModel, ...]
     starts: tuple[int, ...]
     counts: dict[str, int]
@@ -89,21 +88,13 @@ class Fused:
         return [model.manifest() | {"first_row": start} for model, start in zip(self.models, self.starts, strict=True)]
 
 
-def fit_fusions(
-    config: Config,
-    world: World,
-    parts: Sequence[Part],
-    rows: slice,
-    evidence: Evidence,
-    aggregation: AggregationSettings,
-    tradable: pd.DataFrame,
-) -> Fused:
+def fit_fusions(plan: Plan, evidence: Evidence, tradable: pd.DataFrame) -> Fused:
     """Fit one fusion for each fold but the first, on the test windows before it.
 
     Parameters
     ----------
-    rows : slice
-        Bars of all test windows, those of the first fold too.
+    plan : Plan
+        With the bars of all test windows, those of the first fold too.
     evidence : Evidence, panels of shape (rows, symbols)
         Of scores made by the model of each article's own fold.
     tradable : DataFrame of bool, shape (rows, symbols)
@@ -113,15 +104,15 @@ def fit_fusions(
     DataError
         If a fold has too few samples before it.
     """
-    settings, decided_at = config.fusion, world.decided_at[rows]
+    settings, world = plan.config.fusion, plan.world
     assert settings.method != "none"
-    market = _market(settings, world.prices, world.last_closed, rows)
-    inputs = _inputs(settings, evidence, aggregation, market, tradable, decided_at)
-    bars = world.prices.select(bars=np.arange(rows.start, rows.stop))
+    market = _market(settings, world.prices, world.last_closed, plan.rows)
+    inputs = _inputs(settings, evidence, plan.rules.signal.aggregation, market, tradable, plan.decided_at)
+    bars = world.prices.select(bars=np.arange(plan.rows.start, plan.rows.stop))
     samples = fusion_samples(inputs, bars, horizon_bars=settings.horizon_bars, mask=tradable)
-    embargo = pd.Timedelta(config.split.embargo)
+    embargo = pd.Timedelta(plan.config.split.embargo)
     models, starts = [], []
-    for part in parts[1:]:
+    for part in plan.parts[1:]:
         train, validation = _split(samples.frame, part.fold.test_start, embargo, settings.validation_share)
         try:
             models.append(
@@ -129,7 +120,7 @@ def fit_fusions(
                     train,
                     validation,
                     FusionSettings(
-                        kind=settings.method, target=settings.target, classes=settings.classes, seed=config.seed
+                        kind=settings.method, target=settings.target, classes=settings.classes, seed=plan.config.seed
                     ),
                 )
             )
@@ -150,7 +141,7 @@ def _split(
     return usable.loc[usable["ends_at"] <= boundary - embargo], usable.loc[usable["known_at"] >= boundary]
 
 
-def _market(settings: Fusion, prices: Prices, last_closed: np.ndarray, rows: slice) -> dict[str, pd.DataFrame]:
+def _market(settings: FusionSection, prices: Prices, last_closed: np.ndarray, rows: slice) -> dict[str, pd.DataFrame]:
     if not settings.market:
         return {}
     panels = market_features(prices, last_closed).panels
@@ -158,7 +149,7 @@ def _market(settings: Fusion, prices: Prices, last_closed: np.ndarray, rows: sli
 
 
 def _inputs(
-    settings: Fusion,
+    settings: FusionSection,
     evidence: Evidence,
     aggregation: AggregationSettings,
     market: dict[str, pd.DataFrame],

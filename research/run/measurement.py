@@ -35,9 +35,9 @@ from embargo.research.records.metrics import (
     TradeFigures,
 )
 from embargo.research.run.by_regime import by_regime, regime_classification, regime_labels, regime_report
+from embargo.research.run.plan import Plan
 from embargo.research.run.reading import Reading, probabilities
-from embargo.research.run.trading import Rules, Trade
-from embargo.research.run.world import World
+from embargo.research.run.trading import Trade
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,12 @@ class Measured:
     regime_table: pd.DataFrame
 
 
-def estimate(config: Config, world: World, returns: pd.Series) -> SharpeEstimate:
+def estimate(plan: Plan, returns: pd.Series) -> SharpeEstimate:
     """Estimate a Sharpe ratio with its interval under the run's statistical settings."""
+    config = plan.config
     return sharpe_estimate(
         returns,
-        periods_per_year=world.periods_per_year,
+        periods_per_year=plan.world.periods_per_year,
         n_boot=config.statistics.bootstrap,
         level=config.statistics.level,
         block=config.statistics.block,
@@ -74,18 +75,14 @@ def estimate(config: Config, world: World, returns: pd.Series) -> SharpeEstimate
 
 
 def judged_against_chance(
-    config: Config,
-    world: World,
-    result: Trade,
-    permutations: Mapping[Way, PermutationResult],
-    attempts: Attempts,
+    plan: Plan, result: Trade, permutations: Mapping[Way, PermutationResult], attempts: Attempts
 ) -> Metrics:
     """Return the figures that a verdict rests on: what was earned, and how often chance does as well.
 
     Parameters
     ----------
     permutations : mapping of way to PermutationResult
-        From `trading.shuffle_news`, ``"dates"`` among them.
+        From `chance.shuffle_news`, ``"dates"`` among them.
     attempts : Attempts
         Everything tried on this window, this run among it.
 
@@ -94,6 +91,7 @@ def judged_against_chance(
     Metrics
         All that `verdict.conclude` reads, and the performance that it rests on; the rest is not measured.
     """
+    config, world = plan.config, plan.world
     returns, years = result.books.returns, world.periods_per_year
     values = returns.to_numpy(dtype=float)
     strategy = performance(
@@ -103,7 +101,7 @@ def judged_against_chance(
         weights=result.books.realised_weights,
         trades=result.books.trades,
     )
-    sharpe = estimate(config, world, returns)
+    sharpe = estimate(plan, returns)
     alone = {name: strategy[name] for name in figures_of(Performance)}
     weighed = discounted(attempts, strategy, values, periods_per_year=years, seed=config.seed)
     seen = reach(
@@ -140,10 +138,7 @@ def judged_against_chance(
 
 
 def measure(
-    config: Config,
-    world: World,
-    rows: slice,
-    rules: Rules,
+    plan: Plan,
     reading: Reading,
     result: Trade,
     permutations: Mapping[Way, PermutationResult],
@@ -155,15 +150,16 @@ def measure(
     Parameters
     ----------
     permutations : mapping of way to PermutationResult
-        From `trading.shuffle_news`.
+        From `chance.shuffle_news`.
     rivals : mapping of str to DataFrame
         Weights of other strategies on the test rows, to be benchmarks beside those that need no news.
     attempts : Attempts
         Everything tried on this window, this run among it.
     """
+    config, world, rows, rules = plan.config, plan.world, plan.rows, plan.rules
     returns, years = result.books.returns, world.periods_per_year
-    labels = regime_labels(config, world, rows)
-    table = regime_report(config, world, returns, labels, turnover=result.books.turnover, trades=result.books.trades)
+    labels = regime_labels(plan)
+    table = regime_report(plan, returns, labels, turnover=result.books.turnover, trades=result.books.trades)
     opens, closes = world.prices.open.iloc[rows], world.prices.close.iloc[rows]
     # What is held from close to close is judged against the same.
     fills = closes if rules.execution.fill == "close" else opens
@@ -183,10 +179,10 @@ def measure(
     )
     classified = regime_classification(config, labels, result.placed, reading.judged, _days_known(reading))
     metrics = replace(
-        judged_against_chance(config, world, result, permutations, attempts),
-        **values_of(frictions(config, world, rows, rules, result)),
+        judged_against_chance(plan, result, permutations, attempts),
+        **values_of(frictions(plan, result)),
         **values_of(
-            by_regime(config, world, returns, labels, table, benchmarks.get("equal_weight"), classified),
+            by_regime(plan, returns, labels, table, benchmarks.get("equal_weight"), classified),
         ),
         best_of_attempts=best_of(
             attempts,
@@ -211,11 +207,12 @@ def measure(
         },
         classification=classification(config, reading),
     )
-    return Measured(metrics, growth(returns, benchmarks, world, rows), labels, table)
+    return Measured(metrics, growth(plan, returns, benchmarks), labels, table)
 
 
-def frictions(config: Config, world: World, rows: slice, rules: Rules, result: Trade) -> Frictions:
+def frictions(plan: Plan, result: Trade) -> Frictions:
     """Say what was paid and to whom, what trading might cost at most, and how much money the edge could bear."""
+    config, world, rows, rules = plan.config, plan.world, plan.rows, plan.rules
     books, years = result.books, world.periods_per_year
     before = np.concatenate([[config.portfolio.initial_cash], books.equity.to_numpy()[:-1]])
     trading = {"commission": books.commission, "spread": books.spread_paid, "impact": books.impact_paid}
@@ -314,10 +311,10 @@ def _days_known(reading: Reading) -> pd.Series:
     return known_at.dt.strftime("%Y-%m-%d")
 
 
-def growth(returns: pd.Series, benchmarks: pd.DataFrame, world: World, rows: slice) -> pd.DataFrame:
+def growth(plan: Plan, returns: pd.Series, benchmarks: pd.DataFrame) -> pd.DataFrame:
     """Growth of 1 from the open of the first test bar to the close of the last, strategy and benchmarks."""
     together = pd.concat([returns.rename("strategy"), benchmarks.drop(columns="cash")], axis=1)
     values = np.vstack([np.ones(together.shape[1]), np.cumprod(1.0 + together.to_numpy(dtype=float), axis=0)])
-    index = together.index.append(pd.DatetimeIndex([world.prices.close_at[rows][-1]]))
+    index = together.index.append(pd.DatetimeIndex([plan.world.prices.close_at[plan.rows][-1]]))
     names: Sequence[str] = [str(name).replace("_", " ") for name in together.columns]
     return pd.DataFrame(values, index=index, columns=names)

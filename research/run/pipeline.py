@@ -20,33 +20,27 @@ from embargo.backtest.leakage import Finding
 from embargo.backtest.metrics import sharpe
 from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.schemas import Prices
-from embargo.research.config.experiment import Config, Model
+from embargo.research.config.experiment import Config, ModelSection
 from embargo.research.progress import Quiet, Stages
-from embargo.research.records import folders as runs
 from embargo.research.records import ledger
 from embargo.research.records.attempts import Attempts
+from embargo.research.records.folders import write_json, writing
 from embargo.research.records.metrics import FusionFigures, Metrics, Status, Truth
 from embargo.research.records.provenance import manifest_of
 from embargo.research.run.audit import Trail, audit
 from embargo.research.run.by_regime import regime_labels
+from embargo.research.run.chance import shuffle_news
 from embargo.research.run.fusion import Fused
 from embargo.research.run.measurement import Measured, estimate, measure
-from embargo.research.run.reading import Reading, built_in_base, given_base, read
+from embargo.research.run.plan import Plan, trading_rows
+from embargo.research.run.reading import Reading, given_base, read, with_base
 from embargo.research.run.report import ReportData, write
 from embargo.research.run.report.assemble import assemble, headline_of
-from embargo.research.run.trading import (
-    Trade,
-    decide,
-    fuse,
-    perfect_scores,
-    rehearse,
-    rules_of,
-    shuffle_news,
-    trade,
-    trading_rows,
-)
+from embargo.research.run.rules import rules_of
+from embargo.research.run.samples import Samples, plan_folds, plan_parts, samples_hash
+from embargo.research.run.trading import Trade, decide, fuse, perfect_scores, rehearse, trade
 from embargo.research.run.verdict import Verdict, conclude
-from embargo.research.run.world import Plan, Samples, World, load_world, plan_folds, plan_parts, samples_hash
+from embargo.research.run.world import load_world
 
 
 @dataclass(frozen=True)
@@ -88,15 +82,16 @@ def prepare(config: Config, stages: Stages) -> Plan:
     traded = parts if config.fusion.method == "none" else parts[1:]
     if not traded:
         raise ConfigError("fusion: there is one test window, and a fusion learns from earlier ones. Shorten test_span.")
-    rows, rules = trading_rows(world, traded), rules_of(config)
-    rehearse(world, rows, rules)
-    regime_labels(config, world, rows)  # finds a bad file of regimes before anything is trained
+    rows = trading_rows(world, traded)
+    plan = Plan(config, world, parts, rows, rules_of(config), base)
+    rehearse(plan)
+    regime_labels(plan)  # finds a bad file of regimes before anything is trained
     if (config.statistics.block or 1) > rows.stop - rows.start:
         raise ConfigError(
             f"statistics.block = {config.statistics.block} is longer than the {rows.stop - rows.start} test rows. "
             "Shorten it, or leave it out."
         )
-    return Plan(config, world, parts, rows, base)
+    return plan
 
 
 def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcome:
@@ -113,67 +108,62 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
         Shows progress.
     """
     plan = prepare(config, stages)
-    world, parts, rows = plan.world, plan.parts, plan.rows
-    settings, window, data = config.fingerprint(), window_of(world, rows), material_of(world, parts)
+    window, data = window_of(plan), material_of(plan, plan.parts)
     identity = attempt_of(config, data)
-    folder = out / f"{config.name}-{identity[:8]}"
     earlier = ledger.trials_on(out, window)
     attempts = Attempts(earlier, ledger.returns_of(out, earlier.values()))
 
-    base = plan.base or built_in_base(config, world, parts[0].fold.train_end, cache, stages)
-    reading = read(config, parts, base, cache, stages)
+    plan = with_base(plan, plan.parts[0].fold.train_end, cache, stages)
+    reading = read(plan, plan.parts, cache, stages)
 
     if config.fusion.method != "none":
         stages.stage("Join news and market features")
-    fused = fuse(config, world, parts, reading.scored)
+    fused = fuse(plan, reading.scored)
     scored = _traded(plan, reading.scored)
     stages.stage("Trade through vectorbt" if config.execution.engine == "vectorbt" else "Trade through the kernel")
-    result = trade(config, world, rows, scored, fused)
+    result = trade(plan, scored, fused)
     returns = result.books.returns.to_numpy(dtype=float)
     # An attempt that never traded is an attempt all the same.
     trial = ledger.Trial(window, identity, config.name, sharpe(returns, periods_per_year=1.0) or 0.0, len(returns))
     attempts = attempts.joined(trial, returns)
-    progress = stages.stage("Shuffle the news against the market")
-    permutations = shuffle_news(config, world, rows, result, progress, fused)
-    rivals = _rivals(config, plan, cache, stages)
+    permutations = shuffle_news(plan, result, stages.stage("Shuffle the news against the market"), fused)
+    rivals = _rivals(plan, cache, stages)
     stages.stage("Measure, by regime and against chance")
-    measured = measure(config, world, rows, rules_of(config), reading, result, permutations, attempts, rivals)
+    measured = measure(plan, reading, result, permutations, attempts, rivals)
     metrics = replace(
         measured.metrics,
-        truth=_truth(config, world, rows, scored),
+        truth=_truth(plan, scored),
         fusion=None if fused is None else FusionFigures(models=tuple(fused.manifest()), counts=fused.counts),
     )
 
-    findings = audit(config, _trail(plan, reading, result, metrics.n_trials, fused), stages)
+    findings = audit(_trail(plan, reading, result, metrics.n_trials, fused), stages)
     verdict = conclude(metrics, findings, significance=config.statistics.significance)
     measured = replace(
         measured,
         metrics=replace(metrics, status=verdict.status, edge=verdict.edge, verdict=verdict.headline),
     )
     manifest = manifest_of(
-        settings=settings,
-        window=window,
-        data=data,
-        seed=config.seed,
-        models=reading.manifests,
+        settings=config.fingerprint(), window=window, data=data, seed=config.seed, models=reading.manifests
     )
 
     stages.stage("Write the report")
     report = assemble(plan, reading, result, measured, permutations["dates"], findings, verdict, manifest)
+    folder = out / f"{config.name}-{identity[:8]}"
     _save(folder, plan, reading, result, measured, findings, manifest, report)
     ledger.record(out, trial, returns)
     return Outcome(folder, verdict.status, measured.metrics, verdict, findings, headline_of(measured.metrics))
 
 
-def _rivals(config: Config, plan: Plan, cache: Path, stages: Stages) -> dict[str, pd.DataFrame]:
+def _rivals(plan: Plan, cache: Path, stages: Stages) -> dict[str, pd.DataFrame]:
     """Weights of what a model has to beat: the same news read by a word list, traded by the same rules."""
-    if config.model.kind == "lexicon":
+    model = plan.config.model
+    if model.kind == "lexicon":
         return {}
     stages.stage("Read the news by word list too")
-    simple = config.model_copy(update={"model": Model(kind="lexicon", calibration=config.model.calibration)})
-    scored = read(simple, plan.parts, None, cache, Quiet()).scored
-    rules = rules_of(config)
-    return {"lexicon": decide(plan.world, plan.rows, rules, _traded(plan, scored), plan.world.prices).weights}
+    lexicon = ModelSection(kind="lexicon", calibration=model.calibration)
+    simple = replace(plan, config=plan.config.model_copy(update={"model": lexicon}), base=None)
+    scored = read(simple, simple.parts, cache, Quiet()).scored
+    return {"lexicon": decide(simple, _traded(simple, scored)).weights}
 
 
 def _traded(plan: Plan, scored: pd.DataFrame) -> pd.DataFrame:
@@ -182,9 +172,9 @@ def _traded(plan: Plan, scored: pd.DataFrame) -> pd.DataFrame:
     return scored.loc[scored["fold"] >= first].reset_index(drop=True)
 
 
-def material_of(world: World, parts: Sequence[Samples]) -> dict[str, str]:
+def material_of(plan: Plan, samples: Sequence[Samples]) -> dict[str, str]:
     """Fingerprint what an experiment reads: news, prices and what was learnt from; 64 hex digits each."""
-    return world.fingerprints() | {"samples": samples_hash(parts)}
+    return plan.world.fingerprints() | {"samples": samples_hash(samples)}
 
 
 def attempt_of(config: Config, material: dict[str, str]) -> str:
@@ -192,9 +182,9 @@ def attempt_of(config: Config, material: dict[str, str]) -> str:
     return hashlib.sha256("".join([config.fingerprint(), *material.values()]).encode()).hexdigest()
 
 
-def window_of(world: World, rows: slice) -> str:
+def window_of(plan: Plan) -> str:
     """Fingerprint of what is tested on: the bars and the prices, whatever was read or tried."""
-    prices = world.prices.select(bars=np.arange(rows.start, rows.stop))
+    prices = plan.world.prices.select(bars=np.arange(plan.rows.start, plan.rows.stop))
     digest = hashlib.sha256(",".join(prices.symbols).encode())
     digest.update(prices.open_at.as_unit("us").asi8.tobytes())
     for panel in (prices.open, prices.close):
@@ -202,14 +192,14 @@ def window_of(world: World, rows: slice) -> str:
     return digest.hexdigest()
 
 
-def _truth(config: Config, world: World, rows: slice, scored: pd.DataFrame) -> Truth | None:
+def _truth(plan: Plan, scored: pd.DataFrame) -> Truth | None:
     """Trade the simulated market's own sentiment down the same path; nothing for real data."""
-    known = perfect_scores(world, scored)
-    if known is None or world.truth is None:
+    truth, known = plan.world.truth, perfect_scores(plan.world, scored)
+    if known is None or truth is None:
         return None
-    perfect = estimate(config, world, trade(config, world, rows, known).books.returns)
+    perfect = estimate(plan, trade(plan, known).books.returns)
     return Truth(
-        information_coefficient=world.truth.information_coefficient,
+        information_coefficient=truth.information_coefficient,
         perfect_sharpe=perfect.sharpe,
         perfect_sharpe_low=perfect.low,
         perfect_sharpe_high=perfect.high,
@@ -217,22 +207,20 @@ def _truth(config: Config, world: World, rows: slice, scored: pd.DataFrame) -> T
 
 
 def _trail(plan: Plan, reading: Reading, result: Trade, n_trials: int, fused: Fused | None) -> Trail:
-    world, rows = plan.world, plan.rows
-    rules = rules_of(plan.config)
+    until_end = replace(plan, rows=slice(0, plan.rows.stop))
 
     def weights_of(scored: pd.DataFrame, prices: Prices) -> pd.DataFrame:
-        return decide(world, slice(0, rows.stop), rules, scored, prices, fused).weights
+        attacked = replace(until_end, world=replace(plan.world, prices=prices))
+        return decide(attacked, scored, fused).weights
 
     return Trail(
-        world=world,
-        parts=plan.parts,
+        plan=plan,
         manifests=reading.manifests,
         scored=result.placed,
         decide=weights_of,
         weights=result.decision.weights,
         asset_returns=result.asset_returns,
         orders=result.books.orders,
-        rows=rows,
         n_trials=n_trials,
     )
 
@@ -260,11 +248,11 @@ def _save(
         "growth": measured.equity,
         "regimes": measured.regimes,
     }
-    with runs.writing(folder) as draft:
+    with writing(folder) as draft:
         for name, table in tables.items():
             table.to_parquet(draft / f"{name}.parquet")
         (draft / "config.toml").write_text(plan.config.to_toml(), encoding="utf-8")
-        runs.write_json(draft / "metrics.json", measured.metrics.to_dict())
-        runs.write_json(draft / "findings.json", [finding.to_dict() for finding in findings])
-        runs.write_json(draft / "manifest.json", manifest)
+        write_json(draft / "metrics.json", measured.metrics.to_dict())
+        write_json(draft / "findings.json", [finding.to_dict() for finding in findings])
+        write_json(draft / "manifest.json", manifest)
         write(report, draft / "report.html")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,10 @@ from embargo.models.scorers.linear import LinearSettings
 from embargo.models.scorers.score import score_articles
 from embargo.models.tuning.tiny import pretrain_tiny
 from embargo.models.tuning.tune import TuneSettings
-from embargo.research.config.experiment import Config, Model
+from embargo.research.config.experiment import Config, ModelSection
 from embargo.research.progress import Advance, Stages
-from embargo.research.run.world import Samples, World
+from embargo.research.run.plan import Plan
+from embargo.research.run.samples import Samples
 
 
 @dataclass(frozen=True)
@@ -69,24 +70,30 @@ def given_base(config: Config) -> Base | None:
     )
 
 
-def built_in_base(config: Config, world: World, until: pd.Timestamp, cache: Path, stages: Stages) -> Base | None:
-    """Pretrain the built-in base on text known before ``until``; None where it is not asked for.
+def with_base(plan: Plan, until: pd.Timestamp, cache: Path, stages: Stages) -> Plan:
+    """Pretrain the built-in base, if the plan asks for it, on text known before ``until``.
 
     For folds that is the end of the first one's training window: older than every validation and test part.
+
+    Returns
+    -------
+    Plan
+        With the base that its models start from.
 
     Raises
     ------
     DataError
         If there is no such text.
     """
-    if config.model.kind != "transformer" or config.model.base != TINY:
-        return None
-    corpus = world.news.loc[world.news["known_at"] < until].drop_duplicates("text")
+    config, news = plan.config, plan.world.news
+    if plan.base is not None or config.model.kind != "transformer":
+        return plan
+    corpus = news.loc[news["known_at"] < until].drop_duplicates("text")
     if corpus.empty:
         raise DataError(
             "model.base = 'tiny': no text before the first split to pretrain on. Move split.first_test later."
         )
-    return pretrain_tiny(
+    base = pretrain_tiny(
         corpus["text"].tolist(),
         known_at=corpus["known_at"],
         knowledge_cutoff=corpus["known_at"].max(),
@@ -94,10 +101,22 @@ def built_in_base(config: Config, world: World, until: pd.Timestamp, cache: Path
         cache_dir=cache,
         progress=stages.stage("Pretrain the built-in base"),
     )
+    return replace(plan, base=base)
 
 
-def read(config: Config, parts: Sequence[Samples], base: Base | None, cache: Path, stages: Stages) -> Reading:
-    """Fit, calibrate and score, fold by fold, with one base in memory for all folds."""
+def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages) -> Reading:
+    """Fit, calibrate and score, part by part, with one base in memory for all of them.
+
+    Parameters
+    ----------
+    plan : Plan
+        Says which model and brings its base; see `with_base`.
+    parts : sequence of Samples
+        The plan's own, or others in their place.
+    cache : Path
+    stages : Stages
+    """
+    config, base = plan.config, plan.base
     scored, judged, manifests = [], [], []
     with ExitStack() as stack:
         store = stack.enter_context(ScoreCache(cache / "scores.sqlite"))
@@ -158,7 +177,9 @@ def _fit(
     )
 
 
-def model_settings(model: Model, base: Base | None, n_train: int, *, seed: int) -> TuneSettings | LinearSettings | None:
+def model_settings(
+    model: ModelSection, base: Base | None, n_train: int, *, seed: int
+) -> TuneSettings | LinearSettings | None:
     """Return the settings of the configured kind of model; None for the lexicon, which has none.
 
     A learning rate that is not configured is the method's usual one for a base of that width.

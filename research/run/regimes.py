@@ -13,7 +13,7 @@ from embargo.backtest import regimes
 from embargo.data_loaders.archive.files import parts_of
 from embargo.data_loaders.archive.tables import bare_dates_of, columns_of, instants_of, numbers_of, read_table
 from embargo.data_loaders.errors import DataError
-from embargo.research.config.regimes import CausalRegime, RegimeLabels, Regimes, RegimeThreshold
+from embargo.research.config.regimes import CausalRegime, RegimeLabels, RegimesSection, RegimeThreshold
 
 EX_POST = "_ex_post"
 _DAY = r"\s*\d{4}-?\d{2}-?\d{2}\s*"
@@ -25,7 +25,7 @@ def is_ex_post(definition: str) -> bool:
 
 
 def known_regimes(
-    settings: Regimes,
+    settings: RegimesSection,
     definitions: Sequence[CausalRegime],
     close: pd.DataFrame,
     last_closed: np.ndarray,
@@ -35,7 +35,7 @@ def known_regimes(
 
     Parameters
     ----------
-    settings : Regimes
+    settings : RegimesSection
     definitions : sequence of str
         Columns to make; the settings' own, or those the gate goes by.
     close : DataFrame, shape (bars, symbols)
@@ -53,7 +53,11 @@ def known_regimes(
 
 
 def _known(
-    settings: Regimes, name: CausalRegime, market: pd.Series, last_closed: np.ndarray, decided_at: pd.DatetimeIndex
+    settings: RegimesSection,
+    name: CausalRegime,
+    market: pd.Series,
+    last_closed: np.ndarray,
+    decided_at: pd.DatetimeIndex,
 ) -> pd.Series:
     if name == "trend":
         return regimes.trend_regime(market, last_closed, lookback=settings.trend_lookback, k=settings.trend_threshold)
@@ -85,12 +89,12 @@ def _known(
     raise ValueError(f"no regime is defined as {name!r}")
 
 
-def ex_post_regimes(settings: Regimes, close: pd.DataFrame) -> pd.DataFrame:
+def ex_post_regimes(settings: RegimesSection, close: pd.DataFrame) -> pd.DataFrame:
     """Label every row with hindsight, one column ``<definition>_ex_post`` for each; for reports only.
 
     Parameters
     ----------
-    settings : Regimes
+    settings : RegimesSection
     close : DataFrame, shape (bars, symbols)
         All bars there are, after the test window too. Index: instants at which rows begin.
     """

@@ -1,34 +1,30 @@
-"""From a config to data that is ready to learn from: news, bars, decision times, folds and samples.
+"""From a config to what a run knows: news, bars and the instants at which each bar is decided.
 
-Everything that can be wrong with a config or its data is found here, in seconds, before anything is trained. Nothing is
+What can be wrong with files, stores and symbols is found here, in seconds, before anything is trained. Nothing is
 dropped without being counted.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from embargo.data_loaders import labels
-from embargo.data_loaders.archive import label_sets
-from embargo.data_loaders.archive import news as archive
+from embargo.data_loaders.archive.news import Loaded, read_news
+from embargo.data_loaders.archive.prices import LoadedPrices, read_prices
 from embargo.data_loaders.archive.tables import Piece, keep_filtered
 from embargo.data_loaders.calendars import bars_per_year, decision_times, last_closed_bar, length_of
-from embargo.data_loaders.checks import repeats as quality
+from embargo.data_loaders.checks.repeats import first_seen
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.funding import funding_panel
-from embargo.data_loaders.schemas import CLASSES, PRICE_FIELDS, Prices
+from embargo.data_loaders.schemas import PRICE_FIELDS, Prices
 from embargo.data_loaders.simulated.market import SimulatedMarket, Truth, simulate
-from embargo.data_loaders.splits import walk_forward as splits
 from embargo.data_loaders.store import Snapshot, Store
-from embargo.models.bases.resolve import Base
-from embargo.research.config.experiment import Config, Labels
+from embargo.research.config.experiment import Config
 from embargo.research.progress import Stages
 
 Counts = dict[str, dict[str, int]]
@@ -77,70 +73,7 @@ class World:
         digest.update(self.prices.close_at.as_unit("us").asi8.tobytes())
         if self.funding is not None:
             digest.update(np.ascontiguousarray(self.funding.to_numpy(dtype=float)).tobytes())
-        return {"news": _frame_hash(self.news[columns]), "prices": digest.hexdigest()}
-
-
-@dataclass(frozen=True)
-class Samples:
-    """What one model learns from, and what it is then asked to read.
-
-    Attributes
-    ----------
-    index : int
-        Of the fold or split.
-    train, validation, test : DataFrame
-        Labelled samples; ``test`` is only ever used to measure classification.
-    test_news : DataFrame
-        Articles known inside the test windows, labelled or not: those are traded on.
-    trained_until : Timestamp
-        Latest instant that anything in train or validation could know.
-    thresholds : tuple of float or None
-        Return thresholds between the classes, learnt on train; None for human labels.
-    counts : dict of str to int
-    """
-
-    index: int
-    train: pd.DataFrame
-    validation: pd.DataFrame
-    test: pd.DataFrame
-    test_news: pd.DataFrame
-    trained_until: pd.Timestamp
-    thresholds: tuple[float, float] | None
-    counts: dict[str, int]
-
-    @property
-    def n_test_articles(self) -> int:
-        """Distinct articles in the test windows."""
-        return int(self.test_news["article_id"].nunique())
-
-
-@dataclass(frozen=True)
-class Part(Samples):
-    """The samples of a fold that follows time."""
-
-    fold: splits.Fold
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything a run is made of before anything is trained.
-
-    Attributes
-    ----------
-    config : Config
-    world : World
-    parts : list of Part
-    rows : slice
-        Positions of the bars decided inside the test windows.
-    base : Base or None
-        The base model; None where the run needs none or pretrains the built-in one.
-    """
-
-    config: Config
-    world: World
-    parts: list[Part]
-    rows: slice
-    base: Base | None
+        return {"news": frame_hash(self.news[columns]), "prices": digest.hexdigest()}
 
 
 def load_world(config: Config, stages: Stages) -> World:
@@ -159,7 +92,7 @@ def load_world(config: Config, stages: Stages) -> World:
         truth = None
     stamps = news[["published_at", "known_at"]]
     if config.news.drop_repeats:
-        fresh = quality.first_seen(news)
+        fresh = first_seen(news)
         counts["news"]["repeats"] = int((~fresh).sum())
         news = news.loc[fresh].reset_index(drop=True)
     unpriced = sorted(set(news["symbol"]) - set(prices.symbols))
@@ -220,11 +153,11 @@ def _recorded(config: Config, stages: Stages) -> tuple[pd.DataFrame, Prices, Cou
     return loaded.frame, bars.prices, {"news": dict(loaded.counts), "prices": dict(bars.counts)}
 
 
-def _read_news(config: Config, stages: Stages) -> archive.Loaded:
+def _read_news(config: Config, stages: Stages) -> Loaded:
     news = config.news
     if news.loader == "store":
         return _stored_news(config, stages)
-    return archive.read_news(
+    return read_news(
         Path(str(news.path)),
         columns=news.columns,
         filters=news.filters,
@@ -241,12 +174,12 @@ def _read_news(config: Config, stages: Stages) -> archive.Loaded:
     )
 
 
-def _read_prices(config: Config, symbols: list[str] | None, stages: Stages) -> archive.LoadedPrices:
+def _read_prices(config: Config, symbols: list[str] | None, stages: Stages) -> LoadedPrices:
     prices = config.prices
     if prices.loader == "store":
         stages.stage("Read the prices")
         return _stored_prices(config, symbols)
-    return archive.read_prices(
+    return read_prices(
         Path(str(prices.path)),
         columns=prices.columns,
         filters=prices.filters,
@@ -264,7 +197,7 @@ def _snapshot(config: Config, path: str) -> Snapshot:
     return Store.open(path).as_of(config.as_of if config.as_of is not None else pd.Timestamp.now("UTC").as_unit("us"))
 
 
-def _stored_news(config: Config, stages: Stages) -> archive.Loaded:
+def _stored_news(config: Config, stages: Stages) -> Loaded:
     """Read every article in its first version: what a trader had at the time, not what it was edited to later."""
     news = config.news
     stages.stage("Read the news")
@@ -284,10 +217,10 @@ def _stored_news(config: Config, stages: Stages) -> archive.Loaded:
     long = frame["text"].str.len() > news.max_characters
     counts["truncated"] = int(long.sum())
     frame = frame.assign(text=frame["text"].str.slice(0, news.max_characters)).reset_index(drop=True)
-    return archive.Loaded(frame, counts | {"kept": len(frame)})
+    return Loaded(frame, counts | {"kept": len(frame)})
 
 
-def _stored_prices(config: Config, symbols: list[str] | None) -> archive.LoadedPrices:
+def _stored_prices(config: Config, symbols: list[str] | None) -> LoadedPrices:
     """Read bars as traded and work splits and dividends in, unless the config wants neither and there are no splits."""
     prices = config.prices
     snapshot = _snapshot(config, str(prices.path))
@@ -323,157 +256,7 @@ def _funding(config: Config, prices: Prices, counts: Counts) -> pd.DataFrame | N
     return panel
 
 
-def plan_folds(config: Config, world: World) -> list[splits.Fold]:
-    """Cut time into folds; see `embargo.data_loaders.splits.walk_forward` for the rules and errors."""
-    split = config.split
-    start = split.start or world.news["known_at"].iloc[0].floor("D")
-    end = split.end or world.prices.close_at[-1].ceil("D")
-    if not start < split.first_test < end:
-        raise ConfigError(
-            f"split.first_test = {split.first_test} does not lie inside the data, which run from {start} to {end}."
-        )
-    validation, train, test = split.validation_span, split.train_span, split.test_span
-    if isinstance(validation, int):
-        known_at = world.news.drop_duplicates("article_id")["known_at"]
-        return splits.walk_forward_by_count(
-            start,
-            split.first_test,
-            end,
-            instants=known_at,
-            test_count=len(known_at) if split.method == "holdout" else int(test),
-            validation_count=validation,
-            train_count=None if train is None else int(train),
-        )
-    return splits.walk_forward(
-        start,
-        split.first_test,
-        end,
-        test_span=end - split.first_test if split.method == "holdout" else str(test),
-        validation_span=validation,
-        train_span=None if train is None else str(train),
-    )
-
-
-def plan_parts(config: Config, world: World, folds: list[splits.Fold], stages: Stages) -> list[Part]:
-    """Give every fold its samples, purged and embargoed, and prove that they do not leak.
-
-    Raises
-    ------
-    DataError
-        If a part of a fold is empty.
-    LeakError
-        If a sample reaches over a boundary.
-    """
-    stages.stage("Label and split")
-    return [
-        Part(**vars(samples), fold=fold)
-        for samples, fold in zip(plan_samples(config, world, folds), folds, strict=True)
-    ]
-
-
-def plan_samples(config: Config, world: World, cuts: Sequence[splits.TimeSplit]) -> list[Samples]:
-    """Do for splits of any kind what `plan_parts` does for folds."""
-    if config.labels.source == "file":
-        return _samples_from_file(config, world, cuts)
-    if config.labels.source == "news":
-        labelled = labels.from_news(world.news, column=config.labels.column, mapping=config.labels.mapping or None)
-    else:
-        labelled = labels.forward_returns(
-            world.news, world.prices, world.decided_at, horizon_bars=config.labels.horizon_bars
-        )
-        # The classes depend on thresholds learnt on train alone, so they wait until time has been cut.
-        labelled = replace(labelled, frame=labelled.frame.assign(label=CLASSES.index("neutral")))
-    embargo = pd.Timedelta(config.split.embargo)
-    planned = []
-    for cut in cuts:
-        samples = splits.part_of(labelled.frame, cut, embargo=embargo)
-        train, validation, test, counts = samples.train, samples.validation, samples.test, dict(samples.counts)
-        thresholds = None
-        if config.labels.source == "returns":
-            thresholds = labels.fit_thresholds(train["value"], config.labels.neutral_share)
-            train, validation, test = (labels.from_returns(part, *thresholds) for part in (train, validation, test))
-        if config.model.max_train and len(train) > config.model.max_train:
-            counts["train_over_limit"] = len(train) - config.model.max_train
-            train = train.sort_values("known_at").iloc[-config.model.max_train :]
-        used = pd.concat([train, validation])
-        until = max(used["known_at"].max(), used["ends_at"].max())
-        counts |= labelled.counts
-        planned.append(Samples(cut.index, train, validation, test, _test_news(world, cut), until, thresholds, counts))
-    return planned
-
-
-@dataclass(frozen=True)
-class LabelledFile:
-    """A labelled file cut in three, when its labels were known at the latest, and what was read and left out."""
-
-    train: pd.DataFrame
-    validation: pd.DataFrame
-    test: pd.DataFrame
-    known_until: pd.Timestamp
-    counts: dict[str, int]
-
-
-def split_labelled_file(settings: Labels, seed: int) -> LabelledFile:
-    """Read a labelled file and cut it at random, class by class: its texts are undated.
-
-    Raises
-    ------
-    MissingPartError, DataError, ConfigError
-        As `embargo.data_loaders.archive.label_sets.read_label_set`.
-    """
-    labelled = label_sets.read_label_set(
-        Path(str(settings.path)),
-        format=settings.format,
-        agreement=settings.agreement,
-        threshold=settings.score_threshold,
-        text=settings.text,
-        label=settings.label,
-        mapping=settings.mapping or None,
-        filters=settings.filters,
-        knowledge_cutoff=settings.knowledge_cutoff,
-    )
-    # Two cuts: a hold-out to measure on, then train and validation out of the rest.
-    held = splits.split_undated(labelled.frame, validation_share=settings.validation_share, seed=seed)
-    used = splits.split_undated(held.train, validation_share=settings.validation_share, seed=seed + 1)
-    sizes = {"train": len(used.train), "validation": len(used.validation), "test": len(held.validation)}
-    until = labelled.frame["known_at"].max()
-    return LabelledFile(used.train, used.validation, held.validation, until, labelled.counts | sizes)
-
-
-def _samples_from_file(config: Config, world: World, cuts: Sequence[splits.TimeSplit]) -> list[Samples]:
-    held = split_labelled_file(config.labels, config.seed)
-    return [
-        Samples(
-            cut.index,
-            held.train,
-            held.validation,
-            held.test,
-            _test_news(world, cut),
-            held.known_until,
-            None,
-            dict(held.counts),
-        )
-        for cut in cuts
-    ]
-
-
-def _test_news(world: World, cut: splits.TimeSplit) -> pd.DataFrame:
-    windows = cut.windows["test"]
-    inside = np.logical_or.reduce([window.holds(world.news["known_at"]) for window in windows])
-    if not inside.any():
-        raise DataError(
-            f"fold {cut.index}: no article between {windows[0].start} and {windows[-1].end}. "
-            "Widen split.test_span or move split.end."
-        )
-    return world.news.loc[inside]
-
-
-def samples_hash(parts: Sequence[Samples]) -> str:
-    """Hash the texts and labels that models learn from and are calibrated on, equal on every machine; 64 hex digits."""
-    used = pd.concat([frame for part in parts for frame in (part.train, part.validation)])
-    return _frame_hash(used.drop_duplicates("article_id")[["article_id", "text", "label"]])
-
-
-def _frame_hash(frame: pd.DataFrame) -> str:
+def frame_hash(frame: pd.DataFrame) -> str:
+    """Hash the rows of a table in their order, equal on every machine; 64 hex digits."""
     rows: Any = pd.util.hash_pandas_object(frame, index=False)
     return hashlib.sha256(rows.to_numpy().tobytes()).hexdigest()

@@ -23,10 +23,10 @@ from embargo.research.run.report.tables import chance_tables_of, name_of, regime
 
 if TYPE_CHECKING:
     from embargo.research.run.measurement import Measured
+    from embargo.research.run.plan import Plan
     from embargo.research.run.reading import Reading
     from embargo.research.run.trading import Trade
     from embargo.research.run.verdict import Verdict
-    from embargo.research.run.world import Plan
 
 _ROWS = (
     "total_return",

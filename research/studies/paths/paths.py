@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,14 @@ from embargo.data_loaders.splits.combinatorial import (
 from embargo.data_loaders.splits.walk_forward import Window
 from embargo.research.config.experiment import Config
 from embargo.research.progress import Stages
-from embargo.research.records import folders as runs
+from embargo.research.records.folders import write_json, writing
 from embargo.research.run.pipeline import material_of
-from embargo.research.run.reading import built_in_base, given_base, read
-from embargo.research.run.trading import Rules, decide, market_of, rehearse, rules_of
-from embargo.research.run.world import Samples, World, load_world, plan_samples
+from embargo.research.run.plan import Plan
+from embargo.research.run.reading import given_base, read, with_base
+from embargo.research.run.rules import rules_of
+from embargo.research.run.samples import Samples, plan_samples
+from embargo.research.run.trading import decide, market_of, rehearse
+from embargo.research.run.world import World, load_world
 
 LEAST_BARS = 20
 _SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -97,30 +100,32 @@ def trade_paths(config: Config, *, groups: int, tested: int, out: Path, cache: P
             "paths: labels.source = 'file' trains one model for all of time, so every path would be the same. Use "
             "labels of the news or of returns."
         )
-    given = given_base(config)
+    base = given_base(config)
     world = load_world(config, stages)
     splits = cut(config, world, groups, tested)
     stages.stage("Label and split")
-    samples, rules = plan_samples(config, world, splits), rules_of(config)
+    samples = plan_samples(config, world, splits)
     stretches = [stretch_of(world, group) for group in splits[0].groups]
-    rehearse(world, slice(stretches[0].start, stretches[-1].stop), rules)
-    base = given or built_in_base(config, world, splits[0].groups[0].start, cache, stages)
-    scored = read(config, samples, base, cache, stages).scored
+    rows = slice(stretches[0].start, stretches[-1].stop)
+    plan = Plan(config, world, (), rows, rules_of(config), base)
+    rehearse(plan)
+    plan = with_base(plan, splits[0].groups[0].start, cache, stages)
+    scored = read(plan, samples, cache, stages).scored
     progress = stages.stage(f"Trade {len(splits)} splits")
     tested_returns = {}
     for split in splits:
         read_by = scored.loc[scored["fold"] == split.index]
-        pieces = [_traded(config, world, rules, read_by, split.groups[group]) for group in split.test_groups]
+        pieces = [_traded(plan, read_by, split.groups[group]) for group in split.test_groups]
         tested_returns[split.index] = pd.concat(pieces)
         progress(split.index + 1, len(splits))
     series = path_series(splits, tested_returns)
-    bars = pd.DatetimeIndex(world.prices.open_at[stretches[0].start : stretches[-1].stop])
+    bars = pd.DatetimeIndex(world.prices.open_at[rows])
     returns = pd.DataFrame({f"path {number + 1}": path.to_numpy() for number, path in enumerate(series)}, index=bars)
-    result = _summed_up(config, world, splits, samples, stretches, returns, out)
-    with runs.writing(result.folder) as draft:
+    result = _summed_up(plan, splits, samples, stretches, returns, out)
+    with writing(result.folder) as draft:
         (draft / "config.toml").write_text(config.to_toml(), encoding="utf-8")
         returns.to_parquet(draft / "returns.parquet")
-        runs.write_json(draft / "paths.json", result.figures)
+        write_json(draft / "paths.json", result.figures)
     return result
 
 
@@ -148,33 +153,31 @@ def stretch_of(world: World, window: Window) -> slice:
     return slice(first, last)
 
 
-def _traded(config: Config, world: World, rules: Rules, scored: pd.DataFrame, group: Window) -> pd.Series:
+def _traded(plan: Plan, scored: pd.DataFrame, group: Window) -> pd.Series:
     """Trade one group through the kernel, from cash to cash, on the news of that group alone."""
-    rows = stretch_of(world, group)
+    plan = replace(plan, rows=stretch_of(plan.world, group))
     news = scored.loc[group.holds(scored["known_at"])].reset_index(drop=True)
-    weights = decide(world, rows, rules, news, world.prices).weights
     account = kernel.run(
-        weights.to_numpy(),
-        market_of(world, rows, rules),
-        rules.costs,
-        rules.execution,
-        initial_cash=config.portfolio.initial_cash,
+        decide(plan, news).weights.to_numpy(),
+        market_of(plan),
+        plan.rules.costs,
+        plan.rules.execution,
+        initial_cash=plan.config.portfolio.initial_cash,
     )
-    return pd.Series(account.returns, index=world.decided_at[rows])
+    return pd.Series(account.returns, index=plan.decided_at)
 
 
 def _summed_up(
-    config: Config,
-    world: World,
+    plan: Plan,
     splits: list[CombinatorialSplit],
     samples: Sequence[Samples],
     stretches: Sequence[slice],
     returns: pd.DataFrame,
     out: Path,
 ) -> Paths:
-    years = world.periods_per_year
+    config, years = plan.config, plan.world.periods_per_year
     ratios = np.array([_ratio(returns[name], years) for name in returns.columns])
-    first = stretches[0].start
+    first = plan.rows.start
     by_group = pd.DataFrame(
         [
             [_ratio(returns[name].iloc[rows.start - first : rows.stop - first], years) for name in returns.columns]
@@ -207,7 +210,7 @@ def _summed_up(
         "embargoed": int(counts.filter(like="embargoed_").to_numpy().sum()),
     }
     identity = hashlib.sha256(
-        "".join([config.fingerprint(), str(figures["groups"]), *material_of(world, samples).values()]).encode()
+        "".join([config.fingerprint(), str(figures["groups"]), *material_of(plan, samples).values()]).encode()
     ).hexdigest()[:8]
     return Paths(out / f"{config.name}-paths-{identity}", splits, returns, ratios, by_group, figures)
 

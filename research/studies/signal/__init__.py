@@ -7,7 +7,7 @@ and shown.
 from __future__ import annotations
 
 from embargo.research.studies.signal.page import render_page, write_page
-from embargo.research.studies.signal.recall import RecalledRun, diagnose_run, recall
+from embargo.research.studies.signal.recalled import RecalledRun, diagnose_run, recall
 from embargo.research.studies.signal.tables import as_document, print_diagnosis
 
 __all__ = [

@@ -14,7 +14,7 @@ from plotly.subplots import make_subplots
 
 from embargo.research.pages import formats
 from embargo.research.run.report.charts import TEMPLATE, Chart, label_of
-from embargo.research.studies.sweep.sweep import Axis, Sweep
+from embargo.research.studies.sweep.grid import Axis, Sweep
 
 MOST_MAPS = 24
 MOST_WRITTEN = 400

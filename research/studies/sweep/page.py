@@ -13,7 +13,7 @@ from embargo.research.pages import formats
 from embargo.research.pages.page import fill, placed, write_whole
 from embargo.research.run.report.page import Cell
 from embargo.research.studies.sweep.charts import heat_map
-from embargo.research.studies.sweep.sweep import Sweep
+from embargo.research.studies.sweep.grid import Sweep
 from embargo.research.studies.sweep.tables import marks_of, sentences
 
 MOST_ROWS = 1_000

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from embargo.research.pages import formats
-from embargo.research.studies.sweep.sweep import Sweep
+from embargo.research.studies.sweep.grid import Sweep
 
 MOST_ROWS = 20
 

@@ -10,7 +10,7 @@ import pytest
 
 from embargo.research.benchmarks.simulated_market import (
     Attempt,
-    World,
+    MarketKind,
     as_markdown,
     attempt,
     best_of_variants,
@@ -28,28 +28,28 @@ def made(edge: bool, sharpe: float, seed: int) -> Attempt:
 
 
 def test_verdicts_and_intervals_are_counted() -> None:
-    found = summary(World(0.5), [made(number < 3, 0.7 + number, number) for number in range(10)])
+    found = summary(MarketKind(0.5), [made(number < 3, 0.7 + number, number) for number in range(10)])
     assert (found["markets"], found["edge"], found["sharpe_test"], found["permutation_test"]) == (10, 0.3, 0.3, 0.0)
     assert found["edge_low"] < 0.3 < found["edge_high"]
     together = np.concatenate([made(False, 0.0, number).returns for number in range(10)])
     truth = together.mean() / together.std(ddof=1) * np.sqrt(252)
     assert found["true_sharpe"] == pytest.approx(truth)
     assert found["coverage"] == sum(abs(0.7 + number - truth) <= 1.0 for number in range(10)) / 10
-    rows = [found, summary(World(0.0), [made(False, 0.0, number) for number in range(4)])]
+    rows = [found, summary(MarketKind(0.0), [made(False, 0.0, number) for number in range(4)])]
     assert as_markdown(rows).count("\n") == 3
     drawn = ElementTree.fromstring(power_curve(rows))
     assert len(drawn.findall("{*}circle")) == 2
 
 
 def test_one_market_is_carried_through_to_its_verdict() -> None:
-    found = attempt(World(3.0), 0)
+    found = attempt(MarketKind(3.0), 0)
     assert found.edge
     assert found.low < found.sharpe < found.high
     assert len(found.returns) > 500
 
 
 def test_a_rising_market_is_the_same_market_with_higher_returns() -> None:
-    still, rising = (trade_once(World(0.0, free=True, bull=bull), 0) for bull in (False, True))
+    still, rising = (trade_once(MarketKind(0.0, free=True, bull=bull), 0) for bull in (False, True))
     gain = rising.world.prices.open.pct_change(fill_method=None).add(1.0) / still.world.prices.open.pct_change(
         fill_method=None
     ).add(1.0)
@@ -66,7 +66,7 @@ def test_the_best_of_many_is_judged_alone_and_among_all() -> None:
 
 
 def test_the_document_counts_what_was_found() -> None:
-    rows = [summary(World(0.0), [made(False, 0.0, number) for number in range(4)])]
+    rows = [summary(MarketKind(0.0), [made(False, 0.0, number) for number in range(4)])]
     text = document(rows, [(True, False)] * 19 + [(True, True)], 200, "power.svg")
     assert "in 100 % of the markets" in text
     assert "in 5 % (" in text

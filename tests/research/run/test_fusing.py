@@ -14,9 +14,9 @@ from samples.small_runs import SMALL, embargo, metrics_of, only_run, settings
 from embargo.research.config.experiment import load_config
 from embargo.research.progress import Quiet
 from embargo.research.run.pipeline import prepare
+from embargo.research.run.plan import Plan
 from embargo.research.run.reading import read
-from embargo.research.run.trading import decide, fuse, rules_of
-from embargo.research.run.world import Plan
+from embargo.research.run.trading import decide, fuse
 
 THREE = SMALL.replace('test_span = "9MS"', 'test_span = "6MS"') + '\n[fusion]\nmethod = "logistic"\n'
 
@@ -35,13 +35,13 @@ def plan(folder: Path) -> Plan:
 
 @pytest.fixture(scope="module")
 def scored(plan: Plan, folder: Path) -> pd.DataFrame:
-    return read(plan.config, plan.parts, None, folder / "cache", Quiet()).scored
+    return read(plan, plan.parts, folder / "cache", Quiet()).scored
 
 
 def test_the_first_window_is_learnt_from_and_not_traded(plan: Plan, scored: pd.DataFrame) -> None:
     assert len(plan.parts) == 3
     assert plan.world.decided_at[plan.rows][0] >= plan.parts[1].fold.test_start
-    fused = fuse(plan.config, plan.world, plan.parts, scored)
+    fused = fuse(plan, scored)
     assert fused is not None
     assert len(fused.models) == 2
     for model, part, start in zip(fused.models, plan.parts[1:], fused.starts, strict=True):
@@ -63,8 +63,8 @@ def test_nothing_after_a_window_begins_moves_its_fusion(plan: Plan, scored: pd.D
     prices = replace(
         world.prices, **{name: getattr(world.prices, name) * noise for name in ("open", "high", "low", "close")}
     )
-    as_it_was = fuse(plan.config, world, plan.parts, scored)
-    rewritten = fuse(plan.config, replace(world, prices=prices), plan.parts, other_scores)
+    as_it_was = fuse(plan, scored)
+    rewritten = fuse(replace(plan, world=replace(world, prices=prices)), other_scores)
     assert as_it_was is not None
     assert rewritten is not None
     assert rewritten.models[0].state_hash == as_it_was.models[0].state_hash
@@ -74,14 +74,11 @@ def test_nothing_after_a_window_begins_moves_its_fusion(plan: Plan, scored: pd.D
 def test_rows_before_a_fusion_hold_nothing_and_the_path_is_the_same_from_any_first_row(
     plan: Plan, scored: pd.DataFrame
 ) -> None:
-    world, rules = plan.world, rules_of(plan.config)
-    fused = fuse(plan.config, world, plan.parts, scored)
-    whole = decide(world, slice(0, plan.rows.stop), rules, scored, world.prices, fused).signal
+    fused = fuse(plan, scored)
+    whole = decide(replace(plan, rows=slice(0, plan.rows.stop)), scored, fused).signal
     assert not whole.iloc[: plan.rows.start].to_numpy().any()
     assert whole.iloc[plan.rows].to_numpy().any()
-    from_one_row_on = decide(
-        plan.world, slice(plan.rows.start, plan.rows.stop), rules, scored, plan.world.prices, fused
-    )
+    from_one_row_on = decide(plan, scored, fused)
     # The later start has heard nothing of what was said before it; market features are the same.
     late = slice(-50, None)
     np.testing.assert_allclose(from_one_row_on.signal.iloc[late], whole.iloc[late], atol=1e-6)

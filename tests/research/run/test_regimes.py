@@ -16,7 +16,7 @@ from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
 from embargo.research.cli import app
 from embargo.research.config.experiment import Config, load_config
-from embargo.research.config.regimes import Regimes, RegimeThreshold
+from embargo.research.config.regimes import RegimesSection, RegimeThreshold
 from embargo.research.run.regimes import ex_post_regimes, is_ex_post, known_regimes, labels_of, series_of
 
 MINIMAL = """
@@ -50,7 +50,7 @@ def closes() -> pd.DataFrame:
     return simulate(SimulatedMarket(n_symbols=6, start="2014-01-01", end="2017-12-31", seed=2)).prices.close
 
 
-def labelled(settings: Regimes, definitions: tuple[str, ...], closes: pd.DataFrame) -> pd.DataFrame:
+def labelled(settings: RegimesSection, definitions: tuple[str, ...], closes: pd.DataFrame) -> pd.DataFrame:
     decided_at = pd.DatetimeIndex(closes.index) - pd.Timedelta(minutes=5)
     return known_regimes(settings, definitions, closes, np.arange(len(closes)) - 1, decided_at)  # type: ignore[arg-type]
 
@@ -148,7 +148,7 @@ def test_files_are_read_as_they_stand_or_refused(tmp_path: Path) -> None:
         ("start,regime,known_at\n2008-01-01,down,2008\n", DataError, "its first day may be too early"),
     ):
         path.write_text(text)
-        settings = Regimes.model_validate({"labels": {"path": str(path)}, "ex_post": ["labels"]})
+        settings = RegimesSection.model_validate({"labels": {"path": str(path)}, "ex_post": ["labels"]})
         assert settings.labels is not None
         with pytest.raises(kind, match=message):
             labels_of(settings.labels)
@@ -160,7 +160,9 @@ def test_files_are_read_as_they_stand_or_refused(tmp_path: Path) -> None:
         series_of(RegimeThreshold(path=str(monthly), cuts=(1.0,), names=("a", "b")))
     frame = pd.DataFrame({"start": pd.to_datetime(["2014-01-01"], utc=True), "regime": ["up"]})
     frame.to_parquet(tmp_path / "labels.parquet")
-    settings = Regimes.model_validate({"labels": {"path": str(tmp_path / "labels.parquet")}, "ex_post": ["labels"]})
+    settings = RegimesSection.model_validate(
+        {"labels": {"path": str(tmp_path / "labels.parquet")}, "ex_post": ["labels"]}
+    )
     assert settings.labels is not None
     assert labels_of(settings.labels)["regime"].tolist() == ["up"]
 

@@ -13,12 +13,13 @@ from samples.small_runs import SMALL
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.research.config.experiment import Config, load_config
 from embargo.research.progress import Quiet
-from embargo.research.run import trading
+from embargo.research.run import chance
+from embargo.research.run.chance import shuffle_news
 from embargo.research.run.pipeline import prepare
+from embargo.research.run.plan import Plan
 from embargo.research.run.reading import read
 from embargo.research.run.regimes import known_regimes
-from embargo.research.run.trading import Trade, conditions, rules_of, shuffle_news, trade
-from embargo.research.run.world import Plan
+from embargo.research.run.trading import Trade, conditions, trade
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def plan(config_file: Path) -> Plan:
 
 @pytest.fixture(scope="module")
 def scored(plan: Plan, config_file: Path) -> pd.DataFrame:
-    return read(plan.config, plan.parts, None, config_file.parent / "cache", Quiet()).scored
+    return read(plan, plan.parts, config_file.parent / "cache", Quiet()).scored
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def usual(plan: Plan, scored: pd.DataFrame) -> Trade:
 
 
 def traded(plan: Plan, scored: pd.DataFrame, config: Config) -> Trade:
-    return trade(config, plan.world, plan.rows, scored)
+    return trade(plan.under(config), scored)
 
 
 EVERYTHING = (
@@ -173,8 +174,8 @@ def test_no_two_tests_against_chance_share_their_draws(
     def noted(statistic: object, draw: object, *, seed: np.random.Generator, **rest: object) -> None:
         streams.append(seed)
 
-    monkeypatch.setattr(trading, "permutation_test", noted)
-    shuffle_news(load_config(config_file), plan.world, plan.rows, usual, lambda done, total: None)
+    monkeypatch.setattr(chance, "permutation_test", noted)
+    shuffle_news(plan, usual, lambda done, total: None)
     # The Sharpe ratio's bootstrap and random timing draw from the experiment's seed itself.
     streams.append(np.random.default_rng(plan.config.seed))
     first = [stream.integers(2**63) for stream in streams]
@@ -183,6 +184,6 @@ def test_no_two_tests_against_chance_share_their_draws(
 
 def test_a_cap_without_any_volume_is_refused(plan: Plan, config_file: Path) -> None:
     prices = replace(plan.world.prices, volume=plan.world.prices.volume * 0.0)
-    rules = rules_of(load_config(config_file, ["execution.participation=0.1"]))
+    capped = plan.under(load_config(config_file, ["execution.participation=0.1"]))
     with pytest.raises(DataError, match="has a volume"):
-        conditions(replace(plan.world, prices=prices), plan.rows, rules)
+        conditions(replace(capped, world=replace(plan.world, prices=prices)))

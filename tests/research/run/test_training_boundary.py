@@ -16,7 +16,7 @@ from embargo.models.tuning.tune import TuneSettings
 from embargo.research.config.experiment import Config, load_config
 from embargo.research.progress import Quiet
 from embargo.research.run.pipeline import prepare
-from embargo.research.run.world import Part
+from embargo.research.run.samples import Part
 
 CONFIG = """
 name = "boundary"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.splits.combinatorial import backtest_paths
 from embargo.research.cli import app
 from embargo.research.config.experiment import Config, parse_config
-from embargo.research.progress import Quiet
+from embargo.research.progress import Quiet, Stages
+from embargo.research.run.plan import Plan
 from embargo.research.run.reading import Reading
+from embargo.research.run.samples import Samples
 from embargo.research.run.trading import perfect_scores
-from embargo.research.run.world import load_world
+from embargo.research.run.world import World, load_world
 from embargo.research.studies.paths import paths as module
 from embargo.research.studies.paths.paths import trade_paths
 from embargo.research.studies.paths.tables import sentences
@@ -49,10 +52,9 @@ def traded(chosen: Config, tmp_path: Path, groups: int = 4, tested: int = 2) -> 
     )
 
 
-def all_alike(config: Config, parts: object, base: object, cache: Path, stages: object) -> Reading:
+def all_alike(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages) -> Reading:
     """Read as the market's own truth would, whatever was there to learn from."""
-    world = load_world(config, Quiet())
-    scored = [perfect_scores(world, part.test_news.assign(**dict.fromkeys(WANTED, 0.0))) for part in parts]  # type: ignore[attr-defined]
+    scored = [perfect_scores(plan.world, part.test_news.assign(**dict.fromkeys(WANTED, 0.0))) for part in parts]
     return Reading(pd.concat([frame.assign(fold=index) for index, frame in enumerate(scored)]), pd.DataFrame(), [])
 
 
@@ -78,9 +80,9 @@ def test_a_reader_that_learns_walks_several_paths_and_groups_are_taught_by_other
     assert first.returns.nunique(axis=1).max() > 1
     assert first.figures["purged"] + first.figures["embargoed"] > 0
 
-    def lying(config: Config, stages: object) -> module.World:
+    def lying(config: Config, stages: Stages) -> World:
         """Turn the labels of the first group round: nobody who tests it may notice."""
-        world = load_world(config, stages)  # type: ignore[arg-type]
+        world = load_world(config, stages)
         group = first.splits[0].groups[0]
         inside = group.holds(world.news["known_at"])
         opposite = {"bullish": "bearish", "bearish": "bullish", "neutral": "neutral"}

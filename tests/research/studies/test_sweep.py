@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,25 +21,15 @@ from embargo.research.config.experiment import Config, load_config, parse_config
 from embargo.research.progress import Quiet
 from embargo.research.records.ledger import LEDGER_NAME, trials_on
 from embargo.research.run.pipeline import prepare
+from embargo.research.run.plan import Plan
 from embargo.research.run.reading import Reading
+from embargo.research.run.samples import Part
 from embargo.research.run.trading import trade
-from embargo.research.run.world import Part, Plan
 from embargo.research.studies.sweep import render_page
-from embargo.research.studies.sweep import sweep as sweeping
+from embargo.research.studies.sweep import search as sweeping
 from embargo.research.studies.sweep.charts import heat_map
-from embargo.research.studies.sweep.sweep import (
-    Axis,
-    Stretch,
-    Sweep,
-    cells_of,
-    choose,
-    competing,
-    read_axis,
-    sweep,
-    trade_cells,
-    validation_rows,
-    with_validation_news,
-)
+from embargo.research.studies.sweep.grid import Axis, Sweep, cells_of, competing, read_axis
+from embargo.research.studies.sweep.search import choose, sweep, trade_cells, validation_rows, with_validation_news
 
 GRID = [read_axis("signal.threshold=0.4,0.6"), read_axis("signal.half_life=1,3,9"), read_axis("portfolio.k=3")]
 
@@ -55,7 +46,7 @@ def plan(config: Config) -> Plan:
     return prepare(config, Quiet())
 
 
-def guessed(parts: list[Part], seed: int = 0) -> pd.DataFrame:
+def guessed(parts: Sequence[Part], seed: int = 0) -> pd.DataFrame:
     """Scores that mean nothing, in place of a model's."""
     news = pd.concat([part.test_news.assign(fold=part.fold.index) for part in parts], ignore_index=True)
     values = np.random.default_rng(seed).dirichlet([0.5, 0.5, 0.5], len(news))
@@ -68,7 +59,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, plan: Plan, seed: int = 0) -> None
     monkeypatch.setattr(
         sweeping,
         "read",
-        lambda config, parts, base, cache, stages: Reading(guessed(parts, seed), pd.DataFrame(), []),
+        lambda plan, parts, cache, stages: Reading(guessed(parts, seed), pd.DataFrame(), []),
     )
 
 
@@ -156,12 +147,12 @@ def test_cheaper_trading_is_no_choice(config: Config, plan: Plan) -> None:
 
 def test_the_choice_rests_on_bars_closed_before_the_first_test(plan: Plan) -> None:
     world, first = plan.world, plan.parts[0].fold
-    rows = validation_rows(world, plan.parts)
+    rows = validation_rows(plan)
     assert (world.decided_at[rows] >= first.validation_start).all()
     assert (world.decided_at[rows] < first.validation_end).all()
     assert (world.prices.close_at[rows] <= first.test_start).all()
     assert rows.stop <= plan.rows.start
-    wide, *rest = with_validation_news(world, plan.parts)
+    wide, *rest = with_validation_news(plan)
     assert rest == plan.parts[1:]
     known_at = wide.test_news["known_at"]
     assert known_at.min() >= first.validation_start
@@ -192,13 +183,13 @@ def test_nothing_of_the_test_windows_moves_the_choice(
 
 def test_other_validation_returns_change_the_choice(config: Config, plan: Plan) -> None:
     cells = cells_of(config, [read_axis("signal.half_life=0.5,1,2,4,8,16")])
-    rows = validation_rows(plan.world, plan.parts)
-    scored = guessed(with_validation_news(plan.world, plan.parts))
+    rows = validation_rows(plan)
+    scored = guessed(with_validation_news(plan))
     chosen = set()
     for seed in range(8):
         steps = np.random.default_rng(seed).normal(0.0, 0.02, (len(plan.world.decided_at), 8)).cumsum(axis=0)
         prices = replace(plan.world.prices, open=plan.world.prices.open * np.exp(steps))
-        ratios = trade_cells(cells, replace(plan.world, prices=prices), Stretch(rows, scored))
+        ratios = trade_cells(cells, replace(plan, world=replace(plan.world, prices=prices), rows=rows), scored)
         chosen.add(choose(ratios, np.ones(len(cells), dtype=bool)))
     assert len(chosen) > 1
 
@@ -207,9 +198,9 @@ def test_a_cell_earns_what_the_books_say(config: Config, plan: Plan) -> None:
     scored = guessed(plan.parts)
     cells = cells_of(config, [read_axis("signal.half_life=1,5"), read_axis("costs.slippage=0.0005,0.002")])
     earned: dict[int, np.ndarray] = {}
-    trade_cells(cells, plan.world, Stretch(plan.rows, scored), done=lambda at, returns: earned.update({at: returns}))
+    trade_cells(cells, plan, scored, done=lambda at, returns: earned.update({at: returns}))
     for position, cell in enumerate(cells):
-        books = trade(cell.config, plan.world, plan.rows, scored).books.returns
+        books = trade(plan.under(cell.config), scored).books.returns
         np.testing.assert_allclose(earned[position], books.to_numpy(), atol=1e-8)
 
 
@@ -218,7 +209,7 @@ def test_weights_are_made_once_for_all_costs(config: Config, plan: Plan, monkeyp
     real = sweeping.decide
     monkeypatch.setattr(sweeping, "decide", lambda *given, **named: made.append(1) or real(*given, **named))
     cells = cells_of(config, [read_axis("costs.fee=0,0.0005,0.001"), read_axis("signal.half_life=1,2")])
-    trade_cells(cells, plan.world, Stretch(plan.rows, guessed(plan.parts)))
+    trade_cells(cells, plan, guessed(plan.parts))
     assert len(made) == 2
 
 
@@ -235,13 +226,13 @@ def test_what_a_cell_lacks_is_found_before_anything_is_trained(
 
 
 def test_articles_are_compared_once_for_all_cells(config: Config, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    scored, rows = guessed(plan.parts), plan.rows
+    scored = guessed(plan.parts)
     cells = cells_of(config, [read_axis("signal.novelty_floor=0.1,0.5"), read_axis("signal.half_life=1,2,3")])
-    alone = [trade_cells([cell], plan.world, Stretch(rows, scored))[0] for cell in cells]
+    alone = [trade_cells([cell], plan, scored)[0] for cell in cells]
     made = []
     real = sweeping.read_articles
     monkeypatch.setattr(sweeping, "read_articles", lambda *given: made.append(1) or real(*given))
-    np.testing.assert_array_equal(trade_cells(cells, plan.world, Stretch(rows, scored)), alone)
+    np.testing.assert_array_equal(trade_cells(cells, plan, scored), alone)
     assert len(set(alone)) == len(cells)
     assert len(made) == 2
 

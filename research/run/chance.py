@@ -1,0 +1,98 @@
+"""What chance would have made of a run's news: the same trading once the news has been torn from the market.
+
+Draws are traded by the path that the run itself traded on, from decay to books, so that holding times, costs and the
+market stay as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+
+from embargo.backtest.books import kernel
+from embargo.backtest.metrics import sharpe
+from embargo.backtest.significance import WAYS, PermutationResult, Way, permutation_test, possible, rearrangement
+from embargo.research.progress import Advance
+from embargo.research.run.fusion import Fused
+from embargo.research.run.plan import Plan
+from embargo.research.run.trading import Trade, market_of, signal_of
+from embargo.signals.aggregation import Evidence, half_life_in_bars
+from embargo.signals.weights import weights_array
+
+
+def replay(plan: Plan, result: Trade, fused: Fused | None = None) -> Callable[[Evidence], np.ndarray]:
+    """Return what trades other evidence on the same bars under the same rules: evidence to returns, shape (rows,).
+
+    It walks the whole path from decay to the kernel's books.
+    """
+    rules, limits, market = plan.rules, result.decision.limits, market_of(plan)
+    tradable = limits.tradable.to_numpy()
+    gate = None if limits.gate is None else limits.gate.to_numpy(dtype=float)
+    cash = plan.config.portfolio.initial_cash
+
+    def returns_of(evidence: Evidence) -> np.ndarray:
+        signal = signal_of(plan, evidence, limits, fused)
+        weights = weights_array(signal.values, tradable, rules.weights, risk=limits.risk, gate=gate)
+        return kernel.run(weights, market, rules.costs, rules.execution, initial_cash=cash).returns
+
+    return returns_of
+
+
+def shuffle_news(
+    plan: Plan,
+    result: Trade,
+    progress: Advance,
+    fused: Fused | None = None,
+    ways: Sequence[Way] = WAYS,
+) -> dict[Way, PermutationResult]:
+    """Break the link between news and market in the ways the panel allows, and ask how often chance does as well.
+
+    Each draw moves what the articles said to other bars or symbols, or turns it round, then is traded by `replay`.
+
+    Returns
+    -------
+    dict of way to PermutationResult
+        Of the annual Sharpe ratio; ``"dates"`` is always possible. See `embargo.backtest.significance.rearrangement`.
+    """
+    decision, returns_of = result.decision, replay(plan, result, fused)
+    shape, block = decision.weights.shape, block_of(plan)
+
+    def sharpe_of(evidence: Evidence) -> float:
+        value = sharpe(returns_of(evidence), periods_per_year=plan.world.periods_per_year)
+        return 0.0 if value is None else value
+
+    ways = [way for way in ways if possible(way, shape, block)]
+    draws, observed = plan.config.statistics.permutations, sharpe_of(decision.evidence)
+
+    def advance(before: int, done: int, _: int) -> None:
+        progress(before + done, len(ways) * draws)
+
+    return {
+        way: permutation_test(
+            lambda drawn: sharpe_of(decision.evidence.rearranged(drawn.rows, drawn.columns, drawn.signs)),
+            partial(rearrangement, way, shape, block),
+            observed=observed,
+            block=block,
+            n_permutations=draws,
+            # Not the seed alone, which [seed, 0] would be: random timing draws its blocks from that.
+            seed=np.random.default_rng([plan.config.seed, 1 + WAYS.index(way)]),
+            progress=partial(advance, number * draws),
+        )
+        for number, way in enumerate(ways)
+    }
+
+
+def block_of(plan: Plan) -> int:
+    """Length of the blocks in which the news of a run is shuffled: ``statistics.block``, or `default_block`."""
+    half_life = half_life_in_bars(plan.rules.signal.aggregation, plan.decided_at)
+    return plan.config.statistics.block or default_block(len(plan.decided_at), half_life)
+
+
+def default_block(bars: int, half_life: float) -> int:
+    """Length of the blocks in which news is shuffled: four half-lives of the signal, or the cube root of the sample.
+
+    Whichever is longer, so that what a signal remembers stays inside a block; never more than a tenth of the sample.
+    """
+    return max(1, min(bars // 10, int(np.ceil(max(5.0, bars ** (1 / 3), 4.0 * half_life)))))

@@ -1,0 +1,65 @@
+"""What a run carries from stage to stage: settings, data, folds, the bars that it trades and the rules it trades by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from embargo.data_loaders.errors import DataError
+from embargo.models.bases.resolve import Base
+from embargo.research.config.experiment import Config
+from embargo.research.run.rules import Rules, rules_of
+from embargo.research.run.samples import Part
+from embargo.research.run.world import World
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a run is made of before anything is trained.
+
+    Attributes
+    ----------
+    config : Config
+    world : World
+    parts : sequence of Part
+        Folds with their samples, in order of time; empty where time is not cut into folds.
+    rows : slice
+        Positions of the bars to trade among all bars: those decided inside the test windows.
+    rules : Rules
+        Those of the config.
+    base : Base or None
+        The base model; None where the run needs none or pretrains the built-in one.
+    """
+
+    config: Config
+    world: World
+    parts: Sequence[Part]
+    rows: slice
+    rules: Rules
+    base: Base | None
+
+    @property
+    def decided_at(self) -> pd.DatetimeIndex:
+        """When each of the rows is decided, shape (rows,)."""
+        return self.world.decided_at[self.rows]
+
+    def under(self, config: Config) -> Plan:
+        """Return the same plan under other settings of what is traded and how; data, folds and rows stay."""
+        return replace(self, config=config, rules=rules_of(config))
+
+
+def trading_rows(world: World, parts: Sequence[Part]) -> slice:
+    """Return the positions of the bars decided inside the test windows, which follow one another without a gap.
+
+    Raises
+    ------
+    DataError
+        If no bar is decided inside them.
+    """
+    first, last = parts[0].fold.test_start, parts[-1].fold.test_end
+    start, stop = (int(position) for position in world.decided_at.searchsorted([first, last]))
+    if stop - start < 2:
+        raise DataError(f"prices: {stop - start} bars are decided between {first} and {last}. Check split and prices.")
+    return slice(start, stop)

@@ -1,0 +1,215 @@
+"""What each model of a run learns from and reads: time cut into folds, and every fold given its samples.
+
+Samples are purged and embargoed at every boundary, and nothing is dropped without being counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from embargo.data_loaders import labels
+from embargo.data_loaders.archive.label_sets import read_label_set
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.schemas import CLASSES
+from embargo.data_loaders.splits.purging import TimeSplit, part_of, split_undated
+from embargo.data_loaders.splits.walk_forward import Fold, walk_forward, walk_forward_by_count
+from embargo.research.config.experiment import Config, LabelsSection
+from embargo.research.progress import Stages
+from embargo.research.run.world import World, frame_hash
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What one model learns from, and what it is then asked to read.
+
+    Attributes
+    ----------
+    index : int
+        Of the fold or split.
+    train, validation, test : DataFrame
+        Labelled samples; ``test`` is only ever used to measure classification.
+    test_news : DataFrame
+        Articles known inside the test windows, labelled or not: those are traded on.
+    trained_until : Timestamp
+        Latest instant that anything in train or validation could know.
+    thresholds : tuple of float or None
+        Return thresholds between the classes, learnt on train; None for human labels.
+    counts : dict of str to int
+    """
+
+    index: int
+    train: pd.DataFrame
+    validation: pd.DataFrame
+    test: pd.DataFrame
+    test_news: pd.DataFrame
+    trained_until: pd.Timestamp
+    thresholds: tuple[float, float] | None
+    counts: dict[str, int]
+
+    @property
+    def n_test_articles(self) -> int:
+        """Distinct articles in the test windows."""
+        return int(self.test_news["article_id"].nunique())
+
+
+@dataclass(frozen=True)
+class Part(Samples):
+    """The samples of a fold that follows time."""
+
+    fold: Fold
+
+
+def plan_folds(config: Config, world: World) -> list[Fold]:
+    """Cut time into folds; see `embargo.data_loaders.splits.walk_forward` for the rules and errors."""
+    split = config.split
+    start = split.start or world.news["known_at"].iloc[0].floor("D")
+    end = split.end or world.prices.close_at[-1].ceil("D")
+    if not start < split.first_test < end:
+        raise ConfigError(
+            f"split.first_test = {split.first_test} does not lie inside the data, which run from {start} to {end}."
+        )
+    validation, train, test = split.validation_span, split.train_span, split.test_span
+    if isinstance(validation, int):
+        known_at = world.news.drop_duplicates("article_id")["known_at"]
+        return walk_forward_by_count(
+            start,
+            split.first_test,
+            end,
+            instants=known_at,
+            test_count=len(known_at) if split.method == "holdout" else int(test),
+            validation_count=validation,
+            train_count=None if train is None else int(train),
+        )
+    return walk_forward(
+        start,
+        split.first_test,
+        end,
+        test_span=end - split.first_test if split.method == "holdout" else str(test),
+        validation_span=validation,
+        train_span=None if train is None else str(train),
+    )
+
+
+def plan_parts(config: Config, world: World, folds: list[Fold], stages: Stages) -> list[Part]:
+    """Give every fold its samples, purged and embargoed, and prove that they do not leak.
+
+    Raises
+    ------
+    DataError
+        If a part of a fold is empty.
+    LeakError
+        If a sample reaches over a boundary.
+    """
+    stages.stage("Label and split")
+    return [
+        Part(**vars(samples), fold=fold)
+        for samples, fold in zip(plan_samples(config, world, folds), folds, strict=True)
+    ]
+
+
+def plan_samples(config: Config, world: World, cuts: Sequence[TimeSplit]) -> list[Samples]:
+    """Do for splits of any kind what `plan_parts` does for folds."""
+    if config.labels.source == "file":
+        return _samples_from_file(config, world, cuts)
+    if config.labels.source == "news":
+        labelled = labels.from_news(world.news, column=config.labels.column, mapping=config.labels.mapping or None)
+    else:
+        labelled = labels.forward_returns(
+            world.news, world.prices, world.decided_at, horizon_bars=config.labels.horizon_bars
+        )
+        # The classes depend on thresholds learnt on train alone, so they wait until time has been cut.
+        labelled = replace(labelled, frame=labelled.frame.assign(label=CLASSES.index("neutral")))
+    embargo = pd.Timedelta(config.split.embargo)
+    planned = []
+    for cut in cuts:
+        samples = part_of(labelled.frame, cut, embargo=embargo)
+        train, validation, test, counts = samples.train, samples.validation, samples.test, dict(samples.counts)
+        thresholds = None
+        if config.labels.source == "returns":
+            thresholds = labels.fit_thresholds(train["value"], config.labels.neutral_share)
+            train, validation, test = (labels.from_returns(part, *thresholds) for part in (train, validation, test))
+        if config.model.max_train and len(train) > config.model.max_train:
+            counts["train_over_limit"] = len(train) - config.model.max_train
+            train = train.sort_values("known_at").iloc[-config.model.max_train :]
+        used = pd.concat([train, validation])
+        until = max(used["known_at"].max(), used["ends_at"].max())
+        counts |= labelled.counts
+        planned.append(Samples(cut.index, train, validation, test, _test_news(world, cut), until, thresholds, counts))
+    return planned
+
+
+@dataclass(frozen=True)
+class LabelledFile:
+    """A labelled file cut in three, when its labels were known at the latest, and what was read and left out."""
+
+    train: pd.DataFrame
+    validation: pd.DataFrame
+    test: pd.DataFrame
+    known_until: pd.Timestamp
+    counts: dict[str, int]
+
+
+def split_labelled_file(settings: LabelsSection, seed: int) -> LabelledFile:
+    """Read a labelled file and cut it at random, class by class: its texts are undated.
+
+    Raises
+    ------
+    MissingPartError, DataError, ConfigError
+        As `embargo.data_loaders.archive.label_sets.read_label_set`.
+    """
+    labelled = read_label_set(
+        Path(str(settings.path)),
+        format=settings.format,
+        agreement=settings.agreement,
+        threshold=settings.score_threshold,
+        text=settings.text,
+        label=settings.label,
+        mapping=settings.mapping or None,
+        filters=settings.filters,
+        knowledge_cutoff=settings.knowledge_cutoff,
+    )
+    # Two cuts: a hold-out to measure on, then train and validation out of the rest.
+    held = split_undated(labelled.frame, validation_share=settings.validation_share, seed=seed)
+    used = split_undated(held.train, validation_share=settings.validation_share, seed=seed + 1)
+    sizes = {"train": len(used.train), "validation": len(used.validation), "test": len(held.validation)}
+    until = labelled.frame["known_at"].max()
+    return LabelledFile(used.train, used.validation, held.validation, until, labelled.counts | sizes)
+
+
+def _samples_from_file(config: Config, world: World, cuts: Sequence[TimeSplit]) -> list[Samples]:
+    held = split_labelled_file(config.labels, config.seed)
+    return [
+        Samples(
+            cut.index,
+            held.train,
+            held.validation,
+            held.test,
+            _test_news(world, cut),
+            held.known_until,
+            None,
+            dict(held.counts),
+        )
+        for cut in cuts
+    ]
+
+
+def _test_news(world: World, cut: TimeSplit) -> pd.DataFrame:
+    windows = cut.windows["test"]
+    inside = np.logical_or.reduce([window.holds(world.news["known_at"]) for window in windows])
+    if not inside.any():
+        raise DataError(
+            f"fold {cut.index}: no article between {windows[0].start} and {windows[-1].end}. "
+            "Widen split.test_span or move split.end."
+        )
+    return world.news.loc[inside]
+
+
+def samples_hash(parts: Sequence[Samples]) -> str:
+    """Hash the texts and labels that models learn from and are calibrated on, equal on every machine; 64 hex digits."""
+    used = pd.concat([frame for part in parts for frame in (part.train, part.validation)])
+    return frame_hash(used.drop_duplicates("article_id")[["article_id", "text", "label"]])
