@@ -79,12 +79,12 @@ class Attempt:
     """What one run concluded, and the returns it concluded that from."""
 
     edge: bool
-    sharpe: float
-    low: float
-    high: float
-    p_value: float
+    sharpe: float | None
+    low: float | None
+    high: float | None
+    p_value: float | None
     permutation_p_value: float
-    deflated: float
+    deflated: float | None
     returns: np.ndarray
 
 

@@ -7,13 +7,12 @@ from this file alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
+from embargo.research.pages.status import Status
 from embargo.research.records.by_regime import ByRegime
 from embargo.research.records.classifier import Classification
 from embargo.research.records.figures import as_json, figure, from_json, record, reference
-
-Status = Literal["valid", "caution", "invalid"]
 
 _OPENING = """\
 <!-- Made from research/records/metrics.py by: python -m embargo.research.records.metrics > docs/metrics.md -->

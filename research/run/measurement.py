@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -220,7 +220,7 @@ def frictions(plan: Plan, result: Trade) -> Frictions:
     paid = trading | {"haircut": books.haircut_paid} | holding
     orders = books.orders
     traded = np.zeros(result.decision.weights.shape)
-    columns = result.decision.weights.columns.get_indexer(orders["symbol"])
+    columns = result.decision.weights.columns.get_indexer(pd.Index(orders["symbol"]))
     worth = (orders["size"] * orders["price"]).to_numpy(dtype=float)
     np.add.at(traded, (orders["bar"].to_numpy(), columns), worth / before[orders["bar"].to_numpy()])
     prices = world.prices
@@ -279,7 +279,7 @@ def classification(config: Config, reading: Reading) -> Classification | None:
         "confidence": float(values.max(axis=1).mean()),
         "confidence_test": asdict(confidence_test(values, truth, groups=days)),
         "reliability": {
-            stage: filled_bins(
+            stage: _filled(
                 reliability_table(probabilities(judged, prefix), truth, level=config.statistics.level, groups=days)
             )
             for stage, prefix in (("before", "raw_"), ("after", ""))
@@ -288,10 +288,9 @@ def classification(config: Config, reading: Reading) -> Classification | None:
     return from_json(Classification, together, "classification")
 
 
-def filled_bins(table: pd.DataFrame) -> list[dict[str, float]]:
-    """Return the bins of a reliability table that hold articles, JSON-able."""
-    rows: list[dict[str, float]] = table[table["count"] > 0].to_dict("records")
-    return rows
+def _filled(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the bins of a reliability table that hold articles."""
+    return [{str(name): value for name, value in row.items()} for row in table[table["count"] > 0].to_dict("records")]
 
 
 def article_days(reading: Reading) -> np.ndarray | None:
@@ -305,16 +304,16 @@ def article_days(reading: Reading) -> np.ndarray | None:
     return groups if len(set(groups)) > 1 else None
 
 
-def _days_known(reading: Reading) -> pd.Series:
+def _days_known(reading: Reading) -> dict[str, str]:
     """Day (UTC) on which each scored article was known, by article."""
-    known_at = reading.scored.drop_duplicates("article_id").set_index("article_id")["known_at"]
-    return known_at.dt.strftime("%Y-%m-%d")
+    known_at = reading.scored.drop_duplicates("article_id").set_index("article_id")["known_at"].dropna()
+    return {str(article): f"{instant:%Y-%m-%d}" for article, instant in known_at.items()}
 
 
 def growth(plan: Plan, returns: pd.Series, benchmarks: pd.DataFrame) -> pd.DataFrame:
     """Growth of 1 from the open of the first test bar to the close of the last, strategy and benchmarks."""
     together = pd.concat([returns.rename("strategy"), benchmarks.drop(columns="cash")], axis=1)
     values = np.vstack([np.ones(together.shape[1]), np.cumprod(1.0 + together.to_numpy(dtype=float), axis=0)])
-    index = together.index.append(pd.DatetimeIndex([plan.world.prices.close_at[plan.rows][-1]]))
-    names: Sequence[str] = [str(name).replace("_", " ") for name in together.columns]
-    return pd.DataFrame(values, index=index, columns=names)
+    end = pd.DatetimeIndex([plan.world.prices.close_at[plan.rows][-1]])
+    names = [str(name).replace("_", " ") for name in together.columns]
+    return pd.DataFrame(values, index=pd.DatetimeIndex(together.index).append(end), columns=names)

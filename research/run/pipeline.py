@@ -21,11 +21,12 @@ from embargo.backtest.metrics import sharpe
 from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.schemas import Prices
 from embargo.research.config.experiment import Config, ModelSection
+from embargo.research.pages.status import Status
 from embargo.research.progress import Quiet, Stages
 from embargo.research.records import ledger
 from embargo.research.records.attempts import Attempts
 from embargo.research.records.folders import write_json, writing
-from embargo.research.records.metrics import FusionFigures, Metrics, Status, Truth
+from embargo.research.records.metrics import FusionFigures, Metrics, Truth
 from embargo.research.records.provenance import manifest_of
 from embargo.research.run.audit import Trail, audit
 from embargo.research.run.by_regime import regime_labels

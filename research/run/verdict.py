@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from embargo.backtest.leakage import Finding
 from embargo.research.pages import formats
-from embargo.research.records.metrics import Metrics, Status
+from embargo.research.pages.status import Status
+from embargo.research.records.metrics import Metrics
 
 
 @dataclass(frozen=True)

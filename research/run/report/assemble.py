@@ -91,9 +91,10 @@ def headline_of(metrics: Metrics) -> list[tuple[str, str, str]]:
     truth = metrics.truth
     if truth is not None:
         reach = formats.interval((truth.perfect_sharpe_low, truth.perfect_sharpe_high))
+        (perfect,) = figures.labels_of(Truth, "perfect_sharpe")
         tiles.append(
             (
-                *figures.labels_of(Truth, "perfect_sharpe"),
+                perfect,
                 formats.ratio(truth.perfect_sharpe),
                 f"Sharpe of true sentiment, {reach}",
             )

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import pandas as pd
 
 from embargo.data_loaders.errors import DataError
-from embargo.research.records.metrics import Status
 
+Status = Literal["valid", "caution", "invalid"]
 Unit = Literal["ratio", "percent", "probability", "count", "number", "text"]
 
-STATUSES: tuple[Status, ...] = get_args(Status)
+STATUSES: tuple[Status, ...] = ("valid", "caution", "invalid")
 UNITS: tuple[Unit, ...] = ("ratio", "percent", "probability", "count", "number", "text")
 VERDICTS = ("leak", "suspicious", "inconclusive", "pass", "not-applicable")
 

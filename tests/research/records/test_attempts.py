@@ -10,7 +10,9 @@ import pytest
 from embargo.backtest.metrics import performance, sharpe
 from embargo.backtest.significance import expected_maximum_sharpe
 from embargo.research.records.attempts import Attempts, best_of, discounted, overfitting, reach, undistinguished
+from embargo.research.records.figures import as_json
 from embargo.research.records.ledger import Trial
+from embargo.research.records.metrics import Discounted
 
 BARS = 300
 
@@ -30,7 +32,7 @@ def noise(seed: int, mean: float = 0.0) -> np.ndarray:
     return np.random.default_rng(seed).normal(mean, 0.01, BARS)
 
 
-def weighed(attempts: Attempts, returns: np.ndarray) -> dict[str, float]:
+def weighed(attempts: Attempts, returns: np.ndarray) -> Discounted:
     found = performance(returns, periods_per_year=252.0)
     return discounted(attempts, found, returns, periods_per_year=252.0, seed=0)
 
@@ -38,8 +40,8 @@ def weighed(attempts: Attempts, returns: np.ndarray) -> dict[str, float]:
 def test_one_attempt_is_not_deflated() -> None:
     good = noise(0, 0.001)
     figures = weighed(attempts_of(good), good)
-    assert (figures["n_trials"], figures["effective_trials"], figures["luckiest_sharpe"]) == (1, 1.0, 0.0)
-    assert figures["deflated_sharpe"] == figures["probabilistic_sharpe"]
+    assert (figures.n_trials, figures.effective_trials, figures.luckiest_sharpe) == (1, 1.0, 0.0)
+    assert figures.deflated_sharpe == figures.probabilistic_sharpe
 
 
 def test_attempts_that_are_alike_count_for_less_than_their_number() -> None:
@@ -47,11 +49,11 @@ def test_attempts_that_are_alike_count_for_less_than_their_number() -> None:
     different = weighed(attempts_of(good, *(noise(seed) for seed in range(1, 20))), good)
     alike = weighed(attempts_of(good, *(good + 0.02 * noise(seed) for seed in range(1, 20))), good)
     same = weighed(attempts_of(good, *(good.copy() for _ in range(19))), good)
-    assert different["n_trials"] == alike["n_trials"] == same["n_trials"] == 20
-    assert different["effective_trials"] > 15 > 3 > alike["effective_trials"] > same["effective_trials"] == 1.0
-    assert different["deflated_sharpe"] < alike["deflated_sharpe"] < same["deflated_sharpe"]
-    assert same["deflated_sharpe"] == pytest.approx(same["probabilistic_sharpe"])
-    assert different["luckiest_sharpe"] > 1.0
+    assert different.n_trials == alike.n_trials == same.n_trials == 20
+    assert different.effective_trials > 15 > 3 > alike.effective_trials > same.effective_trials == 1.0
+    assert different.deflated_sharpe < alike.deflated_sharpe < same.deflated_sharpe
+    assert same.deflated_sharpe == pytest.approx(same.probabilistic_sharpe)
+    assert different.luckiest_sharpe > 1.0
 
 
 def test_attempts_without_returns_count_in_full_by_the_papers_formula() -> None:
@@ -60,8 +62,8 @@ def test_attempts_without_returns_count_in_full_by_the_papers_formula() -> None:
     forgotten = Attempts(attempts.trials, {"t0": good})
     figures = weighed(forgotten, good)
     variance = np.var([each.sharpe_per_bar for each in attempts.trials.values()], ddof=1)
-    assert figures["effective_trials"] == 5.0
-    assert figures["luckiest_sharpe"] == pytest.approx(expected_maximum_sharpe(5, variance) * np.sqrt(252))
+    assert figures.effective_trials == 5.0
+    assert figures.luckiest_sharpe == pytest.approx(expected_maximum_sharpe(5, variance) * np.sqrt(252))
     assert best_of(forgotten, significance=0.05, block=None, n_boot=200, seed=0) is None
     assert overfitting(forgotten, ["t0", "t1"]) is None
 
@@ -79,13 +81,13 @@ def test_the_best_of_noise_is_nothing_and_a_true_winner_is_found() -> None:
     crowd = [noise(seed) for seed in range(12)]
     nothing = best_of(attempts_of(*crowd), significance=0.05, block=None, n_boot=300, seed=0)
     assert nothing is not None
-    assert nothing["superior"] == 0
-    assert nothing["superior_ability"]["p_value"] > 0.05
+    assert nothing.superior == 0
+    assert nothing.superior_ability.p_value > 0.05
     found = best_of(attempts_of(*crowd, noise(50, 0.004)), significance=0.05, block=None, n_boot=300, seed=0)
     assert found is not None
-    assert found["superior"] == 1
-    assert found["superior_ability"]["best"] == 12
-    json.dumps(found, allow_nan=False)
+    assert found.superior == 1
+    assert found.superior_ability.best == 12
+    json.dumps(as_json(found), allow_nan=False)
     assert best_of(attempts_of(noise(0)), significance=0.05, block=None, n_boot=300, seed=0) is None
     still = [np.zeros(BARS), np.zeros(BARS)]
     assert best_of(attempts_of(*still), significance=0.05, block=None, n_boot=300, seed=0) is None
@@ -112,18 +114,18 @@ def test_attempts_of_other_lengths_are_not_compared() -> None:
     ragged = attempts_of(noise(0), noise(1)[:200])
     assert ragged.panel is None
     assert overfitting(ragged, ["t0", "t1"]) is None
-    assert weighed(ragged, noise(0))["effective_trials"] == 2.0
+    assert weighed(ragged, noise(0)).effective_trials == 2.0
 
 
 def test_a_few_lucky_bars_prove_nothing() -> None:
     few = np.zeros(BARS)
     few[[50, 120, 200]] = 0.02
     figures = weighed(attempts_of(few, noise(1)), few)
-    assert (figures["n_trials"], figures["probabilistic_sharpe"], figures["deflated_sharpe"]) == (2, None, None)
+    assert (figures.n_trials, figures.probabilistic_sharpe, figures.deflated_sharpe) == (2, None, None)
     found = performance(few, periods_per_year=252.0)
     told = reach(found, few, periods_per_year=252.0, level=0.95, significance=0.05)
-    assert (told["detectable_sharpe"], told["minimum_track_record"]) == (None, None)
-    assert told["mean"]["p_value"] > 0.01
+    assert (told.detectable_sharpe, told.minimum_track_record) == (None, None)
+    assert told.mean.p_value > 0.01
 
 
 def test_reach_says_how_long_and_how_large() -> None:
@@ -134,15 +136,15 @@ def test_reach_says_how_long_and_how_large() -> None:
     later = reach(
         performance(longer, periods_per_year=252.0), longer, periods_per_year=252.0, level=0.95, significance=0.05
     )
-    assert later["detectable_sharpe"] < 0.6 * figures["detectable_sharpe"]
-    assert figures["minimum_track_record"] > 1
-    assert figures["mean"]["mean"] == pytest.approx(252 * good.mean())
+    assert later.detectable_sharpe < 0.6 * figures.detectable_sharpe
+    assert figures.minimum_track_record > 1
+    assert figures.mean.mean == pytest.approx(252 * good.mean())
     still = np.zeros(BARS)
     idle = reach(
         performance(still, periods_per_year=252.0), still, periods_per_year=252.0, level=0.95, significance=0.05
     )
-    assert (idle["detectable_sharpe"], idle["minimum_track_record"]) == (None, None)
-    json.dumps([figures, idle], allow_nan=False)
+    assert (idle.detectable_sharpe, idle.minimum_track_record) == (None, None)
+    json.dumps([as_json(figures), as_json(idle)], allow_nan=False)
 
 
 def test_a_true_winner_is_alone_in_the_confidence_set_and_noise_is_not() -> None:

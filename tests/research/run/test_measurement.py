@@ -8,6 +8,8 @@ import pytest
 from embargo.data_loaders.schemas import CLASSES
 from embargo.models.calibration import Calibration
 from embargo.research.config.experiment import parse_config
+from embargo.research.records.classifier import Classification
+from embargo.research.records.figures import as_json, from_json
 from embargo.research.run.measurement import article_days, classification
 from embargo.research.run.reading import Reading
 from embargo.research.run.report.assemble import _classification, _reliability
@@ -42,29 +44,31 @@ def reading(n=240, copies=1, days=60, seed=0):
     return Reading(together.drop(columns="label"), together.drop(columns="known_at"), [])
 
 
+def table_of(bins):
+    return pd.DataFrame([as_json(each) for each in bins])
+
+
 def test_scores_are_judged_with_their_uncertainty(config):
     found = classification(config, reading())
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert (found["n"], found["n_groups"], found["level"]) == (240, 60, 0.9)
+    assert from_json(Classification, json.loads(json.dumps(as_json(found), allow_nan=False)), "test") == found
+    assert (found.n, found.n_groups, found.level) == (240, 60, 0.9)
     for name in ("accuracy", "macro_f1", "weighted_f1", "mcc"):
-        low, high = found[f"{name}_interval"]
-        assert low < found[name] < high
-    assert found["confidence_test"]["p_value"] > 0.01
-    after = pd.DataFrame(found["reliability"]["after"])
+        low, high = getattr(found, f"{name}_interval")
+        assert low < getattr(found, name) < high
+    assert found.confidence_test.p_value > 0.01
+    after = table_of(found.reliability["after"])
     assert (after["accuracy_low"] <= after["accuracy"]).all()
-    assert after["count"].sum() == sum(row["count"] for row in found["reliability"]["before"]) == 240
+    assert after["count"].sum() == sum(each.count for each in found.reliability["before"]) == 240
 
 
 def test_what_is_told_often_in_a_day_is_not_more_certain(config):
     once, often = (classification(config, reading(copies=copies, days=240)) for copies in (1, 5))
-    assert often["accuracy"] == once["accuracy"]
-    assert often["n_groups"] == once["n_groups"] == 240
-    assert np.diff(often["accuracy_interval"]) == pytest.approx(np.diff(once["accuracy_interval"]), rel=0.1)
-    assert often["confidence_test"]["z"] == pytest.approx(once["confidence_test"]["z"])
+    assert often.accuracy == once.accuracy
+    assert often.n_groups == once.n_groups == 240
+    assert np.diff(often.accuracy_interval) == pytest.approx(np.diff(once.accuracy_interval), rel=0.1)
+    assert often.confidence_test.z == pytest.approx(once.confidence_test.z)
     ends = ["accuracy_low", "accuracy_high"]
-    np.testing.assert_allclose(
-        pd.DataFrame(often["reliability"]["after"])[ends], pd.DataFrame(once["reliability"]["after"])[ends]
-    )
+    np.testing.assert_allclose(table_of(often.reliability["after"])[ends], table_of(once.reliability["after"])[ends])
 
 
 def test_articles_without_a_date_are_groups_of_their_own():
@@ -78,7 +82,7 @@ def test_articles_without_a_date_are_groups_of_their_own():
 
 
 def test_one_day_only_and_no_labels_are_said(config):
-    assert classification(config, reading(n=20, days=1))["n_groups"] is None
+    assert classification(config, reading(n=20, days=1)).n_groups is None
     empty = reading()
     assert classification(config, SimpleNamespace(scored=empty.scored, judged=empty.judged.iloc[:0])) is None
 
@@ -86,11 +90,11 @@ def test_one_day_only_and_no_labels_are_said(config):
 def test_the_report_draws_what_was_measured(config):
     found = classification(config, reading())
     shown = _classification(found)
-    assert shown["accuracy"] == (found["accuracy"], *found["accuracy_interval"])
-    assert shown["bearish"]["support"] == found["classes"]["bearish"]["support"]
+    assert shown["accuracy"] == (found.accuracy, *found.accuracy_interval)
+    assert shown["bearish"]["support"] == found.classes["bearish"].support
     chart = reliability_chart(_reliability(found)).figure
     after = next(trace for trace in chart.data if trace.name == "after calibration")
-    rows = pd.DataFrame(found["reliability"]["after"])
+    rows = table_of(found.reliability["after"])
     np.testing.assert_allclose(np.add(after.y, after.error_y.array), rows["accuracy_high"])
     np.testing.assert_allclose(np.subtract(after.y, after.error_y.arrayminus), rows["accuracy_low"])
     assert [trace.error_y.visible for trace in chart.data if trace.name == "before calibration"] == [False]

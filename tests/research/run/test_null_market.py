@@ -38,8 +38,8 @@ def check_clean(outcomes: list[Outcome]) -> None:
 def test_at_strength_0_hardly_any_seed_claims_anything(tmp_path: Path) -> None:
     outcomes = [demo(tmp_path, seed, 0.0) for seed in range(SEEDS)]
     check_clean(outcomes)
-    assert sum(outcome.metrics["sharpe_p_value"] < 0.05 for outcome in outcomes) <= 3
-    assert sum(outcome.metrics["permutation_p_value"] < 0.05 for outcome in outcomes) <= 3
+    assert sum(outcome.metrics.sharpe_p_value < 0.05 for outcome in outcomes) <= 3
+    assert sum(outcome.metrics.permutation_p_value < 0.05 for outcome in outcomes) <= 3
     assert sum(outcome.verdict.edge for outcome in outcomes) <= 1
 
 
@@ -49,7 +49,7 @@ def test_at_the_default_strength_the_interval_holds_the_truth(tmp_path: Path) ->
     outcomes = [demo(tmp_path, seed, 1.0) for seed in range(SEEDS)]
     check_clean(outcomes)
     held = [
-        outcome.metrics["sharpe_low"] <= outcome.metrics["truth"]["perfect_sharpe"] <= outcome.metrics["sharpe_high"]
+        outcome.metrics.sharpe_low <= outcome.metrics.truth.perfect_sharpe <= outcome.metrics.sharpe_high
         for outcome in outcomes
     ]
     assert sum(held) >= SEEDS - 1

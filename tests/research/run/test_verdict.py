@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from samples.metric_samples import metrics_with
 
 from embargo.backtest.leakage import Finding
 from embargo.research.run.verdict import conclude
 
-STRONG: dict[str, Any] = {
-    "n_bars": 750,
-    "n_articles": 7000,
-    "total_return": 0.4,
-    "sharpe": 1.8,
-    "sharpe_low": 0.6,
-    "sharpe_high": 3.0,
-    "sharpe_p_value": 0.004,
-    "permutation_p_value": 0.002,
-    "deflated_sharpe": 0.99,
-    "n_trials": 1,
-    "level": 0.95,
-    "detectable_sharpe": 1.64,
-}
+STRONG = metrics_with(
+    n_bars=750,
+    n_articles=7000,
+    total_return=0.4,
+    sharpe=1.8,
+    sharpe_low=0.6,
+    sharpe_high=3.0,
+    sharpe_p_value=0.004,
+    permutation_p_value=0.002,
+    deflated_sharpe=0.99,
+    n_trials=1,
+    level=0.95,
+    detectable_sharpe=1.64,
+)
 PASS = Finding("T1", "pass", "Decisions do not move when the future does", "fine")
 MEMORY = Finding("M1", "suspicious", "The base model is older than the test period", "it is not")
 CLOCK = Finding("T4", "suspicious", "Time stamps carry a zone", "odd hours")
@@ -39,7 +41,7 @@ def test_an_edge_is_claimed_when_all_tests_agree() -> None:
 
 
 def test_a_claim_whose_interval_reaches_below_zero_is_called_thin() -> None:
-    verdict = conclude(STRONG | {"sharpe_low": -0.1, "sharpe_p_value": 0.04}, [PASS], significance=0.05)
+    verdict = conclude(replace(STRONG, sharpe_low=-0.1, sharpe_p_value=0.04), [PASS], significance=0.05)
     assert verdict.edge
     assert "thin" in verdict.text
     assert "thin" not in conclude(STRONG, [PASS], significance=0.05).text
@@ -56,15 +58,15 @@ def test_a_claim_whose_interval_reaches_below_zero_is_called_thin() -> None:
     ],
 )
 def test_any_single_failure_withdraws_the_claim_and_is_named(change: dict[str, Any], reason: str) -> None:
-    verdict = conclude(STRONG | change, [PASS], significance=0.05)
+    verdict = conclude(replace(STRONG, **change), [PASS], significance=0.05)
     assert not verdict.edge
     assert verdict.headline.startswith("Nothing was found")
     assert reason in verdict.text
 
 
 def test_what_too_few_bars_leave_open_is_said_once() -> None:
-    unknown = STRONG | dict.fromkeys(("sharpe_low", "sharpe_high", "sharpe_p_value", "deflated_sharpe"))
-    verdict = conclude(unknown | {"detectable_sharpe": None}, [PASS], significance=0.05)
+    absent = ("sharpe_low", "sharpe_high", "sharpe_p_value", "deflated_sharpe", "detectable_sharpe")
+    verdict = conclude(replace(STRONG, **dict.fromkeys(absent)), [PASS], significance=0.05)
     assert not verdict.edge
     assert "say too little" in verdict.text
     assert "after 1 attempt" not in verdict.text
@@ -72,13 +74,13 @@ def test_what_too_few_bars_leave_open_is_said_once() -> None:
 
 def test_what_the_sample_could_have_shown_is_told_where_nothing_was_found() -> None:
     told = "a true Sharpe ratio of 1.64 or more in 80 % of cases"
-    assert told in conclude(STRONG | {"sharpe_p_value": 0.2}, [PASS], significance=0.05).text
+    assert told in conclude(replace(STRONG, sharpe_p_value=0.2), [PASS], significance=0.05).text
     assert told not in conclude(STRONG, [PASS], significance=0.05).text
 
 
 def test_a_run_without_trades_claims_nothing() -> None:
-    idle = STRONG | dict.fromkeys(("sharpe", "sharpe_low", "sharpe_high", "sharpe_p_value", "detectable_sharpe"))
-    verdict = conclude(idle, [PASS], significance=0.05)
+    absent = ("sharpe", "sharpe_low", "sharpe_high", "sharpe_p_value", "detectable_sharpe")
+    verdict = conclude(replace(STRONG, **dict.fromkeys(absent)), [PASS], significance=0.05)
     assert not verdict.edge
     assert "never traded" in verdict.text
 

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from samples.metric_samples import metrics_with, read_with, record_with
 from samples.report_samples import sample
 
 from embargo.backtest.regimes import regime_table, sharpe_equality, stress_table, transition_table
 from embargo.data_loaders.errors import DataError
+from embargo.research.records.by_regime import RegimeEquality, RegimeFigures, RegimeMove, RegimeReading, Stress
+from embargo.research.records.metrics import Metrics
 from embargo.research.run.report.contents import ReportTable
 from embargo.research.run.report.page import render
-from embargo.research.run.report.regime_tables import name_of, regime_tables_of
+from embargo.research.run.report.tables import name_of, regime_tables_of
 
-READ = {"n": 80, "accuracy": 0.7, "accuracy_interval": (0.6, 0.8), "macro_f1": 0.65, "macro_f1_interval": (0.5, 0.75)}
-UNREAD = {"n": 12, **dict.fromkeys(("accuracy", "accuracy_interval", "macro_f1", "macro_f1_interval"))}
+READ = RegimeReading(n=80, accuracy=0.7, accuracy_interval=(0.6, 0.8), macro_f1=0.65, macro_f1_interval=(0.5, 0.75))
+UNREAD = record_with(RegimeReading, n=12)
 
 
-def metrics(n: int = 700) -> dict[str, Any]:
+def metrics(n: int = 700) -> Metrics:
     rng = np.random.default_rng(0)
     index = pd.date_range("2019-06-03 14:30", periods=n, freq="B", tz="UTC")
     returns = pd.Series(rng.normal(0.0005, 0.01, n), index=index)
@@ -27,14 +30,18 @@ def metrics(n: int = 700) -> dict[str, Any]:
     labels.iloc[:30] = "unlabelled"
     table = regime_table(returns, labels, periods_per_year=252, seed=0, n_boot=200)
     test = sharpe_equality(returns, labels, periods_per_year=252, seed=0, n_boot=200)
-    return {
-        "level": 0.95,
-        "regimes": {"markov_ex_post": {row.pop("regime"): row for row in table.to_dict("records")}},
-        "regime_equality": {"markov_ex_post": test.as_dict()},
-        "regime_classification": {"markov_ex_post": {"bear": READ, "bull": UNREAD, "unlabelled": UNREAD}},
-        "regime_transitions": {"markov_ex_post": transition_table(labels).to_dict("records")},
-        "stress": stress_table(returns, market=returns / 2).to_dict("records"),
-    }
+    moves = transition_table(labels).to_dict("records")
+    stress = stress_table(returns, market=returns / 2).to_dict("records")
+    return metrics_with(
+        level=0.95,
+        regimes={
+            "markov_ex_post": {row.pop("regime"): read_with(RegimeFigures, row) for row in table.to_dict("records")}
+        },
+        regime_equality={"markov_ex_post": read_with(RegimeEquality, test.as_dict())},
+        regime_classification={"markov_ex_post": {"bear": READ, "bull": UNREAD, "unlabelled": UNREAD}},
+        regime_transitions={"markov_ex_post": tuple(read_with(RegimeMove, row) for row in moves)},
+        stress=tuple(read_with(Stress, row) for row in stress),
+    )
 
 
 def test_the_tables_say_what_the_metrics_say() -> None:
@@ -60,8 +67,7 @@ def test_the_tables_say_what_the_metrics_say() -> None:
 
 
 def test_nothing_to_say_is_not_said() -> None:
-    found = metrics(60)
-    found["stress"] = []
+    found = replace(metrics(60), stress=())
     titles = [table.title for table in regime_tables_of(found)]
     assert titles == ["Sharpe ratio across regimes", "Reading by regime", "How regimes follow each other"]
 
@@ -81,12 +87,13 @@ def test_hindsight_is_named(definition: str, words: str) -> None:
 
 def test_equality_is_corrected_for_the_number_of_definitions() -> None:
     said = metrics()
-    test = said["regime_equality"]["markov_ex_post"]
-    said["regime_equality"] = {
-        "trend": test | {"p_value": 0.03},
-        "volatility": test | {"p_value": 0.02},
-        "markov": test | {"p_value": None, "statistic": None, "pairs": []},
+    test = said.regime_equality["markov_ex_post"]
+    tests = {
+        "trend": replace(test, p_value=0.03),
+        "volatility": replace(test, p_value=0.02),
+        "markov": replace(test, p_value=None, statistic=None, pairs=()),
     }
+    said = replace(said, regime_equality=tests)
     assert [row[-2:] for row in regime_tables_of(said)[0].rows] == [("0.030", "0.040"), ("0.020", "0.040"), ("–", "–")]
 
 

@@ -19,11 +19,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from plotly.offline import get_plotlyjs
+from samples.metric_samples import metrics_with
 from samples.report_samples import equity_frame, permutation, sample
 
 import embargo.research.pages
 from embargo.data_loaders.errors import DataError, MissingPartError
 from embargo.research.pages import formats
+from embargo.research.records.metrics import Truth
 from embargo.research.run.report import MetricRow, ReportData, charts, write
 from embargo.research.run.report.assemble import headline_of
 from embargo.research.run.report.page import MAX_EVIDENCE_ROWS, _monthly, render
@@ -233,10 +235,10 @@ def test_bars_are_counted_and_not_the_points_of_the_curve() -> None:
 
 
 def test_a_strategy_that_never_traded_has_no_interval() -> None:
-    absent = ("sharpe", "sharpe_low", "sharpe_high", "sharpe_p_value", "deflated_sharpe")
-    figures = ("total_return", "annual_return", "max_drawdown", "longest_drawdown_bars", "permutation_p_value")
-    truth = dict.fromkeys(("perfect_sharpe", "perfect_sharpe_low", "perfect_sharpe_high"))
-    metrics = dict.fromkeys(absent) | dict.fromkeys(figures, 0.0) | {"level": 0.95, "n_trials": 1, "truth": truth}
+    truth = Truth(
+        information_coefficient=0.1, **dict.fromkeys(("perfect_sharpe", "perfect_sharpe_low", "perfect_sharpe_high"))
+    )
+    metrics = metrics_with(level=0.95, n_trials=1, truth=truth)
     tiles = headline_of(metrics)
     assert tiles[0] == ("Sharpe ratio", "–", "95% interval –")
     assert not any("– to –" in note for _, _, note in tiles)

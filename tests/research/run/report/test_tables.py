@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-import copy
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from samples.metric_samples import metrics_with, read_with, record_with
 
 from embargo.backtest.metrics import break_even_cost, capacity, cost_breakdown, deepest_drawdowns, performance, relative
 from embargo.research.pages import formats
 from embargo.research.records.attempts import reach
+from embargo.research.records.figures import values_of
+from embargo.research.records.metrics import (
+    BestAgainstCash,
+    BestOfAttempts,
+    Capacity,
+    CostPaid,
+    Drawdown,
+    Performance,
+    RandomTimes,
+    Relative,
+    ShuffledNews,
+    TradeFigures,
+)
 from embargo.research.run.report.tables import _rounded, chance_tables_of, tables_of
 
 TITLES = ["Costs and capacity", "Deepest drawdowns", "Against the benchmarks", "Trades and tails"]
@@ -31,44 +45,55 @@ def metrics_of(returns, turnover=0.1, paid=None):
     traded = np.full((bars, 2), turnover)
     empty = pd.DataFrame({"entry_bar": [], "exit_bar": [], "pnl": [], "return": []})
     book = pd.DataFrame({"entry_bar": [0, 2], "exit_bar": [1, 6], "pnl": [300.0, -100.0], "return": [0.03, -0.01]})
-    drawdowns = [
-        {"depth": row["depth"], "start": "2020-02-03T14:30:00+00:00", "trough": "2020-02-05T14:30:00+00:00"}
-        | {"recovery": None if pd.isna(row["recovery_bar"]) else "2020-03-02T14:30:00+00:00"}
-        | {"length_bars": row["length_bars"]}
+    drawdowns = tuple(
+        Drawdown(
+            depth=row["depth"],
+            length_bars=row["length_bars"],
+            start="2020-02-03T14:30:00+00:00",
+            trough="2020-02-05T14:30:00+00:00",
+            recovery=None if pd.isna(row["recovery_bar"]) else "2020-03-02T14:30:00+00:00",
+        )
         for row in deepest_drawdowns(returns).to_dict("records")
-    ]
+    )
     held = performance(returns, periods_per_year=252.0, trades=book if turnover else empty)
-    return held | {
-        "costs_paid": cost_breakdown(paid, np.full(bars, 1e4), np.full(bars, turnover), periods_per_year=252.0),
-        "break_even_cost": break_even_cost(returns, np.full(bars, turnover), paid=750.0 / 1e4 / bars),
-        "capacity": capacity(returns, traded, np.full((bars, 2), 1e8), np.full((bars, 2), 0.01)),
-        "drawdowns": drawdowns,
-        "relative": {"buy_and_hold": relative(returns, rng.normal(0, 0.01, bars), periods_per_year=252.0)},
-        "n_trials": 12,
-        "effective_trials": 3.5,
-        "luckiest_sharpe": 0.75,
-        "probabilistic_sharpe": 0.96,
-        "deflated_sharpe": 0.61,
-        "best_of_attempts": {"superior_ability": {"p_value": 0.04}, "superior": 2},
-        "bars_per_year": 252.0,
-        "sharpe_low_percentile": -0.25,
-        "sharpe_high_percentile": 1.5,
-        **reach(held, returns, periods_per_year=252.0, level=0.95, significance=0.05),
-        "permutations": {
-            way: {"observed": 0.5, "null_mean": -0.25, "null_quantiles": {"0.95": 0.75}, "p_value": p_value}
-            | {"n_permutations": 500, "block": 20}
+    trades = read_with(TradeFigures, held.pop("trades"))
+    costs = cost_breakdown(paid, np.full(bars, 1e4), np.full(bars, turnover), periods_per_year=252.0)
+    room = capacity(returns, traded, np.full((bars, 2), 1e8), np.full((bars, 2), 0.01))
+    against = relative(returns, rng.normal(0, 0.01, bars), periods_per_year=252.0)
+    draws = {"observed": 0.5, "null_mean": -0.25, "null_sd": 1.0, "null_quantiles": {"0.95": 0.75}}
+    return metrics_with(
+        **values_of(read_with(Performance, held)),
+        **values_of(reach(held, returns, periods_per_year=252.0, level=0.95, significance=0.05)),
+        trades=trades,
+        costs_paid={part: read_with(CostPaid, found) for part, found in costs.items()},
+        break_even_cost=break_even_cost(returns, np.full(bars, turnover), paid=750.0 / 1e4 / bars),
+        capacity=read_with(Capacity, room),
+        drawdowns=drawdowns,
+        relative={"buy_and_hold": read_with(Relative, against)},
+        n_trials=12,
+        effective_trials=3.5,
+        luckiest_sharpe=0.75,
+        probabilistic_sharpe=0.96,
+        deflated_sharpe=0.61,
+        best_of_attempts=BestOfAttempts(superior_ability=record_with(BestAgainstCash, p_value=0.04), superior=2),
+        bars_per_year=252.0,
+        sharpe_low_percentile=-0.25,
+        sharpe_high_percentile=1.5,
+        permutations={
+            way: read_with(ShuffledNews, draws | {"p_value": p_value, "n_permutations": 500, "block": 20})
             for way, p_value in {"dates": 0.01, "shift": 0.2, "symbols": 0.03, "signs": 0.9}.items()
         },
-        "random_timing": {
-            "sharpe_quantiles": {"0.05": -1.0, "0.5": 0.0, "0.95": 1.25},
-            "sharpe": 0.5,
-            "share_beaten": 0.75,
-            "p_value": 0.26,
-            "n_draws": 1000,
-            "block": 1,
-            "gross_kept": 1.0 if turnover else None,
-        },
-    }
+        random_timing=record_with(
+            RandomTimes,
+            sharpe_quantiles={"0.05": -1.0, "0.5": 0.0, "0.95": 1.25},
+            sharpe=0.5,
+            share_beaten=0.75,
+            p_value=0.26,
+            n_draws=1000,
+            block=1,
+            gross_kept=1.0 if turnover else None,
+        ),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +148,7 @@ def test_rearranged_news_is_reported_way_by_way(gaining):
 def test_attempts_and_reach_are_told(gaining):
     attempts = dict(tables(gaining)["Beside everything tried on this window"].rows)
     assert list(attempts.values()) == ["12", "3.50", "0.75", "0.960", "0.610", "0.040", "2"]
-    alone = gaining | {"n_trials": 1, "best_of_attempts": None}
+    alone = replace(gaining, n_trials=1, best_of_attempts=None)
     assert "Beside everything tried on this window" not in tables(alone)
     sample = dict(tables(gaining)["What a sample of this length can say"].rows)
     assert sample["Length of this sample"] == "0.99 years"
@@ -146,7 +171,7 @@ def test_free_trading_still_says_what_it_could_have_borne():
 
 def test_a_strategy_that_loses_without_costs_has_no_cost_to_spare():
     losing = metrics_of(np.random.default_rng(0).normal(-0.02, 0.01, 250))
-    assert losing["break_even_cost"] < 0.0
+    assert losing.break_even_cost < 0.0
     note = tables(losing)["Costs and capacity"].note
     assert note.startswith("It would have lost even if trading had cost nothing.")
     assert "before nothing is left" not in note
@@ -154,8 +179,7 @@ def test_a_strategy_that_loses_without_costs_has_no_cost_to_spare():
 
 
 def test_capacity_names_its_bound_and_what_it_left_out(gaining):
-    short = copy.deepcopy(gaining)
-    short["capacity"] |= {"orders": 500, "orders_without_volume": 3}
+    short = replace(gaining, capacity=replace(gaining.capacity, orders=500, orders_without_volume=3))
     assert "95 % of the orders stay below 5 % of the volume" in tables(gaining)["Costs and capacity"].note
     assert "had no known volume" not in tables(gaining)["Costs and capacity"].note
     assert "3 of 500 orders had no known volume" in tables(short)["Costs and capacity"].note
@@ -168,11 +192,13 @@ def test_what_was_never_made_up_for_is_said_to_last():
 
 
 def test_a_missing_figure_is_a_dash(gaining):
-    bare = copy.deepcopy(gaining)
-    against = bare["relative"]["buy_and_hold"]
-    against |= dict.fromkeys(("alpha_standard_error", "alpha_p_value", "information_ratio", "tracking_error"))
-    bare["trades"] |= dict.fromkeys(("profit_factor", "mean_return"))
-    bare["tails"] |= dict.fromkeys(("value_at_risk", "expected_shortfall"))
+    absent = dict.fromkeys(("alpha_standard_error", "alpha_p_value", "information_ratio", "tracking_error"))
+    bare = replace(
+        gaining,
+        relative={"buy_and_hold": replace(gaining.relative["buy_and_hold"], **absent)},
+        trades=replace(gaining.trades, profit_factor=None, mean_return=None),
+        tails=replace(gaining.tails, value_at_risk=None, expected_shortfall=None),
+    )
     made = tables(bare)
     row = made["Against the benchmarks"].rows[0]
     assert [place for place, cell in enumerate(row) if cell == formats.MISSING] == [2, 3, 5, 6]
