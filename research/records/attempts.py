@@ -104,6 +104,19 @@ def discounted(
     ----------
     Bailey and López de Prado (2014), "The Deflated Sharpe Ratio"; where returns are known, the expected maximum is
     that of correlated trials, simulated, instead of the paper's approximation for independent ones.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.metrics import performance
+    >>> from embargo.research.records.ledger import Trial
+    >>> returns = np.random.default_rng(0).normal(0.001, 0.01, 300)
+    >>> attempts = Attempts({}, {}).joined(Trial("window", "a", "mine", 0.05, 300), returns)
+    >>> attempts = attempts.joined(Trial("window", "b", "other", 0.03, 300), returns[::-1])
+    >>> found = performance(returns, periods_per_year=252.0)
+    >>> worth = discounted(attempts, found, returns, periods_per_year=252.0, seed=0)
+    >>> worth.n_trials, round(worth.probabilistic_sharpe, 2), round(worth.deflated_sharpe, 2)
+    (2, 0.85, 0.7)
     """
     panel, n_trials = attempts.panel, len(attempts.trials)
     if panel is not None and n_trials > 1:
@@ -146,6 +159,16 @@ def reach(
     -------
     Reach
         ``detectable_sharpe`` and ``minimum_track_record`` are None below 30 bars that move.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.metrics import performance
+    >>> returns = np.random.default_rng(0).normal(0.001, 0.01, 300)
+    >>> found = performance(returns, periods_per_year=252.0)
+    >>> seen = reach(found, returns, periods_per_year=252.0, level=0.95, significance=0.05)
+    >>> round(seen.detectable_sharpe, 2)
+    2.36
     """
     mean = mean_estimate(returns, periods_per_year=periods_per_year, level=level).as_dict()
     errors = sharpe_errors(returns, periods_per_year=periods_per_year).as_dict()
@@ -185,6 +208,16 @@ def best_of(
     -------
     BestOfAttempts or None
         None for fewer than two attempts, or where the returns of one are not known.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.research.records.ledger import Trial
+    >>> returns = np.random.default_rng(0).normal(0.001, 0.01, 300)
+    >>> attempts = Attempts({}, {}).joined(Trial("window", "a", "mine", 0.05, 300), returns)
+    >>> attempts = attempts.joined(Trial("window", "b", "other", 0.03, 300), returns[::-1])
+    >>> best_of(attempts, significance=0.05, block=None, n_boot=200, seed=0).superior
+    0
     """
     panel = attempts.panel
     if panel is None or panel.shape[1] < 2 or not (panel.std(axis=0) > 0.0).any():

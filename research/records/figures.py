@@ -278,7 +278,7 @@ def reference(kind: type, opening: str) -> str:
     printed: set[type] = set()
     for each in kinds_of(kind):
         # A record's own figures stand under its name, those that it shares under the name of what it has them from.
-        parts = [part for part in (*each.__bases__, each) if part is not object and part not in printed]
+        parts = [part for part in (each, *each.__bases__) if part is not object and part not in printed]
         sections += [_section(part) for part in parts]
         printed |= set(parts)
     return "\n\n".join(sections) + "\n"
@@ -290,7 +290,11 @@ def _section(kind: type) -> str:
         f"| `{name}` | {known[name].label} | {_unit(known[name].unit, types[name])} | {known[name].definition} |"
         for name in inspect.get_annotations(kind)
     ]
-    head = [f"## {kind.__name__}", "", (inspect.getdoc(kind) or "").splitlines()[0], ""]
+    told = (inspect.getdoc(kind) or "").splitlines()[0]
+    shared = [f"[{base.__name__}](#{base.__name__.lower()})" for base in kind.__bases__ if base is not object]
+    if shared:
+        told += f" On the same level stand the figures of {', '.join(shared)}."
+    head = [f"## {kind.__name__}", "", told, ""]
     return "\n".join([*head, "| figure | label | unit | definition |", "|---|---|---|---|", *rows])
 
 

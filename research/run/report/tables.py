@@ -70,7 +70,13 @@ def regime_tables_of(metrics: Metrics) -> list[ReportTable]:
 
 
 def name_of(definition: str) -> str:
-    """Name a definition of regimes in words; the words "ex post" mark those that look back."""
+    """Name a definition of regimes in words; the words "ex post" mark those that look back.
+
+    Examples
+    --------
+    >>> name_of("markov_ex_post")
+    'Markov switching, ex post'
+    """
     return _NAMES.get(definition, definition.replace("_", " "))
 
 
