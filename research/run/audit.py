@@ -99,7 +99,7 @@ def _fills(trail: Trail) -> pd.DataFrame:
     newest = np.maximum.accumulate(newest, axis=0)
     orders = trail.orders
     rows = orders["bar"].to_numpy()
-    columns = trail.weights.columns.get_indexer(orders["symbol"])
+    columns = trail.weights.columns.get_indexer(pd.Index(orders["symbol"]))
     known_at = pd.Series(newest[rows, columns], index=orders.index)
     known_at = known_at.where(known_at > np.iinfo(np.int64).min)
     return pd.DataFrame(

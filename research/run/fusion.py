@@ -137,7 +137,7 @@ def _split(
     usable = frame.loc[frame["ends_at"] <= test_start - embargo]
     if usable.empty:
         return usable, usable
-    boundary = usable["known_at"].quantile(1.0 - share)
+    boundary = pd.Timestamp(usable["known_at"].quantile(1.0 - share))
     return usable.loc[usable["ends_at"] <= boundary - embargo], usable.loc[usable["known_at"] >= boundary]
 
 

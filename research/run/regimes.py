@@ -172,7 +172,7 @@ def _instants(values: pd.Series, path: str, *, end_of_day: bool) -> pd.Series:
     if end_of_day:
         short = ~values[bare].astype(str).str.fullmatch(_DAY)
         if short.any():
-            row = short.index[short.to_numpy().argmax()]
+            row = short.index[int(short.to_numpy().argmax())]
             raise DataError(
                 f"{where}, row {row}: {str(values[row])!r} does not say the day on which it was known, and its first "
                 "day may be too early. Write that day, such as 2008-12-01."
@@ -180,4 +180,5 @@ def _instants(values: pd.Series, path: str, *, end_of_day: bool) -> pd.Series:
     days = instants_of(values[bare], "UTC", {}, where=where, bare_dates=True)
     if end_of_day:
         days = days + pd.Timedelta(days=1)
-    return pd.concat([days, instants_of(values[~bare], None, {}, where=where)]).reindex(values.index)
+    read: pd.Series = pd.concat([days, instants_of(values[~bare], None, {}, where=where)])
+    return read.reindex(values.index)

@@ -298,14 +298,17 @@ def _rank_correlation(validation: pd.Series, test: pd.Series) -> float | None:
 
 
 def _placed(cells: Sequence[Cell], table: pd.DataFrame, position: int) -> dict[str, Any]:
-    rivals = table.loc[table["competes"], ["validation_sharpe", "test_sharpe"]]
-    ranks = rivals.rank(ascending=False, method="min").loc[position]
+    ranks = table.loc[table["competes"], ["validation_sharpe", "test_sharpe"]].rank(ascending=False, method="min")
     return {
         "settings": dict(cells[position].choice),
-        "validation_sharpe": _finite(table.loc[position, "validation_sharpe"]),
-        "rank_on_validation": _rank(ranks["validation_sharpe"]),
-        "rank_on_test": _rank(ranks["test_sharpe"]),
+        "validation_sharpe": _finite(_at(table["validation_sharpe"], position)),
+        "rank_on_validation": _rank(_at(ranks["validation_sharpe"], position)),
+        "rank_on_test": _rank(_at(ranks["test_sharpe"], position)),
     }
+
+
+def _at(column: pd.Series, position: int) -> float:
+    return float(column.loc[[position]].to_numpy(dtype=float)[0])
 
 
 def _finite(value: float) -> float | None:
