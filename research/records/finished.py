@@ -40,12 +40,9 @@ class FinishedRun:
         Return of the equal-weighted universe, by the instant each bar opens; empty where the run left none.
     symbols : tuple of str
         Traded; empty where the run left no weights.
-    bars_per_year : float
-        As the run counted them.
-    n_trials, deflated_sharpe : int, float or None
-        As in ``metrics.json``; None where an older version left them out.
-    manifest, settings : dict
-        As in ``manifest.json`` and ``config.toml``.
+    metrics, manifest, settings : dict
+        As in ``metrics.json``, ``manifest.json`` and ``config.toml``, whatever version wrote them; `Metrics.from_dict`
+        makes typed figures of the first if it was this one.
     """
 
     name: str
@@ -56,11 +53,24 @@ class FinishedRun:
     judged: pd.DataFrame
     market: pd.Series
     symbols: tuple[str, ...]
-    bars_per_year: float
-    n_trials: int | None
-    deflated_sharpe: float | None
+    metrics: dict[str, Any]
     manifest: dict[str, Any]
     settings: dict[str, Any]
+
+    @property
+    def bars_per_year(self) -> float:
+        """Bars in a year, as the run counted them."""
+        return float(self.metrics["bars_per_year"])
+
+    @property
+    def n_trials(self) -> int | None:
+        """Attempts on its window when it was made; None where an older version left them out."""
+        return self.metrics.get("n_trials")
+
+    @property
+    def deflated_sharpe(self) -> float | None:
+        """What its Sharpe ratio was worth after them; None where an older version left it out."""
+        return self.metrics.get("deflated_sharpe")
 
     @property
     def window(self) -> str:
@@ -113,9 +123,7 @@ def read_run(folder: Path) -> FinishedRun:
         judged=_judged(folder),
         market=_market(folder / "growth.parquet"),
         symbols=_symbols(folder / "weights.parquet"),
-        bars_per_year=float(years),
-        n_trials=metrics.get("n_trials"),
-        deflated_sharpe=metrics.get("deflated_sharpe"),
+        metrics=metrics,
         manifest=manifest,
         settings=read_toml(folder / "config.toml", remedy="Repeat the run."),
     )
