@@ -57,6 +57,16 @@ class Outcome:
     findings : list of Finding
     headline : list of (label, value, note)
         Ready texts for a terminal or a page.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from embargo.research.run import Outcome, Verdict
+    >>> verdict = Verdict("valid", False, "Nothing was found.", "Chance does as well.", None)
+    >>> headline = [("Sharpe ratio", "0.40", "95% interval −0.30 to 1.10")]
+    >>> outcome = Outcome(Path("runs/mine-1a2b3c4d"), "valid", {"sharpe": 0.4}, verdict, [], headline)
+    >>> outcome.status, outcome.metrics["sharpe"]
+    ('valid', 0.4)
     """
 
     folder: Path
@@ -70,10 +80,28 @@ class Outcome:
 def prepare(config: Config, stages: Stages) -> Plan:
     """Load, check and split everything a run needs, training nothing.
 
+    Parameters
+    ----------
+    config : Config
+    stages : Stages
+        Shows progress.
+
+    Returns
+    -------
+    Plan
+
     Raises
     ------
     EmbargoError
         Whatever is wrong with the config or its data is raised here.
+
+    Examples
+    --------
+    >>> from importlib.resources import files
+    >>> from embargo.research import Quiet, load_config, prepare
+    >>> plan = prepare(load_config(files("embargo.research.examples") / "small.toml"), Quiet())
+    >>> len(plan.parts), f"{plan.decided_at[0]} to {plan.decided_at[-1]}"
+    (2, '2015-07-01 13:25:00+00:00 to 2015-12-31 14:25:00+00:00')
     """
     base = given_base(config)
     world = load_world(config, stages)
@@ -106,6 +134,30 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
         Where base models, adapters and scores are kept by content.
     stages : Stages
         Shows progress.
+
+    Returns
+    -------
+    Outcome
+        Also of a run whose audit found a leak: its status is then ``invalid``.
+
+    Raises
+    ------
+    EmbargoError
+        Whatever is wrong with the config or its data is raised before anything is trained.
+
+    Examples
+    --------
+    >>> from importlib.resources import files
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from embargo.research import Quiet, execute, load_config
+    >>> config = load_config(files("embargo.research.examples") / "small.toml")
+    >>> with TemporaryDirectory() as folder:
+    ...     outcome = execute(config, out=Path(folder) / "runs", cache=Path(folder) / "cache", stages=Quiet())
+    >>> outcome.status, outcome.verdict.headline
+    ('caution', 'Nothing was found: no edge that chance does not explain.')
+    >>> outcome.headline[0]
+    ('Sharpe ratio', '0.10', '95% interval −2.76 to 2.93')
     """
     plan = prepare(config, stages)
     window, data = window_of(plan), material_of(plan, plan.parts)

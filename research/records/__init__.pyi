@@ -1,0 +1,12 @@
+from .finished import FinishedRun, read_run
+from .folders import list_runs
+from .ledger import Trial, returns_of, trials_on
+
+__all__ = [
+    "FinishedRun",
+    "Trial",
+    "list_runs",
+    "read_run",
+    "returns_of",
+    "trials_on",
+]
