@@ -312,7 +312,7 @@ def _rank_correlation(validation: pd.Series, test: pd.Series) -> float | None:
     ranks = pd.DataFrame({"validation": validation[both], "test": test[both]}).rank()
     if len(ranks) < 3 or (ranks.nunique() < 2).any():
         return None
-    return float(ranks.corr().iloc[0, 1])
+    return float(ranks.corr().to_numpy()[0, 1])
 
 
 def _placed(cells: Sequence[Cell], table: pd.DataFrame, position: int) -> dict[str, Any]:
