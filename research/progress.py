@@ -21,7 +21,14 @@ class Stages(Protocol):
 
 
 class Quiet:
-    """Stages that show nothing."""
+    """Stages that show nothing.
+
+    Examples
+    --------
+    >>> from embargo.research import Quiet
+    >>> advance = Quiet().stage("Read the news")
+    >>> advance(1, 10)
+    """
 
     def stage(self, name: str) -> Advance:
         """Return a callable that does nothing."""

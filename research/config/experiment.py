@@ -31,7 +31,7 @@ from embargo.research.config.settings import (
     Instant,
     Positive,
     Section,
-    Span,
+    SplitSpan,
     checked,
     place_of,
     read_toml,
@@ -157,9 +157,9 @@ class SplitSection(Section):
     start: Instant | None = None
     first_test: Instant
     end: Instant | None = None
-    test_span: Span = "12MS"
-    validation_span: Span = "3MS"
-    train_span: Span | None = None
+    test_span: SplitSpan = "12MS"
+    validation_span: SplitSpan = "3MS"
+    train_span: SplitSpan | None = None
     embargo: Duration = "1D"
 
     @model_validator(mode="after")
@@ -358,7 +358,18 @@ class ReportSection(Section):
 
 
 class Config(Section):
-    """One experiment, every setting resolved; ``as_of`` reads a store as it was known then, not as it is known now."""
+    """One experiment, every setting resolved; ``as_of`` reads a store as it was known then, not as it is known now.
+
+    Examples
+    --------
+    >>> from importlib.resources import files
+    >>> from embargo.research.config import load_config
+    >>> config = load_config(files("embargo.research.examples") / "small.toml")
+    >>> config.model.kind, config.costs.fee
+    ('lexicon', 0.0005)
+    >>> config.to_dict()["split"]["first_test"]
+    '2015-07-01T00:00:00+00:00'
+    """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,60}$")]
     seed: Annotated[int, Field(ge=0)] = 0
@@ -476,10 +487,23 @@ def load_config(path: Path, overrides: list[str] | None = None) -> Config:
     overrides : list of str, optional
         ``section.key=value`` settings that replace those of the file; values are TOML, bare words are strings.
 
+    Returns
+    -------
+    Config
+        Every setting resolved, paths absolute, instants in UTC.
+
     Raises
     ------
     ConfigError
         If the file is missing or not TOML, or a key is unknown, missing or out of range; the message names each key.
+
+    Examples
+    --------
+    >>> from importlib.resources import files
+    >>> from embargo.research.config import load_config
+    >>> config = load_config(files("embargo.research.examples") / "small.toml", ["signal.half_life=2"])
+    >>> config.name, config.signal.half_life
+    ('small', 2.0)
     """
     document = read_toml(path, remedy="'embargo run --help' shows where examples are.")
     for text in overrides or []:
@@ -494,7 +518,39 @@ def load_config(path: Path, overrides: list[str] | None = None) -> Config:
 
 
 def parse_config(document: dict[str, Any], *, where: str) -> Config:
-    """Check a nested mapping of settings; see `load_config` for errors."""
+    """Check a nested mapping of settings.
+
+    Parameters
+    ----------
+    document : dict
+        Sections and keys as in an experiment file; paths are taken as they stand.
+    where : str
+        Named in errors.
+
+    Returns
+    -------
+    Config
+
+    Raises
+    ------
+    ConfigError
+        As `load_config`.
+
+    Examples
+    --------
+    >>> from embargo.research.config import parse_config
+    >>> config = parse_config(
+    ...     {
+    ...         "name": "mine",
+    ...         "news": {"path": "news.parquet"},
+    ...         "prices": {"path": "prices.parquet"},
+    ...         "split": {"first_test": "2020-01-01"},
+    ...     },
+    ...     where="mine",
+    ... )
+    >>> config.split.validation_span
+    '3MS'
+    """
     return checked(Config, document, where=where)
 
 

@@ -68,7 +68,7 @@ def _span(value: Any) -> str | int:
 Instant = Annotated[pd.Timestamp, BeforeValidator(parse_instant)]
 Duration = Annotated[str, AfterValidator(_duration)]
 BarLength = Annotated[str, AfterValidator(_bar)]
-Span = Annotated[str | int, BeforeValidator(_span)]
+SplitSpan = Annotated[str | int, BeforeValidator(_span)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]

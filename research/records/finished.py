@@ -43,6 +43,27 @@ class FinishedRun:
     metrics, manifest, settings : dict
         As in ``metrics.json``, ``manifest.json`` and ``config.toml``, whatever version wrote them; `Metrics.from_dict`
         makes typed figures of the first if it was this one.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> from embargo.research.records import FinishedRun
+    >>> run = FinishedRun(
+    ...     name="mine-1a2b3c4d",
+    ...     folder=Path("runs/mine-1a2b3c4d"),
+    ...     status="valid",
+    ...     returns=pd.Series([0.01, -0.02]),
+    ...     regimes=pd.DataFrame({"trend": ["bull", "bear"]}),
+    ...     judged=pd.DataFrame(),
+    ...     market=pd.Series(dtype=float),
+    ...     symbols=("AAA", "BBB"),
+    ...     metrics={"bars_per_year": 252},
+    ...     manifest={"fingerprints": {"test_window": "3f2a"}},
+    ...     settings={},
+    ... )
+    >>> run.bars_per_year, run.window
+    (252.0, '3f2a')
     """
 
     name: str
@@ -86,12 +107,41 @@ class FinishedRun:
 def read_run(folder: Path) -> FinishedRun:
     """Read a finished run from its folder.
 
+    Parameters
+    ----------
+    folder : Path
+        Such as ``runs/demo-1a2b3c4d``.
+
+    Returns
+    -------
+    FinishedRun
+
     Raises
     ------
     MissingPartError
         If the folder is no whole run.
     DataError
         If a file of it cannot be read or does not fit the others.
+
+    Examples
+    --------
+    >>> import json
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import pandas as pd
+    >>> from embargo.research.records import read_run
+    >>> bars = pd.date_range("2020-01-01", periods=3, tz="UTC")
+    >>> with TemporaryDirectory() as temporary:
+    ...     folder = Path(temporary) / "mine-1a2b3c4d"
+    ...     folder.mkdir()
+    ...     pd.DataFrame({"net_return": [0.01, -0.02, 0.005]}, index=bars).to_parquet(folder / "account.parquet")
+    ...     pd.DataFrame({"trend": ["bull"] * 3}, index=bars).to_parquet(folder / "regimes.parquet")
+    ...     _ = (folder / "metrics.json").write_text(json.dumps({"bars_per_year": 252, "status": "valid"}))
+    ...     _ = (folder / "manifest.json").write_text("{}")
+    ...     _ = (folder / "config.toml").write_text("seed = 1")
+    ...     run = read_run(folder)
+    >>> run.name, run.status, run.returns.tolist(), run.settings
+    ('mine-1a2b3c4d', 'valid', [0.01, -0.02, 0.005], {'seed': 1})
     """
     if not folder.is_dir():
         raise MissingPartError(f"{folder}: no such run. 'embargo runs' lists them.")

@@ -65,10 +65,16 @@ def _finite(value: Any) -> Any:
 def list_runs(folder: Path) -> list[dict[str, Any]]:
     """Read the headline figures of every complete run below a folder, sorted by name.
 
+    Parameters
+    ----------
+    folder : Path
+        Such as ``runs``.
+
     Returns
     -------
-    list of dict with the keys ``run, sharpe, sharpe_low, sharpe_high, sharpe_p_value, max_drawdown, total_return,
-    n_trials, status``.
+    list of dict
+        With the keys ``run, sharpe, sharpe_low, sharpe_high`` (annual), ``sharpe_p_value, max_drawdown, total_return``
+        (fractions), ``n_trials`` and ``status``; None where a run has no such figure.
 
     Raises
     ------
@@ -76,6 +82,17 @@ def list_runs(folder: Path) -> list[dict[str, Any]]:
         If the folder does not exist.
     DataError
         If a run's ``metrics.json`` cannot be read.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from embargo.research.records import list_runs
+    >>> with TemporaryDirectory() as runs:
+    ...     (Path(runs) / "mine-1a2b3c4d").mkdir()
+    ...     _ = (Path(runs) / "mine-1a2b3c4d" / "metrics.json").write_text('{"sharpe": 0.4, "status": "valid"}')
+    ...     [(run["run"], run["sharpe"], run["status"]) for run in list_runs(Path(runs))]
+    [('mine-1a2b3c4d', 0.4, 'valid')]
     """
     if not folder.is_dir():
         raise MissingPartError(f"{folder}: no such folder of runs. Make one with 'embargo demo' or 'embargo run'.")

@@ -40,6 +40,13 @@ class Trial:
     bars : int
     sweep : str
         Name of the sweep it was a cell of; empty for a run of its own.
+
+    Examples
+    --------
+    >>> from embargo.research.records import Trial
+    >>> trial = Trial(window="a window", settings="some settings", name="mine", sharpe_per_bar=0.05, bars=252)
+    >>> trial.sweep
+    ''
     """
 
     window: str
@@ -51,12 +58,31 @@ class Trial:
 
 
 def trials_on(folder: Path, window: str) -> dict[str, Trial]:
-    """Read the attempts recorded on a window, by settings fingerprint; the newest line of each counts.
+    """Read the attempts recorded on a window; the newest line of each counts.
+
+    Parameters
+    ----------
+    folder : Path
+        Of runs, with their ledger.
+    window : str
+        Fingerprint of the bars and prices tested on, as in a run's ``manifest.json``.
+
+    Returns
+    -------
+    dict of str to Trial
+        By settings fingerprint; empty where there is no ledger.
 
     Raises
     ------
     DataError
         If a line of the ledger cannot be read: a ledger that forgets attempts would flatter every run after.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from embargo.research.records import trials_on
+    >>> trials_on(Path("no/such/folder"), "a window")
+    {}
     """
     path = folder / LEDGER_NAME
     found: dict[str, Trial] = {}
@@ -77,9 +103,27 @@ def trials_on(folder: Path, window: str) -> dict[str, Trial]:
 
 
 def returns_of(folder: Path, trials: Iterable[Trial]) -> dict[str, np.ndarray]:
-    """Read the returns of attempts on one window, by settings fingerprint; float64 arrays of shape (bars,).
+    """Read the returns of attempts on one window.
 
-    Attempts recorded without returns, as old ledgers have them, are left out.
+    Parameters
+    ----------
+    folder : Path
+        Of runs, with their ledger.
+    trials : iterable of Trial
+        From `trials_on`.
+
+    Returns
+    -------
+    dict of str to float array, shape (bars,)
+        Net return of each bar, a fraction, by settings fingerprint. Attempts recorded without returns, as old ledgers
+        have them, are left out.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from embargo.research.records import Trial, returns_of
+    >>> returns_of(Path("no/such/folder"), [Trial("a window", "some settings", "mine", 0.05, 252)])
+    {}
     """
     wanted = {_key(trial.settings): trial for trial in trials}
     found: dict[str, np.ndarray] = {}

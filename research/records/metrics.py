@@ -361,6 +361,7 @@ class Metrics(Performance, Discounted, Reach, Frictions, ByRegime):
 
     Examples
     --------
+    >>> from embargo.research.records import Metrics
     >>> from embargo.research.records.figures import figures_of
     >>> figures_of(Metrics)["turnover"].definition
     'Times the account is turned over in a year, one way.'

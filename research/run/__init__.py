@@ -1,1 +1,5 @@
 """One run, stage by stage, in the order of the pipeline."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -58,6 +58,13 @@ class Outcome:
     findings : list of Finding
     headline : list of (label, value, note)
         Ready texts for a terminal or a page.
+
+    Examples
+    --------
+    >>> from dataclasses import fields
+    >>> from embargo.research.run import Outcome
+    >>> [each.name for each in fields(Outcome)]
+    ['folder', 'status', 'metrics', 'verdict', 'findings', 'headline']
     """
 
     folder: Path
@@ -71,10 +78,28 @@ class Outcome:
 def prepare(config: Config, stages: Stages) -> Plan:
     """Load, check and split everything a run needs, training nothing.
 
+    Parameters
+    ----------
+    config : Config
+    stages : Stages
+        Shows progress.
+
+    Returns
+    -------
+    Plan
+
     Raises
     ------
     EmbargoError
         Whatever is wrong with the config or its data is raised here.
+
+    Examples
+    --------
+    >>> from importlib.resources import files
+    >>> from embargo.research import Quiet, load_config, prepare
+    >>> plan = prepare(load_config(files("embargo.research.examples") / "small.toml"), Quiet())
+    >>> len(plan.parts), f"{plan.decided_at[0]} to {plan.decided_at[-1]}"
+    (2, '2015-07-01 13:25:00+00:00 to 2015-12-31 14:25:00+00:00')
     """
     base = given_base(config)
     world = load_world(config, stages)
@@ -107,6 +132,32 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
         Where base models, adapters and scores are kept by content.
     stages : Stages
         Shows progress.
+
+    Returns
+    -------
+    Outcome
+        Also of a run whose audit found a leak: its status is then ``invalid``.
+
+    Raises
+    ------
+    EmbargoError
+        Whatever is wrong with the config or its data is raised before anything is trained.
+
+    Examples
+    --------
+    >>> from importlib.resources import files
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from embargo.research import Quiet, execute, load_config
+    >>> config = load_config(files("embargo.research.examples") / "small.toml")
+    >>> with TemporaryDirectory() as folder:
+    ...     outcome = execute(config, out=Path(folder) / "runs", cache=Path(folder) / "cache", stages=Quiet())
+    >>> outcome.status, outcome.verdict.headline
+    ('caution', 'Nothing was found: no edge that chance does not explain.')
+    >>> outcome.metrics.n_bars, round(outcome.metrics.sharpe, 2)
+    (128, 0.1)
+    >>> outcome.headline[0]
+    ('Sharpe ratio', '0.10', '95% interval −2.76 to 2.93')
     """
     plan = prepare(config, stages)
     window, data = window_of(plan), material_of(plan, plan.parts)

@@ -31,6 +31,18 @@ class Plan:
         Those of the config.
     base : Base or None
         The base model; None where the run needs none or pretrains the built-in one.
+
+    Examples
+    --------
+    >>> from importlib.resources import files
+    >>> from embargo.research import Quiet, load_config, prepare
+    >>> plan = prepare(load_config(files("embargo.research.examples") / "small.toml"), Quiet())
+    >>> len(plan.parts), plan.rows
+    (2, slice(124, 252, None))
+    >>> free = plan.config.costs.model_copy(update={"fee": 0.0})
+    >>> cheaper = plan.under(plan.config.model_copy(update={"costs": free}))
+    >>> plan.rules.costs.fee, cheaper.rules.costs.fee
+    (0.0005, 0.0)
     """
 
     config: Config

@@ -40,6 +40,16 @@ class Samples:
     thresholds : tuple of float or None
         Return thresholds between the classes, learnt on train; None for human labels.
     counts : dict of str to int
+        Samples by what became of them.
+
+    Examples
+    --------
+    >>> from importlib.resources import files
+    >>> from embargo.research import Quiet, load_config, prepare
+    >>> plan = prepare(load_config(files("embargo.research.examples") / "small.toml"), Quiet())
+    >>> samples = plan.parts[0]
+    >>> len(samples.train), len(samples.validation), samples.n_test_articles
+    (164, 79, 101)
     """
 
     index: int
@@ -59,7 +69,21 @@ class Samples:
 
 @dataclass(frozen=True)
 class Part(Samples):
-    """The samples of a fold that follows time."""
+    """The samples of a fold that follows time.
+
+    Attributes
+    ----------
+    fold : Fold
+        Its windows.
+
+    Examples
+    --------
+    >>> from importlib.resources import files
+    >>> from embargo.research import Quiet, load_config, prepare
+    >>> plan = prepare(load_config(files("embargo.research.examples") / "small.toml"), Quiet())
+    >>> [f"{part.fold.test_start:%Y-%m-%d}" for part in plan.parts]
+    ['2015-07-01', '2015-10-01']
+    """
 
     fold: Fold
 

@@ -29,6 +29,13 @@ class Verdict:
         Plain words.
     stamp : str or None
         What every page of the report carries.
+
+    Examples
+    --------
+    >>> from embargo.research.run import Verdict
+    >>> verdict = Verdict("valid", False, "Nothing was found.", "Chance does as well.", None)
+    >>> verdict.status, verdict.edge
+    ('valid', False)
     """
 
     status: Status

@@ -16,6 +16,7 @@ import pandas as pd
 
 from embargo.data_loaders.archive.news import Loaded, read_news
 from embargo.data_loaders.archive.prices import LoadedPrices, read_prices
+from embargo.data_loaders.archive.streams import Counts
 from embargo.data_loaders.archive.tables import Piece, keep_filtered
 from embargo.data_loaders.calendars import bars_per_year, decision_times, last_closed_bar, length_of
 from embargo.data_loaders.checks.repeats import first_seen
@@ -26,8 +27,6 @@ from embargo.data_loaders.simulated.market import SimulatedMarket, Truth, simula
 from embargo.data_loaders.store import Snapshot, Store
 from embargo.research.config.experiment import Config
 from embargo.research.progress import Stages
-
-Counts = dict[str, dict[str, int]]
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,17 @@ class World:
     funding : DataFrame or None
         Funding rates that settle during each row, shape (bars, symbols); None where none is charged.
     counts : dict of str to dict of str to int
+        Rows by what became of them, for ``news``, ``prices`` and ``funding``.
+
+    Examples
+    --------
+    >>> from importlib.resources import files
+    >>> from embargo.research import Quiet, load_config, prepare
+    >>> plan = prepare(load_config(files("embargo.research.examples") / "small.toml"), Quiet())
+    >>> plan.world.prices.symbols
+    ['ALDR', 'BEXM', 'CORM', 'DELE']
+    >>> bool((plan.world.decided_at < plan.world.prices.open_at).all())
+    True
     """
 
     news: pd.DataFrame
@@ -60,7 +70,7 @@ class World:
     periods_per_year: float
     truth: Truth | None
     funding: pd.DataFrame | None
-    counts: Counts
+    counts: dict[str, Counts]
 
     def fingerprints(self) -> dict[str, str]:
         """Content hashes of news and prices, equal on every machine; 64 hex digits each."""
@@ -79,10 +89,29 @@ class World:
 def load_world(config: Config, stages: Stages) -> World:
     """Load news and prices and settle when each bar is decided.
 
+    Parameters
+    ----------
+    config : Config
+    stages : Stages
+        Shows progress.
+
+    Returns
+    -------
+    World
+
     Raises
     ------
     MissingPartError, DataError, ConfigError
         If a file is missing, data break a contract, or symbols in the news have no prices.
+
+    Examples
+    --------
+    >>> from importlib.resources import files
+    >>> from embargo.research import Quiet, load_config
+    >>> from embargo.research.run import load_world
+    >>> world = load_world(load_config(files("embargo.research.examples") / "small.toml"), Quiet())
+    >>> world.counts["news"]
+    {'read': 482, 'repeats': 32, 'unpriced': 0, 'kept': 450}
     """
     latency = pd.Timedelta(config.prices.latency)
     if config.news.loader == "simulated":
@@ -123,7 +152,9 @@ def load_world(config: Config, stages: Stages) -> World:
     )
 
 
-def _simulated(config: Config, latency: pd.Timedelta, stages: Stages) -> tuple[pd.DataFrame, Prices, Truth, Counts]:
+def _simulated(
+    config: Config, latency: pd.Timedelta, stages: Stages
+) -> tuple[pd.DataFrame, Prices, Truth, dict[str, Counts]]:
     stages.stage("Simulate the market")
     market = config.news.simulated
     simulation = simulate(
@@ -141,7 +172,7 @@ def _simulated(config: Config, latency: pd.Timedelta, stages: Stages) -> tuple[p
     return simulation.news, simulation.prices, simulation.truth, {"news": {"read": len(simulation.news)}, "prices": {}}
 
 
-def _recorded(config: Config, stages: Stages) -> tuple[pd.DataFrame, Prices, Counts]:
+def _recorded(config: Config, stages: Stages) -> tuple[pd.DataFrame, Prices, dict[str, Counts]]:
     if config.prices.symbols:
         # Prices first: a mistyped symbol is then named, rather than missed in the news.
         bars = _read_prices(config, list(config.prices.symbols), stages)
@@ -246,7 +277,7 @@ def _stored_prices(config: Config, symbols: list[str] | None) -> LoadedPrices:
     return loaded
 
 
-def _funding(config: Config, prices: Prices, counts: Counts) -> pd.DataFrame | None:
+def _funding(config: Config, prices: Prices, counts: dict[str, Counts]) -> pd.DataFrame | None:
     if not config.execution.funding:
         return None
     recorded = _snapshot(config, str(config.prices.path)).funding(

@@ -1,1 +1,5 @@
 """Studies over runs and configs: sweeps, comparisons, paths and signal diagnostics."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

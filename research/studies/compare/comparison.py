@@ -74,6 +74,21 @@ class Comparison:
     cautions : list of str
     figures : dict
         Bars, instants, level, families and the test of the best of all.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> from embargo.research.records import FinishedRun
+    >>> from embargo.research.studies.compare import Comparison
+    >>> series, frame = pd.Series([0.01, -0.02]), pd.DataFrame()
+    >>> runs = [
+    ...     FinishedRun(name, Path(name), status, series, frame, frame, series, (), {}, {}, {})
+    ...     for name, status in (("one", "valid"), ("two", "invalid"))
+    ... ]
+    >>> found = Comparison(runs, frame, frame, frame, frame, frame, frame, [], {})
+    >>> found.base.name, found.invalid
+    ('one', ['two'])
     """
 
     runs: list[FinishedRun]
@@ -120,6 +135,30 @@ def compare(folders: Sequence[Path], *, against: str | None = None, by: str | No
         If a folder is no whole run, runs have bars of different length, or share fewer than 30 bars.
     ConfigError
         If there are fewer than two runs, one is named twice, or ``against`` or ``by`` names nothing that is there.
+
+    Examples
+    --------
+    >>> import json
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.research import compare
+    >>> bars = pd.date_range("2020-01-01", periods=300, tz="UTC")
+    >>> with TemporaryDirectory() as temporary:
+    ...     folders = [Path(temporary) / name for name in ("one", "two")]
+    ...     for seed, folder in enumerate(folders):
+    ...         folder.mkdir()
+    ...         returns = np.random.default_rng(seed).normal(0.0, 0.01, 300)
+    ...         pd.DataFrame({"net_return": returns}, index=bars).to_parquet(folder / "account.parquet")
+    ...         pd.DataFrame({"trend": ["bull"] * 300}, index=bars).to_parquet(folder / "regimes.parquet")
+    ...         _ = (folder / "metrics.json").write_text(json.dumps({"bars_per_year": 252, "status": "valid"}))
+    ...         _ = (folder / "manifest.json").write_text("{}")
+    ...         _ = (folder / "config.toml").write_text("statistics = { bootstrap = 200 }")
+    ...     found = compare(folders)
+    >>> difference = found.differences.iloc[0]
+    >>> difference["run"], round(float(difference["difference"]), 2), round(float(difference["p_value"]), 2)
+    ('two', -1.21, 0.39)
     """
     given = [read_run(folder) for folder in _different(folders)]
     runs = _ordered(_named_apart(given), against)
@@ -550,7 +589,27 @@ def _best_of_all(returns: pd.DataFrame, how: Mapping[str, Any]) -> dict[str, Any
 
 
 def as_document(found: Comparison) -> dict[str, Any]:
-    """Return every figure of a comparison as a JSON-able dictionary."""
+    """Return every figure of a comparison as a JSON-able dictionary.
+
+    Parameters
+    ----------
+    found : Comparison
+        From `compare`.
+
+    Returns
+    -------
+    dict
+        The comparison's ``figures``, and ``runs, cells, differences, questions, settings`` and ``cautions``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.research.studies.compare import Comparison, as_document
+    >>> nothing = pd.DataFrame()
+    >>> found = Comparison([], nothing, nothing, nothing, nothing, nothing, nothing, ["a caution"], {"n_bars": 0})
+    >>> as_document(found)["cautions"]
+    ['a caution']
+    """
     return {
         **found.figures,
         "runs": [

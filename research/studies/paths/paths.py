@@ -59,6 +59,18 @@ class Paths:
         Annual Sharpe ratio of each tested stretch, in the order of the paths.
     figures : dict
         JSON-able; becomes ``paths.json``.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.research.studies.paths import Paths
+    >>> returns = pd.DataFrame({"path 1": [0.01, -0.01], "path 2": [0.02, 0.01]})
+    >>> ratios = np.array([0.3, 0.8])
+    >>> paths = Paths(Path("runs/mine-paths-1a2b3c4d"), [], returns, ratios, pd.DataFrame(), {"paths": 2})
+    >>> paths.returns.shape, paths.figures["paths"]
+    ((2, 2), 2)
     """
 
     folder: Path
@@ -84,11 +96,33 @@ def trade_paths(config: Config, *, groups: int, tested: int, out: Path, cache: P
     cache : Path
         Where base models, adapters and scores are kept by content.
     stages : Stages
+        Shows progress.
+
+    Returns
+    -------
+    Paths
 
     Raises
     ------
     EmbargoError
         Whatever is wrong with the config, the groups or the data is raised before anything is trained.
+
+    References
+    ----------
+    Lopez de Prado (2018), "Advances in Financial Machine Learning", chapter 12.
+
+    Examples
+    --------
+    >>> from importlib.resources import files
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from embargo.research import Quiet, load_config, trade_paths
+    >>> config = load_config(files("embargo.research.examples") / "small.toml")
+    >>> with TemporaryDirectory() as folder:
+    ...     places = {"out": Path(folder) / "runs", "cache": Path(folder) / "cache"}
+    ...     found = trade_paths(config, groups=4, tested=2, stages=Quiet(), **places)
+    >>> len(found.splits), found.sharpe.round(2).tolist()
+    (6, [0.59, 0.5, 0.64])
     """
     if config.fusion.method != "none":
         raise ConfigError(

@@ -38,6 +38,18 @@ class RecalledRun:
         Scored news with ``row`` and ``column``.
     prices : Prices
         All bars that the config loads.
+
+    Examples
+    --------
+    >>> from importlib.resources import files
+    >>> import pandas as pd
+    >>> from embargo.research import Quiet, load_config, prepare
+    >>> from embargo.research.studies.signal import RecalledRun
+    >>> plan = prepare(load_config(files("embargo.research.examples") / "small.toml"), Quiet())
+    >>> prices, held = plan.world.prices, plan.world.prices.open.iloc[plan.rows] * 0.0
+    >>> run = RecalledRun("small-1a2b3c4d", "valid", plan.config, held, held, pd.DataFrame(), prices)
+    >>> run.weights.shape
+    (128, 4)
     """
 
     name: str
@@ -59,6 +71,10 @@ def recall(folder: Path, stages: Stages) -> RecalledRun:
     stages : Stages
         Shows progress.
 
+    Returns
+    -------
+    RecalledRun
+
     Raises
     ------
     MissingPartError
@@ -67,6 +83,20 @@ def recall(folder: Path, stages: Stages) -> RecalledRun:
         If a file cannot be read, or news or prices are not what the run was made with.
     ConfigError
         If the config was written by a version that knew other settings.
+
+    Examples
+    --------
+    >>> from importlib.resources import files
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from embargo.research import Quiet, execute, load_config
+    >>> from embargo.research.studies.signal import recall
+    >>> config = load_config(files("embargo.research.examples") / "small.toml")
+    >>> with TemporaryDirectory() as folder:
+    ...     made = execute(config, out=Path(folder) / "runs", cache=Path(folder) / "cache", stages=Quiet())
+    ...     run = recall(made.folder, Quiet())
+    >>> run.status, run.signal.shape
+    ('caution', (128, 4))
     """
     if not folder.is_dir():
         raise MissingPartError(f"{folder}: no such run. 'embargo runs' lists them.")
@@ -94,7 +124,38 @@ def recall(folder: Path, stages: Stages) -> RecalledRun:
 
 
 def diagnose_run(run: RecalledRun, horizons: Sequence[int] = HORIZONS) -> Diagnosis:
-    """Diagnose a run's signal; see `signals.diagnostics.diagnosis.diagnose` for what is asked and for errors."""
+    """Diagnose a run's signal.
+
+    Parameters
+    ----------
+    run : RecalledRun
+        From `recall`.
+    horizons : sequence of int
+        Bars ahead.
+
+    Returns
+    -------
+    Diagnosis
+        See `embargo.signals.diagnostics.diagnosis.diagnose` for what is asked, and for errors.
+
+    Examples
+    --------
+    >>> from importlib.resources import files
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from embargo.research import Quiet, load_config, prepare
+    >>> from embargo.research.run.reading import read
+    >>> from embargo.research.run.trading import trade
+    >>> from embargo.research.studies.signal import RecalledRun, diagnose_run
+    >>> plan = prepare(load_config(files("embargo.research.examples") / "small.toml"), Quiet())
+    >>> with TemporaryDirectory() as cache:
+    ...     made = trade(plan, read(plan, plan.parts, Path(cache), Quiet()).scored)
+    >>> signal, weights = made.decision.signal, made.decision.weights
+    >>> run = RecalledRun("small-1a2b3c4d", "valid", plan.config, signal, weights, made.placed, plan.world.prices)
+    >>> found = diagnose_run(run, [1, 5])
+    >>> found.ranking, len(found.horizons), found.horizons["ic"].round(3).tolist()
+    ('through time', 2, [0.077, 0.03])
+    """
     return diagnose(run.signal, run.weights, run.articles, run.prices, horizons=horizons, seed=run.config.seed)
 
 

@@ -46,7 +46,14 @@ _RANGE = re.compile(r"\s*:\s*".join([r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)
 
 @dataclass(frozen=True)
 class Axis:
-    """One swept setting: its key, such as ``signal.half_life``, and the values it takes."""
+    """One swept setting: its key, such as ``signal.half_life``, and the values it takes.
+
+    Examples
+    --------
+    >>> from embargo.research.studies.sweep import Axis
+    >>> Axis("signal.half_life", (1, 2, 5)).values
+    (1, 2, 5)
+    """
 
     key: str
     values: tuple[Any, ...]
@@ -83,6 +90,16 @@ class Sweep:
         which nobody could have known.
     figures : dict
         JSON-able; becomes ``sweep.json``.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> from embargo.research.studies.sweep import Axis, Sweep
+    >>> table = pd.DataFrame({"signal.half_life": [1, 3], "validation_sharpe": [0.2, 0.5], "test_sharpe": [0.4, 0.1]})
+    >>> found = Sweep(Path("runs/mine-sweep-1a2b3c4d"), [Axis("signal.half_life", (1, 3))], table, 1, 0, {})
+    >>> found.table.loc[found.chosen, "signal.half_life"]
+    np.int64(3)
     """
 
     folder: Path
@@ -98,12 +115,27 @@ def _written(value: Any) -> str:
 
 
 def read_axis(text: str) -> Axis:
-    """Read ``section.key=1,2,5`` or ``section.key=first:last:step`` (both ends included).
+    """Read an axis of a grid.
+
+    Parameters
+    ----------
+    text : str
+        ``section.key=1,2,5`` or ``section.key=first:last:step``, both ends included.
+
+    Returns
+    -------
+    Axis
 
     Raises
     ------
     ConfigError
         If it is not of that form, a value repeats, or the setting cannot be swept; the message says why.
+
+    Examples
+    --------
+    >>> from embargo.research.studies.sweep import read_axis
+    >>> read_axis("signal.threshold=0.5:0.7:0.1")
+    Axis(key='signal.threshold', values=(0.5, 0.6, 0.7))
     """
     key, separator, written = (part.strip() for part in text.partition("="))
     section, _, rest = key.partition(".")

@@ -166,11 +166,31 @@ def sweep(config: Config, axes: Sequence[Axis], *, out: Path, cache: Path, stage
     cache : Path
         Where base models, adapters and scores are kept by content.
     stages : Stages
+        Shows progress.
+
+    Returns
+    -------
+    Sweep
 
     Raises
     ------
     EmbargoError
         Whatever is wrong with the grid, the config or its data is raised before anything is trained.
+
+    Examples
+    --------
+    >>> from importlib.resources import files
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from embargo.research import Quiet, load_config, read_axis, sweep
+    >>> config = load_config(files("embargo.research.examples") / "small.toml")
+    >>> with TemporaryDirectory() as folder:
+    ...     places = {"out": Path(folder) / "runs", "cache": Path(folder) / "cache"}
+    ...     found = sweep(config, [read_axis("signal.half_life=1,3")], stages=Quiet(), **places)
+    >>> found.figures["chosen"]["settings"], found.figures["n_trials"]
+    ({'signal.half_life': 3}, 2)
+    >>> found.table["test_sharpe"].round(2).tolist()
+    [0.1, -0.44]
     """
     cells = cells_of(config, axes)
     competes = competing(config, cells)
@@ -294,7 +314,7 @@ def _rank_correlation(validation: pd.Series, test: pd.Series) -> float | None:
     ranks = pd.DataFrame({"validation": validation[both], "test": test[both]}).rank()
     if len(ranks) < 3 or (ranks.nunique() < 2).any():
         return None
-    return float(ranks.corr().iloc[0, 1])
+    return float(ranks.corr().to_numpy()[0, 1])
 
 
 def _placed(cells: Sequence[Cell], table: pd.DataFrame, position: int) -> dict[str, Any]:

@@ -1,0 +1,20 @@
+from .config.experiment import Config, load_config
+from .progress import Quiet
+from .run.pipeline import Outcome, execute, prepare
+from .studies.compare.comparison import compare
+from .studies.paths.paths import trade_paths
+from .studies.sweep.grid import read_axis
+from .studies.sweep.search import sweep
+
+__all__ = [
+    "Config",
+    "Outcome",
+    "Quiet",
+    "compare",
+    "execute",
+    "load_config",
+    "prepare",
+    "read_axis",
+    "sweep",
+    "trade_paths",
+]

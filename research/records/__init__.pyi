@@ -1,0 +1,14 @@
+from .finished import FinishedRun, read_run
+from .folders import list_runs
+from .ledger import Trial, returns_of, trials_on
+from .metrics import Metrics
+
+__all__ = [
+    "FinishedRun",
+    "Metrics",
+    "Trial",
+    "list_runs",
+    "read_run",
+    "returns_of",
+    "trials_on",
+]

@@ -1,0 +1,17 @@
+from .pipeline import Outcome, execute, prepare
+from .plan import Plan
+from .samples import Part, Samples
+from .verdict import Verdict
+from .world import World, load_world
+
+__all__ = [
+    "Outcome",
+    "Part",
+    "Plan",
+    "Samples",
+    "Verdict",
+    "World",
+    "execute",
+    "load_world",
+    "prepare",
+]

@@ -1,0 +1,8 @@
+from . import compare, paths, signal, sweep
+
+__all__ = [
+    "compare",
+    "paths",
+    "signal",
+    "sweep",
+]

@@ -1,0 +1,12 @@
+from .comparison import Comparison, as_document, compare
+from .page import render_page, write_page
+from .tables import print_comparison
+
+__all__ = [
+    "Comparison",
+    "as_document",
+    "compare",
+    "print_comparison",
+    "render_page",
+    "write_page",
+]
