@@ -21,6 +21,8 @@ from embargo.backtest.metrics import sharpe
 from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.schemas import Prices
 from embargo.research.config.experiment import Config, Model
+from embargo.research.pages.page import write_page
+from embargo.research.pages.status import Status
 from embargo.research.progress import Quiet, Stages
 from embargo.research.records import folders as runs
 from embargo.research.records import ledger
@@ -31,7 +33,7 @@ from embargo.research.run.fusion import Fused
 from embargo.research.run.measurement import Measured, estimate, measure
 from embargo.research.run.reading import Reading, built_in_base, given_base, read
 from embargo.research.run.regime_figures import regime_labels
-from embargo.research.run.report import ReportData, write
+from embargo.research.run.report import ReportData, render_page
 from embargo.research.run.report.assemble import assemble, headline_of
 from embargo.research.run.trading import (
     Trade,
@@ -44,7 +46,7 @@ from embargo.research.run.trading import (
     trade,
     trading_rows,
 )
-from embargo.research.run.verdict import Status, Verdict, conclude
+from embargo.research.run.verdict import Verdict, conclude
 from embargo.research.run.world import Plan, Samples, World, load_world, plan_folds, plan_parts, samples_hash
 
 
@@ -263,4 +265,4 @@ def _save(
         runs.write_json(draft / "metrics.json", measured.metrics)
         runs.write_json(draft / "findings.json", [finding.to_dict() for finding in findings])
         runs.write_json(draft / "manifest.json", manifest)
-        write(report, draft / "report.html")
+        write_page(render_page(report), draft / "report.html")

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from embargo.backtest.leakage import Finding
 from embargo.research.pages import formats
-
-Status = Literal["valid", "caution", "invalid"]
+from embargo.research.pages.status import Status
 
 
 @dataclass(frozen=True)

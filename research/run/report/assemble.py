@@ -15,7 +15,8 @@ from embargo.backtest.leakage import Finding
 from embargo.backtest.significance import PermutationResult
 from embargo.data_loaders.schemas import CLASSES
 from embargo.research.pages import formats
-from embargo.research.run.report.contents import MetricRow, ReportData, Unit
+from embargo.research.pages.formats import Unit
+from embargo.research.run.report.contents import MetricRow, ReportData
 from embargo.research.run.report.regime_tables import name_of, regime_tables_of
 from embargo.research.run.report.tables import chance_tables_of, tables_of
 

@@ -11,7 +11,7 @@ from typing import Any
 from embargo.backtest.regimes import UNLABELLED
 from embargo.backtest.significance import holm
 from embargo.research.pages import formats
-from embargo.research.run.report.contents import ReportTable
+from embargo.research.pages.tables import ReportTable
 
 _NAMES = {
     "turning_points": "turning points",

@@ -1,8 +1,5 @@
-"""A comparison of runs for people: tables and sentences for the terminal, or one HTML page with charts."""
+"""A comparison of finished runs: tables and sentences for the terminal, or one HTML page with charts."""
 
-from __future__ import annotations
+import lazy_loader as _lazy
 
-from embargo.research.studies.compare.page import render_page, write_page
-from embargo.research.studies.compare.tables import print_comparison
-
-__all__ = ["print_comparison", "render_page", "write_page"]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from embargo.research.pages import formats
+from embargo.research.pages.tables import terminal_table
 from embargo.research.studies.paths.paths import Paths
 
 
@@ -32,10 +32,7 @@ def sentences(result: Paths) -> list[str]:
 
 def print_paths(console: Console, result: Paths) -> None:
     """Print one row per group and one column per path, and the whole path below."""
-    table = Table(show_edge=False, pad_edge=False, header_style="bold")
-    table.add_column("group")
-    for name in result.returns.columns:
-        table.add_column(str(name), justify="right")
+    table = terminal_table(["group"], [str(name) for name in result.returns.columns])
     for (start, end), (_, row) in zip(result.figures["groups"], result.by_group.iterrows(), strict=True):
         table.add_row(f"{start[:10]} to {end[:10]}", *(formats.ratio(value) for value in row))
     table.add_row("whole path", *(formats.ratio(value) for value in result.sharpe), style="bold")

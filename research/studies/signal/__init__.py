@@ -1,21 +1,8 @@
-"""Signal research for people: a finished run's signal diagnosed, as tables for the terminal, one HTML page, or JSON.
+"""Signal research: a finished run's signal diagnosed, as tables for the terminal, one HTML page, or JSON.
 
-The figures come from `embargo.signals.diagnostics.diagnosis`; here a run is read back, held against its fingerprints,
-and shown.
+The figures come from `embargo.signals.diagnostics`; here a run is read back, held against its fingerprints, and shown.
 """
 
-from __future__ import annotations
+import lazy_loader as _lazy
 
-from embargo.research.studies.signal.page import render_page, write_page
-from embargo.research.studies.signal.recall import RecalledRun, diagnose_run, recall
-from embargo.research.studies.signal.tables import as_document, print_diagnosis
-
-__all__ = [
-    "RecalledRun",
-    "as_document",
-    "diagnose_run",
-    "print_diagnosis",
-    "recall",
-    "render_page",
-    "write_page",
-]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

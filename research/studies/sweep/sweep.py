@@ -26,6 +26,7 @@ from embargo.backtest.books import kernel
 from embargo.backtest.metrics import performance, sharpe
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.research.config.experiment import Config, parse_config
+from embargo.research.pages.page import write_page
 from embargo.research.progress import Advance, Stages
 from embargo.research.records import folders as runs
 from embargo.research.records import ledger
@@ -35,6 +36,7 @@ from embargo.research.run.pipeline import attempt_of, material_of, prepare, wind
 from embargo.research.run.reading import built_in_base, read
 from embargo.research.run.trading import decide, market_of, rehearse, rules_of
 from embargo.research.run.world import Part, World
+from embargo.research.studies.sweep.page import render_page
 from embargo.signals.articles import Opinions, read_articles
 
 SWEPT = ("signal", "portfolio", "costs", "execution")
@@ -521,10 +523,8 @@ def _judged(cell: Cell, world: World, tested: Stretch, attempts: Attempts) -> di
 
 
 def _save(result: Sweep, config: Config) -> None:
-    from embargo.research.studies.sweep import write_page
-
     with runs.writing(result.folder) as draft:
         (draft / "config.toml").write_text(config.to_toml(), encoding="utf-8")
         result.table.to_parquet(draft / "cells.parquet")
         runs.write_json(draft / "sweep.json", result.figures)
-        write_page(result, draft / "report.html", f"Sweep of {config.name}")
+        write_page(render_page(result, f"Sweep of {config.name}"), draft / "report.html")

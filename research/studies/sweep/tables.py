@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+from typing import TYPE_CHECKING, Any, NamedTuple
+
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from embargo.research.pages import formats
-from embargo.research.studies.sweep.sweep import Sweep
+from embargo.research.pages.tables import terminal_table
+
+if TYPE_CHECKING:
+    from embargo.research.studies.sweep.sweep import Sweep
 
 MOST_ROWS = 20
+
+
+class TradedCell(NamedTuple):
+    """One cell of a sweep, as its tables show it; ``choice`` is in the order of the axes."""
+
+    position: int
+    choice: tuple[Any, ...]
+    validation_sharpe: float
+    test_sharpe: float
+    competes: bool
+
+
+def shown_of(result: Sweep, most: int, *, always: Set[int]) -> list[TradedCell]:
+    """Return the best cells by validation Sharpe, best first; those to be shown always are among them."""
+    table = result.table.sort_values("validation_sharpe", ascending=False, kind="stable", na_position="last")
+    keys = [axis.key for axis in result.axes]
+    columns = [table.index, *(table[name] for name in ("validation_sharpe", "test_sharpe", "competes"))]
+    choices = zip(*(table[key] for key in keys), strict=True)
+    return [
+        TradedCell(position, choice, validation, test, competes)
+        for rank, (choice, position, validation, test, competes) in enumerate(zip(choices, *columns, strict=True))
+        if rank < most or position in always
+    ]
 
 
 def marks_of(result: Sweep, position: int) -> str:
@@ -59,26 +87,21 @@ def sentences(result: Sweep) -> list[str]:
 
 def print_sweep(console: Console, result: Sweep) -> None:
     """Print the best cells by validation and what follows from them; a long grid is cut, and says so."""
-    order = result.table["validation_sharpe"].sort_values(ascending=False, kind="stable", na_position="last").index
-    shown = [position for rank, position in enumerate(order) if rank < MOST_ROWS or position == result.best]
-    table = Table(show_edge=False, pad_edge=False, header_style="bold")
-    for axis in result.axes:
-        table.add_column(Text(axis.key), justify="right")
-    for heading in ("validation Sharpe", "test Sharpe"):
-        table.add_column(heading, justify="right")
+    shown = shown_of(result, MOST_ROWS, always={result.best})
+    axes = [axis.key for axis in result.axes]
+    table = terminal_table([], [*axes, "validation Sharpe", "test Sharpe"])
     table.add_column("")
-    for position in shown:
-        row = result.table.loc[position]
+    for cell in shown:
         table.add_row(
-            *(Text(formats.text(row[axis.key])) for axis in result.axes),
-            formats.ratio(row["validation_sharpe"]),
-            formats.ratio(row["test_sharpe"]),
-            marks_of(result, position),
-            style="bold" if position == result.chosen else None if row["competes"] else "dim",
+            *(Text(formats.text(value)) for value in cell.choice),
+            formats.ratio(cell.validation_sharpe),
+            formats.ratio(cell.test_sharpe),
+            marks_of(result, cell.position),
+            style="bold" if cell.position == result.chosen else None if cell.competes else "dim",
         )
     console.print(table)
-    if len(shown) < len(order):
-        console.print(f"{len(order) - len(shown):,} more cells by validation Sharpe are in the report.", style="dim")
+    if left := len(result.table) - len(shown):
+        console.print(f"{left:,} more cells by validation Sharpe are in the report.", style="dim")
     for line in sentences(result):
         console.print(Text(line))
 
