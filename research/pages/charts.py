@@ -11,7 +11,7 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,8 @@ import pandas as pd
 import plotly.graph_objects as go
 import plotly.io as pio
 from markupsafe import Markup
+
+Points = TypeVar("Points", "pd.Series[float]", npt.NDArray[np.float64])
 
 MAX_POINTS = 4_000
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
@@ -160,7 +162,7 @@ def hatch(shape: str, colour: str) -> dict[str, Any]:
 
 
 def whiskers(
-    middle: Any, low: Any, high: Any, *, colour: str, thickness: float = 1.4, width: int = 4
+    middle: Points, low: Points, high: Points, *, colour: str, thickness: float = 1.4, width: int = 4
 ) -> dict[str, Any]:
     """Error bars from ``low`` to ``high`` around ``middle``, each of shape (points,)."""
     return {
@@ -172,6 +174,36 @@ def whiskers(
         "thickness": thickness,
         "width": width,
     }
+
+
+def points_across(
+    x: npt.NDArray[np.float64],
+    y: Sequence[float] | npt.NDArray[np.float64],
+    ends: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
+    told: Sequence[str],
+    *,
+    name: str,
+    symbol: str,
+    colour: str,
+    size: int = 10,
+    width: int = 4,
+    **entry: Any,
+) -> go.Scatter:
+    """Points in rows, each with the ends of its interval and what it tells when pointed at.
+
+    ``entry`` is how they stand in the legend.
+    """
+    return go.Scatter(
+        x=x,
+        y=y,
+        mode="markers",
+        name=name,
+        **entry,
+        marker={"symbol": symbol, "size": size, "color": colour, "line": {"width": 2, "color": colour}},
+        error_x=whiskers(x, *ends, colour=colour, width=width),
+        customdata=list(told),
+        hovertemplate="%{customdata}<extra></extra>",
+    )
 
 
 def in_rows(names: Sequence[str]) -> dict[str, Any]:

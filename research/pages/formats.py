@@ -140,6 +140,11 @@ def interval(bounds: tuple[float | None, float | None] | str | None, unit: Unit 
     return f"{value_of(low, unit)} to {value_of(high, unit)}"
 
 
+def around(value: Any, bounds: tuple[float | None, float | None] | None, unit: Unit = "ratio") -> str:
+    """Print a figure with its interval, where it has one: ``0.93 (0.21 to 1.68)``."""
+    return value_of(value, unit) if bounds is None else f"{value_of(value, unit)} ({interval(bounds, unit)})"
+
+
 def plain(name: Any) -> str:
     """Turn a key such as ``macro_f1`` into words such as ``Macro F1``."""
     words = " ".join(_ACRONYMS.get(word, word) for word in str(name).replace("_", " ").split(" "))

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
+import pandas as pd
 from rich.table import Table
 from rich.text import Text
+
+
+class NamedRow(Protocol):
+    """What `typing.NamedTuple` makes."""
+
+    _fields: ClassVar[tuple[str, ...]]
+
+    @classmethod
+    def _make(cls, iterable: Iterable[Any]) -> Self: ...
+
+
+Row = TypeVar("Row", bound=NamedRow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +74,35 @@ class ReportTable:
     note: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+
+
+def rows_of(frame: pd.DataFrame, kind: type[Row]) -> list[Row]:
+    """Return the rows of a frame as typed values, so that what reads them knows what it reads.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Has a column for each field; others are passed over.
+    kind : type
+        A ``typing.NamedTuple`` whose fields are columns.
+
+    Returns
+    -------
+    list of kind
+        One for each row, in their order; values are as the frame holds them.
+
+    Examples
+    --------
+    >>> from typing import NamedTuple
+    >>> import pandas as pd
+    >>> from embargo.research.pages import rows_of
+    >>> class Cell(NamedTuple):
+    ...     regime: str
+    ...     sharpe: float
+    >>> rows_of(pd.DataFrame({"n": [250], "sharpe": [1.2], "regime": ["bull"]}), Cell)
+    [Cell(regime='bull', sharpe=1.2)]
+    """
+    return [kind._make(row) for row in frame[list(kind._fields)].itertuples(index=False)]
 
 
 def terminal_table(

@@ -165,9 +165,8 @@ def coverage_chart(check: Check) -> Chart:
     months = pd.date_range(rows["month"].min(), rows["month"].max(), freq="MS").as_unit("us")
     order = rows.groupby("symbol")["articles"].sum().sort_values(ascending=False, kind="stable").index
     counts = np.zeros((len(order), len(months)))
-    counts[order.get_indexer(pd.Index(rows["symbol"])), months.get_indexer(pd.DatetimeIndex(rows["month"]))] = rows[
-        "articles"
-    ]
+    places = order.get_indexer(pd.Index(rows["symbol"])), months.get_indexer(pd.DatetimeIndex(rows["month"]))
+    counts[places] = rows["articles"]
     largest = float(counts.max())
     ticks = [10.0**power for power in range(int(np.log10(max(largest, 1.0))) + 1)]
     figure = go.Figure(

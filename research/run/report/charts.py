@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,11 +23,22 @@ from embargo.research.pages.charts import (
     in_rows,
     label_of,
     milliseconds,
+    points_across,
     series_colour,
-    whiskers,
     words_at,
 )
 from embargo.research.pages.curves import drawdowns, growth_figure
+from embargo.research.pages.tables import rows_of
+
+
+class RegimeRow(NamedTuple):
+    """A row of ``ReportData.regime_table``, as far as it is drawn."""
+
+    definition: str
+    regime: str
+    sharpe: float | None
+    low: float | None
+    high: float | None
 
 
 def equity_chart(equity: pd.DataFrame, regimes: pd.DataFrame | None) -> Chart:
@@ -60,6 +71,7 @@ def _last(series: pd.Series) -> float | None:
 def regime_chart(table: pd.DataFrame, significance: float) -> Chart:
     """Draw every regime's Sharpe ratio with its interval; filled marks stay significant after Holm's correction."""
     rows = table.reset_index(drop=True)
+    shown = rows_of(rows, RegimeRow)
     known = rows[rows["sharpe"].notna()]
     adjusted = rows["p_value_holm"] if "p_value_holm" in rows.columns else pd.Series(np.nan, index=rows.index)
     figure = go.Figure()
@@ -70,30 +82,14 @@ def regime_chart(table: pd.DataFrame, significance: float) -> Chart:
         part = known[(adjusted.loc[known.index].astype(float) < significance) == significant]
         if part.empty:
             continue
-        sharpe = part["sharpe"].to_numpy(float)
-        figure.add_trace(
-            go.Scatter(
-                x=sharpe,
-                y=part.index.to_numpy(float),
-                mode="markers",
-                name=name,
-                marker={
-                    "symbol": symbol,
-                    "size": 10,
-                    "color": "var(--series-0)",
-                    "line": {"width": 2, "color": "var(--series-0)"},
-                },
-                error_x=whiskers(
-                    sharpe, part["low"].to_numpy(float), part["high"].to_numpy(float), colour="var(--series-0)"
-                ),
-                customdata=[
-                    f"{label_of(row.definition)}: {label_of(row.regime)}<br>Sharpe {formats.ratio(row.sharpe)}, "
-                    f"{formats.ratio(row.low)} to {formats.ratio(row.high)}"
-                    for row in part.itertuples()
-                ],
-                hovertemplate="%{customdata}<extra></extra>",
-            )
-        )
+        sharpe, low, high = (part[name].to_numpy(float) for name in ("sharpe", "low", "high"))
+        told = [
+            f"{label_of(row.definition)}: {label_of(row.regime)}<br>Sharpe {formats.ratio(row.sharpe)}, "
+            f"{formats.ratio(row.low)} to {formats.ratio(row.high)}"
+            for row in rows_of(part, RegimeRow)
+        ]
+        places, colour = part.index.to_numpy(float), series_colour(0)
+        figure.add_trace(points_across(sharpe, places, (low, high), told, name=name, symbol=symbol, colour=colour))
     empty = rows[rows["sharpe"].isna()]
     if not empty.empty:
         figure.add_trace(words_at(empty.index.to_numpy(float), ["not estimated"] * len(empty)))
@@ -103,11 +99,11 @@ def regime_chart(table: pd.DataFrame, significance: float) -> Chart:
         height=90 + 30 * len(rows),
         hovermode="closest",
         xaxis={"title": {"text": "annual Sharpe ratio, with interval"}},
-        yaxis=in_rows([f"{label_of(row.definition)}: {label_of(row.regime)}" for row in rows.itertuples()]),
+        yaxis=in_rows([f"{label_of(row.definition)}: {label_of(row.regime)}" for row in shown]),
     )
     words = "; ".join(
         f"{row.definition} {row.regime}: {formats.ratio(row.sharpe)}, interval {formats.interval((row.low, row.high))}"
-        for row in rows.itertuples()
+        for row in shown
     )
     return Chart(figure, f"Sharpe ratio by regime. {words}.")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -16,8 +16,8 @@ from embargo.research.pages.charts import (
     Chart,
     in_rows,
     label_of,
+    points_across,
     series_colour,
-    whiskers,
     words_at,
 )
 from embargo.research.pages.curves import drawdowns, growth_figure
@@ -102,8 +102,31 @@ def _whiskers(
             offset = 0.8 * ((number + 0.5) / len(names) - 0.5)
             heights = [places[(row.definition, row.regime)] + offset for row in part]
             symbol = MARKS[number // SERIES_COLOURS % len(MARKS)] + ("" if solid else "-open")
-            entry = {"legendgroup": f"run-{number}", "showlegend": not shown}
-            figure.add_trace(_points(part, heights, symbol, colour, value, entry))
+            x, low, high = (
+                np.array(ends, dtype=float)
+                for ends in ([value(row) for row in part], [row.low for row in part], [row.high for row in part])
+            )
+            told = [
+                f"{label_of(row.run)}, {label_of(regime_name(row.definition, row.regime))}<br>"
+                f"{formats.ratio(value(row))}, {formats.interval((row.low, row.high))}, "
+                f"{formats.count(row.n_bars)} bars"
+                for row in part
+            ]
+            figure.add_trace(
+                points_across(
+                    x,
+                    heights,
+                    (low, high),
+                    told,
+                    name=label_of(name),
+                    legendgroup=f"run-{number}",
+                    showlegend=not shown,
+                    symbol=symbol,
+                    colour=colour,
+                    size=9,
+                    width=3,
+                )
+            )
             shown = True
     empty = [key for key in keys if not any((row.definition, row.regime) == key for row in rows)]
     if empty:
@@ -130,35 +153,6 @@ def _why(table: Sequence[Row], key: tuple[str, str]) -> str:
     """Say why a regime carries no interval: as its rows note, which agree or differ by run."""
     notes = dict.fromkeys(row.note for row in table if (row.definition, row.regime) == key and row.note)
     return "; ".join(notes) if notes else "never traded here"
-
-
-def _points(
-    rows: Sequence[Row],
-    heights: Sequence[float],
-    symbol: str,
-    colour: str,
-    value: Callable[[Row], float | None],
-    entry: dict[str, Any],
-) -> go.Scatter:
-    values, low, high = (
-        np.array(ends, dtype=float)
-        for ends in ([value(row) for row in rows], [row.low for row in rows], [row.high for row in rows])
-    )
-    return go.Scatter(
-        x=values,
-        y=heights,
-        mode="markers",
-        name=label_of(rows[0].run),
-        **entry,
-        marker={"symbol": symbol, "size": 9, "color": colour, "line": {"width": 2, "color": colour}},
-        error_x=whiskers(values, low, high, colour=colour, width=3),
-        customdata=[
-            f"{label_of(row.run)}, {label_of(regime_name(row.definition, row.regime))}<br>{formats.ratio(value(row))}, "
-            f"{formats.interval((row.low, row.high))}, {formats.count(row.n_bars)} bars"
-            for row in rows
-        ],
-        hovertemplate="%{customdata}<extra></extra>",
-    )
 
 
 def regime_name(definition: str, regime: str) -> str:

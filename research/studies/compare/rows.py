@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from embargo.research.pages.tables import rows_of
+
 if TYPE_CHECKING:
     from embargo.research.studies.compare.comparison import Comparison
 
@@ -63,14 +65,14 @@ class Question(NamedTuple):
 
 def fared(found: Comparison) -> list[Fared]:
     """Rows of all runs in all regimes, all bars first."""
-    return [Fared(*row) for row in found.cells[list(Fared._fields)].itertuples(index=False)]
+    return rows_of(found.cells, Fared)
 
 
 def differences(found: Comparison) -> list[Difference]:
     """Rows of all runs but the base, all bars first."""
-    return [Difference(*row) for row in found.differences[list(Difference._fields)].itertuples(index=False)]
+    return rows_of(found.differences, Difference)
 
 
 def questions(found: Comparison) -> list[Question]:
     """Rows of all other tests, run by run."""
-    return [Question(*row) for row in found.questions[list(Question._fields)].itertuples(index=False)]
+    return rows_of(found.questions, Question)

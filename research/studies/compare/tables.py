@@ -131,7 +131,7 @@ def sharpe_text(row: Fared) -> str:
     """Print a Sharpe ratio with its interval."""
     if formats.is_missing(row.sharpe):
         return NOT_JUDGED
-    return f"{formats.ratio(row.sharpe)} ({formats.interval((row.low, row.high))})"
+    return formats.around(row.sharpe, (row.low, row.high))
 
 
 def bayes_text(value: float | None) -> str:

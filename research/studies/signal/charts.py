@@ -77,13 +77,14 @@ def lag_chart(found: Diagnosis) -> Chart:
                 hovertemplate="bar %{x}: %{y:.3f}<extra></extra>",
             )
         )
-    across = {"title": {"text": "bar of the return, 0 is the row's own"}, "dtick": 1}
+    across = {"title": {"text": "bar of the return, 0 is the row's own"}, "showgrid": False, "dtick": 1}
     _laid(figure, 300, across, "information coefficient", bargap=0.25)
     values = rows.set_index("lag")["ic"]
+    before, first, later = (formats.coefficient(values[lag]) for lag in (-1, 0, 1))
     return Chart(
         figure,
-        f"Coefficient of one bar's return: {formats.coefficient(values[-1])} the bar before, {formats.coefficient(values[0])} on the "
-        f"first bar that may be held, {formats.coefficient(values[1])} one later.",
+        f"Coefficient of one bar's return: {before} the bar before, {first} on the first bar that may be held, {later} "
+        "one later.",
     )
 
 
@@ -103,10 +104,11 @@ def cumulative_chart(found: Diagnosis) -> Chart:
     )
     _laid(figure, 260, {"type": "date"}, "sum of coefficients", ticks=5)
     half = len(known) // 2
+    early, late = (formats.coefficient(part.mean()) for part in (known.iloc[:half], known.iloc[half:]))
     return Chart(
         figure,
-        f"Running sum of {len(known):,} coefficients; their mean is {formats.coefficient(known.iloc[:half].mean())} in the "
-        f"first half and {formats.coefficient(known.iloc[half:].mean())} in the second.",
+        f"Running sum of {len(known):,} coefficients; their mean is {early} in the first half and {late} in the "
+        "second.",
     )
 
 

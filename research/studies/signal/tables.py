@@ -94,7 +94,7 @@ def _quantiles(found: Diagnosis) -> ReportTable:
     if not found.quantiles.empty and found.quantiles["mean"].notna().any():
         for horizon, ordered in found.monotonicity.items():
             means = found.quantiles.loc[found.quantiles["horizon"] == horizon].set_index("quantile")
-            spread = means.loc["spread"]
+            spread = means.to_dict("index")["spread"]
             order = " · ".join(formats.basis_points(value) for name, value in means["mean"].items() if name != "spread")
             rows.append(
                 (

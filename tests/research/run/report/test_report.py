@@ -24,9 +24,12 @@ from samples.report_samples import equity_frame, permutation, sample
 import embargo.research.pages
 from embargo.data_loaders.errors import DataError, MissingPartError
 from embargo.research.pages import formats
-from embargo.research.run.report import MetricRow, ReportData, charts, write
+from embargo.research.pages.charts import MAX_POINTS, keep_extremes
+from embargo.research.pages.curves import drawdowns
+from embargo.research.pages.page import write_page
+from embargo.research.run.report import MetricRow, ReportData, charts
 from embargo.research.run.report.assemble import headline_of
-from embargo.research.run.report.page import MAX_EVIDENCE_ROWS, _monthly, render
+from embargo.research.run.report.page import MAX_EVIDENCE_ROWS, _monthly, render_page
 
 POISON = (
     '</script><script>window.injected = 1</script><img src=x onerror="window.injected = 1"><!-- \u2028 \' & {{ 7*7 }}'
@@ -115,15 +118,15 @@ def hostile() -> ReportData:
 
 @pytest.fixture(scope="module")
 def invalid_page() -> Page:
-    return Page(render(sample("invalid")))
+    return Page(render_page(sample("invalid")))
 
 
 def test_same_data_give_the_same_bytes() -> None:
-    assert render(sample("caution")) == render(sample("caution"))
+    assert render_page(sample("caution")) == render_page(sample("caution"))
 
 
 def test_hostile_text_adds_no_element_and_no_attribute(invalid_page: Page) -> None:
-    page = Page(render(hostile()))
+    page = Page(render_page(hostile()))
     assert page.all("script") == invalid_page.all("script")
     assert page.all("img") == []
     assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
@@ -133,7 +136,7 @@ def test_hostile_text_adds_no_element_and_no_attribute(invalid_page: Page) -> No
 
 
 def test_hostile_text_cannot_leave_the_figures_or_be_markup_in_them() -> None:
-    html = render(hostile())
+    html = render_page(hostile())
     for block in re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', html, re.DOTALL):
         assert not set("<>&\u2028\u2029") & set(block)
         figure = json.loads(block)
@@ -145,7 +148,7 @@ def test_hostile_text_cannot_leave_the_figures_or_be_markup_in_them() -> None:
 
 def test_stamp_cannot_leave_the_style_sheet() -> None:
     stamp = 'x"; } body { display: none } </style><script>1</script>\\'
-    html = render(sample("invalid", stamp=stamp))
+    html = render_page(sample("invalid", stamp=stamp))
     content = re.search(r"@top-center \{ content: (.*?); font", html)
     assert content
     assert re.fullmatch(r'"(?:[A-Za-z0-9 ]|\\[0-9a-f]{6})*"', content[1])
@@ -154,7 +157,7 @@ def test_stamp_cannot_leave_the_style_sheet() -> None:
 
 
 def test_nothing_is_loaded_from_outside(invalid_page: Page) -> None:
-    html = render(sample("invalid"))
+    html = render_page(sample("invalid"))
     assert html.count(str(get_plotlyjs())) == 1
     assert "http" not in html.replace(str(get_plotlyjs()), "").replace("http-equiv", "")
     for _, attributes in invalid_page.elements:
@@ -170,7 +173,7 @@ def test_nothing_is_loaded_from_outside(invalid_page: Page) -> None:
 
 @pytest.mark.parametrize("status", ["caution", "invalid"])
 def test_stamp_is_on_screen_and_on_every_printed_page(status: str) -> None:
-    html = render(sample(status))
+    html = render_page(sample(status))
     page = Page(html)
     assert sample(status).stamp in page.text
     assert [div for div in page.all("div") if div.get("class") == f"stamp {status}"]
@@ -181,7 +184,7 @@ def test_stamp_is_on_screen_and_on_every_printed_page(status: str) -> None:
 
 
 def test_a_valid_run_carries_no_stamp() -> None:
-    html = render(sample("valid"))
+    html = render_page(sample("valid"))
     assert 'class="watermark' not in html
     assert "@top-center" not in html
 
@@ -202,18 +205,18 @@ def test_evidence_beyond_the_limit_is_counted() -> None:
         "code": "T1", "verdict": "leak", "title": "t", "detail": "d", "remedy": "r",
         "evidence": [{"row": number} for number in range(MAX_EVIDENCE_ROWS + 5)],
     }  # fmt: skip
-    assert "5 more rows are in findings.json" in Page(render(sample(findings=[finding]))).text
+    assert "5 more rows are in findings.json" in Page(render_page(sample(findings=[finding]))).text
 
 
 def test_no_audit_is_not_taken_for_a_clean_one() -> None:
-    assert "No check was run" in Page(render(sample(findings=[]))).text
+    assert "No check was run" in Page(render_page(sample(findings=[]))).text
 
 
 def test_everything_left_out_is_listed(invalid_page: Page) -> None:
     left_out = invalid_page.text.split("What was left out, and why")[-1]
     for words in ("Articles without a date 31", "Samples purged 590", "Symbols without prices 0"):
         assert words in left_out
-    loose = Page(render(sample(counts={"undated": 3, "load": {"late": 4}}))).text.split("What was left out")[-1]
+    loose = Page(render_page(sample(counts={"undated": 3, "load": {"late": 4}}))).text.split("What was left out")[-1]
     assert "Undated 3 Load Late 4" in loose
 
 
@@ -229,7 +232,7 @@ def test_numbers_are_printed_in_their_units(invalid_page: Page) -> None:
 
 def test_bars_are_counted_and_not_the_points_of_the_curve() -> None:
     data = sample(bars=251)
-    assert "· 250 bars ·" in render(data)
+    assert "· 250 bars ·" in render_page(data)
 
 
 def test_a_strategy_that_never_traded_has_no_interval() -> None:
@@ -247,7 +250,7 @@ def test_optional_parts_leave_no_empty_section() -> None:
         regimes=None, regime_table=None, reliability=None, confusion=None, classification=None, permutation=None,
         folds=None, findings=[], counts={}, config={}, manifest={}, metrics=(), headline=(),
     )  # fmt: skip
-    page = Page(render(bare))
+    page = Page(render_page(bare))
     ids = {attributes.get("id") for _, attributes in page.elements}
     assert {"verdict", "equity", "audit", "counts"} <= ids
     assert not {"regimes", "chance", "classifier", "folds"} & ids
@@ -298,7 +301,7 @@ def test_text_colours_have_the_contrast_wcag_asks_for(block: str) -> None:
 
 
 def test_figures_name_only_colours_that_the_style_sheet_has() -> None:
-    html = render(sample("invalid"))
+    html = render_page(sample("invalid"))
     css = (Path(embargo.research.pages.__file__).parent / "style.css").read_text()
     for theme in (css.split('[data-theme="dark"]')[0], css.split('[data-theme="dark"]')[1]):
         known = set(re.findall(r"(--[a-z0-9-]+):", theme))
@@ -323,13 +326,13 @@ def test_a_long_equity_is_thinned_but_says_so_and_keeps_its_extremes() -> None:
     chart = charts.equity_chart(equity, None)
     drawn = next(trace.y for trace in chart.figure.data if trace.name == "strategy")
     falls = next(trace.y for trace in chart.figure.data if trace.name == "strategy drawdown")
-    assert len(drawn) <= charts.MAX_POINTS
+    assert len(drawn) <= MAX_POINTS
     assert drawn.max() == equity["strategy"].max()
     assert drawn.min() == equity["strategy"].min()
     assert drawn[-1] == equity["strategy"].iloc[-1]
-    assert falls.min() == charts.drawdowns(equity)["strategy"].min()
+    assert falls.min() == drawdowns(equity)["strategy"].min()
     assert f"{len(drawn):,} of 9,000 bars" in chart.note
-    assert len(render(sample(bars=9_000, freq="h"))) < len(str(get_plotlyjs())) + 700_000
+    assert len(render_page(sample(bars=9_000, freq="h"))) < len(str(get_plotlyjs())) + 700_000
 
 
 @settings(max_examples=60, deadline=None)
@@ -340,7 +343,7 @@ def test_a_long_equity_is_thinned_but_says_so_and_keeps_its_extremes() -> None:
     st.integers(12, 80),
 )
 def test_thinning_keeps_ends_and_every_columns_extremes(values: np.ndarray, limit: int) -> None:
-    kept = charts.keep_extremes(values, limit)
+    kept = keep_extremes(values, limit)
     assert len(kept) <= max(limit, 0)
     assert (np.diff(kept) > 0).all()
     assert kept[0] == 0
@@ -379,11 +382,11 @@ def test_monthly_returns_chain_to_the_whole() -> None:
 
 
 def test_write_is_whole_or_not_at_all(tmp_path: Path) -> None:
-    target = write(sample(), tmp_path / "report.html")
-    assert target.read_text(encoding="utf-8") == render(sample())
+    target = write_page(render_page(sample()), tmp_path / "report.html")
+    assert target.read_text(encoding="utf-8") == render_page(sample())
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     with pytest.raises(MissingPartError, match="does not exist"):
-        write(sample(), tmp_path / "nowhere" / "report.html")
+        write_page("", tmp_path / "nowhere" / "report.html")
 
 
 @pytest.mark.parametrize(
