@@ -1,7 +1,7 @@
 from .charts import TEMPLATE, Chart, keep_extremes, label_of, milliseconds, placed
 from .page import fill, write_page
 from .status import STATUSES, Status
-from .tables import ReportTable, TableCell, terminal_table
+from .tables import ReportTable, TableCell, rows_of, terminal_table
 
 __all__ = [
     "STATUSES",
@@ -15,6 +15,7 @@ __all__ = [
     "label_of",
     "milliseconds",
     "placed",
+    "rows_of",
     "terminal_table",
     "write_page",
 ]

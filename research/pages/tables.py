@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self, TypeVar
+from typing import TypeVar
 
 import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-
-class NamedRow(Protocol):
-    """What `typing.NamedTuple` makes."""
-
-    _fields: ClassVar[tuple[str, ...]]
-
-    @classmethod
-    def _make(cls, iterable: Iterable[Any]) -> Self: ...
-
-
-Row = TypeVar("Row", bound=NamedRow)
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +67,19 @@ class ReportTable:
     rows: tuple[tuple[str, ...], ...]
 
 
-def rows_of(frame: pd.DataFrame, kind: type[Row]) -> list[Row]:
+def rows_of(frame: pd.DataFrame, kind: Callable[..., Row]) -> list[Row]:
     """Return the rows of a frame as typed values, so that what reads them knows what it reads.
 
     Parameters
     ----------
     frame : DataFrame
         Has a column for each field; others are passed over.
-    kind : type
-        A ``typing.NamedTuple`` whose fields are columns.
+    kind : callable
+        A ``typing.NamedTuple`` or a dataclass; its fields are names of columns.
 
     Returns
     -------
-    list of kind
+    list
         One for each row, in their order; values are as the frame holds them.
 
     Examples
@@ -102,7 +93,7 @@ def rows_of(frame: pd.DataFrame, kind: type[Row]) -> list[Row]:
     >>> rows_of(pd.DataFrame({"n": [250], "sharpe": [1.2], "regime": ["bull"]}), Cell)
     [Cell(regime='bull', sharpe=1.2)]
     """
-    return [kind._make(row) for row in frame[list(kind._fields)].itertuples(index=False)]
+    return [kind(*row) for row in frame[list(inspect.signature(kind).parameters)].itertuples(index=False)]
 
 
 def terminal_table(
