@@ -136,12 +136,46 @@ def _json(chart: Chart) -> Markup:
 
 
 def label_of(value: Any) -> str:
-    """Escape outside text for plotly, which would read ``<a href>`` and ``<b>`` in it as markup."""
+    """Escape text from outside for plotly, which would read ``<a href>`` and ``<b>`` in it as markup.
+
+    Parameters
+    ----------
+    value : object
+        Read as text.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from embargo.research.pages import label_of
+    >>> label_of("<b>ACME</b>")
+    '&lt;b&gt;ACME&lt;/b&gt;'
+    """
     return html.escape(str(value), quote=False)
 
 
 def milliseconds(instants: pd.DatetimeIndex) -> npt.NDArray[np.float64]:
-    """Milliseconds since 1970 UTC, the number plotly takes for a date."""
+    """Return instants as the numbers that plotly takes for dates.
+
+    Parameters
+    ----------
+    instants : DatetimeIndex, shape (n,)
+        UTC.
+
+    Returns
+    -------
+    float array, shape (n,)
+        Milliseconds since 1970 UTC.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.research.pages import milliseconds
+    >>> milliseconds(pd.DatetimeIndex(["1970-01-01 00:00:01"], tz="UTC")).tolist()
+    [1000.0]
+    """
     return np.asarray(instants.as_unit("us").asi8 / 1_000.0, dtype=np.float64)
 
 
@@ -247,6 +281,16 @@ def keep_extremes(values: npt.NDArray[np.float64], limit: int = MAX_POINTS) -> n
     -------
     array of int
         Increasing row numbers, at most `limit`; all rows if they are no more than `limit`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.research.pages import keep_extremes
+    >>> path = np.zeros((1000, 1))
+    >>> path[321] = -5.0
+    >>> kept = keep_extremes(path, 10)
+    >>> len(kept), 321 in kept
+    (5, True)
     """
     rows, columns = values.shape
     if rows <= limit:

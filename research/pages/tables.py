@@ -130,9 +130,9 @@ def terminal_table(
     >>> table = terminal_table(["run"], ["Sharpe"])
     >>> table.add_row("mine", "1.20")
     >>> Console(width=40).print(table)
-    run  | Sharpe
-    -----+-------
-    mine |   1.20
+    run  ┃ Sharpe
+    ━━━━━╇━━━━━━━
+    mine │   1.20
     """
     table = Table(
         title=title,

@@ -36,10 +36,14 @@ def check_world(
         As ``embargo.data_loaders.checks.check_prices`` takes them.
     calendar : str
         exchange_calendars code or ``"24/7"``: whose session the hours of the news are held against.
-    actions, adjusted_close, as_of
+    actions : DataFrame, optional
         As ``embargo.data_loaders.checks.check_prices`` takes them.
-    counts : mapping, optional
+    counts : mapping of str to int, optional
         Rows of news by reason, as the loader counted them.
+    adjusted_close : DataFrame, optional
+        As ``embargo.data_loaders.checks.check_prices`` takes them.
+    as_of : Timestamp, optional
+        As ``embargo.data_loaders.checks.check_prices`` takes it, UTC.
 
     Returns
     -------
@@ -56,10 +60,10 @@ def check_world(
     --------
     >>> from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
     >>> from embargo.research.gathering.checks import check_world
-    >>> market = simulate(SimulatedMarket(n_symbols=4, end="2015-06-30"))
+    >>> market = simulate(SimulatedMarket(n_symbols=2, end="2015-03-31"))
     >>> checks = check_world(market.news, market.prices, calendar="XNYS")
     >>> checks[0].name, checks[0].verdict
-    @@CHECKS@@
+    ('symbol coverage', 'look')
     """
     if news is None and prices is None:
         raise ConfigError("data check: neither news nor prices were given. Name at least one.")

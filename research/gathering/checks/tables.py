@@ -26,6 +26,26 @@ def print_checks(console: Console, checks: Sequence[Check]) -> None:
     """Print checks as a table with their verdicts and summaries, worst first, and their tally below.
 
     Text from outside is printed as it stands, never read as markup.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+        The table is at most 100 characters wide.
+    checks : sequence of Check
+        In any order.
+
+    Examples
+    --------
+    >>> from rich.console import Console
+    >>> from embargo.data_loaders.checks import Check
+    >>> from embargo.research.gathering.checks import print_checks
+    >>> checks = [Check("clock", "fine", "No hour."), Check("gaps", "bad", "Nine are missing.")]
+    >>> print_checks(Console(width=60), checks)  # doctest: +NORMALIZE_WHITESPACE
+    Check ┃ Verdict ┃ What was seen
+    ━━━━━━╇━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
+    gaps  │ × bad   │ Nine are missing.
+    clock │ ✓ fine  │ No hour.
+    2 checks: 1 bad, 0 to look at, 1 fine.
     """
     table = terminal_table(["Check", "Verdict", "What was seen"], width=min(WIDTH, console.width))
     name, verdict, seen = table.columns

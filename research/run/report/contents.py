@@ -76,6 +76,13 @@ class MetricRow:
         count 1,234, number 4 digits.
     definition : str
         One sentence that says what is measured, and over what period.
+
+    Examples
+    --------
+    >>> from embargo.research.run.report import MetricRow
+    >>> row = MetricRow("Total return", 0.031, benchmarks={"buy and hold": 0.052}, unit="percent")
+    >>> row.benchmarks["buy and hold"]
+    0.052
     """
 
     name: str
@@ -145,6 +152,24 @@ class ReportData:
     ------
     DataError
         If a field has the wrong shape; the message names the field and the remedy.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.research.run.report import ReportData
+    >>> bars = pd.date_range("2024-01-02", periods=3, tz="UTC")
+    >>> data = ReportData(
+    ...     name="mine",
+    ...     status="caution",
+    ...     stamp="CAUTION: three bars",
+    ...     verdict_headline="Chance explains it",
+    ...     verdict_text="Three bars say nothing.",
+    ...     headline=[],
+    ...     metrics=[],
+    ...     equity=pd.DataFrame({"strategy": [1.0, 1.02, 1.01]}, index=bars),
+    ... )
+    >>> data.significance
+    0.05
     """
 
     name: str

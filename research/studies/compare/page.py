@@ -42,7 +42,27 @@ def render_page(found: Comparison) -> str:
     -------
     str
         HTML with plotly.js, style and figures inside; the same comparison gives the same text.
-    @@EXAMPLE@@
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.research.studies.compare import compare, render_page
+    >>> bars = pd.bdate_range("2024-01-02", periods=60, tz="UTC")
+    >>> texts = {"metrics.json": '{"bars_per_year": 252}', "manifest.json": "{}", "config.toml": "seed = 1"}
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     folders = [Path(place, name) for name in ("one", "two")]
+    ...     for seed, folder in enumerate(folders):
+    ...         folder.mkdir()
+    ...         returns = np.random.default_rng(seed).normal(0.0, 0.01, 60)
+    ...         pd.DataFrame({"net_return": returns}, index=bars).to_parquet(folder / "account.parquet")
+    ...         pd.DataFrame(index=bars).to_parquet(folder / "regimes.parquet")
+    ...         _ = [(folder / name).write_text(text) for name, text in texts.items()]
+    ...     found = compare(folders)
+    >>> "<title>two against one – Embargo comparison</title>" in render_page(found)
+    True
     """
     return fill(
         "studies/compare/page.html.j2",

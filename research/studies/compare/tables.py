@@ -157,7 +157,38 @@ def over_all_bars(found: Comparison) -> dict[str, Fared]:
 
 
 def print_comparison(console: Console, found: Comparison) -> None:
-    """Print runs, regimes, differences, cautions and what follows."""
+    """Print runs, regimes, differences, cautions and what follows; text from outside is never read as markup.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+    found : Comparison
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.research.studies.compare import compare, print_comparison
+    >>> bars = pd.bdate_range("2024-01-02", periods=60, tz="UTC")
+    >>> texts = {"metrics.json": '{"bars_per_year": 252}', "manifest.json": "{}", "config.toml": "seed = 1"}
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     folders = [Path(place, name) for name in ("one", "two")]
+    ...     for seed, folder in enumerate(folders):
+    ...         folder.mkdir()
+    ...         returns = np.random.default_rng(seed).normal(0.0, 0.01, 60)
+    ...         pd.DataFrame({"net_return": returns}, index=bars).to_parquet(folder / "account.parquet")
+    ...         pd.DataFrame(index=bars).to_parquet(folder / "regimes.parquet")
+    ...         _ = [(folder / name).write_text(text) for name, text in texts.items()]
+    ...     found = compare(folders)
+    >>> import io
+    >>> from rich.console import Console
+    >>> console = Console(file=io.StringIO(), width=100)
+    >>> print_comparison(console, found)
+    >>> print(console.file.getvalue().splitlines()[5])
+    one │ caution │  1.36 (−3.94 to 7.15) │ 0.316 │         20.3% │        −7.7% │      –
+    """
     for caution in found.cautions:
         console.print(Text(f"! {caution}"), style="bold red" if "found a leak" in caution else "yellow")
     console.print(_runs(found))

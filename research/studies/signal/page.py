@@ -75,7 +75,23 @@ def render_page(
     -------
     str
         HTML with plotly.js, style and figures inside; the same diagnosis gives the same text.
-    @@EXAMPLE@@
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
+    >>> from embargo.research.studies.signal import render_page
+    >>> from embargo.signals.diagnostics.diagnosis import diagnose
+    >>> market = simulate(SimulatedMarket(n_symbols=4, end="2015-06-30"))
+    >>> opens = market.prices.open
+    >>> values = np.random.default_rng(0).normal(0.0, 0.1, opens.shape)
+    >>> signal = pd.DataFrame(values, opens.index, opens.columns)
+    >>> scores = {"bearish": 0.1, "neutral": 0.1, "bullish": 0.8, "confidence": 0.8}
+    >>> articles = market.news.head(50).assign(row=np.arange(50), column=0, used=True, **scores)
+    >>> found = diagnose(signal, signal, articles, market.prices, horizons=(1, 5))
+    >>> "<title>mine – Embargo signal research</title>" in render_page(found, "mine")
+    True
     """
     by_key = {key: (text, draw) for key, text, draw in _CHARTS}
     # Of a signal without opinions only what its articles did can be drawn.

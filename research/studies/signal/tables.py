@@ -191,7 +191,35 @@ def counted(found: Diagnosis) -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 def print_diagnosis(console: Console, found: Diagnosis) -> None:
-    """Print a diagnosis as tables, remarks and counts; text from outside is never read as markup."""
+    """Print a diagnosis as tables, remarks and counts; text from outside is never read as markup.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+        Tables are at most 100 characters wide.
+    found : Diagnosis
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
+    >>> from embargo.research.studies.signal import print_diagnosis
+    >>> from embargo.signals.diagnostics.diagnosis import diagnose
+    >>> market = simulate(SimulatedMarket(n_symbols=4, end="2015-06-30"))
+    >>> opens = market.prices.open
+    >>> values = np.random.default_rng(0).normal(0.0, 0.1, opens.shape)
+    >>> signal = pd.DataFrame(values, opens.index, opens.columns)
+    >>> scores = {"bearish": 0.1, "neutral": 0.1, "bullish": 0.8, "confidence": 0.8}
+    >>> articles = market.news.head(50).assign(row=np.arange(50), column=0, used=True, **scores)
+    >>> found = diagnose(signal, signal, articles, market.prices, horizons=(1, 5))
+    >>> import io
+    >>> from rich.console import Console
+    >>> console = Console(file=io.StringIO())
+    >>> print_diagnosis(console, found)
+    >>> "Information coefficient by horizon" in console.file.getvalue()
+    True
+    """
     for remark in found.remarks:
         console.print(Text.assemble(("! ", "bold yellow"), remark))
     for sheet in sheets(found).values():
@@ -210,7 +238,36 @@ def print_diagnosis(console: Console, found: Diagnosis) -> None:
 
 
 def as_document(found: Diagnosis, *, run: str) -> dict[str, Any]:
-    """Everything of a diagnosis as nested plain values, ready for JSON."""
+    """Return everything of a diagnosis as nested plain values, ready for JSON.
+
+    Parameters
+    ----------
+    found : Diagnosis
+    run : str
+        Name of the run.
+
+    Returns
+    -------
+    dict
+        Frames are lists of their rows; what is not known is None.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
+    >>> from embargo.research.studies.signal import as_document
+    >>> from embargo.signals.diagnostics.diagnosis import diagnose
+    >>> market = simulate(SimulatedMarket(n_symbols=4, end="2015-06-30"))
+    >>> opens = market.prices.open
+    >>> values = np.random.default_rng(0).normal(0.0, 0.1, opens.shape)
+    >>> signal = pd.DataFrame(values, opens.index, opens.columns)
+    >>> scores = {"bearish": 0.1, "neutral": 0.1, "bullish": 0.8, "confidence": 0.8}
+    >>> articles = market.news.head(50).assign(row=np.arange(50), column=0, used=True, **scores)
+    >>> found = diagnose(signal, signal, articles, market.prices, horizons=(1, 5))
+    >>> [row["horizon"] for row in as_document(found, run="mine")["horizons"]]
+    [1, 5]
+    """
     frames = ("horizons", "lags", "persistence", "quantiles", "events", "groups")
     return {
         "run": run,

@@ -52,7 +52,26 @@ def render_page(result: Sweep, title: str) -> str:
     -------
     str
         HTML with plotly.js, style and figures inside; the same sweep gives the same text.
-    @@EXAMPLE@@
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> from embargo.research.studies.sweep import Axis, Sweep, render_page
+    >>> cell = dict.fromkeys(["sharpe_low", "sharpe_high", "sharpe_p_value", "total_return", "max_drawdown"], 0.0)
+    >>> cell |= {"settings": {"signal.half_life": 2.0}, "validation_sharpe": 1.1, "sharpe": 0.9}
+    >>> cell |= {"rank_on_validation": 1, "rank_on_test": 1, "effective_trials": 1.8}
+    >>> cell |= {"probabilistic_sharpe": 0.9, "deflated_sharpe": 0.7}
+    >>> span = {"start": "2016-01-04", "end": "2016-12-30", "bars": 252, "left_out_bars": 0}
+    >>> figures = dict.fromkeys(["overfitting", "confidence_set", "best_of_attempts", "rank_correlation"])
+    >>> figures |= dict.fromkeys(["cells", "competing", "distinct_returns", "n_trials"], 2)
+    >>> figures |= {"validation": span, "test": span, "chosen": cell, "best_on_test": cell}
+    >>> axis = Axis("signal.half_life", (1.0, 2.0))
+    >>> ratios = {"validation_sharpe": [0.4, 1.1], "test_sharpe": [0.2, 0.9], "competes": True}
+    >>> table = pd.DataFrame({axis.key: axis.values} | ratios)
+    >>> result = Sweep(Path("runs/mine-sweep-1a2b3c4d"), [axis], table, 1, 1, figures)
+    >>> "<title>Sweep of mine – Embargo sweep</title>" in render_page(result, "Sweep of mine")
+    True
     """
     shown = shown_of(result, MOST_ROWS, always={result.chosen, result.best})
     return fill(

@@ -86,7 +86,41 @@ def sentences(result: Sweep) -> list[str]:
 
 
 def print_sweep(console: Console, result: Sweep) -> None:
-    """Print the best cells by validation and what follows from them; a long grid is cut, and says so."""
+    """Print the best cells by validation and what follows from them; a long grid is cut, and says so.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+    result : Sweep
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> from embargo.research.studies.sweep import Axis, Sweep, print_sweep
+    >>> cell = dict.fromkeys(["sharpe_low", "sharpe_high", "sharpe_p_value", "total_return", "max_drawdown"], 0.0)
+    >>> cell |= {"settings": {"signal.half_life": 2.0}, "validation_sharpe": 1.1, "sharpe": 0.9}
+    >>> cell |= {"rank_on_validation": 1, "rank_on_test": 1, "effective_trials": 1.8}
+    >>> cell |= {"probabilistic_sharpe": 0.9, "deflated_sharpe": 0.7}
+    >>> span = {"start": "2016-01-04", "end": "2016-12-30", "bars": 252, "left_out_bars": 0}
+    >>> figures = dict.fromkeys(["overfitting", "confidence_set", "best_of_attempts", "rank_correlation"])
+    >>> figures |= dict.fromkeys(["cells", "competing", "distinct_returns", "n_trials"], 2)
+    >>> figures |= {"validation": span, "test": span, "chosen": cell, "best_on_test": cell}
+    >>> axis = Axis("signal.half_life", (1.0, 2.0))
+    >>> ratios = {"validation_sharpe": [0.4, 1.1], "test_sharpe": [0.2, 0.9], "competes": True}
+    >>> table = pd.DataFrame({axis.key: axis.values} | ratios)
+    >>> result = Sweep(Path("runs/mine-sweep-1a2b3c4d"), [axis], table, 1, 1, figures)
+    >>> from rich.console import Console
+    >>> print_sweep(Console(width=100), result)  # doctest: +NORMALIZE_WHITESPACE
+    signal.half_life ┃ validation Sharpe ┃ test Sharpe ┃
+    ━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━
+                   2 │              1.10 │        0.90 │ chosen, best on test
+                   1 │              0.40 │        0.20 │
+    Chosen by 252 validation bars, before any test row was traded: signal.half_life = 2.
+    On 252 test bars its Sharpe ratio is 0.90 (0.00 to 0.00), rank 1 of 2; deflated for 2 trials on this
+    window, worth 1.80 independent ones: 0.700.
+    It is also the best on test.
+    """
     shown = shown_of(result, MOST_ROWS, always={result.best})
     axes = [axis.key for axis in result.axes]
     table = terminal_table([], [*axes, "validation Sharpe", "test Sharpe"])
