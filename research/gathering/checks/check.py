@@ -63,7 +63,7 @@ def check_world(
     >>> market = simulate(SimulatedMarket(n_symbols=2, end="2015-03-31"))
     >>> checks = check_world(market.news, market.prices, calendar="XNYS")
     >>> checks[0].name, checks[0].verdict
-    ('symbol coverage', 'look')
+    ('first sighting', 'fine')
     """
     if news is None and prices is None:
         raise ConfigError("data check: neither news nor prices were given. Name at least one.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import tomllib
 from collections.abc import Mapping
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -15,18 +14,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from plotly.offline import get_plotlyjs
 from samples.report_samples import equity_frame, permutation, sample
 
 import embargo.research.pages
-from embargo.data_loaders.errors import DataError, MissingPartError
+from embargo.data_loaders.errors import DataError
 from embargo.research.pages import formats
-from embargo.research.pages.charts import MAX_POINTS, keep_extremes
+from embargo.research.pages.charts import MAX_POINTS
 from embargo.research.pages.curves import drawdowns
-from embargo.research.pages.page import write_page
 from embargo.research.run.report import MetricRow, ReportData, charts
 from embargo.research.run.report.assemble import headline_of
 from embargo.research.run.report.page import MAX_EVIDENCE_ROWS, _monthly, render_page
@@ -275,31 +270,6 @@ def test_page_is_accessible(invalid_page: Page) -> None:
     assert invalid_page.all("html")[0]["lang"] == "en"
 
 
-def luminance(colour: str) -> float:
-    channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in channels]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-@pytest.mark.parametrize("block", [":root", ':root[data-theme="dark"]'])
-def test_text_colours_have_the_contrast_wcag_asks_for(block: str) -> None:
-    css = (Path(embargo.research.pages.__file__).parent / "style.css").read_text()
-    rules = css[css.index(f"\n{block} {{") :].split("}")[0]
-    colours = dict(re.findall(r"--([a-z0-9-]+): (#[0-9a-f]{6})", rules))
-
-    def contrast(one: str, other: str) -> float:
-        light, dark = sorted((luminance(colours[one]), luminance(colours[other])), reverse=True)
-        return (light + 0.05) / (dark + 0.05)
-
-    for ink in ("ink", "muted", "accent", "good", "warn", "bad"):
-        assert contrast(ink, "panel") >= 4.5, ink
-        assert contrast(ink, "page") >= 4.5, ink
-    for ink, tint in (("warn", "warn-tint"), ("bad", "bad-tint"), ("good", "good-tint"), ("ink", "plain-tint")):
-        assert contrast(ink, tint) >= 4.5, ink
-    for number in range(6):
-        assert contrast(f"series-{number}", "panel") >= 3.0, number
-
-
 def test_figures_name_only_colours_that_the_style_sheet_has() -> None:
     html = render_page(sample("invalid"))
     css = (Path(embargo.research.pages.__file__).parent / "style.css").read_text()
@@ -335,26 +305,6 @@ def test_a_long_equity_is_thinned_but_says_so_and_keeps_its_extremes() -> None:
     assert len(render_page(sample(bars=9_000, freq="h"))) < len(str(get_plotlyjs())) + 700_000
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    hnp.arrays(
-        np.float64, st.tuples(st.integers(1, 300), st.integers(1, 4)), elements=st.floats(-1e6, 1e6) | st.just(np.nan)
-    ),
-    st.integers(12, 80),
-)
-def test_thinning_keeps_ends_and_every_columns_extremes(values: np.ndarray, limit: int) -> None:
-    kept = keep_extremes(values, limit)
-    assert len(kept) <= max(limit, 0)
-    assert (np.diff(kept) > 0).all()
-    assert kept[0] == 0
-    assert kept[-1] == len(values) - 1
-    for column in values.T:
-        known = column[~np.isnan(column)]
-        if known.size:
-            assert np.nanmax(column[kept]) == known.max()
-            assert np.nanmin(column[kept]) == known.min()
-
-
 def test_regime_shading_covers_each_stretch_once() -> None:
     index = pd.date_range("2024-01-01", periods=6, freq="D", tz="UTC").as_unit("us")
     equity = pd.DataFrame({"strategy": np.linspace(1, 1.1, 6)}, index=index)
@@ -381,14 +331,6 @@ def test_monthly_returns_chain_to_the_whole() -> None:
     assert [len(row["cells"]) for row in rows] == [13] * len(rows)
 
 
-def test_write_is_whole_or_not_at_all(tmp_path: Path) -> None:
-    target = write_page(render_page(sample()), tmp_path / "report.html")
-    assert target.read_text(encoding="utf-8") == render_page(sample())
-    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
-    with pytest.raises(MissingPartError, match="does not exist"):
-        write_page("", tmp_path / "nowhere" / "report.html")
-
-
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -411,61 +353,6 @@ def test_write_is_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_contents_of_the_wrong_shape_are_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(DataError, match=words):
         sample(**changes)
-
-
-@pytest.mark.parametrize(
-    ("printer", "value", "expected"),
-    [
-        (formats.ratio, 1.005, "1.00"),
-        (formats.ratio, -0.001, "0.00"),
-        (formats.ratio, -1234.5, f"{MINUS}1,234.50"),
-        (formats.ratio, float("-inf"), f"{MINUS}∞"),
-        (formats.ratio, None, "–"),
-        (formats.ratio, float("nan"), "–"),
-        (formats.percent, 0.12345, "12.3%"),
-        (formats.percent, -0.0004, "0.0%"),
-        (formats.probability, 0.034, "0.034"),
-        (formats.probability, 0.0009, "< 0.001"),
-        (formats.probability, 0.0, "< 0.001"),
-        (formats.probability, 0.001, "0.001"),
-        (formats.probability, 1.0, "1.000"),
-        (formats.count, 12_481, "12,481"),
-        (formats.number, 21.4, "21.4"),
-        (formats.number, 0.00012345, "0.0001234"),
-        (formats.number, -3, f"{MINUS}3"),
-        (formats.text, True, "yes"),
-        (formats.text, pd.NaT, "–"),
-        (formats.text, ["a", 2], "a, 2"),
-        (formats.instant, pd.Timestamp("2024-03-01", tz="UTC"), "2024-03-01"),
-        (formats.instant, pd.Timestamp("2024-03-01 09:30", tz="America/New_York"), "2024-03-01 14:30 UTC"),
-        (formats.instant, pd.Timestamp("2024-03-01 14:30:05", tz="UTC"), "2024-03-01 14:30:05 UTC"),
-        (formats.interval, (-0.5, 1.25), f"{MINUS}0.50 to 1.25"),
-        (formats.interval, (None, float("nan")), "–"),
-    ],
-)
-def test_formats(printer: Any, value: Any, expected: str) -> None:
-    assert printer(value) == expected
-
-
-SETTINGS = st.recursive(
-    st.booleans()
-    | st.integers(-(2**62), 2**62)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text()
-    | st.lists(st.integers()),
-    lambda inner: st.dictionaries(st.text(min_size=1, max_size=8), inner, max_size=4),
-    max_leaves=12,
-)
-
-
-@settings(max_examples=80, deadline=None)
-@given(st.dictionaries(st.text(min_size=1, max_size=8), SETTINGS, max_size=5))
-def test_configuration_reads_back_as_toml(config: dict[str, Any]) -> None:
-    assert tomllib.loads(formats.toml(config)) == config
-
-
-def test_unset_settings_are_said_to_be_unset() -> None:
-    assert formats.toml({"seed": None, "data": {"path": None}}) == "# seed is not set\n\n[data]\n# path is not set\n"
 
 
 def test_regimes_are_marked_at_the_level_of_the_run() -> None:
