@@ -47,9 +47,10 @@ def compare(
 
     Example: [bold]embargo compare runs/a-1a2b3c4d runs/b-5e6f7a8b --by regime --html compare.html[/bold]
     """
+    from embargo.research.pages.page import write_page
     from embargo.research.progress import shown
     from embargo.research.records.folders import write_json
-    from embargo.research.studies.compare import print_comparison, write_page
+    from embargo.research.studies.compare import print_comparison, render_page
     from embargo.research.studies.compare.comparison import as_document
     from embargo.research.studies.compare.comparison import compare as found_between
 
@@ -61,7 +62,7 @@ def compare(
         found = found_between(runs, against=against, by=by)
     print_comparison(console, found)
     if html is not None:
-        write_page(found, html)
+        write_page(render_page(found), html)
         console.print(f"Page: {escaped(str(html))}", soft_wrap=True, highlight=False)
     if json is not None:
         write_json(json, as_document(found))

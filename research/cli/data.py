@@ -121,7 +121,8 @@ def check(
 
     Example: [bold]embargo data check store --html check.html[/bold]
     """
-    from embargo.research.gathering.checks import print_checks, write_page
+    from embargo.research.gathering.checks import print_checks, render_page
+    from embargo.research.pages.page import write_page
 
     if target.endswith(".toml"):
         odd = [name for name, value in (("--venue", venue), ("--bar", bar), ("--calendar", calendar)) if value]
@@ -135,8 +136,8 @@ def check(
         console.print(f"\n[bold]{escaped(name)}[/]", highlight=False)
         print_checks(console, checks)
     if html is not None:
-        page = write_page(parts, html, f"Data check: {Path(target).name}")
-        console.print(f"Page: {page}", soft_wrap=True, highlight=False)
+        page = render_page(parts, f"Data check: {Path(target).name}")
+        console.print(f"Page: {write_page(page, html)}", soft_wrap=True, highlight=False)
     if not sound:
         raise typer.Exit(FAILED)
 

@@ -39,9 +39,12 @@ def signal(
 
     Example: [bold]embargo signal runs/demo-1a2b3c4d --html signal.html[/bold]
     """
+    from embargo.research.pages.page import write_page
+    from embargo.research.pages.status import status_of
     from embargo.research.progress import shown
     from embargo.research.records.folders import write_json
-    from embargo.research.studies.signal import as_document, diagnose_run, print_diagnosis, recall, write_page
+    from embargo.research.studies.signal import as_document, diagnose_run, print_diagnosis, render_page
+    from embargo.research.studies.signal.recalled import recall
 
     wanted = _horizons(horizons)
     for path in (html, json):
@@ -58,7 +61,9 @@ def signal(
         index = recalled.signal.index
         window = f"{index[0]:%Y-%m-%d} to {index[-1]:%Y-%m-%d}, {len(index):,} bars, {recalled.signal.shape[1]} symbols"
         level = recalled.config.statistics.significance
-        write_page(found, html, recalled.name, status=recalled.status, subtitle=window, significance=level)
+        status = status_of(recalled.status)
+        page = render_page(found, recalled.name, status=status, subtitle=window, significance=level)
+        write_page(page, html)
         console.print(f"Page: {escaped(str(html))}", soft_wrap=True, highlight=False)
     if json is not None:
         write_json(json, as_document(found, run=recalled.name))

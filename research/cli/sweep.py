@@ -50,8 +50,9 @@ def sweep(
             f"--select {select}: a cell may only be chosen by validation. What test rows chose, they cannot judge."
         )
     from embargo.research.config.experiment import load_config
+    from embargo.research.pages.page import write_page
     from embargo.research.progress import shown
-    from embargo.research.studies.sweep import print_sweep, write_page
+    from embargo.research.studies.sweep import print_sweep, render_page
     from embargo.research.studies.sweep.grid import read_axis
     from embargo.research.studies.sweep.search import sweep as run
 
@@ -61,5 +62,5 @@ def sweep(
         result = run(settings, axes, out=out, cache=cache_folder(cache), stages=stages)
     print_sweep(console, result)
     if html is not None:
-        write_page(result, html, f"Sweep of {settings.name}")
+        write_page(render_page(result, f"Sweep of {settings.name}"), html)
     console.print(f"Report: {result.folder / 'report.html'}", soft_wrap=True, highlight=False)

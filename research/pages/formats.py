@@ -1,7 +1,7 @@
-"""How the report prints numbers, instants and settings: one rule per kind of quantity.
+"""How pages and terminal print numbers, instants, keys and settings: one rule per kind of quantity.
 
 Every function takes what may be missing (None, NaN, NaT) and answers with the dash `MISSING`, never with "nan". Minus
-signs are typographic. The tiles' ready texts should come from here too, so that a page speaks with one voice.
+signs are typographic. Ready texts come from here too, so that all pages speak with one voice.
 """
 
 from __future__ import annotations
@@ -10,12 +10,17 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 
+Unit = Literal["ratio", "coefficient", "percent", "basis points", "probability", "count", "number", "text"]
+
 MISSING = "–"
+UNITS: tuple[Unit, ...] = get_args(Unit)
+
+_ACRONYMS = {"f1": "F1", "ece": "ECE", "nll": "NLL", "id": "ID", "auc": "AUC", "utc": "UTC"}
 
 
 def is_missing(value: Any) -> bool:
@@ -39,9 +44,19 @@ def ratio(value: Any) -> str:
     return MISSING if is_missing(value) else _signed(f"{float(value):,.2f}")
 
 
+def coefficient(value: Any) -> str:
+    """Print a correlation, or a share that is not told in percent, with three decimals: ``0.034``."""
+    return MISSING if is_missing(value) else _signed(f"{float(value):z.3f}")
+
+
 def percent(value: Any) -> str:
     """Print a fraction as percent with one decimal: 0.1234 gives ``12.3%``."""
     return MISSING if is_missing(value) else _signed(f"{100 * float(value):,.1f}%")
+
+
+def basis_points(value: Any) -> str:
+    """Print a fraction in basis points with one decimal, without their name: 0.00123 gives ``12.3``."""
+    return MISSING if is_missing(value) else _signed(f"{1e4 * float(value):z,.1f}")
 
 
 def probability(value: Any) -> str:
@@ -96,9 +111,11 @@ def instant(value: Any) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if moment.second else f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
-BY_UNIT: dict[str, Callable[[Any], str]] = {
+BY_UNIT: dict[Unit, Callable[[Any], str]] = {
     "ratio": ratio,
+    "coefficient": coefficient,
     "percent": percent,
+    "basis points": basis_points,
     "probability": probability,
     "count": count,
     "number": number,
@@ -106,14 +123,14 @@ BY_UNIT: dict[str, Callable[[Any], str]] = {
 }
 
 
-def value_of(value: Any, unit: str) -> str:
+def value_of(value: Any, unit: Unit) -> str:
     """Print a value in its unit; a value that is already text is left as it is."""
     if isinstance(value, str):
         return text(value)
     return BY_UNIT[unit](value)
 
 
-def interval(bounds: tuple[float, float] | str | None, unit: str = "ratio") -> str:
+def interval(bounds: tuple[float | None, float | None] | str | None, unit: Unit = "ratio") -> str:
     """Print a confidence interval as ``0.12 to 1.34``; a ready text is left as it is."""
     if bounds is None or isinstance(bounds, str):
         return text(bounds)
@@ -121,6 +138,17 @@ def interval(bounds: tuple[float, float] | str | None, unit: str = "ratio") -> s
     if is_missing(low) and is_missing(high):
         return MISSING
     return f"{value_of(low, unit)} to {value_of(high, unit)}"
+
+
+def around(value: Any, bounds: tuple[float | None, float | None] | None, unit: Unit = "ratio") -> str:
+    """Print a figure with its interval, where it has one: ``0.93 (0.21 to 1.68)``."""
+    return value_of(value, unit) if bounds is None else f"{value_of(value, unit)} ({interval(bounds, unit)})"
+
+
+def plain(name: Any) -> str:
+    """Turn a key such as ``macro_f1`` into words such as ``Macro F1``."""
+    words = " ".join(_ACRONYMS.get(word, word) for word in str(name).replace("_", " ").split(" "))
+    return words[:1].upper() + words[1:]
 
 
 def toml(settings: Mapping[str, Any]) -> str:

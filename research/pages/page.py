@@ -1,58 +1,95 @@
-"""What every page that opens offline is made with: its templates, style and charts, and writing it whole."""
+"""Pages that open offline: one layout, filled by the templates beside what they show, and one way to write them whole.
+
+Everything is inside the page, nothing is fetched, and text from outside is escaped. What passes unescaped is the
+package's own style sheet and script, the copy of plotly.js that plotly ships, and JSON that cannot end its element.
+"""
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import plotly.io as pio
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from embargo.data_loaders.errors import MissingPartError
-from embargo.research.run.report.charts import Chart
+from embargo.research.pages import formats
+from embargo.research.pages.status import STATUS_ICONS, STATUS_WORDS
 
-_OWN = "embargo.research.pages"
 
-
-def fill(package: str, template: str, **fields: Any) -> str:
-    """Render a template of a package in the dress of the reports; everything from outside is escaped.
+def fill(template: str, **fields: Any) -> str:
+    """Render a template that extends the layout of all pages.
 
     Parameters
     ----------
-    package : str
-        Where the template lies; those that it extends or imports may lie beside this module.
     template : str
-        File name.
+        Its place in ``research/``, such as ``"studies/sweep/page.html.j2"``. It extends ``pages/layout.html.j2`` and
+        may import from ``pages/macros.html.j2``.
     **fields
-        What the template shows. ``style`` and ``plotly_js`` are added.
+        What the template shows; a name that it uses and that is not given is an error.
+
+    Returns
+    -------
+    str
+        HTML with plotly.js and the style sheet inside; the same fields give the same text.
 
     Raises
     ------
     MissingPartError
         If the installed plotly.js cannot be put inside a page.
+
+    Examples
+    --------
+    >>> from embargo.research.pages import fill
+    >>> page = fill("gathering/checks/page.html.j2", title="A <b> store", subtitle="", status="valid", word="Fine",
+    ...             headline="Nothing stands out", tally="0 bad, 0 to look at, 0 fine", total=0, parts=[])
+    >>> page.startswith("<!doctype html>"), "A &lt;b&gt; store" in page
+    (True, True)
     """
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader(name, "") for name in dict.fromkeys((package, _OWN))]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    style = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
-    return environment.get_template(template).render(
-        **fields,
-        style=Markup(style),  # noqa: S704 - the package's own file
-        plotly_js=Markup(plotly_js()),  # noqa: S704 - checked not to end the script
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            **fields,
+            style=Markup(_style()),  # noqa: S704 - the package's own file
+            plotly_js=Markup(plotly_js()),  # noqa: S704 - checked not to end the script
+        )
     )
 
 
-def write_whole(page: str, path: str | Path, *, what: str) -> Path:
-    """Write a page whole or not at all; MissingPartError if its folder does not exist."""
+def write_page(page: str, path: str | Path) -> Path:
+    """Write a page whole or not at all.
+
+    Parameters
+    ----------
+    page : str
+        HTML.
+    path : str or Path
+        File to write, in UTF-8; its folder must exist.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    MissingPartError
+        If the folder does not exist.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from embargo.research.pages import write_page
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_page("<!doctype html>", f"{folder}/page.html").read_text()
+    '<!doctype html>'
+    """
     target = Path(path)
     if not target.parent.is_dir():
-        raise MissingPartError(f"{what} {target}: folder {target.parent} does not exist; create it first")
+        raise MissingPartError(f"page {target}: folder {target.parent} does not exist; create it first")
     partial = target.with_name(f".{target.name}.partial")
     partial.write_text(page, encoding="utf-8", newline="\n")
     return partial.replace(target)
@@ -66,21 +103,19 @@ def plotly_js() -> str:
     return code
 
 
-def placed(key: str, chart: Chart, **more: str) -> dict[str, Any]:
-    """Return what a template needs to show a chart under a name of its own, such as a caption beside it."""
-    return {
-        "id": key,
-        **more,
-        "json": _json(chart),
-        "summary": chart.summary,
-        "note": chart.note,
-        "height": int(chart.figure.layout.height),
-    }
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("embargo.research", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals |= {"missing": formats.MISSING, "status_words": STATUS_WORDS, "status_icons": STATUS_ICONS}
+    return environment
 
 
-def _json(chart: Chart) -> Markup:
-    """Write a figure as JSON that cannot end its script element, whatever its labels say."""
-    text = str(pio.to_json(chart.figure, validate=True, pretty=False, remove_uids=True, engine="json"))
-    for sign in "<>&\u2028\u2029":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return Markup(text)  # noqa: S704 - no sign of markup is left
+@cache
+def _style() -> str:
+    return (Path(__file__).parent / "style.css").read_text(encoding="utf-8")

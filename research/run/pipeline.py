@@ -21,6 +21,7 @@ from embargo.backtest.metrics import sharpe
 from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.schemas import Prices
 from embargo.research.config.experiment import Config, ModelSection
+from embargo.research.pages.page import write_page
 from embargo.research.pages.status import Status
 from embargo.research.progress import Quiet, Stages
 from embargo.research.records import ledger
@@ -35,7 +36,7 @@ from embargo.research.run.fusion import Fused
 from embargo.research.run.measurement import Measured, estimate, measure
 from embargo.research.run.plan import Plan, trading_rows
 from embargo.research.run.reading import Reading, given_base, read, with_base
-from embargo.research.run.report import ReportData, write
+from embargo.research.run.report import ReportData, render_page
 from embargo.research.run.report.assemble import assemble, headline_of
 from embargo.research.run.rules import rules_of
 from embargo.research.run.samples import Samples, plan_folds, plan_parts, samples_hash
@@ -307,4 +308,4 @@ def _save(
         write_json(draft / "metrics.json", measured.metrics.to_dict())
         write_json(draft / "findings.json", [finding.to_dict() for finding in findings])
         write_json(draft / "manifest.json", manifest)
-        write(report, draft / "report.html")
+        write_page(render_page(report), draft / "report.html")

@@ -1,8 +1,4 @@
-"""The charts of the data check: hours of publication, articles per month, delays, and coverage by symbol and month.
-
-They follow the conventions of `embargo.research.run.report.charts`: colours are names of the style sheet, outside text
-is escaped.
-"""
+"""The charts of the data check: hours of publication, articles per month, delays, and coverage by symbol and month."""
 
 from __future__ import annotations
 
@@ -14,12 +10,13 @@ import plotly.graph_objects as go
 
 from embargo.data_loaders.checks import Check
 from embargo.research.pages import formats
-from embargo.research.run.report.charts import TEMPLATE, Chart, label_of, milliseconds, pattern_of
+from embargo.research.pages.charts import TEMPLATE, Chart, hatch, label_of, milliseconds
 
 LONGEST_TICK = 14
 
 
-def _clock_time(minute: float) -> str:
+def clock_time(minute: float) -> str:
+    """Print a minute of the day as a time: 570 gives ``09:30``."""
     return f"{int(minute) // 60:02d}:{int(minute) % 60:02d}"
 
 
@@ -31,7 +28,7 @@ def _short(name: object) -> str:
 def time_of_day_chart(check: Check) -> Chart:
     """Draw articles per half hour of the local day, weekdays and weekends, with the session shaded."""
     rows = check.profile
-    starts = [_clock_time(minute) for minute in rows["minute"]]
+    starts = [clock_time(minute) for minute in rows["minute"]]
     figure = go.Figure()
     opens, closes = check.figures.get("opens_minute"), check.figures.get("closes_minute")
     top = float((rows["weekdays"] + rows["weekends"]).max()) * 1.05 or 1.0
@@ -46,7 +43,7 @@ def time_of_day_chart(check: Check) -> Chart:
                 line={"width": 0, "color": "var(--shade-calm)"},
                 fillcolor="var(--shade-calm)",
                 hoverinfo="skip",
-                name=f"session, {_clock_time(opens)} to {_clock_time(closes)}",
+                name=f"session, {clock_time(opens)} to {clock_time(closes)}",
             )
         )
     for name, colour, pattern in (("weekdays", "var(--series-0)", ""), ("weekends", "var(--series-1)", "/")):
@@ -55,7 +52,7 @@ def time_of_day_chart(check: Check) -> Chart:
                 x=np.arange(len(rows)),
                 y=rows[name],
                 name=name,
-                marker={"color": colour, "line": {"width": 0}, "pattern": pattern_of(pattern, colour)},
+                marker=hatch(pattern, colour),
                 customdata=starts,
                 hovertemplate="%{customdata} %{fullData.name}: %{y:,.0f}<extra></extra>",
             )
@@ -100,7 +97,7 @@ def months_chart(check: Check) -> Chart:
                 width=24 * 86_400_000.0,
                 offset=2 * 86_400_000.0,
                 name=name,
-                marker={"color": colour, "line": {"width": 0}, "pattern": pattern_of(pattern, colour)},
+                marker=hatch(pattern, colour),
                 customdata=[f"{month:%Y-%m}" for month in rows.loc[mask, "month"]],
                 hovertemplate="%{customdata}: %{y:,.0f}<extra></extra>",
             )
@@ -141,7 +138,7 @@ def lag_chart(check: Check) -> Chart:
                 x=rows.index[mask],
                 y=rows.loc[mask, "articles"],
                 name=name,
-                marker={"color": colour, "line": {"width": 0}, "pattern": pattern_of(pattern, colour)},
+                marker=hatch(pattern, colour),
                 customdata=[label_of(text) for text in rows.loc[mask, "lag"]],
                 hovertemplate="%{customdata}: %{y:,.0f}<extra></extra>",
             )
@@ -168,7 +165,8 @@ def coverage_chart(check: Check) -> Chart:
     months = pd.date_range(rows["month"].min(), rows["month"].max(), freq="MS").as_unit("us")
     order = rows.groupby("symbol")["articles"].sum().sort_values(ascending=False, kind="stable").index
     counts = np.zeros((len(order), len(months)))
-    counts[order.get_indexer(rows["symbol"]), months.get_indexer(pd.DatetimeIndex(rows["month"]))] = rows["articles"]
+    places = order.get_indexer(pd.Index(rows["symbol"])), months.get_indexer(pd.DatetimeIndex(rows["month"]))
+    counts[places] = rows["articles"]
     largest = float(counts.max())
     ticks = [10.0**power for power in range(int(np.log10(max(largest, 1.0))) + 1)]
     figure = go.Figure(

@@ -1,28 +1,27 @@
-"""The data check as one HTML page that opens offline, in the dress of the run report.
-
-The style sheet, the chart script and the number formats are those of `embargo.research.run.report`; everything from
-outside is escaped, and the same checks give the same page.
-"""
+"""The data check as one HTML page: the answers of each part of the data, worst first, and charts of their profiles."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from embargo.data_loaders.checks import Check
-from embargo.research.gathering.checks.charts import CHARTS
-from embargo.research.gathering.checks.tables import ORDER, tally
+from embargo.data_loaders.checks import Check, Verdict
+from embargo.research.gathering.checks.charts import CHARTS, clock_time
+from embargo.research.gathering.checks.check import worst, worst_first
+from embargo.research.gathering.checks.tables import tally
 from embargo.research.pages import formats
-from embargo.research.pages.page import fill, placed, write_whole
-from embargo.research.run.report.page import Cell, plain
+from embargo.research.pages.charts import placed
+from embargo.research.pages.formats import plain
+from embargo.research.pages.page import fill
+from embargo.research.pages.status import Status
+from embargo.research.pages.tables import TableCell
 
 # The style sheet knows the verdicts of the leakage audit; a check's verdict takes the colours of its equal.
 _KINDS = {"bad": "leak", "look": "suspicious", "fine": "pass"}
 _ICONS = {"bad": "×", "look": "!", "fine": "✓"}
-_STATUS = {"bad": "invalid", "look": "caution", "fine": "valid"}
+_STATUS: dict[Verdict, Status] = {"bad": "invalid", "look": "caution", "fine": "valid"}
 _HEADLINES = {
     "bad": "Do not believe results from these data yet",
     "look": "Usable, once somebody has looked at what follows",
@@ -46,56 +45,37 @@ def render_page(parts: Mapping[str, Sequence[Check]], title: str, *, subtitle: s
     Returns
     -------
     str
-        HTML with plotly.js, style and figures inside.
+        HTML with plotly.js, style and figures inside; the same checks give the same text.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.checks import Check
+    >>> from embargo.research.gathering.checks import render_page
+    >>> page = render_page({"news": [Check("clock", "fine", "no hour stands out")]}, "Archive of 2015")
+    >>> "<title>Archive of 2015 – Fine – Embargo data check</title>" in page
+    True
     """
     checks = [check for part in parts.values() for check in part]
-    worst = min((check.verdict for check in checks), key=ORDER.index, default="fine")
+    verdict = worst(checks)
     return fill(
-        "embargo.research.gathering.checks",
-        "page.html.j2",
+        "gathering/checks/page.html.j2",
         title=title,
         subtitle=subtitle,
-        status=_STATUS[worst],
-        status_word=worst.capitalize(),
-        status_icon=_ICONS[worst],
-        headline=_HEADLINES[worst],
+        status=_STATUS[verdict],
+        word=verdict.capitalize(),
+        headline=_HEADLINES[verdict],
         tally=tally(checks),
         total=len(checks),
         parts=[_part(number, name, part) for number, (name, part) in enumerate(parts.items())],
-        missing=formats.MISSING,
     )
 
 
-def write_page(parts: Mapping[str, Sequence[Check]], path: str | Path, title: str, *, subtitle: str = "") -> Path:
-    """Render checks and write the page whole or not at all.
-
-    Parameters
-    ----------
-    parts, title, subtitle
-        As in ``render_page``.
-    path : str or Path
-        File to write; its folder must exist.
-
-    Returns
-    -------
-    Path
-        The file written.
-
-    Raises
-    ------
-    MissingPartError
-        If the folder does not exist.
-    """
-    return write_whole(render_page(parts, title, subtitle=subtitle), path, what="data check")
-
-
 def _part(number: int, name: str, checks: Sequence[Check]) -> dict[str, Any]:
-    ordered = sorted(checks, key=lambda check: ORDER.index(check.verdict))
     return {
         "id": f"part-{number}",
         "name": name,
         "tally": tally(checks),
-        "findings": [_finding(check) for check in ordered],
+        "findings": [_finding(check) for check in worst_first(checks)],
         "charts": _charts(checks, f"-{number}"),
     }
 
@@ -110,7 +90,7 @@ def _finding(check: Check) -> dict[str, Any]:
         "figures": [(plain(name), _figure(name, value)) for name, value in check.figures.items()],
         "columns": [plain(column) for column in check.rows.columns],
         "rows": [
-            [Cell(_cell(column, value), numeric=isinstance(value, int | float)) for column, value in row.items()]
+            [TableCell(_cell(column, value), numeric=isinstance(value, int | float)) for column, value in row.items()]
             for row in check.rows.to_dict("records")
         ],
     }
@@ -121,7 +101,7 @@ def _figure(name: str, value: Any) -> str:
     if isinstance(value, str):
         return formats.text(value)
     if name.endswith("_minute"):
-        return f"{int(value) // 60:02d}:{int(value) % 60:02d}"
+        return clock_time(value)
     if isinstance(value, float) and any(part in name for part in _SHARES):
         return f"{100 * value:.2f}%" if 0 < abs(value) < 0.01 else formats.percent(value)
     return formats.number(value)

@@ -15,10 +15,11 @@ from embargo.backtest.leakage import Finding
 from embargo.backtest.significance import PermutationResult
 from embargo.data_loaders.schemas import CLASSES
 from embargo.research.pages import formats
+from embargo.research.pages.formats import Unit
 from embargo.research.records import figures
 from embargo.research.records.classifier import Classification
 from embargo.research.records.metrics import Metrics, Truth
-from embargo.research.run.report.contents import MetricRow, ReportData, Unit
+from embargo.research.run.report.contents import MetricRow, ReportData
 from embargo.research.run.report.tables import chance_tables_of, name_of, regime_tables_of, tables_of
 
 if TYPE_CHECKING:

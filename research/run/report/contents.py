@@ -1,4 +1,4 @@
-"""What a report says, as one frozen value: every figure, table and sentence that `render` may show.
+"""What a report says, as one frozen value: every figure, table and sentence that `render_page` may show.
 
 The pipeline fills a `ReportData`; nothing in the report is computed from files, clocks or configuration, so that
 the same value always gives the same page. The shapes are checked here, at the door, not in the template.
@@ -8,18 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
 from embargo.data_loaders.errors import DataError
-
-Status = Literal["valid", "caution", "invalid"]
-Unit = Literal["ratio", "percent", "probability", "count", "number", "text"]
-
-STATUSES: tuple[Status, ...] = ("valid", "caution", "invalid")
-UNITS: tuple[Unit, ...] = ("ratio", "percent", "probability", "count", "number", "text")
-VERDICTS = ("leak", "suspicious", "inconclusive", "pass", "not-applicable")
+from embargo.research.pages.formats import UNITS, Unit
+from embargo.research.pages.status import STATUSES, VERDICTS, Status
+from embargo.research.pages.tables import ReportTable
 
 REGIME_TABLE_COLUMNS = (
     "definition",
@@ -75,10 +71,18 @@ class MetricRow:
         Confidence interval in the unit of the value, or a ready text.
     benchmarks : mapping of str to float, str or None
         Value of each benchmark, keyed like the columns of `ReportData.equity`.
-    unit : {"ratio", "percent", "probability", "count", "number", "text"}
-        How to print: ratio 1.23, percent 12.3%, probability 0.034 or < 0.001, count 1,234, number 4 digits.
+    unit : {"ratio", "coefficient", "percent", "basis points", "probability", "count", "number", "text"}
+        How to print: ratio 1.23, coefficient 0.034, percent 12.3%, basis points 12.3, probability 0.034 or < 0.001,
+        count 1,234, number 4 digits.
     definition : str
         One sentence that says what is measured, and over what period.
+
+    Examples
+    --------
+    >>> from embargo.research.run.report import MetricRow
+    >>> row = MetricRow("Total return", 0.031, benchmarks={"buy and hold": 0.052}, unit="percent")
+    >>> row.benchmarks["buy and hold"]
+    0.052
     """
 
     name: str
@@ -87,25 +91,6 @@ class MetricRow:
     benchmarks: Mapping[str, float | str | None] = field(default_factory=dict)
     unit: Unit = "ratio"
     definition: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ReportTable:
-    """A table of ready texts.
-
-    Parameters
-    ----------
-    title, note : str
-        Heading, and what must be known to read it; the note may be empty.
-    head : tuple of str
-        Column names; the first column is the name of the row.
-    rows : tuple of tuple of str
-    """
-
-    title: str
-    note: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,6 +152,24 @@ class ReportData:
     ------
     DataError
         If a field has the wrong shape; the message names the field and the remedy.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.research.run.report import ReportData
+    >>> bars = pd.date_range("2024-01-02", periods=3, tz="UTC")
+    >>> data = ReportData(
+    ...     name="mine",
+    ...     status="caution",
+    ...     stamp="CAUTION: three bars",
+    ...     verdict_headline="Chance explains it",
+    ...     verdict_text="Three bars say nothing.",
+    ...     headline=[],
+    ...     metrics=[],
+    ...     equity=pd.DataFrame({"strategy": [1.0, 1.02, 1.01]}, index=bars),
+    ... )
+    >>> data.significance
+    0.05
     """
 
     name: str

@@ -1,39 +1,25 @@
-"""Turns a `ReportData` into the HTML page: figures to JSON, frames to printed cells, and both into the template.
-
-The template escapes everything; the only text that passes unescaped is the package's own style sheet, its script, the
-copy of plotly.js that plotly ships, and JSON in which no character can end a script element.
-"""
+"""The report of a run as one HTML page: figures to JSON, frames to printed cells, and both into the template."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
 from embargo.research.pages import formats
-from embargo.research.pages.page import fill, placed, write_whole
+from embargo.research.pages.charts import Chart, placed
+from embargo.research.pages.page import fill
+from embargo.research.pages.status import VERDICT_ICONS, VERDICT_WORDS, VERDICTS
+from embargo.research.pages.tables import TableCell
 from embargo.research.run.report import charts
-from embargo.research.run.report.contents import VERDICTS, MetricRow, ReportData
+from embargo.research.run.report.contents import MetricRow, ReportData
 
 MAX_EVIDENCE_ROWS = 20
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-STATUS_WORDS = {"valid": "Valid", "caution": "Caution", "invalid": "Invalid"}
-STATUS_ICONS = {"valid": "✓", "caution": "!", "invalid": "×"}
-VERDICT_WORDS = {
-    "leak": "Leak",
-    "suspicious": "Suspicious",
-    "inconclusive": "Inconclusive",
-    "pass": "Pass",
-    "not-applicable": "Not applicable",
-}
-VERDICT_ICONS = {"leak": "×", "suspicious": "!", "inconclusive": "?", "pass": "✓", "not-applicable": "–"}
-
 _REGIME_CELLS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("bars", "Bars", formats.count),
     ("share", "Share of time", formats.percent),
@@ -57,24 +43,12 @@ _FOLD_CELLS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("embargoed", "Embargoed", formats.count),
     ("epochs", "Epochs", formats.number),
     ("temperature", "Temperature", formats.ratio),
-    ("macro_f1", "Macro-F1", lambda value: _three(value)),
+    ("macro_f1", "Macro-F1", formats.coefficient),
 )
 
-_ACRONYMS = {"f1": "F1", "ece": "ECE", "nll": "NLL", "id": "ID", "auc": "AUC", "utc": "UTC"}
 
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A printed table cell: text, whether it is a number, and the strength (0 to 1) and side of its shading."""
-
-    text: str
-    numeric: bool = True
-    strength: float = 0.0
-    side: str = ""
-
-
-def render(data: ReportData) -> str:
-    """Render the report as one HTML page.
+def render_page(data: ReportData) -> str:
+    """Render the report of a run as one HTML page.
 
     Parameters
     ----------
@@ -90,15 +64,34 @@ def render(data: ReportData) -> str:
     ------
     MissingPartError
         If the installed plotly.js cannot be put inside a page.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.research.run.report import ReportData, render_page
+    >>> bars = pd.date_range("2024-01-02", periods=3, tz="UTC")
+    >>> data = ReportData(
+    ...     name="mine",
+    ...     status="valid",
+    ...     stamp=None,
+    ...     verdict_headline="Chance explains it",
+    ...     verdict_text="Three bars say nothing.",
+    ...     headline=[("Total return", "1.0%", "after costs")],
+    ...     metrics=[],
+    ...     equity=pd.DataFrame({"strategy": [1.0, 1.02, 1.01]}, index=bars),
+    ... )
+    >>> "<title>mine – Valid – Embargo report</title>" in render_page(data)
+    True
     """
     return fill(
-        "embargo.research.run.report",
-        "page.html.j2",
+        "run/report/page.html.j2",
         data=data,
-        status_word=STATUS_WORDS[data.status],
-        status_icon=STATUS_ICONS[data.status],
+        title=data.name,
+        status=data.status,
+        stamp=data.stamp,
         stamp_css=Markup(_css_string(data.stamp)) if data.stamp else None,  # noqa: S704 - every sign is escaped for CSS
         period=_period(data),
+        definitions=[] if data.regimes is None else [(name, name) for name in data.regimes.columns],
         charts=_charts(data),
         tiles_across=_tiles_across(len(data.headline)),
         metrics=_metrics(data),
@@ -116,31 +109,7 @@ def render(data: ReportData) -> str:
         counts=_counts(data.counts),
         config=formats.toml(data.config),
         manifest=formats.flat(data.manifest),
-        missing=formats.MISSING,
     )
-
-
-def write(data: ReportData, path: str | Path) -> Path:
-    """Render the report and write it whole or not at all.
-
-    Parameters
-    ----------
-    data : ReportData
-        All that the page shows.
-    path : str or Path
-        File to write, such as ``runs/demo-1a2b3c/report.html``; its folder must exist.
-
-    Returns
-    -------
-    Path
-        The file written.
-
-    Raises
-    ------
-    MissingPartError
-        If the folder does not exist.
-    """
-    return write_whole(render(data), path, what="report")
 
 
 def _css_string(text: str) -> str:
@@ -150,7 +119,7 @@ def _css_string(text: str) -> str:
 
 
 def _charts(data: ReportData) -> dict[str, dict[str, Any] | None]:
-    drawn: dict[str, charts.Chart | None] = {
+    drawn: dict[str, Chart | None] = {
         "equity": charts.equity_chart(data.equity, data.regimes),
         "regimes": _drawn(partial(charts.regime_chart, significance=data.significance), data.regime_table),
         "permutation": None if data.permutation is None else charts.permutation_chart(data.permutation),
@@ -160,7 +129,7 @@ def _charts(data: ReportData) -> dict[str, dict[str, Any] | None]:
     return {name: None if chart is None else placed(name, chart) for name, chart in drawn.items()}
 
 
-def _drawn(draw: Callable[[pd.DataFrame], charts.Chart], frame: pd.DataFrame | None) -> charts.Chart | None:
+def _drawn(draw: Callable[[pd.DataFrame], Chart], frame: pd.DataFrame | None) -> Chart | None:
     return None if frame is None or frame.empty else draw(frame)
 
 
@@ -182,11 +151,11 @@ def _tiles_across(number: int) -> int:
 def _metrics(data: ReportData) -> dict[str, Any]:
     rivals = list(dict.fromkeys(str(name) for row in data.metrics for name in row.benchmarks))
 
-    def cells(row: MetricRow) -> list[Cell]:
+    def cells(row: MetricRow) -> list[TableCell]:
         return [
-            Cell(formats.value_of(row.strategy, row.unit)),
-            Cell(formats.interval(row.interval, row.unit)),
-            *(Cell(formats.value_of(row.benchmarks.get(name), row.unit)) for name in rivals),
+            TableCell(formats.value_of(row.strategy, row.unit)),
+            TableCell(formats.interval(row.interval, row.unit)),
+            *(TableCell(formats.value_of(row.benchmarks.get(name), row.unit)) for name in rivals),
         ]
 
     rows = [{"name": row.name, "definition": row.definition, "cells": cells(row)} for row in data.metrics]
@@ -208,20 +177,20 @@ def _monthly(equity: pd.Series) -> list[dict[str, Any]]:
         {
             "year": str(year),
             "cells": [
-                Cell("")
+                TableCell("")
                 if (year, month) not in returns.index
                 else _return_cell(float(returns.loc[(year, month)]), scale)
                 for month in range(1, 13)
             ]
-            + [Cell(formats.percent(year_returns.loc[year]))],
+            + [TableCell(formats.percent(year_returns.loc[year]))],
         }
         for year in year_ends.index
     ]
 
 
-def _return_cell(value: float, scale: float) -> Cell:
+def _return_cell(value: float, scale: float) -> TableCell:
     strength = round(min(1.0, abs(value) / scale), 2)
-    return Cell(formats.percent(value), strength=strength, side="up" if value > 0 else "down")
+    return TableCell(formats.percent(value), strength=strength, side="up" if value > 0 else "down")
 
 
 def _regime_groups(table: pd.DataFrame | None) -> list[dict[str, Any]]:
@@ -259,12 +228,8 @@ def _fold_rows(folds: pd.DataFrame | None) -> list[dict[str, Any]]:
     ]
 
 
-def _cells(row: Mapping[Any, Any], columns: Sequence[tuple[str, str, Callable[[Any], str]]]) -> list[Cell]:
-    return [Cell(printed(row.get(key))) for key, _, printed in columns]
-
-
-def _three(value: Any) -> str:
-    return formats.MISSING if formats.is_missing(value) else f"{float(value):.3f}"
+def _cells(row: Mapping[Any, Any], columns: Sequence[tuple[str, str, Callable[[Any], str]]]) -> list[TableCell]:
+    return [TableCell(printed(row.get(key))) for key, _, printed in columns]
 
 
 def _permutation(permutation: Mapping[str, Any] | None) -> dict[str, str] | None:
@@ -308,23 +273,16 @@ def _classification(classification: Mapping[str, Any] | None) -> dict[str, Any] 
 
     def fact(name: str, value: Any) -> tuple[str, str, str]:
         if not isinstance(value, tuple):
-            return plain(name), printed(value), ""
-        return plain(name), printed(value[0]), f"{printed(value[1])} to {printed(value[2])}"
+            return formats.plain(name), printed(value), ""
+        return formats.plain(name), printed(value[0]), f"{printed(value[1])} to {printed(value[2])}"
 
     nested = {str(name): entry for name, entry in classification.items() if isinstance(entry, Mapping)}
     columns = list(dict.fromkeys(str(key) for entry in nested.values() for key in entry))
     return {
         "scalars": [fact(str(name), value) for name, value in classification.items() if not isinstance(value, Mapping)],
-        "columns": [plain(column) for column in columns],
+        "columns": [formats.plain(column) for column in columns],
         "rows": [(name, [printed(entry.get(column)) for column in columns]) for name, entry in nested.items()],
     }
-
-
-def plain(name: Any) -> str:
-    """Turn a key such as ``macro_f1`` into words such as ``Macro F1``."""
-    words = [_ACRONYMS.get(word, word) for word in str(name).replace("_", " ").split(" ")]
-    text = " ".join(words)
-    return text[:1].upper() + text[1:]
 
 
 def _findings(findings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -357,7 +315,7 @@ def _evidence(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         return None
     columns = list(dict.fromkeys(str(key) for row in rows for key in row))
     shown = [[formats.text(row.get(column)) for column in columns] for row in rows[:MAX_EVIDENCE_ROWS]]
-    return {"columns": [plain(column) for column in columns], "rows": shown, "more": len(rows) - len(shown)}
+    return {"columns": [formats.plain(column) for column in columns], "rows": shown, "more": len(rows) - len(shown)}
 
 
 def _tally(findings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -374,6 +332,9 @@ def _counts(counts: Mapping[str, Any]) -> list[dict[str, Any]]:
     loose = {reason: number for reason, number in counts.items() if not isinstance(number, Mapping)}
     groups = ([("", loose)] if loose else []) + [(s, e) for s, e in counts.items() if isinstance(e, Mapping)]
     return [
-        {"stage": plain(stage), "rows": [(plain(reason), value) for reason, value in formats.flat(dict(entries))]}
+        {
+            "stage": formats.plain(stage),
+            "rows": [(formats.plain(reason), value) for reason, value in formats.flat(dict(entries))],
+        }
         for stage, entries in groups
     ]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from embargo.backtest.regimes import UNLABELLED
 from embargo.backtest.significance import holm
 from embargo.research.pages import formats
+from embargo.research.pages.tables import ReportTable
 from embargo.research.records.by_regime import (
     RegimeEquality,
     RegimeFigures,
@@ -32,7 +33,6 @@ from embargo.research.records.metrics import (
     Tails,
     TradeFigures,
 )
-from embargo.research.run.report.contents import ReportTable
 
 _BROKEN = {
     "dates": "When it was said: blocks of dates shuffled",
@@ -418,7 +418,7 @@ def _fine(fraction: float | None) -> str:
 
 
 def _basis_points(fraction: float | None) -> str:
-    return formats.MISSING if fraction is None else f"{1e4 * fraction:z,.1f} bp".replace("-", "−")
+    return formats.MISSING if fraction is None else f"{formats.basis_points(fraction)} bp"
 
 
 def _rounded(amount: float) -> str:

@@ -1,5 +1,5 @@
 from .comparison import Comparison, as_document, compare
-from .page import render_page, write_page
+from .page import render_page
 from .tables import print_comparison
 
 __all__ = [
@@ -8,5 +8,4 @@ __all__ = [
     "compare",
     "print_comparison",
     "render_page",
-    "write_page",
 ]

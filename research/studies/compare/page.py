@@ -1,47 +1,76 @@
-"""A comparison as one HTML page that opens offline, in the dress of the run report.
-
-The style sheet, the chart script and the number formats are those of `embargo.research.run.report`; everything from
-outside is escaped, and the same comparison gives the same page.
-"""
+"""A comparison as one HTML page: what it comes to, the runs, their regimes and differences, settings and origins."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from itertools import groupby
 from typing import Any
 
 from embargo.research.pages import formats
-from embargo.research.pages.page import fill, placed, write_whole
-from embargo.research.run.report.page import STATUS_ICONS, STATUS_WORDS
+from embargo.research.pages.charts import placed
+from embargo.research.pages.page import fill
+from embargo.research.pages.status import status_of, worst_status
 from embargo.research.run.report.tables import name_of
 from embargo.research.studies.compare import charts
-from embargo.research.studies.compare.comparison import EVERYTHING, Comparison
+from embargo.research.studies.compare.comparison import Comparison
+from embargo.research.studies.compare.rows import Difference, differences, questions
 from embargo.research.studies.compare.tables import (
     bayes_text,
-    grid,
     headline,
+    over_all_bars,
+    regimes_of,
     sentences,
     significance,
     stands,
     title_of,
 )
 
-_WORST = ("invalid", "caution", "valid")
-_UNITS = {"fraction a year": formats.percent, "Sharpe a year": formats.ratio, "standard deviations": formats.ratio}
+_UNITS: dict[str, formats.Unit] = {
+    "fraction a year": "percent",
+    "Sharpe a year": "ratio",
+    "standard deviations": "ratio",
+}
 
 
 def render_page(found: Comparison) -> str:
-    """Render a comparison as one HTML page with plotly.js, style and figures inside."""
-    status = next((one for one in _WORST if any(run.status == one for run in found.runs)), "caution")
+    """Render a comparison as one HTML page.
+
+    Parameters
+    ----------
+    found : Comparison
+
+    Returns
+    -------
+    str
+        HTML with plotly.js, style and figures inside; the same comparison gives the same text.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.research.studies.compare import compare, render_page
+    >>> bars = pd.bdate_range("2024-01-02", periods=60, tz="UTC")
+    >>> texts = {"metrics.json": '{"bars_per_year": 252}', "manifest.json": "{}", "config.toml": "seed = 1"}
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     folders = [Path(place, name) for name in ("one", "two")]
+    ...     for seed, folder in enumerate(folders):
+    ...         folder.mkdir()
+    ...         returns = np.random.default_rng(seed).normal(0.0, 0.01, 60)
+    ...         pd.DataFrame({"net_return": returns}, index=bars).to_parquet(folder / "account.parquet")
+    ...         pd.DataFrame(index=bars).to_parquet(folder / "regimes.parquet")
+    ...         _ = [(folder / name).write_text(text) for name, text in texts.items()]
+    ...     found = compare(folders)
+    >>> "<title>two against one – Embargo comparison</title>" in render_page(found)
+    True
+    """
     return fill(
-        "embargo.research.studies.compare",
-        "page.html.j2",
+        "studies/compare/page.html.j2",
         title=title_of(found),
         figures=found.figures,
         base=found.base.name,
         names=[run.name for run in found.runs],
-        status=status,
-        status_word=STATUS_WORDS[status],
-        status_icon=STATUS_ICONS[status],
+        status=worst_status(run.status for run in found.runs),
         stamp=_stamp(found),
         headline=headline(found),
         lines=sentences(found),
@@ -57,13 +86,7 @@ def render_page(found: Comparison) -> str:
         settings=_settings(found),
         origins=_origins(found),
         level=f"{100 * found.figures['level']:g}%",
-        missing=formats.MISSING,
     )
-
-
-def write_page(found: Comparison, path: str | Path) -> Path:
-    """Render a comparison and write the page whole or not at all; MissingPartError if its folder does not exist."""
-    return write_whole(render_page(found), path, what="comparison")
 
 
 def _stamp(found: Comparison) -> str:
@@ -73,22 +96,22 @@ def _stamp(found: Comparison) -> str:
 
 
 def _runs(found: Comparison) -> list[dict[str, Any]]:
-    overall = found.cells[found.cells["definition"] == EVERYTHING[0]].set_index("run")
+    overall = over_all_bars(found)
     rows = []
     for run in found.runs:
-        row = overall.loc[run.name]
+        row = overall[run.name]
         rows.append(
             {
                 "name": run.name,
-                "status": run.status if run.status in STATUS_WORDS else "caution",
+                "status": status_of(run.status),
                 "base": run is found.base,
                 "cells": [
-                    formats.ratio(row["sharpe"]),
-                    formats.interval((row["low"], row["high"])),
-                    formats.probability(row["p_value"]),
-                    formats.percent(row["annual_return"]),
-                    formats.percent(row["annual_volatility"]),
-                    formats.percent(row["max_drawdown"]),
+                    formats.ratio(row.sharpe),
+                    formats.interval((row.low, row.high)),
+                    formats.probability(row.p_value),
+                    formats.percent(row.annual_return),
+                    formats.percent(row.annual_volatility),
+                    formats.percent(row.max_drawdown),
                     formats.ratio(found.figures["correlation"][run.name]),
                     formats.count(run.n_trials),
                     formats.probability(run.deflated_sharpe),
@@ -100,26 +123,20 @@ def _runs(found: Comparison) -> list[dict[str, Any]]:
 
 def _regimes(found: Comparison) -> list[dict[str, Any]]:
     """One group for each definition, one row for each regime, one cell for each run."""
-    sure = {
-        (row.definition, row.regime, row.run)
-        for row in found.differences.itertuples()
-        if stands(row, significance(found))
-    }
+    level = significance(found)
+    sure = {(row.definition, row.regime, row.run) for row in differences(found) if stands(row, level)}
     groups: dict[str, list[dict[str, Any]]] = {}
-    for (definition, regime), row in grid(found).iterrows():
-        if definition == EVERYTHING[0]:
-            continue
-        first = row.iloc[0]
+    for (definition, regime), rows in regimes_of(found).items():
         cells = [
             {
-                "sharpe": formats.ratio(cell.sharpe),
-                "interval": formats.interval((cell.low, cell.high)),
-                "stands": (definition, regime, cell.run) in sure,
+                "sharpe": formats.ratio(row.sharpe),
+                "interval": formats.interval((row.low, row.high)),
+                "stands": (definition, regime, row.run) in sure,
             }
-            for cell in row
+            for row in rows
         ]
-        note = next((str(cell.note) for cell in row if cell.note), "")
-        facts = {"bars": formats.count(first.n_bars), "share": formats.percent(first.share)}
+        note = next((row.note for row in rows if row.note), "")
+        facts = {"bars": formats.count(rows[0].n_bars), "share": formats.percent(rows[0].share)}
         groups.setdefault(definition, []).append({"regime": regime, "cells": cells, "note": note, **facts})
     return [{"definition": name_of(name), "rows": rows} for name, rows in groups.items()]
 
@@ -127,11 +144,12 @@ def _regimes(found: Comparison) -> list[dict[str, Any]]:
 def _differences(found: Comparison) -> list[dict[str, Any]]:
     groups: dict[str, list[dict[str, Any]]] = {}
     level = significance(found)
-    for (definition, regime), rows in found.differences.groupby(["definition", "regime"], sort=False):
-        notes = set(rows["note"])
-        group = groups.setdefault(str(definition), [])
-        if len(rows) > 1 and len(notes) == 1 and rows["difference"].isna().all():
-            cells = [formats.count(rows["n_bars"].iloc[0]), formats.MISSING]
+    for (definition, regime), same in groupby(differences(found), key=lambda row: (row.definition, row.regime)):
+        rows = list(same)
+        notes = {row.note for row in rows}
+        group = groups.setdefault(definition, [])
+        if len(rows) > 1 and len(notes) == 1 and all(row.difference is None for row in rows):
+            cells = [formats.count(rows[0].n_bars), formats.MISSING]
             group.append({"regime": regime, "run": "all", "stands": False, "note": notes.pop(), "cells": cells})
             continue
         group += [
@@ -142,12 +160,12 @@ def _differences(found: Comparison) -> list[dict[str, Any]]:
                 "note": row.note,
                 "cells": _printed(row),
             }
-            for row in rows.itertuples()
+            for row in rows
         ]
     return [{"definition": name_of(name), "rows": rows} for name, rows in groups.items()]
 
 
-def _printed(row: Any) -> list[str]:
+def _printed(row: Difference) -> list[str]:
     return [
         formats.count(row.n_bars),
         formats.ratio(row.difference),
@@ -163,13 +181,18 @@ def _printed(row: Any) -> list[str]:
 
 def _questions(found: Comparison) -> list[dict[str, Any]]:
     groups: dict[str, list[list[str]]] = {}
-    for row in found.questions.itertuples():
-        printed = _UNITS.get(str(row.unit), formats.number)
-        unit = str(row.unit).removeprefix("fraction ")
-        missing = formats.is_missing(row.low)
-        between = formats.MISSING if missing else f"{printed(row.low)} to {printed(row.high)}"
-        groups.setdefault(str(row.run), []).append(
-            [row.question, row.test, printed(row.estimate), unit, between, formats.probability(row.p_value), row.n]
+    for row in questions(found):
+        printed = _UNITS.get(row.unit, "number")
+        groups.setdefault(row.run, []).append(
+            [
+                row.question,
+                row.test,
+                formats.value_of(row.estimate, printed),
+                row.unit.removeprefix("fraction "),
+                formats.interval((row.low, row.high), printed),
+                formats.probability(row.p_value),
+                row.n,
+            ]
         )
     return [{"run": name, "rows": rows} for name, rows in groups.items()]
 

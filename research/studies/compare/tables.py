@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
-import pandas as pd
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from embargo.research.pages import formats
+from embargo.research.pages.tables import terminal_table
 from embargo.research.run.report.tables import name_of
 from embargo.research.studies.compare.comparison import EVERYTHING, Comparison
+from embargo.research.studies.compare.rows import Difference, Fared, differences, fared
 
 NOT_JUDGED = "not judged"
 
@@ -21,9 +22,9 @@ def significance(found: Comparison) -> float:
     return float(found.figures["significance"])
 
 
-def stands(row: Any, significance: float) -> bool:
+def stands(row: Difference, significance: float) -> bool:
     """Tell whether a difference stays significant after Holm's correction; rows that are not judged never do."""
-    return not formats.is_missing(row.p_value_holm) and float(row.p_value_holm) < significance
+    return row.p_value_holm is not None and row.p_value_holm < significance
 
 
 def headline(found: Comparison) -> str:
@@ -31,12 +32,12 @@ def headline(found: Comparison) -> str:
     if found.invalid:
         runs = " and ".join(found.invalid)
         return f"Invalid: {runs} saw the future."
-    overall = found.differences[found.differences["definition"] == EVERYTHING[0]]
-    sure = [row for row in overall.itertuples() if stands(row, significance(found))]
-    better = [str(row.run) for row in sure if row.difference > 0]
-    worse = [str(row.run) for row in sure if row.difference < 0]
+    overall = [row for row in differences(found) if row.definition == EVERYTHING[0]]
+    sure = [row for row in overall if stands(row, significance(found))]
+    better = [row.run for row in sure if (row.difference or 0.0) > 0]
+    worse = [row.run for row in sure if (row.difference or 0.0) < 0]
     base = found.base.name
-    if not sure and overall["p_value"].isna().all():
+    if not sure and all(row.p_value is None for row in overall):
         return f"No run can be told apart from {base}."
     if not sure:
         return f"No run stands out from {base} over all bars: chance can explain the differences."
@@ -50,7 +51,7 @@ def headline(found: Comparison) -> str:
 
 def sentences(found: Comparison) -> list[str]:
     """Say what each difference is, how sure, and what a sample of this length could have shown."""
-    told = [_overall(found, row) for row in found.differences.itertuples() if row.definition == EVERYTHING[0]]
+    told = [_overall(found, row) for row in differences(found) if row.definition == EVERYTHING[0]]
     best = found.figures["best_of_all"]
     if best is not None:
         told.append(
@@ -65,7 +66,7 @@ def _p(value: float | None) -> str:
     return (f"p {printed}" if printed.startswith("<") else f"p = {printed}").replace(" ", "\u00a0")
 
 
-def _overall(found: Comparison, row: Any) -> str:
+def _overall(found: Comparison, row: Difference) -> str:
     base, family = found.base.name, found.figures["family"].get(EVERYTHING[0], 0)
     if row.difference is None:
         return f"{row.run} cannot be set against {base}: {row.note}."
@@ -86,7 +87,7 @@ def _overall(found: Comparison, row: Any) -> str:
 
 
 def _within(found: Comparison, definition: str) -> str:
-    rows = [row for row in found.differences.itertuples() if row.definition == definition]
+    rows = [row for row in differences(found) if row.definition == definition]
     judged = [row for row in rows if row.p_value is not None]
     level = significance(found)
     sure = [f"{row.run} in {row.regime} ({formats.ratio(row.difference)})" for row in judged if stands(row, level)]
@@ -106,12 +107,12 @@ def _within(found: Comparison, definition: str) -> str:
     return f"By {named}, {many}{number} {are} significant after Holm's correction: {_listed(sure)}.{left}"
 
 
-def _left(rows: list[Any]) -> str:
+def _left(rows: Sequence[Difference]) -> str:
     """Name the regimes that were not judged, each with its reason; empty where all were."""
     why: dict[str, dict[str, None]] = {}
     for row in rows:
         if row.p_value is None:
-            why.setdefault(str(row.note).removesuffix(": not judged"), {})[str(row.regime)] = None
+            why.setdefault(row.note.removesuffix(": not judged"), {})[row.regime] = None
     told = [f"{', '.join(regimes)} ({note})" for note, regimes in why.items()]
     return "; ".join(told)
 
@@ -126,31 +127,68 @@ def title_of(found: Comparison) -> str:
     return f"{others[0]} against {base}" if len(others) == 1 else f"{len(others)} runs against {base}"
 
 
-def sharpe_text(row: Any) -> str:
+def sharpe_text(row: Fared) -> str:
     """Print a Sharpe ratio with its interval."""
     if formats.is_missing(row.sharpe):
         return NOT_JUDGED
-    return f"{formats.ratio(row.sharpe)} ({formats.interval((row.low, row.high))})"
+    return formats.around(row.sharpe, (row.low, row.high))
 
 
-def bayes_text(value: Any) -> str:
+def bayes_text(value: float | None) -> str:
     """Print a Bayes factor: two decimals, and bounds beyond a thousand or a hundredth."""
-    if formats.is_missing(value):
+    if value is None or formats.is_missing(value):
         return formats.MISSING
-    return "> 1,000" if float(value) > 1000 else "< 0.01" if float(value) < 0.01 else formats.ratio(value)
+    return "> 1,000" if value > 1000 else "< 0.01" if value < 0.01 else formats.ratio(value)
 
 
-def grid(found: Comparison) -> pd.DataFrame:
-    """Rows of regimes, columns of runs: the row of `cells` of each; index (definition, regime)."""
-    keys = list(dict.fromkeys(zip(found.cells["definition"], found.cells["regime"], strict=True)))
-    rows = {(row.definition, row.regime, row.run): row for row in found.cells.itertuples()}
-    table = [[rows[(*key, run.name)] for run in found.runs] for key in keys]
-    names = [run.name for run in found.runs]
-    return pd.DataFrame(table, index=pd.MultiIndex.from_tuples(keys), columns=names, dtype=object)
+def regimes_of(found: Comparison) -> dict[tuple[str, str], list[Fared]]:
+    """How each run fared in each regime, by (definition, regime); all bars are left out."""
+    by_regime: dict[tuple[str, str], list[Fared]] = {}
+    for row in fared(found):
+        if row.definition != EVERYTHING[0]:
+            by_regime.setdefault((row.definition, row.regime), []).append(row)
+    order = [run.name for run in found.runs]
+    return {key: sorted(rows, key=lambda row: order.index(row.run)) for key, rows in by_regime.items()}
+
+
+def over_all_bars(found: Comparison) -> dict[str, Fared]:
+    """How each run fared over all bars, by its name."""
+    return {row.run: row for row in fared(found) if row.definition == EVERYTHING[0]}
 
 
 def print_comparison(console: Console, found: Comparison) -> None:
-    """Print runs, regimes, differences, cautions and what follows."""
+    """Print runs, regimes, differences, cautions and what follows; text from outside is never read as markup.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+    found : Comparison
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.research.studies.compare import compare, print_comparison
+    >>> bars = pd.bdate_range("2024-01-02", periods=60, tz="UTC")
+    >>> texts = {"metrics.json": '{"bars_per_year": 252}', "manifest.json": "{}", "config.toml": "seed = 1"}
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     folders = [Path(place, name) for name in ("one", "two")]
+    ...     for seed, folder in enumerate(folders):
+    ...         folder.mkdir()
+    ...         returns = np.random.default_rng(seed).normal(0.0, 0.01, 60)
+    ...         pd.DataFrame({"net_return": returns}, index=bars).to_parquet(folder / "account.parquet")
+    ...         pd.DataFrame(index=bars).to_parquet(folder / "regimes.parquet")
+    ...         _ = [(folder / name).write_text(text) for name, text in texts.items()]
+    ...     found = compare(folders)
+    >>> import io
+    >>> from rich.console import Console
+    >>> console = Console(file=io.StringIO(), width=100)
+    >>> print_comparison(console, found)
+    >>> print(console.file.getvalue().splitlines()[5])
+    one │ caution │  1.36 (−3.94 to 7.15) │ 0.316 │         20.3% │        −7.7% │      –
+    """
     for caution in found.cautions:
         console.print(Text(f"! {caution}"), style="bold red" if "found a leak" in caution else "yellow")
     console.print(_runs(found))
@@ -162,48 +200,40 @@ def print_comparison(console: Console, found: Comparison) -> None:
         console.print(Text(line))
 
 
-def _sheet(title: str, left: tuple[str, ...], right: tuple[str, ...]) -> Table:
-    table = Table(title=Text(title), title_justify="left", show_edge=False, pad_edge=False, header_style="bold")
-    for name in left:
-        table.add_column(Text(name), overflow="fold")
-    for name in right:
-        table.add_column(Text(name), justify="right", overflow="fold")
-    return table
-
-
 def _runs(found: Comparison) -> Table:
     figures = found.figures
     title = f"{figures['n_bars']:,} common bars, {figures['start'][:10]} to {figures['end'][:10]}"
-    table = _sheet(title, ("run", "audit"), ("Sharpe (interval)", "p", "return a year", "max drawdown", "trials"))
-    overall = found.cells[found.cells["definition"] == EVERYTHING[0]].set_index("run")
+    right = ("Sharpe (interval)", "p", "return a year", "max drawdown", "trials")
+    table = terminal_table(("run", "audit"), right, title=Text(title))
+    overall = over_all_bars(found)
     for run in found.runs:
-        row = overall.loc[run.name]
+        row = overall[run.name]
         table.add_row(
             Text(run.name),
             Text(run.status.upper() if run.status == "invalid" else run.status),
             sharpe_text(row),
-            formats.probability(row["p_value"]),
-            formats.percent(row["annual_return"]),
-            formats.percent(row["max_drawdown"]),
+            formats.probability(row.p_value),
+            formats.percent(row.annual_return),
+            formats.percent(row.max_drawdown),
             formats.count(run.n_trials),
         )
     return table
 
 
 def _regimes(found: Comparison) -> Table:
-    table = _sheet("Sharpe ratio by regime", ("by", "regime"), ("bars", *(run.name for run in found.runs)))
-    for (definition, regime), row in grid(found).iterrows():
-        if definition != EVERYTHING[0]:
-            cells = [sharpe_text(cell) for cell in row]
-            table.add_row(Text(name_of(definition)), Text(regime), formats.count(row.iloc[0].n_bars), *cells)
+    names = [run.name for run in found.runs]
+    table = terminal_table(("by", "regime"), ("bars", *names), title=Text("Sharpe ratio by regime"))
+    for (definition, regime), rows in regimes_of(found).items():
+        cells = [sharpe_text(row) for row in rows]
+        table.add_row(Text(name_of(definition)), Text(regime), formats.count(rows[0].n_bars), *cells)
     return table
 
 
 def _differences(found: Comparison) -> Table:
-    title = f"Sharpe ratio less that of {found.base.name}"
+    title = Text(f"Sharpe ratio less that of {found.base.name}")
     right = ("difference (interval)", "p", "p (Holm)", "better", "Bayes factor")
-    table = _sheet(title, ("by", "regime", "run"), right)
-    for row in found.differences.itertuples():
+    table = terminal_table(("by", "regime", "run"), right, title=title)
+    for row in differences(found):
         if row.difference is None:
             continue
         table.add_row(

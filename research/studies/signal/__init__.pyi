@@ -1,4 +1,4 @@
-from .page import render_page, write_page
+from .page import render_page
 from .recalled import RecalledRun, diagnose_run, recall
 from .tables import as_document, print_diagnosis
 
@@ -9,5 +9,4 @@ __all__ = [
     "print_diagnosis",
     "recall",
     "render_page",
-    "write_page",
 ]

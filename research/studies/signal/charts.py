@@ -1,8 +1,4 @@
-"""The charts of signal research: coefficients by horizon, by lag and over time, quantiles, event study and decay.
-
-They follow the conventions of `embargo.research.run.report.charts`: colours are names of the style sheet, outside text
-is escaped.
-"""
+"""The charts of signal research: coefficients by horizon, by lag and over time, quantiles, event study and decay."""
 
 from __future__ import annotations
 
@@ -14,8 +10,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from embargo.research.pages import formats
-from embargo.research.run.report.charts import DASHES, TEMPLATE, Chart, label_of, milliseconds, pattern_of
-from embargo.research.studies.signal.tables import basis_points, coefficient, lived
+from embargo.research.pages.charts import DASHES, TEMPLATE, Chart, hatch, label_of, milliseconds, whiskers
+from embargo.research.studies.signal.tables import lived
 from embargo.signals.diagnostics.diagnosis import Diagnosis
 from embargo.signals.diagnostics.event_study import ALL_HOURS
 
@@ -25,18 +21,21 @@ _BANDS = {"bullish": "var(--fall)", "bearish": "var(--shade-1)"}
 
 
 def _errors(middle: pd.Series, low: pd.Series, high: pd.Series) -> dict[str, Any]:
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": (high - middle).fillna(0.0),
-        "arrayminus": (middle - low).fillna(0.0),
-        "color": "var(--muted)",
-        "thickness": 1.3,
-        "width": 4,
-    }
+    """Whiskers of no length where an interval is not known."""
+    ends = whiskers(middle, low, high, colour="var(--muted)", thickness=1.3)
+    return ends | {side: ends[side].fillna(0.0) for side in ("array", "arrayminus")}
 
 
-def _zero(figure: go.Figure) -> None:
+def _laid(figure: go.Figure, height: int, across: dict[str, Any], up: str, *, ticks: int = 6, **more: Any) -> None:
+    """Lay a chart of one panel out: its height, its horizontal axis, and what is measured upwards from zero."""
+    figure.update_layout(
+        template=TEMPLATE,
+        height=height,
+        **more,
+        hovermode="closest",
+        xaxis={**across, "showgrid": False},
+        yaxis={"title": {"text": up}, "nticks": ticks},
+    )
     figure.update_yaxes(zeroline=True, zerolinewidth=1)
 
 
@@ -54,15 +53,8 @@ def horizon_chart(found: Diagnosis) -> Chart:
             hovertemplate="%{x} bars: %{y:.3f}<extra></extra>",
         )
     )
-    figure.update_layout(
-        template=TEMPLATE,
-        height=300,
-        hovermode="closest",
-        xaxis={"type": "category", "title": {"text": "bars ahead"}, "showgrid": False},
-        yaxis={"title": {"text": "information coefficient"}, "nticks": 6},
-    )
-    _zero(figure)
-    told = "; ".join(f"{row['horizon']} bars {coefficient(row['ic'])}" for row in rows.to_dict("records"))
+    _laid(figure, 300, {"type": "category", "title": {"text": "bars ahead"}}, "information coefficient")
+    told = "; ".join(f"{row['horizon']} bars {formats.coefficient(row['ic'])}" for row in rows.to_dict("records"))
     return Chart(figure, f"Information coefficient by horizon: {told}.")
 
 
@@ -80,25 +72,19 @@ def lag_chart(found: Diagnosis) -> Chart:
                 x=part["lag"],
                 y=part["ic"],
                 name=name,
-                marker={"color": colour, "line": {"width": 0}, "pattern": pattern_of(pattern, colour)},
+                marker=hatch(pattern, colour),
                 error_y=_errors(part["ic"], part["low"], part["high"]),
                 hovertemplate="bar %{x}: %{y:.3f}<extra></extra>",
             )
         )
-    figure.update_layout(
-        template=TEMPLATE,
-        height=300,
-        bargap=0.25,
-        hovermode="closest",
-        xaxis={"title": {"text": "bar of the return, 0 is the row's own"}, "showgrid": False, "dtick": 1},
-        yaxis={"title": {"text": "information coefficient"}, "nticks": 6},
-    )
-    _zero(figure)
+    across = {"title": {"text": "bar of the return, 0 is the row's own"}, "showgrid": False, "dtick": 1}
+    _laid(figure, 300, across, "information coefficient", bargap=0.25)
     values = rows.set_index("lag")["ic"]
+    before, first, later = (formats.coefficient(values[lag]) for lag in (-1, 0, 1))
     return Chart(
         figure,
-        f"Coefficient of one bar's return: {coefficient(values[-1])} the bar before, {coefficient(values[0])} on the "
-        f"first bar that may be held, {coefficient(values[1])} one later.",
+        f"Coefficient of one bar's return: {before} the bar before, {first} on the first bar that may be held, {later} "
+        "one later.",
     )
 
 
@@ -116,19 +102,13 @@ def cumulative_chart(found: Diagnosis) -> Chart:
             hovertemplate="%{x|%Y-%m-%d}: %{y:.2f}<extra></extra>",
         )
     )
-    figure.update_layout(
-        template=TEMPLATE,
-        height=260,
-        hovermode="closest",
-        xaxis={"type": "date", "showgrid": False},
-        yaxis={"title": {"text": "sum of coefficients"}, "nticks": 5},
-    )
-    _zero(figure)
+    _laid(figure, 260, {"type": "date"}, "sum of coefficients", ticks=5)
     half = len(known) // 2
+    early, late = (formats.coefficient(part.mean()) for part in (known.iloc[:half], known.iloc[half:]))
     return Chart(
         figure,
-        f"Running sum of {len(known):,} coefficients; their mean is {coefficient(known.iloc[:half].mean())} in the "
-        f"first half and {coefficient(known.iloc[half:].mean())} in the second.",
+        f"Running sum of {len(known):,} coefficients; their mean is {early} in the first half and {late} in the "
+        "second.",
     )
 
 
@@ -148,27 +128,15 @@ def quantile_chart(found: Diagnosis) -> Chart:
                 x=[str(horizon) for horizon in part["horizon"]],
                 y=scaled["mean"],
                 name=label,
-                marker={
-                    "color": colour,
-                    "line": {"width": 0},
-                    "pattern": pattern_of("/" if place == 0 else "", colour),
-                },
+                marker=hatch("/" if place == 0 else "", colour),
                 error_y=_errors(scaled["mean"], scaled["low"], scaled["high"]),
                 hovertemplate="%{x} bars ahead, %{fullData.name}: %{y:.1f} bp a bar<extra></extra>",
             )
         )
-    figure.update_layout(
-        template=TEMPLATE,
-        height=320,
-        barmode="group",
-        bargap=0.3,
-        hovermode="closest",
-        xaxis={"type": "category", "title": {"text": "bars ahead"}, "showgrid": False},
-        yaxis={"title": {"text": "basis points a bar, net of the market"}, "nticks": 6},
-    )
-    _zero(figure)
+    across = {"type": "category", "title": {"text": "bars ahead"}}
+    _laid(figure, 320, across, "basis points a bar, net of the market", barmode="group", bargap=0.3)
     spreads = found.quantiles.loc[found.quantiles["quantile"] == "spread"]
-    told = "; ".join(f"{row['horizon']} bars {basis_points(row['mean'])}" for row in spreads.to_dict("records"))
+    told = "; ".join(f"{row['horizon']} bars {formats.basis_points(row['mean'])}" for row in spreads.to_dict("records"))
     return Chart(figure, f"Highest less lowest quantile in basis points over the horizon: {told}.")
 
 
@@ -202,7 +170,7 @@ def event_chart(found: Diagnosis) -> Chart:
     figure.update_yaxes(nticks=6, zeroline=True, zerolinewidth=1)
     figure.update_yaxes(title={"text": "basis points"}, col=1)
     ends = everything.loc[(everything["hours"] == ALL_HOURS)].groupby("direction")["car"].last()
-    told = ", ".join(f"{name} {basis_points(value)}" for name, value in ends.items())
+    told = ", ".join(f"{name} {formats.basis_points(value)}" for name, value in ends.items())
     note = f"Fewer than {FEWEST_EVENTS} events, not drawn: {', '.join(left)}." if left else ""
     return Chart(
         figure, f"Cumulative abnormal return in basis points at the end of the window: {told or 'none'}.", note
@@ -276,14 +244,7 @@ def decay_chart(found: Diagnosis) -> Chart:
                     hoverinfo="skip",
                 )
             )
-    figure.update_layout(
-        template=TEMPLATE,
-        height=290,
-        hovermode="closest",
-        xaxis={"title": {"text": "bars later"}, "showgrid": False},
-        yaxis={"title": {"text": "share of the start"}, "nticks": 6},
-    )
-    _zero(figure)
+    _laid(figure, 290, {"title": {"text": "bars later"}}, "share of the start")
     information, own = (lived(found.half_lives[name]) for name in ("information", "signal"))
     return Chart(
         figure,

@@ -1,20 +1,15 @@
-"""Signal research as one HTML page that opens offline, in the dress of the run report.
-
-The style sheet, the chart script and the number formats are those of `embargo.research.run.report`; everything from
-outside is escaped, and the same diagnosis gives the same page.
-"""
+"""Signal research as one HTML page: the tables of a diagnosis, each under the chart of its figures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from embargo.research.pages import formats
-from embargo.research.pages.page import fill, placed, write_whole
-from embargo.research.run.report.charts import Chart
-from embargo.research.run.report.page import STATUS_ICONS, STATUS_WORDS
+from embargo.research.pages.charts import Chart, placed
+from embargo.research.pages.page import fill
+from embargo.research.pages.status import Status
 from embargo.research.studies.signal import charts
-from embargo.research.studies.signal.tables import coefficient, counted, interval, lived, sheets
+from embargo.research.studies.signal.tables import counted, lived, sheets
 from embargo.signals.diagnostics.diagnosis import Diagnosis
 
 _CHARTS: tuple[tuple[str, str, Callable[[Diagnosis], Chart]], ...] = (
@@ -60,7 +55,7 @@ _OWN: tuple[tuple[str, str, str, Callable[[Diagnosis], Chart]], ...] = (
 
 
 def render_page(
-    found: Diagnosis, title: str, *, status: str = "valid", subtitle: str = "", significance: float = 0.05
+    found: Diagnosis, title: str, *, status: Status = "valid", subtitle: str = "", significance: float = 0.05
 ) -> str:
     """Render a diagnosis as one HTML page.
 
@@ -79,69 +74,51 @@ def render_page(
     Returns
     -------
     str
-        HTML with plotly.js, style and figures inside.
+        HTML with plotly.js, style and figures inside; the same diagnosis gives the same text.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
+    >>> from embargo.research.studies.signal import render_page
+    >>> from embargo.signals.diagnostics.diagnosis import diagnose
+    >>> market = simulate(SimulatedMarket(n_symbols=4, end="2015-06-30"))
+    >>> opens = market.prices.open
+    >>> values = np.random.default_rng(0).normal(0.0, 0.1, opens.shape)
+    >>> signal = pd.DataFrame(values, opens.index, opens.columns)
+    >>> scores = {"bearish": 0.1, "neutral": 0.1, "bullish": 0.8, "confidence": 0.8}
+    >>> articles = market.news.head(50).assign(row=np.arange(50), column=0, used=True, **scores)
+    >>> found = diagnose(signal, signal, articles, market.prices, horizons=(1, 5))
+    >>> "<title>mine – Embargo signal research</title>" in render_page(found, "mine")
+    True
     """
-    by_key: dict[str, tuple[str, Callable[[Diagnosis], Chart]]] = {key: (text, draw) for key, text, draw in _CHARTS}
+    by_key = {key: (text, draw) for key, text, draw in _CHARTS}
     # Of a signal without opinions only what its articles did can be drawn.
     known = bool(found.ic.notna().any())
     sections = []
-    for sheet in sheets(found):
+    for key, sheet in sheets(found).items():
         chart = None
-        if sheet.key in by_key and (known or sheet.key == "events"):
-            caption, draw = by_key[sheet.key]
-            chart = placed(sheet.key, draw(found), caption=caption)
-        sections.append({"sheet": sheet, "chart": chart, "id": sheet.key, "title": sheet.title})
-        if sheet.key == "horizons" and known:
+        if key in by_key and (known or key == "events"):
+            caption, draw = by_key[key]
+            chart = placed(key, draw(found), caption=caption)
+        sections.append({"sheet": sheet, "chart": chart, "id": key, "title": sheet.title})
+        if key == "horizons" and known:
             sections += [
-                {"sheet": None, "chart": placed(key, draw(found), caption=caption), "id": key, "title": heading}
-                for key, heading, caption, draw in _OWN
+                {"sheet": None, "chart": placed(own, draw(found), caption=caption), "id": own, "title": heading}
+                for own, heading, caption, draw in _OWN
             ]
     return fill(
-        "embargo.research.studies.signal",
-        "page.html.j2",
+        "studies/signal/page.html.j2",
         title=title,
         subtitle=subtitle,
         status=status,
-        status_word=STATUS_WORDS[status],
-        status_icon=STATUS_ICONS[status],
         headline=_headline(found, significance),
         tiles=_tiles(found),
         remarks=found.remarks,
         sections=sections,
         counts=counted(found),
     )
-
-
-def write_page(
-    found: Diagnosis,
-    path: str | Path,
-    title: str,
-    *,
-    status: str = "valid",
-    subtitle: str = "",
-    significance: float = 0.05,
-) -> Path:
-    """Render a diagnosis and write the page whole or not at all.
-
-    Parameters
-    ----------
-    found, title, status, subtitle, significance
-        As in ``render_page``.
-    path : str or Path
-        File to write; its folder must exist.
-
-    Returns
-    -------
-    Path
-        The file written.
-
-    Raises
-    ------
-    MissingPartError
-        If the folder does not exist.
-    """
-    page = render_page(found, title, status=status, subtitle=subtitle, significance=significance)
-    return write_whole(page, path, what="signal research")
 
 
 def _headline(found: Diagnosis, significance: float) -> str:
@@ -165,8 +142,8 @@ def _tiles(found: Diagnosis) -> list[tuple[str, str, str]]:
     return [
         (
             f"IC, {int(first['horizon'])} bar{'s' * int(first['horizon'] > 1)} ahead",
-            coefficient(first["ic"]),
-            interval(first["low"], first["high"]),
+            formats.coefficient(first["ic"]),
+            formats.interval((first["low"], first["high"]), "coefficient"),
         ),
         ("p-value", formats.probability(first["p_value"]), "two-sided, Newey–West"),
         ("ICIR", formats.ratio(first["icir"]), "per bar"),

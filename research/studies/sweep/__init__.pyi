@@ -1,5 +1,5 @@
 from .grid import Axis, Sweep, read_axis
-from .page import render_page, write_page
+from .page import render_page
 from .search import sweep
 from .tables import print_sweep
 
@@ -10,5 +10,4 @@ __all__ = [
     "read_axis",
     "render_page",
     "sweep",
-    "write_page",
 ]

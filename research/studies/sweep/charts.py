@@ -1,19 +1,16 @@
-"""Heat maps of a sweep: Sharpe ratio over two settings, one map for every combination of the others.
-
-They follow the conventions of `embargo.research.run.report.charts`: colours are names of the style sheet, outside text
-is escaped.
-"""
+"""Heat maps of a sweep: Sharpe ratio over two settings, one map for every combination of the others."""
 
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from embargo.research.pages import formats
-from embargo.research.run.report.charts import TEMPLATE, Chart, label_of
+from embargo.research.pages.charts import TEMPLATE, Chart, label_of
 from embargo.research.studies.sweep.grid import Axis, Sweep
 
 MOST_MAPS = 24
@@ -145,25 +142,22 @@ def _dress(
 ) -> None:
     figure.update_layout(template=TEMPLATE, height=height, hovermode="closest", margin={"l": 90, "t": 34, "b": 52})
     figure.update_annotations(font={"size": 11})
-    figure.update_xaxes(
-        tickvals=list(range(wide)),
-        ticktext=[label_of(formats.text(value)) for value in axes[across].values],
-        title={"text": label_of(axes[across].key)},
-        range=[-0.5, wide - 0.5],
-        showgrid=False,
-        zeroline=False,
-    )
+    figure.update_xaxes(_ticks(axes[across], wide))
     if down is None:
         figure.update_yaxes(visible=False, range=[-0.5, 0.5])
-        return
-    figure.update_yaxes(
-        tickvals=list(range(high)),
-        ticktext=[label_of(formats.text(value)) for value in axes[down].values],
-        title={"text": label_of(axes[down].key)},
-        range=[-0.5, high - 0.5],
-        showgrid=False,
-        zeroline=False,
-    )
+    else:
+        figure.update_yaxes(_ticks(axes[down], high))
+
+
+def _ticks(axis: Axis, number: int) -> dict[str, Any]:
+    return {
+        "tickvals": list(range(number)),
+        "ticktext": [label_of(formats.text(value)) for value in axis.values],
+        "title": {"text": label_of(axis.key)},
+        "range": [-0.5, number - 0.5],
+        "showgrid": False,
+        "zeroline": False,
+    }
 
 
 def _summary(result: Sweep, column: str) -> str:

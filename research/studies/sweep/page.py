@@ -1,20 +1,16 @@
-"""A sweep as one HTML page that opens offline, in the dress of the run report.
-
-The style sheet, the chart script and the number formats are those of `embargo.research.run.report`; everything from
-outside is escaped, and the same sweep gives the same page.
-"""
+"""A sweep as one HTML page: the chosen cell beside the best on test, heat maps of both, and the cells."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from embargo.research.pages import formats
-from embargo.research.pages.page import fill, placed, write_whole
-from embargo.research.run.report.page import Cell
+from embargo.research.pages.charts import placed
+from embargo.research.pages.page import fill
+from embargo.research.pages.tables import TableCell
 from embargo.research.studies.sweep.charts import heat_map
 from embargo.research.studies.sweep.grid import Sweep
-from embargo.research.studies.sweep.tables import marks_of, sentences
+from embargo.research.studies.sweep.tables import TradedCell, marks_of, sentences, shown_of
 
 MOST_ROWS = 1_000
 
@@ -42,11 +38,42 @@ _ROWS = (
 
 
 def render_page(result: Sweep, title: str) -> str:
-    """Render a sweep as one HTML page with plotly.js, style and figures inside."""
-    rows = _rows(result)
+    """Render a sweep as one HTML page.
+
+    Parameters
+    ----------
+    result : Sweep
+    title : str
+        Heading of the page.
+
+    Returns
+    -------
+    str
+        HTML with plotly.js, style and figures inside; the same sweep gives the same text.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> from embargo.research.studies.sweep import Axis, Sweep, render_page
+    >>> cell = dict.fromkeys(["sharpe_low", "sharpe_high", "sharpe_p_value", "total_return", "max_drawdown"], 0.0)
+    >>> cell |= {"settings": {"signal.half_life": 2.0}, "validation_sharpe": 1.1, "sharpe": 0.9}
+    >>> cell |= {"rank_on_validation": 1, "rank_on_test": 1, "effective_trials": 1.8}
+    >>> cell |= {"probabilistic_sharpe": 0.9, "deflated_sharpe": 0.7}
+    >>> span = {"start": "2016-01-04", "end": "2016-12-30", "bars": 252, "left_out_bars": 0}
+    >>> figures = dict.fromkeys(["overfitting", "confidence_set", "best_of_attempts", "rank_correlation"])
+    >>> figures |= dict.fromkeys(["cells", "competing", "distinct_returns", "n_trials"], 2)
+    >>> figures |= {"validation": span, "test": span, "chosen": cell, "best_on_test": cell}
+    >>> axis = Axis("signal.half_life", (1.0, 2.0))
+    >>> ratios = {"validation_sharpe": [0.4, 1.1], "test_sharpe": [0.2, 0.9], "competes": True}
+    >>> table = pd.DataFrame({axis.key: axis.values} | ratios)
+    >>> result = Sweep(Path("runs/mine-sweep-1a2b3c4d"), [axis], table, 1, 1, figures)
+    >>> "<title>Sweep of mine – Embargo sweep</title>" in render_page(result, "Sweep of mine")
+    True
+    """
+    shown = shown_of(result, MOST_ROWS, always={result.chosen, result.best})
     return fill(
-        "embargo.research.studies.sweep",
-        "page.html.j2",
+        "studies/sweep/page.html.j2",
         title=title,
         figures=result.figures,
         correlation=formats.ratio(result.figures["rank_correlation"]),
@@ -54,14 +81,9 @@ def render_page(result: Sweep, title: str) -> str:
         charts=[_chart(result, column) for column in _CAPTIONS],
         compared=_compared(result),
         heads=[axis.key for axis in result.axes],
-        rows=rows,
-        left=len(result.table) - len(rows),
+        rows=[_row(result, cell) for cell in shown],
+        left=len(result.table) - len(shown),
     )
-
-
-def write_page(result: Sweep, path: str | Path, title: str) -> Path:
-    """Render a sweep and write the page whole or not at all; MissingPartError if its folder does not exist."""
-    return write_whole(render_page(result, title), path, what="sweep")
 
 
 def _chart(result: Sweep, column: str) -> dict[str, Any]:
@@ -77,25 +99,12 @@ def _compared(result: Sweep) -> list[dict[str, Any]]:
     return settings + [{"name": name, "cells": [printed(cell[key]) for cell in pair]} for name, key, printed in _ROWS]
 
 
-def _rows(result: Sweep) -> list[dict[str, Any]]:
-    """Cells by validation Sharpe, best first; the two that are marked are always among them."""
-    order = result.table["validation_sharpe"].sort_values(ascending=False, kind="stable", na_position="last").index
-    marked = {result.chosen, result.best}
-    shown = [at for rank, at in enumerate(order) if rank < MOST_ROWS or at in marked]
-    rows = []
-    for position in shown:
-        row = result.table.loc[position]
-        rows.append(
-            {
-                "mark": marks_of(result, position) or ("" if row["competes"] else "other costs"),
-                "cells": [
-                    *(
-                        Cell(formats.text(row[axis.key]), numeric=not isinstance(row[axis.key], str))
-                        for axis in result.axes
-                    ),
-                    Cell(formats.ratio(row["validation_sharpe"])),
-                    Cell(formats.ratio(row["test_sharpe"])),
-                ],
-            }
-        )
-    return rows
+def _row(result: Sweep, cell: TradedCell) -> dict[str, Any]:
+    return {
+        "mark": marks_of(result, cell.position) or ("" if cell.competes else "other costs"),
+        "cells": [
+            *(TableCell(formats.text(value), numeric=not isinstance(value, str)) for value in cell.choice),
+            TableCell(formats.ratio(cell.validation_sharpe)),
+            TableCell(formats.ratio(cell.test_sharpe)),
+        ],
+    }

@@ -20,6 +20,7 @@ from embargo.backtest.books import kernel
 from embargo.backtest.metrics import performance, sharpe
 from embargo.data_loaders.errors import DataError
 from embargo.research.config.experiment import Config
+from embargo.research.pages.page import write_page
 from embargo.research.progress import Advance, Stages
 from embargo.research.records import ledger
 from embargo.research.records.attempts import Attempts, best_of, discounted, overfitting, undistinguished
@@ -32,7 +33,7 @@ from embargo.research.run.reading import read, with_base
 from embargo.research.run.samples import Part
 from embargo.research.run.trading import decide, market_of, rehearse
 from embargo.research.studies.sweep.grid import Axis, Cell, Sweep, cells_of, competing
-from embargo.research.studies.sweep.page import write_page
+from embargo.research.studies.sweep.page import render_page
 from embargo.signals.articles import Opinions, read_articles
 
 LEAST_BARS = 10
@@ -362,4 +363,4 @@ def _save(result: Sweep, config: Config) -> None:
         (draft / "config.toml").write_text(config.to_toml(), encoding="utf-8")
         result.table.to_parquet(draft / "cells.parquet")
         write_json(draft / "sweep.json", result.figures)
-        write_page(result, draft / "report.html", f"Sweep of {config.name}")
+        write_page(render_page(result, f"Sweep of {config.name}"), draft / "report.html")

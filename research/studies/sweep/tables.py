@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+from typing import Any, NamedTuple
+
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from embargo.research.pages import formats
+from embargo.research.pages.tables import terminal_table
 from embargo.research.studies.sweep.grid import Sweep
 
 MOST_ROWS = 20
+
+
+class TradedCell(NamedTuple):
+    """One cell of a sweep, as its tables show it; ``choice`` is in the order of the axes."""
+
+    position: int
+    choice: tuple[Any, ...]
+    validation_sharpe: float
+    test_sharpe: float
+    competes: bool
+
+
+def shown_of(result: Sweep, most: int, *, always: Set[int]) -> list[TradedCell]:
+    """Return the best cells by validation Sharpe, best first; those to be shown always are among them."""
+    table = result.table.sort_values("validation_sharpe", ascending=False, kind="stable", na_position="last")
+    keys = [axis.key for axis in result.axes]
+    columns = [table.index, *(table[name] for name in ("validation_sharpe", "test_sharpe", "competes"))]
+    choices = zip(*(table[key] for key in keys), strict=True)
+    return [
+        TradedCell(position, choice, validation, test, competes)
+        for rank, (choice, position, validation, test, competes) in enumerate(zip(choices, *columns, strict=True))
+        if rank < most or position in always
+    ]
 
 
 def marks_of(result: Sweep, position: int) -> str:
@@ -58,27 +84,56 @@ def sentences(result: Sweep) -> list[str]:
 
 
 def print_sweep(console: Console, result: Sweep) -> None:
-    """Print the best cells by validation and what follows from them; a long grid is cut, and says so."""
-    order = result.table["validation_sharpe"].sort_values(ascending=False, kind="stable", na_position="last").index
-    shown = [position for rank, position in enumerate(order) if rank < MOST_ROWS or position == result.best]
-    table = Table(show_edge=False, pad_edge=False, header_style="bold")
-    for axis in result.axes:
-        table.add_column(Text(axis.key), justify="right")
-    for heading in ("validation Sharpe", "test Sharpe"):
-        table.add_column(heading, justify="right")
+    """Print the best cells by validation and what follows from them; a long grid is cut, and says so.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+    result : Sweep
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> from embargo.research.studies.sweep import Axis, Sweep, print_sweep
+    >>> cell = dict.fromkeys(["sharpe_low", "sharpe_high", "sharpe_p_value", "total_return", "max_drawdown"], 0.0)
+    >>> cell |= {"settings": {"signal.half_life": 2.0}, "validation_sharpe": 1.1, "sharpe": 0.9}
+    >>> cell |= {"rank_on_validation": 1, "rank_on_test": 1, "effective_trials": 1.8}
+    >>> cell |= {"probabilistic_sharpe": 0.9, "deflated_sharpe": 0.7}
+    >>> span = {"start": "2016-01-04", "end": "2016-12-30", "bars": 252, "left_out_bars": 0}
+    >>> figures = dict.fromkeys(["overfitting", "confidence_set", "best_of_attempts", "rank_correlation"])
+    >>> figures |= dict.fromkeys(["cells", "competing", "distinct_returns", "n_trials"], 2)
+    >>> figures |= {"validation": span, "test": span, "chosen": cell, "best_on_test": cell}
+    >>> axis = Axis("signal.half_life", (1.0, 2.0))
+    >>> ratios = {"validation_sharpe": [0.4, 1.1], "test_sharpe": [0.2, 0.9], "competes": True}
+    >>> table = pd.DataFrame({axis.key: axis.values} | ratios)
+    >>> result = Sweep(Path("runs/mine-sweep-1a2b3c4d"), [axis], table, 1, 1, figures)
+    >>> from rich.console import Console
+    >>> print_sweep(Console(width=100), result)  # doctest: +NORMALIZE_WHITESPACE
+    signal.half_life ┃ validation Sharpe ┃ test Sharpe ┃
+    ━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━
+                   2 │              1.10 │        0.90 │ chosen, best on test
+                   1 │              0.40 │        0.20 │
+    Chosen by 252 validation bars, before any test row was traded: signal.half_life = 2.
+    On 252 test bars its Sharpe ratio is 0.90 (0.00 to 0.00), rank 1 of 2; deflated for 2 trials on this
+    window, worth 1.80 independent ones: 0.700.
+    It is also the best on test.
+    """
+    shown = shown_of(result, MOST_ROWS, always={result.best})
+    axes = [axis.key for axis in result.axes]
+    table = terminal_table([], [*axes, "validation Sharpe", "test Sharpe"])
     table.add_column("")
-    for position in shown:
-        row = result.table.loc[position]
+    for cell in shown:
         table.add_row(
-            *(Text(formats.text(row[axis.key])) for axis in result.axes),
-            formats.ratio(row["validation_sharpe"]),
-            formats.ratio(row["test_sharpe"]),
-            marks_of(result, position),
-            style="bold" if position == result.chosen else None if row["competes"] else "dim",
+            *(Text(formats.text(value)) for value in cell.choice),
+            formats.ratio(cell.validation_sharpe),
+            formats.ratio(cell.test_sharpe),
+            marks_of(result, cell.position),
+            style="bold" if cell.position == result.chosen else None if cell.competes else "dim",
         )
     console.print(table)
-    if len(shown) < len(order):
-        console.print(f"{len(order) - len(shown):,} more cells by validation Sharpe are in the report.", style="dim")
+    if left := len(result.table) - len(shown):
+        console.print(f"{left:,} more cells by validation Sharpe are in the report.", style="dim")
     for line in sentences(result):
         console.print(Text(line))
 

@@ -13,8 +13,9 @@ from rich.console import Console
 from embargo.data_loaders.checks import Check
 from embargo.data_loaders.errors import ConfigError, MissingPartError
 from embargo.data_loaders.simulated.market import SimulatedMarket, Simulation, simulate
-from embargo.research.gathering.checks import check_world, print_checks, render_page, worst, write_page
+from embargo.research.gathering.checks import check_world, print_checks, render_page, worst
 from embargo.research.gathering.checks.charts import CHARTS, coverage_chart, lag_chart, months_chart, time_of_day_chart
+from embargo.research.pages.page import write_page
 
 ATTACK = '</script><script>window.injected = 1</script><img src=x onerror="window.injected = 1">[bold]'
 
@@ -122,11 +123,11 @@ def test_charts_say_what_they_show(checks: list[Check]) -> None:
 
 def test_written_whole_or_not_at_all(checks: list[Check], tmp_path: Path) -> None:
     parts = {"news": checks}
-    page = write_page(parts, tmp_path / "check.html", "Archive", subtitle="2015")
-    assert page.read_text(encoding="utf-8") == render_page(parts, "Archive", subtitle="2015")
+    text = render_page(parts, "Archive", subtitle="2015")
+    assert write_page(text, tmp_path / "check.html").read_text(encoding="utf-8") == text
     assert [path.name for path in tmp_path.iterdir()] == ["check.html"]
     with pytest.raises(MissingPartError, match="does not exist"):
-        write_page(parts, tmp_path / "no" / "check.html", "Archive")
+        write_page(text, tmp_path / "no" / "check.html")
 
 
 def test_no_checks_make_a_page_too() -> None:

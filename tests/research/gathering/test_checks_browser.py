@@ -10,8 +10,9 @@ from samples.browsing import MARKS, probed
 
 from embargo.data_loaders.checks import Check
 from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
-from embargo.research.gathering.checks import check_world, write_page
+from embargo.research.gathering.checks import check_world, render_page
 from embargo.research.gathering.checks.charts import CHARTS
+from embargo.research.pages.page import write_page
 
 pytestmark = MARKS
 PROBE = """<!doctype html><html><body style="margin:0">
@@ -56,7 +57,7 @@ def test_charts_are_drawn_and_fit_the_screen(tmp_path: Path, width: int) -> None
     long_word = "unbroken" * 40
     hostile = Check(long_word, "bad", attack + long_word, {long_word: long_word}, pd.DataFrame({long_word: [attack]}))
     checks = [hostile, *check_world(news, market.prices, calendar="XNYS")]
-    write_page({attack: checks}, tmp_path / "check.html", attack + long_word)
+    write_page(render_page({attack: checks}, attack + long_word), tmp_path / "check.html")
     seen = probed(tmp_path, PROBE.replace("WIDTH", str(width)))
     assert seen["console"] == []
     assert (seen["ready"], seen["injected"], seen["requested"]) == ("ready", "no", [])

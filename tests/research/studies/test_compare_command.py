@@ -17,7 +17,8 @@ from samples.small_runs import SWEPT
 from typer.testing import CliRunner, Result
 
 from embargo.research.cli import app
-from embargo.research.studies.compare import print_comparison, render_page, write_page
+from embargo.research.pages.page import write_page
+from embargo.research.studies.compare import print_comparison, render_page
 from embargo.research.studies.compare.charts import difference_chart, growth_of, sharpe_chart
 from embargo.research.studies.compare.comparison import Comparison, compare
 from embargo.research.studies.compare.tables import bayes_text, headline, sentences
@@ -132,7 +133,7 @@ def test_text_from_outside_stays_text(tmp_path: Path) -> None:
 
 def test_the_same_comparison_gives_the_same_page(found: Comparison, three: list[Path], tmp_path: Path) -> None:
     again = compare(three, by="regime")
-    write_page(again, tmp_path / "page.html")
+    write_page(render_page(again), tmp_path / "page.html")
     assert (tmp_path / "page.html").read_text(encoding="utf-8") == render_page(found)
 
 
@@ -230,7 +231,7 @@ def test_charts_are_drawn_and_nothing_from_outside_runs(tmp_path: Path, width: i
     base, other = noise(3)
     labels = regimes_on(bars(400)).replace("calm", ATTACK)
     runs = [made(tmp_path / NAME, base, labels=labels, name=ATTACK), made(tmp_path / "other", other, labels=labels)]
-    write_page(compare(runs, by="regime"), tmp_path / "page.html")
+    write_page(render_page(compare(runs, by="regime")), tmp_path / "page.html")
     seen = probed(tmp_path, PROBE.replace("WIDTH", str(width)))
     assert seen["ready"] == "ready", seen
     assert seen["charts"] == dict.fromkeys(("growth", "sharpes", "apart"), "yes")

@@ -23,11 +23,12 @@ from embargo.research.cli import app as whole
 from embargo.research.cli.signal import register
 from embargo.research.config.experiment import Config, load_config
 from embargo.research.pages import formats
-from embargo.research.pages.page import plotly_js
+from embargo.research.pages.page import plotly_js, write_page
 from embargo.research.progress import Quiet
 from embargo.research.records import folders as runs
 from embargo.research.run.world import World, load_world
-from embargo.research.studies.signal import diagnose_run, print_diagnosis, recall, render_page, write_page
+from embargo.research.studies.signal import diagnose_run, print_diagnosis, render_page
+from embargo.research.studies.signal.recalled import recall
 from embargo.research.studies.signal.tables import sheets
 from embargo.signals.aggregation import AggregationSettings, collect, decay
 from embargo.signals.alignment import align
@@ -148,7 +149,7 @@ def test_tables_fit(found: Diagnosis, width: int) -> None:
 
 def test_overlap_leaves_no_more_bars_than_there_are(found: Diagnosis) -> None:
     table = found.horizons.assign(effective_bars=[2.0 * found.horizons["bars"].iloc[0], 9.0])
-    rows = sheets(replace(found, horizons=table))[0].rows
+    rows = sheets(replace(found, horizons=table))["horizons"].rows
     assert [(row[-2], row[-1]) for row in rows] == [(rows[0][-2], rows[0][-2]), (rows[1][-2], "9")]
 
 
@@ -158,7 +159,7 @@ def test_a_signal_without_opinions_leaves_no_empty_charts(archive: Path) -> None
     page = render_page(silent, "run")
     assert re.findall(r'data-chart="(\w+)"', page) == ["events"]
     assert "no opinion on any bar" in page
-    assert "quantiles" not in {sheet.key for sheet in sheets(silent)}
+    assert "quantiles" not in sheets(silent)
 
 
 def test_the_headline_goes_by_the_level_of_the_run(found: Diagnosis) -> None:
@@ -262,7 +263,7 @@ frame.addEventListener("load", () => look().then(say, (error) => say({failed: St
 @MARKS[0]
 @MARKS[1]
 def test_charts_are_drawn_and_fit_a_narrow_screen(found: Diagnosis, tmp_path: Path) -> None:
-    write_page(found, tmp_path / "signal.html", "run")
+    write_page(render_page(found, "run"), tmp_path / "signal.html")
     seen = probed(tmp_path, PROBE)
     assert seen["ready"] == "ready", seen
     assert seen["charts"] == dict.fromkeys(("horizons", "lags", "cumulative", "fading", "quantiles", "events"), "yes")

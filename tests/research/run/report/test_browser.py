@@ -10,7 +10,8 @@ import pytest
 from samples.browsing import MARKS, browse, probed
 from samples.report_samples import sample
 
-from embargo.research.run.report import ReportData, write
+from embargo.research.pages.page import write_page
+from embargo.research.run.report import ReportData, render_page
 
 pytestmark = MARKS
 
@@ -73,7 +74,7 @@ frame.addEventListener("load", () => look().then(say, (error) => say({failed: St
 
 def probe(folder: Path, data: ReportData, width: int, *flags: str) -> dict[str, Any]:
     """Open the report in a frame of the given width; return what the probe saw, and the lines of the console."""
-    page = write(data, folder / "report.html")
+    page = write_page(render_page(data), folder / "report.html")
     return probed(folder, PROBE.replace("REPORT", page.name).replace("WIDTH", str(width)), *flags)
 
 
@@ -150,7 +151,7 @@ def test_hostile_text_runs_nothing_and_long_words_do_not_widen_the_page(tmp_path
 
 
 def test_the_report_alone_dumps_drawn_charts_and_prints(tmp_path: Path) -> None:
-    page = write(sample("invalid"), tmp_path / "report.html")
+    page = write_page(render_page(sample("invalid")), tmp_path / "report.html")
     done = browse(tmp_path, "--dump-dom", page.as_uri())
     assert done.stdout.count('class="main-svg"') >= 5
     assert "could not be drawn" not in done.stdout.split("</main>")[0]

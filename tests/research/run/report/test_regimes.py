@@ -12,10 +12,10 @@ from samples.report_samples import sample
 
 from embargo.backtest.regimes import regime_table, sharpe_equality, stress_table, transition_table
 from embargo.data_loaders.errors import DataError
+from embargo.research.pages.tables import ReportTable
 from embargo.research.records.by_regime import RegimeEquality, RegimeFigures, RegimeMove, RegimeReading, Stress
 from embargo.research.records.metrics import Metrics
-from embargo.research.run.report.contents import ReportTable
-from embargo.research.run.report.page import render
+from embargo.research.run.report.page import render_page
 from embargo.research.run.report.tables import name_of, regime_tables_of
 
 READ = RegimeReading(n=80, accuracy=0.7, accuracy_interval=(0.6, 0.8), macro_f1=0.65, macro_f1_interval=(0.5, 0.75))
@@ -98,14 +98,14 @@ def test_equality_is_corrected_for_the_number_of_definitions() -> None:
 
 
 def test_a_regime_that_is_not_judged_says_why_in_the_place_of_its_figures() -> None:
-    page = render(sample())
+    page = render_page(sample())
     assert '<td class="note" colspan="11">too few bars: 20 of at least 60</td>' in page
     assert "differ from zero" not in page  # the tests are one-sided
 
 
 def test_the_page_carries_the_tables_escaped() -> None:
     tables = regime_tables_of(metrics())
-    page = render(sample(regime_tables=[*tables, ReportTable("<b>x</b>", "a <note>", ("One",), (("<i>",),))]))
+    page = render_page(sample(regime_tables=[*tables, ReportTable("<b>x</b>", "a <note>", ("One",), (("<i>",),))]))
     for table in tables:
         assert f"<h3>{table.title}</h3>" in page
     assert "only definitions marked “ex post” look back" in page

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import tomllib
 from collections.abc import Mapping
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -15,20 +14,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from plotly.offline import get_plotlyjs
 from samples.metric_samples import metrics_with
 from samples.report_samples import equity_frame, permutation, sample
 
 import embargo.research.pages
-from embargo.data_loaders.errors import DataError, MissingPartError
+from embargo.data_loaders.errors import DataError
 from embargo.research.pages import formats
+from embargo.research.pages.charts import MAX_POINTS
+from embargo.research.pages.curves import drawdowns
 from embargo.research.records.metrics import Truth
-from embargo.research.run.report import MetricRow, ReportData, charts, write
+from embargo.research.run.report import MetricRow, ReportData, charts
 from embargo.research.run.report.assemble import headline_of
-from embargo.research.run.report.page import MAX_EVIDENCE_ROWS, _monthly, render
+from embargo.research.run.report.page import MAX_EVIDENCE_ROWS, _monthly, render_page
 
 POISON = (
     '</script><script>window.injected = 1</script><img src=x onerror="window.injected = 1"><!-- \u2028 \' & {{ 7*7 }}'
@@ -117,15 +115,15 @@ def hostile() -> ReportData:
 
 @pytest.fixture(scope="module")
 def invalid_page() -> Page:
-    return Page(render(sample("invalid")))
+    return Page(render_page(sample("invalid")))
 
 
 def test_same_data_give_the_same_bytes() -> None:
-    assert render(sample("caution")) == render(sample("caution"))
+    assert render_page(sample("caution")) == render_page(sample("caution"))
 
 
 def test_hostile_text_adds_no_element_and_no_attribute(invalid_page: Page) -> None:
-    page = Page(render(hostile()))
+    page = Page(render_page(hostile()))
     assert page.all("script") == invalid_page.all("script")
     assert page.all("img") == []
     assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
@@ -135,7 +133,7 @@ def test_hostile_text_adds_no_element_and_no_attribute(invalid_page: Page) -> No
 
 
 def test_hostile_text_cannot_leave_the_figures_or_be_markup_in_them() -> None:
-    html = render(hostile())
+    html = render_page(hostile())
     for block in re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', html, re.DOTALL):
         assert not set("<>&\u2028\u2029") & set(block)
         figure = json.loads(block)
@@ -147,7 +145,7 @@ def test_hostile_text_cannot_leave_the_figures_or_be_markup_in_them() -> None:
 
 def test_stamp_cannot_leave_the_style_sheet() -> None:
     stamp = 'x"; } body { display: none } </style><script>1</script>\\'
-    html = render(sample("invalid", stamp=stamp))
+    html = render_page(sample("invalid", stamp=stamp))
     content = re.search(r"@top-center \{ content: (.*?); font", html)
     assert content
     assert re.fullmatch(r'"(?:[A-Za-z0-9 ]|\\[0-9a-f]{6})*"', content[1])
@@ -156,7 +154,7 @@ def test_stamp_cannot_leave_the_style_sheet() -> None:
 
 
 def test_nothing_is_loaded_from_outside(invalid_page: Page) -> None:
-    html = render(sample("invalid"))
+    html = render_page(sample("invalid"))
     assert html.count(str(get_plotlyjs())) == 1
     assert "http" not in html.replace(str(get_plotlyjs()), "").replace("http-equiv", "")
     for _, attributes in invalid_page.elements:
@@ -172,7 +170,7 @@ def test_nothing_is_loaded_from_outside(invalid_page: Page) -> None:
 
 @pytest.mark.parametrize("status", ["caution", "invalid"])
 def test_stamp_is_on_screen_and_on_every_printed_page(status: str) -> None:
-    html = render(sample(status))
+    html = render_page(sample(status))
     page = Page(html)
     assert sample(status).stamp in page.text
     assert [div for div in page.all("div") if div.get("class") == f"stamp {status}"]
@@ -183,7 +181,7 @@ def test_stamp_is_on_screen_and_on_every_printed_page(status: str) -> None:
 
 
 def test_a_valid_run_carries_no_stamp() -> None:
-    html = render(sample("valid"))
+    html = render_page(sample("valid"))
     assert 'class="watermark' not in html
     assert "@top-center" not in html
 
@@ -204,18 +202,18 @@ def test_evidence_beyond_the_limit_is_counted() -> None:
         "code": "T1", "verdict": "leak", "title": "t", "detail": "d", "remedy": "r",
         "evidence": [{"row": number} for number in range(MAX_EVIDENCE_ROWS + 5)],
     }  # fmt: skip
-    assert "5 more rows are in findings.json" in Page(render(sample(findings=[finding]))).text
+    assert "5 more rows are in findings.json" in Page(render_page(sample(findings=[finding]))).text
 
 
 def test_no_audit_is_not_taken_for_a_clean_one() -> None:
-    assert "No check was run" in Page(render(sample(findings=[]))).text
+    assert "No check was run" in Page(render_page(sample(findings=[]))).text
 
 
 def test_everything_left_out_is_listed(invalid_page: Page) -> None:
     left_out = invalid_page.text.split("What was left out, and why")[-1]
     for words in ("Articles without a date 31", "Samples purged 590", "Symbols without prices 0"):
         assert words in left_out
-    loose = Page(render(sample(counts={"undated": 3, "load": {"late": 4}}))).text.split("What was left out")[-1]
+    loose = Page(render_page(sample(counts={"undated": 3, "load": {"late": 4}}))).text.split("What was left out")[-1]
     assert "Undated 3 Load Late 4" in loose
 
 
@@ -231,7 +229,7 @@ def test_numbers_are_printed_in_their_units(invalid_page: Page) -> None:
 
 def test_bars_are_counted_and_not_the_points_of_the_curve() -> None:
     data = sample(bars=251)
-    assert "· 250 bars ·" in render(data)
+    assert "· 250 bars ·" in render_page(data)
 
 
 def test_a_strategy_that_never_traded_has_no_interval() -> None:
@@ -249,7 +247,7 @@ def test_optional_parts_leave_no_empty_section() -> None:
         regimes=None, regime_table=None, reliability=None, confusion=None, classification=None, permutation=None,
         folds=None, findings=[], counts={}, config={}, manifest={}, metrics=(), headline=(),
     )  # fmt: skip
-    page = Page(render(bare))
+    page = Page(render_page(bare))
     ids = {attributes.get("id") for _, attributes in page.elements}
     assert {"verdict", "equity", "audit", "counts"} <= ids
     assert not {"regimes", "chance", "classifier", "folds"} & ids
@@ -274,33 +272,8 @@ def test_page_is_accessible(invalid_page: Page) -> None:
     assert invalid_page.all("html")[0]["lang"] == "en"
 
 
-def luminance(colour: str) -> float:
-    channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in channels]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-@pytest.mark.parametrize("block", [":root", ':root[data-theme="dark"]'])
-def test_text_colours_have_the_contrast_wcag_asks_for(block: str) -> None:
-    css = (Path(embargo.research.pages.__file__).parent / "style.css").read_text()
-    rules = css[css.index(f"\n{block} {{") :].split("}")[0]
-    colours = dict(re.findall(r"--([a-z0-9-]+): (#[0-9a-f]{6})", rules))
-
-    def contrast(one: str, other: str) -> float:
-        light, dark = sorted((luminance(colours[one]), luminance(colours[other])), reverse=True)
-        return (light + 0.05) / (dark + 0.05)
-
-    for ink in ("ink", "muted", "accent", "good", "warn", "bad"):
-        assert contrast(ink, "panel") >= 4.5, ink
-        assert contrast(ink, "page") >= 4.5, ink
-    for ink, tint in (("warn", "warn-tint"), ("bad", "bad-tint"), ("good", "good-tint"), ("ink", "plain-tint")):
-        assert contrast(ink, tint) >= 4.5, ink
-    for number in range(6):
-        assert contrast(f"series-{number}", "panel") >= 3.0, number
-
-
 def test_figures_name_only_colours_that_the_style_sheet_has() -> None:
-    html = render(sample("invalid"))
+    html = render_page(sample("invalid"))
     css = (Path(embargo.research.pages.__file__).parent / "style.css").read_text()
     for theme in (css.split('[data-theme="dark"]')[0], css.split('[data-theme="dark"]')[1]):
         known = set(re.findall(r"(--[a-z0-9-]+):", theme))
@@ -325,33 +298,13 @@ def test_a_long_equity_is_thinned_but_says_so_and_keeps_its_extremes() -> None:
     chart = charts.equity_chart(equity, None)
     drawn = next(trace.y for trace in chart.figure.data if trace.name == "strategy")
     falls = next(trace.y for trace in chart.figure.data if trace.name == "strategy drawdown")
-    assert len(drawn) <= charts.MAX_POINTS
+    assert len(drawn) <= MAX_POINTS
     assert drawn.max() == equity["strategy"].max()
     assert drawn.min() == equity["strategy"].min()
     assert drawn[-1] == equity["strategy"].iloc[-1]
-    assert falls.min() == charts.drawdowns(equity)["strategy"].min()
+    assert falls.min() == drawdowns(equity)["strategy"].min()
     assert f"{len(drawn):,} of 9,000 bars" in chart.note
-    assert len(render(sample(bars=9_000, freq="h"))) < len(str(get_plotlyjs())) + 700_000
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    hnp.arrays(
-        np.float64, st.tuples(st.integers(1, 300), st.integers(1, 4)), elements=st.floats(-1e6, 1e6) | st.just(np.nan)
-    ),
-    st.integers(12, 80),
-)
-def test_thinning_keeps_ends_and_every_columns_extremes(values: np.ndarray, limit: int) -> None:
-    kept = charts.keep_extremes(values, limit)
-    assert len(kept) <= max(limit, 0)
-    assert (np.diff(kept) > 0).all()
-    assert kept[0] == 0
-    assert kept[-1] == len(values) - 1
-    for column in values.T:
-        known = column[~np.isnan(column)]
-        if known.size:
-            assert np.nanmax(column[kept]) == known.max()
-            assert np.nanmin(column[kept]) == known.min()
+    assert len(render_page(sample(bars=9_000, freq="h"))) < len(str(get_plotlyjs())) + 700_000
 
 
 def test_regime_shading_covers_each_stretch_once() -> None:
@@ -380,14 +333,6 @@ def test_monthly_returns_chain_to_the_whole() -> None:
     assert [len(row["cells"]) for row in rows] == [13] * len(rows)
 
 
-def test_write_is_whole_or_not_at_all(tmp_path: Path) -> None:
-    target = write(sample(), tmp_path / "report.html")
-    assert target.read_text(encoding="utf-8") == render(sample())
-    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
-    with pytest.raises(MissingPartError, match="does not exist"):
-        write(sample(), tmp_path / "nowhere" / "report.html")
-
-
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -410,61 +355,6 @@ def test_write_is_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_contents_of_the_wrong_shape_are_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(DataError, match=words):
         sample(**changes)
-
-
-@pytest.mark.parametrize(
-    ("printer", "value", "expected"),
-    [
-        (formats.ratio, 1.005, "1.00"),
-        (formats.ratio, -0.001, "0.00"),
-        (formats.ratio, -1234.5, f"{MINUS}1,234.50"),
-        (formats.ratio, float("-inf"), f"{MINUS}∞"),
-        (formats.ratio, None, "–"),
-        (formats.ratio, float("nan"), "–"),
-        (formats.percent, 0.12345, "12.3%"),
-        (formats.percent, -0.0004, "0.0%"),
-        (formats.probability, 0.034, "0.034"),
-        (formats.probability, 0.0009, "< 0.001"),
-        (formats.probability, 0.0, "< 0.001"),
-        (formats.probability, 0.001, "0.001"),
-        (formats.probability, 1.0, "1.000"),
-        (formats.count, 12_481, "12,481"),
-        (formats.number, 21.4, "21.4"),
-        (formats.number, 0.00012345, "0.0001234"),
-        (formats.number, -3, f"{MINUS}3"),
-        (formats.text, True, "yes"),
-        (formats.text, pd.NaT, "–"),
-        (formats.text, ["a", 2], "a, 2"),
-        (formats.instant, pd.Timestamp("2024-03-01", tz="UTC"), "2024-03-01"),
-        (formats.instant, pd.Timestamp("2024-03-01 09:30", tz="America/New_York"), "2024-03-01 14:30 UTC"),
-        (formats.instant, pd.Timestamp("2024-03-01 14:30:05", tz="UTC"), "2024-03-01 14:30:05 UTC"),
-        (formats.interval, (-0.5, 1.25), f"{MINUS}0.50 to 1.25"),
-        (formats.interval, (None, float("nan")), "–"),
-    ],
-)
-def test_formats(printer: Any, value: Any, expected: str) -> None:
-    assert printer(value) == expected
-
-
-SETTINGS = st.recursive(
-    st.booleans()
-    | st.integers(-(2**62), 2**62)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text()
-    | st.lists(st.integers()),
-    lambda inner: st.dictionaries(st.text(min_size=1, max_size=8), inner, max_size=4),
-    max_leaves=12,
-)
-
-
-@settings(max_examples=80, deadline=None)
-@given(st.dictionaries(st.text(min_size=1, max_size=8), SETTINGS, max_size=5))
-def test_configuration_reads_back_as_toml(config: dict[str, Any]) -> None:
-    assert tomllib.loads(formats.toml(config)) == config
-
-
-def test_unset_settings_are_said_to_be_unset() -> None:
-    assert formats.toml({"seed": None, "data": {"path": None}}) == "# seed is not set\n\n[data]\n# path is not set\n"
 
 
 def test_regimes_are_marked_at_the_level_of_the_run() -> None:

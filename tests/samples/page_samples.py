@@ -1,0 +1,142 @@
+"""The five pages of fixed contents, and what they are known by.
+
+``PYTHONPATH=tests python -m samples.page_samples > tests/research/pages/pages.sha256`` accepts the pages as they are.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
+from embargo.research.gathering import checks
+from embargo.research.pages.page import plotly_js
+from embargo.research.run import report
+from embargo.research.studies import compare, signal, sweep
+from embargo.signals.diagnostics.diagnosis import Diagnosis, diagnose
+from samples.finished_runs import articles, made, noise
+from samples.report_samples import sample
+
+_LONG = re.compile(r"-?\d+\.\d{7,}(?:e-?\d+)?")
+_PACKED = re.compile(r'"dtype":"f8","bdata":"([^"]*)"')
+
+
+def comparison(folder: Path) -> compare.Comparison:
+    """Three runs by regime, one of them better and one that leaked."""
+    base, like, good = noise(1, others=2)
+    runs = [
+        made(folder / "base", base, judged=articles(1, 1.0)),
+        made(folder / "like", like, judged=articles(2, 1.0), status="invalid"),
+        made(folder / "good", good + 0.004, costs=0.0),
+    ]
+    return compare.compare(runs, by="regime")
+
+
+def diagnosis() -> Diagnosis:
+    """A signal that repeats what half of the articles say."""
+    market = simulate(SimulatedMarket(n_symbols=8, end="2015-12-31"))
+    prices, news = market.prices, market.news
+    rows = prices.open_at.searchsorted(pd.DatetimeIndex(news["published_at"]), side="right")
+    columns = prices.open.columns.get_indexer(pd.Index(news["symbol"]))
+    bullish = np.where(news["label"] == "bullish", 0.8, 0.1)
+    told = news.assign(
+        row=np.where(rows < len(prices.open), rows, -1),
+        column=columns,
+        bearish=0.9 - bullish,
+        neutral=0.1,
+        bullish=bullish,
+        confidence=0.8,
+        used=True,
+    )
+    values = np.random.default_rng(5).normal(0.0, 0.1, prices.open.shape)
+    values[told["row"][::2], told["column"][::2]] += (2.0 * bullish - 0.9)[::2]
+    panel = pd.DataFrame(values.clip(-1.0, 1.0), index=prices.open.index, columns=prices.open.columns)
+    return diagnose(panel, 0.1 * panel, told, prices, horizons=(1, 5))
+
+
+def swept() -> sweep.Sweep:
+    """Two settings and a cost, six cells of which three compete."""
+    axes = [sweep.Axis("signal.half_life", (1.0, 2.0, 5.0)), sweep.Axis("costs.slippage", (0.0, 0.0005))]
+    choices = [(life, cost) for life in axes[0].values for cost in axes[1].values]
+    table = pd.DataFrame(choices, columns=[axis.key for axis in axes]).assign(
+        validation_sharpe=[0.9, 0.4, 1.6, 1.1, np.nan, -0.3],
+        test_sharpe=[1.2, 0.7, 1.1, 0.6, np.nan, 0.1],
+        competes=[False, True] * 3,
+    )
+
+    def cell(position: int, rank: int, ratio: float) -> dict[str, Any]:
+        row = table.loc[position]
+        return {
+            "settings": {axis.key: row[axis.key] for axis in axes},
+            "validation_sharpe": row["validation_sharpe"],
+            "rank_on_validation": rank,
+            "rank_on_test": 3 - rank,
+            "sharpe": ratio,
+            "sharpe_low": ratio - 1.0,
+            "sharpe_high": ratio + 1.1,
+            "sharpe_p_value": 0.21,
+            "total_return": 0.031,
+            "max_drawdown": -0.052,
+            "probabilistic_sharpe": 0.79,
+            "deflated_sharpe": 0.42,
+            "effective_trials": 2.6,
+        }
+
+    span = {"start": "2016-01-04T14:30:00+00:00", "end": "2016-12-30T21:00:00+00:00", "bars": 252}
+    figures = {
+        "cells": 6,
+        "competing": 3,
+        "distinct_returns": 5,
+        "n_trials": 8,
+        "overfitting": {"probability": 0.31, "splits": 70},
+        "confidence_set": {"settings": ["a", "b"], "level": 0.9},
+        "best_of_attempts": {"superior_ability": {"p_value": 0.44}, "superior": 0},
+        "rank_correlation": 0.5,
+        "validation": span | {"left_out_bars": 61},
+        "test": span,
+        "chosen": cell(3, 1, 0.6),
+        "best_on_test": cell(1, 2, 0.7),
+    }
+    return sweep.Sweep(Path("runs/small-sweep-1a2b3c4d"), axes, table, 3, 1, figures)
+
+
+def pages() -> dict[str, str]:
+    """Every page by its name."""
+    market = simulate(SimulatedMarket(seed=3, n_symbols=6, end="2015-12-31"))
+    asked = checks.check_world(market.news, market.prices, calendar="XNYS", counts={"rows": 900, "undated": 300})
+    bare = sample(regimes=None, regime_table=None, reliability=None, confusion=None, classification=None, folds=None)
+    with tempfile.TemporaryDirectory() as folder:
+        compared = comparison(Path(folder))
+    return {
+        **{f"report-{status}": report.render_page(sample(status)) for status in ("valid", "caution", "invalid")},
+        "report-bare": report.render_page(bare),
+        "signal": signal.render_page(diagnosis(), "small", subtitle="a year"),
+        "signal-invalid": signal.render_page(diagnosis(), "small", status="invalid"),
+        "sweep": sweep.render_page(swept(), "Sweep of small"),
+        "comparison": compare.render_page(compared),
+        "check": checks.render_page({"first": asked, "second": asked[:3]}, "Archive", subtitle="a year"),
+    }
+
+
+def fingerprint(page: str) -> str:
+    """Hash a page without plotly.js, its long numbers to six digits: the last ones are the machine's own."""
+    bare = _PACKED.sub(_unpacked, page.replace(plotly_js(), ""))
+    bare = _LONG.sub(lambda number: f"{float(number[0]):.6g}", bare)
+    return hashlib.sha256(bare.encode()).hexdigest()
+
+
+def _unpacked(array: re.Match[str]) -> str:
+    values = np.frombuffer(base64.b64decode(array[1].replace("\\u002f", "/")), dtype="<f8")
+    return ",".join(f"{value:.6g}" for value in values)
+
+
+if __name__ == "__main__":
+    for name, page in pages().items():
+        print(f"{fingerprint(page)}  {name}")
