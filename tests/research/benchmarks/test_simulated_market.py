@@ -50,9 +50,9 @@ def test_one_market_is_carried_through_to_its_verdict() -> None:
 
 def test_a_rising_market_is_the_same_market_with_higher_returns() -> None:
     still, rising = (trade_once(MarketKind(0.0, free=True, bull=bull), 0) for bull in (False, True))
-    gain = rising.world.prices.open.pct_change(fill_method=None).add(1.0) / still.world.prices.open.pct_change(
-        fill_method=None
-    ).add(1.0)
+    gain = rising.plan.world.prices.open.pct_change(fill_method=None).add(
+        1.0
+    ) / still.plan.world.prices.open.pct_change(fill_method=None).add(1.0)
     assert gain.notna().to_numpy().sum() > 10_000
     np.testing.assert_allclose(gain.to_numpy()[gain.notna().to_numpy()], np.exp(0.0015), rtol=1e-9)
     assert (rising.result.decision.weights >= 0.0).to_numpy().all()
