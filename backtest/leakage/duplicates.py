@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from embargo.backtest.leakage.findings import EVIDENCE_ROWS, Finding, plain, require_columns, utc_array
+from embargo.backtest.leakage.findings import EVIDENCE_ROWS, AuditVerdict, Finding, plain, require_columns, utc_array
 from embargo.data_loaders.checks.repeats import normalise_text
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import as_utc
@@ -305,11 +305,11 @@ def _yardstick(
     return most.share, error, f"training's own latest texts repeat earlier ones at up to {most.share:.2%}"
 
 
-def _finding(verdict: Any, detail: str, pairs: pd.DataFrame, share: float) -> Finding:
+def _finding(verdict: AuditVerdict, detail: str, pairs: pd.DataFrame, share: float) -> Finding:
     worst = pairs.sort_values("similarity", ascending=False, kind="stable").head(EVIDENCE_ROWS)
     evidence = [
         {
-            key: plain(value[:_SHOWN_CHARACTERS] if isinstance(value, str) else _utc(value))
+            str(key): plain(value[:_SHOWN_CHARACTERS] if isinstance(value, str) else _utc(value))
             for key, value in pair.items()
         }
         for pair in worst.to_dict("records")

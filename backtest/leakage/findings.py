@@ -12,13 +12,14 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
+from pandas.api.typing import NaTType
 
 from embargo.data_loaders.errors import DataError
 
-Verdict = Literal["pass", "leak", "suspicious", "inconclusive", "not-applicable"]
+AuditVerdict = Literal["pass", "leak", "suspicious", "inconclusive", "not-applicable"]
 
 EVIDENCE_ROWS = 5
-GRAVITY: tuple[Verdict, ...] = ("leak", "suspicious", "inconclusive", "pass", "not-applicable")
+GRAVITY: tuple[AuditVerdict, ...] = ("leak", "suspicious", "inconclusive", "pass", "not-applicable")
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Finding:
     ----------
     code : str
         Stable code of the leak the check looks for, such as ``"T1"``.
-    verdict : Verdict
+    verdict : AuditVerdict
         ``"leak"`` is proven, ``"suspicious"`` wants a person's eye, ``"inconclusive"`` means the check had no power,
         ``"not-applicable"`` that the question does not arise.
     title : str
@@ -47,7 +48,7 @@ class Finding:
     """
 
     code: str
-    verdict: Verdict
+    verdict: AuditVerdict
     title: str
     detail: str
     evidence: list[dict[str, Any]] = field(default_factory=list)
@@ -56,8 +57,8 @@ class Finding:
     remedy: str = ""
 
     def __post_init__(self) -> None:
-        if self.verdict not in get_args(Verdict):
-            raise ValueError(f"verdict must be one of {get_args(Verdict)}, got {self.verdict!r}")
+        if self.verdict not in get_args(AuditVerdict):
+            raise ValueError(f"verdict must be one of {get_args(AuditVerdict)}, got {self.verdict!r}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the finding as plain JSON values: instants as ISO text, missing and infinite numbers as null."""
@@ -73,7 +74,7 @@ class Finding:
         }
 
 
-def overall_verdict(findings: Iterable[Finding]) -> Verdict:
+def overall_verdict(findings: Iterable[Finding]) -> AuditVerdict:
     """Return the gravest verdict: leak, then suspicious, inconclusive, pass, not-applicable (also when empty)."""
     seen = {finding.verdict for finding in findings}
     return next((verdict for verdict in GRAVITY if verdict in seen), "not-applicable")
@@ -144,10 +145,10 @@ def aware_instant(value: Any, *, what: str) -> pd.Timestamp:
         If the value is missing, unreadable or has no time zone.
     """
     try:
-        instant = pd.Timestamp(value)
+        instant: pd.Timestamp | NaTType = pd.Timestamp(value)
     except (TypeError, ValueError) as failure:
         raise DataError(f"{what}: {value!r} is no instant. Write it as ISO 8601 with an offset.") from failure
-    if instant is pd.NaT:
+    if isinstance(instant, NaTType):
         raise DataError(f"{what}: the instant is missing. Write it as ISO 8601 with an offset.")
     if instant.tzinfo is None:
         raise DataError(f"{what}: {instant} has no time zone. Write it with an offset, such as +00:00.")

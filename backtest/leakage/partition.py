@@ -60,14 +60,14 @@ def check_label_overlap(
     reaching = pd.concat([block[block["ends_at"] >= bounds[name]] for name, block in blocks.items()], ignore_index=True)
     if len(reaching):
         counts = reaching["part"].value_counts()
-        worst = reaching.assign(over=[row.ends_at - bounds[row.part] for row in reaching.itertuples()])
+        furthest = (reaching["ends_at"] - pd.to_datetime(reaching["part"].map(bounds))).max()
         return Finding(
             "S1",
             "leak",
             _OVERLAP_TITLE,
             f"{int(counts.get('train', 0))} training and {int(counts.get('validation', 0))} validation labels of "
             f"{samples} end at or after the start of the next block (validation {moment(validation_start)}, test "
-            f"{moment(test_start)}), by up to {length(worst['over'].max())}.",
+            f"{moment(test_start)}), by up to {length(furthest)}.",
             evidence_rows(reaching.sort_values("ends_at", ascending=False)),
             len(reaching) / samples,
             "share of samples",

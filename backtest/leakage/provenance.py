@@ -58,7 +58,7 @@ def check_base_cutoff(
     said = f"source: {source}" if source.strip() else "no source is given for it"
     unit = "share of the test period"
     remedy = "Use a base with a cutoff before the test, test on later news, or report both sides of the cutoff apart."
-    if knowledge_cutoff is None or knowledge_cutoff is pd.NaT:
+    if knowledge_cutoff is None or pd.isna(knowledge_cutoff):
         return Finding(
             "M1",
             "suspicious",
