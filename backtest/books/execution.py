@@ -11,7 +11,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from embargo.backtest.books.costs import Costs
 from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.schemas import Prices
 
 STALE_AFTER = 5
 VOLATILITY_BARS = 20
@@ -136,3 +138,44 @@ def trailing_volatility(
     deviation = close.pct_change(fill_method=None).rolling(bars, min_periods=2).std().to_numpy(dtype=float)
     taken = np.where((newest >= 0)[:, None], deviation[np.maximum(newest, 0)], np.nan)
     return pd.DataFrame(taken, index=close.index, columns=close.columns)
+
+
+def fill_conditions(
+    prices: Prices, rows: slice, last_closed: np.ndarray, *, costs: Costs, execution: Execution
+) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
+    """Return the trailing volume and volatility that fills of some rows meet; None where costs and limits need none.
+
+    Parameters
+    ----------
+    prices : Prices
+        All bars there are: the first rows take their history from before.
+    rows : slice
+        Positions of the bars that trade.
+    last_closed : int array, shape (bars,)
+        Newest bar closed when each bar is decided, -1 for none.
+    costs : Costs
+        Impact needs both.
+    execution : Execution
+        Participation needs the volume.
+
+    Returns
+    -------
+    (volume, volatility)
+        Each DataFrame of shape (rows, symbols) or None, as `simulate` takes them.
+
+    Raises
+    ------
+    DataError
+        If the volume is needed and there is none: not one order would be filled, or moved.
+    """
+    volume = volatility = None
+    if costs.impact > 0.0 or execution.participation is not None:
+        volume = trailing_volume(prices.volume, last_closed, bars=execution.volume_bars).iloc[rows]
+        if not (volume.to_numpy() > 0.0).any():
+            raise DataError(
+                "prices: no bar of the test rows has a volume, which execution.participation and costs.impact need. "
+                "Leave both out, or use prices with volumes."
+            )
+    if costs.impact > 0.0:
+        volatility = trailing_volatility(prices.close, last_closed).iloc[rows]
+    return volume, volatility

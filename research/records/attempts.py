@@ -13,22 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from embargo.backtest.chance import beyond_luck
 from embargo.backtest.significance import (
     MINIMUM_ROWS,
-    aggregated_sharpe,
-    detectable_sharpe,
     effective_trials,
     expected_maximum_sharpe,
-    mean_estimate,
-    minimum_track_record,
     model_confidence_set,
-    moving_rows,
-    probabilistic_sharpe,
     probability_of_overfitting,
-    sharpe_errors,
     stepwise_superior,
     superior_ability,
-    variance_inflation,
 )
 from embargo.research.records.ledger import Trial
 
@@ -106,62 +99,12 @@ def discounted(
         ratios = [trial.sharpe_per_bar for trial in attempts.trials.values()]
         number, variance = float(n_trials), float(np.var(ratios, ddof=1)) if n_trials > 1 else 0.0
         luck = expected_maximum_sharpe(number, variance)
-    figures: dict[str, Any] = {
+    return {
         "n_trials": n_trials,
         "effective_trials": number,
         "trial_sharpe_variance": variance,
         "luckiest_sharpe": luck * math.sqrt(periods_per_year),
-        "probabilistic_sharpe": None,
-        "deflated_sharpe": None,
-    }
-    if performance["sharpe"] is None or moving_rows(returns) < MINIMUM_ROWS:
-        return figures
-    moments = _moments(performance, periods_per_year)
-    inflation = variance_inflation(returns)
-    return figures | {
-        "probabilistic_sharpe": probabilistic_sharpe(*moments, inflation=inflation),
-        "deflated_sharpe": probabilistic_sharpe(*moments, benchmark=luck, inflation=inflation),
-    }
-
-
-def _moments(performance: Mapping[str, Any], periods_per_year: float) -> tuple[float, int, float, float]:
-    per_bar = float(performance["sharpe"]) / np.sqrt(periods_per_year)
-    return per_bar, int(performance["n_bars"]), float(performance["skew"]), float(performance["kurtosis_raw"])
-
-
-def reach(
-    performance: Mapping[str, Any], returns: np.ndarray, *, periods_per_year: float, level: float, significance: float
-) -> dict[str, Any]:
-    """Say how far a sample of this length and kind can see, and what else its mean and its Sharpe ratio are worth.
-
-    Returns
-    -------
-    dict
-        ``detectable_sharpe`` (annual, found with 80 % probability) and ``minimum_track_record`` (bars until this Sharpe
-        ratio would be significant; None if it is not positive), both None below 30 bars that move; ``sharpe_errors``
-        (annual, under three sets of assumptions), ``mean`` (annual, with its t-test) and ``sharpe_aggregated`` (annual,
-        allowing for autocorrelation, after Lo).
-    """
-    mean = mean_estimate(returns, periods_per_year=periods_per_year, level=level).as_dict()
-    errors = sharpe_errors(returns, periods_per_year=periods_per_year).as_dict()
-    aggregated = aggregated_sharpe(returns, max(1, round(periods_per_year)))
-    found: dict[str, Any] = {"mean": mean, "sharpe_errors": errors, "sharpe_aggregated": aggregated}
-    if performance["sharpe"] is None or moving_rows(returns) < MINIMUM_ROWS:
-        return found | {"detectable_sharpe": None, "minimum_track_record": None}
-    per_bar, n, skew, kurtosis_raw = _moments(performance, periods_per_year)
-    inflation = variance_inflation(returns)
-    return found | {
-        "detectable_sharpe": detectable_sharpe(
-            n,
-            periods_per_year=periods_per_year,
-            significance=significance,
-            skew=skew,
-            kurtosis_raw=kurtosis_raw,
-            inflation=inflation,
-        ),
-        "minimum_track_record": minimum_track_record(
-            per_bar, skew, kurtosis_raw, level=1.0 - significance, inflation=inflation
-        ),
+        **beyond_luck(performance, returns, luck=luck, periods_per_year=periods_per_year),
     }
 
 

@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from embargo.backtest.books.execution import trailing_volatility, trailing_volume
-from embargo.backtest.metrics import break_even_cost, capacity, cost_breakdown, deepest_drawdowns, performance, relative
+from embargo.backtest.books.paid import frictions
+from embargo.backtest.chance import reach
+from embargo.backtest.metrics import deepest_drawdowns, performance, relative
 from embargo.backtest.rivals import benchmark_returns, random_timing
 from embargo.backtest.significance import PermutationResult, SharpeEstimate, Way, sharpe_estimate
 from embargo.models.calibration import confidence_test, reliability_table
 from embargo.models.evaluation.classification import classification_report
 from embargo.research.config.experiment import Config
-from embargo.research.records.attempts import Attempts, best_of, discounted, reach
+from embargo.research.records.attempts import Attempts, best_of, discounted
 from embargo.research.run.reading import Reading, probabilities
 from embargo.research.run.regime_figures import (
     by_definition,
@@ -183,7 +184,16 @@ def measure(
             n_boot=config.statistics.bootstrap,
             seed=config.seed,
         ),
-        **frictions(config, world, rows, rules, result),
+        **frictions(
+            result.books,
+            world.prices,
+            rows,
+            world.last_closed,
+            costs=rules.costs,
+            execution=rules.execution,
+            initial_cash=config.portfolio.initial_cash,
+            periods_per_year=years,
+        ),
         "drawdowns": _dated(deepest_drawdowns(returns), world.prices.open_at[rows]),
         "random_timing": chance.as_dict(),
         "relative": {
@@ -201,45 +211,6 @@ def measure(
         "classification": classification(config, reading),
     }
     return Measured(metrics, growth(returns, benchmarks, world, rows), labels, table)
-
-
-def frictions(config: Config, world: World, rows: slice, rules: Rules, result: Trade) -> dict[str, Any]:
-    """Say what was paid and to whom, what trading might cost at most, and how much money the edge could bear.
-
-    Returns
-    -------
-    dict
-        ``costs_paid`` (by part: ``currency, per_year, per_turnover``), ``break_even_cost`` (fraction of the traded
-        notional) and ``capacity`` (currency), as in `embargo.backtest.metrics`.
-    """
-    books, years = result.books, world.periods_per_year
-    before = np.concatenate([[config.portfolio.initial_cash], books.equity.to_numpy()[:-1]])
-    trading = {"commission": books.commission, "spread": books.spread_paid, "impact": books.impact_paid}
-    holding = {"borrow": books.borrow_paid, "interest": books.interest_paid, "funding": books.funding_paid}
-    paid = trading | {"haircut": books.haircut_paid} | holding
-    orders = books.orders
-    traded = np.zeros(result.decision.weights.shape)
-    columns = result.decision.weights.columns.get_indexer(orders["symbol"])
-    worth = (orders["size"] * orders["price"]).to_numpy(dtype=float)
-    np.add.at(traded, (orders["bar"].to_numpy(), columns), worth / before[orders["bar"].to_numpy()])
-    prices = world.prices
-    dollars = trailing_volume(prices.volume * prices.close, world.last_closed, bars=rules.execution.volume_bars)
-    volatility = trailing_volatility(prices.close, world.last_closed)
-    per_row = books.impact_paid / before.mean() / len(before)
-    return {
-        "costs_paid": cost_breakdown(paid, before, books.turnover, periods_per_year=years),
-        "break_even_cost": break_even_cost(
-            books.returns, books.turnover, paid=sum(trading.values()) / before.mean() / len(before)
-        ),
-        "capacity": capacity(
-            books.returns + per_row,
-            traded,
-            dollars.iloc[rows],
-            volatility.iloc[rows],
-            impact=rules.costs.impact or 1.0,
-            participation=rules.execution.participation or 0.05,
-        ),
-    }
 
 
 def _dated(drawdowns: pd.DataFrame, open_at: pd.DatetimeIndex) -> list[dict[str, Any]]:

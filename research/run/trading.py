@@ -16,7 +16,7 @@ import pandas as pd
 
 from embargo.backtest.books import kernel
 from embargo.backtest.books.costs import Costs
-from embargo.backtest.books.execution import Execution, trailing_volatility, trailing_volume
+from embargo.backtest.books.execution import Execution, fill_conditions
 from embargo.backtest.books.simulate import Books, bar_years, holding_returns, simulate
 from embargo.backtest.metrics import sharpe
 from embargo.backtest.significance import WAYS, PermutationResult, Way, permutation_test, possible, rearrangement
@@ -351,18 +351,9 @@ def conditions(world: World, rows: slice, rules: Rules) -> dict[str, Any]:
     DataError
         If the volume is needed and there is none: not one order would be filled, or moved.
     """
-    prices, moved = world.prices, rules.costs.impact > 0.0
-    limited = moved or rules.execution.participation is not None
-    volume = volatility = None
-    if limited:
-        volume = trailing_volume(prices.volume, world.last_closed, bars=rules.execution.volume_bars).iloc[rows]
-        if not (volume.to_numpy() > 0.0).any():
-            raise DataError(
-                "prices: no bar of the test rows has a volume, which execution.participation and costs.impact need. "
-                "Leave both out, or use prices with volumes."
-            )
-    if moved:
-        volatility = trailing_volatility(prices.close, world.last_closed).iloc[rows]
+    volume, volatility = fill_conditions(
+        world.prices, rows, world.last_closed, costs=rules.costs, execution=rules.execution
+    )
     funding = None if world.funding is None else world.funding.iloc[rows]
     return {"volume": volume, "volatility": volatility, "funding": funding}
 

@@ -7,9 +7,10 @@ import json
 import numpy as np
 import pytest
 
+from embargo.backtest.chance import reach
 from embargo.backtest.metrics import performance, sharpe
 from embargo.backtest.significance import expected_maximum_sharpe
-from embargo.research.records.attempts import Attempts, best_of, discounted, overfitting, reach, undistinguished
+from embargo.research.records.attempts import Attempts, best_of, discounted, overfitting, undistinguished
 from embargo.research.records.ledger import Trial
 
 BARS = 300

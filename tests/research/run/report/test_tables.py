@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from embargo.backtest.chance import reach
 from embargo.backtest.metrics import break_even_cost, capacity, cost_breakdown, deepest_drawdowns, performance, relative
 from embargo.research.pages import formats
-from embargo.research.records.attempts import reach
 from embargo.research.run.report.tables import _rounded, chance_tables_of, tables_of
 
 TITLES = ["Costs and capacity", "Deepest drawdowns", "Against the benchmarks", "Trades and tails"]

@@ -1,0 +1,79 @@
+"""What the books paid for trading and holding, what trading might cost at most, and how much money the edge could bear.
+
+Everything is read from finished books; volumes and volatilities are those that were known when each row was decided.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from embargo.backtest.books.costs import Costs
+from embargo.backtest.books.execution import Execution, trailing_volatility, trailing_volume
+from embargo.backtest.books.simulate import Books
+from embargo.backtest.metrics import break_even_cost, capacity, cost_breakdown
+from embargo.data_loaders.schemas import Prices
+
+
+def frictions(
+    books: Books,
+    prices: Prices,
+    rows: slice,
+    last_closed: np.ndarray,
+    *,
+    costs: Costs,
+    execution: Execution,
+    initial_cash: float,
+    periods_per_year: float,
+) -> dict[str, Any]:
+    """Say what was paid and to whom, what trading might cost at most, and how much money the edge could bear.
+
+    Parameters
+    ----------
+    books : Books
+        Of the rows.
+    prices : Prices
+        All bars there are, those before the rows too.
+    rows : slice
+        Positions of the bars that were traded.
+    last_closed : int array, shape (bars,)
+        Newest bar closed when each bar is decided, -1 for none.
+    costs : Costs
+    execution : Execution
+    initial_cash : float
+        Currency.
+    periods_per_year : float
+
+    Returns
+    -------
+    dict
+        ``costs_paid`` (by part: ``currency, per_year, per_turnover``), ``break_even_cost`` (fraction of the traded
+        notional) and ``capacity`` (currency), as in `embargo.backtest.metrics`.
+    """
+    before = np.concatenate([[initial_cash], books.equity.to_numpy()[:-1]])
+    trading = {"commission": books.commission, "spread": books.spread_paid, "impact": books.impact_paid}
+    holding = {"borrow": books.borrow_paid, "interest": books.interest_paid, "funding": books.funding_paid}
+    paid = trading | {"haircut": books.haircut_paid} | holding
+    orders = books.orders
+    traded = np.zeros(books.realised_weights.shape)
+    columns = books.realised_weights.columns.get_indexer(orders["symbol"])
+    worth = (orders["size"] * orders["price"]).to_numpy(dtype=float)
+    np.add.at(traded, (orders["bar"].to_numpy(), columns), worth / before[orders["bar"].to_numpy()])
+    dollars = trailing_volume(prices.volume * prices.close, last_closed, bars=execution.volume_bars)
+    volatility = trailing_volatility(prices.close, last_closed)
+    per_row = books.impact_paid / before.mean() / len(before)
+    return {
+        "costs_paid": cost_breakdown(paid, before, books.turnover, periods_per_year=periods_per_year),
+        "break_even_cost": break_even_cost(
+            books.returns, books.turnover, paid=sum(trading.values()) / before.mean() / len(before)
+        ),
+        "capacity": capacity(
+            books.returns + per_row,
+            traded,
+            dollars.iloc[rows],
+            volatility.iloc[rows],
+            impact=costs.impact or 1.0,
+            participation=execution.participation or 0.05,
+        ),
+    }
