@@ -16,7 +16,7 @@ import pandas as pd
 
 from embargo.backtest.books.costs import Costs
 from embargo.backtest.books.execution import STALE_AFTER
-from embargo.backtest.books.simulate import bar_years, holding_returns, net_returns
+from embargo.backtest.books.simulation import bar_years, holding_returns, net_returns
 from embargo.backtest.metrics import sharpe, total_return
 from embargo.backtest.significance import block_permutation
 from embargo.data_loaders.errors import ConfigError, DataError

@@ -1,7 +1,7 @@
 """The books without the bookkeeping: equity, returns and orders of an account from plain arrays, compiled by numba.
 
-It follows the rules of ``embargo.backtest.books.simulate`` to rounding, so sweeps, permutations and placebo worlds may
-use it where vectorbt would be too slow. Nothing here imports numba before it is called.
+It follows the rules of `embargo.backtest.simulate` to rounding, so sweeps, permutations and placebo worlds may use it
+where vectorbt would be too slow. Nothing here imports numba before it is called.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Market:
     close : array
         The closes; they value positions that have no fill price later.
     years : array, shape (bars,)
-        Calendar length of each row, from ``simulate.bar_years``.
+        Calendar length of each row, from `bar_years`.
     volume : array, optional
         Trailing mean volume in shares, known when row t is decided. Needed for a participation cap and for impact.
     volatility : array, optional

@@ -11,7 +11,7 @@ import numpy as np
 
 from embargo.backtest.books.costs import Costs
 from embargo.backtest.books.execution import Execution, trailing_volatility, trailing_volume
-from embargo.backtest.books.simulate import Books
+from embargo.backtest.books.simulation import Books
 from embargo.backtest.metrics import break_even_cost, capacity, cost_breakdown
 from embargo.data_loaders.schemas import Prices
 

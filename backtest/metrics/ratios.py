@@ -10,8 +10,8 @@ import math
 import numpy as np
 import pandas as pd
 
-from embargo.backtest.metrics.drawdowns import max_drawdown
 from embargo.backtest.metrics.series import FLAT, Returns, checked, deviation, number, quotient, yearly
+from embargo.backtest.metrics.underwater import max_drawdown
 from embargo.data_loaders.errors import ConfigError
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from embargo.backtest.metrics import ratios, tails
-from embargo.backtest.metrics.drawdowns import drawdown_lengths, max_drawdown, ulcer_index
 from embargo.backtest.metrics.series import Returns, checked, yearly
 from embargo.backtest.metrics.trades import trade_figures
+from embargo.backtest.metrics.underwater import drawdown_lengths, max_drawdown, ulcer_index
 
 _LEVEL = 0.95
 

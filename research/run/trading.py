@@ -17,7 +17,7 @@ import pandas as pd
 from embargo.backtest.books import kernel
 from embargo.backtest.books.costs import Costs
 from embargo.backtest.books.execution import Execution, fill_conditions
-from embargo.backtest.books.simulate import Books, bar_years, holding_returns, simulate
+from embargo.backtest.books.simulation import Books, bar_years, holding_returns, simulate
 from embargo.backtest.metrics import sharpe
 from embargo.backtest.significance import WAYS, PermutationResult, Way, permutation_test, possible, rearrangement
 from embargo.data_loaders.errors import DataError

@@ -10,7 +10,7 @@ from samples.account_worlds import CASH, FREE, books_of, build, by_hand, cases
 from embargo.backtest.books import kernel
 from embargo.backtest.books.costs import Costs
 from embargo.backtest.books.execution import Execution, trailing_volatility, trailing_volume
-from embargo.backtest.books.simulate import bar_years, marks
+from embargo.backtest.books.simulation import bar_years, marks
 from embargo.data_loaders.calendars import label_sessions
 
 COUNTS = ("stale_exits", "capped_orders", "impact_unknown", "margin_calls", "rows_after_ruin")

@@ -13,7 +13,7 @@ from embargo.backtest.books import compiled
 from embargo.backtest.books.costs import Costs
 from embargo.backtest.books.execution import Execution, trailing_volatility, trailing_volume
 from embargo.backtest.books.kernel import Decisions, Market, decision_weights, record, run, sweep, sweep_weights
-from embargo.backtest.books.simulate import bar_years, marks, simulate
+from embargo.backtest.books.simulation import bar_years, marks, simulate
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.signals.aggregation import AggregationSettings, Evidence, decay
 from embargo.signals.weights import WeightSettings, weights_array

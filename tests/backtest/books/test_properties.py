@@ -10,7 +10,7 @@ from samples.account_worlds import CASH, COSTS, EXECUTIONS, FREE, World, books_o
 
 from embargo.backtest.books.costs import Costs
 from embargo.backtest.books.execution import Execution
-from embargo.backtest.books.simulate import marks
+from embargo.backtest.books.simulation import marks
 
 PROPORTIONAL = st.builds(
     Costs,

@@ -7,7 +7,7 @@ from reference.ledger import keep_ledger
 
 from embargo.backtest.books.costs import Costs
 from embargo.backtest.books.execution import STALE_AFTER, Execution
-from embargo.backtest.books.simulate import bar_years, holding_returns, marks, net_returns, simulate
+from embargo.backtest.books.simulation import bar_years, holding_returns, marks, net_returns, simulate
 from embargo.data_loaders.errors import ConfigError, DataError
 
 FREE = Costs(fee=0.0, slippage=0.0, borrow_annual=0.0)
