@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from embargo.backtest.books.costs import Costs
 from embargo.backtest.books.execution import Execution, trailing_volatility, trailing_volume
@@ -57,7 +58,7 @@ def frictions(
     paid = trading | {"haircut": books.haircut_paid} | holding
     orders = books.orders
     traded = np.zeros(books.realised_weights.shape)
-    columns = books.realised_weights.columns.get_indexer(orders["symbol"])
+    columns = books.realised_weights.columns.get_indexer(pd.Index(orders["symbol"]))
     worth = (orders["size"] * orders["price"]).to_numpy(dtype=float)
     np.add.at(traded, (orders["bar"].to_numpy(), columns), worth / before[orders["bar"].to_numpy()])
     dollars = trailing_volume(prices.volume * prices.close, last_closed, bars=execution.volume_bars)
