@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from embargo.backtest.arguments import check_at_least, check_block
 from embargo.backtest.books.costs import Costs
 from embargo.backtest.books.execution import STALE_AFTER
 from embargo.backtest.books.simulation import bar_years, holding_returns, net_returns
@@ -282,11 +283,8 @@ def random_timing(
     """
     if shuffle not in ("time", "symbols", "both"):
         raise ConfigError(f"random_timing: shuffle must be 'time', 'symbols' or 'both', got {shuffle!r}.")
-    if n_draws < 1 or not 1 <= block <= len(weights):
-        raise ConfigError(
-            f"random_timing: n_draws ({n_draws}) must be at least 1 and block ({block}) between 1 and the "
-            f"{len(weights)} rows."
-        )
+    check_at_least("n_draws", n_draws, 1)
+    check_block(block, len(weights))
     rng = np.random.default_rng(seed)
     wanted = _panel(weights, open, "random_timing")
     growth = holding_returns(open, close, stale_after=stale_after).to_numpy()
