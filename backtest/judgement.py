@@ -68,6 +68,16 @@ class Judgement:
         Whose regimes these are.
     relative : dict of str to dict
         By benchmark, all figures of `embargo.backtest.metrics.relative`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.backtest import judge
+    >>> days = pd.date_range('2022-01-03', periods=200, freq='B', tz='UTC')
+    >>> earned = pd.Series(np.random.default_rng(3).normal(0.0008, 0.01, 200), index=days)
+    >>> judge(earned, periods_per_year=252, n_boot=200).figures()[0]
+    Figure(label='Return a year', value='36.3 %', note='in all 27.9 %')
     """
 
     returns: pd.Series

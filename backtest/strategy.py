@@ -56,6 +56,18 @@ class Backtest:
         Of the net returns, held against buy and hold, equal weight and cash at the same costs.
     costs : Costs
     execution : Execution
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.backtest import backtest
+    >>> from embargo.data_loaders.schemas import Prices
+    >>> at = pd.date_range('2024-01-01', periods=60, freq='D', tz='UTC')
+    >>> close = pd.DataFrame({'BTC': [100.0 + day % 7 for day in range(60)]}, index=at)
+    >>> prices = Prices(close, close, close, close, close, at, at + pd.Timedelta(days=1), calendar='24/7')
+    >>> result = backtest(close * 0.0 + 0.5, prices, engine='kernel', n_boot=200)
+    >>> len(result.books.orders), result.findings[2].verdict, list(result.benchmarks)
+    (60, 'pass', ['buy_and_hold', 'equal_weight', 'cash'])
     """
 
     weights: pd.DataFrame
@@ -195,8 +207,14 @@ def backtest(
         In the currency of the prices.
     engine : {"vectorbt", "kernel"}
         Who keeps the books of record. The compiled kernel's are the same and sooner there, without single trades.
-    level, n_boot, block, seed
-        As in `judge`.
+    level : float
+        Confidence of the intervals, in [0.5, 1).
+    n_boot : int
+        Bootstrap resamples, at least 100.
+    block : float, optional
+        Mean length of their blocks in rows; by default the automatic choice of Politis and White.
+    seed : int
+        Of all resampling.
 
     Returns
     -------

@@ -45,6 +45,12 @@ class Execution:
         Missing fill prices in a row after which a position is written out.
     haircut : float
         Fraction of the last price lost when a position is written out: longs get less, shorts pay more.
+
+    Examples
+    --------
+    >>> from embargo.backtest.books import Execution
+    >>> Execution(fill='close', leverage=2.0).fill
+    'close'
     """
 
     fill: Literal["open", "close"] = "open"
@@ -110,6 +116,14 @@ def trailing_volume(volume: pd.DataFrame, last_closed: np.ndarray | None = None,
     ------
     DataError
         If ``last_closed`` has another length or names a bar that had not closed.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.backtest.books import trailing_volume
+    >>> volume = pd.DataFrame({'A': [100.0, 300.0, 200.0]})
+    >>> trailing_volume(volume, bars=2)['A'].tolist()
+    [nan, 100.0, 200.0]
     """
     newest = _last_closed(len(volume), last_closed, "trailing_volume")
     mean = volume.rolling(bars, min_periods=1).mean().to_numpy(dtype=float)
@@ -133,6 +147,20 @@ def trailing_volatility(
     Returns
     -------
     DataFrame, shape (bars, symbols)
+        Per bar, fraction; NaN where too little is known.
+
+    Raises
+    ------
+    DataError
+        If ``last_closed`` has another length or names a bar that had not closed.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.backtest.books import trailing_volatility
+    >>> close = pd.DataFrame({'A': [100.0, 110.0, 99.0, 99.0]})
+    >>> trailing_volatility(close, bars=2)['A'].round(4).tolist()
+    [nan, nan, nan, 0.1414]
     """
     newest = _last_closed(len(close), last_closed, "trailing_volatility")
     deviation = close.pct_change(fill_method=None).rolling(bars, min_periods=2).std().to_numpy(dtype=float)
@@ -167,6 +195,21 @@ def fill_conditions(
     ------
     DataError
         If the volume is needed and there is none: not one order would be filled, or moved.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.backtest.books import Costs, Execution, fill_conditions
+    >>> from embargo.data_loaders.schemas import Prices
+    >>> at = pd.date_range('2024-01-01', periods=3, freq='D', tz='UTC')
+    >>> closes = pd.DataFrame({'BTC': [102.0, 101.0, 104.0]}, index=at)
+    >>> prices = Prices(closes, closes, closes, closes, 10.0 * closes, at, at + pd.Timedelta(days=1), '24/7')
+    >>> volume, volatility = fill_conditions(
+    ...     prices, slice(1, 3), np.arange(3) - 1, costs=Costs(), execution=Execution(participation=0.05)
+    ... )
+    >>> volume['BTC'].tolist(), volatility is None
+    ([1020.0, 1015.0], True)
     """
     volume = volatility = None
     if costs.impact > 0.0 or execution.participation is not None:

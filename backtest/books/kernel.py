@@ -39,6 +39,15 @@ class Market:
         Trailing standard deviation of bar returns. Needed for impact.
     funding : array, optional
         Funding rates settled inside each row, summed; positive: longs pay. NaN counts as 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.books.kernel import Market
+    >>> fill = np.array([[100.0], [102.0], [101.0]])
+    >>> market = Market(fill=fill, close=fill, years=np.full(3, 1 / 365))
+    >>> market.fill.shape, market.volume is None
+    ((3, 1), True)
     """
 
     fill: np.ndarray
@@ -61,6 +70,17 @@ class Account:
         Value at the end of each row, in currency.
     turnover : array
         One-way: half of buys plus sells at mid prices over the equity before them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest import Costs
+    >>> from embargo.backtest.books.kernel import Market, run
+    >>> fill = np.array([[100.0], [102.0], [101.0]])
+    >>> market = Market(fill=fill, close=fill, years=np.full(3, 1 / 365))
+    >>> half = np.array([[0.5], [0.5], [0.0]])
+    >>> run(half, market, Costs()).turnover.round(3).tolist()
+    [0.25, 0.003, 0.249]
     """
 
     returns: np.ndarray
@@ -86,6 +106,18 @@ class Record:
         Borrow, interest and funding paid at the end of each row, in currency.
     commission, spread, impact, haircut : float
         Paid in all, in currency.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest import Costs
+    >>> from embargo.backtest.books.kernel import Market, record
+    >>> fill = np.array([[100.0], [102.0], [101.0]])
+    >>> market = Market(fill=fill, close=fill, years=np.full(3, 1 / 365))
+    >>> half = np.array([[0.5], [0.5], [0.0]])
+    >>> kept = record(half, market, Costs())
+    >>> round(kept.commission, 2), kept.margin_calls.any().item()
+    (502.52, False)
     """
 
     account: Account
@@ -118,6 +150,15 @@ class Decisions:
         Which variant each setting uses.
     half_life, shrinkage, gross, cap, min_signal : float or array, shape (settings,)
         As in ``AggregationSettings`` and ``WeightSettings``; a scalar holds for all settings.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.books.kernel import Decisions, decision_weights
+    >>> score = np.array([[0.0], [0.8], [0.0]])
+    >>> decisions = Decisions(score, np.abs(score), None, np.array([0, 0]), half_life=np.array([1.0, 2.0]), cap=1.0)
+    >>> decision_weights(decisions).shape
+    (2, 3, 1)
     """
 
     numerator: np.ndarray
@@ -141,6 +182,18 @@ class Sweep:
         Net return of each row.
     turnover : float array, shape (settings,)
         Mean one-way turnover per bar.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest import Costs
+    >>> from embargo.backtest.books.kernel import Decisions, Market, sweep
+    >>> fill = np.array([[100.0], [102.0], [101.0]])
+    >>> market = Market(fill=fill, close=fill, years=np.full(3, 1 / 365))
+    >>> score = np.array([[0.0], [0.8], [0.0]])
+    >>> decisions = Decisions(score, np.abs(score), None, np.array([0, 0]), half_life=np.array([1.0, 2.0]), cap=1.0)
+    >>> sweep(decisions, market, Costs()).turnover.round(3).tolist()
+    [0.131, 0.116]
     """
 
     returns: np.ndarray
@@ -177,6 +230,17 @@ def run(
         If shapes differ or a weight is not finite.
     ConfigError
         If the gross exposure exceeds the leverage, or a cap or impact is asked for without volume or volatility.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest import Costs
+    >>> from embargo.backtest.books.kernel import Market, run
+    >>> fill = np.array([[100.0], [102.0], [101.0]])
+    >>> market = Market(fill=fill, close=fill, years=np.full(3, 1 / 365))
+    >>> half = np.array([[0.5], [0.5], [0.0]])
+    >>> run(half, market, Costs()).returns.round(5).tolist()
+    [0.0095, -0.00491, -0.0005]
     """
     rows = _compiled()
 
@@ -201,7 +265,40 @@ def record(
     *,
     initial_cash: float = 1_000_000.0,
 ) -> Record:
-    """Trade target weights and write down every order; parameters and errors as in ``run``."""
+    """Trade target weights and write down every order; parameters and errors as in ``run``.
+
+    Parameters
+    ----------
+    weights : float array, shape (bars, symbols)
+        Fractions of equity, negative is short; row t is held from the fill of bar t.
+    market : Market
+    costs : Costs
+    execution : Execution
+    initial_cash : float
+        In the currency of the prices.
+
+    Returns
+    -------
+    Record
+
+    Raises
+    ------
+    DataError
+        If shapes differ or a weight is not finite.
+    ConfigError
+        If the gross exposure exceeds the leverage, or a cap or impact is asked for without volume or volatility.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest import Costs
+    >>> from embargo.backtest.books.kernel import Market, record
+    >>> fill = np.array([[100.0], [102.0], [101.0]])
+    >>> market = Market(fill=fill, close=fill, years=np.full(3, 1 / 365))
+    >>> half = np.array([[0.5], [0.5], [0.0]])
+    >>> record(half, market, Costs()).sizes.round(1).ravel().tolist()
+    [5000.0, -51.5, -4948.5]
+    """
     rows = _compiled()
 
     target = _shaped(weights, market)
@@ -260,6 +357,18 @@ def sweep(
         If shapes differ.
     ConfigError
         If a setting is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest import Costs
+    >>> from embargo.backtest.books.kernel import Decisions, Market, sweep
+    >>> fill = np.array([[100.0], [102.0], [101.0]])
+    >>> market = Market(fill=fill, close=fill, years=np.full(3, 1 / 365))
+    >>> score = np.array([[0.0], [0.8], [0.0]])
+    >>> decisions = Decisions(score, np.abs(score), None, np.array([0, 0]), half_life=np.array([1.0, 2.0]), cap=1.0)
+    >>> sweep(decisions, market, Costs()).returns.round(5).tolist()
+    [[0.0, -0.00665, -0.00017], [0.0, -0.00665, -8e-05]]
     """
     rows = _compiled()
 
@@ -285,7 +394,41 @@ def sweep_weights(
     *,
     initial_cash: float = 1_000_000.0,
 ) -> Sweep:
-    """Trade many panels of weights, shape (settings, bars, symbols); the rest as in ``sweep``."""
+    """Trade many panels of weights, shape (settings, bars, symbols); the rest as in ``sweep``.
+
+    Parameters
+    ----------
+    weights : float array, shape (settings, bars, symbols)
+        Fractions of equity, negative is short.
+    market : Market
+    costs : Costs or sequence of Costs
+        One for all settings, or one for each.
+    execution : Execution
+    initial_cash : float
+        In the currency of the prices.
+
+    Returns
+    -------
+    Sweep
+
+    Raises
+    ------
+    DataError
+        If shapes differ or a weight is not finite.
+    ConfigError
+        If the gross exposure exceeds the leverage, or a cap or impact is asked for without volume or volatility.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest import Costs
+    >>> from embargo.backtest.books.kernel import Market, sweep_weights
+    >>> fill = np.array([[100.0], [102.0], [101.0]])
+    >>> market = Market(fill=fill, close=fill, years=np.full(3, 1 / 365))
+    >>> half = np.array([[0.5], [0.5], [0.0]])
+    >>> sweep_weights(np.stack([half, -half]), market, Costs()).returns.round(5).tolist()
+    [[0.0095, -0.00491, -0.0005], [-0.01051, 0.00488, -0.00049]]
+    """
     rows = _compiled()
 
     targets = np.ascontiguousarray(weights, dtype=float)
@@ -322,7 +465,33 @@ def _spread(one: Callable[[int, np.ndarray], float], settings: int, bars: int) -
 
 
 def decision_weights(decisions: Decisions) -> np.ndarray:
-    """Return the weights that ``sweep`` trades, shape (settings, bars, symbols)."""
+    """Return the weights that ``sweep`` trades, shape (settings, bars, symbols).
+
+    Parameters
+    ----------
+    decisions : Decisions
+
+    Returns
+    -------
+    float array, shape (settings, bars, symbols)
+        Fractions of equity.
+
+    Raises
+    ------
+    DataError
+        If shapes differ.
+    ConfigError
+        If a setting is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.books.kernel import Decisions, decision_weights
+    >>> score = np.array([[0.0], [0.8], [0.0]])
+    >>> decisions = Decisions(score, np.abs(score), None, np.array([0, 0]), half_life=np.array([1.0, 2.0]), cap=1.0)
+    >>> decision_weights(decisions).round(4)[:, :, 0].tolist()
+    [[0.0, 0.6154, 0.4444], [0.0, 0.6154, 0.5308]]
+    """
     rows = _compiled()
 
     numerator, denominator, tradable, which, knobs = _evidence(decisions, Execution(leverage=100.0))

@@ -51,6 +51,36 @@ def frictions(
     dict
         ``costs_paid`` (by part: ``currency, per_year, per_turnover``), ``break_even_cost`` (fraction of the traded
         notional) and ``capacity`` (currency), as in `embargo.backtest.metrics`.
+
+    Raises
+    ------
+    ConfigError
+        If ``periods_per_year`` is not positive.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.backtest.books import Costs, Execution, frictions, simulate
+    >>> from embargo.data_loaders.schemas import Prices
+    >>> at = pd.date_range('2024-01-01', periods=3, freq='D', tz='UTC')
+    >>> opens = pd.DataFrame({'BTC': [100.0, 102.0, 101.0]}, index=at)
+    >>> closes = pd.DataFrame({'BTC': [102.0, 101.0, 104.0]}, index=at)
+    >>> prices = Prices(opens, opens, closes, closes, 1e4 * closes, at, at + pd.Timedelta(days=1), '24/7')
+    >>> half = pd.DataFrame({'BTC': [0.5, 0.5, 0.0]}, index=at)
+    >>> books = simulate(half, opens, closes, open_at=at, costs=Costs(), engine='kernel')
+    >>> told = frictions(
+    ...     books,
+    ...     prices,
+    ...     slice(0, 3),
+    ...     np.arange(3) - 1,
+    ...     costs=Costs(),
+    ...     execution=Execution(),
+    ...     initial_cash=1e6,
+    ...     periods_per_year=365,
+    ... )
+    >>> round(told['costs_paid']['total']['currency'], 2), round(told['break_even_cost'], 5)
+    (1005.05, 0.00508)
     """
     before = np.concatenate([[initial_cash], books.equity.to_numpy()[:-1]])
     trading = {"commission": books.commission, "spread": books.spread_paid, "impact": books.impact_paid}

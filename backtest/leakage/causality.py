@@ -184,12 +184,32 @@ def check_decisions_are_causal(
 
     Returns
     -------
-    Finding with code ``T1``; ``effect`` is the largest change of a weight that was already decided.
+    Finding
+        Code ``T1``; ``effect`` is the largest change of a weight that was already decided.
 
     Raises
     ------
     DataError
         If frames lack columns, or ``decided_at`` does not match the prices.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.backtest.leakage import check_decisions_are_causal
+    >>> from embargo.data_loaders.schemas import Prices
+    >>> at = pd.date_range('2024-01-01', periods=40, freq='D', tz='UTC')
+    >>> steps = np.random.default_rng(1).normal(0.0, 0.02, (40, 1))
+    >>> close = pd.DataFrame(100.0 * np.exp(steps.cumsum(axis=0)), index=at, columns=['BTC'])
+    >>> prices = Prices(close, close, close, close, close, at, at + pd.Timedelta(days=1), calendar='24/7')
+    >>> news = pd.DataFrame({'known_at': at - pd.Timedelta(hours=3), 'symbol': 'BTC', 'score': steps[:, 0]})
+    >>> def decide(news, prices):
+    ...     wait = pd.Series(news['score'].to_numpy(), index=pd.DatetimeIndex(news['known_at']))
+    ...     known = wait.reindex(prices.open_at - pd.Timedelta(minutes=5), method='ffill')
+    ...     return known.set_axis(prices.open_at).to_frame('BTC').fillna(0.0)
+    >>> decided_at = at - pd.Timedelta(minutes=5)
+    >>> check_decisions_are_causal(decide, news, prices, decided_at, seed=0).verdict
+    'pass'
     """
     require_columns(scored_news, ("known_at", "symbol"), where="scored news")
     if len(decided_at) != len(prices.open_at):

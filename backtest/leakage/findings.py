@@ -45,6 +45,12 @@ class Finding:
         Words for the unit of ``effect``, such as ``"share of articles"``.
     remedy : str
         What to do about it; empty where nothing need be done.
+
+    Examples
+    --------
+    >>> from embargo.backtest.leakage import Finding
+    >>> Finding('T1', 'pass', 'Every fill follows its decision', 'All 12 fills do.').to_dict()['verdict']
+    'pass'
     """
 
     code: str
@@ -75,13 +81,48 @@ class Finding:
 
 
 def overall_verdict(findings: Iterable[Finding]) -> AuditVerdict:
-    """Return the gravest verdict: leak, then suspicious, inconclusive, pass, not-applicable (also when empty)."""
+    """Return the gravest verdict: leak, then suspicious, inconclusive, pass, not-applicable (also when empty).
+
+    Parameters
+    ----------
+    findings : iterable of Finding
+        Of all checks.
+
+    Returns
+    -------
+    str
+        One of `GRAVITY`.
+
+    Examples
+    --------
+    >>> from embargo.backtest.leakage import check_costs, check_latency, overall_verdict
+    >>> import pandas as pd
+    >>> hour = pd.Timedelta(hours=1)
+    >>> overall_verdict([check_costs({'fee': 0.0005}), check_latency(0 * hour, hour)])
+    'suspicious'
+    """
     seen = {finding.verdict for finding in findings}
     return next((verdict for verdict in GRAVITY if verdict in seen), "not-applicable")
 
 
 def is_invalid(findings: Iterable[Finding]) -> bool:
-    """Tell whether a run with these findings is invalid: any proven leak makes it so."""
+    """Tell whether a run with these findings is invalid: any proven leak makes it so.
+
+    Parameters
+    ----------
+    findings : iterable of Finding
+        Of all checks.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> from embargo.backtest.leakage import check_undated, is_invalid
+    >>> is_invalid([check_undated(3, 100, kept=True)])
+    True
+    """
     return overall_verdict(findings) == "leak"
 
 

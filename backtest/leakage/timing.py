@@ -70,8 +70,19 @@ def check_time_zones(
 
     Returns
     -------
-    Finding with code ``T4``; ``effect`` is the share of naive stamps, of midnight stamps, or the hours by which the
-    centre lies outside the plausible range.
+    Finding
+        Code ``T4``; ``effect`` is the share of naive stamps, of midnight stamps, or the hours by which the centre
+        lies outside the plausible range.
+
+    Examples
+    --------
+    >>> from zoneinfo import ZoneInfo
+    >>> import pandas as pd
+    >>> from embargo.backtest.leakage import check_time_zones
+    >>> stamps = pd.Series(['2024-03-01T09:31:00', '2024-03-01T10:02:00-05:00'])
+    >>> finding = check_time_zones(stamps, ZoneInfo('America/New_York'), round_the_clock=False)
+    >>> finding.verdict, finding.effect
+    ('leak', 0.5)
     """
     raw = published_at.dropna()
     missing = len(published_at) - len(raw)
@@ -176,12 +187,27 @@ def check_tradable_instants(
 
     Returns
     -------
-    Finding with code ``T5``; ``effect`` is the share of articles traded too early, or the excess correlation.
+    Finding
+        Code ``T5``; ``effect`` is the share of articles traded too early, or the excess correlation.
 
     Raises
     ------
     DataError
         If columns are missing, instants are naive, lengths differ, or the bars are not in order.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.backtest.leakage import check_tradable_instants
+    >>> open_at = pd.date_range('2024-03-04 14:30', periods=3, freq='D', tz='UTC')
+    >>> close_at, decided_at = open_at + pd.Timedelta(hours=6.5), open_at - pd.Timedelta(minutes=5)
+    >>> at = open_at[[0]] + pd.Timedelta(hours=1)
+    >>> read = {'article_id': ['a'], 'symbol': ['AAPL'], 'published_at': at, 'known_at': at}
+    >>> late, early = (pd.DataFrame({**read, 'row': [row]}) for row in (1, 0))
+    >>> check_tradable_instants(late, decided_at, open_at, close_at).verdict
+    'pass'
+    >>> check_tradable_instants(early, decided_at, open_at, close_at).verdict
+    'leak'
     """
     require_columns(articles, ("article_id", "symbol", "published_at", "known_at", "row"), where="articles")
     if not len(decided_at) == len(open_at) == len(close_at):
