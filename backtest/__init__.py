@@ -4,7 +4,6 @@ The package may be called: ``embargo.backtest(weights, prices)`` is `backtest` b
 """
 
 import sys as _sys
-from inspect import signature as _signature
 from types import ModuleType as _ModuleType
 
 import lazy_loader as _lazy
@@ -22,7 +21,9 @@ class _CallablePackage(_ModuleType):
 
     @property
     def __signature__(self):
-        return _signature(self.backtest)
+        from inspect import signature  # spared to those who only pass through
+
+        return signature(self.backtest)
 
 
 _sys.modules[__name__].__class__ = _CallablePackage

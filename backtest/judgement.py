@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from operator import index as whole
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ from embargo.backtest.significance import (
     superior_ability,
     variance_inflation,
 )
-from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.errors import ConfigError, DataError
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -398,7 +397,9 @@ def _search(
         if (panel.std(axis=0) > 0.0).any():
             superior = superior_ability(panel, n_boot=n_boot, block=block, seed=seed)
     elif trials is not None:
-        number = whole(trials)
+        if not isinstance(trials, int | np.integer):
+            raise ConfigError(f"trials must be a whole number or a DataFrame of returns, got {trials!r}.")
+        number = int(trials)
         check_at_least("trials", number, 1)
         # What chance alone gives the Sharpe ratio of one worthless attempt of this length.
         variance = variance_inflation(values) / (len(values) - 1) if figures["sharpe"] is not None else 0.0

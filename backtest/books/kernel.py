@@ -242,17 +242,16 @@ def run(
     >>> run(half, market, Costs()).returns.round(5).tolist()
     [0.0095, -0.00491, -0.0005]
     """
-    rows = _compiled()
-
+    compiled = _compiled()
     target = _shaped(weights, market)
     panels = _panels(market, costs, execution)
     gross = np.empty(len(target))
     if not _is_plain(market, costs, execution):
-        rows.row_gross(target, gross)
+        compiled.row_gross(target, gross)
         _check_gross(gross, execution)
         return _general(target, panels, costs, execution, initial_cash, keep=False)[0]
-    equity, turnover, terms = np.zeros(len(target)), np.zeros(len(target)), rows.Terms(*_numbers(costs, execution))
-    rows.plain_account(target, *panels[:3], terms, float(initial_cash), equity, turnover, gross)
+    equity, turnover, terms = np.zeros(len(target)), np.zeros(len(target)), compiled.Terms(*_numbers(costs, execution))
+    compiled.plain_account(target, *panels[:3], terms, float(initial_cash), equity, turnover, gross)
     _check_gross(gross, execution)
     return _account(equity, turnover, initial_cash)
 
@@ -299,11 +298,10 @@ def record(
     >>> record(half, market, Costs()).sizes.round(1).ravel().tolist()
     [5000.0, -51.5, -4948.5]
     """
-    rows = _compiled()
-
+    compiled = _compiled()
     target = _shaped(weights, market)
     gross = np.empty(len(target))
-    rows.row_gross(target, gross)
+    compiled.row_gross(target, gross)
     _check_gross(gross, execution)
     account, carry, totals, sizes, prices, fees, why = _general(
         target, _panels(market, costs, execution), costs, execution, initial_cash, keep=True
@@ -313,16 +311,16 @@ def record(
         sizes=sizes,
         prices=prices,
         fees=fees,
-        capped=(why & rows.CAPPED) > 0,
-        rounded=(why & rows.ROUNDED) > 0,
-        dropped=(why & rows.DROPPED) > 0,
-        impact_unknown=((why & rows.UNKNOWN_IMPACT) > 0) & (sizes != 0.0),
-        margin_calls=np.asarray(((why & rows.MARGIN) > 0).any(axis=1)),
+        capped=(why & compiled.CAPPED) > 0,
+        rounded=(why & compiled.ROUNDED) > 0,
+        dropped=(why & compiled.DROPPED) > 0,
+        impact_unknown=((why & compiled.UNKNOWN_IMPACT) > 0) & (sizes != 0.0),
+        margin_calls=np.asarray(((why & compiled.MARGIN) > 0).any(axis=1)),
         carry=carry,
-        commission=float(totals[rows.COMMISSION]),
-        spread=float(totals[rows.SPREAD]),
-        impact=float(totals[rows.IMPACT]),
-        haircut=float(totals[rows.HAIRCUT]),
+        commission=float(totals[compiled.COMMISSION]),
+        spread=float(totals[compiled.SPREAD]),
+        impact=float(totals[compiled.IMPACT]),
+        haircut=float(totals[compiled.HAIRCUT]),
     )
 
 
@@ -370,8 +368,7 @@ def sweep(
     >>> sweep(decisions, market, Costs()).returns.round(5).tolist()
     [[0.0, -0.00665, -0.00017], [0.0, -0.00665, -8e-05]]
     """
-    rows = _compiled()
-
+    compiled = _compiled()
     numerator, denominator, tradable, which, knobs = _evidence(decisions, execution)
     _same_shape("numerator", numerator[0], market)
     panels, accounts = _panels(market, costs, execution), _accounts(len(which), market, costs, execution)
@@ -380,7 +377,9 @@ def sweep(
     def one(s: int, returns: np.ndarray) -> float:
         k = which[s]
         return float(
-            rows.evidence_returns(numerator[k], denominator[k], tradable, knobs[s], panels, *accounts[s], cash, returns)
+            compiled.evidence_returns(
+                numerator[k], denominator[k], tradable, knobs[s], panels, *accounts[s], cash, returns
+            )
         )
 
     return _spread(one, len(which), numerator.shape[1])
@@ -429,21 +428,20 @@ def sweep_weights(
     >>> sweep_weights(np.stack([half, -half]), market, Costs()).returns.round(5).tolist()
     [[0.0095, -0.00491, -0.0005], [-0.01051, 0.00488, -0.00049]]
     """
-    rows = _compiled()
-
+    compiled = _compiled()
     targets = np.ascontiguousarray(weights, dtype=float)
     if targets.ndim != 3:
         raise DataError(f"kernel: weights have shape {targets.shape}; a sweep needs (settings, bars, symbols).")
     gross = np.empty(targets.shape[1])
     for target in targets:
         _same_shape("weights", target, market)
-        rows.row_gross(target, gross)
+        compiled.row_gross(target, gross)
         _check_gross(gross, execution)
     panels, accounts = _panels(market, costs, execution), _accounts(len(targets), market, costs, execution)
     cash = float(initial_cash)
 
     def one(s: int, returns: np.ndarray) -> float:
-        return float(rows.account_returns(targets[s], panels, *accounts[s], cash, returns))
+        return float(compiled.account_returns(targets[s], panels, *accounts[s], cash, returns))
 
     return _spread(one, len(targets), targets.shape[1])
 
@@ -492,12 +490,11 @@ def decision_weights(decisions: Decisions) -> np.ndarray:
     >>> decision_weights(decisions).round(4)[:, :, 0].tolist()
     [[0.0, 0.6154, 0.4444], [0.0, 0.6154, 0.5308]]
     """
-    rows = _compiled()
-
+    compiled = _compiled()
     numerator, denominator, tradable, which, knobs = _evidence(decisions, Execution(leverage=100.0))
     weights = np.empty((len(which), *numerator.shape[1:]))
     for target, variant, knob in zip(weights, which, knobs, strict=True):
-        rows.proportional_weights(numerator[variant], denominator[variant], tradable, *knob, target)
+        compiled.proportional_weights(numerator[variant], denominator[variant], tradable, *knob, target)
     return weights
 
 
@@ -523,17 +520,16 @@ def _general(
     *,
     keep: bool,
 ) -> tuple[Account, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    rows = _compiled()
-
+    compiled = _compiled()
     bars = len(target)
     equity, turnover, carry, totals = np.zeros(bars), np.zeros(bars), np.zeros((bars, 3)), np.zeros(4)
     shape = target.shape if keep else (0, 0)
     sizes, prices, fees = np.zeros(shape), np.zeros(shape), np.zeros(shape)
     why = np.zeros(shape, np.uint8)
-    rows.general_account(
+    compiled.general_account(
         target,
         panels,
-        rows.Terms(*_numbers(costs, execution)),
+        compiled.Terms(*_numbers(costs, execution)),
         float(initial_cash),
         equity,
         turnover,
@@ -578,12 +574,13 @@ def _accounts(
     settings: int, market: Market, costs: Costs | Sequence[Costs], execution: Execution
 ) -> list[tuple[Any, bool]]:
     """Terms of each setting, and whether its account is plain."""
-    rows = _compiled()
-
+    compiled = _compiled()
     each = [costs] * settings if isinstance(costs, Costs) else list(costs)
     if len(each) != settings:
         raise DataError(f"kernel: {settings} settings but {len(each)} costs. Pass one for all, or one per setting.")
-    known = {cost: (rows.Terms(*_numbers(cost, execution)), _is_plain(market, cost, execution)) for cost in set(each)}
+    known = {
+        cost: (compiled.Terms(*_numbers(cost, execution)), _is_plain(market, cost, execution)) for cost in set(each)
+    }
     return [known[cost] for cost in each]
 
 

@@ -88,11 +88,6 @@ class Books:
     max_weight_gap: float
     counts: dict[str, int]
 
-    @property
-    def fees_paid(self) -> float:
-        """Commission, in currency."""
-        return self.commission
-
 
 def marks(open: pd.DataFrame, close: pd.DataFrame) -> np.ndarray:  # noqa: A002 - the field's own name
     """Value of each symbol at every open, carrying the newest known price where there is no opening price.

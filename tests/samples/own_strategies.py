@@ -22,7 +22,7 @@ def _prices(open_at: pd.DatetimeIndex, close_at: pd.DatetimeIndex | None, calend
     rng = np.random.default_rng(seed)
     steps = rng.normal(0.0, 0.02, (len(open_at), 3))
     close = pd.DataFrame(50.0 * np.exp(steps.cumsum(axis=0)), index=open_at, columns=list("ABC"))
-    opens = (close.shift(1).fillna(50.0) * np.exp(rng.normal(0.0, 0.002, close.shape))).astype(float)
+    opens = close.shift(1).fillna(50.0) * np.exp(rng.normal(0.0, 0.002, close.shape))
     volume = pd.DataFrame(rng.lognormal(12.0, 0.5, close.shape), index=open_at, columns=close.columns)
     both = np.maximum(opens, close), np.minimum(opens, close)
     until = open_at + pd.Timedelta(days=1) if close_at is None else close_at
