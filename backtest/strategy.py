@@ -16,7 +16,6 @@ import pandas as pd
 from embargo.backtest import display
 from embargo.backtest.books.costs import Costs
 from embargo.backtest.books.execution import Execution, fill_conditions
-from embargo.backtest.books.paid import frictions
 from embargo.backtest.books.simulation import Books, holding_returns, simulate
 from embargo.backtest.display import Figure, decimal, money, percent
 from embargo.backtest.judgement import Judgement, causal_labels, judged, span, utc_instants
@@ -24,6 +23,7 @@ from embargo.backtest.leakage.causality import LATENCY
 from embargo.backtest.leakage.declarations import check_costs, check_latency
 from embargo.backtest.leakage.execution import check_lag_decay
 from embargo.backtest.leakage.findings import Finding
+from embargo.backtest.paid import frictions
 from embargo.backtest.regimes import RegimePreset, market_returns
 from embargo.backtest.rivals import benchmark_returns
 from embargo.backtest.significance import SharpeEstimate

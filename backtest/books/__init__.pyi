@@ -1,7 +1,6 @@
 from . import kernel
 from .costs import Costs
 from .execution import Execution, fill_conditions, trailing_volatility, trailing_volume
-from .paid import frictions
 from .simulation import Books, bar_years, holding_returns, net_returns, simulate
 
 __all__ = [
@@ -10,7 +9,6 @@ __all__ = [
     "Execution",
     "bar_years",
     "fill_conditions",
-    "frictions",
     "holding_returns",
     "kernel",
     "net_returns",

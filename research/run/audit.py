@@ -38,7 +38,7 @@ class Trail:
         (scored news, prices) to weights of all bars up to the last test row: the very path the run traded on.
     weights, asset_returns : DataFrame, shape (test rows, symbols)
     orders : DataFrame
-        Fills, as in `embargo.backtest.books.simulation.Books`.
+        Fills, as in `embargo.backtest.books.simulate.Books`.
     rows : slice
         Positions of the test rows among all bars.
     n_trials : int

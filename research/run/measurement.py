@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from embargo.backtest.books.paid import frictions
 from embargo.backtest.chance import reach
 from embargo.backtest.metrics import deepest_drawdowns, performance, relative
+from embargo.backtest.paid import frictions
 from embargo.backtest.rivals import benchmark_returns, random_timing
 from embargo.backtest.significance import PermutationResult, SharpeEstimate, Way, sharpe_estimate
 from embargo.models.calibration import confidence_test, reliability_table

@@ -61,7 +61,8 @@ def frictions(
     --------
     >>> import numpy as np
     >>> import pandas as pd
-    >>> from embargo.backtest.books import Costs, Execution, frictions, simulate
+    >>> from embargo.backtest import Costs, Execution, simulate
+    >>> from embargo.backtest.paid import frictions
     >>> from embargo.data_loaders.schemas import Prices
     >>> at = pd.date_range('2024-01-01', periods=3, freq='D', tz='UTC')
     >>> opens = pd.DataFrame({'BTC': [100.0, 102.0, 101.0]}, index=at)
