@@ -174,9 +174,9 @@ def backtest(
     """Trade one's own weights, or one's own signal, and judge what came of it.
 
     Row t is what is held from the open of bar t. It is already shifted, and nobody shifts it again: it may use what was
-    known ``latency`` before that open, such as the close of bar t - 1. Weights made from bar t's own close are a leak,
-    and no backtest can see where weights came from: hold the function that makes them to
-    `embargo.backtest.leakage.assert_causal`.
+    known ``latency`` before that open, such as the close of bar t - 1 (of bar t - 2 round the clock, where a bar closes
+    when the next one opens). Weights made from bar t's own close are a leak, and no backtest can see where weights came
+    from: hold the function that makes them to `embargo.backtest.leakage.assert_causal`.
 
     Parameters
     ----------
@@ -354,7 +354,7 @@ def _astray(instants: pd.DatetimeIndex, n: int, prices: Prices, what: str) -> st
     if 2 * len(instants) > n and instants.isin(prices.close_at).all():
         return (
             f"{where}; {instants[0]} is when a bar closes. Row t is what is held from the open of bar t: what is made "
-            "from a close belongs to a later bar, the first one decided after it. Date it by that bar's open_at."
+            "from a close belongs to a later bar, the first one decided after it. Date it by that bar's open_at, and hold what makes it to assert_causal."
         )
     inside = prices.open_at[[0, -1]]
     return (
