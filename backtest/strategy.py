@@ -354,8 +354,8 @@ def _astray(instants: pd.DatetimeIndex, n: int, prices: Prices, what: str) -> st
     if 2 * len(instants) > n and instants.isin(prices.close_at).all():
         return (
             f"{where}; {instants[0]} is when a bar closes. Row t is what is held from the open of bar t: what is made "
-            "from a close belongs to a later bar, the first one decided after it. Date it by that bar's open_at, and hold "
-            "what makes it to assert_causal."
+            "from a close belongs to a later bar, the first one decided after it. Date it by that bar's open_at, and "
+            "hold what makes it to assert_causal."
         )
     inside = prices.open_at[[0, -1]]
     return (
