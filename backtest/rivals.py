@@ -14,9 +14,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from embargo.backtest.arguments import check_at_least, check_block
 from embargo.backtest.books.costs import Costs
 from embargo.backtest.books.execution import STALE_AFTER
-from embargo.backtest.books.simulate import bar_years, holding_returns, net_returns
+from embargo.backtest.books.simulation import bar_years, holding_returns, net_returns
 from embargo.backtest.metrics import sharpe, total_return
 from embargo.backtest.significance import block_permutation
 from embargo.data_loaders.errors import ConfigError, DataError
@@ -37,6 +38,14 @@ def buy_and_hold(
 
     A position whose symbol stops trading is written out at its newest price like in ``simulate`` and stays in cash.
 
+    Parameters
+    ----------
+    open, close : DataFrame, shape (bars, symbols)
+        NaN where a symbol did not trade.
+    costs : Costs
+    stale_after : int
+        As in `simulate`.
+
     Returns
     -------
     Series, shape (bars,)
@@ -46,6 +55,17 @@ def buy_and_hold(
     ------
     DataError
         If no symbol has an opening price on the first row.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.backtest import Costs
+    >>> from embargo.backtest.rivals import buy_and_hold
+    >>> at = pd.date_range('2024-01-01', periods=3, freq='D', tz='UTC')
+    >>> opens = pd.DataFrame({'BTC': [100.0, 102.0, 101.0], 'ETH': [50.0, 49.0, 50.0]}, index=at)
+    >>> closes = pd.DataFrame({'BTC': [102.0, 101.0, 104.0], 'ETH': [49.0, 50.0, 51.0]}, index=at)
+    >>> buy_and_hold(opens, closes, costs=Costs()).round(5).tolist()
+    [-0.001, 0.005, 0.02488]
     """
     growth = holding_returns(open, close, stale_after=stale_after).to_numpy()
     start = open.iloc[0].notna().to_numpy()
@@ -93,6 +113,18 @@ def weights_benchmark(
     ------
     DataError
         If the panels carry other bars or symbols, or a weight is missing.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.backtest import Costs
+    >>> from embargo.backtest.rivals import weights_benchmark
+    >>> at = pd.date_range('2024-01-01', periods=3, freq='D', tz='UTC')
+    >>> opens = pd.DataFrame({'BTC': [100.0, 102.0, 101.0], 'ETH': [50.0, 49.0, 50.0]}, index=at)
+    >>> closes = pd.DataFrame({'BTC': [102.0, 101.0, 104.0], 'ETH': [49.0, 50.0, 51.0]}, index=at)
+    >>> weights = opens * 0.0 + [0.6, 0.2]
+    >>> weights_benchmark(weights, opens, closes, costs=Costs(), name='mine').round(5).tolist()
+    [0.0072, -0.00181, 0.02181]
     """
     wanted = _panel(weights, open, name)
     growth = holding_returns(open, close, stale_after=stale_after).to_numpy()
@@ -126,10 +158,29 @@ def equal_weight(
 ) -> pd.Series:
     """All symbols that trade at an open, rebalanced to equal weights at every open.
 
+    Parameters
+    ----------
+    open, close : DataFrame, shape (bars, symbols)
+        NaN where a symbol did not trade.
+    costs : Costs
+    stale_after : int
+        As in `simulate`.
+
     Returns
     -------
     Series, shape (bars,)
         Net return of each row, fraction.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.backtest import Costs
+    >>> from embargo.backtest.rivals import equal_weight
+    >>> at = pd.date_range('2024-01-01', periods=3, freq='D', tz='UTC')
+    >>> opens = pd.DataFrame({'BTC': [100.0, 102.0, 101.0], 'ETH': [50.0, 49.0, 50.0]}, index=at)
+    >>> closes = pd.DataFrame({'BTC': [102.0, 101.0, 104.0], 'ETH': [49.0, 50.0, 51.0]}, index=at)
+    >>> equal_weight(opens, closes, costs=Costs()).round(5).tolist()
+    [-0.001, 0.00528, 0.02484]
     """
     growth = holding_returns(open, close, stale_after=stale_after).to_numpy()
     quoted = open.notna().to_numpy()
@@ -140,7 +191,25 @@ def equal_weight(
 
 
 def cash(index: pd.DatetimeIndex) -> pd.Series:
-    """Hold nothing: a return of 0 on every row, since the books pay no interest on cash either."""
+    """Hold nothing: a return of 0 on every row, since the books pay no interest on cash either.
+
+    Parameters
+    ----------
+    index : DatetimeIndex, shape (bars,)
+
+    Returns
+    -------
+    Series, shape (bars,)
+        Zeros.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.backtest.rivals import cash
+    >>> at = pd.date_range('2024-01-01', periods=3, freq='D', tz='UTC')
+    >>> cash(at).tolist()
+    [0.0, 0.0, 0.0]
+    """
     return pd.Series(np.zeros(len(index)), index=index, name="cash")
 
 
@@ -167,6 +236,17 @@ def benchmark_returns(
     -------
     DataFrame, shape (bars, 3 + panels)
         Net returns with the columns ``buy_and_hold``, ``equal_weight`` and ``cash``, then one for each panel.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.backtest import Costs
+    >>> from embargo.backtest.rivals import benchmark_returns
+    >>> at = pd.date_range('2024-01-01', periods=3, freq='D', tz='UTC')
+    >>> opens = pd.DataFrame({'BTC': [100.0, 102.0, 101.0], 'ETH': [50.0, 49.0, 50.0]}, index=at)
+    >>> closes = pd.DataFrame({'BTC': [102.0, 101.0, 104.0], 'ETH': [49.0, 50.0, 51.0]}, index=at)
+    >>> benchmark_returns(opens, closes, costs=Costs()).round(4).values.tolist()
+    [[-0.001, -0.001, 0.0], [0.005, 0.0053, 0.0], [0.0249, 0.0248, 0.0]]
     """
     extra = [
         weights_benchmark(weights, open, close, costs=costs, name=name, stale_after=stale_after)
@@ -205,6 +285,22 @@ class RandomTiming:
     n_draws : int
     sharpes, total_returns : float array, shape (n_draws,)
         Of each draw.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.backtest import Costs
+    >>> from embargo.backtest.rivals import random_timing
+    >>> rng = np.random.default_rng(1)
+    >>> close = pd.DataFrame(50.0 * np.exp(rng.normal(0.0, 0.02, (80, 2)).cumsum(axis=0)))
+    >>> close.index = pd.date_range('2024-01-01', periods=80, freq='D', tz='UTC')
+    >>> weights = np.sign(close.pct_change()).shift(1).fillna(0.0) / 2
+    >>> found = random_timing(
+    ...     weights, close, close, costs=Costs(), periods_per_year=365, block=5, n_draws=50, seed=1
+    ... )
+    >>> sorted(found.sharpe_quantiles)
+    ['0.05', '0.25', '0.5', '0.75', '0.95']
     """
 
     sharpe: float
@@ -279,14 +375,27 @@ def random_timing(
     ----------
     Aronson (2006), "Evidence-Based Technical Analysis" (Monte Carlo permutation of positions against returns); Burns
     (2007), "Random Portfolios for Performance Measurement"; p-value: Phipson and Smyth (2010), SAGMB 9(1).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.backtest import Costs
+    >>> from embargo.backtest.rivals import random_timing
+    >>> rng = np.random.default_rng(1)
+    >>> close = pd.DataFrame(50.0 * np.exp(rng.normal(0.0, 0.02, (80, 2)).cumsum(axis=0)))
+    >>> close.index = pd.date_range('2024-01-01', periods=80, freq='D', tz='UTC')
+    >>> weights = np.sign(close.pct_change()).shift(1).fillna(0.0) / 2
+    >>> found = random_timing(
+    ...     weights, close, close, costs=Costs(), periods_per_year=365, block=5, n_draws=50, seed=1
+    ... )
+    >>> round(found.sharpe, 2), round(found.p_value, 2)
+    (-0.1, 0.22)
     """
     if shuffle not in ("time", "symbols", "both"):
         raise ConfigError(f"random_timing: shuffle must be 'time', 'symbols' or 'both', got {shuffle!r}.")
-    if n_draws < 1 or not 1 <= block <= len(weights):
-        raise ConfigError(
-            f"random_timing: n_draws ({n_draws}) must be at least 1 and block ({block}) between 1 and the "
-            f"{len(weights)} rows."
-        )
+    check_at_least("n_draws", n_draws, 1)
+    check_block(block, len(weights))
     rng = np.random.default_rng(seed)
     wanted = _panel(weights, open, "random_timing")
     growth = holding_returns(open, close, stale_after=stale_after).to_numpy()

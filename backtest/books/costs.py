@@ -45,6 +45,12 @@ class Costs:
         ``impact * volatility * sqrt(size / volume)``; about 1 in the literature (Almgren et al. 2005). 0 is none.
     interest_annual : float
         Interest on negative cash per year, a fraction, accrued over calendar time.
+
+    Examples
+    --------
+    >>> from embargo.backtest.books import Costs
+    >>> Costs().rate, Costs(fee=0.0, slippage=0.0002).rate
+    (0.001, 0.0002)
     """
 
     fee: float = 0.0005

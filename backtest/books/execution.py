@@ -11,7 +11,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from embargo.backtest.books.costs import Costs
 from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.schemas import Prices
 
 STALE_AFTER = 5
 VOLATILITY_BARS = 20
@@ -43,6 +45,12 @@ class Execution:
         Missing fill prices in a row after which a position is written out.
     haircut : float
         Fraction of the last price lost when a position is written out: longs get less, shorts pay more.
+
+    Examples
+    --------
+    >>> from embargo.backtest.books import Execution
+    >>> Execution(fill='close', leverage=2.0).fill
+    'close'
     """
 
     fill: Literal["open", "close"] = "open"
@@ -108,6 +116,14 @@ def trailing_volume(volume: pd.DataFrame, last_closed: np.ndarray | None = None,
     ------
     DataError
         If ``last_closed`` has another length or names a bar that had not closed.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.backtest.books import trailing_volume
+    >>> volume = pd.DataFrame({'A': [100.0, 300.0, 200.0]})
+    >>> trailing_volume(volume, bars=2)['A'].tolist()
+    [nan, 100.0, 200.0]
     """
     newest = _last_closed(len(volume), last_closed, "trailing_volume")
     mean = volume.rolling(bars, min_periods=1).mean().to_numpy(dtype=float)
@@ -131,8 +147,78 @@ def trailing_volatility(
     Returns
     -------
     DataFrame, shape (bars, symbols)
+        Per bar, fraction; NaN where too little is known.
+
+    Raises
+    ------
+    DataError
+        If ``last_closed`` has another length or names a bar that had not closed.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.backtest.books import trailing_volatility
+    >>> close = pd.DataFrame({'A': [100.0, 110.0, 99.0, 99.0]})
+    >>> trailing_volatility(close, bars=2)['A'].round(4).tolist()
+    [nan, nan, nan, 0.1414]
     """
     newest = _last_closed(len(close), last_closed, "trailing_volatility")
     deviation = close.pct_change(fill_method=None).rolling(bars, min_periods=2).std().to_numpy(dtype=float)
     taken = np.where((newest >= 0)[:, None], deviation[np.maximum(newest, 0)], np.nan)
     return pd.DataFrame(taken, index=close.index, columns=close.columns)
+
+
+def fill_conditions(
+    prices: Prices, rows: slice, last_closed: np.ndarray, *, costs: Costs, execution: Execution
+) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
+    """Return the trailing volume and volatility that fills of some rows meet; None where costs and limits need none.
+
+    Parameters
+    ----------
+    prices : Prices
+        All bars there are: the first rows take their history from before.
+    rows : slice
+        Positions of the bars that trade.
+    last_closed : int array, shape (bars,)
+        Newest bar closed when each bar is decided, -1 for none.
+    costs : Costs
+        Impact needs both.
+    execution : Execution
+        Participation needs the volume.
+
+    Returns
+    -------
+    (volume, volatility)
+        Each DataFrame of shape (rows, symbols) or None, as `simulate` takes them.
+
+    Raises
+    ------
+    DataError
+        If the volume is needed and there is none: not one order would be filled, or moved.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.backtest.books import Costs, Execution, fill_conditions
+    >>> from embargo.data_loaders.schemas import Prices
+    >>> at = pd.date_range('2024-01-01', periods=3, freq='D', tz='UTC')
+    >>> closes = pd.DataFrame({'BTC': [102.0, 101.0, 104.0]}, index=at)
+    >>> prices = Prices(closes, closes, closes, closes, 10.0 * closes, at, at + pd.Timedelta(days=1), '24/7')
+    >>> volume, volatility = fill_conditions(
+    ...     prices, slice(1, 3), np.arange(3) - 1, costs=Costs(), execution=Execution(participation=0.05)
+    ... )
+    >>> volume['BTC'].tolist(), volatility is None
+    ([1020.0, 1015.0], True)
+    """
+    volume = volatility = None
+    if costs.impact > 0.0 or execution.participation is not None:
+        volume = trailing_volume(prices.volume, last_closed, bars=execution.volume_bars).iloc[rows]
+        if not (volume.to_numpy() > 0.0).any():
+            raise DataError(
+                "prices: no bar of the test rows has a volume, which execution.participation and costs.impact need. "
+                "Leave both out, or use prices with volumes."
+            )
+    if costs.impact > 0.0:
+        volatility = trailing_volatility(prices.close, last_closed).iloc[rows]
+    return volume, volatility

@@ -1,7 +1,7 @@
 """The books without the bookkeeping: equity, returns and orders of an account from plain arrays, compiled by numba.
 
-It follows the rules of ``embargo.backtest.books.simulate`` to rounding, so sweeps, permutations and placebo worlds may
-use it where vectorbt would be too slow. Nothing here imports numba before it is called.
+It follows the rules of `embargo.backtest.simulate` to rounding, so sweeps, permutations and placebo worlds may use it
+where vectorbt would be too slow. Nothing here imports numba before it is called.
 """
 
 from __future__ import annotations
@@ -32,13 +32,22 @@ class Market:
     close : array
         The closes; they value positions that have no fill price later.
     years : array, shape (bars,)
-        Calendar length of each row, from ``simulate.bar_years``.
+        Calendar length of each row, from `bar_years`.
     volume : array, optional
         Trailing mean volume in shares, known when row t is decided. Needed for a participation cap and for impact.
     volatility : array, optional
         Trailing standard deviation of bar returns. Needed for impact.
     funding : array, optional
         Funding rates settled inside each row, summed; positive: longs pay. NaN counts as 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.books.kernel import Market
+    >>> fill = np.array([[100.0], [102.0], [101.0]])
+    >>> market = Market(fill=fill, close=fill, years=np.full(3, 1 / 365))
+    >>> market.fill.shape, market.volume is None
+    ((3, 1), True)
     """
 
     fill: np.ndarray
@@ -61,6 +70,17 @@ class Account:
         Value at the end of each row, in currency.
     turnover : array
         One-way: half of buys plus sells at mid prices over the equity before them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest import Costs
+    >>> from embargo.backtest.books.kernel import Market, run
+    >>> fill = np.array([[100.0], [102.0], [101.0]])
+    >>> market = Market(fill=fill, close=fill, years=np.full(3, 1 / 365))
+    >>> half = np.array([[0.5], [0.5], [0.0]])
+    >>> run(half, market, Costs()).turnover.round(3).tolist()
+    [0.25, 0.003, 0.249]
     """
 
     returns: np.ndarray
@@ -86,6 +106,18 @@ class Record:
         Borrow, interest and funding paid at the end of each row, in currency.
     commission, spread, impact, haircut : float
         Paid in all, in currency.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest import Costs
+    >>> from embargo.backtest.books.kernel import Market, record
+    >>> fill = np.array([[100.0], [102.0], [101.0]])
+    >>> market = Market(fill=fill, close=fill, years=np.full(3, 1 / 365))
+    >>> half = np.array([[0.5], [0.5], [0.0]])
+    >>> kept = record(half, market, Costs())
+    >>> round(kept.commission, 2), kept.margin_calls.any().item()
+    (502.52, False)
     """
 
     account: Account
@@ -118,6 +150,15 @@ class Decisions:
         Which variant each setting uses.
     half_life, shrinkage, gross, cap, min_signal : float or array, shape (settings,)
         As in ``AggregationSettings`` and ``WeightSettings``; a scalar holds for all settings.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.books.kernel import Decisions, decision_weights
+    >>> score = np.array([[0.0], [0.8], [0.0]])
+    >>> decisions = Decisions(score, np.abs(score), None, np.array([0, 0]), half_life=np.array([1.0, 2.0]), cap=1.0)
+    >>> decision_weights(decisions).shape
+    (2, 3, 1)
     """
 
     numerator: np.ndarray
@@ -141,6 +182,18 @@ class Sweep:
         Net return of each row.
     turnover : float array, shape (settings,)
         Mean one-way turnover per bar.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest import Costs
+    >>> from embargo.backtest.books.kernel import Decisions, Market, sweep
+    >>> fill = np.array([[100.0], [102.0], [101.0]])
+    >>> market = Market(fill=fill, close=fill, years=np.full(3, 1 / 365))
+    >>> score = np.array([[0.0], [0.8], [0.0]])
+    >>> decisions = Decisions(score, np.abs(score), None, np.array([0, 0]), half_life=np.array([1.0, 2.0]), cap=1.0)
+    >>> sweep(decisions, market, Costs()).turnover.round(3).tolist()
+    [0.131, 0.116]
     """
 
     returns: np.ndarray
@@ -177,18 +230,28 @@ def run(
         If shapes differ or a weight is not finite.
     ConfigError
         If the gross exposure exceeds the leverage, or a cap or impact is asked for without volume or volatility.
-    """
-    rows = _compiled()
 
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest import Costs
+    >>> from embargo.backtest.books.kernel import Market, run
+    >>> fill = np.array([[100.0], [102.0], [101.0]])
+    >>> market = Market(fill=fill, close=fill, years=np.full(3, 1 / 365))
+    >>> half = np.array([[0.5], [0.5], [0.0]])
+    >>> run(half, market, Costs()).returns.round(5).tolist()
+    [0.0095, -0.00491, -0.0005]
+    """
+    compiled = _compiled()
     target = _shaped(weights, market)
     panels = _panels(market, costs, execution)
     gross = np.empty(len(target))
     if not _is_plain(market, costs, execution):
-        rows.row_gross(target, gross)
+        compiled.row_gross(target, gross)
         _check_gross(gross, execution)
         return _general(target, panels, costs, execution, initial_cash, keep=False)[0]
-    equity, turnover, terms = np.zeros(len(target)), np.zeros(len(target)), rows.Terms(*_numbers(costs, execution))
-    rows.plain_account(target, *panels[:3], terms, float(initial_cash), equity, turnover, gross)
+    equity, turnover, terms = np.zeros(len(target)), np.zeros(len(target)), compiled.Terms(*_numbers(costs, execution))
+    compiled.plain_account(target, *panels[:3], terms, float(initial_cash), equity, turnover, gross)
     _check_gross(gross, execution)
     return _account(equity, turnover, initial_cash)
 
@@ -201,12 +264,44 @@ def record(
     *,
     initial_cash: float = 1_000_000.0,
 ) -> Record:
-    """Trade target weights and write down every order; parameters and errors as in ``run``."""
-    rows = _compiled()
+    """Trade target weights and write down every order; parameters and errors as in ``run``.
 
+    Parameters
+    ----------
+    weights : float array, shape (bars, symbols)
+        Fractions of equity, negative is short; row t is held from the fill of bar t.
+    market : Market
+    costs : Costs
+    execution : Execution
+    initial_cash : float
+        In the currency of the prices.
+
+    Returns
+    -------
+    Record
+
+    Raises
+    ------
+    DataError
+        If shapes differ or a weight is not finite.
+    ConfigError
+        If the gross exposure exceeds the leverage, or a cap or impact is asked for without volume or volatility.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest import Costs
+    >>> from embargo.backtest.books.kernel import Market, record
+    >>> fill = np.array([[100.0], [102.0], [101.0]])
+    >>> market = Market(fill=fill, close=fill, years=np.full(3, 1 / 365))
+    >>> half = np.array([[0.5], [0.5], [0.0]])
+    >>> record(half, market, Costs()).sizes.round(1).ravel().tolist()
+    [5000.0, -51.5, -4948.5]
+    """
+    compiled = _compiled()
     target = _shaped(weights, market)
     gross = np.empty(len(target))
-    rows.row_gross(target, gross)
+    compiled.row_gross(target, gross)
     _check_gross(gross, execution)
     account, carry, totals, sizes, prices, fees, why = _general(
         target, _panels(market, costs, execution), costs, execution, initial_cash, keep=True
@@ -216,16 +311,16 @@ def record(
         sizes=sizes,
         prices=prices,
         fees=fees,
-        capped=(why & rows.CAPPED) > 0,
-        rounded=(why & rows.ROUNDED) > 0,
-        dropped=(why & rows.DROPPED) > 0,
-        impact_unknown=((why & rows.UNKNOWN_IMPACT) > 0) & (sizes != 0.0),
-        margin_calls=np.asarray(((why & rows.MARGIN) > 0).any(axis=1)),
+        capped=(why & compiled.CAPPED) > 0,
+        rounded=(why & compiled.ROUNDED) > 0,
+        dropped=(why & compiled.DROPPED) > 0,
+        impact_unknown=((why & compiled.UNKNOWN_IMPACT) > 0) & (sizes != 0.0),
+        margin_calls=np.asarray(((why & compiled.MARGIN) > 0).any(axis=1)),
         carry=carry,
-        commission=float(totals[rows.COMMISSION]),
-        spread=float(totals[rows.SPREAD]),
-        impact=float(totals[rows.IMPACT]),
-        haircut=float(totals[rows.HAIRCUT]),
+        commission=float(totals[compiled.COMMISSION]),
+        spread=float(totals[compiled.SPREAD]),
+        impact=float(totals[compiled.IMPACT]),
+        haircut=float(totals[compiled.HAIRCUT]),
     )
 
 
@@ -260,9 +355,20 @@ def sweep(
         If shapes differ.
     ConfigError
         If a setting is out of range.
-    """
-    rows = _compiled()
 
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest import Costs
+    >>> from embargo.backtest.books.kernel import Decisions, Market, sweep
+    >>> fill = np.array([[100.0], [102.0], [101.0]])
+    >>> market = Market(fill=fill, close=fill, years=np.full(3, 1 / 365))
+    >>> score = np.array([[0.0], [0.8], [0.0]])
+    >>> decisions = Decisions(score, np.abs(score), None, np.array([0, 0]), half_life=np.array([1.0, 2.0]), cap=1.0)
+    >>> sweep(decisions, market, Costs()).returns.round(5).tolist()
+    [[0.0, -0.00665, -0.00017], [0.0, -0.00665, -8e-05]]
+    """
+    compiled = _compiled()
     numerator, denominator, tradable, which, knobs = _evidence(decisions, execution)
     _same_shape("numerator", numerator[0], market)
     panels, accounts = _panels(market, costs, execution), _accounts(len(which), market, costs, execution)
@@ -271,7 +377,9 @@ def sweep(
     def one(s: int, returns: np.ndarray) -> float:
         k = which[s]
         return float(
-            rows.evidence_returns(numerator[k], denominator[k], tradable, knobs[s], panels, *accounts[s], cash, returns)
+            compiled.evidence_returns(
+                numerator[k], denominator[k], tradable, knobs[s], panels, *accounts[s], cash, returns
+            )
         )
 
     return _spread(one, len(which), numerator.shape[1])
@@ -285,22 +393,55 @@ def sweep_weights(
     *,
     initial_cash: float = 1_000_000.0,
 ) -> Sweep:
-    """Trade many panels of weights, shape (settings, bars, symbols); the rest as in ``sweep``."""
-    rows = _compiled()
+    """Trade many panels of weights, shape (settings, bars, symbols); the rest as in ``sweep``.
 
+    Parameters
+    ----------
+    weights : float array, shape (settings, bars, symbols)
+        Fractions of equity, negative is short.
+    market : Market
+    costs : Costs or sequence of Costs
+        One for all settings, or one for each.
+    execution : Execution
+    initial_cash : float
+        In the currency of the prices.
+
+    Returns
+    -------
+    Sweep
+
+    Raises
+    ------
+    DataError
+        If shapes differ or a weight is not finite.
+    ConfigError
+        If the gross exposure exceeds the leverage, or a cap or impact is asked for without volume or volatility.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest import Costs
+    >>> from embargo.backtest.books.kernel import Market, sweep_weights
+    >>> fill = np.array([[100.0], [102.0], [101.0]])
+    >>> market = Market(fill=fill, close=fill, years=np.full(3, 1 / 365))
+    >>> half = np.array([[0.5], [0.5], [0.0]])
+    >>> sweep_weights(np.stack([half, -half]), market, Costs()).returns.round(5).tolist()
+    [[0.0095, -0.00491, -0.0005], [-0.01051, 0.00488, -0.00049]]
+    """
+    compiled = _compiled()
     targets = np.ascontiguousarray(weights, dtype=float)
     if targets.ndim != 3:
         raise DataError(f"kernel: weights have shape {targets.shape}; a sweep needs (settings, bars, symbols).")
     gross = np.empty(targets.shape[1])
     for target in targets:
         _same_shape("weights", target, market)
-        rows.row_gross(target, gross)
+        compiled.row_gross(target, gross)
         _check_gross(gross, execution)
     panels, accounts = _panels(market, costs, execution), _accounts(len(targets), market, costs, execution)
     cash = float(initial_cash)
 
     def one(s: int, returns: np.ndarray) -> float:
-        return float(rows.account_returns(targets[s], panels, *accounts[s], cash, returns))
+        return float(compiled.account_returns(targets[s], panels, *accounts[s], cash, returns))
 
     return _spread(one, len(targets), targets.shape[1])
 
@@ -322,13 +463,38 @@ def _spread(one: Callable[[int, np.ndarray], float], settings: int, bars: int) -
 
 
 def decision_weights(decisions: Decisions) -> np.ndarray:
-    """Return the weights that ``sweep`` trades, shape (settings, bars, symbols)."""
-    rows = _compiled()
+    """Return the weights that ``sweep`` trades, shape (settings, bars, symbols).
 
+    Parameters
+    ----------
+    decisions : Decisions
+
+    Returns
+    -------
+    float array, shape (settings, bars, symbols)
+        Fractions of equity.
+
+    Raises
+    ------
+    DataError
+        If shapes differ.
+    ConfigError
+        If a setting is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.books.kernel import Decisions, decision_weights
+    >>> score = np.array([[0.0], [0.8], [0.0]])
+    >>> decisions = Decisions(score, np.abs(score), None, np.array([0, 0]), half_life=np.array([1.0, 2.0]), cap=1.0)
+    >>> decision_weights(decisions).round(4)[:, :, 0].tolist()
+    [[0.0, 0.6154, 0.4444], [0.0, 0.6154, 0.5308]]
+    """
+    compiled = _compiled()
     numerator, denominator, tradable, which, knobs = _evidence(decisions, Execution(leverage=100.0))
     weights = np.empty((len(which), *numerator.shape[1:]))
     for target, variant, knob in zip(weights, which, knobs, strict=True):
-        rows.proportional_weights(numerator[variant], denominator[variant], tradable, *knob, target)
+        compiled.proportional_weights(numerator[variant], denominator[variant], tradable, *knob, target)
     return weights
 
 
@@ -354,17 +520,16 @@ def _general(
     *,
     keep: bool,
 ) -> tuple[Account, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    rows = _compiled()
-
+    compiled = _compiled()
     bars = len(target)
     equity, turnover, carry, totals = np.zeros(bars), np.zeros(bars), np.zeros((bars, 3)), np.zeros(4)
     shape = target.shape if keep else (0, 0)
     sizes, prices, fees = np.zeros(shape), np.zeros(shape), np.zeros(shape)
     why = np.zeros(shape, np.uint8)
-    rows.general_account(
+    compiled.general_account(
         target,
         panels,
-        rows.Terms(*_numbers(costs, execution)),
+        compiled.Terms(*_numbers(costs, execution)),
         float(initial_cash),
         equity,
         turnover,
@@ -409,12 +574,13 @@ def _accounts(
     settings: int, market: Market, costs: Costs | Sequence[Costs], execution: Execution
 ) -> list[tuple[Any, bool]]:
     """Terms of each setting, and whether its account is plain."""
-    rows = _compiled()
-
+    compiled = _compiled()
     each = [costs] * settings if isinstance(costs, Costs) else list(costs)
     if len(each) != settings:
         raise DataError(f"kernel: {settings} settings but {len(each)} costs. Pass one for all, or one per setting.")
-    known = {cost: (rows.Terms(*_numbers(cost, execution)), _is_plain(market, cost, execution)) for cost in set(each)}
+    known = {
+        cost: (compiled.Terms(*_numbers(cost, execution)), _is_plain(market, cost, execution)) for cost in set(each)
+    }
     return [known[cost] for cost in each]
 
 

@@ -28,7 +28,7 @@ def book(
     ----------
     kept : Record
     value : float array, shape (bars + 1, symbols)
-        From ``simulate.marks``: what a share is worth at each fill, and after the last close.
+        From `marks`: what a share is worth at each fill, and after the last close.
     weights : DataFrame, shape (bars, symbols)
         For its labels.
     initial_cash : float

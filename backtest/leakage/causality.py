@@ -2,7 +2,7 @@
 
 Worlds that agree on everything known at a decision and differ after it must lead to the same decisions up to then,
 bit for bit. The check compares decisions, never profit, holds index, universe and missing-price pattern fixed, and
-looks at rows that traded as well as rows that did not.
+looks at rows that traded as well as rows that did not. `assert_causal` is the form for tests of one's own function.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from embargo.backtest.arguments import check_at_least
 from embargo.backtest.leakage.findings import Finding, plain, require_columns, utc_array
-from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.calendars import decision_times
+from embargo.data_loaders.errors import DataError, LeakError
 from embargo.data_loaders.schemas import Prices, as_utc
 
 Decide = Callable[[pd.DataFrame, Prices], pd.DataFrame]
 
+LATENCY = pd.Timedelta(minutes=5)
 ROUNDING = 1e-12
 _TITLE = "Decisions do not move when the future does"
 _REMEDY = (
@@ -34,6 +37,108 @@ class _World:
     changed: str
     news: pd.DataFrame
     prices: Prices
+
+
+def assert_causal(
+    fn: Callable[..., pd.DataFrame],
+    *,
+    prices: Prices,
+    news: pd.DataFrame | None = None,
+    latency: pd.Timedelta = LATENCY,
+    n_rows: int = 12,
+    seed: int = 0,
+    boundaries: Sequence[pd.Timestamp] = (),
+) -> Finding:
+    """Raise unless a function decides every row of its weights without the future; made for pytest.
+
+    Row t is decided ``latency`` before bar t opens. The function is called again in worlds that differ only in what was
+    not yet known then, and whatever it had decided must stay as it was, bit for bit (`check_decisions_are_causal`). So
+    the close of bar t, its volume or a mean over all bars must not move row t; the close of bar t - 1 may, if that bar
+    had closed. Round-the-clock bars close when the next one opens: there the newest bar to read is t - 2.
+
+    Parameters
+    ----------
+    fn : callable
+        ``fn(prices)``, or ``fn(news, prices)`` where news is given; returns weights or a signal, DataFrame of shape
+        (bars, symbols), one row for every bar of ``prices``. Called ``3 + 3 * n_rows`` times at most.
+    prices : Prices
+        Bars to try it on, shape (bars, symbols).
+    news : DataFrame, optional
+        One row per article and symbol with ``known_at`` (UTC), ``symbol`` and whatever ``fn`` reads.
+    latency : Timedelta
+        Between the decision and the open; five minutes, as in a run, by default.
+    n_rows : int
+        Rows after which the future is changed, at least 1; more find rarer leaks.
+    seed : int
+        Of the rows and of the changes.
+    boundaries : sequence of Timestamp
+        Instants (UTC) around which to look, such as dates of refitting.
+
+    Returns
+    -------
+    Finding
+        Code ``T1``, verdict ``"pass"``; ``"suspicious"`` where decided rows moved by rounding alone (at most 1e-12).
+
+    Raises
+    ------
+    LeakError
+        If a row that was decided moved; names the first one, and what to do.
+    DataError
+        If nothing could be proven: ``fn`` does not return one row per bar, is not deterministic, or ignores its
+        arguments.
+    ConfigError
+        If ``n_rows`` is below 1 or the latency negative.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.backtest.leakage import assert_causal
+    >>> from embargo.data_loaders.schemas import Prices
+    >>> at = pd.date_range("2024-01-01", periods=60, freq="D", tz="UTC")
+    >>> steps = np.random.default_rng(1).normal(0.0, 0.02, (60, 2))
+    >>> close = pd.DataFrame(100.0 * np.exp(steps.cumsum(axis=0)), index=at, columns=["BTC", "ETH"])
+    >>> prices = Prices(close, close, close, close, close, at, at + pd.Timedelta(days=1), calendar="24/7")
+    >>> def follows(prices):
+    ...     return np.sign(prices.close.pct_change()).shift(2).fillna(0.0) / 2
+    >>> assert_causal(follows, prices=prices).verdict
+    'pass'
+    >>> def peeks(prices):
+    ...     return np.sign(prices.close.pct_change()).fillna(0.0) / 2
+    >>> assert_causal(peeks, prices=prices)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    embargo.data_loaders.errors.LeakError: assert_causal: peeks knows the future. ...
+    """
+    check_at_least("n_rows", n_rows, 1)
+    name = getattr(fn, "__name__", type(fn).__name__)
+
+    def decide(news_now: pd.DataFrame, prices_now: Prices) -> pd.DataFrame:
+        weights = fn(prices_now) if news is None else fn(news_now, prices_now)
+        if not isinstance(weights, pd.DataFrame):
+            raise DataError(
+                f"assert_causal: {name} returned {type(weights).__name__}. Return a DataFrame of weights, one row for "
+                "every bar."
+            )
+        return weights
+
+    finding = check_decisions_are_causal(
+        decide,
+        _no_news() if news is None else news,
+        prices,
+        decision_times(prices.open_at, latency),
+        n_rows=n_rows,
+        seed=seed,
+        boundaries=boundaries,
+    )
+    if finding.verdict == "leak":
+        raise LeakError(f"assert_causal: {name} knows the future. {finding.detail} {finding.remedy}")
+    if finding.verdict == "inconclusive":
+        raise DataError(f"assert_causal: nothing is proven about {name}. {finding.detail} {finding.remedy}")
+    return finding
+
+
+def _no_news() -> pd.DataFrame:
+    return pd.DataFrame({"known_at": pd.DatetimeIndex([], tz="UTC"), "symbol": pd.Series([], dtype="str")})
 
 
 def check_decisions_are_causal(
@@ -79,12 +184,32 @@ def check_decisions_are_causal(
 
     Returns
     -------
-    Finding with code ``T1``; ``effect`` is the largest change of a weight that was already decided.
+    Finding
+        Code ``T1``; ``effect`` is the largest change of a weight that was already decided.
 
     Raises
     ------
     DataError
         If frames lack columns, or ``decided_at`` does not match the prices.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.backtest.leakage import check_decisions_are_causal
+    >>> from embargo.data_loaders.schemas import Prices
+    >>> at = pd.date_range('2024-01-01', periods=40, freq='D', tz='UTC')
+    >>> steps = np.random.default_rng(1).normal(0.0, 0.02, (40, 1))
+    >>> close = pd.DataFrame(100.0 * np.exp(steps.cumsum(axis=0)), index=at, columns=['BTC'])
+    >>> prices = Prices(close, close, close, close, close, at, at + pd.Timedelta(days=1), calendar='24/7')
+    >>> news = pd.DataFrame({'known_at': at - pd.Timedelta(hours=3), 'symbol': 'BTC', 'score': steps[:, 0]})
+    >>> def decide(news, prices):
+    ...     wait = pd.Series(news['score'].to_numpy(), index=pd.DatetimeIndex(news['known_at']))
+    ...     known = wait.reindex(prices.open_at - pd.Timedelta(minutes=5), method='ffill')
+    ...     return known.set_axis(prices.open_at).to_frame('BTC').fillna(0.0)
+    >>> decided_at = at - pd.Timedelta(minutes=5)
+    >>> check_decisions_are_causal(decide, news, prices, decided_at, seed=0).verdict
+    'pass'
     """
     require_columns(scored_news, ("known_at", "symbol"), where="scored news")
     if len(decided_at) != len(prices.open_at):
@@ -212,11 +337,8 @@ def _choose_rows(
     n_bars = len(decided_at)
     length = (prices.close_at - prices.open_at).to_numpy()
     half_days = np.flatnonzero(length < np.median(length))
-    edges = {
-        int(min(max(position + step, 0), n_bars - 1))
-        for position in (decided_at.searchsorted(instant) for instant in boundaries)
-        for step in (-1, 0)
-    }
+    found = [int(decided_at.searchsorted(instant)) for instant in boundaries]
+    edges = {min(max(position + step, 0), n_bars - 1) for position in found for step in (-1, 0)}
     decided, known = utc_array(decided_at), np.sort(utc_array(known_at))
     after = np.searchsorted(known, utc_array(prices.close_at), side="right")
     soon = np.flatnonzero(after > np.searchsorted(known, decided, side="right"))
@@ -292,7 +414,14 @@ def _noisy_prices(prices: Prices, decided: pd.Timestamp, rng: np.random.Generato
         name: pd.DataFrame(values, index=prices.open.index, columns=prices.open.columns)
         for name, values in panels.items()
     }
-    return replace(prices, **frames)
+    return replace(
+        prices,
+        open=frames["open"],
+        high=frames["high"],
+        low=frames["low"],
+        close=frames["close"],
+        volume=frames["volume"],
+    )
 
 
 def _largest_change(first: pd.DataFrame, second: pd.DataFrame) -> float:

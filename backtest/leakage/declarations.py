@@ -29,12 +29,19 @@ def check_undated(n_undated: int, n_total: int, *, kept: bool) -> Finding:
 
     Returns
     -------
-    Finding with code ``D4``; ``effect`` is the share of undated articles.
+    Finding
+        Code ``D4``; ``effect`` is the share of undated articles.
 
     Raises
     ------
     ConfigError
         If the counts contradict each other.
+
+    Examples
+    --------
+    >>> from embargo.backtest.leakage import check_undated
+    >>> check_undated(3, 100, kept=False).detail
+    '3 of 100 articles have no date and were set aside.'
     """
     if not 0 <= n_undated <= n_total:
         raise ConfigError(f"undated news: {n_undated} of {n_total} articles cannot be. Count them again.")
@@ -61,12 +68,21 @@ def check_latency(latency: pd.Timedelta, bar: pd.Timedelta) -> Finding:
 
     Returns
     -------
-    Finding with code ``T10``; no latency is suspicious, most of all on bars shorter than an hour.
+    Finding
+        Code ``T10``; no latency is suspicious, most of all on bars shorter than an hour. ``effect`` is the latency
+        in minutes.
 
     Raises
     ------
     ConfigError
         If the latency is negative.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.backtest.leakage import check_latency
+    >>> check_latency(pd.Timedelta(0), pd.Timedelta(days=1)).verdict
+    'suspicious'
     """
     if latency < pd.Timedelta(0):
         raise ConfigError(f"latency must not be negative, got {latency}.")
@@ -90,12 +106,19 @@ def check_costs(costs: Mapping[str, float]) -> Finding:
 
     Returns
     -------
-    Finding with code ``P7``; all zero, or none named, is suspicious. ``effect`` is the number of costs above zero.
+    Finding
+        Code ``P7``; all zero, or none named, is suspicious. ``effect`` is the number of costs above zero.
 
     Raises
     ------
     ConfigError
         If a cost is negative or not a number.
+
+    Examples
+    --------
+    >>> from embargo.backtest.leakage import check_costs
+    >>> check_costs({'fee': 0.0, 'slippage': 0.0}).verdict
+    'suspicious'
     """
     for name, value in costs.items():
         if not math.isfinite(value) or value < 0:
@@ -122,12 +145,23 @@ def check_trials(n_trials: int | None, *, deflated: bool) -> Finding:
 
     Returns
     -------
-    Finding with code ``P2``; ``effect`` is the number of trials.
+    Finding
+        Code ``P2``; ``effect`` is the number of trials.
 
     Raises
     ------
     ConfigError
         If the number is below 1.
+
+    References
+    ----------
+    Bailey and López de Prado (2014), "The Deflated Sharpe Ratio", Journal of Portfolio Management 40(5).
+
+    Examples
+    --------
+    >>> from embargo.backtest.leakage import check_trials
+    >>> check_trials(40, deflated=False).detail
+    '40 variants were tried on this test window and the Sharpe ratio is not deflated for them.'
     """
     title, unit = "Trials on the test window are counted", "trials"
     remedy = "Keep a ledger of trials and report the deflated Sharpe ratio."

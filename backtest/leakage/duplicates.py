@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from embargo.backtest.leakage.findings import EVIDENCE_ROWS, Finding, plain, require_columns, utc_array
+from embargo.backtest.leakage.findings import EVIDENCE_ROWS, AuditVerdict, Finding, plain, require_columns, utc_array
 from embargo.data_loaders.checks.repeats import normalise_text
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import as_utc
@@ -65,6 +65,21 @@ def article_keys(frame: pd.DataFrame) -> list[str]:
     -------
     list of str
         SHA-256 in hexadecimal, one per row. The same phrase at another time has another key.
+
+    Raises
+    ------
+    DataError
+        If a column is missing or an instant is naive.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.backtest.leakage import article_keys
+    >>> known_at = pd.to_datetime(['2024-01-01', '2024-01-01'], utc=True)
+    >>> news = pd.DataFrame({'text': ['Profit up!', 'profit  UP'], 'known_at': known_at})
+    >>> first, second = article_keys(news)
+    >>> first == second, first[:12]
+    (True, '619a335420e2')
     """
     require_columns(frame, ("text", "known_at"), where="articles")
     known_at = as_utc(frame["known_at"], what="articles, column known_at")
@@ -96,10 +111,14 @@ def check_duplicates(
 
     Parameters
     ----------
-    train_texts, test_texts : sequence of str, shapes (n,) and (m,)
-        Texts whose labels the model learned from, and texts it is tested on.
-    train_known_at, test_known_at : Series, shapes (n,) and (m,)
+    train_texts : sequence of str, shape (n,)
+        Texts whose labels the model learned from.
+    train_known_at : Series, shape (n,)
         When they were known (UTC).
+    test_texts : sequence of str, shape (m,)
+        Texts it is tested on.
+    test_known_at : Series, shape (m,)
+        When those were known (UTC).
     allowed : float, optional
         Share of test texts in [0, 1) that may be copies; any more is a leak.
     seed : int
@@ -107,7 +126,8 @@ def check_duplicates(
 
     Returns
     -------
-    Finding with code ``D5``; ``effect`` is the share of distinct test texts that copy a training text.
+    Finding
+        Code ``D5``; ``effect`` is the share of distinct test texts that copy a training text.
 
     Raises
     ------
@@ -115,6 +135,15 @@ def check_duplicates(
         If lengths differ or instants are naive.
     ConfigError
         If ``allowed`` is outside [0, 1).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.backtest.leakage import check_duplicates
+    >>> early, late = (pd.Series(pd.to_datetime([day], utc=True)) for day in ('2024-01-01', '2024-06-01'))
+    >>> text = 'Acme raises its outlook for the year'
+    >>> check_duplicates([text], early, [text], late).verdict
+    'leak'
     """
     if allowed is not None and not 0.0 <= allowed < 1.0:
         raise ConfigError(f"duplicates: allowed must lie in [0, 1), got {allowed}.")
@@ -305,11 +334,11 @@ def _yardstick(
     return most.share, error, f"training's own latest texts repeat earlier ones at up to {most.share:.2%}"
 
 
-def _finding(verdict: Any, detail: str, pairs: pd.DataFrame, share: float) -> Finding:
+def _finding(verdict: AuditVerdict, detail: str, pairs: pd.DataFrame, share: float) -> Finding:
     worst = pairs.sort_values("similarity", ascending=False, kind="stable").head(EVIDENCE_ROWS)
     evidence = [
         {
-            key: plain(value[:_SHOWN_CHARACTERS] if isinstance(value, str) else _utc(value))
+            str(key): plain(value[:_SHOWN_CHARACTERS] if isinstance(value, str) else _utc(value))
             for key, value in pair.items()
         }
         for pair in worst.to_dict("records")

@@ -12,13 +12,14 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
+from pandas.api.typing import NaTType
 
 from embargo.data_loaders.errors import DataError
 
-Verdict = Literal["pass", "leak", "suspicious", "inconclusive", "not-applicable"]
+AuditVerdict = Literal["pass", "leak", "suspicious", "inconclusive", "not-applicable"]
 
 EVIDENCE_ROWS = 5
-GRAVITY: tuple[Verdict, ...] = ("leak", "suspicious", "inconclusive", "pass", "not-applicable")
+GRAVITY: tuple[AuditVerdict, ...] = ("leak", "suspicious", "inconclusive", "pass", "not-applicable")
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Finding:
     ----------
     code : str
         Stable code of the leak the check looks for, such as ``"T1"``.
-    verdict : Verdict
+    verdict : AuditVerdict
         ``"leak"`` is proven, ``"suspicious"`` wants a person's eye, ``"inconclusive"`` means the check had no power,
         ``"not-applicable"`` that the question does not arise.
     title : str
@@ -44,10 +45,16 @@ class Finding:
         Words for the unit of ``effect``, such as ``"share of articles"``.
     remedy : str
         What to do about it; empty where nothing need be done.
+
+    Examples
+    --------
+    >>> from embargo.backtest.leakage import Finding
+    >>> Finding('T1', 'pass', 'Every fill follows its decision', 'All 12 fills do.').to_dict()['verdict']
+    'pass'
     """
 
     code: str
-    verdict: Verdict
+    verdict: AuditVerdict
     title: str
     detail: str
     evidence: list[dict[str, Any]] = field(default_factory=list)
@@ -56,8 +63,8 @@ class Finding:
     remedy: str = ""
 
     def __post_init__(self) -> None:
-        if self.verdict not in get_args(Verdict):
-            raise ValueError(f"verdict must be one of {get_args(Verdict)}, got {self.verdict!r}")
+        if self.verdict not in get_args(AuditVerdict):
+            raise ValueError(f"verdict must be one of {get_args(AuditVerdict)}, got {self.verdict!r}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the finding as plain JSON values: instants as ISO text, missing and infinite numbers as null."""
@@ -73,14 +80,49 @@ class Finding:
         }
 
 
-def overall_verdict(findings: Iterable[Finding]) -> Verdict:
-    """Return the gravest verdict: leak, then suspicious, inconclusive, pass, not-applicable (also when empty)."""
+def overall_verdict(findings: Iterable[Finding]) -> AuditVerdict:
+    """Return the gravest verdict: leak, then suspicious, inconclusive, pass, not-applicable (also when empty).
+
+    Parameters
+    ----------
+    findings : iterable of Finding
+        Of all checks.
+
+    Returns
+    -------
+    str
+        One of `GRAVITY`.
+
+    Examples
+    --------
+    >>> from embargo.backtest.leakage import check_costs, check_latency, overall_verdict
+    >>> import pandas as pd
+    >>> hour = pd.Timedelta(hours=1)
+    >>> overall_verdict([check_costs({'fee': 0.0005}), check_latency(0 * hour, hour)])
+    'suspicious'
+    """
     seen = {finding.verdict for finding in findings}
     return next((verdict for verdict in GRAVITY if verdict in seen), "not-applicable")
 
 
 def is_invalid(findings: Iterable[Finding]) -> bool:
-    """Tell whether a run with these findings is invalid: any proven leak makes it so."""
+    """Tell whether a run with these findings is invalid: any proven leak makes it so.
+
+    Parameters
+    ----------
+    findings : iterable of Finding
+        Of all checks.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> from embargo.backtest.leakage import check_undated, is_invalid
+    >>> is_invalid([check_undated(3, 100, kept=True)])
+    True
+    """
     return overall_verdict(findings) == "leak"
 
 
@@ -144,10 +186,10 @@ def aware_instant(value: Any, *, what: str) -> pd.Timestamp:
         If the value is missing, unreadable or has no time zone.
     """
     try:
-        instant = pd.Timestamp(value)
+        instant: pd.Timestamp | NaTType = pd.Timestamp(value)
     except (TypeError, ValueError) as failure:
         raise DataError(f"{what}: {value!r} is no instant. Write it as ISO 8601 with an offset.") from failure
-    if instant is pd.NaT:
+    if isinstance(instant, NaTType):
         raise DataError(f"{what}: the instant is missing. Write it as ISO 8601 with an offset.")
     if instant.tzinfo is None:
         raise DataError(f"{what}: {instant} has no time zone. Write it with an offset, such as +00:00.")

@@ -39,7 +39,8 @@ def check_label_overlap(
 
     Returns
     -------
-    Finding with code ``S1``; ``effect`` is the share of samples whose label reaches over.
+    Finding
+        Code ``S1``; ``effect`` is the share of samples whose label reaches over.
 
     Raises
     ------
@@ -47,6 +48,21 @@ def check_label_overlap(
         If columns are missing or instants naive.
     ConfigError
         If the embargo is negative.
+
+    References
+    ----------
+    López de Prado (2018), "Advances in Financial Machine Learning", chapter 7 (purging and embargo).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.backtest.leakage import check_label_overlap
+    >>> day = pd.Timedelta(days=1)
+    >>> start = pd.Timestamp('2024-02-01', tz='UTC')
+    >>> train = pd.DataFrame({'article_id': ['a'], 'starts_at': [start - 2 * day], 'ends_at': [start + day]})
+    >>> validation = train.assign(article_id='b', starts_at=start + day, ends_at=start + 2 * day)
+    >>> check_label_overlap(train, validation, start, start + 20 * day, embargo=day).verdict
+    'leak'
     """
     if embargo < pd.Timedelta(0):
         raise ConfigError(f"label overlap: embargo must not be negative, got {embargo}.")
@@ -60,14 +76,14 @@ def check_label_overlap(
     reaching = pd.concat([block[block["ends_at"] >= bounds[name]] for name, block in blocks.items()], ignore_index=True)
     if len(reaching):
         counts = reaching["part"].value_counts()
-        worst = reaching.assign(over=[row.ends_at - bounds[row.part] for row in reaching.itertuples()])
+        furthest = (reaching["ends_at"] - pd.to_datetime(reaching["part"].map(bounds))).max()
         return Finding(
             "S1",
             "leak",
             _OVERLAP_TITLE,
             f"{int(counts.get('train', 0))} training and {int(counts.get('validation', 0))} validation labels of "
             f"{samples} end at or after the start of the next block (validation {moment(validation_start)}, test "
-            f"{moment(test_start)}), by up to {length(worst['over'].max())}.",
+            f"{moment(test_start)}), by up to {length(furthest)}.",
             evidence_rows(reaching.sort_values("ends_at", ascending=False)),
             len(reaching) / samples,
             "share of samples",
@@ -119,12 +135,26 @@ def check_split_order(
 
     Returns
     -------
-    Finding with code ``S5``; ``effect`` is the share of training and validation samples on the wrong side.
+    Finding
+        Code ``S5``; ``effect`` is the share of training and validation samples on the wrong side.
 
     Raises
     ------
     DataError
         If columns are missing, instants are naive, or there are no test decisions.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.backtest.leakage import check_split_order
+    >>> days = pd.date_range('2024-01-01', periods=4, tz='UTC')
+    >>> train, validation, test = (
+    ...     pd.DataFrame({'article_id': [name], 'known_at': [day]}) for name, day in zip('abc', days[:3])
+    ... )
+    >>> check_split_order(train, validation, test, days[2:]).verdict
+    'pass'
+    >>> check_split_order(train, test, test, days[2:]).verdict
+    'leak'
     """
     if len(test_decided_at) == 0:
         raise DataError("split order: there are no test decisions. Give the decision instants of the test bars.")

@@ -1,4 +1,4 @@
-from .drawdowns import deepest_drawdowns, drawdown_lengths, drawdowns, max_drawdown, ulcer_index
+from .against_benchmark import capture, information_ratio, newey_west_lags, regression, relative, tracking_error
 from .frictions import break_even_cost, capacity, cost_breakdown
 from .ratios import (
     annual_return,
@@ -16,7 +16,6 @@ from .ratios import (
     sortino,
     total_return,
 )
-from .relative import capture, information_ratio, newey_west_lags, regression, relative, tracking_error
 from .series import Returns
 from .summary import performance
 from .tails import (
@@ -29,6 +28,7 @@ from .tails import (
     value_at_risk_cornish_fisher,
 )
 from .trades import trade_figures
+from .underwater import deepest_drawdowns, drawdown_lengths, drawdowns, max_drawdown, ulcer_index
 
 __all__ = [
     "Returns",

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from embargo.backtest.arguments import check_positive
 from embargo.backtest.metrics.series import Returns, checked, quotient, yearly
-from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.errors import DataError
 
 
 def cost_breakdown(
@@ -46,6 +47,16 @@ def cost_breakdown(
     ------
     DataError
         If equity and turnover have different lengths or an amount is not a number.
+    ConfigError
+        If ``periods_per_year`` is not positive.
+
+    Examples
+    --------
+    >>> from embargo.backtest.metrics import cost_breakdown
+    >>> paid = {'commission': 50.0, 'spread': 30.0}
+    >>> told = cost_breakdown(paid, [1000.0, 1010.0], [0.5, 0.2], periods_per_year=252)
+    >>> told['total']['currency'], round(told['total']['per_turnover'], 4)
+    (80.0, 0.057)
     """
     equity, traded = _equity_and_traded(equity_before, turnover)
     wrong = [part for part, amount in paid.items() if not math.isfinite(amount)]
@@ -93,6 +104,12 @@ def break_even_cost(returns: Returns, turnover: Returns, *, paid: Returns | floa
     ------
     DataError
         If lengths differ.
+
+    Examples
+    --------
+    >>> from embargo.backtest.metrics import break_even_cost
+    >>> round(break_even_cost([0.002, 0.001, -0.001], [0.2, 0.1, 0.1], paid=0.0002), 5)
+    0.00325
     """
     net, traded = checked(returns), 2.0 * checked(turnover)
     cost = np.asarray(paid, dtype=float)
@@ -161,9 +178,19 @@ def capacity(
     impact", Risk 18(7), who fit the power 0.6. Break-even size: Frazzini, Israel and Moskowitz (2012), "Trading Costs
     of Asset Pricing Anomalies"; size of most profit: Kahn and Shaffer (2005), "The Surprisingly Small Impact of Asset
     Growth on Expected Alpha", Journal of Portfolio Management 32(1).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.metrics import capacity
+    >>> returns = np.array([0.002, -0.001, 0.001, 0.001])
+    >>> traded = np.full((4, 2), 0.1)
+    >>> told = capacity(returns, traded, np.full((4, 2), 1e8), np.full((4, 2), 0.02))
+    >>> round(told['equity_break_even']), round(told['equity_at_participation'])
+    (35156250, 50000000)
     """
-    if not (impact > 0.0 and participation > 0.0):
-        raise ConfigError(f"capacity: impact and participation must be positive, got {impact} and {participation}.")
+    check_positive("impact", impact)
+    check_positive("participation", participation)
     values = checked(returns)
     order, money, sigma = (np.asarray(panel, dtype=float) for panel in (np.abs(traded), volume, volatility))
     if not (order.shape == money.shape == sigma.shape and order.ndim == 2 and len(order) == len(values)):

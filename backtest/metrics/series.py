@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.backtest.arguments import check_periods_per_year
+from embargo.data_loaders.errors import DataError
 
-Returns: TypeAlias = "pd.Series | np.ndarray"
+Returns: TypeAlias = "pd.Series | np.ndarray | Sequence[float]"
 
 FLAT = 1e-14
 
@@ -49,8 +51,7 @@ def yearly(periods_per_year: float) -> float:
     ------
     ConfigError
     """
-    if not periods_per_year > 0.0:
-        raise ConfigError(f"periods_per_year must be positive, got {periods_per_year}. Use calendars.bars_per_year.")
+    check_periods_per_year(periods_per_year)
     return float(periods_per_year)
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from embargo.backtest.metrics import ratios, tails
-from embargo.backtest.metrics.drawdowns import drawdown_lengths, max_drawdown, ulcer_index
 from embargo.backtest.metrics.series import Returns, checked, yearly
 from embargo.backtest.metrics.trades import trade_figures
+from embargo.backtest.metrics.underwater import drawdown_lengths, max_drawdown, ulcer_index
 
 _LEVEL = 0.95
 
@@ -42,6 +42,20 @@ def performance(
     dict of str to float, int, dict or None
         Flat, but for the groups ``tails`` (losses of one row at 95 % confidence, and the tail ratio) and ``trades``.
         None where a figure does not exist.
+
+    Raises
+    ------
+    DataError
+        If it is not one series, or a return is missing.
+    ConfigError
+        If ``periods_per_year`` is not positive.
+
+    Examples
+    --------
+    >>> from embargo.backtest.metrics import performance
+    >>> told = performance([0.02, -0.01, 0.03, -0.02], periods_per_year=252)
+    >>> round(told['total_return'], 4), round(told['sharpe'], 2), told['losing_streak_bars']
+    (0.0193, 3.33, 1)
     """
     values = checked(returns)
     periods = yearly(periods_per_year)

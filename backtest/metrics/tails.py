@@ -11,15 +11,37 @@ import math
 import numpy as np
 from scipy.stats import norm
 
+from embargo.backtest.arguments import check_level
 from embargo.backtest.metrics.series import Returns, checked, deviation, number, quotient
-from embargo.data_loaders.errors import ConfigError
 
 # Deviations within which the Cornish-Fisher expansion must be increasing; 3 rows in 100,000 lie below.
 _REACH = 4.0
 
 
 def skewness(returns: Returns) -> float | None:
-    """Return the population skewness ``m3 / m2 ** 1.5``; None without variation."""
+    """Return the population skewness ``m3 / m2 ** 1.5``; None without variation.
+
+    Parameters
+    ----------
+    returns : Series or array, shape (bars,)
+        Net simple returns per row, fraction.
+
+    Returns
+    -------
+    float or None
+        0 for a symmetric distribution.
+
+    Raises
+    ------
+    DataError
+        If it is not one series, or a return is missing.
+
+    Examples
+    --------
+    >>> from embargo.backtest.metrics import skewness
+    >>> round(skewness([0.01, 0.02, -0.05]), 3)
+    -0.652
+    """
     values = checked(returns)
     if not deviation(values) > 0.0:
         return None
@@ -31,6 +53,27 @@ def kurtosis_raw(returns: Returns) -> float | None:
     """Return the population kurtosis ``m4 / m2 ** 2``: raw, so 3 for a normal distribution; None without variation.
 
     quantstats and pandas report the sample excess kurtosis, about 3 less.
+
+    Parameters
+    ----------
+    returns : Series or array, shape (bars,)
+        Net simple returns per row, fraction.
+
+    Returns
+    -------
+    float or None
+        At least 1.
+
+    Raises
+    ------
+    DataError
+        If it is not one series, or a return is missing.
+
+    Examples
+    --------
+    >>> from embargo.backtest.metrics import kurtosis_raw
+    >>> round(kurtosis_raw([0.01, 0.02, -0.05, 0.01]), 3)
+    2.283
     """
     values = checked(returns)
     if not deviation(values) > 0.0:
@@ -51,6 +94,30 @@ def tail_ratio(returns: Returns) -> float | None:
 
     Percentiles are interpolated linearly. empyrical and quantstats take the absolute value of a 5th percentile that is
     a gain, and so mark a strategy down for hardly ever losing.
+
+    Parameters
+    ----------
+    returns : Series or array, shape (bars,)
+        Net simple returns per row, fraction.
+
+    Returns
+    -------
+    float or None
+        Above 1 where large gains exceed large losses.
+
+    Raises
+    ------
+    DataError
+        If it is not one series, or a return is missing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.metrics import tail_ratio
+    >>> rng = np.random.default_rng(1)
+    >>> returns = rng.normal(0.0, 0.01, 500)
+    >>> round(tail_ratio(returns), 3)
+    0.947
     """
     values = checked(returns)
     if not len(values):
@@ -60,8 +127,7 @@ def tail_ratio(returns: Returns) -> float | None:
 
 
 def _tail(level: float) -> float:
-    if not 0.5 <= level < 1.0:
-        raise ConfigError(f"level must lie in [0.5, 1), got {level}. It is a confidence, such as 0.95.")
+    check_level(level)
     return 1.0 - level
 
 
@@ -80,9 +146,25 @@ def value_at_risk(returns: Returns, level: float = 0.95) -> float | None:
         Fraction of equity, positive for a loss; None without rows. It is one of the observed losses: no interpolation
         (empyrical interpolates). quantstats' figure of this name is that of a normal distribution and ignores the tail.
 
+    Raises
+    ------
+    ConfigError
+        If the level is out of range.
+    DataError
+        If it is not one series, or a return is missing.
+
     References
     ----------
     McNeil, Frey and Embrechts (2005), "Quantitative Risk Management", definition 2.10.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.metrics import value_at_risk
+    >>> rng = np.random.default_rng(1)
+    >>> returns = rng.normal(0.0, 0.01, 500)
+    >>> round(value_at_risk(returns, 0.95), 4)
+    0.0154
     """
     tail, losses = _tail(level), np.sort(-checked(returns))
     if not len(losses):
@@ -107,9 +189,25 @@ def expected_shortfall(returns: Returns, level: float = 0.95) -> float | None:
         Fraction of equity, positive for a loss; None without rows. When ``(1 - level) * n`` is not whole, the row on
         the border counts in part; empyrical and quantstats take whole rows.
 
+    Raises
+    ------
+    ConfigError
+        If the level is out of range.
+    DataError
+        If it is not one series, or a return is missing.
+
     References
     ----------
     Acerbi and Tasche (2002), "On the coherence of expected shortfall", Journal of Banking & Finance 26(7).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.metrics import expected_shortfall
+    >>> rng = np.random.default_rng(1)
+    >>> returns = rng.normal(0.0, 0.01, 500)
+    >>> round(expected_shortfall(returns, 0.95), 4)
+    0.0194
     """
     tail, worst = _tail(level), np.sort(checked(returns))
     if not len(worst):
@@ -135,10 +233,26 @@ def value_at_risk_cornish_fisher(returns: Returns, level: float = 0.95) -> float
         Fraction of equity, positive for a loss. None without variation, and where skewness and kurtosis are so far from
         normal that the expansion is no quantile function (a higher level could then mean a smaller loss).
 
+    Raises
+    ------
+    ConfigError
+        If the level is out of range.
+    DataError
+        If it is not one series, or a return is missing.
+
     References
     ----------
     Favre and Galeano (2002), "Mean-modified value-at-risk optimization with hedge funds", Journal of Alternative
     Investments 5(2); domain of validity: Maillard (2012), "A user's guide to the Cornish Fisher expansion".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.metrics import value_at_risk_cornish_fisher
+    >>> rng = np.random.default_rng(1)
+    >>> returns = rng.normal(0.0, 0.01, 500)
+    >>> round(value_at_risk_cornish_fisher(returns, 0.95), 4)
+    0.0152
     """
     z = float(norm.ppf(_tail(level)))
     moments = _expandable(returns)
@@ -163,10 +277,26 @@ def expected_shortfall_cornish_fisher(returns: Returns, level: float = 0.95) -> 
     float or None
         Fraction of equity, positive for a loss; None where ``value_at_risk_cornish_fisher`` is None.
 
+    Raises
+    ------
+    ConfigError
+        If the level is out of range.
+    DataError
+        If it is not one series, or a return is missing.
+
     References
     ----------
     Boudt, Peterson and Croux (2008), "Estimation and decomposition of downside risk for portfolios with non-normal
     returns", Journal of Risk 11(2); closed form as in Maillard (2012).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.metrics import expected_shortfall_cornish_fisher
+    >>> rng = np.random.default_rng(1)
+    >>> returns = rng.normal(0.0, 0.01, 500)
+    >>> round(expected_shortfall_cornish_fisher(returns, 0.95), 4)
+    0.0194
     """
     tail = _tail(level)
     z = float(norm.ppf(tail))

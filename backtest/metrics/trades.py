@@ -35,6 +35,17 @@ def trade_figures(trades: pd.DataFrame) -> dict[str, Any]:
     ------
     DataError
         If a column is absent or a profit is missing.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.backtest.metrics import trade_figures
+    >>> trades = pd.DataFrame(
+    ...     {'entry_bar': [0, 3], 'exit_bar': [2, 4], 'pnl': [120.0, -40.0], 'return': [0.012, -0.004]}
+    ... )
+    >>> told = trade_figures(trades)
+    >>> told['hit_rate'], told['profit_factor'], told['mean_bars']
+    (0.5, 3.0, 1.5)
     """
     absent = [name for name in _COLUMNS if name not in trades.columns]
     if absent:

@@ -22,7 +22,7 @@ from rich.table import Table
 
 from embargo.backtest.books.costs import Costs
 from embargo.backtest.books.kernel import Decisions, Market, Sweep, decision_weights, run, sweep
-from embargo.backtest.books.simulate import simulate
+from embargo.backtest.books.simulation import simulate
 
 SIZES = ((1, 2520), (88, 504), (500, 2520))
 LARGE = (3000, 2520)

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from embargo.backtest.books.costs import Costs
-from embargo.backtest.books.simulate import holding_returns, net_returns, simulate
+from embargo.backtest.books.simulation import holding_returns, net_returns, simulate
 from embargo.backtest.metrics import sharpe
 from embargo.backtest.significance import sharpe_estimate
 from embargo.signals.aggregation import AggregationSettings, collect, decay

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from embargo.backtest.leakage.findings import Verdict
+    from embargo.backtest.leakage.findings import AuditVerdict
 
 Status = Literal["valid", "caution", "invalid"]
 
@@ -18,21 +18,21 @@ STATUS_WORDS: dict[Status, str] = {"invalid": "Invalid", "caution": "Caution", "
 STATUS_ICONS: dict[Status, str] = {"invalid": "×", "caution": "!", "valid": "✓"}
 STATUSES: tuple[Status, ...] = tuple(STATUS_WORDS)
 
-VERDICT_WORDS: dict[Verdict, str] = {
+VERDICT_WORDS: dict[AuditVerdict, str] = {
     "leak": "Leak",
     "suspicious": "Suspicious",
     "inconclusive": "Inconclusive",
     "pass": "Pass",
     "not-applicable": "Not applicable",
 }
-VERDICT_ICONS: dict[Verdict, str] = {
+VERDICT_ICONS: dict[AuditVerdict, str] = {
     "leak": "×",
     "suspicious": "!",
     "inconclusive": "?",
     "pass": "✓",
     "not-applicable": "–",
 }
-VERDICTS: tuple[Verdict, ...] = tuple(VERDICT_WORDS)
+VERDICTS: tuple[AuditVerdict, ...] = tuple(VERDICT_WORDS)
 
 
 def status_of(word: str) -> Status:

@@ -8,27 +8,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from embargo.backtest.chance import beyond_luck
 from embargo.backtest.significance import (
     MINIMUM_ROWS,
-    aggregated_sharpe,
-    detectable_sharpe,
     effective_trials,
     expected_maximum_sharpe,
-    mean_estimate,
-    minimum_track_record,
     model_confidence_set,
-    moving_rows,
-    probabilistic_sharpe,
     probability_of_overfitting,
-    sharpe_errors,
     stepwise_superior,
     superior_ability,
-    variance_inflation,
 )
 from embargo.research.records.figures import from_json
 from embargo.research.records.ledger import Trial
@@ -36,9 +29,6 @@ from embargo.research.records.metrics import (
     BestAgainstCash,
     BestOfAttempts,
     Discounted,
-    MeanReturn,
-    Reach,
-    SharpeStandardErrors,
 )
 
 _BLOCKS = 16
@@ -126,77 +116,14 @@ def discounted(
         ratios = [trial.sharpe_per_bar for trial in attempts.trials.values()]
         number, variance = float(n_trials), float(np.var(ratios, ddof=1)) if n_trials > 1 else 0.0
         luck = expected_maximum_sharpe(number, variance)
-    figures = Discounted(
-        n_trials=n_trials,
-        effective_trials=number,
-        trial_sharpe_variance=variance,
-        luckiest_sharpe=luck * math.sqrt(periods_per_year),
-        probabilistic_sharpe=None,
-        deflated_sharpe=None,
-    )
-    if performance["sharpe"] is None or moving_rows(returns) < MINIMUM_ROWS:
-        return figures
-    moments = _moments(performance, periods_per_year)
-    inflation = variance_inflation(returns)
-    return replace(
-        figures,
-        probabilistic_sharpe=probabilistic_sharpe(*moments, inflation=inflation),
-        deflated_sharpe=probabilistic_sharpe(*moments, benchmark=luck, inflation=inflation),
-    )
-
-
-def _moments(performance: Mapping[str, Any], periods_per_year: float) -> tuple[float, int, float, float]:
-    per_bar = float(performance["sharpe"]) / np.sqrt(periods_per_year)
-    return per_bar, int(performance["n_bars"]), float(performance["skew"]), float(performance["kurtosis_raw"])
-
-
-def reach(
-    performance: Mapping[str, Any], returns: np.ndarray, *, periods_per_year: float, level: float, significance: float
-) -> Reach:
-    """Say how far a sample of this length and kind can see, and what else its mean and its Sharpe ratio are worth.
-
-    Returns
-    -------
-    Reach
-        ``detectable_sharpe`` and ``minimum_track_record`` are None below 30 bars that move.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from embargo.backtest.metrics import performance
-    >>> returns = np.random.default_rng(0).normal(0.001, 0.01, 300)
-    >>> found = performance(returns, periods_per_year=252.0)
-    >>> seen = reach(found, returns, periods_per_year=252.0, level=0.95, significance=0.05)
-    >>> round(seen.detectable_sharpe, 2)
-    2.36
-    """
-    mean = mean_estimate(returns, periods_per_year=periods_per_year, level=level).as_dict()
-    errors = sharpe_errors(returns, periods_per_year=periods_per_year).as_dict()
-    found = Reach(
-        mean=from_json(MeanReturn, mean, "mean_estimate"),
-        sharpe_errors=from_json(SharpeStandardErrors, errors, "sharpe_errors"),
-        sharpe_aggregated=aggregated_sharpe(returns, max(1, round(periods_per_year))),
-        detectable_sharpe=None,
-        minimum_track_record=None,
-    )
-    if performance["sharpe"] is None or moving_rows(returns) < MINIMUM_ROWS:
-        return found
-    per_bar, n, skew, kurtosis_raw = _moments(performance, periods_per_year)
-    inflation = variance_inflation(returns)
-    return replace(
-        found,
-        detectable_sharpe=detectable_sharpe(
-            n,
-            periods_per_year=periods_per_year,
-            significance=significance,
-            skew=skew,
-            kurtosis_raw=kurtosis_raw,
-            inflation=inflation,
-        ),
-        minimum_track_record=minimum_track_record(
-            per_bar, skew, kurtosis_raw, level=1.0 - significance, inflation=inflation
-        ),
-    )
+    figures = {
+        "n_trials": n_trials,
+        "effective_trials": number,
+        "trial_sharpe_variance": variance,
+        "luckiest_sharpe": luck * math.sqrt(periods_per_year),
+        **beyond_luck(performance, returns, luck=luck, periods_per_year=periods_per_year),
+    }
+    return from_json(Discounted, figures, "discounted")
 
 
 def best_of(

@@ -37,7 +37,7 @@ class Trail:
         (scored news, prices) to weights of all bars up to the last test row: the very path the run traded on.
     weights, asset_returns : DataFrame, shape (test rows, symbols)
     orders : DataFrame
-        Fills, as in `embargo.backtest.books.simulate.Books`.
+        Fills, as in `embargo.backtest.Books`.
     n_trials : int
     """
 

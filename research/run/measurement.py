@@ -12,24 +12,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from embargo.backtest.books.execution import trailing_volatility, trailing_volume
-from embargo.backtest.metrics import break_even_cost, capacity, cost_breakdown, deepest_drawdowns, performance, relative
+from embargo.backtest.chance import reach
+from embargo.backtest.metrics import deepest_drawdowns, performance, relative
+from embargo.backtest.paid import frictions
 from embargo.backtest.rivals import benchmark_returns, random_timing
 from embargo.backtest.significance import PermutationResult, SharpeEstimate, Way, sharpe_estimate
 from embargo.models.calibration import confidence_test, reliability_table
 from embargo.models.evaluation.classification import classification_report
 from embargo.research.config.experiment import Config
-from embargo.research.records.attempts import Attempts, best_of, discounted, reach
+from embargo.research.records.attempts import Attempts, best_of, discounted
 from embargo.research.records.classifier import Classification
 from embargo.research.records.figures import figures_of, from_json, values_of
 from embargo.research.records.metrics import (
-    Capacity,
-    CostPaid,
     Drawdown,
     Frictions,
     Metrics,
     Performance,
     RandomTimes,
+    Reach,
     Relative,
     ShuffledNews,
     TradeFigures,
@@ -114,7 +114,7 @@ def judged_against_chance(
     return Metrics(
         **values_of(from_json(Performance, alone, "performance")) | {"sharpe": sharpe.sharpe},
         **values_of(weighed),
-        **values_of(seen),
+        **values_of(from_json(Reach, seen, "reach")),
         n_articles=int(result.placed["article_id"].nunique()),
         n_trades=len(result.books.orders),
         n_symbols=len(world.prices.symbols),
@@ -177,10 +177,20 @@ def measure(
         seed=config.seed,
         stale_after=rules.execution.stale_after,
     )
+    paid = frictions(
+        result.books,
+        world.prices,
+        rows,
+        world.last_closed,
+        costs=rules.costs,
+        execution=rules.execution,
+        initial_cash=config.portfolio.initial_cash,
+        periods_per_year=years,
+    )
     classified = regime_classification(config, labels, result.placed, reading.judged, _days_known(reading))
     metrics = replace(
         judged_against_chance(plan, result, permutations, attempts),
-        **values_of(frictions(plan, result)),
+        **values_of(from_json(Frictions, paid, "frictions")),
         **values_of(
             by_regime(plan, returns, labels, table, benchmarks.get("equal_weight"), classified),
         ),
@@ -208,41 +218,6 @@ def measure(
         classification=classification(config, reading),
     )
     return Measured(metrics, growth(plan, returns, benchmarks), labels, table)
-
-
-def frictions(plan: Plan, result: Trade) -> Frictions:
-    """Say what was paid and to whom, what trading might cost at most, and how much money the edge could bear."""
-    config, world, rows, rules = plan.config, plan.world, plan.rows, plan.rules
-    books, years = result.books, world.periods_per_year
-    before = np.concatenate([[config.portfolio.initial_cash], books.equity.to_numpy()[:-1]])
-    trading = {"commission": books.commission, "spread": books.spread_paid, "impact": books.impact_paid}
-    holding = {"borrow": books.borrow_paid, "interest": books.interest_paid, "funding": books.funding_paid}
-    paid = trading | {"haircut": books.haircut_paid} | holding
-    orders = books.orders
-    traded = np.zeros(result.decision.weights.shape)
-    columns = result.decision.weights.columns.get_indexer(pd.Index(orders["symbol"]))
-    worth = (orders["size"] * orders["price"]).to_numpy(dtype=float)
-    np.add.at(traded, (orders["bar"].to_numpy(), columns), worth / before[orders["bar"].to_numpy()])
-    prices = world.prices
-    dollars = trailing_volume(prices.volume * prices.close, world.last_closed, bars=rules.execution.volume_bars)
-    volatility = trailing_volatility(prices.close, world.last_closed)
-    per_row = books.impact_paid / before.mean() / len(before)
-    costs = cost_breakdown(paid, before, books.turnover, periods_per_year=years)
-    room = capacity(
-        books.returns + per_row,
-        traded,
-        dollars.iloc[rows],
-        volatility.iloc[rows],
-        impact=rules.costs.impact or 1.0,
-        participation=rules.execution.participation or 0.05,
-    )
-    return Frictions(
-        costs_paid={part: from_json(CostPaid, found, f"cost of {part}") for part, found in costs.items()},
-        break_even_cost=break_even_cost(
-            books.returns, books.turnover, paid=sum(trading.values()) / before.mean() / len(before)
-        ),
-        capacity=from_json(Capacity, room, "capacity"),
-    )
 
 
 def _dated(drawdowns: pd.DataFrame, open_at: pd.DatetimeIndex) -> tuple[Drawdown, ...]:

@@ -12,9 +12,8 @@ import numpy as np
 import pandas as pd
 
 from embargo.backtest.books import kernel
-from embargo.backtest.books.execution import trailing_volatility, trailing_volume
-from embargo.backtest.books.simulate import Books, bar_years, holding_returns, simulate
-from embargo.data_loaders.errors import DataError
+from embargo.backtest.books.execution import fill_conditions
+from embargo.backtest.books.simulation import Books, bar_years, holding_returns, simulate
 from embargo.data_loaders.schemas import CLASSES
 from embargo.research.run.fusion import Fused, fit_fusions
 from embargo.research.run.plan import Plan, trading_rows
@@ -259,19 +258,10 @@ def conditions(plan: Plan) -> Conditions:
     DataError
         If the volume is needed and there is none: not one order would be filled, or moved.
     """
-    world, rows, rules, prices = plan.world, plan.rows, plan.rules, plan.world.prices
-    moved = rules.costs.impact > 0.0
-    limited = moved or rules.execution.participation is not None
-    volume = volatility = None
-    if limited:
-        volume = trailing_volume(prices.volume, world.last_closed, bars=rules.execution.volume_bars).iloc[rows]
-        if not (volume.to_numpy() > 0.0).any():
-            raise DataError(
-                "prices: no bar of the test rows has a volume, which execution.participation and costs.impact need. "
-                "Leave both out, or use prices with volumes."
-            )
-    if moved:
-        volatility = trailing_volatility(prices.close, world.last_closed).iloc[rows]
+    world, rows, rules = plan.world, plan.rows, plan.rules
+    volume, volatility = fill_conditions(
+        world.prices, rows, world.last_closed, costs=rules.costs, execution=rules.execution
+    )
     return Conditions(volume, volatility, None if world.funding is None else world.funding.iloc[rows])
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embargo.backtest.books.costs import Costs
-from embargo.backtest.books.simulate import simulate
+from embargo.backtest.books.simulation import simulate
 from embargo.backtest.rivals import (
     _exchanged,
     benchmark_returns,

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from samples import leak_worlds as worlds
 
-from embargo.backtest.leakage import check_decisions_are_causal
+from embargo.backtest.leakage import assert_causal, check_decisions_are_causal
 from embargo.backtest.leakage.causality import _noisy_prices, _reversed_scores, _worlds
-from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.errors import ConfigError, DataError, LeakError
 from embargo.data_loaders.schemas import PRICE_FIELDS, validate_prices
 
 
@@ -178,3 +178,49 @@ def test_noise_changes_every_price_after_the_decision(world):
     for name in PRICE_FIELDS:
         before, now = getattr(world.prices, name)[after], getattr(noisy, name)[after]
         assert ((before != now) | before.isna()).to_numpy().all(), name
+
+
+def momentum(prices):
+    return np.sign(prices.close.pct_change()).shift(1).fillna(0.0) / 10
+
+
+def own_close(prices):
+    return np.sign(prices.close.pct_change()).fillna(0.0) / 10
+
+
+def test_a_function_of_prices_alone_is_asserted_causal(world):
+    finding = assert_causal(momentum, prices=world.prices)
+    assert (finding.code, finding.verdict) == ("T1", "pass")
+    with pytest.raises(LeakError, match=r"own_close knows the future.*first S0\d at row \d+ .*nothing with known_at"):
+        assert_causal(own_close, prices=world.prices)
+
+
+def test_the_latency_says_which_bar_had_closed():
+    around_the_clock = worlds.make_world(1, calendar="24/7", n_bars=60).prices
+    with pytest.raises(LeakError, match="momentum knows the future"):
+        assert_causal(momentum, prices=around_the_clock)
+    assert assert_causal(momentum, prices=around_the_clock, latency=pd.Timedelta(0)).verdict == "pass"
+
+
+def test_a_function_of_news_and_prices_is_asserted_causal(world):
+    assert assert_causal(worlds.honest, news=world.news, prices=world.prices).verdict == "pass"
+    with pytest.raises(LeakError, match="merged_by_date knows the future"):
+        assert_causal(worlds.merged_by_date, news=world.news, prices=world.prices)
+
+
+@pytest.mark.parametrize(
+    ("fn", "told"),
+    [
+        (lambda prices: prices.close * 0.0, "no power"),
+        (lambda prices: momentum(prices).iloc[1:], "one row of weights per bar"),
+        (lambda prices: momentum(prices)["S00"], "returned Series"),
+    ],
+)
+def test_what_proves_nothing_does_not_pass(fn, told, world):
+    with pytest.raises(DataError, match=told):
+        assert_causal(fn, prices=world.prices)
+
+
+def test_an_assertion_without_rows_is_refused(world):
+    with pytest.raises(ConfigError, match="n_rows must be at least 1"):
+        assert_causal(momentum, prices=world.prices, n_rows=0)

@@ -12,7 +12,7 @@ from reference.ledger import Ledger, keep_ledger
 
 from embargo.backtest.books.costs import Costs
 from embargo.backtest.books.execution import Execution
-from embargo.backtest.books.simulate import Books, bar_years, simulate
+from embargo.backtest.books.simulation import Books, bar_years, simulate
 
 CASH = 100_000.0
 FREE = Costs(fee=0.0, slippage=0.0, borrow_annual=0.0)

@@ -10,7 +10,7 @@ from samples.account_worlds import CASH, FREE, books_of, build, by_hand, cases
 from embargo.backtest.books import kernel
 from embargo.backtest.books.costs import Costs
 from embargo.backtest.books.execution import Execution, trailing_volatility, trailing_volume
-from embargo.backtest.books.simulate import bar_years, marks
+from embargo.backtest.books.simulation import bar_years, marks
 from embargo.data_loaders.calendars import label_sessions
 
 COUNTS = ("stale_exits", "capped_orders", "impact_unknown", "margin_calls", "rows_after_ruin")
@@ -62,7 +62,7 @@ def assert_engines_agree(case):
     reported, compiled = (books_of(world, costs, execution, engine) for engine in ("vectorbt", "kernel"))
     for books in (reported, compiled):
         np.testing.assert_allclose(books.equity, ledger.equity, rtol=1e-9, atol=1e-6)
-        assert books.fees_paid == pytest.approx(ledger.fees, rel=1e-9, abs=1e-6)
+        assert books.commission == pytest.approx(ledger.fees, rel=1e-9, abs=1e-6)
         assert books.borrow_paid == pytest.approx(ledger.borrow_paid, rel=1e-9, abs=1e-6)
         assert books.interest_paid == pytest.approx(ledger.interest_paid, rel=1e-9, abs=1e-6)
         assert books.funding_paid == pytest.approx(ledger.funding_paid, rel=1e-9, abs=1e-6)

@@ -10,7 +10,7 @@ from samples.account_worlds import CASH, COSTS, EXECUTIONS, FREE, World, books_o
 
 from embargo.backtest.books.costs import Costs
 from embargo.backtest.books.execution import Execution
-from embargo.backtest.books.simulate import marks
+from embargo.backtest.books.simulation import marks
 
 PROPORTIONAL = st.builds(
     Costs,
@@ -47,7 +47,7 @@ def conserved(case, engine):
     cash = CASH - (signed * orders["price"]).sum() - orders["fees"].sum() - carry
     shares = signed.groupby(orders["symbol"]).sum().reindex(world.weights.columns, fill_value=0.0).to_numpy()
     assert cash + shares @ last_marks(world, execution) == pytest.approx(books.equity.iloc[-1], rel=1e-9, abs=1e-5)
-    assert books.fees_paid == pytest.approx(orders["fees"].sum(), rel=1e-9, abs=1e-9)
+    assert books.commission == pytest.approx(orders["fees"].sum(), rel=1e-9, abs=1e-9)
 
 
 @settings(max_examples=12)
@@ -77,7 +77,7 @@ def test_the_costs_explain_the_whole_gap_to_the_costless_books(case):
     held = np.cumsum(held, axis=0)
     value = marks(world.close if execution.fill == "close" else world.open, world.close)
     costless = (held * np.nan_to_num(np.diff(value, axis=0))).sum()
-    paid = [books.fees_paid, books.spread_paid, books.impact_paid, books.haircut_paid, books.borrow_paid]
+    paid = [books.commission, books.spread_paid, books.impact_paid, books.haircut_paid, books.borrow_paid]
     paid += [books.interest_paid, books.funding_paid]
     assert CASH + costless - sum(paid) == pytest.approx(books.equity.iloc[-1], rel=1e-9, abs=1e-5)
     assert min(paid[:-1]) >= -1e-9
@@ -167,5 +167,5 @@ def test_the_currency_means_nothing(case, rate):
 def test_an_account_without_costs_says_it_paid_nothing(case):
     world, free, execution = case
     books = books_of(world.but(funding=world.funding * 0.0), free, execution)
-    named = ["fees_paid", "spread_paid", "impact_paid", "haircut_paid", "borrow_paid", "interest_paid", "funding_paid"]
+    named = ["commission", "spread_paid", "impact_paid", "haircut_paid", "borrow_paid", "interest_paid", "funding_paid"]
     assert [getattr(books, name) for name in named] == [0.0] * 7

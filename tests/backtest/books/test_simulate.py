@@ -7,7 +7,7 @@ from reference.ledger import keep_ledger
 
 from embargo.backtest.books.costs import Costs
 from embargo.backtest.books.execution import STALE_AFTER, Execution
-from embargo.backtest.books.simulate import bar_years, holding_returns, marks, net_returns, simulate
+from embargo.backtest.books.simulation import bar_years, holding_returns, marks, net_returns, simulate
 from embargo.data_loaders.errors import ConfigError, DataError
 
 FREE = Costs(fee=0.0, slippage=0.0, borrow_annual=0.0)
@@ -60,7 +60,7 @@ def test_costs_are_charged_on_the_row_that_trades():
     assert result.equity.iloc[0] == pytest.approx(1000 - 5 * 100 * 0.002 - 5 * 100.2 * 0.001)
     assert result.orders["price"].iloc[0] == pytest.approx(100.2)
     assert result.orders["price"].iloc[-1] == pytest.approx(99.8)
-    assert result.fees_paid == pytest.approx(result.orders["fees"].sum())
+    assert result.commission == pytest.approx(result.orders["fees"].sum())
     assert result.turnover.iloc[0] == pytest.approx(0.25)
 
 
@@ -97,7 +97,7 @@ def test_the_books_equal_a_ledger_kept_by_hand(seed, gaps, fee, slippage, borrow
         stale_after=stale_after,
     )
     np.testing.assert_allclose(result.returns, ledger.returns, rtol=1e-9, atol=1e-11)
-    assert result.fees_paid == pytest.approx(ledger.fees, rel=1e-9, abs=1e-6)
+    assert result.commission == pytest.approx(ledger.fees, rel=1e-9, abs=1e-6)
     assert result.counts["stale_exits"] == ledger.stale_exits
 
 

@@ -6,7 +6,7 @@ import pytest
 from reference.ledger import keep_ledger
 
 from embargo.backtest.books.costs import Costs
-from embargo.backtest.books.simulate import STALE_AFTER, bar_years, holding_returns, net_returns, simulate
+from embargo.backtest.books.simulation import STALE_AFTER, bar_years, holding_returns, net_returns, simulate
 from embargo.data_loaders.calendars import label_sessions
 
 

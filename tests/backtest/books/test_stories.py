@@ -7,7 +7,7 @@ from samples.account_worlds import FREE, build, by_hand
 
 from embargo.backtest.books.costs import Costs
 from embargo.backtest.books.execution import Execution, trailing_volume
-from embargo.backtest.books.simulate import bar_years, simulate
+from embargo.backtest.books.simulation import bar_years, simulate
 from embargo.data_loaders.calendars import decision_times, label_sessions, last_closed_bar, sessions
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.funding import funding_panel

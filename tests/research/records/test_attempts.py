@@ -7,12 +7,13 @@ import json
 import numpy as np
 import pytest
 
+from embargo.backtest.chance import reach
 from embargo.backtest.metrics import performance, sharpe
 from embargo.backtest.significance import expected_maximum_sharpe
-from embargo.research.records.attempts import Attempts, best_of, discounted, overfitting, reach, undistinguished
-from embargo.research.records.figures import as_json
+from embargo.research.records.attempts import Attempts, best_of, discounted, overfitting, undistinguished
+from embargo.research.records.figures import as_json, from_json
 from embargo.research.records.ledger import Trial
-from embargo.research.records.metrics import Discounted
+from embargo.research.records.metrics import Discounted, Reach
 
 BARS = 300
 
@@ -117,32 +118,32 @@ def test_attempts_of_other_lengths_are_not_compared() -> None:
     assert weighed(ragged, noise(0)).effective_trials == 2.0
 
 
+def reached(returns: np.ndarray) -> Reach:
+    found = performance(returns, periods_per_year=252.0)
+    figures = reach(found, returns, periods_per_year=252.0, level=0.95, significance=0.05)
+    return from_json(Reach, figures, "reach")
+
+
 def test_a_few_lucky_bars_prove_nothing() -> None:
     few = np.zeros(BARS)
     few[[50, 120, 200]] = 0.02
     figures = weighed(attempts_of(few, noise(1)), few)
     assert (figures.n_trials, figures.probabilistic_sharpe, figures.deflated_sharpe) == (2, None, None)
-    found = performance(few, periods_per_year=252.0)
-    told = reach(found, few, periods_per_year=252.0, level=0.95, significance=0.05)
+    told = reached(few)
     assert (told.detectable_sharpe, told.minimum_track_record) == (None, None)
     assert told.mean.p_value > 0.01
 
 
 def test_reach_says_how_long_and_how_large() -> None:
     good = noise(0, 0.001)
-    found = performance(good, periods_per_year=252.0)
-    figures = reach(found, good, periods_per_year=252.0, level=0.95, significance=0.05)
+    figures = reached(good)
     longer = np.tile(good, 4)
-    later = reach(
-        performance(longer, periods_per_year=252.0), longer, periods_per_year=252.0, level=0.95, significance=0.05
-    )
+    later = reached(longer)
     assert later.detectable_sharpe < 0.6 * figures.detectable_sharpe
     assert figures.minimum_track_record > 1
     assert figures.mean.mean == pytest.approx(252 * good.mean())
     still = np.zeros(BARS)
-    idle = reach(
-        performance(still, periods_per_year=252.0), still, periods_per_year=252.0, level=0.95, significance=0.05
-    )
+    idle = reached(still)
     assert (idle.detectable_sharpe, idle.minimum_track_record) == (None, None)
     json.dumps([as_json(figures), as_json(idle)], allow_nan=False)
 

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples.metric_samples import metrics_with, read_with, record_with
 
+from embargo.backtest.chance import reach
 from embargo.backtest.metrics import break_even_cost, capacity, cost_breakdown, deepest_drawdowns, performance, relative
 from embargo.research.pages import formats
-from embargo.research.records.attempts import reach
-from embargo.research.records.figures import values_of
+from embargo.research.records.figures import from_json, values_of
 from embargo.research.records.metrics import (
     BestAgainstCash,
     BestOfAttempts,
@@ -24,6 +24,7 @@ from embargo.research.records.metrics import (
     Drawdown,
     Performance,
     RandomTimes,
+    Reach,
     Relative,
     ShuffledNews,
     TradeFigures,
@@ -63,7 +64,9 @@ def metrics_of(returns, turnover=0.1, paid=None):
     draws = {"observed": 0.5, "null_mean": -0.25, "null_sd": 1.0, "null_quantiles": {"0.95": 0.75}}
     return metrics_with(
         **values_of(read_with(Performance, held)),
-        **values_of(reach(held, returns, periods_per_year=252.0, level=0.95, significance=0.05)),
+        **values_of(
+            from_json(Reach, reach(held, returns, periods_per_year=252.0, level=0.95, significance=0.05), "reach")
+        ),
         trades=trades,
         costs_paid={part: read_with(CostPaid, found) for part, found in costs.items()},
         break_even_cost=break_even_cost(returns, np.full(bars, turnover), paid=750.0 / 1e4 / bars),

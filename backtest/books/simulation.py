@@ -58,6 +58,18 @@ class Books:
         ``impact_unknown`` (orders filled without impact for want of volume or volatility), ``margin_calls`` (rows),
         ``beyond_tolerance`` (cells whose weight gap exceeds 0.001) and ``rows_after_ruin`` (rows after the equity was
         lost; their returns are 0).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.backtest.books import Costs, simulate
+    >>> at = pd.date_range('2024-01-01', periods=3, freq='D', tz='UTC')
+    >>> opens = pd.DataFrame({'BTC': [100.0, 102.0, 101.0]}, index=at)
+    >>> closes = pd.DataFrame({'BTC': [102.0, 101.0, 104.0]}, index=at)
+    >>> half = pd.DataFrame({'BTC': [0.5, 0.5, 0.0]}, index=at)
+    >>> books = simulate(half, opens, closes, open_at=at, costs=Costs(), engine='kernel')
+    >>> len(books.orders), round(books.commission, 2), books.counts['blocked_orders']
+    (3, 502.52, 0)
     """
 
     returns: pd.Series
@@ -75,11 +87,6 @@ class Books:
     funding_paid: float
     max_weight_gap: float
     counts: dict[str, int]
-
-    @property
-    def fees_paid(self) -> float:
-        """Commission, in currency."""
-        return self.commission
 
 
 def marks(open: pd.DataFrame, close: pd.DataFrame) -> np.ndarray:  # noqa: A002 - the field's own name
@@ -146,6 +153,21 @@ def holding_returns(
         Fractions. Through a short gap a position is worth its last price and catches up when trading resumes. NaN
         before a symbol's first opening price and from the ``stale_after``-th missing opening price in a row on, until
         it trades again.
+
+    Raises
+    ------
+    DataError
+        If the two carry different bars or symbols.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.backtest.books import holding_returns
+    >>> at = pd.date_range('2024-01-01', periods=3, freq='D', tz='UTC')
+    >>> opens = pd.DataFrame({'BTC': [100.0, 102.0, 101.0]}, index=at)
+    >>> closes = pd.DataFrame({'BTC': [102.0, 101.0, 104.0]}, index=at)
+    >>> holding_returns(opens, closes)['BTC'].round(4).tolist()
+    [0.02, -0.0098, 0.0297]
     """
     value = marks(open, close)
     missing = open.isna().to_numpy()
@@ -160,6 +182,23 @@ def bar_years(open_at: pd.DatetimeIndex) -> np.ndarray:
     """Calendar length of each row's holding interval in years of 365.25 days, shape (bars,).
 
     The interval of the last row, whose end is not on the calendar, is taken as the median of the others.
+
+    Parameters
+    ----------
+    open_at : DatetimeIndex, shape (bars,)
+        UTC.
+
+    Returns
+    -------
+    float array, shape (bars,)
+        Years.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.backtest.books import bar_years
+    >>> bar_years(pd.date_range('2024-01-01', periods=3, freq='D', tz='UTC')).round(6).tolist()
+    [0.002738, 0.002738, 0.002738]
     """
     steps = np.diff(utc_microseconds(open_at)).astype(float) / _YEAR
     last = np.median(steps) if len(steps) else 0.0
@@ -196,6 +235,15 @@ def net_returns(
     -------
     float array, shape (bars,)
         After a loss of all equity the returns are 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.books import Costs, net_returns
+    >>> weights = np.array([[0.5], [0.5], [0.0]])
+    >>> earned = np.array([[0.02], [-0.01], [0.03]])
+    >>> net_returns(weights, earned, Costs()).round(5).tolist()
+    [0.0095, -0.005, -0.0005]
     """
     absent = np.isnan(asset_returns)
     growth = np.where(absent, 0.0, asset_returns)
@@ -348,6 +396,20 @@ def simulate(
         If panels are labelled differently, a weight is missing, a price is not positive, or the two engines disagree.
     ConfigError
         If gross exposure exceeds the leverage or a setting is out of range.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.backtest.books import Costs, simulate
+    >>> at = pd.date_range('2024-01-01', periods=3, freq='D', tz='UTC')
+    >>> opens = pd.DataFrame({'BTC': [100.0, 102.0, 101.0]}, index=at)
+    >>> closes = pd.DataFrame({'BTC': [102.0, 101.0, 104.0]}, index=at)
+    >>> half = pd.DataFrame({'BTC': [0.5, 0.5, 0.0]}, index=at)
+    >>> books = simulate(half, opens, closes, open_at=at, costs=Costs(), engine='kernel')
+    >>> books.returns.round(5).tolist()
+    [0.0095, -0.00491, -0.0005]
+    >>> books.turnover.round(3).tolist()
+    [0.25, 0.003, 0.249]
     """
     if engine not in ("vectorbt", "kernel"):
         raise ConfigError(f"engine must be 'vectorbt' or 'kernel', got {engine!r}.")

@@ -31,7 +31,43 @@ def _paired(returns: Returns, benchmark: Returns) -> tuple[np.ndarray, np.ndarra
 
 
 def tracking_error(returns: Returns, benchmark: Returns, *, periods_per_year: float) -> float | None:
-    """Sample standard deviation (n - 1) of ``returns - benchmark`` per year, fraction; None below two rows."""
+    """Sample standard deviation (n - 1) of ``returns - benchmark`` per year, fraction; None below two rows.
+
+    Parameters
+    ----------
+    returns : Series or array, shape (bars,)
+        Net simple returns per row, fraction.
+    benchmark : Series or array, shape (bars,)
+        Returns of the benchmark on the same rows.
+    periods_per_year : float
+        Rows in a year, from `embargo.data_loaders.calendars.bars_per_year`.
+
+    Returns
+    -------
+    float or None
+        Fraction, annual.
+
+    Raises
+    ------
+    DataError
+        If the two are not on the same rows or a return is missing.
+    ConfigError
+        If ``periods_per_year`` is not positive.
+
+    References
+    ----------
+    Grinold and Kahn (2000), "Active Portfolio Management", chapter 5.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.metrics import tracking_error
+    >>> rng = np.random.default_rng(1)
+    >>> market = rng.normal(0.0005, 0.01, 250)
+    >>> mine = 0.5 * market + rng.normal(0.0003, 0.005, 250)
+    >>> round(tracking_error(mine, market, periods_per_year=252), 4)
+    0.0988
+    """
     mine, theirs = _paired(returns, benchmark)
     return annual_volatility(mine - theirs, periods_per_year=periods_per_year)
 
@@ -42,9 +78,40 @@ def information_ratio(returns: Returns, benchmark: Returns, *, periods_per_year:
     This is the Sharpe ratio of the difference, as Sharpe (1994) defines his ratio. quantstats' and empyrical's figures
     are per row, not per year.
 
+    Parameters
+    ----------
+    returns : Series or array, shape (bars,)
+        Net simple returns per row, fraction.
+    benchmark : Series or array, shape (bars,)
+        Returns of the benchmark on the same rows.
+    periods_per_year : float
+        Rows in a year, from `embargo.data_loaders.calendars.bars_per_year`.
+
+    Returns
+    -------
+    float or None
+        Annual.
+
+    Raises
+    ------
+    DataError
+        If the two are not on the same rows or a return is missing.
+    ConfigError
+        If ``periods_per_year`` is not positive.
+
     References
     ----------
     Sharpe (1994), "The Sharpe Ratio"; Grinold and Kahn (2000), "Active Portfolio Management", chapter 5.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.metrics import information_ratio
+    >>> rng = np.random.default_rng(1)
+    >>> market = rng.normal(0.0005, 0.01, 250)
+    >>> mine = 0.5 * market + rng.normal(0.0003, 0.005, 250)
+    >>> round(information_ratio(mine, market, periods_per_year=252), 2)
+    1.73
     """
     mine, theirs = _paired(returns, benchmark)
     return sharpe(mine - theirs, periods_per_year=periods_per_year)
@@ -56,9 +123,37 @@ def capture(returns: Returns, benchmark: Returns) -> tuple[float | None, float |
     1 moves with the benchmark, twice the position captures exactly twice. empyrical takes the ratio of geometric annual
     returns of the winning days alone, which explodes with the number of rows in a year.
 
+    Parameters
+    ----------
+    returns : Series or array, shape (bars,)
+        Net simple returns per row, fraction.
+    benchmark : Series or array, shape (bars,)
+        Returns of the benchmark on the same rows.
+
+    Returns
+    -------
+    (up, down)
+        Each float or None: ratios of mean returns per row; None where the benchmark never won (lost).
+
+    Raises
+    ------
+    DataError
+        If the two are not on the same rows or a return is missing.
+
     References
     ----------
     Bacon (2008), "Practical Portfolio Performance Measurement and Attribution", 2nd edition.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.metrics import capture
+    >>> rng = np.random.default_rng(1)
+    >>> market = rng.normal(0.0005, 0.01, 250)
+    >>> mine = 0.5 * market + rng.normal(0.0003, 0.005, 250)
+    >>> up, down = capture(mine, market)
+    >>> round(up, 2), round(down, 2)
+    (0.6, 0.48)
     """
     mine, theirs = _paired(returns, benchmark)
     up, down = theirs > 0.0, theirs < 0.0
@@ -84,6 +179,14 @@ def newey_west_lags(moments: np.ndarray) -> int:
     References
     ----------
     Newey and West (1994), "Automatic Lag Selection in Covariance Matrix Estimation", Review of Economic Studies 61(4).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.metrics import newey_west_lags
+    >>> noise = np.random.default_rng(1).normal(size=500)
+    >>> newey_west_lags(noise - noise.mean()), newey_west_lags(np.convolve(noise, np.ones(5), 'valid'))
+    (0, 12)
     """
     rows = len(moments)
     horizon: int = min(math.floor(4.0 * (rows / 100.0) ** (2.0 / 9.0)), rows - 1)
@@ -113,10 +216,28 @@ def regression(returns: Returns, benchmark: Returns, *, periods_per_year: float)
         n - 2), ``beta``, ``beta_standard_error``, ``r_squared``, ``hac_lags`` (the larger of what the residuals and
         the residuals times the benchmark ask for). All None below ten rows or when the benchmark does not vary.
 
+    Raises
+    ------
+    DataError
+        If the two are not on the same rows or a return is missing.
+    ConfigError
+        If ``periods_per_year`` is not positive.
+
     References
     ----------
     Jensen (1968), "The Performance of Mutual Funds in the Period 1945-1964", Journal of Finance 23(2); errors: Newey
     and West (1987), Econometrica 55(3), lags: ``newey_west_lags``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.metrics import regression
+    >>> rng = np.random.default_rng(1)
+    >>> market = rng.normal(0.0005, 0.01, 250)
+    >>> mine = 0.5 * market + rng.normal(0.0003, 0.005, 250)
+    >>> told = regression(mine, market, periods_per_year=252)
+    >>> round(told['beta'], 2), round(told['alpha_annual'], 3), round(told['alpha_p_value'], 2)
+    (0.53, 0.114, 0.1)
     """
     names = ("alpha_annual", "alpha_standard_error", "alpha_t", "alpha_p_value", "beta", "beta_standard_error")
     mine, theirs = _paired(returns, benchmark)
@@ -169,6 +290,19 @@ def relative(returns: Returns, benchmark: Returns, *, periods_per_year: float) -
     ------
     DataError
         If the two are not on the same rows or a return is missing.
+    ConfigError
+        If ``periods_per_year`` is not positive.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.metrics import relative
+    >>> rng = np.random.default_rng(1)
+    >>> market = rng.normal(0.0005, 0.01, 250)
+    >>> mine = 0.5 * market + rng.normal(0.0003, 0.005, 250)
+    >>> told = relative(mine, market, periods_per_year=252)
+    >>> round(told['excess_return_annual'], 3), round(told['information_ratio'], 2)
+    (0.171, 1.73)
     """
     mine, theirs = _paired(returns, benchmark)
     up, down = capture(mine, theirs)

@@ -7,21 +7,65 @@ import math
 import numpy as np
 import pandas as pd
 
+from embargo.backtest.arguments import check_at_least
 from embargo.backtest.metrics.series import Returns, checked
-from embargo.data_loaders.errors import ConfigError
 
 _DRY = 1e-12
 
 
 def drawdowns(returns: Returns) -> np.ndarray:
-    """Distance of wealth below its highest value so far, fraction <= 0 per row, shape (bars,)."""
+    """Distance of wealth below its highest value so far, fraction <= 0 per row, shape (bars,).
+
+    Parameters
+    ----------
+    returns : Series or array, shape (bars,)
+        Net simple returns per row, fraction.
+
+    Returns
+    -------
+    float array, shape (bars,)
+        Fraction, at most 0.
+
+    Raises
+    ------
+    DataError
+        If it is not one series, or a return is missing.
+
+    Examples
+    --------
+    >>> from embargo.backtest.metrics import drawdowns
+    >>> drawdowns([0.10, -0.05, 0.02]).round(3).tolist()
+    [0.0, -0.05, -0.031]
+    """
     wealth = np.cumprod(1.0 + checked(returns))
     peak = np.maximum(np.maximum.accumulate(wealth), 1.0) if len(wealth) else wealth
     return np.asarray(wealth / peak - 1.0)
 
 
 def max_drawdown(returns: Returns) -> float | None:
-    """Deepest fall of wealth below its earlier peak, as a fraction <= 0; the starting capital counts as a peak."""
+    """Deepest fall of wealth below its earlier peak, as a fraction <= 0; the starting capital counts as a peak.
+
+    Parameters
+    ----------
+    returns : Series or array, shape (bars,)
+        Net simple returns per row, fraction.
+
+    Returns
+    -------
+    float or None
+        Fraction, at most 0; None without rows.
+
+    Raises
+    ------
+    DataError
+        If it is not one series, or a return is missing.
+
+    Examples
+    --------
+    >>> from embargo.backtest.metrics import max_drawdown
+    >>> round(max_drawdown([0.10, -0.05, -0.02, 0.10]), 3)
+    -0.069
+    """
     depth = drawdowns(returns)
     return float(depth.min()) if len(depth) else None
 
@@ -29,11 +73,27 @@ def max_drawdown(returns: Returns) -> float | None:
 def drawdown_lengths(returns: Returns) -> tuple[int, int | None]:
     """Longest time under water and time to recover from the deepest drawdown, both in rows.
 
+    Parameters
+    ----------
+    returns : Series or array, shape (bars,)
+        Net simple returns per row, fraction.
+
     Returns
     -------
     (longest, recovery)
         ``longest``: most consecutive rows below an earlier peak. ``recovery``: rows from the lowest point of the
         deepest drawdown to the first row back at the peak; None if it never came back, 0 if there was no drawdown.
+
+    Raises
+    ------
+    DataError
+        If it is not one series, or a return is missing.
+
+    Examples
+    --------
+    >>> from embargo.backtest.metrics import drawdown_lengths
+    >>> drawdown_lengths([0.10, -0.05, -0.02, 0.10])
+    (2, 1)
     """
     depth = drawdowns(returns)
     starts, troughs, ends = _spells(depth)
@@ -74,9 +134,16 @@ def deepest_drawdowns(returns: Returns, k: int | None = 5) -> pd.DataFrame:
     ------
     ConfigError
         If k is below 1.
+
+    Examples
+    --------
+    >>> from embargo.backtest.metrics import deepest_drawdowns
+    >>> table = deepest_drawdowns([0.10, -0.05, -0.02, 0.10, -0.01])
+    >>> table[['depth', 'start_bar', 'length_bars']].round(3).values.tolist()
+    [[-0.069, 1.0, 2.0], [-0.01, 4.0, 1.0]]
     """
-    if k is not None and k < 1:
-        raise ConfigError(f"deepest_drawdowns: k must be at least 1, got {k}.")
+    if k is not None:
+        check_at_least("k", k, 1)
     depth = drawdowns(returns)
     starts, troughs, ends = _spells(depth)
     table = pd.DataFrame(
@@ -97,10 +164,31 @@ def ulcer_index(returns: Returns) -> float | None:
 
     quantstats divides by n - 1, as if a mean had been estimated.
 
+    Parameters
+    ----------
+    returns : Series or array, shape (bars,)
+        Net simple returns per row, fraction.
+
+    Returns
+    -------
+    float or None
+        Fraction.
+
+    Raises
+    ------
+    DataError
+        If it is not one series, or a return is missing.
+
     References
     ----------
     Martin and McCann (1989), "The Investor's Guide to Fidelity Funds"; Bacon (2008), "Practical Portfolio Performance
     Measurement and Attribution", 2nd edition.
+
+    Examples
+    --------
+    >>> from embargo.backtest.metrics import ulcer_index
+    >>> round(ulcer_index([0.10, -0.05, -0.02, 0.10]), 4)
+    0.0426
     """
     depth = drawdowns(returns)
     return math.sqrt(float(np.mean(depth**2))) if len(depth) else None
