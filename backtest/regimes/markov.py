@@ -63,17 +63,17 @@ class MarkovFit:
 
     def filtered(self, returns: np.ndarray) -> np.ndarray:
         """Probabilities of the states given the returns so far; shape (bars, states)."""
-        from embargo.backtest.regimes import markov_rows
+        from embargo.backtest.regimes import compiled
 
-        known, _, _ = markov_rows.filtered(np.asarray(returns, float), self.means, self.deviations, self.moves)
+        known, _, _ = compiled.filtered(np.asarray(returns, float), self.means, self.deviations, self.moves)
         return np.asarray(known)
 
     def smoothed(self, returns: np.ndarray) -> np.ndarray:
         """Probabilities of the states given all the returns, later ones too; shape (bars, states)."""
-        from embargo.backtest.regimes import markov_rows
+        from embargo.backtest.regimes import compiled
 
-        known, forecast, _ = markov_rows.filtered(np.asarray(returns, float), self.means, self.deviations, self.moves)
-        chances, _ = markov_rows.smoothed(known, forecast, self.moves)
+        known, forecast, _ = compiled.filtered(np.asarray(returns, float), self.means, self.deviations, self.moves)
+        chances, _ = compiled.smoothed(known, forecast, self.moves)
         return np.asarray(chances)
 
 
@@ -128,7 +128,7 @@ def _climbed(
     values: np.ndarray, there: np.ndarray, shares: tuple[float, ...]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """Fit from states that split the returns by size at these shares; all in units of their deviation."""
-    from embargo.backtest.regimes import markov_rows
+    from embargo.backtest.regimes import compiled
 
     states = len(shares) + 1
     # Sizes are smoothed over a few bars first, so that the start tells storms from single jumps.
@@ -139,7 +139,7 @@ def _climbed(
     deviations = np.array([max(inside.std(), _FLOOR) if len(inside) else 1.0 for inside in groups])
     moves = np.full((states, states), 0.05 / (states - 1))
     np.fill_diagonal(moves, 0.95)
-    fit: tuple[np.ndarray, np.ndarray, np.ndarray, float] = markov_rows.maximised(
+    fit: tuple[np.ndarray, np.ndarray, np.ndarray, float] = compiled.maximised(
         values, means, deviations, moves, _FLOOR, _ROUNDS, _TOLERANCE
     )
     return fit

@@ -267,7 +267,7 @@ def sharpe_difference(
         return _nothing(pair.n, level, *ratios)
     variance = float(gradient @ prewhitened_covariance(deviations) @ gradient)
     length = automatic_block_length(influence) if block is None else min(float(block), float(len(rows)))
-    from embargo.backtest.significance.comparison_rows import resampled_differences
+    from embargo.backtest.significance.compiled import resampled_differences
 
     resampled = _resample(resampled_differences, rows, length, n_boot, np.random.default_rng(seed))
     found = float(one.mean() - two.mean())
@@ -320,7 +320,7 @@ def mean_difference(
     deviations = np.where(pair.member, rows[:, 1] - found, 0.0) * (len(rows) / pair.n)
     variance = float(prewhitened_covariance(deviations[:, None])[0, 0])
     length = automatic_block_length(deviations) if block is None else min(float(block), float(len(rows)))
-    from embargo.backtest.significance.comparison_rows import resampled_means
+    from embargo.backtest.significance.compiled import resampled_means
 
     resampled = _resample(resampled_means, rows, length, n_boot, np.random.default_rng(seed))
     error = math.sqrt(max(variance, 0.0) / len(rows))

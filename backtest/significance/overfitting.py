@@ -90,8 +90,8 @@ def _summed(panel: np.ndarray, blocks: int) -> _Blocks:
 def _judged(summed: _Blocks, picked: np.ndarray) -> tuple[np.ndarray, ...]:
     """Column chosen in each split, its Sharpe ratios inside and outside, and its rank outside; mirror images last."""
     # Loading numba takes about a second, which only those who ask should pay.
-    from embargo.backtest.books.compiled import THREADS
-    from embargo.backtest.significance.overfitting_rows import judge_splits
+    from embargo.backtest.significance.compiled import judge_splits
+    from embargo.backtest.threads import THREADS
 
     chosen = np.empty((2, len(picked)), dtype=np.int64)
     inside, outside, rank = (np.empty((2, len(picked))) for _ in range(3))

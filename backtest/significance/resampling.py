@@ -60,7 +60,7 @@ def stationary_blocks(n: int, block: float, n_boot: int, rng: np.random.Generato
     Politis and Romano (1994), "The Stationary Bootstrap", JASA 89(428).
     """
     # Loading numba takes about a second, which only those who resample should pay.
-    from embargo.backtest.significance.resampling_rows import draw_blocks, length_guide
+    from embargo.backtest.significance.compiled import draw_blocks, length_guide
 
     chance = min(1.0, 1.0 / block)
     guide = length_guide(1.0 - chance)
@@ -107,8 +107,8 @@ def bootstrap_sharpe(
     DataError
         If the members do not vary.
     """
-    from embargo.backtest.books.compiled import THREADS
-    from embargo.backtest.significance.resampling_rows import length_guide, studentised_ratios
+    from embargo.backtest.significance.compiled import length_guide, studentised_ratios
+    from embargo.backtest.threads import THREADS
 
     if not block >= 1.0 or n_boot < 1:
         raise ConfigError(f"bootstrap_sharpe: block and n_boot must be at least 1, got {block} and {n_boot}.")

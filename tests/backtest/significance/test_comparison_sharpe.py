@@ -22,7 +22,7 @@ from embargo.backtest.significance.comparison import (
     sharpe_difference,
     stretch_differences,
 )
-from embargo.backtest.significance.comparison_rows import resampled_differences, resampled_means
+from embargo.backtest.significance.compiled import resampled_differences, resampled_means
 from embargo.backtest.significance.resampling import stationary_blocks
 from embargo.data_loaders.errors import ConfigError, DataError
 
