@@ -18,7 +18,8 @@ from .permutation import (
 )
 from .power import detectable_sharpe
 from .resampling import automatic_block_length, stationary_blocks
-from .sharpe import MINIMUM_ROWS, SharpeEstimate, conditional_sharpe, moving_rows, sharpe_estimate
+from .series import MINIMUM_ROWS
+from .sharpe import SharpeEstimate, conditional_sharpe, moving_rows, sharpe_estimate
 from .standard_errors import SharpeErrors, aggregated_sharpe, aggregation_factor, sharpe_errors
 from .superior import StepwiseSuperior, SuperiorAbility, reality_check, stepwise_superior, superior_ability
 from .trials import EffectiveTrials, effective_trials

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.integrate import quad
 from scipy.stats import t as student
 
+from embargo.backtest.arguments import check_positive, check_share
 from embargo.data_loaders.errors import ConfigError, DataError
 
 MEDIUM = math.sqrt(0.5)
@@ -88,8 +89,7 @@ def jzs_bayes_factor(statistic: float, n: int, *, scale: float = MEDIUM) -> floa
     """
     if n < 2 or not math.isfinite(statistic):
         raise DataError(f"jzs_bayes_factor: needs a finite t of at least 2 differences, got t = {statistic}, n = {n}.")
-    if not 0.0 < scale < math.inf:
-        raise ConfigError(f"jzs_bayes_factor: scale must be positive, got {scale}.")
+    check_positive("scale", scale)
     degrees, square = n - 1, statistic**2
     # With g = scale^2 exp(2 u) the integrand is smooth and falls off on both sides, whatever n and t.
     peak = 0.5 * math.log(max(square, 1.0) / (n * scale**2))
@@ -161,11 +161,11 @@ def paired_belief(
     values = np.asarray(differences, dtype=float)
     if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
         raise DataError(f"paired_belief: needs two finite differences or more, got shape {values.shape}.")
-    if not 0.0 <= correlation < 1.0 or not 0.0 < level < 1.0 or not 0.0 <= rope < math.inf:
-        raise ConfigError(
-            f"paired_belief: correlation {correlation} must lie in [0, 1), level {level} in (0, 1), rope {rope} not be "
-            "negative."
-        )
+    check_share("level", level)
+    if not 0.0 <= correlation < 1.0:
+        raise ConfigError(f"correlation must lie in [0, 1), got {correlation}. It is 0 for stretches of time.")
+    if not 0.0 <= rope < math.inf:
+        raise ConfigError(f"rope must be finite and not negative, got {rope}. It is the half-width of the region.")
     n, mean = len(values), float(values.mean())
     spread = float(values.std(ddof=1))
     if spread <= 1e-12 * max(1e-300, float(np.abs(values).max())):

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from embargo.backtest.arguments import check_share
 from embargo.backtest.significance.panels import checked_panel, panel_resampling
 from embargo.data_loaders.errors import ConfigError, DataError
 
@@ -72,13 +73,12 @@ def model_confidence_set(
     ----------
     Hansen, Lunde and Nason (2011), "The Model Confidence Set", Econometrica 79(2).
     """
-    if not 0.0 < level < 1.0:
-        raise ConfigError(f"level must lie in (0, 1), got {level}.")
+    check_share("level", level)
     if method not in ("range", "max"):
         raise ConfigError(f"method must be 'range' or 'max', got {method!r}.")
     panel = checked_panel(losses, "model_confidence_set")
     if panel.shape[1] < 2:
-        raise DataError("model_confidence_set: needs at least two models.")
+        raise DataError("model_confidence_set: needs at least two models, got one. There is nothing to compare.")
     plan = panel_resampling(panel, n_boot=n_boot, block=block, seed=seed, resamples=resamples)
     mean = panel.mean(axis=0)
     centred = panel - mean

@@ -10,6 +10,7 @@ import math
 import numpy as np
 from scipy.stats import norm
 
+from embargo.backtest.arguments import check_at_least, check_positive
 from embargo.data_loaders.errors import ConfigError, DataError
 
 
@@ -50,10 +51,8 @@ def probabilistic_sharpe(
     ----------
     Bailey and López de Prado (2012), "The Sharpe Ratio Efficient Frontier", Journal of Risk 15(2).
     """
-    if n < 2:
-        raise ConfigError(f"probabilistic_sharpe: n must be at least 2, got {n}.")
-    if not inflation > 0.0:
-        raise ConfigError(f"probabilistic_sharpe: inflation must be positive, got {inflation}.")
+    check_at_least("n", n, 2)
+    check_positive("inflation", inflation)
     spread = _variance_factor("probabilistic_sharpe", sharpe_per_period, skew, kurtosis_raw) * inflation
     return float(norm.cdf((sharpe_per_period - benchmark) * math.sqrt(n - 1.0) / math.sqrt(spread)))
 
@@ -97,9 +96,8 @@ def minimum_track_record(
     Bailey and López de Prado (2012), "The Sharpe Ratio Efficient Frontier", Journal of Risk 15(2), equation 13.
     """
     if not 0.5 < level < 1.0:
-        raise ConfigError(f"minimum_track_record: level must lie in (0.5, 1), got {level}.")
-    if not inflation > 0.0:
-        raise ConfigError(f"minimum_track_record: inflation must be positive, got {inflation}.")
+        raise ConfigError(f"level must lie in (0.5, 1), got {level}. Half is reached by any length.")
+    check_positive("inflation", inflation)
     if not sharpe_per_period > benchmark:
         return None
     factor = _variance_factor("minimum_track_record", sharpe_per_period, skew, kurtosis_raw) * inflation
@@ -126,10 +124,8 @@ def expected_maximum_sharpe(n_trials: float, variance: float) -> float:
     ----------
     Bailey and López de Prado (2014), "The Deflated Sharpe Ratio", Journal of Portfolio Management 40(5).
     """
-    if not n_trials >= 1.0:
-        raise ConfigError(f"expected_maximum_sharpe: n_trials must be at least 1, got {n_trials}.")
-    if not variance >= 0.0:
-        raise ConfigError(f"expected_maximum_sharpe: variance must not be negative, got {variance}.")
+    check_at_least("n_trials", n_trials, 1)
+    check_at_least("variance", variance, 0)
     if n_trials == 1.0:
         return 0.0
     highest = (1.0 - np.euler_gamma) * norm.ppf(1.0 - 1.0 / n_trials)

@@ -10,6 +10,8 @@ import math
 
 import numpy as np
 
+from embargo.backtest.significance.series import varies
+
 # Andrews and Monahan's bound: closer to a unit root the recolouring would explode.
 _LARGEST_MEMORY = 0.97
 _NO_BANDWIDTH = 1e-3
@@ -108,7 +110,7 @@ def variance_inflation(returns: np.ndarray) -> float:
         1 for independent rows, above 1 for trending ones; 1 for a series without variation or below three rows.
     """
     values = np.asarray(returns, dtype=float)
-    if len(values) < 3 or not values.std() > 1e-14 * max(1.0, float(np.abs(values).max())):
+    if len(values) < 3 or not varies(values):
         return 1.0
     _, influence = sharpe_influence(values)
     plain = float(influence @ influence) / len(influence)

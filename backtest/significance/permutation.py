@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
+from embargo.backtest.arguments import check_at_least
 from embargo.data_loaders.errors import ConfigError, DataError
 
 Way = Literal["dates", "shift", "symbols", "signs"]
@@ -37,8 +38,8 @@ def block_permutation(n: int, block: int, rng: np.random.Generator) -> np.ndarra
     -------
     int array, shape (n,)
     """
-    if n < 1 or block < 1:
-        raise ConfigError(f"block_permutation: n and block must be at least 1, got {n} and {block}.")
+    check_at_least("n", n, 1)
+    check_at_least("block", block, 1)
     ring = (np.arange(n) + int(rng.integers(n))) % n
     pieces = np.split(ring, range(block, n, block))
     return np.concatenate([pieces[piece] for piece in rng.permutation(len(pieces))])
@@ -185,8 +186,7 @@ def permutation_test(
     ----------
     Phipson and Smyth (2010), "Permutation p-values should never be zero", SAGMB 9(1).
     """
-    if n_permutations < 1:
-        raise ConfigError(f"permutation_test: n_permutations must be at least 1, got {n_permutations}.")
+    check_at_least("n_permutations", n_permutations, 1)
     rng = np.random.default_rng(seed)
     null = np.empty(n_permutations)
     for number in range(n_permutations):

@@ -7,8 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.backtest.arguments import check_at_least
+from embargo.backtest.significance.series import checked_member, varies
+from embargo.data_loaders.errors import DataError
 
+# Fewer resamples with a figure than this share make no quantiles.
+USABLE_SHARE = 0.9
 _SMALL_WORK = 100_000
 
 
@@ -23,7 +27,7 @@ def automatic_block_length(values: np.ndarray) -> float:
     """
     values = np.asarray(values, dtype=float)
     n = len(values)
-    if n < 3 or values.std() <= 1e-14 * max(1.0, float(np.abs(values).max())):
+    if n < 3 or not varies(values):
         return 1.0
     centred = values - values.mean()
     run = max(5, int(math.log10(n)))
@@ -44,6 +48,11 @@ def automatic_block_length(values: np.ndarray) -> float:
     longest = math.ceil(min(3.0 * math.sqrt(n), n / 3.0))
     length = min((slope**2 / level**2 * n) ** (1.0 / 3.0), longest)
     return max(1.0, length) if math.isfinite(length) else 1.0
+
+
+def mean_block_length(values: np.ndarray, block: float | None) -> float:
+    """Mean block length that was asked for, at most all rows; without one the automatic length of the series."""
+    return automatic_block_length(values) if block is None else min(float(block), float(len(values)))
 
 
 def stationary_blocks(n: int, block: float, n_boot: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -110,10 +119,10 @@ def bootstrap_sharpe(
     from embargo.backtest.significance.compiled import length_guide, studentised_ratios
     from embargo.backtest.threads import THREADS
 
-    if not block >= 1.0 or n_boot < 1:
-        raise ConfigError(f"bootstrap_sharpe: block and n_boot must be at least 1, got {block} and {n_boot}.")
+    check_at_least("block", block, 1)
+    check_at_least("n_boot", n_boot, 1)
     values = np.asarray(returns, dtype=float)
-    inside = np.ones(len(values), dtype=bool) if member is None else np.asarray(member, dtype=bool)
+    inside = checked_member(member, len(values), "bootstrap_sharpe")
     centre, scale = float(values[inside].mean()), float(values[inside].std())
     if not scale > 0.0:
         raise DataError(

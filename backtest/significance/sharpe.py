@@ -12,12 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from embargo.backtest.arguments import check_level, check_mean_block, check_n_boot, check_periods_per_year
 from embargo.backtest.significance.long_run import long_run_variance, sharpe_influence
-from embargo.backtest.significance.resampling import automatic_block_length, bootstrap_sharpe
-from embargo.data_loaders.errors import ConfigError, DataError
-
-MINIMUM_ROWS = 30
-_USABLE_SHARE = 0.9
+from embargo.backtest.significance.resampling import USABLE_SHARE, bootstrap_sharpe, mean_block_length
+from embargo.backtest.significance.series import MINIMUM_ROWS, checked_member, checked_returns
 
 
 @dataclass(frozen=True)
@@ -99,22 +97,12 @@ def conditional_sharpe(
     SharpeEstimate
         ``n`` counts the member rows.
     """
-    values = np.asarray(returns, dtype=float)
-    member = np.asarray(member, dtype=bool)
-    if values.ndim != 1 or not np.isfinite(values).all():
-        raise DataError(
-            "sharpe_estimate: returns must be one series without missing values. Drop or mend the rows first."
-        )
-    if member.shape != values.shape:
-        raise DataError(f"sharpe_estimate: {len(values)} returns but membership of shape {member.shape}.")
-    if n_boot < 100:
-        raise ConfigError(f"n_boot must be at least 100, got {n_boot}. Quantiles of fewer resamples mean little.")
-    if not 0.5 <= level < 1.0:
-        raise ConfigError(f"level must lie in [0.5, 1), got {level}.")
-    if block is not None and not block >= 1.0:
-        raise ConfigError(f"block must be at least 1 row, got {block}. Leave it out for an automatic length.")
-    if not periods_per_year > 0.0:
-        raise ConfigError(f"periods_per_year must be positive, got {periods_per_year}.")
+    values = checked_returns(returns, "sharpe_estimate")
+    member = checked_member(member, len(values), "sharpe_estimate")
+    check_n_boot(n_boot)
+    check_level(level)
+    check_mean_block(block)
+    check_periods_per_year(periods_per_year)
     n = int(member.sum())
     inside = values[member]
     spread = float(inside.std(ddof=1)) if n > 1 else 0.0
@@ -125,14 +113,14 @@ def conditional_sharpe(
     if moving_rows(inside) < MINIMUM_ROWS:
         return SharpeEstimate(sharpe, None, None, None, None, None, n, level)
 
-    length = automatic_block_length(values) if block is None else min(float(block), float(len(values)))
+    length = mean_block_length(values, block)
     ratio, influence = sharpe_influence(values, member)
     error = math.sqrt(long_run_variance(influence) / len(values))
     ratios, errors = bootstrap_sharpe(values, member, block=length, n_boot=n_boot, seed=seed)
     with np.errstate(invalid="ignore"):
         pivot = (ratios - ratio) / errors
     pivot = pivot[np.isfinite(pivot)]
-    if len(pivot) < _USABLE_SHARE * n_boot or error <= 0.0:
+    if len(pivot) < USABLE_SHARE * n_boot or error <= 0.0:
         return SharpeEstimate(sharpe, None, None, None, None, length, n, level)
     tail = 0.5 * (1.0 - level)
     below, above = np.quantile(pivot, [tail, 1.0 - tail])

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from embargo.backtest.arguments import check_at_least, check_periods_per_year
 from embargo.backtest.significance.long_run import long_run_variance, sharpe_influence
+from embargo.backtest.significance.series import checked_returns, varies
 from embargo.data_loaders.errors import ConfigError, DataError
 
 _FEWEST_ROWS = 10
@@ -69,10 +71,9 @@ def sharpe_errors(returns: pd.Series | np.ndarray, *, periods_per_year: float) -
     Mertens (2002), "Comments on Variance of the IID estimator in Lo (2002)", for ``moments``.
     """
     values = checked_returns(returns, "sharpe_errors")
-    if not periods_per_year > 0.0:
-        raise ConfigError(f"sharpe_errors: periods_per_year must be positive, got {periods_per_year}.")
+    check_periods_per_year(periods_per_year)
     n = len(values)
-    if n < _FEWEST_ROWS or not values.std() > 1e-14 * max(1.0, float(np.abs(values).max())):
+    if n < _FEWEST_ROWS or not varies(values):
         return SharpeErrors(None, None, None)
     ratio, influence = sharpe_influence(values)
     root = math.sqrt(periods_per_year / n)
@@ -107,8 +108,7 @@ def aggregation_factor(autocorrelation: Sequence[float] | np.ndarray, q: int) ->
     ----------
     Lo (2002), "The Statistics of Sharpe Ratios", Financial Analysts Journal 58(4), equation 20.
     """
-    if q < 1:
-        raise ConfigError(f"aggregation_factor: q must be at least 1 period, got {q}.")
+    check_at_least("q", q, 1)
     known = np.asarray(autocorrelation, dtype=float)[: q - 1]
     variance = q + 2.0 * float((q - np.arange(1, len(known) + 1)) @ known)
     if not variance > 0.0:
@@ -141,7 +141,7 @@ def aggregated_sharpe(returns: pd.Series | np.ndarray, q: int, *, lags: int | No
     """
     values = checked_returns(returns, "aggregated_sharpe")
     n = len(values)
-    if n < _FEWEST_ROWS or not values.std() > 1e-14 * max(1.0, float(np.abs(values).max())):
+    if n < _FEWEST_ROWS or not varies(values):
         return None
     if lags is None:
         lags = int(4.0 * (n / 100.0) ** (2.0 / 9.0))
@@ -151,11 +151,3 @@ def aggregated_sharpe(returns: pd.Series | np.ndarray, q: int, *, lags: int | No
     power = float(centred @ centred)
     correlation = [float(centred[lag:] @ centred[: n - lag]) / power for lag in range(1, lags + 1)]
     return float(values.mean() / values.std(ddof=1) * aggregation_factor(correlation, q))
-
-
-def checked_returns(returns: pd.Series | np.ndarray, who: str) -> np.ndarray:
-    """Return one finite series as an array; ``who`` asks, for the error's text."""
-    values = np.asarray(returns, dtype=float)
-    if values.ndim != 1 or not np.isfinite(values).all():
-        raise DataError(f"{who}: returns must be one series without missing values. Drop or mend the rows first.")
-    return values

@@ -11,14 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from embargo.backtest.arguments import check_share
 from embargo.backtest.significance.panels import (
     PanelResampling,
+    bootstrap_variance,
     checked_panel,
-    long_run_variance,
     panel_resampling,
     prewhitened_error,
 )
-from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.errors import DataError
 
 _NOTHING = 1e-12
 
@@ -121,7 +122,7 @@ def _scaled(excess: np.ndarray, plan: PanelResampling, studentize: bool, prewhit
     if len(columns) == 0:
         raise DataError("superior ability: no column varies; there is nothing to test.")
     centred, mean = centred if varies.all() else np.ascontiguousarray(centred[:, columns]), mean[columns]
-    resampled = np.sqrt(long_run_variance(centred, plan.block))
+    resampled = np.sqrt(bootstrap_variance(centred, plan.block))
     error = prewhitened_error(centred, plan.block) if prewhiten else resampled
     unit = error if studentize else np.ones_like(error)
     statistics = np.sqrt(n) * mean / unit
@@ -277,8 +278,7 @@ def stepwise_superior(
     (2016), Statistics & Probability Letters 113, for the adjusted p-values; Hsu, Hsu and Kuan (2010), Journal of
     Empirical Finance 17(3), for the recentering.
     """
-    if not 0.0 < level < 1.0:
-        raise ConfigError(f"level must lie in (0, 1), got {level}.")
+    check_share("level", level)
     panel = checked_panel(excess, "stepwise_superior")
     plan = panel_resampling(panel, n_boot=n_boot, block=block, seed=seed, resamples=resamples)
     ready = _scaled(panel, plan, studentize, prewhiten)

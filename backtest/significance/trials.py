@@ -14,8 +14,8 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import norm
 
+from embargo.backtest.arguments import check_at_least, check_block, check_n_boot
 from embargo.backtest.significance.panels import checked_panel, panel_block_length, prewhitened_error
-from embargo.data_loaders.errors import ConfigError
 
 _CELLS_PER_CHUNK = 4_000_000
 _NOTHING = 1e-12
@@ -70,8 +70,7 @@ def expected_maximum_normal(number: float) -> float:
     The power ``number`` of the normal distribution is integrated; the approximation in `expected_maximum_sharpe` is
     8 % low at 2 and 0.7 % high at 200.
     """
-    if not number >= 1.0:
-        raise ConfigError(f"expected_maximum_normal: number must be at least 1, got {number}.")
+    check_at_least("number", number, 1)
     # By symmetry the mean is the integral over z > 0 of P(max > z) - P(max <= -z).
     above, below = number * norm.logcdf(_GRID), number * norm.logsf(_GRID)
     return float(np.trapezoid(-np.expm1(above) - np.exp(below), _GRID))
@@ -120,10 +119,8 @@ def effective_trials(
     """
     panel = checked_panel(returns, "effective_trials")
     n, trials = panel.shape
-    if n_draws < 100:
-        raise ConfigError(f"n_draws must be at least 100, got {n_draws}.")
-    if not 1 <= block <= n:
-        raise ConfigError(f"block must lie between 1 and the {n} rows, got {block}.")
+    check_n_boot(n_draws, "n_draws")
+    check_block(block, n)
     mean = panel.mean(axis=0)
     centred = panel - mean
     deviation = np.sqrt((centred**2).sum(axis=0) / (n - 1))

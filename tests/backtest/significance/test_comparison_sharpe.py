@@ -13,8 +13,8 @@ from reference import sharpe_difference as reference
 from samples.paired_samples import pairs
 
 from embargo.backtest.metrics import sharpe
+from embargo.backtest.significance import MINIMUM_ROWS
 from embargo.backtest.significance.comparison import (
-    MINIMUM_ROWS,
     PairedDifference,
     differing_rows,
     mean_difference,
