@@ -43,6 +43,14 @@ class PairedBelief:
         Differences.
     level : float
         Of the credible interval.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import paired_belief
+    >>> belief = paired_belief(np.array([0.2, 0.5, -0.1, 0.4, 0.3]), rope=0.1)
+    >>> belief.n, round(belief.below + belief.inside + belief.above, 12)
+    (5, 1.0)
     """
 
     mean: float
@@ -82,10 +90,23 @@ def jzs_bayes_factor(statistic: float, n: int, *, scale: float = MEDIUM) -> floa
     float
         Above 0; `inf` where it is larger than a float can say.
 
+    Raises
+    ------
+    DataError
+        If there are fewer than two differences, or the statistic is not finite.
+    ConfigError
+        If the scale is not positive.
+
     References
     ----------
     Rouder, Speckman, Sun, Morey and Iverson (2009), "Bayesian t tests for accepting and rejecting the null
     hypothesis", Psychonomic Bulletin & Review 16(2), equation 1. Jeffreys (1961), "Theory of probability", 5.2.
+
+    Examples
+    --------
+    >>> from embargo.backtest.significance import jzs_bayes_factor
+    >>> round(jzs_bayes_factor(2.5, 30), 2), round(jzs_bayes_factor(0.3, 30), 2)
+    (2.71, 0.2)
     """
     if n < 2 or not math.isfinite(statistic):
         raise DataError(f"jzs_bayes_factor: needs a finite t of at least 2 differences, got t = {statistic}, n = {n}.")
@@ -157,6 +178,14 @@ def paired_belief(
     Machine Learning 100. Benavoli, Corani, Demšar and Zaffalon (2017), "Time for a change: a tutorial for comparing
     multiple classifiers through Bayesian analysis", JMLR 18. Nadeau and Bengio (2003), Machine Learning 52, for the
     correlation. Kruschke (2013), "Bayesian estimation supersedes the t test", for the ROPE.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import paired_belief
+    >>> belief = paired_belief(np.array([0.2, 0.5, -0.1, 0.4, 0.3]), rope=0.1)
+    >>> round(belief.above, 3), round(belief.inside, 3), round(belief.bayes_factor, 2)
+    (0.902, 0.085, 1.84)
     """
     values = np.asarray(differences, dtype=float)
     if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():

@@ -63,6 +63,17 @@ class PairedDifference:
         Rows used.
     level : float
         Confidence level of the intervals.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import sharpe_difference
+    >>> rng = np.random.default_rng(1)
+    >>> market = rng.normal(0.0, 0.01, 500)
+    >>> mine, theirs = market + rng.normal(0.0005, 0.002, 500), market + rng.normal(0.0, 0.002, 500)
+    >>> found = sharpe_difference(mine, theirs, periods_per_year=252, seed=0)
+    >>> found.low < found.difference < found.high, found.n, found.level
+    (True, 500, 0.95)
     """
 
     a: float | None
@@ -237,6 +248,17 @@ def sharpe_difference(
     ----------
     Ledoit and Wolf (2008), "Robust performance hypothesis testing with the Sharpe ratio", Journal of Empirical Finance
     15(5). Götze and Künsch (1996), Annals of Statistics 24(5), for the standard error of a resample.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import sharpe_difference
+    >>> rng = np.random.default_rng(1)
+    >>> market = rng.normal(0.0, 0.01, 500)
+    >>> mine, theirs = market + rng.normal(0.0005, 0.002, 500), market + rng.normal(0.0, 0.002, 500)
+    >>> found = sharpe_difference(mine, theirs, periods_per_year=252, seed=0)
+    >>> round(found.difference, 2), round(found.low, 2), round(found.high, 2), round(found.p_value, 3)
+    (0.69, 0.27, 1.11, 0.003)
     """
     _checked(n_boot, level, block, periods_per_year)
     pair = _paired(a, b, member, "sharpe_difference")
@@ -286,18 +308,42 @@ def mean_difference(
 
     Parameters
     ----------
-    a, b, member, periods_per_year, n_boot, level, block, seed
-        As in ``sharpe_difference``.
+    a, b : Series or array, shape (bars,)
+    member : bool array, shape (bars,), optional
+    periods_per_year : float
+    n_boot : int
+    level : float
+    block : float, optional
+    seed : int or Generator
+        As in `sharpe_difference`.
 
     Returns
     -------
     PairedDifference
         In fractions a year, without compounding.
 
+    Raises
+    ------
+    DataError
+        If rows differ or values are missing.
+    ConfigError
+        If a setting is out of range.
+
     References
     ----------
     Politis and Romano (1994), "The stationary bootstrap", JASA 89(428). Götze and Künsch (1996), Annals of Statistics
     24(5).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import mean_difference
+    >>> rng = np.random.default_rng(1)
+    >>> market = rng.normal(0.0, 0.01, 500)
+    >>> mine, theirs = market + rng.normal(0.0005, 0.002, 500), market + rng.normal(0.0, 0.002, 500)
+    >>> found = mean_difference(mine, theirs, periods_per_year=252, seed=0)
+    >>> round(found.difference, 3), round(found.standard_error, 3), round(found.p_value, 3)
+    (0.103, 0.031, 0.001)
     """
     _checked(n_boot, level, block, periods_per_year)
     pair = _paired(a, b, member, "mean_difference")
@@ -337,11 +383,13 @@ def stretch_differences(
 
     Parameters
     ----------
-    a, b, member, periods_per_year
-        As in ``sharpe_difference``; member rows are joined before they are cut.
+    a, b : Series or array, shape (bars,)
     stretch : int
         Rows of a stretch, long enough that neighbouring stretches are about independent; what is left over goes to the
         first stretches, one row each.
+    member : bool array, shape (bars,), optional
+        As in `sharpe_difference`; member rows are joined before they are cut.
+    periods_per_year : float
 
     Returns
     -------
@@ -449,6 +497,14 @@ class ForecastComparison:
         Degrees of freedom of its t distribution.
     n : int
         Rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import diebold_mariano
+    >>> losses = np.arange(20.0)
+    >>> diebold_mariano(losses, losses)
+    ForecastComparison(difference=0.0, statistic=None, p_value=None, degrees=2, n=20)
     """
 
     difference: float
@@ -493,6 +549,15 @@ def diebold_mariano(
     "Testing the equality of prediction mean squared errors", International Journal of Forecasting 13(2). Lazarus,
     Lewis, Stock and Watson (2018), "HAR inference", JBES 36(4). Coroneo and Iacone (2020), "Comparing predictive
     accuracy in small samples using fixed-smoothing asymptotics", Journal of Applied Econometrics 35(4).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import diebold_mariano
+    >>> errors = np.random.default_rng(1).normal(size=(200, 2)) * [1.0, 1.2]
+    >>> found = diebold_mariano(errors[:, 0] ** 2, errors[:, 1] ** 2)
+    >>> round(found.difference, 2), round(found.p_value, 3)
+    (-0.33, 0.029)
     """
     if horizon is not None:
         check_at_least("horizon", horizon, 1)

@@ -33,6 +33,15 @@ class MeanEstimate:
     n : int
     level : float
         Confidence level of the interval.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import mean_estimate
+    >>> returns = np.random.default_rng(1).normal(0.001, 0.01, 500)
+    >>> found = mean_estimate(returns, periods_per_year=252)
+    >>> found.degrees_of_freedom, found.n, found.level
+    (25, 500, 0.95)
     """
 
     mean: float | None
@@ -80,6 +89,15 @@ def mean_estimate(returns: pd.Series | np.ndarray, *, periods_per_year: float, l
     ----------
     Lazarus, Lewis, Stock and Watson (2018), "HAR Inference: Recommendations for Practice", Journal of Business &
     Economic Statistics 36(4); Müller (2004), "A theory of robust long-run variance estimation".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import mean_estimate
+    >>> returns = np.random.default_rng(1).normal(0.001, 0.01, 500)
+    >>> found = mean_estimate(returns, periods_per_year=252)
+    >>> round(found.mean, 3), round(found.low, 3), round(found.high, 3), round(found.p_value, 4)
+    (0.162, -0.015, 0.339, 0.0356)
     """
     from scipy.fft import dct
     from scipy.stats import t as student

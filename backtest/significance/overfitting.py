@@ -43,6 +43,15 @@ class Overfitting:
         Columns.
     chosen_in, chosen_out : float array, shape (splits,)
     strategies, n, blocks : int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import probability_of_overfitting
+    >>> returns = np.random.default_rng(1).normal(0.0, 0.01, (400, 10))
+    >>> found = probability_of_overfitting(returns, blocks=8)
+    >>> found.strategies, found.as_dict()['splits'], found.chosen.shape
+    (10, 70, (70,))
     """
 
     probability: float
@@ -141,6 +150,17 @@ def probability_of_overfitting(returns: np.ndarray, *, blocks: int = 16) -> Over
     ----------
     Bailey, Borwein, López de Prado and Zhu (2017), "The Probability of Backtest Overfitting", Journal of Computational
     Finance 20(4).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import probability_of_overfitting
+    >>> returns = np.random.default_rng(1).normal(0.0, 0.01, (400, 10))
+    >>> round(probability_of_overfitting(returns, blocks=8).probability, 2)
+    0.4
+    >>> returns[:, 4] += 0.003
+    >>> probability_of_overfitting(returns, blocks=8).probability
+    0.0
     """
     panel = checked_panel(returns, "probability_of_overfitting")
     if blocks % 2 or not 2 <= blocks <= _MOST_BLOCKS:

@@ -21,9 +21,26 @@ def automatic_block_length(values: np.ndarray) -> float:
 
     The rule of ``arch.bootstrap.optimal_block_length``, to rounding, without its import and its data frame.
 
+    Parameters
+    ----------
+    values : float array, shape (n,)
+
+    Returns
+    -------
+    float
+        Rows; 1 below three rows or without variation.
+
     References
     ----------
     Politis and White (2004), Econometric Reviews 23(1); corrected by Patton, Politis and White (2009), 28(4).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import automatic_block_length
+    >>> noise = np.random.default_rng(1).normal(size=1000)
+    >>> round(automatic_block_length(noise), 1), round(automatic_block_length(np.convolve(noise, np.ones(5))), 1)
+    (1.1, 14.0)
     """
     values = np.asarray(values, dtype=float)
     n = len(values)
@@ -58,6 +75,16 @@ def mean_block_length(values: np.ndarray, block: float | None) -> float:
 def stationary_blocks(n: int, block: float, n_boot: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Draw the blocks of stationary-bootstrap resamples of n rows.
 
+    Parameters
+    ----------
+    n : int
+        Rows.
+    block : float
+        Mean block length in rows, at least 1.
+    n_boot : int
+        Resamples.
+    rng : Generator
+
     Returns
     -------
     (starts, lengths) : int arrays, shape (n_boot, most blocks in a resample)
@@ -67,6 +94,14 @@ def stationary_blocks(n: int, block: float, n_boot: int, rng: np.random.Generato
     References
     ----------
     Politis and Romano (1994), "The Stationary Bootstrap", JASA 89(428).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import stationary_blocks
+    >>> starts, lengths = stationary_blocks(100, 10.0, 3, np.random.default_rng(1))
+    >>> lengths.sum(axis=1).tolist()
+    [100, 100, 100]
     """
     # Loading numba takes about a second, which only those who resample should pay.
     from embargo.backtest.significance.compiled import draw_blocks, length_guide

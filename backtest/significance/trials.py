@@ -44,6 +44,15 @@ class EffectiveTrials:
         Between the returns of two different trials.
     trials, n : int
         Columns and rows; columns that never vary count as trials and add nothing to ``number``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import effective_trials
+    >>> shared = np.random.default_rng(1).normal(0.0, 0.01, (500, 1))
+    >>> found = effective_trials(np.repeat(shared, 50, axis=1), seed=0)
+    >>> found.trials, round(found.number, 2), round(found.mean_correlation, 2)
+    (50, 1.0, 1.0)
     """
 
     number: float
@@ -116,6 +125,16 @@ def effective_trials(
     ----------
     Bailey and López de Prado (2014), "The Deflated Sharpe Ratio", Journal of Portfolio Management 40(5), section on
     the number of independent trials; Shao (2010), "The Dependent Wild Bootstrap", JASA 105(489), for ``block``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import effective_trials
+    >>> rng = np.random.default_rng(1)
+    >>> shared = rng.normal(0.0, 0.01, (500, 1))
+    >>> found = effective_trials(shared + rng.normal(0.0, 0.01, (500, 50)), seed=0)
+    >>> round(found.mean_correlation, 2), round(found.number, 1)
+    (0.46, 12.4)
     """
     panel = checked_panel(returns, "effective_trials")
     n, trials = panel.shape

@@ -210,7 +210,7 @@ def test_resampled_means_vary_as_the_closed_form_says():
 
 @pytest.mark.parametrize("n", [30, 31, 64])
 @pytest.mark.parametrize("block", [1.0, 1.7, 12.0, 64.0])
-def test_the_long_run_variance_is_the_sum_over_lags(n, block):
+def test_the_bootstrap_variance_is_the_sum_over_lags(n, block):
     values = strategies(9, n, 3)
     slow = [superiority.bootstrap_variance(column.tolist(), block) for column in values.T]
     np.testing.assert_allclose(bootstrap_variance(values - values.mean(axis=0), block), slow, rtol=1e-9)
