@@ -25,10 +25,17 @@ class PairDifference:
     Attributes
     ----------
     first, second : str
+        Names of the regimes.
     difference, low, high : float
         Per year; a two-sided interval at the level asked for.
     p_value, p_value_holm : float
         Two-sided, for the null hypothesis of equal Sharpe ratios; the latter allows for the number of pairs.
+
+    Examples
+    --------
+    >>> from embargo.backtest.regimes import PairDifference
+    >>> PairDifference('bear', 'bull', -1.2, -2.9, 0.5, p_value=0.17, p_value_holm=0.17).difference
+    -1.2
     """
 
     first: str
@@ -58,6 +65,18 @@ class EqualityTest:
         Mean block length of the stationary bootstrap, in rows.
     note : str
         Why there is no test; else empty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.backtest.regimes import sharpe_equality
+    >>> bars = pd.date_range('2024-01-01', periods=300, tz='UTC')
+    >>> labels = pd.Series(np.where(np.arange(300) < 150, 'bear', 'bull'), bars)
+    >>> returns = pd.Series(np.random.default_rng(1).normal(0, 0.01, 300) + np.where(labels == 'bull', 0.003, 0), bars)
+    >>> found = sharpe_equality(returns, labels, periods_per_year=365, seed=0)
+    >>> found.regimes, found.left_out, found.note
+    (('bear', 'bull'), (), '')
     """
 
     statistic: float | None
@@ -102,6 +121,7 @@ def sharpe_equality(
     labels : Series of str, shape (bars,)
         Regime of each row, same index. Unlabelled rows are in no regime.
     periods_per_year : float
+        Rows in a year; differences are annual.
     n_boot : int
         Resamples, at least 100.
     level : float
@@ -127,6 +147,18 @@ def sharpe_equality(
     ----------
     Ledoit and Wolf (2008), Journal of Empirical Finance 15(5), for the studentised bootstrap of a difference; Götze and
     Künsch (1996), Annals of Statistics 24(5), for the variance from blocks; Politis and Romano (1994), JASA 89(428).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.backtest.regimes import sharpe_equality
+    >>> bars = pd.date_range('2024-01-01', periods=300, tz='UTC')
+    >>> labels = pd.Series(np.where(np.arange(300) < 150, 'bear', 'bull'), bars)
+    >>> returns = pd.Series(np.random.default_rng(1).normal(0, 0.01, 300) + np.where(labels == 'bull', 0.003, 0), bars)
+    >>> found = sharpe_equality(returns, labels, periods_per_year=365, seed=0)
+    >>> round(found.statistic, 2), round(found.p_value, 4), round(found.pairs[0].difference, 2)
+    (9.0, 0.0015, -5.26)
     """
     values = _checked(returns, labels)
     check_periods_per_year(periods_per_year)

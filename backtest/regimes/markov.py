@@ -40,6 +40,15 @@ class MarkovFit:
         Log-likelihood of one normal distribution for all returns.
     n : int
         Returns used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.regimes import fit_markov
+    >>> calm, storm = np.random.default_rng(1).normal(0, 0.005, 400), np.random.default_rng(2).normal(0, 0.03, 100)
+    >>> fit = fit_markov(np.concatenate([calm, storm]))
+    >>> fit.n, fit.filtered(calm[:3]).shape, fit.expected_bars.round().tolist()
+    (500, (3, 2), [398.0, 12015.0])
     """
 
     means: np.ndarray
@@ -100,10 +109,24 @@ def fit_markov(returns: pd.Series | np.ndarray, *, states: int = 2) -> MarkovFit
     MarkovFit or None
         None where the returns do not vary or are fewer than 30 for each state.
 
+    Raises
+    ------
+    ConfigError
+        If there are to be other than two or three states.
+
     References
     ----------
     Hamilton (1989), Econometrica 57(2); Kim (1994), Journal of Econometrics 60(1-2); Hamilton (1990), Journal of
     Econometrics 45(1-2), for expectation-maximisation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.regimes import fit_markov
+    >>> calm, storm = np.random.default_rng(1).normal(0, 0.005, 400), np.random.default_rng(2).normal(0, 0.03, 100)
+    >>> fit = fit_markov(np.concatenate([calm, storm]))
+    >>> fit.deviations.round(4).tolist(), fit.told_apart
+    ([0.0046, 0.0286], True)
     """
     _check_states(states)
     values = np.asarray(returns, dtype=float)
@@ -184,6 +207,28 @@ def markov_regime(
     Series of str, shape (bars,)
         ``"calm"``, ``"turbulent"``, with three states ``"uneasy"`` between them, in the order of their variance; or
         ``"unlabelled"`` before the first fit, and after one whose states Schwarz's criterion cannot tell apart.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is out of range.
+    DataError
+        If the lengths differ, or a row claims to know its own bar.
+
+    References
+    ----------
+    Hamilton (1989), Econometrica 57(2), for the filter; Schwarz (1978), Annals of Statistics 6(2), for the criterion.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.backtest.regimes import markov_regime
+    >>> calm, storm = np.random.default_rng(1).normal(0, 0.005, 400), np.random.default_rng(2).normal(0, 0.03, 100)
+    >>> market = pd.Series(np.concatenate([calm, storm, calm]))
+    >>> labels = markov_regime(market, np.arange(900) - 1, minimum=450)
+    >>> labels.iloc[[0, 460, 890]].tolist()
+    ['unlabelled', 'turbulent', 'calm']
     """
     _check_states(states)
     if minimum < _LEAST_PER_STATE * states or refit_every < 1:
@@ -216,6 +261,24 @@ def markov_ex_post(market: pd.Series, *, states: int = 2) -> pd.Series:
     Series of str, shape (bars,)
         Row t has the state that bar t was in. The bars after t move it: never steer by it. ``"unlabelled"`` throughout
         where the returns are too few, do not vary, or show no more than one state by Schwarz's criterion.
+
+    Raises
+    ------
+    ConfigError
+        If there are to be other than two or three states.
+
+    References
+    ----------
+    Kim (1994), Journal of Econometrics 60(1-2), for the smoother.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.backtest.regimes import markov_ex_post
+    >>> calm, storm = np.random.default_rng(1).normal(0, 0.005, 400), np.random.default_rng(2).normal(0, 0.03, 100)
+    >>> markov_ex_post(pd.Series(np.concatenate([calm, storm]))).value_counts().to_dict()
+    {'calm': 401, 'turbulent': 99}
     """
     values = market.to_numpy(dtype=float)
     fit = fit_markov(values, states=states)

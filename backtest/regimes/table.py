@@ -83,11 +83,17 @@ def regime_table(
     labels : Series of str, shape (bars,)
         Regime of each row, same index.
     periods_per_year : float
-    n_boot, level, seed, block
-        As in ``significance.sharpe_estimate``.
+        Rows in a year.
+    n_boot : int
+        Resamples, at least 100.
+    level : float
+        Confidence level of the intervals.
+    seed : int or Generator
     minimum_bars : int
         Regimes with fewer rows, unlabelled rows, and regimes in which too few rows have a return for an interval get
         None and a note instead of figures.
+    block : float, optional
+        Mean block length in rows; by default the automatic choice of Politis and White.
     turnover : Series, shape (bars,), optional
         One-way turnover per row.
     trades : DataFrame, optional
@@ -104,7 +110,30 @@ def regime_table(
     Raises
     ------
     DataError
-        If series carry different bars.
+        If series carry different bars, or a return is missing.
+    ConfigError
+        If a setting is out of range.
+
+    References
+    ----------
+    Politis and Romano (1994), "The Stationary Bootstrap", JASA 89(428); Ledoit and Wolf (2008), Journal of Empirical
+    Finance 15(5), for the interval of the Sharpe ratio; Holm (1979), Scandinavian Journal of Statistics 6(2).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.backtest.regimes import regime_table
+    >>> bars = pd.date_range('2024-01-01', periods=300, tz='UTC')
+    >>> labels = pd.Series(np.where(np.arange(300) < 150, 'bear', 'bull'), bars)
+    >>> returns = pd.Series(np.random.default_rng(1).normal(0, 0.01, 300) + np.where(labels == 'bull', 0.003, 0), bars)
+    >>> table = regime_table(returns, labels, periods_per_year=365, seed=0)
+    >>> table[['regime', 'n_bars', 'sharpe', 'low', 'high', 'p_value_holm']].map(
+    ...     lambda value: round(value, 2) if isinstance(value, float) else value
+    ... )
+      regime  n_bars  sharpe   low  high  p_value_holm
+    0   bear     150   -1.76 -4.67  1.18          0.87
+    1   bull     150    3.48  1.13  6.04          0.00
     """
     _same_bars(returns, labels, turnover)
     check_periods_per_year(periods_per_year)
