@@ -71,9 +71,12 @@ def _rows(known: np.ndarray, decided: np.ndarray) -> np.ndarray:
 def _columns(symbols: pd.Index | pa.Array | pa.ChunkedArray, names: pd.Index) -> np.ndarray:
     """Look up symbols without decoding them, each distinct one once where they are encoded; -1 where unknown."""
     arrow = symbols if isinstance(symbols, (pa.Array, pa.ChunkedArray)) else _arrow_of(symbols)
-    if arrow is None:
-        categorical = isinstance(symbols, pd.CategoricalIndex)
-        codes, distinct = (symbols.codes, symbols.categories) if categorical else symbols.factorize()
+    codes: np.ndarray
+    distinct: pd.Index
+    if isinstance(symbols, pd.CategoricalIndex):
+        codes, distinct = np.asarray(symbols.codes), symbols.categories
+    elif arrow is None:
+        codes, distinct = pd.Index(symbols).factorize()
     elif pa.types.is_dictionary(arrow.type):
         whole = arrow.unify_dictionaries().combine_chunks() if isinstance(arrow, pa.ChunkedArray) else arrow
         codes, distinct = whole.indices.fill_null(UNUSED).to_numpy(), pd.Index(whole.dictionary.to_pandas())

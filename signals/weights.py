@@ -17,7 +17,7 @@ from scipy.signal import lfilter
 
 from embargo.data_loaders.errors import ConfigError, DataError
 
-Method = Literal["proportional", "sign", "top_bottom"]
+SizingMethod = Literal["proportional", "sign", "top_bottom"]
 
 # What a book earned longer ago than this weighs less than a thousandth in its volatility.
 _MEMORY_HALF_LIVES = 10.0
@@ -62,7 +62,7 @@ class WeightSettings:
         ``gross``, ``cap`` or ``net`` stops it. None: no target.
     """
 
-    method: Method = "proportional"
+    method: SizingMethod = "proportional"
     gross: float = 1.0
     cap: float = 0.10
     neutral: bool = False

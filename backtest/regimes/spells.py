@@ -48,8 +48,8 @@ def spells(labels: pd.Series) -> pd.DataFrame:
     >>> import pandas as pd
     >>> from embargo.backtest.regimes import spells
     >>> labels = pd.Series(['bull', 'bull', 'bear', 'bull', 'unlabelled'])
-    >>> spells(labels).to_dict('list')
-    {'regime': ['bull', 'bear', 'bull', 'unlabelled'], 'first': [0, 2, 3, 4], 'last': [1, 2, 3, 4], 'bars': [2, 1, 1, 1]}
+    >>> spells(labels)[['regime', 'first', 'last']].values.tolist()
+    [['bull', 0, 1], ['bear', 2, 2], ['bull', 3, 3], ['unlabelled', 4, 4]]
     """
     names = labels.astype(str).to_numpy(dtype=object)
     first = np.flatnonzero(np.r_[True, names[1:] != names[:-1]]) if len(names) else np.empty(0, dtype=int)

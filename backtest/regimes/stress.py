@@ -15,7 +15,7 @@ import pandas as pd
 from embargo.backtest.metrics import max_drawdown, total_return
 from embargo.data_loaders.errors import DataError
 
-Market = Literal["shares", "crypto"]
+StressedMarket = Literal["shares", "crypto"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class StressWindow:
     """
 
     name: str
-    market: Market
+    market: StressedMarket
     first: str
     last: str
     fact: str

@@ -17,7 +17,7 @@ import pandas as pd
 from embargo.backtest.regimes.causal import UNLABELLED, at_decision
 from embargo.data_loaders.errors import ConfigError, DataError
 
-Kind = Literal["peak", "trough"]
+Extreme = Literal["peak", "trough"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Turn:
     """
 
     bar: int
-    kind: Kind
+    kind: Extreme
     known: int
 
 
@@ -313,7 +313,7 @@ def _alternate(turns: list[Turn], values: np.ndarray) -> list[Turn]:
     return kept
 
 
-def _surpasses(value: float, other: float, kind: Kind) -> bool:
+def _surpasses(value: float, other: float, kind: Extreme) -> bool:
     return bool(value > other) if kind == "peak" else bool(value < other)
 
 

@@ -18,7 +18,7 @@ from scipy.stats import rankdata
 
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import Prices, utc_microseconds
-from embargo.signals.diagnostics import event_study as events
+from embargo.signals.diagnostics.events import event_study, publication_hours
 from embargo.signals.diagnostics.information import (
     HalfLife,
     error_columns,
@@ -56,19 +56,19 @@ class Diagnosis:
     ranking : {'across symbols', 'through time'}
         How coefficients are ranked: per bar across its symbols, or per symbol through time where there are few.
     horizons, lags, persistence : DataFrame
-        As `embargo.signals.diagnostics.information` describes them; ``horizons`` has ``p_holm`` too, adjusted for their
-        number.
+        As `ic_by_horizon`, `ic_by_lag` and `persistence` describe them; ``horizons`` has ``p_holm`` too, adjusted for
+        their number.
     ic : Series, shape (bars,)
         Coefficient of each bar at the first horizon, NaN where undefined.
     half_lives : dict of str to HalfLife
         ``information`` (of the coefficients by lag, from lag 0) and ``signal`` (of its autocorrelation), in bars.
     turnover : dict of str to float
     quantiles : DataFrame
-        As in `embargo.signals.diagnostics.quantiles`, all horizons; empty where bars have too few symbols.
+        As in `quantile_returns`, all horizons; empty where bars have too few symbols.
     monotonicity : dict of int to float
         p-value by horizon.
     events : DataFrame
-        As in `embargo.signals.diagnostics.event_study`.
+        As in `event_study`.
     groups : DataFrame
         ``kind`` (source, confidence, age), ``group, articles, ic, standard_error, low, high, p_value, hit_rate,
         mean_return``: per article, at the first horizon, net of the market; ``mean_return`` is signed by direction.
@@ -151,8 +151,8 @@ def diagnose(
         "signal": half_life(products, block=block, seed=seed),
     }
     quantiles, monotonicity, quantile_counts = _quantiles(tradable, open_, wanted, seed)
-    hours = events.publication_hours(articles["published_at"], prices.open_at, prices.close_at, prices.calendar)
-    study = events.event_study(articles, history, hours, first_row=first, confidence=confidence)
+    hours = publication_hours(articles["published_at"], prices.open_at, prices.close_at, prices.calendar)
+    study = event_study(articles, history, hours, first_row=first, confidence=confidence)
     groups, article_counts = _groups(articles, open_, wanted[0])
     ranking = "across symbols" if ranks_across(tradable, open_) else "through time"
     table = table.assign(p_holm=_holm(table["p_value"].to_numpy()))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -71,7 +72,7 @@ def _shared(signal: pd.DataFrame, returns: pd.DataFrame) -> tuple[pd.DataFrame, 
     return signal.where(both), returns.where(both)
 
 
-def _standard_ranks(frame: pd.DataFrame, axis: int) -> np.ndarray:
+def _standard_ranks(frame: pd.DataFrame, axis: Literal[0, 1]) -> np.ndarray:
     """Ranks along an axis with mean 0 and variance 1; NaN where all are equal."""
     ranks = frame.rank(axis=axis).to_numpy(dtype=float)
     there = np.isfinite(ranks)

@@ -26,9 +26,9 @@ from embargo.data_loaders.schemas import CLASSES
 from embargo.signals.fusion.head import HeadSettings, head_logits, train_head
 from embargo.signals.fusion.samples import GROUPS, FusionInputs, chosen_cells
 
-Kind = Literal["logistic", "boosting", "neural"]
-Target = Literal["relative", "absolute"]
-Classes = Literal["direction", "three"]
+FusionKind = Literal["logistic", "boosting", "neural"]
+FusionTarget = Literal["relative", "absolute"]
+FusionClasses = Literal["direction", "three"]
 
 MANIFEST, ARRAYS = "fusion.json", "fusion.safetensors"
 # Fewer samples of a class than this say nothing about it.
@@ -82,9 +82,9 @@ class FusionSettings:
     seed : int
     """
 
-    kind: Kind = "logistic"
-    target: Target = "relative"
-    classes: Classes = "direction"
+    kind: FusionKind = "logistic"
+    target: FusionTarget = "relative"
+    classes: FusionClasses = "direction"
     neutral_share: float = 1 / 3
     strength: float = 0.1
     trees: int = 200
@@ -99,7 +99,7 @@ class FusionSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, known in (("kind", Kind), ("target", Target), ("classes", Classes)):
+        for name, known in (("kind", FusionKind), ("target", FusionTarget), ("classes", FusionClasses)):
             if getattr(self, name) not in get_args(known):
                 raise ConfigError(f"fusion: {name} must be one of {get_args(known)}, got {getattr(self, name)!r}.")
         if not 0.0 < self.neutral_share < 1.0:
@@ -289,7 +289,7 @@ def fit_fusion(train: pd.DataFrame, validation: pd.DataFrame, settings: FusionSe
                 "widen the mask or lower min_samples."
             )
     if train["ends_at"].max() >= validation["known_at"].min():
-        late = train.loc[train["ends_at"].idxmax()]
+        late = train.iloc[int(train["ends_at"].argmax())]
         raise LeakError(
             f"fusion: the label of training sample {late['article_id']!r} ends at {late['ends_at']}, not before the "
             f"first validation sample is known at {validation['known_at'].min()}. Split with splits.part_of."

@@ -17,7 +17,7 @@ from embargo.research.pages import formats
 from embargo.research.run.report.charts import DASHES, TEMPLATE, Chart, label_of, milliseconds, pattern_of
 from embargo.research.studies.signal.tables import basis_points, coefficient, lived
 from embargo.signals.diagnostics.diagnosis import Diagnosis
-from embargo.signals.diagnostics.event_study import ALL_HOURS
+from embargo.signals.diagnostics.events import ALL_HOURS
 
 FEWEST_EVENTS = 40
 _COLOURS = {"bullish": "var(--series-0)", "bearish": "var(--series-1)"}
