@@ -48,7 +48,7 @@ def spells(labels: pd.Series) -> pd.DataFrame:
     >>> import pandas as pd
     >>> from embargo.backtest.regimes import spells
     >>> labels = pd.Series(['bull', 'bull', 'bear', 'bull', 'unlabelled'])
-    >>> spells(labels)[['regime', 'first', 'last']].values.tolist()
+    >>> spells(labels)[['regime', 'first', 'last']].to_numpy().tolist()
     [['bull', 0, 1], ['bear', 2, 2], ['bull', 3, 3], ['unlabelled', 4, 4]]
     """
     names = labels.astype(str).to_numpy(dtype=object)

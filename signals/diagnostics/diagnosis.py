@@ -76,6 +76,25 @@ class Diagnosis:
         What was used and what was left out, of cells, articles, quantiles and events.
     remarks : tuple of str
         What a reader should know before believing a figure.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.schemas import Prices
+    >>> from embargo.signals.diagnostics import diagnose
+    >>> rng = np.random.default_rng(1)
+    >>> days = pd.date_range('2024-01-01', periods=200, tz='UTC')
+    >>> symbols = list('ABCDEFGHIJ')
+    >>> signal = pd.DataFrame(rng.normal(size=(200, 10)), days, symbols)
+    >>> earned = 0.002 * signal + rng.normal(0.0, 0.01, (200, 10))
+    >>> level = 100.0 * (1.0 + earned).cumprod().shift(1, fill_value=1.0)
+    >>> prices = Prices(level, level, level, level, level, days, days + pd.Timedelta('1D'), '24/7')
+    >>> articles = pd.DataFrame({'row': np.arange(200), 'column': 0, 'source': 'wire', 'confidence': 0.7})
+    >>> articles = articles.assign(published_at=days, known_at=days, bearish=0.2, neutral=0.1, bullish=0.7)
+    >>> found = diagnose(signal, 0.1 * signal, articles, prices, horizons=[1, 5])
+    >>> found.ranking, sorted(found.half_lives), found.remarks
+    ('across symbols', ['information', 'signal'], ())
     """
 
     ranking: str
@@ -131,6 +150,27 @@ def diagnose(
         If a horizon is below 1, there are none, or one is longer than half the window.
     DataError
         If the panels do not belong to the prices, or the window has fewer than 60 bars.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.schemas import Prices
+    >>> from embargo.signals.diagnostics import diagnose
+    >>> rng = np.random.default_rng(1)
+    >>> days = pd.date_range('2024-01-01', periods=200, tz='UTC')
+    >>> symbols = list('ABCDEFGHIJ')
+    >>> signal = pd.DataFrame(rng.normal(size=(200, 10)), days, symbols)
+    >>> earned = 0.002 * signal + rng.normal(0.0, 0.01, (200, 10))
+    >>> level = 100.0 * (1.0 + earned).cumprod().shift(1, fill_value=1.0)
+    >>> prices = Prices(level, level, level, level, level, days, days + pd.Timedelta('1D'), '24/7')
+    >>> articles = pd.DataFrame({'row': np.arange(200), 'column': 0, 'source': 'wire', 'confidence': 0.7})
+    >>> articles = articles.assign(published_at=days, known_at=days, bearish=0.2, neutral=0.1, bullish=0.7)
+    >>> found = diagnose(signal, 0.1 * signal, articles, prices, horizons=[1, 5])
+    >>> found.horizons[['horizon', 'ic', 'low', 'high', 'p_holm']].round(3)
+       horizon     ic    low   high  p_holm
+    0        1  0.135  0.082  0.187   0.000
+    1        5  0.050  0.005  0.096   0.034
     """
     wanted = sorted(set(horizons))
     first = _first_row(signal, weights, prices)

@@ -37,6 +37,12 @@ class HeadSettings:
         Most passes over the training samples.
     patience : int
         Passes without a lower stopping loss after which training ends; the best weights are kept.
+
+    Examples
+    --------
+    >>> from embargo.signals.fusion import HeadSettings
+    >>> HeadSettings(width=8).epochs
+    30
     """
 
     width: int = 16

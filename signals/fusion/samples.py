@@ -28,6 +28,22 @@ class FusionInputs:
     panels : dict of str to DataFrame, shape (bars, symbols)
         ``text.*`` and ``market.*``; NaN where a market feature is not known.
     decided_at : DatetimeIndex, shape (bars,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.schemas import Prices
+    >>> from embargo.signals.fusion import fusion_inputs, market_features
+    >>> rng = np.random.default_rng(1)
+    >>> days = pd.date_range('2024-01-01', periods=300, tz='UTC')
+    >>> close = pd.DataFrame(100.0 * np.exp(rng.normal(0.0, 0.01, (300, 3)).cumsum(axis=0)), days, list('ABC'))
+    >>> day = pd.Timedelta('1D')
+    >>> prices = Prices(close, 1.01 * close, 0.99 * close, close, 0.0 * close + 1e6, days, days + day, '24/7')
+    >>> market = market_features(prices, np.arange(300) - 1, names=['return_1', 'return_5'])
+    >>> inputs = fusion_inputs({}, market.panels, days - pd.Timedelta('5min'))
+    >>> int(inputs.speaking().sum()), inputs.frame.size
+    (894, 900)
     """
 
     panels: dict[str, pd.DataFrame]
@@ -53,7 +69,31 @@ class FusionInputs:
 
 @dataclass(frozen=True)
 class FusionSamples:
-    """Labelled cells, ready for `embargo.data_loaders.splits.walk_forward.part_of`, and why others were left out."""
+    """Labelled cells, and why others were left out.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        One row per cell, as `fusion_samples` says; ready for `embargo.data_loaders.splits.walk_forward.part_of`.
+    counts : dict of str to int
+        Cells by what became of them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.schemas import Prices
+    >>> from embargo.signals.fusion import fusion_inputs, fusion_samples, market_features
+    >>> rng = np.random.default_rng(1)
+    >>> days = pd.date_range('2024-01-01', periods=300, tz='UTC')
+    >>> close = pd.DataFrame(100.0 * np.exp(rng.normal(0.0, 0.01, (300, 3)).cumsum(axis=0)), days, list('ABC'))
+    >>> day = pd.Timedelta('1D')
+    >>> prices = Prices(close, 1.01 * close, 0.99 * close, close, 0.0 * close + 1e6, days, days + day, '24/7')
+    >>> market = market_features(prices, np.arange(300) - 1, names=['return_1', 'return_5'])
+    >>> inputs = fusion_inputs({}, market.panels, days - pd.Timedelta('5min'))
+    >>> fusion_samples(inputs, prices).counts['samples']
+    891
+    """
 
     frame: pd.DataFrame
     counts: dict[str, int]
@@ -68,10 +108,36 @@ def text_features(
 ) -> dict[str, pd.DataFrame]:
     """Return what the articles of a row say; 0, never missing, where there are none.
 
-    ``net`` (confidence-weighted mean of net sentiment, in [-1, 1]), ``confidence`` (mean, in [0, 1]), ``articles``
-    (``log(1 + number)``) and ``signal`` (decayed, as it would be traded without a fusion); panels of shape
-    (bars, symbols). Training rows must be scored by a model that was not tuned on their articles: what a model says of
-    texts it has seen is better than what it will say, and the fusion would trust it too much.
+    Training rows must be scored by a model that was not tuned on their articles: what a model says of texts it has seen
+    is better than what it will say, and the fusion would trust it too much.
+
+    Parameters
+    ----------
+    evidence : Evidence, panels of shape (bars, symbols)
+    settings : AggregationSettings
+        Those it was collected with.
+    open_at : DatetimeIndex, shape (bars,)
+        UTC.
+    symbols : sequence of str, shape (symbols,)
+
+    Returns
+    -------
+    dict of str to DataFrame, shape (bars, symbols)
+        ``net`` (confidence-weighted mean of net sentiment, in [-1, 1]), ``confidence`` (mean, in [0, 1]), ``articles``
+        (``log(1 + number)``) and ``signal`` (decayed, as it would be traded without a fusion).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.signals import AggregationSettings, collect, text_features
+    >>> settings = AggregationSettings(half_life_bars=1.0)
+    >>> row, column = np.array([0, 0, 2]), np.array([0, 1, 0])
+    >>> evidence = collect(row, column, np.array([0.8, -0.4, 0.2]), np.ones(3), shape=(4, 2), settings=settings)
+    >>> days = pd.date_range('2024-01-01', periods=4, tz='UTC')
+    >>> found = text_features(evidence, settings, open_at=days, symbols=['A', 'B'])
+    >>> sorted(found), found['net'].iloc[0].tolist()
+    (['articles', 'confidence', 'net', 'signal'], [0.8, -0.4])
     """
     some, number = evidence.denominator > 0.0, evidence.count
     zeros = np.zeros(evidence.numerator.shape)
@@ -97,11 +163,31 @@ def fusion_inputs(
     decided_at : DatetimeIndex, shape (bars,)
         UTC, from ``calendars.decision_times``.
 
+    Returns
+    -------
+    FusionInputs
+
     Raises
     ------
     DataError
         If there is no panel, panels differ in bars or symbols, a text feature is missing, a market feature is
         infinite, or ``decided_at`` does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.schemas import Prices
+    >>> from embargo.signals.fusion import fusion_inputs, market_features
+    >>> rng = np.random.default_rng(1)
+    >>> days = pd.date_range('2024-01-01', periods=300, tz='UTC')
+    >>> close = pd.DataFrame(100.0 * np.exp(rng.normal(0.0, 0.01, (300, 3)).cumsum(axis=0)), days, list('ABC'))
+    >>> day = pd.Timedelta('1D')
+    >>> prices = Prices(close, 1.01 * close, 0.99 * close, close, 0.0 * close + 1e6, days, days + day, '24/7')
+    >>> market = market_features(prices, np.arange(300) - 1, names=['return_1', 'return_5'])
+    >>> inputs = fusion_inputs({}, market.panels, days - pd.Timedelta('5min'))
+    >>> sorted(inputs.panels)
+    ['market.return_1', 'market.return_5']
     """
     panels = {f"text.{name}": panel for name, panel in text.items()}
     panels |= {f"market.{name}": panel for name, panel in market.items()}
@@ -172,6 +258,23 @@ def fusion_samples(
         If ``horizon_bars`` is below 1.
     DataError
         If prices and features differ in bars or symbols.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.schemas import Prices
+    >>> from embargo.signals.fusion import fusion_inputs, fusion_samples, market_features
+    >>> rng = np.random.default_rng(1)
+    >>> days = pd.date_range('2024-01-01', periods=300, tz='UTC')
+    >>> close = pd.DataFrame(100.0 * np.exp(rng.normal(0.0, 0.01, (300, 3)).cumsum(axis=0)), days, list('ABC'))
+    >>> day = pd.Timedelta('1D')
+    >>> prices = Prices(close, 1.01 * close, 0.99 * close, close, 0.0 * close + 1e6, days, days + day, '24/7')
+    >>> market = market_features(prices, np.arange(300) - 1, names=['return_1', 'return_5'])
+    >>> inputs = fusion_inputs({}, market.panels, days - pd.Timedelta('5min'))
+    >>> samples = fusion_samples(inputs, prices, horizon_bars=5)
+    >>> samples.counts, round(float(samples.frame['absolute'].std()), 3)
+    ({'cells': 900, 'masked_out': 0, 'silent': 6, 'beyond_prices': 15, 'missing_prices': 0, 'samples': 879}, 0.023)
     """
     if horizon_bars < 1:
         raise ConfigError(f"fusion: horizon_bars must be at least 1, got {horizon_bars}.")
