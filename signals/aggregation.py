@@ -118,12 +118,10 @@ class Evidence:
     Examples
     --------
     >>> import numpy as np
-    >>> from embargo.signals import AggregationSettings, collect
-    >>> settings = AggregationSettings(half_life_bars=1.0)
-    >>> row, column = np.array([0, 0, 2]), np.array([0, 1, 0])
-    >>> evidence = collect(row, column, np.array([0.8, -0.4, 0.2]), np.ones(3), shape=(4, 2), settings=settings)
-    >>> evidence.numerator.tolist()
-    [[0.8, -0.4], [0.0, 0.0], [0.2, 0.0], [0.0, 0.0]]
+    >>> from embargo.signals import Evidence
+    >>> said = Evidence(np.array([[0.8, 0.0]]), np.array([[1.0, 0.0]]), np.array([[1, 0]]), counts={'used': 1})
+    >>> said.rearranged(np.array([0]), np.array([1, 0])).numerator.tolist()
+    [[0.0, 0.8]]
     """
 
     numerator: np.ndarray
@@ -366,12 +364,10 @@ def decay(evidence: Evidence, settings: AggregationSettings) -> np.ndarray:
     Examples
     --------
     >>> import numpy as np
-    >>> from embargo.signals import AggregationSettings, collect, decay
-    >>> settings = AggregationSettings(half_life_bars=1.0)
-    >>> row, column = np.array([0, 0, 2]), np.array([0, 1, 0])
-    >>> evidence = collect(row, column, np.array([0.8, -0.4, 0.2]), np.ones(3), shape=(4, 2), settings=settings)
-    >>> decay(evidence, settings).round(3).tolist()
-    [[0.533, -0.267], [0.4, -0.2], [0.229, -0.133], [0.178, -0.08]]
+    >>> from embargo.signals import AggregationSettings, Evidence, decay
+    >>> one, zero = np.array([[1.0], [0.0], [0.0]]), np.array([[1], [0], [0]])
+    >>> decay(Evidence(one, one, zero, counts={}), AggregationSettings(half_life_bars=1.0)).round(3).tolist()
+    [[0.667], [0.5], [0.333]]
     """
     numerator, denominator = _sums(evidence, settings)
     if settings.mode == "sum":

@@ -135,17 +135,10 @@ class Opinions:
     --------
     >>> import pandas as pd
     >>> from embargo.signals import ArticleSettings, read_articles
-    >>> scored = pd.DataFrame(
-    ...     {
-    ...         'bearish': [0.1, 0.7],
-    ...         'neutral': [0.2, 0.2],
-    ...         'bullish': [0.7, 0.1],
-    ...         'confidence': [0.7, 0.7],
-    ...         'text': ['Shares jump 8% on Monday', 'Firm cuts its outlook'],
-    ...     }
-    ... )
-    >>> read_articles(scored, ArticleSettings()).weight.tolist()
-    [1.0, 1.0]
+    >>> scored = pd.DataFrame({'bearish': [0.1], 'neutral': [0.2], 'bullish': [0.7], 'confidence': [0.7]})
+    >>> found = read_articles(scored, ArticleSettings())
+    >>> found.net.round(2).tolist(), found.weight.tolist(), found.counts
+    ([0.6], [1.0], {})
     """
 
     net: np.ndarray

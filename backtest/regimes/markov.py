@@ -44,11 +44,11 @@ class MarkovFit:
     Examples
     --------
     >>> import numpy as np
-    >>> from embargo.backtest.regimes import fit_markov
-    >>> calm, storm = np.random.default_rng(1).normal(0, 0.005, 400), np.random.default_rng(2).normal(0, 0.03, 100)
-    >>> fit = fit_markov(np.concatenate([calm, storm]))
-    >>> fit.n, fit.filtered(calm[:3]).shape, fit.expected_bars.round().tolist()
-    (500, (3, 2), [398.0, 12015.0])
+    >>> from embargo.backtest.regimes import MarkovFit
+    >>> moves = np.array([[0.98, 0.02], [0.1, 0.9]])
+    >>> fit = MarkovFit(np.zeros(2), np.array([0.005, 0.03]), moves, log_likelihood=3400.0, one_state=3100.0, n=1000)
+    >>> fit.told_apart, fit.expected_bars.round().tolist(), fit.filtered(np.array([0.0, 0.08])).round(2).tolist()
+    (True, [50.0, 10.0], [[0.97, 0.03], [0.0, 1.0]])
     """
 
     means: np.ndarray
@@ -224,9 +224,8 @@ def markov_regime(
     >>> import numpy as np
     >>> import pandas as pd
     >>> from embargo.backtest.regimes import markov_regime
-    >>> calm, storm = np.random.default_rng(1).normal(0, 0.005, 400), np.random.default_rng(2).normal(0, 0.03, 100)
-    >>> market = pd.Series(np.concatenate([calm, storm, calm]))
-    >>> labels = markov_regime(market, np.arange(900) - 1, minimum=450)
+    >>> moves = np.random.default_rng(1).normal(0.0, np.repeat([0.005, 0.03, 0.005], [400, 100, 400]))
+    >>> labels = markov_regime(pd.Series(moves), np.arange(900) - 1, minimum=450)
     >>> labels.iloc[[0, 460, 890]].tolist()
     ['unlabelled', 'turbulent', 'calm']
     """
@@ -276,9 +275,9 @@ def markov_ex_post(market: pd.Series, *, states: int = 2) -> pd.Series:
     >>> import numpy as np
     >>> import pandas as pd
     >>> from embargo.backtest.regimes import markov_ex_post
-    >>> calm, storm = np.random.default_rng(1).normal(0, 0.005, 400), np.random.default_rng(2).normal(0, 0.03, 100)
-    >>> markov_ex_post(pd.Series(np.concatenate([calm, storm]))).value_counts().to_dict()
-    {'calm': 401, 'turbulent': 99}
+    >>> moves = np.random.default_rng(1).normal(0.0, np.repeat([0.03, 0.005], [100, 400]))
+    >>> markov_ex_post(pd.Series(moves)).value_counts().sort_index().to_dict()
+    {'calm': 400, 'turbulent': 100}
     """
     values = market.to_numpy(dtype=float)
     fit = fit_markov(values, states=states)

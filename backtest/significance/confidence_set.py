@@ -36,10 +36,9 @@ class ConfidenceSet:
     --------
     >>> import numpy as np
     >>> from embargo.backtest.significance import model_confidence_set
-    >>> losses = np.random.default_rng(1).normal([0.0, 0.0, 0.5], 1.0, (300, 3))
-    >>> found = model_confidence_set(losses, seed=0)
-    >>> found.eliminated.tolist(), found.n_boot
-    ([2, 0, 1], 1000)
+    >>> found = model_confidence_set(np.random.default_rng(1).normal(size=(60, 2)), n_boot=100, seed=0)
+    >>> found.eliminated.tolist(), found.included.tolist()
+    ([0, 1], [True, True])
     """
 
     p_values: np.ndarray = field(repr=False, compare=False)

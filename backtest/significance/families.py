@@ -51,17 +51,12 @@ def bonferroni(p_values: Sequence[float | None]) -> list[float | None]:
     Parameters
     ----------
     p_values : sequence of float or None
-        In [0, 1]; None is a test not made, stays None and does not count.
+        As in `holm`.
 
     Returns
     -------
     list of float or None
         Adjusted p-values, in the order given.
-
-    Raises
-    ------
-    DataError
-        If a p-value lies outside [0, 1].
 
     References
     ----------
@@ -87,17 +82,12 @@ def benjamini_hochberg(p_values: Sequence[float | None]) -> list[float | None]:
     Parameters
     ----------
     p_values : sequence of float or None
-        In [0, 1]; None is a test not made, stays None and does not count.
+        As in `holm`.
 
     Returns
     -------
     list of float or None
         Adjusted p-values, in the order given.
-
-    Raises
-    ------
-    DataError
-        If a p-value lies outside [0, 1].
 
     References
     ----------

@@ -38,10 +38,8 @@ class MeanEstimate:
     --------
     >>> import numpy as np
     >>> from embargo.backtest.significance import mean_estimate
-    >>> returns = np.random.default_rng(1).normal(0.001, 0.01, 500)
-    >>> found = mean_estimate(returns, periods_per_year=252)
-    >>> found.degrees_of_freedom, found.n, found.level
-    (25, 500, 0.95)
+    >>> mean_estimate(np.zeros(3), periods_per_year=252).as_dict()['mean']
+    0.0
     """
 
     mean: float | None

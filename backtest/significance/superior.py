@@ -50,11 +50,9 @@ class SuperiorAbility:
     --------
     >>> import numpy as np
     >>> from embargo.backtest.significance import superior_ability
-    >>> excess = np.random.default_rng(1).normal(0.0, 0.01, (500, 20))
-    >>> excess[:, 3] += 0.002
-    >>> found = superior_ability(excess, seed=0)
-    >>> found.best, found.strategies, found.p_lower <= found.p_value <= found.p_upper
-    (3, 20, True)
+    >>> found = superior_ability(np.random.default_rng(1).normal(size=(60, 2)), n_boot=100, seed=0)
+    >>> found.n, found.strategies, found.p_lower <= found.p_value <= found.p_upper
+    (60, 2, True)
     """
 
     statistic: float
@@ -94,11 +92,9 @@ class StepwiseSuperior:
     --------
     >>> import numpy as np
     >>> from embargo.backtest.significance import stepwise_superior
-    >>> excess = np.random.default_rng(1).normal(0.0, 0.01, (500, 20))
-    >>> excess[:, 3] += 0.002
-    >>> found = stepwise_superior(excess, seed=0)
-    >>> found.p_values.shape, found.n_boot
-    ((20,), 1000)
+    >>> found = stepwise_superior(np.random.default_rng(1).normal(size=(60, 2)), n_boot=100, seed=0)
+    >>> found.superior.tolist(), found.level
+    ([False, False], 0.05)
     """
 
     p_values: np.ndarray = field(repr=False, compare=False)
@@ -285,9 +281,7 @@ def reality_check(
     --------
     >>> import numpy as np
     >>> from embargo.backtest.significance import reality_check
-    >>> excess = np.random.default_rng(1).normal(0.0, 0.01, (500, 20))
-    >>> excess[:, 3] += 0.002
-    >>> round(reality_check(excess, seed=0), 3)
+    >>> round(reality_check(np.random.default_rng(1).normal(0.002, 0.01, (500, 5)), seed=0), 3)
     0.001
     """
     found = superior_ability(
@@ -347,11 +341,10 @@ def stepwise_superior(
     --------
     >>> import numpy as np
     >>> from embargo.backtest.significance import stepwise_superior
-    >>> excess = np.random.default_rng(1).normal(0.0, 0.01, (500, 20))
-    >>> excess[:, 3] += 0.002
+    >>> excess = np.random.default_rng(2).normal([0.002, 0.0, -0.001], 0.01, (500, 3))
     >>> found = stepwise_superior(excess, seed=0)
-    >>> np.flatnonzero(found.superior).tolist(), round(float(found.p_values[3]), 3)
-    ([3], 0.001)
+    >>> found.superior.tolist(), found.p_values.round(3).tolist()
+    ([True, False, False], [0.002, 1.0, 1.0])
     """
     check_share("level", level)
     panel = checked_panel(excess, "stepwise_superior")

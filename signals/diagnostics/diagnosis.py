@@ -79,22 +79,9 @@ class Diagnosis:
 
     Examples
     --------
-    >>> import numpy as np
-    >>> import pandas as pd
-    >>> from embargo.data_loaders.schemas import Prices
-    >>> from embargo.signals.diagnostics import diagnose
-    >>> rng = np.random.default_rng(1)
-    >>> days = pd.date_range('2024-01-01', periods=200, tz='UTC')
-    >>> symbols = list('ABCDEFGHIJ')
-    >>> signal = pd.DataFrame(rng.normal(size=(200, 10)), days, symbols)
-    >>> earned = 0.002 * signal + rng.normal(0.0, 0.01, (200, 10))
-    >>> level = 100.0 * (1.0 + earned).cumprod().shift(1, fill_value=1.0)
-    >>> prices = Prices(level, level, level, level, level, days, days + pd.Timedelta('1D'), '24/7')
-    >>> articles = pd.DataFrame({'row': np.arange(200), 'column': 0, 'source': 'wire', 'confidence': 0.7})
-    >>> articles = articles.assign(published_at=days, known_at=days, bearish=0.2, neutral=0.1, bullish=0.7)
-    >>> found = diagnose(signal, 0.1 * signal, articles, prices, horizons=[1, 5])
-    >>> found.ranking, sorted(found.half_lives), found.remarks
-    ('across symbols', ['information', 'signal'], ())
+    >>> from embargo.signals.diagnostics import Diagnosis
+    >>> Diagnosis.__match_args__[:4]
+    ('ranking', 'horizons', 'lags', 'persistence')
     """
 
     ranking: str

@@ -39,15 +39,9 @@ class EventStudy:
 
     Examples
     --------
-    >>> import numpy as np
-    >>> import pandas as pd
-    >>> from embargo.signals.diagnostics import event_study
-    >>> days = pd.date_range('2024-01-01', periods=60, tz='UTC')
-    >>> article = {'row': [20], 'column': [0], 'bearish': [0.8], 'neutral': [0.1], 'bullish': [0.1]}
-    >>> articles = pd.DataFrame(article | {'confidence': [0.8], 'known_at': days[[19]]})
-    >>> open_ = pd.DataFrame(100.0, days, ['A', 'B', 'C'])
-    >>> event_study(articles, open_, np.array(['session']), first_row=0, confidence=0.6).counts['events_used']
-    1
+    >>> from embargo.signals.diagnostics import EventStudy
+    >>> EventStudy.__match_args__
+    ('table', 'counts')
     """
 
     table: pd.DataFrame

@@ -41,18 +41,9 @@ class MarketFeatures:
 
     Examples
     --------
-    >>> import numpy as np
-    >>> import pandas as pd
-    >>> from embargo.data_loaders.schemas import Prices
-    >>> from embargo.signals.fusion import market_features
-    >>> rng = np.random.default_rng(1)
-    >>> days = pd.date_range('2024-01-01', periods=300, tz='UTC')
-    >>> close = pd.DataFrame(100.0 * np.exp(rng.normal(0.0, 0.01, (300, 3)).cumsum(axis=0)), days, list('ABC'))
-    >>> day = pd.Timedelta('1D')
-    >>> prices = Prices(close, 1.01 * close, 0.99 * close, close, 0.0 * close + 1e6, days, days + day, '24/7')
-    >>> market = market_features(prices, np.arange(300) - 1, names=['return_1', 'return_5'])
-    >>> sorted(market.panels), market.panels['return_1'].shape
-    (['return_1', 'return_5'], (300, 3))
+    >>> from embargo.signals.fusion import FEATURES, MarketFeatures
+    >>> len(FEATURES), MarketFeatures(panels={}, counts={}).panels
+    (11, {})
     """
 
     panels: dict[str, pd.DataFrame]

@@ -31,19 +31,12 @@ class FusionInputs:
 
     Examples
     --------
-    >>> import numpy as np
     >>> import pandas as pd
-    >>> from embargo.data_loaders.schemas import Prices
-    >>> from embargo.signals.fusion import fusion_inputs, market_features
-    >>> rng = np.random.default_rng(1)
-    >>> days = pd.date_range('2024-01-01', periods=300, tz='UTC')
-    >>> close = pd.DataFrame(100.0 * np.exp(rng.normal(0.0, 0.01, (300, 3)).cumsum(axis=0)), days, list('ABC'))
-    >>> day = pd.Timedelta('1D')
-    >>> prices = Prices(close, 1.01 * close, 0.99 * close, close, 0.0 * close + 1e6, days, days + day, '24/7')
-    >>> market = market_features(prices, np.arange(300) - 1, names=['return_1', 'return_5'])
-    >>> inputs = fusion_inputs({}, market.panels, days - pd.Timedelta('5min'))
-    >>> int(inputs.speaking().sum()), inputs.frame.size
-    (894, 900)
+    >>> from embargo.signals.fusion import fusion_inputs
+    >>> days = pd.date_range('2024-01-01', periods=2, tz='UTC')
+    >>> inputs = fusion_inputs({'net': pd.DataFrame({'A': [0.5, 0.0]}, days)}, {}, days)
+    >>> inputs.speaking().tolist()
+    [[True], [False]]
     """
 
     panels: dict[str, pd.DataFrame]
@@ -80,19 +73,10 @@ class FusionSamples:
 
     Examples
     --------
-    >>> import numpy as np
     >>> import pandas as pd
-    >>> from embargo.data_loaders.schemas import Prices
-    >>> from embargo.signals.fusion import fusion_inputs, fusion_samples, market_features
-    >>> rng = np.random.default_rng(1)
-    >>> days = pd.date_range('2024-01-01', periods=300, tz='UTC')
-    >>> close = pd.DataFrame(100.0 * np.exp(rng.normal(0.0, 0.01, (300, 3)).cumsum(axis=0)), days, list('ABC'))
-    >>> day = pd.Timedelta('1D')
-    >>> prices = Prices(close, 1.01 * close, 0.99 * close, close, 0.0 * close + 1e6, days, days + day, '24/7')
-    >>> market = market_features(prices, np.arange(300) - 1, names=['return_1', 'return_5'])
-    >>> inputs = fusion_inputs({}, market.panels, days - pd.Timedelta('5min'))
-    >>> fusion_samples(inputs, prices).counts['samples']
-    891
+    >>> from embargo.signals.fusion import FusionSamples
+    >>> FusionSamples(frame=pd.DataFrame(), counts={'cells': 0, 'samples': 0}).counts['samples']
+    0
     """
 
     frame: pd.DataFrame
@@ -130,14 +114,12 @@ def text_features(
     --------
     >>> import numpy as np
     >>> import pandas as pd
-    >>> from embargo.signals import AggregationSettings, collect, text_features
-    >>> settings = AggregationSettings(half_life_bars=1.0)
-    >>> row, column = np.array([0, 0, 2]), np.array([0, 1, 0])
-    >>> evidence = collect(row, column, np.array([0.8, -0.4, 0.2]), np.ones(3), shape=(4, 2), settings=settings)
-    >>> days = pd.date_range('2024-01-01', periods=4, tz='UTC')
-    >>> found = text_features(evidence, settings, open_at=days, symbols=['A', 'B'])
-    >>> sorted(found), found['net'].iloc[0].tolist()
-    (['articles', 'confidence', 'net', 'signal'], [0.8, -0.4])
+    >>> from embargo.signals import AggregationSettings, Evidence, text_features
+    >>> said = Evidence(np.array([[0.8], [0.0]]), np.array([[1.0], [0.0]]), np.array([[2], [0]]), counts={})
+    >>> days = pd.date_range('2024-01-01', periods=2, tz='UTC')
+    >>> found = text_features(said, AggregationSettings(), open_at=days, symbols=['A'])
+    >>> {name: panel['A'].round(2).tolist() for name, panel in found.items()}
+    {'net': [0.8, 0.0], 'confidence': [0.5, 0.0], 'articles': [1.1, 0.0], 'signal': [0.53, 0.47]}
     """
     some, number = evidence.denominator > 0.0, evidence.count
     zeros = np.zeros(evidence.numerator.shape)
@@ -175,19 +157,12 @@ def fusion_inputs(
 
     Examples
     --------
-    >>> import numpy as np
     >>> import pandas as pd
-    >>> from embargo.data_loaders.schemas import Prices
-    >>> from embargo.signals.fusion import fusion_inputs, market_features
-    >>> rng = np.random.default_rng(1)
-    >>> days = pd.date_range('2024-01-01', periods=300, tz='UTC')
-    >>> close = pd.DataFrame(100.0 * np.exp(rng.normal(0.0, 0.01, (300, 3)).cumsum(axis=0)), days, list('ABC'))
-    >>> day = pd.Timedelta('1D')
-    >>> prices = Prices(close, 1.01 * close, 0.99 * close, close, 0.0 * close + 1e6, days, days + day, '24/7')
-    >>> market = market_features(prices, np.arange(300) - 1, names=['return_1', 'return_5'])
-    >>> inputs = fusion_inputs({}, market.panels, days - pd.Timedelta('5min'))
-    >>> sorted(inputs.panels)
-    ['market.return_1', 'market.return_5']
+    >>> from embargo.signals.fusion import fusion_inputs
+    >>> days = pd.date_range('2024-01-01', periods=2, tz='UTC')
+    >>> net, returns = pd.DataFrame({'A': [0.5, 0.0]}, days), pd.DataFrame({'A': [None, 0.01]}, days, dtype=float)
+    >>> sorted(fusion_inputs({'net': net}, {'return_1': returns}, days - pd.Timedelta('5min')).panels)
+    ['market.return_1', 'text.net']
     """
     panels = {f"text.{name}": panel for name, panel in text.items()}
     panels |= {f"market.{name}": panel for name, panel in market.items()}
@@ -264,17 +239,17 @@ def fusion_samples(
     >>> import numpy as np
     >>> import pandas as pd
     >>> from embargo.data_loaders.schemas import Prices
-    >>> from embargo.signals.fusion import fusion_inputs, fusion_samples, market_features
-    >>> rng = np.random.default_rng(1)
-    >>> days = pd.date_range('2024-01-01', periods=300, tz='UTC')
-    >>> close = pd.DataFrame(100.0 * np.exp(rng.normal(0.0, 0.01, (300, 3)).cumsum(axis=0)), days, list('ABC'))
-    >>> day = pd.Timedelta('1D')
-    >>> prices = Prices(close, 1.01 * close, 0.99 * close, close, 0.0 * close + 1e6, days, days + day, '24/7')
-    >>> market = market_features(prices, np.arange(300) - 1, names=['return_1', 'return_5'])
-    >>> inputs = fusion_inputs({}, market.panels, days - pd.Timedelta('5min'))
-    >>> samples = fusion_samples(inputs, prices, horizon_bars=5)
-    >>> samples.counts, round(float(samples.frame['absolute'].std()), 3)
-    ({'cells': 900, 'masked_out': 0, 'silent': 6, 'beyond_prices': 15, 'missing_prices': 0, 'samples': 879}, 0.023)
+    >>> from embargo.signals.fusion import fusion_inputs, fusion_samples
+    >>> days = pd.date_range('2024-01-01', periods=5, tz='UTC')
+    >>> level = pd.DataFrame({'A': [100.0, 101, 102, 101, 103], 'B': [50.0, 50, 51, 52, 52]}, days)
+    >>> prices = Prices(level, level, level, level, level, days, days + pd.Timedelta('1D'), '24/7')
+    >>> samples = fusion_samples(fusion_inputs({'net': 0.0 * level + 0.5}, {}, days), prices)
+    >>> samples.counts['samples'], samples.counts['beyond_prices']
+    (8, 2)
+    >>> samples.frame[['symbol', 'row', 'absolute', 'relative']].head(2).round(3)
+      symbol  row  absolute  relative
+    0      A    0      0.01     0.005
+    1      B    0      0.00    -0.005
     """
     if horizon_bars < 1:
         raise ConfigError(f"fusion: horizon_bars must be at least 1, got {horizon_bars}.")
