@@ -87,7 +87,12 @@ def at_decision(state: np.ndarray, market: pd.Series, last_closed: np.ndarray) -
         row = int(np.argmax(last_closed >= np.arange(len(market))))
         raise DataError(f"regimes: row {row} claims that bar {last_closed[row]} had closed before it was decided.")
     known = np.where(last_closed >= 0, state[np.maximum(last_closed, 0)], UNLABELLED)
-    return pd.Series(known.astype(object), index=market.index, name="regime").astype("str")
+    return as_labels(known, market.index)
+
+
+def as_labels(state: np.ndarray, index: pd.Index) -> pd.Series:
+    """Return the regime of each row as the series of text that every definition gives."""
+    return pd.Series(state.astype(object), index=index, name="regime").astype("str")
 
 
 def _of_traded(market: pd.Series, label: Callable[[pd.Series], np.ndarray]) -> np.ndarray:

@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from embargo.backtest.regimes.causal import UNLABELLED
+from embargo.backtest.regimes.causal import UNLABELLED, as_labels
 from embargo.data_loaders.errors import ConfigError, DataError
 
 
@@ -145,7 +145,7 @@ def label_ex_post(labels: pd.DataFrame, open_at: pd.DatetimeIndex) -> pd.Series:
 
 def _taken(names: np.ndarray, entry: np.ndarray, index: pd.DatetimeIndex) -> pd.Series:
     found = np.where(entry >= 0, names[np.maximum(entry, 0)] if len(names) else UNLABELLED, UNLABELLED)
-    return pd.Series(found.astype(object), index=index, name="regime").astype("str")
+    return as_labels(found, index)
 
 
 def threshold_regime(

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from embargo.backtest.regimes.causal import UNLABELLED, at_decision
+from embargo.backtest.regimes.causal import UNLABELLED, as_labels, at_decision
 from embargo.data_loaders.errors import ConfigError
 
 NAMES: dict[int, tuple[str, ...]] = {2: ("calm", "turbulent"), 3: ("calm", "uneasy", "turbulent")}
@@ -284,4 +284,4 @@ def markov_ex_post(market: pd.Series, *, states: int = 2) -> pd.Series:
     named = np.full(len(values), UNLABELLED, dtype=object)
     if fit is not None and fit.told_apart:
         named = _named(fit.smoothed(values), states)
-    return pd.Series(named, index=market.index, name="regime").astype("str")
+    return as_labels(named, market.index)

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from embargo.backtest.regimes.causal import UNLABELLED, at_decision
+from embargo.backtest.regimes.causal import UNLABELLED, as_labels, at_decision
 from embargo.data_loaders.errors import ConfigError, DataError
 
 Extreme = Literal["peak", "trough"]
@@ -401,7 +401,7 @@ def lunde_timmermann_ex_post(market: pd.Series, *, fall: float = 0.2, rise: floa
     ['unlabelled', 'unlabelled', 'bear', 'bear', 'bull', 'bull', 'bull']
     """
     state = lunde_timmermann(market_level(market), fall=fall, rise=rise).state
-    return pd.Series(state, index=market.index, name="regime").astype("str")
+    return as_labels(state, market.index)
 
 
 def pagan_sossounov_ex_post(market: pd.Series, *, override: float = 0.2) -> pd.Series:
@@ -439,7 +439,7 @@ def pagan_sossounov_ex_post(market: pd.Series, *, override: float = 0.2) -> pd.S
     last = np.flatnonzero(np.r_[months[1:] != months[:-1], True])
     dating = pagan_sossounov(level.to_numpy()[last], override=override)
     state = dating.state[np.searchsorted(last, np.arange(len(level)))]
-    return pd.Series(state, index=market.index, name="regime").astype("str")
+    return as_labels(state, market.index)
 
 
 def market_phases(level: pd.Series, dating: Dating) -> pd.DataFrame:
