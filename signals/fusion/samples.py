@@ -67,7 +67,7 @@ class FusionSamples:
     Attributes
     ----------
     frame : DataFrame
-        One row per cell, as `fusion_samples` says; ready for `embargo.data_loaders.splits.walk_forward.part_of`.
+        One row per cell, as `fusion_samples` says; ready for `embargo.data_loaders.splits.part_of`.
     counts : dict of str to int
         Cells by what became of them.
 
