@@ -51,6 +51,12 @@ class AggregationSettings:
         and holidays count. It takes the place of ``half_life_bars``.
     holding_bars : int, optional
         An article is seen by this many rows, the one it lands on included; then it is forgotten.
+
+    Examples
+    --------
+    >>> from embargo.signals import AggregationSettings
+    >>> AggregationSettings(mode='vote', hold=0.1).half_life_bars
+    2.0
     """
 
     threshold: float = 0.0
@@ -108,6 +114,14 @@ class Evidence:
         below ``min_articles``); they sum to the aligned articles.
     hours : float array, shape (bars,), or None
         Hours from the decision before to this row's, 0 for the first; only with an hourly half-life.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.signals import Evidence
+    >>> said = Evidence(np.array([[0.8, 0.0]]), np.array([[1.0, 0.0]]), np.array([[1, 0]]), counts={'used': 1})
+    >>> said.rearranged(np.array([0]), np.array([1, 0])).numerator.tolist()
+    [[0.0, 0.8]]
     """
 
     numerator: np.ndarray
@@ -170,6 +184,16 @@ def collect(
     DataError
         If lengths differ, a cell lies outside the panel, a score or weight of an aligned article is missing or out of
         range, instants are needed and missing, or an article is known after the decision of its row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.signals import AggregationSettings, collect
+    >>> settings = AggregationSettings(half_life_bars=1.0)
+    >>> row, column = np.array([0, 0, 2]), np.array([0, 1, 0])
+    >>> evidence = collect(row, column, np.array([0.8, -0.4, 0.2]), np.ones(3), shape=(4, 2), settings=settings)
+    >>> evidence.count.tolist(), evidence.counts['used']
+    ([[1, 1], [0, 0], [1, 0], [0, 0]], 3)
     """
     row, column = np.asarray(row, dtype=np.int64), np.asarray(column, dtype=np.int64)
     net, confidence = np.asarray(net, dtype=float), np.asarray(confidence, dtype=float)
@@ -336,6 +360,14 @@ def decay(evidence: Evidence, settings: AggregationSettings) -> np.ndarray:
     ------
     DataError
         If the half-life is in hours and the evidence has no clock.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.signals import AggregationSettings, Evidence, decay
+    >>> one, zero = np.array([[1.0], [0.0], [0.0]]), np.array([[1], [0], [0]])
+    >>> decay(Evidence(one, one, zero, counts={}), AggregationSettings(half_life_bars=1.0)).round(3).tolist()
+    [[0.667], [0.5], [0.333]]
     """
     numerator, denominator = _sums(evidence, settings)
     if settings.mode == "sum":
@@ -358,6 +390,19 @@ def half_life_in_bars(settings: AggregationSettings, decided_at: pd.DatetimeInde
     settings : AggregationSettings
     decided_at : DatetimeIndex, shape (bars,)
         At least two decisions, UTC.
+
+    Returns
+    -------
+    float
+        Bars; no longer than the holding period.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.signals import AggregationSettings, half_life_in_bars
+    >>> days = pd.date_range('2024-01-01 14:30', periods=4, tz='UTC')
+    >>> half_life_in_bars(AggregationSettings(half_life_hours=36.0), days)
+    1.5
     """
     half_life = settings.half_life_bars
     if settings.half_life_hours is not None:

@@ -33,6 +33,14 @@ class Alignment:
         Symbol position, -1 where the article is not used.
     counts : dict
         ``aligned``, ``after_last_bar``, ``before_first_bar`` and ``unknown_symbol``; they sum to n.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.signals import Alignment
+    >>> found = Alignment(row=np.array([0, -1]), column=np.array([1, -1]), counts={'aligned': 1, 'unknown_symbol': 1})
+    >>> found.used.tolist()
+    [True, False]
     """
 
     row: np.ndarray
@@ -71,9 +79,12 @@ def _rows(known: np.ndarray, decided: np.ndarray) -> np.ndarray:
 def _columns(symbols: pd.Index | pa.Array | pa.ChunkedArray, names: pd.Index) -> np.ndarray:
     """Look up symbols without decoding them, each distinct one once where they are encoded; -1 where unknown."""
     arrow = symbols if isinstance(symbols, (pa.Array, pa.ChunkedArray)) else _arrow_of(symbols)
-    if arrow is None:
-        categorical = isinstance(symbols, pd.CategoricalIndex)
-        codes, distinct = (symbols.codes, symbols.categories) if categorical else symbols.factorize()
+    codes: np.ndarray
+    distinct: pd.Index
+    if isinstance(symbols, pd.CategoricalIndex):
+        codes, distinct = np.asarray(symbols.codes), symbols.categories
+    elif arrow is None:
+        codes, distinct = pd.Index(symbols).factorize()
     elif pa.types.is_dictionary(arrow.type):
         whole = arrow.unify_dictionaries().combine_chunks() if isinstance(arrow, pa.ChunkedArray) else arrow
         codes, distinct = whole.indices.fill_null(UNUSED).to_numpy(), pd.Index(whole.dictionary.to_pandas())
@@ -124,6 +135,18 @@ def align(
     ------
     DataError
         If instants are naive or missing, lengths differ, decisions are not increasing, or columns repeat.
+
+    Examples
+    --------
+    Of two articles, one is known when the second bar is decided, the other only after it:
+
+    >>> import pandas as pd
+    >>> from embargo.signals import align
+    >>> days = pd.date_range('2024-01-01 14:30', periods=4, tz='UTC')
+    >>> known_at = pd.DatetimeIndex(['2024-01-02 14:25', '2024-01-02 14:26'], tz='UTC')
+    >>> found = align(known_at, ['A', 'B'], days - pd.Timedelta('5min'), ['A', 'B'])
+    >>> found.row.tolist(), found.column.tolist(), found.counts['aligned']
+    ([1, 2], [0, 1], 2)
     """
     known = _ticks(known_at, "align: known_at", up=True)
     decided = _ticks(decided_at, "align: decided_at", up=False)

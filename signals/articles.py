@@ -83,6 +83,12 @@ class ArticleSettings:
         firms counts as repeated.
     echo_weight : float
         Weight of an article that only reports a price move, in [0, 1]; 1 switches this off, 0 leaves such articles out.
+
+    Examples
+    --------
+    >>> from embargo.signals import ArticleSettings
+    >>> ArticleSettings(novelty_floor=0.2).novelty_window
+    '7d'
     """
 
     confidence: Confidence = "scored"
@@ -124,6 +130,15 @@ class Opinions:
     counts : dict
         Rows from an ``unlisted_source``, rows ``repeated`` (similarity of a near-duplicate or more) and ``price_echo``
         rows; only of what the settings ask for.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.signals import ArticleSettings, read_articles
+    >>> scored = pd.DataFrame({'bearish': [0.1], 'neutral': [0.2], 'bullish': [0.7], 'confidence': [0.7]})
+    >>> found = read_articles(scored, ArticleSettings())
+    >>> found.net.round(2).tolist(), found.weight.tolist(), found.counts
+    ([0.6], [1.0], {})
     """
 
     net: np.ndarray
@@ -278,12 +293,30 @@ def read_articles(scored: pd.DataFrame, settings: ArticleSettings, *, history: p
 
     Returns
     -------
-    Opinions, arrays of shape (n,)
+    Opinions
+        Arrays of shape (n,).
 
     Raises
     ------
     DataError
         If a column that the settings need is missing.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.signals import ArticleSettings, read_articles
+    >>> scored = pd.DataFrame(
+    ...     {
+    ...         'bearish': [0.1, 0.7],
+    ...         'neutral': [0.2, 0.2],
+    ...         'bullish': [0.7, 0.1],
+    ...         'confidence': [0.7, 0.7],
+    ...         'text': ['Shares jump 8% on Monday', 'Firm cuts its outlook'],
+    ...     }
+    ... )
+    >>> found = read_articles(scored, ArticleSettings(confidence='margin', echo_weight=0.25))
+    >>> found.net.round(2).tolist(), found.confidence.round(2).tolist(), found.weight.tolist(), found.counts
+    ([0.6, -0.6], [0.5, 0.5], [0.25, 1.0], {'price_echo': 1})
     """
     weight = np.ones(len(scored))
     counts: dict[str, int] = {}

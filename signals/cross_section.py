@@ -46,6 +46,12 @@ class CrossSectionSettings:
         Standard deviations that make a full signal.
     neutral : {"none", "market", "sector"}
         Less the mean of the row, or of the symbol's sector in the row; symbols without a sector form one.
+
+    Examples
+    --------
+    >>> from embargo.signals import CrossSectionSettings
+    >>> CrossSectionSettings().active, CrossSectionSettings(method='rank').active
+    (False, True)
     """
 
     min_signal: float = 0.02
@@ -88,7 +94,23 @@ class CrossSectionSettings:
 
 @dataclass(frozen=True)
 class SignalSettings:
-    """Everything between evidence and signal."""
+    """Everything between evidence and signal.
+
+    Attributes
+    ----------
+    aggregation : AggregationSettings
+        How articles add up and fade.
+    groups : GroupSettings
+        What symbols without news take from others.
+    cross_section : CrossSectionSettings
+        How symbols are compared.
+
+    Examples
+    --------
+    >>> from embargo.signals import CrossSectionSettings, SignalSettings
+    >>> SignalSettings(cross_section=CrossSectionSettings(method='rank')).cross_section.limit
+    3.0
+    """
 
     aggregation: AggregationSettings = field(default_factory=AggregationSettings)
     groups: GroupSettings = field(default_factory=GroupSettings)
@@ -106,6 +128,13 @@ class Signal:
     counts : dict
         Cells that groups filled and that the cross-section left out, under the names of `fill_from_groups` and
         `compare`; empty if neither is asked for.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.signals import Signal
+    >>> Signal(values=np.zeros((4, 2)), counts={}).values.shape
+    (4, 2)
     """
 
     values: np.ndarray
@@ -322,7 +351,24 @@ def to_signal(
     Returns
     -------
     Signal
-        With default groups and cross-section exactly what `aggregation.decay` returns.
+        With default groups and cross-section exactly what `decay` returns.
+
+    Raises
+    ------
+    ConfigError
+        If sectors are needed and not given.
+    DataError
+        If shapes differ, or the evidence lacks the clock that an hourly half-life needs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.signals import AggregationSettings, SignalSettings, collect, to_signal
+    >>> settings = AggregationSettings(half_life_bars=1.0)
+    >>> row, column = np.array([0, 0, 2]), np.array([0, 1, 0])
+    >>> evidence = collect(row, column, np.array([0.8, -0.4, 0.2]), np.ones(3), shape=(4, 2), settings=settings)
+    >>> to_signal(evidence, SignalSettings(settings)).values.round(3).tolist()
+    [[0.533, -0.267], [0.4, -0.2], [0.229, -0.133], [0.178, -0.08]]
     """
     values = decay(evidence, settings.aggregation)
     counts: dict[str, int] = {}

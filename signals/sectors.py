@@ -26,6 +26,12 @@ class GroupSettings:
         Part of the sector's mean signal that it takes, in [0, 1]; 0 leaves it without a signal.
     min_evidence : float
         A symbol counts as without news while its decayed evidence weighs less than this many fully confident articles.
+
+    Examples
+    --------
+    >>> from embargo.signals import GroupSettings
+    >>> GroupSettings(weight=0.5).min_evidence
+    0.1
     """
 
     weight: float = 0.0
@@ -49,6 +55,12 @@ def group_codes(symbols: Sequence[str] | pd.Index, sectors: Mapping[str, str]) -
     Returns
     -------
     int64 array, shape (symbols,); -1 where a symbol has no sector.
+
+    Examples
+    --------
+    >>> from embargo.signals import group_codes
+    >>> group_codes(['AAPL', 'XOM', 'MSFT', 'BTC'], {'AAPL': 'tech', 'MSFT': 'tech', 'XOM': 'energy'}).tolist()
+    [0, 1, 0, -1]
     """
     names = [sectors.get(str(symbol)) for symbol in symbols]
     number = {name: code for code, name in enumerate(dict.fromkeys(name for name in names if name is not None))}

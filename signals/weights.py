@@ -17,7 +17,7 @@ from scipy.signal import lfilter
 
 from embargo.data_loaders.errors import ConfigError, DataError
 
-Method = Literal["proportional", "sign", "top_bottom"]
+SizingMethod = Literal["proportional", "sign", "top_bottom"]
 
 # What a book earned longer ago than this weighs less than a thousandth in its volatility.
 _MEMORY_HALF_LIVES = 10.0
@@ -60,9 +60,15 @@ class WeightSettings:
     target_volatility : float or None
         The whole book is scaled until its ex-ante volatility is this fraction per year (0.1 = 10 % a year), or until
         ``gross``, ``cap`` or ``net`` stops it. None: no target.
+
+    Examples
+    --------
+    >>> from embargo.signals import WeightSettings
+    >>> WeightSettings(target_volatility=0.1).needs_risk
+    True
     """
 
-    method: Method = "proportional"
+    method: SizingMethod = "proportional"
     gross: float = 1.0
     cap: float = 0.10
     neutral: bool = False
@@ -128,6 +134,16 @@ class Risk:
     half_life : float
         Bars.
     periods_per_year : float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.signals import trailing_risk
+    >>> close = pd.DataFrame({'A': 100.0 * 1.01 ** np.arange(30)})
+    >>> risk = trailing_risk(close, np.arange(30) - 1, periods_per_year=252)
+    >>> risk.volatility.shape, risk.rows(slice(25, 30)).volatility.round(3)[0].tolist()
+    ((30, 1), [0.159])
     """
 
     returns: np.ndarray
@@ -183,6 +199,16 @@ def trailing_risk(
     References
     ----------
     J.P. Morgan and Reuters (1996), "RiskMetrics Technical Document", 4th edition, section 5.2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.signals import trailing_risk
+    >>> moves = np.random.default_rng(1).normal(0.0, [0.01, 0.03], (250, 2))
+    >>> close = pd.DataFrame(100.0 * np.exp(moves.cumsum(axis=0)), columns=['A', 'B'])
+    >>> trailing_risk(close, np.arange(250) - 1, periods_per_year=252).volatility[-1].round(3).tolist()
+    [0.148, 0.424]
     """
     if not (np.isfinite(half_life) and half_life > 0.0) or warm_up < 1:
         raise ConfigError(f"risk: half_life must be positive and warm_up at least 1, got {half_life} and {warm_up}.")
@@ -261,6 +287,13 @@ def regime_gate(labels: pd.Series, multipliers: Mapping[str, float]) -> pd.Serie
         If a multiplier is out of range.
     DataError
         If a row has no label.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.signals import regime_gate
+    >>> regime_gate(pd.Series(['bull', 'bear', 'unlabelled']), {'bear': 0.25}).tolist()
+    [1.0, 0.25, 1.0]
     """
     for label, multiplier in multipliers.items():
         if not 0.0 <= multiplier <= 1.0:
@@ -284,7 +317,22 @@ def tradable_mask(close: pd.DataFrame, last_closed: np.ndarray) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame of bool, shape (bars, symbols); rows without a closed bar are all False.
+    DataFrame of bool, shape (bars, symbols)
+        Rows without a closed bar are all False.
+
+    Raises
+    ------
+    DataError
+        If the lengths differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.signals import tradable_mask
+    >>> close = pd.DataFrame({'A': [10.0, 10.1, 10.2], 'B': [5.0, np.nan, 5.1]})
+    >>> tradable_mask(close, np.arange(3) - 1).to_numpy().tolist()
+    [[False, False], [True, True], [True, False]]
     """
     last_closed = np.asarray(last_closed, dtype=np.int64)
     if len(last_closed) != len(close):
@@ -423,6 +471,14 @@ def weights_array(
         If the shapes differ, the signal is missing somewhere or the gate is out of range.
     ConfigError
         If the settings need risk and there is none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.signals import WeightSettings, weights_array
+    >>> signal = np.array([[0.8, -0.6, 0.0], [0.1, 0.3, -0.9]])
+    >>> weights_array(signal, None, WeightSettings(cap=0.5)).round(3).tolist()
+    [[0.5, -0.429, 0.0], [0.077, 0.231, -0.5]]
     """
     signal = np.asarray(signal, dtype=float)
     _checked_shapes(signal, tradable, settings, risk, gate)
@@ -479,12 +535,39 @@ def to_weights(
 ) -> pd.DataFrame:
     """Return ``weights_array`` for labelled panels: same index and columns as ``signal``.
 
+    Parameters
+    ----------
+    signal : DataFrame, shape (bars, symbols)
+        In [-1, 1], already dated: row t is known before bar t opens. 0, never missing, is none.
+    tradable : DataFrame of bool, shape (bars, symbols), or None
+        From `tradable_mask`; None means everywhere tradable.
+    settings : WeightSettings
+    risk : Risk, optional
+        From `trailing_risk`; needed for ``inverse_volatility`` and ``target_volatility``.
+    gate : Series, shape (bars,), optional
+        Share of the book to hold, in [0, 1], from `regime_gate`.
+
+    Returns
+    -------
+    DataFrame, shape (bars, symbols)
+        Fractions of equity; negative is short.
+
     Raises
     ------
     DataError
         If ``tradable`` or ``gate`` is labelled differently, or as ``weights_array`` does.
     ConfigError
         As ``weights_array`` does.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.signals import WeightSettings, to_weights
+    >>> signal = pd.DataFrame({'A': [0.8, 0.1], 'B': [-0.6, 0.3], 'C': [0.0, -0.9]})
+    >>> to_weights(signal, None, WeightSettings(method='top_bottom', k=1, cap=0.5, neutral=True))
+         A    B    C
+    0  0.5 -0.5  0.0
+    1  0.0  0.5 -0.5
     """
     if tradable is not None and not (tradable.index.equals(signal.index) and tradable.columns.equals(signal.columns)):
         raise DataError("weights: signal and tradable carry different bars or symbols. Reindex one to the other.")

@@ -16,8 +16,6 @@ Array = np.ndarray
 
 # Missing prices are NaN, so "nnan" may never join these.
 _LOOSE = {"reassoc", "contract", "nsz", "arcp"}
-# From numba's settings: numba.get_num_threads() starts OpenMP with all cores, for torch too, despite OMP_NUM_THREADS.
-THREADS: int = nb.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # set when numba is imported
 _DUST = 1e-12
 _LOT_SLACK = 1e-9
 _SCANS = 8

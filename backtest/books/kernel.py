@@ -454,9 +454,10 @@ def _spread(one: Callable[[int, np.ndarray], float], settings: int, bars: int) -
         for s in chunk:
             turnover[s] = one(s, returns[s])
 
-    workers = _compiled().THREADS
+    from embargo.backtest.threads import THREADS
+
     chunks = [range(start, min(start + _CHUNK, settings)) for start in range(0, settings, _CHUNK)]
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(THREADS) as pool:
         for _ in pool.map(some, chunks):
             pass
     return Sweep(returns, turnover)

@@ -29,6 +29,15 @@ def market_returns(close: pd.DataFrame) -> pd.Series:
     -------
     Series, shape (bars,)
         Fractions; row s is known at the close of bar s. NaN on the first row and where no symbol has both prices.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.backtest.regimes import market_returns
+    >>> close = pd.DataFrame({'A': [100.0, 101.0, 99.99], 'B': [50.0, np.nan, 51.0]})
+    >>> market_returns(close).round(4).tolist()
+    [nan, 0.01, -0.01]
     """
     values = close.to_numpy(dtype=float)
     change = np.full(values.shape, np.nan)
@@ -50,11 +59,26 @@ def at_decision(state: np.ndarray, market: pd.Series, last_closed: np.ndarray) -
     market : Series, shape (bars,)
         Gives the index.
     last_closed : int array, shape (bars,)
+        Newest bar closed when each row is decided, -1 for none.
+
+    Returns
+    -------
+    Series of str, shape (bars,)
+        ``"unlabelled"`` where no bar had closed.
 
     Raises
     ------
     DataError
         If the lengths differ, or a row claims to know its own bar.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.backtest.regimes import at_decision
+    >>> market = pd.Series([0.0, 0.1, -0.1])
+    >>> at_decision(np.array(['bull', 'bull', 'bear']), market, np.array([-1, 0, 1])).tolist()
+    ['unlabelled', 'bull', 'bull']
     """
     last_closed = np.asarray(last_closed, dtype=np.int64)
     if len(last_closed) != len(market):
@@ -63,7 +87,12 @@ def at_decision(state: np.ndarray, market: pd.Series, last_closed: np.ndarray) -
         row = int(np.argmax(last_closed >= np.arange(len(market))))
         raise DataError(f"regimes: row {row} claims that bar {last_closed[row]} had closed before it was decided.")
     known = np.where(last_closed >= 0, state[np.maximum(last_closed, 0)], UNLABELLED)
-    return pd.Series(known.astype(object), index=market.index, name="regime").astype("str")
+    return as_labels(known, market.index)
+
+
+def as_labels(state: np.ndarray, index: pd.Index) -> pd.Series:
+    """Return the regime of each row as the series of text that every definition gives."""
+    return pd.Series(state.astype(object), index=index, name="regime").astype("str")
 
 
 def _of_traded(market: pd.Series, label: Callable[[pd.Series], np.ndarray]) -> np.ndarray:
@@ -95,6 +124,24 @@ def trend_regime(market: pd.Series, last_closed: np.ndarray, *, lookback: int = 
     -------
     Series of str, shape (bars,)
         ``"bull"``, ``"bear"``, ``"sideways"`` or ``"unlabelled"`` (fewer than ``lookback`` returns so far).
+
+    Raises
+    ------
+    ConfigError
+        If a setting is out of range.
+    DataError
+        If the lengths differ, or a row claims to know its own bar.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.backtest.regimes import trend_regime
+    >>> bars = pd.date_range('2024-01-01', periods=300, tz='UTC')
+    >>> market = pd.Series(np.random.default_rng(1).normal(0.0005, 0.01, 300), bars)
+    >>> last_closed = np.arange(300) - 1
+    >>> trend_regime(market, last_closed).value_counts().sort_index().to_dict()
+    {'bear': 124, 'bull': 1, 'sideways': 112, 'unlabelled': 63}
     """
     if lookback < 2 or k < 0.0:
         raise ConfigError(f"trend_regime: lookback must be at least 2 and k not negative, got {lookback} and {k}.")
@@ -133,6 +180,22 @@ def volatility_regime(
     -------
     Series of str, shape (bars,)
         ``"turbulent"`` above the median, ``"calm"`` at or below, ``"unlabelled"`` during the warm-up.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is out of range.
+    DataError
+        If the lengths differ, or a row claims to know its own bar.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.backtest.regimes import volatility_regime
+    >>> moves = np.random.default_rng(1).normal(0.0, np.repeat([0.005, 0.03], [200, 50]))
+    >>> volatility_regime(pd.Series(moves), np.arange(250) - 1).iloc[[0, 120, 249]].tolist()
+    ['unlabelled', 'calm', 'turbulent']
     """
     if lookback < 2 or warm_up < 1:
         raise ConfigError(

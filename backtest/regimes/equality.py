@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from embargo.backtest.arguments import check_level, check_mean_block, check_n_boot, check_periods_per_year
+from embargo.backtest.regimes.blocks import USABLE_SHARE, block_chunks, block_sums
 from embargo.backtest.regimes.causal import UNLABELLED
-from embargo.backtest.significance import automatic_block_length, holm, stationary_blocks
-from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.backtest.significance import automatic_block_length, holm
+from embargo.data_loaders.errors import DataError
 
-_CELLS_PER_CHUNK = 200_000
 _FEWEST_IN_RESAMPLE = 10
-_USABLE_SHARE = 0.9
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,17 @@ class PairDifference:
     Attributes
     ----------
     first, second : str
+        Names of the regimes.
     difference, low, high : float
         Per year; a two-sided interval at the level asked for.
     p_value, p_value_holm : float
         Two-sided, for the null hypothesis of equal Sharpe ratios; the latter allows for the number of pairs.
+
+    Examples
+    --------
+    >>> from embargo.backtest.regimes import PairDifference
+    >>> PairDifference('bear', 'bull', -1.2, -2.9, 0.5, p_value=0.17, p_value_holm=0.17).difference
+    -1.2
     """
 
     first: str
@@ -58,6 +65,14 @@ class EqualityTest:
         Mean block length of the stationary bootstrap, in rows.
     note : str
         Why there is no test; else empty.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.backtest.regimes import sharpe_equality
+    >>> found = sharpe_equality(pd.Series([0.01, 0.02]), pd.Series(['bear', 'bull']), periods_per_year=252, seed=0)
+    >>> found.left_out, found.note
+    (('bear', 'bull'), 'fewer than two regimes have 60 rows and returns that vary: not tested')
     """
 
     statistic: float | None
@@ -102,6 +117,7 @@ def sharpe_equality(
     labels : Series of str, shape (bars,)
         Regime of each row, same index. Unlabelled rows are in no regime.
     periods_per_year : float
+        Rows in a year; differences are annual.
     n_boot : int
         Resamples, at least 100.
     level : float
@@ -127,8 +143,24 @@ def sharpe_equality(
     ----------
     Ledoit and Wolf (2008), Journal of Empirical Finance 15(5), for the studentised bootstrap of a difference; Götze and
     Künsch (1996), Annals of Statistics 24(5), for the variance from blocks; Politis and Romano (1994), JASA 89(428).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.backtest.regimes import sharpe_equality
+    >>> bars = pd.date_range('2024-01-01', periods=300, tz='UTC')
+    >>> labels = pd.Series(np.where(np.arange(300) < 150, 'bear', 'bull'), bars)
+    >>> returns = pd.Series(np.random.default_rng(1).normal(0, 0.01, 300) + np.where(labels == 'bull', 0.003, 0), bars)
+    >>> found = sharpe_equality(returns, labels, periods_per_year=365, seed=0)
+    >>> round(found.statistic, 2), round(found.p_value, 4), round(found.pairs[0].difference, 2)
+    (9.0, 0.0015, -5.26)
     """
-    values = _checked(returns, labels, n_boot, level, block)
+    values = _checked(returns, labels)
+    check_periods_per_year(periods_per_year)
+    check_n_boot(n_boot)
+    check_level(level)
+    check_mean_block(block)
     names = labels.astype(str).to_numpy()
     present = sorted(set(names) - {UNLABELLED})
     judged = [name for name in present if _is_judged(values[names == name], minimum_bars)]
@@ -145,7 +177,7 @@ def sharpe_equality(
     usable = np.isfinite(deviations).all(axis=1) & np.isfinite(covariances).all(axis=(1, 2))
     deviations, covariances = deviations[usable], covariances[usable]
     wald, walds = _wald(ratios[None], covariance[None]), _wald(deviations, covariances)
-    if len(deviations) < _USABLE_SHARE * n_boot or not np.isfinite(wald).all():
+    if len(deviations) < USABLE_SHARE * n_boot or not np.isfinite(wald).all():
         note = "too many resamples lack rows of some regime: not tested"
         return EqualityTest(None, None, tuple(judged), left_out, (), length, note)
     pairs = _pairs(judged, ratios, covariance, deviations, covariances, level, periods_per_year)
@@ -160,18 +192,12 @@ def sharpe_equality(
     )
 
 
-def _checked(returns: pd.Series, labels: pd.Series, n_boot: int, level: float, block: float | None) -> np.ndarray:
+def _checked(returns: pd.Series, labels: pd.Series) -> np.ndarray:
     if not labels.index.equals(returns.index):
         raise DataError("sharpe_equality: returns and labels carry different bars. Reindex one to the other.")
     values: np.ndarray = returns.to_numpy(dtype=float)
     if not np.isfinite(values).all():
         raise DataError("sharpe_equality: a return is missing. Drop or mend the rows first.")
-    if n_boot < 100:
-        raise ConfigError(f"n_boot must be at least 100, got {n_boot}. Quantiles of fewer resamples mean little.")
-    if not 0.5 <= level < 1.0:
-        raise ConfigError(f"level must lie in [0.5, 1), got {level}.")
-    if block is not None and not block >= 1.0:
-        raise ConfigError(f"block must be at least 1 row, got {block}. Leave it out for an automatic length.")
     return values
 
 
@@ -203,27 +229,19 @@ def _long_run(influence: np.ndarray, block: float) -> np.ndarray:
     return np.asarray((one_sided + one_sided.T - cross[..., 0]) / bars)
 
 
-def _block_sums(values: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    total = np.concatenate([[0.0], np.cumsum(np.concatenate([values, values]))])
-    return np.asarray(total[starts + lengths] - total[starts])
-
-
 def _resampled(
     values: np.ndarray, members: np.ndarray, block: float, n_boot: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Deviations of resampled Sharpe ratios from the sample's, and their covariances from their own blocks."""
     regimes, bars = members.shape
     deviations, covariances = np.empty((n_boot, regimes)), np.empty((n_boot, regimes, regimes))
-    step = max(1, int(_CELLS_PER_CHUNK / ((bars / max(block, 1.0) + 10.0) * regimes)))
-    for begin in range(0, n_boot, step):
-        size = min(step, n_boot - begin)
-        starts, lengths = stationary_blocks(bars, block, size, rng)
-        influence = np.empty((size, regimes, starts.shape[1]))
+    for chunk, starts, lengths in block_chunks(bars, block, n_boot, rng, width=regimes):
+        influence = np.empty((len(starts), regimes, starts.shape[1]))
         for place, member in enumerate(members):
             centre, scale = values[member].mean(), values[member].std()
             z = np.where(member, (values - centre) / scale, 0.0)
-            number = _block_sums(member.astype(float), starts, lengths)
-            one, two = _block_sums(z, starts, lengths), _block_sums(z * z, starts, lengths)
+            number = block_sums(member.astype(float), starts, lengths)
+            one, two = block_sums(z, starts, lengths), block_sums(z * z, starts, lengths)
             with np.errstate(divide="ignore", invalid="ignore"):
                 rows = number.sum(axis=1)
                 mean = one.sum(axis=1) / rows
@@ -235,8 +253,8 @@ def _resampled(
                 squares = (two - 2.0 * m * one + number * m**2) / v
                 shift = (one - number * m) / deviation[:, None] - 0.5 * ratio[:, None] * (squares - number)
                 influence[:, place] = shift / rows[:, None]
-            deviations[begin : begin + size, place] = ratio - centre / scale
-        covariances[begin : begin + size] = influence @ influence.transpose(0, 2, 1)
+            deviations[chunk, place] = ratio - centre / scale
+        covariances[chunk] = influence @ influence.transpose(0, 2, 1)
     return deviations, covariances
 
 

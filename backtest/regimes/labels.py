@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from embargo.backtest.regimes.causal import UNLABELLED
+from embargo.backtest.regimes.causal import UNLABELLED, as_labels
 from embargo.data_loaders.errors import ConfigError, DataError
 
 
@@ -72,6 +72,23 @@ def label_regime(labels: pd.DataFrame, decided_at: pd.DatetimeIndex) -> pd.Serie
     ------
     DataError
         If ``known_at`` is absent: such labels may report (`label_ex_post`), not steer; or if entries are malformed.
+
+    Examples
+    --------
+    The second entry starts on the fourth and is known on the fifth:
+
+    >>> import pandas as pd
+    >>> from embargo.backtest.regimes import label_regime
+    >>> entries = pd.DataFrame(
+    ...     {
+    ...         'start': pd.to_datetime(['2024-01-02', '2024-01-04'], utc=True),
+    ...         'regime': ['expansion', 'recession'],
+    ...         'known_at': pd.to_datetime(['2024-01-02', '2024-01-05'], utc=True),
+    ...     }
+    ... )
+    >>> days = pd.date_range('2024-01-01', periods=5, tz='UTC')
+    >>> label_regime(entries, days).tolist()
+    ['unlabelled', 'expansion', 'expansion', 'expansion', 'recession']
     """
     what = "regime labels"
     if "known_at" not in labels.columns:
@@ -98,7 +115,27 @@ def label_ex_post(labels: pd.DataFrame, open_at: pd.DatetimeIndex) -> pd.Series:
     Returns
     -------
     Series of str, shape (bars,)
-        ``"unlabelled"`` before the first entry.
+        ``"unlabelled"`` before the first entry. Index: ``open_at``.
+
+    Raises
+    ------
+    DataError
+        If entries are malformed.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.backtest.regimes import label_ex_post
+    >>> entries = pd.DataFrame(
+    ...     {
+    ...         'start': pd.to_datetime(['2024-01-02', '2024-01-04'], utc=True),
+    ...         'regime': ['expansion', 'recession'],
+    ...         'known_at': pd.to_datetime(['2024-01-02', '2024-01-05'], utc=True),
+    ...     }
+    ... )
+    >>> days = pd.date_range('2024-01-01', periods=5, tz='UTC')
+    >>> label_ex_post(entries, days).tolist()
+    ['unlabelled', 'expansion', 'expansion', 'recession', 'recession']
     """
     starts, names = _entries(labels, "regime labels")
     began = _microseconds(starts)
@@ -108,7 +145,7 @@ def label_ex_post(labels: pd.DataFrame, open_at: pd.DatetimeIndex) -> pd.Series:
 
 def _taken(names: np.ndarray, entry: np.ndarray, index: pd.DatetimeIndex) -> pd.Series:
     found = np.where(entry >= 0, names[np.maximum(entry, 0)] if len(names) else UNLABELLED, UNLABELLED)
-    return pd.Series(found.astype(object), index=index, name="regime").astype("str")
+    return as_labels(found, index)
 
 
 def threshold_regime(
@@ -145,6 +182,15 @@ def threshold_regime(
         If cuts do not increase, or names do not fit them.
     DataError
         If columns are missing, or two values became known at the same instant.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.backtest.regimes import threshold_regime
+    >>> days = pd.date_range('2024-01-01', periods=4, tz='UTC')
+    >>> vix = pd.DataFrame({'known_at': days[:3], 'value': [14.0, 31.0, 22.0]})
+    >>> threshold_regime(vix, days, cuts=[20.0, 30.0], names=['low', 'raised', 'high']).tolist()
+    ['low', 'high', 'raised', 'raised']
     """
     if not cuts or any(later <= cut for cut, later in pairwise(cuts)) or not np.isfinite(cuts).all():
         raise ConfigError(f"regime threshold: cuts must be finite numbers that increase, got {list(cuts)}.")

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from embargo.backtest.regimes.causal import UNLABELLED, at_decision
+from embargo.backtest.regimes.causal import UNLABELLED, as_labels, at_decision
 from embargo.data_loaders.errors import ConfigError
 
 NAMES: dict[int, tuple[str, ...]] = {2: ("calm", "turbulent"), 3: ("calm", "uneasy", "turbulent")}
@@ -40,6 +40,15 @@ class MarkovFit:
         Log-likelihood of one normal distribution for all returns.
     n : int
         Returns used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.regimes import MarkovFit
+    >>> moves = np.array([[0.98, 0.02], [0.1, 0.9]])
+    >>> fit = MarkovFit(np.zeros(2), np.array([0.005, 0.03]), moves, log_likelihood=3400.0, one_state=3100.0, n=1000)
+    >>> fit.told_apart, fit.expected_bars.round().tolist(), fit.filtered(np.array([0.0, 0.08])).round(2).tolist()
+    (True, [50.0, 10.0], [[0.97, 0.03], [0.0, 1.0]])
     """
 
     means: np.ndarray
@@ -63,17 +72,17 @@ class MarkovFit:
 
     def filtered(self, returns: np.ndarray) -> np.ndarray:
         """Probabilities of the states given the returns so far; shape (bars, states)."""
-        from embargo.backtest.regimes import markov_rows
+        from embargo.backtest.regimes import compiled
 
-        known, _, _ = markov_rows.filtered(np.asarray(returns, float), self.means, self.deviations, self.moves)
+        known, _, _ = compiled.filtered(np.asarray(returns, float), self.means, self.deviations, self.moves)
         return np.asarray(known)
 
     def smoothed(self, returns: np.ndarray) -> np.ndarray:
         """Probabilities of the states given all the returns, later ones too; shape (bars, states)."""
-        from embargo.backtest.regimes import markov_rows
+        from embargo.backtest.regimes import compiled
 
-        known, forecast, _ = markov_rows.filtered(np.asarray(returns, float), self.means, self.deviations, self.moves)
-        chances, _ = markov_rows.smoothed(known, forecast, self.moves)
+        known, forecast, _ = compiled.filtered(np.asarray(returns, float), self.means, self.deviations, self.moves)
+        chances, _ = compiled.smoothed(known, forecast, self.moves)
         return np.asarray(chances)
 
 
@@ -100,10 +109,24 @@ def fit_markov(returns: pd.Series | np.ndarray, *, states: int = 2) -> MarkovFit
     MarkovFit or None
         None where the returns do not vary or are fewer than 30 for each state.
 
+    Raises
+    ------
+    ConfigError
+        If there are to be other than two or three states.
+
     References
     ----------
     Hamilton (1989), Econometrica 57(2); Kim (1994), Journal of Econometrics 60(1-2); Hamilton (1990), Journal of
     Econometrics 45(1-2), for expectation-maximisation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.regimes import fit_markov
+    >>> calm, storm = np.random.default_rng(1).normal(0, 0.005, 400), np.random.default_rng(2).normal(0, 0.03, 100)
+    >>> fit = fit_markov(np.concatenate([calm, storm]))
+    >>> fit.deviations.round(4).tolist(), fit.told_apart
+    ([0.0046, 0.0286], True)
     """
     _check_states(states)
     values = np.asarray(returns, dtype=float)
@@ -128,7 +151,7 @@ def _climbed(
     values: np.ndarray, there: np.ndarray, shares: tuple[float, ...]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """Fit from states that split the returns by size at these shares; all in units of their deviation."""
-    from embargo.backtest.regimes import markov_rows
+    from embargo.backtest.regimes import compiled
 
     states = len(shares) + 1
     # Sizes are smoothed over a few bars first, so that the start tells storms from single jumps.
@@ -139,7 +162,7 @@ def _climbed(
     deviations = np.array([max(inside.std(), _FLOOR) if len(inside) else 1.0 for inside in groups])
     moves = np.full((states, states), 0.05 / (states - 1))
     np.fill_diagonal(moves, 0.95)
-    fit: tuple[np.ndarray, np.ndarray, np.ndarray, float] = markov_rows.maximised(
+    fit: tuple[np.ndarray, np.ndarray, np.ndarray, float] = compiled.maximised(
         values, means, deviations, moves, _FLOOR, _ROUNDS, _TOLERANCE
     )
     return fit
@@ -184,6 +207,27 @@ def markov_regime(
     Series of str, shape (bars,)
         ``"calm"``, ``"turbulent"``, with three states ``"uneasy"`` between them, in the order of their variance; or
         ``"unlabelled"`` before the first fit, and after one whose states Schwarz's criterion cannot tell apart.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is out of range.
+    DataError
+        If the lengths differ, or a row claims to know its own bar.
+
+    References
+    ----------
+    Hamilton (1989), Econometrica 57(2), for the filter; Schwarz (1978), Annals of Statistics 6(2), for the criterion.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.backtest.regimes import markov_regime
+    >>> moves = np.random.default_rng(1).normal(0.0, np.repeat([0.005, 0.03, 0.005], [400, 100, 400]))
+    >>> labels = markov_regime(pd.Series(moves), np.arange(900) - 1, minimum=450)
+    >>> labels.iloc[[0, 460, 890]].tolist()
+    ['unlabelled', 'turbulent', 'calm']
     """
     _check_states(states)
     if minimum < _LEAST_PER_STATE * states or refit_every < 1:
@@ -216,10 +260,28 @@ def markov_ex_post(market: pd.Series, *, states: int = 2) -> pd.Series:
     Series of str, shape (bars,)
         Row t has the state that bar t was in. The bars after t move it: never steer by it. ``"unlabelled"`` throughout
         where the returns are too few, do not vary, or show no more than one state by Schwarz's criterion.
+
+    Raises
+    ------
+    ConfigError
+        If there are to be other than two or three states.
+
+    References
+    ----------
+    Kim (1994), Journal of Econometrics 60(1-2), for the smoother.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.backtest.regimes import markov_ex_post
+    >>> moves = np.random.default_rng(1).normal(0.0, np.repeat([0.03, 0.005], [100, 400]))
+    >>> markov_ex_post(pd.Series(moves)).value_counts().sort_index().to_dict()
+    {'calm': 400, 'turbulent': 100}
     """
     values = market.to_numpy(dtype=float)
     fit = fit_markov(values, states=states)
     named = np.full(len(values), UNLABELLED, dtype=object)
     if fit is not None and fit.told_apart:
         named = _named(fit.smoothed(values), states)
-    return pd.Series(named, index=market.index, name="regime").astype("str")
+    return as_labels(named, market.index)

@@ -23,6 +23,12 @@ class RegimePreset:
         Of ``markov_regime``: bars.
     minimum_bars
         Rows below which a regime is not judged.
+
+    Examples
+    --------
+    >>> from embargo.backtest.regimes import PRESETS
+    >>> PRESETS['equity'].trend_lookback, PRESETS['crypto_daily'].trend_lookback
+    (63, 91)
     """
 
     trend_lookback: int = 63

@@ -12,7 +12,22 @@ from embargo.data_loaders.errors import DataError
 
 
 def regime_order(names: set[str] | list[str]) -> list[str]:
-    """Sort names of regimes alphabetically, unlabelled last."""
+    """Sort names of regimes alphabetically, unlabelled last.
+
+    Parameters
+    ----------
+    names : set or list of str
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> from embargo.backtest.regimes import regime_order
+    >>> regime_order({'unlabelled', 'bull', 'bear'})
+    ['bear', 'bull', 'unlabelled']
+    """
     return sorted(names, key=lambda name: (name == UNLABELLED, name))
 
 
@@ -27,6 +42,14 @@ def spells(labels: pd.Series) -> pd.DataFrame:
     -------
     DataFrame
         ``regime, first, last`` (positions of bars, inclusive) and ``bars``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.backtest.regimes import spells
+    >>> labels = pd.Series(['bull', 'bull', 'bear', 'bull', 'unlabelled'])
+    >>> spells(labels)[['regime', 'first', 'last']].to_numpy().tolist()
+    [['bull', 0, 1], ['bear', 2, 2], ['bull', 3, 3], ['unlabelled', 4, 4]]
     """
     names = labels.astype(str).to_numpy(dtype=object)
     first = np.flatnonzero(np.r_[True, names[1:] != names[:-1]]) if len(names) else np.empty(0, dtype=int)
@@ -52,6 +75,18 @@ def transition_table(labels: pd.Series) -> pd.DataFrame:
     ------
     DataError
         If a label is missing.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.backtest.regimes import transition_table
+    >>> labels = pd.Series(['bull', 'bull', 'bear', 'bull', 'unlabelled'])
+    >>> transition_table(labels)
+      source target count probability
+    0   bear   bear     0         0.0
+    1   bear   bull     1         1.0
+    2   bull   bear     1         0.5
+    3   bull   bull     1         0.5
     """
     if labels.isna().any():
         raise DataError(f"transition_table: no label at {labels.index[labels.isna()][0]}. Name unknown rows too.")

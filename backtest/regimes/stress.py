@@ -15,15 +15,32 @@ import pandas as pd
 from embargo.backtest.metrics import max_drawdown, total_return
 from embargo.data_loaders.errors import DataError
 
-Market = Literal["shares", "crypto"]
+StressedMarket = Literal["shares", "crypto"]
 
 
 @dataclass(frozen=True)
 class StressWindow:
-    """A stretch of stress: first and last day (UTC, inclusive, ISO), whose market, and one fact."""
+    """A stretch of stress with a name.
+
+    Attributes
+    ----------
+    name : str
+    market : {"shares", "crypto"}
+        Whose stress it was.
+    first, last : str
+        Days in UTC, inclusive, ISO 8601.
+    fact : str
+        One fact.
+
+    Examples
+    --------
+    >>> from embargo.backtest.regimes import WINDOWS
+    >>> WINDOWS[0].name, WINDOWS[0].first, WINDOWS[0].last
+    ('Crash of 1929', '1929-09-17', '1929-11-13')
+    """
 
     name: str
-    market: Market
+    market: StressedMarket
     first: str
     last: str
     fact: str
@@ -105,6 +122,16 @@ def stress_table(
     ------
     DataError
         If the index is not UTC instants, or the market has other rows.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.backtest.regimes import stress_table
+    >>> days = pd.date_range('2023-03-06', periods=10, tz='UTC')
+    >>> returns = pd.Series([0.0, 0.0, -0.01, -0.02, 0.0, 0.0, -0.01, 0.02, 0.0, 0.0], days)
+    >>> table = stress_table(returns)
+    >>> table['window'].tolist(), round(table['total_return'][0], 4), table['n_bars'][0]
+    (['Regional banks 2023'], -0.0203, 6)
     """
     index = returns.index
     if not isinstance(index, pd.DatetimeIndex) or str(index.tz) != "UTC":

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from embargo.backtest.arguments import check_level, check_mean_block, check_n_boot, check_periods_per_year
 from embargo.backtest.metrics import (
     annual_return,
     annual_turnover,
@@ -16,13 +17,12 @@ from embargo.backtest.metrics import (
     sortino,
     total_return,
 )
+from embargo.backtest.regimes.blocks import USABLE_SHARE, block_chunks, block_sums
 from embargo.backtest.regimes.causal import UNLABELLED
 from embargo.backtest.regimes.spells import regime_order, spells
-from embargo.backtest.significance import automatic_block_length, conditional_sharpe, holm, stationary_blocks
+from embargo.backtest.significance import automatic_block_length, conditional_sharpe, holm
 from embargo.data_loaders.errors import DataError
 
-_CELLS_PER_CHUNK = 200_000
-_USABLE_SHARE = 0.9
 _JUDGED = ("sharpe", "low", "high", "p_value", "annual_return", "annual_volatility", "max_drawdown", "hit_rate")
 _JUDGED_TOO = (
     "total_return",
@@ -83,11 +83,17 @@ def regime_table(
     labels : Series of str, shape (bars,)
         Regime of each row, same index.
     periods_per_year : float
-    n_boot, level, seed, block
-        As in ``significance.sharpe_estimate``.
+        Rows in a year.
+    n_boot : int
+        Resamples, at least 100.
+    level : float
+        Confidence level of the intervals.
+    seed : int or Generator
     minimum_bars : int
         Regimes with fewer rows, unlabelled rows, and regimes in which too few rows have a return for an interval get
         None and a note instead of figures.
+    block : float, optional
+        Mean block length in rows; by default the automatic choice of Politis and White.
     turnover : Series, shape (bars,), optional
         One-way turnover per row.
     trades : DataFrame, optional
@@ -104,9 +110,36 @@ def regime_table(
     Raises
     ------
     DataError
-        If series carry different bars.
+        If series carry different bars, or a return is missing.
+    ConfigError
+        If a setting is out of range.
+
+    References
+    ----------
+    Politis and Romano (1994), "The Stationary Bootstrap", JASA 89(428); Ledoit and Wolf (2008), Journal of Empirical
+    Finance 15(5), for the interval of the Sharpe ratio; Holm (1979), Scandinavian Journal of Statistics 6(2).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.backtest.regimes import regime_table
+    >>> bars = pd.date_range('2024-01-01', periods=300, tz='UTC')
+    >>> labels = pd.Series(np.where(np.arange(300) < 150, 'bear', 'bull'), bars)
+    >>> returns = pd.Series(np.random.default_rng(1).normal(0, 0.01, 300) + np.where(labels == 'bull', 0.003, 0), bars)
+    >>> table = regime_table(returns, labels, periods_per_year=365, seed=0)
+    >>> table[['regime', 'n_bars', 'sharpe', 'low', 'high', 'p_value_holm']].map(
+    ...     lambda value: round(value, 2) if isinstance(value, float) else value
+    ... )
+      regime  n_bars  sharpe   low  high  p_value_holm
+    0   bear     150   -1.76 -4.67  1.18          0.87
+    1   bull     150    3.48  1.13  6.04          0.00
     """
     _same_bars(returns, labels, turnover)
+    check_periods_per_year(periods_per_year)
+    check_n_boot(n_boot)
+    check_level(level)
+    check_mean_block(block)
     rng = np.random.default_rng(seed)
     values = returns.to_numpy(dtype=float)
     names = labels.astype(str).to_numpy()
@@ -179,12 +212,6 @@ def _traded(trades: pd.DataFrame | None, member: np.ndarray) -> dict[str, Any]:
     return {"n_trades": len(here), "trade_hit_rate": hit_rate(here["pnl"]) if len(here) else None}
 
 
-def _block_sums(values: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Add up resamples from two look-ups in a running total for each block; shape (resamples,)."""
-    total = np.concatenate([[0.0], np.cumsum(np.concatenate([values, values]))])
-    return np.asarray((total[starts + lengths] - total[starts]).sum(axis=1))
-
-
 def _intervals(
     values: np.ndarray,
     members: np.ndarray,
@@ -199,26 +226,25 @@ def _intervals(
     solvent = bool((values > -1.0).all())
     logs = np.log1p(values) if solvent else np.full(bars, np.nan)
     drawn = np.full((len(members), 3, n_boot), np.nan)
-    step = max(1, int(_CELLS_PER_CHUNK / (bars / max(block, 1.0) + 10.0)))
-    for begin in range(0, n_boot, step):
-        size = min(step, n_boot - begin)
-        starts, lengths = stationary_blocks(bars, max(block, 1.0), size, rng)
+    everywhere = np.ones(bars, dtype=bool)
+    for chunk, starts, lengths in block_chunks(bars, block, n_boot, rng):
+
+        def total(parts: np.ndarray, starts: np.ndarray = starts, lengths: np.ndarray = lengths) -> np.ndarray:
+            return np.asarray(block_sums(parts, starts, lengths).sum(axis=1))
+
         for place, member in enumerate(members):
-            chunk = drawn[place, :, begin : begin + size]
+            found = drawn[place, :, chunk]
             number, up, moved = (
-                _block_sums((member & part).astype(float), starts, lengths)
-                for part in (np.ones(bars, dtype=bool), values > 0.0, values != 0.0)
+                total((member & part).astype(float)) for part in (everywhere, values > 0.0, values != 0.0)
             )
             centre = values[member].mean()
             gap = np.where(member, values - centre, 0.0)
             with np.errstate(divide="ignore", invalid="ignore"):
-                chunk[0] = np.expm1(
-                    _block_sums(np.where(member, logs, 0.0), starts, lengths) / number * periods_per_year
-                )
-                mean = _block_sums(gap, starts, lengths) / number
-                variance = (_block_sums(gap**2, starts, lengths) / number - mean**2) * number / (number - 1.0)
-                chunk[1] = np.sqrt(np.maximum(variance, 0.0) * periods_per_year)
-                chunk[2] = up / moved
+                found[0] = np.expm1(total(np.where(member, logs, 0.0)) / number * periods_per_year)
+                mean = total(gap) / number
+                variance = (total(gap**2) / number - mean**2) * number / (number - 1.0)
+                found[1] = np.sqrt(np.maximum(variance, 0.0) * periods_per_year)
+                found[2] = up / moved
     figures = ("annual_return", "annual_volatility", "hit_rate")
     return [_ends({name: rows[place] for place, name in enumerate(figures)}, level) for rows in drawn]
 
@@ -228,9 +254,7 @@ def _ends(drawn: dict[str, np.ndarray], level: float) -> dict[str, float | None]
     ends: dict[str, float | None] = {}
     for name, values in drawn.items():
         there = values[np.isfinite(values)]
-        low, high = (
-            np.quantile(there, [tail, 1.0 - tail]) if len(there) >= _USABLE_SHARE * len(values) else (None, None)
-        )
+        low, high = np.quantile(there, [tail, 1.0 - tail]) if len(there) >= USABLE_SHARE * len(values) else (None, None)
         ends[f"{name}_low"] = None if low is None else float(low)
         ends[f"{name}_high"] = None if high is None else float(high)
     return ends

@@ -14,18 +14,33 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from embargo.backtest.regimes.causal import UNLABELLED, at_decision
+from embargo.backtest.regimes.causal import UNLABELLED, as_labels, at_decision
 from embargo.data_loaders.errors import ConfigError, DataError
 
-Kind = Literal["peak", "trough"]
+Extreme = Literal["peak", "trough"]
 
 
 @dataclass(frozen=True)
 class Turn:
-    """A turning point: the bar of the extreme, what it is, and the bar whose close gave it away."""
+    """A turning point.
+
+    Attributes
+    ----------
+    bar : int
+        Position of the extreme.
+    kind : {"peak", "trough"}
+    known : int
+        Position of the bar whose close gave it away.
+
+    Examples
+    --------
+    >>> from embargo.backtest.regimes import Turn
+    >>> Turn(bar=1, kind='peak', known=3)
+    Turn(bar=1, kind='peak', known=3)
+    """
 
     bar: int
-    kind: Kind
+    kind: Extreme
     known: int
 
 
@@ -40,6 +55,14 @@ class Dating:
     state : array of str, shape (bars,)
         Ex post: ``"bear"`` after a peak up to and with the trough, ``"bull"`` after a trough up to and with the peak,
         ``"unlabelled"`` up to the first turn. The phase after the last turn is unfinished and may yet be dated anew.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.regimes import lunde_timmermann
+    >>> level = np.array([100.0, 110, 90, 80, 85, 100, 120])
+    >>> lunde_timmermann(level).state.tolist()
+    ['unlabelled', 'unlabelled', 'bear', 'bear', 'bull', 'bull', 'bull']
     """
 
     turns: tuple[Turn, ...]
@@ -53,6 +76,18 @@ def market_level(market: pd.Series) -> pd.Series:
     ----------
     market : Series, shape (bars,)
         Returns as fractions, from ``market_returns``.
+
+    Returns
+    -------
+    Series, shape (bars,)
+        Positive; row t is the level at the close of bar t.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.backtest.regimes import market_level
+    >>> market_level(pd.Series([0.1, None, -0.5])).round(2).tolist()
+    [1.1, 1.1, 0.55]
     """
     return (1.0 + market.fillna(0.0)).cumprod().rename("level")
 
@@ -121,6 +156,16 @@ def lunde_timmermann(level: pd.Series | np.ndarray, *, fall: float = 0.2, rise: 
     References
     ----------
     Lunde and Timmermann (2004), "Duration dependence in stock prices", Journal of Business & Economic Statistics 22(3).
+
+    Examples
+    --------
+    The fall from 110 is a bear market once the close is at 80, two bars after the peak:
+
+    >>> import numpy as np
+    >>> from embargo.backtest.regimes import lunde_timmermann
+    >>> level = np.array([100.0, 110, 90, 80, 85, 100, 120])
+    >>> lunde_timmermann(level).turns
+    (Turn(bar=1, kind='peak', known=3), Turn(bar=3, kind='trough', known=5))
     """
     _check_thresholds(fall, rise)
     values = _levels(level, "lunde_timmermann")
@@ -152,6 +197,26 @@ def turning_regime(market: pd.Series, last_closed: np.ndarray, *, fall: float = 
     -------
     Series of str, shape (bars,)
         ``"bull"``, ``"bear"``, or ``"unlabelled"`` before the first call.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is out of range.
+    DataError
+        If the lengths differ, or a row claims to know its own bar.
+
+    References
+    ----------
+    Lunde and Timmermann (2004), "Duration dependence in stock prices", Journal of Business & Economic Statistics 22(3).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.backtest.regimes import turning_regime
+    >>> market = pd.Series([0.0, 0.1, -0.2, -0.1, 0.1, 0.2, 0.1])
+    >>> turning_regime(market, np.arange(7) - 1).tolist()
+    ['unlabelled', 'unlabelled', 'unlabelled', 'bear', 'bear', 'bear', 'bull']
     """
     _check_thresholds(fall, rise)
     _, known = _filter(_levels(market_level(market), "turning_regime"), fall, rise)
@@ -198,6 +263,14 @@ def pagan_sossounov(
     ----------
     Pagan and Sossounov (2003), "A simple framework for analysing bull and bear markets", Journal of Applied
     Econometrics 18(1), appendix B; after Bry and Boschan (1971).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.regimes import pagan_sossounov
+    >>> level = 100.0 * np.exp(0.5 * np.sin(np.arange(120) / 8.0))
+    >>> [(turn.bar, turn.kind) for turn in pagan_sossounov(level).turns]
+    [(13, 'peak'), (38, 'trough'), (63, 'peak'), (88, 'trough')]
     """
     if window < 1 or phase < 1 or cycle < 1 or ends < 0 or not override > 0.0:
         raise ConfigError(
@@ -240,7 +313,7 @@ def _alternate(turns: list[Turn], values: np.ndarray) -> list[Turn]:
     return kept
 
 
-def _surpasses(value: float, other: float, kind: Kind) -> bool:
+def _surpasses(value: float, other: float, kind: Extreme) -> bool:
     return bool(value > other) if kind == "peak" else bool(value < other)
 
 
@@ -307,14 +380,28 @@ def lunde_timmermann_ex_post(market: pd.Series, *, fall: float = 0.2, rise: floa
     market : Series, shape (bars,)
         From ``market_returns``.
     fall, rise : float
+        As in `lunde_timmermann`.
 
     Returns
     -------
     Series of str, shape (bars,)
         Row t belongs to the phase that bar t was part of, though nobody knew it then: never steer by it.
+
+    Raises
+    ------
+    ConfigError
+        If a threshold is out of range.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.backtest.regimes import lunde_timmermann_ex_post
+    >>> market = pd.Series([0.0, 0.1, -0.2, -0.1, 0.1, 0.2, 0.1])
+    >>> lunde_timmermann_ex_post(market).tolist()
+    ['unlabelled', 'unlabelled', 'bear', 'bear', 'bull', 'bull', 'bull']
     """
     state = lunde_timmermann(market_level(market), fall=fall, rise=rise).state
-    return pd.Series(state, index=market.index, name="regime").astype("str")
+    return as_labels(state, market.index)
 
 
 def pagan_sossounov_ex_post(market: pd.Series, *, override: float = 0.2) -> pd.Series:
@@ -325,18 +412,34 @@ def pagan_sossounov_ex_post(market: pd.Series, *, override: float = 0.2) -> pd.S
     market : Series, shape (bars,)
         From ``market_returns``; the index are instants, whose UTC months count.
     override : float
+        As in `pagan_sossounov`.
 
     Returns
     -------
     Series of str, shape (bars,)
         Every row has the state of its month, ``"unlabelled"`` up to the first turn: never steer by it.
+
+    Raises
+    ------
+    ConfigError
+        If ``override`` is not positive.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.backtest.regimes import pagan_sossounov_ex_post
+    >>> months = pd.date_range('2014-01-31', periods=120, freq='ME', tz='UTC')
+    >>> level = pd.Series(100.0 * np.exp(0.5 * np.sin(np.arange(120) / 8.0)), months)
+    >>> pagan_sossounov_ex_post(level.pct_change()).value_counts().to_dict()
+    {'bull': 56, 'bear': 50, 'unlabelled': 14}
     """
     level = market_level(market)
     months = pd.DatetimeIndex(market.index).strftime("%Y-%m").to_numpy()
     last = np.flatnonzero(np.r_[months[1:] != months[:-1], True])
     dating = pagan_sossounov(level.to_numpy()[last], override=override)
     state = dating.state[np.searchsorted(last, np.arange(len(level)))]
-    return pd.Series(state, index=market.index, name="regime").astype("str")
+    return as_labels(state, market.index)
 
 
 def market_phases(level: pd.Series, dating: Dating) -> pd.DataFrame:
@@ -353,6 +456,16 @@ def market_phases(level: pd.Series, dating: Dating) -> pd.DataFrame:
     DataFrame
         ``regime, start, end`` (index values of the two turns), ``known`` (when the end was confirmed, None while
         unfinished), ``bars`` and ``change`` (fraction, from turn to turn).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.backtest.regimes import lunde_timmermann, market_phases
+    >>> level = pd.Series([100.0, 110, 90, 80, 85, 100, 120])
+    >>> market_phases(level, lunde_timmermann(level))[['regime', 'start', 'end', 'bars']]
+      regime  start  end  bars
+    0   bear      1    3     2
+    1   bull      3    6     3
     """
     rows = []
     last = len(level) - 1

@@ -1,5 +1,13 @@
 from .bayes import PairedBelief, jzs_bayes_factor, paired_belief
-from .comparison import ForecastComparison, PairedDifference, diebold_mariano, mean_difference, sharpe_difference
+from .comparison import (
+    ForecastComparison,
+    PairedDifference,
+    diebold_mariano,
+    differing_rows,
+    mean_difference,
+    sharpe_difference,
+    stretch_differences,
+)
 from .confidence_set import ConfidenceSet, model_confidence_set
 from .deflation import deflated_sharpe, expected_maximum_sharpe, minimum_track_record, probabilistic_sharpe
 from .families import benjamini_hochberg, bonferroni, holm
@@ -18,7 +26,8 @@ from .permutation import (
 )
 from .power import detectable_sharpe
 from .resampling import automatic_block_length, stationary_blocks
-from .sharpe import MINIMUM_ROWS, SharpeEstimate, conditional_sharpe, moving_rows, sharpe_estimate
+from .series import MINIMUM_ROWS
+from .sharpe import SharpeEstimate, conditional_sharpe, moving_rows, sharpe_estimate
 from .standard_errors import SharpeErrors, aggregated_sharpe, aggregation_factor, sharpe_errors
 from .superior import StepwiseSuperior, SuperiorAbility, reality_check, stepwise_superior, superior_ability
 from .trials import EffectiveTrials, effective_trials
@@ -50,6 +59,7 @@ __all__ = [
     "deflated_sharpe",
     "detectable_sharpe",
     "diebold_mariano",
+    "differing_rows",
     "effective_trials",
     "expected_maximum_sharpe",
     "holm",
@@ -71,6 +81,7 @@ __all__ = [
     "sharpe_estimate",
     "stationary_blocks",
     "stepwise_superior",
+    "stretch_differences",
     "superior_ability",
     "variance_inflation",
 ]

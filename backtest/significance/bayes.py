@@ -14,6 +14,7 @@ import numpy as np
 from scipy.integrate import quad
 from scipy.stats import t as student
 
+from embargo.backtest.arguments import check_positive, check_share
 from embargo.data_loaders.errors import ConfigError, DataError
 
 MEDIUM = math.sqrt(0.5)
@@ -42,6 +43,14 @@ class PairedBelief:
         Differences.
     level : float
         Of the credible interval.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import paired_belief
+    >>> belief = paired_belief(np.array([0.2, 0.5, -0.1, 0.4, 0.3]), rope=0.1)
+    >>> belief.n, round(belief.below + belief.inside + belief.above, 12)
+    (5, 1.0)
     """
 
     mean: float
@@ -81,15 +90,27 @@ def jzs_bayes_factor(statistic: float, n: int, *, scale: float = MEDIUM) -> floa
     float
         Above 0; `inf` where it is larger than a float can say.
 
+    Raises
+    ------
+    DataError
+        If there are fewer than two differences, or the statistic is not finite.
+    ConfigError
+        If the scale is not positive.
+
     References
     ----------
     Rouder, Speckman, Sun, Morey and Iverson (2009), "Bayesian t tests for accepting and rejecting the null
     hypothesis", Psychonomic Bulletin & Review 16(2), equation 1. Jeffreys (1961), "Theory of probability", 5.2.
+
+    Examples
+    --------
+    >>> from embargo.backtest.significance import jzs_bayes_factor
+    >>> round(jzs_bayes_factor(2.5, 30), 2), round(jzs_bayes_factor(0.3, 30), 2)
+    (2.71, 0.2)
     """
     if n < 2 or not math.isfinite(statistic):
         raise DataError(f"jzs_bayes_factor: needs a finite t of at least 2 differences, got t = {statistic}, n = {n}.")
-    if not 0.0 < scale < math.inf:
-        raise ConfigError(f"jzs_bayes_factor: scale must be positive, got {scale}.")
+    check_positive("scale", scale)
     degrees, square = n - 1, statistic**2
     # With g = scale^2 exp(2 u) the integrand is smooth and falls off on both sides, whatever n and t.
     peak = 0.5 * math.log(max(square, 1.0) / (n * scale**2))
@@ -157,15 +178,23 @@ def paired_belief(
     Machine Learning 100. Benavoli, Corani, Demšar and Zaffalon (2017), "Time for a change: a tutorial for comparing
     multiple classifiers through Bayesian analysis", JMLR 18. Nadeau and Bengio (2003), Machine Learning 52, for the
     correlation. Kruschke (2013), "Bayesian estimation supersedes the t test", for the ROPE.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import paired_belief
+    >>> belief = paired_belief(np.array([0.2, 0.5, -0.1, 0.4, 0.3]), rope=0.1)
+    >>> round(belief.above, 3), round(belief.inside, 3), round(belief.bayes_factor, 2)
+    (0.902, 0.085, 1.84)
     """
     values = np.asarray(differences, dtype=float)
     if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
         raise DataError(f"paired_belief: needs two finite differences or more, got shape {values.shape}.")
-    if not 0.0 <= correlation < 1.0 or not 0.0 < level < 1.0 or not 0.0 <= rope < math.inf:
-        raise ConfigError(
-            f"paired_belief: correlation {correlation} must lie in [0, 1), level {level} in (0, 1), rope {rope} not be "
-            "negative."
-        )
+    check_share("level", level)
+    if not 0.0 <= correlation < 1.0:
+        raise ConfigError(f"correlation must lie in [0, 1), got {correlation}. It is 0 for stretches of time.")
+    if not 0.0 <= rope < math.inf:
+        raise ConfigError(f"rope must be finite and not negative, got {rope}. It is the half-width of the region.")
     n, mean = len(values), float(values.mean())
     spread = float(values.std(ddof=1))
     if spread <= 1e-12 * max(1e-300, float(np.abs(values).max())):

@@ -15,14 +15,20 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm, t
 
+from embargo.backtest.arguments import (
+    check_at_least,
+    check_level,
+    check_mean_block,
+    check_n_boot,
+    check_periods_per_year,
+)
 from embargo.backtest.significance.long_run import sharpe_influence
-from embargo.backtest.significance.resampling import automatic_block_length, stationary_blocks
-from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.backtest.significance.resampling import USABLE_SHARE, mean_block_length, stationary_blocks
+from embargo.backtest.significance.series import MINIMUM_ROWS, checked_member, varies
+from embargo.data_loaders.errors import DataError
 
-MINIMUM_ROWS = 30
 _CELLS_PER_CHUNK = 200_000
 _FEWEST_IN_RESAMPLE = 10
-_USABLE_SHARE = 0.9
 # Andrews and Monahan (1992) keep the prewhitening filter away from a unit root.
 _LARGEST_ROOT = 0.97
 _PARZEN = 2.6614
@@ -57,6 +63,17 @@ class PairedDifference:
         Rows used.
     level : float
         Confidence level of the intervals.
+
+    Examples
+    --------
+    Three rows are too few for an interval:
+
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import sharpe_difference
+    >>> mine, theirs = np.array([0.01, -0.01, 0.03]), np.array([0.01, -0.02, 0.03])
+    >>> found = sharpe_difference(mine, theirs, periods_per_year=252, seed=0)
+    >>> round(found.difference, 2), found.low, found.n
+    (3.73, None, 3)
     """
 
     a: float | None
@@ -158,31 +175,37 @@ def _paired(a: pd.Series | np.ndarray, b: pd.Series | np.ndarray, member: np.nda
         raise DataError(f"{what}: needs two series of the same rows, got shapes {first.shape} and {second.shape}.")
     if not (np.isfinite(first).all() and np.isfinite(second).all()):
         raise DataError(f"{what}: values are missing or infinite. Drop those rows from both series first.")
-    inside = np.ones(len(first), dtype=bool) if member is None else np.asarray(member, dtype=bool)
-    if inside.shape != first.shape:
-        raise DataError(f"{what}: {len(first)} rows but membership of shape {inside.shape}.")
-    return _Pair(first, second, inside)
+    return _Pair(first, second, checked_member(member, len(first), what))
 
 
 def _checked(n_boot: int, level: float, block: float | None, periods_per_year: float) -> None:
-    if n_boot < 100:
-        raise ConfigError(f"n_boot must be at least 100, got {n_boot}. Quantiles of fewer resamples mean little.")
-    if not 0.5 <= level < 1.0:
-        raise ConfigError(f"level must lie in [0.5, 1), got {level}.")
-    if block is not None and not block >= 1.0:
-        raise ConfigError(f"block must be at least 1 row, got {block}. Leave it out for an automatic length.")
-    if not periods_per_year > 0.0:
-        raise ConfigError(f"periods_per_year must be positive, got {periods_per_year}.")
-
-
-def _varies(values: np.ndarray) -> bool:
-    return len(values) > 1 and float(values.std()) > 1e-14 * max(1.0, float(np.abs(values).max()))
+    check_n_boot(n_boot)
+    check_level(level)
+    check_mean_block(block)
+    check_periods_per_year(periods_per_year)
 
 
 def differing_rows(a: pd.Series | np.ndarray, b: pd.Series | np.ndarray) -> int:
     """Count the rows on which two series of returns differ: by more than rounding, and than a thousandth of the usual.
 
     The second bound leaves out what fades away after two strategies have come together.
+
+    Parameters
+    ----------
+    a, b : Series or array, shape (bars,)
+        Simple returns on the same bars.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import differing_rows
+    >>> mine = np.array([0.01, 0.02, -0.01, 0.0])
+    >>> differing_rows(mine, np.array([0.01, 0.01, -0.01, 0.0]))
+    1
     """
     gap = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
     if not gap.size:
@@ -242,11 +265,22 @@ def sharpe_difference(
     ----------
     Ledoit and Wolf (2008), "Robust performance hypothesis testing with the Sharpe ratio", Journal of Empirical Finance
     15(5). Götze and Künsch (1996), Annals of Statistics 24(5), for the standard error of a resample.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import sharpe_difference
+    >>> rng = np.random.default_rng(1)
+    >>> market = rng.normal(0.0, 0.01, 500)
+    >>> mine, theirs = market + rng.normal(0.0005, 0.002, 500), market + rng.normal(0.0, 0.002, 500)
+    >>> found = sharpe_difference(mine, theirs, periods_per_year=252, seed=0)
+    >>> round(found.difference, 2), round(found.low, 2), round(found.high, 2), round(found.p_value, 3)
+    (0.69, 0.27, 1.11, 0.003)
     """
     _checked(n_boot, level, block, periods_per_year)
     pair = _paired(a, b, member, "sharpe_difference")
     inside_a, inside_b = pair.a[pair.member], pair.b[pair.member]
-    if not (_varies(inside_a) and _varies(inside_b)):
+    if not (varies(inside_a) and varies(inside_b)):
         return _nothing(pair.n, level)
     # Sharpe ratios do not depend on the unit; the bandwidth of the kernel does.
     one, two = inside_a / inside_a.std(), inside_b / inside_b.std()
@@ -263,11 +297,11 @@ def sharpe_difference(
     deviations = np.where(pair.member[:, None], rows[:, 1:] - moments, 0.0) / share
     gradient = _gradient(moments)
     influence = deviations @ gradient
-    if not _varies(influence):
+    if not varies(influence):
         return _nothing(pair.n, level, *ratios)
     variance = float(gradient @ prewhitened_covariance(deviations) @ gradient)
-    length = automatic_block_length(influence) if block is None else min(float(block), float(len(rows)))
-    from embargo.backtest.significance.comparison_rows import resampled_differences
+    length = mean_block_length(influence, block)
+    from embargo.backtest.significance.compiled import resampled_differences
 
     resampled = _resample(resampled_differences, rows, length, n_boot, np.random.default_rng(seed))
     found = float(one.mean() - two.mean())
@@ -291,18 +325,42 @@ def mean_difference(
 
     Parameters
     ----------
-    a, b, member, periods_per_year, n_boot, level, block, seed
-        As in ``sharpe_difference``.
+    a, b : Series or array, shape (bars,)
+    member : bool array, shape (bars,), optional
+    periods_per_year : float
+    n_boot : int
+    level : float
+    block : float, optional
+    seed : int or Generator
+        As in `sharpe_difference`.
 
     Returns
     -------
     PairedDifference
         In fractions a year, without compounding.
 
+    Raises
+    ------
+    DataError
+        If rows differ or values are missing.
+    ConfigError
+        If a setting is out of range.
+
     References
     ----------
     Politis and Romano (1994), "The stationary bootstrap", JASA 89(428). Götze and Künsch (1996), Annals of Statistics
     24(5).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import mean_difference
+    >>> rng = np.random.default_rng(1)
+    >>> market = rng.normal(0.0, 0.01, 500)
+    >>> mine, theirs = market + rng.normal(0.0005, 0.002, 500), market + rng.normal(0.0, 0.002, 500)
+    >>> found = mean_difference(mine, theirs, periods_per_year=252, seed=0)
+    >>> round(found.difference, 3), round(found.standard_error, 3), round(found.p_value, 3)
+    (0.103, 0.031, 0.001)
     """
     _checked(n_boot, level, block, periods_per_year)
     pair = _paired(a, b, member, "mean_difference")
@@ -312,15 +370,15 @@ def mean_difference(
     change = np.where(pair.member, pair.a - pair.b, 0.0)
     inside = change[pair.member]
     few = differing_rows(pair.a[pair.member], pair.b[pair.member]) < MINIMUM_ROWS
-    if pair.n < MINIMUM_ROWS or few or not _varies(inside):
+    if pair.n < MINIMUM_ROWS or few or not varies(inside):
         return _nothing(pair.n, level, *means)
     scale = float(inside.std())
     rows = np.column_stack([pair.member.astype(float), change / scale])
     found = float(inside.mean() / scale)
     deviations = np.where(pair.member, rows[:, 1] - found, 0.0) * (len(rows) / pair.n)
     variance = float(prewhitened_covariance(deviations[:, None])[0, 0])
-    length = automatic_block_length(deviations) if block is None else min(float(block), float(len(rows)))
-    from embargo.backtest.significance.comparison_rows import resampled_means
+    length = mean_block_length(deviations, block)
+    from embargo.backtest.significance.compiled import resampled_means
 
     resampled = _resample(resampled_means, rows, length, n_boot, np.random.default_rng(seed))
     error = math.sqrt(max(variance, 0.0) / len(rows))
@@ -342,23 +400,46 @@ def stretch_differences(
 
     Parameters
     ----------
-    a, b, member, periods_per_year
-        As in ``sharpe_difference``; member rows are joined before they are cut.
+    a, b : Series or array, shape (bars,)
     stretch : int
         Rows of a stretch, long enough that neighbouring stretches are about independent; what is left over goes to the
         first stretches, one row each.
+    member : bool array, shape (bars,), optional
+        As in `sharpe_difference`; member rows are joined before they are cut.
+    periods_per_year : float
 
     Returns
     -------
     float array, shape (member rows // stretch,)
         Annual. Empty where either series does not vary or there is no whole stretch.
+
+    Raises
+    ------
+    DataError
+        If rows differ or values are missing.
+    ConfigError
+        If a setting is out of range.
+
+    References
+    ----------
+    Tukey (1958), "Bias and confidence in not quite large samples", Annals of Mathematical Statistics 29, for
+    pseudo-values.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import stretch_differences
+    >>> rng = np.random.default_rng(1)
+    >>> mine, theirs = rng.normal(0.001, 0.01, 504), rng.normal(0.0, 0.01, 504)
+    >>> stretch_differences(mine, theirs, stretch=126, periods_per_year=252).round(2).tolist()
+    [0.5, 2.38, 1.31, 4.35]
     """
-    if stretch < 1:
-        raise ConfigError(f"stretch_differences: stretch must be at least 1 row, got {stretch}.")
+    check_at_least("stretch", stretch, 1)
+    check_periods_per_year(periods_per_year)
     pair = _paired(a, b, member, "stretch_differences")
     one, two = pair.a[pair.member], pair.b[pair.member]
     number = pair.n // stretch
-    if number < 1 or not (_varies(one) and _varies(two)):
+    if number < 1 or not (varies(one) and varies(two)):
         return np.empty(0)
     ratio_a, moved_a = sharpe_influence(one)
     ratio_b, moved_b = sharpe_influence(two)
@@ -411,7 +492,7 @@ def _judged(
     """Turn a difference, its error and its resamples, all per row, into annual figures."""
     values, errors = resampled
     usable = np.isfinite(values) & np.isfinite(errors)
-    if not error > 0.0 or usable.mean() < _USABLE_SHARE:
+    if not error > 0.0 or usable.mean() < USABLE_SHARE:
         return _nothing(n, level, *figures)
     values = values[usable]
     pivots = np.abs(values - found) / errors[usable]
@@ -454,6 +535,14 @@ class ForecastComparison:
         Degrees of freedom of its t distribution.
     n : int
         Rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import diebold_mariano
+    >>> losses = np.arange(20.0)
+    >>> diebold_mariano(losses, losses)
+    ForecastComparison(difference=0.0, statistic=None, p_value=None, degrees=2, n=20)
     """
 
     difference: float
@@ -498,16 +587,25 @@ def diebold_mariano(
     "Testing the equality of prediction mean squared errors", International Journal of Forecasting 13(2). Lazarus,
     Lewis, Stock and Watson (2018), "HAR inference", JBES 36(4). Coroneo and Iacone (2020), "Comparing predictive
     accuracy in small samples using fixed-smoothing asymptotics", Journal of Applied Econometrics 35(4).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import diebold_mariano
+    >>> errors = np.random.default_rng(1).normal(size=(200, 2)) * [1.0, 1.2]
+    >>> found = diebold_mariano(errors[:, 0] ** 2, errors[:, 1] ** 2)
+    >>> round(found.difference, 2), round(found.p_value, 3)
+    (-0.33, 0.029)
     """
-    if horizon is not None and horizon < 1:
-        raise ConfigError(f"diebold_mariano: horizon must be at least 1 step, got {horizon}.")
+    if horizon is not None:
+        check_at_least("horizon", horizon, 1)
     pair = _paired(losses_a, losses_b, None, "diebold_mariano")
     if pair.n < max(_FEWEST_IN_RESAMPLE, 3 * (horizon or 1)):
         raise DataError(f"diebold_mariano: {pair.n} rows are too few for a horizon of {horizon or 1}. Give more rows.")
     change = pair.a - pair.b
     n, mean = pair.n, float(change.mean())
     degrees = n - 1 if horizon is not None else max(1, int(0.4 * n ** (2 / 3)))
-    if not _varies(change):
+    if not varies(change):
         return ForecastComparison(mean, None, None, degrees, n)
     if horizon is None:
         variance, correction = _cosine_variance(change - mean, degrees), 1.0

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from embargo.backtest.arguments import check_share
 from embargo.backtest.significance.panels import checked_panel, panel_resampling
 from embargo.data_loaders.errors import ConfigError, DataError
 
@@ -30,6 +31,14 @@ class ConfidenceSet:
     n, n_boot : int
     block_length : float
         Mean block length in rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import model_confidence_set
+    >>> found = model_confidence_set(np.random.default_rng(1).normal(size=(60, 2)), n_boot=100, seed=0)
+    >>> found.eliminated.tolist(), found.included.tolist()
+    ([0, 1], [True, True])
     """
 
     p_values: np.ndarray = field(repr=False, compare=False)
@@ -58,27 +67,46 @@ def model_confidence_set(
     losses : float array, shape (rows, models)
         Smaller is better; for strategies, minus their returns.
     level : float
+        1 minus the confidence, in (0, 1).
     method : {"range", "max"}
         Statistic and rule of elimination: the largest studentised difference between two models, or between a model
         and the mean of those left.
-    n_boot, block, seed, resamples
+    n_boot : int
+    block : float, optional
+    seed : int or Generator
+    resamples : int array, shape (resamples, rows), optional
         As in `superior_ability`.
 
     Returns
     -------
     ConfidenceSet
 
+    Raises
+    ------
+    DataError
+        If values are missing, or there are fewer than two models or 30 rows.
+    ConfigError
+        If a setting is out of range.
+
     References
     ----------
     Hansen, Lunde and Nason (2011), "The Model Confidence Set", Econometrica 79(2).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import model_confidence_set
+    >>> losses = np.random.default_rng(1).normal([0.0, 0.0, 0.5], 1.0, (300, 3))
+    >>> found = model_confidence_set(losses, seed=0)
+    >>> found.included.tolist(), found.p_values.round(3).tolist()
+    ([True, True, False], [0.598, 1.0, 0.001])
     """
-    if not 0.0 < level < 1.0:
-        raise ConfigError(f"level must lie in (0, 1), got {level}.")
+    check_share("level", level)
     if method not in ("range", "max"):
         raise ConfigError(f"method must be 'range' or 'max', got {method!r}.")
     panel = checked_panel(losses, "model_confidence_set")
     if panel.shape[1] < 2:
-        raise DataError("model_confidence_set: needs at least two models.")
+        raise DataError("model_confidence_set: needs at least two models, got one. There is nothing to compare.")
     plan = panel_resampling(panel, n_boot=n_boot, block=block, seed=seed, resamples=resamples)
     mean = panel.mean(axis=0)
     centred = panel - mean

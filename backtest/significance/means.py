@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from embargo.backtest.significance.standard_errors import checked_returns
-from embargo.data_loaders.errors import ConfigError
-
-_FEWEST_ROWS = 30
+from embargo.backtest.arguments import check_level, check_periods_per_year
+from embargo.backtest.significance.series import MINIMUM_ROWS, checked_returns, varies
 
 
 @dataclass(frozen=True)
@@ -35,6 +33,13 @@ class MeanEstimate:
     n : int
     level : float
         Confidence level of the interval.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import mean_estimate
+    >>> mean_estimate(np.zeros(3), periods_per_year=252).as_dict()['mean']
+    0.0
     """
 
     mean: float | None
@@ -82,18 +87,25 @@ def mean_estimate(returns: pd.Series | np.ndarray, *, periods_per_year: float, l
     ----------
     Lazarus, Lewis, Stock and Watson (2018), "HAR Inference: Recommendations for Practice", Journal of Business &
     Economic Statistics 36(4); Müller (2004), "A theory of robust long-run variance estimation".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import mean_estimate
+    >>> returns = np.random.default_rng(1).normal(0.001, 0.01, 500)
+    >>> found = mean_estimate(returns, periods_per_year=252)
+    >>> round(found.mean, 3), round(found.low, 3), round(found.high, 3), round(found.p_value, 4)
+    (0.162, -0.015, 0.339, 0.0356)
     """
     from scipy.fft import dct
     from scipy.stats import t as student
 
     values = checked_returns(returns, "mean_estimate")
-    if not 0.5 <= level < 1.0:
-        raise ConfigError(f"mean_estimate: level must lie in [0.5, 1), got {level}.")
-    if not periods_per_year > 0.0:
-        raise ConfigError(f"mean_estimate: periods_per_year must be positive, got {periods_per_year}.")
+    check_level(level)
+    check_periods_per_year(periods_per_year)
     n = len(values)
     mean = float(values.mean()) * periods_per_year if n else None
-    if mean is None or n < _FEWEST_ROWS or not values.std() > 1e-14 * max(1.0, float(np.abs(values).max())):
+    if mean is None or n < MINIMUM_ROWS or not varies(values):
         return MeanEstimate(mean, None, None, None, None, None, None, n, level)
     degrees = int(0.4 * n ** (2.0 / 3.0))
     weights = dct(values - values.mean(), type=2)[1 : degrees + 1] / math.sqrt(2.0 * n)

@@ -43,6 +43,14 @@ class Overfitting:
         Columns.
     chosen_in, chosen_out : float array, shape (splits,)
     strategies, n, blocks : int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import probability_of_overfitting
+    >>> found = probability_of_overfitting(np.random.default_rng(1).normal(size=(60, 3)), blocks=4)
+    >>> found.chosen.tolist(), found.as_dict()['splits']
+    ([0, 0, 1, 1, 1, 0], 6)
     """
 
     probability: float
@@ -90,8 +98,8 @@ def _summed(panel: np.ndarray, blocks: int) -> _Blocks:
 def _judged(summed: _Blocks, picked: np.ndarray) -> tuple[np.ndarray, ...]:
     """Column chosen in each split, its Sharpe ratios inside and outside, and its rank outside; mirror images last."""
     # Loading numba takes about a second, which only those who ask should pay.
-    from embargo.backtest.books.compiled import THREADS
-    from embargo.backtest.significance.overfitting_rows import judge_splits
+    from embargo.backtest.significance.compiled import judge_splits
+    from embargo.backtest.threads import THREADS
 
     chosen = np.empty((2, len(picked)), dtype=np.int64)
     inside, outside, rank = (np.empty((2, len(picked))) for _ in range(3))
@@ -141,6 +149,17 @@ def probability_of_overfitting(returns: np.ndarray, *, blocks: int = 16) -> Over
     ----------
     Bailey, Borwein, López de Prado and Zhu (2017), "The Probability of Backtest Overfitting", Journal of Computational
     Finance 20(4).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import probability_of_overfitting
+    >>> returns = np.random.default_rng(1).normal(0.0, 0.01, (400, 10))
+    >>> round(probability_of_overfitting(returns, blocks=8).probability, 2)
+    0.4
+    >>> returns[:, 4] += 0.003
+    >>> probability_of_overfitting(returns, blocks=8).probability
+    0.0
     """
     panel = checked_panel(returns, "probability_of_overfitting")
     if blocks % 2 or not 2 <= blocks <= _MOST_BLOCKS:

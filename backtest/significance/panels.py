@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.fft
 
+from embargo.backtest.arguments import check_mean_block, check_n_boot
 from embargo.backtest.significance.resampling import automatic_block_length, stationary_blocks
-from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.backtest.significance.series import MINIMUM_ROWS
+from embargo.data_loaders.errors import DataError
 
-MINIMUM_ROWS = 30
 _CELLS_PER_CHUNK = 2_000_000
 _COLUMNS_FOR_BLOCK = 16
 _LARGEST_SLOPE = 0.9
@@ -97,7 +98,7 @@ def panel_resampling(
     seed: int | np.random.Generator,
     resamples: np.ndarray | None,
 ) -> PanelResampling:
-    """Settle how a checked panel is resampled; parameters as in `backtest.significance.superior.superior_ability`.
+    """Settle how a checked panel is resampled; parameters as in `superior_ability`.
 
     Raises
     ------
@@ -112,10 +113,9 @@ def panel_resampling(
         fits = rows.ndim == 2 and len(rows) > 0 and rows.shape[1] == n and np.issubdtype(rows.dtype, np.integer)
         if not fits or rows.min() < 0 or rows.max() >= n:
             raise DataError(f"resamples must be row numbers below {n}, shape (resamples, {n}); got {rows.shape}.")
-    elif n_boot < 100:
-        raise ConfigError(f"n_boot must be at least 100, got {n_boot}. Quantiles of fewer resamples mean little.")
-    if block is not None and not block >= 1.0:
-        raise ConfigError(f"block must be at least 1 row, got {block}. Leave it out for an automatic length.")
+    else:
+        check_n_boot(n_boot)
+    check_mean_block(block)
     length = panel_block_length(panel) if block is None else min(float(block), float(n))
     return PanelResampling(n, n_boot if rows is None else len(rows), length, np.random.default_rng(seed), rows)
 
@@ -139,7 +139,7 @@ def panel_block_length(panel: np.ndarray) -> float:
     return float(np.mean([automatic_block_length(panel[:, column]) for column in ranked[places]]))
 
 
-def long_run_variance(centred: np.ndarray, block: float) -> np.ndarray:
+def bootstrap_variance(centred: np.ndarray, block: float) -> np.ndarray:
     """Variance of the root of the rows times the mean of each column, under the stationary bootstrap, in closed form.
 
     Parameters
@@ -208,4 +208,4 @@ def prewhitened_error(centred: np.ndarray, block: float) -> np.ndarray:
     np.multiply(centred[:-1], -slope, out=rest[1:])
     rest[1:] += centred[1:]
     rest -= rest.mean(axis=0)
-    return np.asarray(np.sqrt(long_run_variance(rest, block)) / (1.0 - slope))
+    return np.asarray(np.sqrt(bootstrap_variance(rest, block)) / (1.0 - slope))

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
+from embargo.backtest.arguments import check_at_least
 from embargo.data_loaders.errors import ConfigError, DataError
 
 Way = Literal["dates", "shift", "symbols", "signs"]
@@ -36,9 +37,27 @@ def block_permutation(n: int, block: int, rng: np.random.Generator) -> np.ndarra
     Returns
     -------
     int array, shape (n,)
+        Every row number once.
+
+    Raises
+    ------
+    ConfigError
+        If there are no rows, or a block has none.
+
+    References
+    ----------
+    Carlstein (1986), "The use of subseries values for estimating the variance of a general statistic", Annals of
+    Statistics 14(3), for blocks; Politis and Romano (1992) for the ring.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import block_permutation
+    >>> block_permutation(9, 3, np.random.default_rng(1)).tolist()
+    [4, 5, 6, 7, 8, 0, 1, 2, 3]
     """
-    if n < 1 or block < 1:
-        raise ConfigError(f"block_permutation: n and block must be at least 1, got {n} and {block}.")
+    check_at_least("n", n, 1)
+    check_at_least("block", block, 1)
     ring = (np.arange(n) + int(rng.integers(n))) % n
     pieces = np.split(ring, range(block, n, block))
     return np.concatenate([pieces[piece] for piece in rng.permutation(len(pieces))])
@@ -54,6 +73,14 @@ class Rearrangement:
     columns : int array, shape (symbols,)
     signs : int8 array, shape (bars, symbols), or None
         -1 where what was said is turned into its opposite; None where nothing is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import Rearrangement
+    >>> moved = Rearrangement(rows=np.array([1, 0]), columns=np.array([0, 1, 2]))
+    >>> np.array([['a', 'b', 'c'], ['d', 'e', 'f']])[np.ix_(moved.rows, moved.columns)].tolist()
+    [['d', 'e', 'f'], ['a', 'b', 'c']]
     """
 
     rows: np.ndarray
@@ -71,15 +98,28 @@ def rearrangement(way: Way, shape: tuple[int, int], block: int, rng: np.random.G
         distance, which keeps every order of evidence in time; ``symbols`` gives each symbol the
         evidence of another, for good; ``signs`` turns the evidence of random blocks of bars, each symbol's own, into
         its opposite, and with it any lasting tilt towards good news, which the other ways keep.
-    shape : (bars, symbols)
+    shape : (int, int)
+        Bars and symbols.
     block : int
         Bars that stay together.
     rng : Generator
+
+    Returns
+    -------
+    Rearrangement
 
     Raises
     ------
     ConfigError
         If the panel is too small for that way; `possible` tells.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import rearrangement
+    >>> moved = rearrangement('symbols', (4, 5), 2, np.random.default_rng(1))
+    >>> moved.rows.tolist(), moved.columns.tolist()
+    ([0, 1, 2, 3], [4, 0, 1, 2, 3])
     """
     if not possible(way, shape, block):
         raise ConfigError(
@@ -102,7 +142,27 @@ def rearrangement(way: Way, shape: tuple[int, int], block: int, rng: np.random.G
 
 
 def possible(way: Way, shape: tuple[int, int], block: int) -> bool:
-    """Tell whether a panel offers enough different arrangements of this kind to compare with."""
+    """Tell whether a panel offers enough different arrangements of this kind to compare with.
+
+    Parameters
+    ----------
+    way : {'dates', 'shift', 'symbols', 'signs'}
+    shape : (int, int)
+        Bars and symbols.
+    block : int
+        Bars that stay together.
+
+    Returns
+    -------
+    bool
+        ``symbols`` needs five of them, ``shift`` two blocks of bars.
+
+    Examples
+    --------
+    >>> from embargo.backtest.significance import possible
+    >>> possible('symbols', (250, 4), 5), possible('shift', (250, 4), 5)
+    (False, True)
+    """
     bars, symbols = shape
     if way == "symbols":
         return symbols >= _FEWEST_SYMBOLS
@@ -125,6 +185,13 @@ class PermutationResult:
     n_permutations, block : int
     null : float array, shape (n_permutations,)
         The permuted statistics, in the order drawn.
+
+    Examples
+    --------
+    >>> from embargo.backtest.significance import permutation_test
+    >>> found = permutation_test(lambda drawn: drawn, lambda rng: rng.normal(), observed=2.0, block=1, seed=0)
+    >>> found.n_permutations, sorted(found.null_quantiles)
+    (500, ['0.05', '0.5', '0.95', '0.99'])
     """
 
     observed: float
@@ -180,13 +247,31 @@ def permutation_test(
     ------
     DataError
         If the statistic is not a finite number.
+    ConfigError
+        If there is to be no permutation.
 
     References
     ----------
     Phipson and Smyth (2010), "Permutation p-values should never be zero", SAGMB 9(1).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import block_permutation, permutation_test
+    >>> rng = np.random.default_rng(1)
+    >>> signal = rng.normal(size=250)
+    >>> returns = 0.2 * signal + rng.normal(size=250)
+    >>> found = permutation_test(
+    ...     lambda rows: float(signal[rows] @ returns),
+    ...     lambda rng: block_permutation(250, 5, rng),
+    ...     observed=float(signal @ returns),
+    ...     block=5,
+    ...     seed=0,
+    ... )
+    >>> round(found.p_value, 3)
+    0.002
     """
-    if n_permutations < 1:
-        raise ConfigError(f"permutation_test: n_permutations must be at least 1, got {n_permutations}.")
+    check_at_least("n_permutations", n_permutations, 1)
     rng = np.random.default_rng(seed)
     null = np.empty(n_permutations)
     for number in range(n_permutations):

@@ -6,6 +6,7 @@ import math
 
 from scipy.stats import norm
 
+from embargo.backtest.arguments import check_at_least, check_periods_per_year, check_positive
 from embargo.data_loaders.errors import ConfigError
 
 
@@ -51,17 +52,22 @@ def detectable_sharpe(
     ----------
     The normal approximation of Bailey and López de Prado (2012), "The Sharpe Ratio Efficient Frontier", Journal of
     Risk 15(2), solved for the Sharpe ratio.
+
+    Examples
+    --------
+    Two years of days find a true Sharpe ratio of 1.77 four times in five, and no smaller one:
+
+    >>> from embargo.backtest.significance import detectable_sharpe
+    >>> round(detectable_sharpe(504, periods_per_year=252), 2)
+    1.77
     """
-    if n < 2:
-        raise ConfigError(f"detectable_sharpe: n must be at least 2 rows, got {n}.")
+    check_at_least("n", n, 2)
+    check_periods_per_year(periods_per_year)
+    check_positive("inflation", inflation)
     if not 0.0 < significance < 0.5:
-        raise ConfigError(f"detectable_sharpe: significance must lie in (0, 0.5), got {significance}.")
+        raise ConfigError(f"significance must lie in (0, 0.5), got {significance}. 0.05 is usual.")
     if not significance < power < 1.0:
-        raise ConfigError(f"detectable_sharpe: power must lie between significance and 1, got {power}.")
-    if not (periods_per_year > 0.0 and inflation > 0.0):
-        raise ConfigError(
-            f"detectable_sharpe: periods_per_year and inflation must be positive, got {periods_per_year}, {inflation}."
-        )
+        raise ConfigError(f"power must lie between significance and 1, got {power}. 0.8 is usual.")
     reach = float(norm.ppf(power) - norm.ppf(significance))
     share = reach**2 * inflation / (n - 1.0)
     # The least s > 0 at which s**2 = share * (1 - skew * s + (kurtosis_raw - 1) / 4 * s**2), written so that the

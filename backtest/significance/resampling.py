@@ -7,8 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.backtest.arguments import check_at_least
+from embargo.backtest.significance.series import checked_member, varies
+from embargo.data_loaders.errors import DataError
 
+# Fewer resamples with a figure than this share make no quantiles.
+USABLE_SHARE = 0.9
 _SMALL_WORK = 100_000
 
 
@@ -17,13 +21,30 @@ def automatic_block_length(values: np.ndarray) -> float:
 
     The rule of ``arch.bootstrap.optimal_block_length``, to rounding, without its import and its data frame.
 
+    Parameters
+    ----------
+    values : float array, shape (n,)
+
+    Returns
+    -------
+    float
+        Rows; 1 below three rows or without variation.
+
     References
     ----------
     Politis and White (2004), Econometric Reviews 23(1); corrected by Patton, Politis and White (2009), 28(4).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import automatic_block_length
+    >>> noise = np.random.default_rng(1).normal(size=1000)
+    >>> round(automatic_block_length(noise), 1), round(automatic_block_length(np.convolve(noise, np.ones(5))), 1)
+    (1.1, 14.0)
     """
     values = np.asarray(values, dtype=float)
     n = len(values)
-    if n < 3 or values.std() <= 1e-14 * max(1.0, float(np.abs(values).max())):
+    if n < 3 or not varies(values):
         return 1.0
     centred = values - values.mean()
     run = max(5, int(math.log10(n)))
@@ -46,8 +67,23 @@ def automatic_block_length(values: np.ndarray) -> float:
     return max(1.0, length) if math.isfinite(length) else 1.0
 
 
+def mean_block_length(values: np.ndarray, block: float | None) -> float:
+    """Mean block length that was asked for, at most all rows; without one the automatic length of the series."""
+    return automatic_block_length(values) if block is None else min(float(block), float(len(values)))
+
+
 def stationary_blocks(n: int, block: float, n_boot: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Draw the blocks of stationary-bootstrap resamples of n rows.
+
+    Parameters
+    ----------
+    n : int
+        Rows.
+    block : float
+        Mean block length in rows, at least 1.
+    n_boot : int
+        Resamples.
+    rng : Generator
 
     Returns
     -------
@@ -58,9 +94,17 @@ def stationary_blocks(n: int, block: float, n_boot: int, rng: np.random.Generato
     References
     ----------
     Politis and Romano (1994), "The Stationary Bootstrap", JASA 89(428).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import stationary_blocks
+    >>> starts, lengths = stationary_blocks(100, 10.0, 3, np.random.default_rng(1))
+    >>> lengths.sum(axis=1).tolist()
+    [100, 100, 100]
     """
     # Loading numba takes about a second, which only those who resample should pay.
-    from embargo.backtest.significance.resampling_rows import draw_blocks, length_guide
+    from embargo.backtest.significance.compiled import draw_blocks, length_guide
 
     chance = min(1.0, 1.0 / block)
     guide = length_guide(1.0 - chance)
@@ -107,13 +151,13 @@ def bootstrap_sharpe(
     DataError
         If the members do not vary.
     """
-    from embargo.backtest.books.compiled import THREADS
-    from embargo.backtest.significance.resampling_rows import length_guide, studentised_ratios
+    from embargo.backtest.significance.compiled import length_guide, studentised_ratios
+    from embargo.backtest.threads import THREADS
 
-    if not block >= 1.0 or n_boot < 1:
-        raise ConfigError(f"bootstrap_sharpe: block and n_boot must be at least 1, got {block} and {n_boot}.")
+    check_at_least("block", block, 1)
+    check_at_least("n_boot", n_boot, 1)
     values = np.asarray(returns, dtype=float)
-    inside = np.ones(len(values), dtype=bool) if member is None else np.asarray(member, dtype=bool)
+    inside = checked_member(member, len(values), "bootstrap_sharpe")
     centre, scale = float(values[inside].mean()), float(values[inside].std())
     if not scale > 0.0:
         raise DataError(

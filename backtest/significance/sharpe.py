@@ -12,12 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from embargo.backtest.arguments import check_level, check_mean_block, check_n_boot, check_periods_per_year
 from embargo.backtest.significance.long_run import long_run_variance, sharpe_influence
-from embargo.backtest.significance.resampling import automatic_block_length, bootstrap_sharpe
-from embargo.data_loaders.errors import ConfigError, DataError
-
-MINIMUM_ROWS = 30
-_USABLE_SHARE = 0.9
+from embargo.backtest.significance.resampling import USABLE_SHARE, bootstrap_sharpe, mean_block_length
+from embargo.backtest.significance.series import MINIMUM_ROWS, checked_member, checked_returns
 
 
 @dataclass(frozen=True)
@@ -44,6 +42,16 @@ class SharpeEstimate:
         Ends of the plain percentile interval of the same resamples, annual. It shows the skewness of the estimate, but
         is too narrow for trending returns: under AR(1) with coefficient 0.2 and 504 rows, 95 % intervals cover the
         truth 91 % of the time. Claims should rest on ``low`` and ``high``.
+
+    Examples
+    --------
+    Three rows are too few for an interval:
+
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import sharpe_estimate
+    >>> found = sharpe_estimate(np.array([0.01, -0.02, 0.03]), periods_per_year=252, seed=0)
+    >>> round(found.sharpe, 2), found.low, found.n
+    (4.21, None, 3)
     """
 
     sharpe: float | None
@@ -68,6 +76,22 @@ def moving_rows(returns: pd.Series | np.ndarray) -> int:
     A strategy that seldom holds anything has few of them however long it ran, and Sharpe ratios rest on them: with 3 in
     252 rows a nominal 5 % test rejects 22 % of true nulls, with 8 still 10 %, and the probabilistic Sharpe ratio passes
     0.95 as often.
+
+    Parameters
+    ----------
+    returns : Series or array, shape (bars,)
+
+    Returns
+    -------
+    int
+        Rows; 0 for a series that never moves.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import moving_rows
+    >>> moving_rows(np.array([0.0, 0.01, 0.0, -0.02, 0.0]))
+    2
     """
     values = np.asarray(returns, dtype=float)
     return int(np.count_nonzero(np.abs(values) > 1e-3 * values.std())) if values.size else 0
@@ -91,30 +115,44 @@ def conditional_sharpe(
         Net simple returns of all rows, in order.
     member : bool array, shape (bars,)
         Rows whose Sharpe ratio is asked for, such as one market regime.
-    periods_per_year, n_boot, level, block, seed
-        As in ``sharpe_estimate``.
+    periods_per_year : float
+    n_boot : int
+    level : float
+    block : float, optional
+    seed : int or Generator
+        As in `sharpe_estimate`.
 
     Returns
     -------
     SharpeEstimate
         ``n`` counts the member rows.
+
+    Raises
+    ------
+    DataError
+        If returns are missing, or membership has another shape.
+    ConfigError
+        If a setting is out of range.
+
+    References
+    ----------
+    As `sharpe_estimate`; Politis and Romano (1994), "The Stationary Bootstrap", JASA 89(428).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import conditional_sharpe
+    >>> returns = np.random.default_rng(1).normal(0.001, 0.01, 500)
+    >>> found = conditional_sharpe(returns, np.arange(500) < 300, periods_per_year=252, seed=0)
+    >>> found.n, round(found.sharpe, 2), round(found.low, 2), round(found.high, 2)
+    (300, -0.05, -1.6, 1.53)
     """
-    values = np.asarray(returns, dtype=float)
-    member = np.asarray(member, dtype=bool)
-    if values.ndim != 1 or not np.isfinite(values).all():
-        raise DataError(
-            "sharpe_estimate: returns must be one series without missing values. Drop or mend the rows first."
-        )
-    if member.shape != values.shape:
-        raise DataError(f"sharpe_estimate: {len(values)} returns but membership of shape {member.shape}.")
-    if n_boot < 100:
-        raise ConfigError(f"n_boot must be at least 100, got {n_boot}. Quantiles of fewer resamples mean little.")
-    if not 0.5 <= level < 1.0:
-        raise ConfigError(f"level must lie in [0.5, 1), got {level}.")
-    if block is not None and not block >= 1.0:
-        raise ConfigError(f"block must be at least 1 row, got {block}. Leave it out for an automatic length.")
-    if not periods_per_year > 0.0:
-        raise ConfigError(f"periods_per_year must be positive, got {periods_per_year}.")
+    values = checked_returns(returns, "sharpe_estimate")
+    member = checked_member(member, len(values), "sharpe_estimate")
+    check_n_boot(n_boot)
+    check_level(level)
+    check_mean_block(block)
+    check_periods_per_year(periods_per_year)
     n = int(member.sum())
     inside = values[member]
     spread = float(inside.std(ddof=1)) if n > 1 else 0.0
@@ -125,14 +163,14 @@ def conditional_sharpe(
     if moving_rows(inside) < MINIMUM_ROWS:
         return SharpeEstimate(sharpe, None, None, None, None, None, n, level)
 
-    length = automatic_block_length(values) if block is None else min(float(block), float(len(values)))
+    length = mean_block_length(values, block)
     ratio, influence = sharpe_influence(values, member)
     error = math.sqrt(long_run_variance(influence) / len(values))
     ratios, errors = bootstrap_sharpe(values, member, block=length, n_boot=n_boot, seed=seed)
     with np.errstate(invalid="ignore"):
         pivot = (ratios - ratio) / errors
     pivot = pivot[np.isfinite(pivot)]
-    if len(pivot) < _USABLE_SHARE * n_boot or error <= 0.0:
+    if len(pivot) < USABLE_SHARE * n_boot or error <= 0.0:
         return SharpeEstimate(sharpe, None, None, None, None, length, n, level)
     tail = 0.5 * (1.0 - level)
     below, above = np.quantile(pivot, [tail, 1.0 - tail])
@@ -198,6 +236,15 @@ def sharpe_estimate(
     ----------
     Ledoit and Wolf (2008), "Robust performance hypothesis testing with the Sharpe ratio", Journal of Empirical Finance
     15(5); Götze and Künsch (1996), Annals of Statistics 24(5), for the block-based standard error.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import sharpe_estimate
+    >>> returns = np.random.default_rng(1).normal(0.001, 0.01, 500)
+    >>> found = sharpe_estimate(returns, periods_per_year=252, seed=0)
+    >>> round(found.sharpe, 2), round(found.low, 2), round(found.high, 2), round(found.p_value, 4)
+    (1.12, -0.15, 2.35, 0.0405)
     """
     everything = np.ones(np.shape(returns), dtype=bool)
     return conditional_sharpe(

@@ -175,10 +175,10 @@ def stepwise_row(sizes: Sizes) -> Row:
     """Romano and Wolf's search on columns of one standard error, where arch does what it says."""
     from arch.bootstrap import StepM
 
-    from embargo.backtest.significance.panels import long_run_variance
+    from embargo.backtest.significance.panels import bootstrap_variance
 
     excess = strategies(sizes.bars, sizes.strategies, good=sizes.strategies // 4)
-    excess /= np.sqrt(long_run_variance(excess - excess.mean(axis=0), BLOCK))
+    excess /= np.sqrt(bootstrap_variance(excess - excess.mean(axis=0), BLOCK))
 
     def ours() -> object:
         return stepwise_superior(excess, n_boot=sizes.resamples, block=BLOCK, seed=1)

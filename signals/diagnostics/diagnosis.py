@@ -18,7 +18,7 @@ from scipy.stats import rankdata
 
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import Prices, utc_microseconds
-from embargo.signals.diagnostics import event_study as events
+from embargo.signals.diagnostics.events import event_study, publication_hours
 from embargo.signals.diagnostics.information import (
     HalfLife,
     error_columns,
@@ -56,19 +56,19 @@ class Diagnosis:
     ranking : {'across symbols', 'through time'}
         How coefficients are ranked: per bar across its symbols, or per symbol through time where there are few.
     horizons, lags, persistence : DataFrame
-        As `embargo.signals.diagnostics.information` describes them; ``horizons`` has ``p_holm`` too, adjusted for their
-        number.
+        As `ic_by_horizon`, `ic_by_lag` and `persistence` describe them; ``horizons`` has ``p_holm`` too, adjusted for
+        their number.
     ic : Series, shape (bars,)
         Coefficient of each bar at the first horizon, NaN where undefined.
     half_lives : dict of str to HalfLife
         ``information`` (of the coefficients by lag, from lag 0) and ``signal`` (of its autocorrelation), in bars.
     turnover : dict of str to float
     quantiles : DataFrame
-        As in `embargo.signals.diagnostics.quantiles`, all horizons; empty where bars have too few symbols.
+        As in `quantile_returns`, all horizons; empty where bars have too few symbols.
     monotonicity : dict of int to float
         p-value by horizon.
     events : DataFrame
-        As in `embargo.signals.diagnostics.event_study`.
+        As in `event_study`.
     groups : DataFrame
         ``kind`` (source, confidence, age), ``group, articles, ic, standard_error, low, high, p_value, hit_rate,
         mean_return``: per article, at the first horizon, net of the market; ``mean_return`` is signed by direction.
@@ -76,6 +76,12 @@ class Diagnosis:
         What was used and what was left out, of cells, articles, quantiles and events.
     remarks : tuple of str
         What a reader should know before believing a figure.
+
+    Examples
+    --------
+    >>> from embargo.signals.diagnostics import Diagnosis
+    >>> Diagnosis.__match_args__[:4]
+    ('ranking', 'horizons', 'lags', 'persistence')
     """
 
     ranking: str
@@ -131,6 +137,27 @@ def diagnose(
         If a horizon is below 1, there are none, or one is longer than half the window.
     DataError
         If the panels do not belong to the prices, or the window has fewer than 60 bars.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.schemas import Prices
+    >>> from embargo.signals.diagnostics import diagnose
+    >>> rng = np.random.default_rng(1)
+    >>> days = pd.date_range('2024-01-01', periods=200, tz='UTC')
+    >>> symbols = list('ABCDEFGHIJ')
+    >>> signal = pd.DataFrame(rng.normal(size=(200, 10)), days, symbols)
+    >>> earned = 0.002 * signal + rng.normal(0.0, 0.01, (200, 10))
+    >>> level = 100.0 * (1.0 + earned).cumprod().shift(1, fill_value=1.0)
+    >>> prices = Prices(level, level, level, level, level, days, days + pd.Timedelta('1D'), '24/7')
+    >>> articles = pd.DataFrame({'row': np.arange(200), 'column': 0, 'source': 'wire', 'confidence': 0.7})
+    >>> articles = articles.assign(published_at=days, known_at=days, bearish=0.2, neutral=0.1, bullish=0.7)
+    >>> found = diagnose(signal, 0.1 * signal, articles, prices, horizons=[1, 5])
+    >>> found.horizons[['horizon', 'ic', 'low', 'high', 'p_holm']].round(3)
+       horizon     ic    low   high  p_holm
+    0        1  0.135  0.082  0.187   0.000
+    1        5  0.050  0.005  0.096   0.034
     """
     wanted = sorted(set(horizons))
     first = _first_row(signal, weights, prices)
@@ -151,8 +178,8 @@ def diagnose(
         "signal": half_life(products, block=block, seed=seed),
     }
     quantiles, monotonicity, quantile_counts = _quantiles(tradable, open_, wanted, seed)
-    hours = events.publication_hours(articles["published_at"], prices.open_at, prices.close_at, prices.calendar)
-    study = events.event_study(articles, history, hours, first_row=first, confidence=confidence)
+    hours = publication_hours(articles["published_at"], prices.open_at, prices.close_at, prices.calendar)
+    study = event_study(articles, history, hours, first_row=first, confidence=confidence)
     groups, article_counts = _groups(articles, open_, wanted[0])
     ranking = "across symbols" if ranks_across(tradable, open_) else "through time"
     table = table.assign(p_holm=_holm(table["p_value"].to_numpy()))

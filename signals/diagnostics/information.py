@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,12 @@ class HalfLife:
         Half-life of the exponential that fits best; NaN where nothing is left to fade.
     low, high : float
         95 % interval from a block bootstrap; ``inf`` where some resamples do not fade at all.
+
+    Examples
+    --------
+    >>> from embargo.signals.diagnostics import HalfLife
+    >>> HalfLife(bars=2.5, low=1.0, high=float('inf'))
+    HalfLife(bars=2.5, low=1.0, high=inf)
     """
 
     bars: float
@@ -49,7 +56,20 @@ def forward_returns(open_: pd.DataFrame, horizon: int) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame, same shape; NaN where either open is missing or lies behind the last bar.
+    DataFrame, shape (bars, symbols)
+        Fractions; NaN where either open is missing or lies behind the last bar.
+
+    Raises
+    ------
+    ConfigError
+        If the horizon is below 1.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.signals.diagnostics import forward_returns
+    >>> forward_returns(pd.DataFrame({'A': [100.0, 110.0, 99.0]}), 1)['A'].round(2).tolist()
+    [0.1, -0.1, nan]
     """
     if horizon < 1:
         raise ConfigError(f"horizon must be at least 1 bar, got {horizon}. A return needs a later open.")
@@ -71,7 +91,7 @@ def _shared(signal: pd.DataFrame, returns: pd.DataFrame) -> tuple[pd.DataFrame, 
     return signal.where(both), returns.where(both)
 
 
-def _standard_ranks(frame: pd.DataFrame, axis: int) -> np.ndarray:
+def _standard_ranks(frame: pd.DataFrame, axis: Literal[0, 1]) -> np.ndarray:
     """Ranks along an axis with mean 0 and variance 1; NaN where all are equal."""
     ranks = frame.rank(axis=axis).to_numpy(dtype=float)
     there = np.isfinite(ranks)
@@ -107,6 +127,14 @@ def rank_ic(signal: pd.DataFrame, returns: pd.DataFrame, *, fewest: int = FEWEST
     ------
     DataError
         If shapes or columns differ.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.signals.diagnostics import rank_ic
+    >>> signal = pd.DataFrame([[1.0, 2, 3, 4, 5], [1.0, 2, 3, 4, 5]])
+    >>> rank_ic(signal, pd.DataFrame([[0.1, 0.2, 0.3, 0.4, 0.5], [0.2, 0.1, 0.3, 0.5, 0.4]])).round(2).tolist()
+    [1.0, 0.8]
     """
     known, earned = _shared(signal, returns)
     products = _standard_ranks(known, 1) * _standard_ranks(earned, 1)
@@ -133,6 +161,14 @@ def time_series_ic(signal: pd.DataFrame, returns: pd.DataFrame) -> pd.Series:
     ------
     DataError
         If shapes or columns differ.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.signals.diagnostics import time_series_ic
+    >>> signal = pd.DataFrame({'BTC': [0.1, -0.2, 0.3, 0.0]})
+    >>> round(float(time_series_ic(signal, pd.DataFrame({'BTC': [0.02, -0.01, 0.01, 0.0]})).mean()), 2)
+    0.8
     """
     known, earned = _shared(signal, returns)
     products = _standard_ranks(known, 0) * _standard_ranks(earned, 0)
@@ -161,7 +197,7 @@ def ic_by_horizon(signal: pd.DataFrame, open_: pd.DataFrame, horizons: Sequence[
     ----------
     signal : DataFrame, shape (bars, symbols)
         Row t is what may be held from ``open[t]``.
-    open_ : DataFrame, same bars and symbols
+    open_ : DataFrame, shape (bars, symbols)
     horizons : sequence of int
         Bars, increasing.
 
@@ -171,6 +207,34 @@ def ic_by_horizon(signal: pd.DataFrame, open_: pd.DataFrame, horizons: Sequence[
         ``table`` has one row per horizon: ``horizon, ic, standard_error, low, high, p_value, icir, hit_rate, bars,
         effective_bars, lag, left_out``. ``icir`` is mean over standard deviation of the bars' coefficients, not
         annualised; ``left_out`` counts bars without one. ``series`` holds the coefficients of the first horizon.
+
+    Raises
+    ------
+    ConfigError
+        If a horizon is below 1.
+    DataError
+        If shapes or columns differ.
+
+    References
+    ----------
+    Grinold and Kahn (2000), "Active Portfolio Management", 2nd edition, for the information coefficient; errors as in
+    `mean_by_row`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.signals.diagnostics import ic_by_horizon
+    >>> rng = np.random.default_rng(1)
+    >>> days = pd.date_range('2024-01-01', periods=200, tz='UTC')
+    >>> signal = pd.DataFrame(rng.normal(size=(200, 10)), days)
+    >>> earned = 0.002 * signal + rng.normal(0.0, 0.01, (200, 10))
+    >>> open_ = 100.0 * (1.0 + earned).cumprod().shift(1, fill_value=1.0)
+    >>> table, _ = ic_by_horizon(signal, open_, [1, 5])
+    >>> table[['horizon', 'ic', 'standard_error', 'bars']].round(3)
+       horizon     ic  standard_error  bars
+    0        1  0.135           0.025   199
+    1        5  0.050           0.021   195
     """
     across = ranks_across(signal, open_)
     rows, first = [], pd.Series(dtype=float)
@@ -211,10 +275,30 @@ def ic_by_lag(signal: pd.DataFrame, open_: pd.DataFrame, lags: Sequence[int]) ->
     Lag 0 is the first bar that may be held. Before it the signal meets returns that were over when it was made: what
     shows there is the echo of prices in the news, and no one can earn it.
 
+    Parameters
+    ----------
+    signal : DataFrame, shape (bars, symbols)
+        Row t is what may be held from ``open[t]``.
+    open_ : DataFrame, shape (bars, symbols)
+    lags : sequence of int
+        Bars, negative for those before the signal's own.
+
     Returns
     -------
     (table, series)
         ``table``: ``lag, ic, standard_error, low, high, p_value, bars``; ``series`` of shape (bars, lags).
+
+    Examples
+    --------
+    A signal that repeats the return that is over when it is made:
+
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.signals.diagnostics import ic_by_lag
+    >>> open_ = pd.DataFrame(100.0 * np.exp(np.random.default_rng(1).normal(0.0, 0.01, (200, 10)).cumsum(axis=0)))
+    >>> table, _ = ic_by_lag(open_.pct_change(), open_, [-1, 0, 1])
+    >>> table[['lag', 'ic']].round(3).to_numpy().tolist()
+    [[-1.0, 1.0], [0.0, -0.013], [1.0, -0.054]]
     """
     across = ranks_across(signal, open_)
     returns = forward_returns(open_, 1)
@@ -248,10 +332,26 @@ def half_life(series: np.ndarray, *, block: int, seed: int, n_boot: int = 500) -
     block : int
         Rows in a block of the bootstrap.
     seed, n_boot : int
+        Of the bootstrap.
 
     Returns
     -------
     HalfLife
+        NaN where the rows are fewer than two blocks, or a lag has none.
+
+    References
+    ----------
+    Politis and Romano (1992), "A circular block-resampling procedure for stationary data", for the interval.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.signals.diagnostics import half_life
+    >>> rng = np.random.default_rng(1)
+    >>> series = 0.5 ** (np.arange(6) / 2.0) + rng.normal(0.0, 0.1, (200, 6))
+    >>> found = half_life(series, block=10, seed=0)
+    >>> round(found.bars, 2), round(found.low, 2), round(found.high, 2)
+    (1.98, 1.98, 2.05)
     """
     kept = series[np.isfinite(series).any(axis=1)]
     if len(kept) < 2 * block or not np.isfinite(kept).any(axis=0).all():
@@ -268,11 +368,27 @@ def half_life(series: np.ndarray, *, block: int, seed: int, n_boot: int = 500) -
 def persistence(signal: pd.DataFrame, lags: int) -> tuple[pd.DataFrame, np.ndarray]:
     """Autocorrelation of a signal: pooled over symbols, each around its own mean.
 
+    Parameters
+    ----------
+    signal : DataFrame, shape (bars, symbols)
+    lags : int
+        The largest, in bars.
+
     Returns
     -------
     (table, series)
         ``table``: ``lag, autocorrelation`` for lags 0 to ``lags``; ``series`` of shape (bars, lags + 1) holds each
         bar's products, whose column means over the first one's are the autocorrelations.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.signals.diagnostics import persistence
+    >>> noise = np.random.default_rng(1).normal(size=(500, 3))
+    >>> table, _ = persistence(pd.DataFrame(noise).ewm(alpha=0.5).mean(), 2)
+    >>> table['autocorrelation'].round(2).tolist()
+    [1.0, 0.52, 0.29]
     """
     away = (signal - signal.mean()).to_numpy(dtype=float)
     columns = []
@@ -300,6 +416,16 @@ def turnover(signal: pd.DataFrame, weights: pd.DataFrame) -> dict[str, float]:
         ``rank_change``, the mean move of a symbol in percentile rank, as a fraction; ``weights_traded`` per bar, half
         the sum of absolute changes of target weights, in fractions of equity; ``gross``, the mean sum of absolute
         weights; ``holding_bars``, how many bars a position lasts at that rate.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.signals.diagnostics import turnover
+    >>> weights = pd.DataFrame({'A': [0.5, 0.5, 0.0], 'B': [-0.5, -0.5, 0.5]})
+    >>> found = turnover(weights, weights)
+    >>> found['weights_traded'], round(found['gross'], 3)
+    (0.375, 0.833)
     """
     ranks = _standard_ranks(signal, 1)
     alike = _row_means(ranks[1:] * ranks[:-1])

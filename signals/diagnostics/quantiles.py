@@ -33,6 +33,12 @@ class Quantiles:
         that returns rise all the way.
     counts : dict
         Bars by what became of them: ``used``, ``too_few_symbols``, ``tied``.
+
+    Examples
+    --------
+    >>> from embargo.signals.diagnostics import Quantiles
+    >>> Quantiles.__match_args__
+    ('table', 'monotonicity', 'counts')
     """
 
     table: pd.DataFrame
@@ -70,9 +76,28 @@ def quantile_returns(
     -------
     Quantiles
 
+    Raises
+    ------
+    ConfigError
+        If there are to be fewer than two quantiles.
+
     References
     ----------
     Patton and Timmermann (2010), "Monotonicity in asset returns", Journal of Financial Economics 98(3).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.signals.diagnostics import quantile_returns
+    >>> signal = pd.DataFrame(np.random.default_rng(1).normal(size=(200, 9)))
+    >>> returns = 0.002 * signal + np.random.default_rng(2).normal(0.0, 0.01, (200, 9))
+    >>> quantile_returns(signal, returns, 3, horizon=1, seed=0).table[['quantile', 'mean', 'p_value']].round(4)
+      quantile    mean  p_value
+    0        1 -0.0028   0.0000
+    1        2 -0.0005   0.3774
+    2        3  0.0016   0.0008
+    3   spread  0.0044   0.0000
     """
     if number < 2:
         raise ConfigError(f"quantile_returns: {number} quantiles; at least 2 are needed for a spread.")

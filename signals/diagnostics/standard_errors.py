@@ -39,6 +39,14 @@ class Estimate:
         Independent values that would give the same standard error.
     lag : int
         Rows over which neighbours are taken for dependent.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.signals.diagnostics import mean_by_row
+    >>> found = mean_by_row(np.random.default_rng(1).normal(0.1, 1.0, 300), lag=20)
+    >>> found.low < found.value < found.high, found.n, found.lag
+    (True, 300, 20)
     """
 
     value: float
@@ -57,9 +65,31 @@ def newey_west_lag(n_rows: int, horizon: int = 1) -> int:
     Six times the overlap, because Bartlett's weights fall from the first lag on and would leave out much of it; never
     less than 1.3 times the square root of the sample, which tests with fixed-b critical values call for.
 
+    Parameters
+    ----------
+    n_rows : int
+        Bars of the sample.
+    horizon : int
+        Bars.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ConfigError
+        If either is below 1.
+
     References
     ----------
     Lazarus, Lewis, Stock and Watson (2018), "HAR Inference: Recommendations for Practice", JBES 36(4).
+
+    Examples
+    --------
+    >>> from embargo.signals.diagnostics import newey_west_lag
+    >>> newey_west_lag(250), newey_west_lag(250, horizon=10)
+    (21, 60)
     """
     if n_rows < 1 or horizon < 1:
         raise ConfigError(f"newey_west_lag: {n_rows} rows and horizon {horizon}; both must be at least 1.")
@@ -104,6 +134,15 @@ def mean_by_row(
     ----------
     Newey and West (1987), Econometrica 55(3). Kiefer and Vogelsang (2005), Econometric Theory 21(6), for fixed-b.
     Sun (2014), Journal of Econometrics 178, for the degrees of freedom.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.signals.diagnostics import mean_by_row
+    >>> noise = np.random.default_rng(1).normal(0.1, 1.0, 300)
+    >>> found = mean_by_row(noise, lag=20)
+    >>> round(found.value, 3), round(found.standard_error, 3), round(found.p_value, 3)
+    (-0.003, 0.035, 0.938)
     """
     values = np.asarray(values, dtype=float)
     row = np.arange(len(values)) if row is None else np.asarray(row, dtype=np.int64)

@@ -38,6 +38,12 @@ class MarketFeatures:
         decided before the first bar closed), ``not_traded`` (the symbol did not trade in the newest closed bar),
         ``short_window`` (it has traded on too few bars so far) and ``undefined`` (no or unknown volume); they sum to
         the cells of the panel.
+
+    Examples
+    --------
+    >>> from embargo.signals.fusion import FEATURES, MarketFeatures
+    >>> len(FEATURES), MarketFeatures(panels={}, counts={}).panels
+    (11, {})
     """
 
     panels: dict[str, pd.DataFrame]
@@ -216,6 +222,21 @@ def market_features(
     ----------
     Wilder (1978), New Concepts in Technical Trading Systems; Bollinger (2001), Bollinger on Bollinger Bands; Appel
     (2005), Technical Analysis, for MACD.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.schemas import Prices
+    >>> from embargo.signals.fusion import market_features
+    >>> rng = np.random.default_rng(1)
+    >>> days = pd.date_range('2024-01-01', periods=300, tz='UTC')
+    >>> close = pd.DataFrame(100.0 * np.exp(rng.normal(0.0, 0.01, (300, 3)).cumsum(axis=0)), days, list('ABC'))
+    >>> day = pd.Timedelta('1D')
+    >>> prices = Prices(close, 1.01 * close, 0.99 * close, close, 0.0 * close + 1e6, days, days + day, '24/7')
+    >>> market = market_features(prices, np.arange(300) - 1, names=['return_1', 'return_5'])
+    >>> market.panels['return_5'].iloc[-1].round(4).tolist(), market.counts['return_5']['short_window']
+    ([0.0276, 0.0324, 0.0051], 15)
     """
     wrong = [name for name in names if name not in _FORMULAS]
     if wrong or len(set(names)) != len(names):

@@ -37,6 +37,12 @@ class HeadSettings:
         Most passes over the training samples.
     patience : int
         Passes without a lower stopping loss after which training ends; the best weights are kept.
+
+    Examples
+    --------
+    >>> from embargo.signals.fusion import HeadSettings
+    >>> HeadSettings(width=8).epochs
+    30
     """
 
     width: int = 16
@@ -75,7 +81,7 @@ def _reproducible(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.use_deterministic_algorithms(True)
         torch.set_num_threads(1)
-        torch.random.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         try:
             yield
         finally:
@@ -146,10 +152,12 @@ def train_head(
         best: dict[str, np.ndarray] = {}
         for _ in range(settings.epochs):
             dropout.train()
-            for rows in torch.randperm(len(answer)).split(settings.batch):
+            order = torch.randperm(len(answer))
+            for start in range(0, len(answer), settings.batch):
+                rows = order[start : start + settings.batch]
                 optimiser.zero_grad()
                 logits = forward({name: values[rows] for name, values in data.items()})
-                nn.functional.cross_entropy(logits, answer[rows]).backward()
+                torch.autograd.backward(nn.functional.cross_entropy(logits, answer[rows]))
                 optimiser.step()
             dropout.eval()
             with torch.no_grad():

@@ -26,9 +26,9 @@ from embargo.data_loaders.schemas import CLASSES
 from embargo.signals.fusion.head import HeadSettings, head_logits, train_head
 from embargo.signals.fusion.samples import GROUPS, FusionInputs, chosen_cells
 
-Kind = Literal["logistic", "boosting", "neural"]
-Target = Literal["relative", "absolute"]
-Classes = Literal["direction", "three"]
+FusionKind = Literal["logistic", "boosting", "neural"]
+FusionTarget = Literal["relative", "absolute"]
+FusionClasses = Literal["direction", "three"]
 
 MANIFEST, ARRAYS = "fusion.json", "fusion.safetensors"
 # Fewer samples of a class than this say nothing about it.
@@ -80,11 +80,17 @@ class FusionSettings:
     min_samples : int
         Fewest training and fewest validation samples.
     seed : int
+
+    Examples
+    --------
+    >>> from embargo.signals.fusion import FusionSettings
+    >>> FusionSettings(classes='three').names
+    ('bearish', 'neutral', 'bullish')
     """
 
-    kind: Kind = "logistic"
-    target: Target = "relative"
-    classes: Classes = "direction"
+    kind: FusionKind = "logistic"
+    target: FusionTarget = "relative"
+    classes: FusionClasses = "direction"
     neutral_share: float = 1 / 3
     strength: float = 0.1
     trees: int = 200
@@ -99,7 +105,7 @@ class FusionSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, known in (("kind", Kind), ("target", Target), ("classes", Classes)):
+        for name, known in (("kind", FusionKind), ("target", FusionTarget), ("classes", FusionClasses)):
             if getattr(self, name) not in get_args(known):
                 raise ConfigError(f"fusion: {name} must be one of {get_args(known)}, got {getattr(self, name)!r}.")
         if not 0.0 < self.neutral_share < 1.0:
@@ -139,6 +145,12 @@ class FusionModel:
         Latest instant that training and validation samples knew, UTC.
     record : dict
         How it went: counts of samples and classes, losses, versions. JSON-able; in no hash.
+
+    Examples
+    --------
+    >>> from embargo.signals.fusion import FusionModel
+    >>> FusionModel.__match_args__[:4]
+    ('settings', 'features', 'thresholds', 'arrays')
     """
 
     settings: FusionSettings
@@ -235,6 +247,31 @@ def fusion_signal(
         If a row is decided before all that the model learnt from was known.
     DataError
         If a feature of the model is missing, or the mask is labelled differently.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.schemas import Prices
+    >>> from embargo.signals.fusion import (
+    ...     fit_fusion,
+    ...     fusion_inputs,
+    ...     fusion_samples,
+    ...     fusion_signal,
+    ...     market_features,
+    ... )
+    >>> rng = np.random.default_rng(1)
+    >>> days = pd.date_range('2024-01-01', periods=300, tz='UTC')
+    >>> close = pd.DataFrame(100.0 * np.exp(rng.normal(0.0, 0.01, (300, 3)).cumsum(axis=0)), days, list('ABC'))
+    >>> day = pd.Timedelta('1D')
+    >>> prices = Prices(close, 1.01 * close, 0.99 * close, close, 0.0 * close + 1e6, days, days + day, '24/7')
+    >>> market = market_features(prices, np.arange(300) - 1, names=['return_1', 'return_5'])
+    >>> inputs = fusion_inputs({}, market.panels, days - pd.Timedelta('5min'))
+    >>> samples = fusion_samples(inputs, prices).frame
+    >>> model = fit_fusion(samples[samples['row'] < 180], samples[samples['row'].between(190, 240)])
+    >>> signal = fusion_signal(model, inputs, slice(250, 300))
+    >>> signal.shape, bool((signal.abs() <= 1.0).all(axis=None))
+    ((50, 3), True)
     """
     decided = inputs.decided_at[rows]
     if len(decided) and decided.min() < model.trained_until:
@@ -277,6 +314,24 @@ def fit_fusion(train: pd.DataFrame, validation: pd.DataFrame, settings: FusionSe
         if all returns are 0, as relative returns of a single symbol are.
     LeakError
         If a training label was not known before the first validation sample.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.schemas import Prices
+    >>> from embargo.signals.fusion import fit_fusion, fusion_inputs, fusion_samples, market_features
+    >>> rng = np.random.default_rng(1)
+    >>> days = pd.date_range('2024-01-01', periods=300, tz='UTC')
+    >>> close = pd.DataFrame(100.0 * np.exp(rng.normal(0.0, 0.01, (300, 3)).cumsum(axis=0)), days, list('ABC'))
+    >>> day = pd.Timedelta('1D')
+    >>> prices = Prices(close, 1.01 * close, 0.99 * close, close, 0.0 * close + 1e6, days, days + day, '24/7')
+    >>> market = market_features(prices, np.arange(300) - 1, names=['return_1', 'return_5'])
+    >>> inputs = fusion_inputs({}, market.panels, days - pd.Timedelta('5min'))
+    >>> samples = fusion_samples(inputs, prices).frame
+    >>> model = fit_fusion(samples[samples['row'] < 180], samples[samples['row'].between(190, 240)])
+    >>> model.settings.kind, {name: round(loss, 3) for name, loss in model.record['validation_loss'].items()}
+    ('logistic', {'uncalibrated': 0.693, 'calibrated': 0.691, 'shares': 0.692})
     """
     settings = FusionSettings() if settings is None else settings
     order = ["known_at", "article_id"]
@@ -289,7 +344,7 @@ def fit_fusion(train: pd.DataFrame, validation: pd.DataFrame, settings: FusionSe
                 "widen the mask or lower min_samples."
             )
     if train["ends_at"].max() >= validation["known_at"].min():
-        late = train.loc[train["ends_at"].idxmax()]
+        late = train.iloc[int(train["ends_at"].argmax())]
         raise LeakError(
             f"fusion: the label of training sample {late['article_id']!r} ends at {late['ends_at']}, not before the "
             f"first validation sample is known at {validation['known_at'].min()}. Split with splits.part_of."
@@ -521,7 +576,36 @@ def _canonical(value: Any) -> bytes:
 
 
 def save_fusion(model: FusionModel, folder: Path) -> None:
-    """Write ``fusion.json`` and ``fusion.safetensors`` into an existing folder."""
+    """Write ``fusion.json`` and ``fusion.safetensors`` into an existing folder.
+
+    Parameters
+    ----------
+    model : FusionModel
+    folder : Path
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.schemas import Prices
+    >>> from embargo.signals.fusion import fit_fusion, fusion_inputs, fusion_samples, market_features
+    >>> from embargo.signals.fusion import load_fusion, save_fusion
+    >>> rng = np.random.default_rng(1)
+    >>> days = pd.date_range('2024-01-01', periods=300, tz='UTC')
+    >>> close = pd.DataFrame(100.0 * np.exp(rng.normal(0.0, 0.01, (300, 3)).cumsum(axis=0)), days, list('ABC'))
+    >>> day = pd.Timedelta('1D')
+    >>> prices = Prices(close, 1.01 * close, 0.99 * close, close, 0.0 * close + 1e6, days, days + day, '24/7')
+    >>> market = market_features(prices, np.arange(300) - 1, names=['return_1', 'return_5'])
+    >>> inputs = fusion_inputs({}, market.panels, days - pd.Timedelta('5min'))
+    >>> samples = fusion_samples(inputs, prices).frame
+    >>> model = fit_fusion(samples[samples['row'] < 180], samples[samples['row'].between(190, 240)])
+    >>> with TemporaryDirectory() as folder:
+    ...     save_fusion(model, Path(folder))
+    ...     load_fusion(Path(folder)).state_hash == model.state_hash
+    True
+    """
     from safetensors.numpy import save_file
 
     save_file(model.arrays, folder / ARRAYS)
@@ -531,12 +615,29 @@ def save_fusion(model: FusionModel, folder: Path) -> None:
 def load_fusion(folder: Path) -> FusionModel:
     """Read what `save_fusion` wrote: the same model to the last bit.
 
+    Parameters
+    ----------
+    folder : Path
+
+    Returns
+    -------
+    FusionModel
+
     Raises
     ------
     MissingPartError
         If a file is not there.
     DataError
         If a file cannot be read, or is not as it was written.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from embargo.signals.fusion import load_fusion
+    >>> load_fusion(Path('nowhere'))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.MissingPartError: fusion: nowhere/fusion.json is not there. ...
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file

@@ -28,6 +28,15 @@ class FusionInputs:
     panels : dict of str to DataFrame, shape (bars, symbols)
         ``text.*`` and ``market.*``; NaN where a market feature is not known.
     decided_at : DatetimeIndex, shape (bars,)
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.signals.fusion import fusion_inputs
+    >>> days = pd.date_range('2024-01-01', periods=2, tz='UTC')
+    >>> inputs = fusion_inputs({'net': pd.DataFrame({'A': [0.5, 0.0]}, days)}, {}, days)
+    >>> inputs.speaking().tolist()
+    [[True], [False]]
     """
 
     panels: dict[str, pd.DataFrame]
@@ -53,7 +62,22 @@ class FusionInputs:
 
 @dataclass(frozen=True)
 class FusionSamples:
-    """Labelled cells, ready for `embargo.data_loaders.splits.walk_forward.part_of`, and why others were left out."""
+    """Labelled cells, and why others were left out.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        One row per cell, as `fusion_samples` says; ready for `embargo.data_loaders.splits.part_of`.
+    counts : dict of str to int
+        Cells by what became of them.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.signals.fusion import FusionSamples
+    >>> FusionSamples(frame=pd.DataFrame(), counts={'cells': 0, 'samples': 0}).counts['samples']
+    0
+    """
 
     frame: pd.DataFrame
     counts: dict[str, int]
@@ -68,10 +92,34 @@ def text_features(
 ) -> dict[str, pd.DataFrame]:
     """Return what the articles of a row say; 0, never missing, where there are none.
 
-    ``net`` (confidence-weighted mean of net sentiment, in [-1, 1]), ``confidence`` (mean, in [0, 1]), ``articles``
-    (``log(1 + number)``) and ``signal`` (decayed, as it would be traded without a fusion); panels of shape
-    (bars, symbols). Training rows must be scored by a model that was not tuned on their articles: what a model says of
-    texts it has seen is better than what it will say, and the fusion would trust it too much.
+    Training rows must be scored by a model that was not tuned on their articles: what a model says of texts it has seen
+    is better than what it will say, and the fusion would trust it too much.
+
+    Parameters
+    ----------
+    evidence : Evidence, panels of shape (bars, symbols)
+    settings : AggregationSettings
+        Those it was collected with.
+    open_at : DatetimeIndex, shape (bars,)
+        UTC.
+    symbols : sequence of str, shape (symbols,)
+
+    Returns
+    -------
+    dict of str to DataFrame, shape (bars, symbols)
+        ``net`` (confidence-weighted mean of net sentiment, in [-1, 1]), ``confidence`` (mean, in [0, 1]), ``articles``
+        (``log(1 + number)``) and ``signal`` (decayed, as it would be traded without a fusion).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.signals import AggregationSettings, Evidence, text_features
+    >>> said = Evidence(np.array([[0.8], [0.0]]), np.array([[1.0], [0.0]]), np.array([[2], [0]]), counts={})
+    >>> days = pd.date_range('2024-01-01', periods=2, tz='UTC')
+    >>> found = text_features(said, AggregationSettings(), open_at=days, symbols=['A'])
+    >>> {name: panel['A'].round(2).tolist() for name, panel in found.items()}
+    {'net': [0.8, 0.0], 'confidence': [0.5, 0.0], 'articles': [1.1, 0.0], 'signal': [0.53, 0.47]}
     """
     some, number = evidence.denominator > 0.0, evidence.count
     zeros = np.zeros(evidence.numerator.shape)
@@ -97,11 +145,24 @@ def fusion_inputs(
     decided_at : DatetimeIndex, shape (bars,)
         UTC, from ``calendars.decision_times``.
 
+    Returns
+    -------
+    FusionInputs
+
     Raises
     ------
     DataError
         If there is no panel, panels differ in bars or symbols, a text feature is missing, a market feature is
         infinite, or ``decided_at`` does not fit.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.signals.fusion import fusion_inputs
+    >>> days = pd.date_range('2024-01-01', periods=2, tz='UTC')
+    >>> net, returns = pd.DataFrame({'A': [0.5, 0.0]}, days), pd.DataFrame({'A': [None, 0.01]}, days, dtype=float)
+    >>> sorted(fusion_inputs({'net': net}, {'return_1': returns}, days - pd.Timedelta('5min')).panels)
+    ['market.return_1', 'text.net']
     """
     panels = {f"text.{name}": panel for name, panel in text.items()}
     panels |= {f"market.{name}": panel for name, panel in market.items()}
@@ -172,6 +233,23 @@ def fusion_samples(
         If ``horizon_bars`` is below 1.
     DataError
         If prices and features differ in bars or symbols.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.schemas import Prices
+    >>> from embargo.signals.fusion import fusion_inputs, fusion_samples
+    >>> days = pd.date_range('2024-01-01', periods=5, tz='UTC')
+    >>> level = pd.DataFrame({'A': [100.0, 101, 102, 101, 103], 'B': [50.0, 50, 51, 52, 52]}, days)
+    >>> prices = Prices(level, level, level, level, level, days, days + pd.Timedelta('1D'), '24/7')
+    >>> samples = fusion_samples(fusion_inputs({'net': 0.0 * level + 0.5}, {}, days), prices)
+    >>> samples.counts['samples'], samples.counts['beyond_prices']
+    (8, 2)
+    >>> samples.frame[['symbol', 'row', 'absolute', 'relative']].head(2).round(3)
+      symbol  row  absolute  relative
+    0      A    0      0.01     0.005
+    1      B    0      0.00    -0.005
     """
     if horizon_bars < 1:
         raise ConfigError(f"fusion: horizon_bars must be at least 1, got {horizon_bars}.")

@@ -14,7 +14,7 @@ Series = Sequence[float]
 Rows = Sequence[Sequence[int]]
 
 
-def long_run_variance(values: Series, block: float) -> float:
+def bootstrap_variance(values: Series, block: float) -> float:
     """Variance of sqrt(n) times the mean of a stationary-bootstrap resample, by its sum over lags."""
     n, mean, stay = len(values), fmean(values), 1.0 - 1.0 / block
     total = 0.0
@@ -41,7 +41,7 @@ def prewhitened_variances(columns: Sequence[Series], block: float) -> list[float
     for c, slope in zip(centred, slopes, strict=True):
         used = min(0.9, max(-0.9, centre + kept * (slope - centre)))
         rest = [c[0]] + [c[t] - used * c[t - 1] for t in range(1, n)]
-        found.append(long_run_variance(rest, block) / (1.0 - used) ** 2)
+        found.append(bootstrap_variance(rest, block) / (1.0 - used) ** 2)
     return found
 
 
@@ -51,7 +51,7 @@ def superior(
     """Hansen's three p-values and Romano and Wolf's adjusted ones, each (1 + count) / (1 + resamples)."""
     n = len(columns[0])
     means = [fmean(column) for column in columns]
-    plain = [long_run_variance(column, block) for column in columns]
+    plain = [bootstrap_variance(column, block) for column in columns]
     sound = prewhitened_variances(columns, block) if prewhiten else plain
     unit = [math.sqrt(variance) if studentize else 1.0 for variance in sound]
     observed = [math.sqrt(n) * mean / one for mean, one in zip(means, unit, strict=True)]

@@ -13,7 +13,7 @@ from embargo.research.pages import formats
 from embargo.research.pages.charts import DASHES, TEMPLATE, Chart, hatch, label_of, milliseconds, whiskers
 from embargo.research.studies.signal.tables import lived
 from embargo.signals.diagnostics.diagnosis import Diagnosis
-from embargo.signals.diagnostics.event_study import ALL_HOURS
+from embargo.signals.diagnostics.events import ALL_HOURS
 
 FEWEST_EVENTS = 40
 _COLOURS = {"bullish": "var(--series-0)", "bearish": "var(--series-1)"}

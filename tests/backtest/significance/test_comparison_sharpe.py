@@ -13,8 +13,8 @@ from reference import sharpe_difference as reference
 from samples.paired_samples import pairs
 
 from embargo.backtest.metrics import sharpe
+from embargo.backtest.significance import MINIMUM_ROWS
 from embargo.backtest.significance.comparison import (
-    MINIMUM_ROWS,
     PairedDifference,
     differing_rows,
     mean_difference,
@@ -22,7 +22,7 @@ from embargo.backtest.significance.comparison import (
     sharpe_difference,
     stretch_differences,
 )
-from embargo.backtest.significance.comparison_rows import resampled_differences, resampled_means
+from embargo.backtest.significance.compiled import resampled_differences, resampled_means
 from embargo.backtest.significance.resampling import stationary_blocks
 from embargo.data_loaders.errors import ConfigError, DataError
 

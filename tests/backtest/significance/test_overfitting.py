@@ -8,7 +8,6 @@ from reference import overfitting as slow
 from scipy.special import ndtri
 from scipy.stats import linregress
 
-from embargo.backtest.books import compiled
 from embargo.backtest.significance.overfitting import probability_of_overfitting
 from embargo.data_loaders.errors import ConfigError, DataError
 
@@ -126,7 +125,7 @@ def test_large_means_do_not_lose_digits():
 def test_the_number_of_threads_changes_nothing(monkeypatch, threads):
     returns = np.random.default_rng(6).normal(size=(200, 12))
     whole = probability_of_overfitting(returns, blocks=10)
-    monkeypatch.setattr(compiled, "THREADS", threads)
+    monkeypatch.setattr("embargo.backtest.threads.THREADS", threads)
     parts = probability_of_overfitting(returns, blocks=10)
     np.testing.assert_array_equal(parts.logits, whole.logits)
     assert len(set(zip(whole.chosen_in, whole.chosen_out, strict=True))) == 252

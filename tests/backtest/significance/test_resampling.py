@@ -7,10 +7,9 @@ from hypothesis import strategies as st
 from reference.bootstrap import resample, sharpe_and_error
 from scipy.signal import lfilter
 
-from embargo.backtest.books import compiled
 from embargo.backtest.significance import resampling
+from embargo.backtest.significance.compiled import length_guide
 from embargo.backtest.significance.resampling import automatic_block_length, bootstrap_sharpe, stationary_blocks
-from embargo.backtest.significance.resampling_rows import length_guide
 from embargo.data_loaders.errors import ConfigError, DataError
 
 
@@ -141,9 +140,9 @@ def test_the_resampled_distribution_is_that_of_arch():
 
 def test_threads_and_the_number_of_resamples_change_no_resample(monkeypatch):
     returns = autoregressive(np.random.default_rng(1), 300)
-    monkeypatch.setattr(compiled, "THREADS", 1)
+    monkeypatch.setattr("embargo.backtest.threads.THREADS", 1)
     alone = bootstrap_sharpe(returns, block=2.0, n_boot=1000, seed=3)
-    monkeypatch.setattr(compiled, "THREADS", 3)
+    monkeypatch.setattr("embargo.backtest.threads.THREADS", 3)
     monkeypatch.setattr(resampling, "_SMALL_WORK", 1)
     spread = bootstrap_sharpe(returns, block=2.0, n_boot=1000, seed=3)
     np.testing.assert_array_equal(alone, spread)

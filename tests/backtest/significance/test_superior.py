@@ -9,7 +9,7 @@ from reference import superiority
 from scipy.signal import lfilter
 
 from embargo.backtest.significance import panels
-from embargo.backtest.significance.panels import PanelResampling, long_run_variance, panel_block_length
+from embargo.backtest.significance.panels import PanelResampling, bootstrap_variance, panel_block_length
 from embargo.backtest.significance.superior import reality_check, stepwise_superior, superior_ability
 from embargo.data_loaders.errors import ConfigError, DataError
 
@@ -59,7 +59,7 @@ def test_p_values_equal_those_of_arch_given_the_same_resamples(seed):
 def test_studentised_p_values_equal_those_of_arch_for_columns_of_one_standard_error(seed):
     """Version 8 of arch takes the argument ``studentize`` and ignores it, so its columns are scaled here."""
     excess = strategies(seed, edge=0.15)
-    error = np.sqrt(long_run_variance(excess - excess.mean(axis=0), BLOCK))
+    error = np.sqrt(bootstrap_variance(excess - excess.mean(axis=0), BLOCK))
     found = superior_ability(excess, prewhiten=False, block=BLOCK, seed=0, resamples=resampled(len(excess)))
     assert counts_of(found) == pytest.approx(of_arch(excess / error))
     assert counts_of(found) != pytest.approx(of_arch(excess))
@@ -86,7 +86,7 @@ def test_stepwise_finds_what_arch_finds(seed):
     from arch.bootstrap import StepM
 
     excess = strategies(seed, k=12, edge=0.45)
-    excess /= np.sqrt(long_run_variance(excess - excess.mean(axis=0), BLOCK))
+    excess /= np.sqrt(bootstrap_variance(excess - excess.mean(axis=0), BLOCK))
     peer = StepM(np.zeros(len(excess)), -excess, size=0.05, block_size=BLOCK, reps=999, seed=seed)
     peer.compute()
     options = {"prewhiten": False, "block": BLOCK, "seed": 0, "resamples": resampled(len(excess), 999, seed)}
@@ -205,15 +205,15 @@ def test_resampled_means_vary_as_the_closed_form_says():
     for block in (1.0, 5.0, 40.0):
         (counts,) = PanelResampling(120, 6000, block, np.random.default_rng(1), None).counts(3)
         spread = (counts @ centred / 120).var(axis=0) * 120
-        np.testing.assert_allclose(spread, long_run_variance(centred, block), rtol=0.08)
+        np.testing.assert_allclose(spread, bootstrap_variance(centred, block), rtol=0.08)
 
 
 @pytest.mark.parametrize("n", [30, 31, 64])
 @pytest.mark.parametrize("block", [1.0, 1.7, 12.0, 64.0])
-def test_the_long_run_variance_is_the_sum_over_lags(n, block):
+def test_the_bootstrap_variance_is_the_sum_over_lags(n, block):
     values = strategies(9, n, 3)
-    slow = [superiority.long_run_variance(column.tolist(), block) for column in values.T]
-    np.testing.assert_allclose(long_run_variance(values - values.mean(axis=0), block), slow, rtol=1e-9)
+    slow = [superiority.bootstrap_variance(column.tolist(), block) for column in values.T]
+    np.testing.assert_allclose(bootstrap_variance(values - values.mean(axis=0), block), slow, rtol=1e-9)
 
 
 def test_the_block_length_of_a_panel_is_the_mean_over_some_columns():

@@ -20,7 +20,7 @@ from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
 from embargo.signals.aggregation import AggregationSettings, collect, decay
 from embargo.signals.alignment import align
 from embargo.signals.diagnostics.diagnosis import Diagnosis, diagnose
-from embargo.signals.diagnostics.event_study import event_study, publication_hours
+from embargo.signals.diagnostics.events import event_study, publication_hours
 from embargo.signals.diagnostics.information import (
     forward_returns,
     half_life,

@@ -1,0 +1,65 @@
+from .aggregation import AggregationSettings, Evidence, collect, decay, half_life_in_bars
+from .alignment import Alignment, align
+from .articles import ArticleSettings, Opinions, read_articles
+from .cross_section import CrossSectionSettings, Signal, SignalSettings, to_signal
+from .diagnostics import Diagnosis, diagnose
+from .fusion import (
+    FusionInputs,
+    FusionModel,
+    FusionSamples,
+    FusionSettings,
+    HeadSettings,
+    MarketFeatures,
+    fit_fusion,
+    fusion_inputs,
+    fusion_samples,
+    fusion_signal,
+    load_fusion,
+    market_features,
+    save_fusion,
+    text_features,
+)
+from .sectors import GroupSettings, group_codes
+from .weights import Risk, WeightSettings, regime_gate, to_weights, tradable_mask, trailing_risk, weights_array
+
+__all__ = [
+    "AggregationSettings",
+    "Alignment",
+    "ArticleSettings",
+    "CrossSectionSettings",
+    "Diagnosis",
+    "Evidence",
+    "FusionInputs",
+    "FusionModel",
+    "FusionSamples",
+    "FusionSettings",
+    "GroupSettings",
+    "HeadSettings",
+    "MarketFeatures",
+    "Opinions",
+    "Risk",
+    "Signal",
+    "SignalSettings",
+    "WeightSettings",
+    "align",
+    "collect",
+    "decay",
+    "diagnose",
+    "fit_fusion",
+    "fusion_inputs",
+    "fusion_samples",
+    "fusion_signal",
+    "group_codes",
+    "half_life_in_bars",
+    "load_fusion",
+    "market_features",
+    "read_articles",
+    "regime_gate",
+    "save_fusion",
+    "text_features",
+    "to_signal",
+    "to_weights",
+    "tradable_mask",
+    "trailing_risk",
+    "weights_array",
+]
