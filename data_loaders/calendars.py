@@ -56,7 +56,7 @@ def sessions(calendar: str, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFr
     schedule = _exchange(calendar, str(first.year - 1) + "-12-01", str(last.year + 1) + "-01-31").schedule
     schedule = schedule.loc[first:last]
     frame = pd.DataFrame({"open_at": schedule["open"], "close_at": schedule["close"]})
-    frame.index = frame.index.as_unit("us")
+    frame.index = pd.DatetimeIndex(frame.index).as_unit("us")
     return frame.astype("datetime64[us, UTC]")
 
 
@@ -92,7 +92,7 @@ def label_sessions(dates: pd.DatetimeIndex, calendar: str, *, where: str) -> tup
             "Set bar = '1h' or the like for intraday bars."
         )
     table = sessions(calendar, labels.min(), labels.max())
-    strangers = labels.difference(table.index)
+    strangers = labels.difference(pd.DatetimeIndex(table.index))
     if len(strangers):
         raise DataError(
             f"{where}: {len(strangers)} days are no sessions of {calendar}, first {strangers[0].date()}. "
@@ -117,6 +117,23 @@ def length_of(text: str) -> pd.Timedelta:
     if not length > pd.Timedelta(0):
         raise ConfigError(f"{text!r} is no positive length of time. Write it as 1d, 1h or 5min.")
     return length
+
+
+def edge_of(value: str | pd.Timestamp, name: str) -> pd.Timestamp:
+    """Read an edge of a range: a bare date or a naive stamp is that time in UTC, since nothing happened then.
+
+    Raises
+    ------
+    ConfigError
+        If the value is no date, or missing.
+    """
+    try:
+        stamp = pd.Timestamp(value)
+    except ValueError as failure:
+        raise ConfigError(f"{name} = {value!r} is no date. Write it as YYYY-MM-DD.") from failure
+    if pd.isna(stamp):
+        raise ConfigError(f"{name} is missing. Write it as YYYY-MM-DD.")
+    return (stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp.tz_convert("UTC")).as_unit("us")
 
 
 def bars_per_year(calendar: str, bar: pd.Timedelta) -> float:

@@ -60,7 +60,7 @@ def funding_panel(
             f"funding: none of the {len(facts)} settlements falls between {prices.open_at[0]} and "
             f"{prices.close_at[-1]}. Fetch it with 'embargo fetch bybit --funding', or set execution.funding = false."
         )
-    column = pd.Index(prices.symbols).get_indexer(facts["symbol"])
+    column = pd.Index(prices.symbols).get_indexer(pd.Index(facts["symbol"]))
     rates = np.zeros(prices.open.shape)
     np.add.at(rates, (row[inside], column[inside]), values[inside])
     panel = pd.DataFrame(rates, index=prices.open.index, columns=prices.open.columns)

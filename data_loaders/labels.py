@@ -17,7 +17,7 @@ from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import CLASSES, Prices, as_utc, utc_microseconds
 
 COMMON_NAMES: Mapping[str, str] = {"negative": "bearish", "positive": "bullish"}
-_SAMPLE_COLUMNS = ["article_id", "text", "label", "known_at", "starts_at", "ends_at"]
+SAMPLE_COLUMNS = ("article_id", "text", "label", "known_at", "starts_at", "ends_at")
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,12 @@ def settle(frame: pd.DataFrame, counts: dict[str, int]) -> Labelled:
     counts["repeated_articles"] = int(copies.sum())
     frame = frame.loc[~copies]
     counts["samples"] = len(frame)
-    return Labelled(frame[_SAMPLE_COLUMNS].reset_index(drop=True), counts)
+    return Labelled(frame[list(SAMPLE_COLUMNS)].reset_index(drop=True), counts)
 
 
-def from_news(news: pd.DataFrame, column: str = "label", *, mapping: Mapping[str, str] | None = None) -> Labelled:
+def samples_from_news(
+    news: pd.DataFrame, column: str = "label", *, mapping: Mapping[str, str] | None = None
+) -> Labelled:
     """Make samples from a column of human or vendor labels in the news.
 
     Parameters
@@ -157,7 +159,7 @@ def forward_returns(
     universe = np.where(priced, earned, 0.0).sum(axis=1) / np.maximum(priced.sum(axis=1), 1)
 
     row = np.searchsorted(utc_microseconds(decided_at), utc_microseconds(known_at), side="left")
-    column = prices.open.columns.get_indexer(news["symbol"])
+    column = prices.open.columns.get_indexer(pd.Index(news["symbol"]))
     has_column, in_range = column >= 0, row + horizon_bars < bars
     usable = has_column & in_range
     safe_row = np.where(usable, row, 0)
@@ -248,6 +250,6 @@ def cut_classes(values: pd.Series | np.ndarray | Sequence[float], lower: float, 
     return np.where(numbers < lower, 0, np.where(numbers > upper, 2, 1)).astype(np.int64)
 
 
-def from_returns(forward: pd.DataFrame, lower: float, upper: float) -> pd.DataFrame:
+def samples_from_returns(forward: pd.DataFrame, lower: float, upper: float) -> pd.DataFrame:
     """Turn the frame of ``forward_returns`` into samples; the thresholds come from ``fit_thresholds`` on training."""
-    return forward.assign(label=cut_classes(forward["value"], lower, upper))[_SAMPLE_COLUMNS]
+    return forward.assign(label=cut_classes(forward["value"], lower, upper))[list(SAMPLE_COLUMNS)]

@@ -17,30 +17,32 @@ import pandera.pandas as pa
 from embargo.data_loaders.errors import DataError
 
 UTC_DTYPE = pd.DatetimeTZDtype(unit="us", tz="UTC")
-NEWS_COLUMNS = ("article_id", "published_at", "seen_at", "symbol", "text", "source")
 CLASSES = ("bearish", "neutral", "bullish")
 PRICE_FIELDS = ("open", "high", "low", "close", "volume")
 
-_TEXT = {"nullable": False, "coerce": True}
+
+def _text(*checks: pa.Check, unique: bool = False) -> pa.Column:
+    return pa.Column(str, list(checks), nullable=False, coerce=True, unique=unique)
+
 
 NEWS_SCHEMA = pa.DataFrameSchema(
     {
-        "article_id": pa.Column(str, pa.Check.str_length(min_value=1), **_TEXT),
+        "article_id": _text(pa.Check.str_length(min_value=1)),
         "published_at": pa.Column(UTC_DTYPE, nullable=False),
         "seen_at": pa.Column(UTC_DTYPE, nullable=False),
-        "symbol": pa.Column(str, pa.Check.str_length(min_value=1), **_TEXT),
-        "text": pa.Column(str, pa.Check(lambda text: text.str.strip().str.len() > 0, name="not_blank"), **_TEXT),
-        "source": pa.Column(str, **_TEXT),
+        "symbol": _text(pa.Check.str_length(min_value=1)),
+        "text": _text(pa.Check(lambda text: text.str.strip().str.len() > 0, name="not_blank")),
+        "source": _text(),
     },
     strict=False,
 )
 
 SCORES_SCHEMA = pa.DataFrameSchema(
     {
-        "article_id": pa.Column(str, unique=True, **_TEXT),
+        "article_id": _text(unique=True),
         **{name: pa.Column(float, pa.Check.in_range(0.0, 1.0)) for name in CLASSES},
         "confidence": pa.Column(float, pa.Check.in_range(0.0, 1.0)),
-        "model_id": pa.Column(str, **_TEXT),
+        "model_id": _text(),
     },
     strict=False,
 )
@@ -74,10 +76,12 @@ def as_utc(values: Any, *, what: str) -> pd.Series:
     if not isinstance(series.dtype, pd.DatetimeTZDtype):
         if len(series) and not series.map(lambda value: hasattr(value, "tzinfo")).all():
             raise DataError(f"{what}: expected timezone-aware timestamps, found {series.dtype}. Parse them first.")
-        naive = [index for index, value in series.items() if value is not pd.NaT and value.tzinfo is None]
-        if naive:
+        naive = np.array([value is not pd.NaT and value.tzinfo is None for value in series], dtype=bool)
+        if naive.any():
+            first = int(np.argmax(naive))
             raise DataError(
-                f"{what}: {len(naive)} timestamps have no time zone, first {series.loc[naive[0]]} at row {naive[0]!r}. "
+                f"{what}: {int(naive.sum())} timestamps have no time zone, first {series.iloc[first]} at row "
+                f"{series.index[first]!r}. "
                 "Give every row an offset, or name the source's zone with 'timezone' in the config."
             )
         series = pd.to_datetime(series, utc=True)
@@ -170,9 +174,9 @@ def validate_scores(frame: pd.DataFrame, *, where: str = "scores") -> pd.DataFra
     total = frame[list(CLASSES)].sum(axis=1)
     excess = (total - 1.0).abs()
     if (excess > 1e-6).any():
-        row = excess.idxmax()
+        row = int(np.argmax(excess.to_numpy()))
         raise DataError(
-            f"{where}: probabilities of article {frame.loc[row, 'article_id']!r} sum to {total.loc[row]:.6f}, not 1 "
+            f"{where}: probabilities of article {frame['article_id'].iloc[row]!r} sum to {total.iloc[row]:.6f}, not 1 "
             f"({int((excess > 1e-6).sum())} such rows). Normalise the scores."
         )
     return frame

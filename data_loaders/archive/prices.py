@@ -13,12 +13,11 @@ from typing import Any, Literal, TypedDict, Unpack
 
 import pandas as pd
 
-from embargo.data_loaders.archive.files import Part, Progress, parts_of
-from embargo.data_loaders.archive.panels import absent_bars, holes, intraday_closes
-from embargo.data_loaders.archive.streams import Batch, Counts, add_count, batches
+from embargo.data_loaders.archive.files import Progress, Table, tables_of
+from embargo.data_loaders.archive.panels import absent_bars, bar_length, holes, opened_and_closed
+from embargo.data_loaders.archive.streams import Counts, RowBatch, add_count, batches
 from embargo.data_loaders.archive.tables import (
     Piece,
-    boundary_of,
     check_timezone,
     columns_of,
     instants_of,
@@ -27,9 +26,10 @@ from embargo.data_loaders.archive.tables import (
     numbers_of,
     outside,
     pieces,
+    range_of,
     session_labels_of,
 )
-from embargo.data_loaders.calendars import label_sessions, length_of
+from embargo.data_loaders.calendars import length_of
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import PRICE_FIELDS, Prices, validate_prices
 
@@ -94,7 +94,7 @@ class PriceRules:
 
 
 def price_rules(
-    parts: Sequence[Part], calendar: str, also: Sequence[str] = (), **request: Unpack[PriceRequest]
+    parts: Sequence[Table], calendar: str, also: Sequence[str] = (), **request: Unpack[PriceRequest]
 ) -> PriceRules:
     """Complete and check what was asked for; ``also`` are further columns that are needed.
 
@@ -107,10 +107,9 @@ def price_rules(
     """
     bar, symbol, timezone = request.get("bar", "1d"), request.get("symbol"), request.get("timezone")
     check_timezone(timezone)
-    if length_of(bar) > _DAY:
-        raise ConfigError(f"{parts[0]}: bar = {bar!r} is longer than a day. Use '1d', '1h', '5min' or the like.")
+    daily = bar_length(bar, where=str(parts[0])) == _DAY
     names = [
-        "date" if length_of(bar) == _DAY else "open_at",
+        "date" if daily else "open_at",
         *PRICE_FIELDS,
         *(["symbol"] if symbol is None else []),
         *also,
@@ -120,14 +119,15 @@ def price_rules(
     if missing:
         raise DataError(f"{parts[0]}: no columns for {missing}; it has {columns_of(parts[0])}. Map with 'columns'.")
     symbols = request.get("symbols")
+    start, end = range_of(request.get("start"), request.get("end"), where=str(parts[0]))
     return PriceRules(
         columns={name: given[name] for name in [*names, *(["seen_at"] if "seen_at" in given else [])]},
         filters=request.get("filters") or {},
         symbols=None if symbols is None else tuple(symbols),
         symbol=symbol,
         timezone=timezone,
-        start=boundary_of(request.get("start"), "start"),
-        end=boundary_of(request.get("end"), "end"),
+        start=start,
+        end=end,
         calendar=calendar,
         bar=bar,
     )
@@ -169,9 +169,10 @@ def _price_piece(piece: Piece, rules: PriceRules, counts: Counts) -> pd.DataFram
         frame[name] = numbers_of(raw[source], where=f"{piece.place}, column {source!r}")
         bad = (frame[name] < 0) if name == "volume" else (frame[name] <= 0)
         if bad.any():
-            row = bad.idxmax()
+            row = int(bad.to_numpy().argmax())
             raise DataError(
-                f"{piece.place}, row {row}: {name} of {names.loc[row]} on {when.loc[row]} is {frame.loc[row, name]:g} "
+                f"{piece.place}, row {bad.index[row]}: {name} of {names.iloc[row]} on {when.iloc[row]} is "
+                f"{frame[name].iloc[row]:g} "
                 f"({int(bad.sum())} such values). Exclude these rows with filters, such as "
                 f"{{{source!r}: {{'min': 1e-9}}}}, or set them to missing."
             )
@@ -211,25 +212,17 @@ def _one_row_per_bar(frame: pd.DataFrame, path: str | Path, counts: Counts) -> p
 
 def _panels(frame: pd.DataFrame, columns: list[str]) -> dict[str, pd.DataFrame]:
     wide = frame.pivot(index="bar", columns="symbol", values=list(PRICE_FIELDS))  # noqa: PD010 - keys are unique here
-    return {name: wide[name].reindex(columns=columns).sort_index() for name in PRICE_FIELDS}
-
-
-def _opened_and_closed(
-    bars: pd.DatetimeIndex, rules: PriceRules, *, where: str
-) -> tuple[pd.DatetimeIndex, pd.DatetimeIndex]:
-    if rules.daily:
-        return label_sessions(bars, rules.calendar, where=where)
-    return bars, intraday_closes(bars, calendar=rules.calendar, bar=rules.bar)
+    return {name: wide.xs(name, axis=1).reindex(columns=columns).sort_index() for name in PRICE_FIELDS}
 
 
 def bar_batches(
-    parts: Sequence[Part],
+    parts: Sequence[Table],
     rules: PriceRules,
     counts: Counts,
     *,
     progress: Progress | None = None,
     tell: Callable[[int], None] | None = None,
-) -> Iterator[Batch]:
+) -> Iterator[RowBatch]:
     """Put an archive through the rules, batch by batch, before sessions are looked up and repetitions looked for.
 
     Frames hold ``symbol, bar`` (the trading day at 00:00 UTC, or the instant at which the bar opens), the five fields,
@@ -252,7 +245,9 @@ def bars_of(frame: pd.DataFrame, rules: PriceRules, venue: str, counts: Counts, 
             f"{where}: low {odd['low']:g} exceeds high {odd['high']:g} for {odd['symbol']} at {odd['bar']} "
             f"({int(crossed.sum())} such bars). Exclude these rows with filters."
         )
-    open_at, close_at = _opened_and_closed(pd.DatetimeIndex(frame["bar"]), rules, where=where)
+    open_at, close_at = opened_and_closed(
+        pd.DatetimeIndex(frame["bar"]), calendar=rules.calendar, bar=rules.bar, where=where
+    )
     add_count(counts, "kept", len(frame))
     facts = {
         "venue": venue,
@@ -276,7 +271,7 @@ class BarStream:
     """
 
     path: str
-    parts: Sequence[Part]
+    parts: Sequence[Table]
     rules: PriceRules
     venue: str
     progress: Progress | None = None
@@ -319,7 +314,7 @@ def stream_bars(
         As ``read_prices``; faults of rows come up when their batch is reached, and repetitions with different content
         only if both are in one batch.
     """
-    parts = parts_of(path)
+    parts = tables_of(path)
     return BarStream(str(path), parts, price_rules(parts, calendar, **request), venue, progress)
 
 
@@ -381,7 +376,7 @@ def read_prices(
     """
     if adjust not in ("none", "total_return"):
         raise ConfigError(f"{path}: adjust must be 'none' or 'total_return', got {adjust!r}.")
-    parts = parts_of(path)
+    parts = tables_of(path)
     rules = price_rules(parts, calendar, ["adj_close"] if adjust != "none" else [], **request)
     counts: Counts = {}
     frames = [batch.frame for batch in bar_batches(parts, rules, counts, progress=progress)]
@@ -396,7 +391,7 @@ def read_prices(
         frame[list(_QUOTES)] = frame[list(_QUOTES)].mul(factor, axis=0)
     panels = _panels(frame, chosen)
     bars = pd.DatetimeIndex(panels["open"].index)
-    open_at, close_at = _opened_and_closed(bars, rules, where=str(path))
+    open_at, close_at = opened_and_closed(bars, calendar=calendar, bar=rules.bar, where=str(path))
     counts["missing_bars"] = holes(panels["open"])
     counts["absent_bars"] = absent_bars(open_at, calendar=calendar, bar=rules.bar)
     laid_out = {name: panel.set_axis(open_at, axis=0).rename_axis(columns=None) for name, panel in panels.items()}

@@ -19,8 +19,8 @@ from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.schemas import UTC_DTYPE
 
 VENUE_WIDE = "BYBIT"
-SOURCE = "bybit"
-PAGE = 20
+ANNOUNCED_BY = "bybit"
+ANNOUNCEMENTS_A_PAGE = 20
 
 _ENTRY_ID = re.compile(r"blt[0-9a-f]{8,}")
 _WORD = re.compile(r"[A-Z0-9]+(?:/[A-Z0-9]+)?")
@@ -132,7 +132,7 @@ def _sort(
         "article_id": article,
         "published_at": instant,
         "text": text,
-        "source": SOURCE,
+        "source": ANNOUNCED_BY,
         "url": url,
         "type": str(kind.get("key") or kind.get("title") or "") if isinstance(kind, dict) else str(kind or ""),
         "tags": "|".join(map(str, tags)) if isinstance(tags, list) else "",

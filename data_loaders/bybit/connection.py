@@ -14,13 +14,24 @@ from typing import Any, TypeVar, get_args
 
 import pandas as pd
 
-from embargo.data_loaders.bybit.announcements import PAGE, BybitAnnouncements, check_locale, collect_announcements
-from embargo.data_loaders.bybit.candles import PAGE as CANDLES_A_PAGE
-from embargo.data_loaders.bybit.candles import Collected, Series, collect_candles, collect_rates, first_candle
+from embargo.data_loaders.bybit.announcements import (
+    ANNOUNCEMENTS_A_PAGE,
+    BybitAnnouncements,
+    check_locale,
+    collect_announcements,
+)
+from embargo.data_loaders.bybit.candles import (
+    CANDLES_A_PAGE,
+    CollectedCandles,
+    RowsByInstant,
+    collect_candles,
+    collect_rates,
+    first_candle,
+)
 from embargo.data_loaders.bybit.instruments import (
     VENUES,
+    BybitMarket,
     Instrument,
-    Market,
     instants,
     instruments_frame,
     load_instruments,
@@ -31,18 +42,6 @@ from embargo.data_loaders.bybit.transport import Transport, listed
 from embargo.data_loaders.calendars import length_of
 from embargo.data_loaders.errors import ConfigError, ServiceError
 from embargo.data_loaders.retries import SYSTEM_CLOCK, Clock, Patience
-
-__all__ = [
-    "BARS",
-    "VENUES",
-    "Bybit",
-    "BybitAnnouncements",
-    "BybitCandles",
-    "BybitFunding",
-    "BybitInstruments",
-    "bar_name",
-    "connect",
-]
 
 BARS = {
     "1min": "1",
@@ -62,7 +61,7 @@ _RATES_A_PAGE = 200
 _COUNTS = ("rows", "duplicates", "seen_again", "contradictions", "malformed", "misaligned", "outside", "unfinished")
 
 T = TypeVar("T")
-Progress = Callable[[str, int, int], None]
+SymbolProgress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -173,7 +172,7 @@ class Bybit:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self._instruments: dict[Market, dict[str, Instrument]] = {}
+        self._instruments: dict[BybitMarket, dict[str, Instrument]] = {}
 
     def __repr__(self) -> str:
         return f"Bybit(hostname={self._transport.hostname!r})"
@@ -182,12 +181,12 @@ class Bybit:
         self,
         symbols: Sequence[str],
         *,
-        market: Market,
+        market: BybitMarket,
         bar: str,
         start: pd.Timestamp,
         end: pd.Timestamp,
         now: pd.Timestamp,
-        progress: Progress | None = None,
+        progress: SymbolProgress | None = None,
     ) -> BybitCandles:
         """Fetch every finished candle that opens in [start, end).
 
@@ -221,7 +220,7 @@ class Bybit:
         _check_range(first, last, start, end)
         asked_before = self._transport.requests
 
-        def collect(instrument: Instrument, present: int = current) -> Collected:
+        def collect(instrument: Instrument, present: int = current) -> CollectedCandles:
             times: list[int] = []
 
             def advanced(done: int, total: int) -> None:
@@ -276,7 +275,7 @@ class Bybit:
         start: pd.Timestamp,
         end: pd.Timestamp,
         now: pd.Timestamp,
-        progress: Progress | None = None,
+        progress: SymbolProgress | None = None,
     ) -> BybitFunding:
         """Fetch the funding rates of linear perpetuals that settle in [start, end) and not after ``now``.
 
@@ -287,7 +286,7 @@ class Bybit:
         _check_range(first, last, start, end)
         asked_before = self._transport.requests
 
-        def collect(instrument: Instrument) -> Series:
+        def collect(instrument: Instrument) -> RowsByInstant:
             series = collect_rates(
                 lambda low, high: self._rates(instrument.id, low, high), start=first, end=last, now=current
             )
@@ -315,7 +314,7 @@ class Bybit:
         return BybitFunding(funding, _doubts_frame(done), _ranges_frame(answered), failures, counts)
 
     def fetch_instruments(
-        self, market: Market, *, now: pd.Timestamp, symbols: Sequence[str] | None = None
+        self, market: BybitMarket, *, now: pd.Timestamp, symbols: Sequence[str] | None = None
     ) -> BybitInstruments:
         """Fetch the instruments of a market, all or those named.
 
@@ -355,22 +354,22 @@ class Bybit:
         if since is not None:
             _milliseconds(since, "since")
         check_locale(locale)
-        known = {symbol for market in get_args(Market) for symbol in self._table(market)}
+        known = {symbol for market in get_args(BybitMarket) for symbol in self._table(market)}
 
         def ask(page: int) -> list[Any]:
-            params = {"locale": locale, "page": page, "limit": PAGE}
+            params = {"locale": locale, "page": page, "limit": ANNOUNCEMENTS_A_PAGE}
             what = f"Bybit announcements, page {page}"
             return listed(self._transport.ask("publicGetV5AnnouncementsIndex", params, what=what), what=what)
 
         return collect_announcements(ask, known, now=now, locale=locale, since=since)
 
-    def _table(self, market: Market) -> dict[str, Instrument]:
+    def _table(self, market: BybitMarket) -> dict[str, Instrument]:
         if market not in self._instruments:
             self._instruments[market], _ = load_instruments(self._transport, market)
         return self._instruments[market]
 
     def _each(
-        self, symbols: Sequence[str], market: Market, collect: Callable[[Instrument], T]
+        self, symbols: Sequence[str], market: BybitMarket, collect: Callable[[Instrument], T]
     ) -> tuple[dict[str, T], dict[str, str]]:
         """Do each symbol on its own; a failure is the symbol's if Bybit still answers, and everybody's if not."""
         if isinstance(symbols, str) or not symbols:
@@ -391,7 +390,7 @@ class Bybit:
                 failures[symbol] = str(failure)
         return done, failures
 
-    def _candles(self, symbol: str, market: Market, interval: str, low: int | None, high: int | None) -> list[Any]:
+    def _candles(self, symbol: str, market: BybitMarket, interval: str, low: int | None, high: int | None) -> list[Any]:
         params: dict[str, Any] = {"category": market, "symbol": symbol, "interval": interval, "limit": CANDLES_A_PAGE}
         params |= {name: value for name, value in (("start", low), ("end", high)) if value is not None}
         what = f"Bybit {market} candles of {symbol}"
@@ -424,7 +423,7 @@ def _total(parts: Any) -> dict[str, int]:
     return {name: total[name] for name in _COUNTS}
 
 
-def _bars_frame(parts: dict[str, Series], venue: str, bar: str, step: int) -> pd.DataFrame:
+def _bars_frame(parts: dict[str, RowsByInstant], venue: str, bar: str, step: int) -> pd.DataFrame:
     opens = [(symbol, instant) for symbol, series in sorted(parts.items()) for instant in sorted(series.rows)]
     values = [parts[symbol].rows[instant] for symbol, instant in opens]
     frame = pd.DataFrame(
@@ -452,7 +451,7 @@ def _ranges_frame(rows: list[Any]) -> pd.DataFrame:
     )
 
 
-def _doubts_frame(parts: dict[str, Series]) -> pd.DataFrame:
+def _doubts_frame(parts: dict[str, RowsByInstant]) -> pd.DataFrame:
     rows = [(symbol, *item) for symbol, series in sorted(parts.items()) for item in sorted(series.doubts.items())]
     return pd.DataFrame(
         {

@@ -1,4 +1,4 @@
-"""What can be said about news before anybody scores it: copies, first sightings, coverage.
+"""Copies among news: what two texts have in common, and which of them was known first.
 
 Everything here looks only backwards in time: whether an article is new never depends on later articles.
 """
@@ -8,13 +8,12 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.errors import DataError
-from embargo.data_loaders.schemas import Prices, utc_microseconds
+from embargo.data_loaders.schemas import utc_microseconds
 
 _LINK = re.compile(r"(?:https?://|www\.)\S+")
 _REPOST = re.compile(r"^(?:\s*rt\b\s*(?=@\w|:)(?:@\w+)?\s*:?)+")
@@ -97,48 +96,3 @@ def first_seen(news: pd.DataFrame) -> pd.Series:
     return pd.Series(
         (pioneer == order["article_id"]).reindex(facts.index).to_numpy(dtype=bool), index=news.index, name="first_seen"
     )
-
-
-def coverage(news: pd.DataFrame, prices: Prices) -> dict[str, Any]:
-    """Count where news and prices do not meet, in plain numbers and lists that can be written as JSON.
-
-    Parameters
-    ----------
-    news : DataFrame
-        Validated news.
-    prices : Prices
-        Validated prices.
-
-    Returns
-    -------
-    dict
-        ``articles`` and ``rows``; ``symbols_without_prices`` (symbol to rows of news) and
-        ``articles_without_prices``; ``symbols_without_articles``; ``articles_before_prices`` and
-        ``articles_after_prices`` (known before the first bar opens, or after the last one does, so no bar of the panel
-        can answer); ``articles_while_unlisted`` (the next bar of the symbol has no opening price); ``copies`` (rows
-        that are not ``first_seen``); ``days_without_news`` (UTC days inside the news range without any article) and
-        ``longest_gap_days``.
-    """
-    priced = set(prices.symbols)
-    has_prices = news["symbol"].isin(priced)
-    strangers = news.loc[~has_prices, "symbol"].value_counts().sort_index()
-    opens, known_at = utc_microseconds(prices.open_at), utc_microseconds(news["known_at"])
-    row = np.searchsorted(opens, known_at, side="left")
-    inside = has_prices.to_numpy() & (row < len(opens)) & (known_at >= opens[0])
-    column = prices.open.columns.get_indexer(news.loc[inside, "symbol"])
-    unlisted = np.isnan(prices.open.to_numpy()[row[inside], column])
-    days = np.unique(known_at.astype("datetime64[D]")).astype(np.int64)
-    gaps = np.diff(days) - 1 if len(days) > 1 else np.zeros(1, dtype=np.int64)
-    return {
-        "rows": len(news),
-        "articles": int(news["article_id"].nunique()),
-        "symbols_without_prices": {str(name): int(count) for name, count in strangers.items()},
-        "articles_without_prices": int((~has_prices).sum()),
-        "symbols_without_articles": sorted(priced - set(news["symbol"])),
-        "articles_before_prices": int((known_at < opens[0]).sum()),
-        "articles_after_prices": int((known_at > opens[-1]).sum()),
-        "articles_while_unlisted": int(unlisted.sum()),
-        "copies": int((~first_seen(news)).sum()),
-        "days_without_news": int(gaps.sum()),
-        "longest_gap_days": int(gaps.max()),
-    }

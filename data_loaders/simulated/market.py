@@ -439,7 +439,7 @@ def _perfect_scores(sentiment: pd.Series) -> pd.DataFrame:
     return validate_scores(scores, where="perfect scores")
 
 
-def simulate(settings: SimulatedMarket) -> Simulation:
+def simulate_market(settings: SimulatedMarket) -> Simulation:
     """Simulate a market: prices with regimes, articles, and the truth that links them.
 
     An article moves its symbol twice: at once, in the overnight or intraday leg in which it is published (nobody can
@@ -464,7 +464,7 @@ def simulate(settings: SimulatedMarket) -> Simulation:
 
     Examples
     --------
-    >>> market = simulate(SimulatedMarket(seed=1, end="2015-06-30"))
+    >>> market = simulate_market(SimulatedMarket(seed=1, end="2015-06-30"))
     >>> market.prices.open.shape[1]
     24
     """

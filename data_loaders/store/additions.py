@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.records import Dataset, facts_of
-from embargo.data_loaders.store import Store
+from embargo.data_loaders.store.store import Store
 
 _DERIVED = frozenset({"seen_at", "known_at", "revision"})
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK, length_of, sessions
 from embargo.data_loaders.schemas import utc_microseconds
-from embargo.data_loaders.store import Store
+from embargo.data_loaders.store.store import Store
 
 NEWEST_BARS = 300
 CANDIDATES = (

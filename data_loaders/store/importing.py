@@ -15,10 +15,10 @@ from typing import Any, Protocol, Unpack
 
 import pandas as pd
 
-from embargo.data_loaders.archive.files import Part, Progress, fingerprint, parts_of
+from embargo.data_loaders.archive.files import Progress, Table, fingerprint, tables_of
 from embargo.data_loaders.archive.news import NewsRequest, named, news_batches, news_rules, one_row_per_key
 from embargo.data_loaders.archive.prices import PriceRequest, bar_batches, bars_of, price_rules
-from embargo.data_loaders.archive.streams import Batch, Counts, add_count
+from embargo.data_loaders.archive.streams import Counts, RowBatch, add_count
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.records import Dataset
 
@@ -70,7 +70,7 @@ class _Archive:
 
     def __init__(self, path: str | Path, progress: Progress | None) -> None:
         self.where = str(path)
-        self.parts: list[Part] = parts_of(path)
+        self.parts: list[Table] = tables_of(path)
         self._files = list(dict.fromkeys(part.file for part in self.parts))
         self._state = self._states()
         self._progress = progress
@@ -100,7 +100,7 @@ def _commit(
     store: Keeper,
     dataset: Dataset,
     archive: _Archive,
-    batches: Iterable[Batch],
+    batches: Iterable[RowBatch],
     finish: Callable[[pd.DataFrame], list[pd.DataFrame]],
     *,
     digest: str,

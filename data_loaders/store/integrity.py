@@ -15,7 +15,7 @@ from pathlib import Path
 
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.store.files import Folder
-from embargo.data_loaders.store.manifest import Batch, FileEntry, Listing, Manifest, entry_name, visible
+from embargo.data_loaders.store.manifest import Batch, FileEntry, Manifest, VisibleBatches, entry_name, visible
 
 IDENTITY = "store.json"
 _PIECE = 1 << 20
@@ -158,7 +158,7 @@ def check(folder: Folder, manifest: Manifest) -> StoreHealth:
     """Hash every file and read every entry anew (see ``Store.check``)."""
     names = folder.all_names()
     batches, broken = _entries(folder, manifest)
-    listing = Listing(visible(batches))
+    listing = VisibleBatches(visible(batches))
     verifier = Verifier(folder)
     for batch in listing.batches:
         for entry in batch.files:

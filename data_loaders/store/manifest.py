@@ -119,7 +119,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Listing:
+class VisibleBatches:
     """The batches that were visible when the store was looked at, in the order of their commits."""
 
     batches: tuple[Batch, ...]
@@ -211,7 +211,7 @@ class Manifest:
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
         self._known: dict[str, Batch] = {}
-        self._listing = Listing(())
+        self._listing = VisibleBatches(())
         self._ids: frozenset[str] = frozenset()
 
     def ids(self) -> list[str]:
@@ -245,12 +245,12 @@ class Manifest:
         found = [self.entry(batch_id) for batch_id in self.ids()]
         return [batch for batch in found if batch is not None]
 
-    def listing(self) -> Listing:
+    def listing(self) -> VisibleBatches:
         """Look at the store: every batch that no other one replaces."""
         batches = self.entries()
         ids = frozenset(batch.id for batch in batches)
         if ids != self._ids:
-            self._listing = Listing(visible(batches))
+            self._listing = VisibleBatches(visible(batches))
             self._ids = ids
         return self._listing
 

@@ -13,7 +13,7 @@ from embargo.data_loaders.store import appending, compaction, integrity
 from embargo.data_loaders.store.files import Folder
 from embargo.data_loaders.store.integrity import IDENTITY, StoreHealth
 from embargo.data_loaders.store.manifest import FORMAT, Batch, Cover, Manifest, gaps, merged, sealed, unsealed
-from embargo.data_loaders.store.reading import Reader, Snapshot, ad_hoc
+from embargo.data_loaders.store.reading import Snapshot, StoreReader, ad_hoc
 
 _KIND = "embargo store"
 
@@ -34,7 +34,7 @@ class Store:
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
         self._manifest = Manifest(folder)
-        self._reader = Reader(folder, self._manifest)
+        self._reader = StoreReader(folder, self._manifest)
 
     @classmethod
     def create(cls, root: str | Path) -> Store:

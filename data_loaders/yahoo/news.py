@@ -16,7 +16,7 @@ import pandas as pd
 from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.retries import SYSTEM_CLOCK, Clock, Patience
 from embargo.data_loaders.schemas import UTC_DTYPE, validate_news
-from embargo.data_loaders.yahoo.client import YahooClient, ask_each, checked_symbols, connect
+from embargo.data_loaders.yahoo.client import YahooClient, ask_each, checked_symbols, connect, utc_of
 
 SOURCE = "yahoo"
 _COLUMNS = (
@@ -67,7 +67,7 @@ def _instant(value: object) -> pd.Timestamp | None:
     except (ValueError, OverflowError):
         return None
     # A stamp before Yahoo existed, or centuries ahead, is in another unit.
-    if read is pd.NaT or read.tzinfo is None or not 1995 <= read.year < 2200:
+    if pd.isna(read) or read.tzinfo is None or not 1995 <= read.year < 2200:
         return None
     return read.tz_convert("UTC").as_unit("us")
 
@@ -195,8 +195,7 @@ def fetch_news(
         If Yahoo cannot be reached, or no symbol at all got a usable answer.
     """
     named = checked_symbols(symbols)
-    if pd.Timestamp(now).tzinfo is None:
-        raise ConfigError(f"yahoo: now = {now} has no time zone. Give a UTC instant.")
+    fetched_at = utc_of(now, "now")
     if count < 1:
         raise ConfigError(f"yahoo: count must be at least 1, got {count}.")
     served: list[tuple[str, dict[str, Any]]] = []
@@ -206,5 +205,5 @@ def fetch_news(
 
     with connect(patience or Patience(), clock) as client:
         failures = ask_each(client, named, lambda symbol: ask(client, symbol), progress)
-    news, counts = read_items(served, now=pd.Timestamp(now).tz_convert("UTC").as_unit("us"))
+    news, counts = read_items(served, now=fetched_at)
     return YahooNews(news, failures, {"symbols": len(named), "failed": len(failures), **counts})

@@ -15,17 +15,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from embargo.data_loaders import labels
-from embargo.data_loaders.archive import label_sets
-from embargo.data_loaders.archive import news as archive
+from embargo.data_loaders import archive, labels, splits
 from embargo.data_loaders.archive.tables import Piece, keep_filtered
 from embargo.data_loaders.calendars import bars_per_year, decision_times, last_closed_bar, length_of
-from embargo.data_loaders.checks import repeats as quality
+from embargo.data_loaders.checks import first_seen
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.funding import funding_panel
 from embargo.data_loaders.schemas import CLASSES, PRICE_FIELDS, Prices
-from embargo.data_loaders.simulated.market import SimulatedMarket, Truth, simulate
-from embargo.data_loaders.splits import walk_forward as splits
+from embargo.data_loaders.simulated.market import SimulatedMarket, Truth, simulate_market
 from embargo.data_loaders.store import Snapshot, Store
 from embargo.models.bases.resolve import Base
 from embargo.research.config.experiment import Config, Labels
@@ -159,7 +156,7 @@ def load_world(config: Config, stages: Stages) -> World:
         truth = None
     stamps = news[["published_at", "known_at"]]
     if config.news.drop_repeats:
-        fresh = quality.first_seen(news)
+        fresh = first_seen(news)
         counts["news"]["repeats"] = int((~fresh).sum())
         news = news.loc[fresh].reset_index(drop=True)
     unpriced = sorted(set(news["symbol"]) - set(prices.symbols))
@@ -193,7 +190,7 @@ def load_world(config: Config, stages: Stages) -> World:
 def _simulated(config: Config, latency: pd.Timedelta, stages: Stages) -> tuple[pd.DataFrame, Prices, Truth, Counts]:
     stages.stage("Simulate the market")
     market = config.news.simulated
-    simulation = simulate(
+    simulation = simulate_market(
         SimulatedMarket(
             seed=config.seed,
             strength=market.strength,
@@ -220,7 +217,7 @@ def _recorded(config: Config, stages: Stages) -> tuple[pd.DataFrame, Prices, Cou
     return loaded.frame, bars.prices, {"news": dict(loaded.counts), "prices": dict(bars.counts)}
 
 
-def _read_news(config: Config, stages: Stages) -> archive.Loaded:
+def _read_news(config: Config, stages: Stages) -> archive.LoadedNews:
     news = config.news
     if news.loader == "store":
         return _stored_news(config, stages)
@@ -264,7 +261,7 @@ def _snapshot(config: Config, path: str) -> Snapshot:
     return Store.open(path).as_of(config.as_of if config.as_of is not None else pd.Timestamp.now("UTC").as_unit("us"))
 
 
-def _stored_news(config: Config, stages: Stages) -> archive.Loaded:
+def _stored_news(config: Config, stages: Stages) -> archive.LoadedNews:
     """Read every article in its first version: what a trader had at the time, not what it was edited to later."""
     news = config.news
     stages.stage("Read the news")
@@ -284,7 +281,7 @@ def _stored_news(config: Config, stages: Stages) -> archive.Loaded:
     long = frame["text"].str.len() > news.max_characters
     counts["truncated"] = int(long.sum())
     frame = frame.assign(text=frame["text"].str.slice(0, news.max_characters)).reset_index(drop=True)
-    return archive.Loaded(frame, counts | {"kept": len(frame)})
+    return archive.LoadedNews(frame, counts | {"kept": len(frame)})
 
 
 def _stored_prices(config: Config, symbols: list[str] | None) -> archive.LoadedPrices:
@@ -376,7 +373,9 @@ def plan_samples(config: Config, world: World, cuts: Sequence[splits.TimeSplit])
     if config.labels.source == "file":
         return _samples_from_file(config, world, cuts)
     if config.labels.source == "news":
-        labelled = labels.from_news(world.news, column=config.labels.column, mapping=config.labels.mapping or None)
+        labelled = labels.samples_from_news(
+            world.news, column=config.labels.column, mapping=config.labels.mapping or None
+        )
     else:
         labelled = labels.forward_returns(
             world.news, world.prices, world.decided_at, horizon_bars=config.labels.horizon_bars
@@ -391,7 +390,9 @@ def plan_samples(config: Config, world: World, cuts: Sequence[splits.TimeSplit])
         thresholds = None
         if config.labels.source == "returns":
             thresholds = labels.fit_thresholds(train["value"], config.labels.neutral_share)
-            train, validation, test = (labels.from_returns(part, *thresholds) for part in (train, validation, test))
+            train, validation, test = (
+                labels.samples_from_returns(part, *thresholds) for part in (train, validation, test)
+            )
         if config.model.max_train and len(train) > config.model.max_train:
             counts["train_over_limit"] = len(train) - config.model.max_train
             train = train.sort_values("known_at").iloc[-config.model.max_train :]
@@ -419,9 +420,9 @@ def split_labelled_file(settings: Labels, seed: int) -> LabelledFile:
     Raises
     ------
     MissingPartError, DataError, ConfigError
-        As `embargo.data_loaders.archive.label_sets.read_label_set`.
+        As `embargo.data_loaders.archive.read_label_set`.
     """
-    labelled = label_sets.read_label_set(
+    labelled = archive.read_label_set(
         Path(str(settings.path)),
         format=settings.format,
         agreement=settings.agreement,

@@ -53,7 +53,7 @@ class FusionInputs:
 
 @dataclass(frozen=True)
 class FusionSamples:
-    """Labelled cells, ready for `embargo.data_loaders.splits.walk_forward.part_of`, and why others were left out."""
+    """Labelled cells, ready for `embargo.data_loaders.splits.part_of`, and why others were left out."""
 
     frame: pd.DataFrame
     counts: dict[str, int]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from embargo.data_loaders.checks import Check, Verdict, check_news, check_prices
+from embargo.data_loaders.checks import Check, Grade, check_news, check_prices
 from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.schemas import Prices
 from embargo.research.gathering.checks.page import render_page, write_page
@@ -17,7 +17,7 @@ from embargo.research.gathering.checks.tables import print_checks
 
 __all__ = ["check_world", "print_checks", "render_page", "worst", "write_page"]
 
-_SEVERITY: tuple[Verdict, ...] = ("bad", "look", "fine")
+_SEVERITY: tuple[Grade, ...] = ("bad", "look", "fine")
 
 
 def check_world(
@@ -64,6 +64,6 @@ def check_world(
     return sorted(checks, key=lambda check: _SEVERITY.index(check.verdict))
 
 
-def worst(checks: Sequence[Check]) -> Verdict:
+def worst(checks: Sequence[Check]) -> Grade:
     """Return the worst verdict among checks, ``"fine"`` of none."""
     return min((check.verdict for check in checks), key=_SEVERITY.index, default="fine")

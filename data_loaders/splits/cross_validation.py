@@ -1,7 +1,7 @@
 """Combinatorial purged cross-validation: every group of time is tested many times, and the tests join into paths.
 
 It trains on both sides of a test, so it tells how much of a result hangs on the one path that history took. It never
-tells what could have been earned: that is what `embargo.data_loaders.splits.walk_forward.walk_forward` is for.
+tells what could have been earned: that is what `embargo.data_loaders.splits.walk_forward` is for.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from math import comb
 import numpy as np
 import pandas as pd
 
+from embargo.data_loaders.calendars import edge_of
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import as_utc, utc_microseconds
 from embargo.data_loaders.splits.purging import Window
-from embargo.data_loaders.splits.walk_forward import boundary
 
 MOST_SPLITS = 10_000
 
@@ -40,7 +40,7 @@ def groups_by_calendar(edges: Sequence[str | pd.Timestamp]) -> tuple[Window, ...
     ConfigError
         If there are fewer than two edges, or one is no date or not after the one before it.
     """
-    stamps = [boundary(edge, f"edge {number}") for number, edge in enumerate(edges)]
+    stamps = [edge_of(edge, f"split: edge {number}") for number, edge in enumerate(edges)]
     if len(stamps) < 2:
         raise ConfigError(f"groups: {len(stamps)} edges make no group. Give one more edge than groups.")
     for before, after in pairwise(stamps):
