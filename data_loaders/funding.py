@@ -41,6 +41,19 @@ def funding_panel(
     ------
     DataError
         If a rate is not finite, a settlement is recorded twice, or none falls on these bars.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders import Prices, funding_panel
+    >>> days = pd.to_datetime(["2020-01-01", "2020-01-02"])
+    >>> close = pd.DataFrame({"BTCUSDT": [7200.0, 7000.0]}, index=days)
+    >>> prices = Prices.from_frames(open=close, high=close, low=close, close=close, calendar="24/7")
+    >>> settles_at = pd.to_datetime(["2020-01-01 08:00Z", "2020-01-01 16:00Z"])
+    >>> facts = pd.DataFrame({"symbol": "BTCUSDT", "settles_at": settles_at, "rate": [0.0001, 0.0002]})
+    >>> rates, counts = funding_panel(facts, prices)
+    >>> rates["BTCUSDT"].round(6).tolist(), counts["settlements"]
+    ([0.0003, 0.0], 2)
     """
     facts = facts.loc[facts["symbol"].isin(prices.symbols)]
     settles_at = as_utc(facts["settles_at"], what="funding, column settles_at")

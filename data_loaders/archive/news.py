@@ -381,7 +381,22 @@ def stream_news(path: str | Path, *, progress: Progress | None = None, **rules: 
     return NewsStream(str(path), parts, news_rules(parts, **rules), progress)
 
 
-def read_news(path: str | Path, *, progress: Progress | None = None, **rules: Unpack[NewsRequest]) -> LoadedNews:
+def read_news(
+    path: str | Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    filters: Mapping[str, Any] | None = None,
+    timezone: str | None = None,
+    symbols: Sequence[str] | None = None,
+    start: str | pd.Timestamp | None = None,
+    end: str | pd.Timestamp | None = None,
+    text_from: Sequence[str] = (),
+    max_characters: int | None = None,
+    symbol: str | None = None,
+    symbol_flags: Mapping[str, str] | None = None,
+    date_only: str | None = None,
+    progress: Progress | None = None,
+) -> LoadedNews:
     """Read news from parquet, CSV or JSONL, plain or packed.
 
     Parameters
@@ -433,7 +448,20 @@ def read_news(path: str | Path, *, progress: Progress | None = None, **rules: Un
         If settings contradict each other.
     """
     parts = tables_of(path)
-    asked = news_rules(parts, **rules)
+    asked = news_rules(
+        parts,
+        columns=columns,
+        filters=filters,
+        timezone=timezone,
+        symbols=symbols,
+        start=start,
+        end=end,
+        text_from=text_from,
+        max_characters=max_characters,
+        symbol=symbol,
+        symbol_flags=symbol_flags,
+        date_only=date_only,
+    )
     counts: Counts = {}
     kept = [batch.frame for batch in news_batches(parts, asked, counts, progress=progress) if len(batch.frame)]
     if not kept:

@@ -212,7 +212,7 @@ def _one_row_per_bar(frame: pd.DataFrame, path: str | Path, counts: Counts) -> p
 
 def _panels(frame: pd.DataFrame, columns: list[str]) -> dict[str, pd.DataFrame]:
     wide = frame.pivot(index="bar", columns="symbol", values=list(PRICE_FIELDS))  # noqa: PD010 - keys are unique here
-    return {name: wide.xs(name, axis=1).reindex(columns=columns).sort_index() for name in PRICE_FIELDS}
+    return {name: pd.DataFrame(wide[name]).reindex(columns=columns).sort_index() for name in PRICE_FIELDS}
 
 
 def bar_batches(
@@ -322,9 +322,16 @@ def read_prices(
     path: str | Path,
     *,
     calendar: str,
+    columns: Mapping[str, str] | None = None,
+    filters: Mapping[str, Any] | None = None,
+    symbols: Sequence[str] | None = None,
+    start: str | pd.Timestamp | None = None,
+    end: str | pd.Timestamp | None = None,
+    bar: str = "1d",
+    symbol: str | None = None,
+    timezone: str | None = None,
     adjust: Literal["none", "total_return"] = "none",
     progress: Progress | None = None,
-    **request: Unpack[PriceRequest],
 ) -> LoadedPrices:
     """Read bars in long format (one row per symbol and bar) and lay them out as panels.
 
@@ -377,7 +384,19 @@ def read_prices(
     if adjust not in ("none", "total_return"):
         raise ConfigError(f"{path}: adjust must be 'none' or 'total_return', got {adjust!r}.")
     parts = tables_of(path)
-    rules = price_rules(parts, calendar, ["adj_close"] if adjust != "none" else [], **request)
+    rules = price_rules(
+        parts,
+        calendar,
+        ["adj_close"] if adjust != "none" else [],
+        columns=columns,
+        filters=filters,
+        symbols=symbols,
+        start=start,
+        end=end,
+        bar=bar,
+        symbol=symbol,
+        timezone=timezone,
+    )
     counts: Counts = {}
     frames = [batch.frame for batch in bar_batches(parts, rules, counts, progress=progress)]
     frame = pd.concat(frames, ignore_index=True).drop(columns="seen_at", errors="ignore")

@@ -339,8 +339,9 @@ def _localise(naive: pd.Series, timezone: str, counts: dict[str, int]) -> pd.Ser
 def later_of(naive: pd.Series, timezone: str) -> pd.Series:
     """Place local times in their zone, in UTC: the later instant where the clock is ambiguous or skips."""
     later = np.zeros(len(naive), dtype=bool)
-    placed: pd.Series = naive.dt.tz_localize(timezone, ambiguous=later, nonexistent="shift_forward")
-    return placed.dt.tz_convert("UTC")
+    local = naive.dt.tz_localize(timezone, ambiguous=later, nonexistent="shift_forward")
+    placed: pd.Series = local.dt.tz_convert("UTC")
+    return placed
 
 
 def check_timezone(timezone: str | None) -> None:
@@ -444,7 +445,8 @@ def instants_of(
         although those are not allowed, or is a number.
     """
     if isinstance(values.dtype, pd.DatetimeTZDtype):
-        return values.dt.tz_convert("UTC").astype(UTC_DTYPE)
+        aware_values: pd.Series = values.dt.tz_convert("UTC").astype(UTC_DTYPE)
+        return aware_values
     result = pd.Series(pd.NaT, index=values.index, dtype=UTC_DTYPE)
     present = values.dropna()
     if present.empty:
@@ -526,7 +528,8 @@ def session_labels_of(values: pd.Series, timezone: str | None, *, where: str) ->
             f"{where}, row {row}: {values.loc[row]} carries a time of day, so it is no trading day. Name the zone in "
             "which it is midnight with 'timezone', or set bar to an intraday length."
         )
-    return labels.astype("datetime64[us]")
+    days: pd.Series = labels.astype("datetime64[us]")
+    return days
 
 
 def range_of(
