@@ -1,6 +1,14 @@
 from .adjustment import adjust
 from .archive import LoadedNews, LoadedPrices, read_label_set, read_news, read_prices, stream_news
-from .calendars import ROUND_THE_CLOCK, bars_per_year, decision_times, label_sessions, last_closed_bar, length_of, sessions
+from .calendars import (
+    ROUND_THE_CLOCK,
+    bars_per_year,
+    decision_times,
+    label_sessions,
+    last_closed_bar,
+    length_of,
+    sessions,
+)
 from .checks import Check, Grade, check_news, check_prices, first_seen, near_duplicate_clusters
 from .errors import ConfigError, DataError, EmbargoError, LeakError, MissingPartError, ServiceError
 from .funding import funding_panel
@@ -9,7 +17,24 @@ from .records import DATASETS, validate_facts
 from .retries import Patience
 from .schemas import CLASSES, Prices, validate_news, validate_prices, validate_scores
 from .simulated import SimulatedMarket, Simulation, Truth, simulate_market
-from .splits import CombinatorialSplit, Fold, SplitSamples, Window, assert_disjoint, assert_no_leakage, backtest_paths, combinatorial, groups_by_calendar, groups_by_count, holdout, part_of, path_series, split_undated, walk_forward, walk_forward_by_count
+from .splits import (
+    CombinatorialSplit,
+    Fold,
+    SplitSamples,
+    Window,
+    assert_disjoint,
+    assert_no_leakage,
+    backtest_paths,
+    combinatorial,
+    groups_by_calendar,
+    groups_by_count,
+    holdout,
+    part_of,
+    path_series,
+    split_undated,
+    walk_forward,
+    walk_forward_by_count,
+)
 from .store import Snapshot, Store, import_bars, import_news
 
 __all__ = [

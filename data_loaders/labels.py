@@ -246,8 +246,8 @@ def fit_thresholds(train_values: pd.Series | np.ndarray, neutral_share: float = 
     --------
     >>> import numpy as np
     >>> from embargo.data_loaders import fit_thresholds
-    >>> fit_thresholds(np.linspace(-0.02, 0.02, 5), neutral_share=0.5)
-    (-0.01, 0.01)
+    >>> fit_thresholds(np.array([-1.0, -0.5, 0.0, 0.5, 1.0]), neutral_share=0.5)
+    (-0.5, 0.5)
     """
     if not 0.0 < neutral_share < 1.0:
         raise ConfigError(f"labels: neutral_share must lie between 0 and 1, got {neutral_share}.")
@@ -331,6 +331,6 @@ def samples_from_returns(forward: pd.DataFrame, lower: float, upper: float) -> p
     >>> decided_at = decision_times(market.prices.open_at, pd.Timedelta(minutes=5))
     >>> forward = forward_returns(market.news, market.prices, decided_at).frame
     >>> samples_from_returns(forward, -0.01, 0.01)["label"].value_counts(sort=False).to_dict()
-    {1: 40, 0: 15, 2: 20}
+    {1: 34, 0: 19, 2: 22}
     """
     return forward.assign(label=cut_classes(forward["value"], lower, upper))[list(SAMPLE_COLUMNS)]

@@ -309,6 +309,18 @@ def read_label_set(
         If a file is not of its format, a column is missing, a text is blank, a label unknown or a timestamp naive.
     MissingPartError
         If there is no such file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.archive import read_label_set
+    >>> table = pd.DataFrame({"text": ["Profit rose", "Profit fell"], "label": ["positive", "negative"]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     table.to_csv(f"{folder}/labels.csv", index=False)
+    ...     samples = read_label_set(f"{folder}/labels.csv", knowledge_cutoff=pd.Timestamp("2014-01-01", tz="UTC"))
+    >>> samples.frame["label"].tolist()
+    [2, 0]
     """
     where = f"labels {Path(path).name}"
     if format not in get_args(LabelFormat):

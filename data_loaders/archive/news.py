@@ -40,7 +40,20 @@ _DAY = pd.Timedelta(days=1)
 
 @dataclass(frozen=True)
 class LoadedNews:
-    """Validated news and how many rows were read, kept, and set aside for which reason."""
+    """Validated news and how many rows were read, kept, and set aside for which reason.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.archive import read_news
+    >>> row = {"published_at": "2020-01-02T15:00:00+00:00", "ticker": "AAPL", "text": "Apple beats estimates"}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pd.DataFrame([row]).to_csv(f"{folder}/news.csv", index=False)
+    ...     loaded = read_news(f"{folder}/news.csv", columns={"symbol": "ticker"})
+    >>> loaded.frame["symbol"].tolist(), loaded.counts["rows"]
+    (['AAPL'], 1)
+    """
 
     frame: pd.DataFrame
     counts: dict[str, int]
@@ -336,6 +349,19 @@ class NewsStream:
     ----------
     counts : dict
         As ``read_news``, for what has been yielded so far.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.archive import stream_news
+    >>> row = {"published_at": "2020-01-02T15:00:00+00:00", "ticker": "AAPL", "text": "Apple beats estimates"}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pd.DataFrame([row]).to_csv(f"{folder}/news.csv", index=False)
+    ...     stream = stream_news(f"{folder}/news.csv", columns={"symbol": "ticker"})
+    ...     sizes = [len(frame) for frame in stream]
+    >>> sizes, stream.counts["kept"]
+    ([1], 1)
     """
 
     path: str
@@ -363,8 +389,12 @@ def stream_news(path: str | Path, *, progress: Progress | None = None, **rules: 
 
     Parameters
     ----------
-    path, progress, **rules
-        As ``read_news``.
+    path : str or Path
+        As in `read_news`.
+    progress : callable, optional
+        Called with (tables done, tables in all).
+    **rules
+        The other settings of `read_news`.
 
     Returns
     -------
@@ -376,6 +406,19 @@ def stream_news(path: str | Path, *, progress: Progress | None = None, **rules: 
     ------
     MissingPartError, DataError, ConfigError
         As ``read_news``; faults of rows come up when their batch is reached.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.archive import stream_news
+    >>> row = {"published_at": "2020-01-02T15:00:00+00:00", "ticker": "AAPL", "text": "Apple beats estimates"}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pd.DataFrame([row]).to_csv(f"{folder}/news.csv", index=False)
+    ...     stream = stream_news(f"{folder}/news.csv", columns={"symbol": "ticker"})
+    ...     sizes = [len(frame) for frame in stream]
+    >>> sizes, stream.counts["kept"]
+    ([1], 1)
     """
     parts = tables_of(path)
     return NewsStream(str(path), parts, news_rules(parts, **rules), progress)
@@ -446,6 +489,18 @@ def read_news(
         If a column is missing, a time has no zone or is unreadable, a key has two contents, or nothing is left.
     ConfigError
         If settings contradict each other.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.archive import read_news
+    >>> row = {"published_at": "2020-01-02T15:00:00+00:00", "ticker": "AAPL", "text": "Apple beats estimates"}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pd.DataFrame([row]).to_csv(f"{folder}/news.csv", index=False)
+    ...     loaded = read_news(f"{folder}/news.csv", columns={"symbol": "ticker"})
+    >>> loaded.counts["kept"], loaded.frame["known_at"].iloc[0]
+    (1, Timestamp('2020-01-02 15:00:00+0000', tz='UTC'))
     """
     parts = tables_of(path)
     asked = news_rules(

@@ -39,7 +39,20 @@ _DAY = pd.Timedelta(days=1)
 
 @dataclass(frozen=True)
 class LoadedPrices:
-    """Validated prices and how many rows were read, kept, and set aside for which reason."""
+    """Validated prices and how many rows were read, kept, and set aside for which reason.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.archive import read_prices
+    >>> quote = {"open": 93.7, "high": 94.1, "low": 93.2, "close": 94.0, "volume": 22_891_800}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pd.DataFrame([{"symbol": "AAPL", "date": "2014-07-03", **quote}]).to_csv(f"{folder}/bars.csv", index=False)
+    ...     loaded = read_prices(f"{folder}/bars.csv", calendar="XNYS")
+    >>> loaded.prices.close_at[0], loaded.counts["missing_bars"]
+    (Timestamp('2014-07-03 17:00:00+0000', tz='UTC'), 0)
+    """
 
     prices: Prices
     counts: dict[str, int]
@@ -268,6 +281,19 @@ class BarStream:
     ----------
     counts : dict
         As ``read_prices`` without ``missing_bars`` and ``absent_bars``, for what has been yielded so far; and ``kept``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.archive import stream_bars
+    >>> quote = {"open": 93.7, "high": 94.1, "low": 93.2, "close": 94.0, "volume": 22_891_800}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pd.DataFrame([{"symbol": "AAPL", "date": "2014-07-03", **quote}]).to_csv(f"{folder}/bars.csv", index=False)
+    ...     stream = stream_bars(f"{folder}/bars.csv", venue="mine", calendar="XNYS")
+    ...     frames = list(stream)
+    >>> frames[0]["close_at"].iloc[0], stream.counts["kept"]
+    (Timestamp('2014-07-03 17:00:00+0000', tz='UTC'), 1)
     """
 
     path: str
@@ -297,10 +323,16 @@ def stream_bars(
 
     Parameters
     ----------
-    path, calendar, progress, **request
-        As ``read_prices``. A column ``seen_at`` may be mapped: when the source says it had the bar.
+    path : str or Path
+        As in `read_prices`.
     venue : str
         Name of the market, such as ``"yahoo"`` or one of the importer's own.
+    calendar : str
+        exchange_calendars code such as ``"XNYS"``, or ``"24/7"``.
+    progress : callable, optional
+        Called with (tables done, tables in all).
+    **request
+        The other settings of `read_prices`. A column ``seen_at`` may be mapped too: when the source had the bar.
 
     Returns
     -------
@@ -313,6 +345,19 @@ def stream_bars(
     MissingPartError, DataError, ConfigError
         As ``read_prices``; faults of rows come up when their batch is reached, and repetitions with different content
         only if both are in one batch.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.archive import stream_bars
+    >>> quote = {"open": 93.7, "high": 94.1, "low": 93.2, "close": 94.0, "volume": 22_891_800}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pd.DataFrame([{"symbol": "AAPL", "date": "2014-07-03", **quote}]).to_csv(f"{folder}/bars.csv", index=False)
+    ...     stream = stream_bars(f"{folder}/bars.csv", venue="mine", calendar="XNYS")
+    ...     frames = list(stream)
+    >>> frames[0]["close_at"].iloc[0], stream.counts["kept"]
+    (Timestamp('2014-07-03 17:00:00+0000', tz='UTC'), 1)
     """
     parts = tables_of(path)
     return BarStream(str(path), parts, price_rules(parts, calendar, **request), venue, progress)
@@ -380,6 +425,18 @@ def read_prices(
         there twice with different content.
     ConfigError
         If ``bar`` or ``adjust`` is unknown.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.archive import read_prices
+    >>> quote = {"open": 93.7, "high": 94.1, "low": 93.2, "close": 94.0, "volume": 22_891_800}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pd.DataFrame([{"symbol": "AAPL", "date": "2014-07-03", **quote}]).to_csv(f"{folder}/bars.csv", index=False)
+    ...     loaded = read_prices(f"{folder}/bars.csv", calendar="XNYS")
+    >>> loaded.prices.close_at[0], loaded.counts["missing_bars"]
+    (Timestamp('2014-07-03 17:00:00+0000', tz='UTC'), 0)
     """
     if adjust not in ("none", "total_return"):
         raise ConfigError(f"{path}: adjust must be 'none' or 'total_return', got {adjust!r}.")

@@ -42,6 +42,13 @@ class BybitAnnouncements:
     counts : dict of str to int
         ``received``, ``articles``, ``repeated`` (met on two pages), ``undated``, ``blank``, ``dated_by_author``,
         ``before_since``, ``venue_wide``.
+
+    Examples
+    --------
+    >>> from dataclasses import fields
+    >>> from embargo.data_loaders.bybit import BybitAnnouncements
+    >>> [field.name for field in fields(BybitAnnouncements)]
+    ['news', 'undated', 'counts']
     """
 
     news: pd.DataFrame
@@ -184,7 +191,28 @@ def _news_frame(rows: list[dict[str, Any]], now: pd.Timestamp) -> pd.DataFrame:
 
 
 def check_locale(locale: str) -> str:
-    """Return the locale if it is written as Bybit writes them (``en-US``, ``zh-TW``)."""
+    """Return the locale if it is written as Bybit writes them.
+
+    Parameters
+    ----------
+    locale : str
+        ``en-US``, ``zh-TW`` and the like.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ConfigError
+        If it is not.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.bybit import check_locale
+    >>> check_locale("en-US")
+    'en-US'
+    """
     if not re.fullmatch(r"[a-z]{2}-[A-Z]{2,3}", locale):
         raise ConfigError(f"locale {locale!r} is not of the form 'en-US'.")
     return locale

@@ -87,6 +87,13 @@ class BybitCandles:
         ``contradictions``, ``malformed``, ``misaligned``, ``outside`` (of the range), ``unfinished`` candles dropped,
         ``gaps`` (bars missing), ``refilled`` (bars that only a repeated request brought), ``before_listing`` and
         ``after_delisting`` (bars that cannot exist), ``bars``, ``requests``.
+
+    Examples
+    --------
+    >>> from dataclasses import fields
+    >>> from embargo.data_loaders.bybit import BybitCandles
+    >>> [field.name for field in fields(BybitCandles)]
+    ['bars', 'gaps', 'contradictions', 'answered', 'failures', 'counts']
     """
 
     bars: pd.DataFrame
@@ -104,6 +111,13 @@ class BybitFunding:
     ``funding`` holds ``venue, symbol, settles_at, rate`` (fraction of the notional per settlement; positive: longs pay
     shorts). ``contradictions``, ``answered``, ``failures`` and ``counts`` are as in ``BybitCandles``; ``unfinished``
     counts settlements still to come. Gaps cannot be told: Bybit changes the interval of a contract at will.
+
+    Examples
+    --------
+    >>> from dataclasses import fields
+    >>> from embargo.data_loaders.bybit import BybitFunding
+    >>> [field.name for field in fields(BybitFunding)]
+    ['funding', 'contradictions', 'answered', 'failures', 'counts']
     """
 
     funding: pd.DataFrame
@@ -120,6 +134,13 @@ class BybitInstruments:
     ``instruments`` holds ``venue, symbol, kind, base, quote, status, listed_at, delisted_at, seen_at``; ``delisted_at``
     may lie ahead where Bybit has announced it. ``counts``: ``instruments``, ``not_perpetual`` (dated futures, left
     out), ``malformed``.
+
+    Examples
+    --------
+    >>> from dataclasses import fields
+    >>> from embargo.data_loaders.bybit import BybitInstruments
+    >>> [field.name for field in fields(BybitInstruments)]
+    ['instruments', 'counts']
     """
 
     instruments: pd.DataFrame
@@ -127,12 +148,28 @@ class BybitInstruments:
 
 
 def bar_name(bar: str) -> str:
-    """Return the name under which candles of this length are kept (``"60min"`` is ``"1h"``).
+    """Name the candles of a length as they are kept (``"60min"`` is ``"1h"``).
+
+    Parameters
+    ----------
+    bar : str
+        A length of time.
+
+    Returns
+    -------
+    str
+        One of ``BARS``.
 
     Raises
     ------
     ConfigError
         If Bybit serves no such length, or it is longer than a day.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.bybit import bar_name
+    >>> bar_name("60min")
+    '1h'
     """
     if bar.strip() in ("1w", "1W", "1M"):
         raise ConfigError(f"bar {bar!r} is longer than a day, which is not supported. Use one of {list(BARS)}.")
@@ -156,10 +193,22 @@ def connect(*, hostname: str = "bybit.com", patience: Patience | None = None, cl
     clock : Clock
         Measures and waits between retries.
 
+    Returns
+    -------
+    Bybit
+
     Raises
     ------
     ConfigError
         If the hostname is none, or only one of EMBARGO_BYBIT_KEY and EMBARGO_BYBIT_SECRET is set.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.bybit import connect
+    >>> connect(hostname="https://bybit.com")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.ConfigError: hostname 'https://bybit.com' is no host. Use 'bybit.com', ...
     """
     return Bybit(Transport(hostname=hostname, patience=patience or Patience(), clock=clock))
 
@@ -168,6 +217,12 @@ class Bybit:
     """A connection to Bybit: one request at a time, under ccxt's own rate limit, for one thread.
 
     The lists of instruments are asked for once and kept; ``fetch_instruments`` renews them.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.bybit import connect
+    >>> connect(hostname="bytick.com")
+    Bybit(hostname='bytick.com')
     """
 
     def __init__(self, transport: Transport) -> None:

@@ -45,6 +45,15 @@ def check_news(
     ------
     DataError
         If a column is missing, a time is naive, or there is no row.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.checks import check_news
+    >>> from embargo.data_loaders.simulated import SimulatedMarket, simulate_market
+    >>> market = simulate_market(SimulatedMarket(n_symbols=2, start="2020-01-01", end="2020-03-31"))
+    >>> checks = check_news(market.news, market.prices, calendar="XNYS")
+    >>> {check.verdict for check in checks}
+    {'fine'}
     """
     checks = [] if counts is None else [coverage.set_aside(counts)]
     return [
@@ -86,6 +95,14 @@ def check_prices(
     Returns
     -------
     list of Check
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.checks import check_prices
+    >>> from embargo.data_loaders.simulated import SimulatedMarket, simulate_market
+    >>> market = simulate_market(SimulatedMarket(n_symbols=2, start="2020-01-01", end="2020-03-31"))
+    >>> check_prices(market.prices)[0].summary
+    'all 62 bars there.'
     """
     checks = [
         bars.calendar_gaps(prices),

@@ -38,6 +38,12 @@ class Check:
         At most 20 examples.
     profile : DataFrame
         The counts behind the figures, ready to be drawn; empty where there is nothing to draw.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.checks import Check
+    >>> Check("volume", "look", "3 bars without any trade.", {"zero": 3}).verdict
+    'look'
     """
 
     name: str

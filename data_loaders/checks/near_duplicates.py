@@ -246,6 +246,21 @@ def near_duplicate_clusters(
     ----------
     Broder (1997), "On the resemblance and containment of documents"; Leskovec, Rajaraman and Ullman, "Mining of
     Massive Datasets", chapter 3.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders import validate_news
+    >>> rows = {
+    ...     "article_id": ["1", "2"],
+    ...     "published_at": pd.to_datetime(["2020-01-02 15:00Z", "2020-01-02 16:00Z"]),
+    ...     "symbol": "AAPL",
+    ...     "text": ["Apple beats estimates and raises outlook", "RT @wire: Apple beats estimates, raises outlook"],
+    ... }
+    >>> news = validate_news(pd.DataFrame(rows))
+    >>> from embargo.data_loaders.checks import near_duplicate_clusters
+    >>> near_duplicate_clusters(news).tolist()
+    ['1', '1']
     """
     order = news.sort_values(["known_at", "article_id"], kind="stable")
     clusters = RecentArticles(window, threshold).assign(order[["article_id", "symbol", "text", "known_at"]])

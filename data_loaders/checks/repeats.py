@@ -24,8 +24,22 @@ _NO_WORD = re.compile(r"[\W_]+")
 def normalise_text(text: str) -> str:
     """Reduce a text to what its copies have in common.
 
-    Case, links, repost marks (``RT @name:``), handles, punctuation and runs of white space go; words and digits
-    stay. A text made of nothing else (a bare link, an emoji) becomes the empty string.
+    Case, links, repost marks (``RT @name:``), handles, punctuation and runs of white space go; words and digits stay.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+        Empty for a text made of nothing else (a bare link, an emoji).
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.checks import normalise_text
+    >>> normalise_text("RT @wire: Apple BEATS estimates! https://t.example/x")
+    'apple beats estimates'
     """
     plain = (text if text.isascii() else unicodedata.normalize("NFKC", text)).casefold()
     if "http" in plain or "www." in plain:
@@ -53,6 +67,13 @@ def text_keys(texts: pd.Series) -> pd.Series:
     ------
     DataError
         If a text is missing.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.checks import text_keys
+    >>> text_keys(pd.Series(["Apple beats", "APPLE beats!", "Apple misses"])).nunique()
+    2
     """
     if texts.isna().any():
         row = texts.index[int(np.argmax(texts.isna().to_numpy()))]
@@ -82,6 +103,21 @@ def first_seen(news: pd.DataFrame) -> pd.Series:
     Series of bool, shape (n,), index of ``news``
         False where an article with another id and the same normalised text was known earlier (at the same instant:
         has the smaller id). One article filed under several symbols is one article.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders import validate_news
+    >>> rows = {
+    ...     "article_id": ["1", "2"],
+    ...     "published_at": pd.to_datetime(["2020-01-02 15:00Z", "2020-01-02 16:00Z"]),
+    ...     "symbol": "AAPL",
+    ...     "text": ["Apple beats estimates, raises outlook", "RT @wire: Apple beats estimates, raises outlook"],
+    ... }
+    >>> news = validate_news(pd.DataFrame(rows))
+    >>> from embargo.data_loaders.checks import first_seen
+    >>> first_seen(news).tolist()
+    [True, False]
     """
     facts = pd.DataFrame(
         {

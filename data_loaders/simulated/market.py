@@ -488,7 +488,7 @@ def simulate_market(settings: SimulatedMarket) -> Simulation:
     >>> from embargo.data_loaders.simulated import SimulatedMarket, simulate_market
     >>> market = simulate_market(SimulatedMarket(n_symbols=2, start="2020-01-01", end="2020-03-31"))
     >>> market.news["text"].iloc[0]
-    'Bexley Motors schedules second quarter call; Cartway Research expects bookings near $0.66 million.'
+    'Bexley Motors schedules second quarter call; Cartway Research expects deliveries near $2.19 billion.'
     """
     regime_stream, price_stream, *news_streams = [
         np.random.default_rng(child) for child in np.random.SeedSequence(settings.seed).spawn(6)

@@ -33,6 +33,13 @@ class Fold:
     ------
     ConfigError
         If an edge has no time zone, a window is empty, or windows overlap or are out of order.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.splits import holdout
+    >>> fold = holdout("2015", "2018", "2018-07", "2019")
+    >>> fold.causal, fold.windows["validation"][0].start
+    (True, Timestamp('2018-01-01 00:00:00+0000', tz='UTC'))
     """
 
     index: int
@@ -114,10 +121,25 @@ def holdout(
 ) -> Fold:
     """Make one fold: train [start, validation_start), validate [validation_start, test_start), test [test_start, end).
 
+    Parameters
+    ----------
+    start, validation_start, test_start, end : str or Timestamp
+        Edges, increasing; a bare date is 00:00 UTC.
+
+    Returns
+    -------
+    Fold
+
     Raises
     ------
     ConfigError
         If the dates are unreadable or not in increasing order.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.splits import holdout
+    >>> holdout("2015", "2018", "2018-07", "2019").test_start
+    Timestamp('2018-07-01 00:00:00+0000', tz='UTC')
     """
     first, second, third, last = (
         edge_of(value, f"split: {name}")
@@ -177,6 +199,13 @@ def walk_forward(
     ConfigError
         If a span is unreadable, the first training window would be empty or would begin before ``start``, or
         ``end`` is not after ``first_test``.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.splits import walk_forward
+    >>> folds = walk_forward("2015", "2018", "2020", test_span="6MS", validation_span="3MS")
+    >>> [f"{fold.test_start:%Y-%m-%d}" for fold in folds]
+    ['2018-01-01', '2018-07-01', '2019-01-01', '2019-07-01']
     """
     origin, cursor, last = _edges(start, first_test, end)
     test, validation = _offset(test_span, "test_span"), _offset(validation_span, "validation_span")
@@ -240,6 +269,16 @@ def walk_forward_by_count(
         not after ``first_test``.
     DataError
         If an instant is naive or missing.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.splits import walk_forward_by_count
+    >>> days = pd.date_range("2020-01-01", periods=100, tz="UTC")
+    >>> span = {"start": "2020-01-01", "first_test": "2020-03-01", "end": "2020-04-10"}
+    >>> folds = walk_forward_by_count(**span, instants=days, test_count=20, validation_count=10)
+    >>> [(fold.test_end - fold.test_start).days for fold in folds]
+    [20, 20]
     """
     origin, cursor, last = _edges(start, first_test, end)
     counts = {"test_count": test_count, "validation_count": validation_count, "train_count": train_count}

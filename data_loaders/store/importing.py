@@ -48,6 +48,22 @@ class ImportReport:
         Sources of the batches committed now.
     skipped_batches : int
         Batches that were there already.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.store import Store, import_news
+    >>> clock = lambda: pd.Timestamp("2020-02-01", tz="UTC")
+    >>> row = {"published_at": "2020-01-02T15:00:00+00:00", "symbol": "AAPL", "text": "Apple beats estimates"}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pd.DataFrame([row]).to_csv(f"{folder}/news.csv", index=False)
+    ...     store = Store.create(f"{folder}/store")
+    ...     first, again = (
+    ...         import_news(f"{folder}/news.csv", store, source_name="wire", clock=clock) for _ in range(2)
+    ...     )
+    >>> first.counts["imported"], again.skipped_batches
+    (1, 1)
     """
 
     counts: dict[str, int]
@@ -176,14 +192,15 @@ def import_news(
 ) -> ImportReport:
     """Bring news into the store, as many as the archive has, and only those that are not there yet.
 
+    Articles without a stated ``seen_at`` are left for the store to date: the first content ever committed counts from
+    ``published_at``, any other from its commit. Under ``date_only`` the ``published_at`` of such an article becomes the end
+    of its day, and ``stated_at`` keeps what the archive says. A column ``revision`` arrives as ``source_revision``. Several
+    versions of an article may stand there if their ``seen_at`` is stated.
+
     Parameters
     ----------
-    path, **rules
-        As ``archive.read_news``. Articles without a stated ``seen_at`` are left for the store to date: the first
-        content ever committed counts from ``published_at``, any other from its commit. Under ``date_only`` the
-        ``published_at`` of such an article becomes the end of its day, and ``stated_at`` keeps what the archive says.
-        A column ``revision`` arrives as ``source_revision``. Several versions of an article may stand there if their
-        ``seen_at`` is stated.
+    path : str or Path
+        As in ``archive.read_news``.
     store : Store
         Where to.
     source_name : str
@@ -193,6 +210,8 @@ def import_news(
     progress : callable, optional
         Called with (bytes done, bytes in all). Every byte counts twice: once to recognise the archive by its content,
         once to read it.
+    **rules
+        The other settings of ``archive.read_news``.
 
     Returns
     -------
@@ -203,6 +222,22 @@ def import_news(
     MissingPartError, DataError, ConfigError
         As ``archive.read_news``. Batches committed before a fault stay. Contradictions between rows are looked for
         within a batch; between batches the store takes the later row for a revision, seen at its commit.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.store import Store, import_news
+    >>> clock = lambda: pd.Timestamp("2020-02-01", tz="UTC")
+    >>> row = {"published_at": "2020-01-02T15:00:00+00:00", "symbol": "AAPL", "text": "Apple beats estimates"}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pd.DataFrame([row]).to_csv(f"{folder}/news.csv", index=False)
+    ...     store = Store.create(f"{folder}/store")
+    ...     first, again = (
+    ...         import_news(f"{folder}/news.csv", store, source_name="wire", clock=clock) for _ in range(2)
+    ...     )
+    >>> first.counts["imported"], again.skipped_batches
+    (1, 1)
     """
     archive = _Archive(path, progress)
     asked = news_rules(archive.parts, **rules)
@@ -229,7 +264,48 @@ def import_bars(
     progress: Progress | None = None,
     **rules: Unpack[PriceRequest],
 ) -> ImportReport:
-    """Bring bars into the store; parameters as ``archive.stream_bars`` and ``import_news``, and errors as there."""
+    """Bring bars into the store, as many as the archive has, and only those that are not there yet.
+
+    Parameters
+    ----------
+    path : str or Path
+        As in ``archive.read_prices``.
+    store : Store
+        Where to.
+    venue : str
+        Name of the market under which the bars are kept.
+    calendar : str
+        exchange_calendars code or ``"24/7"``.
+    clock : callable
+        As in `import_news`.
+    progress : callable, optional
+        As in `import_news`.
+    **rules
+        The other settings of ``archive.stream_bars``.
+
+    Returns
+    -------
+    ImportReport
+
+    Raises
+    ------
+    MissingPartError, DataError, ConfigError
+        As ``archive.stream_bars`` and `import_news`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.store import Store, import_bars
+    >>> clock = lambda: pd.Timestamp("2020-02-01", tz="UTC")
+    >>> quote = {"open": 93.7, "high": 94.1, "low": 93.2, "close": 94.0, "volume": 22_891_800}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pd.DataFrame([{"symbol": "AAPL", "date": "2014-07-03", **quote}]).to_csv(f"{folder}/bars.csv", index=False)
+    ...     store = Store.create(f"{folder}/store")
+    ...     report = import_bars(f"{folder}/bars.csv", store, venue="mine", calendar="XNYS", clock=clock)
+    >>> report.counts["imported"]
+    1
+    """
     archive = _Archive(path, progress)
     asked = price_rules(archive.parts, calendar, **rules)
     counts: Counts = {}

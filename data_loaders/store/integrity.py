@@ -49,6 +49,20 @@ class StoreHealth:
         Files and entries that cannot be trusted.
     orphans : tuple of str
         Files without an entry: appends that never finished, or are about to. They are never read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.store import Store
+    >>> at = pd.Timestamp("2020-01-02 15:00", tz="UTC")
+    >>> news = pd.DataFrame([{"article_id": "1", "published_at": at, "symbol": "AAPL", "text": "Apple beats"}])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store.create(folder)
+    ...     batch = store.append("news", news, source="wire", committed_at=at + pd.Timedelta(minutes=1))
+    ...     health = store.check()
+    >>> health.sound, health.rows
+    (True, 1)
     """
 
     batches: int

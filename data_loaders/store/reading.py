@@ -133,6 +133,21 @@ class Snapshot:
     ----------
     t : Timestamp
         UTC. What became known exactly at t counts.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.store import Store
+    >>> at = pd.Timestamp("2020-01-02 15:00", tz="UTC")
+    >>> news = pd.DataFrame([{"article_id": "1", "published_at": at, "symbol": "AAPL", "text": "Apple beats"}])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store.create(folder)
+    ...     batch = store.append("news", news, source="wire", committed_at=at + pd.Timedelta(minutes=1))
+    ...     snapshot = store.as_of(at)
+    ...     articles = snapshot.news(versions="first")
+    >>> snapshot.t, articles["text"].tolist()
+    (Timestamp('2020-01-02 15:00:00+0000', tz='UTC'), ['Apple beats'])
     """
 
     def __init__(self, reader: StoreReader, listing: VisibleBatches, t: pd.Timestamp) -> None:

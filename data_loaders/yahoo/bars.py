@@ -89,12 +89,30 @@ _EXCHANGES: dict[str, str] = {
 
 
 def calendar_of(exchange: str, *, symbol: str) -> str:
-    """Calendar on which Yahoo's exchange code trades, such as ``"XNYS"`` for ``"NMS"`` and ``"24/7"`` for ``"CCC"``.
+    """Name the calendar on which Yahoo's exchange code trades.
+
+    Parameters
+    ----------
+    exchange : str
+        As Yahoo writes it, such as ``"NMS"`` or ``"CCC"``.
+    symbol : str
+        Named in the error.
+
+    Returns
+    -------
+    str
+        exchange_calendars code, or ``"24/7"``.
 
     Raises
     ------
     ConfigError
         If the code is not known, saying how to name the calendar oneself.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.yahoo import calendar_of
+    >>> calendar_of("NMS", symbol="AAPL"), calendar_of("CCC", symbol="BTC-USD")
+    ('XNYS', '24/7')
     """
     try:
         return _EXCHANGES[exchange]

@@ -332,12 +332,27 @@ def utc_of(value: pd.Timestamp, name: str) -> pd.Timestamp:
 
 
 def checked_symbols(symbols: Iterable[str]) -> list[str]:
-    """Symbols in upper case, each once, in order.
+    """Write symbols in upper case, each once, in order.
+
+    Parameters
+    ----------
+    symbols : iterable of str
+        Yahoo's names.
+
+    Returns
+    -------
+    list of str
 
     Raises
     ------
     ConfigError
         If there is none, or one is no Yahoo symbol (an ISIN is none: yfinance would look it up elsewhere).
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.yahoo import checked_symbols
+    >>> checked_symbols(["aapl", "BTC-USD", "AAPL"])
+    ['AAPL', 'BTC-USD']
     """
     named = list(dict.fromkeys(str(symbol).strip().upper() for symbol in symbols))
     if not named:

@@ -48,6 +48,13 @@ class YahooNews:
     counts : dict
         ``symbols, failed, items, ads, untitled, undated, without_id, repeated, articles, rows``: every item served is
         an advertisement, set aside, a repetition of an article, or an article.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.yahoo import YahooNews
+    >>> YahooNews(pd.DataFrame(), {"AAPL": "not asked"}, {"symbols": 1, "failed": 1}).counts["failed"]
+    1
     """
 
     news: pd.DataFrame
@@ -193,6 +200,15 @@ def fetch_news(
         If a symbol or ``count`` cannot be asked for, or ``now`` has no time zone.
     ServiceError
         If Yahoo cannot be reached, or no symbol at all got a usable answer.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.yahoo import fetch_news
+    >>> fetch_news(["US0378331005"], now=pd.Timestamp("2020-03-01", tz="UTC"))
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.ConfigError: yahoo: 'US0378331005' is no Yahoo symbol. Write AAPL, BRK-B, VOD.L, ^GSPC or BTC-USD.
     """
     named = checked_symbols(symbols)
     fetched_at = utc_of(now, "now")

@@ -79,6 +79,13 @@ class YahooPrices:
         ``symbol, instant, reason`` of every served row that is no bar.
     counts : dict
         ``symbols, answered, empty, failed, bars, actions``, and rows set aside by reason.
+
+    Examples
+    --------
+    >>> from dataclasses import fields
+    >>> from embargo.data_loaders.yahoo import YahooPrices
+    >>> [field.name for field in fields(YahooPrices)][:4]
+    ['bars', 'actions', 'capital_gains', 'instruments']
     """
 
     bars: pd.DataFrame
@@ -247,6 +254,16 @@ def fetch_prices(
         If a symbol, bar or range cannot be asked for.
     ServiceError
         If Yahoo cannot be reached, or no symbol at all got a usable answer.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.yahoo import fetch_prices
+    >>> now = pd.Timestamp("2020-03-01", tz="UTC")
+    >>> fetch_prices(["AAPL"], start=now, end=now, bar="7min", now=now)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.ConfigError: yahoo: bar '7min' is not served. Use one of ['1d', '1h', ...].
     """
     named = checked_symbols(symbols)
     span = _checked_range(start, end, bar, now)
