@@ -26,11 +26,12 @@ class DataError(EmbargoError):
     Examples
     --------
     >>> import pandas as pd
-    >>> from embargo.data_loaders import label_sessions
-    >>> label_sessions(pd.to_datetime(["2014-07-04"]), "XNYS", where="my bars")
-    Traceback (most recent call last):
-        ...
-    embargo.data_loaders.errors.DataError: my bars: 1 days are no sessions of XNYS, first 2014-07-04. Check the calendar.
+    >>> from embargo.data_loaders import DataError, label_sessions
+    >>> try:
+    ...     label_sessions(pd.to_datetime(["2014-07-04"]), "XNYS", where="bars")
+    ... except DataError as error:
+    ...     print(error)
+    bars: 1 days are no sessions of XNYS, first 2014-07-04. Check the calendar.
     """
 
 
@@ -39,11 +40,12 @@ class ConfigError(EmbargoError):
 
     Examples
     --------
-    >>> from embargo.data_loaders import SimulatedMarket
-    >>> SimulatedMarket(n_symbols=1)
-    Traceback (most recent call last):
-        ...
-    embargo.data_loaders.errors.ConfigError: simulated market: n_symbols = 1 is out of range. See SimulatedMarket for it.
+    >>> from embargo.data_loaders import ConfigError, SimulatedMarket
+    >>> try:
+    ...     SimulatedMarket(n_symbols=1)
+    ... except ConfigError as error:
+    ...     print(error)
+    simulated market: n_symbols = 1 is out of range. See SimulatedMarket for it.
     """
 
 
@@ -63,11 +65,12 @@ class MissingPartError(EmbargoError):
 
     Examples
     --------
-    >>> from embargo.data_loaders import read_news
-    >>> read_news("nowhere.csv")
-    Traceback (most recent call last):
-        ...
-    embargo.data_loaders.errors.MissingPartError: no file or folder nowhere.csv. Check the path; relative ones start at the working folder.
+    >>> from embargo.data_loaders import MissingPartError, read_news
+    >>> try:
+    ...     read_news("nowhere.csv")
+    ... except MissingPartError as error:
+    ...     print(error)
+    no file or folder nowhere.csv. Check the path; relative ones start at the working folder.
     """
 
 

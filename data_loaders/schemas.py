@@ -363,7 +363,7 @@ class Prices:
             exchange_calendars code such as ``"XNYS"``, or ``"24/7"``. It says when sessions open and close.
         bar : str
             Length of a bar, a day at most: ``"1d"``, ``"1h"``, ``"5min"``. Bars shorter than a day close after their
-            length, or with their session where that is sooner.
+            length, or with their session where that is sooner; those outside a session are kept.
         adjustment : {"none", "splits", "splits+dividends"}
             What the levels are adjusted for already; noted, nothing is adjusted here.
 

@@ -44,15 +44,10 @@ class LoadedNews:
 
     Examples
     --------
-    >>> import tempfile
     >>> import pandas as pd
-    >>> from embargo.data_loaders.archive import read_news
-    >>> row = {"published_at": "2020-01-02T15:00:00+00:00", "ticker": "AAPL", "text": "Apple beats estimates"}
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     pd.DataFrame([row]).to_csv(f"{folder}/news.csv", index=False)
-    ...     loaded = read_news(f"{folder}/news.csv", columns={"symbol": "ticker"})
-    >>> loaded.frame["symbol"].tolist(), loaded.counts["rows"]
-    (['AAPL'], 1)
+    >>> from embargo.data_loaders.archive import LoadedNews
+    >>> LoadedNews(pd.DataFrame({"symbol": ["AAPL"]}), {"rows": 3, "undated": 2, "kept": 1}).counts["undated"]
+    2
     """
 
     frame: pd.DataFrame
@@ -349,19 +344,6 @@ class NewsStream:
     ----------
     counts : dict
         As ``read_news``, for what has been yielded so far.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> import pandas as pd
-    >>> from embargo.data_loaders.archive import stream_news
-    >>> row = {"published_at": "2020-01-02T15:00:00+00:00", "ticker": "AAPL", "text": "Apple beats estimates"}
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     pd.DataFrame([row]).to_csv(f"{folder}/news.csv", index=False)
-    ...     stream = stream_news(f"{folder}/news.csv", columns={"symbol": "ticker"})
-    ...     sizes = [len(frame) for frame in stream]
-    >>> sizes, stream.counts["kept"]
-    ([1], 1)
     """
 
     path: str

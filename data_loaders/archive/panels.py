@@ -175,7 +175,7 @@ def _bars_of(index: pd.Index, *, calendar: str, bar: str, where: str) -> tuple[p
                 "frame.tz_localize('America/New_York')."
             )
         return label_sessions(index, calendar, where=where)
-    open_at = index.tz_convert("UTC").as_unit("us")
+    open_at = index.tz_convert("UTC").as_unit("us").rename(None)
     if length < _DAY:
         return open_at, intraday_closes(open_at, calendar=calendar, bar=bar)
     close_at, strange = _expected(open_at, calendar, length)

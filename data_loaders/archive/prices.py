@@ -43,15 +43,11 @@ class LoadedPrices:
 
     Examples
     --------
-    >>> import tempfile
-    >>> import pandas as pd
-    >>> from embargo.data_loaders.archive import read_prices
-    >>> quote = {"open": 93.7, "high": 94.1, "low": 93.2, "close": 94.0, "volume": 22_891_800}
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     pd.DataFrame([{"symbol": "AAPL", "date": "2014-07-03", **quote}]).to_csv(f"{folder}/bars.csv", index=False)
-    ...     loaded = read_prices(f"{folder}/bars.csv", calendar="XNYS")
-    >>> loaded.prices.close_at[0], loaded.counts["missing_bars"]
-    (Timestamp('2014-07-03 17:00:00+0000', tz='UTC'), 0)
+    >>> from embargo.data_loaders import SimulatedMarket, simulate_market
+    >>> from embargo.data_loaders.archive import LoadedPrices
+    >>> market = simulate_market(SimulatedMarket(n_symbols=2, start="2020-01-01", end="2020-03-31"))
+    >>> LoadedPrices(market.prices, {"rows": 124}).prices.symbols
+    ['ALDR', 'BEXM']
     """
 
     prices: Prices
@@ -281,19 +277,6 @@ class BarStream:
     ----------
     counts : dict
         As ``read_prices`` without ``missing_bars`` and ``absent_bars``, for what has been yielded so far; and ``kept``.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> import pandas as pd
-    >>> from embargo.data_loaders.archive import stream_bars
-    >>> quote = {"open": 93.7, "high": 94.1, "low": 93.2, "close": 94.0, "volume": 22_891_800}
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     pd.DataFrame([{"symbol": "AAPL", "date": "2014-07-03", **quote}]).to_csv(f"{folder}/bars.csv", index=False)
-    ...     stream = stream_bars(f"{folder}/bars.csv", venue="mine", calendar="XNYS")
-    ...     frames = list(stream)
-    >>> frames[0]["close_at"].iloc[0], stream.counts["kept"]
-    (Timestamp('2014-07-03 17:00:00+0000', tz='UTC'), 1)
     """
 
     path: str

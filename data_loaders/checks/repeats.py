@@ -107,16 +107,10 @@ def first_seen(news: pd.DataFrame) -> pd.Series:
     Examples
     --------
     >>> import pandas as pd
-    >>> from embargo.data_loaders import validate_news
-    >>> rows = {
-    ...     "article_id": ["1", "2"],
-    ...     "published_at": pd.to_datetime(["2020-01-02 15:00Z", "2020-01-02 16:00Z"]),
-    ...     "symbol": "AAPL",
-    ...     "text": ["Apple beats estimates, raises outlook", "RT @wire: Apple beats estimates, raises outlook"],
-    ... }
-    >>> news = validate_news(pd.DataFrame(rows))
     >>> from embargo.data_loaders.checks import first_seen
-    >>> first_seen(news).tolist()
+    >>> known_at = pd.to_datetime(["2020-01-02 15:00Z", "2020-01-02 16:00Z"])
+    >>> texts = ["Apple beats estimates", "RT @wire: Apple beats estimates!"]
+    >>> first_seen(pd.DataFrame({"article_id": ["1", "2"], "text": texts, "known_at": known_at})).tolist()
     [True, False]
     """
     facts = pd.DataFrame(

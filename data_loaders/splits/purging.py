@@ -75,13 +75,10 @@ class SplitSamples:
     Examples
     --------
     >>> import pandas as pd
-    >>> from embargo.data_loaders import SimulatedMarket, samples_from_news, simulate_market
-    >>> from embargo.data_loaders.splits import holdout, part_of
-    >>> market = simulate_market(SimulatedMarket(n_symbols=2, start="2020-01-01", end="2020-03-31"))
-    >>> fold = holdout("2020-01-01", "2020-02-01", "2020-03-01", "2020-04-01")
-    >>> parts = part_of(samples_from_news(market.news).frame, fold, embargo=pd.Timedelta(days=1))
-    >>> len(parts.train), len(parts.validation), len(parts.test)
-    (26, 22, 28)
+    >>> from embargo.data_loaders.splits import SplitSamples
+    >>> empty = pd.DataFrame()
+    >>> SplitSamples(empty, empty, empty, {"purged_train": 3}).counts
+    {'purged_train': 3}
     """
 
     train: pd.DataFrame
@@ -360,12 +357,10 @@ def assert_disjoint(
     Examples
     --------
     >>> import pandas as pd
-    >>> from embargo.data_loaders import SimulatedMarket, samples_from_news, simulate_market
-    >>> from embargo.data_loaders.splits import assert_disjoint, holdout, part_of
-    >>> market = simulate_market(SimulatedMarket(n_symbols=2, start="2020-01-01", end="2020-03-31"))
-    >>> fold = holdout("2020-01-01", "2020-02-01", "2020-03-01", "2020-04-01")
-    >>> parts = part_of(samples_from_news(market.news).frame, fold, embargo=pd.Timedelta(days=1))
-    >>> assert_disjoint(parts.train, parts.validation, parts.test)
+    >>> from embargo.data_loaders.splits import assert_disjoint
+    >>> train = pd.DataFrame({"article_id": ["1"], "text": ["Apple beats"]})
+    >>> test = pd.DataFrame({"article_id": ["2"], "text": ["Apple misses"]})
+    >>> assert_disjoint(train, train.iloc[:0], test)
     """
     parts = {"train": train, "validation": validation, "test": test}
     _refuse_shared(parts, {name: part["article_id"] for name, part in parts.items()}, "split: {count} articles stand")

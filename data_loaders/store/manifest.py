@@ -112,19 +112,6 @@ class Batch:
         Every source that stands in the batch.
     replaces : tuple of str
         Ids of batches whose facts this one holds too.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> import pandas as pd
-    >>> from embargo.data_loaders.store import Store
-    >>> at = pd.Timestamp("2020-01-02 15:00", tz="UTC")
-    >>> news = pd.DataFrame([{"article_id": "1", "published_at": at, "symbol": "AAPL", "text": "Apple beats"}])
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     store = Store.create(folder)
-    ...     batch = store.append("news", news, source="wire", committed_at=at + pd.Timedelta(minutes=1))
-    >>> batch.rows, batch.source
-    (1, 'wire')
     """
 
     id: str

@@ -204,11 +204,13 @@ def fetch_news(
     Examples
     --------
     >>> import pandas as pd
+    >>> from embargo.data_loaders import ConfigError
     >>> from embargo.data_loaders.yahoo import fetch_news
-    >>> fetch_news(["US0378331005"], now=pd.Timestamp("2020-03-01", tz="UTC"))
-    Traceback (most recent call last):
-        ...
-    embargo.data_loaders.errors.ConfigError: yahoo: 'US0378331005' is no Yahoo symbol. Write AAPL, BRK-B, VOD.L, ^GSPC or BTC-USD.
+    >>> try:
+    ...     fetch_news(["US0378331005"], now=pd.Timestamp("2020-03-01", tz="UTC"))
+    ... except ConfigError as error:
+    ...     print(error)
+    yahoo: 'US0378331005' is no Yahoo symbol. Write AAPL, BRK-B, VOD.L, ^GSPC or BTC-USD.
     """
     named = checked_symbols(symbols)
     fetched_at = utc_of(now, "now")
