@@ -14,7 +14,7 @@ from pandas.testing import assert_frame_equal
 from embargo.data_loaders.archive import read_news, read_prices
 from embargo.data_loaders.archive.label_sets import read_label_set
 from embargo.data_loaders.calendars import decision_times
-from embargo.data_loaders.checks.repeats import coverage
+from embargo.data_loaders.checks.coverage import held_against_prices
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.labels import fit_thresholds, forward_returns, samples_from_returns
 from embargo.data_loaders.splits import assert_no_leakage, part_of, split_undated, walk_forward
@@ -37,10 +37,9 @@ def test_stocknet_from_files_to_folds(real_data: Path) -> None:
     half_day = loaded.prices.close_at[loaded.prices.close_at.normalize() == pd.Timestamp("2014-07-03", tz="UTC")]
     assert half_day[0] == pd.Timestamp("2014-07-03 17:00", tz="UTC")
 
-    report = coverage(news.frame, loaded.prices)
+    report = held_against_prices(news.frame, loaded.prices)
     assert report["symbols_without_articles"] == ["GMRE"]
     assert report["symbols_without_prices"] == {}
-    assert report["days_without_news"] >= 30
 
     decided = decision_times(loaded.prices.open_at, pd.Timedelta(minutes=5))
     forward = forward_returns(news.frame, loaded.prices, decided, horizon_bars=2)
