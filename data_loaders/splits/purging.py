@@ -58,6 +58,13 @@ class TimeSplit(Protocol):
         Whether everything learnt lies before everything tested.
     windows : dict of str to tuple of Window
         The windows of ``train``, ``validation`` and ``test``, in order of time; no two of them overlap.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.splits import holdout
+    >>> split = holdout("2015", "2018", "2018-07", "2019")
+    >>> split.index, split.causal, list(split.windows)
+    (0, True, ['train', 'validation', 'test'])
     """
 
     @property
