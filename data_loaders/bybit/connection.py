@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar, get_args
 
 import pandas as pd
@@ -391,7 +392,7 @@ class Bybit:
         chosen = {row.id: row for row in (resolve(symbol, table, market) for symbol in symbols)}
         for row in chosen.values():
             if not row.launch:
-                born = first_candle(lambda i, low, high, s=row.id: self._candles(s, market, i, low, high), 60_000)  # type: ignore[misc]
+                born = first_candle(partial(self._candles, row.id, market), 60_000)
                 chosen[row.id] = replace(row, launch=born or 0)
         return BybitInstruments(instruments_frame(chosen.values(), market, now=now), counts)
 

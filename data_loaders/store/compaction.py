@@ -59,9 +59,7 @@ def _merged_files(
 def _merged_covers(small: list[Batch]) -> tuple[Cover, ...]:
     series = VisibleBatches(tuple(small)).covers
     return tuple(
-        Cover(*of, start=start, end=end)  # type: ignore[arg-type]
-        for of, intervals in sorted(series.items())
-        for start, end in merged(intervals)
+        Cover(*of, start=start, end=end) for of, intervals in sorted(series.items()) for start, end in merged(intervals)
     )
 
 

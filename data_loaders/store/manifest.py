@@ -133,9 +133,9 @@ class VisibleBatches:
     batches: tuple[Batch, ...]
 
     @cached_property
-    def covers(self) -> dict[tuple[str, str, str, str], list[tuple[pd.Timestamp, pd.Timestamp]]]:
+    def covers(self) -> dict[tuple[Dataset, str, str, str], list[tuple[pd.Timestamp, pd.Timestamp]]]:
         """What was asked for, by (dataset, venue, symbol, bar); intervals as they came."""
-        series: dict[tuple[str, str, str, str], list[tuple[pd.Timestamp, pd.Timestamp]]] = {}
+        series: dict[tuple[Dataset, str, str, str], list[tuple[pd.Timestamp, pd.Timestamp]]] = {}
         for batch in self.batches:
             for cover in batch.covers:
                 of = (cover.dataset, cover.venue, cover.symbol, cover.bar)
