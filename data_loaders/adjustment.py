@@ -109,6 +109,18 @@ def adjust(
         If the prices are adjusted already, ``as_of`` has no time zone, or ``how`` is unknown.
     DataError
         If an action is malformed, lies inside a bar, or a dividend is not smaller than the close before it.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders import Prices, adjust
+    >>> days = pd.to_datetime(["2014-06-06", "2014-06-09"])
+    >>> close = pd.DataFrame({"AAPL": [645.6, 93.7]}, index=days)
+    >>> prices = Prices.from_frames(open=close, high=close, low=close, close=close, calendar="XNYS")
+    >>> split = {"symbol": "AAPL", "kind": "split", "ex_at": prices.open_at[1], "value": 7.0}
+    >>> adjusted = adjust(prices, pd.DataFrame([split]), as_of=prices.close_at[1], how="splits")
+    >>> adjusted.close["AAPL"].round(2).tolist()
+    [92.23, 93.7]
     """
     if how not in _LABELS:
         raise ConfigError(f"adjust: how must be 'splits' or 'total_return', got {how!r}.")

@@ -47,6 +47,13 @@ def sessions(calendar: str, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFr
     ------
     ConfigError
         If the calendar is unknown.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders import sessions
+    >>> sessions("XNYS", pd.Timestamp("2014-07-03"), pd.Timestamp("2014-07-06"))["close_at"].tolist()
+    [Timestamp('2014-07-03 17:00:00+0000', tz='UTC')]
     """
     first, last = (pd.Timestamp(day).tz_localize(None).normalize() for day in (start, end))
     if calendar == ROUND_THE_CLOCK:
@@ -56,7 +63,7 @@ def sessions(calendar: str, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFr
     schedule = _exchange(calendar, str(first.year - 1) + "-12-01", str(last.year + 1) + "-01-31").schedule
     schedule = schedule.loc[first:last]
     frame = pd.DataFrame({"open_at": schedule["open"], "close_at": schedule["close"]})
-    frame.index = frame.index.as_unit("us")
+    frame.index = pd.DatetimeIndex(frame.index).as_unit("us")
     return frame.astype("datetime64[us, UTC]")
 
 
@@ -81,6 +88,14 @@ def label_sessions(dates: pd.DatetimeIndex, calendar: str, *, where: str) -> tup
     DataError
         If there is no label at all, one carries a time of day, or one is no session of the calendar (a holiday or
         weekend).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders import label_sessions
+    >>> open_at, close_at = label_sessions(pd.to_datetime(["2014-07-03"]), "XNYS", where="my bars")
+    >>> open_at[0], close_at[0]
+    (Timestamp('2014-07-03 13:30:00+0000', tz='UTC'), Timestamp('2014-07-03 17:00:00+0000', tz='UTC'))
     """
     if len(dates) == 0:
         raise DataError(f"{where}: no session dates. Check the date range and the symbols.")
@@ -92,7 +107,7 @@ def label_sessions(dates: pd.DatetimeIndex, calendar: str, *, where: str) -> tup
             "Set bar = '1h' or the like for intraday bars."
         )
     table = sessions(calendar, labels.min(), labels.max())
-    strangers = labels.difference(table.index)
+    strangers = labels.difference(pd.DatetimeIndex(table.index))
     if len(strangers):
         raise DataError(
             f"{where}: {len(strangers)} days are no sessions of {calendar}, first {strangers[0].date()}. "
@@ -105,10 +120,25 @@ def label_sessions(dates: pd.DatetimeIndex, calendar: str, *, where: str) -> tup
 def length_of(text: str) -> pd.Timedelta:
     """Read a length of time such as ``1d``, ``90D``, ``1h`` or ``5min``; always positive.
 
+    Parameters
+    ----------
+    text : str
+        A number and a unit.
+
+    Returns
+    -------
+    Timedelta
+
     Raises
     ------
     ConfigError
         If the text is no length, or not a positive one.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders import length_of
+    >>> length_of("5min")
+    Timedelta('0 days 00:05:00')
     """
     try:
         length = pd.Timedelta(f"{text[:-1]}D" if text.endswith("d") else text)
@@ -119,10 +149,45 @@ def length_of(text: str) -> pd.Timedelta:
     return length
 
 
+def edge_of(value: str | pd.Timestamp, name: str) -> pd.Timestamp:
+    """Read an edge of a range: a bare date or a naive stamp is that time in UTC, since nothing happened then.
+
+    Raises
+    ------
+    ConfigError
+        If the value is no date, or missing.
+    """
+    try:
+        stamp = pd.Timestamp(value)
+    except ValueError as failure:
+        raise ConfigError(f"{name} = {value!r} is no date. Write it as YYYY-MM-DD.") from failure
+    if pd.isna(stamp):
+        raise ConfigError(f"{name} is missing. Write it as YYYY-MM-DD.")
+    return (stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp.tz_convert("UTC")).as_unit("us")
+
+
 def bars_per_year(calendar: str, bar: pd.Timedelta) -> float:
-    """Bars in a year of this calendar: 252 sessions (exchanges) or 365 days (``"24/7"``) times the bars of a day.
+    """Count the bars in a year of this calendar: 252 sessions (exchanges) or 365 days (``"24/7"``) times a day's bars.
 
     Intraday bars of an exchange are counted in a regular session of 6.5 hours, rounded up to whole bars.
+
+    Parameters
+    ----------
+    calendar : str
+        exchange_calendars code or ``"24/7"``.
+    bar : Timedelta
+        Length of a bar.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders import bars_per_year
+    >>> bars_per_year("XNYS", pd.Timedelta(days=1)), bars_per_year("24/7", pd.Timedelta(hours=1))
+    (252.0, 8760.0)
     """
     day = pd.Timedelta(days=1)
     if calendar == ROUND_THE_CLOCK:
@@ -138,7 +203,31 @@ def zone_of(calendar: str) -> ZoneInfo:
 
 
 def decision_times(open_at: pd.DatetimeIndex, latency: pd.Timedelta) -> pd.DatetimeIndex:
-    """Instants at which bars are decided: ``open_at - latency``. Nothing known later may influence the bar's row."""
+    """Tell when bars are decided: ``open_at - latency``. Nothing known later may influence the bar's row.
+
+    Parameters
+    ----------
+    open_at : DatetimeIndex, shape (bars,)
+        UTC.
+    latency : Timedelta
+        Time between the last news read and the open; not negative.
+
+    Returns
+    -------
+    DatetimeIndex, shape (bars,)
+
+    Raises
+    ------
+    ConfigError
+        If the latency is negative.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders import decision_times
+    >>> decision_times(pd.to_datetime(["2020-01-02 14:30Z"]), pd.Timedelta(minutes=5))[0]
+    Timestamp('2020-01-02 14:25:00+0000', tz='UTC')
+    """
     if latency < pd.Timedelta(0):
         raise ConfigError(
             f"latency must not be negative, got {latency}. It is the time between the last news read and the open."
@@ -147,9 +236,28 @@ def decision_times(open_at: pd.DatetimeIndex, latency: pd.Timedelta) -> pd.Datet
 
 
 def last_closed_bar(close_at: pd.DatetimeIndex, decided_at: pd.DatetimeIndex) -> np.ndarray:
-    """Position of the newest bar already closed when each row is decided, -1 where there is none; shape (bars,).
+    """Find the newest bar already closed when each row is decided.
 
     With round-the-clock bars and a positive latency this is two bars back, since the bar before is still open.
+
+    Parameters
+    ----------
+    close_at, decided_at : DatetimeIndex, shape (bars,)
+        UTC, increasing.
+
+    Returns
+    -------
+    ndarray of int64, shape (bars,)
+        Position of the bar, -1 where there is none.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders import decision_times, last_closed_bar, sessions
+    >>> days = sessions("24/7", pd.Timestamp("2020-01-01"), pd.Timestamp("2020-01-04"))
+    >>> decided_at = decision_times(pd.DatetimeIndex(days["open_at"]), pd.Timedelta(minutes=5))
+    >>> last_closed_bar(pd.DatetimeIndex(days["close_at"]), decided_at)
+    array([-1, -1,  0,  1])
     """
     newest: np.ndarray = np.searchsorted(utc_microseconds(close_at), utc_microseconds(decided_at), side="right") - 1
     return newest

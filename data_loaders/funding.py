@@ -41,6 +41,19 @@ def funding_panel(
     ------
     DataError
         If a rate is not finite, a settlement is recorded twice, or none falls on these bars.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders import Prices, funding_panel
+    >>> days = pd.to_datetime(["2020-01-01", "2020-01-02"])
+    >>> close = pd.DataFrame({"BTCUSDT": [7200.0, 7000.0]}, index=days)
+    >>> prices = Prices.from_frames(open=close, high=close, low=close, close=close, calendar="24/7")
+    >>> settles_at = pd.to_datetime(["2020-01-01 08:00Z", "2020-01-01 16:00Z"])
+    >>> facts = pd.DataFrame({"symbol": "BTCUSDT", "settles_at": settles_at, "rate": [0.0001, 0.0002]})
+    >>> rates, counts = funding_panel(facts, prices)
+    >>> rates["BTCUSDT"].round(6).tolist(), counts["settlements"]
+    ([0.0003, 0.0], 2)
     """
     facts = facts.loc[facts["symbol"].isin(prices.symbols)]
     settles_at = as_utc(facts["settles_at"], what="funding, column settles_at")
@@ -60,7 +73,7 @@ def funding_panel(
             f"funding: none of the {len(facts)} settlements falls between {prices.open_at[0]} and "
             f"{prices.close_at[-1]}. Fetch it with 'embargo fetch bybit --funding', or set execution.funding = false."
         )
-    column = pd.Index(prices.symbols).get_indexer(facts["symbol"])
+    column = pd.Index(prices.symbols).get_indexer(pd.Index(facts["symbol"]))
     rates = np.zeros(prices.open.shape)
     np.add.at(rates, (row[inside], column[inside]), values[inside])
     panel = pd.DataFrame(rates, index=prices.open.index, columns=prices.open.columns)

@@ -17,12 +17,21 @@ from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import CLASSES, Prices, as_utc, utc_microseconds
 
 COMMON_NAMES: Mapping[str, str] = {"negative": "bearish", "positive": "bullish"}
-_SAMPLE_COLUMNS = ["article_id", "text", "label", "known_at", "starts_at", "ends_at"]
+SAMPLE_COLUMNS = ("article_id", "text", "label", "known_at", "starts_at", "ends_at")
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """A sample frame and how many rows it was made from and why others were set aside."""
+    """A sample frame and how many rows it was made from and why others were set aside.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders import SimulatedMarket, simulate_market
+    >>> market = simulate_market(SimulatedMarket(n_symbols=2, start="2020-01-01", end="2020-03-31"))
+    >>> from embargo.data_loaders import samples_from_news
+    >>> list(samples_from_news(market.news).frame.columns)
+    ['article_id', 'text', 'label', 'known_at', 'starts_at', 'ends_at']
+    """
 
     frame: pd.DataFrame
     counts: dict[str, int]
@@ -61,10 +70,12 @@ def settle(frame: pd.DataFrame, counts: dict[str, int]) -> Labelled:
     counts["repeated_articles"] = int(copies.sum())
     frame = frame.loc[~copies]
     counts["samples"] = len(frame)
-    return Labelled(frame[_SAMPLE_COLUMNS].reset_index(drop=True), counts)
+    return Labelled(frame[list(SAMPLE_COLUMNS)].reset_index(drop=True), counts)
 
 
-def from_news(news: pd.DataFrame, column: str = "label", *, mapping: Mapping[str, str] | None = None) -> Labelled:
+def samples_from_news(
+    news: pd.DataFrame, column: str = "label", *, mapping: Mapping[str, str] | None = None
+) -> Labelled:
     """Make samples from a column of human or vendor labels in the news.
 
     Parameters
@@ -87,6 +98,13 @@ def from_news(news: pd.DataFrame, column: str = "label", *, mapping: Mapping[str
     ------
     DataError
         If the column is missing or holds an unknown label.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders import SimulatedMarket, samples_from_news, simulate_market
+    >>> market = simulate_market(SimulatedMarket(n_symbols=2, start="2020-01-01", end="2020-03-31"))
+    >>> samples_from_news(market.news).counts["samples"]
+    78
     """
     if column not in news.columns:
         raise DataError(
@@ -139,6 +157,18 @@ def forward_returns(
     ------
     ConfigError
         If ``horizon_bars`` is below 1 or ``decided_at`` does not fit the prices.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders import SimulatedMarket, decision_times, forward_returns, simulate_market
+    >>> market = simulate_market(SimulatedMarket(n_symbols=2, start="2020-01-01", end="2020-03-31"))
+    >>> decided_at = decision_times(market.prices.open_at, pd.Timedelta(minutes=5))
+    >>> forward = forward_returns(market.news, market.prices, decided_at)
+    >>> forward.counts["samples"], forward.counts["beyond_prices"]
+    (75, 3)
+    >>> round(forward.frame["value"].iloc[0], 5)
+    np.float64(0.00363)
     """
     bars = len(prices.open_at)
     if horizon_bars < 1:
@@ -157,7 +187,7 @@ def forward_returns(
     universe = np.where(priced, earned, 0.0).sum(axis=1) / np.maximum(priced.sum(axis=1), 1)
 
     row = np.searchsorted(utc_microseconds(decided_at), utc_microseconds(known_at), side="left")
-    column = prices.open.columns.get_indexer(news["symbol"])
+    column = prices.open.columns.get_indexer(pd.Index(news["symbol"]))
     has_column, in_range = column >= 0, row + horizon_bars < bars
     usable = has_column & in_range
     safe_row = np.where(usable, row, 0)
@@ -211,6 +241,13 @@ def fit_thresholds(train_values: pd.Series | np.ndarray, neutral_share: float = 
         If the share is out of range.
     DataError
         If there are fewer than three finite values, or the two quantiles coincide.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.data_loaders import fit_thresholds
+    >>> fit_thresholds(np.array([-1.0, -0.5, 0.0, 0.5, 1.0]), neutral_share=0.5)
+    (-0.5, 0.5)
     """
     if not 0.0 < neutral_share < 1.0:
         raise ConfigError(f"labels: neutral_share must lie between 0 and 1, got {neutral_share}.")
@@ -231,12 +268,29 @@ def fit_thresholds(train_values: pd.Series | np.ndarray, neutral_share: float = 
 def cut_classes(values: pd.Series | np.ndarray | Sequence[float], lower: float, upper: float) -> np.ndarray:
     """Cut returns into classes: 0 (bearish) below ``lower``, 2 (bullish) above ``upper``, 1 (neutral) between.
 
+    Parameters
+    ----------
+    values : Series, ndarray or sequence of float, shape (n,)
+        Returns, fractions.
+    lower, upper : float
+        Thresholds, from `fit_thresholds`.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+
     Raises
     ------
     ConfigError
         If ``lower`` is not below ``upper``.
     DataError
         If a value is missing.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders import cut_classes
+    >>> cut_classes([-0.03, 0.0, 0.02], -0.01, 0.01)
+    array([0, 1, 2])
     """
     if not lower < upper:
         raise ConfigError(f"labels: the lower threshold {lower} must be below the upper one {upper}.")
@@ -248,6 +302,35 @@ def cut_classes(values: pd.Series | np.ndarray | Sequence[float], lower: float, 
     return np.where(numbers < lower, 0, np.where(numbers > upper, 2, 1)).astype(np.int64)
 
 
-def from_returns(forward: pd.DataFrame, lower: float, upper: float) -> pd.DataFrame:
-    """Turn the frame of ``forward_returns`` into samples; the thresholds come from ``fit_thresholds`` on training."""
-    return forward.assign(label=cut_classes(forward["value"], lower, upper))[_SAMPLE_COLUMNS]
+def samples_from_returns(forward: pd.DataFrame, lower: float, upper: float) -> pd.DataFrame:
+    """Turn forward returns into samples.
+
+    Parameters
+    ----------
+    forward : DataFrame
+        The frame of `forward_returns`.
+    lower, upper : float
+        Thresholds, from `fit_thresholds` on training returns alone.
+
+    Returns
+    -------
+    DataFrame
+        ``article_id, text, label, known_at, starts_at, ends_at``.
+
+    Raises
+    ------
+    ConfigError, DataError
+        As `cut_classes`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders import SimulatedMarket, decision_times, forward_returns, simulate_market
+    >>> from embargo.data_loaders import samples_from_returns
+    >>> market = simulate_market(SimulatedMarket(n_symbols=2, start="2020-01-01", end="2020-03-31"))
+    >>> decided_at = decision_times(market.prices.open_at, pd.Timedelta(minutes=5))
+    >>> forward = forward_returns(market.news, market.prices, decided_at).frame
+    >>> samples_from_returns(forward, -0.01, 0.01)["label"].value_counts(sort=False).to_dict()
+    {1: 34, 0: 19, 2: 22}
+    """
+    return forward.assign(label=cut_classes(forward["value"], lower, upper))[list(SAMPLE_COLUMNS)]

@@ -315,6 +315,15 @@ def validate_facts(dataset: Dataset, frame: pd.DataFrame, *, where: str) -> pd.D
     DataError
         Naming the first row that has a missing or blank key, a naive instant, a price or an action value that is not
         positive, or a word outside its list; and columns that are missing, unknown or reserved.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders import validate_facts
+    >>> settles_at = pd.to_datetime(["2020-01-01 08:00Z"])
+    >>> facts = pd.DataFrame({"venue": "mine", "symbol": "BTCUSDT", "settles_at": settles_at, "rate": [0.0001]})
+    >>> list(validate_facts("funding", facts, where="my rates").columns)
+    ['venue', 'symbol', 'settles_at', 'rate', 'seen_at']
     """
     facts = facts_of(dataset)
     frame = frame.rename(columns=str)

@@ -57,6 +57,12 @@ class Patience:
         Seconds one try may take.
     deadline : float
         Seconds for all tries and pauses together.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders import Patience
+    >>> Patience(attempts=2, timeout=5.0).deadline
+    120.0
     """
 
     attempts: int = 4

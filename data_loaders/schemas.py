@@ -6,9 +6,10 @@ Validation names the first offending row and returns a normalised copy; it never
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,30 +18,32 @@ import pandera.pandas as pa
 from embargo.data_loaders.errors import DataError
 
 UTC_DTYPE = pd.DatetimeTZDtype(unit="us", tz="UTC")
-NEWS_COLUMNS = ("article_id", "published_at", "seen_at", "symbol", "text", "source")
 CLASSES = ("bearish", "neutral", "bullish")
 PRICE_FIELDS = ("open", "high", "low", "close", "volume")
 
-_TEXT = {"nullable": False, "coerce": True}
+
+def _text(*checks: pa.Check, unique: bool = False) -> pa.Column:
+    return pa.Column(str, list(checks), nullable=False, coerce=True, unique=unique)
+
 
 NEWS_SCHEMA = pa.DataFrameSchema(
     {
-        "article_id": pa.Column(str, pa.Check.str_length(min_value=1), **_TEXT),
+        "article_id": _text(pa.Check.str_length(min_value=1)),
         "published_at": pa.Column(UTC_DTYPE, nullable=False),
         "seen_at": pa.Column(UTC_DTYPE, nullable=False),
-        "symbol": pa.Column(str, pa.Check.str_length(min_value=1), **_TEXT),
-        "text": pa.Column(str, pa.Check(lambda text: text.str.strip().str.len() > 0, name="not_blank"), **_TEXT),
-        "source": pa.Column(str, **_TEXT),
+        "symbol": _text(pa.Check.str_length(min_value=1)),
+        "text": _text(pa.Check(lambda text: text.str.strip().str.len() > 0, name="not_blank")),
+        "source": _text(),
     },
     strict=False,
 )
 
 SCORES_SCHEMA = pa.DataFrameSchema(
     {
-        "article_id": pa.Column(str, unique=True, **_TEXT),
+        "article_id": _text(unique=True),
         **{name: pa.Column(float, pa.Check.in_range(0.0, 1.0)) for name in CLASSES},
         "confidence": pa.Column(float, pa.Check.in_range(0.0, 1.0)),
-        "model_id": pa.Column(str, **_TEXT),
+        "model_id": _text(),
     },
     strict=False,
 )
@@ -74,10 +77,12 @@ def as_utc(values: Any, *, what: str) -> pd.Series:
     if not isinstance(series.dtype, pd.DatetimeTZDtype):
         if len(series) and not series.map(lambda value: hasattr(value, "tzinfo")).all():
             raise DataError(f"{what}: expected timezone-aware timestamps, found {series.dtype}. Parse them first.")
-        naive = [index for index, value in series.items() if value is not pd.NaT and value.tzinfo is None]
-        if naive:
+        naive = np.array([value is not pd.NaT and value.tzinfo is None for value in series], dtype=bool)
+        if naive.any():
+            first = int(np.argmax(naive))
             raise DataError(
-                f"{what}: {len(naive)} timestamps have no time zone, first {series.loc[naive[0]]} at row {naive[0]!r}. "
+                f"{what}: {int(naive.sum())} timestamps have no time zone, first {series.iloc[first]} at row "
+                f"{series.index[first]!r}. "
                 "Give every row an offset, or name the source's zone with 'timezone' in the config."
             )
         series = pd.to_datetime(series, utc=True)
@@ -130,6 +135,15 @@ def validate_news(frame: pd.DataFrame, *, where: str = "news") -> pd.DataFrame:
     ------
     DataError
         On missing columns, naive timestamps, blank text or duplicate (article_id, symbol) keys.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders import validate_news
+    >>> at = pd.to_datetime(["2020-01-02 15:00Z"])
+    >>> news = pd.DataFrame({"article_id": ["1"], "published_at": at, "symbol": ["AAPL"], "text": ["Apple beats"]})
+    >>> validate_news(news)["known_at"].iloc[0]
+    Timestamp('2020-01-02 15:00:00+0000', tz='UTC')
     """
     missing = [name for name in ("article_id", "published_at", "symbol", "text") if name not in frame.columns]
     if missing:
@@ -161,18 +175,38 @@ def validate_news(frame: pd.DataFrame, *, where: str = "news") -> pd.DataFrame:
 def validate_scores(frame: pd.DataFrame, *, where: str = "scores") -> pd.DataFrame:
     """Check a scores frame: one row per article, class probabilities in [0, 1] that sum to 1 within 1e-6.
 
+    Parameters
+    ----------
+    frame : DataFrame, shape (n, columns)
+        ``article_id, bearish, neutral, bullish, confidence, model_id``; others are kept.
+    where : str
+        Named in errors.
+
+    Returns
+    -------
+    DataFrame
+        A copy, unchanged.
+
     Raises
     ------
     DataError
         If a column is missing, a probability is out of range, or a row does not sum to 1.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders import validate_scores
+    >>> row = {"article_id": "1", "bearish": 0.2, "neutral": 0.5, "bullish": 0.3, "confidence": 0.5, "model_id": "m"}
+    >>> validate_scores(pd.DataFrame([row]))["bullish"].tolist()
+    [0.3]
     """
     frame = _refuse(SCORES_SCHEMA, frame.copy(), where=where)
     total = frame[list(CLASSES)].sum(axis=1)
     excess = (total - 1.0).abs()
     if (excess > 1e-6).any():
-        row = excess.idxmax()
+        row = int(np.argmax(excess.to_numpy()))
         raise DataError(
-            f"{where}: probabilities of article {frame.loc[row, 'article_id']!r} sum to {total.loc[row]:.6f}, not 1 "
+            f"{where}: probabilities of article {frame['article_id'].iloc[row]!r} sum to {total.iloc[row]:.6f}, not 1 "
             f"({int((excess > 1e-6).sum())} such rows). Normalise the scores."
         )
     return frame
@@ -192,6 +226,15 @@ class Prices:
         ``"XNYS"`` or another exchange_calendars code, or ``"24/7"``.
     adjustment : str
         ``"none"``, ``"splits"`` or ``"splits+dividends"``: what the levels are adjusted for.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders import SimulatedMarket, simulate_market
+    >>> market = simulate_market(SimulatedMarket(n_symbols=2, start="2020-01-01", end="2020-03-31"))
+    >>> market.prices.symbols, market.prices.close.shape
+    (['ALDR', 'BEXM'], (62, 2))
+    >>> market.prices.select(symbols=["BEXM"], bars=slice(0, 5)).close.shape
+    (5, 1)
     """
 
     open: pd.DataFrame
@@ -203,6 +246,163 @@ class Prices:
     close_at: pd.DatetimeIndex
     calendar: str
     adjustment: str = "none"
+
+    @classmethod
+    def read(
+        cls,
+        path: str | Path,
+        *,
+        calendar: str,
+        bar: str = "1d",
+        columns: Mapping[str, str] | None = None,
+        filters: Mapping[str, Any] | None = None,
+        symbols: Sequence[str] | None = None,
+        start: str | pd.Timestamp | None = None,
+        end: str | pd.Timestamp | None = None,
+        symbol: str | None = None,
+        timezone: str | None = None,
+        adjust: Literal["none", "total_return"] = "none",
+    ) -> Prices:
+        """Read bars from files, exactly as a run whose ``[prices]`` name the same.
+
+        Parameters
+        ----------
+        path : str or Path
+            A parquet, CSV or JSONL table of one row per symbol and bar, plain or packed; a zip or a folder of them.
+        calendar : str
+            exchange_calendars code such as ``"XNYS"``, or ``"24/7"``.
+        bar : str
+            ``"1d"``: ``date`` is a trading day. Shorter, such as ``"1h"``: ``open_at`` is the instant it opens.
+        columns : mapping, optional
+            Canonical name (``symbol, date`` or ``open_at, open, high, low, close, volume, adj_close``) to source
+            column; one that has its own name already needs no entry.
+        filters : mapping, optional
+            Source column to a value (equality), a list (membership) or ``{"min": a, "max": b}`` (both included).
+        symbols : sequence of str, optional
+            Keep these, in this order; without it all, sorted.
+        start, end : Timestamp or str, optional
+            Keep the bars of ``[start, end)``; a bare date is 00:00 UTC.
+        symbol : str, optional
+            Symbol of all rows, for files about one.
+        timezone : str, optional
+            Zone of times without an offset; for times that are numbers their unit, such as ``"unix:ms"``.
+        adjust : {"none", "total_return"}
+            ``"total_return"`` scales levels by ``adj_close / close``. Those factors know all later dividends: use such
+            levels for returns only.
+
+        Returns
+        -------
+        Prices
+            Validated; NaN where a symbol has no bar. `read_prices` returns the same with what was set aside, counted.
+
+        Raises
+        ------
+        MissingPartError
+            If there is no such file.
+        DataError
+            If a column is missing, a time has no zone, a day is no session of the calendar, a price is not positive,
+            or a bar stands there twice with different content.
+        ConfigError
+            If ``calendar``, ``bar``, ``adjust`` or ``timezone`` is unknown.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import pandas as pd
+        >>> from embargo.data_loaders import Prices
+        >>> quote = {"open": 93.7, "high": 94.1, "low": 93.2, "close": 94.0, "volume": 22_891_800}
+        >>> table = pd.DataFrame([{"day": "2014-07-03", "ticker": "AAPL", **quote}])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     table.to_csv(f"{folder}/bars.csv", index=False)
+        ...     names = {"date": "day", "symbol": "ticker"}
+        ...     prices = Prices.read(f"{folder}/bars.csv", calendar="XNYS", columns=names)
+        >>> prices.close_at[0]
+        Timestamp('2014-07-03 17:00:00+0000', tz='UTC')
+        """
+        # The reader makes prices and so lies above them; its door is opened only here, when somebody reads.
+        from embargo.data_loaders import archive
+
+        return archive.read_prices(
+            path,
+            calendar=calendar,
+            bar=bar,
+            columns=columns,
+            filters=filters,
+            symbols=symbols,
+            start=start,
+            end=end,
+            symbol=symbol,
+            timezone=timezone,
+            adjust=adjust,
+        ).prices
+
+    @classmethod
+    def from_frames(
+        cls,
+        *,
+        open: pd.DataFrame,  # noqa: A002 - the field's word for it
+        high: pd.DataFrame,
+        low: pd.DataFrame,
+        close: pd.DataFrame,
+        volume: pd.DataFrame | None = None,
+        calendar: str,
+        bar: str = "1d",
+        adjustment: Literal["none", "splits", "splits+dividends"] = "none",
+    ) -> Prices:
+        """Make prices of wide frames that are there already, on the bars of a calendar.
+
+        Parameters
+        ----------
+        open, high, low, close : DataFrame, shape (bars, symbols)
+            Levels, all with the same index and columns; NaN where a symbol did not trade. The index is increasing:
+            either the instants at which the bars open, with a time zone, or, for daily bars, the trading days, naive.
+        volume : DataFrame, shape (bars, symbols), optional
+            Units traded. Without it every volume is NaN, that is unknown: participation caps and market impact, which
+            measure an order against it, cannot be had then.
+        calendar : str
+            exchange_calendars code such as ``"XNYS"``, or ``"24/7"``. It says when sessions open and close.
+        bar : str
+            Length of a bar, a day at most: ``"1d"``, ``"1h"``, ``"5min"``. Bars shorter than a day close after their
+            length, or with their session where that is sooner; those outside a session are kept.
+        adjustment : {"none", "splits", "splits+dividends"}
+            What the levels are adjusted for already; noted, nothing is adjusted here.
+
+        Returns
+        -------
+        Prices
+            Validated, on a copy.
+
+        Raises
+        ------
+        DataError
+            If the frames disagree, the index holds no instants or naive ones of intraday bars, a daily bar is no
+            session of the calendar, or a level is not positive; the message names the first bar and what to do.
+        ConfigError
+            If ``calendar``, ``bar`` or ``adjustment`` is unknown.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from embargo.data_loaders import Prices
+        >>> days = pd.to_datetime(["2014-07-02", "2014-07-03"])
+        >>> close = pd.DataFrame({"AAPL": [93.5, 94.0], "MSFT": [41.9, 42.0]}, index=days)
+        >>> prices = Prices.from_frames(open=close, high=close, low=close, close=close, calendar="XNYS")
+        >>> prices.open_at[0], prices.close_at[1]
+        (Timestamp('2014-07-02 13:30:00+0000', tz='UTC'), Timestamp('2014-07-03 17:00:00+0000', tz='UTC'))
+        """
+        # As in ``read``: what makes prices lies above them.
+        from embargo.data_loaders import archive
+
+        return archive.prices_from_frames(
+            open=open,
+            high=high,
+            low=low,
+            close=close,
+            volume=volume,
+            calendar=calendar,
+            bar=bar,
+            adjustment=adjustment,
+        )
 
     @property
     def symbols(self) -> list[str]:
@@ -220,11 +420,29 @@ class Prices:
 def validate_prices(prices: Prices, *, where: str = "prices") -> Prices:
     """Check a price panel: shapes, order, positivity and high/low consistency.
 
+    Parameters
+    ----------
+    prices : Prices
+    where : str
+        Named in errors.
+
+    Returns
+    -------
+    Prices
+        The same.
+
     Raises
     ------
     DataError
         Naming field, symbol and bar of the first value that is not positive, of a bar whose low exceeds its high, of
         unsorted or overlapping bars, or of a symbol that never traded.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders import SimulatedMarket, simulate_market, validate_prices
+    >>> market = simulate_market(SimulatedMarket(n_symbols=2, start="2020-01-01", end="2020-03-31"))
+    >>> validate_prices(market.prices) is market.prices
+    True
     """
     if len(prices.open_at) == 0:
         raise DataError(f"{where}: no bars. Check the date range and the symbols.")

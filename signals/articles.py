@@ -191,7 +191,7 @@ def similarity_to_earlier(news: pd.DataFrame, *, window: pd.Timedelta, scope: Sc
     -------
     float array, shape (n,), in [0, 1]
         0 without an earlier article. Of articles known at the same instant the smaller id is the earlier. Texts are
-        compared as ``quality.normalise_text`` leaves them; one of no words (a link, an emoji) only repeats itself.
+        compared as ``normalise_text`` leaves them; one of no words (a link, an emoji) only repeats itself.
     """
     frame = pd.DataFrame(
         {

@@ -41,7 +41,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Part:
+class Table:
     """One table of an archive.
 
     Attributes
@@ -80,7 +80,7 @@ def _hidden(name: str) -> bool:
     return any(step == "__MACOSX" or (step.startswith(".") and step != "..") for step in steps)
 
 
-def _members(file: Path, formats: dict[str, str]) -> Iterator[Part]:
+def _members(file: Path, formats: dict[str, str]) -> Iterator[Table]:
     try:
         with zipfile.ZipFile(file) as packed:
             listing = sorted(packed.infolist(), key=lambda entry: entry.filename)
@@ -96,17 +96,17 @@ def _members(file: Path, formats: dict[str, str]) -> Iterator[Part]:
             continue
         if entry.flag_bits & 1:
             raise DataError(f"{file}/{entry.filename}: encrypted. Unpack the zip with its password first.")
-        yield Part(file, entry.filename, *kind, size=entry.compress_size)
+        yield Table(file, entry.filename, *kind, size=entry.compress_size)
 
 
-def _parts_in(file: Path, formats: dict[str, str]) -> Iterator[Part]:
+def _parts_in(file: Path, formats: dict[str, str]) -> Iterator[Table]:
     if file.suffix.lower() == ".zip":
         yield from _members(file, formats)
     elif (kind := _kind(file.name, formats)) is not None:
-        yield Part(file, "", *kind, size=file.stat().st_size)
+        yield Table(file, "", *kind, size=file.stat().st_size)
 
 
-def parts_of(path: str | Path, formats: dict[str, str] = FORMATS) -> list[Part]:
+def tables_of(path: str | Path, formats: dict[str, str] = FORMATS) -> list[Table]:
     """List the tables at a path: a file, the members of a zip, or all of one format in a folder and below, sorted.
 
     Parameters
@@ -144,7 +144,7 @@ def parts_of(path: str | Path, formats: dict[str, str] = FORMATS) -> list[Part]:
 
 
 @contextmanager
-def damage_named(part: Part) -> Iterator[None]:
+def damage_named(part: Table) -> Iterator[None]:
     """Turn whatever a broken file raises while it is read into a ``DataError`` that names the part."""
     try:
         yield
@@ -163,13 +163,13 @@ class Opened:
     used: Callable[[], int]
 
 
-class PartReader:
+class TableReader:
     """Opens parts one after the other; a zip stays open while its members follow each other."""
 
     def __init__(self) -> None:
         self._zip: zipfile.ZipFile | None = None
 
-    def __enter__(self) -> PartReader:
+    def __enter__(self) -> TableReader:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -180,7 +180,7 @@ class PartReader:
             self._zip.close()
             self._zip = None
 
-    def _raw(self, part: Part) -> IO[bytes]:
+    def _raw(self, part: Table) -> IO[bytes]:
         if not part.member:
             return part.file.open("rb")
         if self._zip is None or self._zip.filename != str(part.file):
@@ -189,7 +189,7 @@ class PartReader:
         return self._zip.open(part.member)
 
     @contextmanager
-    def opened(self, part: Part) -> Iterator[Opened]:
+    def opened(self, part: Table) -> Iterator[Opened]:
         """Open one part as a stream of unpacked bytes, seekable if its format is parquet."""
         with ExitStack() as stack:
             raw = stack.enter_context(self._raw(part))
@@ -207,13 +207,13 @@ class PartReader:
             yield Opened(stream, lambda: part.size if raw.closed else int(raw.tell() * share))
 
 
-def fingerprint(parts: Sequence[Part], *, progress: Progress | None = None) -> str:
+def fingerprint(parts: Sequence[Table], *, progress: Progress | None = None) -> str:
     """Digest the content of the files that hold these parts, streamed, whatever their names and folders.
 
     Parameters
     ----------
-    parts : sequence of Part
-        As ``parts_of`` lists them.
+    parts : sequence of Table
+        As ``tables_of`` lists them.
     progress : callable, optional
         Called with (bytes done, bytes in all).
 

@@ -16,14 +16,14 @@ from typing import Any, Literal, get_args
 
 import pandas as pd
 
-from embargo.data_loaders.archive.files import FORMATS, Part, PartReader, damage_named, parts_of
+from embargo.data_loaders.archive.files import FORMATS, Table, TableReader, damage_named, tables_of
 from embargo.data_loaders.archive.tables import columns_of, instants_of, numbers_of, read_table
 from embargo.data_loaders.checks.repeats import text_keys
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.labels import Labelled, encode, settle
 from embargo.data_loaders.schemas import as_utc
 
-Format = Literal["auto", "phrasebank", "fiqa", "semeval", "twitter", "table"]
+LabelFormat = Literal["auto", "phrasebank", "fiqa", "semeval", "twitter", "table"]
 
 # The sets define no classes. FinGPT's benchmark cuts FiQA's scores here, negative below -0.1 and positive from 0.1 on
 # (Yang, Liu and Wang 2023, "FinGPT: Open-Source Financial Large Language Models"; its benchmarks/fiqa.py).
@@ -42,12 +42,12 @@ class _Raw:
     counts: dict[str, int]
 
 
-def _lines(part: Part, encoding: str) -> list[str]:
-    with PartReader() as reader, damage_named(part), reader.opened(part) as opened:
+def _lines(part: Table, encoding: str) -> list[str]:
+    with TableReader() as reader, damage_named(part), reader.opened(part) as opened:
         return opened.stream.read().decode(encoding).replace("\r\n", "\n").split("\n")
 
 
-def _phrasebank(parts: list[Part], agreement: int | None, where: str) -> _Raw:
+def _phrasebank(parts: list[Table], agreement: int | None, where: str) -> _Raw:
     """Read lines ``sentence@label`` in ISO-8859-1.
 
     The published folder holds four files, each containing the next: sentences on whose label at least 50, 66, 75 or
@@ -77,15 +77,15 @@ def _phrasebank(parts: list[Part], agreement: int | None, where: str) -> _Raw:
     return _Raw(pd.DataFrame(rows, columns=["text", "label"], dtype="str"), {"rows": len(rows)})
 
 
-def _document(part: Part) -> Any:
-    with PartReader() as reader, damage_named(part), reader.opened(part) as opened:
+def _document(part: Table) -> Any:
+    with TableReader() as reader, damage_named(part), reader.opened(part) as opened:
         try:
             return json.loads(opened.stream.read().decode("utf-8-sig"))
         except (ValueError, RecursionError) as failure:
             raise DataError(f"{part}: not JSON ({failure}). Fetch it again.") from failure
 
 
-def _scored(rows: Iterable[tuple[object, object, object]], part: Part, counts: dict[str, int]) -> pd.DataFrame:
+def _scored(rows: Iterable[tuple[object, object, object]], part: Table, counts: dict[str, int]) -> pd.DataFrame:
     """Collect (place, text, score) and read the scores, which the sets write as texts or numbers."""
     frame = pd.DataFrame(rows, columns=["place", "text", "score"]).set_index("place")
     blank = frame["text"].isna() | (frame["text"].astype("str").str.strip() == "")
@@ -100,7 +100,7 @@ def _scored(rows: Iterable[tuple[object, object, object]], part: Part, counts: d
     return frame.assign(text=frame["text"].str.strip(), score=score).reset_index(drop=True)
 
 
-def _fiqa(parts: list[Part], _: int | None, where: str) -> _Raw:
+def _fiqa(parts: list[Table], _: int | None, where: str) -> _Raw:
     """Read FiQA 2018 task 1, headlines or posts: an object of entries with a sentence and a score per target."""
     counts: dict[str, int] = {}
     frames = []
@@ -118,7 +118,7 @@ def _fiqa(parts: list[Part], _: int | None, where: str) -> _Raw:
     return _Raw(pd.concat(frames, ignore_index=True), counts)
 
 
-def _semeval(parts: list[Part], _: int | None, where: str) -> _Raw:
+def _semeval(parts: list[Table], _: int | None, where: str) -> _Raw:
     """Read SemEval-2017 task 5: headlines (title, company, sentiment) or microblogs (spans, cashtag, sentiment score).
 
     The microblogs come without their text, which Twitter's terms forbid to share: the annotated spans stand in for it,
@@ -145,20 +145,21 @@ def _semeval(parts: list[Part], _: int | None, where: str) -> _Raw:
     return _Raw(pd.concat(frames, ignore_index=True), counts)
 
 
-def _twitter(parts: list[Part], _: int | None, where: str) -> _Raw:
+def _twitter(parts: list[Table], _: int | None, where: str) -> _Raw:
     """Read the Twitter financial news set: columns ``text`` and ``label`` with 0 bearish, 1 bullish, 2 neutral."""
     frame, counts = read_table(parts, ["text", "label"], {})
     label = frame["label"].astype("str").str.strip().str.replace(r"\.0$", "", regex=True)
     odd = ~label.isin(list(_TWITTER))
     if odd.any():
+        row = int(odd.to_numpy().argmax())
         raise DataError(
-            f"{where}: label {frame['label'][odd].iloc[0]!r} at row {odd.idxmax() + 1} is none of {sorted(_TWITTER)}. "
+            f"{where}: label {frame['label'].iloc[row]!r} at row {row + 1} is none of {sorted(_TWITTER)}. "
             "Choose format = 'table' for other labels."
         )
     return _Raw(frame.assign(label=label.map(_TWITTER)), counts)
 
 
-_READERS: dict[str, Callable[[list[Part], int | None, str], _Raw]] = {
+_READERS: dict[str, Callable[[list[Table], int | None, str], _Raw]] = {
     "phrasebank": _phrasebank,
     "fiqa": _fiqa,
     "semeval": _semeval,
@@ -186,7 +187,7 @@ def _is_semeval(content: Any) -> bool:
     )
 
 
-def _recognised(parts: list[Part], text: str, label: str, mapping: object, where: str) -> str:
+def _recognised(parts: list[Table], text: str, label: str, mapping: object, where: str) -> str:
     """Tell the format where nothing else could be meant."""
     match parts[0].format:
         case "lines":
@@ -252,7 +253,7 @@ def _check_dates(knowledge_cutoff: pd.Timestamp | None, published_at: str | None
 def read_label_set(
     path: str | Path,
     *,
-    format: Format = "auto",  # noqa: A002 - the field's word for it
+    format: LabelFormat = "auto",  # noqa: A002 - the field's word for it
     agreement: int | None = None,
     threshold: float = THRESHOLD,
     text: str = "text",
@@ -295,7 +296,7 @@ def read_label_set(
     Labelled
         Samples whose ``article_id`` is ``label-`` and the hash of the normalised text. Counts: ``rows`` (sentences, or
         sentences and targets), ``filtered:<column>``, ``unlabelled``, ``conflicting_texts``, ``repeated_articles`` (the
-        repeated texts) and ``samples`` as ``labels.from_news``; for scores also ``without_text``,
+        repeated texts) and ``samples`` as ``labels.samples_from_news``; for scores also ``without_text``,
         ``conflicting_targets`` (sentences whose targets fall into different classes: dropped, with
         ``rows_with_conflicting_targets``) and ``further_targets`` (rows that agree with an earlier one).
 
@@ -308,11 +309,23 @@ def read_label_set(
         If a file is not of its format, a column is missing, a text is blank, a label unknown or a timestamp naive.
     MissingPartError
         If there is no such file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.archive import read_label_set
+    >>> table = pd.DataFrame({"text": ["Profit rose", "Profit fell"], "label": ["positive", "negative"]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     table.to_csv(f"{folder}/labels.csv", index=False)
+    ...     samples = read_label_set(f"{folder}/labels.csv", knowledge_cutoff=pd.Timestamp("2014-01-01", tz="UTC"))
+    >>> samples.frame["label"].tolist()
+    [2, 0]
     """
     where = f"labels {Path(path).name}"
-    if format not in get_args(Format):
-        raise ConfigError(f"{where}: format {format!r} is unknown. Use one of {list(get_args(Format))}.")
-    parts = parts_of(path, _FILES)
+    if format not in get_args(LabelFormat):
+        raise ConfigError(f"{where}: format {format!r} is unknown. Use one of {list(get_args(LabelFormat))}.")
+    parts = tables_of(path, _FILES)
     name = _recognised(parts, text, label, mapping, where) if format == "auto" else format
     _check_dates(knowledge_cutoff, published_at, name, where)
     if agreement is not None and name != "phrasebank":
@@ -347,8 +360,8 @@ def _samples(
     blank = raw["text"].isna() | (raw["text"].astype("str").str.strip() == "")
     if blank.any():
         raise DataError(f"{where}: {int(blank.sum())} texts are blank, first at row {blank.idxmax()!r}.")
-    if published_at is None:
-        known_at = pd.Series(pd.Timestamp(knowledge_cutoff).tz_convert("UTC"), index=raw.index)
+    if knowledge_cutoff is not None:
+        known_at = pd.Series(knowledge_cutoff.tz_convert("UTC"), index=raw.index)
     else:
         known_at = instants_of(raw[published_at], None, counts, where=f"{where}, column {published_at!r}")
     known_at = as_utc(known_at, what=f"{where}, column {published_at or 'knowledge_cutoff'}")

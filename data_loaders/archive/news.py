@@ -1,7 +1,7 @@
-"""News and prices from files: parquet, CSV or JSONL, plain or packed, one file or a folder of them, read in pieces.
+"""News from files: parquet, CSV or JSONL, plain or packed, one file or a folder of them, read in pieces.
 
 Columns are mapped, times get their zone, and whatever is set aside is counted by reason. Nothing is repaired in
-silence: a time without a zone, a price that is not positive or an article with two texts is an error naming the row.
+silence: a time without a zone or an article with two texts is an error naming the row.
 """
 
 from __future__ import annotations
@@ -15,45 +15,40 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 import pandas as pd
 
-from embargo.data_loaders.archive.files import Part, Progress, parts_of
-from embargo.data_loaders.archive.prices import BarStream, LoadedPrices, read_prices, stream_bars
-from embargo.data_loaders.archive.streams import Batch, Counts, add_count, batches
+from embargo.data_loaders.archive.files import Progress, Table, tables_of
+from embargo.data_loaders.archive.streams import Counts, RowBatch, add_count, batches
 from embargo.data_loaders.archive.tables import (
     Piece,
     bare_dates_of,
-    boundary_of,
     check_timezone,
     instants_of,
     keep_filtered,
+    later_of,
     mapped,
     outside,
     pieces,
+    range_of,
     truth_of,
     zone_name,
 )
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import validate_news
 
-__all__ = [
-    "BarStream",
-    "Loaded",
-    "LoadedPrices",
-    "NewsRules",
-    "NewsStream",
-    "news_rules",
-    "read_news",
-    "read_prices",
-    "stream_bars",
-    "stream_news",
-]
-
 _NEWS_NAMES = ("article_id", "published_at", "seen_at", "symbol", "text", "source", "url", "label", "revision")
 _DAY = pd.Timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """Validated news and how many rows were read, kept, and set aside for which reason."""
+class LoadedNews:
+    """Validated news and how many rows were read, kept, and set aside for which reason.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.archive import LoadedNews
+    >>> LoadedNews(pd.DataFrame({"symbol": ["AAPL"]}), {"rows": 3, "undated": 2, "kept": 1}).counts["undated"]
+    2
+    """
 
     frame: pd.DataFrame
     counts: dict[str, int]
@@ -98,12 +93,13 @@ class NewsRequest(TypedDict, total=False):
     date_only: str | None
 
 
-def news_rules(parts: Sequence[Part], **request: Unpack[NewsRequest]) -> NewsRules:
+def news_rules(parts: Sequence[Table], **request: Unpack[NewsRequest]) -> NewsRules:
     """Complete and check what was asked for; parameters and errors as ``read_news``."""
     symbol, text_from = request.get("symbol"), tuple(request.get("text_from", ()))
     symbol_flags = dict(request.get("symbol_flags") or {})
     given = mapped(parts, request.get("columns") or {}, _NEWS_NAMES)
     symbols = request.get("symbols")
+    start, end = range_of(request.get("start"), request.get("end"), where=str(parts[0]))
     rules = NewsRules(
         columns={
             name: source
@@ -113,8 +109,8 @@ def news_rules(parts: Sequence[Part], **request: Unpack[NewsRequest]) -> NewsRul
         filters=request.get("filters") or {},
         timezone=request.get("timezone"),
         symbols=None if symbols is None else frozenset(symbols),
-        start=boundary_of(request.get("start"), "start"),
-        end=boundary_of(request.get("end"), "end"),
+        start=start,
+        end=end,
         text_from=text_from,
         max_characters=request.get("max_characters"),
         symbol=symbol,
@@ -125,7 +121,7 @@ def news_rules(parts: Sequence[Part], **request: Unpack[NewsRequest]) -> NewsRul
     return rules
 
 
-def _check_news_request(rules: NewsRules, path: Part) -> None:
+def _check_news_request(rules: NewsRules, path: Table) -> None:
     ways = [rules.symbol is not None, bool(rules.symbol_flags), "symbol" in rules.columns]
     check_timezone(rules.timezone)
     if "published_at" not in rules.columns:
@@ -138,8 +134,6 @@ def _check_news_request(rules: NewsRules, path: Part) -> None:
         raise ConfigError(f"{path}: both a constant symbol and symbol_flags are set. Use one.")
     if rules.max_characters is not None and rules.max_characters < 1:
         raise ConfigError(f"{path}: max_characters must be at least 1, got {rules.max_characters}.")
-    if rules.start is not None and rules.end is not None and rules.end <= rules.start:
-        raise ConfigError(f"{path}: end {rules.end} is not after start {rules.start}.")
 
 
 def _texts(values: pd.Series) -> pd.Series:
@@ -203,8 +197,7 @@ def _end_of_day(published_at: pd.Series, timezone: str | None) -> pd.Series:
     zone = zone_name(timezone)
     local = published_at.dt.tz_convert(zone).dt.tz_localize(None)
     midnight = local.dt.normalize() + _DAY
-    later = np.zeros(len(midnight), dtype=bool)
-    return midnight.dt.tz_localize(zone, ambiguous=later, nonexistent="shift_forward").dt.tz_convert("UTC")
+    return later_of(midnight, zone)
 
 
 def _dated(frame: pd.DataFrame, raw: pd.DataFrame, rules: NewsRules, piece: Piece, counts: Counts) -> pd.DataFrame:
@@ -324,13 +317,13 @@ def _as_known(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def news_batches(
-    parts: Sequence[Part],
+    parts: Sequence[Table],
     rules: NewsRules,
     counts: Counts,
     *,
     progress: Progress | None = None,
     tell: Callable[[int], None] | None = None,
-) -> Iterator[Batch]:
+) -> Iterator[RowBatch]:
     """Put an archive through the rules, batch by batch, before ids are given and repetitions looked for.
 
     Frames hold ``published_at, symbol, text``, whatever else was mapped, ``seen_at`` (missing where the source does
@@ -354,7 +347,7 @@ class NewsStream:
     """
 
     path: str
-    parts: Sequence[Part]
+    parts: Sequence[Table]
     rules: NewsRules
     progress: Progress | None = None
     counts: Counts = field(default_factory=dict)
@@ -378,8 +371,12 @@ def stream_news(path: str | Path, *, progress: Progress | None = None, **rules: 
 
     Parameters
     ----------
-    path, progress, **rules
-        As ``read_news``.
+    path : str or Path
+        As in `read_news`.
+    progress : callable, optional
+        Called with (tables done, tables in all).
+    **rules
+        The other settings of `read_news`.
 
     Returns
     -------
@@ -391,12 +388,40 @@ def stream_news(path: str | Path, *, progress: Progress | None = None, **rules: 
     ------
     MissingPartError, DataError, ConfigError
         As ``read_news``; faults of rows come up when their batch is reached.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.archive import stream_news
+    >>> row = {"published_at": "2020-01-02T15:00:00+00:00", "ticker": "AAPL", "text": "Apple beats estimates"}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pd.DataFrame([row]).to_csv(f"{folder}/news.csv", index=False)
+    ...     stream = stream_news(f"{folder}/news.csv", columns={"symbol": "ticker"})
+    ...     sizes = [len(frame) for frame in stream]
+    >>> sizes, stream.counts["kept"]
+    ([1], 1)
     """
-    parts = parts_of(path)
+    parts = tables_of(path)
     return NewsStream(str(path), parts, news_rules(parts, **rules), progress)
 
 
-def read_news(path: str | Path, *, progress: Progress | None = None, **rules: Unpack[NewsRequest]) -> Loaded:
+def read_news(
+    path: str | Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    filters: Mapping[str, Any] | None = None,
+    timezone: str | None = None,
+    symbols: Sequence[str] | None = None,
+    start: str | pd.Timestamp | None = None,
+    end: str | pd.Timestamp | None = None,
+    text_from: Sequence[str] = (),
+    max_characters: int | None = None,
+    symbol: str | None = None,
+    symbol_flags: Mapping[str, str] | None = None,
+    date_only: str | None = None,
+    progress: Progress | None = None,
+) -> LoadedNews:
     """Read news from parquet, CSV or JSONL, plain or packed.
 
     Parameters
@@ -433,7 +458,7 @@ def read_news(path: str | Path, *, progress: Progress | None = None, **rules: Un
 
     Returns
     -------
-    Loaded
+    LoadedNews
         News as ``schemas.validate_news`` returns them. ``article_id`` is a hash of time, source and text where the
         file has none. Counts: ``rows, filtered:<column>, undated, date_only, out_of_range, blank_text, truncated,
         without_symbol, rows_added_by_flags, other_symbols, uncertain_local_times, identical_rows_collapsed, kept``.
@@ -446,12 +471,37 @@ def read_news(path: str | Path, *, progress: Progress | None = None, **rules: Un
         If a column is missing, a time has no zone or is unreadable, a key has two contents, or nothing is left.
     ConfigError
         If settings contradict each other.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.archive import read_news
+    >>> row = {"published_at": "2020-01-02T15:00:00+00:00", "ticker": "AAPL", "text": "Apple beats estimates"}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pd.DataFrame([row]).to_csv(f"{folder}/news.csv", index=False)
+    ...     loaded = read_news(f"{folder}/news.csv", columns={"symbol": "ticker"})
+    >>> loaded.counts["kept"], loaded.frame["known_at"].iloc[0]
+    (1, Timestamp('2020-01-02 15:00:00+0000', tz='UTC'))
     """
-    parts = parts_of(path)
-    asked = news_rules(parts, **rules)
+    parts = tables_of(path)
+    asked = news_rules(
+        parts,
+        columns=columns,
+        filters=filters,
+        timezone=timezone,
+        symbols=symbols,
+        start=start,
+        end=end,
+        text_from=text_from,
+        max_characters=max_characters,
+        symbol=symbol,
+        symbol_flags=symbol_flags,
+        date_only=date_only,
+    )
     counts: Counts = {}
     kept = [batch.frame for batch in news_batches(parts, asked, counts, progress=progress) if len(batch.frame)]
     if not kept:
         raise DataError(f"{path}: no article is left ({counts}). Widen the range, the symbols or the filters.")
     frame = kept[0] if len(kept) == 1 else pd.concat(kept, ignore_index=True)
-    return Loaded(_finished(frame, str(path), counts), counts)
+    return LoadedNews(_finished(frame, str(path), counts), counts)

@@ -5,14 +5,33 @@ A bar that the calendar does not know is an error that names it, never a bar mov
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pandas as pd
 
-from embargo.data_loaders.calendars import ROUND_THE_CLOCK, length_of, sessions
+from embargo.data_loaders.calendars import ROUND_THE_CLOCK, label_sessions, length_of, sessions
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import PRICE_FIELDS, Prices, validate_prices
 
 _DAY = pd.Timedelta(days=1)
+
+
+_ADJUSTMENTS = ("none", "splits", "splits+dividends")
+
+
+def bar_length(bar: str, *, where: str) -> pd.Timedelta:
+    """Read the length of a bar, a day at most.
+
+    Raises
+    ------
+    ConfigError
+        If it is no length, or longer than a day.
+    """
+    length = length_of(bar)
+    if length > _DAY:
+        raise ConfigError(f"{where}: bar = {bar!r} is longer than a day. Use '1d', '1h', '5min' or the like.")
+    return length
 
 
 def _expected(open_at: pd.DatetimeIndex, calendar: str, length: pd.Timedelta) -> tuple[pd.DatetimeIndex, np.ndarray]:
@@ -37,6 +56,15 @@ def intraday_closes(open_at: pd.DatetimeIndex, *, calendar: str, bar: str) -> pd
     return close_at.where(~strange, open_at + length)
 
 
+def opened_and_closed(
+    bars: pd.DatetimeIndex, *, calendar: str, bar: str, where: str
+) -> tuple[pd.DatetimeIndex, pd.DatetimeIndex]:
+    """When bars open and close, daily ones told by their trading day and shorter ones by the instant they open."""
+    if length_of(bar) == _DAY:
+        return label_sessions(bars, calendar, where=where)
+    return bars, intraday_closes(bars, calendar=calendar, bar=bar)
+
+
 def check_alignment(frame: pd.DataFrame, *, calendar: str, bar: str, where: str) -> None:
     """Check that bars open and close when the calendar says.
 
@@ -58,9 +86,7 @@ def check_alignment(frame: pd.DataFrame, *, calendar: str, bar: str, where: str)
     ConfigError
         If the bar is longer than a day.
     """
-    length = length_of(bar)
-    if length > _DAY:
-        raise ConfigError(f"{where}: bar = {bar!r} is longer than a day. Use '1d', '1h', '5min' or the like.")
+    length = bar_length(bar, where=where)
     open_at = pd.DatetimeIndex(frame["open_at"].drop_duplicates().sort_values())
     close_at, strange = _expected(open_at, calendar, length)
     row = open_at.get_indexer(pd.DatetimeIndex(frame["open_at"]))
@@ -98,7 +124,7 @@ def absent_bars(open_at: pd.DatetimeIndex, *, calendar: str, bar: str) -> int:
     return 0
 
 
-def panels(frame: pd.DataFrame, symbols: list[str], *, calendar: str, bar: str, where: str) -> Prices:
+def lay_out(frame: pd.DataFrame, symbols: list[str], *, calendar: str, bar: str, where: str) -> Prices:
     """Lay out bars as panels on the union of all symbols' bars; nothing is filled.
 
     Parameters
@@ -131,4 +157,114 @@ def panels(frame: pd.DataFrame, symbols: list[str], *, calendar: str, bar: str, 
         values[row, column] = frame[name].to_numpy(dtype=float)
         laid_out[name] = pd.DataFrame(values, index=open_at, columns=pd.Index(symbols, dtype="str"))
     prices = Prices(**laid_out, open_at=open_at, close_at=close_at, calendar=calendar, adjustment="none")
+    return validate_prices(prices, where=where)
+
+
+def _bars_of(index: pd.Index, *, calendar: str, bar: str, where: str) -> tuple[pd.DatetimeIndex, pd.DatetimeIndex]:
+    """When the bars of a frame open and close, told by its index."""
+    length = bar_length(bar, where=where)
+    if index.empty:
+        raise DataError(f"{where}: no bars. Check the date range.")
+    if not isinstance(index, pd.DatetimeIndex) or index.hasnans:
+        kind = "a missing instant" if isinstance(index, pd.DatetimeIndex) else f"{index.dtype}, no instants"
+        raise DataError(f"{where}: the index holds {kind}. Make it dates or instants with pd.to_datetime.")
+    if index.tz is None:
+        if length < _DAY:
+            raise DataError(
+                f"{where}: the {bar} bars have no time zone (first {index[0]}). Name the one they are in, such as "
+                "frame.tz_localize('America/New_York')."
+            )
+        return label_sessions(index, calendar, where=where)
+    open_at = index.tz_convert("UTC").as_unit("us").rename(None)
+    if length < _DAY:
+        return open_at, intraday_closes(open_at, calendar=calendar, bar=bar)
+    close_at, strange = _expected(open_at, calendar, length)
+    if strange.any():
+        raise DataError(
+            f"{where}: no session of {calendar} opens at {open_at[int(np.argmax(strange))]} ({int(strange.sum())} such "
+            "bars). Give the instants at which sessions open; or, if these are dates, take their zone away with "
+            "frame.tz_localize(None). Else check the calendar."
+        )
+    return open_at, close_at
+
+
+def _panel(frame: pd.DataFrame, index: pd.DatetimeIndex, symbols: pd.Index, *, where: str) -> pd.DataFrame:
+    try:
+        values = frame.to_numpy(dtype=float, na_value=np.nan)
+    except (TypeError, ValueError) as failure:
+        raise DataError(f"{where}: something is no number ({failure}). Convert the columns first.") from failure
+    return pd.DataFrame(values, index=index, columns=symbols)
+
+
+def prices_from_frames(
+    *,
+    open: pd.DataFrame,  # noqa: A002 - the field's word for it
+    high: pd.DataFrame,
+    low: pd.DataFrame,
+    close: pd.DataFrame,
+    volume: pd.DataFrame | None = None,
+    calendar: str,
+    bar: str = "1d",
+    adjustment: Literal["none", "splits", "splits+dividends"] = "none",
+) -> Prices:
+    """Make prices of wide frames; see `Prices.from_frames`, which is the same.
+
+    Parameters
+    ----------
+    open, high, low, close : DataFrame, shape (bars, symbols)
+        Levels, all with one index and the same columns; NaN where a symbol did not trade.
+    volume : DataFrame, shape (bars, symbols), optional
+        Units traded; without it every volume is unknown.
+    calendar : str
+        exchange_calendars code such as ``"XNYS"``, or ``"24/7"``.
+    bar : str
+        Length of a bar, a day at most: ``"1d"``, ``"1h"``, ``"5min"``.
+    adjustment : {"none", "splits", "splits+dividends"}
+        What the levels are adjusted for already. Nothing is adjusted here.
+
+    Returns
+    -------
+    Prices
+        Validated, on a copy.
+
+    Raises
+    ------
+    DataError
+        If the frames disagree, a bar has no zone or is none of the calendar's, or a level is not positive.
+    ConfigError
+        If ``calendar``, ``bar`` or ``adjustment`` is unknown.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.archive import prices_from_frames
+    >>> close = pd.DataFrame({"BTC": [330.0, 340.0]}, index=pd.to_datetime(["2015-07-03", "2015-07-04"]))
+    >>> prices_from_frames(open=close - 1, high=close, low=close - 2, close=close, calendar="24/7").close_at[-1]
+    Timestamp('2015-07-05 00:00:00+0000', tz='UTC')
+    """
+    where = "prices"
+    if adjustment not in _ADJUSTMENTS:
+        raise ConfigError(f"{where}: adjustment must be one of {list(_ADJUSTMENTS)}, got {adjustment!r}.")
+    frames = {"open": open, "high": high, "low": low, "close": close}
+    if volume is not None:
+        frames["volume"] = volume
+    for name, frame in frames.items():
+        if not isinstance(frame, pd.DataFrame):
+            raise DataError(
+                f"{where}.{name}: expected a DataFrame of bars and symbols, got {type(frame).__name__}. Make a column "
+                "for each symbol, such as series.to_frame('AAPL')."
+            )
+        if not frame.index.equals(open.index) or not frame.columns.equals(open.columns):
+            raise DataError(
+                f"{where}.{name}: its bars or symbols are not those of open. Give it the same, such as "
+                f"{name}.reindex(index=open.index, columns=open.columns)."
+            )
+    symbols = pd.Index([str(name) for name in open.columns], dtype="str")
+    if not symbols.is_unique:
+        raise DataError(f"{where}: {symbols[symbols.duplicated()][0]!r} has several columns. Keep one for each symbol.")
+    open_at, close_at = _bars_of(open.index, calendar=calendar, bar=bar, where=where)
+    laid_out = {name: _panel(frame, open_at, symbols, where=f"{where}.{name}") for name, frame in frames.items()}
+    if volume is None:
+        laid_out["volume"] = pd.DataFrame(np.nan, index=open_at, columns=symbols)
+    prices = Prices(**laid_out, open_at=open_at, close_at=close_at, calendar=calendar, adjustment=adjustment)
     return validate_prices(prices, where=where)

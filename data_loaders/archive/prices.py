@@ -13,12 +13,11 @@ from typing import Any, Literal, TypedDict, Unpack
 
 import pandas as pd
 
-from embargo.data_loaders.archive.files import Part, Progress, parts_of
-from embargo.data_loaders.archive.panels import absent_bars, holes, intraday_closes
-from embargo.data_loaders.archive.streams import Batch, Counts, add_count, batches
+from embargo.data_loaders.archive.files import Progress, Table, tables_of
+from embargo.data_loaders.archive.panels import absent_bars, bar_length, holes, opened_and_closed
+from embargo.data_loaders.archive.streams import Counts, RowBatch, add_count, batches
 from embargo.data_loaders.archive.tables import (
     Piece,
-    boundary_of,
     check_timezone,
     columns_of,
     instants_of,
@@ -27,9 +26,10 @@ from embargo.data_loaders.archive.tables import (
     numbers_of,
     outside,
     pieces,
+    range_of,
     session_labels_of,
 )
-from embargo.data_loaders.calendars import label_sessions, length_of
+from embargo.data_loaders.calendars import length_of
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import PRICE_FIELDS, Prices, validate_prices
 
@@ -39,7 +39,16 @@ _DAY = pd.Timedelta(days=1)
 
 @dataclass(frozen=True)
 class LoadedPrices:
-    """Validated prices and how many rows were read, kept, and set aside for which reason."""
+    """Validated prices and how many rows were read, kept, and set aside for which reason.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders import SimulatedMarket, simulate_market
+    >>> from embargo.data_loaders.archive import LoadedPrices
+    >>> market = simulate_market(SimulatedMarket(n_symbols=2, start="2020-01-01", end="2020-03-31"))
+    >>> LoadedPrices(market.prices, {"rows": 124}).prices.symbols
+    ['ALDR', 'BEXM']
+    """
 
     prices: Prices
     counts: dict[str, int]
@@ -94,7 +103,7 @@ class PriceRules:
 
 
 def price_rules(
-    parts: Sequence[Part], calendar: str, also: Sequence[str] = (), **request: Unpack[PriceRequest]
+    parts: Sequence[Table], calendar: str, also: Sequence[str] = (), **request: Unpack[PriceRequest]
 ) -> PriceRules:
     """Complete and check what was asked for; ``also`` are further columns that are needed.
 
@@ -107,10 +116,9 @@ def price_rules(
     """
     bar, symbol, timezone = request.get("bar", "1d"), request.get("symbol"), request.get("timezone")
     check_timezone(timezone)
-    if length_of(bar) > _DAY:
-        raise ConfigError(f"{parts[0]}: bar = {bar!r} is longer than a day. Use '1d', '1h', '5min' or the like.")
+    daily = bar_length(bar, where=str(parts[0])) == _DAY
     names = [
-        "date" if length_of(bar) == _DAY else "open_at",
+        "date" if daily else "open_at",
         *PRICE_FIELDS,
         *(["symbol"] if symbol is None else []),
         *also,
@@ -120,14 +128,15 @@ def price_rules(
     if missing:
         raise DataError(f"{parts[0]}: no columns for {missing}; it has {columns_of(parts[0])}. Map with 'columns'.")
     symbols = request.get("symbols")
+    start, end = range_of(request.get("start"), request.get("end"), where=str(parts[0]))
     return PriceRules(
         columns={name: given[name] for name in [*names, *(["seen_at"] if "seen_at" in given else [])]},
         filters=request.get("filters") or {},
         symbols=None if symbols is None else tuple(symbols),
         symbol=symbol,
         timezone=timezone,
-        start=boundary_of(request.get("start"), "start"),
-        end=boundary_of(request.get("end"), "end"),
+        start=start,
+        end=end,
         calendar=calendar,
         bar=bar,
     )
@@ -169,9 +178,10 @@ def _price_piece(piece: Piece, rules: PriceRules, counts: Counts) -> pd.DataFram
         frame[name] = numbers_of(raw[source], where=f"{piece.place}, column {source!r}")
         bad = (frame[name] < 0) if name == "volume" else (frame[name] <= 0)
         if bad.any():
-            row = bad.idxmax()
+            row = int(bad.to_numpy().argmax())
             raise DataError(
-                f"{piece.place}, row {row}: {name} of {names.loc[row]} on {when.loc[row]} is {frame.loc[row, name]:g} "
+                f"{piece.place}, row {bad.index[row]}: {name} of {names.iloc[row]} on {when.iloc[row]} is "
+                f"{frame[name].iloc[row]:g} "
                 f"({int(bad.sum())} such values). Exclude these rows with filters, such as "
                 f"{{{source!r}: {{'min': 1e-9}}}}, or set them to missing."
             )
@@ -211,25 +221,17 @@ def _one_row_per_bar(frame: pd.DataFrame, path: str | Path, counts: Counts) -> p
 
 def _panels(frame: pd.DataFrame, columns: list[str]) -> dict[str, pd.DataFrame]:
     wide = frame.pivot(index="bar", columns="symbol", values=list(PRICE_FIELDS))  # noqa: PD010 - keys are unique here
-    return {name: wide[name].reindex(columns=columns).sort_index() for name in PRICE_FIELDS}
-
-
-def _opened_and_closed(
-    bars: pd.DatetimeIndex, rules: PriceRules, *, where: str
-) -> tuple[pd.DatetimeIndex, pd.DatetimeIndex]:
-    if rules.daily:
-        return label_sessions(bars, rules.calendar, where=where)
-    return bars, intraday_closes(bars, calendar=rules.calendar, bar=rules.bar)
+    return {name: pd.DataFrame(wide[name]).reindex(columns=columns).sort_index() for name in PRICE_FIELDS}
 
 
 def bar_batches(
-    parts: Sequence[Part],
+    parts: Sequence[Table],
     rules: PriceRules,
     counts: Counts,
     *,
     progress: Progress | None = None,
     tell: Callable[[int], None] | None = None,
-) -> Iterator[Batch]:
+) -> Iterator[RowBatch]:
     """Put an archive through the rules, batch by batch, before sessions are looked up and repetitions looked for.
 
     Frames hold ``symbol, bar`` (the trading day at 00:00 UTC, or the instant at which the bar opens), the five fields,
@@ -252,7 +254,9 @@ def bars_of(frame: pd.DataFrame, rules: PriceRules, venue: str, counts: Counts, 
             f"{where}: low {odd['low']:g} exceeds high {odd['high']:g} for {odd['symbol']} at {odd['bar']} "
             f"({int(crossed.sum())} such bars). Exclude these rows with filters."
         )
-    open_at, close_at = _opened_and_closed(pd.DatetimeIndex(frame["bar"]), rules, where=where)
+    open_at, close_at = opened_and_closed(
+        pd.DatetimeIndex(frame["bar"]), calendar=rules.calendar, bar=rules.bar, where=where
+    )
     add_count(counts, "kept", len(frame))
     facts = {
         "venue": venue,
@@ -276,7 +280,7 @@ class BarStream:
     """
 
     path: str
-    parts: Sequence[Part]
+    parts: Sequence[Table]
     rules: PriceRules
     venue: str
     progress: Progress | None = None
@@ -302,10 +306,16 @@ def stream_bars(
 
     Parameters
     ----------
-    path, calendar, progress, **request
-        As ``read_prices``. A column ``seen_at`` may be mapped: when the source says it had the bar.
+    path : str or Path
+        As in `read_prices`.
     venue : str
         Name of the market, such as ``"yahoo"`` or one of the importer's own.
+    calendar : str
+        exchange_calendars code such as ``"XNYS"``, or ``"24/7"``.
+    progress : callable, optional
+        Called with (tables done, tables in all).
+    **request
+        The other settings of `read_prices`. A column ``seen_at`` may be mapped too: when the source had the bar.
 
     Returns
     -------
@@ -318,8 +328,21 @@ def stream_bars(
     MissingPartError, DataError, ConfigError
         As ``read_prices``; faults of rows come up when their batch is reached, and repetitions with different content
         only if both are in one batch.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.archive import stream_bars
+    >>> quote = {"open": 93.7, "high": 94.1, "low": 93.2, "close": 94.0, "volume": 22_891_800}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pd.DataFrame([{"symbol": "AAPL", "date": "2014-07-03", **quote}]).to_csv(f"{folder}/bars.csv", index=False)
+    ...     stream = stream_bars(f"{folder}/bars.csv", venue="mine", calendar="XNYS")
+    ...     frames = list(stream)
+    >>> frames[0]["close_at"].iloc[0], stream.counts["kept"]
+    (Timestamp('2014-07-03 17:00:00+0000', tz='UTC'), 1)
     """
-    parts = parts_of(path)
+    parts = tables_of(path)
     return BarStream(str(path), parts, price_rules(parts, calendar, **request), venue, progress)
 
 
@@ -327,9 +350,16 @@ def read_prices(
     path: str | Path,
     *,
     calendar: str,
+    columns: Mapping[str, str] | None = None,
+    filters: Mapping[str, Any] | None = None,
+    symbols: Sequence[str] | None = None,
+    start: str | pd.Timestamp | None = None,
+    end: str | pd.Timestamp | None = None,
+    bar: str = "1d",
+    symbol: str | None = None,
+    timezone: str | None = None,
     adjust: Literal["none", "total_return"] = "none",
     progress: Progress | None = None,
-    **request: Unpack[PriceRequest],
 ) -> LoadedPrices:
     """Read bars in long format (one row per symbol and bar) and lay them out as panels.
 
@@ -378,11 +408,35 @@ def read_prices(
         there twice with different content.
     ConfigError
         If ``bar`` or ``adjust`` is unknown.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.archive import read_prices
+    >>> quote = {"open": 93.7, "high": 94.1, "low": 93.2, "close": 94.0, "volume": 22_891_800}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pd.DataFrame([{"symbol": "AAPL", "date": "2014-07-03", **quote}]).to_csv(f"{folder}/bars.csv", index=False)
+    ...     loaded = read_prices(f"{folder}/bars.csv", calendar="XNYS")
+    >>> loaded.prices.close_at[0], loaded.counts["missing_bars"]
+    (Timestamp('2014-07-03 17:00:00+0000', tz='UTC'), 0)
     """
     if adjust not in ("none", "total_return"):
         raise ConfigError(f"{path}: adjust must be 'none' or 'total_return', got {adjust!r}.")
-    parts = parts_of(path)
-    rules = price_rules(parts, calendar, ["adj_close"] if adjust != "none" else [], **request)
+    parts = tables_of(path)
+    rules = price_rules(
+        parts,
+        calendar,
+        ["adj_close"] if adjust != "none" else [],
+        columns=columns,
+        filters=filters,
+        symbols=symbols,
+        start=start,
+        end=end,
+        bar=bar,
+        symbol=symbol,
+        timezone=timezone,
+    )
     counts: Counts = {}
     frames = [batch.frame for batch in bar_batches(parts, rules, counts, progress=progress)]
     frame = pd.concat(frames, ignore_index=True).drop(columns="seen_at", errors="ignore")
@@ -396,7 +450,7 @@ def read_prices(
         frame[list(_QUOTES)] = frame[list(_QUOTES)].mul(factor, axis=0)
     panels = _panels(frame, chosen)
     bars = pd.DatetimeIndex(panels["open"].index)
-    open_at, close_at = _opened_and_closed(bars, rules, where=str(path))
+    open_at, close_at = opened_and_closed(bars, calendar=calendar, bar=rules.bar, where=str(path))
     counts["missing_bars"] = holes(panels["open"])
     counts["absent_bars"] = absent_bars(open_at, calendar=calendar, bar=rules.bar)
     laid_out = {name: panel.set_axis(open_at, axis=0).rename_axis(columns=None) for name, panel in panels.items()}

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from embargo.data_loaders.archive.tables import BATCH_BYTES as PIECE_BYTES
-from embargo.data_loaders.archive.tables import BATCH_ROWS as PIECE_ROWS
-from embargo.data_loaders.archive.tables import Piece
+from embargo.data_loaders.archive.tables import PIECE_BYTES, PIECE_ROWS, Piece
 from embargo.data_loaders.errors import DataError
 
 BATCH_ROWS = 500_000
@@ -24,7 +22,7 @@ Work = Callable[[Piece, Counts], pd.DataFrame]
 
 
 @dataclass(frozen=True)
-class Batch:
+class RowBatch:
     """What is left of consecutive rows of an archive after the rules were applied.
 
     Attributes
@@ -43,7 +41,7 @@ class Batch:
     final: bool
 
 
-def add_count(counts: Counts, key: str, number: int) -> None:
+def add_count(counts: Counts, key: str, number: float) -> None:
     """Raise a count, starting it at zero."""
     counts[key] = counts.get(key, 0) + int(number)
 
@@ -97,7 +95,7 @@ def _gathered(kept: list[pd.DataFrame]) -> pd.DataFrame:
 
 def batches(
     pieces: Iterable[Piece], work: Work, counts: Counts, *, tell: Callable[[int], None] | None = None
-) -> Iterator[Batch]:
+) -> Iterator[RowBatch]:
     """Put pieces through rules and gather what is left into batches of about 500,000 rows or 128 MiB.
 
     Parameters
@@ -120,7 +118,7 @@ def batches(
         add_count(counts, "rows", read - before)
         part = put_through(bundle, work, counts)
         if len(part) and (rows >= BATCH_ROWS or size >= BATCH_BYTES):
-            yield Batch(first, before, _gathered(kept), final=False)
+            yield RowBatch(first, before, _gathered(kept), final=False)
             rows, size, first = 0, 0, before + 1
         if len(part):
             kept.append(part)
@@ -128,4 +126,4 @@ def batches(
             size += _bytes_of(part)
         if tell is not None:
             tell(bundle[-1].used)
-    yield Batch(first, read, _gathered(kept), final=True)
+    yield RowBatch(first, read, _gathered(kept), final=True)

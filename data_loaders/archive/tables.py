@@ -19,12 +19,13 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
-from embargo.data_loaders.archive.files import Opened, Part, PartReader, Progress, damage_named
+from embargo.data_loaders.archive.files import Opened, Progress, Table, TableReader, damage_named
+from embargo.data_loaders.calendars import edge_of
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import UTC_DTYPE
 
-BATCH_ROWS = 65_536
-BATCH_BYTES = 32 << 20
+PIECE_ROWS = 65_536
+PIECE_BYTES = 32 << 20
 _BUFFER = 4 << 20
 _CSV_RULE = "A header row is needed, and quotes around texts with commas or line breaks (a bare CR is one)."
 
@@ -57,9 +58,9 @@ class Piece:
     used: int
 
 
-def columns_of(part: Part) -> list[str]:
+def columns_of(part: Table) -> list[str]:
     """Columns of a table; for JSONL the keys of its first line."""
-    with PartReader() as reader, damage_named(part), reader.opened(part) as opened:
+    with TableReader() as reader, damage_named(part), reader.opened(part) as opened:
         match part.format:
             case "parquet":
                 return list(_parquet_of(part, opened).schema_arrow.names)
@@ -72,7 +73,7 @@ def columns_of(part: Part) -> list[str]:
                 raise DataError(f"{part}: the file is empty.")
 
 
-def _parquet_of(part: Part, opened: Opened) -> pa_parquet.ParquetFile:
+def _parquet_of(part: Table, opened: Opened) -> pa_parquet.ParquetFile:
     try:
         # With a buffer the pages are read as they are needed, instead of a whole row group at once.
         return pa_parquet.ParquetFile(opened.stream, buffer_size=_BUFFER, pre_buffer=False)
@@ -80,7 +81,7 @@ def _parquet_of(part: Part, opened: Opened) -> pa_parquet.ParquetFile:
         raise DataError(f"{part}: unreadable as parquet: {failure}. Fetch it again.") from failure
 
 
-def _csv_of(part: Part, opened: Opened, names: Sequence[str] | None) -> pa_csv.CSVStreamingReader:
+def _csv_of(part: Table, opened: Opened, names: Sequence[str] | None) -> pa_csv.CSVStreamingReader:
     """Open a CSV with every cell as text and empty ones missing."""
     options = pa_csv.ConvertOptions(
         column_types={} if names is None else dict.fromkeys(names, pa.string()),
@@ -113,7 +114,7 @@ def _json_record(line: str, where: str) -> dict[str, Any]:
     return record
 
 
-def _json_records(part: Part, opened: Opened) -> Iterator[tuple[int, dict[str, Any]]]:
+def _json_records(part: Table, opened: Opened) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the length of each line and the object it holds."""
     try:
         with io.TextIOWrapper(opened.stream, encoding="utf-8-sig") as lines:
@@ -135,7 +136,7 @@ def _json_frame(records: Sequence[Mapping[str, Any]], names: Sequence[str]) -> p
 
 def _whole_numbers_kept(batch: pa.RecordBatch) -> pd.DataFrame:
     """Convert a batch; beside missing values whole numbers stay what they are, so that an id keeps all its digits."""
-    frame = batch.to_pandas()
+    frame: pd.DataFrame = batch.to_pandas()
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         if column.null_count and pa.types.is_integer(column.type) and not pa.types.is_uint64(column.type):
             whole = column.cast(pa.int64())
@@ -143,7 +144,7 @@ def _whole_numbers_kept(batch: pa.RecordBatch) -> pd.DataFrame:
     return frame
 
 
-def _missing_columns(part: Part, names: Sequence[str], present: Sequence[str]) -> None:
+def _missing_columns(part: Table, names: Sequence[str], present: Sequence[str]) -> None:
     missing = [name for name in names if name not in present]
     if missing:
         raise DataError(f"{part}: missing columns {missing}; it has {list(present)}. Map or filter by one of these.")
@@ -152,11 +153,11 @@ def _missing_columns(part: Part, names: Sequence[str], present: Sequence[str]) -
 def _rows_at_once(metadata: pa_parquet.FileMetaData) -> int:
     """Take fewer rows where they are long, so that whole articles need no more memory than headlines."""
     size = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
-    fitting = BATCH_BYTES * int(metadata.num_rows) // max(int(size), 1)
-    return max(1, min(BATCH_ROWS, fitting))
+    fitting = PIECE_BYTES * int(metadata.num_rows) // max(int(size), 1)
+    return max(1, min(PIECE_ROWS, fitting))
 
 
-def _frames(part: Part, opened: Opened, names: Sequence[str]) -> Iterator[pd.DataFrame]:
+def _frames(part: Table, opened: Opened, names: Sequence[str]) -> Iterator[pd.DataFrame]:
     match part.format:
         case "parquet":
             with _parquet_of(part, opened) as reader:
@@ -177,7 +178,7 @@ def _frames(part: Part, opened: Opened, names: Sequence[str]) -> Iterator[pd.Dat
             yield from _json_frames(part, opened, names)
 
 
-def _json_frames(part: Part, opened: Opened, names: Sequence[str]) -> Iterator[pd.DataFrame]:
+def _json_frames(part: Table, opened: Opened, names: Sequence[str]) -> Iterator[pd.DataFrame]:
     rows: list[dict[str, Any]] = []
     size, empty = 0, True
     for length, record in _json_records(part, opened):
@@ -186,7 +187,7 @@ def _json_frames(part: Part, opened: Opened, names: Sequence[str]) -> Iterator[p
             empty = False
         rows.append(record)
         size += length
-        if len(rows) == BATCH_ROWS or size >= BATCH_BYTES:
+        if len(rows) == PIECE_ROWS or size >= PIECE_BYTES:
             yield _json_frame(rows, names)
             rows, size = [], 0
     if empty:
@@ -195,13 +196,13 @@ def _json_frames(part: Part, opened: Opened, names: Sequence[str]) -> Iterator[p
         yield _json_frame(rows, names)
 
 
-def pieces(parts: Sequence[Part], wanted: Sequence[str], *, progress: Progress | None = None) -> Iterator[Piece]:
+def pieces(parts: Sequence[Table], wanted: Sequence[str], *, progress: Progress | None = None) -> Iterator[Piece]:
     """Yield the wanted columns of some tables, at most about 65,536 rows or 32 MiB at a time.
 
     Parameters
     ----------
-    parts : sequence of Part
-        As ``files.parts_of`` lists them.
+    parts : sequence of Table
+        As ``files.tables_of`` lists them.
     wanted : sequence of str
         Columns; each table must have all of them.
     progress : callable, optional
@@ -214,7 +215,7 @@ def pieces(parts: Sequence[Part], wanted: Sequence[str], *, progress: Progress |
     """
     names = list(dict.fromkeys(wanted))
     before = 0
-    with PartReader() as reader:
+    with TableReader() as reader:
         for done, part in enumerate(parts):
             read = 0
             with damage_named(part), reader.opened(part) as opened:
@@ -252,7 +253,8 @@ def _equals(values: pd.Series, wanted: Any, *, where: str) -> pd.Series:
         return truth_of(values, where=where) == wanted
     if isinstance(wanted, int | float) and not pd.api.types.is_numeric_dtype(values):
         return numbers_of(values, where=where) == float(wanted)
-    return (values == wanted).fillna(False).astype(bool)
+    equal: pd.Series = (values == wanted).fillna(False).astype(bool)
+    return equal
 
 
 def _comparable(values: pd.Series, bound: Any, *, where: str) -> tuple[pd.Series, Any]:
@@ -329,10 +331,17 @@ def _parse_stamps(text: pd.Series, *, where: str, utc: bool) -> pd.Series:
 
 def _localise(naive: pd.Series, timezone: str, counts: dict[str, int]) -> pd.Series:
     """Place local times in their zone, choosing the later instant where the clock is ambiguous or skips."""
-    strict = naive.dt.tz_localize(timezone, ambiguous="NaT", nonexistent="NaT")
+    strict: pd.Series = naive.dt.tz_localize(timezone, ambiguous="NaT", nonexistent="NaT")
     counts["uncertain_local_times"] = counts.get("uncertain_local_times", 0) + int(strict.isna().sum())
+    return later_of(naive, timezone)
+
+
+def later_of(naive: pd.Series, timezone: str) -> pd.Series:
+    """Place local times in their zone, in UTC: the later instant where the clock is ambiguous or skips."""
     later = np.zeros(len(naive), dtype=bool)
-    return naive.dt.tz_localize(timezone, ambiguous=later, nonexistent="shift_forward").dt.tz_convert("UTC")
+    local = naive.dt.tz_localize(timezone, ambiguous=later, nonexistent="shift_forward")
+    placed: pd.Series = local.dt.tz_convert("UTC")
+    return placed
 
 
 def check_timezone(timezone: str | None) -> None:
@@ -366,10 +375,10 @@ def _from_epoch(values: pd.Series, unit: str, *, where: str) -> pd.Series:
         numbers = numbers_of(values, where=where)
     odd = (numbers * _EPOCHS[unit]).abs() > _FURTHEST
     if odd.any():
-        row = odd.idxmax()
+        place = int(odd.to_numpy().argmax())
         raise DataError(
-            f"{where}, row {row}: {values.loc[row]} lies outside the years 1670 to 2270 when read as {unit!r}. Check "
-            "the unit."
+            f"{where}, row {values.index[place]}: {values.iloc[place]} lies outside the years 1670 to 2270 when read "
+            f"as {unit!r}. Check the unit."
         )
     if pd.api.types.is_integer_dtype(numbers.dtype):
         microseconds = numbers.astype("int64")
@@ -436,7 +445,8 @@ def instants_of(
         although those are not allowed, or is a number.
     """
     if isinstance(values.dtype, pd.DatetimeTZDtype):
-        return values.dt.tz_convert("UTC").astype(UTC_DTYPE)
+        aware_values: pd.Series = values.dt.tz_convert("UTC").astype(UTC_DTYPE)
+        return aware_values
     result = pd.Series(pd.NaT, index=values.index, dtype=UTC_DTYPE)
     present = values.dropna()
     if present.empty:
@@ -518,18 +528,24 @@ def session_labels_of(values: pd.Series, timezone: str | None, *, where: str) ->
             f"{where}, row {row}: {values.loc[row]} carries a time of day, so it is no trading day. Name the zone in "
             "which it is midnight with 'timezone', or set bar to an intraday length."
         )
-    return labels.astype("datetime64[us]")
+    days: pd.Series = labels.astype("datetime64[us]")
+    return days
 
 
-def boundary_of(value: str | pd.Timestamp | None, name: str) -> pd.Timestamp | None:
-    """Read the edge of a range: a bare date or naive stamp is taken as UTC, since an edge is not an event."""
-    if value is None:
-        return None
-    try:
-        stamp = pd.Timestamp(value)
-    except ValueError as failure:
-        raise ConfigError(f"{name} = {value!r} is no date. Write it as YYYY-MM-DD.") from failure
-    return stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp.tz_convert("UTC")
+def range_of(
+    start: str | pd.Timestamp | None, end: str | pd.Timestamp | None, *, where: str
+) -> tuple[pd.Timestamp | None, pd.Timestamp | None]:
+    """Read a range of instants; either edge may be open.
+
+    Raises
+    ------
+    ConfigError
+        If an edge is no date, or the range is empty.
+    """
+    first, last = (None if edge is None else edge_of(edge, name) for edge, name in ((start, "start"), (end, "end")))
+    if first is not None and last is not None and last <= first:
+        raise ConfigError(f"{where}: end {last} is not after start {first}. Move the dates apart.")
+    return first, last
 
 
 def outside(when: pd.Series, start: pd.Timestamp | None, end: pd.Timestamp | None) -> pd.Series:
@@ -542,14 +558,14 @@ def outside(when: pd.Series, start: pd.Timestamp | None, end: pd.Timestamp | Non
     return excluded
 
 
-def mapped(parts: Sequence[Part], columns: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
+def mapped(parts: Sequence[Table], columns: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
     """Complete a column map with the canonical names that the first table has anyway."""
     present = columns_of(parts[0])
     return {name: name for name in names if name in present and name not in columns} | dict(columns)
 
 
 def read_table(
-    parts: Sequence[Part], columns: Sequence[str], filters: Mapping[str, Any]
+    parts: Sequence[Table], columns: Sequence[str], filters: Mapping[str, Any]
 ) -> tuple[pd.DataFrame, dict[str, int]]:
     """Read columns of some tables, filtered; the counts hold ``rows`` and ``filtered:<column>``."""
     counts = {"rows": 0}

@@ -1,1 +1,5 @@
-"""Bybit through ccxt: candles, funding, instruments and announcements, as facts for the store."""
+"""Bybit through ccxt: candles, funding rates, instruments and announcements, as facts for the store."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -19,8 +19,8 @@ from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.schemas import UTC_DTYPE
 
 VENUE_WIDE = "BYBIT"
-SOURCE = "bybit"
-PAGE = 20
+ANNOUNCED_BY = "bybit"
+ANNOUNCEMENTS_A_PAGE = 20
 
 _ENTRY_ID = re.compile(r"blt[0-9a-f]{8,}")
 _WORD = re.compile(r"[A-Z0-9]+(?:/[A-Z0-9]+)?")
@@ -42,6 +42,13 @@ class BybitAnnouncements:
     counts : dict of str to int
         ``received``, ``articles``, ``repeated`` (met on two pages), ``undated``, ``blank``, ``dated_by_author``,
         ``before_since``, ``venue_wide``.
+
+    Examples
+    --------
+    >>> from dataclasses import fields
+    >>> from embargo.data_loaders.bybit import BybitAnnouncements
+    >>> [field.name for field in fields(BybitAnnouncements)]
+    ['news', 'undated', 'counts']
     """
 
     news: pd.DataFrame
@@ -132,7 +139,7 @@ def _sort(
         "article_id": article,
         "published_at": instant,
         "text": text,
-        "source": SOURCE,
+        "source": ANNOUNCED_BY,
         "url": url,
         "type": str(kind.get("key") or kind.get("title") or "") if isinstance(kind, dict) else str(kind or ""),
         "tags": "|".join(map(str, tags)) if isinstance(tags, list) else "",
@@ -184,7 +191,28 @@ def _news_frame(rows: list[dict[str, Any]], now: pd.Timestamp) -> pd.DataFrame:
 
 
 def check_locale(locale: str) -> str:
-    """Return the locale if it is written as Bybit writes them (``en-US``, ``zh-TW``)."""
+    """Return the locale if it is written as Bybit writes them.
+
+    Parameters
+    ----------
+    locale : str
+        ``en-US``, ``zh-TW`` and the like.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ConfigError
+        If it is not.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.bybit import check_locale
+    >>> check_locale("en-US")
+    'en-US'
+    """
     if not re.fullmatch(r"[a-z]{2}-[A-Z]{2,3}", locale):
         raise ConfigError(f"locale {locale!r} is not of the form 'en-US'.")
     return locale

@@ -20,13 +20,13 @@ Values = tuple[float, ...]
 AskCandles = Callable[[str, int | None, int | None], list[Any]]
 AskFunding = Callable[[int, int], list[Any]]
 
-PAGE = 1000
+CANDLES_A_PAGE = 1000
 MINUTE = 60_000
 _DAY = 1440 * MINUTE
 
 
 @dataclass
-class Series:
+class RowsByInstant:
     """Rows gathered so far, by instant in milliseconds.
 
     Attributes
@@ -88,14 +88,14 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Collected:
+class CollectedCandles:
     """A series with its gaps as (first, last) instants, and the bars not asked for because nothing traded yet or still.
 
     ``final_until`` is the instant (milliseconds) up to which the answer will not grow: the newest bars may be missing
     only because the service is late, and all of them, if there never was one, because it is not well.
     """
 
-    series: Series
+    series: RowsByInstant
     gaps: list[tuple[int, int]]
     before_listing: int
     after_delisting: int
@@ -136,7 +136,7 @@ def collect_candles(
     launch: int = 0,
     delivery: int = 0,
     advanced: Callable[[int, int], None] = lambda done, total: None,
-) -> Collected:
+) -> CollectedCandles:
     """Gather every finished candle that opens in [start, end).
 
     Parameters
@@ -159,7 +159,7 @@ def collect_candles(
     last_asked = _last_open(min(end, now + 1), step)
     first = max(begin, launch // step * step)
     last = min(last_asked, _last_open(delivery, step)) if delivery else last_asked
-    series = Series()
+    series = RowsByInstant()
 
     def admit(instant: int) -> str:
         if instant % step:
@@ -175,7 +175,7 @@ def collect_candles(
     traded = True
     window = first
     while window <= last:
-        close = min(window + (PAGE - 1) * step, last)
+        close = min(window + (CANDLES_A_PAGE - 1) * step, last)
         refilled += _fill(lambda low, high: ask(interval, low, high), window, close, step, series, admit, missing)
         if window == first and first in missing(first, first):
             born = first_candle(ask, step)
@@ -187,7 +187,7 @@ def collect_candles(
     finished = now // step * step
     tail = gaps[-1][0] if gaps and not delivery and gaps[-1][1] + step == finished else finished
     series.counts["unfinished"] = len(series.unfinished)
-    return Collected(
+    return CollectedCandles(
         series,
         gaps,
         before_listing=max(0, (min(first, last_asked + step) - begin) // step),
@@ -197,9 +197,9 @@ def collect_candles(
     )
 
 
-def collect_rates(ask: AskFunding, *, start: int, end: int, now: int) -> Series:
+def collect_rates(ask: AskFunding, *, start: int, end: int, now: int) -> RowsByInstant:
     """Gather every funding rate that settles in [start, end) and not after ``now``, newest page first."""
-    series = Series()
+    series = RowsByInstant()
     until = min(end - 1, now)
 
     def admit(instant: int) -> str:
@@ -246,7 +246,7 @@ def _fill(
     low: int,
     high: int,
     step: int,
-    series: Series,
+    series: RowsByInstant,
     admit: Callable[[int], str],
     missing: Callable[[int, int], list[int]],
 ) -> int:

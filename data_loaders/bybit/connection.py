@@ -10,17 +10,29 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar, get_args
 
 import pandas as pd
 
-from embargo.data_loaders.bybit.announcements import PAGE, BybitAnnouncements, check_locale, collect_announcements
-from embargo.data_loaders.bybit.candles import PAGE as CANDLES_A_PAGE
-from embargo.data_loaders.bybit.candles import Collected, Series, collect_candles, collect_rates, first_candle
+from embargo.data_loaders.bybit.announcements import (
+    ANNOUNCEMENTS_A_PAGE,
+    BybitAnnouncements,
+    check_locale,
+    collect_announcements,
+)
+from embargo.data_loaders.bybit.candles import (
+    CANDLES_A_PAGE,
+    CollectedCandles,
+    RowsByInstant,
+    collect_candles,
+    collect_rates,
+    first_candle,
+)
 from embargo.data_loaders.bybit.instruments import (
     VENUES,
+    BybitMarket,
     Instrument,
-    Market,
     instants,
     instruments_frame,
     load_instruments,
@@ -31,18 +43,6 @@ from embargo.data_loaders.bybit.transport import Transport, listed
 from embargo.data_loaders.calendars import length_of
 from embargo.data_loaders.errors import ConfigError, ServiceError
 from embargo.data_loaders.retries import SYSTEM_CLOCK, Clock, Patience
-
-__all__ = [
-    "BARS",
-    "VENUES",
-    "Bybit",
-    "BybitAnnouncements",
-    "BybitCandles",
-    "BybitFunding",
-    "BybitInstruments",
-    "bar_name",
-    "connect",
-]
 
 BARS = {
     "1min": "1",
@@ -62,7 +62,7 @@ _RATES_A_PAGE = 200
 _COUNTS = ("rows", "duplicates", "seen_again", "contradictions", "malformed", "misaligned", "outside", "unfinished")
 
 T = TypeVar("T")
-Progress = Callable[[str, int, int], None]
+SymbolProgress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,13 @@ class BybitCandles:
         ``contradictions``, ``malformed``, ``misaligned``, ``outside`` (of the range), ``unfinished`` candles dropped,
         ``gaps`` (bars missing), ``refilled`` (bars that only a repeated request brought), ``before_listing`` and
         ``after_delisting`` (bars that cannot exist), ``bars``, ``requests``.
+
+    Examples
+    --------
+    >>> from dataclasses import fields
+    >>> from embargo.data_loaders.bybit import BybitCandles
+    >>> [field.name for field in fields(BybitCandles)]
+    ['bars', 'gaps', 'contradictions', 'answered', 'failures', 'counts']
     """
 
     bars: pd.DataFrame
@@ -105,6 +112,13 @@ class BybitFunding:
     ``funding`` holds ``venue, symbol, settles_at, rate`` (fraction of the notional per settlement; positive: longs pay
     shorts). ``contradictions``, ``answered``, ``failures`` and ``counts`` are as in ``BybitCandles``; ``unfinished``
     counts settlements still to come. Gaps cannot be told: Bybit changes the interval of a contract at will.
+
+    Examples
+    --------
+    >>> from dataclasses import fields
+    >>> from embargo.data_loaders.bybit import BybitFunding
+    >>> [field.name for field in fields(BybitFunding)]
+    ['funding', 'contradictions', 'answered', 'failures', 'counts']
     """
 
     funding: pd.DataFrame
@@ -121,6 +135,13 @@ class BybitInstruments:
     ``instruments`` holds ``venue, symbol, kind, base, quote, status, listed_at, delisted_at, seen_at``; ``delisted_at``
     may lie ahead where Bybit has announced it. ``counts``: ``instruments``, ``not_perpetual`` (dated futures, left
     out), ``malformed``.
+
+    Examples
+    --------
+    >>> from dataclasses import fields
+    >>> from embargo.data_loaders.bybit import BybitInstruments
+    >>> [field.name for field in fields(BybitInstruments)]
+    ['instruments', 'counts']
     """
 
     instruments: pd.DataFrame
@@ -128,12 +149,28 @@ class BybitInstruments:
 
 
 def bar_name(bar: str) -> str:
-    """Return the name under which candles of this length are kept (``"60min"`` is ``"1h"``).
+    """Name the candles of a length as they are kept (``"60min"`` is ``"1h"``).
+
+    Parameters
+    ----------
+    bar : str
+        A length of time.
+
+    Returns
+    -------
+    str
+        One of ``BARS``.
 
     Raises
     ------
     ConfigError
         If Bybit serves no such length, or it is longer than a day.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.bybit import bar_name
+    >>> bar_name("60min")
+    '1h'
     """
     if bar.strip() in ("1w", "1W", "1M"):
         raise ConfigError(f"bar {bar!r} is longer than a day, which is not supported. Use one of {list(BARS)}.")
@@ -157,10 +194,22 @@ def connect(*, hostname: str = "bybit.com", patience: Patience | None = None, cl
     clock : Clock
         Measures and waits between retries.
 
+    Returns
+    -------
+    Bybit
+
     Raises
     ------
     ConfigError
         If the hostname is none, or only one of EMBARGO_BYBIT_KEY and EMBARGO_BYBIT_SECRET is set.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.bybit import connect
+    >>> connect(hostname="https://bybit.com")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.ConfigError: hostname 'https://bybit.com' is no host. Use 'bybit.com', ...
     """
     return Bybit(Transport(hostname=hostname, patience=patience or Patience(), clock=clock))
 
@@ -169,11 +218,17 @@ class Bybit:
     """A connection to Bybit: one request at a time, under ccxt's own rate limit, for one thread.
 
     The lists of instruments are asked for once and kept; ``fetch_instruments`` renews them.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.bybit import connect
+    >>> connect(hostname="bytick.com")
+    Bybit(hostname='bytick.com')
     """
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self._instruments: dict[Market, dict[str, Instrument]] = {}
+        self._instruments: dict[BybitMarket, dict[str, Instrument]] = {}
 
     def __repr__(self) -> str:
         return f"Bybit(hostname={self._transport.hostname!r})"
@@ -182,12 +237,12 @@ class Bybit:
         self,
         symbols: Sequence[str],
         *,
-        market: Market,
+        market: BybitMarket,
         bar: str,
         start: pd.Timestamp,
         end: pd.Timestamp,
         now: pd.Timestamp,
-        progress: Progress | None = None,
+        progress: SymbolProgress | None = None,
     ) -> BybitCandles:
         """Fetch every finished candle that opens in [start, end).
 
@@ -221,7 +276,7 @@ class Bybit:
         _check_range(first, last, start, end)
         asked_before = self._transport.requests
 
-        def collect(instrument: Instrument, present: int = current) -> Collected:
+        def collect(instrument: Instrument, present: int = current) -> CollectedCandles:
             times: list[int] = []
 
             def advanced(done: int, total: int) -> None:
@@ -276,7 +331,7 @@ class Bybit:
         start: pd.Timestamp,
         end: pd.Timestamp,
         now: pd.Timestamp,
-        progress: Progress | None = None,
+        progress: SymbolProgress | None = None,
     ) -> BybitFunding:
         """Fetch the funding rates of linear perpetuals that settle in [start, end) and not after ``now``.
 
@@ -287,7 +342,7 @@ class Bybit:
         _check_range(first, last, start, end)
         asked_before = self._transport.requests
 
-        def collect(instrument: Instrument) -> Series:
+        def collect(instrument: Instrument) -> RowsByInstant:
             series = collect_rates(
                 lambda low, high: self._rates(instrument.id, low, high), start=first, end=last, now=current
             )
@@ -315,7 +370,7 @@ class Bybit:
         return BybitFunding(funding, _doubts_frame(done), _ranges_frame(answered), failures, counts)
 
     def fetch_instruments(
-        self, market: Market, *, now: pd.Timestamp, symbols: Sequence[str] | None = None
+        self, market: BybitMarket, *, now: pd.Timestamp, symbols: Sequence[str] | None = None
     ) -> BybitInstruments:
         """Fetch the instruments of a market, all or those named.
 
@@ -337,7 +392,7 @@ class Bybit:
         chosen = {row.id: row for row in (resolve(symbol, table, market) for symbol in symbols)}
         for row in chosen.values():
             if not row.launch:
-                born = first_candle(lambda i, low, high, s=row.id: self._candles(s, market, i, low, high), 60_000)  # type: ignore[misc]
+                born = first_candle(partial(self._candles, row.id, market), 60_000)
                 chosen[row.id] = replace(row, launch=born or 0)
         return BybitInstruments(instruments_frame(chosen.values(), market, now=now), counts)
 
@@ -355,22 +410,22 @@ class Bybit:
         if since is not None:
             _milliseconds(since, "since")
         check_locale(locale)
-        known = {symbol for market in get_args(Market) for symbol in self._table(market)}
+        known = {symbol for market in get_args(BybitMarket) for symbol in self._table(market)}
 
         def ask(page: int) -> list[Any]:
-            params = {"locale": locale, "page": page, "limit": PAGE}
+            params = {"locale": locale, "page": page, "limit": ANNOUNCEMENTS_A_PAGE}
             what = f"Bybit announcements, page {page}"
             return listed(self._transport.ask("publicGetV5AnnouncementsIndex", params, what=what), what=what)
 
         return collect_announcements(ask, known, now=now, locale=locale, since=since)
 
-    def _table(self, market: Market) -> dict[str, Instrument]:
+    def _table(self, market: BybitMarket) -> dict[str, Instrument]:
         if market not in self._instruments:
             self._instruments[market], _ = load_instruments(self._transport, market)
         return self._instruments[market]
 
     def _each(
-        self, symbols: Sequence[str], market: Market, collect: Callable[[Instrument], T]
+        self, symbols: Sequence[str], market: BybitMarket, collect: Callable[[Instrument], T]
     ) -> tuple[dict[str, T], dict[str, str]]:
         """Do each symbol on its own; a failure is the symbol's if Bybit still answers, and everybody's if not."""
         if isinstance(symbols, str) or not symbols:
@@ -391,7 +446,7 @@ class Bybit:
                 failures[symbol] = str(failure)
         return done, failures
 
-    def _candles(self, symbol: str, market: Market, interval: str, low: int | None, high: int | None) -> list[Any]:
+    def _candles(self, symbol: str, market: BybitMarket, interval: str, low: int | None, high: int | None) -> list[Any]:
         params: dict[str, Any] = {"category": market, "symbol": symbol, "interval": interval, "limit": CANDLES_A_PAGE}
         params |= {name: value for name, value in (("start", low), ("end", high)) if value is not None}
         what = f"Bybit {market} candles of {symbol}"
@@ -424,7 +479,7 @@ def _total(parts: Any) -> dict[str, int]:
     return {name: total[name] for name in _COUNTS}
 
 
-def _bars_frame(parts: dict[str, Series], venue: str, bar: str, step: int) -> pd.DataFrame:
+def _bars_frame(parts: dict[str, RowsByInstant], venue: str, bar: str, step: int) -> pd.DataFrame:
     opens = [(symbol, instant) for symbol, series in sorted(parts.items()) for instant in sorted(series.rows)]
     values = [parts[symbol].rows[instant] for symbol, instant in opens]
     frame = pd.DataFrame(
@@ -452,7 +507,7 @@ def _ranges_frame(rows: list[Any]) -> pd.DataFrame:
     )
 
 
-def _doubts_frame(parts: dict[str, Series]) -> pd.DataFrame:
+def _doubts_frame(parts: dict[str, RowsByInstant]) -> pd.DataFrame:
     rows = [(symbol, *item) for symbol, series in sorted(parts.items()) for item in sorted(series.doubts.items())]
     return pd.DataFrame(
         {

@@ -17,11 +17,11 @@ from embargo.data_loaders.bybit.transport import Transport, listed
 from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.schemas import UTC_DTYPE
 
-Market = Literal["spot", "linear"]
+BybitMarket = Literal["spot", "linear"]
 VENUES: dict[str, str] = {"spot": "bybit-spot", "linear": "bybit-linear"}
 
 # Without a status Bybit lists only what trades now; the first list that names an id wins.
-_STATUSES: dict[Market, tuple[str | None, ...]] = {
+_STATUSES: dict[BybitMarket, tuple[str | None, ...]] = {
     "spot": (None,),
     "linear": (None, "PreLaunch", "Delivering", "Closed"),
 }
@@ -50,7 +50,7 @@ def venue_of(market: str) -> str:
     return VENUES[market]
 
 
-def load_instruments(transport: Transport, market: Market) -> tuple[dict[str, Instrument], dict[str, int]]:
+def load_instruments(transport: Transport, market: BybitMarket) -> tuple[dict[str, Instrument], dict[str, int]]:
     """Ask for every instrument of a market, page by page.
 
     Returns
@@ -90,7 +90,7 @@ def load_instruments(transport: Transport, market: Market) -> tuple[dict[str, In
     return found, counts
 
 
-def _take(row: dict[str, Any], market: Market, found: dict[str, Instrument], counts: dict[str, int]) -> None:
+def _take(row: dict[str, Any], market: BybitMarket, found: dict[str, Instrument], counts: dict[str, int]) -> None:
     if market == "linear" and row.get("contractType") != "LinearPerpetual":
         counts["not_perpetual"] += 1
         return
@@ -114,7 +114,7 @@ def _take(row: dict[str, Any], market: Market, found: dict[str, Instrument], cou
     found.setdefault(instrument.id, instrument)
 
 
-def resolve(symbol: str, instruments: dict[str, Instrument], market: Market) -> Instrument:
+def resolve(symbol: str, instruments: dict[str, Instrument], market: BybitMarket) -> Instrument:
     """Find the instrument that ``BTCUSDT``, ``BTC/USDT`` or ``BTC/USDT:USDT`` names in a market.
 
     In the linear market ``BTC/USDT`` is the perpetual that settles in USDT; in the spot market ``:USDT`` is ignored.
@@ -147,7 +147,7 @@ def instants(milliseconds: Iterable[int]) -> pd.Series:
     return pd.to_datetime(numbers, unit="ms", utc=True).astype(UTC_DTYPE)
 
 
-def instruments_frame(instruments: Iterable[Instrument], market: Market, *, now: pd.Timestamp) -> pd.DataFrame:
+def instruments_frame(instruments: Iterable[Instrument], market: BybitMarket, *, now: pd.Timestamp) -> pd.DataFrame:
     """Write instruments as facts: venue, symbol, kind, base, quote, status, listed_at, delisted_at, seen_at."""
     rows = sorted(instruments, key=lambda instrument: instrument.id)
     frame = pd.DataFrame(

@@ -7,7 +7,7 @@ import pandas as pd
 
 from embargo.data_loaders.checks.check import (
     Check,
-    Verdict,
+    Grade,
     examples,
     graded,
     month_of,
@@ -71,7 +71,7 @@ def back_fill(news: pd.DataFrame) -> Check:
     usual = medians.median()
     slow = medians[(medians > SLOW_RATIO * usual) & (medians > SLOW_AT_LEAST)]
     late_share, early_share = float(late.mean()), float(early.mean())
-    verdict: Verdict = graded(late_share, look=LATE_LOOK, bad=LATE_BAD)
+    verdict: Grade = graded(late_share, look=LATE_LOOK, bad=LATE_BAD)
     if len(loads) and late_share >= LATE_BAD:
         verdict = "bad"
     elif verdict == "fine" and (len(loads) or len(slow) or early_share >= LATE_LOOK):

@@ -9,7 +9,7 @@ from embargo.data_loaders.calendars import ROUND_THE_CLOCK, sessions
 from embargo.data_loaders.checks.check import (
     MAX_EXAMPLES,
     Check,
-    Verdict,
+    Grade,
     cells_of,
     examples,
     graded,
@@ -58,9 +58,9 @@ def expected_bars(prices: Prices) -> pd.DataFrame:
     table = sessions(prices.calendar, first - _DAY, last + _DAY)
     if length < _DAY:
         parts = [
-            pd.DataFrame({"open_at": opens, "close_at": [*opens[1:], row.close_at]})
-            for row in table.itertuples()
-            for opens in [pd.date_range(row.open_at, row.close_at, freq=length, inclusive="left").as_unit("us")]
+            pd.DataFrame({"open_at": opens, "close_at": [*opens[1:], closed]})
+            for opened, closed in zip(table["open_at"], table["close_at"], strict=True)
+            for opens in [pd.date_range(opened, closed, freq=length, inclusive="left").as_unit("us")]
         ]
         table = pd.concat(parts, ignore_index=True)
     inside = (table["open_at"] >= first) & (table["open_at"] <= last)
@@ -87,7 +87,7 @@ def calendar_gaps(prices: Prices) -> Check:
     missing = pd.DataFrame({"bar": wanted["open_at"][absent], "trouble": "missing for all symbols"})
     extra = pd.DataFrame({"bar": prices.open_at[stray], "trouble": "not in the calendar"})
     late = pd.DataFrame({"bar": prices.open_at[~stray][wrong_close], "trouble": "closes at another time"})
-    verdict: Verdict = worse(graded(share, look=1e-12, bad=ABSENT_BAD), graded(off + wrong, look=1, bad=1))
+    verdict: Grade = worse(graded(share, look=1e-12, bad=ABSENT_BAD), graded(off + wrong, look=1, bad=1))
     number = int(absent.sum())
     words = (
         f"{plural(number, 'bar')} of {len(due):,} missing for all symbols" if number else f"all {len(due):,} bars there"
@@ -202,7 +202,7 @@ def listings(prices: Prices) -> Check:
         examples(
             pd.DataFrame(
                 {
-                    "symbol": [str(prices.close.columns[column]) for column in chosen],
+                    "symbol": [prices.symbols[column] for column in chosen],
                     "first": prices.open_at[np.maximum(first[chosen], 0)],
                     "last": prices.open_at[np.maximum(last[chosen], 0)],
                 }

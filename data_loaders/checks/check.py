@@ -14,7 +14,7 @@ import pandas as pd
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.schemas import as_utc
 
-Verdict = Literal["fine", "look", "bad"]
+Grade = Literal["fine", "look", "bad"]
 MAX_EXAMPLES = 20
 _LONGEST_TEXT = 140
 _NEEDED = ("article_id", "published_at", "symbol", "text")
@@ -38,24 +38,30 @@ class Check:
         At most 20 examples.
     profile : DataFrame
         The counts behind the figures, ready to be drawn; empty where there is nothing to draw.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.checks import Check
+    >>> Check("volume", "look", "3 bars without any trade.", {"zero": 3}).verdict
+    'look'
     """
 
     name: str
-    verdict: Verdict
+    verdict: Grade
     summary: str
     figures: dict[str, int | float | str] = field(default_factory=dict)
     rows: pd.DataFrame = field(default_factory=pd.DataFrame)
     profile: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
-def graded(value: float, *, look: float, bad: float = float("inf")) -> Verdict:
-    """Verdict of a number that worries from ``look`` on and condemns from ``bad`` on."""
+def graded(value: float, *, look: float, bad: float = float("inf")) -> Grade:
+    """Grade of a number that worries from ``look`` on and condemns from ``bad`` on."""
     return "bad" if value >= bad else "look" if value >= look else "fine"
 
 
-def worse(*verdicts: Verdict) -> Verdict:
+def worse(*verdicts: Grade) -> Grade:
     """Return the worst of some verdicts, ``"fine"`` of none."""
-    order: tuple[Verdict, ...] = ("fine", "look", "bad")
+    order: tuple[Grade, ...] = ("fine", "look", "bad")
     return max(verdicts, key=order.index, default="fine")
 
 

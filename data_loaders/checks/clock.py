@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK, sessions, zone_of
-from embargo.data_loaders.checks.check import Check, Verdict, examples, graded, news_facts, one_per_article, worse
+from embargo.data_loaders.checks.check import Check, Grade, examples, graded, news_facts, one_per_article, worse
 from embargo.data_loaders.checks.repeats import first_seen
 from embargo.data_loaders.schemas import utc_microseconds
 
@@ -248,7 +248,7 @@ def clock(news: pd.DataFrame, *, calendar: str) -> Check:
         if shift:
             months.append(str(month))
             complaints.append({"source": "all", "finding": f"{month} runs {shift:+d} h", "articles": len(part)})
-    verdict: Verdict = "bad" if complaints else "fine"
+    verdict: Grade = "bad" if complaints else "fine"
     return Check(
         "clock",
         verdict,

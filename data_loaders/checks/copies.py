@@ -9,7 +9,7 @@ import pandas as pd
 
 from embargo.data_loaders.checks.check import (
     Check,
-    Verdict,
+    Grade,
     examples,
     graded,
     news_facts,
@@ -44,7 +44,7 @@ _EDITED = re.compile(r"\b(?:updated?|edited|revised|corrected|modified)\b[^.]{0,
 
 
 def exact_copies(news: pd.DataFrame) -> Check:
-    """Count texts that stood there before: verbatim by row, and by article after ``quality.normalise_text``.
+    """Count texts that stood there before: verbatim by row, and by article after ``normalise_text``.
 
     Silent on rewordings and bylines (``near_copies``) and on one article filed under several symbols.
     """
@@ -122,7 +122,7 @@ def revisions(news: pd.DataFrame) -> Check:
         edited |= (news["updated_at"] > news["published_at"]).groupby(news["article_id"]).any()
     share, number = float(edited.mean()), int(moved.sum())
     chosen = versions[versions["article_id"].isin(edited.index[edited])].sort_values("article_id", kind="stable")
-    verdict: Verdict = "bad" if number else graded(share, look=REVISED_LOOK)
+    verdict: Grade = "bad" if number else graded(share, look=REVISED_LOOK)
     redated = f"; {plural(number, 'article')} changed the date of publication" if number else ""
     return Check(
         "revisions",
@@ -173,7 +173,7 @@ def later_dates(news: pd.DataFrame) -> Check:
     listed = suspects.iloc[later["place"].to_numpy(dtype=np.int64)].reset_index(drop=True)
     listed = listed.assign(date_in_text=later["date_in_text"], edit_stamp=later["edit_stamp"])
     share, stamped = len(later) / len(articles), int(later["edit_stamp"].sum())
-    verdict: Verdict = "bad" if stamped else graded(share, look=LATER_DATES_LOOK)
+    verdict: Grade = "bad" if stamped else graded(share, look=LATER_DATES_LOOK)
     return Check(
         "later dates in the text",
         verdict,

@@ -6,6 +6,7 @@ Nobody publishes nothing for days: an empty stretch is a fault of the collection
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ import pandas as pd
 from embargo.data_loaders.calendars import sessions
 from embargo.data_loaders.checks.check import (
     Check,
-    Verdict,
+    Grade,
     examples,
     graded,
     month_of,
@@ -21,8 +22,7 @@ from embargo.data_loaders.checks.check import (
     one_per_article,
     plural,
 )
-from embargo.data_loaders.checks.repeats import coverage
-from embargo.data_loaders.schemas import Prices
+from embargo.data_loaders.schemas import Prices, utc_microseconds
 
 # Undated rows cannot be placed in time; one in a hundred is a blemish, one in five is another data set.
 UNDATED_LOOK, UNDATED_BAD = 0.01, 0.20
@@ -58,7 +58,7 @@ def set_aside(counts: Mapping[str, int]) -> Check:
     vague = int(counts.get("date_only", 0))
     uncertain = int(counts.get("uncertain_local_times", 0)) + int(counts.get("naive", 0))
     figures: dict[str, int | float | str] = {str(name): int(number) for name, number in counts.items()}
-    verdict: Verdict = graded(undated / rows, look=UNDATED_LOOK, bad=UNDATED_BAD)
+    verdict: Grade = graded(undated / rows, look=UNDATED_LOOK, bad=UNDATED_BAD)
     if verdict == "fine" and (uncertain or vague / rows >= UNDATED_LOOK):
         verdict = "look"
     left = [f"{int(counts[key]):,} {name.replace('_', ' ')}" for name, key in _REASONS.items() if counts.get(key)]
@@ -84,7 +84,7 @@ def collection_gaps(news: pd.DataFrame, *, calendar: str) -> Check:
     counts = day.value_counts().sort_index()
     counts = counts.reindex(pd.date_range(counts.index[0], counts.index[-1], freq="D", unit="us"), fill_value=0)
     holiday = ~counts.index.isin(sessions(calendar, counts.index[0], counts.index[-1]).index)
-    weekday = counts.index.day_of_week
+    weekday = pd.DatetimeIndex(counts.index).day_of_week
     usual = counts.groupby(np.where(holiday & (weekday < 5), 6, weekday)).transform(
         lambda same: same.rolling(USUAL_WEEKS, center=True, min_periods=1).median()
     )
@@ -147,6 +147,35 @@ def monthly_articles(news: pd.DataFrame) -> Check:
     )
 
 
+def held_against_prices(news: pd.DataFrame, prices: Prices) -> dict[str, Any]:
+    """Count where news and prices do not meet.
+
+    Returns
+    -------
+    dict
+        ``symbols_without_prices`` (symbol to rows of news) and ``articles_without_prices``;
+        ``symbols_without_articles``; ``articles_before_prices`` and ``articles_after_prices`` (known before the first
+        bar opens, or after the last one does, so no bar of the panel can answer); ``articles_while_unlisted`` (the next
+        bar of the symbol has no opening price).
+    """
+    priced = set(prices.symbols)
+    has_prices = news["symbol"].isin(priced)
+    strangers = news.loc[~has_prices, "symbol"].value_counts().sort_index()
+    opens, known_at = utc_microseconds(prices.open_at), utc_microseconds(news["known_at"])
+    row = np.searchsorted(opens, known_at, side="left")
+    inside = has_prices.to_numpy() & (row < len(opens)) & (known_at >= opens[0])
+    column = prices.open.columns.get_indexer(pd.Index(news.loc[inside, "symbol"]))
+    unlisted = np.isnan(prices.open.to_numpy()[row[inside], column])
+    return {
+        "symbols_without_prices": {str(name): int(count) for name, count in strangers.items()},
+        "articles_without_prices": int((~has_prices).sum()),
+        "symbols_without_articles": sorted(priced - set(news["symbol"])),
+        "articles_before_prices": int((known_at < opens[0]).sum()),
+        "articles_after_prices": int((known_at > opens[-1]).sum()),
+        "articles_while_unlisted": int(unlisted.sum()),
+    }
+
+
 def symbol_coverage(news: pd.DataFrame, prices: Prices | None) -> Check:
     """Count articles by symbol and month, symbols without articles or prices, and articles that no bar can answer.
 
@@ -167,9 +196,9 @@ def symbol_coverage(news: pd.DataFrame, prices: Prices | None) -> Check:
     complaints = [f"{plural(few, 'symbol')} with fewer than {FEW_ARTICLES} articles"] if few else []
     listed = pd.DataFrame({"symbol": per_symbol.index, "articles": per_symbol.to_numpy(), "trouble": "few articles"})
     listed = listed[listed["articles"] < FEW_ARTICLES].sort_values("articles", kind="stable")
-    verdict: Verdict = "look" if few else "fine"
+    verdict: Grade = "look" if few else "fine"
     if prices is not None:
-        met = coverage(facts, prices)
+        met = held_against_prices(facts, prices)
         strangers, silent = met["symbols_without_prices"], met["symbols_without_articles"]
         lost = met["articles_without_prices"] / len(facts)
         untraded = met["articles_while_unlisted"] / len(facts)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK
-from embargo.data_loaders.checks.check import MAX_EXAMPLES, Check, Verdict, cells_of, graded, percent, plural, worse
+from embargo.data_loaders.checks.check import MAX_EXAMPLES, Check, Grade, cells_of, graded, percent, plural, worse
 from embargo.data_loaders.schemas import Prices, utc_microseconds
 
 # Twelve robust standard deviations and 20 %: fat tails pass, a slipped decimal or another company's price does not.
@@ -73,7 +73,7 @@ def outliers(prices: Prices) -> Check:
     lasting = jump & ~back & ~returned
     lone = wick & ~jump & ~returned
     bad_ticks = int(back.sum())
-    verdict: Verdict = "bad" if bad_ticks else graded(float(lasting.sum() + lone.sum()), look=1)
+    verdict: Grade = "bad" if bad_ticks else graded(float(lasting.sum() + lone.sum()), look=1)
     groups = (("bad tick", back), ("large move", lasting), ("long wick", lone))
     return Check(
         "outliers",
@@ -105,7 +105,7 @@ def _recorded_splits(prices: Prices, actions: pd.DataFrame | None) -> np.ndarray
         return recorded
     splits = actions[actions["kind"] == "split"]
     row = np.searchsorted(utc_microseconds(prices.close_at), utc_microseconds(splits["ex_at"]), side="right")
-    column = prices.close.columns.get_indexer(splits["symbol"])
+    column = prices.close.columns.get_indexer(pd.Index(splits["symbol"]))
     held = (row < len(recorded)) & (column >= 0)
     np.add.at(recorded, (row[held], column[held]), np.log(splits["value"].to_numpy(dtype=float)[held]))
     return recorded
@@ -160,7 +160,7 @@ def splits(prices: Prices, actions: pd.DataFrame | None = None) -> Check:
         smooth = (recorded != 0) & np.isfinite(gap) & (np.abs(gap) < 0.5 * np.abs(recorded))
     unrecorded = alike & (recorded == 0)
     contradicted = explained if adjusted else smooth
-    verdict: Verdict = worse(graded(float(unrecorded.sum()), look=1, bad=1), "bad" if contradicted.any() else "fine")
+    verdict: Grade = worse(graded(float(unrecorded.sum()), look=1, bad=1), "bad" if contradicted.any() else "fine")
     ratio = np.exp(-gap)
     listed = pd.concat(
         [
@@ -315,7 +315,7 @@ def adjustment(prices: Prices, adjusted_close: pd.DataFrame) -> Check:
     with np.errstate(invalid="ignore"):
         apart, lost = np.abs(step) > ADJUSTED_APART, step < -ADJUSTED_APART / 10
     changed = int((np.abs(step[np.isfinite(step)]) > 1e-4).sum())
-    verdict: Verdict = "bad" if lost.any() else graded(float(apart.sum()), look=1)
+    verdict: Grade = "bad" if lost.any() else graded(float(apart.sum()), look=1)
     words = f"returns differ by more than 5 % on {plural(int(apart.sum()), 'bar')}"
     words += f"; the adjusted close loses against the raw one on {plural(int(lost.sum()), 'bar')}" if lost.any() else ""
     return Check(

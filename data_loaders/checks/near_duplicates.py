@@ -36,7 +36,7 @@ def shingles(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
     Parameters
     ----------
     texts : list of str, length n
-        As ``quality.normalise_text`` returns them; a blank one has no shingle.
+        As ``normalise_text`` returns them; a blank one has no shingle.
 
     Returns
     -------
@@ -87,7 +87,7 @@ class _Text:
 
 
 @dataclass
-class Window:
+class RecentArticles:
     """The articles of the last ``window``, to which new ones are compared; fed in the order in which they were known.
 
     Attributes
@@ -214,7 +214,7 @@ def near_duplicate_clusters(
     """Name for every row of news the cluster of near-duplicates that its article belongs to.
 
     Two articles are near-duplicates when the Jaccard similarity of their sets of adjacent word pairs, after
-    ``quality.normalise_text``, is at least ``threshold``, they share a symbol, and they were known within ``window`` of
+    ``normalise_text``, is at least ``threshold``, they share a symbol, and they were known within ``window`` of
     one another; equal normalised texts need share no symbol. Wording that fits any company is a template, not a copy.
     A text still in the window keeps its cluster; a new one joins the oldest cluster that holds a near-duplicate of it,
     and clusters are never joined afterwards. Candidates come from MinHash, so a pair at the threshold itself is missed
@@ -246,7 +246,22 @@ def near_duplicate_clusters(
     ----------
     Broder (1997), "On the resemblance and containment of documents"; Leskovec, Rajaraman and Ullman, "Mining of
     Massive Datasets", chapter 3.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders import validate_news
+    >>> rows = {
+    ...     "article_id": ["1", "2"],
+    ...     "published_at": pd.to_datetime(["2020-01-02 15:00Z", "2020-01-02 16:00Z"]),
+    ...     "symbol": "AAPL",
+    ...     "text": ["Apple beats estimates and raises outlook", "RT @wire: Apple beats estimates, raises outlook"],
+    ... }
+    >>> news = validate_news(pd.DataFrame(rows))
+    >>> from embargo.data_loaders.checks import near_duplicate_clusters
+    >>> near_duplicate_clusters(news).tolist()
+    ['1', '1']
     """
     order = news.sort_values(["known_at", "article_id"], kind="stable")
-    clusters = Window(window, threshold).assign(order[["article_id", "symbol", "text", "known_at"]])
+    clusters = RecentArticles(window, threshold).assign(order[["article_id", "symbol", "text", "known_at"]])
     return clusters.set_axis(order.index).reindex(news.index)

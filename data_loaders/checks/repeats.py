@@ -1,4 +1,4 @@
-"""What can be said about news before anybody scores it: copies, first sightings, coverage.
+"""Copies among news: what two texts have in common, and which of them was known first.
 
 Everything here looks only backwards in time: whether an article is new never depends on later articles.
 """
@@ -8,13 +8,12 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.errors import DataError
-from embargo.data_loaders.schemas import Prices, utc_microseconds
+from embargo.data_loaders.schemas import utc_microseconds
 
 _LINK = re.compile(r"(?:https?://|www\.)\S+")
 _REPOST = re.compile(r"^(?:\s*rt\b\s*(?=@\w|:)(?:@\w+)?\s*:?)+")
@@ -25,8 +24,22 @@ _NO_WORD = re.compile(r"[\W_]+")
 def normalise_text(text: str) -> str:
     """Reduce a text to what its copies have in common.
 
-    Case, links, repost marks (``RT @name:``), handles, punctuation and runs of white space go; words and digits
-    stay. A text made of nothing else (a bare link, an emoji) becomes the empty string.
+    Case, links, repost marks (``RT @name:``), handles, punctuation and runs of white space go; words and digits stay.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+        Empty for a text made of nothing else (a bare link, an emoji).
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.checks import normalise_text
+    >>> normalise_text("RT @wire: Apple BEATS estimates! https://t.example/x")
+    'apple beats estimates'
     """
     plain = (text if text.isascii() else unicodedata.normalize("NFKC", text)).casefold()
     if "http" in plain or "www." in plain:
@@ -54,6 +67,13 @@ def text_keys(texts: pd.Series) -> pd.Series:
     ------
     DataError
         If a text is missing.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.checks import text_keys
+    >>> text_keys(pd.Series(["Apple beats", "APPLE beats!", "Apple misses"])).nunique()
+    2
     """
     if texts.isna().any():
         row = texts.index[int(np.argmax(texts.isna().to_numpy()))]
@@ -83,6 +103,15 @@ def first_seen(news: pd.DataFrame) -> pd.Series:
     Series of bool, shape (n,), index of ``news``
         False where an article with another id and the same normalised text was known earlier (at the same instant:
         has the smaller id). One article filed under several symbols is one article.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.checks import first_seen
+    >>> known_at = pd.to_datetime(["2020-01-02 15:00Z", "2020-01-02 16:00Z"])
+    >>> texts = ["Apple beats estimates", "RT @wire: Apple beats estimates!"]
+    >>> first_seen(pd.DataFrame({"article_id": ["1", "2"], "text": texts, "known_at": known_at})).tolist()
+    [True, False]
     """
     facts = pd.DataFrame(
         {
@@ -97,48 +126,3 @@ def first_seen(news: pd.DataFrame) -> pd.Series:
     return pd.Series(
         (pioneer == order["article_id"]).reindex(facts.index).to_numpy(dtype=bool), index=news.index, name="first_seen"
     )
-
-
-def coverage(news: pd.DataFrame, prices: Prices) -> dict[str, Any]:
-    """Count where news and prices do not meet, in plain numbers and lists that can be written as JSON.
-
-    Parameters
-    ----------
-    news : DataFrame
-        Validated news.
-    prices : Prices
-        Validated prices.
-
-    Returns
-    -------
-    dict
-        ``articles`` and ``rows``; ``symbols_without_prices`` (symbol to rows of news) and
-        ``articles_without_prices``; ``symbols_without_articles``; ``articles_before_prices`` and
-        ``articles_after_prices`` (known before the first bar opens, or after the last one does, so no bar of the panel
-        can answer); ``articles_while_unlisted`` (the next bar of the symbol has no opening price); ``copies`` (rows
-        that are not ``first_seen``); ``days_without_news`` (UTC days inside the news range without any article) and
-        ``longest_gap_days``.
-    """
-    priced = set(prices.symbols)
-    has_prices = news["symbol"].isin(priced)
-    strangers = news.loc[~has_prices, "symbol"].value_counts().sort_index()
-    opens, known_at = utc_microseconds(prices.open_at), utc_microseconds(news["known_at"])
-    row = np.searchsorted(opens, known_at, side="left")
-    inside = has_prices.to_numpy() & (row < len(opens)) & (known_at >= opens[0])
-    column = prices.open.columns.get_indexer(news.loc[inside, "symbol"])
-    unlisted = np.isnan(prices.open.to_numpy()[row[inside], column])
-    days = np.unique(known_at.astype("datetime64[D]")).astype(np.int64)
-    gaps = np.diff(days) - 1 if len(days) > 1 else np.zeros(1, dtype=np.int64)
-    return {
-        "rows": len(news),
-        "articles": int(news["article_id"].nunique()),
-        "symbols_without_prices": {str(name): int(count) for name, count in strangers.items()},
-        "articles_without_prices": int((~has_prices).sum()),
-        "symbols_without_articles": sorted(priced - set(news["symbol"])),
-        "articles_before_prices": int((known_at < opens[0]).sum()),
-        "articles_after_prices": int((known_at > opens[-1]).sum()),
-        "articles_while_unlisted": int(unlisted.sum()),
-        "copies": int((~first_seen(news)).sum()),
-        "days_without_news": int(gaps.sum()),
-        "longest_gap_days": int(gaps.max()),
-    }

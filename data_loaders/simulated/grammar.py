@@ -319,7 +319,7 @@ def write_articles(
 def syndicate(texts: Sequence[str], rng: np.random.Generator) -> list[str]:
     """Rewrite texts the way other outlets copy them: case, punctuation, a link, a byline.
 
-    About four in five copies are equal to the original after ``quality.normalise_text``; a byline hides the rest.
+    About four in five copies are equal to the original after ``normalise_text``; a byline hides the rest.
     """
     draws = _Draws(rng, 6 * len(texts))
     copies = []

@@ -74,6 +74,12 @@ class SimulatedMarket:
         Time between the last article read and the open; the drift starts at the first bar decided after that.
     persistence : float
         Factor by which the tradeable drift fades each bar, in [0, 1).
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.simulated import SimulatedMarket
+    >>> SimulatedMarket(seed=1, strength=0.0).calendar
+    'XNYS'
     """
 
     seed: int = 0
@@ -127,6 +133,13 @@ class Truth:
         Scores of every article made from the hidden sentiment: bullish - bearish equals it.
     originals : Series
         For each article_id the one it copies; itself for an original.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.simulated import SimulatedMarket, simulate_market
+    >>> truth = simulate_market(SimulatedMarket(n_symbols=2, start="2020-01-01", end="2020-03-31")).truth
+    >>> round(truth.information_coefficient, 3)
+    0.077
     """
 
     sentiment: pd.Series
@@ -139,7 +152,15 @@ class Truth:
 
 @dataclass(frozen=True)
 class Simulation:
-    """News (validated, sorted by ``known_at``), prices and the truth behind them."""
+    """News (validated, sorted by ``known_at``), prices and the truth behind them.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.simulated import SimulatedMarket, simulate_market
+    >>> market = simulate_market(SimulatedMarket(n_symbols=2, start="2020-01-01", end="2020-03-31"))
+    >>> len(market.news), market.prices.calendar
+    (78, 'XNYS')
+    """
 
     news: pd.DataFrame
     prices: Prices
@@ -439,7 +460,7 @@ def _perfect_scores(sentiment: pd.Series) -> pd.DataFrame:
     return validate_scores(scores, where="perfect scores")
 
 
-def simulate(settings: SimulatedMarket) -> Simulation:
+def simulate_market(settings: SimulatedMarket) -> Simulation:
     """Simulate a market: prices with regimes, articles, and the truth that links them.
 
     An article moves its symbol twice: at once, in the overnight or intraday leg in which it is published (nobody can
@@ -464,9 +485,10 @@ def simulate(settings: SimulatedMarket) -> Simulation:
 
     Examples
     --------
-    >>> market = simulate(SimulatedMarket(seed=1, end="2015-06-30"))
-    >>> market.prices.open.shape[1]
-    24
+    >>> from embargo.data_loaders.simulated import SimulatedMarket, simulate_market
+    >>> market = simulate_market(SimulatedMarket(n_symbols=2, start="2020-01-01", end="2020-03-31"))
+    >>> market.news["text"].iloc[0]
+    'Bexley Motors schedules second quarter call; Cartway Research expects deliveries near $2.19 billion.'
     """
     regime_stream, price_stream, *news_streams = [
         np.random.default_rng(child) for child in np.random.SeedSequence(settings.seed).spawn(6)

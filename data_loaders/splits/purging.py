@@ -15,15 +15,24 @@ import pandas as pd
 
 from embargo.data_loaders.checks.repeats import text_keys
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError
+from embargo.data_loaders.labels import SAMPLE_COLUMNS
 from embargo.data_loaders.schemas import CLASSES, as_utc, utc_microseconds
 
-SAMPLE_COLUMNS = ("article_id", "text", "label", "known_at", "starts_at", "ends_at")
 PARTS = ("train", "validation", "test")
 _INSTANTS = ("known_at", "starts_at", "ends_at")
 
 
 class Window(NamedTuple):
-    """A half-open stretch of time [start, end) in UTC."""
+    """A half-open stretch of time [start, end) in UTC.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.splits import Window
+    >>> year = Window(pd.Timestamp("2020", tz="UTC"), pd.Timestamp("2021", tz="UTC"))
+    >>> year.holds(pd.to_datetime(["2020-12-31 00:00Z", "2021-01-01 00:00Z"]))
+    array([ True, False])
+    """
 
     start: pd.Timestamp
     end: pd.Timestamp
@@ -49,6 +58,13 @@ class TimeSplit(Protocol):
         Whether everything learnt lies before everything tested.
     windows : dict of str to tuple of Window
         The windows of ``train``, ``validation`` and ``test``, in order of time; no two of them overlap.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.splits import holdout
+    >>> split = holdout("2015", "2018", "2018-07", "2019")
+    >>> split.index, split.causal, list(split.windows)
+    (0, True, ['train', 'validation', 'test'])
     """
 
     @property
@@ -61,7 +77,16 @@ class TimeSplit(Protocol):
 
 @dataclass(frozen=True)
 class SplitSamples:
-    """Samples of one fold, sorted by ``known_at``, and how many fell away and why."""
+    """Samples of one fold, sorted by ``known_at``, and how many fell away and why.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.splits import SplitSamples
+    >>> empty = pd.DataFrame()
+    >>> SplitSamples(empty, empty, empty, {"purged_train": 3}).counts
+    {'purged_train': 3}
+    """
 
     train: pd.DataFrame
     validation: pd.DataFrame
@@ -166,6 +191,17 @@ def part_of(samples: pd.DataFrame, fold: TimeSplit, *, embargo: pd.Timedelta, gr
         If the samples are malformed, a group is missing, or a part ends up empty.
     LeakError
         If an article stands in two parts.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders import SimulatedMarket, samples_from_news, simulate_market
+    >>> from embargo.data_loaders.splits import holdout, part_of
+    >>> market = simulate_market(SimulatedMarket(n_symbols=2, start="2020-01-01", end="2020-03-31"))
+    >>> fold = holdout("2020-01-01", "2020-02-01", "2020-03-01", "2020-04-01")
+    >>> parts = part_of(samples_from_news(market.news).frame, fold, embargo=pd.Timedelta(days=1))
+    >>> parts.counts["train"], parts.counts["embargoed_train"]
+    (26, 2)
     """
     if embargo < pd.Timedelta(0):
         raise ConfigError(f"split: embargo must not be negative, got {embargo}.")
@@ -248,6 +284,16 @@ def assert_no_leakage(
         one of the block's, or which stands, itself or as a copy, in two parts.
     DataError
         If an instant is naive or missing.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders import SimulatedMarket, samples_from_news, simulate_market
+    >>> from embargo.data_loaders.splits import assert_no_leakage, holdout, part_of
+    >>> market = simulate_market(SimulatedMarket(n_symbols=2, start="2020-01-01", end="2020-03-31"))
+    >>> fold = holdout("2020-01-01", "2020-02-01", "2020-03-01", "2020-04-01")
+    >>> parts = part_of(samples_from_news(market.news).frame, fold, embargo=pd.Timedelta(days=1))
+    >>> assert_no_leakage(parts.train, parts.validation, parts.test, fold, pd.Timedelta(days=1))
     """
     where, parts = f"fold {fold.index}: {{count}}", {"train": train, "validation": validation, "test": test}
     for name, part in parts.items():
@@ -314,6 +360,14 @@ def assert_disjoint(
     ------
     LeakError
         Naming the first sample that does.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.splits import assert_disjoint
+    >>> train = pd.DataFrame({"article_id": ["1"], "text": ["Apple beats"]})
+    >>> test = pd.DataFrame({"article_id": ["2"], "text": ["Apple misses"]})
+    >>> assert_disjoint(train, train.iloc[:0], test)
     """
     parts = {"train": train, "validation": validation, "test": test}
     _refuse_shared(parts, {name: part["article_id"] for name, part in parts.items()}, "split: {count} articles stand")
@@ -352,6 +406,18 @@ def split_undated(
         If the share is out of range.
     DataError
         If the samples are dated, or a side ends up empty.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.splits import split_undated
+    >>> known_at = pd.Timestamp("2014-01-01", tz="UTC")
+    >>> when = {"known_at": known_at, "starts_at": known_at, "ends_at": known_at}
+    >>> texts = [f"text {number}" for number in range(20)]
+    >>> samples = pd.DataFrame({"article_id": texts, "text": texts, "label": [0, 2] * 10, **when})
+    >>> parts = split_undated(samples, validation_share=0.3, seed=0)
+    >>> len(parts.train), len(parts.validation)
+    (14, 6)
     """
     if not 0.0 < validation_share < 1.0:
         raise ConfigError(f"split: validation_share must lie between 0 and 1, got {validation_share}.")

@@ -12,14 +12,21 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.records import Dataset, facts_of
-from embargo.data_loaders.store import Store
+from embargo.data_loaders.store.store import Store
 
 _DERIVED = frozenset({"seen_at", "known_at", "revision"})
 
 
 @dataclass(frozen=True)
 class Added:
-    """Rows of an answer by what they mean to the store."""
+    """Rows of an answer by what they mean to the store.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.store import Added
+    >>> Added(new=2, unchanged=5) + Added(new=1)
+    Added(new=3, revised=0, unchanged=5)
+    """
 
     new: int = 0
     revised: int = 0
@@ -45,6 +52,20 @@ def sift(store: Store, dataset: Dataset, frame: pd.DataFrame, *, at: pd.Timestam
     -------
     (frame, added)
         The rows to append, and how many rows were new, revised and unchanged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.store import Store, sift
+    >>> at = pd.Timestamp("2020-01-02 15:00", tz="UTC")
+    >>> news = pd.DataFrame([{"article_id": "1", "published_at": at, "symbol": "AAPL", "text": "Apple beats"}])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store.create(folder)
+    ...     batch = store.append("news", news, source="wire", committed_at=at + pd.Timedelta(minutes=1))
+    ...     fresh, added = sift(store, "news", news, at=at + pd.Timedelta(days=1))
+    >>> len(fresh), added.unchanged
+    (0, 1)
     """
     known = _known(store, dataset, frame, at)
     key = list(facts_of(dataset).key)

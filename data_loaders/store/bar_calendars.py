@@ -11,7 +11,7 @@ import pandas as pd
 
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK, length_of, sessions
 from embargo.data_loaders.schemas import utc_microseconds
-from embargo.data_loaders.store import Store
+from embargo.data_loaders.store.store import Store
 
 NEWEST_BARS = 300
 CANDIDATES = (
@@ -29,7 +29,7 @@ CANDIDATES = (
 
 
 def calendar_of_bars(bars: pd.DataFrame, *, daily: bool) -> str | None:
-    """Name the calendar that bars of one symbol follow, or None if they follow none that is tried.
+    """Name the calendar that bars of one symbol follow.
 
     Parameters
     ----------
@@ -37,6 +37,19 @@ def calendar_of_bars(bars: pd.DataFrame, *, daily: bool) -> str | None:
         ``open_at, close_at``, UTC.
     daily : bool
         Whether one bar is one session, rather than a part of one.
+
+    Returns
+    -------
+    str or None
+        A code, or None if they follow no calendar that is tried.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders import sessions
+    >>> from embargo.data_loaders.store import calendar_of_bars
+    >>> calendar_of_bars(sessions("XLON", pd.Timestamp("2020-01-01"), pd.Timestamp("2020-03-01")), daily=True)
+    'XLON'
     """
     opened, closed = utc_microseconds(bars["open_at"]), utc_microseconds(bars["close_at"])
     fitting: list[tuple[int, str]] = []
@@ -57,7 +70,37 @@ def calendar_of_bars(bars: pd.DataFrame, *, daily: bool) -> str | None:
 
 
 def calendars_in(store: Store, venue: str, bar: str) -> dict[str, str | None]:
-    """Calendar of every symbol of a venue with bars of this length, read from its newest bars."""
+    """Name the calendar of every symbol of a venue, read from its newest bars.
+
+    Parameters
+    ----------
+    store : Store
+    venue : str
+        Where they trade, such as ``"yahoo"``.
+    bar : str
+        Length of the bars, such as ``"1d"``.
+
+    Returns
+    -------
+    dict of str to str or None
+        Calendar by symbol; None where the bars follow none that is tried.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> from embargo.data_loaders import sessions
+    >>> from embargo.data_loaders.store import Store, calendars_in
+    >>> bars = sessions("XNYS", pd.Timestamp("2020-01-01"), pd.Timestamp("2020-03-01")).reset_index(drop=True)
+    >>> quote = {"open": 93.7, "high": 94.1, "low": 93.2, "close": 94.0, "volume": 22_891_800.0}
+    >>> bars = bars.assign(venue="mine", symbol="AAPL", bar="1d", **quote)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store.create(folder)
+    ...     _ = store.append("bars", bars, source="mine", committed_at=pd.Timestamp("2020-04-01", tz="UTC"))
+    ...     found = calendars_in(store, "mine", "1d")
+    >>> found
+    {'AAPL': 'XNYS'}
+    """
     newest = store.sql(
         "SELECT symbol, open_at, close_at FROM bars "  # noqa: S608
         f"WHERE revision = 0 AND venue = '{_quoted(venue)}' AND bar = '{_quoted(bar)}' "

@@ -19,8 +19,8 @@ from embargo.data_loaders.store.manifest import (
     Batch,
     Cover,
     FileEntry,
-    Listing,
     Manifest,
+    VisibleBatches,
     encode,
     entry_name,
     merged,
@@ -57,11 +57,9 @@ def _merged_files(
 
 
 def _merged_covers(small: list[Batch]) -> tuple[Cover, ...]:
-    series = Listing(tuple(small)).covers
+    series = VisibleBatches(tuple(small)).covers
     return tuple(
-        Cover(*of, start=start, end=end)  # type: ignore[arg-type]
-        for of, intervals in sorted(series.items())
-        for start, end in merged(intervals)
+        Cover(*of, start=start, end=end) for of, intervals in sorted(series.items()) for start, end in merged(intervals)
     )
 
 

@@ -15,10 +15,10 @@ from typing import Any, Protocol, Unpack
 
 import pandas as pd
 
-from embargo.data_loaders.archive.files import Part, Progress, fingerprint, parts_of
+from embargo.data_loaders.archive.files import Progress, Table, fingerprint, tables_of
 from embargo.data_loaders.archive.news import NewsRequest, named, news_batches, news_rules, one_row_per_key
 from embargo.data_loaders.archive.prices import PriceRequest, bar_batches, bars_of, price_rules
-from embargo.data_loaders.archive.streams import Batch, Counts, add_count
+from embargo.data_loaders.archive.streams import Counts, RowBatch, add_count
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.records import Dataset
 
@@ -48,6 +48,12 @@ class ImportReport:
         Sources of the batches committed now.
     skipped_batches : int
         Batches that were there already.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.store import ImportReport
+    >>> ImportReport({"rows": 3, "imported": 2}, ("import:1f:1-3:end",), 0).counts["imported"]
+    2
     """
 
     counts: dict[str, int]
@@ -70,7 +76,7 @@ class _Archive:
 
     def __init__(self, path: str | Path, progress: Progress | None) -> None:
         self.where = str(path)
-        self.parts: list[Part] = parts_of(path)
+        self.parts: list[Table] = tables_of(path)
         self._files = list(dict.fromkeys(part.file for part in self.parts))
         self._state = self._states()
         self._progress = progress
@@ -100,7 +106,7 @@ def _commit(
     store: Keeper,
     dataset: Dataset,
     archive: _Archive,
-    batches: Iterable[Batch],
+    batches: Iterable[RowBatch],
     finish: Callable[[pd.DataFrame], list[pd.DataFrame]],
     *,
     digest: str,
@@ -176,14 +182,15 @@ def import_news(
 ) -> ImportReport:
     """Bring news into the store, as many as the archive has, and only those that are not there yet.
 
+    Articles without a stated ``seen_at`` are left for the store to date: the first content ever committed counts from
+    ``published_at``, any other from its commit. Under ``date_only`` the ``published_at`` of such an article becomes the
+    end of its day, and ``stated_at`` keeps what the archive says. A column ``revision`` arrives as ``source_revision``.
+    Several versions of an article may stand there if their ``seen_at`` is stated.
+
     Parameters
     ----------
-    path, **rules
-        As ``archive.read_news``. Articles without a stated ``seen_at`` are left for the store to date: the first
-        content ever committed counts from ``published_at``, any other from its commit. Under ``date_only`` the
-        ``published_at`` of such an article becomes the end of its day, and ``stated_at`` keeps what the archive says.
-        A column ``revision`` arrives as ``source_revision``. Several versions of an article may stand there if their
-        ``seen_at`` is stated.
+    path : str or Path
+        As in ``archive.read_news``.
     store : Store
         Where to.
     source_name : str
@@ -193,6 +200,8 @@ def import_news(
     progress : callable, optional
         Called with (bytes done, bytes in all). Every byte counts twice: once to recognise the archive by its content,
         once to read it.
+    **rules
+        The other settings of ``archive.read_news``.
 
     Returns
     -------
@@ -203,6 +212,22 @@ def import_news(
     MissingPartError, DataError, ConfigError
         As ``archive.read_news``. Batches committed before a fault stay. Contradictions between rows are looked for
         within a batch; between batches the store takes the later row for a revision, seen at its commit.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.store import Store, import_news
+    >>> clock = lambda: pd.Timestamp("2020-02-01", tz="UTC")
+    >>> row = {"published_at": "2020-01-02T15:00:00+00:00", "symbol": "AAPL", "text": "Apple beats estimates"}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pd.DataFrame([row]).to_csv(f"{folder}/news.csv", index=False)
+    ...     store = Store.create(f"{folder}/store")
+    ...     first, again = (
+    ...         import_news(f"{folder}/news.csv", store, source_name="wire", clock=clock) for _ in range(2)
+    ...     )
+    >>> first.counts["imported"], again.skipped_batches
+    (1, 1)
     """
     archive = _Archive(path, progress)
     asked = news_rules(archive.parts, **rules)
@@ -229,7 +254,48 @@ def import_bars(
     progress: Progress | None = None,
     **rules: Unpack[PriceRequest],
 ) -> ImportReport:
-    """Bring bars into the store; parameters as ``archive.stream_bars`` and ``import_news``, and errors as there."""
+    """Bring bars into the store, as many as the archive has, and only those that are not there yet.
+
+    Parameters
+    ----------
+    path : str or Path
+        As in ``archive.read_prices``.
+    store : Store
+        Where to.
+    venue : str
+        Name of the market under which the bars are kept.
+    calendar : str
+        exchange_calendars code or ``"24/7"``.
+    clock : callable
+        As in `import_news`.
+    progress : callable, optional
+        As in `import_news`.
+    **rules
+        The other settings of ``archive.stream_bars``.
+
+    Returns
+    -------
+    ImportReport
+
+    Raises
+    ------
+    MissingPartError, DataError, ConfigError
+        As ``archive.stream_bars`` and `import_news`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.store import Store, import_bars
+    >>> clock = lambda: pd.Timestamp("2020-02-01", tz="UTC")
+    >>> quote = {"open": 93.7, "high": 94.1, "low": 93.2, "close": 94.0, "volume": 22_891_800}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pd.DataFrame([{"symbol": "AAPL", "date": "2014-07-03", **quote}]).to_csv(f"{folder}/bars.csv", index=False)
+    ...     store = Store.create(f"{folder}/store")
+    ...     report = import_bars(f"{folder}/bars.csv", store, venue="mine", calendar="XNYS", clock=clock)
+    >>> report.counts["imported"]
+    1
+    """
     archive = _Archive(path, progress)
     asked = price_rules(archive.parts, calendar, **rules)
     counts: Counts = {}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.store.files import Folder
-from embargo.data_loaders.store.manifest import Batch, FileEntry, Listing, Manifest, entry_name, visible
+from embargo.data_loaders.store.manifest import Batch, FileEntry, Manifest, VisibleBatches, entry_name, visible
 
 IDENTITY = "store.json"
 _PIECE = 1 << 20
@@ -49,6 +49,12 @@ class StoreHealth:
         Files and entries that cannot be trusted.
     orphans : tuple of str
         Files without an entry: appends that never finished, or are about to. They are never read.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.store import StoreHealth
+    >>> StoreHealth(batches=1, files=1, rows=2, bytes=900, damaged=(), orphans=()).sound
+    True
     """
 
     batches: int
@@ -158,7 +164,7 @@ def check(folder: Folder, manifest: Manifest) -> StoreHealth:
     """Hash every file and read every entry anew (see ``Store.check``)."""
     names = folder.all_names()
     batches, broken = _entries(folder, manifest)
-    listing = Listing(visible(batches))
+    listing = VisibleBatches(visible(batches))
     verifier = Verifier(folder)
     for batch in listing.batches:
         for entry in batch.files:

@@ -35,6 +35,14 @@ class Cover:
         The series; ``bar`` is empty where the kind has none.
     start, end : Timestamp
         UTC; ``end`` is not included.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.store import Cover
+    >>> first, last = (pd.Timestamp(day, tz="UTC") for day in ("2020-01-01", "2020-02-01"))
+    >>> Cover("bars", "yahoo", "AAPL", "1d", first, last).end - first
+    Timedelta('31 days 00:00:00')
     """
 
     dataset: Dataset
@@ -119,15 +127,15 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Listing:
+class VisibleBatches:
     """The batches that were visible when the store was looked at, in the order of their commits."""
 
     batches: tuple[Batch, ...]
 
     @cached_property
-    def covers(self) -> dict[tuple[str, str, str, str], list[tuple[pd.Timestamp, pd.Timestamp]]]:
+    def covers(self) -> dict[tuple[Dataset, str, str, str], list[tuple[pd.Timestamp, pd.Timestamp]]]:
         """What was asked for, by (dataset, venue, symbol, bar); intervals as they came."""
-        series: dict[tuple[str, str, str, str], list[tuple[pd.Timestamp, pd.Timestamp]]] = {}
+        series: dict[tuple[Dataset, str, str, str], list[tuple[pd.Timestamp, pd.Timestamp]]] = {}
         for batch in self.batches:
             for cover in batch.covers:
                 of = (cover.dataset, cover.venue, cover.symbol, cover.bar)
@@ -211,7 +219,7 @@ class Manifest:
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
         self._known: dict[str, Batch] = {}
-        self._listing = Listing(())
+        self._listing = VisibleBatches(())
         self._ids: frozenset[str] = frozenset()
 
     def ids(self) -> list[str]:
@@ -245,12 +253,12 @@ class Manifest:
         found = [self.entry(batch_id) for batch_id in self.ids()]
         return [batch for batch in found if batch is not None]
 
-    def listing(self) -> Listing:
+    def listing(self) -> VisibleBatches:
         """Look at the store: every batch that no other one replaces."""
         batches = self.entries()
         ids = frozenset(batch.id for batch in batches)
         if ids != self._ids:
-            self._listing = Listing(visible(batches))
+            self._listing = VisibleBatches(visible(batches))
             self._ids = ids
         return self._listing
 

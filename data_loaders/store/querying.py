@@ -86,5 +86,5 @@ def in_pandas(pieces: list[pa.Table]) -> pd.DataFrame:
     nullable = {pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
     beside = table.select(gappy).to_pandas(types_mapper=nullable.get)
     table = table.drop_columns(gappy)
-    frame = table.to_pandas(types_mapper=kinds.get, split_blocks=True, self_destruct=True)
+    frame: pd.DataFrame = table.to_pandas(types_mapper=kinds.get, split_blocks=True, self_destruct=True)
     return frame.join(beside)[names] if gappy else frame

@@ -14,14 +14,14 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from embargo.data_loaders.adjustment import adjust as adjusted
-from embargo.data_loaders.archive.news import LoadedPrices
-from embargo.data_loaders.archive.panels import absent_bars, holes, panels
+from embargo.data_loaders import adjustment
+from embargo.data_loaders.archive.panels import absent_bars, holes, lay_out
+from embargo.data_loaders.archive.prices import LoadedPrices
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.records import Dataset, Facts, facts_of, instant_of
 from embargo.data_loaders.store.files import Folder
 from embargo.data_loaders.store.integrity import SweptError, Verifier, damaged
-from embargo.data_loaders.store.manifest import Batch, FileEntry, Listing, Manifest
+from embargo.data_loaders.store.manifest import Batch, FileEntry, Manifest, VisibleBatches
 from embargo.data_loaders.store.querying import connected, fence, in_pandas, only_a_select, refused
 from embargo.data_loaders.store.revisions import Question, Versions, every_revision, in_order, name_in_sql, stored_rows
 
@@ -31,7 +31,7 @@ _Files = list[tuple[Batch, FileEntry]]
 _Verified = tuple[Batch, FileEntry, Path]
 
 
-class Reader:
+class StoreReader:
     """Reads the files of one store: verified before use, looked for once more when a compaction has moved them."""
 
     def __init__(self, folder: Folder, manifest: Manifest) -> None:
@@ -40,7 +40,7 @@ class Reader:
         self._verifier = Verifier(folder)
 
     def with_files(
-        self, listing: Listing, choose: Callable[[Listing], _Files], use: Callable[[list[_Verified]], T]
+        self, listing: VisibleBatches, choose: Callable[[VisibleBatches], _Files], use: Callable[[list[_Verified]], T]
     ) -> T:
         """Verify the files that a listing offers for a question and use them.
 
@@ -65,7 +65,7 @@ class Reader:
         return [(batch, entry, self._verifier.path_of(batch, entry)) for batch, entry in files]
 
 
-def _successors(old: Listing, entries: Sequence[Batch]) -> Listing:
+def _successors(old: VisibleBatches, entries: Sequence[Batch]) -> VisibleBatches:
     """Batches that hold what an old listing held, and as little else as possible.
 
     A compaction keeps every fact. The smallest one that took a batch over holds the fewest facts from outside.
@@ -78,7 +78,7 @@ def _successors(old: Listing, entries: Sequence[Batch]) -> Listing:
             del chosen[lost]
             heir = min(heirs, key=lambda batch: (len(batch.replaces), batch.id))
             chosen[heir.id] = heir
-    return Listing(tuple(chosen.values()))
+    return VisibleBatches(tuple(chosen.values()))
 
 
 def _overlaps(entry: FileEntry, question: Question) -> bool:
@@ -98,7 +98,7 @@ def _may_open(late: tuple[Batch, FileEntry], early: tuple[Batch, FileEntry], fac
     return not (facts.event_in_key and apart)
 
 
-def files_for(listing: Listing, dataset: str, question: Question) -> _Files:
+def files_for(listing: VisibleBatches, dataset: str, question: Question) -> _Files:
     """Choose the files that can matter to a question.
 
     A file whose rows all became known after t matters only where it may hold the first commit of a key: that commit
@@ -133,9 +133,24 @@ class Snapshot:
     ----------
     t : Timestamp
         UTC. What became known exactly at t counts.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.store import Store
+    >>> at = pd.Timestamp("2020-01-02 15:00", tz="UTC")
+    >>> news = pd.DataFrame([{"article_id": "1", "published_at": at, "symbol": "AAPL", "text": "Apple beats"}])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store.create(folder)
+    ...     batch = store.append("news", news, source="wire", committed_at=at + pd.Timedelta(minutes=1))
+    ...     snapshot = store.as_of(at)
+    ...     articles = snapshot.news(versions="first")
+    >>> snapshot.t, articles["text"].tolist()
+    (Timestamp('2020-01-02 15:00:00+0000', tz='UTC'), ['Apple beats'])
     """
 
-    def __init__(self, reader: Reader, listing: Listing, t: pd.Timestamp) -> None:
+    def __init__(self, reader: StoreReader, listing: VisibleBatches, t: pd.Timestamp) -> None:
         self.t = instant_of(t, "as_of")
         self._reader = reader
         self._listing = listing
@@ -280,7 +295,7 @@ class Snapshot:
         if frame.empty:
             raise DataError(f"{where}: none. Fetch or import them first, or widen the range.")
         chosen = sorted(frame["symbol"].unique()) if symbols is None else list(dict.fromkeys(symbols))
-        prices = panels(frame, chosen, calendar=calendar, bar=bar, where=where)
+        prices = lay_out(frame, chosen, calendar=calendar, bar=bar, where=where)
         empty = frame[_QUOTES].isna()
         counts = {
             "rows": len(frame),
@@ -294,7 +309,7 @@ class Snapshot:
             return LoadedPrices(prices, counts)
         actions = self.actions(venue=venue, symbols=chosen) if self._listing.of("actions") else self._no_actions()
         counts["actions"] = len(actions)
-        return LoadedPrices(adjusted(prices, actions, as_of=self.t, how=adjust), counts)
+        return LoadedPrices(adjustment.adjust(prices, actions, as_of=self.t, how=adjust), counts)
 
     def _no_actions(self) -> pd.DataFrame:
         return self._frame("actions", self._question())
@@ -392,13 +407,13 @@ class Snapshot:
             )
 
 
-def ad_hoc(reader: Reader, listing: Listing, query: str) -> pd.DataFrame:
+def ad_hoc(reader: StoreReader, listing: VisibleBatches, query: str) -> pd.DataFrame:
     """Answer one SELECT over views of every revision (see ``Store.sql``)."""
     datasets = get_args(Dataset)
     folded = query.lower()
     mentioned = [dataset for dataset in datasets if dataset in folded] or list(datasets)
 
-    def choose(offered: Listing) -> _Files:
+    def choose(offered: VisibleBatches) -> _Files:
         return [pair for dataset in mentioned for pair in files_for(offered, dataset, Question())]
 
     def use(files: list[_Verified]) -> pd.DataFrame:

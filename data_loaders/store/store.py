@@ -13,7 +13,7 @@ from embargo.data_loaders.store import appending, compaction, integrity
 from embargo.data_loaders.store.files import Folder
 from embargo.data_loaders.store.integrity import IDENTITY, StoreHealth
 from embargo.data_loaders.store.manifest import FORMAT, Batch, Cover, Manifest, gaps, merged, sealed, unsealed
-from embargo.data_loaders.store.reading import Reader, Snapshot, ad_hoc
+from embargo.data_loaders.store.reading import Snapshot, StoreReader, ad_hoc
 
 _KIND = "embargo store"
 
@@ -29,12 +29,26 @@ class Store:
     an article's text under all its symbols: a text it did not have in its first commit counts from its own commit.
 
     Any number of processes may append at once; each batch is visible whole or not at all.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.store import Store
+    >>> at = pd.Timestamp("2020-01-02 15:00", tz="UTC")
+    >>> news = pd.DataFrame([{"article_id": "1", "published_at": at, "symbol": "AAPL", "text": "Apple beats"}])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store.create(folder)
+    ...     batch = store.append("news", news, source="wire", committed_at=at + pd.Timedelta(minutes=1))
+    ...     before, after = (store.as_of(at + pd.Timedelta(hours=hours)).news() for hours in (-1, 1))
+    >>> len(before), len(after)
+    (0, 1)
     """
 
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
         self._manifest = Manifest(folder)
-        self._reader = Reader(folder, self._manifest)
+        self._reader = StoreReader(folder, self._manifest)
 
     @classmethod
     def create(cls, root: str | Path) -> Store:

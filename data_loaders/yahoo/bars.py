@@ -18,7 +18,7 @@ import pandas as pd
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK, length_of, sessions
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import UTC_DTYPE, utc_microseconds
-from embargo.data_loaders.yahoo.client import Chart
+from embargo.data_loaders.yahoo.client import YahooChart
 
 VENUE = "yahoo"
 BAR_COLUMNS = ("venue", "symbol", "bar", "open_at", "close_at", "open", "high", "low", "close", "volume")
@@ -89,12 +89,30 @@ _EXCHANGES: dict[str, str] = {
 
 
 def calendar_of(exchange: str, *, symbol: str) -> str:
-    """Calendar on which Yahoo's exchange code trades, such as ``"XNYS"`` for ``"NMS"`` and ``"24/7"`` for ``"CCC"``.
+    """Name the calendar on which Yahoo's exchange code trades.
+
+    Parameters
+    ----------
+    exchange : str
+        As Yahoo writes it, such as ``"NMS"`` or ``"CCC"``.
+    symbol : str
+        Named in the error.
+
+    Returns
+    -------
+    str
+        exchange_calendars code, or ``"24/7"``.
 
     Raises
     ------
     ConfigError
         If the code is not known, saying how to name the calendar oneself.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.yahoo import calendar_of
+    >>> calendar_of("NMS", symbol="AAPL"), calendar_of("CCC", symbol="BTC-USD")
+    ('XNYS', '24/7')
     """
     try:
         return _EXCHANGES[exchange]
@@ -106,7 +124,7 @@ def calendar_of(exchange: str, *, symbol: str) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Listing:
+class YahooListing:
     """What Yahoo says of a symbol, with the calendar it trades on and all its sessions that a request may touch."""
 
     symbol: str
@@ -135,7 +153,7 @@ class Listing:
 
 def listing_of(
     symbol: str, meta: Mapping[str, Any], calendars: Mapping[str, str], *, start: pd.Timestamp, now: pd.Timestamp
-) -> Listing:
+) -> YahooListing:
     """Read the description of a symbol; a calendar named in ``calendars`` goes before Yahoo's exchange.
 
     Raises
@@ -160,7 +178,7 @@ def listing_of(
         listed_at = None if first is None else pd.Timestamp(int(first), unit="s", tz="UTC").as_unit("us")
     except (TypeError, ValueError, OverflowError) as failure:
         raise DataError(f"{symbol}: Yahoo states an unreadable date of its first trade ({failure}).") from failure
-    return Listing(
+    return YahooListing(
         symbol,
         calendar,
         table,
@@ -225,7 +243,7 @@ def _factor_after(splits: tuple[tuple[np.datetime64, Fraction], ...], instants: 
     return products[np.searchsorted(effective, instants, side="right")]
 
 
-def _dated(chart: Chart, kind: str, listing: Listing) -> list[tuple[np.datetime64, dict[str, Any]]]:
+def _dated(chart: YahooChart, kind: str, listing: YahooListing) -> list[tuple[np.datetime64, dict[str, Any]]]:
     """Events of a kind with the open of their session, or of the next one where their day is no session."""
     dated = []
     for event in (chart.events.get(kind) or {}).values():
@@ -239,7 +257,7 @@ def _dated(chart: Chart, kind: str, listing: Listing) -> list[tuple[np.datetime6
 
 
 def _refuse_undecided(
-    chart: Chart, listing: Listing, splits: tuple[tuple[np.datetime64, Fraction], ...], now: Any
+    chart: YahooChart, listing: YahooListing, splits: tuple[tuple[np.datetime64, Fraction], ...], now: Any
 ) -> None:
     """Raise if it cannot be told whether the served prices contain a split of these days."""
     closes, opens = chart.rows["Close"].dropna(), chart.rows["Open"].dropna()
@@ -268,15 +286,15 @@ def _refuse_undecided(
             )
 
 
-def events_of(chart: Chart, listing: Listing, *, now: pd.Timestamp) -> Events:
+def events_of(chart: YahooChart, listing: YahooListing, *, now: pd.Timestamp) -> Events:
     """Read splits, dividends and capital gains; each takes effect at the open of its session, or of the next one.
 
     Parameters
     ----------
-    chart : Chart
+    chart : YahooChart
         Daily rows and events from before the first bar wanted until ``now + AHEAD``: splits after the last bar wanted
         matter too.
-    listing : Listing
+    listing : YahooListing
         The symbol and its calendar.
     now : Timestamp
         Instant of the request, UTC.
@@ -315,7 +333,7 @@ def events_of(chart: Chart, listing: Listing, *, now: pd.Timestamp) -> Events:
 
 
 def actions_of(
-    events: Events, listing: Listing, *, start: pd.Timestamp, end: pd.Timestamp, now: pd.Timestamp
+    events: Events, listing: YahooListing, *, start: pd.Timestamp, end: pd.Timestamp, now: pd.Timestamp
 ) -> pd.DataFrame:
     """Return splits and dividends with ``start <= ex_at < end`` and not after ``now``, one row per kind and ex date.
 
@@ -342,7 +360,7 @@ def actions_of(
     return frame.loc[within, list(ACTION_COLUMNS)].sort_values(["ex_at", "kind"], ignore_index=True)
 
 
-def _daily(rows: pd.DataFrame, listing: Listing) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _daily(rows: pd.DataFrame, listing: YahooListing) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Open, close (datetime64[us], NaT where unplaced) and reason why a row has no place, each of shape (rows,)."""
     days = pd.DatetimeIndex(rows.index).tz_localize(None).normalize().as_unit("us")
     placed = listing.sessions.reindex(days)
@@ -350,7 +368,7 @@ def _daily(rows: pd.DataFrame, listing: Listing) -> tuple[np.ndarray, np.ndarray
     return utc_microseconds(placed["open_at"]), utc_microseconds(placed["close_at"]), reason
 
 
-def _intraday(rows: pd.DataFrame, listing: Listing, bar: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _intraday(rows: pd.DataFrame, listing: YahooListing, bar: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     opens = utc_microseconds(pd.DatetimeIndex(rows.index).tz_convert("UTC"))
     session = np.searchsorted(utc_microseconds(listing.sessions["open_at"]), opens, side="right") - 1
     ends = utc_microseconds(listing.sessions["close_at"])[session]
@@ -365,7 +383,14 @@ def _intraday(rows: pd.DataFrame, listing: Listing, bar: str) -> tuple[np.ndarra
 
 
 def bars_of(
-    rows: pd.DataFrame, listing: Listing, events: Events, *, bar: str, start: pd.Timestamp, end: pd.Timestamp, now: Any
+    rows: pd.DataFrame,
+    listing: YahooListing,
+    events: Events,
+    *,
+    bar: str,
+    start: pd.Timestamp,
+    end: pd.Timestamp,
+    now: Any,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Turn served rows into bars as traded.
 
@@ -378,7 +403,7 @@ def bars_of(
     ----------
     rows : DataFrame
         yfinance's table with ``auto_adjust=False``, index in the exchange's zone.
-    listing, events : Listing and Events
+    listing, events : YahooListing and Events
         Where it trades and what was split.
     bar : str
         ``"1d"`` or an intraday length such as ``"1h"``.
@@ -427,7 +452,7 @@ def bars_of(
 
 
 def _frame(
-    listing: Listing, bar: str, opens: np.ndarray, closes: np.ndarray, values: dict[str, np.ndarray]
+    listing: YahooListing, bar: str, opens: np.ndarray, closes: np.ndarray, values: dict[str, np.ndarray]
 ) -> pd.DataFrame:
     frame = pd.DataFrame(
         {

@@ -44,7 +44,7 @@ class Refused(Exception):  # noqa: N818 - an answer, not a fault
 
 
 @dataclass(frozen=True)
-class Chart:
+class YahooChart:
     """One answer of the chart address.
 
     Attributes
@@ -217,7 +217,7 @@ class YahooClient:
         """Whether a data address has answered anything at all so far."""
         return self._session.reached
 
-    def chart(self, symbol: str, start: pd.Timestamp, end: pd.Timestamp, interval: str) -> Chart:
+    def chart(self, symbol: str, start: pd.Timestamp, end: pd.Timestamp, interval: str) -> YahooChart:
         """Bars and events of [start, end), as Yahoo serves them today: adjusted for every split so far.
 
         Raises
@@ -228,7 +228,7 @@ class YahooClient:
             If it gives no usable answer.
         """
 
-        def work(seconds: float) -> Chart:
+        def work(seconds: float) -> YahooChart:
             rows = self._asked(
                 seconds,
                 lambda: yfinance.Ticker(symbol, session=self._session).history(
@@ -243,7 +243,7 @@ class YahooClient:
             answer = self._session.answer
             try:
                 meta, events = (dict(answer.get(name) or {}) for name in ("meta", "events"))
-                return Chart(rows, meta, events, _without_price(answer), self._session.answered_at)
+                return YahooChart(rows, meta, events, _without_price(answer), self._session.answered_at)
             except (KeyError, TypeError, ValueError, IndexError, AttributeError) as failure:
                 raise Retryable(f"a chart that cannot be read ({type(failure).__name__}: {failure})") from failure
 
@@ -323,13 +323,36 @@ def connect(patience: Patience, clock: Clock) -> Iterator[YahooClient]:
         session.close()
 
 
+def utc_of(value: pd.Timestamp, name: str) -> pd.Timestamp:
+    """Return an instant in UTC to the microsecond; ConfigError where it is missing or has no time zone."""
+    instant = pd.Timestamp(value)
+    if pd.isna(instant) or instant.tzinfo is None:
+        raise ConfigError(f"yahoo: {name} = {instant} has no time zone. Give a UTC instant.")
+    return instant.tz_convert("UTC").as_unit("us")
+
+
 def checked_symbols(symbols: Iterable[str]) -> list[str]:
-    """Symbols in upper case, each once, in order.
+    """Write symbols in upper case, each once, in order.
+
+    Parameters
+    ----------
+    symbols : iterable of str
+        Yahoo's names.
+
+    Returns
+    -------
+    list of str
 
     Raises
     ------
     ConfigError
         If there is none, or one is no Yahoo symbol (an ISIN is none: yfinance would look it up elsewhere).
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.yahoo import checked_symbols
+    >>> checked_symbols(["aapl", "BTC-USD", "AAPL"])
+    ['AAPL', 'BTC-USD']
     """
     named = list(dict.fromkeys(str(symbol).strip().upper() for symbol in symbols))
     if not named:

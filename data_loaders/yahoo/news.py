@@ -16,7 +16,7 @@ import pandas as pd
 from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.retries import SYSTEM_CLOCK, Clock, Patience
 from embargo.data_loaders.schemas import UTC_DTYPE, validate_news
-from embargo.data_loaders.yahoo.client import YahooClient, ask_each, checked_symbols, connect
+from embargo.data_loaders.yahoo.client import YahooClient, ask_each, checked_symbols, connect, utc_of
 
 SOURCE = "yahoo"
 _COLUMNS = (
@@ -48,6 +48,13 @@ class YahooNews:
     counts : dict
         ``symbols, failed, items, ads, untitled, undated, without_id, repeated, articles, rows``: every item served is
         an advertisement, set aside, a repetition of an article, or an article.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.yahoo import YahooNews
+    >>> YahooNews(pd.DataFrame(), {"AAPL": "not asked"}, {"symbols": 1, "failed": 1}).counts["failed"]
+    1
     """
 
     news: pd.DataFrame
@@ -67,7 +74,7 @@ def _instant(value: object) -> pd.Timestamp | None:
     except (ValueError, OverflowError):
         return None
     # A stamp before Yahoo existed, or centuries ahead, is in another unit.
-    if read is pd.NaT or read.tzinfo is None or not 1995 <= read.year < 2200:
+    if pd.isna(read) or read.tzinfo is None or not 1995 <= read.year < 2200:
         return None
     return read.tz_convert("UTC").as_unit("us")
 
@@ -193,10 +200,20 @@ def fetch_news(
         If a symbol or ``count`` cannot be asked for, or ``now`` has no time zone.
     ServiceError
         If Yahoo cannot be reached, or no symbol at all got a usable answer.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders import ConfigError
+    >>> from embargo.data_loaders.yahoo import fetch_news
+    >>> try:
+    ...     fetch_news(["US0378331005"], now=pd.Timestamp("2020-03-01", tz="UTC"))
+    ... except ConfigError as error:
+    ...     print(error)
+    yahoo: 'US0378331005' is no Yahoo symbol. Write AAPL, BRK-B, VOD.L, ^GSPC or BTC-USD.
     """
     named = checked_symbols(symbols)
-    if pd.Timestamp(now).tzinfo is None:
-        raise ConfigError(f"yahoo: now = {now} has no time zone. Give a UTC instant.")
+    fetched_at = utc_of(now, "now")
     if count < 1:
         raise ConfigError(f"yahoo: count must be at least 1, got {count}.")
     served: list[tuple[str, dict[str, Any]]] = []
@@ -206,5 +223,5 @@ def fetch_news(
 
     with connect(patience or Patience(), clock) as client:
         failures = ask_each(client, named, lambda symbol: ask(client, symbol), progress)
-    news, counts = read_items(served, now=pd.Timestamp(now).tz_convert("UTC").as_unit("us"))
+    news, counts = read_items(served, now=fetched_at)
     return YahooNews(news, failures, {"symbols": len(named), "failed": len(failures), **counts})

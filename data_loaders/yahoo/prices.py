@@ -19,18 +19,13 @@ from embargo.data_loaders.yahoo.bars import (
     ACTION_COLUMNS,
     AHEAD,
     BAR_COLUMNS,
-    VENUE,
-    Listing,
+    YahooListing,
     actions_of,
     bars_of,
-    calendar_of,
     events_of,
     listing_of,
 )
-from embargo.data_loaders.yahoo.client import Refused, YahooClient, ask_each, checked_symbols, connect
-from embargo.data_loaders.yahoo.news import YahooNews, fetch_news
-
-__all__ = ["BARS", "VENUE", "YahooNews", "YahooPrices", "calendar_of", "fetch_news", "fetch_prices"]
+from embargo.data_loaders.yahoo.client import Refused, YahooClient, ask_each, checked_symbols, connect, utc_of
 
 
 @dataclass(frozen=True)
@@ -42,7 +37,7 @@ class _Interval:
     days_at_once: int | None = None
 
 
-BARS: dict[str, _Interval] = {
+INTERVALS: dict[str, _Interval] = {
     "1d": _Interval("1d"),
     "1h": _Interval("1h", 730),
     "90min": _Interval("90m", 60),
@@ -84,6 +79,13 @@ class YahooPrices:
         ``symbol, instant, reason`` of every served row that is no bar.
     counts : dict
         ``symbols, answered, empty, failed, bars, actions``, and rows set aside by reason.
+
+    Examples
+    --------
+    >>> from dataclasses import fields
+    >>> from embargo.data_loaders.yahoo import YahooPrices
+    >>> [field.name for field in fields(YahooPrices)][:4]
+    ['bars', 'actions', 'capital_gains', 'instruments']
     """
 
     bars: pd.DataFrame
@@ -119,18 +121,14 @@ class _Range:
 
 
 def _checked_range(start: pd.Timestamp, end: pd.Timestamp, bar: str, now: pd.Timestamp) -> _Range:
-    if bar not in BARS:
-        raise ConfigError(f"yahoo: bar {bar!r} is not served. Use one of {list(BARS)}.")
-    named = {"start": pd.Timestamp(start), "end": pd.Timestamp(end), "now": pd.Timestamp(now)}
-    for name, instant in named.items():
-        if instant is pd.NaT or instant.tzinfo is None:
-            raise ConfigError(f"yahoo: {name} = {instant} has no time zone. Give a UTC instant.")
-    first, last, present = (instant.tz_convert("UTC").as_unit("us") for instant in named.values())
+    if bar not in INTERVALS:
+        raise ConfigError(f"yahoo: bar {bar!r} is not served. Use one of {list(INTERVALS)}.")
+    first, last, present = (utc_of(value, name) for value, name in ((start, "start"), (end, "end"), (now, "now")))
     if not first < min(last, present):
         raise ConfigError(
             f"yahoo: there is nothing between start {first} and the earlier of end {last} and now {present}."
         )
-    kept = BARS[bar].kept_days
+    kept = INTERVALS[bar].kept_days
     if kept is not None and first < present - pd.Timedelta(days=kept):
         raise ConfigError(
             f"yahoo: {bar} bars are kept for {kept} days only, and start {first} lies before "
@@ -140,7 +138,7 @@ def _checked_range(start: pd.Timestamp, end: pd.Timestamp, bar: str, now: pd.Tim
 
 
 def _intraday_rows(client: YahooClient, symbol: str, span: _Range) -> tuple[pd.DataFrame, list[int]]:
-    interval = BARS[span.bar]
+    interval = INTERVALS[span.bar]
     last = min(span.end, span.now)
     step = last - span.start if interval.days_at_once is None else pd.Timedelta(days=interval.days_at_once)
     charts, cursor = [], span.start
@@ -161,14 +159,14 @@ def _has_no_range(refusal: Refused) -> bool:
     return str(refusal).lower().startswith("data doesn't exist for startdate")
 
 
-def _until(listing: Listing, span: _Range, bars: pd.DataFrame) -> pd.Timestamp:
+def _until(listing: YahooListing, span: _Range, bars: pd.DataFrame) -> pd.Timestamp:
     """Instant before which nothing will be added: see ``YahooPrices.answered``."""
     last = min(span.end, span.now)
     table = listing.sessions
     recent = table.loc[(table["open_at"] < last) & (table["close_at"] > span.now - _SETTLING)]
     for opened, closed in zip(recent["open_at"], recent["close_at"], strict=True):
         within = bars.loc[(bars["open_at"] >= opened) & (bars["open_at"] < closed), "close_at"]
-        served = opened if within.empty else within.max()
+        served: pd.Timestamp = opened if within.empty else within.max()
         if served < closed:
             return max(span.start, min(last, served))
     return last
@@ -256,6 +254,16 @@ def fetch_prices(
         If a symbol, bar or range cannot be asked for.
     ServiceError
         If Yahoo cannot be reached, or no symbol at all got a usable answer.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.yahoo import fetch_prices
+    >>> now = pd.Timestamp("2020-03-01", tz="UTC")
+    >>> fetch_prices(["AAPL"], start=now, end=now, bar="7min", now=now)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.ConfigError: yahoo: bar '7min' is not served. Use one of ['1d', '1h', ...].
     """
     named = checked_symbols(symbols)
     span = _checked_range(start, end, bar, now)
@@ -268,21 +276,16 @@ def fetch_prices(
     return _gathered(named, found, failures)
 
 
-_TEXTS = {
-    "venue": "str",
-    "symbol": "str",
-    "bar": "str",
-    "kind": "str",
-    "base": "str",
-    "quote": "str",
-    "status": "str",
-    "reason": "str",
+_TEXTS = ("venue", "symbol", "bar", "kind", "base", "quote", "status", "reason")
+_INSTANTS = ("open_at", "close_at", "ex_at", "instant", "listed_at", "delisted_at", "seen_at")
+_TYPES: dict[str, str | pd.DatetimeTZDtype] = {
+    **dict.fromkeys(_TEXTS, "str"),
+    **dict.fromkeys(_INSTANTS, UTC_DTYPE),
 }
-_INSTANTS = dict.fromkeys(("open_at", "close_at", "ex_at", "instant", "listed_at", "delisted_at", "seen_at"), UTC_DTYPE)
 
 
 def _joined(frames: list[pd.DataFrame], columns: tuple[str, ...]) -> pd.DataFrame:
-    types = {name: _TEXTS.get(name) or _INSTANTS.get(name, "float64") for name in columns}
+    types = {name: _TYPES.get(name, "float64") for name in columns}
     filled = [frame for frame in frames if len(frame)]
     whole = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame({name: [] for name in columns})
     return whole[list(columns)].astype(types)

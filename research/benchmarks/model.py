@@ -27,7 +27,7 @@ from rich.table import Table
 
 from embargo.data_loaders.archive.label_sets import read_label_set
 from embargo.data_loaders.schemas import CLASSES
-from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
+from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
 from embargo.models.bases.resolve import TINY, Base, resolve_base
 from embargo.models.calibration import Calibration, expected_calibration_error, fit_calibration
 from embargo.models.content import json_hash, sample_fingerprint
@@ -112,7 +112,7 @@ def open_named(name: str, cache: Path) -> Base:
     """Open a base by name; ``tiny`` is pretrained on the text of a simulated market."""
     if name != TINY:
         return resolve_base(name)
-    news = simulate(SimulatedMarket(end="2017-12-31")).news.drop_duplicates("text")
+    news = simulate_market(SimulatedMarket(end="2017-12-31")).news.drop_duplicates("text")
     instants = news["published_at"]
     return pretrain_tiny(news["text"].tolist(), known_at=instants, knowledge_cutoff=instants.max(), cache_dir=cache)
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from embargo.data_loaders.schemas import CLASSES
-from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
+from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
 from embargo.models.bases.resolve import Base, resolve_base
 from embargo.models.calibration import Calibration
 from embargo.models.export.onnx import compare, export_onnx
@@ -80,7 +80,7 @@ def ways(base: Base, adapter: Adapter, training_texts: list[str], folder: Path) 
 
 
 def main() -> None:
-    news = simulate(SimulatedMarket(n_symbols=8, end="2017-12-31")).news.drop_duplicates("text")
+    news = simulate_market(SimulatedMarket(n_symbols=8, end="2017-12-31")).news.drop_duplicates("text")
     news = news.sample(TRAIN + VALIDATION + SCORED, random_state=0)
     texts, labels = news["text"].tolist(), [CLASSES.index(label) for label in news["label"]]
     scored = texts[TRAIN + VALIDATION :]

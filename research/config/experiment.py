@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import pandas as pd
 from pydantic import Field, model_validator
 
-from embargo.data_loaders.archive.files import fingerprint, parts_of
+from embargo.data_loaders.archive.files import fingerprint, tables_of
 from embargo.data_loaders.errors import ConfigError
 from embargo.models.calibration import Method as CalibrationMethod
 from embargo.models.methods.cards import METHODS, Method
@@ -443,7 +443,7 @@ class Config(Section):
             settings[section].pop("path", None)
         for source in FILED_REGIMES:
             if source in settings["regimes"]:
-                settings["regimes"][source]["path"] = fingerprint(parts_of(settings["regimes"][source]["path"]))
+                settings["regimes"][source]["path"] = fingerprint(tables_of(settings["regimes"][source]["path"]))
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 

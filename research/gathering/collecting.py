@@ -16,14 +16,14 @@ from typing import Annotated, Literal
 import pandas as pd
 from pydantic import Field, model_validator
 
-from embargo.data_loaders.bybit.connection import connect
+from embargo.data_loaders.bybit import connect
 from embargo.data_loaders.errors import ConfigError, DataError, ServiceError
 from embargo.data_loaders.retries import Patience
 from embargo.data_loaders.store import Store
 from embargo.research.config.settings import BarLength, Instant, Section, checked, place_of, read_toml
 from embargo.research.gathering import downloads
 from embargo.research.gathering.downloads import Visit, visiting
-from embargo.research.gathering.fetching import Clock, Tally
+from embargo.research.gathering.fetching import Now, Tally
 from embargo.research.progress import Stages
 
 Errand = Callable[[Visit], None]
@@ -127,7 +127,7 @@ def load_collection(path: Path) -> Collection:
     return checked(Collection, document, where=str(path))
 
 
-def collect(collection: Collection, *, clock: Clock, stages: Stages, patience: Patience) -> Collected:
+def collect(collection: Collection, *, clock: Now, stages: Stages, patience: Patience) -> Collected:
     """Visit every source of a collection once; one that fails does not lose the others.
 
     Parameters
@@ -187,10 +187,12 @@ def _bybit_errand(settings: BybitSource) -> Errand:
             downloads.bybit_instruments(visit, connection, settings.market)
         if settings.start is None:
             return
-        ask = {"symbols": settings.symbols, "start": settings.start, "end": None}
+        symbols, start = settings.symbols, settings.start
         if settings.prices:
-            downloads.bybit_candles(visit, connection, market=settings.market, bar=settings.bar, **ask)
+            downloads.bybit_candles(
+                visit, connection, symbols, market=settings.market, start=start, end=None, bar=settings.bar
+            )
         if settings.funding:
-            downloads.bybit_funding(visit, connection, **ask)
+            downloads.bybit_funding(visit, connection, symbols, start=start, end=None)
 
     return errand

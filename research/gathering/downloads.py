@@ -10,23 +10,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import pandas as pd
 
-from embargo.data_loaders.bybit import connection as bybit
-from embargo.data_loaders.bybit.announcements import SOURCE as ANNOUNCED_BY
-from embargo.data_loaders.bybit.announcements import check_locale
+from embargo.data_loaders import bybit, yahoo
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK, length_of
 from embargo.data_loaders.retries import Patience
 from embargo.data_loaders.store import Store
 from embargo.data_loaders.store.bar_calendars import calendar_of_bars
-from embargo.data_loaders.yahoo import prices as yahoo
-from embargo.data_loaders.yahoo.client import checked_symbols
 from embargo.research.gathering.fetching import (
     CHUNK_BARS,
     Answer,
-    Clock,
+    Now,
     Series,
     Tally,
     Writer,
@@ -35,8 +30,6 @@ from embargo.research.gathering.fetching import (
     interruptibly,
 )
 from embargo.research.progress import Stages
-
-Market = Literal["spot", "linear"]
 
 YAHOO_TOGETHER = 10
 EDITED_FOR = pd.Timedelta(days=14)
@@ -62,7 +55,7 @@ class Visit:
     """
 
     store: Store
-    clock: Clock
+    clock: Now
     stages: Stages
     patience: Patience
     writer: Writer
@@ -70,7 +63,7 @@ class Visit:
 
 
 @contextmanager
-def visiting(store: Store, source: str, *, clock: Clock, stages: Stages, patience: Patience) -> Iterator[Visit]:
+def visiting(store: Store, source: str, *, clock: Now, stages: Stages, patience: Patience) -> Iterator[Visit]:
     """Visit a source; whatever was answered is in the store when the block ends, however it ends."""
     tally = Tally()
     visit = Visit(store, clock, stages, patience, Writer(store, source, clock, tally), tally)
@@ -109,7 +102,7 @@ def yahoo_prices(
         If Yahoo stays silent for as long as one request may take.
     """
     length = length_of(bar)
-    named = checked_symbols(symbols)
+    named = yahoo.checked_symbols(symbols)
     # One instant for all: symbols that are asked for the same span share a question.
     now = visit.clock()
     known = _calendars(visit.store, bar, length, now) | dict(calendars)
@@ -182,7 +175,7 @@ def bybit_candles(
     connection: bybit.Bybit,
     symbols: Sequence[str],
     *,
-    market: Market,
+    market: bybit.BybitMarket,
     start: pd.Timestamp,
     end: pd.Timestamp | None,
     bar: str,
@@ -258,7 +251,7 @@ def _answered(group: list[str], answered: pd.DataFrame) -> dict[str, pd.Timestam
     return {group[0]: answered["end"].iloc[0]} if len(answered) else {}
 
 
-def bybit_instruments(visit: Visit, connection: bybit.Bybit, market: Market) -> None:
+def bybit_instruments(visit: Visit, connection: bybit.Bybit, market: bybit.BybitMarket) -> None:
     """Note every instrument of a market with its listing dates, where that says something new."""
     visit.stages.stage(f"Bybit: instruments of {market}")
     answer = interruptibly(partial(connection.fetch_instruments, market, now=visit.clock()))
@@ -271,7 +264,7 @@ def bybit_announcements(visit: Visit, connection: bybit.Bybit, *, locale: str) -
     visit.stages.stage("Bybit: announcements")
     newest = visit.store.sql(
         "SELECT max(published_at) AS newest FROM news "  # noqa: S608
-        f"WHERE source = '{ANNOUNCED_BY}' AND starts_with(article_id, 'bybit/{check_locale(locale)}/')"
+        f"WHERE source = '{bybit.ANNOUNCED_BY}' AND starts_with(article_id, 'bybit/{bybit.check_locale(locale)}/')"
     )
     known = newest["newest"].iloc[0]
     since = None if pd.isna(known) else min(pd.Timestamp(known), visit.clock()).as_unit("us") - EDITED_FOR

@@ -25,7 +25,7 @@ from embargo.data_loaders.store import Cover, Store
 from embargo.data_loaders.store.additions import Added, sift
 
 T = TypeVar("T")
-Clock = Callable[[], pd.Timestamp]
+Now = Callable[[], pd.Timestamp]
 
 TAIL_BARS = 7
 CHUNK_BARS = 10_000
@@ -61,7 +61,7 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Span:
+class Stretch:
     """Something to ask for: ``[start, end)``, of which ``[new_from, end)`` was never answered."""
 
     start: pd.Timestamp
@@ -144,7 +144,7 @@ def finished_until(calendar: str, bar: pd.Timedelta, now: pd.Timestamp) -> pd.Ti
 
 def spans_to_ask(
     store: Store, series: Series, start: pd.Timestamp, end: pd.Timestamp, *, chunk: pd.Timedelta | None
-) -> list[Span]:
+) -> list[Stretch]:
     """Cut what was never answered in ``[start, end)`` into chunks; one that continues a series starts with its tail."""
     covered = store.covered(series.dataset, series.venue, series.symbol, series.bar)
     spans = []
@@ -154,7 +154,7 @@ def spans_to_ask(
         new_from = low
         while new_from < high:
             until = high if chunk is None else min(new_from + chunk, high)
-            spans.append(Span(first, new_from, until))
+            spans.append(Stretch(first, new_from, until))
             first = new_from = until
     return spans
 
@@ -172,7 +172,7 @@ class Writer:
     tally : Tally
     """
 
-    def __init__(self, store: Store, source: str, clock: Clock, tally: Tally) -> None:
+    def __init__(self, store: Store, source: str, clock: Now, tally: Tally) -> None:
         self._store = store
         self._source = source
         self._clock = clock
@@ -254,7 +254,7 @@ def fill(
     ServiceError
         If the source is given up; what was answered until then is taken.
     """
-    questions: dict[Span, list[Series]] = {}
+    questions: dict[Stretch, list[Series]] = {}
     for series in wanted:
         until = end(series)
         spans = spans_to_ask(store, series, start, until, chunk=chunk) if until > start else []
@@ -324,7 +324,7 @@ def _given_up(failure: ServiceError, left: int) -> ServiceError:
     return ServiceError(f"{failure}{rest} What was answered is kept, and the next call continues there.")
 
 
-def _take(answer: Answer, group: Sequence[Series], span: Span, writer: Writer, tally: Tally) -> None:
+def _take(answer: Answer, group: Sequence[Series], span: Stretch, writer: Writer, tally: Tally) -> None:
     own = group[0].dataset
     covers = [
         Cover(own, series.venue, series.symbol, series.bar, span.new_from, answer.until[series.symbol])

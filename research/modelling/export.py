@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embargo.data_loaders.archive import label_sets
-from embargo.data_loaders.archive.files import FORMATS, parts_of
+from embargo.data_loaders.archive import read_label_set
+from embargo.data_loaders.archive.files import FORMATS, tables_of
+from embargo.data_loaders.archive.label_sets import LabelFormat
 from embargo.data_loaders.archive.tables import read_table
 from embargo.data_loaders.errors import ConfigError, LeakError
 from embargo.models.bundles.bundle import Reader, refuse_taken, write_training
@@ -46,7 +47,7 @@ def training_texts(
     reader: Reader,
     path: Path,
     *,
-    format: label_sets.Format = "auto",  # noqa: A002 - the field's word for it
+    format: LabelFormat = "auto",  # noqa: A002 - the field's word for it
     text: str = "text",
 ) -> TrainingTexts:
     """Pick from a file the texts that a model was trained on.
@@ -57,7 +58,7 @@ def training_texts(
     path : Path
         A labelled set, or a table with a column of texts.
     format : str
-        As `embargo.data_loaders.archive.label_sets.read_label_set`.
+        As `embargo.data_loaders.archive.read_label_set`.
     text : str
         Column of texts in a table.
 
@@ -69,7 +70,7 @@ def training_texts(
         If the file cannot be read.
     """
     _, adapter = _tuned(reader)
-    parts = parts_of(path, FORMATS | {".txt": "lines", ".json": "json"})
+    parts = tables_of(path, FORMATS | {".txt": "lines", ".json": "json"})
     found: pd.Series
     if format in ("auto", "table") and parts[0].format not in ("lines", "json"):
         found = read_table(parts, [text], {})[0][text].dropna().astype("str")
@@ -77,7 +78,7 @@ def training_texts(
         import pandas as pd
 
         # Only texts are taken; the cutoff of the labels does not matter.
-        settled = label_sets.read_label_set(path, format=format, knowledge_cutoff=pd.Timestamp.max.tz_localize("UTC"))
+        settled = read_label_set(path, format=format, knowledge_cutoff=pd.Timestamp.max.tz_localize("UTC"))
         found = settled.frame["text"]
     by_hash = {text_hash(one): one for one in found}
     known = sorted(by_hash.keys() & set(adapter.train_text_hashes))

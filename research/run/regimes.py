@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.backtest import regimes
-from embargo.data_loaders.archive.files import parts_of
+from embargo.data_loaders.archive.files import tables_of
 from embargo.data_loaders.archive.tables import bare_dates_of, columns_of, instants_of, numbers_of, read_table
 from embargo.data_loaders.errors import DataError
 from embargo.research.config.regimes import CausalRegime, RegimeLabels, RegimesSection, RegimeThreshold
@@ -140,7 +140,7 @@ def _stamp(path: str) -> int:
 # Deciding reads the labels again for every row that the audit attacks.
 @lru_cache(maxsize=8)
 def _labels(path: str, _stamp: int) -> pd.DataFrame:
-    parts = parts_of(path)
+    parts = tables_of(path)
     present = columns_of(parts[0])
     start = "from" if "from" in present and "start" not in present else "start"
     names = [start, "regime", *(["known_at"] if "known_at" in present else [])]
@@ -154,7 +154,7 @@ def _labels(path: str, _stamp: int) -> pd.DataFrame:
 
 @lru_cache(maxsize=8)
 def _series(path: str, known_at: str, value: str, _stamp: int) -> pd.DataFrame:
-    table, _ = read_table(parts_of(path), [known_at, value], {})
+    table, _ = read_table(tables_of(path), [known_at, value], {})
     return pd.DataFrame(
         {
             "known_at": _instants(table[known_at], path, end_of_day=True),

@@ -16,8 +16,8 @@ from embargo.data_loaders import labels
 from embargo.data_loaders.archive.label_sets import read_label_set
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import CLASSES
+from embargo.data_loaders.splits.folds import Fold, walk_forward, walk_forward_by_count
 from embargo.data_loaders.splits.purging import TimeSplit, part_of, split_undated
-from embargo.data_loaders.splits.walk_forward import Fold, walk_forward, walk_forward_by_count
 from embargo.research.config.experiment import Config, LabelsSection
 from embargo.research.progress import Stages
 from embargo.research.run.world import World, frame_hash
@@ -141,7 +141,9 @@ def plan_samples(config: Config, world: World, cuts: Sequence[TimeSplit]) -> lis
     if config.labels.source == "file":
         return _samples_from_file(config, world, cuts)
     if config.labels.source == "news":
-        labelled = labels.from_news(world.news, column=config.labels.column, mapping=config.labels.mapping or None)
+        labelled = labels.samples_from_news(
+            world.news, column=config.labels.column, mapping=config.labels.mapping or None
+        )
     else:
         labelled = labels.forward_returns(
             world.news, world.prices, world.decided_at, horizon_bars=config.labels.horizon_bars
@@ -156,7 +158,9 @@ def plan_samples(config: Config, world: World, cuts: Sequence[TimeSplit]) -> lis
         thresholds = None
         if config.labels.source == "returns":
             thresholds = labels.fit_thresholds(train["value"], config.labels.neutral_share)
-            train, validation, test = (labels.from_returns(part, *thresholds) for part in (train, validation, test))
+            train, validation, test = (
+                labels.samples_from_returns(part, *thresholds) for part in (train, validation, test)
+            )
         if config.model.max_train and len(train) > config.model.max_train:
             counts["train_over_limit"] = len(train) - config.model.max_train
             train = train.sort_values("known_at").iloc[-config.model.max_train :]

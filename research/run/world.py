@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from embargo.data_loaders.archive.news import Loaded, read_news
+from embargo.data_loaders.archive.news import LoadedNews, read_news
 from embargo.data_loaders.archive.prices import LoadedPrices, read_prices
 from embargo.data_loaders.archive.streams import Counts
 from embargo.data_loaders.archive.tables import Piece, keep_filtered
@@ -23,7 +23,7 @@ from embargo.data_loaders.checks.repeats import first_seen
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.funding import funding_panel
 from embargo.data_loaders.schemas import PRICE_FIELDS, Prices
-from embargo.data_loaders.simulated.market import SimulatedMarket, Truth, simulate
+from embargo.data_loaders.simulated.market import SimulatedMarket, Truth, simulate_market
 from embargo.data_loaders.store import Snapshot, Store
 from embargo.research.config.experiment import Config
 from embargo.research.progress import Stages
@@ -157,7 +157,7 @@ def _simulated(
 ) -> tuple[pd.DataFrame, Prices, Truth, dict[str, Counts]]:
     stages.stage("Simulate the market")
     market = config.news.simulated
-    simulation = simulate(
+    simulation = simulate_market(
         SimulatedMarket(
             seed=config.seed,
             strength=market.strength,
@@ -184,7 +184,7 @@ def _recorded(config: Config, stages: Stages) -> tuple[pd.DataFrame, Prices, dic
     return loaded.frame, bars.prices, {"news": dict(loaded.counts), "prices": dict(bars.counts)}
 
 
-def _read_news(config: Config, stages: Stages) -> Loaded:
+def _read_news(config: Config, stages: Stages) -> LoadedNews:
     news = config.news
     if news.loader == "store":
         return _stored_news(config, stages)
@@ -228,7 +228,7 @@ def _snapshot(config: Config, path: str) -> Snapshot:
     return Store.open(path).as_of(config.as_of if config.as_of is not None else pd.Timestamp.now("UTC").as_unit("us"))
 
 
-def _stored_news(config: Config, stages: Stages) -> Loaded:
+def _stored_news(config: Config, stages: Stages) -> LoadedNews:
     """Read every article in its first version: what a trader had at the time, not what it was edited to later."""
     news = config.news
     stages.stage("Read the news")
@@ -248,7 +248,7 @@ def _stored_news(config: Config, stages: Stages) -> Loaded:
     long = frame["text"].str.len() > news.max_characters
     counts["truncated"] = int(long.sum())
     frame = frame.assign(text=frame["text"].str.slice(0, news.max_characters)).reset_index(drop=True)
-    return Loaded(frame, counts | {"kept": len(frame)})
+    return LoadedNews(frame, counts | {"kept": len(frame)})
 
 
 def _stored_prices(config: Config, symbols: list[str] | None) -> LoadedPrices:

@@ -10,9 +10,15 @@ from hypothesis import strategies as st
 
 from embargo.data_loaders.calendars import decision_times
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.data_loaders.labels import cut_classes, fit_thresholds, forward_returns, from_news, from_returns
+from embargo.data_loaders.labels import (
+    cut_classes,
+    fit_thresholds,
+    forward_returns,
+    samples_from_news,
+    samples_from_returns,
+)
 from embargo.data_loaders.schemas import Prices, validate_news
-from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
+from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
 
 COLUMNS = ["article_id", "text", "label", "known_at", "starts_at", "ends_at"]
 
@@ -29,7 +35,7 @@ def prices_of(opens: dict[str, list[float]]) -> Prices:
 
 
 def test_news_labels_become_samples_and_the_rest_is_counted() -> None:
-    result = from_news(
+    result = samples_from_news(
         news_of(
             ("1", "2020-01-01", "AAA", "good", "bullish"),
             ("1", "2020-01-01", "BBB", "good", "bullish"),
@@ -50,12 +56,12 @@ def test_news_labels_become_samples_and_the_rest_is_counted() -> None:
 def test_unknown_labels_and_columns_are_named() -> None:
     news = news_of(("1", "2020-01-01", "AAA", "good", "sell"))
     with pytest.raises(DataError, match="1 labels are unknown, first 'sell' at row 0"):
-        from_news(news)
-    assert from_news(news, mapping={"sell": "bearish"}).frame["label"].tolist() == [0]
+        samples_from_news(news)
+    assert samples_from_news(news, mapping={"sell": "bearish"}).frame["label"].tolist() == [0]
     with pytest.raises(ConfigError, match=r"leads to \['short'\]"):
-        from_news(news, mapping={"sell": "short"})
+        samples_from_news(news, mapping={"sell": "short"})
     with pytest.raises(DataError, match="no column 'rating'"):
-        from_news(news, "rating")
+        samples_from_news(news, "rating")
 
 
 def test_forward_return_runs_from_the_first_decided_open_net_of_the_universe() -> None:
@@ -113,7 +119,7 @@ def test_forward_returns_refuse_what_does_not_fit() -> None:
 
 
 def test_no_label_uses_a_price_from_before_it_was_known_or_after_it_ends() -> None:
-    simulation = simulate(SimulatedMarket(seed=2, end="2015-06-30", n_symbols=6))
+    simulation = simulate_market(SimulatedMarket(seed=2, end="2015-06-30", n_symbols=6))
     prices = simulation.prices
     decided = decision_times(prices.open_at, pd.Timedelta(minutes=5))
     before = forward_returns(simulation.news, prices, decided, horizon_bars=3).frame.set_index("article_id")
@@ -160,6 +166,6 @@ def test_returns_become_samples() -> None:
     prices = prices_of({"AAA": [100, 110, 99], "BBB": [100, 100, 100]})
     news = news_of(("up", "2020-01-06 10:00", "AAA", "a", None), ("down", "2020-01-07 10:00", "AAA", "b", None))
     forward = forward_returns(news, prices, decision_times(prices.open_at, pd.Timedelta(0))).frame
-    samples = from_returns(forward, -0.01, 0.01)
+    samples = samples_from_returns(forward, -0.01, 0.01)
     assert list(samples.columns) == COLUMNS
     assert samples.set_index("article_id")["label"].to_dict() == {"up": 2, "down": 0}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from embargo.backtest.leakage import check_adapter_manifest, check_base_cutoff, check_label_overlap, check_split_order
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.data_loaders.splits.walk_forward import Fold, holdout, part_of
+from embargo.data_loaders.splits import Fold, holdout, part_of
 
 DAY = pd.Timedelta(days=1)
 FOLD = holdout("2020-01-01", "2020-07-01", "2020-10-01", "2021-01-01")

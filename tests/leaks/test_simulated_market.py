@@ -13,7 +13,7 @@ from samples import leak_worlds as worlds
 
 from embargo.backtest import leakage
 from embargo.data_loaders.calendars import decision_times, zone_of
-from embargo.data_loaders.simulated.market import SimulatedMarket, Simulation, simulate
+from embargo.data_loaders.simulated.market import SimulatedMarket, Simulation, simulate_market
 
 HOUR, DAY = pd.Timedelta(hours=1), pd.Timedelta(days=1)
 ZONE = zone_of("XNYS")
@@ -21,7 +21,7 @@ DATA = Path(os.environ.get("EMBARGO_REAL_DATA", Path(__file__).resolve().parents
 
 
 def _market(seed: int, **settings) -> Simulation:
-    return simulate(SimulatedMarket(seed=seed, **{"start": "2016-01-01", "end": "2019-12-31"} | settings))
+    return simulate_market(SimulatedMarket(seed=seed, **{"start": "2016-01-01", "end": "2019-12-31"} | settings))
 
 
 def _instants(market: Simulation, *, by_date: bool = False, shift: pd.Timedelta = 0 * HOUR, zone=ZONE):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
+from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
 from embargo.research.gathering import checks
 from embargo.research.pages.page import plotly_js
 from embargo.research.run import report
@@ -41,7 +41,7 @@ def comparison(folder: Path) -> compare.Comparison:
 
 def diagnosis() -> Diagnosis:
     """A signal that repeats what half of the articles say."""
-    market = simulate(SimulatedMarket(n_symbols=8, end="2015-12-31"))
+    market = simulate_market(SimulatedMarket(n_symbols=8, end="2015-12-31"))
     prices, news = market.prices, market.news
     rows = prices.open_at.searchsorted(pd.DatetimeIndex(news["published_at"]), side="right")
     columns = prices.open.columns.get_indexer(pd.Index(news["symbol"]))
@@ -109,7 +109,7 @@ def swept() -> sweep.Sweep:
 
 def pages() -> dict[str, str]:
     """Every page by its name."""
-    market = simulate(SimulatedMarket(seed=3, n_symbols=6, end="2015-12-31"))
+    market = simulate_market(SimulatedMarket(seed=3, n_symbols=6, end="2015-12-31"))
     asked = checks.check_world(market.news, market.prices, calendar="XNYS", counts={"rows": 900, "undated": 300})
     bare = sample(regimes=None, regime_table=None, reliability=None, confusion=None, classification=None, folds=None)
     with tempfile.TemporaryDirectory() as folder:

@@ -5,9 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from embargo.data_loaders.splits.combinatorial import combinatorial, groups_by_calendar, groups_by_count
+from embargo.data_loaders.splits import (
+    combinatorial,
+    groups_by_calendar,
+    groups_by_count,
+    holdout,
+    walk_forward,
+    walk_forward_by_count,
+)
 from embargo.data_loaders.splits.purging import PARTS, TimeSplit
-from embargo.data_loaders.splits.walk_forward import holdout, walk_forward, walk_forward_by_count
 
 HOUR = pd.Timedelta(hours=1)
 NOTHING = pd.Timedelta(0)

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from embargo.data_loaders.checks import Check, Verdict, check_news, check_prices
+from embargo.data_loaders.checks import Check, Grade, check_news, check_prices
 from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.schemas import Prices
 
-SEVERITY: tuple[Verdict, ...] = ("bad", "look", "fine")
+SEVERITY: tuple[Grade, ...] = ("bad", "look", "fine")
 
 
 def check_world(
@@ -58,9 +58,9 @@ def check_world(
 
     Examples
     --------
-    >>> from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
+    >>> from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
     >>> from embargo.research.gathering.checks import check_world
-    >>> market = simulate(SimulatedMarket(n_symbols=2, end="2015-03-31"))
+    >>> market = simulate_market(SimulatedMarket(n_symbols=2, end="2015-03-31"))
     >>> checks = check_world(market.news, market.prices, calendar="XNYS")
     >>> checks[0].name, checks[0].verdict
     ('first sighting', 'fine')
@@ -94,7 +94,7 @@ def worst_first(checks: Sequence[Check]) -> list[Check]:
     return sorted(checks, key=lambda check: SEVERITY.index(check.verdict))
 
 
-def worst(checks: Sequence[Check]) -> Verdict:
+def worst(checks: Sequence[Check]) -> Grade:
     """Return the worst verdict among checks.
 
     Parameters

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from embargo.data_loaders.checks import Check, Verdict
+from embargo.data_loaders.checks import Check, Grade
 from embargo.research.gathering.checks.charts import CHARTS, clock_time
 from embargo.research.gathering.checks.check import worst, worst_first
 from embargo.research.gathering.checks.tables import tally
@@ -21,7 +21,7 @@ from embargo.research.pages.tables import TableCell
 # The style sheet knows the verdicts of the leakage audit; a check's verdict takes the colours of its equal.
 _KINDS = {"bad": "leak", "look": "suspicious", "fine": "pass"}
 _ICONS = {"bad": "×", "look": "!", "fine": "✓"}
-_STATUS: dict[Verdict, Status] = {"bad": "invalid", "look": "caution", "fine": "valid"}
+_STATUS: dict[Grade, Status] = {"bad": "invalid", "look": "caution", "fine": "valid"}
 _HEADLINES = {
     "bad": "Do not believe results from these data yet",
     "look": "Usable, once somebody has looked at what follows",

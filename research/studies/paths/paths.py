@@ -19,14 +19,14 @@ import pandas as pd
 from embargo.backtest.books import kernel
 from embargo.backtest.metrics import sharpe
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.data_loaders.splits.combinatorial import (
+from embargo.data_loaders.splits import (
     CombinatorialSplit,
+    Window,
     backtest_paths,
     combinatorial,
     groups_by_count,
     path_series,
 )
-from embargo.data_loaders.splits.walk_forward import Window
 from embargo.research.config.experiment import Config
 from embargo.research.progress import Stages
 from embargo.research.records.folders import write_json, writing

@@ -80,10 +80,10 @@ def render_page(
     --------
     >>> import numpy as np
     >>> import pandas as pd
-    >>> from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
+    >>> from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
     >>> from embargo.research.studies.signal import render_page
     >>> from embargo.signals.diagnostics.diagnosis import diagnose
-    >>> market = simulate(SimulatedMarket(n_symbols=4, end="2015-06-30"))
+    >>> market = simulate_market(SimulatedMarket(n_symbols=4, end="2015-06-30"))
     >>> opens = market.prices.open
     >>> values = np.random.default_rng(0).normal(0.0, 0.1, opens.shape)
     >>> signal = pd.DataFrame(values, opens.index, opens.columns)

@@ -203,10 +203,10 @@ def print_diagnosis(console: Console, found: Diagnosis) -> None:
     --------
     >>> import numpy as np
     >>> import pandas as pd
-    >>> from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
+    >>> from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
     >>> from embargo.research.studies.signal import print_diagnosis
     >>> from embargo.signals.diagnostics.diagnosis import diagnose
-    >>> market = simulate(SimulatedMarket(n_symbols=4, end="2015-06-30"))
+    >>> market = simulate_market(SimulatedMarket(n_symbols=4, end="2015-06-30"))
     >>> opens = market.prices.open
     >>> values = np.random.default_rng(0).normal(0.0, 0.1, opens.shape)
     >>> signal = pd.DataFrame(values, opens.index, opens.columns)
@@ -255,10 +255,10 @@ def as_document(found: Diagnosis, *, run: str) -> dict[str, Any]:
     --------
     >>> import numpy as np
     >>> import pandas as pd
-    >>> from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
+    >>> from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
     >>> from embargo.research.studies.signal import as_document
     >>> from embargo.signals.diagnostics.diagnosis import diagnose
-    >>> market = simulate(SimulatedMarket(n_symbols=4, end="2015-06-30"))
+    >>> market = simulate_market(SimulatedMarket(n_symbols=4, end="2015-06-30"))
     >>> opens = market.prices.open
     >>> values = np.random.default_rng(0).normal(0.0, 0.1, opens.shape)
     >>> signal = pd.DataFrame(values, opens.index, opens.columns)

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from embargo.data_loaders.archive.files import fingerprint, parts_of
+from embargo.data_loaders.archive.files import fingerprint, tables_of
 from embargo.data_loaders.archive.news import read_news
 from embargo.data_loaders.errors import DataError, MissingPartError
 
@@ -129,25 +129,25 @@ def test_members_named_to_escape_are_read_and_never_written(tmp_path: Path) -> N
 
 def test_other_files_are_passed_over_and_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
     path = zipped(tmp_path / "n.zip", {"README.md": b"x", "__MACOSX/b.csv": b"junk", "b.csv": content_of("csv")})
-    assert [str(part) for part in parts_of(path)] == [f"{path}/b.csv"]
+    assert [str(part) for part in tables_of(path)] == [f"{path}/b.csv"]
     with pytest.raises(MissingPartError, match="the zip holds no"):
-        parts_of(zipped(tmp_path / "e.zip", {"README.md": b"x"}))
+        tables_of(zipped(tmp_path / "e.zip", {"README.md": b"x"}))
     with pytest.raises(DataError, match="zip inside a zip"):
-        parts_of(zipped(tmp_path / "z.zip", {"a.zip": path.read_bytes(), "b.csv": b"x"}))
+        tables_of(zipped(tmp_path / "z.zip", {"a.zip": path.read_bytes(), "b.csv": b"x"}))
     with pytest.raises(DataError, match=r"mixes \['csv', 'jsonl'\]"):
-        parts_of(zipped(tmp_path / "m.zip", {"a.csv": b"x", "b.jsonl": b"{}"}))
+        tables_of(zipped(tmp_path / "m.zip", {"a.csv": b"x", "b.jsonl": b"{}"}))
     (tmp_path / "d.zip").write_bytes(b"PK nonsense")
     with pytest.raises(DataError, match="damaged or no zip"):
-        parts_of(tmp_path / "d.zip")
+        tables_of(tmp_path / "d.zip")
     locked = bytearray(path.read_bytes())
     entry = locked.index(b"PK\x01\x02", locked.index(b"PK\x01\x02") + 4)
     locked[locked.index(b"PK\x01\x02", entry + 4) + 8] |= 1
     (tmp_path / "l.zip").write_bytes(locked)
     with pytest.raises(DataError, match=r"b\.csv: encrypted"):
-        parts_of(tmp_path / "l.zip")
+        tables_of(tmp_path / "l.zip")
     (tmp_path / "n.csv.lz4").write_bytes(b"x")
     with pytest.raises(DataError, match=r"'.lz4' is unknown"):
-        parts_of(tmp_path / "n.csv.lz4")
+        tables_of(tmp_path / "n.csv.lz4")
 
 
 def test_a_folder_of_many_packed_files_names_the_one_at_fault(tmp_path: Path) -> None:
@@ -165,13 +165,13 @@ def test_the_fingerprint_is_that_of_the_content(tmp_path: Path) -> None:
     for name, content in (("a.csv", b"x,y\n1,2\n"), ("b.csv", b"x,y\n3,4\n")):
         (tmp_path / name).write_bytes(content)
     seen: list[tuple[int, int]] = []
-    first = fingerprint(parts_of(tmp_path), progress=lambda done, total: seen.append((done, total)))
+    first = fingerprint(tables_of(tmp_path), progress=lambda done, total: seen.append((done, total)))
     assert seen[-1] == (16, 16)
     (tmp_path / "a.csv").rename(tmp_path / "a2.csv")
-    assert fingerprint(parts_of(tmp_path)) == first
+    assert fingerprint(tables_of(tmp_path)) == first
     (tmp_path / "a2.csv").write_bytes(b"x,y\n1,2\nx,y\n")
     (tmp_path / "b.csv").write_bytes(b"3,4\n")
-    assert fingerprint(parts_of(tmp_path)) != first
+    assert fingerprint(tables_of(tmp_path)) != first
 
 
 def test_two_members_of_one_name_are_refused(tmp_path: Path) -> None:
@@ -180,4 +180,4 @@ def test_two_members_of_one_name_are_refused(tmp_path: Path) -> None:
         with pytest.warns(UserWarning, match="Duplicate name"):
             packed.writestr("a.csv", "x\n2\n")
     with pytest.raises(DataError, match=r"d\.zip/a\.csv: two members of one name"):
-        parts_of(tmp_path / "d.zip")
+        tables_of(tmp_path / "d.zip")

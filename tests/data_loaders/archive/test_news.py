@@ -14,8 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embargo.data_loaders.archive import streams, tables
-from embargo.data_loaders.archive.news import read_news, read_prices, stream_bars, stream_news
+from embargo.data_loaders.archive import read_news, read_prices, stream_bars, stream_news, streams, tables
 from embargo.data_loaders.archive.tables import instants_of
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 
@@ -85,7 +84,7 @@ def test_filters_mean_the_same_in_every_format(
 
 
 def test_a_folder_is_read_whole_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "BATCH_ROWS", 2)
+    monkeypatch.setattr(tables, "PIECE_ROWS", 2)
     (tmp_path / "2021").mkdir()
     write(tmp_path / "a.parquet", STORIES)
     write(tmp_path / "2021" / "b.parquet", [{**row, "id": f"b{row['id']}"} for row in STORIES])
@@ -103,7 +102,7 @@ def test_pieces_do_not_change_the_result(tmp_path: Path, monkeypatch: pytest.Mon
     for kind in ("parquet", "jsonl", "csv"):
         path = write(tmp_path / f"many.{kind}", rows)
         whole = read_news(path, columns=MAP, filters={"likes": {"max": 17}})
-        monkeypatch.setattr(tables, "BATCH_ROWS", 4)
+        monkeypatch.setattr(tables, "PIECE_ROWS", 4)
         cut = read_news(path, columns=MAP, filters={"likes": {"max": 17}})
         monkeypatch.undo()
         pd.testing.assert_frame_equal(whole.frame, cut.frame)
@@ -438,7 +437,7 @@ def test_intraday_bars_close_one_length_after_they_open(put: Callable[..., Path]
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pieces of 4 rows, batches of 8."""
-    monkeypatch.setattr(tables, "BATCH_ROWS", 4)
+    monkeypatch.setattr(tables, "PIECE_ROWS", 4)
     monkeypatch.setattr(streams, "PIECE_ROWS", 4)
     monkeypatch.setattr(streams, "BATCH_ROWS", 8)
 

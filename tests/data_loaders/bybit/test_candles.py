@@ -67,7 +67,7 @@ def test_candles_equal_the_truth_whatever_the_pages(start, length, holes, listed
     exists = {t * STEP for t in range(max(listed, 980), 1_130) if t not in holes and t * STEP <= now}
     service = Pages(exists, cap=cap, seed=seed, vices=vices)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("embargo.data_loaders.bybit.candles.PAGE", page)
+        patch.setattr("embargo.data_loaders.bybit.candles.CANDLES_A_PAGE", page)
         end = start + length
         result = collect_candles(
             service, interval=INTERVAL, step=STEP, start=start * STEP, end=end * STEP, now=now, launch=0

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embargo.data_loaders.checks.near_duplicates import Window, near_duplicate_clusters, shingles
+from embargo.data_loaders.checks.near_duplicates import RecentArticles, near_duplicate_clusters, shingles
 from embargo.data_loaders.checks.repeats import normalise_text
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import validate_news
-from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
+from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
 
 HEADLINE = "Acme Motors raises its full year outlook after record orders in Asia"
 
@@ -67,7 +67,7 @@ def brute_force(news: pd.DataFrame, window: pd.Timedelta, threshold: float) -> p
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("days", [2, 30])
 def test_agrees_with_brute_force(seed: int, days: int) -> None:
-    market = simulate(SimulatedMarket(seed=seed, n_symbols=2, end="2016-06-30", duplicate_share=0.3))
+    market = simulate_market(SimulatedMarket(seed=seed, n_symbols=2, end="2016-06-30", duplicate_share=0.3))
     rng = np.random.default_rng(seed)
     news = market.news.head(500).copy()
     # Random words replaced and cut, so that similarities fall on both sides of the threshold.
@@ -85,7 +85,7 @@ def test_agrees_with_brute_force(seed: int, days: int) -> None:
 
 
 def test_finds_the_simulated_copies_and_little_else() -> None:
-    market = simulate(SimulatedMarket(seed=5, end="2017-12-31", duplicate_share=0.2))
+    market = simulate_market(SimulatedMarket(seed=5, end="2017-12-31", duplicate_share=0.2))
     clusters = near_duplicate_clusters(market.news)
     originals = market.truth.originals.reindex(market.news["article_id"]).to_numpy()
     copied = originals != market.news["article_id"].to_numpy()
@@ -173,7 +173,7 @@ def test_later_articles_never_move_earlier_ones_and_pieces_do_not_matter(
     whole = near_duplicate_clusters(news)
     early = news.head(min(cut, len(news)))
     assert near_duplicate_clusters(early).equals(whole.head(len(early)))
-    window = Window()
+    window = RecentArticles()
     pieces = [window.assign(news.iloc[:cut]), window.assign(news.iloc[cut:])]
     assert pd.concat(pieces).tolist() == whole.tolist()
     first = news.set_index("article_id")["known_at"]
@@ -185,8 +185,8 @@ def test_later_articles_never_move_earlier_ones_and_pieces_do_not_matter(
 
 
 def test_memory_holds_one_window_however_long_the_history() -> None:
-    market = simulate(SimulatedMarket(seed=1, n_symbols=8, end="2016-12-31"))
-    window = Window(pd.Timedelta(days=3))
+    market = simulate_market(SimulatedMarket(seed=1, n_symbols=8, end="2016-12-31"))
+    window = RecentArticles(pd.Timedelta(days=3))
     held = []
     for start in range(0, len(market.news), 250):
         window.assign(market.news.iloc[start : start + 250])
@@ -197,7 +197,7 @@ def test_memory_holds_one_window_however_long_the_history() -> None:
 
 
 def test_the_order_of_rows_and_several_symbols_do_not_matter() -> None:
-    market = simulate(SimulatedMarket(seed=2, n_symbols=4, end="2015-12-31", duplicate_share=0.3))
+    market = simulate_market(SimulatedMarket(seed=2, n_symbols=4, end="2015-12-31", duplicate_share=0.3))
     news = pd.concat([market.news, market.news.assign(symbol="ZZZZ")], ignore_index=True)
     shuffled = news.sample(frac=1.0, random_state=1)
     clusters = near_duplicate_clusters(news)
@@ -219,7 +219,7 @@ def test_refusals() -> None:
         near_duplicate_clusters(news, window=pd.Timedelta(0))
     with pytest.raises(ConfigError, match="threshold"):
         near_duplicate_clusters(news, threshold=0.0)
-    window = Window()
+    window = RecentArticles()
     window.assign(news)
     with pytest.raises(DataError, match="order"):
         window.assign(news)

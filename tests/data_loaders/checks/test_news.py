@@ -12,14 +12,14 @@ from embargo.data_loaders.checks.clock import clock, time_of_day
 from embargo.data_loaders.checks.copies import exact_copies, later_dates, near_copies, revisions
 from embargo.data_loaders.checks.coverage import collection_gaps, monthly_articles, set_aside, symbol_coverage
 from embargo.data_loaders.errors import DataError
-from embargo.data_loaders.simulated.market import SimulatedMarket, Simulation, simulate
+from embargo.data_loaders.simulated.market import SimulatedMarket, Simulation, simulate_market
 
 HOUR, DAY = pd.Timedelta(hours=1), pd.Timedelta(days=1)
 
 
 @pytest.fixture(scope="module")
 def market() -> Simulation:
-    return simulate(SimulatedMarket(seed=11, start="2015-06-01", end="2016-06-30", articles_per_symbol_day=1.0))
+    return simulate_market(SimulatedMarket(seed=11, start="2015-06-01", end="2016-06-30", articles_per_symbol_day=1.0))
 
 
 def later_by(news: pd.DataFrame, rows: pd.Series, shift: pd.Timedelta) -> pd.DataFrame:
@@ -45,7 +45,7 @@ def assert_well_formed(check: Check) -> None:
 
 @pytest.mark.parametrize(("seed", "calendar"), [(0, "XNYS"), (1, "XNYS"), (2, "24/7"), (3, "XLON")])
 def test_a_clean_market_is_fine(seed: int, calendar: str) -> None:
-    clean = simulate(SimulatedMarket(seed=seed, end="2017-06-30", calendar=calendar))
+    clean = simulate_market(SimulatedMarket(seed=seed, end="2017-06-30", calendar=calendar))
     checks = check_news(clean.news, clean.prices, calendar=calendar, counts={"rows": len(clean.news), "undated": 0})
     assert {check.name: check.verdict for check in checks if check.verdict != "fine"} == {}
     for check in checks:

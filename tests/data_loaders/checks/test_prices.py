@@ -12,7 +12,7 @@ from embargo.data_loaders.checks import Check, check_prices
 from embargo.data_loaders.checks.bars import calendar_gaps, expected_bars, holes, last_bar, listings, volumes
 from embargo.data_loaders.checks.levels import adjustment, opening_prices, outliers, ranges, splits, stale_closes
 from embargo.data_loaders.schemas import PRICE_FIELDS, Prices, validate_prices
-from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
+from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
 
 QUOTES = ("open", "high", "low", "close")
 HOUR, DAY = pd.Timedelta(hours=1), pd.Timedelta(days=1)
@@ -20,7 +20,7 @@ HOUR, DAY = pd.Timedelta(hours=1), pd.Timedelta(days=1)
 
 @pytest.fixture(scope="module")
 def prices() -> Prices:
-    return simulate(SimulatedMarket(seed=4, end="2018-06-30", articles_per_symbol_day=0.05)).prices
+    return simulate_market(SimulatedMarket(seed=4, end="2018-06-30", articles_per_symbol_day=0.05)).prices
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def assert_well_formed(check: Check) -> None:
 
 @pytest.mark.parametrize(("seed", "calendar"), [(0, "XNYS"), (1, "XNYS"), (2, "24/7"), (3, "XTKS")])
 def test_a_clean_market_is_fine(seed: int, calendar: str) -> None:
-    clean = simulate(
+    clean = simulate_market(
         SimulatedMarket(seed=seed, end="2018-12-31", calendar=calendar, articles_per_symbol_day=0.05)
     ).prices
     checks = check_prices(clean, adjusted_close=clean.close, as_of=clean.close_at[-1])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from embargo.data_loaders.archive.news import read_news, read_prices
+from embargo.data_loaders.archive import read_news, read_prices
 from embargo.data_loaders.checks import Check, check_news, check_prices
 from embargo.data_loaders.checks.levels import adjustment
 

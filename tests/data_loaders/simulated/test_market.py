@@ -14,14 +14,14 @@ from embargo.data_loaders.checks.repeats import first_seen, normalise_text
 from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.schemas import CLASSES, PRICE_FIELDS, validate_news, validate_prices, validate_scores
 from embargo.data_loaders.simulated import grammar
-from embargo.data_loaders.simulated.market import NEUTRAL_BELOW, SimulatedMarket, Simulation, simulate
+from embargo.data_loaders.simulated.market import NEUTRAL_BELOW, SimulatedMarket, Simulation, simulate_market
 
 SHORT = SimulatedMarket(seed=3, end="2015-12-31", n_symbols=12)
 
 
 @cache
 def market(seed: int = 0, strength: float = 1.0) -> Simulation:
-    return simulate(SimulatedMarket(seed=seed, strength=strength))
+    return simulate_market(SimulatedMarket(seed=seed, strength=strength))
 
 
 def originals_of(simulation: Simulation) -> pd.DataFrame:
@@ -56,7 +56,7 @@ def correlation(frame: pd.DataFrame, column: str) -> float:
 
 
 def test_same_settings_same_market_and_another_seed_another() -> None:
-    one, two, three = simulate(SHORT), simulate(SHORT), simulate(replace(SHORT, seed=4))
+    one, two, three = simulate_market(SHORT), simulate_market(SHORT), simulate_market(replace(SHORT, seed=4))
     pd.testing.assert_frame_equal(one.news, two.news)
     pd.testing.assert_frame_equal(one.prices.close, two.prices.close)
     pd.testing.assert_frame_equal(one.truth.perfect_scores, two.truth.perfect_scores)
@@ -65,7 +65,7 @@ def test_same_settings_same_market_and_another_seed_another() -> None:
 
 
 def test_everything_passes_the_doors() -> None:
-    simulation = simulate(SHORT)
+    simulation = simulate_market(SHORT)
     validate_prices(simulation.prices)
     pd.testing.assert_frame_equal(validate_news(simulation.news), simulation.news)
     validate_scores(simulation.truth.perfect_scores)
@@ -77,18 +77,20 @@ def test_everything_passes_the_doors() -> None:
 
 
 def test_at_strength_zero_prices_do_not_depend_on_articles_and_texts_never_depend_on_strength() -> None:
-    silent = simulate(replace(SHORT, strength=0.0))
-    chatty = simulate(replace(SHORT, strength=0.0, articles_per_symbol_day=1.5, duplicate_share=0.3, persistence=0.2))
+    silent = simulate_market(replace(SHORT, strength=0.0))
+    chatty = simulate_market(
+        replace(SHORT, strength=0.0, articles_per_symbol_day=1.5, duplicate_share=0.3, persistence=0.2)
+    )
     for field in PRICE_FIELDS:
         pd.testing.assert_frame_equal(getattr(silent.prices, field), getattr(chatty.prices, field), check_exact=True)
     assert len(chatty.news) > 4 * len(silent.news)
-    loud = simulate(replace(SHORT, strength=2.0))
+    loud = simulate_market(replace(SHORT, strength=2.0))
     pd.testing.assert_frame_equal(loud.news, silent.news)
     assert not np.allclose(loud.prices.close, silent.prices.close, equal_nan=True)
 
 
 def test_bars_are_real_sessions_with_half_days() -> None:
-    prices = simulate(SHORT).prices
+    prices = simulate_market(SHORT).prices
     table = sessions("XNYS", pd.Timestamp("2015-01-01"), pd.Timestamp("2015-12-31"))
     assert list(prices.open_at) == list(table["open_at"])
     hours = (prices.close_at - prices.open_at) / pd.Timedelta(hours=1)
@@ -290,11 +292,11 @@ def test_a_model_of_the_early_years_degrades() -> None:
 
 
 def test_other_calendars_and_sizes() -> None:
-    crypto = simulate(SimulatedMarket(seed=1, calendar="24/7", end="2016-06-30", n_symbols=3))
+    crypto = simulate_market(SimulatedMarket(seed=1, calendar="24/7", end="2016-06-30", n_symbols=3))
     assert len(crypto.prices.open_at) == 547
     assert crypto.prices.open.notna().all().all()
     np.testing.assert_allclose(crypto.prices.open.to_numpy()[1:], crypto.prices.close.to_numpy()[:-1])
-    tokyo = simulate(SimulatedMarket(seed=1, calendar="XTKS", end="2015-12-31", n_symbols=8))
+    tokyo = simulate_market(SimulatedMarket(seed=1, calendar="XTKS", end="2015-12-31", n_symbols=8))
     local = tokyo.news["published_at"].dt.tz_convert("Asia/Tokyo").dt.hour
     assert local.between(7, 17).mean() > 0.7
 
@@ -320,4 +322,4 @@ def test_tickers_and_names_are_unique() -> None:
 )
 def test_impossible_markets_are_refused(changes: dict[str, object], complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
-        simulate(replace(SHORT, **changes))
+        simulate_market(replace(SHORT, **changes))

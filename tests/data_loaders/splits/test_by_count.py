@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from samples.split_samples import daily, utc
 
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.data_loaders.splits.walk_forward import walk_forward_by_count
+from embargo.data_loaders.splits import walk_forward_by_count
 
 DAY = pd.Timedelta(days=1)
 DAYS = daily("2020-01-01", "2020-04-10")["known_at"]

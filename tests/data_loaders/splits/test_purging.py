@@ -11,9 +11,16 @@ from reference.purging import Sample, keep
 from samples.split_samples import END, HOUR, MODES, NOTHING, START, daily, samples_at, unpurged, utc
 
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError
-from embargo.data_loaders.splits.combinatorial import combinatorial, groups_by_calendar
+from embargo.data_loaders.splits import (
+    assert_no_leakage,
+    combinatorial,
+    groups_by_calendar,
+    holdout,
+    part_of,
+    split_undated,
+    walk_forward,
+)
 from embargo.data_loaders.splits.purging import PARTS, assert_disjoint
-from embargo.data_loaders.splits.walk_forward import assert_no_leakage, holdout, part_of, split_undated, walk_forward
 
 DAY = pd.Timedelta(days=1)
 FOLD = holdout("2020-01-01", "2020-03-01", "2020-04-01", "2020-05-01")

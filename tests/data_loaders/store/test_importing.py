@@ -58,7 +58,7 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pieces of 4 rows, batches of 8."""
-    monkeypatch.setattr(tables, "BATCH_ROWS", 4)
+    monkeypatch.setattr(tables, "PIECE_ROWS", 4)
     monkeypatch.setattr(streams, "PIECE_ROWS", 4)
     monkeypatch.setattr(streams, "BATCH_ROWS", 8)
 
@@ -239,7 +239,7 @@ from embargo.data_loaders.archive import streams, tables
 from embargo.data_loaders.store.importing import import_news
 from embargo.data_loaders.store import Store
 
-tables.BATCH_ROWS = streams.PIECE_ROWS = streams.BATCH_ROWS = 2_000
+tables.PIECE_ROWS = streams.PIECE_ROWS = streams.BATCH_ROWS = 2_000
 print("ready", flush=True)
 import_news(sys.argv[1], Store.open(sys.argv[2]), source_name="x", symbol="S", timezone="unix:s",
             clock=lambda: pd.Timestamp("2024-05-01", tz="UTC"))

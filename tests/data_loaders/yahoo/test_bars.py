@@ -14,7 +14,7 @@ from embargo.data_loaders.calendars import sessions
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.yahoo.bars import (
     ACTION_COLUMNS,
-    Listing,
+    YahooListing,
     actions_of,
     bars_of,
     calendar_of,
@@ -22,7 +22,7 @@ from embargo.data_loaders.yahoo.bars import (
     listing_of,
     simplest_within,
 )
-from embargo.data_loaders.yahoo.client import Chart
+from embargo.data_loaders.yahoo.client import YahooChart
 
 START, NOW = pd.Timestamp("2020-01-02", tz="UTC"), pd.Timestamp("2024-06-28 21:00", tz="UTC")
 META = {
@@ -35,7 +35,7 @@ META = {
 
 
 @pytest.fixture(scope="module")
-def listing() -> Listing:
+def listing() -> YahooListing:
     return listing_of("AAPL", META, {}, start=START, now=NOW)
 
 
@@ -48,13 +48,13 @@ def _event(day: str, **values: float) -> dict[str, float]:
     return {"date": int(pd.Timestamp(day, tz="America/New_York").timestamp()) + 34200, **values}
 
 
-def _chart(rows: dict[str, tuple[float, float]], splits=(), dividends=(), gains=()) -> Chart:
+def _chart(rows: dict[str, tuple[float, float]], splits=(), dividends=(), gains=()) -> YahooChart:
     index = pd.DatetimeIndex(list(rows)).tz_localize("America/New_York")
     prices = {name: [price for price, _ in rows.values()] for name in ("Open", "High", "Low", "Close")}
     frame = pd.DataFrame({**prices, "Volume": [volume for _, volume in rows.values()]}, index=index)
     named = {"splits": splits, "dividends": dividends, "capitalGains": gains}
     events = {kind: {str(event["date"]): event for event in found} for kind, found in named.items() if found}
-    return Chart(frame, META, events, [])
+    return YahooChart(frame, META, events, [])
 
 
 RATIOS = st.lists(
@@ -99,7 +99,7 @@ def test_the_simplest_decimal_never_strays_beyond_the_error(values, relative):
 
 
 def test_crypto_in_millionths_is_not_rounded_away(listing):
-    shiba = Listing(**{**listing.__dict__, "symbol": "SHIB-USD", "calendar": "24/7", "zone": "UTC",
+    shiba = YahooListing(**{**listing.__dict__, "symbol": "SHIB-USD", "calendar": "24/7", "zone": "UTC",
                        "sessions": sessions("24/7", START, NOW)})  # fmt: skip
     chart = _chart({"2024-05-01": (float(np.float32(0.000012345)), 7.0)})
     bars, _ = bars_of(chart.rows, shiba, events_of(chart, shiba, now=NOW), bar="1d", start=START, end=NOW, now=NOW)

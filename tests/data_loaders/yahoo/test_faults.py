@@ -10,9 +10,9 @@ import pytest
 from servers.loopback import Hang, Html, Reset, ServerError, Slow, Status, TooMany, Truncated
 from servers.yahoo_service import YahooService, market, nested, redirect
 
+from embargo.data_loaders import yahoo
 from embargo.data_loaders.errors import ServiceError
 from embargo.data_loaders.retries import SYSTEM_CLOCK, Patience
-from embargo.data_loaders.yahoo import prices as yahoo
 
 NOW = pd.Timestamp("2020-06-01 21:00", tz="UTC")
 START = pd.Timestamp("2020-05-01", tz="UTC")

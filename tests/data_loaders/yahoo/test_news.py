@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from servers.yahoo_service import YahooService, flat, nested, redirect
 
+from embargo.data_loaders import yahoo
 from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.retries import Patience
-from embargo.data_loaders.yahoo import prices as yahoo
 from embargo.data_loaders.yahoo.news import read_items
 
 NOW = pd.Timestamp("2025-03-03 15:00:00.25", tz="UTC")

@@ -14,10 +14,10 @@ import yfinance
 from samples import elsewhere
 from servers.yahoo_service import YahooService, generated, market, nested, redirect
 
+from embargo.data_loaders import yahoo
 from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.records import DATASETS, validate_facts
 from embargo.data_loaders.retries import Patience
-from embargo.data_loaders.yahoo import prices as yahoo
 from embargo.data_loaders.yahoo.bars import VENUE
 
 QUICK = Patience(attempts=2, first_wait=0.01, timeout=10, deadline=20)

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from embargo.data_loaders.checks import Check
 from embargo.data_loaders.errors import ConfigError, MissingPartError
-from embargo.data_loaders.simulated.market import SimulatedMarket, Simulation, simulate
+from embargo.data_loaders.simulated.market import SimulatedMarket, Simulation, simulate_market
 from embargo.research.gathering.checks import check_world, print_checks, render_page, worst
 from embargo.research.gathering.checks.charts import CHARTS, coverage_chart, lag_chart, months_chart, time_of_day_chart
 from embargo.research.pages.page import write_page
@@ -22,7 +22,7 @@ ATTACK = '</script><script>window.injected = 1</script><img src=x onerror="windo
 
 @pytest.fixture(scope="module")
 def market() -> Simulation:
-    return simulate(SimulatedMarket(seed=3, end="2016-12-31"))
+    return simulate_market(SimulatedMarket(seed=3, end="2016-12-31"))
 
 
 @pytest.fixture(scope="module")

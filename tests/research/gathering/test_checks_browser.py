@@ -9,7 +9,7 @@ import pytest
 from samples.browsing import MARKS, probed
 
 from embargo.data_loaders.checks import Check
-from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
+from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
 from embargo.research.gathering.checks import check_world, render_page
 from embargo.research.gathering.checks.charts import CHARTS
 from embargo.research.pages.page import write_page
@@ -52,7 +52,7 @@ frame.addEventListener("load", () => look().then(say, (error) => say({failed: St
 @pytest.mark.parametrize("width", [1280, 400])
 def test_charts_are_drawn_and_fit_the_screen(tmp_path: Path, width: int) -> None:
     attack = '</script><script>window.injected = 1</script><img src=x onerror="window.injected = 1">'
-    market = simulate(SimulatedMarket(seed=1, end="2016-03-31"))
+    market = simulate_market(SimulatedMarket(seed=1, end="2016-03-31"))
     news = market.news.assign(symbol=market.news["symbol"].replace(market.prices.symbols[0], attack))
     long_word = "unbroken" * 40
     hostile = Check(long_word, "bad", attack + long_word, {long_word: long_word}, pd.DataFrame({long_word: [attack]}))

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from samples.small_runs import ARCHIVE, SMALL, embargo, metrics_of, only_run, rounded, settings
 
-from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
+from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
 from embargo.research.config.experiment import load_config
 from embargo.research.progress import Quiet
 from embargo.research.run.pipeline import prepare
@@ -53,7 +53,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
     """Write a market to files as a user would have them, and return their config."""
-    world = simulate(SimulatedMarket(n_symbols=10, start="2015-01-01", end="2017-12-31"))
+    world = simulate_market(SimulatedMarket(n_symbols=10, start="2015-01-01", end="2017-12-31"))
     world.news.drop(columns="known_at").to_parquet(tmp_path / "news.parquet")
     fields = {
         name: getattr(world.prices, name).set_axis(world.prices.open_at.tz_convert("America/New_York").date)

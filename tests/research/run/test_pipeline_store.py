@@ -9,7 +9,7 @@ import pytest
 
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import Prices
-from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
+from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
 from embargo.data_loaders.store import Store
 from embargo.research.config.experiment import Config, parse_config
 from embargo.research.progress import Quiet
@@ -30,7 +30,7 @@ def bars_of(prices: Prices) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def market() -> tuple[pd.DataFrame, Prices]:
-    simulation = simulate(MARKET)
+    simulation = simulate_market(MARKET)
     return simulation.news, simulation.prices
 
 

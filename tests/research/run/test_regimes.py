@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from embargo.backtest.regimes import PRESETS, UNLABELLED
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
-from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
+from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
 from embargo.research.cli import app
 from embargo.research.config.experiment import Config, load_config
 from embargo.research.config.regimes import RegimesSection, RegimeThreshold
@@ -47,7 +47,7 @@ def config_of(folder: Path, text: str = "", *overrides: str) -> Config:
 
 @pytest.fixture(scope="module")
 def closes() -> pd.DataFrame:
-    return simulate(SimulatedMarket(n_symbols=6, start="2014-01-01", end="2017-12-31", seed=2)).prices.close
+    return simulate_market(SimulatedMarket(n_symbols=6, start="2014-01-01", end="2017-12-31", seed=2)).prices.close
 
 
 def labelled(settings: RegimesSection, definitions: tuple[str, ...], closes: pd.DataFrame) -> pd.DataFrame:

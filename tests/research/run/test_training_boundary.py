@@ -10,7 +10,7 @@ import pytest
 from samples.small_bases import small_base
 
 from embargo.data_loaders.calendars import length_of
-from embargo.data_loaders.simulated.market import SimulatedMarket, Simulation, simulate
+from embargo.data_loaders.simulated.market import SimulatedMarket, Simulation, simulate_market
 from embargo.models.fitting import fit_scorer
 from embargo.models.tuning.tune import TuneSettings
 from embargo.research.config.experiment import Config, load_config
@@ -39,7 +39,7 @@ knowledge_cutoff = 2014-12-31
 
 @pytest.fixture(scope="module")
 def market() -> Simulation:
-    return simulate(SimulatedMarket(n_symbols=4, start="2015-01-01", end="2016-04-30"))
+    return simulate_market(SimulatedMarket(n_symbols=4, start="2015-01-01", end="2016-04-30"))
 
 
 @pytest.fixture(scope="module")

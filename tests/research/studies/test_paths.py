@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from embargo.data_loaders.errors import ConfigError
-from embargo.data_loaders.splits.combinatorial import backtest_paths
+from embargo.data_loaders.splits import backtest_paths
 from embargo.research.cli import app
 from embargo.research.config.experiment import Config, parse_config
 from embargo.research.progress import Quiet, Stages

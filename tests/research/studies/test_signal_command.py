@@ -18,7 +18,7 @@ from samples.browsing import MARKS, probed
 from samples.small_runs import SMALL
 from typer.testing import CliRunner, Result
 
-from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
+from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
 from embargo.research.cli import app as whole
 from embargo.research.cli.signal import register
 from embargo.research.config.experiment import Config, load_config
@@ -96,7 +96,7 @@ def write_run(folder: Path, config: Config, loaded: World, status: str = "valid"
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write a market to files and a run on it; the folder holds ``run`` and its data."""
     folder = tmp_path_factory.mktemp("archive")
-    market = simulate(SimulatedMarket(n_symbols=10, start="2015-01-01", end="2016-06-30"))
+    market = simulate_market(SimulatedMarket(n_symbols=10, start="2015-01-01", end="2016-06-30"))
     market.news.drop(columns="known_at").to_parquet(folder / "news.parquet")
     bars = market.prices
     columns = {

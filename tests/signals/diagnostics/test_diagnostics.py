@@ -16,7 +16,7 @@ from scipy.stats import spearmanr
 from embargo.data_loaders.calendars import decision_times, sessions
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import Prices
-from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
+from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
 from embargo.signals.aggregation import AggregationSettings, collect, decay
 from embargo.signals.alignment import align
 from embargo.signals.diagnostics.diagnosis import Diagnosis, diagnose
@@ -39,7 +39,7 @@ WINDOW = slice(200, 620)
 
 def world(strength: float) -> World:
     """Signal, articles and prices of a simulated market whose sentiment is known."""
-    market = simulate(SimulatedMarket(n_symbols=24, start="2015-01-01", end="2017-12-31", strength=strength))
+    market = simulate_market(SimulatedMarket(n_symbols=24, start="2015-01-01", end="2017-12-31", strength=strength))
     prices = market.prices
     decided_at = decision_times(prices.open_at, pd.Timedelta(minutes=5))[WINDOW]
     scored = market.news.drop(columns="label").merge(market.truth.perfect_scores, on="article_id")

@@ -11,7 +11,7 @@ from scipy.special import log_softmax
 from embargo.data_loaders.checks.repeats import text_keys
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError, MissingPartError
 from embargo.data_loaders.schemas import Prices
-from embargo.data_loaders.splits.walk_forward import holdout, part_of
+from embargo.data_loaders.splits import holdout, part_of
 from embargo.signals.aggregation import AggregationSettings, collect, decay
 from embargo.signals.fusion.head import HeadSettings, head_logits, train_head
 from embargo.signals.fusion.model import (

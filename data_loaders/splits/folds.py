@@ -2,7 +2,7 @@
 
 Windows are cut at instants, never at rows, so that what was known together stays together. How samples are divided
 among them, purged and checked is told in `embargo.data_loaders.splits.purging`; what trains on both sides of a test, in
-`embargo.data_loaders.splits.combinatorial`.
+`embargo.data_loaders.splits.cross_validation`.
 """
 
 from __future__ import annotations
@@ -15,36 +15,10 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
-from embargo.data_loaders.calendars import length_of
+from embargo.data_loaders.calendars import edge_of, length_of
 from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.schemas import as_utc, utc_microseconds
-from embargo.data_loaders.splits.purging import (
-    SAMPLE_COLUMNS,
-    SplitSamples,
-    TimeSplit,
-    Window,
-    assert_disjoint,
-    assert_no_leakage,
-    part_of,
-    split_undated,
-)
-
-__all__ = [
-    "SAMPLE_COLUMNS",
-    "Fold",
-    "Span",
-    "SplitSamples",
-    "TimeSplit",
-    "Window",
-    "assert_disjoint",
-    "assert_no_leakage",
-    "boundary",
-    "holdout",
-    "part_of",
-    "split_undated",
-    "walk_forward",
-    "walk_forward_by_count",
-]
+from embargo.data_loaders.splits.purging import Window
 
 _EDGES = ("train_start", "train_end", "validation_start", "validation_end", "test_start", "test_end")
 
@@ -59,6 +33,13 @@ class Fold:
     ------
     ConfigError
         If an edge has no time zone, a window is empty, or windows overlap or are out of order.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.splits import holdout
+    >>> fold = holdout("2015", "2018", "2018-07", "2019")
+    >>> fold.causal, fold.windows["validation"][0].start
+    (True, Timestamp('2018-01-01 00:00:00+0000', tz='UTC'))
     """
 
     index: int
@@ -104,32 +85,21 @@ class Fold:
         }
 
 
-def boundary(value: str | pd.Timestamp, name: str) -> pd.Timestamp:
-    """Read an edge between windows: a bare date or a naive stamp is that time in UTC, since nothing happened then.
-
-    Raises
-    ------
-    ConfigError
-        If the value is no date, or missing.
-    """
-    try:
-        stamp = pd.Timestamp(value)
-    except ValueError as failure:
-        raise ConfigError(f"split: {name} = {value!r} is no date. Write it as YYYY-MM-DD.") from failure
-    if stamp is pd.NaT:
-        raise ConfigError(f"split: {name} is missing. Write it as YYYY-MM-DD.")
-    return (stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp.tz_convert("UTC")).as_unit("us")
+def _months_and_the_like(**units: int) -> pd.DateOffset:
+    # The stubs of pandas take every keyword of an offset for its flag "normalize".
+    return pd.DateOffset(**units)  # type: ignore[arg-type]
 
 
 def _offset(span: Span, name: str) -> pd.DateOffset | pd.Timedelta:
     """Read a span: '90D', '12h' as fixed lengths; '6MS', '6M', '1Y' as calendar months and years."""
+    length: pd.DateOffset | pd.Timedelta
     if isinstance(span, str):
         digits = span[: len(span) - len(span.lstrip("0123456789"))]
         unit = span[len(digits) :].strip()
         count = int(digits) if digits else 1
         calendar_units = {"MS": "months", "M": "months", "ME": "months", "Y": "years", "YS": "years", "W": "weeks"}
         if count > 0 and unit in calendar_units:
-            return pd.DateOffset(**{calendar_units[unit]: count})
+            return _months_and_the_like(**{calendar_units[unit]: count})
         try:
             length = length_of(span if digits else f"1{span}")
         except ConfigError as failure:
@@ -151,13 +121,28 @@ def holdout(
 ) -> Fold:
     """Make one fold: train [start, validation_start), validate [validation_start, test_start), test [test_start, end).
 
+    Parameters
+    ----------
+    start, validation_start, test_start, end : str or Timestamp
+        Edges, increasing; a bare date is 00:00 UTC.
+
+    Returns
+    -------
+    Fold
+
     Raises
     ------
     ConfigError
         If the dates are unreadable or not in increasing order.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.splits import holdout
+    >>> holdout("2015", "2018", "2018-07", "2019").test_start
+    Timestamp('2018-07-01 00:00:00+0000', tz='UTC')
     """
     first, second, third, last = (
-        boundary(value, name)
+        edge_of(value, f"split: {name}")
         for value, name in (
             (start, "start"),
             (validation_start, "validation_start"),
@@ -166,6 +151,18 @@ def holdout(
         )
     )
     return Fold(0, first, second, second, third, third, last)
+
+
+def _edges(
+    start: str | pd.Timestamp, first_test: str | pd.Timestamp, end: str | pd.Timestamp
+) -> tuple[pd.Timestamp, pd.Timestamp, pd.Timestamp]:
+    """Read where the data begin and what is tested; refuse a test that ends before it begins."""
+    origin, cursor, last = (
+        edge_of(value, f"split: {name}") for value, name in ((start, "start"), (first_test, "first_test"), (end, "end"))
+    )
+    if last <= cursor:
+        raise ConfigError(f"split: end {last} is not after first_test {cursor}. Move the dates apart.")
+    return origin, cursor, last
 
 
 def walk_forward(
@@ -202,12 +199,17 @@ def walk_forward(
     ConfigError
         If a span is unreadable, the first training window would be empty or would begin before ``start``, or
         ``end`` is not after ``first_test``.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.splits import walk_forward
+    >>> folds = walk_forward("2015", "2018", "2020", test_span="6MS", validation_span="3MS")
+    >>> [f"{fold.test_start:%Y-%m-%d}" for fold in folds]
+    ['2018-01-01', '2018-07-01', '2019-01-01', '2019-07-01']
     """
-    origin, cursor, last = boundary(start, "start"), boundary(first_test, "first_test"), boundary(end, "end")
+    origin, cursor, last = _edges(start, first_test, end)
     test, validation = _offset(test_span, "test_span"), _offset(validation_span, "validation_span")
     rolling = None if train_span is None else _offset(train_span, "train_span")
-    if last <= cursor:
-        raise ConfigError(f"split: end {last} is not after first_test {cursor}.")
     edges = [cursor]
     for step in range(1, 100_000):
         edge = cursor + test * step if isinstance(test, pd.Timedelta) else _repeat(cursor, test, step)
@@ -267,14 +269,22 @@ def walk_forward_by_count(
         not after ``first_test``.
     DataError
         If an instant is naive or missing.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.splits import walk_forward_by_count
+    >>> days = pd.date_range("2020-01-01", periods=100, tz="UTC")
+    >>> span = {"start": "2020-01-01", "first_test": "2020-03-01", "end": "2020-04-10"}
+    >>> folds = walk_forward_by_count(**span, instants=days, test_count=20, validation_count=10)
+    >>> [(fold.test_end - fold.test_start).days for fold in folds]
+    [20, 20]
     """
-    origin, cursor, last = boundary(start, "start"), boundary(first_test, "first_test"), boundary(end, "end")
+    origin, cursor, last = _edges(start, first_test, end)
     counts = {"test_count": test_count, "validation_count": validation_count, "train_count": train_count}
     for name, count in counts.items():
         if count is not None and count < 1:
             raise ConfigError(f"split: {name} must be at least 1, got {count}.")
-    if last <= cursor:
-        raise ConfigError(f"split: end {last} is not after first_test {cursor}.")
     stamps = np.sort(utc_microseconds(as_utc(instants, what="split: instants")))
     low, first, high = (_position(stamps, edge) for edge in (origin, cursor, last))
     if first == high:
@@ -337,7 +347,7 @@ def _folds(
 def _repeat(start: pd.Timestamp, offset: pd.DateOffset, times: int) -> pd.Timestamp:
     """Add an offset several times from one anchor, so that 31 January plus months does not creep to the 28th."""
     if type(offset) is pd.DateOffset and offset.kwds:
-        return start + pd.DateOffset(**{unit: count * times for unit, count in offset.kwds.items()})
+        return start + _months_and_the_like(**{unit: count * times for unit, count in offset.kwds.items()})
     stamp = start
     for _ in range(times):
         stamp = stamp + offset

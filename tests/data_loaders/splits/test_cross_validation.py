@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from samples.split_samples import HOUR, daily, utc
 
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.data_loaders.splits.combinatorial import (
+from embargo.data_loaders.splits import (
     CombinatorialSplit,
     backtest_paths,
     combinatorial,

@@ -1,7 +1,7 @@
 """Combinatorial purged cross-validation: every group of time is tested many times, and the tests join into paths.
 
 It trains on both sides of a test, so it tells how much of a result hangs on the one path that history took. It never
-tells what could have been earned: that is what `embargo.data_loaders.splits.walk_forward.walk_forward` is for.
+tells what could have been earned: that is what `embargo.data_loaders.splits.walk_forward` is for.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from math import comb
 import numpy as np
 import pandas as pd
 
+from embargo.data_loaders.calendars import edge_of
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import as_utc, utc_microseconds
 from embargo.data_loaders.splits.purging import Window
-from embargo.data_loaders.splits.walk_forward import boundary
 
 MOST_SPLITS = 10_000
 
@@ -39,8 +39,14 @@ def groups_by_calendar(edges: Sequence[str | pd.Timestamp]) -> tuple[Window, ...
     ------
     ConfigError
         If there are fewer than two edges, or one is no date or not after the one before it.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.splits import groups_by_calendar
+    >>> [window.start.year for window in groups_by_calendar(["2019", "2020", "2021"])]
+    [2019, 2020]
     """
-    stamps = [boundary(edge, f"edge {number}") for number, edge in enumerate(edges)]
+    stamps = [edge_of(edge, f"split: edge {number}") for number, edge in enumerate(edges)]
     if len(stamps) < 2:
         raise ConfigError(f"groups: {len(stamps)} edges make no group. Give one more edge than groups.")
     for before, after in pairwise(stamps):
@@ -76,6 +82,15 @@ def groups_by_count(
         If ``n_groups`` is below 2, or there are too few different instants for so many groups.
     DataError
         If an instant is naive or missing.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.splits import groups_by_count
+    >>> days = pd.date_range("2020-01-01", periods=100, tz="UTC")
+    >>> groups = groups_by_count("2020-01-01", "2020-04-10", instants=days, n_groups=4)
+    >>> [int(window.holds(days).sum()) for window in groups]
+    [25, 25, 25, 25]
     """
     if n_groups < 2:
         raise ConfigError(f"groups: n_groups must be at least 2, got {n_groups}.")
@@ -109,6 +124,13 @@ class CombinatorialSplit:
     ------
     ConfigError
         If groups overlap or are out of order, a position is wrong or used twice, or a part is left without a group.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.splits import combinatorial, groups_by_calendar
+    >>> splits = combinatorial(groups_by_calendar(["2019", "2020", "2021", "2022", "2023"]), n_test=2)
+    >>> splits[0].test_groups, splits[0].validation_groups, splits[0].train_groups
+    ((0, 1), (2,), (3,))
     """
 
     index: int
@@ -185,6 +207,7 @@ def combinatorial(groups: Sequence[Window], *, n_test: int = 2, n_validation: in
 
     Examples
     --------
+    >>> from embargo.data_loaders.splits import backtest_paths, combinatorial, groups_by_calendar
     >>> groups = groups_by_calendar(["2019", "2020", "2021", "2022", "2023", "2024", "2025"])
     >>> splits = combinatorial(groups, n_test=2)
     >>> len(splits), backtest_paths(splits).shape
@@ -233,6 +256,15 @@ def backtest_paths(splits: Sequence[CombinatorialSplit]) -> np.ndarray:
     ------
     ConfigError
         If the splits are not the whole set of one `combinatorial`.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.splits import backtest_paths, combinatorial, groups_by_calendar
+    >>> splits = combinatorial(groups_by_calendar(["2019", "2020", "2021", "2022", "2023"]), n_test=2)
+    >>> backtest_paths(splits)
+    array([[0, 0, 1, 2],
+           [1, 3, 3, 4],
+           [2, 4, 5, 5]])
     """
     if not splits:
         raise ConfigError("paths: no splits. Make them with combinatorial.")
@@ -270,6 +302,16 @@ def path_series(splits: Sequence[CombinatorialSplit], tested: Mapping[int, pd.Se
         got no result at all.
     ConfigError
         As `backtest_paths`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.splits import combinatorial, groups_by_calendar, path_series
+    >>> groups = groups_by_calendar(["2019", "2020", "2021", "2022"])
+    >>> splits = combinatorial(groups, n_test=1)
+    >>> tested = {split.index: pd.Series([0.01], index=[groups[split.test_groups[0]].start]) for split in splits}
+    >>> [len(path) for path in path_series(splits, tested)]
+    [3]
     """
     paths = backtest_paths(splits)
     pieces = {(split.index, group): piece for split in splits for group, piece in _pieces(split, tested).items()}

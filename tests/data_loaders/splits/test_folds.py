@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from samples.split_samples import HOUR, NOTHING, daily, samples_at, utc
 
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError
-from embargo.data_loaders.splits.walk_forward import (
+from embargo.data_loaders.splits import (
     Fold,
     assert_no_leakage,
     holdout,
