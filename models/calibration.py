@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -17,8 +17,8 @@ from scipy.special import erfc, log_softmax, ndtri, softmax
 
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import CLASSES
-
-Method = Literal["temperature", "vector", "isotonic"]
+from embargo.models.samples import group_members
+from embargo.models.scorer import CalibrationMethod
 
 TEMPERATURE_BOUNDS = (0.05, 20.0)
 # A scale is the inverse of a temperature; a bias of 10 is odds of 22,000 to 1.
@@ -71,7 +71,7 @@ class Calibration:
     """
 
     temperature: float = 1.0
-    method: Method = "temperature"
+    method: CalibrationMethod = "temperature"
     scales: tuple[float, ...] = ()
     biases: tuple[float, ...] = ()
     curves: tuple[Curve, ...] = ()
@@ -79,8 +79,7 @@ class Calibration:
     def __post_init__(self) -> None:
         if not (np.isfinite(self.temperature) and self.temperature > 0):
             raise ConfigError(f"calibration temperature must be positive and finite, got {self.temperature}.")
-        if self.method not in get_args(Method):
-            raise ConfigError(f"calibration method {self.method!r} is unknown. Choose one of {get_args(Method)}.")
+        _check_method(self.method)
         affine, stepped = (len(CLASSES) if self.method == name else 0 for name in ("vector", "isotonic"))
         sizes = (len(self.scales), len(self.biases), len(self.curves))
         if sizes != (affine, affine, stepped) or (self.method != "temperature" and self.temperature != 1.0):
@@ -136,12 +135,17 @@ class Calibration:
             raise ConfigError(f"calibration: cannot be read from {dict(written)} ({failure!r}).") from failure
 
 
+def _check_method(method: str) -> None:
+    if method not in get_args(CalibrationMethod):
+        raise ConfigError(f"calibration method {method!r} is unknown. Choose one of {get_args(CalibrationMethod)}.")
+
+
 def _floats(values: Iterable[float]) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
 
 
 def fit_calibration(
-    method: Method, logits: np.ndarray, labels: np.ndarray, *, pseudo_samples: float = 0.0
+    method: CalibrationMethod, logits: np.ndarray, labels: np.ndarray, *, pseudo_samples: float = 0.0
 ) -> Calibration:
     """Fit a calibration on a validation part.
 
@@ -192,7 +196,7 @@ def fit_calibration(
     return fit(scores, classes, pseudo_samples)
 
 
-def check_calibration(method: Method, labels: np.ndarray) -> None:
+def check_calibration(method: CalibrationMethod, labels: np.ndarray) -> None:
     """Refuse a method that cannot be fitted on a validation part, before anything costly is done for it.
 
     Raises
@@ -202,8 +206,7 @@ def check_calibration(method: Method, labels: np.ndarray) -> None:
     DataError
         If there are fewer samples of a class than `MINIMUM_PER_CLASS`.
     """
-    if method not in get_args(Method):
-        raise ConfigError(f"calibration method {method!r} is unknown. Choose one of {get_args(Method)}.")
+    _check_method(method)
     counts = np.bincount(np.asarray(labels, dtype=np.int64), minlength=len(CLASSES))
     if counts.min() < MINIMUM_PER_CLASS[method]:
         raise DataError(
@@ -537,15 +540,7 @@ def _spiegelhalter(
 
 
 def _members(groups: Sequence[Any] | np.ndarray | None, n: int) -> np.ndarray | None:
-    if groups is None:
-        return None
-    members = np.asarray(pd.factorize(np.asarray(groups))[0])
-    if len(members) != n or (members < 0).any():
-        raise DataError(
-            f"calibration: {len(members)} groups, {int((members < 0).sum())} of them missing, for {n} samples. Name "
-            "the group of every sample."
-        )
-    return members
+    return None if groups is None else group_members(groups, n, what="calibration")
 
 
 def _design_effect(values: np.ndarray, members: np.ndarray) -> float:

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,17 +17,25 @@ from typing import Any
 import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
-from embargo.models.bases.registry import KNOWN_BASES, canonical_name
+from embargo.models.bases.registry import known_base
 from embargo.models.bases.resolve import TINY, Base, open_base, resolve_base
 from embargo.models.bundles.card import model_card
 from embargo.models.calibration import Calibration
-from embargo.models.content import MANIFEST, folder_hashes, json_hash, read_manifest, text_hash
+from embargo.models.content import (
+    MANIFEST,
+    json_hash,
+    new_folder,
+    read_manifest,
+    read_sealed,
+    text_hash,
+    write_manifest,
+)
+from embargo.models.scorer import Runtime, Scorer, later_cutoff
 from embargo.models.scorers.lexicon import LexiconScorer
 from embargo.models.scorers.onnx import KIND as ONNX
-from embargo.models.scorers.onnx import OnnxScorer, identity_of, seal_of
-from embargo.models.scorers.score import Runtime, Scorer
-from embargo.models.scorers.transformer import TransformerScorer, later_cutoff
-from embargo.models.tuning.tune import Adapter, open_adapter
+from embargo.models.scorers.onnx import OnnxScorer, identity_of
+from embargo.models.scorers.transformer import TransformerScorer
+from embargo.models.tuning.adapters import Adapter, open_adapter
 
 KIND = "model"
 ADAPTER = "adapter"
@@ -64,7 +70,7 @@ class Bundle:
 
 
 @dataclass(frozen=True)
-class Reader:
+class ModelReader:
     """A model that can read: what scores, what calibrates, and what both have seen.
 
     Attributes
@@ -143,7 +149,7 @@ def write_bundle(
             "calibration": calibration.to_dict(),
         }
         (draft / CARD).write_text(model_card(manifest), encoding="utf-8")
-        _seal(draft, manifest)
+        write_manifest(draft, manifest, sealed=True)
     return open_bundle(folder)
 
 
@@ -161,7 +167,7 @@ def open_bundle(folder: Path) -> Bundle:
         raise MissingPartError(f"{folder}: no such model folder. Make one with 'embargo tune'.")
     if kind_of(folder) != KIND:
         raise DataError(f"{folder}: no model folder. 'embargo tune' writes them, 'embargo models' lists them.")
-    manifest = _sealed(folder)
+    manifest = read_sealed(folder)
     if json_hash(_adapter_files(folder)) != manifest["adapter_identity"]:
         raise DataError(f"{folder / ADAPTER}: is not the adapter that was written. Delete the folder and tune anew.")
     return Bundle(
@@ -182,7 +188,7 @@ def kind_of(folder: Path) -> str | None:
     return kind if isinstance(kind, str) else None
 
 
-def bundle_reader(bundle: Bundle, *, cache_dir: Path, given: Path | None = None) -> Reader:
+def bundle_reader(bundle: Bundle, *, cache_dir: Path, given: Path | None = None) -> ModelReader:
     """Return the reader in a model folder; parameters and errors as `find_base`."""
     manifest = bundle.manifest
     base = find_base(
@@ -209,7 +215,7 @@ def fitted_reader(
     cache_dir: Path,
     given: Path | None = None,
     runtime: Runtime = "torch",
-) -> Reader:
+) -> ModelReader:
     """Return the reader that a manifest of `embargo.models.fitting.fit_scorer` describes, its adapter from the cache.
 
     Parameters
@@ -234,7 +240,7 @@ def fitted_reader(
         calibration = Calibration.from_dict(entry["calibration"])
         lexicon = LexiconScorer()
         cutoff = later_cutoff(lexicon.knowledge_cutoff, entry["knowledge_cutoff"])
-        return Reader(name, lexicon, calibration, cutoff, frozenset(), None, (), None, None)
+        return ModelReader(name, lexicon, calibration, cutoff, frozenset(), None, (), None, None)
     if entry["kind"] != "transformer":
         raise ConfigError(f"{name}: a {entry['kind']} model is not kept. Only tuned transformers can be opened again.")
     folder = cache_dir / "adapters" / str(entry["adapter"])
@@ -260,7 +266,7 @@ def _kept_export(name: str, identity: str, cache_dir: Path) -> OnnxScorer:
     )
 
 
-def onnx_reader(folder: Path) -> Reader:
+def onnx_reader(folder: Path) -> ModelReader:
     """Return the reader in an exported folder; it needs neither torch nor the base.
 
     Raises
@@ -271,15 +277,15 @@ def onnx_reader(folder: Path) -> Reader:
     scorer = OnnxScorer(folder)
     train = validation = None
     if (folder / TRAINING).is_dir():
-        _sealed(folder / TRAINING)
+        read_sealed(folder / TRAINING)
         train, validation = (_hashes_if(folder / TRAINING / name) for name in (TRAIN_TEXTS, VALIDATION_TEXTS))
     exposures = tuple(scorer.manifest.get("exposures", ()))
-    return Reader(
+    return ModelReader(
         folder.name, scorer, scorer.calibration, scorer.knowledge_cutoff, train, validation, exposures, None, None
     )
 
 
-def write_training(export: Path, reader: Reader) -> None:
+def write_training(export: Path, reader: ModelReader) -> None:
     """Put beside an exported model the hashes of the texts that it was tuned and calibrated on."""
     with new_folder(export / TRAINING) as draft:
         for name, hashes in (
@@ -288,7 +294,7 @@ def write_training(export: Path, reader: Reader) -> None:
         ):
             if hashes is not None:
                 (draft / name).write_text("\n".join(sorted(hashes)) + "\n", encoding="ascii")
-        _seal(draft, {"kind": TRAINING, "of": reader.name})
+        write_manifest(draft, {"kind": TRAINING, "of": reader.name}, sealed=True)
 
 
 def find_base(
@@ -361,9 +367,9 @@ def _exposures(entry: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _reader(
     name: str, entry: Mapping[str, Any], base: Base, adapter: Adapter, validation: frozenset[str] | None
-) -> Reader:
+) -> ModelReader:
     scorer = TransformerScorer(base, adapter)
-    return Reader(
+    return ModelReader(
         name=name,
         scorer=scorer,
         calibration=Calibration.from_dict(entry["calibration"]),
@@ -378,7 +384,7 @@ def _reader(
 
 
 def _described(base: Base) -> dict[str, Any]:
-    known = KNOWN_BASES.get(canonical_name(base.name))
+    known = known_base(base.name)
     evidence = "none" if base.knowledge_cutoff is None else "declared"
     if base.name == TINY:
         evidence = "made from dated texts"
@@ -402,56 +408,12 @@ def _adapter_files(folder: Path) -> dict[str, str]:
     return dict(read_manifest(folder / ADAPTER)["files"])
 
 
-def _seal(folder: Path, manifest: dict[str, Any]) -> None:
-    whole = {**manifest, "files": folder_hashes(folder)}
-    whole["seal"] = seal_of(whole)
-    (folder / MANIFEST).write_text(json.dumps(whole, indent=1, sort_keys=True), encoding="utf-8")
-
-
-def _sealed(folder: Path) -> dict[str, Any]:
-    manifest = read_manifest(folder)
-    if manifest.get("seal") != seal_of(manifest):
-        raise DataError(f"{folder / MANIFEST}: was changed after it was written. Delete the folder to make it anew.")
-    return manifest
-
-
 def _hashes(path: Path) -> frozenset[str]:
     return frozenset(path.read_text(encoding="ascii").split())
 
 
 def _hashes_if(path: Path) -> frozenset[str] | None:
     return _hashes(path) if path.is_file() else None
-
-
-def refuse_taken(target: Path) -> None:
-    """Raise ConfigError if something lies where a file or folder is to be written."""
-    if target.exists():
-        raise ConfigError(f"{target} exists already. Name another, or delete this one.")
-
-
-@contextmanager
-def new_folder(target: Path) -> Iterator[Path]:
-    """Yield an empty folder that becomes ``target`` when the block ends well and vanishes when it does not.
-
-    Raises
-    ------
-    ConfigError
-        If there is something already.
-    """
-    refuse_taken(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        yield draft
-        draft.chmod(0o755)
-        try:
-            draft.rename(target)
-        except OSError:
-            # Another process may have written it meanwhile; theirs stays.
-            refuse_taken(target)
-            raise
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def list_bundles(folder: Path) -> list[dict[str, Any]]:

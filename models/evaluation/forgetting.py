@@ -7,9 +7,9 @@ to have none, and the drift of its embeddings is measured in its place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 from embargo.models.bases.resolve import Base
 from embargo.models.content import text_hash
 from embargo.models.evaluation.general_texts import GENERAL_TEXTS
+from embargo.models.loading.batches import batches
 from embargo.models.loading.load import (
     dequantise,
     deterministic,
@@ -25,14 +26,11 @@ from embargo.models.loading.load import (
     load_classifier,
     load_tokenizer,
     pad,
-    padded_length,
     quiet,
 )
 from embargo.models.methods.cards import METHODS
 from embargo.models.scorers.transformer import scoring_model
-
-if TYPE_CHECKING:
-    from embargo.models.tuning.tune import Adapter
+from embargo.models.tuning.adapters import Adapter
 
 Measure = Literal["masked loss", "causal loss", "embedding drift"]
 
@@ -80,7 +78,7 @@ class Forgetting:
         return asdict(self)
 
 
-def forgetting(
+def measure_forgetting(
     base: Base,
     adapter: Adapter,
     texts: Sequence[str] = GENERAL_TEXTS,
@@ -320,16 +318,6 @@ def _masked(
     return tasks
 
 
-def _batches(lengths: Sequence[int]) -> Iterator[tuple[list[int], int]]:
-    order = sorted(range(len(lengths)), key=lambda at: (padded_length(lengths[at]), at))
-    start = 0
-    while start < len(order):
-        length = padded_length(lengths[order[start]])
-        rows = [at for at in order[start : start + max(1, TOKEN_BUDGET // length)] if lengths[at] <= length]
-        yield rows, length
-        start += len(rows)
-
-
 def _loss(model: Any, tasks: Sequence[_Task], n: int, pad_id: int, kind: str) -> np.ndarray:
     """Return the loss of each text in nats, shape (n,), summed over the tokens that were asked for."""
     import torch
@@ -338,7 +326,7 @@ def _loss(model: Any, tasks: Sequence[_Task], n: int, pad_id: int, kind: str) ->
     # A decoder's word on a token is found one place before it.
     shift = 1 if kind == "decoder" else 0
     with torch.inference_mode():
-        for chosen, length in _batches([len(task.tokens) for task in tasks]):
+        for chosen, length, _ in batches([len(task.tokens) for task in tasks], token_budget=TOKEN_BUDGET):
             ids, mask = pad([tasks[at].tokens for at in chosen], pad_id, length)
             logits = model(input_ids=ids.to(device()), attention_mask=mask.to(device())).logits
             for line, at in enumerate(chosen):
@@ -354,7 +342,7 @@ def _embeddings(body: Any, tokens: Sequence[Sequence[int]], pad_id: int) -> np.n
 
     rows: dict[int, np.ndarray] = {}
     with torch.inference_mode():
-        for chosen, length in _batches([len(ids) for ids in tokens]):
+        for chosen, length, _ in batches([len(ids) for ids in tokens], token_budget=TOKEN_BUDGET):
             ids, mask = pad([tokens[at] for at in chosen], pad_id, length)
             hidden = body(input_ids=ids.to(device()), attention_mask=mask.to(device())).last_hidden_state.double().cpu()
             weights = mask.double()[:, :, None]

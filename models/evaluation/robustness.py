@@ -19,7 +19,8 @@ import pandas as pd
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import CLASSES
 from embargo.models.calibration import Calibration, wilson_interval
-from embargo.models.scorers.score import Scorer, cached_logits
+from embargo.models.scorer import Scorer
+from embargo.models.scorers.score import cached_logits
 
 BEARISH, BULLISH = 0, 2
 

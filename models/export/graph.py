@@ -6,7 +6,6 @@ never from the batch at hand.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import warnings
@@ -20,8 +19,9 @@ import numpy as np
 from embargo.data_loaders.errors import ConfigError, MissingPartError
 from embargo.data_loaders.schemas import CLASSES
 from embargo.models.bases.resolve import Base
-from embargo.models.loading.load import LENGTH_STEP, padded_length, quiet
-from embargo.models.scorers.onnx import padded, require
+from embargo.models.loading.batches import LENGTH_STEP, padded_length
+from embargo.models.loading.load import quiet
+from embargo.models.scorers.onnx import graph_inputs, require
 
 OPSET = 17
 # A protobuf file ends at 2 GiB.
@@ -55,15 +55,14 @@ def check_exportable(base: Base) -> None:
     """
     from safetensors import safe_open
 
-    folder = Path(base.path_or_id)
-    architecture = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
+    architecture = base.architecture
     if architecture not in EXPORTABLE:
         raise ConfigError(
             f"base {base.name!r}: architecture {architecture!r} cannot be exported to ONNX here. It can be merged; "
             f"exported can be {', '.join(sorted(EXPORTABLE))}."
         )
     weights = 0
-    for path in folder.glob("*.safetensors"):
+    for path in Path(base.path_or_id).glob("*.safetensors"):
         with safe_open(str(path), framework="numpy") as opened:
             weights += sum(math.prod(opened.get_slice(name).get_shape()) for name in opened.keys())  # noqa: SIM118
     if 4 * weights > LARGEST_BYTES:
@@ -150,7 +149,7 @@ def quantise(path: Path, tokens: list[list[int]], pad_id: int) -> None:
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             row = next(self._rows, None)
-            return None if row is None else padded([row], pad_id, padded_length(len(row)))
+            return None if row is None else graph_inputs([row], pad_id, padded_length(len(row)))
 
     model = onnx.load(str(path))
     shapes = {weight.name: tuple(weight.dims) for weight in model.graph.initializer}

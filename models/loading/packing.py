@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embargo.data_loaders.errors import DataError
-from embargo.models.loading.load import padded_length
+from embargo.models.loading.batches import padded_length
 
 if TYPE_CHECKING:
     import torch

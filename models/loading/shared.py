@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import copy
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from embargo.models.loading.load import device, load_classifier
-from embargo.models.methods.cards import METHODS, Method
+from embargo.models.methods.cards import METHODS
+from embargo.models.methods.settings import Arithmetic, Method
 
 if TYPE_CHECKING:
     from embargo.models.bases.resolve import Base
@@ -51,7 +52,7 @@ class SharedBase:
     ) -> None:
         self.close()
 
-    def lend(self, *, method: Method, compute: Literal["fp32", "bf16"]) -> tuple[Any, list[str]]:
+    def lend(self, *, method: Method, compute: Arithmetic) -> tuple[Any, list[str]]:
         """Return what `load_classifier` returns: a model of the caller's own, with the base's weights shared.
 
         Its frozen weights must not be written in place. Where 4-bit weights are held and others are asked for, or the

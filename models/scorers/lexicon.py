@@ -19,7 +19,8 @@ import pandas as pd
 from embargo.data_loaders.errors import ConfigError, MissingPartError
 from embargo.data_loaders.schemas import CLASSES
 from embargo.models.content import json_hash
-from embargo.models.tuning.loop import Progress
+from embargo.models.scorer import Progress
+from embargo.models.scorers.kind import Fit, FitRequest, ScorerKind
 
 PAPER_YEAR = 2011
 FIRST_YEAR, LAST_YEAR = 2009, 2018
@@ -99,3 +100,12 @@ class LexiconScorer:
         if progress is not None:
             progress(len(texts), len(texts))
         return result
+
+
+def _fit(_: FitRequest) -> Fit:
+    scorer = LexiconScorer()
+    # Nothing is trained: whatever samples there are, none is known to it.
+    return Fit(scorer, trained_on=(), cutoff_source=scorer.source, base_knowledge_cutoff=scorer.knowledge_cutoff)
+
+
+LEXICON = ScorerKind(fit=_fit)

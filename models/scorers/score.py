@@ -10,7 +10,6 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Literal, Protocol
 
 import numpy as np
 import pandas as pd
@@ -19,33 +18,11 @@ from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.schemas import CLASSES, validate_scores
 from embargo.models.calibration import Calibration
 from embargo.models.content import json_hash, text_hash
+from embargo.models.scorer import Progress, Scorer
 from embargo.models.scorers.cache import LOOKUP_CHUNK, ScoreCache
-from embargo.models.tuning.loop import Progress
-
-# What a tuned transformer is scored with; int8 moves probabilities, so it is never chosen unasked.
-Runtime = Literal["torch", "onnx", "onnx-int8"]
 
 # Scores are stored after this many texts, so that a kill costs at most one block.
 BLOCK = 4096
-
-
-class Scorer(Protocol):
-    """Anything that turns texts into logits.
-
-    Attributes
-    ----------
-    identity : str
-        Changes whenever a logit could change.
-    knowledge_cutoff : Timestamp or None
-        Latest instant that anything in it could know; None if unknown.
-    """
-
-    identity: str
-    knowledge_cutoff: pd.Timestamp | None
-
-    def logits(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
-        """Return logits of bearish, neutral and bullish, float64 of shape (len(texts), 3)."""
-        ...
 
 
 @dataclass(frozen=True)

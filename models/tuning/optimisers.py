@@ -12,9 +12,7 @@ from typing import Any, Literal
 from embargo.data_loaders.errors import ConfigError
 from embargo.models.loading.load import device
 from embargo.models.methods.cards import METHODS
-
-Optimizer = Literal["auto", "adamw", "paged_adamw_8bit"]
-OPTIMIZERS: tuple[str, ...] = ("auto", "adamw", "paged_adamw_8bit")
+from embargo.models.methods.settings import Optimizer
 
 # Tables of what each byte stands for: constants, and one tensor for all weights.
 _CONSTANTS = frozenset({"qmap1", "qmap2"})

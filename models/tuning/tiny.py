@@ -22,8 +22,10 @@ from embargo.data_loaders.errors import ConfigError, DataError, LeakError
 from embargo.data_loaders.schemas import as_utc
 from embargo.models.bases.resolve import TINY, Base, open_base
 from embargo.models.content import cached_folder, text_hash, texts_fingerprint
-from embargo.models.loading.load import deterministic, device, encode, pad, padded_length, quiet
-from embargo.models.tuning.loop import Encoded, Progress, cosine_rate, epoch_batches
+from embargo.models.loading.batches import padded_length
+from embargo.models.loading.load import deterministic, device, encode, pad, quiet
+from embargo.models.scorer import Progress
+from embargo.models.tuning.loop import Encoded, cosine_rate, epoch_batches
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 # A 4-bit block holds 64 weights; rows that are no multiple of it cannot be packed evenly.

@@ -24,7 +24,7 @@ from embargo.models.bases.resolve import TINY, Base, resolve_base
 from embargo.models.bundles.bundle import (
     KIND,
     Bundle,
-    Reader,
+    ModelReader,
     bundle_reader,
     fitted_reader,
     kind_of,
@@ -39,11 +39,13 @@ from embargo.models.loading import processes
 from embargo.models.loading.shared import SharedBase
 from embargo.models.methods import cards as methods
 from embargo.models.methods import defaults
+from embargo.models.methods.settings import TuneSettings
+from embargo.models.samples import check_labels
 from embargo.models.scorers.cache import ScoreCache
 from embargo.models.scorers.onnx import KIND as ONNX
 from embargo.models.scorers.score import cached_logits
+from embargo.models.tuning.adapters import open_adapter
 from embargo.models.tuning.tiny import TinySettings
-from embargo.models.tuning.tune import TuneSettings, check_labels, open_adapter
 from embargo.research.config.experiment import Config, Labels, Model, load_config, override
 from embargo.research.config.settings import Section, checked, place_of, read_toml
 from embargo.research.modelling.judging import report_of
@@ -452,7 +454,7 @@ def _outline(base: Base | None) -> Iterator[Base]:
         yield Base(TINY, folder, "encoder", None, "not made yet", "")
 
 
-def open_model(path: Path, *, fold: int | None, cache: Path, base: Path | None = None) -> Reader:
+def open_model(path: Path, *, fold: int | None, cache: Path, base: Path | None = None) -> ModelReader:
     """Open a model folder, an exported model, or one fold of a run.
 
     Parameters
@@ -494,7 +496,7 @@ def open_model(path: Path, *, fold: int | None, cache: Path, base: Path | None =
     return bundle_reader(open_bundle(path), cache_dir=cache, given=base)
 
 
-def _of_run(path: Path, fold: int | None, cache: Path, base: Path | None) -> Reader:
+def _of_run(path: Path, fold: int | None, cache: Path, base: Path | None) -> ModelReader:
     import json
 
     try:

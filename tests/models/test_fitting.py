@@ -12,10 +12,10 @@ from embargo.data_loaders.schemas import CLASSES
 from embargo.models.calibration import Calibration, fit_calibration
 from embargo.models.content import json_hash
 from embargo.models.fitting import fit_scorer
+from embargo.models.methods.settings import TuneSettings
 from embargo.models.scorers.cache import ScoreCache
 from embargo.models.scorers.linear import LinearSettings, fit_linear
 from embargo.models.scorers.score import model_id, score_articles
-from embargo.models.tuning.tune import TuneSettings
 
 KEYS = {
     "kind", "base", "base_weights_hash", "base_knowledge_cutoff", "cutoff_source", "exposures", "trained_until",
