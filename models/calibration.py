@@ -526,8 +526,7 @@ def confidence_test(
 def _spiegelhalter(
     values: np.ndarray, classes: np.ndarray, groups: Sequence[Any] | np.ndarray | None
 ) -> CalibrationTest:
-    if np.abs(values.sum(axis=1) - 1).max() > 1e-6 or values.min() < 0:
-        raise DataError("calibration test: rows are no probabilities (negative, or their sum is not 1).")
+    check_probabilities(values, what="calibration test")
     promised = (values**2).sum(axis=1)
     variance = float(np.maximum((values**3).sum(axis=1) - promised**2, 0.0).sum())
     if variance <= 1e-12 * len(classes):
@@ -537,6 +536,12 @@ def _spiegelhalter(
         variance *= _design_effect(surprises, members)
     z = float(surprises.sum() / np.sqrt(variance))
     return CalibrationTest(z, float(erfc(abs(z) / np.sqrt(2))))
+
+
+def check_probabilities(values: np.ndarray, *, what: str) -> None:
+    """Raise DataError if the rows of values, shape (n, classes), are not probabilities."""
+    if np.abs(values.sum(axis=1) - 1).max() > 1e-6 or values.min() < 0:
+        raise DataError(f"{what}: rows are no probabilities (negative, or their sum is not 1). Calibrate logits first.")
 
 
 def _members(groups: Sequence[Any] | np.ndarray | None, n: int) -> np.ndarray | None:

@@ -194,8 +194,7 @@ def fit_scorer(
 
 def _reliability(probs: np.ndarray, labels: np.ndarray) -> list[dict[str, float]]:
     table = reliability_table(probs, labels)
-    rows: list[dict[str, float]] = table[table["count"] > 0].to_dict("records")
-    return rows
+    return [{str(name): value for name, value in row.items()} for row in table[table["count"] > 0].to_dict("records")]
 
 
 def _scorer(fitted: Fit, request: FitRequest, runtime: Runtime) -> Scorer:

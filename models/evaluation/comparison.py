@@ -20,14 +20,15 @@ from scipy.stats import wilcoxon as _wilcoxon
 
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import CLASSES
-from embargo.models.calibration import brier_score
+from embargo.models.calibration import brier_score, check_probabilities
+from embargo.models.evaluation.resampling import BLOCK, bootstrap_weights, percentile_interval
+from embargo.models.samples import group_members
 
 Loss = Literal["log", "brier"]
 
 # Up to this many differences all sign flips are tried (65,536), beyond it a sample of them.
 EXACT_FLIPS = 16
 _QUANTILES = 10_001
-_BLOCK = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def sign_flip(differences: np.ndarray, *, flips: int = 9999, seed: int | np.rand
     if len(moving) <= EXACT_FLIPS:
         signs = 1 - 2 * ((np.arange(2 ** len(moving))[:, None] >> np.arange(len(moving))) & 1)
         return float((np.abs(signs @ moving) >= observed).mean())
-    generator, block, beyond = np.random.default_rng(seed), max(1, _BLOCK // len(moving)), 0
+    generator, block, beyond = np.random.default_rng(seed), max(1, BLOCK // len(moving)), 0
     for start in range(0, flips, block):
         shape = (min(block, flips - start), len(moving))
         packed = np.frombuffer(generator.bytes(-(-shape[0] * shape[1] // 8)), dtype=np.uint8)
@@ -196,8 +197,7 @@ def losses(probs: np.ndarray, labels: np.ndarray, *, loss: Loss = "log") -> np.n
     """Return each sample's loss, shape (n,): log-loss in nats (probabilities clipped at 1e-15) or Brier in [0, 2]."""
     values, classes = np.asarray(probs, dtype=float), np.asarray(labels)
     brier_score(values, classes)
-    if np.abs(values.sum(axis=1) - 1).max() > 1e-6 or values.min() < 0:
-        raise DataError("losses: rows are no probabilities (negative, or their sum is not 1).")
+    check_probabilities(values, what="losses")
     if loss == "brier":
         return np.asarray(((values - np.eye(len(CLASSES))[classes]) ** 2).sum(axis=1))
     if loss == "log":
@@ -265,7 +265,8 @@ def compare_classifiers(
     classes = np.asarray(labels)
     suffered = {name: losses(values, classes, loss=loss) for name, values in probs.items()}
     predicted = {name: np.asarray(values).argmax(axis=1) for name, values in probs.items()}
-    members = np.arange(len(classes)) if groups is None else _members(groups, len(classes))
+    n = len(classes)
+    members = np.arange(n) if groups is None else group_members(groups, n, what="compare_classifiers")
     draws = _Draws(members, resamples, seed, level)
     rows: list[dict[str, Any]] = []
     for a, b in combinations(probs, 2):
@@ -347,16 +348,11 @@ class _Draws:
         counts = np.zeros((self.n, cells.shape[1]))
         np.add.at(counts, self.members, cells)
         observed = _accuracy_and_f1(counts.sum(axis=0, keepdims=True))
-        generator, block, drawn = np.random.default_rng(self.seed), max(1, _BLOCK // self.n), []
-        for start in range(0, self.resamples, block):
-            size = min(block, self.resamples - start)
-            weights = generator.multinomial(self.n, np.full(self.n, 1 / self.n), size=size)
-            drawn.append(_accuracy_and_f1(weights.astype(float) @ counts))
-        every = np.concatenate(drawn)
-        tail = (1 - self.level) / 2 * 100
+        drawn = bootstrap_weights(self.n, self.resamples, seed=self.seed)
+        every = np.concatenate([_accuracy_and_f1(weights.astype(float) @ counts) for weights in drawn])
         rows = []
         for column, question in enumerate((_RIGHT, _EVENLY)):
-            low, high = np.percentile(every[:, column], [tail, 100 - tail]).tolist()
+            low, high = percentile_interval(every[:, column], self.level)
             less, more = ((side[:, column] >= -1e-12).sum() for side in (-every, every))
             p_value = min(1.0, 2 * (1 + min(less, more)) / (1 + self.resamples))
             rows.append(_row(question, "paired bootstrap", observed[0, column], (low, high), p_value))
@@ -372,16 +368,6 @@ def _accuracy_and_f1(counts: np.ndarray) -> np.ndarray:
     f1 = np.divide(2 * hits, either, out=np.full(hits.shape, np.nan), where=either > 0)
     accuracy, macro = hits.sum(axis=2) / confusions.sum(axis=(2, 3)), np.nanmean(f1, axis=2)
     return np.column_stack([accuracy[:, 0] - accuracy[:, 1], macro[:, 0] - macro[:, 1]])
-
-
-def _members(groups: Sequence[Any] | np.ndarray, n: int) -> np.ndarray:
-    members = pd.factorize(np.asarray(groups))[0]
-    if len(members) != n or (members < 0).any():
-        raise DataError(
-            f"compare_classifiers: {len(members)} groups, {int((members < 0).sum())} of them missing, for {n} samples. "
-            "Name the group of every sample."
-        )
-    return np.asarray(members)
 
 
 def _differences(differences: np.ndarray, what: str) -> np.ndarray:

@@ -17,7 +17,9 @@ from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 from embargo.models.bases.resolve import Base
 from embargo.models.content import text_hash
 from embargo.models.evaluation.general_texts import GENERAL_TEXTS
+from embargo.models.evaluation.resampling import bootstrap_weights, percentile_interval
 from embargo.models.loading.batches import batches
+from embargo.models.loading.libraries import untyped
 from embargo.models.loading.load import (
     dequantise,
     deterministic,
@@ -38,7 +40,6 @@ LONGEST = 128
 # Each token is hidden once, in this many rounds: a seventh at a time is about the share that encoders learnt from.
 ROUNDS = 7
 TOKEN_BUDGET = 512
-_BLOCK = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -253,7 +254,7 @@ def _language_model(base: Base) -> Any:
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
-    auto = AutoModelForMaskedLM if base.kind == "encoder" else AutoModelForCausalLM
+    auto = untyped(AutoModelForMaskedLM if base.kind == "encoder" else AutoModelForCausalLM)
     try:
         with quiet(), deterministic(0):
             model, report = auto.from_pretrained(
@@ -354,13 +355,8 @@ def _embeddings(body: Any, tokens: Sequence[Sequence[int]], pad_id: int) -> np.n
 def _interval(
     differences: np.ndarray, counts: np.ndarray, seed: int, resamples: int, level: float
 ) -> tuple[float, float]:
-    n, generator = len(counts), np.random.default_rng(seed)
-    block = max(1, _BLOCK // n)
     drawn = []
-    for start in range(0, resamples, block):
-        weights = generator.multinomial(n, np.full(n, 1 / n), size=min(block, resamples - start)).astype(float)
+    for weights in bootstrap_weights(len(counts), resamples, seed=seed):
         tokens = weights @ counts
         drawn.append(np.divide(weights @ differences, tokens, out=np.zeros(len(tokens)), where=tokens > 0))
-    tail = (1 - level) / 2 * 100
-    low, high = np.percentile(np.concatenate(drawn), [tail, 100 - tail]).tolist()
-    return low, high
+    return percentile_interval(np.concatenate(drawn), level)

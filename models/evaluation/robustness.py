@@ -19,6 +19,7 @@ import pandas as pd
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import CLASSES
 from embargo.models.calibration import Calibration, wilson_interval
+from embargo.models.evaluation.resampling import percentile_interval
 from embargo.models.scorer import Scorer
 from embargo.models.scorers.score import cached_logits
 
@@ -163,7 +164,7 @@ def probe(
         changed = [change(text, generator) for text in originals]
         altered = np.array([new != old for new, old in zip(changed, originals, strict=True)])
         pairs = pd.DataFrame({"change": name, "text": originals, "changed": changed})[altered]
-        moved = _Moved(before[altered], read(pairs["changed"]))
+        moved = _Moved(before[altered], read(pairs["changed"].tolist()))
         rows.append(moved.row(name, "same", moved.flipped, moved.tilt, generator, resamples, level))
         shown.append(moved.largest(pairs, examples))
     rows_of_denials, shown_of_denials = _denials(read, seed, resamples, level, examples)
@@ -222,10 +223,10 @@ class _Moved:
         )
         if n:
             low, high = wilson_interval(failed.sum(), np.array(n), level=level)
-            shift, tail = self.shift, (1 - level) / 2 * 100
+            shift = self.shift
             means = [shift[generator.integers(0, n, n)].mean() for _ in range(resamples)]
             figures |= {"flip_rate": float(failed.mean()), "flip_low": float(low), "flip_high": float(high)}
-            figures |= dict(zip(("shift_low", "shift_high"), np.percentile(means, [tail, 100 - tail]), strict=True))
+            figures |= dict(zip(("shift_low", "shift_high"), percentile_interval(np.array(means), level), strict=True))
             figures |= {"mean_shift": float(shift.mean()), "mean_tilt": float(tilt.mean())}
         return {"change": name, "expects": expects, "n": n, **figures}
 

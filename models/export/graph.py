@@ -98,7 +98,7 @@ def write_graph(model: Any, path: Path) -> None:
     """
     import torch
 
-    class Logits(torch.nn.Module):  # type: ignore[misc]
+    class Logits(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.model = model

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from embargo.data_loaders.errors import ConfigError, MissingPartError
 from embargo.data_loaders.schemas import CLASSES
+from embargo.models.bases.resolve import Base
 from embargo.models.loading import processes
 from embargo.models.loading.batches import LENGTH_STEP, padded, tokens_of
+from embargo.models.loading.libraries import untyped
 from embargo.models.methods.cards import METHODS
 from embargo.models.methods.settings import Arithmetic, Compute, Method
 
 if TYPE_CHECKING:
     import torch
-
-    from embargo.models.bases.resolve import Base
 
 # Heads stay in full precision: they are trained, and bitsandbytes refuses to train a 4-bit one.
 HEADS = ("classifier", "score", "pre_classifier", "pooler", "head")
@@ -62,8 +62,9 @@ def resolve_compute(compute: Compute, base: Base) -> Arithmetic:
 def deterministic(seed: int) -> Iterator[None]:
     """Run a block with seeded, deterministic torch, and leave the caller's generator and flags as they were."""
     import torch
-    from torch.utils import deterministic as switches
+    from torch.utils import deterministic as declared
 
+    switches = untyped(declared)
     on_gpu = torch.cuda.is_available()
     if on_gpu:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -91,8 +92,9 @@ def quiet() -> Iterator[None]:
     That is: bars, the report of new heads (which is returned and acted on instead), a renamed setting that peft still
     reads, and the optional kernel that bitsandbytes would fetch from a hub.
     """
-    from transformers.utils import logging
+    from transformers.utils import logging as declared
 
+    logging = untyped(declared)
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -190,7 +192,7 @@ def load_classifier(
     dtype = torch.bfloat16 if compute == "bf16" else torch.float32
     options: dict[str, Any] = {}
     if METHODS[method].quantised:
-        options["quantization_config"] = BitsAndBytesConfig(
+        options["quantization_config"] = untyped(BitsAndBytesConfig)(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
@@ -261,7 +263,7 @@ def dequantise(model: Any, dtype: torch.dtype) -> None:
     import bitsandbytes as bnb
 
     for name, module in list(model.named_modules()):
-        if not isinstance(module, bnb.nn.Linear4bit):
+        if not isinstance(module, untyped(bnb.nn).Linear4bit):
             continue
         dense = dense_layer(module, dtype)
         parent = model.get_submodule(name.rpartition(".")[0])

@@ -163,10 +163,12 @@ def packed_logits(model: Any, packed: Packed, where: torch.device) -> torch.Tens
         apart = (owners[:, None, :, None] == owners[:, None, None, :]).contiguous()
         hidden = body(input_ids=tokens, position_ids=positions, attention_mask=apart).last_hidden_state
         first = body.pooler(hidden[rows, starts][:, None])
-        return classifier.classifier(classifier.dropout(first))
+        encoded: torch.Tensor = classifier.classifier(classifier.dropout(first))
+        return encoded
     # Without a mask and a cache the model reads the borders of texts from the positions.
     hidden = body(input_ids=tokens, position_ids=positions, use_cache=False).last_hidden_state
-    return classifier.score(hidden[rows, ends])
+    decoded: torch.Tensor = classifier.score(hidden[rows, ends])
+    return decoded
 
 
 def _classifier(model: Any) -> Any:

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import copy
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from embargo.models.bases.resolve import Base
 from embargo.models.loading.load import device, load_classifier
 from embargo.models.methods.cards import METHODS
 from embargo.models.methods.settings import Arithmetic, Method
-
-if TYPE_CHECKING:
-    from embargo.models.bases.resolve import Base
 
 # What transformers marks the weights with that a checkpoint brought, and leaves alone when it draws the others.
 _READ = "_is_hf_initialized"

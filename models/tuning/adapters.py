@@ -31,6 +31,7 @@ from embargo.models.content import (
     texts_fingerprint,
 )
 from embargo.models.loading import processes
+from embargo.models.loading.libraries import untyped
 from embargo.models.loading.load import (
     deterministic,
     device,
@@ -296,7 +297,7 @@ def feed_heads_fp32(model: Any) -> None:
     for module in model.modules():
         if isinstance(module, ModulesToSaveWrapper):
             # Weakly: a model that holds itself would stay in memory after its last use.
-            module.forward = partial(_in_fp32, WeakMethod(module.forward))
+            untyped(module).forward = partial(_in_fp32, WeakMethod(module.forward))
 
 
 def _in_fp32(forward: WeakMethod[Callable[..., Any]], *inputs: Any, **names: Any) -> Any:

@@ -23,6 +23,7 @@ from embargo.data_loaders.schemas import as_utc
 from embargo.models.bases.resolve import TINY, Base, open_base
 from embargo.models.content import cached_folder, text_hash, texts_fingerprint
 from embargo.models.loading.batches import padded_length
+from embargo.models.loading.libraries import untyped
 from embargo.models.loading.load import deterministic, device, encode, pad, quiet
 from embargo.models.scorer import Progress
 from embargo.models.tuning.loop import Encoded, cosine_rate, epoch_batches
@@ -180,7 +181,7 @@ def _train_tokenizer(corpus: list[str], settings: TinySettings, folder: Path) ->
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[(name, identifiers[name]) for name in ("[CLS]", "[SEP]")],
     )
-    fast = PreTrainedTokenizerFast(
+    fast = untyped(PreTrainedTokenizerFast)(
         tokenizer_object=tokenizer,
         model_max_length=settings.max_length,
         pad_token="[PAD]",  # noqa: S106
@@ -220,7 +221,7 @@ def _pretrain(
     import torch
     from transformers import ModernBertConfig, ModernBertForMaskedLM
 
-    config = ModernBertConfig(
+    config = untyped(ModernBertConfig)(
         vocab_size=len(tokenizer),
         hidden_size=settings.hidden,
         num_hidden_layers=settings.layers,
@@ -245,7 +246,7 @@ def _pretrain(
     losses: list[float] = []
     done = 0
     with deterministic(seed):
-        model = ModernBertForMaskedLM(config).to(device()).train()
+        model = untyped(ModernBertForMaskedLM)(config).to(device()).train()
         optimiser = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0.01)
         rate = torch.optim.lr_scheduler.LambdaLR(optimiser, partial(cosine_rate, steps=steps, warmup=0.1))
         for _ in range(settings.epochs):

@@ -196,7 +196,7 @@ def taken(base: Base, methods: Sequence[str], console: Console) -> list[str]:
 
 
 def adapters(base: Base, parts: Split, methods: Sequence[str], seeds: Sequence[int], cache: Path) -> Iterator[Judged]:
-    """Judge each method with the settings of `embargo.models.methods.default_settings`; LoRA and QLoRA with every seed."""
+    """Judge each method with the usual settings; LoRA and QLoRA with every seed."""
     runs = [(method, seeds[0]) for method in methods]
     runs += [(method, seed) for seed in seeds[1:] for method in methods if method in SEEDED]
     for method, seed in runs:

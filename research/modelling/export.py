@@ -5,22 +5,19 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from embargo.data_loaders.archive import label_sets
 from embargo.data_loaders.archive.files import FORMATS, parts_of
 from embargo.data_loaders.archive.tables import read_table
 from embargo.data_loaders.errors import ConfigError, LeakError
+from embargo.models.bases.resolve import Base
 from embargo.models.bundles.bundle import ModelReader, write_training
 from embargo.models.content import refuse_taken, text_hash
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from embargo.models.bases.resolve import Base
-    from embargo.models.export.merged import Merged
-    from embargo.models.export.onnx import OnnxExport
-    from embargo.models.tuning.adapters import Adapter
+from embargo.models.export.merged import Merged, merge
+from embargo.models.export.onnx import OnnxExport, export_onnx
+from embargo.models.tuning.adapters import Adapter
 
 # Scales settle with some hundred texts.
 CALIBRATION_TEXTS = 300
@@ -75,8 +72,6 @@ def training_texts(
     if format in ("auto", "table") and parts[0].format not in ("lines", "json"):
         found = read_table(parts, [text], {})[0][text].dropna().astype("str")
     else:
-        import pandas as pd
-
         # Only texts are taken; the cutoff of the labels does not matter.
         settled = label_sets.read_label_set(path, format=format, knowledge_cutoff=pd.Timestamp.max.tz_localize("UTC"))
         found = settled.frame["text"]
@@ -93,8 +88,6 @@ def training_texts(
 
 def export_onnx_model(reader: ModelReader, target: Path, *, texts: list[str] | None) -> OnnxExport:
     """Write an ONNX model, in int8 where calibration texts are given; see `export_onnx` for errors."""
-    from embargo.models.export.onnx import export_onnx
-
     refuse_taken(target)
     base, adapter = _tuned(reader)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -113,9 +106,7 @@ def export_onnx_model(reader: ModelReader, target: Path, *, texts: list[str] | N
 
 
 def export_merged(reader: ModelReader, target: Path) -> Merged:
-    """Write the merged model; see `embargo.models.export.onnx.merge` for what it proves and raises."""
-    from embargo.models.export.merged import merge
-
+    """Write the merged model; see `embargo.models.merge` for what it proves and raises."""
     base, adapter = _tuned(reader)
     return merge(base, adapter, target, calibration=reader.calibration)
 

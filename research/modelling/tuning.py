@@ -6,6 +6,7 @@ killed goes on from its last checkpoint.
 
 from __future__ import annotations
 
+import json
 import tempfile
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
+from safetensors.numpy import save_file
 
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 from embargo.data_loaders.schemas import CLASSES
@@ -37,8 +39,8 @@ from embargo.models.content import json_hash, sample_fingerprint, text_hash
 from embargo.models.fitting import FittedModel, fit_scorer
 from embargo.models.loading import processes
 from embargo.models.loading.shared import SharedBase
-from embargo.models.methods import cards as methods
-from embargo.models.methods import defaults
+from embargo.models.methods.cards import check_method
+from embargo.models.methods.defaults import explain_settings
 from embargo.models.methods.settings import TuneSettings
 from embargo.models.samples import check_labels
 from embargo.models.scorers.cache import ScoreCache
@@ -83,7 +85,7 @@ class TuneConfig(Section):
 
 
 @dataclass(frozen=True)
-class Samples:
+class TuneSamples:
     """What one model is tuned on.
 
     Attributes
@@ -119,7 +121,7 @@ class TunePlan:
     Attributes
     ----------
     config : Config or TuneConfig
-    samples : list of Samples
+    samples : list of TuneSamples
         One for each model.
     base : Base or None
         None where the built-in one is yet to be made.
@@ -128,7 +130,7 @@ class TunePlan:
     """
 
     config: Config | TuneConfig
-    samples: list[Samples]
+    samples: list[TuneSamples]
     base: Base | None
     experiment: Plan | None
 
@@ -210,7 +212,7 @@ def plan_tuning(config: Config | TuneConfig, stages: Stages) -> TunePlan:
     if model.base != TINY:
         base = resolve_base(model.base, revision=model.revision, knowledge_cutoff=model.knowledge_cutoff)
     with _outline(base) as outline:
-        methods.check(model.method, outline, model.target)
+        check_method(model.method, outline, model.target)
     if isinstance(config, TuneConfig):
         stages.stage("Read the labels")
         return _checked(TunePlan(config, [_of_file(config)], base, None))
@@ -232,9 +234,9 @@ def _checked(plan: TunePlan) -> TunePlan:
     return plan
 
 
-def _of_file(config: TuneConfig) -> Samples:
+def _of_file(config: TuneConfig) -> TuneSamples:
     parts = split_labelled_file(config.labels, config.seed)
-    return Samples(
+    return TuneSamples(
         parts.train,
         parts.validation,
         parts.test,
@@ -246,14 +248,14 @@ def _of_file(config: TuneConfig) -> Samples:
     )
 
 
-def _of_part(config: Config, part: Part, folds: int | None) -> Samples:
+def _of_part(config: Config, part: Part, folds: int | None) -> TuneSamples:
     fold = None
     if folds is not None:
         test_start, test_end = part.fold.test_start.isoformat(), part.fold.test_end.isoformat()
         fold = {"index": part.fold.index, "of": folds, "test_start": test_start, "test_end": test_end}
     dated = config.labels.source != "file"
     source, left_out = _source(config.labels), _left_out(part.counts)
-    return Samples(part.train, part.validation, part.test, part.trained_until, fold, dated, source, left_out)
+    return TuneSamples(part.train, part.validation, part.test, part.trained_until, fold, dated, source, left_out)
 
 
 def _left_out(counts: dict[str, int]) -> dict[str, int]:
@@ -268,11 +270,11 @@ def _source(labels: Labels) -> str:
     return f"the returns of the {labels.horizon_bars} bars after each article"
 
 
-def explained(plan: TunePlan, samples: Samples) -> list[Explained]:
+def explained(plan: TunePlan, samples: TuneSamples) -> list[Explained]:
     """Say with which settings a model would be tuned, and why; trains nothing."""
     model = plan.config.model
     with _outline(plan.base) as base:
-        rows = defaults.explain(model.method, len(samples.train), base)
+        rows = explain_settings(model.method, len(samples.train), base)
         used = asdict(_settings(plan.config, base, len(samples.train)))
     found = []
     for row in rows:
@@ -353,7 +355,7 @@ def _settings(config: Config | TuneConfig, base: Base, n_train: int) -> TuneSett
     return settings
 
 
-def _name(config: Config | TuneConfig, base: Base, samples: Samples) -> str:
+def _name(config: Config | TuneConfig, base: Base, samples: TuneSamples) -> str:
     key = json_hash(
         {
             "base": [base.weights_hash, str(base.knowledge_cutoff), base.source],
@@ -372,7 +374,7 @@ def _written(
     folder: Path,
     config: Config | TuneConfig,
     base: Base,
-    samples: Samples,
+    samples: TuneSamples,
     fitted: FittedModel,
     cache: Path,
     store: ScoreCache,
@@ -443,10 +445,6 @@ def _outline(base: Base | None) -> Iterator[Base]:
     if base is not None:
         yield base
         return
-    import json
-
-    from safetensors.numpy import save_file
-
     with tempfile.TemporaryDirectory(prefix="outline-") as folder:
         config = {"model_type": "modernbert", "hidden_size": TinySettings().hidden}
         (Path(folder) / "config.json").write_text(json.dumps(config), encoding="utf-8")
@@ -497,8 +495,6 @@ def open_model(path: Path, *, fold: int | None, cache: Path, base: Path | None =
 
 
 def _of_run(path: Path, fold: int | None, cache: Path, base: Path | None) -> ModelReader:
-    import json
-
     try:
         entries: Sequence[dict[str, Any]] = json.loads((path / "manifest.json").read_text(encoding="utf-8"))["models"]
         settings = tomllib.loads((path / "config.toml").read_text(encoding="utf-8"))
