@@ -62,6 +62,18 @@ class FittedModel:
         See `fit_scorer`.
     train_text_hashes : tuple of str
         sha256 of each distinct training text, sorted; empty for the lexicon, which is not trained.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> from embargo.models import fit_scorer
+    >>> held_out = pd.DataFrame({"text": ["Losses.", "Strong profit."], "label": [0, 2]})
+    >>> model = fit_scorer(
+    ...     "lexicon", train=held_out, validation=held_out, trained_until=None, cache_dir=Path("cache")
+    ... )
+    >>> model.manifest["n_train"], model.train_text_hashes
+    (0, ())
     """
 
     scorer: Scorer
@@ -132,6 +144,20 @@ def fit_scorer(
         If a part is empty or has unusable labels, or the validation part is too small for the calibration.
     LeakError
         If a sample lies after ``trained_until``.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> from embargo.models import fit_scorer
+    >>> train = pd.DataFrame({"text": ["profit rose", "profit fell", "annual report"] * 4, "label": [2, 0, 1] * 4})
+    >>> held_out = pd.DataFrame({"text": ["sales rose", "sales fell"], "label": [2, 0]})
+    >>> until = pd.Timestamp("2016-01-01", tz="UTC")
+    >>> model = fit_scorer(
+    ...     "linear", train=train, validation=held_out, trained_until=until, cache_dir=Path("cache")
+    ... )
+    >>> model.manifest["validation_accuracy"], model.manifest["knowledge_cutoff"]
+    (1.0, '2016-01-01T00:00:00+00:00')
     """
     _check_arguments(kind, base, settings, runtime)
     for name, part in (("training", train), ("validation", validation)):

@@ -32,11 +32,10 @@ class Scorer(Protocol):
 
     Examples
     --------
-    >>> from embargo.models import Scorer
-    >>> from embargo.models.scorers import LexiconScorer
+    >>> from embargo.models import LexiconScorer, Scorer
     >>> scorer: Scorer = LexiconScorer()
     >>> scorer.logits(["Profit was strong.", "A lawsuit over losses."]).round(2).tolist()
-    [[0.0, 0.35, 0.69], [1.1, 0.35, 0.0]]
+    [[0.0, 0.35, 0.69], [0.69, 0.35, 0.0]]
     """
 
     identity: str

@@ -48,6 +48,12 @@ class KnownBase:
         Size as its publisher states it; None where not looked up.
     exposures : tuple of str
         Labelled sets it was tuned on, on which its accuracy is therefore no evidence.
+
+    Examples
+    --------
+    >>> from embargo.models import KnownBase
+    >>> KnownBase("encoder", "2018-10-31", "release", "month of release, an upper bound").knowledge_cutoff
+    '2018-10-31'
     """
 
     kind: BaseKind
@@ -151,8 +157,16 @@ def known_bases() -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame with ``name, kind, parameters (Int64, NA where not stated), cutoff (last instant, UTC), evidence, source,
-    exposures`` (labelled sets, joined by commas).
+    DataFrame
+        ``name, kind, parameters (Int64, NA where not stated), cutoff (last instant, UTC), evidence, source, exposures``
+        (labelled sets, joined by commas).
+
+    Examples
+    --------
+    >>> from embargo.models import known_bases
+    >>> table = known_bases().set_index("name")
+    >>> print(table.loc["openai-community/gpt2", ["cutoff", "evidence"]].tolist())
+    [Timestamp('2017-12-31 23:59:59.999999+0000', tz='UTC'), 'documented']
     """
     rows = [
         (

@@ -79,6 +79,13 @@ class Base:
         Labelled sets that its weights were already tuned on.
     revision : str or None
         Commit of a hub model; None for a folder.
+
+    Examples
+    --------
+    >>> from embargo.models import Base
+    >>> base = Base("mine", "/models/mine", "encoder", None, "not documented", weights_hash="ab12")
+    >>> base.knowledge_cutoff is None
+    True
     """
 
     name: str
@@ -133,6 +140,17 @@ def resolve_base(name: str, *, revision: str | None = None, knowledge_cutoff: pd
         If the package, the folder, its tokenizer or its safetensors are missing, or the hub does not have them.
     ServiceError
         If the hub does not answer.
+
+    Examples
+    --------
+    >>> from embargo.models import resolve_base
+    >>> base = resolve_base("minilm")
+    >>> base.kind, base.width, f"{base.knowledge_cutoff:%Y-%m-%d}"
+    ('encoder', 384, '2021-12-31')
+    >>> resolve_base("finbrt")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.ConfigError: base 'finbrt' is not known. Did you mean 'finbert'? If it ...
     """
     if name == TINY:
         raise ConfigError(
@@ -166,6 +184,21 @@ def open_base(
 ) -> Base:
     """Describe the base in a local folder: its kind, hash and knowledge cutoff.
 
+    Parameters
+    ----------
+    folder : Path
+        With ``config.json``, tokenizer and safetensors.
+    name : str
+        Under which it is spoken of.
+    known : KnownBase, optional
+        What is documented about it.
+    knowledge_cutoff : Timestamp, optional
+        Declared by the user, UTC; never earlier than the documented one.
+
+    Returns
+    -------
+    Base
+
     Raises
     ------
     MissingPartError
@@ -176,6 +209,17 @@ def open_base(
         If ``config.json`` or the weights are damaged.
     LeakError
         If the declared cutoff is earlier than the documented one.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from embargo.models import open_base
+    >>> with tempfile.TemporaryDirectory() as folder:  # doctest: +ELLIPSIS
+    ...     open_base(Path(folder), name="mine")
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.MissingPartError: base 'mine': ... has no safetensors. Give the model ...
     """
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     refuse_files(names, name=name, where=str(folder))

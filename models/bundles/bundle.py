@@ -61,6 +61,13 @@ class Bundle:
         and more; `embargo.models.bundles.card` shows it.
     train_text_hashes, validation_text_hashes : frozenset of str
         sha256 of each distinct text that it was trained on, and calibrated and stopped on.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from embargo.models import Bundle
+    >>> Bundle(Path("models/first"), {"name": "first"}, frozenset({"ab12"}), frozenset()).manifest["name"]
+    'first'
     """
 
     path: Path
@@ -86,6 +93,16 @@ class ModelReader:
         Labelled sets that the base was tuned on by its publisher.
     base, adapter : Base and Adapter, or None
         What can be exported; None for a lexicon and for an export.
+
+    Examples
+    --------
+    >>> from embargo.models import Calibration, LexiconScorer, ModelReader
+    >>> words = LexiconScorer()
+    >>> reader = ModelReader(
+    ...     "words", words, Calibration(), words.knowledge_cutoff, frozenset(), frozenset(), (), None, None
+    ... )
+    >>> reader.calibration.apply(reader.scorer.logits(["A lawsuit."])).round(2).tolist()
+    [[0.29, 0.41, 0.29]]
     """
 
     name: str
@@ -123,12 +140,33 @@ def write_bundle(
     validation_texts : iterable of str
         What the calibration was fitted on. Only hashes are kept of them and of the training texts.
 
+    Returns
+    -------
+    Bundle
+        The folder, opened again.
+
     Raises
     ------
     ConfigError
         If the folder exists.
     DataError
         If the adapter's files are not as they were written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from embargo.models import Adapter, Base, Calibration, write_bundle
+    >>> base = Base("mine", "/models/mine", "encoder", None, "not documented", weights_hash="ab12")
+    >>> tuned_on = {"base": {"name": "other", "weights_hash": "cd34"}, "settings": {"method": "lora"}}
+    >>> adapter = Adapter(Path("cache/adapters/adapter-1f"), "9c0e", tuned_on, ())
+    >>> with tempfile.TemporaryDirectory() as taken:  # doctest: +ELLIPSIS
+    ...     write_bundle(
+    ...         Path(taken), base=base, adapter=adapter, calibration=Calibration(), facts={}, validation_texts=[]
+    ...     )
+    Traceback (most recent call last):
+        ...
+    embargo.models.content.TakenError: ... exists already. Name another, or delete this one.
     """
     with new_folder(folder) as draft:
         shutil.copytree(adapter.path, draft / ADAPTER)
@@ -156,12 +194,30 @@ def write_bundle(
 def open_bundle(folder: Path) -> Bundle:
     """Open a model folder and check every file in it.
 
+    Parameters
+    ----------
+    folder : Path
+        As `write_bundle` wrote it.
+
+    Returns
+    -------
+    Bundle
+
     Raises
     ------
     MissingPartError
         If there is no such folder.
     DataError
         If it is no model folder, or a file is missing or differs from what was written.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from embargo.models import open_bundle
+    >>> open_bundle(Path("nowhere"))
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.MissingPartError: nowhere: no such model folder. Make one with 'embargo tune'.
     """
     if not folder.is_dir():
         raise MissingPartError(f"{folder}: no such model folder. Make one with 'embargo tune'.")
@@ -189,7 +245,32 @@ def kind_of(folder: Path) -> str | None:
 
 
 def bundle_reader(bundle: Bundle, *, cache_dir: Path, given: Path | None = None) -> ModelReader:
-    """Return the reader in a model folder; parameters and errors as `find_base`."""
+    """Return the reader in a model folder; errors as `find_base`.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    cache_dir : Path
+        Where built-in bases are kept.
+    given : Path, optional
+        Where the base lies, if not where its name says.
+
+    Returns
+    -------
+    ModelReader
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from embargo.models import Bundle, bundle_reader
+    >>> tuned_on = {"base": "tiny", "base_weights_hash": "ab12cd34", "base_knowledge_cutoff": None}
+    >>> manifest = {"model": tuned_on | {"cutoff_source": "none"}, "base": {"revision": None}}
+    >>> bundle = Bundle(Path("nowhere"), manifest, frozenset(), frozenset())
+    >>> bundle_reader(bundle, cache_dir=Path("cache"))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.MissingPartError: base 'tiny' with weights ab12cd34 is not in ...
+    """
     manifest = bundle.manifest
     base = find_base(
         manifest["model"],
@@ -269,10 +350,28 @@ def _kept_export(name: str, identity: str, cache_dir: Path) -> OnnxScorer:
 def onnx_reader(folder: Path) -> ModelReader:
     """Return the reader in an exported folder; it needs neither torch nor the base.
 
+    Parameters
+    ----------
+    folder : Path
+        As `embargo.models.export_onnx` wrote it.
+
+    Returns
+    -------
+    ModelReader
+
     Raises
     ------
     MissingPartError, DataError
         As `OnnxScorer`.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from embargo.models import onnx_reader
+    >>> onnx_reader(Path("nowhere"))
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.MissingPartError: no exported model at nowhere. Check the path, or export one.
     """
     scorer = OnnxScorer(folder)
     train = validation = None
@@ -419,10 +518,26 @@ def _hashes_if(path: Path) -> frozenset[str] | None:
 def list_bundles(folder: Path) -> list[dict[str, Any]]:
     """Return the headline of every model folder below ``folder``, sorted by name.
 
+    Parameters
+    ----------
+    folder : Path
+
     Returns
     -------
-    list of dict with ``name, kind, base, method, accuracy`` (on the test part; None without one), ``macro_f1`` and
-    ``knowledge_cutoff`` (ISO; None if unknown). A folder whose manifest lacks these is of the kind ``damaged``.
+    list of dict
+        ``name, kind, base, method, accuracy`` (on the test part; None without one), ``macro_f1`` and
+        ``knowledge_cutoff`` (ISO; None if unknown). A folder whose manifest lacks these is of the kind ``damaged``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from embargo.models import list_bundles
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     (Path(folder) / "first").mkdir()
+    ...     _ = (Path(folder) / "first" / "manifest.json").write_text('{"kind": "model"}')
+    ...     print([(row["name"], row["kind"]) for row in list_bundles(Path(folder))])
+    [('first', 'damaged')]
     """
     rows: list[dict[str, Any]] = []
     for path in sorted(folder.glob(f"[!.]*/{MANIFEST}")):

@@ -75,6 +75,18 @@ def classification_report(
     ----------
     Gorodkin 2004, "Comparing two K-category assignments by a K-category correlation coefficient". Hanley & McNeil 1982,
     "The meaning and use of the area under a ROC curve". Field & Welsh 2007, "Bootstrapping clustered data".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.models import classification_report
+    >>> sure = np.array([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.1, 0.8], [0.2, 0.2, 0.6]] * 5)
+    >>> labels = np.array([0, 1, 2, 0] * 5)
+    >>> report = classification_report(sure, labels)
+    >>> report["accuracy"], [round(end, 2) for end in report["accuracy_interval"]]
+    (0.75, [0.55, 0.95])
+    >>> report["confusion"]
+    [[5, 0, 5], [0, 5, 0], [0, 0, 5]]
     """
     if not 0 < level < 1 or resamples < 1:
         raise ConfigError(

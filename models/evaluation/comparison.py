@@ -43,6 +43,12 @@ class McNemar:
         Two-sided binomial; never rejects too often, and less often than it says.
     p_mid : float
         Mid-p; close to its level, and seldom above it.
+
+    Examples
+    --------
+    >>> from embargo.models.evaluation import McNemar
+    >>> McNemar(only_a=6, only_b=1, p_exact=0.125, p_mid=0.07).only_a
+    6
     """
 
     only_a: int
@@ -58,11 +64,23 @@ def mcnemar(correct_a: np.ndarray, correct_b: np.ndarray) -> McNemar:
     ----------
     correct_a, correct_b : ndarray of bool, shape (n,)
 
+    Returns
+    -------
+    McNemar
+
     References
     ----------
     McNemar 1947, "Note on the sampling error of the difference between correlated proportions", Psychometrika 12.
     Fagerland, Lydersen & Laake 2013, "The McNemar test for binary matched-pairs data: mid-p and asymptotic are better
     than exact conditional", BMC Medical Research Methodology 13.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.models.evaluation import mcnemar
+    >>> found = mcnemar(np.array([True] * 8 + [False] * 2), np.array([False] * 6 + [True] * 3 + [False]))
+    >>> found.only_a, found.only_b, round(found.p_mid, 3)
+    (6, 1, 0.07)
     """
     a, b = np.asarray(correct_a, dtype=bool), np.asarray(correct_b, dtype=bool)
     if a.shape != b.shape or a.ndim != 1:
@@ -86,6 +104,15 @@ def paired_t(differences: np.ndarray, *, level: float = 0.95) -> tuple[float, tu
     Returns
     -------
     (mean, (low, high), p-value). The p-value is None if all differences are equal.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.models.evaluation import paired_t
+    >>> differences = np.array([0.3, 0.1, 0.4, -0.1, 0.2, 0.3])
+    >>> mean, (low, high), p_value = paired_t(differences)
+    >>> round(mean, 3), round(low, 3), round(high, 3), round(p_value, 3)
+    (0.2, 0.012, 0.388, 0.041)
     """
     values = _differences(differences, "paired_t")
     mean, spread = float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
@@ -99,9 +126,26 @@ def wilcoxon(differences: np.ndarray) -> float | None:
 
     Differences of 0 are left out; None if none is left. Heavy tails, such as those of log-losses, do not move it.
 
+    Parameters
+    ----------
+    differences : ndarray, shape (n,), n at least 2
+
+    Returns
+    -------
+    float or None
+        Two-sided p-value.
+
     References
     ----------
     Wilcoxon 1945, "Individual comparisons by ranking methods", Biometrics Bulletin 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.models.evaluation import wilcoxon
+    >>> differences = np.array([0.3, 0.1, 0.4, -0.1, 0.2, 0.3])
+    >>> round(wilcoxon(differences), 3)
+    0.094
     """
     values = _differences(differences, "wilcoxon")
     return float(_wilcoxon(values[values != 0]).pvalue) if (values != 0).any() else None
@@ -119,10 +163,22 @@ def sign_flip(differences: np.ndarray, *, flips: int = 9999, seed: int | np.rand
     flips : int
     seed : int or Generator
 
+    Returns
+    -------
+    float
+
     References
     ----------
     Fisher 1935, "The design of experiments", section 21. Phipson & Smyth 2010, "Permutation p-values should never be
     zero".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.models.evaluation import sign_flip
+    >>> differences = np.array([0.3, 0.1, 0.4, -0.1, 0.2, 0.3])
+    >>> sign_flip(differences)
+    0.09375
     """
     values = _differences(differences, "sign_flip")
     if flips < 1:
@@ -161,6 +217,15 @@ def cohens_d(differences: np.ndarray, *, level: float = 0.95) -> tuple[float | N
     ----------
     Cohen 1988, "Statistical power analysis for the behavioral sciences". Steiger & Fouladi 1997, "Noncentrality
     interval estimation and the evaluation of statistical models".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.models.evaluation import cohens_d
+    >>> differences = np.array([0.3, 0.1, 0.4, -0.1, 0.2, 0.3])
+    >>> effect, (low, high) = cohens_d(differences)
+    >>> round(effect, 2), round(low, 2), round(high, 2)
+    (1.12, 0.04, 2.13)
     """
     values = _differences(differences, "cohens_d")
     if not _varies(values):
@@ -194,7 +259,30 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def losses(probs: np.ndarray, labels: np.ndarray, *, loss: Loss = "log") -> np.ndarray:
-    """Return each sample's loss, shape (n,): log-loss in nats (probabilities clipped at 1e-15) or Brier in [0, 2]."""
+    """Return each sample's loss, shape (n,): log-loss in nats (probabilities clipped at 1e-15) or Brier in [0, 2].
+
+    Parameters
+    ----------
+    probs : ndarray, shape (n, 3)
+        Rows sum to 1.
+    labels : ndarray of int, shape (n,)
+    loss : {"log", "brier"}
+
+    Returns
+    -------
+    ndarray, shape (n,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.models.evaluation import losses
+    >>> sure = np.array([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.1, 0.8], [0.2, 0.2, 0.6]] * 5)
+    >>> labels = np.array([0, 1, 2, 0] * 5)
+    >>> losses(sure, labels)[:4].round(3).tolist()
+    [0.223, 0.223, 0.223, 1.609]
+    >>> losses(sure, labels, loss="brier")[:4].round(2).tolist()
+    [0.06, 0.06, 0.06, 1.04]
+    """
     values, classes = np.asarray(probs, dtype=float), np.asarray(labels)
     brier_score(values, classes)
     check_probabilities(values, what="losses")
@@ -256,6 +344,25 @@ def compare_classifiers(
     ----------
     Dietterich 1998, Neural Computation 10. Efron & Tibshirani 1993, "An introduction to the bootstrap", chapters 13
     and 16. The rest where each test is defined.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.models import compare_classifiers
+    >>> sure = np.array([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.1, 0.8], [0.2, 0.2, 0.6]] * 5)
+    >>> labels = np.array([0, 1, 2, 0] * 5)
+    >>> blind = np.full((20, 3), 1 / 3)
+    >>> table = compare_classifiers({"sure": sure, "blind": blind}, labels)
+    >>> print(table[["test", "estimate", "p_value"]].round(3).to_string(index=False))
+                    test  estimate  p_value
+        paired bootstrap     0.250    0.227
+        paired bootstrap     0.556    0.003
+           McNemar exact     0.250    0.302
+           McNemar mid-p     0.250    0.210
+                paired t    -0.529    0.001
+               sign flip    -0.529    0.002
+    Wilcoxon signed rank    -0.875    0.000
+               Cohen's d    -0.859      NaN
     """
     if len(probs) < 2 or not 0 < level < 1 or resamples < 1:
         raise ConfigError(

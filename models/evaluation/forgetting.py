@@ -61,6 +61,13 @@ class Forgetting:
         Tokens that were predicted, or that went into the embeddings.
     note : str
         What was measured, and why not something else.
+
+    Examples
+    --------
+    >>> from embargo.models import Forgetting
+    >>> found = Forgetting("masked loss", 2.1, 2.4, 0.3, 0.2, 0.4, 0.95, 60, 600, "nats a token")
+    >>> found.difference > 0, found.to_dict()["measure"]
+    (True, 'masked loss')
     """
 
     measure: Measure
@@ -90,7 +97,37 @@ def measure_forgetting(
 ) -> Forgetting:
     """Measure the loss on general text before and after tuning or, without a language-modelling head, the drift.
 
-    Parameters and errors as of `language_loss` and `embedding_drift`.
+    Errors as of `language_loss` and `embedding_drift`.
+
+    Parameters
+    ----------
+    base : Base
+    adapter : Adapter
+        Tuned on this base, with a method that can be merged.
+    texts : sequence of str
+        General text; cut at 128 tokens. By default sixty sentences of everyday English.
+    seed : int
+        Of the masks, where there are any, and of the bootstrap.
+    resamples : int
+        Bootstrap samples of texts.
+    level : float
+        Coverage of the interval.
+
+    Returns
+    -------
+    Forgetting
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from embargo.models import Adapter, Base, measure_forgetting
+    >>> base = Base("mine", "/models/mine", "encoder", None, "not documented", weights_hash="ab12")
+    >>> tuned_on = {"base": {"name": "other", "weights_hash": "cd34"}, "settings": {"method": "prompt"}}
+    >>> adapter = Adapter(Path("cache/adapters/adapter-1f"), "9c0e", tuned_on, ())
+    >>> measure_forgetting(base, adapter)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.ConfigError: forgetting of adapter adapter-1f: 'prompt' leaves the ...
     """
     try:
         return language_loss(base, adapter, texts, seed=seed, resamples=resamples, level=level)
@@ -132,6 +169,10 @@ def language_loss(
     level : float
         Coverage of the interval.
 
+    Returns
+    -------
+    Forgetting
+
     Raises
     ------
     MissingPartError
@@ -145,6 +186,19 @@ def language_loss(
     ----------
     Salazar et al. 2020, "Masked language model scoring", ACL. Luo et al. 2023, "An empirical study of catastrophic
     forgetting in large language models during continual fine-tuning", arXiv 2308.08747.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from embargo.models import Adapter, Base
+    >>> base = Base("mine", "/models/mine", "encoder", None, "not documented", weights_hash="ab12")
+    >>> tuned_on = {"base": {"name": "other", "weights_hash": "cd34"}, "settings": {"method": "lora"}}
+    >>> adapter = Adapter(Path("cache/adapters/adapter-1f"), "9c0e", tuned_on, ())
+    >>> from embargo.models.evaluation import language_loss
+    >>> language_loss(base, adapter, ["One sentence alone."])  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.DataError: forgetting: 1 texts give no interval. Give two or more, some ...
     """
     _check(adapter, texts, resamples, level)
     model, tokenizer = _language_model(base), load_tokenizer(base)
@@ -189,8 +243,41 @@ def embedding_drift(
 ) -> Forgetting:
     """Measure how far mean-pooled embeddings of general text turned in tuning: 1 - cosine, 0 if not at all.
 
-    It says that a model moved, not that it became worse: a loss says more where it can be had. Parameters and errors as
-    of `language_loss`, but no head is needed; ``note`` is handed on.
+    It says that a model moved, not that it became worse: a loss says more where it can be had. Errors as of
+    `language_loss`, but no head is needed.
+
+    Parameters
+    ----------
+    base : Base
+    adapter : Adapter
+        Tuned on this base, with a method that can be merged.
+    texts : sequence of str
+        General text; cut at 128 tokens. By default sixty sentences of everyday English.
+    seed : int
+        Of the masks, where there are any, and of the bootstrap.
+    resamples : int
+        Bootstrap samples of texts.
+    level : float
+        Coverage of the interval.
+    note : str
+        Handed on to the result.
+
+    Returns
+    -------
+    Forgetting
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from embargo.models import Adapter, Base
+    >>> base = Base("mine", "/models/mine", "encoder", None, "not documented", weights_hash="ab12")
+    >>> tuned_on = {"base": {"name": "other", "weights_hash": "cd34"}, "settings": {"method": "lora"}}
+    >>> adapter = Adapter(Path("cache/adapters/adapter-1f"), "9c0e", tuned_on, ())
+    >>> from embargo.models.evaluation import embedding_drift
+    >>> embedding_drift(base, adapter, ["One sentence.", "Another."], level=2.0)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.ConfigError: forgetting: level 2.0 must lie in (0, 1) and resamples ...
     """
     _check(adapter, texts, resamples, level)
     tokenizer = load_tokenizer(base)

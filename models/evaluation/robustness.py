@@ -78,6 +78,13 @@ class Robustness:
         One row per change; see `probe`.
     examples : DataFrame
         The readings that moved most: ``change, text, changed, before, after`` (classes) and ``shift``.
+
+    Examples
+    --------
+    >>> from embargo.models import LexiconScorer, probe
+    >>> found = probe(LexiconScorer(), ["Profit was strong.", "A lawsuit."], resamples=20)
+    >>> found.examples.columns.tolist()
+    ['change', 'text', 'changed', 'before', 'after', 'shift']
     """
 
     table: pd.DataFrame
@@ -143,6 +150,13 @@ def probe(
     ----------
     Ribeiro et al. 2020, "Beyond accuracy: behavioral testing of NLP models with CheckList", arXiv 2005.04118
     (invariance and directional tests). Perez & Ribeiro 2022, "Ignore previous prompt", arXiv 2211.09527.
+
+    Examples
+    --------
+    >>> from embargo.models import LexiconScorer, probe
+    >>> found = probe(LexiconScorer(), ["Profit was strong.", "A lawsuit."], resamples=20)
+    >>> found.table.loc[["upper case", "hidden characters", "negation"], "flip_rate"].round(2).tolist()
+    [0.0, 0.5, 1.0]
     """
     if len(set(names)) == 1 or not 0 < level < 1 or resamples < 1 or examples < 0:
         raise ConfigError(

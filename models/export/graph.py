@@ -143,7 +143,7 @@ def quantise(path: Path, tokens: list[list[int]], pad_id: int) -> None:
     onnx = require("onnx")
     quantization = require("onnxruntime.quantization")
 
-    class Batches(quantization.CalibrationDataReader):  # type: ignore[misc, name-defined]
+    class Batches:
         def __init__(self) -> None:
             self._rows = iter(tokens)
 

@@ -17,7 +17,7 @@ import numpy as np
 from embargo.data_loaders.errors import DataError
 from embargo.models.bases.resolve import Base
 from embargo.models.calibration import Calibration
-from embargo.models.content import json_hash, new_folder, refuse_taken, write_manifest
+from embargo.models.content import json_hash, new_folder, write_manifest
 from embargo.models.export.probes import PROBE_TEXTS
 from embargo.models.loading.batches import padded_length
 from embargo.models.loading.load import (
@@ -53,6 +53,13 @@ class Merged:
         Base, adapter, knowledge cutoff, calibration, proof and versions.
     max_dlogit : float
         Most that a logit of a probe text moved against the unmerged adapter, both in fp32 arithmetic.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from embargo.models import Merged
+    >>> Merged(Path("merged"), "9c0e", {"kind": "merged"}, max_dlogit=2e-6).max_dlogit <= 1e-4
+    True
     """
 
     path: Path
@@ -86,17 +93,30 @@ def merge(
     probe_texts : sequence of str
         On which the two are compared.
 
+    Returns
+    -------
+    Merged
+
     Raises
     ------
     ConfigError
         If the folder exists, the adapter belongs to another base, or its method cannot be merged.
     DataError
         If the adapter's files were changed, or a probe text's logit moves by more than ``MERGE_TOLERANCE``.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from embargo.models import Adapter, Base, merge
+    >>> base = Base("mine", "/models/mine", "encoder", None, "not documented", weights_hash="ab12")
+    >>> tuned_on = {"base": {"name": "other", "weights_hash": "cd34"}, "settings": {"method": "prompt"}}
+    >>> adapter = Adapter(Path("cache/adapters/adapter-1f"), "9c0e", tuned_on, ())
+    >>> merge(base, adapter, "merged")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.ConfigError: an adapter of method 'prompt' cannot be merged into its ...
     """
     target = Path(folder)
-    refuse_taken(target)
-    from transformers import AutoModelForSequenceClassification
-
     with new_folder(target) as scratch:
         merged = merged_model(base, adapter, "fp32")
         tokenizer = load_tokenizer(base)
@@ -107,11 +127,7 @@ def merge(
         del merged
         tokens = encode(tokenizer, probe_texts, max_length)
         apart = _torch_logits(_unmerged(base, adapter), tokens, tokenizer.pad_token_id)
-        with quiet():
-            written = AutoModelForSequenceClassification.from_pretrained(
-                str(scratch), local_files_only=True, use_safetensors=True, trust_remote_code=False
-            )
-        moved = np.abs(_torch_logits(written.eval().to(device()), tokens, tokenizer.pad_token_id) - apart)
+        moved = np.abs(_torch_logits(_read_back(scratch), tokens, tokenizer.pad_token_id) - apart)
         max_dlogit = float(moved.max())
         if not max_dlogit <= MERGE_TOLERANCE:
             row = int(np.argmax(np.nan_to_num(moved, nan=np.inf).max(axis=1)))
@@ -142,6 +158,16 @@ def origin_of(base: Base, adapter: Adapter, calibration: Calibration, packages: 
         "calibration": calibration.to_dict(),
         "versions": {name: version(name) for name in packages},
     }
+
+
+def _read_back(folder: Path) -> Any:
+    from transformers import AutoModelForSequenceClassification
+
+    with quiet():
+        written = AutoModelForSequenceClassification.from_pretrained(
+            str(folder), local_files_only=True, use_safetensors=True, trust_remote_code=False
+        )
+    return written.eval().to(device())
 
 
 def _unmerged(base: Base, adapter: Adapter) -> Any:

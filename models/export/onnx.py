@@ -23,7 +23,6 @@ from embargo.models.content import (
     TakenError,
     folder_name,
     new_folder,
-    refuse_taken,
     text_hash,
     texts_fingerprint,
     write_manifest,
@@ -69,6 +68,12 @@ class Agreement:
         Absolute difference of a calibrated probability, over texts and classes.
     max_dlogit : float
         Absolute difference of a logit.
+
+    Examples
+    --------
+    >>> from embargo.models.export import Agreement
+    >>> Agreement("torch fp32", 16, 1.0, max_dp=1e-6, mean_dp=2e-7, max_dlogit=4e-6).labels_equal
+    1.0
     """
 
     reference: str
@@ -91,6 +96,12 @@ class Speed:
         Texts a second when many are given at once.
     n : int
         Texts of the latter measurement.
+
+    Examples
+    --------
+    >>> from embargo.models.export import Speed
+    >>> Speed(single_p50_ms=4.0, single_p99_ms=5.0, texts_per_s=800.0, n=256).texts_per_s
+    800.0
     """
 
     single_p50_ms: float
@@ -114,6 +125,15 @@ class OnnxExport:
         Against the original in fp32, then, where the original scores in another arithmetic, against that.
     speed, original_speed : Speed
         Of the export, and of the original in the arithmetic it scores in.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from embargo.models import OnnxExport
+    >>> from embargo.models.export import Speed
+    >>> speed = Speed(single_p50_ms=4.0, single_p99_ms=5.0, texts_per_s=800.0, n=256)
+    >>> OnnxExport(Path("export"), "9c0e", {"precision": "fp32"}, (), speed, speed).manifest["precision"]
+    'fp32'
     """
 
     path: Path
@@ -157,6 +177,10 @@ def export_onnx(
     clock : callable
         Seconds from any origin.
 
+    Returns
+    -------
+    OnnxExport
+
     Raises
     ------
     ConfigError
@@ -169,9 +193,20 @@ def export_onnx(
     DataError
         If the adapter's files were changed, fp32 logits move by more than ``ONNX_TOLERANCE``, a text's logits depend on
         its batch mates, or texts are cut differently than in tuning.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from embargo.models import Adapter, Base, Calibration, export_onnx
+    >>> base = Base("mine", "/models/mine", "encoder", None, "not documented", weights_hash="ab12")
+    >>> tuned_on = {"base": {"name": "other", "weights_hash": "cd34"}, "settings": {"method": "lora"}}
+    >>> adapter = Adapter(Path("cache/adapters/adapter-1f"), "9c0e", tuned_on, ())
+    >>> export_onnx(base, adapter, Calibration(), "export", precision="int8")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.ConfigError: export in int8 needs calibration_texts. Give some hundred ...
     """
     target = Path(folder)
-    refuse_taken(target)
     scale_texts = _check_calibration_texts(adapter, precision, calibration_texts)
     with new_folder(target) as scratch:
         exported, manifest, agreement = _write_onnx(

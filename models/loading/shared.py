@@ -34,6 +34,15 @@ class SharedBase:
     base : Base
     reads : int
         How often weights were read from disk.
+
+    Examples
+    --------
+    >>> from embargo.models import Base
+    >>> from embargo.models.loading import SharedBase
+    >>> base = Base("mine", "/models/mine", "encoder", None, "not documented", weights_hash="ab12")
+    >>> with SharedBase(base) as shared:  # reads nothing until a model is lent
+    ...     print(shared.reads)
+    0
     """
 
     def __init__(self, base: Base) -> None:

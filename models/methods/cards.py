@@ -36,6 +36,12 @@ class MethodCard:
         Default peak rate, and those for bases less than 512 and less than 256 wide. The first is the literature's. The
         others were chosen for LoRA by validation loss, on MiniLM (384 wide) and the built-in base (128); those of the
         other methods were set by LoRA's and not searched.
+
+    Examples
+    --------
+    >>> from embargo.models.methods import METHODS
+    >>> METHODS["qlora"].paper, METHODS["qlora"].quantised
+    ('arXiv 2305.14314', True)
     """
 
     name: Method
@@ -143,10 +149,28 @@ def refusal(method: str, model_type: str) -> str | None:
 def check_method(method: str, base: Base, target: AdapterTarget = "attention") -> None:
     """Refuse a method that a base cannot take, before any of its weights is loaded.
 
+    Parameters
+    ----------
+    method : str
+        A name of `METHODS`.
+    base : Base
+    target : {"attention", "all-linear"}
+        Which layers are to get low-rank adapters.
+
     Raises
     ------
     ConfigError
         If the method is unknown, or the base's architecture does not admit it.
+
+    Examples
+    --------
+    >>> from embargo.models import resolve_base
+    >>> from embargo.models.methods import check_method
+    >>> check_method("qlora", resolve_base("minilm"))
+    >>> check_method("magic", resolve_base("minilm"))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.ConfigError: tuning.method must be one of ('qlora', 'lora', 'dora', ...
     """
     if method not in METHODS:
         raise ConfigError(f"tuning.method must be one of {tuple(METHODS)}, got {method!r}.")

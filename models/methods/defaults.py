@@ -25,7 +25,14 @@ LARGEST_RANK = 32
 
 @dataclass(frozen=True)
 class DefaultSetting:
-    """A setting, its default value, and why."""
+    """A setting, its default value, and why.
+
+    Examples
+    --------
+    >>> from embargo.models.methods import DefaultSetting
+    >>> DefaultSetting("clip", 1.0, "usual").value
+    1.0
+    """
 
     setting: str
     value: Any
@@ -43,10 +50,21 @@ def default_settings(method: str, n_train: int, base: Base) -> TuneSettings:
         Training examples.
     base : Base
 
+    Returns
+    -------
+    TuneSettings
+
     Raises
     ------
     ConfigError
         If the base cannot take the method.
+
+    Examples
+    --------
+    >>> from embargo.models import default_settings, resolve_base
+    >>> chosen = default_settings("qlora", 2_000, resolve_base("minilm"))
+    >>> chosen.rank, chosen.learning_rate, chosen.epochs
+    (8, 0.001, 8)
     """
     return TuneSettings(**{row.setting: row.value for row in _rows(method, n_train, base)})
 
@@ -54,10 +72,29 @@ def default_settings(method: str, n_train: int, base: Base) -> TuneSettings:
 def explain_settings(method: str, n_train: int, base: Base) -> list[DefaultSetting]:
     """Return every setting of `default_settings` with its reason, in the order of `TuneSettings`.
 
+    Parameters
+    ----------
+    method : str
+        A name of `METHODS`.
+    n_train : int
+        Training examples.
+    base : Base
+
+    Returns
+    -------
+    list of DefaultSetting
+
     Raises
     ------
     ConfigError
         If the base cannot take the method.
+
+    Examples
+    --------
+    >>> from embargo.models import explain_settings, resolve_base
+    >>> rows = explain_settings("qlora", 2_000, resolve_base("minilm"))
+    >>> print(f"{rows[1].setting} {rows[1].value}: {rows[1].why}")
+    rank 8: rank of the update of each adapted layer; 2,000 examples: 4-8 under 1,000, 8-16 up to 10,000, 16-32 above
     """
     reasons = {row.setting: row.why for row in _rows(method, n_train, base)}
     settings = asdict(default_settings(method, n_train, base))

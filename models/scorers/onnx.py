@@ -87,6 +87,14 @@ class OnnxScorer:
         If ONNX Runtime is not installed, or the folder is not there.
     DataError
         If a file is missing or differs from the manifest, or this machine does not reproduce the recorded logits.
+
+    Examples
+    --------
+    >>> from embargo.models import OnnxScorer
+    >>> OnnxScorer("nowhere")
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.MissingPartError: no exported model at nowhere. Check the path, or export one.
     """
 
     def __init__(self, folder: str | Path, *, token_budget: int = TOKEN_BUDGET, threads: int | None = None) -> None:

@@ -74,6 +74,18 @@ class TransformerScorer:
     ------
     ConfigError
         If the adapter was tuned on another base, or ``4bit`` is asked of a method that has no 4-bit weights.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from embargo.models import Adapter, Base, TransformerScorer
+    >>> base = Base("mine", "/models/mine", "encoder", None, "not documented", weights_hash="ab12")
+    >>> tuned_on = {"base": {"name": "other", "weights_hash": "cd34"}, "settings": {"method": "lora"}}
+    >>> adapter = Adapter(Path("cache/adapters/adapter-1f"), "9c0e", tuned_on, ())
+    >>> TransformerScorer(base, adapter)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.ConfigError: cache/adapters/adapter-1f: tuned on base 'other' (weights ...
     """
 
     def __init__(

@@ -67,6 +67,14 @@ class Adapter:
         ``trained_until`` and versions.
     train_text_hashes : tuple of str
         sha256 of each distinct training text, sorted: what a test text must not be among.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from embargo.models import Adapter
+    >>> adapter = Adapter(Path("cache/adapters/adapter-1f"), "9c0e", {"trained_until": None}, ("ab12",))
+    >>> adapter.path.name
+    'adapter-1f'
     """
 
     path: Path
@@ -124,6 +132,32 @@ def tune(
     -----
     RuntimeWarning
         Once, if memory runs out and the texts go through the model fewer at a time.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> from embargo.models import TinySettings, TuneSettings, pretrain_tiny, tune
+    >>> texts = ["Profit rose.", "Sales grew.", "Profit fell.", "Sales shrank."]
+    >>> until = pd.Timestamp("2016-01-01", tz="UTC")
+    >>> small = TinySettings(layers=1, hidden=64, intermediate=64, epochs=1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     base = pretrain_tiny(
+    ...         texts, known_at=[until] * 4, knowledge_cutoff=until, settings=small, cache_dir=Path(folder)
+    ...     )
+    ...     adapter = tune(
+    ...         base,
+    ...         train_texts=texts,
+    ...         train_labels=[2, 2, 0, 0],
+    ...         validation_texts=["Sales fell.", "Profit grew."],
+    ...         validation_labels=[0, 2],
+    ...         settings=TuneSettings(method="lora", rank=4, epochs=2),
+    ...         trained_until=until,
+    ...         cache_dir=Path(folder),
+    ...     )
+    >>> adapter.manifest["n_train"], adapter.manifest["settings"]["rank"], len(adapter.manifest["epochs"])
+    (4, 4, 2)
     """
     settings = TuneSettings() if settings is None else settings
     check_method(settings.method, base, settings.target)
@@ -204,10 +238,30 @@ def _built_together(
 def open_adapter(path: Path) -> Adapter:
     """Open a tuned adapter's folder and check every file in it against the manifest.
 
+    Parameters
+    ----------
+    path : Path
+        Folder that `tune` made.
+
+    Returns
+    -------
+    Adapter
+
     Raises
     ------
     DataError
         If it is no adapter, or a file is missing or differs from what was written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from embargo.models import open_adapter
+    >>> with tempfile.TemporaryDirectory() as folder:  # doctest: +ELLIPSIS
+    ...     open_adapter(Path(folder))
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.DataError: .../manifest.json: cannot be read ([Errno 2] No such file or ...
     """
     manifest = read_manifest(Path(path))
     if "settings" not in manifest or not (Path(path) / "train_text_hashes.txt").is_file():

@@ -50,6 +50,16 @@ class TinySettings:
         Tokens after which a text is cut, in pretraining and for ever after.
     epochs, batch_size, learning_rate, mask_share
         Of masked language modelling (Devlin et al. 2018, arXiv 1810.04805).
+
+    Examples
+    --------
+    >>> from embargo.models import TinySettings
+    >>> TinySettings().layers
+    2
+    >>> TinySettings(max_length=100)
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.ConfigError: tiny: max_length must be a multiple of 8, got 100.
     """
 
     layers: int = 2
@@ -115,6 +125,22 @@ def pretrain_tiny(
         If a text was known only after the cutoff.
     DataError
         If there are no texts, or lengths differ.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> from embargo.models import TinySettings, pretrain_tiny
+    >>> texts = ["Profit rose.", "Sales grew.", "Profit fell.", "Sales shrank."]
+    >>> until = pd.Timestamp("2016-01-01", tz="UTC")
+    >>> small = TinySettings(layers=1, hidden=64, intermediate=64, epochs=1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     base = pretrain_tiny(
+    ...         texts, known_at=[until] * 4, knowledge_cutoff=until, settings=small, cache_dir=Path(folder)
+    ...     )
+    >>> base.name, base.source
+    ('tiny', 'pretrained here on 4 texts, all known by 2016-01-01T00:00:00+00:00')
     """
     settings = TinySettings() if settings is None else settings
     if len(texts) == 0:

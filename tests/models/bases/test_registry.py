@@ -1,8 +1,21 @@
+import subprocess
+import sys
+
 import pandas as pd
 import pytest
 
 from embargo.backtest.leakage import check_base_cutoff
-from embargo.models.bases.registry import canonical_name, known_bases, last_instant, mistyped, registered, similar_names
+from embargo.data_loaders.errors import DataError
+from embargo.models.bases import registry
+from embargo.models.bases.registry import (
+    canonical_name,
+    known_base,
+    known_bases,
+    last_instant,
+    mistyped,
+    registered,
+    similar_names,
+)
 
 
 def utc(text):
@@ -19,6 +32,55 @@ def test_every_base_says_what_its_cutoff_rests_on():
         assert day == day + pd.offsets.MonthEnd(0), f"{name}: a month is known to its end"
         assert 1999 <= day.year <= 2025, name
         assert known.parameters is None or 10**7 <= known.parameters <= 10**11, name
+
+
+def test_every_name_means_one_base():
+    names = [name.lower() for name in registered()]
+    found = registry._registry()
+    assert len(set(names)) == len(names) == 172
+    assert set(found.aliases.values()) <= set(registered())
+    assert not {alias.lower() for alias in found.aliases} & set(names)
+    assert known_base("GPT2") == registered()["openai-community/gpt2"]
+    assert known_base("nobody/nothing") is None
+
+
+FAMILY = """
+[[family]]
+kind = "encoder"
+knowledge_cutoff = 2018-10-31
+evidence = "release"
+source = "said somewhere"
+bases = [{ name = "one/base" }]
+"""
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "error"),
+    [
+        ('kind = "encoder"', 'kind = "seer"', "impossible"),
+        ('evidence = "release"', 'evidence = "hearsay"', "impossible"),
+        ("2018-10-31", '"2018-10-31"', "impossible"),
+        ('source = "said somewhere"', "", "'source'. missing"),
+        ('name = "one/base"', 'name = "one/base", params = 3', "'params'. are unknown"),
+        ('{ name = "one/base" }', '{ name = "one/base" }, { name = "one/base" }', "listed twice"),
+    ],
+)
+def test_a_registry_that_says_nonsense_is_refused(tmp_path, monkeypatch, written, instead, error):
+    path = tmp_path / "registry.toml"
+    path.write_text(FAMILY)
+    monkeypatch.setattr(registry, "FILE", path)
+    read = registry._registry.__wrapped__
+    assert read().bases["one/base"].knowledge_cutoff == "2018-10-31"
+    path.write_text(FAMILY.replace(written, instead))
+    with pytest.raises(DataError, match=error):
+        read()
+
+
+def test_the_registry_is_read_when_a_base_is_asked_for_and_not_before():
+    script = "import embargo.models.bases.resolve; from embargo.models.bases.registry import _registry as read;"
+    script += "assert read.cache_info().currsize == 0; print(embargo.models.bases.resolve.known_base('gpt2').evidence)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "documented"
 
 
 # As the model cards say, read off by hand and not from the registry.
