@@ -32,12 +32,11 @@ from embargo.models.content import (
 )
 from embargo.models.scorer import Runtime, Scorer, later_cutoff
 from embargo.models.scorers.lexicon import LexiconScorer
-from embargo.models.scorers.onnx import KIND as ONNX
-from embargo.models.scorers.onnx import OnnxScorer, identity_of
+from embargo.models.scorers.onnx import ONNX, OnnxScorer, identity_of
 from embargo.models.scorers.transformer import TransformerScorer
 from embargo.models.tuning.adapters import Adapter, open_adapter
 
-KIND = "model"
+BUNDLE = "model"
 ADAPTER = "adapter"
 BASE = "base"
 CARD = "README.md"
@@ -181,7 +180,7 @@ def write_bundle(
         (draft / VALIDATION_TEXTS).write_text("\n".join(seen) + "\n", encoding="ascii")
         manifest = {
             **facts,
-            "kind": KIND,
+            "kind": BUNDLE,
             "base": _described(base),
             "adapter_identity": adapter.identity,
             "calibration": calibration.to_dict(),
@@ -221,7 +220,7 @@ def open_bundle(folder: Path) -> Bundle:
     """
     if not folder.is_dir():
         raise MissingPartError(f"{folder}: no such model folder. Make one with 'embargo tune'.")
-    if kind_of(folder) != KIND:
+    if kind_of(folder) != BUNDLE:
         raise DataError(f"{folder}: no model folder. 'embargo tune' writes them, 'embargo models' lists them.")
     manifest = read_sealed(folder)
     if json_hash(_adapter_files(folder)) != manifest["adapter_identity"]:
@@ -542,7 +541,7 @@ def list_bundles(folder: Path) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for path in sorted(folder.glob(f"[!.]*/{MANIFEST}")):
         kind = kind_of(path.parent)
-        if kind not in (KIND, ONNX):
+        if kind not in (BUNDLE, ONNX):
             continue
         row: dict[str, Any] = {"name": path.parent.name, "kind": "damaged", "base": "", "method": ""}
         try:
@@ -555,12 +554,12 @@ def list_bundles(folder: Path) -> list[dict[str, Any]]:
 
 def _headline(kind: str, manifest: dict[str, Any]) -> dict[str, Any]:
     test = (manifest.get("metrics") or {}).get("test") or {}
-    tuned = manifest["model"] if kind == KIND else manifest["adapter"]
+    tuned = manifest["model"] if kind == BUNDLE else manifest["adapter"]
     return {
-        "kind": kind if kind == KIND else f"onnx {manifest['precision']}",
+        "kind": kind if kind == BUNDLE else f"onnx {manifest['precision']}",
         "base": manifest["base"]["name"],
         "method": tuned["settings"]["method"],
         "accuracy": test.get("accuracy"),
         "macro_f1": test.get("macro_f1"),
-        "knowledge_cutoff": (tuned if kind == KIND else manifest)["knowledge_cutoff"],
+        "knowledge_cutoff": (tuned if kind == BUNDLE else manifest)["knowledge_cutoff"],
     }

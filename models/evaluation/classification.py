@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.schemas import CLASSES
 from embargo.models.calibration import (
     adaptive_calibration_error,
@@ -19,7 +19,7 @@ from embargo.models.calibration import (
     check_probabilities,
     expected_calibration_error,
 )
-from embargo.models.evaluation.resampling import bootstrap_weights, percentile_interval
+from embargo.models.evaluation.resampling import bootstrap_weights, check_resampling, percentile_interval
 from embargo.models.samples import group_members
 
 # False positive rates at which the curves of a report are given.
@@ -88,10 +88,7 @@ def classification_report(
     >>> report["confusion"]
     [[5, 0, 5], [0, 5, 0], [0, 0, 5]]
     """
-    if not 0 < level < 1 or resamples < 1:
-        raise ConfigError(
-            f"classification_report: level {level} must lie in (0, 1) and resamples {resamples} be positive."
-        )
+    check_resampling(level, resamples, what="classification_report")
     values, classes = np.asarray(probs, dtype=float), np.asarray(labels)
     brier = brier_score(values, classes)
     check_probabilities(values, what="classification_report")

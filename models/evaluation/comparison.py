@@ -21,7 +21,7 @@ from scipy.stats import wilcoxon as _wilcoxon
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import CLASSES
 from embargo.models.calibration import brier_score, check_probabilities
-from embargo.models.evaluation.resampling import BLOCK, bootstrap_weights, percentile_interval
+from embargo.models.evaluation.resampling import BLOCK, bootstrap_weights, check_resampling, percentile_interval
 from embargo.models.samples import group_members
 
 Loss = Literal["log", "brier"]
@@ -364,11 +364,9 @@ def compare_classifiers(
     Wilcoxon signed rank    -0.875    0.000
                Cohen's d    -0.859      NaN
     """
-    if len(probs) < 2 or not 0 < level < 1 or resamples < 1:
-        raise ConfigError(
-            f"compare_classifiers: needs two classifiers or more, got {list(probs)}; level {level} must lie in (0, 1), "
-            f"resamples {resamples} be positive."
-        )
+    check_resampling(level, resamples, what="compare_classifiers")
+    if len(probs) < 2:
+        raise ConfigError(f"compare_classifiers: needs two classifiers or more, got {list(probs)}. Add one.")
     classes = np.asarray(labels)
     suffered = {name: losses(values, classes, loss=loss) for name, values in probs.items()}
     predicted = {name: np.asarray(values).argmax(axis=1) for name, values in probs.items()}

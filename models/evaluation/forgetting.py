@@ -17,7 +17,7 @@ from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 from embargo.models.bases.resolve import Base
 from embargo.models.content import text_hash
 from embargo.models.evaluation.general_texts import GENERAL_TEXTS
-from embargo.models.evaluation.resampling import bootstrap_weights, percentile_interval
+from embargo.models.evaluation.resampling import bootstrap_weights, check_resampling, percentile_interval
 from embargo.models.loading.batches import batches
 from embargo.models.loading.libraries import untyped
 from embargo.models.loading.load import (
@@ -309,8 +309,7 @@ def _check(adapter: Adapter, texts: Sequence[str], resamples: int, level: float)
             f"forgetting of adapter {adapter.path.name}: {method!r} leaves the base's weights as they are; without its "
             "virtual tokens the model reads general text as before. There is nothing to measure."
         )
-    if not 0 < level < 1 or resamples < 1:
-        raise ConfigError(f"forgetting: level {level} must lie in (0, 1) and resamples {resamples} be positive.")
+    check_resampling(level, resamples, what="forgetting")
     if len(texts) < 2:
         raise DataError(f"forgetting: {len(texts)} texts give no interval. Give two or more, some dozens at best.")
 

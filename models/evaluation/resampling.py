@@ -6,8 +6,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from embargo.data_loaders.errors import ConfigError
+
 # Weights are drawn in blocks of about this many, so that memory does not grow with the number of resamples.
 BLOCK = 2_000_000
+
+
+def check_resampling(level: float, resamples: int, *, what: str) -> None:
+    """Raise ConfigError if the coverage of an interval is not in (0, 1), or there are no resamples to take it from."""
+    if not 0 < level < 1 or resamples < 1:
+        raise ConfigError(f"{what}: level {level} must lie in (0, 1) and resamples {resamples} be positive.")
 
 
 def bootstrap_weights(n: int, resamples: int, *, seed: int, width: int | None = None) -> Iterator[np.ndarray]:

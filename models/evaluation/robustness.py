@@ -19,7 +19,7 @@ import pandas as pd
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import CLASSES
 from embargo.models.calibration import Calibration, wilson_interval
-from embargo.models.evaluation.resampling import percentile_interval
+from embargo.models.evaluation.resampling import check_resampling, percentile_interval
 from embargo.models.scorer import Scorer
 from embargo.models.scorers.score import cached_logits
 
@@ -158,10 +158,10 @@ def probe(
     >>> found.table.loc[["upper case", "hidden characters", "negation"], "flip_rate"].round(2).tolist()
     [0.0, 0.5, 1.0]
     """
-    if len(set(names)) == 1 or not 0 < level < 1 or resamples < 1 or examples < 0:
+    check_resampling(level, resamples, what="robustness")
+    if len(set(names)) == 1 or examples < 0:
         raise ConfigError(
-            f"robustness: names {list(names)} must be none or several, level {level} in (0, 1), resamples {resamples} "
-            f"positive, examples {examples} not negative."
+            f"robustness: names {list(names)} must be none or several, examples {examples} not negative. Change them."
         )
     originals = list(dict.fromkeys(texts))
     if not originals or not all(text.strip() for text in originals):

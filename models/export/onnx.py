@@ -35,7 +35,7 @@ from embargo.models.loading.load import encode, load_tokenizer, readable_length
 from embargo.models.methods.cards import METHODS
 from embargo.models.methods.settings import Method
 from embargo.models.scorer import Runtime, Scorer
-from embargo.models.scorers.onnx import KIND, MODEL, TOKENIZER, OnnxScorer, require
+from embargo.models.scorers.onnx import MODEL, ONNX, TOKENIZER, OnnxScorer, require
 from embargo.models.scorers.transformer import TransformerScorer, merged_model
 from embargo.models.tuning.adapters import Adapter
 
@@ -322,7 +322,7 @@ def _write_onnx(
         quantise(scratch / MODEL, encode(tokenizer, scale_texts, max_length), tokenizer.pad_token_id)
     manifest = {
         **origin_of(base, adapter, calibration, ("torch", "transformers", "peft", "onnx", "onnxruntime")),
-        "kind": KIND,
+        "kind": ONNX,
         "precision": precision,
         "opset": OPSET,
         "max_length": max_length,

@@ -23,7 +23,7 @@ from embargo.models.content import check_seal, json_hash, read_manifest
 from embargo.models.loading.batches import batched_logits, padded, tokens_of
 from embargo.models.scorer import Progress
 
-KIND = "onnx"
+ONNX = "onnx"
 MODEL = "model.onnx"
 TOKENIZER = "tokenizer.json"
 TOKEN_BUDGET = 1024
@@ -183,7 +183,7 @@ def opened_manifest(folder: Path) -> dict[str, Any]:
         If it is no exported model, or a file is missing or differs from what was written.
     """
     manifest = read_manifest(folder)
-    if manifest.get("kind") != KIND:
+    if manifest.get("kind") != ONNX:
         raise DataError(f"{folder}: holds {manifest.get('kind')!r}, not an exported model. Export it to ONNX first.")
     check_seal(folder, manifest)
     return manifest

@@ -24,7 +24,7 @@ from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 from embargo.data_loaders.schemas import CLASSES
 from embargo.models.bases.resolve import TINY, Base, resolve_base
 from embargo.models.bundles.bundle import (
-    KIND,
+    BUNDLE,
     Bundle,
     ModelReader,
     bundle_reader,
@@ -44,7 +44,7 @@ from embargo.models.methods.defaults import explain_settings
 from embargo.models.methods.settings import TuneSettings
 from embargo.models.samples import check_labels
 from embargo.models.scorers.cache import ScoreCache
-from embargo.models.scorers.onnx import KIND as ONNX
+from embargo.models.scorers.onnx import ONNX
 from embargo.models.scorers.score import cached_logits
 from embargo.models.tuning.adapters import open_adapter
 from embargo.models.tuning.tiny import TinySettings
@@ -489,7 +489,7 @@ def open_model(path: Path, *, fold: int | None, cache: Path, base: Path | None =
         return onnx_reader(path)
     if kind == "merged":
         raise DataError(f"{path}: a merged model is for transformers; give the model folder that it was made from.")
-    if kind != KIND:
+    if kind != BUNDLE:
         raise DataError(f"{path}: holds no model. Give a folder that 'embargo tune', 'run' or 'export' wrote.")
     return bundle_reader(open_bundle(path), cache_dir=cache, given=base)
 

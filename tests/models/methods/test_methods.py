@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from embargo.models.bases.resolve import DECODERS
 from embargo.models.loading.load import deterministic, load_classifier, load_tokenizer, quiet
 from embargo.models.methods.cards import METHODS, check_method, refusal
 from embargo.models.methods.defaults import default_settings, explain_settings
-from embargo.models.methods.settings import TuneSettings
+from embargo.models.methods.settings import Method, TuneSettings
 from embargo.models.scorers import transformer
 from embargo.models.scorers.transformer import TransformerScorer, merged_model
 from embargo.models.tuning import loop
@@ -227,6 +228,11 @@ def test_a_corrupt_adapter_is_refused(bases, method, damage, tmp_path):
 def test_virtual_tokens_must_leave_room_for_a_text(bases, tmp_path):
     with pytest.raises(ConfigError, match="no room"):
         tuned(bases("bert"), tmp_path, "prompt", rank=60)
+
+
+def test_every_method_of_the_settings_has_a_card():
+    assert tuple(METHODS) == get_args(Method)
+    assert all(name == card.name for name, card in METHODS.items())
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS if refusal(name, "bert") is None])
