@@ -27,22 +27,29 @@ OPSET = 17
 # A protobuf file ends at 2 GiB.
 LARGEST_BYTES = 2_000_000_000
 # Architectures whose traced graph was seen to equal torch at shapes other than the traced one.
-ENCODERS = ("bert", "deberta-v2", "distilbert", "electra", "modernbert", "roberta", "xlm-roberta")
-DECODERS = (
-    "gemma",
-    "gemma2",
-    "gemma3_text",
-    "gpt2",
-    "llama",
-    "mistral",
-    "olmo2",
-    "opt",
-    "phi",
-    "phi3",
-    "qwen2",
-    "qwen3",
+EXPORTABLE = frozenset(
+    [
+        "bert",
+        "deberta-v2",
+        "distilbert",
+        "electra",
+        "gemma",
+        "gemma2",
+        "gemma3_text",
+        "gpt2",
+        "llama",
+        "mistral",
+        "modernbert",
+        "olmo2",
+        "opt",
+        "phi",
+        "phi3",
+        "qwen2",
+        "qwen3",
+        "roberta",
+        "xlm-roberta",
+    ]
 )
-EXPORTABLE = frozenset(ENCODERS + DECODERS)
 
 
 def check_exportable(base: Base) -> None:

@@ -62,14 +62,10 @@ class LinearScorer:
 
     Examples
     --------
-    >>> import pandas as pd
     >>> from embargo.models import fit_linear
-    >>> texts = ["profit rose", "sales grew", "profit fell", "sales shrank"] * 3
-    >>> labels = [2, 2, 0, 0] * 3
-    >>> until = pd.Timestamp("2016-01-01", tz="UTC")
-    >>> scorer = fit_linear(texts, labels, trained_until=until)
-    >>> scorer.logits(["sales rose"]).round(1).tolist()
-    [[-2.3, -20.0, -0.1]]
+    >>> scorer = fit_linear(["rose", "fell"] * 5, [2, 0] * 5, trained_until=None)
+    >>> scorer.logits(["it rose"]).round(1).tolist(), scorer.knowledge_cutoff
+    ([[-3.4, -20.0, -0.0]], None)
     """
 
     def __init__(self, pipeline: Any, identity: str, knowledge_cutoff: pd.Timestamp | None) -> None:
