@@ -323,7 +323,7 @@ def test_focal_loss_trains_otherwise_than_cross_entropy(base, tmp_path, undistur
 
 def test_adalora_ends_with_as_many_ranks_as_it_may_keep(base, tmp_path, monkeypatch):
     # Each pass is the best so far, so that the last one is kept.
-    monkeypatch.setattr(loop._Loop, "_validate", lambda loop: 1.0 / (1 + loop.state.epoch))
+    monkeypatch.setattr(loop._Loop, "_validate", lambda running: 1.0 / (1 + running.state.epoch))
     settings = replace(SETTINGS, method="adalora", epochs=8, patience=8, min_delta=0.0)
     adapter = run(base, tmp_path, settings)
     weights = load_file(adapter.path / "adapter_model.safetensors")
@@ -336,7 +336,7 @@ def test_adalora_ends_with_as_many_ranks_as_it_may_keep(base, tmp_path, monkeypa
 
 def test_adalora_keeps_the_ranks_of_the_pass_it_keeps(base, tmp_path, monkeypatch):
     # The first pass is the best one: nothing was cut yet, whatever is cut later.
-    monkeypatch.setattr(loop._Loop, "_validate", lambda loop: 1.0 + loop.state.epoch)
+    monkeypatch.setattr(loop._Loop, "_validate", lambda running: 1.0 + running.state.epoch)
     adapter = run(base, tmp_path, replace(SETTINGS, method="adalora", epochs=8, patience=8))
     assert adapter.manifest["best_epoch"] == 1
     weights = load_file(adapter.path / "adapter_model.safetensors")
@@ -416,7 +416,7 @@ def test_a_step_in_packed_rows_is_the_same_step(tmp_path, monkeypatch, changes):
 def test_a_loss_is_looked_at_before_a_long_pass_ends(base, tmp_path, monkeypatch):
     steps = []
     monkeypatch.setattr(loop, "LOOK_EVERY", 2)
-    monkeypatch.setattr(loop._Loop, "_step", lambda loop, rows: (steps.append(1), loop._zero() / 0)[1])
+    monkeypatch.setattr(loop._Loop, "_step", lambda _, rows: (steps.append(1), loop._zero() / 0)[1])
     with pytest.raises(DataError, match="diverged in epoch 1"):
         run(base, tmp_path)
     assert len(steps) == 2
