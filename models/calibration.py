@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -17,8 +17,8 @@ from scipy.special import erfc, log_softmax, ndtri, softmax
 
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import CLASSES
-
-Method = Literal["temperature", "vector", "isotonic"]
+from embargo.models.samples import group_members
+from embargo.models.scorer import CalibrationMethod
 
 TEMPERATURE_BOUNDS = (0.05, 20.0)
 # A scale is the inverse of a temperature; a bias of 10 is odds of 22,000 to 1.
@@ -40,6 +40,12 @@ class Curve:
     probabilities : tuple of float in (0, 1), as many, non-decreasing
         Clipped to [1 / (n + 2), 1 - 1 / (n + 2)] for n validation samples (Laplace's rule of succession), so that no
         class is ever impossible or certain.
+
+    Examples
+    --------
+    >>> from embargo.models.calibration import Curve
+    >>> Curve(shares=(0.2, 0.8), probabilities=(0.3, 0.6)).probabilities
+    (0.3, 0.6)
     """
 
     shares: tuple[float, ...]
@@ -68,10 +74,20 @@ class Calibration:
     curves : tuple of 3 Curve
         Of isotonic regression, one class against the rest each; the three are divided by their sum. Empty with the
         other methods.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.models import Calibration
+    >>> logits = np.array([[2.0, 0.0, -2.0]])
+    >>> Calibration().apply(logits).round(3).tolist()
+    [[0.867, 0.117, 0.016]]
+    >>> Calibration(temperature=2.0).apply(logits).round(3).tolist()
+    [[0.665, 0.245, 0.09]]
     """
 
     temperature: float = 1.0
-    method: Method = "temperature"
+    method: CalibrationMethod = "temperature"
     scales: tuple[float, ...] = ()
     biases: tuple[float, ...] = ()
     curves: tuple[Curve, ...] = ()
@@ -79,8 +95,7 @@ class Calibration:
     def __post_init__(self) -> None:
         if not (np.isfinite(self.temperature) and self.temperature > 0):
             raise ConfigError(f"calibration temperature must be positive and finite, got {self.temperature}.")
-        if self.method not in get_args(Method):
-            raise ConfigError(f"calibration method {self.method!r} is unknown. Choose one of {get_args(Method)}.")
+        _check_method(self.method)
         affine, stepped = (len(CLASSES) if self.method == name else 0 for name in ("vector", "isotonic"))
         sizes = (len(self.scales), len(self.biases), len(self.curves))
         if sizes != (affine, affine, stepped) or (self.method != "temperature" and self.temperature != 1.0):
@@ -136,12 +151,17 @@ class Calibration:
             raise ConfigError(f"calibration: cannot be read from {dict(written)} ({failure!r}).") from failure
 
 
+def _check_method(method: str) -> None:
+    if method not in get_args(CalibrationMethod):
+        raise ConfigError(f"calibration method {method!r} is unknown. Choose one of {get_args(CalibrationMethod)}.")
+
+
 def _floats(values: Iterable[float]) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
 
 
 def fit_calibration(
-    method: Method, logits: np.ndarray, labels: np.ndarray, *, pseudo_samples: float = 0.0
+    method: CalibrationMethod, logits: np.ndarray, labels: np.ndarray, *, pseudo_samples: float = 0.0
 ) -> Calibration:
     """Fit a calibration on a validation part.
 
@@ -178,6 +198,18 @@ def fit_calibration(
     Guo et al. 2017, "On calibration of modern neural networks", arXiv 1706.04599. Zadrozny & Elkan 2002, "Transforming
     classifier scores into accurate multiclass probability estimates", KDD. Niculescu-Mizil & Caruana 2005, "Predicting
     good probabilities with supervised learning", ICML.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.models import fit_calibration
+    >>> logits = np.array([[4.0, 0.0, 0.0]] * 4 + [[0.0, 0.0, 4.0]] * 4)
+    >>> labels = np.array([0, 0, 0, 2, 2, 2, 2, 0])
+    >>> found = fit_calibration("temperature", logits, labels)
+    >>> round(found.temperature, 2)
+    2.23
+    >>> found.apply(logits[:1]).round(2).tolist()
+    [[0.75, 0.13, 0.13]]
     """
     if not (np.isfinite(pseudo_samples) and pseudo_samples >= 0) or (method == "isotonic" and pseudo_samples):
         raise ConfigError(
@@ -192,7 +224,7 @@ def fit_calibration(
     return fit(scores, classes, pseudo_samples)
 
 
-def check_calibration(method: Method, labels: np.ndarray) -> None:
+def check_calibration(method: CalibrationMethod, labels: np.ndarray) -> None:
     """Refuse a method that cannot be fitted on a validation part, before anything costly is done for it.
 
     Raises
@@ -202,8 +234,7 @@ def check_calibration(method: Method, labels: np.ndarray) -> None:
     DataError
         If there are fewer samples of a class than `MINIMUM_PER_CLASS`.
     """
-    if method not in get_args(Method):
-        raise ConfigError(f"calibration method {method!r} is unknown. Choose one of {get_args(Method)}.")
+    _check_method(method)
     counts = np.bincount(np.asarray(labels, dtype=np.int64), minlength=len(CLASSES))
     if counts.min() < MINIMUM_PER_CLASS[method]:
         raise DataError(
@@ -286,9 +317,22 @@ def wilson_interval(successes: np.ndarray, n: np.ndarray, *, level: float = 0.95
     level : float
         Coverage, in (0, 1); on average over shares close to it even for small n.
 
+    Returns
+    -------
+    (low, high) : ndarrays of the common shape
+        Fractions in [0, 1].
+
     References
     ----------
     Wilson 1927, "Probable inference, the law of succession, and statistical inference", JASA 22.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.models import wilson_interval
+    >>> low, high = wilson_interval(np.array([8]), np.array([10]))
+    >>> round(float(low[0]), 3), round(float(high[0]), 3)
+    (0.49, 0.943)
     """
     if not 0 < level < 1:
         raise ConfigError(f"wilson_interval: level {level} must lie in (0, 1).")
@@ -332,6 +376,16 @@ def reliability_table(
     ----------
     Guo et al. 2017, arXiv 1706.04599. Dean & Pagano 2015, "Evaluating confidence interval methods for binomial
     proportions in clustered surveys" (Wilson's interval of the effective sample size).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.models import reliability_table
+    >>> probs = np.array([[0.8, 0.1, 0.1], [0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.1, 0.8]])
+    >>> labels = np.array([0, 2, 1, 2])
+    >>> table = reliability_table(probs, labels, bins=5)
+    >>> table.loc[table["count"] > 0, ["confidence", "accuracy", "count"]].round(2).values.tolist()
+    [[0.8, 0.75, 4.0]]
     """
     values, classes = _checked(probs, labels)
     _check_bins(bins, "reliability_table")
@@ -367,9 +421,32 @@ def reliability_table(
 def expected_calibration_error(probs: np.ndarray, labels: np.ndarray, *, bins: int = 15) -> float:
     """Return the mean gap between confidence and accuracy over bins, weighted by their counts, in [0, 1].
 
+    Parameters
+    ----------
+    probs : ndarray, shape (n, 3)
+        Probabilities of bearish, neutral and bullish; rows sum to 1.
+    labels : ndarray of int, shape (n,)
+        0 bearish, 1 neutral, 2 bullish.
+    bins : int
+        Number of bins of equal width on (0, 1].
+
+    Returns
+    -------
+    float
+        A fraction; 0 if calibrated.
+
     References
     ----------
     Naeini, Cooper, Hauskrecht 2015, "Obtaining well calibrated probabilities using Bayesian binning".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.models import expected_calibration_error
+    >>> probs = np.array([[0.8, 0.1, 0.1], [0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.1, 0.8]])
+    >>> labels = np.array([0, 2, 1, 2])
+    >>> round(expected_calibration_error(probs, labels), 3)
+    0.05
     """
     table = reliability_table(probs, labels, bins=bins)
     gap = (table["confidence"] - table["accuracy"]).abs()
@@ -382,9 +459,32 @@ def adaptive_calibration_error(probs: np.ndarray, labels: np.ndarray, *, bins: i
     Bins of equal width leave most of them empty where a model is nearly always confident. Equal confidences share a
     bin, so that the order of articles does not matter.
 
+    Parameters
+    ----------
+    probs : ndarray, shape (n, 3)
+        Probabilities of bearish, neutral and bullish; rows sum to 1.
+    labels : ndarray of int, shape (n,)
+        0 bearish, 1 neutral, 2 bullish.
+    bins : int
+        Number of bins.
+
+    Returns
+    -------
+    float
+        A fraction in [0, 1]; 0 if calibrated.
+
     References
     ----------
     Nixon et al. 2019, "Measuring calibration in deep learning", arXiv 1904.01685.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.models import adaptive_calibration_error
+    >>> probs = np.array([[0.8, 0.1, 0.1], [0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.1, 0.8]])
+    >>> labels = np.array([0, 2, 1, 2])
+    >>> round(adaptive_calibration_error(probs, labels), 3)
+    0.05
     """
     values, classes = _checked(probs, labels)
     _check_bins(bins, "adaptive_calibration_error")
@@ -396,10 +496,33 @@ def classwise_calibration_error(probs: np.ndarray, labels: np.ndarray, *, bins: 
 
     Confidence looks at the winning class alone; this sees the bearish probability of an article called neutral, too.
 
+    Parameters
+    ----------
+    probs : ndarray, shape (n, 3)
+        Probabilities of bearish, neutral and bullish; rows sum to 1.
+    labels : ndarray of int, shape (n,)
+        0 bearish, 1 neutral, 2 bullish.
+    bins : int
+        Number of bins.
+
+    Returns
+    -------
+    float
+        A fraction in [0, 1]; 0 if calibrated.
+
     References
     ----------
     Nixon et al. 2019, arXiv 1904.01685 (static calibration error); Kull et al. 2019, "Beyond temperature scaling",
     arXiv 1910.12656 (classwise-ECE).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.models import classwise_calibration_error
+    >>> probs = np.array([[0.8, 0.1, 0.1], [0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.1, 0.8]])
+    >>> labels = np.array([0, 2, 1, 2])
+    >>> round(classwise_calibration_error(probs, labels), 3)
+    0.183
     """
     values, classes = _checked(probs, labels)
     _check_bins(bins, "classwise_calibration_error")
@@ -409,9 +532,30 @@ def classwise_calibration_error(probs: np.ndarray, labels: np.ndarray, *, bins: 
 def brier_score(probs: np.ndarray, labels: np.ndarray) -> float:
     """Return the mean squared distance between probabilities and outcomes, summed over classes, in [0, 2].
 
+    Parameters
+    ----------
+    probs : ndarray, shape (n, 3)
+        Probabilities of bearish, neutral and bullish; rows sum to 1.
+    labels : ndarray of int, shape (n,)
+        0 bearish, 1 neutral, 2 bullish.
+
+    Returns
+    -------
+    float
+        0 is perfect.
+
     References
     ----------
     Brier 1950, "Verification of forecasts expressed in terms of probability", Monthly Weather Review 78.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.models import brier_score
+    >>> probs = np.array([[0.8, 0.1, 0.1], [0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.1, 0.8]])
+    >>> labels = np.array([0, 2, 1, 2])
+    >>> round(brier_score(probs, labels), 3)
+    0.41
     """
     values, classes = _checked(probs, labels)
     return float(((values - np.eye(len(CLASSES))[classes]) ** 2).sum(axis=1).mean())
@@ -431,6 +575,13 @@ class BrierDecomposition:
         The score of always forecasting the frequencies of the classes.
     within_bins : float
         What is lost by treating the probabilities in one bin as their mean; 0 where each bin holds one value.
+
+    Examples
+    --------
+    >>> from embargo.models import BrierDecomposition
+    >>> parts = BrierDecomposition(reliability=0.02, resolution=0.2, uncertainty=0.6, within_bins=0.0)
+    >>> round(parts.reliability - parts.resolution + parts.uncertainty + parts.within_bins, 2)
+    0.42
     """
 
     reliability: float
@@ -442,10 +593,34 @@ class BrierDecomposition:
 def brier_decomposition(probs: np.ndarray, labels: np.ndarray, *, bins: int = 15) -> BrierDecomposition:
     """Split the Brier score, class by class over bins of equal mass, and sum over classes.
 
+    Parameters
+    ----------
+    probs : ndarray, shape (n, 3)
+        Probabilities of bearish, neutral and bullish; rows sum to 1.
+    labels : ndarray of int, shape (n,)
+        0 bearish, 1 neutral, 2 bullish.
+    bins : int
+        Number of bins.
+
+    Returns
+    -------
+    BrierDecomposition
+
     References
     ----------
     Murphy 1973, "A new vector partition of the probability score", Journal of Applied Meteorology 12. Stephenson,
     Coelho & Jolliffe 2008, "Two extra components in the Brier score decomposition", Weather and Forecasting 23.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.models import brier_decomposition, brier_score
+    >>> probs = np.array([[0.8, 0.1, 0.1], [0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.1, 0.8]])
+    >>> labels = np.array([0, 2, 1, 2])
+    >>> parts = brier_decomposition(probs, labels)
+    >>> whole = parts.reliability - parts.resolution + parts.uncertainty + parts.within_bins
+    >>> round(whole, 3) == round(brier_score(probs, labels), 3)
+    True
     """
     values, classes = _checked(probs, labels)
     _check_bins(bins, "brier_decomposition")
@@ -477,6 +652,12 @@ class CalibrationTest:
         (overconfident where they are far from even); negative: better. None if every probability is 0 or 1, or even.
     p_value : float or None
         Two-sided.
+
+    Examples
+    --------
+    >>> from embargo.models import CalibrationTest
+    >>> CalibrationTest(z=2.5, p_value=0.012).z > 0  # worse than promised: overconfident
+    True
     """
 
     z: float | None
@@ -497,11 +678,25 @@ def calibration_test(
         Names clusters of dependent articles, as in `reliability_table`. Without, articles must be independent:
         near-duplicates make the test reject too often.
 
+    Returns
+    -------
+    CalibrationTest
+
     References
     ----------
     Spiegelhalter 1986, "Probabilistic prediction in patient management and clinical trials", Statistics in Medicine 5.
     His two outcomes are generalised to any number: given p, the Brier score varies only through the probability of the
     class that occurs, which has mean sum(p^2) and variance sum(p^3) - sum(p^2)^2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.models import calibration_test
+    >>> probs = np.array([[0.8, 0.1, 0.1], [0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.1, 0.8]])
+    >>> labels = np.array([0, 2, 1, 2])
+    >>> found = calibration_test(probs, labels)
+    >>> round(found.z, 2), round(found.p_value, 2)
+    (0.25, 0.8)
     """
     return _spiegelhalter(*_checked(probs, labels), groups)
 
@@ -511,8 +706,31 @@ def confidence_test(
 ) -> CalibrationTest:
     """Test whether confidence is the probability of being right: of the articles scored 0.8, whether 80 % are right.
 
-    Parameters and reference as in `calibration_test`; the forecast is (confidence, 1 - confidence) of (right, wrong).
+    Reference as in `calibration_test`; the forecast is (confidence, 1 - confidence) of (right, wrong).
     Confidence near 0.5 carries no weight in it; `reliability_table` shows each bin with its interval.
+
+    Parameters
+    ----------
+    probs : ndarray, shape (n, 3)
+        Probabilities of bearish, neutral and bullish; rows sum to 1.
+    labels : ndarray of int, shape (n,)
+        0 bearish, 1 neutral, 2 bullish.
+    groups : sequence of length n, optional
+        Names clusters of dependent articles, as in `reliability_table`.
+
+    Returns
+    -------
+    CalibrationTest
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.models import confidence_test
+    >>> probs = np.array([[0.8, 0.1, 0.1], [0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.1, 0.8]])
+    >>> labels = np.array([0, 2, 1, 2])
+    >>> found = confidence_test(probs, labels)
+    >>> round(found.z, 2), round(found.p_value, 2)
+    (0.25, 0.8)
     """
     values, classes = _checked(probs, labels)
     confidence = values.max(axis=1)
@@ -523,8 +741,7 @@ def confidence_test(
 def _spiegelhalter(
     values: np.ndarray, classes: np.ndarray, groups: Sequence[Any] | np.ndarray | None
 ) -> CalibrationTest:
-    if np.abs(values.sum(axis=1) - 1).max() > 1e-6 or values.min() < 0:
-        raise DataError("calibration test: rows are no probabilities (negative, or their sum is not 1).")
+    check_probabilities(values, what="calibration test")
     promised = (values**2).sum(axis=1)
     variance = float(np.maximum((values**3).sum(axis=1) - promised**2, 0.0).sum())
     if variance <= 1e-12 * len(classes):
@@ -536,16 +753,14 @@ def _spiegelhalter(
     return CalibrationTest(z, float(erfc(abs(z) / np.sqrt(2))))
 
 
+def check_probabilities(values: np.ndarray, *, what: str) -> None:
+    """Raise DataError if the rows of values, shape (n, classes), are not probabilities."""
+    if np.abs(values.sum(axis=1) - 1).max() > 1e-6 or values.min() < 0:
+        raise DataError(f"{what}: rows are no probabilities (negative, or their sum is not 1). Calibrate logits first.")
+
+
 def _members(groups: Sequence[Any] | np.ndarray | None, n: int) -> np.ndarray | None:
-    if groups is None:
-        return None
-    members = np.asarray(pd.factorize(np.asarray(groups))[0])
-    if len(members) != n or (members < 0).any():
-        raise DataError(
-            f"calibration: {len(members)} groups, {int((members < 0).sum())} of them missing, for {n} samples. Name "
-            "the group of every sample."
-        )
-    return members
+    return None if groups is None else group_members(groups, n, what="calibration")
 
 
 def _design_effect(values: np.ndarray, members: np.ndarray) -> float:

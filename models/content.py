@@ -1,7 +1,7 @@
 """Content addresses for models: what a text, a sample or a folder hashes to, and folders named by what made them.
 
-A cached folder either exists whole or not at all, and its bytes are checked against its manifest each time it is
-opened, so that neither a kill in the middle nor a flipped bit can change a score unnoticed.
+A folder either exists whole or not at all, and its bytes are checked against its manifest each time it is opened, so
+that neither a kill in the middle nor a flipped bit can change a score unnoticed. A sealed manifest is checked too.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.errors import ConfigError, DataError
 
 MANIFEST = "manifest.json"
 
@@ -77,6 +78,82 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def write_manifest(folder: Path, manifest: Mapping[str, Any], *, sealed: bool = False) -> dict[str, Any]:
+    """Write a manifest that holds the hash of every file beside it, and return it.
+
+    Parameters
+    ----------
+    folder : Path
+        With all its files.
+    manifest : mapping, JSON-able
+    sealed : bool
+        Also hash the manifest itself; see `read_sealed`.
+    """
+    whole = {**manifest, "files": folder_hashes(folder)}
+    if sealed:
+        whole["seal"] = seal_of(whole)
+    (folder / MANIFEST).write_text(json.dumps(whole, indent=1, sort_keys=True), encoding="utf-8")
+    return whole
+
+
+def read_sealed(folder: Path) -> dict[str, Any]:
+    """Open a folder as `read_manifest` does, and check that its manifest is the one that was written.
+
+    Raises
+    ------
+    DataError
+        As `read_manifest`; also if the manifest itself was changed.
+    """
+    manifest = read_manifest(folder)
+    check_seal(folder, manifest)
+    return manifest
+
+
+def check_seal(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Raise DataError if a manifest that was read from a folder is not the one that was sealed there."""
+    if manifest.get("seal") != seal_of(manifest):
+        raise DataError(f"{folder / MANIFEST}: was changed after it was written. Delete the folder to make it anew.")
+
+
+def seal_of(manifest: Mapping[str, Any]) -> str:
+    """Return the sha256 (hex) over a manifest's entries, its own seal left out."""
+    return json_hash({name: value for name, value in manifest.items() if name != "seal"})
+
+
+class TakenError(ConfigError):
+    """Something lies where a file or folder is to be written."""
+
+
+def refuse_taken(target: Path) -> None:
+    """Raise TakenError if something lies where a file or folder is to be written."""
+    if target.exists():
+        raise TakenError(f"{target} exists already. Name another, or delete this one.")
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder that becomes ``target`` when the block ends well and vanishes when it does not.
+
+    Raises
+    ------
+    TakenError
+        If there is something already, or another process has written it meanwhile.
+    """
+    refuse_taken(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        yield draft
+        draft.chmod(0o755)
+        try:
+            draft.rename(target)
+        except OSError:
+            refuse_taken(target)
+            raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
 def folder_name(prefix: str, key: Mapping[str, Any]) -> str:
     """Return the name of the folder made from ``key``."""
     return f"{prefix}-{json_hash(dict(key))[:24]}"
@@ -102,20 +179,13 @@ def cached_folder(
     -------
     (folder, manifest). Two processes may build the same folder at once; one of the two (equal) results stays.
     """
-    cache_dir.mkdir(parents=True, exist_ok=True)
     target = cache_dir / folder_name(prefix, key)
     if not target.exists():
-        scratch = Path(tempfile.mkdtemp(prefix=f".{prefix}-", dir=cache_dir))
         try:
-            manifest = {**build(scratch), "key": dict(key)}
-            manifest["files"] = folder_hashes(scratch)
-            (scratch / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
-            scratch.chmod(0o755)
-            try:
-                scratch.rename(target)
-            except OSError:
-                if not target.exists():
-                    raise
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            with new_folder(target) as scratch:
+                manifest = {**build(scratch), "key": dict(key)}
+                write_manifest(scratch, manifest)
+        except TakenError:
+            # Another process has built it meanwhile; theirs stays.
+            pass
     return target, read_manifest(target)

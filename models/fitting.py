@@ -6,9 +6,11 @@ and a manifest with the latest instant that any of it could know.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +20,6 @@ from embargo.data_loaders.schemas import as_utc
 from embargo.models.bases.resolve import Base
 from embargo.models.calibration import (
     Calibration,
-    Method,
     check_calibration,
     expected_calibration_error,
     fit_calibration,
@@ -29,15 +30,23 @@ from embargo.models.evaluation.classification import classification_report
 from embargo.models.export.onnx import check_runtime, runtime_scorer
 from embargo.models.loading import processes
 from embargo.models.loading.shared import SharedBase
+from embargo.models.methods.settings import TuneSettings
+from embargo.models.samples import check_labels
+from embargo.models.scorer import CalibrationMethod, Progress, Runtime, Scorer, later_cutoff
 from embargo.models.scorers.cache import ScoreCache
-from embargo.models.scorers.lexicon import LexiconScorer
-from embargo.models.scorers.linear import LinearSettings, fit_linear
-from embargo.models.scorers.score import Runtime, Scorer, cached_logits, model_id
-from embargo.models.scorers.transformer import TransformerScorer, later_cutoff
-from embargo.models.tuning.loop import Progress
-from embargo.models.tuning.tune import TuneSettings, check_labels, tune
+from embargo.models.scorers.kind import Fit, FitRequest, ScorerKind
+from embargo.models.scorers.lexicon import LEXICON
+from embargo.models.scorers.linear import LINEAR, LinearSettings
+from embargo.models.scorers.score import cached_logits, model_id
+from embargo.models.scorers.transformer import TRANSFORMER
 
-ModelKind = Literal["lexicon", "linear", "transformer"]
+KINDS: Mapping[str, ScorerKind] = MappingProxyType(
+    {
+        "lexicon": LEXICON,
+        "linear": LINEAR,
+        "transformer": TRANSFORMER,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,18 @@ class FittedModel:
         See `fit_scorer`.
     train_text_hashes : tuple of str
         sha256 of each distinct training text, sorted; empty for the lexicon, which is not trained.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> from embargo.models import fit_scorer
+    >>> held_out = pd.DataFrame({"text": ["Losses.", "Strong profit."], "label": [0, 2]})
+    >>> model = fit_scorer(
+    ...     "lexicon", train=held_out, validation=held_out, trained_until=None, cache_dir=Path("cache")
+    ... )
+    >>> model.manifest["n_train"], model.train_text_hashes
+    (0, ())
     """
 
     scorer: Scorer
@@ -62,14 +83,14 @@ class FittedModel:
 
 
 def fit_scorer(
-    kind: ModelKind,
+    kind: str,
     *,
     train: pd.DataFrame,
     validation: pd.DataFrame,
     trained_until: pd.Timestamp | None,
     base: Base | None = None,
     settings: TuneSettings | LinearSettings | None = None,
-    calibration: Method = "temperature",
+    calibration: CalibrationMethod = "temperature",
     cache_dir: Path,
     cache: ScoreCache | None = None,
     progress: Progress | None = None,
@@ -123,48 +144,43 @@ def fit_scorer(
         If a part is empty or has unusable labels, or the validation part is too small for the calibration.
     LeakError
         If a sample lies after ``trained_until``.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> from embargo.models import fit_scorer
+    >>> train = pd.DataFrame({"text": ["profit rose", "profit fell", "annual report"] * 4, "label": [2, 0, 1] * 4})
+    >>> held_out = pd.DataFrame({"text": ["sales rose", "sales fell"], "label": [2, 0]})
+    >>> until = pd.Timestamp("2016-01-01", tz="UTC")
+    >>> model = fit_scorer(
+    ...     "linear", train=train, validation=held_out, trained_until=until, cache_dir=Path("cache")
+    ... )
+    >>> model.manifest["validation_accuracy"], model.manifest["knowledge_cutoff"]
+    (1.0, '2016-01-01T00:00:00+00:00')
     """
     _check_arguments(kind, base, settings, runtime)
     for name, part in (("training", train), ("validation", validation)):
         _check_part(part, trained_until, what=f"{name} samples")
-    texts = train["text"].tolist()
     validation_texts = validation["text"].tolist()
     labels = check_labels(validation_texts, validation["label"].tolist(), what="validation samples")
     check_calibration(calibration, labels)
-    details: dict[str, Any] = {"settings": {}, "epochs": [], "best_epoch": None, "adapter": None}
-    scorer: Scorer
-    if kind == "lexicon":
-        lexicon = LexiconScorer()
-        scorer, texts = lexicon, []
-        details |= {"base_knowledge_cutoff": _iso(lexicon.knowledge_cutoff), "cutoff_source": lexicon.source}
-    elif kind == "linear":
-        chosen = settings if isinstance(settings, LinearSettings) else LinearSettings()
-        scorer = fit_linear(texts, train["label"].tolist(), chosen, trained_until=trained_until)
-        details |= {"settings": asdict(chosen), "cutoff_source": "fitted on the training samples alone"}
-    else:
-        assert base is not None
-        tuned_by = settings if isinstance(settings, TuneSettings) else TuneSettings()
-        check_runtime(runtime, base, tuned_by.method)
-        shared = SharedBase(base) if shared is None else shared
-        adapter = tune(
-            base,
-            train_texts=texts,
-            train_labels=train["label"].tolist(),
-            validation_texts=validation_texts,
-            validation_labels=labels.tolist(),
-            settings=tuned_by,
-            trained_until=trained_until,
-            cache_dir=cache_dir,
-            progress=progress,
-            shared=shared,
-        )
-        if runtime == "torch":
-            scorer = TransformerScorer(base, adapter, shared=shared)
-        else:
-            scorer = runtime_scorer(runtime, base, adapter, training_texts=texts, cache_dir=cache_dir)
-        details |= {name: adapter.manifest[name] for name in ("settings", "epochs", "best_epoch")}
-        details |= {"adapter": adapter.path.name, "base_knowledge_cutoff": _iso(base.knowledge_cutoff)}
-        details |= {"cutoff_source": base.source}
+    if base is not None:
+        check_runtime(runtime, base, settings.method if isinstance(settings, TuneSettings) else TuneSettings().method)
+    request = FitRequest(
+        train_texts=train["text"].tolist(),
+        train_labels=train["label"].tolist(),
+        validation_texts=validation_texts,
+        validation_labels=labels.tolist(),
+        trained_until=trained_until,
+        settings=settings,
+        cache_dir=cache_dir,
+        base=base,
+        shared=shared,
+        progress=progress,
+    )
+    fitted = KINDS[kind].fit(request)
+    scorer = _scorer(fitted, request, runtime)
     # Of several processes one writes to the cache.
     logits = cached_logits(scorer, validation_texts, cache=cache if processes.is_main() else None).logits
     calibrated = fit_calibration(calibration, logits, labels)
@@ -174,14 +190,14 @@ def fit_scorer(
         "kind": kind,
         "base": None if base is None else base.name,
         "base_weights_hash": None if base is None else base.weights_hash,
-        "base_knowledge_cutoff": None,
+        "base_knowledge_cutoff": _iso(fitted.base_knowledge_cutoff),
         "exposures": [] if base is None else list(base.exposures),
         "trained_until": _iso(trained_until),
         # The calibration is fitted on the validation part, so even the lexicon knows what that part knew.
         "knowledge_cutoff": _iso(later_cutoff(scorer.knowledge_cutoff, trained_until)),
-        "n_train": len(texts),
+        "n_train": len(fitted.trained_on),
         "n_validation": len(validation_texts),
-        "train_text_hashes_fingerprint": texts_fingerprint(texts),
+        "train_text_hashes_fingerprint": texts_fingerprint(fitted.trained_on),
         "calibration": calibrated.to_dict(),
         "temperature": calibrated.temperature if calibration == "temperature" else None,
         "ece_before": expected_calibration_error(before, labels),
@@ -192,32 +208,42 @@ def fit_scorer(
         "validation_macro_f1": judged["macro_f1"],
         "scorer_identity": scorer.identity,
         "model_id": model_id(scorer, calibrated),
-        **details,
+        "settings": dict(fitted.settings),
+        "epochs": list(fitted.epochs),
+        "best_epoch": fitted.best_epoch,
+        "adapter": None if fitted.adapter is None else fitted.adapter.path.name,
+        "cutoff_source": fitted.cutoff_source,
     }
-    hashes = tuple(sorted({text_hash(text) for text in texts}))
+    hashes = tuple(sorted({text_hash(text) for text in fitted.trained_on}))
     return FittedModel(scorer=scorer, calibration=calibrated, manifest=manifest, train_text_hashes=hashes)
 
 
 def _reliability(probs: np.ndarray, labels: np.ndarray) -> list[dict[str, float]]:
     table = reliability_table(probs, labels)
-    rows: list[dict[str, float]] = table[table["count"] > 0].to_dict("records")
-    return rows
+    return [{str(name): value for name, value in row.items()} for row in table[table["count"] > 0].to_dict("records")]
 
 
-def _check_arguments(
-    kind: str, base: Base | None, settings: TuneSettings | LinearSettings | None, runtime: Runtime
-) -> None:
-    wanted = {"lexicon": type(None), "linear": LinearSettings, "transformer": TuneSettings}
-    if kind not in wanted:
-        raise ConfigError(f"model kind {kind!r} is unknown. Choose one of {sorted(wanted)}.")
-    if (kind == "transformer") != (base is not None):
+def _scorer(fitted: Fit, request: FitRequest, runtime: Runtime) -> Scorer:
+    if runtime == "torch" or fitted.adapter is None or request.base is None:
+        return fitted.scorer
+    return runtime_scorer(
+        runtime, request.base, fitted.adapter, training_texts=fitted.trained_on, cache_dir=request.cache_dir
+    )
+
+
+def _check_arguments(kind: str, base: Base | None, settings: object | None, runtime: Runtime) -> None:
+    if kind not in KINDS:
+        raise ConfigError(f"model kind {kind!r} is unknown. Choose one of {sorted(KINDS)}.")
+    wanted = KINDS[kind]
+    if wanted.needs_base != (base is not None):
+        on_bases = " and ".join(repr(name) for name, known in KINDS.items() if known.needs_base)
         raise ConfigError(
             f"model kind {kind!r} {'needs a base model' if base is None else 'takes no base model'}. "
-            "Give 'base' with 'transformer' and only there."
+            f"Give 'base' with {on_bases} and only there."
         )
-    if settings is not None and not isinstance(settings, wanted[kind]):
+    if settings is not None and (wanted.settings is None or not isinstance(settings, wanted.settings)):
         raise ConfigError(f"model kind {kind!r} does not take {type(settings).__name__}.")
-    if kind != "transformer" and runtime != "torch":
+    if not wanted.needs_base and runtime != "torch":
         raise ConfigError(f"model kind {kind!r} is not scored with {runtime!r}, for transformers. Leave it out.")
 
 

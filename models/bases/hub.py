@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Listing:
+class HubListing:
     """What a repository holds at one commit.
 
     Attributes
@@ -56,7 +56,7 @@ def cached(name: str, revision: str | None, files: Sequence[str]) -> Path | None
         return None
 
 
-def list_files(name: str, revision: str | None) -> Listing:
+def list_files(name: str, revision: str | None) -> HubListing:
     """Ask the hub which files a model has.
 
     Raises
@@ -70,9 +70,9 @@ def list_files(name: str, revision: str | None) -> Listing:
 
     api = HfApi()
 
-    def ask() -> Listing:
+    def ask() -> HubListing:
         found = api.model_info(name, revision=revision, timeout=ANSWER_S)
-        return Listing(str(found.sha), tuple(file.rfilename for file in found.siblings or ()))
+        return HubListing(str(found.sha), tuple(file.rfilename for file in found.siblings or ()))
 
     return _in_time(ask, name, still=lambda: 0, patience=PATIENCE_S)
 

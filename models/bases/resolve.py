@@ -19,20 +19,16 @@ import pandas as pd
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError, MissingPartError, ServiceError
 from embargo.models.bases import hub
 from embargo.models.bases.registry import (
-    KNOWN_BASES,
     MINILM,
-    Kind,
+    BaseKind,
     KnownBase,
     canonical_name,
-    known_bases,
+    known_base,
     last_instant,
     mistyped,
     similar_names,
 )
 from embargo.models.content import folder_hashes, json_hash
-
-__all__ = ["DECODERS", "ENCODERS", "KNOWN_BASES", "MINILM", "TINY", "Base", "Kind", "KnownBase", "known_bases"]
-__all__ += ["open_base", "resolve_base"]
 
 TINY = "tiny"
 _DECODERS = (
@@ -83,16 +79,35 @@ class Base:
         Labelled sets that its weights were already tuned on.
     revision : str or None
         Commit of a hub model; None for a folder.
+
+    Examples
+    --------
+    >>> from embargo.models import Base
+    >>> base = Base("mine", "/models/mine", "encoder", None, "not documented", weights_hash="ab12")
+    >>> base.knowledge_cutoff is None
+    True
     """
 
     name: str
     path_or_id: str
-    kind: Kind
+    kind: BaseKind
     knowledge_cutoff: pd.Timestamp | None
     source: str
     weights_hash: str
     exposures: tuple[str, ...] = ()
     revision: str | None = None
+
+    @property
+    def architecture(self) -> str:
+        """``model_type`` of its ``config.json``."""
+        return str(_read_object(Path(self.path_or_id) / "config.json")["model_type"])
+
+    @property
+    def width(self) -> int | None:
+        """Width of its hidden states; None where its ``config.json`` does not say."""
+        config = _read_object(Path(self.path_or_id) / "config.json")
+        found = (config.get(name) for name in ("hidden_size", "dim", "n_embd"))
+        return next((int(width) for width in found if width is not None), None)
 
 
 def resolve_base(name: str, *, revision: str | None = None, knowledge_cutoff: pd.Timestamp | None = None) -> Base:
@@ -115,7 +130,7 @@ def resolve_base(name: str, *, revision: str | None = None, knowledge_cutoff: pd
     Raises
     ------
     ConfigError
-        For ``"tiny"`` (``embargo.models.tuning.tiny.pretrain_tiny`` makes it from a corpus), a naive cutoff, a name
+        For ``"tiny"`` (``embargo.models.tuning.pretrain_tiny`` makes it from a corpus), a naive cutoff, a name
         that is probably mistyped, or a model that cannot be loaded here (foreign code, an adapter, quantised weights).
     DataError
         If a file of the model is damaged.
@@ -125,17 +140,28 @@ def resolve_base(name: str, *, revision: str | None = None, knowledge_cutoff: pd
         If the package, the folder, its tokenizer or its safetensors are missing, or the hub does not have them.
     ServiceError
         If the hub does not answer.
+
+    Examples
+    --------
+    >>> from embargo.models import resolve_base
+    >>> base = resolve_base("minilm")
+    >>> base.kind, base.width, f"{base.knowledge_cutoff:%Y-%m-%d}"
+    ('encoder', 384, '2021-12-31')
+    >>> resolve_base("finbrt")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.ConfigError: base 'finbrt' is not known. Did you mean 'finbert'? If it ...
     """
     if name == TINY:
         raise ConfigError(
-            "base 'tiny' is made from the experiment's own early texts: call embargo.models.tuning.tiny.pretrain_tiny."
+            "base 'tiny' is made from the experiment's own early texts: call embargo.models.tuning.pretrain_tiny."
         )
     if knowledge_cutoff is not None and knowledge_cutoff.tzinfo is None:
         raise ConfigError(
             f"base {name!r}: knowledge_cutoff {knowledge_cutoff} has no time zone. Write it with an offset."
         )
     canonical = canonical_name(name)
-    known = KNOWN_BASES.get(canonical)
+    known = known_base(canonical)
     if canonical == MINILM:
         return open_base(_minilm_folder(), name=name, known=known, knowledge_cutoff=knowledge_cutoff)
     if Path(name).expanduser().is_dir():
@@ -158,6 +184,21 @@ def open_base(
 ) -> Base:
     """Describe the base in a local folder: its kind, hash and knowledge cutoff.
 
+    Parameters
+    ----------
+    folder : Path
+        With ``config.json``, tokenizer and safetensors.
+    name : str
+        Under which it is spoken of.
+    known : KnownBase, optional
+        What is documented about it.
+    knowledge_cutoff : Timestamp, optional
+        Declared by the user, UTC; never earlier than the documented one.
+
+    Returns
+    -------
+    Base
+
     Raises
     ------
     MissingPartError
@@ -168,6 +209,17 @@ def open_base(
         If ``config.json`` or the weights are damaged.
     LeakError
         If the declared cutoff is earlier than the documented one.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from embargo.models import open_base
+    >>> with tempfile.TemporaryDirectory() as folder:  # doctest: +ELLIPSIS
+    ...     open_base(Path(folder), name="mine")
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.MissingPartError: base 'mine': ... has no safetensors. Give the model ...
     """
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     refuse_files(names, name=name, where=str(folder))
@@ -235,7 +287,7 @@ _OTHER_WEIGHTS = (
 )
 
 
-def refuse_config(config: Mapping[str, Any], *, name: str, where: str) -> Kind:
+def refuse_config(config: Mapping[str, Any], *, name: str, where: str) -> BaseKind:
     """Return the kind of the architecture that a config describes, or raise if it cannot be loaded here.
 
     A config may name code of its own (``auto_map``) for an architecture that transformers has: that code is ignored.
@@ -353,7 +405,7 @@ def _cutoff(
 def _undocumented(config: Mapping[str, Any]) -> str:
     # What a config says of its origin is a hint to the user; anybody may have tuned the weights since.
     origin = canonical_name(str(config.get("_name_or_path", "")))
-    known = KNOWN_BASES.get(origin)
+    known = known_base(origin)
     if known is None:
         return "not documented"
     return (

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,19 +17,26 @@ from typing import Any
 import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
-from embargo.models.bases.registry import KNOWN_BASES, canonical_name
+from embargo.models.bases.registry import known_base
 from embargo.models.bases.resolve import TINY, Base, open_base, resolve_base
 from embargo.models.bundles.card import model_card
 from embargo.models.calibration import Calibration
-from embargo.models.content import MANIFEST, folder_hashes, json_hash, read_manifest, text_hash
+from embargo.models.content import (
+    MANIFEST,
+    json_hash,
+    new_folder,
+    read_manifest,
+    read_sealed,
+    text_hash,
+    write_manifest,
+)
+from embargo.models.scorer import Runtime, Scorer, later_cutoff
 from embargo.models.scorers.lexicon import LexiconScorer
-from embargo.models.scorers.onnx import KIND as ONNX
-from embargo.models.scorers.onnx import OnnxScorer, identity_of, seal_of
-from embargo.models.scorers.score import Runtime, Scorer
-from embargo.models.scorers.transformer import TransformerScorer, later_cutoff
-from embargo.models.tuning.tune import Adapter, open_adapter
+from embargo.models.scorers.onnx import ONNX, OnnxScorer, identity_of
+from embargo.models.scorers.transformer import TransformerScorer
+from embargo.models.tuning.adapters import Adapter, open_adapter
 
-KIND = "model"
+BUNDLE = "model"
 ADAPTER = "adapter"
 BASE = "base"
 CARD = "README.md"
@@ -55,6 +60,13 @@ class Bundle:
         and more; `embargo.models.bundles.card` shows it.
     train_text_hashes, validation_text_hashes : frozenset of str
         sha256 of each distinct text that it was trained on, and calibrated and stopped on.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from embargo.models import Bundle
+    >>> Bundle(Path("models/first"), {"name": "first"}, frozenset({"ab12"}), frozenset()).manifest["name"]
+    'first'
     """
 
     path: Path
@@ -64,7 +76,7 @@ class Bundle:
 
 
 @dataclass(frozen=True)
-class Reader:
+class ModelReader:
     """A model that can read: what scores, what calibrates, and what both have seen.
 
     Attributes
@@ -80,6 +92,16 @@ class Reader:
         Labelled sets that the base was tuned on by its publisher.
     base, adapter : Base and Adapter, or None
         What can be exported; None for a lexicon and for an export.
+
+    Examples
+    --------
+    >>> from embargo.models import Calibration, LexiconScorer, ModelReader
+    >>> words = LexiconScorer()
+    >>> reader = ModelReader(
+    ...     "words", words, Calibration(), words.knowledge_cutoff, frozenset(), frozenset(), (), None, None
+    ... )
+    >>> reader.calibration.apply(reader.scorer.logits(["A lawsuit."])).round(2).tolist()
+    [[0.29, 0.41, 0.29]]
     """
 
     name: str
@@ -117,12 +139,33 @@ def write_bundle(
     validation_texts : iterable of str
         What the calibration was fitted on. Only hashes are kept of them and of the training texts.
 
+    Returns
+    -------
+    Bundle
+        The folder, opened again.
+
     Raises
     ------
     ConfigError
         If the folder exists.
     DataError
         If the adapter's files are not as they were written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from embargo.models import Adapter, Base, Calibration, write_bundle
+    >>> base = Base("mine", "/models/mine", "encoder", None, "not documented", weights_hash="ab12")
+    >>> tuned_on = {"base": {"name": "other", "weights_hash": "cd34"}, "settings": {"method": "lora"}}
+    >>> adapter = Adapter(Path("cache/adapters/adapter-1f"), "9c0e", tuned_on, ())
+    >>> with tempfile.TemporaryDirectory() as taken:  # doctest: +ELLIPSIS
+    ...     write_bundle(
+    ...         Path(taken), base=base, adapter=adapter, calibration=Calibration(), facts={}, validation_texts=[]
+    ...     )
+    Traceback (most recent call last):
+        ...
+    embargo.models.content.TakenError: ... exists already. Name another, or delete this one.
     """
     with new_folder(folder) as draft:
         shutil.copytree(adapter.path, draft / ADAPTER)
@@ -137,18 +180,27 @@ def write_bundle(
         (draft / VALIDATION_TEXTS).write_text("\n".join(seen) + "\n", encoding="ascii")
         manifest = {
             **facts,
-            "kind": KIND,
+            "kind": BUNDLE,
             "base": _described(base),
             "adapter_identity": adapter.identity,
             "calibration": calibration.to_dict(),
         }
         (draft / CARD).write_text(model_card(manifest), encoding="utf-8")
-        _seal(draft, manifest)
+        write_manifest(draft, manifest, sealed=True)
     return open_bundle(folder)
 
 
 def open_bundle(folder: Path) -> Bundle:
     """Open a model folder and check every file in it.
+
+    Parameters
+    ----------
+    folder : Path
+        As `write_bundle` wrote it.
+
+    Returns
+    -------
+    Bundle
 
     Raises
     ------
@@ -156,12 +208,21 @@ def open_bundle(folder: Path) -> Bundle:
         If there is no such folder.
     DataError
         If it is no model folder, or a file is missing or differs from what was written.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from embargo.models import open_bundle
+    >>> open_bundle(Path("nowhere"))
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.MissingPartError: nowhere: no such model folder. Make one with 'embargo tune'.
     """
     if not folder.is_dir():
         raise MissingPartError(f"{folder}: no such model folder. Make one with 'embargo tune'.")
-    if kind_of(folder) != KIND:
+    if kind_of(folder) != BUNDLE:
         raise DataError(f"{folder}: no model folder. 'embargo tune' writes them, 'embargo models' lists them.")
-    manifest = _sealed(folder)
+    manifest = read_sealed(folder)
     if json_hash(_adapter_files(folder)) != manifest["adapter_identity"]:
         raise DataError(f"{folder / ADAPTER}: is not the adapter that was written. Delete the folder and tune anew.")
     return Bundle(
@@ -182,8 +243,33 @@ def kind_of(folder: Path) -> str | None:
     return kind if isinstance(kind, str) else None
 
 
-def bundle_reader(bundle: Bundle, *, cache_dir: Path, given: Path | None = None) -> Reader:
-    """Return the reader in a model folder; parameters and errors as `find_base`."""
+def bundle_reader(bundle: Bundle, *, cache_dir: Path, given: Path | None = None) -> ModelReader:
+    """Return the reader in a model folder; errors as `find_base`.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    cache_dir : Path
+        Where built-in bases are kept.
+    given : Path, optional
+        Where the base lies, if not where its name says.
+
+    Returns
+    -------
+    ModelReader
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from embargo.models import Bundle, bundle_reader
+    >>> tuned_on = {"base": "tiny", "base_weights_hash": "ab12cd34", "base_knowledge_cutoff": None}
+    >>> manifest = {"model": tuned_on | {"cutoff_source": "none"}, "base": {"revision": None}}
+    >>> bundle = Bundle(Path("nowhere"), manifest, frozenset(), frozenset())
+    >>> bundle_reader(bundle, cache_dir=Path("cache"))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.MissingPartError: base 'tiny' with weights ab12cd34 is not in ...
+    """
     manifest = bundle.manifest
     base = find_base(
         manifest["model"],
@@ -209,7 +295,7 @@ def fitted_reader(
     cache_dir: Path,
     given: Path | None = None,
     runtime: Runtime = "torch",
-) -> Reader:
+) -> ModelReader:
     """Return the reader that a manifest of `embargo.models.fitting.fit_scorer` describes, its adapter from the cache.
 
     Parameters
@@ -234,7 +320,7 @@ def fitted_reader(
         calibration = Calibration.from_dict(entry["calibration"])
         lexicon = LexiconScorer()
         cutoff = later_cutoff(lexicon.knowledge_cutoff, entry["knowledge_cutoff"])
-        return Reader(name, lexicon, calibration, cutoff, frozenset(), None, (), None, None)
+        return ModelReader(name, lexicon, calibration, cutoff, frozenset(), None, (), None, None)
     if entry["kind"] != "transformer":
         raise ConfigError(f"{name}: a {entry['kind']} model is not kept. Only tuned transformers can be opened again.")
     folder = cache_dir / "adapters" / str(entry["adapter"])
@@ -260,26 +346,44 @@ def _kept_export(name: str, identity: str, cache_dir: Path) -> OnnxScorer:
     )
 
 
-def onnx_reader(folder: Path) -> Reader:
+def onnx_reader(folder: Path) -> ModelReader:
     """Return the reader in an exported folder; it needs neither torch nor the base.
+
+    Parameters
+    ----------
+    folder : Path
+        As `embargo.models.export_onnx` wrote it.
+
+    Returns
+    -------
+    ModelReader
 
     Raises
     ------
     MissingPartError, DataError
         As `OnnxScorer`.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from embargo.models import onnx_reader
+    >>> onnx_reader(Path("nowhere"))
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.MissingPartError: no exported model at nowhere. Check the path, or export one.
     """
     scorer = OnnxScorer(folder)
     train = validation = None
     if (folder / TRAINING).is_dir():
-        _sealed(folder / TRAINING)
+        read_sealed(folder / TRAINING)
         train, validation = (_hashes_if(folder / TRAINING / name) for name in (TRAIN_TEXTS, VALIDATION_TEXTS))
     exposures = tuple(scorer.manifest.get("exposures", ()))
-    return Reader(
+    return ModelReader(
         folder.name, scorer, scorer.calibration, scorer.knowledge_cutoff, train, validation, exposures, None, None
     )
 
 
-def write_training(export: Path, reader: Reader) -> None:
+def write_training(export: Path, reader: ModelReader) -> None:
     """Put beside an exported model the hashes of the texts that it was tuned and calibrated on."""
     with new_folder(export / TRAINING) as draft:
         for name, hashes in (
@@ -288,7 +392,7 @@ def write_training(export: Path, reader: Reader) -> None:
         ):
             if hashes is not None:
                 (draft / name).write_text("\n".join(sorted(hashes)) + "\n", encoding="ascii")
-        _seal(draft, {"kind": TRAINING, "of": reader.name})
+        write_manifest(draft, {"kind": TRAINING, "of": reader.name}, sealed=True)
 
 
 def find_base(
@@ -361,9 +465,9 @@ def _exposures(entry: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _reader(
     name: str, entry: Mapping[str, Any], base: Base, adapter: Adapter, validation: frozenset[str] | None
-) -> Reader:
+) -> ModelReader:
     scorer = TransformerScorer(base, adapter)
-    return Reader(
+    return ModelReader(
         name=name,
         scorer=scorer,
         calibration=Calibration.from_dict(entry["calibration"]),
@@ -378,7 +482,7 @@ def _reader(
 
 
 def _described(base: Base) -> dict[str, Any]:
-    known = KNOWN_BASES.get(canonical_name(base.name))
+    known = known_base(base.name)
     evidence = "none" if base.knowledge_cutoff is None else "declared"
     if base.name == TINY:
         evidence = "made from dated texts"
@@ -402,19 +506,6 @@ def _adapter_files(folder: Path) -> dict[str, str]:
     return dict(read_manifest(folder / ADAPTER)["files"])
 
 
-def _seal(folder: Path, manifest: dict[str, Any]) -> None:
-    whole = {**manifest, "files": folder_hashes(folder)}
-    whole["seal"] = seal_of(whole)
-    (folder / MANIFEST).write_text(json.dumps(whole, indent=1, sort_keys=True), encoding="utf-8")
-
-
-def _sealed(folder: Path) -> dict[str, Any]:
-    manifest = read_manifest(folder)
-    if manifest.get("seal") != seal_of(manifest):
-        raise DataError(f"{folder / MANIFEST}: was changed after it was written. Delete the folder to make it anew.")
-    return manifest
-
-
 def _hashes(path: Path) -> frozenset[str]:
     return frozenset(path.read_text(encoding="ascii").split())
 
@@ -423,49 +514,34 @@ def _hashes_if(path: Path) -> frozenset[str] | None:
     return _hashes(path) if path.is_file() else None
 
 
-def refuse_taken(target: Path) -> None:
-    """Raise ConfigError if something lies where a file or folder is to be written."""
-    if target.exists():
-        raise ConfigError(f"{target} exists already. Name another, or delete this one.")
-
-
-@contextmanager
-def new_folder(target: Path) -> Iterator[Path]:
-    """Yield an empty folder that becomes ``target`` when the block ends well and vanishes when it does not.
-
-    Raises
-    ------
-    ConfigError
-        If there is something already.
-    """
-    refuse_taken(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        yield draft
-        draft.chmod(0o755)
-        try:
-            draft.rename(target)
-        except OSError:
-            # Another process may have written it meanwhile; theirs stays.
-            refuse_taken(target)
-            raise
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
 def list_bundles(folder: Path) -> list[dict[str, Any]]:
     """Return the headline of every model folder below ``folder``, sorted by name.
 
+    Parameters
+    ----------
+    folder : Path
+
     Returns
     -------
-    list of dict with ``name, kind, base, method, accuracy`` (on the test part; None without one), ``macro_f1`` and
-    ``knowledge_cutoff`` (ISO; None if unknown). A folder whose manifest lacks these is of the kind ``damaged``.
+    list of dict
+        ``name, kind, base, method, accuracy`` (on the test part; None without one), ``macro_f1`` and
+        ``knowledge_cutoff`` (ISO; None if unknown). A folder whose manifest lacks these is of the kind ``damaged``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from embargo.models import list_bundles
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     (Path(folder) / "first").mkdir()
+    ...     _ = (Path(folder) / "first" / "manifest.json").write_text('{"kind": "model"}')
+    ...     print([(row["name"], row["kind"]) for row in list_bundles(Path(folder))])
+    [('first', 'damaged')]
     """
     rows: list[dict[str, Any]] = []
     for path in sorted(folder.glob(f"[!.]*/{MANIFEST}")):
         kind = kind_of(path.parent)
-        if kind not in (KIND, ONNX):
+        if kind not in (BUNDLE, ONNX):
             continue
         row: dict[str, Any] = {"name": path.parent.name, "kind": "damaged", "base": "", "method": ""}
         try:
@@ -478,12 +554,12 @@ def list_bundles(folder: Path) -> list[dict[str, Any]]:
 
 def _headline(kind: str, manifest: dict[str, Any]) -> dict[str, Any]:
     test = (manifest.get("metrics") or {}).get("test") or {}
-    tuned = manifest["model"] if kind == KIND else manifest["adapter"]
+    tuned = manifest["model"] if kind == BUNDLE else manifest["adapter"]
     return {
-        "kind": kind if kind == KIND else f"onnx {manifest['precision']}",
+        "kind": kind if kind == BUNDLE else f"onnx {manifest['precision']}",
         "base": manifest["base"]["name"],
         "method": tuned["settings"]["method"],
         "accuracy": test.get("accuracy"),
         "macro_f1": test.get("macro_f1"),
-        "knowledge_cutoff": (tuned if kind == KIND else manifest)["knowledge_cutoff"],
+        "knowledge_cutoff": (tuned if kind == BUNDLE else manifest)["knowledge_cutoff"],
     }

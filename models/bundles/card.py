@@ -252,7 +252,7 @@ def _use(manifest: Mapping[str, Any]) -> str:
             "",
             "```python",
             "from pathlib import Path",
-            "from embargo.models.bundles.bundle import bundle_reader, open_bundle",
+            "from embargo.models.bundles import bundle_reader, open_bundle",
             "",
             'reader = bundle_reader(open_bundle(Path("FOLDER")), cache_dir=Path("cache"))',
             'reader.calibration.apply(reader.scorer.logits(["Profit rose."]))  # bearish, neutral, bullish',

@@ -10,16 +10,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.schemas import CLASSES
-from embargo.models.calibration import adaptive_calibration_error, brier_score, expected_calibration_error
+from embargo.models.calibration import (
+    adaptive_calibration_error,
+    brier_score,
+    check_probabilities,
+    expected_calibration_error,
+)
+from embargo.models.evaluation.resampling import bootstrap_weights, check_resampling, percentile_interval
+from embargo.models.samples import group_members
 
 # False positive rates at which the curves of a report are given.
 ROC_POINTS = 51
-# Bootstrap samples are drawn in blocks of about this many weights, so that memory does not grow with their number.
-_BLOCK = 2_000_000
 
 
 def classification_report(
@@ -71,27 +75,32 @@ def classification_report(
     ----------
     Gorodkin 2004, "Comparing two K-category assignments by a K-category correlation coefficient". Hanley & McNeil 1982,
     "The meaning and use of the area under a ROC curve". Field & Welsh 2007, "Bootstrapping clustered data".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.models import classification_report
+    >>> sure = np.array([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.1, 0.8], [0.2, 0.2, 0.6]] * 5)
+    >>> labels = np.array([0, 1, 2, 0] * 5)
+    >>> report = classification_report(sure, labels)
+    >>> report["accuracy"], [round(end, 2) for end in report["accuracy_interval"]]
+    (0.75, [0.55, 0.95])
+    >>> report["confusion"]
+    [[5, 0, 5], [0, 5, 0], [0, 0, 5]]
     """
-    if not 0 < level < 1 or resamples < 1:
-        raise ConfigError(
-            f"classification_report: level {level} must lie in (0, 1) and resamples {resamples} be positive."
-        )
+    check_resampling(level, resamples, what="classification_report")
     values, classes = np.asarray(probs, dtype=float), np.asarray(labels)
     brier = brier_score(values, classes)
-    if np.abs(values.sum(axis=1) - 1).max() > 1e-6 or values.min() < 0:
-        raise DataError("classification_report: rows are no probabilities (negative, or their sum is not 1).")
+    check_probabilities(values, what="classification_report")
     predicted, n = values.argmax(axis=1), len(classes)
     cells = np.eye(len(CLASSES) ** 2)[classes * len(CLASSES) + predicted]
     ranks = [_ranked(values[:, k], classes == k) for k in range(len(CLASSES))]
     members, n_groups = _members(groups, n)
     figures = _figures(cells, ranks, np.ones((1, n)))
-    generator = np.random.default_rng(seed)
-    block = max(1, _BLOCK // n)
-    drawn = []
-    for start in range(0, resamples, block):
-        size = min(block, resamples - start)
-        weights = generator.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=size)
-        drawn.append(_figures(cells, ranks, weights if members is None else weights[:, members]))
+    drawn = [
+        _figures(cells, ranks, weights if members is None else weights[:, members])
+        for weights in bootstrap_weights(n_groups, resamples, seed=seed, width=n)
+    ]
     intervals = {name: _interval(np.concatenate([one[name] for one in drawn]), level) for name in figures}
     confusion = cells.sum(axis=0).astype(np.int64).reshape(len(CLASSES), len(CLASSES))
     support = confusion.sum(axis=1)
@@ -125,15 +134,11 @@ def classification_report(
 def _members(groups: Sequence[Any] | np.ndarray | None, n: int) -> tuple[np.ndarray | None, int]:
     if groups is None:
         return None, n
-    members, names = pd.factorize(np.asarray(groups))
-    if len(members) != n or (members < 0).any():
-        raise DataError(
-            f"classification_report: {len(members)} groups, {int((members < 0).sum())} of them missing, for {n} "
-            "samples. Name the group of every sample."
-        )
-    if len(names) < 2:
-        raise DataError(f"classification_report: one group only ({names[0]!r}); no interval can be had from it.")
-    return members, len(names)
+    members = group_members(groups, n, what="classification_report")
+    n_groups = int(members.max()) + 1
+    if n_groups < 2:
+        raise DataError("classification_report: one group only; no interval can be had from it. Name two or more.")
+    return members, n_groups
 
 
 @dataclass(frozen=True)
@@ -191,9 +196,7 @@ def _figures(cells: np.ndarray, ranks: list[_Ranked], weights: np.ndarray) -> di
 
 def _interval(values: np.ndarray, level: float) -> list[float] | None:
     defined = values[~np.isnan(values)]
-    tail = (1 - level) / 2 * 100
-    ends: list[float] = np.percentile(defined, [tail, 100 - tail]).tolist() if len(defined) else []
-    return ends or None
+    return list(percentile_interval(defined, level)) if len(defined) else None
 
 
 def _plain(value: float) -> float | None:

@@ -20,14 +20,15 @@ from scipy.stats import wilcoxon as _wilcoxon
 
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import CLASSES
-from embargo.models.calibration import brier_score
+from embargo.models.calibration import brier_score, check_probabilities
+from embargo.models.evaluation.resampling import BLOCK, bootstrap_weights, check_resampling, percentile_interval
+from embargo.models.samples import group_members
 
 Loss = Literal["log", "brier"]
 
 # Up to this many differences all sign flips are tried (65,536), beyond it a sample of them.
 EXACT_FLIPS = 16
 _QUANTILES = 10_001
-_BLOCK = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,12 @@ class McNemar:
         Two-sided binomial; never rejects too often, and less often than it says.
     p_mid : float
         Mid-p; close to its level, and seldom above it.
+
+    Examples
+    --------
+    >>> from embargo.models.evaluation import McNemar
+    >>> McNemar(only_a=6, only_b=1, p_exact=0.125, p_mid=0.07).only_a
+    6
     """
 
     only_a: int
@@ -57,11 +64,23 @@ def mcnemar(correct_a: np.ndarray, correct_b: np.ndarray) -> McNemar:
     ----------
     correct_a, correct_b : ndarray of bool, shape (n,)
 
+    Returns
+    -------
+    McNemar
+
     References
     ----------
     McNemar 1947, "Note on the sampling error of the difference between correlated proportions", Psychometrika 12.
     Fagerland, Lydersen & Laake 2013, "The McNemar test for binary matched-pairs data: mid-p and asymptotic are better
     than exact conditional", BMC Medical Research Methodology 13.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.models.evaluation import mcnemar
+    >>> found = mcnemar(np.array([True] * 8 + [False] * 2), np.array([False] * 6 + [True] * 3 + [False]))
+    >>> found.only_a, found.only_b, round(found.p_mid, 3)
+    (6, 1, 0.07)
     """
     a, b = np.asarray(correct_a, dtype=bool), np.asarray(correct_b, dtype=bool)
     if a.shape != b.shape or a.ndim != 1:
@@ -85,6 +104,15 @@ def paired_t(differences: np.ndarray, *, level: float = 0.95) -> tuple[float, tu
     Returns
     -------
     (mean, (low, high), p-value). The p-value is None if all differences are equal.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.models.evaluation import paired_t
+    >>> differences = np.array([0.3, 0.1, 0.4, -0.1, 0.2, 0.3])
+    >>> mean, (low, high), p_value = paired_t(differences)
+    >>> round(mean, 3), round(low, 3), round(high, 3), round(p_value, 3)
+    (0.2, 0.012, 0.388, 0.041)
     """
     values = _differences(differences, "paired_t")
     mean, spread = float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
@@ -98,9 +126,26 @@ def wilcoxon(differences: np.ndarray) -> float | None:
 
     Differences of 0 are left out; None if none is left. Heavy tails, such as those of log-losses, do not move it.
 
+    Parameters
+    ----------
+    differences : ndarray, shape (n,), n at least 2
+
+    Returns
+    -------
+    float or None
+        Two-sided p-value.
+
     References
     ----------
     Wilcoxon 1945, "Individual comparisons by ranking methods", Biometrics Bulletin 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.models.evaluation import wilcoxon
+    >>> differences = np.array([0.3, 0.1, 0.4, -0.1, 0.2, 0.3])
+    >>> round(wilcoxon(differences), 3)
+    0.094
     """
     values = _differences(differences, "wilcoxon")
     return float(_wilcoxon(values[values != 0]).pvalue) if (values != 0).any() else None
@@ -118,10 +163,22 @@ def sign_flip(differences: np.ndarray, *, flips: int = 9999, seed: int | np.rand
     flips : int
     seed : int or Generator
 
+    Returns
+    -------
+    float
+
     References
     ----------
     Fisher 1935, "The design of experiments", section 21. Phipson & Smyth 2010, "Permutation p-values should never be
     zero".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.models.evaluation import sign_flip
+    >>> differences = np.array([0.3, 0.1, 0.4, -0.1, 0.2, 0.3])
+    >>> sign_flip(differences)
+    0.09375
     """
     values = _differences(differences, "sign_flip")
     if flips < 1:
@@ -131,7 +188,7 @@ def sign_flip(differences: np.ndarray, *, flips: int = 9999, seed: int | np.rand
     if len(moving) <= EXACT_FLIPS:
         signs = 1 - 2 * ((np.arange(2 ** len(moving))[:, None] >> np.arange(len(moving))) & 1)
         return float((np.abs(signs @ moving) >= observed).mean())
-    generator, block, beyond = np.random.default_rng(seed), max(1, _BLOCK // len(moving)), 0
+    generator, block, beyond = np.random.default_rng(seed), max(1, BLOCK // len(moving)), 0
     for start in range(0, flips, block):
         shape = (min(block, flips - start), len(moving))
         packed = np.frombuffer(generator.bytes(-(-shape[0] * shape[1] // 8)), dtype=np.uint8)
@@ -160,6 +217,15 @@ def cohens_d(differences: np.ndarray, *, level: float = 0.95) -> tuple[float | N
     ----------
     Cohen 1988, "Statistical power analysis for the behavioral sciences". Steiger & Fouladi 1997, "Noncentrality
     interval estimation and the evaluation of statistical models".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.models.evaluation import cohens_d
+    >>> differences = np.array([0.3, 0.1, 0.4, -0.1, 0.2, 0.3])
+    >>> effect, (low, high) = cohens_d(differences)
+    >>> round(effect, 2), round(low, 2), round(high, 2)
+    (1.12, 0.04, 2.13)
     """
     values = _differences(differences, "cohens_d")
     if not _varies(values):
@@ -193,11 +259,33 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def losses(probs: np.ndarray, labels: np.ndarray, *, loss: Loss = "log") -> np.ndarray:
-    """Return each sample's loss, shape (n,): log-loss in nats (probabilities clipped at 1e-15) or Brier in [0, 2]."""
+    """Return each sample's loss, shape (n,): log-loss in nats (probabilities clipped at 1e-15) or Brier in [0, 2].
+
+    Parameters
+    ----------
+    probs : ndarray, shape (n, 3)
+        Rows sum to 1.
+    labels : ndarray of int, shape (n,)
+    loss : {"log", "brier"}
+
+    Returns
+    -------
+    ndarray, shape (n,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.models.evaluation import losses
+    >>> sure = np.array([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.1, 0.8], [0.2, 0.2, 0.6]] * 5)
+    >>> labels = np.array([0, 1, 2, 0] * 5)
+    >>> losses(sure, labels)[:4].round(3).tolist()
+    [0.223, 0.223, 0.223, 1.609]
+    >>> losses(sure, labels, loss="brier")[:4].round(2).tolist()
+    [0.06, 0.06, 0.06, 1.04]
+    """
     values, classes = np.asarray(probs, dtype=float), np.asarray(labels)
     brier_score(values, classes)
-    if np.abs(values.sum(axis=1) - 1).max() > 1e-6 or values.min() < 0:
-        raise DataError("losses: rows are no probabilities (negative, or their sum is not 1).")
+    check_probabilities(values, what="losses")
     if loss == "brier":
         return np.asarray(((values - np.eye(len(CLASSES))[classes]) ** 2).sum(axis=1))
     if loss == "log":
@@ -256,16 +344,34 @@ def compare_classifiers(
     ----------
     Dietterich 1998, Neural Computation 10. Efron & Tibshirani 1993, "An introduction to the bootstrap", chapters 13
     and 16. The rest where each test is defined.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.models import compare_classifiers
+    >>> sure = np.array([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.1, 0.8], [0.2, 0.2, 0.6]] * 5)
+    >>> labels = np.array([0, 1, 2, 0] * 5)
+    >>> blind = np.full((20, 3), 1 / 3)
+    >>> table = compare_classifiers({"sure": sure, "blind": blind}, labels)
+    >>> print(table[["test", "estimate", "p_value"]].round(3).to_string(index=False))
+                    test  estimate  p_value
+        paired bootstrap     0.250    0.227
+        paired bootstrap     0.556    0.003
+           McNemar exact     0.250    0.302
+           McNemar mid-p     0.250    0.210
+                paired t    -0.529    0.001
+               sign flip    -0.529    0.002
+    Wilcoxon signed rank    -0.875    0.000
+               Cohen's d    -0.859      NaN
     """
-    if len(probs) < 2 or not 0 < level < 1 or resamples < 1:
-        raise ConfigError(
-            f"compare_classifiers: needs two classifiers or more, got {list(probs)}; level {level} must lie in (0, 1), "
-            f"resamples {resamples} be positive."
-        )
+    check_resampling(level, resamples, what="compare_classifiers")
+    if len(probs) < 2:
+        raise ConfigError(f"compare_classifiers: needs two classifiers or more, got {list(probs)}. Add one.")
     classes = np.asarray(labels)
     suffered = {name: losses(values, classes, loss=loss) for name, values in probs.items()}
     predicted = {name: np.asarray(values).argmax(axis=1) for name, values in probs.items()}
-    members = np.arange(len(classes)) if groups is None else _members(groups, len(classes))
+    n = len(classes)
+    members = np.arange(n) if groups is None else group_members(groups, n, what="compare_classifiers")
     draws = _Draws(members, resamples, seed, level)
     rows: list[dict[str, Any]] = []
     for a, b in combinations(probs, 2):
@@ -347,16 +453,11 @@ class _Draws:
         counts = np.zeros((self.n, cells.shape[1]))
         np.add.at(counts, self.members, cells)
         observed = _accuracy_and_f1(counts.sum(axis=0, keepdims=True))
-        generator, block, drawn = np.random.default_rng(self.seed), max(1, _BLOCK // self.n), []
-        for start in range(0, self.resamples, block):
-            size = min(block, self.resamples - start)
-            weights = generator.multinomial(self.n, np.full(self.n, 1 / self.n), size=size)
-            drawn.append(_accuracy_and_f1(weights.astype(float) @ counts))
-        every = np.concatenate(drawn)
-        tail = (1 - self.level) / 2 * 100
+        drawn = bootstrap_weights(self.n, self.resamples, seed=self.seed)
+        every = np.concatenate([_accuracy_and_f1(weights.astype(float) @ counts) for weights in drawn])
         rows = []
         for column, question in enumerate((_RIGHT, _EVENLY)):
-            low, high = np.percentile(every[:, column], [tail, 100 - tail]).tolist()
+            low, high = percentile_interval(every[:, column], self.level)
             less, more = ((side[:, column] >= -1e-12).sum() for side in (-every, every))
             p_value = min(1.0, 2 * (1 + min(less, more)) / (1 + self.resamples))
             rows.append(_row(question, "paired bootstrap", observed[0, column], (low, high), p_value))
@@ -372,16 +473,6 @@ def _accuracy_and_f1(counts: np.ndarray) -> np.ndarray:
     f1 = np.divide(2 * hits, either, out=np.full(hits.shape, np.nan), where=either > 0)
     accuracy, macro = hits.sum(axis=2) / confusions.sum(axis=(2, 3)), np.nanmean(f1, axis=2)
     return np.column_stack([accuracy[:, 0] - accuracy[:, 1], macro[:, 0] - macro[:, 1]])
-
-
-def _members(groups: Sequence[Any] | np.ndarray, n: int) -> np.ndarray:
-    members = pd.factorize(np.asarray(groups))[0]
-    if len(members) != n or (members < 0).any():
-        raise DataError(
-            f"compare_classifiers: {len(members)} groups, {int((members < 0).sum())} of them missing, for {n} samples. "
-            "Name the group of every sample."
-        )
-    return np.asarray(members)
 
 
 def _differences(differences: np.ndarray, what: str) -> np.ndarray:

@@ -7,9 +7,9 @@ to have none, and the drift of its embeddings is measured in its place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 from embargo.models.bases.resolve import Base
 from embargo.models.content import text_hash
 from embargo.models.evaluation.general_texts import GENERAL_TEXTS
+from embargo.models.evaluation.resampling import bootstrap_weights, check_resampling, percentile_interval
+from embargo.models.loading.batches import batches
+from embargo.models.loading.libraries import untyped
 from embargo.models.loading.load import (
     dequantise,
     deterministic,
@@ -25,14 +28,11 @@ from embargo.models.loading.load import (
     load_classifier,
     load_tokenizer,
     pad,
-    padded_length,
     quiet,
 )
 from embargo.models.methods.cards import METHODS
 from embargo.models.scorers.transformer import scoring_model
-
-if TYPE_CHECKING:
-    from embargo.models.tuning.tune import Adapter
+from embargo.models.tuning.adapters import Adapter
 
 Measure = Literal["masked loss", "causal loss", "embedding drift"]
 
@@ -40,7 +40,6 @@ LONGEST = 128
 # Each token is hidden once, in this many rounds: a seventh at a time is about the share that encoders learnt from.
 ROUNDS = 7
 TOKEN_BUDGET = 512
-_BLOCK = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,13 @@ class Forgetting:
         Tokens that were predicted, or that went into the embeddings.
     note : str
         What was measured, and why not something else.
+
+    Examples
+    --------
+    >>> from embargo.models import Forgetting
+    >>> found = Forgetting("masked loss", 2.1, 2.4, 0.3, 0.2, 0.4, 0.95, 60, 600, "nats a token")
+    >>> found.difference > 0, found.to_dict()["measure"]
+    (True, 'masked loss')
     """
 
     measure: Measure
@@ -80,7 +86,7 @@ class Forgetting:
         return asdict(self)
 
 
-def forgetting(
+def measure_forgetting(
     base: Base,
     adapter: Adapter,
     texts: Sequence[str] = GENERAL_TEXTS,
@@ -91,7 +97,37 @@ def forgetting(
 ) -> Forgetting:
     """Measure the loss on general text before and after tuning or, without a language-modelling head, the drift.
 
-    Parameters and errors as of `language_loss` and `embedding_drift`.
+    Errors as of `language_loss` and `embedding_drift`.
+
+    Parameters
+    ----------
+    base : Base
+    adapter : Adapter
+        Tuned on this base, with a method that can be merged.
+    texts : sequence of str
+        General text; cut at 128 tokens. By default sixty sentences of everyday English.
+    seed : int
+        Of the masks, where there are any, and of the bootstrap.
+    resamples : int
+        Bootstrap samples of texts.
+    level : float
+        Coverage of the interval.
+
+    Returns
+    -------
+    Forgetting
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from embargo.models import Adapter, Base, measure_forgetting
+    >>> base = Base("mine", "/models/mine", "encoder", None, "not documented", weights_hash="ab12")
+    >>> tuned_on = {"base": {"name": "other", "weights_hash": "cd34"}, "settings": {"method": "prompt"}}
+    >>> adapter = Adapter(Path("cache/adapters/adapter-1f"), "9c0e", tuned_on, ())
+    >>> measure_forgetting(base, adapter)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.ConfigError: forgetting of adapter adapter-1f: 'prompt' leaves the ...
     """
     try:
         return language_loss(base, adapter, texts, seed=seed, resamples=resamples, level=level)
@@ -133,6 +169,10 @@ def language_loss(
     level : float
         Coverage of the interval.
 
+    Returns
+    -------
+    Forgetting
+
     Raises
     ------
     MissingPartError
@@ -146,6 +186,19 @@ def language_loss(
     ----------
     Salazar et al. 2020, "Masked language model scoring", ACL. Luo et al. 2023, "An empirical study of catastrophic
     forgetting in large language models during continual fine-tuning", arXiv 2308.08747.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from embargo.models import Adapter, Base
+    >>> base = Base("mine", "/models/mine", "encoder", None, "not documented", weights_hash="ab12")
+    >>> tuned_on = {"base": {"name": "other", "weights_hash": "cd34"}, "settings": {"method": "lora"}}
+    >>> adapter = Adapter(Path("cache/adapters/adapter-1f"), "9c0e", tuned_on, ())
+    >>> from embargo.models.evaluation import language_loss
+    >>> language_loss(base, adapter, ["One sentence alone."])  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.DataError: forgetting: 1 texts give no interval. Give two or more, some ...
     """
     _check(adapter, texts, resamples, level)
     model, tokenizer = _language_model(base), load_tokenizer(base)
@@ -190,8 +243,41 @@ def embedding_drift(
 ) -> Forgetting:
     """Measure how far mean-pooled embeddings of general text turned in tuning: 1 - cosine, 0 if not at all.
 
-    It says that a model moved, not that it became worse: a loss says more where it can be had. Parameters and errors as
-    of `language_loss`, but no head is needed; ``note`` is handed on.
+    It says that a model moved, not that it became worse: a loss says more where it can be had. Errors as of
+    `language_loss`, but no head is needed.
+
+    Parameters
+    ----------
+    base : Base
+    adapter : Adapter
+        Tuned on this base, with a method that can be merged.
+    texts : sequence of str
+        General text; cut at 128 tokens. By default sixty sentences of everyday English.
+    seed : int
+        Of the masks, where there are any, and of the bootstrap.
+    resamples : int
+        Bootstrap samples of texts.
+    level : float
+        Coverage of the interval.
+    note : str
+        Handed on to the result.
+
+    Returns
+    -------
+    Forgetting
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from embargo.models import Adapter, Base
+    >>> base = Base("mine", "/models/mine", "encoder", None, "not documented", weights_hash="ab12")
+    >>> tuned_on = {"base": {"name": "other", "weights_hash": "cd34"}, "settings": {"method": "lora"}}
+    >>> adapter = Adapter(Path("cache/adapters/adapter-1f"), "9c0e", tuned_on, ())
+    >>> from embargo.models.evaluation import embedding_drift
+    >>> embedding_drift(base, adapter, ["One sentence.", "Another."], level=2.0)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.ConfigError: forgetting: level 2.0 must lie in (0, 1) and resamples ...
     """
     _check(adapter, texts, resamples, level)
     tokenizer = load_tokenizer(base)
@@ -223,8 +309,7 @@ def _check(adapter: Adapter, texts: Sequence[str], resamples: int, level: float)
             f"forgetting of adapter {adapter.path.name}: {method!r} leaves the base's weights as they are; without its "
             "virtual tokens the model reads general text as before. There is nothing to measure."
         )
-    if not 0 < level < 1 or resamples < 1:
-        raise ConfigError(f"forgetting: level {level} must lie in (0, 1) and resamples {resamples} be positive.")
+    check_resampling(level, resamples, what="forgetting")
     if len(texts) < 2:
         raise DataError(f"forgetting: {len(texts)} texts give no interval. Give two or more, some dozens at best.")
 
@@ -255,7 +340,7 @@ def _language_model(base: Base) -> Any:
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
-    auto = AutoModelForMaskedLM if base.kind == "encoder" else AutoModelForCausalLM
+    auto = untyped(AutoModelForMaskedLM if base.kind == "encoder" else AutoModelForCausalLM)
     try:
         with quiet(), deterministic(0):
             model, report = auto.from_pretrained(
@@ -320,16 +405,6 @@ def _masked(
     return tasks
 
 
-def _batches(lengths: Sequence[int]) -> Iterator[tuple[list[int], int]]:
-    order = sorted(range(len(lengths)), key=lambda at: (padded_length(lengths[at]), at))
-    start = 0
-    while start < len(order):
-        length = padded_length(lengths[order[start]])
-        rows = [at for at in order[start : start + max(1, TOKEN_BUDGET // length)] if lengths[at] <= length]
-        yield rows, length
-        start += len(rows)
-
-
 def _loss(model: Any, tasks: Sequence[_Task], n: int, pad_id: int, kind: str) -> np.ndarray:
     """Return the loss of each text in nats, shape (n,), summed over the tokens that were asked for."""
     import torch
@@ -338,7 +413,7 @@ def _loss(model: Any, tasks: Sequence[_Task], n: int, pad_id: int, kind: str) ->
     # A decoder's word on a token is found one place before it.
     shift = 1 if kind == "decoder" else 0
     with torch.inference_mode():
-        for chosen, length in _batches([len(task.tokens) for task in tasks]):
+        for chosen, length, _ in batches([len(task.tokens) for task in tasks], token_budget=TOKEN_BUDGET):
             ids, mask = pad([tasks[at].tokens for at in chosen], pad_id, length)
             logits = model(input_ids=ids.to(device()), attention_mask=mask.to(device())).logits
             for line, at in enumerate(chosen):
@@ -354,7 +429,7 @@ def _embeddings(body: Any, tokens: Sequence[Sequence[int]], pad_id: int) -> np.n
 
     rows: dict[int, np.ndarray] = {}
     with torch.inference_mode():
-        for chosen, length in _batches([len(ids) for ids in tokens]):
+        for chosen, length, _ in batches([len(ids) for ids in tokens], token_budget=TOKEN_BUDGET):
             ids, mask = pad([tokens[at] for at in chosen], pad_id, length)
             hidden = body(input_ids=ids.to(device()), attention_mask=mask.to(device())).last_hidden_state.double().cpu()
             weights = mask.double()[:, :, None]
@@ -366,13 +441,8 @@ def _embeddings(body: Any, tokens: Sequence[Sequence[int]], pad_id: int) -> np.n
 def _interval(
     differences: np.ndarray, counts: np.ndarray, seed: int, resamples: int, level: float
 ) -> tuple[float, float]:
-    n, generator = len(counts), np.random.default_rng(seed)
-    block = max(1, _BLOCK // n)
     drawn = []
-    for start in range(0, resamples, block):
-        weights = generator.multinomial(n, np.full(n, 1 / n), size=min(block, resamples - start)).astype(float)
+    for weights in bootstrap_weights(len(counts), resamples, seed=seed):
         tokens = weights @ counts
         drawn.append(np.divide(weights @ differences, tokens, out=np.zeros(len(tokens)), where=tokens > 0))
-    tail = (1 - level) / 2 * 100
-    low, high = np.percentile(np.concatenate(drawn), [tail, 100 - tail]).tolist()
-    return low, high
+    return percentile_interval(np.concatenate(drawn), level)

@@ -19,7 +19,9 @@ import pandas as pd
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import CLASSES
 from embargo.models.calibration import Calibration, wilson_interval
-from embargo.models.scorers.score import Scorer, cached_logits
+from embargo.models.evaluation.resampling import check_resampling, percentile_interval
+from embargo.models.scorer import Scorer
+from embargo.models.scorers.score import cached_logits
 
 BEARISH, BULLISH = 0, 2
 
@@ -76,6 +78,13 @@ class Robustness:
         One row per change; see `probe`.
     examples : DataFrame
         The readings that moved most: ``change, text, changed, before, after`` (classes) and ``shift``.
+
+    Examples
+    --------
+    >>> from embargo.models import LexiconScorer, probe
+    >>> found = probe(LexiconScorer(), ["Profit was strong.", "A lawsuit."], resamples=20)
+    >>> found.examples.columns.tolist()
+    ['change', 'text', 'changed', 'before', 'after', 'shift']
     """
 
     table: pd.DataFrame
@@ -141,11 +150,18 @@ def probe(
     ----------
     Ribeiro et al. 2020, "Beyond accuracy: behavioral testing of NLP models with CheckList", arXiv 2005.04118
     (invariance and directional tests). Perez & Ribeiro 2022, "Ignore previous prompt", arXiv 2211.09527.
+
+    Examples
+    --------
+    >>> from embargo.models import LexiconScorer, probe
+    >>> found = probe(LexiconScorer(), ["Profit was strong.", "A lawsuit."], resamples=20)
+    >>> found.table.loc[["upper case", "hidden characters", "negation"], "flip_rate"].round(2).tolist()
+    [0.0, 0.5, 1.0]
     """
-    if len(set(names)) == 1 or not 0 < level < 1 or resamples < 1 or examples < 0:
+    check_resampling(level, resamples, what="robustness")
+    if len(set(names)) == 1 or examples < 0:
         raise ConfigError(
-            f"robustness: names {list(names)} must be none or several, level {level} in (0, 1), resamples {resamples} "
-            f"positive, examples {examples} not negative."
+            f"robustness: names {list(names)} must be none or several, examples {examples} not negative. Change them."
         )
     originals = list(dict.fromkeys(texts))
     if not originals or not all(text.strip() for text in originals):
@@ -162,7 +178,7 @@ def probe(
         changed = [change(text, generator) for text in originals]
         altered = np.array([new != old for new, old in zip(changed, originals, strict=True)])
         pairs = pd.DataFrame({"change": name, "text": originals, "changed": changed})[altered]
-        moved = _Moved(before[altered], read(pairs["changed"]))
+        moved = _Moved(before[altered], read(pairs["changed"].tolist()))
         rows.append(moved.row(name, "same", moved.flipped, moved.tilt, generator, resamples, level))
         shown.append(moved.largest(pairs, examples))
     rows_of_denials, shown_of_denials = _denials(read, seed, resamples, level, examples)
@@ -221,10 +237,10 @@ class _Moved:
         )
         if n:
             low, high = wilson_interval(failed.sum(), np.array(n), level=level)
-            shift, tail = self.shift, (1 - level) / 2 * 100
+            shift = self.shift
             means = [shift[generator.integers(0, n, n)].mean() for _ in range(resamples)]
             figures |= {"flip_rate": float(failed.mean()), "flip_low": float(low), "flip_high": float(high)}
-            figures |= dict(zip(("shift_low", "shift_high"), np.percentile(means, [tail, 100 - tail]), strict=True))
+            figures |= dict(zip(("shift_low", "shift_high"), percentile_interval(np.array(means), level), strict=True))
             figures |= {"mean_shift": float(shift.mean()), "mean_tilt": float(tilt.mean())}
         return {"change": name, "expects": expects, "n": n, **figures}
 

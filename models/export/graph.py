@@ -6,7 +6,6 @@ never from the batch at hand.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import warnings
@@ -20,29 +19,37 @@ import numpy as np
 from embargo.data_loaders.errors import ConfigError, MissingPartError
 from embargo.data_loaders.schemas import CLASSES
 from embargo.models.bases.resolve import Base
-from embargo.models.loading.load import LENGTH_STEP, padded_length, quiet
-from embargo.models.scorers.onnx import padded, require
+from embargo.models.loading.batches import LENGTH_STEP, padded_length
+from embargo.models.loading.load import quiet
+from embargo.models.scorers.onnx import graph_inputs, require
 
 OPSET = 17
 # A protobuf file ends at 2 GiB.
 LARGEST_BYTES = 2_000_000_000
 # Architectures whose traced graph was seen to equal torch at shapes other than the traced one.
-ENCODERS = ("bert", "deberta-v2", "distilbert", "electra", "modernbert", "roberta", "xlm-roberta")
-DECODERS = (
-    "gemma",
-    "gemma2",
-    "gemma3_text",
-    "gpt2",
-    "llama",
-    "mistral",
-    "olmo2",
-    "opt",
-    "phi",
-    "phi3",
-    "qwen2",
-    "qwen3",
+EXPORTABLE = frozenset(
+    [
+        "bert",
+        "deberta-v2",
+        "distilbert",
+        "electra",
+        "gemma",
+        "gemma2",
+        "gemma3_text",
+        "gpt2",
+        "llama",
+        "mistral",
+        "modernbert",
+        "olmo2",
+        "opt",
+        "phi",
+        "phi3",
+        "qwen2",
+        "qwen3",
+        "roberta",
+        "xlm-roberta",
+    ]
 )
-EXPORTABLE = frozenset(ENCODERS + DECODERS)
 
 
 def check_exportable(base: Base) -> None:
@@ -55,15 +62,14 @@ def check_exportable(base: Base) -> None:
     """
     from safetensors import safe_open
 
-    folder = Path(base.path_or_id)
-    architecture = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
+    architecture = base.architecture
     if architecture not in EXPORTABLE:
         raise ConfigError(
             f"base {base.name!r}: architecture {architecture!r} cannot be exported to ONNX here. It can be merged; "
             f"exported can be {', '.join(sorted(EXPORTABLE))}."
         )
     weights = 0
-    for path in folder.glob("*.safetensors"):
+    for path in Path(base.path_or_id).glob("*.safetensors"):
         with safe_open(str(path), framework="numpy") as opened:
             weights += sum(math.prod(opened.get_slice(name).get_shape()) for name in opened.keys())  # noqa: SIM118
     if 4 * weights > LARGEST_BYTES:
@@ -99,7 +105,7 @@ def write_graph(model: Any, path: Path) -> None:
     """
     import torch
 
-    class Logits(torch.nn.Module):  # type: ignore[misc]
+    class Logits(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.model = model
@@ -144,13 +150,13 @@ def quantise(path: Path, tokens: list[list[int]], pad_id: int) -> None:
     onnx = require("onnx")
     quantization = require("onnxruntime.quantization")
 
-    class Batches(quantization.CalibrationDataReader):  # type: ignore[misc, name-defined]
+    class Batches:
         def __init__(self) -> None:
             self._rows = iter(tokens)
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             row = next(self._rows, None)
-            return None if row is None else padded([row], pad_id, padded_length(len(row)))
+            return None if row is None else graph_inputs([row], pad_id, padded_length(len(row)))
 
     model = onnx.load(str(path))
     shapes = {weight.name: tuple(weight.dims) for weight in model.graph.initializer}

@@ -1,4 +1,4 @@
-"""Take a tuned model out of the workshop: merged into one full-precision model, or as ONNX that scores without torch.
+"""Write a tuned model as ONNX that scores without torch, in full precision or in 8 bits, and keep it for a run.
 
 What is written is read back and compared with the original on probe texts before it gets its name, so that a folder
 either exists whole, with the proof in its manifest, or not at all.
@@ -6,13 +6,9 @@ either exists whole, with the proof in its manifest, or not at all.
 
 from __future__ import annotations
 
-import json
 import math
-import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,30 +19,28 @@ import numpy as np
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError
 from embargo.models.bases.resolve import Base
 from embargo.models.calibration import Calibration
-from embargo.models.content import MANIFEST, folder_hashes, folder_name, json_hash, text_hash, texts_fingerprint
-from embargo.models.export.graph import OPSET, check_exportable, quantise, write_graph, write_tokenizer
-from embargo.models.loading.load import (
-    LENGTH_STEP,
-    dequantise,
-    deterministic,
-    device,
-    encode,
-    load_classifier,
-    load_tokenizer,
-    pad,
-    padded_length,
-    quiet,
-    readable_length,
+from embargo.models.content import (
+    TakenError,
+    folder_name,
+    new_folder,
+    text_hash,
+    texts_fingerprint,
+    write_manifest,
 )
-from embargo.models.methods.cards import METHODS, Method
-from embargo.models.scorers.onnx import KIND, MODEL, TOKENIZER, OnnxScorer, require, seal_of
-from embargo.models.scorers.score import Runtime, Scorer
-from embargo.models.scorers.transformer import TransformerScorer, later_cutoff, merged_model, scoring_model
-from embargo.models.tuning.tune import Adapter
+from embargo.models.export.graph import OPSET, check_exportable, quantise, write_graph, write_tokenizer
+from embargo.models.export.merged import origin_of
+from embargo.models.export.probes import PROBE_TEXTS
+from embargo.models.loading.batches import LENGTH_STEP
+from embargo.models.loading.load import encode, load_tokenizer, readable_length
+from embargo.models.methods.cards import METHODS
+from embargo.models.methods.settings import Method
+from embargo.models.scorer import Runtime, Scorer
+from embargo.models.scorers.onnx import MODEL, ONNX, TOKENIZER, OnnxScorer, require
+from embargo.models.scorers.transformer import TransformerScorer, merged_model
+from embargo.models.tuning.adapters import Adapter
 
 Precision = Literal["fp32", "int8"]
 
-MERGE_TOLERANCE = 1e-4
 ONNX_TOLERANCE = 1e-4
 # ONNX Runtime multiplies a single row in another order than several: where a head sees one row per text, a text by
 # itself is scored twice over.
@@ -56,47 +50,6 @@ RECORDED = 8
 SCALE_TEXTS = 256
 SINGLE_CALLS = 100
 BULK_TEXTS = 256
-PROBE_TEXTS = (
-    "Shares of the company surged after it raised its full-year profit guidance.",
-    "The bank's shares plunged 12% as loan losses mounted.",
-    "The company will publish its third-quarter results on 24 October.",
-    "Operating profit fell to EUR 13.1 mn from EUR 14.9 mn in the corresponding period of 2007.",
-    "Net sales rose 18% year on year, beating every analyst's estimate.",
-    "The board appointed a new chief financial officer.",
-    "Regulators fined the lender $1.2bn over money-laundering failures.",
-    "Profit did not fall as feared; margins held.",
-    "$AAPL not bad at all!!! 🚀🚀",
-    "BTC slides below 30k as funding turns negative",
-    "Zürich-based insurer Überlebensfähig AG: naïve café coöperation — “no comment”",
-    "株価は急騰した。Прибыль упала. الأرباح ارتفعت",
-    "UPGRADE: Broker lifts target to $410 from $355; keeps 'buy'",
-    "Ｆｕｌｌｗｉｄｔｈ ﬁrms e\u0301clair \u200bzero\u00a0width\ttab\nline",
-    "ok",
-    "The merger talks between the two chip makers collapsed on Friday, people familiar with the matter said, "
-    "ending months of negotiation over price, the break fee, and who would lead the combined group. " * 4,
-)
-
-
-@dataclass(frozen=True)
-class Merged:
-    """A merged model on disk.
-
-    Attributes
-    ----------
-    path : Path
-        Folder with config, tokenizer, fp32 safetensors and manifest, as ``transformers`` loads them.
-    identity : str
-        sha256 over the files' contents.
-    manifest : dict
-        Base, adapter, knowledge cutoff, calibration, proof and versions.
-    max_dlogit : float
-        Most that a logit of a probe text moved against the unmerged adapter, both in fp32 arithmetic.
-    """
-
-    path: Path
-    identity: str
-    manifest: dict[str, Any]
-    max_dlogit: float
 
 
 @dataclass(frozen=True)
@@ -115,6 +68,12 @@ class Agreement:
         Absolute difference of a calibrated probability, over texts and classes.
     max_dlogit : float
         Absolute difference of a logit.
+
+    Examples
+    --------
+    >>> from embargo.models.export import Agreement
+    >>> Agreement("torch fp32", 16, 1.0, max_dp=1e-6, mean_dp=2e-7, max_dlogit=4e-6).labels_equal
+    1.0
     """
 
     reference: str
@@ -137,6 +96,12 @@ class Speed:
         Texts a second when many are given at once.
     n : int
         Texts of the latter measurement.
+
+    Examples
+    --------
+    >>> from embargo.models.export import Speed
+    >>> Speed(single_p50_ms=4.0, single_p99_ms=5.0, texts_per_s=800.0, n=256).texts_per_s
+    800.0
     """
 
     single_p50_ms: float
@@ -160,6 +125,15 @@ class OnnxExport:
         Against the original in fp32, then, where the original scores in another arithmetic, against that.
     speed, original_speed : Speed
         Of the export, and of the original in the arithmetic it scores in.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from embargo.models import OnnxExport
+    >>> from embargo.models.export import Speed
+    >>> speed = Speed(single_p50_ms=4.0, single_p99_ms=5.0, texts_per_s=800.0, n=256)
+    >>> OnnxExport(Path("export"), "9c0e", {"precision": "fp32"}, (), speed, speed).manifest["precision"]
+    'fp32'
     """
 
     path: Path
@@ -168,76 +142,6 @@ class OnnxExport:
     agreement: tuple[Agreement, ...]
     speed: Speed
     original_speed: Speed
-
-
-def merge(
-    base: Base,
-    adapter: Adapter,
-    folder: str | Path,
-    *,
-    calibration: Calibration | None = None,
-    probe_texts: Sequence[str] = PROBE_TEXTS,
-) -> Merged:
-    """Write the model with its adapter merged into full-precision weights, W' = W + BA · alpha / r.
-
-    A base that was 4-bit is expanded first: W is what the tuning multiplied with. The model that was written is loaded
-    again and held against the adapter left unmerged on the base as it was tuned.
-
-    Parameters
-    ----------
-    base : Base
-    adapter : Adapter
-        Tuned on this base, with a method that can be merged.
-    folder : str or Path
-        Must not exist yet.
-    calibration : Calibration, optional
-        Written into the manifest.
-    probe_texts : sequence of str
-        On which the two are compared.
-
-    Raises
-    ------
-    ConfigError
-        If the folder exists, the adapter belongs to another base, or its method cannot be merged.
-    DataError
-        If the adapter's files were changed, or a probe text's logit moves by more than ``MERGE_TOLERANCE``.
-    """
-    target = _free(folder)
-    from transformers import AutoModelForSequenceClassification
-
-    with _whole(target) as scratch:
-        merged = merged_model(base, adapter, "fp32")
-        tokenizer = load_tokenizer(base)
-        max_length = readable_length(tokenizer, int(adapter.manifest["settings"]["max_length"]))
-        with quiet():
-            merged.save_pretrained(str(scratch))
-            tokenizer.save_pretrained(str(scratch))
-        del merged
-        tokens = encode(tokenizer, probe_texts, max_length)
-        apart = _torch_logits(_unmerged(base, adapter), tokens, tokenizer.pad_token_id)
-        with quiet():
-            written = AutoModelForSequenceClassification.from_pretrained(
-                str(scratch), local_files_only=True, use_safetensors=True, trust_remote_code=False
-            )
-        moved = np.abs(_torch_logits(written.eval().to(device()), tokens, tokenizer.pad_token_id) - apart)
-        max_dlogit = float(moved.max())
-        if not max_dlogit <= MERGE_TOLERANCE:
-            row = int(np.argmax(np.nan_to_num(moved, nan=np.inf).max(axis=1)))
-            raise DataError(
-                f"merge of adapter {adapter.path.name} into base {base.name!r}: a logit of probe text {row} "
-                f"({probe_texts[row][:60]!r}) moves by {max_dlogit:.2g}, more than {MERGE_TOLERANCE:g}. "
-                "Score with the adapter unmerged."
-            )
-        manifest = {
-            **_provenance(base, adapter, calibration or Calibration(), ("torch", "transformers", "peft")),
-            "kind": "merged",
-            "precision": "fp32",
-            "max_length": max_length,
-            "proof": {"n": len(tokens), "max_dlogit": max_dlogit, "tolerance": MERGE_TOLERANCE},
-            "files": folder_hashes(scratch),
-        }
-        _write_manifest(scratch, manifest)
-    return Merged(target, json_hash(manifest["files"]), manifest, max_dlogit)
 
 
 def export_onnx(
@@ -273,6 +177,10 @@ def export_onnx(
     clock : callable
         Seconds from any origin.
 
+    Returns
+    -------
+    OnnxExport
+
     Raises
     ------
     ConfigError
@@ -285,10 +193,22 @@ def export_onnx(
     DataError
         If the adapter's files were changed, fp32 logits move by more than ``ONNX_TOLERANCE``, a text's logits depend on
         its batch mates, or texts are cut differently than in tuning.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from embargo.models import Adapter, Base, Calibration, export_onnx
+    >>> base = Base("mine", "/models/mine", "encoder", None, "not documented", weights_hash="ab12")
+    >>> tuned_on = {"base": {"name": "other", "weights_hash": "cd34"}, "settings": {"method": "lora"}}
+    >>> adapter = Adapter(Path("cache/adapters/adapter-1f"), "9c0e", tuned_on, ())
+    >>> export_onnx(base, adapter, Calibration(), "export", precision="int8")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.ConfigError: export in int8 needs calibration_texts. Give some hundred ...
     """
-    target = _free(folder)
+    target = Path(folder)
     scale_texts = _check_calibration_texts(adapter, precision, calibration_texts)
-    with _whole(target) as scratch:
+    with new_folder(target) as scratch:
         exported, manifest, agreement = _write_onnx(
             base, adapter, calibration, scratch, precision, scale_texts, probe_texts
         )
@@ -333,12 +253,11 @@ def exported_scorer(
     if not target.exists():
         scale_texts = _check_calibration_texts(adapter, precision, chosen)
         try:
-            with _whole(target) as scratch:
+            with new_folder(target) as scratch:
                 _write_onnx(base, adapter, Calibration(), scratch, precision, scale_texts, PROBE_TEXTS)
-        except OSError:
-            # Another process may have written it meanwhile; theirs stays, and is checked as it is opened.
-            if not target.exists():
-                raise
+        except TakenError:
+            # Another process has written it meanwhile; theirs stays, and is checked as it is opened.
+            pass
     return OnnxScorer(target)
 
 
@@ -402,8 +321,8 @@ def _write_onnx(
     if precision == "int8":
         quantise(scratch / MODEL, encode(tokenizer, scale_texts, max_length), tokenizer.pad_token_id)
     manifest = {
-        **_provenance(base, adapter, calibration, ("torch", "transformers", "peft", "onnx", "onnxruntime")),
-        "kind": KIND,
+        **origin_of(base, adapter, calibration, ("torch", "transformers", "peft", "onnx", "onnxruntime")),
+        "kind": ONNX,
         "precision": precision,
         "opset": OPSET,
         "max_length": max_length,
@@ -412,7 +331,6 @@ def _write_onnx(
         "truncation_side": tokenizer.truncation_side,
         "calibration_texts": {"n": len(scale_texts), "fingerprint": texts_fingerprint(scale_texts)},
         "recorded": {"texts": [], "logits": []},
-        "files": folder_hashes(scratch),
     }
     exported, ours = _independent(scratch, manifest, probe_texts)
     if exported.encode(probe_texts) != encode(tokenizer, probe_texts, max_length):
@@ -430,8 +348,7 @@ def _write_onnx(
         "agreement": [asdict(one) for one in agreement],
         "recorded": {"texts": texts, "logits": logits},
     }
-    _write_manifest(scratch, manifest)
-    return exported, manifest, agreement
+    return exported, write_manifest(scratch, manifest, sealed=True), agreement
 
 
 def compare(ours: np.ndarray, theirs: np.ndarray, calibration: Calibration, *, reference: str) -> Agreement:
@@ -474,42 +391,6 @@ def measure_speed(single: Scorer, bulk: Scorer, texts: Sequence[str], clock: Cal
     return Speed(float(p50), float(p99), len(many) / taken if taken > 0 else math.inf, len(many))
 
 
-def _free(folder: str | Path) -> Path:
-    target = Path(folder)
-    if target.exists():
-        raise ConfigError(f"{target} exists already. Name a new folder, or delete this one.")
-    return target
-
-
-@contextmanager
-def _whole(target: Path) -> Iterator[Path]:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        yield scratch
-        scratch.chmod(0o755)
-        scratch.rename(target)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    manifest["seal"] = seal_of(manifest)
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
-
-
-def _provenance(base: Base, adapter: Adapter, calibration: Calibration, packages: Sequence[str]) -> dict[str, Any]:
-    cutoff = later_cutoff(base.knowledge_cutoff, adapter.manifest["trained_until"])
-    return {
-        "base": {"name": base.name, "weights_hash": base.weights_hash, "source": base.source},
-        "exposures": list(base.exposures),
-        "adapter": {"name": adapter.path.name, "identity": adapter.identity, "settings": adapter.manifest["settings"]},
-        "knowledge_cutoff": None if cutoff is None else cutoff.isoformat(),
-        "calibration": calibration.to_dict(),
-        "versions": {name: version(name) for name in packages},
-    }
-
-
 def _check_calibration_texts(adapter: Adapter, precision: Precision, texts: Sequence[str] | None) -> list[str]:
     if precision == "fp32":
         if texts is not None:
@@ -541,7 +422,7 @@ def _check_agreement(base: Base, precision: Precision, found: Agreement) -> None
 def _independent(folder: Path, manifest: dict[str, Any], texts: Sequence[str]) -> tuple[OnnxScorer, np.ndarray]:
     """Open the export with the smallest batch at which no logit of the texts depends on batch mates."""
     for smallest in SMALLEST_BATCHES:
-        _write_manifest(folder, manifest | {"smallest_batch": smallest})
+        write_manifest(folder, manifest | {"smallest_batch": smallest}, sealed=True)
         scorer = OnnxScorer(folder)
         together = scorer.logits(texts)
         alone = np.vstack([scorer.logits([text]) for text in texts])
@@ -552,41 +433,3 @@ def _independent(folder: Path, manifest: dict[str, Any], texts: Sequence[str]) -
         f"export: logits depend on batch mates (by {np.abs(together - alone).max():.2g}) in ONNX Runtime on this "
         "machine. Score with torch."
     )
-
-
-def _unmerged(base: Base, adapter: Adapter) -> Any:
-    import torch
-
-    with quiet():
-        from peft import PeftModel
-
-    settings = adapter.manifest["settings"]
-    if settings["method"] == "full":
-        # There is no adapter: what was tuned is held against itself as written.
-        return scoring_model(base, adapter, "fp32")
-    with deterministic(0):
-        model, _ = load_classifier(base, method=settings["method"], compute=settings["compute"])
-    # The arithmetic becomes the merged model's, the weights stay those of the tuning: 4-bit ones are left packed,
-    # unless the tuning rounded them to bf16 as it multiplied, which packed ones do not do in fp32.
-    if METHODS[settings["method"]].quantised and settings["compute"] == "bf16":
-        dequantise(model, torch.float32)
-    for module in model.modules():
-        if hasattr(module, "compute_dtype"):
-            module.compute_dtype = torch.float32
-    # The model's own ``float`` refuses what is quantised.
-    torch.nn.Module.float(model)
-    with quiet():
-        model = PeftModel.from_pretrained(model, str(adapter.path))
-    return model.to(device()).eval()
-
-
-def _torch_logits(model: Any, tokens: Sequence[Sequence[int]], pad_id: int) -> np.ndarray:
-    import torch
-
-    rows = []
-    with torch.inference_mode():
-        for one in tokens:
-            ids, mask = pad([one], pad_id, padded_length(len(one)))
-            output = model(input_ids=ids.to(device()), attention_mask=mask.to(device())).logits
-            rows.append(output[0].double().cpu().numpy())
-    return np.array(rows)

@@ -6,32 +6,28 @@ safetensors are read, only from a local folder, and no code that comes with a mo
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from logging import ERROR, getLogger
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
+from embargo.data_loaders.errors import ConfigError, MissingPartError
 from embargo.data_loaders.schemas import CLASSES
+from embargo.models.bases.resolve import Base
 from embargo.models.loading import processes
-from embargo.models.methods.cards import METHODS, Method
+from embargo.models.loading.batches import LENGTH_STEP, padded, tokens_of
+from embargo.models.loading.libraries import untyped
+from embargo.models.methods.cards import METHODS
+from embargo.models.methods.settings import Arithmetic, Compute, Method
 
 if TYPE_CHECKING:
     import torch
 
-    from embargo.models.bases.resolve import Base
-
-Compute = Literal["auto", "fp32", "bf16"]
-
 # Heads stay in full precision: they are trained, and bitsandbytes refuses to train a 4-bit one.
 HEADS = ("classifier", "score", "pre_classifier", "pooler", "head")
-LENGTH_STEP = 8
 WORTH_BF16 = 256
 # transformers writes a huge number where a tokenizer does not say how long a text its model can read.
 UNSTATED_LENGTH = 1_000_000
@@ -44,7 +40,7 @@ def device() -> torch.device:
     return torch.device("cuda", processes.local_rank()) if torch.cuda.is_available() else torch.device("cpu")
 
 
-def resolve_compute(compute: Compute, base: Base) -> Literal["fp32", "bf16"]:
+def resolve_compute(compute: Compute, base: Base) -> Arithmetic:
     """Return the arithmetic that ``auto`` means for a base on this machine.
 
     bf16 where the hardware multiplies in it and the model is wide enough to gain: MiniLM (width 384) tunes in 0.6 and
@@ -55,9 +51,7 @@ def resolve_compute(compute: Compute, base: Base) -> Literal["fp32", "bf16"]:
 
     if compute != "auto":
         return compute
-    config = json.loads((Path(base.path_or_id) / "config.json").read_text(encoding="utf-8"))
-    width = config.get("hidden_size", config.get("dim", config.get("n_embd", WORTH_BF16)))
-    if width < WORTH_BF16:
+    if (base.width or WORTH_BF16) < WORTH_BF16:
         return "fp32"
     if torch.cuda.is_available():
         return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
@@ -68,8 +62,9 @@ def resolve_compute(compute: Compute, base: Base) -> Literal["fp32", "bf16"]:
 def deterministic(seed: int) -> Iterator[None]:
     """Run a block with seeded, deterministic torch, and leave the caller's generator and flags as they were."""
     import torch
-    from torch.utils import deterministic as switches
+    from torch.utils import deterministic as declared
 
+    switches = untyped(declared)
     on_gpu = torch.cuda.is_available()
     if on_gpu:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -97,8 +92,9 @@ def quiet() -> Iterator[None]:
     That is: bars, the report of new heads (which is returned and acted on instead), a renamed setting that peft still
     reads, and the optional kernel that bitsandbytes would fetch from a hub.
     """
-    from transformers.utils import logging
+    from transformers.utils import logging as declared
 
+    logging = untyped(declared)
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -162,7 +158,7 @@ def readable_length(tokenizer: Any, max_length: int, virtual_tokens: int = 0) ->
 
 
 def load_classifier(
-    base: Base, *, method: Method, compute: Literal["fp32", "bf16"], saved: Path | None = None
+    base: Base, *, method: Method, compute: Arithmetic, saved: Path | None = None
 ) -> tuple[Any, list[str]]:
     """Load the base with a new head for bearish, neutral and bullish.
 
@@ -196,7 +192,7 @@ def load_classifier(
     dtype = torch.bfloat16 if compute == "bf16" else torch.float32
     options: dict[str, Any] = {}
     if METHODS[method].quantised:
-        options["quantization_config"] = BitsAndBytesConfig(
+        options["quantization_config"] = untyped(BitsAndBytesConfig)(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
@@ -267,7 +263,7 @@ def dequantise(model: Any, dtype: torch.dtype) -> None:
     import bitsandbytes as bnb
 
     for name, module in list(model.named_modules()):
-        if not isinstance(module, bnb.nn.Linear4bit):
+        if not isinstance(module, untyped(bnb.nn).Linear4bit):
             continue
         dense = dense_layer(module, dtype)
         parent = model.get_submodule(name.rpartition(".")[0])
@@ -287,29 +283,13 @@ def encode(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[list[i
     DataError
         If a text has no token at all.
     """
-    ids: list[list[int]] = []
-    max_length = readable_length(tokenizer, max_length)
-    for start in range(0, len(texts), 4096):
-        chunk = list(texts[start : start + 4096])
-        ids.extend(tokenizer(chunk, truncation=True, max_length=max_length, return_attention_mask=False)["input_ids"])
-    for position, tokens in enumerate(ids):
-        if not tokens:
-            raise DataError(f"text {position} ({texts[position]!r}) has no token. Filter out blank texts first.")
-    return ids
-
-
-def padded_length(tokens: int) -> int:
-    """Return the length to which a text of that many tokens is padded: the next multiple of eight."""
-    return -(-tokens // LENGTH_STEP) * LENGTH_STEP
+    cut = {"truncation": True, "max_length": readable_length(tokenizer, max_length), "return_attention_mask": False}
+    return tokens_of(texts, lambda chunk: list(tokenizer(chunk, **cut)["input_ids"]))
 
 
 def pad(rows: Sequence[Sequence[int]], pad_id: int, length: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return (input_ids, attention_mask), both int64 of shape (len(rows), length), padded on the right."""
     import torch
 
-    ids = np.full((len(rows), length), pad_id, dtype=np.int64)
-    mask = np.zeros((len(rows), length), dtype=np.int64)
-    for row, tokens in enumerate(rows):
-        ids[row, : len(tokens)] = tokens
-        mask[row, : len(tokens)] = 1
+    ids, mask = padded(rows, pad_id, length)
     return torch.from_numpy(ids), torch.from_numpy(mask)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embargo.data_loaders.errors import DataError
-from embargo.models.loading.load import padded_length
+from embargo.models.loading.batches import padded_length
 
 if TYPE_CHECKING:
     import torch
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 # Attention grows with the square of a row and the mask with it; at this length both are a few percent of the work.
 ROW = 1024
 # Decoders that find the borders of texts from their positions. Each was compared with itself unpacked.
-DECODERS = frozenset({"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi", "phi3", "olmo2"})
-ENCODERS = frozenset({"bert"})
+PACKED_DECODERS = frozenset(
+    {"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi", "phi3", "olmo2"}
+)
+PACKED_ENCODERS = frozenset({"bert"})
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,9 @@ class Packed:
 def packable(model: Any, where: torch.device) -> bool:
     """Return whether texts go through a classifier in packed rows.
 
-    They do through the decoders of `DECODERS`, and on a GPU through the encoders of `ENCODERS` (a CPU has them done
-    sooner in padded batches), also with adapters in their layers. They do not behind virtual tokens, which belong
-    before each text and not before a row, nor with foreign kernels of attention.
+    They do through `PACKED_DECODERS`, and on a GPU through `PACKED_ENCODERS` (a CPU has them done sooner in padded
+    batches), also with adapters in their layers. They do not behind virtual tokens, which belong before each text and
+    not before a row, nor with foreign kernels of attention.
 
     Parameters
     ----------
@@ -64,9 +66,9 @@ def packable(model: Any, where: torch.device) -> bool:
         return False
     config = _classifier(model).config
     attention = config._attn_implementation
-    if config.model_type in ENCODERS:
+    if config.model_type in PACKED_ENCODERS:
         return bool(where.type == "cuda" and attention == "sdpa")
-    return bool(config.model_type in DECODERS and attention in ("sdpa", "eager"))
+    return bool(config.model_type in PACKED_DECODERS and attention in ("sdpa", "eager"))
 
 
 def token_groups(lengths: Sequence[int], budget: int) -> list[np.ndarray]:
@@ -159,14 +161,16 @@ def packed_logits(model: Any, packed: Packed, where: torch.device) -> torch.Tens
     # One copy to the device for all of it.
     rows, starts, ends = torch.from_numpy(np.stack([packed.rows, packed.starts, packed.ends])).to(where)
     tokens, positions, owners = torch.from_numpy(np.stack([packed.tokens, packed.positions, packed.owners])).to(where)
-    if classifier.config.model_type in ENCODERS:
+    if classifier.config.model_type in PACKED_ENCODERS:
         apart = (owners[:, None, :, None] == owners[:, None, None, :]).contiguous()
         hidden = body(input_ids=tokens, position_ids=positions, attention_mask=apart).last_hidden_state
         first = body.pooler(hidden[rows, starts][:, None])
-        return classifier.classifier(classifier.dropout(first))
+        encoded: torch.Tensor = classifier.classifier(classifier.dropout(first))
+        return encoded
     # Without a mask and a cache the model reads the borders of texts from the positions.
     hidden = body(input_ids=tokens, position_ids=positions, use_cache=False).last_hidden_state
-    return classifier.score(hidden[rows, ends])
+    decoded: torch.Tensor = classifier.score(hidden[rows, ends])
+    return decoded
 
 
 def _classifier(model: Any) -> Any:

@@ -6,6 +6,7 @@ one, and nothing here touches a network.
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Sequence
 from functools import cache
@@ -92,8 +93,6 @@ def _launched() -> bool:
 
 @cache
 def _joined() -> Any:
-    import atexit
-
     import torch
     from accelerate import PartialState
 

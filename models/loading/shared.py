@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import copy
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
+from embargo.models.bases.resolve import Base
 from embargo.models.loading.load import device, load_classifier
-from embargo.models.methods.cards import METHODS, Method
-
-if TYPE_CHECKING:
-    from embargo.models.bases.resolve import Base
+from embargo.models.methods.cards import METHODS
+from embargo.models.methods.settings import Arithmetic, Method
 
 # What transformers marks the weights with that a checkpoint brought, and leaves alone when it draws the others.
 _READ = "_is_hf_initialized"
@@ -35,6 +34,15 @@ class SharedBase:
     base : Base
     reads : int
         How often weights were read from disk.
+
+    Examples
+    --------
+    >>> from embargo.models import Base
+    >>> from embargo.models.loading import SharedBase
+    >>> base = Base("mine", "/models/mine", "encoder", None, "not documented", weights_hash="ab12")
+    >>> with SharedBase(base) as shared:  # reads nothing until a model is lent
+    ...     print(shared.reads)
+    0
     """
 
     def __init__(self, base: Base) -> None:
@@ -51,7 +59,7 @@ class SharedBase:
     ) -> None:
         self.close()
 
-    def lend(self, *, method: Method, compute: Literal["fp32", "bf16"]) -> tuple[Any, list[str]]:
+    def lend(self, *, method: Method, compute: Arithmetic) -> tuple[Any, list[str]]:
         """Return what `load_classifier` returns: a model of the caller's own, with the base's weights shared.
 
         Its frozen weights must not be written in place. Where 4-bit weights are held and others are asked for, or the

@@ -7,21 +7,15 @@ how a text is padded.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 from embargo.data_loaders.errors import ConfigError
 from embargo.models.bases.resolve import DECODERS, Base
-
-if TYPE_CHECKING:
-    from embargo.models.tuning.tune import TuneSettings
-
-Method = Literal["qlora", "lora", "dora", "rslora", "adalora", "ia3", "prefix", "prompt", "ptuning", "full"]
-Target = Literal["attention", "all-linear"]
+from embargo.models.methods.settings import AdapterTarget, Method, TuneSettings
 
 
 @dataclass(frozen=True)
@@ -42,6 +36,12 @@ class MethodCard:
         Default peak rate, and those for bases less than 512 and less than 256 wide. The first is the literature's. The
         others were chosen for LoRA by validation loss, on MiniLM (384 wide) and the built-in base (128); those of the
         other methods were set by LoRA's and not searched.
+
+    Examples
+    --------
+    >>> from embargo.models.methods import METHODS
+    >>> METHODS["qlora"].paper, METHODS["qlora"].quantised
+    ('arXiv 2305.14314', True)
     """
 
     name: Method
@@ -146,17 +146,35 @@ def refusal(method: str, model_type: str) -> str | None:
     return None
 
 
-def check(method: str, base: Base, target: Target = "attention") -> None:
+def check_method(method: str, base: Base, target: AdapterTarget = "attention") -> None:
     """Refuse a method that a base cannot take, before any of its weights is loaded.
+
+    Parameters
+    ----------
+    method : str
+        A name of `METHODS`.
+    base : Base
+    target : {"attention", "all-linear"}
+        Which layers are to get low-rank adapters.
 
     Raises
     ------
     ConfigError
         If the method is unknown, or the base's architecture does not admit it.
+
+    Examples
+    --------
+    >>> from embargo.models import resolve_base
+    >>> from embargo.models.methods import check_method
+    >>> check_method("qlora", resolve_base("minilm"))
+    >>> check_method("magic", resolve_base("minilm"))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.ConfigError: tuning.method must be one of ('qlora', 'lora', 'dora', ...
     """
     if method not in METHODS:
         raise ConfigError(f"tuning.method must be one of {tuple(METHODS)}, got {method!r}.")
-    model_type = architecture(base)
+    model_type = base.architecture
     reason = refusal(method, model_type)
     if reason is None and method in LOW_RANK and target == "attention":
         wanted = lora_targets(model_type, target)
@@ -170,11 +188,6 @@ def check(method: str, base: Base, target: Target = "attention") -> None:
         )
 
 
-def architecture(base: Base) -> str:
-    """Return the ``model_type`` of a base's ``config.json``."""
-    return str(json.loads((Path(base.path_or_id) / "config.json").read_text(encoding="utf-8"))["model_type"])
-
-
 def _has_layers(folder: Path, names: Sequence[str]) -> bool:
     from safetensors import safe_open
 
@@ -185,7 +198,7 @@ def _has_layers(folder: Path, names: Sequence[str]) -> bool:
     return False
 
 
-def lora_targets(model_type: str, target: Target) -> list[str]:
+def lora_targets(model_type: str, target: AdapterTarget) -> list[str]:
     """Return the layers that get low-rank adapters: names for an architecture, or peft's word for all linear layers."""
     if target == "all-linear":
         return ["all-linear"]

@@ -6,14 +6,12 @@ which were measured. They are a start and not a search.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from embargo.models.bases.resolve import Base
-from embargo.models.methods.cards import METHODS, PROMPTS, MethodCard, check, virtual_tokens
-from embargo.models.tuning.tune import TuneSettings
+from embargo.models.methods.cards import METHODS, PROMPTS, MethodCard, check_method, virtual_tokens
+from embargo.models.methods.settings import TuneSettings
 
 NARROW = 256
 MIDDLE = 512
@@ -26,15 +24,22 @@ LARGEST_RANK = 32
 
 
 @dataclass(frozen=True)
-class Row:
-    """A setting, its default value, and why."""
+class DefaultSetting:
+    """A setting, its default value, and why.
+
+    Examples
+    --------
+    >>> from embargo.models.methods import DefaultSetting
+    >>> DefaultSetting("clip", 1.0, "usual").value
+    1.0
+    """
 
     setting: str
     value: Any
     why: str
 
 
-def defaults(method: str, n_train: int, base: Base) -> TuneSettings:
+def default_settings(method: str, n_train: int, base: Base) -> TuneSettings:
     """Return the settings with which to tune a base on so many examples.
 
     Parameters
@@ -45,32 +50,63 @@ def defaults(method: str, n_train: int, base: Base) -> TuneSettings:
         Training examples.
     base : Base
 
+    Returns
+    -------
+    TuneSettings
+
     Raises
     ------
     ConfigError
         If the base cannot take the method.
+
+    Examples
+    --------
+    >>> from embargo.models import default_settings, resolve_base
+    >>> chosen = default_settings("qlora", 2_000, resolve_base("minilm"))
+    >>> chosen.rank, chosen.learning_rate, chosen.epochs
+    (8, 0.001, 8)
     """
     return TuneSettings(**{row.setting: row.value for row in _rows(method, n_train, base)})
 
 
-def explain(method: str, n_train: int, base: Base) -> list[Row]:
-    """Return every setting of `defaults` with its reason, in the order of `TuneSettings`.
+def explain_settings(method: str, n_train: int, base: Base) -> list[DefaultSetting]:
+    """Return every setting of `default_settings` with its reason, in the order of `TuneSettings`.
+
+    Parameters
+    ----------
+    method : str
+        A name of `METHODS`.
+    n_train : int
+        Training examples.
+    base : Base
+
+    Returns
+    -------
+    list of DefaultSetting
 
     Raises
     ------
     ConfigError
         If the base cannot take the method.
+
+    Examples
+    --------
+    >>> from embargo.models import explain_settings, resolve_base
+    >>> rows = explain_settings("qlora", 2_000, resolve_base("minilm"))
+    >>> print(f"{rows[1].setting} {rows[1].value}: {rows[1].why}")
+    rank 8: rank of the update of each adapted layer; 2,000 examples: 4-8 under 1,000, 8-16 up to 10,000, 16-32 above
     """
     reasons = {row.setting: row.why for row in _rows(method, n_train, base)}
-    settings = asdict(defaults(method, n_train, base))
-    return [Row(name, value, reasons.get(name, "the same for every method")) for name, value in settings.items()]
+    settings = asdict(default_settings(method, n_train, base))
+    return [
+        DefaultSetting(name, value, reasons.get(name, "the same for every method")) for name, value in settings.items()
+    ]
 
 
-def _rows(method: str, n_train: int, base: Base) -> list[Row]:
-    check(method, base, "all-linear")
+def _rows(method: str, n_train: int, base: Base) -> list[DefaultSetting]:
+    check_method(method, base, "all-linear")
     card = METHODS[method]
-    config = json.loads((Path(base.path_or_id) / "config.json").read_text(encoding="utf-8"))
-    width = int(config.get("hidden_size", config.get("dim", config.get("n_embd", NARROW))))
+    width = base.width or NARROW
     few, many = n_train < FEW, n_train > MANY
     rank = next((rank for most, rank in RANKS if n_train < most), LARGEST_RANK)
     examples = f"{n_train:,} examples"
@@ -78,32 +114,36 @@ def _rows(method: str, n_train: int, base: Base) -> list[Row]:
     large = width >= WIDE
     size = f"the base is {width} wide"
     rows = [
-        Row("method", method, f"{card.title} ({card.paper})"),
-        Row("rank", rank, f"{means}{examples}: 4-8 under 1,000, 8-16 up to 10,000, 16-32 above"),
-        Row("alpha", 2.0 * rank, "twice the rank" if not virtual_tokens(method, rank) else "not used"),
-        Row("dropout", 0.1 if few else 0.05, f"{examples}: the fewer, the more is dropped"),
-        Row("target", "all-linear", "learns more at the same rate and rank than queries and values alone"),
+        DefaultSetting("method", method, f"{card.title} ({card.paper})"),
+        DefaultSetting("rank", rank, f"{means}{examples}: 4-8 under 1,000, 8-16 up to 10,000, 16-32 above"),
+        DefaultSetting("alpha", 2.0 * rank, "twice the rank" if not virtual_tokens(method, rank) else "not used"),
+        DefaultSetting("dropout", 0.1 if few else 0.05, f"{examples}: the fewer, the more is dropped"),
+        DefaultSetting("target", "all-linear", "learns more at the same rate and rank than queries and values alone"),
         _rate(card, width),
-        Row("epochs", 3 if many else 8, f"{examples}; early stopping ends it sooner"),
-        Row("batch_size", 16 if few else 32, f"{examples}: enough steps to learn in"),
-        Row("patience", 3, "passes without improvement before it stops"),
-        Row("min_delta", 0.001, "what counts as improvement, in nats"),
-        Row("warmup", 0.1 if few else 0.06, "5-10 % of the steps, then half a cosine"),
-        Row("weight_decay", 0.1 if few else 0.01, f"{examples}: the fewer, the more it is held back"),
-        Row("clip", 1.0, "usual"),
-        Row("micro_batch", 8 if large else None, f"{size}: {'a step in parts' if large else 'a step fits memory'}"),
-        Row("checkpointing", large and method != "prefix", size),
+        DefaultSetting("epochs", 3 if many else 8, f"{examples}; early stopping ends it sooner"),
+        DefaultSetting("batch_size", 16 if few else 32, f"{examples}: enough steps to learn in"),
+        DefaultSetting("patience", 3, "passes without improvement before it stops"),
+        DefaultSetting("min_delta", 0.001, "what counts as improvement, in nats"),
+        DefaultSetting("warmup", 0.1 if few else 0.06, "5-10 % of the steps, then half a cosine"),
+        DefaultSetting("weight_decay", 0.1 if few else 0.01, f"{examples}: the fewer, the more it is held back"),
+        DefaultSetting("clip", 1.0, "usual"),
+        DefaultSetting(
+            "micro_batch", 8 if large else None, f"{size}: {'a step in parts' if large else 'a step fits memory'}"
+        ),
+        DefaultSetting("checkpointing", large and method != "prefix", size),
     ]
     if method == "full" or method in PROMPTS | {"ia3"}:
         unused = {"dropout", "alpha", "target"} | (set() if method in PROMPTS else {"rank"})
-        rows = [Row(row.setting, row.value, "not used by it") if row.setting in unused else row for row in rows]
+        rows = [
+            DefaultSetting(row.setting, row.value, "not used by it") if row.setting in unused else row for row in rows
+        ]
     return rows
 
 
-def _rate(card: MethodCard, width: int) -> Row:
+def _rate(card: MethodCard, width: int) -> DefaultSetting:
     usual = f"usual for {card.title}"
     for bound, rate in ((NARROW, card.narrow_rate), (MIDDLE, card.middle_rate)):
         if width < bound:
             slow = f"the base is {width} wide, and less than {bound} learns too slowly at {card.learning_rate:g}"
-            return Row("learning_rate", rate, slow if rate > card.learning_rate else usual)
-    return Row("learning_rate", card.learning_rate, usual)
+            return DefaultSetting("learning_rate", rate, slow if rate > card.learning_rate else usual)
+    return DefaultSetting("learning_rate", card.learning_rate, usual)

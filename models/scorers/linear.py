@@ -15,9 +15,10 @@ import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import CLASSES
-from embargo.models.content import json_hash, sample_fingerprint, text_hash
-from embargo.models.tuning.loop import Progress
-from embargo.models.tuning.tune import check_labels
+from embargo.models.content import json_hash, sample_fingerprint
+from embargo.models.samples import check_labels, in_content_order
+from embargo.models.scorer import Progress
+from embargo.models.scorers.kind import Fit, FitRequest, ScorerKind
 
 # Log-odds given to a class that the training part does not contain.
 ABSENT = -20.0
@@ -38,6 +39,12 @@ class LinearSettings:
         Weigh each class by the inverse of its share.
     max_iterations : int
         Of the solver.
+
+    Examples
+    --------
+    >>> from embargo.models import LinearSettings
+    >>> LinearSettings().strength
+    10.0
     """
 
     strength: float = 10.0
@@ -51,7 +58,15 @@ class LinearSettings:
 
 
 class LinearScorer:
-    """A fitted baseline; made by `fit_linear`."""
+    """A fitted baseline; made by `fit_linear`.
+
+    Examples
+    --------
+    >>> from embargo.models import fit_linear
+    >>> scorer = fit_linear(["rose", "fell"] * 5, [2, 0] * 5, trained_until=None)
+    >>> scorer.logits(["it rose"]).round(1).tolist(), scorer.knowledge_cutoff
+    ([[-3.4, -20.0, -0.0]], None)
+    """
 
     def __init__(self, pipeline: Any, identity: str, knowledge_cutoff: pd.Timestamp | None) -> None:
         self._pipeline = pipeline
@@ -103,6 +118,19 @@ def fit_linear(
     ------
     DataError
         If there are no samples, one class only, or no text has a word.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.models import fit_linear
+    >>> texts = ["profit rose", "sales grew", "profit fell", "sales shrank"] * 3
+    >>> labels = [2, 2, 0, 0] * 3
+    >>> until = pd.Timestamp("2016-01-01", tz="UTC")
+    >>> scorer = fit_linear(texts, labels, trained_until=until)
+    >>> scorer.logits(["sales rose", "sales fell"]).argmax(axis=1).tolist()
+    [2, 0]
+    >>> scorer.knowledge_cutoff == until
+    True
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
@@ -111,7 +139,7 @@ def fit_linear(
     settings = LinearSettings() if settings is None else settings
     classes = check_labels(texts, labels, what="training samples", distinct=2)
     # The order of samples would change the last digits of the solution; their content fixes it.
-    order = sorted(range(len(texts)), key=lambda row: (text_hash(texts[row]), classes[row]))
+    ordered, targets = in_content_order(texts, classes)
     features = make_union(
         TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, max_features=settings.max_features),
         TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, max_features=settings.max_features),
@@ -123,7 +151,7 @@ def fit_linear(
     )
     pipeline = make_pipeline(features, model)
     try:
-        pipeline.fit([_prepared(texts[row]) for row in order], classes[order])
+        pipeline.fit([_prepared(text) for text in ordered], targets)
     except ValueError as failure:
         raise DataError(
             f"linear baseline: cannot be fitted ({failure}). Check that the training texts have words."
@@ -137,3 +165,17 @@ def fit_linear(
         }
     )
     return LinearScorer(pipeline, identity, trained_until)
+
+
+def _fit(request: FitRequest) -> Fit:
+    settings = request.settings if isinstance(request.settings, LinearSettings) else LinearSettings()
+    scorer = fit_linear(request.train_texts, request.train_labels, settings, trained_until=request.trained_until)
+    return Fit(
+        scorer,
+        trained_on=request.train_texts,
+        settings=asdict(settings),
+        cutoff_source="fitted on the training samples alone",
+    )
+
+
+LINEAR = ScorerKind(fit=_fit, settings=LinearSettings)

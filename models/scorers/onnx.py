@@ -11,7 +11,7 @@ import importlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,20 +19,17 @@ import pandas as pd
 from embargo.data_loaders.errors import DataError, MissingPartError
 from embargo.data_loaders.schemas import CLASSES
 from embargo.models.calibration import Calibration
-from embargo.models.content import json_hash, read_manifest
-from embargo.models.scorers.batches import batched_logits
+from embargo.models.content import check_seal, json_hash, read_manifest
+from embargo.models.loading.batches import batched_logits, padded, tokens_of
+from embargo.models.scorer import Progress
 
-if TYPE_CHECKING:
-    from embargo.models.tuning.loop import Progress
-
-KIND = "onnx"
+ONNX = "onnx"
 MODEL = "model.onnx"
 TOKENIZER = "tokenizer.json"
 TOKEN_BUDGET = 1024
 # What rounding differs by between processors: fp32 sums in another order, and in int8 a value near the edge of a step
 # falls to its other side.
 REPRODUCTION = {"fp32": 1e-3, "int8": 0.25}
-CHUNK = 4096
 DETERMINING = (
     "kind",
     "files",
@@ -90,6 +87,14 @@ class OnnxScorer:
         If ONNX Runtime is not installed, or the folder is not there.
     DataError
         If a file is missing or differs from the manifest, or this machine does not reproduce the recorded logits.
+
+    Examples
+    --------
+    >>> from embargo.models import OnnxScorer
+    >>> OnnxScorer("nowhere")
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.MissingPartError: no exported model at nowhere. Check the path, or export one.
     """
 
     def __init__(self, folder: str | Path, *, token_budget: int = TOKEN_BUDGET, threads: int | None = None) -> None:
@@ -124,7 +129,7 @@ class OnnxScorer:
         pad_id = int(self.manifest["pad_token_id"])
 
         def forward(rows: Sequence[Sequence[int]], length: int) -> np.ndarray:
-            return np.asarray(self._session.run(["logits"], padded(rows, pad_id, length))[0])
+            return np.asarray(self._session.run(["logits"], graph_inputs(rows, pad_id, length))[0])
 
         return batched_logits(
             self.encode(texts),
@@ -143,13 +148,7 @@ class OnnxScorer:
         DataError
             If a text has no token.
         """
-        ids: list[list[int]] = []
-        for start in range(0, len(texts), CHUNK):
-            ids.extend(found.ids for found in self._tokenizer.encode_batch(list(texts[start : start + CHUNK])))
-        for position, tokens in enumerate(ids):
-            if not tokens:
-                raise DataError(f"text {position} ({texts[position]!r}) has no token. Filter out blank texts first.")
-        return ids
+        return tokens_of(texts, lambda chunk: [found.ids for found in self._tokenizer.encode_batch(chunk)])
 
     def _reproduce(self) -> None:
         recorded = self.manifest["recorded"]
@@ -164,24 +163,15 @@ class OnnxScorer:
             )
 
 
-def padded(rows: Sequence[Sequence[int]], pad_id: int, length: int) -> dict[str, np.ndarray]:
-    """Return the model's inputs, ``input_ids`` and ``attention_mask``, int64 of shape (len(rows), length)."""
-    ids = np.full((len(rows), length), pad_id, dtype=np.int64)
-    mask = np.zeros((len(rows), length), dtype=np.int64)
-    for row, tokens in enumerate(rows):
-        ids[row, : len(tokens)] = tokens
-        mask[row, : len(tokens)] = 1
+def graph_inputs(rows: Sequence[Sequence[int]], pad_id: int, length: int) -> dict[str, np.ndarray]:
+    """Return the graph's inputs, ``input_ids`` and ``attention_mask``, int64 of shape (len(rows), length)."""
+    ids, mask = padded(rows, pad_id, length)
     return {"input_ids": ids, "attention_mask": mask}
 
 
 def identity_of(manifest: dict[str, Any]) -> str:
     """Return the sha256 (hex) over what determines a logit: files, cut and padding; not calibration or figures."""
     return json_hash({name: manifest[name] for name in DETERMINING})
-
-
-def seal_of(manifest: dict[str, Any]) -> str:
-    """Return the sha256 (hex) over a manifest's entries, its own seal left out."""
-    return json_hash({name: value for name, value in manifest.items() if name != "seal"})
 
 
 def opened_manifest(folder: Path) -> dict[str, Any]:
@@ -193,10 +183,9 @@ def opened_manifest(folder: Path) -> dict[str, Any]:
         If it is no exported model, or a file is missing or differs from what was written.
     """
     manifest = read_manifest(folder)
-    if manifest.get("kind") != KIND:
+    if manifest.get("kind") != ONNX:
         raise DataError(f"{folder}: holds {manifest.get('kind')!r}, not an exported model. Export it to ONNX first.")
-    if manifest.get("seal") != seal_of(manifest):
-        raise DataError(f"{folder / 'manifest.json'}: was changed after the export. Export the model again.")
+    check_seal(folder, manifest)
     return manifest
 
 

@@ -10,7 +10,6 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Literal, Protocol
 
 import numpy as np
 import pandas as pd
@@ -19,33 +18,11 @@ from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.schemas import CLASSES, validate_scores
 from embargo.models.calibration import Calibration
 from embargo.models.content import json_hash, text_hash
+from embargo.models.scorer import Progress, Scorer
 from embargo.models.scorers.cache import LOOKUP_CHUNK, ScoreCache
-from embargo.models.tuning.loop import Progress
-
-# What a tuned transformer is scored with; int8 moves probabilities, so it is never chosen unasked.
-Runtime = Literal["torch", "onnx", "onnx-int8"]
 
 # Scores are stored after this many texts, so that a kill costs at most one block.
 BLOCK = 4096
-
-
-class Scorer(Protocol):
-    """Anything that turns texts into logits.
-
-    Attributes
-    ----------
-    identity : str
-        Changes whenever a logit could change.
-    knowledge_cutoff : Timestamp or None
-        Latest instant that anything in it could know; None if unknown.
-    """
-
-    identity: str
-    knowledge_cutoff: pd.Timestamp | None
-
-    def logits(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
-        """Return logits of bearish, neutral and bullish, float64 of shape (len(texts), 3)."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -60,6 +37,15 @@ class ScoredArticles:
         Distinct articles and distinct texts among them.
     n_cached, n_scored : int
         Distinct texts taken from the cache and scored now; they sum to ``n_distinct_texts``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.models import Calibration, LexiconScorer, score_articles
+    >>> articles = pd.DataFrame({"article_id": ["a", "b"], "text": ["Losses.", "Losses."]})
+    >>> found = score_articles(LexiconScorer(), Calibration(), articles)
+    >>> found.n_articles, found.n_distinct_texts
+    (2, 1)
     """
 
     scores: pd.DataFrame
@@ -70,7 +56,26 @@ class ScoredArticles:
 
 
 def model_id(scorer: Scorer, calibration: Calibration) -> str:
-    """Return a short name for a scorer with its calibration: the same name means the same probabilities."""
+    """Return a short name for a scorer with its calibration: the same name means the same probabilities.
+
+    Parameters
+    ----------
+    scorer : Scorer
+    calibration : Calibration
+
+    Returns
+    -------
+    str
+        Sixteen hexadecimal digits.
+
+    Examples
+    --------
+    >>> from embargo.models import Calibration, LexiconScorer
+    >>> from embargo.models.scorers import model_id
+    >>> plain, soft = (model_id(LexiconScorer(), Calibration(temperature)) for temperature in (1.0, 2.0))
+    >>> len(plain), plain == soft
+    (16, False)
+    """
     parameters = calibration.to_dict()
     # Temperature is named by its value alone: the names that runs have written stay true.
     if parameters["method"] == "temperature":
@@ -82,7 +87,16 @@ def model_id(scorer: Scorer, calibration: Calibration) -> str:
 
 @dataclass(frozen=True)
 class Logits:
-    """Logits of texts, float64 of shape (texts, 3), and how many distinct texts were cached and scored."""
+    """Logits of texts, float64 of shape (texts, 3), and how many distinct texts were cached and scored.
+
+    Examples
+    --------
+    >>> from embargo.models import LexiconScorer
+    >>> from embargo.models.scorers import cached_logits
+    >>> found = cached_logits(LexiconScorer(), ["Profit fell.", "Profit fell.", "Losses."])
+    >>> found.logits.shape, found.n_scored
+    ((3, 3), 2)
+    """
 
     logits: np.ndarray
     n_cached: int
@@ -102,6 +116,22 @@ def cached_logits(
         What is scored is written to it block by block, so that a run that was killed goes on where it stopped.
     progress : callable, optional
         Called with (distinct texts done, distinct texts in all).
+
+    Returns
+    -------
+    Logits
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from embargo.models import LexiconScorer, ScoreCache
+    >>> from embargo.models.scorers import cached_logits
+    >>> with tempfile.TemporaryDirectory() as folder, ScoreCache(Path(folder) / "scores.sqlite") as cache:
+    ...     first = cached_logits(LexiconScorer(), ["Strong profit.", "Losses."], cache=cache)
+    ...     second = cached_logits(LexiconScorer(), ["Losses.", "A lawsuit."], cache=cache)
+    >>> first.n_scored, second.n_cached, second.n_scored
+    (2, 1, 1)
     """
     hashes = [text_hash(text) for text in texts]
     distinct = dict(zip(hashes, texts, strict=True))
@@ -155,6 +185,17 @@ def score_articles(
     ------
     DataError
         If a text is blank, or one ``article_id`` has two texts.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.models import Calibration, LexiconScorer, score_articles
+    >>> articles = pd.DataFrame({"article_id": ["a", "b"], "text": ["Profit was strong.", "A lawsuit."]})
+    >>> found = score_articles(LexiconScorer(), Calibration(), articles)
+    >>> print(found.scores[["article_id", "bearish", "neutral", "bullish"]].round(3).to_string(index=False))
+    article_id  bearish  neutral  bullish
+             a    0.227    0.320    0.453
+             b    0.293    0.414    0.293
     """
     return _scored(scorer, calibration, _distinct(articles), cache, progress)
 
@@ -193,6 +234,18 @@ def score_stream(
     DataError
         If a text is blank, or one ``article_id`` has two texts, in whichever frames: what came earlier waits in a
         temporary file, of about 150 bytes an article.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> from embargo.models import Calibration, LexiconScorer, ScoreCache, score_stream
+    >>> frames = [pd.DataFrame({"article_id": [name], "text": ["A lawsuit."]}) for name in ("a", "b")]
+    >>> with tempfile.TemporaryDirectory() as folder, ScoreCache(Path(folder) / "scores.sqlite") as cache:
+    ...     parts = list(score_stream(LexiconScorer(), Calibration(), frames, cache=cache))
+    >>> [(part.n_articles, part.n_scored, part.n_cached) for part in parts]
+    [(1, 1, 0), (1, 0, 1)]
     """
     before = 0
     with closing(_Seen()) as seen:

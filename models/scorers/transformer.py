@@ -12,15 +12,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import CLASSES
 from embargo.models.bases.resolve import Base
 from embargo.models.content import json_hash, read_manifest
+from embargo.models.loading.batches import batched_logits
 from embargo.models.loading.load import (
-    LENGTH_STEP,
-    Compute,
     dense_layer,
     dequantise,
     deterministic,
@@ -34,10 +32,11 @@ from embargo.models.loading.load import (
     resolve_compute,
 )
 from embargo.models.loading.shared import SharedBase
-from embargo.models.methods.cards import METHODS, Method, virtual_tokens
-from embargo.models.scorers.batches import batched_logits
-from embargo.models.tuning.loop import Progress
-from embargo.models.tuning.tune import Adapter, borrow
+from embargo.models.methods.cards import METHODS, virtual_tokens
+from embargo.models.methods.settings import Arithmetic, Compute, Method, TuneSettings
+from embargo.models.scorer import Progress, later_cutoff
+from embargo.models.scorers.kind import Fit, FitRequest, ScorerKind
+from embargo.models.tuning.adapters import Adapter, borrow, tune
 
 TOKEN_BUDGET = 1024
 # A GPU is busy with more, and expands its 4-bit weights once for each batch.
@@ -75,6 +74,18 @@ class TransformerScorer:
     ------
     ConfigError
         If the adapter was tuned on another base, or ``4bit`` is asked of a method that has no 4-bit weights.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from embargo.models import Adapter, Base, TransformerScorer
+    >>> base = Base("mine", "/models/mine", "encoder", None, "not documented", weights_hash="ab12")
+    >>> tuned_on = {"base": {"name": "other", "weights_hash": "cd34"}, "settings": {"method": "lora"}}
+    >>> adapter = Adapter(Path("cache/adapters/adapter-1f"), "9c0e", tuned_on, ())
+    >>> TransformerScorer(base, adapter)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.ConfigError: cache/adapters/adapter-1f: tuned on base 'other' (weights ...
     """
 
     def __init__(
@@ -92,9 +103,7 @@ class TransformerScorer:
         self._base = base
         self._adapter = adapter
         self._method: Method = settings["method"]
-        self._compute: Literal["fp32", "bf16"] = resolve_compute(
-            settings["compute"] if compute is None else compute, base
-        )
+        self._compute: Arithmetic = resolve_compute(settings["compute"] if compute is None else compute, base)
         self._max_length = int(settings["max_length"])
         self._virtual_tokens = virtual_tokens(self._method, int(settings["rank"]))
         self._weights = _resolve_weights(weights, self._method)
@@ -144,7 +153,7 @@ class TransformerScorer:
             return np.asarray(output.double().cpu().numpy())
 
         with torch.inference_mode():
-            return batched_logits(tokens, forward, token_budget=self._token_budget, step=LENGTH_STEP, progress=progress)
+            return batched_logits(tokens, forward, token_budget=self._token_budget, progress=progress)
 
     def _model(self) -> tuple[Any, Any]:
         if self._loaded is None:
@@ -157,7 +166,7 @@ class TransformerScorer:
 def scoring_model(
     base: Base,
     adapter: Adapter,
-    compute: Literal["fp32", "bf16"],
+    compute: Arithmetic,
     *,
     weights: Weights = "dense",
     shared: SharedBase | None = None,
@@ -264,7 +273,7 @@ def _own_targets(adapted: Any, lent: dict[str, Any]) -> None:
                     parameter.data = parameter.data.clone()
 
 
-def merged_model(base: Base, adapter: Adapter, compute: Literal["fp32", "bf16"] = "fp32") -> Any:
+def merged_model(base: Base, adapter: Adapter, compute: Arithmetic = "fp32") -> Any:
     """Return the tuned model as a plain transformers model, with the adapter written into its weights.
 
     Raises
@@ -324,8 +333,32 @@ def _require_base(base: Base, adapter: Adapter) -> None:
         )
 
 
-def later_cutoff(first: pd.Timestamp | None, second: pd.Timestamp | str | None) -> pd.Timestamp | None:
-    """Return the later of two knowledge cutoffs, or None where either is unknown."""
-    if first is None or second is None:
-        return None
-    return max(first, pd.Timestamp(second))
+def _fit(request: FitRequest) -> Fit:
+    base = request.base
+    assert base is not None
+    shared = SharedBase(base) if request.shared is None else request.shared
+    adapter = tune(
+        base,
+        train_texts=request.train_texts,
+        train_labels=request.train_labels,
+        validation_texts=request.validation_texts,
+        validation_labels=request.validation_labels,
+        settings=request.settings if isinstance(request.settings, TuneSettings) else TuneSettings(),
+        trained_until=request.trained_until,
+        cache_dir=request.cache_dir,
+        progress=request.progress,
+        shared=shared,
+    )
+    return Fit(
+        TransformerScorer(base, adapter, shared=shared),
+        trained_on=request.train_texts,
+        settings=adapter.manifest["settings"],
+        epochs=adapter.manifest["epochs"],
+        best_epoch=adapter.manifest["best_epoch"],
+        adapter=adapter,
+        cutoff_source=base.source,
+        base_knowledge_cutoff=base.knowledge_cutoff,
+    )
+
+
+TRANSFORMER = ScorerKind(fit=_fit, settings=TuneSettings, needs_base=True)

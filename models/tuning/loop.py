@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -22,16 +22,14 @@ from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import CLASSES
 from embargo.models.calibration import calibrated_loss
 from embargo.models.loading import processes
-from embargo.models.loading.load import device, pad, padded_length
+from embargo.models.loading.batches import padded_length
+from embargo.models.loading.load import device, pad
 from embargo.models.loading.packing import pack, packable, packed_logits, token_groups
 from embargo.models.methods.cards import LOW_RANK
+from embargo.models.methods.settings import Arithmetic, TuneSettings
+from embargo.models.scorer import Progress
 from embargo.models.tuning.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from embargo.models.tuning.optimisers import make_optimiser, moments, resolve_optimizer, set_moments
-
-if TYPE_CHECKING:
-    from embargo.models.tuning.tune import TuneSettings
-
-Progress = Callable[[int, int], None]
 
 EVALUATION_ROWS = 64
 # Steps after which the loss is looked at: each look makes a GPU wait for the host.
@@ -99,7 +97,7 @@ def train(
     settings: TuneSettings,
     *,
     pad_id: int,
-    autocast: Literal["fp32", "bf16"],
+    autocast: Arithmetic,
     checkpoint: Path,
     progress: Progress | None = None,
 ) -> Trained:
@@ -155,7 +153,7 @@ def train(
 
 
 @contextmanager
-def _arithmetic(model: Any, method: str, autocast: Literal["fp32", "bf16"]) -> Iterator[None]:
+def _arithmetic(model: Any, method: str, autocast: Arithmetic) -> Iterator[None]:
     """Multiply what is left in fp32 with a GPU's tensor cores, and keep adapters from widening their inputs first."""
     import torch
 
@@ -186,7 +184,7 @@ class _Loop:
         parts: tuple[Encoded, Encoded],
         settings: TuneSettings,
         pad_id: int,
-        autocast: Literal["fp32", "bf16"],
+        autocast: Arithmetic,
     ) -> None:
         self.model, self.parts, self.settings, self.pad_id, self.autocast = model, parts, settings, pad_id, autocast
         self.trained = {name: value for name, value in model.named_parameters() if value.requires_grad}

@@ -10,11 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from embargo.data_loaders.errors import ConfigError
+from embargo.models.loading.libraries import untyped
 from embargo.models.loading.load import device
 from embargo.models.methods.cards import METHODS
-
-Optimizer = Literal["auto", "adamw", "paged_adamw_8bit"]
-OPTIMIZERS: tuple[str, ...] = ("auto", "adamw", "paged_adamw_8bit")
+from embargo.models.methods.settings import Optimizer
 
 # Tables of what each byte stands for: constants, and one tensor for all weights.
 _CONSTANTS = frozenset({"qmap1", "qmap2"})
@@ -48,9 +47,9 @@ def make_optimiser(
     if name == "paged_adamw_8bit":
         import bitsandbytes as bnb
 
-        return bnb.optim.PagedAdamW8bit(trained, lr=rate, weight_decay=weight_decay)
+        return untyped(bnb.optim).PagedAdamW8bit(trained, lr=rate, weight_decay=weight_decay)
     # One kernel for all weights of a GPU; a CPU keeps the arithmetic its adapters were made with.
-    fused = {"fused": True} if device().type == "cuda" else {}
+    fused: dict[str, Any] = {"fused": True} if device().type == "cuda" else {}
     return torch.optim.AdamW(trained, lr=rate, weight_decay=weight_decay, **fused)
 
 

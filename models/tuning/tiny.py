@@ -22,8 +22,11 @@ from embargo.data_loaders.errors import ConfigError, DataError, LeakError
 from embargo.data_loaders.schemas import as_utc
 from embargo.models.bases.resolve import TINY, Base, open_base
 from embargo.models.content import cached_folder, text_hash, texts_fingerprint
-from embargo.models.loading.load import deterministic, device, encode, pad, padded_length, quiet
-from embargo.models.tuning.loop import Encoded, Progress, cosine_rate, epoch_batches
+from embargo.models.loading.batches import padded_length
+from embargo.models.loading.libraries import untyped
+from embargo.models.loading.load import deterministic, device, encode, pad, quiet
+from embargo.models.scorer import Progress
+from embargo.models.tuning.loop import Encoded, cosine_rate, epoch_batches
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 # A 4-bit block holds 64 weights; rows that are no multiple of it cannot be packed evenly.
@@ -47,6 +50,16 @@ class TinySettings:
         Tokens after which a text is cut, in pretraining and for ever after.
     epochs, batch_size, learning_rate, mask_share
         Of masked language modelling (Devlin et al. 2018, arXiv 1810.04805).
+
+    Examples
+    --------
+    >>> from embargo.models import TinySettings
+    >>> TinySettings().layers
+    2
+    >>> TinySettings(max_length=100)
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.ConfigError: tiny: max_length must be a multiple of 8, got 100.
     """
 
     layers: int = 2
@@ -112,6 +125,22 @@ def pretrain_tiny(
         If a text was known only after the cutoff.
     DataError
         If there are no texts, or lengths differ.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> from embargo.models import TinySettings, pretrain_tiny
+    >>> texts = ["Profit rose.", "Sales grew.", "Profit fell.", "Sales shrank."]
+    >>> until = pd.Timestamp("2016-01-01", tz="UTC")
+    >>> small = TinySettings(layers=1, hidden=64, intermediate=64, epochs=1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     base = pretrain_tiny(
+    ...         texts, known_at=[until] * 4, knowledge_cutoff=until, settings=small, cache_dir=Path(folder)
+    ...     )
+    >>> base.name, base.source
+    ('tiny', 'pretrained here on 4 texts, all known by 2016-01-01T00:00:00+00:00')
     """
     settings = TinySettings() if settings is None else settings
     if len(texts) == 0:
@@ -178,7 +207,7 @@ def _train_tokenizer(corpus: list[str], settings: TinySettings, folder: Path) ->
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[(name, identifiers[name]) for name in ("[CLS]", "[SEP]")],
     )
-    fast = PreTrainedTokenizerFast(
+    fast = untyped(PreTrainedTokenizerFast)(
         tokenizer_object=tokenizer,
         model_max_length=settings.max_length,
         pad_token="[PAD]",  # noqa: S106
@@ -218,7 +247,7 @@ def _pretrain(
     import torch
     from transformers import ModernBertConfig, ModernBertForMaskedLM
 
-    config = ModernBertConfig(
+    config = untyped(ModernBertConfig)(
         vocab_size=len(tokenizer),
         hidden_size=settings.hidden,
         num_hidden_layers=settings.layers,
@@ -243,7 +272,7 @@ def _pretrain(
     losses: list[float] = []
     done = 0
     with deterministic(seed):
-        model = ModernBertForMaskedLM(config).to(device()).train()
+        model = untyped(ModernBertForMaskedLM)(config).to(device()).train()
         optimiser = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0.01)
         rate = torch.optim.lr_scheduler.LambdaLR(optimiser, partial(cosine_rate, steps=steps, warmup=0.1))
         for _ in range(settings.epochs):

@@ -108,7 +108,7 @@ NOTES = (
     "  get no gradient) and 6 an adapter weight; causal attention costs 2 x hidden x layers x length^2 a text forward",
     "  and 3 times that in training. What checkpointing computes twice counts once.",
     "A step is as many texts on both sides: Trainer adds up the gradients of padded batches of 8; the product's own",
-    "  loop (embargo.models.tuning.tune, embargo.models.tuning.loop) has a micro-batch of 8.",
+    "  loop (embargo.models.tuning.adapters, embargo.models.tuning.loop) has a micro-batch of 8.",
     "Model, adapters, optimiser, checkpointing and precision are the same on both sides.",
     "Memory is torch.cuda.max_memory_allocated in 10^9 bytes, the bf16 embedding included (a classifier has no output",
     "  embedding), the moments that the optimiser pages not (2 bytes an adapter weight).",

@@ -18,7 +18,7 @@ from embargo.models.bases.resolve import Base
 from embargo.models.loading.load import device
 
 if TYPE_CHECKING:
-    from embargo.models.methods.cards import Method
+    from embargo.models.methods.settings import Method
 
 PAD, UNKNOWN = "[PAD]", "[UNK]"
 WORDS = 2000

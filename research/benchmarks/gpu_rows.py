@@ -16,7 +16,8 @@ import numpy as np
 from embargo.research.benchmarks.gpu_base import MadeBase, Shape, lengths_of, texts_of
 
 if TYPE_CHECKING:
-    from embargo.models.tuning.tune import Adapter, TuneSettings
+    from embargo.models.methods.settings import TuneSettings
+    from embargo.models.tuning.adapters import Adapter
 
 WARM = 3
 NAIVE_ROWS = 32
@@ -66,7 +67,7 @@ class Bench:
 
 
 def settings_of(bench: Bench, length: int, batch: int) -> TuneSettings:
-    from embargo.models.tuning.tune import TuneSettings
+    from embargo.models.methods.settings import TuneSettings
 
     return TuneSettings(
         method="qlora",
@@ -99,7 +100,7 @@ def bounded(value: float, bounds: tuple[int, int]) -> int:
 
 def adapted(bench: Bench, settings: TuneSettings) -> Any:
     from embargo.models.loading.load import deterministic, device
-    from embargo.models.tuning.tune import adapted_model
+    from embargo.models.tuning.adapters import adapted_model
 
     shared: Any = bench.made
     with deterministic(0):
@@ -228,7 +229,7 @@ def plain_training(bench: Bench, length: int, batch: int) -> Speed:
 
 def tuned(bench: Bench, length: int) -> Adapter:
     """Tune an adapter on the made base through the product's own door, once for all rows of scoring."""
-    from embargo.models.tuning.tune import tune
+    from embargo.models.tuning.adapters import tune
 
     if bench.adapter is None:
         shared: Any = bench.made

@@ -33,13 +33,14 @@ from embargo.models.calibration import Calibration, expected_calibration_error, 
 from embargo.models.content import json_hash, sample_fingerprint
 from embargo.models.evaluation.classification import classification_report
 from embargo.models.evaluation.comparison import compare_classifiers, losses
-from embargo.models.methods.cards import METHODS, Target, architecture, refusal
-from embargo.models.methods.defaults import defaults
+from embargo.models.methods.cards import METHODS, refusal
+from embargo.models.methods.defaults import default_settings
+from embargo.models.methods.settings import AdapterTarget, TuneSettings
 from embargo.models.scorers.lexicon import LexiconScorer
 from embargo.models.scorers.linear import fit_linear
 from embargo.models.scorers.transformer import TransformerScorer
+from embargo.models.tuning.adapters import Adapter, tune
 from embargo.models.tuning.tiny import pretrain_tiny
-from embargo.models.tuning.tune import Adapter, TuneSettings, tune
 
 SETS: dict[str, dict[str, Any] | None] = {"AllAgree": {"agreement": "all"}, "50Agree": None}
 PUBLISHED = pd.Timestamp("2013-12-31", tz="UTC")
@@ -187,7 +188,7 @@ def peers(parts: Split) -> Iterator[Judged]:
 
 def taken(base: Base, methods: Sequence[str], console: Console) -> list[str]:
     """Return the methods that a base can take, and say which it cannot."""
-    reasons = {method: refusal(method, architecture(base)) for method in methods}
+    reasons = {method: refusal(method, base.architecture) for method in methods}
     for method, reason in reasons.items():
         if reason is not None:
             console.print(f"{base.name}: no {method}, as {reason}.")
@@ -195,22 +196,27 @@ def taken(base: Base, methods: Sequence[str], console: Console) -> list[str]:
 
 
 def adapters(base: Base, parts: Split, methods: Sequence[str], seeds: Sequence[int], cache: Path) -> Iterator[Judged]:
-    """Judge each method with the settings that `models.methods.defaults` gives it; LoRA and QLoRA with every seed."""
+    """Judge each method with the usual settings; LoRA and QLoRA with every seed."""
     runs = [(method, seeds[0]) for method in methods]
     runs += [(method, seed) for seed in seeds[1:] for method in methods if method in SEEDED]
     for method, seed in runs:
-        settings = replace(defaults(method, len(parts.train), base), seed=seed)
+        settings = replace(default_settings(method, len(parts.train), base), seed=seed)
         adapter, spent = tuned(base, parts, settings, cache)
         logits = TransformerScorer(base, adapter).logits
         yield judge(logits, parts, base=base.name, method=method, seed=seed, cpu_seconds=spent)
 
 
 def search(
-    base: Base, parts: Split, methods: Sequence[str], rates: Sequence[float], targets: Sequence[Target], cache: Path
+    base: Base,
+    parts: Split,
+    methods: Sequence[str],
+    rates: Sequence[float],
+    targets: Sequence[AdapterTarget],
+    cache: Path,
 ) -> Iterator[tuple[str, ...]]:
     """Tune with each rate and target, and tell the validation loss of each pass; the test part is not read."""
     for method, target, rate in product(methods, targets, rates):
-        settings = replace(defaults(method, len(parts.train), base), learning_rate=rate)
+        settings = replace(default_settings(method, len(parts.train), base), learning_rate=rate)
         adapter, _ = tuned(base, parts, replace(settings, target=target), cache)
         passes = [epoch["validation_loss"] for epoch in adapter.manifest["epochs"]]
         shown = " ".join(f"{loss:.3f}" for loss in passes)

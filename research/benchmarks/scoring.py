@@ -22,10 +22,11 @@ from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_mark
 from embargo.models.bases.resolve import Base, resolve_base
 from embargo.models.calibration import Calibration
 from embargo.models.export.onnx import compare, export_onnx
+from embargo.models.methods.settings import TuneSettings
+from embargo.models.scorer import Scorer
 from embargo.models.scorers.onnx import OnnxScorer
-from embargo.models.scorers.score import Scorer
 from embargo.models.scorers.transformer import TransformerScorer
-from embargo.models.tuning.tune import Adapter, TuneSettings, tune
+from embargo.models.tuning.adapters import Adapter, tune
 
 TRAIN, VALIDATION, SCORED, SINGLE = 480, 120, 512, 50
 ROUNDS = 3

@@ -19,7 +19,7 @@ from embargo.research.cli.options import CacheOption, SetOption, cache_folder
 from embargo.research.cli.terminal import complaints, console, escaped, guarded, now, numbered, pair
 
 if TYPE_CHECKING:
-    from embargo.models.bundles.bundle import Reader
+    from embargo.models.bundles.bundle import ModelReader
     from embargo.models.export.onnx import OnnxExport, Speed
     from embargo.research.modelling.tuning import TunePlan
 
@@ -279,7 +279,7 @@ def score(
     Example: [bold]embargo score models/mine-1a2b3c4d news.parquet --out scores.parquet[/bold]
     """
     from embargo.data_loaders.archive.news import stream_news
-    from embargo.models.bundles.bundle import refuse_taken
+    from embargo.models.content import refuse_taken
     from embargo.models.scorers.cache import ScoreCache
     from embargo.research.modelling.scoring import score_news
     from embargo.research.modelling.tuning import open_model
@@ -318,7 +318,7 @@ def score(
     console.print(f"Scores: {out}", soft_wrap=True, highlight=False)
 
 
-def _say_what_it_knew(reader: Reader, before: int | None, rows: int) -> None:
+def _say_what_it_knew(reader: ModelReader, before: int | None, rows: int) -> None:
     if before is None:
         text = "The model's knowledge cutoff is unknown: it may have read any of these articles."
     elif before:

@@ -18,10 +18,9 @@ from pydantic import Field, model_validator
 
 from embargo.data_loaders.archive.files import fingerprint, tables_of
 from embargo.data_loaders.errors import ConfigError
-from embargo.models.calibration import Method as CalibrationMethod
-from embargo.models.methods.cards import METHODS, Method
-from embargo.models.scorers.score import Runtime
-from embargo.models.tuning.optimisers import Optimizer
+from embargo.models.methods.cards import METHODS
+from embargo.models.methods.settings import Method, Optimizer
+from embargo.models.scorer import CalibrationMethod, Runtime
 from embargo.research.config.regimes import FILED_REGIMES, RegimesSection
 from embargo.research.config.settings import (
     BarLength,

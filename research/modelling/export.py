@@ -5,22 +5,20 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from embargo.data_loaders.archive import read_label_set
 from embargo.data_loaders.archive.files import FORMATS, tables_of
 from embargo.data_loaders.archive.label_sets import LabelFormat
 from embargo.data_loaders.archive.tables import read_table
 from embargo.data_loaders.errors import ConfigError, LeakError
-from embargo.models.bundles.bundle import Reader, refuse_taken, write_training
-from embargo.models.content import text_hash
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from embargo.models.bases.resolve import Base
-    from embargo.models.export.onnx import Merged, OnnxExport
-    from embargo.models.tuning.tune import Adapter
+from embargo.models.bases.resolve import Base
+from embargo.models.bundles.bundle import ModelReader, write_training
+from embargo.models.content import refuse_taken, text_hash
+from embargo.models.export.merged import Merged, merge
+from embargo.models.export.onnx import OnnxExport, export_onnx
+from embargo.models.tuning.adapters import Adapter
 
 # Scales settle with some hundred texts.
 CALIBRATION_TEXTS = 300
@@ -44,7 +42,7 @@ class TrainingTexts:
 
 
 def training_texts(
-    reader: Reader,
+    reader: ModelReader,
     path: Path,
     *,
     format: LabelFormat = "auto",  # noqa: A002 - the field's word for it
@@ -54,7 +52,7 @@ def training_texts(
 
     Parameters
     ----------
-    reader : Reader
+    reader : ModelReader
     path : Path
         A labelled set, or a table with a column of texts.
     format : str
@@ -75,8 +73,6 @@ def training_texts(
     if format in ("auto", "table") and parts[0].format not in ("lines", "json"):
         found = read_table(parts, [text], {})[0][text].dropna().astype("str")
     else:
-        import pandas as pd
-
         # Only texts are taken; the cutoff of the labels does not matter.
         settled = read_label_set(path, format=format, knowledge_cutoff=pd.Timestamp.max.tz_localize("UTC"))
         found = settled.frame["text"]
@@ -91,10 +87,8 @@ def training_texts(
     return TrainingTexts(chosen, len(by_hash), len(by_hash) - len(known))
 
 
-def export_onnx_model(reader: Reader, target: Path, *, texts: list[str] | None) -> OnnxExport:
+def export_onnx_model(reader: ModelReader, target: Path, *, texts: list[str] | None) -> OnnxExport:
     """Write an ONNX model, in int8 where calibration texts are given; see `export_onnx` for errors."""
-    from embargo.models.export.onnx import export_onnx
-
     refuse_taken(target)
     base, adapter = _tuned(reader)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -112,15 +106,13 @@ def export_onnx_model(reader: Reader, target: Path, *, texts: list[str] | None) 
     return exported
 
 
-def export_merged(reader: Reader, target: Path) -> Merged:
-    """Write the merged model; see `embargo.models.export.onnx.merge` for what it proves and raises."""
-    from embargo.models.export.onnx import merge
-
+def export_merged(reader: ModelReader, target: Path) -> Merged:
+    """Write the merged model; see `embargo.models.merge` for what it proves and raises."""
     base, adapter = _tuned(reader)
     return merge(base, adapter, target, calibration=reader.calibration)
 
 
-def _tuned(reader: Reader) -> tuple[Base, Adapter]:
+def _tuned(reader: ModelReader) -> tuple[Base, Adapter]:
     if reader.base is None or reader.adapter is None:
         raise ConfigError(f"{reader.name}: is no tuned adapter, so there is nothing to export. Give a model folder.")
     return reader.base, reader.adapter

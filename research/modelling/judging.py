@@ -16,7 +16,7 @@ import pandas as pd
 from embargo.backtest.significance import PairedBelief, paired_belief
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError
 from embargo.data_loaders.schemas import CLASSES
-from embargo.models.bundles.bundle import Reader
+from embargo.models.bundles.bundle import ModelReader
 from embargo.models.calibration import (
     Calibration,
     adaptive_calibration_error,
@@ -27,12 +27,12 @@ from embargo.models.calibration import (
 from embargo.models.content import text_hash
 from embargo.models.evaluation.classification import classification_report
 from embargo.models.evaluation.comparison import compare_classifiers, losses
-from embargo.models.evaluation.forgetting import Forgetting, forgetting
+from embargo.models.evaluation.forgetting import Forgetting, measure_forgetting
 from embargo.models.evaluation.robustness import Robustness, probe
+from embargo.models.scorer import Progress
 from embargo.models.scorers.cache import ScoreCache
 from embargo.models.scorers.lexicon import LexiconScorer
 from embargo.models.scorers.score import cached_logits
-from embargo.models.tuning.loop import Progress
 
 PROBED = 200
 RESAMPLES = 1000
@@ -59,7 +59,7 @@ class Unseen:
     unchecked: tuple[str, ...]
 
 
-def unseen(readers: Sequence[Reader], samples: pd.DataFrame) -> Unseen:
+def unseen(readers: Sequence[ModelReader], samples: pd.DataFrame) -> Unseen:
     """Leave out the samples whose text is a training or validation text of any of the models.
 
     Raises
@@ -230,11 +230,11 @@ class Judgement:
 
 
 def judge(
-    reader: Reader,
+    reader: ModelReader,
     samples: pd.DataFrame,
     *,
     dated: bool,
-    other: Reader | None = None,
+    other: ModelReader | None = None,
     robustness: bool = False,
     forgotten: bool = False,
     cache: ScoreCache,
@@ -246,12 +246,12 @@ def judge(
 
     Parameters
     ----------
-    reader : Reader
+    reader : ModelReader
     samples : DataFrame
         ``text, label, known_at``.
     dated : bool
         Whether ``known_at`` is the time of each text; otherwise nobody can tell which the model may have read.
-    other : Reader, optional
+    other : ModelReader, optional
     robustness : bool
         Also change up to `PROBED` of the texts and see what moves.
     forgotten : bool
@@ -292,7 +292,7 @@ def judge(
         )
     forgot = None
     if forgotten and reader.base is not None and reader.adapter is not None:
-        forgot = forgetting(reader.base, reader.adapter, seed=seed, level=level)
+        forgot = measure_forgetting(reader.base, reader.adapter, seed=seed, level=level)
     before = _known_before(reader, fresh.samples, dated)
     return Judgement(
         name=reader.name,
@@ -307,13 +307,13 @@ def judge(
     )
 
 
-def _known_before(reader: Reader, samples: pd.DataFrame, dated: bool) -> int | None:
+def _known_before(reader: ModelReader, samples: pd.DataFrame, dated: bool) -> int | None:
     if not dated or reader.knowledge_cutoff is None:
         return None
     return int((samples["known_at"] <= reader.knowledge_cutoff).sum())
 
 
-def _notes(reader: Reader, other: Reader | None, fresh: Unseen, dated: bool) -> list[str]:
+def _notes(reader: ModelReader, other: ModelReader | None, fresh: Unseen, dated: bool) -> list[str]:
     counts, notes = fresh.counts, []
     left = counts["training"] + counts["validation"]
     if left:
@@ -332,7 +332,7 @@ def _notes(reader: Reader, other: Reader | None, fresh: Unseen, dated: bool) -> 
     return notes if other is None else notes + _of_its_past(other, other.name, fresh.samples, dated)
 
 
-def _of_its_past(reader: Reader, name: str, samples: pd.DataFrame, dated: bool) -> list[str]:
+def _of_its_past(reader: ModelReader, name: str, samples: pd.DataFrame, dated: bool) -> list[str]:
     notes, before = [], _known_before(reader, samples, dated)
     if dated and reader.knowledge_cutoff is None:
         notes.append(f"The knowledge cutoff of {name} is unknown: it may have read any of these texts.")

@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.schemas import CLASSES
-from embargo.models.bundles.bundle import Reader
+from embargo.models.bundles.bundle import ModelReader
+from embargo.models.scorer import Progress
 from embargo.models.scorers.cache import ScoreCache
 from embargo.models.scorers.score import ScoredArticles, score_articles, score_stream
-from embargo.models.tuning.loop import Progress
 
 FRAME_ROWS = 8192
 COLUMNS = ("article_id", "symbol", "known_at", *CLASSES, "confidence", "model_id")
@@ -63,7 +63,7 @@ class ScoredNews:
 
 
 def score_news(
-    reader: Reader,
+    reader: ModelReader,
     news: Iterable[pd.DataFrame],
     out: Path,
     *,
@@ -74,7 +74,7 @@ def score_news(
 
     Parameters
     ----------
-    reader : Reader
+    reader : ModelReader
     news : iterable of DataFrame
         As `embargo.data_loaders.archive.news.stream_news` yields them.
     out : Path
@@ -130,7 +130,7 @@ def score_news(
     )
 
 
-def _with_scores(reader: Reader, frame: pd.DataFrame, found: ScoredArticles, cache: ScoreCache) -> pd.DataFrame:
+def _with_scores(reader: ModelReader, frame: pd.DataFrame, found: ScoredArticles, cache: ScoreCache) -> pd.DataFrame:
     scores = found.scores
     # An article of an earlier frame may stand here again under another symbol.
     again = frame.loc[~frame["article_id"].isin(scores["article_id"]), ["article_id", "text"]]

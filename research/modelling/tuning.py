@@ -6,6 +6,7 @@ killed goes on from its last checkpoint.
 
 from __future__ import annotations
 
+import json
 import tempfile
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -17,14 +18,15 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
+from safetensors.numpy import save_file
 
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 from embargo.data_loaders.schemas import CLASSES
 from embargo.models.bases.resolve import TINY, Base, resolve_base
 from embargo.models.bundles.bundle import (
-    KIND,
+    BUNDLE,
     Bundle,
-    Reader,
+    ModelReader,
     bundle_reader,
     fitted_reader,
     kind_of,
@@ -37,13 +39,15 @@ from embargo.models.content import json_hash, sample_fingerprint, text_hash
 from embargo.models.fitting import FittedModel, fit_scorer
 from embargo.models.loading import processes
 from embargo.models.loading.shared import SharedBase
-from embargo.models.methods import cards as methods
-from embargo.models.methods import defaults
+from embargo.models.methods.cards import check_method
+from embargo.models.methods.defaults import explain_settings
+from embargo.models.methods.settings import TuneSettings
+from embargo.models.samples import check_labels
 from embargo.models.scorers.cache import ScoreCache
-from embargo.models.scorers.onnx import KIND as ONNX
+from embargo.models.scorers.onnx import ONNX
 from embargo.models.scorers.score import cached_logits
+from embargo.models.tuning.adapters import open_adapter
 from embargo.models.tuning.tiny import TinySettings
-from embargo.models.tuning.tune import TuneSettings, check_labels, open_adapter
 from embargo.research.config.experiment import Config, LabelsSection, ModelSection, load_config, override
 from embargo.research.config.settings import Section, checked, place_of, read_toml
 from embargo.research.modelling.judging import report_of
@@ -209,7 +213,7 @@ def plan_tuning(config: Config | TuneConfig, stages: Stages) -> TunePlan:
     if model.base != TINY:
         base = resolve_base(model.base, revision=model.revision, knowledge_cutoff=model.knowledge_cutoff)
     with _outline(base) as outline:
-        methods.check(model.method, outline, model.target)
+        check_method(model.method, outline, model.target)
     if isinstance(config, TuneConfig):
         stages.stage("Read the labels")
         return _checked(TunePlan(config, [_of_file(config)], base, None))
@@ -271,7 +275,7 @@ def explained(plan: TunePlan, samples: TuneSamples) -> list[Explained]:
     """Say with which settings a model would be tuned, and why; trains nothing."""
     model = plan.config.model
     with _outline(plan.base) as base:
-        rows = defaults.explain(model.method, len(samples.train), base)
+        rows = explain_settings(model.method, len(samples.train), base)
         used = asdict(_settings(plan.config, base, len(samples.train)))
     found = []
     for row in rows:
@@ -442,10 +446,6 @@ def _outline(base: Base | None) -> Iterator[Base]:
     if base is not None:
         yield base
         return
-    import json
-
-    from safetensors.numpy import save_file
-
     with tempfile.TemporaryDirectory(prefix="outline-") as folder:
         config = {"model_type": "modernbert", "hidden_size": TinySettings().hidden}
         (Path(folder) / "config.json").write_text(json.dumps(config), encoding="utf-8")
@@ -453,7 +453,7 @@ def _outline(base: Base | None) -> Iterator[Base]:
         yield Base(TINY, folder, "encoder", None, "not made yet", "")
 
 
-def open_model(path: Path, *, fold: int | None, cache: Path, base: Path | None = None) -> Reader:
+def open_model(path: Path, *, fold: int | None, cache: Path, base: Path | None = None) -> ModelReader:
     """Open a model folder, an exported model, or one fold of a run.
 
     Parameters
@@ -490,14 +490,12 @@ def open_model(path: Path, *, fold: int | None, cache: Path, base: Path | None =
         return onnx_reader(path)
     if kind == "merged":
         raise DataError(f"{path}: a merged model is for transformers; give the model folder that it was made from.")
-    if kind != KIND:
+    if kind != BUNDLE:
         raise DataError(f"{path}: holds no model. Give a folder that 'embargo tune', 'run' or 'export' wrote.")
     return bundle_reader(open_bundle(path), cache_dir=cache, given=base)
 
 
-def _of_run(path: Path, fold: int | None, cache: Path, base: Path | None) -> Reader:
-    import json
-
+def _of_run(path: Path, fold: int | None, cache: Path, base: Path | None) -> ModelReader:
     try:
         entries: Sequence[dict[str, Any]] = json.loads((path / "manifest.json").read_text(encoding="utf-8"))["models"]
         settings = tomllib.loads((path / "config.toml").read_text(encoding="utf-8"))

@@ -22,12 +22,12 @@ from embargo.models.calibration import Calibration
 from embargo.models.export.onnx import check_runtime
 from embargo.models.fitting import FittedModel, fit_scorer
 from embargo.models.loading.shared import SharedBase
-from embargo.models.methods.defaults import defaults
+from embargo.models.methods.defaults import default_settings
+from embargo.models.methods.settings import TuneSettings
 from embargo.models.scorers.cache import ScoreCache
 from embargo.models.scorers.linear import LinearSettings
 from embargo.models.scorers.score import score_articles
 from embargo.models.tuning.tiny import pretrain_tiny
-from embargo.models.tuning.tune import TuneSettings
 from embargo.research.config.experiment import Config, ModelSection
 from embargo.research.progress import Advance, Stages
 from embargo.research.run.plan import Plan
@@ -196,7 +196,7 @@ def model_settings(
         rank=model.rank,
         alpha=model.alpha if model.alpha is not None else 2.0 * model.rank,
         dropout=model.dropout,
-        learning_rate=rate if rate is not None else defaults(model.method, n_train, base).learning_rate,
+        learning_rate=rate if rate is not None else default_settings(model.method, n_train, base).learning_rate,
         epochs=model.epochs,
         batch_size=model.batch_size,
         patience=model.patience,

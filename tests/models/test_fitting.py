@@ -9,13 +9,15 @@ from samples.model_samples import CUTOFF, sentences
 
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError
 from embargo.data_loaders.schemas import CLASSES
+from embargo.models import fitting
 from embargo.models.calibration import Calibration, fit_calibration
 from embargo.models.content import json_hash
 from embargo.models.fitting import fit_scorer
+from embargo.models.methods.settings import TuneSettings
 from embargo.models.scorers.cache import ScoreCache
+from embargo.models.scorers.kind import Fit, ScorerKind
 from embargo.models.scorers.linear import LinearSettings, fit_linear
 from embargo.models.scorers.score import model_id, score_articles
-from embargo.models.tuning.tune import TuneSettings
 
 KEYS = {
     "kind", "base", "base_weights_hash", "base_knowledge_cutoff", "cutoff_source", "exposures", "trained_until",
@@ -129,6 +131,25 @@ def test_refuses_what_does_not_fit_the_kind(samples, cache_dir, tiny_base):
         fitted("lexicon", samples | {"train": pd.DataFrame()}, cache_dir)
     with pytest.raises(ConfigError):
         LinearSettings(strength=0)
+
+
+def test_another_kind_is_a_file_and_a_line(samples, cache_dir, monkeypatch):
+    def fit(request):
+        return Fit(Counting(), trained_on=request.train_texts[:2], cutoff_source="counted here", best_epoch=7)
+
+    monkeypatch.setattr(fitting, "KINDS", {**fitting.KINDS, "counting": ScorerKind(fit=fit)})
+    model = fitted("counting", samples, cache_dir)
+    assert set(model.manifest) == KEYS
+    entries = ("kind", "n_train", "cutoff_source", "best_epoch", "settings", "adapter", "knowledge_cutoff")
+    expected = ["counting", 2, "counted here", 7, {}, None, CUTOFF.isoformat()]
+    assert [model.manifest[name] for name in entries] == expected
+    assert len(model.train_text_hashes) == 2
+    with pytest.raises(ConfigError, match=r"'counting' takes no base model. Give 'base' with 'transformer'"):
+        fitted("counting", samples, cache_dir, base=object())
+    with pytest.raises(ConfigError, match="does not take LinearSettings"):
+        fitted("counting", samples, cache_dir, settings=LinearSettings())
+    with pytest.raises(ConfigError, match="is not scored with 'onnx'"):
+        fitted("counting", samples, cache_dir, runtime="onnx")
 
 
 class Counting:

@@ -9,8 +9,9 @@ import pytest
 from samples.model_samples import CUTOFF
 
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError, MissingPartError
-from embargo.models.bases import resolve as bases
-from embargo.models.bases.resolve import KNOWN_BASES, open_base, resolve_base
+from embargo.models.bases import resolve
+from embargo.models.bases.registry import registered
+from embargo.models.bases.resolve import open_base, resolve_base
 from embargo.models.tuning.tiny import TinySettings, pretrain_tiny
 
 SMALL = TinySettings(hidden=64, intermediate=64, vocabulary=300, max_length=32, epochs=1)
@@ -67,8 +68,8 @@ def test_a_mistyped_name_is_corrected_before_the_hub_is_asked(monkeypatch):
     def asked(*_):
         raise AssertionError("the hub was asked")
 
-    monkeypatch.setattr(bases.hub, "cached", asked)
-    monkeypatch.setattr(bases.hub, "list_files", asked)
+    monkeypatch.setattr(resolve.hub, "cached", asked)
+    monkeypatch.setattr(resolve.hub, "list_files", asked)
     with pytest.raises(ConfigError, match="'google-bert/bert-base-uncased'"):
         resolve_base("google-bert/bert-base-uncasd")
     with pytest.raises(ConfigError, match=r"'meta-llama/Llama-3\.2-1B'"):
@@ -180,7 +181,9 @@ def test_weights_cut_off_or_extended_anywhere_are_noticed(tmp_path):
 def test_a_lone_sentencepiece_model_needs_its_library(tmp_path, monkeypatch):
     folder = folder_with(tmp_path, tokenizer__json=None, spm__model=b"x")
     find = importlib.util.find_spec
-    monkeypatch.setattr(bases.importlib.util, "find_spec", lambda name: None if name == "sentencepiece" else find(name))
+    monkeypatch.setattr(
+        resolve.importlib.util, "find_spec", lambda name: None if name == "sentencepiece" else find(name)
+    )
     with pytest.raises(MissingPartError, match="pip install sentencepiece"):
         resolve_base(str(folder))
 
@@ -200,14 +203,14 @@ def test_absent_things_are_named_without_waiting(monkeypatch):
         resolve_base("./nowhere")
     with pytest.raises(MissingPartError, match="nobody/nothing"):
         resolve_base("nobody/nothing")
-    monkeypatch.setattr(bases.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(resolve.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(MissingPartError, match=r"embargo\[minilm\]"):
         resolve_base("minilm")
     assert time.monotonic() - started < 60
 
 
 def test_a_cutoff_earlier_than_documented_is_a_leak(tmp_path):
-    known = KNOWN_BASES["google-bert/bert-base-uncased"]
+    known = registered()["google-bert/bert-base-uncased"]
     folder = folder_with(tmp_path)
     assert open_base(folder, name="bert", known=known).knowledge_cutoff == pd.Timestamp("2018-10-31T23:59:59.999999Z")
     with pytest.raises(LeakError, match="earlier than the documented"):
@@ -246,7 +249,7 @@ def test_tiny_knows_only_words_of_its_corpus(tiny_base):
     assert "plunged" in tokenizer.get_vocab()
     assert "pandemic" not in tokenizer.get_vocab()
     assert tokenizer.unk_token_id not in tokenizer("pandemic")["input_ids"]
-    manifest = json.loads((bases.Path(tiny_base.path_or_id) / "manifest.json").read_text())
+    manifest = json.loads((resolve.Path(tiny_base.path_or_id) / "manifest.json").read_text())
     assert manifest["losses"][-1] < manifest["losses"][0]
 
 

@@ -11,9 +11,10 @@ from samples.model_samples import sentences
 from samples.tiny_models import DECODERS, ENCODERS, FAMILIES, save_tiny_model, save_tokenizer
 
 from embargo.data_loaders.errors import ConfigError
-from embargo.models.bases import resolve as bases
+from embargo.models.bases import resolve
 from embargo.models.bases.resolve import resolve_base
-from embargo.models.loading.load import deterministic, encode, load_classifier, load_tokenizer, pad, padded_length
+from embargo.models.loading.batches import padded_length
+from embargo.models.loading.load import deterministic, encode, load_classifier, load_tokenizer, pad
 
 TEXTS = [*sentences(62, seed=5)["text"], "Altera fell", "x"]
 
@@ -167,8 +168,8 @@ def test_code_beside_a_supported_architecture_is_never_run(tmp_path):
 def test_every_named_architecture_classifies_text():
     from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
 
-    assert set(MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES) >= bases.DECODERS | bases.ENCODERS
-    assert not bases.DECODERS & bases.ENCODERS
+    assert set(MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES) >= resolve.DECODERS | resolve.ENCODERS
+    assert not resolve.DECODERS & resolve.ENCODERS
 
 
 def test_a_folder_is_described_without_the_heavy_libraries(folder):

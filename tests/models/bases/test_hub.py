@@ -13,7 +13,7 @@ from servers.loopback import Answer, Hang, Loopback, Reset, ServerError, Truncat
 
 from embargo.data_loaders.errors import ConfigError, LeakError, MissingPartError, ServiceError
 from embargo.models.bases import hub
-from embargo.models.bases.registry import KNOWN_BASES, last_instant
+from embargo.models.bases.registry import last_instant, registered
 from embargo.models.bases.resolve import resolve_base
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -94,7 +94,7 @@ def test_only_what_a_base_needs_is_fetched_and_it_can_be_loaded(serve, files):
     assert not set(small.asked) & set(noise)
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(small.asked)
     assert base.revision == COMMIT
-    assert base.knowledge_cutoff == last_instant(KNOWN_BASES[NAME].knowledge_cutoff)
+    assert base.knowledge_cutoff == last_instant(registered()[NAME].knowledge_cutoff)
     assert load_classifier(base, method="lora", compute="fp32")[1] == ["score"]
     once = list(small.asked)
     assert resolve_base(NAME, revision=COMMIT).weights_hash == base.weights_hash
@@ -103,7 +103,7 @@ def test_only_what_a_base_needs_is_fetched_and_it_can_be_loaded(serve, files):
 
 def test_an_unknown_base_has_no_cutoff_until_one_is_declared(serve, files, monkeypatch):
     serve(files)
-    monkeypatch.setattr("embargo.models.bases.resolve.KNOWN_BASES", {})
+    monkeypatch.setattr("embargo.models.bases.resolve.known_base", lambda _: None)
     declared = pd.Timestamp("2024-01-01", tz="UTC")
     assert resolve_base(NAME, revision=COMMIT).knowledge_cutoff is None
     assert resolve_base(NAME, revision=COMMIT, knowledge_cutoff=declared).knowledge_cutoff == declared

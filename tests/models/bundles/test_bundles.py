@@ -15,20 +15,13 @@ from samples.small_bases import small_base
 
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 from embargo.models.bases.resolve import TINY, Base, open_base
-from embargo.models.bundles.bundle import (
-    Bundle,
-    bundle_reader,
-    fitted_reader,
-    list_bundles,
-    new_folder,
-    open_bundle,
-    write_bundle,
-)
-from embargo.models.content import text_hash
+from embargo.models.bundles.bundle import Bundle, bundle_reader, fitted_reader, list_bundles, open_bundle, write_bundle
+from embargo.models.content import new_folder, text_hash
 from embargo.models.evaluation.classification import classification_report
 from embargo.models.fitting import FittedModel, fit_scorer
+from embargo.models.methods.settings import TuneSettings
 from embargo.models.scorers.score import model_id
-from embargo.models.tuning.tune import TuneSettings, open_adapter
+from embargo.models.tuning.adapters import open_adapter
 
 UNTIL = pd.Timestamp("2016-01-01", tz="UTC")
 TEXTS = sentences(20, seed=77)["text"].tolist()

@@ -6,11 +6,12 @@ from samples.tiny_models import save_tiny_model
 
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 from embargo.models.bases.resolve import open_base, resolve_base
-from embargo.models.evaluation import forgetting as module
-from embargo.models.evaluation.forgetting import embedding_drift, forgetting, language_loss
+from embargo.models.evaluation import forgetting
+from embargo.models.evaluation.forgetting import embedding_drift, language_loss, measure_forgetting
 from embargo.models.evaluation.general_texts import GENERAL_TEXTS
 from embargo.models.loading.load import encode, load_tokenizer, pad, quiet
-from embargo.models.tuning.tune import TuneSettings, tune
+from embargo.models.methods.settings import TuneSettings
+from embargo.models.tuning.adapters import tune
 
 TEXTS = sentences(40, seed=11)["text"].tolist()
 # So small that what is added to a weight is rounded away.
@@ -63,7 +64,7 @@ def tuned(base, samples, cache_dir, **changes):
 @pytest.mark.parametrize("method", ["lora", "qlora", "full"])
 def test_an_adapter_that_changed_nothing_forgot_exactly_nothing(base, samples, cache_dir, method):
     adapter = tuned(base, samples, cache_dir, method=method, learning_rate=STANDSTILL, weight_decay=0.0)
-    found = forgetting(base, adapter, TEXTS)
+    found = measure_forgetting(base, adapter, TEXTS)
     assert found.measure == ("masked loss" if base.kind == "encoder" else "causal loss")
     assert (found.difference, found.low, found.high) == (0.0, 0.0, 0.0)
     assert found.before == found.after
@@ -74,7 +75,7 @@ def test_an_adapter_that_changed_nothing_forgot_exactly_nothing(base, samples, c
 def test_a_wrecked_model_forgot_what_a_gently_tuned_one_kept(base, samples, cache_dir):
     wrecked = tuned(base, samples, cache_dir, target="all-linear", learning_rate=0.5)
     gentle = tuned(base, samples, cache_dir, target="all-linear", learning_rate=1e-4)
-    lost, kept = forgetting(base, wrecked, TEXTS), forgetting(base, gentle, TEXTS)
+    lost, kept = measure_forgetting(base, wrecked, TEXTS), measure_forgetting(base, gentle, TEXTS)
     assert lost.before == kept.before < 4.5
     assert lost.low > 1.0
     assert lost.low < lost.difference < lost.high
@@ -86,7 +87,7 @@ def test_a_wrecked_model_forgot_what_a_gently_tuned_one_kept(base, samples, cach
 
 def test_the_head_is_the_bases_even_where_full_tuning_moves_its_twin(base, samples, cache_dir, monkeypatch):
     adapter = tuned(base, samples, cache_dir, method="full", learning_rate=STANDSTILL, weight_decay=0.0)
-    honest = module._tuned
+    honest = forgetting._tuned
 
     def scaled(base, adapter):
         model = honest(base, adapter)
@@ -95,14 +96,14 @@ def test_the_head_is_the_bases_even_where_full_tuning_moves_its_twin(base, sampl
         return model
 
     heads = []
-    loss = module._loss
+    loss = forgetting._loss
 
     def watched(model, *rest):
         heads.append(model.get_output_embeddings().weight.clone())
         return loss(model, *rest)
 
-    monkeypatch.setattr(module, "_loss", watched)
-    monkeypatch.setattr(module, "_tuned", scaled)
+    monkeypatch.setattr(forgetting, "_loss", watched)
+    monkeypatch.setattr(forgetting, "_tuned", scaled)
     assert language_loss(base, adapter, TEXTS).difference != 0.0
     assert torch.equal(*heads)
 
@@ -114,7 +115,7 @@ def test_the_loss_is_transformers_own(base, samples, cache_dir):
     adapter = tuned(base, samples, cache_dir, learning_rate=STANDSTILL, weight_decay=0.0)
     tokenizer, text = load_tokenizer(base), TEXTS[0]
     ids = encode(tokenizer, [text], 128)[0]
-    found = forgetting(base, adapter, [text, text])
+    found = measure_forgetting(base, adapter, [text, text])
     auto = AutoModelForMaskedLM if base.kind == "encoder" else AutoModelForCausalLM
     with quiet():
         model = auto.from_pretrained(base.path_or_id).eval()
@@ -122,10 +123,10 @@ def test_the_loss_is_transformers_own(base, samples, cache_dir):
         expected = float(model(input_ids=torch.tensor([ids]), labels=torch.tensor([ids])).loss.detach())
         assert found.n_tokens == 2 * (len(ids) - 1)
     else:
-        tasks = module._masked(base, tokenizer, [text], [ids], 0)
+        tasks = forgetting._masked(base, tokenizer, [text], [ids], 0)
         hidden = sorted(place for task in tasks for place in task.places)
         assert hidden == list(range(1, len(ids) - 1))
-        assert len(tasks) == module.ROUNDS
+        assert len(tasks) == forgetting.ROUNDS
         for task in tasks:
             shown = [tokenizer.mask_token_id if place in task.places else ids[place] for place in range(len(ids))]
             assert task.tokens == shown
@@ -144,7 +145,7 @@ def test_a_base_without_a_head_is_named_and_its_drift_told(tiny_base, samples, c
     adapter = tuned(tiny_base, samples, cache_dir, learning_rate=1e-3)
     with pytest.raises(MissingPartError, match=r"base 'tiny' has no language-modelling head .*head\.dense\.weight"):
         language_loss(tiny_base, adapter, TEXTS)
-    found = forgetting(tiny_base, adapter, TEXTS)
+    found = measure_forgetting(tiny_base, adapter, TEXTS)
     assert found.measure == "embedding drift"
     assert "base 'tiny' has no language-modelling head" in found.note
     assert (found.before, found.after) == (None, None)
@@ -156,7 +157,7 @@ def test_the_masks_depend_on_seed_and_text_alone(tiny_base):
     tokenizer = load_tokenizer(tiny_base)
 
     def masks(texts, seed):
-        tasks = module._masked(tiny_base, tokenizer, texts, encode(tokenizer, texts, 128), seed)
+        tasks = forgetting._masked(tiny_base, tokenizer, texts, encode(tokenizer, texts, 128), seed)
         return {(texts[task.row], tuple(task.places)) for task in tasks}
 
     assert masks(TEXTS, 0) == masks(TEXTS[::-1], 0)
@@ -167,7 +168,7 @@ def test_the_masks_depend_on_seed_and_text_alone(tiny_base):
 def test_intervals_draw_whole_texts_again():
     generator = np.random.default_rng(0)
     counts, differences = generator.integers(5, 15, 400), generator.normal(0.1, 1.0, 400)
-    low, high = module._interval(differences, counts, 0, 2000, 0.95)
+    low, high = forgetting._interval(differences, counts, 0, 2000, 0.95)
     middle = differences.sum() / counts.sum()
     spread = np.std(differences - middle * counts) / np.sqrt(400) / counts.mean()
     assert (high - low) / 2 == pytest.approx(1.96 * spread, rel=0.1)
@@ -176,12 +177,12 @@ def test_intervals_draw_whole_texts_again():
 def test_what_cannot_be_measured_is_said(tiny_base, samples, cache_dir):
     adapter = tuned(tiny_base, samples, cache_dir, learning_rate=1e-3)
     with pytest.raises(DataError, match="1 texts give no interval"):
-        forgetting(tiny_base, adapter, TEXTS[:1])
+        measure_forgetting(tiny_base, adapter, TEXTS[:1])
     with pytest.raises(ConfigError, match="level 2"):
-        forgetting(tiny_base, adapter, TEXTS, level=2.0)
+        measure_forgetting(tiny_base, adapter, TEXTS, level=2.0)
     virtual = tuned(tiny_base, samples, cache_dir, method="prompt")
     with pytest.raises(ConfigError, match="'prompt' leaves the base's weights as they are"):
-        forgetting(tiny_base, virtual, TEXTS)
+        measure_forgetting(tiny_base, virtual, TEXTS)
 
 
 def test_the_general_texts_are_sixty_different_sentences():
@@ -194,6 +195,6 @@ def test_other_architectures_are_measured_alike(architecture, samples, cache_dir
     folder = save_tiny_model(architecture, tmp_path / architecture)
     base = open_base(folder, name=architecture)
     adapter = tuned(base, samples, cache_dir, learning_rate=STANDSTILL, weight_decay=0.0)
-    found = forgetting(base, adapter)
+    found = measure_forgetting(base, adapter)
     assert found.measure == ("masked loss" if base.kind == "encoder" else "causal loss")
     assert (found.difference, found.n_texts) == (0.0, 60)

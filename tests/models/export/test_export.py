@@ -14,26 +14,26 @@ from samples.tiny_models import FAMILIES, save_tiny_model
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError, MissingPartError
 from embargo.models.bases.resolve import resolve_base
 from embargo.models.calibration import Calibration, fit_temperature
-from embargo.models.export import graph as onnx_graph
-from embargo.models.export import onnx as export
+from embargo.models.export import graph, merged, onnx
 from embargo.models.export.graph import EXPORTABLE
+from embargo.models.export.merged import merge
 from embargo.models.export.onnx import (
-    PROBE_TEXTS,
     Speed,
     check_runtime,
     compare,
     export_onnx,
     exported_scorer,
     measure_speed,
-    merge,
     runtime_scorer,
 )
+from embargo.models.export.probes import PROBE_TEXTS
 from embargo.models.fitting import fit_scorer
 from embargo.models.loading.load import encode, load_tokenizer
+from embargo.models.methods.settings import TuneSettings
 from embargo.models.scorers import transformer
 from embargo.models.scorers.onnx import OnnxScorer
 from embargo.models.scorers.transformer import TransformerScorer
-from embargo.models.tuning.tune import TuneSettings, tune
+from embargo.models.tuning.adapters import tune
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -68,7 +68,7 @@ def pair(request, samples, cache_dir, tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def few_timings(monkeypatch):
-    monkeypatch.setattr(export, "SINGLE_CALLS", 10)
+    monkeypatch.setattr(onnx, "SINGLE_CALLS", 10)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_the_merged_model_alone_gives_the_adapters_logits(pair, tmp_path):
     base, adapter = pair
     found = merge(base, adapter, tmp_path / "merged", calibration=CALIBRATION)
     assert found.max_dlogit <= 1e-4
-    assert found.manifest["proof"]["tolerance"] == export.MERGE_TOLERANCE
+    assert found.manifest["proof"]["tolerance"] == merged.MERGE_TOLERANCE
     assert found.manifest["knowledge_cutoff"] == CUTOFF.isoformat()
     assert Calibration.from_dict(found.manifest["calibration"]) == CALIBRATION
     names = left_over(found.path)
@@ -180,7 +180,7 @@ def to_onnx(base, adapter, folder):
 
 @pytest.mark.parametrize("write", [merge, to_onnx])
 def test_a_model_that_differs_is_refused_and_leaves_nothing(tiny_pair, tmp_path, monkeypatch, write):
-    right = export.merged_model
+    right = onnx.merged_model
 
     def wrong(*arguments):
         model = right(*arguments)
@@ -188,7 +188,8 @@ def test_a_model_that_differs_is_refused_and_leaves_nothing(tiny_pair, tmp_path,
             model.classifier.bias += torch.tensor([0.0, 0.01, 0.0])
         return model
 
-    monkeypatch.setattr(export, "merged_model", wrong)
+    for module in (merged, onnx):
+        monkeypatch.setattr(module, "merged_model", wrong)
     with pytest.raises(DataError, match=r"moves by 0\.01"):
         write(*tiny_pair, tmp_path / "x")
     assert left_over(tmp_path) == []
@@ -217,11 +218,11 @@ def test_an_adapter_whose_bytes_changed_is_refused(tiny_base, samples, tmp_path)
 
 
 def test_architectures_and_sizes_that_cannot_be_exported_are_named(tiny_pair, tmp_path, monkeypatch):
-    monkeypatch.setattr(export, "merged_model", lambda *_: pytest.fail("work was begun"))
-    monkeypatch.setattr(onnx_graph, "LARGEST_BYTES", 1000)
+    monkeypatch.setattr(onnx, "merged_model", lambda *_: pytest.fail("work was begun"))
+    monkeypatch.setattr(graph, "LARGEST_BYTES", 1000)
     with pytest.raises(ConfigError, match="more than one ONNX file holds"):
         to_onnx(*tiny_pair, tmp_path / "x")
-    monkeypatch.setattr(onnx_graph, "EXPORTABLE", frozenset({"bert"}))
+    monkeypatch.setattr(graph, "EXPORTABLE", frozenset({"bert"}))
     with pytest.raises(ConfigError, match=r"'modernbert' cannot be exported .* bert\."):
         to_onnx(*tiny_pair, tmp_path / "x")
 
@@ -298,7 +299,7 @@ def test_a_run_exports_an_adapter_once_and_scores_with_it(
     assert first.manifest["precision"] == precision
     assert first.calibration == Calibration()
     assert first.manifest["calibration_texts"]["n"] == (len(set(texts)) if precision == "int8" else 0)
-    monkeypatch.setattr(export, "write_graph", lambda *_: pytest.fail("exported again"))
+    monkeypatch.setattr(onnx, "write_graph", lambda *_: pytest.fail("exported again"))
     again = runtime_scorer(runtime, base, adapter, training_texts=texts[::-1] * 2, cache_dir=tmp_path / "cache")
     assert again.identity == first.identity
     assert np.array_equal(again.logits(TEXTS), first.logits(TEXTS))
@@ -346,7 +347,7 @@ def test_what_no_runtime_takes_is_named_before_anything(tiny_base):
 
 
 def test_two_processes_may_export_at_once(tiny_pair, tmp_path, monkeypatch):
-    honest = export._write_onnx
+    honest = onnx._write_onnx
 
     def overtaken(base, adapter, calibration, scratch, *rest):
         found = honest(base, adapter, calibration, scratch, *rest)
@@ -354,7 +355,7 @@ def test_two_processes_may_export_at_once(tiny_pair, tmp_path, monkeypatch):
         shutil.copytree(scratch, target)
         return found
 
-    monkeypatch.setattr(export, "_write_onnx", overtaken)
+    monkeypatch.setattr(onnx, "_write_onnx", overtaken)
     exported_scorer(*tiny_pair, precision="fp32", calibration_texts=[], cache_dir=tmp_path / "cache")
     assert len(leaf(tmp_path / "cache")) == 1
 

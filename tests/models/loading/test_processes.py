@@ -15,8 +15,9 @@ from samples.small_bases import small_base
 
 from embargo.models.bases.resolve import open_base
 from embargo.models.loading import processes
-from embargo.models.tuning import loop as training
-from embargo.models.tuning.tune import TuneSettings, open_adapter, tune
+from embargo.models.methods.settings import TuneSettings
+from embargo.models.tuning import loop
+from embargo.models.tuning.adapters import open_adapter, tune
 
 pytestmark = pytest.mark.slow
 
@@ -57,19 +58,19 @@ def take_part(base_folder, folder):
     assert bool(seen) == processes.is_main()
     dropping = replace(SETTINGS, dropout=0.2, epochs=3)
     whole = run(base, folder / "whole", dropping)
-    one_pass = training._Loop.one_pass
+    one_pass = loop._Loop.one_pass
 
     def stop_in_third(loop, progress):
         if loop.state.epoch == 2:
             raise KeyboardInterrupt
         one_pass(loop, progress)
 
-    training._Loop.one_pass = stop_in_third
+    loop._Loop.one_pass = stop_in_third
     try:
         run(base, folder / "stopped", dropping)
         raise AssertionError("was not stopped")
     except KeyboardInterrupt:
-        training._Loop.one_pass = one_pass
+        loop._Loop.one_pass = one_pass
     assert run(base, folder / "stopped", dropping).identity == whole.identity, "goes on to other bits"
     (folder / f"found-{processes.rank()}.json").write_text(json.dumps(found))
 

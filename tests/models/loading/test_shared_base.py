@@ -16,8 +16,9 @@ from samples.small_bases import small_base
 from embargo.data_loaders.errors import ConfigError
 from embargo.models.loading.load import deterministic, load_classifier
 from embargo.models.loading.shared import SharedBase
+from embargo.models.methods.settings import TuneSettings
 from embargo.models.scorers.transformer import TransformerScorer, scoring_model
-from embargo.models.tuning.tune import TuneSettings, tune
+from embargo.models.tuning.adapters import tune
 
 SETTINGS = TuneSettings(rank=4, dropout=0.1, epochs=1, batch_size=16, learning_rate=1e-2, compute="fp32")
 TEXTS = sentences(40, seed=5)

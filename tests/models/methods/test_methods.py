@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,12 +13,13 @@ from samples.small_bases import CONFIGS, small_base
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.models.bases.resolve import DECODERS
 from embargo.models.loading.load import deterministic, load_classifier, load_tokenizer, quiet
-from embargo.models.methods.cards import METHODS, check, refusal
-from embargo.models.methods.defaults import defaults, explain
+from embargo.models.methods.cards import METHODS, check_method, refusal
+from embargo.models.methods.defaults import default_settings, explain_settings
+from embargo.models.methods.settings import Method, TuneSettings
 from embargo.models.scorers import transformer
 from embargo.models.scorers.transformer import TransformerScorer, merged_model
-from embargo.models.tuning import loop as training
-from embargo.models.tuning.tune import TuneSettings, feed_heads_fp32, tune
+from embargo.models.tuning import loop
+from embargo.models.tuning.adapters import feed_heads_fp32, tune
 
 ENDS = ("fell down", "held flat", "rose up")
 WORDS = ("profit", "loss", "sales", "bank", "the", "of", "in", "a", "and")
@@ -84,13 +86,13 @@ def unmerged(base, adapter, method):
 
 def trains_saves_and_scores(base, kind, method, tmp_path, monkeypatch):
     passes = []
-    one_pass = training._Loop.one_pass
+    one_pass = loop._Loop.one_pass
 
     def watched(loop, progress):
         one_pass(loop, progress)
         passes.append({name: value.detach().clone() for name, value in loop.trained.items()})
 
-    monkeypatch.setattr(training._Loop, "one_pass", watched)
+    monkeypatch.setattr(loop._Loop, "one_pass", watched)
     # Twelve steps: six are too few for P-tuning's encoder to be past its first stumble.
     rate = 1e-3 if method == "full" else 1e-2
     adapter = tuned(base, tmp_path, method, learning_rate=rate, batch_size=8)
@@ -160,8 +162,8 @@ def weights_of(adapter):
 )
 def test_a_pair_that_cannot_work_is_refused_by_name_before_loading(bases, method, kind, reason, tmp_path, monkeypatch):
     base = bases(kind)
-    monkeypatch.setattr("embargo.models.tuning.tune.load_classifier", lambda *_, **__: pytest.fail("loaded"))
-    monkeypatch.setattr("embargo.models.tuning.tune.load_tokenizer", lambda *_, **__: pytest.fail("loaded"))
+    monkeypatch.setattr("embargo.models.tuning.adapters.load_classifier", lambda *_, **__: pytest.fail("loaded"))
+    monkeypatch.setattr("embargo.models.tuning.adapters.load_tokenizer", lambda *_, **__: pytest.fail("loaded"))
     with pytest.raises(ConfigError, match=rf"'small {kind}' \({kind}\).*'{method}'.*{reason}"):
         tuned(base, tmp_path, method)
     assert list(tmp_path.iterdir()) == []
@@ -185,10 +187,10 @@ def test_an_architecture_without_the_named_layers_is_refused_for_low_rank_adapte
     (strange / "config.json").write_text(json.dumps(config))
     base = replace(source, path_or_id=str(strange))
     with pytest.raises(ConfigError, match="q_proj or v_proj"):
-        check("lora", base)
-    check("lora", base, "all-linear")
+        check_method("lora", base)
+    check_method("lora", base, "all-linear")
     with pytest.raises(ConfigError, match="must be one of"):
-        check("magic", base)
+        check_method("magic", base)
 
 
 def source_files(base):
@@ -228,11 +230,16 @@ def test_virtual_tokens_must_leave_room_for_a_text(bases, tmp_path):
         tuned(bases("bert"), tmp_path, "prompt", rank=60)
 
 
+def test_every_method_of_the_settings_has_a_card():
+    assert tuple(METHODS) == get_args(Method)
+    assert all(name == card.name for name, card in METHODS.items())
+
+
 @pytest.mark.parametrize("method", [name for name in METHODS if refusal(name, "bert") is None])
 def test_defaults_follow_the_number_of_examples(bases, method):
     base = bases("bert")
     for n, ranks in ((50, (4, 8)), (999, (4, 8)), (1_000, (8, 16)), (9_999, (8, 16)), (50_000, (16, 32))):
-        chosen = defaults(method, n, base)
+        chosen = default_settings(method, n, base)
         assert chosen.method == method
         assert ranks[0] <= chosen.rank <= ranks[1]
         assert chosen.alpha == 2 * chosen.rank
@@ -240,7 +247,7 @@ def test_defaults_follow_the_number_of_examples(bases, method):
         assert 0.05 <= chosen.warmup <= 0.1
         assert 0.01 <= chosen.weight_decay <= 0.1
         assert (chosen.patience, chosen.min_delta, chosen.clip) == (3, 0.001, 1.0)
-        rows = explain(method, n, base)
+        rows = explain_settings(method, n, base)
         assert {row.setting: row.value for row in rows} == vars(chosen)
         assert all(row.why for row in rows)
 
@@ -259,8 +266,8 @@ def test_rates_of_wide_bases_are_those_of_the_literature_and_narrower_ones_learn
     rates = {}
     for width in (128, 255, 256, 384, 511, 512, 768, 4096):
         base = of_width(bases("bert"), width, tmp_path / str(width))
-        rates[width] = defaults(method, 5_000, base).learning_rate
-        why = next(row.why for row in explain(method, 5_000, base) if row.setting == "learning_rate")
+        rates[width] = default_settings(method, 5_000, base).learning_rate
+        why = next(row.why for row in explain_settings(method, 5_000, base) if row.setting == "learning_rate")
         assert ("too slowly" in why) == (width < 512)
     assert rates[128] == rates[255] == 2e-3
     assert rates[256] == rates[384] == rates[511] == 1e-3
@@ -269,9 +276,9 @@ def test_rates_of_wide_bases_are_those_of_the_literature_and_narrower_ones_learn
 
 def test_large_bases_are_tuned_in_less_memory(bases, tmp_path):
     wide = of_width(bases("llama"), 4096, tmp_path / "wide")
-    chosen = defaults("qlora", 5_000, wide)
+    chosen = default_settings("qlora", 5_000, wide)
     assert chosen.checkpointing
     assert chosen.micro_batch == 8
-    assert not defaults("prefix", 5_000, wide).checkpointing
+    assert not default_settings("prefix", 5_000, wide).checkpointing
     with pytest.raises(ConfigError, match="prompt"):
-        defaults("prompt", 5_000, wide)
+        default_settings("prompt", 5_000, wide)

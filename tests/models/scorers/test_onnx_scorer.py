@@ -12,13 +12,16 @@ from samples.model_samples import CUTOFF, sentences
 
 from embargo.data_loaders.errors import DataError, MissingPartError
 from embargo.models.calibration import Calibration
-from embargo.models.export.onnx import PROBE_TEXTS, export_onnx
+from embargo.models.content import seal_of
+from embargo.models.export.onnx import export_onnx
+from embargo.models.export.probes import PROBE_TEXTS
 from embargo.models.loading.load import encode, load_tokenizer
+from embargo.models.methods.settings import TuneSettings
 from embargo.models.scorers.cache import ScoreCache
-from embargo.models.scorers.onnx import OnnxScorer, seal_of
+from embargo.models.scorers.onnx import OnnxScorer
 from embargo.models.scorers.score import score_articles
 from embargo.models.scorers.transformer import TransformerScorer
-from embargo.models.tuning.tune import TuneSettings, tune
+from embargo.models.tuning.adapters import tune
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

@@ -24,11 +24,11 @@ STREAM_IN_ANOTHER_PROCESS = """
 import sys, time
 from pathlib import Path
 import numpy as np, pandas as pd
-from embargo.models.scorers import score as scoring
+from embargo.models.scorers import score
 from embargo.models.scorers.cache import ScoreCache
 from embargo.models.calibration import Calibration
 
-scoring.BLOCK = 20
+score.BLOCK = 20
 cache, journal, pause = Path(sys.argv[1]), open(sys.argv[2], "a"), float(sys.argv[3])
 
 class Slow:
@@ -42,7 +42,7 @@ class Slow:
 frames = (pd.DataFrame({"article_id": [f"a{n}" for n in range(start, start + 50)],
                         "text": [f"text {n % 170}" for n in range(start, start + 50)]}) for start in range(0, 400, 50))
 with ScoreCache(cache) as store:
-    for found in scoring.score_stream(Slow(), Calibration(2.0), frames, cache=store):
+    for found in score.score_stream(Slow(), Calibration(2.0), frames, cache=store):
         for row in found.scores.itertuples():
             print(row.article_id, repr(row.bullish))
 """
@@ -197,7 +197,7 @@ def test_whatever_can_move_a_probability_changes_the_name_of_a_score(tiny_base, 
     from embargo.models.bases.resolve import open_base
     from embargo.models.scorers.score import model_id
     from embargo.models.scorers.transformer import TransformerScorer
-    from embargo.models.tuning.tune import Adapter
+    from embargo.models.tuning.adapters import Adapter
 
     def adapter(base, identity="1", **changes):
         told = {"method": "lora", "rank": 8, "compute": "fp32", "max_length": 32} | changes

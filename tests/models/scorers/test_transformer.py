@@ -9,8 +9,10 @@ from samples.model_samples import CUTOFF, sentences
 
 from embargo.models.bases.resolve import resolve_base
 from embargo.models.loading.load import deterministic, load_classifier, load_tokenizer
-from embargo.models.scorers.transformer import TransformerScorer, later_cutoff
-from embargo.models.tuning.tune import TuneSettings, tune
+from embargo.models.methods.settings import TuneSettings
+from embargo.models.scorer import later_cutoff
+from embargo.models.scorers.transformer import TransformerScorer
+from embargo.models.tuning.adapters import tune
 
 QUICK = {"epochs": 1, "max_length": 32}
 

@@ -8,12 +8,11 @@ from samples.small_tunings import HELD_OUT, SETTINGS, TEXTS
 from torch.nn import Parameter
 
 from embargo.data_loaders.errors import ConfigError
-from embargo.models.tuning import loop as training
-from embargo.models.tuning import optimisers
-from embargo.models.tuning import tune as tuning
+from embargo.models.methods.settings import TuneSettings
+from embargo.models.tuning import adapters, loop, optimisers
+from embargo.models.tuning.adapters import tune
 from embargo.models.tuning.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from embargo.models.tuning.optimisers import make_optimiser, moments, resolve_optimizer, set_moments
-from embargo.models.tuning.tune import TuneSettings, tune
 
 NAMES = ("adamw", "paged_adamw_8bit")
 pytestmark = pytest.mark.filterwarnings("ignore:Paged optimizers are not supported on CPU:UserWarning")
@@ -91,7 +90,7 @@ def arguments(folder, **changes):
 
 def test_the_paged_one_is_refused_without_a_gpu_before_loading(tmp_path, monkeypatch):
     base = small_base("bert", tmp_path / "bert")
-    monkeypatch.setattr(tuning, "load_tokenizer", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(adapters, "load_tokenizer", lambda *_: pytest.fail("loaded"))
     with pytest.raises(ConfigError, match=r"tuning\.optimizer.*no GPU"):
         tune(base, settings=TuneSettings(optimizer="paged_adamw_8bit"), **arguments(tmp_path))
     with pytest.raises(ConfigError, match=r"tuning\.optimizer"):
@@ -101,7 +100,7 @@ def test_the_paged_one_is_refused_without_a_gpu_before_loading(tmp_path, monkeyp
 def test_a_training_in_eight_bits_comes_near_and_its_name_says_so(tmp_path, monkeypatch):
     base = small_base("bert", tmp_path / "bert")
     plain = tune(base, settings=SETTINGS, **arguments(tmp_path))
-    for module in (training, tuning):
+    for module in (loop, adapters):
         monkeypatch.setattr(module, "resolve_optimizer", lambda *_: "paged_adamw_8bit")
     paged = tune(base, settings=SETTINGS, **arguments(tmp_path))
     assert (plain.manifest["settings"]["optimizer"], paged.manifest["settings"]["optimizer"]) == NAMES

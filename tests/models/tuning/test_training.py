@@ -20,12 +20,12 @@ from torch.nn import functional
 
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.models.calibration import calibrated_loss
+from embargo.models.methods.settings import TuneSettings
 from embargo.models.scorers.transformer import TransformerScorer
-from embargo.models.tuning import loop as training
-from embargo.models.tuning import tune as tuning
+from embargo.models.tuning import adapters, loop
+from embargo.models.tuning.adapters import tune
 from embargo.models.tuning.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from embargo.models.tuning.loop import training_loss
-from embargo.models.tuning.tune import TuneSettings, tune
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +56,14 @@ def undisturbed(base, tmp_path_factory):
 
 def written_out(base, settings):
     """Return the best weights of a plain loop: one batch a step, torch's own schedule, nothing that can go wrong."""
-    from embargo.models.loading.load import deterministic, encode, load_tokenizer, pad, padded_length
+    from embargo.models.loading.batches import padded_length
+    from embargo.models.loading.load import deterministic, encode, load_tokenizer, pad
+    from embargo.models.samples import in_content_order
+    from embargo.models.tuning.adapters import adapted_model
     from embargo.models.tuning.loop import Encoded, cosine_rate, epoch_batches
-    from embargo.models.tuning.tune import _in_order, adapted_model
 
     tokenizer = load_tokenizer(base)
-    ordered = [_in_order(part["text"].tolist(), part["label"].to_numpy()) for part in (TEXTS, HELD_OUT)]
+    ordered = [in_content_order(part["text"].tolist(), part["label"].to_numpy()) for part in (TEXTS, HELD_OUT)]
     train, held_out = (Encoded(encode(tokenizer, texts, settings.max_length), labels) for texts, labels in ordered)
     weights = None
     if settings.class_weights:
@@ -139,14 +141,14 @@ def test_checkpointed_activations_change_no_bit(base, tmp_path, method, monkeypa
 
 
 def out_of_memory_above(limit, monkeypatch):
-    original = training._Loop._logits
+    original = loop._Loop._logits
 
     def limited(loop, part, rows):
         if len(rows) > limit:
             raise torch.OutOfMemoryError("out of memory")
         return original(loop, part, rows)
 
-    monkeypatch.setattr(training._Loop, "_logits", limited)
+    monkeypatch.setattr(loop._Loop, "_logits", limited)
 
 
 def test_out_of_memory_halves_what_goes_through_at_once_and_keeps_the_step(base, tmp_path, undisturbed, monkeypatch):
@@ -167,7 +169,7 @@ def test_out_of_memory_with_one_text_is_an_error_that_says_what_to_do(base, tmp_
 
 
 def nan_from(epoch, monkeypatch):
-    original = training.training_loss
+    original = loop.training_loss
     steps = math.ceil(len(TEXTS) / SETTINGS.batch_size)
     calls = []
 
@@ -176,7 +178,7 @@ def nan_from(epoch, monkeypatch):
         loss = original(*arguments, **names)
         return loss * float("nan") if len(calls) > (epoch - 1) * steps + 1 else loss
 
-    monkeypatch.setattr(training, "training_loss", broken)
+    monkeypatch.setattr(loop, "training_loss", broken)
 
 
 def test_a_divergence_keeps_the_best_pass_before_it_and_says_so(base, tmp_path, monkeypatch):
@@ -243,7 +245,7 @@ def test_a_killed_training_goes_on_to_the_same_bits(base, tmp_path, method):
 
 def test_a_damaged_checkpoint_is_noticed_and_training_starts_over(base, tmp_path, undisturbed, monkeypatch):
     passes = []
-    one_pass = training._Loop.one_pass
+    one_pass = loop._Loop.one_pass
 
     def stop_in_third(loop, progress):
         if len(passes) == 2:
@@ -251,7 +253,7 @@ def test_a_damaged_checkpoint_is_noticed_and_training_starts_over(base, tmp_path
         passes.append(1)
         one_pass(loop, progress)
 
-    monkeypatch.setattr(training._Loop, "one_pass", stop_in_third)
+    monkeypatch.setattr(loop._Loop, "one_pass", stop_in_third)
     with pytest.raises(KeyboardInterrupt):
         run(base, tmp_path)
     monkeypatch.undo()
@@ -321,7 +323,7 @@ def test_focal_loss_trains_otherwise_than_cross_entropy(base, tmp_path, undistur
 
 def test_adalora_ends_with_as_many_ranks_as_it_may_keep(base, tmp_path, monkeypatch):
     # Each pass is the best so far, so that the last one is kept.
-    monkeypatch.setattr(training._Loop, "_validate", lambda loop: 1.0 / (1 + loop.state.epoch))
+    monkeypatch.setattr(loop._Loop, "_validate", lambda running: 1.0 / (1 + running.state.epoch))
     settings = replace(SETTINGS, method="adalora", epochs=8, patience=8, min_delta=0.0)
     adapter = run(base, tmp_path, settings)
     weights = load_file(adapter.path / "adapter_model.safetensors")
@@ -334,7 +336,7 @@ def test_adalora_ends_with_as_many_ranks_as_it_may_keep(base, tmp_path, monkeypa
 
 def test_adalora_keeps_the_ranks_of_the_pass_it_keeps(base, tmp_path, monkeypatch):
     # The first pass is the best one: nothing was cut yet, whatever is cut later.
-    monkeypatch.setattr(training._Loop, "_validate", lambda loop: 1.0 + loop.state.epoch)
+    monkeypatch.setattr(loop._Loop, "_validate", lambda running: 1.0 + running.state.epoch)
     adapter = run(base, tmp_path, replace(SETTINGS, method="adalora", epochs=8, patience=8))
     assert adapter.manifest["best_epoch"] == 1
     weights = load_file(adapter.path / "adapter_model.safetensors")
@@ -345,8 +347,8 @@ def test_adalora_keeps_the_ranks_of_the_pass_it_keeps(base, tmp_path, monkeypatc
 def test_adalora_trains_against_that_penalty(base, tmp_path, monkeypatch):
     settings = replace(SETTINGS, method="adalora", epochs=1)
     held = run(base, tmp_path / "held", settings)
-    original = training.orthogonality
-    monkeypatch.setattr(training, "orthogonality", lambda adalora: 0 * original(adalora))
+    original = loop.orthogonality
+    monkeypatch.setattr(loop, "orthogonality", lambda adalora: 0 * original(adalora))
     assert run(base, tmp_path / "free", settings).identity != held.identity
 
 
@@ -359,7 +361,7 @@ def test_an_adapter_is_written_in_the_same_order_by_every_process(base, tmp_path
 
 def test_adalora_is_held_to_orthogonal_bases(base):
     from embargo.models.loading.load import deterministic
-    from embargo.models.tuning.tune import adapted_model
+    from embargo.models.tuning.adapters import adapted_model
 
     with deterministic(0):
         model = adapted_model(base, replace(SETTINGS, method="adalora"), "fp32", steps=20)
@@ -369,7 +371,7 @@ def test_adalora_is_held_to_orthogonal_bases(base):
             matrix = value.detach().numpy()
             gram = matrix @ matrix.T if "lora_A" in name else matrix.T @ matrix
             expected.append(np.linalg.norm(gram - np.eye(len(gram))))
-    assert training.orthogonality(model.base_model).item() == pytest.approx(0.5 * np.mean(expected), rel=1e-5)
+    assert loop.orthogonality(model.base_model).item() == pytest.approx(0.5 * np.mean(expected), rel=1e-5)
 
 
 _SLOW_IN_BF16 = [
@@ -384,13 +386,13 @@ def test_what_a_gpu_trains_in_bf16_keeps_heads_in_fp32_and_comes_near(base, tmp_
     widths, original = set(), torch.nn.functional.cross_entropy
     monkeypatch.setattr(functional, "cross_entropy", lambda *a, **k: (widths.add(a[0].dtype), original(*a, **k))[1])
     autocasts = []
-    train = training.train
+    train = loop.train
 
     def as_on_a_gpu(*arguments, **names):
         autocasts.append(names["autocast"])
         return train(*arguments, **(names | {"autocast": "bf16"}))
 
-    monkeypatch.setattr(tuning, "train", as_on_a_gpu)
+    monkeypatch.setattr(adapters, "train", as_on_a_gpu)
     halved = run(base, tmp_path / "halved", settings)
     assert autocasts == ["fp32"], "a CPU keeps the arithmetic of the adapters in caches"
     assert widths == {torch.float32}
@@ -403,9 +405,9 @@ def test_a_step_in_packed_rows_is_the_same_step(tmp_path, monkeypatch, changes):
     base = small_base("llama", tmp_path / "llama")
     settings = replace(SETTINGS, epochs=2, max_length=16, **changes)
     padded = run(base, tmp_path / "padded", settings)
-    monkeypatch.setattr(training, "_packs", lambda _: True)
-    seen, original = [], training.packed_logits
-    monkeypatch.setattr(training, "packed_logits", lambda *a: (seen.append(len(a[1].rows)), original(*a))[1])
+    monkeypatch.setattr(loop, "_packs", lambda _: True)
+    seen, original = [], loop.packed_logits
+    monkeypatch.setattr(loop, "packed_logits", lambda *a: (seen.append(len(a[1].rows)), original(*a))[1])
     packed = run(base, tmp_path / "packed", settings)
     assert seen
     assert np.allclose(losses(packed), losses(padded), atol=1e-4)
@@ -413,8 +415,8 @@ def test_a_step_in_packed_rows_is_the_same_step(tmp_path, monkeypatch, changes):
 
 def test_a_loss_is_looked_at_before_a_long_pass_ends(base, tmp_path, monkeypatch):
     steps = []
-    monkeypatch.setattr(training, "LOOK_EVERY", 2)
-    monkeypatch.setattr(training._Loop, "_step", lambda loop, rows: (steps.append(1), training._zero() / 0)[1])
+    monkeypatch.setattr(loop, "LOOK_EVERY", 2)
+    monkeypatch.setattr(loop._Loop, "_step", lambda _, rows: (steps.append(1), loop._zero() / 0)[1])
     with pytest.raises(DataError, match="diverged in epoch 1"):
         run(base, tmp_path)
     assert len(steps) == 2

@@ -13,11 +13,11 @@ from samples.model_samples import CUTOFF
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.models.calibration import calibrated_loss
 from embargo.models.loading.load import deterministic
+from embargo.models.methods.settings import TuneSettings
 from embargo.models.scorers.transformer import TransformerScorer
-from embargo.models.tuning import loop as training
-from embargo.models.tuning import tune as tuning
+from embargo.models.tuning import adapters, loop
+from embargo.models.tuning.adapters import adapted_model, open_adapter, tune
 from embargo.models.tuning.loop import Encoded, cosine_rate, epoch_batches
-from embargo.models.tuning.tune import TuneSettings, adapted_model, open_adapter, tune
 
 FAST = TuneSettings(epochs=6, batch_size=16, learning_rate=3e-3, compute="fp32", max_length=32)
 
@@ -76,7 +76,7 @@ def test_second_call_loads_and_a_change_of_anything_tunes_anew(tiny_base, sample
     def refuse(*_arguments, **_names):
         raise AssertionError("tuned again")
 
-    monkeypatch.setattr(tuning, "_train", refuse)
+    monkeypatch.setattr(adapters, "_train", refuse)
     assert run(tiny_base, samples, cache_dir) == adapter
     flipped = samples["train"]["label"].tolist()
     flipped[0] = (flipped[0] + 1) % 3
@@ -161,7 +161,7 @@ def test_stops_early_and_keeps_the_best_epoch(tiny_base, samples, tmp_path):
 
 
 def test_a_divergence_is_an_error(tiny_base, samples, tmp_path, monkeypatch):
-    monkeypatch.setattr(training._Loop, "_validate", lambda _: float("nan"))
+    monkeypatch.setattr(loop._Loop, "_validate", lambda _: float("nan"))
     with pytest.raises(DataError, match="diverged"):
         run(tiny_base, samples, tmp_path)
     assert list((tmp_path / "adapters").iterdir()) == []

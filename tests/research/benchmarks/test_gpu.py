@@ -181,20 +181,20 @@ def test_texts_are_as_long_as_headlines_and_never_longer_than_the_cut(bench):
 
 def test_the_loop_that_a_gpu_takes_learns_the_same_from_packed_rows(bench, monkeypatch):
     from embargo.models.loading.load import deterministic
-    from embargo.models.tuning import loop as training
+    from embargo.models.tuning import loop
 
     settings = replace(gpu_rows.settings_of(bench, 32, 16), dropout=0.0, micro_batch=4, learning_rate=2e-2)
     part, held_out = (gpu_rows.samples(bench, gpu_rows.drawn(48, 32, seed), 32, seed) for seed in (0, 1))
     losses = []
     for packs in (False, True):
-        monkeypatch.setattr(training, "_packs", lambda model, packs=packs: packs)
+        monkeypatch.setattr(loop, "_packs", lambda model, packs=packs: packs)
         model = gpu_rows.adapted(bench, settings)
         rows_of_calls = []
         model.get_base_model().model.embed_tokens.register_forward_pre_hook(
             lambda _module, inputs, seen=rows_of_calls: seen.append(len(inputs[0]))
         )
         with deterministic(0):
-            done = training.train(
+            done = loop.train(
                 model, (part, held_out), settings, pad_id=0, autocast="fp32", checkpoint=bench.scratch("checkpoint")
             )
         losses.append([done.epochs[0]["train_loss"], done.epochs[0]["validation_loss"]])

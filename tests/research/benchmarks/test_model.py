@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from embargo.models.methods.defaults import defaults
-from embargo.models.tuning import tune as tuning
+from embargo.models.methods.defaults import default_settings
+from embargo.models.tuning import adapters
 from embargo.models.tuning.tiny import TinySettings, pretrain_tiny
 from embargo.research.benchmarks import model
 
@@ -41,7 +41,9 @@ def base(phrases, tmp_path_factory):
 @pytest.fixture(autouse=True)
 def quick(base, monkeypatch):
     monkeypatch.setattr(model, "open_named", lambda *_: base)
-    monkeypatch.setattr(model, "defaults", lambda *given: replace(defaults(*given), epochs=1, max_length=16))
+    monkeypatch.setattr(
+        model, "default_settings", lambda *given: replace(default_settings(*given), epochs=1, max_length=16)
+    )
 
 
 def asked(phrases, folder, *more):
@@ -86,7 +88,7 @@ def test_a_benchmark_goes_on_where_it_stopped_and_tells_the_same(phrases, tmp_pa
     assert "Four bits" in page
     assert "tiny: no prefix, as" in page
 
-    monkeypatch.setattr(tuning, "_train", lambda *_: pytest.fail("tuned again"))
+    monkeypatch.setattr(adapters, "_train", lambda *_: pytest.fail("tuned again"))
     model.benchmark(given, Console(quiet=True))
     second = json.loads(written.read_text())
     for row, same in zip(first["rows"][3:], second["rows"][3:], strict=True):

@@ -13,7 +13,7 @@ from samples.model_desk import news
 from scipy.special import softmax
 
 from embargo.data_loaders.errors import DataError, LeakError
-from embargo.models.bundles.bundle import Reader
+from embargo.models.bundles.bundle import ModelReader
 from embargo.models.calibration import Calibration, expected_calibration_error
 from embargo.models.content import text_hash
 from embargo.models.scorers.cache import ScoreCache
@@ -26,11 +26,11 @@ from embargo.research.modelling.scoring import score_news
 from embargo.research.modelling.tuning import TuneConfig, load_tuning
 
 
-def reader(train: tuple[str, ...] = (), validation: tuple[str, ...] | None = (), name: str = "words") -> Reader:
+def reader(train: tuple[str, ...] = (), validation: tuple[str, ...] | None = (), name: str = "words") -> ModelReader:
     scorer = LexiconScorer()
     hashes = None if validation is None else frozenset(map(text_hash, validation))
     trained = frozenset(map(text_hash, train))
-    return Reader(name, scorer, Calibration(), scorer.knowledge_cutoff, trained, hashes, (), None, None)
+    return ModelReader(name, scorer, Calibration(), scorer.knowledge_cutoff, trained, hashes, (), None, None)
 
 
 def labelled(*words: str) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from samples.small_bases import small_base
 from embargo.data_loaders.calendars import length_of
 from embargo.data_loaders.simulated.market import SimulatedMarket, Simulation, simulate_market
 from embargo.models.fitting import fit_scorer
-from embargo.models.tuning.tune import TuneSettings
+from embargo.models.methods.settings import TuneSettings
 from embargo.research.config.experiment import Config, load_config
 from embargo.research.progress import Quiet
 from embargo.research.run.pipeline import prepare

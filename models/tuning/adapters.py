@@ -1,4 +1,4 @@
-"""Tune a base model on labelled texts, with any method of `embargo.models.methods.cards`.
+"""Tune a base model on labelled texts, with any method of `embargo.models.methods`.
 
 The same base, samples, settings and versions give the same adapter bit for bit (for a given number of threads); it is
 kept in a folder named by all of these, so that tuning twice costs once and a killed tuning goes on from its last pass.
@@ -13,14 +13,13 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from weakref import WeakMethod
 
 import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.data_loaders.schemas import CLASSES
 from embargo.models.bases.resolve import Base
 from embargo.models.content import (
     cached_folder,
@@ -32,8 +31,8 @@ from embargo.models.content import (
     texts_fingerprint,
 )
 from embargo.models.loading import processes
+from embargo.models.loading.libraries import untyped
 from embargo.models.loading.load import (
-    Compute,
     deterministic,
     device,
     encode,
@@ -44,106 +43,12 @@ from embargo.models.loading.load import (
     resolve_compute,
 )
 from embargo.models.loading.shared import SharedBase
-from embargo.models.methods.cards import METHODS, Method, Target, check, peft_config, virtual_tokens
-from embargo.models.tuning.loop import Encoded, Progress, Trained, steps_of, train
-from embargo.models.tuning.optimisers import OPTIMIZERS, Optimizer, resolve_optimizer
-
-
-@dataclass(frozen=True)
-class TuneSettings:
-    """How to tune.
-
-    Attributes
-    ----------
-    method : str
-        A name of `embargo.models.methods.cards.METHODS`.
-    rank, alpha, dropout
-        Shape of the low-rank update (Hu et al. 2021, arXiv 2106.09685): it is scaled by ``alpha / rank``. For prefix,
-        prompt and P-tuning ``rank`` is the number of virtual tokens.
-    target : {"attention", "all-linear"}
-        Which layers get low-rank adapters: query and value projections, or every linear layer.
-    learning_rate, weight_decay, warmup, clip
-        AdamW peak rate and decay, share of all steps spent warming up before the cosine decay to zero, and the norm to
-        which gradients are clipped.
-    epochs, batch_size, patience, min_delta
-        At most ``epochs`` passes; stops after ``patience`` passes in which the validation loss has not fallen by
-        ``min_delta`` nats, and keeps the pass with the lowest one.
-    max_length : int
-        Tokens after which a text is cut.
-    class_weights : bool
-        Weigh each class by the inverse of its share in the training loss.
-    loss, gamma : {"cross_entropy", "focal"}, float
-        What is minimised, and how much less the focal loss counts what is already right. Early stopping goes by
-        unweighted cross-entropy after the best temperature, whatever the loss.
-    micro_batch : int, optional
-        Texts that go through the model at once; their gradients add up to a step of ``batch_size``. By default all.
-    checkpointing : bool
-        Compute activations twice instead of keeping them: less memory, more time, the same result.
-    compute : {"auto", "fp32", "bf16"}
-        ``auto`` is bf16 where the hardware multiplies in it.
-    seed : int
-        Of the new head, the adapters, dropout and the order of the samples.
-    optimizer : {"auto", "adamw", "paged_adamw_8bit"}
-        ``auto`` is the paged 8-bit AdamW for QLoRA on a GPU, else AdamW.
-    """
-
-    method: Method = "qlora"
-    rank: int = 8
-    alpha: float = 16.0
-    dropout: float = 0.05
-    target: Target = "attention"
-    learning_rate: float = 2e-3
-    epochs: int = 8
-    batch_size: int = 32
-    patience: int = 3
-    min_delta: float = 0.001
-    warmup: float = 0.06
-    weight_decay: float = 0.01
-    clip: float = 1.0
-    max_length: int = 128
-    class_weights: bool = False
-    loss: Literal["cross_entropy", "focal"] = "cross_entropy"
-    gamma: float = 2.0
-    micro_batch: int | None = None
-    checkpointing: bool = False
-    compute: Compute = "auto"
-    seed: int = 0
-    optimizer: Optimizer = "auto"
-
-    def __post_init__(self) -> None:
-        at_least_one = ("rank", "epochs", "batch_size", "patience")
-        for name in at_least_one:
-            if getattr(self, name) < 1:
-                raise ConfigError(f"tuning.{name} must be at least 1, got {getattr(self, name)}.")
-        for name in ("alpha", "learning_rate", "clip"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"tuning.{name} must be positive, got {getattr(self, name)}.")
-        for name in ("dropout", "warmup"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f"tuning.{name} must lie in [0, 1), got {getattr(self, name)}.")
-        if self.max_length < 8:
-            raise ConfigError(f"tuning.max_length must be at least 8 tokens, got {self.max_length}.")
-        choices = {
-            "method": tuple(METHODS),
-            "loss": ("cross_entropy", "focal"),
-            "target": ("attention", "all-linear"),
-            "compute": ("auto", "fp32", "bf16"),
-            "optimizer": OPTIMIZERS,
-        }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ConfigError(f"tuning.{name} must be one of {allowed}, got {getattr(self, name)!r}.")
-        self._check_batches()
-
-    def _check_batches(self) -> None:
-        if self.gamma < 0:
-            raise ConfigError(f"tuning.gamma must not be negative, got {self.gamma}.")
-        if self.micro_batch is not None and not 1 <= self.micro_batch <= self.batch_size:
-            raise ConfigError(
-                f"tuning.micro_batch must lie between 1 and batch_size ({self.batch_size}), got {self.micro_batch}."
-            )
-        if self.method == "prefix" and self.checkpointing:
-            raise ConfigError("tuning.checkpointing cannot go with method 'prefix': it drops the prefix. Unset it.")
+from embargo.models.methods.cards import check_method, peft_config, virtual_tokens
+from embargo.models.methods.settings import Arithmetic, Method, TuneSettings
+from embargo.models.samples import check_labels, in_content_order
+from embargo.models.scorer import Progress
+from embargo.models.tuning.loop import Encoded, Trained, steps_of, train
+from embargo.models.tuning.optimisers import resolve_optimizer
 
 
 @dataclass(frozen=True)
@@ -162,39 +67,20 @@ class Adapter:
         ``trained_until`` and versions.
     train_text_hashes : tuple of str
         sha256 of each distinct training text, sorted: what a test text must not be among.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from embargo.models import Adapter
+    >>> adapter = Adapter(Path("cache/adapters/adapter-1f"), "9c0e", {"trained_until": None}, ("ab12",))
+    >>> adapter.path.name
+    'adapter-1f'
     """
 
     path: Path
     identity: str
     manifest: dict[str, Any]
     train_text_hashes: tuple[str, ...]
-
-
-def check_labels(texts: Sequence[str], labels: Sequence[int], *, what: str, distinct: int = 1) -> np.ndarray:
-    """Return labels as int64, shape (n,), after checking that they fit their texts.
-
-    Raises
-    ------
-    DataError
-        If there are none, their number differs from the texts', one is not 0, 1 or 2, or fewer than ``distinct``
-        classes occur.
-    """
-    array = np.asarray(labels)
-    if len(texts) == 0:
-        raise DataError(f"{what}: no samples. Widen its dates, or check that articles have labels.")
-    if array.shape != (len(texts),):
-        raise DataError(f"{what}: {len(texts)} texts but labels of shape {array.shape}. Give one label per text.")
-    strange = ~np.isin(array, range(len(CLASSES)))
-    if strange.any():
-        row = int(np.argmax(strange))
-        raise DataError(f"{what}: label {array[row]!r} at row {row} is not 0 (bearish), 1 (neutral) or 2 (bullish).")
-    found = np.unique(array)
-    if len(found) < distinct:
-        raise DataError(
-            f"{what}: all {len(array)} samples are {CLASSES[int(found[0])]!r}; a classifier needs two classes or more. "
-            "Widen its dates or change the label thresholds."
-        )
-    return array.astype(np.int64)
 
 
 def tune(
@@ -246,9 +132,35 @@ def tune(
     -----
     RuntimeWarning
         Once, if memory runs out and the texts go through the model fewer at a time.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> from embargo.models import TinySettings, TuneSettings, pretrain_tiny, tune
+    >>> texts = ["Profit rose.", "Sales grew.", "Profit fell.", "Sales shrank."]
+    >>> until = pd.Timestamp("2016-01-01", tz="UTC")
+    >>> small = TinySettings(layers=1, hidden=64, intermediate=64, epochs=1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     base = pretrain_tiny(
+    ...         texts, known_at=[until] * 4, knowledge_cutoff=until, settings=small, cache_dir=Path(folder)
+    ...     )
+    ...     adapter = tune(
+    ...         base,
+    ...         train_texts=texts,
+    ...         train_labels=[2, 2, 0, 0],
+    ...         validation_texts=["Sales fell.", "Profit grew."],
+    ...         validation_labels=[0, 2],
+    ...         settings=TuneSettings(method="lora", rank=4, epochs=2),
+    ...         trained_until=until,
+    ...         cache_dir=Path(folder),
+    ...     )
+    >>> adapter.manifest["n_train"], adapter.manifest["settings"]["rank"], len(adapter.manifest["epochs"])
+    (4, 4, 2)
     """
     settings = TuneSettings() if settings is None else settings
-    check(settings.method, base, settings.target)
+    check_method(settings.method, base, settings.target)
     train_y = check_labels(train_texts, train_labels, what="training samples", distinct=2)
     validation_y = check_labels(validation_texts, validation_labels, what="validation samples")
     compute = resolve_compute(settings.compute, base)
@@ -270,7 +182,7 @@ def tune(
 
     def trained() -> tuple[Any, Trained]:
         # The multiset of samples is the key, so their order must not matter to the result.
-        parts = [_in_order(texts, y) for texts, y in ((train_texts, train_y), (validation_texts, validation_y))]
+        parts = [in_content_order(texts, y) for texts, y in ((train_texts, train_y), (validation_texts, validation_y))]
         shown = progress if processes.is_main() else None
         return _train(base, parts[0], parts[1], settings, compute, checkpoint, shown, shared)
 
@@ -326,10 +238,30 @@ def _built_together(
 def open_adapter(path: Path) -> Adapter:
     """Open a tuned adapter's folder and check every file in it against the manifest.
 
+    Parameters
+    ----------
+    path : Path
+        Folder that `tune` made.
+
+    Returns
+    -------
+    Adapter
+
     Raises
     ------
     DataError
         If it is no adapter, or a file is missing or differs from what was written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from embargo.models import open_adapter
+    >>> with tempfile.TemporaryDirectory() as folder:  # doctest: +ELLIPSIS
+    ...     open_adapter(Path(folder))
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.DataError: .../manifest.json: cannot be read ([Errno 2] No such file or ...
     """
     manifest = read_manifest(Path(path))
     if "settings" not in manifest or not (Path(path) / "train_text_hashes.txt").is_file():
@@ -342,14 +274,7 @@ def _adapter(path: Path, manifest: dict[str, Any]) -> Adapter:
     return Adapter(path=path, identity=json_hash(manifest["files"]), manifest=manifest, train_text_hashes=hashes)
 
 
-def _in_order(texts: Sequence[str], labels: np.ndarray) -> tuple[list[str], np.ndarray]:
-    order = sorted(range(len(texts)), key=lambda row: (text_hash(texts[row]), labels[row]))
-    return [texts[row] for row in order], labels[order]
-
-
-def borrow(
-    base: Base, shared: SharedBase | None, *, method: Method, compute: Literal["fp32", "bf16"]
-) -> tuple[Any, list[str]]:
+def borrow(base: Base, shared: SharedBase | None, *, method: Method, compute: Arithmetic) -> tuple[Any, list[str]]:
     """Return the base from a shared one, or read it where there is none; see `SharedBase.lend`.
 
     Raises
@@ -367,7 +292,7 @@ def borrow(
 def adapted_model(
     base: Base,
     settings: TuneSettings,
-    compute: Literal["fp32", "bf16"],
+    compute: Arithmetic,
     *,
     steps: int = 1000,
     shared: SharedBase | None = None,
@@ -426,7 +351,7 @@ def feed_heads_fp32(model: Any) -> None:
     for module in model.modules():
         if isinstance(module, ModulesToSaveWrapper):
             # Weakly: a model that holds itself would stay in memory after its last use.
-            module.forward = partial(_in_fp32, WeakMethod(module.forward))
+            untyped(module).forward = partial(_in_fp32, WeakMethod(module.forward))
 
 
 def _in_fp32(forward: WeakMethod[Callable[..., Any]], *inputs: Any, **names: Any) -> Any:
@@ -445,7 +370,7 @@ def _train(
     train_part: tuple[list[str], np.ndarray],
     validation_part: tuple[list[str], np.ndarray],
     settings: TuneSettings,
-    compute: Literal["fp32", "bf16"],
+    compute: Arithmetic,
     checkpoint: Path,
     progress: Progress | None,
     shared: SharedBase | None,

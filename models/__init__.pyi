@@ -1,0 +1,95 @@
+from .bases.registry import KnownBase, known_bases
+from .bases.resolve import Base, open_base, resolve_base
+from .bundles.bundle import Bundle, ModelReader, bundle_reader, list_bundles, onnx_reader, open_bundle, write_bundle
+from .calibration import (
+    BrierDecomposition,
+    Calibration,
+    CalibrationTest,
+    adaptive_calibration_error,
+    brier_decomposition,
+    brier_score,
+    calibration_test,
+    classwise_calibration_error,
+    confidence_test,
+    expected_calibration_error,
+    fit_calibration,
+    reliability_table,
+    wilson_interval,
+)
+from .evaluation.classification import classification_report
+from .evaluation.comparison import compare_classifiers
+from .evaluation.forgetting import Forgetting, measure_forgetting
+from .evaluation.robustness import Robustness, probe
+from .export.merged import Merged, merge
+from .export.onnx import OnnxExport, export_onnx
+from .fitting import FittedModel, fit_scorer
+from .methods.defaults import default_settings, explain_settings
+from .methods.settings import TuneSettings
+from .scorer import Scorer
+from .scorers.cache import ScoreCache
+from .scorers.lexicon import LexiconScorer
+from .scorers.linear import LinearScorer, LinearSettings, fit_linear
+from .scorers.onnx import OnnxScorer
+from .scorers.score import ScoredArticles, score_articles, score_stream
+from .scorers.transformer import TransformerScorer
+from .tuning.adapters import Adapter, open_adapter, tune
+from .tuning.tiny import TinySettings, pretrain_tiny
+
+__all__ = [
+    "Adapter",
+    "Base",
+    "BrierDecomposition",
+    "Bundle",
+    "Calibration",
+    "CalibrationTest",
+    "FittedModel",
+    "Forgetting",
+    "KnownBase",
+    "LexiconScorer",
+    "LinearScorer",
+    "LinearSettings",
+    "Merged",
+    "ModelReader",
+    "OnnxExport",
+    "OnnxScorer",
+    "Robustness",
+    "ScoreCache",
+    "ScoredArticles",
+    "Scorer",
+    "TinySettings",
+    "TransformerScorer",
+    "TuneSettings",
+    "adaptive_calibration_error",
+    "brier_decomposition",
+    "brier_score",
+    "bundle_reader",
+    "calibration_test",
+    "classification_report",
+    "classwise_calibration_error",
+    "compare_classifiers",
+    "confidence_test",
+    "default_settings",
+    "expected_calibration_error",
+    "explain_settings",
+    "export_onnx",
+    "fit_calibration",
+    "fit_linear",
+    "fit_scorer",
+    "known_bases",
+    "list_bundles",
+    "measure_forgetting",
+    "merge",
+    "onnx_reader",
+    "open_adapter",
+    "open_base",
+    "open_bundle",
+    "pretrain_tiny",
+    "probe",
+    "reliability_table",
+    "resolve_base",
+    "score_articles",
+    "score_stream",
+    "tune",
+    "wilson_interval",
+    "write_bundle",
+]

@@ -1,0 +1,5 @@
+from .shared import SharedBase
+
+__all__ = [
+    "SharedBase",
+]

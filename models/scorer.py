@@ -1,0 +1,53 @@
+"""What every scorer promises, and the words that choose how one is run and calibrated.
+
+A scorer turns texts into logits and says what it could know. Anything that keeps to `Scorer` is cached, calibrated,
+measured and audited alike, whatever it is written in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal, Protocol
+
+import numpy as np
+import pandas as pd
+
+# What a tuned transformer is scored with; int8 moves probabilities, so it is never chosen unasked.
+Runtime = Literal["torch", "onnx", "onnx-int8"]
+CalibrationMethod = Literal["temperature", "vector", "isotonic"]
+
+# Called with (done, in all).
+Progress = Callable[[int, int], None]
+
+
+class Scorer(Protocol):
+    """Anything that turns texts into logits.
+
+    Attributes
+    ----------
+    identity : str
+        Changes whenever a logit could change.
+    knowledge_cutoff : Timestamp or None
+        Latest instant that anything in it could know, UTC; None if unknown.
+
+    Examples
+    --------
+    >>> from embargo.models import LexiconScorer, Scorer
+    >>> scorer: Scorer = LexiconScorer()
+    >>> scorer.logits(["Profit was strong.", "A lawsuit over losses."]).round(2).tolist()
+    [[0.0, 0.35, 0.69], [0.69, 0.35, 0.0]]
+    """
+
+    identity: str
+    knowledge_cutoff: pd.Timestamp | None
+
+    def logits(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
+        """Return logits of bearish, neutral and bullish, float64 of shape (len(texts), 3)."""
+        ...
+
+
+def later_cutoff(first: pd.Timestamp | None, second: pd.Timestamp | str | None) -> pd.Timestamp | None:
+    """Return the later of two knowledge cutoffs, or None where either is unknown."""
+    if first is None or second is None:
+        return None
+    return max(first, pd.Timestamp(second))

@@ -1,0 +1,99 @@
+"""What a kind of scorer is to `embargo.models.fit_scorer`: what it is fitted from, and what its fit gives back.
+
+A new kind is a file of its own with a `ScorerKind` at its end, and one line in `embargo.models.fitting.KINDS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from embargo.models.bases.resolve import Base
+from embargo.models.loading.shared import SharedBase
+from embargo.models.scorer import Progress, Scorer
+from embargo.models.tuning.adapters import Adapter
+
+
+@dataclass(frozen=True)
+class FitRequest:
+    """What a kind is asked to fit, checked already; the attributes are the parameters of `fit_scorer`.
+
+    Attributes
+    ----------
+    train_texts, train_labels, validation_texts, validation_labels : sequences
+        Labels 0 bearish, 1 neutral, 2 bullish.
+    trained_until : Timestamp or None
+    settings : object or None
+        Of the kind's own type; None for its defaults.
+    cache_dir : Path
+    base : Base or None
+        There where the kind needs one.
+    shared : SharedBase or None
+    progress : callable or None
+    """
+
+    train_texts: Sequence[str]
+    train_labels: Sequence[int]
+    validation_texts: Sequence[str]
+    validation_labels: Sequence[int]
+    trained_until: pd.Timestamp | None
+    settings: object | None
+    cache_dir: Path
+    base: Base | None = None
+    shared: SharedBase | None = None
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted scorer and what its manifest says of it.
+
+    Attributes
+    ----------
+    scorer : Scorer
+    trained_on : sequence of str
+        Training texts that it saw.
+    cutoff_source : str
+        Where its knowledge cutoff comes from.
+    base_knowledge_cutoff : Timestamp or None
+        Of what was there before the fit.
+    settings : mapping, JSON-able
+        As used.
+    epochs : sequence of dict
+        Losses of each pass; empty where there are none.
+    best_epoch : int or None
+    adapter : Adapter or None
+        Where a base was tuned.
+    """
+
+    scorer: Scorer
+    trained_on: Sequence[str]
+    cutoff_source: str
+    base_knowledge_cutoff: pd.Timestamp | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    epochs: Sequence[Mapping[str, Any]] = ()
+    best_epoch: int | None = None
+    adapter: Adapter | None = None
+
+
+@dataclass(frozen=True)
+class ScorerKind:
+    """A kind of scorer.
+
+    Attributes
+    ----------
+    fit : callable
+        Fits one.
+    settings : type or None
+        Of its settings; None where it has none.
+    needs_base : bool
+        Whether it is tuned from a base; a kind that is not takes none.
+    """
+
+    fit: Callable[[FitRequest], Fit]
+    settings: type | None = None
+    needs_base: bool = False
