@@ -16,7 +16,8 @@ from rich.table import Table
 from embargo.data_loaders.errors import ConfigError
 from embargo.research.cli import archives
 from embargo.research.cli.options import CacheOption, SetOption, cache_folder
-from embargo.research.cli.terminal import complaints, console, escaped, guarded, now, numbered, pair
+from embargo.research.cli.terminal import complaints, console, guarded, now, numbered, pair
+from embargo.research.progress import escaped
 
 if TYPE_CHECKING:
     from embargo.models.bundles.bundle import Reader
@@ -49,13 +50,10 @@ FormatOption = Annotated[Format, typer.Option("--format", help="Format of the la
 TextOption = Annotated[str, typer.Option(metavar="COLUMN", help="Column of texts in a table.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module to the command line."""
-    for command in (tune, evaluate, score, export):
-        app.command()(command)
-    app.command(name="models")(list_models)
+commands = typer.Typer()
 
 
+@commands.command()
 @guarded(TUNE_INTERRUPTED)
 def tune(
     config: Annotated[
@@ -161,6 +159,7 @@ def _explain(plan: TunePlan) -> None:
         console.print(table)
 
 
+@commands.command()
 @guarded(UNTOUCHED)
 def evaluate(
     model: ModelArgument,
@@ -251,6 +250,7 @@ def evaluate(
         console.print(f"Figures: {json_file}", soft_wrap=True, highlight=False)
 
 
+@commands.command()
 @guarded(SCORE_INTERRUPTED)
 def score(
     model: ModelArgument,
@@ -331,6 +331,7 @@ def _say_what_it_knew(reader: Reader, before: int | None, rows: int) -> None:
     console.print(f"[yellow]{escaped(text)}[/]", soft_wrap=True, highlight=False)
 
 
+@commands.command("models")
 @guarded(UNTOUCHED)
 def list_models(
     folder: Annotated[Path, typer.Option(help="Folder of model folders.", file_okay=False)] = Path("models"),
@@ -381,6 +382,7 @@ def list_models(
     console.print(table)
 
 
+@commands.command()
 @guarded(UNTOUCHED)
 def export(
     model: ModelArgument,

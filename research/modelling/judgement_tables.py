@@ -9,7 +9,7 @@ import pandas as pd
 from rich.table import Table
 
 from embargo.data_loaders.schemas import CLASSES
-from embargo.research.cli.terminal import escaped
+from embargo.research.progress import escaped
 from embargo.research.pages import formats
 
 if TYPE_CHECKING:

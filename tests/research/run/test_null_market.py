@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from embargo.research.cli import example
+from embargo.research.examples.shipped import example
 from embargo.research.config.experiment import load_config
 from embargo.research.progress import Quiet
 from embargo.research.run.pipeline import Outcome, execute
