@@ -6,20 +6,26 @@ This is the only place that knows calendars. Everything else reads ``open_at``, 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-import exchange_calendars
 import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import utc_microseconds
 
+if TYPE_CHECKING:
+    import exchange_calendars
+
 ROUND_THE_CLOCK = "24/7"
 
 
 @lru_cache(maxsize=16)
 def _exchange(code: str, start: str, end: str) -> exchange_calendars.ExchangeCalendar:
+    # Loaded here because round-the-clock bars need no exchange's calendar, and lengths of time are read here too.
+    import exchange_calendars
+
     try:
         return exchange_calendars.get_calendar(code, start=start, end=end)
     except exchange_calendars.errors.InvalidCalendarName as failure:

@@ -32,8 +32,8 @@ from scipy.stats import binomtest
 from embargo.backtest.metrics import performance, sharpe
 from embargo.backtest.significance import rearrangement
 from embargo.data_loaders.schemas import Prices
-from embargo.research.examples.shipped import example
 from embargo.research.config.experiment import Config, load_config
+from embargo.research.examples.shipped import example
 from embargo.research.progress import Quiet
 from embargo.research.records.attempts import Attempts, discounted
 from embargo.research.records.ledger import Trial

@@ -82,7 +82,7 @@ def validate(config: ConfigArgument, overrides: SetOption = None) -> None:
     """
     from embargo.research.config.experiment import load_config
     from embargo.research.progress import shown
-    from embargo.research.run.pipeline import prepare
+    from embargo.research.run.preparation import prepare
 
     settings = load_config(config, overrides)
     with shown(complaints) as stages:

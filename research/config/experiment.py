@@ -18,10 +18,8 @@ from pydantic import Field, model_validator
 
 from embargo.data_loaders.archive.files import fingerprint, parts_of
 from embargo.data_loaders.errors import ConfigError
-from embargo.models.calibration import Method as Calibration
-from embargo.models.methods.cards import METHODS, Method
-from embargo.models.scorers.score import Runtime
-from embargo.models.tuning.optimisers import Optimizer
+from embargo.models.methods.settings import Method, Optimizer
+from embargo.models.scorer import CalibrationMethod, Runtime
 from embargo.research.config.regimes import FILED_REGIMES, Regimes
 from embargo.research.config.settings import (
     BarLength,
@@ -196,7 +194,7 @@ class Model(Section):
     max_length: Annotated[int, Field(ge=8, le=4096)] = 64
     class_weights: bool = True
     optimizer: Optimizer = "auto"
-    calibration: Calibration = "temperature"
+    calibration: CalibrationMethod = "temperature"
     scorer: Runtime = "torch"
     max_train: Count | None = None
 
@@ -204,6 +202,9 @@ class Model(Section):
     def _scorer_fits(self) -> Model:
         if self.scorer != "torch" and self.kind != "transformer":
             raise ValueError(f"model.scorer = {self.scorer!r} scores transformers; a {self.kind} needs none")
+        # Loaded here because few configs ask for it, and what the methods need of a base takes long to load.
+        from embargo.models.methods.cards import METHODS
+
         if self.scorer != "torch" and not METHODS[self.method].mergeable:
             raise ValueError(
                 f"model.scorer = {self.scorer!r} needs an adapter that can be merged, which {self.method!r} gives none"

@@ -9,8 +9,8 @@ import pandas as pd
 from rich.table import Table
 
 from embargo.data_loaders.schemas import CLASSES
-from embargo.research.progress import escaped
 from embargo.research.pages import formats
+from embargo.research.progress import escaped
 
 if TYPE_CHECKING:
     from rich.console import Console

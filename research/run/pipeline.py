@@ -18,7 +18,6 @@ import pandas as pd
 
 from embargo.backtest.leakage import Finding
 from embargo.backtest.metrics import sharpe
-from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.schemas import Prices
 from embargo.research.config.experiment import Config, Model
 from embargo.research.progress import Quiet, Stages
@@ -29,8 +28,8 @@ from embargo.research.records.provenance import manifest_of
 from embargo.research.run.audit import Trail, audit
 from embargo.research.run.fusion import Fused
 from embargo.research.run.measurement import Measured, estimate, measure
-from embargo.research.run.reading import Reading, built_in_base, given_base, read
-from embargo.research.run.regime_figures import regime_labels
+from embargo.research.run.preparation import prepare
+from embargo.research.run.reading import Reading, built_in_base, read
 from embargo.research.run.report import ReportData, write
 from embargo.research.run.report.assemble import assemble, headline_of
 from embargo.research.run.trading import (
@@ -38,14 +37,12 @@ from embargo.research.run.trading import (
     decide,
     fuse,
     perfect_scores,
-    rehearse,
     rules_of,
     shuffle_news,
     trade,
-    trading_rows,
 )
 from embargo.research.run.verdict import Status, Verdict, conclude
-from embargo.research.run.world import Plan, Samples, World, load_world, plan_folds, plan_parts, samples_hash
+from embargo.research.run.world import Plan, Samples, World, samples_hash
 
 
 @dataclass(frozen=True)
@@ -71,32 +68,6 @@ class Outcome:
     verdict: Verdict
     findings: list[Finding]
     headline: list[tuple[str, str, str]]
-
-
-def prepare(config: Config, stages: Stages) -> Plan:
-    """Load, check and split everything a run needs, training nothing.
-
-    Raises
-    ------
-    EmbargoError
-        Whatever is wrong with the config or its data is raised here.
-    """
-    base = given_base(config)
-    world = load_world(config, stages)
-    parts = plan_parts(config, world, plan_folds(config, world), stages)
-    # A fusion learns from the first test window, which is then not traded.
-    traded = parts if config.fusion.method == "none" else parts[1:]
-    if not traded:
-        raise ConfigError("fusion: there is one test window, and a fusion learns from earlier ones. Shorten test_span.")
-    rows, rules = trading_rows(world, traded), rules_of(config)
-    rehearse(world, rows, rules)
-    regime_labels(config, world, rows)  # finds a bad file of regimes before anything is trained
-    if (config.statistics.block or 1) > rows.stop - rows.start:
-        raise ConfigError(
-            f"statistics.block = {config.statistics.block} is longer than the {rows.stop - rows.start} test rows. "
-            "Shorten it, or leave it out."
-        )
-    return Plan(config, world, parts, rows, base)
 
 
 def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcome:

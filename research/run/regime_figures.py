@@ -9,9 +9,7 @@ import pandas as pd
 
 from embargo.backtest import regimes
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK
-from embargo.models.evaluation.classification import classification_report
 from embargo.research.config.experiment import Config
-from embargo.research.run.reading import probabilities
 from embargo.research.run.regimes import ex_post_regimes, known_regimes
 from embargo.research.run.world import World
 
@@ -141,6 +139,10 @@ def _judged(config: Config, articles: pd.DataFrame, days: Mapping[str, str]) -> 
     cell: dict[str, Any] = {"n": len(articles), **dict.fromkeys(_READING)}
     if len(articles) < config.regimes.minimum_bars or len(set(groups)) < 2:
         return cell
+    # Loaded here because the labels above are made before anything is trained, and models take long to load.
+    from embargo.models.evaluation.classification import classification_report
+    from embargo.research.run.reading import probabilities
+
     report = classification_report(
         probabilities(articles),
         articles["label"].to_numpy(),

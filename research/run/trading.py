@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,6 @@ from embargo.data_loaders.schemas import CLASSES, Prices
 from embargo.research.config.experiment import Config
 from embargo.research.config.regimes import Regimes
 from embargo.research.progress import Advance
-from embargo.research.run.fusion import Fused, fit_fusions
 from embargo.research.run.regimes import known_regimes
 from embargo.research.run.world import Part, World
 from embargo.signals.aggregation import AggregationSettings, Evidence, collect, half_life_in_bars
@@ -42,6 +41,9 @@ from embargo.signals.weights import (
     trailing_risk,
     weights_array,
 )
+
+if TYPE_CHECKING:
+    from embargo.research.run.fusion import Fused
 
 
 @dataclass(frozen=True)
@@ -266,6 +268,9 @@ def fuse(config: Config, world: World, parts: list[Part], scored: pd.DataFrame) 
     """Fit the fusions of a run on its own earlier test windows; None where none is asked for."""
     if config.fusion.method == "none":
         return None
+    # Loaded here because most runs have no fusion, and what fits one takes long to load.
+    from embargo.research.run.fusion import fit_fusions
+
     rules, rows = rules_of(config), trading_rows(world, parts)
     _, _, evidence, _ = _heard(world, rows, rules, scored, world.prices)
     tradable = tradable_mask(world.prices.close, world.last_closed).iloc[rows]

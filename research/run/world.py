@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -24,12 +24,14 @@ from embargo.data_loaders.checks import repeats as quality
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.funding import funding_panel
 from embargo.data_loaders.schemas import CLASSES, PRICE_FIELDS, Prices
-from embargo.data_loaders.simulated.market import SimulatedMarket, Truth, simulate
 from embargo.data_loaders.splits import walk_forward as splits
-from embargo.data_loaders.store import Snapshot, Store
-from embargo.models.bases.resolve import Base
 from embargo.research.config.experiment import Config, Labels
 from embargo.research.progress import Stages
+
+if TYPE_CHECKING:
+    from embargo.data_loaders.simulated.market import Truth
+    from embargo.data_loaders.store import Snapshot
+    from embargo.models.bases.resolve import Base
 
 Counts = dict[str, dict[str, int]]
 
@@ -191,6 +193,9 @@ def load_world(config: Config, stages: Stages) -> World:
 
 
 def _simulated(config: Config, latency: pd.Timedelta, stages: Stages) -> tuple[pd.DataFrame, Prices, Truth, Counts]:
+    # This loader and the store's are loaded by those who use them: the store brings duckdb.
+    from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
+
     stages.stage("Simulate the market")
     market = config.news.simulated
     simulation = simulate(
@@ -261,6 +266,8 @@ def _read_prices(config: Config, symbols: list[str] | None, stages: Stages) -> a
 
 def _snapshot(config: Config, path: str) -> Snapshot:
     """Open a store as of the instant asked for; by default with everything that it holds by now."""
+    from embargo.data_loaders.store import Store
+
     return Store.open(path).as_of(config.as_of if config.as_of is not None else pd.Timestamp.now("UTC").as_unit("us"))
 
 
