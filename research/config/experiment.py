@@ -202,13 +202,15 @@ class Model(Section):
     def _scorer_fits(self) -> Model:
         if self.scorer != "torch" and self.kind != "transformer":
             raise ValueError(f"model.scorer = {self.scorer!r} scores transformers; a {self.kind} needs none")
-        # Loaded here because few configs ask for it, and what the methods need of a base takes long to load.
-        from embargo.models.methods.cards import METHODS
+        if self.scorer != "torch":
+            # Loaded here because few configs ask for it, and what the methods need of a base takes long to load.
+            from embargo.models.methods.cards import METHODS
 
-        if self.scorer != "torch" and not METHODS[self.method].mergeable:
-            raise ValueError(
-                f"model.scorer = {self.scorer!r} needs an adapter that can be merged, which {self.method!r} gives none"
-            )
+            if not METHODS[self.method].mergeable:
+                raise ValueError(
+                    f"model.scorer = {self.scorer!r} needs an adapter that can be merged, which {self.method!r} gives "
+                    "none"
+                )
         return self
 
 
