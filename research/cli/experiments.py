@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from embargo.research.cli.options import CacheOption, ConfigArgument, OutOption, SetOption, cache_folder
+from embargo.research.cache import cache_folder
+from embargo.research.cli.options import CacheOption, ConfigArgument, OutOption, SetOption
 from embargo.research.cli.terminal import LEAK_FOUND, complaints, console, guarded
 from embargo.research.progress import escaped
 

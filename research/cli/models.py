@@ -14,8 +14,9 @@ import typer
 from rich.table import Table
 
 from embargo.data_loaders.errors import ConfigError
+from embargo.research.cache import cache_folder
 from embargo.research.cli import archives
-from embargo.research.cli.options import CacheOption, SetOption, cache_folder
+from embargo.research.cli.options import CacheOption, SetOption
 from embargo.research.cli.terminal import complaints, console, guarded, now, numbered, pair
 from embargo.research.progress import escaped
 

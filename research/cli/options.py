@@ -1,8 +1,7 @@
-"""Options that several commands share, and where models and scores are kept."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -26,15 +25,6 @@ HtmlOption = Annotated[
 JsonOption = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Also write every figure as JSON.", dir_okay=False)
 ]
-
-
-def cache_folder(chosen: Path | None) -> Path:
-    """Where models and scores are kept: the option, ``$EMBARGO_CACHE``, or the user's cache folder."""
-    if chosen is not None:
-        return chosen
-    if os.environ.get("EMBARGO_CACHE"):
-        return Path(os.environ["EMBARGO_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "embargo"
 
 
 def refuse_orphans(*files: Path | None) -> None:

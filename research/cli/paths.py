@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from embargo.research.cli.options import CacheOption, ConfigArgument, SetOption, cache_folder
+from embargo.research.cache import cache_folder
+from embargo.research.cli.options import CacheOption, ConfigArgument, SetOption
 from embargo.research.cli.terminal import complaints, console, guarded
 
 commands = typer.Typer()

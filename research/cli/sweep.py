@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from embargo.data_loaders.errors import ConfigError
-from embargo.research.cli.options import CacheOption, ConfigArgument, SetOption, cache_folder
+from embargo.research.cache import cache_folder
+from embargo.research.cli.options import CacheOption, ConfigArgument, SetOption
 from embargo.research.cli.terminal import complaints, console, guarded
 
 INTERRUPTED = "Cells traded on the test rows so far are in the ledger, and count; the same command ends the sweep."
