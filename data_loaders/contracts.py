@@ -11,26 +11,29 @@ import pandera.pandas as pa
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.schemas import CLASSES, UTC_DTYPE
 
-_TEXT = {"nullable": False, "coerce": True}
+
+def _text(*checks: pa.Check, unique: bool = False) -> pa.Column:
+    return pa.Column(str, list(checks), nullable=False, coerce=True, unique=unique)
+
 
 NEWS_SCHEMA = pa.DataFrameSchema(
     {
-        "article_id": pa.Column(str, pa.Check.str_length(min_value=1), **_TEXT),
+        "article_id": _text(pa.Check.str_length(min_value=1)),
         "published_at": pa.Column(UTC_DTYPE, nullable=False),
         "seen_at": pa.Column(UTC_DTYPE, nullable=False),
-        "symbol": pa.Column(str, pa.Check.str_length(min_value=1), **_TEXT),
-        "text": pa.Column(str, pa.Check(lambda text: text.str.strip().str.len() > 0, name="not_blank"), **_TEXT),
-        "source": pa.Column(str, **_TEXT),
+        "symbol": _text(pa.Check.str_length(min_value=1)),
+        "text": _text(pa.Check(lambda text: text.str.strip().str.len() > 0, name="not_blank")),
+        "source": _text(),
     },
     strict=False,
 )
 
 SCORES_SCHEMA = pa.DataFrameSchema(
     {
-        "article_id": pa.Column(str, unique=True, **_TEXT),
+        "article_id": _text(unique=True),
         **{name: pa.Column(float, pa.Check.in_range(0.0, 1.0)) for name in CLASSES},
         "confidence": pa.Column(float, pa.Check.in_range(0.0, 1.0)),
-        "model_id": pa.Column(str, **_TEXT),
+        "model_id": _text(),
     },
     strict=False,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from typing import Annotated, Any
@@ -22,15 +23,15 @@ class OnCall(TyperGroup):
         # Names alone: a mistyped command is answered with those that resemble it.
         self.commands = {name: TyperCommand(name, short_help=entry.summary) for name, entry in COMMANDS.items()}
 
-    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # the types are those of a click that typer keeps private
         """Load a command; None if there is none of this name."""
         entry = COMMANDS.get(cmd_name)
         return None if entry is None else _defined_in(entry.module)[cmd_name]
 
 
 @cache
-def _defined_in(module: str) -> dict[str, Any]:
-    return dict(get_group(import_module(f"embargo.research.cli.{module}").commands).commands)
+def _defined_in(module: str) -> Mapping[str, Any]:
+    return get_group(import_module(f"embargo.research.cli.{module}").commands).commands
 
 
 def _tell_version(wanted: bool) -> None:

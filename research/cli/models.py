@@ -355,13 +355,13 @@ def list_models(
     if search:
         bases = bases[bases["name"].str.contains(search, case=False, regex=False)]
     table = _plain_table("base", "kind", "parameters", "knows until", "evidence")
-    for row in bases.itertuples():
+    for row in bases.to_dict("records"):
         table.add_row(
-            escaped(row.name),
-            row.kind,
-            MISSING if row.parameters is pd.NA else _size(row.parameters),
-            f"{row.cutoff:%Y-%m-%d}",
-            row.evidence,
+            escaped(row["name"]),
+            row["kind"],
+            MISSING if pd.isna(row["parameters"]) else _size(row["parameters"]),
+            f"{row['cutoff']:%Y-%m-%d}",
+            row["evidence"],
         )
     console.print(table if len(bases) else f"No known base has {search!r} in its name.")
     tuned = list_bundles(folder) if folder.is_dir() else []

@@ -202,7 +202,7 @@ class Run:
         metrics = self.metrics
         tally = self.findings["verdict"].value_counts()
         audit = ", ".join(f"{tally[verdict]} {verdict}" for verdict in _GRAVITY if verdict in tally)
-        interval = formats.interval((metrics.get("sharpe_low"), metrics.get("sharpe_high")))
+        interval = formats.interval((metrics["sharpe_low"], metrics["sharpe_high"]))
         level = formats.percent(metrics.get("level"))
         return [
             display.Figure(

@@ -57,7 +57,7 @@ def test_the_findings_come_gravest_first(made: Run, tmp_path: Path) -> None:
     findings[-1]["verdict"] = "leak"
     (folder / "findings.json").write_text(json.dumps(findings))
     found = audit(folder)
-    assert list(found["code"])[0] == findings[-1]["code"]
+    assert found["code"].iloc[0] == findings[-1]["code"]
     assert len(found) == len(findings)
     assert "1 leak, " in repr(Run.load(folder))
     (folder / "findings.json").write_text("[")
