@@ -6,26 +6,36 @@ This is the only place that knows calendars. Everything else reads ``open_at``, 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-import exchange_calendars
 import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import utc_microseconds
 
+if TYPE_CHECKING:
+    import exchange_calendars
+
 ROUND_THE_CLOCK = "24/7"
+# A calendar takes long to make, whatever its span, so the zone of one that was made is kept.
+_ZONES: dict[str, ZoneInfo] = {}
 
 
 @lru_cache(maxsize=16)
 def _exchange(code: str, start: str, end: str) -> exchange_calendars.ExchangeCalendar:
+    # Loaded here because round-the-clock bars need no exchange's calendar, and lengths of time are read here too.
+    import exchange_calendars
+
     try:
-        return exchange_calendars.get_calendar(code, start=start, end=end)
+        calendar = exchange_calendars.get_calendar(code, start=start, end=end)
     except exchange_calendars.errors.InvalidCalendarName as failure:
         raise ConfigError(
             f"calendar {code!r} is unknown. Use '24/7' or an exchange_calendars code such as 'XNYS', 'XLON' or 'XTKS'."
         ) from failure
+    _ZONES[code] = ZoneInfo(str(calendar.tz))
+    return calendar
 
 
 def sessions(calendar: str, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
@@ -199,7 +209,9 @@ def zone_of(calendar: str) -> ZoneInfo:
     """Time zone in which a calendar's exchange lives (UTC for ``"24/7"``)."""
     if calendar == ROUND_THE_CLOCK:
         return ZoneInfo("UTC")
-    return ZoneInfo(str(_exchange(calendar, "2020-01-01", "2020-12-31").tz))
+    if calendar not in _ZONES:
+        _exchange(calendar, "2020-01-01", "2020-12-31")
+    return _ZONES[calendar]
 
 
 def decision_times(open_at: pd.DatetimeIndex, latency: pd.Timedelta) -> pd.DatetimeIndex:

@@ -1,6 +1,7 @@
 from .config.experiment import Config, load_config
 from .progress import Quiet
-from .run.pipeline import Outcome, execute, prepare
+from .run.pipeline import Outcome, execute
+from .run.preparation import prepare
 from .studies.compare.comparison import compare
 from .studies.paths.paths import trade_paths
 from .studies.sweep.grid import read_axis

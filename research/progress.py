@@ -1,15 +1,21 @@
-"""Progress on the terminal: one line per stage of a run, with a bar where a stage can count its work."""
+"""What a job shows on the terminal: one line per stage of a run, with a bar where a stage can count its work."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
 
 Advance = Callable[[int, int], None]
+
+
+def escaped(text: str) -> str:
+    """Text with its square brackets kept from being read as markup."""
+    return text.replace("[", r"\[")
 
 
 class Stages(Protocol):
@@ -80,6 +86,9 @@ def shown(console: Console) -> Iterator[Stages]:
     if not console.is_terminal:
         yield Lines(console)
         return
+    # Loaded here because only a terminal shows bars, and they cost as much to load as all else that draws.
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
     columns = (
         SpinnerColumn(finished_text="[green]✓"),
         TextColumn("{task.description}"),

@@ -11,7 +11,6 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy.signal import lfilter
 
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import utc_microseconds
@@ -307,6 +306,11 @@ def _by_hours(values: np.ndarray, ages: np.ndarray) -> np.ndarray:
 
 def _decayed(values: np.ndarray, settings: AggregationSettings, hours: np.ndarray | None) -> np.ndarray:
     """Decay columns over the rows, and forget what has been held long enough; shape (bars, columns)."""
+    if not values.any():
+        return values
+    # Loaded here because a config is checked without any news, and scipy.signal takes longer to load than that check.
+    from scipy.signal import lfilter
+
     if hours is not None and settings.half_life_hours is not None:
         ages = np.cumsum(hours) / settings.half_life_hours
         summed = _by_hours(values, ages)

@@ -9,18 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import csr_array
-from scipy.special import entr
 
 from embargo.data_loaders.calendars import length_of
 from embargo.data_loaders.checks.near_duplicates import DEFAULT_THRESHOLD, shingles
 from embargo.data_loaders.checks.repeats import normalise_text
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import CLASSES, utc_microseconds
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Confidence = Literal["scored", "maximum", "margin", "entropy"]
 Scope = Literal["symbol", "market"]
@@ -170,6 +171,8 @@ def confidence_of(scored: pd.DataFrame, measure: Confidence) -> np.ndarray:
         return np.asarray(scored["confidence"].to_numpy(dtype=float))
     values = scored[list(CLASSES)].to_numpy(dtype=float)
     if measure == "entropy":
+        from scipy.special import entr  # loaded here because no other kind of confidence needs scipy
+
         return np.asarray(np.clip(1.0 - entr(values).sum(axis=1) / np.log(len(CLASSES)), 0.0, 1.0))
     ordered = np.sort(values, axis=1)
     return np.asarray(ordered[:, -1] if measure == "maximum" else ordered[:, -1] - ordered[:, -2])
@@ -221,6 +224,8 @@ def similarity_to_earlier(news: pd.DataFrame, *, window: pd.Timedelta, scope: Sc
 
 def _word_pairs(texts: pd.Series) -> tuple[csr_array, np.ndarray]:
     """Incidence of distinct word pairs in texts, shape (n, pairs), and how many each text has."""
+    from scipy.sparse import csr_array  # loaded here because few strategies weigh news by novelty
+
     plain = [normalise_text(text) or "\0" + text.replace(" ", "\0") for text in texts]
     codes, distinct = pd.factorize(np.asarray(plain, dtype=object))
     hashes, offsets = shingles(distinct.tolist())

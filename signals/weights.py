@@ -13,7 +13,6 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy.signal import lfilter
 
 from embargo.data_loaders.errors import ConfigError, DataError
 
@@ -224,6 +223,9 @@ def trailing_risk(
     returns[1:] = price[1:] / price[:-1] - 1.0
     seen = np.isfinite(returns)
     returns = np.where(seen, returns, 0.0)
+    # Loaded here because few strategies scale by risk, and scipy.signal takes long to load.
+    from scipy.signal import lfilter
+
     keep = 0.5 ** (1.0 / half_life)
     squares = lfilter([1.0], [1.0, -keep], returns**2, axis=0)
     weight = lfilter([1.0], [1.0, -keep], seen.astype(float), axis=0)

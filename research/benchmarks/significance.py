@@ -26,11 +26,11 @@ from embargo.backtest.significance.overfitting import probability_of_overfitting
 from embargo.backtest.significance.resampling import bootstrap_sharpe
 from embargo.backtest.significance.superior import stepwise_superior, superior_ability
 from embargo.research.benchmarks.backtest import best_seconds
-from embargo.research.cli import example
 from embargo.research.config.experiment import load_config
+from embargo.research.examples.shipped import example
 from embargo.research.progress import Quiet
 from embargo.research.run.chance import shuffle_news
-from embargo.research.run.pipeline import prepare
+from embargo.research.run.preparation import prepare
 from embargo.research.run.reading import read
 from embargo.research.run.trading import Trade, trade
 

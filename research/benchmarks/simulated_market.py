@@ -32,15 +32,15 @@ from scipy.stats import binomtest
 from embargo.backtest.metrics import performance, sharpe
 from embargo.backtest.significance import rearrangement
 from embargo.data_loaders.schemas import Prices
-from embargo.research.cli import example
 from embargo.research.config.experiment import Config, load_config
+from embargo.research.examples.shipped import example
 from embargo.research.progress import Quiet
 from embargo.research.records.attempts import Attempts, discounted
 from embargo.research.records.ledger import Trial
 from embargo.research.run.chance import block_of, replay, shuffle_news
 from embargo.research.run.measurement import judged_against_chance
-from embargo.research.run.pipeline import prepare
 from embargo.research.run.plan import Plan
+from embargo.research.run.preparation import prepare
 from embargo.research.run.reading import read
 from embargo.research.run.trading import Trade, trade
 from embargo.research.run.verdict import conclude

@@ -10,15 +10,14 @@ from typing import Annotated
 
 import typer
 
-from embargo.data_loaders.errors import MissingPartError
-from embargo.research.cli.terminal import complaints, console, escaped, guarded
+from embargo.research.cli.options import HtmlOption, JsonOption, refuse_orphans
+from embargo.research.cli.terminal import complaints, console, guarded
+from embargo.research.progress import escaped
+
+commands = typer.Typer()
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command of this module to the command line."""
-    app.command(name="compare")(compare)
-
-
+@commands.command()
 @guarded("Nothing was written.")
 def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN ...", help="Folders of runs.", file_okay=False)],
@@ -29,12 +28,8 @@ def compare(
     against: Annotated[
         str | None, typer.Option(metavar="RUN", help="The run to set the others against; by default the first.")
     ] = None,
-    html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Also write one page with charts.", dir_okay=False)
-    ] = None,
-    json: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Also write every figure as JSON.", dir_okay=False)
-    ] = None,
+    html: HtmlOption = None,
+    json: JsonOption = None,
 ) -> None:
     """Compare finished runs on the bars they share.
 
@@ -54,9 +49,7 @@ def compare(
     from embargo.research.studies.compare.comparison import as_document
     from embargo.research.studies.compare.comparison import compare as found_between
 
-    for path in (html, json):
-        if path is not None and not path.parent.is_dir():
-            raise MissingPartError(f"{path}: folder {path.parent} does not exist; create it first.")
+    refuse_orphans(html, json)
     with shown(complaints) as stages:
         stages.stage("Compare the runs")
         found = found_between(runs, against=against, by=by)

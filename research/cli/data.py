@@ -12,17 +12,8 @@ import typer
 from rich.table import Table
 
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.research.cli.terminal import (
-    FAILED,
-    complain,
-    complaints,
-    console,
-    escaped,
-    guarded,
-    instant,
-    now,
-    numbered,
-)
+from embargo.research.cli.terminal import FAILED, complain, complaints, console, guarded, instant, now, numbered
+from embargo.research.progress import escaped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,9 +33,9 @@ class Format(StrEnum):
     JSON = "json"
 
 
-app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode="rich", help="Look into a store: what it holds, how sound it is, SQL."
-)
+commands = typer.Typer()
+data = typer.Typer(no_args_is_help=True, help="Look into a store: what it holds, how sound it is, SQL.")
+commands.add_typer(data, name="data")
 
 StoreArgument = Annotated[str, typer.Argument(metavar="STORE", help="Folder or address of the store.")]
 
@@ -62,7 +53,7 @@ _HOLDINGS = {
 }
 
 
-@app.command()
+@data.command()
 @guarded(UNTOUCHED)
 def info(store: StoreArgument = "store") -> None:
     """Say what a store holds: datasets, venues, symbols, rows, ranges.
@@ -97,7 +88,7 @@ def info(store: StoreArgument = "store") -> None:
     console.print(f"{numbered(len(batches), 'batch', 'batches')}{newest}", highlight=False)
 
 
-@app.command()
+@data.command()
 @guarded(UNTOUCHED)
 def check(
     target: Annotated[str, typer.Argument(metavar="STORE|CONFIG.toml", help="A store, or an experiment.")] = "store",
@@ -262,7 +253,7 @@ def _verified(address: str) -> bool:
     return bool(health.sound)
 
 
-@app.command()
+@data.command()
 @guarded(UNTOUCHED)
 def sql(
     store: StoreArgument,
@@ -316,7 +307,7 @@ def _cell(value: object) -> str:
     return "" if value is None or value is pd.NaT or value is pd.NA else str(value)
 
 
-@app.command()
+@data.command()
 @guarded("The store answers as before; what was not swept is swept next time.")
 def compact(store: StoreArgument = "store") -> None:
     """Merge the small files of many fetches into few.

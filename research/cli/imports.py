@@ -14,7 +14,8 @@ from rich.table import Table
 
 from embargo.data_loaders.errors import ConfigError
 from embargo.research.cli import archives
-from embargo.research.cli.terminal import StoreOption, complaints, console, escaped, guarded, now
+from embargo.research.cli.terminal import StoreOption, complaints, console, guarded, now
+from embargo.research.progress import escaped
 
 INTERRUPTED = "What was imported is kept; the same command continues there."
 
@@ -26,6 +27,10 @@ class Kind(StrEnum):
     BARS = "bars"
 
 
+commands = typer.Typer()
+
+
+@commands.command("import")
 @guarded(INTERRUPTED)
 def import_(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="Parquet, CSV, JSONL, packed or a folder of them.")],

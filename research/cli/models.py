@@ -14,9 +14,11 @@ import typer
 from rich.table import Table
 
 from embargo.data_loaders.errors import ConfigError
+from embargo.research.cache import cache_folder
 from embargo.research.cli import archives
-from embargo.research.cli.options import CacheOption, SetOption, cache_folder
-from embargo.research.cli.terminal import complaints, console, escaped, guarded, now, numbered, pair
+from embargo.research.cli.options import CacheOption, SetOption
+from embargo.research.cli.terminal import complaints, console, guarded, now, numbered, pair
+from embargo.research.progress import escaped
 
 if TYPE_CHECKING:
     from embargo.models.bundles.bundle import ModelReader
@@ -49,13 +51,10 @@ FormatOption = Annotated[Format, typer.Option("--format", help="Format of the la
 TextOption = Annotated[str, typer.Option(metavar="COLUMN", help="Column of texts in a table.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module to the command line."""
-    for command in (tune, evaluate, score, export):
-        app.command()(command)
-    app.command(name="models")(list_models)
+commands = typer.Typer()
 
 
+@commands.command()
 @guarded(TUNE_INTERRUPTED)
 def tune(
     config: Annotated[
@@ -161,6 +160,7 @@ def _explain(plan: TunePlan) -> None:
         console.print(table)
 
 
+@commands.command()
 @guarded(UNTOUCHED)
 def evaluate(
     model: ModelArgument,
@@ -251,6 +251,7 @@ def evaluate(
         console.print(f"Figures: {json_file}", soft_wrap=True, highlight=False)
 
 
+@commands.command()
 @guarded(SCORE_INTERRUPTED)
 def score(
     model: ModelArgument,
@@ -331,6 +332,7 @@ def _say_what_it_knew(reader: ModelReader, before: int | None, rows: int) -> Non
     console.print(f"[yellow]{escaped(text)}[/]", soft_wrap=True, highlight=False)
 
 
+@commands.command("models")
 @guarded(UNTOUCHED)
 def list_models(
     folder: Annotated[Path, typer.Option(help="Folder of model folders.", file_okay=False)] = Path("models"),
@@ -353,13 +355,13 @@ def list_models(
     if search:
         bases = bases[bases["name"].str.contains(search, case=False, regex=False)]
     table = _plain_table("base", "kind", "parameters", "knows until", "evidence")
-    for row in bases.itertuples():
+    for row in bases.to_dict("records"):
         table.add_row(
-            escaped(row.name),
-            row.kind,
-            MISSING if row.parameters is pd.NA else _size(row.parameters),
-            f"{row.cutoff:%Y-%m-%d}",
-            row.evidence,
+            escaped(row["name"]),
+            row["kind"],
+            MISSING if pd.isna(row["parameters"]) else _size(row["parameters"]),
+            f"{row['cutoff']:%Y-%m-%d}",
+            row["evidence"],
         )
     console.print(table if len(bases) else f"No known base has {search!r} in its name.")
     tuned = list_bundles(folder) if folder.is_dir() else []
@@ -381,6 +383,7 @@ def list_models(
     console.print(table)
 
 
+@commands.command()
 @guarded(UNTOUCHED)
 def export(
     model: ModelArgument,

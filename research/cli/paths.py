@@ -7,18 +7,17 @@ from typing import Annotated
 
 import typer
 
-from embargo.research.cli.options import CacheOption, SetOption, cache_folder
+from embargo.research.cache import cache_folder
+from embargo.research.cli.options import CacheOption, ConfigArgument, SetOption
 from embargo.research.cli.terminal import complaints, console, guarded
 
-
-def register(app: typer.Typer) -> None:
-    """Add the command of this module to the command line."""
-    app.command(name="paths")(paths)
+commands = typer.Typer()
 
 
+@commands.command()
 @guarded("Nothing was written; models trained so far are kept in the cache.")
 def paths(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="The experiment.", dir_okay=False)],
+    config: ConfigArgument,
     groups: Annotated[int, typer.Option(min=3, metavar="N", help="Groups that the test period is cut into.")] = 6,
     tested: Annotated[int, typer.Option("--test", min=1, metavar="K", help="Groups that each model tests.")] = 2,
     overrides: SetOption = None,

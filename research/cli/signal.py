@@ -10,25 +10,21 @@ from typing import Annotated
 
 import typer
 
-from embargo.data_loaders.errors import ConfigError, MissingPartError
-from embargo.research.cli.terminal import complaints, console, escaped, guarded
+from embargo.data_loaders.errors import ConfigError
+from embargo.research.cli.options import HtmlOption, JsonOption, refuse_orphans
+from embargo.research.cli.terminal import complaints, console, guarded
+from embargo.research.progress import escaped
+
+commands = typer.Typer()
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command of this module to the command line."""
-    app.command(name="signal")(signal)
-
-
+@commands.command()
 @guarded("Nothing was written.")
 def signal(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", file_okay=False)],
     horizons: Annotated[str, typer.Option(metavar="BARS", help="Bars ahead, separated by commas.")] = "1,2,5,10,20",
-    html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Also write one page with charts.", dir_okay=False)
-    ] = None,
-    json: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Also write every figure as JSON.", dir_okay=False)
-    ] = None,
+    html: HtmlOption = None,
+    json: JsonOption = None,
 ) -> None:
     """Show what a run's signal knew, how fast it faded, and which news carried it.
 
@@ -47,9 +43,7 @@ def signal(
     from embargo.research.studies.signal.recalled import recall
 
     wanted = _horizons(horizons)
-    for path in (html, json):
-        if path is not None and not path.parent.is_dir():
-            raise MissingPartError(f"{path}: folder {path.parent} does not exist; create it first.")
+    refuse_orphans(html, json)
     with shown(complaints) as stages:
         recalled = recall(run, stages)
         stages.stage("Research the signal")

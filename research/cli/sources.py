@@ -22,12 +22,12 @@ from embargo.research.cli.terminal import (
     complain,
     complaints,
     console,
-    escaped,
     guarded,
     instant,
     now,
     pair,
 )
+from embargo.research.progress import escaped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,9 +47,9 @@ class Market(StrEnum):
     LINEAR = "linear"
 
 
+commands = typer.Typer()
 fetch = typer.Typer(
     no_args_is_help=True,
-    rich_markup_mode="rich",
     help="""Fill a store from Yahoo or Bybit, asking only for what is missing.
 
     Start the same command again to continue after an interruption, or tomorrow
@@ -70,10 +70,7 @@ PatienceOption = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module to the command line."""
-    app.add_typer(fetch, name="fetch")
-    app.command(name="collect")(collect)
+commands.add_typer(fetch, name="fetch")
 
 
 @fetch.command()
@@ -152,6 +149,7 @@ def bybit(
             bybit_funding(visit, connection, wanted, start=first, end=last)
 
 
+@commands.command()
 @guarded(COLLECT_INTERRUPTED)
 def collect(
     config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="What to collect.", dir_okay=False)],

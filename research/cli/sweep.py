@@ -8,20 +8,20 @@ from typing import Annotated
 import typer
 
 from embargo.data_loaders.errors import ConfigError
-from embargo.research.cli.options import CacheOption, SetOption, cache_folder
+from embargo.research.cache import cache_folder
+from embargo.research.cli.options import CacheOption, ConfigArgument, SetOption
 from embargo.research.cli.terminal import complaints, console, guarded
 
 INTERRUPTED = "Cells traded on the test rows so far are in the ledger, and count; the same command ends the sweep."
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command of this module to the command line."""
-    app.command(name="sweep")(sweep)
+commands = typer.Typer()
 
 
+@commands.command()
 @guarded(INTERRUPTED)
 def sweep(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="The experiment.", dir_okay=False)],
+    config: ConfigArgument,
     grid: Annotated[
         list[str],
         typer.Option(

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from embargo.data_loaders.errors import ConfigError, EmbargoError
+from embargo.research.progress import escaped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,11 +36,6 @@ complaints = Console(stderr=True)
 StoreOption = Annotated[
     str, typer.Option(metavar="STORE", help="Folder of the store, or an address such as s3://bucket/store.")
 ]
-
-
-def escaped(text: str) -> str:
-    """Text with its square brackets kept from being read as markup."""
-    return text.replace("[", r"\[")
 
 
 def complain(text: str) -> None:

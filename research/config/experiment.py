@@ -18,7 +18,6 @@ from pydantic import Field, model_validator
 
 from embargo.data_loaders.archive.files import fingerprint, tables_of
 from embargo.data_loaders.errors import ConfigError
-from embargo.models.methods.cards import METHODS
 from embargo.models.methods.settings import Method, Optimizer
 from embargo.models.scorer import CalibrationMethod, Runtime
 from embargo.research.config.regimes import FILED_REGIMES, RegimesSection
@@ -203,10 +202,15 @@ class ModelSection(Section):
     def _scorer_fits(self) -> ModelSection:
         if self.scorer != "torch" and self.kind != "transformer":
             raise ValueError(f"model.scorer = {self.scorer!r} scores transformers; a {self.kind} needs none")
-        if self.scorer != "torch" and not METHODS[self.method].mergeable:
-            raise ValueError(
-                f"model.scorer = {self.scorer!r} needs an adapter that can be merged, which {self.method!r} gives none"
-            )
+        if self.scorer != "torch":
+            # Loaded here because few configs ask for it, and what the methods need of a base takes long to load.
+            from embargo.models.methods.cards import METHODS
+
+            if not METHODS[self.method].mergeable:
+                raise ValueError(
+                    f"model.scorer = {self.scorer!r} needs an adapter that can be merged, which {self.method!r} gives "
+                    "none"
+                )
         return self
 
 

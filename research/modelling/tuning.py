@@ -206,7 +206,7 @@ def plan_tuning(config: Config | TuneConfig, stages: Stages) -> TunePlan:
         Whatever is wrong with the config, the base or the data is raised here.
     """
     # Beside the samples it brings what a run trades and draws with, which no other command here needs.
-    from embargo.research.run.pipeline import prepare
+    from embargo.research.run.preparation import prepare
 
     model = config.model
     base = None

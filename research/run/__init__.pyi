@@ -1,5 +1,6 @@
-from .pipeline import Outcome, execute, prepare
+from .pipeline import Outcome, execute
 from .plan import Plan
+from .preparation import prepare
 from .samples import Part, Samples
 from .verdict import Verdict
 from .world import World, load_world

@@ -8,7 +8,6 @@ import pandas as pd
 
 from embargo.backtest import regimes
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK
-from embargo.models.evaluation.classification import classification_report
 from embargo.research.config.experiment import Config
 from embargo.research.records.by_regime import (
     ByRegime,
@@ -20,7 +19,6 @@ from embargo.research.records.by_regime import (
 )
 from embargo.research.records.figures import from_json
 from embargo.research.run.plan import Plan
-from embargo.research.run.reading import probabilities
 from embargo.research.run.regimes import ex_post_regimes, known_regimes
 from embargo.research.run.world import World
 
@@ -170,6 +168,10 @@ def _judged(config: Config, articles: pd.DataFrame, days: Mapping[str, str]) -> 
     cell = {"n": len(articles), **dict.fromkeys(_READING)}
     if len(articles) < config.regimes.minimum_bars or len(set(groups)) < 2:
         return from_json(RegimeReading, cell, "reading by regime")
+    # Loaded here because the labels above are made before anything is trained, and models take long to load.
+    from embargo.models.evaluation.classification import classification_report
+    from embargo.research.run.reading import probabilities
+
     report = classification_report(
         probabilities(articles),
         articles["label"].to_numpy(),

@@ -18,7 +18,6 @@ import pandas as pd
 
 from embargo.backtest.leakage import Finding
 from embargo.backtest.metrics import sharpe
-from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.schemas import Prices
 from embargo.research.config.experiment import Config, ModelSection
 from embargo.research.pages.page import write_page
@@ -30,19 +29,17 @@ from embargo.research.records.folders import write_json, writing
 from embargo.research.records.metrics import FusionFigures, Metrics, Truth
 from embargo.research.records.provenance import manifest_of
 from embargo.research.run.audit import Trail, audit
-from embargo.research.run.by_regime import regime_labels
 from embargo.research.run.chance import shuffle_news
 from embargo.research.run.fusion import Fused
 from embargo.research.run.measurement import Measured, estimate, measure
-from embargo.research.run.plan import Plan, trading_rows
-from embargo.research.run.reading import Reading, given_base, read, with_base
+from embargo.research.run.plan import Plan
+from embargo.research.run.preparation import prepare
+from embargo.research.run.reading import Reading, read, with_base
 from embargo.research.run.report import ReportData, render_page
 from embargo.research.run.report.assemble import assemble, headline_of
-from embargo.research.run.rules import rules_of
-from embargo.research.run.samples import Samples, plan_folds, plan_parts, samples_hash
-from embargo.research.run.trading import Trade, decide, fuse, perfect_scores, rehearse, trade
+from embargo.research.run.samples import Samples, samples_hash
+from embargo.research.run.trading import Trade, decide, fuse, perfect_scores, trade
 from embargo.research.run.verdict import Verdict, conclude
-from embargo.research.run.world import load_world
 
 
 @dataclass(frozen=True)
@@ -74,51 +71,6 @@ class Outcome:
     verdict: Verdict
     findings: list[Finding]
     headline: list[tuple[str, str, str]]
-
-
-def prepare(config: Config, stages: Stages) -> Plan:
-    """Load, check and split everything a run needs, training nothing.
-
-    Parameters
-    ----------
-    config : Config
-    stages : Stages
-        Shows progress.
-
-    Returns
-    -------
-    Plan
-
-    Raises
-    ------
-    EmbargoError
-        Whatever is wrong with the config or its data is raised here.
-
-    Examples
-    --------
-    >>> from importlib.resources import files
-    >>> from embargo.research import Quiet, load_config, prepare
-    >>> plan = prepare(load_config(files("embargo.research.examples") / "small.toml"), Quiet())
-    >>> len(plan.parts), f"{plan.decided_at[0]} to {plan.decided_at[-1]}"
-    (2, '2015-07-01 13:25:00+00:00 to 2015-12-31 14:25:00+00:00')
-    """
-    base = given_base(config)
-    world = load_world(config, stages)
-    parts = plan_parts(config, world, plan_folds(config, world), stages)
-    # A fusion learns from the first test window, which is then not traded.
-    traded = parts if config.fusion.method == "none" else parts[1:]
-    if not traded:
-        raise ConfigError("fusion: there is one test window, and a fusion learns from earlier ones. Shorten test_span.")
-    rows = trading_rows(world, traded)
-    plan = Plan(config, world, parts, rows, rules_of(config), base)
-    rehearse(plan)
-    regime_labels(plan)  # finds a bad file of regimes before anything is trained
-    if (config.statistics.block or 1) > rows.stop - rows.start:
-        raise ConfigError(
-            f"statistics.block = {config.statistics.block} is longer than the {rows.stop - rows.start} test rows. "
-            "Shorten it, or leave it out."
-        )
-    return plan
 
 
 def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcome:

@@ -7,6 +7,7 @@ audit attacks it; there is no second one. It knows no prices but those of the pl
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,6 @@ from embargo.backtest.books import kernel
 from embargo.backtest.books.execution import fill_conditions
 from embargo.backtest.books.simulation import Books, bar_years, holding_returns, simulate
 from embargo.data_loaders.schemas import CLASSES
-from embargo.research.run.fusion import Fused, fit_fusions
 from embargo.research.run.plan import Plan, trading_rows
 from embargo.research.run.regimes import known_regimes
 from embargo.research.run.world import World
@@ -25,6 +25,9 @@ from embargo.signals.articles import Opinions, read_articles
 from embargo.signals.cross_section import Signal, to_signal
 from embargo.signals.sectors import group_codes
 from embargo.signals.weights import Risk, regime_gate, to_weights, tradable_mask, trailing_risk
+
+if TYPE_CHECKING:
+    from embargo.research.run.fusion import Fused
 
 
 @dataclass(frozen=True)
@@ -172,6 +175,9 @@ def fuse(plan: Plan, scored: pd.DataFrame) -> Fused | None:
     """Fit the fusions of a run on its own earlier test windows; None where none is asked for."""
     if plan.config.fusion.method == "none":
         return None
+    # Loaded here because most runs have no fusion, and what fits one takes long to load.
+    from embargo.research.run.fusion import fit_fusions
+
     world = plan.world
     whole = replace(plan, rows=trading_rows(world, plan.parts))
     _, _, evidence, _ = _heard(whole, scored)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -23,10 +23,12 @@ from embargo.data_loaders.checks.repeats import first_seen
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.funding import funding_panel
 from embargo.data_loaders.schemas import PRICE_FIELDS, Prices
-from embargo.data_loaders.simulated.market import SimulatedMarket, Truth, simulate_market
-from embargo.data_loaders.store import Snapshot, Store
 from embargo.research.config.experiment import Config
 from embargo.research.progress import Stages
+
+if TYPE_CHECKING:
+    from embargo.data_loaders.simulated.market import Truth
+    from embargo.data_loaders.store import Snapshot
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,9 @@ def load_world(config: Config, stages: Stages) -> World:
 def _simulated(
     config: Config, latency: pd.Timedelta, stages: Stages
 ) -> tuple[pd.DataFrame, Prices, Truth, dict[str, Counts]]:
+    # This loader and the store's are loaded by those who use them: the store brings duckdb.
+    from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
+
     stages.stage("Simulate the market")
     market = config.news.simulated
     simulation = simulate_market(
@@ -225,6 +230,8 @@ def _read_prices(config: Config, symbols: list[str] | None, stages: Stages) -> L
 
 def _snapshot(config: Config, path: str) -> Snapshot:
     """Open a store as of the instant asked for; by default with everything that it holds by now."""
+    from embargo.data_loaders.store import Store
+
     return Store.open(path).as_of(config.as_of if config.as_of is not None else pd.Timestamp.now("UTC").as_unit("us"))
 
 

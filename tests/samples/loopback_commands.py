@@ -15,7 +15,8 @@ from servers.yahoo_service import YahooService
 from typer.testing import CliRunner, Result
 
 from embargo.data_loaders.store import Store
-from embargo.research.cli import app, data, imports, sources
+from embargo.research.cli import data, imports, sources
+from embargo.research.cli.commands import app
 
 START = pd.Timestamp("2024-03-01 00:30", tz="UTC")
 

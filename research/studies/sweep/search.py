@@ -27,8 +27,9 @@ from embargo.research.records.attempts import Attempts, best_of, discounted, ove
 from embargo.research.records.figures import as_json
 from embargo.research.records.folders import write_json, writing
 from embargo.research.run.measurement import estimate
-from embargo.research.run.pipeline import attempt_of, material_of, prepare, window_of
+from embargo.research.run.pipeline import attempt_of, material_of, window_of
 from embargo.research.run.plan import Plan
+from embargo.research.run.preparation import prepare
 from embargo.research.run.reading import read, with_base
 from embargo.research.run.samples import Part
 from embargo.research.run.trading import decide, market_of, rehearse

@@ -1,4 +1,4 @@
-"""``embargo import`` and ``embargo data``: counts, soundness, SQL; and the help of every command."""
+"""``embargo import`` and ``embargo data``: counts, soundness, SQL."""
 
 from __future__ import annotations
 
@@ -11,10 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import typer
 from samples.loopback_commands import Desk, desk_at, embargo
-
-from embargo.research.cli import app
 
 NEWS = """id,time,ticker,headline,lang
 1,2024-02-01 10:00,AAPL,Apple beats,en
@@ -199,30 +196,3 @@ def test_a_store_that_is_not_there_is_said_so(tmp_path: Path, command: str) -> N
     result = embargo("data", command, tmp_path / "nowhere")
     assert result.exit_code == 1
     assert "no store at" in result.output
-
-
-def _commands(group: typer.Typer, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    for command in group.registered_commands:
-        assert command.callback is not None
-        yield (*path, command.name or command.callback.__name__)
-    for inner in group.registered_groups:
-        assert inner.typer_instance is not None
-        yield from _commands(inner.typer_instance, (*path, str(inner.name)))
-
-
-@pytest.mark.parametrize("command", list(_commands(app)), ids=" ".join)
-def test_help_fits_eighty_columns_and_shows_an_example(
-    command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    result = embargo(*command, "--help")
-    assert result.exit_code == 0
-    assert all(len(line) <= 80 for line in result.output.splitlines())
-    assert "…" not in result.output, "something does not fit"
-    assert "Example" in result.output
-
-
-def test_the_command_line_starts_without_heavy_packages() -> None:
-    heavy = "{'pandas', 'numpy', 'duckdb', 'ccxt', 'yfinance', 'pyarrow', 'torch', 'pydantic'}"
-    code = f"import sys, embargo.research.cli; found = {heavy} & set(sys.modules); assert not found, found"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

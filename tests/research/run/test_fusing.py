@@ -13,8 +13,8 @@ from samples.small_runs import SMALL, embargo, metrics_of, only_run, settings
 
 from embargo.research.config.experiment import load_config
 from embargo.research.progress import Quiet
-from embargo.research.run.pipeline import prepare
 from embargo.research.run.plan import Plan
+from embargo.research.run.preparation import prepare
 from embargo.research.run.reading import read
 from embargo.research.run.trading import decide, fuse
 

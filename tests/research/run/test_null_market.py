@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from embargo.research.cli import example
 from embargo.research.config.experiment import load_config
+from embargo.research.examples.shipped import example
 from embargo.research.progress import Quiet
 from embargo.research.run.pipeline import Outcome, execute
 

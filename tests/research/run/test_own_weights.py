@@ -17,7 +17,7 @@ from embargo.backtest.leakage.causality import LATENCY
 from embargo.data_loaders.schemas import Prices
 from embargo.research.config.experiment import Config, load_config
 from embargo.research.progress import Quiet
-from embargo.research.run.pipeline import prepare
+from embargo.research.run.preparation import prepare
 
 DEAR = ("model.kind=lexicon", "costs.impact=0.5", "costs.fee=0.001", "execution.participation=0.02")
 

@@ -18,7 +18,7 @@ from samples.small_runs import ARCHIVE, SMALL, embargo, metrics_of, only_run, ro
 from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
 from embargo.research.config.experiment import load_config
 from embargo.research.progress import Quiet
-from embargo.research.run.pipeline import prepare
+from embargo.research.run.preparation import prepare
 
 PROMISED = {
     "sharpe",

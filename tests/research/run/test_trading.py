@@ -15,8 +15,8 @@ from embargo.research.config.experiment import Config, load_config
 from embargo.research.progress import Quiet
 from embargo.research.run import chance
 from embargo.research.run.chance import shuffle_news
-from embargo.research.run.pipeline import prepare
 from embargo.research.run.plan import Plan
+from embargo.research.run.preparation import prepare
 from embargo.research.run.reading import read
 from embargo.research.run.regimes import known_regimes
 from embargo.research.run.trading import Trade, conditions, trade

@@ -15,7 +15,7 @@ from embargo.models.fitting import fit_scorer
 from embargo.models.methods.settings import TuneSettings
 from embargo.research.config.experiment import Config, load_config
 from embargo.research.progress import Quiet
-from embargo.research.run.pipeline import prepare
+from embargo.research.run.preparation import prepare
 from embargo.research.run.samples import Part
 
 CONFIG = """

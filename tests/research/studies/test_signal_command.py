@@ -12,15 +12,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import typer
 from rich.console import Console
 from samples.browsing import MARKS, probed
 from samples.small_runs import SMALL
 from typer.testing import CliRunner, Result
 
 from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
-from embargo.research.cli import app as whole
-from embargo.research.cli.signal import register
+from embargo.research.cli import app
 from embargo.research.config.experiment import Config, load_config
 from embargo.research.pages import formats
 from embargo.research.pages.page import plotly_js, write_page
@@ -47,14 +45,6 @@ end = 2016-07-01
 [model]
 kind = "linear"
 """
-
-app = typer.Typer()
-register(app)
-
-
-@app.callback()
-def _several_commands() -> None:
-    """Keep the command's own name, as it has on the whole command line."""
 
 
 def embargo(*arguments: str | Path) -> Result:
@@ -275,7 +265,7 @@ def test_charts_are_drawn_and_fit_a_narrow_screen(found: Diagnosis, tmp_path: Pa
 def test_a_run_of_the_pipeline_can_be_researched(tmp_path: Path) -> None:
     (tmp_path / "small.toml").write_text(SMALL)
     made = CliRunner().invoke(
-        whole,
+        app,
         ["run", str(tmp_path / "small.toml"), "--out", str(tmp_path / "runs"), "--cache", str(tmp_path / "cache")],
     )
     assert made.exit_code == 0, made.output

@@ -20,8 +20,8 @@ from embargo.data_loaders.schemas import CLASSES
 from embargo.research.config.experiment import Config, load_config, parse_config
 from embargo.research.progress import Quiet
 from embargo.research.records.ledger import LEDGER_NAME, trials_on
-from embargo.research.run.pipeline import prepare
 from embargo.research.run.plan import Plan
+from embargo.research.run.preparation import prepare
 from embargo.research.run.reading import Reading
 from embargo.research.run.samples import Part
 from embargo.research.run.trading import trade

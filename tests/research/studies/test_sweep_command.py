@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-import typer
 from typer.testing import CliRunner, Result
 
-from embargo.research.cli import sweep
+from embargo.research.cli import app
 
 CONFIG = """
 name = "small"
@@ -28,10 +27,6 @@ kind = "linear"
 [statistics]
 bootstrap = 200
 """
-
-app = typer.Typer()
-sweep.register(app)
-app.callback()(lambda: None)
 
 
 @pytest.fixture(scope="module")

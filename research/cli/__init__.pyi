@@ -1,0 +1,4 @@
+from .commands import app
+from .entry import main
+
+__all__ = ["app", "main"]

@@ -1,0 +1,152 @@
+"""Commands on experiments: ``embargo demo``, ``run``, ``validate`` and ``runs``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from embargo.research.cache import cache_folder
+from embargo.research.cli.options import CacheOption, ConfigArgument, OutOption, SetOption
+from embargo.research.cli.terminal import LEAK_FOUND, complaints, console, guarded
+from embargo.research.progress import escaped
+
+if TYPE_CHECKING:
+    from embargo.research.config.experiment import Config
+    from embargo.research.run.pipeline import Outcome
+
+RUN_INTERRUPTED = "No run was written; what was trained and scored so far stays cached."
+
+commands = typer.Typer()
+
+
+@commands.command()
+@guarded(RUN_INTERRUPTED)
+def demo(
+    strength: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=5.0, help="How strongly prices react to news; 0 is a market where news means nothing."
+        ),
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the market and of everything else.")] = 0,
+    out: OutOption = Path("runs"),
+    cache: CacheOption = None,
+) -> None:
+    """Run the main job on a simulated market whose truth is known.
+
+    Writes articles and prices, pretrains a tiny language model on the oldest
+    texts, tunes it with QLoRA before each test window, trades its scores
+    through vectorbt, measures, audits for leaks, and reports.
+
+    Example: [bold]embargo demo --strength 0.5[/bold]
+    """
+    from embargo.research.config.experiment import load_config
+    from embargo.research.examples.shipped import example
+
+    with example("demo") as path:
+        config = load_config(path, [f"seed={seed}", f"news.simulated.strength={strength}"])
+    _execute(config, out, cache)
+
+
+@commands.command()
+@guarded(RUN_INTERRUPTED)
+def run(
+    config: ConfigArgument,
+    overrides: SetOption = None,
+    out: OutOption = Path("runs"),
+    cache: CacheOption = None,
+) -> None:
+    """Run one experiment and write its report.
+
+    The config has the sections news, prices, labels, split, model, signal,
+    portfolio, costs, statistics, regimes, leakage and report.
+
+    Every key is described in research/config/experiment.py; whole examples are in
+    research/experiments.
+
+    Example: [bold]embargo run mine.toml --set signal.half_life=2[/bold]
+    """
+    from embargo.research.config.experiment import load_config
+
+    _execute(load_config(config, overrides), out, cache)
+
+
+@commands.command()
+@guarded(RUN_INTERRUPTED)
+def validate(config: ConfigArgument, overrides: SetOption = None) -> None:
+    """Check a config and its data without training anything, and show what a run would use.
+
+    Example: [bold]embargo validate mine.toml[/bold]
+    """
+    from embargo.research.config.experiment import load_config
+    from embargo.research.progress import shown
+    from embargo.research.run.preparation import prepare
+
+    settings = load_config(config, overrides)
+    with shown(complaints) as stages:
+        plan = prepare(settings, stages)
+    table = Table(title=f"{settings.name}: {len(plan.world.prices.symbols)} symbols, {len(plan.world.news):,} articles")
+    for heading in ("fold", "train", "validation", "test", "test window"):
+        table.add_column(heading, justify="left" if heading == "test window" else "right")
+    for part in plan.parts:
+        window = f"{part.fold.test_start:%Y-%m-%d} – {part.fold.test_end:%Y-%m-%d}"
+        sizes = (len(part.train), len(part.validation), part.n_test_articles)
+        table.add_row(str(part.fold.index), *(f"{size:,}" for size in sizes), window)
+    console.print(table)
+    console.print("[green]✓[/] config and data are fine")
+
+
+@commands.command()
+@guarded(RUN_INTERRUPTED)
+def runs(folder: Annotated[Path, typer.Argument(help="Folder of runs.", file_okay=False)] = Path("runs")) -> None:
+    """List the runs so far with their headline figures.
+
+    Example: [bold]embargo runs runs[/bold]
+    """
+    from embargo.research.pages import formats
+    from embargo.research.records.folders import list_runs
+
+    found = list_runs(folder)
+    table = Table(title=f"{len(found)} runs in {folder}", box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading in ("run", "status", "Sharpe (interval)", "p", "return", "max DD", "trials"):
+        table.add_column(heading, justify="left" if heading in ("run", "status") else "right", no_wrap=True)
+    for row in found:
+        table.add_row(
+            row["run"],
+            row["status"],
+            f"{formats.ratio(row['sharpe'])} "
+            f"({formats.ratio(row['sharpe_low'])} to {formats.ratio(row['sharpe_high'])})",
+            formats.probability(row["sharpe_p_value"]),
+            formats.percent(row["total_return"]),
+            formats.percent(row["max_drawdown"]),
+            formats.count(row["n_trials"]),
+        )
+    console.print(table)
+
+
+def _execute(config: Config, out: Path, cache: Path | None) -> None:
+    from embargo.research.progress import shown
+    from embargo.research.run.pipeline import execute
+
+    with shown(complaints) as stages:
+        outcome = execute(config, out=out, cache=cache_folder(cache), stages=stages)
+    _summarise(outcome)
+    if outcome.status == "invalid":
+        raise typer.Exit(LEAK_FOUND)
+
+
+def _summarise(outcome: Outcome) -> None:
+    colour = {"valid": "green", "caution": "yellow", "invalid": "red"}[outcome.status]
+    table = Table(title=f"[bold]{outcome.folder.name}[/]", show_header=True)
+    table.add_column("")
+    table.add_column("strategy", justify="right")
+    table.add_column("what it means", style="dim")
+    for label, value, note in outcome.headline:
+        table.add_row(label, value, note)
+    console.print(table)
+    console.print(f"[bold {colour}]{escaped(outcome.verdict.headline)}[/]")
+    console.print(escaped(outcome.verdict.text))
+    console.print(f"Report: {outcome.folder / 'report.html'}", soft_wrap=True)

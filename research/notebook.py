@@ -1,0 +1,241 @@
+"""What a notebook or script calls: the commands ``demo``, ``run`` and ``compare`` as functions that hand back results.
+
+Each does what the command of its name does, writes the same files, and raises the same errors. A leak that the audit
+finds is part of the result and raises nothing: the run says ``invalid``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embargo.research.cache import cache_folder
+from embargo.research.config.experiment import Config, load_config, override, parse_config
+from embargo.research.examples.shipped import example
+from embargo.research.progress import Quiet, shown
+from embargo.research.records.run import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from embargo.research.studies.compare.comparison import Comparison
+
+
+def demo(
+    seed: int = 0,
+    strength: float = 1.0,
+    out: str | Path = "runs",
+    cache: str | Path | None = None,
+    *,
+    overrides: Sequence[str] = (),
+    progress: bool = True,
+) -> Run:
+    """Run the whole job on a simulated market whose truth is known; needs no data, network or keys.
+
+    Parameters
+    ----------
+    seed : int, default 0
+        Of the market and of everything else.
+    strength : float, default 1.0
+        How strongly prices react to news, from 0, a market where news means nothing, to 5.
+    out : str or Path, default "runs"
+        Folder that receives the run's own folder.
+    cache : str or Path, optional
+        Where base models, adapters and scores are kept; by default ``$EMBARGO_CACHE`` or the user's cache folder.
+    overrides : sequence of str, optional
+        Settings that replace the demo's, such as ``"signal.half_life=2"``.
+    progress : bool, default True
+        Whether to show each stage on the standard error.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    ConfigError
+        If a setting is out of range.
+
+    Examples
+    --------
+    With a word list in the place of a tuned model it takes seconds instead of minutes:
+
+    >>> import tempfile
+    >>> import embargo
+    >>> small = ["model.kind=lexicon", "news.simulated.symbols=4", "split.end=2018-07-01", "split.test_span=6MS"]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     found = embargo.demo(strength=2.0, out=folder, cache=folder, overrides=small, progress=False)
+    >>> found.status, found.metrics["n_bars"]
+    ('valid', 125)
+    """
+    with example("demo") as path:
+        config = load_config(path, [f"seed={seed}", f"news.simulated.strength={strength}", *overrides])
+    return run(config, out, cache, progress=progress)
+
+
+def run(
+    config: str | Path | Mapping[str, Any] | Config,
+    out: str | Path = "runs",
+    cache: str | Path | None = None,
+    *,
+    overrides: Sequence[str] = (),
+    progress: bool = True,
+) -> Run:
+    """Run one experiment, write its folder and report, and hand it back.
+
+    Parameters
+    ----------
+    config : str, Path, mapping or Config
+        A TOML file, or the same settings as a nested mapping, whose relative paths start from the current folder.
+    out : str or Path, default "runs"
+        Folder that receives the run's own folder.
+    cache : str or Path, optional
+        Where base models, adapters and scores are kept; by default ``$EMBARGO_CACHE`` or the user's cache folder.
+    overrides : sequence of str, optional
+        Settings that replace those of a file or mapping, such as ``"signal.half_life=2"``.
+    progress : bool, default True
+        Whether to show each stage on the standard error.
+
+    Returns
+    -------
+    Run
+        With status ``invalid`` if the audit found a leak.
+
+    Raises
+    ------
+    ConfigError
+        If a key is unknown, missing or out of range; the message names each.
+    EmbargoError
+        Whatever is wrong with the data.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import embargo
+    >>> settings = {
+    ...     "name": "small",
+    ...     "news": {"loader": "simulated", "simulated": {"symbols": 4, "start": "2015-01-01", "end": "2015-12-31"}},
+    ...     "prices": {"loader": "simulated"},
+    ...     "split": {"first_test": "2015-07-01"},
+    ...     "model": {"kind": "lexicon"},
+    ... }
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     found = embargo.run(settings, out=folder, cache=folder, progress=False)
+    >>> round(found.metrics["sharpe"], 2), len(found.returns)
+    (0.03, 128)
+    """
+    # Loaded here because a run needs every package, and who reads finished runs needs none of them.
+    from rich.console import Console
+
+    from embargo.research.run.pipeline import execute
+
+    settings = _settings(config, overrides)
+    folders = {"out": Path(out), "cache": cache_folder(None if cache is None else Path(cache))}
+    if progress:
+        with shown(Console(stderr=True)) as stages:
+            outcome = execute(settings, **folders, stages=stages)
+    else:
+        outcome = execute(settings, **folders, stages=Quiet())
+    return Run.load(outcome.folder)
+
+
+def _settings(config: str | Path | Mapping[str, Any] | Config, overrides: Sequence[str]) -> Config:
+    if isinstance(config, str | Path):
+        return load_config(Path(config), list(overrides))
+    if isinstance(config, Config):
+        if not overrides:
+            return config
+        config = config.to_dict()
+    document = _copied(config)
+    for text in overrides:
+        override(document, text)
+    return parse_config(document, where="settings")
+
+
+def _copied(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy a nested mapping, so that an override leaves the caller's own as it was."""
+    return {name: _copied(value) if isinstance(value, Mapping) else value for name, value in settings.items()}
+
+
+def compare(*runs: str | Path | Run, against: str | Path | Run | None = None, by: str | None = None) -> Comparison:
+    """Compare finished runs on the bars they share: every figure with its interval, every difference with its p-value.
+
+    Parameters
+    ----------
+    *runs : str, Path or Run
+        At least two different ones, or their folders.
+    against : str, Path or Run, optional
+        The run to be the base; by default the first.
+    by : str, optional
+        ``"regime"`` for every definition of regimes that the base has, or the name of one. By default none.
+
+    Returns
+    -------
+    Comparison
+        ``cells``, ``differences`` and ``questions`` are frames; Sharpe ratios are per year, the run's minus the base's.
+
+    Raises
+    ------
+    MissingPartError, DataError
+        If a folder is no whole run, or the runs share fewer than 30 bars.
+    ConfigError
+        If there are fewer than two runs, one is named twice, or ``against`` or ``by`` names nothing that is there.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import embargo
+    >>> small = ["model.kind=lexicon", "news.simulated.symbols=4", "split.end=2018-07-01", "split.test_span=6MS"]
+    >>> quiet = {"progress": False}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     slow = embargo.demo(out=folder, cache=folder, overrides=small, **quiet)
+    ...     fast = embargo.demo(out=folder, cache=folder, overrides=[*small, "signal.half_life=1"], **quiet)
+    ...     found = embargo.compare(slow, fast)
+    >>> len(found.differences), found.figures["n_bars"]
+    (1, 125)
+    """
+    # Loaded here because statistics take longer to load than runs to read.
+    from embargo.research.studies.compare.comparison import compare as found_between
+
+    named = str(_folder(against)) if isinstance(against, Run | Path) else against
+    return found_between([_folder(run) for run in runs], against=named, by=by)
+
+
+def audit(run: str | Path | Run) -> pd.DataFrame:
+    """Return what the audit of a finished run found, the gravest first.
+
+    The audit is part of every run and cannot be switched off; this reads its findings and checks nothing anew. A
+    function or weights made elsewhere are held to the past by `embargo.assert_causal` and `embargo.backtest`.
+
+    Parameters
+    ----------
+    run : str, Path or Run
+        A run, or its folder.
+
+    Returns
+    -------
+    DataFrame
+        One row per check: ``code, verdict, title, detail, effect, unit, remedy, evidence``. The verdict is ``leak``,
+        ``suspicious``, ``inconclusive``, ``pass`` or ``not-applicable``; ``effect`` is in ``unit``.
+
+    Raises
+    ------
+    MissingPartError, DataError
+        If the folder is no whole run, or its findings cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import embargo
+    >>> small = ["model.kind=lexicon", "news.simulated.symbols=4", "split.end=2018-07-01", "split.test_span=6MS"]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     found = embargo.audit(embargo.demo(out=folder, cache=folder, overrides=small, progress=False))
+    >>> "leak" in set(found["verdict"])
+    False
+    """
+    return (run if isinstance(run, Run) else Run.load(run)).findings
+
+
+def _folder(run: str | Path | Run) -> Path:
+    return run.folder if isinstance(run, Run) else Path(run)

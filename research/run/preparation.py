@@ -1,0 +1,66 @@
+"""Everything that a run does before it trains: load, check, split, and decide once without any news.
+
+It loads nothing that only training, measuring or reporting needs, so that a config is checked in seconds.
+"""
+
+from __future__ import annotations
+
+from embargo.data_loaders.errors import ConfigError
+from embargo.research.config.experiment import Config
+from embargo.research.progress import Stages
+from embargo.research.run.by_regime import regime_labels
+from embargo.research.run.plan import Plan, trading_rows
+from embargo.research.run.rules import rules_of
+from embargo.research.run.samples import plan_folds, plan_parts
+from embargo.research.run.trading import rehearse
+from embargo.research.run.world import load_world
+
+
+def prepare(config: Config, stages: Stages) -> Plan:
+    """Load, check and split everything a run needs, training nothing.
+
+    Parameters
+    ----------
+    config : Config
+    stages : Stages
+        Shows progress.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    EmbargoError
+        Whatever is wrong with the config or its data is raised here.
+
+    Examples
+    --------
+    >>> from importlib.resources import files
+    >>> from embargo.research import Quiet, load_config, prepare
+    >>> plan = prepare(load_config(files("embargo.research.examples") / "small.toml"), Quiet())
+    >>> len(plan.parts), f"{plan.decided_at[0]} to {plan.decided_at[-1]}"
+    (2, '2015-07-01 13:25:00+00:00 to 2015-12-31 14:25:00+00:00')
+    """
+    base = None
+    if config.model.kind == "transformer":
+        # Loaded here because no other kind needs what reads and checks a base.
+        from embargo.research.run.reading import given_base
+
+        base = given_base(config)
+    world = load_world(config, stages)
+    parts = plan_parts(config, world, plan_folds(config, world), stages)
+    # A fusion learns from the first test window, which is then not traded.
+    traded = parts if config.fusion.method == "none" else parts[1:]
+    if not traded:
+        raise ConfigError("fusion: there is one test window, and a fusion learns from earlier ones. Shorten test_span.")
+    rows = trading_rows(world, traded)
+    plan = Plan(config, world, parts, rows, rules_of(config), base)
+    rehearse(plan)
+    regime_labels(plan)  # finds a bad file of regimes before anything is trained
+    if (config.statistics.block or 1) > rows.stop - rows.start:
+        raise ConfigError(
+            f"statistics.block = {config.statistics.block} is longer than the {rows.stop - rows.start} test rows. "
+            "Shorten it, or leave it out."
+        )
+    return plan

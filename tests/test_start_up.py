@@ -1,0 +1,89 @@
+"""What is loaded for the commonest questions: counted in modules, which unlike seconds are the same everywhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import embargo
+
+HEAVY = {
+    *("torch", "transformers", "peft", "tokenizers", "vectorbt", "numba", "scipy", "statsmodels", "sklearn", "arch"),
+    *("plotly", "jinja2", "duckdb", "ccxt", "yfinance", "pandera", "exchange_calendars"),
+}
+TABLES = {"pandas", "numpy", "pyarrow"}
+DRAWN = {"typer", "rich"}
+
+PROBE = """
+import json, sys
+try:
+    {code}
+except SystemExit as ended:
+    assert not ended.code, ended.code
+print("\\n" + json.dumps(sorted({{name.partition(".")[0] for name in sys.modules}})))
+"""
+COMMAND = "from embargo.research.cli import main; sys.argv[0] = 'embargo'; main()"
+
+
+def loaded(code: str, *arguments: str, **environment: str) -> set[str]:
+    """Names of all top-level modules that a fresh interpreter holds after some code."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE.format(code=code), *arguments],
+        env={**os.environ, "COLUMNS": "80", **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("asked", ["--help", "--version"])
+def test_help_and_version_load_neither_packages_nor_what_draws(asked: str) -> None:
+    assert not loaded(COMMAND, asked) & (HEAVY | TABLES | DRAWN)
+
+
+def test_the_name_of_the_package_loads_nothing() -> None:
+    assert not loaded("import embargo; dir(embargo); embargo.__version__") & (HEAVY | TABLES | DRAWN)
+
+
+@pytest.mark.parametrize("command", ["run", "tune", "fetch", "data"])
+def test_the_help_of_a_command_loads_no_data_and_no_models(command: str) -> None:
+    assert not loaded(COMMAND, command, "--help") & (HEAVY | TABLES)
+
+
+def test_completing_a_command_loads_no_data_and_no_models() -> None:
+    words = {"_EMBARGO_COMPLETE": "complete_bash", "COMP_WORDS": "embargo va", "COMP_CWORD": "1"}
+    assert not loaded(COMMAND, **words) & (HEAVY | TABLES)
+
+
+@pytest.mark.parametrize("kind", ["lexicon", "linear"])
+def test_a_config_without_a_transformer_is_checked_without_one(kind: str, tmp_path: Path) -> None:
+    config = tmp_path / "small.toml"
+    config.write_text(
+        'name = "small"\n[news]\nloader = "simulated"\n'
+        "simulated = { symbols = 4, start = 2015-01-01, end = 2015-12-31 }\n"
+        f'[prices]\nloader = "simulated"\n[split]\nfirst_test = 2015-07-01\n[model]\nkind = "{kind}"\n'
+    )
+    found = loaded(COMMAND, "validate", str(config))
+    assert {"pandas", "exchange_calendars"} <= found
+    assert not found & (HEAVY - {"exchange_calendars"})
+
+
+def test_every_name_in_the_door_opens() -> None:
+    assert set(embargo.__all__) == set(dir(embargo))
+    for name in embargo.__all__:
+        assert getattr(embargo, name) is not None
+
+
+def test_the_backtest_in_the_door_is_the_package_and_can_be_called() -> None:
+    import embargo.backtest.metrics as metrics
+
+    assert embargo.backtest.metrics is metrics
+    assert callable(embargo.backtest)
