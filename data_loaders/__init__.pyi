@@ -11,11 +11,12 @@ from .calendars import (
 )
 from .checks import Check, Grade, check_news, check_prices, first_seen, near_duplicate_clusters
 from .errors import ConfigError, DataError, EmbargoError, LeakError, MissingPartError, ServiceError
+from .fields import CLASSES
 from .funding import funding_panel
 from .labels import Labelled, cut_classes, fit_thresholds, forward_returns, samples_from_news, samples_from_returns
 from .records import DATASETS, validate_facts
 from .retries import Patience
-from .schemas import CLASSES, Prices, validate_news, validate_prices, validate_scores
+from .schemas import Prices, validate_news, validate_prices, validate_scores
 from .simulated import SimulatedMarket, Simulation, Truth, simulate_market
 from .splits import (
     CombinatorialSplit,

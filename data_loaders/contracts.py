@@ -9,7 +9,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from embargo.data_loaders.errors import DataError
-from embargo.data_loaders.schemas import CLASSES, UTC_DTYPE
+from embargo.data_loaders.fields import CLASSES, UTC_DTYPE
 
 
 def _text(*checks: pa.Check, unique: bool = False) -> pa.Column:

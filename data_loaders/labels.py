@@ -14,7 +14,8 @@ import pandas as pd
 
 from embargo.data_loaders.checks.repeats import text_keys
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.data_loaders.schemas import CLASSES, Prices, as_utc, utc_microseconds
+from embargo.data_loaders.fields import CLASSES
+from embargo.data_loaders.schemas import Prices, as_utc, utc_microseconds
 
 COMMON_NAMES: Mapping[str, str] = {"negative": "bearish", "positive": "bullish"}
 SAMPLE_COLUMNS = ("article_id", "text", "label", "known_at", "starts_at", "ends_at")

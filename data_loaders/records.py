@@ -14,7 +14,8 @@ import pandas as pd
 
 from embargo.data_loaders.calendars import length_of
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.data_loaders.schemas import PRICE_FIELDS, UTC_DTYPE, as_utc
+from embargo.data_loaders.fields import PRICE_FIELDS, UTC_DTYPE
+from embargo.data_loaders.schemas import as_utc
 
 Dataset = Literal["news", "bars", "actions", "funding", "instruments"]
 

@@ -15,10 +15,8 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.fields import CLASSES, PRICE_FIELDS, UTC_DTYPE
 
-UTC_DTYPE = pd.DatetimeTZDtype(unit="us", tz="UTC")
-CLASSES = ("bearish", "neutral", "bullish")
-PRICE_FIELDS = ("open", "high", "low", "close", "volume")
 _STRING = pd.StringDtype(na_value=np.nan)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.errors import DataError
-from embargo.data_loaders.schemas import CLASSES
+from embargo.data_loaders.fields import CLASSES
 from embargo.models.content import text_hash
 
 

@@ -18,7 +18,8 @@ from embargo.data_loaders.calendars import length_of
 from embargo.data_loaders.checks.near_duplicates import DEFAULT_THRESHOLD, shingles
 from embargo.data_loaders.checks.repeats import normalise_text
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.data_loaders.schemas import CLASSES, utc_microseconds
+from embargo.data_loaders.fields import CLASSES
+from embargo.data_loaders.schemas import utc_microseconds
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

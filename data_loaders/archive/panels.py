@@ -12,7 +12,8 @@ import pandas as pd
 
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK, label_sessions, length_of, sessions
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.data_loaders.schemas import PRICE_FIELDS, Prices, validate_prices
+from embargo.data_loaders.fields import PRICE_FIELDS
+from embargo.data_loaders.schemas import Prices, validate_prices
 
 _DAY = pd.Timedelta(days=1)
 

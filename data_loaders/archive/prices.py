@@ -31,7 +31,8 @@ from embargo.data_loaders.archive.tables import (
 )
 from embargo.data_loaders.calendars import length_of
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.data_loaders.schemas import PRICE_FIELDS, Prices, validate_prices
+from embargo.data_loaders.fields import PRICE_FIELDS
+from embargo.data_loaders.schemas import Prices, validate_prices
 
 _QUOTES = ("open", "high", "low", "close")
 _DAY = pd.Timedelta(days=1)

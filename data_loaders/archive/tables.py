@@ -22,7 +22,7 @@ import pyarrow.parquet as pa_parquet
 from embargo.data_loaders.archive.files import Opened, Progress, Table, TableReader, damage_named
 from embargo.data_loaders.calendars import edge_of
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.data_loaders.schemas import UTC_DTYPE
+from embargo.data_loaders.fields import UTC_DTYPE
 
 PIECE_ROWS = 65_536
 PIECE_BYTES = 32 << 20

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError
-from embargo.data_loaders.schemas import UTC_DTYPE
+from embargo.data_loaders.fields import UTC_DTYPE
 
 VENUE_WIDE = "BYBIT"
 ANNOUNCED_BY = "bybit"

@@ -15,7 +15,7 @@ import pandas as pd
 
 from embargo.data_loaders.bybit.transport import Transport, listed
 from embargo.data_loaders.errors import ConfigError
-from embargo.data_loaders.schemas import UTC_DTYPE
+from embargo.data_loaders.fields import UTC_DTYPE
 
 BybitMarket = Literal["spot", "linear"]
 VENUES: dict[str, str] = {"spot": "bybit-spot", "linear": "bybit-linear"}

@@ -13,14 +13,8 @@ import pandas as pd
 
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK, bars_per_year, decision_times, sessions, zone_of
 from embargo.data_loaders.errors import ConfigError
-from embargo.data_loaders.schemas import (
-    CLASSES,
-    Prices,
-    utc_microseconds,
-    validate_news,
-    validate_prices,
-    validate_scores,
-)
+from embargo.data_loaders.fields import CLASSES
+from embargo.data_loaders.schemas import Prices, utc_microseconds, validate_news, validate_prices, validate_scores
 from embargo.data_loaders.simulated import grammar
 
 MAX_SYMBOLS = 480

@@ -15,8 +15,9 @@ import pandas as pd
 
 from embargo.data_loaders.checks.repeats import text_keys
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError
+from embargo.data_loaders.fields import CLASSES
 from embargo.data_loaders.labels import SAMPLE_COLUMNS
-from embargo.data_loaders.schemas import CLASSES, as_utc, utc_microseconds
+from embargo.data_loaders.schemas import as_utc, utc_microseconds
 
 PARTS = ("train", "validation", "test")
 _INSTANTS = ("known_at", "starts_at", "ends_at")

@@ -17,7 +17,8 @@ import pandas as pd
 
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK, length_of, sessions
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.data_loaders.schemas import UTC_DTYPE, utc_microseconds
+from embargo.data_loaders.fields import UTC_DTYPE
+from embargo.data_loaders.schemas import utc_microseconds
 from embargo.data_loaders.yahoo.client import YahooChart
 
 VENUE = "yahoo"

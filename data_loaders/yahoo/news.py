@@ -14,8 +14,9 @@ from typing import Any
 import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError
+from embargo.data_loaders.fields import UTC_DTYPE
 from embargo.data_loaders.retries import SYSTEM_CLOCK, Clock, Patience
-from embargo.data_loaders.schemas import UTC_DTYPE, validate_news
+from embargo.data_loaders.schemas import validate_news
 from embargo.data_loaders.yahoo.client import YahooClient, ask_each, checked_symbols, connect, utc_of
 
 SOURCE = "yahoo"

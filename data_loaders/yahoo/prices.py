@@ -13,8 +13,8 @@ import pandas as pd
 
 from embargo.data_loaders.calendars import zone_of
 from embargo.data_loaders.errors import ConfigError
+from embargo.data_loaders.fields import UTC_DTYPE
 from embargo.data_loaders.retries import SYSTEM_CLOCK, Clock, Patience
-from embargo.data_loaders.schemas import UTC_DTYPE
 from embargo.data_loaders.yahoo.bars import (
     ACTION_COLUMNS,
     AHEAD,

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pandas as pd
 
-from embargo.data_loaders.archive.news import Loaded
+from embargo.data_loaders.archive import LoadedNews
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import validate_news
 
@@ -20,7 +20,7 @@ SOURCE = "newswire"
 _KEYS = ("id", "stamp", "tickers", "headline")
 
 
-def read_newswire(path: str | Path, *, timezone: str) -> Loaded:
+def read_newswire(path: str | Path, *, timezone: str) -> LoadedNews:
     """Read a file of the vendor's news.
 
     Parameters
@@ -32,7 +32,7 @@ def read_newswire(path: str | Path, *, timezone: str) -> Loaded:
 
     Returns
     -------
-    Loaded
+    LoadedNews
         News, one row per article and symbol, and counts: ``rows``, ``kept``, ``no symbol``, ``no text``.
 
     Raises
@@ -80,7 +80,7 @@ def read_newswire(path: str | Path, *, timezone: str) -> Loaded:
     counts["kept"] = len(rows)
     if not rows:
         raise DataError(f"{file}: none of {counts['rows']} articles has a symbol and a text. Is it the right file?")
-    return Loaded(validate_news(pd.DataFrame(rows).assign(source=SOURCE), where=str(file)), counts)
+    return LoadedNews(validate_news(pd.DataFrame(rows).assign(source=SOURCE), where=str(file)), counts)
 
 
 def _article(line: str, where: str) -> dict[str, object]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from embargo.data_loaders.errors import DataError
-from embargo.data_loaders.schemas import CLASSES
+from embargo.data_loaders.fields import CLASSES
 from embargo.models.calibration import (
     adaptive_calibration_error,
     brier_score,

@@ -19,7 +19,7 @@ from scipy.stats import binom, t, ttest_1samp
 from scipy.stats import wilcoxon as _wilcoxon
 
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.data_loaders.schemas import CLASSES
+from embargo.data_loaders.fields import CLASSES
 from embargo.models.calibration import brier_score, check_probabilities
 from embargo.models.evaluation.resampling import BLOCK, bootstrap_weights, check_resampling, percentile_interval
 from embargo.models.samples import group_members

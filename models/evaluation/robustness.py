@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.data_loaders.schemas import CLASSES
+from embargo.data_loaders.fields import CLASSES
 from embargo.models.calibration import Calibration, wilson_interval
 from embargo.models.evaluation.resampling import check_resampling, percentile_interval
 from embargo.models.scorer import Scorer

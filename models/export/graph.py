@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from embargo.data_loaders.errors import ConfigError, MissingPartError
-from embargo.data_loaders.schemas import CLASSES
+from embargo.data_loaders.fields import CLASSES
 from embargo.models.bases.resolve import Base
 from embargo.models.loading.batches import LENGTH_STEP, padded_length
 from embargo.models.loading.load import quiet

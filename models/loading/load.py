@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embargo.data_loaders.errors import ConfigError, MissingPartError
-from embargo.data_loaders.schemas import CLASSES
+from embargo.data_loaders.fields import CLASSES
 from embargo.models.bases.resolve import Base
 from embargo.models.loading import processes
 from embargo.models.loading.batches import LENGTH_STEP, padded, tokens_of

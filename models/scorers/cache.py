@@ -14,7 +14,7 @@ from types import TracebackType
 import numpy as np
 
 from embargo.data_loaders.errors import DataError
-from embargo.data_loaders.schemas import CLASSES
+from embargo.data_loaders.fields import CLASSES
 
 LOOKUP_CHUNK = 500
 BUSY_TIMEOUT_S = 60.0

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError, MissingPartError
-from embargo.data_loaders.schemas import CLASSES
+from embargo.data_loaders.fields import CLASSES
 from embargo.models.content import json_hash
 from embargo.models.scorer import Progress
 from embargo.models.scorers.kind import Fit, FitRequest, ScorerKind

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.data_loaders.schemas import CLASSES
+from embargo.data_loaders.fields import CLASSES
 from embargo.models.content import json_hash, sample_fingerprint
 from embargo.models.samples import check_labels, in_content_order
 from embargo.models.scorer import Progress

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.errors import DataError
-from embargo.data_loaders.schemas import CLASSES, validate_scores
+from embargo.data_loaders.fields import CLASSES
+from embargo.data_loaders.schemas import validate_scores
 from embargo.models.calibration import Calibration
 from embargo.models.content import json_hash, text_hash
 from embargo.models.scorer import Progress, Scorer

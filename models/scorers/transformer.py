@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.data_loaders.schemas import CLASSES
+from embargo.data_loaders.fields import CLASSES
 from embargo.models.bases.resolve import Base
 from embargo.models.content import json_hash, read_manifest
 from embargo.models.loading.batches import batched_logits

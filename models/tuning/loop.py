@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.data_loaders.schemas import CLASSES
+from embargo.data_loaders.fields import CLASSES
 from embargo.models.calibration import calibrated_loss
 from embargo.models.loading import processes
 from embargo.models.loading.batches import padded_length

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from embargo.data_loaders.archive.label_sets import read_label_set
-from embargo.data_loaders.schemas import CLASSES
+from embargo.data_loaders.fields import CLASSES
 from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
 from embargo.models.bases.resolve import TINY, Base, resolve_base
 from embargo.models.calibration import Calibration, expected_calibration_error, fit_calibration

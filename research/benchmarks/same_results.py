@@ -26,7 +26,7 @@ from typing import Any
 
 import pandas as pd
 
-from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
+from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
 from embargo.data_loaders.store import Store
 
 # What says when and by whom a file was made, and nothing of what was found.
@@ -78,7 +78,7 @@ STEPS = (
 
 def fill_store(folder: Path) -> None:
     """Write a simulated market into a store, committed at one instant."""
-    world = simulate(MARKET)
+    world = simulate_market(MARKET)
     committed = pd.Timestamp("2018-06-01", tz="UTC")
     fields = {name: getattr(world.prices, name) for name in ("open", "high", "low", "close", "volume")}
     bars = pd.DataFrame({name: panel.unstack() for name, panel in fields.items()})  # noqa: PD010 - keys are unique

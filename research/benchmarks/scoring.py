@@ -17,7 +17,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from embargo.data_loaders.schemas import CLASSES
+from embargo.data_loaders.fields import CLASSES
 from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
 from embargo.models.bases.resolve import Base, resolve_base
 from embargo.models.calibration import Calibration

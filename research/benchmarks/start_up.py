@@ -22,7 +22,8 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from embargo.data_loaders.schemas import PRICE_FIELDS, Prices
+from embargo.data_loaders.fields import PRICE_FIELDS
+from embargo.data_loaders.schemas import Prices
 from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
 
 ROUNDS = 7

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.text import Text
 
-from embargo.data_loaders.schemas import CLASSES
+from embargo.data_loaders.fields import CLASSES
 from embargo.research.pages import formats
 from embargo.research.pages.tables import rows_of, terminal_table
 

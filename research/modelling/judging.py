@@ -15,7 +15,7 @@ import pandas as pd
 
 from embargo.backtest.significance import PairedBelief, paired_belief
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError
-from embargo.data_loaders.schemas import CLASSES
+from embargo.data_loaders.fields import CLASSES
 from embargo.models.bundles.bundle import ModelReader
 from embargo.models.calibration import (
     Calibration,

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from embargo.data_loaders.errors import DataError
-from embargo.data_loaders.schemas import CLASSES
+from embargo.data_loaders.fields import CLASSES
 from embargo.models.bundles.bundle import ModelReader
 from embargo.models.scorer import Progress
 from embargo.models.scorers.cache import ScoreCache

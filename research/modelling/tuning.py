@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 from safetensors.numpy import save_file
 
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
-from embargo.data_loaders.schemas import CLASSES
+from embargo.data_loaders.fields import CLASSES
 from embargo.models.bases.resolve import TINY, Base, resolve_base
 from embargo.models.bundles.bundle import (
     BUNDLE,

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.errors import DataError, MissingPartError
-from embargo.data_loaders.schemas import CLASSES
+from embargo.data_loaders.fields import CLASSES
 from embargo.research.config.settings import read_toml
 
 _NEEDED = ("account.parquet", "regimes.parquet", "metrics.json", "manifest.json", "config.toml")

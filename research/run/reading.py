@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.errors import DataError
-from embargo.data_loaders.schemas import CLASSES
+from embargo.data_loaders.fields import CLASSES
 from embargo.models.bases.resolve import TINY, Base, resolve_base
 from embargo.models.calibration import Calibration
 from embargo.models.export.onnx import check_runtime

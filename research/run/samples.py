@@ -15,7 +15,7 @@ import pandas as pd
 from embargo.data_loaders import labels
 from embargo.data_loaders.archive.label_sets import read_label_set
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.data_loaders.schemas import CLASSES
+from embargo.data_loaders.fields import CLASSES
 from embargo.data_loaders.splits.folds import Fold, walk_forward, walk_forward_by_count
 from embargo.data_loaders.splits.purging import TimeSplit, part_of, split_undated
 from embargo.research.config.experiment import Config, LabelsSection

@@ -15,7 +15,7 @@ import pandas as pd
 from embargo.backtest.books import kernel
 from embargo.backtest.books.execution import fill_conditions
 from embargo.backtest.books.simulation import Books, bar_years, holding_returns, simulate
-from embargo.data_loaders.schemas import CLASSES
+from embargo.data_loaders.fields import CLASSES
 from embargo.research.run.plan import Plan, trading_rows
 from embargo.research.run.regimes import known_regimes
 from embargo.research.run.world import World

@@ -21,8 +21,9 @@ from embargo.data_loaders.archive.tables import Piece, keep_filtered
 from embargo.data_loaders.calendars import bars_per_year, decision_times, last_closed_bar, length_of
 from embargo.data_loaders.checks.repeats import first_seen
 from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.fields import PRICE_FIELDS
 from embargo.data_loaders.funding import funding_panel
-from embargo.data_loaders.schemas import PRICE_FIELDS, Prices
+from embargo.data_loaders.schemas import Prices
 from embargo.research.config.experiment import Config
 from embargo.research.progress import Stages
 

@@ -21,8 +21,8 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError, MissingPartError
+from embargo.data_loaders.fields import CLASSES
 from embargo.data_loaders.labels import cut_classes, fit_thresholds
-from embargo.data_loaders.schemas import CLASSES
 from embargo.signals.fusion.head import HeadSettings, head_logits, train_head
 from embargo.signals.fusion.samples import GROUPS, FusionInputs, chosen_cells
 

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.data_loaders.schemas import CLASSES, Prices
+from embargo.data_loaders.fields import CLASSES
+from embargo.data_loaders.schemas import Prices
 from embargo.signals.aggregation import AggregationSettings, Evidence, decay
 
 GROUPS = ("text", "market")

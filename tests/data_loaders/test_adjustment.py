@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from embargo.data_loaders.adjustment import adjust
 from embargo.data_loaders.calendars import sessions
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.data_loaders.schemas import PRICE_FIELDS, Prices
+from embargo.data_loaders.fields import PRICE_FIELDS
+from embargo.data_loaders.schemas import Prices
 
 TABLE = sessions("XNYS", pd.Timestamp("2024-01-02"), pd.Timestamp("2024-02-15")).iloc[:24]
 

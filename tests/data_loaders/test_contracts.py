@@ -11,7 +11,8 @@ import pytest
 
 from embargo.data_loaders.contracts import NEWS_SCHEMA, SCORES_SCHEMA, kept
 from embargo.data_loaders.errors import DataError
-from embargo.data_loaders.schemas import CLASSES, UTC_DTYPE, validate_news, validate_scores
+from embargo.data_loaders.fields import CLASSES, UTC_DTYPE
+from embargo.data_loaders.schemas import validate_news, validate_scores
 
 AT = pd.Series(pd.to_datetime(["2020-01-02 15:00Z", "2020-01-03 15:00Z", "2020-01-06 15:00Z"])).astype(UTC_DTYPE)
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from embargo.data_loaders import ConfigError, DataError, Prices, read_prices
-from embargo.data_loaders.schemas import PRICE_FIELDS
+from embargo.data_loaders.fields import PRICE_FIELDS
 
 DAYS = pd.to_datetime(["2014-07-02", "2014-07-03", "2014-07-07"])
 HOURS = pd.date_range("2014-07-03 13:30", periods=4, freq="h", tz="UTC")

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.fields import UTC_DTYPE
 from embargo.data_loaders.records import DATASETS, facts_of, instant_of, validate_facts
-from embargo.data_loaders.schemas import UTC_DTYPE
 
 
 def utc(text: str) -> pd.Timestamp:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embargo.data_loaders.errors import DataError
-from embargo.data_loaders.schemas import UTC_DTYPE, Prices, as_utc, validate_news, validate_prices, validate_scores
+from embargo.data_loaders.fields import UTC_DTYPE
+from embargo.data_loaders.schemas import Prices, as_utc, validate_news, validate_prices, validate_scores
 
 
 def news_rows(**changes: object) -> pd.DataFrame:

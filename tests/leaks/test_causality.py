@@ -10,7 +10,8 @@ from samples import leak_worlds as worlds
 from embargo.backtest.leakage import assert_causal, check_decisions_are_causal
 from embargo.backtest.leakage.causality import _noisy_prices, _reversed_scores, _worlds
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError
-from embargo.data_loaders.schemas import PRICE_FIELDS, validate_prices
+from embargo.data_loaders.fields import PRICE_FIELDS
+from embargo.data_loaders.schemas import validate_prices
 
 
 @pytest.fixture(scope="module")

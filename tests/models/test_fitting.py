@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from samples.model_samples import CUTOFF, sentences
 
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError
-from embargo.data_loaders.schemas import CLASSES
+from embargo.data_loaders.fields import CLASSES
 from embargo.models import fitting
 from embargo.models.calibration import Calibration, fit_calibration
 from embargo.models.content import json_hash

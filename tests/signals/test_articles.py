@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from reference import aggregation as reference
 
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.data_loaders.schemas import CLASSES
+from embargo.data_loaders.fields import CLASSES
 from embargo.signals.articles import (
     ArticleSettings,
     confidence_of,

@@ -13,7 +13,7 @@ import pandas as pd
 
 from embargo.backtest.leakage import Finding
 from embargo.backtest.significance import PermutationResult
-from embargo.data_loaders.schemas import CLASSES
+from embargo.data_loaders.fields import CLASSES
 from embargo.research.pages import formats
 from embargo.research.pages.formats import Unit
 from embargo.research.records import figures

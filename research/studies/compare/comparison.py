@@ -29,7 +29,7 @@ from embargo.backtest.significance.comparison import (
 )
 from embargo.backtest.significance.superior import superior_ability
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.data_loaders.schemas import CLASSES
+from embargo.data_loaders.fields import CLASSES
 from embargo.models.evaluation.comparison import cohens_d, losses, paired_t, sign_flip, wilcoxon
 from embargo.research.pages import formats
 from embargo.research.records.finished import FinishedRun, read_run

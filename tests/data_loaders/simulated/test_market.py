@@ -12,7 +12,8 @@ import pytest
 from embargo.data_loaders.calendars import decision_times, sessions
 from embargo.data_loaders.checks.repeats import first_seen, normalise_text
 from embargo.data_loaders.errors import ConfigError
-from embargo.data_loaders.schemas import CLASSES, PRICE_FIELDS, validate_news, validate_prices, validate_scores
+from embargo.data_loaders.fields import CLASSES, PRICE_FIELDS
+from embargo.data_loaders.schemas import validate_news, validate_prices, validate_scores
 from embargo.data_loaders.simulated import grammar
 from embargo.data_loaders.simulated.market import NEUTRAL_BELOW, SimulatedMarket, Simulation, simulate_market
 

@@ -14,7 +14,8 @@ import pytest
 from samples.model_desk import ModelDesk, desk_in, news, texts
 
 from embargo.data_loaders.errors import MissingPartError
-from embargo.data_loaders.schemas import CLASSES, validate_scores
+from embargo.data_loaders.fields import CLASSES
+from embargo.data_loaders.schemas import validate_scores
 from embargo.research.modelling import judging, tuning
 from embargo.research.modelling import scoring as news_scoring
 from embargo.research.modelling.tuning import open_model

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from embargo.data_loaders.schemas import CLASSES
+from embargo.data_loaders.fields import CLASSES
 from embargo.models.calibration import Calibration
 from embargo.research.config.experiment import parse_config
 from embargo.research.records.classifier import Classification

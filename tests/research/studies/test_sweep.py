@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from samples.small_runs import SWEPT
 
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.data_loaders.schemas import CLASSES
+from embargo.data_loaders.fields import CLASSES
 from embargo.research.config.experiment import Config, load_config, parse_config
 from embargo.research.progress import Quiet
 from embargo.research.records.ledger import LEDGER_NAME, trials_on
