@@ -6,11 +6,13 @@ once; all else, and every terminal that is out of the ordinary, is left to the w
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from io import TextIOWrapper
 
 NAME = "embargo"
+GARBAGE_THRESHOLD = 50_000
 # Who sets one of these wants another width or other colours than the terminal's own.
 _WISHES = ("FORCE_COLOR", "GITHUB_ACTIONS", "NO_COLOR", "PY_COLORS", "TERMINAL_WIDTH", "TTY_COMPATIBLE")
 
@@ -30,6 +32,8 @@ def main() -> None:
 
         sys.stdout.write(f"{NAME} {embargo.__version__}\n")
         return
+    # What is loaded stays for good, so looking for garbage among it so often only takes time.
+    gc.set_threshold(GARBAGE_THRESHOLD)
     # Loaded here because typer and rich take longer than the answers above.
     from embargo.research.cli.commands import app
 
