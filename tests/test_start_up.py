@@ -27,7 +27,7 @@ except SystemExit as ended:
     assert not ended.code, ended.code
 print("\\n" + json.dumps(sorted({{name.partition(".")[0] for name in sys.modules}})))
 """
-COMMAND = "from embargo.research.cli import main; sys.argv[0] = 'embargo'; main()"
+COMMAND = "from embargo.research.cli.entry import main; sys.argv[0] = 'embargo'; main()"
 
 
 def loaded(code: str, *arguments: str, **environment: str) -> set[str]:

@@ -11,8 +11,8 @@ import argparse
 import importlib
 import inspect
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from embargo.research.benchmarks.structure import NAME, ROOT
@@ -47,7 +47,7 @@ def listing(root: Path = ROOT) -> str:
 def _methods(thing: type) -> Iterator[str]:
     for name, member in sorted(vars(thing).items()):
         if not name.startswith("_"):
-            if isinstance(member, property):
+            if isinstance(member, property | cached_property):
                 yield name
             elif callable(found := getattr(thing, name)) and not inspect.isclass(found):
                 yield f"{name}{_parameters(found)}"
@@ -55,7 +55,7 @@ def _methods(thing: type) -> Iterator[str]:
 
 def _parameters(thing: Any) -> str:
     """Parameters with their defaults, without types; nothing for what cannot be called."""
-    if not callable(thing) or isinstance(thing, ModuleType):
+    if not callable(thing):
         return ""
     try:
         signature = inspect.signature(thing)

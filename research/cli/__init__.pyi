@@ -1,4 +1,3 @@
 from .commands import app
-from .entry import main
 
-__all__ = ["app", "main"]
+__all__ = ["app"]
