@@ -30,10 +30,10 @@ def main(arguments: list[str]) -> None:
             from servers import bybit_service
 
             services.enter_context(bybit_service.redirect(bybit))
-        from embargo.research import cli
+        from embargo.research.cli import entry
 
         sys.argv = ["embargo", *arguments[3:]]
-        cli.main()
+        entry.main()
 
 
 if __name__ == "__main__":
