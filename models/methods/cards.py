@@ -46,9 +46,9 @@ class MethodCard:
         others were chosen for LoRA by validation loss, on MiniLM (384 wide) and the built-in base (128); those of the
         other methods were set by LoRA's and not searched.
     configure : callable, optional
-        Takes the settings, the loaded base's configuration, what peft's configurations of all methods share (task type,
-        modules trained whole) and the number of optimiser steps; returns peft's configuration. None trains the base
-        itself.
+        Takes the settings, the loaded base's configuration, what peft's configurations share (task type, modules
+        trained whole and, for low-rank updates, the adapted layers) and the number of optimiser steps; returns peft's
+        configuration. None trains the base itself.
     refuses : callable
         Takes a ``model_type`` and returns why such a base cannot be tuned so, None where nothing speaks against it.
     quantised : bool
@@ -134,11 +134,9 @@ def lora_targets(model_type: str, target: AdapterTarget) -> list[str]:
 
 
 def _low_rank(settings: TuneSettings, model_config: Any, shared: dict[str, Any]) -> dict[str, Any]:
-    targets = lora_targets(model_config.model_type, settings.target)
     return {
         **shared,
         "fan_in_fan_out": _transposed(model_config) and not METHODS[settings.method].quantised,
-        "target_modules": "all-linear" if settings.target == "all-linear" else targets,
         "lora_alpha": settings.alpha,
         "lora_dropout": settings.dropout,
     }
@@ -376,7 +374,10 @@ def peft_config(settings: TuneSettings, model_config: Any, heads: Sequence[str],
     """
     import peft
 
-    configure = METHODS[settings.method].configure
-    assert configure is not None
-    shared = {"task_type": peft.TaskType.SEQ_CLS, "modules_to_save": list(heads)}
-    return configure(settings, model_config, shared, steps)
+    card = METHODS[settings.method]
+    assert card.configure is not None
+    shared: dict[str, Any] = {"task_type": peft.TaskType.SEQ_CLS, "modules_to_save": list(heads)}
+    if card.change == "low-rank":
+        layers = lora_targets(model_config.model_type, settings.target)
+        shared["target_modules"] = "all-linear" if settings.target == "all-linear" else layers
+    return card.configure(settings, model_config, shared, steps)
