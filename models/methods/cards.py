@@ -24,11 +24,6 @@ Change = Literal["low-rank", "activations", "prompt", "weights"]
 Configure = Callable[[TuneSettings, Any, dict[str, Any], int], Any]
 
 
-def _any_architecture(model_type: str) -> str | None:
-    del model_type
-    return None
-
-
 @dataclass(frozen=True)
 class MethodCard:
     """What a method is. It is added by an entry in `METHODS` and its name in the settings' ``Method``.
@@ -49,7 +44,7 @@ class MethodCard:
         Takes the settings, the loaded base's configuration, what peft's configurations share (task type, modules
         trained whole and, for low-rank updates, the adapted layers) and the number of optimiser steps; returns peft's
         configuration. None trains the base itself.
-    refuses : callable
+    refuses : callable, optional
         Takes a ``model_type`` and returns why such a base cannot be tuned so, None where nothing speaks against it.
     quantised : bool
         Whether the frozen weights are held in 4 bits.
@@ -72,7 +67,7 @@ class MethodCard:
     middle_rate: float
     narrow_rate: float
     configure: Configure | None
-    refuses: Callable[[str], str | None] = _any_architecture
+    refuses: Callable[[str], str | None] | None = None
     quantised: bool = False
     mergeable: bool = True
 
@@ -299,7 +294,8 @@ def refusal(method: str, model_type: str) -> str | None:
     model_type : str
         As in the base's ``config.json``.
     """
-    return METHODS[method].refuses(model_type)
+    refuses = METHODS[method].refuses
+    return None if refuses is None else refuses(model_type)
 
 
 def check_method(method: str, base: Base, target: AdapterTarget = "attention") -> None:
