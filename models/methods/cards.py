@@ -7,35 +7,49 @@ how a text is padded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from embargo.data_loaders.errors import ConfigError
 from embargo.models.bases.resolve import DECODERS, Base
 from embargo.models.methods.settings import AdapterTarget, Method, TuneSettings
 
+# What a method changes: layers by an update of low rank, activations by a factor, the text by virtual tokens before it,
+# or every weight.
+Change = Literal["low-rank", "activations", "prompt", "weights"]
+Configure = Callable[[TuneSettings, Any, dict[str, Any], int], Any]
+
 
 @dataclass(frozen=True)
 class MethodCard:
-    """What a method is.
+    """What a method is. It is added by an entry in `METHODS` and its name in the settings' ``Method``.
 
     Attributes
     ----------
     name, title, paper : str
         As in the settings, in words, and where it was published.
-    quantised : bool
-        Whether the frozen weights are held in 4 bits.
-    mergeable : bool
-        Whether the change can be written into the weights, so that a scored model costs nothing more than its base.
+    change : {"low-rank", "activations", "prompt", "weights"}
+        What it changes, which says what of the settings means something to it.
     rank : str
         What ``rank`` means for it; empty where it means nothing.
     learning_rate, middle_rate, narrow_rate : float
         Default peak rate, and those for bases less than 512 and less than 256 wide. The first is the literature's. The
         others were chosen for LoRA by validation loss, on MiniLM (384 wide) and the built-in base (128); those of the
         other methods were set by LoRA's and not searched.
+    configure : callable, optional
+        Takes the settings, the loaded base's configuration, what peft's configurations share (task type, modules
+        trained whole and, for low-rank updates, the adapted layers) and the number of optimiser steps; returns peft's
+        configuration. None trains the base itself.
+    refuses : callable, optional
+        Takes a ``model_type`` and returns why such a base cannot be tuned so, None where nothing speaks against it.
+    quantised : bool
+        Whether the frozen weights are held in 4 bits.
+    mergeable : bool
+        Whether the change can be written into the weights, so that a scored model costs nothing more than its base.
 
     Examples
     --------
@@ -47,51 +61,15 @@ class MethodCard:
     name: Method
     title: str
     paper: str
-    quantised: bool
-    mergeable: bool
+    change: Change
     rank: str
     learning_rate: float
     middle_rate: float
     narrow_rate: float
-
-
-_UPDATE = "rank of the update of each adapted layer"
-_TOKENS = "number of virtual tokens before each text"
-
-METHODS: Mapping[str, MethodCard] = MappingProxyType(
-    {
-        card.name: card
-        for card in (
-            MethodCard("qlora", "LoRA on 4-bit weights", "arXiv 2305.14314", True, True, _UPDATE, 2e-4, 1e-3, 2e-3),
-            MethodCard("lora", "low-rank adapters", "arXiv 2106.09685", False, True, _UPDATE, 2e-4, 1e-3, 2e-3),
-            MethodCard(
-                "dora", "LoRA of direction and magnitude", "arXiv 2402.09353", False, True, _UPDATE, 2e-4, 1e-3, 2e-3
-            ),
-            MethodCard("rslora", "rank-stabilised LoRA", "arXiv 2312.03732", False, True, _UPDATE, 1e-4, 5e-4, 1e-3),
-            MethodCard(
-                "adalora",
-                "LoRA with a rank per layer",
-                "arXiv 2303.10512",
-                False,
-                True,
-                "mean rank that is left of one and a half times as much",
-                1e-3,
-                3e-3,
-                4e-3,
-            ),
-            MethodCard("ia3", "rescaled activations", "arXiv 2205.05638", False, True, "", 3e-3, 1e-2, 1e-2),
-            MethodCard("prefix", "prefix tuning", "arXiv 2101.00190", False, False, _TOKENS, 1e-2, 1e-2, 1e-2),
-            MethodCard("prompt", "prompt tuning", "arXiv 2104.08691", False, False, _TOKENS, 1e-2, 1e-2, 1e-2),
-            MethodCard("ptuning", "P-tuning", "arXiv 2103.10385", False, False, _TOKENS, 1e-3, 3e-3, 3e-3),
-            MethodCard(
-                "full", "full fine-tuning (the reference)", "arXiv 1810.04805", False, True, "", 3e-5, 1e-4, 5e-4
-            ),
-        )
-    }
-)
-
-PROMPTS = frozenset({"prefix", "prompt", "ptuning"})
-LOW_RANK = frozenset({"qlora", "lora", "dora", "rslora", "adalora"})
+    configure: Configure | None
+    refuses: Callable[[str], str | None] | None = None
+    quantised: bool = False
+    mergeable: bool = True
 
 
 @dataclass(frozen=True)
@@ -127,6 +105,185 @@ LAYERS: Mapping[str, Layers] = MappingProxyType(
 _NO_PREFIX = frozenset({"deberta-v2", "distilbert", "modernbert"})
 
 
+def _is_tried(model_type: str) -> str | None:
+    return None if model_type in LAYERS else f"it was tried only on {', '.join(sorted(LAYERS))}"
+
+
+def _takes_prefix(model_type: str) -> str | None:
+    if model_type in _NO_PREFIX:
+        return "the architecture takes no keys and values from before the text"
+    return _is_tried(model_type)
+
+
+def _takes_words(model_type: str) -> str | None:
+    if model_type in LAYERS and model_type in DECODERS:
+        return "behind virtual tokens a decoder's classifier reads the padding instead of the last word"
+    return _is_tried(model_type)
+
+
+def lora_targets(model_type: str, target: AdapterTarget) -> list[str]:
+    """Return the layers that get low-rank adapters: names for an architecture, or peft's word for all linear layers."""
+    if target == "all-linear":
+        return ["all-linear"]
+    return list(LAYERS.get(model_type, _LLAMA).attention)
+
+
+def _low_rank(settings: TuneSettings, model_config: Any, shared: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **shared,
+        "fan_in_fan_out": _transposed(model_config) and not METHODS[settings.method].quantised,
+        "lora_alpha": settings.alpha,
+        "lora_dropout": settings.dropout,
+    }
+
+
+def _transposed(model_config: Any) -> bool:
+    # As GPT-2 stores its layers.
+    return bool(model_config.model_type == "gpt2")
+
+
+def _lora(settings: TuneSettings, model_config: Any, shared: dict[str, Any], steps: int, **variant: bool) -> Any:
+    import peft
+
+    return peft.LoraConfig(r=settings.rank, **variant, **_low_rank(settings, model_config, shared))
+
+
+_dora, _rslora = partial(_lora, use_dora=True), partial(_lora, use_rslora=True)
+
+
+def _adalora(settings: TuneSettings, model_config: Any, shared: dict[str, Any], steps: int) -> Any:
+    import peft
+
+    return peft.AdaLoraConfig(
+        init_r=settings.rank + max(1, settings.rank // 2),
+        target_r=settings.rank,
+        total_step=steps,
+        tinit=steps // 10,
+        tfinal=steps // 3,
+        deltaT=max(1, steps // 100),
+        **_low_rank(settings, model_config, shared),
+    )
+
+
+def _ia3(settings: TuneSettings, model_config: Any, shared: dict[str, Any], steps: int) -> Any:
+    import peft
+
+    layers = LAYERS[model_config.model_type]
+    return peft.IA3Config(
+        target_modules=list(layers.rescaled),
+        feedforward_modules=list(layers.feedforward),
+        fan_in_fan_out=_transposed(model_config),
+        **shared,
+    )
+
+
+def _virtual(settings: TuneSettings, model_config: Any, shared: dict[str, Any]) -> dict[str, Any]:
+    shape: dict[str, Any] = {}
+    if model_config.model_type == "distilbert":  # names its widths in a way that peft does not know
+        shape = {"token_dim": model_config.dim, "num_layers": model_config.n_layers}
+        shape |= {"num_attention_heads": model_config.n_heads, "num_transformer_submodules": 1}
+    return {**shared, "num_virtual_tokens": settings.rank, **shape}
+
+
+def _prefix(settings: TuneSettings, model_config: Any, shared: dict[str, Any], steps: int) -> Any:
+    import peft
+
+    return peft.PrefixTuningConfig(**_virtual(settings, model_config, shared))
+
+
+def _prompt(settings: TuneSettings, model_config: Any, shared: dict[str, Any], steps: int) -> Any:
+    import peft
+
+    return peft.PromptTuningConfig(**_virtual(settings, model_config, shared))
+
+
+def _ptuning(settings: TuneSettings, model_config: Any, shared: dict[str, Any], steps: int) -> Any:
+    import peft
+
+    return peft.PromptEncoderConfig(
+        encoder_hidden_size=model_config.hidden_size, **_virtual(settings, model_config, shared)
+    )
+
+
+_UPDATE = "rank of the update of each adapted layer"
+_LEFT = "mean rank that is left of one and a half times as much"
+_TOKENS = "number of virtual tokens before each text"
+
+# No proxy: a test may hold a card of its own here for as long as it lasts.
+METHODS: Mapping[str, MethodCard] = {
+    card.name: card
+    for card in (
+        MethodCard(
+            "qlora",
+            "LoRA on 4-bit weights",
+            "arXiv 2305.14314",
+            "low-rank",
+            _UPDATE,
+            2e-4,
+            1e-3,
+            2e-3,
+            _lora,
+            quantised=True,
+        ),
+        MethodCard("lora", "low-rank adapters", "arXiv 2106.09685", "low-rank", _UPDATE, 2e-4, 1e-3, 2e-3, _lora),
+        MethodCard(
+            "dora", "LoRA of direction and magnitude", "arXiv 2402.09353", "low-rank", _UPDATE, 2e-4, 1e-3, 2e-3, _dora
+        ),
+        MethodCard(
+            "rslora", "rank-stabilised LoRA", "arXiv 2312.03732", "low-rank", _UPDATE, 1e-4, 5e-4, 1e-3, _rslora
+        ),
+        MethodCard(
+            "adalora", "LoRA with a rank per layer", "arXiv 2303.10512", "low-rank", _LEFT, 1e-3, 3e-3, 4e-3, _adalora
+        ),
+        MethodCard(
+            "ia3", "rescaled activations", "arXiv 2205.05638", "activations", "", 3e-3, 1e-2, 1e-2, _ia3, _is_tried
+        ),
+        MethodCard(
+            "prefix",
+            "prefix tuning",
+            "arXiv 2101.00190",
+            "prompt",
+            _TOKENS,
+            1e-2,
+            1e-2,
+            1e-2,
+            _prefix,
+            _takes_prefix,
+            mergeable=False,
+        ),
+        MethodCard(
+            "prompt",
+            "prompt tuning",
+            "arXiv 2104.08691",
+            "prompt",
+            _TOKENS,
+            1e-2,
+            1e-2,
+            1e-2,
+            _prompt,
+            _takes_words,
+            mergeable=False,
+        ),
+        MethodCard(
+            "ptuning",
+            "P-tuning",
+            "arXiv 2103.10385",
+            "prompt",
+            _TOKENS,
+            1e-3,
+            3e-3,
+            3e-3,
+            _ptuning,
+            _takes_words,
+            mergeable=False,
+        ),
+        MethodCard(
+            "full", "full fine-tuning (the reference)", "arXiv 1810.04805", "weights", "", 3e-5, 1e-4, 5e-4, None
+        ),
+    )
+}
+
+
 def refusal(method: str, model_type: str) -> str | None:
     """Return why an architecture cannot be tuned with a method, None where nothing speaks against it.
 
@@ -137,13 +294,8 @@ def refusal(method: str, model_type: str) -> str | None:
     model_type : str
         As in the base's ``config.json``.
     """
-    if method in PROMPTS | {"ia3"} and model_type not in LAYERS:
-        return f"it was tried only on {', '.join(sorted(LAYERS))}"
-    if method == "prefix" and model_type in _NO_PREFIX:
-        return "the architecture takes no keys and values from before the text"
-    if method in ("prompt", "ptuning") and model_type in DECODERS:
-        return "behind virtual tokens a decoder's classifier reads the padding instead of the last word"
-    return None
+    refuses = METHODS[method].refuses
+    return None if refuses is None else refuses(model_type)
 
 
 def check_method(method: str, base: Base, target: AdapterTarget = "attention") -> None:
@@ -176,7 +328,7 @@ def check_method(method: str, base: Base, target: AdapterTarget = "attention") -
         raise ConfigError(f"tuning.method must be one of {tuple(METHODS)}, got {method!r}.")
     model_type = base.architecture
     reason = refusal(method, model_type)
-    if reason is None and method in LOW_RANK and target == "attention":
+    if reason is None and METHODS[method].change == "low-rank" and target == "attention":
         wanted = lora_targets(model_type, target)
         if not _has_layers(Path(base.path_or_id), wanted):
             reason = f"it has no layers called {' or '.join(wanted)} (tuning.target = 'all-linear' finds its own)"
@@ -198,16 +350,9 @@ def _has_layers(folder: Path, names: Sequence[str]) -> bool:
     return False
 
 
-def lora_targets(model_type: str, target: AdapterTarget) -> list[str]:
-    """Return the layers that get low-rank adapters: names for an architecture, or peft's word for all linear layers."""
-    if target == "all-linear":
-        return ["all-linear"]
-    return list(LAYERS.get(model_type, _LLAMA).attention)
-
-
 def virtual_tokens(method: str, rank: int) -> int:
     """Return how many positions of the base a method takes for itself."""
-    return rank if method in PROMPTS else 0
+    return rank if METHODS[method].change == "prompt" else 0
 
 
 def peft_config(settings: TuneSettings, model_config: Any, heads: Sequence[str], steps: int) -> Any:
@@ -225,41 +370,10 @@ def peft_config(settings: TuneSettings, model_config: Any, heads: Sequence[str],
     """
     import peft
 
-    model_type = model_config.model_type
+    card = METHODS[settings.method]
+    assert card.configure is not None
     shared: dict[str, Any] = {"task_type": peft.TaskType.SEQ_CLS, "modules_to_save": list(heads)}
-    if settings.method in PROMPTS:
-        shared["num_virtual_tokens"] = settings.rank
-        if model_type == "distilbert":  # names its widths in a way that peft does not know
-            shared |= {"token_dim": model_config.dim, "num_layers": model_config.n_layers}
-            shared |= {"num_attention_heads": model_config.n_heads, "num_transformer_submodules": 1}
-        if settings.method == "prefix":
-            return peft.PrefixTuningConfig(**shared)
-        if settings.method == "prompt":
-            return peft.PromptTuningConfig(**shared)
-        return peft.PromptEncoderConfig(encoder_hidden_size=model_config.hidden_size, **shared)
-    # GPT-2 stores its layers transposed.
-    shared["fan_in_fan_out"] = model_type == "gpt2" and settings.method != "qlora"
-    if settings.method == "ia3":
-        layers = LAYERS[model_type]
-        return peft.IA3Config(
-            target_modules=list(layers.rescaled), feedforward_modules=list(layers.feedforward), **shared
-        )
-    targets: Any = lora_targets(model_type, settings.target)
-    shared |= {
-        "target_modules": "all-linear" if settings.target == "all-linear" else targets,
-        "lora_alpha": settings.alpha,
-        "lora_dropout": settings.dropout,
-    }
-    if settings.method == "adalora":
-        return peft.AdaLoraConfig(
-            init_r=settings.rank + max(1, settings.rank // 2),
-            target_r=settings.rank,
-            total_step=steps,
-            tinit=steps // 10,
-            tfinal=steps // 3,
-            deltaT=max(1, steps // 100),
-            **shared,
-        )
-    return peft.LoraConfig(
-        r=settings.rank, use_dora=settings.method == "dora", use_rslora=settings.method == "rslora", **shared
-    )
+    if card.change == "low-rank":
+        layers = lora_targets(model_config.model_type, settings.target)
+        shared["target_modules"] = "all-linear" if settings.target == "all-linear" else layers
+    return card.configure(settings, model_config, shared, steps)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from embargo.models.bases.resolve import Base
-from embargo.models.methods.cards import METHODS, PROMPTS, MethodCard, check_method, virtual_tokens
+from embargo.models.methods.cards import METHODS, MethodCard, check_method, virtual_tokens
 from embargo.models.methods.settings import TuneSettings
 
 NARROW = 256
@@ -132,8 +132,8 @@ def _rows(method: str, n_train: int, base: Base) -> list[DefaultSetting]:
         ),
         DefaultSetting("checkpointing", large and method != "prefix", size),
     ]
-    if method == "full" or method in PROMPTS | {"ia3"}:
-        unused = {"dropout", "alpha", "target"} | (set() if method in PROMPTS else {"rank"})
+    if card.change != "low-rank":
+        unused = {"dropout", "alpha", "target"} | (set() if card.change == "prompt" else {"rank"})
         rows = [
             DefaultSetting(row.setting, row.value, "not used by it") if row.setting in unused else row for row in rows
         ]

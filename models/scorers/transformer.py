@@ -225,11 +225,9 @@ def scoring_model(
         if card.quantised:
             adapted = _unload(adapted, lambda layer: _dense(layer, dtype))
             dequantise(adapted, dtype)
-        elif card.name == "ia3":
+        elif card.mergeable:
             adapted.merge_adapter()
             adapted = _unload(adapted, lambda layer: layer.get_base_layer())
-        elif card.mergeable:
-            adapted = adapted.merge_and_unload()
     adapted = adapted.to(dtype).to(device()).eval()
     for name, value in adapted.named_parameters():
         same = lent.get(name)

@@ -25,7 +25,7 @@ from embargo.models.loading import processes
 from embargo.models.loading.batches import padded_length
 from embargo.models.loading.load import device, pad
 from embargo.models.loading.packing import pack, packable, packed_logits, token_groups
-from embargo.models.methods.cards import LOW_RANK
+from embargo.models.methods.cards import METHODS
 from embargo.models.methods.settings import Arithmetic, TuneSettings
 from embargo.models.scorer import Progress
 from embargo.models.tuning.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
@@ -162,7 +162,7 @@ def _arithmetic(model: Any, method: str, autocast: Arithmetic) -> Iterator[None]
         return
     before = torch.get_float32_matmul_precision()
     narrow: AbstractContextManager[None] = nullcontext()
-    if method in LOW_RANK:
+    if METHODS[method].change == "low-rank":
         from peft.helpers import disable_input_dtype_casting
 
         narrow = disable_input_dtype_casting(model)

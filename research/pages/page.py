@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
@@ -19,14 +19,14 @@ from embargo.research.pages import formats
 from embargo.research.pages.status import STATUS_ICONS, STATUS_WORDS
 
 
-def fill(template: str, **fields: Any) -> str:
+def fill(template: str | Path, **fields: Any) -> str:
     """Render a template that extends the layout of all pages.
 
     Parameters
     ----------
-    template : str
-        Its place in ``research/``, such as ``"studies/sweep/page.html.j2"``. It extends ``pages/layout.html.j2`` and
-        may import from ``pages/macros.html.j2``.
+    template : str or Path
+        Its place in ``research/``, such as ``"studies/sweep/page.html.j2"``; a path is a file of a study that lies
+        elsewhere. It extends ``pages/layout.html.j2`` and may import from ``pages/macros.html.j2``.
     **fields
         What the template shows; a name that it uses and that is not given is an error.
 
@@ -38,7 +38,7 @@ def fill(template: str, **fields: Any) -> str:
     Raises
     ------
     MissingPartError
-        If the installed plotly.js cannot be put inside a page.
+        If the template's file is not there, or the installed plotly.js cannot be put inside a page.
 
     Examples
     --------
@@ -48,14 +48,10 @@ def fill(template: str, **fields: Any) -> str:
     >>> page.startswith("<!doctype html>"), "A &lt;b&gt; store" in page
     (True, True)
     """
-    return (
-        _environment()
-        .get_template(template)
-        .render(
-            **fields,
-            style=Markup(_style()),  # noqa: S704 - the package's own file
-            plotly_js=Markup(plotly_js()),  # noqa: S704 - checked not to end the script
-        )
+    return _template(template).render(
+        **fields,
+        style=Markup(_style()),  # noqa: S704 - the package's own file
+        plotly_js=Markup(plotly_js()),  # noqa: S704 - checked not to end the script
     )
 
 
@@ -101,6 +97,14 @@ def plotly_js() -> str:
     if "</script" in code.lower() or "<!--" in code:
         raise MissingPartError("report: this version of plotly.js cannot be put inside a page; install plotly 7.1")
     return code
+
+
+def _template(template: str | Path) -> Template:
+    if isinstance(template, str):
+        return _environment().get_template(template)
+    if not template.is_file():
+        raise MissingPartError(f"page template {template}: there is no such file; give its full path")
+    return _environment().from_string(template.read_text(encoding="utf-8"))
 
 
 @cache

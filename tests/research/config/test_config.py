@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pandas as pd
@@ -201,24 +200,6 @@ def test_fingerprint_sees_settings_and_ignores_names_and_places(tmp_path: Path) 
 )
 def test_shipped_configs_are_valid(path: Path) -> None:
     assert isinstance(load_config(path), Config)
-
-
-def test_the_example_in_the_readme_is_a_valid_config(tmp_path: Path) -> None:
-    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
-    example, money, sorting = re.findall(r"```toml\n(.*?)```", readme, flags=re.DOTALL)
-    config = load_config(write(tmp_path, example))
-    assert config.news.path == str(tmp_path / "news.csv")
-    assert len(example.strip().splitlines()) <= 10
-    kept = [line for line in example.splitlines() if not line.startswith(("signal", "costs"))]
-    traded = load_config(write(tmp_path, "\n".join([*kept, money])))
-    assert traded.execution.participation == 0.02
-    assert traded.fusion.method == "boosting"
-    steered = load_config(write(tmp_path, "\n".join([*kept, "portfolio = { gate = { panic = 0.5 } }", sorting])))
-    assert steered.regimes.gate_by == ("threshold",)
-    assert steered.regimes.threshold is not None
-    assert steered.regimes.threshold.path == str(tmp_path / "vix.csv")
-    with pytest.raises(ConfigError, match=r"portfolio\.gate names turbulent"):
-        load_config(write(tmp_path, "\n".join([*kept, "portfolio = { gate = { turbulent = 0.5 } }", sorting])))
 
 
 def test_a_faster_scorer_is_asked_for_and_fits_the_model(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from samples.page_samples import fingerprint, pages
 
 import embargo.research.pages
 from embargo.data_loaders.errors import MissingPartError
-from embargo.research.pages.page import write_page
+from embargo.research.pages.page import fill, write_page
 from embargo.research.pages.status import status_of, worst_status
 
 KNOWN = dict(
@@ -51,6 +51,19 @@ def test_write_is_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     with pytest.raises(MissingPartError, match="does not exist"):
         write_page("", tmp_path / "nowhere" / "report.html")
+
+
+def test_a_template_may_lie_beside_a_study_of_ones_own(tmp_path: Path) -> None:
+    own = tmp_path / "own.html.j2"
+    with pytest.raises(MissingPartError, match="no such file"):
+        fill(own)
+    own.write_text(
+        "{% extends 'pages/layout.html.j2' %}{% set brand = 'Mine' %}{% set skip = ('a', 'b') %}"
+        "{% block main %}<p>{{ text }}</p>{% endblock %}"
+    )
+    page = fill(own, title="Own", subtitle="", text="<b>")
+    assert "<title>Own – Mine</title>" in page
+    assert "<p>&lt;b&gt;</p>" in page
 
 
 def luminance(colour: str) -> float:
