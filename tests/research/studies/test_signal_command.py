@@ -230,31 +230,10 @@ def test_text_from_outside_stays_text(found: Diagnosis) -> None:
     assert "[bold]" in printed(hostile, 200)
 
 
-PROBE = """<!doctype html><html><body style="margin:0">
-<iframe id="report" src="signal.html" style="border:0;width:400px;height:900px"></iframe><pre id="seen"></pre>
-<script>
-const frame = document.getElementById("report");
-const look = async () => {
-  const inner = frame.contentDocument, root = inner.documentElement;
-  const all = (selector) => [...inner.querySelectorAll(selector)];
-  const pause = (time) => new Promise((go) => setTimeout(go, time));
-  for (let wait = 0; wait < 200 && root.dataset.charts !== "ready"; wait += 1) await pause(50);
-  return {
-    ready: root.dataset.charts, width: root.clientWidth, needed: root.scrollWidth,
-    requested: frame.contentWindow.performance.getEntriesByType("resource").map((entry) => entry.name),
-    charts: Object.fromEntries(all("figure[data-chart]").map((figure) => [figure.dataset.chart, figure.dataset.drawn])),
-  };
-};
-const say = (seen) => { document.getElementById("seen").textContent = JSON.stringify(seen); };
-frame.addEventListener("load", () => look().then(say, (error) => say({failed: String(error.stack || error)})));
-</script></body></html>"""
-
-
 @MARKS[0]
 @MARKS[1]
 def test_charts_are_drawn_and_fit_a_narrow_screen(found: Diagnosis, tmp_path: Path) -> None:
-    write_page(render_page(found, "run"), tmp_path / "signal.html")
-    seen = probed(tmp_path, PROBE)
+    seen = probed(write_page(render_page(found, "run"), tmp_path / "signal.html"), 400)
     assert seen["ready"] == "ready", seen
     assert seen["charts"] == dict.fromkeys(("horizons", "lags", "cumulative", "fading", "quantiles", "events"), "yes")
     assert seen["needed"] <= seen["width"]
