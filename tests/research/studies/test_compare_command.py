@@ -13,10 +13,10 @@ import pytest
 from rich.console import Console
 from samples.browsing import MARKS, probed
 from samples.finished_runs import articles, bars, made, noise, regimes_on
-from samples.small_runs import SWEPT
-from typer.testing import CliRunner, Result
+from samples.small_runs import SWEPT, settings
+from samples.small_runs import embargo as command
+from typer.testing import Result
 
-from embargo.research.cli import app
 from embargo.research.pages.page import write_page
 from embargo.research.studies.compare import print_comparison, render_page
 from embargo.research.studies.compare.charts import difference_chart, growth_of, sharpe_chart
@@ -28,7 +28,7 @@ NAME = 'x [red]<img src=y onerror="window.injected = 1">'
 
 
 def embargo(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, ["compare", *(str(argument) for argument in arguments)])
+    return command("compare", *arguments)
 
 
 def told(result: Result) -> str:
@@ -224,10 +224,9 @@ def test_charts_are_drawn_and_nothing_from_outside_runs(tmp_path: Path, width: i
 def test_runs_of_the_pipeline_can_be_compared(tmp_path: Path) -> None:
     (tmp_path / "small.toml").write_text(SWEPT.replace("strength = 0.0", "strength = 1.0"))
     for name, half_life in (("fast", 1), ("slow", 10)):
-        result = CliRunner().invoke(
-            app,
-            ["run", str(tmp_path / "small.toml"), "--out", str(tmp_path / "runs"), "--cache", str(tmp_path / "cache"),
-             "--set", f"name={name}", "--set", f"signal.half_life={half_life}"],
+        result = command(
+            "run", tmp_path / "small.toml", "--out", tmp_path / "runs", "--cache", tmp_path / "cache",
+            *settings(f"name={name}", f"signal.half_life={half_life}"),
         )  # fmt: skip
         assert result.exit_code == 0, result.output
     folders = sorted(path.parent for path in (tmp_path / "runs").glob("*/metrics.json"))

@@ -14,11 +14,9 @@ import pandas as pd
 import pytest
 from rich.console import Console
 from samples.browsing import MARKS, probed
-from samples.small_runs import SMALL
-from typer.testing import CliRunner, Result
+from samples.small_runs import SMALL, embargo, only_run
 
 from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
-from embargo.research.cli import app
 from embargo.research.config.experiment import Config, load_config
 from embargo.research.pages import formats
 from embargo.research.pages.page import plotly_js, write_page
@@ -45,10 +43,6 @@ end = 2016-07-01
 [model]
 kind = "linear"
 """
-
-
-def embargo(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 def write_run(folder: Path, config: Config, loaded: World, status: str = "valid") -> Path:
@@ -243,12 +237,9 @@ def test_charts_are_drawn_and_fit_a_narrow_screen(found: Diagnosis, tmp_path: Pa
 @pytest.mark.slow
 def test_a_run_of_the_pipeline_can_be_researched(tmp_path: Path) -> None:
     (tmp_path / "small.toml").write_text(SMALL)
-    made = CliRunner().invoke(
-        app,
-        ["run", str(tmp_path / "small.toml"), "--out", str(tmp_path / "runs"), "--cache", str(tmp_path / "cache")],
-    )
+    made = embargo("run", tmp_path / "small.toml", "--out", tmp_path / "runs", "--cache", tmp_path / "cache")
     assert made.exit_code == 0, made.output
-    (run,) = [path for path in (tmp_path / "runs").iterdir() if path.is_dir()]
+    run = only_run(tmp_path / "runs")
     result = embargo("signal", run, "--horizons", "1,5", "--json", tmp_path / "signal.json")
     assert result.exit_code == 0, result.output
     figures = json.loads((tmp_path / "signal.json").read_text())
