@@ -1,22 +1,7 @@
 """Every public name of embargo.models is described in full, and its examples run."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
-import pytest
-from samples.examples import failing, undescribed
-
-PACKAGE = "embargo.models"
+from samples.examples import PublicNames
 
 
-def test_public_names_are_described() -> None:
-    assert undescribed(PACKAGE) == []
-
-
-def test_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    tried, reports = failing(PACKAGE)
-    assert tried
-    assert not reports, "\n".join(reports)
-    assert list(tmp_path.iterdir()) == [], "an example left files behind"
+class TestPublicNames(PublicNames):
+    package = "embargo.models"

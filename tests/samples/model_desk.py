@@ -10,6 +10,7 @@ import pandas as pd
 from typer.testing import CliRunner, Result
 
 from embargo.research.cli import app
+from samples.small_runs import experiment
 
 VERBS = {"bearish": ("fell", "down", "loss"), "neutral": ("held", "flat", "in"), "bullish": ("rose", "up", "profit")}
 FILLERS = ("sales", "bank", "the", "of", "a", "and")
@@ -51,19 +52,7 @@ epochs = 3
 max_length = 16
 """
 
-EXPERIMENT = """
-name = "folds"
-[news]
-loader = "simulated"
-simulated = {{ symbols = 4, start = 2015-01-01, end = 2016-04-30 }}
-[prices]
-loader = "simulated"
-[split]
-first_test = 2015-12-01
-end = 2016-04-01
-test_span = "2MS"
-validation_span = "2MS"
-[model]
+MODEL = """
 base = "{base}"
 knowledge_cutoff = 2014-12-31
 method = "lora"
@@ -105,5 +94,14 @@ def desk_in(folder: Path) -> ModelDesk:
     small_base("bert", folder / "base")
     texts(150, seed=1).to_csv(folder / "labels.csv", index=False)
     (folder / "tune.toml").write_text(SETTINGS.format(base=folder / "base"))
-    (folder / "folds.toml").write_text(EXPERIMENT.format(base=folder / "base"))
+    folds = experiment(
+        symbols=4,
+        until="2016-04-30",
+        first_test="2015-12-01",
+        end="2016-04-01",
+        test_span="2MS",
+        validation_span="2MS",
+        model=MODEL.format(base=folder / "base"),
+    )
+    (folder / "folds.toml").write_text(folds)
     return ModelDesk(folder)

@@ -10,48 +10,61 @@ from typer.testing import CliRunner, Result
 
 from embargo.research.cli import app
 
-SMALL = """
+
+def experiment(
+    *,
+    symbols: int,
+    until: str,
+    first_test: str,
+    end: str,
+    test_span: str,
+    validation_span: str = "3MS",
+    model: str = 'kind = "linear"',
+    more: str = "",
+) -> str:
+    """Write a config on a market simulated from 2015 on; ``model`` is its section, ``more`` stands below."""
+    return f"""
 name = "small"
 [news]
 loader = "simulated"
-simulated = { symbols = 10, start = 2015-01-01, end = 2017-12-31 }
+simulated = {{ symbols = {symbols}, start = 2015-01-01, end = {until} }}
 [prices]
 loader = "simulated"
 [split]
-first_test = 2016-07-01
-end = 2018-01-01
-test_span = "9MS"
-validation_span = "3MS"
+first_test = {first_test}
+end = {end}
+test_span = "{test_span}"
+validation_span = "{validation_span}"
 [model]
-kind = "linear"
-[statistics]
-bootstrap = 300
-permutations = 99
+{model}
+{more}
 """
 
+
+SMALL = experiment(
+    symbols=10,
+    until="2017-12-31",
+    first_test="2016-07-01",
+    end="2018-01-01",
+    test_span="9MS",
+    more="[statistics]\nbootstrap = 300\npermutations = 99",
+)
 ARCHIVE = SMALL.replace(
     'loader = "simulated"\nsimulated = { symbols = 10, start = 2015-01-01, end = 2017-12-31 }', 'path = "news.parquet"'
 ).replace('loader = "simulated"', 'path = "prices.parquet"')
 
-SWEPT = """
-name = "small"
-[news]
-loader = "simulated"
-simulated = { symbols = 8, start = 2015-01-01, end = 2016-12-31, strength = 0.0 }
-[prices]
-loader = "simulated"
-[split]
-first_test = 2016-01-01
-end = 2017-01-01
-test_span = "6MS"
-validation_span = "3MS"
-[model]
-kind = "lexicon"
-[signal]
-half_life = 3.0
-[statistics]
-bootstrap = 200
-"""
+ONE_YEAR = experiment(
+    symbols=8,
+    until="2016-12-31",
+    first_test="2016-01-01",
+    end="2017-01-01",
+    test_span="6MS",
+    more="[statistics]\nbootstrap = 200",
+)
+SWEPT = (
+    ONE_YEAR.replace("end = 2016-12-31 }", "end = 2016-12-31, strength = 0.0 }").replace("linear", "lexicon")
+    + "[signal]\nhalf_life = 3.0\n"
+)
 
 
 def embargo(*arguments: str | Path) -> Result:

@@ -6,12 +6,14 @@ import multiprocessing
 import os
 import signal
 import time
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from samples import elsewhere
 from samples.store_writers import NOON, ROWS, append_batches, rates
 
 from embargo.data_loaders.errors import DataError
@@ -22,6 +24,14 @@ LATER = pd.Timestamp("2030-01-01T00:00:00Z")
 # A server that has imported the store forks a clean child in milliseconds, which a test process with threads cannot.
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["samples.store_writers", "pytest"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _server() -> None:
+    """Start the server where it finds what it is to import; what it does not find it passes over in silence."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", elsewhere()["PYTHONPATH"])
+        forkserver.ensure_running()
 
 
 def start(root: Path, writer: int, count: int) -> tuple[multiprocessing.process.BaseProcess, Connection]:

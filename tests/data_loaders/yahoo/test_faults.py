@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pandas as pd
 import pytest
 from servers.loopback import Hang, Html, Reset, ServerError, Slow, Status, TooMany, Truncated
-from servers.yahoo_service import YahooService, market, nested, redirect
+from servers.yahoo_service import YahooService, nested, redirect
 
 from embargo.data_loaders import yahoo
 from embargo.data_loaders.errors import ServiceError
@@ -54,11 +54,6 @@ FAULTS = [
 
 def _names(fault: object) -> str:
     return str(fault)[:40]
-
-
-@pytest.fixture(scope="module")
-def stocks():
-    return market()
 
 
 @pytest.fixture

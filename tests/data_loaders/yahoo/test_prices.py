@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yfinance
 from samples import elsewhere
-from servers.yahoo_service import YahooService, generated, market, nested, redirect
+from servers.yahoo_service import YahooService, generated, nested, redirect
 
 from embargo.data_loaders import yahoo
 from embargo.data_loaders.errors import ConfigError
@@ -39,11 +39,6 @@ def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
         return look_up(host, *args, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-
-
-@pytest.fixture(scope="module")
-def stocks():
-    return market()
 
 
 @pytest.fixture

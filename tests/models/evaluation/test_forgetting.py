@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from samples.model_samples import CUTOFF, sentences
+from samples.small_tunings import tuned_on
 from samples.tiny_models import save_tiny_model
 
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
@@ -10,8 +11,6 @@ from embargo.models.evaluation import forgetting
 from embargo.models.evaluation.forgetting import embedding_drift, language_loss, measure_forgetting
 from embargo.models.evaluation.general_texts import GENERAL_TEXTS
 from embargo.models.loading.load import encode, load_tokenizer, pad, quiet
-from embargo.models.methods.settings import TuneSettings
-from embargo.models.tuning.adapters import tune
 
 TEXTS = sentences(40, seed=11)["text"].tolist()
 # So small that what is added to a weight is rounded away.
@@ -48,17 +47,8 @@ def base(request, tmp_path_factory):
 
 
 def tuned(base, samples, cache_dir, **changes):
-    part = {name: samples[name].head(48) for name in ("train", "validation")}
-    return tune(
-        base,
-        train_texts=part["train"]["text"].tolist(),
-        train_labels=part["train"]["label"].tolist(),
-        validation_texts=part["validation"]["text"].tolist(),
-        validation_labels=part["validation"]["label"].tolist(),
-        settings=TuneSettings(**({"epochs": 1, "max_length": 32, "compute": "fp32", "method": "lora"} | changes)),
-        trained_until=CUTOFF,
-        cache_dir=cache_dir,
-    )
+    settings = {"epochs": 1, "max_length": 32, "compute": "fp32", "method": "lora"} | changes
+    return tuned_on(base, samples, cache_dir, rows=48, **settings)
 
 
 @pytest.mark.parametrize("method", ["lora", "qlora", "full"])

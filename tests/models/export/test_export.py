@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from samples.model_samples import CUTOFF, sentences
+from samples.small_tunings import tuned_on
 from samples.tiny_models import FAMILIES, save_tiny_model
 
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError, MissingPartError
@@ -33,7 +34,6 @@ from embargo.models.methods.settings import TuneSettings
 from embargo.models.scorers import transformer
 from embargo.models.scorers.onnx import OnnxScorer
 from embargo.models.scorers.transformer import TransformerScorer
-from embargo.models.tuning.adapters import tune
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -43,17 +43,8 @@ TEXTS = [*sentences(24, seed=5)["text"].tolist(), *PROBE_TEXTS]
 
 
 def tuned(base, samples, cache_dir, rows=48, **changes):
-    part = {name: samples[name].head(rows) for name in ("train", "validation")}
-    return tune(
-        base,
-        train_texts=part["train"]["text"].tolist(),
-        train_labels=part["train"]["label"].tolist(),
-        validation_texts=part["validation"]["text"].tolist(),
-        validation_labels=part["validation"]["label"].tolist(),
-        settings=TuneSettings(**({"epochs": 1, "max_length": 32, "learning_rate": 5e-3, "compute": "fp32"} | changes)),
-        trained_until=CUTOFF,
-        cache_dir=cache_dir,
-    )
+    settings = {"epochs": 1, "max_length": 32, "learning_rate": 5e-3, "compute": "fp32"} | changes
+    return tuned_on(base, samples, cache_dir, rows=rows, **settings)
 
 
 @pytest.fixture(scope="module", params=["bert", "distilbert", "llama", "tiny"])

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples.model_samples import CUTOFF, sentences
+from samples.small_tunings import tuned_on
 
 from embargo.data_loaders.errors import DataError, MissingPartError
 from embargo.models.calibration import Calibration
@@ -16,12 +17,10 @@ from embargo.models.content import seal_of
 from embargo.models.export.onnx import export_onnx
 from embargo.models.export.probes import PROBE_TEXTS
 from embargo.models.loading.load import encode, load_tokenizer
-from embargo.models.methods.settings import TuneSettings
 from embargo.models.scorers.cache import ScoreCache
 from embargo.models.scorers.onnx import OnnxScorer
 from embargo.models.scorers.score import score_articles
 from embargo.models.scorers.transformer import TransformerScorer
-from embargo.models.tuning.adapters import tune
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -55,16 +54,7 @@ print(json.dumps({"loaded": loaded, "bullish": found.scores["bullish"].tolist()}
 
 @pytest.fixture(scope="module")
 def adapter(tiny_base, samples, cache_dir):
-    return tune(
-        tiny_base,
-        train_texts=samples["train"]["text"].tolist(),
-        train_labels=samples["train"]["label"].tolist(),
-        validation_texts=samples["validation"]["text"].tolist(),
-        validation_labels=samples["validation"]["label"].tolist(),
-        settings=TuneSettings(epochs=1, max_length=MAX_LENGTH, compute="fp32"),
-        trained_until=CUTOFF,
-        cache_dir=cache_dir,
-    )
+    return tuned_on(tiny_base, samples, cache_dir, epochs=1, max_length=MAX_LENGTH, compute="fp32")
 
 
 @pytest.fixture(scope="module")

@@ -6,28 +6,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples.model_samples import CUTOFF, sentences
+from samples.small_tunings import tuned_on
 
 from embargo.models.bases.resolve import resolve_base
 from embargo.models.loading.load import deterministic, load_classifier, load_tokenizer
-from embargo.models.methods.settings import TuneSettings
 from embargo.models.scorer import later_cutoff
 from embargo.models.scorers.transformer import TransformerScorer
-from embargo.models.tuning.adapters import tune
 
 QUICK = {"epochs": 1, "max_length": 32}
 
 
 def tuned(base, samples, cache_dir, **changes):
-    return tune(
-        base,
-        train_texts=samples["train"]["text"].tolist(),
-        train_labels=samples["train"]["label"].tolist(),
-        validation_texts=samples["validation"]["text"].tolist(),
-        validation_labels=samples["validation"]["label"].tolist(),
-        settings=TuneSettings(**(QUICK | changes)),
-        trained_until=CUTOFF,
-        cache_dir=cache_dir,
-    )
+    return tuned_on(base, samples, cache_dir, **(QUICK | changes))
 
 
 @pytest.fixture(scope="module")

@@ -15,38 +15,22 @@ from embargo.research.gathering.checks.charts import CHARTS
 from embargo.research.pages.page import write_page
 
 pytestmark = MARKS
-PROBE = """<!doctype html><html><body style="margin:0">
-<iframe id="report" src="check.html" style="border:0;width:WIDTHpx;height:900px"></iframe><pre id="seen"></pre>
-<script>
-const frame = document.getElementById("report");
-const look = async () => {
-  const view = frame.contentWindow, inner = frame.contentDocument, root = inner.documentElement;
-  const all = (selector) => [...inner.querySelectorAll(selector)];
-  const pause = (time) => new Promise((go) => setTimeout(go, time));
-  for (let wait = 0; wait < 200 && root.dataset.charts !== "ready"; wait += 1) await pause(50);
-  for (const part of inner.querySelectorAll("details")) part.open = true;
+LOOK = """
+  for (const part of all("details")) part.open = true;
   await pause(100);
   const ink = () => inner.querySelector("#chart-hours-0")._fullLayout.font.color;
   const light = ink();
   inner.querySelector(".theme").click();
   await pause(300);
-  return {
-    ready: root.dataset.charts, injected: view.injected === undefined ? "no" : "yes",
-    width: root.clientWidth, needed: root.scrollWidth, repainted: light !== ink(),
-    requested: view.performance.getEntriesByType("resource").map((entry) => entry.name),
-    escaping: all("main *, header *").filter((part) => !part.closest(".scroll, svg, .unseen"))
-      .filter((part) => part.getBoundingClientRect().right > root.clientWidth + 1)
-      .map((part) => part.outerHTML.slice(0, 90)),
-    charts: Object.fromEntries(all("figure[data-chart]").map((figure) => [figure.dataset.chart, {
+  Object.assign(seen, {
+    width: root.clientWidth, needed: root.scrollWidth, repainted: light !== ink(), escaping: escaping(),
+    charts: charts((figure) => ({
       drawn: figure.dataset.drawn,
       marks: figure.querySelectorAll(".barlayer .point path, .heatmaplayer image").length,
       heat: figure.querySelector(".heatmaplayer image") !== null,
-    }])),
-  };
-};
-const say = (seen) => { document.getElementById("seen").textContent = JSON.stringify(seen); };
-frame.addEventListener("load", () => look().then(say, (error) => say({failed: String(error.stack || error)})));
-</script></body></html>"""
+    })),
+  });
+"""
 
 
 @pytest.mark.parametrize("width", [1280, 400])
@@ -57,8 +41,8 @@ def test_charts_are_drawn_and_fit_the_screen(tmp_path: Path, width: int) -> None
     long_word = "unbroken" * 40
     hostile = Check(long_word, "bad", attack + long_word, {long_word: long_word}, pd.DataFrame({long_word: [attack]}))
     checks = [hostile, *check_world(news, market.prices, calendar="XNYS")]
-    write_page(render_page({attack: checks}, attack + long_word), tmp_path / "check.html")
-    seen = probed(tmp_path, PROBE.replace("WIDTH", str(width)))
+    page = write_page(render_page({attack: checks}, attack + long_word), tmp_path / "check.html")
+    seen = probed(page, width, look=LOOK)
     assert seen["console"] == []
     assert (seen["ready"], seen["injected"], seen["requested"]) == ("ready", "no", [])
     assert seen["escaping"] == []

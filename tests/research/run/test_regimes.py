@@ -9,34 +9,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
+from samples.small_runs import embargo, experiment
 
 from embargo.backtest.regimes import PRESETS, UNLABELLED
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
-from embargo.research.cli import app
 from embargo.research.config.experiment import Config, load_config
 from embargo.research.config.regimes import RegimesSection, RegimeThreshold
 from embargo.research.run.regimes import ex_post_regimes, is_ex_post, known_regimes, labels_of, series_of
 
-MINIMAL = """
-name = "labelled"
-[news]
-loader = "simulated"
-simulated = { symbols = 8, start = 2015-01-01, end = 2017-06-30 }
-[prices]
-loader = "simulated"
-[split]
-first_test = 2016-07-01
-end = 2017-07-01
-test_span = "12MS"
-validation_span = "3MS"
-[model]
-kind = "lexicon"
-[statistics]
-bootstrap = 200
-permutations = 99
-"""
+MINIMAL = experiment(
+    symbols=8,
+    until="2017-06-30",
+    first_test="2016-07-01",
+    end="2017-07-01",
+    test_span="12MS",
+    model='kind = "lexicon"',
+    more="[statistics]\nbootstrap = 200\npermutations = 99",
+)
 
 
 def config_of(folder: Path, text: str = "", *overrides: str) -> Config:
@@ -193,9 +183,7 @@ gate_by = ["threshold", "turning_points"]
 threshold = { path = "vix.csv", cuts = [20.0], names = ["calm", "turbulent"] }
 """,
     )
-    result = CliRunner().invoke(
-        app, ["run", str(folder / "experiment.toml"), "--out", str(folder / "runs"), "--cache", str(folder / "cache")]
-    )
+    result = embargo("run", folder / "experiment.toml", "--out", folder / "runs", "--cache", folder / "cache")
     assert result.exit_code == 0, result.output
     (run,) = (path.parent for path in (folder / "runs").glob("*/metrics.json"))
     return run

@@ -13,10 +13,10 @@ import pytest
 from rich.console import Console
 from samples.browsing import MARKS, probed
 from samples.finished_runs import articles, bars, made, noise, regimes_on
-from samples.small_runs import SWEPT
-from typer.testing import CliRunner, Result
+from samples.small_runs import SWEPT, settings
+from samples.small_runs import embargo as command
+from typer.testing import Result
 
-from embargo.research.cli import app
 from embargo.research.pages.page import write_page
 from embargo.research.studies.compare import print_comparison, render_page
 from embargo.research.studies.compare.charts import difference_chart, growth_of, sharpe_chart
@@ -28,7 +28,7 @@ NAME = 'x [red]<img src=y onerror="window.injected = 1">'
 
 
 def embargo(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, ["compare", *(str(argument) for argument in arguments)])
+    return command("compare", *arguments)
 
 
 def told(result: Result) -> str:
@@ -202,28 +202,6 @@ def test_every_figure_survives_a_narrow_terminal(found: Comparison, width: int) 
     assert "…" not in printed(found, width)
 
 
-PROBE = """<!doctype html><html><body style="margin:0">
-<iframe id="report" src="page.html" style="border:0;width:WIDTHpx;height:900px"></iframe><pre id="seen"></pre>
-<script>
-const frame = document.getElementById("report");
-const look = async () => {
-  const inner = frame.contentDocument, root = inner.documentElement;
-  const all = (selector) => [...inner.querySelectorAll(selector)];
-  const pause = (time) => new Promise((go) => setTimeout(go, time));
-  for (let wait = 0; wait < 200 && root.dataset.charts !== "ready"; wait += 1) await pause(50);
-  return {
-    ready: root.dataset.charts, width: root.clientWidth, needed: root.scrollWidth,
-    injected: frame.contentWindow.injected || 0,
-    requested: frame.contentWindow.performance.getEntriesByType("resource").map((entry) => entry.name),
-    charts: Object.fromEntries(all("figure[data-chart]").map((figure) => [figure.dataset.chart, figure.dataset.drawn])),
-    legend: all('figure[data-chart="growth"] .legend button:not([hidden])').map((button) => button.textContent),
-  };
-};
-const say = (seen) => { document.getElementById("seen").textContent = JSON.stringify(seen); };
-frame.addEventListener("load", () => look().then(say, (error) => say({failed: String(error.stack || error)})));
-</script></body></html>"""
-
-
 @MARKS[0]
 @MARKS[1]
 @pytest.mark.parametrize("width", [1280, 400])
@@ -231,23 +209,24 @@ def test_charts_are_drawn_and_nothing_from_outside_runs(tmp_path: Path, width: i
     base, other = noise(3)
     labels = regimes_on(bars(400)).replace("calm", ATTACK)
     runs = [made(tmp_path / NAME, base, labels=labels, name=ATTACK), made(tmp_path / "other", other, labels=labels)]
-    write_page(render_page(compare(runs, by="regime")), tmp_path / "page.html")
-    seen = probed(tmp_path, PROBE.replace("WIDTH", str(width)))
+    page = write_page(render_page(compare(runs, by="regime")), tmp_path / "page.html")
+    look = """const shown = all('figure[data-chart="growth"] .legend button:not([hidden])');
+      seen.legend = shown.map((button) => button.textContent);"""
+    seen = probed(page, width, look=look)
     assert seen["ready"] == "ready", seen
     assert seen["charts"] == dict.fromkeys(("growth", "sharpes", "apart"), "yes")
     assert seen["legend"][:2] == [NAME, "other"]
     assert seen["needed"] <= seen["width"]
-    assert (seen["injected"], seen["requested"], seen["console"]) == (0, [], [])
+    assert (seen["injected"], seen["requested"], seen["console"]) == ("no", [], [])
 
 
 @pytest.mark.slow
 def test_runs_of_the_pipeline_can_be_compared(tmp_path: Path) -> None:
     (tmp_path / "small.toml").write_text(SWEPT.replace("strength = 0.0", "strength = 1.0"))
     for name, half_life in (("fast", 1), ("slow", 10)):
-        result = CliRunner().invoke(
-            app,
-            ["run", str(tmp_path / "small.toml"), "--out", str(tmp_path / "runs"), "--cache", str(tmp_path / "cache"),
-             "--set", f"name={name}", "--set", f"signal.half_life={half_life}"],
+        result = command(
+            "run", tmp_path / "small.toml", "--out", tmp_path / "runs", "--cache", tmp_path / "cache",
+            *settings(f"name={name}", f"signal.half_life={half_life}"),
         )  # fmt: skip
         assert result.exit_code == 0, result.output
     folders = sorted(path.parent for path in (tmp_path / "runs").glob("*/metrics.json"))

@@ -14,11 +14,9 @@ import pandas as pd
 import pytest
 from rich.console import Console
 from samples.browsing import MARKS, probed
-from samples.small_runs import SMALL
-from typer.testing import CliRunner, Result
+from samples.small_runs import SMALL, embargo, only_run
 
 from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
-from embargo.research.cli import app
 from embargo.research.config.experiment import Config, load_config
 from embargo.research.pages import formats
 from embargo.research.pages.page import plotly_js, write_page
@@ -45,10 +43,6 @@ end = 2016-07-01
 [model]
 kind = "linear"
 """
-
-
-def embargo(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 def write_run(folder: Path, config: Config, loaded: World, status: str = "valid") -> Path:
@@ -230,31 +224,10 @@ def test_text_from_outside_stays_text(found: Diagnosis) -> None:
     assert "[bold]" in printed(hostile, 200)
 
 
-PROBE = """<!doctype html><html><body style="margin:0">
-<iframe id="report" src="signal.html" style="border:0;width:400px;height:900px"></iframe><pre id="seen"></pre>
-<script>
-const frame = document.getElementById("report");
-const look = async () => {
-  const inner = frame.contentDocument, root = inner.documentElement;
-  const all = (selector) => [...inner.querySelectorAll(selector)];
-  const pause = (time) => new Promise((go) => setTimeout(go, time));
-  for (let wait = 0; wait < 200 && root.dataset.charts !== "ready"; wait += 1) await pause(50);
-  return {
-    ready: root.dataset.charts, width: root.clientWidth, needed: root.scrollWidth,
-    requested: frame.contentWindow.performance.getEntriesByType("resource").map((entry) => entry.name),
-    charts: Object.fromEntries(all("figure[data-chart]").map((figure) => [figure.dataset.chart, figure.dataset.drawn])),
-  };
-};
-const say = (seen) => { document.getElementById("seen").textContent = JSON.stringify(seen); };
-frame.addEventListener("load", () => look().then(say, (error) => say({failed: String(error.stack || error)})));
-</script></body></html>"""
-
-
 @MARKS[0]
 @MARKS[1]
 def test_charts_are_drawn_and_fit_a_narrow_screen(found: Diagnosis, tmp_path: Path) -> None:
-    write_page(render_page(found, "run"), tmp_path / "signal.html")
-    seen = probed(tmp_path, PROBE)
+    seen = probed(write_page(render_page(found, "run"), tmp_path / "signal.html"), 400)
     assert seen["ready"] == "ready", seen
     assert seen["charts"] == dict.fromkeys(("horizons", "lags", "cumulative", "fading", "quantiles", "events"), "yes")
     assert seen["needed"] <= seen["width"]
@@ -264,12 +237,9 @@ def test_charts_are_drawn_and_fit_a_narrow_screen(found: Diagnosis, tmp_path: Pa
 @pytest.mark.slow
 def test_a_run_of_the_pipeline_can_be_researched(tmp_path: Path) -> None:
     (tmp_path / "small.toml").write_text(SMALL)
-    made = CliRunner().invoke(
-        app,
-        ["run", str(tmp_path / "small.toml"), "--out", str(tmp_path / "runs"), "--cache", str(tmp_path / "cache")],
-    )
+    made = embargo("run", tmp_path / "small.toml", "--out", tmp_path / "runs", "--cache", tmp_path / "cache")
     assert made.exit_code == 0, made.output
-    (run,) = [path for path in (tmp_path / "runs").iterdir() if path.is_dir()]
+    run = only_run(tmp_path / "runs")
     result = embargo("signal", run, "--horizons", "1,5", "--json", tmp_path / "signal.json")
     assert result.exit_code == 0, result.output
     figures = json.loads((tmp_path / "signal.json").read_text())

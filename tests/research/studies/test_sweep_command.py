@@ -6,39 +6,19 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
-
-from embargo.research.cli import app
-
-CONFIG = """
-name = "small"
-[news]
-loader = "simulated"
-simulated = { symbols = 8, start = 2015-01-01, end = 2016-12-31 }
-[prices]
-loader = "simulated"
-[split]
-first_test = 2016-01-01
-end = 2017-01-01
-test_span = "6MS"
-validation_span = "3MS"
-[model]
-kind = "linear"
-[statistics]
-bootstrap = 200
-"""
+from samples.small_runs import ONE_YEAR, embargo
+from typer.testing import Result
 
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("desk")
-    (folder / "small.toml").write_text(CONFIG)
+    (folder / "small.toml").write_text(ONE_YEAR)
     return folder
 
 
 def swept(desk: Path, *arguments: str | Path) -> Result:
-    given = ["sweep", desk / "small.toml", "--out", desk / "runs", "--cache", desk / "cache", *arguments]
-    return CliRunner().invoke(app, [str(word) for word in given])
+    return embargo("sweep", desk / "small.toml", "--out", desk / "runs", "--cache", desk / "cache", *arguments)
 
 
 @pytest.mark.slow
@@ -75,7 +55,7 @@ def test_a_sweep_from_config_to_page(desk: Path) -> None:
     ],
 )
 def test_misuse_is_told_before_anything_is_done(tmp_path: Path, arguments: list[str], told: str) -> None:
-    (tmp_path / "small.toml").write_text(CONFIG)
+    (tmp_path / "small.toml").write_text(ONE_YEAR)
     result = swept(tmp_path, *arguments)
     assert result.exit_code == 2
     assert told in result.output

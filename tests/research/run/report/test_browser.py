@@ -15,44 +15,29 @@ from embargo.research.run.report import ReportData, render_page
 
 pytestmark = MARKS
 
-# A window cannot be made as narrow as a telephone, a frame can; the probe writes what it sees into its own page.
-PROBE = """<!doctype html><html><head><title>probe</title></head><body style="margin:0">
-<iframe id="report" src="REPORT" style="border:0;width:WIDTHpx;height:900px"></iframe><pre id="seen"></pre>
-<script>
-const frame = document.getElementById("report");
-const say = (seen) => { document.getElementById("seen").textContent = JSON.stringify(seen); };
-const look = async () => {
-  const view = frame.contentWindow, inner = frame.contentDocument, root = inner.documentElement;
-  const all = (selector) => [...inner.querySelectorAll(selector)];
-  const pause = (time) => new Promise((go) => setTimeout(go, time));
-  for (let wait = 0; wait < 200 && root.dataset.charts !== "ready"; wait += 1) await pause(50);
+LOOK = """
   const press = async (button) => { button.click(); await pause(200); };
-  const escaping = () => all("main *, header *, .stamp *")
-    .filter((part) => !part.closest(".scroll, svg, .unseen, pre"))
-    .filter((part) => part.getBoundingClientRect().right > root.clientWidth + 1)
-    .map((part) => part.outerHTML.slice(0, 120));
   const plot = inner.getElementById("chart-equity");
+  const outside = () => escaping(".scroll, svg, .unseen, pre");
   const shaded = () => plot._fullData
     .filter((trace) => trace.fill === "toself" && trace.visible === true).map((trace) => trace.name);
-  const seen = {
-    ready: root.dataset.charts, theme: root.dataset.theme, injected: view.injected === undefined ? "no" : "yes",
-    width: root.clientWidth, needed: root.scrollWidth, escaping: escaping(), scripts: inner.scripts.length,
-    requested: view.performance.getEntriesByType("resource").map((entry) => entry.name),
-    charts: Object.fromEntries(all("figure[data-chart]").map((figure) => [figure.dataset.chart, {
+  const curves = () => plot._fullData.filter((trace) => trace.yaxis === "y2" && trace.visible === true).length;
+  Object.assign(seen, {
+    theme: root.dataset.theme, escaping: outside(), scripts: inner.scripts.length,
+    charts: charts((figure) => ({
       drawn: figure.dataset.drawn, svgs: figure.querySelectorAll("svg.main-svg").length,
       marks: figure.querySelectorAll(".scatterlayer .trace path, .barlayer .point path").length,
       legend: figure.querySelectorAll(".legend button").length,
       width: figure.querySelector("svg.main-svg")?.getBoundingClientRect().width,
       room: figure.getBoundingClientRect().width,
-    }])),
+    })),
     scale: [plot._fullLayout.yaxis2.type], shaded: [shaded()], ink: [plot._fullLayout.font.color], curves: [],
-  };
+  });
   await press(inner.querySelector('button[data-value="log"]'));
   seen.scale.push(plot._fullLayout.yaxis2.type);
   for (const button of all('button[data-set="regime"]').slice(1)) { await press(button); seen.shaded.push(shaded()); }
   await press(inner.querySelector(".theme"));
   seen.ink.push(plot._fullLayout.font.color);
-  const curves = () => plot._fullData.filter((trace) => trace.yaxis === "y2" && trace.visible === true).length;
   seen.curves.push(curves());
   await press(inner.querySelector("#equity .legend button"));
   seen.curves.push(curves());
@@ -65,17 +50,13 @@ const look = async () => {
   for (const part of all("details")) part.open = true;
   await pause(200);
   seen.neededOpen = root.scrollWidth;
-  seen.escapingOpen = escaping();
-  return seen;
-};
-frame.addEventListener("load", () => look().then(say, (error) => say({failed: String(error.stack || error)})));
-</script></body></html>"""
+  seen.escapingOpen = outside();
+"""
 
 
 def probe(folder: Path, data: ReportData, width: int, *flags: str) -> dict[str, Any]:
-    """Open the report in a frame of the given width; return what the probe saw, and the lines of the console."""
-    page = write_page(render_page(data), folder / "report.html")
-    return probed(folder, PROBE.replace("REPORT", page.name).replace("WIDTH", str(width)), *flags)
+    """Write the report, open it, and return what the probe saw."""
+    return probed(write_page(render_page(data), folder / "report.html"), width, *flags, look=LOOK)
 
 
 def assert_sound(seen: dict[str, Any], width: int) -> None:
