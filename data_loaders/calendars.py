@@ -82,6 +82,17 @@ def sessions(calendar: str, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFr
     return frame.astype("datetime64[us, UTC]")
 
 
+def reopenings(calendar: str, start: pd.Timestamp, end: pd.Timestamp) -> pd.DatetimeIndex:
+    """Instants at which trading begins between two dates: opens of sessions and ends of their breaks, increasing."""
+    table = sessions(calendar, start, end)
+    opens = pd.DatetimeIndex(table["open_at"])
+    if calendar == ROUND_THE_CLOCK or table.empty:
+        return opens
+    first, last = (pd.Timestamp(day).tz_localize(None).normalize() for day in (start, end))
+    ends = _exchange(calendar, *_padded(first, last)).schedule["break_end"].loc[first:last].dropna()
+    return opens.union(pd.DatetimeIndex(ends.astype("datetime64[us, UTC]")))
+
+
 def label_sessions(dates: pd.DatetimeIndex, calendar: str, *, where: str) -> tuple[pd.DatetimeIndex, pd.DatetimeIndex]:
     """Turn session labels (trading days) into the instants at which those sessions open and close.
 
