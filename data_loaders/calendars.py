@@ -38,6 +38,11 @@ def _exchange(code: str, start: str, end: str) -> exchange_calendars.ExchangeCal
     return calendar
 
 
+def _padded(first: pd.Timestamp, last: pd.Timestamp) -> tuple[str, str]:
+    """Span to make a calendar of: equal for all dates of the same years, so that it is made once."""
+    return f"{first.year - 1}-12-01", f"{last.year + 1}-01-31"
+
+
 def sessions(calendar: str, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
     """Daily bars of a calendar between two dates, both included.
 
@@ -70,11 +75,22 @@ def sessions(calendar: str, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFr
         days = pd.date_range(first, last, freq="D", unit="us")
         opens = days.tz_localize("UTC")
         return pd.DataFrame({"open_at": opens, "close_at": opens + pd.Timedelta(days=1)}, index=days)
-    schedule = _exchange(calendar, str(first.year - 1) + "-12-01", str(last.year + 1) + "-01-31").schedule
+    schedule = _exchange(calendar, *_padded(first, last)).schedule
     schedule = schedule.loc[first:last]
     frame = pd.DataFrame({"open_at": schedule["open"], "close_at": schedule["close"]})
     frame.index = pd.DatetimeIndex(frame.index).as_unit("us")
     return frame.astype("datetime64[us, UTC]")
+
+
+def reopenings(calendar: str, start: pd.Timestamp, end: pd.Timestamp) -> pd.DatetimeIndex:
+    """Instants at which trading begins between two dates: opens of sessions and ends of their breaks, increasing."""
+    table = sessions(calendar, start, end)
+    opens = pd.DatetimeIndex(table["open_at"])
+    if calendar == ROUND_THE_CLOCK or table.empty:
+        return opens
+    first, last = (pd.Timestamp(day).tz_localize(None).normalize() for day in (start, end))
+    ends = _exchange(calendar, *_padded(first, last)).schedule["break_end"].loc[first:last].dropna()
+    return opens.union(pd.DatetimeIndex(ends.astype("datetime64[us, UTC]")))
 
 
 def label_sessions(dates: pd.DatetimeIndex, calendar: str, *, where: str) -> tuple[pd.DatetimeIndex, pd.DatetimeIndex]:
@@ -245,6 +261,51 @@ def decision_times(open_at: pd.DatetimeIndex, latency: pd.Timedelta) -> pd.Datet
             f"latency must not be negative, got {latency}. It is the time between the last news read and the open."
         )
     return open_at - latency
+
+
+def decided_before(
+    open_at: pd.DatetimeIndex, close_at: pd.DatetimeIndex, decided_at: pd.DatetimeIndex, calendar: str
+) -> pd.Timestamp:
+    """Tell when the bar before the first one was decided, a bar that the calendar has and the prices lack.
+
+    What was known by then had its first chance on that bar, or on one before it: none of the bars given is its next.
+
+    Parameters
+    ----------
+    open_at, close_at, decided_at : DatetimeIndex, shape (bars,)
+        UTC, at least one bar. The first one is daily if it ends with its session; shorter ones fill their session.
+    calendar : str
+        exchange_calendars code or ``"24/7"``.
+
+    Returns
+    -------
+    Timestamp
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.calendars import decided_before, decision_times, sessions
+    >>> days = sessions("XNYS", pd.Timestamp("2014-07-07"), pd.Timestamp("2014-07-09"))
+    >>> open_at, close_at = pd.DatetimeIndex(days["open_at"]), pd.DatetimeIndex(days["close_at"])
+    >>> decided_before(open_at, close_at, decision_times(open_at, pd.Timedelta(minutes=5)), "XNYS")
+    Timestamp('2014-07-03 13:25:00+0000', tz='UTC')
+    """
+    first, length, latency = open_at[0], close_at[0] - open_at[0], open_at[0] - decided_at[0]
+    if calendar == ROUND_THE_CLOCK:
+        return first - length - latency
+    table = _exchange(calendar, *_padded(first, decided_at[-1])).schedule
+    opens, closes = pd.DatetimeIndex(table["open"]), pd.DatetimeIndex(table["close"])
+    session = int(opens.searchsorted(first, side="right")) - 1
+    inside = session >= 0 and first < closes[session]
+    if inside and opens[session] < first:
+        return max(first - length, opens[session]) - latency
+    earlier = session - 1 if inside else session
+    if earlier < 0:
+        return first - length - latency
+    if inside and close_at[0] >= closes[session]:
+        return opens[earlier] - latency
+    whole_bars = (closes[earlier] - opens[earlier] - pd.Timedelta(1, "us")) // length
+    return opens[earlier] + whole_bars * length - latency
 
 
 def last_closed_bar(close_at: pd.DatetimeIndex, decided_at: pd.DatetimeIndex) -> np.ndarray:

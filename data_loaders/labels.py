@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from embargo.data_loaders.calendars import decided_before
 from embargo.data_loaders.checks.repeats import text_keys
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import CLASSES
@@ -150,7 +151,8 @@ def forward_returns(
     Labelled
         ``article_id, text, known_at, starts_at, ends_at, value``: ``value`` is a simple return (fraction) over the
         whole horizon, ``starts_at = known_at`` and ``ends_at`` is the instant of open[t + horizon_bars].
-        Counts: ``rows``, ``without_prices`` (rows whose symbol has no column), ``beyond_prices`` (the horizon ends
+        Counts: ``rows``, ``without_prices`` (rows whose symbol has no column), ``before_prices`` (known when a bar
+        before the first one was decided, so that the first bar is not their next), ``beyond_prices`` (the horizon ends
         after the last bar), ``missing_prices`` (no price at either end), ``averaged_rows`` (further rows of an article
         under several symbols) and ``samples``.
 
@@ -187,10 +189,15 @@ def forward_returns(
     priced = np.isfinite(earned)
     universe = np.where(priced, earned, 0.0).sum(axis=1) / np.maximum(priced.sum(axis=1), 1)
 
-    row = np.searchsorted(utc_microseconds(decided_at), utc_microseconds(known_at), side="left")
+    instants = utc_microseconds(known_at)
+    row = np.searchsorted(utc_microseconds(decided_at), instants, side="left")
+    early = np.zeros(len(news), dtype=bool)
+    if (row == 0).any():
+        before = decided_before(prices.open_at, prices.close_at, decided_at, prices.calendar)
+        early = instants <= utc_microseconds(pd.DatetimeIndex([before]))[0]
     column = prices.open.columns.get_indexer(pd.Index(news["symbol"]))
     has_column, in_range = column >= 0, row + horizon_bars < bars
-    usable = has_column & in_range
+    usable = has_column & ~early & in_range
     safe_row = np.where(usable, row, 0)
     value = np.where(usable, earned[safe_row, np.where(usable, column, 0)] - universe[safe_row], np.nan)
     frame = pd.DataFrame(
@@ -206,7 +213,8 @@ def forward_returns(
     counts = {
         "rows": len(news),
         "without_prices": int((~has_column).sum()),
-        "beyond_prices": int((has_column & ~in_range).sum()),
+        "before_prices": int((has_column & early).sum()),
+        "beyond_prices": int((has_column & ~early & ~in_range).sum()),
         "missing_prices": int((usable & np.isnan(value)).sum()),
     }
     frame = frame.loc[np.isfinite(value)]

@@ -30,3 +30,13 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data not found at {folder}; set EMBARGO_REAL_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def cases() -> Path:
+    """Folder of the shared inputs that went wrong once, with their right answers."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "cases"
+    folder = Path(os.environ.get("EMBARGO_CASES") or beside)
+    if not folder.is_dir():
+        pytest.skip(f"cases not found at {folder}; set EMBARGO_CASES")
+    return folder

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from embargo.data_loaders.archive.spacing import bars_in_order, check_bars, check_steps
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK, label_sessions, length_of, sessions
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import PRICE_FIELDS
@@ -67,7 +68,7 @@ def opened_and_closed(
 
 
 def check_alignment(frame: pd.DataFrame, *, calendar: str, bar: str, where: str) -> None:
-    """Check that bars open and close when the calendar says.
+    """Check that bars open and close when the calendar says, and follow one another as bars of their length do.
 
     Parameters
     ----------
@@ -83,7 +84,7 @@ def check_alignment(frame: pd.DataFrame, *, calendar: str, bar: str, where: str)
     Raises
     ------
     DataError
-        Naming the first bar of another calendar or alignment.
+        Naming the first bar of another calendar, alignment or length.
     ConfigError
         If the bar is longer than a day.
     """
@@ -100,6 +101,12 @@ def check_alignment(frame: pd.DataFrame, *, calendar: str, bar: str, where: str)
             f"{where}: the {bar} bar of {first['symbol']} from {first['open_at']} to {first['close_at']} is none of "
             f"calendar {calendar!r}: it {hint} ({int(bad.sum())} such bars). Name the calendar of the venue."
         )
+    bars = bars_in_order(frame["symbol"], pd.DatetimeIndex(frame["open_at"]))
+
+    def place(row: int) -> str:
+        return f"{where}: the bar of {bars.names[bars.code[row]]} at {bars.opens[row]}Z"
+
+    check_steps(bars, calendar=calendar, bar=bar, place=place)
 
 
 def holes(opens: pd.DataFrame) -> int:
@@ -264,6 +271,8 @@ def prices_from_frames(
     if not symbols.is_unique:
         raise DataError(f"{where}: {symbols[symbols.duplicated()][0]!r} has several columns. Keep one for each symbol.")
     open_at, close_at = _bars_of(open.index, calendar=calendar, bar=bar, where=where)
+    row, column = np.nonzero(open.notna().to_numpy())
+    check_bars(symbols.to_numpy()[column], open_at[row], calendar=calendar, bar=bar, where=where)
     laid_out = {name: _panel(frame, open_at, symbols, where=f"{where}.{name}") for name, frame in frames.items()}
     if volume is None:
         laid_out["volume"] = pd.DataFrame(np.nan, index=open_at, columns=symbols)

@@ -15,6 +15,7 @@ import pandas as pd
 
 from embargo.data_loaders.archive.files import Progress, Table, tables_of
 from embargo.data_loaders.archive.panels import absent_bars, bar_length, holes, opened_and_closed
+from embargo.data_loaders.archive.spacing import Locate, check_bars
 from embargo.data_loaders.archive.streams import Counts, RowBatch, add_count, batches
 from embargo.data_loaders.archive.tables import (
     Piece,
@@ -29,7 +30,7 @@ from embargo.data_loaders.archive.tables import (
     range_of,
     session_labels_of,
 )
-from embargo.data_loaders.calendars import length_of
+from embargo.data_loaders.calendars import label_sessions, length_of
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import PRICE_FIELDS
 from embargo.data_loaders.schemas import Prices, validate_prices
@@ -163,7 +164,8 @@ def _price_piece(piece: Piece, rules: PriceRules, counts: Counts) -> pd.DataFram
     if rules.daily:
         bar = session_labels_of(when, rules.timezone, where=where).dt.tz_localize("UTC")
     else:
-        bar = instants_of(when, rules.timezone, counts, where=where)
+        daily = "Set bar = '1d' if these are daily bars."
+        bar = instants_of(when, rules.timezone, counts, where=where, remedy=daily)
         if bar.isna().any():
             raise DataError(f"{where}, row {bar.isna().idxmax()}: the time is missing. Filter the row out.")
     excluded = outside(bar, rules.start, rules.end)
@@ -245,7 +247,28 @@ def bar_batches(
     return batches(pieces(parts, rules.wanted, progress=progress), work, counts, tell=tell)
 
 
-def bars_of(frame: pd.DataFrame, rules: PriceRules, venue: str, counts: Counts, *, where: str) -> pd.DataFrame:
+def locate_in(parts: Sequence[Table], rules: PriceRules) -> Locate:
+    """Name the file and row of a bar, for errors: the archive is read again up to there."""
+
+    def locate(symbol: str, open_at: pd.Timestamp) -> str:
+        for piece in pieces(parts, rules.wanted):
+            frame = _price_piece(piece, rules, {})
+            bar = frame["bar"]
+            if rules.daily and len(bar):
+                bar = pd.Series(
+                    label_sessions(pd.DatetimeIndex(bar), rules.calendar, where=piece.place)[0], index=bar.index
+                )
+            found = (frame["symbol"] == symbol) & (bar == open_at)
+            if found.any():
+                return f"{piece.place}, row {found.idxmax()}"
+        return str(parts[0])
+
+    return locate
+
+
+def bars_of(
+    frame: pd.DataFrame, rules: PriceRules, venue: str, counts: Counts, *, where: str, locate: Locate
+) -> pd.DataFrame:
     """Turn a batch into facts: one row per venue, symbol and bar with the instants at which it opens and closes."""
     frame = _one_row_per_bar(frame, where, counts)
     crossed = frame["low"] > frame["high"] * (1 + 1e-9)
@@ -258,6 +281,7 @@ def bars_of(frame: pd.DataFrame, rules: PriceRules, venue: str, counts: Counts, 
     open_at, close_at = opened_and_closed(
         pd.DatetimeIndex(frame["bar"]), calendar=rules.calendar, bar=rules.bar, where=where
     )
+    check_bars(frame["symbol"], open_at, calendar=rules.calendar, bar=rules.bar, where=where, locate=locate)
     add_count(counts, "kept", len(frame))
     facts = {
         "venue": venue,
@@ -290,9 +314,10 @@ class BarStream:
     def __iter__(self) -> Iterator[pd.DataFrame]:
         self.counts.clear()
         add_count(self.counts, "kept", 0)
+        locate = locate_in(self.parts, self.rules)
         for batch in bar_batches(self.parts, self.rules, self.counts, progress=self.progress):
             if len(batch.frame):
-                yield bars_of(batch.frame, self.rules, self.venue, self.counts, where=self.path)
+                yield bars_of(batch.frame, self.rules, self.venue, self.counts, where=self.path, locate=locate)
 
 
 def stream_bars(
@@ -405,8 +430,9 @@ def read_prices(
     MissingPartError
         If there is no such file.
     DataError
-        If a column is missing, a price is not positive, a day is no session, a symbol has no prices, or a bar stands
-        there twice with different content.
+        If a column is missing, a price is not positive, a day is no session, a symbol has no prices, a bar stands
+        there twice with different content, or bars are not what ``bar`` says: of another length, stamped at their
+        close, between those of the calendar, or alone long after all others.
     ConfigError
         If ``bar`` or ``adjust`` is unknown.
 
@@ -452,6 +478,14 @@ def read_prices(
     panels = _panels(frame, chosen)
     bars = pd.DatetimeIndex(panels["open"].index)
     open_at, close_at = opened_and_closed(bars, calendar=calendar, bar=rules.bar, where=str(path))
+    check_bars(
+        frame["symbol"],
+        open_at[bars.get_indexer(pd.DatetimeIndex(frame["bar"]))],
+        calendar=calendar,
+        bar=rules.bar,
+        where=str(path),
+        locate=locate_in(parts, rules),
+    )
     counts["missing_bars"] = holes(panels["open"])
     counts["absent_bars"] = absent_bars(open_at, calendar=calendar, bar=rules.bar)
     laid_out = {name: panel.set_axis(open_at, axis=0).rename_axis(columns=None) for name, panel in panels.items()}

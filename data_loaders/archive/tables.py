@@ -415,7 +415,13 @@ def bare_dates_of(values: pd.Series, timezone: str | None) -> pd.Series:
 
 
 def instants_of(
-    values: pd.Series, timezone: str | None, counts: dict[str, int], *, where: str, bare_dates: bool = False
+    values: pd.Series,
+    timezone: str | None,
+    counts: dict[str, int],
+    *,
+    where: str,
+    bare_dates: bool = False,
+    remedy: str = "Set date_only = 'all' to have such articles known at the end of their day.",
 ) -> pd.Series:
     """Read instants: timestamps or ISO 8601 texts, each with its own offset, local to a named zone, or epoch times.
 
@@ -433,6 +439,8 @@ def instants_of(
         Named in errors.
     bare_dates : bool
         Whether a text may be a date without a clock time.
+    remedy : str
+        What to do about one that may not.
 
     Returns
     -------
@@ -468,10 +476,7 @@ def instants_of(
     clocked = text.str.contains(_HAS_CLOCK, regex=True)
     if not bare_dates and not clocked.all():
         row = clocked.index[int(np.argmin(clocked.to_numpy()))]
-        raise DataError(
-            f"{where}, row {row}: {text.loc[row]!r} is a date without a time of day. Set date_only = 'all' to have "
-            "such articles known at the end of their day."
-        )
+        raise DataError(f"{where}, row {row}: {text.loc[row]!r} is a date without a time of day. {remedy}")
     aware = text.str.contains(_HAS_ZONE, regex=True)
     if aware.all() and len(text) == len(values):
         return _parse_stamps(text, where=where, utc=True).astype(UTC_DTYPE)
@@ -524,6 +529,11 @@ def session_labels_of(values: pd.Series, timezone: str | None, *, where: str) ->
     timed = labels != labels.dt.normalize()
     if timed.any():
         row = timed.index[int(np.argmax(timed.to_numpy()))]
+        if ((labels + pd.Timedelta(seconds=1)).dt.normalize() > labels).all():
+            raise DataError(
+                f"{where}, row {row}: {values.loc[row]} is the end of its day, at which a bar closes. Write the day "
+                f"itself, {labels.loc[row]:%Y-%m-%d}; the one after it would put the prices one bar too late."
+            )
         raise DataError(
             f"{where}, row {row}: {values.loc[row]} carries a time of day, so it is no trading day. Name the zone in "
             "which it is midnight with 'timezone', or set bar to an intraday length."

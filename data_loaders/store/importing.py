@@ -17,7 +17,7 @@ import pandas as pd
 
 from embargo.data_loaders.archive.files import Progress, Table, fingerprint, tables_of
 from embargo.data_loaders.archive.news import NewsRequest, named, news_batches, news_rules, one_row_per_key
-from embargo.data_loaders.archive.prices import PriceRequest, bar_batches, bars_of, price_rules
+from embargo.data_loaders.archive.prices import PriceRequest, bar_batches, bars_of, locate_in, price_rules
 from embargo.data_loaders.archive.streams import Counts, RowBatch, add_count
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.records import Dataset
@@ -299,12 +299,13 @@ def import_bars(
     archive = _Archive(path, progress)
     asked = price_rules(archive.parts, calendar, **rules)
     counts: Counts = {}
+    locate = locate_in(archive.parts, asked)
     return _commit(
         store,
         "bars",
         archive,
         bar_batches(archive.parts, asked, counts, tell=archive.read),
-        lambda frame: [bars_of(frame, asked, venue, counts, where=archive.where)],
+        lambda frame: [bars_of(frame, asked, venue, counts, where=archive.where, locate=locate)],
         digest=_digest(archive.content, asked, "bars", venue),
         clock=clock,
         counts=counts,

@@ -153,11 +153,20 @@ def plan_samples(config: Config, world: World, cuts: Sequence[TimeSplit]) -> lis
     embargo = pd.Timedelta(config.split.embargo)
     planned = []
     for cut in cuts:
-        samples = part_of(labelled.frame, cut, embargo=embargo)
-        train, validation, test, counts = samples.train, samples.validation, samples.test, dict(samples.counts)
         thresholds = None
-        if config.labels.source == "returns":
-            thresholds = labels.fit_thresholds(train["value"], config.labels.neutral_share)
+        try:
+            samples = part_of(labelled.frame, cut, embargo=embargo)
+            if config.labels.source == "returns":
+                thresholds = labels.fit_thresholds(samples.train["value"], config.labels.neutral_share)
+        except DataError as failure:
+            if not labelled.counts.get("before_prices"):
+                raise
+            raise DataError(
+                f"{failure} {labelled.counts['before_prices']} rows of news are older than the prices, which begin at "
+                f"{world.prices.open_at[0]}, and have no return to learn from. Give prices from earlier."
+            ) from failure
+        train, validation, test, counts = samples.train, samples.validation, samples.test, dict(samples.counts)
+        if thresholds is not None:
             train, validation, test = (
                 labels.samples_from_returns(part, *thresholds) for part in (train, validation, test)
             )

@@ -15,6 +15,7 @@ import pandas as pd
 from embargo.backtest.books import kernel
 from embargo.backtest.books.execution import fill_conditions
 from embargo.backtest.books.simulation import Books, bar_years, holding_returns, simulate
+from embargo.data_loaders.calendars import decided_before
 from embargo.data_loaders.fields import CLASSES
 from embargo.research.run.plan import Plan, trading_rows
 from embargo.research.run.regimes import known_regimes
@@ -138,7 +139,7 @@ def _heard(
     plan: Plan, scored: pd.DataFrame, opinions: Opinions | None = None
 ) -> tuple[Alignment, np.ndarray, Evidence, dict[str, int]]:
     rules, symbols, decided_at = plan.rules, plan.world.prices.symbols, plan.decided_at
-    placed = align(scored["known_at"], scored["symbol"], decided_at, symbols)
+    placed = align(scored["known_at"], scored["symbol"], decided_at, symbols, not_before=_first_heard(plan))
     opinions = opinions or read_articles(scored, rules.articles)
     evidence = collect(
         placed.row,
@@ -153,6 +154,16 @@ def _heard(
     )
     used = (opinions.confidence >= rules.signal.aggregation.threshold) & (opinions.weight > 0.0)
     return placed, used, evidence, opinions.counts
+
+
+def _first_heard(plan: Plan) -> pd.Timestamp | None:
+    """Instant from which news count for the first row; None where a bar before it took in what came earlier."""
+    world = plan.world
+    if plan.rows.start:
+        return None
+    prices = world.prices
+    before = decided_before(prices.open_at, prices.close_at, world.decided_at, prices.calendar)
+    return before + pd.Timedelta(1, "us")
 
 
 def signal_of(plan: Plan, evidence: Evidence, limits: Limits, fused: Fused | None) -> Signal:

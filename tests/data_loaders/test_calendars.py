@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from embargo.data_loaders.calendars import (
     bars_per_year,
+    decided_before,
     decision_times,
     label_sessions,
     last_closed_bar,
@@ -116,3 +117,24 @@ def test_last_closed_bar_is_the_newest_that_is_not_in_the_future(first: int, lat
     newest = last_closed_bar(closes, decided)
     slow = [max((bar for bar in range(len(closes)) if closes[bar] <= moment), default=-1) for moment in decided]
     np.testing.assert_array_equal(newest, slow)
+
+
+@pytest.mark.parametrize(
+    ("calendar", "opens", "closes", "before"),
+    [
+        ("24/7", "2020-01-04 00:00", "2020-01-05 00:00", "2020-01-03 00:00"),
+        ("24/7", "2020-01-04 00:00", "2020-01-04 01:00", "2020-01-03 23:00"),
+        ("XNYS", "2014-07-07 13:30", "2014-07-07 20:00", "2014-07-03 13:30"),
+        # The last hour of a half day begins half an hour before it ends.
+        ("XNYS", "2014-07-07 13:30", "2014-07-07 14:30", "2014-07-03 16:30"),
+        ("XNYS", "2014-07-07 15:30", "2014-07-07 16:30", "2014-07-07 14:30"),
+        ("XNYS", "2014-07-07 14:00", "2014-07-07 15:00", "2014-07-07 13:30"),
+        # A bar of no session: the session before it is the one that heard the news.
+        ("XNYS", "2014-07-05 00:00", "2014-07-05 03:30", "2014-07-03 13:30"),
+    ],
+)
+def test_the_bar_before_the_first_is_the_calendars(calendar, opens, closes, before):
+    open_at, close_at = (pd.DatetimeIndex([pd.Timestamp(stamp, tz="UTC")]) for stamp in (opens, closes))
+    latency = pd.Timedelta(minutes=5)
+    found = decided_before(open_at, close_at, decision_times(open_at, latency), calendar)
+    assert found == pd.Timestamp(before, tz="UTC") - latency

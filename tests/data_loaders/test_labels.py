@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embargo.data_loaders.calendars import decision_times
+from embargo.data_loaders.archive.news import read_news
+from embargo.data_loaders.archive.prices import read_prices
+from embargo.data_loaders.calendars import decision_times, sessions
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.labels import (
     cut_classes,
@@ -83,6 +87,7 @@ def test_forward_return_runs_from_the_first_decided_open_net_of_the_universe() -
     assert result.counts == {
         "rows": 4,
         "without_prices": 1,
+        "before_prices": 0,
         "beyond_prices": 1,
         "missing_prices": 0,
         "averaged_rows": 0,
@@ -134,6 +139,50 @@ def test_no_label_uses_a_price_from_before_it_was_known_or_after_it_ends() -> No
     touched = prices.open_at[bar]
     assert (before.loc[moved, "starts_at"] <= touched).all()
     assert (before.loc[moved, "ends_at"] >= touched).all()
+
+
+@settings(max_examples=60)
+@given(
+    st.sampled_from([("XNYS", "1d"), ("24/7", "1h")]),
+    st.lists(st.floats(-2.0, 12.0), min_size=1, max_size=12),
+    st.integers(1, 3),
+)
+def test_an_article_has_a_label_only_if_a_bar_of_the_prices_is_its_next(
+    market: tuple[str, str], places: list[float], horizon: int
+) -> None:
+    calendar, bar = market
+    days = sessions(calendar, pd.Timestamp("2020-01-02"), pd.Timestamp("2020-01-31"))
+    every = pd.DatetimeIndex(days["open_at"], name=None)
+    if bar == "1h":
+        every = pd.date_range(every[0], periods=20, freq="h", unit="us")
+    close_at = every + pd.Timedelta(hours=1) if bar == "1h" else pd.DatetimeIndex(days["close_at"], name=None)
+    first, bars, latency = 5, 8, pd.Timedelta(minutes=5)
+    inside = slice(first, first + bars)
+    panel = pd.DataFrame({"AAA": np.arange(bars) ** 2 + 100.0, "BBB": 50.0}, index=every[inside])
+    prices = Prices(panel, panel, panel, panel, panel, every[inside], close_at[inside], calendar)
+    step = every[1] - every[0]
+    known_at = [every[first] - latency + step * place for place in places]
+    news = news_of(*((str(i), at.isoformat(), "AAA", f"text {i}", None) for i, at in enumerate(known_at)))
+    result = forward_returns(news, prices, decision_times(prices.open_at, latency), horizon_bars=horizon)
+    next_bar = [int((every - latency < at).sum()) - first for at in pd.to_datetime(news["known_at"])]
+    labelled = {i for i, row in zip(news["article_id"], next_bar, strict=True) if 0 <= row < bars - horizon}
+    assert set(result.frame["article_id"]) == labelled
+    assert result.counts["before_prices"] == sum(row < 0 for row in next_bar)
+    assert result.counts["beyond_prices"] == sum(row >= bars - horizon for row in next_bar)
+
+
+def test_news_from_long_before_the_prices_teaches_nothing(cases: Path) -> None:
+    folder = cases / "news_before_prices"
+    prices = read_prices(folder / "prices.csv", calendar="XNYS").prices
+    columns = {"article_id": "id", "published_at": "time"}
+    news = read_news(cases / "base" / "news.parquet", columns=columns).frame
+    decided_at = decision_times(prices.open_at, pd.Timedelta(minutes=5))
+    result = forward_returns(news, prices, decided_at, horizon_bars=3)
+    day_before = pd.Timestamp("2014-05-14 13:25", tz="UTC")
+    assert result.counts["before_prices"] == (news["known_at"] <= day_before).sum() == 2364
+    assert result.frame["known_at"].min() > day_before
+    whole = read_prices(cases / "base" / "prices.csv", calendar="XNYS").prices
+    assert forward_returns(news, whole, decision_times(whole.open_at, pd.Timedelta(0))).counts["before_prices"] == 0
 
 
 @given(

@@ -3,6 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from embargo.backtest.regimes import (
     PRESETS,
@@ -144,3 +146,25 @@ def test_crypto_is_given_wider_thresholds_and_longer_lookbacks():
         assert crypto.trend_threshold > equity.trend_threshold
         assert crypto.trend_lookback > equity.trend_lookback
         assert crypto.minimum_bars > equity.minimum_bars
+
+
+HOURS = st.lists(st.integers(-60, 60), min_size=1, max_size=8, unique=True)
+
+
+@given(HOURS, HOURS)
+def test_only_what_was_known_speaks_at_either_end(told, asked):
+    zero = pd.Timestamp("2020-01-01", tz="UTC")
+    known_at = pd.DatetimeIndex([zero + pd.Timedelta(hours=hour) for hour in told])
+    decided_at = pd.DatetimeIndex([zero + pd.Timedelta(hours=hour) for hour in sorted(asked)])
+    names = [str(hour) for hour in told]
+    newest = [max((hour for hour in told if hour <= at), default=None) for at in sorted(asked)]
+    expected = [UNLABELLED if hour is None else str(hour) for hour in newest]
+    entries = pd.DataFrame({"start": known_at, "regime": names, "known_at": known_at})
+    assert label_regime(entries, decided_at).tolist() == expected
+    assert label_ex_post(entries, decided_at).tolist() == expected
+    values = pd.DataFrame({"known_at": known_at, "value": np.asarray(told, dtype=float)})
+    stale = pd.Timedelta(hours=10)
+    found = threshold_regime(values, decided_at, cuts=[0.0], names=["low", "high"], stale_after=stale)
+    for hour, at, name in zip(newest, sorted(asked), found, strict=True):
+        silent = hour is None or at - hour > 10
+        assert name == (UNLABELLED if silent else "high" if hour >= 0 else "low")

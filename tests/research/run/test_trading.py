@@ -187,3 +187,20 @@ def test_a_cap_without_any_volume_is_refused(plan: Plan, config_file: Path) -> N
     capped = plan.under(load_config(config_file, ["execution.participation=0.1"]))
     with pytest.raises(DataError, match="has a volume"):
         conditions(replace(capped, world=replace(plan.world, prices=prices)))
+
+
+def test_news_from_before_the_first_bar_does_not_move_it(plan: Plan, scored: pd.DataFrame) -> None:
+    cut = slice(plan.rows.start, len(plan.world.prices.open_at))
+    world = replace(
+        plan.world,
+        prices=plan.world.prices.select(bars=cut),
+        decided_at=plan.world.decided_at[cut],
+        last_closed=np.maximum(plan.world.last_closed[cut] - cut.start, -1),
+    )
+    first, bars = world.decided_at[0], plan.rows.stop - plan.rows.start
+    late = replace(plan, world=world, rows=slice(0, bars))
+    old = scored.assign(known_at=scored["known_at"] - (scored["known_at"].max() - first) - pd.Timedelta("4D"))
+    counts = trade(late, pd.concat([old, scored], ignore_index=True)).counts["news"]
+    assert counts["before_first_bar"] == len(old)
+    assert trade(late, old).books.orders.empty
+    assert trade(late, scored).counts["news"]["before_first_bar"] == 0

@@ -120,6 +120,20 @@ def test_bars_not_yet_closed_change_nothing(market, row, seed):
         np.testing.assert_array_equal(one[name].iloc[: row + 1], three[name])
 
 
+@settings(max_examples=30)
+@given(st.integers(0, 10), st.integers(1, 12), st.integers(1, 3))
+def test_no_feature_before_its_first_bar_closed_or_after_its_last(first, bars, behind):
+    at = pd.date_range("2024-01-01", periods=24, freq="D", tz="UTC")
+    level = pd.DataFrame({"A": np.arange(24.0) + 50.0}, index=at)
+    level.iloc[:first] = np.nan
+    level.iloc[first + bars :] = np.nan
+    prices = Prices(level, level, level, level, level, at, at + pd.Timedelta(days=1), "24/7")
+    newest = np.maximum(np.arange(24) - behind, -1)
+    found = market_features(prices, newest, names=["return_1"]).panels["return_1"]["A"]
+    expected = [first + 1 <= row < first + bars for row in newest]
+    assert found.notna().tolist() == expected
+
+
 @settings(max_examples=40)
 @given(markets(), st.sampled_from([7.0, 1 / 7, 1e4]), st.sampled_from([3.0, 1e-3]))
 def test_levels_do_not_matter(market, price_factor, volume_factor):

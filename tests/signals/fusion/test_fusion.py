@@ -320,6 +320,23 @@ def test_samples_are_dated_counted_and_never_copies(world):
     assert row["text.net"] == inputs.panels["text.net"][row["symbol"]].iloc[t]
 
 
+@settings(max_examples=25)
+@given(st.integers(0, 6), st.integers(1, 8), st.integers(0, 7), st.integers(1, 9))
+def test_no_sample_reaches_over_either_end_of_its_symbols_prices(first, bars, halted, horizon):
+    at = pd.date_range("2024-01-01", periods=12, freq="D", tz="UTC")
+    level = pd.DataFrame({"A": np.arange(12.0) + 50.0, "B": 10.0}, index=at)
+    level.loc[at[:first], "A"] = np.nan
+    level.loc[at[first + bars :], "A"] = np.nan
+    if first < halted < first + bars:
+        level.loc[at[halted], "A"] = np.nan
+    prices = Prices(level, level, level, level, level, at, at + pd.Timedelta(days=1), "24/7")
+    inputs = fusion_inputs({"net": 0.0 * level.fillna(1.0) + 0.5}, {}, at)
+    made = fusion_samples(inputs, prices, horizon_bars=horizon)
+    known = [t for t in range(12) if t + horizon < 12 and level["A"].iloc[[t, t + horizon]].notna().all()]
+    assert made.frame.loc[made.frame["symbol"] == "A", "row"].tolist() == known
+    assert made.counts["beyond_prices"] == 2 * min(horizon, 12)
+
+
 @settings(max_examples=15)
 @given(st.integers(1, 5), st.integers(0, 3), st.integers(0, 2**32 - 1))
 def test_no_label_reaches_the_next_part(horizon, embargo, seed):
