@@ -123,7 +123,7 @@ def tuned(base: Base, parts: Split, settings: TuneSettings, cache: Path) -> tupl
     key = {
         "base": base.weights_hash,
         "settings": asdict(settings),
-        "parts": [sample_fingerprint(part["text"], part["label"]) for part in (parts.train, parts.validation)],
+        "parts": [sample_fingerprint(part["text"].tolist(), part["label"]) for part in (parts.train, parts.validation)],
     }
     kept = cache / "seconds" / f"{json_hash(key)[:24]}.txt"
     kept.parent.mkdir(parents=True, exist_ok=True)
@@ -256,7 +256,9 @@ def best_compared(judged: Sequence[Judged], parts: Split, base: str) -> pd.DataF
         return None
     best = min(of_base, key=lambda one: one.row.validation_loss)
     name = f"{base} {best.row.method}"
-    table = compare_classifiers({name: best.probabilities, LINEAR: linear[0].probabilities}, parts.test["label"])
+    table = compare_classifiers(
+        {name: best.probabilities, LINEAR: linear[0].probabilities}, parts.test["label"].to_numpy()
+    )
     return table.assign(set=parts.name)
 
 

@@ -124,7 +124,7 @@ def judged_against_chance(
         exposure_gross=strategy["exposure_gross"],
         exposure_net=strategy["exposure_net"],
         time_in_market=strategy["time_in_market"],
-        trades=from_json(TradeFigures, strategy["trades"], "trade_figures"),
+        trades=None if "trades" not in strategy else from_json(TradeFigures, strategy["trades"], "trade_figures"),
         sharpe_low=sharpe.low,
         sharpe_high=sharpe.high,
         sharpe_low_percentile=sharpe.low_percentile,
