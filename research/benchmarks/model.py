@@ -29,7 +29,8 @@ from embargo.data_loaders.archive.label_sets import read_label_set
 from embargo.data_loaders.fields import CLASSES
 from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
 from embargo.models.bases.resolve import TINY, Base, resolve_base
-from embargo.models.calibration import Calibration, expected_calibration_error, fit_calibration
+from embargo.models.calibration.fitting import Calibration, fit_calibration
+from embargo.models.calibration.measures import expected_calibration_error
 from embargo.models.content import json_hash, sample_fingerprint
 from embargo.models.evaluation.classification import classification_report
 from embargo.models.evaluation.comparison import compare_classifiers, losses

@@ -17,7 +17,8 @@ from embargo.backtest.metrics import deepest_drawdowns, performance, relative
 from embargo.backtest.paid import frictions
 from embargo.backtest.rivals import benchmark_returns, random_timing
 from embargo.backtest.significance import PermutationResult, SharpeEstimate, Way, sharpe_estimate
-from embargo.models.calibration import confidence_test, reliability_table
+from embargo.models.calibration.measures import reliability_table
+from embargo.models.calibration.significance import confidence_test
 from embargo.models.evaluation.classification import classification_report
 from embargo.research.config.experiment import Config
 from embargo.research.records.attempts import Attempts, best_of, discounted

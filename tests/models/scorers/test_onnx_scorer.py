@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from samples.model_samples import CUTOFF, sentences
 
 from embargo.data_loaders.errors import DataError, MissingPartError
-from embargo.models.calibration import Calibration
+from embargo.models.calibration.fitting import Calibration
 from embargo.models.content import seal_of
 from embargo.models.export.onnx import export_onnx
 from embargo.models.export.probes import PROBE_TEXTS
