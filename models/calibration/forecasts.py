@@ -22,7 +22,7 @@ def check_probabilities(values: np.ndarray, *, what: str) -> None:
 
 
 def members_of(groups: Sequence[Any] | np.ndarray | None, n: int) -> np.ndarray | None:
-    """Number the group of each of n articles, int64 of shape (n,); None without groups."""
+    """Return the number of the group of each of n articles, int64 of shape (n,); None without groups."""
     return None if groups is None else group_members(groups, n, what="calibration")
 
 
@@ -37,7 +37,7 @@ def design_effect(values: np.ndarray, members: np.ndarray) -> float:
 
 
 def checked(values: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return logits or probabilities as float64 and labels as int64, refusing what is empty, misshapen or not finite."""
+    """Return logits or probabilities as float64 and labels as int64; what is empty, misshapen or not finite is refused."""
     scores, classes = np.asarray(values, dtype=float), np.asarray(labels)
     if len(scores) == 0:
         raise DataError("calibration: no samples. The validation part must not be empty.")
