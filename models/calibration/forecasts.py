@@ -37,7 +37,7 @@ def design_effect(values: np.ndarray, members: np.ndarray) -> float:
 
 
 def checked(values: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return logits or probabilities as float64 and labels as int64; what is empty, misshapen or not finite is refused."""
+    """Return logits or probabilities as float64, labels as int64; what is empty, misshapen or not finite is refused."""
     scores, classes = np.asarray(values, dtype=float), np.asarray(labels)
     if len(scores) == 0:
         raise DataError("calibration: no samples. The validation part must not be empty.")
