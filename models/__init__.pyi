@@ -1,21 +1,18 @@
 from .bases.registry import KnownBase, known_bases
 from .bases.resolve import Base, open_base, resolve_base
 from .bundles.bundle import Bundle, ModelReader, bundle_reader, list_bundles, onnx_reader, open_bundle, write_bundle
-from .calibration import (
+from .calibration.fitting import Calibration, fit_calibration
+from .calibration.measures import (
     BrierDecomposition,
-    Calibration,
-    CalibrationTest,
     adaptive_calibration_error,
     brier_decomposition,
     brier_score,
-    calibration_test,
     classwise_calibration_error,
-    confidence_test,
     expected_calibration_error,
-    fit_calibration,
     reliability_table,
     wilson_interval,
 )
+from .calibration.significance import CalibrationTest, calibration_test, confidence_test
 from .evaluation.classification import classification_report
 from .evaluation.comparison import compare_classifiers
 from .evaluation.forgetting import Forgetting, measure_forgetting

@@ -18,13 +18,8 @@ import pandas as pd
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError
 from embargo.data_loaders.schemas import as_utc
 from embargo.models.bases.resolve import Base
-from embargo.models.calibration import (
-    Calibration,
-    check_calibration,
-    expected_calibration_error,
-    fit_calibration,
-    reliability_table,
-)
+from embargo.models.calibration.fitting import Calibration, check_calibration, fit_calibration
+from embargo.models.calibration.measures import expected_calibration_error, reliability_table
 from embargo.models.content import text_hash, texts_fingerprint
 from embargo.models.evaluation.classification import classification_report
 from embargo.models.export.onnx import check_runtime, runtime_scorer

@@ -20,7 +20,7 @@ from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 from embargo.models.bases.registry import known_base
 from embargo.models.bases.resolve import TINY, Base, open_base, resolve_base
 from embargo.models.bundles.card import model_card
-from embargo.models.calibration import Calibration
+from embargo.models.calibration.fitting import Calibration
 from embargo.models.content import (
     MANIFEST,
     json_hash,

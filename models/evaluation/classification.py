@@ -13,12 +13,8 @@ import numpy as np
 
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.fields import CLASSES
-from embargo.models.calibration import (
-    adaptive_calibration_error,
-    brier_score,
-    check_probabilities,
-    expected_calibration_error,
-)
+from embargo.models.calibration.forecasts import check_probabilities
+from embargo.models.calibration.measures import adaptive_calibration_error, brier_score, expected_calibration_error
 from embargo.models.evaluation.resampling import bootstrap_weights, check_resampling, percentile_interval
 from embargo.models.samples import group_members
 

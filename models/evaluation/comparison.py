@@ -20,7 +20,8 @@ from scipy.stats import wilcoxon as _wilcoxon
 
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import CLASSES
-from embargo.models.calibration import brier_score, check_probabilities
+from embargo.models.calibration.forecasts import check_probabilities
+from embargo.models.calibration.measures import brier_score
 from embargo.models.evaluation.resampling import BLOCK, bootstrap_weights, check_resampling, percentile_interval
 from embargo.models.samples import group_members
 

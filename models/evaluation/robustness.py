@@ -18,7 +18,8 @@ import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import CLASSES
-from embargo.models.calibration import Calibration, wilson_interval
+from embargo.models.calibration.fitting import Calibration
+from embargo.models.calibration.measures import wilson_interval
 from embargo.models.evaluation.resampling import check_resampling, percentile_interval
 from embargo.models.scorer import Scorer
 from embargo.models.scorers.score import cached_logits

@@ -16,7 +16,7 @@ import numpy as np
 
 from embargo.data_loaders.errors import DataError
 from embargo.models.bases.resolve import Base
-from embargo.models.calibration import Calibration
+from embargo.models.calibration.fitting import Calibration
 from embargo.models.content import json_hash, new_folder, write_manifest
 from embargo.models.export.probes import PROBE_TEXTS
 from embargo.models.loading.batches import padded_length

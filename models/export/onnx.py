@@ -18,7 +18,7 @@ import numpy as np
 
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError
 from embargo.models.bases.resolve import Base
-from embargo.models.calibration import Calibration
+from embargo.models.calibration.fitting import Calibration
 from embargo.models.content import (
     TakenError,
     folder_name,

@@ -18,7 +18,7 @@ import pandas as pd
 
 from embargo.data_loaders.errors import DataError, MissingPartError
 from embargo.data_loaders.fields import CLASSES
-from embargo.models.calibration import Calibration
+from embargo.models.calibration.fitting import Calibration
 from embargo.models.content import check_seal, json_hash, read_manifest
 from embargo.models.loading.batches import batched_logits, padded, tokens_of
 from embargo.models.scorer import Progress

@@ -17,7 +17,7 @@ import pandas as pd
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.fields import CLASSES
 from embargo.data_loaders.schemas import validate_scores
-from embargo.models.calibration import Calibration
+from embargo.models.calibration.fitting import Calibration
 from embargo.models.content import json_hash, text_hash
 from embargo.models.scorer import Progress, Scorer
 from embargo.models.scorers.cache import LOOKUP_CHUNK, ScoreCache

@@ -20,7 +20,7 @@ import numpy as np
 
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import CLASSES
-from embargo.models.calibration import calibrated_loss
+from embargo.models.calibration.fitting import calibrated_loss
 from embargo.models.loading import processes
 from embargo.models.loading.batches import padded_length
 from embargo.models.loading.load import device, pad

@@ -83,7 +83,7 @@ def join(method: str, rows: int) -> float:
     stamps = np.sort(rng.integers(decided_at.asi8[0], decided_at.asi8[-1], rows))
     known_at = pd.Series(pd.DatetimeIndex(stamps.view("M8[us]"), tz="UTC"))
     codes = rng.integers(0, SYMBOLS, rows).astype(np.int16)
-    symbol = pd.Series(pd.Categorical.from_codes(codes, names()))
+    symbol = pd.Series(pd.Categorical.from_codes(codes, pd.Index(names())))
     if method == "searchsorted":
         bars = decided_at.asi8
         return fastest(lambda: np.searchsorted(bars, stamps))
@@ -95,8 +95,11 @@ def join(method: str, rows: int) -> float:
     grid = pd.MultiIndex.from_product([decided_at, names()], names=["decided_at", "symbol"]).to_frame(index=False)
     grid["row"] = np.repeat(np.arange(BARS), SYMBOLS)
     news = pd.DataFrame({"known_at": known_at, "symbol": symbol.astype("str")})
-    on = {"left_on": "known_at", "right_on": "decided_at", "by": "symbol"}
-    return fastest(lambda: pd.merge_asof(news, grid, direction="forward", **on))
+
+    def peer() -> object:
+        return pd.merge_asof(news, grid, left_on="known_at", right_on="decided_at", by="symbol", direction="forward")
+
+    return fastest(peer)
 
 
 def articles(rows: int, *, revised: bool = False) -> Iterator[pd.DataFrame]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from embargo.models.bases.resolve import Base
+from embargo.models.loading.libraries import untyped
 from embargo.models.loading.load import device
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class MadeBase:
         self.shape = shape
         self._dtype = torch.bfloat16 if compute == "bf16" else torch.float32
         write_tokenizer(folder, shape.vocabulary)
-        self._config = LlamaConfig(
+        self._config = untyped(LlamaConfig)(
             vocab_size=shape.vocabulary,
             hidden_size=shape.hidden,
             intermediate_size=shape.intermediate,
@@ -123,7 +124,7 @@ class MadeBase:
         if method != "qlora" or compute != ("bf16" if self._dtype == torch.bfloat16 else "fp32"):
             raise ValueError(f"this base is lent for 'qlora' in {self._dtype}, not for {method!r} in {compute}")
         with torch.device("meta"):
-            model = AutoModelForSequenceClassification.from_config(self._config, dtype=self._dtype)
+            model = untyped(AutoModelForSequenceClassification).from_config(self._config, dtype=self._dtype)
         # Its frequencies are computed and not drawn.
         with device():
             model.model.rotary_emb = type(model.model.rotary_emb)(config=self._config)
@@ -153,16 +154,17 @@ class MadeBase:
         return self._weights[name]
 
     def _four_bit(self, name: str, module: Any) -> Any:
-        import bitsandbytes as bnb
+        import bitsandbytes
         import torch
 
+        layers = untyped(bitsandbytes.nn)
         if name not in self._weights:
             drawn = torch.empty(module.weight.shape, dtype=self._dtype, device=device()).normal_(std=0.02)
-            made = bnb.nn.Params4bit(drawn, requires_grad=False, compress_statistics=True, quant_type="nf4")
+            made = layers.Params4bit(drawn, requires_grad=False, compress_statistics=True, quant_type="nf4")
             # Moving what is not quantised yet is what quantises it.
             self._weights[name] = made.to(device())
         held = self._weights[name]
-        layer = bnb.nn.Linear4bit(
+        layer = layers.Linear4bit(
             module.in_features,
             module.out_features,
             bias=False,
@@ -171,7 +173,7 @@ class MadeBase:
             quant_type="nf4",
             device="meta",
         )
-        layer.weight = bnb.nn.Params4bit(
+        layer.weight = layers.Params4bit(
             held.data,
             requires_grad=False,
             quant_state=held.quant_state,
@@ -197,7 +199,7 @@ def write_tokenizer(folder: Path, vocabulary: int) -> None:
     tokenizer = Tokenizer(models.WordLevel({name: place for place, name in enumerate(names)}, unk_token=UNKNOWN))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     folder.mkdir(parents=True, exist_ok=True)
-    PreTrainedTokenizerFast(
+    untyped(PreTrainedTokenizerFast)(
         tokenizer_object=tokenizer, model_max_length=8192, pad_token=PAD, unk_token=UNKNOWN
     ).save_pretrained(str(folder))
 

@@ -184,10 +184,10 @@ def plain_training(bench: Bench, length: int, batch: int) -> Speed:
         seen.append([len(row["input_ids"]) for row in rows])
         return padded(rows)
 
-    class Clock(TrainerCallback):  # type: ignore[misc]
+    class Clock(TrainerCallback):
         last = WARM + most
 
-        def on_step_end(self, _args: Any, state: Any, control: Any, **_rest: Any) -> None:
+        def on_step_end(self, args: Any, state: Any, control: Any, **_rest: Any) -> None:
             if state.global_step in (1, WARM, self.last):
                 times[state.global_step] = now()
             if state.global_step == WARM:

@@ -29,7 +29,8 @@ from embargo.data_loaders.archive.label_sets import read_label_set
 from embargo.data_loaders.fields import CLASSES
 from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
 from embargo.models.bases.resolve import TINY, Base, resolve_base
-from embargo.models.calibration import Calibration, expected_calibration_error, fit_calibration
+from embargo.models.calibration.fitting import Calibration, fit_calibration
+from embargo.models.calibration.measures import expected_calibration_error
 from embargo.models.content import json_hash, sample_fingerprint
 from embargo.models.evaluation.classification import classification_report
 from embargo.models.evaluation.comparison import compare_classifiers, losses
@@ -123,7 +124,7 @@ def tuned(base: Base, parts: Split, settings: TuneSettings, cache: Path) -> tupl
     key = {
         "base": base.weights_hash,
         "settings": asdict(settings),
-        "parts": [sample_fingerprint(part["text"], part["label"]) for part in (parts.train, parts.validation)],
+        "parts": [sample_fingerprint(part["text"].tolist(), part["label"]) for part in (parts.train, parts.validation)],
     }
     kept = cache / "seconds" / f"{json_hash(key)[:24]}.txt"
     kept.parent.mkdir(parents=True, exist_ok=True)
@@ -256,7 +257,9 @@ def best_compared(judged: Sequence[Judged], parts: Split, base: str) -> pd.DataF
         return None
     best = min(of_base, key=lambda one: one.row.validation_loss)
     name = f"{base} {best.row.method}"
-    table = compare_classifiers({name: best.probabilities, LINEAR: linear[0].probabilities}, parts.test["label"])
+    table = compare_classifiers(
+        {name: best.probabilities, LINEAR: linear[0].probabilities}, parts.test["label"].to_numpy()
+    )
     return table.assign(set=parts.name)
 
 

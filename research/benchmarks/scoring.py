@@ -20,7 +20,7 @@ from rich.table import Table
 from embargo.data_loaders.fields import CLASSES
 from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
 from embargo.models.bases.resolve import Base, resolve_base
-from embargo.models.calibration import Calibration
+from embargo.models.calibration.fitting import Calibration
 from embargo.models.export.onnx import compare, export_onnx
 from embargo.models.methods.settings import TuneSettings
 from embargo.models.scorer import Scorer

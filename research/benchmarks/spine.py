@@ -49,8 +49,7 @@ def alignment(rng: np.random.Generator) -> tuple[str, float, str, float]:
     news = pd.DataFrame({"known_at": known_at, "symbol": symbol})
 
     def peer() -> object:
-        on = {"left_on": "known_at", "right_on": "decided_at", "by": "symbol"}
-        return pd.merge_asof(news, bars, direction="forward", **on)
+        return pd.merge_asof(news, bars, left_on="known_at", right_on="decided_at", by="symbol", direction="forward")
 
     ours = seconds(lambda: align(known_at, symbol, decided_at, symbols))
     return "align 1,000,000 articles to bars and symbols", ours, "pandas merge_asof", seconds(peer, runs=3)

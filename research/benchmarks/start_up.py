@@ -24,7 +24,7 @@ from rich.table import Table
 
 from embargo.data_loaders.fields import PRICE_FIELDS
 from embargo.data_loaders.schemas import Prices
-from embargo.data_loaders.simulated.market import SimulatedMarket, simulate
+from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
 
 ROUNDS = 7
 PYTHON = shlex.quote(sys.executable)
@@ -66,7 +66,7 @@ def cpu_seconds(command: str, folder: Path) -> float:
 
 def write_experiments(folder: Path) -> tuple[Path, Path]:
     """Write two experiments of the linear reader on the same market: simulated on the spot, and read from files."""
-    market = simulate(MARKET)
+    market = simulate_market(MARKET)
     columns = ["article_id", "published_at", "symbol", "text", "label"]
     market.news[columns].to_parquet(folder / "news.parquet")
     _bars(market.prices).to_parquet(folder / "prices.parquet")

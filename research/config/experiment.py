@@ -320,6 +320,8 @@ class CostsSection(Section):
 class ExecutionSection(Section):
     """How orders are filled, and who keeps the books of record; see `embargo.backtest.books.execution.Execution`.
 
+    ``engine = "kernel"`` is the faster of the two; its books are the same but hold no single trades.
+
     ``participation`` caps an order at that share of the mean volume of the last ``volume_bars`` closed bars, and
     ``unfilled`` says whether the rest is asked for again. ``funding`` charges the recorded funding of perpetuals.
     """

@@ -17,13 +17,9 @@ from embargo.backtest.significance import PairedBelief, paired_belief
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError
 from embargo.data_loaders.fields import CLASSES
 from embargo.models.bundles.bundle import ModelReader
-from embargo.models.calibration import (
-    Calibration,
-    adaptive_calibration_error,
-    brier_score,
-    confidence_test,
-    reliability_table,
-)
+from embargo.models.calibration.fitting import Calibration
+from embargo.models.calibration.measures import adaptive_calibration_error, brier_score, reliability_table
+from embargo.models.calibration.significance import confidence_test
 from embargo.models.content import text_hash
 from embargo.models.evaluation.classification import classification_report
 from embargo.models.evaluation.comparison import compare_classifiers, losses
@@ -157,7 +153,7 @@ def _calibration_of(probs: np.ndarray, labels: np.ndarray, seed: int, level: flo
 
 
 def _calibration_error(probs: np.ndarray, labels: np.ndarray) -> float:
-    """Return `models.calibration.expected_calibration_error` without a table, as a thousand resamples need it."""
+    """Return `models.expected_calibration_error` without a table, as a thousand resamples need it."""
     confidence = probs.max(axis=1)
     place = np.clip(np.ceil(confidence * ECE_BINS).astype(np.int64) - 1, 0, ECE_BINS - 1)
     gaps = np.bincount(place, weights=confidence - (probs.argmax(axis=1) == labels))

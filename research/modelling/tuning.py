@@ -34,7 +34,7 @@ from embargo.models.bundles.bundle import (
     open_bundle,
     write_bundle,
 )
-from embargo.models.calibration import check_calibration
+from embargo.models.calibration.fitting import check_calibration
 from embargo.models.content import json_hash, sample_fingerprint, text_hash
 from embargo.models.fitting import FittedModel, fit_scorer
 from embargo.models.loading import processes

@@ -376,7 +376,9 @@ class Metrics(Performance, Discounted, Reach, Frictions, ByRegime):
     exposure_gross: float | None = figure("Gross exposure", "fraction", "Mean of the absolute weights held.")
     exposure_net: float | None = figure("Net exposure", "fraction", "Mean of the signed weights held.")
     time_in_market: float | None = figure("Time in market", "fraction", "Share of bars with any position.")
-    trades: TradeFigures = figure("Trades", "record", "What single trades made.")
+    trades: TradeFigures | None = figure(
+        "Trades", "record", "What single trades made; none where the books keep no trades, as the kernel's do not."
+    )
     sharpe_low: float | None = figure(
         "Sharpe ratio, lower end", "Sharpe ratio a year", "Lower end of the studentised bootstrap interval."
     )

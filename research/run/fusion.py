@@ -19,8 +19,10 @@ from embargo.research.config.experiment import FusionSection
 from embargo.research.run.plan import Plan
 from embargo.signals.aggregation import AggregationSettings, Evidence
 from embargo.signals.fusion.features import market_features
-from embargo.signals.fusion.model import FusionModel, FusionSettings, fit_fusion, fusion_signal
+from embargo.signals.fusion.fitting import fit_fusion
+from embargo.signals.fusion.model import FusionModel, fusion_signal
 from embargo.signals.fusion.samples import FusionInputs, fusion_inputs, fusion_samples, text_features
+from embargo.signals.fusion.settings import FusionSettings
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from embargo.backtest.metrics import deepest_drawdowns, performance, relative
 from embargo.backtest.paid import frictions
 from embargo.backtest.rivals import benchmark_returns, random_timing
 from embargo.backtest.significance import PermutationResult, SharpeEstimate, Way, sharpe_estimate
-from embargo.models.calibration import confidence_test, reliability_table
+from embargo.models.calibration.measures import reliability_table
+from embargo.models.calibration.significance import confidence_test
 from embargo.models.evaluation.classification import classification_report
 from embargo.research.config.experiment import Config
 from embargo.research.records.attempts import Attempts, best_of, discounted
@@ -124,7 +125,7 @@ def judged_against_chance(
         exposure_gross=strategy["exposure_gross"],
         exposure_net=strategy["exposure_net"],
         time_in_market=strategy["time_in_market"],
-        trades=from_json(TradeFigures, strategy["trades"], "trade_figures"),
+        trades=None if "trades" not in strategy else from_json(TradeFigures, strategy["trades"], "trade_figures"),
         sharpe_low=sharpe.low,
         sharpe_high=sharpe.high,
         sharpe_low_percentile=sharpe.low_percentile,

@@ -18,7 +18,7 @@ import pandas as pd
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.fields import CLASSES
 from embargo.models.bases.resolve import TINY, Base, resolve_base
-from embargo.models.calibration import Calibration
+from embargo.models.calibration.fitting import Calibration
 from embargo.models.export.onnx import check_runtime
 from embargo.models.fitting import FittedModel, fit_scorer
 from embargo.models.loading.shared import SharedBase

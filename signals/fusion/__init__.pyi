@@ -1,7 +1,10 @@
 from .features import FEATURES, MarketFeatures, market_features
+from .files import load_fusion, save_fusion
+from .fitting import fit_fusion
 from .head import HeadSettings
-from .model import FusionModel, FusionSettings, fit_fusion, fusion_signal, load_fusion, save_fusion
+from .model import FusionModel, fusion_signal
 from .samples import FusionInputs, FusionSamples, fusion_inputs, fusion_samples, text_features
+from .settings import FusionSettings
 
 __all__ = [
     "FEATURES",

@@ -10,7 +10,7 @@ from samples.model_samples import CUTOFF, sentences
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError
 from embargo.data_loaders.fields import CLASSES
 from embargo.models import fitting
-from embargo.models.calibration import Calibration, fit_calibration
+from embargo.models.calibration.fitting import Calibration, fit_calibration
 from embargo.models.content import json_hash
 from embargo.models.fitting import fit_scorer
 from embargo.models.methods.settings import TuneSettings

@@ -278,21 +278,27 @@ def _chance(metrics: Metrics) -> ReportTable:
 
 def _trades(metrics: Metrics) -> ReportTable:
     trades, tails = metrics.trades, metrics.tails
-    facts: tuple[tuple[str, str], ...] = ()
-    if trades.n_trades:
+    title, note, facts = "Trades and tails", "", []
+    if not metrics.n_trades:
+        return ReportTable(title, "", (), ())
+    if trades is None:
+        note = 'The kernel\'s books keep no single trades; with execution.engine = "vectorbt" they stand here too.'
+    else:
         shown = ("n_trades", "hit_rate", "mean_return", "mean_bars", "profit_factor")
         number, gained, mean, length, factor = labels_of(TradeFigures, *shown)
-        risk, shortfall = labels_of(Tails, "value_at_risk", "expected_shortfall")
-        facts = (
+        facts += [
             (number, formats.count(trades.n_trades)),
             (gained, formats.percent(trades.hit_rate)),
             (mean, _fine(trades.mean_return)),
             (length, formats.ratio(trades.mean_bars)),
             (factor, formats.ratio(trades.profit_factor)),
-            (f"{risk}, {tails.level:.0%}", _fine(tails.value_at_risk)),
-            (f"{shortfall}, {tails.level:.0%}", _fine(tails.expected_shortfall)),
-        )
-    return ReportTable("Trades and tails", "", ("Figure", "Strategy"), facts)
+        ]
+    risk, shortfall = labels_of(Tails, "value_at_risk", "expected_shortfall")
+    facts += [
+        (f"{risk}, {tails.level:.0%}", _fine(tails.value_at_risk)),
+        (f"{shortfall}, {tails.level:.0%}", _fine(tails.expected_shortfall)),
+    ]
+    return ReportTable(title, note, ("Figure", "Strategy"), tuple(facts))
 
 
 def _equality(metrics: Metrics) -> ReportTable:

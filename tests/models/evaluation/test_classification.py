@@ -8,7 +8,7 @@ from sklearn import metrics
 
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import CLASSES
-from embargo.models.calibration import Calibration
+from embargo.models.calibration.fitting import Calibration
 from embargo.models.evaluation.classification import classification_report
 
 

@@ -7,7 +7,7 @@ from scipy import stats
 
 from embargo.backtest.significance import holm as holm_of_runs
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.models.calibration import Calibration
+from embargo.models.calibration.fitting import Calibration
 from embargo.models.evaluation.comparison import (
     cohens_d,
     compare_classifiers,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from samples.model_samples import CUTOFF, NAMES, sentences
 
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.models.calibration import Calibration
+from embargo.models.calibration.fitting import Calibration
 from embargo.models.evaluation.robustness import INJECTIONS, NEGATION_PAIRS, probe
 from embargo.models.scorers.lexicon import LexiconScorer
 from embargo.models.scorers.linear import fit_linear

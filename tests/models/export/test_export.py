@@ -14,7 +14,7 @@ from samples.tiny_models import FAMILIES, save_tiny_model
 
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError, MissingPartError
 from embargo.models.bases.resolve import resolve_base
-from embargo.models.calibration import Calibration, fit_temperature
+from embargo.models.calibration.fitting import Calibration, fit_temperature
 from embargo.models.export import graph, merged, onnx
 from embargo.models.export.graph import EXPORTABLE
 from embargo.models.export.merged import merge

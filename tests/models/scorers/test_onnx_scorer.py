@@ -12,7 +12,7 @@ from samples.model_samples import CUTOFF, sentences
 from samples.small_tunings import tuned_on
 
 from embargo.data_loaders.errors import DataError, MissingPartError
-from embargo.models.calibration import Calibration
+from embargo.models.calibration.fitting import Calibration
 from embargo.models.content import seal_of
 from embargo.models.export.onnx import export_onnx
 from embargo.models.export.probes import PROBE_TEXTS

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embargo.data_loaders.errors import DataError
-from embargo.models.calibration import Calibration
+from embargo.models.calibration.fitting import Calibration
 from embargo.models.content import text_hash
 from embargo.models.scorers.cache import ScoreCache
 from embargo.models.scorers.score import score_articles, score_stream
@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np, pandas as pd
 from embargo.models.scorers import score
 from embargo.models.scorers.cache import ScoreCache
-from embargo.models.calibration import Calibration
+from embargo.models.calibration.fitting import Calibration
 
 score.BLOCK = 20
 cache, journal, pause = Path(sys.argv[1]), open(sys.argv[2], "a"), float(sys.argv[3])

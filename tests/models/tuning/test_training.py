@@ -19,7 +19,7 @@ from samples.small_tunings import HELD_OUT, SETTINGS, TEXTS
 from torch.nn import functional
 
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.models.calibration import calibrated_loss
+from embargo.models.calibration.fitting import calibrated_loss
 from embargo.models.methods.settings import TuneSettings
 from embargo.models.scorers.transformer import TransformerScorer
 from embargo.models.tuning import adapters, loop

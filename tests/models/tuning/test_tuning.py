@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from samples.model_samples import CUTOFF
 
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.models.calibration import calibrated_loss
+from embargo.models.calibration.fitting import calibrated_loss
 from embargo.models.loading.load import deterministic
 from embargo.models.methods.settings import TuneSettings
 from embargo.models.scorers.transformer import TransformerScorer

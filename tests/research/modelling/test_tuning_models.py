@@ -14,7 +14,8 @@ from scipy.special import softmax
 
 from embargo.data_loaders.errors import DataError, LeakError
 from embargo.models.bundles.bundle import ModelReader
-from embargo.models.calibration import Calibration, expected_calibration_error
+from embargo.models.calibration.fitting import Calibration
+from embargo.models.calibration.measures import expected_calibration_error
 from embargo.models.content import text_hash
 from embargo.models.scorers.cache import ScoreCache
 from embargo.models.scorers.lexicon import LexiconScorer

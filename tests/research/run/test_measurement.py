@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from embargo.data_loaders.fields import CLASSES
-from embargo.models.calibration import Calibration
+from embargo.models.calibration.fitting import Calibration
 from embargo.research.config.experiment import parse_config
 from embargo.research.records.classifier import Classification
 from embargo.research.records.figures import as_json, from_json

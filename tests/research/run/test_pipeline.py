@@ -50,6 +50,14 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def by_kernel(small: Path) -> Path:
+    arguments = ("--out", small / "kernel", "--cache", small / "cache", *settings("execution.engine=kernel"))
+    result = embargo("run", small / "small.toml", *arguments)
+    assert result.exit_code == 0, result.output
+    return only_run(small / "kernel")
+
+
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
     """Write a market to files as a user would have them, and return their config."""
@@ -65,6 +73,20 @@ def archive(tmp_path: Path) -> Path:
     long.to_parquet(tmp_path / "prices.parquet")
     (tmp_path / "archive.toml").write_text(ARCHIVE)
     return tmp_path
+
+
+def test_the_kernel_makes_the_same_run_without_single_trades(small: Path, by_kernel: Path) -> None:
+    kept, kernel = (metrics_of(small / folder) for folder in ("runs", "kernel"))
+    assert kernel["trades"] is None
+    assert kernel.keys() == kept.keys()
+    cells = [cell for definition in kernel["regimes"].values() for cell in definition.values()]
+    assert {cell["n_trades"] for cell in cells} == {None}
+    for name in ("sharpe", "total_return", "turnover", "n_trades", "permutation_p_value", "max_drawdown"):
+        assert kernel[name] == pytest.approx(kept[name], rel=1e-9), name
+    page = (by_kernel / "report.html").read_text()
+    assert "books keep no single trades" in page
+    assert "Round trips" not in page
+    assert "books keep no single trades" not in (only_run(small / "runs") / "report.html").read_text()
 
 
 def test_a_run_leaves_everything_it_promises(small: Path) -> None:

@@ -13,18 +13,13 @@ from embargo.data_loaders.errors import ConfigError, DataError, LeakError, Missi
 from embargo.data_loaders.schemas import Prices
 from embargo.data_loaders.splits import holdout, part_of
 from embargo.signals.aggregation import AggregationSettings, collect, decay
+from embargo.signals.fusion.files import load_fusion, save_fusion
+from embargo.signals.fusion.fitting import _stopping, fit_fusion
 from embargo.signals.fusion.head import HeadSettings, head_logits, train_head
-from embargo.signals.fusion.model import (
-    FusionSettings,
-    _boost,
-    _boosted,
-    _stopping,
-    fit_fusion,
-    fusion_signal,
-    load_fusion,
-    save_fusion,
-)
+from embargo.signals.fusion.model import fusion_signal
 from embargo.signals.fusion.samples import fusion_inputs, fusion_samples, text_features
+from embargo.signals.fusion.settings import FusionSettings
+from embargo.signals.fusion.trees import grow_trees, tree_logits
 
 BARS, SYMBOLS = 240, 8
 KINDS = ("logistic", "boosting", "neural")
@@ -178,7 +173,7 @@ def test_trees_say_what_scikit_learn_says(world, fitted, classes):
     x = split.train[list(model.features)].to_numpy(dtype=float, copy=True)
     x[rng.random(x.shape) < 0.1] = np.nan
     y = rng.integers(0, len(model.settings.names), len(x))
-    arrays, _ = _boost(x[:600], y[:600], x[600:], y[600:], model.settings)
+    arrays, _ = grow_trees(x[:600], y[:600], x[600:], y[600:], model.settings)
     peer = HistGradientBoostingClassifier(
         max_iter=30,
         max_leaf_nodes=model.settings.leaves,
@@ -189,7 +184,7 @@ def test_trees_say_what_scikit_learn_says(world, fitted, classes):
         random_state=0,
     ).fit(x[:600], y[:600], X_val=x[600:], y_val=y[600:])
     expected = peer.decision_function(x)
-    mine = _boosted(arrays, x)
+    mine = tree_logits(arrays, x)
     if classes == "direction":
         mine = mine[:, 1]
     np.testing.assert_allclose(mine, expected, rtol=1e-12, atol=1e-12)

@@ -67,6 +67,7 @@ def metrics_of(returns, turnover=0.1, paid=None):
         **values_of(
             from_json(Reach, reach(held, returns, periods_per_year=252.0, level=0.95, significance=0.05), "reach")
         ),
+        n_trades=4 if turnover else 0,
         trades=trades,
         costs_paid={part: read_with(CostPaid, found) for part, found in costs.items()},
         break_even_cost=break_even_cost(returns, np.full(bars, turnover), paid=750.0 / 1e4 / bars),

@@ -6,18 +6,17 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import norm
 
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.models.calibration import (
-    Calibration,
+from embargo.models.calibration.fitting import Calibration
+from embargo.models.calibration.measures import (
     adaptive_calibration_error,
     brier_decomposition,
     brier_score,
-    calibration_test,
     classwise_calibration_error,
-    confidence_test,
     expected_calibration_error,
     reliability_table,
     wilson_interval,
 )
+from embargo.models.calibration.significance import calibration_test, confidence_test
 
 LOGITS = arrays(float, st.tuples(st.integers(1, 30), st.just(3)), elements=st.floats(-30, 30))
 

@@ -8,16 +8,15 @@ from hypothesis.extra.numpy import arrays
 from scipy.special import log_softmax, softmax
 
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.models.calibration import (
+from embargo.models.calibration.fitting import (
     MINIMUM_PER_CLASS,
     Calibration,
     Curve,
     calibrated_loss,
-    classwise_calibration_error,
-    expected_calibration_error,
     fit_calibration,
     fit_temperature,
 )
+from embargo.models.calibration.measures import classwise_calibration_error, expected_calibration_error
 
 LOGITS = arrays(float, st.tuples(st.integers(1, 30), st.just(3)), elements=st.floats(-30, 30))
 
