@@ -142,7 +142,7 @@ def _transposed(model_config: Any) -> bool:
     return bool(model_config.model_type == "gpt2")
 
 
-def _lora(settings: TuneSettings, model_config: Any, shared: dict[str, Any], steps: int, **variant: bool) -> Any:
+def _lora(settings: TuneSettings, model_config: Any, shared: dict[str, Any], steps: int, **variant: Any) -> Any:
     import peft
 
     return peft.LoraConfig(r=settings.rank, **variant, **_low_rank(settings, model_config, shared))

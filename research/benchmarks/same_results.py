@@ -108,10 +108,11 @@ def differences(before: Path, after: Path) -> Iterator[tuple[str, str | None]]:
     left = {path.relative_to(folder) for folder in (before, after) for path in folder.rglob("*") if path.is_file()}
     for name in sorted(left):
         if name.parts[0] not in ("cache", "store"):
-            yield str(name), _difference(before / name, after / name)
+            yield str(name), _difference(before, after, name)
 
 
-def _difference(before: Path, after: Path) -> str | None:
+def _difference(old_folder: Path, new_folder: Path, name: Path) -> str | None:
+    before, after = old_folder / name, new_folder / name
     missing = [path for path in (before, after) if not path.is_file()]
     if missing:
         return f"{missing[0]} is missing"
@@ -122,7 +123,10 @@ def _difference(before: Path, after: Path) -> str | None:
     if before.suffix == ".parquet":
         old, new = pd.read_parquet(before), pd.read_parquet(after)
         return None if old.equals(new) and old.columns.equals(new.columns) else "frames differ"
-    old_text, new_text = (COMMIT.sub("", INSTANT.sub("", path.read_text(errors="replace"))) for path in (before, after))
+    old_text, new_text = (
+        COMMIT.sub("", INSTANT.sub("", (folder / name).read_text(errors="replace").replace(str(folder), "")))
+        for folder in (old_folder, new_folder)
+    )
     if old_text == new_text:
         return None
     place = next((i for i, (a, b) in enumerate(zip(old_text, new_text, strict=False)) if a != b), -1)
