@@ -142,10 +142,20 @@ def _transposed(model_config: Any) -> bool:
     return bool(model_config.model_type == "gpt2")
 
 
-def _lora(settings: TuneSettings, model_config: Any, shared: dict[str, Any], steps: int, **variant: Any) -> Any:
+def _lora(
+    settings: TuneSettings,
+    model_config: Any,
+    shared: dict[str, Any],
+    steps: int,
+    *,
+    use_dora: bool = False,
+    use_rslora: bool = False,
+) -> Any:
     import peft
 
-    return peft.LoraConfig(r=settings.rank, **variant, **_low_rank(settings, model_config, shared))
+    return peft.LoraConfig(
+        r=settings.rank, use_dora=use_dora, use_rslora=use_rslora, **_low_rank(settings, model_config, shared)
+    )
 
 
 _dora, _rslora = partial(_lora, use_dora=True), partial(_lora, use_rslora=True)
