@@ -21,12 +21,12 @@ from embargo.backtest.metrics import annual_return, annual_volatility, hit_rate,
 from embargo.backtest.significance import MINIMUM_ROWS, holm, sharpe_estimate
 from embargo.backtest.significance.bayes import paired_belief
 from embargo.backtest.significance.comparison import (
-    diebold_mariano,
     differing_rows,
     mean_difference,
     sharpe_difference,
     stretch_differences,
 )
+from embargo.backtest.significance.forecasts import diebold_mariano
 from embargo.backtest.significance.superior import superior_ability
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import CLASSES
