@@ -1,8 +1,6 @@
 from .bayes import PairedBelief, jzs_bayes_factor, paired_belief
 from .comparison import (
-    ForecastComparison,
     PairedDifference,
-    diebold_mariano,
     differing_rows,
     mean_difference,
     sharpe_difference,
@@ -11,6 +9,7 @@ from .comparison import (
 from .confidence_set import ConfidenceSet, model_confidence_set
 from .deflation import deflated_sharpe, expected_maximum_sharpe, minimum_track_record, probabilistic_sharpe
 from .families import benjamini_hochberg, bonferroni, holm
+from .forecasts import ForecastComparison, diebold_mariano
 from .long_run import variance_inflation
 from .means import MeanEstimate, mean_estimate
 from .overfitting import Overfitting, probability_of_overfitting

@@ -1,4 +1,4 @@
-"""Tell whether one strategy, or one forecast, is better than another on the same rows, or was lucky.
+"""Tell whether one strategy is better than another on the same rows, or was lucky.
 
 Every test here is paired: it looks at both series row by row, so that what moves both cancels out. The null hypothesis
 is always that the two are equally good, and p-values are two-sided.
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm, t
+from scipy.stats import norm
 
 from embargo.backtest.arguments import (
     check_at_least,
@@ -22,16 +22,12 @@ from embargo.backtest.arguments import (
     check_n_boot,
     check_periods_per_year,
 )
-from embargo.backtest.significance.long_run import sharpe_influence
+from embargo.backtest.significance.long_run import prewhitened_covariance, sharpe_influence
 from embargo.backtest.significance.resampling import USABLE_SHARE, mean_block_length, stationary_blocks
-from embargo.backtest.significance.series import MINIMUM_ROWS, checked_member, varies
-from embargo.data_loaders.errors import DataError
+from embargo.backtest.significance.series import MINIMUM_ROWS, paired_series, varies
 
 _CELLS_PER_CHUNK = 200_000
 _FEWEST_IN_RESAMPLE = 10
-# Andrews and Monahan (1992) keep the prewhitening filter away from a unit root.
-_LARGEST_ROOT = 0.97
-_PARZEN = 2.6614
 
 
 @dataclass(frozen=True)
@@ -94,88 +90,6 @@ class PairedDifference:
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as a JSON-able dictionary."""
         return asdict(self)
-
-
-def prewhitened_covariance(values: np.ndarray) -> np.ndarray:
-    """Long-run covariance of a series of vectors with mean 0, allowing for serial dependence.
-
-    Filters by a vector autoregression of order 1 (its singular values held below 0.97), weights the autocovariances of
-    what is left by the Parzen kernel with the automatic bandwidth, and undoes the filter.
-
-    Parameters
-    ----------
-    values : float array, shape (rows, k)
-        The bandwidth depends on the units of the columns; give them one scale.
-
-    Returns
-    -------
-    float array, shape (k, k)
-        Of the sum of all autocovariances, with the correction rows / (rows - k) for k estimated moments.
-
-    References
-    ----------
-    Andrews and Monahan (1992), "An improved heteroskedasticity and autocorrelation consistent covariance matrix
-    estimator", Econometrica 60(4). Andrews (1991), Econometrica 59(3), for the bandwidth.
-    """
-    values = np.asarray(values, dtype=float)
-    rows, k = values.shape
-    if rows <= 2 * k + 2:
-        raise DataError(f"prewhitened_covariance: {rows} rows are too few for {k} columns. Give more rows.")
-    coefficients = np.linalg.lstsq(values[:-1], values[1:], rcond=None)[0].T
-    left, singular, right = np.linalg.svd(coefficients)
-    filter_ = left @ np.diag(np.minimum(singular, _LARGEST_ROOT)) @ right
-    rest = values[1:] - values[:-1] @ filter_.T
-    n = len(rest)
-    bandwidth = _PARZEN * (_curvature(rest) * n) ** 0.2
-    covariance = rest.T @ rest / n
-    for lag in range(1, min(n, math.ceil(bandwidth))):
-        shifted = rest[lag:].T @ rest[:-lag] / n
-        covariance += _parzen(lag / bandwidth) * (shifted + shifted.T)
-    undo = np.linalg.inv(np.eye(k) - filter_)
-    return np.asarray(undo @ covariance @ undo.T * (n / (n - k)))
-
-
-def _curvature(rest: np.ndarray) -> float:
-    """Andrews's alpha(2) from a first-order autoregression of each column, all columns weighing alike."""
-    above, below = 0.0, 0.0
-    for column in rest.T:
-        now, before = column[1:] - column.mean(), column[:-1] - column.mean()
-        power = float(before @ before)
-        if power <= 0.0:
-            continue
-        root = float(np.clip(now @ before / power, -_LARGEST_ROOT, _LARGEST_ROOT))
-        noise = float(np.mean((now - root * before) ** 2)) ** 2
-        above += 4.0 * root**2 * noise / (1.0 - root) ** 8
-        below += noise / (1.0 - root) ** 4
-    return above / below if below > 0.0 else 0.0
-
-
-def _parzen(x: float) -> float:
-    return 1.0 - 6.0 * x**2 + 6.0 * x**3 if x <= 0.5 else 2.0 * (1.0 - x) ** 3
-
-
-@dataclass(frozen=True)
-class _Pair:
-    """Two standardised series with the rows that count; what every comparison starts from."""
-
-    a: np.ndarray
-    b: np.ndarray
-    member: np.ndarray
-
-    @property
-    def n(self) -> int:
-        return int(self.member.sum())
-
-
-def _paired(a: pd.Series | np.ndarray, b: pd.Series | np.ndarray, member: np.ndarray | None, what: str) -> _Pair:
-    if isinstance(a, pd.Series) and isinstance(b, pd.Series) and not a.index.equals(b.index):
-        raise DataError(f"{what}: the two series carry different rows. Reindex both to the rows they share.")
-    first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
-    if first.ndim != 1 or first.shape != second.shape:
-        raise DataError(f"{what}: needs two series of the same rows, got shapes {first.shape} and {second.shape}.")
-    if not (np.isfinite(first).all() and np.isfinite(second).all()):
-        raise DataError(f"{what}: values are missing or infinite. Drop those rows from both series first.")
-    return _Pair(first, second, checked_member(member, len(first), what))
 
 
 def _checked(n_boot: int, level: float, block: float | None, periods_per_year: float) -> None:
@@ -278,7 +192,7 @@ def sharpe_difference(
     (0.69, 0.27, 1.11, 0.003)
     """
     _checked(n_boot, level, block, periods_per_year)
-    pair = _paired(a, b, member, "sharpe_difference")
+    pair = paired_series(a, b, member, "sharpe_difference")
     inside_a, inside_b = pair.a[pair.member], pair.b[pair.member]
     if not (varies(inside_a) and varies(inside_b)):
         return _nothing(pair.n, level)
@@ -363,7 +277,7 @@ def mean_difference(
     (0.103, 0.031, 0.001)
     """
     _checked(n_boot, level, block, periods_per_year)
-    pair = _paired(a, b, member, "mean_difference")
+    pair = paired_series(a, b, member, "mean_difference")
     if pair.n == 0:
         return _nothing(0, level)
     means = tuple(float(values[pair.member].mean() * periods_per_year) for values in (pair.a, pair.b))
@@ -436,7 +350,7 @@ def stretch_differences(
     """
     check_at_least("stretch", stretch, 1)
     check_periods_per_year(periods_per_year)
-    pair = _paired(a, b, member, "stretch_differences")
+    pair = paired_series(a, b, member, "stretch_differences")
     one, two = pair.a[pair.member], pair.b[pair.member]
     number = pair.n // stretch
     if number < 1 or not (varies(one) and varies(two)):
@@ -517,118 +431,3 @@ def _judged(
         n=n,
         level=level,
     )
-
-
-@dataclass(frozen=True)
-class ForecastComparison:
-    """Which of two forecasts loses less on the same rows.
-
-    Attributes
-    ----------
-    difference : float
-        Mean loss of a minus mean loss of b; negative favours a.
-    statistic : float or None
-        Student's t; None if all differences are equal.
-    p_value : float or None
-        Two-sided.
-    degrees : float
-        Degrees of freedom of its t distribution.
-    n : int
-        Rows.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from embargo.backtest.significance import diebold_mariano
-    >>> losses = np.arange(20.0)
-    >>> diebold_mariano(losses, losses)
-    ForecastComparison(difference=0.0, statistic=None, p_value=None, degrees=2, n=20)
-    """
-
-    difference: float
-    statistic: float | None
-    p_value: float | None
-    degrees: float
-    n: int
-
-
-def diebold_mariano(
-    losses_a: pd.Series | np.ndarray, losses_b: pd.Series | np.ndarray, *, horizon: int | None = None
-) -> ForecastComparison:
-    """Test whether two forecasts lose the same on average (Diebold and Mariano).
-
-    Parameters
-    ----------
-    losses_a, losses_b : Series or array, shape (rows,)
-        Losses on the same rows, in order of time: errors squared or absolute, log-losses, Brier scores. Average over
-        the articles of a day first: articles of one day are no rows in time.
-    horizon : int, optional
-        Steps ahead of the forecast. Given, the test is that of Harvey, Leybourne and Newbold: loss differences may
-        depend on their ``horizon - 1`` neighbours and on nothing further, with their small-sample correction. **It
-        rejects too often where dependence reaches further**: 10 to 12 % at nominal 5 % for a first-order
-        autocorrelation of 0.2 and ``horizon=1``. Left out, the long-run variance is the average of the first
-        ``0.4 rows^(2/3)`` cosine transforms, with that many degrees of freedom, which holds its size under such
-        dependence (Lazarus and others; Coroneo and Iacone).
-
-    Returns
-    -------
-    ForecastComparison
-
-    Raises
-    ------
-    DataError
-        If rows differ, are missing, or fewer than 10 or three horizons.
-    ConfigError
-        If the horizon is below 1.
-
-    References
-    ----------
-    Diebold and Mariano (1995), "Comparing predictive accuracy", JBES 13(3). Harvey, Leybourne and Newbold (1997),
-    "Testing the equality of prediction mean squared errors", International Journal of Forecasting 13(2). Lazarus,
-    Lewis, Stock and Watson (2018), "HAR inference", JBES 36(4). Coroneo and Iacone (2020), "Comparing predictive
-    accuracy in small samples using fixed-smoothing asymptotics", Journal of Applied Econometrics 35(4).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from embargo.backtest.significance import diebold_mariano
-    >>> errors = np.random.default_rng(1).normal(size=(200, 2)) * [1.0, 1.2]
-    >>> found = diebold_mariano(errors[:, 0] ** 2, errors[:, 1] ** 2)
-    >>> round(found.difference, 2), round(found.p_value, 3)
-    (-0.33, 0.029)
-    """
-    if horizon is not None:
-        check_at_least("horizon", horizon, 1)
-    pair = _paired(losses_a, losses_b, None, "diebold_mariano")
-    if pair.n < max(_FEWEST_IN_RESAMPLE, 3 * (horizon or 1)):
-        raise DataError(f"diebold_mariano: {pair.n} rows are too few for a horizon of {horizon or 1}. Give more rows.")
-    change = pair.a - pair.b
-    n, mean = pair.n, float(change.mean())
-    degrees = n - 1 if horizon is not None else max(1, int(0.4 * n ** (2 / 3)))
-    if not varies(change):
-        return ForecastComparison(mean, None, None, degrees, n)
-    if horizon is None:
-        variance, correction = _cosine_variance(change - mean, degrees), 1.0
-    else:
-        variance = _truncated_variance(change - mean, horizon)
-        correction = math.sqrt((n + 1 - 2 * horizon + horizon * (horizon - 1) / n) / n)
-    statistic = mean / math.sqrt(variance / n) * correction
-    return ForecastComparison(mean, statistic, float(2.0 * t.sf(abs(statistic), degrees)), degrees, n)
-
-
-def _truncated_variance(deviations: np.ndarray, horizon: int) -> float:
-    """Long-run variance from ``horizon - 1`` autocovariances; weighted (Bartlett) where unweighted it is negative."""
-    n = len(deviations)
-    covariance = np.array([deviations[lag:] @ deviations[: n - lag] / n for lag in range(horizon)])
-    flat = float(covariance[0] + 2.0 * covariance[1:].sum())
-    if flat > 0.0:
-        return flat
-    return float(covariance[0] + 2.0 * (1.0 - np.arange(1, horizon) / horizon) @ covariance[1:])
-
-
-def _cosine_variance(deviations: np.ndarray, number: int) -> float:
-    """Long-run variance as the mean square of the first cosine transforms: the equal-weighted cosine estimator."""
-    from scipy.fft import dct
-
-    transforms = dct(deviations, type=2)[1 : number + 1] / 2.0 * math.sqrt(2.0 / len(deviations))
-    return float(np.mean(transforms**2))

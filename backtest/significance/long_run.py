@@ -1,4 +1,4 @@
-"""The long-run variance of a dependent series: what the variance of a mean is made of when rows remember each other.
+"""The long-run variance of dependent series: what the variance of a mean is made of when rows remember each other.
 
 Pre-whitening is what keeps tests near their nominal size: kernel estimates alone are too small for positively
 correlated rows, and so is the variance that the stationary bootstrap implies at its automatic block length.
@@ -11,10 +11,12 @@ import math
 import numpy as np
 
 from embargo.backtest.significance.series import varies
+from embargo.data_loaders.errors import DataError
 
 # Andrews and Monahan's bound: closer to a unit root the recolouring would explode.
 _LARGEST_MEMORY = 0.97
 _NO_BANDWIDTH = 1e-3
+_PARZEN = 2.6614
 
 
 def autocovariances(values: np.ndarray) -> np.ndarray:
@@ -130,3 +132,61 @@ def variance_inflation(returns: np.ndarray) -> float:
     _, influence = sharpe_influence(values)
     plain = float(influence @ influence) / len(influence)
     return long_run_variance(influence) / plain if plain > 0.0 else 1.0
+
+
+def prewhitened_covariance(values: np.ndarray) -> np.ndarray:
+    """Long-run covariance of a series of vectors with mean 0, allowing for serial dependence.
+
+    Filters by a vector autoregression of order 1 (its singular values held below 0.97), weights the autocovariances of
+    what is left by the Parzen kernel with the automatic bandwidth, and undoes the filter.
+
+    Parameters
+    ----------
+    values : float array, shape (rows, k)
+        The bandwidth depends on the units of the columns; give them one scale.
+
+    Returns
+    -------
+    float array, shape (k, k)
+        Of the sum of all autocovariances, with the correction rows / (rows - k) for k estimated moments.
+
+    References
+    ----------
+    Andrews and Monahan (1992), "An improved heteroskedasticity and autocorrelation consistent covariance matrix
+    estimator", Econometrica 60(4). Andrews (1991), Econometrica 59(3), for the bandwidth.
+    """
+    values = np.asarray(values, dtype=float)
+    rows, k = values.shape
+    if rows <= 2 * k + 2:
+        raise DataError(f"prewhitened_covariance: {rows} rows are too few for {k} columns. Give more rows.")
+    coefficients = np.linalg.lstsq(values[:-1], values[1:], rcond=None)[0].T
+    left, singular, right = np.linalg.svd(coefficients)
+    filter_ = left @ np.diag(np.minimum(singular, _LARGEST_MEMORY)) @ right
+    rest = values[1:] - values[:-1] @ filter_.T
+    n = len(rest)
+    bandwidth = _PARZEN * (_curvature(rest) * n) ** 0.2
+    covariance = rest.T @ rest / n
+    for lag in range(1, min(n, math.ceil(bandwidth))):
+        shifted = rest[lag:].T @ rest[:-lag] / n
+        covariance += _parzen(lag / bandwidth) * (shifted + shifted.T)
+    undo = np.linalg.inv(np.eye(k) - filter_)
+    return np.asarray(undo @ covariance @ undo.T * (n / (n - k)))
+
+
+def _curvature(rest: np.ndarray) -> float:
+    """Andrews's alpha(2) from a first-order autoregression of each column, all columns weighing alike."""
+    above, below = 0.0, 0.0
+    for column in rest.T:
+        now, before = column[1:] - column.mean(), column[:-1] - column.mean()
+        power = float(before @ before)
+        if power <= 0.0:
+            continue
+        root = float(np.clip(now @ before / power, -_LARGEST_MEMORY, _LARGEST_MEMORY))
+        noise = float(np.mean((now - root * before) ** 2)) ** 2
+        above += 4.0 * root**2 * noise / (1.0 - root) ** 8
+        below += noise / (1.0 - root) ** 4
+    return above / below if below > 0.0 else 0.0
+
+
+def _parzen(x: float) -> float:
+    return 1.0 - 6.0 * x**2 + 6.0 * x**3 if x <= 0.5 else 2.0 * (1.0 - x) ** 3

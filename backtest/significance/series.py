@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
@@ -30,3 +32,31 @@ def checked_member(member: np.ndarray | None, rows: int, who: str) -> np.ndarray
 def varies(values: np.ndarray) -> bool:
     """Tell whether a series has a deviation beyond what rounding leaves of a constant one."""
     return len(values) > 1 and float(values.std()) > 1e-14 * max(1.0, float(np.abs(values).max()))
+
+
+@dataclass(frozen=True)
+class PairedSeries:
+    """Two finite series on the same rows, with the rows that count; what every comparison starts from."""
+
+    a: np.ndarray
+    b: np.ndarray
+    member: np.ndarray
+
+    @property
+    def n(self) -> int:
+        """How many rows count."""
+        return int(self.member.sum())
+
+
+def paired_series(
+    a: pd.Series | np.ndarray, b: pd.Series | np.ndarray, member: np.ndarray | None, what: str
+) -> PairedSeries:
+    """Return two series that carry the same rows, without missing values; ``what`` asks, for the error's text."""
+    if isinstance(a, pd.Series) and isinstance(b, pd.Series) and not a.index.equals(b.index):
+        raise DataError(f"{what}: the two series carry different rows. Reindex both to the rows they share.")
+    first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    if first.ndim != 1 or first.shape != second.shape:
+        raise DataError(f"{what}: needs two series of the same rows, got shapes {first.shape} and {second.shape}.")
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        raise DataError(f"{what}: values are missing or infinite. Drop those rows from both series first.")
+    return PairedSeries(first, second, checked_member(member, len(first), what))

@@ -26,8 +26,9 @@ from scipy.signal import lfilter
 from scipy.stats import kurtosis, norm, skew
 
 from embargo.backtest.regimes.equality import sharpe_equality
-from embargo.backtest.significance.comparison import diebold_mariano, mean_difference, sharpe_difference
+from embargo.backtest.significance.comparison import mean_difference, sharpe_difference
 from embargo.backtest.significance.deflation import probabilistic_sharpe
+from embargo.backtest.significance.forecasts import diebold_mariano
 from embargo.backtest.significance.long_run import variance_inflation
 from embargo.backtest.significance.means import mean_estimate
 from embargo.backtest.significance.power import detectable_sharpe

@@ -22,7 +22,8 @@ from embargo.research.pages.charts import (
 )
 from embargo.research.pages.curves import drawdowns, growth_figure
 from embargo.research.run.report.tables import name_of
-from embargo.research.studies.compare.comparison import EVERYTHING, Comparison
+from embargo.research.studies.compare.comparison import Comparison
+from embargo.research.studies.compare.judgement import EVERYTHING
 from embargo.research.studies.compare.rows import Difference, Fared, differences, fared
 from embargo.research.studies.compare.tables import significance, stands
 

@@ -11,7 +11,8 @@ from rich.text import Text
 from embargo.research.pages import formats
 from embargo.research.pages.tables import terminal_table
 from embargo.research.run.report.tables import name_of
-from embargo.research.studies.compare.comparison import EVERYTHING, Comparison
+from embargo.research.studies.compare.comparison import Comparison
+from embargo.research.studies.compare.judgement import EVERYTHING
 from embargo.research.studies.compare.rows import Difference, Fared, differences, fared
 
 NOT_JUDGED = "not judged"

@@ -19,7 +19,8 @@ from embargo.backtest.significance.comparison import sharpe_difference
 from embargo.data_loaders.errors import ConfigError, DataError, EmbargoError, MissingPartError
 from embargo.research.records.finished import read_run
 from embargo.research.records.folders import write_json
-from embargo.research.studies.compare.comparison import EVERYTHING, Comparison, as_document, compare, stretch_of
+from embargo.research.studies.compare.comparison import Comparison, as_document, compare
+from embargo.research.studies.compare.judgement import EVERYTHING, stretch_of
 
 OVERALL = EVERYTHING[0]
 

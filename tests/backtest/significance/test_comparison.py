@@ -18,11 +18,11 @@ from embargo.backtest.significance.comparison import (
     PairedDifference,
     differing_rows,
     mean_difference,
-    prewhitened_covariance,
     sharpe_difference,
     stretch_differences,
 )
 from embargo.backtest.significance.compiled import resampled_differences, resampled_means
+from embargo.backtest.significance.long_run import prewhitened_covariance
 from embargo.backtest.significance.resampling import stationary_blocks
 from embargo.data_loaders.errors import ConfigError, DataError
 

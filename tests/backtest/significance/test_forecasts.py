@@ -13,7 +13,7 @@ from scipy.integrate import quad
 from scipy.stats import cauchy, nct, t, ttest_1samp
 
 from embargo.backtest.significance.bayes import MEDIUM, jzs_bayes_factor, paired_belief
-from embargo.backtest.significance.comparison import diebold_mariano
+from embargo.backtest.significance.forecasts import diebold_mariano
 from embargo.data_loaders.errors import ConfigError, DataError
 
 # Student's data on two soporifics (R's `sleep`): gain in hours of sleep, drug 2 less drug 1.
