@@ -13,10 +13,10 @@ import pandas as pd
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK, label_sessions, length_of, sessions
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import PRICE_FIELDS
-from embargo.data_loaders.schemas import Prices, validate_prices
+from embargo.data_loaders.schemas import Prices, check_numbers, utc_microseconds, validate_prices
 
 _DAY = pd.Timedelta(days=1)
-
+_ENOUGH_STEPS = 10
 
 _ADJUSTMENTS = ("none", "splits", "splits+dividends")
 
@@ -63,7 +63,24 @@ def opened_and_closed(
     """When bars open and close, daily ones told by their trading day and shorter ones by the instant they open."""
     if length_of(bar) == _DAY:
         return label_sessions(bars, calendar, where=where)
+    _check_spacing(bars.unique(), bar, where=where)
     return bars, intraday_closes(bars, calendar=calendar, bar=bar)
+
+
+def _check_spacing(open_at: pd.DatetimeIndex, bar: str, *, where: str) -> None:
+    """Refuse intraday bars that all stand further apart than they are said to last: they would be known too early.
+
+    Few bars may have gaps between all of them, and whoever keeps one bar of each day has bars a day apart.
+    """
+    steps = np.diff(np.sort(utc_microseconds(open_at)))
+    if len(steps) < _ENOUGH_STEPS:
+        return
+    nearest = pd.Timedelta(steps.min())
+    if length_of(bar) < nearest < _DAY:
+        raise DataError(
+            f"{where}: bar = {bar!r}, yet no two bars open less than {nearest} apart. Bars said to be shorter than "
+            "they are would be known before they closed. Set bar to their real length."
+        )
 
 
 def check_alignment(frame: pd.DataFrame, *, calendar: str, bar: str, where: str) -> None:
@@ -178,6 +195,7 @@ def _bars_of(index: pd.Index, *, calendar: str, bar: str, where: str) -> tuple[p
         return label_sessions(index, calendar, where=where)
     open_at = index.tz_convert("UTC").as_unit("us").rename(None)
     if length < _DAY:
+        _check_spacing(open_at, bar, where=where)
         return open_at, intraday_closes(open_at, calendar=calendar, bar=bar)
     close_at, strange = _expected(open_at, calendar, length)
     if strange.any():
@@ -255,11 +273,14 @@ def prices_from_frames(
                 f"{where}.{name}: expected a DataFrame of bars and symbols, got {type(frame).__name__}. Make a column "
                 "for each symbol, such as series.to_frame('AAPL')."
             )
+        check_numbers(frame, where=f"{where}.{name}")
         if not frame.index.equals(open.index) or not frame.columns.equals(open.columns):
             raise DataError(
                 f"{where}.{name}: its bars or symbols are not those of open. Give it the same, such as "
                 f"{name}.reindex(index=open.index, columns=open.columns)."
             )
+    if isinstance(open.columns, pd.MultiIndex):
+        raise DataError(f"{where}: columns have {open.columns.nlevels} levels. Keep the level of the symbols alone.")
     symbols = pd.Index([str(name) for name in open.columns], dtype="str")
     if not symbols.is_unique:
         raise DataError(f"{where}: {symbols[symbols.duplicated()][0]!r} has several columns. Keep one for each symbol.")

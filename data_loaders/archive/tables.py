@@ -469,8 +469,9 @@ def instants_of(
     if not bare_dates and not clocked.all():
         row = clocked.index[int(np.argmin(clocked.to_numpy()))]
         raise DataError(
-            f"{where}, row {row}: {text.loc[row]!r} is a date without a time of day. Set date_only = 'all' to have "
-            "such articles known at the end of their day."
+            f"{where}, row {row}: {text.loc[row]!r} is a date without a time of day, or a number. For articles, "
+            "date_only = 'all' has such ones known at the end of their day; for numbers, name their unit with "
+            "'timezone', such as 'unix:ms'. A bar needs the instant at which it opens."
         )
     aware = text.str.contains(_HAS_ZONE, regex=True)
     if aware.all() and len(text) == len(values):

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from embargo.backtest import regimes
+from embargo.backtest import display, regimes
 from embargo.backtest.metrics import annual_return, annual_volatility, hit_rate, max_drawdown, total_return
 from embargo.backtest.significance import MINIMUM_ROWS, holm, sharpe_estimate
 from embargo.backtest.significance.bayes import paired_belief
@@ -48,7 +48,7 @@ SAME_MARKET = 0.999
 _DEFAULTS = {"level": 0.95, "significance": 0.05, "bootstrap": 2000, "block": None, "minimum_bars": 60}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
     """Runs side by side on the bars they share.
 
@@ -100,6 +100,20 @@ class Comparison:
     settings: pd.DataFrame
     cautions: list[str]
     figures: dict[str, Any]
+
+    def __repr__(self) -> str:
+        lines = [
+            display.Figure(
+                f"Sharpe ratio of {row['run']} less that of {self.base.name}",
+                display.decimal(row["difference"]),
+                display.interval(row["low"], row["high"], self.figures["level"], row["p_value"]),
+            )
+            for row in self.differences.to_dict("records")
+            if (row["definition"], row["regime"]) == EVERYTHING
+        ]
+        return "\n".join(
+            [display.as_text(f"{len(self.runs)} runs on {len(self.returns):,} common bars", lines), *self.cautions]
+        )
 
     @property
     def base(self) -> FinishedRun:
