@@ -207,12 +207,8 @@ def _bars_of(index: pd.Index, *, calendar: str, bar: str, where: str) -> tuple[p
     return open_at, close_at
 
 
-def _panel(frame: pd.DataFrame, index: pd.DatetimeIndex, symbols: pd.Index, *, where: str) -> pd.DataFrame:
-    try:
-        values = frame.to_numpy(dtype=float, na_value=np.nan)
-    except (TypeError, ValueError) as failure:
-        raise DataError(f"{where}: something is no number ({failure}). Convert the columns first.") from failure
-    return pd.DataFrame(values, index=index, columns=symbols)
+def _panel(frame: pd.DataFrame, index: pd.DatetimeIndex, symbols: pd.Index) -> pd.DataFrame:
+    return pd.DataFrame(frame.to_numpy(dtype=float, na_value=np.nan), index=index, columns=symbols)
 
 
 def prices_from_frames(
@@ -285,7 +281,7 @@ def prices_from_frames(
     if not symbols.is_unique:
         raise DataError(f"{where}: {symbols[symbols.duplicated()][0]!r} has several columns. Keep one for each symbol.")
     open_at, close_at = _bars_of(open.index, calendar=calendar, bar=bar, where=where)
-    laid_out = {name: _panel(frame, open_at, symbols, where=f"{where}.{name}") for name, frame in frames.items()}
+    laid_out = {name: _panel(frame, open_at, symbols) for name, frame in frames.items()}
     if volume is None:
         laid_out["volume"] = pd.DataFrame(np.nan, index=open_at, columns=symbols)
     prices = Prices(**laid_out, open_at=open_at, close_at=close_at, calendar=calendar, adjustment=adjustment)
