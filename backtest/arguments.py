@@ -5,6 +5,9 @@ Each returns nothing and raises `ConfigError` with the name, the value and the r
 
 from __future__ import annotations
 
+import math
+from numbers import Integral
+
 from embargo.data_loaders.errors import ConfigError
 
 FEWEST_RESAMPLES = 100
@@ -24,16 +27,31 @@ def check_share(name: str, share: float) -> None:
 
 def check_periods_per_year(periods_per_year: float) -> None:
     """Refuse a number of rows in a year that is not positive."""
-    if not periods_per_year > 0.0:
-        raise ConfigError(f"periods_per_year must be positive, got {periods_per_year}. Use calendars.bars_per_year.")
+    if not 0.0 < periods_per_year < math.inf:
+        raise ConfigError(
+            f"periods_per_year must be positive and finite, got {periods_per_year}. Use calendars.bars_per_year."
+        )
 
 
 def check_n_boot(n_boot: int, name: str = "n_boot") -> None:
     """Refuse a number of resamples, or of simulated worlds, too small for their quantiles."""
-    if not n_boot >= FEWEST_RESAMPLES:
+    if not isinstance(n_boot, Integral) or n_boot < FEWEST_RESAMPLES:
         raise ConfigError(
-            f"{name} must be at least {FEWEST_RESAMPLES}, got {n_boot}. Quantiles of fewer resamples mean little."
+            f"{name} must be a whole number of at least {FEWEST_RESAMPLES}, got {n_boot}. Quantiles of fewer resamples "
+            "mean little."
         )
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that is no whole number from 0 on; None would give other figures each time."""
+    if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
+        raise ConfigError(f"seed must be a whole number from 0 on, got {seed!r}.")
+
+
+def check_type(name: str, value: object, wanted: type, remedy: str) -> None:
+    """Refuse an argument of another type, by its name; raises TypeError."""
+    if not isinstance(value, wanted):
+        raise TypeError(f"{name}: expected {wanted.__name__}, got {type(value).__name__}. {remedy}")
 
 
 def check_mean_block(block: float | None) -> None:

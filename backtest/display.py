@@ -23,6 +23,11 @@ class Figure(NamedTuple):
     note: str = ""
 
 
+def counted(number: int, one: str) -> str:
+    """Write a number with what it counts: ``1 row``, ``1,200 rows``."""
+    return f"{number:,} {one}{'' if number == 1 else 's'}"
+
+
 def percent(value: float | None, places: int = 1) -> str:
     """Write a fraction as percent."""
     return "none" if value is None else f"{100.0 * value:.{places}f} %"
@@ -63,8 +68,8 @@ def as_html(title: str, figures: Sequence[Figure], returns: np.ndarray) -> str:
     returns : float array, shape (bars,)
     """
     rows = "".join(
-        f'<tr><th style="text-align:left">{escape(figure.label)}</th>'
-        f'<td style="text-align:right">{escape(figure.value)}</td>'
+        f'<tr><th style="text-align:left;white-space:nowrap">{escape(figure.label)}</th>'
+        f'<td style="text-align:right;white-space:nowrap">{escape(figure.value)}</td>'
         f'<td style="text-align:left">{escape(figure.note)}</td></tr>'
         for figure in figures
     )
@@ -94,7 +99,7 @@ def performance_figures(performance: Mapping[str, Any]) -> list[Figure]:
     return [
         Figure("Return a year", percent(performance["annual_return"]), f"in all {total}"),
         Figure("Volatility a year", percent(performance["annual_volatility"])),
-        Figure("Deepest drawdown", percent(worst), f"longest {performance['longest_drawdown_bars']} rows"),
+        Figure("Deepest drawdown", percent(worst), f"longest {counted(performance['longest_drawdown_bars'], 'row')}"),
     ]
 
 

@@ -14,9 +14,17 @@ import numpy as np
 import pandas as pd
 
 from embargo.backtest import display
-from embargo.backtest.arguments import check_at_least, check_periods_per_year
+from embargo.backtest.arguments import (
+    check_at_least,
+    check_level,
+    check_mean_block,
+    check_n_boot,
+    check_periods_per_year,
+    check_seed,
+    check_type,
+)
 from embargo.backtest.chance import beyond_luck, reach
-from embargo.backtest.display import Figure, decimal, interval, percent, probability
+from embargo.backtest.display import Figure, counted, decimal, interval, percent, probability
 from embargo.backtest.metrics import deepest_drawdowns, performance, relative
 from embargo.backtest.regimes import RegimePreset, regime_table, trend_regime, volatility_regime
 from embargo.backtest.significance import (
@@ -29,6 +37,10 @@ from embargo.backtest.significance import (
     variance_inflation,
 )
 from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.schemas import check_numbers
+
+# No honest series of ten rows or more never loses and earns so much in the middle of them.
+_ENOUGH_LEVELS, _HALF_A_LEVEL = 10, 0.2
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -184,8 +196,8 @@ def judge(
         Returns of what could have been held instead, on the same instants.
     trials : int or DataFrame, optional
         Attempts the returns were picked from: their number, these included, or the returns of all the others, shape
-        (bars, others). A number counts every attempt as independent of the rest. Left out, the Sharpe ratio is not
-        deflated, and the judgement says so.
+        (bars, others); a column that is these returns themselves counts once. A number counts every attempt as
+        independent of the rest. Left out, the Sharpe ratio is not deflated, and the judgement says so.
     preset : RegimePreset
         Look-backs of the regimes; `embargo.backtest.regimes.PRESETS` has those that suit coins.
     level : float
@@ -206,9 +218,12 @@ def judge(
     Raises
     ------
     DataError
-        If an index has no time zone or does not increase, series are on different instants, or a return is missing.
+        If an index has no time zone or does not increase, series are on different instants, a return is missing, or
+        these are no returns but prices, wealth or percent.
     ConfigError
         If a setting is out of range.
+    TypeError
+        If the preset is none.
 
     References
     ----------
@@ -229,10 +244,15 @@ def judge(
     >>> round(told.chance["probabilistic_sharpe"], 2), round(told.chance["deflated_sharpe"], 2)
     (0.97, 0.5)
     """
+    check_judging(periods_per_year, preset=preset, n_boot=n_boot, level=level, block=block, seed=seed)
     earned = on_instants(returns, "returns")
+    check_returns(earned.to_frame("returns"), "returns")
+    earned = earned.astype(float)
     rivals = pd.DataFrame(index=earned.index)
     if benchmark is not None:
         rivals["benchmark"] = _on_the_same(benchmark, earned.index, "benchmark")
+        check_returns(rivals, "benchmark")
+        rivals = rivals.astype(float)
     market = earned if benchmark is None else rivals["benchmark"]
     labels = causal_labels(market, np.arange(len(earned)) - 1, preset)
     return judged(
@@ -248,6 +268,67 @@ def judge(
         block=block,
         seed=seed,
     )
+
+
+def check_judging(
+    periods_per_year: float | None,
+    *,
+    preset: RegimePreset,
+    n_boot: int,
+    level: float,
+    block: float | None,
+    seed: int,
+) -> None:
+    """Refuse settings of `judge` out of range, before anything is computed.
+
+    Raises
+    ------
+    ConfigError
+        Naming the setting, its value and the remedy.
+    TypeError
+        If the preset is none.
+    """
+    if periods_per_year is not None:
+        check_periods_per_year(periods_per_year)
+    check_type("preset", preset, RegimePreset, "Take one of embargo.backtest.regimes.PRESETS.")
+    check_n_boot(n_boot)
+    check_level(level)
+    check_mean_block(block)
+    check_seed(seed)
+
+
+def check_returns(panel: pd.DataFrame, what: str) -> None:
+    """Refuse columns that cannot be returns: texts, gaps, losses of more than all, prices and levels of wealth.
+
+    Raises
+    ------
+    DataError
+        Naming the first row and what to do.
+    """
+    check_numbers(panel, where=what)
+    values = panel.to_numpy(dtype=float, na_value=np.nan)
+    missing = ~np.isfinite(values)
+    if missing.any():
+        row, column = np.argwhere(missing)[0]
+        raise DataError(
+            f"{what}: the return at {panel.index[row]} is {values[row, column]} ({int(missing.sum())} such). Write 0 "
+            "where nothing was held, and leave out rows that nobody knows, from every series alike."
+        )
+    # An account that owed more than it had is worth nothing from then on, and earns nothing.
+    beyond = (values < -1.0) & (np.abs(values).cumsum(axis=0)[-1] > np.abs(values).cumsum(axis=0))
+    if beyond.any():
+        row, column = np.argwhere(beyond)[0]
+        raise DataError(
+            f"{what}: the return at {panel.index[row]} is {values[row, column]:g}, a loss of more than all, and others "
+            "follow. Returns are fractions: 0.01 is 1 %. Divide percent by 100."
+        )
+    levels = (len(values) >= _ENOUGH_LEVELS) & (values.min(axis=0) > 0.0) & (np.median(values, axis=0) > _HALF_A_LEVEL)
+    if levels.any():
+        raise DataError(
+            f"{what}: no row loses and the median one earns {100.0 * np.median(values, axis=0)[levels][0]:,.0f} %, so "
+            "these are prices, wealth or percent. Give simple returns per row as fractions, such as "
+            "wealth.pct_change().shift(-1).iloc[:-1], where each is dated by the instant from which it was earned."
+        )
 
 
 def judged(
@@ -271,7 +352,6 @@ def judged(
 
     ``benchmarks`` has one column each; ``cash`` is shown but not regressed on.
     """
-    check_periods_per_year(periods_per_year)
     years = float(periods_per_year)
     values = returns.to_numpy(dtype=float)
     figures = performance(values, periods_per_year=years, turnover=turnover, weights=weights, trades=trades)
@@ -349,6 +429,8 @@ def utc_instants(index: pd.Index, what: str) -> pd.DatetimeIndex:
         )
     if not len(index):
         raise DataError(f"{what}: there are no rows. Give at least one.")
+    if index.hasnans:
+        raise DataError(f"{what}: row {int(np.argmax(index.isna()))} has no instant. Date it or leave it out.")
     if not (index.is_monotonic_increasing and index.is_unique):
         later = int(np.argmax(np.diff(index.asi8) <= 0)) + 1
         raise DataError(f"{what}: instants do not increase at row {later} ({index[later]}). Sort them, each once.")
@@ -357,7 +439,7 @@ def utc_instants(index: pd.Index, what: str) -> pd.DatetimeIndex:
 
 def span(returns: pd.Series) -> str:
     """Say how many rows there are, and from when to when."""
-    return f"{len(returns):,} rows, {returns.index[0]:%Y-%m-%d} to {returns.index[-1]:%Y-%m-%d} (UTC)"
+    return f"{counted(len(returns), 'row')}, {returns.index[0]:%Y-%m-%d} to {returns.index[-1]:%Y-%m-%d} (UTC)"
 
 
 def _on_the_same(series: pd.Series, index: pd.Index, what: str) -> pd.Series:
@@ -370,6 +452,11 @@ def _same_instants(mine: pd.Index, index: pd.Index, what: str) -> None:
     if mine.equals(index):
         return
     apart = mine.symmetric_difference(index)
+    if len(apart) == len(mine) + len(index):
+        raise DataError(
+            f"{what}: not one of its {len(mine)} instants is one of the returns'; it runs from {mine[0]} to "
+            f"{mine[-1]}, they from {index[0]} to {index[-1]}. Date both by the instants at which the same bars open."
+        )
     raise DataError(
         f"{what}: {len(mine)} rows, returns {len(index)}; {len(apart)} instants are in one only, first {apart[0]}. "
         "Judge both on the rows they share."
@@ -391,14 +478,18 @@ def _search(
     effective = luck = superior = None
     if isinstance(trials, pd.DataFrame):
         _same_instants(utc_instants(trials.index, "trials"), index, "trials")
-        panel = np.column_stack([values, trials.to_numpy(dtype=float)])
+        check_returns(trials, "trials")
+        others = trials.to_numpy(dtype=float, na_value=np.nan)
+        # A panel of all attempts holds the judged one as well, which is still one attempt.
+        panel = np.column_stack([values, others[:, (others != values[:, None]).any(axis=0)]])
         number, found = panel.shape[1], effective_trials(panel, seed=seed)
         effective, luck = found.number, found.benchmark
         if (panel.std(axis=0) > 0.0).any():
             superior = superior_ability(panel, n_boot=n_boot, block=block, seed=seed)
     elif trials is not None:
-        if not isinstance(trials, int | np.integer):
-            raise ConfigError(f"trials must be a whole number or a DataFrame of returns, got {trials!r}.")
+        if not isinstance(trials, int | np.integer) or isinstance(trials, bool):
+            got = repr(trials) if np.ndim(trials) == 0 else type(trials).__name__
+            raise ConfigError(f"trials must be a whole number or a DataFrame of returns, got {got}.")
         number = int(trials)
         check_at_least("trials", number, 1)
         # What chance alone gives the Sharpe ratio of one worthless attempt of this length.

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from embargo.backtest import display
+from embargo.backtest.arguments import check_type
 from embargo.backtest.books.costs import Costs
 from embargo.backtest.books.execution import Execution, fill_conditions
 from embargo.backtest.books.simulation import Books, holding_returns, simulate
-from embargo.backtest.display import Figure, decimal, money, percent
-from embargo.backtest.judgement import Judgement, causal_labels, judged, span, utc_instants
+from embargo.backtest.display import Figure, counted, decimal, money, percent
+from embargo.backtest.judgement import Judgement, causal_labels, check_judging, judged, span, utc_instants
 from embargo.backtest.leakage.causality import LATENCY
 from embargo.backtest.leakage.declarations import check_costs, check_latency
 from embargo.backtest.leakage.execution import check_lag_decay
@@ -27,11 +29,16 @@ from embargo.backtest.paid import frictions
 from embargo.backtest.regimes import RegimePreset, market_returns
 from embargo.backtest.rivals import benchmark_returns
 from embargo.backtest.significance import SharpeEstimate
-from embargo.data_loaders.calendars import ROUND_THE_CLOCK, bars_per_year, decision_times, last_closed_bar
+from embargo.data_loaders.calendars import ROUND_THE_CLOCK, bars_per_year, decision_times, last_closed_bar, zone_of
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.data_loaders.schemas import Prices, utc_microseconds, validate_prices
+from embargo.data_loaders.schemas import Prices, check_numbers, utc_microseconds, validate_prices
 from embargo.signals.weights import WeightSettings, to_weights, tradable_mask, trailing_risk
 
+# Whoever dates rows anew must not move what was made from a close to the open before it.
+_WHERE_ROWS_BELONG = (
+    "Row t is what is held from the open of bar t: what was made from the close of a bar belongs to a later one, the "
+    "first that is decided after it, and is dated by the open_at of that. Hold what makes it to assert_causal."
+)
 _LONGEST_SESSION_STEP = pd.Timedelta(days=4)
 
 
@@ -112,7 +119,7 @@ class Backtest:
     @property
     def title(self) -> str:
         """What was traded, in one line."""
-        return f"Backtest of {self.weights.shape[1]} symbols on {span(self.returns)}"
+        return f"Backtest of {counted(self.weights.shape[1], 'symbol')} on {span(self.returns)}"
 
     def figures(self) -> list[Figure]:
         """Return the lines that it shows."""
@@ -231,6 +238,8 @@ def backtest(
         If weights are missing or dated by other instants than the bars open at, symbols differ, or prices are unsound.
     ConfigError
         If gross exposure exceeds the leverage or a setting is out of range.
+    TypeError
+        If costs, execution or the like are something else.
 
     Examples
     --------
@@ -251,6 +260,17 @@ def backtest(
     Backtest of 2 symbols on 120 rows, 2024-01-01 to 2024-04-29 (UTC)
     """
     prices = validate_prices(prices)
+    check_type("costs", costs, Costs, "Write Costs(fee=0.0005, slippage=0.0005) of embargo.backtest, fractions.")
+    check_type("execution", execution, Execution, "Write Execution(fill='close') of embargo.backtest or the like.")
+    if weighting is not None:
+        check_type("weighting", weighting, WeightSettings, "Write WeightSettings(method='sign') or the like.")
+    check_type("latency", latency, timedelta, "Write pd.Timedelta(minutes=5) or the like.")
+    check_judging(periods_per_year, preset=preset, n_boot=n_boot, level=level, block=block, seed=seed)
+    if funding is not None:
+        check_type("funding", funding, pd.DataFrame, "Give a column for each symbol of the prices.")
+        check_numbers(funding, where="funding")
+        if np.isinf(funding.to_numpy(dtype=float)).any():
+            raise DataError("funding: a rate is infinite. Give rates as fractions, NaN where none was settled.")
     rows, panel = _placed(weights, prices, "signal" if weighting is not None else "weights")
     decided_at = decision_times(prices.open_at, latency)
     last_closed = last_closed_bar(prices.close_at, decided_at)
@@ -325,6 +345,10 @@ def _placed(weights: pd.DataFrame, prices: Prices, what: str) -> tuple[slice, pd
     """Find the bars that the rows stand for; return them with the panel on the labels of the prices."""
     if not isinstance(weights, pd.DataFrame):
         raise DataError(f"{what}: expected a DataFrame of shape (bars, symbols), got {type(weights).__name__}.")
+    if isinstance(weights.index, pd.DatetimeIndex) and weights.index.tz is None:
+        raise DataError(
+            f"{what}: rows have no time zone, so nobody can tell which bars they are for. {_WHERE_ROWS_BELONG}"
+        )
     instants = utc_instants(weights.index, what)
     places = prices.open_at.get_indexer(instants)
     if (places < 0).any():
@@ -336,14 +360,17 @@ def _placed(weights: pd.DataFrame, prices: Prices, what: str) -> tuple[slice, pd
             f"{what}: there is no row for the bar that opens at {prices.open_at[after + 1]}, between others that have "
             "one. Write a row for every bar; 0 holds nothing."
         )
+    if isinstance(weights.columns, pd.MultiIndex):
+        raise DataError(f"{what}: columns have {weights.columns.nlevels} levels. Keep the level of the symbols alone.")
     if weights.columns.has_duplicates:
         raise DataError(f"{what}: column {weights.columns[weights.columns.duplicated()][0]!r} stands twice. Keep one.")
     apart = sorted(map(str, weights.columns.symmetric_difference(prices.open.columns)))
     if apart:
         raise DataError(
-            f"{what}: {len(apart)} symbols are in the {what} or the prices only, first {apart[0]!r}. Take "
+            f"{what}: {counted(len(apart), 'symbol')} in the {what} or the prices only, first {apart[0]!r}. Take "
             "prices.select(symbols=...), or give symbols that are not held a column of 0."
         )
+    check_numbers(weights, where=what)
     rows = slice(int(places[0]), int(places[-1]) + 1)
     return rows, weights[prices.open.columns].set_axis(prices.open_at[rows]).astype(float)
 
@@ -352,16 +379,11 @@ def _astray(instants: pd.DatetimeIndex, n: int, prices: Prices, what: str) -> st
     where = f"{what}: {len(instants)} of {n} rows are dated by instants at which no bar of the prices opens"
     # Bars that never pause close when the next one opens, so that one row too many is no sign of closes.
     if 2 * len(instants) > n and instants.isin(prices.close_at).all():
-        return (
-            f"{where}; {instants[0]} is when a bar closes. Row t is what is held from the open of bar t: what is made "
-            "from a close belongs to a later bar, the first one decided after it. Date it by that bar's open_at, and "
-            "hold what makes it to assert_causal."
-        )
+        return f"{where}; {instants[0]} is when a bar closes. {_WHERE_ROWS_BELONG}"
     inside = prices.open_at[[0, -1]]
-    return (
-        f"{where}, first {instants[0]}; they open from {inside[0]} to {inside[1]}. Index rows by prices.open_at, and "
-        "cut what lies outside yourself."
-    )
+    outside = instants[(instants < inside[0]) | (instants > inside[1])]
+    cut = " Cut what lies outside yourself, or give more prices." if len(outside) == len(instants) else ""
+    return f"{where}, first {instants[0]}; they open from {inside[0]} to {inside[1]}.{cut} {_WHERE_ROWS_BELONG}"
 
 
 def _usual_step(prices: Prices) -> pd.Timedelta:
@@ -371,6 +393,7 @@ def _usual_step(prices: Prices) -> pd.Timedelta:
 
 
 def _periods_per_year(prices: Prices, bar: pd.Timedelta) -> float:
+    zone_of(prices.calendar)  # refuses a calendar that nobody knows, of prices made by hand
     if prices.calendar != ROUND_THE_CLOCK and bar >= _LONGEST_SESSION_STEP:
         raise ConfigError(f"prices: bars of {bar} are no sessions of {prices.calendar}. Pass periods_per_year.")
     return bars_per_year(prices.calendar, bar)

@@ -130,7 +130,8 @@ def label_sessions(dates: pd.DatetimeIndex, calendar: str, *, where: str) -> tup
         odd = dates[int(np.argmax(labels != labels.normalize()))]
         raise DataError(
             f"{where}: {odd} carries a time of day, so it is no session label. "
-            "Set bar = '1h' or the like for intraday bars."
+            "Give daily bars their dates, or the instants at which they open with their zone; for shorter bars set "
+            "'bar' to their length."
         )
     table = sessions(calendar, labels.min(), labels.max())
     strangers = labels.difference(pd.DatetimeIndex(table.index))
@@ -168,7 +169,7 @@ def length_of(text: str) -> pd.Timedelta:
     """
     try:
         length = pd.Timedelta(f"{text[:-1]}D" if text.endswith("d") else text)
-    except ValueError as failure:
+    except (AttributeError, ValueError) as failure:
         raise ConfigError(f"{text!r} is no length of time. Write it as 1d, 1h or 5min.") from failure
     if not length > pd.Timedelta(0):
         raise ConfigError(f"{text!r} is no positive length of time. Write it as 1d, 1h or 5min.")
@@ -256,7 +257,7 @@ def decision_times(open_at: pd.DatetimeIndex, latency: pd.Timedelta) -> pd.Datet
     >>> decision_times(pd.to_datetime(["2020-01-02 14:30Z"]), pd.Timedelta(minutes=5))[0]
     Timestamp('2020-01-02 14:25:00+0000', tz='UTC')
     """
-    if latency < pd.Timedelta(0):
+    if not latency >= pd.Timedelta(0):
         raise ConfigError(
             f"latency must not be negative, got {latency}. It is the time between the last news read and the open."
         )

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import CLASSES, PRICE_FIELDS, UTC_DTYPE
 
 _STRING = pd.StringDtype(na_value=np.nan)
+_SHOWN = 5
+_COLUMNS = ("symbol", "date", "open_at", *PRICE_FIELDS, "adj_close", "seen_at")
 
 
 def as_utc(values: Any, *, what: str) -> pd.Series:
@@ -63,6 +66,24 @@ def as_utc(values: Any, *, what: str) -> pd.Series:
             f"{what}: {int(series.isna().sum())} rows have no timestamp, first at row {row!r}. Set them aside first."
         )
     return series.dt.tz_convert("UTC").astype(UTC_DTYPE)
+
+
+def check_numbers(panel: pd.DataFrame, *, where: str) -> None:
+    """Refuse a panel of which a column holds texts, truths or anything else that is no number; NaN is one.
+
+    Raises
+    ------
+    DataError
+        Naming the first such column.
+    """
+    for place, kind in enumerate(panel.dtypes):
+        if pd.api.types.is_any_real_numeric_dtype(kind):
+            continue
+        column = panel.iloc[:, place]
+        odd = [value for value in column if isinstance(value, bool) or not isinstance(value, Real)]
+        if odd or kind.kind != "O":
+            what = f"{odd[0]!r}" if odd else str(kind)
+            raise DataError(f"{where}: {panel.columns[place]} holds {what}, no number. Convert the columns first.")
 
 
 def utc_microseconds(values: pd.Series | pd.DatetimeIndex) -> np.ndarray:
@@ -194,7 +215,7 @@ def validate_scores(frame: pd.DataFrame, *, where: str = "scores") -> pd.DataFra
     return frame
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Prices:
     """Bars of one calendar for one or more symbols.
 
@@ -301,6 +322,7 @@ class Prices:
         >>> prices.close_at[0]
         Timestamp('2014-07-03 17:00:00+0000', tz='UTC')
         """
+        _check_request(columns, filters, symbols)
         # The reader makes prices and so lies above them; its door is opened only here, when somebody reads.
         from embargo.data_loaders import archive
 
@@ -386,17 +408,62 @@ class Prices:
             adjustment=adjustment,
         )
 
+    def __repr__(self) -> str:
+        bars, symbols = self.open.shape
+        span = f", {self.open_at[0]:%Y-%m-%d} to {self.open_at[-1]:%Y-%m-%d} (UTC)" if bars else ""
+        shown = ", ".join(self.symbols[:_SHOWN]) + (", ..." if symbols > _SHOWN else "")
+        return f"<Prices of {shown}: {bars:,} bars of {self.calendar}{span}, adjustment {self.adjustment}>"
+
     @property
     def symbols(self) -> list[str]:
         """Symbols in column order."""
         return [str(name) for name in self.open.columns]
 
     def select(self, *, symbols: Iterable[str] | None = None, bars: slice | np.ndarray | None = None) -> Prices:
-        """Return the same prices for a subset of symbols and/or a positional subset of bars."""
+        """Return the same prices for a subset of symbols and/or a positional subset of bars.
+
+        Parameters
+        ----------
+        symbols : iterable of str, optional
+            Keep these, in this order; without it all.
+        bars : slice or array, optional
+            Positions of bars to keep, or a mask; without it all.
+
+        Returns
+        -------
+        Prices
+
+        Raises
+        ------
+        DataError
+            If a symbol has no column.
+        """
+        _check_request(None, None, symbols)
         columns = list(self.open.columns) if symbols is None else list(symbols)
+        absent = [name for name in columns if name not in self.open.columns]
+        if absent:
+            raise DataError(
+                f"prices: there are no symbols {absent[:10]}{' and others' if len(absent) > 10 else ''}; there are "
+                f"{self.symbols[:10]}{' and others' if len(self.symbols) > 10 else ''}. Check their spelling."
+            )
         rows: Any = slice(None) if bars is None else bars
         panels = {name: getattr(self, name).iloc[rows][columns] for name in PRICE_FIELDS}
         return replace(self, **panels, open_at=self.open_at[rows], close_at=self.close_at[rows])
+
+
+def _check_request(columns: object, filters: object, symbols: object) -> None:
+    """Refuse what would be taken apart letter by letter, or cannot be looked up."""
+    for name, given in (("columns", columns), ("filters", filters)):
+        if given is not None and not isinstance(given, Mapping):
+            raise ConfigError(f"{name}: expected a mapping such as {{'date': 'day'}}, got {type(given).__name__}.")
+    unknown = [name for name in columns or () if name not in _COLUMNS] if isinstance(columns, Mapping) else []
+    if unknown:
+        raise ConfigError(
+            f"columns: {unknown[0]!r} is none of {list(_COLUMNS)}. Write our name first and the file's second, such as "
+            "{'date': 'day'}."
+        )
+    if isinstance(symbols, str):
+        raise ConfigError(f"symbols: expected several, got the text {symbols!r}. Write [{symbols!r}].")
 
 
 def validate_prices(prices: Prices, *, where: str = "prices") -> Prices:
@@ -417,7 +484,7 @@ def validate_prices(prices: Prices, *, where: str = "prices") -> Prices:
     ------
     DataError
         Naming field, symbol and bar of the first value that is not positive, of a bar whose low exceeds its high, of
-        unsorted or overlapping bars, or of a symbol that never traded.
+        unsorted or overlapping bars, or of a symbol that never traded; or if these are no prices at all.
 
     Examples
     --------
@@ -426,22 +493,21 @@ def validate_prices(prices: Prices, *, where: str = "prices") -> Prices:
     >>> validate_prices(market.prices) is market.prices
     True
     """
+    if not isinstance(prices, Prices):
+        raise DataError(
+            f"{where}: expected Prices, got {type(prices).__name__}. Make them with Prices.read(path, calendar=...) or "
+            "Prices.from_frames(open=..., high=..., low=..., close=..., calendar=...)."
+        )
     if len(prices.open_at) == 0:
         raise DataError(f"{where}: no bars. Check the date range and the symbols.")
-    for name in ("open_at", "close_at"):
-        as_utc(pd.Series(getattr(prices, name)), what=f"{where}.{name}")
-    if not prices.open_at.is_monotonic_increasing or not prices.open_at.is_unique:
-        raise DataError(f"{where}: bars are not in strictly increasing order of open_at.")
-    if (prices.close_at <= prices.open_at).any():
-        bar = prices.open_at[int(np.argmax(prices.close_at <= prices.open_at))]
-        raise DataError(f"{where}: the bar opened at {bar} closes before it opens.")
-    if (prices.open_at[1:] < prices.close_at[:-1]).any():
-        bar = prices.open_at[1:][int(np.argmax(prices.open_at[1:] < prices.close_at[:-1]))]
-        raise DataError(f"{where}: the bar opened at {bar} starts before the one before it closed.")
+    _check_instants(prices, where)
+    if not len(prices.open.columns):
+        raise DataError(f"{where}: no symbols. Give each a column.")
     for name in PRICE_FIELDS:
         panel = getattr(prices, name)
         if not panel.index.equals(prices.open_at) or not panel.columns.equals(prices.open.columns):
             raise DataError(f"{where}.{name}: index or columns differ from those of the other fields.")
+        check_numbers(panel, where=f"{where}.{name}")
         values = panel.to_numpy(dtype=float)
         with np.errstate(invalid="ignore"):
             bad = (values < 0) if name == "volume" else (values <= 0)
@@ -463,3 +529,20 @@ def validate_prices(prices: Prices, *, where: str = "prices") -> Prices:
             f"{where}: no opening price at all for {list(map(str, silent))}. Drop these symbols or extend the range."
         )
     return prices
+
+
+def _check_instants(prices: Prices, where: str) -> None:
+    for name in ("open_at", "close_at"):
+        as_utc(pd.Series(getattr(prices, name)), what=f"{where}.{name}")
+    if not prices.open_at.is_monotonic_increasing or not prices.open_at.is_unique:
+        row = int(np.argmax(np.diff(prices.open_at.asi8) <= 0)) + 1
+        raise DataError(
+            f"{where}: bars are not in strictly increasing order, first at row {row} ({prices.open_at[row]}). Sort "
+            "them, each once."
+        )
+    if (prices.close_at <= prices.open_at).any():
+        bar = prices.open_at[int(np.argmax(prices.close_at <= prices.open_at))]
+        raise DataError(f"{where}: the bar opened at {bar} closes before it opens.")
+    if (prices.open_at[1:] < prices.close_at[:-1]).any():
+        bar = prices.open_at[1:][int(np.argmax(prices.open_at[1:] < prices.close_at[:-1]))]
+        raise DataError(f"{where}: the bar opened at {bar} starts before the one before it closed.")

@@ -7,10 +7,11 @@ finds is part of the result and raises nothing: the run says ``invalid``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from embargo.research.cache import cache_folder
+from embargo.data_loaders.errors import ConfigError
+from embargo.research.cache import cache_folder, folder_for
 from embargo.research.config.experiment import Config, load_config, override, parse_config
 from embargo.research.examples.shipped import example
 from embargo.research.progress import Quiet, shown
@@ -106,6 +107,8 @@ def run(
     ------
     ConfigError
         If a key is unknown, missing or out of range; the message names each.
+    MissingPartError
+        If ``out`` or ``cache`` cannot be a folder.
     EmbargoError
         Whatever is wrong with the data.
 
@@ -131,7 +134,7 @@ def run(
     from embargo.research.run.pipeline import execute
 
     settings = _settings(config, overrides)
-    folders = {"out": Path(out), "cache": cache_folder(None if cache is None else Path(cache))}
+    folders = {"out": folder_for("out", Path(out)), "cache": cache_folder(None if cache is None else Path(cache))}
     if progress:
         with shown(Console(stderr=True)) as stages:
             outcome = execute(settings, **folders, stages=stages)
@@ -141,12 +144,16 @@ def run(
 
 
 def _settings(config: str | Path | Mapping[str, Any] | Config, overrides: Sequence[str]) -> Config:
+    if isinstance(overrides, str):
+        raise ConfigError(f"overrides: expected several, got the text {overrides!r}. Write [{overrides!r}].")
     if isinstance(config, str | Path):
         return load_config(Path(config), list(overrides))
     if isinstance(config, Config):
         if not overrides:
             return config
         config = config.to_dict()
+    if not isinstance(config, Mapping):
+        raise TypeError(f"config: expected a TOML file, a mapping or a Config, got {type(config).__name__}.")
     document = _copied(config)
     for text in overrides:
         override(document, text)
@@ -154,8 +161,14 @@ def _settings(config: str | Path | Mapping[str, Any] | Config, overrides: Sequen
 
 
 def _copied(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy a nested mapping, so that an override leaves the caller's own as it was."""
-    return {name: _copied(value) if isinstance(value, Mapping) else value for name, value in settings.items()}
+    """Copy a nested mapping, so that an override leaves the caller's own as it was; paths become texts."""
+    return {name: _plain(value) for name, value in settings.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return _copied(value)
+    return str(value) if isinstance(value, PurePath) else value
 
 
 def compare(*runs: str | Path | Run, against: str | Path | Run | None = None, by: str | None = None) -> Comparison:

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from embargo.backtest.arguments import check_at_least
+from embargo.backtest.arguments import check_at_least, check_seed, check_type
 from embargo.backtest.leakage.findings import Finding, plain, require_columns, utc_array
 from embargo.data_loaders.calendars import decision_times
 from embargo.data_loaders.errors import DataError, LeakError
-from embargo.data_loaders.schemas import Prices, as_utc
+from embargo.data_loaders.fields import PRICE_FIELDS
+from embargo.data_loaders.schemas import Prices, as_utc, validate_prices
 
 Decide = Callable[[pd.DataFrame, Prices], pd.DataFrame]
 
@@ -60,7 +62,8 @@ def assert_causal(
     ----------
     fn : callable
         ``fn(prices)``, or ``fn(news, prices)`` where news is given; returns weights or a signal, DataFrame of shape
-        (bars, symbols), one row for every bar of ``prices``. Called ``3 + 3 * n_rows`` times at most.
+        (bars, symbols), one row for every bar of ``prices``, indexed by its ``open_at``. Called ``3 + 3 * n_rows``
+        times at most.
     prices : Prices
         Bars to try it on, shape (bars, symbols).
     news : DataFrame, optional
@@ -84,10 +87,12 @@ def assert_causal(
     LeakError
         If a row that was decided moved; names the first one, and what to do.
     DataError
-        If nothing could be proven: ``fn`` does not return one row per bar, is not deterministic, or ignores its
-        arguments.
+        If nothing could be proven: ``fn`` does not return one row per bar, indexed by ``prices.open_at``, is not
+        deterministic, or ignores its arguments; or if prices or news are unsound.
     ConfigError
-        If ``n_rows`` is below 1 or the latency negative.
+        If ``n_rows`` is below 1, or the latency or the seed negative.
+    TypeError
+        If an argument is something else altogether.
 
     Examples
     --------
@@ -109,15 +114,32 @@ def assert_causal(
     Traceback (most recent call last):
     embargo.data_loaders.errors.LeakError: assert_causal: peeks knows the future. ...
     """
+    __tracebackhide__ = True  # pytest then shows the line of the test and what was found, not this function
+    prices = validate_prices(prices)
+    if not callable(fn):
+        raise TypeError(f"fn: expected a function of prices that returns weights, got {type(fn).__name__}.")
+    if news is not None:
+        check_type("news", news, pd.DataFrame, "Give one row per article and symbol, with known_at and symbol.")
+    check_type("latency", latency, timedelta, "Write pd.Timedelta(minutes=5) or the like.")
     check_at_least("n_rows", n_rows, 1)
+    check_seed(seed)
+    if any(pd.Timestamp(instant).tz is None for instant in boundaries):
+        raise DataError("boundaries: an instant has no time zone. Give all of them one, such as UTC.")
     name = getattr(fn, "__name__", type(fn).__name__)
 
     def decide(news_now: pd.DataFrame, prices_now: Prices) -> pd.DataFrame:
-        weights = fn(prices_now) if news is None else fn(news_now, prices_now)
+        # A function that writes into its arguments must reach neither the caller's frames nor the next world.
+        given = replace(prices_now, **{field: getattr(prices_now, field).copy() for field in PRICE_FIELDS})
+        weights = fn(given) if news is None else fn(news_now, given)
         if not isinstance(weights, pd.DataFrame):
             raise DataError(
                 f"assert_causal: {name} returned {type(weights).__name__}. Return a DataFrame of weights, one row for "
                 "every bar."
+            )
+        if not weights.index.equals(prices.open_at):
+            raise DataError(
+                f"assert_causal: the rows that {name} returned are not dated by prices.open_at, so nobody can tell "
+                "which bar each is held from. Return a row for every bar, in the order and on the index of the prices."
             )
         return weights
 

@@ -14,10 +14,9 @@ from embargo.data_loaders.archive.spacing import bars_in_order, check_bars, chec
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK, label_sessions, length_of, sessions
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import PRICE_FIELDS
-from embargo.data_loaders.schemas import Prices, validate_prices
+from embargo.data_loaders.schemas import Prices, check_numbers, validate_prices
 
 _DAY = pd.Timedelta(days=1)
-
 
 _ADJUSTMENTS = ("none", "splits", "splits+dividends")
 
@@ -196,12 +195,8 @@ def _bars_of(index: pd.Index, *, calendar: str, bar: str, where: str) -> tuple[p
     return open_at, close_at
 
 
-def _panel(frame: pd.DataFrame, index: pd.DatetimeIndex, symbols: pd.Index, *, where: str) -> pd.DataFrame:
-    try:
-        values = frame.to_numpy(dtype=float, na_value=np.nan)
-    except (TypeError, ValueError) as failure:
-        raise DataError(f"{where}: something is no number ({failure}). Convert the columns first.") from failure
-    return pd.DataFrame(values, index=index, columns=symbols)
+def _panel(frame: pd.DataFrame, index: pd.DatetimeIndex, symbols: pd.Index) -> pd.DataFrame:
+    return pd.DataFrame(frame.to_numpy(dtype=float, na_value=np.nan), index=index, columns=symbols)
 
 
 def prices_from_frames(
@@ -262,18 +257,21 @@ def prices_from_frames(
                 f"{where}.{name}: expected a DataFrame of bars and symbols, got {type(frame).__name__}. Make a column "
                 "for each symbol, such as series.to_frame('AAPL')."
             )
+        check_numbers(frame, where=f"{where}.{name}")
         if not frame.index.equals(open.index) or not frame.columns.equals(open.columns):
             raise DataError(
                 f"{where}.{name}: its bars or symbols are not those of open. Give it the same, such as "
                 f"{name}.reindex(index=open.index, columns=open.columns)."
             )
+    if isinstance(open.columns, pd.MultiIndex):
+        raise DataError(f"{where}: columns have {open.columns.nlevels} levels. Keep the level of the symbols alone.")
     symbols = pd.Index([str(name) for name in open.columns], dtype="str")
     if not symbols.is_unique:
         raise DataError(f"{where}: {symbols[symbols.duplicated()][0]!r} has several columns. Keep one for each symbol.")
     open_at, close_at = _bars_of(open.index, calendar=calendar, bar=bar, where=where)
     row, column = np.nonzero(open.notna().to_numpy())
     check_bars(symbols.to_numpy()[column], open_at[row], calendar=calendar, bar=bar, where=where)
-    laid_out = {name: _panel(frame, open_at, symbols, where=f"{where}.{name}") for name, frame in frames.items()}
+    laid_out = {name: _panel(frame, open_at, symbols) for name, frame in frames.items()}
     if volume is None:
         laid_out["volume"] = pd.DataFrame(np.nan, index=open_at, columns=symbols)
     prices = Prices(**laid_out, open_at=open_at, close_at=close_at, calendar=calendar, adjustment=adjustment)

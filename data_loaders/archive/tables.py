@@ -476,6 +476,10 @@ def instants_of(
     clocked = text.str.contains(_HAS_CLOCK, regex=True)
     if not bare_dates and not clocked.all():
         row = clocked.index[int(np.argmin(clocked.to_numpy()))]
+        if text.loc[row].strip().replace(".", "", 1).isdigit() and len(text.loc[row].strip()) != len("20240102"):
+            raise DataError(
+                f"{where}, row {row}: {text.loc[row]!r} is a number. Name its unit with 'timezone', such as 'unix:ms'."
+            )
         raise DataError(f"{where}, row {row}: {text.loc[row]!r} is a date without a time of day. {remedy}")
     aware = text.str.contains(_HAS_ZONE, regex=True)
     if aware.all() and len(text) == len(values):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from embargo.research.cache import cache_folder
+from embargo.research.cache import cache_folder, folder_for
 from embargo.research.cli.options import CacheOption, ConfigArgument, OutOption, SetOption
 from embargo.research.cli.terminal import LEAK_FOUND, complaints, console, guarded
 from embargo.research.progress import escaped
@@ -132,7 +132,7 @@ def _execute(config: Config, out: Path, cache: Path | None) -> None:
     from embargo.research.run.pipeline import execute
 
     with shown(complaints) as stages:
-        outcome = execute(config, out=out, cache=cache_folder(cache), stages=stages)
+        outcome = execute(config, out=folder_for("--out", out), cache=cache_folder(cache), stages=stages)
     _summarise(outcome)
     if outcome.status == "invalid":
         raise typer.Exit(LEAK_FOUND)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from embargo.research.cache import cache_folder
+from embargo.research.cache import cache_folder, folder_for
 from embargo.research.cli.options import CacheOption, ConfigArgument, SetOption
 from embargo.research.cli.terminal import complaints, console, guarded
 
@@ -40,6 +40,7 @@ def paths(
     from embargo.research.studies.paths.tables import print_paths
 
     settings = load_config(config, overrides)
+    folder_for("--out", out)
     with shown(complaints) as stages:
         result = trade_paths(settings, groups=groups, tested=tested, out=out, cache=cache_folder(cache), stages=stages)
     print_paths(console, result)

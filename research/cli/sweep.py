@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from embargo.data_loaders.errors import ConfigError
-from embargo.research.cache import cache_folder
+from embargo.research.cache import cache_folder, folder_for
 from embargo.research.cli.options import CacheOption, ConfigArgument, SetOption
 from embargo.research.cli.terminal import complaints, console, guarded
 
@@ -59,7 +59,7 @@ def sweep(
     axes = [read_axis(text) for text in grid]
     settings = load_config(config, overrides)
     with shown(complaints) as stages:
-        result = run(settings, axes, out=out, cache=cache_folder(cache), stages=stages)
+        result = run(settings, axes, out=folder_for("--out", out), cache=cache_folder(cache), stages=stages)
     print_sweep(console, result)
     if html is not None:
         write_page(render_page(result, f"Sweep of {settings.name}"), html)

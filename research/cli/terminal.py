@@ -6,6 +6,7 @@ never shows a traceback for an error that Embargo raises on purpose.
 
 from __future__ import annotations
 
+import errno
 import functools
 import sys
 from collections.abc import Callable
@@ -44,7 +45,9 @@ def complain(text: str) -> None:
 
 
 def guarded(interrupted: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
-    """Turn errors into a message and an exit status: 2 for a `ConfigError`, 1 for any other `EmbargoError`.
+    """Turn errors into a message and an exit status: 2 for a `ConfigError`, 1 for any other that is no bug.
+
+    Besides every `EmbargoError` these are the errors of the file system.
 
     Parameters
     ----------
@@ -60,6 +63,14 @@ def guarded(interrupted: str) -> Callable[[Callable[P, None]], Callable[P, None]
             except EmbargoError as failure:
                 complain(str(failure))
                 raise typer.Exit(MISUSED if isinstance(failure, ConfigError) else FAILED) from failure
+            except OSError as failure:
+                # A reader that stopped listening is no error; whoever called this command deals with it.
+                if failure.errno == errno.EPIPE:
+                    raise
+                place = "" if failure.filename is None else f"{failure.filename}: "
+                reason = failure.strerror or str(failure)
+                complain(f"{place}{reason}. Check the path, the rights to it and the space left there.")
+                raise typer.Exit(FAILED) from failure
             except KeyboardInterrupt:
                 complaints.print(f"Interrupted. {interrupted}", soft_wrap=True, highlight=False)
                 raise typer.Exit(INTERRUPTED) from None

@@ -38,7 +38,7 @@ def parse_instant(value: Any) -> pd.Timestamp:
     """Read a date (00:00 UTC), or an instant that states its zone; ValueError says what is missing."""
     if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
         return _instant(date.fromisoformat(value))
-    return value if isinstance(value, pd.Timestamp) else _instant(value)
+    return _instant(value)
 
 
 def _duration(value: str) -> str:
@@ -86,11 +86,11 @@ Settings = TypeVar("Settings", bound=Section)
 def read_toml(path: Path, *, remedy: str) -> dict[str, Any]:
     """Read a settings file; ConfigError where it is missing (with the remedy) or not TOML."""
     if not path.is_file():
-        raise ConfigError(f"{path}: no such config file. {remedy}")
+        raise ConfigError(f"{path}: {'a folder, no' if path.is_dir() else 'no such'} config file. {remedy}")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as failure:
-        raise ConfigError(f"{path}: not a TOML file: {failure}") from failure
+        raise ConfigError(f"{path}: not a TOML file: {failure}. {remedy}") from failure
 
 
 def checked(model: type[Settings], document: dict[str, Any], *, where: str) -> Settings:

@@ -17,10 +17,11 @@ from embargo.data_loaders.errors import DataError, MissingPartError
 from embargo.data_loaders.fields import CLASSES
 from embargo.research.config.settings import read_toml
 
+_STATUSES = ["valid", "caution", "invalid"]
 _NEEDED = ("account.parquet", "regimes.parquet", "metrics.json", "manifest.json", "config.toml")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class FinishedRun:
     """What a comparison needs of a run.
 
@@ -77,6 +78,9 @@ class FinishedRun:
     metrics: dict[str, Any]
     manifest: dict[str, Any]
     settings: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"<FinishedRun {self.name}: {self.status}, {len(self.returns):,} bars>"
 
     @property
     def bars_per_year(self) -> float:
@@ -143,6 +147,8 @@ def read_run(folder: Path) -> FinishedRun:
     >>> run.name, run.status, run.returns.tolist(), run.settings
     ('mine-1a2b3c4d', 'valid', [0.01, -0.02, 0.005], {'seed': 1})
     """
+    if folder.is_file():
+        raise MissingPartError(f"{folder}: a file, no run. Name the folder of the run that it lies in.")
     if not folder.is_dir():
         raise MissingPartError(f"{folder}: no such run. 'embargo runs' lists them.")
     gone = [name for name in _NEEDED if not (folder / name).is_file()]
@@ -154,8 +160,13 @@ def read_run(folder: Path) -> FinishedRun:
     metrics, manifest = (read_json(folder / name) for name in ("metrics.json", "manifest.json"))
     account, labels = (read_table(folder / f"{name}.parquet") for name in ("account", "regimes"))
     years = metrics.get("bars_per_year")
-    if not {"net_return"} <= set(account.columns) or not isinstance(years, int | float) or not years > 0.0:
-        raise DataError(f"{folder}: account.parquet or metrics.json lacks what a comparison needs. Repeat the run.")
+    if not isinstance(years, int | float) or not years > 0.0:
+        raise DataError(f"{folder / 'metrics.json'}: bars_per_year is {years!r}, no positive number. Repeat the run.")
+    status = metrics.get("status", "caution")
+    if status not in _STATUSES:
+        raise DataError(f"{folder / 'metrics.json'}: status is {status!r}, none of {_STATUSES}. Repeat the run.")
+    if "net_return" not in account:
+        raise DataError(f"{folder / 'account.parquet'}: there is no column net_return. Repeat the run.")
     returns = account["net_return"].astype(float)
     index = returns.index
     if not isinstance(index, pd.DatetimeIndex) or index.tz is None or not index.is_monotonic_increasing:
@@ -167,7 +178,7 @@ def read_run(folder: Path) -> FinishedRun:
     return FinishedRun(
         name=folder.resolve().name,
         folder=folder,
-        status=str(metrics.get("status", "caution")),
+        status=status,
         returns=returns,
         regimes=labels,
         judged=_judged(folder),
@@ -182,9 +193,12 @@ def read_run(folder: Path) -> FinishedRun:
 def read_json(path: Path) -> dict[str, Any]:
     """Read a file of figures of a run; DataError if it is not whole."""
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as failure:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as failure:
         raise DataError(f"{path}: cannot be read ({failure}). Repeat the run.") from failure
+    if not isinstance(document, dict):
+        raise DataError(f"{path}: holds {type(document).__name__}, no figures by name. Repeat the run.")
+    return document
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -215,6 +229,8 @@ def _judged(folder: Path) -> pd.DataFrame:
     judged, articles = (read_table(file) for file in files)
     if judged.empty or not {"article_id", "label", *CLASSES} <= set(judged.columns):
         return pd.DataFrame()
+    if not {"article_id", "known_at"} <= set(articles.columns):
+        raise DataError(f"{files[1]}: there is no column article_id, or none known_at. Repeat the run.")
     known = articles.drop_duplicates("article_id").set_index("article_id")["known_at"]
     judged = judged.drop_duplicates("article_id")
     return judged.assign(day=judged["article_id"].map(known.dt.strftime("%Y-%m-%d"))).dropna(subset="day")

@@ -6,6 +6,7 @@ A run is read from its folder and never run again. Tables are read when they are
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -16,7 +17,6 @@ import pandas as pd
 
 from embargo.backtest import display
 from embargo.data_loaders.errors import DataError
-from embargo.research.pages import formats
 from embargo.research.records.finished import FinishedRun, read_run, read_table
 
 if TYPE_CHECKING:
@@ -126,27 +126,27 @@ class Run:
     @cached_property
     def weights(self) -> pd.DataFrame:
         """Target weights, shape (bars, symbols); negative is short."""
-        return self._table("weights")
+        return self._panel("weights")
 
     @cached_property
     def signal(self) -> pd.DataFrame:
         """Signal in [-1, 1] that the weights were made from, shape (bars, symbols)."""
-        return self._table("signal")
+        return self._panel("signal")
 
     @cached_property
     def orders(self) -> pd.DataFrame:
         """Every order that was filled, one a row."""
-        return self._table("orders")
+        return self._table("orders", ("symbol", "bar", "fill_at", "size", "price"))
 
     @cached_property
     def articles(self) -> pd.DataFrame:
         """Scored articles of the test windows, one row per article and symbol, with the bar that each reached."""
-        return self._table("articles")
+        return self._table("articles", ("article_id", "symbol", "known_at"))
 
     @cached_property
     def growth(self) -> pd.DataFrame:
         """Value of 1 in the strategy and in each benchmark; one row more than there are bars, the first 1."""
-        return self._table("growth")
+        return self._panel("growth", more=1)
 
     @property
     def equity(self) -> pd.Series:
@@ -164,9 +164,14 @@ class Run:
         file = self.folder / "findings.json"
         columns = ["code", "verdict", "title", "detail", "effect", "unit", "remedy", "evidence"]
         try:
-            found = pd.DataFrame(json.loads(file.read_text(encoding="utf-8")), columns=columns)
+            document = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as failure:
             raise DataError(f"{file}: cannot be read ({failure}). Repeat the run.") from failure
+        # An audit that cannot be told from one that found nothing must not pass for it.
+        told = isinstance(document, list) and all(isinstance(row, dict) for row in document)
+        if not document or not told or not all(row.get("verdict") in _GRAVITY for row in document):
+            raise DataError(f"{file}: holds no findings of an audit with a verdict each. Repeat the run.")
+        found = pd.DataFrame(document, columns=columns)
         order = found["verdict"].map({verdict: place for place, verdict in enumerate(_GRAVITY)})
         return found.iloc[order.argsort(kind="stable")].reset_index(drop=True)
 
@@ -193,33 +198,53 @@ class Run:
 
     @cached_property
     def _account(self) -> pd.DataFrame:
-        return self._table("account")
+        return self._table("account", ("equity", "turnover"))
 
-    def _table(self, name: str) -> pd.DataFrame:
-        return read_table(self.folder / f"{name}.parquet")
+    def _table(self, name: str, columns: Iterable[str]) -> pd.DataFrame:
+        """Read a table that must have these columns."""
+        file = self.folder / f"{name}.parquet"
+        table = read_table(file)
+        lacking = [column for column in columns if column not in table]
+        if lacking:
+            raise DataError(f"{file}: there is no column {lacking[0]!r}. Repeat the run.")
+        return table
+
+    def _panel(self, name: str, *, more: int = 0) -> pd.DataFrame:
+        """Read a panel that must stand on the bars of the returns, and end so many rows after them."""
+        file = self.folder / f"{name}.parquet"
+        panel = read_table(file)
+        bars = self.returns.index
+        if len(panel) != len(bars) + more or not panel.index[: len(bars)].equals(bars) or panel.empty:
+            raise DataError(f"{file}: its rows do not fit those of account.parquet. Repeat the run.")
+        return panel
 
     def _facts(self) -> list[display.Figure]:
-        metrics = self.metrics
         tally = self.findings["verdict"].value_counts()
         audit = ", ".join(f"{tally[verdict]} {verdict}" for verdict in _GRAVITY if verdict in tally)
-        interval = formats.interval((metrics["sharpe_low"], metrics["sharpe_high"]))
-        level = formats.percent(metrics.get("level"))
+        level = self._number("level")
+        interval = display.interval(
+            self._number("sharpe_low"),
+            self._number("sharpe_high"),
+            0.95 if level is None else level,
+            self._number("sharpe_p_value"),
+        )
         return [
-            display.Figure(
-                "Sharpe ratio",
-                formats.ratio(metrics.get("sharpe")),
-                f"{level} interval {interval}",
-            ),
-            display.Figure("p", formats.probability(metrics.get("sharpe_p_value")), "that chance alone earned as much"),
-            display.Figure("p, news shuffled", formats.probability(metrics.get("permutation_p_value"))),
+            display.Figure("Sharpe ratio a year", display.decimal(self._number("sharpe")), interval),
+            display.Figure("p, news shuffled", display.probability(self._number("permutation_p_value"))),
             display.Figure(
                 "Return a year",
-                formats.percent(metrics.get("annual_return")),
-                f"in all {formats.percent(metrics.get('total_return'))}",
+                display.percent(self._number("annual_return")),
+                f"in all {display.percent(self._number('total_return'))}",
             ),
-            display.Figure("Deepest drawdown", formats.percent(metrics.get("max_drawdown"))),
+            display.Figure("Deepest drawdown", display.percent(self._number("max_drawdown"))),
             display.Figure("Audit", self.status, audit),
         ]
+
+    def _number(self, name: str) -> float | None:
+        value = self.metrics.get(name)
+        if value is not None and not isinstance(value, int | float):
+            raise DataError(f"{self.folder / 'metrics.json'}: {name} is {value!r}, no number. Repeat the run.")
+        return value
 
     @property
     def _title(self) -> str:

@@ -35,7 +35,7 @@ def test_columns_of_text_stand_below_each_other():
 def test_html_is_escaped_and_its_line_stays_small():
     page = as_html("<i>", [Figure("<b>", "&", '"')], np.full(5000, 1e-4))
     assert "<i>" not in page
-    assert '<th style="text-align:left">&lt;b&gt;</th>' in page
+    assert '<th style="text-align:left;white-space:nowrap">&lt;b&gt;</th>' in page
     assert page.count(",") < 200
     flat = as_html("flat", [], np.zeros(3))
     assert "nan" not in flat

@@ -97,7 +97,12 @@ def test_a_total_loss_is_judged_too():
         (earned(1).reset_index(drop=True), "holds int64, not instants"),
         (earned(1).iloc[::-1], "do not increase at row 1"),
         (pd.concat([earned(1), earned(1).iloc[-1:]]), "do not increase at row 400"),
-        (earned(1).mask(DAYS[7] == DAYS), "row 7 is nan"),
+        (earned(1).mask(DAYS[7] == DAYS), r"returns: the return at 2020-01-08 .* is nan \(1 such\)"),
+        (earned(1).astype(str), "no number"),
+        (earned(1) > 0.0, "no number"),
+        (earned(1) * 100.0, r"loss of more than all.*Divide percent by 100"),
+        (100.0 * (1.0 + earned(1)).cumprod(), r"prices, wealth or percent.*pct_change\(\)\.shift\(-1\)"),
+        ((1.0 + earned(1)).cumprod(), "prices, wealth or percent"),
         (earned(1).to_frame(), "expected a Series"),
         (earned(1).iloc[:0], "there are no rows"),
     ],
@@ -105,6 +110,40 @@ def test_a_total_loss_is_judged_too():
 def test_returns_that_are_no_series_in_time_are_refused(returns, told):
     with pytest.raises(DataError, match=told):
         judge(returns, **QUICK)
+
+
+@pytest.mark.parametrize("what", ["benchmark", "trials"])
+def test_what_stands_beside_must_be_returns_too(what):
+    wealth = (1.0 + earned(2)).cumprod()
+    for odd, told in ((wealth, "prices, wealth or percent"), (earned(2).astype(str), "no number")):
+        beside = odd if what == "benchmark" else odd.to_frame("other")
+        with pytest.raises(DataError, match=f"{what}: .*{told}"):
+            judge(earned(1), **{what: beside}, **QUICK)
+    far = earned(2).set_axis(DAYS + pd.Timedelta(days=5000))
+    with pytest.raises(DataError, match=f"{what}: not one of its 400 instants"):
+        judge(earned(1), **{what: far if what == "benchmark" else far.to_frame()}, **QUICK)
+
+
+def test_a_debt_at_the_end_is_a_loss_and_earnings_after_it_are_none():
+    ruined = earned(4)
+    ruined.iloc[200], ruined.iloc[201:] = -1.4, 0.0
+    assert judge(ruined, **QUICK).returns.iloc[200] == -1.4
+    ruined.iloc[300] = 0.01
+    with pytest.raises(DataError, match=r"2020-07-19 .* is -1\.4, a loss of more than all, and others follow"):
+        judge(ruined, **QUICK)
+
+
+def test_the_judged_attempt_among_the_others_counts_once():
+    returns = earned(1)
+    others = pd.DataFrame({"one": earned(2), "two": earned(3)})
+    alone, among = (judge(returns, trials=panel, **QUICK) for panel in (others, others.assign(mine=returns)))
+    assert among.chance == alone.chance
+    assert among.chance["n_trials"] == 3
+
+
+def test_numbers_of_any_kind_are_the_same_returns():
+    assert judge(earned(1).astype(object), **QUICK).performance == judge(earned(1), **QUICK).performance
+    assert judge(earned(1).astype("Float64"), **QUICK).sharpe == judge(earned(1), **QUICK).sharpe
 
 
 def test_what_stands_beside_must_be_on_the_same_instants():
@@ -120,7 +159,10 @@ def test_what_stands_beside_must_be_on_the_same_instants():
         ({"trials": 0}, "trials must be at least 1"),
         ({"trials": 2.5}, "whole number"),
         ({"periods_per_year": 0.0}, "periods_per_year"),
+        ({"trials": True}, "whole number"),
+        ({"trials": earned(2)}, "got Series"),
         ({"n_boot": 9}, "n_boot"),
+        ({"seed": -1}, "seed"),
     ],
 )
 def test_settings_out_of_range_are_refused(setting, told):

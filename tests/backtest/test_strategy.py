@@ -103,19 +103,27 @@ def test_what_is_no_signal_is_refused():
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        (lambda weights: weights.set_axis(weights.index.tz_localize(None)), "no time zone.*tz_localize"),
+        (
+            lambda weights: weights.set_axis(weights.index.tz_localize(None)),
+            "no time zone.*close of a bar belongs to a later one",
+        ),
         (lambda weights: weights.reset_index(drop=True), "holds int64, not instants"),
         (lambda weights: weights.iloc[::-1], "do not increase at row 1"),
         (lambda weights: weights.drop(weights.index[10]), "no row for the bar that opens at 2022-01-11"),
         (
             lambda weights: weights.shift(1, freq="D"),
-            "1 of 60 rows .* first 2022-03-02.*cut what lies outside yourself",
+            "1 of 60 rows .* first 2022-03-02.*Cut what lies outside yourself.*belongs to a later one",
         ),
-        (lambda weights: weights.shift(1, freq="h"), "60 of 60 rows are dated by instants at which no bar"),
-        (lambda weights: weights.drop(columns="C"), r"1 symbols .* first 'C'.*prices.select"),
+        (lambda weights: weights.shift(1, freq="h"), "60 of 60 rows .* no bar.*belongs to a later one"),
+        (lambda weights: weights.drop(columns="C"), r"1 symbol .* first 'C'.*prices.select"),
         (lambda weights: weights[["A", "B", "C", "C"]], "'C' stands twice"),
         (lambda weights: weights.mask(weights == 0.0), "Write 0 to hold nothing"),
         (lambda weights: weights["A"], "expected a DataFrame"),
+        (lambda weights: weights.astype(str), "A holds '0.0', no number"),
+        (lambda weights: weights > 0.0, "A holds (bool|False), no number"),
+        (lambda weights: weights + 0j, "no number"),
+        (lambda weights: weights.set_axis(pd.MultiIndex.from_product([["x"], weights.columns]), axis=1), "2 levels"),
+        (lambda weights: weights.set_axis(pd.DatetimeIndex([pd.NaT, *weights.index[1:]])), "row 0 has no instant"),
         (lambda weights: weights.iloc[:0], "there are no rows"),
     ],
 )
@@ -127,7 +135,7 @@ def test_weights_that_do_not_fit_the_bars_are_refused(spoil, told):
 
 def test_rows_dated_by_the_close_are_told_where_they_belong():
     prices = shares(60)
-    with pytest.raises(DataError, match=r"is when a bar closes.*later bar.*open_at"):
+    with pytest.raises(DataError, match=r"is when a bar closes.*later one.*open_at"):
         backtest(follow(prices).set_axis(prices.close_at), prices, **QUICK)
 
 
@@ -136,6 +144,39 @@ def test_other_zones_and_orders_of_symbols_are_the_same_weights():
     weights = follow(prices)
     other = weights[["C", "A", "B"]].set_axis(weights.index.tz_convert("Asia/Tokyo"))
     pd.testing.assert_series_equal(backtest(other, prices, **QUICK).returns, backtest(weights, prices, **QUICK).returns)
+
+
+@pytest.mark.parametrize(
+    ("setting", "error", "told"),
+    [
+        ({"costs": 0.001}, TypeError, r"costs: expected Costs, got float.*Costs\(fee="),
+        ({"costs": None}, TypeError, "costs: expected Costs"),
+        ({"execution": "close"}, TypeError, "execution: expected Execution, got str"),
+        ({"weighting": "sign"}, TypeError, "weighting: expected WeightSettings, got str"),
+        ({"latency": "5min"}, TypeError, r"latency: expected timedelta, got str.*pd\.Timedelta"),
+        ({"latency": pd.NaT}, TypeError, "latency: expected timedelta"),
+        ({"preset": "equity"}, TypeError, "preset: expected RegimePreset, got str"),
+        ({"funding": pd.Series([0.0])}, TypeError, "funding: expected DataFrame, got Series"),
+        ({"funding": follow(coins(60)) * 0.0 + np.inf}, DataError, "funding: a rate is infinite"),
+        ({"seed": -1}, ConfigError, "seed must be a whole number from 0 on, got -1"),
+        ({"seed": None}, ConfigError, "seed must be a whole number"),
+        ({"periods_per_year": 0}, ConfigError, "periods_per_year must be positive"),
+        ({"periods_per_year": np.inf}, ConfigError, "periods_per_year must be positive and finite"),
+        ({"n_boot": 200.5}, ConfigError, "n_boot must be a whole number"),
+    ],
+)
+def test_settings_of_another_kind_are_refused_by_name(setting, error, told):
+    prices = coins(60)
+    with pytest.raises(error, match=told):
+        backtest(follow(prices), prices, **(QUICK | setting))
+
+
+def test_what_is_no_prices_or_of_no_calendar_is_refused():
+    prices = coins(60)
+    with pytest.raises(DataError, match=r"expected Prices, got DataFrame.*from_frames"):
+        backtest(follow(prices), prices.close, **QUICK)
+    with pytest.raises(ConfigError, match="calendar 'BINANCE' is unknown"):
+        backtest(follow(prices), replace(prices, calendar="BINANCE"), **QUICK)
 
 
 def test_gross_beyond_the_account_is_refused():

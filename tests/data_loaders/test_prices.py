@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from embargo.data_loaders import ConfigError, DataError, Prices, read_prices
+from embargo.data_loaders import ConfigError, DataError, Prices, read_prices, validate_prices
+from embargo.data_loaders.archive import stream_bars
 from embargo.data_loaders.fields import PRICE_FIELDS
 
 DAYS = pd.to_datetime(["2014-07-02", "2014-07-03", "2014-07-07"])
@@ -108,7 +109,7 @@ def changed(index: pd.Index = DAYS, **given: object) -> dict[str, object]:
             changed(close=frames(DAYS)["close"].astype(str) + "x"),
             "1d",
             DataError,
-            "prices.close: something is no number",
+            "prices.close: AAA holds '10.1x', no number",
         ),
         (changed(open=frames(DAYS)["open"] - 10.0), "1d", DataError, "prices.open: 1 values are not positive.*AAA"),
         (changed(low=frames(DAYS)["high"] * 2), "1d", DataError, "low exceeds high for AAA"),
@@ -121,6 +122,86 @@ def changed(index: pd.Index = DAYS, **given: object) -> dict[str, object]:
 def test_what_cannot_be_trusted_is_refused_with_what_to_do(given, bar, error, says) -> None:
     with pytest.raises(error, match=says):
         Prices.from_frames(**{"calendar": "XNYS"} | given, bar=bar)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (changed(close=frames(DAYS)["close"].astype(str)), "prices.close: AAA holds '10.1', no number"),
+        (changed(volume=frames(DAYS)["volume"] > 0), "prices.volume: AAA holds (True|bool), no number"),
+        ({name: frame[[]] for name, frame in frames(DAYS).items()}, "no symbols"),
+        (
+            {
+                name: frame.set_axis(pd.MultiIndex.from_product([["x"], frame.columns]), axis=1)
+                for name, frame in frames(DAYS).items()
+            },
+            "columns have 2 levels",
+        ),
+        (frames(DAYS[[0, 2, 1]]), r"first at row 2 \(2014-07-03.*Sort them"),
+    ],
+)
+def test_frames_that_are_no_panel_of_numbers_are_refused(given, says) -> None:
+    with pytest.raises(DataError, match=says):
+        Prices.from_frames(**given, calendar="XNYS")
+
+
+def test_bars_said_to_be_shorter_than_they_are_are_refused(tmp_path) -> None:
+    # Their closes would be known half an hour before they were.
+    hours = pd.date_range("2022-01-01", periods=24, freq="h", tz="UTC")
+    wide = frames(hours)
+    path = as_file(wide, tmp_path / "bars.csv", "open_at")
+    with pytest.raises(DataError, match=r"are 1 h apart, so they are no 30min bars"):
+        Prices.from_frames(**wide, calendar="24/7", bar="30min")
+    with pytest.raises(DataError, match="Set bar = '1h'"):
+        Prices.read(path, calendar="24/7", bar="30min")
+    with pytest.raises(DataError, match="Set bar = '1h'"):
+        list(stream_bars(path, venue="mine", calendar="24/7", bar="30min"))
+    gappy = {name: frame.drop(frame.index[3:9]) for name, frame in wide.items()}
+    assert len(Prices.from_frames(**gappy, calendar="24/7", bar="1h").open_at) == 18
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"symbols": "AAA"}, r"Write \['AAA'\]"),
+        ({"columns": {"day": "date"}}, "'day' is none of .*our name first"),
+        ({"columns": ["date"]}, "columns: expected a mapping.*got list"),
+        ({"filters": "volume > 0"}, "filters: expected a mapping.*got str"),
+        ({"bar": 1}, "1 is no length of time"),
+    ],
+)
+def test_keywords_that_would_be_taken_apart_or_passed_over_are_refused(tmp_path, asked, says) -> None:
+    path = as_file(frames(DAYS), tmp_path / "bars.csv", "date")
+    with pytest.raises(ConfigError, match=says):
+        Prices.read(path, calendar="XNYS", **asked)
+
+
+def test_numbers_for_instants_are_told_to_name_their_unit(tmp_path) -> None:
+    path = as_file(frames(HOURS), tmp_path / "bars.csv", "open_at")
+    pd.read_csv(path).assign(open_at=1_640_995_200_000).to_csv(path, index=False)
+    with pytest.raises(DataError, match=r"Name its unit with 'timezone', such as 'unix:ms'"):
+        Prices.read(path, calendar="24/7", bar="1h")
+
+
+def test_a_selection_names_symbols_that_are_not_there() -> None:
+    prices = Prices.from_frames(**frames(DAYS), calendar="XNYS")
+    with pytest.raises(DataError, match=r"no symbols \['ZZZ'\]; there are \['AAA', 'BBB'\]"):
+        prices.select(symbols=["AAA", "ZZZ"])
+    with pytest.raises(ConfigError, match=r"Write \['AAA'\]"):
+        prices.select(symbols="AAA")
+
+
+def test_prices_show_themselves_in_a_line_and_are_equal_to_themselves_alone() -> None:
+    prices, others = (Prices.from_frames(**frames(DAYS), calendar="XNYS") for _ in range(2))
+    assert repr(prices) == "<Prices of AAA, BBB: 3 bars of XNYS, 2014-07-02 to 2014-07-07 (UTC), adjustment none>"
+    assert prices in [others, prices]
+    assert prices != others
+    assert len({prices, others}) == 2
+
+
+def test_what_is_no_prices_is_told_how_to_make_them() -> None:
+    with pytest.raises(DataError, match=r"expected Prices, got DataFrame.*Prices\.read.*from_frames"):
+        validate_prices(frames(DAYS)["close"])
 
 
 def test_symbols_are_texts_and_stand_there_once() -> None:

@@ -213,13 +213,58 @@ def test_a_function_of_news_and_prices_is_asserted_causal(world):
     ("fn", "told"),
     [
         (lambda prices: prices.close * 0.0, "no power"),
-        (lambda prices: momentum(prices).iloc[1:], "one row of weights per bar"),
+        (lambda prices: momentum(prices).iloc[1:], "not dated by prices.open_at"),
+        (lambda prices: momentum(prices).set_axis(prices.close_at), "not dated by prices.open_at"),
+        (lambda prices: momentum(prices).iloc[::-1], "not dated by prices.open_at"),
         (lambda prices: momentum(prices)["S00"], "returned Series"),
     ],
 )
 def test_what_proves_nothing_does_not_pass(fn, told, world):
     with pytest.raises(DataError, match=told):
         assert_causal(fn, prices=world.prices)
+
+
+def test_rows_dated_a_bar_early_do_not_pass_for_causal_ones(world):
+    # Row by row they are the honest ones; by their dates each is held a bar before it was known.
+    def early(prices):
+        return momentum(prices).set_axis(prices.open_at - pd.Timedelta(days=1))
+
+    with pytest.raises(DataError, match="nobody can tell which bar each is held from"):
+        assert_causal(early, prices=world.prices)
+
+
+def test_a_function_that_writes_into_its_prices_reaches_no_other_world(world):
+    before = world.prices.close.copy()
+
+    def spoils(prices):
+        weights = momentum(prices)
+        prices.close.iloc[:] = 1.0
+        return weights
+
+    assert assert_causal(spoils, prices=world.prices).verdict == "pass"
+    pd.testing.assert_frame_equal(world.prices.close, before)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "told"),
+    [
+        ({"fn": None}, TypeError, "fn: expected a function of prices"),
+        ({"news": "news.csv"}, TypeError, "news: expected DataFrame, got str"),
+        ({"latency": "5min"}, TypeError, "latency: expected timedelta"),
+        ({"prices": None}, DataError, "expected Prices, got NoneType.*Prices.read"),
+        ({"seed": -1}, ConfigError, "seed must be a whole number"),
+        ({"boundaries": [pd.Timestamp("2021-02-01")]}, DataError, "boundaries: an instant has no time zone"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused_by_name(given, error, told, world):
+    with pytest.raises(error, match=told):
+        assert_causal(**{"fn": momentum, "prices": world.prices} | given)
+
+
+def test_pytest_shows_the_line_of_the_test_alone(world):
+    with pytest.raises(LeakError) as caught:
+        assert_causal(own_close, prices=world.prices)
+    assert [frame.name for frame in caught.traceback.filter(caught)] == ["test_pytest_shows_the_line_of_the_test_alone"]
 
 
 def test_an_assertion_without_rows_is_refused(world):

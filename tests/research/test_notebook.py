@@ -96,6 +96,73 @@ def test_what_is_no_whole_run_is_refused(made: Run, tmp_path: Path) -> None:
         Run.load(str(folder))
 
 
+def _spoiled(made: Run, folder: Path, name: str, content: str | pd.DataFrame | None) -> Run:
+    """Copy a run, put something else (or nothing) in the place of one of its files, and load it."""
+    shutil.copytree(made.folder, folder)
+    file = folder / name
+    file.unlink()
+    if isinstance(content, pd.DataFrame):
+        content.to_parquet(file)
+    elif content is not None:
+        file.write_text(content)
+    return Run.load(folder)
+
+
+@pytest.mark.parametrize("content", ["{}", "null", "[]", '[{"code": "T1"}]', '[{"verdict": "fine"}]'])
+def test_an_audit_that_says_nothing_does_not_pass_for_one_that_found_nothing(
+    made: Run, tmp_path: Path, content: str
+) -> None:
+    with pytest.raises(DataError, match=r"findings\.json: holds no findings"):
+        repr(_spoiled(made, tmp_path / "run", "findings.json", content))
+
+
+@pytest.mark.parametrize("name", ["weights", "signal", "growth", "orders", "articles", "account"])
+def test_a_table_that_is_not_of_the_run_is_refused(made: Run, tmp_path: Path, name: str) -> None:
+    other = pd.DataFrame({"article_id": ["1"]})
+    with pytest.raises(DataError, match=rf"{name}\.parquet: (its rows do not fit|there is no column)"):
+        getattr(_spoiled(made, tmp_path / "run", f"{name}.parquet", other), name)
+    if name in ("weights", "signal", "growth"):
+        later = pd.read_parquet(made.folder / f"{name}.parquet").iloc[1:]
+        with pytest.raises(DataError, match="do not fit"):
+            getattr(_spoiled(made, tmp_path / "later", f"{name}.parquet", later), name)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("sharpe", "high", r"metrics\.json: sharpe is 'high', no number"),
+        ("status", "fine", r"metrics\.json: status is 'fine', none of"),
+        ("bars_per_year", None, r"metrics\.json: bars_per_year is None"),
+    ],
+)
+def test_figures_of_another_kind_are_refused(made: Run, tmp_path: Path, name: str, value: object, told: str) -> None:
+    with pytest.raises(DataError, match=told):
+        repr(_spoiled(made, tmp_path / "run", "metrics.json", json.dumps(made.metrics | {name: value})))
+    with pytest.raises(DataError, match="holds list, no figures by name"):
+        _spoiled(made, tmp_path / "list", "metrics.json", "[]")
+
+
+def test_a_file_is_no_run(made: Run) -> None:
+    with pytest.raises(MissingPartError, match="a file, no run"):
+        Run.load(made.report)
+
+
+def test_a_run_and_its_judgement_say_the_same(made: Run) -> None:
+    from embargo.backtest import judge
+
+    statistics = made.config.statistics
+    told = judge(
+        made.returns, periods_per_year=made.metrics["bars_per_year"], n_boot=statistics.bootstrap, seed=made.config.seed
+    )
+    assert {name: made.metrics[name] for name in told.performance if name in made.metrics} == {
+        name: value for name, value in told.performance.items() if name in made.metrics
+    }
+    shown = [made.metrics[f"sharpe{name}"] for name in ("", "_low", "_high", "_p_value")]
+    assert [told.sharpe.sharpe, told.sharpe.low, told.sharpe.high, told.sharpe.p_value] == shown
+    assert told.chance["probabilistic_sharpe"] == made.metrics["probabilistic_sharpe"]
+    assert repr(told).splitlines()[4].split(maxsplit=4)[4:] == repr(made).splitlines()[1].split(maxsplit=4)[4:]
+
+
 def test_a_file_a_mapping_and_a_config_are_the_same_experiment(
     made: Run, desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -114,6 +181,9 @@ def test_a_file_a_mapping_and_a_config_are_the_same_experiment(
     found = compare(made, other.folder, against=other)
     assert found.base.name == other.name
     assert compare(str(made.folder), other, against=made.name).base.name == made.name
+    assert len(repr(found).splitlines()) == 2
+    assert f"Sharpe ratio of {made.name} less that of {other.name}" in repr(found)
+    assert repr(found.base) == f"<FinishedRun {other.name}: valid, {len(other.returns)} bars>"
 
 
 def test_settings_are_refused_as_a_file_is(desk: Path) -> None:
@@ -121,6 +191,31 @@ def test_settings_are_refused_as_a_file_is(desk: Path) -> None:
         run({**SETTINGS, "nwes": {}}, out=desk, cache=desk)
     with pytest.raises(ConfigError, match="strength"):
         demo(strength=6.0, out=desk, cache=desk)
+    with pytest.raises(ConfigError, match=r"Write \['signal.half_life=2'\]"):
+        run(SETTINGS, out=desk, cache=desk, overrides="signal.half_life=2")
+    with pytest.raises(ConfigError, match=r"split.first_test: give the time zone too"):
+        run({**SETTINGS, "split": {"first_test": pd.Timestamp("2015-07-01")}}, out=desk, cache=desk)
+    with pytest.raises(TypeError, match="expected a TOML file, a mapping or a Config, got list"):
+        run([SETTINGS], out=desk, cache=desk)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="a folder, no config file"):
+        run(desk, out=desk, cache=desk)
+
+
+def test_paths_in_a_mapping_are_paths_of_files(desk: Path) -> None:
+    files = {"news": {"path": desk / "nothing.csv"}, "prices": {"path": desk / "nothing.csv", "calendar": "XNYS"}}
+    with pytest.raises(MissingPartError, match=r"nothing\.csv"):
+        run({**SETTINGS, **files}, out=desk, cache=desk, progress=False)
+
+
+@pytest.mark.parametrize("place", ["taken", "taken/under"])
+def test_a_file_where_a_folder_should_be_is_refused_before_any_work(
+    tmp_path: Path, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "taken").write_text("mine")
+    for folders in ({"out": tmp_path / place}, {"out": tmp_path, "cache": tmp_path / place}):
+        with pytest.raises(MissingPartError, match="is a file, so no folder can be there"):
+            run(SETTINGS, **folders)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_leak_is_part_of_the_result(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from embargo.backtest import display
 from embargo.backtest.metrics import total_return
 from embargo.backtest.significance import MINIMUM_ROWS
 from embargo.data_loaders.errors import ConfigError, DataError
@@ -22,6 +23,7 @@ from embargo.research.pages import formats
 from embargo.research.records.finished import FinishedRun, read_run
 from embargo.research.studies.compare.cautions import cautions_of
 from embargo.research.studies.compare.judgement import (
+    EVERYTHING,
     PRIOR_SHARPE,
     ROPE,
     best_of_all,
@@ -34,7 +36,7 @@ from embargo.research.studies.compare.judgement import (
 _DEFAULTS = {"level": 0.95, "significance": 0.05, "bootstrap": 2000, "block": None, "minimum_bars": 60}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
     """Runs side by side on the bars they share.
 
@@ -86,6 +88,20 @@ class Comparison:
     settings: pd.DataFrame
     cautions: list[str]
     figures: dict[str, Any]
+
+    def __repr__(self) -> str:
+        lines = [
+            display.Figure(
+                f"Sharpe ratio of {row['run']} less that of {self.base.name}",
+                display.decimal(row["difference"]),
+                display.interval(row["low"], row["high"], self.figures["level"], row["p_value"]),
+            )
+            for row in self.differences.to_dict("records")
+            if (row["definition"], row["regime"]) == EVERYTHING
+        ]
+        return "\n".join(
+            [display.as_text(f"{len(self.runs)} runs on {len(self.returns):,} common bars", lines), *self.cautions]
+        )
 
     @property
     def base(self) -> FinishedRun:

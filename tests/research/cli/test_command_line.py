@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import subprocess
@@ -19,6 +20,7 @@ import embargo as package
 from embargo.research.cli.catalogue import COMMANDS
 from embargo.research.cli.commands import app
 from embargo.research.cli.overview import overview
+from embargo.research.cli.terminal import guarded
 
 WHOLE = get_command(app)
 CONTEXT = typer.Context(WHOLE)
@@ -113,6 +115,30 @@ def test_a_mistyped_command_is_answered_with_the_right_one() -> None:
     done = _started("valdate")
     assert done.returncode == 2
     assert "Did you mean 'validate'" in done.stderr
+
+
+def test_a_file_where_a_folder_should_be_is_told_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("mine")
+    for option in ("--out", "--cache"):
+        answer = embargo("demo", option, str(tmp_path / "taken" / "under"))
+        assert answer.exit_code == 1
+        assert "is a file, so no folder can be there" in answer.stderr
+        assert "Simulate" not in answer.stderr
+
+
+def test_what_the_file_system_refuses_is_told_in_plain_words(capsys: pytest.CaptureFixture[str]) -> None:
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "runs/mine")
+
+    def unheard() -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    with pytest.raises(typer.Exit) as ended:
+        guarded("")(full)()
+    assert ended.value.exit_code == 1
+    assert "Error: runs/mine: No space left on device. Check" in capsys.readouterr().err
+    with pytest.raises(BrokenPipeError):
+        guarded("")(unheard)()
 
 
 def test_nothing_asked_is_answered_with_the_help() -> None:
