@@ -68,3 +68,11 @@ def test_every_folder_is_in_the_list_of_packages() -> None:
 def test_no_room_is_called_by_what_it_is_not() -> None:
     names = {part for module in structure.read_sources() for part in module.split(".")}
     assert not names & {"utils", "helpers", "common", "core", "manager", "misc"}
+
+
+def test_one_name_means_one_type() -> None:
+    places: dict[str, list[str]] = {}
+    for module, source in structure.read_sources().items():
+        for name in structure.types_in(source) if not module.startswith("research.benchmarks") else ():
+            places.setdefault(name, []).append(module)
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}

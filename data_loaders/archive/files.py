@@ -37,7 +37,7 @@ _DAMAGED = (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, N
 _CHUNK = 1 << 20
 _IN_MEMORY = 64 << 20
 
-Progress = Callable[[int, int], None]
+FileProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ class TableReader:
             yield Opened(stream, lambda: part.size if raw.closed else int(raw.tell() * share))
 
 
-def fingerprint(parts: Sequence[Table], *, progress: Progress | None = None) -> str:
+def fingerprint(parts: Sequence[Table], *, progress: FileProgress | None = None) -> str:
     """Digest the content of the files that hold these parts, streamed, whatever their names and folders.
 
     Parameters

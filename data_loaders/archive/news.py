@@ -15,7 +15,7 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 import pandas as pd
 
-from embargo.data_loaders.archive.files import Progress, Table, tables_of
+from embargo.data_loaders.archive.files import FileProgress, Table, tables_of
 from embargo.data_loaders.archive.streams import Counts, RowBatch, add_count, batches
 from embargo.data_loaders.archive.tables import (
     Piece,
@@ -321,7 +321,7 @@ def news_batches(
     rules: NewsRules,
     counts: Counts,
     *,
-    progress: Progress | None = None,
+    progress: FileProgress | None = None,
     tell: Callable[[int], None] | None = None,
 ) -> Iterator[RowBatch]:
     """Put an archive through the rules, batch by batch, before ids are given and repetitions looked for.
@@ -349,7 +349,7 @@ class NewsStream:
     path: str
     parts: Sequence[Table]
     rules: NewsRules
-    progress: Progress | None = None
+    progress: FileProgress | None = None
     counts: Counts = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
@@ -366,7 +366,7 @@ def _finished(frame: pd.DataFrame, where: str, counts: Counts) -> pd.DataFrame:
     return validate_news(frame, where=where)
 
 
-def stream_news(path: str | Path, *, progress: Progress | None = None, **rules: Unpack[NewsRequest]) -> NewsStream:
+def stream_news(path: str | Path, *, progress: FileProgress | None = None, **rules: Unpack[NewsRequest]) -> NewsStream:
     """Read news of any size in bounded memory.
 
     Parameters
@@ -420,7 +420,7 @@ def read_news(
     symbol: str | None = None,
     symbol_flags: Mapping[str, str] | None = None,
     date_only: str | None = None,
-    progress: Progress | None = None,
+    progress: FileProgress | None = None,
 ) -> LoadedNews:
     """Read news from parquet, CSV or JSONL, plain or packed.
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypedDict, Unpack
 
 import pandas as pd
 
-from embargo.data_loaders.archive.files import Progress, Table, tables_of
+from embargo.data_loaders.archive.files import FileProgress, Table, tables_of
 from embargo.data_loaders.archive.panels import absent_bars, bar_length, holes, opened_and_closed
 from embargo.data_loaders.archive.spacing import Locate, check_bars
 from embargo.data_loaders.archive.streams import Counts, RowBatch, add_count, batches
@@ -232,7 +232,7 @@ def bar_batches(
     rules: PriceRules,
     counts: Counts,
     *,
-    progress: Progress | None = None,
+    progress: FileProgress | None = None,
     tell: Callable[[int], None] | None = None,
 ) -> Iterator[RowBatch]:
     """Put an archive through the rules, batch by batch, before sessions are looked up and repetitions looked for.
@@ -308,7 +308,7 @@ class BarStream:
     parts: Sequence[Table]
     rules: PriceRules
     venue: str
-    progress: Progress | None = None
+    progress: FileProgress | None = None
     counts: Counts = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
@@ -325,7 +325,7 @@ def stream_bars(
     *,
     venue: str,
     calendar: str,
-    progress: Progress | None = None,
+    progress: FileProgress | None = None,
     **request: Unpack[PriceRequest],
 ) -> BarStream:
     """Read bars of any size in bounded memory, as facts for the store.
@@ -385,7 +385,7 @@ def read_prices(
     symbol: str | None = None,
     timezone: str | None = None,
     adjust: Literal["none", "total_return"] = "none",
-    progress: Progress | None = None,
+    progress: FileProgress | None = None,
 ) -> LoadedPrices:
     """Read bars in long format (one row per symbol and bar) and lay them out as panels.
 

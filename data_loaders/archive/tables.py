@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
-from embargo.data_loaders.archive.files import Opened, Progress, Table, TableReader, damage_named
+from embargo.data_loaders.archive.files import FileProgress, Opened, Table, TableReader, damage_named
 from embargo.data_loaders.calendars import edge_of
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import UTC_DTYPE
@@ -196,7 +196,7 @@ def _json_frames(part: Table, opened: Opened, names: Sequence[str]) -> Iterator[
         yield _json_frame(rows, names)
 
 
-def pieces(parts: Sequence[Table], wanted: Sequence[str], *, progress: Progress | None = None) -> Iterator[Piece]:
+def pieces(parts: Sequence[Table], wanted: Sequence[str], *, progress: FileProgress | None = None) -> Iterator[Piece]:
     """Yield the wanted columns of some tables, at most about 65,536 rows or 32 MiB at a time.
 
     Parameters
@@ -414,6 +414,14 @@ def bare_dates_of(values: pd.Series, timezone: str | None) -> pd.Series:
     return bare
 
 
+def _without_clock(stamp: str, remedy: str) -> str:
+    """Say what a stamp without a time of day is, and what to do."""
+    bare = stamp.strip()
+    if bare.replace(".", "", 1).isdigit() and len(bare) != len("20240102"):
+        return f"{stamp!r} is a number. Name its unit with 'timezone', such as 'unix:ms'."
+    return f"{stamp!r} is a date without a time of day. {remedy}"
+
+
 def instants_of(
     values: pd.Series,
     timezone: str | None,
@@ -476,11 +484,7 @@ def instants_of(
     clocked = text.str.contains(_HAS_CLOCK, regex=True)
     if not bare_dates and not clocked.all():
         row = clocked.index[int(np.argmin(clocked.to_numpy()))]
-        if text.loc[row].strip().replace(".", "", 1).isdigit() and len(text.loc[row].strip()) != len("20240102"):
-            raise DataError(
-                f"{where}, row {row}: {text.loc[row]!r} is a number. Name its unit with 'timezone', such as 'unix:ms'."
-            )
-        raise DataError(f"{where}, row {row}: {text.loc[row]!r} is a date without a time of day. {remedy}")
+        raise DataError(f"{where}, row {row}: {_without_clock(text.loc[row], remedy)}")
     aware = text.str.contains(_HAS_ZONE, regex=True)
     if aware.all() and len(text) == len(values):
         return _parse_stamps(text, where=where, utc=True).astype(UTC_DTYPE)

@@ -15,7 +15,7 @@ from typing import Any, Protocol, Unpack
 
 import pandas as pd
 
-from embargo.data_loaders.archive.files import Progress, Table, fingerprint, tables_of
+from embargo.data_loaders.archive.files import FileProgress, Table, fingerprint, tables_of
 from embargo.data_loaders.archive.news import NewsRequest, named, news_batches, news_rules, one_row_per_key
 from embargo.data_loaders.archive.prices import PriceRequest, bar_batches, bars_of, locate_in, price_rules
 from embargo.data_loaders.archive.streams import Counts, RowBatch, add_count
@@ -74,7 +74,7 @@ def _digest(content: str, rules: object, *also: str) -> str:
 class _Archive:
     """The files of an import: recognised by their content, and watched for changes while they are read."""
 
-    def __init__(self, path: str | Path, progress: Progress | None) -> None:
+    def __init__(self, path: str | Path, progress: FileProgress | None) -> None:
         self.where = str(path)
         self.parts: list[Table] = tables_of(path)
         self._files = list(dict.fromkeys(part.file for part in self.parts))
@@ -177,7 +177,7 @@ def import_news(
     *,
     source_name: str,
     clock: Callable[[], pd.Timestamp],
-    progress: Progress | None = None,
+    progress: FileProgress | None = None,
     **rules: Unpack[NewsRequest],
 ) -> ImportReport:
     """Bring news into the store, as many as the archive has, and only those that are not there yet.
@@ -251,7 +251,7 @@ def import_bars(
     venue: str,
     calendar: str,
     clock: Callable[[], pd.Timestamp],
-    progress: Progress | None = None,
+    progress: FileProgress | None = None,
     **rules: Unpack[PriceRequest],
 ) -> ImportReport:
     """Bring bars into the store, as many as the archive has, and only those that are not there yet.

@@ -23,7 +23,14 @@ from embargo.data_loaders.store.files import Folder
 from embargo.data_loaders.store.integrity import SweptError, Verifier, damaged
 from embargo.data_loaders.store.manifest import Batch, FileEntry, Manifest, VisibleBatches
 from embargo.data_loaders.store.querying import connected, fence, in_pandas, only_a_select, refused
-from embargo.data_loaders.store.revisions import Question, Versions, every_revision, in_order, name_in_sql, stored_rows
+from embargo.data_loaders.store.revisions import (
+    RevisionQuestion,
+    Versions,
+    every_revision,
+    in_order,
+    name_in_sql,
+    stored_rows,
+)
 
 T = TypeVar("T")
 _QUOTES = ["open", "high", "low", "close"]
@@ -81,7 +88,7 @@ def _successors(old: VisibleBatches, entries: Sequence[Batch]) -> VisibleBatches
     return VisibleBatches(tuple(chosen.values()))
 
 
-def _overlaps(entry: FileEntry, question: Question) -> bool:
+def _overlaps(entry: FileEntry, question: RevisionQuestion) -> bool:
     return (question.end is None or entry.first_event < question.end) and (
         question.start is None or entry.last_event >= question.start
     )
@@ -98,7 +105,7 @@ def _may_open(late: tuple[Batch, FileEntry], early: tuple[Batch, FileEntry], fac
     return not (facts.event_in_key and apart)
 
 
-def files_for(listing: VisibleBatches, dataset: str, question: Question) -> _Files:
+def files_for(listing: VisibleBatches, dataset: str, question: RevisionQuestion) -> _Files:
     """Choose the files that can matter to a question.
 
     A file whose rows all became known after t matters only where it may hold the first commit of a key: that commit
@@ -358,12 +365,12 @@ class Snapshot:
         start: pd.Timestamp | None = None,
         end: pd.Timestamp | None = None,
         versions: Versions = "latest",
-    ) -> Question:
+    ) -> RevisionQuestion:
         if versions not in get_args(Versions):
             raise ConfigError(f"versions must be one of {get_args(Versions)}, got {versions!r}.")
         if isinstance(symbols, str):
             raise ConfigError(f"symbols must be a list of names, got the text {symbols!r}.")
-        return Question(
+        return RevisionQuestion(
             t=self.t,
             equal=tuple((name, text) for name, text in (("venue", venue), ("bar", bar)) if text is not None),
             symbols=None if symbols is None else tuple(dict.fromkeys(symbols)),
@@ -372,7 +379,7 @@ class Snapshot:
             versions=versions,
         )
 
-    def _frame(self, dataset: Dataset, question: Question) -> pd.DataFrame:
+    def _frame(self, dataset: Dataset, question: RevisionQuestion) -> pd.DataFrame:
         facts = facts_of(dataset)
 
         def use(files: list[_Verified]) -> pd.DataFrame:
@@ -386,9 +393,9 @@ class Snapshot:
             self._check_series(dataset, question)
         return frame
 
-    def _check_series(self, dataset: Dataset, question: Question) -> None:
+    def _check_series(self, dataset: Dataset, question: RevisionQuestion) -> None:
         """Refuse a venue or bar length that the store does not have at all while it has others."""
-        every = Question()
+        every = RevisionQuestion()
 
         def use(files: list[_Verified]) -> list[tuple[str, ...]]:
             names = ", ".join(name for name, _ in question.equal)
@@ -414,7 +421,7 @@ def ad_hoc(reader: StoreReader, listing: VisibleBatches, query: str) -> pd.DataF
     mentioned = [dataset for dataset in datasets if dataset in folded] or list(datasets)
 
     def choose(offered: VisibleBatches) -> _Files:
-        return [pair for dataset in mentioned for pair in files_for(offered, dataset, Question())]
+        return [pair for dataset in mentioned for pair in files_for(offered, dataset, RevisionQuestion())]
 
     def use(files: list[_Verified]) -> pd.DataFrame:
         with connected() as connection:

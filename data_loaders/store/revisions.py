@@ -28,7 +28,7 @@ PART_ROWS = 500_000
 
 
 @dataclass(frozen=True)
-class Question:
+class RevisionQuestion:
     """Which rows of one kind of fact are wanted.
 
     Attributes
@@ -126,7 +126,7 @@ def stored_rows(facts: Facts, paths: Sequence[Path]) -> str:
     return f"SELECT {nothing} WHERE false"
 
 
-def _event_range(facts: Facts, question: Question) -> list[str]:
+def _event_range(facts: Facts, question: RevisionQuestion) -> list[str]:
     bounds = []
     if question.start is not None:
         bounds.append(f"{facts.event} >= {instant_in_sql(question.start)}")
@@ -135,7 +135,7 @@ def _event_range(facts: Facts, question: Question) -> list[str]:
     return bounds
 
 
-def _on_keys(facts: Facts, question: Question) -> list[str]:
+def _on_keys(facts: Facts, question: RevisionQuestion) -> list[str]:
     """Conditions on key columns: they keep or drop whole histories, so they may be applied first."""
     conditions = [f"{name} = {text_in_sql(text)}" for name, text in question.equal]
     if question.symbols is not None:
@@ -150,7 +150,7 @@ def _where(conditions: Sequence[str]) -> str:
     return f" WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
-def _rows_of(facts: Facts, paths: Sequence[Path], question: Question) -> str:
+def _rows_of(facts: Facts, paths: Sequence[Path], question: RevisionQuestion) -> str:
     return f"(SELECT * FROM ({stored_rows(facts, paths)}){_where(_on_keys(facts, question))})"
 
 
@@ -187,7 +187,7 @@ def _repeated(facts: Facts, rows: str) -> str:
   ON late.{whole} = rewritten.whole AND late.{told} = rewritten.told"""
 
 
-def _on_result(facts: Facts, question: Question) -> list[str]:
+def _on_result(facts: Facts, question: RevisionQuestion) -> list[str]:
     """Conditions on single versions: they may be applied only once histories are resolved."""
     conditions = [] if facts.event_in_key else _event_range(facts, question)
     if question.t is not None:
@@ -195,7 +195,7 @@ def _on_result(facts: Facts, question: Question) -> list[str]:
     return conditions
 
 
-def _single(facts: Facts, rows: str, question: Question) -> str:
+def _single(facts: Facts, rows: str, question: RevisionQuestion) -> str:
     """Rows whose key hash needs no resolving: each is its fact's first and only revision."""
     return f"""\
 SELECT * EXCLUDE (assumed, committed_at, content, "key"), greatest({facts.natural}, seen_at) AS known_at,
@@ -203,7 +203,7 @@ SELECT * EXCLUDE (assumed, committed_at, content, "key"), greatest({facts.natura
 FROM {rows} ANTI JOIN repeated USING ("key"){_where(_on_result(facts, question))}"""
 
 
-def _several(facts: Facts, rows: str, question: Question) -> str:
+def _several(facts: Facts, rows: str, question: RevisionQuestion) -> str:
     """Rows whose key hash needs resolving, resolved under their real key: two keys of one hash stay two."""
     key = ", ".join(facts.key)
     late, join = "false", ""
@@ -247,7 +247,7 @@ SELECT * EXCLUDE "#next" FROM numbered{_where(conditions)}"""
 
 def every_revision(facts: Facts, paths: Sequence[Path]) -> str:
     """Write the SQL for every revision of every fact in some files, in no order."""
-    question = Question(versions="all")
+    question = RevisionQuestion(versions="all")
     rows = _rows_of(facts, paths, question)
     return f"""\
 WITH rewritten AS ({_rewritten(facts, paths)}), repeated AS ({_repeated(facts, rows)})
@@ -275,7 +275,7 @@ def _parts(files: Sequence[tuple[FileEntry, Path]]) -> list[_Part]:
 
 
 def in_order(
-    connection: Any, facts: Facts, files: Sequence[tuple[FileEntry, Path]], question: Question
+    connection: Any, facts: Facts, files: Sequence[tuple[FileEntry, Path]], question: RevisionQuestion
 ) -> Iterator[str]:
     """Resolve stored rows to revisions and offer them piece by piece, sorted by ``known_at``, then by key.
 
@@ -289,7 +289,7 @@ def in_order(
     facts : Facts
     files : sequence of (FileEntry, Path)
         Every file that holds a row of a key in question, or one committed before it under the same key or article.
-    question : Question
+    question : RevisionQuestion
 
     Yields
     ------

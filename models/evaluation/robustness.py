@@ -66,7 +66,7 @@ _MADE_UP = ("QZXA", "VKJB", "WQYC", "XJVD")
 _TYPOGRAPHY = str.maketrans({"'": "\u2019", '"': "\u201d", "-": "\u2011", " ": "\u00a0"})
 _LOOKALIKES = str.maketrans({"a": "\u0430", "e": "\u0435", "o": "\u043e", "p": "\u0440", "c": "\u0441"})
 
-Change = Callable[[str, np.random.Generator], str]
+Perturbation = Callable[[str, np.random.Generator], str]
 
 
 @dataclass(frozen=True)
@@ -256,8 +256,8 @@ class _Moved:
         return ordered[(ordered["shift"] > 0) | (ordered["change"] == "negation")].head(count)
 
 
-def _changes(names: Sequence[str]) -> dict[str, Change]:
-    changes: dict[str, Change] = {
+def _changes(names: Sequence[str]) -> dict[str, Perturbation]:
+    changes: dict[str, Perturbation] = {
         "upper case": lambda text, _: text.upper(),
         "lower case": lambda text, _: text.lower(),
         "punctuation removed": lambda text, _: _without_punctuation(text),

@@ -20,7 +20,7 @@ from embargo.models.methods.settings import AdapterTarget, Method, TuneSettings
 
 # What a method changes: layers by an update of low rank, activations by a factor, the text by virtual tokens before it,
 # or every weight.
-Change = Literal["low-rank", "activations", "prompt", "weights"]
+AdapterChange = Literal["low-rank", "activations", "prompt", "weights"]
 Configure = Callable[[TuneSettings, Any, dict[str, Any], int], Any]
 
 
@@ -61,7 +61,7 @@ class MethodCard:
     name: Method
     title: str
     paper: str
-    change: Change
+    change: AdapterChange
     rank: str
     learning_rate: float
     middle_rate: float

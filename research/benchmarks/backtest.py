@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from embargo.backtest.books.costs import Costs
-from embargo.backtest.books.kernel import Decisions, Market, Sweep, decision_weights, run, sweep
+from embargo.backtest.books.kernel import Decisions, Market, SweptAccounts, decision_weights, run, sweep
 from embargo.backtest.books.simulation import simulate
 
 SIZES = ((1, 2520), (88, 504), (500, 2520))
@@ -120,7 +120,7 @@ def sweep_row(symbols: int, bars: int, settings: int) -> dict[str, float]:
     _, prices = market(symbols, bars)
     decisions = _decisions(symbols, bars, settings)
 
-    def all_settings() -> Sweep:
+    def all_settings() -> SweptAccounts:
         return sweep(decisions, prices, COSTS)
 
     sweep(_decisions(2, 3, 1), market(2, 3)[1], COSTS)

@@ -142,6 +142,15 @@ def between_rooms(found: Arrows) -> Arrows:
     return {room: {target for target in targets if "." in target} for room, targets in rooms.items() if "." in room}
 
 
+def _inside(rooms: Arrows, package: str) -> Arrows:
+    """Keep the rooms of one package and the arrows between them."""
+    return {
+        room: {target for target in targets if target.startswith(f"{package}.")}
+        for room, targets in rooms.items()
+        if room.startswith(f"{package}.")
+    }
+
+
 def circles(found: Arrows) -> list[list[str]]:
     """Return the sets of nodes that reach each other; none where imports flow one way."""
     import numpy as np
@@ -160,11 +169,22 @@ def circles(found: Arrows) -> list[list[str]]:
     return [part for part in together.values() if len(part) > 1]
 
 
+def types_in(source: Source) -> Iterator[str]:
+    """Yield the classes and the aliases of types, such as a ``Literal``, that a file gives public names to."""
+    for node in source.tree.body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            yield node.name
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript):
+            names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+            yield from (name for name in names if name[0].isupper() and not name.isupper())
+
+
 def _functions(sources: Mapping[str, Source]) -> Iterator[tuple[int, str]]:
     for source in sources.values():
         for node in ast.walk(source.tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                yield (node.end_lineno or node.lineno) - node.lineno + 1, f"{source.module}.{node.name}"
+                first = node.body[min(len(node.body) - 1, ast.get_docstring(node) is not None)]
+                yield (node.end_lineno or first.lineno) - first.lineno + 1, f"{source.module}.{node.name}"
 
 
 def _examples(sources: Mapping[str, Source]) -> int:
@@ -193,8 +213,12 @@ def counts(root: Path = ROOT) -> dict[str, str]:
         "files": str(len(sources)),
         "lines": f"{sum(source.text.count(chr(10)) for source in sources.values()):,}",
         "longest file": f"{longest_file[0]} {longest_file[1]}",
-        "longest function": f"{longest_function[0]} {longest_function[1]}",
-        "rooms": str(len(rooms)),
+        "longest function, lines of code": f"{longest_function[0]} {longest_function[1]}",
+        **{
+            f"rooms in {package}": f"{len(inside)}, {sum(map(len, inside.values()))} arrows between them"
+            for package in PACKAGES
+            for inside in [_inside(rooms, package)]
+        },
         "arrows between rooms": str(sum(map(len, rooms.values()))),
         "arrows between files": str(sum(map(len, found.values()))),
         "circles of files": str(len(circles(found))),
@@ -227,11 +251,7 @@ def document(root: Path = ROOT) -> str:
         "```",
     ]
     for package in PACKAGES:
-        inside = {
-            room: {target for target in targets if target.startswith(f"{package}.")}
-            for room, targets in rooms.items()
-            if room.startswith(f"{package}.")
-        }
+        inside = _inside(rooms, package)
         parts += ["", f"## {package}", "", "| room | what it is for |", "|---|---|"]
         parts += [f"| `{room.split('.')[1]}` | {_purpose(sources[room])} |" for room in sorted(inside)]
         parts += ["", "```mermaid", "flowchart TD"]
@@ -282,7 +302,7 @@ def main() -> None:
     if given.write:
         given.write.write_text(document(given.root), encoding="utf-8")
     for what, count in counts(given.root).items():
-        print(f"{what:<30}{count}")
+        print(f"{what:<34}{count}")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 UNTOUCHED = "The store is as it was."
 
 
-class Format(StrEnum):
+class OutputFormat(StrEnum):
     """How a query's answer is written."""
 
     TABLE = "table"
@@ -258,7 +258,7 @@ def _verified(address: str) -> bool:
 def sql(
     store: StoreArgument,
     query: Annotated[str, typer.Argument(metavar="QUERY", help="One SELECT.")],
-    form: Annotated[Format, typer.Option("--format", help="How to write the answer.")] = Format.TABLE,
+    form: Annotated[OutputFormat, typer.Option("--format", help="How to write the answer.")] = OutputFormat.TABLE,
     limit: LimitOption = None,
 ) -> None:
     """Ask a store in SQL (DuckDB).
@@ -272,11 +272,11 @@ def sql(
     from embargo.data_loaders.store import Store
 
     answer = Store.open(store).sql(query)
-    most = 50 if limit is None and form is Format.TABLE else limit
+    most = 50 if limit is None and form is OutputFormat.TABLE else limit
     shown_rows = answer if most is None else answer.head(most)
-    if form is Format.CSV:
+    if form is OutputFormat.CSV:
         sys.stdout.write(shown_rows.to_csv(index=False))
-    elif form is Format.JSON:
+    elif form is OutputFormat.JSON:
         sys.stdout.write(shown_rows.to_json(orient="records", date_format="iso", date_unit="us", indent=2) + "\n")
     else:
         _print_rows(shown_rows)

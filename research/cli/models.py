@@ -31,7 +31,7 @@ UNTOUCHED = "Nothing was written."
 MISSING = "–"
 
 
-class Format(StrEnum):
+class LabelledFormat(StrEnum):
     """How a labelled file is written."""
 
     AUTO = "auto"
@@ -47,7 +47,7 @@ FoldOption = Annotated[int | None, typer.Option(min=1, help="Fold of a run, from
 BaseOption = Annotated[
     Path | None, typer.Option(metavar="FOLDER", help="Where the base lies, if not where its name says.")
 ]
-FormatOption = Annotated[Format, typer.Option("--format", help="Format of the labelled file.")]
+FormatOption = Annotated[LabelledFormat, typer.Option("--format", help="Format of the labelled file.")]
 TextOption = Annotated[str, typer.Option(metavar="COLUMN", help="Column of texts in a table.")]
 
 
@@ -165,7 +165,7 @@ def _explain(plan: TunePlan) -> None:
 def evaluate(
     model: ModelArgument,
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Labelled texts: a file, folder or zip.")],
-    format: FormatOption = Format.AUTO,  # noqa: A002 - the field's word for it
+    format: FormatOption = LabelledFormat.AUTO,  # noqa: A002 - the field's word for it
     agreement: Annotated[
         int | None, typer.Option(help="Which file of the PhraseBank: 50, 66, 75 or 100 percent of annotators.")
     ] = None,
@@ -398,7 +398,7 @@ def export(
         Path | None,
         typer.Option(metavar="DATA", help="For --int8: a file with the model's training texts."),
     ] = None,
-    format: FormatOption = Format.AUTO,  # noqa: A002 - the field's word for it
+    format: FormatOption = LabelledFormat.AUTO,  # noqa: A002 - the field's word for it
     text: TextOption = "text",
     fold: FoldOption = None,
     base: BaseOption = None,

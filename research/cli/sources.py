@@ -40,7 +40,7 @@ FETCH_INTERRUPTED = "What was fetched is kept; the same command continues there.
 COLLECT_INTERRUPTED = "What was collected is kept; the next run continues there."
 
 
-class Market(StrEnum):
+class MarketOption(StrEnum):
     """Markets of Bybit."""
 
     SPOT = "spot"
@@ -115,7 +115,7 @@ def yahoo(
 def bybit(
     symbols: SymbolsArgument = None,
     store: StoreOption = "store",
-    market: Annotated[Market, typer.Option(help="Spot, or USDT and USDC perpetuals.")] = Market.LINEAR,
+    market: Annotated[MarketOption, typer.Option(help="Spot, or USDT and USDC perpetuals.")] = MarketOption.LINEAR,
     start: StartOption = "2020-01-01",
     end: EndOption = None,
     bar: Annotated[str, typer.Option(help="Length of a candle: 1min, 5min, 1h, 4h, 1d ...")] = "1h",
@@ -136,7 +136,7 @@ def bybit(
     from embargo.data_loaders.bybit.connection import connect
     from embargo.research.gathering.downloads import bybit_candles, bybit_funding, bybit_instruments
 
-    if funding and market is not Market.LINEAR:
+    if funding and market is not MarketOption.LINEAR:
         raise ConfigError("--funding: only perpetuals pay funding. Add --market linear, or leave --funding out.")
     wanted = _symbols(symbols, symbols_file)
     first, last = _range(start, end)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from embargo.backtest.significance import PairedBelief
     from embargo.models.evaluation.forgetting import Forgetting
-    from embargo.research.modelling.judging import Judgement
+    from embargo.research.modelling.judging import ModelJudgement
 
 
 class _Answer(NamedTuple):
@@ -46,7 +46,7 @@ class _Probed(NamedTuple):
     shift_high: float
 
 
-def print_judgement(console: Console, judged: Judgement) -> None:
+def print_judgement(console: Console, judged: ModelJudgement) -> None:
     """Print every table of a judgement, and the notes last, where they are seen; text from outside is never markup."""
     report = judged.report
     size = f" on {report['n']:,} texts, {formats.percent(report['level'])} intervals"
@@ -68,7 +68,7 @@ def print_judgement(console: Console, judged: Judgement) -> None:
         console.print(Text(note, style="yellow"), soft_wrap=True)
 
 
-def _headline(judged: Judgement) -> Table:
+def _headline(judged: ModelJudgement) -> Table:
     report = judged.report
     table = terminal_table([""], ["model", *judged.baselines])
     names = {"accuracy": "accuracy", "macro_f1": "macro-F1", "weighted_f1": "weighted F1"}

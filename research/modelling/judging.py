@@ -175,7 +175,7 @@ def _pivotal(value: float, drawn: Sequence[float], level: float) -> tuple[float,
 
 
 @dataclass(frozen=True)
-class Judgement:
+class ModelJudgement:
     """What a model is worth on labelled texts.
 
     Attributes
@@ -237,7 +237,7 @@ def judge(
     seed: int = 0,
     level: float = 0.95,
     progress: Progress | None = None,
-) -> Judgement:
+) -> ModelJudgement:
     """Judge a model, and another beside it, on the samples that neither has seen.
 
     Parameters
@@ -290,7 +290,7 @@ def judge(
     if forgotten and reader.base is not None and reader.adapter is not None:
         forgot = measure_forgetting(reader.base, reader.adapter, seed=seed, level=level)
     before = _known_before(reader, fresh.samples, dated)
-    return Judgement(
+    return ModelJudgement(
         name=reader.name,
         counts={**fresh.counts, "known_before": before},
         report=report,

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar, Union, dataclass_transform, get_args, 
 
 from embargo.data_loaders.errors import DataError
 
-Unit = Literal[
+FigureUnit = Literal[
     "fraction",
     "fraction a year",
     "ratio",
@@ -44,7 +44,7 @@ _Record = TypeVar("_Record")
 
 
 @dataclass(frozen=True)
-class Figure:
+class Definition:
     """What a figure means.
 
     Attributes
@@ -52,7 +52,7 @@ class Figure:
     label : str
         As a page prints it.
     unit : str
-        One of `Unit`; ``"record"`` for a group of figures.
+        One of `FigureUnit`; ``"record"`` for a group of figures.
     definition : str
         One sentence.
     optional : bool
@@ -60,22 +60,22 @@ class Figure:
     """
 
     label: str
-    unit: Unit
+    unit: FigureUnit
     definition: str
     optional: bool = False
 
 
 def figure(
     label: str,
-    unit: Unit,
+    unit: FigureUnit,
     definition: str,
     *,
     optional: bool = False,
     default: Any = MISSING,
     default_factory: Callable[[], Any] | Any = MISSING,
 ) -> Any:
-    """Declare a field of a `record`; parameters as in `Figure`, defaults as in `dataclasses.field`."""
-    meaning = {_KEY: Figure(label, unit, definition, optional)}
+    """Declare a field of a `record`; parameters as in `Definition`, defaults as in `dataclasses.field`."""
+    meaning = {_KEY: Definition(label, unit, definition, optional)}
     if default_factory is not MISSING:
         return field(default_factory=default_factory, metadata=meaning)
     return field(default=default, metadata=meaning)
@@ -96,7 +96,7 @@ def record(kind: type[_Record]) -> type[_Record]:
     return dataclass(frozen=True, kw_only=True)(kind)
 
 
-def figures_of(kind: type) -> dict[str, Figure]:
+def figures_of(kind: type) -> dict[str, Definition]:
     """Return what each field of a record means, by name and in order.
 
     Examples
@@ -298,7 +298,7 @@ def _section(kind: type) -> str:
     return "\n".join([*head, "| figure | label | unit | definition |", "|---|---|---|---|", *rows])
 
 
-def _unit(unit: Unit, kind: Any) -> str:
+def _unit(unit: FigureUnit, kind: Any) -> str:
     """Say the unit, or where the group of figures is told, and how many of them there are."""
     inside = next(_records_in(kind), None)
     told = unit if inside is None else f"[{inside.__name__}](#{inside.__name__.lower()})"

@@ -334,7 +334,7 @@ class Relative:
 
 
 @record
-class Truth:
+class TruthFigures:
     """What the simulated market knows of itself."""
 
     information_coefficient: float = figure(
@@ -423,7 +423,7 @@ class Metrics(Performance, Discounted, Reach, Frictions, ByRegime):
     classification: Classification | None = figure(
         "Classifier", "record", "How the labelled articles were read; none without labels.", default=None
     )
-    truth: Truth | None = figure(
+    truth: TruthFigures | None = figure(
         "Truth", "record", "What a simulated market knows of itself.", default=None, optional=True
     )
     fusion: FusionFigures | None = figure(

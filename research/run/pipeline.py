@@ -26,7 +26,7 @@ from embargo.research.progress import Quiet, Stages
 from embargo.research.records import ledger
 from embargo.research.records.attempts import Attempts
 from embargo.research.records.folders import write_json, writing
-from embargo.research.records.metrics import FusionFigures, Metrics, Truth
+from embargo.research.records.metrics import FusionFigures, Metrics, TruthFigures
 from embargo.research.records.provenance import manifest_of
 from embargo.research.run.audit import Trail, audit
 from embargo.research.run.chance import shuffle_news
@@ -197,13 +197,13 @@ def window_of(plan: Plan) -> str:
     return digest.hexdigest()
 
 
-def _truth(plan: Plan, scored: pd.DataFrame) -> Truth | None:
+def _truth(plan: Plan, scored: pd.DataFrame) -> TruthFigures | None:
     """Trade the simulated market's own sentiment down the same path; nothing for real data."""
     truth, known = plan.world.truth, perfect_scores(plan.world, scored)
     if known is None or truth is None:
         return None
     perfect = estimate(plan, trade(plan, known).books.returns)
-    return Truth(
+    return TruthFigures(
         information_coefficient=truth.information_coefficient,
         perfect_sharpe=perfect.sharpe,
         perfect_sharpe_low=perfect.low,

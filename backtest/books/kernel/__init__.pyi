@@ -1,13 +1,13 @@
 from .account import Account, Record, record, run
 from .market import Market
-from .sweeps import Decisions, Sweep, decision_weights, sweep, sweep_weights
+from .sweeps import Decisions, SweptAccounts, decision_weights, sweep, sweep_weights
 
 __all__ = [
     "Account",
     "Decisions",
     "Market",
     "Record",
-    "Sweep",
+    "SweptAccounts",
     "decision_weights",
     "record",
     "run",

@@ -65,7 +65,7 @@ class Decisions:
 
 
 @dataclass(frozen=True)
-class Sweep:
+class SweptAccounts:
     """What each setting earned.
 
     Attributes
@@ -99,7 +99,7 @@ def sweep(
     execution: Execution = Execution(),  # noqa: B008 - frozen
     *,
     initial_cash: float = 1_000_000.0,
-) -> Sweep:
+) -> SweptAccounts:
     """Go from evidence to net returns for many settings at once, on all cores.
 
     The weights are those of ``embargo.signals.aggregation.decay`` followed by proportional ``embargo.signals.weights``
@@ -115,7 +115,7 @@ def sweep(
 
     Returns
     -------
-    Sweep
+    SweptAccounts
 
     Raises
     ------
@@ -160,7 +160,7 @@ def sweep_weights(
     execution: Execution = Execution(),  # noqa: B008 - frozen
     *,
     initial_cash: float = 1_000_000.0,
-) -> Sweep:
+) -> SweptAccounts:
     """Trade many panels of weights, shape (settings, bars, symbols); the rest as in ``sweep``.
 
     Parameters
@@ -176,7 +176,7 @@ def sweep_weights(
 
     Returns
     -------
-    Sweep
+    SweptAccounts
 
     Raises
     ------
@@ -214,7 +214,7 @@ def sweep_weights(
     return _spread(one, len(targets), targets.shape[1])
 
 
-def _spread(one: Callable[[int, np.ndarray], float], settings: int, bars: int) -> Sweep:
+def _spread(one: Callable[[int, np.ndarray], float], settings: int, bars: int) -> SweptAccounts:
     """Work through the settings on all cores; the compiled code lets go of the interpreter's lock."""
     returns, turnover = np.zeros((settings, bars)), np.zeros(settings)
 
@@ -228,7 +228,7 @@ def _spread(one: Callable[[int, np.ndarray], float], settings: int, bars: int) -
     with ThreadPoolExecutor(THREADS) as pool:
         for _ in pool.map(some, chunks):
             pass
-    return Sweep(returns, turnover)
+    return SweptAccounts(returns, turnover)
 
 
 def decision_weights(decisions: Decisions) -> np.ndarray:

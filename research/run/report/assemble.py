@@ -18,7 +18,7 @@ from embargo.research.pages import formats
 from embargo.research.pages.formats import Unit
 from embargo.research.records import figures
 from embargo.research.records.classifier import Classification
-from embargo.research.records.metrics import Metrics, Truth
+from embargo.research.records.metrics import Metrics, TruthFigures
 from embargo.research.run.report.contents import MetricRow, ReportData
 from embargo.research.run.report.tables import chance_tables_of, name_of, regime_tables_of, tables_of
 
@@ -50,7 +50,7 @@ _STRATEGY_ROWS = (
     "sharpe_p_value",
     "permutation_p_value",
 )
-_PRINTED: dict[figures.Unit, Unit] = {
+_PRINTED: dict[figures.FigureUnit, Unit] = {
     "fraction": "percent",
     "fraction a year": "percent",
     "ratio": "ratio",
@@ -92,7 +92,7 @@ def headline_of(metrics: Metrics) -> list[tuple[str, str, str]]:
     truth = metrics.truth
     if truth is not None:
         reach = formats.interval((truth.perfect_sharpe_low, truth.perfect_sharpe_high))
-        (perfect,) = figures.labels_of(Truth, "perfect_sharpe")
+        (perfect,) = figures.labels_of(TruthFigures, "perfect_sharpe")
         tiles.append(
             (
                 perfect,

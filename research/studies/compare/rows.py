@@ -49,7 +49,7 @@ class Difference(NamedTuple):
     note: str
 
 
-class Question(NamedTuple):
+class PairQuestion(NamedTuple):
     """The answer of one other test: a row of ``Comparison.questions``."""
 
     run: str
@@ -73,6 +73,6 @@ def differences(found: Comparison) -> list[Difference]:
     return rows_of(found.differences, Difference)
 
 
-def questions(found: Comparison) -> list[Question]:
+def questions(found: Comparison) -> list[PairQuestion]:
     """Rows of all other tests, run by run."""
-    return rows_of(found.questions, Question)
+    return rows_of(found.questions, PairQuestion)

@@ -17,7 +17,7 @@ from samples.metric_samples import metrics_with, record_with
 
 from embargo.data_loaders.errors import DataError
 from embargo.research.records.classifier import Classification
-from embargo.research.records.figures import Unit, as_json, figures_of, from_json, kinds_of, reference
+from embargo.research.records.figures import FigureUnit, as_json, figures_of, from_json, kinds_of, reference
 from embargo.research.records.folders import write_json
 from embargo.research.records.metrics import CostPaid, Metrics, Performance, metrics_reference
 
@@ -57,7 +57,7 @@ def test_every_figure_has_a_label_a_unit_and_a_definition() -> None:
     for kind in kinds:
         for name, meaning in figures_of(kind).items():
             assert meaning.label.strip(), f"{kind.__name__}.{name}"
-            assert meaning.unit in get_args(Unit)
+            assert meaning.unit in get_args(FigureUnit)
             assert meaning.definition.endswith("."), f"{kind.__name__}.{name}"
             assert "|" not in meaning.label + meaning.definition
             grouped = any(is_dataclass(inner) for inner in _inside(get_type_hints(kind)[name]))

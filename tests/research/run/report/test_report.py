@@ -23,7 +23,7 @@ from embargo.data_loaders.errors import DataError
 from embargo.research.pages import formats
 from embargo.research.pages.charts import MAX_POINTS
 from embargo.research.pages.curves import drawdowns
-from embargo.research.records.metrics import Truth
+from embargo.research.records.metrics import TruthFigures
 from embargo.research.run.report import MetricRow, ReportData, charts
 from embargo.research.run.report.assemble import headline_of
 from embargo.research.run.report.page import MAX_EVIDENCE_ROWS, _monthly, render_page
@@ -233,7 +233,7 @@ def test_bars_are_counted_and_not_the_points_of_the_curve() -> None:
 
 
 def test_a_strategy_that_never_traded_has_no_interval() -> None:
-    truth = Truth(
+    truth = TruthFigures(
         information_coefficient=0.1, **dict.fromkeys(("perfect_sharpe", "perfect_sharpe_low", "perfect_sharpe_high"))
     )
     metrics = metrics_with(level=0.95, n_trials=1, truth=truth)
