@@ -7,6 +7,7 @@ how a text is padded.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from embargo.data_loaders.errors import ConfigError
+from embargo.models.bases.folders import folder_shapes
 from embargo.models.bases.resolve import DECODERS, Base
 from embargo.models.methods.settings import AdapterTarget, Method, TuneSettings
 
@@ -123,6 +125,11 @@ LAYERS: Mapping[str, Layers] = MappingProxyType(
     }
 )
 
+# What query and value projections are called anywhere; GPT-2's are stored transposed, which only GPT-2's are known to be.
+_ATTENTION = (*dict.fromkeys(layers.attention for name, layers in LAYERS.items() if name != "gpt2"), ("attn.q", "attn.v"))
+# The part of a tensor's name that says which layer it is of.
+_LAYER = re.compile(r".*?\.\d+\.")
+
 # Of the architectures above, those whose layers read no keys and values from before the text.
 _NO_PREFIX = frozenset({"deberta-v2", "distilbert", "modernbert"})
 
@@ -176,10 +183,9 @@ def check_method(method: str, base: Base, target: AdapterTarget = "attention") -
         raise ConfigError(f"tuning.method must be one of {tuple(METHODS)}, got {method!r}.")
     model_type = base.architecture
     reason = refusal(method, model_type)
-    if reason is None and method in LOW_RANK and target == "attention":
-        wanted = lora_targets(model_type, target)
-        if not _has_layers(Path(base.path_or_id), wanted):
-            reason = f"it has no layers called {' or '.join(wanted)} (tuning.target = 'all-linear' finds its own)"
+    if reason is None and method in LOW_RANK and target == "attention" and attention_layers(base) is None:
+        pairs = " or ".join(" with ".join(names) for names in _ATTENTION)
+        reason = f"not every layer has projections called {pairs} (tuning.target = 'all-linear' finds its own)"
     if reason is not None:
         others = [name for name in METHODS if refusal(name, model_type) is None and name != method]
         raise ConfigError(
@@ -188,14 +194,29 @@ def check_method(method: str, base: Base, target: AdapterTarget = "attention") -
         )
 
 
-def _has_layers(folder: Path, names: Sequence[str]) -> bool:
-    from safetensors import safe_open
+def attention_layers(base: Base) -> tuple[str, ...] | None:
+    """Return what the query and value projections of a base are called; None where its tensors do not tell.
 
-    for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, framework="np") as weights:
-            if any(key.endswith(f".{name}.weight") for key in weights.keys() for name in names):  # noqa: SIM118
-                return True
-    return False
+    The names are those of the listed architectures, and in one that is not listed every numbered layer must have all
+    of them as matrices: a projection that is a convolution, or is there in some layers only, is none.
+    """
+    shapes = folder_shapes(Path(base.path_or_id))
+    listed = LAYERS.get(base.architecture)
+    if listed is not None:
+        found = any(key.endswith(f".{name}.weight") for key in shapes for name in listed.attention)
+        return listed.attention if found else None
+    layers = {match[0] for key in shapes if (match := _LAYER.match(key))}
+    for names in _ATTENTION:
+        where = [
+            {match[0] for key in shapes if key.endswith(f".{name}.weight") and (match := _LAYER.match(key))}
+            for name in names
+        ]
+        matrices = all(
+            len(shape) == 2 for key, shape in shapes.items() if key.endswith(tuple(f".{name}.weight" for name in names))
+        )
+        if layers and matrices and all(found == layers for found in where):
+            return names
+    return None
 
 
 def lora_targets(model_type: str, target: AdapterTarget) -> list[str]:

@@ -17,6 +17,7 @@ from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import CLASSES
 from embargo.models.bases.resolve import Base
 from embargo.models.content import json_hash, read_manifest
+from embargo.models.loading.attach import attach, refuse_adapter_files, refuse_other_architecture
 from embargo.models.loading.batches import batched_logits
 from embargo.models.loading.load import (
     dense_layer,
@@ -203,24 +204,26 @@ def scoring_model(
     settings = adapter.manifest["settings"]
     card = METHODS[settings["method"]]
     dtype = torch.bfloat16 if compute == "bf16" else torch.float32
+    refuse_adapter_files(adapter.path, card.name)
     if card.name == "full":
+        refuse_other_architecture(adapter.path, base)
         with deterministic(0):
             model, fresh = load_classifier(base, method="full", compute="fp32", saved=adapter.path)
         if fresh:
             raise DataError(f"{adapter.path}: weights of {fresh} are missing. Delete the folder to tune anew.")
         return model.to(dtype).to(device()).eval()
     with deterministic(0):
-        model, _ = borrow(base, shared, method=card.name, compute=settings["compute"])
+        model, drawn = borrow(base, shared, method=card.name, compute=settings["compute"])
+    if card.name == "none":
+        return model.to(dtype).to(device()).eval()
     if _resolve_weights(weights, card.name) == "4bit":
-        return _packed(model, adapter, dtype)
+        return _packed(model, adapter, dtype, drawn)
     lent = {} if shared is None else {name: value.data for name, value in model.named_parameters()}
     # The sum of weight and adapter is taken in fp32 and rounded once; the model's own casts refuse what is quantised.
     # Virtual tokens are cast to what the base is in when they are put on it.
     (torch.nn.Module.float if card.mergeable or dtype == torch.float32 else torch.nn.Module.bfloat16)(model)
+    adapted = attach(model, adapter.path, method=card.name, drawn=drawn)
     with quiet():
-        from peft import PeftModel
-
-        adapted = PeftModel.from_pretrained(model, str(adapter.path))
         _own_targets(adapted, lent)
         if card.quantised:
             adapted = _unload(adapted, lambda layer: _dense(layer, dtype))
@@ -246,7 +249,7 @@ def _resolve_weights(weights: Weights, method: str) -> Literal["dense", "4bit"]:
     return weights
 
 
-def _packed(model: Any, adapter: Adapter, dtype: Any) -> Any:
+def _packed(model: Any, adapter: Adapter, dtype: Any, drawn: Sequence[str]) -> Any:
     import torch
 
     for module in model.modules():
@@ -255,10 +258,8 @@ def _packed(model: Any, adapter: Adapter, dtype: Any) -> Any:
     # The model's own casts refuse what is quantised.
     cast = torch.nn.Module.bfloat16 if dtype == torch.bfloat16 else torch.nn.Module.float
     cast(model)
-    with quiet():
-        from peft import PeftModel
-
-        return cast(PeftModel.from_pretrained(model, str(adapter.path))).to(device()).eval()
+    method = adapter.manifest["settings"]["method"]
+    return cast(attach(model, adapter.path, method=method, drawn=drawn)).to(device()).eval()
 
 
 def _own_targets(adapted: Any, lent: dict[str, Any]) -> None:

@@ -20,6 +20,8 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.models.bases.folders import refuse_links, refuse_pickles
+from embargo.models.bases.heads import own_head
 from embargo.models.bases.resolve import Base
 from embargo.models.content import (
     cached_folder,
@@ -31,6 +33,7 @@ from embargo.models.content import (
     texts_fingerprint,
 )
 from embargo.models.loading import processes
+from embargo.models.loading.attach import refuse_adapter_files
 from embargo.models.loading.libraries import untyped
 from embargo.models.loading.load import (
     deterministic,
@@ -43,7 +46,7 @@ from embargo.models.loading.load import (
     resolve_compute,
 )
 from embargo.models.loading.shared import SharedBase
-from embargo.models.methods.cards import check_method, peft_config, virtual_tokens
+from embargo.models.methods.cards import LOW_RANK, attention_layers, check_method, peft_config, virtual_tokens
 from embargo.models.methods.settings import Arithmetic, Method, TuneSettings
 from embargo.models.samples import check_labels, in_content_order
 from embargo.models.scorer import Progress
@@ -174,6 +177,9 @@ def tune(
         "device": device().type,
         "versions": {name: version(name) for name in ("torch", "transformers", "peft", "bitsandbytes")},
     }
+    head = own_head(base)
+    if head is not None and head.start != "own":
+        key["head"] = head.start
     if processes.count() > 1:  # equal up to rounding, which is not to the bit
         key["processes"] = processes.count()
 
@@ -204,6 +210,7 @@ def tune(
             "best_epoch": done.best_epoch,
             "events": done.events,
             "versions": key["versions"],
+            **({} if head is None else {"head": head.described()}),
         }
 
     path, manifest = _built_together(adapters, key, build, trained)
@@ -250,7 +257,7 @@ def open_adapter(path: Path) -> Adapter:
     Raises
     ------
     DataError
-        If it is no adapter, or a file is missing or differs from what was written.
+        If it is no adapter, a file is missing or differs from what was written, is a pickle or leads elsewhere.
 
     Examples
     --------
@@ -263,9 +270,12 @@ def open_adapter(path: Path) -> Adapter:
         ...
     embargo.data_loaders.errors.DataError: .../manifest.json: cannot be read ([Errno 2] No such file or ...
     """
+    refuse_links(Path(path))
+    refuse_pickles(Path(path))
     manifest = read_manifest(Path(path))
     if "settings" not in manifest or not (Path(path) / "train_text_hashes.txt").is_file():
         raise DataError(f"{path}: not the folder of a tuned adapter. Give one from the cache's folder 'adapters'.")
+    refuse_adapter_files(Path(path), manifest["settings"]["method"])
     return _adapter(Path(path), manifest)
 
 
@@ -329,8 +339,11 @@ def adapted_model(
         heads = [name for name in fresh if name != "classifier"] + ["classifier", "score"]
         heads = [name for name in heads if any(name in path.split(".") for path, _ in model.named_modules())]
         model.requires_grad_(False)
+        config = peft_config(settings, model.config, heads, steps)
+        if settings.method in LOW_RANK and settings.target == "attention":
+            config.target_modules = set(attention_layers(base) or config.target_modules)
         with quiet():
-            adapted = get_peft_model(model, peft_config(settings, model.config, heads, steps))
+            adapted = get_peft_model(model, config)
         for parameter in adapted.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.to(torch.float32)
