@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 # refuses to train a 4-bit one.
 HEADS = ("classifier", "score", "pre_classifier", "pooler", "head")
 WORTH_BF16 = 256
+# Architectures in which padding moves logits, because convolutions and neighbouring embeddings see it: all their texts
+# are padded to one length, in training as in scoring.
+ONE_LENGTH = frozenset({"convbert", "mobilebert"})
 # What transformers marks the weights with that a checkpoint brought, and leaves alone when it draws the others.
 READ = "_is_hf_initialized"
 # transformers writes a huge number where a tokenizer does not say how long a text its model can read.
@@ -161,6 +164,11 @@ def readable_length(tokenizer: Any, max_length: int, virtual_tokens: int = 0) ->
     return min(max_length, room)
 
 
+def padding_step(base: Base, length: int) -> int:
+    """Return of what number the padded length of every text is a multiple, for texts cut after ``length`` tokens."""
+    return length if base.architecture in ONE_LENGTH else LENGTH_STEP
+
+
 def load_classifier(
     base: Base, *, method: Method, compute: Arithmetic, saved: Path | None = None
 ) -> tuple[Any, list[str]]:
@@ -250,7 +258,10 @@ def load_classifier(
     if drawn_anew:
         fresh |= set(_output(model))
         # All at once, as a shared base draws them.
-        draw(model, [name for name, value in model.named_parameters() if name in fresh or not getattr(value, READ, False)])
+        draw(
+            model,
+            [name for name, value in model.named_parameters() if name in fresh or not getattr(value, READ, False)],
+        )
     elif head is not None:
         for name in set(_output(model)) - fresh:
             rows = model.get_parameter(name)

@@ -16,6 +16,7 @@ from typing import Any
 
 from embargo.data_loaders.errors import ConfigError
 from embargo.models.bases.folders import folder_shapes
+from embargo.models.bases.heads import OwnHead, own_head
 from embargo.models.bases.resolve import DECODERS, Base
 from embargo.models.methods.settings import AdapterTarget, Method, TuneSettings
 
@@ -27,7 +28,7 @@ class MethodCard:
     Attributes
     ----------
     name, title, paper : str
-        As in the settings, in words, and where it was published.
+        As in the settings, in words, and where it was published; empty where nothing is tuned.
     quantised : bool
         Whether the frozen weights are held in 4 bits.
     mergeable : bool
@@ -88,6 +89,7 @@ METHODS: Mapping[str, MethodCard] = MappingProxyType(
             MethodCard(
                 "full", "full fine-tuning (the reference)", "arXiv 1810.04805", False, True, "", 3e-5, 1e-4, 5e-4
             ),
+            MethodCard("none", "the base's own head, not tuned", "", False, True, "", 2e-4, 1e-3, 2e-3),
         )
     }
 )
@@ -125,8 +127,11 @@ LAYERS: Mapping[str, Layers] = MappingProxyType(
     }
 )
 
-# What query and value projections are called anywhere; GPT-2's are stored transposed, which only GPT-2's are known to be.
-_ATTENTION = (*dict.fromkeys(layers.attention for name, layers in LAYERS.items() if name != "gpt2"), ("attn.q", "attn.v"))
+# What query and value projections are called anywhere. Those called as GPT-2's may be stored transposed or not.
+_ATTENTION = (
+    *dict.fromkeys(layers.attention for name, layers in LAYERS.items() if name != "gpt2"),
+    ("attn.q", "attn.v"),
+)
 # The part of a tensor's name that says which layer it is of.
 _LAYER = re.compile(r".*?\.\d+\.")
 
@@ -186,12 +191,24 @@ def check_method(method: str, base: Base, target: AdapterTarget = "attention") -
     if reason is None and method in LOW_RANK and target == "attention" and attention_layers(base) is None:
         pairs = " or ".join(" with ".join(names) for names in _ATTENTION)
         reason = f"not every layer has projections called {pairs} (tuning.target = 'all-linear' finds its own)"
+    if reason is None and method == "none":
+        reason = _no_classes(own_head(base))
     if reason is not None:
-        others = [name for name in METHODS if refusal(name, model_type) is None and name != method]
+        others = [name for name in METHODS if refusal(name, model_type) is None and name not in (method, "none")]
         raise ConfigError(
-            f"base {base.name!r} ({model_type}) cannot be tuned with method {method!r}: {reason}. "
+            f"base {base.name!r} ({model_type}) cannot be {'read' if method == 'none' else 'tuned'} with method "
+            f"{method!r}: {reason}. "
             f"Choose one of {others} or another base."
         )
+
+
+def _no_classes(head: OwnHead | None) -> str | None:
+    if head is None:
+        return "it brings no head of three classes"
+    if head.order is None:
+        called = " and ".join(map(repr, head.labels)) or "nothing"
+        return f"its head's classes are called {called} (id2label), of which nobody knows which is bearish or bullish"
+    return None
 
 
 def attention_layers(base: Base) -> tuple[str, ...] | None:

@@ -15,11 +15,13 @@ import numpy as np
 
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import CLASSES
+from embargo.models.bases.heads import own_head
 from embargo.models.bases.resolve import Base
 from embargo.models.content import json_hash, read_manifest
 from embargo.models.loading.attach import attach, refuse_adapter_files, refuse_other_architecture
 from embargo.models.loading.batches import batched_logits
 from embargo.models.loading.load import (
+    ONE_LENGTH,
     dense_layer,
     dequantise,
     deterministic,
@@ -28,6 +30,7 @@ from embargo.models.loading.load import (
     load_classifier,
     load_tokenizer,
     pad,
+    padding_step,
     quiet,
     readable_length,
     resolve_compute,
@@ -106,7 +109,7 @@ class TransformerScorer:
         self._method: Method = settings["method"]
         self._compute: Arithmetic = resolve_compute(settings["compute"] if compute is None else compute, base)
         self._max_length = int(settings["max_length"])
-        self._virtual_tokens = virtual_tokens(self._method, int(settings["rank"]))
+        self._virtual_tokens = virtual_tokens(self._method, int(settings.get("rank", 0)))
         self._weights = _resolve_weights(weights, self._method)
         usual = GPU_TOKEN_BUDGETS[self._weights] if device().type == "cuda" else TOKEN_BUDGET
         self._token_budget = usual if token_budget is None else token_budget
@@ -124,6 +127,7 @@ class TransformerScorer:
                 "compute": self._compute,
                 "device": device().type,
                 **({"weights": "4bit"} if self._weights == "4bit" else {}),
+                **({"padding": "one length"} if base.architecture in ONE_LENGTH else {}),
             }
         )
 
@@ -146,7 +150,8 @@ class TransformerScorer:
         if not len(texts):
             return np.empty((0, len(CLASSES)))
         tokenizer, model = self._model()
-        tokens = encode(tokenizer, texts, readable_length(tokenizer, self._max_length, self._virtual_tokens))
+        longest = readable_length(tokenizer, self._max_length, self._virtual_tokens)
+        tokens = encode(tokenizer, texts, longest)
 
         def forward(rows: Sequence[Sequence[int]], length: int) -> np.ndarray:
             ids, mask = pad(rows, tokenizer.pad_token_id, length)
@@ -154,7 +159,13 @@ class TransformerScorer:
             return np.asarray(output.double().cpu().numpy())
 
         with torch.inference_mode():
-            return batched_logits(tokens, forward, token_budget=self._token_budget, progress=progress)
+            return batched_logits(
+                tokens,
+                forward,
+                token_budget=self._token_budget,
+                step=padding_step(self._base, longest),
+                progress=progress,
+            )
 
     def _model(self) -> tuple[Any, Any]:
         if self._loaded is None:
@@ -350,15 +361,17 @@ def _fit(request: FitRequest) -> Fit:
         progress=request.progress,
         shared=shared,
     )
+    head = own_head(base)
     return Fit(
         TransformerScorer(base, adapter, shared=shared),
-        trained_on=request.train_texts,
+        trained_on=() if adapter.manifest["settings"]["method"] == "none" else request.train_texts,
         settings=adapter.manifest["settings"],
         epochs=adapter.manifest["epochs"],
         best_epoch=adapter.manifest["best_epoch"],
         adapter=adapter,
         cutoff_source=base.source,
         base_knowledge_cutoff=base.knowledge_cutoff,
+        head=None if head is None else head.described(),
     )
 
 

@@ -36,11 +36,13 @@ from embargo.models.loading import processes
 from embargo.models.loading.attach import refuse_adapter_files
 from embargo.models.loading.libraries import untyped
 from embargo.models.loading.load import (
+    ONE_LENGTH,
     deterministic,
     device,
     encode,
     load_classifier,
     load_tokenizer,
+    padding_step,
     quiet,
     readable_length,
     resolve_compute,
@@ -62,12 +64,12 @@ class Adapter:
     ----------
     path : Path
         Folder with ``adapter_model.safetensors``, ``adapter_config.json`` (both as peft reads them) and the manifest;
-        after full fine-tuning, with the whole model as transformers reads it.
+        after full fine-tuning, with the whole model as transformers reads it; without tuning, with the manifest alone.
     identity : str
         sha256 over the files' contents.
     manifest : dict
         Base, settings, fingerprints of the samples, losses of each pass, events (out of memory, a divergence),
-        ``trained_until`` and versions.
+        ``trained_until``, versions and, where the base brings a head of its own, what became of that.
     train_text_hashes : tuple of str
         sha256 of each distinct training text, sorted: what a test text must not be among.
 
@@ -100,6 +102,9 @@ def tune(
     shared: SharedBase | None = None,
 ) -> Adapter:
     """Tune adapters on the base, or load them where the same tuning was done before.
+
+    A three-class head that the base brings along starts as `embargo.models.bases.heads` says. With method ``none``
+    nothing is tuned: the adapter is empty, the samples are not looked at, and it knows what the base knows.
 
     Parameters
     ----------
@@ -164,6 +169,8 @@ def tune(
     """
     settings = TuneSettings() if settings is None else settings
     check_method(settings.method, base, settings.target)
+    if settings.method == "none":
+        return _untuned(base, settings, Path(cache_dir) / "adapters")
     train_y = check_labels(train_texts, train_labels, what="training samples", distinct=2)
     validation_y = check_labels(validation_texts, validation_labels, what="validation samples")
     compute = resolve_compute(settings.compute, base)
@@ -180,6 +187,8 @@ def tune(
     head = own_head(base)
     if head is not None and head.start != "own":
         key["head"] = head.start
+    if base.architecture in ONE_LENGTH:
+        key["padding"] = "one length"
     if processes.count() > 1:  # equal up to rounding, which is not to the bit
         key["processes"] = processes.count()
 
@@ -217,6 +226,38 @@ def tune(
     if processes.is_main():
         checkpoint.unlink(missing_ok=True)
     return _adapter(path, manifest)
+
+
+def _untuned(base: Base, settings: TuneSettings, adapters: Path) -> Adapter:
+    """Return the folder that stands for a base read with its own head: no weights, and nothing learnt from samples."""
+    head = own_head(base)
+    assert head is not None
+    key = {
+        "base": base.weights_hash,
+        "settings": {
+            "method": settings.method,
+            "max_length": settings.max_length,
+            "compute": resolve_compute(settings.compute, base),
+        },
+        "head": head.described(),
+        "trained_until": None if base.knowledge_cutoff is None else base.knowledge_cutoff.isoformat(),
+    }
+
+    def build(folder: Path) -> dict[str, Any]:
+        (folder / "train_text_hashes.txt").write_text("\n", encoding="ascii")
+        return {
+            "base": {"name": base.name, "weights_hash": base.weights_hash, "source": base.source},
+            "settings": key["settings"],
+            "n_train": 0,
+            "trained_until": key["trained_until"],
+            "epochs": [],
+            "best_epoch": None,
+            "events": [],
+            "versions": {name: version(name) for name in ("torch", "transformers")},
+            "head": key["head"],
+        }
+
+    return _adapter(*_built_together(adapters, key, build, lambda: None))
 
 
 def _built_together(
@@ -401,6 +442,7 @@ def _train(
             (parts[0], parts[1]),
             settings,
             pad_id=tokenizer.pad_token_id,
+            step=padding_step(base, length),
             autocast=compute if halved else "fp32",
             checkpoint=checkpoint,
             progress=progress,
