@@ -6,6 +6,7 @@ can neither run code nor leave a part of the model at random.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -68,7 +69,7 @@ def attach(model: Any, folder: Path, *, method: str, drawn: Sequence[str]) -> An
             return PeftModel.from_pretrained(model, str(folder))
     except torch.OutOfMemoryError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError) as failure:
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError, re.error) as failure:
         raise DataError(
             f"{folder}: the adapter does not fit the base it names ({type(failure).__name__}: {failure}). Delete the "
             "folder and tune anew."

@@ -78,7 +78,7 @@ def test_a_head_that_cannot_be_read_is_refused_by_name(tmp_path):
     numbered = small_classifier("bert", tmp_path / "numbered", ("LABEL_0", "LABEL_1", "LABEL_2"))
     with pytest.raises(ConfigError, match="read with method 'none': it brings no head"):
         check_method("none", plain)
-    with pytest.raises(ConfigError, match="'LABEL_0' and 'LABEL_1' and 'LABEL_2' .id2label"):
+    with pytest.raises(ConfigError, match=r"'LABEL_0' and 'LABEL_1' and 'LABEL_2' \(id2label"):
         fitted(numbered, tmp_path / "cache")
     with pytest.raises(ValueError, match="'tiny' has none"):
         ModelSection(method="none")
