@@ -205,6 +205,7 @@ def load_classifier(
     from transformers import AutoModelForSequenceClassification, BitsAndBytesConfig
 
     dtype = torch.bfloat16 if compute == "bf16" else torch.float32
+    where = base.path_or_id if saved is None else str(saved)
     head = own_head(base) if saved is None else None
     drawn_anew = head is not None and head.order is None
     options: dict[str, Any] = {}
@@ -225,7 +226,7 @@ def load_classifier(
     try:
         with quiet(), untouched_generators() if drawn_anew else nullcontext():
             model, report = AutoModelForSequenceClassification.from_pretrained(
-                base.path_or_id if saved is None else str(saved),
+                where,
                 num_labels=len(CLASSES),
                 id2label=dict(enumerate(CLASSES)),
                 label2id={name: index for index, name in enumerate(CLASSES)},
@@ -241,7 +242,7 @@ def load_classifier(
         raise
     except (OSError, ValueError, RuntimeError, SafetensorError) as failure:
         raise MissingPartError(
-            f"base {base.name!r}: cannot be loaded for classification from {base.path_or_id} ({failure}). "
+            f"base {base.name!r}: cannot be loaded for classification from {where} ({failure}). "
             "It needs a config.json and safetensors of an architecture that transformers can classify with."
         ) from failure
     tokenizer = load_tokenizer(base)
@@ -266,7 +267,7 @@ def load_classifier(
         for name in set(_output(model)) - fresh:
             rows = model.get_parameter(name)
             rows.data = rows.data[list(head.order or ())].clone()
-    return model.eval(), _new_modules(model, fresh, base)
+    return model.eval(), _new_modules(model, fresh, f"base {base.name!r}: {where}")
 
 
 def draw(model: Any, names: Sequence[str]) -> None:
@@ -293,7 +294,7 @@ def _outside_the_body(base: Base) -> list[str]:
 
     with quiet(), untouched_generators(), torch.device("meta"):
         config = AutoConfig.from_pretrained(base.path_or_id, local_files_only=True, trust_remote_code=False)
-        model = AutoModelForSequenceClassification.from_config(config, trust_remote_code=False)
+        model = untyped(AutoModelForSequenceClassification).from_config(config, trust_remote_code=False)
     return [name for name, _ in model.named_children() if name != model.base_model_prefix]
 
 
@@ -311,7 +312,7 @@ def _output(model: Any) -> list[str]:
     return [f"{layers[-1]}.{name}" for name, _ in model.get_submodule(layers[-1]).named_parameters()]
 
 
-def _new_modules(model: Any, fresh: Collection[str], base: Base) -> list[str]:
+def _new_modules(model: Any, fresh: Collection[str], what: str) -> list[str]:
     """Return the modules that are drawn, each of which an adapter has to train and save whole.
 
     Raises
@@ -330,8 +331,8 @@ def _new_modules(model: Any, fresh: Collection[str], base: Base) -> list[str]:
             lost.append(key)
     if lost:
         raise MissingPartError(
-            f"base {base.name!r}: {base.path_or_id} lacks {len(lost)} tensors of the model's body, first {min(lost)}; "
-            "drawn at random they would make every figure meaningless. Fetch the whole model."
+            f"{what} lacks {len(lost)} tensors of the model's body, first {min(lost)}; drawn at random they would make "
+            "every figure meaningless. Fetch the whole model."
         )
     return sorted(found)
 
