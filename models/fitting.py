@@ -127,7 +127,8 @@ def fit_scorer(
     train_text_hashes_fingerprint, settings, epochs`` (losses of each pass), ``best_epoch, calibration`` (method and
     parameters), ``temperature`` (None with another method), ``ece_before, ece_after, reliability_before,
     reliability_after`` (the bins of `calibration.reliability_table` that hold samples; after is in-sample, the
-    calibration was fitted on them), ``validation_accuracy, validation_macro_f1, adapter, scorer_identity, model_id``.
+    calibration was fitted on them), ``validation_accuracy, validation_macro_f1, adapter, scorer_identity, model_id``
+    and, where the base brings a head of three classes, ``head``: its ``labels`` and what tuning made its ``start``.
 
     Raises
     ------
@@ -209,6 +210,8 @@ def fit_scorer(
         "adapter": None if fitted.adapter is None else fitted.adapter.path.name,
         "cutoff_source": fitted.cutoff_source,
     }
+    if fitted.head is not None:
+        manifest["head"] = dict(fitted.head)
     hashes = tuple(sorted({text_hash(text) for text in fitted.trained_on}))
     return FittedModel(scorer=scorer, calibration=calibrated, manifest=manifest, train_text_hashes=hashes)
 

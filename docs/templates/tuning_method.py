@@ -75,4 +75,5 @@ LOHA = MethodCard(
     narrow_rate=2e-3,
     configure=configure_loha,
     refuses=refuse_loha,
+    peft_type="LOHA",
 )

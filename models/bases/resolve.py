@@ -7,7 +7,6 @@ is never run: weights are safetensors, and code in a repository is ignored. An u
 from __future__ import annotations
 
 import importlib.util
-import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError, MissingPartError, ServiceError
 from embargo.models.bases import hub
+from embargo.models.bases.folders import read_object, refuse_links, tensor_shapes
 from embargo.models.bases.registry import (
     MINILM,
     BaseKind,
@@ -54,8 +54,6 @@ TOKENIZER_FILES = (
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 _SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
-# Longest header that the format allows, in bytes.
-_HEADER = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -100,12 +98,12 @@ class Base:
     @property
     def architecture(self) -> str:
         """``model_type`` of its ``config.json``."""
-        return str(_read_object(Path(self.path_or_id) / "config.json")["model_type"])
+        return str(read_object(Path(self.path_or_id) / "config.json")["model_type"])
 
     @property
     def width(self) -> int | None:
         """Width of its hidden states; None where its ``config.json`` does not say."""
-        config = _read_object(Path(self.path_or_id) / "config.json")
+        config = read_object(Path(self.path_or_id) / "config.json")
         found = (config.get(name) for name in ("hidden_size", "dim", "n_embd"))
         return next((int(width) for width in found if width is not None), None)
 
@@ -206,7 +204,7 @@ def open_base(
     ConfigError
         If its architecture needs code of its own or cannot classify, or its weights are quantised already.
     DataError
-        If ``config.json`` or the weights are damaged.
+        If ``config.json`` or the weights are damaged, or a link leads out of the folder.
     LeakError
         If the declared cutoff is earlier than the documented one.
 
@@ -223,7 +221,8 @@ def open_base(
     """
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     refuse_files(names, name=name, where=str(folder))
-    config = _read_object(folder / "config.json")
+    refuse_links(folder)
+    config = read_object(folder / "config.json")
     kind = refuse_config(config, name=name, where=str(folder / "config.json"))
     weights = _weights(folder, name)
     cutoff, source = _cutoff(name, known, knowledge_cutoff, config)
@@ -339,16 +338,6 @@ def _refuse_unknown(name: str, *, declared: bool) -> None:
         )
 
 
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as failure:
-        raise DataError(f"{path}: cannot be read ({failure}). Mend or replace it.") from failure
-    if not isinstance(content, dict):
-        raise DataError(f"{path}: is no JSON object. Mend or replace it.")
-    return content
-
-
 def _weights(folder: Path, name: str) -> list[str]:
     """Return the names of the weight files that transformers will load, each complete."""
     if (folder / WEIGHTS).is_file():
@@ -356,7 +345,7 @@ def _weights(folder: Path, name: str) -> list[str]:
     else:
         if not (folder / INDEX).is_file():
             raise MissingPartError(f"base {name!r}: {folder} has shards but no {INDEX}. Fetch the model again.")
-        placed = _read_object(folder / INDEX).get("weight_map")
+        placed = read_object(folder / INDEX).get("weight_map")
         if not isinstance(placed, dict) or not all(_SHARD.fullmatch(str(file)) for file in placed.values()):
             raise DataError(f"{folder / INDEX}: no readable weight_map. Fetch the model again.")
         names = sorted(set(placed.values()))
@@ -367,24 +356,8 @@ def _weights(folder: Path, name: str) -> list[str]:
                 "model again."
             )
     for file in names:
-        _check_header(folder / file)
+        tensor_shapes(folder / file)
     return names
-
-
-def _check_header(path: Path) -> None:
-    """Raise DataError if a safetensors file is cut off or something else: its header says how long it must be."""
-    size = path.stat().st_size
-    try:
-        with path.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            if not 0 < length <= min(size - 8, _HEADER):
-                raise ValueError("the header does not fit into the file")
-            header = json.loads(stream.read(length))
-        ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
-        if 8 + length + max(ends, default=0) != size:
-            raise ValueError(f"{size} bytes, where the header promises {8 + length + max(ends, default=0)}")
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as failure:
-        raise DataError(f"{path}: is no whole safetensors file ({failure}). Fetch it again.") from failure
 
 
 def _cutoff(
@@ -443,7 +416,7 @@ def _hub_folder(name: str, revision: str | None) -> Path:
     where = f"the hub's {name} at {listing.commit}"
     refuse_files(top, name=name, where=where)
     described = hub.fetch(name, listing.commit, ["config.json"])
-    refuse_config(_read_object(described / "config.json"), name=name, where=f"{where}, config.json")
+    refuse_config(read_object(described / "config.json"), name=name, where=f"{where}, config.json")
     weights = {WEIGHTS} if WEIGHTS in top else {INDEX, *filter(_SHARD.fullmatch, top)}
     return hub.fetch(name, listing.commit, sorted(top & (weights | set(TOKENIZER_FILES))))
 

@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
+from embargo.models.bases.folders import refuse_links, refuse_pickles
 from embargo.models.bases.registry import known_base
 from embargo.models.bases.resolve import TINY, Base, open_base, resolve_base
 from embargo.models.bundles.card import model_card
@@ -207,7 +208,7 @@ def open_bundle(folder: Path) -> Bundle:
     MissingPartError
         If there is no such folder.
     DataError
-        If it is no model folder, or a file is missing or differs from what was written.
+        If it is no model folder, a file is missing or differs from what was written, is a pickle or leads elsewhere.
 
     Examples
     --------
@@ -220,6 +221,8 @@ def open_bundle(folder: Path) -> Bundle:
     """
     if not folder.is_dir():
         raise MissingPartError(f"{folder}: no such model folder. Make one with 'embargo tune'.")
+    refuse_links(folder)
+    refuse_pickles(folder)
     if kind_of(folder) != BUNDLE:
         raise DataError(f"{folder}: no model folder. 'embargo tune' writes them, 'embargo models' lists them.")
     manifest = read_sealed(folder)

@@ -52,7 +52,8 @@ def _head(manifest: Mapping[str, Any]) -> str:
     rows = {
         "What it does": "reads a financial text and gives the probabilities that it is bearish, neutral, bullish",
         "Base": _code(base["name"]),
-        "Method": f"{card.name}: {card.title} ({card.paper})",
+        "Method": f"{card.name}: {card.title}" + (f" ({card.paper})" if card.paper else ""),
+        "Head": _start(model.get("head")),
         "Trained until": _instant(model["trained_until"]),
         "**Knowledge cutoff**": f"**{_instant(model['knowledge_cutoff'])}**",
         "Adapter": _code(manifest["adapter_identity"]),
@@ -64,6 +65,17 @@ def _head(manifest: Mapping[str, Any]) -> str:
             f"{_instant(fold['test_end'])}"
         )
     return f"# {manifest['name']}\n\n{_pairs(rows)}"
+
+
+def _start(head: Mapping[str, Any] | None) -> str:
+    if head is None:
+        return "drawn fresh: the base brings none of three classes"
+    called = ", ".join(head["labels"]) or "nothing"
+    return {
+        "own": f"the base's own, its rows ({called}) in the order bearish, neutral, bullish already",
+        "permuted": f"the base's own, its rows ({called}) put into the order bearish, neutral, bullish",
+        "fresh": f"drawn fresh: the rows of the base's own are called {called}, which does not say what they mean",
+    }[head["start"]]
 
 
 def _limits(manifest: Mapping[str, Any]) -> str:

@@ -304,6 +304,11 @@ def embedding_drift(
 
 def _check(adapter: Adapter, texts: Sequence[str], resamples: int, level: float) -> None:
     method = adapter.manifest["settings"]["method"]
+    if method == "none":
+        raise ConfigError(
+            f"forgetting of adapter {adapter.path.name}: nothing was tuned, the model is its base. There is nothing to "
+            "measure."
+        )
     if not METHODS[method].mergeable:
         raise ConfigError(
             f"forgetting of adapter {adapter.path.name}: {method!r} leaves the base's weights as they are; without its "

@@ -18,6 +18,7 @@ import numpy as np
 
 from embargo.data_loaders.errors import ConfigError, MissingPartError
 from embargo.data_loaders.fields import CLASSES
+from embargo.models.bases.folders import folder_shapes
 from embargo.models.bases.resolve import Base
 from embargo.models.loading.batches import LENGTH_STEP, padded_length
 from embargo.models.loading.load import quiet
@@ -60,18 +61,13 @@ def check_exportable(base: Base) -> None:
     ConfigError
         If its architecture is not among ``EXPORTABLE``, or its weights are more than one file holds.
     """
-    from safetensors import safe_open
-
     architecture = base.architecture
     if architecture not in EXPORTABLE:
         raise ConfigError(
             f"base {base.name!r}: architecture {architecture!r} cannot be exported to ONNX here. It can be merged; "
             f"exported can be {', '.join(sorted(EXPORTABLE))}."
         )
-    weights = 0
-    for path in Path(base.path_or_id).glob("*.safetensors"):
-        with safe_open(str(path), framework="numpy") as opened:
-            weights += sum(math.prod(opened.get_slice(name).get_shape()) for name in opened.keys())  # noqa: SIM118
+    weights = sum(math.prod(shape) for shape in folder_shapes(Path(base.path_or_id)).values())
     if 4 * weights > LARGEST_BYTES:
         raise ConfigError(
             f"base {base.name!r}: {weights:,} weights are more than one ONNX file holds (2 GB in fp32). Merge it "

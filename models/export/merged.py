@@ -19,6 +19,7 @@ from embargo.models.bases.resolve import Base
 from embargo.models.calibration.fitting import Calibration
 from embargo.models.content import json_hash, new_folder, write_manifest
 from embargo.models.export.probes import PROBE_TEXTS
+from embargo.models.loading.attach import attach
 from embargo.models.loading.batches import padded_length
 from embargo.models.loading.load import (
     dequantise,
@@ -173,15 +174,12 @@ def _read_back(folder: Path) -> Any:
 def _unmerged(base: Base, adapter: Adapter) -> Any:
     import torch
 
-    with quiet():
-        from peft import PeftModel
-
     settings = adapter.manifest["settings"]
-    if settings["method"] == "full":
-        # There is no adapter: what was tuned is held against itself as written.
+    if settings["method"] in ("full", "none"):
+        # There is no adapter: the model is held against itself as written.
         return scoring_model(base, adapter, "fp32")
     with deterministic(0):
-        model, _ = load_classifier(base, method=settings["method"], compute=settings["compute"])
+        model, drawn = load_classifier(base, method=settings["method"], compute=settings["compute"])
     # The arithmetic becomes the merged model's, the weights stay those of the tuning: 4-bit ones are left packed,
     # unless the tuning rounded them to bf16 as it multiplied, which packed ones do not do in fp32.
     if METHODS[settings["method"]].quantised and settings["compute"] == "bf16":
@@ -191,8 +189,7 @@ def _unmerged(base: Base, adapter: Adapter) -> Any:
             module.compute_dtype = torch.float32
     # The model's own ``float`` refuses what is quantised.
     torch.nn.Module.float(model)
-    with quiet():
-        model = PeftModel.from_pretrained(model, str(adapter.path))
+    model = attach(model, adapter.path, method=settings["method"], drawn=drawn)
     return model.to(device()).eval()
 
 

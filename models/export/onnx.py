@@ -278,6 +278,11 @@ def check_runtime(runtime: Runtime, base: Base | None = None, method: Method | N
     _require_onnx()
     if base is not None:
         check_exportable(base)
+    if method == "none" and runtime == "onnx-int8":
+        raise ConfigError(
+            "model.scorer 'onnx-int8' takes its scales from training texts, and method 'none' has none. Score with "
+            "'onnx' or 'torch'."
+        )
     if method is not None and not METHODS[method].mergeable:
         able = [name for name, card in METHODS.items() if card.mergeable]
         raise ConfigError(

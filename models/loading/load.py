@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from logging import ERROR, getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embargo.data_loaders.errors import ConfigError, MissingPartError
 from embargo.data_loaders.fields import CLASSES
+from embargo.models.bases.heads import own_head
 from embargo.models.bases.resolve import Base
 from embargo.models.loading import processes
 from embargo.models.loading.batches import LENGTH_STEP, padded, tokens_of
@@ -26,9 +27,15 @@ from embargo.models.methods.settings import Arithmetic, Compute, Method
 if TYPE_CHECKING:
     import torch
 
-# Heads stay in full precision: they are trained, and bitsandbytes refuses to train a 4-bit one.
+# Heads stay in full precision, as does whatever else lies outside a model's body: they are trained, and bitsandbytes
+# refuses to train a 4-bit one.
 HEADS = ("classifier", "score", "pre_classifier", "pooler", "head")
 WORTH_BF16 = 256
+# Architectures in which padding moves logits, because convolutions and neighbouring embeddings see it: all their texts
+# are padded to one length, in training as in scoring.
+ONE_LENGTH = frozenset({"convbert", "mobilebert"})
+# What transformers marks the weights with that a checkpoint brought, and leaves alone when it draws the others.
+READ = "_is_hf_initialized"
 # transformers writes a huge number where a tokenizer does not say how long a text its model can read.
 UNSTATED_LENGTH = 1_000_000
 
@@ -157,10 +164,17 @@ def readable_length(tokenizer: Any, max_length: int, virtual_tokens: int = 0) ->
     return min(max_length, room)
 
 
+def padding_step(base: Base, length: int) -> int:
+    """Return of what number the padded length of every text is a multiple, for texts cut after ``length`` tokens."""
+    return length if base.architecture in ONE_LENGTH else LENGTH_STEP
+
+
 def load_classifier(
     base: Base, *, method: Method, compute: Arithmetic, saved: Path | None = None
 ) -> tuple[Any, list[str]]:
-    """Load the base with a new head for bearish, neutral and bullish.
+    """Load the base with a head for bearish, neutral and bullish.
+
+    That is a new one, or the base's own where it is known which of its rows means what; see `own_head`.
 
     Parameters
     ----------
@@ -182,14 +196,18 @@ def load_classifier(
     Raises
     ------
     MissingPartError
-        If the folder has no safetensors or the architecture has no classification head.
+        If the folder has no safetensors, they lack a part of the body, or the architecture has no classification head.
     ConfigError
         If the tokenizer knows more tokens than the model has embeddings.
     """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification, BitsAndBytesConfig
 
     dtype = torch.bfloat16 if compute == "bf16" else torch.float32
+    where = base.path_or_id if saved is None else str(saved)
+    head = own_head(base) if saved is None else None
+    drawn_anew = head is not None and head.order is None
     options: dict[str, Any] = {}
     if METHODS[method].quantised:
         options["quantization_config"] = untyped(BitsAndBytesConfig)(
@@ -198,14 +216,17 @@ def load_classifier(
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=dtype,
             # As patterns, because transformers compares plain names from the start of a layer's full name.
-            llm_int8_skip_modules=[rf"(.*\.)?{head}" for head in HEADS],
+            llm_int8_skip_modules=[
+                *(rf"(.*\.)?{name}" for name in HEADS),
+                *(f"^{name}" for name in _outside_the_body(base)),
+            ],
         )
     if torch.cuda.is_available():
         options["device_map"] = {"": device().index}
     try:
-        with quiet():
+        with quiet(), untouched_generators() if drawn_anew else nullcontext():
             model, report = AutoModelForSequenceClassification.from_pretrained(
-                base.path_or_id if saved is None else str(saved),
+                where,
                 num_labels=len(CLASSES),
                 id2label=dict(enumerate(CLASSES)),
                 label2id={name: index for index, name in enumerate(CLASSES)},
@@ -217,9 +238,11 @@ def load_classifier(
                 output_loading_info=True,
                 **options,
             )
-    except (OSError, ValueError) as failure:
+    except torch.OutOfMemoryError:
+        raise
+    except (OSError, ValueError, RuntimeError, SafetensorError) as failure:
         raise MissingPartError(
-            f"base {base.name!r}: cannot be loaded for classification from {base.path_or_id} ({failure}). "
+            f"base {base.name!r}: cannot be loaded for classification from {where} ({failure}). "
             "It needs a config.json and safetensors of an architecture that transformers can classify with."
         ) from failure
     tokenizer = load_tokenizer(base)
@@ -232,9 +255,86 @@ def load_classifier(
     for config in (model.config, model.config.get_text_config()):
         config.pad_token_id = tokenizer.pad_token_id
     _keep_autograd(model)
-    fresh = list(report["missing_keys"]) + [str(entry[0]) for entry in report.get("mismatched_keys", ())]
-    named = {head for key in fresh for head in HEADS if head in key.split(".")}
-    return model.eval(), sorted(named)
+    fresh = {*report["missing_keys"], *(str(entry[0]) for entry in report.get("mismatched_keys", ()))}
+    if drawn_anew:
+        fresh |= set(_output(model))
+        # All at once, as a shared base draws them.
+        draw(
+            model,
+            [name for name, value in model.named_parameters() if name in fresh or not getattr(value, READ, False)],
+        )
+    elif head is not None:
+        for name in set(_output(model)) - fresh:
+            rows = model.get_parameter(name)
+            rows.data = rows.data[list(head.order or ())].clone()
+    return model.eval(), _new_modules(model, fresh, f"base {base.name!r}: {where}")
+
+
+def draw(model: Any, names: Sequence[str]) -> None:
+    """Draw the named parameters anew from torch's current generator, as transformers draws what a checkpoint lacks."""
+    for name in names:
+        setattr(model.get_parameter(name), READ, False)
+        parts = name.split(".")[:-1]
+        for depth in range(len(parts) + 1):
+            setattr(model.get_submodule(".".join(parts[:depth])), READ, False)
+    model.initialize_weights()
+
+
+def untouched_generators() -> AbstractContextManager[None]:
+    """Leave torch's generators after a block as they were before it."""
+    import torch
+
+    return torch.random.fork_rng(devices=[device().index] if torch.cuda.is_available() else [])
+
+
+def _outside_the_body(base: Base) -> list[str]:
+    """Return what an architecture's classifier has beside its body: what no checkpoint of the body alone can bring."""
+    import torch
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    with quiet(), untouched_generators(), torch.device("meta"):
+        config = AutoConfig.from_pretrained(base.path_or_id, local_files_only=True, trust_remote_code=False)
+        model = untyped(AutoModelForSequenceClassification).from_config(config, trust_remote_code=False)
+    return [name for name, _ in model.named_children() if name != model.base_model_prefix]
+
+
+def _output(model: Any) -> list[str]:
+    """Return the names of the parameters of a classifier's last layer, whose rows are the classes."""
+    import torch
+
+    layers = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear)
+        and module.out_features == len(CLASSES)
+        and name.split(".")[0] != model.base_model_prefix
+    ]
+    return [f"{layers[-1]}.{name}" for name, _ in model.get_submodule(layers[-1]).named_parameters()]
+
+
+def _new_modules(model: Any, fresh: Collection[str], what: str) -> list[str]:
+    """Return the modules that are drawn, each of which an adapter has to train and save whole.
+
+    Raises
+    ------
+    MissingPartError
+        If a part of the body is missing, which nobody would train.
+    """
+    found, lost = set(), []
+    for key in fresh:
+        parts = key.split(".")
+        if parts[0] != model.base_model_prefix:
+            found.add(parts[0])
+        elif "pooler" in parts:
+            found.add("pooler")
+        else:
+            lost.append(key)
+    if lost:
+        raise MissingPartError(
+            f"{what} lacks {len(lost)} tensors of the model's body, first {min(lost)}; drawn at random they would make "
+            "every figure meaningless. Fetch the whole model."
+        )
+    return sorted(found)
 
 
 def _keep_autograd(model: Any) -> None:

@@ -12,12 +12,9 @@ from types import TracebackType
 from typing import Any
 
 from embargo.models.bases.resolve import Base
-from embargo.models.loading.load import device, load_classifier
+from embargo.models.loading.load import READ, draw, load_classifier, untouched_generators
 from embargo.models.methods.cards import METHODS
 from embargo.models.methods.settings import Arithmetic, Method
-
-# What transformers marks the weights with that a checkpoint brought, and leaves alone when it draws the others.
-_READ = "_is_hf_initialized"
 
 
 class SharedBase:
@@ -70,15 +67,13 @@ class SharedBase:
         MissingPartError, ConfigError
             As `load_classifier`.
         """
-        import torch
-
         if METHODS[method].name == "full" or not self._open:
             self.reads += 1
             return load_classifier(self.base, method=method, compute=compute)
         variant = (METHODS[method].quantised, compute)
         if self._held is None or self._held[0] != variant:
             self._held = None
-            with torch.random.fork_rng(devices=[device().index] if torch.cuda.is_available() else []):
+            with untouched_generators():
                 self._held = (variant, *load_classifier(self.base, method=method, compute=compute))
             self.reads += 1
         _, model, new_modules = self._held
@@ -100,21 +95,17 @@ def _sharing(model: Any) -> Any:
     tensors: dict[int, Any] = {id(buffer): buffer for buffer in model.buffers()}
     drawn = []
     for name, parameter in model.named_parameters():
-        if not getattr(parameter, _READ, False):
+        if not getattr(parameter, READ, False):
             drawn.append(name)
             tensors[id(parameter)] = torch.nn.Parameter(torch.empty_like(parameter))
         elif parameter.is_floating_point():
             # A parameter of its own: casting a module replaces the tensor inside its parameters.
             mine = torch.nn.Parameter(parameter.data, requires_grad=False)
-            setattr(mine, _READ, True)
+            setattr(mine, READ, True)
             tensors[id(parameter)] = mine
         else:
             tensors[id(parameter)] = parameter
             tensors[id(parameter.quant_state)] = parameter.quant_state
     lent = copy.deepcopy(model, tensors)
-    for name in drawn:
-        parts = name.split(".")[:-1]
-        for depth in range(len(parts) + 1):
-            setattr(lent.get_submodule(".".join(parts[:depth])), _READ, False)
-    lent.initialize_weights()
+    draw(lent, drawn)
     return lent.eval()

@@ -7,6 +7,7 @@ how a text is padded.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,12 +16,14 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from embargo.data_loaders.errors import ConfigError
+from embargo.models.bases.folders import folder_shapes
+from embargo.models.bases.heads import OwnHead, own_head
 from embargo.models.bases.resolve import DECODERS, Base
 from embargo.models.methods.settings import AdapterTarget, Method, TuneSettings
 
 # What a method changes: layers by an update of low rank, activations by a factor, the text by virtual tokens before it,
 # or every weight.
-AdapterChange = Literal["low-rank", "activations", "prompt", "weights"]
+AdapterChange = Literal["low-rank", "activations", "prompt", "weights", "nothing"]
 Configure = Callable[[TuneSettings, Any, dict[str, Any], int], Any]
 
 
@@ -31,8 +34,8 @@ class MethodCard:
     Attributes
     ----------
     name, title, paper : str
-        As in the settings, in words, and where it was published.
-    change : {"low-rank", "activations", "prompt", "weights"}
+        As in the settings, in words, and where it was published; empty where nothing is tuned.
+    change : {"low-rank", "activations", "prompt", "weights", "nothing"}
         What it changes, which says what of the settings means something to it.
     rank : str
         What ``rank`` means for it; empty where it means nothing.
@@ -50,6 +53,8 @@ class MethodCard:
         Whether the frozen weights are held in 4 bits.
     mergeable : bool
         Whether the change can be written into the weights, so that a scored model costs nothing more than its base.
+    peft_type : str or None
+        What peft calls it in a saved configuration; None where peft has no part in it.
 
     Examples
     --------
@@ -70,6 +75,7 @@ class MethodCard:
     refuses: Callable[[str], str | None] | None = None
     quantised: bool = False
     mergeable: bool = True
+    peft_type: str | None = "LORA"
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,14 @@ LAYERS: Mapping[str, Layers] = MappingProxyType(
         "opt": Layers(("q_proj", "v_proj"), ("k_proj", "v_proj", "fc2"), ("fc2",)),
     }
 )
+
+# What query and value projections are called anywhere. Those called as GPT-2's may be stored transposed or not.
+_ATTENTION = (
+    *dict.fromkeys(layers.attention for name, layers in LAYERS.items() if name != "gpt2"),
+    ("attn.q", "attn.v"),
+)
+# The part of a tensor's name that says which layer it is of.
+_LAYER = re.compile(r".*?\.\d+\.")
 
 # Of the architectures above, those whose layers read no keys and values from before the text.
 _NO_PREFIX = frozenset({"deberta-v2", "distilbert", "modernbert"})
@@ -243,10 +257,29 @@ METHODS: Mapping[str, MethodCard] = {
             "rslora", "rank-stabilised LoRA", "arXiv 2312.03732", "low-rank", _UPDATE, 1e-4, 5e-4, 1e-3, _rslora
         ),
         MethodCard(
-            "adalora", "LoRA with a rank per layer", "arXiv 2303.10512", "low-rank", _LEFT, 1e-3, 3e-3, 4e-3, _adalora
+            "adalora",
+            "LoRA with a rank per layer",
+            "arXiv 2303.10512",
+            "low-rank",
+            _LEFT,
+            1e-3,
+            3e-3,
+            4e-3,
+            _adalora,
+            peft_type="ADALORA",
         ),
         MethodCard(
-            "ia3", "rescaled activations", "arXiv 2205.05638", "activations", "", 3e-3, 1e-2, 1e-2, _ia3, _is_tried
+            "ia3",
+            "rescaled activations",
+            "arXiv 2205.05638",
+            "activations",
+            "",
+            3e-3,
+            1e-2,
+            1e-2,
+            _ia3,
+            _is_tried,
+            peft_type="IA3",
         ),
         MethodCard(
             "prefix",
@@ -260,6 +293,7 @@ METHODS: Mapping[str, MethodCard] = {
             _prefix,
             _takes_prefix,
             mergeable=False,
+            peft_type="PREFIX_TUNING",
         ),
         MethodCard(
             "prompt",
@@ -273,6 +307,7 @@ METHODS: Mapping[str, MethodCard] = {
             _prompt,
             _takes_words,
             mergeable=False,
+            peft_type="PROMPT_TUNING",
         ),
         MethodCard(
             "ptuning",
@@ -286,10 +321,21 @@ METHODS: Mapping[str, MethodCard] = {
             _ptuning,
             _takes_words,
             mergeable=False,
+            peft_type="P_TUNING",
         ),
         MethodCard(
-            "full", "full fine-tuning (the reference)", "arXiv 1810.04805", "weights", "", 3e-5, 1e-4, 5e-4, None
+            "full",
+            "full fine-tuning (the reference)",
+            "arXiv 1810.04805",
+            "weights",
+            "",
+            3e-5,
+            1e-4,
+            5e-4,
+            None,
+            peft_type=None,
         ),
+        MethodCard("none", "the base's own head, not tuned", "", "nothing", "", 2e-4, 1e-3, 2e-3, None, peft_type=None),
     )
 }
 
@@ -338,26 +384,53 @@ def check_method(method: str, base: Base, target: AdapterTarget = "attention") -
         raise ConfigError(f"tuning.method must be one of {tuple(METHODS)}, got {method!r}.")
     model_type = base.architecture
     reason = refusal(method, model_type)
-    if reason is None and METHODS[method].change == "low-rank" and target == "attention":
-        wanted = lora_targets(model_type, target)
-        if not _has_layers(Path(base.path_or_id), wanted):
-            reason = f"it has no layers called {' or '.join(wanted)} (tuning.target = 'all-linear' finds its own)"
+    low_rank = METHODS[method].change == "low-rank"
+    if reason is None and low_rank and target == "attention" and attention_layers(base) is None:
+        pairs = " or ".join(" with ".join(names) for names in _ATTENTION)
+        reason = f"not every layer has projections called {pairs} (tuning.target = 'all-linear' finds its own)"
+    if reason is None and method == "none":
+        reason = _no_classes(own_head(base))
     if reason is not None:
-        others = [name for name in METHODS if refusal(name, model_type) is None and name != method]
+        others = [name for name in METHODS if refusal(name, model_type) is None and name not in (method, "none")]
         raise ConfigError(
-            f"base {base.name!r} ({model_type}) cannot be tuned with method {method!r}: {reason}. "
+            f"base {base.name!r} ({model_type}) cannot be {'read' if method == 'none' else 'tuned'} with method "
+            f"{method!r}: {reason}. "
             f"Choose one of {others} or another base."
         )
 
 
-def _has_layers(folder: Path, names: Sequence[str]) -> bool:
-    from safetensors import safe_open
+def _no_classes(head: OwnHead | None) -> str | None:
+    if head is None:
+        return "it brings no head of three classes"
+    if head.order is None:
+        called = " and ".join(map(repr, head.labels)) or "nothing"
+        return f"its head's classes are called {called} (id2label), of which nobody knows which is bearish or bullish"
+    return None
 
-    for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, framework="np") as weights:
-            if any(key.endswith(f".{name}.weight") for key in weights.keys() for name in names):  # noqa: SIM118
-                return True
-    return False
+
+def attention_layers(base: Base) -> tuple[str, ...] | None:
+    """Return what the query and value projections of a base are called; None where its tensors do not tell.
+
+    The names are those of the listed architectures, and in one that is not listed every numbered layer must have all
+    of them as matrices: a projection that is a convolution, or is there in some layers only, is none.
+    """
+    shapes = folder_shapes(Path(base.path_or_id))
+    listed = LAYERS.get(base.architecture)
+    if listed is not None:
+        found = any(key.endswith(f".{name}.weight") for key in shapes for name in listed.attention)
+        return listed.attention if found else None
+    layers = {match[0] for key in shapes if (match := _LAYER.match(key))}
+    for names in _ATTENTION:
+        where = [
+            {match[0] for key in shapes if key.endswith(f".{name}.weight") and (match := _LAYER.match(key))}
+            for name in names
+        ]
+        matrices = all(
+            len(shape) == 2 for key, shape in shapes.items() if key.endswith(tuple(f".{name}.weight" for name in names))
+        )
+        if layers and matrices and all(found == layers for found in where):
+            return names
+    return None
 
 
 def virtual_tokens(method: str, rank: int) -> int:

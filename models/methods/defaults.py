@@ -114,7 +114,7 @@ def _rows(method: str, n_train: int, base: Base) -> list[DefaultSetting]:
     large = width >= WIDE
     size = f"the base is {width} wide"
     rows = [
-        DefaultSetting("method", method, f"{card.title} ({card.paper})"),
+        DefaultSetting("method", method, f"{card.title} ({card.paper})" if card.paper else card.title),
         DefaultSetting("rank", rank, f"{means}{examples}: 4-8 under 1,000, 8-16 up to 10,000, 16-32 above"),
         DefaultSetting("alpha", 2.0 * rank, "twice the rank" if not virtual_tokens(method, rank) else "not used"),
         DefaultSetting("dropout", 0.1 if few else 0.05, f"{examples}: the fewer, the more is dropped"),
@@ -134,6 +134,8 @@ def _rows(method: str, n_train: int, base: Base) -> list[DefaultSetting]:
     ]
     if card.change != "low-rank":
         unused = {"dropout", "alpha", "target"} | (set() if card.change == "prompt" else {"rank"})
+        if method == "none":
+            unused = {row.setting for row in rows} - {"method"}
         rows = [
             DefaultSetting(row.setting, row.value, "not used by it") if row.setting in unused else row for row in rows
         ]

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from embargo.data_loaders.errors import ConfigError
 
-Method = Literal["qlora", "lora", "dora", "rslora", "adalora", "ia3", "prefix", "prompt", "ptuning", "full"]
+Method = Literal["qlora", "lora", "dora", "rslora", "adalora", "ia3", "prefix", "prompt", "ptuning", "full", "none"]
 AdapterTarget = Literal["attention", "all-linear"]
 Compute = Literal["auto", "fp32", "bf16"]
 Arithmetic = Literal["fp32", "bf16"]
@@ -25,7 +25,7 @@ class TuneSettings:
     Attributes
     ----------
     method : str
-        A name of `embargo.models.methods.METHODS`.
+        A name of `embargo.models.methods.METHODS`; ``none`` reads with the base's own head and tunes nothing.
     rank, alpha, dropout
         Shape of the low-rank update (Hu et al. 2021, arXiv 2106.09685): it is scaled by ``alpha / rank``. For prefix,
         prompt and P-tuning ``rank`` is the number of virtual tokens.

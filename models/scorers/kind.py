@@ -68,6 +68,8 @@ class Fit:
     best_epoch : int or None
     adapter : Adapter or None
         Where a base was tuned.
+    head : mapping or None
+        ``labels`` and ``start`` of the head that a base brought along; see `embargo.models.bases.heads.OwnHead`.
     """
 
     scorer: Scorer
@@ -78,6 +80,7 @@ class Fit:
     epochs: Sequence[Mapping[str, Any]] = ()
     best_epoch: int | None = None
     adapter: Adapter | None = None
+    head: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import pandas as pd
 
 from embargo.data_loaders.errors import DataError, MissingPartError
 from embargo.data_loaders.fields import CLASSES
+from embargo.models.bases.folders import refuse_links, refuse_pickles
 from embargo.models.calibration.fitting import Calibration
 from embargo.models.content import check_seal, json_hash, read_manifest
 from embargo.models.loading.batches import batched_logits, padded, tokens_of
@@ -102,6 +103,8 @@ class OnnxScorer:
         self.folder = Path(folder)
         if not self.folder.is_dir():
             raise MissingPartError(f"no exported model at {self.folder}. Check the path, or export one.")
+        refuse_links(self.folder)
+        refuse_pickles(self.folder)
         self.manifest = opened_manifest(self.folder)
         self.identity: str = identity_of(self.manifest)
         cutoff = self.manifest["knowledge_cutoff"]

@@ -15,10 +15,13 @@ import numpy as np
 
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import CLASSES
+from embargo.models.bases.heads import own_head
 from embargo.models.bases.resolve import Base
 from embargo.models.content import json_hash, read_manifest
+from embargo.models.loading.attach import attach, refuse_adapter_files, refuse_other_architecture
 from embargo.models.loading.batches import batched_logits
 from embargo.models.loading.load import (
+    ONE_LENGTH,
     dense_layer,
     dequantise,
     deterministic,
@@ -27,6 +30,7 @@ from embargo.models.loading.load import (
     load_classifier,
     load_tokenizer,
     pad,
+    padding_step,
     quiet,
     readable_length,
     resolve_compute,
@@ -105,7 +109,7 @@ class TransformerScorer:
         self._method: Method = settings["method"]
         self._compute: Arithmetic = resolve_compute(settings["compute"] if compute is None else compute, base)
         self._max_length = int(settings["max_length"])
-        self._virtual_tokens = virtual_tokens(self._method, int(settings["rank"]))
+        self._virtual_tokens = virtual_tokens(self._method, int(settings.get("rank", 0)))
         self._weights = _resolve_weights(weights, self._method)
         usual = GPU_TOKEN_BUDGETS[self._weights] if device().type == "cuda" else TOKEN_BUDGET
         self._token_budget = usual if token_budget is None else token_budget
@@ -123,6 +127,7 @@ class TransformerScorer:
                 "compute": self._compute,
                 "device": device().type,
                 **({"weights": "4bit"} if self._weights == "4bit" else {}),
+                **({"padding": "one length"} if base.architecture in ONE_LENGTH else {}),
             }
         )
 
@@ -145,7 +150,8 @@ class TransformerScorer:
         if not len(texts):
             return np.empty((0, len(CLASSES)))
         tokenizer, model = self._model()
-        tokens = encode(tokenizer, texts, readable_length(tokenizer, self._max_length, self._virtual_tokens))
+        longest = readable_length(tokenizer, self._max_length, self._virtual_tokens)
+        tokens = encode(tokenizer, texts, longest)
 
         def forward(rows: Sequence[Sequence[int]], length: int) -> np.ndarray:
             ids, mask = pad(rows, tokenizer.pad_token_id, length)
@@ -153,7 +159,13 @@ class TransformerScorer:
             return np.asarray(output.double().cpu().numpy())
 
         with torch.inference_mode():
-            return batched_logits(tokens, forward, token_budget=self._token_budget, progress=progress)
+            return batched_logits(
+                tokens,
+                forward,
+                token_budget=self._token_budget,
+                step=padding_step(self._base, longest),
+                progress=progress,
+            )
 
     def _model(self) -> tuple[Any, Any]:
         if self._loaded is None:
@@ -203,24 +215,26 @@ def scoring_model(
     settings = adapter.manifest["settings"]
     card = METHODS[settings["method"]]
     dtype = torch.bfloat16 if compute == "bf16" else torch.float32
+    refuse_adapter_files(adapter.path, card.name)
     if card.name == "full":
+        refuse_other_architecture(adapter.path, base)
         with deterministic(0):
             model, fresh = load_classifier(base, method="full", compute="fp32", saved=adapter.path)
         if fresh:
             raise DataError(f"{adapter.path}: weights of {fresh} are missing. Delete the folder to tune anew.")
         return model.to(dtype).to(device()).eval()
     with deterministic(0):
-        model, _ = borrow(base, shared, method=card.name, compute=settings["compute"])
+        model, drawn = borrow(base, shared, method=card.name, compute=settings["compute"])
+    if card.name == "none":
+        return model.to(dtype).to(device()).eval()
     if _resolve_weights(weights, card.name) == "4bit":
-        return _packed(model, adapter, dtype)
+        return _packed(model, adapter, dtype, drawn)
     lent = {} if shared is None else {name: value.data for name, value in model.named_parameters()}
     # The sum of weight and adapter is taken in fp32 and rounded once; the model's own casts refuse what is quantised.
     # Virtual tokens are cast to what the base is in when they are put on it.
     (torch.nn.Module.float if card.mergeable or dtype == torch.float32 else torch.nn.Module.bfloat16)(model)
+    adapted = attach(model, adapter.path, method=card.name, drawn=drawn)
     with quiet():
-        from peft import PeftModel
-
-        adapted = PeftModel.from_pretrained(model, str(adapter.path))
         _own_targets(adapted, lent)
         if card.quantised:
             adapted = _unload(adapted, lambda layer: _dense(layer, dtype))
@@ -244,7 +258,7 @@ def _resolve_weights(weights: Weights, method: str) -> Literal["dense", "4bit"]:
     return weights
 
 
-def _packed(model: Any, adapter: Adapter, dtype: Any) -> Any:
+def _packed(model: Any, adapter: Adapter, dtype: Any, drawn: Sequence[str]) -> Any:
     import torch
 
     for module in model.modules():
@@ -253,10 +267,8 @@ def _packed(model: Any, adapter: Adapter, dtype: Any) -> Any:
     # The model's own casts refuse what is quantised.
     cast = torch.nn.Module.bfloat16 if dtype == torch.bfloat16 else torch.nn.Module.float
     cast(model)
-    with quiet():
-        from peft import PeftModel
-
-        return cast(PeftModel.from_pretrained(model, str(adapter.path))).to(device()).eval()
+    method = adapter.manifest["settings"]["method"]
+    return cast(attach(model, adapter.path, method=method, drawn=drawn)).to(device()).eval()
 
 
 def _own_targets(adapted: Any, lent: dict[str, Any]) -> None:
@@ -347,15 +359,17 @@ def _fit(request: FitRequest) -> Fit:
         progress=request.progress,
         shared=shared,
     )
+    head = own_head(base)
     return Fit(
         TransformerScorer(base, adapter, shared=shared),
-        trained_on=request.train_texts,
+        trained_on=() if adapter.manifest["settings"]["method"] == "none" else request.train_texts,
         settings=adapter.manifest["settings"],
         epochs=adapter.manifest["epochs"],
         best_epoch=adapter.manifest["best_epoch"],
         adapter=adapter,
         cutoff_source=base.source,
         base_knowledge_cutoff=base.knowledge_cutoff,
+        head=None if head is None else head.described(),
     )
 
 

@@ -20,6 +20,8 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.models.bases.folders import refuse_links, refuse_pickles
+from embargo.models.bases.heads import own_head
 from embargo.models.bases.resolve import Base
 from embargo.models.content import (
     cached_folder,
@@ -31,19 +33,22 @@ from embargo.models.content import (
     texts_fingerprint,
 )
 from embargo.models.loading import processes
+from embargo.models.loading.attach import refuse_adapter_files
 from embargo.models.loading.libraries import untyped
 from embargo.models.loading.load import (
+    ONE_LENGTH,
     deterministic,
     device,
     encode,
     load_classifier,
     load_tokenizer,
+    padding_step,
     quiet,
     readable_length,
     resolve_compute,
 )
 from embargo.models.loading.shared import SharedBase
-from embargo.models.methods.cards import check_method, peft_config, virtual_tokens
+from embargo.models.methods.cards import METHODS, attention_layers, check_method, peft_config, virtual_tokens
 from embargo.models.methods.settings import Arithmetic, Method, TuneSettings
 from embargo.models.samples import check_labels, in_content_order
 from embargo.models.scorer import Progress
@@ -59,12 +64,12 @@ class Adapter:
     ----------
     path : Path
         Folder with ``adapter_model.safetensors``, ``adapter_config.json`` (both as peft reads them) and the manifest;
-        after full fine-tuning, with the whole model as transformers reads it.
+        after full fine-tuning, with the whole model as transformers reads it; without tuning, with the manifest alone.
     identity : str
         sha256 over the files' contents.
     manifest : dict
         Base, settings, fingerprints of the samples, losses of each pass, events (out of memory, a divergence),
-        ``trained_until`` and versions.
+        ``trained_until``, versions and, where the base brings a head of its own, what became of that.
     train_text_hashes : tuple of str
         sha256 of each distinct training text, sorted: what a test text must not be among.
 
@@ -97,6 +102,9 @@ def tune(
     shared: SharedBase | None = None,
 ) -> Adapter:
     """Tune adapters on the base, or load them where the same tuning was done before.
+
+    A three-class head that the base brings along starts as `embargo.models.bases.heads` says. With method ``none``
+    nothing is tuned: the adapter is empty, the samples are not looked at, and it knows what the base knows.
 
     Parameters
     ----------
@@ -161,6 +169,8 @@ def tune(
     """
     settings = TuneSettings() if settings is None else settings
     check_method(settings.method, base, settings.target)
+    if settings.method == "none":
+        return _untuned(base, settings, Path(cache_dir) / "adapters")
     train_y = check_labels(train_texts, train_labels, what="training samples", distinct=2)
     validation_y = check_labels(validation_texts, validation_labels, what="validation samples")
     compute = resolve_compute(settings.compute, base)
@@ -174,6 +184,11 @@ def tune(
         "device": device().type,
         "versions": {name: version(name) for name in ("torch", "transformers", "peft", "bitsandbytes")},
     }
+    head = own_head(base)
+    if head is not None and head.start != "own":
+        key["head"] = head.start
+    if base.architecture in ONE_LENGTH:
+        key["padding"] = "one length"
     if processes.count() > 1:  # equal up to rounding, which is not to the bit
         key["processes"] = processes.count()
 
@@ -204,12 +219,45 @@ def tune(
             "best_epoch": done.best_epoch,
             "events": done.events,
             "versions": key["versions"],
+            **({} if head is None else {"head": head.described()}),
         }
 
     path, manifest = _built_together(adapters, key, build, trained)
     if processes.is_main():
         checkpoint.unlink(missing_ok=True)
     return _adapter(path, manifest)
+
+
+def _untuned(base: Base, settings: TuneSettings, adapters: Path) -> Adapter:
+    """Return the folder that stands for a base read with its own head: no weights, and nothing learnt from samples."""
+    head = own_head(base)
+    assert head is not None
+    key = {
+        "base": base.weights_hash,
+        "settings": {
+            "method": settings.method,
+            "max_length": settings.max_length,
+            "compute": resolve_compute(settings.compute, base),
+        },
+        "head": head.described(),
+        "trained_until": None if base.knowledge_cutoff is None else base.knowledge_cutoff.isoformat(),
+    }
+
+    def build(folder: Path) -> dict[str, Any]:
+        (folder / "train_text_hashes.txt").write_text("\n", encoding="ascii")
+        return {
+            "base": {"name": base.name, "weights_hash": base.weights_hash, "source": base.source},
+            "settings": key["settings"],
+            "n_train": 0,
+            "trained_until": key["trained_until"],
+            "epochs": [],
+            "best_epoch": None,
+            "events": [],
+            "versions": {name: version(name) for name in ("torch", "transformers")},
+            "head": key["head"],
+        }
+
+    return _adapter(*_built_together(adapters, key, build, lambda: None))
 
 
 def _built_together(
@@ -250,7 +298,7 @@ def open_adapter(path: Path) -> Adapter:
     Raises
     ------
     DataError
-        If it is no adapter, or a file is missing or differs from what was written.
+        If it is no adapter, a file is missing or differs from what was written, is a pickle or leads elsewhere.
 
     Examples
     --------
@@ -263,9 +311,12 @@ def open_adapter(path: Path) -> Adapter:
         ...
     embargo.data_loaders.errors.DataError: .../manifest.json: cannot be read ([Errno 2] No such file or ...
     """
+    refuse_links(Path(path))
+    refuse_pickles(Path(path))
     manifest = read_manifest(Path(path))
     if "settings" not in manifest or not (Path(path) / "train_text_hashes.txt").is_file():
         raise DataError(f"{path}: not the folder of a tuned adapter. Give one from the cache's folder 'adapters'.")
+    refuse_adapter_files(Path(path), manifest["settings"]["method"])
     return _adapter(Path(path), manifest)
 
 
@@ -329,8 +380,11 @@ def adapted_model(
         heads = [name for name in fresh if name != "classifier"] + ["classifier", "score"]
         heads = [name for name in heads if any(name in path.split(".") for path, _ in model.named_modules())]
         model.requires_grad_(False)
+        config = peft_config(settings, model.config, heads, steps)
+        if METHODS[settings.method].change == "low-rank" and settings.target == "attention":
+            config.target_modules = set(attention_layers(base) or config.target_modules)
         with quiet():
-            adapted = get_peft_model(model, peft_config(settings, model.config, heads, steps))
+            adapted = get_peft_model(model, config)
         for parameter in adapted.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.to(torch.float32)
@@ -388,6 +442,7 @@ def _train(
             (parts[0], parts[1]),
             settings,
             pad_id=tokenizer.pad_token_id,
+            step=padding_step(base, length),
             autocast=compute if halved else "fp32",
             checkpoint=checkpoint,
             progress=progress,

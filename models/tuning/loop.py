@@ -22,7 +22,7 @@ from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import CLASSES
 from embargo.models.calibration.fitting import calibrated_loss
 from embargo.models.loading import processes
-from embargo.models.loading.batches import padded_length
+from embargo.models.loading.batches import LENGTH_STEP, padded_length
 from embargo.models.loading.load import device, pad
 from embargo.models.loading.packing import pack, packable, packed_logits, token_groups
 from embargo.models.methods.cards import METHODS
@@ -99,6 +99,7 @@ def train(
     pad_id: int,
     autocast: Arithmetic,
     checkpoint: Path,
+    step: int = LENGTH_STEP,
     progress: Progress | None = None,
 ) -> Trained:
     """Train what requires gradients in a model, and leave in it the weights of the pass with the best validation loss.
@@ -115,6 +116,8 @@ def train(
         ``bf16`` multiplies in bf16 what is held in fp32, except heads beside adapters.
     checkpoint : Path
         Written after each pass; where it is there, training goes on from it.
+    step : int
+        Texts are padded to a multiple of it.
     progress : callable, optional
         Called with (steps done, steps in all).
 
@@ -125,7 +128,7 @@ def train(
     ConfigError
         If memory runs out with a single text, or the processes do not find the same checkpoint.
     """
-    loop = _Loop(model, parts, settings, pad_id, autocast)
+    loop = _Loop(model, parts, settings, pad_id, autocast, step)
     steps = steps_of(len(parts[0].tokens), settings)
     loop.restore(read_checkpoint(checkpoint))
     state = loop.state
@@ -185,7 +188,9 @@ class _Loop:
         settings: TuneSettings,
         pad_id: int,
         autocast: Arithmetic,
+        padding_step: int,
     ) -> None:
+        self.padding_step = padding_step
         self.model, self.parts, self.settings, self.pad_id, self.autocast = model, parts, settings, pad_id, autocast
         self.trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
         processes.take_from_main([value.data for value in self.trained.values()])
@@ -342,7 +347,7 @@ class _Loop:
             if self.packs:
                 logits = packed_logits(self.model, pack(chosen, self.pad_id), device()).float()
             else:
-                ids, mask = pad(chosen, self.pad_id, padded_length(max(map(len, chosen))))
+                ids, mask = pad(chosen, self.pad_id, padded_length(max(map(len, chosen)), self.padding_step))
                 logits = self.model(input_ids=_sent(ids), attention_mask=_sent(mask)).logits.float()
         return logits, _sent(torch.from_numpy(part.labels[rows]))
 

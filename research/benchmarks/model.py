@@ -189,7 +189,7 @@ def peers(parts: Split) -> Iterator[Judged]:
 
 def taken(base: Base, methods: Sequence[str], console: Console) -> list[str]:
     """Return the methods that a base can take, and say which it cannot."""
-    reasons = {method: refusal(method, base.architecture) for method in methods}
+    reasons = {method: refusal(method, base.architecture) for method in methods if method != "none"}
     for method, reason in reasons.items():
         if reason is not None:
             console.print(f"{base.name}: no {method}, as {reason}.")

@@ -199,6 +199,12 @@ class ModelSection(Section):
     max_train: Count | None = None
 
     @model_validator(mode="after")
+    def _has_head(self) -> ModelSection:
+        if self.kind == "transformer" and self.method == "none" and self.base == "tiny":
+            raise ValueError("model.method = 'none' reads with a base's own head, and 'tiny' has none; set model.base")
+        return self
+
+    @model_validator(mode="after")
     def _scorer_fits(self) -> ModelSection:
         if self.scorer != "torch" and self.kind != "transformer":
             raise ValueError(f"model.scorer = {self.scorer!r} scores transformers; a {self.kind} needs none")

@@ -22,6 +22,7 @@ from embargo.models.calibration.fitting import Calibration
 from embargo.models.export.onnx import check_runtime
 from embargo.models.fitting import FittedModel, fit_scorer
 from embargo.models.loading.shared import SharedBase
+from embargo.models.methods.cards import check_method
 from embargo.models.methods.defaults import default_settings
 from embargo.models.methods.settings import TuneSettings
 from embargo.models.scorers.cache import ScoreCache
@@ -65,9 +66,11 @@ def given_base(config: Config) -> Base | None:
     check_runtime(config.model.scorer)
     if config.model.kind != "transformer" or config.model.base == TINY:
         return None
-    return resolve_base(
+    base = resolve_base(
         config.model.base, revision=config.model.revision, knowledge_cutoff=config.model.knowledge_cutoff
     )
+    check_method(config.model.method, base, config.model.target)
+    return base
 
 
 def with_base(plan: Plan, until: pd.Timestamp, cache: Path, stages: Stages) -> Plan:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
@@ -99,13 +101,41 @@ CONFIGS = {
     ),
 }
 
+# Architectures whose layers no method has a list of.
+UNLISTED = {
+    "albert": ("AlbertConfig", _SHAPE | {"embedding_size": 32}),
+    "camembert": ("CamembertConfig", _SHAPE | {"max_position_embeddings": 66}),
+    "convbert": ("ConvBertConfig", _SHAPE | {"embedding_size": 32, "head_ratio": 2}),
+    "ernie": ("ErnieConfig", _SHAPE),
+    "eurobert": ("EuroBertConfig", _SHAPE | {"num_key_value_heads": 2}),
+    "megatron-bert": ("MegatronBertConfig", _SHAPE),
+    "mobilebert": (
+        "MobileBertConfig",
+        _SHAPE | {"embedding_size": 32, "intra_bottleneck_size": 32, "num_feedforward_networks": 2},
+    ),
+    "mpnet": ("MPNetConfig", _SHAPE | {"max_position_embeddings": 66, "pad_token_id": 1}),
+    "rembert": ("RemBertConfig", _SHAPE | {"input_embedding_size": 32, "output_embedding_size": 32}),
+    "roformer": ("RoFormerConfig", _SHAPE | {"embedding_size": 32}),
+    "squeezebert": ("SqueezeBertConfig", _SHAPE | {"embedding_size": 32}),
+}
+
 
 def small_base(model_type: str, folder: Path, *, seed: int = 0) -> Base:
     """Write a base of random weights with an untrained body and return it."""
+    return _written(transformers.AutoModel, model_type, folder, {}, seed)
+
+
+def small_classifier(model_type: str, folder: Path, labels: Sequence[str], *, seed: int = 0) -> Base:
+    """Write a base of random weights that brings a head of its own, whose rows are called by ``labels``."""
+    named = {"id2label": dict(enumerate(labels)), "label2id": {label: row for row, label in enumerate(labels)}}
+    return _written(transformers.AutoModelForSequenceClassification, model_type, folder, named, seed)
+
+
+def _written(kind: Any, model_type: str, folder: Path, named: dict[str, Any], seed: int) -> Base:
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-    name, shape = CONFIGS[model_type]
-    config = getattr(transformers, name)(**shape)
+    name, shape = (CONFIGS | UNLISTED)[model_type]
+    config = getattr(transformers, name)(**shape, **named)
     words = {word: number for number, word in enumerate(WORDS)}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -123,7 +153,7 @@ def small_base(model_type: str, folder: Path, *, seed: int = 0) -> Base:
     ).save_pretrained(str(folder))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = transformers.AutoModel.from_config(config)
+        model = kind.from_config(config)
         with torch.no_grad():
             # Wider than a fresh initialisation, so that a mistake shows in the logits.
             for parameter in model.parameters():

@@ -6,14 +6,14 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from samples.model_samples import CUTOFF
-from samples.small_bases import CONFIGS, small_base
+from samples.small_bases import CONFIGS, UNLISTED, small_base
 
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.models.bases.resolve import DECODERS
 from embargo.models.loading.load import deterministic, load_classifier, load_tokenizer, quiet
-from embargo.models.methods.cards import METHODS, check_method, refusal
+from embargo.models.methods.cards import METHODS, attention_layers, check_method, refusal
 from embargo.models.methods.defaults import default_settings, explain_settings
 from embargo.models.methods.settings import Method, TuneSettings
 from embargo.models.scorers import transformer
@@ -25,7 +25,9 @@ ENDS = ("fell down", "held flat", "rose up")
 WORDS = ("profit", "loss", "sales", "bank", "the", "of", "in", "a", "and")
 TOLERANCE = 5e-6
 QUICK = ("bert", "llama")
-EVERY = [(kind, method) for kind in CONFIGS for method in METHODS if refusal(method, kind) is None]
+# What tunes: reading with a base's own head has tests of its own.
+TUNING = [name for name in METHODS if name != "none"]
+EVERY = [(kind, method) for kind in CONFIGS for method in TUNING if refusal(method, kind) is None]
 
 
 def sample(n, seed):
@@ -186,11 +188,34 @@ def test_an_architecture_without_the_named_layers_is_refused_for_low_rank_adapte
     config = json.loads((strange / "config.json").read_text()) | {"model_type": "newbert"}
     (strange / "config.json").write_text(json.dumps(config))
     base = replace(source, path_or_id=str(strange))
-    with pytest.raises(ConfigError, match="q_proj or v_proj"):
+    check_method("lora", base)
+    weights = load_file(strange / "model.safetensors")
+    lost = "encoder.layer.1.attention.self.value.weight"
+    save_file({name: value for name, value in weights.items() if name != lost}, strange / "model.safetensors")
+    with pytest.raises(ConfigError, match="not every layer has projections called query with value or"):
+        check_method("lora", base)
+    convolved = {name: value[..., None] if "query" in name else value for name, value in weights.items()}
+    save_file(convolved, strange / "model.safetensors")
+    with pytest.raises(ConfigError, match="not every layer"):
         check_method("lora", base)
     check_method("lora", base, "all-linear")
     with pytest.raises(ConfigError, match="must be one of"):
         check_method("magic", base)
+
+
+@pytest.mark.parametrize("kind", UNLISTED)
+def test_the_layers_of_any_architecture_are_found_by_their_tensors(bases, kind, tmp_path):
+    base = bases(kind)
+    found = attention_layers(base)
+    if kind == "squeezebert":  # projects by convolutions
+        assert found is None
+        return
+    adapter = tuned(base, tmp_path, "lora", target="attention", epochs=1)
+    adapted = {name.split(".lora_")[0] for name in load_file(weights_of(adapter)) if ".lora_" in name}
+    layers = 1 if kind == "albert" else 2  # ALBERT's are one
+    assert [sum(name.endswith(f".{each}") for name in adapted) for each in found] == [layers, layers]
+    assert len(adapted) == 2 * layers
+    assert np.ptp(TransformerScorer(base, adapter).logits(TEST), axis=0).max() > 1e-4
 
 
 def source_files(base):
@@ -235,7 +260,7 @@ def test_every_method_of_the_settings_has_a_card():
     assert all(name == card.name for name, card in METHODS.items())
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if refusal(name, "bert") is None])
+@pytest.mark.parametrize("method", [name for name in TUNING if refusal(name, "bert") is None])
 def test_defaults_follow_the_number_of_examples(bases, method):
     base = bases("bert")
     for n, ranks in ((50, (4, 8)), (999, (4, 8)), (1_000, (8, 16)), (9_999, (8, 16)), (50_000, (16, 32))):
