@@ -1,4 +1,15 @@
-"""Leak-free backtests of trading signals that language models read from news."""
+"""Leak-free backtests of trading signals that language models read from news.
+
+In a notebook, what was made elsewhere is held to the past, traded with costs, and judged::
+
+    prices = embargo.Prices.read("bars.csv", calendar="XNYS")     # or Prices.from_frames(open=..., ...)
+    embargo.assert_causal(decide, prices=prices)                  # decide(prices) returns weights
+    embargo.backtest(decide(prices), prices, trials=20)           # with weighting=, a signal
+    embargo.judge(returns, periods_per_year=252, trials=20)       # returns of any strategy
+
+and whole experiments are ``demo``, ``run``, ``compare`` and ``Run.load``, as on the command line. Row t of weights is
+what is held from the open of bar t. Every error raised on purpose is an ``embargo.data_loaders.EmbargoError``.
+"""
 
 from importlib import import_module as _import_module
 

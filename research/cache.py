@@ -1,4 +1,4 @@
-"""Where base models, adapters and scores are kept between runs, and whether a folder can be where it is wanted."""
+"""Where base models, adapters and scores are kept between runs."""
 
 from __future__ import annotations
 

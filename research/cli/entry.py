@@ -18,7 +18,17 @@ _WISHES = ("FORCE_COLOR", "GITHUB_ACTIONS", "NO_COLOR", "PY_COLORS", "TERMINAL_W
 
 
 def main() -> None:
-    """Entry point of the ``embargo`` command."""
+    """Entry point of the ``embargo`` command.
+
+    Examples
+    --------
+    >>> import sys
+    >>> from unittest.mock import patch
+    >>> from embargo.research.cli import main
+    >>> with patch.object(sys, "argv", ["embargo", "--version"]):
+    ...     main()
+    embargo 0.1.0
+    """
     if isinstance(sys.stdout, TextIOWrapper):
         # A terminal or log that cannot show a sign gets its number: no reason to fail half-way.
         sys.stdout.reconfigure(errors="backslashreplace")
