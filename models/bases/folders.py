@@ -14,7 +14,7 @@ from typing import Any
 
 from embargo.data_loaders.errors import DataError
 
-PICKLES = re.compile(r".*\.(bin|pt|pth|ckpt|pkl|pickle|joblib)", re.IGNORECASE)
+PICKLES = re.compile(r"(?i).*\.(bin|pt|pth|ckpt|pkl|pickle|joblib)")
 # Where the hub's client keeps the files that the links of a snapshot lead to.
 _SNAPSHOTS, _BLOBS = "snapshots", "blobs"
 

@@ -17,7 +17,7 @@ import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError, MissingPartError, ServiceError
 from embargo.models.bases import hub
-from embargo.models.bases.folders import read_object, refuse_links, tensor_shapes
+from embargo.models.bases.folders import PICKLES, read_object, refuse_links, tensor_shapes
 from embargo.models.bases.registry import (
     MINILM,
     BaseKind,
@@ -277,7 +277,7 @@ def refuse_files(names: Collection[str], *, name: str, where: str) -> None:
 
 _OTHER_WEIGHTS = (
     (r"pytorch_model-\d+-of-\d+\.bin|pytorch_model\.bin\.index\.json", "sharded pickles, which can run code"),
-    (r".*\.(bin|pt|pth|ckpt|pkl)", "pickles, which can run code"),
+    (PICKLES.pattern, "pickles, which can run code"),
     (r".*\.gguf", "GGUF, which is quantised for llama.cpp and cannot be tuned"),
     (r"model\.safetensors\.index\.json", "the index of shards that are not there"),
     (r"consolidated.*\.safetensors", "the publisher's own layout (consolidated), which transformers does not read"),

@@ -137,13 +137,13 @@ def test_a_base_of_pickles_is_refused_unread_here_and_in_the_hubs_cache(base, tm
     snapshot = tmp_path / "models--a--b" / "snapshots" / "0123"
     shutil.copytree(base.path_or_id, snapshot)
     (snapshot / "model.safetensors").rename(snapshot / name)
-    with pytest.raises(MissingPartError, match="no safetensors"):
+    with pytest.raises(MissingPartError, match="no safetensors, only pickles"):
         resolve_base(str(snapshot))
     monkeypatch.setattr(resolve.hub, "cached", lambda *_: snapshot)
     listed = resolve.hub.HubListing("0123", tuple(path.name for path in snapshot.iterdir()))
     monkeypatch.setattr(resolve.hub, "list_files", lambda *_: listed)
     monkeypatch.setattr(resolve.hub, "fetch", lambda *_: pytest.fail("fetched"))
-    with pytest.raises(MissingPartError, match="no safetensors"):
+    with pytest.raises(MissingPartError, match="no safetensors, only pickles"):
         resolve_base("google-bert/bert-base-uncased")
 
 

@@ -100,8 +100,14 @@ def test_heads_of_other_architectures_are_found(base_of, model_type, name):
 
 @pytest.mark.parametrize("labels", [PROSUS, ("LABEL_0", "LABEL_1", "LABEL_2")])
 @pytest.mark.parametrize("method", ["lora", "qlora"])
-def test_a_shared_base_lends_the_same_head(base_of, labels, method):
+@pytest.mark.parametrize("pooled", [True, False])
+def test_a_shared_base_lends_the_same_head(base_of, labels, method, pooled, tmp_path):
     base = base_of(labels)
+    if not pooled:  # more than the head is drawn
+        base = edited(base, tmp_path / "bare")
+        weights = Path(base.path_or_id) / "model.safetensors"
+        kept = {name: value for name, value in load_file(weights).items() if "pooler" not in name}
+        save_file(kept, weights, metadata={"format": "pt"})
     with SharedBase(base) as shared:
         for seed in (0, 1):
             with deterministic(seed):
