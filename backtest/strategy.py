@@ -15,7 +15,7 @@ import pandas as pd
 
 from embargo.backtest import display
 from embargo.backtest.books.costs import Costs
-from embargo.backtest.books.execution import Execution, fill_conditions
+from embargo.backtest.books.execution import Execution, dead_rows, fill_conditions
 from embargo.backtest.books.simulation import Books, holding_returns, simulate
 from embargo.backtest.display import Figure, decimal, money, percent
 from embargo.backtest.judgement import Judgement, causal_labels, judged, span, utc_instants
@@ -32,6 +32,14 @@ from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import Prices, utc_microseconds, validate_prices
 from embargo.signals.weights import WeightSettings, to_weights, tradable_mask, trailing_risk
 
+# Orders that were not filled, or not in full, by what they met.
+_UNFILLED = {
+    "blocked": "blocked",
+    "dead_bar": "on bars without trade",
+    "rejected": "rejected",
+    "clipped": "clipped",
+    "capped": "capped",
+}
 _LONGEST_SESSION_STEP = pd.Timedelta(days=4)
 
 
@@ -124,8 +132,8 @@ class Backtest:
             self.frictions["costs_paid"]["total"],
             self.frictions["break_even_cost"],
         )
-        counts = {name: self.books.counts[f"{name}_orders"] for name in ("blocked", "rejected", "clipped", "capped")}
-        unfilled = "".join(f", {count:,} {name}" for name, count in counts.items() if count)
+        counts = {name: self.books.counts[f"{name}_orders"] for name in _UNFILLED}
+        unfilled = "".join(f", {count:,} {_UNFILLED[name]}" for name, count in counts.items() if count)
         bears = "" if bearable is None else f"; it would bear {10_000.0 * bearable:.1f}"
         return [
             Figure(
@@ -270,6 +278,7 @@ def backtest(
         volume=volume,
         volatility=volatility,
         funding=funding,
+        dead=dead_rows(prices, rows),
         initial_cash=initial_cash,
         engine=engine,
     )

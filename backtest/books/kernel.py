@@ -18,6 +18,7 @@ from embargo.backtest.books.execution import Execution
 from embargo.data_loaders.errors import ConfigError, DataError
 
 _NONE = np.full((1, 0), np.nan)
+_NO_FLAG = np.zeros((1, 0), dtype=np.bool_)
 _CHUNK = 8
 
 
@@ -39,6 +40,8 @@ class Market:
         Trailing standard deviation of bar returns. Needed for impact.
     funding : array, optional
         Funding rates settled inside each row, summed; positive: longs pay. NaN counts as 0.
+    dead : bool array, optional
+        Bars on which nothing traded, from `embargo.backtest.books.dead_bars`: no order fills there.
 
     Examples
     --------
@@ -56,6 +59,7 @@ class Market:
     volume: np.ndarray | None = None
     volatility: np.ndarray | None = None
     funding: np.ndarray | None = None
+    dead: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -99,8 +103,9 @@ class Record:
         Signed shares filled; 0 is no order.
     prices, fees : array
         Price of each fill, costs included, and its commission in currency; 0 where there is none.
-    capped, rounded, dropped, impact_unknown : bool array
-        Orders cut by participation; rounded to lots; not repeated after such a cut; without known impact.
+    capped, rounded, dropped, impact_unknown, dead : bool array
+        Orders cut by participation; rounded to lots; not repeated after such a cut; without known impact; not filled
+        because nothing traded on their bar.
     margin_calls : bool array, shape (bars,)
     carry : array, shape (bars, 3)
         Borrow, interest and funding paid at the end of each row, in currency.
@@ -128,6 +133,7 @@ class Record:
     rounded: np.ndarray
     dropped: np.ndarray
     impact_unknown: np.ndarray
+    dead: np.ndarray
     margin_calls: np.ndarray
     carry: np.ndarray
     commission: float
@@ -315,6 +321,7 @@ def record(
         rounded=(why & compiled.ROUNDED) > 0,
         dropped=(why & compiled.DROPPED) > 0,
         impact_unknown=((why & compiled.UNKNOWN_IMPACT) > 0) & (sizes != 0.0),
+        dead=(why & compiled.DEAD) > 0,
         margin_calls=np.asarray(((why & compiled.MARGIN) > 0).any(axis=1)),
         carry=carry,
         commission=float(totals[compiled.COMMISSION]),
@@ -548,7 +555,7 @@ def _is_plain(market: Market, costs: Costs, execution: Execution) -> bool:
     """Whether the account knows rates only, so that the fast path applies."""
     unlimited = execution.participation is None and execution.lot == 0.0 and execution.haircut == 0.0
     rates = costs.fee_per_share == costs.fee_minimum == costs.impact == 0.0
-    return unlimited and rates and execution.leverage == 1.0 and market.funding is None
+    return unlimited and rates and execution.leverage == 1.0 and market.funding is None and market.dead is None
 
 
 def _numbers(costs: Costs, execution: Execution) -> tuple[Any, ...]:
@@ -601,11 +608,12 @@ def _panels(market: Market, costs: Costs | Sequence[Costs], execution: Execution
     panels = [fill, _panel(market.close, fill, "close")]
     extra = (("volume", market.volume), ("volatility", market.volatility), ("funding", market.funding))
     others = [_NONE if panel is None else _panel(panel, fill, name) for name, panel in extra]
-    return (*panels, years, *others)
+    dead = _NO_FLAG if market.dead is None else _panel(market.dead, fill, "dead", np.bool_)
+    return (*panels, years, *others, dead)
 
 
-def _panel(panel: np.ndarray, fill: np.ndarray, name: str) -> np.ndarray:
-    values = np.ascontiguousarray(panel, dtype=float)
+def _panel(panel: np.ndarray, fill: np.ndarray, name: str, dtype: type = float) -> np.ndarray:
+    values = np.ascontiguousarray(panel, dtype=dtype)
     if values.shape != fill.shape:
         raise DataError(f"kernel: fill has shape {fill.shape}, {name} {values.shape}. They must agree.")
     return values

@@ -330,6 +330,7 @@ class ExecutionSection(Section):
 
     ``participation`` caps an order at that share of the mean volume of the last ``volume_bars`` closed bars, and
     ``unfilled`` says whether the rest is asked for again. ``funding`` charges the recorded funding of perpetuals.
+    Nothing is filled on a bar of no volume and one price, if the symbol's volumes are known at all.
     """
 
     engine: Literal["vectorbt", "kernel"] = "vectorbt"
