@@ -190,8 +190,8 @@ def dead_bars(prices: Prices) -> pd.DataFrame:
     >>> from embargo.data_loaders.schemas import Prices
     >>> at = pd.date_range('2024-01-01', periods=3, freq='D', tz='UTC')
     >>> level = pd.DataFrame({'A': [10.0, 11.0, 11.0]}, index=at)
-    >>> high, volume = level + [[0.5], [0.5], [0.0]], pd.DataFrame({'A': [900.0, 700.0, 0.0]}, index=at)
-    >>> prices = Prices(level, high, level, level, volume, at, at + pd.Timedelta(days=1), '24/7')
+    >>> volume = pd.DataFrame({'A': [900.0, 700.0, 0.0]}, index=at)
+    >>> prices = Prices(level, level + 0.001 * volume, level, level, volume, at, at + pd.Timedelta(days=1), '24/7')
     >>> dead_bars(prices)['A'].tolist()
     [False, False, True]
     """
