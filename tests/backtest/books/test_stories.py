@@ -13,6 +13,7 @@ from embargo.backtest import backtest
 from embargo.backtest.books.costs import Costs
 from embargo.backtest.books.execution import Execution, dead_bars, trailing_volume
 from embargo.backtest.books.simulation import bar_years, simulate
+from embargo.data_loaders.archive.prices import read_prices
 from embargo.data_loaders.calendars import decision_times, label_sessions, last_closed_bar, sessions
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.funding import funding_panel
@@ -257,6 +258,17 @@ def test_t7_a_dead_bar_stops_its_fill_and_no_decision():
     assert not dead[result.books.orders["bar"], column].any()
     assert f"{dead.sum()} on bars without trade" in str(result)
     pd.testing.assert_frame_equal(result.weights, weights, check_freq=False)
+
+
+def test_the_day_that_never_traded(cases):
+    """Eight shares with a flat bar of no volume on one day; the clean twin has none."""
+    found, clean = (
+        dead_bars(read_prices(cases / folder / "prices.csv", calendar="XNYS").prices)
+        for folder in ("flat_zero_volume", "base")
+    )
+    assert found.loc["2014-10-20"].to_numpy().all()
+    assert found.to_numpy().sum() == 8
+    assert not clean.to_numpy().any()
 
 
 def perpetual(settlements, rates, n=48):
