@@ -218,7 +218,7 @@ def test_t7_a_bar_that_will_not_trade_again_is_still_filled_at_its_open():
 def quoted(seed, bars=40):
     """Prices of a vendor that writes the last close for bars on which nothing traded."""
     world, rng = build(seed, bars=bars, symbols=3, gaps=0.0), np.random.default_rng(seed)
-    volume = pd.DataFrame(rng.integers(0, 3, world.open.shape) * 100.0, world.open.index, world.open.columns)
+    volume = pd.DataFrame(rng.integers(0, 3, world.open.shape) * 0.5, world.open.index, world.open.columns)
     level = {name: getattr(world, name).copy() for name in ("open", "close")}
     flat = rng.random(world.open.shape) < 0.4
     before = level["close"].shift(1).fillna(level["open"])
