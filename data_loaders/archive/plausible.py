@@ -72,15 +72,14 @@ def _misread(instants: pd.Series, written: pd.Series, timezone: str | None, *, w
 def _refused(
     instants: pd.Series, wrong: pd.Series, written: pd.Series, timezone: str | None, told: str, *, where: str
 ) -> DataError:
-    row = wrong.idxmax()
-    number = int(wrong.sum())
-    value = written.loc[row]
-    said = f"{where}, row {row}: {repr(value) if isinstance(value, str) else value}"
+    place, number = int(wrong.to_numpy().argmax()), int(wrong.sum())
+    value = written.loc[instants.index].iloc[place]
+    said = f"{where}, row {instants.index[place]}: {repr(value) if isinstance(value, str) else value}"
     how = f" read as {timezone!r}" if timezone in EPOCHS else ""
-    said += f"{how} is {instants.loc[row]}, {told} ({number} of {len(wrong)} times here)."
+    said += f"{how} is {instants.iloc[place]}, {told} ({number} of {len(wrong)} times here)."
     if timezone not in EPOCHS or isinstance(written.dtype, pd.DatetimeTZDtype):
         return DataError(f"{said} Mend the time, or leave such rows out with filters.")
-    epoch = float(numbers_of(written.loc[[row]], where=where).iloc[0])
+    epoch = float(numbers_of(pd.Series([value]), where=where).iloc[0])
     other = sensible_unit(epoch, str(timezone))
     if other is None:
         return DataError(f"{said} No unit puts it into our age: mend the row, or leave it out with filters.")
