@@ -17,7 +17,7 @@ import pandas as pd
 from embargo.backtest import display
 from embargo.backtest.arguments import check_type
 from embargo.backtest.books.costs import Costs
-from embargo.backtest.books.execution import Execution, fill_conditions
+from embargo.backtest.books.execution import Execution, dead_rows, fill_conditions
 from embargo.backtest.books.simulation import Books, holding_returns, simulate
 from embargo.backtest.display import Figure, counted, decimal, money, percent
 from embargo.backtest.judgement import Judgement, causal_labels, check_judging, judged, span, utc_instants
@@ -39,6 +39,14 @@ _WHERE_ROWS_BELONG = (
     "Row t is what is held from the open of bar t: what was made from the close of a bar belongs to a later one, the "
     "first that is decided after it, and is dated by the open_at of that. Hold what makes it to assert_causal."
 )
+# Orders that were not filled, or not in full, by what they met.
+_UNFILLED = {
+    "blocked": "blocked",
+    "dead_bar": "on bars without trade",
+    "rejected": "rejected",
+    "clipped": "clipped",
+    "capped": "capped",
+}
 _LONGEST_SESSION_STEP = pd.Timedelta(days=4)
 
 
@@ -131,8 +139,8 @@ class Backtest:
             self.frictions["costs_paid"]["total"],
             self.frictions["break_even_cost"],
         )
-        counts = {name: self.books.counts[f"{name}_orders"] for name in ("blocked", "rejected", "clipped", "capped")}
-        unfilled = "".join(f", {count:,} {name}" for name, count in counts.items() if count)
+        counts = {name: self.books.counts[f"{name}_orders"] for name in _UNFILLED}
+        unfilled = "".join(f", {count:,} {_UNFILLED[name]}" for name, count in counts.items() if count)
         bears = "" if bearable is None else f"; it would bear {10_000.0 * bearable:.1f}"
         return [
             Figure(
@@ -290,6 +298,7 @@ def backtest(
         volume=volume,
         volatility=volatility,
         funding=funding,
+        dead=dead_rows(prices, rows),
         initial_cash=initial_cash,
         engine=engine,
     )

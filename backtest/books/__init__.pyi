@@ -1,6 +1,6 @@
 from . import kernel
 from .costs import Costs
-from .execution import Execution, fill_conditions, trailing_volatility, trailing_volume
+from .execution import Execution, dead_bars, fill_conditions, trailing_volatility, trailing_volume
 from .simulation import Books, bar_years, holding_returns, net_returns, simulate
 
 __all__ = [
@@ -8,6 +8,7 @@ __all__ = [
     "Costs",
     "Execution",
     "bar_years",
+    "dead_bars",
     "fill_conditions",
     "holding_returns",
     "kernel",

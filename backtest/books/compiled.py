@@ -20,7 +20,7 @@ _DUST = 1e-12
 _LOT_SLACK = 1e-9
 _SCANS = 8
 
-CAPPED, ROUNDED, DROPPED, UNKNOWN_IMPACT, WRITTEN_OUT, MARGIN = 1, 2, 4, 8, 16, 32
+CAPPED, ROUNDED, DROPPED, UNKNOWN_IMPACT, WRITTEN_OUT, MARGIN, DEAD = 1, 2, 4, 8, 16, 32, 64
 COMMISSION, SPREAD, IMPACT, HAIRCUT = 0, 1, 2, 3
 BORROW, INTEREST, FUNDING = 0, 1, 2
 
@@ -237,6 +237,7 @@ def _wish(
     shares: Array,
     cut_at: Array,
     volume: Array,
+    dead: Array,
     terms: Terms,
     order: Array,
     why: Array,
@@ -264,6 +265,9 @@ def _wish(
         goal = raw * scale if scale >= 0.0 else raw
         wish = goal * equity / last[j] - held
         if abs(wish) < _DUST:
+            continue
+        if len(dead) and dead[j]:
+            why[j] |= DEAD
             continue
         size, reasons = _limited(wish, held, goal, volume[j] if len(volume) else np.nan, terms)
         order[j] = size
@@ -415,10 +419,10 @@ def general_account(
 ) -> None:
     """Keep the account under every rule; the last four panels are written where they have rows.
 
-    ``market`` is (fill, close, years, volume, volatility, funding); a panel that is not needed has one row of no
+    ``market`` is (fill, close, years, volume, volatility, funding, dead); a panel that is not needed has one row of no
     symbols.
     """
-    fill, close, years, volumes, volatilities, fundings = market
+    fill, close, years, volumes, volatilities, fundings, deads = market
     rows, symbols = target.shape
     shares, last, order = np.zeros(symbols), np.zeros(symbols), np.zeros(symbols)
     base, price, cut_at = np.zeros(symbols), np.zeros(symbols), np.full(symbols, np.nan)
@@ -435,7 +439,8 @@ def general_account(
         scale = -1.0
         if terms.leverage > 1.0 and worth < terms.maintenance * _gross(shares, last):
             scale = _margin_scale(target[t], missing, terms)
-        _wish(target[t], scale, worth, last, missing, shares, cut_at, volume, terms, order, why)
+        dead = _row_of(deads, t)
+        _wish(target[t], scale, worth, last, missing, shares, cut_at, volume, dead, terms, order, why)
         _price(order, last, volume, _row_of(volatilities, t), terms, base, price, why)
         cash = _afford(order, price, cash, -(terms.leverage - 1.0) * worth, terms)
         turnover[t] = 0.5 * _tally(order, base, price, terms, last, totals) / worth

@@ -21,7 +21,7 @@ VOLATILITY_BARS = 20
 
 @dataclass(frozen=True)
 class Execution:
-    """How targets are traded.
+    """How targets are traded. Nothing is filled on a bar without a price, nor on one of `dead_bars`.
 
     Attributes
     ----------
@@ -166,6 +166,47 @@ def trailing_volatility(
     deviation = close.pct_change(fill_method=None).rolling(bars, min_periods=2).std().to_numpy(dtype=float)
     taken = np.where((newest >= 0)[:, None], deviation[np.maximum(newest, 0)], np.nan)
     return pd.DataFrame(taken, index=close.index, columns=close.columns)
+
+
+def dead_bars(prices: Prices) -> pd.DataFrame:
+    """Mark the bars on which nothing traded: a volume of zero, and one price from open to close.
+
+    Vendors write such bars for halts and holidays, at the last close. Only symbols with a volume recorded by then are
+    judged: where it is missing or has been zero so far it is unknown, and not the sign of a dead bar.
+
+    Parameters
+    ----------
+    prices : Prices
+
+    Returns
+    -------
+    DataFrame of bool, shape (bars, symbols)
+        As `simulate` takes them. Known when a bar is over: a reason why its orders failed, never one to send none.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.backtest.books import dead_bars
+    >>> from embargo.data_loaders.schemas import Prices
+    >>> at = pd.date_range('2024-01-01', periods=3, freq='D', tz='UTC')
+    >>> level = pd.DataFrame({'A': [10.0, 11.0, 11.0]}, index=at)
+    >>> volume = pd.DataFrame({'A': [900.0, 700.0, 0.0]}, index=at)
+    >>> prices = Prices(level, level + 0.001 * volume, level, level, volume, at, at + pd.Timedelta(days=1), '24/7')
+    >>> dead_bars(prices)['A'].tolist()
+    [False, False, True]
+    """
+    volume, low = prices.volume.to_numpy(dtype=float), prices.low.to_numpy(dtype=float)
+    known = np.maximum.accumulate(volume > 0.0, axis=0)
+    flat = np.logical_and.reduce(
+        [getattr(prices, name).to_numpy(dtype=float) == low for name in ("open", "high", "close")]
+    )
+    return pd.DataFrame(known & flat & (volume == 0.0), index=prices.open.index, columns=prices.open.columns)
+
+
+def dead_rows(prices: Prices, rows: slice) -> pd.DataFrame | None:
+    """Return the dead bars of some rows, shape (rows, symbols); None where there are none."""
+    dead = dead_bars(prices).iloc[rows]
+    return dead if dead.to_numpy().any() else None
 
 
 def fill_conditions(

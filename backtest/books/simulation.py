@@ -55,7 +55,8 @@ class Books:
         price), ``clipped_orders`` (filled in part for lack of cash), ``rejected_orders`` (not filled at all for lack of
         cash), ``blocked_orders`` (no price to fill at), ``capped_orders`` (cut by participation, also to nothing),
         ``dropped_orders`` (the rest of a capped order, not asked for again), ``rounded_orders`` (to whole lots),
-        ``impact_unknown`` (orders filled without impact for want of volume or volatility), ``margin_calls`` (rows),
+        ``dead_bar_orders`` (not filled because nothing traded on their bar), ``impact_unknown`` (orders filled without
+        impact for want of volume or volatility), ``margin_calls`` (rows),
         ``beyond_tolerance`` (cells whose weight gap exceeds 0.001) and ``rows_after_ruin`` (rows after the equity was
         lost; their returns are 0).
 
@@ -324,9 +325,10 @@ def _market(
     costs: Costs,
     execution: Execution,
     extra: dict[str, pd.DataFrame | None],
+    dead: pd.DataFrame | None,
 ) -> Market:
     """Arrays for the kernel, every panel checked against the prices' labels."""
-    for name, panel in extra.items():
+    for name, panel in (extra | {"dead": dead}).items():
         if panel is not None:
             _same_labels(panel, open, name, "open")
     if costs.impact > 0.0 and extra["volatility"] is None:
@@ -334,7 +336,8 @@ def _market(
     arrays = {name: None if panel is None else panel.to_numpy(dtype=float) for name, panel in extra.items()}
     closes = close.to_numpy(dtype=float)
     fill = closes if execution.fill == "close" else open.to_numpy(dtype=float)
-    return Market(fill=fill, close=closes, years=years, **arrays)
+    flags = None if dead is None else dead.to_numpy(dtype=bool)
+    return Market(fill=fill, close=closes, years=years, dead=flags, **arrays)
 
 
 def simulate(
@@ -348,6 +351,7 @@ def simulate(
     volume: pd.DataFrame | None = None,
     volatility: pd.DataFrame | None = None,
     funding: pd.DataFrame | None = None,
+    dead: pd.DataFrame | None = None,
     initial_cash: float = 1_000_000.0,
     engine: Literal["vectorbt", "kernel"] = "vectorbt",
 ) -> Books:
@@ -359,6 +363,10 @@ def simulate(
     is written out at that newest price less the haircut, spread and commission included, as if delisted; volume, lots
     and impact do not matter then. The rule looks back only, so that cutting the data short never changes an earlier
     row.
+
+    On a dead bar nothing traded, so no order is filled there, but it has a price: positions are held at it, and what is
+    still wanted is asked for again on the next row. Whoever decides cannot know that a bar will be dead; the order then
+    fails.
 
     Borrow, interest and funding leave the cash at the end of each row: the short value after the fills, the negative
     cash and the positions' value, times their rates and the calendar length of the row (funding: times its rate).
@@ -382,6 +390,8 @@ def simulate(
         that of ``close`` up to the bar before.
     funding : DataFrame, shape (bars, symbols), optional
         Funding rates settled inside each row's holding interval, summed; positive: longs pay. NaN counts as 0.
+    dead : DataFrame of bool, shape (bars, symbols), optional
+        Bars on which nothing traded, from ``dead_bars``.
     initial_cash : float
         In the currency of the prices.
     engine : {"vectorbt", "kernel"}
@@ -415,7 +425,7 @@ def simulate(
         raise ConfigError(f"engine must be 'vectorbt' or 'kernel', got {engine!r}.")
     _check_inputs(weights, open, close, open_at, execution, initial_cash)
     extra = {"volume": volume, "volatility": volatility, "funding": funding}
-    market = _market(open, close, bar_years(open_at), costs, execution, extra)
+    market = _market(open, close, bar_years(open_at), costs, execution, extra, dead)
     target = weights.to_numpy(dtype=float)
     kept = record(target, market, costs, execution, initial_cash=initial_cash)
     value = _values(market.fill, market.close)
@@ -496,8 +506,8 @@ def _shortfalls(
     filled = kept.sizes[:alive] != 0.0
     quoted = (~missing | exits)[:alive]
     short = gap > 1e-9
-    # What volume, lots or a margin call cut is no lack of cash.
-    cash = short & ~(kept.capped | kept.rounded | kept.dropped | kept.margin_calls[:, None])[:alive]
+    # What volume, lots, a margin call or a dead bar cut is no lack of cash.
+    cash = short & ~(kept.capped | kept.rounded | kept.dropped | kept.dead | kept.margin_calls[:, None])[:alive]
     counts: dict[str, int] = {
         "bars_without_price": int(missing.sum()),
         "stale_exits": int((exits[:alive] & filled).sum()),
@@ -507,6 +517,7 @@ def _shortfalls(
         "capped_orders": int(kept.capped.sum()),
         "dropped_orders": int((short & kept.dropped[:alive]).sum()),
         "rounded_orders": int(kept.rounded.sum()),
+        "dead_bar_orders": int(kept.dead.sum()),
         "impact_unknown": int(kept.impact_unknown.sum()),
         "margin_calls": int(kept.margin_calls.sum()),
         "beyond_tolerance": int((gap > WEIGHT_TOLERANCE).sum()),

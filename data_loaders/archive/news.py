@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.archive.files import FileProgress, Table, tables_of
+from embargo.data_loaders.archive.plausible import check_news_instants
 from embargo.data_loaders.archive.streams import Counts, RowBatch, add_count, batches
 from embargo.data_loaders.archive.tables import (
     Piece,
@@ -212,6 +213,7 @@ def _dated(frame: pd.DataFrame, raw: pd.DataFrame, rules: NewsRules, piece: Piec
             frame[name] = instants_of(
                 raw[rules.columns[name]], rules.timezone, counts, where=where, bare_dates=rules.date_only is not None
             )
+            check_news_instants(frame[name], raw[rules.columns[name]], rules.timezone, where=where)
     if "seen_at" not in frame:
         frame["seen_at"] = pd.Series(pd.NaT, index=frame.index, dtype=frame["published_at"].dtype)
     undated = frame["published_at"].isna()
@@ -468,7 +470,8 @@ def read_news(
     MissingPartError
         If there is no such file.
     DataError
-        If a column is missing, a time has no zone or is unreadable, a key has two contents, or nothing is left.
+        If a column is missing, a time has no zone or is unreadable, lies before 1970-01-02 or absurdly far ahead, a key
+        has two contents, or nothing is left.
     ConfigError
         If settings contradict each other.
 

@@ -15,6 +15,7 @@ import pandas as pd
 
 from embargo.data_loaders.archive.files import FileProgress, Table, tables_of
 from embargo.data_loaders.archive.panels import absent_bars, bar_length, holes, opened_and_closed
+from embargo.data_loaders.archive.plausible import check_bar_instants
 from embargo.data_loaders.archive.spacing import Locate, check_bars
 from embargo.data_loaders.archive.streams import Counts, RowBatch, add_count, batches
 from embargo.data_loaders.archive.tables import (
@@ -168,6 +169,7 @@ def _price_piece(piece: Piece, rules: PriceRules, counts: Counts) -> pd.DataFram
         bar = instants_of(when, rules.timezone, counts, where=where, remedy=daily)
         if bar.isna().any():
             raise DataError(f"{where}, row {bar.isna().idxmax()}: the time is missing. Filter the row out.")
+    check_bar_instants(bar, when, rules.timezone, where=where)
     excluded = outside(bar, rules.start, rules.end)
     add_count(counts, "out_of_range", excluded.sum())
     raw, names, when = raw.loc[~excluded], names.loc[~excluded], when.loc[~excluded]

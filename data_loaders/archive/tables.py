@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
+from embargo.data_loaders.archive.epochs import EPOCHS, better_unit
 from embargo.data_loaders.archive.files import FileProgress, Opened, Table, TableReader, damage_named
 from embargo.data_loaders.calendars import edge_of
 from embargo.data_loaders.errors import ConfigError, DataError
@@ -31,7 +32,6 @@ _CSV_RULE = "A header row is needed, and quotes around texts with commas or line
 
 # A clock time followed by a zone; a bare date must not pass for a time at offset -01.
 _HAS_ZONE = r"(?i)[T ]\d{2}:?\d{2}.*(?:Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$"
-_EPOCHS = {"unix:s": 1.0, "unix:ms": 1e-3, "unix:us": 1e-6, "unix:ns": 1e-9}
 # A wrong unit puts an instant a thousand times further from 1970, which no archive reaches.
 _FURTHEST = 300 * 365.25 * 86_400.0
 
@@ -352,20 +352,20 @@ def check_timezone(timezone: str | None) -> None:
     ConfigError
         If it is unknown.
     """
-    if timezone is None or timezone in _EPOCHS:
+    if timezone is None or timezone in EPOCHS:
         return
     try:
         ZoneInfo(timezone)
     except (KeyError, ValueError, OSError) as failure:
         raise ConfigError(
             f"timezone = {timezone!r} is unknown. Name a zone such as 'America/New_York', or for numbers their unit: "
-            f"one of {sorted(_EPOCHS)}."
+            f"one of {sorted(EPOCHS)}."
         ) from failure
 
 
 def zone_name(timezone: str | None) -> str:
     """Zone whose days a ``timezone`` setting speaks of: UTC where none is named and for epoch times."""
-    return "UTC" if timezone is None or timezone in _EPOCHS else timezone
+    return "UTC" if timezone is None or timezone in EPOCHS else timezone
 
 
 def _from_epoch(values: pd.Series, unit: str, *, where: str) -> pd.Series:
@@ -373,18 +373,18 @@ def _from_epoch(values: pd.Series, unit: str, *, where: str) -> pd.Series:
     numbers = pd.to_numeric(values, errors="coerce")
     if not pd.api.types.is_integer_dtype(numbers.dtype):
         numbers = numbers_of(values, where=where)
-    odd = (numbers * _EPOCHS[unit]).abs() > _FURTHEST
+    odd = (numbers * EPOCHS[unit]).abs() > _FURTHEST
     if odd.any():
         place = int(odd.to_numpy().argmax())
         raise DataError(
             f"{where}, row {values.index[place]}: {values.iloc[place]} lies outside the years 1670 to 2270 when read "
-            f"as {unit!r}. Check the unit."
+            f"as {unit!r}. {better_unit(float(numbers.iloc[place]), unit)}"
         )
     if pd.api.types.is_integer_dtype(numbers.dtype):
         microseconds = numbers.astype("int64")
-        microseconds = microseconds // 1_000 if unit == "unix:ns" else microseconds * round(_EPOCHS[unit] * 1e6)
+        microseconds = microseconds // 1_000 if unit == "unix:ns" else microseconds * round(EPOCHS[unit] * 1e6)
     else:
-        microseconds = (numbers * (_EPOCHS[unit] * 1e6)).round().astype("int64")
+        microseconds = (numbers * (EPOCHS[unit] * 1e6)).round().astype("int64")
     return microseconds.astype("datetime64[us]").dt.tz_localize("UTC")
 
 
@@ -408,7 +408,7 @@ def bare_dates_of(values: pd.Series, timezone: str | None) -> pd.Series:
     bare = pd.Series(False, index=values.index)
     present = values.dropna()
     known = isinstance(present.dtype, pd.DatetimeTZDtype) or not pd.api.types.is_object_dtype(present.dtype)
-    if timezone in _EPOCHS or present.empty or (known and not isinstance(present.dtype, pd.StringDtype)):
+    if timezone in EPOCHS or present.empty or (known and not isinstance(present.dtype, pd.StringDtype)):
         return bare
     bare.loc[present.index] = ~_iso_texts(present).str.contains(_HAS_CLOCK, regex=True).astype(bool)
     return bare
@@ -468,17 +468,17 @@ def instants_of(
     if present.empty:
         return result
     if pd.api.types.is_datetime64_dtype(present.dtype):
-        if timezone is None or timezone in _EPOCHS:
+        if timezone is None or timezone in EPOCHS:
             raise _refuse_naive(present.iloc[0], present.index[0], where=where)
         result.loc[present.index] = _localise(present, timezone, counts).astype(UTC_DTYPE)
         return result
-    if timezone in _EPOCHS:
+    if timezone in EPOCHS:
         result.loc[present.index] = _from_epoch(present, timezone, where=where)
         return result
     if pd.api.types.is_numeric_dtype(present.dtype):
         raise DataError(
             f"{where}, row {present.index[0]}: {present.iloc[0]} is a number, and nobody can tell its unit. Name it "
-            f"with 'timezone', one of {sorted(_EPOCHS)}, or write times as ISO 8601 texts or timestamps."
+            f"with 'timezone', one of {sorted(EPOCHS)}, or write times as ISO 8601 texts or timestamps."
         )
     text = _iso_texts(present)
     clocked = text.str.contains(_HAS_CLOCK, regex=True)
@@ -520,12 +520,12 @@ def session_labels_of(values: pd.Series, timezone: str | None, *, where: str) ->
         row = values.index[int(np.argmax(values.isna().to_numpy()))]
         raise DataError(f"{where}, row {row}: the date is missing. Filter the row out.")
     if isinstance(values.dtype, pd.DatetimeTZDtype):
-        labels = (values if timezone is None or timezone in _EPOCHS else values.dt.tz_convert(timezone)).dt.tz_localize(
+        labels = (values if timezone is None or timezone in EPOCHS else values.dt.tz_convert(timezone)).dt.tz_localize(
             None
         )
     elif pd.api.types.is_datetime64_dtype(values.dtype):
         labels = values
-    elif timezone in _EPOCHS:
+    elif timezone in EPOCHS:
         labels = _from_epoch(values, timezone, where=where).dt.tz_localize(None)
     elif pd.api.types.is_numeric_dtype(values.dtype):
         raise DataError(f"{where}, row {values.index[0]}: {values.iloc[0]} is a number. Write dates as 2014-01-31.")

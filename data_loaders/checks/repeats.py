@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -90,13 +91,20 @@ def text_keys(texts: pd.Series) -> pd.Series:
     return pd.Series(values, index=texts.index, name="text_key", dtype="str")
 
 
-def first_seen(news: pd.DataFrame) -> pd.Series:
+def first_seen(
+    news: pd.DataFrame, *, scope: Literal["symbol", "all"] = "all", window: pd.Timedelta | None = None
+) -> pd.Series:
     """Tell which rows carry a text that was not known before under another article.
 
     Parameters
     ----------
     news : DataFrame
-        Validated news with ``article_id, text, known_at``.
+        Validated news with ``article_id, text, known_at`` and, for a scope of one symbol, ``symbol``.
+    scope : {"symbol", "all"}
+        Compare with news of the same symbol, or with all news.
+    window : Timedelta, optional
+        A text repeats one that counted as new at most so long before; after that it is new again, and what follows is
+        measured from there. Without a window a text is new once for ever.
 
     Returns
     -------
@@ -108,21 +116,43 @@ def first_seen(news: pd.DataFrame) -> pd.Series:
     --------
     >>> import pandas as pd
     >>> from embargo.data_loaders.checks import first_seen
-    >>> known_at = pd.to_datetime(["2020-01-02 15:00Z", "2020-01-02 16:00Z"])
-    >>> texts = ["Apple beats estimates", "RT @wire: Apple beats estimates!"]
-    >>> first_seen(pd.DataFrame({"article_id": ["1", "2"], "text": texts, "known_at": known_at})).tolist()
-    [True, False]
+    >>> known_at = pd.to_datetime(["2020-01-02 15:00Z", "2020-01-02 16:00Z", "2020-04-02 15:00Z"])
+    >>> texts = ["Apple beats estimates", "RT @wire: Apple beats estimates!", "Apple beats estimates"]
+    >>> news = pd.DataFrame({"article_id": ["1", "2", "3"], "text": texts, "known_at": known_at})
+    >>> first_seen(news).tolist(), first_seen(news, window=pd.Timedelta(days=4)).tolist()
+    ([True, False, False], [True, False, True])
     """
     facts = pd.DataFrame(
         {
             "key": text_keys(news["text"]).to_numpy(),
+            "symbol": news["symbol"].to_numpy() if scope == "symbol" else "",
             "article_id": news["article_id"].to_numpy(),
             "known_at": utc_microseconds(news["known_at"]),
         },
         index=np.arange(len(news)),
     )
     order = facts.sort_values(["known_at", "article_id"], kind="stable")
-    pioneer = order.groupby("key")["article_id"].transform("first")
-    return pd.Series(
-        (pioneer == order["article_id"]).reindex(facts.index).to_numpy(dtype=bool), index=news.index, name="first_seen"
-    )
+    groups = order.groupby(["key", "symbol"], sort=False)
+    pioneer = groups["article_id"].transform("first")
+    fresh = (pioneer == order["article_id"]).to_numpy(dtype=bool).copy()
+    if window is not None:
+        group = groups.ngroup().to_numpy()
+        copied = np.isin(group, group[~fresh])
+        fresh[copied] = _fresh_again(
+            order[copied], group[copied], np.timedelta64(window // pd.Timedelta(1, "us"), "us")
+        )
+    told = pd.Series(fresh, index=order.index).reindex(facts.index)
+    return pd.Series(told.to_numpy(dtype=bool), index=news.index, name="first_seen")
+
+
+def _fresh_again(order: pd.DataFrame, group: np.ndarray, window: np.timedelta64) -> np.ndarray:
+    """Tell in order of time which articles count as new, each measured against the last one of its group that did."""
+    fresh = np.zeros(len(order), dtype=bool)
+    newest: dict[int, tuple[object, np.datetime64]] = {}
+    rows = zip(group.tolist(), order["article_id"], order["known_at"].to_numpy(), strict=True)
+    for position, (own, article_id, known_at) in enumerate(rows):
+        before = newest.get(own)
+        fresh[position] = before is None or before[0] == article_id or known_at - before[1] > window
+        if fresh[position]:
+            newest[own] = (article_id, known_at)
+    return fresh

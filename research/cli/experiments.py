@@ -84,6 +84,7 @@ def validate(config: ConfigArgument, overrides: SetOption = None) -> None:
     from embargo.research.config.experiment import load_config
     from embargo.research.progress import shown
     from embargo.research.run.preparation import prepare
+    from embargo.research.run.samples import cautions, left_out
 
     settings = load_config(config, overrides)
     with shown(complaints) as stages:
@@ -96,6 +97,10 @@ def validate(config: ConfigArgument, overrides: SetOption = None) -> None:
         sizes = (len(part.train), len(part.validation), part.n_test_articles)
         table.add_row(str(part.fold.index), *(f"{size:,}" for size in sizes), window)
     console.print(table)
+    for said in left_out(settings, plan.world, plan.parts):
+        console.print(escaped(said), soft_wrap=True, highlight=False)
+    for said in cautions(plan.world, plan.parts):
+        console.print(f"[yellow]![/] {escaped(said)}", soft_wrap=True, highlight=False)
     console.print("[green]✓[/] config and data are fine")
 
 

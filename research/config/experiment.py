@@ -59,7 +59,13 @@ def _only_for_archives(section: str, settings: Section, keys: tuple[str, ...]) -
 
 
 class NewsSection(Section):
-    """Where the articles come from and how their columns read."""
+    """Where the articles come from and how their columns read.
+
+    ``drop_repeats`` leaves out articles whose text, but for case, links and punctuation, another one brought at most
+    ``repeat_window`` before. ``repeat_scope = "symbol"`` compares articles of one symbol, ``"all"`` those of all. Four
+    days reach from a Friday's close over a long weekend to Tuesday's open; what comes up again later, such as next
+    quarter's "beats estimates", is news.
+    """
 
     loader: Literal["archive", "store", "simulated"] = "archive"
     path: str | None = None
@@ -72,6 +78,8 @@ class NewsSection(Section):
     symbol_flags: dict[str, str] = Field(default_factory=dict)
     max_characters: Annotated[int, Field(ge=20)] = 600
     drop_repeats: bool = True
+    repeat_scope: Literal["symbol", "all"] = "symbol"
+    repeat_window: Duration = "4D"
     unpriced: Literal["error", "drop"] = "error"
     simulated: Simulated = Simulated()
 
@@ -330,6 +338,7 @@ class ExecutionSection(Section):
 
     ``participation`` caps an order at that share of the mean volume of the last ``volume_bars`` closed bars, and
     ``unfilled`` says whether the rest is asked for again. ``funding`` charges the recorded funding of perpetuals.
+    Nothing is filled on a bar of no volume and one price, if the symbol's volumes are known at all.
     """
 
     engine: Literal["vectorbt", "kernel"] = "vectorbt"
@@ -366,6 +375,10 @@ class ReportSection(Section):
     """What the report is called."""
 
     title: str | None = None
+
+
+# At their default these later keys leave fingerprints what they were; the news that they keep count by content.
+_LATER_KEYS = (("repeat_scope", "symbol"), ("repeat_window", "4D"))
 
 
 class Config(Section):
@@ -452,6 +465,9 @@ class Config(Section):
         settings = {key: value for key, value in self.to_dict().items() if key not in ("name", "report")}
         for section in ("news", "prices", "labels"):
             settings[section].pop("path", None)
+        for key, default in _LATER_KEYS:
+            if settings["news"][key] == default:
+                del settings["news"][key]
         for source in FILED_REGIMES:
             if source in settings["regimes"]:
                 settings["regimes"][source]["path"] = fingerprint(tables_of(settings["regimes"][source]["path"]))

@@ -37,7 +37,7 @@ from embargo.research.run.preparation import prepare
 from embargo.research.run.reading import Reading, read, with_base
 from embargo.research.run.report import ReportData, render_page
 from embargo.research.run.report.assemble import assemble, headline_of
-from embargo.research.run.samples import Samples, samples_hash
+from embargo.research.run.samples import Samples, cautions, samples_hash
 from embargo.research.run.trading import Trade, decide, fuse, perfect_scores, trade
 from embargo.research.run.verdict import Verdict, conclude
 
@@ -143,6 +143,7 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
 
     findings = audit(_trail(plan, reading, result, metrics.n_trials, fused), stages)
     verdict = conclude(metrics, findings, significance=config.statistics.significance)
+    verdict = replace(verdict, text=" ".join([verdict.text, *cautions(plan.world, plan.parts)]))
     measured = replace(
         measured,
         metrics=replace(metrics, status=verdict.status, edge=verdict.edge, verdict=verdict.headline),

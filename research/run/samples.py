@@ -22,6 +22,9 @@ from embargo.research.config.experiment import Config, LabelsSection
 from embargo.research.progress import Stages
 from embargo.research.run.world import World, frame_hash
 
+# Share of the news beyond which what is left out is more than a remark.
+MUCH = 0.2
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -216,6 +219,52 @@ def split_labelled_file(settings: LabelsSection, seed: int) -> LabelledFile:
     sizes = {"train": len(used.train), "validation": len(used.validation), "test": len(held.validation)}
     until = labelled.frame["known_at"].max()
     return LabelledFile(used.train, used.validation, held.validation, until, labelled.counts | sizes)
+
+
+def left_out(config: Config, world: World, samples: Sequence[Samples]) -> list[str]:
+    """Say what of the news is not used, one sentence each; empty where all of them are."""
+    said = []
+    repeats, rows = _repeats(world)
+    if repeats:
+        whose = "of its symbol" if config.news.repeat_scope == "symbol" else "of any symbol"
+        said.append(
+            f"{repeats:,} of {rows:,} rows of news repeat another one {whose} within {config.news.repeat_window} and "
+            "are left out (news.drop_repeats)."
+        )
+    if early := _early(samples):
+        said.append(
+            f"{early:,} rows of news are older than the prices, which begin at {world.prices.open_at[0]:%Y-%m-%d}: "
+            "they have no return to learn from and are left out of the labels."
+        )
+    return said
+
+
+def cautions(world: World, samples: Sequence[Samples]) -> list[str]:
+    """Say where so much of the news is left out that the result speaks of another archive than the one given."""
+    said = []
+    repeats, rows = _repeats(world)
+    if repeats > MUCH * rows:
+        said.append(
+            f"{repeats / rows:.0%} of the news were left out as repeats of another text. If these are stories of their "
+            "own, told in one form, shorten news.repeat_window or set news.drop_repeats = false."
+        )
+    early = _early(samples)
+    if early > MUCH * len(world.news):
+        said.append(
+            f"{early / len(world.news):.0%} of the news are older than the prices and taught nothing. Give prices from "
+            "earlier, or set split.start where they begin."
+        )
+    return said
+
+
+def _repeats(world: World) -> tuple[int, int]:
+    counts = world.counts["news"]
+    repeats = counts.get("repeats", 0)
+    return repeats, repeats + counts["unpriced"] + counts["kept"]
+
+
+def _early(samples: Sequence[Samples]) -> int:
+    return max((part.counts.get("before_prices", 0) for part in samples), default=0)
 
 
 def _samples_from_file(config: Config, world: World, cuts: Sequence[TimeSplit]) -> list[Samples]:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.backtest.books import kernel
-from embargo.backtest.books.execution import fill_conditions
+from embargo.backtest.books.execution import dead_rows, fill_conditions
 from embargo.backtest.books.simulation import Books, bar_years, holding_returns, simulate
 from embargo.data_loaders.calendars import decided_before
 from embargo.data_loaders.fields import CLASSES
@@ -78,11 +78,14 @@ class Conditions:
         Of the bars that had closed when each row was decided.
     funding : DataFrame or None
         Rates that settle during each row.
+    dead : DataFrame of bool or None
+        Bars on which nothing traded, so that no order was filled.
     """
 
     volume: pd.DataFrame | None
     volatility: pd.DataFrame | None
     funding: pd.DataFrame | None
+    dead: pd.DataFrame | None
 
 
 @dataclass(frozen=True)
@@ -241,6 +244,7 @@ def trade(plan: Plan, scored: pd.DataFrame, fused: Fused | None = None) -> Trade
         volume=met.volume,
         volatility=met.volatility,
         funding=met.funding,
+        dead=met.dead,
         initial_cash=plan.config.portfolio.initial_cash,
         engine=plan.config.execution.engine,
     )
@@ -279,7 +283,8 @@ def conditions(plan: Plan) -> Conditions:
     volume, volatility = fill_conditions(
         world.prices, rows, world.last_closed, costs=rules.costs, execution=rules.execution
     )
-    return Conditions(volume, volatility, None if world.funding is None else world.funding.iloc[rows])
+    funding = None if world.funding is None else world.funding.iloc[rows]
+    return Conditions(volume, volatility, funding, dead_rows(world.prices, rows))
 
 
 def market_of(plan: Plan) -> kernel.Market:
@@ -293,6 +298,7 @@ def market_of(plan: Plan) -> kernel.Market:
         volume=_values(met.volume),
         volatility=_values(met.volatility),
         funding=_values(met.funding),
+        dead=None if met.dead is None else met.dead.to_numpy(dtype=bool),
     )
 
 

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from embargo.data_loaders.simulated.market import Truth
     from embargo.data_loaders.store import Snapshot
 
+# News this far from all prices are dated wrongly; archives of news do begin years before or end years after them.
+DECADES = pd.Timedelta(days=30 * 365)
+
 
 @dataclass(frozen=True)
 class World:
@@ -122,9 +125,10 @@ def load_world(config: Config, stages: Stages) -> World:
     else:
         news, prices, counts = _recorded(config, stages)
         truth = None
+    _same_age(news, prices)
     stamps = news[["published_at", "known_at"]]
     if config.news.drop_repeats:
-        fresh = first_seen(news)
+        fresh = first_seen(news, scope=config.news.repeat_scope, window=pd.Timedelta(config.news.repeat_window))
         counts["news"]["repeats"] = int((~fresh).sum())
         news = news.loc[fresh].reset_index(drop=True)
     unpriced = sorted(set(news["symbol"]) - set(prices.symbols))
@@ -153,6 +157,19 @@ def load_world(config: Config, stages: Stages) -> World:
         funding=_funding(config, prices, counts),
         counts=counts,
     )
+
+
+def _same_age(news: pd.DataFrame, prices: Prices) -> None:
+    """Refuse news from decades before the first bar or after the last one: their dates are wrong."""
+    for name in ("published_at", "known_at"):
+        far = (news[name] < prices.open_at[0] - DECADES) | (news[name] > prices.close_at[-1] + DECADES)
+        if far.any():
+            first, when = news.loc[far].iloc[0], f"{prices.open_at[0]} to {prices.close_at[-1]}"
+            raise DataError(
+                f"news: article {first['article_id']!r} of {first['symbol']} has {name} {first[name]}, decades away "
+                f"from the prices, which run from {when} ({int(far.sum())} such rows of {len(news)}). Mend the dates, "
+                "or leave these rows out with split.start, split.end or news.filters."
+            )
 
 
 def _simulated(

@@ -73,6 +73,7 @@ class Ledger:
     capped_orders: int = 0
     impact_unknown: int = 0
     margin_calls: int = 0
+    dead_bar_orders: int = 0
     rows_after_ruin: int = 0
 
     def worth(self, prices: list[float]) -> float:
@@ -169,7 +170,13 @@ def _order(ledger: Ledger, s: int, goal: float, weight: float, equity: float, tr
     return Order(s, size, price, mid, whole_exit, written_out=False, unknown_impact=unknown)
 
 
-def _orders(ledger: Ledger, bar: int, weights: list[float], equity: float, volume, volatility) -> list[Order]:
+def _asleep(ledger: Ledger, s: int, goal: float, equity: float) -> None:
+    """Nobody trades today: whatever was wanted stays undone."""
+    if abs(goal * equity / ledger.newest[s] - ledger.positions[s]) >= DUST:
+        ledger.dead_bar_orders += 1
+
+
+def _orders(ledger: Ledger, bar: int, weights: list[float], equity: float, volume, volatility, dead) -> list[Order]:
     goals, called = _targets(ledger, weights, equity)
     found = []
     for s, goal in enumerate(goals):
@@ -179,6 +186,9 @@ def _orders(ledger: Ledger, bar: int, weights: list[float], equity: float, volum
             ledger.dropped[s] = None
             found.append(_write_out(ledger, s))
         elif ledger.absent[s] == 0 and (called or ledger.dropped[s] is None):
+            if dead and dead[bar][s]:
+                _asleep(ledger, s, goal, equity)
+                continue
             traded, swing = _cell(volume, bar, s), _cell(volatility, bar, s)
             found.append(_order(ledger, s, goal, weights[s], equity, traded, swing))
     return [order for order in found if order is not None]
@@ -243,7 +253,9 @@ def _quotes(opens, closes, fill: str):
     return opens, closes
 
 
-def keep_ledger(weights, opens, closes, *, years, cash, volume=None, volatility=None, funding=None, **rules) -> Ledger:
+def keep_ledger(
+    weights, opens, closes, *, years, cash, volume=None, volatility=None, funding=None, dead=None, **rules
+) -> Ledger:
     """Replay the account bar by bar over plain lists of lists, bar by symbol.
 
     Parameters
@@ -258,6 +270,8 @@ def keep_ledger(weights, opens, closes, *, years, cash, volume=None, volatility=
         Already lagged: what was known when the row was decided.
     funding : list of lists of float, optional
         Sum of the rates settled while the row is held; longs pay a positive one.
+    dead : list of lists of bool, optional
+        Bars on which nothing traded: positions keep their worth and no order fills.
     **rules : float, int or str
         Fields of ``Rules``.
     """
@@ -274,7 +288,7 @@ def keep_ledger(weights, opens, closes, *, years, cash, volume=None, volatility=
             ledger.equity += [0.0] * (bars - bar)
             ledger.rows_after_ruin = bars - bar
             break
-        _trade(ledger, bar, _orders(ledger, bar, weights[bar], equity, volume, volatility), equity)
+        _trade(ledger, bar, _orders(ledger, bar, weights[bar], equity, volume, volatility, dead), equity)
         ledger.held.append(list(ledger.positions))
         _charge_carry(ledger, years[bar], funding[bar] if funding else None)
         ledger.newest = _newer(later[bar], ledger.newest)

@@ -28,19 +28,24 @@ class World:
     volume: pd.DataFrame
     volatility: pd.DataFrame
     funding: pd.DataFrame
+    dead: pd.DataFrame | None = None
 
     @property
     def open_at(self) -> pd.DatetimeIndex:
         """Opening instant of each bar."""
         return self.weights.index
 
+    def panels(self) -> dict[str, pd.DataFrame]:
+        """The panels there are."""
+        return {name: panel for name, panel in vars(self).items() if panel is not None}
+
     def upto(self, bars: int) -> World:
         """The same world whose data end earlier."""
-        return World(**{name: panel.iloc[:bars] for name, panel in vars(self).items()})
+        return World(**{name: panel.iloc[:bars] for name, panel in self.panels().items()})
 
     def ordered(self, names: list[str]) -> World:
         """The same world with its symbols in another order."""
-        return World(**{name: panel[names] for name, panel in vars(self).items()})
+        return World(**{name: panel[names] for name, panel in self.panels().items()})
 
     def but(self, **panels: pd.DataFrame) -> World:
         """The same world with other panels."""
@@ -101,6 +106,12 @@ def build(
     return World(**{name: pd.DataFrame(panel, index=index, columns=names) for name, panel in panels.items()})
 
 
+def asleep(world: World, seed: int, share: float = 0.15) -> World:
+    """The same world in which on some bars of some symbols nothing traded."""
+    dead = np.random.default_rng(seed).random(world.open.shape) < share
+    return world.but(dead=pd.DataFrame(dead, index=world.open.index, columns=world.open.columns))
+
+
 COSTS = st.builds(
     Costs,
     fee=st.sampled_from([0.0, 0.0005, 0.01]),
@@ -138,6 +149,8 @@ def cases(draw, bars: int = 24, executions=EXECUTIONS, costs=COSTS) -> tuple[Wor
     )
     if draw(st.booleans()):
         world = world.but(weights=world.weights.abs())
+    if draw(st.booleans()):
+        world = asleep(world, draw(st.integers(0, 1_000)))
     return world, draw(costs), execution
 
 
@@ -146,7 +159,7 @@ def by_hand(world: World, costs: Costs, execution: Execution, cash: float = CASH
     rules = asdict(costs) | asdict(execution)
     rules |= {"borrow": rules.pop("borrow_annual"), "interest": rules.pop("interest_annual")}
     del rules["volume_bars"]
-    panels = {name: panel.to_numpy().tolist() for name, panel in vars(world).items()}
+    panels = {name: panel.to_numpy().tolist() for name, panel in world.panels().items()}
     opens, closes = panels.pop("open"), panels.pop("close")
     return keep_ledger(
         panels.pop("weights"), opens, closes, years=bar_years(world.open_at).tolist(), cash=cash, **panels, **rules
@@ -165,6 +178,7 @@ def books_of(world: World, costs: Costs, execution: Execution, engine: str = "ke
         volume=world.volume,
         volatility=world.volatility,
         funding=world.funding,
+        dead=world.dead,
         initial_cash=cash,
         engine=engine,
     )

@@ -64,8 +64,9 @@ class Record:
         Signed shares filled; 0 is no order.
     prices, fees : array
         Price of each fill, costs included, and its commission in currency; 0 where there is none.
-    capped, rounded, dropped, impact_unknown : bool array
-        Orders cut by participation; rounded to lots; not repeated after such a cut; without known impact.
+    capped, rounded, dropped, impact_unknown, dead : bool array
+        Orders cut by participation; rounded to lots; not repeated after such a cut; without known impact; not filled
+        because nothing traded on their bar.
     margin_calls : bool array, shape (bars,)
     carry : array, shape (bars, 3)
         Borrow, interest and funding paid at the end of each row, in currency.
@@ -93,6 +94,7 @@ class Record:
     rounded: np.ndarray
     dropped: np.ndarray
     impact_unknown: np.ndarray
+    dead: np.ndarray
     margin_calls: np.ndarray
     carry: np.ndarray
     commission: float
@@ -216,6 +218,7 @@ def record(
         rounded=(why & compiled.ROUNDED) > 0,
         dropped=(why & compiled.DROPPED) > 0,
         impact_unknown=((why & compiled.UNKNOWN_IMPACT) > 0) & (sizes != 0.0),
+        dead=(why & compiled.DEAD) > 0,
         margin_calls=np.asarray(((why & compiled.MARGIN) > 0).any(axis=1)),
         carry=carry,
         commission=float(totals[compiled.COMMISSION]),

@@ -16,6 +16,7 @@ from embargo.backtest.books.execution import Execution
 from embargo.data_loaders.errors import ConfigError, DataError
 
 _NONE = np.full((1, 0), np.nan)
+_NO_FLAG = np.zeros((1, 0), dtype=np.bool_)
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Market:
         Trailing standard deviation of bar returns. Needed for impact.
     funding : array, optional
         Funding rates settled inside each row, summed; positive: longs pay. NaN counts as 0.
+    dead : bool array, optional
+        Bars on which nothing traded, from `embargo.backtest.books.dead_bars`: no order fills there.
 
     Examples
     --------
@@ -53,6 +56,7 @@ class Market:
     volume: np.ndarray | None = None
     volatility: np.ndarray | None = None
     funding: np.ndarray | None = None
+    dead: np.ndarray | None = None
 
 
 def compiled_loops() -> Any:
@@ -67,7 +71,7 @@ def is_plain(market: Market, costs: Costs, execution: Execution) -> bool:
     """Whether the account knows rates only, so that the fast path applies."""
     unlimited = execution.participation is None and execution.lot == 0.0 and execution.haircut == 0.0
     rates = costs.fee_per_share == costs.fee_minimum == costs.impact == 0.0
-    return unlimited and rates and execution.leverage == 1.0 and market.funding is None
+    return unlimited and rates and execution.leverage == 1.0 and market.funding is None and market.dead is None
 
 
 def terms_of(costs: Costs, execution: Execution) -> Any:
@@ -91,7 +95,7 @@ def terms_of(costs: Costs, execution: Execution) -> Any:
 
 
 def panels_of(market: Market, costs: Costs | Sequence[Costs], execution: Execution) -> tuple[np.ndarray, ...]:
-    """Return fill, close, years, volume, volatility and funding as the loops take them; empty where there is none."""
+    """Return fill, close, years, volume, volatility, funding and dead bars as the loops take them, empty for none."""
     each = [costs] if isinstance(costs, Costs) else list(costs)
     impact = any(cost.impact > 0.0 for cost in each)
     if market.volume is None and (execution.participation is not None or impact):
@@ -107,11 +111,12 @@ def panels_of(market: Market, costs: Costs | Sequence[Costs], execution: Executi
     panels = [fill, _panel(market.close, fill, "close")]
     extra = (("volume", market.volume), ("volatility", market.volatility), ("funding", market.funding))
     others = [_NONE if panel is None else _panel(panel, fill, name) for name, panel in extra]
-    return (*panels, years, *others)
+    dead = _NO_FLAG if market.dead is None else _panel(market.dead, fill, "dead", np.bool_)
+    return (*panels, years, *others, dead)
 
 
-def _panel(panel: np.ndarray, fill: np.ndarray, name: str) -> np.ndarray:
-    values = np.ascontiguousarray(panel, dtype=float)
+def _panel(panel: np.ndarray, fill: np.ndarray, name: str, dtype: type = float) -> np.ndarray:
+    values = np.ascontiguousarray(panel, dtype=dtype)
     if values.shape != fill.shape:
         raise DataError(f"kernel: fill has shape {fill.shape}, {name} {values.shape}. They must agree.")
     return values

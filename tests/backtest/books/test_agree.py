@@ -5,20 +5,20 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples.account_worlds import CASH, FREE, books_of, build, by_hand, cases
+from samples.account_worlds import CASH, FREE, asleep, books_of, build, by_hand, cases
 
 from embargo.backtest.books import kernel
 from embargo.backtest.books.costs import Costs
 from embargo.backtest.books.execution import Execution, trailing_volatility, trailing_volume
-from embargo.backtest.books.simulation import bar_years, marks
+from embargo.backtest.books.simulation import bar_years, marks, simulate
 from embargo.data_loaders.calendars import label_sessions
 
-COUNTS = ("stale_exits", "capped_orders", "impact_unknown", "margin_calls", "rows_after_ruin")
+COUNTS = ("stale_exits", "dead_bar_orders", "capped_orders", "impact_unknown", "margin_calls", "rows_after_ruin")
 
 
 def market_of(world, execution):
     fill = world.close if execution.fill == "close" else world.open
-    panels = {name: getattr(world, name).to_numpy() for name in ("close", "volume", "volatility", "funding")}
+    panels = {name: panel.to_numpy() for name, panel in world.panels().items() if name not in ("weights", "open")}
     return kernel.Market(fill=fill.to_numpy(), years=bar_years(world.open_at), **panels)
 
 
@@ -139,7 +139,7 @@ PLAIN = {
 
 def unfunded(case):
     world, costs, execution = case
-    return world.but(funding=world.funding * 0.0), costs, execution
+    return world.but(funding=world.funding * 0.0, dead=None), costs, execution
 
 
 @settings(max_examples=6)
@@ -167,7 +167,7 @@ def test_generated_worlds_reach_every_rule():
             haircut=0.3,
             maintenance=0.5,
         )
-        world = build(seed, gaps=0.2, swing=0.2, gross=execution.leverage)
+        world = asleep(build(seed, gaps=0.2, swing=0.2, gross=execution.leverage), seed)
         ledger = by_hand(world, Costs(impact=0.5, interest_annual=0.06), execution)
         for name in COUNTS:
             reached[name] += getattr(ledger, name) > 0
@@ -191,6 +191,23 @@ def hand(prices, weights, costs=FREE, volume=1e9, volatility=0.02, funding=0.0, 
     books = books_of(world, costs, rules, "vectorbt", cash)
     np.testing.assert_allclose(books.equity, ledger.equity, rtol=1e-9, atol=1e-9)
     return books, ledger
+
+
+@pytest.mark.parametrize("fill", ["open", "close"])
+def test_nothing_fills_on_a_dead_bar_and_what_was_wanted_waits(fill):
+    prices, dead = [[100.0]] * 5, np.array([[False], [True], [True], [False], [True]])
+    weights = [[0.5], [0.0], [0.5], [0.0], [0.0]]
+    open_at = pd.date_range("2021-03-01", periods=5, freq="D", tz="UTC", unit="us")
+    price, weight, flag = (pd.DataFrame(values, index=open_at, columns=["A"]) for values in (prices, weights, dead))
+    for engine in ("vectorbt", "kernel"):
+        books = simulate(
+            weight, price, price, open_at=open_at, costs=FREE, execution=Execution(fill=fill), dead=flag, engine=engine
+        )
+        # The exit of bar 1 fails, bar 2 wants what is held, bar 3 sells, and on bar 4 nothing is wanted.
+        assert books.orders["bar"].tolist() == [0, 3]
+        assert books.counts["dead_bar_orders"] == 1
+        assert books.counts["rejected_orders"] == books.counts["blocked_orders"] == books.counts["stale_exits"] == 0
+        assert books.realised_weights["A"].tolist() == pytest.approx([0.5, 0.5, 0.5, 0.0, 0.0])
 
 
 def test_the_minimum_fee_and_the_fee_per_share_by_arithmetic():

@@ -1,13 +1,19 @@
 """Leaks of timing and execution as stories: the honest account does not move, and the wrong way is seen to differ."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from samples.account_worlds import FREE, build, by_hand
 
+from embargo.backtest import backtest
 from embargo.backtest.books.costs import Costs
-from embargo.backtest.books.execution import Execution, trailing_volume
+from embargo.backtest.books.execution import Execution, dead_bars, trailing_volume
 from embargo.backtest.books.simulation import bar_years, simulate
+from embargo.data_loaders.archive.prices import read_prices
 from embargo.data_loaders.calendars import decision_times, label_sessions, last_closed_bar, sessions
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.funding import funding_panel
@@ -207,6 +213,62 @@ def test_t7_a_bar_that_will_not_trade_again_is_still_filled_at_its_open():
     halted.iloc[10] = np.nan
     plain, late = (held(world.weights, world.open, close).orders for close in (world.close, halted))
     pd.testing.assert_frame_equal(late, plain)
+
+
+def quoted(seed, bars=40):
+    """Prices of a vendor that writes the last close for bars on which nothing traded."""
+    world, rng = build(seed, bars=bars, symbols=3, gaps=0.0), np.random.default_rng(seed)
+    volume = pd.DataFrame(rng.integers(0, 3, world.open.shape) * 0.5, world.open.index, world.open.columns)
+    level = {name: getattr(world, name).copy() for name in ("open", "close")}
+    flat = rng.random(world.open.shape) < 0.4
+    before = level["close"].shift(1).fillna(level["open"])
+    level = {name: panel.where(~flat, before) for name, panel in level.items()}
+    high, low = (np.maximum(level["open"], level["close"]), np.minimum(level["open"], level["close"]))
+    high = high.where(flat, high * 1.01)
+    at = world.open_at
+    return Prices(level["open"], high, low, level["close"], volume, at, at + pd.Timedelta(hours=6), "24/7")
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 10_000), st.integers(1, 39))
+def test_a_dead_bar_is_told_by_its_own_record_and_by_volumes_before_it(seed, bars):
+    prices = quoted(seed)
+    dead = dead_bars(prices)
+    for name in dead:
+        for t in range(len(dead)):
+            own = {field: getattr(prices, field)[name].iloc[t] for field in ("open", "high", "low", "close", "volume")}
+            still = own["open"] == own["high"] == own["low"] == own["close"] and own["volume"] == 0.0
+            assert dead[name].iloc[t] == (still and (prices.volume[name].iloc[:t] > 0.0).any())
+    pd.testing.assert_frame_equal(dead_bars(prices.select(bars=np.arange(bars))), dead.iloc[:bars])
+    for unknown in (0.0, np.nan):
+        silent = replace(prices, volume=prices.volume * 0.0 + unknown)
+        assert not dead_bars(silent).to_numpy().any()
+
+
+def test_t7_a_dead_bar_stops_its_fill_and_no_decision():
+    """Whoever decides cannot know it: the order is sent, and fails."""
+    prices = quoted(1)
+    weights = pd.DataFrame(0.2, prices.open_at, prices.open.columns) * [1.0, -1.0, 1.0]
+    weights.iloc[1::2] *= -1.0
+    result = backtest(weights, prices, n_boot=100, engine="kernel")
+    dead = dead_bars(prices).to_numpy()
+    assert dead.any()
+    assert result.books.counts["dead_bar_orders"] == dead.sum()
+    column = prices.open.columns.get_indexer(pd.Index(result.books.orders["symbol"]))
+    assert not dead[result.books.orders["bar"], column].any()
+    assert f"{dead.sum()} on bars without trade" in str(result)
+    pd.testing.assert_frame_equal(result.weights, weights, check_freq=False)
+
+
+def test_the_day_that_never_traded(cases):
+    """Eight shares with a flat bar of no volume on one day; the clean twin has none."""
+    found, clean = (
+        dead_bars(read_prices(cases / folder / "prices.csv", calendar="XNYS").prices)
+        for folder in ("flat_zero_volume", "base")
+    )
+    assert found.loc["2014-10-20"].to_numpy().all()
+    assert found.to_numpy().sum() == 8
+    assert not clean.to_numpy().any()
 
 
 def perpetual(settlements, rates, n=48):

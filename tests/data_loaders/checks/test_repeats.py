@@ -147,3 +147,43 @@ def test_news_and_prices_that_do_not_meet_are_counted() -> None:
         "articles_after_prices": 1,
         "articles_while_unlisted": 1,
     }
+
+
+STORIES = st.lists(
+    st.tuples(st.integers(0, 12), st.integers(0, 200), st.sampled_from("AB"), st.sampled_from("xyz")),
+    min_size=1,
+    max_size=14,
+    unique_by=lambda story: (story[0], story[2]),
+)
+
+
+@settings(max_examples=150)
+@given(STORIES, st.sampled_from(["symbol", "all"]), st.one_of(st.none(), st.integers(0, 100)))
+def test_a_window_and_a_scope_say_what_counts_as_new(stories, scope, hours) -> None:
+    # One article has one text and one instant, under whatever symbols.
+    facts = {number: (hour, text) for number, hour, _, text in reversed(stories)}
+    rows = [(number, *facts[number], symbol) for number, _, symbol, _ in stories]
+    zero = pd.Timestamp("2020-01-01", tz="UTC")
+    news = pd.DataFrame(
+        {
+            "article_id": [f"{number:02d}" for number, *_ in rows],
+            "known_at": pd.DatetimeIndex([zero + pd.Timedelta(hours=hour) for _, hour, *_ in rows]).as_unit("us"),
+            "text": [f"words {text}" for _, _, text, _ in rows],
+            "symbol": [symbol for *_, symbol in rows],
+        }
+    )
+    window = None if hours is None else pd.Timedelta(hours=hours)
+    kept: list[tuple[int, int, str, str]] = []
+    expected = {}
+    for number, hour, text, symbol in sorted(rows, key=lambda row: (row[1], row[0])):
+        rivals = [
+            earlier
+            for earlier in kept
+            if earlier[2] == text and (scope == "all" or earlier[3] == symbol) and earlier[0] != number
+        ]
+        repeat = any(hours is None or hour - earlier[1] <= hours for earlier in rivals)
+        expected[number, symbol] = not repeat
+        if not repeat:
+            kept.append((number, hour, text, symbol))
+    found = first_seen(news, scope=scope, window=window)
+    assert found.tolist() == [expected[number, symbol] for number, _, _, symbol in rows]

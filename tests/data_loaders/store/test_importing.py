@@ -232,6 +232,8 @@ def test_bars_come_in_with_their_sessions(tmp_path: Path, store: Store) -> None:
         assert known[pd.Timestamp("2014-07-02 13:30", tz="UTC")] == close
 
 
+SECOND = 1_400_000_000
+
 KILLED = """
 import sys
 import pandas as pd
@@ -276,7 +278,7 @@ def write_many(path: Path, rows: int) -> Path:
     with path.open("wb") as sink:
         writer = None
         for first in range(0, rows, 50_000):
-            stamps = pa.array(range(first, first + 50_000), pa.int64())
+            stamps = pa.array(range(SECOND + first, SECOND + first + 50_000), pa.int64())
             table = pa.table({"article_id": stamps.cast(pa.string()), "published_at": stamps, "text": text})
             writer = writer or pq.ParquetWriter(sink, table.schema)
             writer.write_table(table)

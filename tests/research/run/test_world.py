@@ -1,0 +1,133 @@
+"""What a run leaves out of its news: repeats within a window, news older than the prices, dates of another age."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from samples.small_runs import embargo
+
+from embargo.data_loaders.calendars import sessions
+from embargo.data_loaders.errors import DataError
+from embargo.research.config.experiment import Config, load_config, parse_config
+from embargo.research.progress import Quiet
+from embargo.research.run.preparation import prepare
+from embargo.research.run.world import load_world
+
+SETTINGS = """
+name = "left-out"
+news = { path = "news.csv", columns = { article_id = "id" } }
+prices = { path = "prices.csv", calendar = "XNYS" }
+labels = { source = "returns" }
+split = { first_test = 2015-07-01, test_span = "6MS", validation_span = "1MS", end = 2016-01-01 }
+model = { kind = "lexicon" }
+statistics = { bootstrap = 200, permutations = 99 }
+"""
+
+
+def news_of(texts: list[str], start: str = "2015-01-05 12:00") -> pd.DataFrame:
+    """Two rows a day, one for each symbol."""
+    when = pd.date_range(start, periods=len(texts), freq="12h", tz="UTC")
+    symbol = np.where(np.arange(len(texts)) % 2, "BBB", "AAA")
+    return pd.DataFrame({"id": np.arange(len(texts)), "published_at": when, "symbol": symbol, "text": texts})
+
+
+def config_of(folder: Path, news: pd.DataFrame, *overrides: str, start: str = "2015-01-02") -> Config:
+    days = sessions("XNYS", pd.Timestamp(start), pd.Timestamp("2015-12-31")).index
+    steps = np.random.default_rng(3).normal(0.0, 0.02, (len(days), 2)).cumsum(axis=0)
+    close = pd.DataFrame(100.0 * np.exp(steps), index=days, columns=["AAA", "BBB"]).rename_axis("date")
+    bars = close.melt(var_name="symbol", value_name="close", ignore_index=False)
+    bars = bars.assign(open=bars["close"], high=bars["close"] + 1.0, low=bars["close"] - 1.0, volume=1000.0)
+    bars.to_csv(folder / "prices.csv")
+    news.to_csv(folder / "news.csv", index=False)
+    (folder / "c.toml").write_text(SETTINGS)
+    return load_config(folder / "c.toml", list(overrides))
+
+
+def test_news_without_repeats_are_all_kept_and_nothing_is_said(tmp_path: Path) -> None:
+    config_of(tmp_path, news_of([f"story {number} rises" for number in range(700)]))
+    shown = embargo("validate", tmp_path / "c.toml").output
+    assert "left out" not in shown
+    assert "!" not in shown
+
+
+def test_repeats_are_counted_by_validate_and_many_of_them_are_a_warning(tmp_path: Path) -> None:
+    # Each text comes back after a day under the same symbol, and after two weeks once more.
+    texts = [f"{'AB'[number % 2]} story {number % 28 // 4} rises" for number in range(700)]
+    news = news_of(texts)
+    world = load_world(config_of(tmp_path, news), Quiet())
+    assert world.counts["news"]["repeats"] == 350
+    shown = embargo("validate", tmp_path / "c.toml").output
+    assert "350 of 700 rows of news repeat another one of its symbol within 4D" in shown
+    assert "50% of the news were left out as repeats" in shown
+    for overrides, repeats in (
+        (["news.repeat_window=12h"], 0),
+        (["news.repeat_window=365D"], 686),
+        (["news.drop_repeats=false"], 0),
+        (["news.repeat_scope=all"], 350),
+    ):
+        counts = load_world(config_of(tmp_path, news, *overrides), Quiet()).counts["news"]
+        assert counts.get("repeats", 0) == repeats
+
+
+def test_a_text_of_two_symbols_is_news_for_both_unless_all_are_compared(tmp_path: Path) -> None:
+    news = news_of([f"story {number // 2} rises" for number in range(700)])
+    assert load_world(config_of(tmp_path, news), Quiet()).counts["news"]["repeats"] == 0
+    shared = config_of(tmp_path, news, "news.repeat_scope=all")
+    assert load_world(shared, Quiet()).counts["news"]["repeats"] == 350
+
+
+def test_repeats_leave_the_fingerprint_of_a_config_that_does_not_speak_of_them() -> None:
+    document = {
+        "name": "mine",
+        "news": {"path": "n.parquet"},
+        "prices": {"path": "p.parquet"},
+        "split": {"first_test": "2020-01-01"},
+    }
+    plain = parse_config(document, where="x")
+    document["news"] = {"path": "n.parquet", "repeat_scope": "symbol", "repeat_window": "4D"}
+    assert parse_config(document, where="x").fingerprint() == plain.fingerprint()
+    assert plain.fingerprint() == "7fe2388541a6daff7b7262811868438488d7834e64fc66526731729bfda2d2e2"
+    document["news"] = {"path": "n.parquet", "repeat_window": "2D"}
+    assert parse_config(document, where="x").fingerprint() != plain.fingerprint()
+
+
+def test_news_older_than_the_prices_are_counted_and_named_where_nothing_is_left(tmp_path: Path) -> None:
+    news = news_of([f"story {number} rises" for number in range(700)])
+    plan = prepare(config_of(tmp_path, news, start="2015-04-01"), Quiet())
+    first = pd.Timestamp("2015-03-31 13:25", tz="UTC")
+    assert plan.parts[0].counts["before_prices"] == (news["published_at"] <= first).sum() > 100
+    shown = embargo("validate", tmp_path / "c.toml").output
+    assert "171 rows of news are older than the prices, which begin at 2015-04-01" in shown
+    assert "24% of the news are older" in shown
+    with pytest.raises(DataError, match=r"rows of news are older than the prices.*Give prices from earlier"):
+        prepare(config_of(tmp_path, news, start="2015-06-01"), Quiet())
+
+
+@pytest.mark.parametrize("when", ["1984-12-31T10:00:00Z", "2050-01-01T10:00:00Z"])
+def test_news_decades_away_from_the_prices_are_refused(when: str, tmp_path: Path) -> None:
+    news = news_of([f"story {number} rises" for number in range(700)])
+    news["published_at"] = news["published_at"].astype(str)
+    news.loc[5, "published_at"] = when
+    config = config_of(tmp_path, news).model_copy(
+        update={"split": config_of(tmp_path, news).split.model_copy(update={"end": None})}
+    )
+    with pytest.raises(DataError, match=f"article '5' of BBB has published_at {when[:10]}.*decades away.*1 such rows"):
+        load_world(config, Quiet())
+
+
+def test_the_archive_of_headlines_told_in_few_forms(cases: Path, tmp_path: Path) -> None:
+    text = SETTINGS.replace(
+        '"news.csv", columns = { article_id = "id" }',
+        f'"{cases / "repeats" / "news.csv"}", '
+        'timezone = "America/New_York", columns = { article_id = "id", published_at = "time", text = "headline", '
+        'symbol = "ticker" }',
+    ).replace("prices.csv", str(cases / "even_clock" / "prices.csv"))
+    text = text.replace("2015-07-01", "2018-01-01").replace("2016-01-01", "2019-01-01")
+    (tmp_path / "c.toml").write_text(text)
+    counts = load_world(load_config(tmp_path / "c.toml"), Quiet()).counts["news"]
+    assert counts["repeats"] < 20
+    every = load_config(tmp_path / "c.toml", ["news.repeat_scope=all", "news.repeat_window=36500D"])
+    assert load_world(every, Quiet()).counts["news"]["repeats"] == 999
