@@ -116,7 +116,7 @@ def panels_of(market: Market, costs: Costs | Sequence[Costs], execution: Executi
 
 
 def _panel(panel: np.ndarray, fill: np.ndarray, name: str, dtype: type = float) -> np.ndarray:
-    values = np.ascontiguousarray(panel, dtype=dtype)
+    values: np.ndarray = np.ascontiguousarray(panel, dtype=dtype)
     if values.shape != fill.shape:
         raise DataError(f"kernel: fill has shape {fill.shape}, {name} {values.shape}. They must agree.")
     return values
