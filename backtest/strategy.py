@@ -142,6 +142,8 @@ class Backtest:
         counts = {name: self.books.counts[f"{name}_orders"] for name in _UNFILLED}
         unfilled = "".join(f", {count:,} {_UNFILLED[name]}" for name, count in counts.items() if count)
         bears = "" if bearable is None else f"; it would bear {10_000.0 * bearable:.1f}"
+        if bearable is not None and bearable <= 0.0:
+            bears = "; it earned nothing before them either"
         return [
             Figure(
                 "Turnover a year",

@@ -247,6 +247,18 @@ def test_it_shows_itself(result):
     assert "<script" not in page
 
 
+def test_what_loses_before_costs_bears_none():
+    prices = shares()
+    lost, won = sorted((backtest(sign * follow(prices), prices, **QUICK) for sign in (-1.0, 1.0)), key=_bearable)
+    assert _bearable(lost) < 0.0 < _bearable(won)
+    assert "it earned nothing before them either" in str(lost)
+    assert f"it would bear {10_000.0 * _bearable(won):.1f}" in str(won)
+
+
+def _bearable(result):
+    return result.frictions["break_even_cost"]
+
+
 def test_what_it_shows_is_escaped():
     prices = coins(60)
     hostile = replace(
