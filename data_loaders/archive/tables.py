@@ -10,20 +10,22 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.csv as pa_csv
-import pyarrow.parquet as pa_parquet
 
 from embargo.data_loaders.archive.epochs import EPOCHS, better_unit
 from embargo.data_loaders.archive.files import FileProgress, Opened, Table, TableReader, damage_named
 from embargo.data_loaders.calendars import edge_of
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import UTC_DTYPE
+
+if TYPE_CHECKING:
+    import pyarrow.csv as pa_csv
+    import pyarrow.parquet as pa_parquet
 
 PIECE_ROWS = 65_536
 PIECE_BYTES = 32 << 20
@@ -74,6 +76,9 @@ def columns_of(part: Table) -> list[str]:
 
 
 def _parquet_of(part: Table, opened: Opened) -> pa_parquet.ParquetFile:
+    # Loaded by those who read such a file: it takes longer than a small one does.
+    import pyarrow.parquet as pa_parquet
+
     try:
         # With a buffer the pages are read as they are needed, instead of a whole row group at once.
         return pa_parquet.ParquetFile(opened.stream, buffer_size=_BUFFER, pre_buffer=False)
@@ -83,6 +88,8 @@ def _parquet_of(part: Table, opened: Opened) -> pa_parquet.ParquetFile:
 
 def _csv_of(part: Table, opened: Opened, names: Sequence[str] | None) -> pa_csv.CSVStreamingReader:
     """Open a CSV with every cell as text and empty ones missing."""
+    import pyarrow.csv as pa_csv
+
     options = pa_csv.ConvertOptions(
         column_types={} if names is None else dict.fromkeys(names, pa.string()),
         include_columns=None if names is None else list(names),
