@@ -53,7 +53,7 @@ def check_news(
     >>> market = simulate_market(SimulatedMarket(n_symbols=2, start="2020-01-01", end="2020-03-31"))
     >>> checks = check_news(market.news, market.prices, calendar="XNYS")
     >>> {check.verdict for check in checks}
-    {'fine'}
+    {'clean'}
     """
     checks = [] if counts is None else [coverage.set_aside(counts)]
     return [

@@ -60,7 +60,7 @@ def back_fill(news: pd.DataFrame) -> Check:
     facts = one_per_article(news_facts(news))
     stated = facts[facts["stated"]]
     if stated.empty:
-        return Check("back-fill", "fine", "not judged: no article states when it was first seen.", {"stated": 0})
+        return Check("back-fill", "clean", "not judged: no article states when it was first seen.", {"stated": 0})
     lag = (stated["seen_at"] - stated["published_at"]).to_numpy(dtype="timedelta64[us]")
     late = lag > LATE.to_timedelta64()
     early = lag < -EARLY.to_timedelta64()
@@ -74,7 +74,7 @@ def back_fill(news: pd.DataFrame) -> Check:
     verdict: Grade = graded(late_share, look=LATE_LOOK, bad=LATE_BAD)
     if len(loads) and late_share >= LATE_BAD:
         verdict = "bad"
-    elif verdict == "fine" and (len(loads) or len(slow) or early_share >= LATE_LOOK):
+    elif verdict == "clean" and (len(loads) or len(slow) or early_share >= LATE_LOOK):
         verdict = "look"
     spread = np.bincount(
         np.searchsorted(pd.to_timedelta(list(_EDGES)).to_numpy(dtype="timedelta64[us]"), lag, side="right"),

@@ -190,7 +190,7 @@ def listings(prices: Prices) -> Check:
     words += ": survivors only, chosen with hindsight?" if suspicious else "."
     return Check(
         "listings",
-        "look" if suspicious else "fine",
+        "look" if suspicious else "clean",
         words,
         {
             "symbols": len(first),
@@ -238,7 +238,7 @@ def last_bar(prices: Prices, *, as_of: pd.Timestamp | None = None) -> Check:
         )
     return Check(
         "last bar",
-        "bad" if open_still else "look" if suspicious else "fine",
+        "bad" if open_still else "look" if suspicious else "clean",
         (words.rstrip("?") + ("?" if words.endswith("?") else ".")) if words else "the last bar has a usual volume.",
         {
             "last_bar": str(prices.open_at[-1]),

@@ -14,7 +14,7 @@ import pandas as pd
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.schemas import as_utc
 
-Grade = Literal["fine", "look", "bad"]
+Grade = Literal["clean", "look", "bad"]
 MAX_EXAMPLES = 20
 _LONGEST_TEXT = 140
 _NEEDED = ("article_id", "published_at", "symbol", "text")
@@ -28,7 +28,7 @@ class Check:
     ----------
     name : str
         What was looked at, such as ``"time of day"``.
-    verdict : {"fine", "look", "bad"}
+    verdict : {"clean", "look", "bad"}
         ``"look"``: a person should judge it before believing results; ``"bad"``: results built on it would be wrong.
     summary : str
         One or two sentences with the figures that decided.
@@ -38,6 +38,11 @@ class Check:
         At most 20 examples.
     profile : DataFrame
         The counts behind the figures, ready to be drawn; empty where there is nothing to draw.
+    remedy : str
+        What to do about it; empty where nothing is to be done.
+    marked : ndarray of bool, shape (bars, symbols), or None
+        Every bar of the prices checked that the verdict rests on, so that a result can be had without them; None
+        where no single bars are at fault.
 
     Examples
     --------
@@ -52,17 +57,24 @@ class Check:
     figures: dict[str, int | float | str] = field(default_factory=dict)
     rows: pd.DataFrame = field(default_factory=pd.DataFrame)
     profile: pd.DataFrame = field(default_factory=pd.DataFrame)
+    remedy: str = ""
+    marked: np.ndarray | None = None
+
+    @property
+    def code(self) -> str:
+        """Stable name for settings and files, such as ``"time-of-day"``."""
+        return self.name.replace(" ", "-")
 
 
 def graded(value: float, *, look: float, bad: float = float("inf")) -> Grade:
     """Grade of a number that worries from ``look`` on and condemns from ``bad`` on."""
-    return "bad" if value >= bad else "look" if value >= look else "fine"
+    return "bad" if value >= bad else "look" if value >= look else "clean"
 
 
 def worse(*verdicts: Grade) -> Grade:
-    """Return the worst of some verdicts, ``"fine"`` of none."""
-    order: tuple[Grade, ...] = ("fine", "look", "bad")
-    return max(verdicts, key=order.index, default="fine")
+    """Return the worst of some verdicts, ``"clean"`` of none."""
+    order: tuple[Grade, ...] = ("clean", "look", "bad")
+    return max(verdicts, key=order.index, default="clean")
 
 
 def examples(frame: pd.DataFrame, columns: list[str] | None = None) -> pd.DataFrame:

@@ -226,7 +226,7 @@ def clock(news: pd.DataFrame, *, calendar: str) -> Check:
     at = articles["published_at"]
     if calendar == ROUND_THE_CLOCK or len(articles) < ENOUGH_FOR_PROFILE:
         why = "no session to hold it against" if calendar == ROUND_THE_CLOCK else "too few articles for a profile"
-        return Check("clock", "fine", f"not judged: {why}.", {"articles": len(articles)})
+        return Check("clock", "clean", f"not judged: {why}.", {"articles": len(articles)})
     middle, share = _night(_local_minutes(at, calendar))
     complaints = _night_complaints(articles, calendar)
     summer, stable_in = _summer_shift(articles, calendar)
@@ -248,7 +248,7 @@ def clock(news: pd.DataFrame, *, calendar: str) -> Check:
         if shift:
             months.append(str(month))
             complaints.append({"source": "all", "finding": f"{month} runs {shift:+d} h", "articles": len(part)})
-    verdict: Grade = "bad" if complaints else "fine"
+    verdict: Grade = "bad" if complaints else "clean"
     return Check(
         "clock",
         verdict,

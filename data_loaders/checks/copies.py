@@ -110,7 +110,7 @@ def revisions(news: pd.DataFrame) -> Check:
     """
     if "revision" not in news.columns and "updated_at" not in news.columns:
         return Check(
-            "revisions", "fine", "one version of each article; where the source edits silently, this cannot show it."
+            "revisions", "clean", "one version of each article; where the source edits silently, this cannot show it."
         )
     versions = news.drop_duplicates(["article_id", "revision"]) if "revision" in news.columns else news
     groups = versions.groupby("article_id")

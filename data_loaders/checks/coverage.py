@@ -59,7 +59,7 @@ def set_aside(counts: Mapping[str, int]) -> Check:
     uncertain = int(counts.get("uncertain_local_times", 0)) + int(counts.get("naive", 0))
     figures: dict[str, int | float | str] = {str(name): int(number) for name, number in counts.items()}
     verdict: Grade = graded(undated / rows, look=UNDATED_LOOK, bad=UNDATED_BAD)
-    if verdict == "fine" and (uncertain or vague / rows >= UNDATED_LOOK):
+    if verdict == "clean" and (uncertain or vague / rows >= UNDATED_LOOK):
         verdict = "look"
     left = [f"{int(counts[key]):,} {name.replace('_', ' ')}" for name, key in _REASONS.items() if counts.get(key)]
     table = pd.DataFrame({"reason": list(counts), "rows": [int(number) for number in counts.values()]})
@@ -196,7 +196,7 @@ def symbol_coverage(news: pd.DataFrame, prices: Prices | None) -> Check:
     complaints = [f"{plural(few, 'symbol')} with fewer than {FEW_ARTICLES} articles"] if few else []
     listed = pd.DataFrame({"symbol": per_symbol.index, "articles": per_symbol.to_numpy(), "trouble": "few articles"})
     listed = listed[listed["articles"] < FEW_ARTICLES].sort_values("articles", kind="stable")
-    verdict: Grade = "look" if few else "fine"
+    verdict: Grade = "look" if few else "clean"
     if prices is not None:
         met = held_against_prices(facts, prices)
         strangers, silent = met["symbols_without_prices"], met["symbols_without_articles"]
@@ -216,7 +216,7 @@ def symbol_coverage(news: pd.DataFrame, prices: Prices | None) -> Check:
             complaints.append(f"{plural(len(silent), 'symbol')} without articles ({', '.join(silent[:3])})")
         if untraded >= UNTRADED_LOOK:
             complaints.append(f"{untraded:.1%} of the rows while their symbol was not traded")
-        verdict = "look" if complaints else "fine"
+        verdict = "look" if complaints else "clean"
         listed = pd.concat(
             [
                 pd.DataFrame(

@@ -160,7 +160,7 @@ def splits(prices: Prices, actions: pd.DataFrame | None = None) -> Check:
         smooth = (recorded != 0) & np.isfinite(gap) & (np.abs(gap) < 0.5 * np.abs(recorded))
     unrecorded = alike & (recorded == 0)
     contradicted = explained if adjusted else smooth
-    verdict: Grade = worse(graded(float(unrecorded.sum()), look=1, bad=1), "bad" if contradicted.any() else "fine")
+    verdict: Grade = worse(graded(float(unrecorded.sum()), look=1, bad=1), "bad" if contradicted.any() else "clean")
     ratio = np.exp(-gap)
     listed = pd.concat(
         [
@@ -199,7 +199,7 @@ def opening_prices(prices: Prices) -> Check:
     on symbols with fewer than 60 opens.
     """
     if prices.calendar == ROUND_THE_CLOCK:
-        return Check("opening prices", "fine", "not judged: a market that never closes opens where it closed.")
+        return Check("opening prices", "clean", "not judged: a market that never closes opens where it closed.")
     opens = prices.open.to_numpy(dtype=float)
     before = _carried(prices.close.to_numpy(dtype=float))
     both = np.isfinite(opens) & np.isfinite(before)
@@ -254,7 +254,7 @@ def ranges(prices: Prices) -> Check:
     flats = cells_of(flat, prices.close, open=opens, high=high, low=low, close=close).assign(trouble="flat")
     return Check(
         "ranges",
-        worse("bad" if number else "fine", graded(flat_share, look=FLAT_LOOK, bad=FLAT_BAD)),
+        worse("bad" if number else "clean", graded(flat_share, look=FLAT_LOOK, bad=FLAT_BAD)),
         (
             f"{plural(number, 'bar')} with open or close outside high and low"
             if number

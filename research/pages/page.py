@@ -43,7 +43,7 @@ def fill(template: str | Path, **fields: Any) -> str:
     Examples
     --------
     >>> from embargo.research.pages import fill
-    >>> page = fill("gathering/checks/page.html.j2", title="A <b> store", subtitle="", status="valid", word="Fine",
+    >>> page = fill("gathering/checks/page.html.j2", title="A <b> store", subtitle="", status="valid", word="Clean",
     ...             headline="Nothing stands out", tally="0 bad, 0 to look at, 0 fine", total=0, parts=[])
     >>> page.startswith("<!doctype html>"), "A &lt;b&gt; store" in page
     (True, True)

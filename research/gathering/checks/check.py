@@ -13,7 +13,7 @@ from embargo.data_loaders.checks import Check, Grade, check_news, check_prices
 from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.schemas import Prices
 
-SEVERITY: tuple[Grade, ...] = ("bad", "look", "fine")
+SEVERITY: tuple[Grade, ...] = ("bad", "look", "clean")
 
 
 def check_world(
@@ -63,7 +63,7 @@ def check_world(
     >>> market = simulate_market(SimulatedMarket(n_symbols=2, end="2015-03-31"))
     >>> checks = check_world(market.news, market.prices, calendar="XNYS")
     >>> checks[0].name, checks[0].verdict
-    ('first sighting', 'fine')
+    ('first sighting', 'clean')
     """
     if news is None and prices is None:
         raise ConfigError("data check: neither news nor prices were given. Name at least one.")
@@ -88,7 +88,7 @@ def worst_first(checks: Sequence[Check]) -> list[Check]:
     --------
     >>> from embargo.data_loaders.checks import Check
     >>> from embargo.research.gathering.checks import worst_first
-    >>> [check.name for check in worst_first([Check("clock", "fine", ""), Check("gaps", "bad", "")])]
+    >>> [check.name for check in worst_first([Check("clock", "clean", ""), Check("gaps", "bad", "")])]
     ['gaps', 'clock']
     """
     return sorted(checks, key=lambda check: SEVERITY.index(check.verdict))
@@ -103,14 +103,14 @@ def worst(checks: Sequence[Check]) -> Grade:
 
     Returns
     -------
-    {'bad', 'look', 'fine'}
-        ``"fine"`` of none.
+    {'bad', 'look', 'clean'}
+        ``"clean"`` of none.
 
     Examples
     --------
     >>> from embargo.data_loaders.checks import Check
     >>> from embargo.research.gathering.checks import worst
-    >>> worst([Check("clock", "fine", ""), Check("gaps", "look", "")])
+    >>> worst([Check("clock", "clean", ""), Check("gaps", "look", "")])
     'look'
     """
-    return min((check.verdict for check in checks), key=SEVERITY.index, default="fine")
+    return min((check.verdict for check in checks), key=SEVERITY.index, default="clean")

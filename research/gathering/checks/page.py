@@ -19,13 +19,13 @@ from embargo.research.pages.status import Status
 from embargo.research.pages.tables import TableCell
 
 # The style sheet knows the verdicts of the leakage audit; a check's verdict takes the colours of its equal.
-_KINDS = {"bad": "leak", "look": "suspicious", "fine": "pass"}
-_ICONS = {"bad": "×", "look": "!", "fine": "✓"}
-_STATUS: dict[Grade, Status] = {"bad": "invalid", "look": "caution", "fine": "valid"}
+_KINDS = {"bad": "leak", "look": "suspicious", "clean": "pass"}
+_ICONS = {"bad": "×", "look": "!", "clean": "✓"}
+_STATUS: dict[Grade, Status] = {"bad": "invalid", "look": "caution", "clean": "valid"}
 _HEADLINES = {
     "bad": "Do not believe results from these data yet",
     "look": "Usable, once somebody has looked at what follows",
-    "fine": "Nothing stands out",
+    "clean": "Nothing stands out",
 }
 _SHARES = ("share", "_share", "before_", "in_session", "after_session", "weekend", "days_without_session", "midnight")
 
@@ -51,8 +51,8 @@ def render_page(parts: Mapping[str, Sequence[Check]], title: str, *, subtitle: s
     --------
     >>> from embargo.data_loaders.checks import Check
     >>> from embargo.research.gathering.checks import render_page
-    >>> page = render_page({"news": [Check("clock", "fine", "no hour stands out")]}, "Archive of 2015")
-    >>> "<title>Archive of 2015 – Fine – Embargo data check</title>" in page
+    >>> page = render_page({"news": [Check("clock", "clean", "no hour stands out")]}, "Archive of 2015")
+    >>> "<title>Archive of 2015 – Clean – Embargo data check</title>" in page
     True
     """
     checks = [check for part in parts.values() for check in part]

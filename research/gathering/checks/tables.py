@@ -12,14 +12,14 @@ from embargo.research.gathering.checks.check import SEVERITY, worst_first
 from embargo.research.pages.tables import terminal_table
 
 WIDTH = 100
-_STYLES = {"bad": "bold red", "look": "yellow", "fine": "green"}
-_MARKS = {"bad": "× bad", "look": "! look", "fine": "✓ fine"}
+_STYLES = {"bad": "bold red", "look": "yellow", "clean": "green"}
+_MARKS = {"bad": "× bad", "look": "! look", "clean": "✓ clean"}
 
 
 def tally(checks: Sequence[Check]) -> str:
-    """Count the verdicts in words: ``1 bad, 3 to look at, 12 fine``."""
+    """Count the verdicts in words: ``1 bad, 3 to look at, 12 clean``."""
     numbers = {verdict: sum(check.verdict == verdict for check in checks) for verdict in SEVERITY}
-    return f"{numbers['bad']} bad, {numbers['look']} to look at, {numbers['fine']} fine"
+    return f"{numbers['bad']} bad, {numbers['look']} to look at, {numbers['clean']} clean"
 
 
 def print_checks(console: Console, checks: Sequence[Check]) -> None:
@@ -39,13 +39,13 @@ def print_checks(console: Console, checks: Sequence[Check]) -> None:
     >>> from rich.console import Console
     >>> from embargo.data_loaders.checks import Check
     >>> from embargo.research.gathering.checks import print_checks
-    >>> checks = [Check("clock", "fine", "No hour."), Check("gaps", "bad", "Nine are missing.")]
+    >>> checks = [Check("clock", "clean", "No hour."), Check("gaps", "bad", "Nine are missing.")]
     >>> print_checks(Console(width=60), checks)  # doctest: +NORMALIZE_WHITESPACE
     Check ┃ Verdict ┃ What was seen
     ━━━━━━╇━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
     gaps  │ × bad   │ Nine are missing.
-    clock │ ✓ fine  │ No hour.
-    2 checks: 1 bad, 0 to look at, 1 fine.
+    clock │ ✓ clean │ No hour.
+    2 checks: 1 bad, 0 to look at, 1 clean.
     """
     table = terminal_table(["Check", "Verdict", "What was seen"], width=min(WIDTH, console.width))
     name, verdict, seen = table.columns

@@ -34,7 +34,7 @@ def some(news: pd.DataFrame, share: float, seed: int = 0) -> pd.Series:
 
 
 def assert_well_formed(check: Check) -> None:
-    assert check.verdict in ("fine", "look", "bad")
+    assert check.verdict in ("clean", "look", "bad")
     assert check.summary.endswith((".", "?"))
     assert check.summary[0].islower() or not check.summary[0].isalpha()
     assert len(check.rows) <= 20
@@ -47,7 +47,7 @@ def assert_well_formed(check: Check) -> None:
 def test_a_clean_market_is_fine(seed: int, calendar: str) -> None:
     clean = simulate_market(SimulatedMarket(seed=seed, end="2017-06-30", calendar=calendar))
     checks = check_news(clean.news, clean.prices, calendar=calendar, counts={"rows": len(clean.news), "undated": 0})
-    assert {check.name: check.verdict for check in checks if check.verdict != "fine"} == {}
+    assert {check.name: check.verdict for check in checks if check.verdict != "clean"} == {}
     for check in checks:
         assert_well_formed(check)
     assert len({check.name for check in checks}) == len(checks) == 12
@@ -55,7 +55,7 @@ def test_a_clean_market_is_fine(seed: int, calendar: str) -> None:
 
 def test_the_plants_are_laid_in_a_clean_market(market: Simulation) -> None:
     checks = check_news(market.news, market.prices, calendar="XNYS")
-    assert {check.verdict for check in checks} == {"fine"}
+    assert {check.verdict for check in checks} == {"clean"}
 
 
 def test_unstated_first_sighting(market: Simulation) -> None:
@@ -92,7 +92,7 @@ def test_a_slow_month_and_hindsight(market: Simulation) -> None:
 
 def test_revisions(market: Simulation) -> None:
     first = market.news.assign(revision=0)
-    assert revisions(first).verdict == "fine"
+    assert revisions(first).verdict == "clean"
     edited = first[some(first, 0.05)].assign(revision=1, text=lambda part: part["text"] + " More follows.")
     both = pd.concat([first, edited], ignore_index=True)
     check = revisions(both)
@@ -122,7 +122,7 @@ def test_later_dates_in_the_text(market: Simulation, date: str) -> None:
 @pytest.mark.parametrize("date", ["2011-05-03", "May 3, 2011", "2019-13-45", "31 February 2019", "order 12019-05-034"])
 def test_earlier_and_impossible_dates_pass(market: Simulation, date: str) -> None:
     check = later_dates(market.news.assign(text=market.news["text"] + f" Updated {date}."))
-    assert (check.verdict, check.figures["naming_later_dates"]) == ("fine", 0)
+    assert (check.verdict, check.figures["naming_later_dates"]) == ("clean", 0)
 
 
 def copied(news: pd.DataFrame, share: float, rewrite: str) -> pd.DataFrame:
@@ -140,7 +140,7 @@ def test_copies(market: Simulation) -> None:
     loud = copied(market.news, 0.1, "case")
     assert exact_copies(loud).verdict == near_copies(loud).verdict == "look"
     swapped = copied(market.news, 0.1, "swap")
-    assert exact_copies(swapped).verdict == "fine"
+    assert exact_copies(swapped).verdict == "clean"
     check = near_copies(swapped)
     assert check.verdict == "look"
     planted = len(swapped) - len(market.news)
@@ -245,12 +245,12 @@ def test_symbols_that_do_not_meet(market: Simulation) -> None:
 @pytest.mark.parametrize(
     ("counts", "verdict"),
     [
-        ({"rows": 1_000, "undated": 2}, "fine"),
+        ({"rows": 1_000, "undated": 2}, "clean"),
         ({"rows": 1_000, "undated": 50, "out_of_range": 3}, "look"),
         ({"rows": 1_000, "undated": 300}, "bad"),
         ({"rows": 1_000, "uncertain_local_times": 1}, "look"),
         ({"rows": 1_000, "date_only": 17}, "look"),
-        ({}, "fine"),
+        ({}, "clean"),
     ],
 )
 def test_what_the_loader_set_aside(counts: dict[str, int], verdict: str) -> None:

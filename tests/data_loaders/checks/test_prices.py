@@ -68,7 +68,7 @@ def hourly(bars: int, seed: int = 0) -> Prices:
 
 
 def assert_well_formed(check: Check) -> None:
-    assert check.verdict in ("fine", "look", "bad")
+    assert check.verdict in ("clean", "look", "bad")
     assert check.summary.endswith((".", "?"))
     assert len(check.rows) <= 20
     assert all(
@@ -82,15 +82,15 @@ def test_a_clean_market_is_fine(seed: int, calendar: str) -> None:
         SimulatedMarket(seed=seed, end="2018-12-31", calendar=calendar, articles_per_symbol_day=0.05)
     ).prices
     checks = check_prices(clean, adjusted_close=clean.close, as_of=clean.close_at[-1])
-    assert {check.name: check.summary for check in checks if check.verdict != "fine"} == {}
+    assert {check.name: check.summary for check in checks if check.verdict != "clean"} == {}
     for check in checks:
         assert_well_formed(check)
     assert len({check.name for check in checks}) == len(checks) == 11
 
 
 def test_the_plants_are_laid_in_a_clean_market(prices: Prices) -> None:
-    assert {check.verdict for check in check_prices(prices)} == {"fine"}
-    assert {check.verdict for check in check_prices(hourly(2_000))} == {"fine"}
+    assert {check.verdict for check in check_prices(prices)} == {"clean"}
+    assert {check.verdict for check in check_prices(hourly(2_000))} == {"clean"}
 
 
 def test_bars_missing_for_all_symbols(prices: Prices) -> None:
@@ -125,7 +125,7 @@ def test_intraday_bars_of_an_exchange(prices: Prices) -> None:
     panel = pd.DataFrame(1.0, index=opens, columns=["A"])
     intraday = Prices(panel, panel, panel, panel, panel, opens, opens + HOUR / 2, "XNYS")
     assert len(expected_bars(intraday)) == len(opens)
-    assert calendar_gaps(intraday).verdict == "fine"
+    assert calendar_gaps(intraday).verdict == "clean"
     assert calendar_gaps(without(intraday, [5])).figures["missing"] == 1
     shifted = replace(
         intraday,
@@ -183,8 +183,8 @@ def test_survivors_only(prices: Prices, whole: Prices) -> None:
     assert listings(prices).figures["early_ends"] == 2
     assert listings(prices).rows["last"].lt(prices.open_at[-1]).sum() == 2
     assert listings(whole).verdict == "look"
-    assert listings(whole.select(symbols=whole.symbols[:9])).verdict == "fine"
-    assert listings(whole.select(bars=slice(0, 500))).verdict == "fine"
+    assert listings(whole.select(symbols=whole.symbols[:9])).verdict == "clean"
+    assert listings(whole.select(bars=slice(0, 500))).verdict == "clean"
 
 
 def test_an_unfinished_last_bar(prices: Prices) -> None:
@@ -192,13 +192,13 @@ def test_an_unfinished_last_bar(prices: Prices) -> None:
     assert check.verdict == "look"
     assert len(check.rows) > 10
     one = last_bar(scaled(prices, 0.05, slice(-1, None), 0, ("volume",)))
-    assert one.verdict == "fine"
+    assert one.verdict == "clean"
     early = last_bar(prices, as_of=prices.close_at[-1] - HOUR)
     assert (early.verdict, early.figures["bars_after_fetch"]) == ("bad", 1)
 
 
 @pytest.mark.parametrize(
-    ("rows", "verdict"), [(slice(10, 11), "fine"), (slice(10, 60), "look"), (slice(0, None), "bad")]
+    ("rows", "verdict"), [(slice(10, 11), "clean"), (slice(10, 60), "look"), (slice(0, None), "bad")]
 )
 def test_zero_volume(prices: Prices, rows: slice, verdict: str) -> None:
     columns = slice(None) if verdict == "bad" else slice(0, 1)
@@ -213,7 +213,7 @@ def test_a_bad_tick_comes_back(prices: Prices, factor: float) -> None:
     check = outliers(scaled(prices, factor, slice(300, 301)))
     assert (check.verdict, check.figures["bad_ticks"], check.figures["lasting_moves"]) == ("bad", 1, 0)
     assert check.rows["bar"].tolist() == [prices.open_at[300]]
-    assert splits(scaled(prices, factor, slice(300, 301))).verdict == "fine"
+    assert splits(scaled(prices, factor, slice(300, 301))).verdict == "clean"
 
 
 def test_a_large_move_stays_and_a_wick_stands_alone(prices: Prices) -> None:
@@ -231,25 +231,25 @@ def test_splits(prices: Prices, ratio: float) -> None:
     assert check.rows["bar"].tolist() == [prices.open_at[400]]
     assert check.rows["shares_per_old"].iloc[0] == pytest.approx(ratio, rel=0.05)
     recorded = splits(raw, action(prices, 400, ratio))
-    assert (recorded.verdict, recorded.figures["recorded"]) == ("fine", 1)
+    assert (recorded.verdict, recorded.figures["recorded"]) == ("clean", 1)
     assert splits(raw, action(prices, 400, ratio, kind="dividend")).verdict == "bad"
     assert splits(raw, action(prices, 401, ratio)).verdict == "bad"
     # A recorded split that left no jump in raw prices, or left one in adjusted prices, contradicts them.
     assert splits(prices, action(prices, 400, ratio)).verdict == "bad"
     assert splits(replace(raw, adjustment="splits"), action(prices, 400, ratio)).verdict == "bad"
-    assert splits(replace(prices, adjustment="splits"), action(prices, 400, ratio)).verdict == "fine"
+    assert splits(replace(prices, adjustment="splits"), action(prices, 400, ratio)).verdict == "clean"
 
 
 def test_a_split_at_the_instant_between_two_bars_belongs_to_the_later() -> None:
     market = hourly(800)
-    assert splits(split_at(market, 400, 2.0), action(market, 400, 2.0)).verdict == "fine"
+    assert splits(split_at(market, 400, 2.0), action(market, 400, 2.0)).verdict == "clean"
 
 
 def test_crashes_are_no_splits(prices: Prices) -> None:
     busy = scaled(scaled(prices, 0.5, slice(400, None)), 30.0, slice(400, 401), 0, ("volume",))
-    assert splits(busy).verdict == "fine"
+    assert splits(busy).verdict == "clean"
     wide = scaled(scaled(prices, 0.5, slice(400, None)), 0.8, slice(400, 401), 0, ("low",))
-    assert splits(wide).verdict == "fine"
+    assert splits(wide).verdict == "clean"
 
 
 def test_opens_copied_from_the_close_before(whole: Prices) -> None:
@@ -261,7 +261,7 @@ def test_opens_copied_from_the_close_before(whole: Prices) -> None:
     assert check.verdict == "bad"
     assert int(check.figures["symbols"]) > 10
     assert (check.rows["worst_year"] > check.rows["share_equal"]).all()
-    assert opening_prices(replace(same, calendar="24/7")).verdict == "fine"
+    assert opening_prices(replace(same, calendar="24/7")).verdict == "clean"
 
 
 def test_ranges(whole: Prices) -> None:
@@ -297,7 +297,7 @@ def test_adjusted_against_raw(whole: Prices) -> None:
     rows = np.arange(len(whole.close))[:, None]
     quarterly = np.prod([np.where(rows < ex, 0.995, 1.0) for ex in range(63, 800, 63)], axis=0)
     check = adjustment(whole, whole.close * quarterly)
-    assert check.verdict == "fine"
+    assert check.verdict == "clean"
     assert int(check.figures["bars_with_adjustment"]) == len(range(63, 800, 63)) * len(whole.symbols)
     special = adjustment(whole, whole.close * np.where(rows < 300, 0.9, 1.0))
     assert (special.verdict, special.figures["apart"]) == ("look", len(whole.symbols))

@@ -24,7 +24,7 @@ def test_stocknet_news(real_data: Path) -> None:
     loaded = read_news(real_data / "stocknet_news.parquet", columns={"article_id": "id"})
     prices = read_prices(real_data / "stocknet_prices.parquet", calendar="XNYS").prices
     checks = named(check_news(loaded.frame, prices, calendar="XNYS", counts=loaded.counts))
-    assert {name for name, check in checks.items() if check.verdict != "fine"} == {
+    assert {name for name, check in checks.items() if check.verdict != "clean"} == {
         "first sighting",
         "exact copies",
         "near copies",
@@ -56,7 +56,9 @@ def test_stocknet_prices(real_data: Path) -> None:
     assert (checks["holes"].verdict, checks["holes"].figures["missing"]) == ("look", 3)
     assert sorted(checks["holes"].rows["symbol"]) == ["PTR", "REX", "SNP"]
     assert (checks["volume"].verdict, checks["volume"].figures["zero"]) == ("look", 111)
-    assert checks["splits"].verdict == checks["ranges"].verdict == checks["bars against the calendar"].verdict == "fine"
+    assert (
+        checks["splits"].verdict == checks["ranges"].verdict == checks["bars against the calendar"].verdict == "clean"
+    )
     assert checks["listings"].verdict == "look"
     assert set(checks["listings"].rows["symbol"]) == {"ABBV", "BABA", "AGFS", "GMRE"}
     moves = checks["outliers"]
@@ -78,7 +80,7 @@ def test_stocknet_adjusted_against_raw(real_data: Path) -> None:
 def test_us_stocks(real_data: Path) -> None:
     checks = named(check_prices(read_prices(real_data / "us_stocks_daily.parquet", calendar="XNYS").prices))
     assert checks["splits"].figures["split_like_jumps"] == 0
-    assert checks["bars against the calendar"].verdict == checks["ranges"].verdict == "fine"
+    assert checks["bars against the calendar"].verdict == checks["ranges"].verdict == "clean"
     assert checks["holes"].figures["partly_empty"] == 83
     assert (checks["listings"].verdict, checks["listings"].figures["late_starts"]) == ("look", 7)
     assert checks["outliers"].figures["bad_ticks"] == 0
@@ -115,7 +117,7 @@ def test_crypto_news(real_data: Path) -> None:
 def test_crypto_candles(real_data: Path) -> None:
     path = real_data / "crypto_prices_1h.parquet"
     perpetual = named(check_prices(read_prices(path, filters={"venue": "binance_usdtm_perp"}, **HOURLY).prices))
-    assert {name for name, check in perpetual.items() if check.verdict != "fine"} == {"outliers"}
+    assert {name for name, check in perpetual.items() if check.verdict != "clean"} == {"outliers"}
     assert perpetual["outliers"].figures["bad_ticks"] == 0
     spot = {"filters": {"venue": "binance_spot"}, **HOURLY}
     bitcoin = named(check_prices(read_prices(path, symbols=["BTCUSDT"], **spot).prices))["bars against the calendar"]

@@ -133,7 +133,7 @@ def test_news_and_prices_that_do_not_meet_are_counted() -> None:
         news_of(
             ("1", "2020-01-01 10:00", "AAA", "before any bar"),
             ("2", "2020-01-02 14:30", "BBB", "not listed yet"),
-            ("3", "2020-01-02 15:00", "AAA", "fine"),
+            ("3", "2020-01-02 15:00", "AAA", "clean"),
             ("4", "2020-01-03 15:00", "ZZZ", "no prices"),
             ("5", "2020-01-09 15:00", "AAA", "Fine!"),
         ),

@@ -41,10 +41,10 @@ def printed(checks: list[Check], width: int = 100) -> str:
 
 def test_worst_first(checks: list[Check]) -> None:
     order = [check.verdict for check in checks]
-    assert order == sorted(order, key=("bad", "look", "fine").index)
-    assert set(order) == {"bad", "look", "fine"}
+    assert order == sorted(order, key=("bad", "look", "clean").index)
+    assert set(order) == {"bad", "look", "clean"}
     assert worst(checks) == "bad"
-    assert worst([]) == "fine"
+    assert worst([]) == "clean"
     assert checks[0].name == "set aside by the loader"
 
 
@@ -99,7 +99,7 @@ def test_hostile_text_stays_text() -> None:
     rows = pd.DataFrame(
         {"symbol": [ATTACK], "month": [pd.Timestamp("2020-01-01", tz="UTC").as_unit("us")], "articles": [3]}
     )
-    coverage = Check("symbol coverage", "fine", ATTACK, {"symbols_with_articles": 1}, profile=rows)
+    coverage = Check("symbol coverage", "clean", ATTACK, {"symbols_with_articles": 1}, profile=rows)
     page = render_page({ATTACK: [hostile, coverage]}, ATTACK, subtitle=ATTACK)
     assert "<script>window.injected" not in page
     assert "<img src=x" not in page
