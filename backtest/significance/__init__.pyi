@@ -1,3 +1,4 @@
+from .attempts import StepwiseSharpe, stepwise_sharpe
 from .bayes import PairedBelief, jzs_bayes_factor, paired_belief
 from .comparison import (
     PairedDifference,
@@ -23,7 +24,7 @@ from .permutation import (
     possible,
     rearrangement,
 )
-from .power import detectable_sharpe
+from .power import detectable_sharpe, required_length
 from .resampling import automatic_block_length, stationary_blocks
 from .series import MINIMUM_ROWS
 from .sharpe import SharpeEstimate, conditional_sharpe, moving_rows, sharpe_estimate
@@ -45,6 +46,7 @@ __all__ = [
     "Rearrangement",
     "SharpeErrors",
     "SharpeEstimate",
+    "StepwiseSharpe",
     "StepwiseSuperior",
     "SuperiorAbility",
     "Way",
@@ -75,10 +77,12 @@ __all__ = [
     "probability_of_overfitting",
     "reality_check",
     "rearrangement",
+    "required_length",
     "sharpe_difference",
     "sharpe_errors",
     "sharpe_estimate",
     "stationary_blocks",
+    "stepwise_sharpe",
     "stepwise_superior",
     "stretch_differences",
     "superior_ability",

@@ -66,11 +66,11 @@ def probabilistic_sharpe(
     """
     check_at_least("n", n, 2)
     check_positive("inflation", inflation)
-    spread = _variance_factor("probabilistic_sharpe", sharpe_per_period, skew, kurtosis_raw) * inflation
+    spread = variance_factor("probabilistic_sharpe", sharpe_per_period, skew, kurtosis_raw) * inflation
     return float(norm.cdf((sharpe_per_period - benchmark) * math.sqrt(n - 1.0) / math.sqrt(spread)))
 
 
-def _variance_factor(who: str, sharpe_per_period: float, skew: float, kurtosis_raw: float) -> float:
+def variance_factor(who: str, sharpe_per_period: float, skew: float, kurtosis_raw: float) -> float:
     """Variance of an estimated Sharpe ratio times its rows, for independent rows."""
     factor = 1.0 - skew * sharpe_per_period + 0.25 * (kurtosis_raw - 1.0) * sharpe_per_period**2
     if not factor > 0.0:
@@ -130,7 +130,7 @@ def minimum_track_record(
     check_positive("inflation", inflation)
     if not sharpe_per_period > benchmark:
         return None
-    factor = _variance_factor("minimum_track_record", sharpe_per_period, skew, kurtosis_raw) * inflation
+    factor = variance_factor("minimum_track_record", sharpe_per_period, skew, kurtosis_raw) * inflation
     return float(1.0 + factor * (norm.ppf(level) / (sharpe_per_period - benchmark)) ** 2)
 
 

@@ -32,13 +32,15 @@ class Overfitting:
     Attributes
     ----------
     probability : float
-        Share of splits in which the chosen strategy does no better than the median of all in the other half.
+        Share of splits in which the chosen strategy does worse than the median of all in the other half; where it is
+        the median, the split counts as half. The paper counts such ties in full, which gives worthless strategies
+        two thirds, not one half, where there are three of them.
     probability_of_loss : float
         Share of splits in which its Sharpe ratio in the other half is negative.
     slope, intercept, r_squared : float or None
         Of the regression of ``chosen_out`` on ``chosen_in``; None if the latter does not vary.
     logits : float array, shape (splits,)
-        Log odds of the chosen strategy's relative rank in the other half; at most 0 counts as overfitted.
+        Log odds of the chosen strategy's relative rank in the other half; below 0 is overfitted.
     chosen : int array, shape (splits,)
         Columns.
     chosen_in, chosen_out : float array, shape (splits,)
@@ -121,9 +123,10 @@ def _judged(summed: _Blocks, picked: np.ndarray) -> tuple[np.ndarray, ...]:
 def probability_of_overfitting(returns: np.ndarray, *, blocks: int = 16) -> Overfitting:
     """Estimate the probability that choosing the best of many strategies overfits (PBO), by symmetric cross-validation.
 
-    Strategies that are all worthless give about one half, since the choice then means nothing; a strategy that is
-    better in every period gives 0; strategies whose Sharpe ratios are alike over all bars give 1, since what
-    one half of the bars has more, the other has less.
+    Strategies that are all worthless, or all equally good, give one half on average, since the choice then means
+    nothing; how far a single panel strays from that by chance depends on how many there are (standard deviation 0.28
+    for three independent ones). A strategy that is better in every period gives 0; strategies whose Sharpe ratios over
+    all bars are the same number give 1, since what one half of the bars has more, the other has less.
 
     Parameters
     ----------
@@ -178,7 +181,7 @@ def probability_of_overfitting(returns: np.ndarray, *, blocks: int = 16) -> Over
     logits = np.log(relative / (1.0 - relative))
     slope, intercept, r_squared = _line(inside, outside)
     return Overfitting(
-        probability=float(np.mean(logits <= 0.0)),
+        probability=float(np.mean(logits < -_TIE) + 0.5 * np.mean(np.abs(logits) <= _TIE)),
         probability_of_loss=float(np.mean(outside < 0.0)),
         slope=slope,
         intercept=intercept,

@@ -1,4 +1,4 @@
-"""What a sample could have shown: the smallest edge that a test of its length would probably have seen."""
+"""What a sample could have shown: the smallest edge that a test would probably have seen, and the length one takes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 from scipy.stats import norm
 
 from embargo.backtest.arguments import check_at_least, check_periods_per_year, check_positive
+from embargo.backtest.significance.deflation import variance_factor
 from embargo.data_loaders.errors import ConfigError
 
 
@@ -30,7 +31,7 @@ def detectable_sharpe(
         Rows of the sample.
     periods_per_year : float
     significance : float
-        Level of the one-sided test of "true Sharpe ratio <= 0".
+        Level of the one-sided test of "true Sharpe ratio <= 0"; after many attempts, the level that is left to one.
     power : float
         Probability with which the test should reject.
     skew, kurtosis_raw : float
@@ -64,12 +65,7 @@ def detectable_sharpe(
     check_at_least("n", n, 2)
     check_periods_per_year(periods_per_year)
     check_positive("inflation", inflation)
-    if not 0.0 < significance < 0.5:
-        raise ConfigError(f"significance must lie in (0, 0.5), got {significance}. 0.05 is usual.")
-    if not significance < power < 1.0:
-        raise ConfigError(f"power must lie between significance and 1, got {power}. 0.8 is usual.")
-    reach = float(norm.ppf(power) - norm.ppf(significance))
-    share = reach**2 * inflation / (n - 1.0)
+    share = _reach(significance, power) ** 2 * inflation / (n - 1.0)
     # The least s > 0 at which s**2 = share * (1 - skew * s + (kurtosis_raw - 1) / 4 * s**2), written so that the
     # coefficient of the square may vanish, or be negative where skewness makes up for it.
     square = 1.0 - 0.25 * (kurtosis_raw - 1.0) * share
@@ -78,3 +74,60 @@ def detectable_sharpe(
     if inside < 0.0 or (square <= 0.0 and half <= 0.0):
         return None
     return share / (half + math.sqrt(inside)) * math.sqrt(periods_per_year)
+
+
+def required_length(
+    sharpe_per_period: float,
+    *,
+    significance: float = 0.05,
+    power: float = 0.8,
+    skew: float = 0.0,
+    kurtosis_raw: float = 3.0,
+    inflation: float = 1.0,
+) -> float | None:
+    """Rows at which a one-sided test finds a true Sharpe ratio with the given probability.
+
+    Parameters
+    ----------
+    sharpe_per_period : float
+        True ratio, not annualised.
+    significance, power, skew, kurtosis_raw, inflation : float
+        As in `detectable_sharpe`, whose inverse this is.
+
+    Returns
+    -------
+    float or None
+        Rows, not rounded. None where the ratio is not positive: no length would do.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is out of range.
+    DataError
+        If the moments cannot belong together.
+
+    References
+    ----------
+    As `detectable_sharpe`. `minimum_track_record` is the same with a power of one half.
+
+    Examples
+    --------
+    >>> from embargo.backtest.significance import required_length
+    >>> round(required_length(1.0 / 252**0.5) / 252, 1)
+    6.2
+    """
+    check_positive("inflation", inflation)
+    reach = _reach(significance, power)
+    if not sharpe_per_period > 0.0:
+        return None
+    factor = variance_factor("required_length", sharpe_per_period, skew, kurtosis_raw) * inflation
+    return 1.0 + factor * (reach / sharpe_per_period) ** 2
+
+
+def _reach(significance: float, power: float) -> float:
+    """Distance in standard errors between no edge and one that is found with a given probability."""
+    if not 0.0 < significance < 0.5:
+        raise ConfigError(f"significance must lie in (0, 0.5), got {significance}. 0.05 is usual.")
+    if not significance < power < 1.0:
+        raise ConfigError(f"power must lie between significance and 1, got {power}. 0.8 is usual.")
+    return float(norm.ppf(power) - norm.ppf(significance))

@@ -1,0 +1,41 @@
+"""Sharpe ratios of many attempts, resampled block by block and held against each other step by step.
+
+Slow on purpose and written without numpy, so that it can contradict `embargo.backtest.significance.attempts`.
+"""
+
+import math
+
+
+def p_values(columns, statistics, starts, length):
+    """Step-down max-t p-values; ``starts`` holds the first rows of the blocks of each resample."""
+    bound = -math.sqrt(2.0 * math.log(math.log(len(columns[0]))))
+    losers = [statistic if statistic < bound else 0.0 for statistic in statistics]
+    pivots = [[_pivot(column, firsts, length) for column in columns] for firsts in starts]
+    order = sorted(range(len(columns)), key=lambda k: -statistics[k])
+    found, worst = {}, 0.0
+    for place, k in enumerate(order):
+        rivals = order[place + 1 :]
+        beaten = sum(
+            max([drawn[k], *(drawn[rival] + losers[rival] for rival in rivals)]) >= statistics[k] for drawn in pivots
+        )
+        worst = max(worst, (1 + beaten) / (1 + len(pivots)))
+        found[k] = worst
+    return [found[k] for k in range(len(columns))]
+
+
+def _ratio(values):
+    mean = sum(values) / len(values)
+    return mean / math.sqrt(sum((value - mean) ** 2 for value in values) / len(values))
+
+
+def _pivot(column, firsts, length):
+    n = len(column)
+    blocks = [[column[(first + step) % n] for step in range(length)] for first in firsts]
+    rows = [value for block in blocks for value in block]
+    mean, ratio = sum(rows) / len(rows), _ratio(rows)
+    deviation = math.sqrt(sum((value - mean) ** 2 for value in rows) / len(rows))
+    moved = 0.0
+    for block in blocks:
+        each = [(value - mean) / deviation for value in block]
+        moved += sum(u - 0.5 * ratio * (u * u - 1.0) for u in each) ** 2
+    return (ratio - _ratio(column)) / (math.sqrt(moved) / len(rows))
