@@ -4,21 +4,86 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.stats import norm
 
 from embargo.backtest.significance import (
     MINIMUM_ROWS,
     aggregated_sharpe,
     detectable_sharpe,
     mean_estimate,
-    minimum_track_record,
     moving_rows,
     probabilistic_sharpe,
+    required_length,
     sharpe_errors,
+    stepwise_sharpe,
     variance_inflation,
 )
+
+
+@dataclass(frozen=True)
+class AfterAttempts:
+    """What is left of a Sharpe ratio's p-value after everything that was tried.
+
+    Attributes
+    ----------
+    adjusted_p_value : float or None
+        One-sided; None where the ratio alone has none.
+    significance_left : float
+        Level at which a single test has the critical value that all attempts together leave.
+    """
+
+    adjusted_p_value: float | None
+    significance_left: float
+
+
+def after_attempts(
+    returns: np.ndarray,
+    p_value: float | None,
+    *,
+    panel: np.ndarray | None,
+    n_trials: int,
+    significance: float,
+    n_boot: int,
+    block: float | None,
+    seed: int,
+) -> AfterAttempts:
+    """Adjust the p-value of a Sharpe ratio for all attempts that it may have been picked from.
+
+    Attempts whose returns are known count by how they move together (`stepwise_sharpe`), each of the others in full
+    (Bonferroni).
+
+    Parameters
+    ----------
+    returns : float array, shape (bars,)
+    p_value : float or None
+        Of its Sharpe ratio alone.
+    panel : float array, shape (bars, attempts known), or None
+        With these returns among its columns.
+    n_trials : int
+        All attempts, this one among them.
+    significance : float
+        Level of the test.
+    n_boot : int
+    block : float, optional
+    seed : int
+        As in `stepwise_sharpe`.
+    """
+    if panel is None or panel.shape[1] < 2:
+        together, left = p_value, significance
+    else:
+        found = stepwise_sharpe(panel, level=significance, n_boot=n_boot, block=block, seed=seed)
+        own = int(np.argmax((panel == returns[:, None]).all(axis=0)))
+        together = None if p_value is None else max(p_value, float(found.p_values[own]))
+        left = significance if found.critical_value is None else float(norm.sf(found.critical_value))
+    unknown = n_trials - (1 if panel is None else panel.shape[1])
+    return AfterAttempts(
+        adjusted_p_value=None if together is None or p_value is None else min(1.0, together + unknown * p_value),
+        significance_left=significance / (significance / min(left, significance) + unknown),
+    )
 
 
 def beyond_luck(
@@ -69,13 +134,13 @@ def reach(
     level : float
         Of the interval of the mean.
     significance : float
-        At which a Sharpe ratio would count.
+        At which a Sharpe ratio would count: what `after_attempts` leaves of the level.
 
     Returns
     -------
     dict
-        ``detectable_sharpe`` (annual, found with 80 % probability) and ``minimum_track_record`` (bars until this Sharpe
-        ratio would be significant; None if it is not positive), both None below 30 bars that move; ``sharpe_errors``
+        ``detectable_sharpe`` (annual) and ``required_bars`` (of a true Sharpe ratio like this one; None if it is not
+        positive), both found with 80 % probability and None below 30 bars that move; ``sharpe_errors``
         (annual, under three sets of assumptions), ``mean`` (annual, with its t-test) and ``sharpe_aggregated`` (annual,
         allowing for autocorrelation, after Lo).
     """
@@ -84,7 +149,7 @@ def reach(
     aggregated = aggregated_sharpe(returns, max(1, round(periods_per_year)))
     found: dict[str, Any] = {"mean": mean, "sharpe_errors": errors, "sharpe_aggregated": aggregated}
     if performance["sharpe"] is None or moving_rows(returns) < MINIMUM_ROWS:
-        return found | {"detectable_sharpe": None, "minimum_track_record": None}
+        return found | {"detectable_sharpe": None, "required_bars": None}
     per_bar, n, skew, kurtosis_raw = _moments(performance, periods_per_year)
     inflation = variance_inflation(returns)
     return found | {
@@ -96,8 +161,8 @@ def reach(
             kurtosis_raw=kurtosis_raw,
             inflation=inflation,
         ),
-        "minimum_track_record": minimum_track_record(
-            per_bar, skew, kurtosis_raw, level=1.0 - significance, inflation=inflation
+        "required_bars": required_length(
+            per_bar, significance=significance, skew=skew, kurtosis_raw=kurtosis_raw, inflation=inflation
         ),
     }
 

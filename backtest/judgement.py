@@ -23,7 +23,7 @@ from embargo.backtest.arguments import (
     check_seed,
     check_type,
 )
-from embargo.backtest.chance import beyond_luck, reach
+from embargo.backtest.chance import after_attempts, beyond_luck, reach
 from embargo.backtest.display import Figure, counted, decimal, interval, percent, probability
 from embargo.backtest.metrics import deepest_drawdowns, performance, relative
 from embargo.backtest.regimes import RegimePreset, regime_table, trend_regime, volatility_regime
@@ -59,7 +59,8 @@ class Judgement:
     sharpe : SharpeEstimate
         Annual, with its interval and the one-sided p-value for "not positive".
     chance : dict
-        ``n_trials`` (None if nobody said), ``effective_trials`` (independent attempts they are worth),
+        ``n_trials`` (None if nobody said), ``adjusted_p_value`` (of the Sharpe ratio, one-sided, after all attempts),
+        ``significance_left`` (level left to one attempt), ``effective_trials`` (independent attempts they are worth),
         ``luckiest_sharpe`` (annual: what the luckiest of as many worthless ones would show), ``probabilistic_sharpe``
         and ``deflated_sharpe`` (probabilities that the true Sharpe ratio is positive, before and after allowing for the
         attempts). None where a figure does not exist.
@@ -67,7 +68,7 @@ class Judgement:
         Hansen's test of the best of all attempts against cash; None unless their returns were given.
     reach : dict
         ``mean`` (annual, with its t-test), ``sharpe_errors``, ``sharpe_aggregated``, ``detectable_sharpe`` (annual) and
-        ``minimum_track_record`` (rows); see `embargo.backtest.significance`.
+        ``required_bars`` (rows), both after all attempts; see `embargo.backtest.significance`.
     drawdowns : DataFrame
         The five deepest: ``depth`` (fraction < 0), ``start_bar``, ``trough_bar``, ``recovery_bar`` (positions of rows),
         ``length_bars``, and ``start``, ``trough``, ``recovery`` (UTC; missing if wealth never came back).
@@ -137,10 +138,10 @@ class Judgement:
         lines = [Figure("Sharpe ratio it could see", decimal(seen), "would be found in 80 % of such samples")]
         if tried["n_trials"] is None:
             untold = "nobody said how many attempts it was picked from; tell it with trials="
-            return [Figure("Deflated Sharpe", "none", untold), *lines]
+            return [Figure("p after attempts", "none", untold), *lines]
         worth = f", worth {tried['effective_trials']:.1f} independent ones" if self.superior is not None else ""
-        told = f"probability of an edge after {tried['n_trials']} attempts{worth}"
-        lines.insert(0, Figure("Deflated Sharpe", decimal(tried["deflated_sharpe"], 3), told))
+        told = f"one-sided p of the Sharpe ratio after {counted(tried['n_trials'], 'attempt')}{worth}"
+        lines.insert(0, Figure("p after attempts", probability(tried["adjusted_p_value"]), told))
         if self.superior is not None:
             best = f"p of Hansen's test against cash, {self.superior.strategies} attempts"
             lines.insert(1, Figure("Best of the attempts", probability(self.superior.p_value), best))
@@ -356,7 +357,7 @@ def judged(
     values = returns.to_numpy(dtype=float)
     figures = performance(values, periods_per_year=years, turnover=turnover, weights=weights, trades=trades)
     estimate = sharpe_estimate(values, periods_per_year=years, n_boot=n_boot, level=level, block=block, seed=seed)
-    chance, superior = _search(values, figures, trials, returns.index, years, n_boot, block, seed)
+    chance, superior = _search(values, figures, estimate, trials, returns.index, years, n_boot, block, seed)
     tables = []
     for definition in labels.columns:
         table = regime_table(
@@ -381,7 +382,7 @@ def judged(
         sharpe=estimate,
         chance=chance,
         superior=superior,
-        reach=reach(figures, values, periods_per_year=years, level=level, significance=1.0 - level),
+        reach=reach(figures, values, periods_per_year=years, level=level, significance=chance["significance_left"]),
         drawdowns=_dated(deepest_drawdowns(values), returns.index),
         labels=labels,
         regimes=pd.concat(tables, ignore_index=True),
@@ -466,6 +467,7 @@ def _same_instants(mine: pd.Index, index: pd.Index, what: str) -> None:
 def _search(
     values: np.ndarray,
     figures: Mapping[str, Any],
+    estimate: SharpeEstimate,
     trials: int | pd.DataFrame | None,
     index: pd.Index,
     years: float,
@@ -475,7 +477,7 @@ def _search(
 ) -> tuple[dict[str, Any], SuperiorAbility | None]:
     """Say what the attempts that the returns were picked from leave of their Sharpe ratio."""
     number: int | None = None
-    effective = luck = superior = None
+    effective = luck = superior = panel = None
     if isinstance(trials, pd.DataFrame):
         _same_instants(utc_instants(trials.index, "trials"), index, "trials")
         check_returns(trials, "trials")
@@ -495,8 +497,20 @@ def _search(
         # What chance alone gives the Sharpe ratio of one worthless attempt of this length.
         variance = variance_inflation(values) / (len(values) - 1) if figures["sharpe"] is not None else 0.0
         effective, luck = float(number), expected_maximum_sharpe(number, variance)
+    left = after_attempts(
+        values,
+        estimate.p_value,
+        panel=panel,
+        n_trials=number or 1,
+        significance=1.0 - estimate.level,
+        n_boot=n_boot,
+        block=block,
+        seed=seed,
+    )
     return {
         "n_trials": number,
+        "adjusted_p_value": None if number is None else left.adjusted_p_value,
+        "significance_left": left.significance_left,
         "effective_trials": effective,
         "luckiest_sharpe": None if luck is None else luck * math.sqrt(years),
         **beyond_luck(figures, values, luck=luck, periods_per_year=years),

@@ -5,7 +5,7 @@ from .markov import MarkovFit, fit_markov, markov_ex_post, markov_regime
 from .presets import PRESETS, RegimePreset
 from .spells import regime_order, spells, transition_table
 from .stress import WINDOWS, StressWindow, stress_table
-from .table import COLUMNS, regime_table
+from .table import COLUMNS, regime_table, untested
 from .turning_points import (
     Dating,
     Turn,
@@ -52,5 +52,6 @@ __all__ = [
     "transition_table",
     "trend_regime",
     "turning_regime",
+    "untested",
     "volatility_regime",
 ]

@@ -38,7 +38,7 @@ from embargo.research.progress import Quiet
 from embargo.research.records.attempts import Attempts, discounted
 from embargo.research.records.ledger import Trial
 from embargo.research.run.chance import block_of, replay, shuffle_news
-from embargo.research.run.measurement import judged_against_chance
+from embargo.research.run.measurement import estimate, judged_against_chance
 from embargo.research.run.plan import Plan
 from embargo.research.run.preparation import prepare
 from embargo.research.run.reading import read
@@ -84,7 +84,7 @@ class Attempt:
     high: float | None
     p_value: float | None
     permutation_p_value: float
-    deflated: float | None
+    adjusted: float | None
     returns: np.ndarray
 
 
@@ -132,7 +132,7 @@ def attempt(market: MarketKind, seed: int) -> Attempt:
         high=metrics.sharpe_high,
         p_value=metrics.sharpe_p_value,
         permutation_p_value=metrics.permutation_p_value,
-        deflated=metrics.deflated_sharpe,
+        adjusted=metrics.adjusted_p_value,
         returns=returns,
     )
 
@@ -154,7 +154,7 @@ def summary(market: MarketKind, attempts: Sequence[Attempt], periods_per_year: f
         "edge_high": high,
         "sharpe_test": float((frame["p_value"] < LEVEL).mean()),
         "permutation_test": float((frame["permutation_p_value"] < LEVEL).mean()),
-        "deflated_sharpe": float((frame["deflated"] > 1 - LEVEL).mean()),
+        "adjusted_test": float((frame["adjusted"] <= LEVEL).mean()),
         "coverage": float(((frame["low"] <= truth) & (truth <= frame["high"])).mean()),
     }
 
@@ -181,19 +181,39 @@ def best_of_variants(variants: int, seed: int) -> tuple[bool, bool]:
     years = plan.world.periods_per_year
     strategy = performance(pd.Series(returns[best], index=decision.weights.index), periods_per_year=years)
 
+    alone = estimate(plan, pd.Series(returns[best], index=decision.weights.index)).p_value
+
     def claims(attempts: Attempts) -> bool:
-        found = discounted(attempts, strategy, returns[best], periods_per_year=years, seed=plan.config.seed)
-        return (found.deflated_sharpe or 0.0) > 1.0 - LEVEL
+        found = discounted(
+            attempts,
+            strategy,
+            returns[best],
+            alone,
+            periods_per_year=years,
+            significance=LEVEL,
+            n_boot=plan.config.statistics.bootstrap,
+            block=plan.config.statistics.block,
+            seed=plan.config.seed,
+        )
+        return found.adjusted_p_value is not None and found.adjusted_p_value <= LEVEL
 
     return claims(Attempts({best: trials[best]}, {best: returns[best]})), claims(Attempts(trials, returns))
 
 
 def as_markdown(rows: Sequence[dict[str, Any]]) -> str:
     """Write the summaries as a table."""
-    head = ["strength", "true Sharpe", "edge claimed", "95 % interval", "Sharpe test", "news shuffled", "deflated"]
+    head = [
+        "strength",
+        "true Sharpe",
+        "edge claimed",
+        "95 % interval",
+        "Sharpe test",
+        "news shuffled",
+        "after attempts",
+    ]
     lines = ["| " + " | ".join([*head, "truth inside the interval"]) + " |", "|" + "---|" * (len(head) + 1)]
     for row in rows:
-        shares = [f"{row[name]:.1%}" for name in ("sharpe_test", "permutation_test", "deflated_sharpe", "coverage")]
+        shares = [f"{row[name]:.1%}" for name in ("sharpe_test", "permutation_test", "adjusted_test", "coverage")]
         lines.append(
             f"| {row['world']} | {row['true_sharpe']:.2f} | {row['edge']:.1%} | "
             f"{row['edge_low']:.1%} to {row['edge_high']:.1%} | " + " | ".join(shares) + " |"
@@ -235,8 +255,8 @@ def power_curve(rows: Sequence[dict[str, Any]]) -> str:
 def document(rows: Sequence[dict[str, Any]], claims: Sequence[tuple[bool, bool]], variants: int, picture: str) -> str:
     """Write what the simulations say."""
     n = len(claims)
-    alone, deflated = (sum(each) for each in zip(*claims, strict=True))
-    low, high = share_interval(deflated, n)
+    alone, among = (sum(each) for each in zip(*claims, strict=True))
+    low, high = share_interval(among, n)
     return f"""# What a verdict is worth
 
 Simulated by `python -m embargo.research.benchmarks.simulated_market --write docs/simulated_market.md`: the demo's
@@ -245,13 +265,13 @@ an edge back but never add one.
 
 `strength` says how far prices follow the news (the demo has 1). At strength 0 news means nothing. The true Sharpe ratio
 is that of the returns of all markets of a kind together, after costs where there are any. An edge is claimed where the
-Sharpe test, the shuffled news and the deflated Sharpe ratio, each at 5 %, all say so; the columns to the right count
-how often each of them does alone.
+shuffled news and the Sharpe ratio after all attempts, each at 5 %, both say so; the columns to the right count how
+often each of them does alone, and the Sharpe ratio taken for the only attempt.
 
 {as_markdown(rows)}
 
-Where trading is free and news means nothing, every one of the three must err for a false claim, so there are fewer than
-5 %. The level is used up where two of them are right: in a market that rises, whatever is held long earns money, no
+Where trading is free and news means nothing, both must err for a false claim, so there are fewer than 5 %.
+The level is used up where one of them is right: in a market that rises, whatever is held long earns money, no
 Sharpe ratio can tell that from skill, and the shuffled news alone stands between the reader and a false claim. What is
 held long also takes on the market's own trends, which last about a year: three years hold too few of them for any
 interval made of these three years to hold the truth as often as it promises.
@@ -261,9 +281,9 @@ interval made of these three years to hold the truth as often as it promises.
 ## Trying {variants} worthless variants
 
 On each of {n} markets where news means nothing and trading is free, the experiment was traded {variants} times with its
-news shuffled anew, and the variant with the best Sharpe ratio was judged. Taken for the only attempt, it has a
-probability above 95 % of a positive Sharpe ratio in {100 * alone / n:.0f} % of the markets; deflated for the attempts,
-in {100 * deflated / n:.0f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}).
+news shuffled anew, and the variant with the best Sharpe ratio was judged. Taken for the only attempt, its p is at most
+5 % in {100 * alone / n:.0f} % of the markets; among all attempts, in {100 * among / n:.0f} % (95 % interval
+{100 * low:.1f} to {100 * high:.1f}).
 """
 
 

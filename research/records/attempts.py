@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from embargo.backtest.chance import beyond_luck
+from embargo.backtest.chance import after_attempts, beyond_luck
 from embargo.backtest.significance import (
     MINIMUM_ROWS,
     effective_trials,
@@ -70,7 +70,16 @@ class Attempts:
 
 
 def discounted(
-    attempts: Attempts, performance: Mapping[str, Any], returns: np.ndarray, *, periods_per_year: float, seed: int
+    attempts: Attempts,
+    performance: Mapping[str, Any],
+    returns: np.ndarray,
+    p_value: float | None,
+    *,
+    periods_per_year: float,
+    significance: float,
+    n_boot: int,
+    block: int | None,
+    seed: int,
 ) -> Discounted:
     """Weigh a Sharpe ratio against chance, and against the number of attempts it may have been picked from.
 
@@ -81,7 +90,15 @@ def discounted(
     performance : mapping
         Of its returns, from `embargo.backtest.metrics.performance`.
     returns : float array, shape (bars,)
+    p_value : float or None
+        Of its Sharpe ratio alone.
     periods_per_year : float
+    significance : float
+        Level of the test that allows for all attempts.
+    n_boot : int
+        Its resamples.
+    block : int, optional
+        Rows of its blocks.
     seed : int
 
     Returns
@@ -104,9 +121,12 @@ def discounted(
     >>> attempts = Attempts({}, {}).joined(Trial("window", "a", "mine", 0.05, 300), returns)
     >>> attempts = attempts.joined(Trial("window", "b", "other", 0.03, 300), returns[::-1])
     >>> found = performance(returns, periods_per_year=252.0)
-    >>> worth = discounted(attempts, found, returns, periods_per_year=252.0, seed=0)
+    >>> test = {"periods_per_year": 252.0, "significance": 0.05, "n_boot": 500, "block": None, "seed": 0}
+    >>> worth = discounted(attempts, found, returns, 0.14, **test)
     >>> worth.n_trials, round(worth.probabilistic_sharpe, 2), round(worth.deflated_sharpe, 2)
     (2, 0.85, 0.7)
+    >>> round(worth.adjusted_p_value, 1)
+    0.2
     """
     panel, n_trials = attempts.panel, len(attempts.trials)
     if panel is not None and n_trials > 1:
@@ -116,12 +136,23 @@ def discounted(
         ratios = [trial.sharpe_per_bar for trial in attempts.trials.values()]
         number, variance = float(n_trials), float(np.var(ratios, ddof=1)) if n_trials > 1 else 0.0
         luck = expected_maximum_sharpe(number, variance)
+    left = after_attempts(
+        returns,
+        p_value,
+        panel=panel,
+        n_trials=n_trials,
+        significance=significance,
+        n_boot=n_boot,
+        block=None if block is None else float(block),
+        seed=seed,
+    )
     figures = {
         "n_trials": n_trials,
         "effective_trials": number,
         "trial_sharpe_variance": variance,
         "luckiest_sharpe": luck * math.sqrt(periods_per_year),
         **beyond_luck(performance, returns, luck=luck, periods_per_year=periods_per_year),
+        **asdict(left),
     }
     return from_json(Discounted, figures, "discounted")
 

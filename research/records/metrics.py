@@ -133,6 +133,16 @@ class Discounted:
     deflated_sharpe: float | None = figure(
         "Deflated Sharpe ratio", "probability", "The same, after the number of attempts on this window."
     )
+    adjusted_p_value: float | None = figure(
+        "p of the Sharpe ratio after all attempts",
+        "p-value",
+        "One-sided, for a true Sharpe ratio that is not positive, adjusted for every attempt on this window.",
+    )
+    significance_left: float = figure(
+        "Level left to one attempt",
+        "probability",
+        "Level at which a single test is as strict as all attempts together make this one.",
+    )
 
 
 @record
@@ -189,12 +199,13 @@ class Reach:
     detectable_sharpe: float | None = figure(
         "Smallest true Sharpe ratio found with 80 % probability",
         "Sharpe ratio a year",
-        "True Sharpe ratio that a sample of this length and kind finds significant in 80 % of cases.",
+        "True Sharpe ratio that such a sample finds significant, after all attempts, in 80 % of cases.",
     )
-    minimum_track_record: float | None = figure(
-        "Length at which this Sharpe ratio would be significant",
+    required_bars: float | None = figure(
+        "Length at which a true Sharpe ratio like this is found with 80 % probability",
         "bars",
-        "Bars after which a Sharpe ratio like this one would be significant; none if it is not positive.",
+        "Bars at which a true Sharpe ratio like this one is significant, after all attempts, in 80 % of cases; none if "
+        "it is not positive.",
     )
 
 

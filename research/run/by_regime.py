@@ -19,7 +19,7 @@ from embargo.research.records.by_regime import (
 )
 from embargo.research.records.figures import from_json
 from embargo.research.run.plan import Plan
-from embargo.research.run.regimes import ex_post_regimes, known_regimes
+from embargo.research.run.regimes import ex_post_regimes, is_ex_post, known_regimes
 from embargo.research.run.world import World
 
 _READING = ("accuracy", "accuracy_interval", "macro_f1", "macro_f1_interval")
@@ -63,6 +63,8 @@ def regime_report(
             turnover=turnover,
             trades=trades,
         )
+        if is_ex_post(str(definition)):
+            table = regimes.untested(table)
         table.insert(0, "definition", str(definition))
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
@@ -100,7 +102,9 @@ def by_regime(
     """
     config, world = plan.config, plan.world
     tests = {
-        str(definition): regimes.sharpe_equality(
+        str(definition): _looks_back(labels[definition])
+        if is_ex_post(str(definition))
+        else regimes.sharpe_equality(
             returns,
             labels[definition],
             periods_per_year=world.periods_per_year,
@@ -109,7 +113,7 @@ def by_regime(
             block=config.statistics.block,
             seed=config.seed,
             minimum_bars=config.regimes.minimum_bars,
-        ).as_dict()
+        )
         for definition in labels.columns
     }
     moves = {
@@ -120,7 +124,7 @@ def by_regime(
     return ByRegime(
         regimes=by_definition(table),
         regime_equality={
-            name: from_json(RegimeEquality, found, f"equality by {name}") for name, found in tests.items()
+            name: from_json(RegimeEquality, found.as_dict(), f"equality by {name}") for name, found in tests.items()
         },
         regime_transitions={
             name: tuple(from_json(RegimeMove, row, f"moves of {name}") for row in rows) for name, rows in moves.items()
@@ -128,6 +132,11 @@ def by_regime(
         stress=tuple(from_json(Stress, row, "stress") for row in stress),
         regime_classification=classified,
     )
+
+
+def _looks_back(labels: pd.Series) -> regimes.EqualityTest:
+    present = tuple(name for name in regimes.regime_order(set(labels.astype(str))) if name != regimes.UNLABELLED)
+    return regimes.EqualityTest(None, None, (), present, (), None, "dated after the fact: not tested")
 
 
 def regime_classification(

@@ -104,13 +104,23 @@ def judged_against_chance(
     )
     sharpe = estimate(plan, returns)
     alone = {name: strategy[name] for name in figures_of(Performance)}
-    weighed = discounted(attempts, strategy, values, periods_per_year=years, seed=config.seed)
+    weighed = discounted(
+        attempts,
+        strategy,
+        values,
+        sharpe.p_value,
+        periods_per_year=years,
+        significance=config.statistics.significance,
+        n_boot=config.statistics.bootstrap,
+        block=config.statistics.block,
+        seed=config.seed,
+    )
     seen = reach(
         strategy,
         values,
         periods_per_year=years,
         level=config.statistics.level,
-        significance=config.statistics.significance,
+        significance=weighed.significance_left,
     )
     return Metrics(
         **values_of(from_json(Performance, alone, "performance")) | {"sharpe": sharpe.sharpe},

@@ -1,7 +1,7 @@
 """The paragraph a reader takes away: did the signal earn what chance, attempts and leaks do not explain.
 
-A claim needs four things at once: no leak, a Sharpe ratio whose bootstrap p-value is below the level, news that beats
-its own shuffles at the same level, and a deflated Sharpe ratio that survives the number of attempts on the window.
+A claim needs three things at once: no leak, news that beats its own shuffles at the level, and a Sharpe ratio whose
+p-value among everything tried on the window is at most the same level.
 """
 
 from __future__ import annotations
@@ -123,22 +123,18 @@ def _failures(metrics: Metrics, significance: float) -> list[str]:
     if metrics.sharpe is None:
         return ["it never traded; the report counts the articles whose confidence lay below signal.threshold"]
     failures = []
-    if metrics.sharpe_p_value is None:
+    adjusted = metrics.adjusted_p_value
+    if adjusted is None:
         failures.append(f"{metrics.n_bars:,} bars like these say too little to tell its Sharpe ratio from chance")
-    elif metrics.sharpe_p_value >= significance:
+    elif adjusted > significance:
+        picked = "" if metrics.n_trials == 1 else f" in the best of {metrics.n_trials} attempts"
         failures.append(
-            "a Sharpe ratio this high would come up by chance with probability "
-            f"p = {formats.probability(metrics.sharpe_p_value)}"
+            f"worthless news would show a Sharpe ratio this high{picked} with probability "
+            f"p = {formats.probability(adjusted)}"
         )
-    if metrics.permutation_p_value >= significance:
+    if metrics.permutation_p_value > significance:
         failures.append(
             "news shuffled against the dates does as well with probability "
             f"p = {formats.probability(metrics.permutation_p_value)}"
-        )
-    deflated = metrics.deflated_sharpe
-    if metrics.sharpe_p_value is not None and (deflated is None or deflated < 1 - significance):
-        failures.append(
-            f"after {metrics.n_trials} attempt{'s' if metrics.n_trials > 1 else ''} on this window the "
-            f"probability that the true Sharpe ratio is above chance is {formats.probability(deflated)}"
         )
     return failures

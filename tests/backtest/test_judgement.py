@@ -32,7 +32,7 @@ def test_it_says_what_its_parts_say():
 
 def test_untold_trials_deflate_nothing_and_say_so():
     told = judge(earned(1), **QUICK)
-    assert told.chance["deflated_sharpe"] is None
+    assert told.chance["deflated_sharpe"] is told.chance["adjusted_p_value"] is None
     assert 0.0 < told.chance["probabilistic_sharpe"] < 1.0
     assert "nobody said how many attempts" in str(told)
 
@@ -51,7 +51,10 @@ def test_a_number_of_trials_deflates_by_what_chance_gives_as_many():
     )
     assert told.chance["deflated_sharpe"] == pytest.approx(expected, rel=1e-12)
     assert told.chance["deflated_sharpe"] < told.chance["probabilistic_sharpe"]
+    assert told.chance["adjusted_p_value"] == pytest.approx(min(1.0, 50 * told.sharpe.p_value))
     alone = judge(returns, trials=1, **QUICK).chance
+    assert alone["adjusted_p_value"] == told.sharpe.p_value
+    assert told.reach["detectable_sharpe"] > judge(returns, trials=1, **QUICK).reach["detectable_sharpe"]
     assert alone["deflated_sharpe"] == alone["probabilistic_sharpe"]
 
 

@@ -48,6 +48,7 @@ _STRATEGY_ROWS = (
     "probabilistic_sharpe",
     "deflated_sharpe",
     "sharpe_p_value",
+    "adjusted_p_value",
     "permutation_p_value",
 )
 _PRINTED: dict[figures.FigureUnit, Unit] = {
@@ -84,9 +85,9 @@ def headline_of(metrics: Metrics) -> list[tuple[str, str, str]]:
         (p_value, formats.probability(metrics.sharpe_p_value), "stationary bootstrap, one-sided"),
         (shuffled, formats.probability(metrics.permutation_p_value), "news shuffled against dates"),
         (
-            "Deflated Sharpe",
-            formats.probability(metrics.deflated_sharpe),
-            f"probability of skill after {metrics.n_trials} attempt{'s' if metrics.n_trials != 1 else ''}",
+            "p after attempts",
+            formats.probability(metrics.adjusted_p_value),
+            f"of the Sharpe ratio, one-sided, {metrics.n_trials} attempt{'s' if metrics.n_trials != 1 else ''}",
         ),
     ]
     truth = metrics.truth

@@ -74,12 +74,15 @@ def regime_chart(table: pd.DataFrame, significance: float) -> Chart:
     shown = rows_of(rows, RegimeRow)
     known = rows[rows["sharpe"].notna()]
     adjusted = rows["p_value_holm"] if "p_value_holm" in rows.columns else pd.Series(np.nan, index=rows.index)
+    tested = rows["low"].notna().loc[known.index]
+    shown_positive = adjusted.loc[known.index].astype(float) < significance
     figure = go.Figure()
-    for significant, name, symbol in (
-        (True, f"above zero (Holm-adjusted p below {significance:g}, one-sided)", "circle"),
-        (False, "not shown to be above zero", "circle-open"),
+    for chosen, name, symbol in (
+        (tested & shown_positive, f"above zero (Holm-adjusted p below {significance:g}, one-sided)", "circle"),
+        (tested & ~shown_positive, "not shown to be above zero", "circle-open"),
+        (~tested, "looks back: not tested", "diamond-open"),
     ):
-        part = known[(adjusted.loc[known.index].astype(float) < significance) == significant]
+        part = known[chosen]
         if part.empty:
             continue
         sharpe, low, high = (part[name].to_numpy(float) for name in ("sharpe", "low", "high"))

@@ -204,10 +204,13 @@ def _attempts(metrics: Metrics) -> ReportTable:
     title, best = "Beside everything tried on this window", metrics.best_of_attempts
     if metrics.n_trials < 2 or metrics.sharpe is None:
         return ReportTable(title, "", (), ())
-    names = ("n_trials", "effective_trials", "luckiest_sharpe", "probabilistic_sharpe", "deflated_sharpe")
-    tried, worth, luckiest, probabilistic, deflated = labels_of(Metrics, *names)
+    names = ("n_trials", "adjusted_p_value", "significance_left", "effective_trials", "luckiest_sharpe")
+    tried, adjusted, left, worth, luckiest = labels_of(Metrics, *names)
+    probabilistic, deflated = labels_of(Metrics, "probabilistic_sharpe", "deflated_sharpe")
     rows = [
         (tried, formats.count(metrics.n_trials)),
+        (f"{adjusted}, one-sided", formats.probability(metrics.adjusted_p_value)),
+        (left, formats.probability(metrics.significance_left)),
         (worth, formats.ratio(metrics.effective_trials)),
         (luckiest, formats.ratio(metrics.luckiest_sharpe)),
         (f"{probabilistic}: how sure it is to be above zero", formats.probability(metrics.probabilistic_sharpe)),
@@ -229,9 +232,9 @@ def _sample(metrics: Metrics) -> ReportTable:
         return ReportTable(title, "", (), ())
     low, high = formats.percent(mean.low), formats.percent(mean.high)
     plain = formats.interval((metrics.sharpe_low_percentile, metrics.sharpe_high_percentile))
-    needed, per_year = metrics.minimum_track_record, metrics.bars_per_year
+    needed, per_year = metrics.required_bars, metrics.bars_per_year
     years = formats.MISSING if needed is None else f"{formats.ratio(needed / per_year)} years"
-    names = ("detectable_sharpe", "minimum_track_record", "sharpe_aggregated", "sharpe_errors")
+    names = ("detectable_sharpe", "required_bars", "sharpe_aggregated", "sharpe_errors")
     detectable, long_enough, aggregated, error = labels_of(Metrics, *names)
     mean_return, p_value = labels_of(MeanReturn, "mean", "p_value")
     normal, moments, hac = labels_of(SharpeStandardErrors, "normal", "moments", "hac")
@@ -317,9 +320,10 @@ def _equality(metrics: Metrics) -> ReportTable:
     )
     note = (
         "Whether the Sharpe ratio is the same in all regimes of a definition; those with fewer than two regimes to "
-        "judge are not tested. p is how often differences as large arise where there are none, from resampled pairs of "
-        "return and label; p (Holm) allows for the number of definitions. A small p says that the strategy depends on "
-        "the regime, not that it earns in any of them."
+        "judge are not tested, nor are those that look back: their dates come from the same bars. p is how often "
+        "differences as large arise where there are none, from resampled pairs of return and label; p (Holm) allows "
+        "for the number of definitions. A small p says that the strategy depends on the regime, not that it earns in "
+        "any of them."
     )
     names = ("regimes", "left_out", "statistic", "p_value")
     head = ("Is the Sharpe ratio equal?", *labels_of(RegimeEquality, *names), "p (Holm)")

@@ -26,6 +26,7 @@ from embargo.backtest.significance.superior import superior_ability
 from embargo.data_loaders.fields import CLASSES
 from embargo.models.evaluation.comparison import cohens_d, losses, paired_t, sign_flip, wilcoxon
 from embargo.research.records.finished import FinishedRun
+from embargo.research.run.regimes import is_ex_post
 
 EVERYTHING = ("all bars", "all bars")
 # Sharpe ratios closer than this, a year, count as equal; the prior thinks a difference of 1 as likely as not exceeded.
@@ -51,6 +52,8 @@ def cells_of(returns: pd.DataFrame, labels: pd.DataFrame, years: float, how: Map
                 minimum_bars=how["minimum_bars"],
                 block=how["block"],
             )
+            if is_ex_post(str(definition)):
+                table = regimes.untested(table)
             frames.append(table.assign(definition=str(definition), run=run))
     order = ["definition", "regime", "run", "n_bars", "share", "sharpe", "low", "high", "p_value", "p_value_holm"]
     order += ["annual_return", "annual_volatility", "max_drawdown", "hit_rate", "note"]
@@ -137,6 +140,8 @@ def _difference(
         seed=how["seed"],
     )
     row |= {"sharpe": found.a, "base_sharpe": found.b}
+    if is_ex_post(cell[0]):
+        return row | {"difference": found.difference}
     row |= {
         name: getattr(found, name) for name in ("difference", "low", "high", "p_value", "p_value_hac", "detectable")
     }

@@ -347,7 +347,7 @@ def _judged(cell: Cell, plan: Plan, scored: pd.DataFrame, attempts: Attempts) ->
     trade_cells([cell], plan, scored, done=lambda position, returns: kept.append(returns))
     returns, years = pd.Series(kept[0], index=plan.world.prices.open_at[plan.rows]), plan.world.periods_per_year
     found = performance(returns, periods_per_year=years)
-    ratio = estimate(plan.under(cell.config), returns)
+    ratio, statistics = estimate(plan.under(cell.config), returns), cell.config.statistics
     return {
         "sharpe": ratio.sharpe,
         "sharpe_low": ratio.low,
@@ -355,7 +355,19 @@ def _judged(cell: Cell, plan: Plan, scored: pd.DataFrame, attempts: Attempts) ->
         "sharpe_p_value": ratio.p_value,
         "total_return": found["total_return"],
         "max_drawdown": found["max_drawdown"],
-        **as_json(discounted(attempts, found, kept[0], periods_per_year=years, seed=cell.config.seed)),
+        **as_json(
+            discounted(
+                attempts,
+                found,
+                kept[0],
+                ratio.p_value,
+                periods_per_year=years,
+                significance=statistics.significance,
+                n_boot=statistics.bootstrap,
+                block=statistics.block,
+                seed=cell.config.seed,
+            )
+        ),
     }
 
 

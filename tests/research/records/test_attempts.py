@@ -9,7 +9,7 @@ import pytest
 
 from embargo.backtest.chance import reach
 from embargo.backtest.metrics import performance, sharpe
-from embargo.backtest.significance import expected_maximum_sharpe
+from embargo.backtest.significance import expected_maximum_sharpe, sharpe_estimate
 from embargo.research.records.attempts import Attempts, best_of, discounted, overfitting, undistinguished
 from embargo.research.records.figures import as_json, from_json
 from embargo.research.records.ledger import Trial
@@ -35,7 +35,10 @@ def noise(seed: int, mean: float = 0.0) -> np.ndarray:
 
 def weighed(attempts: Attempts, returns: np.ndarray) -> Discounted:
     found = performance(returns, periods_per_year=252.0)
-    return discounted(attempts, found, returns, periods_per_year=252.0, seed=0)
+    alone = sharpe_estimate(returns, periods_per_year=252.0, n_boot=500, seed=0).p_value
+    return discounted(
+        attempts, found, returns, alone, periods_per_year=252.0, significance=0.05, n_boot=500, block=None, seed=0
+    )
 
 
 def test_one_attempt_is_not_deflated() -> None:
@@ -43,6 +46,8 @@ def test_one_attempt_is_not_deflated() -> None:
     figures = weighed(attempts_of(good), good)
     assert (figures.n_trials, figures.effective_trials, figures.luckiest_sharpe) == (1, 1.0, 0.0)
     assert figures.deflated_sharpe == figures.probabilistic_sharpe
+    assert figures.adjusted_p_value == sharpe_estimate(good, periods_per_year=252.0, n_boot=500, seed=0).p_value
+    assert figures.significance_left == 0.05
 
 
 def test_attempts_that_are_alike_count_for_less_than_their_number() -> None:
@@ -55,6 +60,18 @@ def test_attempts_that_are_alike_count_for_less_than_their_number() -> None:
     assert different.deflated_sharpe < alike.deflated_sharpe < same.deflated_sharpe
     assert same.deflated_sharpe == pytest.approx(same.probabilistic_sharpe)
     assert different.luckiest_sharpe > 1.0
+    assert different.adjusted_p_value > alike.adjusted_p_value >= same.adjusted_p_value
+    assert different.significance_left < alike.significance_left < 0.05
+    assert same.significance_left == pytest.approx(0.05, abs=0.015)
+
+
+def test_a_bad_sibling_costs_an_edge_nothing() -> None:
+    """By the deflated Sharpe ratio the distance to a loser counts as luck."""
+    good = noise(0, 0.0025)
+    alone, beside = weighed(attempts_of(good), good), weighed(attempts_of(good, noise(1, -0.004)), good)
+    assert alone.adjusted_p_value < 0.01
+    assert beside.adjusted_p_value < 0.01
+    assert beside.deflated_sharpe < 0.9 < alone.deflated_sharpe
 
 
 def test_attempts_without_returns_count_in_full_by_the_papers_formula() -> None:
@@ -130,7 +147,7 @@ def test_a_few_lucky_bars_prove_nothing() -> None:
     figures = weighed(attempts_of(few, noise(1)), few)
     assert (figures.n_trials, figures.probabilistic_sharpe, figures.deflated_sharpe) == (2, None, None)
     told = reached(few)
-    assert (told.detectable_sharpe, told.minimum_track_record) == (None, None)
+    assert (told.detectable_sharpe, told.required_bars) == (None, None)
     assert told.mean.p_value > 0.01
 
 
@@ -140,11 +157,11 @@ def test_reach_says_how_long_and_how_large() -> None:
     longer = np.tile(good, 4)
     later = reached(longer)
     assert later.detectable_sharpe < 0.6 * figures.detectable_sharpe
-    assert figures.minimum_track_record > 1
+    assert figures.required_bars > 1
     assert figures.mean.mean == pytest.approx(252 * good.mean())
     still = np.zeros(BARS)
     idle = reached(still)
-    assert (idle.detectable_sharpe, idle.minimum_track_record) == (None, None)
+    assert (idle.detectable_sharpe, idle.required_bars) == (None, None)
     json.dumps([as_json(figures), as_json(idle)], allow_nan=False)
 
 

@@ -100,6 +100,11 @@ def test_a_run_leaves_everything_it_promises(small: Path) -> None:
     for cells in metrics["regimes"].values():
         assert sum(cell["n_bars"] for cell in cells.values()) == metrics["n_bars"]
         assert sum(cell["n_trades"] for cell in cells.values()) == metrics["trades"]["n_trades"]
+    back, trend = metrics["regimes"]["lunde_timmermann_ex_post"], metrics["regimes"]["trend"]
+    assert all(cell["p_value"] is cell["low"] is cell["annual_return_low"] is None for cell in back.values())
+    assert any(cell["sharpe"] is not None for cell in back.values())
+    assert any(cell["p_value"] is not None for cell in trend.values())
+    assert metrics["regime_equality"]["lunde_timmermann_ex_post"]["p_value"] is None
     # Its test window, July 2016 to the end of 2017, holds none of the stretches that have a name.
     assert metrics["stress"] == []
     findings = json.loads((run / "findings.json").read_text())
@@ -161,6 +166,8 @@ def test_another_setting_on_the_same_window_is_another_trial(small: Path, tmp_pa
     assert sorted(trials) == [1, 2]
     assert trials[1]["deflated_sharpe"] == pytest.approx(trials[1]["probabilistic_sharpe"])
     assert trials[2]["deflated_sharpe"] < trials[2]["probabilistic_sharpe"]
+    assert trials[1]["adjusted_p_value"] == trials[1]["sharpe_p_value"]
+    assert trials[2]["adjusted_p_value"] >= trials[2]["sharpe_p_value"]
     listed = embargo("runs", tmp_path / "runs")
     assert listed.exit_code == 0
     assert "2 runs" in listed.output

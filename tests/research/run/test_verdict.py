@@ -20,7 +20,7 @@ STRONG = metrics_with(
     sharpe_high=3.0,
     sharpe_p_value=0.004,
     permutation_p_value=0.002,
-    deflated_sharpe=0.99,
+    adjusted_p_value=0.004,
     n_trials=1,
     level=0.95,
     detectable_sharpe=1.64,
@@ -41,7 +41,7 @@ def test_an_edge_is_claimed_when_all_tests_agree() -> None:
 
 
 def test_a_claim_whose_interval_reaches_below_zero_is_called_thin() -> None:
-    verdict = conclude(replace(STRONG, sharpe_low=-0.1, sharpe_p_value=0.04), [PASS], significance=0.05)
+    verdict = conclude(replace(STRONG, sharpe_low=-0.1, adjusted_p_value=0.04), [PASS], significance=0.05)
     assert verdict.edge
     assert "thin" in verdict.text
     assert "thin" not in conclude(STRONG, [PASS], significance=0.05).text
@@ -50,11 +50,10 @@ def test_a_claim_whose_interval_reaches_below_zero_is_called_thin() -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"sharpe_p_value": 0.05}, "p = 0.050"),
-        ({"sharpe_p_value": None, "n_bars": 20}, "20 bars like these say too little"),
+        ({"adjusted_p_value": 0.06}, "p = 0.060"),
+        ({"adjusted_p_value": None, "n_bars": 20}, "20 bars like these say too little"),
         ({"permutation_p_value": 0.2}, "shuffled against the dates"),
-        ({"deflated_sharpe": 0.9, "n_trials": 40}, "after 40 attempts"),
-        ({"deflated_sharpe": None}, "after 1 attempt on"),
+        ({"adjusted_p_value": 0.2, "n_trials": 40}, "in the best of 40 attempts"),
     ],
 )
 def test_any_single_failure_withdraws_the_claim_and_is_named(change: dict[str, Any], reason: str) -> None:
@@ -65,16 +64,16 @@ def test_any_single_failure_withdraws_the_claim_and_is_named(change: dict[str, A
 
 
 def test_what_too_few_bars_leave_open_is_said_once() -> None:
-    absent = ("sharpe_low", "sharpe_high", "sharpe_p_value", "deflated_sharpe", "detectable_sharpe")
+    absent = ("sharpe_low", "sharpe_high", "sharpe_p_value", "adjusted_p_value", "detectable_sharpe")
     verdict = conclude(replace(STRONG, **dict.fromkeys(absent)), [PASS], significance=0.05)
     assert not verdict.edge
     assert "say too little" in verdict.text
-    assert "after 1 attempt" not in verdict.text
+    assert verdict.text.count("chance") == 1
 
 
 def test_what_the_sample_could_have_shown_is_told_where_nothing_was_found() -> None:
     told = "a true Sharpe ratio of 1.64 or more in 80 % of cases"
-    assert told in conclude(replace(STRONG, sharpe_p_value=0.2), [PASS], significance=0.05).text
+    assert told in conclude(replace(STRONG, adjusted_p_value=0.2), [PASS], significance=0.05).text
     assert told not in conclude(STRONG, [PASS], significance=0.05).text
 
 

@@ -176,6 +176,12 @@ def test_regimes_that_look_back_are_named(tmp_path: Path) -> None:
     runs = [made(tmp_path / name, values, labels=labels) for name, values in (("one", base), ("two", other))]
     told = " ".join(compare(runs, by="regime").cautions)
     assert "look back from the end, for reading only: Markov switching, ex post." in told
+    found = compare(runs, by="regime")
+    for table in (found.cells, found.differences):
+        tested = table.loc[table["definition"] == "markov_ex_post", ["low", "high", "p_value", "p_value_holm"]]
+        assert len(tested)
+        assert tested.isna().all().all()
+        assert table.loc[table["definition"] == "trend", "p_value"].notna().any()
     assert not any("look back" in line for line in compare(runs, by="trend").cautions)
 
 

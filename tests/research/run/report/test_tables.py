@@ -79,6 +79,8 @@ def metrics_of(returns, turnover=0.1, paid=None):
         luckiest_sharpe=0.75,
         probabilistic_sharpe=0.96,
         deflated_sharpe=0.61,
+        adjusted_p_value=0.03,
+        significance_left=0.012,
         best_of_attempts=BestOfAttempts(superior_ability=record_with(BestAgainstCash, p_value=0.04), superior=2),
         bars_per_year=252.0,
         sharpe_low_percentile=-0.25,
@@ -151,7 +153,7 @@ def test_rearranged_news_is_reported_way_by_way(gaining):
 
 def test_attempts_and_reach_are_told(gaining):
     attempts = dict(tables(gaining)["Beside everything tried on this window"].rows)
-    assert list(attempts.values()) == ["12", "3.50", "0.75", "0.960", "0.610", "0.040", "2"]
+    assert list(attempts.values()) == ["12", "0.030", "0.012", "3.50", "0.75", "0.960", "0.610", "0.040", "2"]
     alone = replace(gaining, n_trials=1, best_of_attempts=None)
     assert "Beside everything tried on this window" not in tables(alone)
     sample = dict(tables(gaining)["What a sample of this length can say"].rows)
