@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from embargo.data_loaders.checks import arrival, bars, clock, copies, coverage, levels
-from embargo.data_loaders.checks.check import Check
+from embargo.data_loaders.checks.check import Check, facts_of
 from embargo.data_loaders.checks.near_duplicates import DEFAULT_WINDOW
 from embargo.data_loaders.schemas import Prices
 
@@ -55,20 +55,20 @@ def check_news(
     >>> {check.verdict for check in checks}
     {'clean'}
     """
-    checks = [] if counts is None else [coverage.set_aside(counts)]
+    facts = facts_of(news)
     return [
-        *checks,
-        arrival.first_sighting(news),
-        arrival.back_fill(news),
-        copies.revisions(news),
-        copies.later_dates(news),
-        copies.exact_copies(news),
-        copies.near_copies(news, window=window),
-        clock.time_of_day(news, calendar=calendar),
-        clock.clock(news, calendar=calendar),
-        coverage.collection_gaps(news, calendar=calendar),
-        coverage.monthly_articles(news),
-        coverage.symbol_coverage(news, prices),
+        *([] if counts is None else [coverage.set_aside(counts)]),
+        arrival.first_sighting(facts),
+        arrival.back_fill(facts),
+        copies.revisions(facts),
+        copies.later_dates(facts),
+        copies.exact_copies(facts),
+        copies.near_copies(facts, window=window),
+        clock.time_of_day(facts, calendar=calendar),
+        clock.clock(facts, calendar=calendar),
+        coverage.collection_gaps(facts, calendar=calendar),
+        coverage.monthly_articles(facts),
+        coverage.symbol_coverage(facts, prices),
     ]
 
 

@@ -79,8 +79,8 @@ def clusters_of(
     if not 0.0 < threshold <= 1.0:
         raise ConfigError(f"near-duplicates: threshold must lie in (0, 1], got {threshold}.")
     order = time_order(news)
-    named = pd.factorize(news["article_id"])[0][order]
-    heads = np.flatnonzero(np.append(True, named[1:] != named[:-1])) if len(named) else np.empty(0, dtype=np.int64)
+    named = news["article_id"].iloc[order]
+    heads = np.flatnonzero((named != named.shift()).to_numpy())
     rows = order[heads]
     symbols = pd.factorize(news["symbol"])[0][order]
     known_at = utc_microseconds(news["known_at"]).astype(np.int64)[rows]
@@ -97,7 +97,7 @@ def clusters_of(
     founder = founder[told.entry]
     first = np.empty(len(news), dtype=np.int64)
     first[order] = np.repeat(rows[founder], np.diff(np.append(heads, len(named))))
-    return pd.Series(news["article_id"].to_numpy()[first], index=news.index, name="cluster", dtype="str")
+    return news["article_id"].iloc[first].astype("str").set_axis(news.index).rename("cluster")
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,27 +222,21 @@ class _Sets:
         return np.asarray(np.clip(prefix - (self.sizes - kept), 0, kept))
 
     @cached_property
-    def _bits(self) -> list[np.ndarray]:
-        """Two times 64 bits for each text, of which each of its members sets one."""
+    def _bits(self) -> np.ndarray:
+        """64 bits for each text, of which each of its members sets one."""
         filled = np.flatnonzero(np.diff(self.begins))
-        mixed = (self.keys & _ALONE) * _MIX
-        found = []
-        for half in range(2):
-            bit = np.uint64(1) << (mixed >> np.uint64(58))
-            mine = (mixed >> np.uint64(57)) & np.uint64(1) == half
-            bits = np.zeros(len(self.sizes), dtype=np.uint64)
-            if len(filled):
-                bits[filled] = np.bitwise_or.reduceat(np.where(mine, bit, np.uint64(0)), self.begins[filled])
-            found.append(bits)
-        return found
+        bits = np.zeros(len(self.sizes), dtype=np.uint64)
+        if len(filled):
+            bit = np.uint64(1) << (((self.keys & _ALONE) * _MIX) >> np.uint64(58))
+            bits[filled] = np.bitwise_or.reduceat(bit, self.begins[filled])
+        return bits
 
     def alike(self, one: np.ndarray, other: np.ndarray, threshold: float) -> np.ndarray:
         """Tell which pairs of texts have a Jaccard similarity of at least ``threshold``."""
         kept, total = np.diff(self.begins), self.sizes[one] + self.sizes[other]
-        could = np.minimum(kept[one], kept[other])
-        for bits in self._bits:
-            # Every bit that only the one has stands for a word pair, or more, that only the one has.
-            could = np.minimum(could, kept[one] - np.bitwise_count(bits[one] & ~bits[other]))
+        # Every bit that only the one has stands for a word pair, or more, that only the one has.
+        lacking = np.bitwise_count(self._bits[one] & ~self._bits[other])
+        could = np.minimum(kept[one] - lacking, kept[other])
         likely = np.flatnonzero(could >= threshold * (total - could) - 1e-9)
         # The members of the one, each sought among those of the other.
         text = one[likely]

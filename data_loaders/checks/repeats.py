@@ -104,7 +104,7 @@ def _strings(texts: pd.Series) -> pa.LargeStringArray:
 
 
 def stories(texts: pd.Series, plain: pa.LargeStringArray) -> np.ndarray:
-    """Number texts so that copies share a number; a text of no words is only the copy of its own letters.
+    """Give each text a number that its copies share; a text of no words is only the copy of its own letters.
 
     Parameters
     ----------
@@ -231,10 +231,10 @@ def first_seen(
     if scope == "symbol":
         symbol, names = pd.factorize(news["symbol"])
         key = key * len(names) + symbol
-    return pd.Series(_first_of(key, news, window), index=news.index, name="first_seen")
+    return pd.Series(first_of(key, news, window), index=news.index, name="first_seen")
 
 
-def _first_of(key: np.ndarray, news: pd.DataFrame, window: pd.Timedelta | None = None) -> np.ndarray:
+def first_of(key: np.ndarray, news: pd.DataFrame, window: pd.Timedelta | None = None) -> np.ndarray:
     """Tell which rows are of the first article of their key, or the first for a window; shape (n,)."""
     order = time_order(news)
     group = pd.factorize(key[order])[0]
