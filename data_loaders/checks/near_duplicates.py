@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -24,8 +25,8 @@ from embargo.data_loaders.schemas import utc_microseconds
 DEFAULT_WINDOW = pd.Timedelta(days=7)
 # On adjacent word pairs a headline of ten words keeps .64 after one swapped word; templates about two firms share less.
 DEFAULT_THRESHOLD = 0.5
-# Bounds of what is held at once: articles whose pairs are sought together, and pairs compared together.
-_PIECE, _PAIRS = 200_000, 1_000_000
+# Articles whose pairs are sought together, and pairs compared together: what is held at once fits the caches.
+_PIECE, _PAIRS = 25_000, 500_000
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _ALONE = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
@@ -283,8 +284,9 @@ def _candidates(
     begun = np.searchsorted(told.known_at, told.known_at - told.window)[first + article[at]] - first
     low = np.searchsorted(entries, group[at] | np.maximum(begun, 0).astype(np.uint64))
     number = at - low
-    cuts = np.searchsorted(np.cumsum(number), np.arange(_PAIRS, number.sum() + _PAIRS, _PAIRS)) + 1
-    for begin, end in zip(np.append(0, cuts[:-1]), cuts, strict=True):
+    cuts = np.searchsorted(np.cumsum(number), np.arange(0, number.sum() + _PAIRS, _PAIRS)) + 1
+    cuts[0] = 0
+    for begin, end in pairwise(cuts.tolist()):
         width = number[begin:end]
         earlier = article[spans(low[begin:end], width)]
         later = np.repeat(article[at[begin:end]], width)

@@ -29,6 +29,9 @@ _ASCII_MAY_BE_REPOST = rf"^[{_SPACE}]*rt"
 _ASCII_HANDLE = "@[0-9a-z_]+"
 _TO_SPACES = bytes(byte if chr(byte) in "0123456789abcdefghijklmnopqrstuvwxyz" else ord(" ") for byte in range(256))
 
+# Texts that are normalised together: their letters fit the caches.
+_PIECE = 25_000
+
 
 def normalise_text(text: str) -> str:
     """Reduce a text to what its copies have in common.
@@ -71,6 +74,11 @@ def normalised(texts: pd.Series) -> pa.LargeStringArray:
     LargeStringArray, length n
     """
     given = _strings(texts)
+    pieces = [_normalised(given[start : start + _PIECE]) for start in range(0, len(given), _PIECE)]
+    return pa.concat_arrays(pieces or [given])
+
+
+def _normalised(given: pa.LargeStringArray) -> pa.LargeStringArray:
     plain = pc.ascii_lower(given)
     linked = pc.match_substring_regex(plain, "http|www\\.")
     if pc.any(linked).as_py():
