@@ -71,9 +71,7 @@ def shingles(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
     return hashes, np.searchsorted(owners, np.arange(len(texts) + 1)).astype(np.int64)
 
 
-def clusters_of(
-    news: pd.DataFrame, plain: pa.LargeStringArray, *, window: pd.Timedelta, threshold: float
-) -> pd.Series:
+def clusters_of(news: pd.DataFrame, plain: pa.LargeStringArray, *, window: pd.Timedelta, threshold: float) -> pd.Series:
     """Do as `near_duplicate_clusters` with texts that are `normalised` already: ``plain``, length n."""
     if not window > pd.Timedelta(0):
         raise ConfigError(f"near-duplicates: window must be positive, got {window}.")
