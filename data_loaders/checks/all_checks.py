@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from embargo.data_loaders.checks import arrival, bars, clock, copies, coverage, levels
-from embargo.data_loaders.checks.check import Check
+from embargo.data_loaders.checks import arrival, bars, clock, copies, coverage, jumps, levels
+from embargo.data_loaders.checks.check import Check, facts_of
 from embargo.data_loaders.checks.near_duplicates import DEFAULT_WINDOW
 from embargo.data_loaders.schemas import Prices
 
@@ -55,20 +55,20 @@ def check_news(
     >>> {check.verdict for check in checks}
     {'clean'}
     """
-    checks = [] if counts is None else [coverage.set_aside(counts)]
+    facts = facts_of(news)
     return [
-        *checks,
-        arrival.first_sighting(news),
-        arrival.back_fill(news),
-        copies.revisions(news),
-        copies.later_dates(news),
-        copies.exact_copies(news),
-        copies.near_copies(news, window=window),
-        clock.time_of_day(news, calendar=calendar),
-        clock.clock(news, calendar=calendar),
-        coverage.collection_gaps(news, calendar=calendar),
-        coverage.monthly_articles(news),
-        coverage.symbol_coverage(news, prices),
+        *([] if counts is None else [coverage.set_aside(counts)]),
+        arrival.first_sighting(facts),
+        arrival.back_fill(facts),
+        copies.revisions(facts),
+        copies.later_dates(facts),
+        copies.exact_copies(facts),
+        copies.near_copies(facts, window=window),
+        clock.time_of_day(facts, calendar=calendar),
+        clock.clock(facts, calendar=calendar),
+        coverage.collection_gaps(facts, calendar=calendar),
+        coverage.monthly_articles(facts),
+        coverage.symbol_coverage(facts, prices),
     ]
 
 
@@ -78,6 +78,7 @@ def check_prices(
     *,
     adjusted_close: pd.DataFrame | None = None,
     as_of: pd.Timestamp | None = None,
+    adjusted_later: bool = False,
 ) -> list[Check]:
     """Ask everything that can be asked of prices.
 
@@ -91,6 +92,10 @@ def check_prices(
         Like ``prices.close``, adjusted for splits and dividends.
     as_of : Timestamp, optional
         When the prices were fetched: bars that close later were not finished.
+
+    adjusted_later : bool
+        The prices are raw on purpose and the splits among ``actions`` are worked in before anything is traded: then a
+        recorded split explains its jump.
 
     Returns
     -------
@@ -110,10 +115,12 @@ def check_prices(
         bars.listings(prices),
         bars.last_bar(prices, as_of=as_of),
         bars.volumes(prices),
-        levels.outliers(prices),
-        levels.splits(prices, actions),
+        jumps.outliers(prices, actions),
+        jumps.level_breaks(prices, actions),
+        jumps.splits(prices, actions, adjusted_later=adjusted_later),
         levels.opening_prices(prices),
         levels.ranges(prices),
         levels.stale_closes(prices),
+        levels.repeated_bars(prices),
     ]
     return checks if adjusted_close is None else [*checks, levels.adjustment(prices, adjusted_close)]

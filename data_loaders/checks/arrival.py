@@ -8,11 +8,11 @@ import pandas as pd
 from embargo.data_loaders.checks.check import (
     Check,
     Grade,
+    NewsFacts,
     examples,
+    facts_of,
     graded,
     month_of,
-    news_facts,
-    one_per_article,
     percent,
     plural,
 )
@@ -33,13 +33,13 @@ _NAMES = ("< 1 s", "1–10 s", "10–60 s", "1–10 min", "10–60 min", "1–6 
 BINS = (*_NAMES, "30–365 d", "> 1 y")
 
 
-def first_sighting(news: pd.DataFrame) -> Check:
+def first_sighting(news: pd.DataFrame | NewsFacts) -> Check:
     """Say for what share of the rows the source states when they were first seen.
 
     Where it does not, ``seen_at`` is assumed to be ``published_at``. Silent on whether a stated time is true
     (``back_fill``).
     """
-    facts = one_per_article(news_facts(news))
+    facts = facts_of(news).articles
     assumed = float((~facts["stated"]).mean())
     return Check(
         "first sighting",
@@ -51,13 +51,13 @@ def first_sighting(news: pd.DataFrame) -> Check:
     )
 
 
-def back_fill(news: pd.DataFrame) -> Check:
+def back_fill(news: pd.DataFrame | NewsFacts) -> Check:
     """Find rows seen long after their publication, days on which many such rows came at once, and slow months.
 
     Judges the rows that state when they were first seen, by ``seen_at - published_at``. Silent on a back-filled history
     whose vendor states the date of publication as the time of arrival.
     """
-    facts = one_per_article(news_facts(news))
+    facts = facts_of(news).articles
     stated = facts[facts["stated"]]
     if stated.empty:
         return Check("back-fill", "clean", "not judged: no article states when it was first seen.", {"stated": 0})

@@ -17,19 +17,21 @@ from embargo.data_loaders.checks.check import (
     plural,
     worse,
 )
+from embargo.data_loaders.checks.runs import LONG_PAUSE, alive, holes_of, long_holes
 from embargo.data_loaders.schemas import Prices, utc_microseconds
 
 # A bar that nobody has is an outage; from one in a hundred on, indicators count other time than they claim.
 ABSENT_BAD = 0.01
-HOLES_BAD = 0.01
+# Thin trade leaves single days without a bar; a tenth of them, or ten days on end, were lost.
+HOLES_BAD = 0.10
 # Of ten names over three years some should have gone: large US companies leave the lists at 2 to 5 % a year.
 SURVIVORS_FROM_SYMBOLS, SURVIVORS_FROM_YEARS = 10, 3.0
 # A bar cut at a quarter of its time has about a quarter of its volume; half days keep about a half.
 SMALL_VOLUME, USUAL_BARS = 0.25, 20
 # One symbol may be quiet; half of all symbols being quiet in the last bar is the clock.
 SMALL_VOLUME_SYMBOLS = 0.5
-# A liquid name misses a day once in decades; from one bar in ten on, the market is not one to fill orders in.
-ZERO_VOLUME_LOOK, ZERO_VOLUME_BAD = 0.0005, 0.10
+# A liquid name misses a day once in decades. No volume beside a range is no quiet bar but a volume nobody recorded.
+ZERO_VOLUME_LOOK, UNRECORDED_BAD = 0.0005, 0.10
 _DAY = pd.Timedelta(days=1)
 
 
@@ -70,6 +72,9 @@ def expected_bars(prices: Prices) -> pd.DataFrame:
 def calendar_gaps(prices: Prices) -> Check:
     """Hold the bars against the calendar: bars that no symbol has, and bars that the calendar does not have.
 
+    One bar in a hundred missing, or ten days on end, is too much; the bar after each pause is marked, whose return is
+    that of the pause.
+
     A bar off the calendar (a holiday, a wrong zone, a half day that closes at the usual hour) is never fine. Silent on
     bars missing before the first or after the last one, and on single symbols (``holes``).
     """
@@ -87,8 +92,34 @@ def calendar_gaps(prices: Prices) -> Check:
     missing = pd.DataFrame({"bar": wanted["open_at"][absent], "trouble": "missing for all symbols"})
     extra = pd.DataFrame({"bar": prices.open_at[stray], "trouble": "not in the calendar"})
     late = pd.DataFrame({"bar": prices.open_at[~stray][wrong_close], "trouble": "closes at another time"})
-    verdict: Grade = worse(graded(share, look=1e-12, bad=ABSENT_BAD), graded(off + wrong, look=1, bad=1))
     number = int(absent.sum())
+    after = np.searchsorted(got, due[absent])
+    after = np.unique(after[after < len(got)])
+    opens = utc_microseconds(prices.open_at)
+    pauses = (opens[after] - utc_microseconds(prices.close_at)[np.maximum(after - 1, 0)]) >= LONG_PAUSE.to_timedelta64()
+    verdict: Grade = worse(
+        graded(share, look=1e-12, bad=ABSENT_BAD),
+        graded(float(pauses.sum()), look=1, bad=1),
+        graded(off + wrong, look=1, bad=1),
+    )
+    at_fault = stray.copy()
+    if wrong:
+        at_fault[np.flatnonzero(~stray)[wrong_close]] = True
+    at_fault[after] = True
+    remedies = (
+        (
+            "Get the missing bars from the source, or start after them: a return over a pause is not that of a bar.",
+            number,
+        ),
+        (
+            f"Name the calendar that the bars follow (prices.calendar is {prices.calendar}), or drop what is none of its.",
+            off,
+        ),
+        (
+            "Bars get their close from the calendar when they are read: state the session's own close at the source.",
+            wrong,
+        ),
+    )
     words = (
         f"{plural(number, 'bar')} of {len(due):,} missing for all symbols" if number else f"all {len(due):,} bars there"
     )
@@ -106,38 +137,36 @@ def calendar_gaps(prices: Prices) -> Check:
             "wrong_close": wrong,
         },
         examples(pd.concat([extra, late[: wrong or 0], missing], ignore_index=True)),
+        remedy=" ".join(text for text, count in remedies if count),
+        marked=np.repeat(at_fault[:, None], len(prices.symbols), axis=1) if verdict != "clean" else None,
     )
-
-
-def _alive(prices: Prices) -> tuple[np.ndarray, np.ndarray]:
-    """First and last position of each symbol's quoted bars; shape (symbols,), -1 for a symbol never quoted."""
-    quoted = prices.close.notna().to_numpy()
-    ever = quoted.any(axis=0)
-    first = np.where(ever, quoted.argmax(axis=0), -1)
-    last = np.where(ever, len(quoted) - 1 - quoted[::-1].argmax(axis=0), -1)
-    return first, last
 
 
 def holes(prices: Prices) -> Check:
     """Count bars without a close between a symbol's first and last one, and bars with only some of their prices.
 
-    Silent on bars that no symbol has (``calendar_gaps``) and on prices carried forward (``levels.stale_closes``).
+    A tenth of a symbol's bars, or ten days on end, were lost; single ones may be those of a thin market.
+    Silent on bars that no symbol has (``calendar_gaps``) and on prices carried forward
+    (``levels.stale_closes``).
     """
-    first, last = _alive(prices)
-    position = np.arange(len(prices.open_at))[:, None]
-    quoted = prices.close.notna().to_numpy()
-    hole = (position >= first) & (position <= last) & ~quoted
+    first, last = alive(prices)
+    hole, lost = holes_of(prices), long_holes(prices)
     fields = np.stack([getattr(prices, name).isna().to_numpy() for name in ("open", "high", "low", "close")])
     partly = fields.any(axis=0) & ~fields.all(axis=0)
     lifetimes = np.maximum(last - first + 1, 1)
     shares = hole.sum(axis=0) / lifetimes
     worst = np.argsort(-shares, kind="stable")[: min(MAX_EXAMPLES, int((shares > 0).sum()))]
     number, partial = int(hole.sum()), int(partly.sum())
+    marked = hole | partly
+    for run in lost:
+        marked[run.stop, run.column] = True
+    longest = max(lost, key=lambda run: run.stop - run.start, default=None)
     return Check(
         "holes",
         worse(
             graded(number, look=1),
             graded(float(shares.max(initial=0.0)), look=1, bad=HOLES_BAD),
+            graded(float(len(lost)), look=1, bad=1),
             graded(partial, look=1),
         ),
         (
@@ -146,12 +175,19 @@ def holes(prices: Prices) -> Check:
             if number
             else "no bar missing between a symbol's first and last"
         )
+        + (
+            f"; {prices.symbols[longest.column]} without any from {prices.open_at[longest.start]:%Y-%m-%d} to "
+            f"{prices.open_at[longest.stop - 1]:%Y-%m-%d}"
+            if longest
+            else ""
+        )
         + (f"; {plural(partial, 'bar')} with only some of their prices" if partial else "")
         + ".",
         {
             "missing": number,
             "symbols": int((shares > 0).sum()),
             "largest_share": float(shares.max(initial=0.0)),
+            "long_pauses": len(lost),
             "partly_empty": partial,
         },
         pd.concat(
@@ -167,6 +203,11 @@ def holes(prices: Prices) -> Check:
             ],
             ignore_index=True,
         ).head(MAX_EXAMPLES),
+        remedy="Get the missing bars from the source. Where the symbol did not trade they are rightly missing: nothing "
+        "is filled there, and nothing needs to be done; never carry prices forward."
+        if number or partial
+        else "",
+        marked=marked if number or partial else None,
     )
 
 
@@ -176,7 +217,7 @@ def listings(prices: Prices) -> Check:
     All of many symbols surviving for years says that the universe was chosen with hindsight. Silent on universes below
     ten symbols or three years, on renamed symbols, and on how the names were chosen.
     """
-    first, last = _alive(prices)
+    first, last = alive(prices)
     bars = len(prices.open_at)
     late, gone = first > 0, (last >= 0) & (last < bars - 1)
     share = float((last == bars - 1).mean())
@@ -208,6 +249,10 @@ def listings(prices: Prices) -> Check:
                 }
             )
         ),
+        remedy="Add the symbols that were listed then and are gone now, with their prices up to the end; a list of "
+        "today's members makes any strategy that buys look better than it was."
+        if suspicious
+        else "",
     )
 
 
@@ -231,6 +276,13 @@ def last_bar(prices: Prices, *, as_of: pd.Timestamp | None = None) -> Check:
     small = ratios < SMALL_VOLUME
     share = float(small.mean()) if len(ratios) else 0.0
     suspicious = share >= SMALL_VOLUME_SYMBOLS
+    marked = np.zeros(volume.shape, dtype=bool)
+    if open_still:
+        marked[len(marked) - open_still :] = True
+    if suspicious:
+        marked[
+            -1, prices.volume.columns.astype(str).isin([name for name, few in zip(names, small, strict=True) if few])
+        ] = True
     words = f"{plural(open_still, 'bar')} closing after the fetch: drop them" if open_still else ""
     if suspicious:
         words += ("; " if words else "") + (
@@ -246,26 +298,53 @@ def last_bar(prices: Prices, *, as_of: pd.Timestamp | None = None) -> Check:
             "share_with_small_volume": share,
             "bars_after_fetch": open_still,
         },
-        examples(pd.DataFrame({"symbol": names, "share_of_usual_volume": ratios}).loc[small]),
+        examples(
+            pd.DataFrame(
+                {"symbol": names, "bar": prices.open_at[-1], "share_of_usual_volume": ratios},
+            ).loc[small]
+        ),
+        remedy="End the prices before the bars that were not finished when they were fetched (split.end), or fetch "
+        "them again later."
+        if open_still or suspicious
+        else "",
+        marked=marked if open_still or suspicious else None,
     )
 
 
 def volumes(prices: Prices) -> Check:
     """Count quoted bars in which nothing was traded, or whose volume is missing.
 
-    An order cannot have been filled there. Silent on volumes in the wrong unit.
+    An order cannot have been filled there. No volume beside a range was not recorded: on a tenth of the bars, volumes
+    are not known. Silent on volumes in the wrong unit.
     """
     quoted = prices.close.notna().to_numpy()
     volume = prices.volume.to_numpy(dtype=float)
     zero, missing = quoted & (volume == 0), quoted & np.isnan(volume)
+    with np.errstate(invalid="ignore"):
+        unrecorded = zero & (prices.high.to_numpy(dtype=float) > prices.low.to_numpy(dtype=float))
     cells = max(int(quoted.sum()), 1)
     per_symbol = pd.Series(zero.sum(axis=0), index=prices.close.columns).sort_values(ascending=False)
     per_symbol = per_symbol[per_symbol > 0]
     share = float(zero.sum() / cells)
+    remedies = (
+        (
+            "No order is filled on a bar without volume and range. Where prices moved all the same, the volume was "
+             "not recorded: set it to missing at the source.",
+            share >= ZERO_VOLUME_LOOK,
+        ),
+        (
+            "execution.participation and costs.impact measure orders against volumes: leave them unset without.",
+            missing.any(),
+        ),
+    )
     most = ", ".join(f"{name} {number:,}" for name, number in per_symbol.head(3).items())
     return Check(
         "volume",
-        worse(graded(share, look=ZERO_VOLUME_LOOK, bad=ZERO_VOLUME_BAD), graded(float(missing.sum()), look=1)),
+        worse(
+            graded(share, look=ZERO_VOLUME_LOOK),
+            "bad" if unrecorded.sum() >= UNRECORDED_BAD * cells else "clean",
+            graded(float(missing.sum()), look=1),
+        ),
         (
             f"{plural(int(zero.sum()), 'bar')} ({percent(share)}) without any trade"
             if share
@@ -278,7 +357,10 @@ def volumes(prices: Prices) -> Check:
             "zero": int(zero.sum()),
             "share_zero": share,
             "missing": int(missing.sum()),
+            "zero_beside_a_range": int(unrecorded.sum()),
             "symbols_with_zero": len(per_symbol),
         },
         cells_of(zero, prices.close, close=prices.close.to_numpy(dtype=float)),
+        remedy=" ".join(text for text, there in remedies if there),
+        marked=zero if share >= ZERO_VOLUME_LOOK else None,
     )

@@ -6,11 +6,14 @@ A check never mends, drops or refuses anything: it counts, shows examples and sa
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
+from embargo.data_loaders.checks.repeats import first_of, normalised, stories, time_order
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.schemas import as_utc
 
@@ -97,47 +100,95 @@ def percent(share: float) -> str:
     return f"{share:.2%}" if share < 0.01 else f"{share:.1%}"
 
 
-def news_facts(news: pd.DataFrame) -> pd.DataFrame:
-    """Bring news of any origin into the form that the checks read.
+@dataclass(frozen=True, eq=False)
+class NewsFacts:
+    """News in the form that the checks read, and what several of them ask of it, found once.
+
+    Attributes
+    ----------
+    given : DataFrame
+        The news as they came, all revisions included.
+    rows : DataFrame
+        First revisions only, in the order of known_at, article_id and symbol, with a fresh index; with ``known_at`` and
+        ``stated``: whether the source says when the article was first seen. A ``seen_at`` equal to ``published_at`` is
+        an assumption, not a statement.
+    """
+
+    given: pd.DataFrame
+    rows: pd.DataFrame
+
+    @cached_property
+    def _heads(self) -> np.ndarray:
+        return np.flatnonzero(~self.rows["article_id"].duplicated().to_numpy())
+
+    @cached_property
+    def articles(self) -> pd.DataFrame:
+        """One row of each article, whatever number of symbols it is filed under; fresh index."""
+        if len(self._heads) == len(self.rows):
+            return self.rows
+        return self.rows.iloc[self._heads].reset_index(drop=True)
+
+    @cached_property
+    def plain(self) -> pa.LargeStringArray:
+        """The texts of ``rows`` as `normalise_text` leaves them."""
+        return normalised(self.rows["text"])
+
+    @cached_property
+    def original(self) -> np.ndarray:
+        """Whether each of ``articles`` is the first to bring its text; shape (articles,)."""
+        plain = self.plain if len(self._heads) == len(self.rows) else self.plain.take(pa.array(self._heads))
+        return first_of(stories(self.articles["text"], plain), self.articles)
+
+
+def facts_of(news: pd.DataFrame | NewsFacts) -> NewsFacts:
+    """Bring news of any origin into the form that the checks read; what is in that form already stays what it is.
 
     Parameters
     ----------
-    news : DataFrame
+    news : DataFrame or NewsFacts
         ``article_id, published_at, symbol, text``, optionally ``seen_at`` (missing where the source does not state
         it), ``source`` and ``revision``.
 
     Returns
     -------
-    DataFrame sorted by (known_at, article_id, symbol), fresh index
-        First revisions only, with ``known_at`` and ``stated``: whether the source says when the article was first
-        seen. A ``seen_at`` equal to ``published_at`` is an assumption, not a statement.
+    NewsFacts
 
     Raises
     ------
     DataError
         If a column is missing, an instant is naive or there is no row.
     """
+    if isinstance(news, NewsFacts):
+        return news
     missing = [name for name in _NEEDED if name not in news.columns]
     if missing or news.empty:
         raise DataError(f"data check: the news have {f'no columns {missing}' if missing else 'no rows'}.")
-    facts = news.copy()
+    facts = news.copy(deep=False)
     if "revision" in facts.columns:
         facts = facts.sort_values("revision", kind="stable").drop_duplicates(["article_id", "symbol"])
     facts["published_at"] = as_utc(facts["published_at"], what="data check, news.published_at")
-    if "seen_at" in facts.columns:
+    seen = facts["published_at"]
+    if "seen_at" in facts.columns and facts["seen_at"].notna().all():
+        seen = as_utc(facts["seen_at"], what="data check, news.seen_at")
+    elif "seen_at" in facts.columns and facts["seen_at"].notna().any():
         given = facts["seen_at"].notna()
-        seen = facts["published_at"].copy()
-        if given.any():
-            seen.loc[given] = as_utc(facts.loc[given, "seen_at"], what="data check, news.seen_at")
-        facts["seen_at"] = seen
-    else:
-        facts["seen_at"] = facts["published_at"]
-    facts["stated"] = facts["seen_at"] != facts["published_at"]
-    facts["known_at"] = facts[["published_at", "seen_at"]].max(axis=1)
+        seen = seen.copy()
+        seen.loc[given] = as_utc(facts.loc[given, "seen_at"], what="data check, news.seen_at")
+    facts["seen_at"] = seen
+    facts["stated"] = seen != facts["published_at"]
+    facts["known_at"] = seen.where(seen > facts["published_at"], facts["published_at"])
     facts["text"] = facts["text"].astype("str")
     if "source" not in facts.columns:
         facts["source"] = "unknown"
-    return facts.sort_values(["known_at", "article_id", "symbol"], ignore_index=True)
+    order = time_order(facts, ("article_id", "symbol"))
+    if not np.array_equal(order, np.arange(len(order))):
+        facts = facts.iloc[order]
+    return NewsFacts(news, facts.reset_index(drop=True))
+
+
+def news_facts(news: pd.DataFrame | NewsFacts) -> pd.DataFrame:
+    """Rows of `facts_of` the news."""
+    return facts_of(news).rows
 
 
 def one_per_article(facts: pd.DataFrame) -> pd.DataFrame:

@@ -10,15 +10,14 @@ import pandas as pd
 from embargo.data_loaders.checks.check import (
     Check,
     Grade,
+    NewsFacts,
     examples,
+    facts_of,
     graded,
-    news_facts,
-    one_per_article,
     percent,
     plural,
 )
-from embargo.data_loaders.checks.near_duplicates import DEFAULT_THRESHOLD, DEFAULT_WINDOW, near_duplicate_clusters
-from embargo.data_loaders.checks.repeats import first_seen
+from embargo.data_loaders.checks.near_duplicates import DEFAULT_THRESHOLD, DEFAULT_WINDOW, clusters_of
 
 # Newswires syndicate several per cent of their stories; beyond a tenth, copies outvote originals in a daily mean.
 COPIES_LOOK = 0.10
@@ -43,16 +42,16 @@ _DATE = re.compile(
 _EDITED = re.compile(r"\b(?:updated?|edited|revised|corrected|modified)\b[^.]{0,24}$", re.IGNORECASE)
 
 
-def exact_copies(news: pd.DataFrame) -> Check:
+def exact_copies(news: pd.DataFrame | NewsFacts) -> Check:
     """Count texts that stood there before: verbatim by row, and by article after ``normalise_text``.
 
     Silent on rewordings and bylines (``near_copies``) and on one article filed under several symbols.
     """
-    facts = news_facts(news)
-    articles = one_per_article(facts)
-    copied = ~first_seen(articles)
+    facts = facts_of(news)
+    articles = facts.articles
+    copied = ~facts.original
     share = float(copied.mean())
-    repeated_rows = float(facts["text"].duplicated().mean())
+    repeated_rows = float(facts.rows["text"].duplicated().mean())
     return Check(
         "exact copies",
         graded(share, look=COPIES_LOOK, bad=COPIES_BAD),
@@ -70,20 +69,21 @@ def exact_copies(news: pd.DataFrame) -> Check:
 
 
 def near_copies(
-    news: pd.DataFrame, *, window: pd.Timedelta = DEFAULT_WINDOW, threshold: float = DEFAULT_THRESHOLD
+    news: pd.DataFrame | NewsFacts, *, window: pd.Timedelta = DEFAULT_WINDOW, threshold: float = DEFAULT_THRESHOLD
 ) -> Check:
     """Count articles that are near-duplicates of an earlier one: ``near_duplicates.near_duplicate_clusters``.
 
     Silent on copies later than ``window``, on paraphrases, and on templates filled with other companies' names.
     """
-    facts = news_facts(news)
-    clusters = near_duplicate_clusters(facts, window=window, threshold=threshold)
-    articles = facts.assign(cluster=clusters).drop_duplicates("article_id", ignore_index=True)
+    facts = facts_of(news)
+    clusters = clusters_of(facts.rows, facts.plain, window=window, threshold=threshold)
+    articles = facts.articles.assign(cluster=clusters[~facts.rows["article_id"].duplicated()].to_numpy())
     copied = articles["cluster"] != articles["article_id"]
     share = float(copied.mean())
     sizes = articles["cluster"].value_counts()
-    originals = articles.set_index("article_id")["text"].str.slice(0, 140)
     shown = examples(articles[copied], ["article_id", "cluster", "symbol", "text"])
+    named = articles[articles["article_id"].isin(shown["cluster"])]
+    originals = named.set_index("article_id")["text"].str.slice(0, 140)
     days = window / pd.Timedelta(days=1)
     return Check(
         "near copies",
@@ -103,11 +103,12 @@ def near_copies(
     )
 
 
-def revisions(news: pd.DataFrame) -> Check:
+def revisions(news: pd.DataFrame | NewsFacts) -> Check:
     """Count articles with more than one version, and those whose date of publication moved between versions.
 
     Silent on edits that the source made before it was first read, and on every edit where no revisions are kept.
     """
+    news = facts_of(news).given
     if "revision" not in news.columns and "updated_at" not in news.columns:
         return Check(
             "revisions", "clean", "one version of each article; where the source edits silently, this cannot show it."
@@ -151,14 +152,14 @@ def _date_in(match: re.Match[str]) -> np.datetime64 | None:
         return None
 
 
-def later_dates(news: pd.DataFrame) -> Check:
+def later_dates(news: pd.DataFrame | NewsFacts) -> Check:
     """Find whole dates in a text that lie after its publication: ``2016-05-03``, ``May 3, 2016``, ``3 May 2016``.
 
     An edit stamp (``updated``, ``corrected`` ... before such a date) proves a later version under an early date.
     Dates within a day of publication pass, since a local date may run ahead of UTC. Silent on relative dates, on dates
     without a year, and on ``03/05/2016``, whose order depends on the country.
     """
-    articles = one_per_article(news_facts(news))
+    articles = facts_of(news).articles
     suspects = articles[articles["text"].str.contains(r"(?:19|20)\d\d", regex=True)]
     day = suspects["published_at"].to_numpy(dtype="datetime64[us]").astype("datetime64[D]")
     found = []

@@ -15,11 +15,11 @@ from embargo.data_loaders.calendars import sessions
 from embargo.data_loaders.checks.check import (
     Check,
     Grade,
+    NewsFacts,
     examples,
+    facts_of,
     graded,
     month_of,
-    news_facts,
-    one_per_article,
     plural,
 )
 from embargo.data_loaders.schemas import Prices, utc_microseconds
@@ -72,14 +72,14 @@ def set_aside(counts: Mapping[str, int]) -> Check:
     )
 
 
-def collection_gaps(news: pd.DataFrame, *, calendar: str) -> Check:
+def collection_gaps(news: pd.DataFrame | NewsFacts, *, calendar: str) -> Check:
     """Find UTC days without any article on which several are usual.
 
     Usual is the median of 13 such weekdays around, holidays counting as Sundays; a day is a gap when that is at least
     seven. Silent on days that lost
     only part of their articles, and on feeds too thin for an empty day to mean anything.
     """
-    articles = one_per_article(news_facts(news))
+    articles = facts_of(news).articles
     day = pd.DatetimeIndex(articles["published_at"].to_numpy(dtype="datetime64[us]")).normalize()
     counts = day.value_counts().sort_index()
     counts = counts.reindex(pd.date_range(counts.index[0], counts.index[-1], freq="D", unit="us"), fill_value=0)
@@ -121,12 +121,12 @@ def collection_gaps(news: pd.DataFrame, *, calendar: str) -> Check:
     )
 
 
-def monthly_articles(news: pd.DataFrame) -> Check:
+def monthly_articles(news: pd.DataFrame | NewsFacts) -> Check:
     """Compare the articles of each whole month with the median month.
 
     The first and the last month are not judged, being partial. Silent on slow growth, which is the life of any feed.
     """
-    articles = one_per_article(news_facts(news))
+    articles = facts_of(news).articles
     months = month_of(articles["published_at"])
     counts = months.value_counts().sort_index()
     every = pd.date_range(counts.index[0], counts.index[-1], freq="MS").as_unit("us")
@@ -158,34 +158,32 @@ def held_against_prices(news: pd.DataFrame, prices: Prices) -> dict[str, Any]:
         bar opens, or after the last one does, so no bar of the panel can answer); ``articles_while_unlisted`` (the next
         bar of the symbol has no opening price).
     """
-    priced = set(prices.symbols)
-    has_prices = news["symbol"].isin(priced)
-    strangers = news.loc[~has_prices, "symbol"].value_counts().sort_index()
+    code, names = pd.factorize(news["symbol"])
+    column = prices.open.columns.get_indexer(pd.Index(names))[code]
+    strangers = pd.Series(np.bincount(code, minlength=len(names)), index=pd.Index(names))
+    strangers = strangers[~strangers.index.isin(prices.open.columns)].sort_index()
     opens, known_at = utc_microseconds(prices.open_at), utc_microseconds(news["known_at"])
     row = np.searchsorted(opens, known_at, side="left")
-    inside = has_prices.to_numpy() & (row < len(opens)) & (known_at >= opens[0])
-    column = prices.open.columns.get_indexer(pd.Index(news.loc[inside, "symbol"]))
-    unlisted = np.isnan(prices.open.to_numpy()[row[inside], column])
+    inside = (column >= 0) & (row < len(opens)) & (known_at >= opens[0])
+    unlisted = np.isnan(prices.open.to_numpy()[row[inside], column[inside]])
     return {
         "symbols_without_prices": {str(name): int(count) for name, count in strangers.items()},
-        "articles_without_prices": int((~has_prices).sum()),
-        "symbols_without_articles": sorted(priced - set(news["symbol"])),
+        "articles_without_prices": int((column < 0).sum()),
+        "symbols_without_articles": sorted(set(prices.symbols) - set(names)),
         "articles_before_prices": int((known_at < opens[0]).sum()),
         "articles_after_prices": int((known_at > opens[-1]).sum()),
         "articles_while_unlisted": int(unlisted.sum()),
     }
 
 
-def symbol_coverage(news: pd.DataFrame, prices: Prices | None) -> Check:
+def symbol_coverage(news: pd.DataFrame | NewsFacts, prices: Prices | None) -> Check:
     """Count articles by symbol and month, symbols without articles or prices, and articles that no bar can answer.
 
     Silent on articles filed under the wrong symbol.
     """
-    facts = news_facts(news)
+    facts = facts_of(news).rows
     per_symbol = facts["symbol"].value_counts()
-    table = pd.DataFrame({"symbol": facts["symbol"], "month": month_of(facts["published_at"])})
-    drawn = per_symbol.index[:MAX_SYMBOLS_DRAWN]
-    profile = table[table["symbol"].isin(drawn)].value_counts(["symbol", "month"]).rename("articles").reset_index()
+    profile = _by_symbol_and_month(facts, per_symbol.index[:MAX_SYMBOLS_DRAWN])
     few = int((per_symbol < FEW_ARTICLES).sum())
     figures: dict[str, int | float | str] = {
         "symbols_with_articles": len(per_symbol),
@@ -236,5 +234,19 @@ def symbol_coverage(news: pd.DataFrame, prices: Prices | None) -> Check:
         + (" and with prices." if prices is not None else "."),
         figures,
         examples(listed),
-        profile.sort_values(["symbol", "month"], ignore_index=True),
+        profile,
+    )
+
+
+def _by_symbol_and_month(facts: pd.DataFrame, symbols: pd.Index) -> pd.DataFrame:
+    """Count the rows of each of these symbols in each UTC month that has any: symbol, month, articles."""
+    symbols = symbols.sort_values()
+    month, months = pd.factorize(month_of(facts["published_at"]), sort=True)
+    code, names = pd.factorize(facts["symbol"])
+    column = symbols.get_indexer(pd.Index(names))[code]
+    drawn = column >= 0
+    cells = np.bincount(column[drawn] * len(months) + month[drawn], minlength=len(symbols) * len(months))
+    held = np.flatnonzero(cells)
+    return pd.DataFrame(
+        {"symbol": symbols[held // len(months)], "month": months[held % len(months)], "articles": cells[held]}
     )

@@ -1,221 +1,83 @@
-"""Can the levels be believed: outliers, bad ticks, splits, real opening prices, ranges, stale and adjusted closes."""
+"""Can the levels be believed: real opens, ranges, closes that stand still, bars told twice, adjusted closes."""
 
 from __future__ import annotations
-
-import warnings
 
 import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK
-from embargo.data_loaders.checks.check import MAX_EXAMPLES, Check, Grade, cells_of, graded, percent, plural, worse
-from embargo.data_loaders.schemas import Prices, utc_microseconds
+from embargo.data_loaders.checks.check import (
+    MAX_EXAMPLES,
+    Check,
+    Grade,
+    cells_of,
+    examples,
+    graded,
+    percent,
+    plural,
+    worse,
+)
+from embargo.data_loaders.checks.moves import carried, log_levels
+from embargo.data_loaders.checks.runs import Run, runs
+from embargo.data_loaders.schemas import Prices
 
-# Twelve robust standard deviations and 20 %: fat tails pass, a slipped decimal or another company's price does not.
-OUTLIER_SIGMAS, OUTLIER_FLOOR = 12.0, 0.20
-ROBUST_BARS, ROBUST_AT_LEAST = 127, 20
-_MAD_TO_SIGMA = 1.4826
-# A crash does not come back to within a tenth in the very next bar; a bad tick does.
-REVERSED_WITHIN = 0.10
-# Splits as companies make them, new shares per old; reverse splits are their inverses.
-SPLIT_RATIOS = (1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 15.0, 20.0, 25.0, 50.0, 100.0)
-# A split is no news: beside it the overnight move is an ordinary one, and so is the range of the day.
-SPLIT_WITHIN, SPLIT_RANGE = 0.03, 3.0
-# The day's close keeps the new level; and shares traded grow by the ratio, not as on a day of news.
-SPLIT_KEPT_WITHIN, SPLIT_VOLUME, SPLIT_VOLUME_BARS = 0.10, 4.0, 20
 # Coarse ticks make a thin share open where it closed on up to a third of its days; on half of them it was copied.
 COPIED_OPEN_LOOK, COPIED_OPEN_BAD = 0.30, 0.50
 FLAT_LOOK, FLAT_BAD = 0.01, 0.20
-STALE_RUN, STALE_LOOK, STALE_BAD = 5, 0.002, 0.05
+# Five equal closes in a row happen where ticks are coarse or trade is thin, as often as single ones let expect: once in
+# a thousand archives is no chance. Ten are none of the market's making, five with all four prices equal neither.
+STALE_RUN, STALE_LONG, BY_CHANCE = 5, 10, 0.001
+# From a tenth of a symbol's bars on, the closes outside are no slips: the fields are of different adjustments.
+CROSSED_THROUGHOUT = 0.10
 ROUNDING = 1e-6
 # Beyond a twentieth, the difference is a special dividend, a spin-off, or an adjustment that went wrong.
 ADJUSTED_APART = 0.05
 ENOUGH_BARS = 60
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+# A price that usually moves by single ticks repeats itself by nature.
+COARSE = 0.5
 
 
-def _log(panel: pd.DataFrame) -> np.ndarray:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        values: np.ndarray = np.log(panel.to_numpy(dtype=float))
-    return values
-
-
-def _carried(values: np.ndarray) -> np.ndarray:
-    """Last known value before each bar, so that a hole does not hide a jump; shape kept, NaN before the first."""
-    carried = pd.DataFrame(values).ffill().shift().to_numpy()
-    return np.asarray(carried)
-
-
-def _robust_sigma(returns: np.ndarray) -> np.ndarray:
-    """Robust standard deviation of the 127 bars around each bar, from the median absolute return; shape kept."""
-    frame = pd.DataFrame(np.abs(returns))
-    median = frame.rolling(ROBUST_BARS, center=True, min_periods=ROBUST_AT_LEAST).median().to_numpy()
-    return np.asarray(_MAD_TO_SIGMA * median)
-
-
-def outliers(prices: Prices) -> Check:
-    """Find closes that jump beyond 12 robust standard deviations and 20 %, and those that come straight back.
-
-    A jump that the next bar takes back to within a tenth is a bad tick. A high or low that far beyond open and close
-    is listed too: a misprint, or a flash crash. Silent on errors below 20 %, on bad stretches of two bars or more, and
-    on symbols with fewer than 20 returns. The window is centred: this judges data, it is no signal.
-    """
-    close = _log(prices.close)
-    returns = close - _carried(close)
-    limit = np.fmax(OUTLIER_SIGMAS * _robust_sigma(returns), OUTLIER_FLOOR)
-    with np.errstate(invalid="ignore"):
-        jump = np.abs(returns) > limit
-        following = np.vstack([returns[1:], np.full((1, returns.shape[1]), np.nan)])
-        back = jump & (np.abs(returns + following) < REVERSED_WITHIN * np.abs(returns))
-        body_high = np.fmax(_log(prices.open), close)
-        body_low = np.fmin(_log(prices.open), close)
-        wick = (_log(prices.high) - body_high > limit) | (body_low - _log(prices.low) > limit)
-    returned = np.vstack([np.zeros((1, back.shape[1]), dtype=bool), back[:-1]])
-    lasting = jump & ~back & ~returned
-    lone = wick & ~jump & ~returned
-    bad_ticks = int(back.sum())
-    verdict: Grade = "bad" if bad_ticks else graded(float(lasting.sum() + lone.sum()), look=1)
-    groups = (("bad tick", back), ("large move", lasting), ("long wick", lone))
-    return Check(
-        "outliers",
-        verdict,
-        f"{plural(bad_ticks, 'bad tick')}; {plural(int(lasting.sum()), 'move')} beyond 12 robust standard deviations "
-        f"that stayed; {plural(int(lone.sum()), 'wick')} as long.",
-        {
-            "bad_ticks": bad_ticks,
-            "lasting_moves": int(lasting.sum()),
-            "long_wicks": int(lone.sum()),
-            "largest_log_return": _largest(returns),
-        },
-        pd.concat(
-            [cells_of(mask, prices.close, log_return=returns).assign(trouble=name) for name, mask in groups],
-            ignore_index=True,
-        ).head(MAX_EXAMPLES),
-    )
-
-
-def _largest(returns: np.ndarray) -> float:
-    finite = np.abs(returns[np.isfinite(returns)])
-    return float(finite.max()) if finite.size else 0.0
-
-
-def _recorded_splits(prices: Prices, actions: pd.DataFrame | None) -> np.ndarray:
-    """Log of the split ratio recorded for each bar (the first that ends after ``ex_at``), 0 for none."""
-    recorded = np.zeros(prices.close.shape)
-    if actions is None or actions.empty:
-        return recorded
-    splits = actions[actions["kind"] == "split"]
-    row = np.searchsorted(utc_microseconds(prices.close_at), utc_microseconds(splits["ex_at"]), side="right")
-    column = prices.close.columns.get_indexer(pd.Index(splits["symbol"]))
-    held = (row < len(recorded)) & (column >= 0)
-    np.add.at(recorded, (row[held], column[held]), np.log(splits["value"].to_numpy(dtype=float)[held]))
-    return recorded
-
-
-def _near_split(gap: np.ndarray) -> np.ndarray:
-    """Whether a log gap is that of a usual split, forward or reverse, up to an ordinary overnight move."""
-    ratios = np.log(np.asarray(SPLIT_RATIOS))
-    known = np.where(np.isfinite(gap), np.abs(gap), 0.0)
-    return np.asarray((np.abs(known[..., None] - ratios) < SPLIT_WITHIN).any(axis=-1))
-
-
-def _volume_growth(prices: Prices) -> np.ndarray:
-    """Volume of each bar over the median of the 20 bars before it; NaN where there is none."""
-    volume = prices.volume.astype(float)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(
-            volume / volume.rolling(SPLIT_VOLUME_BARS, min_periods=SPLIT_VOLUME_BARS // 2).median().shift()
-        )
-
-
-def splits(prices: Prices, actions: pd.DataFrame | None = None) -> Check:
-    """Find jumps from a close to the next open that look like a split nobody recorded, and recorded ones not seen.
-
-    A split moves the open by 2:1, 3:1, 3:2 ... within 3 %, is not taken back, and leaves the bar's range and volume
-    ordinary. A
-    recorded split explains its jump in unadjusted prices; in adjusted prices it must have left none. Silent on ratios
-    below 3:2, on splits that coincide with a crash, and on spin-offs.
-    """
-    close, opens = _log(prices.close), _log(prices.open)
-    before = _carried(close)
-    gap = np.where(np.isfinite(opens), opens, close) - before
-    spread = _log(prices.high) - _log(prices.low)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # symbols without any range
-        typical = np.nanmedian(spread, axis=0)
-    usual = np.fmax(
-        pd.DataFrame(spread).rolling(ROBUST_BARS, center=True, min_periods=ROBUST_AT_LEAST).median().to_numpy(), typical
-    )
-    following = np.vstack([close[1:], np.full((1, close.shape[1]), np.nan)])
-    with np.errstate(invalid="ignore"):
-        ordinary = ~(spread > SPLIT_RANGE * usual) & ~(np.abs(close - before - gap) > SPLIT_KEPT_WITHIN)
-        ordinary &= ~(_volume_growth(prices) > SPLIT_VOLUME * np.exp(np.fmax(-gap, 0.0)))
-        # Neither a bad tick nor the way back from one: the level of one bar before or after is not that of the other.
-        returned = np.abs(following - before) < 0.5 * np.abs(gap)
-        returned |= np.abs(close - _carried(before)) < 0.5 * np.abs(gap)
-    recorded = _recorded_splits(prices, actions)
-    alike = _near_split(gap) & ordinary & ~returned
-    adjusted = prices.adjustment != "none"
-    with np.errstate(invalid="ignore"):
-        explained = (recorded != 0) & (np.abs(gap + recorded) < np.fmax(SPLIT_WITHIN, 0.25 * np.abs(recorded)))
-        smooth = (recorded != 0) & np.isfinite(gap) & (np.abs(gap) < 0.5 * np.abs(recorded))
-    unrecorded = alike & (recorded == 0)
-    contradicted = explained if adjusted else smooth
-    verdict: Grade = worse(graded(float(unrecorded.sum()), look=1, bad=1), "bad" if contradicted.any() else "clean")
-    ratio = np.exp(-gap)
-    listed = pd.concat(
-        [
-            cells_of(unrecorded, prices.close, shares_per_old=ratio).assign(trouble="no split recorded"),
-            cells_of(contradicted, prices.close, shares_per_old=ratio).assign(
-                trouble="adjusted, yet it jumps" if adjusted else "split recorded, no jump: already adjusted?"
-            ),
-        ],
-        ignore_index=True,
-    )
-    number = int(unrecorded.sum())
-    words = (
-        f"{plural(number, 'jump')} like a split without a split recorded" if number else "no unrecorded split in sight"
-    )
-    words += (
-        f"; {plural(int(contradicted.sum()), 'recorded split')} at odds with the prices" if contradicted.any() else ""
-    )
-    return Check(
-        "splits",
-        verdict,
-        words + ".",
-        {
-            "split_like_jumps": int(unrecorded.sum()),
-            "recorded": int((recorded != 0).sum()),
-            "at_odds_with_prices": int(contradicted.sum()),
-            "adjustment": prices.adjustment,
-        },
-        listed.head(MAX_EXAMPLES),
-    )
+def _coarse(close: np.ndarray) -> np.ndarray:
+    """Whether a symbol usually moves by single ticks: the smallest tenth of its moves is half the usual or more."""
+    found = np.zeros(close.shape[1], dtype=bool)
+    moved = np.abs(np.diff(close, axis=0))
+    still = (moved == 0).sum(axis=0) > 0.05 * len(moved)
+    for column in np.flatnonzero(still).tolist():
+        own = moved[:, column]
+        own = own[own > 0]
+        found[column] = len(own) > 0 and np.quantile(own, 0.1) >= COARSE * np.median(own)
+    return found
 
 
 def opening_prices(prices: Prices) -> Check:
     """Find symbols whose open is mostly the close before it: no opening price at all, and no place to fill an order.
 
-    Round-the-clock markets never close, so there it is as it should be. Silent on opens copied from another venue, and
-    on symbols with fewer than 60 opens.
+    Round-the-clock markets never close, so there it is as it should be. Bars without volume count neither way. Silent
+    on opens copied from another venue, on prices that move by single ticks, and on symbols with fewer than 60 opens.
     """
     if prices.calendar == ROUND_THE_CLOCK:
         return Check("opening prices", "clean", "not judged: a market that never closes opens where it closed.")
     opens = prices.open.to_numpy(dtype=float)
-    before = _carried(prices.close.to_numpy(dtype=float))
-    both = np.isfinite(opens) & np.isfinite(before)
+    close = prices.close.to_numpy(dtype=float)
+    before = carried(close)
+    both = np.isfinite(opens) & np.isfinite(before) & ~(prices.volume.to_numpy(dtype=float) == 0) & ~_coarse(close)
     with np.errstate(invalid="ignore"):
         same = both & (np.abs(opens - before) <= ROUNDING * np.abs(before))
     share = same.sum(axis=0) / np.maximum(both.sum(axis=0), 1)
     share = np.where(both.sum(axis=0) >= ENOUGH_BARS, share, 0.0)
     # A stretch of decades without real opens may hide behind good later years: judge each symbol's worst year too.
-    yearly = pd.DataFrame(same).groupby(prices.open_at.year).sum() / pd.DataFrame(both).groupby(
-        prices.open_at.year
-    ).sum().where(lambda count: count >= ENOUGH_BARS)
-    worst = yearly.max().fillna(0.0).to_numpy()
+    first_of_year = np.flatnonzero(np.append(True, np.diff(prices.open_at.year) != 0))
+    counted = np.add.reduceat(both.astype(np.int64), first_of_year)
+    yearly = np.add.reduceat(same.astype(np.int64), first_of_year) / np.maximum(counted, 1)
+    yearly = np.where(counted >= ENOUGH_BARS, yearly, 0.0)
+    worst = yearly.max(axis=0)
     figure = np.fmax(share, worst)
     order = np.argsort(-figure, kind="stable")
     order = order[figure[order] >= COPIED_OPEN_LOOK]
     top = float(figure.max(initial=0.0))
+    marked = np.zeros(same.shape, dtype=bool)
+    marked[:, order] = same[:, order]
     return Check(
         "opening prices",
         graded(top, look=COPIED_OPEN_LOOK, bad=COPIED_OPEN_BAD),
@@ -234,24 +96,48 @@ def opening_prices(prices: Prices) -> Check:
                 "symbol": [str(prices.open.columns[column]) for column in order],
                 "share_equal": share[order],
                 "worst_year": worst[order],
+                "bar": prices.open_at[same[:, order].argmax(axis=0)],
             }
         ).head(MAX_EXAMPLES),
+        remedy="Take opens from a source that has them, or start after the years without; filling at the close "
+        "(execution.fill = 'close') does not read them."
+        if len(order)
+        else "",
+        marked=marked if len(order) else None,
     )
 
 
 def ranges(prices: Prices) -> Check:
-    """Find highs below the open or close, lows above them, and flat bars whose four prices are one.
+    """Find highs below the open or close, lows above them, and flat bars whose four prices are one though traded.
 
-    Silent on ranges that are too wide (``outliers``).
+    Where more than a tenth of a symbol's bars are crossed, its fields are of different adjustments, and all its bars up
+    to the last crossed one are at fault. Silent on ranges that are too wide (``outliers``), on bars without volume
+    (``volume``) and on prices that move by single ticks.
     """
     opens, high, low, close = (getattr(prices, name).to_numpy(dtype=float) for name in ("open", "high", "low", "close"))
     with np.errstate(invalid="ignore"):
         crossed = (high * (1 + ROUNDING) < np.fmax(opens, close)) | (low * (1 - ROUNDING) > np.fmin(opens, close))
         flat = (high == low) & (opens == close) & (high == close)
+        flat &= ~(prices.volume.to_numpy(dtype=float) == 0) & ~_coarse(close)
+    quoted = np.isfinite(close)
+    throughout = crossed.sum(axis=0) >= CROSSED_THROUGHOUT * np.maximum(quoted.sum(axis=0), 1)
+    throughout &= crossed.any(axis=0)
+    until = np.where(throughout, len(crossed) - 1 - crossed[::-1].argmax(axis=0), -1)
+    mixed = quoted & (np.arange(len(crossed))[:, None] <= until)
     cells = max(int(np.isfinite(close).sum()), 1)
     flat_share, number = float(flat.sum() / cells), int(crossed.sum())
     shown = cells_of(crossed, prices.close, open=opens, high=high, low=low, close=close).assign(trouble="crossed")
     flats = cells_of(flat, prices.close, open=opens, high=high, low=low, close=close).assign(trouble="flat")
+    remedies = []
+    if throughout.any():
+        remedies.append(
+            "The close is adjusted and the other fields are raw: map close to the raw close and adj_close to the "
+            "adjusted one (prices.columns), and set prices.adjust = 'total_return', which scales all four alike."
+        )
+    elif number:
+        remedies.append("Correct the crossed bars at the source, or set them to missing.")
+    if flat_share >= FLAT_LOOK:
+        remedies.append("Flat bars with volume are one price written four times: take the range from another source.")
     return Check(
         "ranges",
         worse("bad" if number else "clean", graded(flat_share, look=FLAT_LOOK, bad=FLAT_BAD)),
@@ -261,39 +147,138 @@ def ranges(prices: Prices) -> Check:
             else "open and close within the range"
         )
         + f"; {percent(flat_share)} flat (four equal prices).",
-        {"crossed": number, "flat": int(flat.sum()), "share_flat": flat_share},
+        {
+            "crossed": number,
+            "symbols_crossed_throughout": int(throughout.sum()),
+            "flat": int(flat.sum()),
+            "share_flat": flat_share,
+        },
         pd.concat([shown, flats if flat_share >= FLAT_LOOK else flats.head(0)], ignore_index=True).head(MAX_EXAMPLES),
+        remedy=" ".join(filter(None, remedies)),
+        marked=crossed | mixed | (flat & (flat_share >= FLAT_LOOK)) if remedies else None,
     )
 
 
 def stale_closes(prices: Prices) -> Check:
-    """Find closes that stand unchanged for five bars or more: filled forward, or not traded.
+    """Find closes that stand unchanged for five bars or more, unless the symbol is known to rest so long.
 
-    Silent on fills shorter than that.
+    How often single closes of the symbol repeat says what runs chance would bring: coarse ticks and thin trade pass.
+    Beyond it, bars with volume cannot have stood still for ten closes, or for five with all four prices, and bars of
+    unknown volume were as likely filled forward; bars without volume were not traded, which a person should see.
+    Silent on fills shorter than five bars.
     """
     close = prices.close.to_numpy(dtype=float)
     same = np.vstack([np.zeros((1, close.shape[1]), dtype=bool), close[1:] == close[:-1]])
-    frame = pd.DataFrame(same)
-    run = frame.apply(lambda column: column.groupby((~column).cumsum()).transform("size"), axis=0).to_numpy()
-    stale = (run >= STALE_RUN) & np.isfinite(close)
-    cells = max(int(np.isfinite(close).sum()), 1)
-    share = float(stale.sum() / cells)
-    per_symbol = pd.DataFrame(
-        {
-            "symbol": prices.close.columns.astype(str),
-            "bars": stale.sum(axis=0),
-            "longest_run": np.where(stale, run, 0).max(axis=0, initial=0),
-        }
+    fields = [getattr(prices, name).to_numpy(dtype=float) for name in ("open", "high", "low")]
+    volume = prices.volume.to_numpy(dtype=float)
+    repeats, pairs = same.sum(axis=0), np.isfinite(close).sum(axis=0)
+    frozen, resting = [], []
+    for column, start, stop in runs(same, STALE_RUN - 1):
+        length = stop - start
+        chance = (repeats[column] - length + 1) / max(pairs[column] - length + 2, 1)
+        if pairs[column] * chance**length >= BY_CHANCE:
+            continue
+        run = Run(column, start - 1, stop)
+        traded = volume[start:stop, column]
+        whole = all((field[start:stop, column] == close[start:stop, column]).all() for field in fields) or all(
+            (field[start:stop, column] == field[start - 1 : stop - 1, column]).all() for field in fields
+        )
+        moving = not (traded == 0).all()
+        (frozen if moving and (whole or length + 1 >= STALE_LONG) else resting).append(run)
+    marked = _spread(frozen or resting, close.shape)
+    every = [*frozen, *resting]
+    number, longest = (
+        sum(run.stop - run.start for run in every),
+        max((run.stop - run.start for run in every), default=0),
     )
-    per_symbol = per_symbol[per_symbol["bars"] > 0].sort_values("bars", ascending=False, ignore_index=True)
-    longest = int(per_symbol["longest_run"].max()) if len(per_symbol) else 0
+    listed = pd.DataFrame(
+        [
+            (
+                prices.symbols[run.column],
+                prices.open_at[run.start],
+                prices.open_at[run.stop - 1],
+                run.stop - run.start,
+                "stands still" if run in frozen else "not traded",
+            )
+            for run in sorted(every, key=lambda run: run.start - run.stop)
+        ],
+        columns=["symbol", "bar", "last_bar", "bars", "trouble"],
+    )
+    verdict: Grade = "bad" if frozen else "look" if resting else "clean"
+    remedies = {
+        "bad": "Filled forward, or written again: set these bars to missing, so that nothing is traded at prices that "
+        "were not there, or get them from another source.",
+        "look": "A halt or a pause of trade: no order is filled on a bar without volume and range; nothing else is to "
+        "be done if the source says so too.",
+    }
     return Check(
         "stale closes",
-        graded(share, look=STALE_LOOK, bad=STALE_BAD),
-        f"{percent(share) if share else 'none'} of the closes stand unchanged for {STALE_RUN} bars or more"
-        + (f", longest {longest}." if longest else "."),
-        {"bars": int(stale.sum()), "share": share, "longest_run": longest, "symbols": len(per_symbol)},
-        per_symbol.head(MAX_EXAMPLES),
+        verdict,
+        (f"{plural(number, 'close')} standing unchanged" if number else "no close stands unchanged longer than usual")
+        + (f" for {STALE_RUN} bars or more, longest {longest}." if longest else "."),
+        {
+            "bars": number,
+            "share": number / max(int(np.isfinite(close).sum()), 1),
+            "longest_run": longest,
+            "symbols": len({run.column for run in every}),
+        },
+        examples(listed),
+        remedy=remedies.get(verdict, ""),
+        marked=marked if every else None,
+    )
+
+
+def _spread(stretches: list[Run], shape: tuple[int, int]) -> np.ndarray:
+    marked = np.zeros(shape, dtype=bool)
+    for column, start, stop in stretches:
+        marked[start:stop, column] = True
+    return marked
+
+
+def repeated_bars(prices: Prices) -> Check:
+    """Find stretches of five bars or more that were told before: open, high, low and close of each as so many bars ago.
+
+    Bars of one price are left to ``stale_closes``. Silent on single bars, which coarse ticks repeat, on copies in
+    another scale, and on one symbol's bars under another's name.
+    """
+    fields = [
+        np.ascontiguousarray(getattr(prices, name).to_numpy(dtype=float)) for name in ("open", "high", "low", "close")
+    ]
+    bars, symbols = fields[0].shape
+    with np.errstate(over="ignore", invalid="ignore"):
+        told = np.broadcast_to(np.arange(symbols, dtype=np.uint64) * _MIX, (bars, symbols)).copy()
+        for field in fields:
+            told = (told ^ field.view(np.uint64)) * _MIX
+            told ^= told >> np.uint64(29)
+        there = np.isfinite(sum(fields)) & (fields[1] > fields[2])
+    ordered = np.sort(told[there])
+    twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    rows, columns = np.nonzero(there & np.isin(told, twice)) if len(twice) else (np.empty(0, int), np.empty(0, int))
+    lag = np.zeros((bars, symbols), dtype=np.int64)
+    order = np.lexsort((rows, told[rows, columns]))
+    again = np.flatnonzero(told[rows, columns][order][1:] == told[rows, columns][order][:-1])
+    later, earlier = order[again + 1], order[again]
+    lag[rows[later], columns[later]] = rows[later] - rows[earlier]
+    copied, whole = np.zeros((bars, symbols), dtype=bool), (lag > 0).sum(axis=0)
+    for column, start, stop in runs(lag > 0, STALE_RUN):
+        own = lag[start:stop, column]
+        for part in np.split(np.arange(start, stop), np.flatnonzero(np.diff(own)) + 1):
+            chance = (whole[column] - len(part) + 1) / max(int(there[:, column].sum()) - len(part) + 2, 1)
+            if len(part) >= STALE_RUN and bars * chance ** len(part) < BY_CHANCE:
+                copied[part, column] = True
+    number = int(copied.sum())
+    return Check(
+        "repeated bars",
+        "bad" if number else "clean",
+        f"{plural(number, 'bar')} of {plural(int(copied.any(axis=0).sum()), 'symbol')} told before, bar for bar."
+        if number
+        else "no stretch of bars is told twice.",
+        {"bars": number, "symbols": int(copied.any(axis=0).sum())},
+        cells_of(copied, prices.close, close=fields[3], bars_before=lag),
+        remedy="One of the two stretches is a copy: get the marked bars from the source again, or set them to missing."
+        if number
+        else "",
+        marked=copied if number else None,
     )
 
 
@@ -310,12 +295,20 @@ def adjustment(prices: Prices, adjusted_close: pd.DataFrame) -> Check:
     adjusted_close : DataFrame
         Close adjusted for splits and dividends; symbols and bars are matched to those of ``prices``.
     """
-    factor = _log(adjusted_close.reindex(index=prices.close.index, columns=prices.close.columns)) - _log(prices.close)
-    step = factor - _carried(factor)
+    factor = log_levels(adjusted_close.reindex(index=prices.close.index, columns=prices.close.columns)) - log_levels(
+        prices.close
+    )
+    step = factor - carried(factor)
     with np.errstate(invalid="ignore"):
         apart, lost = np.abs(step) > ADJUSTED_APART, step < -ADJUSTED_APART / 10
     changed = int((np.abs(step[np.isfinite(step)]) > 1e-4).sum())
     verdict: Grade = "bad" if lost.any() else graded(float(apart.sum()), look=1)
+    remedies = {
+        "bad": "No dividend or split makes the adjusted close lose: use raw levels (prices.adjust = 'none'), or "
+        "adjusted closes from another source.",
+        "look": "Look the days up: a special dividend or a spin-off is right to be there; anything else is an "
+        "adjustment that went wrong, and raw levels (prices.adjust = 'none') are without it.",
+    }
     words = f"returns differ by more than 5 % on {plural(int(apart.sum()), 'bar')}"
     words += f"; the adjusted close loses against the raw one on {plural(int(lost.sum()), 'bar')}" if lost.any() else ""
     return Check(
@@ -324,4 +317,6 @@ def adjustment(prices: Prices, adjusted_close: pd.DataFrame) -> Check:
         words + ".",
         {"apart": int(apart.sum()), "adjusted_loses": int(lost.sum()), "bars_with_adjustment": changed},
         cells_of(apart | lost, prices.close, log_difference=step),
+        remedy=remedies.get(verdict, ""),
+        marked=(lost if lost.any() else apart) if verdict != "clean" else None,
     )

@@ -12,6 +12,8 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.schemas import utc_microseconds
@@ -20,6 +22,15 @@ _LINK = re.compile(r"(?:https?://|www\.)\S+")
 _REPOST = re.compile(r"^(?:\s*rt\b\s*(?=@\w|:)(?:@\w+)?\s*:?)+")
 _HANDLE = re.compile(r"@\w+")
 _NO_WORD = re.compile(r"[\W_]+")
+# The same for texts of plain ASCII in small letters, in the words of arrow's engine, whose classes are narrower.
+_SPACE = r"\x09-\x0d\x1c-\x20"
+_ASCII_LINK = rf"(?:https?://|www\.)[^{_SPACE}]+"
+_ASCII_MAY_BE_REPOST = rf"^[{_SPACE}]*rt"
+_ASCII_HANDLE = "@[0-9a-z_]+"
+_TO_SPACES = bytes(byte if chr(byte) in "0123456789abcdefghijklmnopqrstuvwxyz" else ord(" ") for byte in range(256))
+
+# Texts that are normalised together: their letters fit the caches.
+_PIECE = 25_000
 
 
 def normalise_text(text: str) -> str:
@@ -48,6 +59,104 @@ def normalise_text(text: str) -> str:
     if "@" in plain or plain.lstrip().startswith("rt"):
         plain = _HANDLE.sub(" ", _REPOST.sub(" ", plain))
     return _NO_WORD.sub(" ", plain).strip()
+
+
+def normalised(texts: pd.Series) -> pa.LargeStringArray:
+    """Give what `normalise_text` does of every text, many at once.
+
+    Parameters
+    ----------
+    texts : Series of str, shape (n,)
+        Without missing values.
+
+    Returns
+    -------
+    LargeStringArray, length n
+    """
+    given = _strings(texts)
+    pieces = [_normalised(given[start : start + _PIECE]) for start in range(0, len(given), _PIECE)]
+    return pa.concat_arrays(pieces or [given])
+
+
+def _normalised(given: pa.LargeStringArray) -> pa.LargeStringArray:
+    plain = pc.ascii_lower(given)
+    linked = pc.match_substring_regex(plain, "http|www\\.")
+    if pc.any(linked).as_py():
+        without = pc.replace_substring_regex(plain.filter(linked), _ASCII_LINK, " ")
+        plain = pc.replace_with_mask(plain, linked, without)
+    other = pc.or_(pc.invert(pc.string_is_ascii(given)), pc.match_substring_regex(plain, _ASCII_MAY_BE_REPOST))
+    plain = pc.utf8_trim(_words_only(pc.replace_substring_regex(plain, _ASCII_HANDLE, " ")), " ")
+    if pc.any(other).as_py():
+        one_by_one = [normalise_text(text) for text in given.filter(other).to_pylist()]
+        plain = pc.replace_with_mask(plain, other, pa.array(one_by_one, pa.large_string()))
+    return plain
+
+
+def _words_only(texts: pa.LargeStringArray) -> pa.LargeStringArray:
+    """Put one space for every run of bytes that are neither digits nor small letters; at an end there may be none."""
+    _, ends, letters = texts.buffers()
+    offsets = np.frombuffer(ends, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    start = int(offsets[0])
+    written = np.frombuffer(bytes(letters or b"")[start : int(offsets[-1])].translate(_TO_SPACES), np.uint8)
+    space = written == ord(" ")
+    again = np.flatnonzero(space[1:] & space[:-1]) + 1
+    kept = np.ones(len(written), dtype=bool)
+    kept[again] = False
+    moved = offsets - start - np.searchsorted(again, offsets - start)
+    return pa.LargeStringArray.from_buffers(len(texts), pa.py_buffer(moved), pa.py_buffer(written[kept]))
+
+
+def _strings(texts: pd.Series) -> pa.LargeStringArray:
+    array = pa.array(texts, pa.large_string())
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+def stories(texts: pd.Series, plain: pa.LargeStringArray) -> np.ndarray:
+    """Give each text a number that its copies share; a text of no words is only the copy of its own letters.
+
+    Parameters
+    ----------
+    texts : Series of str, shape (n,)
+    plain : LargeStringArray, length n
+        The same, `normalised`.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        In the order of first appearance, from 0 on.
+    """
+    blank = pc.equal(plain, "")
+    if pc.any(blank).as_py():
+        marked = [f"\0{text}" for text in _strings(texts).filter(blank).to_pylist()]
+        plain = pc.replace_with_mask(plain, blank, pa.array(marked, pa.large_string()))
+    codes: np.ndarray = plain.dictionary_encode().indices.to_numpy().astype(np.int64)
+    return codes
+
+
+def time_order(news: pd.DataFrame, ties: tuple[str, ...] = ("article_id",)) -> np.ndarray:
+    """Positions of rows in the order of ``known_at``; of equal instants, in that of the columns ``ties``.
+
+    Parameters
+    ----------
+    news : DataFrame
+        With ``known_at`` and the columns named.
+    ties : tuple of str
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+    """
+    known_at = utc_microseconds(news["known_at"])
+    order = np.argsort(known_at, kind="stable")
+    known_at = known_at[order]
+    same = known_at[1:] == known_at[:-1]
+    # Only the rows of one instant need their strings compared, which takes far longer than all else.
+    rows = np.flatnonzero(np.append(same, False) | np.append(False, same))
+    if len(rows):
+        tied = news[list(ties)].iloc[order[rows]].assign(known_at=known_at[rows])
+        within = tied.reset_index(drop=True).sort_values(["known_at", *ties], kind="stable").index
+        order[rows] = order[rows][within.to_numpy()]
+    return order
 
 
 def text_keys(texts: pd.Series) -> pd.Series:
@@ -80,10 +189,11 @@ def text_keys(texts: pd.Series) -> pd.Series:
         row = texts.index[int(np.argmax(texts.isna().to_numpy()))]
         raise DataError(f"text_keys: the text at row {row!r} is missing. Filter such rows out first.")
     codes, distinct = pd.factorize(texts)
+    words = normalised(pd.Series(distinct, dtype="str")).to_pylist()
     hashes = np.asarray(
         [
-            hashlib.blake2b((normalise_text(text) or f"\0{text}").encode(), digest_size=8).hexdigest()
-            for text in distinct.astype(object)
+            hashlib.blake2b((plain or f"\0{text}").encode(), digest_size=8).hexdigest()
+            for plain, text in zip(words, distinct, strict=True)
         ],
         dtype=object,
     )
@@ -122,37 +232,41 @@ def first_seen(
     >>> first_seen(news).tolist(), first_seen(news, window=pd.Timedelta(days=4)).tolist()
     ([True, False, False], [True, False, True])
     """
-    facts = pd.DataFrame(
-        {
-            "key": text_keys(news["text"]).to_numpy(),
-            "symbol": news["symbol"].to_numpy() if scope == "symbol" else "",
-            "article_id": news["article_id"].to_numpy(),
-            "known_at": utc_microseconds(news["known_at"]),
-        },
-        index=np.arange(len(news)),
-    )
-    order = facts.sort_values(["known_at", "article_id"], kind="stable")
-    groups = order.groupby(["key", "symbol"], sort=False)
-    pioneer = groups["article_id"].transform("first")
-    fresh = (pioneer == order["article_id"]).to_numpy(dtype=bool).copy()
+    if news["text"].isna().any():
+        row = news.index[int(np.argmax(news["text"].isna().to_numpy()))]
+        raise DataError(f"first_seen: the text at row {row!r} is missing. Filter such rows out first.")
+    key = stories(news["text"], normalised(news["text"]))
+    if scope == "symbol":
+        symbol, names = pd.factorize(news["symbol"])
+        key = key * len(names) + symbol
+    return pd.Series(first_of(key, news, window), index=news.index, name="first_seen")
+
+
+def first_of(key: np.ndarray, news: pd.DataFrame, window: pd.Timedelta | None = None) -> np.ndarray:
+    """Tell which rows are of the first article of their key, or the first for a window; shape (n,)."""
+    order = time_order(news)
+    group = pd.factorize(key[order])[0]
+    article = pd.factorize(news["article_id"])[0][order]
+    pioneer = np.empty(group.max(initial=-1) + 1, dtype=np.int64)
+    pioneer[group[::-1]] = article[::-1]
+    fresh = pioneer[group] == article
     if window is not None:
-        group = groups.ngroup().to_numpy()
         copied = np.isin(group, group[~fresh])
-        fresh[copied] = _fresh_again(
-            order[copied], group[copied], np.timedelta64(window // pd.Timedelta(1, "us"), "us")
-        )
-    told = pd.Series(fresh, index=order.index).reindex(facts.index)
-    return pd.Series(told.to_numpy(dtype=bool), index=news.index, name="first_seen")
+        known_at = utc_microseconds(news["known_at"])[order]
+        longest = np.timedelta64(window // pd.Timedelta(1, "us"), "us")
+        fresh[copied] = _fresh_again(group[copied], article[copied], known_at[copied], longest)
+    told = np.empty(len(order), dtype=bool)
+    told[order] = fresh
+    return told
 
 
-def _fresh_again(order: pd.DataFrame, group: np.ndarray, window: np.timedelta64) -> np.ndarray:
+def _fresh_again(group: np.ndarray, article: np.ndarray, known_at: np.ndarray, window: np.timedelta64) -> np.ndarray:
     """Tell in order of time which articles count as new, each measured against the last one of its group that did."""
-    fresh = np.zeros(len(order), dtype=bool)
-    newest: dict[int, tuple[object, np.datetime64]] = {}
-    rows = zip(group.tolist(), order["article_id"], order["known_at"].to_numpy(), strict=True)
-    for position, (own, article_id, known_at) in enumerate(rows):
+    fresh = np.zeros(len(group), dtype=bool)
+    newest: dict[int, tuple[int, np.datetime64]] = {}
+    for position, (own, named, instant) in enumerate(zip(group.tolist(), article.tolist(), known_at, strict=True)):
         before = newest.get(own)
-        fresh[position] = before is None or before[0] == article_id or known_at - before[1] > window
+        fresh[position] = before is None or before[0] == named or instant - before[1] > window
         if fresh[position]:
-            newest[own] = (article_id, known_at)
+            newest[own] = (named, instant)
     return fresh

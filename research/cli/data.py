@@ -178,7 +178,10 @@ def _check_store(
                 sound = False
                 continue
             panels[str(group)] = (loaded.prices, group.calendar)
-            parts[str(group)] = check_world(None, loaded.prices, calendar=group.calendar, actions=actions, as_of=at)
+            # A store holds levels as traded; a run works its splits in when it reads them.
+            parts[str(group)] = check_world(
+                None, loaded.prices, calendar=group.calendar, actions=actions, as_of=at, adjusted_later=True
+            )
         stages.stage("Check news")
         for name, part in _by_venue(world.news(versions="all"), panels).items():
             prices, code = panels.get(name, (None, "XNYS"))

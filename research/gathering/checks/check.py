@@ -25,6 +25,7 @@ def check_world(
     counts: Mapping[str, int] | None = None,
     adjusted_close: pd.DataFrame | None = None,
     as_of: pd.Timestamp | None = None,
+    adjusted_later: bool = False,
 ) -> list[Check]:
     """Ask everything that can be asked of news and prices, worst answers first.
 
@@ -44,6 +45,8 @@ def check_world(
         As ``embargo.data_loaders.checks.check_prices`` takes them.
     as_of : Timestamp, optional
         As ``embargo.data_loaders.checks.check_prices`` takes it, UTC.
+    adjusted_later : bool
+        As ``embargo.data_loaders.checks.check_prices`` takes it.
 
     Returns
     -------
@@ -69,7 +72,9 @@ def check_world(
         raise ConfigError("data check: neither news nor prices were given. Name at least one.")
     checks = [] if news is None else check_news(news, prices, calendar=calendar, counts=counts)
     if prices is not None:
-        checks += check_prices(prices, actions, adjusted_close=adjusted_close, as_of=as_of)
+        checks += check_prices(
+            prices, actions, adjusted_close=adjusted_close, as_of=as_of, adjusted_later=adjusted_later
+        )
     return worst_first(checks)
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from embargo.data_loaders.checks import Check, check_prices
 from embargo.data_loaders.checks.bars import calendar_gaps, expected_bars, holes, last_bar, listings, volumes
-from embargo.data_loaders.checks.levels import adjustment, opening_prices, outliers, ranges, splits, stale_closes
+from embargo.data_loaders.checks.jumps import outliers, splits
+from embargo.data_loaders.checks.levels import adjustment, opening_prices, ranges, stale_closes
 from embargo.data_loaders.fields import PRICE_FIELDS
 from embargo.data_loaders.schemas import Prices, validate_prices
 from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
