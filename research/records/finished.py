@@ -267,7 +267,9 @@ def _articles(folder: Path, manifest: Mapping[str, Any]) -> tuple[pd.DataFrame, 
         return pd.DataFrame(), None
     known_at = articles.get("known_at")
     if "article_id" not in articles or known_at is None or not isinstance(known_at.dtype, pd.DatetimeTZDtype):
-        raise DataError(f"{folder / names[0]}: article_id or known_at is no such column of a run. Repeat the run.")
+        raise DataError(
+            f"{folder / names[0]}: there is no column article_id, or none of instants known_at. Repeat the run."
+        )
     span = (known_at.min().isoformat(), known_at.max().isoformat())
     if judged.empty or not {"article_id", "label", *CLASSES} <= set(judged.columns):
         return pd.DataFrame(), span
