@@ -108,6 +108,11 @@ class FinishedRun:
         return self.metrics.get("deflated_sharpe")
 
     @property
+    def n_articles(self) -> int | None:
+        """Articles read for its test bars; None where an older version left them out."""
+        return self.metrics.get("n_articles")
+
+    @property
     def window(self) -> str:
         """Fingerprint of the bars and prices tested on."""
         return self.fingerprint("test_window")

@@ -141,9 +141,9 @@ def _row(place: Path, seals: Mapping[str, frozenset[str]], verify: bool) -> dict
 
 def check_headline(metrics: Mapping[str, Any], place: Path) -> None:
     """Refuse figures of a run that are not the numbers, and the status, which every reader takes them for."""
-    for name in (*_HEADLINE, "deflated_sharpe"):
+    for name in (*_HEADLINE, "deflated_sharpe", "n_articles"):
         value = metrics.get(name)
-        kind = int if name == "n_trials" else int | float
+        kind = int if name.startswith("n_") else int | float
         if value is not None and (isinstance(value, bool) or not isinstance(value, kind)):
             raise DataError(f"{place}: {name} is {_short(value)}, no number. Repeat the run.")
     status = metrics.get("status")

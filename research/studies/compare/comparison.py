@@ -1,8 +1,8 @@
 """Compare finished runs on the bars they share: every figure with its interval, every difference with its p-value.
 
 Nothing is run again: a comparison reads the folders that runs have left. One run is the base, and each of the others is
-set against it, over all bars and within each market regime. What makes a comparison unfair (other prices, other costs,
-a leak) is said as a caution, never passed over.
+set against it, over all bars and within each market regime. What makes a comparison unfair (other news, other prices,
+other costs, a leak) is said as a caution, never passed over.
 """
 
 from __future__ import annotations
@@ -344,6 +344,11 @@ def as_document(found: Comparison) -> dict[str, Any]:
                 "n_trials": run.n_trials,
                 "deflated_sharpe": run.deflated_sharpe,
                 "test_window": run.window,
+                "n_articles": run.n_articles,
+                "articles_known": None if run.news is None else list(run.news),
+                "news": run.fingerprint("news"),
+                "prices": run.fingerprint("prices"),
+                "sealed": run.sealed,
                 "commit": run.manifest.get("commit"),
             }
             for run in found.runs
