@@ -21,7 +21,7 @@ from embargo.research.records.finished import need_run, settings_of
 from embargo.research.records.folders import CONFIG, METRICS, check_headline
 from embargo.research.records.sealed import read_figures, read_manifest, read_table
 from embargo.research.run.world import load_world
-from embargo.signals.diagnostics.diagnosis import HORIZONS, Diagnosis, diagnose
+from embargo.signals.diagnostics.diagnosis import CONFIDENT, HORIZONS, Diagnosis, diagnose
 
 _TABLES = ("signal", "weights", "articles")
 
@@ -122,7 +122,7 @@ def recall(folder: Path, stages: Stages) -> RecalledRun:
     )
 
 
-def diagnose_run(run: RecalledRun, horizons: Sequence[int] = HORIZONS) -> Diagnosis:
+def diagnose_run(run: RecalledRun, horizons: Sequence[int] = HORIZONS, *, confidence: float = CONFIDENT) -> Diagnosis:
     """Diagnose a run's signal.
 
     Parameters
@@ -131,6 +131,8 @@ def diagnose_run(run: RecalledRun, horizons: Sequence[int] = HORIZONS) -> Diagno
         From `recall`.
     horizons : sequence of int
         Bars ahead.
+    confidence : float
+        Articles from here on make events.
 
     Returns
     -------
@@ -155,7 +157,15 @@ def diagnose_run(run: RecalledRun, horizons: Sequence[int] = HORIZONS) -> Diagno
     >>> found.ranking, len(found.horizons), found.horizons["ic"].round(3).tolist()
     ('through time', 2, [0.077, 0.03])
     """
-    return diagnose(run.signal, run.weights, run.articles, run.prices, horizons=horizons, seed=run.config.seed)
+    return diagnose(
+        run.signal,
+        run.weights,
+        run.articles,
+        run.prices,
+        horizons=horizons,
+        confidence=confidence,
+        seed=run.config.seed,
+    )
 
 
 def _hold_against(kept: dict[str, str], found: dict[str, str], config: Config, folder: Path) -> None:
