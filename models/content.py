@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.models.drafts import draft_for
 
 MANIFEST = "manifest.json"
 
@@ -140,9 +139,7 @@ def new_folder(target: Path) -> Iterator[Path]:
         If there is something already, or another process has written it meanwhile.
     """
     refuse_taken(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
+    with draft_for(target) as draft:
         yield draft
         draft.chmod(0o755)
         try:
@@ -150,8 +147,6 @@ def new_folder(target: Path) -> Iterator[Path]:
         except OSError:
             refuse_taken(target)
             raise
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def folder_name(prefix: str, key: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from embargo.research.cache import cache_folder, folder_for
 from embargo.research.cli.options import CacheOption, ConfigArgument, OutOption, SetOption
-from embargo.research.cli.terminal import LEAK_FOUND, complaints, console, guarded
+from embargo.research.cli.terminal import FAILED, LEAK_FOUND, complaints, console, guarded
 from embargo.research.progress import escaped
 
 if TYPE_CHECKING:
@@ -106,22 +106,32 @@ def validate(config: ConfigArgument, overrides: SetOption = None) -> None:
 
 @commands.command()
 @guarded(RUN_INTERRUPTED)
-def runs(folder: Annotated[Path, typer.Argument(help="Folder of runs.", file_okay=False)] = Path("runs")) -> None:
+def runs(
+    folder: Annotated[Path, typer.Argument(help="Folder of runs.", file_okay=False)] = Path("runs"),
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Hold every file of every run against its hash, not only the figures.")
+    ] = False,
+) -> None:
     """List the runs so far with their headline figures.
 
-    Example: [bold]embargo runs runs[/bold]
+    A run that was changed after it was written, or is not whole, is named below
+    the others with what does not fit, and the exit status is 1. Runs of versions
+    that kept no hashes are listed as unsealed.
+
+    Example: [bold]embargo runs runs --verify[/bold]
     """
     from embargo.research.pages import formats
     from embargo.research.records.folders import list_runs
 
-    found = list_runs(folder)
-    table = Table(title=f"{len(found)} runs in {folder}", box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    found = list_runs(folder, verify=verify)
+    whole = [row for row in found if row["damage"] is None]
+    table = Table(title=f"{len(whole)} runs in {folder}", box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for heading in ("run", "status", "Sharpe (interval)", "p", "return", "max DD", "trials"):
         table.add_column(heading, justify="left" if heading in ("run", "status") else "right", no_wrap=True)
-    for row in found:
+    for row in whole:
         table.add_row(
-            row["run"],
-            row["status"],
+            escaped(row["run"]),
+            f"{row['status'] or formats.MISSING}{'' if row['sealed'] else ', unsealed'}",
             f"{formats.ratio(row['sharpe'])} "
             f"({formats.ratio(row['sharpe_low'])} to {formats.ratio(row['sharpe_high'])})",
             formats.probability(row["sharpe_p_value"]),
@@ -130,6 +140,15 @@ def runs(folder: Annotated[Path, typer.Argument(help="Folder of runs.", file_oka
             formats.count(row["n_trials"]),
         )
     console.print(table)
+    if unsealed := sum(not row["sealed"] for row in whole):
+        runs = "1 run is" if unsealed == 1 else f"{unsealed:,} runs are"
+        told = f"{runs} unsealed, written by a version that kept no hashes: changes to them cannot be noticed."
+        console.print(told, style="dim", soft_wrap=True, highlight=False)
+    damaged = [row for row in found if row["damage"] is not None]
+    for row in damaged:
+        console.print(f"[bold red]damaged:[/] {escaped(row['damage'])}", soft_wrap=True, highlight=False)
+    if damaged:
+        raise typer.Exit(FAILED)
 
 
 def _execute(config: Config, out: Path, cache: Path | None) -> None:

@@ -23,6 +23,9 @@ commands = typer.Typer()
 def signal(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", file_okay=False)],
     horizons: Annotated[str, typer.Option(metavar="BARS", help="Bars ahead, separated by commas.")] = "1,2,5,10,20",
+    confidence: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Articles read with this confidence or more make events.")
+    ] = 0.6,
     html: HtmlOption = None,
     json: JsonOption = None,
 ) -> None:
@@ -47,7 +50,7 @@ def signal(
     with shown(complaints) as stages:
         recalled = recall(run, stages)
         stages.stage("Research the signal")
-        found = diagnose_run(recalled, wanted)
+        found = diagnose_run(recalled, wanted, confidence=confidence)
     if recalled.status == "invalid":
         complaints.print("[bold red]The audit of this run found a leak: no figure below can be believed.[/]")
     print_diagnosis(console, found)

@@ -89,7 +89,7 @@ def read_toml(path: Path, *, remedy: str) -> dict[str, Any]:
         raise ConfigError(f"{path}: {'a folder, no' if path.is_dir() else 'no such'} config file. {remedy}")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as failure:
+    except (ValueError, RecursionError) as failure:
         raise ConfigError(f"{path}: not a TOML file: {failure}. {remedy}") from failure
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from embargo.data_loaders.errors import ConfigError, LeakError
 from embargo.models.bases.resolve import Base
 from embargo.models.bundles.bundle import ModelReader, write_training
 from embargo.models.content import refuse_taken, text_hash
+from embargo.models.drafts import draft_for
 from embargo.models.export.merged import Merged, merge
 from embargo.models.export.onnx import OnnxExport, export_onnx
 from embargo.models.tuning.adapters import Adapter
@@ -91,13 +91,12 @@ def export_onnx_model(reader: ModelReader, target: Path, *, texts: list[str] | N
     """Write an ONNX model, in int8 where calibration texts are given; see `export_onnx` for errors."""
     refuse_taken(target)
     base, adapter = _tuned(reader)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
+    with draft_for(target) as scratch:
         exported = export_onnx(
             base,
             adapter,
             reader.calibration,
-            Path(scratch) / target.name,
+            scratch / target.name,
             precision="fp32" if texts is None else "int8",
             calibration_texts=texts,
         )

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -52,7 +51,9 @@ from embargo.research.config.experiment import Config, LabelsSection, ModelSecti
 from embargo.research.config.settings import Section, checked, place_of, read_toml
 from embargo.research.modelling.judging import report_of
 from embargo.research.progress import Stages
+from embargo.research.records.finished import settings_of
 from embargo.research.records.provenance import git_commit, versions
+from embargo.research.records.sealed import read_manifest
 from embargo.research.run.plan import Plan
 from embargo.research.run.reading import model_settings, with_base
 from embargo.research.run.samples import Part, split_labelled_file
@@ -496,19 +497,20 @@ def open_model(path: Path, *, fold: int | None, cache: Path, base: Path | None =
 
 
 def _of_run(path: Path, fold: int | None, cache: Path, base: Path | None) -> ModelReader:
-    try:
-        entries: Sequence[dict[str, Any]] = json.loads((path / "manifest.json").read_text(encoding="utf-8"))["models"]
-        settings = tomllib.loads((path / "config.toml").read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError) as failure:
-        raise DataError(f"{path}: its manifest or config cannot be read ({failure}). Repeat the run.") from failure
+    manifest = read_manifest(path)
+    entries, settings = manifest.get("models"), settings_of(path, manifest)
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) and "kind" in entry for entry in entries):
+        raise DataError(f"{path / 'manifest.json'}: lists no models. Repeat the run.")
+    model = settings.get("model")
+    model = model if isinstance(model, dict) else {}
     chosen = len(entries) if fold is None else fold
     if not 1 <= chosen <= len(entries):
         raise ConfigError(f"{path}: --fold {chosen} is not there; the run has folds 1 to {len(entries)}.")
     return fitted_reader(
         f"{path.name} fold {chosen}",
         entries[chosen - 1],
-        revision=settings.get("model", {}).get("revision"),
+        revision=model.get("revision"),
         cache_dir=cache,
         given=base,
-        runtime=settings.get("model", {}).get("scorer", "torch"),
+        runtime=model.get("scorer", "torch"),
     )

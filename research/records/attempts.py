@@ -162,6 +162,8 @@ def best_of(
 ) -> BestOfAttempts | None:
     """Ask whether the best of all attempts earned anything, and which ones did; the benchmark is cash.
 
+    Attempts that never traded are cash themselves, and are not compared with it.
+
     Returns
     -------
     BestOfAttempts or None
@@ -181,10 +183,14 @@ def best_of(
     if panel is None or panel.shape[1] < 2 or not (panel.std(axis=0) > 0.0).any():
         return None
     length = None if block is None else float(block)
+    traded = np.flatnonzero((panel != 0.0).any(axis=0))
+    panel = panel[:, traded]
     ability = superior_ability(panel, n_boot=n_boot, block=length, seed=seed)
     stepwise = stepwise_superior(panel, level=significance, n_boot=n_boot, block=length, seed=seed)
     return BestOfAttempts(
-        superior_ability=from_json(BestAgainstCash, ability.as_dict(), "superior_ability"),
+        superior_ability=from_json(
+            BestAgainstCash, ability.as_dict() | {"best": int(traded[ability.best])}, "superior_ability"
+        ),
         superior=int(np.count_nonzero(stepwise.superior)),
     )
 

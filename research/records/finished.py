@@ -1,11 +1,14 @@
 """A finished run read back from its folder, for commands that look at what runs have left.
 
-Nothing is run again and no data are loaded; a folder that is no whole run is refused with what it lacks.
+Nothing is run again and no data are loaded. A folder that is no whole run is refused with what it lacks, and one whose
+files are not those that the run wrote with what was changed.
 """
 
 from __future__ import annotations
 
-import json
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +18,14 @@ import pandas as pd
 
 from embargo.data_loaders.errors import DataError, MissingPartError
 from embargo.data_loaders.fields import CLASSES
-from embargo.research.config.settings import read_toml
+from embargo.models.content import MANIFEST
+from embargo.models.drafts import sweep_up
+from embargo.research.records.folders import CONFIG, METRICS, check_headline
+from embargo.research.records.sealed import holds, is_sealed, read_figures, read_manifest, read_table, read_text
 
-_STATUSES = ["valid", "caution", "invalid"]
-_NEEDED = ("account.parquet", "regimes.parquet", "metrics.json", "manifest.json", "config.toml")
+_NEEDED = ("account.parquet", "regimes.parquet", METRICS, MANIFEST, CONFIG)
+# An account that grows a millionfold in a bar is damaged, and its squares would overflow.
+_MOST_RETURN = 1e6
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -41,6 +48,8 @@ class FinishedRun:
         Return of the equal-weighted universe, by the instant each bar opens; empty where the run left none.
     symbols : tuple of str
         Traded; empty where the run left no weights.
+    news : tuple of (str, str), or None
+        Instants (ISO, UTC) at which the first and the last of its test articles were known; None where it had none.
     metrics, manifest, settings : dict
         As in ``metrics.json``, ``manifest.json`` and ``config.toml``, whatever version wrote them; `Metrics.from_dict`
         makes typed figures of the first if it was this one.
@@ -78,6 +87,7 @@ class FinishedRun:
     metrics: dict[str, Any]
     manifest: dict[str, Any]
     settings: dict[str, Any]
+    news: tuple[str, str] | None = None
 
     def __repr__(self) -> str:
         return f"<FinishedRun {self.name}: {self.status}, {len(self.returns):,} bars>"
@@ -98,9 +108,23 @@ class FinishedRun:
         return self.metrics.get("deflated_sharpe")
 
     @property
+    def n_articles(self) -> int | None:
+        """Articles read for its test bars; None where an older version left them out."""
+        return self.metrics.get("n_articles")
+
+    @property
     def window(self) -> str:
         """Fingerprint of the bars and prices tested on."""
-        return str((self.manifest.get("fingerprints") or {}).get("test_window", ""))
+        return self.fingerprint("test_window")
+
+    def fingerprint(self, what: str) -> str:
+        """Fingerprint of ``news``, ``prices``, ``samples``, ``settings`` or ``test_window``; empty where unknown."""
+        return str((self.manifest.get("fingerprints") or {}).get(what, ""))
+
+    @property
+    def sealed(self) -> bool:
+        """Whether its files were held against their hashes; runs of older versions have none."""
+        return is_sealed(self.manifest)
 
     @property
     def articles(self) -> pd.Series:
@@ -147,90 +171,115 @@ def read_run(folder: Path) -> FinishedRun:
     >>> run.name, run.status, run.returns.tolist(), run.settings
     ('mine-1a2b3c4d', 'valid', [0.01, -0.02, 0.005], {'seed': 1})
     """
+    need_run(folder, _NEEDED)
+    manifest = read_manifest(folder)
+    metrics = read_figures(folder, METRICS, manifest)
+    check_headline(metrics, folder / METRICS)
+    years = metrics.get("bars_per_year")
+    if isinstance(years, bool) or not isinstance(years, int | float) or not years > 0.0:
+        raise DataError(f"{folder / METRICS}: bars_per_year is {years!r}, no positive number. Repeat the run.")
+    account, labels = (read_table(folder, f"{name}.parquet", manifest) for name in ("account", "regimes"))
+    returns = _returns(folder / "account.parquet", account)
+    if not labels.index.equals(returns.index) or labels.isna().to_numpy().any():
+        raise DataError(f"{folder}: regimes.parquet and account.parquet do not fit each other. Repeat the run.")
+    judged, news = _articles(folder, manifest)
+    return FinishedRun(
+        name=folder.resolve().name,
+        folder=folder,
+        status=metrics.get("status") or "caution",
+        returns=returns,
+        regimes=labels,
+        judged=judged,
+        market=_market(folder, manifest),
+        symbols=_symbols(folder, manifest),
+        metrics=metrics,
+        manifest=manifest,
+        settings=settings_of(folder, manifest),
+        news=news,
+    )
+
+
+def need_run(folder: Path, needed: Iterable[str]) -> None:
+    """Raise MissingPartError unless a folder holds these files, as that of a whole run does."""
+    if not os.path.lexists(folder):
+        # A kill may have hidden it while it was replaced.
+        sweep_up(folder.parent)
     if folder.is_file():
         raise MissingPartError(f"{folder}: a file, no run. Name the folder of the run that it lies in.")
     if not folder.is_dir():
         raise MissingPartError(f"{folder}: no such run. 'embargo runs' lists them.")
-    gone = [name for name in _NEEDED if not (folder / name).is_file()]
+    gone = [name for name in needed if not os.path.lexists(folder / name)]
     if gone:
         raise MissingPartError(
             f"{folder}: {', '.join(gone)} {'is' if len(gone) == 1 else 'are'} missing, so this is no whole run. Name "
             "folders that 'embargo run' or 'embargo demo' wrote."
         )
-    metrics, manifest = (read_json(folder / name) for name in ("metrics.json", "manifest.json"))
-    account, labels = (read_table(folder / f"{name}.parquet") for name in ("account", "regimes"))
-    years = metrics.get("bars_per_year")
-    if not isinstance(years, int | float) or not years > 0.0:
-        raise DataError(f"{folder / 'metrics.json'}: bars_per_year is {years!r}, no positive number. Repeat the run.")
-    status = metrics.get("status", "caution")
-    if status not in _STATUSES:
-        raise DataError(f"{folder / 'metrics.json'}: status is {status!r}, none of {_STATUSES}. Repeat the run.")
+
+
+def settings_of(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the settings that a run was made with, whatever version wrote them."""
+    place = folder / CONFIG
+    try:
+        return tomllib.loads(read_text(folder, CONFIG, manifest))
+    except (ValueError, RecursionError) as failure:
+        raise DataError(f"{place}: not a TOML file ({failure}). Put it back as it was, or repeat the run.") from failure
+
+
+def _returns(place: Path, account: pd.DataFrame) -> pd.Series:
     if "net_return" not in account:
-        raise DataError(f"{folder / 'account.parquet'}: there is no column net_return. Repeat the run.")
-    returns = account["net_return"].astype(float)
+        raise DataError(f"{place}: there is no column net_return. Repeat the run.")
+    returns = _numbers(account["net_return"], place)
     index = returns.index
     if not isinstance(index, pd.DatetimeIndex) or index.tz is None or not index.is_monotonic_increasing:
-        raise DataError(f"{folder / 'account.parquet'}: bars are not in order of instants in UTC. Repeat the run.")
-    if index.has_duplicates or not np.isfinite(returns).all():
-        raise DataError(f"{folder / 'account.parquet'}: a bar has no return, or two. Repeat the run.")
-    if not labels.index.equals(index) or labels.isna().to_numpy().any():
-        raise DataError(f"{folder}: regimes.parquet and account.parquet do not fit each other. Repeat the run.")
-    return FinishedRun(
-        name=folder.resolve().name,
-        folder=folder,
-        status=status,
-        returns=returns,
-        regimes=labels,
-        judged=_judged(folder),
-        market=_market(folder / "growth.parquet"),
-        symbols=_symbols(folder / "weights.parquet"),
-        metrics=metrics,
-        manifest=manifest,
-        settings=read_toml(folder / "config.toml", remedy="Repeat the run."),
-    )
+        raise DataError(f"{place}: bars are not in order of instants in UTC. Repeat the run.")
+    if returns.empty or index.has_duplicates or not np.isfinite(returns).all():
+        raise DataError(f"{place}: a bar has no return, or two. Repeat the run.")
+    if returns.abs().max() > _MOST_RETURN:
+        raise DataError(f"{place}: a bar returns {returns.abs().max():.3g}, which no account does. Repeat the run.")
+    return returns
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a file of figures of a run; DataError if it is not whole."""
+def _numbers(column: pd.Series, place: Path) -> pd.Series:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as failure:
-        raise DataError(f"{path}: cannot be read ({failure}). Repeat the run.") from failure
-    if not isinstance(document, dict):
-        raise DataError(f"{path}: holds {type(document).__name__}, no figures by name. Repeat the run.")
-    return document
+        return column.astype(float)
+    except (TypeError, ValueError) as failure:
+        raise DataError(f"{place}: {column.name} holds what is no number ({failure}). Repeat the run.") from failure
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a table of a run; DataError if it is not whole."""
-    try:
-        return pd.read_parquet(path)
-    except (OSError, ValueError) as failure:
-        raise DataError(f"{path}: cannot be read ({failure}). Repeat the run.") from failure
-
-
-def _market(file: Path) -> pd.Series:
-    growth = read_table(file) if file.is_file() else pd.DataFrame()
+def _market(folder: Path, manifest: Mapping[str, Any]) -> pd.Series:
+    name = "growth.parquet"
+    growth = read_table(folder, name, manifest) if holds(folder, name, manifest) else pd.DataFrame()
     if "equal weight" not in growth:
         return pd.Series(dtype=float)
+    if not isinstance(growth.index, pd.DatetimeIndex) or growth.index.tz is None or growth.index.has_duplicates:
+        raise DataError(f"{folder / name}: its rows do not fit those of account.parquet. Repeat the run.")
     # Row t of growth is the value when bar t opens, so the return of bar t is known one row later.
-    return growth["equal weight"].astype(float).pct_change().shift(-1).iloc[:-1]
+    return _numbers(growth["equal weight"], folder / name).pct_change().shift(-1).iloc[:-1]
 
 
-def _symbols(file: Path) -> tuple[str, ...]:
-    return tuple(map(str, read_table(file).columns)) if file.is_file() else ()
+def _symbols(folder: Path, manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    name = "weights.parquet"
+    return tuple(map(str, read_table(folder, name, manifest).columns)) if holds(folder, name, manifest) else ()
 
 
-def _judged(folder: Path) -> pd.DataFrame:
-    """Labelled articles with scores and the day they were known; empty where the files or the labels are absent."""
-    files = [folder / f"{name}.parquet" for name in ("classification", "articles")]
-    if not all(file.is_file() for file in files):
-        return pd.DataFrame()
-    judged, articles = (read_table(file) for file in files)
+def _articles(folder: Path, manifest: Mapping[str, Any]) -> tuple[pd.DataFrame, tuple[str, str] | None]:
+    """Labelled articles with scores and the day they were known, and the span of all test articles, where there are."""
+    names = [f"{name}.parquet" for name in ("articles", "classification")]
+    articles, judged = (
+        read_table(folder, name, manifest) if holds(folder, name, manifest) else pd.DataFrame() for name in names
+    )
+    if articles.empty:
+        return pd.DataFrame(), None
+    known_at = articles.get("known_at")
+    if "article_id" not in articles or known_at is None or not isinstance(known_at.dtype, pd.DatetimeTZDtype):
+        raise DataError(
+            f"{folder / names[0]}: there is no column article_id, or none of instants known_at. Repeat the run."
+        )
+    span = (known_at.min().isoformat(), known_at.max().isoformat())
     if judged.empty or not {"article_id", "label", *CLASSES} <= set(judged.columns):
-        return pd.DataFrame()
-    if not {"article_id", "known_at"} <= set(articles.columns):
-        raise DataError(f"{files[1]}: there is no column article_id, or none known_at. Repeat the run.")
+        return pd.DataFrame(), span
+    for name in CLASSES:
+        _numbers(judged[name], folder / names[1])
     known = articles.drop_duplicates("article_id").set_index("article_id")["known_at"]
     judged = judged.drop_duplicates("article_id")
-    return judged.assign(day=judged["article_id"].map(known.dt.strftime("%Y-%m-%d"))).dropna(subset="day")
+    return judged.assign(day=judged["article_id"].map(known.dt.strftime("%Y-%m-%d"))).dropna(subset="day"), span

@@ -8,43 +8,33 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
-import tempfile
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from embargo.data_loaders.errors import DataError, MissingPartError
+from embargo.data_loaders.errors import DataError, EmbargoError, MissingPartError
+from embargo.models.content import MANIFEST, folder_hashes, seal_of
+from embargo.models.drafts import draft_for, put_in_place, sweep_up
+from embargo.research.records.ledger import seals_in
+from embargo.research.records.sealed import damages, is_sealed, read_figures, read_manifest
+
+STATUSES = ("valid", "caution", "invalid")
+METRICS = "metrics.json"
+CONFIG = "config.toml"
+_HEADLINE = ("sharpe", "sharpe_low", "sharpe_high", "sharpe_p_value", "max_drawdown", "total_return", "n_trials")
 
 
 @contextmanager
 def writing(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder that becomes ``folder`` when the block ends well and vanishes when it does not."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    """Yield an empty folder that becomes ``folder`` when the block ends well and vanishes when it does not.
+
+    What killed processes left beside it is put back or swept up first.
+    """
+    with draft_for(folder) as draft:
         yield draft
-        draft.chmod(0o755)
-        _replace(draft, folder)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
-
-
-def _replace(draft: Path, folder: Path) -> None:
-    if not folder.exists():
-        draft.rename(folder)
-        return
-    retired = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-    folder.rename(retired / folder.name)
-    try:
-        draft.rename(folder)
-    except OSError:
-        (retired / folder.name).rename(folder)
-        raise
-    finally:
-        shutil.rmtree(retired, ignore_errors=True)
+        put_in_place(draft, folder)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -62,26 +52,46 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def list_runs(folder: Path) -> list[dict[str, Any]]:
-    """Read the headline figures of every complete run below a folder, sorted by name.
+def seal(folder: Path, manifest: Mapping[str, Any]) -> str:
+    """Write a run's manifest with the hash of every file beside it, and return the seal over all of it.
+
+    Parameters
+    ----------
+    folder : Path
+        With all files of the run but this one.
+    manifest : mapping
+        As `embargo.research.records.provenance.manifest_of` returns it.
+    """
+    whole = _finite({**manifest, "files": folder_hashes(folder)})
+    whole["seal"] = seal_of(whole)
+    write_json(folder / MANIFEST, whole)
+    return str(whole["seal"])
+
+
+def list_runs(folder: Path, *, verify: bool = False) -> list[dict[str, Any]]:
+    """Read the headline figures of every run below a folder, sorted by name; the list goes on past a damaged one.
 
     Parameters
     ----------
     folder : Path
         Such as ``runs``.
+    verify : bool, default False
+        Whether to hold every file of a run against its seal, not only the two that are read.
 
     Returns
     -------
     list of dict
         With the keys ``run, sharpe, sharpe_low, sharpe_high`` (annual), ``sharpe_p_value, max_drawdown, total_return``
-        (fractions), ``n_trials`` and ``status``; None where a run has no such figure.
+        (fractions), ``n_trials`` and ``status``; None where a run has no such figure. ``sealed`` says whether the files
+        could be held against their hashes; ``damage`` says what does not fit, and is None where all does. Of a damaged
+        run no figure is shown.
 
     Raises
     ------
     MissingPartError
         If the folder does not exist.
     DataError
-        If a run's ``metrics.json`` cannot be read.
+        If the folder or its ledger cannot be read.
 
     Examples
     --------
@@ -89,28 +99,58 @@ def list_runs(folder: Path) -> list[dict[str, Any]]:
     >>> from tempfile import TemporaryDirectory
     >>> from embargo.research.records import list_runs
     >>> with TemporaryDirectory() as runs:
-    ...     (Path(runs) / "mine-1a2b3c4d").mkdir()
-    ...     _ = (Path(runs) / "mine-1a2b3c4d" / "metrics.json").write_text('{"sharpe": 0.4, "status": "valid"}')
-    ...     [(run["run"], run["sharpe"], run["status"]) for run in list_runs(Path(runs))]
-    [('mine-1a2b3c4d', 0.4, 'valid')]
+    ...     for name, metrics in (("mine-1a2b3c4d", '{"sharpe": 0.4, "status": "valid"}'), ("other-5e6f7a8b", "[]")):
+    ...         (Path(runs) / name).mkdir()
+    ...         _ = (Path(runs) / name / "manifest.json").write_text("{}")
+    ...         _ = (Path(runs) / name / "metrics.json").write_text(metrics)
+    ...     [(run["run"], run["sharpe"], run["sealed"], run["damage"] is None) for run in list_runs(Path(runs))]
+    [('mine-1a2b3c4d', 0.4, False, True), ('other-5e6f7a8b', None, False, False)]
     """
     if not folder.is_dir():
         raise MissingPartError(f"{folder}: no such folder of runs. Make one with 'embargo demo' or 'embargo run'.")
-    rows = []
-    for path in sorted(folder.glob("[!.]*/metrics.json")):
-        try:
-            metrics = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as failure:
-            raise DataError(f"{path}: not readable ({failure}). Repeat that run or remove its folder.") from failure
-        keys = (
-            "sharpe",
-            "sharpe_low",
-            "sharpe_high",
-            "sharpe_p_value",
-            "max_drawdown",
-            "total_return",
-            "n_trials",
-            "status",
-        )
-        rows.append({"run": path.parent.name, **{key: metrics.get(key) for key in keys}})
-    return rows
+    sweep_up(folder)
+    try:
+        places = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_dir())
+    except OSError as failure:
+        raise DataError(f"{folder}: cannot be read ({failure.strerror}). Check the rights to it.") from failure
+    seals = seals_in(folder)
+    return [_row(place, seals, verify) for place in places if _is_run(place)]
+
+
+def _is_run(place: Path) -> bool:
+    """Tell a run, whole or not, from a sweep, a model or a folder of the user's own; what cannot be seen may be one."""
+    try:
+        names = set(os.listdir(place))  # noqa: PTH208 - names alone, of folders that may be large
+    except OSError:
+        return True
+    return METRICS in names or {MANIFEST, CONFIG} <= names
+
+
+def _row(place: Path, seals: Mapping[str, frozenset[str]], verify: bool) -> dict[str, Any]:
+    row: dict[str, Any] = {"run": place.name, **dict.fromkeys((*_HEADLINE, "status", "damage")), "sealed": False}
+    try:
+        manifest = read_manifest(place, seals)
+        metrics = read_figures(place, METRICS, manifest)
+        check_headline(metrics, place / METRICS)
+        if verify and (found := damages(place)):
+            raise DataError(" ".join(found))
+    except EmbargoError as failure:
+        return row | {"damage": str(failure)}
+    return row | {key: metrics.get(key) for key in (*_HEADLINE, "status")} | {"sealed": is_sealed(manifest)}
+
+
+def check_headline(metrics: Mapping[str, Any], place: Path) -> None:
+    """Refuse figures of a run that are not the numbers, and the status, which every reader takes them for."""
+    for name in (*_HEADLINE, "deflated_sharpe", "n_articles"):
+        value = metrics.get(name)
+        kind = int if name.startswith("n_") else int | float
+        if value is not None and (isinstance(value, bool) or not isinstance(value, kind)):
+            raise DataError(f"{place}: {name} is {_short(value)}, no number. Repeat the run.")
+    status = metrics.get("status")
+    if status is not None and status not in STATUSES:
+        raise DataError(f"{place}: status is {_short(status)}, none of {list(STATUSES)}. Repeat the run.")
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

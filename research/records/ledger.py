@@ -12,9 +12,12 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -40,6 +43,8 @@ class Trial:
     bars : int
     sweep : str
         Name of the sweep it was a cell of; empty for a run of its own.
+    seal : str
+        Of the run's manifest, so that a manifest changed afterwards is noticed; empty for a cell of a sweep.
 
     Examples
     --------
@@ -55,6 +60,34 @@ class Trial:
     sharpe_per_bar: float
     bars: int
     sweep: str = ""
+    seal: str = ""
+
+    @property
+    def run(self) -> str:
+        """Name of the folder of a run of its own."""
+        return f"{self.name}-{self.settings[:8]}"
+
+
+def seals_in(folder: Path) -> dict[str, frozenset[str]]:
+    """Read which seals the ledger of a folder of runs knows, by the name of a run.
+
+    A run that was repeated has several: a kill may have left the folder of any of them.
+
+    Parameters
+    ----------
+    folder : Path
+        Of runs, with their ledger.
+
+    Raises
+    ------
+    DataError
+        As `trials_on`.
+    """
+    found: dict[str, set[str]] = {}
+    for trial in _trials(folder, marked=b'"seal"'):
+        if trial.seal:
+            found.setdefault(trial.run, set()).add(trial.seal)
+    return {run: frozenset(seals) for run, seals in found.items()}
 
 
 def trials_on(folder: Path, window: str) -> dict[str, Trial]:
@@ -84,22 +117,48 @@ def trials_on(folder: Path, window: str) -> dict[str, Trial]:
     >>> trials_on(Path("no/such/folder"), "a window")
     {}
     """
+    return {trial.settings: trial for trial in _trials(folder) if trial.window == window}
+
+
+def _trials(folder: Path, marked: bytes = b"") -> Iterator[Trial]:
+    """Read the lines of a ledger that hold some bytes, in their order."""
     path = folder / LEDGER_NAME
-    found: dict[str, Trial] = {}
-    if not path.exists():
-        return found
-    with path.open(encoding="utf-8") as lines:
-        fcntl.flock(lines, fcntl.LOCK_SH)
+    if not os.path.lexists(path):
+        return
+    with _opened(path) as lines:
         for number, line in enumerate(lines, start=1):
+            if marked not in line:
+                continue
             try:
-                trial = Trial(**json.loads(line))
-            except (ValueError, TypeError) as failure:
+                trial = _checked(Trial(**json.loads(line)))
+            except (ValueError, TypeError, RecursionError) as failure:
                 raise DataError(
                     f"{path}, line {number}: not a trial ({failure}). Restore the file or move it away."
                 ) from failure
-            if trial.window == window:
-                found[trial.settings] = trial
-    return found
+            yield trial
+
+
+def _checked(trial: Trial) -> Trial:
+    """Refuse a trial with TypeError if a field of it is of another type than declared."""
+    kinds = {"sharpe_per_bar": int | float, "bars": int}
+    for name, value in asdict(trial).items():
+        if not isinstance(value, kinds.get(name, str)):
+            raise TypeError(f"{name} is {value!r}")
+    return trial
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a file of a ledger to read, while nobody writes it; a device or a pipe, which may never end, is refused."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError as failure:
+        raise DataError(f"{path}: cannot be read ({failure.strerror}). Restore the file or move it away.") from failure
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise DataError(f"{path}: no file that a ledger wrote. Restore the file or move it away.")
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield file
 
 
 def returns_of(folder: Path, trials: Iterable[Trial]) -> dict[str, np.ndarray]:
@@ -130,8 +189,7 @@ def returns_of(folder: Path, trials: Iterable[Trial]) -> dict[str, np.ndarray]:
     for path, bars in {(_place(folder, trial), trial.bars) for trial in wanted.values()}:
         if not path.exists():
             continue
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH)
+        with _opened(path) as file:
             # A process that was killed while it wrote left half a row, which no line of the ledger speaks of.
             rows = np.fromfile(file, dtype=_row(bars), count=os.fstat(file.fileno()).st_size // _row(bars).itemsize)
         for key, returns in rows:
@@ -167,7 +225,8 @@ def record(folder: Path, trial: Trial, returns: np.ndarray) -> None:
         whole = os.fstat(file.fileno()).st_size
         file.truncate(whole - whole % row.itemsize)
         file.write(row.tobytes())
-    line = (json.dumps(asdict(trial), sort_keys=True) + "\n").encode()
+    entries = {name: value for name, value in asdict(trial).items() if name != "seal" or value}
+    line = (json.dumps(entries, sort_keys=True) + "\n").encode()
     descriptor = os.open(folder / LEDGER_NAME, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

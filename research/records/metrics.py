@@ -279,7 +279,7 @@ class BestAgainstCash:
     p_value: float = figure("p", "p-value", "Consistent p-value, for the null hypothesis that no attempt beats cash.")
     p_lower: float = figure("p, lower bound", "p-value", "If all that look worse than cash are worse.")
     p_upper: float = figure("p, upper bound", "p-value", "If all are as good as cash.")
-    strategies: int = figure("Attempts", "count", "Attempts compared.")
+    strategies: int = figure("Attempts", "count", "Attempts compared: those that traded.")
     n: int = figure("Bars", "bars", "Bars used.")
     n_boot: int = figure("Resamples", "count", "Bootstrap samples drawn.")
     block_length: float = figure("Block length", "bars", "Mean block length of the stationary bootstrap.")

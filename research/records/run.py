@@ -5,7 +5,6 @@ A run is read from its folder and never run again. Tables are read when they are
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +16,9 @@ import pandas as pd
 
 from embargo.backtest import display
 from embargo.data_loaders.errors import DataError
-from embargo.research.records.finished import FinishedRun, read_run, read_table
+from embargo.research.records.finished import FinishedRun, read_run
+from embargo.research.records.folders import CONFIG
+from embargo.research.records.sealed import read_json, read_table, read_text
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -72,7 +73,7 @@ class Run:
         MissingPartError
             If the folder is no whole run.
         DataError
-            If a file of it cannot be read or does not fit the others.
+            If a file of it cannot be read, was changed after the run, or does not fit the others.
         """
         return cls(read_run(Path(path)))
 
@@ -90,6 +91,11 @@ class Run:
     def status(self) -> str:
         """``valid``, ``caution`` or ``invalid``, as the audit left it."""
         return self.finished.status
+
+    @property
+    def sealed(self) -> bool:
+        """Whether its files were held against the hashes that the run sealed; runs of older versions have none."""
+        return self.finished.sealed
 
     @property
     def report(self) -> Path:
@@ -121,7 +127,8 @@ class Run:
         """The experiment with every setting resolved."""
         from embargo.research.config.experiment import load_config
 
-        return load_config(self.folder / "config.toml")
+        read_text(self.folder, CONFIG, self.manifest)
+        return load_config(self.folder / CONFIG)
 
     @cached_property
     def weights(self) -> pd.DataFrame:
@@ -163,10 +170,7 @@ class Run:
         """What the audit found, the gravest first: ``code, verdict, title, detail, effect, unit, remedy, evidence``."""
         file = self.folder / "findings.json"
         columns = ["code", "verdict", "title", "detail", "effect", "unit", "remedy", "evidence"]
-        try:
-            document = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as failure:
-            raise DataError(f"{file}: cannot be read ({failure}). Repeat the run.") from failure
+        document = read_json(self.folder, file.name, self.manifest)
         # An audit that cannot be told from one that found nothing must not pass for it.
         told = isinstance(document, list) and all(isinstance(row, dict) for row in document)
         if not document or not told or not all(row.get("verdict") in _GRAVITY for row in document):
@@ -203,7 +207,7 @@ class Run:
     def _table(self, name: str, columns: Iterable[str]) -> pd.DataFrame:
         """Read a table that must have these columns."""
         file = self.folder / f"{name}.parquet"
-        table = read_table(file)
+        table = read_table(self.folder, file.name, self.manifest)
         lacking = [column for column in columns if column not in table]
         if lacking:
             raise DataError(f"{file}: there is no column {lacking[0]!r}. Repeat the run.")
@@ -212,7 +216,7 @@ class Run:
     def _panel(self, name: str, *, more: int = 0) -> pd.DataFrame:
         """Read a panel that must stand on the bars of the returns, and end so many rows after them."""
         file = self.folder / f"{name}.parquet"
-        panel = read_table(file)
+        panel = read_table(self.folder, file.name, self.manifest)
         bars = self.returns.index
         if len(panel) != len(bars) + more or not panel.index[: len(bars)].equals(bars) or panel.empty:
             raise DataError(f"{file}: its rows do not fit those of account.parquet. Repeat the run.")

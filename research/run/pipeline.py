@@ -25,7 +25,7 @@ from embargo.research.pages.status import Status
 from embargo.research.progress import Quiet, Stages
 from embargo.research.records import ledger
 from embargo.research.records.attempts import Attempts
-from embargo.research.records.folders import write_json, writing
+from embargo.research.records.folders import seal, write_json, writing
 from embargo.research.records.metrics import FusionFigures, Metrics, TruthFigures
 from embargo.research.records.provenance import manifest_of
 from embargo.research.run.audit import Trail, audit
@@ -154,9 +154,8 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
 
     stages.stage("Write the report")
     report = assemble(plan, reading, result, measured, permutations["dates"], findings, verdict, manifest)
-    folder = out / f"{config.name}-{identity[:8]}"
-    _save(folder, plan, reading, result, measured, findings, manifest, report)
-    ledger.record(out, trial, returns)
+    folder = out / trial.run
+    _save(folder, plan, reading, result, measured, findings, manifest, report, trial)
     return Outcome(folder, verdict.status, measured.metrics, verdict, findings, headline_of(measured.metrics))
 
 
@@ -240,6 +239,7 @@ def _save(
     findings: list[Finding],
     manifest: dict[str, Any],
     report: ReportData,
+    trial: ledger.Trial,
 ) -> None:
     books = result.books
     account = pd.DataFrame({"net_return": books.returns, "equity": books.equity, "turnover": books.turnover})
@@ -260,5 +260,8 @@ def _save(
         (draft / "config.toml").write_text(plan.config.to_toml(), encoding="utf-8")
         write_json(draft / "metrics.json", measured.metrics.to_dict())
         write_json(draft / "findings.json", [finding.to_dict() for finding in findings])
-        write_json(draft / "manifest.json", manifest)
         write_page(render_page(report), draft / "report.html")
+        # Recorded before the folder is in its place: a kill in between leaves an attempt without a run, which was made
+        # all the same, and never a run whose seal the ledger does not know.
+        sealed = replace(trial, seal=seal(draft, manifest))
+        ledger.record(folder.parent, sealed, books.returns.to_numpy(dtype=float))

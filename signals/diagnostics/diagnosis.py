@@ -202,12 +202,17 @@ def diagnose(
             **quantile_counts,
         },
         remarks=(
-            *_same_bar(by_lag, lag_series),
-            *_echo(by_lag, lag_series),
-            *_thinness(ranking, table, quantile_counts),
-        )
-        if signal.fillna(0.0).to_numpy().any()
-        else (_SILENT,),
+            *(
+                (
+                    *_same_bar(by_lag, lag_series),
+                    *_echo(by_lag, lag_series),
+                    *_thinness(ranking, table, quantile_counts),
+                )
+                if signal.fillna(0.0).to_numpy().any()
+                else (_SILENT,)
+            ),
+            *_no_events(study.counts, confidence, articles["confidence"]),
+        ),
     )
 
 
@@ -385,6 +390,24 @@ def _thinness(ranking: str, table: pd.DataFrame, quantiles: dict[str, dict[str, 
         named = ", ".join(str(horizon) for horizon in thin)
         found.append(f"Overlap leaves fewer than {FEWEST_BARS} independent bars at horizon {named}.")
     return found
+
+
+def _no_events(counts: dict[str, int], threshold: float, confidence: pd.Series) -> list[str]:
+    """Say why the event study is empty, where it is: by what each article failed."""
+    if counts["events_used"]:
+        return []
+    surest = f" (the surest has {confidence.max():.2f})" if counts["not_confident"] else ""
+    why = [
+        (counts["not_placed"], "reached no bar"),
+        (counts["not_confident"], f"were read with a confidence below {threshold:g}{surest}"),
+        (counts["neutral"], "were sure but neutral"),
+        (counts["contradicted_cells"], "bars had sure articles that contradict each other"),
+        (counts["window_outside_the_bars"], "events lie too near an end of the bars"),
+        (counts["bars_without_trading"], "events have bars around them without trading"),
+    ]
+    told = "; ".join(f"{number:,} {what}" for number, what in why if number)
+    remedy = " A lower confidence looks at less sure ones." if counts["not_confident"] else ""
+    return [f"The event study is empty. Of {counts['articles']:,} articles: {told or 'there are none'}.{remedy}"]
 
 
 def _same_bar(table: pd.DataFrame, series: np.ndarray) -> list[str]:

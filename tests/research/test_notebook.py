@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from samples.finished_runs import unsealed
 
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 from embargo.research.config.experiment import parse_config
@@ -53,6 +54,7 @@ def test_a_run_holds_what_its_folder_holds(made: Run) -> None:
 def test_the_findings_come_gravest_first(made: Run, tmp_path: Path) -> None:
     folder = tmp_path / made.name
     shutil.copytree(made.folder, folder)
+    unsealed(folder)
     findings = json.loads((folder / "findings.json").read_text())
     findings[-1]["verdict"] = "leak"
     (folder / "findings.json").write_text(json.dumps(findings))
@@ -97,8 +99,9 @@ def test_what_is_no_whole_run_is_refused(made: Run, tmp_path: Path) -> None:
 
 
 def _spoiled(made: Run, folder: Path, name: str, content: str | pd.DataFrame | None) -> Run:
-    """Copy a run, put something else (or nothing) in the place of one of its files, and load it."""
+    """Copy a run without its seal, put something else (or nothing) in the place of one of its files, and load it."""
     shutil.copytree(made.folder, folder)
+    unsealed(folder)
     file = folder / name
     file.unlink()
     if isinstance(content, pd.DataFrame):
@@ -140,6 +143,21 @@ def test_figures_of_another_kind_are_refused(made: Run, tmp_path: Path, name: st
         repr(_spoiled(made, tmp_path / "run", "metrics.json", json.dumps(made.metrics | {name: value})))
     with pytest.raises(DataError, match="holds list, no figures by name"):
         _spoiled(made, tmp_path / "list", "metrics.json", "[]")
+
+
+@pytest.mark.parametrize("name", ["weights", "signal", "growth", "orders", "articles", "findings", "config"])
+def test_what_was_changed_after_the_run_is_not_shown(made: Run, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / made.name
+    shutil.copytree(made.folder, folder)
+    (file,) = folder.glob(f"{name}.*")
+    content = file.read_bytes()
+    loaded = Run.load(folder)
+    assert loaded.sealed
+    file.write_bytes(content.replace(content[-8:], content[-8:][::-1]))
+    with pytest.raises(DataError, match=rf"{name}\.\w+: was changed after the run"):
+        getattr(loaded, name)
+    file.write_bytes(content)
+    assert len(repr(getattr(loaded, name))) > 0
 
 
 def test_a_file_is_no_run(made: Run) -> None:

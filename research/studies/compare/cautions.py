@@ -1,4 +1,4 @@
-"""What makes a comparison of runs unfair or void: leaks, other bars, prices, costs or labels."""
+"""What makes a comparison of runs unfair or void: leaks, other bars, news, prices, costs or labels."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ def cautions_of(runs: list[FinishedRun], returns: pd.DataFrame, labels: pd.DataF
                 f"{left:,} of the {len(run.returns):,} bars of {run.name} are not in all runs and are left out."
             )
     for run in runs[1:]:
+        said += _other_news(run, base)
         said += _another_market(run, base, pd.DatetimeIndex(returns.index))
         said += _assumptions(run, base)
         apart = _labelled_apart(run, labels)
@@ -48,10 +49,36 @@ def cautions_of(runs: list[FinishedRun], returns: pd.DataFrame, labels: pd.DataF
     return said
 
 
+def _other_news(run: FinishedRun, base: FinishedRun) -> list[str]:
+    """Say whether two runs read other news: what then looks like a better model may be the news."""
+    same = run.fingerprint("news") == base.fingerprint("news")
+    if same and (run.n_articles, run.news) == (base.n_articles, base.news):
+        return []
+    told = []
+    if run.n_articles != base.n_articles:
+        one, other = formats.count(run.n_articles), formats.count(base.n_articles)
+        told.append(f"{one} test articles against {other}")
+    if run.news != base.news:
+        told.append(f"known {known_between(run)} against {known_between(base)}")
+    if not same:
+        prints = " against ".join(each.fingerprint("news")[:12] or "none" for each in (run, base))
+        told.append(f"fingerprint {prints}")
+    what = "the same news otherwise" if same else "other news"
+    return [f"{run.name} read {what} than {base.name} ({'; '.join(told)}): part of the difference may be the news."]
+
+
+def known_between(run: FinishedRun) -> str:
+    """Print the days between which a run's test articles were known."""
+    return formats.MISSING if run.news is None else f"{run.news[0][:10]} to {run.news[1][:10]}"
+
+
 def _another_market(run: FinishedRun, base: FinishedRun, bars: pd.DatetimeIndex) -> list[str]:
     """Say whether two runs traded other symbols or prices; their windows tell only where the bars are the same."""
     if run.window == base.window:
-        return []
+        if run.fingerprint("prices") == base.fingerprint("prices"):
+            return []
+        apart = "the same on the test bars; what it learnt from them may differ"
+        return [f"{run.name} loaded other prices than {base.name}, {apart}."]
     if run.symbols and base.symbols and set(run.symbols) != set(base.symbols):
         both = len(set(run.symbols) & set(base.symbols))
         apart = f"trades other symbols than {base.name} ({both} of {len(run.symbols)} and {len(base.symbols)} in both)"

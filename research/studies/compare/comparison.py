@@ -1,8 +1,8 @@
 """Compare finished runs on the bars they share: every figure with its interval, every difference with its p-value.
 
 Nothing is run again: a comparison reads the folders that runs have left. One run is the base, and each of the others is
-set against it, over all bars and within each market regime. What makes a comparison unfair (other prices, other costs,
-a leak) is said as a caution, never passed over.
+set against it, over all bars and within each market regime. What makes a comparison unfair (other news, other prices,
+other costs, a leak) is said as a caution, never passed over.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ from embargo.backtest import display
 from embargo.backtest.metrics import total_return
 from embargo.backtest.significance import MINIMUM_ROWS
 from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.research.config.experiment import StatisticsSection
+from embargo.research.config.settings import checked
 from embargo.research.pages import formats
 from embargo.research.records.finished import FinishedRun, read_run
+from embargo.research.records.folders import CONFIG
 from embargo.research.studies.compare.cautions import cautions_of
 from embargo.research.studies.compare.judgement import (
     EVERYTHING,
@@ -261,8 +264,17 @@ def _labels(base: FinishedRun, by: str | None) -> pd.DataFrame:
 def _how(base: FinishedRun) -> dict[str, Any]:
     """How the base's figures are made: levels, resamples, block, smallest cell and seed."""
     statistics, sorting = base.settings.get("statistics", {}), base.settings.get("regimes", {})
+    if not isinstance(statistics, dict) or not isinstance(sorting, dict):
+        raise DataError(f"{base.folder / CONFIG}: statistics or regimes is no section of settings. Repeat the run.")
     how = {key: statistics.get(key, sorting.get(key, default)) for key, default in _DEFAULTS.items()}
-    return how | {"seed": int(base.settings.get("seed", 0))}
+    minimum, seed = how.pop("minimum_bars"), base.settings.get("seed", 0)
+    whole = [
+        value for value in (minimum, seed) if isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    ]
+    if len(whole) < 2:
+        raise DataError(f"{base.folder / CONFIG}: regimes.minimum_bars or seed is no whole number. Repeat the run.")
+    checked(StatisticsSection, how, where=str(base.folder / CONFIG))
+    return how | {"minimum_bars": minimum, "seed": seed}
 
 
 def _settings(runs: list[FinishedRun]) -> pd.DataFrame:
@@ -332,6 +344,11 @@ def as_document(found: Comparison) -> dict[str, Any]:
                 "n_trials": run.n_trials,
                 "deflated_sharpe": run.deflated_sharpe,
                 "test_window": run.window,
+                "n_articles": run.n_articles,
+                "articles_known": None if run.news is None else list(run.news),
+                "news": run.fingerprint("news"),
+                "prices": run.fingerprint("prices"),
+                "sealed": run.sealed,
                 "commit": run.manifest.get("commit"),
             }
             for run in found.runs

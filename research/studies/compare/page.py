@@ -11,6 +11,7 @@ from embargo.research.pages.page import fill
 from embargo.research.pages.status import status_of, worst_status
 from embargo.research.run.report.tables import name_of
 from embargo.research.studies.compare import charts
+from embargo.research.studies.compare.cautions import known_between
 from embargo.research.studies.compare.comparison import Comparison
 from embargo.research.studies.compare.rows import Difference, differences, questions
 from embargo.research.studies.compare.tables import (
@@ -211,6 +212,11 @@ def _origins(found: Comparison) -> list[list[str]]:
                 f"{index[0]:%Y-%m-%d} to {index[-1]:%Y-%m-%d}",
                 formats.count(len(run.returns)),
                 run.window[:12] or formats.MISSING,
+                formats.count(run.n_articles),
+                known_between(run),
+                run.fingerprint("news")[:12] or formats.MISSING,
+                run.fingerprint("prices")[:12] or formats.MISSING,
+                "yes" if run.sealed else "no",
                 str(run.manifest.get("commit") or formats.MISSING)[:12],
                 str(run.manifest.get("created_at") or formats.MISSING),
             ]

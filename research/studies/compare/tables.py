@@ -16,6 +16,7 @@ from embargo.research.studies.compare.judgement import EVERYTHING
 from embargo.research.studies.compare.rows import Difference, Fared, differences, fared
 
 NOT_JUDGED = "not judged"
+MOST_SETTINGS = 20
 
 
 def significance(found: Comparison) -> float:
@@ -193,12 +194,28 @@ def print_comparison(console: Console, found: Comparison) -> None:
     for caution in found.cautions:
         console.print(Text(f"! {caution}"), style="bold red" if "found a leak" in caution else "yellow")
     console.print(_runs(found))
+    if unsealed := [run.name for run in found.runs if not run.sealed]:
+        told = f"Unsealed, so that changes after the run cannot be noticed: {', '.join(unsealed)}."
+        console.print(Text(told), style="dim")
     if len(found.labels.columns):
         console.print(_regimes(found))
     console.print(_differences(found))
+    if len(found.settings):
+        _print_settings(console, found)
     console.print(Text(headline(found)), style="bold red" if found.invalid else "bold")
     for line in sentences(found):
         console.print(Text(line))
+
+
+def _print_settings(console: Console, found: Comparison) -> None:
+    """Print the settings that are not the same in all runs; a long list is cut, and says so."""
+    names = [run.name for run in found.runs]
+    table = terminal_table(("setting", *names), (), title=Text("Settings that differ"))
+    for key, row in found.settings.head(MOST_SETTINGS).iterrows():
+        table.add_row(Text(str(key)), *(Text(str(value)) for value in row))
+    console.print(table)
+    if (left := len(found.settings) - MOST_SETTINGS) > 0:
+        console.print(f"{left:,} more settings that differ are in the page (--html).", style="dim")
 
 
 def _runs(found: Comparison) -> Table:

@@ -12,13 +12,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from embargo.data_loaders.errors import DataError, MissingPartError
+from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.schemas import Prices
+from embargo.models.content import MANIFEST
 from embargo.research.config.experiment import Config, load_config
 from embargo.research.progress import Stages
-from embargo.research.records.finished import read_json, read_table
+from embargo.research.records.finished import need_run, settings_of
+from embargo.research.records.folders import CONFIG, METRICS, check_headline
+from embargo.research.records.sealed import read_figures, read_manifest, read_table
 from embargo.research.run.world import load_world
-from embargo.signals.diagnostics.diagnosis import HORIZONS, Diagnosis, diagnose
+from embargo.signals.diagnostics.diagnosis import CONFIDENT, HORIZONS, Diagnosis, diagnose
 
 _TABLES = ("signal", "weights", "articles")
 
@@ -80,7 +83,7 @@ def recall(folder: Path, stages: Stages) -> RecalledRun:
     MissingPartError
         If the folder is no run, or a file of it or of its data is gone.
     DataError
-        If a file cannot be read, or news or prices are not what the run was made with.
+        If a file cannot be read or was changed after the run, or news or prices are not what the run was made with.
     ConfigError
         If the config was written by a version that knew other settings.
 
@@ -98,23 +101,19 @@ def recall(folder: Path, stages: Stages) -> RecalledRun:
     >>> run.status, run.signal.shape
     ('caution', (128, 4))
     """
-    if not folder.is_dir():
-        raise MissingPartError(f"{folder}: no such run. 'embargo runs' lists them.")
-    needed = ["config.toml", "manifest.json", "metrics.json", *(f"{name}.parquet" for name in _TABLES)]
-    gone = [name for name in needed if not (folder / name).is_file()]
-    if gone:
-        raise MissingPartError(
-            f"{folder}: {', '.join(gone)} {'is' if len(gone) == 1 else 'are'} missing, so this is no whole run. Name a "
-            "folder that 'embargo run' or 'embargo demo' wrote."
-        )
-    manifest, metrics = (read_json(folder / name) for name in ("manifest.json", "metrics.json"))
-    signal, weights, articles = (read_table(folder / f"{name}.parquet") for name in _TABLES)
-    config = load_config(folder / "config.toml")
+    names = [f"{name}.parquet" for name in _TABLES]
+    need_run(folder, (CONFIG, MANIFEST, METRICS, *names))
+    manifest = read_manifest(folder)
+    metrics = read_figures(folder, METRICS, manifest)
+    check_headline(metrics, folder / METRICS)
+    signal, weights, articles = (read_table(folder, name, manifest) for name in names)
+    settings_of(folder, manifest)
+    config = load_config(folder / CONFIG)
     world = load_world(config, stages)
     _hold_against(manifest.get("fingerprints", {}), world.fingerprints(), config, folder)
     return RecalledRun(
         name=folder.resolve().name,
-        status=str(metrics.get("status", "caution")),
+        status=metrics.get("status") or "caution",
         config=config,
         signal=signal,
         weights=weights,
@@ -123,7 +122,7 @@ def recall(folder: Path, stages: Stages) -> RecalledRun:
     )
 
 
-def diagnose_run(run: RecalledRun, horizons: Sequence[int] = HORIZONS) -> Diagnosis:
+def diagnose_run(run: RecalledRun, horizons: Sequence[int] = HORIZONS, *, confidence: float = CONFIDENT) -> Diagnosis:
     """Diagnose a run's signal.
 
     Parameters
@@ -132,6 +131,8 @@ def diagnose_run(run: RecalledRun, horizons: Sequence[int] = HORIZONS) -> Diagno
         From `recall`.
     horizons : sequence of int
         Bars ahead.
+    confidence : float
+        Articles from here on make events.
 
     Returns
     -------
@@ -156,7 +157,15 @@ def diagnose_run(run: RecalledRun, horizons: Sequence[int] = HORIZONS) -> Diagno
     >>> found.ranking, len(found.horizons), found.horizons["ic"].round(3).tolist()
     ('through time', 2, [0.077, 0.03])
     """
-    return diagnose(run.signal, run.weights, run.articles, run.prices, horizons=horizons, seed=run.config.seed)
+    return diagnose(
+        run.signal,
+        run.weights,
+        run.articles,
+        run.prices,
+        horizons=horizons,
+        confidence=confidence,
+        seed=run.config.seed,
+    )
 
 
 def _hold_against(kept: dict[str, str], found: dict[str, str], config: Config, folder: Path) -> None:

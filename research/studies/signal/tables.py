@@ -120,6 +120,9 @@ def _events(found: Diagnosis) -> ReportTable:
     for (direction, hours), part in found.events.groupby(["direction", "hours"], sort=False):
         path = part.set_index("offset")
         last = path.iloc[-1]
+        if not found.counts["events"]["events_used"]:
+            # Which of nothing happened is no table: a remark says why there is nothing.
+            break
         rows.append(
             (
                 f"{str(direction).capitalize()}, {hours}",

@@ -89,7 +89,7 @@ def _scale(result: Sweep) -> float:
 
 def _map(result: Sweep, column: str, block: np.ndarray, across: int, down: int | None, top: float) -> go.Heatmap:
     first, second = result.axes[across], None if down is None else result.axes[down]
-    texts = [[formats.ratio(value) for value in row] for row in block]
+    texts = [[formats.ratio(value) if np.isfinite(value) else "no trade" for value in row] for row in block]
     names = [
         [
             label_of(
@@ -166,7 +166,10 @@ def _summary(result: Sweep, column: str) -> str:
     words = _WORDS[column]
     if known.empty:
         return f"Heat map of the {words} Sharpe ratio of {len(values):,} cells; none traded."
+    idle = len(values) - len(known)
+    chosen = values.iloc[result.chosen]
     return (
         f"Heat map of the {words} Sharpe ratio of {len(values):,} cells, from {formats.ratio(known.min())} to "
-        f"{formats.ratio(known.max())}; the chosen cell has {formats.ratio(values.iloc[result.chosen])}."
+        f"{formats.ratio(known.max())}{f'; {idle:,} never traded' if idle else ''}; the chosen cell "
+        f"{f'has {formats.ratio(chosen)}' if np.isfinite(chosen) else 'never traded'}."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from embargo.research.pages import formats
@@ -10,7 +11,7 @@ from embargo.research.pages.page import fill
 from embargo.research.pages.tables import TableCell
 from embargo.research.studies.sweep.charts import heat_map
 from embargo.research.studies.sweep.grid import Sweep
-from embargo.research.studies.sweep.tables import TradedCell, marks_of, sentences, shown_of
+from embargo.research.studies.sweep.tables import NEVER, TradedCell, marks_of, ratio_of, sentences, shown_of
 
 MOST_ROWS = 1_000
 
@@ -24,7 +25,8 @@ _CAPTIONS = {
         "What the cells went on to earn. The ring is the best of them, which nobody could have known beforehand.",
     ),
 }
-_ROWS = (
+_BEFORE_TEST = ("validation_sharpe", "rank_on_validation")
+_ROWS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("Validation Sharpe", "validation_sharpe", formats.ratio),
     ("Rank on validation", "rank_on_validation", formats.count),
     ("Test Sharpe", "sharpe", formats.ratio),
@@ -62,7 +64,8 @@ def render_page(result: Sweep, title: str) -> str:
     >>> cell |= {"probabilistic_sharpe": 0.9, "deflated_sharpe": 0.7}
     >>> span = {"start": "2016-01-04", "end": "2016-12-30", "bars": 252, "left_out_bars": 0}
     >>> figures = dict.fromkeys(["overfitting", "confidence_set", "best_of_attempts", "rank_correlation"])
-    >>> figures |= dict.fromkeys(["cells", "competing", "distinct_returns", "n_trials"], 2)
+    >>> figures |= dict.fromkeys(["cells", "competing", "ranked", "distinct_returns", "n_trials"], 2)
+    >>> figures |= {"never_traded": {"validation": 0, "test": 0}}
     >>> figures |= {"validation": span, "test": span, "chosen": cell, "best_on_test": cell}
     >>> axis = Axis("signal.half_life", (1.0, 2.0))
     >>> ratios = {"validation_sharpe": [0.4, 1.1], "test_sharpe": [0.2, 0.9], "competes": True}
@@ -76,7 +79,7 @@ def render_page(result: Sweep, title: str) -> str:
         "studies/sweep/page.html.j2",
         title=title,
         figures=result.figures,
-        correlation=formats.ratio(result.figures["rank_correlation"]),
+        correlation=_correlation(result.figures["rank_correlation"]),
         lines=sentences(result),
         charts=[_chart(result, column) for column in _CAPTIONS],
         compared=_compared(result),
@@ -96,7 +99,22 @@ def _compared(result: Sweep) -> list[dict[str, Any]]:
     settings = [
         {"name": axis.key, "cells": [formats.text(cell["settings"][axis.key]) for cell in pair]} for axis in result.axes
     ]
-    return settings + [{"name": name, "cells": [printed(cell[key]) for cell in pair]} for name, key, printed in _ROWS]
+    return settings + [
+        {"name": name, "cells": [_printed(cell, key, printed) for cell in pair]} for name, key, printed in _ROWS
+    ]
+
+
+def _printed(cell: dict[str, Any], key: str, printed: Callable[[Any], str]) -> str:
+    """Print a figure of a cell, or why there is none."""
+    if cell[key] is not None:
+        return printed(cell[key])
+    if key in _BEFORE_TEST or cell["sharpe"] is None:
+        return NEVER
+    return "other assumptions" if key == "rank_on_test" else "too few bars that move"
+
+
+def _correlation(value: float | None) -> str:
+    return "none, with fewer than three cells that traded on both and differ" if value is None else formats.ratio(value)
 
 
 def _row(result: Sweep, cell: TradedCell) -> dict[str, Any]:
@@ -104,7 +122,7 @@ def _row(result: Sweep, cell: TradedCell) -> dict[str, Any]:
         "mark": marks_of(result, cell.position) or ("" if cell.competes else "other costs"),
         "cells": [
             *(TableCell(formats.text(value), numeric=not isinstance(value, str)) for value in cell.choice),
-            TableCell(formats.ratio(cell.validation_sharpe)),
-            TableCell(formats.ratio(cell.test_sharpe)),
+            TableCell(ratio_of(cell.validation_sharpe)),
+            TableCell(ratio_of(cell.test_sharpe)),
         ],
     }

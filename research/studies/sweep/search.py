@@ -266,7 +266,8 @@ def _figures(result: Sweep, plan: Plan, cells: Sequence[Cell], scored: pd.DataFr
     config, table, out = plan.config, result.table, result.folder.parent
     trials = ledger.trials_on(out, window)
     attempts = Attempts(trials, ledger.returns_of(out, trials.values()))
-    rivals = table.loc[table["competes"]]
+    # A cell that never traded is cash. It was an attempt, but no rival: among losers it would be the best.
+    rivals = table.loc[table["competes"] & np.isfinite(table["test_sharpe"])]
     names = rivals["settings"].tolist()
     judged = {at: _judged(cells[at], plan, scored, attempts) for at in {result.chosen, result.best}}
     statistics = config.statistics
@@ -280,7 +281,9 @@ def _figures(result: Sweep, plan: Plan, cells: Sequence[Cell], scored: pd.DataFr
     return {
         "grid": {axis.key: list(axis.values) for axis in result.axes},
         "cells": len(cells),
-        "competing": len(rivals),
+        "competing": int(table["competes"].sum()),
+        "ranked": len(rivals),
+        "never_traded": {part: int(table[f"{part}_sharpe"].isna().sum()) for part in ("validation", "test")},
         "distinct_returns": table["returns"].nunique(),
         "n_trials": len(trials),
         "overfitting": overfitting(attempts, names),

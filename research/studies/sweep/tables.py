@@ -13,6 +13,7 @@ from embargo.research.pages.tables import terminal_table
 from embargo.research.studies.sweep.grid import Sweep
 
 MOST_ROWS = 20
+NEVER = "never traded"
 
 
 class TradedCell(NamedTuple):
@@ -52,14 +53,21 @@ def sentences(result: Sweep) -> list[str]:
     worth = (
         f"On {figures['test']['bars']:,} test bars its Sharpe ratio is {formats.ratio(chosen['sharpe'])} ({interval})"
     )
-    rank = f"rank {formats.count(chosen['rank_on_test'])} of {figures['competing']:,}"
+    rank = f"rank {formats.count(chosen['rank_on_test'])} of {figures['ranked']:,}"
     worth_of = f"worth {formats.ratio(chosen['effective_trials'])} independent ones"
     deflated = f"deflated for {figures['n_trials']:,} trials on this window, {worth_of}"
-    told = [
-        f"{rule}: {_settings(chosen)}.",
-        f"{worth}, {rank}; {deflated}: {formats.probability(chosen['deflated_sharpe'])}.",
-    ]
-    if figures["overfitting"] is not None:
+    told = [f"{rule}: {_settings(chosen)}."]
+    if chosen["sharpe"] is None:
+        told.append(f"On {figures['test']['bars']:,} test bars it never traded, so that it has no Sharpe ratio there.")
+    else:
+        told.append(f"{worth}, {rank}; {deflated}: {formats.probability(chosen['deflated_sharpe'])}.")
+    told += _idle(figures)
+    if figures["overfitting"] is None:
+        told.append(
+            "Probability of overfitting: not estimated. It takes two cells or more that traded on test with returns of "
+            "their own, and two bars in each of 16 blocks."
+        )
+    else:
         share, splits = figures["overfitting"]["probability"], figures["overfitting"]["splits"]
         told.append(
             "Probability of overfitting: chosen on half of the test bars, the best cell is no better than the median "
@@ -68,7 +76,7 @@ def sentences(result: Sweep) -> list[str]:
     if figures["confidence_set"] is not None:
         alike, level = len(figures["confidence_set"]["settings"]), figures["confidence_set"]["level"]
         told.append(
-            f"{alike:,} of {figures['competing']:,} cells cannot be told from the best by their mean returns on test "
+            f"{alike:,} of {figures['ranked']:,} cells cannot be told from the best by their mean returns on test "
             f"(model confidence set, {level:.0%})."
         )
     if figures["best_of_attempts"] is not None:
@@ -77,10 +85,35 @@ def sentences(result: Sweep) -> list[str]:
             f"That the best of all {figures['n_trials']:,} trials is no better than cash has p = {ability} (Hansen); "
             f"{formats.count(figures['best_of_attempts']['superior'])} are better, tested together (Romano and Wolf)."
         )
+    if best["sharpe"] is None:
+        return [*told, "No cell that competes traded on test, so none is the best there."]
     if result.best == result.chosen:
         return [*told, "It is also the best on test."]
     hindsight = f"Hindsight, not a result: the best on test, {_settings(best)}, has {formats.ratio(best['sharpe'])}"
     return [*told, f"{hindsight}; deflated: {formats.probability(best['deflated_sharpe'])}."]
+
+
+def _idle(figures: dict[str, Any]) -> list[str]:
+    """Say which cells never traded, and how they count."""
+    early, late = (figures["never_traded"][part] for part in ("validation", "test"))
+    if not early and not late:
+        return []
+    where = " and ".join(
+        f"{number:,} of {figures['cells']:,} on the {part} rows"
+        for number, part in ((early, "validation"), (late, "test"))
+        if number
+    )
+    told = (
+        f"Cells that never traded: {where}. Their signals never reached what their settings ask for. They were "
+        f"attempts, and are in the count of {figures['n_trials']:,} trials; with no returns of their own they add "
+        "nothing to the independent ones it is worth, and they compete in no rank, overfitting or confidence set."
+    )
+    return [told]
+
+
+def ratio_of(value: float | None) -> str:
+    """Print a cell's Sharpe ratio, or that it has none."""
+    return NEVER if value is None or formats.is_missing(value) else formats.ratio(value)
 
 
 def print_sweep(console: Console, result: Sweep) -> None:
@@ -102,7 +135,8 @@ def print_sweep(console: Console, result: Sweep) -> None:
     >>> cell |= {"probabilistic_sharpe": 0.9, "deflated_sharpe": 0.7}
     >>> span = {"start": "2016-01-04", "end": "2016-12-30", "bars": 252, "left_out_bars": 0}
     >>> figures = dict.fromkeys(["overfitting", "confidence_set", "best_of_attempts", "rank_correlation"])
-    >>> figures |= dict.fromkeys(["cells", "competing", "distinct_returns", "n_trials"], 2)
+    >>> figures |= dict.fromkeys(["cells", "competing", "ranked", "distinct_returns", "n_trials"], 2)
+    >>> figures |= {"never_traded": {"validation": 0, "test": 0}}
     >>> figures |= {"validation": span, "test": span, "chosen": cell, "best_on_test": cell}
     >>> axis = Axis("signal.half_life", (1.0, 2.0))
     >>> ratios = {"validation_sharpe": [0.4, 1.1], "test_sharpe": [0.2, 0.9], "competes": True}
@@ -117,6 +151,8 @@ def print_sweep(console: Console, result: Sweep) -> None:
     Chosen by 252 validation bars, before any test row was traded: signal.half_life = 2.
     On 252 test bars its Sharpe ratio is 0.90 (0.00 to 0.00), rank 1 of 2; deflated for 2 trials on this
     window, worth 1.80 independent ones: 0.700.
+    Probability of overfitting: not estimated. It takes two cells or more that traded on test with returns
+    of their own, and two bars in each of 16 blocks.
     It is also the best on test.
     """
     shown = shown_of(result, MOST_ROWS, always={result.best})
@@ -126,8 +162,8 @@ def print_sweep(console: Console, result: Sweep) -> None:
     for cell in shown:
         table.add_row(
             *(Text(formats.text(value)) for value in cell.choice),
-            formats.ratio(cell.validation_sharpe),
-            formats.ratio(cell.test_sharpe),
+            ratio_of(cell.validation_sharpe),
+            ratio_of(cell.test_sharpe),
             marks_of(result, cell.position),
             style="bold" if cell.position == result.chosen else None if cell.competes else "dim",
         )

@@ -174,3 +174,15 @@ def test_a_true_winner_is_alone_in_the_confidence_set_and_noise_is_not() -> None
     assert noisy is not None
     assert len(noisy["settings"]) >= 5
     assert undistinguished(attempts_of(*crowd), names[:1], n_boot=300, seed=0) is None
+
+
+def test_attempts_that_never_traded_count_as_trials_and_compete_with_nobody() -> None:
+    good, idle = noise(0, 0.001), np.zeros(BARS)
+    alone, beside = attempts_of(good, noise(1)), attempts_of(idle, good, noise(1), idle)
+    one, other = (best_of(each, significance=0.05, block=5, n_boot=200, seed=0) for each in (alone, beside))
+    assert one is not None
+    assert other is not None
+    assert one.superior_ability.p_value == other.superior_ability.p_value
+    assert (one.superior_ability.strategies, other.superior_ability.strategies) == (2, 2)
+    assert (one.superior_ability.best, other.superior_ability.best) == (0, 1)
+    assert (weighed(alone, good).n_trials, weighed(beside, good).n_trials) == (2, 4)

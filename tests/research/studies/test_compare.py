@@ -170,6 +170,45 @@ def test_another_market_is_named_where_only_some_bars_are_common(tmp_path: Path)
     ]
 
 
+def reads(folder: Path, *, news: str, prices: str = "p1", n_articles: int = 386, last: str = "2019-06-01") -> Path:
+    """Say what a run read: fingerprints, number and span of its test articles."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["fingerprints"] |= {"news": news, "prices": prices}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    metrics = json.loads((folder / "metrics.json").read_text()) | {"n_articles": n_articles}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    known_at = pd.to_datetime(["2019-01-03", last], utc=True)
+    pd.DataFrame({"article_id": ["a", "b"], "known_at": known_at}).to_parquet(folder / "articles.parquet")
+    return folder
+
+
+def test_other_news_are_named_with_their_number_and_span(tmp_path: Path) -> None:
+    base, other = noise(16)
+    one = reads(made(tmp_path / "one", base), news="ab12" * 16)
+    fewer = reads(made(tmp_path / "fewer", other), news="cd34" * 16, n_articles=36, last="2019-02-01")
+    twin = reads(made(tmp_path / "twin", other), news="ab12" * 16)
+    cut = reads(made(tmp_path / "cut", other), news="ab12" * 16, n_articles=36)
+    assert compare([one, twin]).cautions == []
+    (told,) = compare([one, fewer]).cautions
+    assert told == (
+        "fewer read other news than one (36 test articles against 386; known 2019-01-03 to 2019-02-01 against "
+        "2019-01-03 to 2019-06-01; fingerprint cd34cd34cd34 against ab12ab12ab12): part of the difference may be the "
+        "news."
+    )
+    (told,) = compare([one, cut]).cautions
+    assert told.startswith("cut read the same news otherwise than one (36 test articles against 386): ")
+    row = as_document(compare([one, fewer]))["runs"][1]
+    assert (row["n_articles"], row["news"], row["sealed"]) == (36, "cd34" * 16, False)
+    assert row["articles_known"] == ["2019-01-03T00:00:00+00:00", "2019-02-01T00:00:00+00:00"]
+
+
+def test_other_prices_before_the_test_bars_are_named(tmp_path: Path) -> None:
+    base, other = noise(17)
+    one = reads(made(tmp_path / "one", base), news="n")
+    (told,) = compare([one, reads(made(tmp_path / "two", other), news="n", prices="p2")]).cautions
+    assert told == ("two loaded other prices than one, the same on the test bars; what it learnt from them may differ.")
+
+
 def test_regimes_that_look_back_are_named(tmp_path: Path) -> None:
     base, other = noise(12)
     labels = regimes_on(bars(400)).assign(markov_ex_post="calm")

@@ -69,6 +69,9 @@ def test_the_terminal_says_what_the_page_and_the_figures_say(three: list[Path], 
     assert f"{row['difference']:.2f}".replace("-", "−") in words
     assert "for 2 comparisons" in words
     assert "good assumes other trading than base (costs.slippage)" in words
+    assert "Settings that differ setting ┃ base ┃ like ┃ good" in words
+    assert "costs.slippage │ 0.0005 │ 0.0005 │ 0" in words
+    assert "Unsealed, so that changes after the run cannot be noticed: base, like, good." in words
     assert f"Page: {page}" in result.output.replace("\n", "")
     for regime in ("bull", "bear", "sideways", "calm", "turbulent"):
         assert regime in words, regime

@@ -137,6 +137,29 @@ def test_overlap_leaves_no_more_bars_than_there_are(found: Diagnosis) -> None:
     assert [(row[-2], row[-1]) for row in rows] == [(rows[0][-2], rows[0][-2]), (rows[1][-2], "9")]
 
 
+def test_an_event_study_without_events_says_why(archive: Path, found: Diagnosis) -> None:
+    run = recall(archive / "run", Quiet())
+    # A weak reader: every article is read with less confidence than an event takes.
+    weak = replace(run, articles=run.articles.assign(confidence=np.linspace(0.34, 0.52, len(run.articles))))
+    empty = diagnose_run(weak, (1, 20))
+    said = empty.remarks[-1]
+    placed = int((weak.articles["row"] >= 0).sum())
+    assert said.startswith(f"The event study is empty. Of {len(weak.articles):,} articles: ")
+    assert f"{placed:,} were read with a confidence below 0.6 (the surest has 0.52)" in said
+    assert said.endswith("A lower confidence looks at less sure ones.")
+    assert said in printed(empty, 400)
+    assert "events" not in sheets(empty)
+    assert "The event study is empty" in render_page(empty, "weak")
+    assert not any("event study" in remark for remark in found.remarks)
+    assert "events" in sheets(found)
+    lower = diagnose_run(weak, (1, 20), confidence=0.4)
+    assert lower.counts["events"]["events_used"] > 0
+    assert not any("event study" in remark for remark in lower.remarks)
+    result = embargo("signal", archive / "run", "--horizons", "1", "--confidence", "0.9")
+    assert result.exit_code == 0, result.output
+    assert "confidence below 0.9 (the surest has 0.80)" in " ".join(result.output.split())
+
+
 def test_a_signal_without_opinions_leaves_no_empty_charts(archive: Path) -> None:
     run = recall(archive / "run", Quiet())
     silent = diagnose_run(replace(run, signal=run.signal * 0.0, weights=run.weights * 0.0), (1, 20))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 from samples.small_runs import SWEPT
 
 from embargo.data_loaders.errors import ConfigError, DataError
@@ -25,11 +27,12 @@ from embargo.research.run.preparation import prepare
 from embargo.research.run.reading import Reading
 from embargo.research.run.samples import Part
 from embargo.research.run.trading import trade
-from embargo.research.studies.sweep import render_page
+from embargo.research.studies.sweep import print_sweep, render_page
 from embargo.research.studies.sweep import search as sweeping
 from embargo.research.studies.sweep.charts import heat_map
 from embargo.research.studies.sweep.grid import Axis, Sweep, cells_of, competing, read_axis
 from embargo.research.studies.sweep.search import choose, sweep, trade_cells, validation_rows, with_validation_news
+from embargo.research.studies.sweep.tables import sentences
 
 GRID = [read_axis("signal.threshold=0.4,0.6"), read_axis("signal.half_life=1,3,9"), read_axis("portfolio.k=3")]
 
@@ -320,6 +323,59 @@ def test_the_luckiest_cell_of_noise_is_seen_through(
         survived += best["adjusted_p_value"] <= 0.05
     assert looked >= 2
     assert survived <= 1
+
+
+def test_cells_that_never_traded_are_counted_apart_and_compete_with_nobody(
+    config: Config, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(monkeypatch, plan)
+    # No score is surer than 1: the last threshold lets nothing pass.
+    busy = [read_axis("signal.threshold=0.4,0.6"), read_axis("signal.half_life=1,3")]
+    idle = [read_axis("signal.threshold=0.4,0.6,1.0"), read_axis("signal.half_life=1,3")]
+    without, result = swept(config, tmp_path / "a", busy), swept(config, tmp_path / "b", idle)
+    figures = result.figures
+    assert figures["never_traded"] == {"validation": 2, "test": 2}
+    assert (figures["cells"], figures["competing"], figures["ranked"], figures["n_trials"]) == (6, 6, 4, 6)
+    assert without.figures["never_traded"] == {"validation": 0, "test": 0}
+    for name in ("overfitting", "confidence_set", "rank_correlation"):
+        assert figures[name] == without.figures[name], name
+    assert figures["best_of_attempts"]["superior_ability"]["strategies"] == 4
+    for name in ("effective_trials", "rank_on_test", "rank_on_validation"):
+        assert figures["chosen"][name] == without.figures["chosen"][name], name
+    told = " ".join(sentences(result))
+    assert "Cells that never traded: 2 of 6 on the validation rows and 2 of 6 on the test rows." in told
+    assert "in the count of 6 trials" in told
+    assert "never traded" not in " ".join(sentences(without))
+    console = Console(file=io.StringIO(), width=120)
+    print_sweep(console, result)
+    assert console.file.getvalue().count("never traded") >= 4  # type: ignore[attr-defined]
+    page = render_page(result, "x")
+    assert "2 cells never traded on the test rows." in page
+    assert "<td class=num>never traded</td>" in page
+    assert "2 never traded; the chosen cell has" in heat_map(result, "test_sharpe").summary
+
+
+def test_a_choice_that_never_traded_on_test_says_so(
+    config: Config, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = plan.parts[0].fold.test_start
+
+    def silent_on_test(plan: Plan, parts: Sequence[Part], cache: Path, stages: object) -> Reading:
+        scored = guessed(parts)
+        late = scored["known_at"] >= known
+        scored.loc[late, list(CLASSES)] = [0.0, 1.0, 0.0]
+        return Reading(scored, pd.DataFrame(), [])
+
+    stand_in(monkeypatch, plan)
+    monkeypatch.setattr(sweeping, "read", silent_on_test)
+    result = swept(config, tmp_path)
+    told = " ".join(sentences(result))
+    assert "test bars it never traded" in told
+    assert "No cell that competes traded on test" in told
+    assert "Probability of overfitting: not estimated" in told
+    assert "–" not in re.sub(
+        r"<script.*?</script>|<style.*?</style>|<title>.*?</title>", "", render_page(result, "x"), flags=re.S
+    )
 
 
 def of_axes(*lengths: int) -> Sweep:

@@ -1,0 +1,43 @@
+"""One valid run of the pipeline, made once, and copies of it that a test may damage."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from embargo.research.config.experiment import load_config
+from embargo.research.examples.shipped import example
+from embargo.research.progress import Quiet
+from embargo.research.run import execute
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of runs with one valid run and its ledger."""
+    folder = tmp_path_factory.mktemp("whole")
+    with example("small") as path:
+        execute(load_config(path), out=folder / "runs", cache=folder / "cache", stages=Quiet())
+    return folder / "runs"
+
+
+@pytest.fixture
+def copied(whole: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Copy the run beside others of its kind, with or without the ledger that knows its seal."""
+
+    def copy(name: str = "runs", *, ledger: bool = True) -> Path:
+        shutil.copytree(whole, tmp_path / name, copy_function=_linked)
+        if not ledger:
+            (tmp_path / name / "ledger.jsonl").unlink()
+        (run,) = [path for path in (tmp_path / name).iterdir() if path.is_dir()]
+        return run
+
+    return copy
+
+
+def _linked(source: str, target: str) -> None:
+    """Share the bytes: a test replaces files and never writes into one."""
+    os.link(source, target)

@@ -1,0 +1,77 @@
+"""A parent without threads that has everything imported, and forks for each command, so that a kill hits the work."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from samples import elsewhere
+
+_PARENT = """
+import os, sys
+import duckdb, pyarrow.parquet, torch, transformers, peft, vectorbt
+from embargo.data_loaders.archive import streams, tables
+from embargo.research.cli import app
+from embargo.research.modelling import tuning
+from embargo.research.run import pipeline
+from embargo.research.studies.sweep import search
+streams.BATCH_ROWS = streams.PIECE_ROWS = tables.PIECE_ROWS = 200
+torch.set_num_threads(1)
+print("ready", flush=True)
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        try:
+            app(line.split(), standalone_mode=False)
+        except BaseException as failure:
+            os._exit(getattr(failure, "exit_code", 99))
+        os._exit(0)
+    print(child, flush=True)
+    print(os.waitpid(child, 0)[1], flush=True)
+"""
+
+
+class Forks:
+    """Runs one command after another."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def run(self, *words: str | Path, kill_after: float | None = None) -> int:
+        """Run a command, or kill it after so many seconds; return its exit status, negative for a signal."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(" ".join(map(str, words)) + "\n")
+        self._process.stdin.flush()
+        child = int(self._process.stdout.readline())
+        if kill_after is not None:
+            time.sleep(kill_after)
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        return os.waitstatus_to_exitcode(int(self._process.stdout.readline()))
+
+
+@contextmanager
+def forks() -> Iterator[Forks]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", _PARENT],
+        env=elsewhere(OMP_NUM_THREADS="1"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield Forks(process)
+        assert process.stdin is not None
+        process.stdin.close()
