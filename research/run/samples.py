@@ -18,6 +18,7 @@ from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import CLASSES
 from embargo.data_loaders.splits.folds import Fold, walk_forward, walk_forward_by_count
 from embargo.data_loaders.splits.purging import TimeSplit, part_of, split_undated
+from embargo.research.config.archives import dialect_of
 from embargo.research.config.experiment import Config, LabelsSection
 from embargo.research.progress import Stages
 from embargo.research.run.world import World, frame_hash
@@ -212,6 +213,7 @@ def split_labelled_file(settings: LabelsSection, seed: int) -> LabelledFile:
         mapping=settings.mapping or None,
         filters=settings.filters,
         knowledge_cutoff=settings.knowledge_cutoff,
+        dialect=dialect_of(settings),
     )
     # Two cuts: a hold-out to measure on, then train and validation out of the rest.
     held = split_undated(labelled.frame, validation_share=settings.validation_share, seed=seed)

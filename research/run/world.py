@@ -24,6 +24,7 @@ from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import PRICE_FIELDS
 from embargo.data_loaders.funding import funding_panel
 from embargo.data_loaders.schemas import Prices
+from embargo.research.config.archives import dialect_of
 from embargo.research.config.experiment import Config
 from embargo.research.progress import Stages
 
@@ -224,6 +225,10 @@ def _read_news(config: Config, stages: Stages) -> LoadedNews:
         symbol=news.symbol,
         symbol_flags=news.symbol_flags,
         date_only=news.date_only,
+        time_format=news.time_format,
+        symbol_separator=news.symbol_separator,
+        symbol_case=news.symbol_case,
+        dialect=dialect_of(news),
         progress=stages.stage("Read the news"),
     )
 
@@ -242,6 +247,10 @@ def _read_prices(config: Config, symbols: list[str] | None, stages: Stages) -> L
         calendar=prices.calendar,
         bar=prices.bar,
         adjust="total_return" if prices.adjust == "total_return" else "none",
+        symbol=prices.symbol,
+        timezone=prices.timezone,
+        time_format=prices.time_format,
+        dialect=dialect_of(prices),
         progress=stages.stage("Read the prices"),
     )
 
