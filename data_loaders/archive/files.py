@@ -210,7 +210,7 @@ def misspelling(part: Table, failure: BaseException) -> str | None:
     except UnicodeError as fault:
         said = part.dialect.encoding or "UTF-8"
         reason = getattr(fault, "reason", str(fault))
-        return f"{part}, line {line}: no {said} ({reason}). {encoding_hint(first or b'', part.dialect.encoding)}"
+        return f"{part}, line {line}: no {said} text ({reason}). {encoding_hint(first or b'', part.dialect.encoding)}"
     except _DAMAGED:
         return None
     return None

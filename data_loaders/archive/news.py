@@ -17,7 +17,7 @@ import pandas as pd
 
 from embargo.data_loaders.archive.dialect import PLAIN, Dialect
 from embargo.data_loaders.archive.files import FileProgress, Table, tables_of
-from embargo.data_loaders.archive.paths import is_list_path
+from embargo.data_loaders.archive.paths import is_list_path, refuse_nested
 from embargo.data_loaders.archive.plausible import check_news_instants
 from embargo.data_loaders.archive.streams import Counts, RowBatch, add_count, batches, nothing_left
 from embargo.data_loaders.archive.tables import (
@@ -196,7 +196,7 @@ def _with_symbols(
         add_count(counts, "rows_added_by_flags", len(joined) - joined.index.nunique())
         frame = joined.astype({"symbol": "str"})
     elif rules.listed is not None or rules.symbol_separator is not None:
-        frame = _one_row_per_symbol(frame, rules, counts)
+        frame = _one_row_per_symbol(frame, rules, piece.place, counts)
     else:
         named = _texts(frame["symbol"]).str.strip()
         _refuse_several(named, rules, piece)
@@ -214,12 +214,14 @@ def _with_symbols(
     return frame
 
 
-def _one_row_per_symbol(frame: pd.DataFrame, rules: NewsRules, counts: Counts) -> pd.DataFrame:
+def _one_row_per_symbol(frame: pd.DataFrame, rules: NewsRules, place: str, counts: Counts) -> pd.DataFrame:
     """Repeat a row for each symbol of its list, but not for one that the list names twice."""
     listed = frame["symbol"]
     if rules.symbol_separator is not None:
         listed = _texts(listed).str.split(rules.symbol_separator, regex=False)
-    each = _texts(listed.explode()).str.strip()
+    entries = listed.explode()
+    refuse_nested(entries, rules.columns["symbol"], where=place)
+    each = _texts(entries).str.strip()
     each = each.loc[each != ""]
     again = each.to_frame().assign(row=each.index).duplicated()
     add_count(counts, "repeated_symbols", again.sum())

@@ -206,17 +206,52 @@ def _price_piece(piece: Piece, rules: PriceRules, counts: Counts) -> pd.DataFram
     return frame.loc[~absent.all(axis=1)]
 
 
-def _check_symbols(frame: pd.DataFrame, symbols: Sequence[str] | None, path: str | Path) -> list[str]:
-    present = set(frame["symbol"].unique())
-    if symbols is None:
+class NoPricesError(DataError):
+    """Symbols were asked for of which an archive has no prices.
+
+    Attributes
+    ----------
+    absent : list of str
+        Those symbols.
+    spelt_alike : dict of str to str
+        Which of them the archive has in other capitals, and how it writes them.
+    """
+
+    def __init__(self, message: str, absent: list[str], spelt_alike: dict[str, str]) -> None:
+        super().__init__(message)
+        self.absent = absent
+        self.spelt_alike = spelt_alike
+
+
+def _chosen(
+    frame: pd.DataFrame, parts: Sequence[Table], rules: PriceRules, path: str | Path, counts: Counts
+) -> list[str]:
+    """Name the symbols to lay out, and refuse those of which there is nothing."""
+    present = set(frame["symbol"].unique()) if len(frame) else set()
+    if rules.symbols is None or not counts.get("rows"):
+        if frame.empty:
+            raise DataError(nothing_left(str(path), "price", counts))
         return sorted(present)
-    absent = [name for name in symbols if name not in present]
+    absent = [name for name in rules.symbols if name not in present]
     if absent:
-        raise DataError(
-            f"{path}: no prices for {absent[:10]}{' and others' if len(absent) > 10 else ''} in the range asked for. "
-            "Drop these symbols, or check their spelling, the range and the filters."
+        written = {} if rules.symbol is not None else _written_in(parts, rules)
+        alike = {name: found for name in absent if (found := written.get(name.casefold(), name)) != name}
+        said = f" {next(iter(alike))!r} stands there as {next(iter(alike.values()))!r}." if alike else ""
+        raise NoPricesError(
+            f"{path}: no prices for {absent[:10]}{' and others' if len(absent) > 10 else ''} in the range asked for."
+            f"{said} Add their prices, ask for other symbols, or check their spelling, the range and the filters.",
+            absent,
+            alike,
         )
-    return list(dict.fromkeys(symbols))
+    return list(dict.fromkeys(rules.symbols))
+
+
+def _written_in(parts: Sequence[Table], rules: PriceRules) -> dict[str, str]:
+    """How an archive writes each of its symbols, by the symbol without capitals."""
+    names: set[str] = set()
+    for piece in pieces(parts, [rules.columns["symbol"]]):
+        names.update(piece.frame[rules.columns["symbol"]].dropna().astype("str").unique())
+    return {name.casefold(): name for name in sorted(names)}
 
 
 def _one_row_per_bar(frame: pd.DataFrame, path: str | Path, counts: Counts) -> pd.DataFrame:
@@ -488,10 +523,7 @@ def read_prices(
     counts: Counts = {}
     frames = [batch.frame for batch in bar_batches(parts, rules, counts, progress=progress)]
     frame = pd.concat(frames, ignore_index=True).drop(columns="seen_at", errors="ignore")
-    if frame.empty:
-        sought = "" if rules.symbols is None else f" of {list(rules.symbols)[:8]}"
-        raise DataError(nothing_left(str(path), "price", counts, sought))
-    chosen = _check_symbols(frame, rules.symbols, path)
+    chosen = _chosen(frame, parts, rules, path, counts)
     frame = _one_row_per_bar(frame, path, counts)
     if adjust == "total_return":
         factor = frame["adj_close"] / frame["close"]

@@ -63,7 +63,8 @@ def import_(
 
     Columns: article_id, published_at, seen_at, symbol, text, source for news;
     symbol, date or open_at, open, high, low, close, volume for bars. Those that
-    have other names in the file are mapped.
+    have other names in the file are mapped; tickers[] or entities.name reaches
+    inside nested ones.
 
     Examples
     --------

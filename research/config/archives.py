@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from embargo.data_loaders.archive.dialect import Dialect
 from embargo.data_loaders.archive.times import form_of
 from embargo.data_loaders.errors import ConfigError
-from embargo.research.config.settings import Duration, Instant, Section
+from embargo.research.config.settings import MOST, Duration, Instant, Section
 
 # What says how a file is written; a store has no use for it.
 FILE_FORM = ("timezone", "time_format", "delimiter", "encoding", "header")
@@ -104,7 +104,7 @@ class NewsSection(Section):
     symbol_case: Literal["upper", "lower"] | None = None
     symbol: str | None = None
     symbol_flags: dict[str, str] = Field(default_factory=dict)
-    max_characters: Annotated[int, Field(ge=20)] = 600
+    max_characters: Annotated[int, Field(ge=20, le=MOST)] = 600
     drop_repeats: bool = True
     repeat_scope: Literal["symbol", "all"] = "symbol"
     repeat_window: Duration = "4D"

@@ -23,13 +23,16 @@ from embargo.models.scorer import CalibrationMethod, Runtime
 from embargo.research.config.archives import FILE_FORM, NewsSection, check_form, only_for_archives, path_is_there
 from embargo.research.config.regimes import FILED_REGIMES, RegimesSection
 from embargo.research.config.settings import (
+    MOST,
     BarLength,
     Count,
     Duration,
     Fraction,
     Instant,
+    Name,
     Positive,
     Section,
+    Seed,
     SplitSpan,
     checked,
     place_of,
@@ -188,8 +191,8 @@ class CrossSection(Section):
     """How a symbol's signal is compared: with its own past (causally), then with the other symbols of the row."""
 
     standardise: Literal["none", "rolling", "expanding"] = "none"
-    window: Annotated[int, Field(ge=2)] = 60
-    minimum: Annotated[int, Field(ge=2)] = 20
+    window: Annotated[int, Field(ge=2, le=MOST)] = 60
+    minimum: Annotated[int, Field(ge=2, le=MOST)] = 20
     winsorise: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
     method: Literal["none", "zscore", "rank"] = "none"
     limit: Positive = 3.0
@@ -315,15 +318,15 @@ class StatisticsSection(Section):
 
     level: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
     significance: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.05
-    bootstrap: Annotated[int, Field(ge=200)] = 2000
-    permutations: Annotated[int, Field(ge=99)] = 500
+    bootstrap: Annotated[int, Field(ge=200, le=MOST)] = 2000
+    permutations: Annotated[int, Field(ge=99, le=MOST)] = 500
     block: Count | None = None
 
 
 class LeakageSection(Section):
     """How hard the audit looks. It cannot be switched off."""
 
-    rows: Annotated[int, Field(ge=2)] = 12
+    rows: Annotated[int, Field(ge=2, le=MOST)] = 12
     event_study: bool = True
 
 
@@ -357,8 +360,8 @@ class Config(Section):
     '2015-07-01T00:00:00+00:00'
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,60}$")]
-    seed: Annotated[int, Field(ge=0)] = 0
+    name: Name
+    seed: Seed = 0
     as_of: Instant | None = None
     news: NewsSection
     prices: PricesSection

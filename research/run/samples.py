@@ -223,9 +223,19 @@ def split_labelled_file(settings: LabelsSection, seed: int) -> LabelledFile:
     return LabelledFile(used.train, used.validation, held.validation, until, labelled.counts | sizes)
 
 
+_UNUSABLE = {
+    "undated": "without a time (undated)",
+    "blank_text": "without a text (blank_text)",
+    "without_symbol": "without a symbol (without_symbol)",
+}
+
+
 def left_out(config: Config, world: World, samples: Sequence[Samples]) -> list[str]:
     """Say what of the news is not used, one sentence each; empty where all of them are."""
     said = []
+    counts = world.counts["news"]
+    if gone := [f"{counts[name]:,} {what}" for name, what in _UNUSABLE.items() if counts.get(name)]:
+        said.append(f"Of {counts.get('rows', 0):,} rows of news, {', '.join(gone)}: they are left out.")
     repeats, rows = _repeats(world)
     if repeats:
         whose = "of its symbol" if config.news.repeat_scope == "symbol" else "of any symbol"
