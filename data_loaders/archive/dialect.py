@@ -72,7 +72,7 @@ class Dialect:
             return
         try:
             known = codecs.lookup(self.encoding)
-            b"".decode(self.encoding)
+            b"xx".decode(self.encoding, "ignore")
         except (LookupError, ValueError, UnicodeError) as failure:
             raise ConfigError(
                 f"encoding = {self.encoding!r} is unknown. Name one such as 'cp1252', 'latin-1', 'utf-16' or 'gb18030'."

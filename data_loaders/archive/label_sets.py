@@ -378,6 +378,7 @@ def _samples(
     blank = raw["text"].isna() | (raw["text"].astype("str").str.strip() == "")
     if blank.any():
         raise DataError(f"{where}: {int(blank.sum())} texts are blank, first at row {blank.idxmax()!r}.")
+    raw = raw.assign(text=raw["text"].map(str).astype("str"))
     if knowledge_cutoff is not None:
         known_at = pd.Series(knowledge_cutoff.tz_convert("UTC"), index=raw.index)
     else:
@@ -386,7 +387,7 @@ def _samples(
     frame = pd.DataFrame(
         {
             "article_id": "label-" + text_keys(raw["text"]),
-            "text": raw["text"].astype("str"),
+            "text": raw["text"],
             "label": encode(raw["label"], mapping, where=f"{where}, labels"),
             "known_at": known_at,
             "starts_at": known_at,
