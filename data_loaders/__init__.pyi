@@ -1,5 +1,5 @@
 from .adjustment import adjust
-from .archive import LoadedNews, LoadedPrices, read_label_set, read_news, read_prices, stream_news
+from .archive import Dialect, LoadedNews, LoadedPrices, read_label_set, read_news, read_prices, stream_news
 from .calendars import (
     ROUND_THE_CLOCK,
     bars_per_year,
@@ -46,6 +46,7 @@ __all__ = [
     "CombinatorialSplit",
     "ConfigError",
     "DataError",
+    "Dialect",
     "EmbargoError",
     "Fold",
     "Grade",

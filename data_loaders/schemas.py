@@ -526,7 +526,7 @@ def validate_prices(prices: Prices, *, where: str = "prices") -> Prices:
     silent = prices.open.columns[prices.open.isna().all().to_numpy()]
     if len(silent):
         raise DataError(
-            f"{where}: no opening price at all for {list(map(str, silent))}. Drop these symbols or extend the range."
+            f"{where}: no opening price at all for {list(map(str, silent))}. Ask for others, or extend the range."
         )
     return prices
 

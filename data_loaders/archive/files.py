@@ -7,6 +7,7 @@ unpacked into a folder: only parquet, which is read from its end, passes through
 from __future__ import annotations
 
 import bz2
+import codecs
 import gzip
 import hashlib
 import io
@@ -17,16 +18,24 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO, Any
 
 import pyarrow as pa
 
-from embargo.data_loaders.errors import DataError, MissingPartError
+from embargo.data_loaders.archive.dialect import PLAIN, Dialect, encoding_hint
+from embargo.data_loaders.errors import DataError, EmbargoError, MissingPartError
 
-FORMATS = {".parquet": "parquet", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+FORMATS = {
+    ".parquet": "parquet",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+}
 _UNPACKED: dict[str, Callable[[Any], Any]] = {
     ".gz": gzip.open,
     ".bz2": bz2.open,
@@ -34,6 +43,8 @@ _UNPACKED: dict[str, Callable[[Any], Any]] = {
     ".zst": lambda stream: io.BufferedReader(pa.CompressedInputStream(stream, "zstd")),
 }
 _DAMAGED = (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError)
+# What readers raise on bytes they cannot make sense of, besides: metadata that name no type, zone or column, say.
+_UNREADABLE = (pa.ArrowException, ValueError, KeyError, TypeError, OverflowError, RecursionError, MemoryError)
 _CHUNK = 1 << 20
 _IN_MEMORY = 64 << 20
 
@@ -51,11 +62,13 @@ class Table:
     member : str
         Name inside the zip, empty for a file that is none.
     format : str
-        ``"parquet"``, ``"csv"`` or ``"jsonl"``.
+        ``"parquet"``, ``"csv"``, ``"tsv"`` (tabs), ``"jsonl"`` or ``"json"`` (a list of objects, or one each line).
     packing : str
         ``".gz"``, ``".bz2"``, ``".xz"``, ``".zst"`` or empty.
     size : int
         Bytes it takes up on disk.
+    dialect : Dialect
+        How it is written.
     """
 
     file: Path
@@ -63,6 +76,7 @@ class Table:
     format: str
     packing: str
     size: int
+    dialect: Dialect = PLAIN
 
     def __str__(self) -> str:
         return f"{self.file}/{self.member}" if self.member else str(self.file)
@@ -106,16 +120,19 @@ def _parts_in(file: Path, formats: dict[str, str]) -> Iterator[Table]:
         yield Table(file, "", *kind, size=file.stat().st_size)
 
 
-def tables_of(path: str | Path, formats: dict[str, str] = FORMATS) -> list[Table]:
+def tables_of(path: str | Path, formats: dict[str, str] = FORMATS, dialect: Dialect = PLAIN) -> list[Table]:
     """List the tables at a path: a file, the members of a zip, or all of one format in a folder and below, sorted.
 
     Parameters
     ----------
     path : str or Path
         A table, plain or packed as ``.gz``, ``.bz2``, ``.xz`` or ``.zst``; a ``.zip`` of them; or a folder of either.
-        Hidden files and files with other endings are passed over in folders and zips.
+        Hidden files and files with other endings are passed over in folders and zips, and so is ``.json`` beside tables
+        of another format, which it often describes.
     formats : dict
         Ending to format.
+    dialect : Dialect
+        How the tables are written.
 
     Raises
     ------
@@ -123,6 +140,8 @@ def tables_of(path: str | Path, formats: dict[str, str] = FORMATS) -> list[Table
         If nothing is there, or the folder or zip holds no table.
     DataError
         If the format is unknown, formats are mixed, or a zip is damaged or encrypted.
+    ConfigError
+        If the dialect does not go with the format.
     """
     path = Path(path)
     if not path.exists():
@@ -137,22 +156,64 @@ def tables_of(path: str | Path, formats: dict[str, str] = FORMATS) -> list[Table
         found = [part for file in files for part in _parts_in(file, formats)]
     if not found:
         raise MissingPartError(f"{path}: the {'zip' if path.is_file() else 'folder'} holds no {known} file.")
+    found = [part for part in found if part.format != "json"] or found
     mixed = sorted({part.format for part in found})
     if len(mixed) > 1:
         raise DataError(f"{path}: the archive mixes {mixed} files. Point to one format.")
-    return found
+    dialect.check_fits(str(path), mixed[0])
+    return [replace(part, dialect=dialect) for part in found] if dialect.told else found
 
 
 @contextmanager
 def damage_named(part: Table) -> Iterator[None]:
-    """Turn whatever a broken file raises while it is read into a ``DataError`` that names the part."""
+    """Turn whatever a broken file raises while it is read into a ``DataError`` that names the part and the place."""
     try:
         yield
-    except pa.ArrowInvalid:
+    except EmbargoError:
         raise
-    except _DAMAGED as failure:
-        reason = failure or type(failure).__name__
-        raise DataError(f"{part}: damaged or cut short ({reason}). Fetch or pack it again.") from failure
+    except (*_DAMAGED, *_UNREADABLE) as failure:
+        if (misspelt := misspelling(part, failure)) is not None:
+            raise DataError(misspelt) from failure
+        reason = " ".join(str(failure).split())[:300] or type(failure).__name__
+        if isinstance(failure, _DAMAGED) and not isinstance(failure, pa.ArrowException):
+            raise DataError(f"{part}: damaged or cut short ({reason}). Fetch or pack it again.") from failure
+        raise DataError(f"{part}: unreadable as {part.format} ({reason}). {_REMEDIES[part.format]}") from failure
+
+
+_REMEDIES = {
+    "csv": "A header row is needed, or header = false; and quotes around texts with the delimiter or line breaks (a "
+    "bare CR is one). Cells kept apart by another sign than a comma need delimiter = ';' or the like.",
+    "tsv": "A header row is needed, or header = false; and quotes around texts with tabs or line breaks.",
+    "jsonl": "Write one object per line.",
+    "json": "Write a list of objects, or one object per line.",
+    "parquet": "Fetch or write it again.",
+    "lines": "Fetch it again.",
+}
+
+
+def misspelling(part: Table, failure: BaseException) -> str | None:
+    """Name the line of a part that is no text of its encoding, and the setting for it; None if all of it is text."""
+    if part.format == "parquet" or not isinstance(failure, UnicodeError | pa.ArrowException):
+        return None
+    decoder = codecs.getincrementaldecoder(part.dialect.decoding)()
+    line, first = 1, None
+    try:
+        with TableReader() as reader, reader.opened(part) as opened:
+            while True:
+                chunk = opened.stream.read(_CHUNK)
+                first = chunk[:4] if first is None else first
+                # Line by line, since what was decoded of a chunk before its fault is lost.
+                for piece in chunk.splitlines(keepends=True) or [b""]:
+                    line += decoder.decode(piece, final=not chunk).count("\n")
+                if not chunk:
+                    break
+    except UnicodeError as fault:
+        said = part.dialect.encoding or "UTF-8"
+        reason = getattr(fault, "reason", str(fault))
+        return f"{part}, line {line}: no {said} text ({reason}). {encoding_hint(first or b'', part.dialect.encoding)}"
+    except _DAMAGED:
+        return None
+    return None
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,10 @@ from typing import Any, Literal, get_args
 
 import pandas as pd
 
+from embargo.data_loaders.archive.dialect import PLAIN, Dialect
 from embargo.data_loaders.archive.files import FORMATS, Table, TableReader, damage_named, tables_of
-from embargo.data_loaders.archive.tables import columns_of, instants_of, numbers_of, read_table
+from embargo.data_loaders.archive.tables import columns_of, numbers_of, read_table
+from embargo.data_loaders.archive.times import instants_of
 from embargo.data_loaders.checks.repeats import text_keys
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.labels import Labelled, encode, settle
@@ -30,7 +32,7 @@ LabelFormat = Literal["auto", "phrasebank", "fiqa", "semeval", "twitter", "table
 THRESHOLD = 0.1
 AGREEMENTS = {50: "50", 66: "66", 75: "75", 100: "all"}
 _TWITTER = {"0": "bearish", "1": "bullish", "2": "neutral"}
-_FILES = FORMATS | {".txt": "lines", ".json": "json"}
+_FILES = FORMATS | {".txt": "lines"}
 _AGREEMENT_NAME = re.compile(r"sentences_(50|66|75|all)agree", re.IGNORECASE)
 
 
@@ -67,7 +69,7 @@ def _phrasebank(parts: list[Table], agreement: int | None, where: str) -> _Raw:
             f"agreement = {sorted(AGREEMENTS)}."
         )
     rows = []
-    for number, line in enumerate(_lines(parts[0], "latin-1"), start=1):
+    for number, line in enumerate(_lines(parts[0], parts[0].dialect.encoding or "latin-1"), start=1):
         if not line.strip():
             continue
         sentence, mark, name = line.rpartition("@")
@@ -80,7 +82,9 @@ def _phrasebank(parts: list[Table], agreement: int | None, where: str) -> _Raw:
 def _document(part: Table) -> Any:
     with TableReader() as reader, damage_named(part), reader.opened(part) as opened:
         try:
-            return json.loads(opened.stream.read().decode("utf-8-sig"))
+            return json.loads(opened.stream.read().decode(part.dialect.decoding))
+        except UnicodeError:
+            raise
         except (ValueError, RecursionError) as failure:
             raise DataError(f"{part}: not JSON ({failure}). Fetch it again.") from failure
 
@@ -187,19 +191,29 @@ def _is_semeval(content: Any) -> bool:
     )
 
 
+def _is_table(part: Table, *names: str) -> bool:
+    """Tell whether a JSON file reads as objects that all hold these names."""
+    try:
+        return set(names) <= set(columns_of(part))
+    except DataError:
+        return False
+
+
 def _recognised(parts: list[Table], text: str, label: str, mapping: object, where: str) -> str:
     """Tell the format where nothing else could be meant."""
     match parts[0].format:
         case "lines":
             return "phrasebank"
         case "json":
-            content = _document(parts[0])
+            content = None if _is_table(parts[0], text, label) else _document(parts[0])
             for name, fits in (("fiqa", _is_fiqa), ("semeval", _is_semeval)):
                 if fits(content):
                     return name
-            raise DataError(
-                f"{where}: this JSON is of no known set. Choose format = 'fiqa' or 'semeval', or write JSONL."
-            )
+            if content is not None:
+                raise DataError(
+                    f"{where}: this JSON is of no known set. Choose format = 'fiqa' or 'semeval', or write a list of "
+                    f"objects with {text!r} and {label!r}."
+                )
     present = columns_of(parts[0])
     if mapping is None and {text, label} <= set(present):
         frame, _ = read_table(parts, [label], {})
@@ -262,6 +276,7 @@ def read_label_set(
     filters: Mapping[str, Any] | None = None,
     knowledge_cutoff: pd.Timestamp | None = None,
     published_at: str | None = None,
+    dialect: Dialect = PLAIN,
 ) -> Labelled:
     """Read a labelled text set in the format in which it is published.
 
@@ -290,6 +305,9 @@ def read_label_set(
         and ``ends_at`` of every sample. Required unless ``published_at`` is given.
     published_at : str, optional
         Column of timezone-aware publication instants of a dated ``"table"``.
+    dialect : Dialect
+        Delimiter, encoding and header of the files, where they are not those of the format. A table without a header
+        has the columns ``"1"``, ``"2"`` and so on.
 
     Returns
     -------
@@ -325,7 +343,7 @@ def read_label_set(
     where = f"labels {Path(path).name}"
     if format not in get_args(LabelFormat):
         raise ConfigError(f"{where}: format {format!r} is unknown. Use one of {list(get_args(LabelFormat))}.")
-    parts = tables_of(path, _FILES)
+    parts = tables_of(path, _FILES, dialect)
     name = _recognised(parts, text, label, mapping, where) if format == "auto" else format
     _check_dates(knowledge_cutoff, published_at, name, where)
     if agreement is not None and name != "phrasebank":
@@ -360,6 +378,7 @@ def _samples(
     blank = raw["text"].isna() | (raw["text"].astype("str").str.strip() == "")
     if blank.any():
         raise DataError(f"{where}: {int(blank.sum())} texts are blank, first at row {blank.idxmax()!r}.")
+    raw = raw.assign(text=raw["text"].map(str).astype("str"))
     if knowledge_cutoff is not None:
         known_at = pd.Series(knowledge_cutoff.tz_convert("UTC"), index=raw.index)
     else:
@@ -368,7 +387,7 @@ def _samples(
     frame = pd.DataFrame(
         {
             "article_id": "label-" + text_keys(raw["text"]),
-            "text": raw["text"].astype("str"),
+            "text": raw["text"],
             "label": encode(raw["label"], mapping, where=f"{where}, labels"),
             "known_at": known_at,
             "starts_at": known_at,

@@ -10,26 +10,33 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, Literal, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
 
+from embargo.data_loaders.archive.dialect import PLAIN, Dialect
 from embargo.data_loaders.archive.files import FileProgress, Table, tables_of
+from embargo.data_loaders.archive.paths import is_list_path, refuse_nested
 from embargo.data_loaders.archive.plausible import check_news_instants
-from embargo.data_loaders.archive.streams import Counts, RowBatch, add_count, batches
+from embargo.data_loaders.archive.streams import Counts, RowBatch, add_count, batches, nothing_left
 from embargo.data_loaders.archive.tables import (
     Piece,
-    bare_dates_of,
-    check_timezone,
-    instants_of,
+    columns_hint,
+    columns_of,
     keep_filtered,
-    later_of,
     mapped,
-    outside,
     pieces,
-    range_of,
     truth_of,
+)
+from embargo.data_loaders.archive.time_forms import TimeForm
+from embargo.data_loaders.archive.times import (
+    bare_dates_of,
+    form_of,
+    instants_of,
+    later_of,
+    outside,
+    range_of,
     zone_name,
 )
 from embargo.data_loaders.errors import ConfigError, DataError
@@ -70,6 +77,15 @@ class NewsRules:
     symbol: str | None
     symbol_flags: Mapping[str, str]
     date_only: str | None
+    form: TimeForm | None = None
+    symbol_separator: str | None = None
+    symbol_case: str | None = None
+
+    @property
+    def listed(self) -> str | None:
+        """The path of symbols, where it leads to lists."""
+        source = self.columns.get("symbol")
+        return source if source is not None and is_list_path(source) else None
 
     @property
     def wanted(self) -> list[str]:
@@ -92,6 +108,9 @@ class NewsRequest(TypedDict, total=False):
     symbol: str | None
     symbol_flags: Mapping[str, str] | None
     date_only: str | None
+    time_format: str | None
+    symbol_separator: str | None
+    symbol_case: Literal["upper", "lower"] | None
 
 
 def news_rules(parts: Sequence[Table], **request: Unpack[NewsRequest]) -> NewsRules:
@@ -117,6 +136,9 @@ def news_rules(parts: Sequence[Table], **request: Unpack[NewsRequest]) -> NewsRu
         symbol=symbol,
         symbol_flags=symbol_flags,
         date_only=request.get("date_only"),
+        form=form_of(request.get("time_format"), request.get("timezone")),
+        symbol_separator=request.get("symbol_separator"),
+        symbol_case=request.get("symbol_case"),
     )
     _check_news_request(rules, parts[0])
     return rules
@@ -124,13 +146,27 @@ def news_rules(parts: Sequence[Table], **request: Unpack[NewsRequest]) -> NewsRu
 
 def _check_news_request(rules: NewsRules, path: Table) -> None:
     ways = [rules.symbol is not None, bool(rules.symbol_flags), "symbol" in rules.columns]
-    check_timezone(rules.timezone)
+    lacking = []
     if "published_at" not in rules.columns:
-        raise DataError(f"{path}: no column for published_at. Map it with columns = {{published_at = '...'}}.")
+        lacking.append("no column for published_at. Map it with columns = {published_at = '...'}.")
     if not rules.text_from and "text" not in rules.columns:
-        raise DataError(f"{path}: no column for text. Map it with columns, or join some with text_from.")
+        lacking.append("no column for text. Map it with columns, or join some with text_from.")
     if not any(ways):
-        raise DataError(f"{path}: no symbols. Map a symbol column, set a constant 'symbol', or use symbol_flags.")
+        lacking.append("no symbols. Map a symbol column, set a constant 'symbol', or use symbol_flags.")
+    if lacking:
+        there = columns_of(path)
+        shown = [name if len(name) <= 60 else f"{name[:57]}..." for name in there[:40]]
+        hint = columns_hint(path, there)
+        raise DataError(f"{path}: {lacking[0]} It has {shown}.{'' if hint.startswith('Map') else f' {hint}'}")
+    if rules.symbol_separator == "" or (rules.symbol_separator and "symbol" not in rules.columns):
+        raise ConfigError(
+            f"{path}: symbol_separator = {rules.symbol_separator!r} splits the cells of a symbol column. Name its "
+            "sign, such as ',', and map the column; or leave it out."
+        )
+    if rules.symbol_separator and rules.listed:
+        raise ConfigError(f"{path}: {rules.listed!r} is a list already. Leave symbol_separator out.")
+    if rules.symbol_case not in (None, "upper", "lower"):
+        raise ConfigError(f"{path}: symbol_case must be 'upper' or 'lower', got {rules.symbol_case!r}.")
     if ways[0] and ways[1]:
         raise ConfigError(f"{path}: both a constant symbol and symbol_flags are set. Use one.")
     if rules.max_characters is not None and rules.max_characters < 1:
@@ -159,17 +195,63 @@ def _with_symbols(
         add_count(counts, "without_symbol", len(frame) - joined.index.nunique())
         add_count(counts, "rows_added_by_flags", len(joined) - joined.index.nunique())
         frame = joined.astype({"symbol": "str"})
+    elif rules.listed is not None or rules.symbol_separator is not None:
+        frame = _one_row_per_symbol(frame, rules, piece.place, counts)
     else:
         named = _texts(frame["symbol"]).str.strip()
+        _refuse_several(named, rules, piece)
         absent = named == ""
         add_count(counts, "without_symbol", absent.sum())
         frame = frame.assign(symbol=named)
         frame = frame.loc[~absent] if absent.any() else frame
+    if rules.symbol_case is not None:
+        cased = frame["symbol"].str.upper() if rules.symbol_case == "upper" else frame["symbol"].str.lower()
+        frame = frame.assign(symbol=cased)
     if rules.symbols is not None:
         wanted = frame["symbol"].isin(rules.symbols)
         add_count(counts, "other_symbols", (~wanted).sum())
         frame = frame.loc[wanted]
     return frame
+
+
+def _one_row_per_symbol(frame: pd.DataFrame, rules: NewsRules, place: str, counts: Counts) -> pd.DataFrame:
+    """Repeat a row for each symbol of its list, but not for one that the list names twice."""
+    listed = frame["symbol"]
+    if rules.symbol_separator is not None:
+        listed = _texts(listed).str.split(rules.symbol_separator, regex=False)
+    entries = listed.explode()
+    refuse_nested(entries, rules.columns["symbol"], where=place)
+    each = _texts(entries).str.strip()
+    each = each.loc[each != ""]
+    again = each.to_frame().assign(row=each.index).duplicated()
+    add_count(counts, "repeated_symbols", again.sum())
+    each = each.loc[~again.to_numpy()]
+    add_count(counts, "without_symbol", len(frame) - each.index.nunique())
+    add_count(counts, "rows_added_by_symbols", len(each) - each.index.nunique())
+    return frame.loc[each.index].assign(symbol=each.to_numpy()).astype({"symbol": "str"})
+
+
+# Signs that no symbol has, and what several in one cell are kept apart by, or a list begins with.
+_SEVERAL = r"[,;|]|^[\[{(]"
+
+
+def _refuse_several(named: pd.Series, rules: NewsRules, piece: Piece) -> None:
+    """Refuse cells that name several symbols where one was expected: they would count as one odd symbol."""
+    several = named.str.contains(_SEVERAL, regex=True).astype(bool)
+    if not several.any():
+        return
+    row = several.index[int(np.argmax(several.to_numpy()))]
+    cell, source = named.loc[row], rules.columns["symbol"]
+    if cell[0] in "[{(":
+        inside = f"{source}[].{'name'}" if "{" in cell else f"{source}[]"
+        remedy = f"columns = {{ symbol = {inside!r} }}"
+        remedy += ", with the name that holds the symbol," if "{" in cell else ""
+    else:
+        remedy = f"symbol_separator = {next(sign for sign in cell if sign in ',;|')!r}"
+    raise DataError(
+        f"{piece.place}, column {source!r}, row {row}: {cell[:80]!r} names several symbols ({int(several.sum())} such "
+        f"rows here). Set {remedy} for one row per article and symbol."
+    )
 
 
 def _with_text(frame: pd.DataFrame, raw: pd.DataFrame, rules: NewsRules, counts: Counts) -> pd.DataFrame:
@@ -211,7 +293,12 @@ def _dated(frame: pd.DataFrame, raw: pd.DataFrame, rules: NewsRules, piece: Piec
         if name in rules.columns:
             where = f"{piece.place}, column {rules.columns[name]!r}"
             frame[name] = instants_of(
-                raw[rules.columns[name]], rules.timezone, counts, where=where, bare_dates=rules.date_only is not None
+                raw[rules.columns[name]],
+                rules.timezone,
+                counts,
+                where=where,
+                bare_dates=rules.date_only is not None,
+                form=rules.form,
             )
             check_news_instants(frame[name], raw[rules.columns[name]], rules.timezone, where=where)
     if "seen_at" not in frame:
@@ -229,9 +316,9 @@ def _dated(frame: pd.DataFrame, raw: pd.DataFrame, rules: NewsRules, piece: Piec
         else:
             flags = raw.loc[frame.index, rules.date_only]
             vague = truth_of(flags, where=f"{piece.place}, column {rules.date_only!r}")
-            vague |= bare_dates_of(raw.loc[frame.index, rules.columns["published_at"]], rules.timezone)
+            vague |= bare_dates_of(raw.loc[frame.index, rules.columns["published_at"]], rules.timezone, rules.form)
         if "seen_at" in rules.columns:
-            bare = bare_dates_of(raw.loc[frame.index, rules.columns["seen_at"]], rules.timezone)
+            bare = bare_dates_of(raw.loc[frame.index, rules.columns["seen_at"]], rules.timezone, rules.form)
             ends = _end_of_day(frame["seen_at"], rules.timezone)
             frame = frame.assign(seen_at=frame["seen_at"].where(~bare, ends))
         add_count(counts, "date_only", vague.sum())
@@ -335,7 +422,8 @@ def news_batches(
     def work(piece: Piece, found: Counts) -> pd.DataFrame:
         return _news_piece(piece, rules, found)
 
-    return batches(pieces(parts, rules.wanted, progress=progress), work, counts, tell=tell)
+    read = pieces(parts, rules.wanted, several=rules.listed, progress=progress)
+    return batches(read, work, counts, tell=tell)
 
 
 @dataclass
@@ -368,12 +456,20 @@ def _finished(frame: pd.DataFrame, where: str, counts: Counts) -> pd.DataFrame:
     return validate_news(frame, where=where)
 
 
-def stream_news(path: str | Path, *, progress: FileProgress | None = None, **rules: Unpack[NewsRequest]) -> NewsStream:
+def stream_news(
+    path: str | Path,
+    *,
+    dialect: Dialect = PLAIN,
+    progress: FileProgress | None = None,
+    **rules: Unpack[NewsRequest],
+) -> NewsStream:
     """Read news of any size in bounded memory.
 
     Parameters
     ----------
     path : str or Path
+        As in `read_news`.
+    dialect : Dialect
         As in `read_news`.
     progress : callable, optional
         Called with (tables done, tables in all).
@@ -404,7 +500,7 @@ def stream_news(path: str | Path, *, progress: FileProgress | None = None, **rul
     >>> sizes, stream.counts["kept"]
     ([1], 1)
     """
-    parts = tables_of(path)
+    parts = tables_of(path, dialect=dialect)
     return NewsStream(str(path), parts, news_rules(parts, **rules), progress)
 
 
@@ -422,6 +518,10 @@ def read_news(
     symbol: str | None = None,
     symbol_flags: Mapping[str, str] | None = None,
     date_only: str | None = None,
+    time_format: str | None = None,
+    symbol_separator: str | None = None,
+    symbol_case: Literal["upper", "lower"] | None = None,
+    dialect: Dialect = PLAIN,
     progress: FileProgress | None = None,
 ) -> LoadedNews:
     """Read news from parquet, CSV or JSONL, plain or packed.
@@ -433,7 +533,9 @@ def read_news(
         of these, sub-folders included. One format throughout.
     columns : mapping, optional
         Canonical name to source column, such as ``{"article_id": "id"}``. Canonical columns that the file has under
-        their own name need no entry. Other names on the left are kept as extra columns.
+        their own name need no entry. Other names on the left are kept as extra columns. A path reaches inside nested
+        columns, here and wherever a source column is named: ``"entities.sentiment.basic"``. One of ``symbol`` may lead
+        through lists, ``"tickers[]"`` or ``"tickers[].symbol"``: one row per article and symbol, all with its id.
     filters : mapping, optional
         Source column to a value (equality), a list (membership) or ``{"min": a, "max": b}`` (both included).
     timezone : str, optional
@@ -455,6 +557,16 @@ def read_news(
     date_only : str, optional
         Which rows have a date but no true time: the name of a flag column, ``"midnight"`` (rows stamped exactly
         00:00) or ``"all"``. Such an article is seen at the end of its day, not before.
+    time_format : str, optional
+        Form of times in texts or figures, in the codes of strptime, such as ``"%m/%d/%Y %H:%M"`` or ``"%Y%m%d%H%M%S"``;
+        without it ISO 8601. It is never guessed, and a row that does not fit is an error. Times without ``%z`` are in
+        ``timezone``; a form without ``%H`` or ``%I`` tells dates, which need ``date_only``.
+    symbol_separator : str, optional
+        What keeps several symbols in one cell apart, such as ``","``: one row per article and symbol.
+    symbol_case : {"upper", "lower"}, optional
+        Write symbols in capitals, or without.
+    dialect : Dialect
+        Delimiter, encoding and header of the files, where they are not the plain ones.
     progress : callable, optional
         Called with (tables done, tables in all).
 
@@ -463,14 +575,16 @@ def read_news(
     LoadedNews
         News as ``schemas.validate_news`` returns them. ``article_id`` is a hash of time, source and text where the
         file has none. Counts: ``rows, filtered:<column>, undated, date_only, out_of_range, blank_text, truncated,
-        without_symbol, rows_added_by_flags, other_symbols, uncertain_local_times, identical_rows_collapsed, kept``.
+        without_symbol, rows_added_by_flags, rows_added_by_symbols, repeated_symbols`` (named twice in one list)
+        ``, other_symbols, uncertain_local_times, identical_rows_collapsed, kept``.
 
     Raises
     ------
     MissingPartError
         If there is no such file.
     DataError
-        If a column is missing, a time has no zone or is unreadable, lies before 1970-01-02 or absurdly far ahead, a key
+        If a column is missing, a cell is nested or names several symbols where one was expected, a time has no zone or
+        is unreadable, lies before 1970-01-02 or absurdly far ahead, a key
         has two contents, or nothing is left.
     ConfigError
         If settings contradict each other.
@@ -487,7 +601,7 @@ def read_news(
     >>> loaded.counts["kept"], loaded.frame["known_at"].iloc[0]
     (1, Timestamp('2020-01-02 15:00:00+0000', tz='UTC'))
     """
-    parts = tables_of(path)
+    parts = tables_of(path, dialect=dialect)
     asked = news_rules(
         parts,
         columns=columns,
@@ -501,10 +615,13 @@ def read_news(
         symbol=symbol,
         symbol_flags=symbol_flags,
         date_only=date_only,
+        time_format=time_format,
+        symbol_separator=symbol_separator,
+        symbol_case=symbol_case,
     )
     counts: Counts = {}
     kept = [batch.frame for batch in news_batches(parts, asked, counts, progress=progress) if len(batch.frame)]
     if not kept:
-        raise DataError(f"{path}: no article is left ({counts}). Widen the range, the symbols or the filters.")
+        raise DataError(nothing_left(str(path), "article", counts))
     frame = kept[0] if len(kept) == 1 else pd.concat(kept, ignore_index=True)
     return LoadedNews(_finished(frame, str(path), counts), counts)

@@ -13,24 +13,23 @@ from typing import Any, Literal, TypedDict, Unpack
 
 import pandas as pd
 
+from embargo.data_loaders.archive.dialect import PLAIN, Dialect
 from embargo.data_loaders.archive.files import FileProgress, Table, tables_of
 from embargo.data_loaders.archive.panels import absent_bars, bar_length, holes, opened_and_closed
 from embargo.data_loaders.archive.plausible import check_bar_instants
 from embargo.data_loaders.archive.spacing import Locate, check_bars
-from embargo.data_loaders.archive.streams import Counts, RowBatch, add_count, batches
+from embargo.data_loaders.archive.streams import Counts, RowBatch, add_count, batches, nothing_left
 from embargo.data_loaders.archive.tables import (
     Piece,
-    check_timezone,
+    columns_hint,
     columns_of,
-    instants_of,
     keep_filtered,
     mapped,
     numbers_of,
-    outside,
     pieces,
-    range_of,
-    session_labels_of,
 )
+from embargo.data_loaders.archive.time_forms import TimeForm
+from embargo.data_loaders.archive.times import form_of, instants_of, outside, range_of, session_labels_of
 from embargo.data_loaders.calendars import label_sessions, length_of
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import PRICE_FIELDS
@@ -68,6 +67,7 @@ class PriceRequest(TypedDict, total=False):
     bar: str
     symbol: str | None
     timezone: str | None
+    time_format: str | None
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,7 @@ class PriceRules:
     end: pd.Timestamp | None
     calendar: str
     bar: str
+    form: TimeForm | None = None
 
     @property
     def length(self) -> pd.Timedelta:
@@ -118,7 +119,7 @@ def price_rules(
         If the bar is longer than a day, or a setting unknown.
     """
     bar, symbol, timezone = request.get("bar", "1d"), request.get("symbol"), request.get("timezone")
-    check_timezone(timezone)
+    form = form_of(request.get("time_format"), timezone)
     daily = bar_length(bar, where=str(parts[0])) == _DAY
     names = [
         "date" if daily else "open_at",
@@ -129,7 +130,12 @@ def price_rules(
     given = mapped(parts, request.get("columns") or {}, [*names, "seen_at"])
     missing = [name for name in names if name not in given]
     if missing:
-        raise DataError(f"{parts[0]}: no columns for {missing}; it has {columns_of(parts[0])}. Map with 'columns'.")
+        there = columns_of(parts[0])
+        hint = columns_hint(parts[0], there)
+        shown = [name if len(name) <= 60 else f"{name[:57]}..." for name in there[:40]]
+        remedy = "Map them with 'columns'." if hint.startswith("Map") else hint
+        remedy += " Or set 'symbol', if all rows are of one." if missing == ["symbol"] else ""
+        raise DataError(f"{parts[0]}: no columns for {missing}; it has {shown}. {remedy}")
     symbols = request.get("symbols")
     start, end = range_of(request.get("start"), request.get("end"), where=str(parts[0]))
     return PriceRules(
@@ -142,6 +148,7 @@ def price_rules(
         end=end,
         calendar=calendar,
         bar=bar,
+        form=form,
     )
 
 
@@ -163,10 +170,10 @@ def _price_piece(piece: Piece, rules: PriceRules, counts: Counts) -> pd.DataFram
         names = pd.Series(rules.symbol, index=raw.index, dtype="str")
     when, where = raw[rules.columns[rules.stamp]], f"{piece.place}, column {rules.columns[rules.stamp]!r}"
     if rules.daily:
-        bar = session_labels_of(when, rules.timezone, where=where).dt.tz_localize("UTC")
+        bar = session_labels_of(when, rules.timezone, where=where, form=rules.form).dt.tz_localize("UTC")
     else:
         daily = "Set bar = '1d' if these are daily bars."
-        bar = instants_of(when, rules.timezone, counts, where=where, remedy=daily)
+        bar = instants_of(when, rules.timezone, counts, where=where, form=rules.form, remedy=daily)
         if bar.isna().any():
             raise DataError(f"{where}, row {bar.isna().idxmax()}: the time is missing. Filter the row out.")
     check_bar_instants(bar, when, rules.timezone, where=where)
@@ -177,7 +184,9 @@ def _price_piece(piece: Piece, rules: PriceRules, counts: Counts) -> pd.DataFram
     frame = pd.DataFrame({"symbol": names, "bar": bar.loc[~excluded]})
     if "seen_at" in rules.columns:
         source = rules.columns["seen_at"]
-        frame["seen_at"] = instants_of(raw[source], rules.timezone, counts, where=f"{piece.place}, column {source!r}")
+        frame["seen_at"] = instants_of(
+            raw[source], rules.timezone, counts, where=f"{piece.place}, column {source!r}", form=rules.form
+        )
     for name in (*PRICE_FIELDS, *(["adj_close"] if "adj_close" in rules.columns else [])):
         source = rules.columns[name]
         frame[name] = numbers_of(raw[source], where=f"{piece.place}, column {source!r}")
@@ -197,17 +206,52 @@ def _price_piece(piece: Piece, rules: PriceRules, counts: Counts) -> pd.DataFram
     return frame.loc[~absent.all(axis=1)]
 
 
-def _check_symbols(frame: pd.DataFrame, symbols: Sequence[str] | None, path: str | Path) -> list[str]:
-    present = set(frame["symbol"].unique())
-    if symbols is None:
+class NoPricesError(DataError):
+    """Symbols were asked for of which an archive has no prices.
+
+    Attributes
+    ----------
+    absent : list of str
+        Those symbols.
+    spelt_alike : dict of str to str
+        Which of them the archive has in other capitals, and how it writes them.
+    """
+
+    def __init__(self, message: str, absent: list[str], spelt_alike: dict[str, str]) -> None:
+        super().__init__(message)
+        self.absent = absent
+        self.spelt_alike = spelt_alike
+
+
+def _chosen(
+    frame: pd.DataFrame, parts: Sequence[Table], rules: PriceRules, path: str | Path, counts: Counts
+) -> list[str]:
+    """Name the symbols to lay out, and refuse those of which there is nothing."""
+    present = set(frame["symbol"].unique()) if len(frame) else set()
+    if rules.symbols is None or not counts.get("rows"):
+        if frame.empty:
+            raise DataError(nothing_left(str(path), "price", counts))
         return sorted(present)
-    absent = [name for name in symbols if name not in present]
+    absent = [name for name in rules.symbols if name not in present]
     if absent:
-        raise DataError(
-            f"{path}: no prices for {absent[:10]}{' and others' if len(absent) > 10 else ''} in the range asked for. "
-            "Drop these symbols, or check their spelling, the range and the filters."
+        written = {} if rules.symbol is not None else _written_in(parts, rules)
+        alike = {name: found for name in absent if (found := written.get(name.casefold(), name)) != name}
+        said = f" {next(iter(alike))!r} stands there as {next(iter(alike.values()))!r}." if alike else ""
+        raise NoPricesError(
+            f"{path}: no prices for {absent[:10]}{' and others' if len(absent) > 10 else ''} in the range asked for."
+            f"{said} Add their prices, ask for other symbols, or check their spelling, the range and the filters.",
+            absent,
+            alike,
         )
-    return list(dict.fromkeys(symbols))
+    return list(dict.fromkeys(rules.symbols))
+
+
+def _written_in(parts: Sequence[Table], rules: PriceRules) -> dict[str, str]:
+    """How an archive writes each of its symbols, by the symbol without capitals."""
+    names: set[str] = set()
+    for piece in pieces(parts, [rules.columns["symbol"]]):
+        names.update(piece.frame[rules.columns["symbol"]].dropna().astype("str").unique())
+    return {name.casefold(): name for name in sorted(names)}
 
 
 def _one_row_per_bar(frame: pd.DataFrame, path: str | Path, counts: Counts) -> pd.DataFrame:
@@ -327,6 +371,7 @@ def stream_bars(
     *,
     venue: str,
     calendar: str,
+    dialect: Dialect = PLAIN,
     progress: FileProgress | None = None,
     **request: Unpack[PriceRequest],
 ) -> BarStream:
@@ -340,6 +385,8 @@ def stream_bars(
         Name of the market, such as ``"yahoo"`` or one of the importer's own.
     calendar : str
         exchange_calendars code such as ``"XNYS"``, or ``"24/7"``.
+    dialect : Dialect
+        As in ``archive.read_news``.
     progress : callable, optional
         Called with (tables done, tables in all).
     **request
@@ -370,7 +417,7 @@ def stream_bars(
     >>> frames[0]["close_at"].iloc[0], stream.counts["kept"]
     (Timestamp('2014-07-03 17:00:00+0000', tz='UTC'), 1)
     """
-    parts = tables_of(path)
+    parts = tables_of(path, dialect=dialect)
     return BarStream(str(path), parts, price_rules(parts, calendar, **request), venue, progress)
 
 
@@ -387,6 +434,8 @@ def read_prices(
     symbol: str | None = None,
     timezone: str | None = None,
     adjust: Literal["none", "total_return"] = "none",
+    time_format: str | None = None,
+    dialect: Dialect = PLAIN,
     progress: FileProgress | None = None,
 ) -> LoadedPrices:
     """Read bars in long format (one row per symbol and bar) and lay them out as panels.
@@ -416,6 +465,10 @@ def read_prices(
     adjust : {"none", "total_return"}
         ``"total_return"`` scales open, high, low and close by ``adj_close / close``. The factors know all later
         dividends, so use levels only for returns, never as features or in prompts.
+    time_format : str, optional
+        Form of days and times in texts or figures, such as ``"%d.%m.%Y"``; see ``archive.read_news``.
+    dialect : Dialect
+        As in ``archive.read_news``.
     progress : callable, optional
         Called with (tables done, tables in all).
 
@@ -452,7 +505,7 @@ def read_prices(
     """
     if adjust not in ("none", "total_return"):
         raise ConfigError(f"{path}: adjust must be 'none' or 'total_return', got {adjust!r}.")
-    parts = tables_of(path)
+    parts = tables_of(path, dialect=dialect)
     rules = price_rules(
         parts,
         calendar,
@@ -465,14 +518,12 @@ def read_prices(
         bar=bar,
         symbol=symbol,
         timezone=timezone,
+        time_format=time_format,
     )
     counts: Counts = {}
     frames = [batch.frame for batch in bar_batches(parts, rules, counts, progress=progress)]
     frame = pd.concat(frames, ignore_index=True).drop(columns="seen_at", errors="ignore")
-    if frame.empty:
-        sought = "" if rules.symbols is None else f" of {list(rules.symbols)[:8]}"
-        raise DataError(f"{path}: no price{sought} is left ({counts}). Widen the range, the symbols or the filters.")
-    chosen = _check_symbols(frame, rules.symbols, path)
+    chosen = _chosen(frame, parts, rules, path, counts)
     frame = _one_row_per_bar(frame, path, counts)
     if adjust == "total_return":
         factor = frame["adj_close"] / frame["close"]

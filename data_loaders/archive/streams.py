@@ -46,6 +46,14 @@ def add_count(counts: Counts, key: str, number: float) -> None:
     counts[key] = counts.get(key, 0) + int(number)
 
 
+def nothing_left(where: str, what: str, counts: Counts) -> str:
+    """Say that no row of an archive is left, and where they went."""
+    if not counts.get("rows"):
+        return f"{where}: the archive has columns and no rows. Fetch it again."
+    gone = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in counts.items() if number)
+    return f"{where}: no {what} is left ({gone}). Widen the range, the symbols or the filters."
+
+
 def _bytes_of(frame: pd.DataFrame) -> int:
     return int(frame.memory_usage(index=False).sum())
 

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from embargo.data_loaders.archive.epochs import EPOCHS, better_unit
 from embargo.data_loaders.archive.files import FileProgress, Opened, Table, TableReader, damage_named
-from embargo.data_loaders.calendars import edge_of
+from embargo.data_loaders.archive.paths import ColumnPath, path_of, reach, refuse_nested
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.data_loaders.fields import UTC_DTYPE
 
 if TYPE_CHECKING:
     import pyarrow.csv as pa_csv
@@ -30,15 +29,10 @@ if TYPE_CHECKING:
 PIECE_ROWS = 65_536
 PIECE_BYTES = 32 << 20
 _BUFFER = 4 << 20
-_CSV_RULE = "A header row is needed, and quotes around texts with commas or line breaks (a bare CR is one)."
-
-# A clock time followed by a zone; a bare date must not pass for a time at offset -01.
-_HAS_ZONE = r"(?i)[T ]\d{2}:?\d{2}.*(?:Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$"
-# A wrong unit puts an instant a thousand times further from 1970, which no archive reaches.
-_FURTHEST = 300 * 365.25 * 86_400.0
-
-_HAS_CLOCK = r"[T ]\d{2}:?\d{2}"
-_ZONE = r"(?i)\s*(?:Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$"
+_TEXT_CHUNK, _LONGEST_RECORD = 1 << 20, 64 << 20
+_JSON_GAP = re.compile(r"[\s,]*")
+# JSON needs not name in its first line all that the others have.
+_LOOKED_AT = 1_000
 
 
 @dataclass(frozen=True)
@@ -61,57 +55,59 @@ class Piece:
 
 
 def columns_of(part: Table) -> list[str]:
-    """Columns of a table; for JSONL the keys of its first line."""
+    """Columns of a table; for JSON the keys of its first thousand objects."""
     with TableReader() as reader, damage_named(part), reader.opened(part) as opened:
         match part.format:
             case "parquet":
-                return list(_parquet_of(part, opened).schema_arrow.names)
-            case "csv":
+                return list(_parquet_of(opened).schema_arrow.names)
+            case "csv" | "tsv":
                 with _csv_of(part, opened, None) as csv:
-                    return list(csv.schema.names)
+                    names = list(csv.schema.names)
+                    return names if part.dialect.header else [str(number + 1) for number in range(len(names))]
             case _:
-                for _, record in _json_records(part, opened):
-                    return list(record)
-                raise DataError(f"{part}: the file is empty.")
+                found: dict[str, None] = {}
+                for _, record in islice(_json_records(part, opened), _LOOKED_AT):
+                    found |= dict.fromkeys(record)
+                if not found:
+                    raise DataError(f"{part}: the file is empty.")
+                return list(found)
 
 
-def _parquet_of(part: Table, opened: Opened) -> pa_parquet.ParquetFile:
+def _parquet_of(opened: Opened) -> pa_parquet.ParquetFile:
     # Loaded by those who read such a file: it takes longer than a small one does.
     import pyarrow.parquet as pa_parquet
 
-    try:
-        # With a buffer the pages are read as they are needed, instead of a whole row group at once.
-        return pa_parquet.ParquetFile(opened.stream, buffer_size=_BUFFER, pre_buffer=False)
-    except pa.ArrowInvalid as failure:
-        raise DataError(f"{part}: unreadable as parquet: {failure}. Fetch it again.") from failure
+    # With a buffer the pages are read as they are needed, instead of a whole row group at once.
+    return pa_parquet.ParquetFile(opened.stream, buffer_size=_BUFFER, pre_buffer=False)
 
 
 def _csv_of(part: Table, opened: Opened, names: Sequence[str] | None) -> pa_csv.CSVStreamingReader:
-    """Open a CSV with every cell as text and empty ones missing."""
+    """Open a CSV with every cell as text and empty ones missing; without a header columns are numbered from f0."""
     import pyarrow.csv as pa_csv
 
+    dialect = part.dialect
     options = pa_csv.ConvertOptions(
         column_types={} if names is None else dict.fromkeys(names, pa.string()),
         include_columns=None if names is None else list(names),
         null_values=[""],
         strings_can_be_null=True,
     )
-    try:
-        return pa_csv.open_csv(
-            opened.stream,
-            read_options=pa_csv.ReadOptions(block_size=_BUFFER),
-            parse_options=pa_csv.ParseOptions(newlines_in_values=True),
-            convert_options=options,
-        )
-    except pa.ArrowInvalid as failure:
-        raise DataError(f"{part}: unreadable as CSV: {failure}. {_CSV_RULE}") from failure
+    return pa_csv.open_csv(
+        opened.stream,
+        read_options=pa_csv.ReadOptions(
+            block_size=_BUFFER, encoding=dialect.encoding or "utf8", autogenerate_column_names=not dialect.header
+        ),
+        parse_options=pa_csv.ParseOptions(
+            newlines_in_values=True, delimiter=dialect.delimiter or ("\t" if part.format == "tsv" else ",")
+        ),
+        convert_options=options,
+    )
 
 
 def _json_record(line: str, where: str) -> dict[str, Any]:
     try:
         record = json.loads(line)
-        if "\\ud" in line or "\\uD" in line:
-            json.dumps(record, ensure_ascii=False).encode()
+        _refuse_half_characters(record, line)
     except UnicodeEncodeError as failure:
         raise DataError(f"{where}: half of a character that was cut in two ({failure}). Mend the line.") from failure
     except (ValueError, RecursionError) as failure:
@@ -121,23 +117,77 @@ def _json_record(line: str, where: str) -> dict[str, Any]:
     return record
 
 
+def _refuse_half_characters(record: object, written: str) -> None:
+    if "\\ud" in written or "\\uD" in written:
+        json.dumps(record, ensure_ascii=False).encode()
+
+
 def _json_records(part: Table, opened: Opened) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the length of each line and the object it holds."""
-    try:
-        with io.TextIOWrapper(opened.stream, encoding="utf-8-sig") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield len(line), _json_record(line, f"{part}, line {number}")
-    except UnicodeDecodeError as failure:
-        raise DataError(f"{part}: not UTF-8 ({failure}). Convert it first.") from failure
+    """Yield the length of each object, as it is written, and the object."""
+    with io.TextIOWrapper(opened.stream, encoding=part.dialect.decoding) as text:
+        if part.format == "json":
+            while (sign := text.read(1)).isspace():
+                pass
+            if sign == "[":
+                yield from _listed_records(part, text)
+                return
+            first = sign + text.readline()
+            if first.strip() in ("", "{"):
+                raise DataError(
+                    f"{part}: {'the file is empty' if not first.strip() else 'one object over several lines'}. Write a "
+                    "list of objects, or one object per line."
+                )
+            yield len(first), _json_record(first, f"{part}, line 1")
+        number = 1 if part.format == "json" else 0
+        for line in text:
+            number += 1
+            if line.strip():
+                yield len(line), _json_record(line, f"{part}, line {number}")
+
+
+def _listed_records(part: Table, text: io.TextIOWrapper) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the objects of one JSON list, of which never more than some are in memory."""
+    decoder = json.JSONDecoder()
+    buffer, at, number, ended = "", 0, 0, False
+    more = _TEXT_CHUNK
+
+    def where() -> str:
+        return f"{part}, entry {number + 1}"
+
+    while True:
+        sign = _JSON_GAP.match(buffer, at)
+        at = at if sign is None else sign.end()
+        if at < len(buffer) and buffer[at] == "]":
+            return
+        if at < len(buffer) and buffer[at] != "{":
+            raise DataError(f"{where()}: expected an object, found {buffer[at : at + 40]!r}. Write a list of objects.")
+        try:
+            if at == len(buffer):
+                raise json.JSONDecodeError("cut short", buffer, at)
+            record, end = decoder.raw_decode(buffer, at)
+            _refuse_half_characters(record, buffer[at:end])
+        except UnicodeEncodeError as failure:
+            raise DataError(f"{where()}: half of a character that was cut in two ({failure}). Mend it.") from failure
+        except (ValueError, RecursionError) as failure:
+            # Perhaps the object only goes on in what was not read yet.
+            if ended or len(buffer) - at > _LONGEST_RECORD or isinstance(failure, RecursionError):
+                raise DataError(f"{where()}: not JSON ({failure}). Fetch the file again.") from failure
+            read = text.read(more)
+            buffer, at, ended, more = buffer[at:] + read, 0, not read, more * 2
+            continue
+        yield end - at, record
+        number += 1
+        at, more = end, _TEXT_CHUNK
+
+
+def _json_column(values: Sequence[Any]) -> Any:
+    """Make a column; beside missing values whole numbers stay what they are."""
+    gappy = set(map(type, values)) == {int, type(None)} and all(abs(value or 0) < 1 << 63 for value in values)
+    return pd.array(values, dtype="Int64") if gappy else values
 
 
 def _json_frame(records: Sequence[Mapping[str, Any]], names: Sequence[str]) -> pd.DataFrame:
-    columns = {}
-    for name in names:
-        values = [record.get(name) for record in records]
-        gappy = set(map(type, values)) == {int, type(None)} and all(abs(value or 0) < 1 << 63 for value in values)
-        columns[name] = pd.array(values, dtype="Int64") if gappy else values
+    columns = {name: _json_column([record.get(name) for record in records]) for name in names}
     return pd.DataFrame(columns, columns=list(names))
 
 
@@ -151,10 +201,30 @@ def _whole_numbers_kept(batch: pa.RecordBatch) -> pd.DataFrame:
     return frame
 
 
-def _missing_columns(part: Table, names: Sequence[str], present: Sequence[str]) -> None:
+def missing_columns(part: Table, names: Sequence[str], present: Sequence[str]) -> None:
+    """Refuse a table without some of the columns, and say which setting may be what is missing.
+
+    Raises
+    ------
+    DataError
+        Naming them, and the columns that are there.
+    """
     missing = [name for name in names if name not in present]
     if missing:
-        raise DataError(f"{part}: missing columns {missing}; it has {list(present)}. Map or filter by one of these.")
+        shown = [name if len(name) <= 60 else f"{name[:57]}..." for name in present[:40]]
+        raise DataError(f"{part}: missing columns {missing}; it has {shown}. {columns_hint(part, present)}")
+
+
+def columns_hint(part: Table, present: Sequence[str]) -> str:
+    """Say how columns that a table does not seem to have may be reached."""
+    csv = part.format in ("csv", "tsv")
+    if csv and len(present) == 1 and (sign := next((one for one in ";\t|," if one in present[0]), None)) is not None:
+        return f"Its one column holds {sign!r}: set delimiter = {sign!r} if that parts the cells."
+    if csv and part.dialect.header and any(len(name) > 60 or name.strip() == "" for name in present):
+        return "If its first line is no header, set header = false and name columns by their place: '1', '2' ..."
+    if csv and not part.dialect.header:
+        return "Without a header columns are named by their place: '1', '2' ..."
+    return "Map or filter by one of these."
 
 
 def _rows_at_once(metadata: pa_parquet.FileMetaData) -> int:
@@ -167,43 +237,58 @@ def _rows_at_once(metadata: pa_parquet.FileMetaData) -> int:
 def _frames(part: Table, opened: Opened, names: Sequence[str]) -> Iterator[pd.DataFrame]:
     match part.format:
         case "parquet":
-            with _parquet_of(part, opened) as reader:
-                _missing_columns(part, names, reader.schema_arrow.names)
+            with _parquet_of(opened) as reader:
+                missing_columns(part, names, reader.schema_arrow.names)
                 for batch in reader.iter_batches(batch_size=_rows_at_once(reader.metadata), columns=list(names)):
                     yield _whole_numbers_kept(batch)[list(names)]
-        case "csv":
-            try:
-                with _csv_of(part, opened, names) as reader:
-                    for batch in reader:
-                        yield batch.to_pandas()
-            except KeyError:
-                _missing_columns(part, names, columns_of(part))
-                raise
-            except pa.ArrowInvalid as failure:
-                raise DataError(f"{part}: unreadable as CSV: {failure}. {_CSV_RULE}") from failure
+        case "csv" | "tsv":
+            yield from _csv_frames(part, opened, names)
         case _:
             yield from _json_frames(part, opened, names)
 
 
+def _csv_frames(part: Table, opened: Opened, names: Sequence[str]) -> Iterator[pd.DataFrame]:
+    source = list(names)
+    if not part.dialect.header:
+        missing_columns(part, names, columns_of(part))
+        source = [f"f{int(name) - 1}" for name in names]
+    try:
+        with _csv_of(part, opened, source) as reader:
+            for batch in reader:
+                yield batch.to_pandas().set_axis(list(names), axis=1)
+    except KeyError:
+        missing_columns(part, names, columns_of(part))
+        raise
+
+
 def _json_frames(part: Table, opened: Opened, names: Sequence[str]) -> Iterator[pd.DataFrame]:
     rows: list[dict[str, Any]] = []
-    size, empty = 0, True
+    size, first = 0, True
+
+    def frame() -> pd.DataFrame:
+        if first:
+            missing_columns(part, names, list(dict.fromkeys(key for record in rows for key in record)))
+        return _json_frame(rows, names)
+
     for length, record in _json_records(part, opened):
-        if empty:
-            _missing_columns(part, names, list(record))
-            empty = False
         rows.append(record)
         size += length
         if len(rows) == PIECE_ROWS or size >= PIECE_BYTES:
-            yield _json_frame(rows, names)
-            rows, size = [], 0
-    if empty:
+            yield frame()
+            rows, size, first = [], 0, False
+    if first and not rows:
         raise DataError(f"{part}: the file is empty.")
     if rows:
-        yield _json_frame(rows, names)
+        yield frame()
 
 
-def pieces(parts: Sequence[Table], wanted: Sequence[str], *, progress: FileProgress | None = None) -> Iterator[Piece]:
+def pieces(
+    parts: Sequence[Table],
+    wanted: Sequence[str],
+    *,
+    several: str | None = None,
+    progress: FileProgress | None = None,
+) -> Iterator[Piece]:
     """Yield the wanted columns of some tables, at most about 65,536 rows or 32 MiB at a time.
 
     Parameters
@@ -211,28 +296,66 @@ def pieces(parts: Sequence[Table], wanted: Sequence[str], *, progress: FileProgr
     parts : sequence of Table
         As ``files.tables_of`` lists them.
     wanted : sequence of str
-        Columns; each table must have all of them.
+        Columns, or paths inside nested ones as in ``archive.paths``; each table must have all of them.
+    several : str, optional
+        The one of them whose path may lead to lists.
     progress : callable, optional
         Called with (tables done, tables in all).
 
     Raises
     ------
     DataError
-        If a column is missing, or a table unreadable, damaged or cut short.
+        If a column is missing, holds lists or records, or a table is unreadable, damaged or cut short.
     """
     names = list(dict.fromkeys(wanted))
     before = 0
+    paths: dict[str, ColumnPath] = {}
     with TableReader() as reader:
         for done, part in enumerate(parts):
             read = 0
+            if done == 0:
+                paths = _paths(part, names, several)
+            columns = list(dict.fromkeys(path.column for path in paths.values()))
             with damage_named(part), reader.opened(part) as opened:
-                for frame in _frames(part, opened, names):
+                for frame in _frames(part, opened, columns):
                     frame.index = pd.RangeIndex(read + 1, read + 1 + len(frame))
+                    reached = _reached(frame, paths, str(part), first=done == 0 and read == 0)
                     read += len(frame)
-                    yield Piece(str(part), frame, before + opened.used())
+                    yield Piece(str(part), reached, before + opened.used())
             before += part.size
             if progress is not None:
                 progress(done + 1, len(parts))
+
+
+def _paths(part: Table, names: Sequence[str], several: str | None) -> dict[str, ColumnPath]:
+    """Read names as columns or as paths inside them."""
+    nested = any(mark in name for name in names for mark in ".[")
+    present = columns_of(part) if nested else []
+    paths = {name: path_of(name, present) for name in names} if nested else {name: ColumnPath(name) for name in names}
+    lists = [name for name, path in paths.items() if path.lists and name != several]
+    if lists:
+        raise ConfigError(f"{part}: {lists[0]!r} leads to several values a row, which only columns.symbol may have.")
+    return paths
+
+
+def _reached(frame: pd.DataFrame, paths: Mapping[str, ColumnPath], where: str, *, first: bool) -> pd.DataFrame:
+    """Take the paths inside nested columns, and refuse nested cells where none was named."""
+    if all(not path.steps for path in paths.values()):
+        reached = frame[list(paths)]
+    else:
+        columns: dict[str, Any] = {}
+        for name, path in paths.items():
+            inside = reach(frame[path.column], path, where=where, first=first) if path.steps else frame[path.column]
+            if path.lists:
+                inside = pd.Series(inside, index=frame.index, dtype=object)
+            columns[name] = (
+                inside if isinstance(inside, pd.Series) else pd.Series(_json_column(inside), index=frame.index)
+            )
+        reached = pd.DataFrame(columns, index=frame.index)
+    for name, path in paths.items():
+        if not path.lists:
+            refuse_nested(reached[name], name, where=where)
+    return reached
 
 
 def truth_of(values: pd.Series, *, where: str) -> pd.Series:
@@ -327,265 +450,16 @@ def numbers_of(values: pd.Series, *, where: str) -> pd.Series:
     return numbers
 
 
-def _parse_stamps(text: pd.Series, *, where: str, utc: bool) -> pd.Series:
-    stamps = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=utc)
-    odd = stamps.isna()
-    if odd.any():
-        row = odd.index[int(np.argmax(odd.to_numpy()))]
-        raise DataError(f"{where}, row {row}: {text.loc[row]!r} is no ISO 8601 time. Write 2014-01-31T16:05:00+00:00.")
-    return stamps
-
-
-def _localise(naive: pd.Series, timezone: str, counts: dict[str, int]) -> pd.Series:
-    """Place local times in their zone, choosing the later instant where the clock is ambiguous or skips."""
-    strict: pd.Series = naive.dt.tz_localize(timezone, ambiguous="NaT", nonexistent="NaT")
-    counts["uncertain_local_times"] = counts.get("uncertain_local_times", 0) + int(strict.isna().sum())
-    return later_of(naive, timezone)
-
-
-def later_of(naive: pd.Series, timezone: str) -> pd.Series:
-    """Place local times in their zone, in UTC: the later instant where the clock is ambiguous or skips."""
-    later = np.zeros(len(naive), dtype=bool)
-    local = naive.dt.tz_localize(timezone, ambiguous=later, nonexistent="shift_forward")
-    placed: pd.Series = local.dt.tz_convert("UTC")
-    return placed
-
-
-def check_timezone(timezone: str | None) -> None:
-    """Refuse a setting that is neither a zone name nor an epoch unit.
-
-    Raises
-    ------
-    ConfigError
-        If it is unknown.
-    """
-    if timezone is None or timezone in EPOCHS:
-        return
-    try:
-        ZoneInfo(timezone)
-    except (KeyError, ValueError, OSError) as failure:
-        raise ConfigError(
-            f"timezone = {timezone!r} is unknown. Name a zone such as 'America/New_York', or for numbers their unit: "
-            f"one of {sorted(EPOCHS)}."
-        ) from failure
-
-
-def zone_name(timezone: str | None) -> str:
-    """Zone whose days a ``timezone`` setting speaks of: UTC where none is named and for epoch times."""
-    return "UTC" if timezone is None or timezone in EPOCHS else timezone
-
-
-def _from_epoch(values: pd.Series, unit: str, *, where: str) -> pd.Series:
-    """Read counts of seconds or fractions of them since 1970 in UTC, to the microsecond."""
-    numbers = pd.to_numeric(values, errors="coerce")
-    if not pd.api.types.is_integer_dtype(numbers.dtype):
-        numbers = numbers_of(values, where=where)
-    odd = (numbers * EPOCHS[unit]).abs() > _FURTHEST
-    if odd.any():
-        place = int(odd.to_numpy().argmax())
-        raise DataError(
-            f"{where}, row {values.index[place]}: {values.iloc[place]} lies outside the years 1670 to 2270 when read "
-            f"as {unit!r}. {better_unit(float(numbers.iloc[place]), unit)}"
-        )
-    if pd.api.types.is_integer_dtype(numbers.dtype):
-        microseconds = numbers.astype("int64")
-        microseconds = microseconds // 1_000 if unit == "unix:ns" else microseconds * round(EPOCHS[unit] * 1e6)
-    else:
-        microseconds = (numbers * (EPOCHS[unit] * 1e6)).round().astype("int64")
-    return microseconds.astype("datetime64[us]").dt.tz_localize("UTC")
-
-
-def _refuse_naive(first: Any, row: Any, *, where: str) -> DataError:
-    return DataError(
-        f"{where}, row {row}: the time {first!r} has no time zone. Write it with an offset, or name the source's zone "
-        "with 'timezone'."
-    )
-
-
-def _iso_texts(values: pd.Series) -> pd.Series:
-    """Write dates and stamps of mixed kinds as texts."""
-    if isinstance(values.dtype, pd.StringDtype):
-        return values.str.strip()
-    text = values.map(lambda value: value.isoformat() if hasattr(value, "isoformat") else str(value).strip())
-    return text.astype("str")
-
-
-def bare_dates_of(values: pd.Series, timezone: str | None) -> pd.Series:
-    """Mark the values that are a date without a time of day."""
-    bare = pd.Series(False, index=values.index)
-    present = values.dropna()
-    known = isinstance(present.dtype, pd.DatetimeTZDtype) or not pd.api.types.is_object_dtype(present.dtype)
-    if timezone in EPOCHS or present.empty or (known and not isinstance(present.dtype, pd.StringDtype)):
-        return bare
-    bare.loc[present.index] = ~_iso_texts(present).str.contains(_HAS_CLOCK, regex=True).astype(bool)
-    return bare
-
-
-def _without_clock(stamp: str, remedy: str) -> str:
-    """Say what a stamp without a time of day is, and what to do."""
-    bare = stamp.strip()
-    if bare.replace(".", "", 1).isdigit() and len(bare) != len("20240102"):
-        return f"{stamp!r} is a number. Name its unit with 'timezone', such as 'unix:ms'."
-    return f"{stamp!r} is a date without a time of day. {remedy}"
-
-
-def instants_of(
-    values: pd.Series,
-    timezone: str | None,
-    counts: dict[str, int],
-    *,
-    where: str,
-    bare_dates: bool = False,
-    remedy: str = "Set date_only = 'all' to have such articles known at the end of their day.",
-) -> pd.Series:
-    """Read instants: timestamps or ISO 8601 texts, each with its own offset, local to a named zone, or epoch times.
-
-    Parameters
-    ----------
-    values : Series, shape (n,)
-        Timestamps or texts; missing stays NaT.
-    timezone : str or None
-        Zone of those without an offset, or ``"unix:s"``, ``"unix:ms"``, ``"unix:us"`` or ``"unix:ns"`` for numbers
-        counted from 1970 in UTC. Where a local time happens twice or never (clock changes) the later instant is
-        taken, which can delay news by an hour but not leak it; ``counts["uncertain_local_times"]`` says how many.
-    counts : dict
-        Added to.
-    where : str
-        Named in errors.
-    bare_dates : bool
-        Whether a text may be a date without a clock time.
-    remedy : str
-        What to do about one that may not.
-
-    Returns
-    -------
-    Series of datetime64[us, UTC], shape (n,), index kept.
-
-    Raises
-    ------
-    DataError
-        Naming the first row whose time has no zone (unless ``timezone`` is given), is unreadable, is a bare date
-        although those are not allowed, or is a number.
-    """
-    if isinstance(values.dtype, pd.DatetimeTZDtype):
-        aware_values: pd.Series = values.dt.tz_convert("UTC").astype(UTC_DTYPE)
-        return aware_values
-    result = pd.Series(pd.NaT, index=values.index, dtype=UTC_DTYPE)
-    present = values.dropna()
-    if present.empty:
-        return result
-    if pd.api.types.is_datetime64_dtype(present.dtype):
-        if timezone is None or timezone in EPOCHS:
-            raise _refuse_naive(present.iloc[0], present.index[0], where=where)
-        result.loc[present.index] = _localise(present, timezone, counts).astype(UTC_DTYPE)
-        return result
-    if timezone in EPOCHS:
-        result.loc[present.index] = _from_epoch(present, timezone, where=where)
-        return result
-    if pd.api.types.is_numeric_dtype(present.dtype):
-        raise DataError(
-            f"{where}, row {present.index[0]}: {present.iloc[0]} is a number, and nobody can tell its unit. Name it "
-            f"with 'timezone', one of {sorted(EPOCHS)}, or write times as ISO 8601 texts or timestamps."
-        )
-    text = _iso_texts(present)
-    clocked = text.str.contains(_HAS_CLOCK, regex=True)
-    if not bare_dates and not clocked.all():
-        row = clocked.index[int(np.argmin(clocked.to_numpy()))]
-        raise DataError(f"{where}, row {row}: {_without_clock(text.loc[row], remedy)}")
-    aware = text.str.contains(_HAS_ZONE, regex=True)
-    if aware.all() and len(text) == len(values):
-        return _parse_stamps(text, where=where, utc=True).astype(UTC_DTYPE)
-    if aware.any():
-        result.loc[aware.index[aware]] = _parse_stamps(text[aware], where=where, utc=True).astype(UTC_DTYPE)
-    if not aware.all():
-        if timezone is None:
-            row = aware.index[int(np.argmin(aware.to_numpy()))]
-            raise _refuse_naive(text.loc[row], row, where=where)
-        naive = _parse_stamps(text[~aware], where=where, utc=False)
-        result.loc[naive.index] = _localise(naive, timezone, counts).astype(UTC_DTYPE)
-    return result
-
-
-def session_labels_of(values: pd.Series, timezone: str | None, *, where: str) -> pd.Series:
-    """Read trading days: the wall-clock date a source writes, whatever offset follows it; midnight, naive.
-
-    Parameters
-    ----------
-    values : Series, shape (n,)
-        Dates, timestamps or texts without missing values.
-    timezone : str or None
-        Zone to see timezone-aware timestamps in; without it the zone they are stored in.
-    where : str
-        Named in errors.
-
-    Raises
-    ------
-    DataError
-        If a label is missing, unreadable or carries a time of day.
-    """
-    if values.isna().any():
-        row = values.index[int(np.argmax(values.isna().to_numpy()))]
-        raise DataError(f"{where}, row {row}: the date is missing. Filter the row out.")
-    if isinstance(values.dtype, pd.DatetimeTZDtype):
-        labels = (values if timezone is None or timezone in EPOCHS else values.dt.tz_convert(timezone)).dt.tz_localize(
-            None
-        )
-    elif pd.api.types.is_datetime64_dtype(values.dtype):
-        labels = values
-    elif timezone in EPOCHS:
-        labels = _from_epoch(values, timezone, where=where).dt.tz_localize(None)
-    elif pd.api.types.is_numeric_dtype(values.dtype):
-        raise DataError(f"{where}, row {values.index[0]}: {values.iloc[0]} is a number. Write dates as 2014-01-31.")
-    else:
-        text = _iso_texts(values)
-        clocked = text.str.contains(_HAS_CLOCK, regex=True)
-        text = text.where(~clocked, text.str.replace(_ZONE, "", regex=True))
-        labels = _parse_stamps(text, where=where, utc=False)
-    timed = labels != labels.dt.normalize()
-    if timed.any():
-        row = timed.index[int(np.argmax(timed.to_numpy()))]
-        if ((labels + pd.Timedelta(seconds=1)).dt.normalize() > labels).all():
-            raise DataError(
-                f"{where}, row {row}: {values.loc[row]} is the end of its day, at which a bar closes. Write the day "
-                f"itself, {labels.loc[row]:%Y-%m-%d}; the one after it would put the prices one bar too late."
-            )
-        raise DataError(
-            f"{where}, row {row}: {values.loc[row]} carries a time of day, so it is no trading day. Name the zone in "
-            "which it is midnight with 'timezone', or set bar to an intraday length."
-        )
-    days: pd.Series = labels.astype("datetime64[us]")
-    return days
-
-
-def range_of(
-    start: str | pd.Timestamp | None, end: str | pd.Timestamp | None, *, where: str
-) -> tuple[pd.Timestamp | None, pd.Timestamp | None]:
-    """Read a range of instants; either edge may be open.
-
-    Raises
-    ------
-    ConfigError
-        If an edge is no date, or the range is empty.
-    """
-    first, last = (None if edge is None else edge_of(edge, name) for edge, name in ((start, "start"), (end, "end")))
-    if first is not None and last is not None and last <= first:
-        raise ConfigError(f"{where}: end {last} is not after start {first}. Move the dates apart.")
-    return first, last
-
-
-def outside(when: pd.Series, start: pd.Timestamp | None, end: pd.Timestamp | None) -> pd.Series:
-    """Mark instants before ``start``, or at or after ``end``."""
-    excluded = pd.Series(False, index=when.index)
-    if start is not None:
-        excluded |= when < start
-    if end is not None:
-        excluded |= when >= end
-    return excluded
+def _refuse_repeated(part: Table, present: Sequence[str]) -> None:
+    twice = sorted({name for name in present if list(present).count(name) > 1})
+    if twice and len(present) < 1_000:
+        raise DataError(f"{part}: two columns are called {twice[0]!r}. Rename one.")
 
 
 def mapped(parts: Sequence[Table], columns: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
     """Complete a column map with the canonical names that the first table has anyway."""
     present = columns_of(parts[0])
+    _refuse_repeated(parts[0], present)
     return {name: name for name in names if name in present and name not in columns} | dict(columns)
 
 

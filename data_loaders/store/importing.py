@@ -15,14 +15,17 @@ from typing import Any, Protocol, Unpack
 
 import pandas as pd
 
+from embargo.data_loaders.archive.dialect import PLAIN, Dialect
 from embargo.data_loaders.archive.files import FileProgress, Table, fingerprint, tables_of
 from embargo.data_loaders.archive.news import NewsRequest, named, news_batches, news_rules, one_row_per_key
 from embargo.data_loaders.archive.prices import PriceRequest, bar_batches, bars_of, locate_in, price_rules
-from embargo.data_loaders.archive.streams import Counts, RowBatch, add_count
+from embargo.data_loaders.archive.streams import Counts, RowBatch, add_count, nothing_left
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.records import Dataset
 
 _END = ":end"
+# Where they are not set, what was imported before there were such settings is recognised.
+_LATER = ("form", "symbol_separator", "symbol_case")
 
 
 class Keeper(Protocol):
@@ -61,10 +64,12 @@ class ImportReport:
     skipped_batches: int
 
 
-def _digest(content: str, rules: object, *also: str) -> str:
+def _digest(content: str, rules: object, *also: object) -> str:
     """Digest what decides about the rows of an import, in whatever order it was asked for."""
     told = []
     for name, value in sorted(vars(rules).items()):
+        if name in _LATER and value is None:
+            continue
         if isinstance(value, frozenset):
             value = sorted(value)
         told.append((name, sorted(value.items(), key=str) if isinstance(value, Mapping) else value))
@@ -74,9 +79,9 @@ def _digest(content: str, rules: object, *also: str) -> str:
 class _Archive:
     """The files of an import: recognised by their content, and watched for changes while they are read."""
 
-    def __init__(self, path: str | Path, progress: FileProgress | None) -> None:
+    def __init__(self, path: str | Path, dialect: Dialect, progress: FileProgress | None) -> None:
         self.where = str(path)
-        self.parts: list[Table] = tables_of(path)
+        self.parts: list[Table] = tables_of(path, dialect=dialect)
         self._files = list(dict.fromkeys(part.file for part in self.parts))
         self._state = self._states()
         self._progress = progress
@@ -136,9 +141,7 @@ def _commit(
         # Otherwise this batch would stay in memory while the next one is read.
         del batch, layers
     if not committed and not skipped:
-        raise DataError(
-            f"{archive.where}: nothing is left to import ({counts}). Widen the range, the symbols or the filters."
-        )
+        raise DataError(nothing_left(archive.where, "row", counts))
     return ImportReport(counts, tuple(committed), skipped)
 
 
@@ -177,6 +180,7 @@ def import_news(
     *,
     source_name: str,
     clock: Callable[[], pd.Timestamp],
+    dialect: Dialect = PLAIN,
     progress: FileProgress | None = None,
     **rules: Unpack[NewsRequest],
 ) -> ImportReport:
@@ -197,6 +201,8 @@ def import_news(
         ``source`` of the rows whose archive names none.
     clock : callable
         Tells the instant at which a batch is committed.
+    dialect : Dialect
+        As in ``archive.read_news``.
     progress : callable, optional
         Called with (bytes done, bytes in all). Every byte counts twice: once to recognise the archive by its content,
         once to read it.
@@ -229,7 +235,7 @@ def import_news(
     >>> first.counts["imported"], again.skipped_batches
     (1, 1)
     """
-    archive = _Archive(path, progress)
+    archive = _Archive(path, dialect, progress)
     asked = news_rules(archive.parts, **rules)
     counts: Counts = {}
     return _commit(
@@ -238,7 +244,7 @@ def import_news(
         archive,
         news_batches(archive.parts, asked, counts, tell=archive.read),
         lambda frame: _news_facts(frame, source_name, counts, archive.where),
-        digest=_digest(archive.content, asked, "news", source_name),
+        digest=_digest(archive.content, asked, "news", source_name, *dialect.told),
         clock=clock,
         counts=counts,
     )
@@ -251,6 +257,7 @@ def import_bars(
     venue: str,
     calendar: str,
     clock: Callable[[], pd.Timestamp],
+    dialect: Dialect = PLAIN,
     progress: FileProgress | None = None,
     **rules: Unpack[PriceRequest],
 ) -> ImportReport:
@@ -268,6 +275,8 @@ def import_bars(
         exchange_calendars code or ``"24/7"``.
     clock : callable
         As in `import_news`.
+    dialect : Dialect
+        As in ``archive.read_news``.
     progress : callable, optional
         As in `import_news`.
     **rules
@@ -296,7 +305,7 @@ def import_bars(
     >>> report.counts["imported"]
     1
     """
-    archive = _Archive(path, progress)
+    archive = _Archive(path, dialect, progress)
     asked = price_rules(archive.parts, calendar, **rules)
     counts: Counts = {}
     locate = locate_in(archive.parts, asked)
@@ -306,7 +315,7 @@ def import_bars(
         archive,
         bar_batches(archive.parts, asked, counts, tell=archive.read),
         lambda frame: [bars_of(frame, asked, venue, counts, where=archive.where, locate=locate)],
-        digest=_digest(archive.content, asked, "bars", venue),
+        digest=_digest(archive.content, asked, "bars", venue, *dialect.told),
         clock=clock,
         counts=counts,
     )

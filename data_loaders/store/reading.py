@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from embargo.data_loaders import adjustment
 from embargo.data_loaders.archive.panels import absent_bars, holes, lay_out
-from embargo.data_loaders.archive.prices import LoadedPrices
+from embargo.data_loaders.archive.prices import LoadedPrices, NoPricesError
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.records import Dataset, Facts, facts_of, instant_of
 from embargo.data_loaders.store.files import Folder
@@ -226,10 +226,12 @@ class Snapshot:
         frame = self._frame("bars", question)
         absent = [] if symbols is None else sorted(set(symbols) - set(frame["symbol"].unique()))
         if absent and self._listing.of("bars"):
-            raise DataError(
+            raise NoPricesError(
                 f"store {self._reader.folder.address}: no {bar} bars of {venue!r} known at {self.t} for {absent[:10]}"
-                f"{' and others' if len(absent) > 10 else ''} in the range asked for. Fetch them, drop these symbols, "
-                "or check their spelling and the range."
+                f"{' and others' if len(absent) > 10 else ''} in the range asked for. Fetch them, ask for others, "
+                "or check their spelling and the range.",
+                absent,
+                {},
             )
         return frame
 

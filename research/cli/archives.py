@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import tomllib
-from typing import Annotated, Any
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from embargo.research.cli.terminal import pair
+
+if TYPE_CHECKING:
+    from embargo.data_loaders.archive.dialect import Dialect
+
+
+class Case(StrEnum):
+    """How symbols are written."""
+
+    UPPER = "upper"
+    LOWER = "lower"
+
 
 ColumnsOption = Annotated[
     list[str] | None,
@@ -31,6 +43,27 @@ SymbolFlagOption = Annotated[
     list[str] | None,
     typer.Option(metavar="COLUMN=SYMBOL", help="A row with this flag is about this symbol; repeat for more."),
 ]
+DelimiterOption = Annotated[
+    str | None, typer.Option(metavar="SIGN", help="Between the cells of a CSV. Default: a comma.")
+]
+EncodingOption = Annotated[str | None, typer.Option(help="Of texts, such as cp1252 or utf-16. Default: UTF-8.")]
+NoHeaderOption = Annotated[
+    bool, typer.Option("--no-header", help="The first line names no columns; they are called 1, 2 ...")
+]
+TimeFormatOption = Annotated[
+    str | None, typer.Option(metavar="FORM", help="Of times that are not ISO 8601, such as '%m/%d/%Y %H:%M'.")
+]
+SeparatorOption = Annotated[
+    str | None, typer.Option(metavar="SIGN", help="Between symbols in one cell: one row for each of them.")
+]
+CaseOption = Annotated[Case | None, typer.Option(help="Write symbols in capitals, or without.")]
+
+
+def dialect_of(delimiter: str | None, encoding: str | None, no_header: bool) -> Dialect:
+    """Put together how files are written; a backslash and a t are a tab, which few can type."""
+    from embargo.data_loaders.archive.dialect import Dialect
+
+    return Dialect("\t" if delimiter == "\\t" else delimiter, encoding, not no_header)
 
 
 def columns_of(given: list[str] | None) -> dict[str, str]:

@@ -43,6 +43,12 @@ def import_(
     date_only: archives.DateOnlyOption = None,
     text_from: archives.TextFromOption = None,
     symbol_flag: archives.SymbolFlagOption = None,
+    symbol_separator: archives.SeparatorOption = None,
+    symbol_case: archives.CaseOption = None,
+    time_format: archives.TimeFormatOption = None,
+    delimiter: archives.DelimiterOption = None,
+    encoding: archives.EncodingOption = None,
+    no_header: archives.NoHeaderOption = False,
     source: Annotated[
         str | None, typer.Option(metavar="NAME", help="Name of the source of news. Default: the file's name.")
     ] = None,
@@ -57,7 +63,8 @@ def import_(
 
     Columns: article_id, published_at, seen_at, symbol, text, source for news;
     symbol, date or open_at, open, high, low, close, volume for bars. Those that
-    have other names in the file are mapped.
+    have other names in the file are mapped; tickers[] or entities.name reaches
+    inside nested ones.
 
     Examples
     --------
@@ -74,8 +81,17 @@ def import_(
         "filters": archives.filters_of(filters),
         "timezone": timezone,
         "symbol": symbol,
+        "time_format": time_format,
+        "dialect": archives.dialect_of(delimiter, encoding, no_header),
     }
-    of_news = {"--date-only": date_only, "--text-from": text_from, "--symbol-flag": symbol_flag, "--source": source}
+    of_news = {
+        "--date-only": date_only,
+        "--text-from": text_from,
+        "--symbol-flag": symbol_flag,
+        "--symbol-separator": symbol_separator,
+        "--symbol-case": symbol_case,
+        "--source": source,
+    }
     _refuse_strangers(kind, of_news, venue)
     target = Store.create(store)
     with shown(complaints) as stages:
@@ -83,6 +99,7 @@ def import_(
         if kind is Kind.NEWS:
             flags = archives.flags_of(symbol_flag)
             rules |= {"text_from": text_from or [], "symbol_flags": flags, "date_only": date_only}
+            rules |= {"symbol_separator": symbol_separator, "symbol_case": symbol_case}
             name = source or path.name.partition(".")[0]
             report = import_news(path, target, source_name=name, clock=now, progress=advance, **rules)
         else:

@@ -177,6 +177,9 @@ def evaluate(
         typer.Option("--mapping", metavar="LABEL=CLASS", help="Such as positive=bullish; repeat for more."),
     ] = None,
     filters: archives.FilterOption = None,
+    delimiter: archives.DelimiterOption = None,
+    encoding: archives.EncodingOption = None,
+    no_header: archives.NoHeaderOption = False,
     published_at: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Column of publication instants, to tell what the model knew.")
     ] = None,
@@ -229,6 +232,7 @@ def evaluate(
         # Whoever reads an undated file now can only say that its labels are known by now.
         knowledge_cutoff=None if published_at else now(),
         published_at=published_at,
+        dialect=archives.dialect_of(delimiter, encoding, no_header),
     )
     with shown(complaints) as stages, ScoreCache(folder / "scores.sqlite") as store:
         judged = judge(
@@ -264,6 +268,12 @@ def score(
     date_only: archives.DateOnlyOption = None,
     text_from: archives.TextFromOption = None,
     symbol_flag: archives.SymbolFlagOption = None,
+    symbol_separator: archives.SeparatorOption = None,
+    symbol_case: archives.CaseOption = None,
+    time_format: archives.TimeFormatOption = None,
+    delimiter: archives.DelimiterOption = None,
+    encoding: archives.EncodingOption = None,
+    no_header: archives.NoHeaderOption = False,
     fold: FoldOption = None,
     base: BaseOption = None,
     cache: CacheOption = None,
@@ -296,6 +306,10 @@ def score(
         date_only=date_only,
         text_from=text_from or [],
         symbol_flags=archives.flags_of(symbol_flag),
+        symbol_separator=symbol_separator,
+        symbol_case=None if symbol_case is None else symbol_case.value,
+        time_format=time_format,
+        dialect=archives.dialect_of(delimiter, encoding, no_header),
     )
     folder = cache_folder(cache)
     reader = open_model(model, fold=fold, cache=folder, base=base)

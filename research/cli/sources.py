@@ -172,20 +172,23 @@ def collect(
     settings = load_collection(config)
     with shown(complaints) if console.is_terminal else nullcontext(Quiet()) as stages:
         collected = run(settings, clock=now, stages=stages, patience=_patience(patience))
-    told = "; ".join(f"{source} {_told(tally)}" for source, tally in collected.tallies.items())
-    console.print(f"{now():%Y-%m-%dT%H:%M:%SZ} {told}", soft_wrap=True, highlight=False, markup=False)
     for line in collected.failure_lines():
         complain(line)
+    told = [f"{source} {_told(tally, collected.failures.get(source))}" for source, tally in collected.tallies.items()]
+    told += [f"{source} failed" for source in collected.failures if source not in collected.tallies]
+    console.print(f"{now():%Y-%m-%dT%H:%M:%SZ} {'; '.join(told)}", soft_wrap=True, highlight=False, markup=False)
     if collected.failure_lines():
         raise typer.Exit(FAILED)
 
 
-def _told(tally: Tally) -> str:
-    """Say in one line what was added."""
+def _told(tally: Tally, reason: str | None) -> str:
+    """Say in one line what was added, and whether something failed beside it."""
     parts = []
     for dataset, added in tally.added.items():
         parts += [f"{added.new:,} new {dataset}"] if added.new else []
         parts += [f"{added.revised:,} revised {dataset}"] if added.revised else []
+    failed = len(tally.failure_lines())
+    parts += ["failed"] if reason is not None else [f"{failed:,} failed"] if failed else []
     return ", ".join(parts) or "nothing new"
 
 

@@ -20,15 +20,19 @@ from embargo.data_loaders.archive.files import fingerprint, tables_of
 from embargo.data_loaders.errors import ConfigError
 from embargo.models.methods.settings import Method, Optimizer
 from embargo.models.scorer import CalibrationMethod, Runtime
+from embargo.research.config.archives import FILE_FORM, NewsSection, check_form, only_for_archives, path_is_there
 from embargo.research.config.regimes import FILED_REGIMES, RegimesSection
 from embargo.research.config.settings import (
+    MOST,
     BarLength,
     Count,
     Duration,
     Fraction,
     Instant,
+    Name,
     Positive,
     Section,
+    Seed,
     SplitSpan,
     checked,
     place_of,
@@ -36,74 +40,24 @@ from embargo.research.config.settings import (
 )
 
 
-class Simulated(Section):
-    """The simulated market that stands in for both news and prices."""
-
-    strength: Annotated[float, Field(ge=0.0, le=5.0)] = 1.0
-    symbols: Annotated[int, Field(ge=4, le=500)] = 24
-    start: Instant = pd.Timestamp("2015-01-01", tz="UTC")
-    end: Instant = pd.Timestamp("2020-12-31", tz="UTC")
-    articles_per_symbol_day: Annotated[float, Field(gt=0, le=5)] = 0.4
-
-
-def _path_is_there(section: str, loader: str, path: str | None) -> None:
-    if loader != "simulated" and not path:
-        what = "a store" if loader == "store" else "a parquet, CSV or JSONL file or folder"
-        raise ValueError(f"{section}.path is missing; point it at {what}")
-
-
-def _only_for_archives(section: str, settings: Section, keys: tuple[str, ...]) -> None:
-    odd = [f"{section}.{key}" for key in keys if getattr(settings, key)]
-    if odd:
-        raise ValueError(f"{', '.join(odd)}: only for loader = 'archive'; a store is mapped when files are imported")
-
-
-class NewsSection(Section):
-    """Where the articles come from and how their columns read.
-
-    ``drop_repeats`` leaves out articles whose text, but for case, links and punctuation, another one brought at most
-    ``repeat_window`` before. ``repeat_scope = "symbol"`` compares articles of one symbol, ``"all"`` those of all. Four
-    days reach from a Friday's close over a long weekend to Tuesday's open; what comes up again later, such as next
-    quarter's "beats estimates", is news.
-    """
-
-    loader: Literal["archive", "store", "simulated"] = "archive"
-    path: str | None = None
-    columns: dict[str, str] = Field(default_factory=dict)
-    text_from: tuple[str, ...] = ()
-    filters: dict[str, Any] = Field(default_factory=dict)
-    timezone: str | None = None
-    date_only: str | None = None
-    symbol: str | None = None
-    symbol_flags: dict[str, str] = Field(default_factory=dict)
-    max_characters: Annotated[int, Field(ge=20)] = 600
-    drop_repeats: bool = True
-    repeat_scope: Literal["symbol", "all"] = "symbol"
-    repeat_window: Duration = "4D"
-    unpriced: Literal["error", "drop"] = "error"
-    simulated: Simulated = Simulated()
-
-    @model_validator(mode="after")
-    def _fits_its_loader(self) -> NewsSection:
-        _path_is_there("news", self.loader, self.path)
-        if self.loader == "store":
-            _only_for_archives(
-                "news", self, ("columns", "text_from", "timezone", "date_only", "symbol", "symbol_flags")
-            )
-        return self
-
-
 class PricesSection(Section):
     """Where the bars come from, whose calendar they follow and how long before the open a decision falls.
 
     Unless ``adjust`` says otherwise, an archive's levels are taken as they stand, and a store's, which are those
-    traded, have splits and dividends worked in.
+    traded, have splits and dividends worked in. ``symbol`` names the one that a file without such a column is about;
+    ``timezone`` to ``header`` say how files are written, as for the news.
     """
 
     loader: Literal["archive", "store", "simulated"] = "archive"
     path: str | None = None
     venue: str | None = None
     columns: dict[str, str] = Field(default_factory=dict)
+    symbol: str | None = None
+    timezone: str | None = None
+    time_format: str | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
+    header: bool = True
     filters: dict[str, Any] = Field(default_factory=dict)
     symbols: tuple[str, ...] = ()
     calendar: str = "XNYS"
@@ -113,15 +67,16 @@ class PricesSection(Section):
 
     @model_validator(mode="after")
     def _fits_its_loader(self) -> PricesSection:
-        _path_is_there("prices", self.loader, self.path)
+        path_is_there("prices", self.loader, self.path)
         if self.loader == "store":
-            _only_for_archives("prices", self, ("columns", "filters"))
+            only_for_archives("prices", self, ("columns", "filters", "symbol", *FILE_FORM))
             if not self.venue:
                 raise ValueError("prices.venue is missing; 'embargo data info STORE' lists the venues of a store")
         elif self.venue:
             raise ValueError("prices.venue belongs to loader = 'store'; an archive is narrowed with prices.filters")
         elif self.adjust == "splits":
             raise ValueError("prices.adjust = 'splits' needs the recorded splits of a store; an archive has adj_close")
+        check_form(self)
         return self
 
 
@@ -138,6 +93,9 @@ class LabelsSection(Section):
     label: str = "label"
     mapping: dict[str, str] = Field(default_factory=dict)
     filters: dict[str, Any] = Field(default_factory=dict)
+    delimiter: str | None = None
+    encoding: str | None = None
+    header: bool = True
     knowledge_cutoff: Instant | None = None
     horizon_bars: Count = 1
     neutral_share: Fraction = 0.4
@@ -149,6 +107,7 @@ class LabelsSection(Section):
             raise ValueError(
                 "labels.source = 'file' needs labels.path and labels.knowledge_cutoff, the latest its labels could know"
             )
+        check_form(self)
         return self
 
 
@@ -232,8 +191,8 @@ class CrossSection(Section):
     """How a symbol's signal is compared: with its own past (causally), then with the other symbols of the row."""
 
     standardise: Literal["none", "rolling", "expanding"] = "none"
-    window: Annotated[int, Field(ge=2)] = 60
-    minimum: Annotated[int, Field(ge=2)] = 20
+    window: Annotated[int, Field(ge=2, le=MOST)] = 60
+    minimum: Annotated[int, Field(ge=2, le=MOST)] = 20
     winsorise: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
     method: Literal["none", "zscore", "rank"] = "none"
     limit: Positive = 3.0
@@ -359,15 +318,15 @@ class StatisticsSection(Section):
 
     level: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
     significance: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.05
-    bootstrap: Annotated[int, Field(ge=200)] = 2000
-    permutations: Annotated[int, Field(ge=99)] = 500
+    bootstrap: Annotated[int, Field(ge=200, le=MOST)] = 2000
+    permutations: Annotated[int, Field(ge=99, le=MOST)] = 500
     block: Count | None = None
 
 
 class LeakageSection(Section):
     """How hard the audit looks. It cannot be switched off."""
 
-    rows: Annotated[int, Field(ge=2)] = 12
+    rows: Annotated[int, Field(ge=2, le=MOST)] = 12
     event_study: bool = True
 
 
@@ -378,7 +337,13 @@ class ReportSection(Section):
 
 
 # At their default these later keys leave fingerprints what they were; the news that they keep count by content.
-_LATER_KEYS = (("repeat_scope", "symbol"), ("repeat_window", "4D"))
+_LATER_KEYS = (
+    ("news", "repeat_scope", "symbol"),
+    ("news", "repeat_window", "4D"),
+    ("news", "header", True),
+    ("prices", "header", True),
+    ("labels", "header", True),
+)
 
 
 class Config(Section):
@@ -395,8 +360,8 @@ class Config(Section):
     '2015-07-01T00:00:00+00:00'
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,60}$")]
-    seed: Annotated[int, Field(ge=0)] = 0
+    name: Name
+    seed: Seed = 0
     as_of: Instant | None = None
     news: NewsSection
     prices: PricesSection
@@ -465,9 +430,9 @@ class Config(Section):
         settings = {key: value for key, value in self.to_dict().items() if key not in ("name", "report")}
         for section in ("news", "prices", "labels"):
             settings[section].pop("path", None)
-        for key, default in _LATER_KEYS:
-            if settings["news"][key] == default:
-                del settings["news"][key]
+        for section, key, default in _LATER_KEYS:
+            if settings[section][key] == default:
+                del settings[section][key]
         for source in FILED_REGIMES:
             if source in settings["regimes"]:
                 settings["regimes"][source]["path"] = fingerprint(tables_of(settings["regimes"][source]["path"]))

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from embargo.research.config.settings import Count, Duration, Positive, Section
+from embargo.research.config.settings import MOST, Count, Duration, Positive, Section
 
 # Keys that name a file of their own.
 FILED_REGIMES = ("labels", "threshold")
@@ -66,18 +66,18 @@ class RegimesSection(Section):
     definitions: tuple[CausalRegime, ...] = ("trend", "volatility")
     ex_post: tuple[ExPostRegime, ...] = ("lunde_timmermann",)
     gate_by: tuple[CausalRegime, ...] = ("trend", "volatility")
-    trend_lookback: Annotated[int, Field(ge=5)] = 63
+    trend_lookback: Annotated[int, Field(ge=5, le=MOST)] = 63
     trend_threshold: Positive = 0.5
-    volatility_lookback: Annotated[int, Field(ge=5)] = 21
+    volatility_lookback: Annotated[int, Field(ge=5, le=MOST)] = 21
     fall: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
     rise: Positive = 0.2
     override: Positive = 0.2
     markov_states: Literal[2, 3] = 2
-    markov_minimum: Annotated[int, Field(ge=120)] = 504
+    markov_minimum: Annotated[int, Field(ge=120, le=MOST)] = 504
     markov_refit: Count = 63
     labels: RegimeLabels | None = None
     threshold: RegimeThreshold | None = None
-    minimum_bars: Annotated[int, Field(ge=10)] = 60
+    minimum_bars: Annotated[int, Field(ge=10, le=MOST)] = 60
 
     @model_validator(mode="before")
     @classmethod

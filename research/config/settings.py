@@ -14,17 +14,31 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
 import pandas as pd
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from embargo.data_loaders.calendars import length_of
 from embargo.data_loaders.errors import ConfigError
 
+_CENTURY = pd.Timedelta(days=36_525)
+# Instants are counted in 64 bits, and calendars and spans reach beyond the dates of an experiment.
+_YEARS = (1800, 2200)
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
 
 def _instant(value: Any) -> pd.Timestamp:
     if isinstance(value, str):
         value = datetime.fromisoformat(value)
+    if isinstance(value, date) and not _YEARS[0] <= value.year <= _YEARS[1]:
+        raise ValueError(f"the year {value.year} is none from {_YEARS[0]} to {_YEARS[1]}")
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ValueError("give the time zone too, such as 2015-01-01T09:30:00Z, or the date alone (00:00 UTC)")
@@ -37,7 +51,7 @@ def _instant(value: Any) -> pd.Timestamp:
 def parse_instant(value: Any) -> pd.Timestamp:
     """Read a date (00:00 UTC), or an instant that states its zone; ValueError says what is missing."""
     if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
-        return _instant(date.fromisoformat(value))
+        value = date.fromisoformat(value)
     return _instant(value)
 
 
@@ -46,8 +60,12 @@ def _duration(value: str) -> str:
         length = pd.Timedelta(value)
     except ValueError as failure:
         raise ValueError(f"{value!r} is no duration; write '5min', '12h' or '2D'") from failure
+    if length is pd.NaT or value.strip().replace(".", "", 1).isdigit():
+        raise ValueError(f"{value!r} names no unit of time; write '5min', '12h' or '2D'")
     if length < pd.Timedelta(0):
         raise ValueError(f"{value!r} is negative")
+    if length > _CENTURY:
+        raise ValueError(f"{value!r} is longer than a century")
     return value
 
 
@@ -59,8 +77,17 @@ def _bar(value: str) -> str:
     return value.replace("D", "d")
 
 
+def _name(value: str) -> str:
+    if re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,60}", value) is None:
+        raise ValueError(
+            "write small letters, digits, '-' and '_' only, at most 61, a letter or a digit first: it names a folder"
+        )
+    return value
+
+
 def _span(value: Any) -> str | int:
-    if isinstance(value, bool) or not isinstance(value, str | int) or (isinstance(value, int) and value < 1):
+    counted = isinstance(value, int) and 1 <= value <= MOST * 1_000
+    if isinstance(value, bool) or not (isinstance(value, str) or counted):
         raise ValueError("write a length of time such as '6MS' or '90D', or a number of articles from 1 on")
     return value
 
@@ -71,13 +98,25 @@ BarLength = Annotated[str, AfterValidator(_bar)]
 SplitSpan = Annotated[str | int, BeforeValidator(_span)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
-Count = Annotated[int, Field(ge=1)]
+# What counts rows, bars or rounds: more than there ever are would only overflow somewhere, or never end.
+MOST = 1_000_000
+Count = Annotated[int, Field(ge=1, le=MOST)]
+Seed = Annotated[int, Field(ge=0, lt=1 << 31)]
+Name = Annotated[str, AfterValidator(_name)]
 
 
 class Section(BaseModel):
     """Base of every section: frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        # Python counts true as 1, and a setting would be taken for what nobody wrote.
+        if isinstance(value, bool) and not _takes(cls.model_fields[str(info.field_name)].annotation, bool):
+            raise ValueError("expected no true or false here")
+        return value
 
 
 Settings = TypeVar("Settings", bound=Section)
@@ -105,7 +144,14 @@ def checked(model: type[Settings], document: dict[str, Any], *, where: str) -> S
         return model.model_validate(document)
     except ValidationError as failure:
         lines = "\n".join(f"  {_explain(model, error)}" for error in failure.errors())
-        raise ConfigError(f"{where}: {failure.error_count()} settings are wrong:\n{lines}") from failure
+        number = failure.error_count()
+        wrong = "1 setting is wrong" if number == 1 else f"{number} settings are wrong"
+        raise ConfigError(f"{where}: {wrong}:\n{lines}") from failure
+
+
+def _takes(annotation: Any, kind: type) -> bool:
+    """Tell whether an annotation such as ``bool | None`` admits a kind of value, or any."""
+    return annotation is kind or annotation is Any or any(_takes(part, kind) for part in get_args(annotation))
 
 
 def _section_in(annotation: Any) -> Any:

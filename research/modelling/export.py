@@ -68,7 +68,7 @@ def training_texts(
         If the file cannot be read.
     """
     _, adapter = _tuned(reader)
-    parts = tables_of(path, FORMATS | {".txt": "lines", ".json": "json"})
+    parts = tables_of(path, FORMATS | {".txt": "lines"})
     found: pd.Series
     if format in ("auto", "table") and parts[0].format not in ("lines", "json"):
         found = read_table(parts, [text], {})[0][text].dropna().astype("str")

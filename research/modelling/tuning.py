@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from safetensors.numpy import save_file
 
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
@@ -48,7 +48,7 @@ from embargo.models.scorers.score import cached_logits
 from embargo.models.tuning.adapters import open_adapter
 from embargo.models.tuning.tiny import TinySettings
 from embargo.research.config.experiment import Config, LabelsSection, ModelSection, load_config, override
-from embargo.research.config.settings import Section, checked, place_of, read_toml
+from embargo.research.config.settings import Name, Section, Seed, checked, place_of, read_toml
 from embargo.research.modelling.judging import report_of
 from embargo.research.progress import Stages
 from embargo.research.records.finished import settings_of
@@ -67,8 +67,8 @@ _NO_LOSS = frozenset({"rows", "samples", "train", "validation", "test", "outside
 class TuneConfig(Section):
     """One model to be tuned on one labelled file."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,60}$")]
-    seed: Annotated[int, Field(ge=0)] = 0
+    name: Name
+    seed: Seed = 0
     labels: LabelsSection
     model: ModelSection = ModelSection()
 

@@ -11,7 +11,8 @@ import pandas as pd
 
 from embargo.backtest import regimes
 from embargo.data_loaders.archive.files import tables_of
-from embargo.data_loaders.archive.tables import bare_dates_of, columns_of, instants_of, numbers_of, read_table
+from embargo.data_loaders.archive.tables import columns_of, numbers_of, read_table
+from embargo.data_loaders.archive.times import bare_dates_of, instants_of
 from embargo.data_loaders.errors import DataError
 from embargo.research.config.regimes import CausalRegime, RegimeLabels, RegimesSection, RegimeThreshold
 

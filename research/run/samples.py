@@ -18,6 +18,7 @@ from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import CLASSES
 from embargo.data_loaders.splits.folds import Fold, walk_forward, walk_forward_by_count
 from embargo.data_loaders.splits.purging import TimeSplit, part_of, split_undated
+from embargo.research.config.archives import dialect_of
 from embargo.research.config.experiment import Config, LabelsSection
 from embargo.research.progress import Stages
 from embargo.research.run.world import World, frame_hash
@@ -212,6 +213,7 @@ def split_labelled_file(settings: LabelsSection, seed: int) -> LabelledFile:
         mapping=settings.mapping or None,
         filters=settings.filters,
         knowledge_cutoff=settings.knowledge_cutoff,
+        dialect=dialect_of(settings),
     )
     # Two cuts: a hold-out to measure on, then train and validation out of the rest.
     held = split_undated(labelled.frame, validation_share=settings.validation_share, seed=seed)
@@ -221,9 +223,19 @@ def split_labelled_file(settings: LabelsSection, seed: int) -> LabelledFile:
     return LabelledFile(used.train, used.validation, held.validation, until, labelled.counts | sizes)
 
 
+_UNUSABLE = {
+    "undated": "without a time (undated)",
+    "blank_text": "without a text (blank_text)",
+    "without_symbol": "without a symbol (without_symbol)",
+}
+
+
 def left_out(config: Config, world: World, samples: Sequence[Samples]) -> list[str]:
     """Say what of the news is not used, one sentence each; empty where all of them are."""
     said = []
+    counts = world.counts["news"]
+    if gone := [f"{counts[name]:,} {what}" for name, what in _UNUSABLE.items() if counts.get(name)]:
+        said.append(f"Of {counts.get('rows', 0):,} rows of news, {', '.join(gone)}: they are left out.")
     repeats, rows = _repeats(world)
     if repeats:
         whose = "of its symbol" if config.news.repeat_scope == "symbol" else "of any symbol"

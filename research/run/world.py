@@ -7,6 +7,7 @@ dropped without being counted.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.archive.news import LoadedNews, read_news
-from embargo.data_loaders.archive.prices import LoadedPrices, read_prices
+from embargo.data_loaders.archive.prices import LoadedPrices, NoPricesError, read_prices
 from embargo.data_loaders.archive.streams import Counts
 from embargo.data_loaders.archive.tables import Piece, keep_filtered
 from embargo.data_loaders.calendars import bars_per_year, decision_times, last_closed_bar, length_of
@@ -24,6 +25,7 @@ from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import PRICE_FIELDS
 from embargo.data_loaders.funding import funding_panel
 from embargo.data_loaders.schemas import Prices
+from embargo.research.config.archives import dialect_of
 from embargo.research.config.experiment import Config
 from embargo.research.progress import Stages
 
@@ -133,16 +135,16 @@ def load_world(config: Config, stages: Stages) -> World:
         news = news.loc[fresh].reset_index(drop=True)
     unpriced = sorted(set(news["symbol"]) - set(prices.symbols))
     if unpriced and config.news.unpriced == "error":
-        raise DataError(
-            f"news: {len(unpriced)} symbols have no prices: {unpriced[:8]}. Add their prices, list the symbols "
-            "to trade in prices.symbols, or set news.unpriced = 'drop' to leave them out."
-        )
+        raise DataError(_without_prices(unpriced, _in_other_capitals(unpriced, prices.symbols)))
     has_price = ~news["symbol"].isin(unpriced)
     counts["news"]["unpriced"] = int((~has_price).sum())
     news = news.loc[has_price].reset_index(drop=True)
     if news.empty:
+        alike = _in_other_capitals(unpriced, prices.symbols)
         raise DataError(
-            "news: no article is left after filters. Check news.filters, the dates in [split] and prices.symbols."
+            _without_prices(unpriced, alike)
+            if alike
+            else "news: no article is left after filters. Check news.filters, the dates in [split] and prices.symbols."
         )
     counts["news"]["kept"] = len(news)
     decided_at = decision_times(prices.open_at, latency)
@@ -156,6 +158,28 @@ def load_world(config: Config, stages: Stages) -> World:
         truth=truth,
         funding=_funding(config, prices, counts),
         counts=counts,
+    )
+
+
+def _in_other_capitals(unpriced: Sequence[str], priced: Sequence[str]) -> dict[str, str]:
+    """Which symbols have prices under a name that differs only in its capitals."""
+    written = {name.casefold(): name for name in priced}
+    return {name: written[name.casefold()] for name in unpriced if name.casefold() in written}
+
+
+def _without_prices(unpriced: Sequence[str], alike: dict[str, str]) -> str:
+    """Say that symbols of the news have no prices, and what to do about it."""
+    one, several = "1 symbol has", f"{len(unpriced):,} symbols have"
+    said = f"news: {one if len(unpriced) == 1 else several} no prices: {', '.join(map(repr, unpriced[:8]))}"
+    said += " and others. " if len(unpriced) > 8 else ". "
+    if alike:
+        name, written = next(iter(alike.items()))
+        case = next((case for case in ("upper", "lower") if getattr(name, case)() == written), None)
+        remedy = f"set news.symbol_case = {case!r}" if case else "write them alike"
+        return f"{said}{name!r} differs only in its capitals from {written!r} of the prices: {remedy}."
+    return (
+        f"{said}Add their prices, list the symbols to trade in prices.symbols, or set news.unpriced = 'drop' to leave "
+        "news without prices out."
     )
 
 
@@ -203,7 +227,10 @@ def _recorded(config: Config, stages: Stages) -> tuple[pd.DataFrame, Prices, dic
     else:
         loaded = _read_news(config, stages)
         every = config.news.unpriced == "drop"
-        bars = _read_prices(config, None if every else sorted(set(loaded.frame["symbol"])), stages)
+        try:
+            bars = _read_prices(config, None if every else sorted(set(loaded.frame["symbol"])), stages)
+        except NoPricesError as failure:
+            raise DataError(_without_prices(failure.absent, failure.spelt_alike)) from failure
     return loaded.frame, bars.prices, {"news": dict(loaded.counts), "prices": dict(bars.counts)}
 
 
@@ -224,6 +251,10 @@ def _read_news(config: Config, stages: Stages) -> LoadedNews:
         symbol=news.symbol,
         symbol_flags=news.symbol_flags,
         date_only=news.date_only,
+        time_format=news.time_format,
+        symbol_separator=news.symbol_separator,
+        symbol_case=news.symbol_case,
+        dialect=dialect_of(news),
         progress=stages.stage("Read the news"),
     )
 
@@ -242,6 +273,10 @@ def _read_prices(config: Config, symbols: list[str] | None, stages: Stages) -> L
         calendar=prices.calendar,
         bar=prices.bar,
         adjust="total_return" if prices.adjust == "total_return" else "none",
+        symbol=prices.symbol,
+        timezone=prices.timezone,
+        time_format=prices.time_format,
+        dialect=dialect_of(prices),
         progress=stages.stage("Read the prices"),
     )
 

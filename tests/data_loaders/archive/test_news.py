@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embargo.data_loaders.archive import read_news, read_prices, stream_bars, stream_news, streams, tables
-from embargo.data_loaders.archive.tables import instants_of
+from embargo.data_loaders.archive.times import instants_of
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 
 STORIES = [

@@ -13,7 +13,7 @@ from embargo.data_loaders.archive.epochs import EPOCHS
 from embargo.data_loaders.archive.news import read_news
 from embargo.data_loaders.archive.plausible import check_bar_instants, check_news_instants
 from embargo.data_loaders.archive.prices import read_prices
-from embargo.data_loaders.archive.tables import instants_of
+from embargo.data_loaders.archive.times import instants_of
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.store import Store, import_news
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embargo.data_loaders.archive.tables import check_timezone, instants_of, numbers_of, session_labels_of, truth_of
+from embargo.data_loaders.archive.tables import numbers_of, truth_of
+from embargo.data_loaders.archive.times import check_timezone, instants_of, session_labels_of
 from embargo.data_loaders.errors import ConfigError, DataError
 
 UNITS = {"unix:s": 10**6, "unix:ms": 10**3, "unix:us": 1}

@@ -180,7 +180,7 @@ def test_other_rules_are_another_import(tmp_path: Path, store: Store) -> None:
     assert first.counts["other_symbols"] == 13
     assert second.counts["imported"] == 40
     assert len(everything(store)) == 40
-    with pytest.raises(DataError, match="nothing is left to import"):
+    with pytest.raises(DataError, match=r"no row is left \(40 rows, 40 other symbols\)"):
         bring(path, store, symbols=["S9"])
 
 

@@ -81,6 +81,10 @@ def test_one_source_that_fails_does_not_lose_the_other(desk: Desk, config: Path,
     assert result.exit_code == 1
     assert f"Error: {broken}:" in result.output
     assert "503" in result.output
+    # What came in is the last word, and a source that failed brought no "nothing new".
+    last = result.output.splitlines()[-1]
+    assert last.startswith("2024-03-01T")
+    assert f"{broken} failed" in last
     kept = {"yahoo", "bybit"} - {broken}
     assert set(desk.opened().as_of(desk.now).news()["source"]) == kept
 
