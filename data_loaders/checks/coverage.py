@@ -35,11 +35,9 @@ GAP_DAYS_BAD = 0.20
 # A full month below a quarter of the median month cannot be compared with the others; where twenty are usual, chance
 # leaves fewer than five once in 60,000 months (Poisson).
 THIN_MONTH, USUAL_AT_LEAST = 0.25, 20.0
-# Fewer articles than this cannot show anything about one symbol. That is the archive's size where all have few, and a
-# fault of the collection where the median symbol has ten times as many.
+# Fewer articles than this cannot show anything about one symbol. That is the archive's size where the median symbol has
+# as few in the same time, and a fault of the collection where it has ten times as many.
 FEW_ARTICLES, FEW_BESIDE_MEDIAN = 30, 0.1
-# A symbol that expects ten articles in the time it is quoted has none by chance once in 22,000 (Poisson).
-SILENT_FROM = 10.0
 # News about symbols that could not be traded at the next bar: listings and delistings alone stay below this.
 UNTRADED_LOOK = 0.02
 MAX_SYMBOLS_DRAWN = 60
@@ -199,7 +197,8 @@ def symbol_coverage(news: pd.DataFrame | NewsFacts, prices: Prices | None) -> Ch
     }
     life = pd.Series(1.0, index=per_symbol.index) if prices is None else prices.close.notna().mean()
     expected = float(per_symbol.median()) * life
-    scarce = per_symbol < FEW_BESIDE_MEDIAN * expected.reindex(per_symbol.index, fill_value=0.0)
+    usual = expected.reindex(per_symbol.index, fill_value=0.0)
+    scarce = (usual >= FEW_ARTICLES) & (per_symbol < FEW_BESIDE_MEDIAN * usual)
     poor = per_symbol[(per_symbol < FEW_ARTICLES) & scarce]
     complaints = (
         [f"{plural(len(poor), 'symbol')} with fewer than {FEW_ARTICLES} articles, and a tenth of the usual"]
@@ -212,7 +211,7 @@ def symbol_coverage(news: pd.DataFrame | NewsFacts, prices: Prices | None) -> Ch
     if prices is not None:
         met = held_against_prices(facts, prices)
         strangers, silent = met["symbols_without_prices"], met["symbols_without_articles"]
-        missed = [name for name in silent if expected[name] >= SILENT_FROM]
+        missed = [name for name in silent if expected[name] >= FEW_ARTICLES]
         lost = met["articles_without_prices"] / len(facts)
         untraded = met["articles_while_unlisted"] / len(facts)
         figures |= {

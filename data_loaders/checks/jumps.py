@@ -27,6 +27,7 @@ SPLIT_RATIOS = (1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 15.0, 20.0, 25.0, 
 # range of the day.
 SPLIT_WITHIN, SPLIT_SIGMAS, SPLIT_AT_MOST, SPLIT_RANGE = 0.03, 4.0, 0.06, 3.0
 # The day's close keeps the new level; and shares traded grow by the ratio, not as on a day of news.
+WILD_BELOW = 0.6
 SPLIT_KEPT_WITHIN, SPLIT_VOLUME, SPLIT_VOLUME_BARS = 0.10, 4.0, 20
 # Twentyfold overnight is another unit or another company, whatever the volume.
 ANOTHER_UNIT = float(np.log(20.0))
@@ -164,7 +165,9 @@ class _Gaps:
             if np.isfinite(spread[:, column]).any()
         }
         usual = np.fmax(usual, np.array([own.get(column, np.nan) for column in self.columns.tolist()]))
-        kept = np.fmax(SPLIT_KEPT_WITHIN, SPLIT_SIGMAS * daily)
+        # A third up or down also happens on wild days; half or double without news does not.
+        wild = np.where(np.abs(self.size) < WILD_BELOW, 0.0, SPLIT_SIGMAS * daily)
+        kept = np.fmax(SPLIT_KEPT_WITHIN, wild)
         with np.errstate(invalid="ignore"):
             self.ordinary = ~(spread[cells] > SPLIT_RANGE * usual)
             self.ordinary &= ~(np.abs(close[cells] - before[cells] - self.size) > kept)

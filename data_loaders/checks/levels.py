@@ -46,7 +46,7 @@ def _coarse(close: np.ndarray) -> np.ndarray:
     for column in np.flatnonzero(still).tolist():
         own = moved[:, column]
         own = own[own > 0]
-        found[column] = len(own) > 0 and np.quantile(own, 0.1) >= (COARSE - ROUNDING) * np.median(own)
+        found[column] = len(own) == 0 or np.quantile(own, 0.1) >= (COARSE - ROUNDING) * np.median(own)
     return found
 
 
@@ -181,12 +181,13 @@ def stale_closes(prices: Prices) -> Check:
         run = Run(column, start - 1, stop)
         traded = volume[start:stop, column]
         # Trade that varies beside a price of few ticks is trade at that price.
-        if coarse[column] and len(np.unique(traded)) > 1:
+        traded_there = coarse[column] and len(np.unique(traded)) > 1
+        if traded_there and length < pairs[column] - 1:
             continue
         whole = all((field[start:stop, column] == close[start:stop, column]).all() for field in fields) or all(
             (field[start:stop, column] == field[start - 1 : stop - 1, column]).all() for field in fields
         )
-        moving = not (traded == 0).all()
+        moving = not traded_there and not (traded == 0).all()
         (frozen if moving and (whole or length + 1 >= STALE_LONG) else resting).append(run)
     marked = _spread(frozen or resting, close.shape)
     every = [*frozen, *resting]
