@@ -243,7 +243,7 @@ def listings(prices: Prices) -> Check:
         examples(
             pd.DataFrame(
                 {
-                    "symbol": [prices.symbols[column] for column in chosen],
+                    "symbol": np.asarray(prices.symbols, dtype=object)[chosen],
                     "first": prices.open_at[np.maximum(first[chosen], 0)],
                     "last": prices.open_at[np.maximum(last[chosen], 0)],
                 }

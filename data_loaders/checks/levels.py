@@ -198,7 +198,7 @@ def stale_closes(prices: Prices) -> Check:
     listed = pd.DataFrame(
         [
             (
-                prices.symbols[run.column],
+                str(prices.close.columns[run.column]),
                 prices.open_at[run.start],
                 prices.open_at[run.stop - 1],
                 run.stop - run.start,

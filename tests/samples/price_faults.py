@@ -42,9 +42,7 @@ def cells(prices: Prices, rows: slice, column: int | slice) -> np.ndarray:
     return touched & prices.close.notna().to_numpy()
 
 
-def scaled(
-    prices: Prices, factor: float, rows: slice, column: int | slice, fields: tuple[str, ...] = QUOTES
-) -> Prices:
+def scaled(prices: Prices, factor: float, rows: slice, column: int | slice, fields: tuple[str, ...] = QUOTES) -> Prices:
     values = panels(prices)
     for name in fields:
         values[name][rows, column] *= factor

@@ -7,11 +7,11 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
+from samples.price_faults import FAULTS, ODDITIES, SEEN
 
 from embargo.data_loaders.checks import Check, check_news, check_prices
 from embargo.data_loaders.schemas import Prices
 from embargo.data_loaders.simulated.market import SimulatedMarket, Simulation, simulate_market
-from samples.price_faults import FAULTS, ODDITIES, SEEN
 
 
 @cache
