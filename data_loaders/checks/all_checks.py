@@ -8,6 +8,7 @@ import pandas as pd
 
 from embargo.data_loaders.checks import arrival, bars, clock, copies, coverage, jumps, levels
 from embargo.data_loaders.checks.check import Check, facts_of
+from embargo.data_loaders.checks.moves import Tape
 from embargo.data_loaders.checks.near_duplicates import DEFAULT_WINDOW
 from embargo.data_loaders.schemas import Prices
 
@@ -109,15 +110,16 @@ def check_prices(
     >>> check_prices(market.prices)[0].summary
     'all 62 bars there.'
     """
+    tape = Tape.of(prices, actions)
     checks = [
         bars.calendar_gaps(prices),
         bars.holes(prices),
         bars.listings(prices),
         bars.last_bar(prices, as_of=as_of),
         bars.volumes(prices),
-        jumps.outliers(prices, actions),
-        jumps.level_breaks(prices, actions),
-        jumps.splits(prices, actions, adjusted_later=adjusted_later),
+        jumps.outliers(tape),
+        jumps.level_breaks(tape),
+        jumps.splits(tape, adjusted_later=adjusted_later),
         levels.opening_prices(prices),
         levels.ranges(prices),
         levels.stale_closes(prices),

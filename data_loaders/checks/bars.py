@@ -17,7 +17,7 @@ from embargo.data_loaders.checks.check import (
     plural,
     worse,
 )
-from embargo.data_loaders.checks.runs import LONG_PAUSE, alive, holes_of, long_holes
+from embargo.data_loaders.checks.runs import LONG_PAUSE, LONG_PAUSE_BARS, alive, holes_of, long_holes
 from embargo.data_loaders.schemas import Prices, utc_microseconds
 
 # A bar that nobody has is an outage; from one in a hundred on, indicators count other time than they claim.
@@ -94,9 +94,9 @@ def calendar_gaps(prices: Prices) -> Check:
     late = pd.DataFrame({"bar": prices.open_at[~stray][wrong_close], "trouble": "closes at another time"})
     number = int(absent.sum())
     after = np.searchsorted(got, due[absent])
-    after = np.unique(after[after < len(got)])
-    opens = utc_microseconds(prices.open_at)
-    pauses = (opens[after] - utc_microseconds(prices.close_at)[np.maximum(after - 1, 0)]) >= LONG_PAUSE.to_timedelta64()
+    after, lost = np.unique(after[after < len(got)], return_counts=True)
+    lasted = got[after] - utc_microseconds(prices.close_at)[np.maximum(after - 1, 0)]
+    pauses = (lasted >= LONG_PAUSE.to_timedelta64()) & (lost >= LONG_PAUSE_BARS)
     verdict: Grade = worse(
         graded(share, look=1e-12, bad=ABSENT_BAD),
         graded(float(pauses.sum()), look=1, bad=1),
@@ -112,7 +112,7 @@ def calendar_gaps(prices: Prices) -> Check:
             number,
         ),
         (
-            f"Name the calendar that the bars follow (prices.calendar is {prices.calendar}), or drop what is none of its.",
+            f"Name the calendar that the bars follow (prices.calendar is {prices.calendar}), or drop the bars.",
             off,
         ),
         (
@@ -243,7 +243,7 @@ def listings(prices: Prices) -> Check:
         examples(
             pd.DataFrame(
                 {
-                    "symbol": [prices.symbols[column] for column in chosen],
+                    "symbol": np.asarray(prices.symbols, dtype=object)[chosen],
                     "first": prices.open_at[np.maximum(first[chosen], 0)],
                     "last": prices.open_at[np.maximum(last[chosen], 0)],
                 }
@@ -275,7 +275,8 @@ def last_bar(prices: Prices, *, as_of: pd.Timestamp | None = None) -> Check:
         ratios = volume[-1, judged][usual > 0] / usual[usual > 0]
     small = ratios < SMALL_VOLUME
     share = float(small.mean()) if len(ratios) else 0.0
-    suspicious = share >= SMALL_VOLUME_SYMBOLS
+    # One quiet symbol of two is no clock.
+    suspicious = share >= SMALL_VOLUME_SYMBOLS and (int(small.sum()) > 1 or len(ratios) == 1)
     marked = np.zeros(volume.shape, dtype=bool)
     if open_still:
         marked[len(marked) - open_still :] = True
@@ -326,17 +327,14 @@ def volumes(prices: Prices) -> Check:
     per_symbol = pd.Series(zero.sum(axis=0), index=prices.close.columns).sort_values(ascending=False)
     per_symbol = per_symbol[per_symbol > 0]
     share = float(zero.sum() / cells)
-    remedies = (
-        (
-            "No order is filled on a bar without volume and range. Where prices moved all the same, the volume was "
-             "not recorded: set it to missing at the source.",
-            share >= ZERO_VOLUME_LOOK,
-        ),
-        (
-            "execution.participation and costs.impact measure orders against volumes: leave them unset without.",
-            missing.any(),
-        ),
-    )
+    remedies = []
+    if share >= ZERO_VOLUME_LOOK:
+        remedies.append(
+            "No order is filled on a bar without volume and range. Where prices moved all the same, the volume was not "
+            "recorded: set it to missing at the source."
+        )
+    if missing.any():
+        remedies.append("execution.participation and costs.impact measure orders against volumes: leave them unset.")
     most = ", ".join(f"{name} {number:,}" for name, number in per_symbol.head(3).items())
     return Check(
         "volume",
@@ -361,6 +359,6 @@ def volumes(prices: Prices) -> Check:
             "symbols_with_zero": len(per_symbol),
         },
         cells_of(zero, prices.close, close=prices.close.to_numpy(dtype=float)),
-        remedy=" ".join(text for text, there in remedies if there),
+        remedy=" ".join(remedies),
         marked=zero if share >= ZERO_VOLUME_LOOK else None,
     )

@@ -26,15 +26,18 @@ from embargo.data_loaders.schemas import Prices, utc_microseconds
 
 # Undated rows cannot be placed in time; one in a hundred is a blemish, one in five is another data set.
 UNDATED_LOOK, UNDATED_BAD = 0.01, 0.20
-# Days that expect seven articles or more stay empty by chance once in 1,100 (Poisson).
-EXPECTED_AT_LEAST = 7.0
+# A day that expects seven articles stays empty by chance once in 1,100 (Poisson), which in years of days is to be
+# expected; a stretch that expects fourteen, once in a million.
+EXPECTED_AT_LEAST, EXPECTED_OF_STRETCH = 7.0, 14.0
 # Days usual for the same weekday: a quarter of a year, so that growth of the feed does not look like a gap.
 USUAL_WEEKS = 13
 GAP_DAYS_BAD = 0.20
-# A full month below a quarter of the median month cannot be compared with the others.
-THIN_MONTH = 0.25
-# Fewer articles than this cannot show anything about one symbol.
-FEW_ARTICLES = 30
+# A full month below a quarter of the median month cannot be compared with the others; where twenty are usual, chance
+# leaves fewer than five once in 60,000 months (Poisson).
+THIN_MONTH, USUAL_AT_LEAST = 0.25, 20.0
+# Fewer articles than this cannot show anything about one symbol. That is the archive's size where the median symbol has
+# as few in the same time, and a fault of the collection where it has ten times as many.
+FEW_ARTICLES, FEW_BESIDE_MEDIAN = 30, 0.1
 # News about symbols that could not be traded at the next bar: listings and delistings alone stay below this.
 UNTRADED_LOOK = 0.02
 MAX_SYMBOLS_DRAWN = 60
@@ -76,8 +79,8 @@ def collection_gaps(news: pd.DataFrame | NewsFacts, *, calendar: str) -> Check:
     """Find UTC days without any article on which several are usual.
 
     Usual is the median of 13 such weekdays around, holidays counting as Sundays; a day is a gap when that is at least
-    seven. Silent on days that lost
-    only part of their articles, and on feeds too thin for an empty day to mean anything.
+    seven, and the days of one stretch together fourteen. Silent on days that lost only part of their articles, and on
+    feeds too thin for an empty day to mean anything.
     """
     articles = facts_of(news).articles
     day = pd.DatetimeIndex(articles["published_at"].to_numpy(dtype="datetime64[us]")).normalize()
@@ -102,8 +105,9 @@ def collection_gaps(news: pd.DataFrame | NewsFacts, *, calendar: str) -> Check:
         ],
         columns=["first_day", "days", "usual_articles"],
     )
+    stretches = stretches[stretches["usual_articles"] >= EXPECTED_OF_STRETCH]
     longest = int(stretches["days"].max()) if len(stretches) else 0
-    number = int(gap.sum())
+    number = int(stretches["days"].sum())
     return Check(
         "collection gaps",
         graded(number / len(counts), look=1 / len(counts), bad=GAP_DAYS_BAD),
@@ -133,7 +137,7 @@ def monthly_articles(news: pd.DataFrame | NewsFacts) -> Check:
     counts = counts.reindex(every, fill_value=0)
     inner = counts.iloc[1:-1]
     usual = float(inner.median()) if len(inner) else float(counts.median())
-    thin = inner[inner < THIN_MONTH * usual]
+    thin = inner[(inner < THIN_MONTH * usual) & (usual >= USUAL_AT_LEAST)]
     return Check(
         "articles per month",
         graded(len(thin), look=1),
@@ -191,13 +195,23 @@ def symbol_coverage(news: pd.DataFrame | NewsFacts, prices: Prices | None) -> Ch
         "symbols_with_few_articles": few,
         "share_of_busiest_symbol": float(per_symbol.iloc[0] / len(facts)),
     }
-    complaints = [f"{plural(few, 'symbol')} with fewer than {FEW_ARTICLES} articles"] if few else []
-    listed = pd.DataFrame({"symbol": per_symbol.index, "articles": per_symbol.to_numpy(), "trouble": "few articles"})
-    listed = listed[listed["articles"] < FEW_ARTICLES].sort_values("articles", kind="stable")
-    verdict: Grade = "look" if few else "clean"
+    life = pd.Series(1.0, index=per_symbol.index) if prices is None else prices.close.notna().mean()
+    expected = float(per_symbol.median()) * life
+    usual = expected.reindex(per_symbol.index, fill_value=0.0)
+    scarce = (usual >= FEW_ARTICLES) & (per_symbol < FEW_BESIDE_MEDIAN * usual)
+    poor = per_symbol[(per_symbol < FEW_ARTICLES) & scarce]
+    complaints = (
+        [f"{plural(len(poor), 'symbol')} with fewer than {FEW_ARTICLES} articles, and a tenth of the usual"]
+        if len(poor)
+        else []
+    )
+    listed = pd.DataFrame({"symbol": poor.index, "articles": poor.to_numpy(), "trouble": "few articles"})
+    listed = listed.sort_values("articles", kind="stable")
+    verdict: Grade = "look" if complaints else "clean"
     if prices is not None:
         met = held_against_prices(facts, prices)
         strangers, silent = met["symbols_without_prices"], met["symbols_without_articles"]
+        missed = [name for name in silent if expected[name] >= FEW_ARTICLES]
         lost = met["articles_without_prices"] / len(facts)
         untraded = met["articles_while_unlisted"] / len(facts)
         figures |= {
@@ -210,8 +224,8 @@ def symbol_coverage(news: pd.DataFrame | NewsFacts, prices: Prices | None) -> Ch
         }
         if strangers:
             complaints.append(f"{plural(len(strangers), 'symbol')} without prices ({lost:.1%} of the rows)")
-        if silent:
-            complaints.append(f"{plural(len(silent), 'symbol')} without articles ({', '.join(silent[:3])})")
+        if missed:
+            complaints.append(f"{plural(len(missed), 'symbol')} without articles ({', '.join(missed[:3])})")
         if untraded >= UNTRADED_LOOK:
             complaints.append(f"{untraded:.1%} of the rows while their symbol was not traded")
         verdict = "look" if complaints else "clean"
@@ -230,7 +244,7 @@ def symbol_coverage(news: pd.DataFrame | NewsFacts, prices: Prices | None) -> Ch
         verdict,
         "; ".join(complaints) + "."
         if complaints
-        else f"{plural(len(per_symbol), 'symbol')}, each with at least {FEW_ARTICLES} articles"
+        else f"{plural(len(per_symbol), 'symbol')}, each with at least {plural(int(per_symbol.min()), 'article')}"
         + (" and with prices." if prices is not None else "."),
         figures,
         examples(listed),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 
@@ -12,14 +14,12 @@ from embargo.data_loaders.checks.moves import (
     OUTLIER_FLOOR,
     Limits,
     Move,
-    carried,
-    log_levels,
+    Tape,
     median_around,
-    moves_of,
     stretch,
 )
 from embargo.data_loaders.checks.runs import Run, long_holes
-from embargo.data_loaders.schemas import Prices, utc_microseconds
+from embargo.data_loaders.schemas import Prices
 
 # Splits as companies make them, new shares per old; reverse splits are their inverses.
 SPLIT_RATIOS = (1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 15.0, 20.0, 25.0, 50.0, 100.0)
@@ -27,6 +27,7 @@ SPLIT_RATIOS = (1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 15.0, 20.0, 25.0, 
 # range of the day.
 SPLIT_WITHIN, SPLIT_SIGMAS, SPLIT_AT_MOST, SPLIT_RANGE = 0.03, 4.0, 0.06, 3.0
 # The day's close keeps the new level; and shares traded grow by the ratio, not as on a day of news.
+WILD_BELOW = 0.6
 SPLIT_KEPT_WITHIN, SPLIT_VOLUME, SPLIT_VOLUME_BARS = 0.10, 4.0, 20
 # Twentyfold overnight is another unit or another company, whatever the volume.
 ANOTHER_UNIT = float(np.log(20.0))
@@ -40,26 +41,7 @@ MISPRINT = float(np.log(20.0))
 UNIT = "Look the bars up at the source and correct them there (pence are divided by 100), or set them to missing."
 
 
-def recorded_splits(prices: Prices, actions: pd.DataFrame | None) -> np.ndarray:
-    """Log of the split ratio recorded for each bar (the first that ends after ``ex_at``), 0 for none."""
-    recorded = np.zeros(prices.close.shape)
-    if actions is None or actions.empty:
-        return recorded
-    splits = actions[actions["kind"] == "split"]
-    row = np.searchsorted(utc_microseconds(prices.close_at), utc_microseconds(splits["ex_at"]), side="right")
-    column = prices.close.columns.get_indexer(pd.Index(splits["symbol"]))
-    held = (row < len(recorded)) & (column >= 0)
-    np.add.at(recorded, (row[held], column[held]), np.log(splits["value"].to_numpy(dtype=float)[held]))
-    return recorded
-
-
-def _in_levels(prices: Prices, actions: pd.DataFrame | None) -> np.ndarray:
-    """Give the recorded splits that the levels still hold: those of prices that are not adjusted."""
-    recorded = recorded_splits(prices, actions)
-    return recorded if prices.adjustment == "none" else np.zeros_like(recorded)
-
-
-def outliers(prices: Prices, actions: pd.DataFrame | None = None) -> Check:
+def outliers(tape: Tape) -> Check:
     """Find opens and closes that jump beyond 12 robust standard deviations and 20 %, and those that come straight back.
 
     A jump that is taken back within the bar or by the next one is a bad tick, if a pause lies between the jump and the
@@ -67,15 +49,14 @@ def outliers(prices: Prices, actions: pd.DataFrame | None = None) -> Check:
     or a flash crash. Silent on errors below 20 % and of less than three ticks, and on stretches of several bars
     (``level_breaks``). The window is centred: this judges data, it is no signal.
     """
-    moves = moves_of(prices, _in_levels(prices, actions))
+    prices, moves = tape.prices, tape.moves
     shape = prices.close.shape
     ticks = [move for move in moves if move.wrong and move.back == move.row]
     stayed = [move for move in moves if not move.wrong and abs(move.size) < ANOTHER_UNIT]
     bad, lasting = _marked(ticks, shape), _at(stayed, shape)
-    wick, wicks = _wicks(prices, np.abs(lasting | bad))
+    wick, wicks = _wicks(tape, lasting | bad)
     misprints = wicks > MISPRINT
-    close = log_levels(prices.close)
-    returns = close - carried(close)
+    returns = tape.close - tape.before
     number, moved, lone = len(ticks) + int(misprints.sum()), int(lasting.sum()), int((wick & ~misprints).sum())
     verdict: Grade = "bad" if number else graded(float(moved + lone), look=1)
     groups = (("bad tick", bad | misprints), ("large move", lasting), ("long wick", wick & ~misprints))
@@ -126,15 +107,17 @@ def _at(moves: list[Move], shape: tuple[int, int]) -> np.ndarray:
     return marked
 
 
-def _wicks(prices: Prices, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _wicks(tape: Tape, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Highs and lows too far beyond open and close, where the bar is not at fault already; and how far each lies."""
-    opens, close = log_levels(prices.open), log_levels(prices.close)
-    wick = np.fmax(log_levels(prices.high) - np.fmax(opens, close), np.fmin(opens, close) - log_levels(prices.low))
+    floor = np.fmin(tape.opens, tape.close)
+    wick = np.fmax(tape.high - np.fmax(tape.opens, tape.close), floor - tape.low)
     with np.errstate(invalid="ignore"):
         rows, columns = np.nonzero((wick > OUTLIER_FLOOR) & ~known)
     far = np.zeros(wick.shape, dtype=bool)
     if len(rows):
-        limit, _ = Limits.of(prices, close, columns).at(rows, columns, np.exp(np.fmin(opens, close)[rows, columns]))
+        chosen, place = np.unique(columns, return_inverse=True)
+        level = tape.prices.close.to_numpy(dtype=float)[:, chosen]
+        limit, _ = Limits.of(level, tape.close[:, chosen], place).at(rows, place, np.exp(floor[rows, columns]))
         far[rows, columns] = wick[rows, columns] > limit
     return far, np.where(far, wick, 0.0)
 
@@ -142,10 +125,8 @@ def _wicks(prices: Prices, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 class _Gaps:
     """What lies beside each jump from a close to the next open that is large enough for a split; all shape (cells,)."""
 
-    def __init__(self, prices: Prices, floor: float) -> None:
-        close, opens = log_levels(prices.close), log_levels(prices.open)
-        before = carried(close)
-        gaps = np.where(np.isfinite(opens), opens, close) - before
+    def __init__(self, tape: Tape, floor: float) -> None:
+        gaps = tape.gaps
         with np.errstate(invalid="ignore"):
             self.rows, self.columns = np.nonzero(np.abs(gaps) > floor)
         cells = self.rows, self.columns
@@ -154,21 +135,22 @@ class _Gaps:
         self.ordinary = np.zeros(len(self.rows), dtype=bool)
         if not len(self.rows):
             return
-        self.sigma = np.nan_to_num(MAD_TO_SIGMA * median_around(np.abs(gaps), *cells))
-        daily = np.nan_to_num(MAD_TO_SIGMA * median_around(np.abs(close - before), *cells))
-        spread = log_levels(prices.high) - log_levels(prices.low)
-        usual = median_around(spread, *cells)
-        own = {
-            column: float(np.nanmedian(spread[:, column]))
-            for column in np.unique(self.columns).tolist()
-            if np.isfinite(spread[:, column]).any()
-        }
-        usual = np.fmax(usual, np.array([own.get(column, np.nan) for column in self.columns.tolist()]))
-        kept = np.fmax(SPLIT_KEPT_WITHIN, SPLIT_SIGMAS * daily)
+        chosen, place = np.unique(self.columns, return_inverse=True)
+        there = self.rows, place
+        close, before = tape.close[:, chosen], tape.before[:, chosen]
+        spread = tape.high[:, chosen] - tape.low[:, chosen]
+        self.sigma = np.nan_to_num(MAD_TO_SIGMA * median_around(np.abs(gaps[:, chosen]), *there))
+        daily = np.nan_to_num(MAD_TO_SIGMA * median_around(np.abs(close - before), *there))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # symbols without any range
+            usual = np.fmax(median_around(spread, *there), np.nanmedian(spread, axis=0)[place])
+        # A third up or down also happens on wild days; half or double without news does not.
+        wild = np.where(np.abs(self.size) < WILD_BELOW, 0.0, SPLIT_SIGMAS * daily)
+        kept = np.fmax(SPLIT_KEPT_WITHIN, wild)
         with np.errstate(invalid="ignore"):
-            self.ordinary = ~(spread[cells] > SPLIT_RANGE * usual)
-            self.ordinary &= ~(np.abs(close[cells] - before[cells] - self.size) > kept)
-            self.ordinary &= ~(self._growth(prices) > SPLIT_VOLUME * np.exp(np.fmax(-self.size, 0.0)))
+            self.ordinary = ~(spread[there] > SPLIT_RANGE * usual)
+            self.ordinary &= ~(np.abs(close[there] - before[there] - self.size) > kept)
+            self.ordinary &= ~(self._growth(tape.prices) > SPLIT_VOLUME * np.exp(np.fmax(-self.size, 0.0)))
 
     def _growth(self, prices: Prices) -> np.ndarray:
         """Volume over the median of the 20 bars before; NaN where there is none."""
@@ -190,7 +172,7 @@ class _Gaps:
         return np.asarray((apart < within) & self.ordinary)
 
 
-def splits(prices: Prices, actions: pd.DataFrame | None = None, *, adjusted_later: bool = False) -> Check:
+def splits(tape: Tape, *, adjusted_later: bool = False) -> Check:
     """Find jumps from a close to the next open that look like a split, recorded or not, and recorded ones not seen.
 
     A split moves the open by 2:1, 3:1, 3:2 ... up to an ordinary overnight move, is not taken back, and leaves the
@@ -199,30 +181,26 @@ def splits(prices: Prices, actions: pd.DataFrame | None = None, *, adjusted_late
 
     Parameters
     ----------
-    prices : Prices
-    actions : DataFrame, optional
-        As `check_prices` takes them.
+    tape : Tape
     adjusted_later : bool
         The prices are raw on purpose, and recorded splits are worked in before they are traded: then a recorded split
         explains its jump.
     """
-    recorded = recorded_splits(prices, actions)
-    raw = prices.adjustment == "none"
-    gaps = _Gaps(prices, float(np.log(min(SPLIT_RATIOS))) - SPLIT_AT_MOST)
+    prices, recorded, raw = tape.prices, tape.recorded, tape.raw
+    gaps = _Gaps(tape, float(np.log(min(SPLIT_RATIOS))) - SPLIT_AT_MOST)
     cells = gaps.rows, gaps.columns
     written = recorded[cells]
     explained = (written != 0) & (np.abs(gaps.size + written) < np.fmax(SPLIT_WITHIN, 0.25 * np.abs(written)))
     shape = recorded.shape
     # What a bad tick, a unit or a way back explains is no split.
-    away = _marked([move for move in moves_of(prices, recorded if raw else np.zeros(shape)) if move.wrong], shape)
+    away = _marked([move for move in tape.moves if move.wrong], shape)
     returned = away | np.vstack([np.zeros((1, shape[1]), dtype=bool), away[:-1]])
     unrecorded, jumping, smooth = (np.zeros(shape, dtype=bool) for _ in range(3))
     unrecorded[cells] = gaps.like_split() & (written == 0) & ~returned[cells]
     jumping[cells] = explained
     if raw:
-        close, opens = log_levels(prices.close), log_levels(prices.open)
         rows, columns = np.nonzero(recorded)
-        gap = np.where(np.isfinite(opens), opens, close)[rows, columns] - carried(close)[rows, columns]
+        gap = tape.gaps[rows, columns]
         with np.errstate(invalid="ignore"):
             smooth[rows, columns] = np.isfinite(gap) & (np.abs(gap) < 0.5 * np.abs(recorded[rows, columns]))
         if adjusted_later:
@@ -263,7 +241,7 @@ def splits(prices: Prices, actions: pd.DataFrame | None = None, *, adjusted_late
     )
 
 
-def level_breaks(prices: Prices, actions: pd.DataFrame | None = None) -> Check:
+def level_breaks(tape: Tape) -> Check:
     """Find stretches in another unit, levels that nothing explains, and tickers that two companies used.
 
     A stretch of several bars at a third or threefold of its level, or further off, that ends as it began is in another
@@ -271,16 +249,15 @@ def level_breaks(prices: Prices, actions: pd.DataFrame | None = None) -> Check:
     company. After a pause of ten days or more a level beyond five standard deviations, and half or double, is that of
     another company. Silent on changes of less than that, on what ``splits`` finds and on single bars (``outliers``).
     """
+    prices, moves = tape.prices, tape.moves
     shape = prices.close.shape
-    recorded = _in_levels(prices, actions)
-    moves = moves_of(prices, recorded)
     unit = _marked([move for move in moves if move.wrong and move.back != move.row], shape)
-    gaps = _Gaps(prices, FAR)
+    gaps = _Gaps(tape, FAR)
     plain = np.zeros(shape, dtype=bool)
     plain[gaps.rows, gaps.columns] = gaps.ordinary
     split = np.zeros(shape, dtype=bool)
     split[gaps.rows, gaps.columns] = gaps.like_split()
-    reused = _reused(prices, long_holes(prices))
+    reused = _reused(tape, long_holes(prices))
     stayed = [
         move
         for move in moves
@@ -344,7 +321,7 @@ def _first_of_each(mask: np.ndarray, prices: Prices, factor: np.ndarray) -> pd.D
     rows = mask[:, columns].argmax(axis=0)
     return pd.DataFrame(
         {
-            "symbol": [prices.symbols[column] for column in columns],
+            "symbol": np.asarray(prices.symbols, dtype=object)[columns],
             "bar": prices.open_at[rows],
             "last_bar": prices.open_at[len(mask) - 1 - mask[::-1, columns].argmax(axis=0)],
             "bars": mask[:, columns].sum(axis=0),
@@ -353,20 +330,14 @@ def _first_of_each(mask: np.ndarray, prices: Prices, factor: np.ndarray) -> pd.D
     )
 
 
-def _reused(prices: Prices, pauses: list[Run]) -> np.ndarray:
+def _reused(tape: Tape, pauses: list[Run]) -> np.ndarray:
     """Mark the first bar after each long pause at whose end the level is not that of before."""
-    marked = np.zeros(prices.close.shape, dtype=bool)
-    if not pauses:
-        return marked
-    close, opens = log_levels(prices.close), log_levels(prices.open)
-    returns = close - carried(close)
+    marked = np.zeros(tape.close.shape, dtype=bool)
     for pause in pauses:
-        own = returns[:, pause.column]
+        own = tape.close[:, pause.column] - tape.before[:, pause.column]
         moved = np.abs(own[np.isfinite(own) & (own != 0)])
         sigma = MAD_TO_SIGMA * float(np.median(moved)) if len(moved) else 0.0
-        after = opens[pause.stop, pause.column]
-        after = close[pause.stop, pause.column] if np.isnan(after) else after
-        apart = abs(after - close[pause.start - 1, pause.column])
+        apart = abs(tape.gaps[pause.stop, pause.column])
         if apart > max(REUSED_FLOOR, REUSED_SIGMAS * sigma * np.sqrt(pause.stop - pause.start + 1)):
             marked[pause.stop, pause.column] = True
     return marked

@@ -46,7 +46,7 @@ def _coarse(close: np.ndarray) -> np.ndarray:
     for column in np.flatnonzero(still).tolist():
         own = moved[:, column]
         own = own[own > 0]
-        found[column] = len(own) > 0 and np.quantile(own, 0.1) >= COARSE * np.median(own)
+        found[column] = len(own) == 0 or np.quantile(own, 0.1) >= (COARSE - ROUNDING) * np.median(own)
     return found
 
 
@@ -172,7 +172,7 @@ def stale_closes(prices: Prices) -> Check:
     fields = [getattr(prices, name).to_numpy(dtype=float) for name in ("open", "high", "low")]
     volume = prices.volume.to_numpy(dtype=float)
     repeats, pairs = same.sum(axis=0), np.isfinite(close).sum(axis=0)
-    frozen, resting = [], []
+    frozen, resting, coarse = [], [], _coarse(close)
     for column, start, stop in runs(same, STALE_RUN - 1):
         length = stop - start
         chance = (repeats[column] - length + 1) / max(pairs[column] - length + 2, 1)
@@ -180,10 +180,14 @@ def stale_closes(prices: Prices) -> Check:
             continue
         run = Run(column, start - 1, stop)
         traded = volume[start:stop, column]
+        # Trade that varies beside a price of few ticks is trade at that price.
+        traded_there = coarse[column] and len(np.unique(traded)) > 1
+        if traded_there and length < pairs[column] - 1:
+            continue
         whole = all((field[start:stop, column] == close[start:stop, column]).all() for field in fields) or all(
             (field[start:stop, column] == field[start - 1 : stop - 1, column]).all() for field in fields
         )
-        moving = not (traded == 0).all()
+        moving = not traded_there and not (traded == 0).all()
         (frozen if moving and (whole or length + 1 >= STALE_LONG) else resting).append(run)
     marked = _spread(frozen or resting, close.shape)
     every = [*frozen, *resting]
@@ -194,7 +198,7 @@ def stale_closes(prices: Prices) -> Check:
     listed = pd.DataFrame(
         [
             (
-                prices.symbols[run.column],
+                str(prices.close.columns[run.column]),
                 prices.open_at[run.start],
                 prices.open_at[run.stop - 1],
                 run.stop - run.start,

@@ -6,12 +6,13 @@ are the same thing: a stretch of the tape between a jump and the jump that takes
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from embargo.data_loaders.schemas import Prices
+from embargo.data_loaders.schemas import Prices, utc_microseconds
 
 # Twelve robust standard deviations and 20 %: fat tails pass, a slipped decimal or another company's price does not.
 OUTLIER_SIGMAS, OUTLIER_FLOOR = 12.0, 0.20
@@ -73,17 +74,16 @@ def ticks(close: np.ndarray, columns: np.ndarray) -> np.ndarray:
 class Limits:
     """How far is too far: everything that the limit of a cell depends on."""
 
-    prices: Prices
     returns: np.ndarray
     tick: np.ndarray
 
     @classmethod
-    def of(cls, prices: Prices, close: np.ndarray, columns: np.ndarray) -> Limits:
-        """Prepare the limits of some symbols; ``close`` in logarithms."""
+    def of(cls, level: np.ndarray, close: np.ndarray, columns: np.ndarray) -> Limits:
+        """Prepare the limits of some symbols from their closes, and these in logarithms; shape (bars, symbols)."""
         returns = np.abs(close - carried(close))
         # Bars in which nothing moved say nothing about how far a move goes.
         returns[returns == 0] = np.nan
-        return cls(prices, returns, ticks(prices.close.to_numpy(dtype=float), columns))
+        return cls(returns, ticks(level, columns))
 
     def at(self, rows: np.ndarray, columns: np.ndarray, price: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Limit of a move in logarithms, and the robust standard deviation of a bar, of cells around a price."""
@@ -132,36 +132,95 @@ class Move:
         return abs(self.size) >= (FAR if self.at_open and self.back_at_open else FARTHEST)
 
 
-def moves_of(prices: Prices, recorded: np.ndarray) -> list[Move]:
-    """Find every move beyond its symbol's limit, in order of symbol and bar; the way back is part of a move.
+@dataclass(frozen=True, eq=False)
+class Tape:
+    """Levels in logarithms, the splits recorded for them, and their moves: what all that judge jumps share.
 
-    Parameters
+    Attributes
     ----------
     prices : Prices
     recorded : ndarray, shape (bars, symbols)
-        Logarithm of the new shares per old of the splits that the prices are known to hold, else 0: no move of theirs.
+        Logarithm of the new shares per old of the split recorded for each bar (the first that ends after ``ex_at``), 0
+        for none.
     """
-    opens, close = log_levels(prices.open), log_levels(prices.close)
-    bars, symbols = close.shape
-    if recorded.any():
-        held = np.cumsum(recorded, axis=0)
-        opens, close = opens + held, close + held
-    tape = np.empty((2 * bars, symbols))
-    tape[0::2], tape[1::2] = opens, close
-    steps = tape - carried(tape)
-    with np.errstate(invalid="ignore"):
-        places, columns = np.nonzero(np.abs(steps) > OUTLIER_FLOOR)
-    if not len(places):
-        return []
-    limits = Limits.of(prices, close, columns)
-    sizes = steps[places, columns]
-    level = prices.close.to_numpy(dtype=float)
-    price = np.fmin(np.exp(tape[places, columns]), np.exp(tape[places, columns] - sizes))
-    limit, sigma = limits.at(places // 2, columns, np.where(np.isnan(price), level[places // 2, columns], price))
-    far = np.abs(sizes) > limit
-    order = np.lexsort((places[far], columns[far]))
-    jumps = [each[far][order].tolist() for each in (columns, places, sizes, sigma)]
-    return _matched(list(zip(*jumps, strict=True)), np.isfinite(tape))
+
+    prices: Prices
+    recorded: np.ndarray
+
+    @classmethod
+    def of(cls, prices: Prices, actions: pd.DataFrame | None = None) -> Tape:
+        """Lay recorded splits out on the bars; ``actions`` as `check_prices` takes them."""
+        recorded = np.zeros(prices.close.shape)
+        if actions is not None and not actions.empty:
+            splits = actions[actions["kind"] == "split"]
+            row = np.searchsorted(utc_microseconds(prices.close_at), utc_microseconds(splits["ex_at"]), side="right")
+            column = prices.close.columns.get_indexer(pd.Index(splits["symbol"]))
+            held = (row < len(recorded)) & (column >= 0)
+            np.add.at(recorded, (row[held], column[held]), np.log(splits["value"].to_numpy(dtype=float)[held]))
+        return cls(prices, recorded)
+
+    @property
+    def raw(self) -> bool:
+        """Whether the levels still hold the splits: those of prices that are not adjusted do."""
+        return self.prices.adjustment == "none"
+
+    @cached_property
+    def opens(self) -> np.ndarray:
+        """Logarithms of the opens, shape (bars, symbols), as all the following."""
+        return log_levels(self.prices.open)
+
+    @cached_property
+    def high(self) -> np.ndarray:
+        """Logarithms of the highs."""
+        return log_levels(self.prices.high)
+
+    @cached_property
+    def low(self) -> np.ndarray:
+        """Logarithms of the lows."""
+        return log_levels(self.prices.low)
+
+    @cached_property
+    def close(self) -> np.ndarray:
+        """Logarithms of the closes."""
+        return log_levels(self.prices.close)
+
+    @cached_property
+    def before(self) -> np.ndarray:
+        """Last close before each bar."""
+        return carried(self.close)
+
+    @cached_property
+    def gaps(self) -> np.ndarray:
+        """From the last close to the open; to the close where there is no open."""
+        return np.where(np.isnan(self.opens), self.close, self.opens) - self.before
+
+    @cached_property
+    def moves(self) -> list[Move]:
+        """Every move beyond its symbol's limit, in order of symbol and bar; the way back is part of a move."""
+        within, between = self.close - self.opens, self.gaps
+        if self.raw and self.recorded.any():
+            between = between + self.recorded
+        with np.errstate(invalid="ignore"):
+            suspects = (np.abs(within) > OUTLIER_FLOOR) | (np.abs(between) > OUTLIER_FLOOR)
+        chosen = np.flatnonzero(suspects.any(axis=0))
+        if not len(chosen):
+            return []
+        held = np.cumsum(self.recorded[:, chosen], axis=0) if self.raw else 0.0
+        close = self.close[:, chosen] + held
+        tape = np.empty((2 * len(close), len(chosen)))
+        tape[0::2], tape[1::2] = self.opens[:, chosen] + held, close
+        steps = tape - carried(tape)
+        with np.errstate(invalid="ignore"):
+            places, columns = np.nonzero(np.abs(steps) > OUTLIER_FLOOR)
+        sizes = steps[places, columns]
+        price = np.exp(np.fmin(tape[places, columns], tape[places, columns] - sizes))
+        limits = Limits.of(self.prices.close.to_numpy(dtype=float)[:, chosen], close, columns)
+        limit, sigma = limits.at(places // 2, columns, price)
+        far = np.abs(sizes) > limit
+        order = np.lexsort((places[far], columns[far]))
+        jumps = [each[far][order].tolist() for each in (columns, places, sizes, sigma)]
+        found = _matched(list(zip(*jumps, strict=True)), np.isfinite(tape))
+        return [replace(move, column=int(chosen[move.column])) for move in found]
 
 
 def _matched(jumps: list[tuple[int, int, float, float]], known: np.ndarray) -> list[Move]:

@@ -9,8 +9,9 @@ import pandas as pd
 
 from embargo.data_loaders.schemas import Prices, utc_microseconds
 
-# Halts last hours or days, and no session calendar rests so long: ten days without a bar are bars that are lost.
-LONG_PAUSE = pd.Timedelta(days=10)
+# Halts last hours or days: five bars and ten days without any are bars that are lost. One alone may be that between two
+# holidays.
+LONG_PAUSE, LONG_PAUSE_BARS = pd.Timedelta(days=10), 5
 
 
 class Run(NamedTuple):
@@ -52,7 +53,7 @@ def holes_of(prices: Prices) -> np.ndarray:
 
 
 def long_holes(prices: Prices) -> list[Run]:
-    """Holes of ten days or more, from the close before to the open after."""
+    """Holes of five bars and ten days or more, from the close before to the open after."""
     opens, closes = utc_microseconds(prices.open_at), utc_microseconds(prices.close_at)
-    longest = LONG_PAUSE.to_timedelta64()
-    return [run for run in runs(holes_of(prices)) if opens[run.stop] - closes[run.start - 1] >= longest]
+    found = runs(holes_of(prices), LONG_PAUSE_BARS)
+    return [run for run in found if opens[run.stop] - closes[run.start - 1] >= LONG_PAUSE.to_timedelta64()]

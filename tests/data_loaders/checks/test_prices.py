@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from embargo.data_loaders.checks import Check, check_prices
+from embargo.data_loaders.checks import Check, check_prices, jumps
 from embargo.data_loaders.checks.bars import calendar_gaps, expected_bars, holes, last_bar, listings, volumes
-from embargo.data_loaders.checks.jumps import outliers, splits
 from embargo.data_loaders.checks.levels import adjustment, opening_prices, ranges, stale_closes
+from embargo.data_loaders.checks.moves import Tape
 from embargo.data_loaders.fields import PRICE_FIELDS
 from embargo.data_loaders.schemas import Prices, validate_prices
 from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
@@ -29,6 +29,14 @@ def prices() -> Prices:
 def whole(prices: Prices) -> Prices:
     """Symbols quoted from the first to the last bar."""
     return prices.select(symbols=[name for name in prices.symbols if prices.close[name].notna().all()])
+
+
+def outliers(prices: Prices) -> Check:
+    return jumps.outliers(Tape.of(prices))
+
+
+def splits(prices: Prices, actions: pd.DataFrame | None = None, **settings: bool) -> Check:
+    return jumps.splits(Tape.of(prices, actions), **settings)
 
 
 def changed(prices: Prices, **panels: pd.DataFrame) -> Prices:
@@ -86,7 +94,7 @@ def test_a_clean_market_is_fine(seed: int, calendar: str) -> None:
     assert {check.name: check.summary for check in checks if check.verdict != "clean"} == {}
     for check in checks:
         assert_well_formed(check)
-    assert len({check.name for check in checks}) == len(checks) == 11
+    assert len({check.name for check in checks}) == len(checks) == 13
 
 
 def test_the_plants_are_laid_in_a_clean_market(prices: Prices) -> None:
@@ -231,10 +239,13 @@ def test_splits(prices: Prices, ratio: float) -> None:
     assert (check.verdict, check.figures["split_like_jumps"]) == ("bad", 1)
     assert check.rows["bar"].tolist() == [prices.open_at[400]]
     assert check.rows["shares_per_old"].iloc[0] == pytest.approx(ratio, rel=0.05)
-    recorded = splits(raw, action(prices, 400, ratio))
+    recorded = splits(raw, action(prices, 400, ratio), adjusted_later=True)
     assert (recorded.verdict, recorded.figures["recorded"]) == ("clean", 1)
+    # Recorded or not, a jump that is traded is a loss that nobody had.
+    left_in = splits(raw, action(prices, 400, ratio))
+    assert (left_in.verdict, left_in.rows["bar"].tolist()) == ("bad", [prices.open_at[400]])
     assert splits(raw, action(prices, 400, ratio, kind="dividend")).verdict == "bad"
-    assert splits(raw, action(prices, 401, ratio)).verdict == "bad"
+    assert splits(raw, action(prices, 401, ratio), adjusted_later=True).verdict == "bad"
     # A recorded split that left no jump in raw prices, or left one in adjusted prices, contradicts them.
     assert splits(prices, action(prices, 400, ratio)).verdict == "bad"
     assert splits(replace(raw, adjustment="splits"), action(prices, 400, ratio)).verdict == "bad"
@@ -243,7 +254,7 @@ def test_splits(prices: Prices, ratio: float) -> None:
 
 def test_a_split_at_the_instant_between_two_bars_belongs_to_the_later() -> None:
     market = hourly(800)
-    assert splits(split_at(market, 400, 2.0), action(market, 400, 2.0)).verdict == "clean"
+    assert splits(split_at(market, 400, 2.0), action(market, 400, 2.0), adjusted_later=True).verdict == "clean"
 
 
 def test_crashes_are_no_splits(prices: Prices) -> None:
@@ -285,7 +296,7 @@ def test_stale_closes(whole: Prices) -> None:
     close = whole.close.copy()
     close.iloc[100:160, 0] = close.iloc[100, 0]
     check = stale_closes(replace(whole, close=close))
-    assert (check.verdict, check.figures["longest_run"], check.figures["bars"]) == ("look", 60, 60)
+    assert (check.verdict, check.figures["longest_run"], check.figures["bars"]) == ("bad", 60, 60)
     assert check.rows["symbol"].tolist() == [whole.symbols[0]]
     close.iloc[100:160] = close.iloc[100].to_numpy()
     assert stale_closes(replace(whole, close=close)).verdict == "bad"

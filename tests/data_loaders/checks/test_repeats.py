@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from embargo.data_loaders.checks import repeats
 from embargo.data_loaders.checks.coverage import held_against_prices
-from embargo.data_loaders.checks.repeats import first_seen, normalise_text, text_keys
+from embargo.data_loaders.checks.repeats import first_seen, normalise_text, normalised, stories, text_keys, time_order
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.schemas import Prices, validate_news
 
@@ -57,6 +58,52 @@ def test_a_normalised_text_is_words_with_single_spaces_and_a_key_is_sixteen_hex_
     assert key.index.tolist() == [7]
     assert len(key.iloc[0]) == 16
     assert int(key.iloc[0], 16) >= 0
+
+
+ODD = st.lists(
+    st.sampled_from(
+        [
+            "rt",
+            "RT ",
+            "@a",
+            "@",
+            ":",
+            " ",
+            "http",
+            "https://x.y/z",
+            "www.",
+            "_",
+            "9",
+            "é",
+            "ﬁ",
+            "Ｗ",
+            "\x1f",
+            "\n",
+            "a",
+            "!",
+        ]
+    )
+).map("".join)
+
+
+@settings(max_examples=300)
+@given(st.lists(ODD, max_size=8), st.integers(1, 4))
+def test_many_texts_are_normalised_as_single_ones_are(texts: list[str], piece: int) -> None:
+    series = pd.Series(texts, dtype="str")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(repeats, "_PIECE", piece)
+        plain = normalised(series)
+    assert plain.to_pylist() == [normalise_text(text) for text in texts]
+    names = [normalise_text(text) or "\0" + text for text in texts]
+    assert stories(series, plain).tolist() == pd.factorize(pd.Series(names, dtype=object))[0].tolist()
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from("abc"), st.sampled_from("xy"))))
+def test_rows_are_ordered_as_pandas_orders_them(rows: list[tuple[int, str, str]]) -> None:
+    frame = pd.DataFrame(rows, columns=["known_at", "article_id", "symbol"])
+    frame["known_at"] = pd.to_datetime(frame["known_at"], unit="h", utc=True).astype("datetime64[us, UTC]")
+    expected = frame.sort_values(["known_at", "article_id", "symbol"], kind="stable").index
+    assert time_order(frame, ("article_id", "symbol")).tolist() == expected.tolist()
 
 
 @given(st.lists(st.from_regex(r"[b-z][a-z0-9]{0,7}", fullmatch=True), min_size=1), st.data())
