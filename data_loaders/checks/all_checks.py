@@ -65,7 +65,7 @@ def check_news(
         copies.exact_copies(news),
         copies.near_copies(news, window=window),
         clock.time_of_day(news, calendar=calendar),
-        clock.clock(news, calendar=calendar),
+        clock.clock(news, prices, calendar=calendar),
         coverage.collection_gaps(news, calendar=calendar),
         coverage.monthly_articles(news),
         coverage.symbol_coverage(news, prices),
