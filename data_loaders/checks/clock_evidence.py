@@ -1,9 +1,9 @@
 """Is the declared clock of the news right: one judgement, which the data check and the audit of a run both speak.
 
-Two witnesses are heard. News follows the day of the people who write it, so that it is quiet in their night and moves
-with their summer time; but where they live is not known. Prices move when news comes out, so that articles stamped on
-one side of an open or close should see the move on that side. A witness without power is said to be silent, and a wrong
-clock is never passed because the right one looks odd.
+Two witnesses are heard. News follows the day of the people who write it, so that it is quiet in their night, rests
+when their week does and moves with their summer time; but where they live is not known. Prices move when news comes
+out, so that articles stamped on one side of an open or close should see the move on that side. A witness without power
+is said to be silent, and a wrong clock is never passed because the right one looks odd.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ GAIN_OF_SHIFT = 30.0
 # Real seasons and news days change a profile as well: per article the gain must exceed this too.
 GAIN_PER_ARTICLE = 0.04
 FARTHEST_SHIFT = 6
+# Standard errors of a sign test over weeks, and the share of the articles on days of rest that a better week leaves.
+WEEKS_BEYOND_DOUBT, WEEK_LEFT = 4.0, 0.5
 # Share of false alarms allowed to all shifts and sources together, each of which is one test of how prices moved.
 ALARM = 0.01
 # The market bears the stamps out when it speaks against each of these hours by which they might be early.
@@ -157,6 +159,36 @@ def _middle_of_longest(chosen: np.ndarray) -> float:
     return float((begins[longest] + ends[longest] - 1) / 2 + first)
 
 
+def week_of(instants: pd.Series, calendar: str) -> int:
+    """Tell by how many hours a week that ends at midnight lies beside that of the exchange.
+
+    Articles on days without a session (weekends, holidays) are counted for every shift of the clock. A shift counts if
+    it takes most of them onto session days and puts few others in their place, in nearly every week in which it changes
+    anything; of such shifts the smallest is taken that leaves fewest.
+
+    Returns
+    -------
+    int
+        Hours to be added to the stamps, so positive for early stamps; 0 where no shift is better beyond doubt.
+    """
+    table = sessions(calendar, instants.min() - pd.Timedelta(days=3), instants.max() + pd.Timedelta(days=3))
+    local = instants.dt.tz_convert(zone_of(calendar)).dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
+    hours, days = local.astype("datetime64[h]").astype(np.int64), table.index.to_numpy().astype("datetime64[D]")
+    first = int(days[0].astype(np.int64)) - 7
+    resting = np.ones(int(days[-1].astype(np.int64)) - first + 8, dtype=bool)
+    resting[days.astype(np.int64) - first] = False
+    off, week = resting[hours // 24 - first], (hours // 24 - first) // 7
+    left = {0: int(off.sum())}
+    for shift in SHIFTS:
+        shifted = resting[(hours + shift) // 24 - first]
+        gained = np.bincount(week, weights=off.astype(float) - shifted)
+        better, worse = int((gained > 0).sum()), int((gained < 0).sum())
+        wins = (better - worse) / np.sqrt(max(better + worse, 1))
+        if wins >= WEEKS_BEYOND_DOUBT and shifted.sum() <= WEEK_LEFT * left[0]:
+            left[shift] = int(shifted.sum())
+    return min(left, key=lambda shift: (left[shift], abs(shift)))
+
+
 @dataclass(frozen=True, eq=False)
 class Market:
     """What prices say.
@@ -178,11 +210,6 @@ class Market:
         return pd.Series(np.nan, index=list(SHIFTS)) if self.table is None else self.table["z"]
 
     @property
-    def silent(self) -> bool:
-        """Whether no shift can be judged at all."""
-        return bool(self.scores.isna().all())
-
-    @property
     def early(self) -> int:
         """Hours by which the stamps are early beyond doubt, 0 for none."""
         return self._beyond_doubt(self.scores[self.scores.index > 0])
@@ -196,15 +223,16 @@ class Market:
         worst = scores.min()
         return int(scores.idxmin()) if worst <= -self.level else 0
 
-    @property
-    def bears_out(self) -> bool:
-        """Whether prices speak against stamps two to eight hours early, and not for late ones."""
-        return bool((self.scores.loc[list(EXCLUDED)] >= BORNE_OUT).all()) and not self.late
+    def bears_out(self, *, late: bool) -> bool:
+        """Whether prices speak against stamps two to eight hours early, and if asked against late ones too."""
+        sides = (1, -1) if late else (1,)
+        against = self.scores.loc[[side * hours for side in sides for hours in EXCLUDED]]
+        return bool((against >= BORNE_OUT).all()) and not self.late
 
-    def doubts(self, *, late: bool) -> bool:
-        """Whether another clock fits better, if not beyond doubt: an earlier one, and if asked a later one too."""
-        scores = self.scores if late else self.scores[self.scores.index > 0]
-        return bool((scores <= DOUBTED).any())
+    @property
+    def doubts(self) -> bool:
+        """Whether early stamps fit better, if not beyond doubt."""
+        return bool((self.scores[self.scores.index > 0] <= DOUBTED).any())
 
     def numbers(self, shift: int) -> str:
         """Words for one shift."""
@@ -286,10 +314,10 @@ def judge_clock(news: pd.DataFrame, *, calendar: str, prices: Prices | None = No
 
     Stamps that are dates written as times are left out. Suspicious: prices moved some hours after the stamps instead of
     at them; a clear night lies in the trading session, or prices moved before the stamps and the night is not at home
-    either; over the change to summer time the profile is not stable in local time; a month's profile fits the others
-    better when moved. Each of the largest sources is judged by the first three as well. Pass: prices moved at the
-    stamps and not two to eight hours later; or the night is at home, the day is no even stretch, and prices do not
-    contradict.
+    or the week ends late; over the change to summer time the profile is not stable in local time; a month's profile
+    fits the others better when moved. Each of the largest sources is judged by prices and its night as well. Pass:
+    prices moved at the stamps and not two to eight hours later; or the night is at home, the day is no even stretch,
+    and prices do not contradict.
 
     Silent on: shifts of one hour throughout, and of two or three where prices show nothing; stamps too late by a clock
     whose news has no clear night, since news that follows prices looks the same; sources below 400 articles.
@@ -329,12 +357,18 @@ def judge_clock(news: pd.DataFrame, *, calendar: str, prices: Prices | None = No
     level = float(norm.isf(ALARM / (12 * len(parts))))
     session = None if calendar == ROUND_THE_CLOCK else session_minutes(at, calendar)
     heard = {name: _hear(part, legs, level, zone, session) for name, part in parts.items()}
-    complaints = [found for name, (night, market, n) in heard.items() if (found := _complaint(name, night, market, n))]
+    week = 0 if session is None else week_of(_one_per_article(timed)["published_at"], calendar)
+    complaints = [
+        found
+        for name, (night, market, count) in heard.items()
+        if (found := _complaint(name, night, market, count, week if name == "all" else 0))
+    ]
     night, market, count = heard["all"]
     figures: dict[str, int | float | str] = {"articles": count}
     if session is not None:
         figures |= {"quietest_hour_local": night.middle, "share_of_quietest_hours": night.share, "profile": night.kind}
-        elsewhere = night.kind != "home" and market.bears_out
+        figures["week_hours"] = week
+        elsewhere = night.kind != "home" and market.bears_out(late=True)
         more, seasons = _changes(_one_per_article(timed)["published_at"], zone, elsewhere=elsewhere)
         complaints += more
         figures |= seasons
@@ -350,16 +384,16 @@ def judge_clock(news: pd.DataFrame, *, calendar: str, prices: Prices | None = No
         return ClockJudgement("suspicious", words, remedy, tuple(complaints), hours, figures, table)
     at_home = night.kind == "home"
     # At home, news that follows prices by an hour or two is no reason to doubt the clock.
-    if market.bears_out and not market.doubts(late=not at_home):
+    if market.bears_out(late=not at_home):
         words = "prices moved at the stamps: " + market.numbers(5)
         return ClockJudgement("pass", words, figures=figures, reaction=table)
-    if at_home and not market.late and not market.doubts(late=False):
+    if at_home and not week and not market.late and not market.doubts:
         words = (
             f"quietest around {clock_time(night.middle)} local time, as a night should be; a clock wrong by less than "
             "four hours, or a source that sleeps elsewhere, would look the same"
         )
         return ClockJudgement("pass", words, figures=figures, reaction=table)
-    words = f"not judged: {_about_night(night, session)}, and {_about_market(market)}"
+    words = f"not judged: {_about_night(night, session)}{_about_week(week)}, and {_about_market(market)}"
     return ClockJudgement("inconclusive", words, figures=figures, reaction=table)
 
 
@@ -384,17 +418,21 @@ def _hear(
     return night, Market(table, level), len(once)
 
 
-def _complaint(source: str, night: Night, market: Market, articles: int) -> Complaint | None:
+def _complaint(source: str, night: Night, market: Market, articles: int, week: int) -> Complaint | None:
     if market.early:
         return Complaint(source, f"the stamps look early: {market.numbers(market.early)}", articles, True, True)
     quiet = f"quietest around {clock_time(night.middle)} local time"
-    if market.late and night.kind in ("apart", "session"):
-        finding = f"the stamps look late: {quiet}, and {market.numbers(-market.late)}"
+    if market.late and (night.kind in ("apart", "session") or week < 0):
+        hours = quiet if night.kind in ("apart", "session") else f"the week ends {-week} h after midnight"
+        finding = f"the stamps look late: {hours}, and {market.numbers(-market.late)}"
         return Complaint(source, finding, articles, False, True)
-    if night.kind == "session" and not market.bears_out:
-        finding = f"{quiet}, while the exchange is awake: the clock is wrong or the source sleeps elsewhere"
+    if night.kind == "session":
         hours = _hours_from_home(night)
-        return Complaint(source, finding, articles, None if abs(hours) > DIRECTION else hours > 0, False)
+        early = None if abs(hours) > DIRECTION else hours > 0
+        if market.bears_out(late=not early):
+            return None
+        finding = f"{quiet}, while the exchange is awake: the clock is wrong or the source sleeps elsewhere"
+        return Complaint(source, finding, articles, early, False)
     return None
 
 
@@ -466,7 +504,9 @@ def _market_figures(market: Market) -> dict[str, int | float | str]:
     scores = market.scores.dropna()
     if market.table is None or scores.empty:
         return {"market": "not judged"}
-    said = "early" if market.early else "late" if market.late else "right" if market.bears_out else "undecided"
+    said = (
+        "early" if market.early else "late" if market.late else "right" if market.bears_out(late=False) else "undecided"
+    )
     worst = int(scores[scores.index > 0].idxmin()) if (scores.index > 0).any() else 0
     return {"market": said, "best_early_hours": worst, "z_of_best_early": float(scores.get(worst, np.nan))}
 
@@ -499,17 +539,23 @@ def _about_night(night: Night, session: tuple[float, float] | None) -> str:
     }[night.kind]
 
 
+def _about_week(week: int) -> str:
+    if not week:
+        return ""
+    return f", the week ends {abs(week)} h {'before' if week > 0 else 'after'} midnight"
+
+
 def _about_market(market: Market) -> str:
     if market.table is None:
         return "there are no prices of these symbols and days to hold it against"
-    if market.silent:
+    scores = market.scores.loc[list(EXCLUDED)].dropna()
+    if scores.empty:
         return "too few articles would change sides of an open or close to hold prices against it"
     if market.late:
         return (
             "prices moved before the stamps, which news that follows prices does as well as a late clock: "
             + market.numbers(-market.late)
         )
-    scores = market.scores.loc[list(EXCLUDED)]
     return (
         f"prices do not show it either: stamps {int(scores.idxmin())} h early would fit as well "
         f"(z {scores.min():.1f}; {BORNE_OUT:g} needed for each of {EXCLUDED[0]} to {EXCLUDED[-1]} h)"
