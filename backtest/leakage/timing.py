@@ -17,7 +17,8 @@ from scipy.stats import rankdata
 
 from embargo.backtest.leakage.findings import EVIDENCE_ROWS, Finding, evidence_rows, plain, require_columns, utc_array
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK
-from embargo.data_loaders.checks.clock_evidence import date_only, judge_clock
+from embargo.data_loaders.checks.clock_evidence import judge_clock
+from embargo.data_loaders.checks.day_profile import date_only
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.schemas import Prices, as_utc
 
@@ -425,7 +426,7 @@ def _window(
         if spread_x == 0 or spread_y == 0:
             return None
         x, y = x / spread_x, y / spread_y
-        correlation = float((x * y).mean())
+        correlation = float(np.clip((x * y).mean(), -1.0, 1.0))
         pull[part] = sign * (x * y - 0.5 * correlation * (x**2 + y**2)) / len(x)
         found.append(correlation)
     error = float(np.sqrt((np.bincount(row, weights=pull) ** 2).sum()))

@@ -231,7 +231,9 @@ Verdicts = Mapping[tuple[str, str, str], Mapping[str, Sequence[ClockVerdict]]]
 
 
 def _shares(verdicts: Sequence[ClockVerdict]) -> str:
-    """Percent suspicious, inconclusive and passed."""
+    """Percent suspicious, inconclusive and passed; a dash for none."""
+    if not verdicts:
+        return "-"
     return " / ".join(
         f"{100.0 * verdicts.count(verdict) / len(verdicts):.0f}" for verdict in ("suspicious", "inconclusive", "pass")
     )
@@ -262,13 +264,7 @@ def profile_table(found: Verdicts) -> str:
 def zone_table(found: Verdicts) -> str:
     """Rows: exchanges; columns: declared clocks; all profiles, where prices react at publication."""
     rows = [
-        [
-            zone,
-            *(
-                _shares(seen) if (seen := pooled(found, clock, zone=zone, reaction="at publication")) else "right"
-                for clock in DECLARED
-            ),
-        ]
+        [zone, *(_shares(pooled(found, clock, zone=zone, reaction="at publication")) for clock in DECLARED)]
         for zone in ZONES
     ]
     return markdown(["zone of the exchange", *DECLARED], rows)
