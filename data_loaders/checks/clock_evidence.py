@@ -186,7 +186,7 @@ def judge_clock(news: pd.DataFrame, *, calendar: str, prices: Prices | None = No
     Stamps that are dates written as times are left out. Suspicious: prices moved some hours after the stamps instead of
     at them; a clear night lies in the trading session, or prices moved before the stamps and the night is not at home
     or the week ends late; over the change to summer time the profile is not stable in local time; a month's profile
-    fits the others better when moved. Each of the largest sources is judged by prices and its night as well. Pass:
+    fits the others better when moved. Each of the largest sources is judged by its night too, and then by prices. Pass:
     prices moved at the stamps and not two to eight hours later; or the night is at home, the day is no even stretch,
     and prices do not contradict.
 
@@ -227,8 +227,9 @@ def judge_clock(news: pd.DataFrame, *, calendar: str, prices: Prices | None = No
     legs = None if prices is None or "symbol" not in timed.columns else legs_of(prices, at.min(), at.max())
     level = float(norm.isf(ALARM / (12 * len(parts))))
     session = None if calendar == ROUND_THE_CLOCK else session_minutes(at, calendar)
-    heard = {name: _hear(part, legs, level, zone, session) for name, part in parts.items()}
-    week = 0 if session is None else week_of(_one_per_article(timed)["published_at"], calendar)
+    heard = {name: _hear(name, part, legs, level, zone, session) for name, part in parts.items()}
+    once = _one_per_article(timed)["published_at"]
+    week = 0 if session is None else week_of(once, calendar)
     complaints = [
         found
         for name, (night, market, count) in heard.items()
@@ -240,7 +241,7 @@ def judge_clock(news: pd.DataFrame, *, calendar: str, prices: Prices | None = No
         figures |= {"quietest_hour_local": night.middle, "share_of_quietest_hours": night.share, "profile": night.kind}
         figures["week_hours"] = week
         elsewhere = night.kind != "home" and market.bears_out(alone=True)
-        more, seasons = _changes(_one_per_article(timed)["published_at"], zone, elsewhere=elsewhere)
+        more, seasons = _changes(once, zone, elsewhere=elsewhere)
         complaints += more
         figures |= seasons
     figures |= _market_figures(market)
@@ -255,6 +256,13 @@ def judge_clock(news: pd.DataFrame, *, calendar: str, prices: Prices | None = No
         words = f"{named}{first.finding}" + (f", and {len(complaints) - 1} more" if len(complaints) > 1 else "")
         remedy = f"{_HARM[first.early]} {_REMEDY}"
         return ClockJudgement("suspicious", words, remedy, tuple(complaints), hours, figures, table)
+    if figures.get("stable_in") in ("UTC", "neither"):
+        words = (
+            "not judged: prices moved at the stamps, but over the change to summer time the hours of the news are "
+            f"stable in {figures['stable_in']}, as with a source that lives elsewhere or a clock an hour off for half of "
+            "the year"
+        )
+        return ClockJudgement("inconclusive", words, figures=figures, reaction=table)
     at_home = night.kind == "home"
     # At home, news that follows prices by an hour or two is no reason to doubt the clock.
     if market.bears_out(alone=not at_home):
@@ -281,13 +289,20 @@ def _one_per_article(news: pd.DataFrame) -> pd.DataFrame:
 
 
 def _hear(
-    part: pd.DataFrame, legs: Legs | None, level: float, zone: ZoneInfo, session: tuple[float, float] | None
+    name: str,
+    part: pd.DataFrame,
+    legs: Legs | None,
+    level: float,
+    zone: ZoneInfo,
+    session: tuple[float, float] | None,
 ) -> tuple[Night, Market, int]:
     once = _one_per_article(part)
     night = Night("few", 0.0, 0.0, 0.0)
     if session is not None:
         night = night_of(local_minutes(once["published_at"], zone), session)
-    table = None if legs is None else reaction_by_shift(part["published_at"], part["symbol"], legs)
+    # One source of many whose night is at home is not asked further: it would cost a run as much as all of them.
+    asked = name == "all" or night.kind != "home"
+    table = reaction_by_shift(part["published_at"], part["symbol"], legs) if legs is not None and asked else None
     return night, Market(table, level), len(once)
 
 

@@ -22,6 +22,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 from rich.console import Console
+from scipy.stats import beta
 
 from embargo.data_loaders.calendars import sessions, zone_of
 from embargo.data_loaders.checks.clock_evidence import ALARM, ClockVerdict, judge_clock
@@ -279,7 +280,8 @@ def false_alarms(found: Verdicts) -> list[tuple[str, str, str, float]]:
 def _text(found: Verdicts, draws: int) -> str:
     right = [verdict for by_clock in found.values() for verdict in by_clock["right"]]
     alarms = right.count("suspicious") / len(right)
-    error = math.sqrt(max(alarms * (1.0 - alarms), 1.0 / len(right)) / len(right))
+    error = math.sqrt(alarms * (1.0 - alarms) / len(right))
+    bound = float(beta.ppf(0.95, right.count("suspicious") + 1, right.count("pass") + right.count("inconclusive")))
     zone, profile, reaction, worst = false_alarms(found)[0]
     pooled_draws = draws * len(ZONES)
     return f"""# What the check of the clock sees
@@ -314,13 +316,19 @@ Cells hold percent **suspicious / inconclusive / pass**.
 
 ## False alarms
 
-A right clock was doubted in {100.0 * alarms:.2f} % (standard error {100.0 * error:.2f}) of {len(right):,} draws; at
-most in {100.0 * worst:.0f} % of the {draws} of one cell ({zone}, {profile}, {reaction}). {100.0 * ALARM:.0f} % are
-allowed to all shifts and sources together in the test of how prices moved; at most 5 % are promised of all tests.
+A right clock was doubted in {100.0 * alarms:.2f} % of {len(right):,} draws (standard error {100.0 * error:.2f}, upper
+95 % limit {100.0 * bound:.2f}), and at most in {100.0 * worst:.0f} % of the {draws} of one cell
+({zone}, {profile}, {reaction}). {100.0 * ALARM:.0f} % are allowed to all shifts and sources
+together in the test of how prices moved, and 5 % to all tests.
 
-What follows from how it judges: a clock an hour off is within what the hours of the day can tell, so that it may pass;
-stamps that are late without a clear night cannot be told from news that follows prices, so that they are inconclusive;
-and where neither a night nor prices speak, nothing passes.
+What follows from how it judges:
+
+- A clock an hour off is within what the hours of the day can tell, so that it may pass. London's clock read as UTC is
+  right in winter and an hour late in summer, which prices and an even day do not tell from right.
+- Stamps that are late without a clear night cannot be told from news that follows prices: inconclusive.
+- News that follows prices by hours, stamped hours early, lies at the move again: that is the one way in which stamps
+  five hours early pass, and it is rare.
+- Where neither a night nor prices speak, nothing passes.
 """
 
 
