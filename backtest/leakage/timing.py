@@ -13,17 +13,16 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata, zscore
+from scipy.stats import rankdata
 
 from embargo.backtest.leakage.findings import EVIDENCE_ROWS, Finding, evidence_rows, plain, require_columns, utc_array
+from embargo.data_loaders.calendars import ROUND_THE_CLOCK
+from embargo.data_loaders.checks.clock_evidence import judge_clock
+from embargo.data_loaders.checks.day_profile import date_only
 from embargo.data_loaders.errors import DataError
-from embargo.data_loaders.schemas import as_utc
+from embargo.data_loaders.schemas import Prices, as_utc
 
 UTC = ZoneInfo("UTC")
-MIN_FOR_RHYTHM = 400
-RHYTHM_WINDOW_HOURS = 8.0
-RHYTHM_SHARE = 0.42
-PLAUSIBLE_CENTRE = (10.0, 17.0)
 DATE_ONLY_LEAK = 0.05
 DATE_ONLY_SUSPICIOUS = 0.005
 CONCENTRATION_Z = 5.0
@@ -40,52 +39,56 @@ _DAY = pd.Timedelta(days=1)
 
 
 def check_time_zones(
-    published_at: pd.Series,
-    zone: ZoneInfo,
+    news: pd.DataFrame,
+    calendar: str,
     *,
-    round_the_clock: bool,
-    known_at: pd.Series | None = None,
+    prices: Prices | None = None,
 ) -> Finding:
-    """Look for stamps without a zone and for a daily rhythm at the wrong hours (T4).
+    """Look for stamps without a zone and for a clock that is wrong (T4).
 
-    A naive stamp is a leak: nobody can say whether it was known. Otherwise the busiest eight hours of the working
-    week must be centred between 10:00 and 17:00 of the exchange's own clock; company news and posts are centred near
-    13:00, so that a clock five hours off is seen either way. Round-the-clock markets have no rhythm to
-    hold against the clock; there, only naive stamps and a pile of stamps at exactly midnight count.
+    A naive stamp is a leak: nobody can say whether it was known. Otherwise the clock is judged as the data check does,
+    by `embargo.data_loaders.checks.clock_evidence.judge_clock`: by when prices moved beside the stamps, and by the
+    night of the people who write. Only evidence for the declared clock passes. Round-the-clock markets have no rhythm
+    to hold against the clock; there, a pile of stamps at exactly midnight counts as well.
 
-    Silent on: shifts of three hours or less, sources with a rhythm that is naturally flat (inconclusive below 42 % of
-    articles in the busiest eight hours) and fewer than 400 articles (inconclusive).
+    Silent on: shifts of an hour throughout, and of up to three where prices show nothing; profiles that are flat or
+    hold a few hours of the day, where prices show nothing (inconclusive); stamps that are late on such a profile.
 
     Parameters
     ----------
-    published_at : Series, shape (n,)
-        Stamps as the source gives them, before any conversion; missing ones are counted and left out.
-    zone : ZoneInfo
-        Zone of the exchange.
-    round_the_clock : bool
-        Whether the market never closes.
-    known_at : Series, optional, shape (n,)
-        Instants (UTC) from which articles are used. Midnight stamps that are used only after their day has ended are
-        in order.
+    news : DataFrame, shape (n, columns)
+        ``published_at``: stamps as the source gives them, before any conversion; missing ones are counted and left
+        out. Optionally ``article_id``, ``symbol`` (for prices), ``source`` (each judged by itself as well) and
+        ``known_at``, instants (UTC) from which articles are used: midnight stamps that are used only after their day
+        has ended are in order.
+    calendar : str
+        exchange_calendars code or ``"24/7"``.
+    prices : Prices, optional
+        Bars of the symbols. Without them the market is not heard.
 
     Returns
     -------
     Finding
-        Code ``T4``; ``effect`` is the share of naive stamps, of midnight stamps, or the hours by which the centre
-        lies outside the plausible range.
+        Code ``T4``; ``effect`` is the share of naive stamps, of midnight stamps, or the hours by which the stamps lie
+        before the news (negative: after it).
+
+    Raises
+    ------
+    DataError
+        If there is no column ``published_at``.
 
     Examples
     --------
-    >>> from zoneinfo import ZoneInfo
     >>> import pandas as pd
     >>> from embargo.backtest.leakage import check_time_zones
-    >>> stamps = pd.Series(['2024-03-01T09:31:00', '2024-03-01T10:02:00-05:00'])
-    >>> finding = check_time_zones(stamps, ZoneInfo('America/New_York'), round_the_clock=False)
+    >>> news = pd.DataFrame({'published_at': ['2024-03-01T09:31:00', '2024-03-01T10:02:00-05:00']})
+    >>> finding = check_time_zones(news, 'XNYS')
     >>> finding.verdict, finding.effect
     ('leak', 0.5)
     """
-    raw = published_at.dropna()
-    missing = len(published_at) - len(raw)
+    require_columns(news, ("published_at",), where="time zones")
+    raw = news["published_at"].dropna()
+    missing = len(news) - len(raw)
     if raw.empty:
         return Finding("T4", "not-applicable", _ZONE_TITLE, f"There are no time stamps ({missing} missing).")
     naive = _naive(raw)
@@ -106,51 +109,29 @@ def check_time_zones(
             "Name the source's zone when the archive is read, so that every stamp is converted to UTC.",
         )
     stamps = pd.to_datetime(raw, utc=True).dt.as_unit("us")
-    dated = _date_only(stamps, zone)
-    if round_the_clock:
-        return _midnight_finding(stamps, dated, known_at)
-    clock = stamps[~dated.mask].dt.tz_convert(zone)
-    clock = clock[clock.dt.day_of_week < 5]
-    if len(clock) < MIN_FOR_RHYTHM:
-        return Finding(
-            "T4",
-            "inconclusive",
-            _ZONE_TITLE,
-            f"All stamps carry a zone, but {len(clock)} with a time of day on working days are too few to judge the "
-            f"clock by; {MIN_FOR_RHYTHM} are needed.",
-        )
-    centre, share = _busiest_window(clock)
-    numbers = (
-        f"Half of the daily rhythm ({share:.0%} of {len(clock)} working-day articles) falls into the "
-        f"{RHYTHM_WINDOW_HOURS:.0f} hours around {_clock(centre)} {zone.key}"
+    stamped = news.loc[raw.index].assign(published_at=stamps)
+    if calendar == ROUND_THE_CLOCK:
+        piled = _midnight_pile(stamps, stamped.get("known_at"))
+        if piled is not None:
+            return piled
+    judgement = judge_clock(stamped, calendar=calendar, prices=prices)
+    words = judgement.summary[0].upper() + judgement.summary[1:]
+    detail = f"All {len(stamps)} stamps carry a zone. {words}."
+    if judgement.verdict != "suspicious":
+        return Finding("T4", judgement.verdict, _ZONE_TITLE, detail)
+    return Finding(
+        "T4",
+        "suspicious",
+        _ZONE_TITLE,
+        detail,
+        [
+            {"source": told.source, "finding": told.finding, "articles": told.articles}
+            for told in judgement.complaints[:EVIDENCE_ROWS]
+        ],
+        judgement.hours_early,
+        "" if judgement.hours_early is None else "hours by which the stamps lie before the news",
+        judgement.remedy,
     )
-    if share < RHYTHM_SHARE:
-        return Finding(
-            "T4",
-            "inconclusive",
-            _ZONE_TITLE,
-            f"All stamps carry a zone. The busiest {RHYTHM_WINDOW_HOURS:.0f} hours hold only {share:.0%} of the "
-            "articles, too flat a rhythm to judge the clock by.",
-        )
-    low, high = PLAUSIBLE_CENTRE
-    off = max(low - centre, centre - high, 0.0)
-    if off > 0:
-        counts = np.bincount(clock.dt.hour, minlength=24)
-        busiest = np.argsort(-counts, kind="stable")[:EVIDENCE_ROWS]
-        early = centre < low
-        return Finding(
-            "T4",
-            "suspicious",
-            _ZONE_TITLE,
-            f"{numbers}, outside {_clock(low)} to {_clock(high)}: the stamps look about {abs(13.0 - centre):.0f} "
-            "hours too "
-            + ("early, so that news may be traded before it was out." if early else "late, or lie in another zone."),
-            [{"local_hour": int(hour), "articles": int(counts[hour])} for hour in busiest if counts[hour]],
-            off,
-            "hours by which the centre lies outside the plausible range",
-            "Check the zone of the source against an event of known time, such as a rate decision or an earnings call.",
-        )
-    return Finding("T4", "pass", _ZONE_TITLE, f"All {len(raw)} stamps carry a zone. {numbers}.", effect=0.0)
 
 
 def check_tradable_instants(
@@ -237,7 +218,7 @@ def check_tradable_instants(
             "share of articles used",
             "Set known_at to the later of published_at and seen_at.",
         )
-    dated = _date_only(published_at, zone)
+    dated = date_only(published_at, zone)
     day_over = utc_array(decided_at)[np.clip(row, 0, len(decided_at) - 1)] >= utc_array(published_at + _DAY)
     pile = dated.mask & used & ~day_over
     share = float(pile.sum() / used.sum())
@@ -278,70 +259,27 @@ def _is_naive(value: Any) -> bool:
     return getattr(value, "tzinfo", None) is None
 
 
-@dataclass(frozen=True)
-class _DateOnly:
-    mask: np.ndarray
-    zone: str
-
-
-def _date_only(stamps: pd.Series, zone: ZoneInfo) -> _DateOnly:
-    """Mark stamps at exactly midnight, if they outnumber what other full hours lead one to expect."""
-    best = _DateOnly(np.zeros(len(stamps), dtype=bool), zone.key)
-    for name in dict.fromkeys((zone.key, "UTC")):
-        local = stamps.dt.tz_convert(ZoneInfo(name))
-        on_hour = ((local.dt.minute == 0) & (local.dt.second == 0) & (local.dt.microsecond == 0)).to_numpy()
-        counts = np.bincount(local.dt.hour.to_numpy()[on_hour], minlength=24)
-        usual = float(np.median(counts[1:]))
-        if counts[0] > 3.0 * usual + 5.0 and counts[0] > best.mask.sum():
-            best = _DateOnly(on_hour & (local.dt.hour == 0).to_numpy(), name)
-    return best
-
-
-def _midnight_finding(stamps: pd.Series, dated: _DateOnly, known_at: pd.Series | None) -> Finding:
+def _midnight_pile(stamps: pd.Series, known_at: pd.Series | None) -> Finding | None:
+    dated = date_only(stamps, UTC)
     pile = dated.mask.copy()
     if known_at is not None:
-        held_back = as_utc(known_at.loc[stamps.index], what="known_at") >= stamps + _DAY - pd.Timedelta(seconds=1)
+        held_back = as_utc(known_at, what="known_at") >= stamps + _DAY - pd.Timedelta(seconds=1)
         pile &= ~held_back.to_numpy()
     share = float(pile.mean())
-    if share >= DATE_ONLY_SUSPICIOUS:
-        examples = stamps[pile].head(EVIDENCE_ROWS)
-        return Finding(
-            "T4",
-            "suspicious",
-            _ZONE_TITLE,
-            f"All stamps carry a zone, but {int(pile.sum())} of {len(stamps)} ({share:.1%}) are exactly midnight "
-            f"{dated.zone}, three times what other full hours show: these look like dates without a time.",
-            [{"row": plain(index), "published_at": plain(value)} for index, value in examples.items()],
-            share,
-            "share of stamps",
-            "Treat a date without a time as known at the end of that day.",
-        )
+    if share < DATE_ONLY_SUSPICIOUS:
+        return None
+    examples = stamps[pile].head(EVIDENCE_ROWS)
     return Finding(
         "T4",
-        "pass",
+        "suspicious",
         _ZONE_TITLE,
-        f"All {len(stamps)} stamps carry a zone and no pile sits at midnight. A market that never closes has no hours "
-        "to hold the clock against.",
-        effect=share,
-        unit="share of stamps",
+        f"All stamps carry a zone, but {int(pile.sum())} of {len(stamps)} ({share:.1%}) are exactly midnight "
+        f"{dated.zone}, three times what other full hours show: these look like dates without a time.",
+        [{"row": plain(index), "published_at": plain(value)} for index, value in examples.items()],
+        share,
+        "share of stamps",
+        "Treat a date without a time as known at the end of that day.",
     )
-
-
-def _busiest_window(clock: pd.Series) -> tuple[float, float]:
-    """Centre (local hour) and share of the busiest window of the day, in steps of a quarter of an hour."""
-    steps = 96
-    quarter = (clock.dt.hour * 4 + clock.dt.minute // 15).to_numpy()
-    density = np.bincount(quarter, minlength=steps) / len(clock)
-    width = int(RHYTHM_WINDOW_HOURS * 4)
-    around = np.concatenate([density, density[: width - 1]])
-    shares = np.convolve(around, np.ones(width), mode="valid")
-    start = int(np.argmax(shares))
-    return (start / 4 + RHYTHM_WINDOW_HOURS / 2) % 24, float(shares[start])
-
-
-def _clock(hour: float) -> str:
-    minutes = round(hour * 60) % 1440
-    return f"{minutes // 60:02d}:{minutes % 60:02d}"
 
 
 def _too_early(
@@ -401,13 +339,13 @@ def _event_study(
             _INSTANT_TITLE,
             f"{exact} {int(usable.sum())} articles with score and return are too few for the study.",
         )
-    product = np.asarray(zscore(score[usable]) * zscore(rankdata(earned[usable])))
+    score, rank = score[usable], rankdata(earned[usable])
     hour = published_at[usable].dt.tz_convert(zone).dt.hour.to_numpy()
     windows = [
         found
         for width in WINDOW_HOURS
         for start in range(24)
-        if (found := _window(product, row[usable], hour, start, width)) is not None
+        if (found := _window(score, rank, row[usable], hour, start, width)) is not None
     ]
     if not windows:
         return Finding(
@@ -473,17 +411,26 @@ class _Window:
         return self.z >= CONCENTRATION_Z and gap >= CONCENTRATION_GAP and ratio
 
 
-def _window(product: np.ndarray, row: np.ndarray, hour: np.ndarray, start: int, width: int) -> _Window | None:
-    """Mean product inside a window of hours against the rest, with the error of the difference clustered by bar."""
+def _window(
+    score: np.ndarray, rank: np.ndarray, row: np.ndarray, hour: np.ndarray, start: int, width: int
+) -> _Window | None:
+    """Correlation inside a window of hours against the rest, with the error of the difference clustered by bar."""
     inside = ((hour - start) % 24) < width
     count = int(inside.sum())
-    rest = len(inside) - count
-    if min(count, rest) < MIN_BUCKET or len(np.unique(row[inside])) < MIN_BUCKET_ROWS:
+    if min(count, len(inside) - count) < MIN_BUCKET or len(np.unique(row[inside])) < MIN_BUCKET_ROWS:
         return None
-    mean_in, mean_out = float(product[inside].mean()), float(product[~inside].mean())
-    pull = np.where(inside, (product - mean_in) / count, -(product - mean_out) / rest)
+    found, pull = [], np.empty(len(row))
+    for part, sign in ((inside, 1.0), (~inside, -1.0)):
+        x, y = (values[part] - values[part].mean() for values in (score, rank))
+        spread_x, spread_y = float(x.std()), float(y.std())
+        if spread_x == 0 or spread_y == 0:
+            return None
+        x, y = x / spread_x, y / spread_y
+        correlation = float(np.clip((x * y).mean(), -1.0, 1.0))
+        pull[part] = sign * (x * y - 0.5 * correlation * (x**2 + y**2)) / len(x)
+        found.append(correlation)
     error = float(np.sqrt((np.bincount(row, weights=pull) ** 2).sum()))
     if error <= 0:
         return None
     end = (start + width) % 24
-    return _Window(f"{start:02d}:00-{end:02d}:00", count, mean_in, mean_out, error)
+    return _Window(f"{start:02d}:00-{end:02d}:00", count, found[0], found[1], error)

@@ -66,7 +66,7 @@ def check_news(
         copies.exact_copies(facts),
         copies.near_copies(facts, window=window),
         clock.time_of_day(facts, calendar=calendar),
-        clock.clock(facts, calendar=calendar),
+        clock.clock(facts, prices, calendar=calendar),
         coverage.collection_gaps(facts, calendar=calendar),
         coverage.monthly_articles(facts),
         coverage.symbol_coverage(facts, prices),

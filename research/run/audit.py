@@ -15,7 +15,7 @@ import pandas as pd
 
 from embargo.backtest import leakage
 from embargo.backtest.leakage import Finding
-from embargo.data_loaders.calendars import ROUND_THE_CLOCK, length_of, zone_of
+from embargo.data_loaders.calendars import length_of, zone_of
 from embargo.data_loaders.schemas import Prices
 from embargo.research.progress import Stages
 from embargo.research.run.plan import Plan
@@ -68,12 +68,7 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         ),
         leakage.check_fill_order(_fills(trail)),
         leakage.check_lag_decay(trail.weights, trail.asset_returns, periods_per_year=world.periods_per_year),
-        leakage.check_time_zones(
-            world.stamps["published_at"],
-            zone_of(world.prices.calendar),
-            round_the_clock=world.prices.calendar == ROUND_THE_CLOCK,
-            known_at=world.stamps["known_at"],
-        ),
+        leakage.check_time_zones(world.stamps, world.prices.calendar, prices=world.prices),
         _tradable_instants(trail),
         _worst([_duplicates(part, config.seed) for part in _distinct_trainings(trail.plan)]),
         *_partitions(trail.plan),

@@ -46,7 +46,7 @@ class World:
     news : DataFrame
         Validated, sorted by ``known_at``, repeats dropped if so configured; one row per article and symbol.
     stamps : DataFrame
-        ``published_at`` and ``known_at`` of each loaded article, repeats included, for the audit.
+        ``article_id, published_at, known_at, symbol, source`` of each loaded article, repeats included, for the audit.
     prices : Prices
     decided_at : DatetimeIndex, shape (bars,)
     last_closed : ndarray of int, shape (bars,)
@@ -128,7 +128,7 @@ def load_world(config: Config, stages: Stages) -> World:
         news, prices, counts = _recorded(config, stages)
         truth = None
     _same_age(news, prices)
-    stamps = news[["published_at", "known_at"]]
+    stamps = news[["article_id", "published_at", "known_at", "symbol", "source"]]
     if config.news.drop_repeats:
         fresh = first_seen(news, scope=config.news.repeat_scope, window=pd.Timedelta(config.news.repeat_window))
         counts["news"]["repeats"] = int((~fresh).sum())

@@ -12,6 +12,7 @@ import pytest
 from samples import leak_worlds as worlds
 
 from embargo.backtest import leakage
+from embargo.data_loaders.archive import read_prices
 from embargo.data_loaders.calendars import decision_times, zone_of
 from embargo.data_loaders.simulated.market import SimulatedMarket, Simulation, simulate_market
 
@@ -69,7 +70,8 @@ def _copies(market: Simulation, seed: int, dose: float):
 
 
 def _clock(market: Simulation, hours: int):
-    return leakage.check_time_zones(market.news["published_at"] + hours * HOUR, ZONE, round_the_clock=False)
+    news = market.news.assign(published_at=market.news["published_at"] + hours * HOUR)
+    return leakage.check_time_zones(news, "XNYS", prices=market.prices)
 
 
 CLEAN = {
@@ -105,14 +107,14 @@ def test_plant_is_caught(plant, market):
 
 
 def test_stamps_stripped_of_their_zone(market):
-    naive = market[0].news["published_at"].dt.tz_localize(None)
-    assert leakage.check_time_zones(naive, ZONE, round_the_clock=False).verdict == "leak"
+    naive = market[0].news["published_at"].dt.tz_localize(None).to_frame()
+    assert leakage.check_time_zones(naive, "XNYS").verdict == "leak"
 
 
 def test_round_the_clock_market_raises_no_alarm():
     market = _market(21, calendar="24/7", end="2017-06-30")
     utc = zone_of("24/7")
-    assert leakage.check_time_zones(market.news["published_at"], utc, round_the_clock=True).verdict == "pass"
+    assert leakage.check_time_zones(market.news, "24/7", prices=market.prices).verdict in {"pass", "inconclusive"}
     assert _instants(market, zone=utc).verdict == "pass"
     assert _causal(market, worlds.honest, 0).verdict == "pass"
 
@@ -131,10 +133,19 @@ def test_false_alarms_and_power_over_twenty_seeds():
 @pytest.mark.real_data
 @pytest.mark.skipif(not (DATA / "stocknet_news.parquet").exists(), reason="the shared real data sets are absent")
 def test_real_tweets_raise_no_alarm_and_their_plants_do():
-    news = pd.read_parquet(DATA / "stocknet_news.parquet", columns=["published_at", "text"]).sort_values("published_at")
-    at = news["published_at"]
-    assert leakage.check_time_zones(at, ZONE, round_the_clock=False).verdict == "pass"
-    assert leakage.check_time_zones(at - 5 * HOUR, ZONE, round_the_clock=False).verdict == "suspicious"
+    columns = ["id", "symbol", "published_at", "text"]
+    news = pd.read_parquet(DATA / "stocknet_news.parquet", columns=columns).rename(columns={"id": "article_id"})
+    news = news.sort_values("published_at")
+    prices = read_prices(DATA / "stocknet_prices.parquet", calendar="XNYS").prices
+    for year in (2014, 2015, 2016, None):
+        part = news if year is None else news[news["published_at"].dt.year == year]
+        assert leakage.check_time_zones(part, "XNYS", prices=prices).verdict == "pass"
+        assert leakage.check_time_zones(part, "XNYS").verdict == "pass"
+        early = part.assign(published_at=part["published_at"] - 5 * HOUR)
+        assert leakage.check_time_zones(early, "XNYS", prices=prices).verdict == "inconclusive"
+        late = part.assign(published_at=part["published_at"] + 5 * HOUR)
+        finding = leakage.check_time_zones(late, "XNYS", prices=prices)
+        assert (finding.verdict, finding.effect < 0) == ("suspicious", True)
     train, test = news.iloc[:40_000], news.iloc[40_000:43_000]
     assert (
         leakage.check_duplicates(train["text"], train["published_at"], test["text"], test["published_at"]).verdict

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from zoneinfo import ZoneInfo
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,8 +7,6 @@ from samples import leak_worlds as worlds
 
 from embargo.backtest.leakage import check_time_zones, check_tradable_instants
 from embargo.data_loaders.errors import DataError
-
-UTC = ZoneInfo("UTC")
 
 
 @pytest.fixture(scope="module")
@@ -25,29 +21,41 @@ def _instants(world, articles, **options):
     )
 
 
+def _clock(world, hours=0, *, prices=True):
+    news = world.news.assign(published_at=world.news["published_at"] + hours * worlds.HOUR)
+    return check_time_zones(news, "XNYS", prices=world.prices if prices else None)
+
+
+@pytest.mark.parametrize("prices", [True, False])
 @pytest.mark.parametrize("seed", range(5))
-def test_right_clock_passes(seed):
-    stamps = worlds.make_world(seed).news["published_at"]
-    assert check_time_zones(stamps, worlds.NEW_YORK, round_the_clock=False).verdict == "pass"
+def test_right_clock_passes(seed, prices):
+    assert _clock(worlds.make_world(seed), prices=prices).verdict == "pass"
 
 
 @pytest.mark.parametrize("hours", [-5, -4, 5, 9])
 @pytest.mark.parametrize("seed", range(3))
 def test_wrong_clock_is_suspicious(hours, seed):
-    stamps = worlds.make_world(seed).news["published_at"] + hours * worlds.HOUR
-    finding = check_time_zones(stamps, worlds.NEW_YORK, round_the_clock=False)
+    finding = _clock(worlds.make_world(seed), hours)
     assert finding.verdict == "suspicious"
     assert ("early" in finding.detail) == (hours < 0)
+    assert ("no look-ahead" in finding.remedy) == (hours > 0)
+    assert "Only if they name another zone" in finding.remedy
+    assert np.sign(finding.effect) == -np.sign(hours)
+
+
+@pytest.mark.parametrize("hours", [-5, -4, -3, 3, 4])
+def test_hours_alone_neither_pass_nor_doubt_a_night_some_hours_off(world, hours):
+    assert _clock(world, hours, prices=False).verdict in {"inconclusive"} | ({"pass"} if abs(hours) == 3 else set())
 
 
 def test_local_time_passed_off_as_utc_is_suspicious(world):
     local = world.news["published_at"].dt.tz_convert(worlds.NEW_YORK).dt.tz_localize(None).dt.tz_localize("UTC")
-    assert check_time_zones(local, worlds.NEW_YORK, round_the_clock=False).verdict == "suspicious"
+    assert check_time_zones(world.news.assign(published_at=local), "XNYS", prices=world.prices).verdict == "suspicious"
 
 
-@pytest.mark.parametrize("round_the_clock", [True, False])
+@pytest.mark.parametrize("calendar", ["XNYS", "24/7"])
 @pytest.mark.parametrize("kind", ["dtype", "half the rows", "text", "dates"])
-def test_stamps_without_a_zone_are_a_leak(world, kind, round_the_clock):
+def test_stamps_without_a_zone_are_a_leak(world, kind, calendar):
     aware = world.news["published_at"]
     naive = aware.dt.tz_localize(None)
     stamps = {
@@ -58,7 +66,7 @@ def test_stamps_without_a_zone_are_a_leak(world, kind, round_the_clock):
         "text": naive.astype(str),
         "dates": aware.dt.strftime("%Y-%m-%d"),
     }[kind]
-    finding = check_time_zones(stamps, worlds.NEW_YORK, round_the_clock=round_the_clock)
+    finding = check_time_zones(stamps.to_frame(name="published_at"), calendar)
     assert finding.verdict == "leak"
     assert finding.effect == pytest.approx(0.5 if kind == "half the rows" else 1.0, abs=0.01)
     assert finding.evidence
@@ -66,33 +74,39 @@ def test_stamps_without_a_zone_are_a_leak(world, kind, round_the_clock):
 
 @pytest.mark.parametrize("form", ["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S%z"])
 def test_text_with_an_offset_is_read(world, form):
-    finding = check_time_zones(world.news["published_at"].dt.strftime(form), worlds.NEW_YORK, round_the_clock=False)
-    assert finding.verdict == "pass"
+    written = world.news.assign(published_at=world.news["published_at"].dt.strftime(form))
+    assert check_time_zones(written, "XNYS").verdict == "pass"
 
 
 def test_flat_or_thin_rhythm_is_inconclusive(world):
     rng = np.random.default_rng(0)
-    flat = pd.Series(pd.Timestamp("2020-01-01", tz="UTC") + pd.to_timedelta(rng.integers(0, 10**7, 5000), unit="s"))
-    assert check_time_zones(flat, worlds.NEW_YORK, round_the_clock=False).verdict == "inconclusive"
-    few = world.news["published_at"].iloc[:50]
-    assert check_time_zones(few, worlds.NEW_YORK, round_the_clock=False).verdict == "inconclusive"
-    assert check_time_zones(few.iloc[:0], worlds.NEW_YORK, round_the_clock=False).verdict == "not-applicable"
+    flat = pd.Timestamp("2020-01-01", tz="UTC") + pd.to_timedelta(rng.integers(0, 10**7, 5000), unit="s")
+    finding = check_time_zones(pd.DataFrame({"published_at": flat}), "XNYS")
+    assert finding.verdict == "inconclusive"
+    assert "too evenly" in finding.detail
+    few = world.news.iloc[:50]
+    assert check_time_zones(few, "XNYS").verdict == "inconclusive"
+    assert check_time_zones(few.iloc[:0], "XNYS").verdict == "not-applicable"
+    with pytest.raises(DataError, match="published_at"):
+        check_time_zones(few.drop(columns="published_at"), "XNYS")
 
 
 def test_midnight_pile_round_the_clock(world):
     stamps = world.news["published_at"]
-    assert check_time_zones(stamps, UTC, round_the_clock=True).verdict == "pass"
-    piled = stamps.where(np.arange(len(stamps)) % 20 != 0, stamps.dt.floor("D"))
-    finding = check_time_zones(piled, UTC, round_the_clock=True)
+    plain = stamps.to_frame()
+    assert check_time_zones(plain, "24/7").verdict == "inconclusive"
+    piled = stamps.where(np.arange(len(stamps)) % 20 != 0, stamps.dt.floor("D")).to_frame()
+    finding = check_time_zones(piled, "24/7")
     assert finding.verdict == "suspicious"
     assert finding.effect == pytest.approx(0.05, abs=0.005)
-    held_back = piled.where(piled != stamps.dt.floor("D"), piled + pd.Timedelta(days=1))
-    assert check_time_zones(piled, UTC, round_the_clock=True, known_at=held_back).verdict == "pass"
+    at = piled["published_at"]
+    held_back = piled.assign(known_at=at.where(at != stamps.dt.floor("D"), at + pd.Timedelta(days=1)))
+    assert check_time_zones(held_back, "24/7").verdict == "inconclusive"
 
 
 def test_stamps_on_every_full_hour_are_no_midnight_pile(world):
-    on_the_hour = world.news["published_at"].dt.floor("h")
-    assert check_time_zones(on_the_hour, UTC, round_the_clock=True).verdict == "pass"
+    on_the_hour = world.news["published_at"].dt.floor("h").to_frame()
+    assert "midnight" not in check_time_zones(on_the_hour, "24/7").detail
 
 
 def test_honest_alignment_passes_and_counts_what_waits(world):
@@ -191,3 +205,19 @@ def test_malformed_input_is_refused(world):
     with pytest.raises(DataError, match="Sort"):
         check_tradable_instants(articles, world.decided_at[::-1], world.prices.open_at, world.prices.close_at)
     assert _instants(world, articles.assign(row=-1)).verdict == "not-applicable"
+
+
+def test_a_correlation_of_the_event_study_stays_a_correlation(world):
+    # One hour holds nearly all that is surely read, and moves far: a product of scores over all hours would exceed 1.
+    articles = worlds.as_articles(world)
+    hour = articles["published_at"].dt.tz_convert(worlds.NEW_YORK).dt.hour
+    side = np.where(np.arange(len(articles)) % 2 == 0, 1.0, -1.0)
+    noise = np.random.default_rng(0).normal(0.0, 0.01, len(articles))
+    loud = (hour >= 9) & (hour < 12)
+    effects = pd.DataFrame(
+        {"score": side * np.where(loud, 1.0, 0.01), "earned": np.where(loud, 0.5 * side, noise)}, index=articles.index
+    )
+    finding = _instants(world, articles, effects=effects)
+    shown = [row[name] for row in finding.evidence for name in ("correlation", "correlation_of_rest")]
+    assert max(map(abs, shown)) <= 1.0
+    assert max(shown) > 0.9

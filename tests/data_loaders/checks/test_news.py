@@ -183,17 +183,27 @@ def test_the_parts_of_the_day_add_up_and_know_half_days(market: Simulation) -> N
     assert time_of_day(eve, calendar="XNYS").figures["after_session"] == 1.0
 
 
-@pytest.mark.parametrize("hours", [-7, -5, 5, 7, 12])
-def test_a_clock_wrong_throughout(market: Simulation, hours: int) -> None:
-    check = clock(later_by(market.news, pd.Series(True, index=market.news.index), hours * HOUR), calendar="XNYS")
-    assert check.verdict == "bad"
-    assert "quietest around" in check.summary
+@pytest.mark.parametrize(("hours", "verdict"), [(-7, "bad"), (-5, "bad"), (5, "bad"), (7, "bad"), (12, "bad")])
+def test_a_clock_wrong_throughout(market: Simulation, hours: int, verdict: str) -> None:
+    moved = later_by(market.news, pd.Series(True, index=market.news.index), hours * HOUR)
+    check = clock(moved, market.prices, calendar="XNYS")
+    assert check.verdict == verdict
+    assert ("early" if hours < 0 else "late") in check.summary
+    assert "documentation" in check.remedy
+
+
+def test_hours_alone_are_looked_at_only_where_the_source_rests_in_the_session(market: Simulation) -> None:
+    everywhere = pd.Series(True, index=market.news.index)
+    assert clock(later_by(market.news, everywhere, 8 * HOUR), calendar="XNYS").verdict == "look"
+    check = clock(later_by(market.news, everywhere, -5 * HOUR), calendar="XNYS")
+    assert (check.verdict, check.summary.split(":")[0]) == ("clean", "not judged")
+    assert check.remedy == ""
 
 
 def test_one_source_with_a_wrong_clock(market: Simulation) -> None:
     name = market.news["source"].value_counts().index[0]
-    check = clock(later_by(market.news, market.news["source"] == name, 6 * HOUR), calendar="XNYS")
-    assert check.verdict == "bad"
+    check = clock(later_by(market.news, market.news["source"] == name, 8 * HOUR), market.prices, calendar="XNYS")
+    assert check.verdict in {"look", "bad"}
     assert check.rows["source"].tolist() == [name]
 
 

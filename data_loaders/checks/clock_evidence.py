@@ -1,0 +1,416 @@
+"""Is the declared clock of the news right: one judgement, which the data check and the audit of a run both speak.
+
+Two witnesses are heard. News follows the day of the people who write it, so that it is quiet in their night, rests
+when their week does and moves with their summer time; but where they live is not known. Prices move when news comes
+out, so that articles stamped on one side of an open or close should see the move on that side. A witness without power
+is said to be silent, and a wrong clock is never passed because the right one looks odd.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+from embargo.data_loaders.calendars import ROUND_THE_CLOCK, zone_of
+from embargo.data_loaders.checks.day_profile import (
+    BUSY_HOURS,
+    DIRECTION,
+    ENOUGH_FOR_PROFILE,
+    NIGHT_HOURS,
+    Night,
+    date_only,
+    hours_from_home,
+    local_minutes,
+    night_of,
+    profiles,
+    session_minutes,
+    shifted_by,
+    summer_shift,
+    week_of,
+)
+from embargo.data_loaders.checks.reaction import SHIFTS, Legs, legs_of, reaction_by_shift
+from embargo.data_loaders.schemas import Prices, utc_microseconds
+
+ClockVerdict = Literal["pass", "suspicious", "inconclusive"]
+
+# Share of false alarms allowed to all shifts and sources together, each of which is one test of how prices moved.
+ALARM = 0.01
+# The market bears the stamps out when it speaks against each of these hours by which they might be early.
+EXCLUDED, BORNE_OUT, DOUBTED = tuple(range(2, 9)), 2.0, -2.0
+ALONE = (1, *EXCLUDED, *(-hours for hours in EXCLUDED))
+MOST_SOURCES = 6
+
+_HARM = {
+    True: "The stamps look earlier than the news, so that results may rest on look-ahead.",
+    False: "The stamps look later than the news, which loses returns but is no look-ahead.",
+    None: "Some stamps may lie before the news, so that results may rest on look-ahead.",
+}
+_REMEDY = (
+    "Check the zone in the source's documentation, or against an event of known time (a rate decision, an earnings "
+    "call). Only if they name another zone, set timezone to that one: a change that moves news to before it was out is "
+    "look-ahead, and shows returns that nobody could have earned."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Market:
+    """What prices say.
+
+    Attributes
+    ----------
+    table : DataFrame or None
+        As of `reaction_by_shift`; None where there are no prices of these symbols and days.
+    level : float
+        Standard errors from which a shift of the clock fits better beyond doubt.
+    """
+
+    table: pd.DataFrame | None
+    level: float
+
+    @property
+    def scores(self) -> pd.Series:
+        """Standard errors by which the declared clock fits better than one shifted by so many hours."""
+        return pd.Series(np.nan, index=list(SHIFTS)) if self.table is None else self.table["z"]
+
+    @property
+    def early(self) -> int:
+        """Hours by which the stamps are early beyond doubt, 0 for none."""
+        return self._beyond_doubt(self.scores[self.scores.index > 0])
+
+    @property
+    def late(self) -> int:
+        """Hours by which prices moved before the stamps beyond doubt: late stamps, or news that follows prices."""
+        return -self._beyond_doubt(self.scores[self.scores.index < 0])
+
+    def _beyond_doubt(self, scores: pd.Series) -> int:
+        worst = scores.min()
+        return int(scores.idxmin()) if worst <= -self.level else 0
+
+    def bears_out(self, *, alone: bool) -> bool:
+        """Whether prices speak against stamps two to eight hours early and not for late ones.
+
+        Where they stand ``alone``, without a night, they must speak against one hour as well, since news that follows
+        prices and is stamped before them comes close to the move; and against late stamps.
+        """
+        against = list(ALONE if alone else EXCLUDED)
+        return bool((self.scores.loc[against] >= BORNE_OUT).all()) and not self.late
+
+    @property
+    def doubts(self) -> bool:
+        """Whether early stamps fit better, if not beyond doubt."""
+        return bool((self.scores[self.scores.index > 0] <= DOUBTED).any())
+
+    def numbers(self, shift: int) -> str:
+        """Words for one shift."""
+        assert self.table is not None
+        row = self.table.loc[shift]
+        return (
+            f"where {int(row['articles']):,} pairs of symbol and part of day change over, prices moved "
+            f"{row['declared']:+.2f} more than usual at the stamps and {row['shifted']:+.2f} more {abs(shift)} h "
+            f"{'after' if shift > 0 else 'before'} them (z {row['z']:.1f})"
+        )
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """One thing that is wrong with the clock.
+
+    Attributes
+    ----------
+    source : str
+        ``"all"`` or the source's name.
+    finding : str
+    articles : int
+        How many it was found on.
+    early : bool or None
+        Whether the stamps lie before the news (look-ahead) or after it; None where that is open.
+    proven : bool
+        Whether more than the hours of the day shows it.
+    """
+
+    source: str
+    finding: str
+    articles: int
+    early: bool | None
+    proven: bool
+
+
+@dataclass(frozen=True, eq=False)
+class ClockJudgement:
+    """What is to be thought of the clock of some news.
+
+    Attributes
+    ----------
+    verdict : {"pass", "suspicious", "inconclusive"}
+        ``"suspicious"``: another clock fits better beyond doubt; ``"pass"``: the evidence is for this one;
+        ``"inconclusive"``: it cannot tell.
+    summary : str
+        What decided, in one or two sentences.
+    remedy : str
+        Empty unless suspicious. Never an advice to move news earlier.
+    complaints : tuple of Complaint
+        Gravest first.
+    hours_early : float or None
+        By how many hours prices or the quiet hours say that the stamps lie before the news; negative for after it.
+    figures : dict
+        Everything measured.
+    reaction : DataFrame
+        Reaction of prices by shift of the clock; empty without prices.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.checks.clock_evidence import judge_clock
+    >>> from embargo.data_loaders.simulated import SimulatedMarket, simulate_market
+    >>> market = simulate_market(SimulatedMarket(n_symbols=8, end="2016-12-31"))
+    >>> judge_clock(market.news, calendar="XNYS", prices=market.prices).verdict
+    'pass'
+    """
+
+    verdict: ClockVerdict
+    summary: str
+    remedy: str = ""
+    complaints: tuple[Complaint, ...] = ()
+    hours_early: float | None = None
+    figures: dict[str, int | float | str] = field(default_factory=dict)
+    reaction: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+
+def judge_clock(news: pd.DataFrame, *, calendar: str, prices: Prices | None = None) -> ClockJudgement:
+    """Weigh what the hours of the news and the moves of prices say of the declared clock.
+
+    Stamps that are dates written as times are left out. Suspicious: prices moved some hours after the stamps instead of
+    at them; a clear night lies in the trading session, or prices moved before the stamps and the night is not at home
+    or the week ends late; over the change to summer time the profile is not stable in local time; a month's profile
+    fits the others better when moved. Each of the largest sources is judged by its night too, and then by prices. Pass:
+    prices moved at the stamps and not two to eight hours later; or the night is at home, the day is no even stretch,
+    and prices do not contradict.
+
+    Silent on: shifts of one hour throughout, and of two or three where prices show nothing; stamps too late by a clock
+    whose news has no clear night, since news that follows prices looks the same; sources below 400 articles.
+
+    Parameters
+    ----------
+    news : DataFrame
+        ``published_at`` (UTC); optionally ``article_id``, ``symbol`` and ``source``. One row per article and symbol.
+    calendar : str
+        exchange_calendars code or ``"24/7"``; for the latter only prices are heard.
+    prices : Prices, optional
+        Bars of the symbols, of any length. Without them the market is not heard.
+
+    Returns
+    -------
+    ClockJudgement
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.checks.clock_evidence import judge_clock
+    >>> at = pd.date_range("2020-01-01", periods=5_000, freq="7h13min", tz="UTC").to_frame(name="published_at")
+    >>> judge_clock(at, calendar="XNYS").verdict
+    'inconclusive'
+    """
+    zone = zone_of(calendar)
+    timed = news[~date_only(news["published_at"], zone).mask]
+    if timed.empty:
+        return ClockJudgement("inconclusive", "not judged: all stamps are dates, not times", figures={"articles": 0})
+    parts = {"all": timed}
+    if "source" in timed.columns:
+        sizes = timed["source"].value_counts()
+        named = sizes[(sizes >= ENOUGH_FOR_PROFILE) & (sizes < len(timed))].index[:MOST_SOURCES]
+        parts |= {str(name): timed[timed["source"] == name] for name in named}
+    at = timed["published_at"]
+    legs = None if prices is None or "symbol" not in timed.columns else legs_of(prices, at.min(), at.max())
+    level = float(norm.isf(ALARM / (12 * len(parts))))
+    session = None if calendar == ROUND_THE_CLOCK else session_minutes(at, calendar)
+    heard = {name: _hear(name, part, legs, level, zone, session) for name, part in parts.items()}
+    once = _one_per_article(timed)["published_at"]
+    week = 0 if session is None else week_of(once, calendar)
+    complaints = [
+        found
+        for name, (night, market, count) in heard.items()
+        if (found := _complaint(name, night, market, count, week if name == "all" else 0))
+    ]
+    night, market, count = heard["all"]
+    figures: dict[str, int | float | str] = {"articles": count}
+    if session is not None:
+        figures |= {"quietest_hour_local": night.middle, "share_of_quietest_hours": night.share, "profile": night.kind}
+        figures["week_hours"] = week
+        elsewhere = night.kind != "home" and market.bears_out(alone=True)
+        more, seasons = _changes(once, zone, elsewhere=elsewhere)
+        complaints += more
+        figures |= seasons
+    figures |= _market_figures(market)
+    table = pd.DataFrame() if market.table is None else market.table
+    hours = _hours_early(night, market, session)
+    if complaints:
+        complaints.sort(
+            key=lambda found: (not found.proven, (True, None, False).index(found.early), found.source != "all")
+        )
+        first = complaints[0]
+        named = "" if first.source == "all" else f"{first.source}: "
+        words = f"{named}{first.finding}" + (f", and {len(complaints) - 1} more" if len(complaints) > 1 else "")
+        remedy = f"{_HARM[first.early]} {_REMEDY}"
+        return ClockJudgement("suspicious", words, remedy, tuple(complaints), hours, figures, table)
+    if figures.get("stable_in") in ("UTC", "neither"):
+        words = (
+            "not judged: prices moved at the stamps, but over the change to summer time the hours of the news are "
+            f"stable in {figures['stable_in']}, as with a source that lives elsewhere or a clock an hour off for half of "
+            "the year"
+        )
+        return ClockJudgement("inconclusive", words, figures=figures, reaction=table)
+    at_home = night.kind == "home"
+    # At home, news that follows prices by an hour or two is no reason to doubt the clock.
+    if market.bears_out(alone=not at_home):
+        words = "prices moved at the stamps: " + market.numbers(5)
+        return ClockJudgement("pass", words, figures=figures, reaction=table)
+    if at_home and not week and not market.late and not market.doubts:
+        words = (
+            f"quietest around {clock_time(night.middle)} local time, as a night should be; a clock wrong by less than "
+            "four hours, or a source that sleeps elsewhere, would look the same"
+        )
+        return ClockJudgement("pass", words, figures=figures, reaction=table)
+    words = f"not judged: {_about_night(night, session)}{_about_week(week)}, and {_about_market(market)}"
+    return ClockJudgement("inconclusive", words, figures=figures, reaction=table)
+
+
+def clock_time(hour: float) -> str:
+    """Write an hour of the day, such as ``02:30``."""
+    minutes = round(hour * 60) % 1440
+    return f"{minutes // 60:02d}:{minutes % 60:02d}"
+
+
+def _one_per_article(news: pd.DataFrame) -> pd.DataFrame:
+    return news.drop_duplicates("article_id") if "article_id" in news.columns else news
+
+
+def _hear(
+    name: str,
+    part: pd.DataFrame,
+    legs: Legs | None,
+    level: float,
+    zone: ZoneInfo,
+    session: tuple[float, float] | None,
+) -> tuple[Night, Market, int]:
+    once = _one_per_article(part)
+    night = Night("few", 0.0, 0.0, 0.0)
+    if session is not None:
+        night = night_of(local_minutes(once["published_at"], zone), session)
+    # One source of many whose night is at home is not asked further: it would cost a run as much as all of them.
+    asked = name == "all" or night.kind != "home"
+    table = reaction_by_shift(part["published_at"], part["symbol"], legs) if legs is not None and asked else None
+    return night, Market(table, level), len(once)
+
+
+def _complaint(source: str, night: Night, market: Market, articles: int, week: int) -> Complaint | None:
+    if market.early:
+        return Complaint(source, f"the stamps look early: {market.numbers(market.early)}", articles, True, True)
+    quiet = f"quietest around {clock_time(night.middle)} local time"
+    if market.late and (night.kind in ("apart", "session") or week < 0):
+        hours = quiet if night.kind in ("apart", "session") else f"the week ends {-week} h after midnight"
+        finding = f"the stamps look late: {hours}, and {market.numbers(-market.late)}"
+        return Complaint(source, finding, articles, False, True)
+    if night.kind == "session":
+        hours = hours_from_home(night)
+        early = None if abs(hours) > DIRECTION else hours > 0
+        if market.bears_out(alone=not early):
+            return None
+        finding = f"{quiet}, while the exchange is awake: the clock is wrong or the source sleeps elsewhere"
+        return Complaint(source, finding, articles, early, False)
+    return None
+
+
+def _changes(at: pd.Series, zone: ZoneInfo, *, elsewhere: bool) -> tuple[list[Complaint], dict[str, int | float | str]]:
+    """Complaints of seasons and months whose profile fits the others better when moved by whole hours.
+
+    A source that lives ``elsewhere`` keeps other seasons.
+    """
+    local = at.dt.tz_convert(zone).dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
+    complaints: list[Complaint] = []
+    summer, stable_in = summer_shift(local, local - utc_microseconds(at))
+    if summer and not elsewhere:
+        finding = f"summer profile {summer:+d} h against winter: stable in {stable_in}"
+        complaints.append(Complaint("all", finding, len(at), None, True))
+    month, whole, moved = local.astype("datetime64[M]"), profiles(local), 0
+    for one in np.unique(month):
+        part = local[month == one]
+        if min(len(part), len(local) - len(part)) < ENOUGH_FOR_PROFILE:
+            continue
+        own = profiles(part)
+        shift = shifted_by(own, (whole - own).sum(axis=0))
+        if shift:
+            moved += 1
+            complaints.append(Complaint("all", f"{one} runs {shift:+d} h", len(part), shift < 0, True))
+    return complaints, {
+        "summer_shift_hours": "not judged" if summer is None else summer,
+        "stable_in": stable_in,
+        "shifted_months": moved,
+    }
+
+
+def _market_figures(market: Market) -> dict[str, int | float | str]:
+    scores = market.scores.dropna()
+    if market.table is None or scores.empty:
+        return {"market": "not judged"}
+    said = (
+        "early"
+        if market.early
+        else "late"
+        if market.late
+        else "right"
+        if market.bears_out(alone=False)
+        else "undecided"
+    )
+    worst = int(scores[scores.index > 0].idxmin()) if (scores.index > 0).any() else 0
+    return {"market": said, "best_early_hours": worst, "z_of_best_early": float(scores.get(worst, np.nan))}
+
+
+def _hours_early(night: Night, market: Market, session: tuple[float, float] | None) -> float | None:
+    if market.early or market.late:
+        return float(market.early or -market.late)
+    if session is not None and night.kind == "session":
+        return hours_from_home(night)
+    return None
+
+
+def _about_night(night: Night, session: tuple[float, float] | None) -> str:
+    if session is None:
+        return "a market that never closes has no hours to hold the clock against"
+    return {
+        "few": f"fewer than {ENOUGH_FOR_PROFILE} articles with a time of day are too few for a profile",
+        "flat": f"the articles are spread too evenly over the day (the busiest {BUSY_HOURS} waking hours hold "
+        f"{night.busiest:.0%}, the quietest {NIGHT_HOURS} {night.share:.0%})",
+        "brief": "the articles come within a few hours of the day, which have no night",
+        "apart": f"the quietest hours lie around {clock_time(night.middle)} local time, as with a clock some "
+        "hours off or a source that sleeps elsewhere",
+        "home": f"the quietest hours lie around {clock_time(night.middle)} local time, as a night should",
+        "session": f"the quietest hours lie around {clock_time(night.middle)} local time",
+    }[night.kind]
+
+
+def _about_week(week: int) -> str:
+    if not week:
+        return ""
+    return f", the week ends {abs(week)} h {'before' if week > 0 else 'after'} midnight"
+
+
+def _about_market(market: Market) -> str:
+    if market.table is None:
+        return "there are no prices of these symbols and days to hold it against"
+    scores = market.scores.loc[list(ALONE)].dropna()
+    if scores.empty or (scores >= BORNE_OUT).all():
+        return "too few articles would change sides of an open or close to hold prices against it"
+    if market.late:
+        return (
+            "prices moved before the stamps, which news that follows prices does as well as a late clock: "
+            + market.numbers(-market.late)
+        )
+    worst = int(scores.idxmin())
+    return (
+        f"prices do not show it either: stamps {abs(worst)} h {'early' if worst > 0 else 'late'} would fit as well "
+        f"(z {scores.min():.1f}, {BORNE_OUT:g} needed)"
+    )
