@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from embargo.data_loaders.errors import DataError, MissingPartError
+from embargo.research.records.data_worth import data_of
 
 
 @contextmanager
@@ -74,7 +75,8 @@ def list_runs(folder: Path) -> list[dict[str, Any]]:
     -------
     list of dict
         With the keys ``run, sharpe, sharpe_low, sharpe_high`` (annual), ``sharpe_p_value, max_drawdown, total_return``
-        (fractions), ``n_trials`` and ``status``; None where a run has no such figure.
+        (fractions), ``n_trials``, ``status`` and ``data`` (``clean``, ``look``, ``bad`` or ``accepted``, for bad data
+        that were accepted); None where a run has no such figure.
 
     Raises
     ------
@@ -112,5 +114,5 @@ def list_runs(folder: Path) -> list[dict[str, Any]]:
             "n_trials",
             "status",
         )
-        rows.append({"run": path.parent.name, **{key: metrics.get(key) for key in keys}})
+        rows.append({"run": path.parent.name, **{key: metrics.get(key) for key in keys}, "data": data_of(metrics)})
     return rows
