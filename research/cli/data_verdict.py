@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from embargo.research.cli.terminal import console
 from embargo.research.progress import escaped
 
 if TYPE_CHECKING:
+    from embargo.data_loaders.checks import Grade
     from embargo.research.records.metrics import DataFault, WithoutBars
     from embargo.research.run.data_verdict import DataVerdict
 
@@ -30,11 +31,13 @@ def show_data(data: DataVerdict, measured: Mapping[str, DataFault] | None = None
     shown = [check for check in data.noticed if check.verdict == "bad" or not briefly]
     named = [check.code for check in data.noticed if check not in shown]
     more = f" Also to be looked at: {', '.join(named)}." if named and shown else ""
-    colour, mark = _COLOURS[data.grade], _MARKS[data.grade]
-    told = f"[bold {colour}]{mark} data: {data.grade}[/] – {escaped(data.summary)}{more}"
+    taken = data.grade == "bad" and data.stands
+    look: Grade = "look" if taken else data.grade
+    word = f"{_MARKS[look]} data: {data.grade}{', accepted' if taken else ''}"
+    told = f"[bold {_COLOURS[look]}]{word}[/] – {escaped(data.summary)}{more}"
     console.print(told, soft_wrap=True, highlight=False)
     for check in shown:
-        where = f" ({data.places[check.code]})" if data.places.get(check.code) else ""
+        where = f" ({data.places[check.code]})" if data.places[check.code] else ""
         mark = f"[{_COLOURS[check.verdict]}]{_MARKS[check.verdict]}[/]"
         console.print(f"  {mark} {escaped(f'{check.code}: {check.summary}{where}')}", soft_wrap=True, highlight=False)
         if check.code in data.accepted:
@@ -44,13 +47,21 @@ def show_data(data: DataVerdict, measured: Mapping[str, DataFault] | None = None
         fault = (measured or {}).get(check.code)
         if fault is not None and fault.without is not None:
             console.print(f"    {escaped(_without(fault.without))}", soft_wrap=True, highlight=False)
-    if data.refused:
-        options = " ".join(f"--accept-data {code}=REASON" for code in data.refused)
-        console.print(
-            f"  Mend the data. Where you know them to be right, say why and go on: {escaped(options)}",
-            soft_wrap=True,
-            highlight=False,
-        )
+    advise(data.refused)
+
+
+def advise(refused: Sequence[str]) -> None:
+    """Say how to go on with data that some checks call bad; nothing where there are none such.
+
+    Parameters
+    ----------
+    refused : sequence of str
+        Codes of these checks.
+    """
+    if refused:
+        options = " ".join(f"--accept-data {code}=REASON" for code in refused)
+        advice = f"Mend the data. Where you know them to be right, say why and go on: {options}"
+        console.print(f"  {escaped(advice)}", soft_wrap=True, highlight=False)
 
 
 def _without(without: WithoutBars) -> str:

@@ -6,9 +6,11 @@ one in what is read is named, with its bars, until it is mended or accepted with
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from textwrap import shorten
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,7 +40,7 @@ class DataVerdict:
     accepted : mapping of str to str
         Reasons given in the config, by code of the check.
     places : mapping of str to str
-        Symbols and bars at fault, in words, by code of the check; those without single bars are left out.
+        Symbols and bars at fault, in words, by code of each check that is not clean; empty without single bars.
     period : (Timestamp, Timestamp)
         Opens of the first and the last bar that were judged, UTC.
 
@@ -102,6 +104,29 @@ class DataVerdict:
         parts += [f"Data called bad and accepted: {'; '.join(taken)}"] if taken else []
         return ". ".join(parts)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON: the verdict, what was accepted, and every check with its examples."""
+        return {
+            "verdict": self.grade,
+            "summary": self.summary,
+            "stamp": self.stamp,
+            "refused": list(self.refused),
+            "accepted": dict(self.accepted),
+            "checks": [
+                {
+                    "code": check.code,
+                    "verdict": check.verdict,
+                    "summary": check.summary,
+                    "where": self.places.get(check.code, ""),
+                    "marked": None if check.marked is None else int(check.marked.sum()),
+                    "remedy": check.remedy,
+                    "figures": check.figures,
+                    "examples": json.loads(check.rows.to_json(orient="records", date_format="iso", date_unit="us")),
+                }
+                for check in self.checks
+            ],
+        }
+
 
 def judge_data(config: Config, world: World, samples: Sequence[Samples], rows: slice) -> DataVerdict:
     """Ask every check of the news and prices that a run reads.
@@ -159,9 +184,7 @@ def judge_data(config: Config, world: World, samples: Sequence[Samples], rows: s
     return DataVerdict(
         checks=tuple(sorted(placed, key=lambda check: GRADES.index(check.verdict))),
         accepted=dict(config.data.accept),
-        places={
-            check.code: where for check in placed if check.verdict != "clean" and (where := places_of(check, prices))
-        },
+        places={check.code: places_of(check, prices) for check in placed if check.verdict != "clean"},
         period=(read.open_at[0], read.open_at[-1]),
     )
 

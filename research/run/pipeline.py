@@ -165,9 +165,8 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
     folder = out / f"{config.name}-{identity[:8]}"
     _save(folder, plan, reading, result, measured, findings, manifest, report)
     ledger.record(out, trial, returns)
-    return Outcome(
-        folder, verdict.status, measured.metrics, verdict, findings, headline_of(measured.metrics), plan.data
-    )
+    headline = headline_of(measured.metrics)
+    return Outcome(folder, verdict.status, measured.metrics, verdict, findings, headline, plan.data)
 
 
 def _data_figures(plan: Plan, result: Trade) -> dict[str, Any]:
@@ -289,5 +288,6 @@ def _save(
         (draft / "config.toml").write_text(plan.config.to_toml(), encoding="utf-8")
         write_json(draft / "metrics.json", measured.metrics.to_dict())
         write_json(draft / "findings.json", [finding.to_dict() for finding in findings])
+        write_json(draft / "data_checks.json", plan.data.to_dict())
         write_json(draft / "manifest.json", manifest)
         write_page(render_page(report), draft / "report.html")

@@ -1,8 +1,8 @@
 """The paragraph a reader takes away: did the signal earn what chance, attempts and leaks do not explain.
 
 A claim needs five things at once: no leak, data that no check calls bad, a Sharpe ratio whose bootstrap p-value is
-below the level, news that beats its own shuffles at the same level, and a deflated Sharpe ratio that survives the number
-of attempts on the window.
+below the level, news that beats its own shuffles at the same level, and a deflated Sharpe ratio that survives the
+number of attempts on the window.
 """
 
 from __future__ import annotations

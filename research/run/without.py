@@ -95,12 +95,13 @@ def without_marked(plan: Plan, result: Trade) -> tuple[dict[str, WithoutBars], W
     without_bad : WithoutBars or None
         Without all that the bad ones mark; None where they mark none.
     """
-    marking = {check.code: check for check in plan.data.noticed if check.marked is not None and check.marked.any()}
+    noticed = plan.data.noticed
+    marking = {each.code: each.marked for each in noticed if each.marked is not None and each.marked.any()}
     if not marking:
         return {}, None
     market, weights = market_of(plan), result.decision.weights.to_numpy(dtype=float)
-    by_check = {code: _kept_again(plan, market, weights, check.marked) for code, check in marking.items()}
-    bad = [check.marked for check in marking.values() if check.verdict == "bad"]
+    by_check = {code: _kept_again(plan, market, weights, marked) for code, marked in marking.items()}
+    bad = [marking[check.code] for check in plan.data.faults if check.code in marking]
     if not bad:
         return by_check, None
     return by_check, _kept_again(plan, market, weights, np.logical_or.reduce(bad))

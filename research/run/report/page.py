@@ -124,10 +124,8 @@ def _stamps(data: ReportData) -> list[tuple[Status, str, str]]:
     if data.stamp:
         stamps.append((data.status, STATUS_WORDS[data.status], data.stamp))
     if data.data is not None and data.data.stamp:
-        look: tuple[Status, str] = (
-            ("invalid", "Bad data") if data.data.refused else ("caution", STATUS_WORDS["caution"])
-        )
-        stamps.append((*look, data.data.stamp))
+        refused = data.data.refused
+        stamps.append(("invalid" if refused else "caution", "Bad data" if refused else "Caution", data.data.stamp))
     return sorted(stamps, key=lambda stamp: STATUSES.index(stamp[0]))
 
 

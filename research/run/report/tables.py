@@ -72,8 +72,8 @@ def without_table(metrics: Metrics) -> ReportTable | None:
         for name, each in shown
     ]
     note = (
-        "The same weights once more, with nothing earned or lost over a bar that begins or ends at a marked price. What "
-        "models, lookbacks and regimes had read of these prices is not undone."
+        "The same weights once more, with nothing earned or lost over a bar that begins or ends at a marked price. "
+        "What models, lookbacks and regimes had read of these prices is not undone."
     )
     head = (
         "Result",

@@ -227,6 +227,7 @@ def _summed_up(
     counts = pd.DataFrame([found.counts for found in samples]).fillna(0).astype(int)
     figures = {
         "name": config.name,
+        "data": plan.data.to_dict(),
         "groups": [[str(window.start), str(window.end)] for window in splits[0].groups],
         "tested_groups": len(splits[0].test_groups),
         "splits": len(splits),

@@ -77,6 +77,8 @@ def sentences(result: Sweep) -> list[str]:
             f"That the best of all {figures['n_trials']:,} trials is no better than cash has p = {ability} (Hansen); "
             f"{formats.count(figures['best_of_attempts']['superior'])} are better, tested together (Romano and Wolf)."
         )
+    if (data := figures.get("data")) is not None and data["verdict"] != "clean":
+        told.append(f"The data are {'bad' if data['verdict'] == 'bad' else 'to be looked at'}: {data['summary']}")
     if result.best == result.chosen:
         return [*told, "It is also the best on test."]
     hindsight = f"Hindsight, not a result: the best on test, {_settings(best)}, has {formats.ratio(best['sharpe'])}"
