@@ -211,12 +211,14 @@ def places_of(check: Check, prices: Prices) -> str:
         bars, columns = np.nonzero(check.marked)
         found = pd.DataFrame({"symbol": np.asarray(prices.symbols)[columns], "bar": prices.open_at[bars]})
     elif "bar" in check.rows.columns:
-        found = check.rows.reindex(columns=["symbol", "bar"]).fillna({"symbol": "all symbols"})
+        whose = check.rows["symbol"] if "symbol" in check.rows.columns else "all symbols"
+        found = check.rows[["bar"]].assign(symbol=whose)
     else:
         return ""
     groups = sorted(found.groupby("symbol", sort=False)["bar"], key=lambda group: -len(group[1]))
     told = [f"{symbol} {_stretch(bar)}" for symbol, bar in groups[:MOST_SYMBOLS]]
-    more = [f"{len(groups) - MOST_SYMBOLS:,} more symbols"] if len(groups) > MOST_SYMBOLS else []
+    left = len(groups) - MOST_SYMBOLS
+    more = [f"{left:,} more symbol{'s' * (left > 1)}"] if left > 0 else []
     several = check.marked is None and len(found) > 1
     return f"{'among them ' if several else ''}{'; '.join([*told, *more])}"
 
