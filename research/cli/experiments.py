@@ -108,7 +108,8 @@ def validate(config: ConfigArgument, overrides: SetOption = None, accepted: Acce
     show_data(plan.data)
     if not plan.data.stands:
         raise typer.Exit(BAD_DATA)
-    console.print("[green]✓[/] the config is fine and its data can be used")
+    looked = "config and data are fine" if plan.data.grade == "clean" else "config is fine, and the data can be used"
+    console.print(f"[green]✓[/] {looked}")
 
 
 @commands.command()

@@ -100,7 +100,7 @@ class DataVerdict:
             return None
         reasons = {check.code: self.accepted[check.code] for check in self.faults if check.code in self.accepted}
         taken = [f"{code} ({shorten(reason, LONGEST_REASON)})" for code, reason in reasons.items()]
-        parts = [f"Data bad: {', '.join(self.refused)}"] if self.refused else []
+        parts = [f"Data bad, so no figure here can be relied on: {', '.join(self.refused)}"] if self.refused else []
         parts += [f"Data called bad and accepted: {'; '.join(taken)}"] if taken else []
         return ". ".join(parts)
 

@@ -103,7 +103,7 @@ def _on_bad(codes: Sequence[str]) -> str:
     """Say that figures of bad data are none of the market's; nothing where there are none."""
     if not codes:
         return ""
-    return f" The data are bad ({', '.join(codes)}): returns made of faulty prices or news are no one's to earn."
+    return f" The data are bad ({', '.join(codes)}): what faulty prices or news earned, nobody could have earned."
 
 
 def _stamp(doubts: Sequence[Finding]) -> str:

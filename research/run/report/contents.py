@@ -180,12 +180,12 @@ class ReportData:
     findings : sequence of mapping
         Findings of the leakage audit with `FINDING_KEYS`; `verdict` is one of `VERDICTS`; `evidence` is a list of
         mappings, shown as a table. Optional ``effect`` (number) and ``unit`` (text) say how large it is.
-    data : DataPart or None
-        What the news and prices are worth.
     counts : mapping
         What was dropped and why: ``{reason: number}`` or ``{stage: {reason: number}}``.
     config, manifest : mapping
         Configuration of the run, and its fingerprints, versions, seeds and commit. May be nested.
+    data : DataPart or None
+        What the news and prices are worth.
 
     Raises
     ------
@@ -231,10 +231,10 @@ class ReportData:
     permutation: Mapping[str, Any] | None = None
     folds: pd.DataFrame | None = None
     findings: Sequence[Mapping[str, Any]] = ()
-    data: DataPart | None = None
     counts: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     manifest: Mapping[str, Any] = field(default_factory=dict)
+    data: DataPart | None = None
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:

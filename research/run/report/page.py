@@ -125,7 +125,13 @@ def _stamps(data: ReportData) -> list[tuple[Status, str, str]]:
         stamps.append((data.status, STATUS_WORDS[data.status], data.stamp))
     if data.data is not None and data.data.stamp:
         refused = data.data.refused
-        stamps.append(("invalid" if refused else "caution", "Bad data" if refused else "Caution", data.data.stamp))
+        stamps.append(
+            (
+                "invalid" if refused else "caution",
+                "Bad\N{NO-BREAK SPACE}data" if refused else "Caution",
+                data.data.stamp,
+            )
+        )
     return sorted(stamps, key=lambda stamp: STATUSES.index(stamp[0]))
 
 

@@ -162,7 +162,7 @@ def test_a_run_on_bad_data_is_stamped_and_claims_nothing_until_they_are_accepted
     assert figures["data_faults"]["outliers"]["verdict"] == "bad"
     run = only_run(tmp_path / "runs")
     page = (run / "report.html").read_text(encoding="utf-8")
-    assert "Data bad: outliers" in page
+    assert "Data bad, so no figure here can be relied on: outliers" in page
     assert f"{DAY}" in page
     checks = json.loads((run / "data_checks.json").read_text())
     assert checks["refused"] == ["outliers"]
