@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.checks import Check, Grade, check_news, check_prices
+from embargo.data_loaders.checks.check import MAX_EXAMPLES
 from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.schemas import Prices
 from embargo.research.config.experiment import Config
@@ -207,19 +208,23 @@ def places_of(check: Check, prices: Prices) -> str:
     prices : Prices
         Those whose bars its ``marked`` stand for.
     """
-    if check.marked is not None and check.marked.any():
+    examples = check.rows
+    if "bar" in examples.columns and "symbol" not in examples.columns:
+        found = examples[["bar"]].assign(symbol="all symbols")
+    elif check.marked is not None and check.marked.any():
         bars, columns = np.nonzero(check.marked)
         found = pd.DataFrame({"symbol": np.asarray(prices.symbols)[columns], "bar": prices.open_at[bars]})
-    elif "bar" in check.rows.columns:
-        whose = check.rows["symbol"] if "symbol" in check.rows.columns else "all symbols"
-        found = check.rows[["bar"]].assign(symbol=whose)
+    elif "bar" in examples.columns:
+        found = examples[["symbol", "bar"]]
     else:
         return ""
     groups = sorted(found.groupby("symbol", sort=False)["bar"], key=lambda group: -len(group[1]))
+    if len(groups) == len(prices.symbols) > 1 and len({_stretch(bar) for _, bar in groups}) == 1:
+        groups = [(f"all {len(groups)} symbols", groups[0][1])]
     told = [f"{symbol} {_stretch(bar)}" for symbol, bar in groups[:MOST_SYMBOLS]]
     left = len(groups) - MOST_SYMBOLS
     more = [f"{left:,} more symbol{'s' * (left > 1)}"] if left > 0 else []
-    several = check.marked is None and len(found) > 1
+    several = len(examples) == MAX_EXAMPLES and len(found) == len(examples)
     return f"{'among them ' if several else ''}{'; '.join([*told, *more])}"
 
 
