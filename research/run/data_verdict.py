@@ -165,14 +165,15 @@ def judge_data(config: Config, world: World, samples: Sequence[Samples], rows: s
     learnt = (
         [] if config.labels.source == "file" else [part for each in samples for part in (each.train, each.validation)]
     )
-    first = min(frame["known_at"].min() for frame in (*learnt, *(each.test_news for each in samples)))
+    traded_on = [each.test_news for each in samples]
+    first = min(frame["known_at"].min() for frame in (*learnt, *traded_on))
     last = max((frame["ends_at"].max() for frame in learnt), default=first)
-    start = int(prices.open_at.searchsorted(first)) - round(YEARS_BEFORE * world.periods_per_year)
+    start = min(int(prices.open_at.searchsorted(first)), rows.start) - round(YEARS_BEFORE * world.periods_per_year)
     bars = slice(max(start, 0), max(rows.stop, int(prices.open_at.searchsorted(last, side="right"))))
     quoted = prices.close.iloc[bars].notna().any(axis=0).to_numpy()
     read = prices.select(bars=bars, symbols=[name for name, there in zip(prices.symbols, quoted, strict=True) if there])
-    known_at = world.news["known_at"]
-    news = world.news.loc[(known_at >= first) & (known_at <= read.close_at[-1])]
+    until = max(read.close_at[-1], *(frame["known_at"].max() for frame in traded_on))
+    news = world.news.loc[world.news["known_at"].between(first, until)]
     calendar = config.prices.calendar
     checks = [
         *check_news(news.reset_index(drop=True), read, calendar=calendar, counts=world.counts["news"]),

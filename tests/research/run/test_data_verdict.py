@@ -208,6 +208,18 @@ def test_validate_sweep_and_paths_say_it_too(tmp_path: Path) -> None:
     assert "Data called bad and accepted: outliers (known)" in page.read_text(encoding="utf-8")
 
 
+def test_the_data_check_fails_on_bad_data_unless_they_are_accepted(tmp_path: Path) -> None:
+    config = write_market(tmp_path)
+    assert embargo("data", "check", config).exit_code == 0
+    plant(tmp_path, a_bar_times_1000)
+    result = embargo("data", "check", config)
+    assert result.exit_code == 4, result.output
+    assert "outliers" in result.output
+    config.write_text(CONFIG + '[data]\naccept = { outliers = "known" }\n')
+    result = embargo("data", "check", config)
+    assert result.exit_code == 0, result.output
+
+
 def test_what_is_accepted_needs_a_code_and_a_reason(tmp_path: Path) -> None:
     config = write_market(tmp_path)
     result = embargo("validate", config, "--accept-data", "split=known")
