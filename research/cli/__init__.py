@@ -1,7 +1,7 @@
 """The command line: experiments (``demo``, ``run`` ...), models (``tune``, ``score`` ...) and data (``fetch`` ...).
 
 Exit status: 0 the command did its job, 1 an error (also where only a part of the work failed), 2 bad usage or
-configuration, 3 the audit found a leak, 130 interrupted.
+configuration, 3 the audit found a leak, 4 a check calls the data bad, 130 interrupted.
 """
 
 import lazy_loader as _lazy

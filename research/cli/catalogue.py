@@ -22,7 +22,7 @@ HELP = """Backtest trading signals that language models read from news, without 
     Then fetch or import data, copy a config from research/experiments and run it.
     Models by themselves are tuned, judged, used and exported with the commands from [bold]tune[/bold] on.
 
-    Exit status: 0 fine, 1 error, 2 bad usage or config, 3 the audit found a leak, 130 interrupted."""
+    Exit status: 0 fine, 1 error, 2 bad usage or config, 3 the audit found a leak, 4 bad data, 130 interrupted."""
 
 COMMANDS = {
     "demo": Entry("experiments", "Run the main job on a simulated market whose truth is known."),

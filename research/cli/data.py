@@ -12,7 +12,17 @@ import typer
 from rich.table import Table
 
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.research.cli.terminal import FAILED, complain, complaints, console, guarded, instant, now, numbered
+from embargo.research.cli.terminal import (
+    BAD_DATA,
+    FAILED,
+    complain,
+    complaints,
+    console,
+    guarded,
+    instant,
+    now,
+    numbered,
+)
 from embargo.research.progress import escaped
 
 if TYPE_CHECKING:
@@ -106,7 +116,8 @@ def check(
 
     Every file is read and compared with its hash; a damaged one is named and
     the exit status is 1. Then come gaps against the calendar, duplicates, times
-    of day, back-filled news, coverage, outliers and jumps that look like splits.
+    of day, back-filled news, coverage, outliers and jumps that look like splits;
+    the exit status is 4 where the data are bad.
 
     For an experiment, what its run would load is checked.
 
@@ -119,8 +130,9 @@ def check(
         odd = [name for name, value in (("--venue", venue), ("--bar", bar), ("--calendar", calendar)) if value]
         if odd or as_of:
             raise ConfigError(f"{', '.join([*odd, *(['--as-of'] if as_of else [])])}: the experiment says that itself.")
-        sound, parts = _check_experiment(Path(target))
+        sound, parts, accepted = _check_experiment(Path(target))
     else:
+        accepted = set[str]()
         at = now() if as_of is None else instant(as_of, "--as-of")
         sound, parts = _check_store(target, at, venue, bar, calendar)
     for name, checks in parts.items():
@@ -129,11 +141,14 @@ def check(
     if html is not None:
         page = render_page(parts, f"Data check: {Path(target).name}")
         console.print(f"Page: {write_page(page, html)}", soft_wrap=True, highlight=False)
+    bad = {check.code for checks in parts.values() for check in checks if check.verdict == "bad"}
     if not sound:
         raise typer.Exit(FAILED)
+    if bad - accepted:
+        raise typer.Exit(BAD_DATA)
 
 
-def _check_experiment(path: Path) -> tuple[bool, dict[str, list[Check]]]:
+def _check_experiment(path: Path) -> tuple[bool, dict[str, list[Check]], set[str]]:
     from embargo.research.config.experiment import load_config
     from embargo.research.gathering.checks import check_world
     from embargo.research.progress import shown
@@ -150,7 +165,7 @@ def _check_experiment(path: Path) -> tuple[bool, dict[str, list[Check]]]:
         checks = check_world(
             world.news, world.prices, calendar=config.prices.calendar, counts=world.counts["news"], as_of=config.as_of
         )
-    return sound, {config.name: checks}
+    return sound, {config.name: checks}, set(config.data.accept)
 
 
 def _check_store(

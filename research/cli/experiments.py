@@ -9,8 +9,9 @@ import typer
 from rich.table import Table
 
 from embargo.research.cache import cache_folder, folder_for
-from embargo.research.cli.options import CacheOption, ConfigArgument, OutOption, SetOption
-from embargo.research.cli.terminal import FAILED, LEAK_FOUND, complaints, console, guarded
+from embargo.research.cli.data_verdict import show_data
+from embargo.research.cli.options import AcceptOption, CacheOption, ConfigArgument, OutOption, SetOption, experiment
+from embargo.research.cli.terminal import BAD_DATA, FAILED, LEAK_FOUND, complaints, console, guarded
 from embargo.research.progress import escaped
 
 if TYPE_CHECKING:
@@ -56,37 +57,40 @@ def demo(
 def run(
     config: ConfigArgument,
     overrides: SetOption = None,
+    accepted: AcceptOption = None,
     out: OutOption = Path("runs"),
     cache: CacheOption = None,
 ) -> None:
     """Run one experiment and write its report.
 
     The config has the sections news, prices, labels, split, model, signal,
-    portfolio, costs, statistics, regimes, leakage and report.
+    portfolio, costs, statistics, regimes, leakage, report and data.
+
+    Its news and prices are checked first. On data that a check calls bad no
+    edge is claimed, the report is stamped, and the exit status is 4.
 
     Every key is described in research/config/experiment.py; whole examples are in
     research/experiments.
 
     Example: [bold]embargo run mine.toml --set signal.half_life=2[/bold]
     """
-    from embargo.research.config.experiment import load_config
-
-    _execute(load_config(config, overrides), out, cache)
+    _execute(experiment(config, overrides, accepted), out, cache)
 
 
 @commands.command()
 @guarded(RUN_INTERRUPTED)
-def validate(config: ConfigArgument, overrides: SetOption = None) -> None:
+def validate(config: ConfigArgument, overrides: SetOption = None, accepted: AcceptOption = None) -> None:
     """Check a config and its data without training anything, and show what a run would use.
+
+    The exit status is 4 where a check of the data calls them bad.
 
     Example: [bold]embargo validate mine.toml[/bold]
     """
-    from embargo.research.config.experiment import load_config
     from embargo.research.progress import shown
     from embargo.research.run.preparation import prepare
     from embargo.research.run.samples import cautions, left_out
 
-    settings = load_config(config, overrides)
+    settings = experiment(config, overrides, accepted)
     with shown(complaints) as stages:
         plan = prepare(settings, stages)
     table = Table(title=f"{settings.name}: {len(plan.world.prices.symbols)} symbols, {len(plan.world.news):,} articles")
@@ -101,7 +105,11 @@ def validate(config: ConfigArgument, overrides: SetOption = None) -> None:
         console.print(escaped(said), soft_wrap=True, highlight=False)
     for said in cautions(plan.world, plan.parts):
         console.print(f"[yellow]![/] {escaped(said)}", soft_wrap=True, highlight=False)
-    console.print("[green]✓[/] config and data are fine")
+    show_data(plan.data)
+    if not plan.data.stands:
+        raise typer.Exit(BAD_DATA)
+    looked = "config and data are fine" if plan.data.grade == "clean" else "config is fine, and the data can be used"
+    console.print(f"[green]✓[/] {looked}")
 
 
 @commands.command()
@@ -126,12 +134,13 @@ def runs(
     found = list_runs(folder, verify=verify)
     whole = [row for row in found if row["damage"] is None]
     table = Table(title=f"{len(whole)} runs in {folder}", box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    for heading in ("run", "status", "Sharpe (interval)", "p", "return", "max DD", "trials"):
-        table.add_column(heading, justify="left" if heading in ("run", "status") else "right", no_wrap=True)
+    for heading in ("run", "status", "data", "Sharpe (interval)", "p", "return", "max DD", "trials"):
+        table.add_column(heading, justify="left" if heading in ("run", "status", "data") else "right", no_wrap=True)
     for row in whole:
         table.add_row(
             escaped(row["run"]),
             f"{row['status'] or formats.MISSING}{'' if row['sealed'] else ', unsealed'}",
+            row["data"] or formats.MISSING,
             f"{formats.ratio(row['sharpe'])} "
             f"({formats.ratio(row['sharpe_low'])} to {formats.ratio(row['sharpe_high'])})",
             formats.probability(row["sharpe_p_value"]),
@@ -160,6 +169,8 @@ def _execute(config: Config, out: Path, cache: Path | None) -> None:
     _summarise(outcome)
     if outcome.status == "invalid":
         raise typer.Exit(LEAK_FOUND)
+    if not outcome.data.stands:
+        raise typer.Exit(BAD_DATA)
 
 
 def _summarise(outcome: Outcome) -> None:
@@ -173,4 +184,5 @@ def _summarise(outcome: Outcome) -> None:
     console.print(table)
     console.print(f"[bold {colour}]{escaped(outcome.verdict.headline)}[/]")
     console.print(escaped(outcome.verdict.text))
+    show_data(outcome.data, outcome.metrics.data_faults, briefly=True)
     console.print(f"Report: {outcome.folder / 'report.html'}", soft_wrap=True)

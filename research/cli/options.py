@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from embargo.data_loaders.errors import MissingPartError
+from embargo.research.cli.terminal import pair
+
+if TYPE_CHECKING:
+    from embargo.research.config.experiment import Config
 
 ConfigArgument = Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="The experiment.", dir_okay=False)]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Replace one setting; repeat for more."),
+]
+AcceptOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--accept-data",
+        metavar="CODE=REASON",
+        help="Go on with data that a check calls bad, and say why; repeat for more.",
+    ),
 ]
 CacheOption = Annotated[
     Path | None,
@@ -25,6 +37,20 @@ HtmlOption = Annotated[
 JsonOption = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Also write every figure as JSON.", dir_okay=False)
 ]
+
+
+def experiment(path: Path, overrides: list[str] | None, accepted: list[str] | None) -> Config:
+    """Read an experiment with what the options replace in it and accept of its data; ConfigError names the fault."""
+    # Loaded here because who asks for help needs no settings.
+    from embargo.research.config.data import DataSection
+    from embargo.research.config.experiment import load_config
+
+    config = load_config(path, overrides)
+    if not accepted:
+        return config
+    form = "CODE=REASON, such as --accept-data splits='a spin-off, see the filing'"
+    reasons = dict(pair(text, "--accept-data", form) for text in accepted)
+    return config.model_copy(update={"data": DataSection(accept=config.data.accept | reasons)})
 
 
 def refuse_orphans(*files: Path | None) -> None:

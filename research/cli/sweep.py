@@ -9,8 +9,9 @@ import typer
 
 from embargo.data_loaders.errors import ConfigError
 from embargo.research.cache import cache_folder, folder_for
-from embargo.research.cli.options import CacheOption, ConfigArgument, SetOption
-from embargo.research.cli.terminal import complaints, console, guarded
+from embargo.research.cli.data_verdict import advise
+from embargo.research.cli.options import AcceptOption, CacheOption, ConfigArgument, SetOption, experiment
+from embargo.research.cli.terminal import BAD_DATA, complaints, console, guarded
 
 INTERRUPTED = "Cells traded on the test rows so far are in the ledger, and count; the same command ends the sweep."
 
@@ -29,6 +30,7 @@ def sweep(
         ),
     ],
     overrides: SetOption = None,
+    accepted: AcceptOption = None,
     select: Annotated[
         str, typer.Option(metavar="PART", help="What chooses among the cells: validation, and nothing else.")
     ] = "validation",
@@ -49,7 +51,6 @@ def sweep(
         raise ConfigError(
             f"--select {select}: a cell may only be chosen by validation. What test rows chose, they cannot judge."
         )
-    from embargo.research.config.experiment import load_config
     from embargo.research.pages.page import write_page
     from embargo.research.progress import shown
     from embargo.research.studies.sweep import print_sweep, render_page
@@ -57,10 +58,13 @@ def sweep(
     from embargo.research.studies.sweep.search import sweep as run
 
     axes = [read_axis(text) for text in grid]
-    settings = load_config(config, overrides)
+    settings = experiment(config, overrides, accepted)
     with shown(complaints) as stages:
         result = run(settings, axes, out=folder_for("--out", out), cache=cache_folder(cache), stages=stages)
     print_sweep(console, result)
     if html is not None:
         write_page(render_page(result, f"Sweep of {settings.name}"), html)
     console.print(f"Report: {result.folder / 'report.html'}", soft_wrap=True, highlight=False)
+    advise(result.figures["data"]["refused"])
+    if result.figures["data"]["refused"]:
+        raise typer.Exit(BAD_DATA)

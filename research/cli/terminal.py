@@ -26,6 +26,7 @@ P = ParamSpec("P")
 FAILED = 1
 MISUSED = 2
 LEAK_FOUND = 3
+BAD_DATA = 4
 INTERRUPTED = 130
 
 # Where no terminal says how wide it is, tables are written for a file: unwrapped, at a width most of them fit.

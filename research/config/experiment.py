@@ -21,6 +21,7 @@ from embargo.data_loaders.errors import ConfigError
 from embargo.models.methods.settings import Method, Optimizer
 from embargo.models.scorer import CalibrationMethod, Runtime
 from embargo.research.config.archives import FILE_FORM, NewsSection, check_form, only_for_archives, path_is_there
+from embargo.research.config.data import DataSection
 from embargo.research.config.regimes import FILED_REGIMES, RegimesSection
 from embargo.research.config.settings import (
     MOST,
@@ -377,6 +378,7 @@ class Config(Section):
     regimes: RegimesSection = RegimesSection()
     leakage: LeakageSection = LeakageSection()
     report: ReportSection = ReportSection()
+    data: DataSection = DataSection()
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Config:
@@ -424,10 +426,10 @@ class Config(Section):
     def fingerprint(self) -> str:
         """Hash of everything that can change a figure; 64 hex digits.
 
-        Names and titles do not count, nor where files lie: the data carry fingerprints of their own, and the files of
-        regimes count by their content.
+        Names and titles do not count, nor which faults of the data are accepted, nor where files lie: the data carry
+        fingerprints of their own, and the files of regimes count by their content.
         """
-        settings = {key: value for key, value in self.to_dict().items() if key not in ("name", "report")}
+        settings = {key: value for key, value in self.to_dict().items() if key not in ("name", "report", "data")}
         for section in ("news", "prices", "labels"):
             settings[section].pop("path", None)
         for section, key, default in _LATER_KEYS:

@@ -17,6 +17,7 @@ from typing import Any
 from embargo.data_loaders.errors import DataError, EmbargoError, MissingPartError
 from embargo.models.content import MANIFEST, folder_hashes, seal_of
 from embargo.models.drafts import draft_for, put_in_place, sweep_up
+from embargo.research.records.data_worth import data_of
 from embargo.research.records.ledger import seals_in
 from embargo.research.records.sealed import damages, is_sealed, read_figures, read_manifest
 
@@ -82,9 +83,10 @@ def list_runs(folder: Path, *, verify: bool = False) -> list[dict[str, Any]]:
     -------
     list of dict
         With the keys ``run, sharpe, sharpe_low, sharpe_high`` (annual), ``sharpe_p_value, max_drawdown, total_return``
-        (fractions), ``n_trials`` and ``status``; None where a run has no such figure. ``sealed`` says whether the files
-        could be held against their hashes; ``damage`` says what does not fit, and is None where all does. Of a damaged
-        run no figure is shown.
+        (fractions), ``n_trials``, ``status`` and ``data`` (``clean``, ``look``, ``bad`` or ``accepted``, for bad data
+        that were accepted); None where a run has no such figure. ``sealed`` says whether the files could be held
+        against their hashes; ``damage`` says what does not fit, and is None where all does. Of a damaged run no figure
+        is shown.
 
     Raises
     ------
@@ -127,7 +129,7 @@ def _is_run(place: Path) -> bool:
 
 
 def _row(place: Path, seals: Mapping[str, frozenset[str]], verify: bool) -> dict[str, Any]:
-    row: dict[str, Any] = {"run": place.name, **dict.fromkeys((*_HEADLINE, "status", "damage")), "sealed": False}
+    row: dict[str, Any] = {"run": place.name, **dict.fromkeys((*_HEADLINE, "status", "data", "damage")), "sealed": False}
     try:
         manifest = read_manifest(place, seals)
         metrics = read_figures(place, METRICS, manifest)
@@ -136,7 +138,8 @@ def _row(place: Path, seals: Mapping[str, frozenset[str]], verify: bool) -> dict
             raise DataError(" ".join(found))
     except EmbargoError as failure:
         return row | {"damage": str(failure)}
-    return row | {key: metrics.get(key) for key in (*_HEADLINE, "status")} | {"sealed": is_sealed(manifest)}
+    figures = {key: metrics.get(key) for key in (*_HEADLINE, "status")}
+    return row | figures | {"data": data_of(metrics), "sealed": is_sealed(manifest)}
 
 
 def check_headline(metrics: Mapping[str, Any], place: Path) -> None:

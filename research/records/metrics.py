@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from embargo.data_loaders.checks.check import Grade
 from embargo.research.pages.status import Status
 from embargo.research.records.by_regime import ByRegime
 from embargo.research.records.classifier import Classification
@@ -367,6 +368,39 @@ class FusionFigures:
 
 
 @record
+class WithoutBars:
+    """What the same weights make when nothing is earned or lost over the bars that checks of the data mark."""
+
+    n_marked: int = figure("Marked bars", "count", "Bars marked, each symbol's own, in all that the run reads.")
+    n_symbols: int = figure("Symbols", "count", "Symbols with a marked bar.")
+    n_left_out: int = figure(
+        "Returns left out", "count", "Returns of single bars and symbols, in the test rows, that begin or end at one."
+    )
+    share_left_out: float = figure("Share left out", "fraction", "Share of all those returns.")
+    sharpe: float | None = figure("Sharpe ratio", "Sharpe ratio a year", "Sharpe ratio without them.")
+    total_return: float | None = figure("Total return", "fraction", "Growth of the account without them.")
+    max_drawdown: float | None = figure("Maximum drawdown", "fraction", "Worst fall from an earlier peak without them.")
+
+
+@record
+class DataFault:
+    """What one check of the data found that is not clean."""
+
+    verdict: Grade = figure("Verdict", "text", "look: a person should judge it; bad: results rest on faulty data.")
+    summary: str = figure("What was seen", "text", "The figures that decided.")
+    accepted: str | None = figure(
+        "Accepted because", "text", "Reason given for going on all the same.", default=None, optional=True
+    )
+    without: WithoutBars | None = figure(
+        "Without these bars",
+        "record",
+        "Figures without the bars that it marks; none where it marks none.",
+        default=None,
+        optional=True,
+    )
+
+
+@record
 class Metrics(Performance, Discounted, Reach, Frictions, ByRegime):
     """All figures of a run.
 
@@ -447,6 +481,23 @@ class Metrics(Performance, Discounted, Reach, Frictions, ByRegime):
         "Edge", "yes or no", "Whether the run claims that the signal earns something.", default=None, optional=True
     )
     verdict: str | None = figure("Verdict", "text", "The answer in one line.", default=None, optional=True)
+    data_verdict: Grade | None = figure(
+        "Data",
+        "text",
+        "What the data are worth by the gravest check: clean, look or bad; none from before runs were asked.",
+        default=None,
+        optional=True,
+    )
+    data_faults: Mapping[str, DataFault] | None = figure(
+        "Checks of the data that are not clean", "record", "By code of the check.", default=None, optional=True
+    )
+    without_bad_bars: WithoutBars | None = figure(
+        "Without bad bars",
+        "record",
+        "Figures without the bars that bad checks mark; none where they mark none.",
+        default=None,
+        optional=True,
+    )
 
     def to_dict(self) -> dict[str, Any]:
         """Return what ``metrics.json`` holds."""

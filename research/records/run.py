@@ -16,6 +16,7 @@ import pandas as pd
 
 from embargo.backtest import display
 from embargo.data_loaders.errors import DataError
+from embargo.research.records.data_worth import data_of
 from embargo.research.records.finished import FinishedRun, read_run
 from embargo.research.records.folders import CONFIG
 from embargo.research.records.sealed import read_json, read_table, read_text
@@ -96,6 +97,14 @@ class Run:
     def sealed(self) -> bool:
         """Whether its files were held against the hashes that the run sealed; runs of older versions have none."""
         return self.finished.sealed
+
+    @property
+    def data(self) -> str | None:
+        """``clean``, ``look``, ``bad`` or ``accepted``: what its news and prices are worth; None if it was not asked.
+
+        Data are ``accepted`` where a reason was given for all that is bad.
+        """
+        return data_of(self.finished.metrics)
 
     @property
     def report(self) -> Path:
@@ -242,7 +251,13 @@ class Run:
             ),
             display.Figure("Deepest drawdown", display.percent(self._number("max_drawdown"))),
             display.Figure("Audit", self.status, audit),
+            *([] if self.data is None else [display.Figure("Data", self.data, self._noticed())]),
         ]
+
+    def _noticed(self) -> str:
+        """Codes of the checks of the data that gave the verdict."""
+        grade, faults = self.metrics["data_verdict"], self.metrics.get("data_faults") or {}
+        return ", ".join(code for code, fault in faults.items() if fault["verdict"] == grade)
 
     def _number(self, name: str) -> float | None:
         value = self.metrics.get(name)

@@ -1,3 +1,4 @@
+from .data_verdict import DataVerdict, judge_data
 from .pipeline import Outcome, execute
 from .plan import Plan
 from .preparation import prepare
@@ -6,6 +7,7 @@ from .verdict import Verdict
 from .world import World, load_world
 
 __all__ = [
+    "DataVerdict",
     "Outcome",
     "Part",
     "Plan",
@@ -13,6 +15,7 @@ __all__ = [
     "Verdict",
     "World",
     "execute",
+    "judge_data",
     "load_world",
     "prepare",
 ]

@@ -26,10 +26,11 @@ from embargo.research.progress import Quiet, Stages
 from embargo.research.records import ledger
 from embargo.research.records.attempts import Attempts
 from embargo.research.records.folders import seal, write_json, writing
-from embargo.research.records.metrics import FusionFigures, Metrics, TruthFigures
+from embargo.research.records.metrics import DataFault, FusionFigures, Metrics, TruthFigures
 from embargo.research.records.provenance import manifest_of
 from embargo.research.run.audit import Trail, audit
 from embargo.research.run.chance import shuffle_news
+from embargo.research.run.data_verdict import DataVerdict
 from embargo.research.run.fusion import Fused
 from embargo.research.run.measurement import Measured, estimate, measure
 from embargo.research.run.plan import Plan
@@ -40,6 +41,7 @@ from embargo.research.run.report.assemble import assemble, headline_of
 from embargo.research.run.samples import Samples, cautions, samples_hash
 from embargo.research.run.trading import Trade, decide, fuse, perfect_scores, trade
 from embargo.research.run.verdict import Verdict, conclude
+from embargo.research.run.without import without_marked
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,15 @@ class Outcome:
     findings : list of Finding
     headline : list of (label, value, note)
         Ready texts for a terminal or a page.
+    data : DataVerdict
+        What the news and prices are worth.
 
     Examples
     --------
     >>> from dataclasses import fields
     >>> from embargo.research.run import Outcome
     >>> [each.name for each in fields(Outcome)]
-    ['folder', 'status', 'metrics', 'verdict', 'findings', 'headline']
+    ['folder', 'status', 'metrics', 'verdict', 'findings', 'headline', 'data']
     """
 
     folder: Path
@@ -71,6 +75,7 @@ class Outcome:
     verdict: Verdict
     findings: list[Finding]
     headline: list[tuple[str, str, str]]
+    data: DataVerdict
 
 
 def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcome:
@@ -139,10 +144,11 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
         measured.metrics,
         truth=_truth(plan, scored),
         fusion=None if fused is None else FusionFigures(models=tuple(fused.manifest()), counts=fused.counts),
+        **_data_figures(plan, result),
     )
 
     findings = audit(_trail(plan, reading, result, metrics.n_trials, fused), stages)
-    verdict = conclude(metrics, findings, significance=config.statistics.significance)
+    verdict = conclude(metrics, findings, significance=config.statistics.significance, bad_data=plan.data.refused)
     verdict = replace(verdict, text=" ".join([verdict.text, *cautions(plan.world, plan.parts)]))
     measured = replace(
         measured,
@@ -151,12 +157,34 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
     manifest = manifest_of(
         settings=config.fingerprint(), window=window, data=data, seed=config.seed, models=reading.manifests
     )
+    if config.data.accept:
+        manifest["accepted_data"] = dict(config.data.accept)
 
     stages.stage("Write the report")
     report = assemble(plan, reading, result, measured, permutations["dates"], findings, verdict, manifest)
     folder = out / trial.run
     _save(folder, plan, reading, result, measured, findings, manifest, report, trial)
-    return Outcome(folder, verdict.status, measured.metrics, verdict, findings, headline_of(measured.metrics))
+    headline = headline_of(measured.metrics)
+    return Outcome(folder, verdict.status, measured.metrics, verdict, findings, headline, plan.data)
+
+
+def _data_figures(plan: Plan, result: Trade) -> dict[str, Any]:
+    """Say what the data are worth and how much of the result hangs on the bars at fault, as fields of `Metrics`."""
+    by_check, without_bad = without_marked(plan, result)
+    accepted = plan.data.accepted
+    return {
+        "data_verdict": plan.data.grade,
+        "data_faults": {
+            check.code: DataFault(
+                verdict=check.verdict,
+                summary=check.summary,
+                accepted=accepted.get(check.code),
+                without=by_check.get(check.code),
+            )
+            for check in plan.data.noticed
+        },
+        "without_bad_bars": without_bad,
+    }
 
 
 def _rivals(plan: Plan, cache: Path, stages: Stages) -> dict[str, pd.DataFrame]:
@@ -260,6 +288,7 @@ def _save(
         (draft / "config.toml").write_text(plan.config.to_toml(), encoding="utf-8")
         write_json(draft / "metrics.json", measured.metrics.to_dict())
         write_json(draft / "findings.json", [finding.to_dict() for finding in findings])
+        write_json(draft / "data_checks.json", plan.data.to_dict())
         write_page(render_page(report), draft / "report.html")
         # Recorded before the folder is in its place: a kill in between leaves an attempt without a run, which was made
         # all the same, and never a run whose seal the ledger does not know.

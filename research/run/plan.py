@@ -10,6 +10,7 @@ import pandas as pd
 from embargo.data_loaders.errors import DataError
 from embargo.models.bases.resolve import Base
 from embargo.research.config.experiment import Config
+from embargo.research.run.data_verdict import DataVerdict
 from embargo.research.run.rules import Rules, rules_of
 from embargo.research.run.samples import Part
 from embargo.research.run.world import World
@@ -31,6 +32,8 @@ class Plan:
         Those of the config.
     base : Base or None
         The base model; None where the run needs none or pretrains the built-in one.
+    data : DataVerdict
+        What the news and prices that it reads are worth.
 
     Examples
     --------
@@ -51,6 +54,7 @@ class Plan:
     rows: slice
     rules: Rules
     base: Base | None
+    data: DataVerdict
 
     @property
     def decided_at(self) -> pd.DatetimeIndex:

@@ -9,6 +9,7 @@ from embargo.data_loaders.errors import ConfigError
 from embargo.research.config.experiment import Config
 from embargo.research.progress import Stages
 from embargo.research.run.by_regime import regime_labels
+from embargo.research.run.data_verdict import judge_data
 from embargo.research.run.plan import Plan, trading_rows
 from embargo.research.run.rules import rules_of
 from embargo.research.run.samples import plan_folds, plan_parts
@@ -55,7 +56,8 @@ def prepare(config: Config, stages: Stages) -> Plan:
     if not traded:
         raise ConfigError("fusion: there is one test window, and a fusion learns from earlier ones. Shorten test_span.")
     rows = trading_rows(world, traded)
-    plan = Plan(config, world, parts, rows, rules_of(config), base)
+    stages.stage("Judge the data")
+    plan = Plan(config, world, parts, rows, rules_of(config), base, judge_data(config, world, parts, rows))
     rehearse(plan)
     regime_labels(plan)  # finds a bad file of regimes before anything is trained
     if (config.statistics.block or 1) > rows.stop - rows.start:

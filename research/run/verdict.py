@@ -1,7 +1,7 @@
 """The paragraph a reader takes away: did the signal earn what chance, attempts and leaks do not explain.
 
-A claim needs three things at once: no leak, news that beats its own shuffles at the level, and a Sharpe ratio whose
-p-value among everything tried on the window is at most the same level.
+A claim needs four things at once: no leak, data that no check calls bad, news that beats its own shuffles at the level,
+and a Sharpe ratio whose p-value among everything tried on the window is at most the same level.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ class Verdict:
     status : {'valid', 'caution', 'invalid'}
         ``invalid`` when the audit proved a leak, ``caution`` when it found something suspicious.
     edge : bool
-        Whether the run claims that the signal earns something. Never true when invalid.
+        Whether the run claims that the signal earns something. Never true when invalid, or when the data are bad and
+        nobody accepted that.
     headline, text : str
         Plain words.
     stamp : str or None
@@ -45,8 +46,10 @@ class Verdict:
     stamp: str | None
 
 
-def conclude(metrics: Metrics, findings: Sequence[Finding], *, significance: float) -> Verdict:
-    """Weigh figures and findings.
+def conclude(
+    metrics: Metrics, findings: Sequence[Finding], *, significance: float, bad_data: Sequence[str] = ()
+) -> Verdict:
+    """Weigh figures, findings and what the data are worth.
 
     Parameters
     ----------
@@ -54,6 +57,8 @@ def conclude(metrics: Metrics, findings: Sequence[Finding], *, significance: flo
     findings : sequence of Finding
     significance : float
         Level of each test, such as 0.05.
+    bad_data : sequence of str
+        Codes of the checks that call the data bad, without those that were accepted.
     """
     leaks = [finding for finding in findings if finding.verdict == "leak"]
     doubts = [finding for finding in findings if finding.verdict == "suspicious"]
@@ -65,12 +70,17 @@ def conclude(metrics: Metrics, findings: Sequence[Finding], *, significance: flo
             False,
             "Invalid: this run saw the future.",
             f"The audit proved a leak: {_failed(leaks)}. {figures} None of these "
-            "figures can be believed until the leak is mended; the findings below say where it is and how to mend it.",
+            "figures can be believed until the leak is mended; the findings below say where it is and how to mend it."
+            f"{_on_bad(bad_data)}",
             "INVALID: the audit found a leak",
         )
-    edge = not failures
-    if edge:
-        headline = "The signal earned more after costs than chance explains."
+    edge = not failures and not bad_data
+    if not failures:
+        headline = (
+            "Nothing is claimed: chance does not explain the returns, but the data are bad."
+            if bad_data
+            else "The signal earned more after costs than chance explains."
+        )
         reading = (
             "Resampling the returns, shuffling the news against the dates and allowing for the number of attempts all "
             f"leave that result standing at the {significance:.0%} level, one-sided."
@@ -80,12 +90,19 @@ def conclude(metrics: Metrics, findings: Sequence[Finding], *, significance: flo
     else:
         headline = "Nothing was found: no edge that chance does not explain."
         reading = "What speaks against an edge: " + "; ".join(failures) + "." + _reach(metrics)
-    text = f"{figures} {reading}"
+    text = f"{figures} {reading}{_on_bad(bad_data)}"
     stamp = None
     if doubts:
         text += f" Read this with care: {_failed(doubts)}."
         stamp = _stamp(doubts)
     return Verdict("caution" if doubts else "valid", edge, headline, text, stamp)
+
+
+def _on_bad(codes: Sequence[str]) -> str:
+    """Say that figures of bad data are none of the market's; nothing where there are none."""
+    if not codes:
+        return ""
+    return f" The data are bad ({', '.join(codes)}): what faulty prices or news earned, nobody could have earned."
 
 
 def _stamp(doubts: Sequence[Finding]) -> str:

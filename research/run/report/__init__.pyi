@@ -1,7 +1,8 @@
-from .contents import MetricRow, ReportData
+from .contents import DataPart, MetricRow, ReportData
 from .page import render_page
 
 __all__ = [
+    "DataPart",
     "MetricRow",
     "ReportData",
     "render_page",

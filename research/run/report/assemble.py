@@ -19,10 +19,11 @@ from embargo.research.pages.formats import Unit
 from embargo.research.records import figures
 from embargo.research.records.classifier import Classification
 from embargo.research.records.metrics import Metrics, TruthFigures
-from embargo.research.run.report.contents import MetricRow, ReportData
-from embargo.research.run.report.tables import chance_tables_of, name_of, regime_tables_of, tables_of
+from embargo.research.run.report.contents import DataPart, MetricRow, ReportData
+from embargo.research.run.report.tables import chance_tables_of, name_of, regime_tables_of, tables_of, without_table
 
 if TYPE_CHECKING:
+    from embargo.research.run.data_verdict import DataVerdict
     from embargo.research.run.measurement import Measured
     from embargo.research.run.plan import Plan
     from embargo.research.run.reading import Reading
@@ -140,9 +141,32 @@ def assemble(
         permutation=_permutation(permutation),
         folds=_folds(plan, reading),
         findings=[finding.to_dict() for finding in findings],
+        data=_data(plan.data, metrics),
         counts=_counts(plan, result),
         config=config.to_dict(),
         manifest=manifest,
+    )
+
+
+def _data(data: DataVerdict, metrics: Metrics) -> DataPart:
+    return DataPart(
+        grade=data.grade,
+        refused=not data.stands,
+        stamp=data.stamp,
+        summary=data.summary,
+        checks=[
+            {
+                "code": check.code,
+                "verdict": check.verdict,
+                "summary": check.summary,
+                "where": data.places.get(check.code, ""),
+                "remedy": check.remedy,
+                "accepted": data.accepted.get(check.code),
+                "rows": check.rows,
+            }
+            for check in data.checks
+        ],
+        without=without_table(metrics),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from embargo.data_loaders.checks.check import Grade
 from embargo.data_loaders.errors import DataError
 from embargo.research.pages.formats import UNITS, Unit
 from embargo.research.pages.status import STATUSES, VERDICTS, Status
@@ -54,6 +55,7 @@ FOLD_COLUMNS = (
     "macro_f1",
 )
 FINDING_KEYS = ("code", "verdict", "title", "detail", "evidence", "remedy")
+CHECK_KEYS = ("code", "verdict", "summary", "where", "remedy", "accepted", "rows")
 PERMUTATION_KEYS = ("observed", "counts", "edges", "p_value")
 
 
@@ -91,6 +93,41 @@ class MetricRow:
     benchmarks: Mapping[str, float | str | None] = field(default_factory=dict)
     unit: Unit = "ratio"
     definition: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DataPart:
+    """What a report says of the data that it rests on.
+
+    Parameters
+    ----------
+    grade : {"clean", "look", "bad"}
+        The gravest verdict of all checks.
+    refused : bool
+        Whether a check calls the data bad and nobody accepted that.
+    stamp : str or None
+        Sentence that stays in sight on every screen and every printed page.
+    summary : str
+        Which checks gave the verdict.
+    checks : sequence of mapping
+        Every check with `CHECK_KEYS`, the gravest first; ``rows`` is a DataFrame of examples, ``accepted`` a reason or
+        None, the others are texts.
+    without : ReportTable or None
+        What the result is without the bars at fault.
+
+    Examples
+    --------
+    >>> from embargo.research.run.report import DataPart
+    >>> DataPart("clean", False, None, "21 checks, all clean.").checks
+    ()
+    """
+
+    grade: Grade
+    refused: bool
+    stamp: str | None
+    summary: str
+    checks: Sequence[Mapping[str, Any]] = ()
+    without: ReportTable | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,6 +184,8 @@ class ReportData:
         What was dropped and why: ``{reason: number}`` or ``{stage: {reason: number}}``.
     config, manifest : mapping
         Configuration of the run, and its fingerprints, versions, seeds and commit. May be nested.
+    data : DataPart or None
+        What the news and prices are worth.
 
     Raises
     ------
@@ -195,6 +234,7 @@ class ReportData:
     counts: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     manifest: Mapping[str, Any] = field(default_factory=dict)
+    data: DataPart | None = None
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:

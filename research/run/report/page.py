@@ -10,15 +10,18 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from embargo.backtest.leakage.findings import AuditVerdict
 from embargo.research.pages import formats
 from embargo.research.pages.charts import Chart, placed
 from embargo.research.pages.page import fill
-from embargo.research.pages.status import VERDICT_ICONS, VERDICT_WORDS, VERDICTS
+from embargo.research.pages.status import STATUS_WORDS, STATUSES, VERDICT_ICONS, VERDICT_WORDS, VERDICTS, Status
 from embargo.research.pages.tables import TableCell
 from embargo.research.run.report import charts
-from embargo.research.run.report.contents import MetricRow, ReportData
+from embargo.research.run.report.contents import DataPart, MetricRow, ReportData
 
 MAX_EVIDENCE_ROWS = 20
+# The style sheet knows the verdicts of the leakage audit; a check of the data takes the colours of its equal.
+_GRADE_KINDS: dict[str, AuditVerdict] = {"bad": "leak", "look": "suspicious", "clean": "pass"}
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _REGIME_CELLS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("bars", "Bars", formats.count),
@@ -83,13 +86,16 @@ def render_page(data: ReportData) -> str:
     >>> "<title>mine – Valid – Embargo report</title>" in render_page(data)
     True
     """
+    stamps = _stamps(data)
     return fill(
         "run/report/page.html.j2",
         data=data,
         title=data.name,
         status=data.status,
-        stamp=data.stamp,
-        stamp_css=Markup(_css_string(data.stamp)) if data.stamp else None,  # noqa: S704 - every sign is escaped for CSS
+        stamps=stamps,
+        stamp_css=Markup(_css_string(" – ".join(text for _, _, text in stamps))),  # noqa: S704 - escaped for CSS
+        untrusted=any(kind == "invalid" for kind, _, _ in stamps),
+        worth=_worth(data.data),
         period=_period(data),
         definitions=[] if data.regimes is None else [(name, name) for name in data.regimes.columns],
         charts=_charts(data),
@@ -110,6 +116,49 @@ def render_page(data: ReportData) -> str:
         config=formats.toml(data.config),
         manifest=formats.flat(data.manifest),
     )
+
+
+def _stamps(data: ReportData) -> list[tuple[Status, str, str]]:
+    """Stamps of the audit and of the data, each with the look and the word of its watermark, the gravest first."""
+    stamps: list[tuple[Status, str, str]] = []
+    if data.stamp:
+        stamps.append((data.status, STATUS_WORDS[data.status], data.stamp))
+    if data.data is not None and data.data.stamp:
+        refused = data.data.refused
+        stamps.append(
+            (
+                "invalid" if refused else "caution",
+                "Bad\N{NO-BREAK SPACE}data" if refused else "Caution",
+                data.data.stamp,
+            )
+        )
+    return sorted(stamps, key=lambda stamp: STATUSES.index(stamp[0]))
+
+
+def _worth(part: DataPart | None) -> dict[str, Any] | None:
+    """Lay out what the data are worth: the checks that are not clean with their examples, and the clean ones."""
+    if part is None:
+        return None
+    checks = [
+        {
+            **check,
+            "kind": _GRADE_KINDS[check["verdict"]],
+            "icon": VERDICT_ICONS[_GRADE_KINDS[check["verdict"]]],
+            "evidence": _evidence(check["rows"].to_dict("records")),
+        }
+        for check in part.checks
+    ]
+    kind = "suspicious" if part.grade == "bad" and not part.refused else _GRADE_KINDS[part.grade]
+    return {
+        "kind": kind,
+        "icon": VERDICT_ICONS[kind],
+        "word": f"Data: {part.grade}{', accepted' if part.grade == 'bad' and not part.refused else ''}",
+        "refused": part.refused,
+        "summary": part.summary,
+        "noticed": [check for check in checks if check["verdict"] != "clean"],
+        "clean": [check for check in checks if check["verdict"] == "clean"],
+        "without": part.without,
+    }
 
 
 def _css_string(text: str) -> str:

@@ -32,6 +32,7 @@ from embargo.research.records.metrics import (
     ShuffledNews,
     Tails,
     TradeFigures,
+    WithoutBars,
 )
 
 _BROKEN = {
@@ -55,6 +56,34 @@ def tables_of(metrics: Metrics) -> list[ReportTable]:
     """Return the tables that these metrics have something for, in the order in which they are read."""
     made = (_costs(metrics), _drawdowns(metrics), _relative(metrics), _trades(metrics))
     return [table for table in made if table.rows]
+
+
+def without_table(metrics: Metrics) -> ReportTable | None:
+    """Set the figures of a run beside those without the bars that checks of its data mark; None where none are."""
+    kept = {code: fault.without for code, fault in (metrics.data_faults or {}).items() if fault.without is not None}
+    if not kept:
+        return None
+    shown = [(f"without those of {code}", without) for code, without in kept.items()]
+    if metrics.without_bad_bars is not None and len(kept) > 1:
+        shown.append(("without those of all bad checks", metrics.without_bad_bars))
+    whole = (formats.MISSING, formats.MISSING, *_three(metrics))
+    rows = [
+        (name, formats.count(each.n_left_out), formats.percent(each.share_left_out), *_three(each))
+        for name, each in shown
+    ]
+    note = (
+        "The same weights once more, with nothing earned or lost over a bar that begins or ends at a marked price. "
+        "What models, lookbacks and regimes had read of these prices is not undone."
+    )
+    head = (
+        "Result",
+        *labels_of(WithoutBars, "n_left_out", "share_left_out", "sharpe", "total_return", "max_drawdown"),
+    )
+    return ReportTable("What hangs on the bars at fault", note, head, (("as reported", *whole), *rows))
+
+
+def _three(found: Metrics | WithoutBars) -> tuple[str, str, str]:
+    return formats.ratio(found.sharpe), formats.percent(found.total_return), formats.percent(found.max_drawdown)
 
 
 def chance_tables_of(metrics: Metrics) -> list[ReportTable]:

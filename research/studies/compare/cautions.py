@@ -7,6 +7,7 @@ from itertools import combinations
 import pandas as pd
 
 from embargo.research.pages import formats
+from embargo.research.records.data_worth import data_of
 from embargo.research.records.finished import FinishedRun
 from embargo.research.run.regimes import is_ex_post
 from embargo.research.run.report.tables import name_of
@@ -25,6 +26,9 @@ def cautions_of(runs: list[FinishedRun], returns: pd.DataFrame, labels: pd.DataF
             )
         elif run.status == "caution":
             said.append(f"The audit of {run.name} has doubts; read its report first.")
+        if data_of(run.metrics) in ("bad", "accepted"):
+            taken = " and were accepted" if data_of(run.metrics) == "accepted" else ""
+            said.append(f"The data of {run.name} are bad{taken}: part of the difference may be faulty prices or news.")
     for run in runs:
         left = len(run.returns) - len(returns)
         if left:

@@ -30,6 +30,7 @@ from embargo.data_loaders.splits import (
 from embargo.research.config.experiment import Config
 from embargo.research.progress import Stages
 from embargo.research.records.folders import write_json, writing
+from embargo.research.run.data_verdict import judge_data
 from embargo.research.run.pipeline import material_of
 from embargo.research.run.plan import Plan
 from embargo.research.run.reading import given_base, read, with_base
@@ -141,7 +142,8 @@ def trade_paths(config: Config, *, groups: int, tested: int, out: Path, cache: P
     samples = plan_samples(config, world, splits)
     stretches = [stretch_of(world, group) for group in splits[0].groups]
     rows = slice(stretches[0].start, stretches[-1].stop)
-    plan = Plan(config, world, (), rows, rules_of(config), base)
+    stages.stage("Judge the data")
+    plan = Plan(config, world, (), rows, rules_of(config), base, judge_data(config, world, samples, rows))
     rehearse(plan)
     plan = with_base(plan, splits[0].groups[0].start, cache, stages)
     scored = read(plan, samples, cache, stages).scored
@@ -225,6 +227,7 @@ def _summed_up(
     counts = pd.DataFrame([found.counts for found in samples]).fillna(0).astype(int)
     figures = {
         "name": config.name,
+        "data": plan.data.to_dict(),
         "groups": [[str(window.start), str(window.end)] for window in splits[0].groups],
         "tested_groups": len(splits[0].test_groups),
         "splits": len(splits),

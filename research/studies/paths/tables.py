@@ -23,6 +23,8 @@ def sentences(result: Paths) -> list[str]:
     ]
     if idle := figures["paths"] - figures["paths_that_traded"]:
         told.append(f"{idle} path{'s' * (idle > 1)} never traded and {'are' if idle > 1 else 'is'} left out of this.")
+    if (data := figures.get("data")) is not None and data["verdict"] != "clean":
+        told.append(f"The data are {'bad' if data['verdict'] == 'bad' else 'to be looked at'}: {data['summary']}")
     if figures["mean_correlation"] is not None:
         shared = f"mean correlation {formats.ratio(figures['mean_correlation'])}"
         told.append(f"Paths share their market and much of what they learnt ({shared}).")

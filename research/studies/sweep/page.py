@@ -75,9 +75,12 @@ def render_page(result: Sweep, title: str) -> str:
     True
     """
     shown = shown_of(result, MOST_ROWS, always={result.chosen, result.best})
+    data = result.figures.get("data") or {}
     return fill(
         "studies/sweep/page.html.j2",
         title=title,
+        stamp=data.get("stamp"),
+        status="invalid" if data.get("refused") else "caution",
         figures=result.figures,
         correlation=_correlation(result.figures["rank_correlation"]),
         lines=sentences(result),

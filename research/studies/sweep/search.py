@@ -229,7 +229,7 @@ def sweep(config: Config, axes: Sequence[Axis], *, out: Path, cache: Path, stage
         "validation": _extent(validated, early) | {"left_out_bars": _left_out(plan)},
         "test": _extent(plan, late),
     }
-    known = {"name": config.name, "sweep": identity, "window": window} | spans
+    known = {"name": config.name, "sweep": identity, "window": window, "data": plan.data.to_dict()} | spans
     result = replace(result, figures=known | _figures(result, plan, cells, late, window))
     stages.stage("Write the report")
     _save(result, config)

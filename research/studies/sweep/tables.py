@@ -85,6 +85,8 @@ def sentences(result: Sweep) -> list[str]:
             f"That the best of all {figures['n_trials']:,} trials is no better than cash has p = {ability} (Hansen); "
             f"{formats.count(figures['best_of_attempts']['superior'])} are better, tested together (Romano and Wolf)."
         )
+    if (data := figures.get("data")) is not None and data["verdict"] != "clean":
+        told.append(f"The data are {'bad' if data['verdict'] == 'bad' else 'to be looked at'}: {data['summary']}")
     if best["sharpe"] is None:
         return [*told, "No cell that competes traded on test, so none is the best there."]
     if result.best == result.chosen:

@@ -90,7 +90,10 @@ def test_figures_keep_their_bytes_through_a_file(tmp_path: Path) -> None:
 
 def test_only_what_a_run_need_not_have_is_left_out() -> None:
     written = metrics_with().to_dict()
-    assert {each.name for each in fields(Metrics)} - set(written) == {"truth", "fusion", "status", "edge", "verdict"}
+    later = {"truth", "fusion", "status", "edge", "verdict", "data_verdict", "data_faults", "without_bad_bars"}
+    assert {each.name for each in fields(Metrics)} - set(written) == later
+    # So a file from before runs judged their data is still read.
+    assert Metrics.from_dict(written).data_verdict is None
     assert written["classification"] is written["best_of_attempts"] is None
 
 
@@ -103,6 +106,8 @@ def test_only_what_a_run_need_not_have_is_left_out() -> None:
         ({"n_bars": 2.5}, "n_bars: 2.5 is not"),
         ({"sharpe": "high"}, "sharpe: 'high' is not"),
         ({"status": "fine"}, "status: 'fine' is not"),
+        ({"data_verdict": "good"}, "data_verdict: 'good' is not"),
+        ({"data_faults": {"splits": {"verdict": "bad"}}}, "data_faults, splits: summary is missing"),
         ({"tails": None}, "metrics.json, tails: there are no figures but None"),
         ({"costs_paid": []}, r"costs_paid: \[\] is not"),
         ({"costs_paid": {"spread": {"currency": 1.0}}}, "costs_paid, spread: per_year, per_turnover are missing"),

@@ -50,6 +50,31 @@ def test_json_has_no_nan_and_a_stable_order(tmp_path: Path) -> None:
     assert (tmp_path / "x.json").read_text().index('"a"') < (tmp_path / "x.json").read_text().index('"b"')
 
 
+@pytest.mark.parametrize(
+    ("figures", "word"),
+    [
+        ({}, None),
+        ({"data_verdict": "look", "data_faults": {"clock": {"verdict": "look"}}}, "look"),
+        ({"data_verdict": "bad", "data_faults": {"splits": {"verdict": "bad"}}}, "bad"),
+        ({"data_verdict": "bad", "data_faults": {"splits": {"verdict": "bad", "accepted": "known"}}}, "accepted"),
+        (
+            {
+                "data_verdict": "bad",
+                "data_faults": {"a": {"verdict": "bad", "accepted": "known"}, "b": {"verdict": "bad"}},
+            },
+            "bad",
+        ),
+        ({"data_verdict": 7, "data_faults": []}, None),
+    ],
+)
+def test_a_run_of_any_version_says_what_its_data_are_worth(
+    tmp_path: Path, figures: dict[str, object], word: str | None
+) -> None:
+    (tmp_path / "a-1").mkdir()
+    (tmp_path / "a-1" / "metrics.json").write_text(json.dumps({"sharpe": 1.5, "status": "valid"} | figures))
+    assert [row["data"] for row in list_runs(tmp_path)] == [word]
+
+
 def test_listing_skips_drafts_and_names_broken_runs(tmp_path: Path) -> None:
     with pytest.raises(MissingPartError, match="no such folder"):
         list_runs(tmp_path / "absent")

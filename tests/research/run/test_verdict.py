@@ -31,6 +31,20 @@ CLOCK = Finding("T4", "suspicious", "Time stamps carry a zone", "odd hours")
 LEAK = Finding("D5", "leak", "Test texts are not copies of training texts", "10 % are")
 
 
+def test_no_edge_is_claimed_on_bad_data_and_what_chance_says_is_still_told() -> None:
+    verdict = conclude(STRONG, [PASS], significance=0.05, bad_data=["splits", "outliers"])
+    assert (verdict.status, verdict.edge, verdict.stamp) == ("valid", False, None)
+    assert verdict.headline == "Nothing is claimed: chance does not explain the returns, but the data are bad."
+    assert "leave that result standing" in verdict.text
+    assert "The data are bad (splits, outliers)" in verdict.text
+    weak = conclude(replace(STRONG, sharpe_p_value=0.2), [PASS], significance=0.05, bad_data=["splits"])
+    assert weak.headline == "Nothing was found: no edge that chance does not explain."
+    assert "The data are bad (splits)" in weak.text
+    leaked = conclude(STRONG, [LEAK], significance=0.05, bad_data=["splits"])
+    assert leaked.status == "invalid"
+    assert "The data are bad (splits)" in leaked.text
+
+
 def test_an_edge_is_claimed_when_all_tests_agree() -> None:
     verdict = conclude(STRONG, [PASS], significance=0.05)
     assert verdict.edge

@@ -23,8 +23,9 @@ from embargo.data_loaders.errors import DataError
 from embargo.research.pages import formats
 from embargo.research.pages.charts import MAX_POINTS
 from embargo.research.pages.curves import drawdowns
+from embargo.research.pages.tables import ReportTable
 from embargo.research.records.metrics import TruthFigures
-from embargo.research.run.report import MetricRow, ReportData, charts
+from embargo.research.run.report import DataPart, MetricRow, ReportData, charts
 from embargo.research.run.report.assemble import headline_of
 from embargo.research.run.report.page import MAX_EVIDENCE_ROWS, _monthly, render_page
 
@@ -178,6 +179,61 @@ def test_stamp_is_on_screen_and_on_every_printed_page(status: str) -> None:
     assert "@top-center" in html
     assert re.search(r"\.stamp \{[^}]*position: sticky", html)
     assert re.search(r"\.watermark \{[^}]*position: fixed", html)
+
+
+def worth(**change: Any) -> DataPart:
+    """Say that a check calls the data bad, another asks for a look and a third is clean."""
+    rows = pd.DataFrame({"symbol": ["<i>AAA"], "bar": [pd.Timestamp("2020-01-02 14:30", tz="UTC")]})
+    texts = {"summary": "1 jump & no split.", "where": "<i>AAA 2020-01-02", "remedy": "Mend <b>it</b>.", "rows": rows}
+    blank = dict.fromkeys(("where", "remedy"), "") | {"accepted": None, "rows": pd.DataFrame()}
+    checks = (
+        {"code": "splits", "verdict": "bad", "accepted": None} | texts,
+        blank | {"code": "first-sighting", "verdict": "look", "summary": "never told."},
+        blank | {"code": "ranges", "verdict": "clean", "summary": "within the range."},
+    )
+    table = ReportTable("What hangs on the bars at fault", "", ("Result", "Sharpe ratio"), (("as reported", "0.71"),))
+    given = {"grade": "bad", "refused": True, "stamp": "Data bad: splits <b>", "summary": "splits.", "checks": checks}
+    return DataPart(**{"without": table} | given | change)
+
+
+def test_bad_data_are_stamped_beside_the_audit_and_named_below() -> None:
+    html = render_page(sample("caution", data=worth()))
+    page = Page(html)
+    looks = [div["class"] for div in page.all("div") if (div.get("class") or "").startswith("stamp ")]
+    assert looks == ["stamp invalid", "stamp caution"]
+    assert [div["class"] for div in page.all("div") if (div.get("class") or "").startswith("watermark")] == [
+        "watermark invalid"
+    ]
+    assert "Data bad: splits <b>" in page.text
+    assert str(sample("caution").stamp) in page.text
+    assert "data bad – Embargo report</title>" in html
+    told = page.text.split("What the data are worth")[-1]
+    for words in ("1 jump & no split.", "<i>AAA 2020-01-02", "Mend <b>it</b>.", "Never told.", "as reported", "0.71"):
+        assert words in told
+    assert told.index("first-sighting") < told.index("Checks that found nothing") < told.index("within the range.")
+    assert "<i>AAA" not in html
+    assert "<b>" not in html.replace(str(get_plotlyjs()), "")
+
+
+def test_a_leak_and_bad_data_are_both_stamped_the_leak_first() -> None:
+    html = render_page(sample("invalid", data=worth()))
+    page = Page(html)
+    assert page.text.index(str(sample("invalid").stamp)) < page.text.index("Data bad: splits")
+    printed = re.search(r"@top-center \{ content: (.*?); font", html)
+    assert printed
+    assert "Data bad" in printed[1]
+
+
+def test_data_that_were_accepted_or_are_clean_condemn_nothing() -> None:
+    taken = Page(render_page(sample("valid", data=worth(refused=False, stamp="Data called bad and accepted: splits"))))
+    assert "Data: bad, accepted" in taken.text
+    assert "Data called bad and accepted: splits" in taken.text
+    assert [div["class"] for div in taken.all("div") if (div.get("class") or "").startswith("stamp ")] == [
+        "stamp caution"
+    ]
+    clean = render_page(sample("valid", data=worth(grade="clean", refused=False, stamp=None, checks=(), without=None)))
+    assert 'class="stamp' not in clean
+    assert "Data: clean" in clean
 
 
 def test_a_valid_run_carries_no_stamp() -> None:
