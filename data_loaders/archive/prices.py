@@ -36,6 +36,7 @@ from embargo.data_loaders.fields import PRICE_FIELDS
 from embargo.data_loaders.schemas import Prices, validate_prices
 
 _QUOTES = ("open", "high", "low", "close")
+_KNOWN = ("symbol", "date", "open_at", *PRICE_FIELDS, "adj_close", "seen_at")
 _DAY = pd.Timedelta(days=1)
 
 
@@ -128,6 +129,11 @@ def price_rules(
         *also,
     ]
     given = mapped(parts, request.get("columns") or {}, [*names, "seen_at"])
+    strange = sorted(set(given) - {*_KNOWN, *names})
+    if strange:
+        raise ConfigError(
+            f"{parts[0]}: columns names {strange[0]!r}, which no price has. Names are {', '.join(_KNOWN)}."
+        )
     missing = [name for name in names if name not in given]
     if missing:
         there = columns_of(parts[0])
