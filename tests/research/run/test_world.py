@@ -114,7 +114,7 @@ def test_news_decades_away_from_the_prices_are_refused(when: str, tmp_path: Path
     config = config_of(tmp_path, news).model_copy(
         update={"split": config_of(tmp_path, news).split.model_copy(update={"end": None})}
     )
-    with pytest.raises(DataError, match=f"article '5' of BBB has published_at {when[:10]}.*decades away.*1 such rows"):
+    with pytest.raises(DataError, match=f"article '5' of BBB has published_at {when[:10]}.*decades away.*1 such row"):
         load_world(config, Quiet())
 
 
