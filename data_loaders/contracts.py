@@ -8,7 +8,7 @@ from __future__ import annotations
 import pandas as pd
 import pandera.pandas as pa
 
-from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.errors import DataError, such
 from embargo.data_loaders.fields import CLASSES, UTC_DTYPE
 
 
@@ -48,5 +48,5 @@ def kept(schema: pa.DataFrameSchema, frame: pd.DataFrame, *, where: str) -> pd.D
         row = "" if pd.isna(case["index"]) else f", row {case['index']}"
         raise DataError(
             f"{where}: column {case['column'] or case['failure_case']!r}{row}: value {case['failure_case']!r} fails "
-            f"'{case['check']}' ({len(failure.failure_cases)} such failures). Mend or filter these rows."
+            f"'{case['check']}' ({such(len(failure.failure_cases), 'failure')}). Mend or filter these rows."
         ) from failure

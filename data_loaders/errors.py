@@ -87,3 +87,8 @@ class ServiceError(EmbargoError):
         ...
     embargo.data_loaders.errors.ServiceError: Prices of AAPL: no usable answer, asked once in ...
     """
+
+
+def such(number: float, what: str) -> str:
+    """Write how many of a thing there are: ``1 such row``, ``1,200 such rows``."""
+    return f"{int(number):,} such {what if int(number) == 1 else what + 's'}"

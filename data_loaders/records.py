@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.calendars import length_of
-from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.errors import ConfigError, DataError, such
 from embargo.data_loaders.fields import PRICE_FIELDS, UTC_DTYPE
 from embargo.data_loaders.schemas import as_utc
 
@@ -157,7 +157,7 @@ def _describe(frame: pd.DataFrame, facts: Facts, bad: pd.Series) -> str:
     """Name the first offending row by its number and its key."""
     row = int(np.argmax(bad.to_numpy(dtype=bool)))
     key = ", ".join(f"{name} {frame[name].iloc[row]}" for name in facts.key if name in frame.columns)
-    return f"row {frame.index[row]!r} ({key}; {int(bad.sum())} such rows)"
+    return f"row {frame.index[row]!r} ({key}; {such(bad.sum(), 'row')})"
 
 
 def _written(values: pd.Series, name: str, where: str) -> pd.Series:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.errors import ConfigError, DataError, such
 from embargo.data_loaders.fields import CLASSES, PRICE_FIELDS, UTC_DTYPE
 
 _STRING = pd.StringDtype(na_value=np.nan)
@@ -210,7 +210,7 @@ def validate_scores(frame: pd.DataFrame, *, where: str = "scores") -> pd.DataFra
         row = int(np.argmax(excess.to_numpy()))
         raise DataError(
             f"{where}: probabilities of article {frame['article_id'].iloc[row]!r} sum to {total.iloc[row]:.6f}, not 1 "
-            f"({int((excess > 1e-6).sum())} such rows). Normalise the scores."
+            f"({such((excess > 1e-6).sum(), 'row')}). Normalise the scores."
         )
     return frame
 

@@ -39,7 +39,7 @@ from embargo.data_loaders.archive.times import (
     range_of,
     zone_name,
 )
-from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.errors import ConfigError, DataError, such
 from embargo.data_loaders.schemas import validate_news
 
 _NEWS_NAMES = ("article_id", "published_at", "seen_at", "symbol", "text", "source", "url", "label", "revision")
@@ -249,8 +249,8 @@ def _refuse_several(named: pd.Series, rules: NewsRules, piece: Piece) -> None:
     else:
         remedy = f"symbol_separator = {next(sign for sign in cell if sign in ',;|')!r}"
     raise DataError(
-        f"{piece.place}, column {source!r}, row {row}: {cell[:80]!r} names several symbols ({int(several.sum())} such "
-        f"rows here). Set {remedy} for one row per article and symbol."
+        f"{piece.place}, column {source!r}, row {row}: {cell[:80]!r} names several symbols "
+        f"({such(several.sum(), 'row')} here). Set {remedy} for one row per article and symbol."
     )
 
 
@@ -381,7 +381,7 @@ def one_row_per_key(frame: pd.DataFrame, where: str, counts: Counts, *, version:
         differing = [name for name in frame.columns if len(rivals[name].unique()) > 1]
         raise DataError(
             f"{where}: article {first['article_id']!r} of {first['symbol']!r} stands there {len(rivals)} times with "
-            f"different {differing} ({int(twice.sum())} such rows). Map another id, or filter by one of these columns."
+            f"different {differing} ({such(twice.sum(), 'row')}). Map another id, or filter by one of these columns."
         )
     shared = frame.loc[frame.duplicated(article, keep=False), [*article, "text", "published_at"]]
     if len(shared):

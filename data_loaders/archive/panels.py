@@ -12,7 +12,7 @@ import pandas as pd
 
 from embargo.data_loaders.archive.spacing import bars_in_order, check_bars, check_steps
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK, label_sessions, length_of, sessions
-from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.errors import ConfigError, DataError, such
 from embargo.data_loaders.fields import PRICE_FIELDS
 from embargo.data_loaders.schemas import Prices, check_numbers, validate_prices
 
@@ -98,7 +98,7 @@ def check_alignment(frame: pd.DataFrame, *, calendar: str, bar: str, where: str)
         hint = "opens outside its sessions" if strange[row[int(np.argmax(bad))]] else f"should close at {should}"
         raise DataError(
             f"{where}: the {bar} bar of {first['symbol']} from {first['open_at']} to {first['close_at']} is none of "
-            f"calendar {calendar!r}: it {hint} ({int(bad.sum())} such bars). Name the calendar of the venue."
+            f"calendar {calendar!r}: it {hint} ({such(bad.sum(), 'bar')}). Name the calendar of the venue."
         )
     bars = bars_in_order(frame["symbol"], pd.DatetimeIndex(frame["open_at"]))
 

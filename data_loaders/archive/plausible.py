@@ -13,6 +13,8 @@ from embargo.data_loaders.archive.tables import numbers_of
 from embargo.data_loaders.errors import DataError
 
 FIRST_NEWS = pd.Timestamp("1970-01-02", tz="UTC")
+# The oldest series of prices begin around 1700; calendars know no year long after ours.
+FIRST_BARS, LAST_BARS = pd.Timestamp("1700-01-01", tz="UTC"), pd.Timestamp("2200-01-01", tz="UTC")
 # Epoch times before this are more likely misread, if another unit puts them into the years of electronic archives.
 MISREAD_BEFORE = pd.Timestamp("1975-01-01", tz="UTC")
 # Electronic archives reach back no further from their middle, so none reaches as far beyond it either.
@@ -52,7 +54,10 @@ def check_news_instants(instants: pd.Series, written: pd.Series, timezone: str |
 
 
 def check_bar_instants(instants: pd.Series, written: pd.Series, timezone: str | None, *, where: str) -> None:
-    """Refuse bars whose epoch times another unit would put into our age; parameters and errors as for news."""
+    """Refuse bars of no age, or that another unit would put into ours; parameters and errors as for news."""
+    beyond = (instants < FIRST_BARS) | (instants >= LAST_BARS)
+    if beyond.any():
+        raise _refused(instants, beyond, written, timezone, "in no age that has bars", where=where)
     old = (instants < _AROUND_1970[0]) | ((instants > _AROUND_1970[1]) & (instants < MISREAD_BEFORE))
     wrong = _misread(instants, written, timezone, where=where)
     if wrong.any() and not old.any():

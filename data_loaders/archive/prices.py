@@ -31,11 +31,12 @@ from embargo.data_loaders.archive.tables import (
 from embargo.data_loaders.archive.time_forms import TimeForm
 from embargo.data_loaders.archive.times import form_of, instants_of, outside, range_of, session_labels_of
 from embargo.data_loaders.calendars import label_sessions, length_of
-from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.errors import ConfigError, DataError, such
 from embargo.data_loaders.fields import PRICE_FIELDS
 from embargo.data_loaders.schemas import Prices, validate_prices
 
 _QUOTES = ("open", "high", "low", "close")
+_KNOWN = ("symbol", "date", "open_at", *PRICE_FIELDS, "adj_close", "seen_at")
 _DAY = pd.Timedelta(days=1)
 
 
@@ -128,6 +129,11 @@ def price_rules(
         *also,
     ]
     given = mapped(parts, request.get("columns") or {}, [*names, "seen_at"])
+    strange = sorted(set(given) - {*_KNOWN, *names})
+    if strange:
+        raise ConfigError(
+            f"{parts[0]}: columns names {strange[0]!r}, which no price has. Names are {', '.join(_KNOWN)}."
+        )
     missing = [name for name in names if name not in given]
     if missing:
         there = columns_of(parts[0])
@@ -161,7 +167,7 @@ def _price_piece(piece: Piece, rules: PriceRules, counts: Counts) -> pd.DataFram
         if names.isna().any():
             raise DataError(
                 f"{piece.place}, column {source!r}, row {names.isna().idxmax()}: the symbol is missing "
-                f"({int(names.isna().sum())} such rows). Filter them out."
+                f"({such(names.isna().sum(), 'row')}). Filter them out."
             )
         wanted = pd.Series(True, index=raw.index) if rules.symbols is None else names.isin(rules.symbols)
         add_count(counts, "other_symbols", (~wanted).sum())
@@ -196,7 +202,7 @@ def _price_piece(piece: Piece, rules: PriceRules, counts: Counts) -> pd.DataFram
             raise DataError(
                 f"{piece.place}, row {bad.index[row]}: {name} of {names.iloc[row]} on {when.iloc[row]} is "
                 f"{frame[name].iloc[row]:g} "
-                f"({int(bad.sum())} such values). Exclude these rows with filters, such as "
+                f"({such(bad.sum(), 'value')}). Exclude these rows with filters, such as "
                 f"{{{source!r}: {{'min': 1e-9}}}}, or set them to missing."
             )
     absent = frame[list(_QUOTES)].isna()
@@ -262,7 +268,7 @@ def _one_row_per_bar(frame: pd.DataFrame, path: str | Path, counts: Counts) -> p
     if twice.any():
         first = frame.loc[twice].iloc[0]
         raise DataError(
-            f"{path}: {first['symbol']} has several different bars at {first['bar']} ({int(twice.sum())} such rows), "
+            f"{path}: {first['symbol']} has several different bars at {first['bar']} ({such(twice.sum(), 'row')}), "
             "perhaps from several venues. Keep one of them with filters."
         )
     return frame
@@ -322,7 +328,7 @@ def bars_of(
         odd = frame.loc[crossed].iloc[0]
         raise DataError(
             f"{where}: low {odd['low']:g} exceeds high {odd['high']:g} for {odd['symbol']} at {odd['bar']} "
-            f"({int(crossed.sum())} such bars). Exclude these rows with filters."
+            f"({such(crossed.sum(), 'bar')}). Exclude these rows with filters."
         )
     open_at, close_at = opened_and_closed(
         pd.DatetimeIndex(frame["bar"]), calendar=rules.calendar, bar=rules.bar, where=where

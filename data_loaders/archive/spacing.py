@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK, length_of, reopenings, sessions
-from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.errors import DataError, such
 from embargo.data_loaders.schemas import utc_microseconds
 
 Locate = Callable[[str, pd.Timestamp], str]
@@ -196,7 +196,7 @@ def _check_overlap(row: np.ndarray, steps: np.ndarray, unit: float, bar: str, pl
         first = int(np.argmax(short))
         raise DataError(
             f"{place(int(row[first]) + 1)} opens {_told(pd.Timedelta(steps[first], 'us'))} after the one before, which "
-            f"lasts {bar} ({int(short.sum())} such bars). Set bar to their length; leave quotes of the moment out with "
+            f"lasts {bar} ({such(short.sum(), 'bar')}). Set bar to their length; leave quotes of the moment out with "
             "filters."
         )
 

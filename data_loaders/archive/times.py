@@ -116,12 +116,14 @@ def _from_epoch(values: pd.Series, unit: str, *, where: str) -> pd.Series:
             f"{where}, row {values.index[place]}: {values.iloc[place]} lies outside the years 1670 to 2270 when read "
             f"as {unit!r}. {better_unit(float(numbers.iloc[place]), unit)}"
         )
+    numbers = numbers.dropna()
     if pd.api.types.is_integer_dtype(numbers.dtype):
         microseconds = numbers.astype("int64")
         microseconds = microseconds // 1_000 if unit == "unix:ns" else microseconds * round(EPOCHS[unit] * 1e6)
     else:
         microseconds = (numbers * (EPOCHS[unit] * 1e6)).round().astype("int64")
-    return microseconds.astype("datetime64[us]").dt.tz_localize("UTC")
+    instants: pd.Series = microseconds.astype("datetime64[us]").dt.tz_localize("UTC").reindex(values.index)
+    return instants
 
 
 def _refuse_naive(first: Any, row: Any, *, where: str) -> DataError:
@@ -275,6 +277,12 @@ def _fill_by_form(
     result.loc[text.index] = _localise(stamps, timezone, counts).astype(UTC_DTYPE)
 
 
+def _refuse_missing(days: pd.Series, *, where: str) -> None:
+    if days.isna().any():
+        row = days.index[int(np.argmax(days.isna().to_numpy()))]
+        raise DataError(f"{where}, row {row}: the date is missing. Filter the row out.")
+
+
 def session_labels_of(
     values: pd.Series, timezone: str | None, *, where: str, form: TimeForm | None = None
 ) -> pd.Series:
@@ -296,9 +304,7 @@ def session_labels_of(
     DataError
         If a label is missing, unreadable or carries a time of day.
     """
-    if values.isna().any():
-        row = values.index[int(np.argmax(values.isna().to_numpy()))]
-        raise DataError(f"{where}, row {row}: the date is missing. Filter the row out.")
+    _refuse_missing(values, where=where)
     if isinstance(values.dtype, pd.DatetimeTZDtype):
         labels = (values if timezone is None or timezone in EPOCHS else values.dt.tz_convert(timezone)).dt.tz_localize(
             None
@@ -324,6 +330,7 @@ def session_labels_of(
         clocked = text.str.contains(_CLOCK, regex=True)
         text = text.where(~clocked, text.str.replace(_ZONE, "", regex=True))
         labels = _parse_stamps(text, where=where, utc=False)
+    _refuse_missing(labels, where=where)
     timed = labels != labels.dt.normalize()
     if timed.any():
         row = timed.index[int(np.argmax(timed.to_numpy()))]

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.errors import DataError, such
 from embargo.data_loaders.records import Dataset, Facts, facts_of, instant_of, validate_facts
 from embargo.data_loaders.store.files import Folder, unique_name
 from embargo.data_loaders.store.hashing import row_hashes
@@ -101,7 +101,7 @@ def _one_content_per_key(
         first = few.loc[contents > 1].iloc[0]
         raise DataError(
             f"{where}: {first[key].to_dict()} stands there with {int(contents.loc[first.name])} different contents "
-            f"({int((contents > 1).sum())} such rows). Keep one, or append the versions one after the other."
+            f"({such((contents > 1).sum(), 'row')}). Keep one, or append the versions one after the other."
         )
     keep = np.ones(table.num_rows, dtype=bool)
     keep[rows[few.duplicated([*key, "seen_at"]).to_numpy()]] = False

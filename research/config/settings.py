@@ -56,6 +56,9 @@ def parse_instant(value: Any) -> pd.Timestamp:
 
 
 def _duration(value: str) -> str:
+    if re.search(r"\d\s*MS", value):
+        # Among the spans of a split these are months; pandas takes them for thousandths of a second.
+        raise ValueError(f"{value!r} is no fixed length of time; write days, such as '30D'")
     try:
         length = pd.Timedelta(value)
     except ValueError as failure:
@@ -161,6 +164,23 @@ def _section_in(annotation: Any) -> Any:
     )
 
 
+# What pydantic says in the words of Python.
+_IN_TOML = {
+    "model_type": "this is a section: write a table of keys and values",
+    "dict_type": "write a table of keys and values, such as { a = 'b' }",
+    "tuple_type": "write a list, such as ['a', 'b']",
+    "bool_type": "write true or false",
+    "bool_parsing": "write true or false",
+    "string_type": "write a text, in quotes",
+    "int_type": "write a whole number",
+    "int_parsing": "write a whole number",
+    "int_parsing_size": "write a whole number, and none of so many digits",
+    "int_from_float": "write a whole number",
+    "float_type": "write a number",
+    "float_parsing": "write a number",
+}
+
+
 def _explain(model: type[Section], error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"]) or "config"
     if error["type"] == "extra_forbidden":
@@ -170,7 +190,7 @@ def _explain(model: type[Section], error: Any) -> str:
         return f"{key}: unknown key; allowed here: {', '.join(sorted(owner.model_fields))}"
     if error["type"] == "missing":
         return f"{key}: missing; it has no default"
-    message = error["msg"].removeprefix("Value error, ")
+    message = _IN_TOML.get(error["type"], error["msg"].removeprefix("Value error, "))
     return f"{key}: {message[0].lower() + message[1:]} (got {str(error['input'])[:80]!r})" if error["loc"] else message
 
 
@@ -194,4 +214,6 @@ def place_of(value: str, file: Path, key: str) -> str:
         return found
 
     place = _VARIABLE.sub(substitute, value)
+    if "\0" in place:
+        raise ConfigError(f"{file}: {key} = {place!r} holds a sign that no path has. Write the path out.")
     return place if "://" in place else str((file.parent / Path(place).expanduser()).resolve())

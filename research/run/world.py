@@ -21,7 +21,7 @@ from embargo.data_loaders.archive.streams import Counts
 from embargo.data_loaders.archive.tables import Piece, keep_filtered
 from embargo.data_loaders.calendars import bars_per_year, decision_times, last_closed_bar, length_of
 from embargo.data_loaders.checks.repeats import first_seen
-from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.errors import ConfigError, DataError, such
 from embargo.data_loaders.fields import PRICE_FIELDS
 from embargo.data_loaders.funding import funding_panel
 from embargo.data_loaders.schemas import Prices
@@ -191,7 +191,7 @@ def _same_age(news: pd.DataFrame, prices: Prices) -> None:
             first, when = news.loc[far].iloc[0], f"{prices.open_at[0]} to {prices.close_at[-1]}"
             raise DataError(
                 f"news: article {first['article_id']!r} of {first['symbol']} has {name} {first[name]}, decades away "
-                f"from the prices, which run from {when} ({int(far.sum())} such rows of {len(news)}). Mend the dates, "
+                f"from the prices, which run from {when} ({such(far.sum(), 'row')} of {len(news)}). Mend the dates, "
                 "or leave these rows out with split.start, split.end or news.filters."
             )
 

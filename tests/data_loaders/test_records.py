@@ -56,7 +56,7 @@ def test_good_facts_get_one_set_of_types(dataset: str) -> None:
 @pytest.mark.parametrize(
     ("dataset", "changes", "message"),
     [
-        ("news", {"text": " "}, "column 'text' is blank at row 'second' .*article_id 1, symbol AAA; 1 such rows"),
+        ("news", {"text": " "}, "column 'text' is blank at row 'second' .*article_id 1, symbol AAA; 1 such row"),
         ("news", {"article_id": None}, "column 'article_id' is empty at row 'second'"),
         ("news", {"article_id": 7}, "holds 7, which is no text"),
         ("news", {"symbol": ...}, r"missing columns \['symbol'\]"),

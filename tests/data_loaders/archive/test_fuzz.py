@@ -21,7 +21,7 @@ FEW, MANY = 60, 1_000
 NASTY = [
     "", " ", "\0", '"', '""', "'", ",", ";", "\n", "\r", "\r\n", "\t", "[", "]", "{", "}", "[]", "{}", "null", "true",
     "NaN", "inf", "-inf", "1e999", "-1", "0", "99999999999999999999999", "1e-400", "2024-13-45T99:99:99Z", "9999-12-31",
-    "0001-01-01T00:00:00Z", "2024-01-02T10:00:00+99:99", "1/5/2015 9:50", "now", "\ufeff", "\ud7ff", "é", "😀", "\\ud800",
+    "0001-01-01T00:00:00Z", "2024-01-02T10:00+99:99", "1/5/2015 9:50", "now", "\ufeff", "\ud7ff", "é", "😀", "\\ud800",
     "a" * 300, "=1+1", "['A', 'B']", '[{"a": 1}]', "A,B", "1_000", "٣", "0x10", "1,5", "١٢",
 ]  # fmt: skip
 JSON_NASTY: list[Any] = [
@@ -197,8 +197,7 @@ def answered(folder: Path, kind: str, seed: int) -> bool:
     path = mutant(folder, make(rng), rng)
     try:
         read(path, rng)
-    except EmbargoError as refusal:
-        assert str(refusal).strip()
+    except EmbargoError:
         return False
     finally:
         path.unlink()

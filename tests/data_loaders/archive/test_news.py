@@ -358,7 +358,7 @@ def test_stamps_stored_in_utc_need_their_zone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"open": 0.0}, r"row 5: open of BBB on 2014-07-03 is 0 \(1 such values\)"),
+        ({"open": 0.0}, r"row 5: open of BBB on 2014-07-03 is 0 \(1 such value\)"),
         ({"low": -1.0}, "row 5: low of BBB on 2014-07-03 is -1"),
         ({"volume": -5}, "row 5: volume of BBB"),
         ({"close": "dear"}, "row 5: 'dear' is no number"),

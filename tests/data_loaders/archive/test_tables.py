@@ -31,6 +31,8 @@ def test_epoch_fractions_and_gaps() -> None:
     result = instants_of(pd.Series([1583416800.25, np.nan]), "unix:s", {}, where="x")
     assert result[0] == pd.Timestamp("2020-03-05 14:00:00.25", tz="UTC")
     assert pd.isna(result[1])
+    words = instants_of(pd.Series(["0", "nan"], dtype="str"), "unix:s", {}, where="x")
+    assert words.isna().tolist() == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -50,6 +52,8 @@ def test_epoch_times_need_the_right_unit(values: list[object], timezone: str | N
 
 def test_epoch_days_are_trading_days_only_at_midnight() -> None:
     assert session_labels_of(pd.Series([86_400]), "unix:s", where="x").tolist() == [pd.Timestamp("1970-01-02")]
+    with pytest.raises(DataError, match="row 1: the date is missing"):
+        session_labels_of(pd.Series(["86400", "nan"], dtype="str"), "unix:s", where="x")
     with pytest.raises(DataError, match="row 0: 86401 carries a time of day"):
         session_labels_of(pd.Series([86_401]), "unix:s", where="x")
 

@@ -214,3 +214,48 @@ def test_a_faster_scorer_is_asked_for_and_fits_the_model(tmp_path: Path) -> None
             load_config(path, ["model.scorer=onnx", setting])
     with pytest.raises(ConfigError, match=r"model\.scorer"):
         load_config(path, ["model.scorer=tensorrt"])
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("name=My_Run", "name: write small letters, digits, '-' and '_' only"),
+        ("seed=-1", "1 setting is wrong"),
+        ("labels.horizon_bars=18446744073709551616", "labels.horizon_bars"),
+        ("signal.sectors=1", "signal.sectors: write a table of keys and values"),
+        ("portfolio=[]", "portfolio: this is a section: write a table of keys and values"),
+        ("prices.symbols=AAPL", "prices.symbols: write a list"),
+        ("labels.horizon_bars=true", "expected no true or false here"),
+        ("prices.latency=5", "prices.latency: write a text, in quotes"),
+        ('prices.latency="5"', "'5' names no unit of time"),
+        ("prices.latency=NaT", "'NaT' names no unit of time"),
+        ("split.embargo=1MS", "'1MS' is no fixed length of time; write days"),
+        ("split.embargo=99999D", "longer than a century"),
+        ("split.first_test=0001-01-01", "the year 1 is none from 1800 to 2200"),
+        ("news.timezone=Nowhere", "timezone = 'Nowhere' is unknown"),
+        ("news.time_format=%H:%M", "tells no year, month and day"),
+        ("prices.delimiter=ab", "delimiter = 'ab' is no single sign"),
+        ("labels.encoding=klingon", "encoding = 'klingon' is unknown"),
+    ],
+)
+def test_what_is_mistyped_is_told_in_the_words_of_the_file(tmp_path: Path, override: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(tmp_path, MINIMAL), [override])
+    assert said in str(caught.value)
+    for raw in ("pattern", "instance of", "dictionary", "tuple"):
+        assert raw not in str(caught.value)
+
+
+def test_how_files_are_written_is_no_matter_for_a_store(tmp_path: Path) -> None:
+    stored = ["news.loader=store", "news.path=s", "prices.loader=store", "prices.path=s", "prices.venue=v"]
+    load_config(write(tmp_path, MINIMAL), stored)
+    with pytest.raises(ConfigError, match=r"news\.header: only for loader = 'archive'"):
+        load_config(write(tmp_path, MINIMAL), [*stored, "news.header=false"])
+    with pytest.raises(ConfigError, match=r"prices\.time_format: only for loader = 'archive'"):
+        load_config(write(tmp_path, MINIMAL), [*stored, "prices.time_format=%Y%m%d"])
+
+
+def test_settings_left_alone_leave_the_fingerprint_what_it_was(tmp_path: Path) -> None:
+    plain = load_config(write(tmp_path, MINIMAL))
+    assert load_config(write(tmp_path, MINIMAL), ["news.header=true"]).fingerprint() == plain.fingerprint()
+    assert load_config(write(tmp_path, MINIMAL), ["news.header=false"]).fingerprint() != plain.fingerprint()

@@ -252,7 +252,7 @@ def rewrite(path: Path, change: Any) -> None:
 @pytest.mark.parametrize(
     ("file", "change", "message"),
     [
-        ("prices.parquet", lambda f: f.assign(open=f["open"].where(f.index != 77, 0.0)), "is 0 (1 such values)"),
+        ("prices.parquet", lambda f: f.assign(open=f["open"].where(f.index != 77, 0.0)), "is 0 (1 such value)"),
         ("news.parquet", lambda f: f.assign(published_at=f["published_at"].dt.tz_localize(None)), "no time zone"),
         ("news.parquet", lambda f: f.assign(symbol=f["symbol"].where(f.index != 50, "GHOST")), "GHOST"),
     ],

@@ -114,7 +114,7 @@ def test_news_decades_away_from_the_prices_are_refused(when: str, tmp_path: Path
     config = config_of(tmp_path, news).model_copy(
         update={"split": config_of(tmp_path, news).split.model_copy(update={"end": None})}
     )
-    with pytest.raises(DataError, match=f"article '5' of BBB has published_at {when[:10]}.*decades away.*1 such rows"):
+    with pytest.raises(DataError, match=f"article '5' of BBB has published_at {when[:10]}.*decades away.*1 such row"):
         load_world(config, Quiet())
 
 
@@ -131,3 +131,41 @@ def test_the_archive_of_headlines_told_in_few_forms(cases: Path, tmp_path: Path)
     assert counts["repeats"] < 20
     every = load_config(tmp_path / "c.toml", ["news.repeat_scope=all", "news.repeat_window=36500D"])
     assert load_world(every, Quiet()).counts["news"]["repeats"] == 999
+
+
+@pytest.mark.parametrize("overrides", [[], ["news.unpriced=drop"], ['prices.symbols=["AAA", "BBB"]']])
+def test_symbols_in_other_capitals_are_said_to_differ_only_in_that(tmp_path: Path, overrides: list[str]) -> None:
+    news = news_of([f"story {number} rises" for number in range(700)])
+    news["symbol"] = news["symbol"].str.lower()
+    if not overrides or "unpriced" in overrides[0]:
+        with pytest.raises(DataError, match=r"'aaa' differs only in its capitals from 'AAA'.*symbol_case = 'upper'"):
+            load_world(config_of(tmp_path, news, *overrides), Quiet())
+    world = load_world(config_of(tmp_path, news, *overrides, "news.symbol_case=upper"), Quiet())
+    assert world.counts["news"]["kept"] == 700
+
+
+def test_symbols_without_prices_are_answered_with_the_setting_that_leaves_them_out(tmp_path: Path) -> None:
+    news = news_of([f"story {number} rises" for number in range(700)])
+    news.loc[7, "symbol"] = "GHOST"
+    with pytest.raises(DataError, match=r"news: 1 symbol has no prices: 'GHOST'\. .*set news\.unpriced = 'drop'"):
+        load_world(config_of(tmp_path, news), Quiet())
+    assert load_world(config_of(tmp_path, news, "news.unpriced=drop"), Quiet()).counts["news"]["unpriced"] == 1
+
+
+@pytest.mark.parametrize("emptied", ["news.csv", "prices.csv"])
+def test_files_of_headers_alone_are_said_to_be_that(tmp_path: Path, emptied: str) -> None:
+    config = config_of(tmp_path, news_of([f"story {number} rises" for number in range(700)]))
+    header = (tmp_path / emptied).read_text().splitlines()[0]
+    (tmp_path / emptied).write_text(header + "\n")
+    with pytest.raises(DataError, match=rf"{emptied}: the archive has columns and no rows"):
+        load_world(config, Quiet())
+
+
+def test_what_could_not_be_used_is_told_by_validate(tmp_path: Path) -> None:
+    news = news_of([f"story {number} rises" for number in range(700)])
+    news["symbol"] = news["symbol"].map(lambda name: f"['{name}']")
+    news.loc[[3, 5], "symbol"] = "[]"
+    news.loc[9, "text"] = None
+    config_of(tmp_path, news)
+    shown = embargo("validate", tmp_path / "c.toml", "--set", "news.columns.symbol=symbol[]").output
+    assert "Of 700 rows of news, 1 without a text (blank_text), 2 without a symbol (without_symbol)" in shown
