@@ -14,7 +14,7 @@ import pandas as pd
 from embargo.data_loaders.amendments import ROUND_THE_CLOCK as ROUND_THE_CLOCK
 from embargo.data_loaders.amendments import read_calendar
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.data_loaders.recorded_sessions import RecordedSessions, recorded_sessions
+from embargo.data_loaders.recorded_sessions import FIRST_DAY, RecordedSessions, recorded_sessions
 from embargo.data_loaders.schemas import utc_microseconds
 
 # So many days are named in an error; all of them where they are fewer.
@@ -30,7 +30,7 @@ def _table(calendar: str) -> pd.DataFrame:
     for day in (*asked.closed, *(session.day for session in asked.extra_sessions)):
         if not recorded.first <= pd.Timestamp(day) <= recorded.last:
             raise ConfigError(f"{day} cannot be amended: {_span_told(recorded)}. Leave it out.")
-    strangers = closed.difference(table.index)
+    strangers = closed.difference(pd.DatetimeIndex(table.index))
     if len(strangers):
         raise ConfigError(
             f"{_days_told(strangers)} is no session of {asked.code} anyhow. Leave it out of prices.closed, or mend the "
@@ -40,7 +40,7 @@ def _table(calendar: str) -> pd.DataFrame:
     if not asked.extra_sessions:
         return table
     days = pd.DatetimeIndex([session.day for session in asked.extra_sessions])
-    known = days.intersection(table.index)
+    known = days.intersection(pd.DatetimeIndex(table.index))
     if len(known):
         row = table.loc[known[0]].dt.tz_convert(recorded.zone)
         raise ConfigError(
@@ -56,8 +56,8 @@ def _table(calendar: str) -> pd.DataFrame:
             for name, hour in (("open_at", "opens"), ("close_at", "closes"))
         },
         index=days,
-    ).assign(break_end=pd.NaT)
-    table = pd.concat([table, extra.astype("datetime64[us, UTC]")]).sort_index()
+    ).astype("datetime64[us, UTC]")
+    table = pd.concat([table, extra.reindex(columns=table.columns)]).astype("datetime64[us, UTC]").sort_index()
     overlap = (table["open_at"] < table["close_at"].shift()).to_numpy()
     if overlap.any():
         raise ConfigError(f"calendar {calendar}: the session of {table.index[overlap][0].date()} overlaps another.")
@@ -117,6 +117,14 @@ def sessions(calendar: str, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFr
             f"{_span_told(recorded)}. Keep to these years, or install a release of exchange_calendars that knows more."
         )
     return table.loc[first:last, ["open_at", "close_at"]]
+
+
+def recorded_span(calendar: str) -> tuple[pd.Timestamp, pd.Timestamp]:
+    """First and last day, naive, between which a calendar knows its sessions."""
+    if calendar == ROUND_THE_CLOCK:
+        return pd.Timestamp(FIRST_DAY), pd.Timestamp.max.floor("D")
+    recorded = recorded_sessions(read_calendar(calendar).code)
+    return recorded.first, recorded.last
 
 
 def name_of(calendar: str) -> str:
@@ -251,6 +259,15 @@ def remedy_for(strangers: pd.DatetimeIndex, calendar: str, labels: pd.DatetimeIn
         f'"{calendar} +{day.date()}@HH:MM-HH:MM". If it did not, check the calendar and the dates, and leave such '
         "rows out with filters."
     )
+
+
+def remedy_for_instants(strangers: pd.DatetimeIndex, calendar: str, bars: pd.DatetimeIndex) -> str:
+    """As ``remedy_for``, of instants (UTC) outside all sessions; empty where their days do have sessions."""
+    if calendar == ROUND_THE_CLOCK:
+        return ""
+    off, every = (at.tz_convert(zone_of(calendar)).tz_localize(None).normalize().unique() for at in (strangers, bars))
+    days = off.difference(pd.DatetimeIndex(_table(calendar).index))
+    return remedy_for(days, calendar, every) if len(days) else ""
 
 
 def length_of(text: str) -> pd.Timedelta:

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-import numpy as np
-
 from embargo.data_loaders.errors import ConfigError
 
+# Who only says where calendars are kept waits for neither pandas nor the library.
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 # Years of a calendar that states no bounds: before them no archive of prices begins, after them holidays are a guess.
@@ -116,7 +116,7 @@ def _made(code: str) -> RecordedSessions:
             "the days on which they differ in prices.closed and prices.extra_sessions."
         ) from failure
     table = schedule[["open", "close", "break_end"]].set_axis(list(COLUMNS), axis=1).astype("datetime64[us, UTC]")
-    table.index = pd.DatetimeIndex(table.index, freq=None).as_unit("us")
+    table.index = pd.DatetimeIndex(table.index.to_numpy()).as_unit("us")
     return RecordedSessions(code, ZoneInfo(str(calendar.tz)), table, first, last)
 
 
@@ -154,6 +154,8 @@ def _stepped(offset: Any, moment: Any) -> Any:
 
 def _worked(offset: Any, days: np.ndarray) -> np.ndarray:
     """Tell which days are the offset's: those of its week and, between two dates, those of the week that held then."""
+    import numpy as np
+
     mask: np.ndarray = offset._as_custom_business_day()._get_daily_offset_mask(days)
     for first, last, week in offset.business_days:
         inside = np.ones(len(days), dtype=bool)

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 import pandas as pd
 from pydantic import Field, model_validator
 
+from embargo.data_loaders.amendments import amended
 from embargo.data_loaders.archive.files import fingerprint, tables_of
 from embargo.data_loaders.errors import ConfigError
 from embargo.models.methods.settings import Method, Optimizer
@@ -23,12 +24,14 @@ from embargo.models.scorer import CalibrationMethod, Runtime
 from embargo.research.config.regimes import FILED_REGIMES, RegimesSection
 from embargo.research.config.settings import (
     BarLength,
+    ClosedDay,
     Count,
     Duration,
     Fraction,
     Instant,
     Positive,
     Section,
+    SessionHours,
     SplitSpan,
     checked,
     place_of,
@@ -97,7 +100,9 @@ class PricesSection(Section):
     """Where the bars come from, whose calendar they follow and how long before the open a decision falls.
 
     Unless ``adjust`` says otherwise, an archive's levels are taken as they stand, and a store's, which are those
-    traded, have splits and dividends worked in.
+    traded, have splits and dividends worked in. ``closed`` names days that the calendar has and the exchange was shut,
+    whose bars are left out and counted; ``extra_sessions`` names sessions that the calendar lacks, such as
+    ``"2023-11-12 18:15-19:15"``, on the exchange's clock. A day in both keeps these hours instead of the calendar's.
     """
 
     loader: Literal["archive", "store", "simulated"] = "archive"
@@ -107,6 +112,8 @@ class PricesSection(Section):
     filters: dict[str, Any] = Field(default_factory=dict)
     symbols: tuple[str, ...] = ()
     calendar: str = "XNYS"
+    closed: tuple[ClosedDay, ...] = ()
+    extra_sessions: tuple[SessionHours, ...] = ()
     bar: BarLength = "1d"
     adjust: Literal["none", "splits", "total_return"] | None = None
     latency: Duration = "5min"
@@ -122,7 +129,16 @@ class PricesSection(Section):
             raise ValueError("prices.venue belongs to loader = 'store'; an archive is narrowed with prices.filters")
         elif self.adjust == "splits":
             raise ValueError("prices.adjust = 'splits' needs the recorded splits of a store; an archive has adj_close")
+        try:
+            _ = self.trading_calendar
+        except ConfigError as failure:
+            raise ValueError(str(failure)) from failure
         return self
+
+    @property
+    def trading_calendar(self) -> str:
+        """The calendar with its closed days and extra sessions, as all that follow it take it."""
+        return amended(self.calendar, closed=self.closed, extra_sessions=self.extra_sessions)
 
 
 class LabelsSection(Section):
@@ -378,7 +394,12 @@ class ReportSection(Section):
 
 
 # At their default these later keys leave fingerprints what they were; the news that they keep count by content.
-_LATER_KEYS = (("repeat_scope", "symbol"), ("repeat_window", "4D"))
+_LATER_KEYS: tuple[tuple[str, str, Any], ...] = (
+    ("news", "repeat_scope", "symbol"),
+    ("news", "repeat_window", "4D"),
+    ("prices", "closed", []),
+    ("prices", "extra_sessions", []),
+)
 
 
 class Config(Section):
@@ -465,9 +486,9 @@ class Config(Section):
         settings = {key: value for key, value in self.to_dict().items() if key not in ("name", "report")}
         for section in ("news", "prices", "labels"):
             settings[section].pop("path", None)
-        for key, default in _LATER_KEYS:
-            if settings["news"][key] == default:
-                del settings["news"][key]
+        for section, key, default in _LATER_KEYS:
+            if settings[section][key] == default:
+                del settings[section][key]
         for source in FILED_REGIMES:
             if source in settings["regimes"]:
                 settings["regimes"][source]["path"] = fingerprint(tables_of(settings["regimes"][source]["path"]))
