@@ -1,4 +1,5 @@
 from .adjustment import adjust
+from .amendments import amended
 from .archive import Dialect, LoadedNews, LoadedPrices, read_label_set, read_news, read_prices, stream_news
 from .calendars import (
     ROUND_THE_CLOCK,
@@ -66,6 +67,7 @@ __all__ = [
     "Truth",
     "Window",
     "adjust",
+    "amended",
     "assert_disjoint",
     "assert_no_leakage",
     "backtest_paths",

@@ -6,41 +6,72 @@ This is the only place that knows calendars. Everything else reads ``open_at``, 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
 
+from embargo.data_loaders.amendments import ROUND_THE_CLOCK as ROUND_THE_CLOCK
+from embargo.data_loaders.amendments import read_calendar
 from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.recorded_sessions import FIRST_DAY, RecordedSessions, recorded_sessions
 from embargo.data_loaders.schemas import utc_microseconds
 
-if TYPE_CHECKING:
-    import exchange_calendars
-
-ROUND_THE_CLOCK = "24/7"
-# A calendar takes long to make, whatever its span, so the zone of one that was made is kept.
-_ZONES: dict[str, ZoneInfo] = {}
+# So many days are named in an error; all of them where they are fewer.
+_NAMED = 8
 
 
-@lru_cache(maxsize=16)
-def _exchange(code: str, start: str, end: str) -> exchange_calendars.ExchangeCalendar:
-    # Loaded here because round-the-clock bars need no exchange's calendar, and lengths of time are read here too.
-    import exchange_calendars
-
-    try:
-        calendar = exchange_calendars.get_calendar(code, start=start, end=end)
-    except exchange_calendars.errors.InvalidCalendarName as failure:
+@lru_cache(maxsize=64)
+def _table(calendar: str) -> pd.DataFrame:
+    """Every session of a calendar, amendments worked in: ``open_at, close_at, break_end`` by session date."""
+    asked = read_calendar(calendar)
+    recorded = recorded_sessions(asked.code)
+    closed, table = pd.DatetimeIndex(asked.closed), recorded.table
+    for day in (*asked.closed, *(session.day for session in asked.extra_sessions)):
+        if not recorded.first <= pd.Timestamp(day) <= recorded.last:
+            raise ConfigError(f"{day} cannot be amended: {_span_told(recorded)}. Leave it out.")
+    strangers = closed.difference(pd.DatetimeIndex(table.index))
+    if len(strangers):
         raise ConfigError(
-            f"calendar {code!r} is unknown. Use '24/7' or an exchange_calendars code such as 'XNYS', 'XLON' or 'XTKS'."
-        ) from failure
-    _ZONES[code] = ZoneInfo(str(calendar.tz))
-    return calendar
+            f"{_days_told(strangers)} is no session of {asked.code} anyhow. Leave it out of prices.closed, or mend the "
+            f"day; days are those of {recorded.zone}."
+        )
+    table = table.drop(closed)
+    if not asked.extra_sessions:
+        return table
+    days = pd.DatetimeIndex([session.day for session in asked.extra_sessions])
+    known = days.intersection(pd.DatetimeIndex(table.index))
+    if len(known):
+        row = table.loc[known[0]].dt.tz_convert(recorded.zone)
+        raise ConfigError(
+            f"{_days_told(known[:1])} is a session of {asked.code} already, from {row['open_at']:%H:%M} to "
+            f"{row['close_at']:%H:%M}. Leave it out of prices.extra_sessions; if it kept other hours, name its day in "
+            "prices.closed too."
+        )
+    extra = pd.DataFrame(
+        {
+            name: pd.DatetimeIndex(
+                [pd.Timestamp.combine(session.day, getattr(session, hour)) for session in asked.extra_sessions]
+            ).tz_localize(recorded.zone)
+            for name, hour in (("open_at", "opens"), ("close_at", "closes"))
+        },
+        index=days,
+    ).astype("datetime64[us, UTC]")
+    table = pd.concat([table, extra.reindex(columns=table.columns)]).astype("datetime64[us, UTC]").sort_index()
+    overlap = (table["open_at"] < table["close_at"].shift()).to_numpy()
+    if overlap.any():
+        raise ConfigError(f"calendar {calendar}: the session of {table.index[overlap][0].date()} overlaps another.")
+    return table
 
 
-def _padded(first: pd.Timestamp, last: pd.Timestamp) -> tuple[str, str]:
-    """Span to make a calendar of: equal for all dates of the same years, so that it is made once."""
-    return f"{first.year - 1}-12-01", f"{last.year + 1}-01-31"
+def _span_told(recorded: RecordedSessions) -> str:
+    return f"{recorded.code} is recorded from {recorded.first.date()} to {recorded.last.date()}"
+
+
+def _days_told(days: pd.DatetimeIndex) -> str:
+    """Name days with their weekdays: on Saturdays and Sundays something special happened, or dates are a day off."""
+    more = f" and {len(days) - _NAMED:,} more" if len(days) > _NAMED else ""
+    return ", ".join(f"{day.date()} ({day:%A})" for day in days[:_NAMED]) + more
 
 
 def sessions(calendar: str, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
@@ -49,19 +80,22 @@ def sessions(calendar: str, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFr
     Parameters
     ----------
     calendar : str
-        exchange_calendars code, or ``"24/7"`` for UTC days.
+        exchange_calendars code, ``"24/7"`` for UTC days, or what `amended` returns.
     start, end : Timestamp
         Dates; a time of day or zone is ignored.
 
     Returns
     -------
     DataFrame indexed by naive session date (the label an exchange gives the day, not an instant) with the columns
-    ``open_at`` and ``close_at`` in UTC. Half days close early: XNYS on 2014-07-03 closes 17:00 UTC.
+    ``open_at`` and ``close_at`` in UTC. Half days close early: XNYS on 2014-07-03 closes 17:00 UTC. Of a range that
+    reaches beyond the years that the calendar records, the part within them.
 
     Raises
     ------
     ConfigError
-        If the calendar is unknown.
+        If the calendar is unknown, or an amendment does not fit it.
+    DataError
+        If the calendar records nothing of the range.
 
     Examples
     --------
@@ -75,11 +109,53 @@ def sessions(calendar: str, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFr
         days = pd.date_range(first, last, freq="D", unit="us")
         opens = days.tz_localize("UTC")
         return pd.DataFrame({"open_at": opens, "close_at": opens + pd.Timedelta(days=1)}, index=days)
-    schedule = _exchange(calendar, *_padded(first, last)).schedule
-    schedule = schedule.loc[first:last]
-    frame = pd.DataFrame({"open_at": schedule["open"], "close_at": schedule["close"]})
-    frame.index = pd.DatetimeIndex(frame.index).as_unit("us")
-    return frame.astype("datetime64[us, UTC]")
+    table = _table(calendar)
+    recorded = recorded_sessions(read_calendar(calendar).code)
+    if last < recorded.first or first > recorded.last:
+        raise DataError(
+            f"calendar {name_of(calendar)}: no session from {first.date()} to {last.date()} is known, for "
+            f"{_span_told(recorded)}. Keep to these years, or install a release of exchange_calendars that knows more."
+        )
+    return table.loc[first:last, ["open_at", "close_at"]]
+
+
+def recorded_span(calendar: str) -> tuple[pd.Timestamp, pd.Timestamp]:
+    """First and last day, naive, between which a calendar knows its sessions."""
+    if calendar == ROUND_THE_CLOCK:
+        return pd.Timestamp(FIRST_DAY), pd.Timestamp.max.floor("D")
+    recorded = recorded_sessions(read_calendar(calendar).code)
+    return recorded.first, recorded.last
+
+
+def name_of(calendar: str) -> str:
+    """Name a calendar in a sentence: its code, and how many days are amended."""
+    return read_calendar(calendar).name
+
+
+def closed_bars(calendar: str, bars: pd.DatetimeIndex, *, daily: bool) -> np.ndarray:
+    """Tell which bars stand on days that are declared closed, shape (n,).
+
+    Parameters
+    ----------
+    calendar : str
+    bars : DatetimeIndex, shape (n,)
+        Session labels (daily) or instants at which bars open.
+    daily : bool
+        Whether they are labels.
+    """
+    asked = read_calendar(calendar)
+    closed = pd.DatetimeIndex(sorted({*asked.closed} - {session.day for session in asked.extra_sessions}))
+    if closed.empty or bars.empty:
+        return np.zeros(len(bars), dtype=bool)
+    _table(calendar)  # refuses days that were no sessions
+    if daily:
+        return np.asarray(bars.tz_localize(None).isin(closed))
+    shut = recorded_sessions(asked.code).table.loc[closed]
+    opens, closes = utc_microseconds(shut["open_at"]), utc_microseconds(shut["close_at"])
+    at = utc_microseconds(bars)
+    row = np.searchsorted(opens, at, side="right") - 1
+    inside: np.ndarray = (row >= 0) & (at < closes[np.maximum(row, 0)])
+    return inside
 
 
 def reopenings(calendar: str, start: pd.Timestamp, end: pd.Timestamp) -> pd.DatetimeIndex:
@@ -89,8 +165,7 @@ def reopenings(calendar: str, start: pd.Timestamp, end: pd.Timestamp) -> pd.Date
     if calendar == ROUND_THE_CLOCK or table.empty:
         return opens
     first, last = (pd.Timestamp(day).tz_localize(None).normalize() for day in (start, end))
-    ends = _exchange(calendar, *_padded(first, last)).schedule["break_end"].loc[first:last].dropna()
-    return opens.union(pd.DatetimeIndex(ends.astype("datetime64[us, UTC]")))
+    return opens.union(pd.DatetimeIndex(_table(calendar)["break_end"].loc[first:last].dropna()))
 
 
 def label_sessions(dates: pd.DatetimeIndex, calendar: str, *, where: str) -> tuple[pd.DatetimeIndex, pd.DatetimeIndex]:
@@ -136,12 +211,63 @@ def label_sessions(dates: pd.DatetimeIndex, calendar: str, *, where: str) -> tup
     table = sessions(calendar, labels.min(), labels.max())
     strangers = labels.difference(pd.DatetimeIndex(table.index))
     if len(strangers):
+        many = f"{len(strangers):,} {'day is no session' if len(strangers) == 1 else 'days are no sessions'}"
         raise DataError(
-            f"{where}: {len(strangers)} days are no sessions of {calendar}, first {strangers[0].date()}. "
-            "Check the calendar."
+            f"{where}: {many} of {name_of(calendar)}, first {_days_told(strangers)}. "
+            f"{remedy_for(strangers, calendar, labels)}"
         )
     rows = table.loc[labels]
     return pd.DatetimeIndex(rows["open_at"]), pd.DatetimeIndex(rows["close_at"])
+
+
+def remedy_for(strangers: pd.DatetimeIndex, calendar: str, labels: pd.DatetimeIndex) -> str:
+    """Say what to do about days with bars that are no sessions.
+
+    Parameters
+    ----------
+    strangers : DatetimeIndex, shape (n,)
+        Naive days that the calendar lacks, at least one.
+    calendar : str
+    labels : DatetimeIndex
+        All days that have bars, naive.
+    """
+    if calendar == ROUND_THE_CLOCK:
+        return "Check the dates."
+    asked = read_calendar(calendar)
+    recorded, day = recorded_sessions(asked.code), strangers[0]
+    if not (strangers[0] >= recorded.first and strangers[-1] <= recorded.last):
+        return (
+            f"{_span_told(recorded)}: leave other years out with start and end, or install a release of "
+            "exchange_calendars that knows more."
+        )
+    if day in pd.DatetimeIndex(asked.closed):
+        return f"{day.date()} is declared closed: leave its bars out, or take the day out of prices.closed."
+    # Dates that are a day off lack a session wherever they have a day too many.
+    index = pd.DatetimeIndex(_table(calendar).index)
+    after = index.searchsorted(strangers)
+    beside = index[np.clip(np.concatenate([after - 1, after]), 0, len(index) - 1)]
+    within = beside[(beside > labels.min()) & (beside < labels.max())]
+    if len(within) and (~within.isin(labels)).mean() >= 0.25:
+        return (
+            f"Sessions beside them have no bar, such as {_days_told(within[~within.isin(labels)][:1])}: perhaps the "
+            "dates are a day off, as dates are that were made in another zone than the exchange's, or the calendar is "
+            "another's. Name the calendar of the venue and give trading days."
+        )
+    return (
+        f"If {asked.code} did trade then, name the days with the hours they traded, on the exchange's clock: "
+        f'prices.extra_sessions = ["{day.date()} HH:MM-HH:MM"], or the calendar '
+        f'"{calendar} +{day.date()}@HH:MM-HH:MM". If it did not, check the calendar and the dates, and leave such '
+        "rows out with filters."
+    )
+
+
+def remedy_for_instants(strangers: pd.DatetimeIndex, calendar: str, bars: pd.DatetimeIndex) -> str:
+    """As ``remedy_for``, of instants (UTC) outside all sessions; empty where their days do have sessions."""
+    if calendar == ROUND_THE_CLOCK:
+        return ""
+    off, every = (at.tz_convert(zone_of(calendar)).tz_localize(None).normalize().unique() for at in (strangers, bars))
+    days = off.difference(pd.DatetimeIndex(_table(calendar).index))
+    return remedy_for(days, calendar, every) if len(days) else ""
 
 
 def length_of(text: str) -> pd.Timedelta:
@@ -226,9 +352,7 @@ def zone_of(calendar: str) -> ZoneInfo:
     """Time zone in which a calendar's exchange lives (UTC for ``"24/7"``)."""
     if calendar == ROUND_THE_CLOCK:
         return ZoneInfo("UTC")
-    if calendar not in _ZONES:
-        _exchange(calendar, "2020-01-01", "2020-12-31")
-    return _ZONES[calendar]
+    return recorded_sessions(read_calendar(calendar).code).zone
 
 
 def decision_times(open_at: pd.DatetimeIndex, latency: pd.Timedelta) -> pd.DatetimeIndex:
@@ -294,8 +418,8 @@ def decided_before(
     first, length, latency = open_at[0], close_at[0] - open_at[0], open_at[0] - decided_at[0]
     if calendar == ROUND_THE_CLOCK:
         return first - length - latency
-    table = _exchange(calendar, *_padded(first, decided_at[-1])).schedule
-    opens, closes = pd.DatetimeIndex(table["open"]), pd.DatetimeIndex(table["close"])
+    table = _table(calendar)
+    opens, closes = pd.DatetimeIndex(table["open_at"]), pd.DatetimeIndex(table["close_at"])
     session = int(opens.searchsorted(first, side="right")) - 1
     inside = session >= 0 and first < closes[session]
     if inside and opens[session] < first:

@@ -31,7 +31,7 @@ class DataError(EmbargoError):
     ...     label_sessions(pd.to_datetime(["2014-07-04"]), "XNYS", where="bars")
     ... except DataError as error:
     ...     print(error)
-    bars: 1 days are no sessions of XNYS, first 2014-07-04. Check the calendar.
+    bars: 1 day is no session of XNYS, first 2014-07-04 (Friday). Check the calendar.
     """
 
 

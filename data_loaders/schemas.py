@@ -273,7 +273,7 @@ class Prices:
         path : str or Path
             A parquet, CSV or JSONL table of one row per symbol and bar, plain or packed; a zip or a folder of them.
         calendar : str
-            exchange_calendars code such as ``"XNYS"``, or ``"24/7"``.
+            exchange_calendars code such as ``"XNYS"``, ``"24/7"``, or what `embargo.data_loaders.amended` returns.
         bar : str
             ``"1d"``: ``date`` is a trading day. Shorter, such as ``"1h"``: ``open_at`` is the instant it opens.
         columns : mapping, optional

@@ -1,4 +1,4 @@
-"""Where base models, adapters and scores are kept between runs."""
+"""Where base models, adapters, scores and calendars are kept between runs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from embargo.data_loaders.errors import MissingPartError
+from embargo.data_loaders.recorded_sessions import keep_in
 
 
 def folder_for(name: str, place: Path) -> Path:
@@ -23,7 +24,16 @@ def folder_for(name: str, place: Path) -> Path:
 
 
 def cache_folder(chosen: Path | None) -> Path:
-    """Where models and scores are kept: the folder chosen, ``$EMBARGO_CACHE``, or the user's cache folder."""
+    """Where models and scores are kept: the folder chosen, ``$EMBARGO_CACHE``, or the user's cache folder.
+
+    Calendars that take seconds to make are kept there from now on too.
+    """
+    folder = _folder(chosen)
+    keep_in(folder / "calendars")
+    return folder
+
+
+def _folder(chosen: Path | None) -> Path:
     if chosen is not None:
         return folder_for("cache", chosen)
     if os.environ.get("EMBARGO_CACHE"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,10 @@ settings.load_profile("embargo")
 
 # In the background of a script Ctrl-C is ignored, and so it would be by the commands that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# No test leaves anything in the user's cache.
+_CACHE = tempfile.TemporaryDirectory(prefix="embargo-cache-")
+os.environ.setdefault("EMBARGO_CACHE", _CACHE.name)
 
 # No test may reach a model hub.
 os.environ["HF_HUB_OFFLINE"] = "1"

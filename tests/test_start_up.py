@@ -71,9 +71,12 @@ def test_a_config_without_a_transformer_is_checked_without_one(kind: str, tmp_pa
         "simulated = { symbols = 4, start = 2015-01-01, end = 2015-12-31 }\n"
         f'[prices]\nloader = "simulated"\n[split]\nfirst_test = 2015-07-01\n[model]\nkind = "{kind}"\n'
     )
-    found = loaded(COMMAND, "validate", str(config))
+    kept = {"EMBARGO_CACHE": str(tmp_path / "cache")}
+    found = loaded(COMMAND, "validate", str(config), **kept)
     assert {"pandas", "exchange_calendars"} <= found
     assert not found & (HEAVY - {"exchange_calendars"})
+    # A calendar that was made once is kept.
+    assert not loaded(COMMAND, "validate", str(config), **kept) & HEAVY
 
 
 def test_every_name_in_the_door_opens() -> None:

@@ -11,7 +11,14 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.archive.spacing import bars_in_order, check_bars, check_steps
-from embargo.data_loaders.calendars import ROUND_THE_CLOCK, label_sessions, length_of, sessions
+from embargo.data_loaders.calendars import (
+    ROUND_THE_CLOCK,
+    label_sessions,
+    length_of,
+    name_of,
+    remedy_for_instants,
+    sessions,
+)
 from embargo.data_loaders.errors import ConfigError, DataError, such
 from embargo.data_loaders.fields import PRICE_FIELDS
 from embargo.data_loaders.schemas import Prices, check_numbers, validate_prices
@@ -95,10 +102,14 @@ def check_alignment(frame: pd.DataFrame, *, calendar: str, bar: str, where: str)
     if bad.any():
         first = frame.iloc[int(np.argmax(bad))]
         should = close_at[row[int(np.argmax(bad))]]
-        hint = "opens outside its sessions" if strange[row[int(np.argmax(bad))]] else f"should close at {should}"
+        outside = strange[row[int(np.argmax(bad))]]
+        hint = "opens outside its sessions" if outside else f"should close at {should}"
+        remedy = "Name the calendar of the venue."
+        if outside and calendar != ROUND_THE_CLOCK:
+            remedy += " " + remedy_for_instants(open_at[strange], calendar, open_at)
         raise DataError(
             f"{where}: the {bar} bar of {first['symbol']} from {first['open_at']} to {first['close_at']} is none of "
-            f"calendar {calendar!r}: it {hint} ({such(bad.sum(), 'bar')}). Name the calendar of the venue."
+            f"calendar {name_of(calendar)!r}: it {hint} ({such(bad.sum(), 'bar')}). {remedy}"
         )
     bars = bars_in_order(frame["symbol"], pd.DatetimeIndex(frame["open_at"]))
 
@@ -188,9 +199,10 @@ def _bars_of(index: pd.Index, *, calendar: str, bar: str, where: str) -> tuple[p
     close_at, strange = _expected(open_at, calendar, length)
     if strange.any():
         raise DataError(
-            f"{where}: no session of {calendar} opens at {open_at[int(np.argmax(strange))]} ({int(strange.sum())} such "
-            "bars). Give the instants at which sessions open; or, if these are dates, take their zone away with "
-            "frame.tz_localize(None). Else check the calendar."
+            f"{where}: no session of {name_of(calendar)} opens at {open_at[int(np.argmax(strange))]} "
+            f"({int(strange.sum())} such bars). Give the instants at which sessions open; or, if these are dates, take "
+            "their zone away with frame.tz_localize(None). Else check the calendar, which "
+            "embargo.data_loaders.amended gives sessions that it lacks."
         )
     return open_at, close_at
 
@@ -219,7 +231,7 @@ def prices_from_frames(
     volume : DataFrame, shape (bars, symbols), optional
         Units traded; without it every volume is unknown.
     calendar : str
-        exchange_calendars code such as ``"XNYS"``, or ``"24/7"``.
+        exchange_calendars code such as ``"XNYS"``, ``"24/7"``, or what `embargo.data_loaders.amended` returns.
     bar : str
         Length of a bar, a day at most: ``"1d"``, ``"1h"``, ``"5min"``.
     adjustment : {"none", "splits", "splits+dividends"}

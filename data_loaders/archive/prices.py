@@ -30,7 +30,7 @@ from embargo.data_loaders.archive.tables import (
 )
 from embargo.data_loaders.archive.time_forms import TimeForm
 from embargo.data_loaders.archive.times import form_of, instants_of, outside, range_of, session_labels_of
-from embargo.data_loaders.calendars import label_sessions, length_of
+from embargo.data_loaders.calendars import closed_bars, label_sessions, length_of
 from embargo.data_loaders.errors import ConfigError, DataError, such
 from embargo.data_loaders.fields import PRICE_FIELDS
 from embargo.data_loaders.schemas import Prices, validate_prices
@@ -185,6 +185,10 @@ def _price_piece(piece: Piece, rules: PriceRules, counts: Counts) -> pd.DataFram
     check_bar_instants(bar, when, rules.timezone, where=where)
     excluded = outside(bar, rules.start, rules.end)
     add_count(counts, "out_of_range", excluded.sum())
+    shut = closed_bars(rules.calendar, pd.DatetimeIndex(bar), daily=rules.daily) & ~excluded
+    if shut.any():
+        add_count(counts, "on_closed_days", shut.sum())
+        excluded |= shut
     raw, names, when = raw.loc[~excluded], names.loc[~excluded], when.loc[~excluded]
 
     frame = pd.DataFrame({"symbol": names, "bar": bar.loc[~excluded]})
@@ -390,7 +394,7 @@ def stream_bars(
     venue : str
         Name of the market, such as ``"yahoo"`` or one of the importer's own.
     calendar : str
-        exchange_calendars code such as ``"XNYS"``, or ``"24/7"``.
+        exchange_calendars code such as ``"XNYS"``, ``"24/7"``, or what `embargo.data_loaders.amended` returns.
     dialect : Dialect
         As in ``archive.read_news``.
     progress : callable, optional
@@ -451,7 +455,7 @@ def read_prices(
     path : str or Path
         As in ``archive.read_news``: a table, plain or packed, a zip or a folder of them.
     calendar : str
-        exchange_calendars code such as ``"XNYS"``, or ``"24/7"``.
+        exchange_calendars code such as ``"XNYS"``, ``"24/7"``, or what `embargo.data_loaders.amended` returns.
     columns : mapping, optional
         Canonical name (``symbol, date`` or ``open_at, open, high, low, close, volume, adj_close``) to source column.
     filters : mapping, optional
@@ -483,8 +487,9 @@ def read_prices(
     LoadedPrices
         Panels on the union of all symbols' bars, NaN where a symbol has none. Counts: ``rows, filtered:<column>,
         other_symbols, empty_rows`` (no price at all), ``partly_empty_rows, zero_volume_rows, out_of_range,
-        identical_rows_collapsed, missing_bars`` (cells without an open between a symbol's first and last bar) and
-        ``absent_bars`` (bars of the calendar that no symbol has).
+        on_closed_days`` (of days that the calendar is amended by as closed), ``identical_rows_collapsed, missing_bars``
+        (cells without an open between a symbol's first and last bar) and ``absent_bars`` (bars of the calendar that no
+        symbol has).
 
     Raises
     ------

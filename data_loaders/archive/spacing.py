@@ -13,7 +13,14 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from embargo.data_loaders.calendars import ROUND_THE_CLOCK, length_of, reopenings, sessions
+from embargo.data_loaders.calendars import (
+    ROUND_THE_CLOCK,
+    length_of,
+    name_of,
+    remedy_for_instants,
+    reopenings,
+    sessions,
+)
 from embargo.data_loaders.errors import DataError, such
 from embargo.data_loaders.schemas import utc_microseconds
 
@@ -123,7 +130,7 @@ def _check_instants(bars: Bars, length: pd.Timedelta, calendar: str, bar: str, p
     if not strange.any():
         return
     row = int(np.argmax(strange))
-    said = f"{place(row)} is no {bar} bar of calendar {calendar!r}"
+    said = f"{place(row)} is no {bar} bar of calendar {name_of(calendar)!r}"
     many = f"({int(strange.sum())} of {len(strange)} bars; they are {_usual(bars)} apart)"
     short = grid - off
     if (short[strange] <= np.timedelta64(1_000_000, "us")).mean() > 0.5:
@@ -155,7 +162,8 @@ def _check_instants(bars: Bars, length: pd.Timedelta, calendar: str, bar: str, p
         else "Name the calendar of the venue and the zone of its times; leave out what was traded before or after the "
         "session, and quotes of the moment, with filters"
     )
-    raise DataError(f"{said}: it opens outside its sessions, or between two minutes {many}. {hint}.")
+    besides = remedy_for_instants(_stamps(bars.opens[strange]), calendar, _stamps(bars.opens))
+    raise DataError(f"{said}: it opens outside its sessions, or between two minutes {many}. {hint}. {besides}".rstrip())
 
 
 def check_steps(bars: Bars, *, calendar: str, bar: str, place: Callable[[int], str]) -> None:
@@ -287,6 +295,10 @@ def _check_lone(bars: Bars, place: Callable[[int], str]) -> None:
                 f"{place(int(np.argmax(there)))} stands alone, {_told(pd.Timedelta(gap))} {side} all others: a quote "
                 "of the day on which the file was made, or a wrong date. Leave it out with filters, or with end."
             )
+
+
+def _stamps(at: np.ndarray) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(at).tz_localize("UTC")
 
 
 def _stamp(at: np.datetime64) -> pd.Timestamp:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from embargo.data_loaders.calendars import ROUND_THE_CLOCK, sessions
+from embargo.data_loaders.calendars import ROUND_THE_CLOCK, name_of, sessions, zone_of
 from embargo.data_loaders.checks.check import (
     MAX_EXAMPLES,
     Check,
@@ -32,6 +32,10 @@ SMALL_VOLUME, USUAL_BARS = 0.25, 20
 SMALL_VOLUME_SYMBOLS = 0.5
 # A liquid name misses a day once in decades. No volume beside a range is no quiet bar but a volume nobody recorded.
 ZERO_VOLUME_LOOK, UNRECORDED_BAD = 0.0005, 0.10
+# An index or a currency pair has no volumes: where this share of all sessions lacks any, none says a thing.
+WITHOUT_VOLUMES = 0.25
+# A remedy names so many days.
+_DAYS_NAMED = 10
 _DAY = pd.Timedelta(days=1)
 
 
@@ -75,8 +79,9 @@ def calendar_gaps(prices: Prices) -> Check:
     One bar in a hundred missing, or ten days on end, is too much; the bar after each pause is marked, whose return is
     that of the pause.
 
-    A bar off the calendar (a holiday, a wrong zone, a half day that closes at the usual hour) is never fine. Silent on
-    bars missing before the first or after the last one, and on single symbols (``holes``).
+    A bar off the calendar (a holiday, a wrong zone, a half day that closes at the usual hour) is never fine. A session
+    in which no symbol traded worries like one that is missing: vendors fill days on which the exchange was
+    shut. Silent on bars missing before the first or after the last one, and on single symbols (``holes``).
     """
     wanted = expected_bars(prices)
     due, got = utc_microseconds(wanted["open_at"]), utc_microseconds(prices.open_at)
@@ -88,10 +93,12 @@ def calendar_gaps(prices: Prices) -> Check:
     wrong_close = closes != utc_microseconds(wanted["close_at"])[place]
     # Vendors differ on whether the last bar of a session is as long as the others: only daily closes are held to it.
     wrong = int(wrong_close.sum()) if bar_length(prices) == _DAY else 0
-    share, off = float(absent.mean()), int(stray.sum())
+    idle = _idle_sessions(prices) & ~stray
+    share, off = float((absent.sum() + idle.sum()) / len(due)), int(stray.sum())
     missing = pd.DataFrame({"bar": wanted["open_at"][absent], "trouble": "missing for all symbols"})
     extra = pd.DataFrame({"bar": prices.open_at[stray], "trouble": "not in the calendar"})
     late = pd.DataFrame({"bar": prices.open_at[~stray][wrong_close], "trouble": "closes at another time"})
+    still = pd.DataFrame({"bar": prices.open_at[idle], "trouble": "no symbol traded: the exchange shut?"})
     number = int(absent.sum())
     after = np.searchsorted(got, due[absent])
     after, lost = np.unique(after[after < len(got)], return_counts=True)
@@ -106,13 +113,16 @@ def calendar_gaps(prices: Prices) -> Check:
     if wrong:
         at_fault[np.flatnonzero(~stray)[wrong_close]] = True
     at_fault[after] = True
+    at_fault |= idle
+    shut = _closed_remedy(prices, pd.DatetimeIndex([*wanted["open_at"][absent], *prices.open_at[idle]]))
     remedies = (
         (
             "Get the missing bars from the source, or start after them: a return over a pause is not that of a bar.",
             number,
         ),
+        (shut, number + int(idle.sum())),
         (
-            f"Name the calendar that the bars follow (prices.calendar is {prices.calendar}), or drop the bars.",
+            f"Name the calendar that the bars follow (prices.calendar is {name_of(prices.calendar)}), or drop the bars.",
             off,
         ),
         (
@@ -123,7 +133,8 @@ def calendar_gaps(prices: Prices) -> Check:
     words = (
         f"{plural(number, 'bar')} of {len(due):,} missing for all symbols" if number else f"all {len(due):,} bars there"
     )
-    words += f"; {plural(off, 'bar')} not in the calendar {prices.calendar}" if off else ""
+    words += f"; {plural(int(idle.sum()), 'session')} in which no symbol traded" if idle.any() else ""
+    words += f"; {plural(off, 'bar')} not in the calendar {name_of(prices.calendar)}" if off else ""
     words += f"; {plural(wrong, 'bar')} closing at another time than the calendar's" if wrong else ""
     return Check(
         "bars against the calendar",
@@ -136,10 +147,30 @@ def calendar_gaps(prices: Prices) -> Check:
             "off_calendar": off,
             "wrong_close": wrong,
         },
-        examples(pd.concat([extra, late[: wrong or 0], missing], ignore_index=True)),
-        remedy=" ".join(text for text, count in remedies if count),
+        examples(pd.concat([extra, late[: wrong or 0], still, missing], ignore_index=True)),
+        remedy=" ".join(text for text, count in remedies if text and count),
         marked=np.repeat(at_fault[:, None], len(prices.symbols), axis=1) if verdict != "clean" else None,
     )
+
+
+def _idle_sessions(prices: Prices) -> np.ndarray:
+    """Tell in which daily bars of an exchange no quoted symbol traded; in none where volumes are seldom known."""
+    if prices.calendar == ROUND_THE_CLOCK or bar_length(prices) != _DAY:
+        return np.zeros(len(prices.open_at), dtype=bool)
+    quoted = prices.close.notna().to_numpy()
+    still = prices.volume.to_numpy(dtype=float) == 0
+    idle: np.ndarray = quoted.any(axis=1) & (still | ~quoted).all(axis=1)
+    return idle & (idle.mean() <= WITHOUT_VOLUMES)
+
+
+def _closed_remedy(prices: Prices, opens: pd.DatetimeIndex) -> str:
+    """Say which days to declare closed; empty where there is nothing to declare."""
+    if prices.calendar == ROUND_THE_CLOCK or opens.empty or bar_length(prices) != _DAY:
+        return ""
+    days = opens.tz_convert(zone_of(prices.calendar)).strftime("%Y-%m-%d").unique().sort_values()
+    more = f", and {len(days) - _DAYS_NAMED} more" if len(days) > _DAYS_NAMED else ""
+    named = ", ".join(f'"{day}"' for day in days[:_DAYS_NAMED])
+    return f"If the exchange was shut, say so: prices.closed = [{named}]{more}."
 
 
 def holes(prices: Prices) -> Check:

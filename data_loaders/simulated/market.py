@@ -11,7 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from embargo.data_loaders.calendars import ROUND_THE_CLOCK, bars_per_year, decision_times, sessions, zone_of
+from embargo.data_loaders.calendars import (
+    ROUND_THE_CLOCK,
+    bars_per_year,
+    decision_times,
+    recorded_span,
+    sessions,
+    zone_of,
+)
 from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.fields import CLASSES
 from embargo.data_loaders.schemas import Prices, utc_microseconds, validate_news, validate_prices, validate_scores
@@ -487,6 +494,12 @@ def simulate_market(settings: SimulatedMarket) -> Simulation:
     regime_stream, price_stream, *news_streams = [
         np.random.default_rng(child) for child in np.random.SeedSequence(settings.seed).spawn(6)
     ]
+    first_day, last_day = recorded_span(settings.calendar)
+    if pd.Timestamp(settings.start) < first_day or pd.Timestamp(settings.end) > last_day:
+        raise ConfigError(
+            f"simulated market: {settings.start} to {settings.end} is more than the calendar {settings.calendar} "
+            f"records, {first_day.date()} to {last_day.date()}. Keep to these years."
+        )
     table = sessions(settings.calendar, pd.Timestamp(settings.start), pd.Timestamp(settings.end))
     if len(table) < 5:
         raise ConfigError(

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK, length_of, sessions
+from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.schemas import utc_microseconds
 from embargo.data_loaders.store.store import Store
 
@@ -54,7 +55,10 @@ def calendar_of_bars(bars: pd.DataFrame, *, daily: bool) -> str | None:
     opened, closed = utc_microseconds(bars["open_at"]), utc_microseconds(bars["close_at"])
     fitting: list[tuple[int, str]] = []
     for code in CANDIDATES:
-        table = sessions(code, bars["open_at"].min() - pd.Timedelta(days=1), bars["close_at"].max())
+        try:
+            table = sessions(code, bars["open_at"].min() - pd.Timedelta(days=1), bars["close_at"].max())
+        except DataError:  # bars of years that this calendar does not record are none of its
+            continue
         begins, ends = utc_microseconds(table["open_at"]), utc_microseconds(table["close_at"])
         row = np.searchsorted(begins, opened, side="right") - 1
         inside = (row >= 0) & (closed <= ends[row])

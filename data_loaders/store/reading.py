@@ -17,6 +17,7 @@ import pyarrow as pa
 from embargo.data_loaders import adjustment
 from embargo.data_loaders.archive.panels import absent_bars, holes, lay_out
 from embargo.data_loaders.archive.prices import LoadedPrices, NoPricesError
+from embargo.data_loaders.calendars import closed_bars
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.records import Dataset, Facts, facts_of, instant_of
 from embargo.data_loaders.store.files import Folder
@@ -279,7 +280,8 @@ class Snapshot:
         venue, bar, symbols, start, end
             As in ``bars``; columns in the order of ``symbols``, sorted without.
         calendar : str
-            exchange_calendars code or ``"24/7"``; every bar must be one of its bars.
+            exchange_calendars code, ``"24/7"``, or what ``amended`` returns; every bar must be one of its bars, but
+            for those of days that it is amended by as closed, which are left out and counted ``on_closed_days``.
         adjust : {"none", "splits", "total_return"}
             Scale earlier levels by the actions known at t, and by none after it.
 
@@ -304,16 +306,20 @@ class Snapshot:
         if frame.empty:
             raise DataError(f"{where}: none. Fetch or import them first, or widen the range.")
         chosen = sorted(frame["symbol"].unique()) if symbols is None else list(dict.fromkeys(symbols))
+        shut = closed_bars(calendar, pd.DatetimeIndex(frame["open_at"]), daily=False)
+        frame = frame.loc[~shut]
+        if frame.empty:
+            raise DataError(f"{where}: all stand on days that are declared closed. Take them out of prices.closed.")
         prices = lay_out(frame, chosen, calendar=calendar, bar=bar, where=where)
         empty = frame[_QUOTES].isna()
         counts = {
-            "rows": len(frame),
+            "rows": len(shut),
             "missing_bars": holes(prices.open),
             "absent_bars": absent_bars(prices.open_at, calendar=calendar, bar=bar),
             "zero_volume_rows": int((frame["volume"] == 0).sum()),
             "partly_empty_rows": int(empty.any(axis=1).sum()),
             "revised_rows": int((frame["revision"] > 0).sum()),
-        }
+        } | ({"on_closed_days": int(shut.sum())} if shut.any() else {})
         if adjust == "none":
             return LoadedPrices(prices, counts)
         actions = self.actions(venue=venue, symbols=chosen) if self._listing.of("actions") else self._no_actions()

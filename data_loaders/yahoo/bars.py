@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from embargo.data_loaders.calendars import ROUND_THE_CLOCK, length_of, sessions
+from embargo.data_loaders.calendars import ROUND_THE_CLOCK, length_of, name_of, recorded_span, sessions
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import UTC_DTYPE
 from embargo.data_loaders.schemas import utc_microseconds
@@ -168,12 +168,19 @@ def listing_of(
     if not zone:
         raise DataError(f"{symbol}: Yahoo states no exchange time zone, so its rows cannot be dated.")
     calendar = calendars.get(symbol) or calendar_of(str(meta.get("exchangeName") or ""), symbol=symbol)
-    try:
-        table = sessions(calendar, start - _MARGIN, now + AHEAD + _MARGIN)
-    except (ValueError, NotImplementedError) as failure:
+    first_day, last_day = recorded_span(calendar)
+    if start.tz_convert(None) - _MARGIN < first_day:
         raise DataError(
-            f"{symbol}: the calendar {calendar} cannot date this range. Start later. ({failure})"
-        ) from failure
+            f"{symbol}: the calendar {calendar} is recorded from {first_day.date()}, so rows and events before that "
+            f"cannot be dated. Start at {(first_day + _MARGIN).date()} or later."
+        )
+    table = sessions(calendar, start - _MARGIN, now + AHEAD + _MARGIN)
+    # A split of an unrecorded day may be in the prices once the last session that is recorded is over.
+    if now + AHEAD > last_day.tz_localize("UTC") and now >= table["close_at"].iloc[-1]:
+        raise DataError(
+            f"{symbol}: the calendar {calendar} is recorded to {last_day.date()}, so rows and events after that cannot "
+            "be dated. Install a release of exchange_calendars that knows more."
+        )
     try:
         first = meta.get("firstTradeDate")
         listed_at = None if first is None else pd.Timestamp(int(first), unit="s", tz="UTC").as_unit("us")
@@ -365,7 +372,7 @@ def _daily(rows: pd.DataFrame, listing: YahooListing) -> tuple[np.ndarray, np.nd
     """Open, close (datetime64[us], NaT where unplaced) and reason why a row has no place, each of shape (rows,)."""
     days = pd.DatetimeIndex(rows.index).tz_localize(None).normalize().as_unit("us")
     placed = listing.sessions.reindex(days)
-    reason = np.where(days.isin(listing.sessions.index), "", f"no session of {listing.calendar}")
+    reason = np.where(days.isin(listing.sessions.index), "", f"no session of {name_of(listing.calendar)}")
     return utc_microseconds(placed["open_at"]), utc_microseconds(placed["close_at"]), reason
 
 
@@ -374,7 +381,7 @@ def _intraday(rows: pd.DataFrame, listing: YahooListing, bar: str) -> tuple[np.n
     session = np.searchsorted(utc_microseconds(listing.sessions["open_at"]), opens, side="right") - 1
     ends = utc_microseconds(listing.sessions["close_at"])[session]
     closes = np.minimum(opens + np.timedelta64(length_of(bar).to_timedelta64(), "us"), ends)
-    reason = np.where(opens < ends, "", f"outside the sessions of {listing.calendar}").astype(object)
+    reason = np.where(opens < ends, "", f"outside the sessions of {name_of(listing.calendar)}").astype(object)
     # Yahoo appends the last trade, stamped with its second, as if it were a bar.
     reason[opens != opens.astype("datetime64[m]")] = "a single trade, not a bar"
     regular = np.flatnonzero(reason == "")

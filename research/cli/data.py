@@ -163,7 +163,7 @@ def _check_experiment(path: Path) -> tuple[bool, dict[str, list[Check]], set[str
         world = load_world(config, stages)
         stages.stage("Check news and prices")
         checks = check_world(
-            world.news, world.prices, calendar=config.prices.calendar, counts=world.counts["news"], as_of=config.as_of
+            world.news, world.prices, calendar=world.prices.calendar, counts=world.counts["news"], as_of=config.as_of
         )
     return sound, {config.name: checks}, set(config.data.accept)
 

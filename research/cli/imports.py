@@ -53,7 +53,12 @@ def import_(
         str | None, typer.Option(metavar="NAME", help="Name of the source of news. Default: the file's name.")
     ] = None,
     venue: Annotated[str | None, typer.Option(help="Name of the venue of bars, of your choice.")] = None,
-    calendar: Annotated[str, typer.Option(help="Calendar of bars: XNYS, XLON ..., or 24/7.")] = "XNYS",
+    calendar: Annotated[
+        str,
+        typer.Option(
+            help="Calendar of bars: XNYS, XLON ..., or 24/7; amended: 'XBOM -2024-05-20 +2023-11-12@18:15-19:15'."
+        ),
+    ] = "XNYS",
     bar: Annotated[str, typer.Option(help="Length of a bar: 1d, 1h, 5min ...")] = "1d",
 ) -> None:
     """Import an archive of news or prices that you have.

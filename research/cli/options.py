@@ -28,7 +28,9 @@ AcceptOption = Annotated[
 ]
 CacheOption = Annotated[
     Path | None,
-    typer.Option(help="Where base models, adapters and scores are kept. Default: $EMBARGO_CACHE or ~/.cache/embargo."),
+    typer.Option(
+        help="Where base models, adapters, scores and calendars are kept. Default: $EMBARGO_CACHE or ~/.cache/embargo."
+    ),
 ]
 OutOption = Annotated[Path, typer.Option(help="Folder that receives the run's own folder.", file_okay=False)]
 HtmlOption = Annotated[

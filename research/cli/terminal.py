@@ -6,6 +6,7 @@ never shows a traceback for an error that Embargo raises on purpose.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import sys
@@ -16,6 +17,7 @@ import typer
 from rich.console import Console
 
 from embargo.data_loaders.errors import ConfigError, EmbargoError
+from embargo.research.cache import cache_folder
 from embargo.research.progress import escaped
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ def complain(text: str) -> None:
 def guarded(interrupted: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
     """Turn errors into a message and an exit status: 2 for a `ConfigError`, 1 for any other that is no bug.
 
-    Besides every `EmbargoError` these are the errors of the file system.
+    Besides every `EmbargoError` these are the errors of the file system. Calendars are kept in the user's cache.
 
     Parameters
     ----------
@@ -59,6 +61,9 @@ def guarded(interrupted: str) -> Callable[[Callable[P, None]], Callable[P, None]
     def decorate(command: Callable[P, None]) -> Callable[P, None]:
         @functools.wraps(command)
         def guard(*args: P.args, **kwargs: P.kwargs) -> None:
+            # A command that takes --cache keeps them there; one that needs no place does not mind a bad one.
+            with contextlib.suppress(EmbargoError, RuntimeError):
+                cache_folder(None)
             try:
                 command(*args, **kwargs)
             except EmbargoError as failure:

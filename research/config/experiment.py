@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 import pandas as pd
 from pydantic import Field, model_validator
 
+from embargo.data_loaders.amendments import amended
 from embargo.data_loaders.archive.files import fingerprint, tables_of
 from embargo.data_loaders.errors import ConfigError
 from embargo.models.methods.settings import Method, Optimizer
@@ -26,6 +27,7 @@ from embargo.research.config.regimes import FILED_REGIMES, RegimesSection
 from embargo.research.config.settings import (
     MOST,
     BarLength,
+    ClosedDay,
     Count,
     Duration,
     Fraction,
@@ -34,6 +36,7 @@ from embargo.research.config.settings import (
     Positive,
     Section,
     Seed,
+    SessionHours,
     SplitSpan,
     checked,
     place_of,
@@ -45,8 +48,11 @@ class PricesSection(Section):
     """Where the bars come from, whose calendar they follow and how long before the open a decision falls.
 
     Unless ``adjust`` says otherwise, an archive's levels are taken as they stand, and a store's, which are those
-    traded, have splits and dividends worked in. ``symbol`` names the one that a file without such a column is about;
-    ``timezone`` to ``header`` say how files are written, as for the news.
+    traded, have splits and dividends worked in. ``closed`` names days that the calendar has and the exchange was shut,
+    whose bars are left out and counted; ``extra_sessions`` names sessions that the calendar lacks, such as
+    ``"2023-11-12 18:15-19:15"``, on the exchange's clock. A day in both keeps these hours instead of the calendar's.
+    ``symbol`` names the one that a file without such a column is about; ``timezone`` to ``header`` say how files are
+    written, as for the news.
     """
 
     loader: Literal["archive", "store", "simulated"] = "archive"
@@ -62,6 +68,8 @@ class PricesSection(Section):
     filters: dict[str, Any] = Field(default_factory=dict)
     symbols: tuple[str, ...] = ()
     calendar: str = "XNYS"
+    closed: tuple[ClosedDay, ...] = ()
+    extra_sessions: tuple[SessionHours, ...] = ()
     bar: BarLength = "1d"
     adjust: Literal["none", "splits", "total_return"] | None = None
     latency: Duration = "5min"
@@ -78,7 +86,16 @@ class PricesSection(Section):
         elif self.adjust == "splits":
             raise ValueError("prices.adjust = 'splits' needs the recorded splits of a store; an archive has adj_close")
         check_form(self)
+        try:
+            _ = self.trading_calendar
+        except ConfigError as failure:
+            raise ValueError(str(failure)) from failure
         return self
+
+    @property
+    def trading_calendar(self) -> str:
+        """The calendar with its closed days and extra sessions, as all that follow it take it."""
+        return amended(self.calendar, closed=self.closed, extra_sessions=self.extra_sessions)
 
 
 class LabelsSection(Section):
@@ -338,12 +355,14 @@ class ReportSection(Section):
 
 
 # At their default these later keys leave fingerprints what they were; the news that they keep count by content.
-_LATER_KEYS = (
+_LATER_KEYS: tuple[tuple[str, str, Any], ...] = (
     ("news", "repeat_scope", "symbol"),
     ("news", "repeat_window", "4D"),
     ("news", "header", True),
     ("prices", "header", True),
     ("labels", "header", True),
+    ("prices", "closed", []),
+    ("prices", "extra_sessions", []),
 )
 
 

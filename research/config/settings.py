@@ -25,6 +25,7 @@ from pydantic import (
     field_validator,
 )
 
+from embargo.data_loaders.amendments import closed_day, extra_session
 from embargo.data_loaders.calendars import length_of
 from embargo.data_loaders.errors import ConfigError
 
@@ -95,6 +96,25 @@ def _span(value: Any) -> str | int:
     return value
 
 
+def _closed_day(value: Any) -> str:
+    text = value.isoformat() if isinstance(value, date) and not isinstance(value, datetime) else value
+    if not isinstance(text, str):
+        raise ValueError(f"{value!r} is no day; write the days an exchange was shut as '2023-09-01'")
+    try:
+        return str(closed_day(text))
+    except ConfigError as failure:
+        raise ValueError(str(failure)) from failure
+
+
+def _session_hours(value: str) -> str:
+    try:
+        return str(extra_session(value))
+    except ConfigError as failure:
+        raise ValueError(str(failure)) from failure
+
+
+ClosedDay = Annotated[str, BeforeValidator(_closed_day)]
+SessionHours = Annotated[str, AfterValidator(_session_hours)]
 Instant = Annotated[pd.Timestamp, BeforeValidator(parse_instant)]
 Duration = Annotated[str, AfterValidator(_duration)]
 BarLength = Annotated[str, AfterValidator(_bar)]

@@ -231,7 +231,7 @@ _UNUSABLE = {
 
 
 def left_out(config: Config, world: World, samples: Sequence[Samples]) -> list[str]:
-    """Say what of the news is not used, one sentence each; empty where all of them are."""
+    """Say what of news and bars is not used, one sentence each; empty where all of them are."""
     said = []
     counts = world.counts["news"]
     if gone := [f"{counts[name]:,} {what}" for name, what in _UNUSABLE.items() if counts.get(name)]:
@@ -248,6 +248,8 @@ def left_out(config: Config, world: World, samples: Sequence[Samples]) -> list[s
             f"{early:,} rows of news are older than the prices, which begin at {world.prices.open_at[0]:%Y-%m-%d}: "
             "they have no return to learn from and are left out of the labels."
         )
+    if shut := world.counts["prices"].get("on_closed_days", 0):
+        said.append(f"{shut:,} rows of prices stand on days that prices.closed names and are left out.")
     return said
 
 

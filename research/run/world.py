@@ -211,7 +211,7 @@ def _simulated(
             n_symbols=market.symbols,
             start=f"{market.start:%Y-%m-%d}",
             end=f"{market.end:%Y-%m-%d}",
-            calendar=config.prices.calendar,
+            calendar=config.prices.trading_calendar,
             articles_per_symbol_day=market.articles_per_symbol_day,
             latency=latency,
         )
@@ -270,7 +270,7 @@ def _read_prices(config: Config, symbols: list[str] | None, stages: Stages) -> L
         filters=prices.filters,
         symbols=symbols,
         end=config.split.end,
-        calendar=prices.calendar,
+        calendar=prices.trading_calendar,
         bar=prices.bar,
         adjust="total_return" if prices.adjust == "total_return" else "none",
         symbol=prices.symbol,
@@ -318,7 +318,7 @@ def _stored_prices(config: Config, symbols: list[str] | None) -> LoadedPrices:
     loaded = snapshot.prices(
         venue=str(prices.venue),
         bar=prices.bar,
-        calendar=prices.calendar,
+        calendar=prices.trading_calendar,
         symbols=symbols,
         end=config.split.end,
         adjust=prices.adjust or "total_return",

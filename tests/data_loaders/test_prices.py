@@ -94,7 +94,7 @@ def changed(index: pd.Index = DAYS, **given: object) -> dict[str, object]:
     [
         (changed(HOURS.tz_localize(None)), "1h", DataError, r"no time zone \(first 2014-07-03 13:30.*tz_localize"),
         (changed(HOURS.tz_localize(None)), "1d", DataError, "13:30:00 carries a time of day"),
-        (changed(pd.to_datetime(["2014-07-03", "2014-07-04"])), "1d", DataError, "no sessions of XNYS.*2014-07-04"),
+        (changed(pd.to_datetime(["2014-07-03", "2014-07-04"])), "1d", DataError, "no session of XNYS.*2014-07-04"),
         (changed(DAYS.tz_localize("America/New_York")), "1d", DataError, r"04:00.*3 such bars.*tz_localize\(None\)"),
         (changed(HOURS), "1d", DataError, "no session of XNYS opens at 2014-07-03 14:30"),
         (changed(pd.Index(["2014-07-02", "2014-07-03"])), "1d", DataError, "pd.to_datetime"),

@@ -362,7 +362,7 @@ def test_stamps_stored_in_utc_need_their_zone(tmp_path: Path) -> None:
         ({"low": -1.0}, "row 5: low of BBB on 2014-07-03 is -1"),
         ({"volume": -5}, "row 5: volume of BBB"),
         ({"close": "dear"}, "row 5: 'dear' is no number"),
-        ({"date": "2014-07-04"}, "no sessions of XNYS, first 2014-07-04"),
+        ({"date": "2014-07-04"}, "no session of XNYS, first 2014-07-04"),
         ({"date": "2014-07-03T10:00:00"}, "row 5: .* carries a time of day"),
         ({"date": None}, "row 5: the date is missing"),
         ({"date": "2014-07-02"}, "BBB has several different bars at 2014-07-02"),

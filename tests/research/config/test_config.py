@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from embargo.data_loaders.errors import ConfigError
-from embargo.research.config.experiment import Config, load_config
+from embargo.research.config.experiment import Config, load_config, parse_config
 
 MINIMAL = """
 name = "mine"
@@ -187,6 +187,35 @@ def test_fingerprint_sees_settings_and_ignores_names_and_places(tmp_path: Path) 
     assert moved.fingerprint() == config.fingerprint()
     assert load_config(path, ["signal.half_life=3"]).fingerprint() != config.fingerprint()
     assert load_config(path, ["seed=1"]).fingerprint() != config.fingerprint()
+
+
+def test_closed_days_and_extra_sessions_amend_the_calendar(tmp_path: Path) -> None:
+    path = write(tmp_path, MINIMAL)
+    plain = load_config(path)
+    assert plain.prices.trading_calendar == "XNYS"
+    sunday = 'prices.extra_sessions=["2023-11-12 18:15-19:15"]'
+    config = load_config(path, ["prices.calendar=XBOM", "prices.closed=[2024-05-20]", sunday])
+    assert config.prices.trading_calendar == "XBOM -2024-05-20 +2023-11-12@18:15-19:15"
+    assert parse_config(config.to_dict(), where="again") == config
+    (tmp_path / "again.toml").write_text(config.to_toml(), encoding="utf-8")
+    assert load_config(tmp_path / "again.toml") == config
+    other = load_config(path, ["prices.calendar=XBOM", sunday])
+    assert other.fingerprint() != config.fingerprint()
+    assert load_config(path, ["prices.closed=[]"]).fingerprint() == plain.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("override", "complaint"),
+    [
+        ("prices.closed=['1.9.2023']", "prices.closed.0: '1.9.2023' is no day"),
+        ("prices.closed=[2023-09-01T00:00:00]", "prices.closed.0: .* is no day"),
+        ("prices.extra_sessions=['2023-11-12']", "prices.extra_sessions.0: .*hours of their own"),
+        ("prices.calendar='24/7 -2023-09-01'", "never closes"),
+    ],
+)
+def test_amendments_that_are_none_are_refused_by_key(tmp_path: Path, override: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        load_config(write(tmp_path, MINIMAL), [override])
 
 
 @pytest.mark.parametrize(

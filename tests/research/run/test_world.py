@@ -169,3 +169,24 @@ def test_what_could_not_be_used_is_told_by_validate(tmp_path: Path) -> None:
     config_of(tmp_path, news)
     shown = embargo("validate", tmp_path / "c.toml", "--set", "news.columns.symbol=symbol[]").output
     assert "Of 700 rows of news, 1 without a text (blank_text), 2 without a symbol (without_symbol)" in shown
+
+
+def test_closed_days_and_extra_sessions_hold_in_a_run(tmp_path: Path) -> None:
+    config_of(tmp_path, news_of([f"story {number} rises" for number in range(700)]))
+    bars = pd.read_csv(tmp_path / "prices.csv")
+    saturday = bars.loc[bars["date"] == "2015-03-06"].assign(date="2015-03-07")
+    pd.concat([bars, saturday]).to_csv(tmp_path / "prices.csv", index=False)
+    with pytest.raises(DataError, match=r"2015-03-07 \(Saturday\).*prices.extra_sessions"):
+        load_world(load_config(tmp_path / "c.toml"), Quiet())
+    amendments = ["prices.closed=[2015-03-03]", 'prices.extra_sessions=["2015-03-07 10:00-12:00"]']
+    config = load_config(tmp_path / "c.toml", amendments)
+    world = load_world(config, Quiet())
+    assert world.prices.calendar == config.prices.trading_calendar
+    assert pd.Timestamp("2015-03-03 14:30", tz="UTC") not in world.prices.open_at
+    extra = world.prices.open_at.get_loc(pd.Timestamp("2015-03-07 15:00", tz="UTC"))
+    assert world.decided_at[extra] == pd.Timestamp("2015-03-07 14:55", tz="UTC")
+    assert world.prices.close_at[extra] == pd.Timestamp("2015-03-07 17:00", tz="UTC")
+    assert world.counts["prices"]["on_closed_days"] == 2
+    assert world.counts["prices"]["absent_bars"] == 0
+    said = embargo("validate", tmp_path / "c.toml", "--set", amendments[0], "--set", amendments[1]).output
+    assert "2 rows of prices stand on days that prices.closed names" in said
