@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from embargo.research.cache import cache_folder, folder_for
-from embargo.research.cli.options import CacheOption, ConfigArgument, OutOption, SetOption
+from embargo.research.cli.options import CacheOption, ConfigArgument, EnvOption, OutOption, SetOption
 from embargo.research.cli.terminal import LEAK_FOUND, complaints, console, guarded
 from embargo.research.progress import escaped
 
@@ -56,6 +56,7 @@ def demo(
 def run(
     config: ConfigArgument,
     overrides: SetOption = None,
+    env: EnvOption = None,
     out: OutOption = Path("runs"),
     cache: CacheOption = None,
 ) -> None:
@@ -71,12 +72,12 @@ def run(
     """
     from embargo.research.config.experiment import load_config
 
-    _execute(load_config(config, overrides), out, cache)
+    _execute(load_config(config, overrides, env=env or ()), out, cache)
 
 
 @commands.command()
 @guarded(RUN_INTERRUPTED)
-def validate(config: ConfigArgument, overrides: SetOption = None) -> None:
+def validate(config: ConfigArgument, overrides: SetOption = None, env: EnvOption = None) -> None:
     """Check a config and its data without training anything, and show what a run would use.
 
     Example: [bold]embargo validate mine.toml[/bold]
@@ -86,7 +87,7 @@ def validate(config: ConfigArgument, overrides: SetOption = None) -> None:
     from embargo.research.run.preparation import prepare
     from embargo.research.run.samples import cautions, left_out
 
-    settings = load_config(config, overrides)
+    settings = load_config(config, overrides, env=env or ())
     with shown(complaints) as stages:
         plan = prepare(settings, stages)
     table = Table(title=f"{settings.name}: {len(plan.world.prices.symbols)} symbols, {len(plan.world.news):,} articles")
@@ -115,13 +116,13 @@ def runs(folder: Annotated[Path, typer.Argument(help="Folder of runs.", file_oka
     from embargo.research.records.folders import list_runs
 
     found = list_runs(folder)
-    table = Table(title=f"{len(found)} runs in {folder}", box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table(title=escaped(f"{len(found)} runs in {folder}"), box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for heading in ("run", "status", "Sharpe (interval)", "p", "return", "max DD", "trials"):
         table.add_column(heading, justify="left" if heading in ("run", "status") else "right", no_wrap=True)
     for row in found:
         table.add_row(
-            row["run"],
-            row["status"],
+            escaped(row["run"]),
+            escaped(row["status"]),
             f"{formats.ratio(row['sharpe'])} "
             f"({formats.ratio(row['sharpe_low'])} to {formats.ratio(row['sharpe_high'])})",
             formats.probability(row["sharpe_p_value"]),
@@ -154,4 +155,4 @@ def _summarise(outcome: Outcome) -> None:
     console.print(table)
     console.print(f"[bold {colour}]{escaped(outcome.verdict.headline)}[/]")
     console.print(escaped(outcome.verdict.text))
-    console.print(f"Report: {outcome.folder / 'report.html'}", soft_wrap=True)
+    console.print(f"Report: {outcome.folder / 'report.html'}", soft_wrap=True, markup=False)

@@ -14,6 +14,10 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Replace one setting; repeat for more."),
 ]
+EnvOption = Annotated[
+    list[str] | None,
+    typer.Option("--env", metavar="NAME", help="Let ${NAME} in the config's paths be filled in; repeat for more."),
+]
 CacheOption = Annotated[
     Path | None,
     typer.Option(help="Where base models, adapters and scores are kept. Default: $EMBARGO_CACHE or ~/.cache/embargo."),

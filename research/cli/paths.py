@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from embargo.research.cache import cache_folder, folder_for
-from embargo.research.cli.options import CacheOption, ConfigArgument, SetOption
+from embargo.research.cli.options import CacheOption, ConfigArgument, EnvOption, SetOption
 from embargo.research.cli.terminal import complaints, console, guarded
 
 commands = typer.Typer()
@@ -21,6 +21,7 @@ def paths(
     groups: Annotated[int, typer.Option(min=3, metavar="N", help="Groups that the test period is cut into.")] = 6,
     tested: Annotated[int, typer.Option("--test", min=1, metavar="K", help="Groups that each model tests.")] = 2,
     overrides: SetOption = None,
+    env: EnvOption = None,
     out: Annotated[Path, typer.Option(help="Folder of runs.", file_okay=False)] = Path("runs"),
     cache: CacheOption = None,
 ) -> None:
@@ -39,9 +40,9 @@ def paths(
     from embargo.research.studies.paths.paths import trade_paths
     from embargo.research.studies.paths.tables import print_paths
 
-    settings = load_config(config, overrides)
+    settings = load_config(config, overrides, env=env or ())
     folder_for("--out", out)
     with shown(complaints) as stages:
         result = trade_paths(settings, groups=groups, tested=tested, out=out, cache=cache_folder(cache), stages=stages)
     print_paths(console, result)
-    console.print(f"Figures: {result.folder / 'paths.json'}", soft_wrap=True, highlight=False)
+    console.print(f"Figures: {result.folder / 'paths.json'}", soft_wrap=True, highlight=False, markup=False)

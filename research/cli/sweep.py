@@ -9,7 +9,7 @@ import typer
 
 from embargo.data_loaders.errors import ConfigError
 from embargo.research.cache import cache_folder, folder_for
-from embargo.research.cli.options import CacheOption, ConfigArgument, SetOption
+from embargo.research.cli.options import CacheOption, ConfigArgument, EnvOption, SetOption
 from embargo.research.cli.terminal import complaints, console, guarded
 
 INTERRUPTED = "Cells traded on the test rows so far are in the ledger, and count; the same command ends the sweep."
@@ -29,6 +29,7 @@ def sweep(
         ),
     ],
     overrides: SetOption = None,
+    env: EnvOption = None,
     select: Annotated[
         str, typer.Option(metavar="PART", help="What chooses among the cells: validation, and nothing else.")
     ] = "validation",
@@ -57,10 +58,10 @@ def sweep(
     from embargo.research.studies.sweep.search import sweep as run
 
     axes = [read_axis(text) for text in grid]
-    settings = load_config(config, overrides)
+    settings = load_config(config, overrides, env=env or ())
     with shown(complaints) as stages:
         result = run(settings, axes, out=folder_for("--out", out), cache=cache_folder(cache), stages=stages)
     print_sweep(console, result)
     if html is not None:
         write_page(render_page(result, f"Sweep of {settings.name}"), html)
-    console.print(f"Report: {result.folder / 'report.html'}", soft_wrap=True, highlight=False)
+    console.print(f"Report: {result.folder / 'report.html'}", soft_wrap=True, highlight=False, markup=False)
