@@ -249,7 +249,7 @@ def test_every_command_that_reads_a_config_takes_the_names(tmp_path: Path, monke
         assert refused.exit_code == 2, (command, refused.output)
         assert "--env EMBARGO_TEST_DATA" in refused.output.replace("\n", " ")
         assert "told-to-nobody" not in refused.output
-    for command in ("run", "validate", "tune", "data"):
+    for command in ("run", "validate", "data"):
         let = embargo(command, *commands[command], "--env", "EMBARGO_TEST_DATA")
         assert let.exit_code != 0
         assert "told-to-nobody" in let.output.replace("\n", "")
