@@ -27,6 +27,8 @@ from embargo.models.scorer import Progress
 ONNX = "onnx"
 MODEL = "model.onnx"
 TOKENIZER = "tokenizer.json"
+# How a graph that does not hold its weights itself says where they lie.
+EXTERNAL = b"\x08location"
 TOKEN_BUDGET = 1024
 # What rounding differs by between processors: fp32 sums in another order, and in int8 a value near the edge of a step
 # falls to its other side.
@@ -201,6 +203,8 @@ def _open_tokenizer(folder: Path, manifest: dict[str, Any]) -> Any:
 
 
 def _open_session(runtime: Any, model: Path, threads: int | None) -> Any:
+    if EXTERNAL in model.read_bytes():
+        raise DataError(f"{model}: takes weights from other files, which no hash here covers. Export the model again.")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0")) if threads is None else threads
     options.inter_op_num_threads = 1
