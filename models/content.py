@@ -63,7 +63,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         expected = dict(manifest["files"])
-    except (OSError, ValueError, KeyError, TypeError) as failure:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as failure:
         raise DataError(
             f"{folder / MANIFEST}: cannot be read ({failure}). Delete the folder to make it anew."
         ) from failure

@@ -129,14 +129,13 @@ def run(
     (0.03, 128)
     """
     # Loaded here because a run needs every package, and who reads finished runs needs none of them.
-    from rich.console import Console
-
     from embargo.research.run.pipeline import execute
+    from embargo.research.screen import Screen
 
     settings = _settings(config, overrides)
     folders = {"out": folder_for("out", Path(out)), "cache": cache_folder(None if cache is None else Path(cache))}
     if progress:
-        with shown(Console(stderr=True)) as stages:
+        with shown(Screen(stderr=True)) as stages:
             outcome = execute(settings, **folders, stages=stages)
     else:
         outcome = execute(settings, **folders, stages=Quiet())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
@@ -12,10 +13,18 @@ if TYPE_CHECKING:
 
 Advance = Callable[[int, int], None]
 
+# A bracket, the backslashes before it, and the rest where rich takes it for a mark of style.
+_BRACKET = re.compile(r"(\\*)\[([a-z#/@][^\[]*?\])?")
+
 
 def escaped(text: str) -> str:
-    """Text with its square brackets kept from being read as markup."""
-    return text.replace("[", r"\[")
+    """Text that shows as it is where marks of style are read."""
+
+    def kept(found: re.Match[str]) -> str:
+        backslashes, mark = found.groups()
+        return rf"{backslashes * 2}\[{mark}" if mark else f"{backslashes}{backslashes[:1]}["
+
+    return _BRACKET.sub(kept, text)
 
 
 class Stages(Protocol):
@@ -49,7 +58,7 @@ class Lines:
 
     def stage(self, name: str) -> Advance:
         """Print the stage's name as it starts."""
-        self._console.print(f"• {name}", highlight=False)
+        self._console.print(f"• {name}", highlight=False, markup=False)
         return lambda done, total: None
 
 
@@ -91,7 +100,7 @@ def shown(console: Console) -> Iterator[Stages]:
 
     columns = (
         SpinnerColumn(finished_text="[green]✓"),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         TaskProgressColumn(),
         TimeElapsedColumn(),

@@ -1,7 +1,7 @@
 """What is looked at in a model's folder before anything in it is loaded: links, pickles, and headers of safetensors.
 
-No link may lead out of the folder, no file may be of a kind that can run code when it is read, and a safetensors file
-that is damaged is named as such whoever was to load it.
+No link may lead out of the folder, no file may be of a kind that can run code when it is read, no configuration may
+name code or weights of its own, and whatever a library says of a damaged file becomes one error that names the place.
 """
 
 from __future__ import annotations
@@ -9,12 +9,18 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.errors import ConfigError, DataError, EmbargoError
 
 PICKLES = re.compile(r"(?i).*\.(bin|pt|pth|ckpt|pkl|pickle|joblib)")
+# What of them needs no code from elsewhere; transformers takes any other word for the address of a kernel.
+_ATTENTION = (None, "eager", "sdpa")
+# Words of peft's configuration are matched as regular expressions, which may never come to an end.
+_PLAIN_WORD = re.compile(r"[\w.\- /]*")
 # Where the hub's client keeps the files that the links of a snapshot lead to.
 _SNAPSHOTS, _BLOBS = "snapshots", "blobs"
 
@@ -103,6 +109,74 @@ def read_object(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise DataError(f"{path}: is no JSON object. Mend or replace it.")
     return content
+
+
+@contextmanager
+def understood(place: Path | str, what: str = "model") -> Iterator[None]:
+    """Turn whatever goes wrong while something of a model's folder is read into a DataError that names the folder.
+
+    The libraries that read it have no common error: a damaged file makes them raise anything. Errors of Embargo and of
+    the file system, and a lack of memory, pass as they are.
+    """
+    try:
+        yield
+    except (EmbargoError, OSError, MemoryError):
+        raise
+    except BaseException as failure:
+        # Told apart by name, for neither library is loaded here: torch's lack of memory, and what tokenizers, which is
+        # written in Rust, raises where it has no error for what it met.
+        kind = type(failure).__name__
+        if kind == "OutOfMemoryError" or not (isinstance(failure, Exception) or kind == "PanicException"):
+            raise
+        said = " ".join(str(failure).split())[:300]
+        raise DataError(
+            f"{place}: cannot be read as a {what} ({kind}: {said}). A file in it is damaged, or was "
+            "made by another version: fetch or make it anew."
+        ) from failure
+
+
+def refuse_detours(config: Mapping[str, Any], where: str) -> None:
+    """Refuse a model's configuration that makes transformers read code from the hub, or other weights than are hashed.
+
+    Raises
+    ------
+    ConfigError
+        Naming the entry.
+    """
+    for key, value in _entries(config):
+        if key.endswith("attn_implementation"):
+            named = list(value.values()) if isinstance(value, dict) else [value]
+            if any(one not in _ATTENTION for one in named):
+                raise ConfigError(
+                    f"{where}: {key} = {value!r} can name code from the hub, which is never run here. Delete the entry."
+                )
+        if key in ("transformers_weights", "fast_tokenizer_files"):
+            raise ConfigError(f"{where}: {key} names other files than are read and hashed here. Delete the entry.")
+
+
+def refuse_patterns(config: Mapping[str, Any], where: str) -> None:
+    """Refuse an adapter's configuration that names layers by more than their names.
+
+    Raises
+    ------
+    DataError
+        Naming the entry.
+    """
+    for key, value in _entries(config):
+        words = [key, *([value] if isinstance(value, str) else value if isinstance(value, list) else [])]
+        if key != "base_model_name_or_path" and not all(_PLAIN_WORD.fullmatch(str(word)) for word in words):
+            raise DataError(f"{where}: {key} is no name ({str(value)[:60]!r}). Delete the folder and tune anew.")
+
+
+def _entries(config: Any) -> Iterator[tuple[str, Any]]:
+    waiting = [config]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, Mapping):
+            yield from ((str(key), value) for key, value in one.items())
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one
 
 
 def _everything(folder: Path) -> list[Path]:

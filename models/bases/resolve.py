@@ -17,7 +17,7 @@ import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError, MissingPartError, ServiceError
 from embargo.models.bases import hub
-from embargo.models.bases.folders import PICKLES, read_object, refuse_links, tensor_shapes
+from embargo.models.bases.folders import PICKLES, read_object, refuse_detours, refuse_links, tensor_shapes, understood
 from embargo.models.bases.registry import (
     MINILM,
     BaseKind,
@@ -43,9 +43,10 @@ _ENCODERS = (
 DECODERS, ENCODERS = frozenset(_DECODERS.split()), frozenset(_ENCODERS.split())
 SENTENCEPIECE = ("spm.model", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
 VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", *SENTENCEPIECE)
+TOKENIZER_CONFIG = "tokenizer_config.json"
 TOKENIZER_FILES = (
     "config.json",
-    "tokenizer_config.json",
+    TOKENIZER_CONFIG,
     "special_tokens_map.json",
     "added_tokens.json",
     "merges.txt",
@@ -219,10 +220,17 @@ def open_base(
         ...
     embargo.data_loaders.errors.MissingPartError: base 'mine': ... has no safetensors. Give the model ...
     """
+    with understood(folder):
+        return _open_base(folder, name, known, knowledge_cutoff)
+
+
+def _open_base(folder: Path, name: str, known: KnownBase | None, knowledge_cutoff: pd.Timestamp | None) -> Base:
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     refuse_files(names, name=name, where=str(folder))
     refuse_links(folder)
     config = read_object(folder / "config.json")
+    if (folder / TOKENIZER_CONFIG).is_file():
+        refuse_detours(read_object(folder / TOKENIZER_CONFIG), f"base {name!r}: {folder / TOKENIZER_CONFIG}")
     kind = refuse_config(config, name=name, where=str(folder / "config.json"))
     weights = _weights(folder, name)
     cutoff, source = _cutoff(name, known, knowledge_cutoff, config)
@@ -319,6 +327,7 @@ def refuse_config(config: Mapping[str, Any], *, name: str, where: str) -> BaseKi
             f"base {name!r}: its weights are quantised already ({how or 'quantization_config'} in {where}). Give the "
             "full-precision model: qlora quantises it itself."
         )
+    refuse_detours(config, f"base {name!r}: {where}")
     return "decoder" if model_type in DECODERS else "encoder"
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
-from embargo.models.bases.folders import refuse_links, refuse_pickles
+from embargo.models.bases.folders import refuse_links, refuse_pickles, understood
 from embargo.models.bases.registry import known_base
 from embargo.models.bases.resolve import TINY, Base, open_base, resolve_base
 from embargo.models.bundles.card import model_card
@@ -225,15 +225,18 @@ def open_bundle(folder: Path) -> Bundle:
     refuse_pickles(folder)
     if kind_of(folder) != BUNDLE:
         raise DataError(f"{folder}: no model folder. 'embargo tune' writes them, 'embargo models' lists them.")
-    manifest = read_sealed(folder)
-    if json_hash(_adapter_files(folder)) != manifest["adapter_identity"]:
-        raise DataError(f"{folder / ADAPTER}: is not the adapter that was written. Delete the folder and tune anew.")
-    return Bundle(
-        folder,
-        manifest,
-        _hashes(folder / TRAIN_TEXTS),
-        _hashes(folder / VALIDATION_TEXTS),
-    )
+    with understood(folder):
+        manifest = read_sealed(folder)
+        if json_hash(_adapter_files(folder)) != manifest["adapter_identity"]:
+            raise DataError(
+                f"{folder / ADAPTER}: is not the adapter that was written. Delete the folder and tune anew."
+            )
+        return Bundle(
+            folder,
+            manifest,
+            _hashes(folder / TRAIN_TEXTS),
+            _hashes(folder / VALIDATION_TEXTS),
+        )
 
 
 def kind_of(folder: Path) -> str | None:
@@ -241,7 +244,7 @@ def kind_of(folder: Path) -> str | None:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         kind = manifest.get("kind")
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None
     return kind if isinstance(kind, str) else None
 
@@ -273,21 +276,22 @@ def bundle_reader(bundle: Bundle, *, cache_dir: Path, given: Path | None = None)
         ...
     embargo.data_loaders.errors.MissingPartError: base 'tiny' with weights ab12cd34 is not in ...
     """
-    manifest = bundle.manifest
-    base = find_base(
-        manifest["model"],
-        revision=manifest["base"]["revision"],
-        cache_dir=cache_dir,
-        beside=bundle.path / BASE,
-        given=given,
-    )
-    return _reader(
-        bundle.path.name,
-        manifest["model"],
-        base,
-        open_adapter(bundle.path / ADAPTER),
-        bundle.validation_text_hashes,
-    )
+    with understood(bundle.path):
+        manifest = bundle.manifest
+        base = find_base(
+            manifest["model"],
+            revision=manifest["base"]["revision"],
+            cache_dir=cache_dir,
+            beside=bundle.path / BASE,
+            given=given,
+        )
+        return _reader(
+            bundle.path.name,
+            manifest["model"],
+            base,
+            open_adapter(bundle.path / ADAPTER),
+            bundle.validation_text_hashes,
+        )
 
 
 def fitted_reader(
@@ -319,24 +323,27 @@ def fitted_reader(
     DataError
         If a file of the adapter differs from what was written.
     """
-    if entry["kind"] == "lexicon":
-        calibration = Calibration.from_dict(entry["calibration"])
-        lexicon = LexiconScorer()
-        cutoff = later_cutoff(lexicon.knowledge_cutoff, entry["knowledge_cutoff"])
-        return ModelReader(name, lexicon, calibration, cutoff, frozenset(), None, (), None, None)
-    if entry["kind"] != "transformer":
-        raise ConfigError(f"{name}: a {entry['kind']} model is not kept. Only tuned transformers can be opened again.")
-    folder = cache_dir / "adapters" / str(entry["adapter"])
-    if not folder.is_dir():
-        raise MissingPartError(
-            f"{name}: its adapter {entry['adapter']} is not in {cache_dir / 'adapters'}. Give the cache that it was "
-            "tuned with (--cache), or tune again."
-        )
-    base = find_base(entry, revision=revision, cache_dir=cache_dir, given=given)
-    reader = _reader(name, entry, base, open_adapter(folder), None)
-    if runtime == "torch":
-        return reader
-    return replace(reader, scorer=_kept_export(name, str(entry["scorer_identity"]), cache_dir))
+    with understood(name, "model of a run"):
+        if entry["kind"] == "lexicon":
+            calibration = Calibration.from_dict(entry["calibration"])
+            lexicon = LexiconScorer()
+            cutoff = later_cutoff(lexicon.knowledge_cutoff, entry["knowledge_cutoff"])
+            return ModelReader(name, lexicon, calibration, cutoff, frozenset(), None, (), None, None)
+        if entry["kind"] != "transformer":
+            raise ConfigError(
+                f"{name}: a {entry['kind']} model is not kept. Only tuned transformers can be opened again."
+            )
+        folder = cache_dir / "adapters" / str(entry["adapter"])
+        if not folder.is_dir():
+            raise MissingPartError(
+                f"{name}: its adapter {entry['adapter']} is not in {cache_dir / 'adapters'}. Give the cache that it "
+                "was tuned with (--cache), or tune again."
+            )
+        base = find_base(entry, revision=revision, cache_dir=cache_dir, given=given)
+        reader = _reader(name, entry, base, open_adapter(folder), None)
+        if runtime == "torch":
+            return reader
+        return replace(reader, scorer=_kept_export(name, str(entry["scorer_identity"]), cache_dir))
 
 
 def _kept_export(name: str, identity: str, cache_dir: Path) -> OnnxScorer:
@@ -376,14 +383,15 @@ def onnx_reader(folder: Path) -> ModelReader:
     embargo.data_loaders.errors.MissingPartError: no exported model at nowhere. Check the path, or export one.
     """
     scorer = OnnxScorer(folder)
-    train = validation = None
-    if (folder / TRAINING).is_dir():
-        read_sealed(folder / TRAINING)
-        train, validation = (_hashes_if(folder / TRAINING / name) for name in (TRAIN_TEXTS, VALIDATION_TEXTS))
-    exposures = tuple(scorer.manifest.get("exposures", ()))
-    return ModelReader(
-        folder.name, scorer, scorer.calibration, scorer.knowledge_cutoff, train, validation, exposures, None, None
-    )
+    with understood(folder):
+        train = validation = None
+        if (folder / TRAINING).is_dir():
+            read_sealed(folder / TRAINING)
+            train, validation = (_hashes_if(folder / TRAINING / name) for name in (TRAIN_TEXTS, VALIDATION_TEXTS))
+        exposures = tuple(scorer.manifest.get("exposures", ()))
+        return ModelReader(
+            folder.name, scorer, scorer.calibration, scorer.knowledge_cutoff, train, validation, exposures, None, None
+        )
 
 
 def write_training(export: Path, reader: ModelReader) -> None:
@@ -549,7 +557,7 @@ def list_bundles(folder: Path) -> list[dict[str, Any]]:
         row: dict[str, Any] = {"name": path.parent.name, "kind": "damaged", "base": "", "method": ""}
         try:
             row |= _headline(kind, json.loads(path.read_text(encoding="utf-8")))
-        except (KeyError, TypeError, AttributeError):
+        except (KeyError, TypeError, AttributeError, ValueError, RecursionError, OSError):
             row |= dict.fromkeys(("accuracy", "macro_f1", "knowledge_cutoff"))
         rows.append(row)
     return rows
@@ -558,11 +566,11 @@ def list_bundles(folder: Path) -> list[dict[str, Any]]:
 def _headline(kind: str, manifest: dict[str, Any]) -> dict[str, Any]:
     test = (manifest.get("metrics") or {}).get("test") or {}
     tuned = manifest["model"] if kind == BUNDLE else manifest["adapter"]
+    cutoff = (tuned if kind == BUNDLE else manifest)["knowledge_cutoff"]
     return {
         "kind": kind if kind == BUNDLE else f"onnx {manifest['precision']}",
-        "base": manifest["base"]["name"],
-        "method": tuned["settings"]["method"],
-        "accuracy": test.get("accuracy"),
-        "macro_f1": test.get("macro_f1"),
-        "knowledge_cutoff": (tuned if kind == BUNDLE else manifest)["knowledge_cutoff"],
+        "base": str(manifest["base"]["name"]),
+        "method": str(tuned["settings"]["method"]),
+        **{name: None if test.get(name) is None else float(test[name]) for name in ("accuracy", "macro_f1")},
+        "knowledge_cutoff": None if cutoff is None else str(cutoff),
     }

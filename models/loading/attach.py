@@ -6,13 +6,20 @@ can neither run code nor leave a part of the model at random.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from embargo.data_loaders.errors import DataError
-from embargo.models.bases.folders import read_object, refuse_links, refuse_pickles, tensor_shapes
+from embargo.models.bases.folders import (
+    read_object,
+    refuse_detours,
+    refuse_links,
+    refuse_patterns,
+    refuse_pickles,
+    tensor_shapes,
+    understood,
+)
 from embargo.models.bases.resolve import Base
 from embargo.models.loading.load import quiet
 from embargo.models.methods.cards import METHODS
@@ -40,8 +47,6 @@ def attach(model: Any, folder: Path, *, method: str, drawn: Sequence[str]) -> An
     DataError
         If a file is a pickle, leads elsewhere or is damaged, the adapter is of another kind, or it lacks a module.
     """
-    import torch
-
     refuse_adapter_files(folder, method)
     saved = {part for key in tensor_shapes(folder / WEIGHTS) for part in key.split(".")}
     lost = [name for name in drawn if name not in saved]
@@ -50,18 +55,10 @@ def attach(model: Any, folder: Path, *, method: str, drawn: Sequence[str]) -> An
             f"{folder}: the base has no {', '.join(lost)} and the adapter has none either, so that it would be drawn "
             "at random. Delete the folder and tune anew."
         )
-    try:
-        with quiet():
-            from peft import PeftModel
+    with understood(folder, "adapter of the base it names"), quiet():
+        from peft import PeftModel
 
-            return PeftModel.from_pretrained(model, str(folder))
-    except torch.OutOfMemoryError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError, re.error) as failure:
-        raise DataError(
-            f"{folder}: the adapter does not fit the base it names ({type(failure).__name__}: {failure}). Delete the "
-            "folder and tune anew."
-        ) from failure
+        return PeftModel.from_pretrained(model, str(folder))
 
 
 def refuse_adapter_files(folder: Path, method: str) -> None:
@@ -92,6 +89,7 @@ def refuse_adapter_files(folder: Path, method: str) -> None:
         )
     if config.get("megatron_config") is not None:
         raise DataError(f"{folder / CONFIG}: megatron_config names code of its own, which is never run here.")
+    refuse_patterns(config, str(folder / CONFIG))
 
 
 def refuse_other_architecture(folder: Path, base: Base) -> None:
@@ -102,7 +100,9 @@ def refuse_other_architecture(folder: Path, base: Base) -> None:
     DataError
         Naming both.
     """
-    found = read_object(folder / "config.json").get("model_type")
+    config = read_object(folder / "config.json")
+    refuse_detours(config, str(folder / "config.json"))
+    found = config.get("model_type")
     if found != base.architecture:
         raise DataError(
             f"{folder}: is a {found!r}, its base {base.name!r} a {base.architecture!r}. Delete the folder, tune anew."

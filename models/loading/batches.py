@@ -99,6 +99,11 @@ def batched_logits(
         so that each padded length has one shape.
     progress : callable, optional
         Called with (texts done, texts in all).
+
+    Raises
+    ------
+    DataError
+        If a logit is not finite.
     """
     result = np.empty((len(tokens), len(CLASSES)))
     done = 0
@@ -108,4 +113,10 @@ def batched_logits(
         done += len(rows)
         if progress is not None:
             progress(done, len(tokens))
+    strange = np.flatnonzero(~np.isfinite(result).all(axis=1))
+    if len(strange):
+        raise DataError(
+            f"the model gives no numbers for {len(strange):,} of {len(tokens):,} texts, first text {strange[0]}. Its "
+            "weights are damaged, or too large for its arithmetic: fetch or tune it anew, or score in fp32."
+        )
     return result

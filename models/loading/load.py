@@ -6,6 +6,7 @@ safetensors are read, only from a local folder, and no code that comes with a mo
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Collection, Iterator, Sequence
@@ -14,8 +15,9 @@ from logging import ERROR, getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embargo.data_loaders.errors import ConfigError, MissingPartError
+from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 from embargo.data_loaders.fields import CLASSES
+from embargo.models.bases.folders import folder_shapes, understood
 from embargo.models.bases.heads import own_head
 from embargo.models.bases.resolve import Base
 from embargo.models.loading import processes
@@ -36,6 +38,9 @@ WORTH_BF16 = 256
 ONE_LENGTH = frozenset({"convbert", "mobilebert"})
 # What transformers marks the weights with that a checkpoint brought, and leaves alone when it draws the others.
 READ = "_is_hf_initialized"
+# Weights that a classifier may have beside those of its checkpoint's, in new heads, before they are too many.
+NEW_WEIGHTS = 2_000_000
+PROBE = "Profit rose."
 # transformers writes a huge number where a tokenizer does not say how long a text its model can read.
 UNSTATED_LENGTH = 1_000_000
 
@@ -129,18 +134,19 @@ def load_tokenizer(base: Base) -> Any:
     """
     from transformers import AutoConfig, AutoTokenizer
 
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(base.path_or_id, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, ImportError) as failure:
-        raise MissingPartError(
-            f"base {base.name!r}: no usable tokenizer in {base.path_or_id} ({failure})."
-        ) from failure
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    tokenizer.padding_side = "right"
-    if tokenizer.model_max_length > UNSTATED_LENGTH:
-        config = AutoConfig.from_pretrained(base.path_or_id, local_files_only=True, trust_remote_code=False)
-        tokenizer.model_max_length = int(getattr(config, "max_position_embeddings", None) or UNSTATED_LENGTH)
+    with understood(base.path_or_id, "tokenizer"):
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(base.path_or_id, local_files_only=True, trust_remote_code=False)
+        except (OSError, ValueError, ImportError) as failure:
+            raise MissingPartError(
+                f"base {base.name!r}: no usable tokenizer in {base.path_or_id} ({failure})."
+            ) from failure
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        tokenizer.padding_side = "right"
+        if tokenizer.model_max_length > UNSTATED_LENGTH:
+            config = AutoConfig.from_pretrained(base.path_or_id, local_files_only=True, trust_remote_code=False)
+            tokenizer.model_max_length = int(getattr(config, "max_position_embeddings", None) or UNSTATED_LENGTH)
     return tokenizer
 
 
@@ -199,7 +205,14 @@ def load_classifier(
         If the folder has no safetensors, they lack a part of the body, or the architecture has no classification head.
     ConfigError
         If the tokenizer knows more tokens than the model has embeddings.
+    DataError
+        If a file is damaged, or the configuration describes a much larger model than the weights are of.
     """
+    with understood(base.path_or_id if saved is None else saved):
+        return _load_classifier(base, method, compute, saved)
+
+
+def _load_classifier(base: Base, method: Method, compute: Arithmetic, saved: Path | None) -> tuple[Any, list[str]]:
     import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification, BitsAndBytesConfig
@@ -207,6 +220,7 @@ def load_classifier(
     dtype = torch.bfloat16 if compute == "bf16" else torch.float32
     where = base.path_or_id if saved is None else str(saved)
     head = own_head(base) if saved is None else None
+    outside = _outside_the_body(where)
     drawn_anew = head is not None and head.order is None
     options: dict[str, Any] = {}
     if METHODS[method].quantised:
@@ -218,7 +232,7 @@ def load_classifier(
             # As patterns, because transformers compares plain names from the start of a layer's full name.
             llm_int8_skip_modules=[
                 *(rf"(.*\.)?{name}" for name in HEADS),
-                *(f"^{name}" for name in _outside_the_body(base)),
+                *(f"^{name}" for name in outside),
             ],
         )
     if torch.cuda.is_available():
@@ -267,7 +281,17 @@ def load_classifier(
         for name in set(_output(model)) - fresh:
             rows = model.get_parameter(name)
             rows.data = rows.data[list(head.order or ())].clone()
-    return model.eval(), _new_modules(model, fresh, f"base {base.name!r}: {where}")
+    _probe(model.eval(), tokenizer)
+    return model, _new_modules(model, fresh, f"base {base.name!r}: {where}")
+
+
+def _probe(model: Any, tokenizer: Any) -> None:
+    """Let a model read a word: what does not fit together shows here, and not in the middle of a tuning."""
+    import torch
+
+    ids, mask = pad(encode(tokenizer, [PROBE], LENGTH_STEP), tokenizer.pad_token_id, LENGTH_STEP)
+    with torch.inference_mode():
+        model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device))
 
 
 def draw(model: Any, names: Sequence[str]) -> None:
@@ -287,14 +311,28 @@ def untouched_generators() -> AbstractContextManager[None]:
     return torch.random.fork_rng(devices=[device().index] if torch.cuda.is_available() else [])
 
 
-def _outside_the_body(base: Base) -> list[str]:
-    """Return what an architecture's classifier has beside its body: what no checkpoint of the body alone can bring."""
+def _outside_the_body(where: str) -> list[str]:
+    """Return what an architecture's classifier has beside its body: what no checkpoint of the body alone can bring.
+
+    Raises
+    ------
+    DataError
+        If the configuration describes a much larger model than the weights are of: to build it would take all memory.
+    """
     import torch
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
+    shapes = folder_shapes(Path(where))
+    held = sum(map(math.prod, shapes.values()))
     with quiet(), untouched_generators(), torch.device("meta"):
-        config = AutoConfig.from_pretrained(base.path_or_id, local_files_only=True, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(where, local_files_only=True, trust_remote_code=False)
+        layers = getattr(config.get_text_config(), "num_hidden_layers", 0)
+        if layers > max(len(shapes), 1):
+            raise DataError(f"{where}: config.json tells of {layers:,} layers, the weights of {len(shapes):,} tensors.")
         model = untyped(AutoModelForSequenceClassification).from_config(config, trust_remote_code=False)
+    told = sum(parameter.numel() for parameter in model.parameters())
+    if told > 2 * held + NEW_WEIGHTS:
+        raise DataError(f"{where}: config.json describes a model of {told:,} weights, there are {held:,}.")
     return [name for name, _ in model.named_children() if name != model.base_model_prefix]
 
 
@@ -384,7 +422,8 @@ def encode(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[list[i
         If a text has no token at all.
     """
     cut = {"truncation": True, "max_length": readable_length(tokenizer, max_length), "return_attention_mask": False}
-    return tokens_of(texts, lambda chunk: list(tokenizer(chunk, **cut)["input_ids"]))
+    with understood(tokenizer.name_or_path, "tokenizer"):
+        return tokens_of(texts, lambda chunk: list(tokenizer(chunk, **cut)["input_ids"]))
 
 
 def pad(rows: Sequence[Sequence[int]], pad_id: int, length: int) -> tuple[torch.Tensor, torch.Tensor]:

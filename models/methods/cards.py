@@ -111,6 +111,7 @@ LAYERS: Mapping[str, Layers] = MappingProxyType(
 _ATTENTION = (
     *dict.fromkeys(layers.attention for name, layers in LAYERS.items() if name != "gpt2"),
     ("attn.q", "attn.v"),
+    ("in_proj",),
 )
 # The part of a tensor's name that says which layer it is of.
 _LAYER = re.compile(r".*?\.\d+\.")

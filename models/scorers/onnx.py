@@ -18,7 +18,7 @@ import pandas as pd
 
 from embargo.data_loaders.errors import DataError, MissingPartError
 from embargo.data_loaders.fields import CLASSES
-from embargo.models.bases.folders import refuse_links, refuse_pickles
+from embargo.models.bases.folders import refuse_links, refuse_pickles, understood
 from embargo.models.calibration.fitting import Calibration
 from embargo.models.content import check_seal, json_hash, read_manifest
 from embargo.models.loading.batches import batched_logits, padded, tokens_of
@@ -27,6 +27,8 @@ from embargo.models.scorer import Progress
 ONNX = "onnx"
 MODEL = "model.onnx"
 TOKENIZER = "tokenizer.json"
+# How a graph that does not hold its weights itself says where they lie.
+EXTERNAL = b"\x08location"
 TOKEN_BUDGET = 1024
 # What rounding differs by between processors: fp32 sums in another order, and in int8 a value near the edge of a step
 # falls to its other side.
@@ -105,15 +107,16 @@ class OnnxScorer:
             raise MissingPartError(f"no exported model at {self.folder}. Check the path, or export one.")
         refuse_links(self.folder)
         refuse_pickles(self.folder)
-        self.manifest = opened_manifest(self.folder)
-        self.identity: str = identity_of(self.manifest)
-        cutoff = self.manifest["knowledge_cutoff"]
-        self.knowledge_cutoff: pd.Timestamp | None = None if cutoff is None else pd.Timestamp(cutoff).as_unit("us")
-        self.calibration = Calibration.from_dict(self.manifest["calibration"])
-        self._token_budget = token_budget
-        self._tokenizer = _open_tokenizer(self.folder, self.manifest)
-        self._session = _open_session(runtime, self.folder / MODEL, threads)
-        self._reproduce()
+        with understood(self.folder, "exported model"):
+            self.manifest = opened_manifest(self.folder)
+            self.identity: str = identity_of(self.manifest)
+            cutoff = self.manifest["knowledge_cutoff"]
+            self.knowledge_cutoff: pd.Timestamp | None = None if cutoff is None else pd.Timestamp(cutoff).as_unit("us")
+            self.calibration = Calibration.from_dict(self.manifest["calibration"])
+            self._token_budget = token_budget
+            self._tokenizer = _open_tokenizer(self.folder, self.manifest)
+            self._session = _open_session(runtime, self.folder / MODEL, threads)
+            self._reproduce()
 
     def logits(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
         """Return the logits of bearish, neutral and bullish, float64 of shape (len(texts), 3).
@@ -200,6 +203,8 @@ def _open_tokenizer(folder: Path, manifest: dict[str, Any]) -> Any:
 
 
 def _open_session(runtime: Any, model: Path, threads: int | None) -> Any:
+    if EXTERNAL in model.read_bytes():
+        raise DataError(f"{model}: takes weights from other files, which no hash here covers. Export the model again.")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0")) if threads is None else threads
     options.inter_op_num_threads = 1

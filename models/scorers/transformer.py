@@ -15,6 +15,7 @@ import numpy as np
 
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import CLASSES
+from embargo.models.bases.folders import understood
 from embargo.models.bases.heads import own_head
 from embargo.models.bases.resolve import Base
 from embargo.models.content import json_hash, read_manifest
@@ -102,34 +103,35 @@ class TransformerScorer:
         token_budget: int | None = None,
         shared: SharedBase | None = None,
     ) -> None:
-        _require_base(base, adapter)
-        settings = adapter.manifest["settings"]
-        self._base = base
-        self._adapter = adapter
-        self._method: Method = settings["method"]
-        self._compute: Arithmetic = resolve_compute(settings["compute"] if compute is None else compute, base)
-        self._max_length = int(settings["max_length"])
-        self._virtual_tokens = virtual_tokens(self._method, int(settings.get("rank", 0)))
-        self._weights = _resolve_weights(weights, self._method)
-        usual = GPU_TOKEN_BUDGETS[self._weights] if device().type == "cuda" else TOKEN_BUDGET
-        self._token_budget = usual if token_budget is None else token_budget
-        self._shared = shared
-        self._loaded: tuple[Any, Any] | None = None
-        self.knowledge_cutoff = later_cutoff(base.knowledge_cutoff, adapter.manifest["trained_until"])
-        self.identity = json_hash(
-            {
-                "kind": "transformer",
-                "base": base.weights_hash,
-                "adapter": adapter.identity,
-                "max_length": self._max_length,
-                "method": self._method,
-                "tuned_in": settings["compute"],
-                "compute": self._compute,
-                "device": device().type,
-                **({"weights": "4bit"} if self._weights == "4bit" else {}),
-                **({"padding": "one length"} if base.architecture in ONE_LENGTH else {}),
-            }
-        )
+        with understood(adapter.path, "tuned adapter"):
+            _require_base(base, adapter)
+            settings = adapter.manifest["settings"]
+            self._base = base
+            self._adapter = adapter
+            self._method: Method = settings["method"]
+            self._compute: Arithmetic = resolve_compute(settings["compute"] if compute is None else compute, base)
+            self._max_length = int(settings["max_length"])
+            self._virtual_tokens = virtual_tokens(self._method, int(settings.get("rank", 0)))
+            self._weights = _resolve_weights(weights, self._method)
+            usual = GPU_TOKEN_BUDGETS[self._weights] if device().type == "cuda" else TOKEN_BUDGET
+            self._token_budget = usual if token_budget is None else token_budget
+            self._shared = shared
+            self._loaded: tuple[Any, Any] | None = None
+            self.knowledge_cutoff = later_cutoff(base.knowledge_cutoff, adapter.manifest["trained_until"])
+            self.identity = json_hash(
+                {
+                    "kind": "transformer",
+                    "base": base.weights_hash,
+                    "adapter": adapter.identity,
+                    "max_length": self._max_length,
+                    "method": self._method,
+                    "tuned_in": settings["compute"],
+                    "compute": self._compute,
+                    "device": device().type,
+                    **({"weights": "4bit"} if self._weights == "4bit" else {}),
+                    **({"padding": "one length"} if base.architecture in ONE_LENGTH else {}),
+                }
+            )
 
     def logits(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
         """Return the logits of bearish, neutral and bullish, float64 of shape (len(texts), 3).
@@ -149,23 +151,24 @@ class TransformerScorer:
 
         if not len(texts):
             return np.empty((0, len(CLASSES)))
-        tokenizer, model = self._model()
-        longest = readable_length(tokenizer, self._max_length, self._virtual_tokens)
-        tokens = encode(tokenizer, texts, longest)
+        with understood(f"base {self._base.name!r} with {self._adapter.path}"):
+            tokenizer, model = self._model()
+            longest = readable_length(tokenizer, self._max_length, self._virtual_tokens)
+            tokens = encode(tokenizer, texts, longest)
 
-        def forward(rows: Sequence[Sequence[int]], length: int) -> np.ndarray:
-            ids, mask = pad(rows, tokenizer.pad_token_id, length)
-            output = model(input_ids=ids.to(device()), attention_mask=mask.to(device())).logits
-            return np.asarray(output.double().cpu().numpy())
+            def forward(rows: Sequence[Sequence[int]], length: int) -> np.ndarray:
+                ids, mask = pad(rows, tokenizer.pad_token_id, length)
+                output = model(input_ids=ids.to(device()), attention_mask=mask.to(device())).logits
+                return np.asarray(output.double().cpu().numpy())
 
-        with torch.inference_mode():
-            return batched_logits(
-                tokens,
-                forward,
-                token_budget=self._token_budget,
-                step=padding_step(self._base, longest),
-                progress=progress,
-            )
+            with torch.inference_mode():
+                return batched_logits(
+                    tokens,
+                    forward,
+                    token_budget=self._token_budget,
+                    step=padding_step(self._base, longest),
+                    progress=progress,
+                )
 
     def _model(self) -> tuple[Any, Any]:
         if self._loaded is None:
@@ -206,8 +209,15 @@ def scoring_model(
     ConfigError
         If the adapter was tuned on another base, or ``4bit`` is asked of a method that has no 4-bit weights.
     DataError
-        If the adapter's files are not as they were written.
+        If the adapter's files are not as they were written, or do not fit the base.
     """
+    with understood(adapter.path, "tuned adapter"):
+        return _scoring_model(base, adapter, compute, weights, shared)
+
+
+def _scoring_model(
+    base: Base, adapter: Adapter, compute: Arithmetic, weights: Weights, shared: SharedBase | None
+) -> Any:
     import torch
 
     _require_base(base, adapter)

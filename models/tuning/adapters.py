@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.models.bases.folders import refuse_links, refuse_pickles
+from embargo.models.bases.folders import refuse_links, refuse_pickles, understood
 from embargo.models.bases.heads import own_head
 from embargo.models.bases.resolve import Base
 from embargo.models.content import (
@@ -313,11 +313,12 @@ def open_adapter(path: Path) -> Adapter:
     """
     refuse_links(Path(path))
     refuse_pickles(Path(path))
-    manifest = read_manifest(Path(path))
-    if "settings" not in manifest or not (Path(path) / "train_text_hashes.txt").is_file():
-        raise DataError(f"{path}: not the folder of a tuned adapter. Give one from the cache's folder 'adapters'.")
-    refuse_adapter_files(Path(path), manifest["settings"]["method"])
-    return _adapter(Path(path), manifest)
+    with understood(path, "tuned adapter"):
+        manifest = read_manifest(Path(path))
+        if "settings" not in manifest or not (Path(path) / "train_text_hashes.txt").is_file():
+            raise DataError(f"{path}: not the folder of a tuned adapter. Give one from the cache's folder 'adapters'.")
+        refuse_adapter_files(Path(path), manifest["settings"]["method"])
+        return _adapter(Path(path), manifest)
 
 
 def _adapter(path: Path, manifest: dict[str, Any]) -> Adapter:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from typing import Annotated, Any
@@ -13,6 +14,7 @@ from typer.main import get_group
 
 import embargo
 from embargo.research.cli.catalogue import COMMANDS, HELP
+from embargo.research.plain import plain
 
 
 class OnCall(TyperGroup):
@@ -27,6 +29,27 @@ class OnCall(TyperGroup):
         """Load a command; None if there is none of this name."""
         entry = COMMANDS.get(cmd_name)
         return None if entry is None else _defined_in(entry.module)[cmd_name]
+
+    def make_context(self, *args: Any, **settings: Any) -> Any:
+        """Read the words before a command."""
+        with _plain_errors():
+            return super().make_context(*args, **settings)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Read the words after a command and run it."""
+        with _plain_errors():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Make errors of usage plain, which repeat what was typed and are shown by typer's own console."""
+    try:
+        yield
+    except Exception as failure:
+        if isinstance(said := getattr(failure, "message", None), str):
+            failure.message = plain(said)  # type: ignore[attr-defined]
+        raise
 
 
 @cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 from rich.table import Table
 
 from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.research.cli.options import EnvOption
 from embargo.research.cli.terminal import (
     BAD_DATA,
     FAILED,
@@ -22,7 +22,9 @@ from embargo.research.cli.terminal import (
     instant,
     now,
     numbered,
+    write,
 )
+from embargo.research.plain import for_spreadsheet
 from embargo.research.progress import escaped
 
 if TYPE_CHECKING:
@@ -110,6 +112,7 @@ def check(
     calendar: Annotated[
         str | None, typer.Option(help="Calendar of the bars, such as XNYS. Default: as the bars tell.")
     ] = None,
+    env: EnvOption = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a page.", dir_okay=False)] = None,
 ) -> None:
     """Check the files of a store and whether its data can be trusted.
@@ -130,17 +133,17 @@ def check(
         odd = [name for name, value in (("--venue", venue), ("--bar", bar), ("--calendar", calendar)) if value]
         if odd or as_of:
             raise ConfigError(f"{', '.join([*odd, *(['--as-of'] if as_of else [])])}: the experiment says that itself.")
-        sound, parts, accepted = _check_experiment(Path(target))
+        sound, parts, accepted = _check_experiment(Path(target), env or [])
     else:
         accepted = set[str]()
         at = now() if as_of is None else instant(as_of, "--as-of")
         sound, parts = _check_store(target, at, venue, bar, calendar)
     for name, checks in parts.items():
-        console.print(f"\n[bold]{escaped(name)}[/]", highlight=False)
+        console.print(f"\n{name}", style="bold", highlight=False, markup=False)
         print_checks(console, checks)
     if html is not None:
         page = render_page(parts, f"Data check: {Path(target).name}")
-        console.print(f"Page: {write_page(page, html)}", soft_wrap=True, highlight=False)
+        console.print(f"Page: {write_page(page, html)}", soft_wrap=True, highlight=False, markup=False)
     bad = {check.code for checks in parts.values() for check in checks if check.verdict == "bad"}
     if not sound:
         raise typer.Exit(FAILED)
@@ -148,13 +151,13 @@ def check(
         raise typer.Exit(BAD_DATA)
 
 
-def _check_experiment(path: Path) -> tuple[bool, dict[str, list[Check]], set[str]]:
+def _check_experiment(path: Path, env: list[str]) -> tuple[bool, dict[str, list[Check]], set[str]]:
     from embargo.research.config.experiment import load_config
     from embargo.research.gathering.checks import check_world
     from embargo.research.progress import shown
     from embargo.research.run.world import load_world
 
-    config = load_config(path)
+    config = load_config(path, env=env)
     sound = True
     for section in (config.news, config.prices):
         if section.loader == "store" and section.path:
@@ -284,6 +287,10 @@ def sql(
     Views: news, bars, actions, funding, instruments. They hold every revision,
     with the instant at which it was known.
 
+    CSV is made for spreadsheets: a text that one would compute (it begins with
+    = + - @) gets an apostrophe before it, and control characters are shown as
+    signs. JSON holds every text exactly.
+
     Example: [bold]embargo data sql store "SELECT symbol, count(*) FROM bars
     GROUP BY 1"[/bold]
     """
@@ -293,9 +300,11 @@ def sql(
     most = 50 if limit is None and form is OutputFormat.TABLE else limit
     shown_rows = answer if most is None else answer.head(most)
     if form is OutputFormat.CSV:
-        sys.stdout.write(shown_rows.to_csv(index=False))
+        write(for_spreadsheet(shown_rows).to_csv(index=False))
     elif form is OutputFormat.JSON:
-        sys.stdout.write(shown_rows.to_json(orient="records", date_format="iso", date_unit="us", indent=2) + "\n")
+        document = shown_rows.to_json(orient="records", date_format="iso", date_unit="us", indent=2)
+        # The one control character that JSON need not escape, and pandas does not.
+        write(document.replace("\x7f", "\\u007f") + "\n")
     else:
         _print_rows(shown_rows)
     if len(shown_rows) < len(answer):

@@ -11,6 +11,8 @@ import os
 import sys
 from io import TextIOWrapper
 
+from embargo.research.plain import PlainStream
+
 NAME = "embargo"
 GARBAGE_THRESHOLD = 50_000
 # Who sets one of these wants another width or other colours than the terminal's own.
@@ -42,6 +44,8 @@ def main() -> None:
 
         sys.stdout.write(f"{NAME} {embargo.__version__}\n")
         return
+    # What no console prints, such as a warning.
+    sys.stdout, sys.stderr = PlainStream(sys.stdout), PlainStream(sys.stderr)
     # What is loaded stays for good, so looking for garbage among it so often only takes time.
     gc.set_threshold(GARBAGE_THRESHOLD)
     # Loaded here because typer and rich take longer than the answers above.

@@ -10,7 +10,15 @@ from rich.table import Table
 
 from embargo.research.cache import cache_folder, folder_for
 from embargo.research.cli.data_verdict import show_data
-from embargo.research.cli.options import AcceptOption, CacheOption, ConfigArgument, OutOption, SetOption, experiment
+from embargo.research.cli.options import (
+    AcceptOption,
+    CacheOption,
+    ConfigArgument,
+    EnvOption,
+    OutOption,
+    SetOption,
+    experiment,
+)
 from embargo.research.cli.terminal import BAD_DATA, FAILED, LEAK_FOUND, complaints, console, guarded
 from embargo.research.progress import escaped
 
@@ -58,6 +66,7 @@ def run(
     config: ConfigArgument,
     overrides: SetOption = None,
     accepted: AcceptOption = None,
+    env: EnvOption = None,
     out: OutOption = Path("runs"),
     cache: CacheOption = None,
 ) -> None:
@@ -74,12 +83,14 @@ def run(
 
     Example: [bold]embargo run mine.toml --set signal.half_life=2[/bold]
     """
-    _execute(experiment(config, overrides, accepted), out, cache)
+    _execute(experiment(config, overrides, accepted, env), out, cache)
 
 
 @commands.command()
 @guarded(RUN_INTERRUPTED)
-def validate(config: ConfigArgument, overrides: SetOption = None, accepted: AcceptOption = None) -> None:
+def validate(
+    config: ConfigArgument, overrides: SetOption = None, accepted: AcceptOption = None, env: EnvOption = None
+) -> None:
     """Check a config and its data without training anything, and show what a run would use.
 
     The exit status is 4 where a check of the data calls them bad.
@@ -90,7 +101,7 @@ def validate(config: ConfigArgument, overrides: SetOption = None, accepted: Acce
     from embargo.research.run.preparation import prepare
     from embargo.research.run.samples import cautions, left_out
 
-    settings = experiment(config, overrides, accepted)
+    settings = experiment(config, overrides, accepted, env)
     with shown(complaints) as stages:
         plan = prepare(settings, stages)
     table = Table(title=f"{settings.name}: {len(plan.world.prices.symbols)} symbols, {len(plan.world.news):,} articles")
@@ -133,14 +144,14 @@ def runs(
 
     found = list_runs(folder, verify=verify)
     whole = [row for row in found if row["damage"] is None]
-    table = Table(title=f"{len(whole)} runs in {folder}", box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table(title=escaped(f"{len(whole)} runs in {folder}"), box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for heading in ("run", "status", "data", "Sharpe (interval)", "p", "return", "max DD", "trials"):
         table.add_column(heading, justify="left" if heading in ("run", "status", "data") else "right", no_wrap=True)
     for row in whole:
         table.add_row(
             escaped(row["run"]),
-            f"{row['status'] or formats.MISSING}{'' if row['sealed'] else ', unsealed'}",
-            row["data"] or formats.MISSING,
+            escaped(f"{row['status'] or formats.MISSING}{'' if row['sealed'] else ', unsealed'}"),
+            escaped(row["data"] or formats.MISSING),
             f"{formats.ratio(row['sharpe'])} "
             f"({formats.ratio(row['sharpe_low'])} to {formats.ratio(row['sharpe_high'])})",
             formats.probability(row["sharpe_p_value"]),
@@ -185,4 +196,4 @@ def _summarise(outcome: Outcome) -> None:
     console.print(f"[bold {colour}]{escaped(outcome.verdict.headline)}[/]")
     console.print(escaped(outcome.verdict.text))
     show_data(outcome.data, outcome.metrics.data_faults, briefly=True)
-    console.print(f"Report: {outcome.folder / 'report.html'}", soft_wrap=True)
+    console.print(f"Report: {outcome.folder / 'report.html'}", soft_wrap=True, markup=False)

@@ -16,7 +16,7 @@ from rich.table import Table
 from embargo.data_loaders.errors import ConfigError
 from embargo.research.cache import cache_folder
 from embargo.research.cli import archives
-from embargo.research.cli.options import CacheOption, SetOption
+from embargo.research.cli.options import CacheOption, EnvOption, SetOption
 from embargo.research.cli.terminal import complaints, console, guarded, now, numbered, pair
 from embargo.research.progress import escaped
 
@@ -61,6 +61,7 @@ def tune(
         Path, typer.Argument(metavar="CONFIG.toml", help="An experiment, or labels and model alone.", dir_okay=False)
     ],
     overrides: SetOption = None,
+    env: EnvOption = None,
     out: Annotated[Path, typer.Option(help="Folder that receives the model folders.", file_okay=False)] = Path(
         "models"
     ),
@@ -92,7 +93,7 @@ def tune(
     from embargo.research.modelling.tuning import load_tuning, plan_tuning, tune_models
     from embargo.research.progress import shown
 
-    settings = load_tuning(config, overrides)
+    settings = load_tuning(config, overrides, env=env or ())
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out}: is a file. Name a folder.")
     tuned = []
@@ -120,7 +121,7 @@ def tune(
     console.print(table)
     for one in tuned:
         _tell_left_out(one.bundle.path.name, one.bundle.manifest["data"].get("left_out", {}))
-    console.print(f"Model card: {tuned[-1].bundle.path / 'README.md'}", soft_wrap=True, highlight=False)
+    console.print(f"Model card: {tuned[-1].bundle.path / 'README.md'}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _tell_left_out(name: str, counts: dict[str, int]) -> None:
@@ -252,7 +253,7 @@ def evaluate(
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
         write_json(json_file, {**judged.to_dict(), "data": {"name": data.name, "read": labelled.counts}})
-        console.print(f"Figures: {json_file}", soft_wrap=True, highlight=False)
+        console.print(f"Figures: {json_file}", soft_wrap=True, highlight=False, markup=False)
 
 
 @commands.command()
@@ -330,7 +331,7 @@ def score(
         table.add_row(escaped(name), f"{number:,}")
     console.print(table)
     _say_what_it_knew(reader, found.n_known_before, found.n_rows)
-    console.print(f"Scores: {out}", soft_wrap=True, highlight=False)
+    console.print(f"Scores: {out}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _say_what_it_knew(reader: ModelReader, before: int | None, rows: int) -> None:
@@ -377,18 +378,18 @@ def list_models(
             f"{row['cutoff']:%Y-%m-%d}",
             row["evidence"],
         )
-    console.print(table if len(bases) else f"No known base has {search!r} in its name.")
+    console.print(table if len(bases) else f"No known base has {search!r} in its name.", markup=False)
     tuned = list_bundles(folder) if folder.is_dir() else []
     if not tuned:
-        console.print(f"\nNo models in {folder}: 'embargo tune' makes them.", highlight=False)
+        console.print(f"\nNo models in {folder}: 'embargo tune' makes them.", highlight=False, markup=False)
         return
     table = _plain_table("model", "what", "base", "method", "accuracy", "macro-F1", "knows until")
     for entry in tuned:
         table.add_row(
             escaped(entry["name"]),
-            entry["kind"],
+            escaped(entry["kind"]),
             escaped(entry["base"]),
-            entry["method"],
+            escaped(entry["method"]),
             _number(entry["accuracy"]),
             _number(entry["macro_f1"]),
             _day(entry["knowledge_cutoff"]),
@@ -462,7 +463,7 @@ def export(
                 highlight=False,
             )
         _show_export(export_onnx_model(reader, target, texts=texts))
-    console.print(f"Model: {target}", soft_wrap=True, highlight=False)
+    console.print(f"Model: {target}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _show_export(exported: OnnxExport) -> None:

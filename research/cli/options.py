@@ -26,6 +26,10 @@ AcceptOption = Annotated[
         help="Go on with data that a check calls bad, and say why; repeat for more.",
     ),
 ]
+EnvOption = Annotated[
+    list[str] | None,
+    typer.Option("--env", metavar="NAME", help="Let ${NAME} in the config's paths be filled in; repeat for more."),
+]
 CacheOption = Annotated[
     Path | None,
     typer.Option(
@@ -41,13 +45,15 @@ JsonOption = Annotated[
 ]
 
 
-def experiment(path: Path, overrides: list[str] | None, accepted: list[str] | None) -> Config:
-    """Read an experiment with what the options replace in it and accept of its data; ConfigError names the fault."""
+def experiment(
+    path: Path, overrides: list[str] | None, accepted: list[str] | None, env: list[str] | None
+) -> Config:
+    """Read an experiment with what the options replace, accept and let be filled in; ConfigError names the fault."""
     # Loaded here because who asks for help needs no settings.
     from embargo.research.config.data import DataSection
     from embargo.research.config.experiment import load_config
 
-    config = load_config(path, overrides)
+    config = load_config(path, overrides, env=env or ())
     if not accepted:
         return config
     form = "CODE=REASON, such as --accept-data splits='a spin-off, see the filing'"

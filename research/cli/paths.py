@@ -9,7 +9,7 @@ import typer
 
 from embargo.research.cache import cache_folder, folder_for
 from embargo.research.cli.data_verdict import advise
-from embargo.research.cli.options import AcceptOption, CacheOption, ConfigArgument, SetOption, experiment
+from embargo.research.cli.options import AcceptOption, CacheOption, ConfigArgument, EnvOption, SetOption, experiment
 from embargo.research.cli.terminal import BAD_DATA, complaints, console, guarded
 
 commands = typer.Typer()
@@ -23,6 +23,7 @@ def paths(
     tested: Annotated[int, typer.Option("--test", min=1, metavar="K", help="Groups that each model tests.")] = 2,
     overrides: SetOption = None,
     accepted: AcceptOption = None,
+    env: EnvOption = None,
     out: Annotated[Path, typer.Option(help="Folder of runs.", file_okay=False)] = Path("runs"),
     cache: CacheOption = None,
 ) -> None:
@@ -40,12 +41,12 @@ def paths(
     from embargo.research.studies.paths.paths import trade_paths
     from embargo.research.studies.paths.tables import print_paths
 
-    settings = experiment(config, overrides, accepted)
+    settings = experiment(config, overrides, accepted, env)
     folder_for("--out", out)
     with shown(complaints) as stages:
         result = trade_paths(settings, groups=groups, tested=tested, out=out, cache=cache_folder(cache), stages=stages)
     print_paths(console, result)
-    console.print(f"Figures: {result.folder / 'paths.json'}", soft_wrap=True, highlight=False)
+    console.print(f"Figures: {result.folder / 'paths.json'}", soft_wrap=True, highlight=False, markup=False)
     advise(result.figures["data"]["refused"])
     if result.figures["data"]["refused"]:
         raise typer.Exit(BAD_DATA)

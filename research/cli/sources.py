@@ -16,6 +16,7 @@ import typer
 from rich.table import Table
 
 from embargo.data_loaders.errors import ConfigError, ServiceError
+from embargo.research.cli.options import EnvOption
 from embargo.research.cli.terminal import (
     FAILED,
     StoreOption,
@@ -153,6 +154,7 @@ def bybit(
 @guarded(COLLECT_INTERRUPTED)
 def collect(
     config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="What to collect.", dir_okay=False)],
+    env: EnvOption = None,
     patience: PatienceOption = 60.0,
 ) -> None:
     """Store the newest articles, each stamped with the moment it was seen.
@@ -169,7 +171,7 @@ def collect(
     from embargo.research.gathering.collecting import load_collection
     from embargo.research.progress import Quiet, shown
 
-    settings = load_collection(config)
+    settings = load_collection(config, env=env or ())
     with shown(complaints) if console.is_terminal else nullcontext(Quiet()) as stages:
         collected = run(settings, clock=now, stages=stages, patience=_patience(patience))
     for line in collected.failure_lines():
@@ -234,7 +236,7 @@ def _conclude(tally: Tally, store: str) -> None:
         console.print(f"Nothing there in this range: {_listed(tally.empty)}", soft_wrap=True, highlight=False)
     for name, number in tally.gaps.items():
         told = f"Gaps: {name} lacks {number:,} bars that the source does not have"
-        console.print(told, soft_wrap=True, highlight=False)
+        console.print(told, soft_wrap=True, highlight=False, markup=False)
     for line in tally.failure_lines():
         complain(line)
 

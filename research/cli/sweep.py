@@ -10,7 +10,7 @@ import typer
 from embargo.data_loaders.errors import ConfigError
 from embargo.research.cache import cache_folder, folder_for
 from embargo.research.cli.data_verdict import advise
-from embargo.research.cli.options import AcceptOption, CacheOption, ConfigArgument, SetOption, experiment
+from embargo.research.cli.options import AcceptOption, CacheOption, ConfigArgument, EnvOption, SetOption, experiment
 from embargo.research.cli.terminal import BAD_DATA, complaints, console, guarded
 
 INTERRUPTED = "Cells traded on the test rows so far are in the ledger, and count; the same command ends the sweep."
@@ -31,6 +31,7 @@ def sweep(
     ],
     overrides: SetOption = None,
     accepted: AcceptOption = None,
+    env: EnvOption = None,
     select: Annotated[
         str, typer.Option(metavar="PART", help="What chooses among the cells: validation, and nothing else.")
     ] = "validation",
@@ -58,13 +59,13 @@ def sweep(
     from embargo.research.studies.sweep.search import sweep as run
 
     axes = [read_axis(text) for text in grid]
-    settings = experiment(config, overrides, accepted)
+    settings = experiment(config, overrides, accepted, env)
     with shown(complaints) as stages:
         result = run(settings, axes, out=folder_for("--out", out), cache=cache_folder(cache), stages=stages)
     print_sweep(console, result)
     if html is not None:
         write_page(render_page(result, f"Sweep of {settings.name}"), html)
-    console.print(f"Report: {result.folder / 'report.html'}", soft_wrap=True, highlight=False)
+    console.print(f"Report: {result.folder / 'report.html'}", soft_wrap=True, highlight=False, markup=False)
     advise(result.figures["data"]["refused"])
     if result.figures["data"]["refused"]:
         raise typer.Exit(BAD_DATA)

@@ -1,7 +1,8 @@
 """What every command shares at the terminal: its two consoles, its exit statuses, and errors told in plain words.
 
-Results go to the standard output and everything else to the standard error, so that a table can be piped. A command
-never shows a traceback for an error that Embargo raises on purpose.
+Results go to the standard output and everything else to the standard error, so that a table can be piped. Nothing that
+came from outside commands the terminal: see `embargo.research.screen`. A command never shows a traceback for an error
+that Embargo raises on purpose.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, ParamSpec
 
 import typer
-from rich.console import Console
 
 from embargo.data_loaders.errors import ConfigError, EmbargoError
 from embargo.research.cache import cache_folder
+from embargo.research.plain import plain
 from embargo.research.progress import escaped
+from embargo.research.screen import Screen
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,12 +36,17 @@ INTERRUPTED = 130
 # Where no terminal says how wide it is, tables are written for a file: unwrapped, at a width most of them fit.
 WIDTH_OF_FILES = 132
 
-console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES)
-complaints = Console(stderr=True)
+console = Screen(width=None if sys.stdout.isatty() else WIDTH_OF_FILES)
+complaints = Screen(stderr=True)
 
 StoreOption = Annotated[
     str, typer.Option(metavar="STORE", help="Folder of the store, or an address such as s3://bucket/store.")
 ]
+
+
+def write(text: str) -> None:
+    """Write a document such as CSV on the standard output as it stands, but plain."""
+    sys.stdout.write(plain(text))
 
 
 def complain(text: str) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import tomllib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -490,7 +491,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def load_config(path: Path, overrides: list[str] | None = None) -> Config:
+def load_config(path: Path, overrides: list[str] | None = None, *, env: Collection[str] = ()) -> Config:
     """Read and check an experiment file.
 
     Parameters
@@ -499,6 +500,8 @@ def load_config(path: Path, overrides: list[str] | None = None) -> Config:
         TOML file. Relative paths inside it start from its folder.
     overrides : list of str, optional
         ``section.key=value`` settings that replace those of the file; values are TOML, bare words are strings.
+    env : collection of str
+        Names of environment variables that paths may take in; no other is, and none that looks as if it held a key.
 
     Returns
     -------
@@ -509,6 +512,7 @@ def load_config(path: Path, overrides: list[str] | None = None) -> Config:
     ------
     ConfigError
         If the file is missing or not TOML, or a key is unknown, missing or out of range; the message names each key.
+        Also if a path takes in a variable that it may not.
 
     Examples
     --------
@@ -526,7 +530,7 @@ def load_config(path: Path, overrides: list[str] | None = None) -> Config:
         named += [(f"regimes.{source}", regimes.get(source)) for source in FILED_REGIMES]
     for name, section in named:
         if isinstance(section, dict) and isinstance(section.get("path"), str):
-            section["path"] = place_of(section["path"], path, f"{name}.path")
+            section["path"] = place_of(section["path"], path, f"{name}.path", env)
     return parse_config(document, where=str(path))
 
 

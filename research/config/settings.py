@@ -1,7 +1,8 @@
 """How settings files are read: TOML, checked down to the last key before any work begins.
 
 Unknown keys are errors that name the key and the keys allowed there. Paths are relative to the file they stand in
-and may use ``${VARIABLE}`` or ``${VARIABLE:-fallback}``. All instants are UTC.
+and may use ``${VARIABLE}`` or ``${VARIABLE:-fallback}``; a variable of the environment is filled in only where whoever
+reads the file has named it, for the file may be borrowed. All instants are UTC.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from collections.abc import Collection
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
@@ -33,6 +35,10 @@ _CENTURY = pd.Timedelta(days=36_525)
 # Instants are counted in 64 bits, and calendars and spans reach beyond the dates of an experiment.
 _YEARS = (1800, 2200)
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+# Names that variables with keys in them have; a path goes into errors, logs and addresses.
+_KEYS = re.compile(
+    r"(?i)key|secret|token|passw|passphrase|credential|private|bearer|signature|(^|_)(pass|pwd|auth|pat|sas|jwt|dsn|cookie)(_|$)"
+)
 
 
 def _instant(value: Any) -> pd.Timestamp:
@@ -214,26 +220,43 @@ def _explain(model: type[Section], error: Any) -> str:
     return f"{key}: {message[0].lower() + message[1:]} (got {str(error['input'])[:80]!r})" if error["loc"] else message
 
 
-def place_of(value: str, file: Path, key: str) -> str:
+def place_of(value: str, file: Path, key: str, env: Collection[str] = ()) -> str:
     """Make a path in a settings file absolute: variables filled in, relative ones from the file's folder.
 
-    An address such as ``s3://bucket/store`` stays as it is.
+    An address such as ``s3://bucket/store`` stays as it is. Only the variables named in ``env`` are filled in.
 
     Raises
     ------
     ConfigError
-        If a variable is not set and has no fallback.
+        If a variable is set but not named, or neither set nor given a fallback, or looks as if it held a key; or if the
+        path can be none. No value is shown.
     """
 
     def substitute(match: re.Match[str]) -> str:
-        found = os.environ.get(match[1]) or match[2]
-        if found is None:
+        name, fallback = match.groups()
+        told = f"{file}: {key} uses ${{{name}}}"
+        if _KEYS.search(name):
+            raise ConfigError(f"{told}, which by its name holds a key: none is put into a path. Write the path out.")
+        found = os.environ.get(name)
+        if name in env:
+            found = found or fallback
+        elif found:
             raise ConfigError(
-                f"{file}: {key} uses ${{{match[1]}}}, which is not set. Export {match[1]} or write the path out."
+                f"{told}, which is not filled in unasked: the file may be somebody else's. Add --env {name} "
+                f'(in Python: env=["{name}"]) if you want it, or write the path out.'
             )
+        else:
+            found = fallback
+        if found is None:
+            raise ConfigError(f"{told}, which is not set. Export {name} and add --env {name}, or write the path out.")
         return found
 
     place = _VARIABLE.sub(substitute, value)
     if "\0" in place:
         raise ConfigError(f"{file}: {key} = {place!r} holds a sign that no path has. Write the path out.")
-    return place if "://" in place else str((file.parent / Path(place).expanduser()).resolve())
+    if "://" in place:
+        return place
+    try:
+        return str((file.parent / Path(place).expanduser()).resolve())
+    except (RuntimeError, ValueError, OSError) as failure:
+        raise ConfigError(f"{file}: {key}: is no path: {failure}. Write the path out.") from failure

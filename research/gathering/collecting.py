@@ -7,7 +7,7 @@ not added again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -113,8 +113,8 @@ class Collected:
         return whole + parts
 
 
-def load_collection(path: Path) -> Collection:
-    """Read and check a collection.
+def load_collection(path: Path, *, env: Iterable[str] = ()) -> Collection:
+    """Read and check a collection; `env` names the environment variables that its store's path may take in.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def load_collection(path: Path) -> Collection:
     """
     document = read_toml(path, remedy="Copy research/experiments/collect.toml to begin with.")
     if isinstance(document.get("store"), str):
-        document["store"] = place_of(document["store"], path, "store")
+        document["store"] = place_of(document["store"], path, "store", tuple(env))
     return checked(Collection, document, where=str(path))
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -166,8 +167,10 @@ class Explained:
     chosen_by: str
 
 
-def load_tuning(path: Path, overrides: list[str] | None = None) -> Config | TuneConfig:
+def load_tuning(path: Path, overrides: list[str] | None = None, *, env: Collection[str] = ()) -> Config | TuneConfig:
     """Read a whole experiment, or a file of ``name, seed, [labels], [model]`` alone.
+
+    `env` names the environment variables that paths in it may take in.
 
     Raises
     ------
@@ -179,11 +182,11 @@ def load_tuning(path: Path, overrides: list[str] | None = None) -> Config | Tune
         override(document, text)
     config: Config | TuneConfig
     if _OF_EXPERIMENTS & set(document):
-        config = load_config(path, overrides)
+        config = load_config(path, overrides, env=env)
     else:
         labels = document.get("labels")
         if isinstance(labels, dict) and isinstance(labels.get("path"), str):
-            labels["path"] = place_of(labels["path"], path, "labels.path")
+            labels["path"] = place_of(labels["path"], path, "labels.path", env)
         config = checked(TuneConfig, document, where=str(path))
     if config.model.kind != "transformer":
         raise ConfigError(

@@ -1,7 +1,8 @@
 """Pages that open offline: one layout, filled by the templates beside what they show, and one way to write them whole.
 
-Everything is inside the page, nothing is fetched, and text from outside is escaped. What passes unescaped is the
-package's own style sheet and script, the copy of plotly.js that plotly ships, and JSON that cannot end its element.
+Everything is inside the page, nothing is fetched, and text from outside is escaped and made plain. What passes
+unescaped is the package's own style sheet and script, the copy of plotly.js that plotly ships, and JSON that cannot end
+its element.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from plotly.offline import get_plotlyjs
 from embargo.data_loaders.errors import MissingPartError
 from embargo.research.pages import formats
 from embargo.research.pages.status import STATUS_ICONS, STATUS_WORDS
+from embargo.research.plain import plain
 
 
 def fill(template: str | Path, **fields: Any) -> str:
@@ -107,11 +109,17 @@ def _template(template: str | Path) -> Template:
     return _environment().from_string(template.read_text(encoding="utf-8"))
 
 
+def _plain(value: Any) -> Any:
+    """Show signs that would turn the text of a page round; see `embargo.research.plain`."""
+    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("embargo.research", ""),
         autoescape=True,
+        finalize=_plain,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -174,7 +174,7 @@ def judge_data(config: Config, world: World, samples: Sequence[Samples], rows: s
     read = prices.select(bars=bars, symbols=[name for name, there in zip(prices.symbols, quoted, strict=True) if there])
     until = max(read.close_at[-1], *(frame["known_at"].max() for frame in traded_on))
     news = world.news.loc[world.news["known_at"].between(first, until)]
-    calendar = config.prices.calendar
+    calendar = prices.calendar
     checks = [
         *check_news(news.reset_index(drop=True), read, calendar=calendar, counts=world.counts["news"]),
         *check_prices(read, as_of=config.as_of),

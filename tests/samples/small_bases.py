@@ -106,6 +106,16 @@ UNLISTED = {
     "albert": ("AlbertConfig", _SHAPE | {"embedding_size": 32}),
     "camembert": ("CamembertConfig", _SHAPE | {"max_position_embeddings": 66}),
     "convbert": ("ConvBertConfig", _SHAPE | {"embedding_size": 32, "head_ratio": 2}),
+    "deberta": (
+        "DebertaConfig",
+        _SHAPE
+        | {
+            "relative_attention": True,
+            "pos_att_type": ["c2p", "p2c"],
+            "position_biased_input": False,
+            "max_relative_positions": 16,
+        },
+    ),
     "ernie": ("ErnieConfig", _SHAPE),
     "eurobert": ("EuroBertConfig", _SHAPE | {"num_key_value_heads": 2}),
     "megatron-bert": ("MegatronBertConfig", _SHAPE),

@@ -10,9 +10,9 @@ import pytest
 from samples.model_samples import CUTOFF, sentences
 from samples.small_bases import small_base
 
-from embargo.data_loaders.errors import DataError, EmbargoError, MissingPartError
+from embargo.data_loaders.errors import ConfigError, DataError, EmbargoError, MissingPartError
 from embargo.models.bases import resolve
-from embargo.models.bases.folders import refuse_links, tensor_shapes
+from embargo.models.bases.folders import refuse_links, tensor_shapes, understood
 from embargo.models.bases.resolve import open_base, resolve_base
 from embargo.models.bundles.bundle import open_bundle, write_bundle
 from embargo.models.calibration import Calibration
@@ -324,3 +324,120 @@ def test_a_full_model_is_of_its_bases_architecture_and_no_adapter(base, adapters
     lured = copied(adapter, tmp_path / "lured", adapter_config__json=b'{"base_model_name_or_path": "a/b"}')
     with pytest.raises(DataError, match="does not belong to a fully tuned model"):
         TransformerScorer(base, lured).logits(["up"])
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"transformers_weights": "other.safetensors"},
+        {"transformers_weights": "adapter_model.bin"},
+        {"attn_implementation": "kernels-community/flash-attn2"},
+        {"_attn_implementation": "owner/kernel:function"},
+        {"attn_implementation": {"": "owner/kernel"}},
+        {"text_config": {"attn_implementation": "owner/kernel"}},
+    ],
+)
+def test_a_configuration_that_names_code_or_other_weights_is_refused_unread(base, adapters, tmp_path, unread, entries):
+    folder = Path(shutil.copytree(base.path_or_id, tmp_path / "base"))
+    written = json.loads((folder / "config.json").read_text()) | entries
+    (folder / "config.json").write_text(json.dumps(written))
+    with pytest.raises(ConfigError, match=r"config\.json: _?(attn_implementation|transformers_weights) .*Delete"):
+        resolve_base(str(folder))
+    full = adapters("full")
+    config = json.loads((full.path / "config.json").read_text()) | entries
+    planted = copied(full, tmp_path / "full", config__json=json.dumps(config).encode())
+    with pytest.raises(ConfigError, match="Delete the entry"):
+        TransformerScorer(base, planted).logits(["up"])
+
+
+def test_a_configuration_with_an_attention_of_transformers_own_is_read(base, tmp_path):
+    folder = Path(shutil.copytree(base.path_or_id, tmp_path / "base"))
+    written = json.loads((folder / "config.json").read_text()) | {"attn_implementation": "eager"}
+    (folder / "config.json").write_text(json.dumps(written))
+    assert resolve_base(str(folder)).kind == "encoder"
+
+
+def test_a_tokenizer_of_another_name_is_refused(base, tmp_path):
+    folder = Path(shutil.copytree(base.path_or_id, tmp_path / "base"))
+    written = json.loads((folder / "tokenizer_config.json").read_text()) | {
+        "fast_tokenizer_files": ["tokenizer.9.json"]
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(written))
+    with pytest.raises(ConfigError, match="fast_tokenizer_files names other files"):
+        resolve_base(str(folder))
+
+
+@pytest.mark.parametrize(
+    "entries", [{"target_modules": "(query|value)"}, {"exclude_modules": ".*"}, {"rank_pattern": {"^query$": 8}}]
+)
+def test_an_adapter_names_layers_by_their_names_alone(base, adapters, tmp_path, unread, entries):
+    adapter = adapters("lora")
+    whole = json.loads((adapter.path / "adapter_config.json").read_text())
+    strange = copied(adapter, tmp_path / "a", adapter_config__json=json.dumps(whole | entries).encode())
+    with pytest.raises(DataError, match="is no name"):
+        open_adapter(strange.path)
+
+
+@pytest.mark.parametrize(
+    ("entries", "told"),
+    [
+        ({"num_hidden_layers": 10**9}, "1,000,000,000 layers"),
+        ({"vocab_size": 10**8}, "describes a model of"),
+        ({"intermediate_size": 10**7}, "describes a model of"),
+    ],
+)
+def test_a_model_far_larger_than_its_weights_is_never_built(base, tmp_path, entries, told):
+    from embargo.models.loading.load import load_classifier
+
+    folder = Path(shutil.copytree(base.path_or_id, tmp_path / "base"))
+    written = json.loads((folder / "config.json").read_text()) | entries
+    (folder / "config.json").write_text(json.dumps(written))
+    with pytest.raises(DataError, match=told):
+        load_classifier(resolve_base(str(folder)), method="lora", compute="fp32")
+
+
+class PanicException(BaseException):
+    """As tokenizers raises."""
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch raises."""
+
+
+@pytest.mark.parametrize("failure", [KeyError("a"), ZeroDivisionError(), RecursionError(), PanicException("no entry")])
+def test_whatever_a_library_raises_becomes_one_error_that_names_the_folder(failure):
+    with (
+        pytest.raises(DataError, match=f"here: cannot be read as a model .{type(failure).__name__}"),
+        understood("here"),
+    ):
+        raise failure
+
+
+@pytest.mark.parametrize(
+    "failure", [MissingPartError("told"), OSError("disk"), MemoryError(), OutOfMemoryError(), KeyboardInterrupt()]
+)
+def test_what_is_no_damage_passes_as_it_is(failure):
+    with pytest.raises(type(failure)) as caught, understood("here"):
+        raise failure
+    assert caught.value is failure
+
+
+def test_logits_that_are_no_numbers_are_no_answer():
+    import numpy as np
+
+    from embargo.models.loading.batches import batched_logits
+
+    def forward(rows, _):
+        return np.array([[np.nan if row[0] == 2 else 0.0, 1.0, 2.0] for row in rows])
+
+    assert batched_logits([[1], [3]], forward, token_budget=64).shape == (2, 3)
+    with pytest.raises(DataError, match="1 of 2 texts, first text 1"):
+        batched_logits([[1], [2]], forward, token_budget=64)
+
+
+def test_a_graph_with_its_weights_elsewhere_is_refused(tmp_path):
+    from embargo.models.scorers import onnx
+
+    (tmp_path / "model.onnx").write_bytes(b"..\n\x08location\x12\x08.x.bin..")
+    with pytest.raises(DataError, match="takes weights from other files"):
+        onnx._open_session(None, tmp_path / "model.onnx", None)

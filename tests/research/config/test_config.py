@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from samples.small_runs import embargo
 
 from embargo.data_loaders.errors import ConfigError
 from embargo.research.config.experiment import Config, load_config, parse_config
@@ -155,18 +156,104 @@ def test_malformed_overrides(tmp_path: Path, override: str) -> None:
         load_config(write(tmp_path, "seed = 1\n" + MINIMAL), [override])
 
 
-def test_paths_are_relative_to_the_file_and_expand_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = MINIMAL.replace('[news]\nloader = "simulated"', '[news]\npath = "${EMBARGO_TEST_DATA}/news.csv"').replace(
-        '[prices]\nloader = "simulated"', '[prices]\npath = "${EMBARGO_TEST_ABSENT:-bars}/prices.csv"'
+def reading(news: str, prices: str = "prices.csv") -> str:
+    return MINIMAL.replace('[news]\nloader = "simulated"', f'[news]\npath = "{news}"').replace(
+        '[prices]\nloader = "simulated"', f'[prices]\npath = "{prices}"'
     )
+
+
+def test_paths_are_relative_to_the_file_and_take_in_the_variables_that_were_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, reading("${EMBARGO_TEST_DATA}/news.csv", "${EMBARGO_TEST_ABSENT:-bars}/prices.csv"))
     monkeypatch.setenv("EMBARGO_TEST_DATA", "texts")
     monkeypatch.delenv("EMBARGO_TEST_ABSENT", raising=False)
-    config = load_config(write(tmp_path, text))
-    assert config.news.path == str(tmp_path / "texts" / "news.csv")
-    assert config.prices.path == str(tmp_path / "bars" / "prices.csv")
+    for env in (["EMBARGO_TEST_DATA"], ["EMBARGO_TEST_DATA", "EMBARGO_TEST_ABSENT"]):
+        config = load_config(path, env=env)
+        assert config.news.path == str(tmp_path / "texts" / "news.csv")
+        assert config.prices.path == str(tmp_path / "bars" / "prices.csv")
     monkeypatch.delenv("EMBARGO_TEST_DATA")
-    with pytest.raises(ConfigError, match="EMBARGO_TEST_DATA"):
-        load_config(write(tmp_path, text))
+    with pytest.raises(ConfigError, match=r"news\.path uses .*EMBARGO_TEST_DATA.*not set.*--env EMBARGO_TEST_DATA"):
+        load_config(path, env=["EMBARGO_TEST_DATA"])
+
+
+@pytest.mark.parametrize("named", [[], ["EMBARGO_TEST_OTHER"]])
+@pytest.mark.parametrize("written", ["${EMBARGO_TEST_DATA}/n.csv", "s3://desk/${EMBARGO_TEST_DATA:-x}/n.csv"])
+def test_a_variable_that_nobody_named_is_not_taken_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, named: list[str]
+) -> None:
+    monkeypatch.setenv("EMBARGO_TEST_DATA", "told-to-nobody")
+    with pytest.raises(ConfigError, match="--env EMBARGO_TEST_DATA") as caught:
+        load_config(write(tmp_path, reading(written)), env=named)
+    assert "told-to-nobody" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "AWS_SECRET_ACCESS_KEY",
+        "HF_TOKEN",
+        "apikey",
+        "DB_PASSWORD",
+        "PG_PASS",
+        "GITHUB_PAT",
+        "MY_CREDENTIALS",
+        "BASIC_AUTH",
+    ],
+)
+@pytest.mark.parametrize("fallback", ["", ":-x"])
+def test_a_variable_that_looks_like_a_key_is_refused_whoever_named_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, fallback: str
+) -> None:
+    path = write(tmp_path, reading(f"s3://desk/${{{name}{fallback}}}/n.csv"))
+    monkeypatch.setenv(name, "told-to-nobody")
+    for env in ([name], []):
+        with pytest.raises(ConfigError, match=f"{name}.*by its name holds a key") as caught:
+            load_config(path, env=env)
+        assert "told-to-nobody" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["AUTHOR_DIR", "DATA_PATH", "COMPASS", "PATTERNS", "EMBARGO_REAL_DATA", "PASSAGE"])
+def test_a_folder_by_a_name_like_that_is_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "texts")
+    config = load_config(write(tmp_path, reading(f"${{{name}}}/n.csv")), env=[name])
+    assert config.news.path == str(tmp_path / "texts" / "n.csv")
+
+
+@pytest.mark.parametrize("place", ["~nobody-of-this-name/n.csv", "a\\u0000b"])
+def test_a_path_that_can_be_none_is_an_error_of_the_config(tmp_path: Path, place: str) -> None:
+    with pytest.raises(ConfigError, match=r"news\.path: is no path"):
+        load_config(write(tmp_path, reading(place)))
+
+
+def test_every_command_that_reads_a_config_takes_the_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMBARGO_TEST_DATA", "told-to-nobody")
+    config = write(tmp_path, reading("${EMBARGO_TEST_DATA}/n.csv"))
+    tune = tmp_path / "tune.toml"
+    tune.write_text(
+        'name = "x"\n[labels]\nsource = "file"\npath = "${EMBARGO_TEST_DATA}"\nknowledge_cutoff = 2014-12-31\n'
+    )
+    collect = tmp_path / "collect.toml"
+    collect.write_text('store = "${EMBARGO_TEST_DATA}"\n[yahoo]\nsymbols = ["A"]\n')
+    commands = {
+        "run": [config],
+        "validate": [config],
+        "sweep": [config, "--grid", "signal.half_life=1,2"],
+        "paths": [config],
+        "tune": [tune],
+        "collect": [collect],
+        "data": ["check", config],
+    }
+    for command, words in commands.items():
+        refused = embargo(command, *words)
+        assert refused.exit_code == 2, (command, refused.output)
+        assert "--env EMBARGO_TEST_DATA" in refused.output.replace("\n", " ")
+        assert "told-to-nobody" not in refused.output
+    for command in ("run", "validate", "data"):
+        let = embargo(command, *commands[command], "--env", "EMBARGO_TEST_DATA")
+        assert let.exit_code != 0
+        assert "told-to-nobody" in let.output.replace("\n", "")
+        assert "--env" not in let.output
 
 
 def test_written_config_reads_back_equal(tmp_path: Path) -> None:

@@ -176,7 +176,7 @@ def test_the_store_lies_beside_the_config_unless_it_is_an_address(
     places = {"${DESK}/store": str(tmp_path / "desk/store"), "s3://bucket/store": "s3://bucket/store"}
     for written, resolved in places.items():
         (tmp_path / "c.toml").write_text(f'store = "{written}"\n[bybit]\n')
-        assert load_collection(tmp_path / "c.toml").store == resolved
+        assert load_collection(tmp_path / "c.toml", env=["DESK"]).store == resolved
 
 
 def test_the_example_is_a_valid_config() -> None:
