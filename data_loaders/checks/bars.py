@@ -122,7 +122,8 @@ def calendar_gaps(prices: Prices) -> Check:
         ),
         (shut, number + int(idle.sum())),
         (
-            f"Name the calendar that the bars follow (prices.calendar is {name_of(prices.calendar)}), or drop the bars.",
+            f"Name the calendar that the bars follow (prices.calendar is {name_of(prices.calendar)}), or drop the "
+            "bars.",
             off,
         ),
         (

@@ -9,7 +9,16 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK, sessions, zone_of
-from embargo.data_loaders.checks.check import Check, Grade, NewsFacts, examples, graded, news_facts, one_per_article, worse
+from embargo.data_loaders.checks.check import (
+    Check,
+    Grade,
+    NewsFacts,
+    examples,
+    graded,
+    news_facts,
+    one_per_article,
+    worse,
+)
 from embargo.data_loaders.checks.clock_evidence import judge_clock
 from embargo.data_loaders.checks.day_profile import local_minutes, session_minutes
 from embargo.data_loaders.schemas import Prices, utc_microseconds

@@ -45,9 +45,7 @@ JsonOption = Annotated[
 ]
 
 
-def experiment(
-    path: Path, overrides: list[str] | None, accepted: list[str] | None, env: list[str] | None
-) -> Config:
+def experiment(path: Path, overrides: list[str] | None, accepted: list[str] | None, env: list[str] | None) -> Config:
     """Read an experiment with what the options replace, accept and let be filled in; ConfigError names the fault."""
     # Loaded here because who asks for help needs no settings.
     from embargo.research.config.data import DataSection

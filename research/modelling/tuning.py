@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-import tomllib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path

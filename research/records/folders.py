@@ -129,7 +129,11 @@ def _is_run(place: Path) -> bool:
 
 
 def _row(place: Path, seals: Mapping[str, frozenset[str]], verify: bool) -> dict[str, Any]:
-    row: dict[str, Any] = {"run": place.name, **dict.fromkeys((*_HEADLINE, "status", "data", "damage")), "sealed": False}
+    row: dict[str, Any] = {
+        "run": place.name,
+        **dict.fromkeys((*_HEADLINE, "status", "data", "damage")),
+        "sealed": False,
+    }
     try:
         manifest = read_manifest(place, seals)
         metrics = read_figures(place, METRICS, manifest)
