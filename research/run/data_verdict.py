@@ -158,8 +158,8 @@ def judge_data(config: Config, world: World, samples: Sequence[Samples], rows: s
     >>> from embargo.research import Quiet, load_config, prepare
     >>> from embargo.research.run import judge_data
     >>> plan = prepare(load_config(files("embargo.research.examples") / "small.toml"), Quiet())
-    >>> judge_data(plan.config, plan.world, plan.parts, plan.rows).grade
-    'look'
+    >>> judge_data(plan.config, plan.world, plan.parts, plan.rows).refused
+    ()
     """
     prices = world.prices
     learnt = (
