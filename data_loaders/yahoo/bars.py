@@ -70,6 +70,8 @@ _EXCHANGES: dict[str, str] = {
         "XPRA": "PRA",
         "XBUD": "BUD",
         "XIST": "IST",
+        "XTAE": "TLV",
+        "ASEX": "ATH",
         "XSAU": "SAU",
         "XJSE": "JNB",
         "XTKS": "JPX OSA",
