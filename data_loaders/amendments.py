@@ -1,6 +1,6 @@
 """What a run knows of an exchange that its calendar does not: days on which it was shut, sessions held besides.
 
-A calendar is written as its code and what is amended, ``"XBOM -2024-05-20 +2023-11-12@18:15-19:15"``, so that one text
+A calendar is written as its code and what is amended, ``"XHKG -2023-09-01 -2023-09-08"``, so that one text
 says all that there is to know, wherever it is handed on or recorded. Days and hours are those of the exchange's zone.
 """
 

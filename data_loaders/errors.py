@@ -30,8 +30,8 @@ class DataError(EmbargoError):
     >>> try:
     ...     label_sessions(pd.to_datetime(["2014-07-04"]), "XNYS", where="bars")
     ... except DataError as error:
-    ...     print(error)
-    bars: 1 day is no session of XNYS, first 2014-07-04 (Friday). Check the calendar.
+    ...     print(str(error).partition(". ")[0])
+    bars: 1 day is no session of XNYS, first 2014-07-04 (Friday)
     """
 
 

@@ -161,7 +161,7 @@ def _idle_sessions(prices: Prices) -> np.ndarray:
     quoted = prices.close.notna().to_numpy()
     still = prices.volume.to_numpy(dtype=float) == 0
     idle: np.ndarray = quoted.any(axis=1) & (still | ~quoted).all(axis=1)
-    return idle & (idle.mean() <= WITHOUT_VOLUMES)
+    return idle if idle.mean() <= WITHOUT_VOLUMES else np.zeros(len(idle), dtype=bool)
 
 
 def _closed_remedy(prices: Prices, opens: pd.DatetimeIndex) -> str:

@@ -32,6 +32,8 @@ _DAYS_TO_ADJUST = pd.Timedelta(days=10)
 # Yahoo rounds what it has scaled to six decimals.
 _HALF_OF_LAST_DECIMAL = 5e-7
 
+_SUBUNITS = {"GBp": ("GBP", 100), "ZAc": ("ZAR", 100), "ILA": ("ILS", 100), "KWF": ("KWD", 1000)}
+
 _EXCHANGES: dict[str, str] = {
     exchange: calendar
     for calendar, exchanges in {
@@ -68,6 +70,8 @@ _EXCHANGES: dict[str, str] = {
         "XPRA": "PRA",
         "XBUD": "BUD",
         "XIST": "IST",
+        "XTAE": "TLV",
+        "ASEX": "ATH",
         "XSAU": "SAU",
         "XJSE": "JNB",
         "XTKS": "JPX OSA",
@@ -206,11 +210,26 @@ class Events:
     splits : tuple of (ex_at, ratio)
         Instants as datetime64[us] in UTC; new shares per old as exact fractions.
     payments : DataFrame
-        ``ex_at, dividend, capital_gain``: cash per share in the share units of that day.
+        ``ex_at, dividend, capital_gain``: cash per share in the share units of that day, in the currency of the prices.
+    foreign : tuple of (ex_at, currency)
+        Payments in a currency that no fixed rate ties to that of the prices; they are in no other column.
     """
 
     splits: tuple[tuple[np.datetime64, Fraction], ...]
     payments: pd.DataFrame
+    foreign: tuple[tuple[np.datetime64, str], ...] = ()
+
+
+def _rate_to(paid: str, quoted: str) -> float | None:
+    """Units of the prices' currency for one of the payment's; None where they are not one currency.
+
+    Yahoo quotes London, Johannesburg, Tel Aviv and Kuwait in hundredths or thousandths of the currency that companies
+    pay in, and may state the currency of a payment beside its amount.
+    """
+    if not paid or paid == quoted:
+        return 1.0
+    (whole, parts), (other, of_other) = _SUBUNITS.get(quoted, (quoted, 1)), _SUBUNITS.get(paid, (paid, 1))
+    return parts / of_other if whole == other else None
 
 
 def simplest_within(values: np.ndarray, error: np.ndarray) -> np.ndarray:
@@ -318,11 +337,15 @@ def events_of(chart: YahooChart, listing: YahooListing, *, now: pd.Timestamp) ->
             (ex_at, Fraction(str(event["numerator"])) / Fraction(str(event["denominator"])))
             for ex_at, event in _dated(chart, "splits", listing)
         )
-        paid = [
-            (ex_at, column, float(event["amount"]))
-            for kind, column in (("dividends", "dividend"), ("capitalGains", "capital_gain"))
-            for ex_at, event in _dated(chart, kind, listing)
-        ]
+        paid, foreign = [], []
+        for kind, column in (("dividends", "dividend"), ("capitalGains", "capital_gain")):
+            for ex_at, event in _dated(chart, kind, listing):
+                currency = str(event.get("currency") or "")
+                rate = _rate_to(currency, listing.currency)
+                if rate is None:
+                    foreign.append((ex_at, currency))
+                else:
+                    paid.append((ex_at, column, float(event["amount"]) * rate))
     except (KeyError, ValueError, TypeError, AttributeError, ZeroDivisionError) as failure:
         raise DataError(f"{listing.symbol}: Yahoo served an unreadable split or dividend ({failure!r}).") from failure
     if any(ratio <= 0 for _, ratio in splits):
@@ -331,13 +354,14 @@ def events_of(chart: YahooChart, listing: YahooListing, *, now: pd.Timestamp) ->
     splits = tuple((ex_at, ratio) for ex_at, ratio in splits if pd.Timestamp(ex_at, tz="UTC") <= now)
     frame = pd.DataFrame(paid, columns=["ex_at", "kind", "value"])
     if frame.empty:
-        return Events(splits, pd.DataFrame({"ex_at": pd.Series(dtype=UTC_DTYPE), "dividend": 0.0, "capital_gain": 0.0}))
+        none = pd.DataFrame({"ex_at": pd.Series(dtype=UTC_DTYPE), "dividend": 0.0, "capital_gain": 0.0})
+        return Events(splits, none, tuple(foreign))
     instants = frame["ex_at"].to_numpy(dtype="datetime64[us]")
     frame["value"] = _undone(frame["value"].to_numpy(dtype=float), _factor_after(splits, instants))
     frame["ex_at"] = pd.Series(instants).dt.tz_localize("UTC").astype(UTC_DTYPE)
     payments = frame.pivot_table(index="ex_at", columns="kind", values="value", aggfunc="sum")
     payments = payments.reindex(columns=["dividend", "capital_gain"]).fillna(0.0).rename_axis(columns=None)
-    return Events(splits, payments.reset_index())
+    return Events(splits, payments.reset_index(), tuple(foreign))
 
 
 def actions_of(
@@ -366,6 +390,19 @@ def actions_of(
     frame = frame.assign(venue=VENUE, symbol=listing.symbol).astype({"value": float})
     within = (frame["ex_at"] >= start) & (frame["ex_at"] < end) & (frame["ex_at"] <= now)
     return frame.loc[within, list(ACTION_COLUMNS)].sort_values(["ex_at", "kind"], ignore_index=True)
+
+
+def unpaid_of(
+    events: Events, listing: YahooListing, *, start: pd.Timestamp, end: pd.Timestamp, now: pd.Timestamp
+) -> pd.DataFrame:
+    """Return payments in a foreign currency, set aside: ``symbol, instant, reason``, one row each."""
+    rows = [
+        (listing.symbol, pd.Timestamp(ex_at, tz="UTC"), f"a dividend in {paid}, prices in {listing.currency}")
+        for ex_at, paid in events.foreign
+        if start <= pd.Timestamp(ex_at, tz="UTC") < end and pd.Timestamp(ex_at, tz="UTC") <= now
+    ]
+    frame = pd.DataFrame(rows, columns=["symbol", "instant", "reason"])
+    return frame.astype({"symbol": "str", "instant": UTC_DTYPE, "reason": "str"})
 
 
 def _daily(rows: pd.DataFrame, listing: YahooListing) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -24,6 +24,7 @@ from embargo.data_loaders.yahoo.bars import (
     bars_of,
     events_of,
     listing_of,
+    unpaid_of,
 )
 from embargo.data_loaders.yahoo.client import Refused, YahooClient, ask_each, checked_symbols, connect, utc_of
 
@@ -197,7 +198,8 @@ def _ask(client: YahooClient, symbol: str, span: _Range, calendars: Mapping[str,
         rows, priceless = _intraday_rows(client, symbol, span)
     bars, set_aside = bars_of(rows, listing, events, bar=span.bar, start=span.start, end=span.end, now=span.now)
     found.bars.append(bars)
-    found.set_aside += [set_aside, _set_aside(symbol, priceless, span)]
+    unpaid = unpaid_of(events, listing, start=span.start, end=span.end, now=span.now)
+    found.set_aside += [set_aside, _set_aside(symbol, priceless, span), unpaid]
     found.actions.append(actions_of(events, listing, start=span.start, end=span.end, now=span.now))
     gains = events.payments.loc[events.payments["capital_gain"] > 0]
     gains = gains.loc[(gains["ex_at"] >= span.start) & (gains["ex_at"] < span.end) & (gains["ex_at"] <= span.now)]

@@ -56,7 +56,7 @@ def import_(
     calendar: Annotated[
         str,
         typer.Option(
-            help="Calendar of bars: XNYS, XLON ..., or 24/7; amended: 'XBOM -2024-05-20 +2023-11-12@18:15-19:15'."
+            help="Calendar of bars: XNYS, XLON ..., or 24/7; 'XHKG -2023-09-01' says that it was shut that day."
         ),
     ] = "XNYS",
     bar: Annotated[str, typer.Option(help="Length of a bar: 1d, 1h, 5min ...")] = "1d",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -21,6 +22,7 @@ from embargo.data_loaders.yahoo.bars import (
     events_of,
     listing_of,
     simplest_within,
+    unpaid_of,
 )
 from embargo.data_loaders.yahoo.client import YahooChart
 
@@ -213,3 +215,31 @@ def test_a_range_before_the_calendar_begins_is_refused_by_name():
         DataError, match=r"AAPL: the calendar XTKS is recorded from 1997-01-01, .* Start at 1997-01-11 or later"
     ):
         listing_of("AAPL", META, {"AAPL": "XTKS"}, start=pd.Timestamp("1990-01-01", tz="UTC"), now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("quoted", "paid", "amount"),
+    [
+        ("USD", None, 0.25),
+        ("GBp", "", 0.25),
+        ("GBp", "GBp", 0.25),
+        ("GBp", "GBP", 25.0),
+        ("GBP", "GBp", 0.0025),
+        ("ZAc", "ZAR", 25.0),
+        ("ILA", "ILS", 25.0),
+        ("KWF", "KWD", 250.0),
+        ("USD", "EUR", None),
+        ("GBp", "USD", None),
+    ],
+)
+def test_a_dividend_is_in_the_currency_of_the_prices_or_set_aside(listing, quoted, paid, amount):
+    stated = {} if paid is None else {"currency": paid}
+    chart = _chart({"2021-03-31": (25.0, 4.0)}, dividends=[_event("2021-03-31", amount=0.25, **stated)])
+    quoting = replace(listing, currency=quoted)
+    events = events_of(chart, quoting, now=NOW)
+    actions = actions_of(events, quoting, start=START, end=NOW, now=NOW)
+    aside = unpaid_of(events, quoting, start=START, end=NOW, now=NOW)
+    assert actions["value"].tolist() == ([] if amount is None else [pytest.approx(amount)])
+    expected = [f"a dividend in {paid}, prices in {quoted}"] if amount is None else []
+    assert aside["reason"].tolist() == expected
+    assert unpaid_of(events, quoting, start=NOW, end=NOW, now=NOW).empty
