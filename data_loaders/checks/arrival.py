@@ -48,6 +48,10 @@ def first_sighting(news: pd.DataFrame | NewsFacts) -> Check:
         if assumed
         else "every article states when it was first seen.",
         {"articles": len(facts), "share_assumed": assumed},
+        remedy="Map the column that says when an article was first had to seen_at (news.columns). Where there is none, "
+        "allow for the delay with a longer prices.latency: an article may be read sooner than it came."
+        if assumed >= ASSUMED_LOOK
+        else "",
     )
 
 
@@ -76,6 +80,17 @@ def back_fill(news: pd.DataFrame | NewsFacts) -> Check:
         verdict = "bad"
     elif verdict == "clean" and (len(loads) or len(slow) or early_share >= LATE_LOOK):
         verdict = "look"
+    remedies = []
+    if late_share >= LATE_LOOK or len(loads):
+        remedies.append(
+            "Test only after the history was loaded (split.first_test), or take seen_at from a source that stamps what "
+            "arrives: an article is read once it was seen, and what was filled in later was chosen with hindsight. "
+            "Never set seen_at back to published_at."
+        )
+    if len(slow):
+        remedies.append("Slow months came another way: learn and test on months delivered alike.")
+    if early_share >= LATE_LOOK:
+        remedies.append("Seen before published is a wrong zone or column: check news.timezone and news.columns.")
     spread = np.bincount(
         np.searchsorted(pd.to_timedelta(list(_EDGES)).to_numpy(dtype="timedelta64[us]"), lag, side="right"),
         minlength=len(BINS),
@@ -103,4 +118,5 @@ def back_fill(news: pd.DataFrame | NewsFacts) -> Check:
             ["article_id", "symbol", "published_at", "seen_at", "lag_days"],
         ),
         pd.DataFrame({"lag": list(BINS), "articles": spread}),
+        remedy=" ".join(remedies) if verdict != "clean" else "",
     )

@@ -65,6 +65,10 @@ def exact_copies(news: pd.DataFrame | NewsFacts) -> Check:
             "share_of_rows_verbatim": repeated_rows,
         },
         examples(articles[copied], ["article_id", "known_at", "symbol", "source", "text"]),
+        remedy="news.drop_repeats keeps the first of each text; news.repeat_scope = 'all' compares across symbols, and "
+        "news.repeat_window says for how long."
+        if share >= COPIES_LOOK
+        else "",
     )
 
 
@@ -100,6 +104,10 @@ def near_copies(
             "jaccard": threshold,
         },
         shown.assign(original=originals.reindex(shown["cluster"]).to_numpy()) if len(shown) else shown,
+        remedy="Let a repeat count less than what it repeats: signal.novelty_floor below 1, with signal.novelty_window "
+        "and signal.novelty_scope."
+        if share >= COPIES_LOOK
+        else "",
     )
 
 
@@ -135,6 +143,10 @@ def revisions(news: pd.DataFrame | NewsFacts) -> Check:
         examples(
             chosen, [name for name in ("article_id", "revision", "published_at", "seen_at", "text") if name in chosen]
         ),
+        remedy="Keep the first version of each article, with the instant at which that version was seen; a text edited "
+        "later may read only from the instant of the edit."
+        if verdict != "clean"
+        else "",
     )
 
 
@@ -187,4 +199,11 @@ def later_dates(news: pd.DataFrame | NewsFacts) -> Check:
             listed.sort_values("edit_stamp", ascending=False, kind="stable"),
             ["article_id", "published_at", "date_in_text", "edit_stamp", "text"],
         ),
+        remedy="Take first versions from a source that keeps them, or map the instant of the edit to seen_at, so that "
+        "the edited text is read no sooner."
+        if stamped
+        else "Read the examples: announced events are dated ahead and may stay; a text that knows what came later is a "
+        "later version, and is to be read from its own instant on."
+        if verdict != "clean"
+        else "",
     )

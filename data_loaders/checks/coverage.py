@@ -64,6 +64,15 @@ def set_aside(counts: Mapping[str, int]) -> Check:
     verdict: Grade = graded(undated / rows, look=UNDATED_LOOK, bad=UNDATED_BAD)
     if verdict == "clean" and (uncertain or vague / rows >= UNDATED_LOOK):
         verdict = "look"
+    remedies = []
+    if undated / rows >= UNDATED_LOOK:
+        remedies.append("Map the column that holds the time of publication to published_at (news.columns).")
+    if uncertain:
+        remedies.append("Name the zone of the times (news.timezone), or take the times from a source that states it.")
+    if vague / rows >= UNDATED_LOOK:
+        remedies.append(
+            "Dates without a time are read from the end of their day on, as news.date_only says: leave that so."
+        )
     left = [f"{int(counts[key]):,} {name.replace('_', ' ')}" for name, key in _REASONS.items() if counts.get(key)]
     table = pd.DataFrame({"reason": list(counts), "rows": [int(number) for number in counts.values()]})
     return Check(
@@ -72,6 +81,7 @@ def set_aside(counts: Mapping[str, int]) -> Check:
         f"of {rows:,} rows: {', '.join(left) or 'none set aside'}.",
         figures | {"share_undated": undated / rows},
         examples(table[table["rows"] > 0]),
+        remedy=" ".join(remedies) if verdict != "clean" else "",
     )
 
 
@@ -122,6 +132,10 @@ def collection_gaps(news: pd.DataFrame | NewsFacts, *, calendar: str) -> Check:
             "longest_gap_days": longest,
         },
         examples(stretches.sort_values("usual_articles", ascending=False)),
+        remedy="Get the missing days from the source. Where it has none, learn and test on stretches without such gaps "
+        "(split.start, split.first_test, split.end): silence there says nothing."
+        if number
+        else "",
     )
 
 
@@ -148,6 +162,10 @@ def monthly_articles(news: pd.DataFrame | NewsFacts) -> Check:
         {"months": len(counts), "median_articles": usual, "thin_months": len(thin)},
         examples(pd.DataFrame({"month": thin.index, "articles": thin.to_numpy()})),
         pd.DataFrame({"month": counts.index, "articles": counts.to_numpy()}),
+        remedy="Get the missing articles from the source, or learn and test on months that were collected alike "
+        "(split.start, split.first_test, split.end)."
+        if len(thin)
+        else "",
     )
 
 
@@ -249,6 +267,10 @@ def symbol_coverage(news: pd.DataFrame | NewsFacts, prices: Prices | None) -> Ch
         figures,
         examples(listed),
         profile,
+        remedy="See how the source spells these symbols, and get their news and prices. News without prices are left "
+        "out by news.unpriced = 'drop'; symbols without news stay in the universe, which is not chosen by silence."
+        if complaints
+        else "",
     )
 
 

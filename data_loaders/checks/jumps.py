@@ -12,13 +12,13 @@ from embargo.data_loaders.checks.moves import (
     FAR,
     MAD_TO_SIGMA,
     OUTLIER_FLOOR,
-    Limits,
     Move,
     Tape,
+    UsualMoves,
     median_around,
     stretch,
 )
-from embargo.data_loaders.checks.runs import Run, long_holes
+from embargo.data_loaders.checks.runs import BarRun, long_holes
 from embargo.data_loaders.schemas import Prices
 
 # Splits as companies make them, new shares per old; reverse splits are their inverses.
@@ -117,7 +117,7 @@ def _wicks(tape: Tape, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if len(rows):
         chosen, place = np.unique(columns, return_inverse=True)
         level = tape.prices.close.to_numpy(dtype=float)[:, chosen]
-        limit, _ = Limits.of(level, tape.close[:, chosen], place).at(rows, place, np.exp(floor[rows, columns]))
+        limit, _ = UsualMoves.of(level, tape.close[:, chosen], place).at(rows, place, np.exp(floor[rows, columns]))
         far[rows, columns] = wick[rows, columns] > limit
     return far, np.where(far, wick, 0.0)
 
@@ -330,7 +330,7 @@ def _first_of_each(mask: np.ndarray, prices: Prices, factor: np.ndarray) -> pd.D
     )
 
 
-def _reused(tape: Tape, pauses: list[Run]) -> np.ndarray:
+def _reused(tape: Tape, pauses: list[BarRun]) -> np.ndarray:
     """Mark the first bar after each long pause at whose end the level is not that of before."""
     marked = np.zeros(tape.close.shape, dtype=bool)
     for pause in pauses:

@@ -18,7 +18,7 @@ from embargo.data_loaders.checks.check import (
     worse,
 )
 from embargo.data_loaders.checks.moves import carried, log_levels
-from embargo.data_loaders.checks.runs import Run, runs
+from embargo.data_loaders.checks.runs import BarRun, runs
 from embargo.data_loaders.schemas import Prices
 
 # Coarse ticks make a thin share open where it closed on up to a third of its days; on half of them it was copied.
@@ -178,7 +178,7 @@ def stale_closes(prices: Prices) -> Check:
         chance = (repeats[column] - length + 1) / max(pairs[column] - length + 2, 1)
         if pairs[column] * chance**length >= BY_CHANCE:
             continue
-        run = Run(column, start - 1, stop)
+        run = BarRun(column, start - 1, stop)
         traded = volume[start:stop, column]
         # Trade that varies beside a price of few ticks is trade at that price.
         traded_there = coarse[column] and len(np.unique(traded)) > 1
@@ -232,7 +232,7 @@ def stale_closes(prices: Prices) -> Check:
     )
 
 
-def _spread(stretches: list[Run], shape: tuple[int, int]) -> np.ndarray:
+def _spread(stretches: list[BarRun], shape: tuple[int, int]) -> np.ndarray:
     marked = np.zeros(shape, dtype=bool)
     for column, start, stop in stretches:
         marked[start:stop, column] = True

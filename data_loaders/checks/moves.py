@@ -71,14 +71,14 @@ def ticks(close: np.ndarray, columns: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class Limits:
+class UsualMoves:
     """How far is too far: everything that the limit of a cell depends on."""
 
     returns: np.ndarray
     tick: np.ndarray
 
     @classmethod
-    def of(cls, level: np.ndarray, close: np.ndarray, columns: np.ndarray) -> Limits:
+    def of(cls, level: np.ndarray, close: np.ndarray, columns: np.ndarray) -> UsualMoves:
         """Prepare the limits of some symbols from their closes, and these in logarithms; shape (bars, symbols)."""
         returns = np.abs(close - carried(close))
         # Bars in which nothing moved say nothing about how far a move goes.
@@ -214,7 +214,7 @@ class Tape:
             places, columns = np.nonzero(np.abs(steps) > OUTLIER_FLOOR)
         sizes = steps[places, columns]
         price = np.exp(np.fmin(tape[places, columns], tape[places, columns] - sizes))
-        limits = Limits.of(self.prices.close.to_numpy(dtype=float)[:, chosen], close, columns)
+        limits = UsualMoves.of(self.prices.close.to_numpy(dtype=float)[:, chosen], close, columns)
         limit, sigma = limits.at(places // 2, columns, price)
         far = np.abs(sizes) > limit
         order = np.lexsort((places[far], columns[far]))

@@ -14,7 +14,7 @@ from embargo.data_loaders.schemas import Prices, utc_microseconds
 LONG_PAUSE, LONG_PAUSE_BARS = pd.Timedelta(days=10), 5
 
 
-class Run(NamedTuple):
+class BarRun(NamedTuple):
     """Bars ``start`` to ``stop``, that one excluded, of the symbol in ``column``."""
 
     column: int
@@ -22,7 +22,7 @@ class Run(NamedTuple):
     stop: int
 
 
-def runs(mask: np.ndarray, at_least: int = 1) -> list[Run]:
+def runs(mask: np.ndarray, at_least: int = 1) -> list[BarRun]:
     """Stretches of true bars, shape (bars, symbols), of at least so many, symbol by symbol."""
     bars, symbols = mask.shape
     padded = np.zeros((symbols, bars + 1), dtype=np.int8)
@@ -33,7 +33,7 @@ def runs(mask: np.ndarray, at_least: int = 1) -> list[Run]:
     starts, stops = starts[chosen], stops[chosen]
     column = starts // (bars + 1)
     table = np.column_stack([column, starts - column * (bars + 1), stops - column * (bars + 1)])
-    return [Run(*row) for row in table.tolist()]
+    return [BarRun(*row) for row in table.tolist()]
 
 
 def alive(prices: Prices) -> tuple[np.ndarray, np.ndarray]:
@@ -52,7 +52,7 @@ def holes_of(prices: Prices) -> np.ndarray:
     return np.asarray((position >= first) & (position <= last) & prices.close.isna().to_numpy())
 
 
-def long_holes(prices: Prices) -> list[Run]:
+def long_holes(prices: Prices) -> list[BarRun]:
     """Holes of five bars and ten days or more, from the close before to the open after."""
     opens, closes = utc_microseconds(prices.open_at), utc_microseconds(prices.close_at)
     found = runs(holes_of(prices), LONG_PAUSE_BARS)

@@ -1,4 +1,4 @@
-"""Time imports, the join of articles to bars and the store against peers.
+"""Time imports, data checks, the join of articles to bars and the store against peers.
 
 Run by ``python -m embargo.research.benchmarks.data``. Every row of the table runs in a process of its own, so that its
 peak memory is its own, inputs included. Absolute figures depend on the machine; the ratios to a peer in the same run
@@ -28,6 +28,9 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from embargo.data_loaders.checks import check_news, check_prices
+from embargo.data_loaders.schemas import Prices, validate_prices
+from embargo.data_loaders.simulated import SimulatedMarket, simulate_market
 from embargo.data_loaders.store import Store
 from embargo.data_loaders.store.importing import import_news
 from embargo.signals.alignment import align
@@ -151,6 +154,38 @@ def copy_archive(folder: Path, name: str) -> float:
     return time.perf_counter() - start
 
 
+def check_archive(folder: Path) -> float:
+    """Ask every check of the imported articles, one in twelve told again a day later."""
+    news = pd.read_parquet(folder / "news.parquet")
+    told = news.iloc[::12]
+    again = told.assign(
+        article_id="again " + told["article_id"], published_at=told["published_at"] + pd.Timedelta("1D")
+    )
+    news = pd.concat([news, again], ignore_index=True)
+    check_news(news.head(1_000), calendar="XNYS")
+    start = time.perf_counter()
+    check_news(news, calendar="XNYS")
+    return time.perf_counter() - start
+
+
+def bars() -> Prices:
+    drawn = SimulatedMarket(
+        n_symbols=480, start="2008-01-01", end="2018-01-05", articles_per_symbol_day=0.001, duplicate_share=0.0
+    )
+    return simulate_market(drawn).prices
+
+
+def check_bars() -> float:
+    prices = bars()
+    check_prices(prices.select(bars=slice(0, 100)))
+    return fastest(lambda: check_prices(prices))
+
+
+def validate_bars() -> float:
+    prices = bars()
+    return fastest(lambda: validate_prices(prices))
+
+
 def fill_store(folder: Path, rows: int) -> float:
     """Append articles in batches, then a corrected version of every twentieth."""
     store = Store.create(folder / "store")
@@ -214,9 +249,13 @@ def measurements(folder: Path, rows: int) -> Iterator[tuple[str, int, Cost, str,
         yield "align, str symbols", count, strings, "pandas merge_asof, str", peer
     imported = rows // 10
     cost(write_archives, folder, imported)
+    imports: dict[str, Cost] = {}
     for name in ("news.parquet", "news.csv"):
         ours, peer = cost(import_archive, folder, name), cost(copy_archive, folder, name)
         yield f"import {name}", imported, ours, "pyarrow read, write parquet", peer
+        imports[name] = ours
+    yield "every check of news", imported, cost(check_archive, folder), "import news.parquet", imports["news.parquet"]
+    yield "every check of prices", 480 * 2_522, cost(check_bars), "validate_prices", cost(validate_bars)
     corrected = -(-rows // REVISED_EVERY)
     yield "append, 5 % corrected later", rows + corrected, cost(fill_store, folder, rows), "", None
     ours, peer = cost(as_of_all, folder, rows), cost(scan_all, folder, rows)
@@ -231,7 +270,7 @@ def main() -> None:
     rows = parser.parse_args().rows
     table = Table("what", "rows", "seconds", "rows/s", "peak MB", "peer", "seconds ", "peak MB ", "ours / peer")
     with tempfile.TemporaryDirectory(prefix="embargo-benchmark-") as folder, Progress(transient=True) as progress:
-        task = progress.add_task("Measuring", total=13)
+        task = progress.add_task("Measuring", total=15)
         for what, count, ours, name, peer in measurements(Path(folder), rows):
             figures = ("", "", "")
             if peer is not None:

@@ -38,6 +38,9 @@ def assert_well_formed(check: Check) -> None:
     assert check.summary.endswith((".", "?"))
     assert check.summary[0].islower() or not check.summary[0].isalpha()
     assert len(check.rows) <= 20
+    assert check.marked is None
+    if check.name not in {"clock", "time of day"}:
+        assert bool(check.remedy) == (check.verdict != "clean")
     assert all(
         isinstance(value, int | float | str) and not isinstance(value, np.generic) for value in check.figures.values()
     )

@@ -80,6 +80,7 @@ def assert_well_formed(check: Check) -> None:
     assert check.verdict in ("clean", "look", "bad")
     assert check.summary.endswith((".", "?"))
     assert len(check.rows) <= 20
+    assert bool(check.remedy) == (check.verdict != "clean")
     assert all(
         isinstance(value, int | float | str) and not isinstance(value, np.generic) for value in check.figures.values()
     )

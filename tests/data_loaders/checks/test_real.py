@@ -56,6 +56,10 @@ def test_stocknet_prices(real_data: Path) -> None:
     assert (checks["holes"].verdict, checks["holes"].figures["missing"]) == ("look", 3)
     assert sorted(checks["holes"].rows["symbol"]) == ["PTR", "REX", "SNP"]
     assert (checks["volume"].verdict, checks["volume"].figures["zero"]) == ("look", 111)
+    assert not {name: check.summary for name, check in checks.items() if check.verdict == "bad"}
+    # AGFS was not traded for a week, which is no fault of the prices.
+    stale = checks["stale closes"]
+    assert (stale.verdict, stale.figures["longest_run"], stale.rows["trouble"].tolist()) == ("look", 8, ["not traded"])
     assert (
         checks["splits"].verdict == checks["ranges"].verdict == checks["bars against the calendar"].verdict == "clean"
     )
@@ -85,6 +89,10 @@ def test_us_stocks(real_data: Path) -> None:
     assert (checks["listings"].verdict, checks["listings"].figures["late_starts"]) == ("look", 7)
     assert checks["outliers"].figures["bad_ticks"] == 0
     assert "AAPL" in set(checks["outliers"].rows["symbol"])
+    assert checks["repeated bars"].verdict == checks["level breaks"].verdict == "clean"
+    # Before about 1993 the vendor has no opens of many symbols, and writes the close before.
+    assert {name for name, check in checks.items() if check.verdict == "bad"} == {"opening prices"}
+    assert checks["opening prices"].marked is not None
 
 
 def test_the_index_has_no_opening_price(real_data: Path) -> None:
