@@ -259,8 +259,8 @@ def judge_clock(news: pd.DataFrame, *, calendar: str, prices: Prices | None = No
     if figures.get("stable_in") in ("UTC", "neither"):
         words = (
             "not judged: prices moved at the stamps, but over the change to summer time the hours of the news are "
-            f"stable in {figures['stable_in']}, as with a source that lives elsewhere or a clock an hour off for half of "
-            "the year"
+            f"stable in {figures['stable_in']}, as with a source that lives elsewhere or a clock an hour off for half "
+            "of the year"
         )
         return ClockJudgement("inconclusive", words, figures=figures, reaction=table)
     at_home = night.kind == "home"
