@@ -58,7 +58,7 @@ _REMEDY = (
 
 
 @dataclass(frozen=True, eq=False)
-class Market:
+class MarketReaction:
     """What prices say.
 
     Attributes
@@ -295,7 +295,7 @@ def _hear(
     level: float,
     zone: ZoneInfo,
     session: tuple[float, float] | None,
-) -> tuple[Night, Market, int]:
+) -> tuple[Night, MarketReaction, int]:
     once = _one_per_article(part)
     night = Night("few", 0.0, 0.0, 0.0)
     if session is not None:
@@ -303,10 +303,10 @@ def _hear(
     # One source of many whose night is at home is not asked further: it would cost a run as much as all of them.
     asked = name == "all" or night.kind != "home"
     table = reaction_by_shift(part["published_at"], part["symbol"], legs) if legs is not None and asked else None
-    return night, Market(table, level), len(once)
+    return night, MarketReaction(table, level), len(once)
 
 
-def _complaint(source: str, night: Night, market: Market, articles: int, week: int) -> Complaint | None:
+def _complaint(source: str, night: Night, market: MarketReaction, articles: int, week: int) -> Complaint | None:
     if market.early:
         return Complaint(source, f"the stamps look early: {market.numbers(market.early)}", articles, True, True)
     quiet = f"quietest around {clock_time(night.middle)} local time"
@@ -352,7 +352,7 @@ def _changes(at: pd.Series, zone: ZoneInfo, *, elsewhere: bool) -> tuple[list[Co
     }
 
 
-def _market_figures(market: Market) -> dict[str, int | float | str]:
+def _market_figures(market: MarketReaction) -> dict[str, int | float | str]:
     scores = market.scores.dropna()
     if market.table is None or scores.empty:
         return {"market": "not judged"}
@@ -369,7 +369,7 @@ def _market_figures(market: Market) -> dict[str, int | float | str]:
     return {"market": said, "best_early_hours": worst, "z_of_best_early": float(scores.get(worst, np.nan))}
 
 
-def _hours_early(night: Night, market: Market, session: tuple[float, float] | None) -> float | None:
+def _hours_early(night: Night, market: MarketReaction, session: tuple[float, float] | None) -> float | None:
     if market.early or market.late:
         return float(market.early or -market.late)
     if session is not None and night.kind == "session":
@@ -398,7 +398,7 @@ def _about_week(week: int) -> str:
     return f", the week ends {abs(week)} h {'before' if week > 0 else 'after'} midnight"
 
 
-def _about_market(market: Market) -> str:
+def _about_market(market: MarketReaction) -> str:
     if market.table is None:
         return "there are no prices of these symbols and days to hold it against"
     scores = market.scores.loc[list(ALONE)].dropna()
