@@ -89,7 +89,7 @@ class MarketReaction:
 
     def _beyond_doubt(self, scores: pd.Series) -> int:
         worst = scores.min()
-        return int(scores.idxmin()) if worst <= -self.level else 0
+        return _lowest(scores) if worst <= -self.level else 0
 
     def bears_out(self, *, alone: bool) -> bool:
         """Whether prices speak against stamps two to eight hours early and not for late ones.
@@ -108,11 +108,11 @@ class MarketReaction:
     def numbers(self, shift: int) -> str:
         """Words for one shift."""
         assert self.table is not None
-        row = self.table.loc[shift]
+        articles, declared, shifted, score = self.table.loc[[shift]].to_numpy(dtype=float)[0]
         return (
-            f"where {int(row['articles']):,} pairs of symbol and part of day change over, prices moved "
-            f"{row['declared']:+.2f} more than usual at the stamps and {row['shifted']:+.2f} more {abs(shift)} h "
-            f"{'after' if shift > 0 else 'before'} them (z {row['z']:.1f})"
+            f"where {articles:,.0f} pairs of symbol and part of day change over, prices moved "
+            f"{declared:+.2f} more than usual at the stamps and {shifted:+.2f} more {abs(shift)} h "
+            f"{'after' if shift > 0 else 'before'} them (z {score:.1f})"
         )
 
 
@@ -252,8 +252,8 @@ def judge_clock(news: pd.DataFrame, *, calendar: str, prices: Prices | None = No
             key=lambda found: (not found.proven, (True, None, False).index(found.early), found.source != "all")
         )
         first = complaints[0]
-        named = "" if first.source == "all" else f"{first.source}: "
-        words = f"{named}{first.finding}" + (f", and {len(complaints) - 1} more" if len(complaints) > 1 else "")
+        whose = "" if first.source == "all" else f"{first.source}: "
+        words = f"{whose}{first.finding}" + (f", and {len(complaints) - 1} more" if len(complaints) > 1 else "")
         remedy = f"{_HARM[first.early]} {_REMEDY}"
         return ClockJudgement("suspicious", words, remedy, tuple(complaints), hours, figures, table)
     if figures.get("stable_in") in ("UTC", "neither"):
@@ -276,6 +276,11 @@ def judge_clock(news: pd.DataFrame, *, calendar: str, prices: Prices | None = No
         return ClockJudgement("pass", words, figures=figures, reaction=table)
     words = f"not judged: {_about_night(night, session)}{_about_week(week)}, and {_about_market(market)}"
     return ClockJudgement("inconclusive", words, figures=figures, reaction=table)
+
+
+def _lowest(scores: pd.Series) -> int:
+    """Shift of the lowest score."""
+    return int(scores.index.to_numpy()[int(np.nanargmin(scores.to_numpy(dtype=float)))])
 
 
 def clock_time(hour: float) -> str:
@@ -315,8 +320,8 @@ def _complaint(source: str, night: Night, market: MarketReaction, articles: int,
         finding = f"the stamps look late: {hours}, and {market.numbers(-market.late)}"
         return Complaint(source, finding, articles, False, True)
     if night.kind == "session":
-        hours = hours_from_home(night)
-        early = None if abs(hours) > DIRECTION else hours > 0
+        off = hours_from_home(night)
+        early = None if abs(off) > DIRECTION else off > 0
         if market.bears_out(alone=not early):
             return None
         finding = f"{quiet}, while the exchange is awake: the clock is wrong or the source sleeps elsewhere"
@@ -365,7 +370,7 @@ def _market_figures(market: MarketReaction) -> dict[str, int | float | str]:
         if market.bears_out(alone=False)
         else "undecided"
     )
-    worst = int(scores[scores.index > 0].idxmin()) if (scores.index > 0).any() else 0
+    worst = _lowest(scores[scores.index > 0]) if (scores.index > 0).any() else 0
     return {"market": said, "best_early_hours": worst, "z_of_best_early": float(scores.get(worst, np.nan))}
 
 
@@ -409,7 +414,7 @@ def _about_market(market: MarketReaction) -> str:
             "prices moved before the stamps, which news that follows prices does as well as a late clock: "
             + market.numbers(-market.late)
         )
-    worst = int(scores.idxmin())
+    worst = _lowest(scores)
     return (
         f"prices do not show it either: stamps {abs(worst)} h {'early' if worst > 0 else 'late'} would fit as well "
         f"(z {scores.min():.1f}, {BORNE_OUT:g} needed)"
