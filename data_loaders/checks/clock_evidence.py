@@ -58,7 +58,7 @@ _REMEDY = (
 
 
 @dataclass(frozen=True, eq=False)
-class Market:
+class MarketReaction:
     """What prices say.
 
     Attributes
@@ -89,7 +89,7 @@ class Market:
 
     def _beyond_doubt(self, scores: pd.Series) -> int:
         worst = scores.min()
-        return int(scores.idxmin()) if worst <= -self.level else 0
+        return _lowest(scores) if worst <= -self.level else 0
 
     def bears_out(self, *, alone: bool) -> bool:
         """Whether prices speak against stamps two to eight hours early and not for late ones.
@@ -108,11 +108,11 @@ class Market:
     def numbers(self, shift: int) -> str:
         """Words for one shift."""
         assert self.table is not None
-        row = self.table.loc[shift]
+        articles, declared, shifted, score = self.table.loc[[shift]].to_numpy(dtype=float)[0]
         return (
-            f"where {int(row['articles']):,} pairs of symbol and part of day change over, prices moved "
-            f"{row['declared']:+.2f} more than usual at the stamps and {row['shifted']:+.2f} more {abs(shift)} h "
-            f"{'after' if shift > 0 else 'before'} them (z {row['z']:.1f})"
+            f"where {articles:,.0f} pairs of symbol and part of day change over, prices moved "
+            f"{declared:+.2f} more than usual at the stamps and {shifted:+.2f} more {abs(shift)} h "
+            f"{'after' if shift > 0 else 'before'} them (z {score:.1f})"
         )
 
 
@@ -252,14 +252,14 @@ def judge_clock(news: pd.DataFrame, *, calendar: str, prices: Prices | None = No
             key=lambda found: (not found.proven, (True, None, False).index(found.early), found.source != "all")
         )
         first = complaints[0]
-        named = "" if first.source == "all" else f"{first.source}: "
-        words = f"{named}{first.finding}" + (f", and {len(complaints) - 1} more" if len(complaints) > 1 else "")
+        whose = "" if first.source == "all" else f"{first.source}: "
+        words = f"{whose}{first.finding}" + (f", and {len(complaints) - 1} more" if len(complaints) > 1 else "")
         remedy = f"{_HARM[first.early]} {_REMEDY}"
         return ClockJudgement("suspicious", words, remedy, tuple(complaints), hours, figures, table)
     if figures.get("stable_in") in ("UTC", "neither"):
         words = (
             "not judged: prices moved at the stamps, but over the change to summer time the hours of the news are "
-            f"stable in {figures['stable_in']}, as with a source that lives elsewhere or a clock an hour off half "
+            f"stable in {figures['stable_in']}, as with a source that lives elsewhere or a clock an hour off for half "
             "of the year"
         )
         return ClockJudgement("inconclusive", words, figures=figures, reaction=table)
@@ -276,6 +276,11 @@ def judge_clock(news: pd.DataFrame, *, calendar: str, prices: Prices | None = No
         return ClockJudgement("pass", words, figures=figures, reaction=table)
     words = f"not judged: {_about_night(night, session)}{_about_week(week)}, and {_about_market(market)}"
     return ClockJudgement("inconclusive", words, figures=figures, reaction=table)
+
+
+def _lowest(scores: pd.Series) -> int:
+    """Shift of the lowest score."""
+    return int(scores.index.to_numpy()[int(np.nanargmin(scores.to_numpy(dtype=float)))])
 
 
 def clock_time(hour: float) -> str:
@@ -295,7 +300,7 @@ def _hear(
     level: float,
     zone: ZoneInfo,
     session: tuple[float, float] | None,
-) -> tuple[Night, Market, int]:
+) -> tuple[Night, MarketReaction, int]:
     once = _one_per_article(part)
     night = Night("few", 0.0, 0.0, 0.0)
     if session is not None:
@@ -303,10 +308,10 @@ def _hear(
     # One source of many whose night is at home is not asked further: it would cost a run as much as all of them.
     asked = name == "all" or night.kind != "home"
     table = reaction_by_shift(part["published_at"], part["symbol"], legs) if legs is not None and asked else None
-    return night, Market(table, level), len(once)
+    return night, MarketReaction(table, level), len(once)
 
 
-def _complaint(source: str, night: Night, market: Market, articles: int, week: int) -> Complaint | None:
+def _complaint(source: str, night: Night, market: MarketReaction, articles: int, week: int) -> Complaint | None:
     if market.early:
         return Complaint(source, f"the stamps look early: {market.numbers(market.early)}", articles, True, True)
     quiet = f"quietest around {clock_time(night.middle)} local time"
@@ -315,8 +320,8 @@ def _complaint(source: str, night: Night, market: Market, articles: int, week: i
         finding = f"the stamps look late: {hours}, and {market.numbers(-market.late)}"
         return Complaint(source, finding, articles, False, True)
     if night.kind == "session":
-        hours = hours_from_home(night)
-        early = None if abs(hours) > DIRECTION else hours > 0
+        off = hours_from_home(night)
+        early = None if abs(off) > DIRECTION else off > 0
         if market.bears_out(alone=not early):
             return None
         finding = f"{quiet}, while the exchange is awake: the clock is wrong or the source sleeps elsewhere"
@@ -352,7 +357,7 @@ def _changes(at: pd.Series, zone: ZoneInfo, *, elsewhere: bool) -> tuple[list[Co
     }
 
 
-def _market_figures(market: Market) -> dict[str, int | float | str]:
+def _market_figures(market: MarketReaction) -> dict[str, int | float | str]:
     scores = market.scores.dropna()
     if market.table is None or scores.empty:
         return {"market": "not judged"}
@@ -365,11 +370,11 @@ def _market_figures(market: Market) -> dict[str, int | float | str]:
         if market.bears_out(alone=False)
         else "undecided"
     )
-    worst = int(scores[scores.index > 0].idxmin()) if (scores.index > 0).any() else 0
+    worst = _lowest(scores[scores.index > 0]) if (scores.index > 0).any() else 0
     return {"market": said, "best_early_hours": worst, "z_of_best_early": float(scores.get(worst, np.nan))}
 
 
-def _hours_early(night: Night, market: Market, session: tuple[float, float] | None) -> float | None:
+def _hours_early(night: Night, market: MarketReaction, session: tuple[float, float] | None) -> float | None:
     if market.early or market.late:
         return float(market.early or -market.late)
     if session is not None and night.kind == "session":
@@ -398,7 +403,7 @@ def _about_week(week: int) -> str:
     return f", the week ends {abs(week)} h {'before' if week > 0 else 'after'} midnight"
 
 
-def _about_market(market: Market) -> str:
+def _about_market(market: MarketReaction) -> str:
     if market.table is None:
         return "there are no prices of these symbols and days to hold it against"
     scores = market.scores.loc[list(ALONE)].dropna()
@@ -409,7 +414,7 @@ def _about_market(market: Market) -> str:
             "prices moved before the stamps, which news that follows prices does as well as a late clock: "
             + market.numbers(-market.late)
         )
-    worst = int(scores.idxmin())
+    worst = _lowest(scores)
     return (
         f"prices do not show it either: stamps {abs(worst)} h {'early' if worst > 0 else 'late'} would fit as well "
         f"(z {scores.min():.1f}, {BORNE_OUT:g} needed)"

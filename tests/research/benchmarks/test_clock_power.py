@@ -55,6 +55,11 @@ def test_stamps_that_are_dates_are_not_judged() -> None:
     assert both(world.news, world.prices) == "inconclusive"
 
 
+def test_hours_that_change_with_summer_time_never_pass_on_prices_alone() -> None:
+    world = make_world("XLON", "05-23 even", "at publication", np.random.default_rng(4))
+    assert both(declared(world, "UTC"), world.prices, "XLON") != "pass"
+
+
 def test_a_right_clock_of_news_that_follows_prices_is_not_doubted() -> None:
     world = make_world("XNYS", "clear night", "news follows prices", np.random.default_rng(3))
     assert both(world.news, world.prices) != "suspicious"
