@@ -194,8 +194,9 @@ def _parsed(place: Path, content: bytes) -> Any:
         document = json.loads(
             content.decode("utf-8"), parse_constant=_no_number, parse_float=_number, parse_int=_whole_number
         )
-        # Half of a character that takes two has no bytes: it could be neither printed nor written.
-        json.dumps(document, ensure_ascii=False).encode("utf-8")
+        if b"\\u" in content:
+            # Half of a character that takes two has no bytes: it could be neither printed nor written.
+            json.dumps(document, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as failure:
         _unreadable(place, failure)
     return document

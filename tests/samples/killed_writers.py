@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,6 +67,28 @@ def cached(place: Path, content: str) -> None:
     cached_folder(place, "thing", {"a": 1}, build)
 
 
+def saved() -> Callable[[Path, str], None]:
+    """Carry out a small experiment, and return what writes its run folder anew, every table and page of it."""
+    from unittest.mock import patch
+
+    from embargo.research.config.experiment import load_config
+    from embargo.research.examples.shipped import example
+    from embargo.research.progress import Quiet
+    from embargo.research.run import pipeline
+
+    save, held = pipeline._save, []
+    holding = patch.object(pipeline, "_save", lambda *given: held.append(given))
+    with example("small") as path, tempfile.TemporaryDirectory() as cache, holding:
+        pipeline.execute(load_config(path), out=Path(cache), cache=Path(cache), stages=Quiet())
+    (given,) = held
+
+    def write(place: Path, content: str) -> None:
+        folder, *before, manifest, report, trial = given
+        save(place / folder.name, *before, manifest | {"content": content}, report, trial)
+
+    return write
+
+
 def state_of(place: Path) -> list[str]:
     """Name what lies in a folder: finished folders by their manifest's content, drafts as such."""
     found = []
@@ -81,7 +104,7 @@ def main(kind: str, folder: str, before: str) -> None:
     """Kill a writer at each of its events, and afterwards let another one write, or list what is there."""
     from embargo.models.drafts import sweep_up
 
-    write = {"run": small_run, "cached": cached}[kind]
+    write = saved() if kind == "saved" else {"run": small_run, "cached": cached}[kind]
     number, status = 0, KILLED
     while status == KILLED:
         place = Path(folder) / f"{number:03d}"

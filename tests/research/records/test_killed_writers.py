@@ -43,6 +43,20 @@ def test_a_run_killed_at_any_event_is_the_old_one_or_the_new_one(tmp_path: Path,
         assert (row["sharpe"], row["sealed"], row["damage"]) == (3.0, True, None)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("before", ["1", ""])
+def test_every_file_of_a_whole_run_is_written_or_none(tmp_path: Path, before: str) -> None:
+    found = killed("saved", tmp_path, before)
+    assert len(found) > 30
+    for row in found:
+        assert row["swept"] in ([["1"], ["2"]] if before else [[], ["2"]]), row
+        assert row["after"] == ["3"], row
+    for number in range(len(found)):
+        (row,) = list_runs(tmp_path / f"{number:03d}", verify=True)
+        assert (row["sealed"], row["damage"]) == (True, None)
+
+
 def test_a_folder_of_the_cache_killed_at_any_event_is_whole_or_absent(tmp_path: Path) -> None:
     found = killed("cached", tmp_path, "")
     assert len(found) > 8
