@@ -70,9 +70,11 @@ def test_the_configs_of_the_readme_load(tmp_path: Path) -> None:
         file.write_text("\n".join(lines))
         return load_config(file)
 
-    example, money, sorting = blocks(ROOT / "README.md", "toml")
+    example, written, money, sorting = blocks(ROOT / "README.md", "toml")
     assert load(example).news.path == str(tmp_path / "news.csv")
     assert len(example.strip().splitlines()) <= 10
+    told = load(*[line for line in example.splitlines() if not line.startswith("news")], written).news
+    assert (told.columns["symbol"], told.delimiter, told.header) == ("tickers[]", ";", False)
     kept = [line for line in example.splitlines() if not line.startswith(("signal", "costs"))]
     traded = load(*kept, money)
     assert traded.execution.participation == 0.02

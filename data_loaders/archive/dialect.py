@@ -22,7 +22,7 @@ _MARKS = (
 
 @dataclass(frozen=True)
 class Dialect:
-    """How tables are written.
+    r"""How tables are written.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Dialect:
     >>> import tempfile
     >>> from pathlib import Path
     >>> from embargo.data_loaders import Dialect, read_news
-    >>> row = "02.01.2024 10:00;AAPL;Gewinn über Erwartung"
+    >>> row = "02.01.2024 10:00;AAPL;Gewinn über Erwartung\n"
     >>> columns = {"published_at": "1", "symbol": "2", "text": "3"}
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     _ = Path(f"{folder}/news.csv").write_text(row, encoding="cp1252")

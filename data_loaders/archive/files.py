@@ -146,7 +146,7 @@ def tables_of(path: str | Path, formats: dict[str, str] = FORMATS, dialect: Dial
     path = Path(path)
     if not path.exists():
         raise MissingPartError(f"no file or folder {path}. Check the path; relative ones start at the working folder.")
-    known = ", ".join([*sorted(formats), "plain or packed as", *sorted(_UNPACKED), ".zip"])
+    known = f"{', '.join(sorted(formats))} (plain, or packed as {', '.join(sorted(_UNPACKED))} or in a .zip)"
     if path.is_file():
         found = list(_parts_in(path, formats))
         if not found and path.suffix.lower() != ".zip":

@@ -25,7 +25,7 @@ from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.labels import Labelled, encode, settle
 from embargo.data_loaders.schemas import as_utc
 
-LabelFormat = Literal["auto", "phrasebank", "fiqa", "semeval", "twitter", "table"]
+LabelFormat = Literal["auto", "phrasebank", "fiqa", "semeval", "twitter", "table", "scores"]
 
 # The sets define no classes. FinGPT's benchmark cuts FiQA's scores here, negative below -0.1 and positive from 0.1 on
 # (Yang, Liu and Wang 2023, "FinGPT: Open-Source Financial Large Language Models"; its benchmarks/fiqa.py).
@@ -223,6 +223,11 @@ def _recognised(parts: list[Table], text: str, label: str, mapping: object, wher
                 f"{where}: the labels are the numbers {sorted(names)[:5]}, and sets number their classes differently. "
                 "Choose format = 'twitter' (0 bearish, 1 bullish, 2 neutral), or say it with 'mapping'."
             )
+        if names and all(re.fullmatch(r"-?[01]?\.?\d*(?:[eE]-\d+)?", name) for name in names):
+            raise ConfigError(
+                f"{where}: the labels are scores such as {sorted(names)[0]}. Choose format = 'scores', which cuts them "
+                "into classes at the threshold."
+            )
     return "table"
 
 
@@ -284,22 +289,22 @@ def read_label_set(
     ----------
     path : str or Path
         A file, a folder or a zip of files of one format.
-    format : {"auto", "phrasebank", "fiqa", "semeval", "twitter", "table"}
+    format : {"auto", "phrasebank", "fiqa", "semeval", "twitter", "table", "scores"}
         ``"phrasebank"``: lines ``sentence@label`` in ISO-8859-1 (.txt). ``"fiqa"``: FiQA 2018 task 1, headlines or
         posts (.json). ``"semeval"``: SemEval-2017 task 5, either subtask (.json). ``"twitter"``: the Twitter financial
         news set (``text, label`` with 0 bearish, 1 bullish, 2 neutral). ``"table"``: parquet, CSV or JSONL with a
-        column of texts and one of labels. ``"auto"`` tells them apart where nothing else could be meant, and asks
-        otherwise.
+        column of texts and one of labels; ``"scores"``: one of scores from -1 to 1 in their place. ``"auto"`` tells
+        them apart where nothing else could be meant, and asks otherwise.
     agreement : {50, 66, 75, 100}, optional
         Which of the PhraseBank's files to read, in percent of annotators; needed where several lie together.
     threshold : float
-        Cuts the scores of FiQA and SemEval: bearish below ``-threshold``, bullish from ``threshold`` on, else neutral.
+        Cuts scores, such as those of FiQA: bearish below ``-threshold``, bullish from ``threshold`` on, else neutral.
     text, label : str
-        Columns of the sentence and its label in a ``"table"``.
+        Columns of the sentence and its label in a ``"table"``, or its score in ``"scores"``.
     mapping : mapping, optional
         Source label to class, such as ``{"positive": "bullish"}``, for ``"phrasebank"`` and ``"table"``.
     filters : mapping, optional
-        As in ``archive.read_news``, for a ``"table"``.
+        As in ``archive.read_news``, for a ``"table"`` or ``"scores"``.
     knowledge_cutoff : Timestamp, optional
         Timezone-aware instant by which all labels of an undated set were known; becomes ``known_at``, ``starts_at``
         and ``ends_at`` of every sample. Required unless ``published_at`` is given.
@@ -352,12 +357,16 @@ def read_label_set(
         )
     if mapping is not None and name not in ("phrasebank", "table"):
         raise ConfigError(f"{where}: the classes of {name!r} are fixed. Leave 'mapping' out, or choose 'table'.")
-    if filters and name != "table":
+    if filters and name not in ("table", "scores"):
         raise ConfigError(f"{where}: a {name!r} set has no columns to filter by, got {sorted(filters)}.")
-    if name == "table":
+    if name in ("table", "scores"):
         wanted = [column for column in (text, label, published_at) if column is not None]
         frame, counts = read_table(parts, wanted, filters or {})
         raw = _Raw(frame.rename(columns={text: "text", label: "label"}), counts)
+        if name == "scores":
+            aside: dict[str, int] = {}
+            rows = zip(frame.index + 1, frame[text], frame[label], strict=True)
+            raw = _Raw(_scored(rows, parts[0], aside), counts | {"without_text": aside["without_text"]})
     else:
         raw = _READERS[name](parts, agreement, where)
     counts = dict(raw.counts)

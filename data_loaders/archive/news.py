@@ -10,39 +10,33 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.archive.dialect import PLAIN, Dialect
 from embargo.data_loaders.archive.files import FileProgress, Table, tables_of
-from embargo.data_loaders.archive.paths import is_list_path, refuse_nested
+from embargo.data_loaders.archive.news_rules import NewsRequest, NewsRules, news_rules
+from embargo.data_loaders.archive.paths import refuse_nested
 from embargo.data_loaders.archive.plausible import check_news_instants
 from embargo.data_loaders.archive.streams import Counts, RowBatch, add_count, batches, nothing_left
 from embargo.data_loaders.archive.tables import (
     Piece,
-    columns_hint,
-    columns_of,
     keep_filtered,
-    mapped,
     pieces,
     truth_of,
 )
-from embargo.data_loaders.archive.time_forms import TimeForm
 from embargo.data_loaders.archive.times import (
     bare_dates_of,
-    form_of,
     instants_of,
     later_of,
     outside,
-    range_of,
     zone_name,
 )
-from embargo.data_loaders.errors import ConfigError, DataError, such
+from embargo.data_loaders.errors import DataError, such
 from embargo.data_loaders.schemas import validate_news
 
-_NEWS_NAMES = ("article_id", "published_at", "seen_at", "symbol", "text", "source", "url", "label", "revision")
 _DAY = pd.Timedelta(days=1)
 
 
@@ -60,117 +54,6 @@ class LoadedNews:
 
     frame: pd.DataFrame
     counts: dict[str, int]
-
-
-@dataclass(frozen=True)
-class NewsRules:
-    """Everything ``read_news`` was asked for, as one value that each piece is put through."""
-
-    columns: Mapping[str, str]
-    filters: Mapping[str, Any]
-    timezone: str | None
-    symbols: frozenset[str] | None
-    start: pd.Timestamp | None
-    end: pd.Timestamp | None
-    text_from: tuple[str, ...]
-    max_characters: int | None
-    symbol: str | None
-    symbol_flags: Mapping[str, str]
-    date_only: str | None
-    form: TimeForm | None = None
-    symbol_separator: str | None = None
-    symbol_case: str | None = None
-
-    @property
-    def listed(self) -> str | None:
-        """The path of symbols, where it leads to lists."""
-        source = self.columns.get("symbol")
-        return source if source is not None and is_list_path(source) else None
-
-    @property
-    def wanted(self) -> list[str]:
-        """Source columns that these rules read."""
-        flag = [] if self.date_only in (None, "all", "midnight") else [str(self.date_only)]
-        return [*self.columns.values(), *self.filters, *self.text_from, *self.symbol_flags, *flag]
-
-
-class NewsRequest(TypedDict, total=False):
-    """What may be asked of ``read_news``, which says what it means."""
-
-    columns: Mapping[str, str] | None
-    filters: Mapping[str, Any] | None
-    timezone: str | None
-    symbols: Sequence[str] | None
-    start: str | pd.Timestamp | None
-    end: str | pd.Timestamp | None
-    text_from: Sequence[str]
-    max_characters: int | None
-    symbol: str | None
-    symbol_flags: Mapping[str, str] | None
-    date_only: str | None
-    time_format: str | None
-    symbol_separator: str | None
-    symbol_case: Literal["upper", "lower"] | None
-
-
-def news_rules(parts: Sequence[Table], **request: Unpack[NewsRequest]) -> NewsRules:
-    """Complete and check what was asked for; parameters and errors as ``read_news``."""
-    symbol, text_from = request.get("symbol"), tuple(request.get("text_from", ()))
-    symbol_flags = dict(request.get("symbol_flags") or {})
-    given = mapped(parts, request.get("columns") or {}, _NEWS_NAMES)
-    symbols = request.get("symbols")
-    start, end = range_of(request.get("start"), request.get("end"), where=str(parts[0]))
-    rules = NewsRules(
-        columns={
-            name: source
-            for name, source in given.items()
-            if not (name == "symbol" and (symbol is not None or symbol_flags)) and not (name == "text" and text_from)
-        },
-        filters=request.get("filters") or {},
-        timezone=request.get("timezone"),
-        symbols=None if symbols is None else frozenset(symbols),
-        start=start,
-        end=end,
-        text_from=text_from,
-        max_characters=request.get("max_characters"),
-        symbol=symbol,
-        symbol_flags=symbol_flags,
-        date_only=request.get("date_only"),
-        form=form_of(request.get("time_format"), request.get("timezone")),
-        symbol_separator=request.get("symbol_separator"),
-        symbol_case=request.get("symbol_case"),
-    )
-    _check_news_request(rules, parts[0])
-    return rules
-
-
-def _check_news_request(rules: NewsRules, path: Table) -> None:
-    ways = [rules.symbol is not None, bool(rules.symbol_flags), "symbol" in rules.columns]
-    lacking = []
-    if "published_at" not in rules.columns:
-        lacking.append("no column for published_at. Map it with columns = {published_at = '...'}.")
-    if not rules.text_from and "text" not in rules.columns:
-        lacking.append("no column for text. Map it with columns, or join some with text_from.")
-    if not any(ways):
-        lacking.append("no symbols. Map a symbol column, set a constant 'symbol', or use symbol_flags.")
-    if lacking:
-        there = columns_of(path)
-        shown = [name if len(name) <= 60 else f"{name[:57]}..." for name in there[:40]]
-        hint = columns_hint(path, there)
-        raise DataError(f"{path}: {lacking[0]} It has {shown}.{'' if hint.startswith('Map') else f' {hint}'}")
-    if rules.symbol_separator == "" or (rules.symbol_separator and "symbol" not in rules.columns):
-        raise ConfigError(
-            f"{path}: symbol_separator = {rules.symbol_separator!r} splits the cells of a symbol column. Name its "
-            "sign, such as ',', and map the column; or leave it out."
-        )
-    if rules.symbol_separator and rules.listed:
-        raise ConfigError(f"{path}: {rules.listed!r} is a list already. Leave symbol_separator out.")
-    if rules.symbol_case not in (None, "upper", "lower"):
-        raise ConfigError(f"{path}: symbol_case must be 'upper' or 'lower', got {rules.symbol_case!r}.")
-    if ways[0] and ways[1]:
-        raise ConfigError(f"{path}: both a constant symbol and symbol_flags are set. Use one.")
-    if rules.max_characters is not None and rules.max_characters < 1:
-        raise ConfigError(f"{path}: max_characters must be at least 1, got {rules.max_characters}.")
 
 
 def _texts(values: pd.Series) -> pd.Series:

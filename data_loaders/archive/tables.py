@@ -132,17 +132,25 @@ def _json_records(part: Table, opened: Opened) -> Iterator[tuple[int, dict[str, 
                 yield from _listed_records(part, text)
                 return
             first = sign + text.readline()
-            if first.strip() in ("", "{"):
-                raise DataError(
-                    f"{part}: {'the file is empty' if not first.strip() else 'one object over several lines'}. Write a "
-                    "list of objects, or one object per line."
-                )
+            if not first.strip():
+                raise DataError(f"{part}: the file is empty. Fetch it again.")
+            if first.strip() == "{":
+                whole = _json_record(first + text.read(_LONGEST_RECORD), str(part))
+                raise DataError(f"{part}: one object over several lines. {_wrapped_hint(whole)}")
             yield len(first), _json_record(first, f"{part}, line 1")
         number = 1 if part.format == "json" else 0
         for line in text:
             number += 1
             if line.strip():
                 yield len(line), _json_record(line, f"{part}, line {number}")
+
+
+def _wrapped_hint(record: Mapping[str, Any]) -> str:
+    """Say what to do about one object that wraps the rows, as the answers of services do."""
+    for name, value in record.items():
+        if isinstance(value, list) and value and all(isinstance(entry, dict) for entry in value[:10]):
+            return f"Its list {name!r} seems to hold the rows: write that list alone, as 'jq .{name}' does."
+    return "Write a list of objects, or one object per line."
 
 
 def _listed_records(part: Table, text: io.TextIOWrapper) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -224,6 +232,12 @@ def columns_hint(part: Table, present: Sequence[str]) -> str:
         return "If its first line is no header, set header = false and name columns by their place: '1', '2' ..."
     if csv and not part.dialect.header:
         return "Without a header columns are named by their place: '1', '2' ..."
+    if part.format in ("json", "jsonl"):
+        with TableReader() as reader, damage_named(part), reader.opened(part) as opened:
+            records = list(islice(_json_records(part, opened), 2))
+        hint = _wrapped_hint(records[0][1]) if len(records) == 1 else ""
+        if "seems to hold" in hint:
+            return hint
     return "Map or filter by one of these."
 
 

@@ -33,17 +33,24 @@ _LOOKS = (
     (r"\d{1,2}-\d{1,2}-\d{4}", ("%m-%d-%Y", "%d-%m-%Y")),
     (r"\d{1,2}/\d{1,2}/\d{2}\b", ("%m/%d/%y", "%d/%m/%y")),
     (r"[A-Z][a-z]{2}, \d{1,2} [A-Z][a-z]{2} \d{4}", ("%a, %d %b %Y",)),
-    (r"\d{1,2}[- ][A-Z][a-z]{2}[- ]\d{4}", ("%d-%b-%Y",)),
-    (r"[A-Z][a-z]{2} \d{1,2},? \d{4}", ("%b %d, %Y",)),
-    (r"[A-Z][a-z]{3,8} \d{1,2},? \d{4}", ("%B %d, %Y",)),
+    (r"[A-Z][a-z]{2} [A-Z][a-z]{2} \d{1,2} \d{1,2}:\d{2}:\d{2} [+-]\d{4} \d{4}", ("%a %b %d %H:%M:%S %z %Y",)),
+    (r"\d{1,2}-[A-Z][a-z]{2}-\d{4}", ("%d-%b-%Y",)),
+    (r"\d{1,2} [A-Z][a-z]{2} \d{4}", ("%d %b %Y",)),
+    (r"\d{1,2}-[A-Z][a-z]{2}-\d{2}\b", ("%d-%b-%y",)),
+    (r"[A-Z][a-z]{2} \d{1,2}, \d{4}", ("%b %d, %Y",)),
+    (r"[A-Z][a-z]{2} \d{1,2} \d{4}", ("%b %d %Y",)),
+    (r"[A-Z][a-z]{3,8} \d{1,2}, \d{4}", ("%B %d, %Y",)),
     (r"\d{4}-\d{1,2}-\d{1,2}", ("%Y-%m-%d",)),
 )
 _CLOCKS = (
-    (r"[ ,]+\d{1,2}:\d{2}:\d{2} ?[AaPp][Mm]", " %I:%M:%S %p"),
-    (r"[ ,]+\d{1,2}:\d{2} ?[AaPp][Mm]", " %I:%M %p"),
+    (r" \d{1,2}:\d{2}:\d{2} [AaPp][Mm]", " %I:%M:%S %p"),
+    (r" \d{1,2}:\d{2} [AaPp][Mm]", " %I:%M %p"),
+    (r" \d{1,2}:\d{2}[AaPp][Mm]", " %I:%M%p"),
+    (r", \d{1,2}:\d{2} [AaPp][Mm]", ", %I:%M %p"),
+    (r" at \d{1,2}:\d{2} [AaPp][Mm]", " at %I:%M %p"),
     (r"T\d{1,2}:\d{2}:\d{2}", "T%H:%M:%S"),
-    (r"[ ,]+\d{1,2}:\d{2}:\d{2}", " %H:%M:%S"),
-    (r"[ ,]+\d{1,2}:\d{2}", " %H:%M"),
+    (r" \d{1,2}:\d{2}:\d{2}", " %H:%M:%S"),
+    (r" \d{1,2}:\d{2}", " %H:%M"),
     (r" \d{6}", " %H%M%S"),
 )
 
@@ -158,6 +165,8 @@ def form_hint(stamp: str) -> str:
         elif rest.strip().isalpha():
             zone = rest
         options = [f"{form}{clock}{zone}" for form in forms]
+        if re.fullmatch(time_form(options[0]).pattern, stamp) is None:
+            break
         choice = " or ".join(repr(option) for option in options)
         asked = "whichever its source means" if len(options) > 1 else "if that is what its source means"
         return f"Name the form with time_format: {choice}, {asked}."

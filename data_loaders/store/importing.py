@@ -17,7 +17,8 @@ import pandas as pd
 
 from embargo.data_loaders.archive.dialect import PLAIN, Dialect
 from embargo.data_loaders.archive.files import FileProgress, Table, fingerprint, tables_of
-from embargo.data_loaders.archive.news import NewsRequest, named, news_batches, news_rules, one_row_per_key
+from embargo.data_loaders.archive.news import named, news_batches, one_row_per_key
+from embargo.data_loaders.archive.news_rules import NewsRequest, news_rules
 from embargo.data_loaders.archive.prices import PriceRequest, bar_batches, bars_of, locate_in, price_rules
 from embargo.data_loaders.archive.streams import Counts, RowBatch, add_count, nothing_left
 from embargo.data_loaders.errors import DataError

@@ -36,6 +36,7 @@ class LabelledFormat(StrEnum):
 
     AUTO = "auto"
     TABLE = "table"
+    SCORES = "scores"
     PHRASEBANK = "phrasebank"
     FIQA = "fiqa"
     SEMEVAL = "semeval"

@@ -105,7 +105,7 @@ class LabelsSection(Section):
     source: Literal["news", "file", "returns"] = "news"
     column: str = "label"
     path: str | None = None
-    format: Literal["auto", "table", "phrasebank", "fiqa", "semeval", "twitter"] = "auto"
+    format: Literal["auto", "table", "scores", "phrasebank", "fiqa", "semeval", "twitter"] = "auto"
     agreement: Literal[50, 66, 75, 100] | None = None
     score_threshold: Fraction = 0.1
     text: str = "text"

@@ -70,7 +70,7 @@ def _duration(value: str) -> str:
         length = pd.Timedelta(value)
     except ValueError as failure:
         raise ValueError(f"{value!r} is no duration; write '5min', '12h' or '2D'") from failure
-    if length is pd.NaT or value.strip().replace(".", "", 1).isdigit():
+    if pd.isna(length) or value.strip().replace(".", "", 1).isdigit():
         raise ValueError(f"{value!r} names no unit of time; write '5min', '12h' or '2D'")
     if length < pd.Timedelta(0):
         raise ValueError(f"{value!r} is negative")
@@ -96,8 +96,9 @@ def _name(value: str) -> str:
 
 
 def _span(value: Any) -> str | int:
-    counted = isinstance(value, int) and 1 <= value <= MOST * 1_000
-    if isinstance(value, bool) or not (isinstance(value, str) or counted):
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST * 1_000:
         raise ValueError("write a length of time such as '6MS' or '90D', or a number of articles from 1 on")
     return value
 

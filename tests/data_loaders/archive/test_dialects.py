@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import lzma
 from collections.abc import Callable
 from pathlib import Path
@@ -193,7 +194,13 @@ def test_zone_letters_are_answered_with_what_to_do() -> None:
         ("20240102100000", "'%Y%m%d%H%M%S'"),
         ("Tue, 02 Jan 2024 10:00:00 +0000", "'%a, %d %b %Y %H:%M:%S %z'"),
         ("May 26, 2020 7:35 AM", "'%b %d, %Y %I:%M %p'"),
+        ("18-Jul-20", "'%d-%b-%y'"),
+        ("Jul 18 2020", "'%b %d %Y'"),
+        ("Jan 2, 2024 at 9:05 AM", "'%b %d, %Y at %I:%M %p'"),
+        ("Wed Jan 01 03:59:03 +0000 2014", "'%a %b %d %H:%M:%S %z %Y'"),
+        ("2024-01-02 10:00:00 EST", "'%Y-%m-%d %H:%M:%S EST'"),
         ("yesterday", "such as"),
+        ("03/04/2024 around ten", "such as"),
     ],
 )
 def test_a_stamp_of_another_form_is_answered_with_forms_not_with_date_only(stamp: str, advice: str) -> None:
@@ -215,6 +222,22 @@ def test_a_bare_date_of_iso_is_still_answered_with_date_only() -> None:
     with pytest.raises(DataError, match=r"'2024-01-02' is a date without a time of day. Set date_only = 'all'"):
         instants_of(pd.Series(["2024-01-02"]), "UTC", {}, where="x")
     assert instants_of(pd.Series(["2024-01-02 9:05:00", " "]), "UTC", {}, where="x").notna().tolist() == [True, False]
+
+
+@pytest.mark.parametrize("zone", [" UTC", "UTC", " gmt", "Z", "+00:00"])
+def test_letters_for_utc_are_its_offset(zone: str) -> None:
+    read = instants_of(pd.Series([f"2023-12-16 23:00:00{zone}"]), "America/New_York", {}, where="x")
+    assert read[0] == pd.Timestamp("2023-12-16 23:00Z")
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_an_answer_of_a_service_is_not_its_rows(tmp_path: Path, indent: int | None) -> None:
+    row = {"id": 1, "time": "2024-01-02T10:00:00Z", "ticker": "A", "headline": "x"}
+    (tmp_path / "n.json").write_text(json.dumps({"news": [row], "next": "t"}, indent=indent))
+    with pytest.raises(DataError, match=r"Its list 'news' seems to hold the rows: write that list alone"):
+        read_news(tmp_path / "n.json", columns=COLUMNS)
+    (tmp_path / "n.json").write_text(json.dumps([row], indent=indent))
+    assert read_news(tmp_path / "n.json", columns=COLUMNS).counts["kept"] == 1
 
 
 def test_dates_in_a_form_follow_date_only(tmp_path: Path) -> None:

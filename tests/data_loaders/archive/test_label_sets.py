@@ -270,3 +270,19 @@ def test_a_twitter_label_between_classes_is_refused(tmp_path: Path) -> None:
     (tmp_path / "set.jsonl").write_text('{"text": "a", "label": 0.5}\n')
     with pytest.raises(DataError, match=r"label .*0\.5.* at row 1"):
         classes(tmp_path / "set.jsonl", format="twitter")
+
+
+def test_a_table_of_scores_is_cut_into_classes_if_that_is_said(tmp_path: Path) -> None:
+    table = pd.DataFrame({"sentence": ["up", "down", "flat", " "], "score": [0.5, -0.4, 0.01, 0.2]})
+    table.to_parquet(tmp_path / "fiqa.parquet")
+    at = pd.Timestamp("2020-01-01", tz="UTC")
+    with pytest.raises(ConfigError, match=r"the labels are scores such as .*Choose format = 'scores'"):
+        read_label_set(tmp_path / "fiqa.parquet", text="sentence", label="score", knowledge_cutoff=at)
+    read = read_label_set(
+        tmp_path / "fiqa.parquet", format="scores", text="sentence", label="score", knowledge_cutoff=at
+    )
+    assert dict(zip(read.frame["text"], read.frame["label"], strict=True)) == {"up": 2, "down": 0, "flat": 1}
+    assert (read.counts["rows"], read.counts["without_text"]) == (4, 1)
+    table.assign(score=3.0).to_parquet(tmp_path / "fiqa.parquet")
+    with pytest.raises(DataError, match=r"outside \[-1, 1\]"):
+        read_label_set(tmp_path / "fiqa.parquet", format="scores", text="sentence", label="score", knowledge_cutoff=at)

@@ -61,6 +61,24 @@ def test_an_import_counts_what_it_sets_aside_and_repeats_nothing(desk: Desk, arc
     pd.testing.assert_frame_equal(desk.opened().as_of(desk.now).news(), news)
 
 
+def test_an_archive_is_imported_as_it_is_said_to_be_written(desk: Desk, tmp_path: Path) -> None:
+    path = tmp_path / "wire.csv"
+    path.write_text("a1;02.01.2024 10:00;nvda|amd;Café chain\n", encoding="cp1252")
+    names = {"article_id": "1", "published_at": "2", "symbol": "3", "text": "4"}
+    mapped = [part for name, column in names.items() for part in ("--map", f"{name}={column}")]
+    written = ("--delimiter", ";", "--encoding", "cp1252", "--no-header", "--time-format", "%d.%m.%Y %H:%M")
+    rules = (*mapped, *written, "--timezone", "UTC", "--symbol-separator", "|", "--symbol-case", "upper")
+    result = embargo("import", path, "--store", desk.store, *rules)
+    assert result.exit_code == 0, result.output
+    news = desk.opened().as_of(desk.now).news()
+    assert sorted(news["symbol"]) == ["AMD", "NVDA"]
+    assert set(news["text"]) == {"Café chain"}
+    assert set(news["published_at"]) == {pd.Timestamp("2024-01-02 10:00Z")}
+    bars = embargo("import", path, "--store", desk.store, "--kind", "bars", "--venue", "v", "--symbol-case", "upper")
+    assert "--symbol-case: only for --kind news" in bars.output
+    assert embargo("import", path, "--store", desk.store, *rules, "--encoding", "klingon").exit_code == 2
+
+
 def test_bars_are_imported_under_a_venue_of_ones_own(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "us.csv").write_text(
         "symbol,date,open,high,low,close,volume\nAAPL,2024-02-01,1,2,1,2,100\nAAPL,2024-02-02,2,3,2,3,100\n"
