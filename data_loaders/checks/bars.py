@@ -122,8 +122,7 @@ def calendar_gaps(prices: Prices) -> Check:
         ),
         (shut, number + int(idle.sum())),
         (
-            f"Name the calendar that the bars follow (prices.calendar is {name_of(prices.calendar)}), or drop the "
-            "bars.",
+            f"Name the calendar that they follow (prices.calendar is {name_of(prices.calendar)}), or drop the bars.",
             off,
         ),
         (

@@ -47,8 +47,8 @@ def _plain_errors() -> Iterator[None]:
     try:
         yield
     except Exception as failure:
-        if isinstance(said := getattr(failure, "message", None), str):
-            failure.message = plain(said)  # type: ignore[attr-defined]
+        if isinstance(said := vars(failure).get("message"), str):
+            vars(failure)["message"] = plain(said)
         raise
 
 
