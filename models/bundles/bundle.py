@@ -24,6 +24,7 @@ from embargo.models.bundles.card import model_card
 from embargo.models.calibration.fitting import Calibration
 from embargo.models.content import (
     MANIFEST,
+    file_hash,
     json_hash,
     new_folder,
     read_manifest,
@@ -184,6 +185,7 @@ def write_bundle(
             "kind": BUNDLE,
             "base": _described(base),
             "adapter_identity": adapter.identity,
+            "adapter_manifest": file_hash(draft / ADAPTER / MANIFEST),
             "calibration": calibration.to_dict(),
         }
         (draft / CARD).write_text(model_card(manifest), encoding="utf-8")
@@ -227,7 +229,9 @@ def open_bundle(folder: Path) -> Bundle:
         raise DataError(f"{folder}: no model folder. 'embargo tune' writes them, 'embargo models' lists them.")
     with understood(folder):
         manifest = read_sealed(folder)
-        if json_hash(_adapter_files(folder)) != manifest["adapter_identity"]:
+        as_written = manifest.get("adapter_manifest")  # folders from before it was noted have none
+        changed = as_written is not None and file_hash(folder / ADAPTER / MANIFEST) != as_written
+        if json_hash(_adapter_files(folder)) != manifest["adapter_identity"] or changed:
             raise DataError(
                 f"{folder / ADAPTER}: is not the adapter that was written. Delete the folder and tune anew."
             )

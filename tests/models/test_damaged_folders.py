@@ -17,8 +17,9 @@ import pytest
 from samples.damaged_models import TEXTS, copied, damage, outcome, seal
 from samples.model_desk import desk_in
 
+from embargo.data_loaders.errors import DataError
 from embargo.models.bases.resolve import resolve_base
-from embargo.models.bundles.bundle import list_bundles
+from embargo.models.bundles.bundle import list_bundles, open_bundle
 from embargo.models.loading.load import encode, load_classifier, load_tokenizer
 from embargo.research.modelling.tuning import open_model
 
@@ -90,6 +91,17 @@ def check(whole: Whole, scratch: Path, seeds: dict[str, int], *, sealed: bool) -
 
 def test_no_damage_to_a_model_that_has_hashes_goes_unnoticed(whole: Whole, tmp_path: Path) -> None:
     assert check(whole, tmp_path, {"lora": 4, "full": 2, "onnx": 4}, sealed=False)["refused"] == 10
+
+
+@pytest.mark.parametrize("entry", ["trained_until", "n_train"])
+def test_what_an_adapter_says_of_itself_cannot_be_changed_in_a_model_folder(
+    whole: Whole, tmp_path: Path, entry: str
+) -> None:
+    folder = copied(whole.folders["lora"], tmp_path / "lora")
+    path = folder / "adapter" / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {entry: None}))
+    with pytest.raises(DataError, match="is not the adapter that was written"):
+        open_bundle(folder)
 
 
 def test_what_was_damaged_on_purpose_is_refused_or_read(whole: Whole, tmp_path: Path) -> None:

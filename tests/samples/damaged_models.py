@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from embargo.data_loaders.errors import EmbargoError
-from embargo.models.content import MANIFEST, write_manifest
+from embargo.models.content import MANIFEST, file_hash, json_hash, write_manifest
 
 VALUES: tuple[Any, ...] = (
     *(None, True, False, -1, 0, 1, 3, 2**31, 2**63, 10**30, -1.5, 1e308, float("nan"), float("inf"), "", "x", "../x"),
@@ -55,10 +55,9 @@ def seal(folder: Path) -> None:
         try:
             manifest = json.loads(part.read_text())
             if part.parent == folder and (folder / "adapter" / MANIFEST).is_file():
-                from embargo.models.content import json_hash
-
                 inner = json.loads((folder / "adapter" / MANIFEST).read_text())
                 manifest["adapter_identity"] = json_hash(inner["files"])
+                manifest["adapter_manifest"] = file_hash(folder / "adapter" / MANIFEST)
             sealed = "seal" in manifest or part.parent == folder
             write_manifest(
                 part.parent, {k: v for k, v in manifest.items() if k not in ("seal", "files")}, sealed=sealed
