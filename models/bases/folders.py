@@ -136,7 +136,7 @@ def understood(place: Path | str, what: str = "model") -> Iterator[None]:
 
 
 def refuse_detours(config: Mapping[str, Any], where: str) -> None:
-    """Refuse a model's configuration that makes transformers read code from the hub, or other weights than are hashed.
+    """Refuse a model's configuration that names code, or other weights than are hashed.
 
     Raises
     ------
