@@ -172,7 +172,9 @@ def stale_closes(prices: Prices) -> Check:
     fields = [getattr(prices, name).to_numpy(dtype=float) for name in ("open", "high", "low")]
     volume = prices.volume.to_numpy(dtype=float)
     repeats, pairs = same.sum(axis=0), np.isfinite(close).sum(axis=0)
-    frozen, resting, coarse = [], [], _coarse(close)
+    frozen: list[BarRun] = []
+    resting: list[BarRun] = []
+    coarse = _coarse(close)
     for column, start, stop in runs(same, STALE_RUN - 1):
         length = stop - start
         chance = (repeats[column] - length + 1) / max(pairs[column] - length + 2, 1)

@@ -192,7 +192,7 @@ class Tape:
     @cached_property
     def gaps(self) -> np.ndarray:
         """From the last close to the open; to the close where there is no open."""
-        return np.where(np.isnan(self.opens), self.close, self.opens) - self.before
+        return np.asarray(np.where(np.isnan(self.opens), self.close, self.opens) - self.before)
 
     @cached_property
     def moves(self) -> list[Move]:

@@ -145,7 +145,7 @@ def _chains(story: np.ndarray, known_at: np.ndarray, symbols: np.ndarray, begins
         about[article] = list(chain)
     if about:
         lists = np.split(symbols, begins[1:-1])
-        lists = [about.get(article, own) for article, own in enumerate(lists)]
+        lists = [np.asarray(about.get(article, own)) for article, own in enumerate(lists)]
         begins = np.append(0, np.cumsum([len(own) for own in lists]))
         symbols = np.concatenate(lists).astype(np.int64)
     return _Told(known_at, story, entry, symbols, begins, window)
