@@ -65,13 +65,8 @@ def check_news(
         copies.later_dates(facts),
         copies.exact_copies(facts),
         copies.near_copies(facts, window=window),
-<<<<<<< HEAD
         clock.time_of_day(facts, calendar=calendar),
         clock.clock(facts, prices, calendar=calendar),
-=======
-        clock.time_of_day(facts.rows, calendar=calendar),
-        clock.clock(facts.rows, calendar=calendar),
->>>>>>> h-checks
         coverage.collection_gaps(facts, calendar=calendar),
         coverage.monthly_articles(facts),
         coverage.symbol_coverage(facts, prices),
