@@ -115,7 +115,13 @@ def _abandoned(draft: Path) -> bool:
 
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder, so that of all who rename in it one does at a time."""
+    """Hold the lock of a folder, so that of all who rename in it one does at a time.
+
+    A draft has one maker, who holds its lock already and would wait for himself.
+    """
+    if folder.name.startswith(_DRAFT):
+        yield
+        return
     held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         # Some file systems know no locks of folders; a single process needs none.

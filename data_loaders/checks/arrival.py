@@ -36,21 +36,24 @@ BINS = (*_NAMES, "30–365 d", "> 1 y")
 def first_sighting(news: pd.DataFrame | NewsFacts) -> Check:
     """Say for what share of the rows the source states when they were first seen.
 
-    Where it does not, ``seen_at`` is assumed to be ``published_at``. Silent on whether a stated time is true
-    (``back_fill``).
+    Where it does not, ``seen_at`` is assumed to be ``published_at``. Where no row states it, the source does not tell,
+    and nothing is judged; where most rows lack what others state, a person should look. Silent on whether a stated
+    time is true (``back_fill``).
     """
     facts = facts_of(news).articles
     assumed = float((~facts["stated"]).mean())
     return Check(
         "first sighting",
-        graded(assumed, look=ASSUMED_LOOK),
-        f"{assumed:.1%} of the articles do not state when they were first seen: taken to be when published."
+        "clean" if assumed == 1.0 else graded(assumed, look=ASSUMED_LOOK),
+        "not judged: no article states when it was first seen, so all are taken to be known when published."
+        if assumed == 1.0
+        else f"{assumed:.1%} of the articles do not state when they were first seen: taken to be when published."
         if assumed
         else "every article states when it was first seen.",
         {"articles": len(facts), "share_assumed": assumed},
         remedy="Map the column that says when an article was first had to seen_at (news.columns). Where there is none, "
         "allow for the delay with a longer prices.latency: an article may be read sooner than it came."
-        if assumed >= ASSUMED_LOOK
+        if ASSUMED_LOOK <= assumed < 1.0
         else "",
     )
 

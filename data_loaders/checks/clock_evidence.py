@@ -9,12 +9,12 @@ is said to be silent, and a wrong clock is never passed because the right one lo
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from statistics import NormalDist
 from typing import Literal
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK, zone_of
 from embargo.data_loaders.checks.day_profile import (
@@ -225,7 +225,7 @@ def judge_clock(news: pd.DataFrame, *, calendar: str, prices: Prices | None = No
         parts |= {str(name): timed[timed["source"] == name] for name in named}
     at = timed["published_at"]
     legs = None if prices is None or "symbol" not in timed.columns else legs_of(prices, at.min(), at.max())
-    level = float(norm.isf(ALARM / (12 * len(parts))))
+    level = -NormalDist().inv_cdf(ALARM / (12 * len(parts)))
     session = None if calendar == ROUND_THE_CLOCK else session_minutes(at, calendar)
     heard = {name: _hear(name, part, legs, level, zone, session) for name, part in parts.items()}
     once = _one_per_article(timed)["published_at"]

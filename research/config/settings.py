@@ -253,8 +253,6 @@ def place_of(value: str, file: Path, key: str, env: Collection[str] = ()) -> str
         return found
 
     place = _VARIABLE.sub(substitute, value)
-    if "\0" in place:
-        raise ConfigError(f"{file}: {key} = {place!r} holds a sign that no path has. Write the path out.")
     if "://" in place:
         return place
     try:

@@ -86,6 +86,8 @@ def swept() -> sweep.Sweep:
             "max_drawdown": -0.052,
             "probabilistic_sharpe": 0.79,
             "deflated_sharpe": 0.42,
+            "adjusted_p_value": 0.55,
+            "significance_left": 0.014,
             "effective_trials": 2.6,
         }
 
@@ -93,6 +95,8 @@ def swept() -> sweep.Sweep:
     figures = {
         "cells": 6,
         "competing": 3,
+        "ranked": 3,
+        "never_traded": {"validation": 1, "test": 1},
         "distinct_returns": 5,
         "n_trials": 8,
         "overfitting": {"probability": 0.31, "splits": 70},

@@ -33,7 +33,8 @@ _ROWS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("Rank on test", "rank_on_test", formats.count),
     ("Total return on test", "total_return", formats.percent),
     ("Maximum drawdown on test", "max_drawdown", formats.percent),
-    ("p of the test Sharpe, as if it were the only trial", "sharpe_p_value", formats.probability),
+    ("p of the test Sharpe, one-sided, as if it were the only trial", "sharpe_p_value", formats.probability),
+    ("p among all trials, one-sided", "adjusted_p_value", formats.probability),
     ("Probability that the true Sharpe is above 0, as if alone", "probabilistic_sharpe", formats.probability),
     ("The same, deflated for all trials", "deflated_sharpe", formats.probability),
 )
@@ -61,7 +62,7 @@ def render_page(result: Sweep, title: str) -> str:
     >>> cell = dict.fromkeys(["sharpe_low", "sharpe_high", "sharpe_p_value", "total_return", "max_drawdown"], 0.0)
     >>> cell |= {"settings": {"signal.half_life": 2.0}, "validation_sharpe": 1.1, "sharpe": 0.9}
     >>> cell |= {"rank_on_validation": 1, "rank_on_test": 1, "effective_trials": 1.8}
-    >>> cell |= {"probabilistic_sharpe": 0.9, "deflated_sharpe": 0.7}
+    >>> cell |= {"probabilistic_sharpe": 0.9, "deflated_sharpe": 0.7, "adjusted_p_value": 0.3}
     >>> span = {"start": "2016-01-04", "end": "2016-12-30", "bars": 252, "left_out_bars": 0}
     >>> figures = dict.fromkeys(["overfitting", "confidence_set", "best_of_attempts", "rank_correlation"])
     >>> figures |= dict.fromkeys(["cells", "competing", "ranked", "distinct_returns", "n_trials"], 2)

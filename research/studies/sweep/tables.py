@@ -55,12 +55,12 @@ def sentences(result: Sweep) -> list[str]:
     )
     rank = f"rank {formats.count(chosen['rank_on_test'])} of {figures['ranked']:,}"
     worth_of = f"worth {formats.ratio(chosen['effective_trials'])} independent ones"
-    deflated = f"deflated for {figures['n_trials']:,} trials on this window, {worth_of}"
+    among = f"one-sided p among {figures['n_trials']:,} trials on this window, {worth_of}"
     told = [f"{rule}: {_settings(chosen)}."]
     if chosen["sharpe"] is None:
         told.append(f"On {figures['test']['bars']:,} test bars it never traded, so that it has no Sharpe ratio there.")
     else:
-        told.append(f"{worth}, {rank}; {deflated}: {formats.probability(chosen['deflated_sharpe'])}.")
+        told.append(f"{worth}, {rank}; {among}: {formats.probability(chosen['adjusted_p_value'])}.")
     told += _idle(figures)
     if figures["overfitting"] is None:
         told.append(
@@ -70,8 +70,9 @@ def sentences(result: Sweep) -> list[str]:
     else:
         share, splits = figures["overfitting"]["probability"], figures["overfitting"]["splits"]
         told.append(
-            "Probability of overfitting: chosen on half of the test bars, the best cell is no better than the median "
-            f"on the other half in {formats.percent(share)} of {splits:,} ways to cut them."
+            "Probability of overfitting: chosen on half of the test bars, the best cell is below the median on "
+            f"the other half in {formats.percent(share)} of {splits:,} ways to cut them (one half on average where no "
+            "cell is better than another)."
         )
     if figures["confidence_set"] is not None:
         alike, level = len(figures["confidence_set"]["settings"]), figures["confidence_set"]["level"]
@@ -92,7 +93,7 @@ def sentences(result: Sweep) -> list[str]:
     if result.best == result.chosen:
         return [*told, "It is also the best on test."]
     hindsight = f"Hindsight, not a result: the best on test, {_settings(best)}, has {formats.ratio(best['sharpe'])}"
-    return [*told, f"{hindsight}; deflated: {formats.probability(best['deflated_sharpe'])}."]
+    return [*told, f"{hindsight}; p among all: {formats.probability(best['adjusted_p_value'])}."]
 
 
 def _idle(figures: dict[str, Any]) -> list[str]:
@@ -134,7 +135,7 @@ def print_sweep(console: Console, result: Sweep) -> None:
     >>> cell = dict.fromkeys(["sharpe_low", "sharpe_high", "sharpe_p_value", "total_return", "max_drawdown"], 0.0)
     >>> cell |= {"settings": {"signal.half_life": 2.0}, "validation_sharpe": 1.1, "sharpe": 0.9}
     >>> cell |= {"rank_on_validation": 1, "rank_on_test": 1, "effective_trials": 1.8}
-    >>> cell |= {"probabilistic_sharpe": 0.9, "deflated_sharpe": 0.7}
+    >>> cell |= {"probabilistic_sharpe": 0.9, "deflated_sharpe": 0.7, "adjusted_p_value": 0.3}
     >>> span = {"start": "2016-01-04", "end": "2016-12-30", "bars": 252, "left_out_bars": 0}
     >>> figures = dict.fromkeys(["overfitting", "confidence_set", "best_of_attempts", "rank_correlation"])
     >>> figures |= dict.fromkeys(["cells", "competing", "ranked", "distinct_returns", "n_trials"], 2)
@@ -151,10 +152,10 @@ def print_sweep(console: Console, result: Sweep) -> None:
                    2 │              1.10 │        0.90 │ chosen, best on test
                    1 │              0.40 │        0.20 │
     Chosen by 252 validation bars, before any test row was traded: signal.half_life = 2.
-    On 252 test bars its Sharpe ratio is 0.90 (0.00 to 0.00), rank 1 of 2; deflated for 2 trials on this
-    window, worth 1.80 independent ones: 0.700.
-    Probability of overfitting: not estimated. It takes two cells or more that traded on test with returns
-    of their own, and two bars in each of 16 blocks.
+    On 252 test bars its Sharpe ratio is 0.90 (0.00 to 0.00), rank 1 of 2; one-sided p among 2 trials on
+    this window, worth 1.80 independent ones: 0.300.
+    Probability of overfitting: not estimated. It takes two cells or more that traded on test with
+    returns of their own, and two bars in each of 16 blocks.
     It is also the best on test.
     """
     shown = shown_of(result, MOST_ROWS, always={result.best})

@@ -58,7 +58,7 @@ def test_an_adjusted_close_beside_raw_fields(cases: Path) -> None:
 
 def test_a_day_without_trade(cases: Path) -> None:
     checks = checked(cases / "flat_zero_volume" / "prices.csv")
-    assert notable(checks) == {"volume": "look"}
+    assert notable(checks) == {"volume": "look", "bars-against-the-calendar": "look"}
     marked = checks["volume"].marked
     assert marked is not None
     assert marked.sum() == 8

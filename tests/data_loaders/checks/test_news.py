@@ -63,7 +63,10 @@ def test_the_plants_are_laid_in_a_clean_market(market: Simulation) -> None:
 
 def test_unstated_first_sighting(market: Simulation) -> None:
     check = first_sighting(market.news.drop(columns="seen_at"))
-    assert (check.verdict, check.figures["share_assumed"]) == ("look", 1.0)
+    assert (check.verdict, check.figures["share_assumed"]) == ("clean", 1.0)
+    assert check.summary.startswith("not judged")
+    few = market.news.assign(seen_at=market.news["seen_at"].where(some(market.news, 0.2)))
+    assert first_sighting(few).verdict == "look"
     some_stated = market.news.assign(seen_at=market.news["seen_at"].where(some(market.news, 0.8)))
     assert first_sighting(some_stated).figures["share_assumed"] == pytest.approx(0.2, abs=0.02)
     assert back_fill(market.news.drop(columns="seen_at")).figures["stated"] == 0

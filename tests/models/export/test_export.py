@@ -2,6 +2,7 @@ import importlib.util
 import json
 import shutil
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -338,15 +339,15 @@ def test_what_no_runtime_takes_is_named_before_anything(tiny_base):
 
 
 def test_two_processes_may_export_at_once(tiny_pair, tmp_path, monkeypatch):
-    honest = onnx._write_onnx
+    alone = onnx.new_folder
 
-    def overtaken(base, adapter, calibration, scratch, *rest):
-        found = honest(base, adapter, calibration, scratch, *rest)
-        target = scratch.parent / scratch.name[1:].rpartition("-")[0]
-        shutil.copytree(scratch, target)
-        return found
+    @contextmanager
+    def overtaken(target):
+        with alone(target) as scratch:
+            yield scratch
+            shutil.copytree(scratch, target)
 
-    monkeypatch.setattr(onnx, "_write_onnx", overtaken)
+    monkeypatch.setattr(onnx, "new_folder", overtaken)
     exported_scorer(*tiny_pair, precision="fp32", calibration_texts=[], cache_dir=tmp_path / "cache")
     assert len(leaf(tmp_path / "cache")) == 1
 

@@ -179,4 +179,4 @@ def test_the_users_own_modules_do_not_stand_in_the_way(tmp_path: Path) -> None:
     )
     done = _started("validate", "small.toml", folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "config is fine" in done.stdout
+    assert "config and data are fine" in done.stdout

@@ -71,6 +71,7 @@ def test_a_run_of_any_version_says_what_its_data_are_worth(
     tmp_path: Path, figures: dict[str, object], word: str | None
 ) -> None:
     (tmp_path / "a-1").mkdir()
+    (tmp_path / "a-1" / "manifest.json").write_text("{}")
     (tmp_path / "a-1" / "metrics.json").write_text(json.dumps({"sharpe": 1.5, "status": "valid"} | figures))
     assert [row["data"] for row in list_runs(tmp_path)] == [word]
 

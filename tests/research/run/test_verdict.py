@@ -37,7 +37,7 @@ def test_no_edge_is_claimed_on_bad_data_and_what_chance_says_is_still_told() -> 
     assert verdict.headline == "Nothing is claimed: chance does not explain the returns, but the data are bad."
     assert "leave that result standing" in verdict.text
     assert "The data are bad (splits, outliers)" in verdict.text
-    weak = conclude(replace(STRONG, sharpe_p_value=0.2), [PASS], significance=0.05, bad_data=["splits"])
+    weak = conclude(replace(STRONG, adjusted_p_value=0.2), [PASS], significance=0.05, bad_data=["splits"])
     assert weak.headline == "Nothing was found: no edge that chance does not explain."
     assert "The data are bad (splits)" in weak.text
     leaked = conclude(STRONG, [LEAK], significance=0.05, bad_data=["splits"])

@@ -36,7 +36,7 @@ def test_a_sweep_from_config_to_page(desk: Path) -> None:
         "validation Sharpe",
         "chosen",
         "before any test row was traded",
-        "deflated for 6 trials",
+        "one-sided p among 6 trials",
         "Probability of overfitting",
         "Hansen",
     ):
