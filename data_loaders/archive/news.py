@@ -79,7 +79,7 @@ def _with_symbols(
         add_count(counts, "rows_added_by_flags", len(joined) - joined.index.nunique())
         frame = joined.astype({"symbol": "str"})
     elif rules.listed is not None or rules.symbol_separator is not None:
-        frame = _one_row_per_symbol(frame, rules, piece.place, counts)
+        frame = _one_row_per_symbol(frame, rules, piece, counts)
     else:
         named = _texts(frame["symbol"]).str.strip()
         _refuse_several(named, rules, piece)
@@ -97,15 +97,16 @@ def _with_symbols(
     return frame
 
 
-def _one_row_per_symbol(frame: pd.DataFrame, rules: NewsRules, place: str, counts: Counts) -> pd.DataFrame:
+def _one_row_per_symbol(frame: pd.DataFrame, rules: NewsRules, piece: Piece, counts: Counts) -> pd.DataFrame:
     """Repeat a row for each symbol of its list, but not for one that the list names twice."""
     listed = frame["symbol"]
     if rules.symbol_separator is not None:
         listed = _texts(listed).str.split(rules.symbol_separator, regex=False)
     entries = listed.explode()
-    refuse_nested(entries, rules.columns["symbol"], where=place)
+    refuse_nested(entries, rules.columns["symbol"], where=piece.place)
     each = _texts(entries).str.strip()
     each = each.loc[each != ""]
+    _refuse_several(each, rules, piece)
     again = each.to_frame().assign(row=each.index).duplicated()
     add_count(counts, "repeated_symbols", again.sum())
     each = each.loc[~again.to_numpy()]
@@ -123,8 +124,8 @@ def _refuse_several(named: pd.Series, rules: NewsRules, piece: Piece) -> None:
     several = named.str.contains(_SEVERAL, regex=True).astype(bool)
     if not several.any():
         return
-    row = several.index[int(np.argmax(several.to_numpy()))]
-    cell, source = named.loc[row], rules.columns["symbol"]
+    place = int(np.argmax(several.to_numpy()))
+    row, cell, source = several.index[place], named.iloc[place], rules.columns["symbol"]
     if cell[0] in "[{(":
         inside = f"{source}[].{'name'}" if "{" in cell else f"{source}[]"
         remedy = f"columns = {{ symbol = {inside!r} }}"
@@ -133,7 +134,8 @@ def _refuse_several(named: pd.Series, rules: NewsRules, piece: Piece) -> None:
         remedy = f"symbol_separator = {next(sign for sign in cell if sign in ',;|')!r}"
     raise DataError(
         f"{piece.place}, column {source!r}, row {row}: {cell[:80]!r} names several symbols "
-        f"({such(several.sum(), 'row')} here). Set {remedy} for one row per article and symbol."
+        f"({such(several.sum(), 'row')} here). Set {remedy} for one row per article and symbol; cells that "
+        "are written in more than one way are made alike at the source."
     )
 
 

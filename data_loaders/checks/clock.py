@@ -29,6 +29,12 @@ MIDNIGHT_LOOK, MIDNIGHT_BAD = 0.005, 0.20
 MINUTE_LOOK = 0.05
 # A minute only counts as a spike beside its neighbourhood of an hour and above chance.
 SPIKE_RATIO, SPIKE_ROWS, NEIGHBOURHOOD = 6.0, 20, 30
+# Days that hold articles enough and yet do not show whose clock they were stamped by.
+UNCLEAR = ("flat", "brief", "apart")
+UNCLEAR_REMEDY = (
+    "Read the source's documentation for the zone of its stamps, and set news.timezone if it names another. Early "
+    "stamps are look-ahead, and a zone changed without evidence may make them so."
+)
 _MINUTES = 24 * 60
 
 
@@ -130,14 +136,17 @@ def clock(news: pd.DataFrame | NewsFacts, prices: Prices | None = None, *, calen
     """Find a clock that is wrong throughout, wrong in summer, or set anew between months.
 
     Says what `embargo.data_loaders.checks.clock_evidence.judge_clock` says, as the audit of a run does: clean where
-    the evidence is for the clock or cannot tell (then "not judged"), look where only the hours speak against it, bad
-    where prices or a change of the profile do.
+    the evidence is for the clock, or there is too little to tell ("not judged"); look where there are articles enough
+    and they cannot tell, or where only the hours speak against it; bad where prices or a change of the profile do.
     """
     facts = news_facts(news)
     judgement = judge_clock(facts, calendar=calendar, prices=prices)
     verdict: Grade = "clean"
     if judgement.verdict == "suspicious":
         verdict = "bad" if any(complaint.proven for complaint in judgement.complaints) else "look"
+    unclear = judgement.verdict == "inconclusive" and judgement.figures.get("profile") in UNCLEAR
+    if unclear:
+        verdict = "look"
     listed = pd.DataFrame(
         [(told.source, told.finding, told.articles) for told in judgement.complaints],
         columns=["source", "finding", "articles"],
@@ -149,5 +158,5 @@ def clock(news: pd.DataFrame | NewsFacts, prices: Prices | None = None, *, calen
         judgement.figures,
         examples(listed),
         judgement.reaction.reset_index(),
-        remedy=judgement.remedy,
+        remedy=UNCLEAR_REMEDY if unclear else judgement.remedy,
     )

@@ -38,7 +38,10 @@ REUSED_SIGMAS, REUSED_FLOOR = 5.0, float(np.log(2.0))
 # A high or low at twenty times the price, or a twentieth, is a misprint.
 MISPRINT = float(np.log(20.0))
 
-UNIT = "Look the bars up at the source and correct them there (pence are divided by 100), or set them to missing."
+UNIT = (
+    "Look the bars up at the source and correct them there (pence are divided by 100), or set them to missing. A hole "
+    "of ten days or more that this leaves is bad too: a run goes on past it with --accept-data holes=REASON."
+)
 
 
 def outliers(tape: Tape) -> Check:
@@ -232,12 +235,22 @@ def splits(tape: Tape, *, adjusted_later: bool = False) -> Check:
             [cells_of(mask, prices.close, shares_per_old=np.exp(-size)).assign(trouble=name) for name, mask in groups],
             ignore_index=True,
         ).head(MAX_EXAMPLES),
-        remedy="Set prices.adjust to 'total_return' for an archive with adj_close, or to 'splits' for a store with its "
-        "splits recorded; else divide the prices before each jump by the new shares per old at the source. Where a "
-        "recorded split shows no jump, the levels are adjusted already: import them as such, or leave the record out."
-        if marked.any()
-        else "",
+        remedy=_about_splits(unrecorded, size) if marked.any() else "",
         marked=marked if marked.any() else None,
+    )
+
+
+def _about_splits(unrecorded: np.ndarray, size: np.ndarray) -> str:
+    """Advise on jumps like splits, which another unit and another company make too."""
+    far = unrecorded & (np.abs(size) >= ANOTHER_UNIT)
+    together = unrecorded.shape[1] > 1 and (unrecorded.all(axis=1)).any()
+    what = "Jumps of all symbols at once are" if together else "A jump of twentyfold or more is"
+    return (f"{what} rather another unit: {UNIT[0].lower()}{UNIT[1:]} " if far.any() or together else "") + (
+        "Where the company split its shares: set prices.adjust to 'total_return' for an archive with adj_close, or to "
+        "'splits' for a store with its splits recorded; else divide the prices before each jump by the new shares per "
+        "old at the source. Where another company took over the ticker: give each a symbol of its own, in news and "
+        "prices alike. Where a recorded split shows no jump, the levels are adjusted already: import them as such, or "
+        "leave the record out."
     )
 
 

@@ -18,6 +18,7 @@ from embargo.backtest.leakage import Finding
 from embargo.data_loaders.calendars import length_of, zone_of
 from embargo.data_loaders.schemas import Prices
 from embargo.research.progress import Stages
+from embargo.research.run.data_verdict import read_by
 from embargo.research.run.plan import Plan
 from embargo.research.run.samples import Part
 
@@ -55,6 +56,8 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
     """Run every check and return its finding, in the order of severity."""
     advance = stages.stage("Audit for leaks")
     config, world, parts, rows = trail.plan.config, trail.plan.world, trail.plan.parts, trail.plan.rows
+    # The clock is judged by the same rows as the data are, and so has one verdict.
+    *_, prices, news = read_by(config, world, parts, rows)
     findings = [
         leakage.check_decisions_are_causal(
             trail.decide,
@@ -68,7 +71,7 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         ),
         leakage.check_fill_order(_fills(trail)),
         leakage.check_lag_decay(trail.weights, trail.asset_returns, periods_per_year=world.periods_per_year),
-        leakage.check_time_zones(world.stamps, world.prices.calendar, prices=world.prices),
+        leakage.check_time_zones(news, world.prices.calendar, prices=prices),
         _tradable_instants(trail),
         _worst([_duplicates(part, config.seed) for part in _distinct_trainings(trail.plan)]),
         *_partitions(trail.plan),

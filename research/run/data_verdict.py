@@ -162,21 +162,10 @@ def judge_data(config: Config, world: World, samples: Sequence[Samples], rows: s
     ()
     """
     prices = world.prices
-    learnt = (
-        [] if config.labels.source == "file" else [part for each in samples for part in (each.train, each.validation)]
-    )
-    traded_on = [each.test_news for each in samples]
-    first = min(frame["known_at"].min() for frame in (*learnt, *traded_on))
-    last = max((frame["ends_at"].max() for frame in learnt), default=first)
-    start = min(int(prices.open_at.searchsorted(first)), rows.start) - round(YEARS_BEFORE * world.periods_per_year)
-    bars = slice(max(start, 0), max(rows.stop, int(prices.open_at.searchsorted(last, side="right"))))
-    quoted = prices.close.iloc[bars].notna().any(axis=0).to_numpy()
-    read = prices.select(bars=bars, symbols=[name for name, there in zip(prices.symbols, quoted, strict=True) if there])
-    until = max(read.close_at[-1], *(frame["known_at"].max() for frame in traded_on))
-    news = world.news.loc[world.news["known_at"].between(first, until)]
+    bars, quoted, read, news = read_by(config, world, samples, rows)
     calendar = prices.calendar
     checks = [
-        *check_news(news.reset_index(drop=True), read, calendar=calendar, counts=world.counts["news"]),
+        *check_news(news, read, calendar=calendar, counts=world.counts["news"]),
         *check_prices(read, as_of=config.as_of),
     ]
     if unknown := sorted(set(config.data.accept) - {check.code for check in checks}):
@@ -189,6 +178,35 @@ def judge_data(config: Config, world: World, samples: Sequence[Samples], rows: s
         places={check.code: places_of(check, prices) for check in placed if check.verdict != "clean"},
         period=(read.open_at[0], read.open_at[-1]),
     )
+
+
+def read_by(
+    config: Config, world: World, samples: Sequence[Samples], rows: slice
+) -> tuple[slice, np.ndarray, Prices, pd.DataFrame]:
+    """Cut out what a run reads: bars, which symbols have prices there, those prices, and the news of that time.
+
+    Parameters
+    ----------
+    config : Config
+    world : World
+    samples : sequence of Samples
+    rows : slice
+        As in `judge_data`.
+    """
+    prices = world.prices
+    learnt = (
+        [] if config.labels.source == "file" else [part for each in samples for part in (each.train, each.validation)]
+    )
+    traded_on = [each.test_news for each in samples]
+    first = min(frame["known_at"].min() for frame in (*learnt, *traded_on))
+    last = max((frame["ends_at"].max() for frame in learnt), default=first)
+    start = min(int(prices.open_at.searchsorted(first)), rows.start) - round(YEARS_BEFORE * world.periods_per_year)
+    bars = slice(max(start, 0), max(rows.stop, int(prices.open_at.searchsorted(last, side="right"))))
+    quoted = prices.close.iloc[bars].notna().any(axis=0).to_numpy()
+    read = prices.select(bars=bars, symbols=[name for name, there in zip(prices.symbols, quoted, strict=True) if there])
+    until = max(read.close_at[-1], *(frame["known_at"].max() for frame in traded_on))
+    news = world.news.loc[world.news["known_at"].between(first, until)].reset_index(drop=True)
+    return bars, quoted, read, news
 
 
 def _placed(check: Check, bars: slice, quoted: np.ndarray, *, total: int) -> Check:

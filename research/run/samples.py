@@ -223,6 +223,8 @@ def split_labelled_file(settings: LabelsSection, seed: int) -> LabelledFile:
     return LabelledFile(used.train, used.validation, held.validation, until, labelled.counts | sizes)
 
 
+# News of a weekend or a holiday after the last bar is no gap.
+_TOGETHER = pd.Timedelta(days=10)
 _UNUSABLE = {
     "undated": "without a time (undated)",
     "blank_text": "without a text (blank_text)",
@@ -248,6 +250,14 @@ def left_out(config: Config, world: World, samples: Sequence[Samples]) -> list[s
             f"{early:,} rows of news are older than the prices, which begin at {world.prices.open_at[0]:%Y-%m-%d}: "
             "they have no return to learn from and are left out of the labels."
         )
+    missing = max((part.counts.get("missing_prices", 0) for part in samples), default=0)
+    if missing:
+        said.append(
+            f"{missing:,} rows of news fall where their symbol has no price (before its first bar, after its last, in "
+            "a hole): they have no return to learn from."
+        )
+    if too_late := _after_prices(world, samples):
+        said.append(too_late)
     if shut := world.counts["prices"].get("on_closed_days", 0):
         said.append(f"{shut:,} rows of prices stand on days that prices.closed names and are left out.")
     return said
@@ -262,6 +272,8 @@ def cautions(world: World, samples: Sequence[Samples]) -> list[str]:
             f"{repeats / rows:.0%} of the news were left out as repeats of another text. If these are stories of their "
             "own, told in one form, shorten news.repeat_window or set news.drop_repeats = false."
         )
+    if too_late := _after_prices(world, samples):
+        said.append(too_late)
     early = _early(samples)
     if early > MUCH * len(world.news):
         said.append(
@@ -269,6 +281,20 @@ def cautions(world: World, samples: Sequence[Samples]) -> list[str]:
             "earlier, or set split.start where they begin."
         )
     return said
+
+
+def _after_prices(world: World, samples: Sequence[Samples]) -> str:
+    """Say that test windows go on after the prices have ended; empty where they end together."""
+    last = world.prices.close_at[-1]
+    known_at = pd.concat([part.test_news["known_at"] for part in samples]).drop_duplicates()
+    after = known_at > last
+    if not after.any() or known_at.max() - last < _TOGETHER:
+        return ""
+    number = int(max((part.test_news["known_at"] > last).sum() for part in samples))
+    return (
+        f"The prices end on {last:%Y-%m-%d}, before the news to be traded on do ({known_at.max():%Y-%m-%d}): "
+        f"{number:,} rows of news come after the last bar and move nothing. Give prices until then, or set split.end."
+    )
 
 
 def _repeats(world: World) -> tuple[int, int]:

@@ -91,6 +91,8 @@ def conclude(
         headline = "Nothing was found: no edge that chance does not explain."
         reading = "What speaks against an edge: " + "; ".join(failures) + "." + _reach(metrics)
     text = f"{figures} {reading}{_on_bad(bad_data)}"
+    if edge and any(finding.code == "T4" and finding.verdict == "inconclusive" for finding in findings):
+        text += " Whether the clock of the news is right could not be told (T4): stamps that are early are look-ahead."
     stamp = None
     if doubts:
         text += f" Read this with care: {_failed(doubts)}."

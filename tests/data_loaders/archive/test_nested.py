@@ -75,6 +75,8 @@ def test_several_symbols_in_a_cell_need_their_separator(tmp_path: Path) -> None:
     path, columns = put(tmp_path / "n.csv", rows), POLYGON | {"symbol": "tickers"}
     with pytest.raises(DataError, match=r"row 1: 'NVDA,AMD' names several symbols \(2 .*Set symbol_separator = ','"):
         read_news(path, columns=columns)
+    with pytest.raises(DataError, match=r"'NVDA,AMD' names several symbols"):
+        read_news(path, columns=columns, symbol_separator="|")
     loaded = read_news(path, columns=columns, symbol_separator=",")
     assert pairs(loaded.frame) == PAIRS
     assert loaded.counts["without_symbol"] == 1

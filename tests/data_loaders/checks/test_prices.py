@@ -253,6 +253,22 @@ def test_splits(prices: Prices, ratio: float) -> None:
     assert splits(replace(prices, adjustment="splits"), action(prices, 400, ratio)).verdict == "clean"
 
 
+def test_a_jump_that_is_no_split_is_not_called_one_alone(prices: Prices) -> None:
+    half = len(prices.open_at) // 2
+    for factor, columns, words in (
+        (0.01, slice(0, 1), "A jump of twentyfold or more is rather another unit"),
+        (0.25, slice(None), "Jumps of all symbols at once are rather another unit"),
+        (0.25, slice(0, 1), "Where the company split its shares"),
+    ):
+        panels = {}
+        for name in ("open", "high", "low", "close"):
+            panels[name] = getattr(prices, name).copy()
+            panels[name].iloc[half:, columns] *= factor
+        check = splits(replace(prices, **panels))
+        assert check.verdict == "bad"
+        assert check.remedy.startswith(words)
+
+
 def test_a_split_at_the_instant_between_two_bars_belongs_to_the_later() -> None:
     market = hourly(800)
     assert splits(split_at(market, 400, 2.0), action(market, 400, 2.0), adjusted_later=True).verdict == "clean"

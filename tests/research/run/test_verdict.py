@@ -45,6 +45,14 @@ def test_no_edge_is_claimed_on_bad_data_and_what_chance_says_is_still_told() -> 
     assert "The data are bad (splits)" in leaked.text
 
 
+def test_a_claim_says_that_the_clock_was_not_judged() -> None:
+    unclear = replace(CLOCK, verdict="inconclusive")
+    told = "Whether the clock of the news is right could not be told (T4)"
+    assert told in conclude(STRONG, [unclear], significance=0.05).text
+    assert told not in conclude(STRONG, [PASS], significance=0.05).text
+    assert told not in conclude(replace(STRONG, adjusted_p_value=0.5), [unclear], significance=0.05).text
+
+
 def test_an_edge_is_claimed_when_all_tests_agree() -> None:
     verdict = conclude(STRONG, [PASS], significance=0.05)
     assert verdict.edge

@@ -190,3 +190,15 @@ def test_closed_days_and_extra_sessions_hold_in_a_run(tmp_path: Path) -> None:
     assert world.counts["prices"]["absent_bars"] == 0
     said = embargo("validate", tmp_path / "c.toml", "--set", amendments[0], "--set", amendments[1]).output
     assert "2 rows of prices stand on days that prices.closed names" in said
+
+
+def test_news_after_the_last_bar_and_of_symbols_that_start_late_are_told(tmp_path: Path) -> None:
+    config_of(tmp_path, news_of([f"story {number} rises" for number in range(700)]))
+    assert "before the news to be traded on do" not in embargo("validate", tmp_path / "c.toml").output
+    bars = pd.read_csv(tmp_path / "prices.csv")
+    days = sorted(bars["date"].unique())
+    late = (bars["symbol"] == "AAA") & (bars["date"] < days[len(days) // 8])
+    bars.loc[(bars["date"] <= days[-30]) & ~late].to_csv(tmp_path / "prices.csv", index=False)
+    shown = embargo("validate", tmp_path / "c.toml").output
+    assert f"The prices end on {days[-30]}, before the news to be traded on do" in shown
+    assert "fall where their symbol has no price" in shown
