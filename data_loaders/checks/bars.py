@@ -34,7 +34,7 @@ SMALL_VOLUME_SYMBOLS = 0.5
 ZERO_VOLUME_LOOK, UNRECORDED_BAD = 0.0005, 0.10
 # An index or a currency pair has no volumes: where this share of all sessions lacks any, none says a thing.
 WITHOUT_VOLUMES = 0.25
-# A remedy names so many days.
+# No exchange is shut by surprise on more days than these: they were lost.
 _DAYS_NAMED = 10
 _DAY = pd.Timedelta(days=1)
 
@@ -164,13 +164,14 @@ def _idle_sessions(prices: Prices) -> np.ndarray:
 
 
 def _closed_remedy(prices: Prices, opens: pd.DatetimeIndex) -> str:
-    """Say which days to declare closed; empty where there is nothing to declare."""
+    """Say which days to declare closed; empty where there are none, or far too many."""
     if prices.calendar == ROUND_THE_CLOCK or opens.empty or bar_length(prices) != _DAY:
         return ""
     days = opens.tz_convert(zone_of(prices.calendar)).strftime("%Y-%m-%d").unique().sort_values()
-    more = f", and {len(days) - _DAYS_NAMED} more" if len(days) > _DAYS_NAMED else ""
-    named = ", ".join(f'"{day}"' for day in days[:_DAYS_NAMED])
-    return f"If the exchange was shut, say so: prices.closed = [{named}]{more}."
+    if len(days) > _DAYS_NAMED:
+        return ""
+    named = ", ".join(f'"{day}"' for day in days)
+    return f"If the exchange was shut, say so: prices.closed = [{named}]."
 
 
 def holes(prices: Prices) -> Check:

@@ -227,6 +227,11 @@ def part_of(samples: pd.DataFrame, fold: TimeSplit, *, embargo: pd.Timedelta, gr
         counts[f"embargoed_{name}"] = int((close & ~purged).sum())
         counts[f"copies_{name}"] = int((copies & ~close).sum())
         kept[name] = part.loc[~close & ~copies]
+    if samples.empty:
+        raise DataError(
+            f"fold {fold.index}: no labelled sample is left to split. Check the labels: a horizon longer than the "
+            "prices leaves none."
+        )
     for name in PARTS:
         if kept[name].empty:
             raise DataError(

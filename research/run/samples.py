@@ -258,6 +258,8 @@ def left_out(config: Config, world: World, samples: Sequence[Samples]) -> list[s
         )
     if too_late := _after_prices(world, samples):
         said.append(too_late)
+    if same := world.counts["prices"].get("identical_rows_collapsed", 0):
+        said.append(f"{same:,} rows of prices repeat another one, field by field, and count once.")
     if shut := world.counts["prices"].get("on_closed_days", 0):
         said.append(f"{shut:,} rows of prices stand on days that prices.closed names and are left out.")
     return said
