@@ -191,6 +191,8 @@ def test_empty_windows_are_named_with_a_remedy() -> None:
         part_of(daily("2020-01-01", "2020-02-01"), FOLD, embargo=NOTHING)
     with pytest.raises(DataError, match=r"no train samples .*60 before purge"):
         part_of(daily("2020-01-01", "2020-05-01", horizon_days=70), FOLD, embargo=NOTHING)
+    with pytest.raises(DataError, match=r"no labelled sample is left to split.*horizon"):
+        part_of(daily("2020-01-01", "2020-02-01").iloc[:0], FOLD, embargo=NOTHING)
 
 
 def test_malformed_samples_are_refused() -> None:
