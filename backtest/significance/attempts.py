@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from embargo.backtest.arguments import check_mean_block, check_n_boot, check_share
-from embargo.backtest.significance.long_run import long_run_variance, sharpe_influence
-from embargo.backtest.significance.panels import checked_panel, panel_block_length
+from embargo.backtest.significance.long_run import sharpe_influence
+from embargo.backtest.significance.panels import checked_panel, panel_block_length, prewhitened_error
 from embargo.backtest.significance.series import MINIMUM_ROWS, varies
 from embargo.backtest.significance.sharpe import moving_rows
 
@@ -80,7 +80,11 @@ def stepwise_sharpe(
     The resampled quantity is ``(SR* - SR) / se*`` of every attempt, where se* comes from the spread of the resample's
     own blocks, as in `sharpe_estimate`; the attempt with the k-th largest statistic is held against the largest of
     those that rank no better. Attempts far below zero are taken to be losers, not to be worth nothing, as in
-    `superior_ability`. `docs/size_and_power.md` has the simulated rates.
+    `superior_ability`.
+
+    At nominal 5 %, with 252 and 504 rows and 5 or 100 worthless attempts, any of them is found in 2 to 6.5 % of 200
+    simulated panels (i.i.d., autoregressive 0.2, GARCH). A true Sharpe ratio of 2 is found on 756 rows in 96 % of 200
+    panels beside none, in 96 % beside one of -3, in 91 % beside one of 0, and in 82 % beside four of 0.
 
     Parameters
     ----------
@@ -91,7 +95,8 @@ def stepwise_sharpe(
     n_boot : int
         Resamples, at least 100.
     block : float, optional
-        Rows of a block, rounded; by default from the automatic mean length of the stationary bootstrap.
+        Rows of a block, rounded; by default the automatic length, but no less than the root of the rows: attempts on
+        one market share its slow trends, of which short blocks know nothing.
     seed : int or Generator
 
     Returns
@@ -122,7 +127,7 @@ def stepwise_sharpe(
     >>> returns = np.random.default_rng(2).normal([0.002, -0.002], 0.01, (500, 2))
     >>> found = stepwise_sharpe(returns, seed=0)
     >>> found.p_values.round(3).tolist(), round(found.critical_value, 2)
-    ([0.0, 1.0], 1.67)
+    ([0.0, 1.0], 1.88)
     """
     check_share("level", level)
     check_n_boot(n_boot)
@@ -130,14 +135,15 @@ def stepwise_sharpe(
     panel = checked_panel(returns, "stepwise_sharpe")
     n, attempts = panel.shape
     judged = np.array([varies(column) and moving_rows(column) >= MINIMUM_ROWS for column in panel.T])
-    length = round(_ALIKE * panel_block_length(panel)) if block is None else round(block)
+    length = round(max(_ALIKE * panel_block_length(panel), math.sqrt(n)) if block is None else block)
     length = min(max(length, 1), n)
     p_values, statistics = np.ones(attempts), np.full(attempts, np.nan)
     columns = np.flatnonzero(judged)
-    influences = {column: sharpe_influence(panel[:, column]) for column in columns}
-    for column, (ratio, influence) in influences.items():
-        error = math.sqrt(long_run_variance(influence) / n)
-        statistics[column] = ratio / error if error > 0.0 else np.nan
+    if len(columns):
+        ratios, influences = zip(*(sharpe_influence(panel[:, column]) for column in columns), strict=True)
+        # Errors that owe less to chance: of many attempts, those whose own errors happen to be small would rank first.
+        errors = prewhitened_error(np.column_stack(influences), float(length))
+        statistics[columns] = np.asarray(ratios) * math.sqrt(n) / errors
     judged = np.isfinite(statistics)
     columns = np.flatnonzero(judged)
     critical: float | None = None

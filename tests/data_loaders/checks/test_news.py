@@ -198,12 +198,14 @@ def test_a_clock_wrong_throughout(market: Simulation, hours: int, verdict: str) 
     assert "documentation" in check.remedy
 
 
-def test_hours_alone_are_looked_at_only_where_the_source_rests_in_the_session(market: Simulation) -> None:
+def test_hours_alone_that_are_not_those_of_the_exchange_are_looked_at(market: Simulation) -> None:
     everywhere = pd.Series(True, index=market.news.index)
     assert clock(later_by(market.news, everywhere, 8 * HOUR), calendar="XNYS").verdict == "look"
     check = clock(later_by(market.news, everywhere, -5 * HOUR), calendar="XNYS")
-    assert (check.verdict, check.summary.split(":")[0]) == ("clean", "not judged")
-    assert check.remedy == ""
+    assert (check.verdict, check.summary.split(":")[0]) == ("look", "not judged")
+    assert "look-ahead" in check.remedy
+    few = clock(later_by(market.news.head(300), everywhere.head(300), -5 * HOUR), calendar="XNYS")
+    assert (few.verdict, few.remedy) == ("clean", "")
 
 
 def test_one_source_with_a_wrong_clock(market: Simulation) -> None:
