@@ -45,8 +45,6 @@ class World:
     ----------
     news : DataFrame
         Validated, sorted by ``known_at``, repeats dropped if so configured; one row per article and symbol.
-    stamps : DataFrame
-        ``article_id, published_at, known_at, symbol, source`` of each loaded article, repeats included, for the audit.
     prices : Prices
     decided_at : DatetimeIndex, shape (bars,)
     last_closed : ndarray of int, shape (bars,)
@@ -71,7 +69,6 @@ class World:
     """
 
     news: pd.DataFrame
-    stamps: pd.DataFrame
     prices: Prices
     decided_at: pd.DatetimeIndex
     last_closed: np.ndarray
@@ -128,7 +125,6 @@ def load_world(config: Config, stages: Stages) -> World:
         news, prices, counts = _recorded(config, stages)
         truth = None
     _same_age(news, prices)
-    stamps = news[["article_id", "published_at", "known_at", "symbol", "source"]]
     if config.news.drop_repeats:
         fresh = first_seen(news, scope=config.news.repeat_scope, window=pd.Timedelta(config.news.repeat_window))
         counts["news"]["repeats"] = int((~fresh).sum())
@@ -150,7 +146,6 @@ def load_world(config: Config, stages: Stages) -> World:
     decided_at = decision_times(prices.open_at, latency)
     return World(
         news=news,
-        stamps=stamps,
         prices=prices,
         decided_at=decided_at,
         last_closed=last_closed_bar(prices.close_at, decided_at),
