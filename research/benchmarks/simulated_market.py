@@ -6,8 +6,9 @@ market rises and is only held long; where news means something, the intervals sh
 as they promise. The true Sharpe ratio of a world is that of all its markets' returns together. The audit is left out:
 it can only take an edge back.
 
-Then many worthless variants are tried on one market, each with its news shuffled anew, and the best is judged twice: as
-if it were the only attempt, and as the best of all.
+Then attempts are added. Where news means something, some settings nearby are tried beside the run: they take nothing
+from it that they should not. Where it means nothing, many worthless variants are tried on one market, each with its
+news shuffled anew, and the best is judged twice: as if it were the only attempt, and as the best of all.
 """
 
 from __future__ import annotations
@@ -49,6 +50,9 @@ FREE = ("costs.fee=0", "costs.slippage=0", "costs.borrow_annual=0")
 LONG_ONLY = ("portfolio.long_only=true", "portfolio.neutral=false")
 BULL_RISE = 0.0015
 LEVEL = 0.05
+# What anyone tries who tries anything: the demo has a half-life of 5 bars and a threshold of 0.5.
+NEARBY_STRENGTH = 1.5
+NEARBY = ("signal.half_life=4", "signal.half_life=6", "signal.threshold=0.4", "signal.threshold=0.6")
 
 
 @dataclass(frozen=True)
@@ -67,9 +71,9 @@ class MarketKind:
         """Return the kind in words."""
         return f"{self.strength:g}" + ", no costs" * self.free + ", bull market held long" * self.bull
 
-    def settings(self, seed: int) -> Config:
-        """Return the demo's experiment in one market of this kind."""
-        overrides = [f"seed={seed}", f"news.simulated.strength={self.strength}", "model.kind=lexicon"]
+    def settings(self, seed: int, *changed: str) -> Config:
+        """Return the demo's experiment in one market of this kind, with some settings changed."""
+        overrides = [f"seed={seed}", f"news.simulated.strength={self.strength}", "model.kind=lexicon", *changed]
         with example("demo") as path:
             return load_config(path, [*overrides, *(FREE if self.free else ()), *(LONG_ONLY if self.bull else ())])
 
@@ -96,9 +100,9 @@ class Traded:
     result: Trade
 
 
-def trade_once(market: MarketKind, seed: int) -> Traded:
-    """Carry out the demo's experiment on one market, from its news to its books."""
-    plan = prepare(market.settings(seed), Quiet())
+def trade_once(market: MarketKind, seed: int, *changed: str) -> Traded:
+    """Carry out the demo's experiment on one market, with some settings changed, from its news to its books."""
+    plan = prepare(market.settings(seed, *changed), Quiet())
     if market.bull:
         plan = replace(plan, world=replace(plan.world, prices=rising(plan.world.prices)))
     with TemporaryDirectory() as cache:
@@ -114,16 +118,18 @@ def rising(prices: Prices) -> Prices:
     )
 
 
-def attempt(market: MarketKind, seed: int) -> Attempt:
-    """Judge one run as its report would."""
+def attempt(market: MarketKind, seed: int, beside: Sequence[str] = ()) -> Attempt:
+    """Judge one run as its report would, after some others that each changed one setting."""
+    attempts = Attempts({}, {})
+    for change in beside:
+        other = trade_once(market, seed, change).result.books.returns.to_numpy(dtype=float)
+        attempts = attempts.joined(_trial(change, other), other)
     done = trade_once(market, seed)
     plan, result = done.plan, done.result
     # The verdict asks for one of the ways to break the news.
     permutations = shuffle_news(plan, result, lambda *_: None, ways=("dates",))
     returns = result.books.returns.to_numpy(dtype=float)
-    per_bar = sharpe(returns, periods_per_year=1.0) or 0.0
-    trial = Trial("one market", "one attempt", plan.config.name, per_bar, len(returns))
-    attempts = Attempts({}, {}).joined(trial, returns)
+    attempts = attempts.joined(_trial("as it is", returns), returns)
     metrics = judged_against_chance(plan, result, permutations, attempts)
     return Attempt(
         edge=conclude(metrics, [], significance=LEVEL).edge,
@@ -135,6 +141,10 @@ def attempt(market: MarketKind, seed: int) -> Attempt:
         adjusted=metrics.adjusted_p_value,
         returns=returns,
     )
+
+
+def _trial(name: str, returns: np.ndarray) -> Trial:
+    return Trial("one market", name, "", sharpe(returns, periods_per_year=1.0) or 0.0, len(returns))
 
 
 def summary(market: MarketKind, attempts: Sequence[Attempt], periods_per_year: float = 252.0) -> dict[str, Any]:
@@ -173,10 +183,7 @@ def best_of_variants(variants: int, seed: int) -> tuple[bool, bool]:
     rng, block = np.random.default_rng([seed, variants]), block_of(plan)
     draws = [rearrangement("dates", shape, block, rng) for _ in range(variants)]
     returns = {str(k): returns_of(decision.evidence.rearranged(one.rows, one.columns)) for k, one in enumerate(draws)}
-    trials = {
-        name: Trial("one market", name, "", sharpe(each, periods_per_year=1.0) or 0.0, len(each))
-        for name, each in returns.items()
-    }
+    trials = {name: _trial(name, each) for name, each in returns.items()}
     best = max(trials, key=lambda name: trials[name].sharpe_per_bar)
     years = plan.world.periods_per_year
     strategy = performance(pd.Series(returns[best], index=decision.weights.index), periods_per_year=years)
@@ -252,7 +259,25 @@ def power_curve(rows: Sequence[dict[str, Any]]) -> str:
     return f'{head} font-size="12"><rect width="100%" height="100%" fill="white"/>{"".join(drawn)}</svg>\n'
 
 
-def document(rows: Sequence[dict[str, Any]], claims: Sequence[tuple[bool, bool]], variants: int, picture: str) -> str:
+def lost_to_attempts(alone: Sequence[Attempt], after: Sequence[Attempt]) -> dict[str, Any]:
+    """Compare the verdicts on runs with those on the same runs after other attempts."""
+    before, then = (np.array([found.edge for found in each]) for each in (alone, after))
+    return {
+        "markets": len(before),
+        "alone": float(before.mean()),
+        "after": float(then.mean()),
+        "lost": int((before & ~then).sum()),
+        "gained": int((then & ~before).sum()),
+    }
+
+
+def document(
+    rows: Sequence[dict[str, Any]],
+    nearby: dict[str, Any],
+    claims: Sequence[tuple[bool, bool]],
+    variants: int,
+    picture: str,
+) -> str:
     """Write what the simulations say."""
     n = len(claims)
     alone, among = (sum(each) for each in zip(*claims, strict=True))
@@ -277,6 +302,13 @@ held long also takes on the market's own trends, which last about a year: three 
 interval made of these three years to hold the truth as often as it promises.
 
 ![How often an edge is claimed, by true Sharpe ratio]({picture})
+
+## After harmless attempts
+
+On {nearby["markets"]} markets of strength {NEARBY_STRENGTH:g}, the same run was judged after {len(NEARBY)} others, each
+with one setting changed ({", ".join(f"`{change}`" for change in NEARBY)}). An edge is claimed in
+{nearby["alone"]:.1%} where the run is the only attempt, and in {nearby["after"]:.1%} where it is one of
+{len(NEARBY) + 1}: {nearby["lost"]} claims were lost, {nearby["gained"]} gained.
 
 ## Trying {variants} worthless variants
 
@@ -306,20 +338,27 @@ def main(given: Sequence[str] | None = None) -> None:
         def repeat(what: Callable[[int], Any], times: int) -> list[Any]:
             return list(pool.map(what, range(times)))
 
-        rows = []
+        found = {}
         for kind in kinds:
-            rows.append(summary(kind, repeat(partial(attempt, kind), arguments.markets)))
-            console.print(rows[-1])
+            found[kind] = repeat(partial(attempt, kind), arguments.markets)
+            console.print(summary(kind, found[kind]))
+        rows = [summary(kind, each) for kind, each in found.items()]
+        known = MarketKind(NEARBY_STRENGTH)
+        alone = found[known] if known in found else repeat(partial(attempt, known), arguments.markets)
+        nearby = lost_to_attempts(alone, repeat(partial(attempt, known, beside=NEARBY), arguments.markets))
+        console.print(nearby)
         claims = repeat(partial(best_of_variants, arguments.variants), arguments.repetitions)
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps({"markets": rows, "variants": claims}, indent=1), encoding="utf-8")
+        arguments.json.write_text(
+            json.dumps({"markets": rows, "nearby": nearby, "variants": claims}, indent=1), encoding="utf-8"
+        )
     curve = power_curve([row for kind, row in zip(kinds, rows, strict=True) if not kind.free])
     if arguments.write is None:
-        console.print(document(rows, claims, arguments.variants, "power.svg"), markup=False, soft_wrap=True)
+        console.print(document(rows, nearby, claims, arguments.variants, "power.svg"), markup=False, soft_wrap=True)
     else:
         picture = arguments.write.with_name("power.svg")
         picture.write_text(curve, encoding="utf-8")
-        arguments.write.write_text(document(rows, claims, arguments.variants, picture.name), encoding="utf-8")
+        arguments.write.write_text(document(rows, nearby, claims, arguments.variants, picture.name), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from embargo.research.benchmarks.simulated_market import (
+    NEARBY,
     Attempt,
     MarketKind,
     as_markdown,
     attempt,
     best_of_variants,
     document,
+    lost_to_attempts,
     main,
     power_curve,
     summary,
@@ -48,6 +50,14 @@ def test_one_market_is_carried_through_to_its_verdict() -> None:
     assert len(found.returns) > 500
 
 
+def test_settings_nearby_take_nothing_from_an_edge() -> None:
+    alone, after = (attempt(MarketKind(2.0), 1, beside) for beside in ((), NEARBY))
+    assert alone.edge
+    assert after.edge
+    assert alone.adjusted <= after.adjusted < 0.05
+    np.testing.assert_array_equal(alone.returns, after.returns)
+
+
 def test_a_rising_market_is_the_same_market_with_higher_returns() -> None:
     still, rising = (trade_once(MarketKind(0.0, free=True, bull=bull), 0) for bull in (False, True))
     gain = rising.plan.world.prices.open.pct_change(fill_method=None).add(
@@ -67,7 +77,10 @@ def test_the_best_of_many_is_judged_alone_and_among_all() -> None:
 
 def test_the_document_counts_what_was_found() -> None:
     rows = [summary(MarketKind(0.0), [made(False, 0.0, number) for number in range(4)])]
-    text = document(rows, [(True, False)] * 19 + [(True, True)], 200, "power.svg")
+    judged = [made(number < 3, 0.7, number) for number in range(10)]
+    nearby = lost_to_attempts(judged, [*judged[2:], *judged[:2]])
+    assert nearby == {"markets": 10, "alone": 0.3, "after": 0.3, "lost": 2, "gained": 2}
+    text = document(rows, nearby, [(True, False)] * 19 + [(True, True)], 200, "power.svg")
     assert "in 100 % of the markets" in text
     assert "in 5 % (" in text
 
