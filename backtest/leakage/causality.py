@@ -31,7 +31,7 @@ _REMEDY = (
     "Look for a statistic fitted over all dates, a join by calendar date, a backward fill, or a price of the bar being "
     "decided; read nothing with known_at or close_at after decided_at."
 )
-_CANARY = "zqxcanary the opposite happened"
+CANARY = "zqxcanary the opposite happened"
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,7 @@ def check_decisions_are_causal(
         )
     known_at = as_utc(scored_news["known_at"], what="scored news, column known_at")
     rng = np.random.default_rng(seed)
-    rows = _choose_rows(known_at, prices, decided_at, n_rows=n_rows, boundaries=boundaries, rng=rng)
+    rows = choose_rows(known_at, prices, decided_at, n_rows=n_rows, boundaries=boundaries, rng=rng)
     total = 3 + 3 * len(rows)
     report = progress or (lambda _done, _total: None)
 
@@ -263,7 +263,7 @@ def check_decisions_are_causal(
             remedy="Seed every random step and fix the order of ties, then run the audit again.",
         )
     start = pd.Timestamp("1700-01-01", tz="UTC")
-    moved = decide(_reversed_scores(scored_news, known_at > start, rng), _noisy_prices(prices, start, rng))
+    moved = decide(reversed_scores(scored_news, known_at > start, rng), rescaled_prices(prices, start, rng))
     report(3, total)
     if base.equals(moved):
         return Finding(
@@ -346,7 +346,7 @@ def _judge(
     )
 
 
-def _choose_rows(
+def choose_rows(
     known_at: pd.Series,
     prices: Prices,
     decided_at: pd.DatetimeIndex,
@@ -389,15 +389,15 @@ def _worlds(
     worlds = []
     if bool(later.any()):
         worlds.append(_World("later news was removed", news.loc[~later].copy(), prices))
-        worlds.append(_World("scores of later news were reversed", _reversed_scores(news, later, rng), prices))
+        worlds.append(_World("scores of later news were reversed", reversed_scores(news, later, rng), prices))
     if bool((prices.close_at > decided).any()):
         worlds.append(
-            _World("prices of bars not yet closed were rescaled", news.copy(), _noisy_prices(prices, decided, rng))
+            _World("prices of bars not yet closed were rescaled", news.copy(), rescaled_prices(prices, decided, rng))
         )
     return worlds
 
 
-def _reversed_scores(news: pd.DataFrame, later: pd.Series, rng: np.random.Generator) -> pd.DataFrame:
+def reversed_scores(news: pd.DataFrame, later: pd.Series, rng: np.random.Generator) -> pd.DataFrame:
     """Swap bearish and bullish of later rows, shuffle and (where signed) negate other numbers, replace their text."""
     news = news.copy()
     mask = later.to_numpy()
@@ -412,11 +412,11 @@ def _reversed_scores(news: pd.DataFrame, later: pd.Series, rng: np.random.Genera
         values[mask] = sign * rng.permutation(values[mask])
         news[name] = values
     if "text" in news.columns:
-        news.loc[mask, "text"] = _CANARY
+        news.loc[mask, "text"] = CANARY
     return news
 
 
-def _noisy_prices(prices: Prices, decided: pd.Timestamp, rng: np.random.Generator) -> Prices:
+def rescaled_prices(prices: Prices, decided: pd.Timestamp, rng: np.random.Generator) -> Prices:
     """Rescale bars that close after ``decided`` by log-normal noise per bar, symbol and field; NaN stays NaN."""
     mask = np.asarray(prices.close_at > decided)
     shape = (int(mask.sum()), prices.open.shape[1])

@@ -38,6 +38,28 @@ DECADES = pd.Timedelta(days=30 * 365)
 
 
 @dataclass(frozen=True)
+class Inputs:
+    """What was read of news and prices, before anything was decided about it.
+
+    Attributes
+    ----------
+    news : DataFrame
+        Validated, sorted by ``known_at``; one row per article and symbol.
+    prices : Prices
+    truth : Truth or None
+    funding : DataFrame or None
+    counts : dict of str to dict of str to int
+        As in `World`.
+    """
+
+    news: pd.DataFrame
+    prices: Prices
+    truth: Truth | None
+    funding: pd.DataFrame | None
+    counts: dict[str, Counts]
+
+
+@dataclass(frozen=True)
 class World:
     """What a run knows: news and bars, when each bar is decided, and what was left out.
 
@@ -118,12 +140,36 @@ def load_world(config: Config, stages: Stages) -> World:
     >>> world.counts["news"]
     {'read': 482, 'repeats': 32, 'unpriced': 0, 'kept': 450}
     """
-    latency = pd.Timedelta(config.prices.latency)
+    return world_of(config, load_inputs(config, stages))
+
+
+def load_inputs(config: Config, stages: Stages) -> Inputs:
+    """Read what a world is made of.
+
+    Raises
+    ------
+    MissingPartError, DataError, ConfigError
+        As `load_world`.
+    """
+    truth = None
     if config.news.loader == "simulated":
-        news, prices, truth, counts = _simulated(config, latency, stages)
+        news, prices, truth, counts = _simulated(config, pd.Timedelta(config.prices.latency), stages)
     else:
         news, prices, counts = _recorded(config, stages)
-        truth = None
+    return Inputs(news, prices, truth, _funding(config, prices, counts), counts)
+
+
+def world_of(config: Config, inputs: Inputs) -> World:
+    """Settle what of the inputs a run knows, and when each bar is decided.
+
+    Raises
+    ------
+    DataError
+        If news and prices do not belong together, or no news is left.
+    """
+    news, prices = inputs.news, inputs.prices
+    latency = pd.Timedelta(config.prices.latency)
+    counts = {name: dict(each) for name, each in inputs.counts.items()}
     _same_age(news, prices)
     if config.news.drop_repeats:
         fresh = first_seen(news, scope=config.news.repeat_scope, window=pd.Timedelta(config.news.repeat_window))
@@ -150,8 +196,8 @@ def load_world(config: Config, stages: Stages) -> World:
         decided_at=decided_at,
         last_closed=last_closed_bar(prices.close_at, decided_at),
         periods_per_year=bars_per_year(prices.calendar, length_of(config.prices.bar)),
-        truth=truth,
-        funding=_funding(config, prices, counts),
+        truth=inputs.truth,
+        funding=inputs.funding,
         counts=counts,
     )
 

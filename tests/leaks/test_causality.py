@@ -8,7 +8,7 @@ import pytest
 from samples import leak_worlds as worlds
 
 from embargo.backtest.leakage import assert_causal, check_decisions_are_causal
-from embargo.backtest.leakage.causality import _noisy_prices, _reversed_scores, _worlds
+from embargo.backtest.leakage.causality import rescaled_prices, reversed_scores, _worlds
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError
 from embargo.data_loaders.fields import PRICE_FIELDS
 from embargo.data_loaders.schemas import validate_prices
@@ -166,15 +166,15 @@ def test_worlds_agree_on_everything_known_and_differ_after(world, row):
         assert not (same_news and made.prices.close.equals(world.prices.close))
 
 
-def test_reversed_scores_remain_scores(world):
+def testreversed_scores_remain_scores(world):
     later = world.news["known_at"] > world.decided_at[100]
-    news = _reversed_scores(world.news, later, np.random.default_rng(0))
+    news = reversed_scores(world.news, later, np.random.default_rng(0))
     np.testing.assert_allclose(news[["bearish", "neutral", "bullish"]].sum(axis=1), 1.0)
     np.testing.assert_array_equal(news.loc[later, "bullish"], world.news.loc[later, "bearish"])
 
 
 def test_noise_changes_every_price_after_the_decision(world):
-    noisy = _noisy_prices(world.prices, world.decided_at[40], np.random.default_rng(0))
+    noisy = rescaled_prices(world.prices, world.decided_at[40], np.random.default_rng(0))
     after = world.prices.close_at > world.decided_at[40]
     for name in PRICE_FIELDS:
         before, now = getattr(world.prices, name)[after], getattr(noisy, name)[after]
