@@ -20,7 +20,6 @@ from embargo.backtest.leakage.causality import CANARY, choose_rows, rescaled_pri
 from embargo.backtest.leakage.findings import plain
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.fields import CLASSES
-from embargo.research.config.experiment import Config
 from embargo.research.progress import Quiet, Stages
 from embargo.research.run.plan import Plan, trading_rows
 from embargo.research.run.reading import Reading, read, with_base
@@ -50,7 +49,7 @@ _REMEDIES = {
     "calibration": "Calibrate on the validation part alone, which ends before the test window begins.",
     "scores": "Score each article by its own text: no statistic over a batch or over the test window.",
     "signal": "Replace what is computed over all bars by what had closed at each decision; see signals.aggregation.",
-    "weights": "Replace what is computed over all bars (volatility, ranks, regimes) by what had closed at each decision.",
+    "weights": "Replace what is computed over all bars (volatility, regimes) by what had closed at each decision.",
     "orders": "Fill at a price and a volume that were there at the fill, not at ones known when the bar has closed.",
 }
 
@@ -119,9 +118,10 @@ def perturb_run(
     """Repeat a run in worlds whose future differs, and compare everything that was settled before.
 
     The run is carried out twice as it is, each time from nothing, since one that does not repeat itself can prove
-    nothing. Then, after each of some instants, all later news are rewritten and given other labels while all later
-    bars are rescaled; and all data end there. What moved is traced to the input whose future it knew. The first
-    changed world fits everything anew; the others may take from the first run what was fitted on the same content.
+    nothing. Then, after the decision and after the fill of some rows, all later news are rewritten and given other
+    labels while all later bars are rescaled; and all data end there. What moved is traced to the input whose future it
+    knew. The first changed world fits everything anew; the others may take from the first run what was fitted on the
+    same content.
 
     Silent on: knowledge that the inputs themselves hold (texts that were edited later, a base model that has read the
     future, labelled files without dates), and on what only instants that were not drawn would show.
@@ -136,7 +136,7 @@ def perturb_run(
         An empty folder for models and scores, of which nothing is of use afterwards.
     stages : Stages
     n_rows : int
-        Instants, at least 1.
+        At least 1.
     seed : int
     through : callable
         What carries inputs through a run; a test puts a leak here.
@@ -174,7 +174,9 @@ def perturb_run(
             f"inconclusive: non-deterministic. The same files gave other {moved.stage} in two runs ({moved.column}, "
             f"{moved.where}: {moved.before} and {moved.after}), so nothing can be said about the future."
         )
-        return [Finding("T1", "inconclusive", TITLE, detail, remedy="Seed every random step and fix the order of ties.")]
+        return [
+            Finding("T1", "inconclusive", TITLE, detail, remedy="Seed every random step and fix the order of ties.")
+        ]
 
     instants = _instants(first, n_rows, rng)
     advance = stages.stage("Carry it out again with other futures")
@@ -207,7 +209,7 @@ def perturb_run(
 
 
 def _instants(run: Carried, n_rows: int, rng: np.random.Generator) -> list[pd.Timestamp]:
-    """Draw decisions of the test window, edges of folds and days with news to come among them."""
+    """Draw rows of the test window, edges of folds and days with news to come among them: decision and fill of each."""
     plan = run.plan
     rows = np.arange(plan.rows.start, plan.rows.stop)
     chosen = choose_rows(
@@ -218,7 +220,13 @@ def _instants(run: Carried, n_rows: int, rng: np.random.Generator) -> list[pd.Ti
         boundaries=[part.fold.test_start for part in plan.parts],
         rng=rng,
     )
-    return [plan.decided_at[row] for row in chosen]
+    return [at for row in chosen for at in (plan.decided_at[row], _filled_at(plan)[row])]
+
+
+def _filled_at(plan: Plan) -> pd.DatetimeIndex:
+    """When the orders of each row are filled, shape (rows,)."""
+    prices = plan.world.prices
+    return (prices.close_at if plan.rules.execution.fill == "close" else prices.open_at)[plan.rows]
 
 
 def _worlds(inputs: Inputs, at: pd.Timestamp, rng: np.random.Generator) -> Iterator[tuple[str, Inputs]]:
@@ -263,11 +271,18 @@ def _rewritten(inputs: Inputs, at: pd.Timestamp, rng: np.random.Generator) -> In
 
 
 def _repriced(inputs: Inputs, at: pd.Timestamp, rng: np.random.Generator) -> Inputs:
-    """Rescale bars that had not closed, and the funding that settles after their opens."""
+    """Rescale bars that had not closed, but for the opens that were known, and turn the funding of later bars round."""
     prices, funding = rescaled_prices(inputs.prices, at, rng), inputs.funding
+    opened = np.asarray(prices.open_at <= at)
+    opens = inputs.prices.open.where(pd.Series(opened, index=prices.open.index), prices.open, axis=0)
+    prices = replace(
+        prices,
+        open=opens,
+        high=prices.high.where(~(opens > prices.high), opens),
+        low=prices.low.where(~(opens < prices.low), opens),
+    )
     if funding is not None:
-        later = np.asarray(inputs.prices.open_at > at)
-        funding = funding.mul(np.where(later, -2.0, 1.0), axis=0)
+        funding = funding.mul(np.where(opened, 1.0, -2.0), axis=0)
     return replace(inputs, prices=prices, funding=funding)
 
 
@@ -307,6 +322,7 @@ def _settled(run: Carried, at: pd.Timestamp) -> dict[str, pd.DataFrame]:
     fitted = ("trained_until", "n_train", "train_text_hashes_fingerprint", "scorer_identity")
     news, scored = plan.world.news, run.reading.scored
     decided, orders = plan.decided_at <= at, result.books.orders
+    filled = (_filled_at(plan) <= at)[orders["bar"].to_numpy()]
     return {
         "news": news.loc[news["known_at"] <= at],
         "samples": pd.concat(learnt),
@@ -315,7 +331,7 @@ def _settled(run: Carried, at: pd.Timestamp) -> dict[str, pd.DataFrame]:
         "scores": scored.loc[scored["known_at"] <= at, ["article_id", "symbol", "fold", *CLASSES, "confidence"]],
         "signal": result.decision.signal.loc[decided],
         "weights": result.decision.weights.loc[decided],
-        "orders": orders.loc[orders["fill_at"] <= at],
+        "orders": orders.loc[filled],
     }
 
 
@@ -330,9 +346,7 @@ def _first_moved(before: Mapping[str, pd.DataFrame], after: Mapping[str, pd.Data
             unlike = (one != two) & ~(one.isna() & two.isna())
             if unlike.any():
                 row = int(np.argmax(unlike))
-                return Moved(
-                    stage, str(name), _named(left, row), plain(one[row]), plain(two[row]), _largest(one, two)
-                )
+                return Moved(stage, str(name), _named(left, row), plain(one[row]), plain(two[row]), _largest(one, two))
     return None
 
 
@@ -372,6 +386,5 @@ def _leak(stage: str, faults: Sequence[dict[str, Any]], compared: int) -> Findin
         f"{shown['column']} of {shown['where']} was {shown['value']} and became {shown['value_perturbed']} when "
         f"{shown['changed']} after {shown['perturbed_after']}."
     )
-    return Finding(
-        CODES[stage], "leak", TITLE, detail, list(faults[:5]), size if np.isfinite(size) else None, UNIT, _REMEDIES[stage]
-    )
+    effect = size if np.isfinite(size) else None
+    return Finding(CODES[stage], "leak", TITLE, detail, list(faults[:5]), effect, UNIT, _REMEDIES[stage])

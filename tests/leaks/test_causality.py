@@ -8,7 +8,7 @@ import pytest
 from samples import leak_worlds as worlds
 
 from embargo.backtest.leakage import assert_causal, check_decisions_are_causal
-from embargo.backtest.leakage.causality import rescaled_prices, reversed_scores, _worlds
+from embargo.backtest.leakage.causality import _worlds, rescaled_prices, reversed_scores
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError
 from embargo.data_loaders.fields import PRICE_FIELDS
 from embargo.data_loaders.schemas import validate_prices
