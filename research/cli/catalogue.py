@@ -32,6 +32,7 @@ COMMANDS = {
     ),
     "runs": Entry("experiments", "List the runs so far with their headline figures."),
     "signal": Entry("signal", "Show what a run's signal knew, how fast it faded, and which news carried it."),
+    "audit": Entry("audit", "Say what a run's audit found, or carry the run out again with other futures."),
     "sweep": Entry("sweep", "Trade every combination of settings and choose one by validation."),
     "paths": Entry("paths", "Show how much a Sharpe ratio owes to which part of history taught."),
     "compare": Entry("compare", "Compare finished runs on the bars they share."),

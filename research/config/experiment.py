@@ -491,12 +491,12 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def load_config(path: Path, overrides: list[str] | None = None, *, env: Collection[str] = ()) -> Config:
+def load_config(path: str | Path, overrides: list[str] | None = None, *, env: Collection[str] = ()) -> Config:
     """Read and check an experiment file.
 
     Parameters
     ----------
-    path : Path
+    path : str or Path
         TOML file. Relative paths inside it start from its folder.
     overrides : list of str, optional
         ``section.key=value`` settings that replace those of the file; values are TOML, bare words are strings.
@@ -522,6 +522,7 @@ def load_config(path: Path, overrides: list[str] | None = None, *, env: Collecti
     >>> config.name, config.signal.half_life
     ('small', 2.0)
     """
+    path = Path(path)
     document = read_toml(path, remedy="'embargo run --help' shows where examples are.")
     for text in overrides or []:
         override(document, text)

@@ -186,14 +186,14 @@ def perturb_run(
         before = _settled(first, at)
         for position, (changed, world) in enumerate(_worlds(inputs, at, rng)):
             own = cache / "anew" if number == position == 0 else cache / "first"
-            moved = _difference(plan, world, at, own, before, through)
-            if isinstance(moved, DataError):
+            found = _difference(plan, world, at, own, before, through)
+            if isinstance(found, DataError):
                 apart += 1
                 continue
             compared += 1
-            if moved is not None:
-                reached = _reached(plan, inputs, at, own, before, through, moved.stage, rng) or [changed]
-                faults.setdefault(moved.stage, []).append(_evidence(moved, at, reached))
+            if found is not None:
+                reached = _reached(plan, inputs, at, own, before, through, found.stage, rng) or [changed]
+                faults.setdefault(found.stage, []).append(_evidence(found, at, reached))
         advance(number + 1, len(instants))
     if faults:
         return [_leak(stage, faults[stage], compared) for stage in CODES if stage in faults]

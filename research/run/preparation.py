@@ -14,10 +14,10 @@ from embargo.research.run.plan import Plan, trading_rows
 from embargo.research.run.rules import rules_of
 from embargo.research.run.samples import plan_folds, plan_parts
 from embargo.research.run.trading import rehearse
-from embargo.research.run.world import load_world
+from embargo.research.run.world import Inputs, load_inputs, world_of
 
 
-def prepare(config: Config, stages: Stages) -> Plan:
+def prepare(config: Config, stages: Stages, inputs: Inputs | None = None) -> Plan:
     """Load, check and split everything a run needs, training nothing.
 
     Parameters
@@ -25,6 +25,8 @@ def prepare(config: Config, stages: Stages) -> Plan:
     config : Config
     stages : Stages
         Shows progress.
+    inputs : Inputs, optional
+        What the config loads, where that has been done already.
 
     Returns
     -------
@@ -49,7 +51,7 @@ def prepare(config: Config, stages: Stages) -> Plan:
         from embargo.research.run.reading import given_base
 
         base = given_base(config)
-    world = load_world(config, stages)
+    world = world_of(config, load_inputs(config, stages) if inputs is None else inputs)
     parts = plan_parts(config, world, plan_folds(config, world), stages)
     # A fusion learns from the first test window, which is then not traded.
     traded = parts if config.fusion.method == "none" else parts[1:]

@@ -110,7 +110,7 @@ def recall(folder: Path, stages: Stages) -> RecalledRun:
     settings_of(folder, manifest)
     config = load_config(folder / CONFIG)
     world = load_world(config, stages)
-    _hold_against(manifest.get("fingerprints", {}), world.fingerprints(), config, folder)
+    hold_against(manifest.get("fingerprints", {}), world.fingerprints(), config, folder)
     return RecalledRun(
         name=folder.resolve().name,
         status=metrics.get("status") or "caution",
@@ -168,7 +168,7 @@ def diagnose_run(run: RecalledRun, horizons: Sequence[int] = HORIZONS, *, confid
     )
 
 
-def _hold_against(kept: dict[str, str], found: dict[str, str], config: Config, folder: Path) -> None:
+def hold_against(kept: dict[str, str], found: dict[str, str], config: Config, folder: Path) -> None:
     """Refuse news or prices that are not those of the run."""
     for what, loader, path in (
         ("news", config.news.loader, config.news.path),
