@@ -1,8 +1,8 @@
 """One strategy among everything that was tried: p-values of Sharpe ratios that allow for the number of attempts.
 
 The attempts are resampled together, so those that move alike count as little as they are worth, and each ratio is held
-against its own error, so a bad or a wild sibling takes nothing from a good one. Blocks have one length: a resample is
-then a row of counts of blocks, and all its sums over all attempts are a product of two matrices.
+against its own error, so a bad or a wild sibling takes nothing from a good one. Blocks have one length: their sums are
+taken once, and a resample adds up those that it draws.
 """
 
 from __future__ import annotations
@@ -18,12 +18,10 @@ from embargo.backtest.significance.panels import checked_panel, panel_block_leng
 from embargo.backtest.significance.series import MINIMUM_ROWS, varies
 from embargo.backtest.significance.sharpe import moving_rows
 
-_CELLS_PER_CHUNK = 4_000_000
-_COLUMNS_PER_CHUNK = 250
+# Sums of so many columns over all blocks stay within the cache of a core.
+_COLUMNS_PER_CHUNK = 125
 # The best length of blocks that are all alike, over the best mean length of geometric ones (Patton, Politis and White).
 _ALIKE = 1.5 ** (1.0 / 3.0)
-_FLAT = 1e-12
-_NO_SPREAD = 1e-9
 
 
 @dataclass(frozen=True)
@@ -175,55 +173,19 @@ def _exceeded(
 
     Also returns the largest over all columns of each resample, shape (n_boot,).
     """
-    n = len(panel)
-    blocks = -(-n // length)
+    from embargo.backtest.significance.compiled import count_exceeding
+
+    n, columns = panel.shape
     losers = np.where(observed < -math.sqrt(2.0 * math.log(math.log(n))), observed, 0.0)
-    above, largest = np.zeros(panel.shape[1], dtype=np.int64), np.empty(n_boot)
-    step = max(1, _CELLS_PER_CHUNK // n)
-    for first in range(0, n_boot, step):
-        size = min(step, n_boot - first)
-        places = rng.integers(0, n, (size, blocks)) + np.arange(size)[:, None] * n
-        counts = np.bincount(places.ravel(), minlength=size * n).reshape(size, n).astype(float)
-        highest = np.full(size, -np.inf)
-        for left in range(0, panel.shape[1], _COLUMNS_PER_CHUNK):
-            part = slice(left, left + _COLUMNS_PER_CHUNK)
-            drawn = _pivots(counts, panel[:, part], length)
-            behind = np.column_stack([highest, drawn + losers[part]])
-            np.maximum.accumulate(behind, axis=1, out=behind)
-            above[part] += np.count_nonzero(np.maximum(drawn, behind[:, :-1]) >= observed[part], axis=0)
-            highest = behind[:, -1].copy()
-        largest[first : first + size] = highest
+    starts = rng.integers(0, n, (n_boot, -(-n // length)))
+    above, largest = np.zeros(columns, dtype=np.int64), np.full(n_boot, -np.inf)
+    for left in range(0, columns, _COLUMNS_PER_CHUNK):
+        part = slice(left, left + _COLUMNS_PER_CHUNK)
+        centre, scale = panel[:, part].mean(axis=0), panel[:, part].std(axis=0)
+        z = (panel[:, part] - centre) / scale
+        one, two = _block_sums(z, length), _block_sums(z * z, length)
+        count_exceeding(one, two, starts, length, centre / scale, observed[part], losers[part], largest, above[part])
     return above, largest
-
-
-def _pivots(counts: np.ndarray, panel: np.ndarray, length: int) -> np.ndarray:
-    """Sharpe ratios of resamples less those of the panel, in errors from their own blocks; shape (resamples, columns).
-
-    Minus infinity where a resample does not vary.
-    """
-    centre, scale = panel.mean(axis=0), panel.std(axis=0)
-    shift = centre / scale
-    z = (panel - centre) / scale
-    one, two = _block_sums(z, length), _block_sums(z * z, length)
-    rows = float(counts[0].sum()) * length
-    sums, squares = counts @ one, counts @ two
-    mean = sums / rows
-    variance = squares / rows - mean * mean
-    with np.errstate(divide="ignore", invalid="ignore"):
-        deviation = np.sqrt(variance)
-        ratio = (shift + mean) / deviation
-        # Influence of a block on the ratio, linear in its sums; over all blocks it adds up to nothing.
-        on_two = -0.5 * ratio / variance
-        on_one = 1.0 / deviation + ratio * mean / variance
-        constant = length * (-mean / deviation - 0.5 * ratio * (mean * mean / variance - 1.0))
-        spread = on_one**2 * (counts @ one**2)
-        spread += on_two**2 * (counts @ two**2)
-        spread += 2.0 * on_one * on_two * (counts @ (one * two))
-        # (a + x)**2 over the blocks, where the x add up to -a each.
-        spread -= constant**2 * (rows / length)
-        pivot = (ratio - shift) * rows / np.sqrt(spread)
-    usable = (variance > _FLAT) & (spread > _NO_SPREAD * rows)
-    return np.where(usable, pivot, -np.inf)
 
 
 def _block_sums(values: np.ndarray, length: int) -> np.ndarray:

@@ -160,6 +160,76 @@ def studentised_ratios(
         errors[draw] = math.sqrt(spread) / rows if spread > _NO_SPREAD * rows else np.nan
 
 
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def count_exceeding(
+    one: Array,
+    two: Array,
+    starts: Array,
+    length: int,
+    shift: Array,
+    observed: Array,
+    losers: Array,
+    largest: Array,
+    above: Array,
+) -> None:
+    """Count the resamples whose largest studentised Sharpe ratio among a column and those before it reaches its own.
+
+    Parameters
+    ----------
+    one, two : float array, shape (n, columns)
+        Sums of standardised returns and of their squares over the block that starts on each row.
+    starts : int array, shape (n_boot, blocks)
+        First rows of the blocks of each resample.
+    length : int
+        Rows of a block.
+    shift : float array, shape (columns,)
+        Mean over deviation, which standardising took out.
+    observed : float array, shape (columns,)
+        What is to be reached.
+    losers : float array, shape (columns,)
+        Added to the statistics of a column when those after it are held against them.
+    largest : float array, shape (n_boot,)
+        Largest among the columns before; raised by these.
+    above : int array, shape (columns,)
+        Raised by the counts. A resample in which a column does not vary counts as minus infinity.
+    """
+    columns, blocks = one.shape[1], starts.shape[1]
+    rows = float(blocks * length)
+    ones, twos = np.empty(columns), np.empty(columns)
+    one_one, two_two, one_two, pivots = np.empty(columns), np.empty(columns), np.empty(columns), np.empty(columns)
+    for draw in range(len(starts)):
+        ones[:] = twos[:] = one_one[:] = two_two[:] = one_two[:] = 0.0
+        for block in range(blocks):
+            start = starts[draw, block]
+            for column in range(columns):
+                a, b = one[start, column], two[start, column]
+                ones[column] += a
+                twos[column] += b
+                one_one[column] += a * a
+                two_two[column] += b * b
+                one_two[column] += a * b
+        for column in range(columns):
+            mean = ones[column] / rows
+            variance = twos[column] / rows - mean * mean
+            deviation = math.sqrt(variance)
+            ratio = (shift[column] + mean) / deviation
+            # Influence of a block on the ratio, linear in its sums; over all blocks it adds up to nothing.
+            on_two = -0.5 * ratio / variance
+            on_one = 1.0 / deviation + ratio * mean / variance
+            constant = length * (-mean / deviation - 0.5 * ratio * (mean * mean / variance - 1.0))
+            spread = on_one * on_one * one_one[column] + on_two * on_two * two_two[column]
+            spread += 2.0 * on_one * on_two * one_two[column]
+            # (a + x)**2 over the blocks, where the x add up to -a each.
+            spread -= constant * constant * blocks
+            usable = variance > _FLAT and spread > _NO_SPREAD * rows
+            pivots[column] = (ratio - shift[column]) * rows / math.sqrt(spread) if usable else -np.inf
+        highest = largest[draw]
+        for column in range(columns):
+            above[column] += max(pivots[column], highest) >= observed[column]
+            highest = max(highest, pivots[column] + losers[column])
+        largest[draw] = highest
+
+
 @nb.njit(cache=True, error_model="numpy", nogil=True)
 def resampled_differences(totals: Array, starts: Array, lengths: Array, fewest: int, out: Array, errors: Array) -> None:
     """Differences of Sharpe ratios of resamples, and their standard errors from the spread of their own blocks.
