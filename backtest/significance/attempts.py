@@ -15,13 +15,12 @@ import numpy as np
 from embargo.backtest.arguments import check_mean_block, check_n_boot, check_share
 from embargo.backtest.significance.long_run import sharpe_influence
 from embargo.backtest.significance.panels import checked_panel, panel_block_length, prewhitened_error
+from embargo.backtest.significance.resampling import block_rows
 from embargo.backtest.significance.series import MINIMUM_ROWS, varies
 from embargo.backtest.significance.sharpe import moving_rows
 
 _CELLS_PER_CHUNK = 4_000_000
 _COLUMNS_PER_CHUNK = 250
-# The best length of blocks that are all alike, over the best mean length of geometric ones (Patton, Politis and White).
-_ALIKE = 1.5 ** (1.0 / 3.0)
 _FLAT = 1e-12
 _NO_SPREAD = 1e-9
 
@@ -137,8 +136,7 @@ def stepwise_sharpe(
     panel = checked_panel(returns, "stepwise_sharpe")
     n, attempts = panel.shape
     judged = np.array([varies(column) and moving_rows(column) >= MINIMUM_ROWS for column in panel.T])
-    length = round(max(_ALIKE * panel_block_length(panel), math.sqrt(n)) if block is None else block)
-    length = min(max(length, 1), n)
+    length = block_rows(n, panel_block_length(panel)) if block is None else max(1, min(round(block), n))
     p_values, statistics = np.ones(attempts), np.full(attempts, np.nan)
     columns = np.flatnonzero(judged)
     if len(columns):

@@ -13,8 +13,14 @@ import numpy as np
 import pandas as pd
 
 from embargo.backtest.arguments import check_level, check_mean_block, check_n_boot, check_periods_per_year
-from embargo.backtest.significance.long_run import long_run_variance, sharpe_influence
-from embargo.backtest.significance.resampling import USABLE_SHARE, bootstrap_sharpe, mean_block_length
+from embargo.backtest.significance.long_run import sharpe_influence
+from embargo.backtest.significance.panels import prewhitened_error
+from embargo.backtest.significance.resampling import (
+    USABLE_SHARE,
+    automatic_block_length,
+    block_rows,
+    bootstrap_sharpe,
+)
 from embargo.backtest.significance.series import MINIMUM_ROWS, checked_member, checked_returns
 
 
@@ -163,9 +169,10 @@ def conditional_sharpe(
     if moving_rows(inside) < MINIMUM_ROWS:
         return SharpeEstimate(sharpe, None, None, None, None, None, n, level)
 
-    length = mean_block_length(values, block)
+    rows = len(values)
+    length = block_rows(rows, automatic_block_length(values)) if block is None else max(1, min(round(block), rows))
     ratio, influence = sharpe_influence(values, member)
-    error = math.sqrt(long_run_variance(influence) / len(values))
+    error = float(prewhitened_error(influence[:, None], float(length))[0]) / math.sqrt(rows)
     ratios, errors = bootstrap_sharpe(values, member, block=length, n_boot=n_boot, seed=seed)
     with np.errstate(invalid="ignore"):
         pivot = (ratios - ratio) / errors
