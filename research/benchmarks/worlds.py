@@ -78,15 +78,17 @@ def crashing(
     rng: np.random.Generator,
     *,
     every: float,
-    size: float = 6.0,
+    size: float = 20.0,
     correlation: float = CORRELATION,
 ) -> Panel:
-    """Short volatility: normal returns that lose ``size`` deviations once in so many bars and are paid for it.
+    """Short volatility: normal returns that lose about ``size`` deviations once in so many bars and are paid for it.
 
-    Crashes of correlated series come together more often than chance, and the pay makes the true mean 0.
+    The size of a crash is exponential and common to all series, crashes of correlated series come together more often
+    than chance, and the pay makes the true mean 0.
     """
     fallen = shocks(draws, n, series, rng, correlation=correlation) < ndtri(1.0 / every)
-    return shocks(draws, n, series, rng, correlation=correlation) - size * (fallen - 1.0 / every)
+    lost = fallen * rng.exponential(size, (draws, n, 1))
+    return shocks(draws, n, series, rng, correlation=correlation) - lost + size / every
 
 
 def drifting(
@@ -107,9 +109,9 @@ def drifting(
 def one_large_bar(
     draws: int, n: int, series: int, rng: np.random.Generator, *, size: float = 25.0, correlation: float = CORRELATION
 ) -> Panel:
-    """Normal returns without an edge but for one bar that gained 25 deviations, the same in all series."""
+    """Normal returns but for one bar that gains or loses 25 deviations with even chances, the same in all series."""
     values = shocks(draws, n, series, rng, correlation=correlation)
-    values[np.arange(draws), rng.integers(0, n, draws)] = size
+    values[np.arange(draws), rng.integers(0, n, draws)] = size * rng.choice([-1.0, 1.0], (draws, 1))
     return values
 
 
