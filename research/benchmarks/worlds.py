@@ -43,7 +43,9 @@ def shocks(
     return values
 
 
-def independent(draws: int, n: int, series: int, rng: np.random.Generator, *, correlation: float = CORRELATION) -> Panel:
+def independent(
+    draws: int, n: int, series: int, rng: np.random.Generator, *, correlation: float = CORRELATION
+) -> Panel:
     """Independent normal returns of variance 1, shape (draws, n, series)."""
     return shocks(draws, n, series, rng, correlation=correlation)
 
