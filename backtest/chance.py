@@ -18,6 +18,7 @@ from embargo.backtest.significance import (
     moving_rows,
     probabilistic_sharpe,
     required_length,
+    sample_shape,
     sharpe_errors,
     stepwise_sharpe,
     variance_inflation,
@@ -141,13 +142,15 @@ def reach(
     dict
         ``detectable_sharpe`` (annual) and ``required_bars`` (of a true Sharpe ratio like this one; None if it is not
         positive), both found with 80 % probability and None below 30 bars that move; ``sharpe_errors``
-        (annual, under three sets of assumptions), ``mean`` (annual, with its t-test) and ``sharpe_aggregated`` (annual,
-        allowing for autocorrelation, after Lo).
+        (annual, under three sets of assumptions), ``mean`` (annual, with its t-test), ``sharpe_aggregated`` (annual,
+        allowing for autocorrelation, after Lo) and ``sample`` (of `sample_shape`: whether the tests are known to hold
+        their size on such returns).
     """
     mean = mean_estimate(returns, periods_per_year=periods_per_year, level=level).as_dict()
     errors = sharpe_errors(returns, periods_per_year=periods_per_year).as_dict()
     aggregated = aggregated_sharpe(returns, max(1, round(periods_per_year)))
     found: dict[str, Any] = {"mean": mean, "sharpe_errors": errors, "sharpe_aggregated": aggregated}
+    found["sample"] = sample_shape(returns).as_dict()
     if performance["sharpe"] is None or moving_rows(returns) < MINIMUM_ROWS:
         return found | {"detectable_sharpe": None, "required_bars": None}
     per_bar, n, skew, kurtosis_raw = _moments(performance, periods_per_year)

@@ -68,7 +68,8 @@ class Judgement:
         Hansen's test of the best of all attempts against cash; None unless their returns were given.
     reach : dict
         ``mean`` (annual, with its t-test), ``sharpe_errors``, ``sharpe_aggregated``, ``detectable_sharpe`` (annual) and
-        ``required_bars`` (rows), both after all attempts; see `embargo.backtest.significance`.
+        ``required_bars`` (rows), both after all attempts, and ``sample`` (why p-values may not hold their level on such
+        returns); see `embargo.backtest.significance`.
     drawdowns : DataFrame
         The five deepest: ``depth`` (fraction < 0), ``start_bar``, ``trough_bar``, ``recovery_bar`` (positions of rows),
         ``length_bars``, and ``start``, ``trough``, ``recovery`` (UTC; missing if wealth never came back).
@@ -121,6 +122,7 @@ class Judgement:
                 interval(self.sharpe.low, self.sharpe.high, self.sharpe.level, self.sharpe.p_value),
             ),
             *self._attempts(),
+            *(Figure("Size not known to hold", "", doubt) for doubt in self.reach["sample"]["doubts"]),
             *(
                 Figure(
                     f"Beyond {name} a year",
@@ -206,7 +208,8 @@ def judge(
     n_boot : int
         Bootstrap resamples, at least 100.
     block : float, optional
-        Mean length of their blocks in rows; by default the automatic choice of Politis and White.
+        Length of their blocks in rows; by default the automatic choice of Politis and White, but for Sharpe ratios no
+        less than the root of the rows.
     seed : int
         Of all resampling.
 
@@ -241,7 +244,7 @@ def judge(
     >>> earned = pd.Series(np.random.default_rng(11).normal(0.0008, 0.01, 300), index=days)
     >>> told = judge(earned, periods_per_year=252, trials=20, n_boot=200)
     >>> round(told.sharpe.sharpe, 2), round(told.sharpe.low, 2), round(told.sharpe.high, 2)
-    (1.76, -0.06, 3.4)
+    (1.76, 0.0, 3.7)
     >>> round(told.chance["probabilistic_sharpe"], 2), round(told.chance["deflated_sharpe"], 2)
     (0.97, 0.5)
     """

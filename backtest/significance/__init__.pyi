@@ -27,6 +27,7 @@ from .permutation import (
 from .power import detectable_sharpe, required_length
 from .resampling import automatic_block_length, stationary_blocks
 from .series import MINIMUM_ROWS
+from .shape import SampleShape, sample_shape
 from .sharpe import SharpeEstimate, conditional_sharpe, moving_rows, sharpe_estimate
 from .standard_errors import SharpeErrors, aggregated_sharpe, aggregation_factor, sharpe_errors
 from .superior import StepwiseSuperior, SuperiorAbility, reality_check, stepwise_superior, superior_ability
@@ -44,6 +45,7 @@ __all__ = [
     "PairedDifference",
     "PermutationResult",
     "Rearrangement",
+    "SampleShape",
     "SharpeErrors",
     "SharpeEstimate",
     "StepwiseSharpe",
@@ -78,6 +80,7 @@ __all__ = [
     "reality_check",
     "rearrangement",
     "required_length",
+    "sample_shape",
     "sharpe_difference",
     "sharpe_errors",
     "sharpe_estimate",

@@ -91,8 +91,7 @@ def studentised_ratios(
     n: int,
     everything: bool,
     shift: float,
-    stay: float,
-    guide: Array,
+    block: int,
     keys: Array,
     ratios: Array,
     errors: Array,
@@ -109,16 +108,13 @@ def studentised_ratios(
         Whether all rows are members; the first column is then not read.
     shift : float
         Mean over deviation of the members, which standardising took out.
-    stay : float
-        Chance that a row is followed by its neighbour: 1 - 1 / mean block.
-    guide : int array
-        From ``length_guide(stay)``.
+    block : int
+        Rows of a block; the last one of a resample is cut.
     keys : uint64 array, shape (n_boot,)
     ratios, errors : float array, shape (n_boot,)
         Filled in; NaN where a resample has too few members or no variation, errors also where one block holds them all.
     """
     rows_in_ring = np.uint64(n)
-    scale = 1.0 / math.log(stay) if stay > 0.0 else 0.0
     for draw in range(len(keys)):
         state = _mixed(keys[draw])
         left = n
@@ -128,7 +124,7 @@ def studentised_ratios(
             state += _STEP
             bits = _mixed(state)
             start = int(((bits >> _HALF) * rows_in_ring) >> _HALF)
-            length = min(_length(bits & _LOW, guide, scale), left)
+            length = min(block, left)
             left -= length
             end = start + length
             a = float(length) if everything else totals[end, 0] - totals[start, 0]

@@ -26,7 +26,7 @@ def autocovariances(values: np.ndarray) -> np.ndarray:
     return np.asarray(np.fft.irfft(spectrum * np.conj(spectrum), 2 * n)[:n] / n)
 
 
-def _memory(values: np.ndarray) -> float:
+def first_order_memory(values: np.ndarray) -> float:
     """First-order coefficient by least squares, held away from a unit root."""
     past = values[:-1]
     power = float(past @ past)
@@ -36,7 +36,7 @@ def _memory(values: np.ndarray) -> float:
 
 def _quadratic_spectral(values: np.ndarray) -> float:
     """Kernel estimate with the bandwidth that is best for a first-order process, around zero."""
-    memory = _memory(values)
+    memory = first_order_memory(values)
     bandwidth = 1.3221 * (4.0 * memory**2 / (1.0 - memory) ** 4 * len(values)) ** 0.2
     if bandwidth < _NO_BANDWIDTH:
         return float(values @ values) / len(values)
@@ -66,7 +66,7 @@ def long_run_variance(values: np.ndarray) -> float:
     autoregression. Ledoit and Wolf (2008) studentise Sharpe ratios by it.
     """
     centred = np.asarray(values, dtype=float) - np.mean(values)
-    memory = _memory(centred)
+    memory = first_order_memory(centred)
     rest = centred[1:] - memory * centred[:-1]
     return max(_quadratic_spectral(rest), 0.0) / (1.0 - memory) ** 2
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.backtest.arguments import check_level, check_periods_per_year
+from embargo.backtest.significance.resampling import automatic_block_length
 from embargo.backtest.significance.series import MINIMUM_ROWS, checked_returns, varies
 
 
@@ -60,9 +61,11 @@ class MeanEstimate:
 def mean_estimate(returns: pd.Series | np.ndarray, *, periods_per_year: float, level: float = 0.95) -> MeanEstimate:
     """Mean return per year with a t-test that allows for autocorrelation and changing variance.
 
-    The long-run variance is the average of the squared weights of the first ``0.4 * n ** (2 / 3)`` cosines. These are
-    close to independent, so that Student's t with as many degrees of freedom tells how uncertain the estimate itself
-    is. Newey and West's errors with normal quantiles leave that out and reject too often in short samples.
+    The long-run variance is the average of the squared weights of the first ``0.4 * n ** (2 / 3)`` cosines, of fewer
+    where rows remember each other for long. These are close to independent, so that Student's t with as many degrees of
+    freedom tells how uncertain the estimate itself is. Newey and West's errors with normal quantiles leave that out and
+    reject too often in short samples. Nothing here allows for skewness: where large losses are rare, a nominal 5 % test
+    rejects up to 20 % of true nulls (`sample_shape` warns of most such samples).
 
     Parameters
     ----------
@@ -107,7 +110,7 @@ def mean_estimate(returns: pd.Series | np.ndarray, *, periods_per_year: float, l
     mean = float(values.mean()) * periods_per_year if n else None
     if mean is None or n < MINIMUM_ROWS or not varies(values):
         return MeanEstimate(mean, None, None, None, None, None, None, n, level)
-    degrees = int(0.4 * n ** (2.0 / 3.0))
+    degrees = max(1, int(min(0.4 * n ** (2.0 / 3.0), 0.6 * n / automatic_block_length(values))))
     weights = dct(values - values.mean(), type=2)[1 : degrees + 1] / math.sqrt(2.0 * n)
     error = math.sqrt(float(weights @ weights) / degrees / n) * periods_per_year
     if not error > 0.0:

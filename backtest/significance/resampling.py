@@ -14,6 +14,8 @@ from embargo.data_loaders.errors import DataError
 # Fewer resamples with a figure than this share make no quantiles.
 USABLE_SHARE = 0.9
 _SMALL_WORK = 100_000
+# The best length of blocks that are all alike, over the best mean length of geometric ones (Patton, Politis and White).
+_ALIKE = 1.5 ** (1.0 / 3.0)
 
 
 def automatic_block_length(values: np.ndarray) -> float:
@@ -72,6 +74,27 @@ def mean_block_length(values: np.ndarray, block: float | None) -> float:
     return automatic_block_length(values) if block is None else min(float(block), float(len(values)))
 
 
+def block_rows(n: int, automatic: float) -> int:
+    """Rows of a block where all blocks are alike: what the automatic length asks for, but at least the root of n.
+
+    Slow trends of a mean, of which a year holds a few, show in no autocorrelation that the automatic length looks at.
+
+    Parameters
+    ----------
+    n : int
+        Rows of the series.
+    automatic : float
+        From `automatic_block_length`.
+
+    Examples
+    --------
+    >>> from embargo.backtest.significance.resampling import block_rows
+    >>> block_rows(504, 1.0), block_rows(504, 40.0)
+    (22, 46)
+    """
+    return max(1, min(n, round(max(_ALIKE * automatic, math.sqrt(n)))))
+
+
 def stationary_blocks(n: int, block: float, n_boot: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Draw the blocks of stationary-bootstrap resamples of n rows.
 
@@ -122,19 +145,19 @@ def bootstrap_sharpe(
     returns: np.ndarray,
     member: np.ndarray | None = None,
     *,
-    block: float,
+    block: int,
     n_boot: int,
     seed: int | np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Sharpe ratios of stationary-bootstrap resamples, each with its own standard error.
+    """Sharpe ratios of resamples that join blocks of one length, each with its own standard error.
 
     Parameters
     ----------
     returns : array, shape (n,)
     member : bool array, shape (n,), optional
         Rows whose Sharpe ratio is asked for; rows and membership are resampled together. All rows by default.
-    block : float
-        Mean block length in rows, at least 1.
+    block : int
+        Rows of a block, at least 1; a block that reaches the last row goes on at the first.
     n_boot : int
         Resamples.
     seed : int or Generator
@@ -151,7 +174,7 @@ def bootstrap_sharpe(
     DataError
         If the members do not vary.
     """
-    from embargo.backtest.significance.compiled import length_guide, studentised_ratios
+    from embargo.backtest.significance.compiled import studentised_ratios
     from embargo.backtest.threads import THREADS
 
     check_at_least("block", block, 1)
@@ -170,11 +193,10 @@ def bootstrap_sharpe(
     keys = np.random.default_rng(seed).integers(0, 2**64, n_boot, dtype=np.uint64)
     ratios, errors = np.empty(n_boot), np.empty(n_boot)
 
-    everything, shift, stay = bool(inside.all()), centre / scale, 1.0 - 1.0 / block
-    guide = length_guide(stay)
+    everything, shift = bool(inside.all()), centre / scale
 
     def some(part: slice) -> None:
-        studentised_ratios(totals, n, everything, shift, stay, guide, keys[part], ratios[part], errors[part])
+        studentised_ratios(totals, n, everything, shift, block, keys[part], ratios[part], errors[part])
 
     if n_boot * n / block < _SMALL_WORK or THREADS == 1:
         some(slice(0, n_boot))

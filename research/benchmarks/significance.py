@@ -122,7 +122,7 @@ def rows_of_arch(bars: int, resamples: int, seed: int) -> np.ndarray:
 
 def bootstrap_row(sizes: Sizes) -> Row:
     """Sharpe ratios of resamples; ours come with the standard error of each, arch's without."""
-    from arch.bootstrap import StationaryBootstrap
+    from arch.bootstrap import CircularBlockBootstrap
 
     returns = strategies(sizes.bars, 1)[:, 0]
 
@@ -130,12 +130,12 @@ def bootstrap_row(sizes: Sizes) -> Row:
         return bootstrap_sharpe(returns, block=BLOCK, n_boot=sizes.bootstrap, seed=1)
 
     def theirs() -> np.ndarray:
-        peer = StationaryBootstrap(BLOCK, returns, seed=1)
+        peer = CircularBlockBootstrap(BLOCK, returns, seed=1)
         return np.asarray(peer.apply(lambda values: values.mean() / values.std(), sizes.bootstrap))[:, 0]
 
     mine, other = ours()[0], theirs()
     return Row(
-        what=f"Sharpe ratio, stationary bootstrap: {sizes.bootstrap:,} × {sizes.bars:,}",
+        what=f"Sharpe ratio, block bootstrap: {sizes.bootstrap:,} × {sizes.bars:,}",
         seconds=best_seconds(ours, RUNS),
         memory=memory_of(ours),
         peer="arch",

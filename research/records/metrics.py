@@ -185,9 +185,38 @@ class SharpeStandardErrors:
 
 
 @record
+class Sample:
+    """Whether returns are of a kind on which the tests are known to hold their size."""
+
+    skew_term: float | None = figure(
+        "Skewness over the root of the bars", "ratio", "Where it is far from 0, a few bars carry the sample."
+    )
+    largest_share: float | None = figure(
+        "Share of the three largest bars", "fraction", "Of the sum of squared deviations from the mean."
+    )
+    drift: float | None = figure(
+        "Drift of the mean",
+        "ratio",
+        "Variance of swings slower than a quarter of the sample over what faster ones let expect; about 1 without.",
+    )
+    memory: float | None = figure("Memory", "ratio", "Automatic block length over the root of the number of bars.")
+    moving_share: float = figure("Bars that moved", "fraction", "Share of bars on which something was earned or lost.")
+    unseen_loss: float | None = figure(
+        "Loss that would take the mean away",
+        "fraction",
+        "Loss of one bar that, had it come once in a third of the sample, would make the mean 0; samples like this one "
+        "miss it in 5 % of cases. None without a gain.",
+    )
+    doubts: tuple[str, ...] = figure(
+        "Size not known to hold here", "text", "Why the tests are not known to hold their size; empty where they are."
+    )
+
+
+@record
 class Reach:
     """How far a sample of this length can see, and what else its mean and its Sharpe ratio are worth."""
 
+    sample: Sample = figure("The sample itself", "record", "Whether the tests are known to hold their size on it.")
     mean: MeanReturn = figure("Mean return a year", "record", "Arithmetic mean return with its t-test.")
     sharpe_errors: SharpeStandardErrors = figure(
         "Standard error of the Sharpe ratio", "record", "Under three sets of assumptions."

@@ -1,7 +1,8 @@
 """The paragraph a reader takes away: did the signal earn what chance, attempts and leaks do not explain.
 
-A claim needs four things at once: no leak, data that no check calls bad, news that beats its own shuffles at the level,
-and a Sharpe ratio whose p-value among everything tried on the window is at most the same level.
+A claim needs five things at once: no leak, data that no check calls bad, news that beats its own shuffles at the level,
+a Sharpe ratio whose p-value among everything tried on the window is at most the same level, and a sample on which such
+p-values are known to hold their level.
 """
 
 from __future__ import annotations
@@ -74,13 +75,14 @@ def conclude(
             f"{_on_bad(bad_data)}",
             "INVALID: the audit found a leak",
         )
-    edge = not failures and not bad_data
+    unknown = _size_not_known(metrics)
+    edge = not failures and not bad_data and not unknown
     if not failures:
-        headline = (
-            "Nothing is claimed: chance does not explain the returns, but the data are bad."
-            if bad_data
-            else "The signal earned more after costs than chance explains."
-        )
+        headline = "The signal earned more after costs than chance explains."
+        if unknown:
+            headline = "Nothing is claimed: on a sample like this the tests are not known to hold their level."
+        if bad_data:
+            headline = "Nothing is claimed: chance does not explain the returns, but the data are bad."
         reading = (
             "Resampling the returns, shuffling the news against the dates and allowing for the number of attempts all "
             f"leave that result standing at the {significance:.0%} level, one-sided."
@@ -90,7 +92,7 @@ def conclude(
     else:
         headline = "Nothing was found: no edge that chance does not explain."
         reading = "What speaks against an edge: " + "; ".join(failures) + "." + _reach(metrics)
-    text = f"{figures} {reading}{_on_bad(bad_data)}"
+    text = f"{figures} {reading}{unknown}{_on_bad(bad_data)}"
     if edge and any(finding.code == "T4" and finding.verdict == "inconclusive" for finding in findings):
         text += " Whether the clock of the news is right could not be told (T4): stamps that are early are look-ahead."
     stamp = None
@@ -98,6 +100,12 @@ def conclude(
         text += f" Read this with care: {_failed(doubts)}."
         stamp = _stamp(doubts)
     return Verdict("caution" if doubts else "valid", edge, headline, text, stamp)
+
+
+def _size_not_known(metrics: Metrics) -> str:
+    """Say why a p-value may not hold its level on this sample; nothing where it is known to."""
+    doubts = metrics.sample.doubts
+    return f" Size not known to hold here: {'; '.join(doubts)}." if doubts else ""
 
 
 def _on_bad(codes: Sequence[str]) -> str:

@@ -42,6 +42,15 @@ def resample(n: int, block: float, key: int) -> list[list[int]]:
     raise AssertionError
 
 
+def alike(n: int, length: int, key: int) -> list[list[int]]:
+    """Row positions of one resample whose blocks have one length, but for the last: starts as in `resample`."""
+    blocks: list[list[int]] = []
+    for word, left in zip(random_words(key), range(n, 0, -length), strict=False):
+        start = (word >> 32) * n >> 32
+        blocks.append([(start + step) % n for step in range(min(length, left))])
+    return blocks
+
+
 def sharpe_and_error(returns: Sequence[float], member: Sequence[bool], blocks: list[list[int]]) -> tuple[float, float]:
     """Sharpe ratio of the members of a resample, and its error from the sums of the influence within each block."""
     inside = [returns[row] for block in blocks for row in block if member[row]]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from embargo.backtest.regimes import UNLABELLED
 from embargo.backtest.significance import holm
+from embargo.backtest.significance.shape import MOST_DRIFT, MOST_MEMORY, MOST_SKEW
 from embargo.research.pages import formats
 from embargo.research.pages.tables import ReportTable
 from embargo.research.records.by_regime import (
@@ -28,6 +29,7 @@ from embargo.research.records.metrics import (
     Metrics,
     RandomTimes,
     Relative,
+    Sample,
     SharpeStandardErrors,
     ShuffledNews,
     Tails,
@@ -267,6 +269,10 @@ def _sample(metrics: Metrics) -> ReportTable:
     detectable, long_enough, aggregated, error = labels_of(Metrics, *names)
     mean_return, p_value = labels_of(MeanReturn, "mean", "p_value")
     normal, moments, hac = labels_of(SharpeStandardErrors, "normal", "moments", "hac")
+    sample = metrics.sample
+    skew, largest, drift, memory, moving, unseen = labels_of(
+        Sample, "skew_term", "largest_share", "drift", "memory", "moving_share", "unseen_loss"
+    )
     rows = (
         (detectable, formats.ratio(metrics.detectable_sharpe)),
         ("Length of this sample", f"{formats.ratio(metrics.n_bars / per_year)} years"),
@@ -278,8 +284,15 @@ def _sample(metrics: Metrics) -> ReportTable:
         (f"{error}, {normal}", formats.ratio(errors.normal)),
         (f"… {moments}", formats.ratio(errors.moments)),
         (f"… {hac}", formats.ratio(errors.hac)),
+        (f"{skew} (tests known to hold up to {MOST_SKEW})", formats.ratio(sample.skew_term)),
+        (largest, formats.percent(sample.largest_share)),
+        (f"{drift} (known up to {MOST_DRIFT})", formats.ratio(sample.drift)),
+        (f"{memory}: block length over the root of the bars (known up to {MOST_MEMORY})", formats.ratio(sample.memory)),
+        (moving, formats.percent(sample.moving_share)),
+        (f"{unseen}, had it come once in a third of the sample", formats.percent(sample.unseen_loss)),
     )
-    return ReportTable(title, "", ("Figure", "Value"), rows)
+    note = f"Size not known to hold here: {'; '.join(sample.doubts)}." if sample.doubts else ""
+    return ReportTable(title, note, ("Figure", "Value"), rows)
 
 
 def _chance(metrics: Metrics) -> ReportTable:

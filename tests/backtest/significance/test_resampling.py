@@ -4,12 +4,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference.bootstrap import resample, sharpe_and_error
+from reference.bootstrap import alike, resample, sharpe_and_error
 from scipy.signal import lfilter
 
 from embargo.backtest.significance import resampling
 from embargo.backtest.significance.compiled import length_guide
-from embargo.backtest.significance.resampling import automatic_block_length, bootstrap_sharpe, stationary_blocks
+from embargo.backtest.significance.resampling import (
+    automatic_block_length,
+    block_rows,
+    bootstrap_sharpe,
+    stationary_blocks,
+)
 from embargo.data_loaders.errors import ConfigError, DataError
 
 
@@ -75,7 +80,7 @@ def test_short_series_have_a_block_length(n, seed):
     assert 1.0 <= automatic_block_length(np.random.default_rng(seed).normal(size=n)) <= math.ceil(n / 3)
 
 
-@given(st.integers(12, 90), st.floats(1.0, 25.0), st.booleans(), st.integers(0, 10**6))
+@given(st.integers(12, 90), st.integers(1, 25), st.booleans(), st.integers(0, 10**6))
 @settings(max_examples=40, deadline=None)
 def test_the_compiled_resamples_equal_those_laid_out_row_by_row(n, block, partial, seed):
     rng = np.random.default_rng(seed)
@@ -85,7 +90,7 @@ def test_the_compiled_resamples_equal_those_laid_out_row_by_row(n, block, partia
     ratios, errors = bootstrap_sharpe(returns, member, block=block, n_boot=5, seed=seed)
     keys = np.random.default_rng(seed).integers(0, 2**64, 5, dtype=np.uint64)
     for key, ratio, error in zip(keys, ratios, errors, strict=True):
-        blocks = resample(n, block, int(key))
+        blocks = alike(n, block, int(key))
         if sum(member[row] for chunk in blocks for row in chunk) < 10:
             assert np.isnan(ratio)
             continue
@@ -127,11 +132,11 @@ def test_compiled_blocks_start_anywhere_and_are_geometric():
 
 
 def test_the_resampled_distribution_is_that_of_arch():
-    from arch.bootstrap import StationaryBootstrap
+    from arch.bootstrap import CircularBlockBootstrap
 
     returns = autoregressive(np.random.default_rng(4), 504, mean=0.0005)
-    ours, _ = bootstrap_sharpe(returns, block=5.0, n_boot=4000, seed=1)
-    theirs = StationaryBootstrap(5, returns, seed=1).apply(lambda r: r.mean() / r.std(), 4000)[:, 0]
+    ours, _ = bootstrap_sharpe(returns, block=5, n_boot=4000, seed=1)
+    theirs = CircularBlockBootstrap(5, returns, seed=1).apply(lambda r: r.mean() / r.std(), 4000)[:, 0]
     assert ours.mean() == pytest.approx(theirs.mean(), abs=4 * theirs.std() / math.sqrt(4000))
     assert ours.std() == pytest.approx(theirs.std(), rel=0.06)
     for tail in (0.025, 0.975):
@@ -141,29 +146,37 @@ def test_the_resampled_distribution_is_that_of_arch():
 def test_threads_and_the_number_of_resamples_change_no_resample(monkeypatch):
     returns = autoregressive(np.random.default_rng(1), 300)
     monkeypatch.setattr("embargo.backtest.threads.THREADS", 1)
-    alone = bootstrap_sharpe(returns, block=2.0, n_boot=1000, seed=3)
+    alone = bootstrap_sharpe(returns, block=2, n_boot=1000, seed=3)
     monkeypatch.setattr("embargo.backtest.threads.THREADS", 3)
     monkeypatch.setattr(resampling, "_SMALL_WORK", 1)
-    spread = bootstrap_sharpe(returns, block=2.0, n_boot=1000, seed=3)
+    spread = bootstrap_sharpe(returns, block=2, n_boot=1000, seed=3)
     np.testing.assert_array_equal(alone, spread)
-    np.testing.assert_array_equal(bootstrap_sharpe(returns, block=2.0, n_boot=10, seed=3)[0], alone[0][:10])
+    np.testing.assert_array_equal(bootstrap_sharpe(returns, block=2, n_boot=10, seed=3)[0], alone[0][:10])
 
 
 def test_resamples_without_enough_members_have_no_ratio():
     returns = autoregressive(np.random.default_rng(1), 200)
     member = np.zeros(200, dtype=bool)
     member[:20] = True
-    ratios, errors = bootstrap_sharpe(returns, member, block=40.0, n_boot=500, seed=3)
+    ratios, errors = bootstrap_sharpe(returns, member, block=40, n_boot=500, seed=3)
     assert 0 < np.isnan(ratios).sum() < np.isnan(errors).sum() < 500
     assert np.isnan(errors[np.isnan(ratios)]).all()
     assert errors[np.isfinite(errors)].min() > 1e-4
     alternating = np.tile([0.0, 0.01], 100)
-    assert np.isfinite(bootstrap_sharpe(alternating, block=5.0, n_boot=100, seed=0)[0]).all()
+    assert np.isfinite(bootstrap_sharpe(alternating, block=5, n_boot=100, seed=0)[0]).all()
 
 
 def test_what_cannot_be_resampled_is_refused():
     with pytest.raises(DataError, match="do not vary"):
-        bootstrap_sharpe(np.zeros(50), block=5.0, n_boot=10, seed=0)
-    for change in ({"block": 0.5}, {"n_boot": 0}):
+        bootstrap_sharpe(np.zeros(50), block=5, n_boot=10, seed=0)
+    for change in ({"block": 0}, {"n_boot": 0}):
         with pytest.raises(ConfigError, match="at least 1"):
-            bootstrap_sharpe(np.arange(50.0), **({"block": 5.0, "n_boot": 10, "seed": 0} | change))
+            bootstrap_sharpe(np.arange(50.0), **({"block": 5, "n_boot": 10, "seed": 0} | change))
+
+
+@given(st.integers(30, 5000), st.floats(1.0, 200.0))
+def test_a_block_is_as_long_as_memory_asks_but_never_shorter_than_the_root_of_the_rows(n, automatic):
+    length = block_rows(n, automatic)
+    assert length <= n
+    assert length == min(n, round(max(1.5 ** (1 / 3) * automatic, math.sqrt(n))))
+    assert length >= math.floor(math.sqrt(n))

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference.bootstrap import prewhitened_variance
+from reference.superiority import prewhitened_variances
 from scipy.signal import lfilter
 
 from embargo.backtest.significance import conditional_sharpe, holm, moving_rows, sharpe_estimate
@@ -64,10 +64,10 @@ def test_intervals_and_p_value_are_the_quantiles_of_what_was_resampled(seed, par
     rng = np.random.default_rng(seed)
     returns = autoregressive(rng, 150, mean=0.001)
     member = rng.random(150) < 0.6 if partial else np.ones(150, dtype=bool)
-    estimate = conditional_sharpe(returns, member, periods_per_year=252, n_boot=400, level=level, block=5.0, seed=seed)
+    estimate = conditional_sharpe(returns, member, periods_per_year=252, n_boot=400, level=level, block=5, seed=seed)
     inside = returns[member]
     ratio, error = inside.mean() / inside.std(), estimate.standard_error / math.sqrt(252)
-    ratios, errors = bootstrap_sharpe(returns, member, block=5.0, n_boot=400, seed=seed)
+    ratios, errors = bootstrap_sharpe(returns, member, block=5, n_boot=400, seed=seed)
     pivot = (ratios - ratio) / errors
     assert estimate.p_value == (1 + (pivot >= ratio / error).sum()) / 401
     low, high = (
@@ -78,7 +78,7 @@ def test_intervals_and_p_value_are_the_quantiles_of_what_was_resampled(seed, par
     plain = np.quantile(ratios, [0.5 - level / 2, 0.5 + level / 2]) * estimate.sharpe / ratio
     assert (estimate.low_percentile, estimate.high_percentile) == pytest.approx(tuple(plain))
     assert error == pytest.approx(
-        math.sqrt(prewhitened_variance(sharpe_influence(returns, member)[1].tolist()) / 150), rel=1e-6
+        math.sqrt(prewhitened_variances([sharpe_influence(returns, member)[1].tolist()], 5.0)[0] / 150), rel=1e-6
     )
 
 
