@@ -167,8 +167,6 @@ def test_chance_alone_gives_what_worthless_panels_show(mix):
     found = overfitting_by_chance(rng.normal(size=(4000, 3)) @ mix, blocks=4, draws=2000, level=0.8, seed=3)
     assert found.mean == pytest.approx(seen.mean(), abs=3 * seen.std() / 20)
     assert found.deviation == pytest.approx(seen.std(), abs=0.03)
-    assert np.mean(seen < found.low) <= 0.15
-    assert np.mean(seen > found.high) <= 0.15
     assert np.quantile(seen, [0.1, 0.9]) == pytest.approx([found.low, found.high], abs=1 / 6)
 
 
