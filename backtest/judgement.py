@@ -144,10 +144,10 @@ class Judgement:
         lines = [Figure("Sharpe ratio it could see", decimal(seen), "would be found in 80 % of such samples")]
         if tried["n_trials"] is None:
             untold = "nobody said how many attempts it was picked from; tell it with trials="
-            return [Figure("p after attempts", "none", untold), *lines]
+            return [Figure("p after attempts, one-sided", "none", untold), *lines]
         worth = f", worth {tried['effective_trials']:.1f} independent ones" if self.superior is not None else ""
-        told = f"one-sided p of the Sharpe ratio after {counted(tried['n_trials'], 'attempt')}{worth}"
-        lines.insert(0, Figure("p after attempts", probability(tried["adjusted_p_value"]), told))
+        told = f"of the Sharpe ratio, after {counted(tried['n_trials'], 'attempt')}{worth}"
+        lines.insert(0, Figure("p after attempts, one-sided", probability(tried["adjusted_p_value"]), told))
         if self.superior is not None:
             best = f"one-sided p of Hansen's test against cash, {self.superior.strategies} attempts"
             lines.insert(1, Figure("Best of the attempts", probability(self.superior.p_value), best))

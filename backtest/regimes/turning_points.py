@@ -132,9 +132,9 @@ def lunde_timmermann(level: pd.Series | np.ndarray, *, fall: float = 0.2, rise: 
     """Date bull and bear markets by how far the level has moved from its last extreme; ex post.
 
     A bear market has begun at the last peak once the level lies ``fall`` or more below it, and has ended at the last
-    trough once the level lies ``rise`` or more above that. With 20 % both ways it is the press's rule of thumb without
-    the press's memory: it ends a bear market at each rise of 20 %. Of the closes of the S&P 500 it makes two bear
-    markets between 2000 and 2002, which end in September 2001 and July 2002, where the press counts one until October.
+    trough once the level lies ``rise`` or more above that. With 20 % both ways these are nearly the bear markets of the
+    press, which has a longer memory: of the S&P 500 in 2002 the rule ends one in July, because closes rose by 21 % to
+    August, where the press counts on to the low of October.
 
     Parameters
     ----------

@@ -241,6 +241,8 @@ def print_diagnosis(console: Console, found: Diagnosis) -> None:
         width = min(WIDTH, console.width)
         table = terminal_table(sheet.head[:1], sheet.head[1:], title=title, note=sheet.note, width=width)
         table.columns[0].ratio = 2
+        # What may grow may shrink, to a letter a line if it is let.
+        table.columns[0].min_width = len(sheet.head[0])
         for row in sheet.rows:
             table.add_row(*(Text(cell) for cell in row))
         console.print(table)

@@ -210,7 +210,7 @@ def test_bad_data_are_stamped_beside_the_audit_and_named_below() -> None:
     told = page.text.split("What the data are worth")[-1]
     for words in ("1 jump & no split.", "<i>AAA 2020-01-02", "Mend <b>it</b>.", "Never told.", "as reported", "0.71"):
         assert words in told
-    assert told.index("first-sighting") < told.index("Checks that found nothing") < told.index("within the range.")
+    assert told.index("first-sighting") < told.index("Checks that are clean") < told.index("within the range.")
     assert "<i>AAA" not in html
     assert "<b>" not in html.replace(str(get_plotlyjs()), "")
 
