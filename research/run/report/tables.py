@@ -364,20 +364,19 @@ def _equality(metrics: Metrics) -> ReportTable:
             formats.ratio(test.statistic),
             formats.probability(test.p_value),
             formats.probability(corrected),
-            test.note or formats.MISSING,
         )
         for (definition, test), corrected in zip(tests.items(), adjusted, strict=True)
     )
     note = (
-        "Whether the Sharpe ratio is the same in all regimes of a definition; those with fewer than two regimes to "
-        "judge are not tested, nor are those dated after the fact: their dates come from the same bars. p is how often "
+        "Whether the Sharpe ratio is the same in all regimes of a definition. p is how often "
         "differences as large arise where there are none, from resampled pairs of return and label; p (Holm) allows "
         "for the number of definitions. A small p says that the strategy depends on the regime, not that it earns in "
         "any of them."
     )
+    untested = [f"{name_of(definition)} ({test.note})" for definition, test in tests.items() if test.note]
+    note += f" No p: {'; '.join(untested)}." if untested else ""
     names = ("regimes", "left_out", "statistic", "p_value")
-    (note_label,) = labels_of(RegimeEquality, "note")
-    head = ("Is the Sharpe ratio equal?", *labels_of(RegimeEquality, *names), "p (Holm), two-sided", note_label)
+    head = ("Is the Sharpe ratio equal?", *labels_of(RegimeEquality, *names), "p (Holm), two-sided")
     return ReportTable("Sharpe ratio across regimes", note, head, rows)
 
 

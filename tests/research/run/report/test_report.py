@@ -277,7 +277,7 @@ def test_numbers_are_printed_in_their_units(invalid_page: Page) -> None:
     text = invalid_page.text
     assert "Sharpe ratio 0.94 0.21 to 1.68 0.61 0.58" in text
     assert "Return a year 8.1% 1.7% to 14.6% 9.2% 8.7%" in text
-    assert "Permutation p-value < 0.001" in text
+    assert "Permutation p-value, one-sided < 0.001" in text
     assert f"Maximum drawdown {MINUS}13.1%" in text
     assert "– not available" in text
     assert not re.search(r"\b(nan|NaT|None)\b", text)
