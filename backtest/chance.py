@@ -1,4 +1,4 @@
-"""What the moments of a return series say about luck: how probable an edge is, and how far its sample can see."""
+"""What a return series owes to luck: after all attempts, beside each benchmark, and how far its sample can see."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.stats import norm
 
+from embargo.backtest.metrics import relative
 from embargo.backtest.significance import (
     MINIMUM_ROWS,
     aggregated_sharpe,
     detectable_sharpe,
+    holm,
     mean_estimate,
     moving_rows,
     probabilistic_sharpe,
@@ -168,6 +171,43 @@ def reach(
             per_bar, significance=significance, skew=skew, kurtosis_raw=kurtosis_raw, inflation=inflation
         ),
     }
+
+
+def held_against(returns: pd.Series, benchmarks: pd.DataFrame, *, periods_per_year: float) -> dict[str, dict[str, Any]]:
+    """Hold returns against each benchmark, with the p-values of their alphas corrected together.
+
+    Parameters
+    ----------
+    returns : Series, shape (bars,)
+    benchmarks : DataFrame, shape (bars, benchmarks)
+        A column ``cash`` is passed over.
+    periods_per_year : float
+
+    Returns
+    -------
+    dict of str to dict
+        By benchmark, the figures of `embargo.backtest.metrics.relative`, and ``alpha_p_value_holm``: the two-sided
+        p-value after Holm's correction for the number of benchmarks.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.backtest.chance import held_against
+    >>> panel = pd.DataFrame(np.random.default_rng(1).normal(0.0, 0.01, (250, 3)), columns=["mine", "one", "other"])
+    >>> found = held_against(panel["mine"], panel[["one", "other"]], periods_per_year=252)
+    >>> [round(one["alpha_p_value"], 2) for one in found.values()]
+    [0.92, 0.8]
+    >>> [round(one["alpha_p_value_holm"], 2) for one in found.values()]
+    [1.0, 1.0]
+    """
+    found = {
+        str(name): relative(returns, benchmarks[name], periods_per_year=periods_per_year)
+        for name in benchmarks.columns
+        if name != "cash"
+    }
+    corrected = holm([one["alpha_p_value"] for one in found.values()])
+    return {name: one | {"alpha_p_value_holm": p} for (name, one), p in zip(found.items(), corrected, strict=True)}
 
 
 def _moments(performance: Mapping[str, Any], periods_per_year: float) -> tuple[float, int, float, float]:

@@ -39,10 +39,10 @@ def decimal(value: float | None, places: int = 2) -> str:
 
 
 def interval(low: float | None, high: float | None, level: float, p_value: float | None) -> str:
-    """Write an interval with its level, and the p-value of the same figure."""
+    """Write a two-sided interval with its level, and the one-sided p-value of the same figure."""
     if low is None or high is None:
         return "no interval: too few rows that move"
-    return f"{100.0 * level:g} % interval {low:.2f} to {high:.2f}, p {probability(p_value)}"
+    return f"{100.0 * level:g} % interval {low:.2f} to {high:.2f}, one-sided p {probability(p_value)}"
 
 
 def probability(value: float | None) -> str:
@@ -104,10 +104,10 @@ def performance_figures(performance: Mapping[str, Any]) -> list[Figure]:
 
 
 def money(value: float | None) -> str:
-    """Write an amount in currency to three digits."""
+    """Write an amount in currency to two digits: no more is known of what is estimated."""
     if value is None or not math.isfinite(value):
         return "none"
     if value == 0.0:
         return "0"
-    digits = 2 - math.floor(math.log10(abs(value)))
-    return f"{round(value, digits):,.0f}" if abs(value) >= 1.0 else f"{value:.3g}"
+    digits = 1 - math.floor(math.log10(abs(value)))
+    return f"{round(value, digits):,.0f}" if abs(value) >= 1.0 else f"{value:.2g}"

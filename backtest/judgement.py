@@ -23,9 +23,9 @@ from embargo.backtest.arguments import (
     check_seed,
     check_type,
 )
-from embargo.backtest.chance import after_attempts, beyond_luck, reach
+from embargo.backtest.chance import after_attempts, beyond_luck, held_against, reach
 from embargo.backtest.display import Figure, counted, decimal, interval, percent, probability
-from embargo.backtest.metrics import deepest_drawdowns, performance, relative
+from embargo.backtest.metrics import deepest_drawdowns, performance
 from embargo.backtest.regimes import RegimePreset, regime_table, trend_regime, volatility_regime
 from embargo.backtest.significance import (
     SharpeEstimate,
@@ -62,8 +62,8 @@ class Judgement:
         ``n_trials`` (None if nobody said), ``adjusted_p_value`` (of the Sharpe ratio, one-sided, after all attempts),
         ``significance_left`` (level left to one attempt), ``effective_trials`` (independent attempts they are worth),
         ``luckiest_sharpe`` (annual: what the luckiest of as many worthless ones would show), ``probabilistic_sharpe``
-        and ``deflated_sharpe`` (probabilities that the true Sharpe ratio is positive, before and after allowing for the
-        attempts). None where a figure does not exist.
+        and ``deflated_sharpe`` (one less the one-sided p of a true Sharpe ratio that is not positive, and of one that
+        is not above that luckiest one). None where a figure does not exist.
     superior : SuperiorAbility or None
         Hansen's test of the best of all attempts against cash; None unless their returns were given.
     reach : dict
@@ -80,7 +80,7 @@ class Judgement:
     regimes_of : str
         Whose regimes these are.
     relative : dict of str to dict
-        By benchmark, all figures of `embargo.backtest.metrics.relative`.
+        By benchmark, all figures of `embargo.backtest.chance.held_against`.
 
     Examples
     --------
@@ -128,24 +128,30 @@ class Judgement:
                     f"Beyond {name} a year",
                     percent(held["excess_return_annual"]),
                     f"information ratio {decimal(held['information_ratio'])}, beta {decimal(held['beta'])}, "
-                    f"alpha {percent(held['alpha_annual'])} (p {probability(held['alpha_p_value'])})",
+                    f"alpha {percent(held['alpha_annual'])} (two-sided p {probability(held['alpha_p_value'])}"
+                    f"{self._corrected(held)})",
                 )
                 for name, held in self.relative.items()
             ),
             *self._by_regime(),
         ]
 
+    def _corrected(self, held: Mapping[str, Any]) -> str:
+        """Say what is left of an alpha's p-value after all benchmarks; nothing where there is one."""
+        number = len(self.relative)
+        return f", {probability(held['alpha_p_value_holm'])} for {number} benchmarks" if number > 1 else ""
+
     def _attempts(self) -> list[Figure]:
         tried, seen = self.chance, self.reach["detectable_sharpe"]
         lines = [Figure("Sharpe ratio it could see", decimal(seen), "would be found in 80 % of such samples")]
         if tried["n_trials"] is None:
             untold = "nobody said how many attempts it was picked from; tell it with trials="
-            return [Figure("p after attempts", "none", untold), *lines]
+            return [Figure("p after attempts, one-sided", "none", untold), *lines]
         worth = f", worth {tried['effective_trials']:.1f} independent ones" if self.superior is not None else ""
-        told = f"one-sided p of the Sharpe ratio after {counted(tried['n_trials'], 'attempt')}{worth}"
-        lines.insert(0, Figure("p after attempts", probability(tried["adjusted_p_value"]), told))
+        told = f"of the Sharpe ratio, after {counted(tried['n_trials'], 'attempt')}{worth}"
+        lines.insert(0, Figure("p after attempts, one-sided", probability(tried["adjusted_p_value"]), told))
         if self.superior is not None:
-            best = f"p of Hansen's test against cash, {self.superior.strategies} attempts"
+            best = f"one-sided p of Hansen's test against cash, {self.superior.strategies} attempts"
             lines.insert(1, Figure("Best of the attempts", probability(self.superior.p_value), best))
         return lines
 
@@ -390,11 +396,7 @@ def judged(
         labels=labels,
         regimes=pd.concat(tables, ignore_index=True),
         regimes_of=regimes_of,
-        relative={
-            str(name): relative(returns, benchmarks[name], periods_per_year=years)
-            for name in benchmarks.columns
-            if name != "cash"
-        },
+        relative=held_against(returns, benchmarks, periods_per_year=years),
     )
 
 

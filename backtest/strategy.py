@@ -25,6 +25,7 @@ from embargo.backtest.leakage.causality import LATENCY
 from embargo.backtest.leakage.declarations import check_costs, check_latency
 from embargo.backtest.leakage.execution import check_lag_decay
 from embargo.backtest.leakage.findings import Finding
+from embargo.backtest.metrics import break_even_interval
 from embargo.backtest.paid import frictions
 from embargo.backtest.regimes import RegimePreset, market_returns
 from embargo.backtest.rivals import benchmark_returns
@@ -141,7 +142,7 @@ class Backtest:
         )
         counts = {name: self.books.counts[f"{name}_orders"] for name in _UNFILLED}
         unfilled = "".join(f", {count:,} {_UNFILLED[name]}" for name, count in counts.items() if count)
-        bears = "" if bearable is None else f"; it would bear {10_000.0 * bearable:.1f}"
+        bears = "" if bearable is None else f"; it would bear {10_000.0 * bearable:.0f}{self._spare(bearable)}"
         if bearable is not None and bearable <= 0.0:
             bears = "; it earned nothing before them either"
         return [
@@ -161,6 +162,16 @@ class Backtest:
                 "equity at which impact eats the edge, by order of magnitude",
             ),
         ]
+
+    def _spare(self, bearable: float) -> str:
+        """Write the interval of a break-even cost in basis points, by that of the mean return."""
+        mean, turnover = self.judgement.reach["mean"], self.performance["turnover_annual"]
+        if mean["mean"] is None or mean["low"] is None or turnover is None:
+            return ""
+        ends = break_even_interval(bearable, turnover, mean=mean["mean"], low=mean["low"], high=mean["high"])
+        if ends is None:
+            return ""
+        return f" ({100.0 * mean['level']:g} % interval {10_000.0 * ends[0]:.0f} to {10_000.0 * ends[1]:.0f})"
 
     def __repr__(self) -> str:
         return display.as_text(self.title, self.figures())

@@ -1,5 +1,5 @@
 from .against_benchmark import capture, information_ratio, newey_west_lags, regression, relative, tracking_error
-from .frictions import break_even_cost, capacity, cost_breakdown
+from .frictions import break_even_cost, break_even_interval, capacity, cost_breakdown
 from .ratios import (
     annual_return,
     annual_turnover,
@@ -36,6 +36,7 @@ __all__ = [
     "annual_turnover",
     "annual_volatility",
     "break_even_cost",
+    "break_even_interval",
     "calmar",
     "capacity",
     "capture",

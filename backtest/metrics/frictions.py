@@ -120,6 +120,39 @@ def break_even_cost(returns: Returns, turnover: Returns, *, paid: Returns | floa
     return quotient(float(net.mean() + checked(np.atleast_1d(cost)).mean()), float(traded.mean()))
 
 
+def break_even_interval(
+    cost: float, turnover_annual: float, *, mean: float, low: float, high: float
+) -> tuple[float, float] | None:
+    """Interval of a break-even cost, by the interval of the mean return that it was made of.
+
+    Turnover and what was paid are taken as they are: nearly all that is not known of a break-even cost is the mean.
+
+    Parameters
+    ----------
+    cost : float
+        From `break_even_cost`, fraction of the traded notional.
+    turnover_annual : float
+        One-way, times a year.
+    mean, low, high : float
+        Mean net return per year and the ends of its interval, fraction.
+
+    Returns
+    -------
+    (low, high) or None
+        Fractions of the traded notional; None without turnover.
+
+    Examples
+    --------
+    >>> from embargo.backtest.metrics import break_even_interval
+    >>> low, high = break_even_interval(0.0015, 50.0, mean=0.1, low=-0.05, high=0.25)
+    >>> round(low, 5), round(high, 5)
+    (0.0, 0.003)
+    """
+    if not turnover_annual > 0.0:
+        return None
+    return cost + (low - mean) / (2.0 * turnover_annual), cost + (high - mean) / (2.0 * turnover_annual)
+
+
 def capacity(
     returns: Returns,
     traded: pd.DataFrame | np.ndarray,

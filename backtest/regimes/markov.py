@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -15,14 +16,19 @@ import pandas as pd
 from embargo.backtest.regimes.causal import UNLABELLED, as_labels, at_decision
 from embargo.data_loaders.errors import ConfigError
 
+Sorting = Literal["size", "return"]
+
 NAMES: dict[int, tuple[str, ...]] = {2: ("calm", "turbulent"), 3: ("calm", "uneasy", "turbulent")}
 _ROUNDS = 500
 _TOLERANCE = 1e-6
 # A state may not shrink onto a handful of equal returns, where the likelihood has no bound.
 _FLOOR = 0.05
 _LEAST_PER_STATE = 30
-# Shares of the returns, by size, at which the states start; the climb that ends highest is kept.
-_STARTS: dict[int, tuple[tuple[float, ...], ...]] = {2: ((0.5,), (0.85,)), 3: ((1 / 3, 2 / 3), (0.6, 0.9))}
+# What the returns are sorted by and the shares at which the states start; the climb that ends highest is kept.
+_STARTS: dict[int, tuple[tuple[Sorting, tuple[float, ...]], ...]] = {
+    2: (("size", (0.5,)), ("size", (0.85,))),
+    3: (("size", (0.2, 0.9)), ("return", (0.05, 0.95)), ("size", (0.1, 2 / 3))),
+}
 
 
 @dataclass(frozen=True)
@@ -95,8 +101,13 @@ def fit_markov(returns: pd.Series | np.ndarray, *, states: int = 2) -> MarkovFit
     """Fit a Markov-switching model in which both mean and variance of returns change with the state.
 
     This is the model of statsmodels' ``MarkovRegression(returns, k_regimes=states, switching_variance=True)``, fitted
-    by expectation-maximisation from two starts that sort the returns by size. It needs no seed, and is fast enough to
-    be refitted often.
+    by expectation-maximisation from two starts that sort the returns by size, or three for three states, one of which
+    sorts them as they are. It needs no seed, and is fast enough to be refitted often.
+
+    Seventy starts found a log-likelihood higher by more than 0.5 in none of 108 draws of 504 to 2,520 returns with two
+    states, and in 14 % of 144 draws with three (by more than 2 in 5 %), nearly all of them fat-tailed or GARCH returns
+    that have no three states; from two starts by size alone it was 22 % (11 %). Five starts leave 12 % (3 %) and cost
+    1.6 times as much.
 
     Parameters
     ----------
@@ -134,7 +145,7 @@ def fit_markov(returns: pd.Series | np.ndarray, *, states: int = 2) -> MarkovFit
     overall = float(there.std()) if len(there) else 0.0
     if len(there) < _LEAST_PER_STATE * states or overall <= 1e-14 * max(1.0, float(np.abs(there).max())):
         return None
-    fits = [_climbed(values / overall, there / overall, shares) for shares in _STARTS[states]]
+    fits = [_climbed(values / overall, there / overall, *start) for start in _STARTS[states]]
     means, deviations, moves, likelihood = max(fits, key=lambda fit: float(fit[3]))
     order = np.argsort(deviations, kind="stable")
     return MarkovFit(
@@ -148,15 +159,16 @@ def fit_markov(returns: pd.Series | np.ndarray, *, states: int = 2) -> MarkovFit
 
 
 def _climbed(
-    values: np.ndarray, there: np.ndarray, shares: tuple[float, ...]
+    values: np.ndarray, there: np.ndarray, by: Sorting, shares: tuple[float, ...]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """Fit from states that split the returns by size at these shares; all in units of their deviation."""
+    """Fit from states that split the sorted returns at these shares; all in units of their deviation."""
     from embargo.backtest.regimes import compiled
 
     states = len(shares) + 1
-    # Sizes are smoothed over a few bars first, so that the start tells storms from single jumps.
-    size = pd.Series(np.abs(there - there.mean())).rolling(5, min_periods=1, center=True).mean().to_numpy()
-    group = np.searchsorted(np.quantile(size, shares), size, side="right")
+    # Smoothed over a few bars first, so that the start tells storms from single jumps.
+    told = np.abs(there - there.mean()) if by == "size" else there
+    smooth = pd.Series(told).rolling(5, min_periods=1, center=True).mean().to_numpy()
+    group = np.searchsorted(np.quantile(smooth, shares), smooth, side="right")
     groups = [there[group == state] for state in range(states)]
     means = np.array([inside.mean() if len(inside) else 0.0 for inside in groups])
     deviations = np.array([max(inside.std(), _FLOOR) if len(inside) else 1.0 for inside in groups])

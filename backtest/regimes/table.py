@@ -56,6 +56,7 @@ COLUMNS = (
 )
 
 
+_LOOKS_BACK = "dated after the fact, from the same bars: neither interval nor test"
 _TESTS = ("low", "high", "p_value", "p_value_holm", *(name for name in _JUDGED_TOO if name.endswith(("_low", "_high"))))
 
 
@@ -74,7 +75,7 @@ def untested(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The same with None in those columns.
+        The same with None in those columns, and the reason in ``note`` where there is no other.
 
     Examples
     --------
@@ -84,10 +85,11 @@ def untested(table: pd.DataFrame) -> pd.DataFrame:
     >>> returns = pd.Series(np.random.default_rng(1).normal(0, 0.01, 200))
     >>> labels = pd.Series(np.where(returns.index < 100, "bear", "bull"))
     >>> found = untested(regime_table(returns, labels, periods_per_year=252, n_boot=100, seed=0))
-    >>> found["sharpe"].notna().all(), found["p_value"].isna().all()
-    (np.True_, np.True_)
+    >>> found["sharpe"].notna().all(), found["p_value"].isna().all(), found["note"][0]
+    (np.True_, np.True_, 'dated after the fact, from the same bars: neither interval nor test')
     """
-    return table.assign(**dict.fromkeys((name for name in _TESTS if name in table.columns), None))
+    reasons = table["note"].where(table["note"] != "", _LOOKS_BACK)
+    return table.assign(**dict.fromkeys((name for name in _TESTS if name in table.columns), None), note=reasons)
 
 
 def regime_table(

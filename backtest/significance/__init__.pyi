@@ -13,7 +13,7 @@ from .families import benjamini_hochberg, bonferroni, holm
 from .forecasts import ForecastComparison, diebold_mariano
 from .long_run import variance_inflation
 from .means import MeanEstimate, mean_estimate
-from .overfitting import Overfitting, probability_of_overfitting
+from .overfitting import Overfitting, OverfittingByChance, overfitting_by_chance, probability_of_overfitting
 from .permutation import (
     WAYS,
     PermutationResult,
@@ -41,6 +41,7 @@ __all__ = [
     "ForecastComparison",
     "MeanEstimate",
     "Overfitting",
+    "OverfittingByChance",
     "PairedBelief",
     "PairedDifference",
     "PermutationResult",
@@ -72,6 +73,7 @@ __all__ = [
     "minimum_track_record",
     "model_confidence_set",
     "moving_rows",
+    "overfitting_by_chance",
     "paired_belief",
     "permutation_test",
     "possible",

@@ -23,7 +23,9 @@ def probabilistic_sharpe(
     *,
     inflation: float = 1.0,
 ) -> float:
-    """Probability that the true Sharpe ratio exceeds a benchmark, given its estimate.
+    """One less the one-sided p-value of a true Sharpe ratio at most a benchmark, by the moments of the returns.
+
+    The paper calls it the probability that the true ratio exceeds the benchmark, which no p-value can be.
 
     The paper's formula is for independent rows. Under AR(1) with coefficient 0.2, values above 0.95 turn up 9 to 10 %
     of the time without any edge; with ``inflation`` it stays near 5 % (`docs/size_and_power.md`). Nor is it for
@@ -187,7 +189,7 @@ def deflated_sharpe(
     variance: float,
     inflation: float = 1.0,
 ) -> float:
-    """Probability that the true Sharpe ratio is positive after allowing for the number of trials it was chosen from.
+    """Probabilistic Sharpe ratio against what the luckiest of as many worthless trials is expected to show.
 
     Parameters
     ----------

@@ -145,7 +145,7 @@ def runs(
     found = list_runs(folder, verify=verify)
     whole = [row for row in found if row["damage"] is None]
     table = Table(title=escaped(f"{len(whole)} runs in {folder}"), box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    for heading in ("run", "status", "data", "Sharpe (interval)", "p", "return", "max DD", "trials"):
+    for heading in ("run", "status", "data", "Sharpe (interval)", "p, one-sided", "return", "max DD", "trials"):
         table.add_column(heading, justify="left" if heading in ("run", "status", "data") else "right", no_wrap=True)
     for row in whole:
         table.add_row(

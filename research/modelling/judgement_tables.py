@@ -78,7 +78,7 @@ def _headline(judged: ModelJudgement) -> Table:
     for key in ("accuracy", "macro_f1"):
         ahead = [figures[f"{key}_ahead"] for figures in judged.baselines.values()]
         told = [
-            f"{_spread(one['estimate'], (one['low'], one['high']))}, p {formats.probability(one['p_value'])}"
+            f"{_spread(one['estimate'], (one['low'], one['high']))}, two-sided p {formats.probability(one['p_value'])}"
             for one in ahead
         ]
         table.add_row(f"  ahead in {names[key]} by", "", *told)
@@ -110,14 +110,14 @@ def _calibration(report: Mapping[str, Any]) -> Table:
     for key, name in (("ece", "ECE"), ("adaptive_ece", "adaptive ECE"), ("brier", "Brier score")):
         table.add_row(name, *(_spread(one[key], one[f"{key}_interval"]) for one in (before, report)))
     tests = [one["confidence_test"] for one in (before, report)]
-    told = [f"z {formats.ratio(test['z'])}, p {formats.probability(test['p_value'])}" for test in tests]
+    told = [f"z {formats.ratio(test['z'])}, two-sided p {formats.probability(test['p_value'])}" for test in tests]
     table.add_row("is confidence the share right?", *told)
     return table
 
 
 def _against(comparison: pd.DataFrame) -> Table:
     first, second = comparison["a"].iloc[0], comparison["b"].iloc[0]
-    table = terminal_table([f"{first} less {second}"], ["test", "difference", "p"])
+    table = terminal_table([f"{first} less {second}"], ["test", "difference", "p, two-sided"])
     for row in rows_of(comparison, _Answer):
         ends = None if formats.is_missing(row.low) else (row.low, row.high)
         table.add_row(row.question, row.test, _spread(row.estimate, ends), formats.probability(row.p_value))
@@ -127,8 +127,8 @@ def _against(comparison: pd.DataFrame) -> Table:
 def _believed(name: str, belief: PairedBelief) -> str:
     factor = formats.MISSING if belief.bayes_factor is None else f"{belief.bayes_factor:.3g}"
     return (
-        f"Probability that {name} truly has the lower log loss: {formats.probability(belief.positive)}; that the two "
-        f"are within {belief.rope:g} nats: {formats.probability(belief.inside)}. Bayes factor of a difference: "
+        f"Posterior probability that {name} truly has the lower log loss: {formats.probability(belief.positive)}; that "
+        f"the two are within {belief.rope:g} nats: {formats.probability(belief.inside)}. Bayes factor of a difference: "
         f"{factor}."
     )
 

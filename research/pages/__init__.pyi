@@ -1,12 +1,15 @@
 from .charts import TEMPLATE, Chart, keep_extremes, label_of, milliseconds, placed
 from .page import fill, write_page
+from .phrases import PHRASES, Phrase, phrase
 from .status import STATUSES, Status
 from .tables import ReportTable, TableCell, rows_of, terminal_table
 
 __all__ = [
+    "PHRASES",
     "STATUSES",
     "TEMPLATE",
     "Chart",
+    "Phrase",
     "ReportTable",
     "Status",
     "TableCell",
@@ -14,6 +17,7 @@ __all__ = [
     "keep_extremes",
     "label_of",
     "milliseconds",
+    "phrase",
     "placed",
     "rows_of",
     "terminal_table",

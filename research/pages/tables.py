@@ -147,7 +147,12 @@ def terminal_table(
         header_style="bold",
     )
     for name in left:
-        table.add_column(Text(name), overflow="fold")
+        table.add_column(_head(name), overflow="fold")
     for name in right:
-        table.add_column(Text(name), justify="right", overflow="fold")
+        table.add_column(_head(name), justify="right", overflow="fold")
     return table
+
+
+def _head(name: str) -> Text:
+    """Put the sides of a p-value on a line of their own: they are wider than the figure below them."""
+    return Text(name.replace(", one-sided", ",\none-sided").replace(", two-sided", ",\ntwo-sided"))

@@ -19,6 +19,7 @@ from embargo.backtest.significance import (
     effective_trials,
     expected_maximum_sharpe,
     model_confidence_set,
+    overfitting_by_chance,
     probability_of_overfitting,
     stepwise_superior,
     superior_ability,
@@ -195,7 +196,7 @@ def best_of(
     )
 
 
-def overfitting(attempts: Attempts, names: Sequence[str]) -> dict[str, Any] | None:
+def overfitting(attempts: Attempts, names: Sequence[str], *, seed: int) -> dict[str, Any] | None:
     """Ask how often the best of some attempts on one half of the bars is no better than the median on the other.
 
     Parameters
@@ -203,18 +204,22 @@ def overfitting(attempts: Attempts, names: Sequence[str]) -> dict[str, Any] | No
     attempts : Attempts
     names : sequence of str
         Settings fingerprints of those that one was chosen from.
+    seed : int
+        Of the simulation of chance.
 
     Returns
     -------
     dict or None
-        Figures of `embargo.backtest.significance.probability_of_overfitting`; None where there was no choice (fewer
+        Figures of `embargo.backtest.significance.probability_of_overfitting`, and under ``by_chance`` those of
+        `embargo.backtest.significance.overfitting_by_chance`; None where there was no choice (fewer
         than two attempts, or all with the same returns), the returns of one are not known, or there are fewer than two
         bars in each of the 16 blocks.
     """
     panel = attempts.side_by_side(names)
     if panel is None or len(panel) < 2 * _BLOCKS or (panel == panel[:, :1]).all():
         return None
-    return probability_of_overfitting(panel, blocks=_BLOCKS).as_dict()
+    chance = overfitting_by_chance(panel, blocks=_BLOCKS, seed=seed)
+    return probability_of_overfitting(panel, blocks=_BLOCKS).as_dict() | {"by_chance": chance.as_dict()}
 
 
 def undistinguished(attempts: Attempts, names: Sequence[str], *, n_boot: int, seed: int) -> dict[str, Any] | None:

@@ -19,13 +19,15 @@ class RegimeFigures:
     sharpe: float | None = figure("Sharpe", "Sharpe ratio a year", "Sharpe ratio of this regime's bars.")
     low: float | None = figure("Lower end", "Sharpe ratio a year", "Lower end of its two-sided interval.")
     high: float | None = figure("Upper end", "Sharpe ratio a year", "Upper end of its two-sided interval.")
-    p_value: float | None = figure("p", "p-value", "One-sided, for a true Sharpe ratio that is not positive.")
-    p_value_holm: float | None = figure("p (Holm)", "p-value", "The same, corrected for the number of regimes judged.")
+    p_value: float | None = figure("p, one-sided", "p-value", "For a true Sharpe ratio that is not positive.")
+    p_value_holm: float | None = figure(
+        "p (Holm), one-sided", "p-value", "The same, corrected for the number of regimes judged."
+    )
     annual_return: float | None = figure("Return a year", "fraction a year", "Geometric mean return per year.")
     annual_volatility: float | None = figure("Volatility a year", "fraction a year", "Deviation of returns, per year.")
     max_drawdown: float | None = figure("Max drawdown", "fraction", "Worst fall from an earlier peak.")
     hit_rate: float | None = figure("Hit rate", "fraction", "Share of bars that gained, among bars with a return.")
-    note: str = figure("Note", "text", "Why the regime was not judged; else empty.")
+    note: str = figure("Note", "text", "Why the regime was not judged or not tested; else empty.")
     n_spells: int = figure("Spells", "count", "Uninterrupted stretches of this regime.")
     mean_spell_bars: float = figure("Mean length", "bars", "Mean bars of such a stretch.")
     n_trades: int | None = figure("Trades", "count", "Trades opened in this regime.")
@@ -51,8 +53,8 @@ class RegimePair:
     difference: float = figure("Difference", "Sharpe ratio a year", "Sharpe ratio of the first less the second.")
     low: float = figure("Lower end", "Sharpe ratio a year", "Lower end of the two-sided interval.")
     high: float = figure("Upper end", "Sharpe ratio a year", "Upper end of the two-sided interval.")
-    p_value: float = figure("p", "p-value", "Two-sided, for equal Sharpe ratios.")
-    p_value_holm: float = figure("p (Holm)", "p-value", "The same, corrected for the number of pairs.")
+    p_value: float = figure("p, two-sided", "p-value", "For equal Sharpe ratios.")
+    p_value_holm: float = figure("p (Holm), two-sided", "p-value", "The same, corrected for the number of pairs.")
 
 
 @record
@@ -60,7 +62,9 @@ class RegimeEquality:
     """Whether the Sharpe ratio is the same in all regimes of a definition."""
 
     statistic: float | None = figure("Wald statistic", "ratio", "Of all differences together.")
-    p_value: float | None = figure("p", "p-value", "How often it is as large where all Sharpe ratios are equal.")
+    p_value: float | None = figure(
+        "p, two-sided", "p-value", "How often it is as large, whichever way they differ, where all are equal."
+    )
     regimes: tuple[str, ...] = figure("Regimes", "text", "Those with enough bars to be judged.")
     left_out: tuple[str, ...] = figure("Left out", "text", "Those without.")
     pairs: tuple[RegimePair, ...] = figure("Pairs", "record", "The regimes two by two.")

@@ -50,7 +50,7 @@ class ConfidenceTest:
     """Whether confidence is the probability of being right (Spiegelhalter)."""
 
     z: float | None = figure("z", "standard errors", "Above 0 where confidence promises too much.")
-    p_value: float | None = figure("p", "p-value", "Two-sided, for confidence that is the probability of being right.")
+    p_value: float | None = figure("p, two-sided", "p-value", "For confidence that is the probability of being right.")
 
 
 @record

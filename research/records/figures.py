@@ -24,6 +24,7 @@ FigureUnit = Literal[
     "times a year",
     "probability",
     "p-value",
+    "one less p",
     "standard errors",
     "bars",
     "bars a year",

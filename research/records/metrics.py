@@ -129,13 +129,17 @@ class Discounted:
         "Expected largest Sharpe ratio of as many attempts that are worth nothing and vary as these do.",
     )
     probabilistic_sharpe: float | None = figure(
-        "Probabilistic Sharpe ratio", "probability", "Probability that the true Sharpe ratio is above 0."
+        "Probabilistic Sharpe ratio",
+        "one less p",
+        "One less the one-sided p of a true Sharpe ratio of 0 or less, by the moments of the returns.",
     )
     deflated_sharpe: float | None = figure(
-        "Deflated Sharpe ratio", "probability", "The same, after the number of attempts on this window."
+        "Deflated Sharpe ratio",
+        "one less p",
+        "The same against the Sharpe ratio of the luckiest of as many worthless attempts as were made on this window.",
     )
     adjusted_p_value: float | None = figure(
-        "p of the Sharpe ratio after all attempts",
+        "p of the Sharpe ratio after all attempts, one-sided",
         "p-value",
         "One-sided, for a true Sharpe ratio that is not positive, adjusted for every attempt on this window.",
     )
@@ -157,7 +161,7 @@ class MeanReturn:
     t: float | None = figure("t", "standard errors", "Mean over its standard error.")
     degrees_of_freedom: int | None = figure("Degrees of freedom", "count", "Of Student's t, which judges that ratio.")
     p_value: float | None = figure(
-        "p of the mean, allowing for autocorrelation",
+        "p of the mean, one-sided, allowing for autocorrelation",
         "p-value",
         "One-sided, for the null hypothesis that the true mean is not positive.",
     )
@@ -292,7 +296,7 @@ class ShuffledNews:
     """The strategy against itself on news that were rearranged in one way."""
 
     observed: float = figure("Strategy", "Sharpe ratio a year", "Sharpe ratio on the news as they were.")
-    p_value: float = figure("p", "p-value", "One-sided: share of the draws that do as well.")
+    p_value: float = figure("p, one-sided", "p-value", "Share of the draws that do as well.")
     null_mean: float = figure("Mean Sharpe of draws", "Sharpe ratio a year", "Mean over the draws.")
     null_sd: float = figure("Deviation of draws", "Sharpe ratio a year", "Standard deviation over the draws.")
     null_quantiles: Mapping[str, float] = figure("Quantiles of draws", "Sharpe ratio a year", "By probability.")
@@ -306,9 +310,11 @@ class BestAgainstCash:
 
     statistic: float = figure("Statistic", "standard errors", "Largest mean return; 0 if none beats cash.")
     best: int = figure("Best", "count", "Position of that attempt, from 0.")
-    p_value: float = figure("p", "p-value", "Consistent p-value, for the null hypothesis that no attempt beats cash.")
-    p_lower: float = figure("p, lower bound", "p-value", "If all that look worse than cash are worse.")
-    p_upper: float = figure("p, upper bound", "p-value", "If all are as good as cash.")
+    p_value: float = figure(
+        "p, one-sided", "p-value", "Consistent p-value, for the null hypothesis that no attempt beats cash."
+    )
+    p_lower: float = figure("p, one-sided, lower bound", "p-value", "If all that look worse than cash are worse.")
+    p_upper: float = figure("p, one-sided, upper bound", "p-value", "If all are as good as cash.")
     strategies: int = figure("Attempts", "count", "Attempts compared: those that traded.")
     n: int = figure("Bars", "bars", "Bars used.")
     n_boot: int = figure("Resamples", "count", "Bootstrap samples drawn.")
@@ -333,7 +339,7 @@ class RandomTimes:
     sharpe: float = figure("Strategy", "Sharpe ratio a year", "Sharpe ratio, computed as the draws are.")
     total_return: float = figure("Total return", "fraction", "Growth of the account, computed as the draws are.")
     share_beaten: float = figure("Beaten", "fraction", "Share of the draws with a smaller Sharpe ratio.")
-    p_value: float = figure("p", "p-value", "One-sided: share of the draws that do as well.")
+    p_value: float = figure("p, one-sided", "p-value", "Share of the draws that do as well.")
     sharpe_quantiles: Mapping[str, float] = figure("Sharpe ratios of draws", "Sharpe ratio a year", "By probability.")
     total_return_quantiles: Mapping[str, float] = figure("Total returns of draws", "fraction", "By probability.")
     gross_kept: float | None = figure(
@@ -367,7 +373,14 @@ class Relative:
     alpha_annual: float | None = figure("Alpha a year", "fraction a year", "Return left once beta's part is taken off.")
     alpha_standard_error: float | None = figure("Standard error", "fraction a year", "Of alpha.")
     alpha_t: float | None = figure("t", "standard errors", "Alpha over its standard error.")
-    alpha_p_value: float | None = figure("p", "p-value", "Two-sided, for an alpha of 0.")
+    alpha_p_value: float | None = figure("p, two-sided", "p-value", "For an alpha of 0 against this benchmark.")
+    alpha_p_value_holm: float | None = figure(
+        "p (Holm), two-sided",
+        "p-value",
+        "The same, corrected for the number of benchmarks.",
+        default=None,
+        optional=True,
+    )
     beta: float | None = figure("Beta", "ratio", "Return of the strategy for one of the benchmark.")
     beta_standard_error: float | None = figure("Standard error of beta", "ratio", "Of beta.")
     r_squared: float | None = figure("R squared", "fraction", "Share of the variance that the benchmark explains.")
@@ -466,14 +479,16 @@ class Metrics(Performance, Discounted, Reach, Frictions, ByRegime):
         "Sharpe ratio, upper percentile", "Sharpe ratio a year", "Upper end of the plain percentile interval."
     )
     sharpe_p_value: float | None = figure(
-        "Sharpe p-value", "p-value", "Bootstrap probability of a Sharpe ratio this high if the true one were 0."
+        "p of the Sharpe ratio, one-sided",
+        "p-value",
+        "How often resamples show a Sharpe ratio this high where the true one is 0, as if nothing else had been tried.",
     )
     sharpe_standard_error: float | None = figure(
         "Sharpe ratio, standard error", "Sharpe ratio a year", "Allows for serial dependence, skew and fat tails."
     )
     bootstrap_block: float | None = figure("Bootstrap block", "bars", "Mean block length of the stationary bootstrap.")
     permutation_p_value: float = figure(
-        "Permutation p-value", "p-value", "Share of news shuffled against dates that does as well."
+        "p of the news, one-sided", "p-value", "Share of news shuffled against dates that does as well."
     )
     permutations: Mapping[str, ShuffledNews] = figure(
         "Permutations", "record", "By what was broken: dates, shift, symbols or signs."

@@ -243,7 +243,7 @@ class Run:
         )
         return [
             display.Figure("Sharpe ratio a year", display.decimal(self._number("sharpe")), interval),
-            display.Figure("p, news shuffled", display.probability(self._number("permutation_p_value"))),
+            display.Figure("p, news shuffled, one-sided", display.probability(self._number("permutation_p_value"))),
             display.Figure(
                 "Return a year",
                 display.percent(self._number("annual_return")),

@@ -136,7 +136,9 @@ def by_regime(
 
 def _looks_back(labels: pd.Series) -> regimes.EqualityTest:
     present = tuple(name for name in regimes.regime_order(set(labels.astype(str))) if name != regimes.UNLABELLED)
-    return regimes.EqualityTest(None, None, (), present, (), None, "dated after the fact: not tested")
+    return regimes.EqualityTest(
+        None, None, (), present, (), None, "dated after the fact, from the same bars: not tested"
+    )
 
 
 def regime_classification(

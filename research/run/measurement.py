@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from embargo.backtest.chance import reach
-from embargo.backtest.metrics import deepest_drawdowns, performance, relative
+from embargo.backtest.chance import held_against, reach
+from embargo.backtest.metrics import deepest_drawdowns, performance
 from embargo.backtest.paid import frictions
 from embargo.backtest.rivals import benchmark_returns, random_timing
 from embargo.backtest.significance import PermutationResult, SharpeEstimate, Way, sharpe_estimate
@@ -215,11 +215,8 @@ def measure(
         drawdowns=_dated(deepest_drawdowns(returns), world.prices.open_at[rows]),
         random_timing=from_json(RandomTimes, chance.as_dict(), "random_timing"),
         relative={
-            str(name): from_json(
-                Relative, relative(returns, benchmarks[name], periods_per_year=years), f"relative to {name}"
-            )
-            for name in benchmarks.columns
-            if name != "cash"
+            name: from_json(Relative, found, f"relative to {name}")
+            for name, found in held_against(returns, benchmarks, periods_per_year=years).items()
         },
         max_weight_gap=result.books.max_weight_gap,
         benchmarks={

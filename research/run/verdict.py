@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from embargo.backtest.leakage import Finding
 from embargo.research.pages import formats
+from embargo.research.pages.phrases import phrase
 from embargo.research.pages.status import Status
 from embargo.research.records.metrics import Metrics
 
@@ -35,7 +36,7 @@ class Verdict:
     Examples
     --------
     >>> from embargo.research.run import Verdict
-    >>> verdict = Verdict("valid", False, "Nothing was found.", "Chance does as well.", None)
+    >>> verdict = Verdict("valid", False, "An edge is not shown.", "Chance does as well.", None)
     >>> verdict.status, verdict.edge
     ('valid', False)
     """
@@ -69,7 +70,7 @@ def conclude(
         return Verdict(
             "invalid",
             False,
-            "Invalid: this run saw the future.",
+            phrase("leak"),
             f"The audit proved a leak: {_failed(leaks)}. {figures} None of these "
             "figures can be believed until the leak is mended; the findings below say where it is and how to mend it."
             f"{_on_bad(bad_data)}",
@@ -78,11 +79,7 @@ def conclude(
     unknown = _size_not_known(metrics)
     edge = not failures and not bad_data and not unknown
     if not failures:
-        headline = "The signal earned more after costs than chance explains."
-        if unknown:
-            headline = "Nothing is claimed: on a sample like this the tests are not known to hold their level."
-        if bad_data:
-            headline = "Nothing is claimed: chance does not explain the returns, but the data are bad."
+        headline = phrase("edge withheld" if bad_data else "size not known" if unknown else "edge")
         reading = (
             "Resampling the returns, shuffling the news against the dates and allowing for the number of attempts all "
             f"leave that result standing at the {significance:.0%} level, one-sided."
@@ -90,8 +87,8 @@ def conclude(
         if metrics.sharpe_low is not None and metrics.sharpe_low <= 0:
             reading += " The two-sided interval still reaches below zero, so the evidence is thin."
     else:
-        headline = "Nothing was found: no edge that chance does not explain."
-        reading = "What speaks against an edge: " + "; ".join(failures) + "." + _reach(metrics)
+        headline = phrase("edge not shown")
+        reading = "Why it is not shown: " + "; ".join(failures) + "." + _reach(metrics)
     text = f"{figures} {reading}{unknown}{_on_bad(bad_data)}"
     if edge and any(finding.code == "T4" and finding.verdict == "inconclusive" for finding in findings):
         text += " Whether the clock of the news is right could not be told (T4): stamps that are early are look-ahead."
@@ -156,12 +153,12 @@ def _failures(metrics: Metrics, significance: float) -> list[str]:
     elif adjusted > significance:
         picked = "" if metrics.n_trials == 1 else f" in the best of {metrics.n_trials} attempts"
         failures.append(
-            f"worthless news would show a Sharpe ratio this high{picked} with probability "
-            f"p = {formats.probability(adjusted)}"
+            f"worthless news would show a Sharpe ratio this high{picked} with p = {formats.probability(adjusted)}, "
+            "one-sided"
         )
     if metrics.permutation_p_value > significance:
         failures.append(
-            "news shuffled against the dates does as well with probability "
-            f"p = {formats.probability(metrics.permutation_p_value)}"
+            "news shuffled against the dates does as well with "
+            f"p = {formats.probability(metrics.permutation_p_value)}, one-sided"
         )
     return failures

@@ -233,7 +233,7 @@ def test_it_shows_itself(result):
     assert text.startswith("Backtest of 3 symbols on 200 rows, 2022-01-03 to 2022-10-18 (UTC)\n")
     for line in (
         "Sharpe ratio a year",
-        "p after attempts",
+        "p after attempts, one-sided",
         "Beyond buy_and_hold",
         "Turnover a year",
         "Costs a year",

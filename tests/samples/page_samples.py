@@ -99,7 +99,11 @@ def swept() -> sweep.Sweep:
         "never_traded": {"validation": 1, "test": 1},
         "distinct_returns": 5,
         "n_trials": 8,
-        "overfitting": {"probability": 0.31, "splits": 70},
+        "overfitting": {
+            "probability": 0.31,
+            "splits": 70,
+            "by_chance": {"low": 0.05, "high": 0.91, "level": 0.95},
+        },
         "confidence_set": {"settings": ["a", "b"], "level": 0.9},
         "best_of_attempts": {"superior_ability": {"p_value": 0.44}, "superior": 0},
         "rank_correlation": 0.5,

@@ -151,7 +151,7 @@ def metric_rows() -> tuple[MetricRow, ...]:
             None,
             None,
             "probability",
-            "Probability that the true Sharpe ratio is above the best of 24 trials without skill.",
+            "One less the one-sided p against the luckiest of 24 worthless trials.",
         ),
         row("Sortino ratio", 1.312, (0.28, 2.41), 0.84, 0.80, "ratio", "Mean over downside deviation, per year."),
         row("Return a year", 0.0812, (0.017, 0.146), 0.0921, 0.0874, "percent", "Geometric, after costs."),
@@ -196,7 +196,7 @@ def metric_rows() -> tuple[MetricRow, ...]:
         ),
         row("Trades", 12_481, None, 12, 480, "count", "Orders filled."),
         row(
-            "SPA p-value",
+            "SPA p-value, one-sided",
             0.0342,
             None,
             None,
@@ -205,7 +205,7 @@ def metric_rows() -> tuple[MetricRow, ...]:
             "Superior predictive ability against buy and hold, Hansen 2005.",
         ),
         row(
-            "Permutation p-value",
+            "Permutation p-value, one-sided",
             0.0004,
             None,
             None,
@@ -346,14 +346,14 @@ def sample(status: str = "valid", bars: int = 1_258, freq: str = "B", seed: int 
         verdict_headline=title,
         verdict_text="After costs the strategy earned a Sharpe ratio of 0.94 a year, with an interval of 0.21 to 1.68. "
         "News moved to other dates does as well in 9 of 2,000 draws. The profit came in rising and calm markets; in "
-        "falling ones it cannot be told from zero. After the 24 trials in the ledger the probability that skill, not "
-        "selection, explains it is 87%.",
+        "falling ones it cannot be told from zero. Among the 24 trials in the ledger a Sharpe ratio this high has "
+        "p = 0.130, one-sided.",
         headline=[
             ("Sharpe ratio a year", "0.94", "0.21 to 1.68, stationary bootstrap 95%"),
-            ("Deflated Sharpe ratio", "0.87", "probability, 24 trials in the ledger"),
+            ("Deflated Sharpe ratio", "0.87", "1 − p, one-sided, 24 trials in the ledger"),
             ("Return a year", "8.1%", "after costs of 1.5% a year"),
             ("Maximum drawdown", "−13.1%", "2020-03-09, 74 bars to recover"),
-            ("Permutation p", "0.004", "2,000 block permutations of the news"),
+            ("Permutation p, one-sided", "0.004", "2,000 block permutations of the news"),
             ("Break-even cost", "21 bp", "per unit traded; 8 bp were charged"),
         ],
         metrics=metric_rows(),
@@ -371,7 +371,7 @@ def sample(status: str = "valid", bars: int = 1_258, freq: str = "B", seed: int 
             "matthews_correlation": (0.7291, 0.7024, 0.7552),
             "mean_auc": (0.9412, 0.9318, 0.9490),
             "mean_confidence": 0.824,
-            "confidence_equals_accuracy": "p = 0.214",
+            "confidence_equals_accuracy": "p = 0.214, two-sided",
             "ece": 0.021,
             "brier": 0.262,
             "log_loss": 0.442,

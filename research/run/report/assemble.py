@@ -60,6 +60,7 @@ _PRINTED: dict[figures.FigureUnit, Unit] = {
     "times a year": "ratio",
     "probability": "probability",
     "p-value": "probability",
+    "one less p": "probability",
     "bars": "count",
     "count": "count",
 }
@@ -83,12 +84,12 @@ def headline_of(metrics: Metrics) -> list[tuple[str, str, str]]:
             formats.percent(metrics.max_drawdown),
             f"longest {formats.count(metrics.longest_drawdown_bars)} bars",
         ),
-        (p_value, formats.probability(metrics.sharpe_p_value), "stationary bootstrap, one-sided"),
-        (shuffled, formats.probability(metrics.permutation_p_value), "news shuffled against dates"),
+        (p_value, formats.probability(metrics.sharpe_p_value), "stationary bootstrap"),
+        (shuffled, formats.probability(metrics.permutation_p_value), "shuffled against dates"),
         (
-            "p after attempts",
+            "p after attempts, one-sided",
             formats.probability(metrics.adjusted_p_value),
-            f"of the Sharpe ratio, one-sided, {metrics.n_trials} attempt{'s' if metrics.n_trials != 1 else ''}",
+            f"of the Sharpe ratio, {metrics.n_trials} attempt{'s' if metrics.n_trials != 1 else ''}",
         ),
     ]
     truth = metrics.truth
@@ -224,7 +225,7 @@ def _classification(judged: Classification) -> dict[str, Any]:
         "matthews_correlation": around(judged.mcc, judged.mcc_interval),
         "mean_auc": around(judged.auc["macro"], judged.auc_interval["macro"]),
         "mean_confidence": judged.confidence,
-        "confidence_equals_accuracy": None if p_value is None else f"p = {formats.probability(p_value)}",
+        "confidence_equals_accuracy": None if p_value is None else f"p = {formats.probability(p_value)}, two-sided",
         "ece": judged.ece,
         "brier": judged.brier,
         "log_loss": judged.log_loss,

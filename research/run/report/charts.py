@@ -28,6 +28,7 @@ from embargo.research.pages.charts import (
     words_at,
 )
 from embargo.research.pages.curves import drawdowns, growth_figure
+from embargo.research.pages.phrases import phrase
 from embargo.research.pages.tables import rows_of
 
 
@@ -78,8 +79,8 @@ def regime_chart(table: pd.DataFrame, significance: float) -> Chart:
     shown_positive = adjusted.loc[known.index].astype(float) < significance
     figure = go.Figure()
     for chosen, name, symbol in (
-        (tested & shown_positive, f"above zero (Holm-adjusted p below {significance:g}, one-sided)", "circle"),
-        (tested & ~shown_positive, "not shown to be above zero", "circle-open"),
+        (tested & shown_positive, phrase("above zero", level=f"{significance:g}"), "circle"),
+        (tested & ~shown_positive, phrase("above zero not shown"), "circle-open"),
         (~tested, "looks back: not tested", "diamond-open"),
     ):
         part = known[chosen]
@@ -87,8 +88,7 @@ def regime_chart(table: pd.DataFrame, significance: float) -> Chart:
             continue
         sharpe, low, high = (part[name].to_numpy(float) for name in ("sharpe", "low", "high"))
         told = [
-            f"{label_of(row.definition)}: {label_of(row.regime)}<br>Sharpe {formats.ratio(row.sharpe)}, "
-            f"{formats.ratio(row.low)} to {formats.ratio(row.high)}"
+            f"{label_of(row.definition)}: {label_of(row.regime)}<br>Sharpe {formats.ratio(row.sharpe)}, {_around(row)}"
             for row in rows_of(part, RegimeRow)
         ]
         places, colour = part.index.to_numpy(float), series_colour(0)
@@ -104,11 +104,15 @@ def regime_chart(table: pd.DataFrame, significance: float) -> Chart:
         xaxis={"title": {"text": "annual Sharpe ratio, with interval"}},
         yaxis=in_rows([f"{label_of(row.definition)}: {label_of(row.regime)}" for row in shown]),
     )
-    words = "; ".join(
-        f"{row.definition} {row.regime}: {formats.ratio(row.sharpe)}, interval {formats.interval((row.low, row.high))}"
-        for row in shown
-    )
+    words = "; ".join(f"{row.definition} {row.regime}: {formats.ratio(row.sharpe)}, {_around(row)}" for row in shown)
     return Chart(figure, f"Sharpe ratio by regime. {words}.")
+
+
+def _around(row: RegimeRow) -> str:
+    """Print the interval of a regime, or that there is none."""
+    if formats.is_missing(row.low):
+        return "no interval"
+    return f"interval {formats.interval((row.low, row.high))}"
 
 
 def reliability_chart(reliability: pd.DataFrame) -> Chart:
@@ -240,8 +244,8 @@ def permutation_chart(permutation: Mapping[str, Any]) -> Chart:
     return Chart(
         figure,
         f"Histogram of the {statistic} over {int(counts.sum()):,} permutations, from {formats.ratio(edges[0])} to "
-        f"{formats.ratio(edges[-1])}. Observed {formats.ratio(observed)}, p "
-        f"{formats.probability(permutation['p_value'])}.",
+        f"{formats.ratio(edges[-1])}. Observed {formats.ratio(observed)}, "
+        f"p {formats.probability(permutation['p_value'])}, one-sided.",
     )
 
 

@@ -28,8 +28,8 @@ _REGIME_CELLS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("share", "Share of time", formats.percent),
     ("sharpe", "Sharpe", formats.ratio),
     ("interval", "Interval", str),
-    ("p_value", "p", formats.probability),
-    ("p_value_holm", "p (Holm)", formats.probability),
+    ("p_value", "p, one-sided", formats.probability),
+    ("p_value_holm", "p (Holm), one-sided", formats.probability),
     ("annual_return", "Return a year", formats.percent),
     ("return_interval", "Interval", str),
     ("max_drawdown", "Max drawdown", formats.percent),
@@ -253,12 +253,21 @@ def _regime_groups(table: pd.DataFrame | None) -> list[dict[str, Any]]:
     )
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in shown.to_dict("records"):
-        group = groups.setdefault(formats.text(row["definition"]), [])
+        group = groups.setdefault(_titled(shown, row["definition"]), [])
         # The reason stands in the place of the figures, where it is read, not beyond the last column.
         note = "" if formats.is_missing(row.get("note")) or not formats.is_missing(row["sharpe"]) else str(row["note"])
         cells = _cells(row, _REGIME_CELLS[:2] if note else _REGIME_CELLS)
         group.append({"regime": formats.text(row["regime"]), "cells": cells, "note": note})
     return [{"definition": definition, "rows": rows} for definition, rows in groups.items()]
+
+
+def _titled(table: pd.DataFrame, definition: Any) -> str:
+    """Name a definition, with the reason why none of its regimes has an interval, if it is one for all of them."""
+    judged = table.loc[(table["definition"] == definition) & table["sharpe"].notna()]
+    reasons = set(judged["note"]) if "note" in judged.columns else set()
+    reason = reasons.pop() if len(reasons) == 1 else ""
+    name = formats.text(definition)
+    return name if formats.is_missing(reason) or judged["low"].notna().any() else f"{name}: {reason}"
 
 
 def _fold_rows(folds: pd.DataFrame | None) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from embargo.backtest.metrics import break_even_interval
 from embargo.backtest.regimes import UNLABELLED
 from embargo.backtest.significance import holm
 from embargo.backtest.significance.shape import MOST_DRIFT, MOST_MEMORY, MOST_SKEW
@@ -141,7 +142,10 @@ def _bearable(metrics: Metrics) -> list[str]:
     if spare is not None and spare <= 0.0:
         sentences.append("It would have lost even if trading had cost nothing.")
     elif spare is not None:
-        sentences.append(f"Trading could cost {_basis_points(spare)} of what is traded before nothing is left.")
+        sentences.append(
+            f"Trading could cost {formats.count(1e4 * spare)} bp of what is traded before nothing is left"
+            f"{_spare_interval(metrics, spare)}."
+        )
     if room is None:
         return sentences
     if room.equity_break_even is not None and room.equity_most_profit is not None:
@@ -150,6 +154,8 @@ def _bearable(metrics: Metrics) -> list[str]:
             f"about {_rounded(room.equity_break_even)}; most money is made at "
             f"{_rounded(room.equity_most_profit)}."
         )
+        if metrics.mean.low is not None and metrics.mean.low <= 0.0:
+            sentences.append("The interval of the mean return holds zero: that there is room for any is not shown.")
     if room.equity_at_participation is not None:
         sentences.append(
             f"Up to an equity of {_rounded(room.equity_at_participation)}, 95 % of the orders stay below "
@@ -159,6 +165,18 @@ def _bearable(metrics: Metrics) -> list[str]:
         left_out, orders = formats.count(room.orders_without_volume), formats.count(room.orders)
         sentences.append(f"{left_out} of {orders} orders had no known volume and are left out of this.")
     return sentences
+
+
+def _spare_interval(metrics: Metrics, spare: float) -> str:
+    """Print what the interval of the mean return leaves of a break-even cost; nothing where that is not known."""
+    mean, turnover = metrics.mean, metrics.turnover
+    if mean.mean is None or mean.low is None or mean.high is None or turnover is None:
+        return ""
+    ends = break_even_interval(spare, turnover, mean=mean.mean, low=mean.low, high=mean.high)
+    if ends is None:
+        return ""
+    printed = formats.interval((1e4 * ends[0], 1e4 * ends[1]), "count")
+    return f" ({mean.level:.0%} interval {printed}, by that of the mean return)"
 
 
 def _drawdowns(metrics: Metrics) -> ReportTable:
@@ -189,6 +207,7 @@ def _relative(metrics: Metrics) -> ReportTable:
                 formats.percent(figures.alpha_annual),
                 spread,
                 formats.probability(figures.alpha_p_value),
+                formats.probability(figures.alpha_p_value_holm),
                 formats.ratio(figures.beta),
                 formats.percent(figures.tracking_error),
                 formats.ratio(figures.information_ratio),
@@ -196,10 +215,11 @@ def _relative(metrics: Metrics) -> ReportTable:
         )
     note = (
         "Alpha is what is left of the strategy's return once its exposure to the benchmark is taken off; its standard "
-        "error allows for autocorrelation and changing volatility (Newey and West)."
+        "error allows for autocorrelation and changing volatility (Newey and West). p (Holm) allows for the number of "
+        "benchmarks, of which one may be beaten by chance."
     )
-    shown = ("alpha_annual", "alpha_standard_error", "alpha_p_value", "beta", "tracking_error", "information_ratio")
-    head = ("Against", *labels_of(Relative, *shown))
+    shown = ("alpha_annual", "alpha_standard_error", "alpha_p_value", "alpha_p_value_holm", "beta")
+    head = ("Against", *labels_of(Relative, *shown, "tracking_error", "information_ratio"))
     return ReportTable("Against the benchmarks", note, head, tuple(rows))
 
 
@@ -227,7 +247,7 @@ def _permutations(metrics: Metrics) -> ReportTable:
         "allows for the number of rows (Holm)."
     )
     mean, strategy, p_value = labels_of(ShuffledNews, "null_mean", "observed", "p_value")
-    head = ("What of the news is broken", mean, "95 % of draws below", strategy, p_value, "p corrected")
+    head = ("What of the news is broken", mean, "95 % of draws below", strategy, p_value, "p (Holm), one-sided")
     return ReportTable("The news broken on purpose", note, head, rows)
 
 
@@ -240,18 +260,18 @@ def _attempts(metrics: Metrics) -> ReportTable:
     probabilistic, deflated = labels_of(Metrics, "probabilistic_sharpe", "deflated_sharpe")
     rows = [
         (tried, formats.count(metrics.n_trials)),
-        (f"{adjusted}, one-sided", formats.probability(metrics.adjusted_p_value)),
+        (adjusted, formats.probability(metrics.adjusted_p_value)),
         (left, formats.probability(metrics.significance_left)),
         (worth, formats.ratio(metrics.effective_trials)),
         (luckiest, formats.ratio(metrics.luckiest_sharpe)),
-        (f"{probabilistic}: how sure it is to be above zero", formats.probability(metrics.probabilistic_sharpe)),
-        (f"{deflated}: how sure it is to be above that luckiest one", formats.probability(metrics.deflated_sharpe)),
+        (f"{probabilistic}: 1 − p, one-sided, against zero", formats.probability(metrics.probabilistic_sharpe)),
+        (f"{deflated}: 1 − p, one-sided, against that luckiest one", formats.probability(metrics.deflated_sharpe)),
     ]
     if best is not None:
         (together,) = labels_of(BestOfAttempts, "superior")
         ability = formats.probability(best.superior_ability.p_value)
         rows += [
-            ("p that the best of them all does no better than cash (Hansen)", ability),
+            ("p, one-sided, of the best of them all against cash (Hansen)", ability),
             (together, formats.count(best.superior)),
         ]
     return ReportTable(title, "", ("Figure", "Value"), tuple(rows))
@@ -361,14 +381,15 @@ def _equality(metrics: Metrics) -> ReportTable:
         for (definition, test), corrected in zip(tests.items(), adjusted, strict=True)
     )
     note = (
-        "Whether the Sharpe ratio is the same in all regimes of a definition; those with fewer than two regimes to "
-        "judge are not tested, nor are those that look back: their dates come from the same bars. p is how often "
+        "Whether the Sharpe ratio is the same in all regimes of a definition. p is how often "
         "differences as large arise where there are none, from resampled pairs of return and label; p (Holm) allows "
         "for the number of definitions. A small p says that the strategy depends on the regime, not that it earns in "
         "any of them."
     )
+    untested = [f"{name_of(definition)} ({test.note})" for definition, test in tests.items() if test.note]
+    note += f" No p: {'; '.join(untested)}." if untested else ""
     names = ("regimes", "left_out", "statistic", "p_value")
-    head = ("Is the Sharpe ratio equal?", *labels_of(RegimeEquality, *names), "p (Holm)")
+    head = ("Is the Sharpe ratio equal?", *labels_of(RegimeEquality, *names), "p (Holm), two-sided")
     return ReportTable("Sharpe ratio across regimes", note, head, rows)
 
 

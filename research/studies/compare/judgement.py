@@ -141,7 +141,7 @@ def _difference(
     )
     row |= {"sharpe": found.a, "base_sharpe": found.b}
     if is_ex_post(cell[0]):
-        return row | {"difference": found.difference}
+        return row | {"difference": found.difference, "note": "dated after the fact: not judged"}
     row |= {
         name: getattr(found, name) for name in ("difference", "low", "high", "p_value", "p_value_hac", "detectable")
     }

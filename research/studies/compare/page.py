@@ -131,15 +131,24 @@ def _regimes(found: Comparison) -> list[dict[str, Any]]:
         cells = [
             {
                 "sharpe": formats.ratio(row.sharpe),
-                "interval": formats.interval((row.low, row.high)),
+                "interval": "" if row.note else formats.interval((row.low, row.high)),
                 "stands": (definition, regime, row.run) in sure,
             }
             for row in rows
         ]
-        note = next((row.note for row in rows if row.note), "")
+        note = next((row.note for row in rows if row.note and formats.is_missing(row.sharpe)), "")
         facts = {"bars": formats.count(rows[0].n_bars), "share": formats.percent(rows[0].share)}
         groups.setdefault(definition, []).append({"regime": regime, "cells": cells, "note": note, **facts})
-    return [{"definition": name_of(name), "rows": rows} for name, rows in groups.items()]
+    untested = {
+        definition: row.note
+        for (definition, _), rows in regimes_of(found).items()
+        for row in rows
+        if row.note and not formats.is_missing(row.sharpe)
+    }
+    return [
+        {"definition": name_of(name) + (f": {untested[name]}" if name in untested else ""), "rows": rows}
+        for name, rows in groups.items()
+    ]
 
 
 def _differences(found: Comparison) -> list[dict[str, Any]]:

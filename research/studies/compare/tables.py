@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from embargo.research.pages import formats
+from embargo.research.pages.phrases import phrase
 from embargo.research.pages.tables import terminal_table
 from embargo.research.run.report.tables import name_of
 from embargo.research.studies.compare.comparison import Comparison
@@ -40,9 +41,9 @@ def headline(found: Comparison) -> str:
     worse = [row.run for row in sure if (row.difference or 0.0) < 0]
     base = found.base.name
     if not sure and all(row.p_value is None for row in overall):
-        return f"No run can be told apart from {base}."
+        return phrase("difference not tested", base=base)
     if not sure:
-        return f"No run stands out from {base} over all bars: chance can explain the differences."
+        return phrase("difference not shown", base=base)
     parts = [
         f"{_listed(names)} {'has' if len(names) == 1 else 'have'} a {word} Sharpe ratio than {base}"
         for names, word in ((better, "higher"), (worse, "lower"))
@@ -58,7 +59,7 @@ def sentences(found: Comparison) -> list[str]:
     if best is not None:
         told.append(
             f"Is the best of the {best['runs']} better than {found.base.name}, at equal volatility? Hansen's test, "
-            f"which allows for the choice ({best['best']}): {_p(best['p_value'])}."
+            f"which allows for the choice ({best['best']}): {_p(best['p_value'])}, one-sided."
         )
     return told + [_within(found, str(definition)) for definition in found.labels.columns]
 
@@ -79,10 +80,10 @@ def _overall(found: Comparison, row: Difference) -> str:
     if row.p_value is None:
         return f"{said} ({row.note})."
     several = f", {formats.probability(row.p_value_holm)} for {family} comparisons" if family > 1 else ""
-    said += f" ({formats.interval((row.low, row.high))}; {_p(row.p_value)}{several})."
+    said += f" ({formats.interval((row.low, row.high))}; {_p(row.p_value)}, two-sided{several})."
     if row.probability is not None:
         said += (
-            f" Probability of being truly better: {formats.probability(row.probability)}; of being within "
+            f" Posterior probability of being truly better: {formats.probability(row.probability)}; of being within "
             f"{found.figures['rope']:g} of equal: {formats.probability(row.equal)}."
         )
     return f"{said} True differences below {formats.ratio(row.detectable)} would often go unseen in so few bars."
@@ -96,7 +97,7 @@ def _within(found: Comparison, definition: str) -> str:
     named = name_of(definition)
     left = _left(rows)
     if not judged:
-        return f"By {named}, nothing can be judged: {left}."
+        return f"By {named}, no difference is judged: {left}."
     left = f" Not judged: {left}." if left else ""
     if len({row.regime for row in rows}) == 1:
         return f"By {named}, every bar is {rows[0].regime}: the figures are those of all bars.{left}"
@@ -133,7 +134,7 @@ def sharpe_text(row: Fared) -> str:
     """Print a Sharpe ratio with its interval."""
     if formats.is_missing(row.sharpe):
         return NOT_JUDGED
-    return formats.around(row.sharpe, (row.low, row.high))
+    return formats.around(row.sharpe, None if row.note else (row.low, row.high))
 
 
 def bayes_text(value: float | None) -> str:
@@ -221,7 +222,7 @@ def _print_settings(console: Console, found: Comparison) -> None:
 def _runs(found: Comparison) -> Table:
     figures = found.figures
     title = f"{figures['n_bars']:,} common bars, {figures['start'][:10]} to {figures['end'][:10]}"
-    right = ("Sharpe (interval)", "p", "return a year", "max drawdown", "trials")
+    right = ("Sharpe (interval)", "p, one-sided", "return a year", "max drawdown", "trials")
     table = terminal_table(("run", "audit"), right, title=Text(title))
     overall = over_all_bars(found)
     for run in found.runs:
@@ -249,7 +250,7 @@ def _regimes(found: Comparison) -> Table:
 
 def _differences(found: Comparison) -> Table:
     title = Text(f"Sharpe ratio less that of {found.base.name}")
-    right = ("difference (interval)", "p", "p (Holm)", "better", "Bayes factor")
+    right = ("difference (interval)", "p, two-sided", "p (Holm), two-sided", "better", "Bayes factor")
     table = terminal_table(("by", "regime", "run"), right, title=title)
     for row in differences(found):
         if row.difference is None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from embargo.research.pages import formats
 from embargo.research.pages.charts import Chart, placed
 from embargo.research.pages.page import fill
+from embargo.research.pages.phrases import phrase
 from embargo.research.pages.status import Status
 from embargo.research.studies.signal import charts
 from embargo.research.studies.signal.tables import counted, lived, sheets
@@ -125,7 +126,7 @@ def _headline(found: Diagnosis, significance: float) -> str:
     """Say what the coefficients come to, after adjusting for the number of horizons."""
     sure = found.horizons.loc[found.horizons["p_holm"] < significance]
     if sure.empty:
-        return "No horizon at which the signal is known to know anything"
+        return phrase("information not shown")
     signs = set((sure["ic"] > 0.0).tolist())
     at = ", ".join(str(horizon) for horizon in sure["horizon"])
     bars = f"{at} bar{'' if at == '1' else 's'} ahead"
@@ -145,7 +146,7 @@ def _tiles(found: Diagnosis) -> list[tuple[str, str, str]]:
             formats.coefficient(first["ic"]),
             formats.interval((first["low"], first["high"]), "coefficient"),
         ),
-        ("p-value", formats.probability(first["p_value"]), "two-sided, Newey–West"),
+        ("p, two-sided", formats.probability(first["p_value"]), "Newey–West"),
         ("ICIR", formats.ratio(first["icir"]), "per bar"),
         ("Half-life, information", information[0], information[1]),
         ("Half-life, signal", own[0], own[1]),

@@ -17,13 +17,14 @@ from embargo.signals.diagnostics.diagnosis import Diagnosis
 from embargo.signals.diagnostics.information import HalfLife
 
 WIDTH = 100
+_TWO_SIDED = ("p, two-sided", "p (Holm), two-sided")
 _EVENT_OFFSETS = (-5, -1, 1, 5, 10)
 
 
 def lived(life: HalfLife) -> tuple[str, str]:
     """Print a half-life in bars and its interval."""
     if math.isnan(life.bars):
-        return formats.MISSING, "nothing measurable fades"
+        return formats.MISSING, "no fading is shown"
     return bars(life.bars), f"95 %: {bars(life.low)} to {bars(life.high)} bars"
 
 
@@ -64,7 +65,17 @@ def _horizons(found: Diagnosis) -> ReportTable:
         "Information coefficient by horizon",
         f"Spearman's, ranked {found.ranking}, of signal and return from the row's own open. Newey–West errors over at "
         "least six times the overlap, with fixed-b critical values; effective bars are what the overlap leaves.",
-        ("Bars ahead", "IC", "95 % interval", "p", "p (Holm)", "ICIR", "Above 0", "Bars", "Effective"),
+        (
+            "Bars ahead",
+            "IC",
+            "95 % interval",
+            "p, two-sided",
+            "p (Holm), two-sided",
+            "ICIR",
+            "Above 0",
+            "Bars",
+            "Effective",
+        ),
         tuple(rows),
     )
 
@@ -109,8 +120,8 @@ def _quantiles(found: Diagnosis) -> ReportTable:
     return ReportTable(
         "Returns by quantile of the signal",
         "Basis points over the horizon, net of the equal-weight market, from the lowest signal to the highest. A small "
-        "p of order shows that returns rise all the way (Patton and Timmermann).",
-        ("Bars ahead", "Lowest to highest", "Spread", "95 % interval", "p", "p of order"),
+        "p of order shows, one-sided, that returns rise all the way (Patton and Timmermann).",
+        ("Bars ahead", "Lowest to highest", "Spread", "95 % interval", "p, two-sided", "p of order, one-sided"),
         tuple(rows),
     )
 
@@ -154,7 +165,7 @@ def _groups(found: Diagnosis) -> dict[str, ReportTable]:
         f"Per article over {horizon} bar{'s' * (horizon > 1)}, net of the market; return in basis points, signed by "
         "the article's direction. Errors are clustered by bar; of many groups some look good by chance."
     )
-    head = ("Articles that are", "Articles", "IC", "95 % interval", "p", "Hits", "Return")
+    head = ("Articles that are", "Articles", "IC", "95 % interval", "p, two-sided", "Hits", "Return")
     return {
         kind: ReportTable(
             title,
@@ -230,6 +241,8 @@ def print_diagnosis(console: Console, found: Diagnosis) -> None:
         width = min(WIDTH, console.width)
         table = terminal_table(sheet.head[:1], sheet.head[1:], title=title, note=sheet.note, width=width)
         table.columns[0].ratio = 2
+        # What may grow may shrink, to a letter a line if it is let.
+        table.columns[0].min_width = len(sheet.head[0])
         for row in sheet.rows:
             table.add_row(*(Text(cell) for cell in row))
         console.print(table)

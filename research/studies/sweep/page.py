@@ -35,8 +35,8 @@ _ROWS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("Maximum drawdown on test", "max_drawdown", formats.percent),
     ("p of the test Sharpe, one-sided, as if it were the only trial", "sharpe_p_value", formats.probability),
     ("p among all trials, one-sided", "adjusted_p_value", formats.probability),
-    ("Probability that the true Sharpe is above 0, as if alone", "probabilistic_sharpe", formats.probability),
-    ("The same, deflated for all trials", "deflated_sharpe", formats.probability),
+    ("Probabilistic Sharpe ratio: 1 − p, one-sided, as if alone", "probabilistic_sharpe", formats.probability),
+    ("Deflated Sharpe ratio: 1 − p, one-sided, against the luckiest", "deflated_sharpe", formats.probability),
 )
 
 

@@ -286,7 +286,7 @@ def _figures(result: Sweep, plan: Plan, cells: Sequence[Cell], scored: pd.DataFr
         "never_traded": {part: int(table[f"{part}_sharpe"].isna().sum()) for part in ("validation", "test")},
         "distinct_returns": table["returns"].nunique(),
         "n_trials": len(trials),
-        "overfitting": overfitting(attempts, names),
+        "overfitting": overfitting(attempts, names, seed=config.seed),
         "confidence_set": undistinguished(attempts, names, n_boot=statistics.bootstrap, seed=config.seed),
         "best_of_attempts": None if beaten is None else as_json(beaten),
         "bars_per_year": plan.world.periods_per_year,

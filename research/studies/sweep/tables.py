@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from embargo.research.pages import formats
+from embargo.research.pages.phrases import phrase
 from embargo.research.pages.tables import terminal_table
 from embargo.research.studies.sweep.grid import Sweep
 
@@ -62,18 +63,7 @@ def sentences(result: Sweep) -> list[str]:
     else:
         told.append(f"{worth}, {rank}; {among}: {formats.probability(chosen['adjusted_p_value'])}.")
     told += _idle(figures)
-    if figures["overfitting"] is None:
-        told.append(
-            "Probability of overfitting: not estimated. It takes two cells or more that traded on test with returns of "
-            "their own, and two bars in each of 16 blocks."
-        )
-    else:
-        share, splits = figures["overfitting"]["probability"], figures["overfitting"]["splits"]
-        told.append(
-            "Probability of overfitting: chosen on half of the test bars, the best cell is below the median on "
-            f"the other half in {formats.percent(share)} of {splits:,} ways to cut them (one half on average where no "
-            "cell is better than another)."
-        )
+    told.append(_overfitting(figures["overfitting"]))
     if figures["confidence_set"] is not None:
         alike, level = len(figures["confidence_set"]["settings"]), figures["confidence_set"]["level"]
         told.append(
@@ -83,8 +73,9 @@ def sentences(result: Sweep) -> list[str]:
     if figures["best_of_attempts"] is not None:
         ability = formats.probability(figures["best_of_attempts"]["superior_ability"]["p_value"])
         told.append(
-            f"That the best of all {figures['n_trials']:,} trials is no better than cash has p = {ability} (Hansen); "
-            f"{formats.count(figures['best_of_attempts']['superior'])} are better, tested together (Romano and Wolf)."
+            f"That the best of all {figures['n_trials']:,} trials is no better than cash has p = {ability}, one-sided "
+            f"(Hansen); {formats.count(figures['best_of_attempts']['superior'])} are better, tested together (Romano "
+            "and Wolf)."
         )
     if (data := figures.get("data")) is not None and data["verdict"] != "clean":
         told.append(f"The data are {'bad' if data['verdict'] == 'bad' else 'to be looked at'}: {data['summary']}")
@@ -93,7 +84,25 @@ def sentences(result: Sweep) -> list[str]:
     if result.best == result.chosen:
         return [*told, "It is also the best on test."]
     hindsight = f"Hindsight, not a result: the best on test, {_settings(best)}, has {formats.ratio(best['sharpe'])}"
-    return [*told, f"{hindsight}; p among all: {formats.probability(best['adjusted_p_value'])}."]
+    return [*told, f"{hindsight}; one-sided p among all: {formats.probability(best['adjusted_p_value'])}."]
+
+
+def _overfitting(found: dict[str, Any] | None) -> str:
+    """Say how often the choice disappoints, and how that compares with what chance alone makes of it."""
+    name = "Overfitting (PBO of Bailey and others)"
+    if found is None:
+        return (
+            f"{name}: not estimated. It takes two cells or more that traded on test with returns of their own, and two "
+            "bars in each of 16 blocks."
+        )
+    share, chance = found["probability"], found["by_chance"]
+    how = "carried over" if share < chance["low"] else "turned" if share > chance["high"] else "like chance"
+    range_of = f"{formats.percent(chance['low'])} to {formats.percent(chance['high'])}"
+    return (
+        f"{name}: chosen on half of the test bars, the best cell is below the median on the other half in "
+        f"{formats.percent(share)} of {found['splits']:,} ways to cut them, {phrase(f'choice {how}')}. Of panels of as "
+        f"many cells that move alike and of which none is better, {chance['level']:.0%} show {range_of}."
+    )
 
 
 def _idle(figures: dict[str, Any]) -> list[str]:
@@ -108,8 +117,8 @@ def _idle(figures: dict[str, Any]) -> list[str]:
     )
     told = (
         f"Cells that never traded: {where}. Their signals never reached what their settings ask for. They were "
-        f"attempts, and are in the count of {figures['n_trials']:,} trials; with no returns of their own they add "
-        "nothing to the independent ones it is worth, and they compete in no rank, overfitting or confidence set."
+        f"attempts, and are in the count of {figures['n_trials']:,} trials; with no returns of their own they "
+        "are none of the independent ones it is worth, and they compete in no rank, overfitting or confidence set."
     )
     return [told]
 
@@ -154,8 +163,8 @@ def print_sweep(console: Console, result: Sweep) -> None:
     Chosen by 252 validation bars, before any test row was traded: signal.half_life = 2.
     On 252 test bars its Sharpe ratio is 0.90 (0.00 to 0.00), rank 1 of 2; one-sided p among 2 trials on
     this window, worth 1.80 independent ones: 0.300.
-    Probability of overfitting: not estimated. It takes two cells or more that traded on test with
-    returns of their own, and two bars in each of 16 blocks.
+    Overfitting (PBO of Bailey and others): not estimated. It takes two cells or more that traded on
+    test with returns of their own, and two bars in each of 16 blocks.
     It is also the best on test.
     """
     shown = shown_of(result, MOST_ROWS, always={result.best})

@@ -137,3 +137,16 @@ def test_capacity_counts_orders_it_cannot_judge():
         metrics.capacity(np.zeros(49), *frames)
     with pytest.raises(ConfigError, match="participation"):
         metrics.capacity(np.zeros(50), *frames, participation=0.0)
+
+
+@given(st.integers(0, 1000), st.floats(-0.5, 0.5), st.floats(0.0, 0.5))
+def test_a_break_even_cost_moves_with_the_mean_alone(seed, mean, half):
+    """Each end is the break-even cost of returns whose yearly mean is that end."""
+    rng = np.random.default_rng(seed)
+    turnover, noise = rng.uniform(0.01, 0.5, 50), rng.normal(0.0, 0.01, 50)
+    returns = noise - noise.mean() + mean / 252
+    cost = metrics.break_even_cost(returns, turnover)
+    ends = metrics.break_even_interval(cost, 252 * turnover.mean(), mean=mean, low=mean - half, high=mean + half)
+    shifted = [metrics.break_even_cost(returns + shift / 252, turnover) for shift in (-half, half)]
+    assert ends == pytest.approx(shifted, abs=1e-12)
+    assert metrics.break_even_interval(cost, 0.0, mean=mean, low=mean, high=mean) is None

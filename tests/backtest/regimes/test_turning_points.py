@@ -148,6 +148,27 @@ def test_settings_and_levels_are_checked():
     assert pagan_sossounov(np.ones(50)).turns == ()
 
 
+def test_the_rule_ends_the_bear_market_of_2002_before_the_press_does():
+    """Closes of the S&P 500 at its turns: after the rise of 20.7 % to August 2002 it fell by 19.3 % only."""
+    closes = {
+        "1998-10-08": 959.44,
+        "2000-03-24": 1527.46,
+        "2001-09-21": 965.80,
+        "2002-01-04": 1172.51,
+        "2002-07-23": 797.70,
+        "2002-08-22": 962.70,
+        "2002-10-09": 776.76,
+        "2003-06-17": 1011.66,
+    }
+    level = pd.Series(closes)
+    phases = market_phases(level, lunde_timmermann(level))
+    bears = phases.loc[phases["regime"] == "bear", ["start", "end"]].to_numpy().tolist()
+    assert bears == [["2000-03-24", "2001-09-21"], ["2002-01-04", "2002-07-23"]]
+    level["2002-10-09"] = 769.0
+    later = market_phases(level, lunde_timmermann(level))
+    assert later.loc[later["regime"] == "bear", "end"].iloc[-1] == "2002-10-09"
+
+
 @pytest.mark.real_data
 def test_the_bear_markets_since_1927_are_those_of_the_literature(real_data):
     level = sp500(real_data)

@@ -8,7 +8,7 @@ from reference import overfitting as slow
 from scipy.special import ndtri
 from scipy.stats import linregress
 
-from embargo.backtest.significance.overfitting import probability_of_overfitting
+from embargo.backtest.significance.overfitting import overfitting_by_chance, probability_of_overfitting
 from embargo.data_loaders.errors import ConfigError, DataError
 
 
@@ -148,6 +148,46 @@ def test_the_figures_go_into_json():
     assert figures["probability"] == found.probability
     never = probability_of_overfitting(np.zeros((100, 4)), blocks=4)
     assert (never.slope, never.r_squared, never.probability) == (None, None, 0.5)
+
+
+def plainly(returns, blocks):
+    """The probability from the slow recomputation, ties counted half."""
+    places = np.array([round(row[3], 9) for row in slow.splits(returns.T.tolist(), blocks)])
+    return float(np.mean(np.where(places == 0.0, 0.5, places < 0.0)))
+
+
+@pytest.mark.parametrize(
+    "mix", [np.eye(3), np.array([[1.0, 0.99, 0.0, 0.0], [0.0, 0.1, 0.0, 0.1], [0.0, 0.0, 1.0, 0.99]])]
+)
+def test_chance_alone_gives_what_worthless_panels_show(mix):
+    """Panels of independent normal rows, judged split by split; the second has two that move together."""
+    rng = np.random.default_rng(11)
+    panels = (rng.normal(size=(40, 3)) @ mix for _ in range(400))
+    seen = np.array([plainly(panel, 4) for panel in panels])
+    found = overfitting_by_chance(rng.normal(size=(4000, 3)) @ mix, blocks=4, draws=2000, level=0.8, seed=3)
+    assert found.mean == pytest.approx(seen.mean(), abs=3 * seen.std() / 20)
+    assert found.deviation == pytest.approx(seen.std(), abs=0.03)
+    assert np.quantile(seen, [0.1, 0.9]) == pytest.approx([found.low, found.high], abs=1 / 6)
+
+
+def test_chance_alone_is_one_half_for_copies_and_wide_for_few():
+    rng = np.random.default_rng(12)
+    copies = overfitting_by_chance(np.repeat(rng.normal(size=(120, 1)), 4, axis=1), blocks=6, draws=100, seed=0)
+    assert (copies.low, copies.mean, copies.high, copies.deviation) == (0.5, 0.5, 0.5, 0.0)
+    few, many = (overfitting_by_chance(rng.normal(size=(160, width)), blocks=8, seed=0) for width in (3, 60))
+    assert few.high - few.low > many.high - many.low > 0.4
+    idle = overfitting_by_chance(np.zeros((120, 3)), blocks=6, draws=100, seed=0)
+    assert idle.mean == 0.5
+
+
+def test_chance_alone_asks_for_what_it_needs():
+    returns = np.random.default_rng(13).normal(size=(60, 3))
+    one, two = (overfitting_by_chance(returns, blocks=4, draws=100, seed=5) for _ in range(2))
+    assert one == two
+    assert json.loads(json.dumps(one.as_dict()))["level"] == 0.95
+    for wrong in ({"blocks": 5}, {"draws": 10}, {"level": 1.0}):
+        with pytest.raises(ConfigError):
+            overfitting_by_chance(returns, **{"blocks": 4, "seed": 0} | wrong)
 
 
 def test_what_cannot_be_split_is_refused():

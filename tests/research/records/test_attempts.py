@@ -83,7 +83,7 @@ def test_attempts_without_returns_count_in_full_by_the_papers_formula() -> None:
     assert figures.effective_trials == 5.0
     assert figures.luckiest_sharpe == pytest.approx(expected_maximum_sharpe(5, variance) * np.sqrt(252))
     assert best_of(forgotten, significance=0.05, block=None, n_boot=200, seed=0) is None
-    assert overfitting(forgotten, ["t0", "t1"]) is None
+    assert overfitting(forgotten, ["t0", "t1"], seed=0) is None
 
 
 def test_the_same_attempt_again_replaces_itself() -> None:
@@ -114,24 +114,25 @@ def test_the_best_of_noise_is_nothing_and_a_true_winner_is_found() -> None:
 def test_choosing_among_noise_overfits_and_among_one_winner_does_not() -> None:
     crowd = [noise(seed) for seed in range(8)]
     names = [f"t{number}" for number in range(8)]
-    noisy, sure = overfitting(attempts_of(*crowd), names), overfitting(attempts_of(*crowd[:7], noise(9, 0.01)), names)
+    noisy = overfitting(attempts_of(*crowd), names, seed=0)
+    sure = overfitting(attempts_of(*crowd[:7], noise(9, 0.01)), names, seed=0)
     assert noisy is not None
     assert sure is not None
     assert sure["probability"] < 0.01 < 0.1 < noisy["probability"]
-    assert overfitting(attempts_of(*crowd), names[:1]) is None
-    assert overfitting(attempts_of(*(each[:20] for each in crowd)), names) is None
+    assert overfitting(attempts_of(*crowd), names[:1], seed=0) is None
+    assert overfitting(attempts_of(*(each[:20] for each in crowd)), names, seed=0) is None
 
 
 def test_where_all_attempts_are_the_same_there_was_no_choice_to_overfit() -> None:
     same = attempts_of(*(noise(0) for _ in range(3)))
-    assert overfitting(same, ["t0", "t1", "t2"]) is None
-    assert overfitting(same, ["t0", "t0"]) is None
+    assert overfitting(same, ["t0", "t1", "t2"], seed=0) is None
+    assert overfitting(same, ["t0", "t0"], seed=0) is None
 
 
 def test_attempts_of_other_lengths_are_not_compared() -> None:
     ragged = attempts_of(noise(0), noise(1)[:200])
     assert ragged.panel is None
-    assert overfitting(ragged, ["t0", "t1"]) is None
+    assert overfitting(ragged, ["t0", "t1"], seed=0) is None
     assert weighed(ragged, noise(0)).effective_trials == 2.0
 
 

@@ -103,8 +103,11 @@ def test_a_run_leaves_everything_it_promises(small: Path) -> None:
     back, trend = metrics["regimes"]["lunde_timmermann_ex_post"], metrics["regimes"]["trend"]
     assert all(cell["p_value"] is cell["low"] is cell["annual_return_low"] is None for cell in back.values())
     assert any(cell["sharpe"] is not None for cell in back.values())
+    assert all(cell["note"] for cell in back.values())
     assert any(cell["p_value"] is not None for cell in trend.values())
-    assert metrics["regime_equality"]["lunde_timmermann_ex_post"]["p_value"] is None
+    equality = metrics["regime_equality"]["lunde_timmermann_ex_post"]
+    assert (equality["p_value"], equality["pairs"]) == (None, [])
+    assert equality["note"] == "dated after the fact, from the same bars: not tested"
     # Its test window, July 2016 to the end of 2017, holds none of the stretches that have a name.
     assert metrics["stress"] == []
     findings = json.loads((run / "findings.json").read_text())

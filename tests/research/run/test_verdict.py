@@ -34,11 +34,11 @@ LEAK = Finding("D5", "leak", "Test texts are not copies of training texts", "10 
 def test_no_edge_is_claimed_on_bad_data_and_what_chance_says_is_still_told() -> None:
     verdict = conclude(STRONG, [PASS], significance=0.05, bad_data=["splits", "outliers"])
     assert (verdict.status, verdict.edge, verdict.stamp) == ("valid", False, None)
-    assert verdict.headline == "Nothing is claimed: chance does not explain the returns, but the data are bad."
+    assert verdict.headline == "No edge is claimed: chance does not explain the returns, but the data are bad."
     assert "leave that result standing" in verdict.text
     assert "The data are bad (splits, outliers)" in verdict.text
     weak = conclude(replace(STRONG, adjusted_p_value=0.2), [PASS], significance=0.05, bad_data=["splits"])
-    assert weak.headline == "Nothing was found: no edge that chance does not explain."
+    assert weak.headline == "An edge is not shown: chance could have made this result."
     assert "The data are bad (splits)" in weak.text
     leaked = conclude(STRONG, [LEAK], significance=0.05, bad_data=["splits"])
     assert leaked.status == "invalid"
@@ -72,7 +72,7 @@ def test_a_claim_whose_interval_reaches_below_zero_is_called_thin() -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"adjusted_p_value": 0.06}, "p = 0.060"),
+        ({"adjusted_p_value": 0.06}, "p = 0.060, one-sided"),
         ({"adjusted_p_value": None, "n_bars": 20}, "20 bars like these say too little"),
         ({"permutation_p_value": 0.2}, "shuffled against the dates"),
         ({"adjusted_p_value": 0.2, "n_trials": 40}, "in the best of 40 attempts"),
@@ -81,7 +81,7 @@ def test_a_claim_whose_interval_reaches_below_zero_is_called_thin() -> None:
 def test_any_single_failure_withdraws_the_claim_and_is_named(change: dict[str, Any], reason: str) -> None:
     verdict = conclude(replace(STRONG, **change), [PASS], significance=0.05)
     assert not verdict.edge
-    assert verdict.headline.startswith("Nothing was found")
+    assert verdict.headline.startswith("An edge is not shown")
     assert reason in verdict.text
 
 
@@ -93,7 +93,7 @@ def test_what_too_few_bars_leave_open_is_said_once() -> None:
     assert verdict.text.count("chance") == 1
 
 
-def test_what_the_sample_could_have_shown_is_told_where_nothing_was_found() -> None:
+def test_what_the_sample_could_have_shown_is_told_where_no_edge_is_shown() -> None:
     told = "a true Sharpe ratio of 1.64 or more in 80 % of cases"
     assert told in conclude(replace(STRONG, adjusted_p_value=0.2), [PASS], significance=0.05).text
     assert told not in conclude(STRONG, [PASS], significance=0.05).text

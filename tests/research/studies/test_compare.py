@@ -220,6 +220,7 @@ def test_regimes_that_look_back_are_named(tmp_path: Path) -> None:
         tested = table.loc[table["definition"] == "markov_ex_post", ["low", "high", "p_value", "p_value_holm"]]
         assert len(tested)
         assert tested.isna().all().all()
+        assert table.loc[table["definition"] == "markov_ex_post", "note"].str.contains("dated after the fact").all()
         assert table.loc[table["definition"] == "trend", "p_value"].notna().any()
     assert not any("look back" in line for line in compare(runs, by="trend").cautions)
 

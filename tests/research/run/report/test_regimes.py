@@ -97,6 +97,25 @@ def test_equality_is_corrected_for_the_number_of_definitions() -> None:
     assert [row[-2:] for row in regime_tables_of(said)[0].rows] == [("0.030", "0.040"), ("0.020", "0.040"), ("–", "–")]
 
 
+def test_what_was_not_tested_is_named_with_its_reason() -> None:
+    said = metrics()
+    test = said.regime_equality["markov_ex_post"]
+    back = replace(test, p_value=None, statistic=None, pairs=(), note="dated after the fact: not tested")
+    tests = {"trend": replace(test, note=""), "markov_ex_post": back}
+    table = regime_tables_of(replace(said, regime_equality=tests))[0]
+    assert table.note.endswith("No p: Markov switching, ex post (dated after the fact: not tested).")
+    assert "No p:" not in regime_tables_of(replace(said, regime_equality={"trend": tests["trend"]}))[0].note
+
+
+def test_a_definition_that_looks_back_says_why_it_has_no_intervals() -> None:
+    untested = {"low": None, "high": None, "p_value": None, "p_value_holm": None, "note": "dated after the fact"}
+    table = sample().regime_table
+    trend = table["definition"] == table["definition"].iloc[0]
+    page = render_page(sample(regime_table=table.assign(**untested).where(trend, table)))
+    assert f">{table['definition'].iloc[0]}: dated after the fact</th>" in page
+    assert "dated after the fact" not in render_page(sample())
+
+
 def test_a_regime_that_is_not_judged_says_why_in_the_place_of_its_figures() -> None:
     page = render_page(sample())
     assert '<td class="note" colspan="11">too few bars: 20 of at least 60</td>' in page

@@ -210,7 +210,7 @@ def test_bad_data_are_stamped_beside_the_audit_and_named_below() -> None:
     told = page.text.split("What the data are worth")[-1]
     for words in ("1 jump & no split.", "<i>AAA 2020-01-02", "Mend <b>it</b>.", "Never told.", "as reported", "0.71"):
         assert words in told
-    assert told.index("first-sighting") < told.index("Checks that found nothing") < told.index("within the range.")
+    assert told.index("first-sighting") < told.index("Checks that are clean") < told.index("within the range.")
     assert "<i>AAA" not in html
     assert "<b>" not in html.replace(str(get_plotlyjs()), "")
 
@@ -277,7 +277,7 @@ def test_numbers_are_printed_in_their_units(invalid_page: Page) -> None:
     text = invalid_page.text
     assert "Sharpe ratio 0.94 0.21 to 1.68 0.61 0.58" in text
     assert "Return a year 8.1% 1.7% to 14.6% 9.2% 8.7%" in text
-    assert "Permutation p-value < 0.001" in text
+    assert "Permutation p-value, one-sided < 0.001" in text
     assert f"Maximum drawdown {MINUS}13.1%" in text
     assert "– not available" in text
     assert not re.search(r"\b(nan|NaT|None)\b", text)

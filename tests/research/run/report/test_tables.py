@@ -175,6 +175,32 @@ def test_free_trading_still_says_what_it_could_have_borne():
     assert table.note.startswith("Trading could cost ")
 
 
+def test_a_break_even_cost_is_printed_with_the_interval_of_the_mean_in_whole_basis_points(gaining):
+    mean = replace(gaining.mean, mean=0.10, low=-0.05, high=0.25, level=0.95)
+    found = replace(gaining, break_even_cost=0.0015, turnover=50.0, mean=mean)
+    note = tables(found)["Costs and capacity"].note
+    told = (
+        "Trading could cost 15 bp of what is traded before nothing is left (95% interval 0 to 30, by that of the mean"
+    )
+    assert told in note
+    assert "that there is room for any is not shown" in note
+    sure = replace(found, mean=replace(mean, low=0.02))
+    assert "is not shown" not in tables(sure)["Costs and capacity"].note
+    unknown = replace(found, mean=replace(mean, low=None, high=None))
+    assert "before nothing is left." in tables(unknown)["Costs and capacity"].note
+
+
+def test_alphas_against_several_benchmarks_are_corrected_together(gaining):
+    one = gaining.relative["buy_and_hold"]
+    pair = {
+        "buy_and_hold": replace(one, alpha_p_value=0.03, alpha_p_value_holm=0.06),
+        "equal_weight": replace(one, alpha_p_value=0.04, alpha_p_value_holm=0.06),
+    }
+    table = tables(replace(gaining, relative=pair))["Against the benchmarks"]
+    places = [table.head.index(name) for name in ("p, two-sided", "p (Holm), two-sided")]
+    assert [[row[place] for place in places] for row in table.rows] == [["0.030", "0.060"], ["0.040", "0.060"]]
+
+
 def test_a_strategy_that_loses_without_costs_has_no_cost_to_spare():
     losing = metrics_of(np.random.default_rng(0).normal(-0.02, 0.01, 250))
     assert losing.break_even_cost < 0.0
@@ -207,14 +233,14 @@ def test_a_missing_figure_is_a_dash(gaining):
     )
     made = tables(bare)
     row = made["Against the benchmarks"].rows[0]
-    assert [place for place, cell in enumerate(row) if cell == formats.MISSING] == [2, 3, 5, 6]
+    assert [place for place, cell in enumerate(row) if cell == formats.MISSING] == [2, 3, 4, 6, 7]
     assert [row[1] for row in made["Trades and tails"].rows].count(formats.MISSING) == 4
     assert "None" not in str(tables_of(bare))
 
 
 def test_random_timing_prints_its_quantiles_in_order(gaining):
     table = tables(gaining)["Random timing"]
-    assert table.head[1:] == ("5%", "50%", "95%", "Strategy", "Beaten", "p")
+    assert table.head[1:] == ("5%", "50%", "95%", "Strategy", "Beaten", "p, one-sided")
     assert table.rows == (("Sharpe ratio", "−1.00", "0.00", "1.25", "0.50", "75.0%", "0.260"),)
     assert "1,000 random times, in blocks of 1 bar, " in table.note
 
