@@ -239,7 +239,7 @@ def _exceeded(
     blocks = -(-n // length)
     bounds = np.array([-math.sqrt(2.0 * math.log(math.log(rows))) for rows in inside.sum(axis=0)])
     losers = np.where(observed < bounds, observed, 0.0)
-    whole = inside.all(axis=0)
+    whole = np.asarray(inside.all(axis=0))
     above, largest = np.zeros(panel.shape[1], dtype=np.int64), np.empty(n_boot)
     alone = np.zeros_like(above)
     step = max(1, _CELLS_PER_CHUNK // n)

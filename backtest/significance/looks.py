@@ -273,7 +273,7 @@ def _checked(rows: np.ndarray) -> np.ndarray:
         raise DataError("rows of the looks: needs at least one look, at more than no rows.")
     if (information[1:] < LEAST_GROWTH * information[:-1] * (1.0 - 1e-12)).any():
         raise DataError("rows of the looks: each look must come at least 1 % of the rows after the one before.")
-    return information / information[0]
+    return np.asarray(information / information[0])
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,9 @@ import math
 
 def p_values(columns, statistics, starts, length):
     """Step-down max-t p-values; ``starts`` holds the first rows of the blocks of each resample."""
-    losers = [statistic if statistic < _bound(column) else 0.0 for column, statistic in zip(columns, statistics)]
+    losers = [
+        statistic if statistic < _bound(column) else 0.0 for column, statistic in zip(columns, statistics, strict=True)
+    ]
     pivots = [[_pivot(column, firsts, length) for column in columns] for firsts in starts]
     order = sorted(range(len(columns)), key=lambda k: -statistics[k])
     found, worst = {}, 0.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -20,7 +22,7 @@ growing = st.lists(st.integers(1, 60), min_size=1, max_size=6).map(lambda steps:
 
 
 def test_bounds_are_those_that_lan_and_demets_spend_to() -> None:
-    """One-sided 2.5 % at five equal looks, as in Reboussin, DeMets, Kim and Lan (2000), Controlled Clinical Trials 21."""
+    """One-sided 2.5 %, five equal looks: Reboussin, DeMets, Kim and Lan (2000), Controlled Clinical Trials 21."""
     share = np.arange(1, 6) / 5
     like_obrien_fleming = 2.0 * norm.sf(norm.isf(0.0125) / np.sqrt(share))
     like_pocock = 0.025 * np.log(1.0 + (np.e - 1.0) * share)
@@ -64,7 +66,7 @@ def test_what_is_spent_is_what_is_crossed_and_stays_below_the_level(rows: np.nda
 def test_later_looks_take_nothing_back_and_a_better_look_is_no_worse(rows: np.ndarray, seed: int) -> None:
     p_values = np.random.default_rng(seed).uniform(1e-4, 0.5, len(rows))
     found = [sequential_test(rows[: k + 1], p_values[: k + 1]) for k in range(len(rows))]
-    assert all(later.p_value <= sooner.p_value * 1.001 for sooner, later in zip(found, found[1:], strict=False))
+    assert all(later.p_value <= sooner.p_value * 1.001 for sooner, later in pairwise(found))
     assert all(each.p_value >= p_values[: k + 1].min() for k, each in enumerate(found))
     better = sequential_test(rows, np.append(p_values[:-1], p_values[-1] / 10.0))
     assert better.p_value <= found[-1].p_value * 1.001
