@@ -27,6 +27,8 @@ from embargo.backtest.significance import (
     variance_inflation,
 )
 
+_QUARTER = 0.25
+
 
 @dataclass(frozen=True)
 class AfterAttempts:
@@ -45,10 +47,11 @@ class AfterAttempts:
 
 
 def after_attempts(
-    returns: np.ndarray,
     p_value: float | None,
     *,
     panel: np.ndarray | None,
+    member: np.ndarray | None = None,
+    own: int = 0,
     n_trials: int,
     significance: float,
     n_boot: int,
@@ -58,15 +61,19 @@ def after_attempts(
     """Adjust the p-value of a Sharpe ratio for all attempts that it may have been picked from.
 
     Attempts whose returns are known count by how they move together (`stepwise_sharpe`), each of the others in full
-    (Bonferroni).
+    (Bonferroni). So does an attempt on less than a quarter of the bars: too few blocks of it would be resampled, and on
+    so few bars it owes little to the others.
 
     Parameters
     ----------
-    returns : float array, shape (bars,)
     p_value : float or None
-        Of its Sharpe ratio alone.
+        Of the Sharpe ratio alone.
     panel : float array, shape (bars, attempts known), or None
-        With these returns among its columns.
+        Net returns, the one in question among the columns.
+    member : bool array, shape (bars, attempts known), optional
+        Bars that each was made on; all by default.
+    own : int
+        Column of the one in question.
     n_trials : int
         All attempts, this one among them.
     significance : float
@@ -75,15 +82,42 @@ def after_attempts(
     block : float, optional
     seed : int
         As in `stepwise_sharpe`.
+
+    Examples
+    --------
+    A look at the first half, and one at everything, against three attempts of which nothing is known:
+
+    >>> import numpy as np
+    >>> from embargo.backtest.chance import after_attempts
+    >>> returns = np.random.default_rng(0).normal(0.15, 1.0, (400, 1)).repeat(2, axis=1)
+    >>> member = np.column_stack([np.ones(400, dtype=bool), np.arange(400) < 200])
+    >>> settings = {"significance": 0.05, "n_boot": 500, "block": 1.0, "seed": 0}
+    >>> looked = after_attempts(0.004, panel=returns, member=member, n_trials=2, **settings)
+    >>> unknown = after_attempts(0.004, panel=None, n_trials=4, **settings)
+    >>> round(looked.adjusted_p_value, 3), round(unknown.adjusted_p_value, 3)
+    (0.004, 0.016)
     """
-    if panel is None or panel.shape[1] < 2:
-        together, left = p_value, significance
-    else:
-        found = stepwise_sharpe(panel, level=significance, n_boot=n_boot, block=block, seed=seed)
-        own = int(np.argmax((panel == returns[:, None]).all(axis=0)))
-        together = None if p_value is None else max(p_value, float(found.p_values[own]))
-        left = significance if found.critical_value is None else float(norm.sf(found.critical_value))
-    unknown = n_trials - (1 if panel is None else panel.shape[1])
+    known = 1
+    together, left = p_value, significance
+    if panel is not None and panel.shape[1] > 1:
+        inside = np.ones(panel.shape, dtype=bool) if member is None else member
+        rows = inside.sum(axis=0)
+        joint = np.flatnonzero(rows >= _QUARTER * rows[own])
+        known = len(joint)
+        if known > 1:
+            taken = inside[:, joint].any(axis=1)
+            found = stepwise_sharpe(
+                panel[np.ix_(taken, joint)],
+                member=inside[np.ix_(taken, joint)],
+                level=significance,
+                n_boot=n_boot,
+                block=block,
+                seed=seed,
+            )
+            at = int(np.searchsorted(joint, own))
+            together = None if p_value is None else max(p_value, float(found.p_values[at]))
+            left = significance if found.critical_value is None else float(norm.sf(found.critical_value))
+    unknown = n_trials - known
     return AfterAttempts(
         adjusted_p_value=None if together is None or p_value is None else min(1.0, together + unknown * p_value),
         significance_left=significance / (significance / min(left, significance) + unknown),

@@ -503,7 +503,6 @@ def _search(
         variance = variance_inflation(values) / (len(values) - 1) if figures["sharpe"] is not None else 0.0
         effective, luck = float(number), expected_maximum_sharpe(number, variance)
     left = after_attempts(
-        values,
         estimate.p_value,
         panel=panel,
         n_trials=number or 1,

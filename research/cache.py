@@ -1,4 +1,4 @@
-"""Where base models, adapters, scores and calendars are kept between runs."""
+"""Where base models, adapters, scores, calendars and the ledger of attempts are kept between runs."""
 
 from __future__ import annotations
 
@@ -39,3 +39,27 @@ def _folder(chosen: Path | None) -> Path:
     if os.environ.get("EMBARGO_CACHE"):
         return folder_for("$EMBARGO_CACHE", Path(os.environ["EMBARGO_CACHE"]))
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "embargo"
+
+
+def ledger_folder(cache: Path) -> Path:
+    """Where every attempt is written down, whatever folder its run goes to: ``$EMBARGO_LEDGER``, or beside the cache.
+
+    Whoever clears the cache, or names another, forgets attempts with it; the variable keeps them elsewhere.
+
+    Parameters
+    ----------
+    cache : Path
+        From `cache_folder`.
+
+    Examples
+    --------
+    >>> import os
+    >>> from pathlib import Path
+    >>> from unittest.mock import patch
+    >>> from embargo.research.cache import ledger_folder
+    >>> with patch.dict(os.environ, {"EMBARGO_LEDGER": "desk/attempts"}):
+    ...     ledger_folder(Path("cache")).as_posix()
+    'desk/attempts'
+    """
+    chosen = os.environ.get("EMBARGO_LEDGER")
+    return folder_for("$EMBARGO_LEDGER", Path(chosen)) if chosen else cache / "ledger"

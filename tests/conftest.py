@@ -6,6 +6,7 @@ import os
 import signal
 import tempfile
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -22,6 +23,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # No test leaves anything in the user's cache.
 _CACHE = tempfile.TemporaryDirectory(prefix="embargo-cache-")
 os.environ.setdefault("EMBARGO_CACHE", _CACHE.name)
+
+
+@pytest.fixture(autouse=True)
+def _own_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test counts the attempts of another that shares its cache."""
+    monkeypatch.setenv("EMBARGO_LEDGER", str(Path(_CACHE.name) / "ledgers" / uuid4().hex))
+
 
 # No test may reach a model hub.
 os.environ["HF_HUB_OFFLINE"] = "1"

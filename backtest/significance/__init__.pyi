@@ -12,6 +12,7 @@ from .deflation import deflated_sharpe, expected_maximum_sharpe, minimum_track_r
 from .families import benjamini_hochberg, bonferroni, holm
 from .forecasts import ForecastComparison, diebold_mariano
 from .long_run import variance_inflation
+from .looks import SequentialTest, crossing_probability, group_sequential_bounds, sequential_test, spent_by
 from .means import MeanEstimate, mean_estimate
 from .overfitting import Overfitting, OverfittingByChance, overfitting_by_chance, probability_of_overfitting
 from .permutation import (
@@ -47,6 +48,7 @@ __all__ = [
     "PermutationResult",
     "Rearrangement",
     "SampleShape",
+    "SequentialTest",
     "SharpeErrors",
     "SharpeEstimate",
     "StepwiseSharpe",
@@ -60,12 +62,14 @@ __all__ = [
     "block_permutation",
     "bonferroni",
     "conditional_sharpe",
+    "crossing_probability",
     "deflated_sharpe",
     "detectable_sharpe",
     "diebold_mariano",
     "differing_rows",
     "effective_trials",
     "expected_maximum_sharpe",
+    "group_sequential_bounds",
     "holm",
     "jzs_bayes_factor",
     "mean_difference",
@@ -83,9 +87,11 @@ __all__ = [
     "rearrangement",
     "required_length",
     "sample_shape",
+    "sequential_test",
     "sharpe_difference",
     "sharpe_errors",
     "sharpe_estimate",
+    "spent_by",
     "stationary_blocks",
     "stepwise_sharpe",
     "stepwise_superior",

@@ -1,8 +1,10 @@
 """One strategy among everything that was tried: p-values of Sharpe ratios that allow for the number of attempts.
 
 The attempts are resampled together, so those that move alike count as little as they are worth, and each ratio is held
-against its own error, so a bad or a wild sibling takes nothing from a good one. Blocks have one length: their sums are
-taken once, and a resample adds up those that it draws.
+The attempts are resampled together, so those that move alike count as little as they are worth, and each ratio is held
+against its own error, so a bad or a wild sibling takes nothing from a good one. Attempts may have been made on parts of
+the rows: each is then judged on its own, and what it shares with the others is seen on the rows they have in common.
+Blocks have one length: their sums are taken once, and a resample adds up those that it draws.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from embargo.backtest.significance.panels import checked_panel, panel_block_leng
 from embargo.backtest.significance.resampling import block_rows
 from embargo.backtest.significance.series import MINIMUM_ROWS, varies
 from embargo.backtest.significance.sharpe import moving_rows
+from embargo.data_loaders.errors import DataError
 
 # Sums of so many columns over all blocks stay within the cache of a core.
 _COLUMNS_PER_CHUNK = 125
@@ -33,6 +36,8 @@ class StepwiseSharpe:
         One-sided, for the null hypothesis that the true Sharpe ratio of the attempt is not positive, adjusted for all
         attempts: the chance that any attempt without an edge falls to a level or below it is at most that level. 1 for
         attempts that are not judged.
+    own_p_values : float array, shape (attempts,)
+        The same of each attempt as if it were the only one, from the same resamples.
     statistics : float array, shape (attempts,)
         Sharpe ratio in standard errors of its own; NaN for attempts that are not judged.
     critical_value : float or None
@@ -55,6 +60,7 @@ class StepwiseSharpe:
     """
 
     p_values: np.ndarray = field(repr=False, compare=False)
+    own_p_values: np.ndarray = field(repr=False, compare=False)
     statistics: np.ndarray = field(repr=False, compare=False)
     critical_value: float | None
     judged: np.ndarray = field(repr=False, compare=False)
@@ -67,6 +73,7 @@ class StepwiseSharpe:
 def stepwise_sharpe(
     returns: np.ndarray,
     *,
+    member: np.ndarray | None = None,
     level: float = 0.05,
     n_boot: int = 2000,
     block: float | None = None,
@@ -87,14 +94,17 @@ def stepwise_sharpe(
     Parameters
     ----------
     returns : float array, shape (bars, attempts)
-        Net simple returns of every attempt on the same bars.
+        Net simple returns of every attempt, in order of time.
+    member : bool array, shape (bars, attempts), optional
+        Bars that each attempt was made on; what stands elsewhere is not looked at. All bars by default.
     level : float
         Family-wise error rate, in (0, 1), that ``critical_value`` belongs to.
     n_boot : int
         Resamples, at least 100.
     block : float, optional
-        Rows of a block, rounded; by default the automatic length, but no less than the root of the rows: attempts on
-        one market share its slow trends, of which short blocks know nothing.
+        Rows of a block, rounded; by default the automatic length, but no less than the root of the rows (of the
+        shortest attempt that is judged): attempts on one market share its slow trends, of which short blocks know
+        nothing.
     seed : int or Generator
 
     Returns
@@ -105,7 +115,7 @@ def stepwise_sharpe(
     Raises
     ------
     DataError
-        If values are missing, or there are fewer than 30 rows.
+        If values are missing where an attempt was made, membership has another shape, or there are fewer than 30 rows.
     ConfigError
         If a setting is out of range.
 
@@ -130,29 +140,41 @@ def stepwise_sharpe(
     check_share("level", level)
     check_n_boot(n_boot)
     check_mean_block(block)
-    panel = checked_panel(returns, "stepwise_sharpe")
+    panel, inside = _checked(returns, member)
     n, attempts = panel.shape
-    judged = np.array([varies(column) and moving_rows(column) >= MINIMUM_ROWS for column in panel.T])
-    length = block_rows(n, panel_block_length(panel)) if block is None else max(1, min(round(block), n))
-    p_values, statistics = np.ones(attempts), np.full(attempts, np.nan)
-    columns = np.flatnonzero(judged)
-    if len(columns):
-        ratios, influences = zip(*(sharpe_influence(panel[:, column]) for column in columns), strict=True)
+    judged = np.array(
+        [
+            varies(column[own]) and moving_rows(column[own]) >= MINIMUM_ROWS
+            for column, own in zip(panel.T, inside.T, strict=True)
+        ]
+    )
+    groups = _alike(inside)
+    length = _block_length(panel, inside, judged, groups) if block is None else max(1, min(round(block), n))
+    p_values, own, statistics = np.ones(attempts), np.ones(attempts), np.full(attempts, np.nan)
+    for group in groups:
+        columns, rows = group[judged[group]], inside[:, group[0]]
+        if not len(columns):
+            continue
+        ratios, influences = zip(*(sharpe_influence(panel[rows, column]) for column in columns), strict=True)
         # Errors that owe less to chance: of many attempts, those whose own errors happen to be small would rank first.
-        errors = prewhitened_error(np.column_stack(influences), float(length))
-        statistics[columns] = np.asarray(ratios) * math.sqrt(n) / errors
+        errors = prewhitened_error(np.column_stack(influences), float(min(length, rows.sum())))
+        statistics[columns] = np.asarray(ratios) * math.sqrt(rows.sum()) / errors
     judged = np.isfinite(statistics)
     columns = np.flatnonzero(judged)
     critical: float | None = None
     if len(columns):
         # From the worst to the best, so that the largest of those behind is always known.
         order = columns[np.argsort(statistics[columns], kind="stable")]
-        above, largest = _exceeded(panel[:, order], statistics[order], length, n_boot, np.random.default_rng(seed))
+        above, alone, largest = _exceeded(
+            panel[:, order], inside[:, order], statistics[order], length, n_boot, np.random.default_rng(seed)
+        )
         adjusted = (1 + above) / (1 + n_boot)
+        own[order] = (1 + alone) / (1 + n_boot)
         p_values[order] = np.maximum.accumulate(adjusted[::-1])[::-1]
         critical = float(np.quantile(largest, 1.0 - level))
     return StepwiseSharpe(
         p_values=p_values,
+        own_p_values=own,
         statistics=statistics,
         critical_value=critical,
         judged=judged,
@@ -163,26 +185,73 @@ def stepwise_sharpe(
     )
 
 
+def _checked(returns: np.ndarray, member: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the panel, 0 where no attempt was made, and the membership, both of shape (bars, attempts)."""
+    if member is None:
+        panel = checked_panel(returns, "stepwise_sharpe")
+        return panel, np.ones(panel.shape, dtype=bool)
+    values, inside = np.asarray(returns, dtype=float), np.asarray(member)
+    if inside.dtype != bool or inside.shape != values.shape:
+        raise DataError(
+            f"stepwise_sharpe: member must be true and false in the shape of the returns, {values.shape}; got "
+            f"{inside.dtype} of shape {inside.shape}."
+        )
+    return checked_panel(np.where(inside, values, 0.0), "stepwise_sharpe"), inside
+
+
+def _alike(inside: np.ndarray) -> list[np.ndarray]:
+    """Positions of the attempts that were made on the same rows, one array for each set of rows."""
+    _, group = np.unique(np.packbits(inside, axis=0), axis=1, return_inverse=True)
+    order = np.argsort(group.ravel(), kind="stable")
+    return np.split(order, np.cumsum(np.bincount(group.ravel()))[:-1])
+
+
+def _block_length(panel: np.ndarray, inside: np.ndarray, judged: np.ndarray, groups: list[np.ndarray]) -> int:
+    """Rows of a block: automatic, averaged over the attempts, and long enough for what they share."""
+    whole = len(groups) == 1
+    rows = inside.sum(axis=0)
+    lengths = [
+        (len(group), panel_block_length(panel[np.ix_(inside[:, group[0]], group)]))
+        for group in groups
+        if whole or judged[group].any()
+    ]
+    automatic = (
+        float(np.average([each for _, each in lengths], weights=[size for size, _ in lengths])) if lengths else 1.0
+    )
+    shortest = int(rows[judged].min()) if judged.any() else len(panel)
+    return block_rows(shortest, automatic)
+
+
 def _exceeded(
-    panel: np.ndarray, observed: np.ndarray, length: int, n_boot: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+    panel: np.ndarray, inside: np.ndarray, observed: np.ndarray, length: int, n_boot: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Count the resamples whose largest statistic among a column and all before it reaches that column's own.
 
-    Also returns the largest over all columns of each resample, shape (n_boot,).
+    Also returns the count of those in which the column alone reaches it, and the largest over all columns of each
+    resample, shape (n_boot,).
     """
     from embargo.backtest.significance.compiled import count_exceeding
 
     n, columns = panel.shape
-    losers = np.where(observed < -math.sqrt(2.0 * math.log(math.log(n))), observed, 0.0)
+    held = inside.sum(axis=0)
+    losers = np.array([-math.sqrt(2.0 * math.log(math.log(rows))) for rows in held])
+    losers = np.where(observed < losers, observed, 0.0)
     starts = rng.integers(0, n, (n_boot, -(-n // length)))
-    above, largest = np.zeros(columns, dtype=np.int64), np.full(n_boot, -np.inf)
+    above, alone, largest = (
+        np.zeros(columns, dtype=np.int64),
+        np.zeros(columns, dtype=np.int64),
+        np.full(n_boot, -np.inf),
+    )
     for left in range(0, columns, _COLUMNS_PER_CHUNK):
         part = slice(left, left + _COLUMNS_PER_CHUNK)
-        centre, scale = panel[:, part].mean(axis=0), panel[:, part].std(axis=0)
-        z = (panel[:, part] - centre) / scale
-        one, two = _block_sums(z, length), _block_sums(z * z, length)
-        count_exceeding(one, two, starts, length, centre / scale, observed[part], losers[part], largest, above[part])
-    return above, largest
+        own = inside[:, part]
+        centre = panel[:, part].sum(axis=0) / held[part]
+        z = np.where(own, panel[:, part] - centre, 0.0)
+        scale = np.sqrt((z * z).sum(axis=0) / held[part])
+        z /= scale
+        sums = [_block_sums(values, length) for values in (z, z * z, own.astype(float))]
+        count_exceeding(*sums, starts, centre / scale, observed[part], losers[part], largest, above[part], alone[part])
+    return above, alone, largest
 
 
 def _block_sums(values: np.ndarray, length: int) -> np.ndarray:

@@ -160,24 +160,24 @@ def studentised_ratios(
 def count_exceeding(
     one: Array,
     two: Array,
+    held: Array,
     starts: Array,
-    length: int,
     shift: Array,
     observed: Array,
     losers: Array,
     largest: Array,
     above: Array,
+    alone: Array,
 ) -> None:
     """Count the resamples whose largest studentised Sharpe ratio among a column and those before it reaches its own.
 
     Parameters
     ----------
-    one, two : float array, shape (n, columns)
-        Sums of standardised returns and of their squares over the block that starts on each row.
+    one, two, held : float array, shape (n, columns)
+        Sums of standardised returns and of their squares, and number of rows that belong to the column, over the block
+        that starts on each row.
     starts : int array, shape (n_boot, blocks)
         First rows of the blocks of each resample.
-    length : int
-        Rows of a block.
     shift : float array, shape (columns,)
         Mean over deviation, which standardising took out.
     observed : float array, shape (columns,)
@@ -186,41 +186,45 @@ def count_exceeding(
         Added to the statistics of a column when those after it are held against them.
     largest : float array, shape (n_boot,)
         Largest among the columns before; raised by these.
-    above : int array, shape (columns,)
-        Raised by the counts. A resample in which a column does not vary counts as minus infinity.
+    above, alone : int array, shape (columns,)
+        Raised by the counts, and by those of resamples in which the column itself reaches it. A resample in which a
+        column does not vary counts as minus infinity.
     """
     columns, blocks = one.shape[1], starts.shape[1]
-    rows = float(blocks * length)
-    ones, twos = np.empty(columns), np.empty(columns)
-    one_one, two_two, one_two, pivots = np.empty(columns), np.empty(columns), np.empty(columns), np.empty(columns)
+    sums, squares, pivots = np.empty((3, columns)), np.empty((6, columns)), np.empty(columns)
     for draw in range(len(starts)):
-        ones[:] = twos[:] = one_one[:] = two_two[:] = one_two[:] = 0.0
+        sums[:] = 0.0
+        squares[:] = 0.0
         for block in range(blocks):
             start = starts[draw, block]
             for column in range(columns):
-                a, b = one[start, column], two[start, column]
-                ones[column] += a
-                twos[column] += b
-                one_one[column] += a * a
-                two_two[column] += b * b
-                one_two[column] += a * b
+                a, b, c = one[start, column], two[start, column], held[start, column]
+                sums[0, column] += a
+                sums[1, column] += b
+                sums[2, column] += c
+                squares[0, column] += a * a
+                squares[1, column] += b * b
+                squares[2, column] += c * c
+                squares[3, column] += a * b
+                squares[4, column] += a * c
+                squares[5, column] += b * c
         for column in range(columns):
-            mean = ones[column] / rows
-            variance = twos[column] / rows - mean * mean
+            rows = sums[2, column]
+            mean = sums[0, column] / rows
+            variance = sums[1, column] / rows - mean * mean
             deviation = math.sqrt(variance)
             ratio = (shift[column] + mean) / deviation
             # Influence of a block on the ratio, linear in its sums; over all blocks it adds up to nothing.
-            on_two = -0.5 * ratio / variance
-            on_one = 1.0 / deviation + ratio * mean / variance
-            constant = length * (-mean / deviation - 0.5 * ratio * (mean * mean / variance - 1.0))
-            spread = on_one * on_one * one_one[column] + on_two * on_two * two_two[column]
-            spread += 2.0 * on_one * on_two * one_two[column]
-            # (a + x)**2 over the blocks, where the x add up to -a each.
-            spread -= constant * constant * blocks
-            usable = variance > _FLAT and spread > _NO_SPREAD * rows
+            x = 1.0 / deviation + ratio * mean / variance
+            y = -0.5 * ratio / variance
+            z = -mean / deviation - 0.5 * ratio * (mean * mean / variance - 1.0)
+            spread = x * x * squares[0, column] + y * y * squares[1, column] + z * z * squares[2, column]
+            spread += 2.0 * (x * y * squares[3, column] + x * z * squares[4, column] + y * z * squares[5, column])
+            usable = rows > 0.0 and variance > _FLAT and spread > _NO_SPREAD * rows
             pivots[column] = (ratio - shift[column]) * rows / math.sqrt(spread) if usable else -np.inf
         highest = largest[draw]
         for column in range(columns):
+            alone[column] += pivots[column] >= observed[column]
             above[column] += max(pivots[column], highest) >= observed[column]
             highest = max(highest, pivots[column] + losers[column])
         largest[draw] = highest

@@ -204,7 +204,8 @@ def best_of_variants(variants: int, seed: int) -> tuple[bool, bool]:
         )
         return found.adjusted_p_value is not None and found.adjusted_p_value <= LEVEL
 
-    return claims(Attempts({best: trials[best]}, {best: returns[best]})), claims(Attempts(trials, returns))
+    alone_in_it = Attempts({best: trials[best]}, {best: returns[best]}, own=best)
+    return claims(alone_in_it), claims(Attempts(trials, returns, own=best))
 
 
 def as_markdown(rows: Sequence[dict[str, Any]]) -> str:

@@ -333,13 +333,18 @@ class ExecutionSection(Section):
 
 
 class StatisticsSection(Section):
-    """How uncertainty is measured."""
+    """How uncertainty is measured.
+
+    ``trials_elsewhere`` counts attempts made with other tools on the same data; the ledger knows those made with this
+    one. Each costs in full, for nobody knows how much it resembles the others.
+    """
 
     level: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
     significance: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.05
     bootstrap: Annotated[int, Field(ge=200, le=MOST)] = 2000
     permutations: Annotated[int, Field(ge=99, le=MOST)] = 500
     block: Count | None = None
+    trials_elsewhere: Annotated[int, Field(ge=0, le=MOST)] = 0
 
 
 class LeakageSection(Section):
@@ -364,6 +369,7 @@ _LATER_KEYS: tuple[tuple[str, str, Any], ...] = (
     ("labels", "header", True),
     ("prices", "closed", []),
     ("prices", "extra_sessions", []),
+    ("statistics", "trials_elsewhere", 0),
 )
 
 

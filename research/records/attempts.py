@@ -1,14 +1,16 @@
-"""What a result is worth beside everything else that was tried on its window, and how far its sample can see.
+"""What a result is worth beside everything else that was tried on its bars, and how far its sample can see.
 
-The trials and their returns come from the ledger. Attempts that move together count for less than their number; where
-the returns of some are not known, every attempt counts in full.
+The trials and their returns come from the ledger: those on the same window, and those on windows that overlap with it.
+Attempts that move together count for less than their number; where the returns of some are not known, or an attempt was
+made with another tool, it counts in full.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,16 +23,20 @@ from embargo.backtest.significance import (
     model_confidence_set,
     overfitting_by_chance,
     probability_of_overfitting,
+    sequential_test,
+    stepwise_sharpe,
     stepwise_superior,
     superior_ability,
 )
 from embargo.research.records.figures import from_json
-from embargo.research.records.ledger import Trial
+from embargo.research.records.ledger import Trial, returns_of, trials_around
 from embargo.research.records.metrics import (
     BestAgainstCash,
     BestOfAttempts,
     Discounted,
+    GrowingWindow,
 )
+from embargo.research.records.windows import Window
 
 _BLOCKS = 16
 _SET_LEVEL = 0.1
@@ -39,35 +45,219 @@ _MOST_COMPARED = 500
 
 @dataclass(frozen=True)
 class Attempts:
-    """Everything tried on a window, the attempt in question among it.
+    """Everything tried on the bars of a window, the attempt in question among it.
 
     Attributes
     ----------
     trials : mapping of settings fingerprint to Trial
     returns : mapping of settings fingerprint to float array, shape (bars,)
         Of those trials whose returns are known.
+    own : str
+        Settings fingerprint of the attempt in question.
+    opened : mapping of window fingerprint to int array, shape (bars,)
+        When the bars of each window open, in microseconds. Trials on a window that is not here count in full.
+    elsewhere : int
+        Attempts made with other tools, of which nothing but their number is known.
     """
 
     trials: Mapping[str, Trial]
     returns: Mapping[str, np.ndarray]
+    own: str = ""
+    opened: Mapping[str, np.ndarray] = field(default_factory=dict)
+    elsewhere: int = 0
 
-    def joined(self, trial: Trial, returns: np.ndarray) -> Attempts:
-        """Return the same with one more attempt, or a newer version of one."""
-        return Attempts(
-            dict(self.trials) | {trial.settings: trial}, dict(self.returns) | {trial.settings: np.asarray(returns)}
+    def joined(self, trial: Trial, returns: np.ndarray, open_at: np.ndarray | None = None) -> Attempts:
+        """Return the same with one more attempt, or a newer version of one, which is then the one in question.
+
+        Parameters
+        ----------
+        trial : Trial
+        returns : float array, shape (bars,)
+        open_at : int array, shape (bars,), optional
+            When the bars of its window open; may be left out where all attempts were made on one window.
+        """
+        return replace(
+            self,
+            trials=dict(self.trials) | {trial.settings: trial},
+            returns=dict(self.returns) | {trial.settings: np.asarray(returns)},
+            own=trial.settings,
+            opened=dict(self.opened) | ({} if open_at is None else {trial.window: np.asarray(open_at)}),
         )
+
+    def without(self, settings: Collection[str]) -> Attempts:
+        """Return the same as if some attempts, by their settings fingerprints, had never been made."""
+        left = {name: trial for name, trial in self.trials.items() if name not in settings}
+        return replace(self, trials=left, returns={name: self.returns[name] for name in left if name in self.returns})
+
+    @property
+    def number(self) -> int:
+        """All of them, with those made elsewhere."""
+        return len(self.trials) + self.elsewhere
+
+    @property
+    def partial(self) -> list[str]:
+        """Settings fingerprints of those on another window than the one in question."""
+        window = self.trials[self.own].window
+        return [name for name, trial in self.trials.items() if trial.window != window]
 
     @property
     def panel(self) -> np.ndarray | None:
-        """Returns of all trials side by side, shape (bars, trials); None unless every one is known and long enough."""
-        return self.side_by_side(list(self.trials))
+        """Returns of all trials on the window in question side by side, shape (bars, trials); None as below."""
+        window = self.trials[self.own].window if self.own else None
+        return self.side_by_side([name for name, trial in self.trials.items() if window in (None, trial.window)])
 
     def side_by_side(self, names: Sequence[str]) -> np.ndarray | None:
         """Return those of some trials, shape (bars, names); None unless all are known, equally long and long enough."""
         known = [self.returns[name] for name in names if name in self.returns]
         if len(known) < len(names) or not known or len(known[0]) < MINIMUM_ROWS:
             return None
-        return np.column_stack(known) if len({len(each) for each in known}) == 1 else None
+        alike = len({(self.trials[name].window, len(self.returns[name])) for name in names}) == 1
+        return np.column_stack(known) if alike else None
+
+    def together(self, names: Sequence[str] | None = None) -> tuple[list[str], np.ndarray, np.ndarray]:
+        """Lay attempts on the bars of all their windows together.
+
+        Parameters
+        ----------
+        names : sequence of str, optional
+            Settings fingerprints; by default all.
+
+        Returns
+        -------
+        (list of str, float array, bool array)
+            The attempts whose returns are known, their returns and their membership, shape (bars, those attempts).
+        """
+        own = self.trials[self.own]
+        places = {own.window: np.arange(own.bars), **self.opened}
+        known = [
+            name
+            for name in (self.trials if names is None else names)
+            if name in self.returns and len(self.returns[name]) == len(places.get(self.trials[name].window, ()))
+        ]
+        used = {self.trials[name].window for name in known}
+        bars = np.unique(np.concatenate([places[each] for each in used])) if known else np.zeros(0, dtype=np.int64)
+        rows = {each: np.searchsorted(bars, places[each]) for each in used}
+        panel, member = np.zeros((len(bars), len(known))), np.zeros((len(bars), len(known)), dtype=bool)
+        for column, name in enumerate(known):
+            at = rows[self.trials[name].window]
+            panel[at, column], member[at, column] = self.returns[name], True
+        return known, panel, member
+
+
+def tried_around(folder: Path, window: Window, *, elsewhere: int = 0) -> Attempts:
+    """Read from the ledger what was tried on the bars and symbols of a window, or on some of them.
+
+    Parameters
+    ----------
+    folder : Path
+        The ledger's, from `embargo.research.cache.ledger_folder`.
+    window : Window
+    elsewhere : int
+        Attempts made with other tools.
+
+    Raises
+    ------
+    DataError
+        If the ledger cannot be read.
+    """
+    found = list(trials_around(folder, window))
+    # A trial that stands on this very window is that one, wherever else it may stand.
+    found.sort(key=lambda each: each[0].identity == window.identity)
+    trials = {settings: trial for _, here in found for settings, trial in here.items()}
+    opened = {each.identity: each.open_at for each, _ in found} | {window.identity: window.open_at}
+    return Attempts(trials, returns_of(folder, trials.values()), opened=opened, elsewhere=elsewhere)
+
+
+def adjusted_p_value(
+    attempts: Attempts,
+    p_value: float | None,
+    *,
+    significance: float,
+    n_boot: int,
+    block: int | None,
+    seed: int,
+) -> tuple[float | None, float]:
+    """Adjust the p-value of the attempt in question for all attempts.
+
+    Returns
+    -------
+    (float or None, float)
+        ``adjusted_p_value`` and ``significance_left`` of `embargo.backtest.chance.AfterAttempts`.
+    """
+    known, panel, member = attempts.together()
+    left = after_attempts(
+        p_value,
+        panel=panel if attempts.own in known else None,
+        member=member,
+        own=known.index(attempts.own) if attempts.own in known else 0,
+        n_trials=attempts.number,
+        significance=significance,
+        n_boot=n_boot,
+        block=None if block is None else float(block),
+        seed=seed,
+    )
+    return left.adjusted_p_value, left.significance_left
+
+
+def growing_window(
+    attempts: Attempts, *, significance: float, periods_per_year: float, n_boot: int, block: int | None, seed: int
+) -> GrowingWindow | None:
+    """Recognise an experiment that was repeated as its window grew, and give the answer that holds at any look.
+
+    Looks are attempts with the same settings, but for the end of the data, whose windows begin with the same bar.
+
+    Parameters
+    ----------
+    attempts : Attempts
+    significance : float
+        Level of the answer.
+    periods_per_year : float
+    n_boot : int
+    block : int, optional
+    seed : int
+        As in `embargo.backtest.significance.stepwise_sharpe`, which gives each look its p-value.
+
+    Returns
+    -------
+    GrowingWindow or None
+        None for a first look, or where there are fewer than 30 bars that move in it.
+    """
+    own = attempts.trials[attempts.own]
+    if not own.series or own.window not in attempts.opened:
+        return None
+    first, last = attempts.opened[own.window][[0, -1]]
+    looks: dict[int, str] = {}
+    for name, trial in attempts.trials.items():
+        bars = attempts.opened.get(trial.window)
+        if trial.series == own.series and bars is not None and name in attempts.returns:
+            if bars[0] == first and bars[-1] <= last and (bars[-1] < last or name == attempts.own):
+                looks[int(bars[-1])] = name
+    names = [looks[end] for end in sorted(looks)]
+    if len(names) < 2:
+        return None
+    known, panel, member = attempts.together(names)
+    found = stepwise_sharpe(
+        panel,
+        member=member,
+        level=significance,
+        n_boot=n_boot,
+        block=None if block is None else float(block),
+        seed=seed,
+    )
+    judged = np.flatnonzero(found.judged)
+    if len(judged) < 2 or len(known) - 1 not in judged:
+        return None
+    rows = member.sum(axis=0)
+    answer = sequential_test(rows[judged], found.own_p_values[judged], level=significance)
+    return GrowingWindow(
+        looks=len(judged),
+        judged=answer.looks,
+        rows=answer.rows,
+        p_value=answer.p_value,
+        statistic=answer.statistic,
+        bound=answer.bound,
+        detectable_sharpe=answer.detectable * math.sqrt(periods_per_year),
+    )
 
 
 def discounted(
@@ -87,7 +277,7 @@ def discounted(
     Parameters
     ----------
     attempts : Attempts
-        With the one in question.
+        With the one in question, whose returns these are.
     performance : mapping
         Of its returns, from `embargo.backtest.metrics.performance`.
     returns : float array, shape (bars,)
@@ -130,30 +320,31 @@ def discounted(
     0.2
     """
     panel, n_trials = attempts.panel, len(attempts.trials)
-    if panel is not None and n_trials > 1:
+    partial = len(attempts.partial)
+    counted = partial + attempts.elsewhere
+    if panel is not None and panel.shape[1] > 1:
         found = effective_trials(panel, seed=seed)
         number, variance, luck = found.number, found.variance, found.benchmark
     else:
+        number, variance, luck = float(n_trials - partial), 0.0, 0.0
+    if counted or panel is None:
+        number = (number if panel is not None else float(n_trials - partial)) + counted
         ratios = [trial.sharpe_per_bar for trial in attempts.trials.values()]
-        number, variance = float(n_trials), float(np.var(ratios, ddof=1)) if n_trials > 1 else 0.0
+        variance = float(np.var(ratios, ddof=1)) if n_trials > 1 else 0.0
         luck = expected_maximum_sharpe(number, variance)
-    left = after_attempts(
-        returns,
-        p_value,
-        panel=panel,
-        n_trials=n_trials,
-        significance=significance,
-        n_boot=n_boot,
-        block=None if block is None else float(block),
-        seed=seed,
+    adjusted, left = adjusted_p_value(
+        attempts, p_value, significance=significance, n_boot=n_boot, block=block, seed=seed
     )
     figures = {
         "n_trials": n_trials,
+        "n_partial": partial,
+        "trials_elsewhere": attempts.elsewhere,
         "effective_trials": number,
         "trial_sharpe_variance": variance,
         "luckiest_sharpe": luck * math.sqrt(periods_per_year),
         **beyond_luck(performance, returns, luck=luck, periods_per_year=periods_per_year),
-        **asdict(left),
+        "adjusted_p_value": adjusted,
+        "significance_left": left,
     }
     return from_json(Discounted, figures, "discounted")
 

@@ -18,8 +18,8 @@ from embargo.data_loaders.errors import DataError, EmbargoError, MissingPartErro
 from embargo.models.content import MANIFEST, folder_hashes, seal_of
 from embargo.models.drafts import draft_for, put_in_place, sweep_up
 from embargo.research.records.data_worth import data_of
-from embargo.research.records.ledger import seals_in
 from embargo.research.records.sealed import damages, is_sealed, read_figures, read_manifest
+from embargo.research.records.seals import seals_in
 
 STATUSES = ("valid", "caution", "invalid")
 METRICS = "metrics.json"
@@ -93,7 +93,7 @@ def list_runs(folder: Path, *, verify: bool = False) -> list[dict[str, Any]]:
     MissingPartError
         If the folder does not exist.
     DataError
-        If the folder or its ledger cannot be read.
+        If the folder or its list of seals cannot be read.
 
     Examples
     --------

@@ -1,39 +1,38 @@
-"""The trial ledger: an append-only list of every attempt made on the same test window, with its returns.
+"""The trial ledger: every attempt that was ever made, with its returns, by the bars and prices it was made on.
 
-A Sharpe ratio is worth less the more settings were tried to get it. Each finished run adds one line; the deflated
-Sharpe ratio takes the number of attempts and the spread of their Sharpe ratios from here, so nobody has to remember.
-The returns lie beside the list, one file for each window, because attempts that are alike are fewer attempts.
+A Sharpe ratio is worth less the more was tried to get it, and neither one more bar, one symbol less, nor another folder
+of runs makes the count begin anew: the ledger is one folder beside the cache, whatever the runs are written to. In it a
+window of bars and prices has three files: what it is, a list of the attempts on it, and their returns. Who asks for
+the attempts that overlap with a window pays for those, and for one line of each other window.
 """
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import json
 import os
-import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
 from embargo.data_loaders.errors import DataError
+from embargo.research.records.lines import append_line, opened
+from embargo.research.records.windows import Window, keep_window, windows_in
 
-LEDGER_NAME = "ledger.jsonl"
+_LIST, _ROWS = ".jsonl", ".rows"
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One attempt on a test window.
+    """One attempt on a window.
 
     Attributes
     ----------
     window : str
-        Fingerprint of the data and dates tested on; attempts compete only within a window.
+        Fingerprint of the bars and prices tested on (`embargo.research.records.windows.Window.identity`).
     settings : str
         Fingerprint of the experiment's settings and of what it read (`pipeline.attempt_of`); the same again is the same
         trial.
@@ -43,8 +42,8 @@ class Trial:
     bars : int
     sweep : str
         Name of the sweep it was a cell of; empty for a run of its own.
-    seal : str
-        Of the run's manifest, so that a manifest changed afterwards is noticed; empty for a cell of a sweep.
+    series : str
+        Fingerprint of the settings without the end of the data: equal for an experiment repeated as new bars come in.
 
     Examples
     --------
@@ -60,34 +59,12 @@ class Trial:
     sharpe_per_bar: float
     bars: int
     sweep: str = ""
-    seal: str = ""
+    series: str = ""
 
     @property
     def run(self) -> str:
         """Name of the folder of a run of its own."""
         return f"{self.name}-{self.settings[:8]}"
-
-
-def seals_in(folder: Path) -> dict[str, frozenset[str]]:
-    """Read which seals the ledger of a folder of runs knows, by the name of a run.
-
-    A run that was repeated has several: a kill may have left the folder of any of them.
-
-    Parameters
-    ----------
-    folder : Path
-        Of runs, with their ledger.
-
-    Raises
-    ------
-    DataError
-        As `trials_on`.
-    """
-    found: dict[str, set[str]] = {}
-    for trial in _trials(folder, marked=b'"seal"'):
-        if trial.seal:
-            found.setdefault(trial.run, set()).add(trial.seal)
-    return {run: frozenset(seals) for run, seals in found.items()}
 
 
 def trials_on(folder: Path, window: str) -> dict[str, Trial]:
@@ -96,7 +73,7 @@ def trials_on(folder: Path, window: str) -> dict[str, Trial]:
     Parameters
     ----------
     folder : Path
-        Of runs, with their ledger.
+        The ledger's, from `embargo.research.cache.ledger_folder`.
     window : str
         Fingerprint of the bars and prices tested on, as in a run's ``manifest.json``.
 
@@ -117,18 +94,35 @@ def trials_on(folder: Path, window: str) -> dict[str, Trial]:
     >>> trials_on(Path("no/such/folder"), "a window")
     {}
     """
-    return {trial.settings: trial for trial in _trials(folder) if trial.window == window}
+    return {trial.settings: trial for trial in _lines(_place(folder, window, _LIST)) if trial.window == window}
 
 
-def _trials(folder: Path, marked: bytes = b"") -> Iterator[Trial]:
-    """Read the lines of a ledger that hold some bytes, in their order."""
-    path = folder / LEDGER_NAME
+def trials_around(folder: Path, window: Window | None) -> Iterator[tuple[Window, dict[str, Trial]]]:
+    """Read the attempts on every window that overlaps with one, or all there are, window by window.
+
+    Parameters
+    ----------
+    folder : Path
+        The ledger's.
+    window : Window or None
+        All windows of the ledger where it is None.
+
+    Raises
+    ------
+    DataError
+        As `trials_on`.
+    """
+    for found in windows_in(folder, window):
+        if trials := trials_on(folder, found.identity):
+            yield found, trials
+
+
+def _lines(path: Path) -> Iterator[Trial]:
+    """Read the lines of a list, in their order."""
     if not os.path.lexists(path):
         return
-    with _opened(path) as lines:
+    with opened(path) as lines:
         for number, line in enumerate(lines, start=1):
-            if marked not in line:
-                continue
             try:
                 trial = _checked(Trial(**json.loads(line)))
             except (ValueError, TypeError, RecursionError) as failure:
@@ -147,35 +141,20 @@ def _checked(trial: Trial) -> Trial:
     return trial
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    """Open a file of a ledger to read, while nobody writes it; a device or a pipe, which may never end, is refused."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    except OSError as failure:
-        raise DataError(f"{path}: cannot be read ({failure.strerror}). Restore the file or move it away.") from failure
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise DataError(f"{path}: no file that a ledger wrote. Restore the file or move it away.")
-        fcntl.flock(file, fcntl.LOCK_SH)
-        yield file
-
-
 def returns_of(folder: Path, trials: Iterable[Trial]) -> dict[str, np.ndarray]:
-    """Read the returns of attempts on one window.
+    """Read the returns of attempts.
 
     Parameters
     ----------
     folder : Path
-        Of runs, with their ledger.
+        The ledger's.
     trials : iterable of Trial
         From `trials_on`.
 
     Returns
     -------
     dict of str to float array, shape (bars,)
-        Net return of each bar, a fraction, by settings fingerprint. Attempts recorded without returns, as old ledgers
-        have them, are left out.
+        Net return of each bar, a fraction, by settings fingerprint. Attempts whose returns are lost are left out.
 
     Examples
     --------
@@ -186,56 +165,54 @@ def returns_of(folder: Path, trials: Iterable[Trial]) -> dict[str, np.ndarray]:
     """
     wanted = {_key(trial.settings): trial for trial in trials}
     found: dict[str, np.ndarray] = {}
-    for path, bars in {(_place(folder, trial), trial.bars) for trial in wanted.values()}:
+    for window, bars in {(trial.window, trial.bars) for trial in wanted.values()}:
+        path = _place(folder, window, _ROWS)
         if not path.exists():
             continue
-        with _opened(path) as file:
+        with opened(path) as file:
             # A process that was killed while it wrote left half a row, which no line of the ledger speaks of.
             rows = np.fromfile(file, dtype=_row(bars), count=os.fstat(file.fileno()).st_size // _row(bars).itemsize)
         for key, returns in rows:
             trial = wanted.get(bytes(key))
-            if trial is not None and trial.bars == bars:
+            if trial is not None and trial.bars == bars and trial.window == window:
                 found[trial.settings] = np.asarray(returns, dtype=float)
     return found
 
 
-def record(folder: Path, trial: Trial, returns: np.ndarray) -> None:
-    """Append a trial: its returns, then its line, so that neither a kill nor runs side by side leave half of one.
+def record(folder: Path, window: Window, trial: Trial, returns: np.ndarray) -> None:
+    """Append a trial: its window, its returns, then its line, so that neither a kill nor runs side by side leave half.
 
     Parameters
     ----------
     folder : Path
+        The ledger's.
+    window : Window
+        Of the trial.
     trial : Trial
     returns : float array, shape (trial.bars,)
 
     Raises
     ------
     DataError
-        If the number of returns is not that of the trial.
+        If the number of returns is not that of the trial, or the window is another.
     OSError
-        If the disk is full; the ledger is then as it was.
+        If the disk is full; the list is then as it was.
     """
-    if returns.shape != (trial.bars,):
-        raise DataError(f"ledger: trial {trial.name!r} has {trial.bars} bars but returns of shape {returns.shape}.")
-    path = _place(folder, trial)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if returns.shape != (trial.bars,) or trial.bars != len(window.open_at):
+        raise DataError(
+            f"ledger: trial {trial.name!r} has {trial.bars} bars but returns of shape {returns.shape} on a window of "
+            f"{len(window.open_at)}."
+        )
+    if trial.window != window.identity:
+        raise DataError(f"ledger: trial {trial.name!r} was made on another window than {window.identity}.")
+    keep_window(folder, window)
     row = np.array([(_key(trial.settings), returns)], dtype=_row(trial.bars))
-    with path.open("ab") as file:
+    with _place(folder, trial.window, _ROWS).open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         whole = os.fstat(file.fileno()).st_size
         file.truncate(whole - whole % row.itemsize)
         file.write(row.tobytes())
-    entries = {name: value for name, value in asdict(trial).items() if name != "seal" or value}
-    line = (json.dumps(entries, sort_keys=True) + "\n").encode()
-    descriptor = os.open(folder / LEDGER_NAME, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        whole = os.fstat(descriptor).st_size
-        if os.write(descriptor, line) < len(line):
-            os.ftruncate(descriptor, whole)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder / LEDGER_NAME))
-    finally:
-        os.close(descriptor)
+    append_line(_place(folder, trial.window, _LIST), json.dumps(asdict(trial), sort_keys=True))
 
 
 def _key(settings: str) -> bytes:
@@ -246,6 +223,5 @@ def _row(bars: int) -> np.dtype[np.void]:
     return np.dtype([("settings", "V32"), ("returns", "<f8", (bars,))])
 
 
-def _place(folder: Path, trial: Trial) -> Path:
-    window = hashlib.sha256(trial.window.encode()).hexdigest()[:16]
-    return folder / f"ledger-{window}-{trial.bars}.rows"
+def _place(folder: Path, window: str, suffix: str) -> Path:
+    return folder / f"{window[:16]}{suffix}"

@@ -114,9 +114,19 @@ class TradeFigures:
 
 @record
 class Discounted:
-    """What a Sharpe ratio is worth beside everything else that was tried on its window."""
+    """What a Sharpe ratio is worth beside everything else that was tried on its bars."""
 
-    n_trials: int = figure("Attempts", "count", "Attempts on this window in the ledger, this run among them.")
+    n_trials: int = figure(
+        "Attempts", "count", "Attempts in the ledger on this window or an overlapping one, this run among them."
+    )
+    n_partial: int = figure(
+        "Attempts on other windows that overlap", "count", "Those that share only a part of the bars or symbols."
+    )
+    trials_elsewhere: int = figure(
+        "Attempts made elsewhere",
+        "count",
+        "Attempts with other tools on the same data, as statistics.trials_elsewhere says; each counts in full.",
+    )
     effective_trials: float = figure(
         "Independent attempts they are worth", "count", "Attempts, those that move together counted for less."
     )
@@ -136,12 +146,12 @@ class Discounted:
     deflated_sharpe: float | None = figure(
         "Deflated Sharpe ratio",
         "one less p",
-        "The same against the Sharpe ratio of the luckiest of as many worthless attempts as were made on this window.",
+        "The same against the Sharpe ratio of the luckiest of as many worthless attempts as were made on these bars.",
     )
     adjusted_p_value: float | None = figure(
         "p of the Sharpe ratio after all attempts, one-sided",
         "p-value",
-        "One-sided, for a true Sharpe ratio that is not positive, adjusted for every attempt on this window.",
+        "One-sided, for a true Sharpe ratio that is not positive, adjusted for every attempt on these bars.",
     )
     significance_left: float = figure(
         "Level left to one attempt",
@@ -323,6 +333,31 @@ class BestAgainstCash:
 
 
 @record
+class GrowingWindow:
+    """An experiment repeated as its window grew, with an answer that holds at whatever look one stops."""
+
+    looks: int = figure("Looks", "count", "Windows that begin with the same bar, this one the longest.")
+    judged: int = figure(
+        "Looks judged", "count", "Those by which the window had grown by at least 1 % since the one before."
+    )
+    rows: int = figure(
+        "Bars of the newest look judged", "bars", "Fewer than this run's where that grew by less than 1 %."
+    )
+    p_value: float = figure(
+        "p over all looks",
+        "p-value",
+        "One-sided; the chance that it falls to a level at any look, past or future, is at most that level.",
+    )
+    statistic: float = figure("Statistic", "standard errors", "Of the newest look judged, from its own p-value.")
+    bound: float = figure("Bound", "standard errors", "What that statistic has to reach at the level of the run.")
+    detectable_sharpe: float = figure(
+        "True Sharpe ratio found over these looks with 80 % probability",
+        "Sharpe ratio a year",
+        "What crosses a bound at one of the looks so far in 80 % of cases, for independent normal returns.",
+    )
+
+
+@record
 class BestOfAttempts:
     """Whether the best of all attempts on this window earned anything."""
 
@@ -495,6 +530,12 @@ class Metrics(Performance, Discounted, Reach, Frictions, ByRegime):
     )
     best_of_attempts: BestOfAttempts | None = figure(
         "Best of the attempts", "record", "Whether it earned anything; none for a single attempt.", default=None
+    )
+    growing_window: GrowingWindow | None = figure(
+        "Growing window",
+        "record",
+        "Where an experiment was repeated as new bars came in; none for a first look.",
+        default=None,
     )
     drawdowns: tuple[Drawdown, ...] = figure("Deepest drawdowns", "record", "The deepest first.", default=())
     random_timing: RandomTimes | None = figure(

@@ -55,7 +55,13 @@ def git_commit() -> str | None:
 
 
 def manifest_of(
-    *, settings: str, window: str, data: dict[str, str], seed: int, models: list[dict[str, Any]]
+    *,
+    settings: str,
+    window: str,
+    data: dict[str, str],
+    seed: int,
+    models: list[dict[str, Any]],
+    attempts: dict[str, int],
 ) -> dict[str, Any]:
     """Put together ``manifest.json``.
 
@@ -68,6 +74,9 @@ def manifest_of(
     seed : int
     models : list of dict
         One manifest per fold.
+    attempts : dict of str to int
+        How many there were when the run was made: in the ledger, of those on windows that overlap only in part, and
+        elsewhere.
     """
     return {
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -77,4 +86,5 @@ def manifest_of(
         "seed": seed,
         "fingerprints": {"settings": settings, "test_window": window, **data},
         "models": models,
+        "attempts": attempts,
     }

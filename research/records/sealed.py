@@ -1,6 +1,6 @@
 """The one door to the files of a run: sealed when the run is written, held against the seal when one is read.
 
-The manifest holds the hash of every other file and one of itself, which the ledger beside the runs keeps too. Only a
+The manifest holds the hash of every other file and one of itself, which a list beside the runs keeps too. Only a
 plain file of a sane size is opened; its bytes are compared before anything reads a figure out of them. Runs of versions
 that sealed nothing stay readable, and are called unsealed. What else a user puts into a run's folder is no damage.
 """
@@ -22,7 +22,7 @@ import pandas as pd
 
 from embargo.data_loaders.errors import DataError, EmbargoError, MissingPartError
 from embargo.models.content import MANIFEST, seal_of
-from embargo.research.records.ledger import LEDGER_NAME, seals_in
+from embargo.research.records.seals import SEALS_NAME, seals_in
 
 _MEBIBYTE = 1 << 20
 # Far above what a run writes, and small enough to be held in memory.
@@ -46,13 +46,13 @@ def is_sealed(manifest: Mapping[str, Any]) -> bool:
 
 
 def read_manifest(folder: Path, seals: Mapping[str, frozenset[str]] | None = None) -> dict[str, Any]:
-    """Read a run's manifest and hold it against its own seal and those in the ledger beside the run.
+    """Read a run's manifest and hold it against its own seal and those in the list beside the run.
 
     Parameters
     ----------
     folder : Path
     seals : mapping of str to set of str, optional
-        From `embargo.research.records.ledger.seals_in`, where many runs are read; by default the ledger is asked.
+        From `embargo.research.records.seals.seals_in`, where many runs are read; by default the list is asked.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def read_manifest(folder: Path, seals: Mapping[str, frozenset[str]] | None = Non
         raise DataError(f"{place}: was changed after the run. {_REPAIR}")
     if known and manifest["seal"] not in known:
         raise DataError(
-            f"{place}: was changed after the run: {LEDGER_NAME} beside it knows another seal. {_REPAIR} A run that "
+            f"{place}: was changed after the run: {SEALS_NAME} beside it knows another seal. {_REPAIR} A run that "
             "comes from elsewhere belongs into a folder of its own."
         )
     return manifest

@@ -21,7 +21,7 @@ from embargo.models.calibration.measures import reliability_table
 from embargo.models.calibration.significance import confidence_test
 from embargo.models.evaluation.classification import classification_report
 from embargo.research.config.experiment import Config
-from embargo.research.records.attempts import Attempts, best_of, discounted
+from embargo.research.records.attempts import Attempts, best_of, discounted, growing_window
 from embargo.research.records.classifier import Classification
 from embargo.research.records.figures import figures_of, from_json, values_of
 from embargo.research.records.metrics import (
@@ -85,7 +85,7 @@ def judged_against_chance(
     permutations : mapping of way to PermutationResult
         From `chance.shuffle_news`, ``"dates"`` among them.
     attempts : Attempts
-        Everything tried on this window, this run among it.
+        Everything tried on these bars, this run the one in question.
 
     Returns
     -------
@@ -165,7 +165,7 @@ def measure(
     rivals : mapping of str to DataFrame
         Weights of other strategies on the test rows, to be benchmarks beside those that need no news.
     attempts : Attempts
-        Everything tried on this window, this run among it.
+        Everything tried on these bars, this run the one in question.
     """
     config, world, rows, rules = plan.config, plan.world, plan.rows, plan.rules
     returns, years = result.books.returns, world.periods_per_year
@@ -210,6 +210,14 @@ def measure(
             significance=config.statistics.significance,
             block=config.statistics.block,
             n_boot=config.statistics.bootstrap,
+            seed=config.seed,
+        ),
+        growing_window=growing_window(
+            attempts,
+            significance=config.statistics.significance,
+            periods_per_year=years,
+            n_boot=config.statistics.bootstrap,
+            block=config.statistics.block,
             seed=config.seed,
         ),
         drawdowns=_dated(deepest_drawdowns(returns), world.prices.open_at[rows]),

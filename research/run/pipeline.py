@@ -19,15 +19,18 @@ import pandas as pd
 from embargo.backtest.leakage import Finding
 from embargo.backtest.metrics import sharpe
 from embargo.data_loaders.schemas import Prices
+from embargo.research.cache import ledger_folder
 from embargo.research.config.experiment import Config, ModelSection
 from embargo.research.pages.page import write_page
 from embargo.research.pages.status import Status
 from embargo.research.progress import Quiet, Stages
 from embargo.research.records import ledger
-from embargo.research.records.attempts import Attempts
+from embargo.research.records.attempts import tried_around
 from embargo.research.records.folders import seal, write_json, writing
 from embargo.research.records.metrics import DataFault, FusionFigures, Metrics, TruthFigures
 from embargo.research.records.provenance import manifest_of
+from embargo.research.records.seals import keep_seal
+from embargo.research.records.windows import Window, window_on
 from embargo.research.run.audit import Trail, audit
 from embargo.research.run.chance import shuffle_news
 from embargo.research.run.data_verdict import DataVerdict
@@ -85,9 +88,10 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
     ----------
     config : Config
     out : Path
-        Folder of runs; the run lands in ``out/<name>-<hash>`` whole or not at all, and in the ledger beside it.
+        Folder of runs; the run lands in ``out/<name>-<hash>`` whole or not at all.
     cache : Path
-        Where base models, adapters and scores are kept by content.
+        Where base models, adapters and scores are kept by content, and, unless ``$EMBARGO_LEDGER`` names another place,
+        the ledger of attempts.
     stages : Stages
         Shows progress.
 
@@ -120,8 +124,7 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
     plan = prepare(config, stages)
     window, data = window_of(plan), material_of(plan, plan.parts)
     identity = attempt_of(config, data)
-    earlier = ledger.trials_on(out, window)
-    attempts = Attempts(earlier, ledger.returns_of(out, earlier.values()))
+    attempts = tried_around(ledger_folder(cache), window, elsewhere=config.statistics.trials_elsewhere)
 
     plan = with_base(plan, plan.parts[0].fold.train_end, cache, stages)
     reading = read(plan, plan.parts, cache, stages)
@@ -134,7 +137,14 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
     result = trade(plan, scored, fused)
     returns = result.books.returns.to_numpy(dtype=float)
     # An attempt that never traded is an attempt all the same.
-    trial = ledger.Trial(window, identity, config.name, sharpe(returns, periods_per_year=1.0) or 0.0, len(returns))
+    trial = ledger.Trial(
+        window.identity,
+        identity,
+        config.name,
+        sharpe(returns, periods_per_year=1.0) or 0.0,
+        len(returns),
+        series=series_of(config),
+    )
     attempts = attempts.joined(trial, returns)
     permutations = shuffle_news(plan, result, stages.stage("Shuffle the news against the market"), fused)
     rivals = _rivals(plan, cache, stages)
@@ -147,7 +157,7 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
         **_data_figures(plan, result),
     )
 
-    findings = audit(_trail(plan, reading, result, metrics.n_trials, fused), stages)
+    findings = audit(_trail(plan, reading, result, attempts.number, fused), stages)
     verdict = conclude(metrics, findings, significance=config.statistics.significance, bad_data=plan.data.refused)
     verdict = replace(verdict, text=" ".join([verdict.text, *cautions(plan.world, plan.parts)]))
     measured = replace(
@@ -155,7 +165,16 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
         metrics=replace(metrics, status=verdict.status, edge=verdict.edge, verdict=verdict.headline),
     )
     manifest = manifest_of(
-        settings=config.fingerprint(), window=window, data=data, seed=config.seed, models=reading.manifests
+        settings=config.fingerprint(),
+        window=window.identity,
+        data=data,
+        seed=config.seed,
+        models=reading.manifests,
+        attempts={
+            "ledger": metrics.n_trials,
+            "partly_overlapping": metrics.n_partial,
+            "elsewhere": metrics.trials_elsewhere,
+        },
     )
     if config.data.accept:
         manifest["accepted_data"] = dict(config.data.accept)
@@ -163,7 +182,9 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
     stages.stage("Write the report")
     report = assemble(plan, reading, result, measured, permutations["dates"], findings, verdict, manifest)
     folder = out / trial.run
-    _save(folder, plan, reading, result, measured, findings, manifest, report, trial)
+    # Before the folder is in its place: a kill in between leaves an attempt without a run, which was made all the same.
+    ledger.record(ledger_folder(cache), window, trial, returns)
+    _save(folder, plan, reading, result, measured, findings, manifest, report)
     headline = headline_of(measured.metrics)
     return Outcome(folder, verdict.status, measured.metrics, verdict, findings, headline, plan.data)
 
@@ -211,18 +232,26 @@ def material_of(plan: Plan, samples: Sequence[Samples]) -> dict[str, str]:
 
 
 def attempt_of(config: Config, material: dict[str, str]) -> str:
-    """Fingerprint an attempt: the same settings on other news, or other labels, are another one; 64 hex digits."""
-    return hashlib.sha256("".join([config.fingerprint(), *material.values()]).encode()).hexdigest()
+    """Fingerprint an attempt: the same settings on other news, or other labels, are another one; 64 hex digits.
+
+    What is said of attempts made elsewhere makes no other one.
+    """
+    statistics = config.statistics.model_copy(update={"trials_elsewhere": 0})
+    alone = config.model_copy(update={"statistics": statistics})
+    return hashlib.sha256("".join([alone.fingerprint(), *material.values()]).encode()).hexdigest()
 
 
-def window_of(plan: Plan) -> str:
-    """Fingerprint of what is tested on: the bars and the prices, whatever was read or tried."""
+def series_of(config: Config) -> str:
+    """Fingerprint an experiment that may be repeated as new bars come in: everything but where its data end."""
+    statistics = config.statistics.model_copy(update={"trials_elsewhere": 0})
+    split = config.split.model_copy(update={"end": None})
+    return config.model_copy(update={"statistics": statistics, "split": split, "as_of": None}).fingerprint()
+
+
+def window_of(plan: Plan) -> Window:
+    """Describe what is tested on: the bars and the prices, whatever was read or tried."""
     prices = plan.world.prices.select(bars=np.arange(plan.rows.start, plan.rows.stop))
-    digest = hashlib.sha256(",".join(prices.symbols).encode())
-    digest.update(prices.open_at.as_unit("us").asi8.tobytes())
-    for panel in (prices.open, prices.close):
-        digest.update(np.ascontiguousarray(panel.to_numpy(dtype=float)).tobytes())
-    return digest.hexdigest()
+    return window_on(prices, plan.config.prices.bar)
 
 
 def _truth(plan: Plan, scored: pd.DataFrame) -> TruthFigures | None:
@@ -267,7 +296,6 @@ def _save(
     findings: list[Finding],
     manifest: dict[str, Any],
     report: ReportData,
-    trial: ledger.Trial,
 ) -> None:
     books = result.books
     account = pd.DataFrame({"net_return": books.returns, "equity": books.equity, "turnover": books.turnover})
@@ -290,7 +318,5 @@ def _save(
         write_json(draft / "findings.json", [finding.to_dict() for finding in findings])
         write_json(draft / "data_checks.json", plan.data.to_dict())
         write_page(render_page(report), draft / "report.html")
-        # Recorded before the folder is in its place: a kill in between leaves an attempt without a run, which was made
-        # all the same, and never a run whose seal the ledger does not know.
-        sealed = replace(trial, seal=seal(draft, manifest))
-        ledger.record(folder.parent, sealed, books.returns.to_numpy(dtype=float))
+        # Before the folder is in its place, so that there is never a run whose seal is not known beside it.
+        keep_seal(folder.parent, folder.name, seal(draft, manifest))

@@ -1,7 +1,7 @@
 """The paragraph a reader takes away: did the signal earn what chance, attempts and leaks do not explain.
 
 A claim needs five things at once: no leak, data that no check calls bad, news that beats its own shuffles at the level,
-a Sharpe ratio whose p-value among everything tried on the window is at most the same level, and a sample on which such
+a Sharpe ratio whose p-value among everything tried on its bars is at most the same level, and a sample on which such
 p-values are known to hold their level.
 """
 
@@ -151,7 +151,8 @@ def _failures(metrics: Metrics, significance: float) -> list[str]:
     if adjusted is None:
         failures.append(f"{metrics.n_bars:,} bars like these say too little to tell its Sharpe ratio from chance")
     elif adjusted > significance:
-        picked = "" if metrics.n_trials == 1 else f" in the best of {metrics.n_trials} attempts"
+        tried = metrics.n_trials + metrics.trials_elsewhere
+        picked = "" if tried == 1 else f" in the best of {tried} attempts"
         failures.append(
             f"worthless news would show a Sharpe ratio this high{picked} with p = {formats.probability(adjusted)}, "
             "one-sided"

@@ -69,6 +69,7 @@ _PRINTED: dict[figures.FigureUnit, Unit] = {
 def headline_of(metrics: Metrics) -> list[tuple[str, str, str]]:
     """Return the figures a reader sees first, as (label, value, note) of ready texts."""
     interval = formats.interval((metrics.sharpe_low, metrics.sharpe_high))
+    tried = metrics.n_trials + metrics.trials_elsewhere
     sharpe, total, fall, p_value, shuffled = figures.labels_of(
         Metrics, "sharpe", "total_return", "max_drawdown", "sharpe_p_value", "permutation_p_value"
     )
@@ -89,7 +90,7 @@ def headline_of(metrics: Metrics) -> list[tuple[str, str, str]]:
         (
             "p after attempts, one-sided",
             formats.probability(metrics.adjusted_p_value),
-            f"of the Sharpe ratio, {metrics.n_trials} attempt{'s' if metrics.n_trials != 1 else ''}",
+            f"of the Sharpe ratio, {tried} attempt{'s' if tried != 1 else ''}",
         ),
     ]
     truth = metrics.truth

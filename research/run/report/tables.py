@@ -26,6 +26,7 @@ from embargo.research.records.metrics import (
     BestOfAttempts,
     CostPaid,
     Drawdown,
+    GrowingWindow,
     MeanReturn,
     Metrics,
     RandomTimes,
@@ -252,14 +253,17 @@ def _permutations(metrics: Metrics) -> ReportTable:
 
 
 def _attempts(metrics: Metrics) -> ReportTable:
-    title, best = "Beside everything tried on this window", metrics.best_of_attempts
-    if metrics.n_trials < 2 or metrics.sharpe is None:
+    title, best, growing = "Beside everything tried on these bars", metrics.best_of_attempts, metrics.growing_window
+    if metrics.n_trials + metrics.trials_elsewhere < 2 or metrics.sharpe is None:
         return ReportTable(title, "", (), ())
     names = ("n_trials", "adjusted_p_value", "significance_left", "effective_trials", "luckiest_sharpe")
     tried, adjusted, left, worth, luckiest = labels_of(Metrics, *names)
     probabilistic, deflated = labels_of(Metrics, "probabilistic_sharpe", "deflated_sharpe")
+    partial, elsewhere = labels_of(Metrics, "n_partial", "trials_elsewhere")
     rows = [
         (tried, formats.count(metrics.n_trials)),
+        (partial, formats.count(metrics.n_partial)),
+        (elsewhere, formats.count(metrics.trials_elsewhere)),
         (adjusted, formats.probability(metrics.adjusted_p_value)),
         (left, formats.probability(metrics.significance_left)),
         (worth, formats.ratio(metrics.effective_trials)),
@@ -267,6 +271,13 @@ def _attempts(metrics: Metrics) -> ReportTable:
         (f"{probabilistic}: 1 − p, one-sided, against zero", formats.probability(metrics.probabilistic_sharpe)),
         (f"{deflated}: 1 − p, one-sided, against that luckiest one", formats.probability(metrics.deflated_sharpe)),
     ]
+    if growing is not None:
+        p_value, found = labels_of(GrowingWindow, "p_value", "detectable_sharpe")
+        told = f"{growing.looks} looks at a growing window, newest judged at {growing.rows:,} bars"
+        rows += [
+            (f"{p_value}, one-sided: holds whenever one stops looking ({told})", formats.probability(growing.p_value)),
+            (found, formats.ratio(growing.detectable_sharpe)),
+        ]
     if best is not None:
         (together,) = labels_of(BestOfAttempts, "superior")
         ability = formats.probability(best.superior_ability.p_value)

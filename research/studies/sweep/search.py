@@ -19,15 +19,24 @@ import pandas as pd
 from embargo.backtest.books import kernel
 from embargo.backtest.metrics import performance, sharpe
 from embargo.data_loaders.errors import DataError
+from embargo.research.cache import ledger_folder
 from embargo.research.config.experiment import Config
 from embargo.research.pages.page import write_page
 from embargo.research.progress import Advance, Stages
 from embargo.research.records import ledger
-from embargo.research.records.attempts import Attempts, best_of, discounted, overfitting, undistinguished
+from embargo.research.records.attempts import (
+    Attempts,
+    best_of,
+    discounted,
+    overfitting,
+    tried_around,
+    undistinguished,
+)
 from embargo.research.records.figures import as_json
 from embargo.research.records.folders import write_json, writing
+from embargo.research.records.windows import Window
 from embargo.research.run.measurement import estimate
-from embargo.research.run.pipeline import attempt_of, material_of, window_of
+from embargo.research.run.pipeline import attempt_of, material_of, series_of, window_of
 from embargo.research.run.plan import Plan
 from embargo.research.run.preparation import prepare
 from embargo.research.run.reading import read, with_base
@@ -164,9 +173,10 @@ def sweep(config: Config, axes: Sequence[Axis], *, out: Path, cache: Path, stage
         What is not swept.
     axes : sequence of Axis
     out : Path
-        Folder of runs; the sweep lands in ``out/<name>-sweep-<hash>`` whole or not at all, its cells in the ledger.
+        Folder of runs; the sweep lands in ``out/<name>-sweep-<hash>`` whole or not at all.
     cache : Path
-        Where base models, adapters and scores are kept by content.
+        Where base models, adapters and scores are kept by content, and, unless ``$EMBARGO_LEDGER`` names another place,
+        the ledger, which gets the cells.
     stages : Stages
         Shows progress.
 
@@ -202,10 +212,10 @@ def sweep(config: Config, axes: Sequence[Axis], *, out: Path, cache: Path, stage
     validated, window = replace(plan, rows=validation_rows(plan)), window_of(plan)
     material = material_of(plan, plan.parts)
     trials = [attempt_of(cell.config, material) for cell in cells]
-    identity = hashlib.sha256("".join([window, *sorted(trials)]).encode()).hexdigest()[:8]
+    identity = hashlib.sha256("".join([window.identity, *sorted(trials)]).encode()).hexdigest()[:8]
     folder = out / f"{config.name}-sweep-{identity}"
     hashes = [""] * len(cells)
-    note = _recording(folder, config.name, window, trials, hashes)
+    note = _recording(ledger_folder(cache), folder.name, cells, window, trials, hashes)
 
     plan = with_base(plan, plan.parts[0].fold.train_end, cache, stages)
     scored = read(plan, with_validation_news(plan), cache, stages).scored
@@ -229,47 +239,63 @@ def sweep(config: Config, axes: Sequence[Axis], *, out: Path, cache: Path, stage
         "validation": _extent(validated, early) | {"left_out_bars": _left_out(plan)},
         "test": _extent(plan, late),
     }
-    known = {"name": config.name, "sweep": identity, "window": window, "data": plan.data.to_dict()} | spans
-    result = replace(result, figures=known | _figures(result, plan, cells, late, window))
+    known = {"name": config.name, "sweep": identity, "window": window.identity, "data": plan.data.to_dict()} | spans
+    tried = tried_around(ledger_folder(cache), window, elsewhere=config.statistics.trials_elsewhere)
+    result = replace(result, figures=known | _figures(result, plan, cells, late, tried))
     stages.stage("Write the report")
     _save(result, config)
     return result
 
 
 def _recording(
-    folder: Path, name: str, window: str, trials: Sequence[str], hashes: list[str]
+    place: Path, sweep: str, cells: Sequence[Cell], window: Window, trials: Sequence[str], hashes: list[str]
 ) -> Callable[[int, np.ndarray], None]:
     """Return what makes a cell's test returns a trial in the ledger, and notes their hash.
 
     A trial that the ledger holds already, with these returns, is not recorded again.
     """
-    out = folder.parent
-    earlier = ledger.trials_on(out, window)
-    kept = set(ledger.returns_of(out, earlier.values()))
+    earlier = ledger.trials_on(place, window.identity)
+    kept = set(ledger.returns_of(place, earlier.values()))
 
     def note(position: int, returns: np.ndarray) -> None:
         hashes[position] = hashlib.sha256(returns.tobytes()).hexdigest()[:16]
-        # A cell that never traded is an attempt all the same.
-        per_bar = sharpe(returns, periods_per_year=1.0) or 0.0
-        trial = ledger.Trial(window, trials[position], name, per_bar, len(returns), sweep=folder.name)
+        config = cells[position].config
+        trial = ledger.Trial(
+            window.identity,
+            trials[position],
+            config.name,
+            # A cell that never traded is an attempt all the same.
+            sharpe(returns, periods_per_year=1.0) or 0.0,
+            len(returns),
+            sweep=sweep,
+            series=series_of(config),
+        )
         known = earlier.get(trial.settings)
         # Summed in another order on another machine, the same returns differ in the last digits.
-        same = known is not None and known.bars == trial.bars and np.isclose(known.sharpe_per_bar, per_bar, rtol=1e-9)
+        same = (
+            known is not None
+            and known.bars == trial.bars
+            and np.isclose(known.sharpe_per_bar, trial.sharpe_per_bar, rtol=1e-9)
+        )
         if not same or trial.settings not in kept:
-            ledger.record(out, trial, returns)
+            ledger.record(place, window, trial, returns)
 
     return note
 
 
-def _figures(result: Sweep, plan: Plan, cells: Sequence[Cell], scored: pd.DataFrame, window: str) -> dict[str, Any]:
+def _figures(
+    result: Sweep, plan: Plan, cells: Sequence[Cell], scored: pd.DataFrame, attempts: Attempts
+) -> dict[str, Any]:
     """Say what the grid made, and what the chosen cell and the best on test are worth beside all attempts."""
-    config, table, out = plan.config, result.table, result.folder.parent
-    trials = ledger.trials_on(out, window)
-    attempts = Attempts(trials, ledger.returns_of(out, trials.values()))
+    config, table = plan.config, result.table
+    attempts = replace(attempts, own=str(table["settings"].iloc[result.chosen]))
     # A cell that never traded is cash. It was an attempt, but no rival: among losers it would be the best.
     rivals = table.loc[table["competes"] & np.isfinite(table["test_sharpe"])]
     names = rivals["settings"].tolist()
-    judged = {at: _judged(cells[at], plan, scored, attempts) for at in {result.chosen, result.best}}
+    judged = {
+        at: _judged(cells[at], plan, scored, replace(attempts, own=str(table["settings"].iloc[at])))
+        for at in {result.chosen, result.best}
+    }
     statistics = config.statistics
     beaten = best_of(
         attempts,
@@ -285,7 +311,9 @@ def _figures(result: Sweep, plan: Plan, cells: Sequence[Cell], scored: pd.DataFr
         "ranked": len(rivals),
         "never_traded": {part: int(table[f"{part}_sharpe"].isna().sum()) for part in ("validation", "test")},
         "distinct_returns": table["returns"].nunique(),
-        "n_trials": len(trials),
+        "n_trials": len(attempts.trials),
+        "n_partial": len(attempts.partial),
+        "trials_elsewhere": attempts.elsewhere,
         "overfitting": overfitting(attempts, names, seed=config.seed),
         "confidence_set": undistinguished(attempts, names, n_boot=statistics.bootstrap, seed=config.seed),
         "best_of_attempts": None if beaten is None else as_json(beaten),

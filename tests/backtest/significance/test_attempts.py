@@ -27,11 +27,83 @@ def test_the_slow_recomputation_agrees(seed, k, block, n):
     assert fast.p_values == pytest.approx(slow)
 
 
+def windows(seed, n, k):
+    """Membership of attempts on stretches of their own, some with a gap; each has a good part of the rows."""
+    rng = np.random.default_rng([seed, 1])
+    member = np.zeros((n, k), dtype=bool)
+    for column in range(k):
+        first, last = sorted(rng.choice(n + 1, 2, replace=False))
+        member[first:last, column] = True
+        member[: n // 2 + column, column] |= column % 2 == 0
+    return member
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 10**6), st.integers(1, 5), st.integers(1, 5), st.sampled_from([80, 91]))
+def test_the_slow_recomputation_agrees_on_attempts_that_overlap(seed, k, block, n):
+    returns, member = tried(seed, n, k, edge=0.3), windows(seed, n, k)
+    fast = stepwise_sharpe(np.where(member, returns, np.nan), member=member, block=block, n_boot=100, seed=seed)
+    starts = np.random.default_rng(seed).integers(0, n, (100, -(-n // block))).tolist()
+    at = np.flatnonzero(fast.judged)
+    columns = [[float(v) if m else None for v, m in zip(returns[:, c], member[:, c], strict=True)] for c in at]
+    statistics = fast.statistics[at].tolist()
+    assert fast.p_values[at] == pytest.approx(adjusted.p_values(columns, statistics, starts, block))
+    assert fast.own_p_values[at] == pytest.approx(adjusted.own_p_values(columns, statistics, starts, block))
+
+
+@pytest.mark.parametrize(("seed", "k", "n"), [(0, 1, 60), (1, 2, 252), (2, 30, 504)])
+def test_membership_of_all_rows_changes_nothing(seed, k, n):
+    returns = tried(seed, n, k, edge=0.3)
+    plain = stepwise_sharpe(returns, n_boot=300, seed=seed)
+    everywhere = stepwise_sharpe(returns, member=np.ones((n, k), dtype=bool), n_boot=300, seed=seed)
+    np.testing.assert_array_equal(everywhere.p_values, plain.p_values)
+    np.testing.assert_array_equal(everywhere.statistics, plain.statistics)
+    assert everywhere == plain
+
+
+def test_panels_of_one_window_keep_the_numbers_that_they_had_before_windows_could_differ():
+    """Taken from the version that knew one window only."""
+    found = stepwise_sharpe(tried(2, 504, 4, edge=0.1), n_boot=999, seed=7)
+    assert (found.p_values * 1000).round(6).tolist() == [117.0, 823.0, 974.0, 966.0]
+    assert (found.block_length, round(found.critical_value, 6)) == (22, 1.983436)
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=10)
+def test_an_attempt_is_judged_on_its_own_rows_whatever_rows_the_others_have(seed):
+    n, k = 180, 3
+    returns, member = tried(seed, n, k, edge=0.3), windows(seed, n, k)
+    together = stepwise_sharpe(returns, member=member, block=3, n_boot=200, seed=5)
+    for column in np.flatnonzero(together.judged):
+        own = stepwise_sharpe(returns[member[:, column], column], block=3, n_boot=200, seed=5)
+        assert together.statistics[column] == pytest.approx(own.statistics[0])
+        # Other draws of the same resampling.
+        assert together.own_p_values[column] == pytest.approx(own.p_values[0], abs=0.15)
+    assert (together.own_p_values <= together.p_values).all()
+    elsewhere = np.where(member, returns, 10.0**6)
+    np.testing.assert_array_equal(
+        stepwise_sharpe(elsewhere, member=member, block=3, n_boot=200, seed=5).p_values, together.p_values
+    )
+
+
+def test_a_look_at_a_few_bars_less_costs_less_than_another_strategy():
+    rng = np.random.default_rng(6)
+    returns = rng.normal(0.12, 1.0, 504)
+    twice, beside = np.column_stack([returns, returns]), np.column_stack([returns, rng.normal(size=504)])
+    shorter = np.arange(504)[:, None] < [504, 480]
+    alone = stepwise_sharpe(returns, seed=0).critical_value
+    looked = stepwise_sharpe(twice, member=shorter, seed=0).critical_value
+    other = stepwise_sharpe(beside, member=shorter, seed=0).critical_value
+    assert alone < looked < other
+
+
 def test_chunks_do_not_change_anything(monkeypatch):
     returns = tried(1, k=7, edge=0.2)
-    whole = stepwise_sharpe(returns, n_boot=300, seed=3)
+    member = windows(1, *returns.shape)
+    member[:, :3] = True
+    whole = stepwise_sharpe(returns, member=member, n_boot=300, seed=3)
     monkeypatch.setattr(module, "_COLUMNS_PER_CHUNK", 2)
-    parts = stepwise_sharpe(returns, n_boot=300, seed=3)
+    parts = stepwise_sharpe(returns, member=member, n_boot=300, seed=3)
     np.testing.assert_array_equal(whole.p_values, parts.p_values)
     assert whole.critical_value == parts.critical_value
 
@@ -86,6 +158,12 @@ def test_what_never_trades_claims_nothing_and_costs_nothing():
 def test_bad_input_is_named():
     with pytest.raises(DataError, match="row 3 of column 1"):
         stepwise_sharpe(np.where(np.arange(100).reshape(50, 2) == 7, np.nan, 0.1), seed=0)
+    hole = np.where(np.arange(100).reshape(50, 2) == 7, np.nan, np.random.default_rng(0).normal(size=(50, 2)))
+    with pytest.raises(DataError, match="row 3 of column 1"):
+        stepwise_sharpe(hole, member=np.ones((50, 2), dtype=bool), seed=0)
+    assert stepwise_sharpe(hole, member=np.isfinite(hole), n_boot=100, seed=0).judged.all()
+    with pytest.raises(DataError, match="member"):
+        stepwise_sharpe(hole, member=np.ones(50, dtype=bool), seed=0)
     with pytest.raises(ConfigError, match="level"):
         stepwise_sharpe(tried(0), level=1.0, seed=0)
     with pytest.raises(ConfigError, match="n_boot"):

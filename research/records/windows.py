@@ -1,0 +1,212 @@
+"""What an attempt was traded on: bars, symbols, and marks of their prices by which the same market is known again.
+
+Two windows overlap if they share a bar and a symbol whose prices agree. One more bar, one symbol less or another file
+of news make another window of the same market; the same name in another market does not overlap with it. A mark is
+what an asset gained within a bar, which no later split or dividend changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from embargo.data_loaders.calendars import length_of
+from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.schemas import Prices
+from embargo.research.records.lines import opened
+
+SUFFIX = ".window"
+_MOST_MARKS = 1 << 14
+_PARTS = 1e6
+_NO_MARK = np.iinfo(np.int32).min
+_AGREE = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """Bars and symbols that were tested on.
+
+    Attributes
+    ----------
+    identity : str
+        Fingerprint of bars and prices, 64 hex digits; equal for equal windows alone.
+    length : int
+        Of a bar, in microseconds.
+    symbols : tuple of str
+    open_at : int array, shape (bars,)
+        When each bar opens, in microseconds since 1970, UTC.
+    step : int
+        Every so many bar lengths a bar has marks.
+    marks : int array, shape (marked bars, symbols)
+        Logarithm of close over open in millionths; the lowest number where an asset did not trade or did not move,
+        which tells nothing.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.simulated import SimulatedMarket, simulate_market
+    >>> from embargo.research.records.windows import overlap, window_on
+    >>> market = {"n_symbols": 2, "start": "2015-01-01", "end": "2015-06-01"}
+    >>> one, other = (simulate_market(SimulatedMarket(seed=seed, **market)).prices for seed in (0, 1))
+    >>> whole, sooner, foreign = (window_on(each, "1d") for each in (one, one.select(bars=range(80)), other))
+    >>> whole.identity == sooner.identity, overlap(whole, sooner), overlap(whole, foreign)
+    (False, True, False)
+    """
+
+    identity: str
+    length: int
+    symbols: tuple[str, ...]
+    open_at: np.ndarray
+    step: int
+    marks: np.ndarray
+
+    @property
+    def span(self) -> tuple[np.datetime64, np.datetime64]:
+        """When the first and the last bar open, UTC."""
+        return self.open_at[0].astype("datetime64[us]"), self.open_at[-1].astype("datetime64[us]")
+
+    @property
+    def key(self) -> str:
+        """What its files are called in the ledger."""
+        return self.identity[:16]
+
+    @cached_property
+    def marked_at(self) -> np.ndarray:
+        """When the marked bars open: a rule of the instant, so that windows mark the same bars."""
+        return np.asarray(self.open_at[_marked(self.open_at, self.length, self.step)])
+
+
+def _marked(open_at: np.ndarray, length: int, step: int) -> np.ndarray:
+    return np.asarray((open_at // length) % step == 0)
+
+
+def window_on(prices: Prices, bar: str) -> Window:
+    """Describe the bars and prices that are tested on.
+
+    Parameters
+    ----------
+    prices : Prices
+        Of the test bars alone.
+    bar : str
+        Length of a bar, such as ``"1d"``.
+    """
+    length = length_of(bar) // pd.Timedelta(1, "us")
+    open_at = prices.open_at.as_unit("us").asi8
+    opens, closes = (np.ascontiguousarray(panel.to_numpy(dtype=float)) for panel in (prices.open, prices.close))
+    digest = hashlib.sha256(",".join(prices.symbols).encode())
+    digest.update(open_at.tobytes())
+    for panel in (opens, closes):
+        digest.update(panel.tobytes())
+    step = 1
+    while step < len(open_at) and _marked(open_at, length, step).sum() * opens.shape[1] > _MOST_MARKS:
+        step *= 2
+    rows = _marked(open_at, length, step)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        gained = np.rint(np.log(closes[rows] / opens[rows]) * _PARTS)
+    marks = np.where(np.isfinite(gained) & (gained != 0.0), gained, _NO_MARK).astype(np.int32)
+    return Window(digest.hexdigest(), length, tuple(map(str, prices.symbols)), open_at, step, marks)
+
+
+def overlap(one: Window, other: Window) -> bool:
+    """Tell whether two windows share a bar and a symbol with the same prices.
+
+    Where none of the shared bars is marked in both, or nothing moved on them, an equal name is taken for the same
+    asset: an attempt too many costs less than one that is forgotten.
+    """
+    if one.identity == other.identity:
+        return True
+    if one.length != other.length or not _meet(one, other):
+        return False
+    columns = _places(one.symbols, other.symbols)
+    if not len(columns[0]) or not len(np.intersect1d(one.open_at, other.open_at, assume_unique=True)):
+        return False
+    _, left, right = np.intersect1d(one.marked_at, other.marked_at, assume_unique=True, return_indices=True)
+    mine, yours = one.marks[left][:, columns[0]], other.marks[right][:, columns[1]]
+    told = (mine != _NO_MARK) & (yours != _NO_MARK)
+    agree = (told & (np.abs(mine.astype(np.int64) - yours) <= 1)).sum(axis=0)
+    told = told.sum(axis=0)
+    return bool(((told == 0) | (agree > _AGREE * told)).any())
+
+
+def _meet(one: Window, other: Window) -> bool:
+    return bool(one.open_at[0] <= other.open_at[-1] and other.open_at[0] <= one.open_at[-1])
+
+
+def _places(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[list[int], list[int]]:
+    at = {name: place for place, name in enumerate(other)}
+    shared = [(place, at[name]) for place, name in enumerate(one) if name in at]
+    return [mine for mine, _ in shared], [yours for _, yours in shared]
+
+
+def keep_window(folder: Path, window: Window) -> None:
+    """Write a window into the ledger, whole or not at all; one that is there stays.
+
+    Raises
+    ------
+    OSError
+        If the disk is full.
+    """
+    path = folder / f"{window.key}{SUFFIX}"
+    if path.exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    head = {
+        "window": window.identity,
+        "length": window.length,
+        "first": int(window.open_at[0]),
+        "last": int(window.open_at[-1]),
+        "bars": len(window.open_at),
+        "step": window.step,
+        "symbols": window.symbols,
+    }
+    descriptor, draft = tempfile.mkstemp(dir=folder, prefix=".window-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(json.dumps(head).encode() + b"\n")
+            file.write(window.open_at.astype("<i8").tobytes())
+            file.write(window.marks.astype("<i4").tobytes())
+        Path(draft).replace(path)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise
+
+
+def windows_in(folder: Path, near: Window | None = None) -> Iterator[Window]:
+    """Read the windows of a ledger, in no order that means anything; or those alone that overlap with one.
+
+    Raises
+    ------
+    DataError
+        If one cannot be read.
+    """
+    for path in sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else ():
+        found = _read(path, near)
+        if found is not None and (near is None or overlap(near, found)):
+            yield found
+
+
+def _read(path: Path, near: Window | None) -> Window | None:
+    """Read a window; None for one of another time than the one asked for, of which only the head is read."""
+    with opened(path) as file:
+        try:
+            head = json.loads(file.readline())
+            first, last, bars = (int(head[name]) for name in ("first", "last", "bars"))
+            if near is not None and not (first <= near.open_at[-1] and near.open_at[0] <= last):
+                return None
+            open_at = np.frombuffer(file.read(8 * bars), dtype="<i8")
+            marks = np.frombuffer(file.read(), dtype="<i4")
+            symbols, length, step = tuple(map(str, head["symbols"])), int(head["length"]), int(head["step"])
+            marked = int(_marked(open_at, length, step).sum())
+            return Window(str(head["window"]), length, symbols, open_at, step, marks.reshape(marked, len(symbols)))
+        except (ValueError, TypeError, KeyError, IndexError, RecursionError) as failure:
+            raise DataError(
+                f"{path}: not a window that a ledger wrote ({failure}). Restore the file or move it away."
+            ) from failure
