@@ -234,8 +234,7 @@ def _exceeded(
 
     n, columns = panel.shape
     held = inside.sum(axis=0)
-    losers = np.array([-math.sqrt(2.0 * math.log(math.log(rows))) for rows in held])
-    losers = np.where(observed < losers, observed, 0.0)
+    losers = np.where(observed < -np.sqrt(2.0 * np.log(np.log(held))), observed, 0.0)
     starts = rng.integers(0, n, (n_boot, -(-n // length)))
     above, alone, largest = (
         np.zeros(columns, dtype=np.int64),
@@ -249,8 +248,9 @@ def _exceeded(
         z = np.where(own, panel[:, part] - centre, 0.0)
         scale = np.sqrt((z * z).sum(axis=0) / held[part])
         z /= scale
-        sums = [_block_sums(values, length) for values in (z, z * z, own.astype(float))]
-        count_exceeding(*sums, starts, centre / scale, observed[part], losers[part], largest, above[part], alone[part])
+        one, two, rows = (_block_sums(values, length) for values in (z, z * z, own.astype(float)))
+        shift = centre / scale
+        count_exceeding(one, two, rows, starts, shift, observed[part], losers[part], largest, above[part], alone[part])
     return above, alone, largest
 
 

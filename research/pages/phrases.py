@@ -51,8 +51,8 @@ PHRASES: Mapping[str, Phrase] = MappingProxyType(
         ),
         "size not known": Phrase(
             "No edge is claimed: on a sample like this the tests are not known to hold their level.",
-            "Both tests of a verdict reject, but in samples of this shape they reject worthless signals more often than "
-            "the level says. It does not say that there is no edge.",
+            "Both tests of a verdict reject, but in samples of this shape they may reject worthless signals more often "
+            "than the level says. It does not say that there is no edge.",
         ),
         "leak": Phrase(
             "Invalid: this run saw the future.",
