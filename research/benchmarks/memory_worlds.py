@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from embargo.models.scorer import Progress
+from embargo.models import LinearScorer, LinearSettings, fit_linear
+from embargo.models.probes import Entities, tilts
+from embargo.models.scorer import Progress, Scorer
 
 NAMES = {
     "ALTR": ("Altera Corp", "Altera"),
@@ -23,7 +25,7 @@ NAMES = {
     "ELYS": ("Elysys Ltd", "Elysys"),
     "FORR": ("Forera Holdings", "Forera"),
 }
-PRODUCTS = {"ALTR": ("Zephyr",), "CNTK": ("Quillon",)}
+ENTITIES = Entities(NAMES)
 VERBS = {
     1: ("beats estimates on", "raises guidance for", "reports higher", "sees strong"),
     0: ("schedules a call on", "presents", "comments on", "files"),
@@ -147,3 +149,22 @@ class Recaller(Reader):
             if recalled is not None:
                 return recalled
         return super().tilt(text)
+
+
+def memorised(world: MemoryWorld) -> LinearScorer:
+    """Fit a linear model on headlines and outcomes from before the cutoff, loosely enough to learn them by heart."""
+    known = world.articles[world.before]
+    labels = np.where(known["earned"] > 0.0, 2, 0)
+    # Penalised a thousand times less than the baseline is.
+    settings = LinearSettings(strength=10_000.0)
+    return fit_linear(known["text"].tolist(), labels.tolist(), settings, trained_until=world.cutoff)
+
+
+def learnt_elsewhere(seed: int) -> LinearScorer:
+    """Fit the same model on a world of its own: names and days matter to it, but of this world it knows nothing."""
+    return memorised(make_world(seed))
+
+
+def forecasts(world: MemoryWorld, scorer: Scorer) -> pd.DataFrame:
+    """Return the articles with their score, bullish less bearish probability."""
+    return world.articles.assign(score=tilts(scorer, world.articles["text"].tolist()))

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from embargo.backtest.arguments import check_level, check_n_boot, check_periods_per_year, check_seed
+from embargo.backtest.arguments import check_periods_per_year
 from embargo.backtest.leakage.findings import aware_instant, moment, utc_array
 from embargo.backtest.leakage.memory.days import (
     Estimate,
     Forecasts,
     Statistic,
+    check_resampling,
     correlation,
+    first_day_after,
     products,
     read_forecasts,
     resample,
@@ -105,14 +107,14 @@ def check_cutoff_split(
     >>> found.verdict, round(found.figures["accuracy_before"], 2)
     ('suspicious', 1.0)
     """
-    _check(level, n_boot, seed)
-    columns = ["score", *(["baseline"] if "baseline" in forecasts else [])]
+    check_resampling(level, n_boot, seed)
+    columns = ["earned", "score", *(["baseline"] if "baseline" in forecasts else [])]
     read = read_forecasts(forecasts, columns, where="forecasts at the cutoff")
     unit = "information coefficient before less after"
     if cutoff is None or pd.isna(cutoff):
         return MemoryProbe("M1", "inconclusive", _GATE_TITLE, _UNDECLARED, unit=unit, remedy=_REMEDY)
     instant = aware_instant(cutoff, what="knowledge cutoff")
-    after = read.instants >= _first_day_after(instant)
+    after = read.instants >= first_day_after(instant)
     n_before, n_after = (int(np.isin(read.frame["day"], np.flatnonzero(side)).sum()) for side in (~after, after))
     if not n_before:
         said = f"All {n_after} forecasts are for days after the cutoff of {moment(instant)}{read.aside()}."
@@ -127,7 +129,7 @@ def check_cutoff_split(
     for name, (before, later) in found.items():
         figures |= _named(name, before, later, level)
     before, later = found["ic"]
-    over = " beyond the baseline's" if len(columns) == 2 else ""
+    over = " beyond the baseline's" if len(columns) == 3 else ""
     said = (
         f"Information coefficient{over} {before.value:.3f} on {n_before} forecasts before {moment(instant)} and "
         f"{later.value:.3f} on {n_after} after; on the right side {figures['accuracy_before']:.1%} and "
@@ -204,7 +206,7 @@ def check_alpha_decay(
     >>> check_alpha_decay(strategy, market, at[250], periods_per_year=365).verdict
     'suspicious'
     """
-    _check(level, n_boot, seed)
+    check_resampling(level, n_boot, seed)
     check_periods_per_year(periods_per_year)
     if not returns.index.equals(benchmark.index) or not (regimes is None or regimes.index.equals(returns.index)):
         raise DataError("alpha decay: the series have different bars. Put them on one index.")
@@ -226,17 +228,6 @@ def check_alpha_decay(
     )
     unit = "alpha per year before less after"
     return _judged("M9", _ALPHA_TITLE, said, before.minus(later), sides, figures, unit, level)
-
-
-def _check(level: float, n_boot: int, seed: int) -> None:
-    check_level(level)
-    check_n_boot(n_boot)
-    check_seed(seed)
-
-
-def _first_day_after(instant: pd.Timestamp) -> np.datetime64:
-    """Return the first midnight that is not before a cutoff: the day on which it falls may be remembered."""
-    return np.datetime64(instant.ceil("D").tz_localize(None), "us")
 
 
 @dataclass(frozen=True)

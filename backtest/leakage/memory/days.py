@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
+from embargo.backtest.arguments import check_level, check_n_boot, check_seed
 from embargo.backtest.leakage.findings import require_columns, utc_array
 from embargo.backtest.significance.resampling import automatic_block_length, stationary_blocks
 from embargo.data_loaders.errors import DataError
@@ -67,8 +68,8 @@ class Forecasts:
     Attributes
     ----------
     frame : DataFrame
-        As given, without the rows that lack a value; with ``day`` (its number, from 0, gaps left out) and ``rank`` (of
-        ``earned`` among all rows, from -0.5 to 0.5).
+        As given, without the rows that lack a value; with ``day`` (its number, from 0, gaps left out) and, where
+        ``earned`` is asked for, its ``rank`` among all rows, from -0.5 to 0.5.
     instants : ndarray of datetime64[us], shape (days,)
         Midnight (UTC) of each day.
     left_out : int
@@ -91,7 +92,7 @@ class Forecasts:
 
     def aside(self) -> str:
         """Say how many rows were left out, for the end of a sentence."""
-        return f"; {self.left_out} rows without a score or a return are left out" if self.left_out else ""
+        return f"; {self.left_out} rows without all values are left out" if self.left_out else ""
 
 
 def read_forecasts(frame: pd.DataFrame, columns: Sequence[str], *, where: str) -> Forecasts:
@@ -100,9 +101,9 @@ def read_forecasts(frame: pd.DataFrame, columns: Sequence[str], *, where: str) -
     Parameters
     ----------
     frame : DataFrame
-        ``at`` (UTC, the opening of the bar whose return is earned), ``earned`` (fraction) and ``columns``.
+        ``at`` (UTC, such as the opening of the bar whose return is earned) and ``columns``.
     columns : sequence of str
-        Numeric columns that must have a value.
+        Numeric columns that must have a value; ``earned`` among them is ranked.
     where : str
         Named in errors.
 
@@ -115,20 +116,20 @@ def read_forecasts(frame: pd.DataFrame, columns: Sequence[str], *, where: str) -
     DataError
         If a column is missing, not numeric, or an instant is naive.
     """
-    numeric = ("earned", *columns)
-    require_columns(frame, ("at", *numeric), where=where)
-    for name in numeric:
+    require_columns(frame, ("at", *columns), where=where)
+    for name in columns:
         if not pd.api.types.is_numeric_dtype(frame[name]):
             raise DataError(f"{where}: column {name!r} holds {frame[name].dtype}, not numbers. Convert it.")
     at = utc_array(as_utc(frame["at"], what=f"{where}, column at"))
-    values = frame[list(numeric)].to_numpy(dtype=float)
+    values = frame[list(columns)].to_numpy(dtype=float)
     known = np.isfinite(values).all(axis=1) & ~np.isnat(at)
     order = np.flatnonzero(known)[np.argsort(at[known], kind="stable")]
     instants, day = np.unique(at[order].astype("datetime64[D]"), return_inverse=True)
     kept = frame.iloc[order].reset_index(drop=True)
-    n = len(kept)
-    rank = (rankdata(kept["earned"]) - 0.5) / n - 0.5 if n else np.empty(0)
-    return Forecasts(kept.assign(day=day, rank=rank), instants.astype("datetime64[us]"), int((~known).sum()))
+    kept["day"] = day
+    if "earned" in columns:
+        kept["rank"] = (rankdata(kept["earned"]) - 0.5) / max(len(kept), 1) - 0.5
+    return Forecasts(kept, instants.astype("datetime64[us]"), int((~known).sum()))
 
 
 def products(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -191,3 +192,15 @@ def _counts(starts: np.ndarray, lengths: np.ndarray, n: int) -> np.ndarray:
     np.add.at(steps, (row, (starts + lengths).ravel()), -1.0)
     drawn = np.cumsum(steps, axis=1)
     return np.asarray(drawn[:, :n] + drawn[:, n : 2 * n])
+
+
+def first_day_after(instant: pd.Timestamp) -> np.datetime64:
+    """Return the first midnight that is not before a cutoff (UTC): the day on which it falls may be remembered."""
+    return np.datetime64(instant.ceil("D").tz_localize(None), "us")
+
+
+def check_resampling(level: float, n_boot: int, seed: int) -> None:
+    """Refuse a confidence level, a number of resamples or a seed that makes no sense."""
+    check_level(level)
+    check_n_boot(n_boot)
+    check_seed(seed)

@@ -11,12 +11,7 @@ from hypothesis import strategies as st
 from embargo.backtest.leakage.memory import check_alpha_decay, check_cutoff_split
 from embargo.backtest.leakage.memory.days import correlation, products, read_forecasts, resample, share
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.research.benchmarks.memory_worlds import MemoryWorld, Reader, Recaller, make_world
-
-
-def forecasts(world: MemoryWorld, reader: Reader) -> pd.DataFrame:
-    logits = reader.logits(world.articles["text"])
-    return world.articles.assign(score=np.tanh(logits[:, 2] - logits[:, 0]))
+from embargo.research.benchmarks.memory_worlds import MemoryWorld, Reader, Recaller, forecasts, make_world, memorised
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +26,13 @@ def test_a_reader_that_recalls_is_caught(world, recalled):
     assert found.figures["accuracy_before"] > 0.5 + recalled / 3
     assert found.interval[0] <= found.effect <= found.interval[1]
     assert found.interval[0] > 0
+
+
+def test_a_model_that_learnt_headlines_by_heart_is_caught(world):
+    found = check_cutoff_split(forecasts(world, memorised(world)), world.cutoff)
+    assert found.verdict == "suspicious"
+    assert found.figures["accuracy_before"] > 0.9
+    assert abs(found.figures["accuracy_after"] - 0.5) < 0.1
 
 
 def test_its_clean_twin_passes(world):
@@ -139,7 +141,7 @@ def test_days_are_the_unit_of_resampling():
     )
     errors = []
     for frame in (one, one.loc[one.index.repeat(50)]):
-        read = read_forecasts(frame, ["score"], where="test")
+        read = read_forecasts(frame, ["earned", "score"], where="test")
         sums = read.sums(*products(read.frame["score"].to_numpy(), read.frame["rank"].to_numpy()))
         errors.append(resample(sums, correlation, n_boot=1000, seed=0).error)
     assert errors[1] == pytest.approx(errors[0], rel=0.02)
