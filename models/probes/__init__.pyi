@@ -1,5 +1,20 @@
+from .counterfactuals import Flipped, flip_outcomes, put_dates, shift_dates
 from .masking import Entities, leftovers, mask
 from .readings import log_odds, tilts
+from .recall import recall
 from .reidentification import Reidentification, reidentify
 
-__all__ = ["Entities", "Reidentification", "leftovers", "log_odds", "mask", "reidentify", "tilts"]
+__all__ = [
+    "Entities",
+    "Flipped",
+    "Reidentification",
+    "flip_outcomes",
+    "leftovers",
+    "log_odds",
+    "mask",
+    "put_dates",
+    "recall",
+    "reidentify",
+    "shift_dates",
+    "tilts",
+]
