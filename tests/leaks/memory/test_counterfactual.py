@@ -43,10 +43,10 @@ def test_a_reader_that_recalls_is_caught(world, recalled):
     assert all(row["flipped"] == row["log_odds"] for row in found.evidence)
 
 
-def test_a_reader_that_recalls_everything_is_not_passed(world):
+def test_a_reader_that_recalls_everything_is_caught(world):
     found = check_counterfactual_readings(readings(world, Recaller(world, 1.0, 0)), cutoff=world.cutoff)
-    assert found.verdict == "inconclusive"
-    assert "recites" in found.detail
+    assert found.verdict == "suspicious"
+    assert found.figures["followed"] < 0.05
 
 
 def test_a_model_that_learnt_headlines_by_heart_is_caught(world):
