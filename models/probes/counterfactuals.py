@@ -31,7 +31,7 @@ _PAIRS = (
     "optimistic/pessimistic optimism/pessimism favorable/unfavorable surplus/deficit hires/fires bull/bear "
     "bulls/bears"
 )
-OUTCOME_PAIRS: Mapping[str, str] = MappingProxyType(dict(pair.split("/") for pair in _PAIRS.split()))  # type: ignore[misc]
+OUTCOME_PAIRS: Mapping[str, str] = MappingProxyType(dict(pair.split("/") for pair in _PAIRS.split()))
 
 _YEAR_INSIDE = re.compile(r"(?<!\d)(?:19[5-9]\d|20[0-4]\d)(?=\D|$)|(?<!\d)(?:19[5-9]\d|20[0-4]\d)(?=\d{4}(?!\d))")
 
@@ -144,13 +144,13 @@ def shift_dates(texts: Sequence[str], years: int) -> list[str]:
     return [DATE.sub(moved, text) for text in texts]
 
 
-def put_dates(texts: Sequence[str], at: Sequence[pd.Timestamp] | pd.Series | pd.DatetimeIndex) -> list[str]:
+def put_dates(texts: Sequence[str], at: pd.Series | pd.DatetimeIndex) -> list[str]:
     """Write a date before each text, true or false, for texts that name none.
 
     Parameters
     ----------
     texts : sequence of str, length n
-    at : sequence of instants, length n
+    at : Series or DatetimeIndex, length n
 
     Returns
     -------

@@ -88,7 +88,8 @@ class Entities:
 
     def tickers(self) -> dict[str, str]:
         """Return the owner of each ticker as it is written."""
-        aliases, owner = self.aliases(), {}
+        aliases = self.aliases()
+        owner: dict[str, str] = {}
         for symbol, names in self.names.items():
             for ticker in dict.fromkeys((symbol, symbol.split("/")[0])):
                 owner.setdefault(ticker, aliases[names[0].strip().casefold()] if names else symbol)

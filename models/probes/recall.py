@@ -18,7 +18,7 @@ TEMPLATES = ("{symbol} {date:%Y-%m-%d}", "{name}, {date:%B %d, %Y}.")
 def recall(
     scorer: Scorer,
     symbols: Sequence[str],
-    at: Sequence[pd.Timestamp] | pd.Series | pd.DatetimeIndex,
+    at: pd.Series | pd.DatetimeIndex,
     *,
     names: Mapping[str, str] | None = None,
     templates: Sequence[str] = TEMPLATES,
@@ -30,7 +30,7 @@ def recall(
     ----------
     scorer : Scorer
     symbols : sequence of str, length n
-    at : sequence of instants, length n
+    at : Series or DatetimeIndex, length n
         Opening of the bar that is to be recalled; only its date is shown.
     names : mapping of str to str, optional
         What to call a symbol; the symbol itself without one.

@@ -47,7 +47,7 @@ class Reidentification:
 def reidentify(
     texts: Sequence[str],
     symbols: Sequence[str],
-    at: Sequence[pd.Timestamp] | pd.Series | pd.DatetimeIndex,
+    at: pd.Series | pd.DatetimeIndex,
     *,
     folds: int = 5,
 ) -> Reidentification:
@@ -59,7 +59,7 @@ def reidentify(
         Masked.
     symbols : sequence of str, length n
         Whom they are about; two or more.
-    at : sequence of instants, length n
+    at : Series or DatetimeIndex, length n
         When they were known.
     folds : int
         Blocks of days, at least 2; each is named by a classifier fitted on all others.

@@ -90,7 +90,7 @@ def make_world(seed: int, *, days: int = 240, strength: float = 0.1, market: flo
     texts = [
         f"{symbols[c]} {at[d]:%Y%m%d} {NAMES[symbols[c]][style[i]]} {VERBS[int(sentiment[i])][verb[i]]} "
         f"{_THINGS[thing[i]]} {_TAILS[tail[i]]}"
-        for i, (d, c) in enumerate(zip(day, column, strict=True))
+        for i, (d, c) in enumerate(zip(day.tolist(), column.tolist(), strict=True))
     ]
     articles = pd.DataFrame(
         {

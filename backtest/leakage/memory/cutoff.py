@@ -288,7 +288,7 @@ def _measures(read: Forecasts) -> dict[str, tuple[np.ndarray, Statistic]]:
     score, rank, earned = (read.frame[name].to_numpy(dtype=float) for name in ("score", "rank", "earned"))
     taken = (score != 0.0) & (earned != 0.0)
     right = taken & (np.sign(score) == np.sign(earned))
-    measures = {
+    measures: dict[str, tuple[np.ndarray, Statistic]] = {
         "ic": (read.sums(*products(score, rank)), correlation),
         "accuracy": (read.sums(taken.astype(float), right.astype(float)), share),
         "earned": (read.sums((score != 0.0).astype(float), np.sign(score) * earned), share),
@@ -301,7 +301,7 @@ def _measures(read: Forecasts) -> dict[str, tuple[np.ndarray, Statistic]]:
 
 
 def _named(name: str, before: Estimate, after: Estimate, level: float) -> dict[str, float]:
-    figures = {}
+    figures: dict[str, float] = {}
     for side, found in (("before", before), ("after", after), ("difference", before.minus(after))):
         low, high = found.interval(level)
         figures |= {f"{name}_{side}": found.value, f"{name}_{side}_low": low, f"{name}_{side}_high": high}

@@ -61,7 +61,7 @@ def apart() -> tuple[list[str], list[str]]:
 def test_copies_are_found(apart):
     fitted, test = apart
     copies = [text.upper() + "!!" for text in fitted[:3]]
-    near = [f"{text} once more" for text in fitted[3:5]]
+    near = [f"{text} again" for text in fitted[3:5]]
     found = check_contamination([*test, *copies, *near, "too short"], fitted)
     assert found.verdict == "leak"
     figures = found.figures
