@@ -1,0 +1,22 @@
+from .altered import check_masked_forecasts, check_redated_forecasts, check_reidentification
+from .counterfactual import check_counterfactual_readings
+from .cutoff import check_alpha_decay, check_cutoff_split
+from .membership import check_contamination, check_membership
+from .propensity import ClusteredRegression, check_date_recall, check_lookahead_propensity, regress_by_cluster
+from .result import MemoryProbe
+
+__all__ = [
+    "ClusteredRegression",
+    "MemoryProbe",
+    "check_alpha_decay",
+    "check_contamination",
+    "check_counterfactual_readings",
+    "check_cutoff_split",
+    "check_date_recall",
+    "check_lookahead_propensity",
+    "check_masked_forecasts",
+    "check_membership",
+    "check_redated_forecasts",
+    "check_reidentification",
+    "regress_by_cluster",
+]

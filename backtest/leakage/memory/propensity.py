@@ -1,0 +1,370 @@
+"""Whether a bare date forecasts a return, and whether forecasts are better where a date is recalled.
+
+After Gao, Jiang and Yan (2025, revised 2026): forecasts that owe something to memory are most accurate where the model
+remembers most, and only before its cutoff.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+from embargo.backtest.arguments import check_level
+from embargo.backtest.leakage.findings import AuditVerdict, aware_instant, evidence_rows, moment, require_columns
+from embargo.backtest.leakage.memory.days import (
+    Estimate,
+    Forecasts,
+    check_resampling,
+    correlation,
+    first_day_after,
+    products,
+    read_forecasts,
+    resample,
+)
+from embargo.backtest.leakage.memory.result import DOUBT, FEWEST_DAYS, MemoryProbe
+from embargo.data_loaders.errors import DataError
+
+# A bare date that forecasts this well, at so many standard errors, is beyond seasons and chance.
+PROOF = 5.0
+PROVEN_CORRELATION = 0.10
+
+# Standard errors by which the interaction after the cutoff must fall short of that before it.
+_PLACEBO = 2.0
+# A spread below this is rounding.
+_STILL = 1e-9
+
+_RECALL_TITLE = "A bare symbol and date say nothing of the return"
+_PROPENSITY_TITLE = "Forecasts are not better where a date is recalled"
+_REMEDY = "Trust only what lies after the model's cutoff, or take a model whose knowledge ends before the test."
+
+
+@dataclass(frozen=True)
+class ClusteredRegression:
+    """Least squares with errors that allow for dependence within clusters.
+
+    Attributes
+    ----------
+    coefficients, errors : ndarray, shape (k,)
+    clusters : int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.leakage.memory import regress_by_cluster
+    >>> found = regress_by_cluster(np.array([1.0, 2.0, 2.0, 5.0]), np.ones((4, 1)), np.array([0, 0, 1, 1]))
+    >>> found.coefficients.tolist(), found.errors.round(3).tolist(), found.clusters
+    ([2.5], [1.0], 2)
+    """
+
+    coefficients: np.ndarray
+    errors: np.ndarray
+    clusters: int
+
+
+def regress_by_cluster(y: np.ndarray, x: np.ndarray, cluster: np.ndarray) -> ClusteredRegression:
+    """Regress y on x with standard errors clustered, for instance, by day.
+
+    Parameters
+    ----------
+    y : ndarray, shape (n,)
+    x : ndarray, shape (n, k)
+        A column of ones where a constant is wanted.
+    cluster : ndarray of int, shape (n,)
+        Number of each row's cluster; at least two.
+
+    Returns
+    -------
+    ClusteredRegression
+
+    Raises
+    ------
+    DataError
+        If the columns of x are collinear, or there are fewer than two clusters, or not more rows than columns.
+
+    References
+    ----------
+    Liang and Zeger (1986), Biometrika 73(1); with the usual factor for few clusters, G/(G-1) * (n-1)/(n-k).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.leakage.memory import regress_by_cluster
+    >>> x = np.column_stack([np.ones(6), np.arange(6.0)])
+    >>> regress_by_cluster(1.0 + 2.0 * np.arange(6.0), x, np.arange(6) // 2).coefficients.round(6).tolist()
+    [1.0, 2.0]
+    """
+    names, member = np.unique(cluster, return_inverse=True)
+    n, k = x.shape
+    if len(names) < 2 or n <= k or np.linalg.matrix_rank(x) < k:
+        raise DataError(
+            f"regression: {n} rows in {len(names)} clusters, columns of rank {np.linalg.matrix_rank(x)} of {k}. Give "
+            "more rows, or leave out a column that says what another says."
+        )
+    bread = np.linalg.inv(x.T @ x)
+    coefficients = bread @ (x.T @ y)
+    pull = x * (y - x @ coefficients)[:, None]
+    sums = np.column_stack([np.bincount(member, weights=column) for column in pull.T])
+    factor = len(names) / (len(names) - 1.0) * (n - 1.0) / (n - k)
+    covariance = factor * bread @ (sums.T @ sums) @ bread
+    return ClusteredRegression(coefficients, np.sqrt(np.diag(covariance)), len(names))
+
+
+def check_date_recall(
+    recalled: pd.DataFrame,
+    *,
+    cutoff: pd.Timestamp | None = None,
+    level: float = 0.95,
+    n_boot: int = 1000,
+    seed: int = 0,
+) -> MemoryProbe:
+    """Tell whether answers to a bare symbol and date forecast that day's return (M3).
+
+    There is no news in such a text, so whatever it forecasts comes out of the reader's memory. What a reader thinks of
+    a symbol on all days alike is taken off first. Suspicious from 3 standard errors (days resampled in blocks); a leak
+    from 5, with a correlation of 0.10 or more: seasons and chance do not reach so far. With a cutoff only the days
+    before it judge, and the days after it are the placebo.
+
+    Silent on: memory that needs more than a date to come up.
+
+    Parameters
+    ----------
+    recalled : DataFrame
+        One row per symbol and bar: ``at`` (UTC, the opening of the bar), ``symbol``, ``recalled`` (signed answer) and
+        ``earned`` (return of that bar, a fraction).
+    cutoff : Timestamp, optional
+        Knowledge cutoff (UTC).
+    level : float
+        Of the interval.
+    n_boot : int
+        Resamples of the days, at least 100.
+    seed : int
+        Of the resamples.
+
+    Returns
+    -------
+    MemoryProbe
+        ``effect`` is the correlation of the answer with the rank of the return. ``figures`` hold ``recall_after`` (its
+        placebo, NaN without a cutoff) with ``_low`` and ``_high``, ``n``, ``days``, ``z`` and ``detectable``.
+
+    Raises
+    ------
+    DataError
+        If columns are missing or instants are naive.
+    ConfigError
+        If a setting is out of range.
+
+    References
+    ----------
+    Gao, Jiang and Yan (2025, revised 2026), "Detecting Lookahead Bias in LLM Forecasts", arXiv 2512.23847, for the
+    date-only query.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.backtest.leakage.memory import check_date_recall
+    >>> rng, at = np.random.default_rng(0), pd.date_range("2020-01-01", periods=300, tz="UTC")
+    >>> earned, chance = rng.normal(0.0, 0.02, 300), rng.normal(size=300)
+    >>> knows = np.where(rng.random(300) < 0.5, np.sign(earned), chance)
+    >>> frame = pd.DataFrame({"at": at, "symbol": "A", "recalled": knows, "earned": earned})
+    >>> check_date_recall(frame).verdict, check_date_recall(frame.assign(recalled=chance)).verdict
+    ('leak', 'pass')
+    """
+    check_resampling(level, n_boot, seed)
+    require_columns(recalled, ("symbol",), where="recalled days")
+    read = read_forecasts(recalled, ["earned", "recalled"], where="recalled days")
+    unit = "correlation of the answer to a bare date with the return"
+    judged, period = _judged(read, cutoff)
+    inside = judged[read.frame["day"].to_numpy()]
+    n, days = int(inside.sum()), int(judged.sum())
+    if not n:
+        return MemoryProbe("M3", "not-applicable", _RECALL_TITLE, f"There are no days{period} to ask for.", unit=unit)
+    before, after = (_date_recall(read, side, n_boot, seed) for side in (judged, ~judged))
+    low, high = after.interval(level)
+    figures = {
+        "recall_after": after.value,
+        "recall_after_low": low,
+        "recall_after_high": high,
+        "n": float(n),
+        "days": float(days),
+        "z": before.z,
+        "detectable": DOUBT * before.error,
+    }
+    if not np.isfinite(before.value):
+        said = f"The answer to a bare symbol is the same on each of {days} days{period}: nothing is recalled."
+        return MemoryProbe("M3", "pass", _RECALL_TITLE, said, 0.0, None, unit, figures)
+    said = f"Answers to {n} bare dates{period} correlate {before.value:.3f} with that day's return"
+    said += f", {after.value:.3f} after the cutoff{read.aside()}." if np.isfinite(after.value) else f"{read.aside()}."
+    if days < FEWEST_DAYS:
+        said += f" {days} days prove nothing; {FEWEST_DAYS} are needed."
+        return MemoryProbe("M3", "inconclusive", _RECALL_TITLE, said, unit=unit, figures=figures)
+    interval = before.interval(level)
+    if before.z < DOUBT:
+        said += f" {figures['detectable']:.3f} would be doubted."
+        return MemoryProbe("M3", "pass", _RECALL_TITLE, said, before.value, interval, unit, figures)
+    verdict: AuditVerdict = "leak" if before.z >= PROOF and before.value >= PROVEN_CORRELATION else "suspicious"
+    said += f" That is {before.z:.1f} standard errors, from texts that hold no news."
+    frame = read.frame[inside]
+    right = frame[np.sign(frame["recalled"]) == np.sign(frame["earned"])]
+    surest = right.loc[right["recalled"].abs().sort_values(ascending=False, kind="stable").index]
+    evidence = evidence_rows(surest[["symbol", "at", "recalled", "earned"]])
+    return MemoryProbe(
+        "M3", verdict, _RECALL_TITLE, said, before.value, interval, unit, figures, evidence, _REMEDY
+    )  # fmt: skip
+
+
+def check_lookahead_propensity(
+    forecasts: pd.DataFrame, *, cutoff: pd.Timestamp | None = None, level: float = 0.95
+) -> MemoryProbe:
+    """Regress returns on forecast, lookahead propensity and their product: memory makes the product count (M3).
+
+    All three are standardised, returns by rank; errors are clustered by day. Before the cutoff a positive coefficient
+    of the product means that forecasts are better where the reader remembers more; from 3 standard errors it is
+    suspicious. After the cutoff it is the placebo: where it is as large there (the two differ by less than 2 standard
+    errors), it is no memory.
+
+    Silent on: a reader that recalls every day alike, whose propensity does not vary; ``check_date_recall`` sees it.
+
+    Parameters
+    ----------
+    forecasts : DataFrame
+        One row per article, or per symbol and bar: ``at`` (UTC, the opening of the bar whose return is earned),
+        ``score`` (signed), ``propensity`` (in [0, 1]) and ``earned`` (fraction).
+    cutoff : Timestamp, optional
+        Knowledge cutoff (UTC); with one, the days before it judge.
+    level : float
+        Of the intervals.
+
+    Returns
+    -------
+    MemoryProbe
+        ``effect`` is the coefficient of the product: what one standard deviation of propensity adds to the correlation
+        of forecast and return, about. ``figures`` hold ``forecast``, ``propensity`` and ``interaction`` (coefficients),
+        ``interaction_z``, ``interaction_after`` with ``_low`` and ``_high`` (NaN without a placebo),
+        ``mean_propensity`` and ``mean_propensity_after``, ``n``, ``days`` and ``detectable``.
+
+    Raises
+    ------
+    DataError
+        If columns are missing or instants are naive.
+    ConfigError
+        If the level is out of range.
+
+    References
+    ----------
+    Gao, Jiang and Yan (2025, revised 2026), "Detecting Lookahead Bias in LLM Forecasts", arXiv 2512.23847: propensity
+    is positive before the cutoff and about zero after it; a positive interaction with the forecast in a regression of
+    the outcome is contamination, and vanishes after the cutoff.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.backtest.leakage.memory import check_lookahead_propensity
+    >>> rng, at = np.random.default_rng(0), pd.date_range("2020-01-01", periods=400, tz="UTC")
+    >>> earned, propensity = rng.normal(0.0, 0.02, 400), rng.random(400)
+    >>> score = np.where(rng.random(400) < propensity, np.sign(earned), rng.normal(size=400))
+    >>> frame = pd.DataFrame({"at": at, "score": score, "propensity": propensity, "earned": earned})
+    >>> check_lookahead_propensity(frame).verdict
+    'suspicious'
+    >>> check_lookahead_propensity(frame.assign(propensity=rng.random(400))).verdict
+    'pass'
+    """
+    check_level(level)
+    read = read_forecasts(forecasts, ["earned", "score", "propensity"], where="forecasts with propensity")
+    unit = "coefficient of forecast times propensity"
+    judged, period = _judged(read, cutoff)
+    inside = judged[read.frame["day"].to_numpy()]
+    n, days = int(inside.sum()), int(judged.sum())
+    if not n:
+        said = f"There are no forecasts{period}."
+        return MemoryProbe("M3", "not-applicable", _PROPENSITY_TITLE, said, unit=unit)
+    scale = _Scale.of(read.frame[inside])
+    before, after = (_interaction(read.frame[side], scale) for side in (inside, ~inside))
+    figures = {
+        "mean_propensity": float(read.frame["propensity"][inside].mean()),
+        "mean_propensity_after": float(read.frame["propensity"][~inside].mean()),
+        "n": float(n),
+        "days": float(days),
+    }
+    if before is None:
+        said = (
+            f"Nothing is proven by {n} forecasts of {days} days{period} with a mean propensity of "
+            f"{figures['mean_propensity']:.2f}: {FEWEST_DAYS} days and a propensity that varies are needed."
+        )
+        return MemoryProbe("M3", "inconclusive", _PROPENSITY_TITLE, said, unit=unit, figures=figures)
+    value, error = float(before.coefficients[3]), float(before.errors[3])
+    reach = float(norm.ppf(0.5 + level / 2.0))
+    figures |= dict(zip(("forecast", "propensity", "interaction"), map(float, before.coefficients[1:]), strict=True))
+    figures |= {"interaction_z": value / error, "detectable": DOUBT * error}
+    later, later_error = (float(after.coefficients[3]), float(after.errors[3])) if after else (np.nan, np.nan)
+    figures |= {
+        "interaction_after": later,
+        "interaction_after_low": later - reach * later_error,
+        "interaction_after_high": later + reach * later_error,
+    }
+    said = (
+        f"One standard deviation of propensity changes the weight of a forecast from {before.coefficients[1]:.3f} by "
+        f"{value:+.3f}{period}, on {n} forecasts of {days} days"
+    )
+    said += f"; after the cutoff by {later:+.3f}{read.aside()}." if after else f"{read.aside()}."
+    interval = (value - reach * error, value + reach * error)
+    doubted = value >= DOUBT * error
+    if doubted and after:
+        doubted = value - later >= _PLACEBO * float(np.hypot(error, later_error))
+        said += "" if doubted else " It is as large where nothing can be remembered."
+    if doubted:
+        return MemoryProbe(
+            "M3", "suspicious", _PROPENSITY_TITLE, said, value, interval, unit, figures, remedy=_REMEDY
+        )  # fmt: skip
+    said += f" {figures['detectable']:.3f} would be doubted."
+    return MemoryProbe("M3", "pass", _PROPENSITY_TITLE, said, value, interval, unit, figures)
+
+
+def _date_recall(read: Forecasts, side: np.ndarray, n_boot: int, seed: int) -> Estimate:
+    """Estimate the correlation of answer and return on some days, each symbol's mean answer there taken off."""
+    rows = side[read.frame["day"].to_numpy()]
+    part = read.frame[rows]
+    mean = part.groupby("symbol")["recalled"].transform("mean")
+    # Where the answer never moves, rounding must not make it move.
+    own = np.where(np.isclose(part["recalled"], mean, rtol=0.0, atol=1e-12), 0.0, part["recalled"] - mean)
+    columns = np.zeros((6, len(read.frame)))
+    columns[:, rows] = products(own, part["rank"].to_numpy())
+    return resample(read.sums(*columns)[side], correlation, n_boot=n_boot, seed=seed)
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """Centre and spread of score and propensity, of the days that judge: the placebo is measured in the same units."""
+
+    centre: np.ndarray
+    spread: np.ndarray
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame) -> _Scale:
+        values = frame[["score", "propensity"]].to_numpy(dtype=float)
+        return cls(values.mean(axis=0), values.std(axis=0))
+
+
+def _interaction(frame: pd.DataFrame, scale: _Scale) -> ClusteredRegression | None:
+    """Regress standardised ranks on score, propensity and their product; None where they do not vary enough."""
+    days = frame["day"].to_numpy()
+    if len(np.unique(days)) < FEWEST_DAYS or not (scale.spread > _STILL).all():
+        return None
+    score, propensity = ((frame[["score", "propensity"]].to_numpy(dtype=float) - scale.centre) / scale.spread).T
+    x = np.column_stack([np.ones(len(frame)), score, propensity, score * propensity])
+    if np.linalg.matrix_rank(x) < x.shape[1]:
+        return None
+    rank = frame["rank"].to_numpy()
+    return regress_by_cluster((rank - rank.mean()) / rank.std(), x, days)
+
+
+def _judged(read: Forecasts, cutoff: pd.Timestamp | None) -> tuple[np.ndarray, str]:
+    """Tell which days judge, bool of shape (days,), and how to say so."""
+    if cutoff is None or pd.isna(cutoff):
+        return np.ones(read.days, dtype=bool), ""
+    instant = aware_instant(cutoff, what="knowledge cutoff")
+    return read.instants < first_day_after(instant), f" before {moment(instant)}"

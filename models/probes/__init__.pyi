@@ -1,0 +1,24 @@
+from .counterfactuals import Flipped, flip_outcomes, put_dates, shift_dates
+from .likelihood import TokenLikelihoods, membership_scores, min_k_plus_plus
+from .masking import Entities, leftovers, mask
+from .readings import log_odds, tilts
+from .recall import recall
+from .reidentification import Reidentification, reidentify
+
+__all__ = [
+    "Entities",
+    "Flipped",
+    "Reidentification",
+    "TokenLikelihoods",
+    "flip_outcomes",
+    "leftovers",
+    "log_odds",
+    "mask",
+    "membership_scores",
+    "min_k_plus_plus",
+    "put_dates",
+    "recall",
+    "reidentify",
+    "shift_dates",
+    "tilts",
+]

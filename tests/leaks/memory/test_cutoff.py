@@ -1,0 +1,199 @@
+"""The gate at the declared cutoff: a reader that recalls is caught, one that reads is not, regimes do not fool it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from embargo.backtest.leakage.memory import check_alpha_decay, check_cutoff_split
+from embargo.backtest.leakage.memory.days import correlation, products, read_forecasts, resample, share
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.research.benchmarks.memory_worlds import MemoryWorld, Reader, Recaller, forecasts, make_world, memorised
+
+
+@pytest.fixture(scope="module")
+def world() -> MemoryWorld:
+    return make_world(1)
+
+
+@pytest.mark.parametrize("recalled", [1.0, 0.5])
+def test_a_reader_that_recalls_is_caught(world, recalled):
+    found = check_cutoff_split(forecasts(world, Recaller(world, recalled, 0)), world.cutoff)
+    assert found.verdict == "suspicious"
+    assert found.figures["accuracy_before"] > 0.5 + recalled / 3
+    assert found.interval[0] <= found.effect <= found.interval[1]
+    assert found.interval[0] > 0
+
+
+def test_a_model_that_learnt_headlines_by_heart_is_caught(world):
+    found = check_cutoff_split(forecasts(world, memorised(world)), world.cutoff)
+    assert found.verdict == "suspicious"
+    assert found.figures["accuracy_before"] > 0.9
+    assert abs(found.figures["accuracy_after"] - 0.5) < 0.1
+
+
+def test_its_clean_twin_passes(world):
+    found = check_cutoff_split(forecasts(world, Reader()), world.cutoff)
+    assert found.verdict == "pass"
+    assert found.figures["n_before"] + found.figures["n_after"] == len(world.articles)
+    assert found.interval[0] < 0 < found.interval[1]
+
+
+def test_figures_are_what_numpy_makes_of_each_side(world):
+    frame = forecasts(world, Recaller(world, 0.3, 0))
+    found = check_cutoff_split(frame, world.cutoff).figures
+    rank = frame["earned"].rank()
+    for name, side in (("before", world.before), ("after", ~world.before)):
+        assert found[f"ic_{name}"] == pytest.approx(np.corrcoef(frame["score"][side], rank[side])[0, 1])
+        moved = side & (frame["score"] != 0)
+        right = np.sign(frame["score"][moved]) == np.sign(frame["earned"][moved])
+        assert found[f"accuracy_{name}"] == pytest.approx(right.mean())
+        earned = (np.sign(frame["score"]) * frame["earned"])[moved].mean()
+        assert found[f"earned_{name}"] == pytest.approx(earned)
+
+
+def test_regimes_take_the_markets_part_out():
+    # The reader is right in one market only; the other is rare before the cutoff and common after it.
+    rng, days = np.random.default_rng(0), pd.date_range("2020-01-01", periods=1200, tz="UTC")
+    cutoff = days[600]
+    calm = rng.random(1200) < np.where(days < cutoff, 0.85, 0.15)
+    earned, score = rng.normal(size=1200), rng.normal(size=1200)
+    score = np.where(calm, score + earned, score)
+    frame = pd.DataFrame({"at": days, "score": score, "earned": earned, "regime": np.where(calm, "calm", "wild")})
+    assert check_cutoff_split(frame.drop(columns="regime"), cutoff).verdict == "suspicious"
+    matched = check_cutoff_split(frame, cutoff)
+    assert matched.verdict == "pass"
+    assert abs(matched.effect) < 0.1
+    rare = frame.assign(regime=np.where(np.arange(1200) < 5, "panic", frame["regime"]))
+    assert "without panic" in check_cutoff_split(rare, cutoff).detail
+
+
+def test_a_baseline_takes_out_what_an_honest_reader_lost_too():
+    rng, days = np.random.default_rng(1), pd.date_range("2020-01-01", periods=800, tz="UTC")
+    cutoff, earned = days[400], rng.normal(size=800)
+    signal = np.where(days < cutoff, earned, 0.0) + rng.normal(size=800)
+    frame = pd.DataFrame({"at": days, "score": signal + 0.1 * rng.normal(size=800), "earned": earned})
+    assert check_cutoff_split(frame, cutoff).verdict == "suspicious"
+    assert check_cutoff_split(frame.assign(baseline=signal), cutoff).verdict == "pass"
+
+
+def test_says_when_there_is_nothing_to_split(world):
+    frame = forecasts(world, Reader())
+    assert check_cutoff_split(frame, None).verdict == "inconclusive"
+    assert check_cutoff_split(frame, frame["at"].min()).verdict == "pass"
+    late = check_cutoff_split(frame, frame["at"].max() - pd.Timedelta(days=20))
+    assert (late.verdict, late.effect) == ("inconclusive", None)
+    assert check_cutoff_split(frame.assign(score=0.0), world.cutoff).verdict == "inconclusive"
+    assert check_cutoff_split(frame.iloc[:0], world.cutoff).verdict == "not-applicable"
+    # A day on which the cutoff falls may be remembered, so it counts as before.
+    noon = check_cutoff_split(frame, world.cutoff + pd.Timedelta(hours=12)).figures
+    assert noon["days_before"] == check_cutoff_split(frame, world.cutoff).figures["days_before"] + 1
+
+
+def test_rows_without_values_are_counted(world):
+    frame = forecasts(world, Reader())
+    frame.loc[frame.index[:7], "earned"] = np.nan
+    assert "7 rows without" in check_cutoff_split(frame, world.cutoff).detail
+
+
+def test_refuses_what_it_cannot_read(world):
+    frame = forecasts(world, Reader())
+    for wrong in (frame.drop(columns="score"), frame.assign(at=frame["at"].dt.tz_localize(None)),
+                  frame.assign(score="up")):  # fmt: skip
+        with pytest.raises(DataError):
+            check_cutoff_split(wrong, world.cutoff)
+    for settings_ in ({"level": 1.0}, {"n_boot": 10}, {"seed": -1}):
+        with pytest.raises(ConfigError):
+            check_cutoff_split(frame, world.cutoff, **settings_)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000), st.integers(0, 5))
+def test_order_of_rows_does_not_matter(seed, shuffle):
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "at": pd.date_range("2020-01-01", periods=120, tz="UTC").repeat(2),
+            "score": rng.normal(size=240),
+            "earned": rng.normal(size=240),
+        }
+    )
+    cutoff = frame["at"].iloc[120]
+    one = check_cutoff_split(frame, cutoff, n_boot=100)
+    two = check_cutoff_split(frame.sample(frac=1.0, random_state=shuffle), cutoff, n_boot=100)
+    assert one.figures == pytest.approx(two.figures, abs=1e-9)
+    mirrored = check_cutoff_split(frame.assign(score=-frame["score"]), cutoff, n_boot=100)
+    assert mirrored.figures["ic_difference"] == pytest.approx(-one.figures["ic_difference"])
+
+
+def test_days_are_the_unit_of_resampling():
+    # Fifty copies of each day's forecast carry no more evidence than one.
+    rng = np.random.default_rng(2)
+    one = pd.DataFrame(
+        {
+            "at": pd.date_range("2020-01-01", periods=300, tz="UTC"),
+            "score": rng.normal(size=300),
+            "earned": rng.normal(size=300),
+        }
+    )
+    errors = []
+    for frame in (one, one.loc[one.index.repeat(50)]):
+        read = read_forecasts(frame, ["earned", "score"], where="test")
+        sums = read.sums(*products(read.frame["score"].to_numpy(), read.frame["rank"].to_numpy()))
+        errors.append(resample(sums, correlation, n_boot=1000, seed=0).error)
+    assert errors[1] == pytest.approx(errors[0], rel=0.02)
+    assert errors[0] == pytest.approx(1 / np.sqrt(300), rel=0.15)
+
+
+def test_statistics_of_sums_are_those_of_the_rows():
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=50), rng.normal(size=50)
+    sums = np.column_stack(products(x, y)).sum(axis=0)
+    assert correlation(sums) == pytest.approx(np.corrcoef(x, y)[0, 1])
+    assert np.isnan(correlation(np.column_stack(products(np.full(50, 0.1), y)).sum(axis=0)))
+    assert np.isnan(share(np.zeros(2)))
+
+
+@pytest.mark.parametrize("remembers", [True, False])
+def test_alpha_that_ends_at_the_cutoff(remembers):
+    rng, at = np.random.default_rng(4), pd.date_range("2020-01-01", periods=700, tz="UTC")
+    market = pd.Series(rng.normal(0.0, 0.01, 700), index=at)
+    position = rng.choice([-1.0, 1.0], 700)
+    if remembers:
+        position = np.where((at < at[350]) & (rng.random(700) < 0.5), np.sign(market), position)
+    found = check_alpha_decay(market * position, market, at[350], periods_per_year=365)
+    assert found.verdict == ("suspicious" if remembers else "pass")
+    own, theirs = (1 + market * position)[:350].prod(), (1 + market)[:350].prod()
+    assert found.figures["points_before"] == pytest.approx(own - theirs)
+    assert found.figures["alpha_after"] == pytest.approx(365 * (market * position - market)[350:].mean())
+
+
+def test_alpha_is_compared_within_regimes():
+    rng, at = np.random.default_rng(5), pd.date_range("2020-01-01", periods=2000, tz="UTC")
+    bull = rng.random(2000) < np.where(at < at[1000], 0.9, 0.1)
+    market = pd.Series(rng.normal(0.0, 0.01, 2000), index=at)
+    returns = market + np.where(bull, 0.003, 0.0)
+    plain, matched = (
+        check_alpha_decay(returns, market, at[1000], periods_per_year=365, regimes=regimes)
+        for regimes in (None, pd.Series(np.where(bull, "bull", "bear"), index=at))
+    )
+    assert plain.verdict == "suspicious"
+    assert matched.effect == pytest.approx(0.0, abs=1e-9)
+
+
+def test_alpha_needs_series_that_fit():
+    at = pd.date_range("2020-01-01", periods=100, tz="UTC")
+    series = pd.Series(np.random.default_rng(6).normal(0.0, 0.01, 100), index=at)
+    for returns, benchmark in (
+        (series, series[:-1]),
+        (series.where(at > at[3]), series),
+        (series.tz_localize(None), series.tz_localize(None)),
+    ):
+        with pytest.raises(DataError):
+            check_alpha_decay(returns, benchmark, at[50], periods_per_year=365)
+    with pytest.raises(ConfigError):
+        check_alpha_decay(series, series, at[50], periods_per_year=0)
+    assert check_alpha_decay(series, series * 0, at[90], periods_per_year=365).verdict == "inconclusive"
