@@ -1,5 +1,6 @@
+from .catalogue import CHECKS, LEAKS, NOT_TESTED, LeakCheck, not_tested
 from .causality import assert_causal, check_decisions_are_causal
-from .declarations import check_costs, check_latency, check_trials, check_undated
+from .declarations import check_costs, check_latency, check_undated
 from .duplicates import article_keys, check_duplicates
 from .execution import check_fill_order, check_lag_decay
 from .findings import GRAVITY, AuditVerdict, Finding, is_invalid, overall_verdict
@@ -8,9 +9,13 @@ from .provenance import check_adapter_manifest, check_base_cutoff
 from .timing import check_time_zones, check_tradable_instants
 
 __all__ = [
+    "CHECKS",
     "GRAVITY",
+    "LEAKS",
+    "NOT_TESTED",
     "AuditVerdict",
     "Finding",
+    "LeakCheck",
     "article_keys",
     "assert_causal",
     "check_adapter_manifest",
@@ -25,8 +30,8 @@ __all__ = [
     "check_split_order",
     "check_time_zones",
     "check_tradable_instants",
-    "check_trials",
     "check_undated",
     "is_invalid",
+    "not_tested",
     "overall_verdict",
 ]

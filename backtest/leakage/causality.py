@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.backtest.arguments import check_at_least, check_seed, check_type
+from embargo.backtest.leakage.catalogue import CHECKS
 from embargo.backtest.leakage.findings import Finding, plain, require_columns, utc_array
 from embargo.data_loaders.calendars import decision_times
 from embargo.data_loaders.errors import DataError, LeakError
@@ -26,7 +27,7 @@ Decide = Callable[[pd.DataFrame, Prices], pd.DataFrame]
 
 LATENCY = pd.Timedelta(minutes=5)
 ROUNDING = 1e-12
-_TITLE = "Decisions do not move when the future does"
+_TITLE = CHECKS["check_decisions_are_causal"].title
 _REMEDY = (
     "Look for a statistic fitted over all dates, a join by calendar date, a backward fill, or a price of the bar being "
     "decided; read nothing with known_at or close_at after decided_at."

@@ -1,7 +1,7 @@
-"""What a run states about itself: undated news, latency, costs and the number of trials.
+"""What a run states about itself: dates of its news, latency and costs.
 
-These checks read declared numbers only. They prove no leak except for undated news that was kept; they point at
-assumptions under which a backtest is too kind.
+These checks read what is declared. They prove no leak except for undated news that was used; they point at assumptions
+under which a backtest is too kind.
 """
 
 from __future__ import annotations
@@ -11,49 +11,84 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from embargo.backtest.leakage.findings import Finding, plain
+from embargo.backtest.leakage.catalogue import CHECKS
+from embargo.backtest.leakage.findings import Finding, evidence_rows, plain, require_columns
 from embargo.data_loaders.errors import ConfigError
 
 LATENCY_MATTERS_BELOW = pd.Timedelta(hours=1)
+PILE, PILE_SHARE, PILE_EXCESS, RIVAL_INSTANTS = 20, 0.01, 5.0, 10
 
 
-def check_undated(n_undated: int, n_total: int, *, kept: bool) -> Finding:
-    """Require that articles without a date are set aside and counted (D4).
+def check_undated(news: pd.DataFrame, *, set_aside: int = 0) -> Finding:
+    """Require that every article used has a date, and one of its own (D4).
+
+    An article without an instant is a leak. One instant that many articles share (20 or more, 1 % of all, and five
+    times what the next ten busiest instants hold) is what a default for missing dates leaves behind: suspicious.
 
     Parameters
     ----------
-    n_undated, n_total : int
-        Articles without a date, and articles in all.
-    kept : bool
-        Whether the undated ones were used.
+    news : DataFrame
+        Articles that are used: ``article_id, published_at`` (UTC, NaT where there is none).
+    set_aside : int
+        Articles left out for want of a date; counted in the detail.
 
     Returns
     -------
     Finding
-        Code ``D4``; ``effect`` is the share of undated articles.
+        Code ``D4``; ``effect`` is the share of the articles.
 
     Raises
     ------
-    ConfigError
-        If the counts contradict each other.
+    DataError
+        If columns are missing.
 
     Examples
     --------
+    >>> import pandas as pd
     >>> from embargo.backtest.leakage import check_undated
-    >>> check_undated(3, 100, kept=False).detail
-    '3 of 100 articles have no date and were set aside.'
+    >>> at = pd.date_range('2024-03-01', periods=60, freq='h', tz='UTC')
+    >>> news = pd.DataFrame({'article_id': range(60), 'published_at': at})
+    >>> check_undated(news, set_aside=3).detail
+    'All 60 articles have a date of their own; 3 without one were set aside.'
+    >>> check_undated(news.assign(published_at=at.where(at.hour > 8, at[0]))).verdict
+    'suspicious'
     """
-    if not 0 <= n_undated <= n_total:
-        raise ConfigError(f"undated news: {n_undated} of {n_total} articles cannot be. Count them again.")
-    title, unit = "Undated articles are set aside", "share of articles"
-    share = n_undated / n_total if n_total else 0.0
-    if n_undated and kept:
-        detail = (
-            f"{n_undated} of {n_total} articles have no date and were used: nobody can say whether they were known."
+    require_columns(news, ("article_id", "published_at"), where="undated news")
+    check, unit = CHECKS["check_undated"], "share of articles"
+    aside = f"; {set_aside:,} without one were set aside" if set_aside else ""
+    articles = news.drop_duplicates("article_id")
+    if articles.empty:
+        return Finding("D4", "not-applicable", check.title, f"There are no articles{aside}.")
+    undated = articles.loc[articles["published_at"].isna()]
+    if len(undated):
+        detail = f"{len(undated):,} of {len(articles):,} articles that are used have no date{aside}."
+        share = len(undated) / len(articles)
+        return Finding(
+            "D4", "leak", check.title, detail, evidence_rows(undated), share, unit, "Set undated articles aside."
         )
-        return Finding("D4", "leak", title, detail, [], share, unit, "Set undated articles aside.")
-    aside = f"{n_undated} of {n_total} articles have no date" + (" and were set aside." if n_undated else ".")
-    return Finding("D4", "pass", title, aside, effect=share, unit=unit)
+    busiest = articles["published_at"].value_counts().iloc[: 1 + RIVAL_INSTANTS]
+    instant, number = busiest.index[0], int(busiest.iloc[0])
+    share, usual = number / len(articles), float(busiest.iloc[1:].mean()) if len(busiest) > 1 else 0.0
+    if number >= PILE and share >= PILE_SHARE and number >= PILE_EXCESS * usual:
+        return Finding(
+            "D4",
+            "suspicious",
+            check.title,
+            f"{number:,} of {len(articles):,} articles ({share:.1%}) carry the one instant {instant.isoformat()}, and "
+            f"the next busiest hold {usual:.1f}: this looks like a default for missing dates{aside}.",
+            evidence_rows(articles.loc[articles["published_at"] == instant, ["article_id", "published_at"]]),
+            share,
+            unit,
+            "Look where that instant comes from; set articles aside that have no date of their own.",
+        )
+    return Finding(
+        "D4",
+        "pass",
+        check.title,
+        f"All {len(articles):,} articles have a date of their own{aside}.",
+        effect=0.0,
+        unit=unit,
+    )
 
 
 def check_latency(latency: pd.Timedelta, bar: pd.Timedelta) -> Finding:
@@ -86,7 +121,7 @@ def check_latency(latency: pd.Timedelta, bar: pd.Timedelta) -> Finding:
     """
     if latency < pd.Timedelta(0):
         raise ConfigError(f"latency must not be negative, got {latency}.")
-    title, minutes = "A model needs time to read", latency / pd.Timedelta(minutes=1)
+    title, minutes = CHECKS["check_latency"].title, latency / pd.Timedelta(minutes=1)
     if latency == pd.Timedelta(0):
         short = ", which on bars this short is much of the profit" if bar <= LATENCY_MATTERS_BELOW else ""
         detail = f"Orders are placed at the instant news is published{short}. Reading and scoring take time."
@@ -123,7 +158,7 @@ def check_costs(costs: Mapping[str, float]) -> Finding:
     for name, value in costs.items():
         if not math.isfinite(value) or value < 0:
             raise ConfigError(f"costs: {name} must be a number of at least 0, got {value}.")
-    title, unit = "Trading costs something", "costs above zero"
+    title, unit = CHECKS["check_costs"].title, "costs above zero"
     charged = {name: value for name, value in costs.items() if value > 0}
     evidence = [{"cost": name, "value": plain(value)} for name, value in costs.items()]
     if not charged:
@@ -131,47 +166,3 @@ def check_costs(costs: Mapping[str, float]) -> Finding:
         return Finding("P7", "suspicious", title, detail, evidence, 0.0, unit, "Charge fees and slippage.")
     detail = "Charged: " + ", ".join(f"{name} {value:g}" for name, value in charged.items()) + "."
     return Finding("P7", "pass", title, detail, evidence, float(len(charged)), unit)
-
-
-def check_trials(n_trials: int | None, *, deflated: bool) -> Finding:
-    """Require that the number of trials on the test window is stated and paid for (P2).
-
-    Parameters
-    ----------
-    n_trials : int or None
-        Variants tried on this test window, this one included; None where nobody counted.
-    deflated : bool
-        Whether the Sharpe ratio was deflated for them (Bailey and Lopez de Prado 2014).
-
-    Returns
-    -------
-    Finding
-        Code ``P2``; ``effect`` is the number of trials.
-
-    Raises
-    ------
-    ConfigError
-        If the number is below 1.
-
-    References
-    ----------
-    Bailey and López de Prado (2014), "The Deflated Sharpe Ratio", Journal of Portfolio Management 40(5).
-
-    Examples
-    --------
-    >>> from embargo.backtest.leakage import check_trials
-    >>> check_trials(40, deflated=False).detail
-    '40 variants were tried on this test window and the Sharpe ratio is not deflated for them.'
-    """
-    title, unit = "Trials on the test window are counted", "trials"
-    remedy = "Keep a ledger of trials and report the deflated Sharpe ratio."
-    if n_trials is None:
-        detail = "Nobody counted how many variants were tried on this test window."
-        return Finding("P2", "suspicious", title, detail, unit=unit, remedy=remedy)
-    if n_trials < 1:
-        raise ConfigError(f"trials: this run is one itself, so n_trials must be at least 1, got {n_trials}.")
-    if n_trials > 1 and not deflated:
-        detail = f"{n_trials} variants were tried on this test window and the Sharpe ratio is not deflated for them."
-        return Finding("P2", "suspicious", title, detail, [], float(n_trials), unit, remedy)
-    detail = f"{n_trials} variant(s) tried on this test window" + (", Sharpe ratio deflated." if deflated else ".")
-    return Finding("P2", "pass", title, detail, [], float(n_trials), unit)

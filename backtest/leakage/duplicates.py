@@ -16,7 +16,16 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from embargo.backtest.leakage.findings import EVIDENCE_ROWS, AuditVerdict, Finding, plain, require_columns, utc_array
+from embargo.backtest.leakage.catalogue import CHECKS
+from embargo.backtest.leakage.findings import (
+    EVIDENCE_ROWS,
+    AuditVerdict,
+    Finding,
+    plain,
+    require_columns,
+    share_interval,
+    utc_array,
+)
 from embargo.data_loaders.checks.repeats import normalise_text
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import as_utc
@@ -28,7 +37,7 @@ SUSPICIOUS_EXCESS = 0.005
 MIN_REFERENCE = 100
 REFERENCE_BLOCKS = 3
 
-_TITLE = "Test texts are not copies of training texts"
+_TITLE = CHECKS["check_duplicates"].title
 _POSTINGS_AT_ONCE = 500_000
 _POSTINGS_IN_ALL = 2_000_000
 _SHOWN_CHARACTERS = 160
@@ -173,14 +182,14 @@ def check_duplicates(
     excess = share - habit
     if len(from_later):
         detail = f"{len(from_later)} test texts have training copies only from later than themselves. {said}"
-        return _finding("leak", detail, from_later, share)
+        return _finding("leak", detail, from_later, share, found.texts)
     leak_at = 0.0 if allowed is not None else max(LEAK_EXCESS, 3.0 * error)
     suspicious_at = 0.0 if allowed is not None else max(SUSPICIOUS_EXCESS, 2.0 * error)
     if excess > leak_at:
-        return _finding("leak", said, found.pairs, share)
+        return _finding("leak", said, found.pairs, share, found.texts)
     if excess > suspicious_at:
-        return _finding("suspicious", said, found.pairs, share)
-    return _finding("pass", said, found.pairs, share)
+        return _finding("suspicious", said, found.pairs, share, found.texts)
+    return _finding("pass", said, found.pairs, share, found.texts)
 
 
 def near_matches(
@@ -334,7 +343,7 @@ def _yardstick(
     return most.share, error, f"training's own latest texts repeat earlier ones at up to {most.share:.2%}"
 
 
-def _finding(verdict: AuditVerdict, detail: str, pairs: pd.DataFrame, share: float) -> Finding:
+def _finding(verdict: AuditVerdict, detail: str, pairs: pd.DataFrame, share: float, n: int) -> Finding:
     worst = pairs.sort_values("similarity", ascending=False, kind="stable").head(EVIDENCE_ROWS)
     evidence = [
         {
@@ -354,6 +363,7 @@ def _finding(verdict: AuditVerdict, detail: str, pairs: pd.DataFrame, share: flo
         ""
         if verdict == "pass"
         else "Keep all copies of a text on one side of the split, and let the first one known carry the signal.",
+        share_interval(share * n, n),
     )
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from embargo.backtest.leakage.catalogue import CHECKS
 from embargo.backtest.leakage.findings import Finding, evidence_rows, require_columns
 from embargo.data_loaders.errors import DataError
 
 SIMULTANEOUS_SHARE = 0.05
-_ORDER_TITLE = "Every fill follows its decision, every decision what it read"
-_DECAY_TITLE = "Profit survives one bar of delay"
+_ORDER_TITLE = CHECKS["check_fill_order"].title
+_DECAY_TITLE = CHECKS["check_lag_decay"].title
 _DECAY_REMEDY = "Check that the weights of row t use nothing from bar t itself and that fills come after the decision."
 
 
@@ -174,6 +175,7 @@ def check_lag_decay(
     per_bar = sharpe / year
     low = sharpe - 1.96 * year * float(np.sqrt((1 + per_bar**2 / 2) / len(prompt)))
     lost = prompt - late
+    error = year * float((_pull(prompt) - _pull(late)).std(ddof=1)) / float(np.sqrt(len(lost)))
     z = float(lost.mean() / (lost.std(ddof=1) / np.sqrt(len(lost)))) if lost.std() > 0 else 0.0
     numbers = (
         f"Sharpe ratio before costs {sharpe:.2f} a year (lower bound {low:.2f}), {sharpe_late:.2f} one bar later "
@@ -191,4 +193,11 @@ def check_lag_decay(
         sharpe - sharpe_late,
         "annual Sharpe ratio lost by one bar of delay",
         _DECAY_REMEDY if collapse else "",
+        (sharpe - sharpe_late - 1.96 * error, sharpe - sharpe_late + 1.96 * error),
     )
+
+
+def _pull(returns: np.ndarray) -> np.ndarray:
+    """Influence of each bar on the Sharpe ratio per bar (Lo 2002, the delta method), shape (bars,)."""
+    score = (returns - returns.mean()) / returns.std(ddof=1)
+    return np.asarray(score - returns.mean() / returns.std(ddof=1) * (score**2 - 1) / 2)

@@ -41,6 +41,8 @@ class Finding:
         First offending rows, JSON-able; empty where there are none.
     effect : float or None
         Size of what was found, in ``unit``.
+    interval : (float, float) or None
+        95 % interval of the effect; None where it is counted exactly or has no size.
     unit : str
         Words for the unit of ``effect``, such as ``"share of articles"``.
     remedy : str
@@ -61,6 +63,7 @@ class Finding:
     effect: float | None = None
     unit: str = ""
     remedy: str = ""
+    interval: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if self.verdict not in get_args(AuditVerdict):
@@ -75,6 +78,7 @@ class Finding:
             "detail": self.detail,
             "evidence": [plain(row) for row in self.evidence],
             "effect": plain(self.effect),
+            "interval": plain(self.interval),
             "unit": self.unit,
             "remedy": self.remedy,
         }
@@ -119,8 +123,10 @@ def is_invalid(findings: Iterable[Finding]) -> bool:
 
     Examples
     --------
+    >>> import pandas as pd
     >>> from embargo.backtest.leakage import check_undated, is_invalid
-    >>> is_invalid([check_undated(3, 100, kept=True)])
+    >>> undated = pd.DataFrame({'article_id': ['a'], 'published_at': pd.to_datetime([None], utc=True)})
+    >>> is_invalid([check_undated(undated)])
     True
     """
     return overall_verdict(findings) == "leak"
@@ -143,6 +149,16 @@ def plain(value: Any) -> Any:
     if isinstance(value, pd.Timestamp):
         return value.isoformat()
     return str(value)
+
+
+def share_interval(count: float, n: int) -> tuple[float, float] | None:
+    """Return the 95 % interval of a share (Wilson 1927); None of nothing."""
+    if not n:
+        return None
+    z, share = 1.959964, count / n
+    centre, spread = share + z**2 / (2 * n), z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    scale = 1 + z**2 / n
+    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
 
 
 def moment(instant: pd.Timestamp) -> str:

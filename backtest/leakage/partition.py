@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pandas as pd
 
+from embargo.backtest.leakage.catalogue import CHECKS
 from embargo.backtest.leakage.findings import Finding, aware_instant, evidence_rows, length, moment, require_columns
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import as_utc
 
 SHUFFLED_SHARE = 0.05
-_OVERLAP_TITLE = "No label reaches over a split boundary"
-_ORDER_TITLE = "Training and validation are older than the first test decision"
+_OVERLAP_TITLE = CHECKS["check_label_overlap"].title
+_ORDER_TITLE = CHECKS["check_split_order"].title
 
 
 def check_label_overlap(

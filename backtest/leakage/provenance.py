@@ -7,11 +7,12 @@ from typing import Any
 
 import pandas as pd
 
+from embargo.backtest.leakage.catalogue import CHECKS
 from embargo.backtest.leakage.findings import EVIDENCE_ROWS, Finding, aware_instant, length, moment, plain
 from embargo.data_loaders.errors import ConfigError, DataError
 
-_BASE_TITLE = "The base model is older than the test period"
-_ADAPTER_TITLE = "The model learned nothing from the test period"
+_BASE_TITLE = CHECKS["check_base_cutoff"].title
+_ADAPTER_TITLE = CHECKS["check_adapter_manifest"].title
 _LEARNED_UNTIL = ("trained_until", "calibrated_until")
 
 

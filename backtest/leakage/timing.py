@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
+from embargo.backtest.leakage.catalogue import CHECKS
 from embargo.backtest.leakage.findings import EVIDENCE_ROWS, Finding, evidence_rows, plain, require_columns, utc_array
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK
 from embargo.data_loaders.checks.clock_evidence import judge_clock
@@ -32,8 +33,8 @@ WINDOW_HOURS = (1, 3, 6)
 MIN_BUCKET = 100
 MIN_BUCKET_ROWS = 50
 
-_ZONE_TITLE = "Time stamps carry a zone and keep the hours of the exchange"
-_INSTANT_TITLE = "No article moves a bar that was decided before it was known"
+_ZONE_TITLE = CHECKS["check_time_zones"].title
+_INSTANT_TITLE = CHECKS["check_tradable_instants"].title
 _OFFSET = re.compile(r"(?:Z|UTC|GMT|[+-]\d{2}:?\d{2}|\d[+-]\d{2})\s*$", re.IGNORECASE)
 _DAY = pd.Timedelta(days=1)
 
@@ -379,6 +380,7 @@ def _event_study(
             worst.inside - worst.outside,
             unit,
             "Compare the stamps of that window with another source; late items stamped early look like this.",
+            worst.interval,
         )
     return Finding(
         "T5",
@@ -389,6 +391,7 @@ def _event_study(
         evidence,
         worst.inside - worst.outside,
         unit,
+        interval=worst.interval,
     )
 
 
@@ -403,6 +406,11 @@ class _Window:
     @property
     def z(self) -> float:
         return (self.inside - self.outside) / self.error
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        gap = self.inside - self.outside
+        return gap - 1.96 * self.error, gap + 1.96 * self.error
 
     @property
     def guilty(self) -> bool:

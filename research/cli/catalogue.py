@@ -36,6 +36,7 @@ COMMANDS = {
     "sweep": Entry("sweep", "Trade every combination of settings and choose one by validation."),
     "paths": Entry("paths", "Show how much a Sharpe ratio owes to which part of history taught."),
     "compare": Entry("compare", "Compare finished runs on the bars they share."),
+    "leaks": Entry("leaks", "List the leaks that are known, and the checks that look for them."),
     "tune": Entry("models", "Tune a model, calibrate it, measure it and write its model card."),
     "evaluate": Entry("models", "Judge a model on labelled texts: accuracy, calibration, robustness."),
     "score": Entry("models", "Score an archive of news of any size."),

@@ -39,7 +39,6 @@ class Trail:
     weights, asset_returns : DataFrame, shape (test rows, symbols)
     orders : DataFrame
         Fills, as in `embargo.backtest.Books`.
-    n_trials : int
     """
 
     plan: Plan
@@ -49,7 +48,6 @@ class Trail:
     weights: pd.DataFrame
     asset_returns: pd.DataFrame
     orders: pd.DataFrame
-    n_trials: int
 
 
 def audit(trail: Trail, stages: Stages) -> list[Finding]:
@@ -76,12 +74,9 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         _worst([_duplicates(part, config.seed) for part in _distinct_trainings(trail.plan)]),
         *_partitions(trail.plan),
         *_models(trail),
-        leakage.check_undated(
-            world.counts["news"].get("undated", 0), world.counts["news"].get("read", len(world.news)), kept=False
-        ),
+        leakage.check_undated(news, set_aside=world.counts["news"].get("undated", 0)),
         leakage.check_latency(pd.Timedelta(config.prices.latency), length_of(config.prices.bar)),
         leakage.check_costs(config.costs.model_dump()),
-        leakage.check_trials(trail.n_trials, deflated=True),
     ]
     return sorted(findings, key=lambda finding: (leakage.GRAVITY.index(finding.verdict), finding.code))
 
@@ -147,8 +142,8 @@ def _partitions(plan: Plan) -> list[Finding]:
     if plan.config.labels.source == "file":
         detail = "The labels come from an undated set; M11 compares its knowledge cutoff with the test window instead."
         return [
-            Finding("S1", "not-applicable", "Label intervals across a boundary", detail),
-            Finding("S5", "not-applicable", "Order of train, validation and test", detail),
+            Finding("S1", "not-applicable", leakage.CHECKS["check_label_overlap"].title, detail),
+            Finding("S5", "not-applicable", leakage.CHECKS["check_split_order"].title, detail),
         ]
     decided_at = plan.world.decided_at
     overlaps, orders = [], []
@@ -170,7 +165,7 @@ def _models(trail: Trail) -> list[Finding]:
     manifest = manifests[0]
     if trail.plan.config.model.kind == "linear":
         detail = "The model has no pretrained weights: it knows only what it was fitted on."
-        base = Finding("M1", "not-applicable", "Knowledge cutoff of the base model", detail)
+        base = Finding("M1", "not-applicable", leakage.CHECKS["check_base_cutoff"].title, detail)
     else:
         cutoff = manifest["base_knowledge_cutoff"]
         base = leakage.check_base_cutoff(

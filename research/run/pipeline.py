@@ -157,7 +157,7 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
         **_data_figures(plan, result),
     )
 
-    findings = audit(_trail(plan, reading, result, attempts.number, fused), stages)
+    findings = audit(_trail(plan, reading, result, fused), stages)
     verdict = conclude(metrics, findings, significance=config.statistics.significance, bad_data=plan.data.refused)
     verdict = replace(verdict, text=" ".join([verdict.text, *cautions(plan.world, plan.parts)]))
     measured = replace(
@@ -268,7 +268,7 @@ def _truth(plan: Plan, scored: pd.DataFrame) -> TruthFigures | None:
     )
 
 
-def _trail(plan: Plan, reading: Reading, result: Trade, n_trials: int, fused: Fused | None) -> Trail:
+def _trail(plan: Plan, reading: Reading, result: Trade, fused: Fused | None) -> Trail:
     until_end = replace(plan, rows=slice(0, plan.rows.stop))
 
     def weights_of(scored: pd.DataFrame, prices: Prices) -> pd.DataFrame:
@@ -283,7 +283,6 @@ def _trail(plan: Plan, reading: Reading, result: Trade, n_trials: int, fused: Fu
         weights=result.decision.weights,
         asset_returns=result.asset_returns,
         orders=result.books.orders,
-        n_trials=n_trials,
     )
 
 

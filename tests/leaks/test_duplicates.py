@@ -54,6 +54,7 @@ def test_copied_headlines_are_found(change, dose, verdict):
     finding = check_duplicates(train, train_at, test, test_at)
     assert finding.verdict == verdict
     assert finding.effect == pytest.approx(dose, abs=0.005)
+    assert finding.interval[0] < dose < finding.interval[1]
     assert {"test_text", "train_text", "similarity"} <= set(finding.evidence[0])
 
 

@@ -80,6 +80,21 @@ def test_same_bar_profit_that_is_gone_a_bar_later_is_suspicious():
     finding = check_lag_decay(peeking, world.earned, periods_per_year=252)
     assert finding.verdict == "suspicious"
     assert finding.effect > 6
+    assert finding.interval[0] < finding.effect < finding.interval[1]
+
+
+@pytest.mark.parametrize("edge", [0.0, 0.03])
+def test_the_interval_of_what_a_delay_costs_is_as_wide_as_chance_makes_it(edge):
+    lost, errors = [], []
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        weights = pd.DataFrame(rng.choice([-1, 0, 1], (250, 4), p=[0.3, 0.4, 0.3])) / 4
+        earned = pd.DataFrame(rng.normal(0, 0.01, (250, 4))) + edge * weights
+        finding = check_lag_decay(weights, earned, periods_per_year=252)
+        lost.append(finding.effect)
+        errors.append((finding.interval[1] - finding.interval[0]) / (2 * 1.96))
+    # A standard deviation of 300 draws is known to 4 %.
+    assert np.mean(errors) == pytest.approx(np.std(lost), rel=0.13)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -10,12 +10,11 @@ from embargo.backtest.leakage import (
     Finding,
     check_costs,
     check_latency,
-    check_trials,
     check_undated,
     is_invalid,
     overall_verdict,
 )
-from embargo.backtest.leakage.findings import aware_instant, evidence_rows
+from embargo.backtest.leakage.findings import aware_instant, evidence_rows, share_interval
 from embargo.data_loaders.errors import ConfigError, DataError
 
 VERDICTS = ("leak", "suspicious", "inconclusive", "pass", "not-applicable")
@@ -62,13 +61,41 @@ def test_instants_without_a_zone_are_refused(value):
         aware_instant(value, what="here")
 
 
-def test_undated_articles():
-    assert check_undated(0, 100, kept=True).verdict == "pass"
-    assert check_undated(5, 100, kept=False).verdict == "pass"
-    finding = check_undated(5, 100, kept=True)
-    assert (finding.verdict, finding.effect) == ("leak", 0.05)
-    with pytest.raises(ConfigError, match="5 of 3"):
-        check_undated(5, 3, kept=False)
+def _dated(n: int, pile: int = 0) -> pd.DataFrame:
+    at = pd.Series(pd.date_range("2020-01-01 07:13", periods=n, freq="37min", tz="UTC", unit="us"))
+    at.iloc[n - pile :] = at.iloc[3]
+    return pd.DataFrame({"article_id": [f"a{i}" for i in range(n)], "published_at": at})
+
+
+def test_articles_without_a_date_are_a_leak_where_they_are_used():
+    news = _dated(400)
+    assert check_undated(news).verdict == "pass"
+    assert "7 without one were set aside" in check_undated(news, set_aside=7).detail
+    news.loc[5, "published_at"] = pd.NaT
+    finding = check_undated(news)
+    assert (finding.verdict, finding.effect) == ("leak", 1 / 400)
+    assert finding.evidence == [{"article_id": "a5", "published_at": None}]
+    assert check_undated(news[:0]).verdict == "not-applicable"
+    with pytest.raises(DataError, match="published_at"):
+        check_undated(news[["article_id"]])
+
+
+@pytest.mark.parametrize(("n", "pile"), [(400, 20), (1000, 50)])
+def test_one_instant_that_many_articles_share_looks_like_a_default(n, pile):
+    finding = check_undated(_dated(n, pile))
+    assert (finding.verdict, finding.effect) == ("suspicious", (pile + 1) / n)
+    assert finding.evidence[0]["article_id"] == "a3"
+
+
+def test_what_shares_its_instant_by_right_is_no_default():
+    assert check_undated(_dated(400, 15)).verdict == "pass", "few"
+    assert check_undated(_dated(4000, 30)).verdict == "pass", "a small share"
+    by_day = _dated(1000)
+    by_day["published_at"] = by_day["published_at"].dt.normalize()
+    assert check_undated(by_day).verdict == "pass", "every day has its pile: dates without a time are another check's"
+    release = _dated(400, 60)
+    release.loc[340:, "article_id"] = "a3"
+    assert check_undated(release).verdict == "pass", "one article filed under many symbols"
 
 
 def test_latency():
@@ -89,10 +116,9 @@ def test_costs():
             check_costs({"fee": wrong})
 
 
-def test_trials():
-    assert check_trials(1, deflated=False).verdict == "pass"
-    assert check_trials(200, deflated=True).verdict == "pass"
-    assert check_trials(200, deflated=False).verdict == "suspicious"
-    assert check_trials(None, deflated=True).verdict == "suspicious"
-    with pytest.raises(ConfigError, match="at least 1"):
-        check_trials(0, deflated=True)
+def test_share_interval_is_that_of_wilson():
+    # Newcombe 1998, table 1: 81 of 263 gives 0.2553 to 0.3662.
+    assert share_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert share_interval(0, 0) is None
+    assert share_interval(0, 20)[0] == 0.0
+    assert share_interval(20, 20)[1] == 1.0

@@ -184,6 +184,7 @@ def test_late_items_stamped_before_the_open_stand_out(seed):
     finding = _instants(world, articles, effects=worlds.as_effects(world, articles["row"].to_numpy()))
     assert finding.verdict == "suspicious"
     assert finding.evidence[0]["published"] in {"09:00-10:00", "07:00-10:00", "08:00-11:00", "09:00-12:00"}
+    assert finding.interval[0] < finding.effect < finding.interval[1]
 
 
 def test_event_study_without_power_says_so(world):

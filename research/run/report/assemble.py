@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from embargo.backtest.leakage import Finding
+from embargo.backtest.leakage import Finding, not_tested
 from embargo.backtest.significance import PermutationResult
 from embargo.data_loaders.fields import CLASSES
 from embargo.research.pages import formats
@@ -143,6 +143,7 @@ def assemble(
         permutation=_permutation(permutation),
         folds=_folds(plan, reading),
         findings=[finding.to_dict() for finding in findings],
+        not_tested=not_tested(finding.code for finding in findings),
         data=_data(plan.data, metrics),
         counts=_counts(plan, result),
         config=config.to_dict(),

@@ -179,7 +179,10 @@ class ReportData:
         One row per fold with `FOLD_COLUMNS`; the dates are UTC and required, the others may be missing.
     findings : sequence of mapping
         Findings of the leakage audit with `FINDING_KEYS`; `verdict` is one of `VERDICTS`; `evidence` is a list of
-        mappings, shown as a table. Optional ``effect`` (number) and ``unit`` (text) say how large it is.
+        mappings, shown as a table. Optional ``effect`` (number), ``interval`` (two numbers) and ``unit`` (text) say how
+        large it is.
+    not_tested : sequence of (code, leak, reason)
+        What the audit did not look for.
     counts : mapping
         What was dropped and why: ``{reason: number}`` or ``{stage: {reason: number}}``.
     config, manifest : mapping
@@ -231,6 +234,7 @@ class ReportData:
     permutation: Mapping[str, Any] | None = None
     folds: pd.DataFrame | None = None
     findings: Sequence[Mapping[str, Any]] = ()
+    not_tested: Sequence[tuple[str, str, str]] = ()
     counts: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     manifest: Mapping[str, Any] = field(default_factory=dict)

@@ -112,6 +112,7 @@ def render_page(data: ReportData) -> str:
         classification=_classification(data.classification),
         findings=_findings(data.findings),
         tally=_tally(data.findings),
+        not_tested=data.not_tested,
         counts=_counts(data.counts),
         config=formats.toml(data.config),
         manifest=formats.flat(data.manifest),
@@ -353,7 +354,7 @@ def _findings(findings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "icon": VERDICT_ICONS[finding["verdict"]],
             "title": formats.text(finding.get("title")),
             "detail": str(finding.get("detail") or ""),
-            "effect": _effect(finding.get("effect"), str(finding.get("unit") or "")),
+            "effect": _effect(finding),
             "remedy": str(finding.get("remedy") or ""),
             "evidence": _evidence(finding.get("evidence") or []),
         }
@@ -361,11 +362,15 @@ def _findings(findings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _effect(effect: Any, unit: str) -> str:
-    """Print the size of what a check measured, with its unit; nothing if it measured none."""
-    if formats.is_missing(effect):
+def _effect(finding: Mapping[str, Any]) -> str:
+    """Print the size of what a check measured, with its interval and unit; nothing if it measured none."""
+    if formats.is_missing(finding.get("effect")):
         return ""
-    return f"{formats.text(effect)} ({unit})" if unit else formats.text(effect)
+    said = formats.text(finding["effect"])
+    if finding.get("interval"):
+        low, high = finding["interval"]
+        said += f", 95% interval {formats.text(low)} to {formats.text(high)}"
+    return f"{said} ({finding['unit']})" if finding.get("unit") else said
 
 
 def _evidence(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:

@@ -1,0 +1,346 @@
+"""Every known way to see the future, the checks that look for it, and why the others are not looked for.
+
+The catalogue knows no check but by its name, so that every check takes its title from here; the door of the package
+finds the function. ``python -m embargo.backtest.leakage.catalogue > docs/leaks.md`` writes the page of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from embargo.backtest.leakage.findings import AuditVerdict
+
+LEAKS: Mapping[str, str] = MappingProxyType(
+    {
+        "T1": "A bar is traded on what was read from it",
+        "T2": "Bars stamped at their open count as known then",
+        "T3": "The newest bar was not complete, or was revised",
+        "T4": "The clock of the news is wrong or has no zone",
+        "T5": "News after the close, or dated by day alone, moves the same day",
+        "T6": "Half days, holidays and changes of the clock are missing from the calendar",
+        "T7": "A fill uses what the bar became later",
+        "T8": "Funding or borrow fees are known before they settle",
+        "T9": "Positions are closed because the data are about to end",
+        "T10": "The time that reading takes is left out",
+        "D1": "An article was edited later and keeps its first date",
+        "D2": "History was filled in, or scored, years later",
+        "D3": "Macro and company figures are dated by their period, or revised",
+        "D4": "Articles without a date are used",
+        "D5": "Copies of an article lie on both sides of a split",
+        "D6": "The universe is that of today",
+        "D7": "Prices are adjusted for what had not happened yet",
+        "D8": "Gaps are filled from later rows",
+        "D9": "A cache answers for another question",
+        "D10": "What is read depends on the day of the run",
+        "S1": "Labels reach over the boundary of a split",
+        "S2": "Purging takes from the wrong side",
+        "S3": "No embargo follows a boundary",
+        "S4": "A scale, vocabulary or threshold is fitted on all dates",
+        "S5": "The split does not follow time",
+        "S6": "Examples in a prompt come from the test",
+        "S7": "A feature is made from the target",
+        "S8": "Regimes look ahead",
+        "S9": "The text tells the move that it is held against",
+        "M1": "The base model was trained on the test period",
+        "M2": "The model knows more than its stated cutoff",
+        "M3": "The model recalls outcomes",
+        "M4": "The model was trained on these very headlines",
+        "M5": "Names lead or mislead the model",
+        "M6": "A masked company can still be recognised",
+        "M7": "The model is told another date and knows better",
+        "M8": "The answer does not depend on the evidence",
+        "M9": "Skill ends where the training data do",
+        "M10": "The model's reasons name later facts",
+        "M11": "The fitted model learned from the test",
+        "M12": "Calibration or thresholds were fitted on the test",
+        "M13": "The model changed silently",
+        "M14": "A remedy against memory does not work",
+        "R1": "The search index holds later documents",
+        "R2": "The memory holds outcomes before they are known",
+        "R3": "One item tells about another in the same batch",
+        "R4": "The prompt carries today's knowledge",
+        "R5": "News give orders to the model",
+        "P1": "Settings were chosen on the test",
+        "P2": "Attempts were not counted",
+        "P3": "Overlapping returns count as independent",
+        "P4": "Regimes or days were chosen afterwards",
+        "P5": "The market's rise counts as skill",
+        "P6": "Nothing was held against chance",
+        "P7": "Trading costs nothing",
+    }
+)
+
+
+@dataclass(frozen=True)
+class LeakCheck:
+    """What a check promises.
+
+    Attributes
+    ----------
+    code : str
+        Of the leak it looks for, one of `LEAKS`.
+    title : str
+        What ought to hold.
+    catches, silent_on : str
+        What it finds, and what it leaves alone on purpose.
+    cost : str
+        What its time grows with.
+    severity : AuditVerdict
+        Gravest verdict that it gives: ``"leak"`` where it proves, ``"suspicious"`` where it raises a doubt.
+    remedy : str
+        What to do about a finding.
+
+    Examples
+    --------
+    >>> from embargo.backtest.leakage import CHECKS
+    >>> CHECKS["check_latency"].title
+    'A model needs time to read'
+    """
+
+    code: str
+    title: str
+    catches: str
+    silent_on: str
+    cost: str
+    severity: AuditVerdict
+    remedy: str
+
+    def __post_init__(self) -> None:
+        if self.code not in LEAKS:
+            raise ValueError(f"check {self.title!r}: {self.code!r} is no code of the catalogue. Add it to LEAKS.")
+
+
+# By the name of the function in the door of the package.
+CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
+    {
+        "check_decisions_are_causal": LeakCheck(
+            "T1",
+            "Decisions do not move when the future does",
+            catches="a statistic over all dates, a join by calendar date, a backward fill, a price of the bar decided",
+            silent_on="what happens before scores exist (fitting, calibration, scoring) and rows that were not drawn",
+            cost="3 decisions a row that is drawn, and 3 more",
+            severity="leak",
+            remedy="read nothing with known_at or close_at after decided_at",
+        ),
+        "check_fill_order": LeakCheck(
+            "T1",
+            "Every fill follows its decision, every decision what it read",
+            catches="fills before their decision, decisions before what they read, habitual fills at the same instant",
+            silent_on="instants that are stated wrongly",
+            cost="fills",
+            severity="leak",
+            remedy="decide from what was known before, and fill at the next open after the decision",
+        ),
+        "check_lag_decay": LeakCheck(
+            "T1",
+            "Profit survives one bar of delay",
+            catches="a Sharpe ratio that no strategy has, gone after one bar of delay",
+            silent_on="peeks that earn a plausible Sharpe ratio",
+            cost="bars times symbols",
+            severity="suspicious",
+            remedy="check that row t uses nothing of bar t and that fills come after the decision",
+        ),
+        "check_time_zones": LeakCheck(
+            "T4",
+            "Time stamps carry a zone and keep the hours of the exchange",
+            catches="naive stamps, clocks that prices or the night of the writers speak against, piles at midnight",
+            silent_on="shifts of an hour, of up to three where prices show nothing, and of a minority of the rows",
+            cost="articles, and bars times symbols",
+            severity="leak",
+            remedy="name the source's zone when the archive is read",
+        ),
+        "check_tradable_instants": LeakCheck(
+            "T5",
+            "No article moves a bar that was decided before it was known",
+            catches="articles traded too early, dates without a time, skill that piles up in some hours",
+            silent_on="wrong stamps that lead to the same bar, hours with fewer than 100 articles or 50 bars",
+            cost="articles",
+            severity="leak",
+            remedy="align each article to the first bar with decided_at >= known_at",
+        ),
+        "check_latency": LeakCheck(
+            "T10",
+            "A model needs time to read",
+            catches="orders at the instant of publication",
+            silent_on="a latency that is shorter than scoring takes",
+            cost="nothing",
+            severity="suspicious",
+            remedy="set latency to what scoring takes",
+        ),
+        "check_undated": LeakCheck(
+            "D4",
+            "Every article that is used has a date of its own",
+            catches="articles without a date that are used, and many that share one instant, as a default would give",
+            silent_on="defaults that fill in the day alone (T5), or fewer than 20 articles",
+            cost="articles",
+            severity="leak",
+            remedy="set undated articles aside; never give them a default",
+        ),
+        "check_duplicates": LeakCheck(
+            "D5",
+            "Test texts are not copies of training texts",
+            catches="exact and near copies beyond the source's own habit, copies that training knows only from later",
+            silent_on="copies reworded beyond 70 %, translations, texts of fewer than four words",
+            cost="articles times what they share, capped",
+            severity="leak",
+            remedy="drop copies, or put all copies of a text on one side",
+        ),
+        "check_label_overlap": LeakCheck(
+            "S1",
+            "No label reaches over a split boundary",
+            catches="labels computed with prices of the next block, on either side, and gaps below the embargo",
+            silent_on="labels whose true end is later than stated",
+            cost="samples",
+            severity="leak",
+            remedy="purge every sample whose label interval touches the next block",
+        ),
+        "check_split_order": LeakCheck(
+            "S5",
+            "Training and validation are older than the first test decision",
+            catches="shuffled splits, articles on two sides, validation older than training",
+            silent_on="copies under another article_id (D5)",
+            cost="samples",
+            severity="leak",
+            remedy="split by known_at, all symbols together",
+        ),
+        "check_base_cutoff": LeakCheck(
+            "M1",
+            "The base model is older than the test period",
+            catches="a base that is declared to know the test period, or of which nobody says what it knows",
+            silent_on="a declared cutoff that is earlier than the true one (M2)",
+            cost="nothing",
+            severity="suspicious",
+            remedy="use a base with a cutoff before the test, or report both sides of the cutoff apart",
+        ),
+        "check_adapter_manifest": LeakCheck(
+            "M11",
+            "The model learned nothing from the test period",
+            catches="training that ends in the test, and test texts among those trained on",
+            silent_on="texts reworded between training and test (D5)",
+            cost="samples and test articles",
+            severity="leak",
+            remedy="fit the model again on what was known before the test",
+        ),
+        "check_costs": LeakCheck(
+            "P7",
+            "Trading costs something",
+            catches="runs in which every cost is zero",
+            silent_on="costs that are lower than the market's",
+            cost="nothing",
+            severity="suspicious",
+            remedy="charge fees and slippage",
+        ),
+    }
+)
+
+_OPENING = """\
+<!-- Made from backtest/leakage/catalogue.py by: python -m embargo.backtest.leakage.catalogue > docs/leaks.md -->
+
+# Leaks and their checks
+
+Every run is audited by these checks; `embargo leaks` lists them in a terminal. A leak stamps the report INVALID, a
+suspicion wants a person's eye, an inconclusive check had no power. What no check looks for is listed below, and in
+every report.
+
+"""
+
+# What no check of a run looks for, and why.
+NOT_TESTED: Mapping[str, str] = MappingProxyType(
+    {
+        "T2": "a bar carries its own open and close; whether the source labelled it so cannot be seen from one source",
+        "T3": "the last bar of a run lies in the past; revisions need a second download",
+        "T6": "bars are held against the exchange's calendar when they are read, which refuses others",
+        "T7": "books and weights are not compared",
+        "T8": "funding is charged at its stamp; a stamp that is too early cannot be told from a true one",
+        "T9": "needs a world whose data end earlier",
+        "D1": "needs the version first seen; texts are not read for later facts",
+        "D2": "needs the instant at which an archive was filled",
+        "D3": "runs read no macro or company figures",
+        "D6": "needs to know which symbols are missing",
+        "D7": "the data checks look for unadjusted splits; levels adjusted later need a second download",
+        "D8": "gaps are never filled by a run; a fill inside an archive cannot be seen",
+        "D9": "caches are addressed by content and checked when they are opened",
+        "D10": "nothing below the command line asks for the day",
+        "S2": "the splitter's own tests hold it for every mode",
+        "S3": "part of S1",
+        "S4": "needs a world whose future differs from before the fit on",
+        "S6": "no reader of a run is prompted",
+        "S7": "needs the features before they were joined",
+        "S8": "regimes of a gate are part of T1",
+        "S9": "texts are not compared with the moves that they tell",
+        "M2": "needs probes of the model with dated facts",
+        "M3": "needs queries of the model by date alone",
+        "M4": "needs the model's own probabilities of the texts",
+        "M5": "needs a second reading with names masked",
+        "M6": "runs mask no names",
+        "M7": "needs a second reading under other dates",
+        "M8": "needs a second reading of altered texts",
+        "M9": "needs bars on both sides of the cutoff and a rival without memory",
+        "M10": "readers give probabilities, no reasons",
+        "M12": "what a calibration was fitted on is not recorded",
+        "M13": "models are pinned by the hash of their weights",
+        "M14": "runs apply no remedy against memory",
+        "R1": "runs search no documents",
+        "R2": "readers have no memory",
+        "R3": "the scorers' own tests hold scores in a batch to those alone",
+        "R4": "no reader of a run is prompted",
+        "R5": "no reader of a run follows orders",
+        "P1": "settings chosen before a run leave no trace in it; sweep chooses on validation",
+        "P2": "the ledger counts and the p-value pays for it; attempts made elsewhere leave no trace",
+        "P3": "every interval and p-value of a run allows for serial correlation",
+        "P4": "regimes are tested together; days taken out of the data beforehand are the data checks' matter",
+        "P5": "buy and hold is shown beside the strategy; timing is not judged apart from exposure",
+        "P6": "every run shuffles its news against the market",
+    }
+)
+
+
+def not_tested(codes: Iterable[str]) -> list[tuple[str, str, str]]:
+    """Return (code, leak, reason) of every leak that no check with one of these codes looks for.
+
+    Parameters
+    ----------
+    codes : iterable of str
+        Of the findings of an audit.
+
+    Examples
+    --------
+    >>> from embargo.backtest.leakage import CHECKS, not_tested
+    >>> codes = {check.code for check in CHECKS.values()}
+    >>> not_tested(codes)[0][:2]
+    ('T2', 'Bars stamped at their open count as known then')
+    """
+    told = set(codes)
+    return [
+        (code, leak, NOT_TESTED.get(code, "its check was not run")) for code, leak in LEAKS.items() if code not in told
+    ]
+
+
+def reference() -> str:
+    """Write `docs/leaks.md`: every check, and every leak without one.
+
+    Examples
+    --------
+    >>> from embargo.backtest.leakage.catalogue import reference
+    >>> reference().splitlines()[2]
+    '# Leaks and their checks'
+    """
+    lines = [
+        *_OPENING.splitlines(),
+        "| code | what ought to hold | function | catches | silent on | gravest | time grows with | what to do |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {check.code} | {check.title} | `{name}` | {check.catches} | {check.silent_on} | {check.severity} | "
+        f"{check.cost} | {check.remedy} |"
+        for name, check in CHECKS.items()
+    ]
+    lines += ["", "## Not tested", "", "| code | leak | why |", "|---|---|---|"]
+    lines += [f"| {code} | {leak} | {why} |" for code, leak, why in not_tested(each.code for each in CHECKS.values())]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(reference(), end="")

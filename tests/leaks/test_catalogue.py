@@ -1,0 +1,72 @@
+"""The catalogue is whole: every check is in it, every known leak is either looked for or told not to be."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from embargo.backtest import leakage
+from embargo.backtest.leakage import CHECKS, LEAKS, NOT_TESTED, LeakCheck, not_tested
+from embargo.backtest.leakage.catalogue import reference
+from embargo.research.config.experiment import load_config
+from embargo.research.examples.shipped import example
+from embargo.research.progress import Quiet
+from embargo.research.run.pipeline import Outcome, execute
+
+PAGE = Path(__file__).parents[2] / "docs" / "leaks.md"
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    folder = tmp_path_factory.mktemp("audited")
+    with example("small") as path:
+        return execute(load_config(path), out=folder / "runs", cache=folder / "cache", stages=Quiet())
+
+
+def test_every_check_of_the_door_is_registered_and_no_other() -> None:
+    assert {name for name in leakage.__all__ if name.startswith("check_")} == set(CHECKS)
+
+
+def test_every_leak_is_looked_for_or_said_not_to_be() -> None:
+    looked_for = {check.code for check in CHECKS.values()}
+    assert looked_for | set(NOT_TESTED) == set(LEAKS)
+    assert looked_for & set(NOT_TESTED) == set()
+    assert [code for code, _, _ in not_tested(looked_for)] == [code for code in LEAKS if code in NOT_TESTED]
+
+
+def test_a_check_of_an_unknown_leak_is_refused() -> None:
+    with pytest.raises(ValueError, match="X1"):
+        LeakCheck("X1", "title", "a", "b", "c", "leak", "d")
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_every_promise_is_filled_in(name: str) -> None:
+    check = CHECKS[name]
+    assert all(vars(check).values())
+    assert check.severity in ("leak", "suspicious")
+
+
+def test_every_check_says_in_its_help_which_leak_it_looks_for() -> None:
+    for name, check in CHECKS.items():
+        assert f"({check.code})" in (getattr(leakage, name).__doc__ or ""), name
+
+
+def test_a_run_asks_every_check_and_its_findings_carry_the_titles(outcome: Outcome) -> None:
+    asked = {(finding.code, finding.title) for finding in outcome.findings}
+    assert asked == {(check.code, check.title) for check in CHECKS.values()}
+
+
+def test_the_report_lists_what_was_not_tested(outcome: Outcome) -> None:
+    page = (outcome.folder / "report.html").read_text(encoding="utf-8")
+    table = page[page.index("Leaks that were not tested") :]
+    assert re.findall(r'<span class="code">(\w+)</span>', table[: table.index("</table>")]) == [
+        code for code in LEAKS if code in NOT_TESTED
+    ]
+
+
+def test_the_page_is_current() -> None:
+    assert PAGE.read_text(encoding="utf-8") == reference(), (
+        "python -m embargo.backtest.leakage.catalogue > docs/leaks.md"
+    )
