@@ -71,8 +71,8 @@ class Diagnosis:
         As in `event_study`.
     groups : DataFrame
         ``kind`` (source, confidence, age), ``group, articles, ic, standard_error, low, high, p_value, hit_rate,
-        mean_return``: per article, at the first horizon, net of the market; ``mean_return`` is signed by direction, p-values
-        are two-sided.
+        mean_return``: per article, at the first horizon, net of the market; ``mean_return`` is signed by direction,
+        p-values are two-sided.
     counts : dict of str to dict of str to int
         What was used and what was left out, of cells, articles, quantiles and events.
     remarks : tuple of str
