@@ -8,9 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+
+Sides = Literal["one-sided", "two-sided"]
 
 _WIDTH, _HEIGHT, _POINTS = 320, 56, 160
 
@@ -38,11 +40,11 @@ def decimal(value: float | None, places: int = 2) -> str:
     return "none" if value is None else f"{value:.{places}f}"
 
 
-def interval(low: float | None, high: float | None, level: float, p_value: float | None) -> str:
-    """Write a two-sided interval with its level, and the one-sided p-value of the same figure."""
+def interval(low: float | None, high: float | None, level: float, p_value: float | None, sides: Sides) -> str:
+    """Write a two-sided interval with its level, and the p-value of the same figure with its sides."""
     if low is None or high is None:
         return "no interval: too few rows that move"
-    return f"{100.0 * level:g} % interval {low:.2f} to {high:.2f}, one-sided p {probability(p_value)}"
+    return f"{100.0 * level:g} % interval {low:.2f} to {high:.2f}, {sides} p {probability(p_value)}"
 
 
 def probability(value: float | None) -> str:

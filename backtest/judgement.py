@@ -119,7 +119,7 @@ class Judgement:
             Figure(
                 "Sharpe ratio a year",
                 decimal(self.sharpe.sharpe),
-                interval(self.sharpe.low, self.sharpe.high, self.sharpe.level, self.sharpe.p_value),
+                interval(self.sharpe.low, self.sharpe.high, self.sharpe.level, self.sharpe.p_value, "one-sided"),
             ),
             *self._attempts(),
             *(Figure("Size not known to hold", "", doubt) for doubt in self.reach["sample"]["doubts"]),
@@ -161,7 +161,7 @@ class Judgement:
             if row["note"]:
                 others.append(f"{row['definition']} {row['regime']} ({row['n_bars']:,} rows)")
                 continue
-            told = interval(row["low"], row["high"], self.sharpe.level, row["p_value"])
+            told = interval(row["low"], row["high"], self.sharpe.level, row["p_value"], "one-sided")
             judged.append(
                 Figure(
                     f"Sharpe, {row['definition']} {row['regime']}",

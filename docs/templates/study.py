@@ -123,7 +123,7 @@ def weekday_table(found: WeekdayStudy) -> ReportTable:
     return ReportTable(
         "Net return by weekday",
         "Basis points a bar, by the day in UTC on which the bar opens; p is two-sided, for a mean of 0.",
-        ("Weekday", "Bars", "Mean", f"{100 * found.level:g} % interval", "p", "p (Holm)"),
+        ("Weekday", "Bars", "Mean", f"{100 * found.level:g} % interval", "p, two-sided", "p (Holm), two-sided"),
         rows,
     )
 

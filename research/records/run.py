@@ -240,6 +240,7 @@ class Run:
             self._number("sharpe_high"),
             0.95 if level is None else level,
             self._number("sharpe_p_value"),
+            "one-sided",
         )
         return [
             display.Figure("Sharpe ratio a year", display.decimal(self._number("sharpe")), interval),

@@ -66,12 +66,13 @@ class Diagnosis:
     quantiles : DataFrame
         As in `quantile_returns`, all horizons; empty where bars have too few symbols.
     monotonicity : dict of int to float
-        p-value by horizon.
+        One-sided p-value by horizon, for returns that do not rise all the way.
     events : DataFrame
         As in `event_study`.
     groups : DataFrame
         ``kind`` (source, confidence, age), ``group, articles, ic, standard_error, low, high, p_value, hit_rate,
-        mean_return``: per article, at the first horizon, net of the market; ``mean_return`` is signed by direction.
+        mean_return``: per article, at the first horizon, net of the market; ``mean_return`` is signed by direction,
+        p-values are two-sided.
     counts : dict of str to dict of str to int
         What was used and what was left out, of cells, articles, quantiles and events.
     remarks : tuple of str

@@ -12,19 +12,20 @@ from embargo.backtest.display import Figure, as_html, as_text, interval, money, 
         (None, "none"),
         (float("inf"), "none"),
         (0.0, "0"),
-        (21_612_345.0, "21,600,000"),
-        (-1234.0, "-1,230"),
-        (0.01234, "0.0123"),
+        (21_612_345.0, "22,000,000"),
+        (-1234.0, "-1,200"),
+        (0.01234, "0.012"),
     ],
 )
-def test_money_is_told_to_three_digits(value, told):
+def test_money_is_told_to_two_digits(value, told):
     assert money(value) == told
 
 
 def test_what_does_not_exist_is_named_not_written_as_nan():
     assert percent(None) == "none"
-    assert interval(None, None, 0.95, None) == "no interval: too few rows that move"
-    assert interval(-0.123, 1.5, 0.9, 0.0123) == "90 % interval -0.12 to 1.50, p 0.012"
+    assert interval(None, None, 0.95, None, "one-sided") == "no interval: too few rows that move"
+    assert interval(-0.123, 1.5, 0.9, 0.0123, "one-sided") == "90 % interval -0.12 to 1.50, one-sided p 0.012"
+    assert interval(0.1, 0.2, 0.9, None, "two-sided").endswith("two-sided p none")
 
 
 def test_columns_of_text_stand_below_each_other():

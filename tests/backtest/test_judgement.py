@@ -23,7 +23,10 @@ def test_it_says_what_its_parts_say():
     returns, market = earned(1), earned(2)
     told = judge(returns, benchmark=market, **QUICK)
     assert told.performance == performance(returns, periods_per_year=365.0)
-    assert told.relative == {"benchmark": relative(returns, market, periods_per_year=365.0)}
+    alone = relative(returns, market, periods_per_year=365.0)
+    assert told.relative == {"benchmark": alone | {"alpha_p_value_holm": alone["alpha_p_value"]}}
+    assert "two-sided p" in str(told)
+    assert "for 1 benchmarks" not in str(told)
     assert told.regimes_of == "the benchmark"
     assert told.drawdowns["depth"].iloc[0] == told.performance["max_drawdown"]
     assert told.drawdowns["trough"].iloc[0] == DAYS[told.drawdowns["trough_bar"].iloc[0]]

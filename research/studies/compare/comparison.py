@@ -53,13 +53,17 @@ class Comparison:
         Regimes of the base; no column if regimes were not asked for.
     cells : DataFrame
         One row per definition, regime and run: ``definition, regime, run, n_bars, share, sharpe, low, high, p_value,
-        p_value_holm, annual_return, annual_volatility, max_drawdown, hit_rate, note``; all bars first.
+        p_value_holm, annual_return, annual_volatility, max_drawdown, hit_rate, note``; all bars first. p-values are
+        one-sided, for a true Sharpe ratio that is not positive; regimes dated after the fact carry neither them nor
+        intervals, and ``note`` says so.
     differences : DataFrame
         One row per definition, regime and run but the base: ``definition, regime, run, n_bars, sharpe, base_sharpe,
         difference, low, high, p_value, p_value_holm, p_value_hac, detectable, stretches, stretch_bars, probability,
-        equal, bayes_factor, note``; Sharpe ratios a year, the run's minus the base's.
+        equal, bayes_factor, note``; Sharpe ratios a year, the run's minus the base's. p-values are two-sided, for equal
+        Sharpe ratios; ``probability`` and ``equal`` are posterior.
     questions : DataFrame
-        Other ways to ask, over all bars: ``run, question, test, estimate, low, high, p_value, n, unit``.
+        Other ways to ask, over all bars: ``run, question, test, estimate, low, high, p_value, n, unit``; p-values are
+        two-sided.
     settings : DataFrame, shape (settings that differ, runs)
         Printed values by dotted key.
     cautions : list of str
@@ -97,7 +101,7 @@ class Comparison:
             display.Figure(
                 f"Sharpe ratio of {row['run']} less that of {self.base.name}",
                 display.decimal(row["difference"]),
-                display.interval(row["low"], row["high"], self.figures["level"], row["p_value"]),
+                display.interval(row["low"], row["high"], self.figures["level"], row["p_value"], "two-sided"),
             )
             for row in self.differences.to_dict("records")
             if (row["definition"], row["regime"]) == EVERYTHING

@@ -119,6 +119,9 @@ def test_choosing_among_noise_overfits_and_among_one_winner_does_not() -> None:
     assert noisy is not None
     assert sure is not None
     assert sure["probability"] < 0.01 < 0.1 < noisy["probability"]
+    assert sure["probability"] < sure["by_chance"]["low"]
+    assert noisy["by_chance"]["low"] < noisy["probability"] < noisy["by_chance"]["high"]
+    assert overfitting(attempts_of(*crowd), names, seed=0) == noisy
     assert overfitting(attempts_of(*crowd), names[:1], seed=0) is None
     assert overfitting(attempts_of(*(each[:20] for each in crowd)), names, seed=0) is None
 

@@ -79,7 +79,7 @@ def test_the_terminal_says_what_the_page_and_the_figures_say(three: list[Path], 
 
 def test_without_regimes_there_are_none(three: list[Path], tmp_path: Path) -> None:
     result = embargo(*three[:2], "--html", tmp_path / "page.html")
-    assert "No run stands out from base" in told(result)
+    assert "A difference to base over all bars is not shown" in told(result)
     assert "turbulent" not in result.output
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert 'id="regimes"' not in page
@@ -159,7 +159,7 @@ def test_a_regime_without_figures_says_why(found: Comparison, tmp_path: Path) ->
     runs = [made(tmp_path / name, values, labels=labels) for name, values in (("one", base), ("two", other))]
     whole = compare(runs, by="regime")
     trend, volatility = sentences(whole)[-2:]
-    assert trend == "By trend, nothing can be judged: unlabelled (the regime could not be told)."
+    assert trend == "By trend, no difference is judged: unlabelled (the regime could not be told)."
     assert volatility == "By volatility, every bar is calm: the figures are those of all bars."
     for chart in (sharpe_chart(whole), difference_chart(whole)):
         (texts,) = [trace.text for trace in chart.figure.data if trace.mode == "text"]
@@ -174,14 +174,14 @@ def test_a_headline_over_all_bars_does_not_speak_for_every_regime(tmp_path: Path
     shifted = other + np.where(calm, 0.006, -0.006)
     runs = [made(tmp_path / name, values) for name, values in (("base", base), ("split", shifted))]
     split = compare(runs, by="volatility")
-    assert headline(split) == "No run stands out from base over all bars: chance can explain the differences."
+    assert headline(split) == "A difference to base over all bars is not shown: chance could have made what there is."
     assert "2 are significant" in sentences(split)[-1]
 
 
 def test_a_tie_is_no_win(tmp_path: Path) -> None:
     base, _ = noise(4)
     same = compare([made(tmp_path / "base", base), made(tmp_path / "twin", base)], by="regime")
-    assert headline(same) == "No run can be told apart from base."
+    assert headline(same) == "No run can be tested against base."
     assert "the same returns" in sentences(same)[0]
     assert "Nothing to ask" in render_page(same)
     assert bayes_text(None) == "–"
@@ -190,10 +190,10 @@ def test_a_tie_is_no_win(tmp_path: Path) -> None:
 
 def test_what_does_not_survive_correction_is_no_finding(found: Comparison) -> None:
     lucky = found.differences.assign(p_value=0.03, p_value_holm=0.06)
-    assert headline(replace(found, differences=lucky)).startswith("No run stands out")
+    assert headline(replace(found, differences=lucky)).startswith("A difference to base over all bars is not shown")
     assert "none is significant after Holm's correction" in sentences(replace(found, differences=lucky))[-1]
     lenient = replace(found, differences=lucky, figures=found.figures | {"significance": 0.1})
-    assert not headline(lenient).startswith("No run stands out")
+    assert not headline(lenient).startswith("A difference to base over all bars is not shown")
     sure = found.differences.assign(p_value=0.01, p_value_holm=0.03, difference=-1.0)
     assert headline(replace(found, differences=sure)) == "like and good have a lower Sharpe ratio than base."
 

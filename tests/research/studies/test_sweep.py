@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
+from samples import page_samples
 from samples.small_runs import SWEPT
 
 from embargo.data_loaders.errors import ConfigError, DataError
@@ -355,6 +356,24 @@ def test_cells_that_never_traded_are_counted_apart_and_compete_with_nobody(
     assert "2 never traded; the chosen cell has" in heat_map(result, "test_sharpe").summary
 
 
+@pytest.mark.parametrize(
+    ("share", "told"),
+    [
+        (0.51, "as chance alone gives"),
+        (0.02, "less than chance alone gives: what was chosen stayed ahead"),
+        (0.97, "more than chance alone gives: what was chosen fell behind"),
+    ],
+)
+def test_a_share_that_chance_alone_gives_is_not_called_overfitting(share: float, told: str) -> None:
+    page = page_samples.swept()
+    found = page.figures["overfitting"] | {"probability": share}
+    (said,) = [
+        line for line in sentences(replace(page, figures=page.figures | {"overfitting": found})) if "PBO" in line
+    ]
+    assert f"in {100 * share:.1f}% of 70 ways to cut them, {told}." in said
+    assert "95% show 5.0% to 91.0%." in said
+
+
 def test_a_choice_that_never_traded_on_test_says_so(
     config: Config, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -372,7 +391,7 @@ def test_a_choice_that_never_traded_on_test_says_so(
     told = " ".join(sentences(result))
     assert "test bars it never traded" in told
     assert "No cell that competes traded on test" in told
-    assert "Probability of overfitting: not estimated" in told
+    assert "Overfitting (PBO of Bailey and others): not estimated" in told
     assert "–" not in re.sub(
         r"<script.*?</script>|<style.*?</style>|<title>.*?</title>", "", render_page(result, "x"), flags=re.S
     )
