@@ -3,11 +3,11 @@ from .counterfactual import check_counterfactual_readings
 from .cutoff import check_alpha_decay, check_cutoff_split
 from .membership import check_contamination, check_membership
 from .propensity import ClusteredRegression, check_date_recall, check_lookahead_propensity, regress_by_cluster
-from .result import MemoryProbe
+from .result import ProbeResult
 
 __all__ = [
     "ClusteredRegression",
-    "MemoryProbe",
+    "ProbeResult",
     "check_alpha_decay",
     "check_contamination",
     "check_counterfactual_readings",

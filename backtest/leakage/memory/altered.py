@@ -22,7 +22,7 @@ from embargo.backtest.leakage.memory.days import (
     resample,
     share,
 )
-from embargo.backtest.leakage.memory.result import DOUBT, FEWEST_DAYS, MemoryProbe
+from embargo.backtest.leakage.memory.result import DOUBT, FEWEST_DAYS, ProbeResult
 from embargo.data_loaders.errors import DataError
 
 # Recognised beyond guessing, as a share of texts, from which masking is doubted.
@@ -63,11 +63,11 @@ def check_masked_forecasts(
     level: float = 0.95,
     n_boot: int = 1000,
     seed: int = 0,
-) -> MemoryProbe:
+) -> ProbeResult:
     """Compare forecasts from plain texts with those from masked ones, on the same rows (M5).
 
     A reader that remembers a company's days loses them with its name: the information coefficient of the plain texts
-    exceeds that of the masked by 3 standard errors (days resampled in blocks, both readings together). With a cutoff
+    exceeds that of the masked by 3.5 standard errors (days resampled in blocks, both readings together). With a cutoff
     only the days before it judge, and where there are 40 days after it, the loss there must be smaller by 2 standard
     errors: names that carry news do so on both sides. Better forecasts from masked texts are no memory: names
     distracted the reader (Glasserman and Lin 2023), which ``detail`` says.
@@ -91,7 +91,7 @@ def check_masked_forecasts(
 
     Returns
     -------
-    MemoryProbe
+    ProbeResult
         ``effect`` is the information coefficient of plain less that of masked texts. ``figures`` hold ``ic``,
         ``ic_altered``, ``accuracy``, ``accuracy_altered``, ``ic_difference`` and ``accuracy_difference`` with ``_low``
         and ``_high``, ``agreement`` (share of forecasts on the same side), ``ic_difference_after`` (NaN without a
@@ -131,7 +131,7 @@ def check_redated_forecasts(
     level: float = 0.95,
     n_boot: int = 1000,
     seed: int = 0,
-) -> MemoryProbe:
+) -> ProbeResult:
     """Compare forecasts from texts under their own date with those under a false one, on the same rows (M7).
 
     The news is the same, so a reader of news says the same; one that recalls what happened on a day is lost on another.
@@ -154,7 +154,7 @@ def check_redated_forecasts(
 
     Returns
     -------
-    MemoryProbe
+    ProbeResult
         As in ``check_masked_forecasts``.
 
     Raises
@@ -184,10 +184,10 @@ def check_redated_forecasts(
 
 def check_reidentification(
     rows: pd.DataFrame, *, level: float = 0.95, n_boot: int = 1000, seed: int = 0
-) -> MemoryProbe:
+) -> ProbeResult:
     """Tell whether masked texts are recognised more often than guessing explains (M6).
 
-    Suspicious from a tenth of the texts recognised beyond guessing, at 3 standard errors: then a masked text is no
+    Suspicious from a tenth of the texts recognised beyond guessing, at 3.5 standard errors: then a masked text is no
     longer anonymous, and a comparison with masked texts has less power than it seems to.
 
     Silent on: what a language model recognises and the classifier that made the rows does not.
@@ -206,7 +206,7 @@ def check_reidentification(
 
     Returns
     -------
-    MemoryProbe
+    ProbeResult
         ``effect`` is the share recognised less the share guessed; ``figures`` hold both, ``n``, ``days`` and ``z``.
 
     Raises
@@ -241,7 +241,7 @@ def check_reidentification(
         figures |= {"recognised": float(known.mean()), "guessed": float(guessed.mean())}
     if read.days < FEWEST_DAYS:
         said = f"Masked texts of {read.days} days prove nothing; {FEWEST_DAYS} are needed."
-        return MemoryProbe("M6", "inconclusive", _RECOGNISED_TITLE, said, unit=unit, figures=figures)
+        return ProbeResult("M6", "inconclusive", _RECOGNISED_TITLE, said, unit=unit, figures=figures)
     said = f"{known.mean():.1%} of {n} masked texts are recognised; guessing is right in {guessed.mean():.1%}."
     # Without variation there is no error to divide by, and a difference is as sure as it can be.
     told = excess.value >= RECOGNISED and (excess.z >= DOUBT or excess.error == 0.0)
@@ -253,16 +253,16 @@ def check_reidentification(
         evidence = evidence_rows(by_symbol.reset_index().rename(columns={"mean": "recognised", "size": "texts"}))
     interval = excess.interval(level)
     if told:
-        return MemoryProbe(
+        return ProbeResult(
             "M6", "suspicious", _RECOGNISED_TITLE, said, excess.value, interval, unit, figures, evidence,
             _RECOGNISED_REMEDY,
         )  # fmt: skip
-    return MemoryProbe("M6", "pass", _RECOGNISED_TITLE, said, excess.value, interval, unit, figures, evidence)
+    return ProbeResult("M6", "pass", _RECOGNISED_TITLE, said, excess.value, interval, unit, figures, evidence)
 
 
 def _compared(
     asked: _Question, forecasts: pd.DataFrame, cutoff: pd.Timestamp | None, level: float, n_boot: int, seed: int
-) -> MemoryProbe:
+) -> ProbeResult:
     check_resampling(level, n_boot, seed)
     where = f"forecasts from texts {asked.altered}"
     read = read_forecasts(forecasts, ["earned", "score", "altered"], where=where)
@@ -274,7 +274,7 @@ def _compared(
     period = "" if instant is None else f" before {moment(instant)}"
     if not n:
         said = f"There are no forecasts{period or ' at all'}{read.aside()}."
-        return MemoryProbe(asked.code, "not-applicable", asked.title, said, unit=unit)
+        return ProbeResult(asked.code, "not-applicable", asked.title, said, unit=unit)
     sums = _sums(read)
     total = sums[judged].sum(axis=0)
     figures = {name: float(statistic(total)) for name, statistic in _STATISTICS.items()}
@@ -296,10 +296,10 @@ def _compared(
     same = bool((read.frame["score"] == read.frame["altered"])[inside].all())
     if same:
         said += " Every score is the same."
-        return MemoryProbe(asked.code, "pass", asked.title, said, 0.0, (0.0, 0.0), unit, figures)
+        return ProbeResult(asked.code, "pass", asked.title, said, 0.0, (0.0, 0.0), unit, figures)
     if days < FEWEST_DAYS or not difference.error > 0.0:
         said += f" Nothing is proven: {FEWEST_DAYS} days with scores and returns that vary are needed."
-        return MemoryProbe(asked.code, "inconclusive", asked.title, said, unit=unit, figures=figures)
+        return ProbeResult(asked.code, "inconclusive", asked.title, said, unit=unit, figures=figures)
     interval = difference.interval(level)
     lost = difference.z >= DOUBT
     if lost and later is not None:
@@ -308,7 +308,7 @@ def _compared(
         lost = fades.z >= _PLACEBO
     if lost:
         said += f" The plain texts are ahead by {difference.z:.1f} standard errors."
-        return MemoryProbe(
+        return ProbeResult(
             asked.code, "suspicious", asked.title, said, difference.value, interval, unit, figures,
             _telling(read.frame[inside]), asked.remedy,
         )  # fmt: skip
@@ -318,7 +318,7 @@ def _compared(
         said += " They are ahead on both sides of the cutoff: what was taken out is news."
     else:
         said += f" A lead of {figures['detectable']:.3f} would be doubted."
-    return MemoryProbe(asked.code, "pass", asked.title, said, difference.value, interval, unit, figures)
+    return ProbeResult(asked.code, "pass", asked.title, said, difference.value, interval, unit, figures)
 
 
 def _ic_difference(sums: np.ndarray) -> np.ndarray:

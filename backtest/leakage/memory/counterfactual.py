@@ -7,7 +7,7 @@ import pandas as pd
 
 from embargo.backtest.leakage.findings import aware_instant, evidence_rows, moment
 from embargo.backtest.leakage.memory.days import check_resampling, first_day_after, read_forecasts, resample, share
-from embargo.backtest.leakage.memory.result import DOUBT, FEWEST_DAYS, MemoryProbe
+from embargo.backtest.leakage.memory.result import DOUBT, FEWEST_DAYS, ProbeResult
 
 # Lead in the share of right forecasts from which what does not follow the text is doubted.
 LEAD = 0.05
@@ -31,14 +31,14 @@ def check_counterfactual_readings(
     level: float = 0.95,
     n_boot: int = 1000,
     seed: int = 0,
-) -> MemoryProbe:
+) -> ProbeResult:
     """Compare readings that follow a text turned round with readings that stay, by how often they are right (M8).
 
     A reader that recalls keeps its answer where it recalls, and there it is right; one that misses a word keeps its
     answer where the words are hard, and there it is right no more often than elsewhere. Suspicious when those that stay
-    are right more often by 5 points and 3 standard errors (days resampled in blocks), or are right in 65 % and that is
-    3 standard errors from even: a memory of everything is right on both. A reading follows if it moves the
-    way the text was turned by at least half of what moving readings move at the median.
+    are right more often by 5 points and 3.5 standard errors (days resampled in blocks), or are right in 65 % and that
+    is 3.5 standard errors from even: a memory of everything is right on both. A reading follows if it moves the way the
+    text was turned by at least half of what moving readings move at the median.
 
     Silent on: memory of a reader that lets the text overrule it. Inconclusive where less than half of the readings that
     agreed with the words follow: then it recites throughout, or goes by words that were not turned.
@@ -60,7 +60,7 @@ def check_counterfactual_readings(
 
     Returns
     -------
-    MemoryProbe
+    ProbeResult
         ``figures`` hold ``followed`` (share of readings), ``followed_low`` and ``followed_high``, ``followed_agreeing``
         (of those that agreed with the words), ``right_followed``, ``right_stayed``, ``mean_move`` (log-odds, in the
         direction turned), ``n``, ``days``, ``z`` and ``detectable``.
@@ -105,7 +105,7 @@ def check_counterfactual_readings(
     n = int(used.sum())
     if not n:
         said = f"None of {len(frame)} texts{period} holds a word that could be turned{read.aside()}."
-        return MemoryProbe("M8", "not-applicable", _TITLE, said, unit=_UNIT)
+        return ProbeResult("M8", "not-applicable", _TITLE, said, unit=_UNIT)
     move = np.sign(direction) * (turned - own)
     moving = move[used & (move > 0.0)]
     follows = move >= 0.5 * float(np.median(moving)) if len(moving) else np.zeros(len(move), dtype=bool)
@@ -138,7 +138,7 @@ def check_counterfactual_readings(
     said = f"{followed.value:.1%} of {n} readings{period} follow a text turned round ({int((~used).sum())} left out); "
     if days < FEWEST_DAYS:
         said += f"{days} days prove nothing, {FEWEST_DAYS} are needed."
-        return MemoryProbe("M8", "inconclusive", _TITLE, said, unit=_UNIT, figures=figures)
+        return ProbeResult("M8", "inconclusive", _TITLE, said, unit=_UNIT, figures=figures)
     stayed = used & ~follows
     ahead = lead.value >= LEAD and lead.value >= DOUBT * lead.error
     if ahead or (stays.value >= IMPLAUSIBLE and stays.value - 0.5 >= DOUBT * stays.error):
@@ -147,21 +147,21 @@ def check_counterfactual_readings(
             f"{figures['right_followed']:.1%}."
         )
         columns = [name for name in ("article_id", "symbol", "at", "log_odds", "flipped", "earned") if name in frame]
-        return MemoryProbe(
+        return ProbeResult(
             "M8", "suspicious", _TITLE, said, lead.value, lead.interval(level), _UNIT, figures,
             evidence_rows(frame.loc[stayed & right, columns]), _REMEDY,
         )  # fmt: skip
     if not agreed.any() or figures["followed_agreeing"] < FOLLOWED:
         said += "less than half of those that agreed with the words turned: the reader recites, or goes by other words."
-        return MemoryProbe(
+        return ProbeResult(
             "M8", "inconclusive", _TITLE, said, unit=_UNIT, figures=figures,
             remedy="Add the words that the reader goes by to the pairs that are turned round, and ask again.",
         )  # fmt: skip
     if not np.isfinite(lead.value):
         said += "too few stay to tell whether those are right."
-        return MemoryProbe("M8", "pass", _TITLE, said, None, None, _UNIT, figures)
+        return ProbeResult("M8", "pass", _TITLE, said, None, None, _UNIT, figures)
     said += (
         f"those that stay are right in {figures['right_stayed']:.1%}, the others in {figures['right_followed']:.1%}; "
         f"a lead of {figures['detectable']:.3f} would be doubted."
     )
-    return MemoryProbe("M8", "pass", _TITLE, said, lead.value, lead.interval(level), _UNIT, figures)
+    return ProbeResult("M8", "pass", _TITLE, said, lead.value, lead.interval(level), _UNIT, figures)

@@ -25,7 +25,7 @@ from embargo.backtest.leakage.memory.days import (
     resample,
     share,
 )
-from embargo.backtest.leakage.memory.result import DOUBT, FEWEST_DAYS, MemoryProbe
+from embargo.backtest.leakage.memory.result import DOUBT, FEWEST_DAYS, ProbeResult
 from embargo.backtest.significance.series import checked_returns
 from embargo.data_loaders.errors import DataError
 
@@ -48,12 +48,12 @@ def check_cutoff_split(
     level: float = 0.95,
     n_boot: int = 1000,
     seed: int = 0,
-) -> MemoryProbe:
+) -> ProbeResult:
     """Split forecasts at the declared knowledge cutoff and compare what they were worth on either side (M1, M9).
 
     Measured on both sides: the information coefficient (correlation of the score with the rank of the return), the
     share of forecasts on the right side, and the mean return in the direction of the forecast. Days are resampled in
-    blocks, each side for itself. The difference of the information coefficients judges: from 3 standard errors it is
+    blocks, each side for itself. The difference of the information coefficients judges: from 3.5 standard errors it is
     suspicious.
 
     Silent on: memory that helps on both sides alike (a cutoff declared too early), and on differences that the days at
@@ -78,7 +78,7 @@ def check_cutoff_split(
 
     Returns
     -------
-    MemoryProbe
+    ProbeResult
         ``effect`` is the information coefficient before less that after. ``figures`` hold ``ic_before``, ``ic_after``,
         ``ic_difference``, the same of ``accuracy`` and ``earned``, each with ``_low`` and ``_high``; ``n_before``,
         ``n_after``, ``days_before``, ``days_after`` and ``detectable``.
@@ -112,13 +112,13 @@ def check_cutoff_split(
     read = read_forecasts(forecasts, columns, where="forecasts at the cutoff")
     unit = "information coefficient before less after"
     if cutoff is None or pd.isna(cutoff):
-        return MemoryProbe("M1", "inconclusive", _GATE_TITLE, _UNDECLARED, unit=unit, remedy=_REMEDY)
+        return ProbeResult("M1", "inconclusive", _GATE_TITLE, _UNDECLARED, unit=unit, remedy=_REMEDY)
     instant = aware_instant(cutoff, what="knowledge cutoff")
     after = read.instants >= first_day_after(instant)
     n_before, n_after = (int(np.isin(read.frame["day"], np.flatnonzero(side)).sum()) for side in (~after, after))
     if not n_before:
         said = f"All {n_after} forecasts are for days after the cutoff of {moment(instant)}{read.aside()}."
-        return MemoryProbe("M1", "pass" if n_after else "not-applicable", _GATE_TITLE, said, unit=unit)
+        return ProbeResult("M1", "pass" if n_after else "not-applicable", _GATE_TITLE, said, unit=unit)
     first = np.unique(read.frame["day"], return_index=True)[1]
     sides = _sides(after, read.frame["regime"].iloc[first] if "regime" in read.frame else None)
     found = {
@@ -148,12 +148,12 @@ def check_alpha_decay(
     level: float = 0.95,
     n_boot: int = 1000,
     seed: int = 0,
-) -> MemoryProbe:
+) -> ProbeResult:
     """Compare the alpha of a strategy before and after a knowledge cutoff (M9).
 
     Alpha is the return beyond the benchmark's, bar by bar. With buy-and-hold as the benchmark and two stretches of
     like markets this is what Look-Ahead-Bench measures; with the returns of a strategy on a reader that cannot remember
-    (a word list) it is the difference in differences. From 3 standard errors a loss at the cutoff is suspicious.
+    (a word list) it is the difference in differences. From 3.5 standard errors a loss at the cutoff is suspicious.
 
     Silent on: memory that did not pay, and alpha that fades for other reasons, which looks the same.
 
@@ -178,7 +178,7 @@ def check_alpha_decay(
 
     Returns
     -------
-    MemoryProbe
+    ProbeResult
         ``effect`` is the alpha before less that after, as a fraction per year. ``figures`` hold ``alpha_before``,
         ``alpha_after``, ``alpha_difference`` with ``_low`` and ``_high``, and ``points_before`` and ``points_after``:
         compounded return less that of the benchmark over the whole side, as Look-Ahead-Bench states it.
@@ -317,7 +317,7 @@ def _judged(
     figures: dict[str, float],
     unit: str,
     level: float,
-) -> MemoryProbe:
+) -> ProbeResult:
     days_before, days_after = sides.days()
     detectable = DOUBT * difference.error
     figures = figures | {
@@ -331,12 +331,12 @@ def _judged(
             f" Nothing is proven: {days_before} days before and {days_after} after, with scores and returns that vary, "
             f"are compared; {FEWEST_DAYS} are needed on either side."
         )
-        return MemoryProbe(code, "inconclusive", title, said, unit=unit, figures=figures, remedy=_REMEDY)
+        return ProbeResult(code, "inconclusive", title, said, unit=unit, figures=figures, remedy=_REMEDY)
     low, high = difference.interval(level)
     if difference.z >= DOUBT:
         said += f" The loss at the cutoff is {difference.z:.1f} standard errors."
-        return MemoryProbe(
+        return ProbeResult(
             code, "suspicious", title, said, difference.value, (low, high), unit, figures, remedy=_REMEDY
         )
     said += f" A loss of {detectable:.3f} would be doubted."
-    return MemoryProbe(code, "pass", title, said, difference.value, (low, high), unit, figures)
+    return ProbeResult(code, "pass", title, said, difference.value, (low, high), unit, figures)

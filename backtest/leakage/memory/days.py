@@ -171,7 +171,8 @@ def resample(sums: np.ndarray, statistic: Statistic, *, n_boot: int, seed: int |
     Notes
     -----
     Blocks are as long as the days' pulls on the figure, found by leaving one day out at a time, remember each other
-    (Politis and White 2004, Patton, Politis and White 2009).
+    (Politis and White 2004, Patton, Politis and White 2009), but at most twice the cube root of the days: a memory that
+    ends half-way would else pass for one long mood, and hide in its own error.
     """
     total = sums.sum(axis=0)
     value = float(statistic(total))
@@ -179,7 +180,8 @@ def resample(sums: np.ndarray, statistic: Statistic, *, n_boot: int, seed: int |
     pull = pull[np.isfinite(pull)]
     if not np.isfinite(value) or len(pull) < 3:
         return Estimate(value, np.full(n_boot, np.nan))
-    starts, lengths = stationary_blocks(len(sums), automatic_block_length(pull), n_boot, np.random.default_rng(seed))
+    block = min(automatic_block_length(pull), 2.0 * len(sums) ** (1.0 / 3.0))
+    starts, lengths = stationary_blocks(len(sums), block, n_boot, np.random.default_rng(seed))
     return Estimate(value, statistic(_counts(starts, lengths, len(sums)) @ sums))
 
 

@@ -15,7 +15,7 @@ from scipy.stats import rankdata
 from embargo.backtest.leakage.duplicates import MIN_TOKENS, near_matches
 from embargo.backtest.leakage.findings import EVIDENCE_ROWS, aware_instant, moment
 from embargo.backtest.leakage.memory.days import check_resampling, first_day_after, read_forecasts, resample, share
-from embargo.backtest.leakage.memory.result import DOUBT, FEWEST_DAYS, MemoryProbe
+from embargo.backtest.leakage.memory.result import DOUBT, FEWEST_DAYS, ProbeResult
 from embargo.data_loaders.checks.repeats import normalise_text
 from embargo.data_loaders.errors import ConfigError
 
@@ -32,12 +32,12 @@ def check_membership(
     level: float = 0.95,
     n_boot: int = 1000,
     seed: int = 0,
-) -> MemoryProbe:
+) -> ProbeResult:
     """Tell whether a model finds texts from before its cutoff more familiar than those after it (M4).
 
     The area under the ROC curve says how often a text from before is more familiar than one from the first half of the
     days after; the same between the two halves after the cutoff is the placebo, since wording drifts for everyone. The
-    difference of the two is suspicious from 3 standard errors (days resampled in blocks). It says that the model saw
+    difference of the two is suspicious from 3.5 standard errors (days resampled in blocks). It says that the model saw
     such texts, not that its forecasts profit.
 
     Silent on: a cutoff declared too early, and sources that changed their style at it.
@@ -58,7 +58,7 @@ def check_membership(
 
     Returns
     -------
-    MemoryProbe
+    ProbeResult
         ``figures`` hold ``auc``, ``auc_placebo``, ``n_before``, ``n_after``, ``z`` and ``detectable``.
 
     Raises
@@ -99,7 +99,7 @@ def check_membership(
             f"Nothing is proven: {int((~later).sum())} days before {moment(instant)} and {int(later.sum())} after it; "
             f"{FEWEST_DAYS // 2} before and {FEWEST_DAYS} after are needed."
         )
-        return MemoryProbe("M4", "inconclusive", _FAMILIAR_TITLE, said, unit=_FAMILIAR_UNIT, figures=figures)
+        return ProbeResult("M4", "inconclusive", _FAMILIAR_TITLE, said, unit=_FAMILIAR_UNIT, figures=figures)
     familiarity = read.frame["familiarity"].to_numpy(dtype=float)
     step, drift = _placed(familiarity, before, early), _placed(familiarity, early, late)
     columns = read.sums(*(column for pair in ((before, step), (early, step), (early, drift), (late, drift))
@@ -124,11 +124,11 @@ def check_membership(
     if found.error > 0.0 and found.z >= DOUBT:
         said += f" The step is {found.z:.1f} standard errors beyond the drift."
         remedy = "Test on texts from after the cutoff, or probe what the model makes of those it has seen."
-        return MemoryProbe(
+        return ProbeResult(
             "M4", "suspicious", _FAMILIAR_TITLE, said, found.value, interval, _FAMILIAR_UNIT, figures, remedy=remedy
         )
     said += f" A step of {figures['detectable']:.3f} would be doubted."
-    return MemoryProbe("M4", "pass", _FAMILIAR_TITLE, said, found.value, interval, _FAMILIAR_UNIT, figures)
+    return ProbeResult("M4", "pass", _FAMILIAR_TITLE, said, found.value, interval, _FAMILIAR_UNIT, figures)
 
 
 def check_contamination(
@@ -138,13 +138,13 @@ def check_contamination(
     allowed: float = 0.0,
     near: bool = True,
     seed: int = 0,
-) -> MemoryProbe:
+) -> ProbeResult:
     """Look for labelled test texts among those that a model was fitted on, word for word or nearly (M11).
 
     For a set of labels that is to measure a model: a text that it was fitted on measures nothing. Texts are compared as
     in ``check_duplicates`` (case, punctuation, links and handles do not count; near copies share 70 % of their pairs of
     neighbouring words); distinct texts of at least four words count. With nothing
-    allowed any equal text is a leak; else a share of them beyond ``allowed`` by 3 binomial standard errors is. Copies
+    allowed any equal text is a leak; else a share of them beyond ``allowed`` by 3.5 binomial standard errors is. Copies
     beyond ``allowed`` at all, near ones counted, are suspicious: short news in set phrases is alike of itself.
 
     Silent on: texts reworded further, translations, and texts of fewer than four words (counted).
@@ -164,7 +164,7 @@ def check_contamination(
 
     Returns
     -------
-    MemoryProbe
+    ProbeResult
         ``effect`` is the share of distinct test texts found; ``figures`` hold ``exact``, ``near``, ``texts``,
         ``searched`` (for near copies) and ``short``.
 
@@ -191,7 +191,7 @@ def check_contamination(
         said = (
             f"{len(keys)} test texts and {len(fitted)} fitted ones of at least {MIN_TOKENS} words: nothing to compare."
         )
-        return MemoryProbe("M11", "not-applicable", _FITTED_TITLE, said, unit=unit)
+        return ProbeResult("M11", "not-applicable", _FITTED_TITLE, said, unit=unit)
     pairs = [(key, key, 1.0) for key in keys if key in fitted]
     rest = [key for key in keys if key not in fitted]
     exact, searched = len(pairs), 0
@@ -216,7 +216,7 @@ def check_contamination(
     if short:
         said += f" {short} of fewer than {MIN_TOKENS} words were left out."
     if value <= allowed:
-        return MemoryProbe("M11", "pass", _FITTED_TITLE, said, value, None, unit, figures)
+        return ProbeResult("M11", "pass", _FITTED_TITLE, said, value, None, unit, figures)
     evidence = [
         {
             "test_text": test[key][:_SHOWN_CHARACTERS],
@@ -225,9 +225,10 @@ def check_contamination(
         }
         for key, copy, alike in pairs[:EVIDENCE_ROWS]
     ]
-    error = math.sqrt(max(value * (1.0 - value), allowed * (1.0 - allowed)) / len(keys))
-    proven = exact / len(keys) - allowed > (DOUBT * error if allowed > 0.0 else 0.0)
-    return MemoryProbe(
+    error = math.sqrt(value * (1.0 - value) / len(keys))
+    by_chance = DOUBT * math.sqrt(allowed * (1.0 - allowed) / len(keys))
+    proven = exact / len(keys) - allowed > by_chance
+    return ProbeResult(
         "M11",
         "leak" if proven else "suspicious",
         _FITTED_TITLE,

@@ -24,7 +24,7 @@ from embargo.backtest.leakage.memory.days import (
     read_forecasts,
     resample,
 )
-from embargo.backtest.leakage.memory.result import DOUBT, FEWEST_DAYS, MemoryProbe
+from embargo.backtest.leakage.memory.result import DOUBT, FEWEST_DAYS, ProbeResult
 from embargo.data_loaders.errors import DataError
 
 # A bare date that forecasts this well, at so many standard errors, is beyond seasons and chance.
@@ -119,12 +119,12 @@ def check_date_recall(
     level: float = 0.95,
     n_boot: int = 1000,
     seed: int = 0,
-) -> MemoryProbe:
+) -> ProbeResult:
     """Tell whether answers to a bare symbol and date forecast that day's return (M3).
 
     There is no news in such a text, so whatever it forecasts comes out of the reader's memory. What a reader thinks of
-    a symbol on all days alike is taken off first. Suspicious from 3 standard errors (days resampled in blocks); a leak
-    from 5, with a correlation of 0.10 or more: seasons and chance do not reach so far. With a cutoff only the days
+    a symbol on all days alike is taken off first. Suspicious from 3.5 standard errors (days resampled in blocks); a
+    leak from 5, with a correlation of 0.10 or more: seasons and chance do not reach so far. With a cutoff only the days
     before it judge, and the days after it are the placebo.
 
     Silent on: memory that needs more than a date to come up.
@@ -145,7 +145,7 @@ def check_date_recall(
 
     Returns
     -------
-    MemoryProbe
+    ProbeResult
         ``effect`` is the correlation of the answer with the rank of the return. ``figures`` hold ``recall_after`` (its
         placebo, NaN without a cutoff) with ``_low`` and ``_high``, ``n``, ``days``, ``z`` and ``detectable``.
 
@@ -181,7 +181,7 @@ def check_date_recall(
     inside = judged[read.frame["day"].to_numpy()]
     n, days = int(inside.sum()), int(judged.sum())
     if not n:
-        return MemoryProbe("M3", "not-applicable", _RECALL_TITLE, f"There are no days{period} to ask for.", unit=unit)
+        return ProbeResult("M3", "not-applicable", _RECALL_TITLE, f"There are no days{period} to ask for.", unit=unit)
     before, after = (_date_recall(read, side, n_boot, seed) for side in (judged, ~judged))
     low, high = after.interval(level)
     figures = {
@@ -195,34 +195,34 @@ def check_date_recall(
     }
     if not np.isfinite(before.value):
         said = f"The answer to a bare symbol is the same on each of {days} days{period}: nothing is recalled."
-        return MemoryProbe("M3", "pass", _RECALL_TITLE, said, 0.0, None, unit, figures)
+        return ProbeResult("M3", "pass", _RECALL_TITLE, said, 0.0, None, unit, figures)
     said = f"Answers to {n} bare dates{period} correlate {before.value:.3f} with that day's return"
     said += f", {after.value:.3f} after the cutoff{read.aside()}." if np.isfinite(after.value) else f"{read.aside()}."
     if days < FEWEST_DAYS:
         said += f" {days} days prove nothing; {FEWEST_DAYS} are needed."
-        return MemoryProbe("M3", "inconclusive", _RECALL_TITLE, said, unit=unit, figures=figures)
+        return ProbeResult("M3", "inconclusive", _RECALL_TITLE, said, unit=unit, figures=figures)
     interval = before.interval(level)
     if before.z < DOUBT:
         said += f" {figures['detectable']:.3f} would be doubted."
-        return MemoryProbe("M3", "pass", _RECALL_TITLE, said, before.value, interval, unit, figures)
+        return ProbeResult("M3", "pass", _RECALL_TITLE, said, before.value, interval, unit, figures)
     verdict: AuditVerdict = "leak" if before.z >= PROOF and before.value >= PROVEN_CORRELATION else "suspicious"
     said += f" That is {before.z:.1f} standard errors, from texts that hold no news."
     frame = read.frame[inside]
     right = frame[np.sign(frame["recalled"]) == np.sign(frame["earned"])]
     surest = right.loc[right["recalled"].abs().sort_values(ascending=False, kind="stable").index]
     evidence = evidence_rows(surest[["symbol", "at", "recalled", "earned"]])
-    return MemoryProbe(
+    return ProbeResult(
         "M3", verdict, _RECALL_TITLE, said, before.value, interval, unit, figures, evidence, _REMEDY
     )  # fmt: skip
 
 
 def check_lookahead_propensity(
     forecasts: pd.DataFrame, *, cutoff: pd.Timestamp | None = None, level: float = 0.95
-) -> MemoryProbe:
+) -> ProbeResult:
     """Regress returns on forecast, lookahead propensity and their product: memory makes the product count (M3).
 
     All three are standardised, returns by rank; errors are clustered by day. Before the cutoff a positive coefficient
-    of the product means that forecasts are better where the reader remembers more; from 3 standard errors it is
+    of the product means that forecasts are better where the reader remembers more; from 3.5 standard errors it is
     suspicious. After the cutoff it is the placebo: where it is as large there (the two differ by less than 2 standard
     errors), it is no memory.
 
@@ -240,7 +240,7 @@ def check_lookahead_propensity(
 
     Returns
     -------
-    MemoryProbe
+    ProbeResult
         ``effect`` is the coefficient of the product: what one standard deviation of propensity adds to the correlation
         of forecast and return, about. ``figures`` hold ``forecast``, ``propensity`` and ``interaction`` (coefficients),
         ``interaction_z``, ``interaction_after`` with ``_low`` and ``_high`` (NaN without a placebo),
@@ -281,7 +281,7 @@ def check_lookahead_propensity(
     n, days = int(inside.sum()), int(judged.sum())
     if not n:
         said = f"There are no forecasts{period}."
-        return MemoryProbe("M3", "not-applicable", _PROPENSITY_TITLE, said, unit=unit)
+        return ProbeResult("M3", "not-applicable", _PROPENSITY_TITLE, said, unit=unit)
     scale = _Scale.of(read.frame[inside])
     before, after = (_interaction(read.frame[side], scale) for side in (inside, ~inside))
     figures = {
@@ -295,7 +295,7 @@ def check_lookahead_propensity(
             f"Nothing is proven by {n} forecasts of {days} days{period} with a mean propensity of "
             f"{figures['mean_propensity']:.2f}: {FEWEST_DAYS} days and a propensity that varies are needed."
         )
-        return MemoryProbe("M3", "inconclusive", _PROPENSITY_TITLE, said, unit=unit, figures=figures)
+        return ProbeResult("M3", "inconclusive", _PROPENSITY_TITLE, said, unit=unit, figures=figures)
     value, error = float(before.coefficients[3]), float(before.errors[3])
     reach = float(norm.ppf(0.5 + level / 2.0))
     figures |= dict(zip(("forecast", "propensity", "interaction"), map(float, before.coefficients[1:]), strict=True))
@@ -317,11 +317,11 @@ def check_lookahead_propensity(
         doubted = value - later >= _PLACEBO * float(np.hypot(error, later_error))
         said += "" if doubted else " It is as large where nothing can be remembered."
     if doubted:
-        return MemoryProbe(
+        return ProbeResult(
             "M3", "suspicious", _PROPENSITY_TITLE, said, value, interval, unit, figures, remedy=_REMEDY
         )  # fmt: skip
     said += f" {figures['detectable']:.3f} would be doubted."
-    return MemoryProbe("M3", "pass", _PROPENSITY_TITLE, said, value, interval, unit, figures)
+    return ProbeResult("M3", "pass", _PROPENSITY_TITLE, said, value, interval, unit, figures)
 
 
 def _date_recall(read: Forecasts, side: np.ndarray, n_boot: int, seed: int) -> Estimate:

@@ -1,4 +1,4 @@
-"""What a probe of memory answers: a verdict, one effect with its interval, the figures behind it, rows to look at."""
+"""What a probe answers: a verdict, one effect with its interval, the figures behind it, rows to look at."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from embargo.backtest.leakage.findings import AuditVerdict
 
 # Standard errors beyond which a difference is doubted; docs/memory_probes.md has the rates of false alarms.
-DOUBT = 3.0
+DOUBT = 3.5
 # Fewer days than this on either side of a comparison have no standard error worth the name.
 FEWEST_DAYS = 40
 
 
 @dataclass(frozen=True)
-class MemoryProbe:
-    """The answer of one probe of memory.
+class ProbeResult:
+    """The answer of one probe of a reader's memory, or of texts.
 
     Attributes
     ----------
@@ -41,8 +41,8 @@ class MemoryProbe:
 
     Examples
     --------
-    >>> from embargo.backtest.leakage.memory import MemoryProbe
-    >>> MemoryProbe("M3", "pass", "Nothing is recalled", "40 queries.", 0.01, (-0.02, 0.04), "correlation").effect
+    >>> from embargo.backtest.leakage.memory import ProbeResult
+    >>> ProbeResult("M3", "pass", "Nothing is recalled", "40 queries.", 0.01, (-0.02, 0.04), "correlation").effect
     0.01
     """
 

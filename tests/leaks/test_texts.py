@@ -1,0 +1,130 @@
+"""Texts that know what came of them are named; honest news that moves prices a little, and late news, are not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from embargo.backtest.leakage.texts import check_concentration, check_outcome_words, check_stated_moves
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.research.benchmarks.memory_worlds import Reader, forecasts, make_world
+
+
+@pytest.fixture(scope="module")
+def articles() -> pd.DataFrame:
+    return make_world(5).articles
+
+
+def told(articles: pd.DataFrame, share: float, seed: int = 0) -> pd.DataFrame:
+    """Write what came of it into a share of the texts."""
+    chosen = np.random.default_rng(seed).random(len(articles)) < share
+    outcome = np.where(articles["earned"] > 0, "; shares finished higher", "; shares finished lower")
+    return articles.assign(text=articles["text"] + np.where(chosen, outcome, ""))
+
+
+@pytest.mark.parametrize("share", [0.4, 0.2])
+def test_outcomes_written_into_texts_are_named(articles, share):
+    found = check_outcome_words(told(articles, share))
+    assert found.verdict == "suspicious"
+    assert {"finished higher", "finished lower"} <= {row["words"] for row in found.evidence}
+    assert found.effect == 1.0
+    assert "finished" in found.evidence[0]["first_text"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_news_with_an_edge_is_no_outcome(seed):
+    assert check_outcome_words(make_world(seed, strength=0.15).articles).verdict == "pass"
+
+
+def test_a_word_of_one_day_of_luck_is_not_named():
+    # Every text of a day moves with the market, so twenty days are twenty observations.
+    rng = np.random.default_rng(0)
+    day = np.arange(26).repeat(30)
+    frame = pd.DataFrame(
+        {
+            "at": pd.date_range("2020-01-01", periods=26, tz="UTC")[day],
+            "text": "Acme in the news",
+            "earned": np.where(rng.random(26) < 0.65, 1.0, -1.0)[day],
+        }
+    )
+    assert check_outcome_words(frame).verdict == "pass"
+
+
+def stating(seed: int, share: float, digits: int = 1) -> pd.DataFrame:
+    """Texts that state a percentage: their own next move in a share of them, that of the bar before in the others."""
+    rng = np.random.default_rng(seed)
+    at = pd.date_range("2020-01-01", periods=300, tz="UTC")
+    frames = []
+    for symbol in ("A", "B", "C"):
+        earned = 0.02 * rng.normal(size=300)
+        knows = rng.random(300) < share
+        moves = np.where(knows, earned, np.roll(earned, 1))
+        texts = [f"{symbol} moved {abs(move) * 100:.{digits}f}% on volume of 1,200" for move in moves]
+        frames.append(pd.DataFrame({"at": at, "symbol": symbol, "text": texts, "earned": earned}))
+    return pd.concat(frames, ignore_index=True)
+
+
+@pytest.mark.parametrize(("share", "verdict"), [(0.2, "leak"), (0.1, "leak"), (0.0, "pass")])
+def test_moves_stated_before_they_happen_are_proof(share, verdict):
+    found = check_stated_moves(stating(1, share))
+    assert found.verdict == verdict
+    assert found.figures["met"] - found.figures["met_by_chance"] == pytest.approx(found.effect)
+    if share:
+        row = found.evidence[0]
+        assert f"{abs(row['earned']) * 100:.1f}%" in row["text"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_news_of_the_move_before_is_late_and_no_leak(seed):
+    assert check_stated_moves(stating(seed, 0.0)).verdict == "pass"
+
+
+def test_whole_percents_are_met_by_chance():
+    found = check_stated_moves(stating(2, 0.0, digits=0))
+    assert found.verdict == "pass"
+    assert found.figures["met_by_chance"] > 0.1
+
+
+def test_numbers_that_are_no_percentages_are_not_read(articles):
+    assert check_stated_moves(articles).verdict == "not-applicable"
+    few = stating(3, 0.5).groupby("symbol").head(30)
+    assert check_stated_moves(few).verdict == "inconclusive"
+    with pytest.raises(DataError):
+        check_stated_moves(articles.drop(columns="text"))
+    with pytest.raises(ConfigError):
+        check_stated_moves(articles, n_boot=5)
+
+
+def grouped(articles: pd.DataFrame, seed: int) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    return articles.assign(
+        source=rng.choice(["wire", "blog", "desk", "feed"], len(articles)),
+        hour=rng.integers(0, 24, len(articles)),
+        weekday=articles["at"].dt.day_name(),
+    )
+
+
+@pytest.mark.parametrize("by", ["source", "weekday"])
+def test_the_group_that_carries_the_result_is_named(by):
+    frame = grouped(forecasts(make_world(5, days=300), Reader()), 0)
+    group = "blog" if by == "source" else "Tuesday"
+    frame["score"] = np.where(frame[by] == group, np.sign(frame["earned"]), frame["score"])
+    found = check_concentration(frame)
+    assert found.verdict == "suspicious"
+    assert (found.evidence[0]["by"], found.evidence[0]["group"]) == (by, group)
+    assert found.figures["ic_without"] < 0.5 * found.figures["ic"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_results_from_everywhere_pass(seed):
+    world = make_world(seed)
+    assert check_concentration(grouped(forecasts(world, Reader()), seed)).verdict == "pass"
+
+
+def test_groups_need_days(articles):
+    frame = grouped(forecasts(make_world(5), Reader()), 0)
+    assert check_concentration(frame.head(100)).verdict == "not-applicable"
+    with pytest.raises(DataError):
+        check_concentration(frame, by=("author",))
+    assert check_outcome_words(articles.head(30)).verdict == "inconclusive"
