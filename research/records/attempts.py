@@ -20,13 +20,11 @@ from embargo.backtest.significance import (
     expected_maximum_sharpe,
     model_confidence_set,
     probability_of_overfitting,
-    stepwise_superior,
-    superior_ability,
+    stepwise_sharpe,
 )
 from embargo.research.records.figures import from_json
 from embargo.research.records.ledger import Trial
 from embargo.research.records.metrics import (
-    BestAgainstCash,
     BestOfAttempts,
     Discounted,
 )
@@ -160,9 +158,9 @@ def discounted(
 def best_of(
     attempts: Attempts, *, significance: float, block: int | None, n_boot: int, seed: int
 ) -> BestOfAttempts | None:
-    """Ask whether the best of all attempts earned anything, and which ones did; the benchmark is cash.
+    """Ask whether the best of all attempts earned anything, and how many did (`stepwise_sharpe`).
 
-    Attempts that never traded are cash themselves, and are not compared with it.
+    Attempts that seldom or never traded are not judged, and cost the others nothing.
 
     Returns
     -------
@@ -183,15 +181,12 @@ def best_of(
     if panel is None or panel.shape[1] < 2 or not (panel.std(axis=0) > 0.0).any():
         return None
     length = None if block is None else float(block)
-    traded = np.flatnonzero((panel != 0.0).any(axis=0))
-    panel = panel[:, traded]
-    ability = superior_ability(panel, n_boot=n_boot, block=length, seed=seed)
-    stepwise = stepwise_superior(panel, level=significance, n_boot=n_boot, block=length, seed=seed)
+    found = stepwise_sharpe(panel, level=significance, n_boot=n_boot, block=length, seed=seed)
     return BestOfAttempts(
-        superior_ability=from_json(
-            BestAgainstCash, ability.as_dict() | {"best": int(traded[ability.best])}, "superior_ability"
-        ),
-        superior=int(np.count_nonzero(stepwise.superior)),
+        best=int(found.p_values.argmin()),
+        p_value=float(found.p_values.min()),
+        superior=int(np.count_nonzero(found.p_values <= significance)),
+        strategies=int(np.count_nonzero(found.judged)),
     )
 
 

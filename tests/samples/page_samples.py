@@ -101,7 +101,7 @@ def swept() -> sweep.Sweep:
         "n_trials": 8,
         "overfitting": {"probability": 0.31, "splits": 70},
         "confidence_set": {"settings": ["a", "b"], "level": 0.9},
-        "best_of_attempts": {"superior_ability": {"p_value": 0.44}, "superior": 0},
+        "best_of_attempts": {"p_value": 0.44, "superior": 0},
         "rank_correlation": 0.5,
         "validation": span | {"left_out_bars": 61},
         "test": span,

@@ -248,12 +248,8 @@ def _attempts(metrics: Metrics) -> ReportTable:
         (f"{deflated}: how sure it is to be above that luckiest one", formats.probability(metrics.deflated_sharpe)),
     ]
     if best is not None:
-        (together,) = labels_of(BestOfAttempts, "superior")
-        ability = formats.probability(best.superior_ability.p_value)
-        rows += [
-            ("p that the best of them all does no better than cash (Hansen)", ability),
-            (together, formats.count(best.superior)),
-        ]
+        smallest, together = labels_of(BestOfAttempts, "p_value", "superior")
+        rows += [(smallest, formats.probability(best.p_value)), (together, formats.count(best.superior))]
     return ReportTable(title, "", ("Figure", "Value"), tuple(rows))
 
 

@@ -57,7 +57,7 @@ def sentences(found: Comparison) -> list[str]:
     best = found.figures["best_of_all"]
     if best is not None:
         told.append(
-            f"Is the best of the {best['runs']} better than {found.base.name}, at equal volatility? Hansen's test, "
+            f"Is the best of the {best['runs']} better than {found.base.name}, at equal volatility? Romano and Wolf's test, "
             f"which allows for the choice ({best['best']}): {_p(best['p_value'])}."
         )
     return told + [_within(found, str(definition)) for definition in found.labels.columns]
