@@ -83,7 +83,7 @@ def crashing(
     size: float = 20.0,
     correlation: float = CORRELATION,
 ) -> Panel:
-    """Draw normal returns that lose about ``size`` deviations once in so many bars and are paid for it: short volatility.
+    """Draw returns of short volatility: they lose about ``size`` deviations once in so many bars and are paid for it.
 
     The size of a crash is exponential and common to all series, crashes of correlated series come together more often
     than chance, and the pay makes the true mean 0.
@@ -161,7 +161,7 @@ WORLDS: dict[str, World] = {
 def slow_signals(
     draws: int, n: int, symbols: int, rng: np.random.Generator, *, half_life: float = 60.0, share: float = 0.05
 ) -> tuple[Panel, Panel]:
-    """Draw signals that know nothing, and returns whose means wander as slowly; two panels of shape (draws, n, symbols).
+    """Draw signals that know nothing, and returns whose means wander as slowly, each of shape (draws, n, symbols).
 
     Both remember half of what they were after ``half_life`` bars; the drift is a ``share`` of the returns' variance.
     """

@@ -57,8 +57,8 @@ def sentences(found: Comparison) -> list[str]:
     best = found.figures["best_of_all"]
     if best is not None:
         told.append(
-            f"Is the best of the {best['runs']} better than {found.base.name}, at equal volatility? Romano and Wolf's test, "
-            f"which allows for the choice ({best['best']}): {_p(best['p_value'])}."
+            f"Is the best of the {best['runs']} better than {found.base.name}, at equal volatility? Romano and Wolf's "
+            f"test, which allows for the choice ({best['best']}): {_p(best['p_value'])}, one-sided."
         )
     return told + [_within(found, str(definition)) for definition in found.labels.columns]
 
