@@ -14,7 +14,7 @@ import pandas as pd
 
 from embargo.backtest.arguments import check_level, check_mean_block, check_n_boot, check_periods_per_year
 from embargo.backtest.significance.long_run import sharpe_influence
-from embargo.backtest.significance.panels import prewhitened_error
+from embargo.backtest.significance.panels import block_error
 from embargo.backtest.significance.resampling import (
     USABLE_SHARE,
     automatic_block_length,
@@ -172,7 +172,7 @@ def conditional_sharpe(
     rows = len(values)
     length = block_rows(rows, automatic_block_length(values)) if block is None else max(1, min(round(block), rows))
     ratio, influence = sharpe_influence(values, member)
-    error = float(prewhitened_error(influence[:, None], float(length))[0]) / math.sqrt(rows)
+    error = float(block_error(influence[:, None], length)[0]) / math.sqrt(rows)
     ratios, errors = bootstrap_sharpe(values, member, block=length, n_boot=n_boot, seed=seed)
     with np.errstate(invalid="ignore"):
         pivot = (ratios - ratio) / errors
