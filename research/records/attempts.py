@@ -124,7 +124,7 @@ def discounted(
     >>> worth.n_trials, round(worth.probabilistic_sharpe, 2), round(worth.deflated_sharpe, 2)
     (2, 0.85, 0.7)
     >>> round(worth.adjusted_p_value, 1)
-    0.2
+    0.3
     """
     panel, n_trials = attempts.panel, len(attempts.trials)
     if panel is not None and n_trials > 1:

@@ -49,7 +49,7 @@ def sharpe_p_value(x: np.ndarray, resamples: int, rng: np.random.Generator) -> f
         weight = (1.0 - lag / n) * stay**lag + lag / n * stay ** (n - lag)
         # Lemma 1 of Politis and Romano (1994): both sides of the circle.
         variance += weight * float(rest @ np.roll(rest, lag)) / n
-    error = math.sqrt(max(variance, 1e-300)) / (1.0 - slope) / math.sqrt(n)
+    error = math.sqrt(max(variance, 1e-300) * (1.0 + length / n)) / (1.0 - slope) / math.sqrt(n)
     beyond = 0
     for _ in range(resamples):
         rows = (rng.integers(0, n, -(-n // length))[:, None] + np.arange(length)) % n
