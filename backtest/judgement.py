@@ -29,11 +29,11 @@ from embargo.backtest.metrics import deepest_drawdowns, performance
 from embargo.backtest.regimes import RegimePreset, regime_table, trend_regime, volatility_regime
 from embargo.backtest.significance import (
     SharpeEstimate,
-    SuperiorAbility,
+    StepwiseSharpe,
     effective_trials,
     expected_maximum_sharpe,
     sharpe_estimate,
-    superior_ability,
+    stepwise_sharpe,
     variance_inflation,
 )
 from embargo.data_loaders.errors import ConfigError, DataError
@@ -64,8 +64,8 @@ class Judgement:
         ``luckiest_sharpe`` (annual: what the luckiest of as many worthless ones would show), ``probabilistic_sharpe``
         and ``deflated_sharpe`` (one less the one-sided p of a true Sharpe ratio that is not positive, and of one that
         is not above that luckiest one). None where a figure does not exist.
-    superior : SuperiorAbility or None
-        Hansen's test of the best of all attempts against cash; None unless their returns were given.
+    superior : StepwiseSharpe or None
+        All attempts against cash, together; None unless their returns were given.
     reach : dict
         ``mean`` (annual, with its t-test), ``sharpe_errors``, ``sharpe_aggregated``, ``detectable_sharpe`` (annual) and
         ``required_bars`` (rows), both after all attempts, and ``sample`` (why p-values may not hold their level on such
@@ -99,7 +99,7 @@ class Judgement:
     performance: dict[str, Any]
     sharpe: SharpeEstimate
     chance: dict[str, Any]
-    superior: SuperiorAbility | None
+    superior: StepwiseSharpe | None
     reach: dict[str, Any]
     drawdowns: pd.DataFrame
     labels: pd.DataFrame
@@ -151,8 +151,9 @@ class Judgement:
         told = f"of the Sharpe ratio, after {counted(tried['n_trials'], 'attempt')}{worth}"
         lines.insert(0, Figure("p after attempts, one-sided", probability(tried["adjusted_p_value"]), told))
         if self.superior is not None:
-            best = f"one-sided p of Hansen's test against cash, {self.superior.strategies} attempts"
-            lines.insert(1, Figure("Best of the attempts", probability(self.superior.p_value), best))
+            best = f"one-sided p that none of {int(self.superior.judged.sum())} attempts is better than cash"
+            smallest = float(self.superior.p_values.min())
+            lines.insert(1, Figure("Best of the attempts", probability(smallest), best))
         return lines
 
     def _by_regime(self) -> list[Figure]:
@@ -238,8 +239,8 @@ def judge(
     References
     ----------
     Ledoit and Wolf (2008), Journal of Empirical Finance 15(5), for the interval; Bailey and López de Prado (2014),
-    "The Deflated Sharpe Ratio", Journal of Portfolio Management 40(5); Hansen (2005), Journal of Business & Economic
-    Statistics 23(4), for the best of all attempts.
+    "The Deflated Sharpe Ratio", Journal of Portfolio Management 40(5); Romano and Wolf (2005), Econometrica 73(4), for
+    the attempts together.
 
     Examples
     --------
@@ -250,7 +251,7 @@ def judge(
     >>> earned = pd.Series(np.random.default_rng(11).normal(0.0008, 0.01, 300), index=days)
     >>> told = judge(earned, periods_per_year=252, trials=20, n_boot=200)
     >>> round(told.sharpe.sharpe, 2), round(told.sharpe.low, 2), round(told.sharpe.high, 2)
-    (1.76, 0.0, 3.7)
+    (1.76, -0.04, 3.75)
     >>> round(told.chance["probabilistic_sharpe"], 2), round(told.chance["deflated_sharpe"], 2)
     (0.97, 0.5)
     """
@@ -479,7 +480,7 @@ def _search(
     n_boot: int,
     block: float | None,
     seed: int,
-) -> tuple[dict[str, Any], SuperiorAbility | None]:
+) -> tuple[dict[str, Any], StepwiseSharpe | None]:
     """Say what the attempts that the returns were picked from leave of their Sharpe ratio."""
     number: int | None = None
     effective = luck = superior = panel = None
@@ -492,7 +493,8 @@ def _search(
         number, found = panel.shape[1], effective_trials(panel, seed=seed)
         effective, luck = found.number, found.benchmark
         if (panel.std(axis=0) > 0.0).any():
-            superior = superior_ability(panel, n_boot=n_boot, block=block, seed=seed)
+            level = 1.0 - estimate.level
+            superior = stepwise_sharpe(panel, level=level, n_boot=n_boot, block=block, seed=seed)
     elif trials is not None:
         if not isinstance(trials, int | np.integer) or isinstance(trials, bool):
             got = repr(trials) if np.ndim(trials) == 0 else type(trials).__name__

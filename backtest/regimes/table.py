@@ -168,8 +168,8 @@ def regime_table(
     ...     lambda value: round(value, 2) if isinstance(value, float) else value
     ... )
       regime  n_bars  sharpe   low  high  p_value_holm
-    0   bear     150   -1.76 -4.67  1.18          0.87
-    1   bull     150    3.48  1.13  6.04          0.00
+    0   bear     150   -1.76 -4.44  0.85          0.91
+    1   bull     150    3.48  1.12  5.76          0.01
     """
     _same_bars(returns, labels, turnover)
     check_periods_per_year(periods_per_year)

@@ -16,7 +16,7 @@ import numpy as np
 
 from embargo.backtest.arguments import check_mean_block, check_n_boot, check_share
 from embargo.backtest.significance.long_run import sharpe_influence
-from embargo.backtest.significance.panels import checked_panel, panel_block_length, prewhitened_error
+from embargo.backtest.significance.panels import block_error, checked_panel, panel_block_length
 from embargo.backtest.significance.resampling import block_rows
 from embargo.backtest.significance.series import MINIMUM_ROWS, varies
 from embargo.backtest.significance.sharpe import moving_rows
@@ -157,7 +157,7 @@ def stepwise_sharpe(
             continue
         ratios, influences = zip(*(sharpe_influence(panel[rows, column]) for column in columns), strict=True)
         # Errors that owe less to chance: of many attempts, those whose own errors happen to be small would rank first.
-        errors = prewhitened_error(np.column_stack(influences), float(min(length, rows.sum())))
+        errors = block_error(np.column_stack(influences), min(length, int(rows.sum())))
         statistics[columns] = np.asarray(ratios) * math.sqrt(rows.sum()) / errors
     judged = np.isfinite(statistics)
     columns = np.flatnonzero(judged)

@@ -17,15 +17,16 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from rich.console import Console
-from scipy.signal import lfilter
 from scipy.stats import kurtosis, norm, skew
 
 from embargo.backtest.regimes.equality import sharpe_equality
+from embargo.backtest.significance.attempts import stepwise_sharpe
 from embargo.backtest.significance.comparison import mean_difference, sharpe_difference
 from embargo.backtest.significance.deflation import probabilistic_sharpe
 from embargo.backtest.significance.forecasts import diebold_mariano
@@ -35,6 +36,8 @@ from embargo.backtest.significance.power import detectable_sharpe
 from embargo.backtest.significance.sharpe import conditional_sharpe, sharpe_estimate
 from embargo.backtest.significance.standard_errors import sharpe_errors
 from embargo.backtest.significance.superior import reality_check, stepwise_superior, superior_ability
+from embargo.research.benchmarks.sections import SECTIONS
+from embargo.research.benchmarks.worlds import WORLDS
 
 LEVEL = 0.05
 REACH = 0.015
@@ -50,57 +53,15 @@ Panel = np.ndarray
 Rejections = Mapping[str, np.ndarray]
 
 
-def _shocks(shape: tuple[int, ...], rng: np.random.Generator, degrees: float | None = None) -> Panel:
-    """Draw standard shocks; the series of a draw share a factor that makes their correlation ``PAIR_CORRELATION``."""
-    draw = rng.standard_normal if degrees is None else partial(rng.standard_t, degrees)
-    if shape[2] == 1:
-        return np.asarray(draw(size=shape))
-    common, own = rng.standard_normal((*shape[:2], 1)), rng.standard_normal(shape)
-    mixed = math.sqrt(PAIR_CORRELATION) * common + math.sqrt(1.0 - PAIR_CORRELATION) * own
-    if degrees is None:
-        return np.asarray(mixed)
-    return np.asarray(mixed / np.sqrt(rng.chisquare(degrees, (*shape[:2], 1)) / degrees))
-
-
-def independent(draws: int, n: int, series: int, rng: np.random.Generator) -> Panel:
-    """Independent normal returns of variance 1, shape (draws, n, series)."""
-    return _shocks((draws, n, series), rng)
-
-
-def autoregressive(draws: int, n: int, series: int, rng: np.random.Generator) -> Panel:
-    """First-order autoregression with coefficient 0.2, variance 1."""
-    noise = _shocks((draws, n + 100, series), rng)
-    return np.asarray(lfilter([math.sqrt(1.0 - 0.04)], [1.0, -0.2], noise, axis=1)[:, 100:])
-
-
-def garch(draws: int, n: int, series: int, rng: np.random.Generator) -> Panel:
-    """GARCH(1,1) with alpha 0.08, beta 0.90 and normal shocks, unconditional variance 1."""
-    values = _shocks((draws, n + 500, series), rng)
-    variance = np.ones((draws, series))
-    for row in range(n + 500):
-        values[:, row] *= np.sqrt(variance)
-        variance = 0.02 + 0.08 * values[:, row] ** 2 + 0.90 * variance
-    return values[:, 500:]
-
-
-def fat_tailed(draws: int, n: int, series: int, rng: np.random.Generator) -> Panel:
-    """Independent Student's t with four degrees of freedom, variance 1."""
-    return _shocks((draws, n, series), rng, 4.0) / math.sqrt(2.0)
-
-
-WORLDS: dict[str, Callable[[int, int, int, np.random.Generator], Panel]] = {
-    "i.i.d.": independent,
-    "AR(1) 0.2": autoregressive,
-    "GARCH(1,1)": garch,
-    "t, 4 d.f.": fat_tailed,
-}
+# The worlds on which every test is tried; the others are for the section on hard samples.
+PLAIN = ("i.i.d.", "AR(1) 0.2", "GARCH(1,1)", "t, 4 d.f.")
 
 
 def returns_of(
     world: str, draws: int, n: int, rng: np.random.Generator, *, edge: float = 0.0, series: int = 1
 ) -> Panel:
     """Draw daily returns of 1 % volatility with a true annual Sharpe ratio; shape (draws, n) or (draws, n, series)."""
-    values = 0.01 * (WORLDS[world](draws, n, series, rng) + edge / math.sqrt(YEAR))
+    values = 0.01 * (WORLDS[world](draws, n, series, rng, correlation=PAIR_CORRELATION) + edge / math.sqrt(YEAR))
     return values[:, :, 0] if series == 1 else values
 
 
@@ -200,6 +161,8 @@ def many_rows(panel: Panel, rng: np.random.Generator) -> Rejections:
         found.setdefault("`superior_ability`, p-value", []).append(best <= LEVEL)
         found.setdefault("`reality_check`", []).append(raw <= LEVEL)
         found.setdefault("`stepwise_superior`, any", []).append(bool(any_of_them))
+        adjusted = stepwise_sharpe(excess, level=LEVEL, n_boot=RESAMPLES, seed=rng).p_values.min()
+        found.setdefault("`stepwise_sharpe`, any", []).append(bool(adjusted <= LEVEL))
     return {name: np.array(values) for name, values in found.items()}
 
 
@@ -230,7 +193,7 @@ PROCEDURES: list[Procedure] = [
     Procedure(regime_rows),
     Procedure(equality_rows, most_draws=500),
     Procedure(pair_rows, series=2),
-    Procedure(many_rows, series=STRATEGIES),
+    Procedure(many_rows, series=STRATEGIES, most_draws=1000),
 ]
 
 # Rows that are shown to be compared with, and whose docstrings say that they miss.
@@ -298,7 +261,7 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def size_table(cells: Mapping[tuple[int, str, int], dict[str, tuple[float, int]]], procedures: int) -> str:
     """Rows: tests; columns: worlds within sample lengths."""
-    keys = [(n, world) for n in LENGTHS for world in WORLDS]
+    keys = [(n, world) for n in LENGTHS for world in PLAIN]
     header = ["test", *(f"{world}, {n:,}" for n, world in keys), "draws"]
     rows = []
     for place in range(procedures):
@@ -309,7 +272,7 @@ def size_table(cells: Mapping[tuple[int, str, int], dict[str, tuple[float, int]]
     return markdown(header, rows)
 
 
-def _text(draws: int, size: str, coverage: str, power: str) -> str:
+def _text(draws: int, size: str, coverage: str, power: str, sections: str) -> str:
     error = 100.0 * math.sqrt(LEVEL * (1.0 - LEVEL) / draws)
     return f"""# Size and power of the tests
 
@@ -323,7 +286,7 @@ cell comes from {draws:,} draws unless the last column says otherwise; the stand
 - **t, 4 d.f.**: independent, Student's t with four degrees of freedom;
 
 504 or 2,520 rows of them. Where a test compares several series (two, or {STRATEGIES} against a benchmark), these are
-correlated by {PAIR_CORRELATION}.
+correlated by {PAIR_CORRELATION}. Further down are harder worlds, with its standard error beside each rate.
 
 ## Size: how often a true null hypothesis is rejected at 5 %, percent
 
@@ -345,6 +308,8 @@ ratio found four times out of five, for independent normal rows, or with the var
 autoregression.
 
 {power}
+
+{sections}
 """
 
 
@@ -370,18 +335,22 @@ def report(draws: int, *, workers: int = 1, seed: int = 0, say: Callable[[str], 
             (n, world, place): pool.submit(_call, partial(size_cell, procedure, world, n, draws, seed))
             for place, procedure in enumerate(PROCEDURES)
             for n in LENGTHS
-            for world in WORLDS
+            for world in PLAIN
         }
         coverage = {
             (n, world): pool.submit(_call, partial(coverage_cell, world, n, draws, seed))
             for n in LENGTHS
-            for world in WORLDS
+            for world in PLAIN
         }
         power = {
             (world, n, edge): pool.submit(_call, partial(power_cell, world, n, max(draws // 2, 1), seed, edge))
             for world in power_worlds
             for n in LENGTHS
             for edge in EDGES
+        }
+        further = {
+            section.title: [pool.submit(_call, partial(row, draws, seed)) for row in section.rows]
+            for section in SECTIONS
         }
         sizes = {}
         for (n, world, place), future in size.items():
@@ -390,10 +359,24 @@ def report(draws: int, *, workers: int = 1, seed: int = 0, say: Callable[[str], 
                 say(f"{n:>5} {world:<11} {name:<45} {rate(value):>5}")
         covered = {key: future.result() for key, future in coverage.items()}
         powers = {key: future.result() for key, future in power.items()}
+        tables = {}
+        for title, rows_of in further.items():
+            tables[title] = [future.result() for future in rows_of]
+            say(f"{title}: {len(rows_of)} rows")
     names = next(iter(covered.values()))
     header = ["interval", *(f"{world}, {n:,}" for n, world in covered)]
     rows = [[name, *(judged(name, cell[name], draws) for cell in covered.values())] for name in names]
-    return _text(draws, size_table(sizes, len(PROCEDURES)), markdown(header, rows), power_table(powers, power_worlds))
+    further_text = "\n\n".join(
+        f"## {section.title}\n\n{fill(section.text, 120)}\n\n{markdown(section.header, tables[section.title])}"
+        for section in SECTIONS
+    )
+    return _text(
+        draws,
+        size_table(sizes, len(PROCEDURES)),
+        markdown(header, rows),
+        power_table(powers, power_worlds),
+        further_text,
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:

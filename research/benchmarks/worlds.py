@@ -30,7 +30,7 @@ def shocks(
     correlation: float = CORRELATION,
     degrees: float | None = None,
 ) -> Panel:
-    """Standard normal shocks, or Student's t with so many degrees of freedom; shape (draws, n, series).
+    """Draw standard normal shocks, or Student's t with so many degrees of freedom; shape (draws, n, series).
 
     The series of a draw share a factor that makes their correlation.
     """
@@ -46,20 +46,20 @@ def shocks(
 def independent(
     draws: int, n: int, series: int, rng: np.random.Generator, *, correlation: float = CORRELATION
 ) -> Panel:
-    """Independent normal returns of variance 1, shape (draws, n, series)."""
+    """Draw independent normal returns of variance 1, shape (draws, n, series)."""
     return shocks(draws, n, series, rng, correlation=correlation)
 
 
 def autoregressive(
     draws: int, n: int, series: int, rng: np.random.Generator, *, memory: float = 0.2, correlation: float = CORRELATION
 ) -> Panel:
-    """First-order autoregression of variance 1."""
+    """Draw a first-order autoregression of variance 1."""
     noise = shocks(draws, n + _WARM_UP, series, rng, correlation=correlation)
     return np.asarray(lfilter([math.sqrt(1.0 - memory**2)], [1.0, -memory], noise, axis=1)[:, _WARM_UP:])
 
 
 def garch(draws: int, n: int, series: int, rng: np.random.Generator, *, correlation: float = CORRELATION) -> Panel:
-    """GARCH(1,1) with alpha 0.08, beta 0.90 and normal shocks, unconditional variance 1."""
+    """Draw a GARCH(1,1) with alpha 0.08, beta 0.90 and normal shocks, unconditional variance 1."""
     values = shocks(draws, n + _WARM_UP, series, rng, correlation=correlation)
     variance = np.ones((draws, series))
     for row in range(n + _WARM_UP):
@@ -69,7 +69,7 @@ def garch(draws: int, n: int, series: int, rng: np.random.Generator, *, correlat
 
 
 def fat_tailed(draws: int, n: int, series: int, rng: np.random.Generator, *, correlation: float = CORRELATION) -> Panel:
-    """Independent Student's t with four degrees of freedom, variance 1."""
+    """Draw independent Student's t with four degrees of freedom, variance 1."""
     return shocks(draws, n, series, rng, correlation=correlation, degrees=4.0) / math.sqrt(2.0)
 
 
@@ -83,7 +83,7 @@ def crashing(
     size: float = 20.0,
     correlation: float = CORRELATION,
 ) -> Panel:
-    """Short volatility: normal returns that lose about ``size`` deviations once in so many bars and are paid for it.
+    """Draw returns of short volatility: they lose about ``size`` deviations once in so many bars and are paid for it.
 
     The size of a crash is exponential and common to all series, crashes of correlated series come together more often
     than chance, and the pay makes the true mean 0.
@@ -103,7 +103,7 @@ def drifting(
     memory: float = 0.9,
     correlation: float = CORRELATION,
 ) -> Panel:
-    """Normal returns whose mean wanders: ``share`` of the variance is an autoregression common to all series."""
+    """Draw normal returns whose mean wanders: ``share`` of the variance is an autoregression common to all series."""
     slow = autoregressive(draws, n, 1, rng, memory=memory)
     return math.sqrt(share) * slow + math.sqrt(1.0 - share) * shocks(draws, n, series, rng, correlation=correlation)
 
@@ -111,7 +111,7 @@ def drifting(
 def one_large_bar(
     draws: int, n: int, series: int, rng: np.random.Generator, *, size: float = 25.0, correlation: float = CORRELATION
 ) -> Panel:
-    """Normal returns but for one bar that gains or loses 25 deviations with even chances, the same in all series."""
+    """Draw normal returns but for one bar, the same in all series, that gains or loses 25 deviations by a fair coin."""
     values = shocks(draws, n, series, rng, correlation=correlation)
     values[np.arange(draws), rng.integers(0, n, draws)] = size * rng.choice([-1.0, 1.0], (draws, 1))
     return values
@@ -120,7 +120,7 @@ def one_large_bar(
 def seldom_trading(
     draws: int, n: int, series: int, rng: np.random.Generator, *, share: float = 0.1, correlation: float = CORRELATION
 ) -> Panel:
-    """Nothing held on nine bars of ten; where something is, fat-tailed returns."""
+    """Hold nothing on nine bars of ten, and what has fat tails on the others."""
     held = ndtr(shocks(draws, n, series, rng, correlation=correlation)) < share
     return fat_tailed(draws, n, series, rng, correlation=correlation) * held
 
@@ -128,7 +128,7 @@ def seldom_trading(
 def overlapping(
     draws: int, n: int, series: int, rng: np.random.Generator, *, bars: int = 20, correlation: float = CORRELATION
 ) -> Panel:
-    """Returns over 20 bars, one a bar, of variance 1: neighbours share 19."""
+    """Draw returns over 20 bars, one a bar, of variance 1: neighbours share 19."""
     noise = shocks(draws, n + bars, series, rng, correlation=correlation)
     total = np.cumsum(noise, axis=1)
     return (total[:, bars:] - total[:, :-bars]) / math.sqrt(bars)
@@ -137,7 +137,7 @@ def overlapping(
 def moving_average(
     draws: int, n: int, series: int, rng: np.random.Generator, *, memory: float, correlation: float = CORRELATION
 ) -> Panel:
-    """First-order moving average of variance 1; negative memory is what bounces between bid and ask."""
+    """Draw a first-order moving average of variance 1; negative memory is what bounces between bid and ask."""
     noise = shocks(draws, n + 1, series, rng, correlation=correlation)
     return (noise[:, 1:] + memory * noise[:, :-1]) / math.sqrt(1.0 + memory**2)
 
@@ -161,7 +161,7 @@ WORLDS: dict[str, World] = {
 def slow_signals(
     draws: int, n: int, symbols: int, rng: np.random.Generator, *, half_life: float = 60.0, share: float = 0.05
 ) -> tuple[Panel, Panel]:
-    """Signals that know nothing, and returns whose means wander as slowly; two panels of shape (draws, n, symbols).
+    """Draw signals that know nothing, and returns whose means wander as slowly, each of shape (draws, n, symbols).
 
     Both remember half of what they were after ``half_life`` bars; the drift is a ``share`` of the returns' variance.
     """
@@ -174,7 +174,7 @@ def slow_signals(
 def forecasts(
     draws: int, days: int, articles: int, rng: np.random.Generator, *, correlation: float = 0.15
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Calibrated probabilities of three classes, and classes that come out alike on one day.
+    """Draw calibrated probabilities of three classes, and classes that come out alike on one day.
 
     Returns
     -------

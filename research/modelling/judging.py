@@ -19,7 +19,7 @@ from embargo.data_loaders.fields import CLASSES
 from embargo.models.bundles.bundle import ModelReader
 from embargo.models.calibration.fitting import Calibration
 from embargo.models.calibration.measures import adaptive_calibration_error, brier_score, reliability_table
-from embargo.models.calibration.significance import confidence_test
+from embargo.models.calibration.significance import CalibrationTest, confidence_test
 from embargo.models.content import text_hash
 from embargo.models.evaluation.classification import classification_report
 from embargo.models.evaluation.comparison import compare_classifiers, losses
@@ -91,7 +91,13 @@ def unseen(readers: Sequence[ModelReader], samples: pd.DataFrame) -> Unseen:
 
 
 def report_of(
-    logits: np.ndarray, labels: np.ndarray, calibration: Calibration, *, seed: int = 0, level: float = 0.95
+    logits: np.ndarray,
+    labels: np.ndarray,
+    calibration: Calibration,
+    *,
+    days: np.ndarray | None,
+    seed: int = 0,
+    level: float = 0.95,
 ) -> dict[str, Any]:
     """Measure logits against labels, before and after calibration.
 
@@ -100,6 +106,9 @@ def report_of(
     logits : ndarray, shape (n, 3)
     labels : ndarray of int, shape (n,)
     calibration : Calibration
+    days : array, shape (n,), or None
+        Day on which each text was known: texts of one day tell of the same events. None where nobody knows; then
+        nothing can be tested, and intervals take texts for independent.
     seed : int
         Of the bootstrap.
     level : float
@@ -112,18 +121,20 @@ def report_of(
     ``reliability`` (the bins that hold texts) and ``before``: the same calibration figures without calibration.
     """
     before, after = Calibration().apply(logits), calibration.apply(logits)
-    table = reliability_table(after, labels, level=level)
+    table = reliability_table(after, labels, level=level, groups=days)
     return {
-        **classification_report(after, labels, seed=seed, level=level),
-        **_calibration_of(after, labels, seed, level),
+        **classification_report(after, labels, seed=seed, level=level, groups=days),
+        **_calibration_of(after, labels, days, seed, level),
         "level": level,
         "reliability": table[table["count"] > 0].to_dict("records"),
-        "before": _calibration_of(before, labels, seed, level),
+        "before": _calibration_of(before, labels, days, seed, level),
     }
 
 
-def _calibration_of(probs: np.ndarray, labels: np.ndarray, seed: int, level: float) -> dict[str, Any]:
-    found = confidence_test(probs, labels)
+def _calibration_of(
+    probs: np.ndarray, labels: np.ndarray, days: np.ndarray | None, seed: int, level: float
+) -> dict[str, Any]:
+    found = CalibrationTest(None, None) if days is None else confidence_test(probs, labels, groups=days)
     figures: dict[str, Any] = {"confidence_test": {"z": found.z, "p_value": found.p_value}}
     measures: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
         "ece": _calibration_error,
@@ -272,7 +283,7 @@ def judge(
     fresh = unseen([reader] if other is None else [reader, other], samples)
     texts, labels = fresh.samples["text"].tolist(), fresh.samples["label"].to_numpy(dtype=np.int64)
     logits = cached_logits(reader.scorer, texts, cache=cache, progress=progress).logits
-    report = report_of(logits, labels, reader.calibration, seed=seed, level=level)
+    report = report_of(logits, labels, reader.calibration, days=days_of(fresh.samples, dated), seed=seed, level=level)
     probs = reader.calibration.apply(logits)
     against = belief = None
     if other is not None:
@@ -303,6 +314,12 @@ def judge(
     )
 
 
+def days_of(samples: pd.DataFrame, dated: bool) -> np.ndarray | None:
+    """Return the day (UTC) on which each text was known, shape (n,); None where nobody knows or all are of one day."""
+    days = samples["known_at"].dt.strftime("%Y-%m-%d").to_numpy(dtype=object) if dated else np.empty(0)
+    return days if len(set(days)) > 1 else None
+
+
 def _known_before(reader: ModelReader, samples: pd.DataFrame, dated: bool) -> int | None:
     if not dated or reader.knowledge_cutoff is None:
         return None
@@ -323,7 +340,10 @@ def _notes(reader: ModelReader, other: ModelReader | None, fresh: Unseen, dated:
             "of these may be among them."
         )
     if not dated:
-        notes.append("The texts are undated: whether the base has read them cannot be told (--published-at COLUMN).")
+        notes.append(
+            "The texts are undated: whether the base has read them cannot be told, nor which are of one day and depend "
+            "on each other, so that confidence is not tested (--published-at COLUMN)."
+        )
     notes += _of_its_past(reader, "the model", fresh.samples, dated)
     return notes if other is None else notes + _of_its_past(other, other.name, fresh.samples, dated)
 

@@ -49,7 +49,7 @@ from embargo.models.tuning.adapters import open_adapter
 from embargo.models.tuning.tiny import TinySettings
 from embargo.research.config.experiment import Config, LabelsSection, ModelSection, load_config, override
 from embargo.research.config.settings import Name, Section, Seed, checked, place_of, read_toml
-from embargo.research.modelling.judging import report_of
+from embargo.research.modelling.judging import days_of, report_of
 from embargo.research.progress import Stages
 from embargo.research.records.finished import settings_of
 from embargo.research.records.provenance import git_commit, versions
@@ -397,8 +397,8 @@ def _written(
             **{name: _described(part, samples.dated) for name, part in parts.items() if len(part)},
         },
         "metrics": {
-            "validation": _measured(samples.validation, fitted, config.seed, set(), store),
-            "test": _measured(samples.test, fitted, config.seed, known, store),
+            "validation": _measured(samples.validation, fitted, config.seed, set(), store, dated=samples.dated),
+            "test": _measured(samples.test, fitted, config.seed, known, store, dated=samples.dated),
         },
         "versions": versions() | {"commit": git_commit() or "unknown"},
     }
@@ -413,7 +413,7 @@ def _written(
 
 
 def _measured(
-    part: pd.DataFrame, fitted: FittedModel, seed: int, known: set[str], store: ScoreCache
+    part: pd.DataFrame, fitted: FittedModel, seed: int, known: set[str], store: ScoreCache, *, dated: bool
 ) -> dict[str, Any] | None:
     """Measure on a part without the texts that are known; None where nothing is left."""
     seen = part["text"].map(lambda text: text_hash(text) in known).to_numpy(dtype=bool)
@@ -421,7 +421,8 @@ def _measured(
     if fresh.empty:
         return None
     logits = cached_logits(fitted.scorer, fresh["text"].tolist(), cache=store).logits
-    report = report_of(logits, fresh["label"].to_numpy(dtype=np.int64), fitted.calibration, seed=seed)
+    labels = fresh["label"].to_numpy(dtype=np.int64)
+    report = report_of(logits, labels, fitted.calibration, days=days_of(fresh, dated), seed=seed)
     # Curves are drawn anew by 'embargo evaluate'; a card shows figures.
     del report["roc"]
     return report | {"left_out": int(seen.sum())}

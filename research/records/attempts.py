@@ -25,13 +25,10 @@ from embargo.backtest.significance import (
     probability_of_overfitting,
     sequential_test,
     stepwise_sharpe,
-    stepwise_superior,
-    superior_ability,
 )
 from embargo.research.records.figures import from_json
 from embargo.research.records.ledger import Trial, returns_of, trials_around
 from embargo.research.records.metrics import (
-    BestAgainstCash,
     BestOfAttempts,
     Discounted,
     GrowingWindow,
@@ -317,7 +314,7 @@ def discounted(
     >>> worth.n_trials, round(worth.probabilistic_sharpe, 2), round(worth.deflated_sharpe, 2)
     (2, 0.85, 0.7)
     >>> round(worth.adjusted_p_value, 1)
-    0.2
+    0.3
     """
     panel, n_trials = attempts.panel, len(attempts.trials)
     partial = len(attempts.partial)
@@ -352,9 +349,9 @@ def discounted(
 def best_of(
     attempts: Attempts, *, significance: float, block: int | None, n_boot: int, seed: int
 ) -> BestOfAttempts | None:
-    """Ask whether the best of all attempts earned anything, and which ones did; the benchmark is cash.
+    """Ask whether the best of all attempts earned anything, and how many did (`stepwise_sharpe`).
 
-    Attempts that never traded are cash themselves, and are not compared with it.
+    Attempts that seldom or never traded are not judged, and cost the others nothing.
 
     Returns
     -------
@@ -375,15 +372,12 @@ def best_of(
     if panel is None or panel.shape[1] < 2 or not (panel.std(axis=0) > 0.0).any():
         return None
     length = None if block is None else float(block)
-    traded = np.flatnonzero((panel != 0.0).any(axis=0))
-    panel = panel[:, traded]
-    ability = superior_ability(panel, n_boot=n_boot, block=length, seed=seed)
-    stepwise = stepwise_superior(panel, level=significance, n_boot=n_boot, block=length, seed=seed)
+    found = stepwise_sharpe(panel, level=significance, n_boot=n_boot, block=length, seed=seed)
     return BestOfAttempts(
-        superior_ability=from_json(
-            BestAgainstCash, ability.as_dict() | {"best": int(traded[ability.best])}, "superior_ability"
-        ),
-        superior=int(np.count_nonzero(stepwise.superior)),
+        best=int(found.p_values.argmin()),
+        p_value=float(found.p_values.min()),
+        superior=int(np.count_nonzero(found.p_values <= significance)),
+        strategies=int(np.count_nonzero(found.judged)),
     )
 
 

@@ -238,9 +238,9 @@ def kinds_of(kind: type) -> list[type]:
 
     Examples
     --------
-    >>> from embargo.research.records.metrics import BestOfAttempts
-    >>> [each.__name__ for each in kinds_of(BestOfAttempts)]
-    ['BestOfAttempts', 'BestAgainstCash']
+    >>> from embargo.research.records.metrics import Frictions
+    >>> [each.__name__ for each in kinds_of(Frictions)]
+    ['Frictions', 'CostPaid', 'Capacity']
     """
     seen = dict.fromkeys([kind])
     for type_ in _types(kind).values():

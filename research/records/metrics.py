@@ -315,24 +315,6 @@ class ShuffledNews:
 
 
 @record
-class BestAgainstCash:
-    """Hansen's test of superior predictive ability, with cash as the benchmark."""
-
-    statistic: float = figure("Statistic", "standard errors", "Largest mean return; 0 if none beats cash.")
-    best: int = figure("Best", "count", "Position of that attempt, from 0.")
-    p_value: float = figure(
-        "p, one-sided", "p-value", "Consistent p-value, for the null hypothesis that no attempt beats cash."
-    )
-    p_lower: float = figure("p, one-sided, lower bound", "p-value", "If all that look worse than cash are worse.")
-    p_upper: float = figure("p, one-sided, upper bound", "p-value", "If all are as good as cash.")
-    strategies: int = figure("Attempts", "count", "Attempts compared: those that traded.")
-    n: int = figure("Bars", "bars", "Bars used.")
-    n_boot: int = figure("Resamples", "count", "Bootstrap samples drawn.")
-    block_length: float = figure("Block length", "bars", "Mean block length of the stationary bootstrap.")
-    studentized: bool = figure("Studentised", "yes or no", "Whether means are in standard errors of their own.")
-
-
-@record
 class GrowingWindow:
     """An experiment repeated as its window grew, with an answer that holds at whatever look one stops."""
 
@@ -361,10 +343,16 @@ class GrowingWindow:
 class BestOfAttempts:
     """Whether the best of all attempts on this window earned anything."""
 
-    superior_ability: BestAgainstCash = figure("Best against cash", "record", "Hansen's test.")
+    best: int = figure("Best", "count", "Position of the attempt with the smallest p-value, from 0.")
+    p_value: float = figure(
+        "p of the best attempt, one-sided",
+        "p-value",
+        "Adjusted for all attempts, for the null hypothesis that no attempt has a true Sharpe ratio above 0.",
+    )
     superior: int = figure(
         "Attempts better than cash, together (Romano and Wolf)", "count", "Those that the stepwise test finds better."
     )
+    strategies: int = figure("Attempts", "count", "Attempts compared: those that traded often enough to be judged.")
 
 
 @record
@@ -521,7 +509,7 @@ class Metrics(Performance, Discounted, Reach, Frictions, ByRegime):
     sharpe_standard_error: float | None = figure(
         "Sharpe ratio, standard error", "Sharpe ratio a year", "Allows for serial dependence, skew and fat tails."
     )
-    bootstrap_block: float | None = figure("Bootstrap block", "bars", "Mean block length of the stationary bootstrap.")
+    bootstrap_block: float | None = figure("Bootstrap block", "bars", "Rows of a block of the bootstrap.")
     permutation_p_value: float = figure(
         "p of the news, one-sided", "p-value", "Share of news shuffled against dates that does as well."
     )

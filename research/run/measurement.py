@@ -18,7 +18,7 @@ from embargo.backtest.paid import frictions
 from embargo.backtest.rivals import benchmark_returns, random_timing
 from embargo.backtest.significance import PermutationResult, SharpeEstimate, Way, sharpe_estimate
 from embargo.models.calibration.measures import reliability_table
-from embargo.models.calibration.significance import confidence_test
+from embargo.models.calibration.significance import CalibrationTest, confidence_test
 from embargo.models.evaluation.classification import classification_report
 from embargo.research.config.experiment import Config
 from embargo.research.records.attempts import Attempts, best_of, discounted, growing_window
@@ -268,7 +268,9 @@ def classification(config: Config, reading: Reading) -> Classification | None:
     together = report | {
         "level": config.statistics.level,
         "confidence": float(values.max(axis=1).mean()),
-        "confidence_test": asdict(confidence_test(values, truth, groups=days)),
+        "confidence_test": asdict(
+            CalibrationTest(None, None) if days is None else confidence_test(values, truth, groups=days)
+        ),
         "reliability": {
             stage: _filled(
                 reliability_table(probabilities(judged, prefix), truth, level=config.statistics.level, groups=days)

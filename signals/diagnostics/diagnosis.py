@@ -203,6 +203,7 @@ def diagnose(
             **quantile_counts,
         },
         remarks=(
+            *_slowness(lives["signal"].bars, n_rows),
             *(
                 (
                     *_same_bar(by_lag, lag_series),
@@ -234,6 +235,18 @@ def _first_row(signal: pd.DataFrame, weights: pd.DataFrame, prices: Prices) -> i
     if not (weights.index.equals(signal.index) and weights.columns.equals(signal.columns)):
         raise DataError("weights: bars or symbols differ from the signal's. Both must come from one run.")
     return first
+
+
+def _slowness(half_life_of_signal: float, n_rows: int) -> tuple[str, ...]:
+    """Doubt tests of a signal that changes as slowly as prices may drift: each of its opinions counts as few bars."""
+    if not half_life_of_signal > 0.5 * math.sqrt(n_rows):
+        return ()
+    told = "for good" if math.isinf(half_life_of_signal) else f"with a half-life of {half_life_of_signal:.0f} bars"
+    doubt = (
+        f"Size not known to hold here: the signal remembers itself {told}, and {n_rows} bars hold few such spells. "
+        "Where prices drift as slowly, a test of a coefficient at 5 % rejects 14 to 27 % of true nulls."
+    )
+    return (doubt,)
 
 
 def _information_life(table: pd.DataFrame, series: np.ndarray, block: int, seed: int) -> HalfLife:

@@ -105,7 +105,7 @@ def swept() -> sweep.Sweep:
             "by_chance": {"low": 0.05, "high": 0.91, "level": 0.95},
         },
         "confidence_set": {"settings": ["a", "b"], "level": 0.9},
-        "best_of_attempts": {"superior_ability": {"p_value": 0.44}, "superior": 0},
+        "best_of_attempts": {"p_value": 0.44, "superior": 0},
         "rank_correlation": 0.5,
         "validation": span | {"left_out_bars": 61},
         "test": span,

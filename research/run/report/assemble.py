@@ -85,7 +85,7 @@ def headline_of(metrics: Metrics) -> list[tuple[str, str, str]]:
             formats.percent(metrics.max_drawdown),
             f"longest {formats.count(metrics.longest_drawdown_bars)} bars",
         ),
-        (p_value, formats.probability(metrics.sharpe_p_value), "stationary bootstrap"),
+        (p_value, formats.probability(metrics.sharpe_p_value), "block bootstrap"),
         (shuffled, formats.probability(metrics.permutation_p_value), "shuffled against dates"),
         (
             "p after attempts, one-sided",

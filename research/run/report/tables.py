@@ -279,12 +279,8 @@ def _attempts(metrics: Metrics) -> ReportTable:
             (found, formats.ratio(growing.detectable_sharpe)),
         ]
     if best is not None:
-        (together,) = labels_of(BestOfAttempts, "superior")
-        ability = formats.probability(best.superior_ability.p_value)
-        rows += [
-            ("p, one-sided, of the best of them all against cash (Hansen)", ability),
-            (together, formats.count(best.superior)),
-        ]
+        smallest, together = labels_of(BestOfAttempts, "p_value", "superior")
+        rows += [(smallest, formats.probability(best.p_value)), (together, formats.count(best.superior))]
     return ReportTable(title, "", ("Figure", "Value"), tuple(rows))
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from embargo.backtest import regimes
 from embargo.backtest.metrics import annual_return, annual_volatility, hit_rate, max_drawdown
-from embargo.backtest.significance import MINIMUM_ROWS, holm, sharpe_estimate
+from embargo.backtest.significance import MINIMUM_ROWS, holm, sharpe_estimate, stepwise_sharpe
 from embargo.backtest.significance.bayes import paired_belief
 from embargo.backtest.significance.comparison import (
     differing_rows,
@@ -22,7 +22,6 @@ from embargo.backtest.significance.comparison import (
     stretch_differences,
 )
 from embargo.backtest.significance.forecasts import diebold_mariano
-from embargo.backtest.significance.superior import superior_ability
 from embargo.data_loaders.fields import CLASSES
 from embargo.models.evaluation.comparison import cohens_d, losses, paired_t, sign_flip, wilcoxon
 from embargo.research.records.finished import FinishedRun
@@ -240,7 +239,7 @@ def _of_reading(run: FinishedRun, base: FinishedRun) -> list[dict[str, Any]]:
 
 
 def best_of_all(returns: pd.DataFrame, how: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Test whether the best of several runs beats the base (Hansen), each at the volatility of the base."""
+    """Test whether the best of several runs beats the base (Romano and Wolf), each at the volatility of the base."""
     base, *others = returns.columns
     spread = returns.std()
     if not (spread > 0.0).all():
@@ -254,5 +253,6 @@ def best_of_all(returns: pd.DataFrame, how: Mapping[str, Any]) -> dict[str, Any]
     if len(apart) < 2:
         return None
     excess = scaled[apart].sub(scaled[base], axis=0)
-    found = superior_ability(excess.to_numpy(), n_boot=how["bootstrap"], block=how["block"], seed=how["seed"])
-    return {"best": str(apart[found.best]), "p_value": found.p_value, "runs": len(apart)}
+    found = stepwise_sharpe(excess.to_numpy(), n_boot=how["bootstrap"], block=how["block"], seed=how["seed"])
+    best = int(found.p_values.argmin())
+    return {"best": str(apart[best]), "p_value": float(found.p_values[best]), "runs": len(apart)}

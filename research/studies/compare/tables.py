@@ -58,8 +58,8 @@ def sentences(found: Comparison) -> list[str]:
     best = found.figures["best_of_all"]
     if best is not None:
         told.append(
-            f"Is the best of the {best['runs']} better than {found.base.name}, at equal volatility? Hansen's test, "
-            f"which allows for the choice ({best['best']}): {_p(best['p_value'])}, one-sided."
+            f"Is the best of the {best['runs']} better than {found.base.name}, at equal volatility? Romano and Wolf's "
+            f"test, which allows for the choice ({best['best']}): {_p(best['p_value'])}, one-sided."
         )
     return told + [_within(found, str(definition)) for definition in found.labels.columns]
 
@@ -190,7 +190,7 @@ def print_comparison(console: Console, found: Comparison) -> None:
     >>> console = Console(file=io.StringIO(), width=100)
     >>> print_comparison(console, found)
     >>> print(console.file.getvalue().splitlines()[5])
-    one │ caution │  1.36 (−3.94 to 7.15) │ 0.316 │         20.3% │        −7.7% │      –
+    one │ caution │  1.36 (−6.33 to 9.59) │ 0.329 │         20.3% │        −7.7% │      –
     """
     for caution in found.cautions:
         console.print(Text(f"! {caution}"), style="bold red" if "found a leak" in caution else "yellow")

@@ -71,11 +71,10 @@ def sentences(result: Sweep) -> list[str]:
             f"(model confidence set, {level:.0%})."
         )
     if figures["best_of_attempts"] is not None:
-        ability = formats.probability(figures["best_of_attempts"]["superior_ability"]["p_value"])
+        smallest = formats.probability(figures["best_of_attempts"]["p_value"])
         told.append(
-            f"That the best of all {figures['n_trials']:,} trials is no better than cash has p = {ability}, one-sided "
-            f"(Hansen); {formats.count(figures['best_of_attempts']['superior'])} are better, tested together (Romano "
-            "and Wolf)."
+            f"That none of all {figures['n_trials']:,} trials is better than cash has p = {smallest}, one-sided; "
+            f"{formats.count(figures['best_of_attempts']['superior'])} are better, tested together (Romano and Wolf)."
         )
     if (data := figures.get("data")) is not None and data["verdict"] != "clean":
         told.append(f"The data are {'bad' if data['verdict'] == 'bad' else 'to be looked at'}: {data['summary']}")

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference.bootstrap import cosine_variance, prewhitened_variance
+from reference.sizes import automatic_length
 from scipy.signal import lfilter
 from scipy.stats import t as student
 
@@ -183,7 +184,7 @@ def test_without_variation_there_is_no_error(returns):
 def test_the_mean_test_is_that_of_the_cosines(n, seed):
     returns = autoregressive(np.random.default_rng(seed), n, mean=0.001)
     estimate = mean_estimate(returns, periods_per_year=252.0, level=0.9)
-    degrees = math.floor(0.4 * n ** (2 / 3))
+    degrees = math.floor(min(0.4 * n ** (2 / 3), 0.6 * n / automatic_length(returns)))
     error = math.sqrt(cosine_variance(returns.tolist(), degrees) / n)
     t = returns.mean() / error
     assert estimate.degrees_of_freedom == degrees

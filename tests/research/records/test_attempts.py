@@ -100,11 +100,11 @@ def test_the_best_of_noise_is_nothing_and_a_true_winner_is_found() -> None:
     nothing = best_of(attempts_of(*crowd), significance=0.05, block=None, n_boot=300, seed=0)
     assert nothing is not None
     assert nothing.superior == 0
-    assert nothing.superior_ability.p_value > 0.05
+    assert nothing.p_value > 0.05
     found = best_of(attempts_of(*crowd, noise(50, 0.004)), significance=0.05, block=None, n_boot=300, seed=0)
     assert found is not None
     assert found.superior == 1
-    assert found.superior_ability.best == 12
+    assert found.best == 12
     json.dumps(as_json(found), allow_nan=False)
     assert best_of(attempts_of(noise(0)), significance=0.05, block=None, n_boot=300, seed=0) is None
     still = [np.zeros(BARS), np.zeros(BARS)]
@@ -186,7 +186,7 @@ def test_attempts_that_never_traded_count_as_trials_and_compete_with_nobody() ->
     one, other = (best_of(each, significance=0.05, block=5, n_boot=200, seed=0) for each in (alone, beside))
     assert one is not None
     assert other is not None
-    assert one.superior_ability.p_value == other.superior_ability.p_value
-    assert (one.superior_ability.strategies, other.superior_ability.strategies) == (2, 2)
-    assert (one.superior_ability.best, other.superior_ability.best) == (0, 1)
+    assert one.p_value == other.p_value
+    assert (one.strategies, other.strategies) == (2, 2)
+    assert (one.best, other.best) == (0, 1)
     assert (weighed(alone, good).n_trials, weighed(beside, good).n_trials) == (2, 4)

@@ -340,7 +340,7 @@ def test_cells_that_never_traded_are_counted_apart_and_compete_with_nobody(
     assert without.figures["never_traded"] == {"validation": 0, "test": 0}
     for name in ("overfitting", "confidence_set", "rank_correlation"):
         assert figures[name] == without.figures[name], name
-    assert figures["best_of_attempts"]["superior_ability"]["strategies"] == 4
+    assert figures["best_of_attempts"]["strategies"] == 4
     for name in ("effective_trials", "rank_on_test", "rank_on_validation"):
         assert figures["chosen"][name] == without.figures["chosen"][name], name
     told = " ".join(sentences(result))

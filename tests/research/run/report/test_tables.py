@@ -17,7 +17,6 @@ from embargo.backtest.metrics import break_even_cost, capacity, cost_breakdown, 
 from embargo.research.pages import formats
 from embargo.research.records.figures import from_json, values_of
 from embargo.research.records.metrics import (
-    BestAgainstCash,
     BestOfAttempts,
     Capacity,
     CostPaid,
@@ -81,7 +80,7 @@ def metrics_of(returns, turnover=0.1, paid=None):
         deflated_sharpe=0.61,
         adjusted_p_value=0.03,
         significance_left=0.012,
-        best_of_attempts=BestOfAttempts(superior_ability=record_with(BestAgainstCash, p_value=0.04), superior=2),
+        best_of_attempts=BestOfAttempts(best=1, p_value=0.04, superior=2, strategies=4),
         bars_per_year=252.0,
         sharpe_low_percentile=-0.25,
         sharpe_high_percentile=1.5,
