@@ -78,7 +78,9 @@ def _show(found: Tried) -> None:
     from embargo.research.pages import formats
 
     number = int(found.table["settings"].notna().sum())
-    table = Table(title=f"{number:,} attempt{'s' if number != 1 else ''}", box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table(
+        title=f"{number:,} attempt{'s' if number != 1 else ''}", box=None, padding=(0, 1, 0, 0), pad_edge=False
+    )
     left = ("attempt", "window")
     heads = [*left, "bars", "shared", "symbols", "shared", "Sharpe", "own p", "p among all"]
     heads += ["p of the run without", "cost"] if found.run else []
