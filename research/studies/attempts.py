@@ -37,6 +37,7 @@ COLUMNS = (
     "verdict_p_without",
     "cost",
 )
+_COUNTS = ("bars", "symbols", "shared_bars", "shared_symbols")
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def tried_beside(run: Run, ledger: Path) -> Tried:
         if attempts.elsewhere:
             saved = _verdict_p(replace(attempts, elsewhere=0), alone, config)
             row = {"attempt": ELSEWHERE, "verdict_p_without": saved, "cost": now - float(saved or 0.0)}
-            table = pd.concat([table, pd.DataFrame([row])], ignore_index=True)
+            table = pd.concat([table, _frame([row])], ignore_index=True)
     return Tried(
         _told(table),
         run=run.name,
@@ -248,4 +249,5 @@ def _told(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _frame(rows: Iterable[dict[str, object]]) -> pd.DataFrame:
-    return pd.DataFrame(list(rows), columns=[*COLUMNS, _WHOLE])
+    # Counts that may be missing, as of attempts made elsewhere, stay counts.
+    return pd.DataFrame(list(rows), columns=[*COLUMNS, _WHOLE]).astype(dict.fromkeys(_COUNTS, "Int64"))
