@@ -91,6 +91,11 @@ def stepwise_sharpe(
     found on 756 rows in 96 % of 200 panels beside none, in 96 % beside one of -3, in 91 % beside one of 0, and in 82 %
     beside four of 0.
 
+    Of 12 monthly looks at one window that grows from 273 to 504 rows one or more has an own p-value of 5 % or less in
+    10.9 % of 1,000 simulated series (GARCH: 10.8), an adjusted one in 4.4 % (4.3); of 49 choices of start and end 17.4
+    (17.8) and 4.8 % (4.7), standard errors 0.6 to 1.2. Each look held against those so far, as they were made, one
+    claims in 7.5 % (7.6): an answer that holds whenever one stops looking is `sequential_test`.
+
     Parameters
     ----------
     returns : float array, shape (bars, attempts)

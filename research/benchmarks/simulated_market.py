@@ -194,7 +194,6 @@ def best_of_variants(variants: int, seed: int) -> tuple[bool, bool]:
         found = discounted(
             attempts,
             strategy,
-            returns[best],
             alone,
             periods_per_year=years,
             significance=LEVEL,

@@ -31,6 +31,7 @@ COMMANDS = {
         "experiments", "Check a config and its data without training anything, and show what a run would use."
     ),
     "runs": Entry("experiments", "List the runs so far with their headline figures."),
+    "attempts": Entry("attempts", "List what was tried on the same bars and symbols, and what it cost."),
     "signal": Entry("signal", "Show what a run's signal knew, how fast it faded, and which news carried it."),
     "audit": Entry("audit", "Say what a run's audit found, or carry the run out again with other futures."),
     "sweep": Entry("sweep", "Trade every combination of settings and choose one by validation."),

@@ -333,11 +333,7 @@ class ExecutionSection(Section):
 
 
 class StatisticsSection(Section):
-    """How uncertainty is measured.
-
-    ``trials_elsewhere`` counts attempts made with other tools on the same data; the ledger knows those made with this
-    one. Each costs in full, for nobody knows how much it resembles the others.
-    """
+    """How uncertainty is measured; ``trials_elsewhere`` were made with other tools on these data, and count in full."""
 
     level: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
     significance: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.05

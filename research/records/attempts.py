@@ -226,9 +226,10 @@ def growing_window(
     looks: dict[int, str] = {}
     for name, trial in attempts.trials.items():
         bars = attempts.opened.get(trial.window)
-        if trial.series == own.series and bars is not None and name in attempts.returns:
-            if bars[0] == first and bars[-1] <= last and (bars[-1] < last or name == attempts.own):
-                looks[int(bars[-1])] = name
+        if trial.series != own.series or bars is None or name not in attempts.returns:
+            continue
+        if bars[0] == first and (bars[-1] < last or name == attempts.own):
+            looks[int(bars[-1])] = name
     names = [looks[end] for end in sorted(looks)]
     if len(names) < 2:
         return None
@@ -260,7 +261,6 @@ def growing_window(
 def discounted(
     attempts: Attempts,
     performance: Mapping[str, Any],
-    returns: np.ndarray,
     p_value: float | None,
     *,
     periods_per_year: float,
@@ -274,10 +274,9 @@ def discounted(
     Parameters
     ----------
     attempts : Attempts
-        With the one in question, whose returns these are.
+        With the one in question and its returns.
     performance : mapping
-        Of its returns, from `embargo.backtest.metrics.performance`.
-    returns : float array, shape (bars,)
+        Of those returns, from `embargo.backtest.metrics.performance`.
     p_value : float or None
         Of its Sharpe ratio alone.
     periods_per_year : float
@@ -306,11 +305,11 @@ def discounted(
     >>> from embargo.backtest.metrics import performance
     >>> from embargo.research.records.ledger import Trial
     >>> returns = np.random.default_rng(0).normal(0.001, 0.01, 300)
-    >>> attempts = Attempts({}, {}).joined(Trial("window", "a", "mine", 0.05, 300), returns)
-    >>> attempts = attempts.joined(Trial("window", "b", "other", 0.03, 300), returns[::-1])
+    >>> attempts = Attempts({}, {}).joined(Trial("window", "b", "other", 0.03, 300), returns[::-1])
+    >>> attempts = attempts.joined(Trial("window", "a", "mine", 0.05, 300), returns)
     >>> found = performance(returns, periods_per_year=252.0)
     >>> test = {"periods_per_year": 252.0, "significance": 0.05, "n_boot": 500, "block": None, "seed": 0}
-    >>> worth = discounted(attempts, found, returns, 0.14, **test)
+    >>> worth = discounted(attempts, found, 0.14, **test)
     >>> worth.n_trials, round(worth.probabilistic_sharpe, 2), round(worth.deflated_sharpe, 2)
     (2, 0.85, 0.7)
     >>> round(worth.adjusted_p_value, 1)
@@ -339,7 +338,7 @@ def discounted(
         "effective_trials": number,
         "trial_sharpe_variance": variance,
         "luckiest_sharpe": luck * math.sqrt(periods_per_year),
-        **beyond_luck(performance, returns, luck=luck, periods_per_year=periods_per_year),
+        **beyond_luck(performance, attempts.returns[attempts.own], luck=luck, periods_per_year=periods_per_year),
         "adjusted_p_value": adjusted,
         "significance_left": left,
     }

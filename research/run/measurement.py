@@ -107,7 +107,6 @@ def judged_against_chance(
     weighed = discounted(
         attempts,
         strategy,
-        values,
         sharpe.p_value,
         periods_per_year=years,
         significance=config.statistics.significance,

@@ -26,7 +26,6 @@ from embargo.data_loaders.store import Store
 from embargo.models.bundles.bundle import open_bundle
 from embargo.research.examples.shipped import example
 from embargo.research.records.folders import list_runs
-from embargo.research.records.ledger import LEDGER_NAME
 
 KILLS = 50
 
@@ -83,7 +82,8 @@ class Run(Job):
 
     def outcome(self, place: Path) -> Any:
         (run,) = [path for path in (place / "runs").iterdir() if path.is_dir()]
-        lines = [json.loads(line) for line in (place / "runs" / LEDGER_NAME).read_text().splitlines()]
+        (attempts,) = (place / "cache" / "ledger").glob("*.jsonl")
+        lines = [json.loads(line) for line in attempts.read_text().splitlines()]
         files = {name: digest for name, digest in hashes(run).items() if name not in ("manifest.json", "report.html")}
         return run.name, files, sorted({line["settings"] for line in lines})
 

@@ -253,7 +253,7 @@ def _permutations(metrics: Metrics) -> ReportTable:
 
 
 def _attempts(metrics: Metrics) -> ReportTable:
-    title, best, growing = "Beside everything tried on these bars", metrics.best_of_attempts, metrics.growing_window
+    title, best, growing = "Beside everything tried on this window", metrics.best_of_attempts, metrics.growing_window
     if metrics.n_trials + metrics.trials_elsewhere < 2 or metrics.sharpe is None:
         return ReportTable(title, "", (), ())
     names = ("n_trials", "adjusted_p_value", "significance_left", "effective_trials", "luckiest_sharpe")

@@ -390,7 +390,6 @@ def _judged(cell: Cell, plan: Plan, scored: pd.DataFrame, attempts: Attempts) ->
             discounted(
                 attempts,
                 found,
-                kept[0],
                 ratio.p_value,
                 periods_per_year=years,
                 significance=statistics.significance,

@@ -4,9 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import adjusted
 from scipy.signal import lfilter
+from scipy.stats import norm
 
 from embargo.backtest.significance import attempts as module
-from embargo.backtest.significance import sharpe_estimate, stepwise_sharpe
+from embargo.backtest.significance import group_sequential_bounds, sharpe_estimate, spent_by, stepwise_sharpe
 from embargo.data_loaders.errors import ConfigError, DataError
 
 
@@ -198,3 +199,56 @@ def test_the_chance_of_any_false_claim_is_the_level(attempts, n):
         returns = lfilter([1.0], [1.0, -0.2], rng.normal(size=(n, 1)) + rng.normal(size=(n, attempts)), axis=0)
         false += bool((stepwise_sharpe(returns, n_boot=399, seed=rng).p_values <= 0.05).any())
     assert 0.03 <= false / draws <= 0.075
+
+
+LOOKS = [(0, 252 + 21 * month) for month in range(1, 13)]
+CHOICES = [(first, 504 - left) for first in range(0, 127, 21) for left in range(0, 127, 21)]
+
+
+def worthless(kind, rng, n=504):
+    """Independent normal returns, or a GARCH(1,1) of alpha 0.08 and beta 0.87."""
+    shocks = rng.normal(size=n + 200)
+    if kind == "i.i.d.":
+        return shocks[200:]
+    returns, variance = np.empty(n + 200), 1.0
+    for row, shock in enumerate(shocks):
+        returns[row] = np.sqrt(variance) * shock
+        variance = 0.05 + 0.08 * returns[row] ** 2 + 0.87 * variance
+    return returns[200:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("windows", [LOOKS, CHOICES], ids=["12 looks", "49 choices"])
+@pytest.mark.parametrize("kind", ["i.i.d.", "GARCH"])
+def test_looks_at_one_strategy_together_claim_as_seldom_as_one(windows, kind):
+    """Each of them taken for the only one, some look claims in 11 % (12 monthly looks) or 18 % (49 choices)."""
+    draws, taken_alone, together = 500, 0, 0
+    member = np.zeros((504, len(windows)), dtype=bool)
+    for column, (first, last) in enumerate(windows):
+        member[first:last, column] = True
+    for draw in range(draws):
+        rng = np.random.default_rng([draw, len(windows)])
+        panel = np.repeat(worthless(kind, rng)[:, None], len(windows), axis=1)
+        found = stepwise_sharpe(panel, member=member, n_boot=399, seed=rng)
+        taken_alone += bool((found.own_p_values <= 0.05).any())
+        together += bool((found.p_values <= 0.05).any())
+    assert taken_alone / draws > 0.075
+    assert 0.025 <= together / draws <= 0.07
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["i.i.d.", "GARCH"])
+def test_whenever_one_stops_looking_the_sequential_answer_holds(kind):
+    draws, found = 500, {0.0: 0, 2.0: 0}
+    member = np.arange(504)[:, None] < [last for _, last in LOOKS]
+    rows = member.sum(axis=0)
+    bounds = group_sequential_bounds(rows, spent_by(rows, level=0.05))
+    for draw in range(draws):
+        rng = np.random.default_rng([draw, 2])
+        noise = worthless(kind, rng)
+        for edge in found:
+            panel = np.repeat((noise + edge / np.sqrt(252.0))[:, None], len(LOOKS), axis=1)
+            own = stepwise_sharpe(panel, member=member, n_boot=999, seed=rng).own_p_values
+            found[edge] += bool((norm.isf(own) >= bounds).any())
+    assert found[0.0] / draws <= 0.05
+    assert found[2.0] / draws >= 0.7

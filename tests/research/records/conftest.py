@@ -17,7 +17,7 @@ from embargo.research.run import execute
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of runs with one valid run and its ledger."""
+    """Folder of runs with one valid run and its seal."""
     folder = tmp_path_factory.mktemp("whole")
     with example("small") as path:
         execute(load_config(path), out=folder / "runs", cache=folder / "cache", stages=Quiet())
@@ -26,12 +26,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copied(whole: Path, tmp_path: Path) -> Callable[..., Path]:
-    """Copy the run beside others of its kind, with or without the ledger that knows its seal."""
+    """Copy the run beside others of its kind, with or without the list that knows its seal."""
 
-    def copy(name: str = "runs", *, ledger: bool = True) -> Path:
+    def copy(name: str = "runs", *, seals: bool = True) -> Path:
         shutil.copytree(whole, tmp_path / name, copy_function=_linked)
-        if not ledger:
-            (tmp_path / name / "ledger.jsonl").unlink()
+        if not seals:
+            (tmp_path / name / "seals.jsonl").unlink()
         (run,) = [path for path in (tmp_path / name).iterdir() if path.is_dir()]
         return run
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +12,19 @@ import pytest
 from embargo.backtest.chance import reach
 from embargo.backtest.metrics import performance, sharpe
 from embargo.backtest.significance import expected_maximum_sharpe, sharpe_estimate
-from embargo.research.records.attempts import Attempts, best_of, discounted, overfitting, undistinguished
+from embargo.research.records.attempts import (
+    Attempts,
+    best_of,
+    discounted,
+    growing_window,
+    overfitting,
+    tried_around,
+    undistinguished,
+)
 from embargo.research.records.figures import as_json, from_json
-from embargo.research.records.ledger import Trial
+from embargo.research.records.ledger import Trial, record
 from embargo.research.records.metrics import Discounted, Reach
+from embargo.research.records.windows import Window
 
 BARS = 300
 
@@ -22,11 +33,35 @@ def trial(name: str, returns: np.ndarray) -> Trial:
     return Trial("w", name, name, sharpe(returns, periods_per_year=1.0) or 0.0, len(returns))
 
 
+def at(first: int, bars: int) -> np.ndarray:
+    """When bars open, a day apart, in microseconds."""
+    return 86_400_000_000 * np.arange(first, first + bars)
+
+
+def looked(returns: np.ndarray, ends: list[int], series: str = "s") -> Attempts:
+    """Attempts on windows that begin with the same bar, the last of them the one in question."""
+    attempts = Attempts({}, {})
+    for end in ends:
+        own = returns[:end]
+        each = Trial(f"w{end}", f"look{end}", "mine", sharpe(own, periods_per_year=1.0) or 0.0, end, series=series)
+        attempts = attempts.joined(each, own, at(0, end))
+    return attempts
+
+
+GROWTH = {"significance": 0.05, "periods_per_year": 252.0, "n_boot": 500, "block": 1, "seed": 0}
+
+
 def attempts_of(*columns: np.ndarray) -> Attempts:
     attempts = Attempts({}, {})
     for number, returns in enumerate(columns):
         attempts = attempts.joined(trial(f"t{number}", returns), returns)
     return attempts
+
+
+def judging(attempts: Attempts, returns: np.ndarray) -> Attempts:
+    """Take the attempt with these returns for the one in question."""
+    (own, *_) = [name for name, each in attempts.returns.items() if np.array_equal(each, returns)]
+    return replace(attempts, own=own)
 
 
 def noise(seed: int, mean: float = 0.0) -> np.ndarray:
@@ -37,7 +72,14 @@ def weighed(attempts: Attempts, returns: np.ndarray) -> Discounted:
     found = performance(returns, periods_per_year=252.0)
     alone = sharpe_estimate(returns, periods_per_year=252.0, n_boot=500, seed=0).p_value
     return discounted(
-        attempts, found, returns, alone, periods_per_year=252.0, significance=0.05, n_boot=500, block=None, seed=0
+        judging(attempts, returns),
+        found,
+        alone,
+        periods_per_year=252.0,
+        significance=0.05,
+        n_boot=500,
+        block=None,
+        seed=0,
     )
 
 
@@ -77,7 +119,7 @@ def test_a_bad_sibling_costs_an_edge_nothing() -> None:
 def test_attempts_without_returns_count_in_full_by_the_papers_formula() -> None:
     good = noise(0, 0.001)
     attempts = attempts_of(good, *(good + 0.02 * noise(seed) for seed in range(1, 5)))
-    forgotten = Attempts(attempts.trials, {"t0": good})
+    forgotten = Attempts(attempts.trials, {"t0": good}, own="t0")
     figures = weighed(forgotten, good)
     variance = np.var([each.sharpe_per_bar for each in attempts.trials.values()], ddof=1)
     assert figures.effective_trials == 5.0
@@ -133,7 +175,7 @@ def test_where_all_attempts_are_the_same_there_was_no_choice_to_overfit() -> Non
 
 
 def test_attempts_of_other_lengths_are_not_compared() -> None:
-    ragged = attempts_of(noise(0), noise(1)[:200])
+    ragged = judging(attempts_of(noise(0), noise(1)[:200]), noise(0))
     assert ragged.panel is None
     assert overfitting(ragged, ["t0", "t1"], seed=0) is None
     assert weighed(ragged, noise(0)).effective_trials == 2.0
@@ -190,3 +232,123 @@ def test_attempts_that_never_traded_count_as_trials_and_compete_with_nobody() ->
     assert (one.strategies, other.strategies) == (2, 2)
     assert (one.best, other.best) == (0, 1)
     assert (weighed(alone, good).n_trials, weighed(beside, good).n_trials) == (2, 4)
+
+
+def test_attempts_on_other_windows_are_laid_on_the_bars_of_all_and_cost_what_they_share() -> None:
+    good = noise(0, 0.001)
+    own = Trial("own", "own", "mine", 0.1, BARS)
+    alone = Attempts({}, {}).joined(own, good, at(0, BARS))
+    shifted = np.concatenate([good[50:], noise(7, 0.001)[:50]])
+    other = Trial("later", "later", "other", 0.1, BARS)
+    beside = alone.joined(other, shifted, at(50, BARS)).joined(own, good, at(0, BARS))
+    known, panel, member = beside.together()
+    assert panel.shape == member.shape == (BARS + 50, 2)
+    columns = [known.index("own"), known.index("later")]
+    assert member[:, columns].sum(axis=0).tolist() == [BARS, BARS]
+    np.testing.assert_array_equal(panel[member[:, columns[0]], columns[0]], good)
+    np.testing.assert_array_equal(panel[member[:, columns[1]], columns[1]], shifted)
+    np.testing.assert_array_equal(panel[50:BARS, columns[0]], panel[50:BARS, columns[1]])
+    found, only, foreign = (
+        weighed(each, good)
+        for each in (
+            beside,
+            alone,
+            alone.joined(Trial("far", "far", "other", 0.1, BARS), shifted, at(10_000, BARS)).joined(
+                own, good, at(0, BARS)
+            ),
+        )
+    )
+    assert (found.n_trials, found.n_partial, found.effective_trials) == (2, 1, 2.0)
+    assert only.adjusted_p_value < found.adjusted_p_value < foreign.adjusted_p_value + 0.02
+    assert only.significance_left > found.significance_left > foreign.significance_left - 0.003
+    assert beside.panel.shape == (BARS, 1)
+
+
+def test_attempts_made_elsewhere_cost_in_full() -> None:
+    good = noise(0, 0.001)
+    alone = attempts_of(good)
+    elsewhere = replace(alone, elsewhere=4)
+    one, five = weighed(alone, good), weighed(elsewhere, good)
+    assert five.adjusted_p_value == pytest.approx(5 * one.adjusted_p_value)
+    assert five.significance_left == pytest.approx(0.01)
+    assert (five.n_trials, five.trials_elsewhere, five.effective_trials) == (1, 4, 5.0)
+    # Nothing is known of how they vary, so the expected maximum is that of one.
+    assert five.luckiest_sharpe == one.luckiest_sharpe == 0.0
+    crowd = attempts_of(good, noise(1))
+    assert weighed(replace(crowd, elsewhere=3), good).luckiest_sharpe > weighed(crowd, good).luckiest_sharpe
+
+
+def test_what_a_brief_attempt_costs_is_counted_in_full() -> None:
+    good, brief = noise(0, 0.001), noise(3)[:60]
+    own = Trial("own", "own", "mine", 0.1, BARS)
+    alone = Attempts({}, {}).joined(own, good, at(0, BARS))
+    beside = alone.joined(Trial("few", "few", "other", 0.0, 60), brief, at(0, 60)).joined(own, good, at(0, BARS))
+    one, two = weighed(alone, good), weighed(beside, good)
+    assert two.adjusted_p_value == pytest.approx(2 * one.adjusted_p_value)
+    assert two.significance_left == pytest.approx(0.025)
+
+
+def test_what_was_never_tried_costs_nothing() -> None:
+    good = noise(0, 0.001)
+    crowd = judging(attempts_of(good, *(noise(seed) for seed in range(1, 6))), good)
+    assert crowd.without(["t4", "t5"]).number == 4
+    assert weighed(crowd.without([f"t{k}" for k in range(1, 6)]), good) == weighed(attempts_of(good), good)
+
+
+def test_a_growing_window_is_recognised_by_its_settings_and_its_first_bar() -> None:
+    returns = noise(0, 0.0008)
+    found = growing_window(looked(returns, [200, 250, 300]), **GROWTH)
+    assert found is not None
+    assert (found.looks, found.judged, found.rows) == (3, 3, 300)
+    assert 0.0 < found.p_value <= 1.0
+    assert (found.statistic >= found.bound) == (found.p_value <= 0.05)
+    assert growing_window(looked(returns, [300]), **GROWTH) is None
+    assert growing_window(looked(returns, [200, 300], series=""), **GROWTH) is None
+    other = looked(returns, [200, 300])
+    another = replace(other, trials=dict(other.trials) | {"look200": replace(other.trials["look200"], series="t")})
+    assert growing_window(another, **GROWTH) is None
+    later = replace(other, opened=dict(other.opened) | {"w200": at(1, 200)})
+    assert growing_window(later, **GROWTH) is None
+    # A look that comes after the one in question is none of its past.
+    earlier = replace(looked(returns, [200, 250, 300]), own="look250")
+    told = growing_window(earlier, **GROWTH)
+    assert told is not None
+    assert (told.looks, told.rows) == (2, 250)
+    # One bar more is no look of its own.
+    close = growing_window(looked(returns, [200, 298, 299, 300]), **GROWTH)
+    assert close is not None
+    assert (close.looks, close.judged, close.rows) == (4, 2, 298)
+
+
+def test_a_growing_window_of_which_returns_are_lost_or_idle_has_no_answer_of_its_own() -> None:
+    attempts = looked(noise(0), [200, 300])
+    assert growing_window(replace(attempts, returns={"look300": noise(0)}), **GROWTH) is None
+    assert growing_window(looked(np.zeros(BARS), [200, 300]), **GROWTH) is None
+
+
+def test_the_ledger_joins_what_overlaps_and_nothing_else(tmp_path: Path) -> None:
+    def window(first: int, bars: int, symbols: str, name: str) -> Window:
+        marks = np.array([[1000 * ord(symbol) + day for symbol in symbols] for day in range(first, first + bars)])
+        return Window((name * 64)[:64], 86_400_000_000, tuple(symbols), at(first, bars), 1, marks.astype(np.int32))
+
+    asked = window(0, 100, "AB", "a")
+    others = {
+        "grown": window(0, 120, "AB", "b"),
+        "fewer": window(50, 100, "B", "c"),
+        "after": window(100, 50, "AB", "d"),
+        "others": window(0, 100, "CD", "e"),
+        "own": asked,
+    }
+    foreign = window(0, 100, "AB", "f")
+    others["foreign"] = replace(foreign, marks=foreign.marks + 7)
+    for name, each in others.items():
+        bars = len(each.open_at)
+        record(tmp_path, each, Trial(each.identity, name, name, 0.0, bars), np.full(bars, 0.01))
+    found = tried_around(tmp_path, asked, elsewhere=2)
+    assert sorted(found.trials) == ["fewer", "grown", "own"]
+    assert found.number == 5
+    own = replace(found, own="own")
+    known, panel, member = own.together()
+    assert panel.shape == (150, 3)
+    assert dict(zip(known, member.sum(axis=0).tolist(), strict=True)) == {"fewer": 100, "grown": 120, "own": 100}
+    assert sorted(own.partial) == ["fewer", "grown"]

@@ -92,7 +92,7 @@ def check(number: int, copied: Callable[..., Path], whole: Path) -> str:
     """Damage one file of a copy in one way, let every reader at it, and return what they made of it."""
     draw = random.Random(SEED + number)
     sealed = draw.random() < 0.6
-    run = copied(f"runs{number}", ledger=sealed)
+    run = copied(f"runs{number}", seals=sealed)
     (other,) = [path for path in whole.iterdir() if path.is_dir()]
     name = draw.choice(FILES[:3] if not sealed else FILES)
     if not sealed:

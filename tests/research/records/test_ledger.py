@@ -1,42 +1,86 @@
-"""The trial ledger forgets nothing and counts the same settings once."""
+"""The trial ledger forgets nothing, counts the same settings once, and knows a market again by its prices."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from embargo.data_loaders.errors import DataError
-from embargo.research.records.ledger import LEDGER_NAME, Trial, returns_of, trials_on
+from embargo.data_loaders.schemas import Prices
+from embargo.research.records.ledger import Trial, returns_of, trials_around, trials_on
 from embargo.research.records.ledger import record as record_with
+from embargo.research.records.windows import Window, overlap, window_on, windows_in
+
+START = pd.Timestamp("2015-01-05T14:30", tz="UTC").value // 1000
+DAY = 86_400_000_000
 
 
-def trial(settings: str, window: str = "w", sharpe: float = 0.1) -> Trial:
-    return Trial(window, settings, "run", sharpe, 5)
+def window(name: str, bars: int = 5) -> Window:
+    """A window of its own, on its own symbol."""
+    open_at = START + DAY * np.arange(bars)
+    return Window((name * 64)[:64], DAY, (name,), open_at, 1, np.arange(1, bars + 1, dtype=np.int32)[:, None])
+
+
+W, OTHER = window("w"), window("o")
+
+
+def trial(settings: str, where: Window = W, sharpe: float = 0.1) -> Trial:
+    return Trial(where.identity, settings, "run", sharpe, 5)
 
 
 def record(folder: Path, each: Trial, first: float = 0.0) -> None:
-    record_with(folder, each, first + 0.01 * np.arange(5))
+    where = next(known for known in (W, OTHER) if known.identity == each.window)
+    record_with(folder, where, each, first + 0.01 * np.arange(5))
+
+
+def list_of(folder: Path, where: Window = W) -> Path:
+    return folder / f"{where.key}.jsonl"
 
 
 def test_counts_distinct_settings_within_a_window(tmp_path: Path) -> None:
-    assert trials_on(tmp_path, "w") == {}
-    for each in (trial("a"), trial("b"), trial("a", sharpe=0.2), trial("c", window="other")):
+    assert trials_on(tmp_path, W.identity) == {}
+    for each in (trial("a"), trial("b"), trial("a", sharpe=0.2), trial("c", OTHER)):
         record(tmp_path, each)
-    found = trials_on(tmp_path, "w")
+    found = trials_on(tmp_path, W.identity)
     assert sorted(found) == ["a", "b"]
     assert found["a"].sharpe_per_bar == 0.2
+    assert {each.key: sorted(trials) for each, trials in trials_around(tmp_path, None)} == {
+        W.key: ["a", "b"],
+        OTHER.key: ["c"],
+    }
+    assert [sorted(trials) for _, trials in trials_around(tmp_path, W)] == [["a", "b"]]
 
 
 def test_a_torn_line_is_an_error_that_names_it(tmp_path: Path) -> None:
     record(tmp_path, trial("a"))
-    with (tmp_path / LEDGER_NAME).open("a") as ledger:
+    with list_of(tmp_path).open("a") as ledger:
         ledger.write('{"window": "w", "sett\n')
     with pytest.raises(DataError, match="line 2"):
-        trials_on(tmp_path, "w")
+        trials_on(tmp_path, W.identity)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}\n", b'{"window": 3', b"\x00" * 40])
+def test_a_damaged_window_is_an_error_that_names_it(tmp_path: Path, damage: bytes) -> None:
+    record(tmp_path, trial("a"))
+    (tmp_path / f"{W.key}.window").write_bytes(damage)
+    with pytest.raises(DataError, match=f"{W.key}.window: not a window"):
+        list(windows_in(tmp_path, OTHER))
+
+
+def test_a_window_cut_short_is_an_error(tmp_path: Path) -> None:
+    record(tmp_path, trial("a"))
+    path = tmp_path / f"{W.key}.window"
+    path.write_bytes(path.read_bytes()[:-2])
+    with pytest.raises(DataError, match="not a window"):
+        list(windows_in(tmp_path))
 
 
 def _record_many(folder: Path, start: int) -> None:
@@ -51,28 +95,31 @@ def test_processes_side_by_side_lose_nothing(tmp_path: Path) -> None:
         worker.start()
     for worker in workers:
         worker.join()
-    assert len(trials_on(tmp_path, "w")) == 200
-    assert len(returns_of(tmp_path, trials_on(tmp_path, "w").values())) == 200
+    assert len(trials_on(tmp_path, W.identity)) == 200
+    assert len(returns_of(tmp_path, trials_on(tmp_path, W.identity).values())) == 200
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        f"{W.key}{end}" for end in (".jsonl", ".rows", ".window")
+    ]
 
 
 def test_returns_are_kept_by_window_and_the_newest_count(tmp_path: Path) -> None:
-    for each, first in ((trial("a"), 0.1), (trial("b"), 0.2), (trial("a"), 0.3), (trial("a", "other"), 0.4)):
+    for each, first in ((trial("a"), 0.1), (trial("b"), 0.2), (trial("a"), 0.3), (trial("a", OTHER), 0.4)):
         record(tmp_path, each, first)
-    found = returns_of(tmp_path, trials_on(tmp_path, "w").values())
+    found = returns_of(tmp_path, trials_on(tmp_path, W.identity).values())
     assert {name: list(returns) for name, returns in found.items()} == {
         "a": list(0.3 + 0.01 * np.arange(5)),
         "b": list(0.2 + 0.01 * np.arange(5)),
     }
-    assert list(returns_of(tmp_path, [trial("a", "other")])["a"]) == list(0.4 + 0.01 * np.arange(5))
+    assert list(returns_of(tmp_path, [trial("a", OTHER)])["a"]) == list(0.4 + 0.01 * np.arange(5))
 
 
-def test_a_ledger_from_before_returns_were_kept_still_counts(tmp_path: Path) -> None:
+def test_attempts_whose_returns_are_lost_still_count(tmp_path: Path) -> None:
     record(tmp_path, trial("a"))
     record(tmp_path, trial("b"))
     for path in tmp_path.glob("*.rows"):
         path.unlink()
-    assert len(trials_on(tmp_path, "w")) == 2
-    assert returns_of(tmp_path, trials_on(tmp_path, "w").values()) == {}
+    assert len(trials_on(tmp_path, W.identity)) == 2
+    assert returns_of(tmp_path, trials_on(tmp_path, W.identity).values()) == {}
 
 
 def test_a_row_of_returns_torn_by_a_kill_is_mended(tmp_path: Path) -> None:
@@ -82,7 +129,7 @@ def test_a_row_of_returns_torn_by_a_kill_is_mended(tmp_path: Path) -> None:
         file.write(b"half a row")
     assert list(returns_of(tmp_path, [trial("a")])) == ["a"]
     record(tmp_path, trial("b"), 0.2)
-    found = returns_of(tmp_path, trials_on(tmp_path, "w").values())
+    found = returns_of(tmp_path, trials_on(tmp_path, W.identity).values())
     assert found["b"][0] == 0.2
     assert path.stat().st_size == 2 * (32 + 5 * 8)
 
@@ -94,14 +141,93 @@ def test_a_line_for_which_the_disk_has_no_room_is_taken_back(tmp_path: Path, mon
     with pytest.raises(OSError, match="space"):
         record(tmp_path, trial("b"), 0.2)
     monkeypatch.setattr(os, "write", write)
-    assert sorted(trials_on(tmp_path, "w")) == ["a"]
+    assert sorted(trials_on(tmp_path, W.identity)) == ["a"]
     record(tmp_path, trial("c"), 0.3)
-    found = trials_on(tmp_path, "w")
+    found = trials_on(tmp_path, W.identity)
     assert sorted(found) == ["a", "c"]
     assert sorted(returns_of(tmp_path, found.values())) == ["a", "c"]
 
 
-def test_returns_of_another_length_are_refused(tmp_path: Path) -> None:
+def test_what_does_not_fit_its_window_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="5 bars"):
-        record_with(tmp_path, trial("a"), np.zeros(4))
-    assert not (tmp_path / LEDGER_NAME).exists()
+        record_with(tmp_path, W, trial("a"), np.zeros(4))
+    with pytest.raises(DataError, match="on a window of 6"):
+        record_with(tmp_path, window("w", 6), trial("a"), np.zeros(5))
+    with pytest.raises(DataError, match="another window"):
+        record_with(tmp_path, OTHER, trial("a"), np.zeros(5))
+    assert list(tmp_path.iterdir()) == []
+
+
+def market(seed: int, symbols: str = "ABCD", bars: int = 400, bar: str = "1D") -> Prices:
+    rng = np.random.default_rng(seed)
+    open_at = pd.date_range("2015-01-05T14:30", periods=bars, freq=bar, tz="UTC").as_unit("us")
+    closes = pd.DataFrame(100.0 * np.exp(np.cumsum(rng.normal(0, 0.01, (bars, len(symbols))), axis=0)), open_at)
+    opens = closes * np.exp(rng.normal(0.0, 0.005, closes.shape))
+    for panel in (opens, closes):
+        panel.columns = pd.Index(list(symbols))
+    both = np.maximum(opens, closes), np.minimum(opens, closes)
+    close_at = open_at + pd.Timedelta(bar) / 2
+    return Prices(opens, *both, closes, closes * 0.0 + 1e6, open_at, close_at, "24/7", "none")
+
+
+@given(st.integers(0, 399), st.integers(1, 400), st.sets(st.integers(0, 3), min_size=1), st.integers(0, 3))
+def test_windows_of_one_market_overlap_where_they_share_a_bar_and_a_symbol(
+    first: int, length: int, symbols: set[int], held: int
+) -> None:
+    prices = market(0)
+    one = window_on(prices.select(symbols=["ABCD"[held]], bars=np.arange(100, 250)), "1d")
+    other = window_on(
+        prices.select(symbols=["ABCD"[k] for k in sorted(symbols)], bars=np.arange(first, min(first + length, 400))),
+        "1d",
+    )
+    shared = first < 250 and min(first + length, 400) > 100 and held in symbols
+    assert overlap(one, other) is overlap(other, one) is shared
+
+
+def test_prices_worked_over_for_a_later_split_are_the_same_market_and_other_prices_are_another() -> None:
+    prices = market(0)
+    cut = prices.select(bars=np.arange(300))
+    factor = np.where(np.arange(300) < 150, 0.5 / 3.0, 1.0)[:, None]
+    halved = replace(cut, **{name: getattr(cut, name) * factor for name in ("open", "high", "low", "close")})
+    whole = window_on(prices, "1d")
+    assert window_on(halved, "1d").identity != window_on(cut, "1d").identity
+    assert overlap(whole, window_on(halved, "1d"))
+    assert not overlap(whole, window_on(market(1), "1d"))
+    assert not overlap(whole, window_on(market(0, symbols="EFGH"), "1d"))
+    assert not overlap(whole, window_on(market(0, bar="12h"), "12h"))
+    # One symbol of the same market is enough.
+    mixed = market(1)
+    for name in ("open", "high", "low", "close"):
+        getattr(mixed, name)["C"] = getattr(prices, name)["C"]
+    assert overlap(whole, window_on(mixed, "1d"))
+
+
+def test_what_never_moves_is_taken_for_the_same_asset() -> None:
+    flat = replace(market(0), open=market(0).close)
+    assert overlap(window_on(flat, "1d"), window_on(market(1), "1d"))
+
+
+def test_a_wide_market_keeps_few_marks_and_is_known_all_the_same(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    open_at = START + DAY * np.arange(2000)
+    prices = market(0, bars=2000)
+    names = [f"S{k}" for k in range(200)]
+    opens = pd.DataFrame(rng.uniform(90, 110, (2000, 200)), prices.open_at, columns=names)
+    closes = opens * np.exp(rng.normal(0, 0.01, opens.shape))
+    wide = replace(prices, open=opens, high=opens, low=opens, close=closes, volume=opens)
+    one, other = window_on(wide, "1d"), window_on(wide.select(symbols=names[7:8], bars=np.arange(1900, 2000)), "1d")
+    assert one.marks.size <= 1 << 14
+    assert other.step == 1
+    assert overlap(one, other)
+    assert len(open_at) == len(one.open_at)
+    record_with(tmp_path, one, Trial(one.identity, "a", "run", 0.0, 2000), np.zeros(2000))
+    (found,) = windows_in(tmp_path, other)
+    assert (found.identity, found.symbols, found.step, found.length) == (
+        one.identity,
+        one.symbols,
+        one.step,
+        one.length,
+    )
+    np.testing.assert_array_equal(found.open_at, one.open_at)
+    np.testing.assert_array_equal(found.marks, one.marks)
+    assert (tmp_path / f"{one.key}.window").stat().st_size < 100_000

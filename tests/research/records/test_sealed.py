@@ -23,8 +23,8 @@ from embargo.research.progress import Quiet
 from embargo.research.records import sealed
 from embargo.research.records.finished import read_run
 from embargo.research.records.folders import list_runs
-from embargo.research.records.ledger import LEDGER_NAME
 from embargo.research.records.run import Run
+from embargo.research.records.seals import SEALS_NAME
 from embargo.research.studies.signal.recalled import recall
 
 Copied = Callable[..., Path]
@@ -55,7 +55,7 @@ def test_a_run_names_every_file_and_seals_its_manifest(copied: Copied) -> None:
     assert {"report.html", "config.toml", "metrics.json", "findings.json", "account.parquet"} <= files
     for name, digest in manifest["files"].items():
         assert hashlib.sha256((run / name).read_bytes()).hexdigest() == digest
-    lines = (run.parent / LEDGER_NAME).read_text().splitlines()
+    lines = (run.parent / SEALS_NAME).read_text().splitlines()
     assert [json.loads(line)["seal"] for line in lines] == [manifest["seal"]]
     (row,) = list_runs(run.parent, verify=True)
     assert (row["sealed"], row["damage"]) == (True, None)
@@ -116,8 +116,8 @@ def test_a_manifest_that_was_edited_is_noticed(copied: Copied, how: str) -> None
     assert "manifest.json: " in str(damage_of(run))
     with pytest.raises(EmbargoError, match=r"manifest\.json"):
         read_run(run)
-    # A ledger that is not there cannot tell: only what contradicts itself is then noticed.
-    (run.parent / LEDGER_NAME).unlink()
+    # A list that is not there cannot tell: only what contradicts itself is then noticed.
+    (run.parent / SEALS_NAME).unlink()
     noticed = damage_of(run) is not None
     assert noticed == (how in ("entry", "gone"))
 
@@ -129,7 +129,7 @@ def unsealed_by_replacing(run: Path) -> None:
 
 
 def test_a_run_of_an_earlier_version_stays_readable_and_is_called_unsealed(copied: Copied) -> None:
-    run = copied(ledger=False)
+    run = copied(seals=False)
     unsealed_by_replacing(run)
     (row,) = list_runs(run.parent, verify=True)
     assert (row["sealed"], row["damage"]) == (False, None)
@@ -150,14 +150,14 @@ def test_what_a_user_puts_into_a_run_is_no_damage(copied: Copied) -> None:
 
 
 def test_a_run_that_is_repeated_or_copied_keeps_its_word(copied: Copied, whole: Path) -> None:
-    run = copied(ledger=False)
+    run = copied(seals=False)
     assert damage_of(run) is None
-    # Another ledger that knows a run of this name by another seal.
-    line = json.loads((whole / LEDGER_NAME).read_text())
-    (run.parent / LEDGER_NAME).write_text(json.dumps(line | {"seal": "0" * 64}) + "\n")
+    # Another list that knows a run of this name by another seal.
+    line = json.loads((whole / SEALS_NAME).read_text())
+    (run.parent / SEALS_NAME).write_text(json.dumps(line | {"seal": "0" * 64}) + "\n")
     assert "belongs into a folder of its own" in str(damage_of(run))
-    with (run.parent / LEDGER_NAME).open("a") as ledger:
-        ledger.write(json.dumps(line) + "\n")
+    with (run.parent / SEALS_NAME).open("a") as seals:
+        seals.write(json.dumps(line) + "\n")
     assert damage_of(run) is None
 
 
@@ -193,7 +193,7 @@ def _sparse(place: Path) -> None:
 @pytest.mark.parametrize("name", ["metrics.json", "manifest.json", "account.parquet", "config.toml"])
 @pytest.mark.timeout(60)
 def test_what_is_no_plain_file_is_never_opened(copied: Copied, name: str, kind: Callable[[Path], None]) -> None:
-    run, other = copied("one", ledger=False), copied("two")
+    run, other = copied("one", seals=False), copied("two")
     unsealed_by_replacing(run)
     (run / name).unlink()
     kind(run / name)
@@ -235,7 +235,7 @@ DOCUMENTS = [
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_figures_of_any_shape_are_named_and_the_list_goes_on(copied: Copied, document: str) -> None:
-    run = copied(ledger=False)
+    run = copied(seals=False)
     unsealed_by_replacing(run)
     put(run / "metrics.json", document)
     sound = run.parent / "sound-1a2b3c4d"
@@ -258,7 +258,7 @@ MANIFESTS += ['{"files": {"../x": "y"}, "seal": "z"}', '{"files": [], "seal": nu
 
 @pytest.mark.parametrize("document", MANIFESTS)
 def test_a_manifest_of_any_shape_is_named(copied: Copied, document: str) -> None:
-    run = copied(ledger=False)
+    run = copied(seals=False)
     put(run / "manifest.json", document)
     assert "manifest.json: " in str(damage_of(run))
     for reader in (read_run, lambda run: recall(run, Quiet()), lambda run: open_model(run, fold=None, cache=run)):
@@ -269,7 +269,7 @@ def test_a_manifest_of_any_shape_is_named(copied: Copied, document: str) -> None
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" + bytes(100) + b"PAR1", b"x" * 1000])
 @pytest.mark.parametrize("name", ["account", "regimes", "growth", "articles", "classification", "weights"])
 def test_a_table_that_is_none_is_named(copied: Copied, name: str, content: bytes) -> None:
-    run = copied(ledger=False)
+    run = copied(seals=False)
     unsealed_by_replacing(run)
     put(run / f"{name}.parquet", content)
     with pytest.raises(DataError, match=rf"{name}\.parquet: cannot be read"):
@@ -278,7 +278,7 @@ def test_a_table_that_is_none_is_named(copied: Copied, name: str, content: bytes
 
 @pytest.mark.parametrize("document", ["x = ", "x = " + "[" * 5000, "x = " + "9" * 5000, "\x00", "statistics = 3"])
 def test_settings_of_any_shape_are_named(copied: Copied, document: str) -> None:
-    run, other = copied(ledger=False), copied("two")
+    run, other = copied(seals=False), copied("two")
     unsealed_by_replacing(run)
     put(run / "config.toml", document)
     result = embargo("compare", run, other)
@@ -287,7 +287,7 @@ def test_settings_of_any_shape_are_named(copied: Copied, document: str) -> None:
 
 
 def test_returns_that_no_account_has_are_refused(copied: Copied) -> None:
-    run = copied(ledger=False)
+    run = copied(seals=False)
     unsealed_by_replacing(run)
     account = pd.read_parquet(run / "account.parquet")
     for spoiled, told in (
@@ -317,9 +317,9 @@ def test_a_file_nobody_may_read_is_named(copied: Copied, monkeypatch: pytest.Mon
         read_run(run)
 
 
-def test_a_ledger_that_never_ends_is_refused(copied: Copied) -> None:
-    run = copied(ledger=False)
-    (run.parent / LEDGER_NAME).symlink_to("/dev/zero")
+def test_a_list_of_seals_that_never_ends_is_refused(copied: Copied) -> None:
+    run = copied(seals=False)
+    (run.parent / SEALS_NAME).symlink_to("/dev/zero")
     with pytest.raises(DataError, match="no file that a ledger wrote"):
         list_runs(run.parent)
     assert embargo("runs", run.parent).exit_code == 1

@@ -22,7 +22,8 @@ from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import CLASSES
 from embargo.research.config.experiment import Config, load_config, parse_config
 from embargo.research.progress import Quiet
-from embargo.research.records.ledger import LEDGER_NAME, trials_on
+from embargo.research.records.ledger import Trial, trials_on
+from embargo.research.records.windows import Window
 from embargo.research.run.plan import Plan
 from embargo.research.run.preparation import prepare
 from embargo.research.run.reading import Reading
@@ -65,6 +66,17 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, plan: Plan, seed: int = 0) -> None
         "read",
         lambda plan, parts, cache, stages: Reading(guessed(parts, seed), pd.DataFrame(), []),
     )
+
+
+@pytest.fixture(autouse=True)
+def _ledger_beside_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EMBARGO_LEDGER")
+
+
+def attempts_in(out: Path) -> list[str]:
+    """Lines of the ledger of what was swept into a folder."""
+    (path,) = (out / "cache" / "ledger").glob("*.jsonl")
+    return path.read_text().splitlines()
 
 
 def swept(config: Config, out: Path, axes: list[Axis] = GRID) -> Sweep:
@@ -260,24 +272,25 @@ def test_a_killed_sweep_leaves_whole_cells_and_is_not_counted_twice(
     stand_in(monkeypatch, plan)
     real, calls = sweeping.ledger.record, []
 
-    def dying(folder: Path, trial: object, returns: np.ndarray) -> None:
+    def dying(folder: Path, window: Window, trial: Trial, returns: np.ndarray) -> None:
         if len(calls) == 2:
             raise KeyboardInterrupt
         calls.append(trial)
-        real(folder, trial, returns)
+        real(folder, window, trial, returns)
 
     monkeypatch.setattr(sweeping.ledger, "record", dying)
     with pytest.raises(KeyboardInterrupt):
         swept(config, tmp_path)
-    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".jsonl", ".rows"]
-    assert len((tmp_path / LEDGER_NAME).read_text().splitlines()) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+    assert sorted(path.suffix for path in (tmp_path / "cache" / "ledger").iterdir()) == [".jsonl", ".rows", ".window"]
+    assert len(attempts_in(tmp_path)) == 2
     monkeypatch.setattr(sweeping.ledger, "record", real)
     first = swept(config, tmp_path)
     again = swept(config, tmp_path)
-    lines = [json.loads(line) for line in (tmp_path / LEDGER_NAME).read_text().splitlines()]
+    lines = [json.loads(line) for line in attempts_in(tmp_path)]
     assert len(lines) == len(GRID[0].values) * len(GRID[1].values)
     assert {line["sweep"] for line in lines} == {first.folder.name}
-    assert set(trials_on(tmp_path, first.figures["window"])) == set(first.table["settings"])
+    assert set(trials_on(tmp_path / "cache" / "ledger", first.figures["window"])) == set(first.table["settings"])
     assert again.figures == first.figures
     assert first.figures["n_trials"] == 6
 
@@ -288,14 +301,14 @@ def test_trials_of_a_ledger_without_returns_get_theirs(
     monkeypatch.setattr(sweeping, "_save", lambda result, config: None)
     stand_in(monkeypatch, plan)
     first = swept(config, tmp_path)
-    for path in tmp_path.glob("*.rows"):
+    for path in (tmp_path / "cache" / "ledger").glob("*.rows"):
         path.unlink()
     again = swept(config, tmp_path)
     assert again.figures == first.figures
     assert again.figures["overfitting"] is not None
-    lines = (tmp_path / LEDGER_NAME).read_text().splitlines()
+    lines = attempts_in(tmp_path)
     swept(config, tmp_path)
-    assert (tmp_path / LEDGER_NAME).read_text().splitlines() == lines
+    assert attempts_in(tmp_path) == lines
 
 
 def test_trials_of_other_runs_on_the_window_count(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,8 @@ def test_a_sweep_from_config_to_page(desk: Path) -> None:
     ):
         assert words in told, words
     assert folder.name in told
-    assert len((desk / "runs" / "ledger.jsonl").read_text().splitlines()) == 6
+    (attempts,) = Path(os.environ["EMBARGO_LEDGER"]).glob("*.jsonl")
+    assert len(attempts.read_text().splitlines()) == 6
 
 
 @pytest.mark.parametrize(

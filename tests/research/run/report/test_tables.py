@@ -21,6 +21,7 @@ from embargo.research.records.metrics import (
     Capacity,
     CostPaid,
     Drawdown,
+    GrowingWindow,
     Performance,
     RandomTimes,
     Reach,
@@ -74,6 +75,11 @@ def metrics_of(returns, turnover=0.1, paid=None):
         drawdowns=drawdowns,
         relative={"buy_and_hold": read_with(Relative, against)},
         n_trials=12,
+        n_partial=5,
+        trials_elsewhere=3,
+        growing_window=GrowingWindow(
+            looks=6, judged=4, rows=240, p_value=0.045, statistic=2.1, bound=2.05, detectable_sharpe=2.75
+        ),
         effective_trials=3.5,
         luckiest_sharpe=0.75,
         probabilistic_sharpe=0.96,
@@ -152,9 +158,14 @@ def test_rearranged_news_is_reported_way_by_way(gaining):
 
 def test_attempts_and_reach_are_told(gaining):
     attempts = dict(tables(gaining)["Beside everything tried on this window"].rows)
-    assert list(attempts.values()) == ["12", "0.030", "0.012", "3.50", "0.75", "0.960", "0.610", "0.040", "2"]
+    told = ["12", "5", "3", "0.030", "0.012", "3.50", "0.75", "0.960", "0.610", "0.045", "2.75", "0.040", "2"]
+    assert list(attempts.values()) == told
+    (growing,) = [label for label in attempts if "growing window" in label]
+    assert "6 looks" in growing
+    assert "newest judged at 240 bars" in growing
     alone = replace(gaining, n_trials=1, best_of_attempts=None)
-    assert "Beside everything tried on this window" not in tables(alone)
+    assert dict(tables(alone)["Beside everything tried on this window"].rows)["Attempts made elsewhere"] == "3"
+    assert "Beside everything tried on this window" not in tables(replace(alone, trials_elsewhere=0))
     sample = dict(tables(gaining)["What a sample of this length can say"].rows)
     assert sample["Length of this sample"] == "0.99 years"
     assert sample["Interval of the plain Sharpe ratio, by percentiles of resamples"] == "−0.25 to 1.50"
