@@ -26,6 +26,7 @@ from embargo.models.export.onnx import check_runtime, runtime_scorer
 from embargo.models.loading import processes
 from embargo.models.loading.shared import SharedBase
 from embargo.models.methods.settings import TuneSettings
+from embargo.models.record import dated_record, samples_read
 from embargo.models.samples import check_labels
 from embargo.models.scorer import CalibrationMethod, Progress, Runtime, Scorer, later_cutoff
 from embargo.models.scorers.cache import ScoreCache
@@ -57,6 +58,9 @@ class FittedModel:
         See `fit_scorer`.
     train_text_hashes : tuple of str
         sha256 of each distinct training text, sorted; empty for the lexicon, which is not trained.
+    fitted_on : DataFrame or None
+        Every sample that reached an optimiser, a stopping rule or the calibration, with the instants of those that were
+        handed over: ``use, text_hash, label, known_at, ends_at``. None where the fit kept no record.
 
     Examples
     --------
@@ -75,6 +79,7 @@ class FittedModel:
     calibration: Calibration
     manifest: dict[str, Any]
     train_text_hashes: tuple[str, ...]
+    fitted_on: pd.DataFrame | None = None
 
 
 def fit_scorer(
@@ -180,6 +185,8 @@ def fit_scorer(
     # Of several processes one writes to the cache.
     logits = cached_logits(scorer, validation_texts, cache=cache if processes.is_main() else None).logits
     calibrated = fit_calibration(calibration, logits, labels)
+    calibrated_on = samples_read("calibration", validation_texts, labels)
+    record = None if fitted.read is None else dated_record([*fitted.read, *calibrated_on], train, validation)
     before, after = Calibration().apply(logits), calibrated.apply(logits)
     judged = classification_report(after, labels, resamples=1)
     manifest: dict[str, Any] = {
@@ -213,7 +220,9 @@ def fit_scorer(
     if fitted.head is not None:
         manifest["head"] = dict(fitted.head)
     hashes = tuple(sorted({text_hash(text) for text in fitted.trained_on}))
-    return FittedModel(scorer=scorer, calibration=calibrated, manifest=manifest, train_text_hashes=hashes)
+    return FittedModel(
+        scorer=scorer, calibration=calibrated, manifest=manifest, train_text_hashes=hashes, fitted_on=record
+    )
 
 
 def _reliability(probs: np.ndarray, labels: np.ndarray) -> list[dict[str, float]]:

@@ -5,7 +5,7 @@ from .duplicates import article_keys, check_duplicates
 from .execution import check_fill_order, check_lag_decay
 from .findings import GRAVITY, AuditVerdict, Finding, is_invalid, overall_verdict
 from .partition import check_label_overlap, check_split_order
-from .provenance import check_adapter_manifest, check_base_cutoff
+from .provenance import check_base_cutoff, check_calibration_record, check_training_record
 from .timing import check_time_zones, check_tradable_instants
 
 __all__ = [
@@ -18,8 +18,8 @@ __all__ = [
     "LeakCheck",
     "article_keys",
     "assert_causal",
-    "check_adapter_manifest",
     "check_base_cutoff",
+    "check_calibration_record",
     "check_costs",
     "check_decisions_are_causal",
     "check_duplicates",
@@ -30,6 +30,7 @@ __all__ = [
     "check_split_order",
     "check_time_zones",
     "check_tradable_instants",
+    "check_training_record",
     "check_undated",
     "is_invalid",
     "not_tested",

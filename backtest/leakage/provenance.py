@@ -1,19 +1,27 @@
-"""What a model may know: the cutoff of its base and the manifest of its adapter, held against the test period."""
+"""What a model may know: the cutoff of its base and the record of its fit, held against the test period."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
 from embargo.backtest.leakage.catalogue import CHECKS
-from embargo.backtest.leakage.findings import EVIDENCE_ROWS, Finding, aware_instant, length, moment, plain
-from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.backtest.leakage.duplicates import MIN_TOKENS
+from embargo.backtest.leakage.findings import (
+    Finding,
+    aware_instant,
+    evidence_rows,
+    length,
+    moment,
+    plain,
+    require_columns,
+)
+from embargo.data_loaders.errors import ConfigError
+from embargo.data_loaders.schemas import as_utc
 
 _BASE_TITLE = CHECKS["check_base_cutoff"].title
-_ADAPTER_TITLE = CHECKS["check_adapter_manifest"].title
-_LEARNED_UNTIL = ("trained_until", "calibrated_until")
 
 
 def check_base_cutoff(
@@ -111,110 +119,219 @@ def check_base_cutoff(
     )
 
 
-def check_adapter_manifest(
-    manifest: Mapping[str, Any],
+def check_training_record(
+    record: pd.DataFrame | None,
+    planned: pd.DataFrame,
+    news: pd.DataFrame,
     test_start: pd.Timestamp,
-    train_text_keys: Collection[str],
-    test_text_keys: Collection[str],
     *,
-    recurring: float = 0.0,
+    trained_until: pd.Timestamp | None,
 ) -> Finding:
-    """Hold the manifest of a fitted model against the start of the test (M11).
+    """Hold what a model was really fitted on against the start of its test (M11).
 
-    ``trained_until`` or ``calibrated_until`` at or after ``test_start`` is a leak, and so is a training text among
-    those of the test. Without ``trained_until``, or without the keys of what was trained on, nothing is proven.
+    A leak: samples known, or whose labels were complete, at or after the first test instant; samples nobody planned
+    whose text is in the news from the test on and not before it; a declared ``trained_until`` inside the test.
+    Suspicious: other samples that nobody planned, and planned ones under an earlier instant whose text the news hold
+    from the test on alone. Without a record nothing is proven.
+
+    Silent on: texts reworded between training and test (D5), texts of fewer than four words without an instant.
 
     Parameters
     ----------
-    manifest : mapping
-        ``trained_until`` and, where something was fitted on validation, ``calibrated_until``: ISO text with an offset
-        or aware instants.
+    record : DataFrame or None
+        One row per sample that the fit read, written by what read it: ``use`` (``"optimiser"`` and ``"stopping"`` are
+        judged here), ``text_hash, label`` and ``known_at, ends_at`` (UTC, NaT where nobody knows).
+    planned : DataFrame
+        Samples that the fold was to learn from: ``text_hash, label``.
+    news : DataFrame
+        All articles of the run, before and after: ``article_id, text, text_hash, known_at``.
     test_start : Timestamp
         First instant (UTC) of the test.
-    train_text_keys, test_text_keys : collection of str
-        Hashes of the articles trained on and tested on, made the same way for both. Hash text and instant together
-        (``article_keys``): then the same phrase at another time is no overlap.
-    recurring : float
-        Share of distinct test keys in [0, 1) that may recur; more than 0 only for keys of bare texts, where a source
-        repeats its own phrases.
+    trained_until : Timestamp or None
+        Latest instant that the model declares to know.
 
     Returns
     -------
     Finding
-        Code ``M11``; ``effect`` is the share of distinct test keys that were trained on.
+        Code ``M11``; ``effect`` is the share of distinct test texts that the model was fitted on.
 
     Raises
     ------
     DataError
-        If ``test_start`` is naive.
-    ConfigError
-        If ``recurring`` is outside [0, 1).
+        If columns are missing or an instant is naive.
 
     Examples
     --------
     >>> import pandas as pd
-    >>> from embargo.backtest.leakage import check_adapter_manifest
-    >>> manifest = {'trained_until': '2023-12-31T23:00:00+00:00'}
+    >>> from embargo.backtest.leakage import check_training_record
     >>> start = pd.Timestamp('2024-01-01', tz='UTC')
-    >>> check_adapter_manifest(manifest, start, ['k1', 'k2'], ['k3']).verdict
+    >>> at = [start - pd.Timedelta(days=9), start + pd.Timedelta(days=1)]
+    >>> news = pd.DataFrame(
+    ...     {'article_id': ['a', 'b'], 'text': ['x', 'y'], 'text_hash': ['01', '02'], 'known_at': at}
+    ... )
+    >>> read = news.assign(use='optimiser', label=2, ends_at=at)
+    >>> planned = read.iloc[:1]
+    >>> check_training_record(read.iloc[:1], planned, news, start, trained_until=at[0]).verdict
     'pass'
-    >>> check_adapter_manifest(manifest, start, ['k1', 'k2'], ['k2', 'k3']).verdict
+    >>> finding = check_training_record(read, planned, news, start, trained_until=at[0])
+    >>> finding.verdict, finding.evidence[0]['article_id']
+    ('leak', 'b')
+    """
+    uses = ("optimiser", "stopping")
+    return _judge_record("check_training_record", uses, record, planned, news, test_start, trained_until)
+
+
+def check_calibration_record(
+    record: pd.DataFrame | None,
+    planned: pd.DataFrame,
+    news: pd.DataFrame,
+    test_start: pd.Timestamp,
+    *,
+    trained_until: pd.Timestamp | None,
+) -> Finding:
+    """Hold what calibration and thresholds were really fitted on against the start of the test (M12).
+
+    Verdicts are those of `check_training_record`, over the samples used for ``"calibration"`` and ``"threshold"``.
+
+    Silent on: settings chosen by looking at the test (P1), samples that a calibration read as bare logits.
+
+    Parameters
+    ----------
+    record, planned, news, test_start, trained_until
+        As in `check_training_record`.
+
+    Returns
+    -------
+    Finding
+        Code ``M12``; ``effect`` is the share of distinct test texts that were fitted on.
+
+    Raises
+    ------
+    DataError
+        As `check_training_record`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.backtest.leakage import check_calibration_record
+    >>> start = pd.Timestamp('2024-01-01', tz='UTC')
+    >>> at = [start - pd.Timedelta(days=9), start + pd.Timedelta(days=1)]
+    >>> news = pd.DataFrame(
+    ...     {'article_id': ['a', 'b'], 'text': ['x', 'y'], 'text_hash': ['01', '02'], 'known_at': at}
+    ... )
+    >>> read = news.assign(use='calibration', label=2, ends_at=at)
+    >>> check_calibration_record(read, read.iloc[:1], news, start, trained_until=at[0]).verdict
     'leak'
     """
-    if not 0.0 <= recurring < 1.0:
-        raise ConfigError(f"adapter manifest: recurring must lie in [0, 1), got {recurring}.")
-    start = aware_instant(test_start, what="adapter manifest, test_start")
-    unit = "share of distinct test texts"
-    remedy = "Fit the model again on what was known before the test, or test from a later date."
-    tested = set(test_text_keys)
-    common = sorted(set(train_text_keys) & tested)
-    share = len(common) / len(tested) if tested else 0.0
-    faults, gaps, evidence = [], [], []
-    for name in _LEARNED_UNTIL:
-        value = manifest.get(name)
-        if value is None:
-            if name == "trained_until":
-                gaps.append("the manifest does not say until when the model was trained")
-            continue
-        try:
-            until = aware_instant(value, what=f"manifest, {name}")
-        except DataError as unreadable:
-            gaps.append(str(unreadable))
-            continue
-        if until >= start:
-            faults.append(
-                f"{name} is {moment(until)}, {length(until - start)} into the test that begins {moment(start)}"
-            )
-            evidence.append({"field": name, "value": plain(until), "test_start": plain(start)})
-    if share > recurring:
-        faults.append(f"{len(common)} of {len(tested)} distinct test texts ({share:.2%}) are among those trained on")
-        evidence += [{"text_key": key} for key in common[:EVIDENCE_ROWS]]
-    if faults:
-        return Finding("M11", "leak", _ADAPTER_TITLE, "; ".join(faults) + ".", evidence, share, unit, remedy)
-    if not train_text_keys:
-        gaps.append("it carries no hashes of the training texts")
-    if not tested:
-        gaps.append("there are no hashes of the test texts")
-    if gaps:
-        return Finding(
-            "M11",
-            "inconclusive",
-            _ADAPTER_TITLE,
-            "Nothing is proven: " + "; ".join(gaps) + ".",
-            [],
-            share,
-            unit,
-            "Write trained_until and the hashes of the training texts into the manifest when fitting.",
+    uses = ("calibration", "threshold")
+    return _judge_record("check_calibration_record", uses, record, planned, news, test_start, trained_until)
+
+
+def _judge_record(
+    name: str,
+    uses: Sequence[str],
+    record: pd.DataFrame | None,
+    planned: pd.DataFrame,
+    news: pd.DataFrame,
+    test_start: pd.Timestamp,
+    trained_until: pd.Timestamp | None,
+) -> Finding:
+    check, unit = CHECKS[name], "share of distinct test texts"
+    start = aware_instant(test_start, what="record of a fit, test_start")
+    declared = None if trained_until is None else aware_instant(trained_until, what="record of a fit, trained_until")
+    late = declared is not None and declared >= start
+    said = f"It declares to know what was known at {moment(declared)}, inside the test. " if declared and late else ""
+    if record is None:
+        detail = f"{said}Nobody wrote down what was fitted on, so nothing is proven."
+        remedy = "Fit the model again: its fit will write down what it reads."
+        return Finding(check.code, "leak" if late else "inconclusive", check.title, detail, unit=unit, remedy=remedy)
+    require_columns(record, ("use", "text_hash", "label", "known_at", "ends_at"), where="record of a fit")
+    require_columns(planned, ("text_hash", "label"), where="planned samples")
+    require_columns(news, ("article_id", "text", "text_hash", "known_at"), where="news of the run")
+    read = record.loc[record["use"].isin(uses)].reset_index(drop=True)
+    if read.empty and not late:
+        return Finding(check.code, "not-applicable", check.title, "Nothing was fitted here.")
+    tested = news.loc[as_utc(news["known_at"], what="news of the run, known_at") >= start]
+    texts = tested["text_hash"].nunique()
+    known_at, ends_at = (_instants(read[column]) for column in ("known_at", "ends_at"))
+    after = (known_at >= start) | (ends_at >= start)
+    unplanned = _beyond(read, planned)
+    alone = read["text_hash"].isin(_of_the_test_alone(news, tested))
+    proven = after | (alone & (unplanned | known_at.isna()))
+    doubted = (unplanned | alone) & ~proven
+    share = read.loc[proven, "text_hash"].nunique() / texts if texts else 0.0
+    if late or proven.any():
+        detail = (
+            f"{said}{int(proven.sum()):,} of {len(read):,} samples that were read are of the test, which begins "
+            f"{moment(start)}: {int(after.sum()):,} by their instants, the others by texts that the news hold only "
+            "from then on."
         )
-    until = aware_instant(manifest["trained_until"], what="manifest, trained_until")
-    again = f", {len(common)} recurring phrases aside" if common else ""
-    return Finding(
-        "M11",
-        "pass",
-        _ADAPTER_TITLE,
-        f"Trained until {moment(until)}, {length(start - until)} before the test; none of {len(tested)} distinct test "
-        f"texts was trained on{again}.",
-        [],
-        share,
-        unit,
+        return Finding(
+            check.code, "leak", check.title, detail, _named(read[proven], tested, start), share, unit, check.remedy
+        )
+    if doubted.any():
+        detail = (
+            f"{int((unplanned & doubted).sum()):,} of {len(read):,} samples that were read are not among those planned "
+            f"for this fold, and {int((alone & doubted).sum()):,} carry a text that the news hold only from then on."
+        )
+        return Finding(
+            check.code,
+            "suspicious",
+            check.title,
+            detail,
+            _named(read[doubted], tested, start),
+            float(doubted.mean()),
+            "share of samples read",
+            "Find out where these samples come from, and fit on those that were planned.",
+        )
+    dated = pd.concat([known_at, ends_at]).dropna()
+    when = (
+        f"; the latest is of {moment(dated.max())}, {length(start - dated.max())} before the test" if len(dated) else ""
+    )
+    detail = (
+        f"All {len(read):,} samples that were read were planned{when}. None of {texts:,} distinct test texts was "
+        "read from the test on."
+    )
+    return Finding(check.code, "pass", check.title, detail, effect=0.0, unit=unit)
+
+
+def _instants(column: pd.Series) -> pd.Series:
+    """Return instants in UTC, NaT where nobody knows."""
+    known = as_utc(column.dropna(), what=f"record of a fit, column {column.name}")
+    return known.reindex(column.index).astype("datetime64[us, UTC]")
+
+
+def _beyond(read: pd.DataFrame, planned: pd.DataFrame) -> pd.Series:
+    """Tell which samples were read more often, for the same use, than they were planned; bool, shape (read,)."""
+    key = ["text_hash", "label"]
+    # A threshold comes before the classes, so its samples are planned by their texts alone.
+    classless = read["label"] < 0
+    times = planned.groupby(key).size().rename("times")
+    by_text = planned.groupby("text_hash").size()
+    allowed = read[key].join(times, on=key)["times"].where(~classless, read["text_hash"].map(by_text)).fillna(0)
+    return read.groupby(["use", *key]).cumcount() >= allowed
+
+
+def _of_the_test_alone(news: pd.DataFrame, tested: pd.DataFrame) -> set[str]:
+    """Hashes of texts, of four words or more, that no article before the test has."""
+    long_enough = tested["text"].str.count(r"\S+") >= MIN_TOKENS
+    before = news.loc[~news.index.isin(tested.index), "text_hash"]
+    return set(tested.loc[long_enough, "text_hash"]) - set(before)
+
+
+def _named(read: pd.DataFrame, tested: pd.DataFrame, start: pd.Timestamp) -> list[dict[str, Any]]:
+    articles = tested.drop_duplicates("text_hash").set_index("text_hash")
+    found = articles.reindex(read["text_hash"])
+    return evidence_rows(
+        pd.DataFrame(
+            {
+                "article_id": found["article_id"].to_numpy(),
+                "use": read["use"].to_numpy(),
+                "label": read["label"].to_numpy(),
+                "known_at": read["known_at"].to_numpy(),
+                "article_known_at": found["known_at"].to_numpy(),
+                "test_start": start,
+                "text_hash": read["text_hash"].str[:12].to_numpy(),
+            }
+        )
     )

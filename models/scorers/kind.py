@@ -14,6 +14,7 @@ import pandas as pd
 
 from embargo.models.bases.resolve import Base
 from embargo.models.loading.shared import SharedBase
+from embargo.models.record import SampleRead
 from embargo.models.scorer import Progress, Scorer
 from embargo.models.tuning.adapters import Adapter
 
@@ -57,6 +58,8 @@ class Fit:
     scorer : Scorer
     trained_on : sequence of str
         Training texts that it saw.
+    read : sequence of SampleRead or None
+        Every sample that its fit read, written by what read it; None where nobody wrote it down.
     cutoff_source : str
         Where its knowledge cutoff comes from.
     base_knowledge_cutoff : Timestamp or None
@@ -81,6 +84,7 @@ class Fit:
     best_epoch: int | None = None
     adapter: Adapter | None = None
     head: Mapping[str, Any] | None = None
+    read: Sequence[SampleRead] | None = None
 
 
 @dataclass(frozen=True)

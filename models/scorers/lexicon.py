@@ -114,7 +114,9 @@ class LexiconScorer:
 def _fit(_: FitRequest) -> Fit:
     scorer = LexiconScorer()
     # Nothing is trained: whatever samples there are, none is known to it.
-    return Fit(scorer, trained_on=(), cutoff_source=scorer.source, base_knowledge_cutoff=scorer.knowledge_cutoff)
+    return Fit(
+        scorer, trained_on=(), read=(), cutoff_source=scorer.source, base_knowledge_cutoff=scorer.knowledge_cutoff
+    )
 
 
 LEXICON = ScorerKind(fit=_fit)

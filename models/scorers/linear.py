@@ -16,6 +16,7 @@ import pandas as pd
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import CLASSES
 from embargo.models.content import json_hash, sample_fingerprint
+from embargo.models.record import SampleRead, samples_read
 from embargo.models.samples import check_labels, in_content_order
 from embargo.models.scorer import Progress
 from embargo.models.scorers.kind import Fit, FitRequest, ScorerKind
@@ -68,8 +69,11 @@ class LinearScorer:
     ([[-3.4, -20.0, -0.0]], None)
     """
 
-    def __init__(self, pipeline: Any, identity: str, knowledge_cutoff: pd.Timestamp | None) -> None:
+    def __init__(
+        self, pipeline: Any, identity: str, knowledge_cutoff: pd.Timestamp | None, read: Sequence[SampleRead]
+    ) -> None:
         self._pipeline = pipeline
+        self.read = tuple(read)
         self.identity = identity
         self.knowledge_cutoff = knowledge_cutoff
 
@@ -164,7 +168,7 @@ def fit_linear(
             "versions": {name: version(name) for name in ("scikit-learn", "scipy", "numpy")},
         }
     )
-    return LinearScorer(pipeline, identity, trained_until)
+    return LinearScorer(pipeline, identity, trained_until, samples_read("optimiser", ordered, targets))
 
 
 def _fit(request: FitRequest) -> Fit:
@@ -173,6 +177,7 @@ def _fit(request: FitRequest) -> Fit:
     return Fit(
         scorer,
         trained_on=request.train_texts,
+        read=scorer.read,
         settings=asdict(settings),
         cutoff_source="fitted on the training samples alone",
     )

@@ -372,6 +372,7 @@ def _fit(request: FitRequest) -> Fit:
     head = own_head(base)
     return Fit(
         TransformerScorer(base, adapter, shared=shared),
+        read=adapter.read,
         trained_on=() if adapter.manifest["settings"]["method"] == "none" else request.train_texts,
         settings=adapter.manifest["settings"],
         epochs=adapter.manifest["epochs"],

@@ -29,7 +29,6 @@ from embargo.models.content import (
     json_hash,
     read_manifest,
     sample_fingerprint,
-    text_hash,
     texts_fingerprint,
 )
 from embargo.models.loading import processes
@@ -50,6 +49,7 @@ from embargo.models.loading.load import (
 from embargo.models.loading.shared import SharedBase
 from embargo.models.methods.cards import METHODS, attention_layers, check_method, peft_config, virtual_tokens
 from embargo.models.methods.settings import Arithmetic, Method, TuneSettings
+from embargo.models.record import RECORD, SampleRead, read_record, samples_read, write_record
 from embargo.models.samples import check_labels, in_content_order
 from embargo.models.scorer import Progress
 from embargo.models.tuning.loop import Encoded, Trained, steps_of, train
@@ -72,6 +72,8 @@ class Adapter:
         ``trained_until``, versions and, where the base brings a head of its own, what became of that.
     train_text_hashes : tuple of str
         sha256 of each distinct training text, sorted: what a test text must not be among.
+    read : tuple of SampleRead or None
+        Every sample that the optimiser and the stopping rule read; None for an adapter that was kept without a record.
 
     Examples
     --------
@@ -86,6 +88,7 @@ class Adapter:
     identity: str
     manifest: dict[str, Any]
     train_text_hashes: tuple[str, ...]
+    read: tuple[SampleRead, ...] | None = None
 
 
 def tune(
@@ -183,6 +186,8 @@ def tune(
         "trained_until": None if trained_until is None else trained_until.isoformat(),
         "device": device().type,
         "versions": {name: version(name) for name in ("torch", "transformers", "peft", "bitsandbytes")},
+        # Adapters that were kept without a record of their samples are not taken for this one.
+        "record": RECORD,
     }
     head = own_head(base)
     if head is not None and head.start != "own":
@@ -195,17 +200,18 @@ def tune(
     adapters = Path(cache_dir) / "adapters"
     checkpoint = adapters / f".{folder_name('training', key)}.safetensors"
 
-    def trained() -> tuple[Any, Trained]:
+    def trained() -> tuple[Any, Trained, tuple[SampleRead, ...]]:
         # The multiset of samples is the key, so their order must not matter to the result.
         parts = [in_content_order(texts, y) for texts, y in ((train_texts, train_y), (validation_texts, validation_y))]
         shown = progress if processes.is_main() else None
         return _train(base, parts[0], parts[1], settings, compute, checkpoint, shown, shared)
 
     def build(folder: Path) -> dict[str, Any]:
-        model, done = trained()
+        model, done, read = trained()
         _save(model, base, folder)
-        hashes = sorted({text_hash(text) for text in train_texts})
+        hashes = sorted({sample.text_hash for sample in read if sample.use == "optimiser"})
         (folder / "train_text_hashes.txt").write_text("\n".join(hashes) + "\n", encoding="ascii")
+        write_record(folder, read)
         return {
             "base": {"name": base.name, "weights_hash": base.weights_hash, "source": base.source},
             "settings": key["settings"],
@@ -240,11 +246,13 @@ def _untuned(base: Base, settings: TuneSettings, adapters: Path) -> Adapter:
             "compute": resolve_compute(settings.compute, base),
         },
         "head": head.described(),
+        "record": RECORD,
         "trained_until": None if base.knowledge_cutoff is None else base.knowledge_cutoff.isoformat(),
     }
 
     def build(folder: Path) -> dict[str, Any]:
         (folder / "train_text_hashes.txt").write_text("\n", encoding="ascii")
+        write_record(folder, ())
         return {
             "base": {"name": base.name, "weights_hash": base.weights_hash, "source": base.source},
             "settings": key["settings"],
@@ -323,7 +331,13 @@ def open_adapter(path: Path) -> Adapter:
 
 def _adapter(path: Path, manifest: dict[str, Any]) -> Adapter:
     hashes = tuple((path / "train_text_hashes.txt").read_text(encoding="ascii").split())
-    return Adapter(path=path, identity=json_hash(manifest["files"]), manifest=manifest, train_text_hashes=hashes)
+    return Adapter(
+        path=path,
+        identity=json_hash(manifest["files"]),
+        manifest=manifest,
+        train_text_hashes=hashes,
+        read=read_record(path),
+    )
 
 
 def borrow(base: Base, shared: SharedBase | None, *, method: Method, compute: Arithmetic) -> tuple[Any, list[str]]:
@@ -429,10 +443,11 @@ def _train(
     checkpoint: Path,
     progress: Progress | None,
     shared: SharedBase | None,
-) -> tuple[Any, Trained]:
+) -> tuple[Any, Trained, tuple[SampleRead, ...]]:
     tokenizer = load_tokenizer(base)
     length = readable_length(tokenizer, settings.max_length, virtual_tokens(settings.method, settings.rank))
     parts = [Encoded(encode(tokenizer, texts, length), labels) for texts, labels in (train_part, validation_part)]
+    read = (*samples_read("optimiser", *train_part), *samples_read("stopping", *validation_part))
     steps = steps_of(len(parts[0].tokens), settings)
     # A CPU multiplies adapters in fp32, as those that lie in caches were.
     halved = settings.method == "full" or device().type == "cuda"
@@ -448,7 +463,7 @@ def _train(
             checkpoint=checkpoint,
             progress=progress,
         )
-    return model, done
+    return model, done, read
 
 
 def _save(model: Any, base: Base, folder: Path) -> None:

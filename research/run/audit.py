@@ -17,6 +17,7 @@ from embargo.backtest import leakage
 from embargo.backtest.leakage import Finding
 from embargo.data_loaders.calendars import length_of, zone_of
 from embargo.data_loaders.schemas import Prices
+from embargo.models.content import text_hash
 from embargo.research.progress import Stages
 from embargo.research.run.data_verdict import read_by
 from embargo.research.run.plan import Plan
@@ -32,6 +33,8 @@ class Trail:
     plan : Plan
     manifests : sequence of dict
         One model manifest per fold.
+    fitted_on : DataFrame
+        What each fold's model was really fitted on, as in `Reading`.
     scored : DataFrame
         Scored test news: news columns, class probabilities, ``confidence``, ``row`` and ``column`` of the bar reached.
     decide : callable
@@ -43,6 +46,7 @@ class Trail:
 
     plan: Plan
     manifests: Sequence[dict[str, Any]]
+    fitted_on: pd.DataFrame
     scored: pd.DataFrame
     decide: Callable[[pd.DataFrame, Prices], pd.DataFrame]
     weights: pd.DataFrame
@@ -72,7 +76,7 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         leakage.check_time_zones(news, world.prices.calendar, prices=prices),
         _tradable_instants(trail),
         _worst([_duplicates(part, config.seed) for part in _distinct_trainings(trail.plan)]),
-        *_partitions(trail.plan),
+        *_partitions(trail),
         *_models(trail),
         leakage.check_undated(news, set_aside=world.counts["news"].get("undated", 0)),
         leakage.check_latency(pd.Timedelta(config.prices.latency), length_of(config.prices.bar)),
@@ -137,7 +141,8 @@ def _duplicates(part: Part, seed: int) -> Finding:
     )
 
 
-def _partitions(plan: Plan) -> list[Finding]:
+def _partitions(trail: Trail) -> list[Finding]:
+    plan = trail.plan
     embargo = pd.Timedelta(plan.config.split.embargo)
     if plan.config.labels.source == "file":
         detail = "The labels come from an undated set; M11 compares its knowledge cutoff with the test window instead."
@@ -145,7 +150,7 @@ def _partitions(plan: Plan) -> list[Finding]:
             Finding("S1", "not-applicable", leakage.CHECKS["check_label_overlap"].title, detail),
             Finding("S5", "not-applicable", leakage.CHECKS["check_split_order"].title, detail),
         ]
-    decided_at = plan.world.decided_at
+    decided_at, news = plan.world.decided_at, _hashed_news(plan)
     overlaps, orders = [], []
     for part in plan.parts:
         fold = part.fold
@@ -155,7 +160,8 @@ def _partitions(plan: Plan) -> list[Finding]:
             )
         )
         inside = (decided_at >= fold.test_start) & (decided_at < fold.test_end)
-        orders.append(leakage.check_split_order(part.train, part.validation, part.test_news, decided_at[inside]))
+        learnt = _learnt(record_of(trail.fitted_on, part), part, news)
+        orders.append(leakage.check_split_order(*learnt, part.test_news, decided_at[inside]))
     return [_worst(overlaps), _worst(orders)]
 
 
@@ -175,16 +181,53 @@ def _models(trail: Trail) -> list[Finding]:
             last,
             manifest["cutoff_source"],
         )
-    adapters = [
-        leakage.check_adapter_manifest(
-            manifest,
-            part.fold.test_start,
-            leakage.article_keys(pd.concat([part.train, part.validation])[["text", "known_at"]]),
-            leakage.article_keys(part.test_news[["text", "known_at"]]),
-        )
-        for part, manifest in zip(parts, manifests, strict=True)
-    ]
-    return [base, _worst(adapters)]
+    return [base, *_records(trail)]
+
+
+def _records(trail: Trail) -> list[Finding]:
+    """Hold what was really fitted on, fold by fold, against what was planned and what is tested."""
+    news = _hashed_news(trail.plan)
+    trained, calibrated = [], []
+    for part, manifest in zip(trail.plan.parts, trail.manifests, strict=True):
+        record = record_of(trail.fitted_on, part)
+        given = record, _planned(part), news, part.fold.test_start
+        until = None if manifest["trained_until"] is None else pd.Timestamp(manifest["trained_until"])
+        trained.append(leakage.check_training_record(*given, trained_until=until))
+        calibrated.append(leakage.check_calibration_record(*given, trained_until=until))
+    return [_worst(trained), _worst(calibrated)]
+
+
+def record_of(fitted_on: pd.DataFrame, part: Part) -> pd.DataFrame | None:
+    """Return everything that one fold's model and thresholds were fitted on; None where its model kept no record."""
+    own = fitted_on.loc[fitted_on["fold"] == part.index].drop(columns="fold")
+    if own.empty:
+        return None
+    return own if part.thresholds_on is None else pd.concat([own, part.thresholds_on], ignore_index=True)
+
+
+def _learnt(record: pd.DataFrame | None, part: Part, news: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Name the articles that training and validation really read; the planned ones where there is no record."""
+    if record is None:
+        return part.train, part.validation
+    exact = record.merge(news, on=["text_hash", "known_at"], how="left").drop_duplicates(
+        ["use", "text_hash", "known_at"]
+    )
+    by_text = news.drop_duplicates("text_hash").set_index("text_hash")
+    articles = exact["article_id"].fillna(exact["text_hash"].map(by_text["article_id"])).fillna(exact["text_hash"])
+    known_at = exact["known_at"].fillna(exact["text_hash"].map(by_text["known_at"]))
+    found = pd.DataFrame({"article_id": articles, "known_at": known_at, "use": exact["use"]}).dropna(subset="known_at")
+    taught = found["use"].isin(["optimiser", "threshold"])
+    return found[taught], found[~taught]
+
+
+def _planned(part: Part) -> pd.DataFrame:
+    used = pd.concat([part.train, part.validation])
+    return pd.DataFrame({"text_hash": used["text"].map(text_hash), "label": used["label"]})
+
+
+def _hashed_news(plan: Plan) -> pd.DataFrame:
+    news = plan.world.news[["article_id", "text", "known_at"]].drop_duplicates("article_id")
+    return news.assign(text_hash=news["text"].map(text_hash)).reset_index(drop=True)
 
 
 def _worst(findings: Sequence[Finding]) -> Finding:

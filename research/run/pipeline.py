@@ -278,6 +278,7 @@ def _trail(plan: Plan, reading: Reading, result: Trade, fused: Fused | None) -> 
     return Trail(
         plan=plan,
         manifests=reading.manifests,
+        fitted_on=reading.fitted_on,
         scored=result.placed,
         decide=weights_of,
         weights=result.decision.weights,
@@ -308,6 +309,7 @@ def _save(
         "orders": books.orders,
         "growth": measured.equity,
         "regimes": measured.regimes,
+        "fitted_on": reading.fitted_on,
     }
     with writing(folder) as draft:
         for name, table in tables.items():

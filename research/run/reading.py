@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from embargo.models.loading.shared import SharedBase
 from embargo.models.methods.cards import check_method
 from embargo.models.methods.defaults import default_settings
 from embargo.models.methods.settings import TuneSettings
+from embargo.models.record import RECORD_COLUMNS
 from embargo.models.scorers.cache import ScoreCache
 from embargo.models.scorers.linear import LinearSettings
 from embargo.models.scorers.score import score_articles
@@ -48,11 +49,15 @@ class Reading:
         bullish`` and the same before calibration as ``raw_bearish, raw_neutral, raw_bullish``.
     manifests : list of dict
         One per fold.
+    fitted_on : DataFrame
+        What each fold's model was really fitted on, as `embargo.models.FittedModel` says, and ``fold``; a fold whose
+        model kept no record has no rows.
     """
 
     scored: pd.DataFrame
     judged: pd.DataFrame
     manifests: list[dict[str, Any]]
+    fitted_on: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=[*RECORD_COLUMNS, "fold"]))
 
 
 def given_base(config: Config) -> Base | None:
@@ -120,7 +125,7 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages) -> R
     stages : Stages
     """
     config, base = plan.config, plan.base
-    scored, judged, manifests = [], [], []
+    scored, judged, manifests, fitted_on = [], [], [], []
     with ExitStack() as stack:
         store = stack.enter_context(ScoreCache(cache / "scores.sqlite"))
         shared = None if base is None else stack.enter_context(SharedBase(base))
@@ -149,10 +154,13 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages) -> R
                 .join(before, on="article_id")
                 .assign(fold=part.index)
             )
+            if model.fitted_on is not None:
+                fitted_on.append(model.fitted_on.assign(fold=part.index))
             manifests.append(
                 model.manifest | {"fold": part.index, "n_cached": result.n_cached, "n_scored": result.n_scored}
             )
-    return Reading(pd.concat(scored, ignore_index=True), _once(config, judged), manifests)
+    read = pd.concat(scored, ignore_index=True), _once(config, judged), manifests
+    return Reading(*read, pd.concat(fitted_on, ignore_index=True)) if fitted_on else Reading(*read)
 
 
 def _once(config: Config, judged: list[pd.DataFrame]) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import CLASSES
 from embargo.data_loaders.splits.folds import Fold, walk_forward, walk_forward_by_count
 from embargo.data_loaders.splits.purging import TimeSplit, part_of, split_undated
+from embargo.models.record import dated_record, samples_read
 from embargo.research.config.archives import dialect_of
 from embargo.research.config.experiment import Config, LabelsSection
 from embargo.research.progress import Stages
@@ -43,6 +44,8 @@ class Samples:
         Latest instant that anything in train or validation could know.
     thresholds : tuple of float or None
         Return thresholds between the classes, learnt on train; None for human labels.
+    thresholds_on : DataFrame or None
+        The samples that the thresholds were learnt on: ``use, text_hash, label, known_at, ends_at``.
     counts : dict of str to int
         Samples by what became of them.
 
@@ -63,6 +66,7 @@ class Samples:
     test_news: pd.DataFrame
     trained_until: pd.Timestamp
     thresholds: tuple[float, float] | None
+    thresholds_on: pd.DataFrame | None
     counts: dict[str, int]
 
     @property
@@ -157,11 +161,11 @@ def plan_samples(config: Config, world: World, cuts: Sequence[TimeSplit]) -> lis
     embargo = pd.Timedelta(config.split.embargo)
     planned = []
     for cut in cuts:
-        thresholds = None
+        thresholds, thresholds_on = None, None
         try:
             samples = part_of(labelled.frame, cut, embargo=embargo)
             if config.labels.source == "returns":
-                thresholds = labels.fit_thresholds(samples.train["value"], config.labels.neutral_share)
+                thresholds, thresholds_on = _learn_thresholds(samples.train, config.labels.neutral_share)
         except DataError as failure:
             if not labelled.counts.get("before_prices"):
                 raise
@@ -180,8 +184,16 @@ def plan_samples(config: Config, world: World, cuts: Sequence[TimeSplit]) -> lis
         used = pd.concat([train, validation])
         until = max(used["known_at"].max(), used["ends_at"].max())
         counts |= labelled.counts
-        planned.append(Samples(cut.index, train, validation, test, _test_news(world, cut), until, thresholds, counts))
+        news = _test_news(world, cut)
+        planned.append(Samples(cut.index, train, validation, test, news, until, thresholds, thresholds_on, counts))
     return planned
+
+
+def _learn_thresholds(learnt: pd.DataFrame, neutral_share: float) -> tuple[tuple[float, float], pd.DataFrame]:
+    """Learn thresholds from returns, and write down whose returns these were."""
+    read = samples_read("threshold", learnt["text"].tolist(), [-1] * len(learnt))
+    record = dated_record(read, learnt.assign(label=-1), learnt.iloc[:0])
+    return labels.fit_thresholds(learnt["value"], neutral_share), record
 
 
 @dataclass(frozen=True)
@@ -319,6 +331,7 @@ def _samples_from_file(config: Config, world: World, cuts: Sequence[TimeSplit]) 
             held.test,
             _test_news(world, cut),
             held.known_until,
+            None,
             None,
             dict(held.counts),
         )

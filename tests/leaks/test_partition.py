@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embargo.backtest.leakage import check_adapter_manifest, check_base_cutoff, check_label_overlap, check_split_order
+from embargo.backtest.leakage import check_base_cutoff, check_label_overlap, check_split_order
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.splits import Fold, holdout, part_of
 
@@ -138,48 +138,3 @@ def test_base_cutoff():
         _base(pd.Timestamp("2020-01-01"))
     with pytest.raises(ConfigError, match="empty"):
         check_base_cutoff("a-base", None, FOLD.test_start, FOLD.test_start, "")
-
-
-TRAIN_KEYS, TEST_KEYS = [f"{i:04x}" for i in range(900)], [f"{i:04x}" for i in range(1000, 1300)]
-
-
-def _adapter(manifest, train=TRAIN_KEYS, test=TEST_KEYS, **options):
-    return check_adapter_manifest(manifest, FOLD.test_start, train, test, **options)
-
-
-def test_adapter_trained_before_the_test_passes():
-    until = FOLD.test_start - DAY
-    assert _adapter({"trained_until": until.isoformat(), "calibrated_until": until}).verdict == "pass"
-
-
-@pytest.mark.parametrize("field", ["trained_until", "calibrated_until"])
-@pytest.mark.parametrize("reach", [0.0, 0.01])
-def test_adapter_that_reaches_into_the_test_is_a_leak(field, reach):
-    manifest = {"trained_until": (FOLD.test_start - DAY).isoformat()}
-    manifest[field] = (FOLD.test_start + reach * (FOLD.test_end - FOLD.test_start)).isoformat()
-    finding = _adapter(manifest)
-    assert finding.verdict == "leak"
-    assert field in finding.detail
-
-
-def test_one_percent_of_test_rows_in_training_is_a_leak():
-    manifest = {"trained_until": (FOLD.test_start - DAY).isoformat()}
-    finding = _adapter(manifest, train=[*TRAIN_KEYS, *TEST_KEYS[:3]])
-    assert (finding.verdict, finding.effect) == ("leak", 0.01)
-    assert finding.evidence[0] == {"text_key": TEST_KEYS[0]}
-    assert _adapter(manifest, train=[*TRAIN_KEYS, *TEST_KEYS[:3]], recurring=0.02).verdict == "pass"
-
-
-def test_incomplete_manifest_proves_nothing():
-    fine = {"trained_until": (FOLD.test_start - DAY).isoformat()}
-    for finding in (
-        _adapter({}),
-        _adapter({"trained_until": None}),
-        _adapter({"trained_until": "2020-01-01"}),
-        _adapter(fine, train=[]),
-        _adapter(fine, test=[]),
-    ):
-        assert finding.verdict == "inconclusive"
-    assert _adapter({}, train=TEST_KEYS).verdict == "leak"
-    with pytest.raises(ConfigError, match="recurring"):
-        _adapter(fine, recurring=1.0)

@@ -1,0 +1,93 @@
+"""What a fit really read: which texts, with which labels, reached an optimiser, a stopping rule or a calibration.
+
+The lines are written by the code that reads the samples, beside the reading, never from the plan of what it was to
+read. Whoever handed the samples over adds when each of them was known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import pandas as pd
+
+from embargo.models.content import text_hash
+
+Use = Literal["optimiser", "stopping", "calibration", "threshold"]
+
+RECORD = "samples_read.csv"
+RECORD_COLUMNS = ("use", "text_hash", "label", "known_at", "ends_at")
+# Which of (training, validation) a sample is looked for in first.
+_TAUGHT = ("optimiser", "threshold")
+
+
+class SampleRead(NamedTuple):
+    """One sample that a fit read: what for, the sha256 of its text, and its class (-1 where it had none yet)."""
+
+    use: Use
+    text_hash: str
+    label: int
+
+
+def samples_read(use: Use, texts: Sequence[str], labels: Iterable[int]) -> tuple[SampleRead, ...]:
+    """Write down samples in an order of their own, equal ones as often as they were read."""
+    return tuple(
+        sorted(SampleRead(use, text_hash(text), int(label)) for text, label in zip(texts, labels, strict=True))
+    )
+
+
+def write_record(folder: Path, read: Iterable[SampleRead]) -> None:
+    """Write `RECORD` into a folder; the same samples give the same bytes."""
+    lines = [",".join(map(str, sample)) for sample in (SampleRead._fields, *sorted(read))]
+    (folder / RECORD).write_text("\n".join(lines) + "\n", encoding="ascii")
+
+
+def read_record(folder: Path) -> tuple[SampleRead, ...] | None:
+    """Read what `write_record` wrote; None where a folder has no record."""
+    if not (folder / RECORD).is_file():
+        return None
+    frame = pd.read_csv(folder / RECORD, dtype={"use": str, "text_hash": str, "label": int})
+    return tuple(SampleRead(*row) for row in frame[list(SampleRead._fields)].itertuples(index=False, name=None))
+
+
+def dated_record(read: Sequence[SampleRead], train: pd.DataFrame, validation: pd.DataFrame) -> pd.DataFrame:
+    """Add to what was read when each sample was known and its label complete.
+
+    Parameters
+    ----------
+    read : sequence of SampleRead
+    train, validation : DataFrame
+        What was handed over: ``text``, ``label`` and, where samples are dated, ``known_at`` and ``ends_at`` (UTC).
+
+    Returns
+    -------
+    DataFrame
+        `RECORD_COLUMNS`, one row per sample and use; NaT for one that was read and not handed over.
+    """
+    frame = pd.DataFrame(list(read), columns=list(SampleRead._fields))
+    dated = [
+        _with_copies(frame.loc[taught], ["use"]).merge(
+            _with_copies(_handed(first, second)), on=["text_hash", "label", "copy"], how="left"
+        )
+        for taught, first, second in (
+            (frame["use"].isin(_TAUGHT), train, validation),
+            (~frame["use"].isin(_TAUGHT), validation, train),
+        )
+    ]
+    return pd.concat(dated, ignore_index=True)[list(RECORD_COLUMNS)]
+
+
+def _handed(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    rows = [part.reindex(columns=["text", "label", "known_at", "ends_at"]) for part in (first, second) if len(part)]
+    empty = pd.DataFrame(columns=["text", "label", "known_at", "ends_at"])
+    handed = pd.concat(rows, ignore_index=True) if rows else empty
+    for name in ("known_at", "ends_at"):
+        handed[name] = pd.to_datetime(handed[name], utc=True).astype("datetime64[us, UTC]")
+    hashes = handed["text"].map(text_hash).astype(object)
+    return handed.assign(text_hash=hashes, label=handed["label"].astype("int64")).drop(columns="text")
+
+
+def _with_copies(frame: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
+    """Give equal samples numbers, so that the second copy read is the second one handed over."""
+    return frame.assign(copy=frame.groupby([*by, "text_hash", "label"]).cumcount())
