@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +27,21 @@ DAY = "2016-10-12"
 Fault = Callable[[pd.DataFrame], pd.DataFrame]
 
 
-def write_market(folder: Path, config: str = CONFIG) -> Path:
-    """Write a market of six symbols over two years with an experiment that tests its last half year; return that."""
+@cache
+def market() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """News and daily prices of six symbols over two years, as they stand in files."""
     market = simulate_market(SimulatedMarket(seed=5, n_symbols=6, start="2015-01-01", end="2016-12-31"))
-    market.news.drop(columns="known_at").to_parquet(folder / "news.parquet")
     panels = {name: getattr(market.prices, name) for name in PRICE_FIELDS}
     columns = {name: panel.unstack() for name, panel in panels.items()}  # noqa: PD010 - one long column per field
     prices = pd.DataFrame(columns).rename_axis(["symbol", "bar"]).reset_index().dropna()
     prices.insert(1, "date", prices.pop("bar").dt.tz_convert("America/New_York").dt.strftime("%Y-%m-%d"))
+    return market.news.drop(columns="known_at"), prices
+
+
+def write_market(folder: Path, config: str = CONFIG) -> Path:
+    """Write the market with an experiment that tests its last half year; return that."""
+    news, prices = market()
+    news.to_parquet(folder / "news.parquet")
     prices.to_parquet(folder / "prices.parquet")
     (folder / "faulty.toml").write_text(config)
     return folder / "faulty.toml"
