@@ -108,8 +108,9 @@ def report_of(
     Returns
     -------
     dict as `embargo.models.evaluation.classification.classification_report` of the calibrated probabilities, with
-    ``level``, an ``_interval`` for each of ``ece, adaptive_ece, brier``, ``confidence_test`` (``z``, ``p_value``, two-sided),
-    ``reliability`` (the bins that hold texts) and ``before``: the same calibration figures without calibration.
+    ``level``, an ``_interval`` for each of ``ece, adaptive_ece, brier``, ``confidence_test`` (``z`` and ``p_value``,
+    two-sided), ``reliability`` (the bins that hold texts) and ``before``: the same calibration figures without
+    calibration.
     """
     before, after = Calibration().apply(logits), calibration.apply(logits)
     table = reliability_table(after, labels, level=level)
