@@ -38,7 +38,7 @@ def test_a_sweep_from_config_to_page(desk: Path) -> None:
         "chosen",
         "before any test row was traded",
         "one-sided p among 6 trials",
-        "as chance alone gives",
+        "Overfitting (PBO of Bailey and others)",
         "Hansen",
     ):
         assert words in told, words
