@@ -70,7 +70,7 @@ def check_outcome_words(articles: pd.DataFrame) -> ProbeResult:
     --------
     >>> import numpy as np
     >>> import pandas as pd
-    >>> from embargo.backtest.leakage.texts import check_outcome_words
+    >>> from embargo.backtest.leakage import check_outcome_words
     >>> earned = np.random.default_rng(0).normal(0.0, 0.02, 600)
     >>> told = np.where(np.arange(600) % 4, "Acme in the news", np.where(earned > 0, "Acme to jump", "Acme to slide"))
     >>> frame = pd.DataFrame({"at": pd.date_range("2020-01-01", periods=600, tz="UTC"), "text": told, "earned": earned})
@@ -166,7 +166,7 @@ def check_stated_moves(articles: pd.DataFrame, *, n_boot: int = 1000, seed: int 
     --------
     >>> import numpy as np
     >>> import pandas as pd
-    >>> from embargo.backtest.leakage.texts import check_stated_moves
+    >>> from embargo.backtest.leakage import check_stated_moves
     >>> at, earned = pd.date_range("2020-01-01", periods=300, tz="UTC"), np.random.default_rng(0).normal(0.0, 0.02, 300)
     >>> texts = [f"A moved {abs(x):.1%}" for x in earned]
     >>> frame = pd.DataFrame({"at": at, "symbol": "A", "text": texts, "earned": earned})
@@ -265,7 +265,7 @@ def check_concentration(
     --------
     >>> import numpy as np
     >>> import pandas as pd
-    >>> from embargo.backtest.leakage.texts import check_concentration
+    >>> from embargo.backtest.leakage import check_concentration
     >>> rng, at = np.random.default_rng(0), pd.date_range("2020-01-01", periods=400, tz="UTC")
     >>> earned, source = rng.normal(size=400), np.array(["a", "b", "c", "d"] * 100)
     >>> score = rng.normal(size=400) + np.where(source == "c", earned, 0.0)

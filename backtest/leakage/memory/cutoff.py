@@ -14,8 +14,8 @@ import pandas as pd
 from embargo.backtest.arguments import check_periods_per_year
 from embargo.backtest.leakage.findings import aware_instant, moment, utc_array
 from embargo.backtest.leakage.memory.days import (
-    Estimate,
     Forecasts,
+    Resampled,
     Statistic,
     check_resampling,
     correlation,
@@ -247,8 +247,8 @@ class _Sides:
         matched = self.regime >= 0
         return int((matched & ~self.after).sum()), int((matched & self.after).sum())
 
-    def compare(self, sums: np.ndarray, statistic: Statistic, *, n_boot: int, seed: int) -> tuple[Estimate, Estimate]:
-        """Estimate a figure on either side from sums by day, as a weighted mean over the regimes."""
+    def compare(self, sums: np.ndarray, statistic: Statistic, *, n_boot: int, seed: int) -> tuple[Resampled, Resampled]:
+        """Resampled a figure on either side from sums by day, as a weighted mean over the regimes."""
         regimes, width = len(self.weights), sums.shape[1]
         spread = np.zeros((len(sums), regimes, width))
         matched = np.flatnonzero(self.regime >= 0)
@@ -300,7 +300,7 @@ def _measures(read: Forecasts) -> dict[str, tuple[np.ndarray, Statistic]]:
     return measures
 
 
-def _named(name: str, before: Estimate, after: Estimate, level: float) -> dict[str, float]:
+def _named(name: str, before: Resampled, after: Resampled, level: float) -> dict[str, float]:
     figures: dict[str, float] = {}
     for side, found in (("before", before), ("after", after), ("difference", before.minus(after))):
         low, high = found.interval(level)
@@ -312,7 +312,7 @@ def _judged(
     code: str,
     title: str,
     said: str,
-    difference: Estimate,
+    difference: Resampled,
     sides: _Sides,
     figures: dict[str, float],
     unit: str,

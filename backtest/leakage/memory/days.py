@@ -24,7 +24,7 @@ Statistic = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Resampled:
     """A figure with what resampled days make of it.
 
     Attributes
@@ -56,9 +56,9 @@ class Estimate:
         reach = float(norm.ppf(0.5 + level / 2.0)) * self.error
         return self.value - reach, self.value + reach
 
-    def minus(self, other: Estimate) -> Estimate:
+    def minus(self, other: Resampled) -> Resampled:
         """Return the difference to a figure of other days, or of the same days resampled alike."""
-        return Estimate(self.value - other.value, self.draws - other.draws)
+        return Resampled(self.value - other.value, self.draws - other.draws)
 
 
 @dataclass(frozen=True)
@@ -152,8 +152,8 @@ def share(sums: np.ndarray) -> np.ndarray:
         return np.asarray(sums[..., 1] / np.where(sums[..., 0] > 0.0, sums[..., 0], np.nan))
 
 
-def resample(sums: np.ndarray, statistic: Statistic, *, n_boot: int, seed: int | np.random.Generator) -> Estimate:
-    """Estimate a figure from sums by day, with the stationary bootstrap of whole days.
+def resample(sums: np.ndarray, statistic: Statistic, *, n_boot: int, seed: int | np.random.Generator) -> Resampled:
+    """Resampled a figure from sums by day, with the stationary bootstrap of whole days.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def resample(sums: np.ndarray, statistic: Statistic, *, n_boot: int, seed: int |
 
     Returns
     -------
-    Estimate
+    Resampled
 
     Notes
     -----
@@ -179,10 +179,10 @@ def resample(sums: np.ndarray, statistic: Statistic, *, n_boot: int, seed: int |
     pull = statistic(total - sums)
     pull = pull[np.isfinite(pull)]
     if not np.isfinite(value) or len(pull) < 3:
-        return Estimate(value, np.full(n_boot, np.nan))
+        return Resampled(value, np.full(n_boot, np.nan))
     block = min(automatic_block_length(pull), 2.0 * len(sums) ** (1.0 / 3.0))
     starts, lengths = stationary_blocks(len(sums), block, n_boot, np.random.default_rng(seed))
-    return Estimate(value, statistic(_counts(starts, lengths, len(sums)) @ sums))
+    return Resampled(value, statistic(_counts(starts, lengths, len(sums)) @ sums))
 
 
 def _counts(starts: np.ndarray, lengths: np.ndarray, n: int) -> np.ndarray:

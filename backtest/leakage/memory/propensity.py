@@ -15,8 +15,8 @@ from scipy.stats import norm
 from embargo.backtest.arguments import check_level
 from embargo.backtest.leakage.findings import AuditVerdict, aware_instant, evidence_rows, moment, require_columns
 from embargo.backtest.leakage.memory.days import (
-    Estimate,
     Forecasts,
+    Resampled,
     check_resampling,
     correlation,
     first_day_after,
@@ -324,8 +324,8 @@ def check_lookahead_propensity(
     return ProbeResult("M3", "pass", _PROPENSITY_TITLE, said, value, interval, unit, figures)
 
 
-def _date_recall(read: Forecasts, side: np.ndarray, n_boot: int, seed: int) -> Estimate:
-    """Estimate the correlation of answer and return on some days, each symbol's mean answer there taken off."""
+def _date_recall(read: Forecasts, side: np.ndarray, n_boot: int, seed: int) -> Resampled:
+    """Resampled the correlation of answer and return on some days, each symbol's mean answer there taken off."""
     rows = side[read.frame["day"].to_numpy()]
     part = read.frame[rows]
     mean = part.groupby("symbol")["recalled"].transform("mean")
