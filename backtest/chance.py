@@ -34,7 +34,8 @@ class AfterAttempts:
     adjusted_p_value : float or None
         One-sided; None where the ratio alone has none.
     significance_left : float
-        Level at which a single test has the critical value that all attempts together leave.
+        Level at which a single normal test has the critical value that all attempts together leave; below the level
+        that was asked for even after a single attempt, whose own error is an estimate.
     """
 
     adjusted_p_value: float | None
@@ -73,13 +74,15 @@ def after_attempts(
     seed : int
         As in `stepwise_sharpe`.
     """
-    if panel is None or panel.shape[1] < 2:
-        together, left = p_value, significance
-    else:
-        found = stepwise_sharpe(panel, level=significance, n_boot=n_boot, block=block, seed=seed)
-        own = int(np.argmax((panel == returns[:, None]).all(axis=0)))
-        together = None if p_value is None else max(p_value, float(found.p_values[own]))
+    together, left = p_value, significance
+    if p_value is not None:
+        # A single attempt has a critical value of its own too, beyond the normal one: its error is an estimate.
+        known = returns[:, None] if panel is None else panel
+        found = stepwise_sharpe(known, level=significance, n_boot=n_boot, block=block, seed=seed)
         left = significance if found.critical_value is None else float(norm.sf(found.critical_value))
+        if known.shape[1] > 1:
+            own = int(np.argmax((known == returns[:, None]).all(axis=0)))
+            together = max(p_value, float(found.p_values[own]))
     unknown = n_trials - (1 if panel is None else panel.shape[1])
     return AfterAttempts(
         adjusted_p_value=None if together is None or p_value is None else min(1.0, together + unknown * p_value),
