@@ -39,7 +39,8 @@ class AfterAttempts:
     adjusted_p_value : float or None
         One-sided; None where the ratio alone has none.
     significance_left : float
-        Level at which a single test has the critical value that all attempts together leave.
+        Level at which a single normal test has the critical value that all attempts together leave; below the level
+        that was asked for even after a single attempt, whose own error is an estimate.
     """
 
     adjusted_p_value: float | None
@@ -99,24 +100,23 @@ def after_attempts(
     """
     known = 1
     together, left = p_value, significance
-    if panel is not None and panel.shape[1] > 1:
+    if panel is not None and p_value is not None:
         inside = np.ones(panel.shape, dtype=bool) if member is None else member
         rows = inside.sum(axis=0)
         joint = np.flatnonzero(rows >= _QUARTER * rows[own])
-        known = len(joint)
+        known, taken = len(joint), inside[:, joint].any(axis=1)
+        # A single attempt has a critical value of its own too, beyond the normal one: its error is an estimate.
+        found = stepwise_sharpe(
+            panel[np.ix_(taken, joint)],
+            member=inside[np.ix_(taken, joint)],
+            level=significance,
+            n_boot=n_boot,
+            block=block,
+            seed=seed,
+        )
+        left = significance if found.critical_value is None else float(norm.sf(found.critical_value))
         if known > 1:
-            taken = inside[:, joint].any(axis=1)
-            found = stepwise_sharpe(
-                panel[np.ix_(taken, joint)],
-                member=inside[np.ix_(taken, joint)],
-                level=significance,
-                n_boot=n_boot,
-                block=block,
-                seed=seed,
-            )
-            at = int(np.searchsorted(joint, own))
-            together = None if p_value is None else max(p_value, float(found.p_values[at]))
-            left = significance if found.critical_value is None else float(norm.sf(found.critical_value))
+            together = max(p_value, float(found.p_values[np.searchsorted(joint, own)]))
     unknown = n_trials - known
     return AfterAttempts(
         adjusted_p_value=None if together is None or p_value is None else min(1.0, together + unknown * p_value),

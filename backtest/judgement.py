@@ -506,7 +506,7 @@ def _search(
         effective, luck = float(number), expected_maximum_sharpe(number, variance)
     left = after_attempts(
         estimate.p_value,
-        panel=panel,
+        panel=values[:, None] if panel is None else panel,
         n_trials=number or 1,
         significance=1.0 - estimate.level,
         n_boot=n_boot,

@@ -5,6 +5,7 @@ Resamples are handed on as counts of rows, chunk by chunk; the means of all colu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -229,4 +230,4 @@ def block_error(centred: np.ndarray, length: int) -> np.ndarray:
     float array, shape (columns,)
         Of the root of the rows times each mean.
     """
-    return prewhitened_error(centred, float(length)) * np.sqrt(1.0 + length / len(centred))
+    return np.asarray(prewhitened_error(centred, float(length)) * math.sqrt(1.0 + length / len(centred)))

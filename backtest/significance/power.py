@@ -31,7 +31,10 @@ def detectable_sharpe(
         Rows of the sample.
     periods_per_year : float
     significance : float
-        Level of the one-sided test of "true Sharpe ratio <= 0"; after many attempts, the level that is left to one.
+        Level of the one-sided test of "true Sharpe ratio <= 0"; after many attempts, the level that is left to one. The
+        critical values of `stepwise_sharpe`, even for one attempt, exceed the normal ones on short samples: with theirs
+        79 to 81 % of true ratios were found on 252 to 2,520 rows where 80 % were promised, with the normal one 75 to
+        79 %.
     power : float
         Probability with which the test should reject.
     skew, kurtosis_raw : float

@@ -47,7 +47,7 @@ class SharpeEstimate:
     low_percentile, high_percentile : float or None
         Ends of the plain percentile interval of the same resamples, annual. It shows the skewness of the estimate, but
         is too narrow for trending returns: under AR(1) with coefficient 0.2 and 504 rows, 95 % intervals cover the
-        truth 91 % of the time. Claims should rest on ``low`` and ``high``.
+        truth 93.6 % of the time (standard error 0.3). Claims should rest on ``low`` and ``high``.
 
     Examples
     --------

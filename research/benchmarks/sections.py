@@ -148,7 +148,7 @@ def told_row(attempts: int, n: int, correlation: float, of_draws: float, draws: 
     for panel in panels[:25]:
         value = stepwise_sharpe(panel, n_boot=RESAMPLES, seed=rng).critical_value
         critical.append(math.nan if value is None else value)
-    left = LEVEL if attempts == 1 else min(LEVEL, float(norm.sf(np.nanmedian(critical))))
+    left = min(LEVEL, float(norm.sf(np.nanmedian(critical))))
     edge = detectable_sharpe(n, periods_per_year=YEAR, significance=left) or math.nan
     found = []
     for panel in panels:

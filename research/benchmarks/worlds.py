@@ -131,7 +131,7 @@ def overlapping(
     """Draw returns over 20 bars, one a bar, of variance 1: neighbours share 19."""
     noise = shocks(draws, n + bars, series, rng, correlation=correlation)
     total = np.cumsum(noise, axis=1)
-    return (total[:, bars:] - total[:, :-bars]) / math.sqrt(bars)
+    return np.asarray((total[:, bars:] - total[:, :-bars]) / math.sqrt(bars))
 
 
 def moving_average(

@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from samples.metric_samples import metrics_with
+from samples.metric_samples import metrics_with, record_with
 
 from embargo.backtest.leakage import Finding
+from embargo.research.records.metrics import Sample
 from embargo.research.run.verdict import conclude
 
 STRONG = metrics_with(
@@ -43,6 +44,19 @@ def test_no_edge_is_claimed_on_bad_data_and_what_chance_says_is_still_told() -> 
     leaked = conclude(STRONG, [LEAK], significance=0.05, bad_data=["splits"])
     assert leaked.status == "invalid"
     assert "The data are bad (splits)" in leaked.text
+
+
+def test_no_edge_is_claimed_where_sizes_are_not_known_to_hold_and_the_reason_is_told() -> None:
+    doubt = "a few bars carry the sample: the 3 largest hold 60% of its squares"
+    doubted = replace(STRONG, sample=record_with(Sample, doubts=(doubt,)))
+    verdict = conclude(doubted, [PASS], significance=0.05)
+    assert (verdict.status, verdict.edge) == ("valid", False)
+    assert verdict.headline.startswith("Nothing is claimed: on a sample like this")
+    assert f"Size not known to hold here: {doubt}." in verdict.text
+    weak = conclude(replace(doubted, adjusted_p_value=0.3), [PASS], significance=0.05)
+    assert weak.headline.startswith("Nothing was found")
+    assert f"Size not known to hold here: {doubt}." in weak.text
+    assert "Size not known" not in conclude(STRONG, [PASS], significance=0.05).text
 
 
 def test_a_claim_says_that_the_clock_was_not_judged() -> None:

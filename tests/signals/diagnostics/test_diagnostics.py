@@ -363,6 +363,14 @@ def test_a_signal_without_opinions_is_said_to_be_one(strong: World) -> None:
     assert silent.groups["articles"].max() > 0
 
 
+def test_a_signal_as_slow_as_its_window_is_doubted(strong: World, found: Diagnosis) -> None:
+    signal, articles, prices = strong
+    slow = pd.DataFrame(persistent(np.random.default_rng(5), *signal.shape, factor=0.99), signal.index, signal.columns)
+    told = diagnose(slow, slow, articles, prices).remarks[0]
+    assert told.startswith("Size not known to hold here: the signal remembers itself")
+    assert not any("Size not known" in remark for remark in found.remarks)
+
+
 def test_few_symbols_are_ranked_through_time(strong: World) -> None:
     signal, articles, prices = strong
     names = prices.symbols[:3]

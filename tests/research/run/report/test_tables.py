@@ -172,6 +172,16 @@ def test_attempts_and_reach_are_told(gaining):
     assert formats.MISSING not in sample.values()
 
 
+def test_a_sample_on_which_sizes_are_not_known_says_why(gaining):
+    table = tables(gaining)["What a sample of this length can say"]
+    assert table.note == ""
+    assert dict(table.rows)["Bars that moved"] == formats.percent(gaining.sample.moving_share)
+    doubted = replace(gaining, sample=replace(gaining.sample, skew_term=-0.4, doubts=("a few bars carry the sample",)))
+    table = tables(doubted)["What a sample of this length can say"]
+    assert table.note == "Size not known to hold here: a few bars carry the sample."
+    assert "−0.40" in dict(table.rows).values()
+
+
 def test_small_amounts_are_not_printed_as_zero():
     metrics = metrics_of(np.full(20, 0.001), paid={"commission": 0.42, "funding": -0.37})
     rows = tables(metrics)["Costs and capacity"].rows
