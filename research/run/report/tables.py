@@ -258,9 +258,10 @@ def _attempts(metrics: Metrics) -> ReportTable:
         ]
     if best is not None:
         (together,) = labels_of(BestOfAttempts, "superior")
+        those = "those on these very bars" if metrics.n_partial else "them all"
         ability = formats.probability(best.superior_ability.p_value)
         rows += [
-            ("p that the best of them all does no better than cash (Hansen)", ability),
+            (f"p that the best of {those} does no better than cash (Hansen)", ability),
             (together, formats.count(best.superior)),
         ]
     return ReportTable(title, "", ("Figure", "Value"), tuple(rows))
