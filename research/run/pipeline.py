@@ -124,7 +124,9 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
     plan = prepare(config, stages)
     window, data = window_of(plan), material_of(plan, plan.parts)
     identity = attempt_of(config, data)
-    attempts = tried_around(ledger_folder(cache), window, elsewhere=config.statistics.trials_elsewhere)
+    place = ledger_folder(cache)
+    # A ledger that cannot be read is told before hours of work.
+    tried_around(place, window)
 
     plan = with_base(plan, plan.parts[0].fold.train_end, cache, stages)
     reading = read(plan, plan.parts, cache, stages)
@@ -145,7 +147,10 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
         len(returns),
         series=series_of(config),
     )
-    attempts = attempts.joined(trial, returns)
+    # Written down before it is judged, so that of runs side by side the later knows the earlier; and a run that is
+    # killed from here on was an attempt all the same.
+    ledger.record(place, window, trial, returns)
+    attempts = tried_around(place, window, elsewhere=config.statistics.trials_elsewhere).joined(trial, returns)
     permutations = shuffle_news(plan, result, stages.stage("Shuffle the news against the market"), fused)
     rivals = _rivals(plan, cache, stages)
     stages.stage("Measure, by regime and against chance")
@@ -182,8 +187,6 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
     stages.stage("Write the report")
     report = assemble(plan, reading, result, measured, permutations["dates"], findings, verdict, manifest)
     folder = out / trial.run
-    # Before the folder is in its place: a kill in between leaves an attempt without a run, which was made all the same.
-    ledger.record(ledger_folder(cache), window, trial, returns)
     _save(folder, plan, reading, result, measured, findings, manifest, report)
     headline = headline_of(measured.metrics)
     return Outcome(folder, verdict.status, measured.metrics, verdict, findings, headline, plan.data)

@@ -139,15 +139,18 @@ def tried_beside(run: Run, ledger: Path) -> Tried:
     alone = run.metrics.get("sharpe_p_value")
     now = _verdict_p(attempts, alone, config)
     if now is not None:
-        costs = {}
+        costs: dict[str, float | None] = {}
         for group in _groups(attempts):
-            without = _verdict_p(attempts.without(group), alone, config)
-            costs |= dict.fromkeys(group, without)
+            costs |= dict.fromkeys(group, _verdict_p(attempts.without(group), alone, config))
         without = table[_WHOLE].map(costs).astype(float)
         table = table.assign(verdict_p_without=without, cost=now - without)
         if attempts.elsewhere:
             saved = _verdict_p(replace(attempts, elsewhere=0), alone, config)
-            row = {"attempt": ELSEWHERE, "verdict_p_without": saved, "cost": now - float(saved or 0.0)}
+            row: dict[str, object] = {
+                "attempt": ELSEWHERE,
+                "verdict_p_without": saved,
+                "cost": now - float(saved or 0.0),
+            }
             table = pd.concat([table, _frame([row])], ignore_index=True)
     return Tried(
         _told(table),

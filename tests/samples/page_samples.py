@@ -99,6 +99,8 @@ def swept() -> sweep.Sweep:
         "never_traded": {"validation": 1, "test": 1},
         "distinct_returns": 5,
         "n_trials": 8,
+        "n_partial": 0,
+        "trials_elsewhere": 0,
         "overfitting": {
             "probability": 0.31,
             "splits": 70,

@@ -66,7 +66,7 @@ def render_page(result: Sweep, title: str) -> str:
     >>> span = {"start": "2016-01-04", "end": "2016-12-30", "bars": 252, "left_out_bars": 0}
     >>> figures = dict.fromkeys(["overfitting", "confidence_set", "best_of_attempts", "rank_correlation"])
     >>> figures |= dict.fromkeys(["cells", "competing", "ranked", "distinct_returns", "n_trials"], 2)
-    >>> figures |= {"never_traded": {"validation": 0, "test": 0}}
+    >>> figures |= {"never_traded": {"validation": 0, "test": 0}, "n_partial": 0, "trials_elsewhere": 0}
     >>> figures |= {"validation": span, "test": span, "chosen": cell, "best_on_test": cell}
     >>> axis = Axis("signal.half_life", (1.0, 2.0))
     >>> ratios = {"validation_sharpe": [0.4, 1.1], "test_sharpe": [0.2, 0.9], "competes": True}

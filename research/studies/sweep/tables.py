@@ -56,7 +56,10 @@ def sentences(result: Sweep) -> list[str]:
     )
     rank = f"rank {formats.count(chosen['rank_on_test'])} of {figures['ranked']:,}"
     worth_of = f"worth {formats.ratio(chosen['effective_trials'])} independent ones"
-    among = f"one-sided p among {figures['n_trials']:,} trials on this window, {worth_of}"
+    # Hansen's test takes those on the same bars alone.
+    tried, here = figures["n_trials"] + figures["trials_elsewhere"], figures["n_trials"] - figures["n_partial"]
+    partial = f", {figures['n_partial']:,} of them on a part of it" if figures["n_partial"] else ""
+    among = f"one-sided p among {tried:,} trials on this window{partial}, {worth_of}"
     told = [f"{rule}: {_settings(chosen)}."]
     if chosen["sharpe"] is None:
         told.append(f"On {figures['test']['bars']:,} test bars it never traded, so that it has no Sharpe ratio there.")
@@ -73,7 +76,7 @@ def sentences(result: Sweep) -> list[str]:
     if figures["best_of_attempts"] is not None:
         smallest = formats.probability(figures["best_of_attempts"]["p_value"])
         told.append(
-            f"That none of all {figures['n_trials']:,} trials is better than cash has p = {smallest}, one-sided; "
+            f"That none of all {here:,} trials is better than cash has p = {smallest}, one-sided; "
             f"{formats.count(figures['best_of_attempts']['superior'])} are better, tested together (Romano and Wolf)."
         )
     if (data := figures.get("data")) is not None and data["verdict"] != "clean":
@@ -147,7 +150,7 @@ def print_sweep(console: Console, result: Sweep) -> None:
     >>> span = {"start": "2016-01-04", "end": "2016-12-30", "bars": 252, "left_out_bars": 0}
     >>> figures = dict.fromkeys(["overfitting", "confidence_set", "best_of_attempts", "rank_correlation"])
     >>> figures |= dict.fromkeys(["cells", "competing", "ranked", "distinct_returns", "n_trials"], 2)
-    >>> figures |= {"never_traded": {"validation": 0, "test": 0}}
+    >>> figures |= {"never_traded": {"validation": 0, "test": 0}, "n_partial": 0, "trials_elsewhere": 0}
     >>> figures |= {"validation": span, "test": span, "chosen": cell, "best_on_test": cell}
     >>> axis = Axis("signal.half_life", (1.0, 2.0))
     >>> ratios = {"validation_sharpe": [0.4, 1.1], "test_sharpe": [0.2, 0.9], "competes": True}
