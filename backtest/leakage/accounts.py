@@ -97,7 +97,7 @@ def check_books(
     >>> check_books(half, books.returns, books.orders, opens, closes, **stated).verdict
     'pass'
     >>> finding = check_books(half, books.returns + 0.01, books.orders, opens, closes, **stated)
-    >>> finding.verdict, round(finding.effect, 6)
+    >>> finding.verdict, round(finding.effect, 3)
     ('leak', 0.03)
     """
     check, unit = CHECKS["check_books"], "sum of returns"
