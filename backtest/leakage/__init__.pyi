@@ -1,3 +1,4 @@
+from .accounts import check_books, check_fills
 from .catalogue import CHECKS, LEAKS, NOT_TESTED, LeakCheck, not_tested
 from .causality import assert_causal, check_decisions_are_causal
 from .declarations import check_costs, check_latency, check_undated
@@ -20,12 +21,14 @@ __all__ = [
     "article_keys",
     "assert_causal",
     "check_base_cutoff",
+    "check_books",
     "check_calibration_record",
     "check_concentration",
     "check_costs",
     "check_decisions_are_causal",
     "check_duplicates",
     "check_fill_order",
+    "check_fills",
     "check_label_overlap",
     "check_lag_decay",
     "check_latency",

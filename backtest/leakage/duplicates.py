@@ -26,7 +26,7 @@ from embargo.backtest.leakage.findings import (
     share_interval,
     utc_array,
 )
-from embargo.data_loaders.checks.repeats import normalise_text
+from embargo.data_loaders.checks.repeats import normalise_text, normalised
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import as_utc
 
@@ -289,7 +289,7 @@ def _read(texts: Sequence[str] | pd.Series, known_at: pd.Series, what: str) -> _
         }
     )
     codes, raw = pd.factorize(frame["text"])
-    plain_texts = np.asarray([normalise_text(str(text)) for text in raw], dtype=object)
+    plain_texts = np.asarray(normalised(pd.Series(raw, dtype="str")).to_pylist(), dtype=object)
     long_enough = np.asarray([text.count(" ") + 1 >= MIN_TOKENS for text in plain_texts], dtype=bool)
     frame["key"] = plain_texts[codes] if len(plain_texts) else []
     keep = long_enough[codes] if len(plain_texts) else np.zeros(0, dtype=bool)

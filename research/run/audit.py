@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.backtest import leakage
+from embargo.backtest.books import Books
 from embargo.backtest.leakage import Finding
 from embargo.data_loaders.calendars import length_of, zone_of
 from embargo.data_loaders.schemas import Prices
@@ -40,8 +41,7 @@ class Trail:
     decide : callable
         (scored news, prices) to weights of all bars up to the last test row: the very path the run traded on.
     weights, asset_returns : DataFrame, shape (test rows, symbols)
-    orders : DataFrame
-        Fills, as in `embargo.backtest.Books`.
+    books : Books
     """
 
     plan: Plan
@@ -51,7 +51,7 @@ class Trail:
     decide: Callable[[pd.DataFrame, Prices], pd.DataFrame]
     weights: pd.DataFrame
     asset_returns: pd.DataFrame
-    orders: pd.DataFrame
+    books: Books
 
 
 def audit(trail: Trail, stages: Stages) -> list[Finding]:
@@ -60,6 +60,7 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
     config, world, parts, rows = trail.plan.config, trail.plan.world, trail.plan.parts, trail.plan.rows
     # The clock is judged by the same rows as the data are, and so has one verdict.
     *_, prices, news = read_by(config, world, parts, rows)
+    hashed = _hashed_news(trail.plan)
     findings = [
         leakage.check_decisions_are_causal(
             trail.decide,
@@ -72,17 +73,40 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
             progress=advance,
         ),
         leakage.check_fill_order(_fills(trail)),
+        *_accounts(trail),
         leakage.check_lag_decay(trail.weights, trail.asset_returns, periods_per_year=world.periods_per_year),
         leakage.check_time_zones(news, world.prices.calendar, prices=prices),
         _tradable_instants(trail),
         _worst([_duplicates(part, config.seed) for part in _distinct_trainings(trail.plan)]),
-        *_partitions(trail),
-        *_models(trail),
+        *_partitions(trail, hashed),
+        *_models(trail, hashed),
         leakage.check_undated(news, set_aside=world.counts["news"].get("undated", 0)),
         leakage.check_latency(pd.Timedelta(config.prices.latency), length_of(config.prices.bar)),
         leakage.check_costs(config.costs.model_dump()),
     ]
     return sorted(findings, key=lambda finding: (leakage.GRAVITY.index(finding.verdict), finding.code))
+
+
+def _accounts(trail: Trail) -> list[Finding]:
+    """Hold the books against the weights and the raw bars."""
+    plan, books = trail.plan, trail.books
+    rows, rules, world = plan.rows, plan.rules, plan.world
+    prices = world.prices.select(bars=np.arange(rows.start, rows.stop))
+    half_spread, fill = rules.costs.slippage, rules.execution.fill
+    return [
+        leakage.check_books(
+            trail.weights,
+            books.returns,
+            books.orders,
+            prices.open if fill == "open" else prices.close,
+            prices.close,
+            initial_cash=plan.config.portfolio.initial_cash,
+            half_spread=half_spread,
+            funding=None if world.funding is None else world.funding.iloc[rows],
+            apart=books.counts["beyond_tolerance"],
+        ),
+        leakage.check_fills(books.orders, prices, fill=fill, half_spread=half_spread),
+    ]
 
 
 def _fills(trail: Trail) -> pd.DataFrame:
@@ -94,7 +118,7 @@ def _fills(trail: Trail) -> pd.DataFrame:
         newest, (used["row"].to_numpy(), used["column"].to_numpy()), used["known_at"].dt.as_unit("us").astype("int64")
     )
     newest = np.maximum.accumulate(newest, axis=0)
-    orders = trail.orders
+    orders = trail.books.orders
     rows = orders["bar"].to_numpy()
     columns = trail.weights.columns.get_indexer(pd.Index(orders["symbol"]))
     known_at = pd.Series(newest[rows, columns], index=orders.index)
@@ -141,7 +165,7 @@ def _duplicates(part: Part, seed: int) -> Finding:
     )
 
 
-def _partitions(trail: Trail) -> list[Finding]:
+def _partitions(trail: Trail, news: pd.DataFrame) -> list[Finding]:
     plan = trail.plan
     embargo = pd.Timedelta(plan.config.split.embargo)
     if plan.config.labels.source == "file":
@@ -150,7 +174,7 @@ def _partitions(trail: Trail) -> list[Finding]:
             Finding("S1", "not-applicable", leakage.CHECKS["check_label_overlap"].title, detail),
             Finding("S5", "not-applicable", leakage.CHECKS["check_split_order"].title, detail),
         ]
-    decided_at, news = plan.world.decided_at, _hashed_news(plan)
+    decided_at = plan.world.decided_at
     overlaps, orders = [], []
     for part in plan.parts:
         fold = part.fold
@@ -165,7 +189,7 @@ def _partitions(trail: Trail) -> list[Finding]:
     return [_worst(overlaps), _worst(orders)]
 
 
-def _models(trail: Trail) -> list[Finding]:
+def _models(trail: Trail, news: pd.DataFrame) -> list[Finding]:
     parts, manifests = trail.plan.parts, trail.manifests
     first, last = parts[0].fold.test_start, parts[-1].fold.test_end
     manifest = manifests[0]
@@ -181,12 +205,11 @@ def _models(trail: Trail) -> list[Finding]:
             last,
             manifest["cutoff_source"],
         )
-    return [base, *_records(trail)]
+    return [base, *_records(trail, news)]
 
 
-def _records(trail: Trail) -> list[Finding]:
+def _records(trail: Trail, news: pd.DataFrame) -> list[Finding]:
     """Hold what was really fitted on, fold by fold, against what was planned and what is tested."""
-    news = _hashed_news(trail.plan)
     trained, calibrated = [], []
     for part, manifest in zip(trail.plan.parts, trail.manifests, strict=True):
         record = record_of(trail.fitted_on, part)

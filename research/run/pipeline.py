@@ -286,7 +286,7 @@ def _trail(plan: Plan, reading: Reading, result: Trade, fused: Fused | None) -> 
         decide=weights_of,
         weights=result.decision.weights,
         asset_returns=result.asset_returns,
-        orders=result.books.orders,
+        books=result.books,
     )
 
 
