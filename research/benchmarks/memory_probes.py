@@ -9,6 +9,7 @@ import argparse
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -66,8 +67,8 @@ def probe(world: MemoryWorld, scorer: Scorer, seed: int) -> dict[str, ProbeResul
         flipped=log_odds(scorer, turned.texts),
         direction=turned.direction,
     )
-    given = {"n_boot": RESAMPLES, "seed": seed}
-    told = {"cutoff": world.cutoff}
+    given: dict[str, Any] = {"n_boot": RESAMPLES, "seed": seed}
+    told: dict[str, Any] = {"cutoff": world.cutoff}
     rows = reidentify(masked, articles["symbol"].tolist(), articles["at"]).rows
     return {
         "cutoff split (M1)": check_cutoff_split(frame, world.cutoff, **given),

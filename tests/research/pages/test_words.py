@@ -138,7 +138,7 @@ def test_the_judgement_of_a_model_says_no_more_than_was_shown() -> None:
     judged = ModelJudgement(
         name="mine",
         counts={},
-        report=report_of(one, labels, Calibration(), seed=0),
+        report=report_of(one, labels, Calibration(), days=None, seed=0),
         baselines={"majority": baseline},
         against=compare_classifiers({"mine": first, "other": second}, labels, seed=0),
         belief=paired_belief(losses(second, labels) - losses(first, labels), rope=0.01),

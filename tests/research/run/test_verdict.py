@@ -51,7 +51,7 @@ def test_no_edge_is_claimed_where_sizes_are_not_known_to_hold_and_the_reason_is_
     doubted = replace(STRONG, sample=record_with(Sample, doubts=(doubt,)))
     verdict = conclude(doubted, [PASS], significance=0.05)
     assert (verdict.status, verdict.edge) == ("valid", False)
-    assert verdict.headline.startswith("Nothing is claimed: on a sample like this")
+    assert verdict.headline.startswith("No edge is claimed: on a sample like this")
     assert f"Size not known to hold here: {doubt}." in verdict.text
     weak = conclude(replace(doubted, adjusted_p_value=0.3), [PASS], significance=0.05)
     assert weak.headline.startswith("Nothing was found")
