@@ -313,7 +313,7 @@ NOT_TESTED: Mapping[str, str] = MappingProxyType(
         "R4": "no reader of a run is prompted",
         "R5": "no reader of a run follows orders",
         "P1": "settings chosen before a run leave no trace in it; sweep chooses on validation",
-        "P2": "the ledger counts, and the verdict allows for it; attempts made elsewhere leave no trace unless they are declared",
+        "P2": "the ledger counts, and the verdict allows for it; those made elsewhere are declared or leave no trace",
         "P3": "intervals and tests of a run allow for serial correlation",
         "P4": "regimes are tested together; days taken out of the data beforehand are the data checks' matter",
         "P5": "buy and hold is shown beside the strategy; timing is not judged apart from exposure",

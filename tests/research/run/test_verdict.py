@@ -54,7 +54,7 @@ def test_no_edge_is_claimed_where_sizes_are_not_known_to_hold_and_the_reason_is_
     assert verdict.headline.startswith("No edge is claimed: on a sample like this")
     assert f"Size not known to hold here: {doubt}." in verdict.text
     weak = conclude(replace(doubted, adjusted_p_value=0.3), [PASS], significance=0.05)
-    assert weak.headline.startswith("Nothing was found")
+    assert weak.headline.startswith("An edge is not shown")
     assert f"Size not known to hold here: {doubt}." in weak.text
     assert "Size not known" not in conclude(STRONG, [PASS], significance=0.05).text
 
