@@ -5,7 +5,7 @@ import pytest
 from reference import sizes
 
 from embargo.backtest.significance import sample_shape, sharpe_estimate
-from embargo.models.calibration.significance import confidence_test
+from embargo.models.calibration.significance import calibration_test
 from embargo.research.benchmarks import worlds
 from embargo.research.benchmarks.sections import SECTIONS, returns_in, share, told_row
 from embargo.research.benchmarks.worlds import WORLDS, forecasts, slow_signals
@@ -103,8 +103,8 @@ def test_calibration_by_day_holds_its_size_and_one_by_one_does_not():
     days = np.repeat(np.arange(100), 10)
     rejected = {"by day": 0, "one by one": 0}
     for probs, classes in zip(values.reshape(600, -1, 3), labels.reshape(600, -1), strict=True):
-        rejected["by day"] += confidence_test(probs, classes, groups=days).p_value <= 0.05
-        rejected["one by one"] += confidence_test(probs, classes).p_value <= 0.05
+        rejected["by day"] += calibration_test(probs, classes, groups=days).p_value <= 0.05
+        rejected["one by one"] += calibration_test(probs, classes).p_value <= 0.05
     assert rejected["by day"] / 600 == pytest.approx(0.05, abs=0.027)
     assert rejected["one by one"] / 600 > 0.08
 
