@@ -340,8 +340,12 @@ def test_the_ledger_joins_what_overlaps_and_nothing_else(tmp_path: Path) -> None
     for name, each in others.items():
         bars = len(each.open_at)
         record(tmp_path, each, Trial(each.identity, name, name, 0.0, bars), np.full(bars, 0.01))
+    # The same settings on a window read later: the one on the window asked for is the one.
+    again = window(0, 90, "AB", "z")
+    record(tmp_path, again, Trial(again.identity, "own", "own", 0.0, 90), np.zeros(90))
     found = tried_around(tmp_path, asked, elsewhere=2)
     assert sorted(found.trials) == ["fewer", "grown", "own"]
+    assert found.trials["own"].window == asked.identity
     assert found.number == 5
     own = replace(found, own="own")
     known, panel, member = own.together()

@@ -202,6 +202,12 @@ def test_prices_worked_over_for_a_later_split_are_the_same_market_and_other_pric
     assert overlap(whole, window_on(mixed, "1d"))
 
 
+def test_bars_that_open_at_other_instants_are_not_shared() -> None:
+    prices = market(0)
+    later = replace(prices, open_at=prices.open_at + pd.Timedelta("1h"), close_at=prices.close_at + pd.Timedelta("1h"))
+    assert not overlap(window_on(prices, "1d"), window_on(later, "1d"))
+
+
 def test_what_never_moves_is_taken_for_the_same_asset() -> None:
     flat = replace(market(0), open=market(0).close)
     assert overlap(window_on(flat, "1d"), window_on(market(1), "1d"))
