@@ -24,7 +24,7 @@ from embargo.research.records.attempts import (
 from embargo.research.records.figures import as_json, from_json
 from embargo.research.records.ledger import Trial, record
 from embargo.research.records.metrics import Discounted, Reach
-from embargo.research.records.windows import Window
+from embargo.research.records.windows import TradedWindow
 
 BARS = 300
 
@@ -323,9 +323,11 @@ def test_a_growing_window_of_which_returns_are_lost_or_idle_has_no_answer_of_its
 
 
 def test_the_ledger_joins_what_overlaps_and_nothing_else(tmp_path: Path) -> None:
-    def window(first: int, bars: int, symbols: str, name: str) -> Window:
+    def window(first: int, bars: int, symbols: str, name: str) -> TradedWindow:
         marks = np.array([[1000 * ord(symbol) + day for symbol in symbols] for day in range(first, first + bars)])
-        return Window((name * 64)[:64], 86_400_000_000, tuple(symbols), at(first, bars), 1, marks.astype(np.int32))
+        return TradedWindow(
+            (name * 64)[:64], 86_400_000_000, tuple(symbols), at(first, bars), 1, marks.astype(np.int32)
+        )
 
     asked = window(0, 100, "AB", "a")
     others = {
