@@ -187,7 +187,9 @@ def sequential_test(rows: np.ndarray, p_values: np.ndarray, *, level: float = 0.
 
     Where every look is instead held against all looks so far, the answer of an early look changes with the later ones.
     This one holds at whatever look one stops, and pays for that: of a true Sharpe ratio of 2 a year, looked at monthly
-    from 252 rows on, it finds 77 % by 504 rows and 99 % by 1,512, where one look at the end finds 88 and 99.9 %.
+    from 252 rows on, normal theory finds 77 % by 504 rows and 99 % by 1,512, where one look at the end finds 88 and
+    99.9 %. With p-values of `stepwise_sharpe` 12 looks from 273 to 504 rows find 70 % (1,000 series, standard error
+    1.4, one look at the end 86 %) and claim without an edge in 2.6 % (0.5; GARCH: 2.9).
 
     Parameters
     ----------

@@ -33,7 +33,8 @@ EnvOption = Annotated[
 CacheOption = Annotated[
     Path | None,
     typer.Option(
-        help="Where base models, adapters, scores and calendars are kept. Default: $EMBARGO_CACHE or ~/.cache/embargo."
+        help="Where base models, adapters, scores and calendars are kept, and the ledger of attempts unless "
+        "$EMBARGO_LEDGER is set. Default: $EMBARGO_CACHE or ~/.cache/embargo."
     ),
 ]
 OutOption = Annotated[Path, typer.Option(help="Folder that receives the run's own folder.", file_okay=False)]

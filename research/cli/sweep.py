@@ -35,7 +35,7 @@ def sweep(
     select: Annotated[
         str, typer.Option(metavar="PART", help="What chooses among the cells: validation, and nothing else.")
     ] = "validation",
-    out: Annotated[Path, typer.Option(help="Folder of runs, with their ledger.", file_okay=False)] = Path("runs"),
+    out: Annotated[Path, typer.Option(help="Folder of runs.", file_okay=False)] = Path("runs"),
     cache: CacheOption = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the page here.", dir_okay=False)] = None,
 ) -> None:

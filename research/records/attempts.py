@@ -33,7 +33,7 @@ from embargo.research.records.metrics import (
     Discounted,
     GrowingWindow,
 )
-from embargo.research.records.windows import Window
+from embargo.research.records.windows import TradedWindow
 
 _BLOCKS = 16
 _SET_LEVEL = 0.1
@@ -141,14 +141,14 @@ class Attempts:
         return known, panel, member
 
 
-def tried_around(folder: Path, window: Window, *, elsewhere: int = 0) -> Attempts:
+def tried_around(folder: Path, window: TradedWindow, *, elsewhere: int = 0) -> Attempts:
     """Read from the ledger what was tried on the bars and symbols of a window, or on some of them.
 
     Parameters
     ----------
     folder : Path
         The ledger's, from `embargo.research.cache.ledger_folder`.
-    window : Window
+    window : TradedWindow
     elsewhere : int
         Attempts made with other tools.
 

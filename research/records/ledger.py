@@ -20,7 +20,7 @@ import numpy as np
 
 from embargo.data_loaders.errors import DataError
 from embargo.research.records.lines import append_line, opened
-from embargo.research.records.windows import Window, keep_window, windows_in
+from embargo.research.records.windows import TradedWindow, keep_window, windows_in
 
 _LIST, _ROWS = ".jsonl", ".rows"
 
@@ -32,7 +32,7 @@ class Trial:
     Attributes
     ----------
     window : str
-        Fingerprint of the bars and prices tested on (`embargo.research.records.windows.Window.identity`).
+        Fingerprint of the bars and prices tested on (`embargo.research.records.windows.TradedWindow.identity`).
     settings : str
         Fingerprint of the experiment's settings and of what it read (`pipeline.attempt_of`); the same again is the same
         trial.
@@ -97,14 +97,14 @@ def trials_on(folder: Path, window: str) -> dict[str, Trial]:
     return {trial.settings: trial for trial in _lines(_place(folder, window, _LIST)) if trial.window == window}
 
 
-def trials_around(folder: Path, window: Window | None) -> Iterator[tuple[Window, dict[str, Trial]]]:
+def trials_around(folder: Path, window: TradedWindow | None) -> Iterator[tuple[TradedWindow, dict[str, Trial]]]:
     """Read the attempts on every window that overlaps with one, or all there are, window by window.
 
     Parameters
     ----------
     folder : Path
         The ledger's.
-    window : Window or None
+    window : TradedWindow or None
         All windows of the ledger where it is None.
 
     Raises
@@ -179,14 +179,14 @@ def returns_of(folder: Path, trials: Iterable[Trial]) -> dict[str, np.ndarray]:
     return found
 
 
-def record(folder: Path, window: Window, trial: Trial, returns: np.ndarray) -> None:
+def record(folder: Path, window: TradedWindow, trial: Trial, returns: np.ndarray) -> None:
     """Append a trial: its window, its returns, then its line, so that neither a kill nor runs side by side leave half.
 
     Parameters
     ----------
     folder : Path
         The ledger's.
-    window : Window
+    window : TradedWindow
         Of the trial.
     trial : Trial
     returns : float array, shape (trial.bars,)

@@ -32,7 +32,7 @@ _AGREE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class Window:
+class TradedWindow:
     """Bars and symbols that were tested on.
 
     Attributes
@@ -88,7 +88,7 @@ def _marked(open_at: np.ndarray, length: int, step: int) -> np.ndarray:
     return np.asarray((open_at // length) % step == 0)
 
 
-def window_on(prices: Prices, bar: str) -> Window:
+def window_on(prices: Prices, bar: str) -> TradedWindow:
     """Describe the bars and prices that are tested on.
 
     Parameters
@@ -112,10 +112,10 @@ def window_on(prices: Prices, bar: str) -> Window:
     with np.errstate(invalid="ignore", divide="ignore"):
         gained = np.rint(np.log(closes[rows] / opens[rows]) * _PARTS)
     marks = np.where(np.isfinite(gained) & (gained != 0.0), gained, _NO_MARK).astype(np.int32)
-    return Window(digest.hexdigest(), length, tuple(map(str, prices.symbols)), open_at, step, marks)
+    return TradedWindow(digest.hexdigest(), length, tuple(map(str, prices.symbols)), open_at, step, marks)
 
 
-def overlap(one: Window, other: Window) -> bool:
+def overlap(one: TradedWindow, other: TradedWindow) -> bool:
     """Tell whether two windows share a bar and a symbol with the same prices.
 
     Where none of the shared bars is marked in both, or nothing moved on them, an equal name is taken for the same
@@ -136,7 +136,7 @@ def overlap(one: Window, other: Window) -> bool:
     return bool(((told == 0) | (agree > _AGREE * told)).any())
 
 
-def _meet(one: Window, other: Window) -> bool:
+def _meet(one: TradedWindow, other: TradedWindow) -> bool:
     return bool(one.open_at[0] <= other.open_at[-1] and other.open_at[0] <= one.open_at[-1])
 
 
@@ -146,7 +146,7 @@ def _places(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[list[int], li
     return [mine for mine, _ in shared], [yours for _, yours in shared]
 
 
-def keep_window(folder: Path, window: Window) -> None:
+def keep_window(folder: Path, window: TradedWindow) -> None:
     """Write a window into the ledger, whole or not at all; one that is there stays.
 
     Raises
@@ -179,7 +179,7 @@ def keep_window(folder: Path, window: Window) -> None:
         raise
 
 
-def windows_in(folder: Path, near: Window | None = None) -> Iterator[Window]:
+def windows_in(folder: Path, near: TradedWindow | None = None) -> Iterator[TradedWindow]:
     """Read the windows of a ledger, in no order that means anything; or those alone that overlap with one.
 
     Raises
@@ -193,7 +193,7 @@ def windows_in(folder: Path, near: Window | None = None) -> Iterator[Window]:
             yield found
 
 
-def _read(path: Path, near: Window | None) -> Window | None:
+def _read(path: Path, near: TradedWindow | None) -> TradedWindow | None:
     """Read a window; None for one of another time than the one asked for, of which only the head is read."""
     with opened(path) as file:
         try:
@@ -205,7 +205,9 @@ def _read(path: Path, near: Window | None) -> Window | None:
             marks = np.frombuffer(file.read(), dtype="<i4")
             symbols, length, step = tuple(map(str, head["symbols"])), int(head["length"]), int(head["step"])
             marked = int(_marked(open_at, length, step).sum())
-            return Window(str(head["window"]), length, symbols, open_at, step, marks.reshape(marked, len(symbols)))
+            return TradedWindow(
+                str(head["window"]), length, symbols, open_at, step, marks.reshape(marked, len(symbols))
+            )
         except (ValueError, TypeError, KeyError, IndexError, RecursionError) as failure:
             raise DataError(
                 f"{path}: not a window that a ledger wrote ({failure}). Restore the file or move it away."

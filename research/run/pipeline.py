@@ -30,7 +30,7 @@ from embargo.research.records.folders import seal, write_json, writing
 from embargo.research.records.metrics import DataFault, FusionFigures, Metrics, TruthFigures
 from embargo.research.records.provenance import manifest_of
 from embargo.research.records.seals import keep_seal
-from embargo.research.records.windows import Window, window_on
+from embargo.research.records.windows import TradedWindow, window_on
 from embargo.research.run.audit import Trail, audit
 from embargo.research.run.chance import shuffle_news
 from embargo.research.run.data_verdict import DataVerdict
@@ -251,7 +251,7 @@ def series_of(config: Config) -> str:
     return config.model_copy(update={"statistics": statistics, "split": split, "as_of": None}).fingerprint()
 
 
-def window_of(plan: Plan) -> Window:
+def window_of(plan: Plan) -> TradedWindow:
     """Describe what is tested on: the bars and the prices, whatever was read or tried."""
     prices = plan.world.prices.select(bars=np.arange(plan.rows.start, plan.rows.stop))
     return window_on(prices, plan.config.prices.bar)

@@ -15,7 +15,7 @@ from embargo.research.config.experiment import Config, StatisticsSection
 from embargo.research.records.attempts import Attempts, adjusted_p_value, tried_around
 from embargo.research.records.ledger import Trial
 from embargo.research.records.run import Run
-from embargo.research.records.windows import Window, windows_in
+from embargo.research.records.windows import TradedWindow, windows_in
 from embargo.research.run.pipeline import window_of
 from embargo.research.run.plan import Plan
 
@@ -161,7 +161,7 @@ def tried_beside(run: Run, ledger: Path) -> Tried:
     )
 
 
-def _window(run: Run, ledger: Path) -> Window:
+def _window(run: Run, ledger: Path) -> TradedWindow:
     found = next((each for each in windows_in(ledger) if each.identity == run.finished.window), None)
     if found is None:
         raise DataError(_unknown(run, ledger))
@@ -198,7 +198,7 @@ def _verdict_p(attempts: Attempts, alone: float | None, config: Config) -> float
 
 
 def _rows(
-    ledger: Path, window: Window, statistics: StatisticsSection, seed: int, *, only: bool = False
+    ledger: Path, window: TradedWindow, statistics: StatisticsSection, seed: int, *, only: bool = False
 ) -> pd.DataFrame:
     """Judge the attempts that overlap with a window, and return them all, or only those on this very window."""
     attempts = tried_around(ledger, window)
@@ -225,7 +225,7 @@ def _rows(
     return _frame(rows)
 
 
-def _row(trial: Trial, at: Window, asked: Window, own_p: float, adjusted_p: float) -> dict[str, object]:
+def _row(trial: Trial, at: TradedWindow, asked: TradedWindow, own_p: float, adjusted_p: float) -> dict[str, object]:
     first, last = at.span
     years = float(at.open_at[-1] - at.open_at[0]) / _YEAR
     per_year = (trial.bars - 1) / years if years > 0.0 else np.nan

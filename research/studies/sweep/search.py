@@ -34,7 +34,7 @@ from embargo.research.records.attempts import (
 )
 from embargo.research.records.figures import as_json
 from embargo.research.records.folders import write_json, writing
-from embargo.research.records.windows import Window
+from embargo.research.records.windows import TradedWindow
 from embargo.research.run.measurement import estimate
 from embargo.research.run.pipeline import attempt_of, material_of, series_of, window_of
 from embargo.research.run.plan import Plan
@@ -248,7 +248,7 @@ def sweep(config: Config, axes: Sequence[Axis], *, out: Path, cache: Path, stage
 
 
 def _recording(
-    place: Path, sweep: str, cells: Sequence[Cell], window: Window, trials: Sequence[str], hashes: list[str]
+    place: Path, sweep: str, cells: Sequence[Cell], window: TradedWindow, trials: Sequence[str], hashes: list[str]
 ) -> Callable[[int, np.ndarray], None]:
     """Return what makes a cell's test returns a trial in the ledger, and notes their hash.
 

@@ -52,6 +52,20 @@ def test_the_slow_recomputation_agrees_on_attempts_that_overlap(seed, k, block, 
     assert fast.own_p_values[at] == pytest.approx(adjusted.own_p_values(columns, statistics, starts, block))
 
 
+def test_what_is_far_below_zero_goes_by_its_own_rows():
+    n, member = 200, np.ones((200, 2), dtype=bool)
+    member[40:, 1] = False
+    returns = np.random.default_rng(0).normal(0.1, 1.0, (n, 2))
+    # Between the bounds of 200 rows, -1.83, and of its own 40, -1.62: a loser on its own rows alone.
+    for _ in range(40):
+        found = stepwise_sharpe(returns, member=member, block=2, n_boot=100, seed=0)
+        returns[:, 1] -= 0.05 * (found.statistics[1] + 1.72)
+    assert -1.8 < found.statistics[1] < -1.65
+    starts = np.random.default_rng(0).integers(0, n, (100, 100)).tolist()
+    columns = [returns[:, 0].tolist(), [*returns[:40, 1].tolist(), *[None] * 160]]
+    assert found.p_values == pytest.approx(adjusted.p_values(columns, found.statistics.tolist(), starts, 2))
+
+
 @pytest.mark.parametrize(("seed", "k", "n"), [(0, 1, 60), (1, 2, 252), (2, 30, 504)])
 def test_membership_of_all_rows_changes_nothing(seed, k, n):
     returns = tried(seed, n, k, edge=0.3)

@@ -24,7 +24,7 @@ from embargo.research.records.attempts import (
 from embargo.research.records.figures import as_json, from_json
 from embargo.research.records.ledger import Trial, record
 from embargo.research.records.metrics import Discounted, Reach
-from embargo.research.records.windows import Window
+from embargo.research.records.windows import TradedWindow
 
 BARS = 300
 
@@ -327,9 +327,11 @@ def test_a_growing_window_of_which_returns_are_lost_or_idle_has_no_answer_of_its
 
 
 def test_the_ledger_joins_what_overlaps_and_nothing_else(tmp_path: Path) -> None:
-    def window(first: int, bars: int, symbols: str, name: str) -> Window:
+    def window(first: int, bars: int, symbols: str, name: str) -> TradedWindow:
         marks = np.array([[1000 * ord(symbol) + day for symbol in symbols] for day in range(first, first + bars)])
-        return Window((name * 64)[:64], 86_400_000_000, tuple(symbols), at(first, bars), 1, marks.astype(np.int32))
+        return TradedWindow(
+            (name * 64)[:64], 86_400_000_000, tuple(symbols), at(first, bars), 1, marks.astype(np.int32)
+        )
 
     asked = window(0, 100, "AB", "a")
     others = {
@@ -344,8 +346,12 @@ def test_the_ledger_joins_what_overlaps_and_nothing_else(tmp_path: Path) -> None
     for name, each in others.items():
         bars = len(each.open_at)
         record(tmp_path, each, Trial(each.identity, name, name, 0.0, bars), np.full(bars, 0.01))
+    # The same settings on a window read later: the one on the window asked for is the one.
+    again = window(0, 90, "AB", "z")
+    record(tmp_path, again, Trial(again.identity, "own", "own", 0.0, 90), np.zeros(90))
     found = tried_around(tmp_path, asked, elsewhere=2)
     assert sorted(found.trials) == ["fewer", "grown", "own"]
+    assert found.trials["own"].window == asked.identity
     assert found.number == 5
     own = replace(found, own="own")
     known, panel, member = own.together()

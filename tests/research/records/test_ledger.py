@@ -17,22 +17,22 @@ from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.schemas import Prices
 from embargo.research.records.ledger import Trial, returns_of, trials_around, trials_on
 from embargo.research.records.ledger import record as record_with
-from embargo.research.records.windows import Window, overlap, window_on, windows_in
+from embargo.research.records.windows import TradedWindow, overlap, window_on, windows_in
 
 START = pd.Timestamp("2015-01-05T14:30", tz="UTC").value // 1000
 DAY = 86_400_000_000
 
 
-def window(name: str, bars: int = 5) -> Window:
+def window(name: str, bars: int = 5) -> TradedWindow:
     """A window of its own, on its own symbol."""
     open_at = START + DAY * np.arange(bars)
-    return Window((name * 64)[:64], DAY, (name,), open_at, 1, np.arange(1, bars + 1, dtype=np.int32)[:, None])
+    return TradedWindow((name * 64)[:64], DAY, (name,), open_at, 1, np.arange(1, bars + 1, dtype=np.int32)[:, None])
 
 
 W, OTHER = window("w"), window("o")
 
 
-def trial(settings: str, where: Window = W, sharpe: float = 0.1) -> Trial:
+def trial(settings: str, where: TradedWindow = W, sharpe: float = 0.1) -> Trial:
     return Trial(where.identity, settings, "run", sharpe, 5)
 
 
@@ -41,7 +41,7 @@ def record(folder: Path, each: Trial, first: float = 0.0) -> None:
     record_with(folder, where, each, first + 0.01 * np.arange(5))
 
 
-def list_of(folder: Path, where: Window = W) -> Path:
+def list_of(folder: Path, where: TradedWindow = W) -> Path:
     return folder / f"{where.key}.jsonl"
 
 
@@ -200,6 +200,12 @@ def test_prices_worked_over_for_a_later_split_are_the_same_market_and_other_pric
     for name in ("open", "high", "low", "close"):
         getattr(mixed, name)["C"] = getattr(prices, name)["C"]
     assert overlap(whole, window_on(mixed, "1d"))
+
+
+def test_bars_that_open_at_other_instants_are_not_shared() -> None:
+    prices = market(0)
+    later = replace(prices, open_at=prices.open_at + pd.Timedelta("1h"), close_at=prices.close_at + pd.Timedelta("1h"))
+    assert not overlap(window_on(prices, "1d"), window_on(later, "1d"))
 
 
 def test_what_never_moves_is_taken_for_the_same_asset() -> None:

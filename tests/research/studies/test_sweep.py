@@ -23,7 +23,7 @@ from embargo.data_loaders.fields import CLASSES
 from embargo.research.config.experiment import Config, load_config, parse_config
 from embargo.research.progress import Quiet
 from embargo.research.records.ledger import Trial, trials_on
-from embargo.research.records.windows import Window
+from embargo.research.records.windows import TradedWindow
 from embargo.research.run.plan import Plan
 from embargo.research.run.preparation import prepare
 from embargo.research.run.reading import Reading
@@ -272,7 +272,7 @@ def test_a_killed_sweep_leaves_whole_cells_and_is_not_counted_twice(
     stand_in(monkeypatch, plan)
     real, calls = sweeping.ledger.record, []
 
-    def dying(folder: Path, window: Window, trial: Trial, returns: np.ndarray) -> None:
+    def dying(folder: Path, window: TradedWindow, trial: Trial, returns: np.ndarray) -> None:
         if len(calls) == 2:
             raise KeyboardInterrupt
         calls.append(trial)
