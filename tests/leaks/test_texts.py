@@ -37,6 +37,21 @@ def test_news_with_an_edge_is_no_outcome(seed):
     assert check_outcome_words(make_world(seed, strength=0.15).articles).verdict == "pass"
 
 
+def test_words_that_are_right_as_often_as_good_news_is_are_not_named():
+    rng = np.random.default_rng(1)
+    good = rng.random(6000) < 0.5
+    frame = pd.DataFrame(
+        {
+            "at": pd.date_range("2020-01-01", periods=300, tz="UTC").repeat(20),
+            "text": np.where(good, "Acme wins", "Acme loses"),
+            "earned": np.where(rng.random(6000) < 0.58, 1.0, -1.0) * np.where(good, 1.0, -1.0),
+        }
+    )
+    found = check_outcome_words(frame)
+    assert found.verdict == "pass"
+    assert found.effect == pytest.approx(0.58, abs=0.02)
+
+
 def test_a_word_of_one_day_of_luck_is_not_named():
     # Every text of a day moves with the market, so twenty days are twenty observations.
     rng = np.random.default_rng(0)
