@@ -16,7 +16,7 @@ from scipy import sparse
 from scipy.stats import norm
 
 from embargo.backtest.arguments import check_n_boot, check_seed
-from embargo.backtest.leakage.findings import EVIDENCE_ROWS, evidence_rows, plain, require_columns
+from embargo.backtest.leakage.findings import EVIDENCE_ROWS, AuditVerdict, evidence_rows, plain, require_columns
 from embargo.backtest.leakage.memory.days import correlation, products, read_forecasts, resample
 from embargo.backtest.leakage.memory.result import DOUBT, FEWEST_DAYS, ProbeResult
 from embargo.data_loaders.checks.repeats import normalise_text
@@ -181,7 +181,8 @@ def check_stated_moves(articles: pd.DataFrame, *, n_boot: int = 1000, seed: int 
     stated = [_PERCENT.findall(str(text)) for text in read.frame["text"]]
     stating = np.array([bool(numbers) for numbers in stated], dtype=bool)
     met, chance = np.zeros(len(stated)), np.zeros(len(stated))
-    for rows in read.frame.groupby("symbol", sort=True).indices.values():
+    for members in read.frame.groupby("symbol", sort=True).indices.values():
+        rows = np.asarray(members, dtype=np.int64)
         bars, bar = np.unique(read.frame["at"].to_numpy()[rows], return_index=True)
         moves = np.abs(100.0 * read.frame["earned"].to_numpy()[rows[bar]])
         place = np.searchsorted(bars, read.frame["at"].to_numpy()[rows])
@@ -212,7 +213,7 @@ def check_stated_moves(articles: pd.DataFrame, *, n_boot: int = 1000, seed: int 
     # Without variation there is no error to divide by.
     sure = excess.value > 0.0 and excess.value >= STATED_PROOF * excess.error
     if sure and excess.value >= STATED_EXCESS:
-        verdict = "leak"
+        verdict: AuditVerdict = "leak"
     elif excess.value > 0.0 and excess.value >= DOUBT * excess.error:
         verdict = "suspicious"
     else:

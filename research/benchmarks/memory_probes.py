@@ -9,7 +9,6 @@ import argparse
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -67,19 +66,17 @@ def probe(world: MemoryWorld, scorer: Scorer, seed: int) -> dict[str, ProbeResul
         flipped=log_odds(scorer, turned.texts),
         direction=turned.direction,
     )
-    given: dict[str, Any] = {"n_boot": RESAMPLES, "seed": seed}
-    told: dict[str, Any] = {"cutoff": world.cutoff}
+    cutoff, n_boot = world.cutoff, RESAMPLES
     rows = reidentify(masked, articles["symbol"].tolist(), articles["at"]).rows
+    hidden, moved = (frame.assign(altered=tilts(scorer, changed)) for changed in (masked, shift_dates(texts, 7)))
     return {
-        "cutoff split (M1)": check_cutoff_split(frame, world.cutoff, **given),
-        "masked (M5)": check_masked_forecasts(frame.assign(altered=tilts(scorer, masked)), **told, **given),
-        "redated (M7)": check_redated_forecasts(
-            frame.assign(altered=tilts(scorer, shift_dates(texts, 7))), **told, **given
-        ),
-        "turned round (M8)": check_counterfactual_readings(frame, **told, **given),
-        "bare date (M3)": check_date_recall(frame, **told, **given),
-        "propensity (M3)": check_lookahead_propensity(frame, **told),
-        "re-identified (M6)": check_reidentification(rows, **given),
+        "cutoff split (M1)": check_cutoff_split(frame, cutoff, n_boot=n_boot, seed=seed),
+        "masked (M5)": check_masked_forecasts(hidden, cutoff=cutoff, n_boot=n_boot, seed=seed),
+        "redated (M7)": check_redated_forecasts(moved, cutoff=cutoff, n_boot=n_boot, seed=seed),
+        "turned round (M8)": check_counterfactual_readings(frame, cutoff=cutoff, n_boot=n_boot, seed=seed),
+        "bare date (M3)": check_date_recall(frame, cutoff=cutoff, n_boot=n_boot, seed=seed),
+        "propensity (M3)": check_lookahead_propensity(frame, cutoff=cutoff),
+        "re-identified (M6)": check_reidentification(rows, n_boot=n_boot, seed=seed),
     }
 
 

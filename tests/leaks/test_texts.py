@@ -37,6 +37,42 @@ def test_news_with_an_edge_is_no_outcome(seed):
     assert check_outcome_words(make_world(seed, strength=0.15).articles).verdict == "pass"
 
 
+def test_words_that_are_right_as_often_as_good_news_is_are_not_named():
+    rng = np.random.default_rng(1)
+    good = rng.random(6000) < 0.5
+    frame = pd.DataFrame(
+        {
+            "at": pd.date_range("2020-01-01", periods=300, tz="UTC").repeat(20),
+            "text": np.where(good, "Acme wins", "Acme loses"),
+            "earned": np.where(rng.random(6000) < 0.58, 1.0, -1.0) * np.where(good, 1.0, -1.0),
+        }
+    )
+    found = check_outcome_words(frame)
+    assert found.verdict == "pass"
+    assert found.effect == pytest.approx(0.58, abs=0.02)
+
+
+def test_errors_are_clustered_by_day():
+    rng = np.random.default_rng(2)
+    day = np.arange(200).repeat(8)
+    says = rng.random(1600) < 0.5
+    # On a day all texts that say so are right or wrong together, three times in four.
+    right = (rng.random(200) < 0.75)[day]
+    frame = pd.DataFrame(
+        {
+            "at": pd.date_range("2020-01-01", periods=200, tz="UTC")[day],
+            "text": np.where(says, "Acme wins", "Acme meets"),
+            "earned": np.where(says, np.where(right, 1.0, -1.0), rng.choice([-1.0, 1.0], 1600)),
+        }
+    )
+    side = frame["earned"][says]
+    by_day = (side - side.mean()).groupby(day[says]).sum()
+    wanted = (side.mean() - frame["earned"].mean()) / (np.sqrt((by_day**2).sum()) / says.sum())
+    found = next(row for row in check_outcome_words(frame).evidence if row["words"] == "wins")
+    assert found["z"] == pytest.approx(wanted)
+    assert found["share_of_one_sign"] == pytest.approx((side > 0).mean())
+
+
 def test_a_word_of_one_day_of_luck_is_not_named():
     # Every text of a day moves with the market, so twenty days are twenty observations.
     rng = np.random.default_rng(0)

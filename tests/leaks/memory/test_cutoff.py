@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embargo.backtest.leakage.memory import check_alpha_decay, check_cutoff_split
+from embargo.backtest.leakage.memory import check_alpha_decay, check_cutoff_split, days
 from embargo.backtest.leakage.memory.days import correlation, products, read_forecasts, resample, share
+from embargo.backtest.significance import stationary_blocks
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.research.benchmarks.memory_worlds import MemoryWorld, Reader, Recaller, forecasts, make_world, memorised
 
@@ -57,12 +58,12 @@ def test_figures_are_what_numpy_makes_of_each_side(world):
 
 def test_regimes_take_the_markets_part_out():
     # The reader is right in one market only; the other is rare before the cutoff and common after it.
-    rng, days = np.random.default_rng(0), pd.date_range("2020-01-01", periods=1200, tz="UTC")
-    cutoff = days[600]
-    calm = rng.random(1200) < np.where(days < cutoff, 0.85, 0.15)
+    rng, at = np.random.default_rng(0), pd.date_range("2020-01-01", periods=1200, tz="UTC")
+    cutoff = at[600]
+    calm = rng.random(1200) < np.where(at < cutoff, 0.85, 0.15)
     earned, score = rng.normal(size=1200), rng.normal(size=1200)
     score = np.where(calm, score + earned, score)
-    frame = pd.DataFrame({"at": days, "score": score, "earned": earned, "regime": np.where(calm, "calm", "wild")})
+    frame = pd.DataFrame({"at": at, "score": score, "earned": earned, "regime": np.where(calm, "calm", "wild")})
     assert check_cutoff_split(frame.drop(columns="regime"), cutoff).verdict == "suspicious"
     matched = check_cutoff_split(frame, cutoff)
     assert matched.verdict == "pass"
@@ -72,10 +73,10 @@ def test_regimes_take_the_markets_part_out():
 
 
 def test_a_baseline_takes_out_what_an_honest_reader_lost_too():
-    rng, days = np.random.default_rng(1), pd.date_range("2020-01-01", periods=800, tz="UTC")
-    cutoff, earned = days[400], rng.normal(size=800)
-    signal = np.where(days < cutoff, earned, 0.0) + rng.normal(size=800)
-    frame = pd.DataFrame({"at": days, "score": signal + 0.1 * rng.normal(size=800), "earned": earned})
+    rng, at = np.random.default_rng(1), pd.date_range("2020-01-01", periods=800, tz="UTC")
+    cutoff, earned = at[400], rng.normal(size=800)
+    signal = np.where(at < cutoff, earned, 0.0) + rng.normal(size=800)
+    frame = pd.DataFrame({"at": at, "score": signal + 0.1 * rng.normal(size=800), "earned": earned})
     assert check_cutoff_split(frame, cutoff).verdict == "suspicious"
     assert check_cutoff_split(frame.assign(baseline=signal), cutoff).verdict == "pass"
 
@@ -146,6 +147,15 @@ def test_days_are_the_unit_of_resampling():
         errors.append(resample(sums, correlation, n_boot=1000, seed=0).error)
     assert errors[1] == pytest.approx(errors[0], rel=0.02)
     assert errors[0] == pytest.approx(1 / np.sqrt(300), rel=0.15)
+
+
+def test_resampled_days_are_those_of_the_blocks():
+    starts, lengths = stationary_blocks(30, 7.0, 40, np.random.default_rng(0))
+    drawn = [
+        np.bincount(np.concatenate([np.arange(a, a + m) % 30 for a, m in zip(*pair, strict=True)]), minlength=30)
+        for pair in zip(starts, lengths, strict=True)
+    ]
+    assert days._counts(starts, lengths, 30).tolist() == np.array(drawn).tolist()
 
 
 def test_statistics_of_sums_are_those_of_the_rows():
