@@ -186,7 +186,25 @@ def _partitions(trail: Trail, news: pd.DataFrame) -> list[Finding]:
         inside = (decided_at >= fold.test_start) & (decided_at < fold.test_end)
         learnt = _learnt(record_of(trail.fitted_on, part), part, news)
         orders.append(leakage.check_split_order(*learnt, part.test_news, decided_at[inside]))
-    return [_worst(overlaps), _worst(orders)]
+    overlap = _worst(overlaps)
+    # The simulated market's labels are an annotator's reading of the text, as its loader says.
+    stated = plan.config.labels.source == "returns" or plan.config.labels.ends_at or plan.world.truth is not None
+    return [overlap if stated else _unstated(overlap, plan.config.labels.column), _worst(orders)]
+
+
+def _unstated(finding: Finding, column: str) -> Finding:
+    """Take a pass back where nobody says when labels were complete; a leak stays one."""
+    if finding.verdict != "pass":
+        return finding
+    return replace(
+        finding,
+        verdict="inconclusive",
+        detail=f"Nobody says when the labels of column {column!r} were complete: if they were made from what followed, "
+        "they reach over boundaries, and none was purged.",
+        effect=None,
+        remedy="Name the column that says so as labels.ends_at, or write labels.ends_at = 'known_at' if each label is a "
+        "reading of its text alone.",
+    )
 
 
 def _models(trail: Trail, news: pd.DataFrame) -> list[Finding]:
