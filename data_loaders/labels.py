@@ -99,8 +99,8 @@ def samples_from_news(
     Returns
     -------
     Labelled
-        One sample per article with ``starts_at = known_at`` and ``ends_at``, never before it. Counts: ``rows, unlabelled,
-        conflicting_texts`` (rows whose normalised text carries different labels: all are dropped),
+        One sample per article with ``starts_at = known_at`` and ``ends_at``, never before it. Counts: ``rows``,
+        ``unlabelled, conflicting_texts`` (rows whose normalised text carries different labels: all are dropped),
         ``repeated_articles`` (further rows of an article filed under several symbols) and ``samples``.
 
     Raises
@@ -138,8 +138,8 @@ def _complete_at(news: pd.DataFrame, column: str, known_at: pd.Series, labelled:
     """Return when each label was complete; an unlabelled row is complete when it is known."""
     if column not in news.columns:
         raise DataError(
-            f"labels: the news have no column {column!r} with the end of each label; they have {list(news.columns)}. "
-            "Name another one, or 'known_at' for readings of the text alone."
+            f"labels: the news have no column {column!r} with the end of each label, only {list(news.columns)}. "
+            "Map it under news.columns, or name 'known_at' for readings of the text alone."
         )
     try:
         stated = news.loc[labelled, column].map(pd.Timestamp, na_action="ignore")

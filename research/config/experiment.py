@@ -102,8 +102,8 @@ class PricesSection(Section):
 class LabelsSection(Section):
     """What the model learns from: a column of the news, a labelled file, or the returns that followed.
 
-    A column of labels should say when each was complete, so that those that reach over a boundary are purged: ``ends_at``
-    names the column of the news that does. ``ends_at = "known_at"`` says that labels are readings of the text alone.
+    ``ends_at`` names the column of the news that says when each label was complete, so that those that reach over a
+    boundary are purged; ``ends_at = "known_at"`` says that labels are readings of the text alone.
     """
 
     source: Literal["news", "file", "returns"] = "news"

@@ -202,8 +202,8 @@ def _unstated(finding: Finding, column: str) -> Finding:
         detail=f"Nobody says when the labels of column {column!r} were complete: if they were made from what followed, "
         "they reach over boundaries, and none was purged.",
         effect=None,
-        remedy="Name the column that says so as labels.ends_at, or write labels.ends_at = 'known_at' if each label is a "
-        "reading of its text alone.",
+        remedy="Name the column that says so as labels.ends_at, or write labels.ends_at = 'known_at' if each label is "
+        "a reading of its text alone.",
     )
 
 

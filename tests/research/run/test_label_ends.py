@@ -19,6 +19,7 @@ CONFIG = """
 name = "outside"
 [news]
 path = "news.parquet"
+columns = {{ complete = "complete" }}
 [prices]
 path = "prices.parquet"
 [split]
