@@ -4,6 +4,7 @@ from .causality import assert_causal, check_decisions_are_causal
 from .declarations import check_costs, check_latency, check_undated
 from .duplicates import article_keys, check_duplicates
 from .execution import check_fill_order, check_lag_decay
+from .exposure import check_exposure
 from .findings import GRAVITY, AuditVerdict, Finding, is_invalid, overall_verdict
 from .partition import check_label_overlap, check_split_order
 from .provenance import check_base_cutoff, check_calibration_record, check_training_record
@@ -25,6 +26,7 @@ __all__ = [
     "check_costs",
     "check_decisions_are_causal",
     "check_duplicates",
+    "check_exposure",
     "check_fill_order",
     "check_fills",
     "check_label_overlap",

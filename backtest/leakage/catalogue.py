@@ -250,6 +250,15 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
             severity="leak",
             remedy="Fit the calibration and the thresholds on what was known before the test.",
         ),
+        "check_exposure": LeakCheck(
+            "P5",
+            "What was earned is more than what the average weights earn",
+            catches="strategies on one side of the market whose returns are those of their average weights",
+            silent_on="strategies on both sides of the market, those that earned nothing, fewer than 60 bars",
+            cost="bars times symbols",
+            severity="suspicious",
+            remedy="Hold the strategy against its own average weights, or make it market-neutral (portfolio.neutral).",
+        ),
         "check_costs": LeakCheck(
             "P7",
             "Trading costs something",
@@ -316,7 +325,6 @@ NOT_TESTED: Mapping[str, str] = MappingProxyType(
         "P2": "the ledger counts and the p-value pays for it; attempts made elsewhere leave no trace",
         "P3": "every interval and p-value of a run allows for serial correlation",
         "P4": "regimes are tested together; days taken out of the data beforehand are the data checks' matter",
-        "P5": "buy and hold is shown beside the strategy; timing is not judged apart from exposure",
         "P6": "every run shuffles its news against the market",
     }
 )

@@ -75,6 +75,7 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         leakage.check_fill_order(_fills(trail)),
         *_accounts(trail),
         leakage.check_lag_decay(trail.weights, trail.asset_returns, periods_per_year=world.periods_per_year),
+        leakage.check_exposure(trail.weights, trail.asset_returns, periods_per_year=world.periods_per_year),
         leakage.check_time_zones(news, world.prices.calendar, prices=prices),
         _tradable_instants(trail),
         _worst([_duplicates(part, config.seed) for part in _distinct_trainings(trail.plan)]),

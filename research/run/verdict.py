@@ -14,6 +14,8 @@ from embargo.research.pages import formats
 from embargo.research.pages.status import Status
 from embargo.research.records.metrics import Metrics
 
+_NOT_JUDGED = "Not judged: the strategy never traded."
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -22,7 +24,7 @@ class Verdict:
     Attributes
     ----------
     status : {'valid', 'caution', 'invalid'}
-        ``invalid`` when the audit proved a leak, ``caution`` when it found something suspicious.
+        ``invalid`` when the audit proved a leak, ``caution`` when it found something suspicious or nothing was traded.
     edge : bool
         Whether the run claims that the signal earns something. Never true when invalid, or when the data are bad and
         nobody accepted that.
@@ -75,7 +77,10 @@ def conclude(
             "INVALID: the audit found a leak",
         )
     edge = not failures and not bad_data
-    if not failures:
+    if metrics.sharpe is None:
+        headline = _NOT_JUDGED
+        reading = "There is nothing to judge: " + "; ".join(failures) + "."
+    elif not failures:
         headline = (
             "Nothing is claimed: chance does not explain the returns, but the data are bad."
             if bad_data
@@ -93,11 +98,11 @@ def conclude(
     text = f"{figures} {reading}{_on_bad(bad_data)}"
     if edge and any(finding.code == "T4" and finding.verdict == "inconclusive" for finding in findings):
         text += " Whether the clock of the news is right could not be told (T4): stamps that are early are look-ahead."
-    stamp = None
+    stamp = None if metrics.sharpe is not None else _NOT_JUDGED
     if doubts:
         text += f" Read this with care: {_failed(doubts)}."
         stamp = _stamp(doubts)
-    return Verdict("caution" if doubts else "valid", edge, headline, text, stamp)
+    return Verdict("caution" if stamp else "valid", edge, headline, text, stamp)
 
 
 def _on_bad(codes: Sequence[str]) -> str:
