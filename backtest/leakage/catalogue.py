@@ -250,6 +250,15 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
             severity="leak",
             remedy="Fit the calibration and the thresholds on what was known before the test.",
         ),
+        "check_exclusions": LeakCheck(
+            "P4",
+            "No session is left out on which the market moved",
+            catches="sessions without a price across which the symbols moved most; names all of them, and shut regimes",
+            silent_on="days on which some symbols have prices, regimes and days chosen beforehand (named alone)",
+            cost="bars times symbols, for each session left out",
+            severity="suspicious",
+            remedy="Put the bars of these sessions back, or show that nothing could be traded on them.",
+        ),
         "check_exposure": LeakCheck(
             "P5",
             "What was earned is more than what the average weights earn",
@@ -324,7 +333,6 @@ NOT_TESTED: Mapping[str, str] = MappingProxyType(
         "P1": "settings chosen before a run leave no trace in it; sweep chooses on validation",
         "P2": "the ledger counts and the p-value pays for it; attempts made elsewhere leave no trace",
         "P3": "every interval and p-value of a run allows for serial correlation",
-        "P4": "regimes are tested together; days taken out of the data beforehand are the data checks' matter",
         "P6": "every run shuffles its news against the market",
     }
 )

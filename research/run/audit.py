@@ -16,7 +16,7 @@ import pandas as pd
 from embargo.backtest import leakage
 from embargo.backtest.books import Books
 from embargo.backtest.leakage import Finding
-from embargo.data_loaders.calendars import length_of, zone_of
+from embargo.data_loaders.calendars import length_of, sessions, zone_of
 from embargo.data_loaders.schemas import Prices
 from embargo.models.content import text_hash
 from embargo.research.progress import Stages
@@ -75,6 +75,7 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         leakage.check_fill_order(_fills(trail)),
         *_accounts(trail),
         leakage.check_lag_decay(trail.weights, trail.asset_returns, periods_per_year=world.periods_per_year),
+        _exclusions(trail.plan),
         leakage.check_exposure(trail.weights, trail.asset_returns, periods_per_year=world.periods_per_year),
         leakage.check_time_zones(news, world.prices.calendar, prices=prices),
         _tradable_instants(trail),
@@ -86,6 +87,19 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         leakage.check_costs(config.costs.model_dump()),
     ]
     return sorted(findings, key=lambda finding: (leakage.GRAVITY.index(finding.verdict), finding.code))
+
+
+def _exclusions(plan: Plan) -> Finding:
+    """Hold the bars that trade against the exchange's own calendar, without what the config takes out of it."""
+    prices = plan.world.prices.select(bars=np.arange(plan.rows.start, plan.rows.stop))
+    first, last = prices.open_at[0], prices.open_at[-1]
+    own = sessions(plan.config.prices.calendar, first.tz_convert(None).normalize(), last.tz_convert(None).normalize())
+    opens = pd.DatetimeIndex(own["open_at"])
+    whole = opens[(opens >= first) & (opens <= last)]
+    # Intraday bars are held against their days: a session counts as there if any bar of it has a price.
+    if length_of(plan.config.prices.bar) < pd.Timedelta(days=1):
+        whole = prices.open_at
+    return leakage.check_exclusions(prices, whole, gate=plan.config.portfolio.gate)
 
 
 def _accounts(trail: Trail) -> list[Finding]:

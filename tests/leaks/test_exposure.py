@@ -51,6 +51,9 @@ def test_both_sides_of_the_market_pass_and_so_does_what_earned_nothing(seed: int
     earned = market(seed, 0.0025)
     neutral = guesses(seed, earned, 0.3).sub(guesses(seed, earned, 0.3).mean(axis=1), axis=0)
     assert judge(neutral, earned).verdict == "pass"
+    sides = np.array([1, 1, 1, -1, -1, -1]) / 6
+    constant = pd.DataFrame(np.tile(sides, (len(earned), 1)))
+    assert judge(constant, earned * sides * 6).verdict == "pass", "long what rises and short what falls is a choice"
     flat = market(seed, 0.0)
     flat = flat - flat.mean()
     assert judge(pd.DataFrame(np.full(flat.shape, 1 / 6)), flat).verdict == "pass"
