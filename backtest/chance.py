@@ -28,6 +28,8 @@ from embargo.backtest.significance import (
 )
 
 _QUARTER = 0.25
+# Beyond this many standard errors a normal tail is less than any number.
+_FARTHEST = 37.0
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def after_attempts(
             block=block,
             seed=seed,
         )
-        left = significance if found.critical_value is None else float(norm.sf(found.critical_value))
+        left = significance if found.critical_value is None else float(norm.sf(min(found.critical_value, _FARTHEST)))
         if known > 1:
             together = max(p_value, float(found.p_values[np.searchsorted(joint, own)]))
     unknown = n_trials - known

@@ -76,7 +76,11 @@ def settle(frame: pd.DataFrame, counts: dict[str, int]) -> Labelled:
 
 
 def samples_from_news(
-    news: pd.DataFrame, column: str = "label", *, mapping: Mapping[str, str] | None = None
+    news: pd.DataFrame,
+    column: str = "label",
+    *,
+    mapping: Mapping[str, str] | None = None,
+    ends_at: str | None = None,
 ) -> Labelled:
     """Make samples from a column of human or vendor labels in the news.
 
@@ -88,18 +92,21 @@ def samples_from_news(
         Holds ``bearish``, ``neutral``, ``bullish`` (or ``negative``, ``positive``); missing where unlabelled.
     mapping : mapping, optional
         Source label to class; replaces the default one of ``negative`` and ``positive``.
+    ends_at : str, optional
+        Column that says when each label was complete, instants with an offset; by default labels are taken for
+        readings of the text, complete when it was known.
 
     Returns
     -------
     Labelled
-        One sample per article with ``starts_at = ends_at = known_at``. Counts: ``rows, unlabelled,
-        conflicting_texts`` (rows whose normalised text carries different labels: all are dropped),
+        One sample per article with ``starts_at = known_at`` and ``ends_at``, never before it. Counts: ``rows``,
+        ``unlabelled, conflicting_texts`` (rows whose normalised text carries different labels: all are dropped),
         ``repeated_articles`` (further rows of an article filed under several symbols) and ``samples``.
 
     Raises
     ------
     DataError
-        If the column is missing or holds an unknown label.
+        If a column is missing, holds an unknown label, or has no instant with an offset for a label.
 
     Examples
     --------
@@ -113,17 +120,33 @@ def samples_from_news(
             f"labels: the news have no column {column!r}; they have {list(news.columns)}. Name another one."
         )
     known_at = as_utc(news["known_at"], what="labels, column known_at")
+    encoded = encode(news[column], mapping, where=f"labels, column {column}")
     frame = pd.DataFrame(
         {
             "article_id": news["article_id"],
             "text": news["text"],
-            "label": encode(news[column], mapping, where=f"labels, column {column}"),
+            "label": encoded,
             "known_at": known_at,
             "starts_at": known_at,
-            "ends_at": known_at,
+            "ends_at": known_at if ends_at is None else _complete_at(news, ends_at, known_at, encoded.notna()),
         }
     )
     return settle(frame, {"rows": len(news)})
+
+
+def _complete_at(news: pd.DataFrame, column: str, known_at: pd.Series, labelled: pd.Series) -> pd.Series:
+    """Return when each label was complete; an unlabelled row is complete when it is known."""
+    if column not in news.columns:
+        raise DataError(
+            f"labels: the news have no column {column!r} with the end of each label, only {list(news.columns)}. "
+            "Map it under news.columns, or name 'known_at' for readings of the text alone."
+        )
+    try:
+        stated = news.loc[labelled, column].map(pd.Timestamp, na_action="ignore")
+    except ValueError as failure:
+        raise DataError(f"labels, column {column}: {failure}. Write instants as ISO 8601 with an offset.") from failure
+    ends = as_utc(stated, what=f"labels, column {column}").reindex(news.index).fillna(known_at)
+    return ends.where(ends > known_at, known_at)
 
 
 def forward_returns(

@@ -250,6 +250,24 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
             severity="leak",
             remedy="Fit the calibration and the thresholds on what was known before the test.",
         ),
+        "check_exclusions": LeakCheck(
+            "P4",
+            "No session is left out on which the market moved",
+            catches="sessions without a price across which the symbols moved most; names all of them, and shut regimes",
+            silent_on="days on which some symbols have prices, regimes and days chosen beforehand (named alone)",
+            cost="bars times symbols, for each session left out",
+            severity="suspicious",
+            remedy="Put the bars of these sessions back, or show that nothing could be traded on them.",
+        ),
+        "check_exposure": LeakCheck(
+            "P5",
+            "What was earned is more than what the average weights earn",
+            catches="strategies on one side of the market whose returns are those of their average weights",
+            silent_on="strategies on both sides of the market, those that earned nothing, fewer than 60 bars",
+            cost="bars times symbols",
+            severity="suspicious",
+            remedy="Hold the strategy against its own average weights, or make it market-neutral (portfolio.neutral).",
+        ),
         "check_costs": LeakCheck(
             "P7",
             "Trading costs something",
@@ -315,8 +333,6 @@ NOT_TESTED: Mapping[str, str] = MappingProxyType(
         "P1": "settings chosen before a run leave no trace in it; sweep chooses on validation",
         "P2": "the ledger counts, and the verdict allows for it; those made elsewhere are declared or leave no trace",
         "P3": "intervals and tests of a run allow for serial correlation",
-        "P4": "regimes are tested together; days taken out of the data beforehand are the data checks' matter",
-        "P5": "buy and hold is shown beside the strategy; timing is not judged apart from exposure",
         "P6": "every run shuffles its news against the market",
     }
 )

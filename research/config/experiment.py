@@ -100,10 +100,15 @@ class PricesSection(Section):
 
 
 class LabelsSection(Section):
-    """What the model learns from: a column of the news, a labelled file, or the returns that followed."""
+    """What the model learns from: a column of the news, a labelled file, or the returns that followed.
+
+    ``ends_at`` names the column of the news that says when each label was complete, so that those that reach over a
+    boundary are purged; ``ends_at = "known_at"`` says that labels are readings of the text alone.
+    """
 
     source: Literal["news", "file", "returns"] = "news"
     column: str = "label"
+    ends_at: str | None = None
     path: str | None = None
     format: Literal["auto", "table", "scores", "phrasebank", "fiqa", "semeval", "twitter"] = "auto"
     agreement: Literal[50, 66, 75, 100] | None = None
@@ -126,6 +131,8 @@ class LabelsSection(Section):
             raise ValueError(
                 "labels.source = 'file' needs labels.path and labels.knowledge_cutoff, the latest its labels could know"
             )
+        if self.ends_at is not None and self.source != "news":
+            raise ValueError(f"labels.ends_at belongs to labels.source = 'news'; leave it out with {self.source!r}")
         check_form(self)
         return self
 

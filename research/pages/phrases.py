@@ -54,6 +54,10 @@ PHRASES: Mapping[str, Phrase] = MappingProxyType(
             "Both tests of a verdict reject, but in samples of this shape they may reject worthless signals more often "
             "than the level says. It does not say that there is no edge.",
         ),
+        "not judged": Phrase(
+            "Not judged: the strategy never traded.",
+            "There is no return to judge. The report counts what kept it from trading.",
+        ),
         "leak": Phrase(
             "Invalid: this run saw the future.",
             "The audit proved a leak. It says nothing of what the signal would be worth without it.",

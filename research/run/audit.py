@@ -16,7 +16,7 @@ import pandas as pd
 from embargo.backtest import leakage
 from embargo.backtest.books import Books
 from embargo.backtest.leakage import Finding
-from embargo.data_loaders.calendars import length_of, zone_of
+from embargo.data_loaders.calendars import length_of, sessions, zone_of
 from embargo.data_loaders.schemas import Prices
 from embargo.models.content import text_hash
 from embargo.research.progress import Stages
@@ -75,6 +75,8 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         leakage.check_fill_order(_fills(trail)),
         *_accounts(trail),
         leakage.check_lag_decay(trail.weights, trail.asset_returns, periods_per_year=world.periods_per_year),
+        _exclusions(trail.plan),
+        leakage.check_exposure(trail.weights, trail.asset_returns, periods_per_year=world.periods_per_year),
         leakage.check_time_zones(news, world.prices.calendar, prices=prices),
         _tradable_instants(trail),
         _worst([_duplicates(part, config.seed) for part in _distinct_trainings(trail.plan)]),
@@ -85,6 +87,19 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         leakage.check_costs(config.costs.model_dump()),
     ]
     return sorted(findings, key=lambda finding: (leakage.GRAVITY.index(finding.verdict), finding.code))
+
+
+def _exclusions(plan: Plan) -> Finding:
+    """Hold the bars that trade against the exchange's own calendar, without what the config takes out of it."""
+    prices = plan.world.prices.select(bars=np.arange(plan.rows.start, plan.rows.stop))
+    first, last = prices.open_at[0], prices.open_at[-1]
+    own = sessions(plan.config.prices.calendar, first.tz_convert(None).normalize(), last.tz_convert(None).normalize())
+    opens = pd.DatetimeIndex(own["open_at"])
+    whole = opens[(opens >= first) & (opens <= last)]
+    # Intraday bars are held against their days: a session counts as there if any bar of it has a price.
+    if length_of(plan.config.prices.bar) < pd.Timedelta(days=1):
+        whole = prices.open_at
+    return leakage.check_exclusions(prices, whole, gate=plan.config.portfolio.gate)
 
 
 def _accounts(trail: Trail) -> list[Finding]:
@@ -186,7 +201,25 @@ def _partitions(trail: Trail, news: pd.DataFrame) -> list[Finding]:
         inside = (decided_at >= fold.test_start) & (decided_at < fold.test_end)
         learnt = _learnt(record_of(trail.fitted_on, part), part, news)
         orders.append(leakage.check_split_order(*learnt, part.test_news, decided_at[inside]))
-    return [_worst(overlaps), _worst(orders)]
+    overlap = _worst(overlaps)
+    # The simulated market's labels are an annotator's reading of the text, as its loader says.
+    stated = plan.config.labels.source == "returns" or plan.config.labels.ends_at or plan.world.truth is not None
+    return [overlap if stated else _unstated(overlap, plan.config.labels.column), _worst(orders)]
+
+
+def _unstated(finding: Finding, column: str) -> Finding:
+    """Take a pass back where nobody says when labels were complete; a leak stays one."""
+    if finding.verdict != "pass":
+        return finding
+    return replace(
+        finding,
+        verdict="inconclusive",
+        detail=f"Nobody says when the labels of column {column!r} were complete: if they were made from what followed, "
+        "they reach over boundaries, and none was purged.",
+        effect=None,
+        remedy="Name the column that says so as labels.ends_at, or write labels.ends_at = 'known_at' if each label is "
+        "a reading of its text alone.",
+    )
 
 
 def _models(trail: Trail, news: pd.DataFrame) -> list[Finding]:

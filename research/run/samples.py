@@ -150,7 +150,10 @@ def plan_samples(config: Config, world: World, cuts: Sequence[TimeSplit]) -> lis
         return _samples_from_file(config, world, cuts)
     if config.labels.source == "news":
         labelled = labels.samples_from_news(
-            world.news, column=config.labels.column, mapping=config.labels.mapping or None
+            world.news,
+            column=config.labels.column,
+            mapping=config.labels.mapping or None,
+            ends_at=config.labels.ends_at,
         )
     else:
         labelled = labels.forward_returns(

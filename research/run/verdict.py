@@ -16,7 +16,6 @@ from embargo.research.pages.phrases import phrase
 from embargo.research.pages.status import Status
 from embargo.research.records.metrics import Metrics
 
-
 @dataclass(frozen=True)
 class Verdict:
     """What a run concludes.
@@ -24,7 +23,7 @@ class Verdict:
     Attributes
     ----------
     status : {'valid', 'caution', 'invalid'}
-        ``invalid`` when the audit proved a leak, ``caution`` when it found something suspicious.
+        ``invalid`` when the audit proved a leak, ``caution`` when it found something suspicious or nothing was traded.
     edge : bool
         Whether the run claims that the signal earns something. Never true when invalid, or when the data are bad and
         nobody accepted that.
@@ -78,7 +77,10 @@ def conclude(
         )
     unknown = _size_not_known(metrics)
     edge = not failures and not bad_data and not unknown
-    if not failures:
+    if metrics.sharpe is None:
+        headline = phrase("not judged")
+        reading = "There is nothing to judge: " + "; ".join(failures) + "."
+    elif not failures:
         headline = phrase("edge withheld" if bad_data else "size not known" if unknown else "edge")
         reading = (
             "Resampling the returns, shuffling the news against the dates and allowing for the number of attempts all "
@@ -92,11 +94,11 @@ def conclude(
     text = f"{figures} {reading}{unknown}{_on_bad(bad_data)}"
     if edge and any(finding.code == "T4" and finding.verdict == "inconclusive" for finding in findings):
         text += " Whether the clock of the news is right could not be told (T4): stamps that are early are look-ahead."
-    stamp = None
+    stamp = None if metrics.sharpe is not None else phrase("not judged")
     if doubts:
         text += f" Read this with care: {_failed(doubts)}."
         stamp = _stamp(doubts)
-    return Verdict("caution" if doubts else "valid", edge, headline, text, stamp)
+    return Verdict("caution" if stamp else "valid", edge, headline, text, stamp)
 
 
 def _size_not_known(metrics: Metrics) -> str:

@@ -136,3 +136,13 @@ def test_doubts_stamp_the_report_without_withdrawing_the_claim() -> None:
     assert verdict.stamp == "The base model may remember this period"
     other = conclude(STRONG, [CLOCK, PASS], significance=0.05)
     assert other.stamp == "Caution: the audit has doubts (T4)"
+
+
+def test_a_strategy_that_never_traded_is_not_judged() -> None:
+    idle = replace(STRONG, sharpe=None, sharpe_low=None, sharpe_high=None, adjusted_p_value=None)
+    verdict = conclude(idle, [PASS], significance=0.05)
+    assert (verdict.status, verdict.edge) == ("caution", False)
+    assert verdict.headline == verdict.stamp == "Not judged: the strategy never traded."
+    assert conclude(idle, [LEAK], significance=0.05).status == "invalid"
+    doubted = conclude(idle, [MEMORY], significance=0.05)
+    assert (doubted.headline, doubted.stamp) == (verdict.headline, "The base model may remember this period")
