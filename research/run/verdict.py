@@ -16,6 +16,7 @@ from embargo.research.pages.phrases import phrase
 from embargo.research.pages.status import Status
 from embargo.research.records.metrics import Metrics
 
+
 @dataclass(frozen=True)
 class Verdict:
     """What a run concludes.
