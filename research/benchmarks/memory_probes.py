@@ -15,6 +15,7 @@ import pandas as pd
 from rich.console import Console
 from scipy.stats import beta
 
+from embargo.backtest.leakage import check_concentration, check_outcome_words, check_stated_moves
 from embargo.backtest.leakage.memory import (
     ProbeResult,
     check_counterfactual_readings,
@@ -31,6 +32,7 @@ from embargo.models.scorer import Scorer
 from embargo.research.benchmarks.memory_worlds import (
     ENTITIES,
     MemoryWorld,
+    Reader,
     Recaller,
     forecasts,
     honest,
@@ -51,6 +53,7 @@ PROBES = (
 SHARES = (0.05, 0.1, 0.3, 1.0)
 CLEAN_MODELS = 4
 RESAMPLES = 500
+_KNOWING = 0.1
 _VERDICTS = ("leak", "suspicious", "inconclusive", "pass")
 
 
@@ -161,6 +164,36 @@ def noise_alarms(draws: int, seed: int) -> dict[tuple[str, str], tuple[int, floa
     return found
 
 
+def text_verdicts(draws: int, seed: int) -> dict[tuple[str, str], int]:
+    """Count the doubts about texts that know nothing of what follows, and about those that do in one case of ten."""
+    found: dict[tuple[str, str], int] = {}
+    for draw in range(draws):
+        world, rng = make_world(seed + 700_000 + draw), np.random.default_rng([seed, draw])
+        n = len(world.articles)
+        hour, source = rng.integers(0, 24, n), rng.choice(["wire", "blog", "desk", "feed"], n)
+        # What honest news states is the move of another day.
+        moves = rng.permutation(world.articles["earned"].to_numpy())
+        clean = forecasts(world, Reader()).assign(hour=hour, source=source, weekday=world.articles["at"].dt.day_name())
+        earned, knows = clean["earned"].to_numpy(), rng.random(n) < _KNOWING
+        for texts, stated in (("clean", moves), ("one in ten knows", np.where(knows, earned, moves))):
+            told = np.where(knows & (texts != "clean"), np.where(earned > 0.0, " ended higher", " ended lower"), "")
+            frame = clean.assign(
+                text=[f"{a}{b}; {abs(c):.1%}" for a, b, c in zip(clean["text"], told, stated, strict=True)]
+            )
+            if texts != "clean":
+                frame["score"] = np.where(
+                    source == "blog", np.where(rng.random(n) < 0.4, np.sign(earned), 0.0), frame["score"]
+                )
+            for name, answer in (
+                ("words (S7)", check_outcome_words(frame)),
+                ("stated moves (D1)", check_stated_moves(frame, n_boot=RESAMPLES, seed=draw)),
+                ("one source (D1)", check_concentration(frame, n_boot=RESAMPLES, seed=draw)),
+            ):
+                key = name, texts
+                found[key] = found.get(key, 0) + (answer.verdict in {"leak", "suspicious"})
+    return found
+
+
 def exact_interval(hits: int, draws: int, *, level: float = 0.95) -> tuple[float, float]:
     """Return the exact binomial interval of a rate (Clopper and Pearson 1934)."""
     tail = (1.0 - level) / 2.0
@@ -174,9 +207,10 @@ def _rate(hits: int, draws: int) -> str:
     return f"{hits} of {draws} ({low:.1%} to {high:.1%})"
 
 
-def document(draws: int, plants: int, noise: int, seed: int) -> str:
+def document(draws: int, plants: int, noise: int, texts: int, seed: int) -> str:
     """Write the tables."""
     clean, planted, alarms = clean_verdicts(draws, seed), planted_verdicts(plants, seed), noise_alarms(noise, seed)
+    doubts = text_verdicts(texts, seed)
     readers = list(dict.fromkeys(reader for _, reader in planted))
     shown = [
         (f"| {name} | {_rate(told['leak'] + told['suspicious'], draws)} | {told['leak']} | {told['inconclusive']} |")
@@ -194,6 +228,9 @@ def document(draws: int, plants: int, noise: int, seed: int) -> str:
         draws=draws,
         plants=plants,
         noise=noise,
+        texts=texts,
+        seed=seed,
+        asked="\n".join(f"| {name} | {of} | {_rate(hits, texts)} |" for (name, of), hits in doubts.items()),
         clean="\n".join(shown),
         readers=" | ".join(readers),
         rule=" --- |" * len(readers),
@@ -205,9 +242,11 @@ def document(draws: int, plants: int, noise: int, seed: int) -> str:
 _PAGE = """\
 # What the probes of memory see
 
-Made by `python -m embargo.research.benchmarks.memory_probes --draws {draws} --plants {plants} --noise {noise} --write
-docs/memory_probes.md`. Six made companies in 240 days, about 1,150 articles, a correlation of 0.1 between an article's
-sentiment and the return; half of the days lie before the cutoff. Intervals are exact binomial ones, of 95 %.
+Made by `python -m embargo.research.benchmarks.memory_probes --draws {draws} --plants {plants} --noise {noise} --texts
+{texts} --seed {seed} --write docs/memory_probes.md`. Six made companies in 240 days, about 1,150 articles, a
+correlation of 0.1 between an article's sentiment and the return; half of the days lie before the cutoff. Intervals are
+exact binomial ones, of 95 %. The thresholds were chosen with other noise than this in sight, but on made worlds that
+return here.
 
 ## Readers that recall nothing
 
@@ -230,6 +269,15 @@ headline and outcome of all of them. {plants} worlds; cells hold leak / suspicio
 Re-identification asks about masked texts, not about the reader: its pass is right in every column. A reader that
 recalls every day alike has no propensity that varies; the bare date is what gives it away.
 
+## Texts
+
+Articles of the same worlds, each with a percentage: that of another move, or in one text of ten that of the next, with
+the outcome in words. In those worlds one source of four knows the outcome in 40 % of its articles.
+
+| check | texts | doubted |
+| --- | --- | --- |
+{asked}
+
 ## Noise
 
 Scores and returns that have nothing to do with each other, with a part that all rows of a day share. Long moods: scores
@@ -248,10 +296,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--draws", type=int, default=200, help="worlds read by readers that recall nothing")
     parser.add_argument("--plants", type=int, default=20, help="worlds read by readers that recall")
     parser.add_argument("--noise", type=int, default=500, help="worlds of noise of each kind")
+    parser.add_argument("--texts", type=int, default=100, help="worlds whose texts are asked")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--write", type=Path, help="file to renew")
     options = parser.parse_args(argv)
-    text = document(options.draws, options.plants, options.noise, options.seed)
+    text = document(options.draws, options.plants, options.noise, options.texts, options.seed)
     if options.write is None:
         Console().print(text, markup=False)
     else:

@@ -36,9 +36,11 @@ def test_the_page_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory_probes, "CLEAN_MODELS", 1)
     monkeypatch.setattr(memory_probes, "SHARES", (0.3,))
     monkeypatch.setattr(memory_probes, "_NOISES", (("plain", 90, 3),))
-    page = memory_probes.document(draws=1, plants=1, noise=2, seed=7)
+    page = memory_probes.document(draws=1, plants=1, noise=2, texts=2, seed=7)
     assert all(f"| {name} |" in page for name in PROBES)
     assert "| bare date (M3) | 1 / 0 / 0 / 0 |" in page
+    assert "| stated moves (D1) | one in ten knows | 2 of 2 " in page
+    assert "| stated moves (D1) | clean | 0 of 2 " in page
 
 
 @pytest.mark.slow
