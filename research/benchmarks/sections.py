@@ -19,6 +19,7 @@ from embargo.backtest.significance import (
     detectable_sharpe,
     mean_estimate,
     sample_shape,
+    sequential_test,
     sharpe_estimate,
     stepwise_sharpe,
 )
@@ -108,6 +109,23 @@ def attempts_row(
     return [f"{attempts:,}", *cells, f"{number:,}"]
 
 
+def looks_row(world: str, windows: Sequence[tuple[int, int]], of_draws: float, draws: int, seed: int) -> list[str]:
+    """Look at one worthless strategy through many windows: each for itself, together, and through growing ones."""
+    number, rows = max(2, round(of_draws * draws)), max(stop for _, stop in windows)
+    member = np.array([[start <= row < stop for start, stop in windows] for row in range(rows)])
+    growing = all(start == windows[0][0] for start, _ in windows)
+    rng = generator(seed, "looks", world, len(windows))
+    found = []
+    for returns in returns_in(world, number, rows, rng)[:, :, 0]:
+        panel = np.repeat(returns[:, None], len(windows), axis=1)
+        judged = stepwise_sharpe(panel, member=member, n_boot=RESAMPLES, seed=rng)
+        stopped = growing and sequential_test(member.sum(axis=0), judged.own_p_values).p_value <= LEVEL
+        found.append((judged.own_p_values.min() <= LEVEL, judged.p_values.min() <= LEVEL, stopped))
+    alone, together, stopped_at_any = np.array(found).T
+    kind = f"{len(windows)} {'looks at a growing window' if growing else 'choices of start and end'}"
+    return [kind, world, share(alone), share(together), share(stopped_at_any) if growing else "–", f"{number:,}"]
+
+
 def siblings_row(
     siblings: Sequence[float], edges: Sequence[float], of_draws: float, draws: int, seed: int
 ) -> list[str]:
@@ -191,6 +209,8 @@ _CROWDS = (
     ("crashes 1 in 60", 0.5),
     ("slow drift", 0.5),
 )
+_LOOKS = tuple((0, stop) for stop in range(273, 505, 21))
+_CHOICES = tuple((start, stop) for start in range(0, 127, 21) for stop in range(378, 505, 21))
 _SIBLINGS = ((), (-3.0,), (-3.0, -3.0), (0.0,), (0.0,) * 4, (0.0,) * 19)
 _EDGES = (1.0, 1.5, 2.0)
 
@@ -211,6 +231,18 @@ SECTIONS: tuple[Section, ...] = (
         tuple(
             partial(attempts_row, attempts, of_draws, _CROWDS)
             for attempts, of_draws in ((1, SOME), (2, SOME), (5, SOME), (20, SOME), (100, FEW), (1000, FEW))
+        ),
+    ),
+    Section(
+        "Windows that overlap",
+        "One worthless strategy, looked at twelve times as its window grows from 273 to 504 rows, or from seven starts "
+        "to seven ends: how often any of them has a p-value of 5 % or less, each taken for the only one; adjusted for "
+        "all of them; and by `sequential_test`, which holds at whatever look one stops.",
+        ("windows", "world", "each for itself", "together", "sequential", "draws"),
+        tuple(
+            partial(looks_row, world, windows, of_draws)
+            for windows, of_draws in ((_LOOKS, FEW), (_CHOICES, SOME))
+            for world in ("i.i.d.", "GARCH(1,1)")
         ),
     ),
     Section(
