@@ -272,12 +272,12 @@ def size_table(cells: Mapping[tuple[int, str, int], dict[str, tuple[float, int]]
     return markdown(header, rows)
 
 
-def _text(draws: int, size: str, coverage: str, power: str, sections: str) -> str:
+def _text(draws: int, seed: int, size: str, coverage: str, power: str, sections: str) -> str:
     error = 100.0 * math.sqrt(LEVEL * (1.0 - LEVEL) / draws)
     return f"""# Size and power of the tests
 
-Simulated by `python -m embargo.research.benchmarks.size_and_power --draws {draws} --write docs/size_and_power.md`. Each
-cell comes from {draws:,} draws unless the last column says otherwise; the standard error of a rate near 5 % is
+Simulated by `python -m embargo.research.benchmarks.size_and_power --draws {draws} --seed {seed} --write
+docs/size_and_power.md`. Each cell comes from {draws:,} draws unless the last column says otherwise; the standard error of a rate near 5 % is
 {error:.1f} points. Bootstraps use {RESAMPLES} resamples. Returns are daily with a true Sharpe ratio of 0 and come from
 
 - **i.i.d.**: independent normal returns;
@@ -372,6 +372,7 @@ def report(draws: int, *, workers: int = 1, seed: int = 0, say: Callable[[str], 
     )
     return _text(
         draws,
+        seed,
         size_table(sizes, len(PROCEDURES)),
         markdown(header, rows),
         power_table(powers, power_worlds),
