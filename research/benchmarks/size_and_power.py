@@ -277,8 +277,9 @@ def _text(draws: int, seed: int, size: str, coverage: str, power: str, sections:
     return f"""# Size and power of the tests
 
 Simulated by `python -m embargo.research.benchmarks.size_and_power --draws {draws} --seed {seed} --write
-docs/size_and_power.md`. Each cell comes from {draws:,} draws unless the last column says otherwise; the standard error of a rate near 5 % is
-{error:.1f} points. Bootstraps use {RESAMPLES} resamples. Returns are daily with a true Sharpe ratio of 0 and come from
+docs/size_and_power.md`. Each cell comes from {draws:,} draws unless the last column says otherwise; the standard error
+of a rate near 5 % is {error:.1f} points. Bootstraps use {RESAMPLES} resamples. Returns are daily with a true Sharpe
+ratio of 0 and come from
 
 - **i.i.d.**: independent normal returns;
 - **AR(1) 0.2**: a first-order autoregression with coefficient 0.2;
