@@ -9,7 +9,6 @@ from .exposure import check_exposure
 from .findings import GRAVITY, AuditVerdict, Finding, is_invalid, overall_verdict
 from .partition import check_label_overlap, check_split_order
 from .provenance import check_base_cutoff, check_calibration_record, check_training_record
-from .texts import check_concentration, check_outcome_words, check_stated_moves
 from .timing import check_time_zones, check_tradable_instants
 
 __all__ = [
@@ -25,7 +24,6 @@ __all__ = [
     "check_base_cutoff",
     "check_books",
     "check_calibration_record",
-    "check_concentration",
     "check_costs",
     "check_decisions_are_causal",
     "check_duplicates",
@@ -36,9 +34,7 @@ __all__ = [
     "check_label_overlap",
     "check_lag_decay",
     "check_latency",
-    "check_outcome_words",
     "check_split_order",
-    "check_stated_moves",
     "check_time_zones",
     "check_tradable_instants",
     "check_training_record",

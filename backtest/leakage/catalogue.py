@@ -287,7 +287,7 @@ _OPENING = """\
 
 Every run is audited by these checks; `embargo leaks` lists them in a terminal. A leak stamps the report INVALID, a
 suspicion wants a person's eye, an inconclusive check had no power. What no check looks for is listed below, and in
-every report.
+every report; some of it is looked for by `embargo audit --deep`, which carries the whole run out again.
 
 """
 
@@ -298,20 +298,20 @@ NOT_TESTED: Mapping[str, str] = MappingProxyType(
         "T3": "the last bar of a run lies in the past; revisions need a second download",
         "T6": "bars are held against the exchange's calendar when they are read, which refuses others",
         "T8": "funding is charged at its stamp; a stamp that is too early cannot be told from a true one",
-        "T9": "needs a world whose data end earlier",
-        "D1": "needs the version first seen; texts are not read for later facts",
+        "T9": "data that end earlier are tried by `embargo audit --deep`",
+        "D1": "needs the version first seen; `embargo audit --deep` reads texts for moves that they could not know",
         "D2": "needs the instant at which an archive was filled",
         "D3": "runs read no macro or company figures",
         "D6": "needs to know which symbols are missing",
         "D7": "the data checks look for unadjusted splits; levels adjusted later need a second download",
-        "D8": "gaps are never filled by a run; a fill inside an archive cannot be seen",
+        "D8": "gaps are never filled by a run (`embargo audit --deep` tries); a fill inside an archive cannot be seen",
         "D9": "caches are addressed by content and checked when they are opened",
         "D10": "nothing below the command line asks for the day",
         "S2": "the splitter's own tests hold it for every mode",
         "S3": "part of S1",
-        "S4": "needs a world whose future differs from before the fit on",
+        "S4": "fits under other futures are tried by `embargo audit --deep`",
         "S6": "no reader of a run is prompted",
-        "S7": "needs the features before they were joined",
+        "S7": "words that are too often right are looked for by `embargo audit --deep`",
         "S8": "regimes of a gate are part of T1",
         "S9": "texts are not compared with the moves that they tell",
         "M2": "needs probes of the model with dated facts",
@@ -327,7 +327,7 @@ NOT_TESTED: Mapping[str, str] = MappingProxyType(
         "M14": "runs apply no remedy against memory",
         "R1": "runs search no documents",
         "R2": "readers have no memory",
-        "R3": "the scorers' own tests hold scores in a batch to those alone",
+        "R3": "scores beside other news are tried by `embargo audit --deep`",
         "R4": "no reader of a run is prompted",
         "R5": "no reader of a run follows orders",
         "P1": "settings chosen before a run leave no trace in it; sweep chooses on validation",
@@ -345,6 +345,10 @@ def not_tested(codes: Iterable[str]) -> list[tuple[str, str, str]]:
     ----------
     codes : iterable of str
         Of the findings of an audit.
+
+    Returns
+    -------
+    list of tuple of str
 
     Examples
     --------

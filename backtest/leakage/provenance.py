@@ -197,7 +197,10 @@ def check_calibration_record(
 
     Parameters
     ----------
-    record, planned, news, test_start, trained_until
+    record : DataFrame or None
+    planned, news : DataFrame
+    test_start : Timestamp
+    trained_until : Timestamp or None
         As in `check_training_record`.
 
     Returns

@@ -43,9 +43,9 @@ _CONCENTRATED_TITLE = "The forecasts' worth does not come from one source, hour 
 def check_outcome_words(articles: pd.DataFrame) -> ProbeResult:
     """Look for words, and pairs of words, whose texts are right about the next move too often (S7, D1).
 
-    A word, or two in a row, in 40 texts or more on 25 days or more is doubted when the return that follows has the
-    same sign in 65 % of them or more, at a level of 0.2 % shared among all words looked at, errors clustered by day.
-    The best documented daily news is right in 51 to 55 %.
+    A word, or two in a row, in 40 texts or more that spread like as many on each of 25 days or more is doubted when the
+    return that follows has the same sign in 65 % of them or more, at a level of 0.2 % shared among all words looked at,
+    errors clustered by day. The best documented daily news is right in 51 to 55 %.
 
     Silent on: outcomes told in ever other words, and moves that news of one kind really makes, which look the same.
 
@@ -70,7 +70,7 @@ def check_outcome_words(articles: pd.DataFrame) -> ProbeResult:
     --------
     >>> import numpy as np
     >>> import pandas as pd
-    >>> from embargo.backtest.leakage import check_outcome_words
+    >>> from embargo.backtest.leakage.texts import check_outcome_words
     >>> earned = np.random.default_rng(0).normal(0.0, 0.02, 600)
     >>> told = np.where(np.arange(600) % 4, "Acme in the news", np.where(earned > 0, "Acme to jump", "Acme to slide"))
     >>> frame = pd.DataFrame({"at": pd.date_range("2020-01-01", periods=600, tz="UTC"), "text": told, "earned": earned})
@@ -86,11 +86,14 @@ def check_outcome_words(articles: pd.DataFrame) -> ProbeResult:
     words, holds = _vocabulary(frame["text"].tolist())
     day = sparse.csr_matrix((np.ones(len(side)), (frame["day"], np.arange(len(side)))), shape=(read.days, len(side)))
     counts = np.asarray(holds.sum(axis=0)).ravel()
-    days = np.asarray(((day @ holds) > 0).sum(axis=0)).ravel()
+    # Days that are alike count fully, and one day with most of the texts counts as little more than one.
+    squares = np.asarray((day @ holds).power(2).sum(axis=0)).ravel()
+    days = counts**2 / np.maximum(squares, 1.0)
     kept = np.flatnonzero((counts >= FEWEST_ARTICLES) & (days >= FEWEST_WORD_DAYS))
     figures = {"articles": float(len(side)), "words": float(len(kept)), "doubted": 0.0}
     if not len(kept):
-        said = f"None of the words of {len(side)} texts stands in {FEWEST_ARTICLES} texts on {FEWEST_WORD_DAYS} days."
+        spread = f"{FEWEST_ARTICLES} texts spread over {FEWEST_WORD_DAYS} days"
+        said = f"None of the words of {len(side)} texts stands in {spread}."
         return ProbeResult("S7", "inconclusive", _WORDS_TITLE, said, unit=unit, figures=figures)
     held, n = holds[:, kept], counts[kept]
     mean = np.asarray(held.T @ side).ravel() / n
@@ -166,7 +169,7 @@ def check_stated_moves(articles: pd.DataFrame, *, n_boot: int = 1000, seed: int 
     --------
     >>> import numpy as np
     >>> import pandas as pd
-    >>> from embargo.backtest.leakage import check_stated_moves
+    >>> from embargo.backtest.leakage.texts import check_stated_moves
     >>> at, earned = pd.date_range("2020-01-01", periods=300, tz="UTC"), np.random.default_rng(0).normal(0.0, 0.02, 300)
     >>> texts = [f"A moved {abs(x):.1%}" for x in earned]
     >>> frame = pd.DataFrame({"at": at, "symbol": "A", "text": texts, "earned": earned})
@@ -266,7 +269,7 @@ def check_concentration(
     --------
     >>> import numpy as np
     >>> import pandas as pd
-    >>> from embargo.backtest.leakage import check_concentration
+    >>> from embargo.backtest.leakage.texts import check_concentration
     >>> rng, at = np.random.default_rng(0), pd.date_range("2020-01-01", periods=400, tz="UTC")
     >>> earned, source = rng.normal(size=400), np.array(["a", "b", "c", "d"] * 100)
     >>> score = rng.normal(size=400) + np.where(source == "c", earned, 0.0)

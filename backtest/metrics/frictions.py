@@ -144,9 +144,9 @@ def break_even_interval(
     Examples
     --------
     >>> from embargo.backtest.metrics import break_even_interval
-    >>> low, high = break_even_interval(0.0015, 50.0, mean=0.1, low=-0.05, high=0.25)
+    >>> low, high = break_even_interval(0.0015, 50.0, mean=0.1, low=-0.04, high=0.25)
     >>> round(low, 5), round(high, 5)
-    (0.0, 0.003)
+    (0.0001, 0.003)
     """
     if not turnover_annual > 0.0:
         return None

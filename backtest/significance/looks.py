@@ -128,6 +128,10 @@ def crossing_probability(rows: np.ndarray, bounds: np.ndarray, *, drift: float =
     drift : float
         Expected statistic over the root of the rows: a true Sharpe ratio per row, for independent normal rows.
 
+    Returns
+    -------
+    float
+
     Raises
     ------
     DataError

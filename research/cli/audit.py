@@ -43,6 +43,7 @@ def audit(
     that agree on all that was known at an instant and differ after it: samples,
     models, calibrations, scores, signal, weights and orders up to then must stay
     as they were, bit for bit. It takes about as long as four runs without a cache.
+    Texts are searched for words, numbers and sources that know what came of them.
 
     Exit status 3 if a leak is found.
 
@@ -74,8 +75,9 @@ def _recorded(run: Path, *given: Sequence[str] | None) -> list[dict[str, Any]]:
 def _deeply(
     what: Path, rows: int, overrides: list[str] | None, accepted: list[str] | None, env: list[str] | None
 ) -> list[dict[str, Any]]:
+    from embargo.backtest.leakage import GRAVITY
     from embargo.research.progress import shown
-    from embargo.research.run.perturbation import perturb_run
+    from embargo.research.run.perturbation import FIRST, carry, knowing_texts, perturb_run
     from embargo.research.run.preparation import prepare
     from embargo.research.run.world import load_inputs
     from embargo.research.studies.signal.recalled import hold_against
@@ -86,8 +88,12 @@ def _deeply(
         plan = prepare(config, stages, inputs)
         if kept is not None:
             hold_against(kept, plan.world.fingerprints(), config, what)
-        found = perturb_run(plan, inputs, Path(cache), stages, n_rows=rows, seed=config.seed)
-    return [finding.to_dict() for finding in found]
+        stages.stage("Carry out the run as it is")
+        first = carry(plan, inputs, None, Path(cache) / FIRST)
+        found = perturb_run(plan, inputs, Path(cache), stages, first=first, n_rows=rows, seed=config.seed)
+        stages.stage("Look for texts that know what came of them")
+        found += knowing_texts(first, seed=config.seed)
+    return [finding.to_dict() for finding in sorted(found, key=lambda finding: GRAVITY.index(finding.verdict))]
 
 
 def _experiment_of(

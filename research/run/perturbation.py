@@ -18,6 +18,8 @@ import pandas as pd
 from embargo.backtest.leakage import Finding
 from embargo.backtest.leakage.causality import CANARY, choose_rows, rescaled_prices
 from embargo.backtest.leakage.findings import plain
+from embargo.backtest.leakage.texts import check_concentration, check_outcome_words, check_stated_moves
+from embargo.data_loaders.calendars import zone_of
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.fields import CLASSES
 from embargo.research.progress import Quiet, Stages
@@ -28,6 +30,8 @@ from embargo.research.run.trading import Trade, fuse, trade
 from embargo.research.run.world import Inputs, world_of
 
 TITLE = "The whole run stays as it was when its future changes"
+# Where the run as it is keeps its models and scores.
+FIRST = "first"
 UNIT = "largest change of a number that was already settled"
 
 # What moves first says what looked ahead.
@@ -113,7 +117,15 @@ def carry(plan: Plan, inputs: Inputs, until: pd.Timestamp | None, cache: Path) -
 
 
 def perturb_run(
-    plan: Plan, inputs: Inputs, cache: Path, stages: Stages, *, n_rows: int = 6, seed: int = 0, through: Carry = carry
+    plan: Plan,
+    inputs: Inputs,
+    cache: Path,
+    stages: Stages,
+    *,
+    first: Carried | None = None,
+    n_rows: int = 6,
+    seed: int = 0,
+    through: Carry = carry,
 ) -> list[Finding]:
     """Repeat a run in worlds whose future differs, and compare everything that was settled before.
 
@@ -135,6 +147,8 @@ def perturb_run(
     cache : Path
         An empty folder for models and scores, of which nothing is of use afterwards.
     stages : Stages
+    first : Carried, optional
+        The run as it is, where it has been carried through already, with ``cache / FIRST``.
     n_rows : int
         At least 1.
     seed : int
@@ -164,7 +178,7 @@ def perturb_run(
     """
     advance = stages.stage("Carry out the run twice as it is")
     rng = np.random.default_rng(seed)
-    first = through(plan, inputs, None, cache / "first")
+    first = first or through(plan, inputs, None, cache / FIRST)
     advance(1, 2)
     second = through(plan, inputs, None, cache / "second")
     advance(2, 2)
@@ -185,7 +199,7 @@ def perturb_run(
     for number, at in enumerate(instants):
         before = _settled(first, at)
         for position, (changed, world) in enumerate(_worlds(inputs, at, rng)):
-            own = cache / "anew" if number == position == 0 else cache / "first"
+            own = cache / "anew" if number == position == 0 else cache / FIRST
             found = _difference(plan, world, at, own, before, through)
             if isinstance(found, DataError):
                 apart += 1
@@ -206,6 +220,29 @@ def perturb_run(
         f"left news, samples, models, calibrations, scores, signal, weights and orders bit-identical.{left}"
     )
     return [Finding("T1", "pass", TITLE, detail, effect=0.0, unit=UNIT)]
+
+
+def knowing_texts(run: Carried, *, seed: int = 0) -> list[Finding]:
+    """Ask whether the texts of a run know what the bars that they reached went on to earn.
+
+    Returns
+    -------
+    list of Finding
+        Of `check_outcome_words`, `check_stated_moves` and `check_concentration` of `embargo.backtest.leakage.texts`.
+    """
+    plan, scored = run.plan, run.result.placed
+    reached = scored.loc[scored["row"] >= 0]
+    row, column = reached["row"].to_numpy(), reached["column"].to_numpy()
+    published = reached["published_at"].dt.tz_convert(zone_of(plan.world.prices.calendar))
+    read = reached[["article_id", "symbol", "text", "source"]].assign(
+        at=plan.world.prices.open_at[plan.rows][row],
+        earned=run.result.asset_returns.to_numpy()[row, column],
+        score=reached["bullish"] - reached["bearish"],
+        hour=published.dt.hour,
+        weekday=published.dt.day_name(),
+    )
+    answers = [check_outcome_words(read), check_stated_moves(read, seed=seed), check_concentration(read, seed=seed)]
+    return [answer.finding() for answer in answers]
 
 
 def _instants(run: Carried, n_rows: int, rng: np.random.Generator) -> list[pd.Timestamp]:

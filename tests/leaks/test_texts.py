@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from embargo.backtest.leakage import check_concentration, check_outcome_words, check_stated_moves
+from embargo.backtest.leakage.texts import check_concentration, check_outcome_words, check_stated_moves
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.research.benchmarks.memory_worlds import Reader, forecasts, make_world
 
@@ -85,6 +85,21 @@ def test_a_word_of_one_day_of_luck_is_not_named():
         }
     )
     assert check_outcome_words(frame).verdict == "pass"
+
+
+def test_a_word_of_a_few_busy_days_is_not_named():
+    """As on Twitter: one message about many companies, sent again all day long, and a word now and then."""
+    rng = np.random.default_rng(0)
+    day = np.concatenate([np.arange(4).repeat(30), np.arange(60).repeat(20)])
+    told = np.concatenate([np.full(120, "level broke"), rng.choice(["broke even", *["no news"] * 19], 1200)])
+    frame = pd.DataFrame(
+        {
+            "at": pd.date_range("2020-01-01", periods=60, tz="UTC")[day],
+            "text": told,
+            "earned": np.where(told == "level broke", 1.0, rng.choice([-1.0, 1.0], len(day))),
+        }
+    )
+    assert check_outcome_words(frame).verdict in ("pass", "inconclusive")
 
 
 def stating(seed: int, share: float, digits: int = 1) -> pd.DataFrame:

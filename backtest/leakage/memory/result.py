@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from embargo.backtest.leakage.findings import AuditVerdict
+from embargo.backtest.leakage.findings import AuditVerdict, Finding
 
 # Standard errors beyond which a difference is doubted; docs/memory_probes.md has the rates of false alarms.
 DOUBT = 3.5
@@ -56,3 +56,17 @@ class ProbeResult:
     figures: Mapping[str, float] = field(default_factory=dict)
     evidence: list[dict[str, Any]] = field(default_factory=list)
     remedy: str = ""
+
+    def finding(self) -> Finding:
+        """Return the answer as the audit reports it."""
+        return Finding(
+            self.code,
+            self.verdict,
+            self.title,
+            self.detail,
+            self.evidence,
+            self.effect,
+            self.unit,
+            self.remedy,
+            interval=self.interval,
+        )

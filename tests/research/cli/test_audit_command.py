@@ -55,7 +55,10 @@ def test_a_leak_ends_with_its_own_status(tmp_path, monkeypatch):
     monkeypatch.setattr(perturbation, "trade", leaky)
     done = audit(SMALL, "--deep", "--rows", 1, "--set", "model.kind=lexicon", "--json", tmp_path / "found.json")
     assert done.exit_code == 3
-    assert [row["verdict"] for row in json.loads((tmp_path / "found.json").read_text())] == ["leak"]
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert [row["verdict"] for row in found].count("leak") == 1
+    assert (found[0]["verdict"], found[0]["code"]) == ("leak", "T1")
+    assert {"D1", "S7"} < {row["code"] for row in found}
 
 
 def test_an_experiment_that_was_not_run_has_no_findings():
