@@ -19,6 +19,7 @@ from study import WeekdayStudy, headline, print_weekdays, render_page, study_wee
 
 import embargo
 from embargo import Run
+from embargo.backtest.significance.resampling import automatic_block_length
 from embargo.data_loaders.errors import ConfigError
 from embargo.research.pages import write_page
 
@@ -38,7 +39,8 @@ def found(run: Run) -> WeekdayStudy:
 def by_hand(values: np.ndarray) -> tuple[float, float, float, float]:
     """Mean, interval and two-sided p from the projections on cosines, each written out as a sum."""
     n, mean = len(values), values.sum() / len(values)
-    degrees = int(0.4 * n ** (2 / 3))
+    # Fewer where rows remember each other, by the library's own length of blocks.
+    degrees = max(1, int(min(0.4 * n ** (2 / 3), 0.6 * n / automatic_block_length(values))))
     places = (np.arange(n) + 0.5) / n
     weights = [math.sqrt(2 / n) * (np.cos(math.pi * k * places) * (values - mean)).sum() for k in range(1, degrees + 1)]
     error = math.sqrt(sum(weight**2 for weight in weights) / degrees / n)

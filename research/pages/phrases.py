@@ -102,6 +102,17 @@ PHRASES: Mapping[str, Phrase] = MappingProxyType(
 def phrase(name: str, **values: object) -> str:
     """Return a phrase of the table with its names filled in.
 
+    Parameters
+    ----------
+    name : str
+        Its key in ``PHRASES``.
+    **values : object
+        What stands for the names in braces.
+
+    Returns
+    -------
+    str
+
     Examples
     --------
     >>> from embargo.research.pages import phrase

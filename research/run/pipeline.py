@@ -119,7 +119,7 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
     >>> outcome.metrics.n_bars, round(outcome.metrics.sharpe, 2)
     (128, 0.1)
     >>> outcome.headline[0]
-    ('Sharpe ratio', '0.10', '95% interval −2.76 to 2.93')
+    ('Sharpe ratio', '0.10', '95% interval −2.88 to 2.60')
     """
     plan = prepare(config, stages)
     window, data = window_of(plan), material_of(plan, plan.parts)

@@ -189,8 +189,8 @@ def print_comparison(console: Console, found: Comparison) -> None:
     >>> from rich.console import Console
     >>> console = Console(file=io.StringIO(), width=100)
     >>> print_comparison(console, found)
-    >>> print(console.file.getvalue().splitlines()[5])
-    one │ caution │  1.36 (−6.33 to 9.59) │ 0.329 │         20.3% │        −7.7% │      –
+    >>> print(console.file.getvalue().splitlines()[6])
+    one │ caution │  1.36 (−6.33 to 9.59) │     0.329 │         20.3% │        −7.7% │      –
     """
     for caution in found.cautions:
         console.print(Text(f"! {caution}"), style="bold red" if "found a leak" in caution else "yellow")

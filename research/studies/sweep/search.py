@@ -199,7 +199,7 @@ def sweep(config: Config, axes: Sequence[Axis], *, out: Path, cache: Path, stage
     >>> with TemporaryDirectory() as folder:
     ...     places = {"out": Path(folder) / "runs", "cache": Path(folder) / "cache"}
     ...     found = sweep(config, [read_axis("signal.half_life=1,3")], stages=Quiet(), **places)
-    >>> found.figures["chosen"]["settings"], found.figures["n_trials"]
+    >>> found.figures["chosen"]["settings"], found.figures["cells"]
     ({'signal.half_life': 3}, 2)
     >>> found.table["test_sharpe"].round(2).tolist()
     [0.1, -0.44]

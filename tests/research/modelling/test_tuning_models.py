@@ -75,7 +75,7 @@ def test_intervals_hold_their_figure_and_stay_positive(seed: int, n: int) -> Non
     rng = np.random.default_rng(seed)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(judging, "RESAMPLES", 30)
-        report = judging._calibration_of(rng.dirichlet(np.ones(3), n), rng.integers(0, 3, n), seed, 0.9)
+        report = judging._calibration_of(rng.dirichlet(np.ones(3), n), rng.integers(0, 3, n), None, seed, 0.9)
     for name in ("ece", "adaptive_ece", "brier"):
         low, high = report[f"{name}_interval"]
         assert 0 <= low <= report[name] <= high
@@ -106,7 +106,7 @@ def test_intervals_of_the_calibration_error_cover_the_truth(monkeypatch: pytest.
         covered = 0
         for seed in range(60):
             logits, labels = draw(300, sharpened)
-            low, high = judging._calibration_of(softmax(logits, axis=1), labels, seed, 0.95)["ece_interval"]
+            low, high = judging._calibration_of(softmax(logits, axis=1), labels, None, seed, 0.95)["ece_interval"]
             covered += low <= truth <= high
         assert covered >= 52, sharpened
 
