@@ -343,9 +343,9 @@ def main(given: Sequence[str] | None = None) -> None:
             found[kind] = repeat(partial(attempt, kind), arguments.markets)
             console.print(summary(kind, found[kind]))
         rows = [summary(kind, each) for kind, each in found.items()]
-        known = MarketKind(NEARBY_STRENGTH)
-        alone = found[known] if known in found else repeat(partial(attempt, known), arguments.markets)
-        nearby = lost_to_attempts(alone, repeat(partial(attempt, known, beside=NEARBY), arguments.markets))
+        known, half = MarketKind(NEARBY_STRENGTH), (arguments.markets + 1) // 2
+        alone = found[known] if known in found else repeat(partial(attempt, known), half)
+        nearby = lost_to_attempts(alone[:half], repeat(partial(attempt, known, beside=NEARBY), half))
         console.print(nearby)
         claims = repeat(partial(best_of_variants, arguments.variants), arguments.repetitions)
     if arguments.json is not None:
