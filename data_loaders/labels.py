@@ -14,7 +14,7 @@ import pandas as pd
 
 from embargo.data_loaders.calendars import decided_before
 from embargo.data_loaders.checks.repeats import text_keys
-from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.errors import ConfigError, DataError, such
 from embargo.data_loaders.fields import CLASSES
 from embargo.data_loaders.schemas import Prices, as_utc, utc_microseconds
 
@@ -106,7 +106,8 @@ def samples_from_news(
     Raises
     ------
     DataError
-        If a column is missing, holds an unknown label, or has no instant with an offset for a label.
+        If a column is missing, holds an unknown label, has no instant with an offset for a label, or one before its
+        article was published.
 
     Examples
     --------
@@ -145,7 +146,16 @@ def _complete_at(news: pd.DataFrame, column: str, known_at: pd.Series, labelled:
         stated = news.loc[labelled, column].map(pd.Timestamp, na_action="ignore")
     except ValueError as failure:
         raise DataError(f"labels, column {column}: {failure}. Write instants as ISO 8601 with an offset.") from failure
-    ends = as_utc(stated, what=f"labels, column {column}").reindex(news.index).fillna(known_at)
+    ends = as_utc(stated, what=f"labels, column {column}")
+    early = ends < news.loc[labelled, "published_at"]
+    if early.any():
+        first = news.loc[early[early].index[0]]
+        raise DataError(
+            f"labels, column {column}: the label of article {first['article_id']!r} was complete at {first[column]}, "
+            f"before the article was published, {first['published_at']} ({such(early.sum(), 'row')}). Give the instant "
+            "from which on each label could be told, or name 'known_at' for readings of the text alone."
+        )
+    ends = ends.reindex(news.index).fillna(known_at)
     return ends.where(ends > known_at, known_at)
 
 

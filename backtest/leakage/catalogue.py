@@ -135,7 +135,7 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
         ),
         "check_lag_decay": LeakCheck(
             "T1",
-            "Profit survives one bar of delay",
+            "What is earned does not vanish after one bar of delay",
             catches="a Sharpe ratio that no strategy has, gone after one bar of delay",
             silent_on="peeks that earn a plausible Sharpe ratio",
             cost="bars times symbols",
@@ -261,7 +261,7 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
         ),
         "check_exposure": LeakCheck(
             "P5",
-            "What was earned is more than what the average weights earn",
+            "The market's rise is not taken for skill",
             catches="strategies on one side of the market whose returns are those of their average weights",
             silent_on="strategies on both sides of the market, those that earned nothing, fewer than 60 bars",
             cost="bars times symbols",
@@ -313,7 +313,7 @@ NOT_TESTED: Mapping[str, str] = MappingProxyType(
         "S6": "no reader of a run is prompted",
         "S7": "words that are too often right are looked for by `embargo audit --deep`",
         "S8": "regimes of a gate are part of T1",
-        "S9": "texts are not compared with the moves that they tell",
+        "S9": "texts may tell what has happened; `embargo audit --deep` looks for moves told before they happened",
         "M2": "needs probes of the model with dated facts",
         "M3": "needs queries of the model by date alone",
         "M4": "needs the model's own probabilities of the texts",

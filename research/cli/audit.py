@@ -10,14 +10,16 @@ import typer
 from rich.table import Table
 
 from embargo.data_loaders.errors import ConfigError
+from embargo.research.cli.data_verdict import show_data
 from embargo.research.cli.options import AcceptOption, EnvOption, JsonOption, SetOption, experiment, refuse_orphans
-from embargo.research.cli.terminal import LEAK_FOUND, complaints, console, guarded
+from embargo.research.cli.terminal import BAD_DATA, LEAK_FOUND, complaints, console, guarded
 from embargo.research.progress import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from embargo.research.config.experiment import Config
+    from embargo.research.run.data_verdict import DataVerdict
 
 COLOURS = {"leak": "bold red", "suspicious": "yellow", "inconclusive": "yellow", "pass": "green"}
 
@@ -45,20 +47,28 @@ def audit(
     as they were, bit for bit. It takes about as long as four runs without a cache.
     Texts are searched for words, numbers and sources that know what came of them.
 
-    Exit status 3 if a leak is found.
+    Exit status 3 if a leak is found, 4 if a check calls the data bad.
 
     Example: [bold]embargo audit research/experiments/stocknet.toml --deep[/bold]
     """
     from embargo.research.records.folders import write_json
 
     refuse_orphans(json)
-    found = _deeply(what, rows, overrides, accepted, env) if deep else _recorded(what, overrides, accepted)
+    data = None
+    if deep:
+        found, data = _deeply(what, rows, overrides, accepted, env)
+    else:
+        found = _recorded(what, overrides, accepted)
     _show(found)
+    if data is not None:
+        show_data(data, briefly=True)
     if json is not None:
         write_json(json, found)
         console.print(f"Findings: {escaped(str(json))}", soft_wrap=True, highlight=False)
     if any(finding["verdict"] == "leak" for finding in found):
         raise typer.Exit(LEAK_FOUND)
+    if data is not None and not data.stands:
+        raise typer.Exit(BAD_DATA)
 
 
 def _recorded(run: Path, *given: Sequence[str] | None) -> list[dict[str, Any]]:
@@ -74,9 +84,10 @@ def _recorded(run: Path, *given: Sequence[str] | None) -> list[dict[str, Any]]:
 
 def _deeply(
     what: Path, rows: int, overrides: list[str] | None, accepted: list[str] | None, env: list[str] | None
-) -> list[dict[str, Any]]:
+) -> tuple[list[dict[str, Any]], DataVerdict]:
     from embargo.backtest.leakage import GRAVITY
     from embargo.research.progress import shown
+    from embargo.research.run.audit import judge_labels
     from embargo.research.run.perturbation import FIRST, carry, knowing_texts, perturb_run
     from embargo.research.run.preparation import prepare
     from embargo.research.run.world import load_inputs
@@ -91,9 +102,11 @@ def _deeply(
         stages.stage("Carry out the run as it is")
         first = carry(plan, inputs, None, Path(cache) / FIRST)
         found = perturb_run(plan, inputs, Path(cache), stages, first=first, n_rows=rows, seed=config.seed)
+        found.append(judge_labels(plan))
         stages.stage("Look for texts that know what came of them")
         found += knowing_texts(first, seed=config.seed)
-    return [finding.to_dict() for finding in sorted(found, key=lambda finding: GRAVITY.index(finding.verdict))]
+    graver = sorted(found, key=lambda finding: GRAVITY.index(finding.verdict))
+    return [finding.to_dict() for finding in graver], plan.data
 
 
 def _experiment_of(

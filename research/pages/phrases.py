@@ -45,6 +45,10 @@ PHRASES: Mapping[str, Phrase] = MappingProxyType(
             "An edge is not shown: chance could have made this result.",
             "One of the two tests of a verdict, or both, did not reject. It does not say that there is no edge.",
         ),
+        "lost, edge not shown": Phrase(
+            "An edge is not shown: the signal lost more after costs than chance explains.",
+            "The interval of the Sharpe ratio lies below zero. It does not say that the opposite signal would earn.",
+        ),
         "edge withheld": Phrase(
             "No edge is claimed: chance does not explain the returns, but the data are bad.",
             "Both tests of a verdict reject, of returns that faulty prices or news may have made.",

@@ -24,6 +24,8 @@ from embargo.research.run.data_verdict import read_by
 from embargo.research.run.plan import Plan
 from embargo.research.run.samples import Part
 
+_UNDATED = "The labels come from an undated set; M11 compares its knowledge cutoff with the test window instead."
+
 
 @dataclass(frozen=True)
 class Trail:
@@ -80,7 +82,8 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         leakage.check_time_zones(news, world.prices.calendar, prices=prices),
         _tradable_instants(trail),
         _worst([_duplicates(part, config.seed) for part in _distinct_trainings(trail.plan)]),
-        *_partitions(trail, hashed),
+        judge_labels(trail.plan),
+        _orders(trail, hashed),
         *_models(trail, hashed),
         leakage.check_undated(news, set_aside=world.counts["news"].get("undated", 0)),
         leakage.check_latency(pd.Timedelta(config.prices.latency), length_of(config.prices.bar)),
@@ -180,31 +183,34 @@ def _duplicates(part: Part, seed: int) -> Finding:
     )
 
 
-def _partitions(trail: Trail, news: pd.DataFrame) -> list[Finding]:
-    plan = trail.plan
-    embargo = pd.Timedelta(plan.config.split.embargo)
+def judge_labels(plan: Plan) -> Finding:
+    """Ask whether labels reach over a boundary (S1), and whether anybody says how far they reach."""
     if plan.config.labels.source == "file":
-        detail = "The labels come from an undated set; M11 compares its knowledge cutoff with the test window instead."
-        return [
-            Finding("S1", "not-applicable", leakage.CHECKS["check_label_overlap"].title, detail),
-            Finding("S5", "not-applicable", leakage.CHECKS["check_split_order"].title, detail),
-        ]
-    decided_at = plan.world.decided_at
-    overlaps, orders = [], []
-    for part in plan.parts:
-        fold = part.fold
-        overlaps.append(
+        return Finding("S1", "not-applicable", leakage.CHECKS["check_label_overlap"].title, _UNDATED)
+    embargo = pd.Timedelta(plan.config.split.embargo)
+    overlap = _worst(
+        [
             leakage.check_label_overlap(
-                part.train, part.validation, fold.validation_start, fold.test_start, embargo=embargo
+                part.train, part.validation, part.fold.validation_start, part.fold.test_start, embargo=embargo
             )
-        )
-        inside = (decided_at >= fold.test_start) & (decided_at < fold.test_end)
-        learnt = _learnt(record_of(trail.fitted_on, part), part, news)
-        orders.append(leakage.check_split_order(*learnt, part.test_news, decided_at[inside]))
-    overlap = _worst(overlaps)
+            for part in plan.parts
+        ]
+    )
     # The simulated market's labels are an annotator's reading of the text, as its loader says.
     stated = plan.config.labels.source == "returns" or plan.config.labels.ends_at or plan.world.truth is not None
-    return [overlap if stated else _unstated(overlap, plan.config.labels.column), _worst(orders)]
+    return overlap if stated else _unstated(overlap, plan.config.labels.column)
+
+
+def _orders(trail: Trail, news: pd.DataFrame) -> Finding:
+    plan = trail.plan
+    if plan.config.labels.source == "file":
+        return Finding("S5", "not-applicable", leakage.CHECKS["check_split_order"].title, _UNDATED)
+    decided_at, found = plan.world.decided_at, []
+    for part in plan.parts:
+        inside = (decided_at >= part.fold.test_start) & (decided_at < part.fold.test_end)
+        learnt = _learnt(record_of(trail.fitted_on, part), part, news)
+        found.append(leakage.check_split_order(*learnt, part.test_news, decided_at[inside]))
+    return _worst(found)
 
 
 def _unstated(finding: Finding, column: str) -> Finding:

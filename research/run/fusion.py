@@ -127,7 +127,10 @@ def fit_fusions(plan: Plan, evidence: Evidence, tradable: pd.DataFrame) -> Fused
                 )
             )
         except DataError as failure:
-            raise DataError(f"fusion of fold {part.fold.index}: {failure} Widen split.test_span.") from failure
+            raise DataError(
+                f"fusion of fold {part.fold.index}: {failure} A fusion learns from the test windows "
+                "before its own: widen split.test_span, set split.first_test earlier or trade more symbols."
+            ) from failure
         starts.append(int(world.decided_at.searchsorted(part.fold.test_start)))
     return Fused(settings, tuple(models), tuple(starts), samples.counts)
 

@@ -214,6 +214,11 @@ def perturb_run(
     if not compared:
         detail = f"None of {apart} worlds could be carried through, for want of news or prices before the instants."
         return [Finding("T1", "inconclusive", TITLE, detail, remedy="Begin the news earlier, or test a longer window.")]
+    if first.result.books.orders.empty:
+        detail = (
+            f"The run never trades, so weights and orders that stay as they were in {compared} worlds prove nothing."
+        )
+        return [Finding("T1", "inconclusive", TITLE, detail, remedy="Lower signal.threshold until it trades.")]
     left = f" {apart} more could not be carried through for want of news." if apart else ""
     detail = (
         f"{compared} worlds that differ only after {len(instants)} instants, carried from their files to their orders, "

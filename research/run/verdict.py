@@ -90,7 +90,8 @@ def conclude(
         if metrics.sharpe_low is not None and metrics.sharpe_low <= 0:
             reading += " The two-sided interval still reaches below zero, so the evidence is thin."
     else:
-        headline = phrase("edge not shown")
+        lost = metrics.sharpe_high is not None and metrics.sharpe_high < 0.0
+        headline = phrase("lost, edge not shown" if lost else "edge not shown")
         reading = "Why it is not shown: " + "; ".join(failures) + "." + _reach(metrics)
     text = f"{figures} {reading}{unknown}{_on_bad(bad_data)}"
     if edge and any(finding.code == "T4" and finding.verdict == "inconclusive" for finding in findings):
@@ -155,7 +156,7 @@ def _failures(metrics: Metrics, significance: float) -> list[str]:
         failures.append(f"{metrics.n_bars:,} bars like these say too little to tell its Sharpe ratio from chance")
     elif adjusted > significance:
         tried = metrics.n_trials + metrics.trials_elsewhere
-        picked = "" if tried == 1 else f" in the best of {tried} attempts"
+        picked = "" if tried == 1 else f", allowing for {tried} attempts,"
         failures.append(
             f"worthless news would show a Sharpe ratio this high{picked} with p = {formats.probability(adjusted)}, "
             "one-sided"

@@ -124,8 +124,8 @@ def _check_parts(train: pd.DataFrame, validation: pd.DataFrame, settings: Fusion
     for name, part in (("training", train), ("validation", validation)):
         if len(part) < settings.min_samples:
             raise DataError(
-                f"fusion: {len(part)} {name} samples, fewer than {settings.min_samples}. Lengthen the {name} window, "
-                "widen the mask or lower min_samples."
+                f"fusion: {len(part)} {name} samples, fewer than {settings.min_samples}. Give more of them, widen "
+                "the mask or lower min_samples."
             )
     if train["ends_at"].max() >= validation["known_at"].min():
         late = train.iloc[int(train["ends_at"].argmax())]

@@ -224,17 +224,30 @@ def _labelled_news(ends: list) -> pd.DataFrame:
     known_at = pd.date_range("2020-01-01", periods=len(ends), freq="D", tz="UTC", unit="us")
     texts = [f"story {number}" for number in range(len(ends))]
     return pd.DataFrame(
-        {"article_id": texts, "text": texts, "label": "bullish", "known_at": known_at, "complete": ends, "symbol": "A"}
+        {
+            "article_id": texts,
+            "text": texts,
+            "label": "bullish",
+            "published_at": known_at - pd.Timedelta(hours=2),
+            "known_at": known_at,
+            "complete": ends,
+            "symbol": "A",
+        }
     )
 
 
 def test_a_label_ends_when_its_column_says_and_never_before_it_was_known():
-    news = _labelled_news(["2020-01-09T00:00:00+02:00", "2019-01-01T00:00:00Z", "2020-01-03T12:00:00+00:00"])
+    news = _labelled_news(["2020-01-09T00:00:00+02:00", "2020-01-01T23:00:00Z", "2020-01-03T12:00:00+00:00"])
     frame = samples_from_news(news, ends_at="complete").frame
     wanted = ["2020-01-08 22:00Z", "2020-01-02 00:00Z", "2020-01-03 12:00Z"]
     assert frame["ends_at"].tolist() == list(pd.to_datetime(wanted, utc=True))
     assert (samples_from_news(news).frame["ends_at"] == news["known_at"]).all()
     assert (samples_from_news(news, ends_at="known_at").frame["ends_at"] == news["known_at"]).all()
+
+
+def test_a_label_that_was_complete_before_its_article_is_refused():
+    with pytest.raises(DataError, match=r"'story 1' was complete at 2014-01-01.* \(1 such row\)"):
+        samples_from_news(_labelled_news(["2020-01-09T00:00:00Z", "2014-01-01T00:00:00Z"]), ends_at="complete")
 
 
 def test_an_end_without_an_offset_is_refused_and_none_is_needed_without_a_label():

@@ -25,7 +25,7 @@ def lexicon():
 
 @pytest.fixture(scope="module")
 def linear():
-    return _made("model.kind=linear")
+    return _made("model.kind=linear", "signal.threshold=0.35")
 
 
 def _made(*overrides):
@@ -215,3 +215,10 @@ def test_a_run_that_does_not_repeat_itself_proves_nothing(lexicon, tmp_path, mon
     finding = only(judged(lexicon, tmp_path))
     assert finding.verdict == "inconclusive"
     assert "non-deterministic" in finding.detail
+
+
+def test_a_run_that_never_trades_proves_nothing(tmp_path):
+    made = _made("model.kind=lexicon", "signal.threshold=0.999")
+    finding = only(judged(made, tmp_path))
+    assert finding.verdict == "inconclusive"
+    assert "never trades" in finding.detail

@@ -89,7 +89,7 @@ def test_a_claim_whose_interval_reaches_below_zero_is_called_thin() -> None:
         ({"adjusted_p_value": 0.06}, "p = 0.060, one-sided"),
         ({"adjusted_p_value": None, "n_bars": 20}, "20 bars like these say too little"),
         ({"permutation_p_value": 0.2}, "shuffled against the dates"),
-        ({"adjusted_p_value": 0.2, "n_trials": 40}, "in the best of 40 attempts"),
+        ({"adjusted_p_value": 0.2, "n_trials": 40}, "allowing for 40 attempts"),
     ],
 )
 def test_any_single_failure_withdraws_the_claim_and_is_named(change: dict[str, Any], reason: str) -> None:
