@@ -287,7 +287,7 @@ ratio of 0 and come from
 - **t, 4 d.f.**: independent, Student's t with four degrees of freedom;
 
 504 or 2,520 rows of them. Where a test compares several series (two, or {STRATEGIES} against a benchmark), these are
-correlated by {PAIR_CORRELATION}. Further down are harder worlds, with its standard error beside each rate.
+correlated by {PAIR_CORRELATION}. Further down are harder worlds, with the standard error beside each rate.
 
 ## Size: how often a true null hypothesis is rejected at 5 %, percent
 
