@@ -15,11 +15,10 @@ import numpy as np
 
 from embargo.backtest.arguments import check_mean_block, check_n_boot, check_share
 from embargo.backtest.significance.long_run import sharpe_influence
-from embargo.backtest.significance.panels import block_error, checked_panel, panel_block_length
+from embargo.backtest.significance.panels import block_error, checked_members, panel_block_length
 from embargo.backtest.significance.resampling import USABLE_SHARE, block_rows, rows_asked
 from embargo.backtest.significance.series import MINIMUM_ROWS, varies
 from embargo.backtest.significance.sharpe import moving_rows
-from embargo.data_loaders.errors import DataError
 
 # Sums of so many columns over all blocks stay within the cache of a core.
 _COLUMNS_PER_CHUNK = 125
@@ -148,7 +147,7 @@ def stepwise_sharpe(
     check_share("level", level)
     check_n_boot(n_boot)
     check_mean_block(block)
-    panel, inside = _checked(returns, member)
+    panel, inside = checked_members(returns, member, "stepwise_sharpe")
     n, attempts = panel.shape
     judged = np.array(
         [
@@ -194,22 +193,6 @@ def stepwise_sharpe(
         n=n,
         n_boot=n_boot,
     )
-
-
-def _checked(returns: np.ndarray, member: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the panel, 0 where no attempt was made, and the membership, both of shape (bars, attempts)."""
-    if member is None:
-        panel = checked_panel(returns, "stepwise_sharpe")
-        return panel, np.ones(panel.shape, dtype=bool)
-    values, inside = np.asarray(returns, dtype=float), np.asarray(member)
-    if values.ndim == inside.ndim == 1:
-        values, inside = values[:, None], inside[:, None]
-    if inside.dtype != bool or inside.shape != values.shape:
-        raise DataError(
-            f"stepwise_sharpe: member must be true and false in the shape of the returns, {values.shape}; got "
-            f"{inside.dtype} of shape {inside.shape}."
-        )
-    return checked_panel(np.where(inside, values, 0.0), "stepwise_sharpe"), inside
 
 
 def _alike(inside: np.ndarray) -> list[np.ndarray]:
