@@ -237,9 +237,7 @@ class _Counts:
     largest: np.ndarray
 
 
-def _exceeded(
-    panel: np.ndarray, inside: np.ndarray, observed: np.ndarray, length: int, starts: np.ndarray
-) -> _Counts:
+def _exceeded(panel: np.ndarray, inside: np.ndarray, observed: np.ndarray, length: int, starts: np.ndarray) -> _Counts:
     """Hold the statistics of resamples against the observed ones."""
     from embargo.backtest.significance.compiled import count_exceeding
 
