@@ -227,8 +227,10 @@ def _critical_value(largest: np.ndarray, level: float) -> float:
 
 @dataclass(frozen=True)
 class _Counts:
-    """Resamples, by column: ``above``, where the largest of it and all before reaches it; ``alone``, where it does
-    itself; ``usable``, where it has a figure. ``largest`` is the largest of all columns, shape (n_boot,).
+    """Resamples in which a column reaches what was observed, by column.
+
+    ``above``: it or one before it does; ``alone``: it does itself; ``usable``: it has a figure. ``largest`` is the
+    largest of all columns, shape (n_boot,).
     """
 
     above: np.ndarray

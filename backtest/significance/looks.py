@@ -110,8 +110,8 @@ def group_sequential_bounds(rows: np.ndarray, spent: np.ndarray) -> np.ndarray:
     plan = np.asarray(spent, dtype=float)
     if plan.shape != information.shape or (np.diff(plan, prepend=0.0) < 0.0).any() or not (plan < 1.0).all():
         raise DataError(
-            f"group_sequential_bounds: spent must be a probability below 1 for each of the {len(information)} looks, and "
-            f"never fall; got shape {plan.shape}."
+            f"group_sequential_bounds: spent must be a probability below 1 for each of the {len(information)} looks, "
+            f"and never fall; got shape {plan.shape}."
         )
     walk = _Walk.start(0.0)
     bounds = []
@@ -246,8 +246,8 @@ def sequential_test(rows: np.ndarray, p_values: np.ndarray, *, level: float = 0.
     wrong = np.flatnonzero(~((alone >= 0.0) & (alone <= 1.0)))
     if len(wrong):
         raise DataError(
-            f"sequential_test: the p-value of look {wrong[0]} is {alone[wrong[0]]}, not in [0, 1]. Leave out looks that "
-            "have none, and their rows."
+            f"sequential_test: the p-value of look {wrong[0]} is {alone[wrong[0]]}, not in [0, 1]. Leave out looks "
+            "that have none, and their rows."
         )
     taken = _apart(everything)
     information = everything[taken]

@@ -161,8 +161,8 @@ def sample_shape(returns: np.ndarray) -> SampleShape:
     traded, stretches = traded_stretches(values)
     if traded < FEWEST_STRETCHES:
         doubts.append(
-            f"it traded in too few stretches: in {traded} of {stretches}, each of about {n / stretches:.0f} bars (known "
-            f"from {FEWEST_STRETCHES} on)"
+            f"it traded in too few stretches: in {traded} of {stretches}, each of about {n / stretches:.0f} bars "
+            f"(known from {FEWEST_STRETCHES} on)"
         )
     unseen = mean * n / _RULE_OF_THREE
     return SampleShape(

@@ -182,7 +182,7 @@ def _chance(moving: np.ndarray, rows: np.ndarray) -> float:
         return 1.0 / (n - 1)
     error = prewhitened_error(moving, panel_block_length(moving))
     inflation = max(1.0, float((error**2 * (n / rows)).mean()))
-    return inflation / (n - 1) * float(((n - 1) / (rows - 1)).mean())
+    return inflation / float(n - 1) * float(((n - 1) / (rows - 1)).mean())
 
 
 def _sums(values: np.ndarray, block: int) -> np.ndarray:
