@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from embargo.backtest.arguments import check_at_least, check_share
 from embargo.backtest.metrics import relative
 from embargo.backtest.significance import (
     MINIMUM_ROWS,
@@ -26,6 +27,8 @@ from embargo.backtest.significance import (
     stepwise_sharpe,
     variance_inflation,
 )
+from embargo.backtest.significance.panels import checked_members
+from embargo.data_loaders.errors import ConfigError, DataError
 
 _QUARTER = 0.25
 # Beyond this many standard errors a normal tail is less than any number.
@@ -86,6 +89,14 @@ def after_attempts(
     seed : int
         As in `stepwise_sharpe`.
 
+    Raises
+    ------
+    ConfigError
+        If ``n_trials`` is less than the attempts whose returns are given, ``own`` is none of them, or a setting is out
+        of range.
+    DataError
+        If the p-value is no probability, or the panel or the membership is not as `stepwise_sharpe` takes it.
+
     Examples
     --------
     Two looks at the same strategy, one at the first half of its bars, against ten attempts of which nothing is known:
@@ -100,16 +111,25 @@ def after_attempts(
     >>> round(looked.adjusted_p_value, 3), round(unknown.adjusted_p_value, 3)
     (0.016, 0.04)
     """
+    check_share("significance", significance)
+    check_at_least("n_trials", n_trials, 1)
+    if p_value is not None and not 0.0 <= p_value <= 1.0:
+        raise DataError(f"after_attempts: p_value must lie in [0, 1], got {p_value}. Pass None where there is none.")
     known = 1
     together, left = p_value, significance
     if panel is not None and p_value is not None:
-        inside = np.ones(panel.shape, dtype=bool) if member is None else member
+        values, inside = checked_members(panel, member, "after_attempts")
+        columns = values.shape[1]
+        if n_trials < columns:
+            raise ConfigError(f"n_trials must count the {columns} attempts whose returns are given, got {n_trials}.")
+        if not 0 <= own < columns:
+            raise ConfigError(f"own must be the number of one of the {columns} columns, from 0 on, got {own}.")
         rows = inside.sum(axis=0)
         joint = np.flatnonzero(rows >= _QUARTER * rows[own])
         known, taken = len(joint), inside[:, joint].any(axis=1)
         # A single attempt has a critical value of its own too, beyond the normal one: its error is an estimate.
         found = stepwise_sharpe(
-            panel[np.ix_(taken, joint)],
+            values[np.ix_(taken, joint)],
             member=inside[np.ix_(taken, joint)],
             level=significance,
             n_boot=n_boot,

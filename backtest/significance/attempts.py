@@ -1,7 +1,6 @@
 """One strategy among everything that was tried: p-values of Sharpe ratios that allow for the number of attempts.
 
 The attempts are resampled together, so those that move alike count as little as they are worth, and each ratio is held
-The attempts are resampled together, so those that move alike count as little as they are worth, and each ratio is held
 against its own error, so a bad or a wild sibling takes nothing from a good one. Attempts may have been made on parts of
 the rows: each is then judged on its own, and what it shares with the others is seen on the rows they have in common.
 Blocks have one length: their sums are taken once, and a resample adds up those that it draws.
@@ -16,11 +15,10 @@ import numpy as np
 
 from embargo.backtest.arguments import check_mean_block, check_n_boot, check_share
 from embargo.backtest.significance.long_run import sharpe_influence
-from embargo.backtest.significance.panels import block_error, checked_panel, panel_block_length
-from embargo.backtest.significance.resampling import block_rows
+from embargo.backtest.significance.panels import block_error, checked_members, panel_block_length
+from embargo.backtest.significance.resampling import USABLE_SHARE, block_rows, rows_asked
 from embargo.backtest.significance.series import MINIMUM_ROWS, varies
 from embargo.backtest.significance.sharpe import moving_rows
-from embargo.data_loaders.errors import DataError
 
 # Sums of so many columns over all blocks stay within the cache of a core.
 _COLUMNS_PER_CHUNK = 125
@@ -41,9 +39,12 @@ class StepwiseSharpe:
     statistics : float array, shape (attempts,)
         Sharpe ratio in standard errors of its own; NaN for attempts that are not judged.
     critical_value : float or None
-        What the best of all judged attempts has to exceed at ``level``; None where none is judged.
+        What the best of all judged attempts has to exceed at ``level``, infinite where more resamples than that hold
+        nothing of any; None where none is judged.
     judged : bool array, shape (attempts,)
-        Attempts with at least 30 rows that move (`moving_rows`). The others can claim nothing, and so cost nothing.
+        Attempts with at least 30 rows that move (`moving_rows`), on which nine resamples in ten have a figure: blocks
+        that hold them all, or miss the few stretches in which an attempt traded, have none. The others can claim
+        nothing, and so cost nothing.
     level : float
     block_length : int
         Rows of a block.
@@ -115,7 +116,8 @@ def stepwise_sharpe(
     Returns
     -------
     StepwiseSharpe
-        Beside no other attempt, the p-value is that of `sharpe_estimate` up to the draws.
+        Beside no other attempt, the p-value is that of `sharpe_estimate` up to the draws, and to resamples in which the
+        attempt has no figure: they count against it.
 
     Raises
     ------
@@ -145,7 +147,7 @@ def stepwise_sharpe(
     check_share("level", level)
     check_n_boot(n_boot)
     check_mean_block(block)
-    panel, inside = _checked(returns, member)
+    panel, inside = checked_members(returns, member, "stepwise_sharpe")
     n, attempts = panel.shape
     judged = np.array(
         [
@@ -154,7 +156,7 @@ def stepwise_sharpe(
         ]
     )
     groups = _alike(inside)
-    length = _block_length(panel, inside, judged, groups) if block is None else max(1, min(round(block), n))
+    length = _block_length(panel, inside, judged, groups) if block is None else rows_asked(block, n)
     p_values, own, statistics = np.ones(attempts), np.ones(attempts), np.full(attempts, np.nan)
     for group in groups:
         columns, rows = group[judged[group]], inside[:, group[0]]
@@ -164,44 +166,33 @@ def stepwise_sharpe(
         # Errors that owe less to chance: of many attempts, those whose own errors happen to be small would rank first.
         errors = block_error(np.column_stack(influences), min(length, int(rows.sum())))
         statistics[columns] = np.asarray(ratios) * math.sqrt(rows.sum()) / errors
-    judged = np.isfinite(statistics)
-    columns = np.flatnonzero(judged)
+    columns = np.flatnonzero(np.isfinite(statistics))
+    # From the worst to the best, so that the largest of those behind is always known.
+    order = columns[np.argsort(statistics[columns], kind="stable")]
+    starts = np.random.default_rng(seed).integers(0, n, (n_boot, -(-n // length)))
+    counts = _exceeded(panel[:, order], inside[:, order], statistics[order], length, starts)
+    enough = counts.usable >= USABLE_SHARE * n_boot
+    if not enough.all():
+        statistics[order[~enough]] = np.nan
+        order = order[enough]
+        counts = _exceeded(panel[:, order], inside[:, order], statistics[order], length, starts)
     critical: float | None = None
-    if len(columns):
-        # From the worst to the best, so that the largest of those behind is always known.
-        order = columns[np.argsort(statistics[columns], kind="stable")]
-        above, alone, largest = _exceeded(
-            panel[:, order], inside[:, order], statistics[order], length, n_boot, np.random.default_rng(seed)
-        )
-        adjusted = (1 + above) / (1 + n_boot)
-        own[order] = (1 + alone) / (1 + n_boot)
+    if len(order):
+        adjusted = (1 + counts.above) / (1 + n_boot)
+        own[order] = (1 + counts.alone) / (1 + n_boot)
         p_values[order] = np.maximum.accumulate(adjusted[::-1])[::-1]
-        critical = float(np.quantile(largest, 1.0 - level))
+        critical = _critical_value(counts.largest, level)
     return StepwiseSharpe(
         p_values=p_values,
         own_p_values=own,
         statistics=statistics,
         critical_value=critical,
-        judged=judged,
+        judged=np.isfinite(statistics),
         level=level,
         block_length=length,
         n=n,
         n_boot=n_boot,
     )
-
-
-def _checked(returns: np.ndarray, member: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the panel, 0 where no attempt was made, and the membership, both of shape (bars, attempts)."""
-    if member is None:
-        panel = checked_panel(returns, "stepwise_sharpe")
-        return panel, np.ones(panel.shape, dtype=bool)
-    values, inside = np.asarray(returns, dtype=float), np.asarray(member)
-    if inside.dtype != bool or inside.shape != values.shape:
-        raise DataError(
-            f"stepwise_sharpe: member must be true and false in the shape of the returns, {values.shape}; got "
-            f"{inside.dtype} of shape {inside.shape}."
-        )
-    return checked_panel(np.where(inside, values, 0.0), "stepwise_sharpe"), inside
 
 
 def _alike(inside: np.ndarray) -> list[np.ndarray]:
@@ -218,7 +209,7 @@ def _block_length(panel: np.ndarray, inside: np.ndarray, judged: np.ndarray, gro
     lengths = [
         (len(group), panel_block_length(panel[np.ix_(inside[:, group[0]], group)]))
         for group in groups
-        if whole or judged[group].any()
+        if judged[group].any() or (whole and rows[group[0]])
     ]
     automatic = (
         float(np.average([each for _, each in lengths], weights=[size for size, _ in lengths])) if lengths else 1.0
@@ -227,25 +218,36 @@ def _block_length(panel: np.ndarray, inside: np.ndarray, judged: np.ndarray, gro
     return block_rows(shortest, automatic)
 
 
-def _exceeded(
-    panel: np.ndarray, inside: np.ndarray, observed: np.ndarray, length: int, n_boot: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Count the resamples whose largest statistic among a column and all before it reaches that column's own.
+def _critical_value(largest: np.ndarray, level: float) -> float:
+    """Quantile of the largest statistic of each resample; those of which no attempt has one rank above all."""
+    told = largest[np.isfinite(largest)]
+    place = (1.0 - level) * ((len(largest) - 1) / (len(told) - 1))
+    return float(np.quantile(told, place)) if place <= 1.0 else math.inf
 
-    Also returns the count of those in which the column alone reaches it, and the largest over all columns of each
-    resample, shape (n_boot,).
+
+@dataclass(frozen=True)
+class _Counts:
+    """Resamples in which a column reaches what was observed, by column.
+
+    ``above``: it or one before it does; ``alone``: it does itself; ``usable``: it has a figure. ``largest`` is the
+    largest of all columns, shape (n_boot,).
     """
+
+    above: np.ndarray
+    alone: np.ndarray
+    usable: np.ndarray
+    largest: np.ndarray
+
+
+def _exceeded(panel: np.ndarray, inside: np.ndarray, observed: np.ndarray, length: int, starts: np.ndarray) -> _Counts:
+    """Hold the statistics of resamples against the observed ones."""
     from embargo.backtest.significance.compiled import count_exceeding
 
-    n, columns = panel.shape
+    columns = panel.shape[1]
     held = inside.sum(axis=0)
     losers = np.where(observed < -np.sqrt(2.0 * np.log(np.log(held))), observed, 0.0)
-    starts = rng.integers(0, n, (n_boot, -(-n // length)))
-    above, alone, largest = (
-        np.zeros(columns, dtype=np.int64),
-        np.zeros(columns, dtype=np.int64),
-        np.full(n_boot, -np.inf),
-    )
+    above, alone, usable = np.zeros((3, columns), dtype=np.int64)
+    largest = np.full(len(starts), -np.inf)
     for left in range(0, columns, _COLUMNS_PER_CHUNK):
         part = slice(left, left + _COLUMNS_PER_CHUNK)
         own = inside[:, part]
@@ -255,8 +257,9 @@ def _exceeded(
         z /= scale
         one, two, rows = (_block_sums(values, length) for values in (z, z * z, own.astype(float)))
         shift = centre / scale
-        count_exceeding(one, two, rows, starts, shift, observed[part], losers[part], largest, above[part], alone[part])
-    return above, alone, largest
+        counts = above[part], alone[part], usable[part]
+        count_exceeding(one, two, rows, starts, shift, observed[part], losers[part], largest, *counts)
+    return _Counts(above, alone, usable, largest)
 
 
 def _block_sums(values: np.ndarray, length: int) -> np.ndarray:

@@ -168,6 +168,7 @@ def count_exceeding(
     largest: Array,
     above: Array,
     alone: Array,
+    usable: Array,
 ) -> None:
     """Count the resamples whose largest studentised Sharpe ratio among a column and those before it reaches its own.
 
@@ -188,7 +189,9 @@ def count_exceeding(
         Largest among the columns before; raised by these.
     above, alone : int array, shape (columns,)
         Raised by the counts, and by those of resamples in which the column itself reaches it. A resample in which a
-        column does not vary counts as minus infinity.
+        column does not vary, or lies in one block, counts against that column and takes nothing from the others.
+    usable : int array, shape (columns,)
+        Raised by the number of all other resamples.
     """
     columns, blocks = one.shape[1], starts.shape[1]
     sums, squares, pivots = np.empty((3, columns)), np.empty((6, columns)), np.empty(columns)
@@ -220,13 +223,17 @@ def count_exceeding(
             z = -mean / deviation - 0.5 * ratio * (mean * mean / variance - 1.0)
             spread = x * x * squares[0, column] + y * y * squares[1, column] + z * z * squares[2, column]
             spread += 2.0 * (x * y * squares[3, column] + x * z * squares[4, column] + y * z * squares[5, column])
-            usable = rows > 0.0 and variance > _FLAT and spread > _NO_SPREAD * rows
-            pivots[column] = (ratio - shift[column]) * rows / math.sqrt(spread) if usable else -np.inf
+            told = rows > 0.0 and variance > _FLAT and spread > _NO_SPREAD * rows
+            pivots[column] = (ratio - shift[column]) * rows / math.sqrt(spread) if told else np.nan
         highest = largest[draw]
         for column in range(columns):
-            alone[column] += pivots[column] >= observed[column]
-            above[column] += max(pivots[column], highest) >= observed[column]
-            highest = max(highest, pivots[column] + losers[column])
+            told = not math.isnan(pivots[column])
+            reached = not told or pivots[column] >= observed[column]
+            usable[column] += told
+            alone[column] += reached
+            above[column] += reached or highest >= observed[column]
+            if told:
+                highest = max(highest, pivots[column] + losers[column])
         largest[draw] = highest
 
 

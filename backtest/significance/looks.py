@@ -11,7 +11,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy.optimize import brentq
+from scipy.special import ndtr
 from scipy.stats import norm
 
 from embargo.backtest.arguments import check_share
@@ -24,6 +26,8 @@ _POWER = 0.8
 _NODES = 401
 _LOWEST, _HIGHEST = -7.0, 8.0
 _NOTHING = 1e-14
+# Further than this many deviations from where a walk is expected to have been it has not been.
+_FARTHEST = 8.5
 
 
 @dataclass(frozen=True)
@@ -104,9 +108,11 @@ def group_sequential_bounds(rows: np.ndarray, spent: np.ndarray) -> np.ndarray:
     """
     information = _checked(rows)
     plan = np.asarray(spent, dtype=float)
-    falls = plan.shape != information.shape or (np.diff(plan, prepend=0.0) < 0.0).any() or not (plan < 1.0).all()
-    if falls:
-        raise DataError("group_sequential_bounds: spent must be a probability per look, and never fall.")
+    if plan.shape != information.shape or (np.diff(plan, prepend=0.0) < 0.0).any() or not (plan < 1.0).all():
+        raise DataError(
+            f"group_sequential_bounds: spent must be a probability below 1 for each of the {len(information)} looks, "
+            f"and never fall; got shape {plan.shape}."
+        )
     walk = _Walk.start(0.0)
     bounds = []
     for look, share in zip(information, np.diff(plan, prepend=0.0), strict=True):
@@ -135,7 +141,7 @@ def crossing_probability(rows: np.ndarray, bounds: np.ndarray, *, drift: float =
     Raises
     ------
     DataError
-        If the looks do not grow.
+        If the looks do not grow, or do not have one bound each.
 
     References
     ----------
@@ -149,9 +155,14 @@ def crossing_probability(rows: np.ndarray, bounds: np.ndarray, *, drift: float =
     >>> round(crossing_probability(np.array([1, 2]), np.array([1.645, 1.645])), 3)
     0.08
     """
-    information = _checked(rows)
+    information, each = _checked(rows), np.asarray(bounds, dtype=float)
+    if each.shape != information.shape or np.isnan(each).any():
+        raise DataError(
+            f"crossing_probability: needs one bound for each of the {len(information)} looks, got shape {each.shape} "
+            f"with {int(np.isnan(each).sum())} missing."
+        )
     walk, crossed = _Walk.start(drift * math.sqrt(float(np.asarray(rows)[0]))), 0.0
-    for look, bound in zip(information, np.asarray(bounds, dtype=float), strict=True):
+    for look, bound in zip(information, each, strict=True):
         crossed += walk.crossing(look, float(bound))
         walk = walk.on(look, float(bound))
     return crossed
@@ -211,7 +222,7 @@ def sequential_test(rows: np.ndarray, p_values: np.ndarray, *, level: float = 0.
     Raises
     ------
     DataError
-        If the rows do not grow.
+        If the rows do not grow, or do not have one p-value each, in [0, 1].
 
     References
     ----------
@@ -226,12 +237,21 @@ def sequential_test(rows: np.ndarray, p_values: np.ndarray, *, level: float = 0.
     >>> round(found.p_value, 3), round(found.bound, 2), round(found.statistic, 2)
     (0.033, 2.15, 2.33)
     """
-    everything = np.asarray(rows, dtype=float)
-    if len(everything) < 1 or everything[0] < 1.0 or (np.diff(everything) <= 0.0).any():
+    everything, alone = np.asarray(rows, dtype=float), np.asarray(p_values, dtype=float)
+    growing = everything.ndim == 1 and np.isfinite(everything).all() and (np.diff(everything, prepend=0.0) > 0.0).all()
+    if not growing or not len(everything) or everything[0] < 1.0:
         raise DataError("sequential_test: needs the rows of each look, from the first to the newest, growing.")
+    if alone.shape != everything.shape:
+        raise DataError(f"sequential_test: {len(everything)} looks but p-values of shape {alone.shape}. Pass one each.")
+    wrong = np.flatnonzero(~((alone >= 0.0) & (alone <= 1.0)))
+    if len(wrong):
+        raise DataError(
+            f"sequential_test: the p-value of look {wrong[0]} is {alone[wrong[0]]}, not in [0, 1]. Leave out looks "
+            "that have none, and their rows."
+        )
     taken = _apart(everything)
     information = everything[taken]
-    statistics = norm.isf(np.clip(np.asarray(p_values, dtype=float)[taken], _NOTHING, 1.0 - _NOTHING))
+    statistics = norm.isf(np.clip(alone[taken], _NOTHING, 1.0 - _NOTHING))
     bounds = group_sequential_bounds(information, spent_by(information, level=level))
 
     def missed(drift: float) -> float:
@@ -275,8 +295,8 @@ def _crossed_at(information: np.ndarray, statistics: np.ndarray) -> float:
 
 def _checked(rows: np.ndarray) -> np.ndarray:
     information = np.asarray(rows, dtype=float)
-    if information.ndim != 1 or not len(information) or information[0] <= 0.0:
-        raise DataError("rows of the looks: needs at least one look, at more than no rows.")
+    if information.ndim != 1 or not len(information) or not np.isfinite(information).all() or information[0] <= 0.0:
+        raise DataError("rows of the looks: needs at least one look, each at a finite number of rows above 0.")
     if (information[1:] < LEAST_GROWTH * information[:-1] * (1.0 - 1e-12)).any():
         raise DataError("rows of the looks: each look must come at least 1 % of the rows after the one before.")
     return np.asarray(information / information[0])
@@ -302,7 +322,7 @@ class _Walk:
         """Chance of reaching a bound at the next look."""
         step = look - self.now
         away = (bound * math.sqrt(look) - self.places - self.drift * step) / math.sqrt(step)
-        return float(self.weights @ norm.sf(away))
+        return float(self.weights @ ndtr(-away))
 
     def bound(self, look: float, share: float) -> float:
         """Bound that is reached with a given chance at the next look."""
@@ -322,6 +342,13 @@ class _Walk:
         simpson = np.ones(_NODES)
         simpson[1:-1:2], simpson[2:-1:2] = 4.0, 2.0
         simpson *= (top - bottom) / (_NODES - 1) / 3.0
-        away = (places[:, None] - self.places - self.drift * step) / math.sqrt(step)
-        density = np.exp(-0.5 * away * away) @ self.weights / math.sqrt(2.0 * math.pi * step)
+        # Given its end, a walk was near the straight line to it, whatever its drift.
+        reach = _FARTHEST * math.sqrt(self.now * step / look)
+        apart = self.places[1] - self.places[0] if len(self.places) > 1 else math.inf
+        width = min(len(self.places), math.ceil(2.0 * reach / apart) + 2)
+        first = np.floor((places * (self.now / look) - reach - self.places[0]) / apart)
+        taken = np.clip(first, 0, len(self.places) - width).astype(np.int64)
+        before, weights = (sliding_window_view(each, width)[taken] for each in (self.places, self.weights))
+        away = (places[:, None] - before - self.drift * step) / math.sqrt(step)
+        density = (np.exp(-0.5 * away * away) * weights).sum(axis=1) / math.sqrt(2.0 * math.pi * step)
         return _Walk(look, self.drift, places, density * simpson)

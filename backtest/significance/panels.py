@@ -91,6 +91,27 @@ def checked_panel(values: np.ndarray, what: str) -> np.ndarray:
     return panel
 
 
+def checked_members(returns: np.ndarray, member: np.ndarray | None, what: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return a checked panel, 0 where no attempt was made, and the membership, both of shape (bars, columns).
+
+    Raises
+    ------
+    DataError
+        If the panel is none, or membership is no truth value of each return.
+    """
+    if member is None:
+        panel = checked_panel(returns, what)
+        return panel, np.ones(panel.shape, dtype=bool)
+    values, inside = np.asarray(returns, dtype=float), np.asarray(member)
+    if inside.dtype != bool or inside.shape != values.shape:
+        raise DataError(
+            f"{what}: member must be true and false in the shape of the returns, {values.shape}; got "
+            f"{inside.dtype} of shape {inside.shape}."
+        )
+    panel = checked_panel(np.where(inside, values, 0.0), what)
+    return panel, inside.reshape(panel.shape)
+
+
 def panel_resampling(
     panel: np.ndarray,
     *,

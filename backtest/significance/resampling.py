@@ -95,6 +95,18 @@ def block_rows(n: int, automatic: float) -> int:
     return max(1, min(n, round(max(_ALIKE * automatic, math.sqrt(n)))))
 
 
+def rows_asked(block: float, n: int) -> int:
+    """Rows of a block that was asked for, rounded: at least 1, at most all n.
+
+    Examples
+    --------
+    >>> from embargo.backtest.significance.resampling import rows_asked
+    >>> rows_asked(20.4, 252), rows_asked(float("inf"), 252)
+    (20, 252)
+    """
+    return max(1, round(min(float(block), float(n))))
+
+
 def stationary_blocks(n: int, block: float, n_boot: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Draw the blocks of stationary-bootstrap resamples of n rows.
 

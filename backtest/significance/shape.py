@@ -1,4 +1,4 @@
-"""Whether a sample is of a kind on which the sizes of the tests are known: few bars that carry it, drift, long memory.
+"""Whether a sample is of a kind on which the sizes of the tests are known: few bars carry it, drift, memory, idleness.
 
 A p-value holds its level where returns look like those on which it was simulated. This measures how far a sample is
 from them, and says so in words where it is too far. What a sample does not hold it cannot show: of losses so rare that
@@ -22,8 +22,11 @@ from embargo.backtest.significance.sharpe import moving_rows
 MOST_SKEW = 0.15
 MOST_DRIFT = 2.5
 MOST_MEMORY = 1.5
+FEWEST_STRETCHES = 7
 _SLOWEST = 8
 _LARGEST = 3
+# An idle row may earn interest.
+_IDLE = 0.1
 # With probability 0.95 something is seen in n bars that happens once in n / 3.
 _RULE_OF_THREE = 3.0
 
@@ -77,8 +80,15 @@ def sample_shape(returns: np.ndarray) -> SampleShape:
     """Measure whether the tests are known to hold their size on returns like these.
 
     A sample is doubted where its skewness over the root of the rows exceeds 0.15, where swings slower than a quarter of
-    it have more than 2.5 times the variance that they should, or where the automatic block length exceeds 1.5 times the
-    root of the rows.
+    it have more than 2.5 times the variance that they should, where the automatic block length exceeds 1.5 times the
+    root of the rows, or where it traded in fewer than seven stretches: of as many equal stretches as the root of the
+    rows, at least seven, those in which a row lies more than a tenth of a deviation from the median.
+
+    Bursts of trading of normal returns on 252 to 2,520 rows, without an edge: in three stretches a nominal 5 % test of
+    the Sharpe ratio that has a p-value rejects 12 to 19 %, in four to six 6 to 13, in seven or eight 2 to 8 (standard
+    errors 1 to 3). None of 1,000 series each of 252, 504 and 1,000 rows is doubted for it that is i.i.d. (normal, t of
+    3 and 4 degrees) or GARCH, nor one that trades on a random tenth of its bars; of spells of 10 to 20 bars with 60
+    idle ones between, which reject 4 to 6 %, half of 252 rows, 9 % of 504 and none of 1,000.
 
     Parameters
     ----------
@@ -148,6 +158,12 @@ def sample_shape(returns: np.ndarray) -> SampleShape:
             f"its bars remember each other for long: over {memory:.1f} times the root of their number (known up to "
             f"{MOST_MEMORY})"
         )
+    traded, stretches = traded_stretches(values)
+    if traded < FEWEST_STRETCHES:
+        doubts.append(
+            f"it traded in too few stretches: in {traded} of {stretches}, each of about {n / stretches:.0f} bars "
+            f"(known from {FEWEST_STRETCHES} on)"
+        )
     unseen = mean * n / _RULE_OF_THREE
     return SampleShape(
         skew_term=skew_term,
@@ -158,3 +174,27 @@ def sample_shape(returns: np.ndarray) -> SampleShape:
         unseen_loss=unseen if unseen > 0.0 else None,
         doubts=tuple(doubts),
     )
+
+
+def traded_stretches(values: np.ndarray) -> tuple[int, int]:
+    """Count the stretches of a series in which something was earned or lost, and all of them.
+
+    Parameters
+    ----------
+    values : float array, shape (bars,)
+
+    Returns
+    -------
+    (int, int)
+        There are as many stretches as the root of the bars, at least seven, as equal as can be.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance.shape import traded_stretches
+    >>> traded_stretches(np.append(np.random.default_rng(1).normal(size=60), np.zeros(940)))
+    (2, 32)
+    """
+    moving = np.abs(values - np.median(values)) > _IDLE * values.std()
+    number = max(FEWEST_STRETCHES, round(math.sqrt(len(values))))
+    return sum(bool(part.any()) for part in np.array_split(moving, number)), number

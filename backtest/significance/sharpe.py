@@ -20,6 +20,7 @@ from embargo.backtest.significance.resampling import (
     automatic_block_length,
     block_rows,
     bootstrap_sharpe,
+    rows_asked,
 )
 from embargo.backtest.significance.series import MINIMUM_ROWS, checked_member, checked_returns
 
@@ -170,7 +171,7 @@ def conditional_sharpe(
         return SharpeEstimate(sharpe, None, None, None, None, None, n, level)
 
     rows = len(values)
-    length = block_rows(rows, automatic_block_length(values)) if block is None else max(1, min(round(block), rows))
+    length = block_rows(rows, automatic_block_length(values)) if block is None else rows_asked(block, rows)
     ratio, influence = sharpe_influence(values, member)
     error = float(block_error(influence[:, None], length)[0]) / math.sqrt(rows)
     ratios, errors = bootstrap_sharpe(values, member, block=length, n_boot=n_boot, seed=seed)

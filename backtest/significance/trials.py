@@ -15,7 +15,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from embargo.backtest.arguments import check_at_least, check_block, check_n_boot
-from embargo.backtest.significance.panels import checked_panel, panel_block_length, prewhitened_error
+from embargo.backtest.significance.panels import checked_members, panel_block_length, prewhitened_error
 
 _CELLS_PER_CHUNK = 4_000_000
 _NOTHING = 1e-12
@@ -41,7 +41,7 @@ class EffectiveTrials:
     luck : float
         Sharpe ratio that the luckiest is expected to show if all are worthless, in standard errors of one trial.
     mean_correlation : float
-        Between the returns of two different trials.
+        Between the Sharpe ratios of two different trials: that of their returns, where they share all bars.
     trials, n : int
         Columns and rows; columns that never vary count as trials and add nothing to ``number``.
 
@@ -86,7 +86,12 @@ def expected_maximum_normal(number: float) -> float:
 
 
 def effective_trials(
-    returns: np.ndarray, *, n_draws: int = 1000, block: int = 1, seed: int | np.random.Generator
+    returns: np.ndarray,
+    *,
+    member: np.ndarray | None = None,
+    n_draws: int = 1000,
+    block: int = 1,
+    seed: int | np.random.Generator,
 ) -> EffectiveTrials:
     """Count the independent trials that correlated ones are worth to whoever picks the best of them.
 
@@ -101,6 +106,9 @@ def effective_trials(
     ----------
     returns : float array, shape (bars, trials)
         Simple returns of every trial on the same bars.
+    member : bool array, shape (bars, trials), optional
+        Bars that each trial was made on; what stands elsewhere is not looked at. All bars by default. Trials that share
+        a part of their bars are as correlated as that part makes them.
     n_draws : int
         Simulated worlds, at least 100; each is used twice, mirrored.
     block : int
@@ -117,7 +125,7 @@ def effective_trials(
     Raises
     ------
     DataError
-        If values are missing, or there are fewer than 30 rows.
+        If values are missing, membership has another shape, or there are fewer than 30 rows.
     ConfigError
         If a setting is out of range.
 
@@ -136,19 +144,20 @@ def effective_trials(
     >>> round(found.mean_correlation, 2), round(found.number, 1)
     (0.46, 12.4)
     """
-    panel = checked_panel(returns, "effective_trials")
+    panel, inside = checked_members(returns, member, "effective_trials")
     n, trials = panel.shape
     check_n_boot(n_draws, "n_draws")
     check_block(block, n)
-    mean = panel.mean(axis=0)
-    centred = panel - mean
-    deviation = np.sqrt((centred**2).sum(axis=0) / (n - 1))
+    rows = np.maximum(inside.sum(axis=0), 2)
+    mean = panel.sum(axis=0) / rows
+    centred = np.where(inside, panel - mean, 0.0)
+    deviation = np.sqrt((centred**2).sum(axis=0) / (rows - 1))
     varies = deviation > _NOTHING * np.maximum(np.abs(panel).max(axis=0), np.finfo(float).tiny)
     ratios = np.where(varies, mean / np.where(varies, deviation, 1.0), 0.0)
     across = float(ratios.var(ddof=1)) if trials > 1 else 0.0
     live = int(varies.sum())
     moving = centred[:, varies] / deviation[varies]
-    variance = max(across, _chance(moving))
+    variance = max(across, _chance(moving, rows[varies]))
     if live < 2:
         return EffectiveTrials(1.0, variance, across, 0.0, 0.0, trials, n)
     z = _sums(moving, block)
@@ -166,14 +175,14 @@ def effective_trials(
     )
 
 
-def _chance(moving: np.ndarray) -> float:
+def _chance(moving: np.ndarray, rows: np.ndarray) -> float:
     """Variance of a worthless trial's Sharpe ratio, from returns in standard deviations; trends make it larger."""
     n, columns = moving.shape
-    inflation = 1.0
-    if columns > 0:
-        error = prewhitened_error(moving, panel_block_length(moving))
-        inflation = max(1.0, float((error**2).mean()))
-    return float(inflation / (n - 1))
+    if not columns:
+        return 1.0 / (n - 1)
+    error = prewhitened_error(moving, panel_block_length(moving))
+    inflation = max(1.0, float((error**2 * (n / rows)).mean()))
+    return inflation / float(n - 1) * float(((n - 1) / (rows - 1)).mean())
 
 
 def _sums(values: np.ndarray, block: int) -> np.ndarray:

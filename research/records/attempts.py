@@ -315,16 +315,16 @@ def discounted(
     >>> round(worth.adjusted_p_value, 1)
     0.3
     """
-    panel, n_trials = attempts.panel, len(attempts.trials)
-    partial = len(attempts.partial)
-    counted = partial + attempts.elsewhere
-    if panel is not None and panel.shape[1] > 1:
-        found = effective_trials(panel, seed=seed)
+    n_trials = len(attempts.trials)
+    known, panel, member = attempts.together()
+    together = len(known) if len(panel) >= MINIMUM_ROWS else 0
+    number, variance, luck = float(together), 0.0, 0.0
+    if together > 1:
+        found = effective_trials(panel, member=member, seed=seed)
         number, variance, luck = found.number, found.variance, found.benchmark
-    else:
-        number, variance, luck = float(n_trials - partial), 0.0, 0.0
-    if counted or panel is None:
-        number = (number if panel is not None else float(n_trials - partial)) + counted
+    unknown = n_trials - together + attempts.elsewhere
+    if unknown:
+        number += unknown
         ratios = [trial.sharpe_per_bar for trial in attempts.trials.values()]
         variance = float(np.var(ratios, ddof=1)) if n_trials > 1 else 0.0
         luck = expected_maximum_sharpe(number, variance)
@@ -333,7 +333,7 @@ def discounted(
     )
     figures = {
         "n_trials": n_trials,
-        "n_partial": partial,
+        "n_partial": len(attempts.partial),
         "trials_elsewhere": attempts.elsewhere,
         "effective_trials": number,
         "trial_sharpe_variance": variance,

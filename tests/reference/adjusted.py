@@ -1,7 +1,8 @@
 """Sharpe ratios of many attempts, resampled block by block and held against each other step by step.
 
 Slow on purpose and written without numpy, so that it can contradict `embargo.backtest.significance.attempts`. A row on
-which an attempt was not made holds None.
+which an attempt was not made holds None. A resample in which an attempt does not vary, or lies in one block, counts
+against that attempt, and not against the others.
 """
 
 import math
@@ -17,9 +18,10 @@ def p_values(columns, statistics, starts, length):
     found, worst = {}, 0.0
     for place, k in enumerate(order):
         rivals = order[place + 1 :]
-        beaten = sum(
-            max([drawn[k], *(drawn[rival] + losers[rival] for rival in rivals)]) >= statistics[k] for drawn in pivots
-        )
+        beaten = 0
+        for drawn in pivots:
+            others = [drawn[rival] + losers[rival] for rival in rivals if drawn[rival] is not None]
+            beaten += drawn[k] is None or max([drawn[k], *others]) >= statistics[k]
         worst = max(worst, (1 + beaten) / (1 + len(pivots)))
         found[k] = worst
     return [found[k] for k in range(len(columns))]
@@ -28,7 +30,10 @@ def p_values(columns, statistics, starts, length):
 def own_p_values(columns, statistics, starts, length):
     """Of each attempt as if it were the only one."""
     pivots = [[_pivot(column, firsts, length) for column in columns] for firsts in starts]
-    return [(1 + sum(drawn[k] >= statistics[k] for drawn in pivots)) / (1 + len(pivots)) for k in range(len(columns))]
+    return [
+        (1 + sum(drawn[k] is None or drawn[k] >= statistics[k] for drawn in pivots)) / (1 + len(pivots))
+        for k in range(len(columns))
+    ]
 
 
 def _made(column):
@@ -49,13 +54,15 @@ def _pivot(column, firsts, length):
     blocks = [_made(column[(first + step) % n] for step in range(length)) for first in firsts]
     rows = [value for block in blocks for value in block]
     if not rows:
-        return -math.inf
+        return None
     mean = sum(rows) / len(rows)
     deviation = math.sqrt(sum((value - mean) ** 2 for value in rows) / len(rows))
-    if deviation == 0.0:
-        return -math.inf
+    if deviation < 1e-12:
+        return None
     ratio, moved = mean / deviation, 0.0
     for block in blocks:
         each = [(value - mean) / deviation for value in block]
         moved += sum(u - 0.5 * ratio * (u * u - 1.0) for u in each) ** 2
+    if moved < 1e-9 * len(rows):
+        return None
     return (ratio - _ratio(_made(column))) / (math.sqrt(moved) / len(rows))

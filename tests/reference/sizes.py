@@ -62,7 +62,9 @@ def sharpe_p_value(x: np.ndarray, resamples: int, rng: np.random.Generator) -> f
 
 
 def doubted(x: np.ndarray) -> bool:
-    """Skewness over the root of the rows, the eight slowest cosines, and the block length, against their bounds."""
+    """Skewness over the root of the rows, the eight slowest cosines, the block length and the stretches in which
+    anything happens, against their bounds.
+    """
     n = len(x)
     z = (x - x.mean()) / x.std()
     place = (np.arange(n) + 0.5) * math.pi / n
@@ -71,4 +73,11 @@ def doubted(x: np.ndarray) -> bool:
     white = float(np.mean((z[1:] - slope * z[:-1]) ** 2)) / (1.0 - slope) ** 2
     automatic = automatic_length(x)
     drift = sum(one**2 for one in slow) / 8.0 / white
-    return bool(abs(np.mean(z**3)) > 0.15 * math.sqrt(n) or drift > 2.5 or automatic > 1.5 * math.sqrt(n))
+    parts, middle, traded = max(7, round(math.sqrt(n))), float(np.median(z)), 0
+    first = 0
+    for k in range(parts):
+        last = first + n // parts + (k < n % parts)
+        traded += any(abs(one - middle) > 0.1 for one in z[first:last])
+        first = last
+    strange = abs(np.mean(z**3)) > 0.15 * math.sqrt(n) or drift > 2.5
+    return bool(strange or automatic > 1.5 * math.sqrt(n) or traded < 7)

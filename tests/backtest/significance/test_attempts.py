@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -168,6 +170,62 @@ def test_what_never_trades_claims_nothing_and_costs_nothing():
     nothing = stepwise_sharpe(np.zeros((50, 2)), seed=0)
     assert nothing.critical_value is None
     assert nothing.p_values.tolist() == [1.0, 1.0]
+
+
+def test_blocks_that_hold_everything_judge_nothing():
+    """A resample of one block has no error of its own, and each whole lap is the sample itself."""
+    loser = np.random.default_rng(0).normal(-0.05, 1.0, (252, 1))
+    for block in (252, 1e9, math.inf):
+        found = stepwise_sharpe(loser, n_boot=200, block=block, seed=0)
+        assert (found.judged.tolist(), found.critical_value, found.block_length) == ([False], None, 252)
+        assert found.p_values.tolist() == found.own_p_values.tolist() == [1.0]
+        assert np.isnan(found.statistics).all()
+        assert sharpe_estimate(loser[:, 0], periods_per_year=252, n_boot=200, block=block, seed=0).p_value is None
+
+
+def burst(seed, rows):
+    """An attempt that traded once, for some rows of 1,000."""
+    returns = np.zeros(1000)
+    returns[300 : 300 + rows] = np.random.default_rng(seed).normal(1.0, 1.0, rows)
+    return returns
+
+
+def test_resamples_that_miss_the_trading_count_against_it():
+    """Of 32 blocks of 32 rows none reaches 60 rows in (1 - 91 / 1,000) ** 32 = 4.7 % of resamples."""
+    found = stepwise_sharpe(burst(0, 60), n_boot=20_000, block=32, seed=0)
+    assert found.statistics[0] > 2.0
+    assert found.own_p_values[0] == pytest.approx(0.048, abs=0.005)
+    starts = np.random.default_rng(0).integers(0, 1000, (100, 32)).tolist()
+    columns, few = [burst(0, 60).tolist()], stepwise_sharpe(burst(0, 60), n_boot=100, block=32, seed=0)
+    assert few.own_p_values == pytest.approx(adjusted.own_p_values(columns, few.statistics.tolist(), starts, 32))
+
+
+def test_what_most_resamples_miss_is_not_judged_and_takes_nothing_from_the_others():
+    rng = np.random.default_rng(3)
+    good = rng.normal(0.1, 1.0, 1000)
+    beside, alone = np.column_stack([good, burst(0, 31)]), good[:, None]
+    found = stepwise_sharpe(beside, n_boot=500, block=40, seed=0)
+    assert found.judged.tolist() == [True, False]
+    assert found.p_values[1] == found.own_p_values[1] == 1.0
+    single = stepwise_sharpe(alone, n_boot=500, block=40, seed=0)
+    assert (found.p_values[0], found.critical_value) == (single.p_values[0], single.critical_value)
+
+
+def test_a_critical_value_ranks_resamples_without_a_figure_above_all():
+    largest = np.append(np.arange(100.0), [-np.inf] * 4)
+    assert module._critical_value(largest, 0.05) == pytest.approx(np.quantile(np.arange(104.0), 0.95))
+    assert module._critical_value(largest, 0.02) == math.inf
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_attempt_on_one_column_may_be_flat_and_one_on_no_bar_claims_nothing():
+    returns, member = tried(0)[:, 0], np.arange(250) < 200
+    flat = stepwise_sharpe(returns, member=member, n_boot=100, seed=0)
+    assert flat == stepwise_sharpe(returns[:, None], member=member[:, None], n_boot=100, seed=0)
+    with pytest.raises(DataError, match="member"):
+        stepwise_sharpe(returns, member=member[:-1], n_boot=100, seed=0)
+    nowhere = stepwise_sharpe(returns, member=np.zeros(250, dtype=bool), n_boot=100, seed=0)
+    assert (nowhere.judged.tolist(), nowhere.p_values.tolist(), nowhere.critical_value) == ([False], [1.0], None)
 
 
 def test_bad_input_is_named():

@@ -13,6 +13,7 @@ from scipy.stats import multivariate_normal, norm
 from embargo.backtest.significance import (
     crossing_probability,
     group_sequential_bounds,
+    looks,
     sequential_test,
     spent_by,
 )
@@ -106,3 +107,35 @@ def test_looks_that_do_not_grow_are_refused() -> None:
         group_sequential_bounds(np.array([300, 400]), np.array([0.02, 0.01]))
     with pytest.raises(ConfigError, match="level"):
         sequential_test(np.array([300]), np.array([0.1]), level=1.5)
+
+
+@pytest.mark.parametrize("p_values", [[0.1], [0.1, np.nan], [0.1, 1.5], [-0.1, 0.5], [[0.1, 0.2]]])
+def test_p_values_that_are_none_or_do_not_fit_are_refused(p_values: list[float]) -> None:
+    with pytest.raises(DataError, match="sequential_test"):
+        sequential_test(np.array([252, 378]), np.array(p_values))
+
+
+@pytest.mark.parametrize("rows", [[252.0, np.nan], [252.0, np.inf], [], [[252.0, 300.0]], [0.5, 2.0]])
+def test_rows_that_are_none_are_refused(rows: list[float]) -> None:
+    with pytest.raises(DataError, match="growing"):
+        sequential_test(np.array(rows), np.full(len(rows), 0.1))
+
+
+def test_looks_and_bounds_of_other_lengths_are_refused() -> None:
+    with pytest.raises(DataError, match="each of the 2 looks"):
+        crossing_probability(np.array([1, 2]), np.array([1.6]))
+    with pytest.raises(DataError, match="with 1 missing"):
+        crossing_probability(np.array([1, 2]), np.array([1.6, np.nan]))
+    with pytest.raises(DataError, match="each of the 2 looks"):
+        group_sequential_bounds(np.array([1, 2]), np.array([0.01]))
+    with pytest.raises(DataError, match="finite"):
+        group_sequential_bounds(np.array([1, np.nan]), np.array([0.01, 0.02]))
+
+
+def test_many_looks_are_as_exact_as_every_place_of_the_walk_would_make_them(monkeypatch) -> None:
+    rows = 100.0 * 1.0101 ** np.arange(40)
+    bounds = group_sequential_bounds(rows, spent_by(rows, level=0.05))
+    near = crossing_probability(rows, bounds, drift=0.1)
+    monkeypatch.setattr(looks, "_FARTHEST", 1e6)
+    assert group_sequential_bounds(rows, spent_by(rows, level=0.05)) == pytest.approx(bounds, abs=1e-9)
+    assert crossing_probability(rows, bounds, drift=0.1) == pytest.approx(near, abs=1e-12)

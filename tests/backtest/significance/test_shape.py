@@ -36,6 +36,21 @@ def test_a_wandering_mean_drifts():
     assert found.drift > 2.5
 
 
+def test_a_burst_of_trading_is_too_few_stretches_whatever_idle_cash_earns():
+    returns = np.zeros(1000)
+    returns[500:560] = noise(n=60)
+    said = "it traded in too few stretches: in 3 of 32, each of about 31 bars (known from 7 on)"
+    assert said in sample_shape(returns).doubts
+    assert said in sample_shape(returns + 1e-5 * (2.0 + np.sin(np.arange(1000) / 50.0))).doubts
+    spells = np.where(np.arange(1000) % 75 < 15, noise(n=1000), 0.0)
+    assert sample_shape(spells).doubts == ()
+
+
+@given(st.integers(0, 10**6), st.sampled_from([30, 41, 60, 252]))
+def test_what_always_trades_is_never_too_idle(seed, n):
+    assert not any("stretches" in doubt for doubt in sample_shape(noise(seed, n)).doubts)
+
+
 def test_long_overlaps_are_long_memory():
     returns = np.convolve(np.random.default_rng(1).normal(size=800), np.ones(80), "valid")
     assert any(doubt.startswith("its bars remember each other") for doubt in sample_shape(returns).doubts)
@@ -51,10 +66,13 @@ def test_neither_the_unit_nor_the_mean_is_a_reason_for_doubt(seed, scale, shift)
     json.dumps(one.as_dict(), allow_nan=False)
 
 
-@given(st.integers(0, 10**6), st.sampled_from([3, 4, 30]), st.sampled_from([0.0, 0.5, 0.97]))
-def test_the_slow_recomputation_agrees(seed, degrees, memory):
+@given(
+    st.integers(0, 10**6), st.sampled_from([3, 4, 30]), st.sampled_from([0.0, 0.5, 0.97]), st.sampled_from([1, 5, 9])
+)
+def test_the_slow_recomputation_agrees(seed, degrees, memory, stretches):
     rng = np.random.default_rng(seed)
     returns = lfilter([1.0], [1.0, -memory], rng.standard_t(degrees, 150))
+    returns[stretches * 12 : 108] = 0.0
     assert bool(sample_shape(returns).doubts) == sizes.doubted(returns)
 
 

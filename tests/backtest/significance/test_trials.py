@@ -164,3 +164,26 @@ def test_the_best_of_two_hundred_worthless_variants_does_not_pass(shared, groups
     assert by_number / worlds <= 0.09
     if shared < 0.5:
         assert plain / worlds > 0.85
+
+
+def test_looks_at_parts_of_one_series_are_as_correlated_as_the_parts_are_large():
+    """Sharpe ratios over n and m rows that are all of them common have correlation sqrt(n / m)."""
+    returns = np.repeat(np.random.default_rng(8).normal(0.02, 1.0, (4000, 1)), 2, axis=1)
+    member = np.arange(4000)[:, None] < [4000, 1000]
+    looked = effective_trials(np.where(member, returns, np.nan), member=member, n_draws=4000, seed=1)
+    assert looked.mean_correlation == pytest.approx(0.5, abs=0.03)
+    assert looked.luck == pytest.approx(math.sqrt(0.5) * expected_maximum_normal(2), rel=0.05)
+    assert looked.variance == pytest.approx(np.mean([1.0 / 3999.0, 1.0 / 999.0]), rel=0.15)
+    apart = np.arange(4000)[:, None] // 2000 == [0, 1]
+    assert effective_trials(returns, member=apart, seed=1).number == pytest.approx(2.0, abs=0.1)
+
+
+@given(st.integers(0, 10**6), st.integers(2, 12))
+def test_membership_of_all_rows_changes_nothing(seed, k):
+    returns = correlated(np.random.default_rng(seed), 40, k, 0.5)
+    everywhere = np.ones(returns.shape, dtype=bool)
+    assert effective_trials(returns, member=everywhere, n_draws=100, seed=seed) == effective_trials(
+        returns, n_draws=100, seed=seed
+    )
+    with pytest.raises(DataError, match="member"):
+        effective_trials(returns, member=everywhere[:-1], seed=seed)
