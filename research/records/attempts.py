@@ -52,7 +52,8 @@ class Attempts:
     own : str
         Settings fingerprint of the attempt in question.
     opened : mapping of window fingerprint to int array, shape (bars,)
-        When the bars of each window open, in microseconds. Trials on a window that is not here count in full.
+        When the bars of each window open, in microseconds. Trials on a window that is not here, such as one of bars of
+        another length, count in full.
     elsewhere : int
         Attempts made with other tools, of which nothing but their number is known.
     """
@@ -125,7 +126,7 @@ class Attempts:
             The attempts whose returns are known, their returns and their membership, shape (bars, those attempts).
         """
         own = self.trials[self.own]
-        places = {own.window: np.arange(own.bars), **self.opened}
+        places = self.opened or {own.window: np.arange(own.bars)}
         known = [
             name
             for name in (self.trials if names is None else names)
@@ -161,7 +162,9 @@ def tried_around(folder: Path, window: TradedWindow, *, elsewhere: int = 0) -> A
     # A trial that stands on this very window is that one, wherever else it may stand.
     found.sort(key=lambda each: each[0].identity == window.identity)
     trials = {settings: trial for _, here in found for settings, trial in here.items()}
-    opened = {each.identity: each.open_at for each, _ in found} | {window.identity: window.open_at}
+    # Returns of bars of another length stand on no common bars.
+    opened = {each.identity: each.open_at for each, _ in found if each.length == window.length}
+    opened |= {window.identity: window.open_at}
     return Attempts(trials, returns_of(folder, trials.values()), opened=opened, elsewhere=elsewhere)
 
 

@@ -194,12 +194,49 @@ def test_prices_worked_over_for_a_later_split_are_the_same_market_and_other_pric
     assert overlap(whole, window_on(halved, "1d"))
     assert not overlap(whole, window_on(market(1), "1d"))
     assert not overlap(whole, window_on(market(0, symbols="EFGH"), "1d"))
-    assert not overlap(whole, window_on(market(0, bar="12h"), "12h"))
     # One symbol of the same market is enough.
     mixed = market(1)
     for name in ("open", "high", "low", "close"):
         getattr(mixed, name)["C"] = getattr(prices, name)["C"]
     assert overlap(whole, window_on(mixed, "1d"))
+
+
+def times(prices: Prices, factor: float, decimals: int) -> Prices:
+    panels = {name: (getattr(prices, name) * factor).round(decimals) for name in ("open", "high", "low", "close")}
+    return replace(prices, **panels)
+
+
+@given(st.integers(0, 10_000), st.sampled_from([1.0, 1.37, 0.6]), st.integers(1, 60), st.booleans())
+def test_prices_rounded_to_ticks_stay_the_same_market(seed: int, factor: float, bars: int, both: bool) -> None:
+    prices = market(seed, bars=bars)
+    whole = window_on(times(prices, 1.0, 2) if both else prices, "1d")
+    assert overlap(whole, window_on(times(prices, factor, 2), "1d"))
+
+
+@given(st.integers(0, 10_000), st.integers(1, 10_000), st.sampled_from([2, 6]), st.integers(60, 120))
+def test_markets_that_have_but_their_names_in_common_stay_apart(seed: int, more: int, decimals: int, bars: int) -> None:
+    one, other = (times(market(each, bars=bars), 1.0, decimals) for each in (seed, seed + more))
+    assert not overlap(window_on(one, "1d"), window_on(other, "1d"))
+
+
+def test_markets_that_have_but_their_names_in_common_join_in_less_than_one_of_1000_cases() -> None:
+    markets = [window_on(market(seed, bars=60), "1d") for seed in range(64)]
+    pairs = [overlap(one, other) for at, one in enumerate(markets) for other in markets[:at]]
+    assert len(pairs) == 2016
+    assert sum(pairs) <= 2
+
+
+def test_one_wrong_price_makes_no_other_market() -> None:
+    prices = market(0, symbols="A", bars=60)
+    prices.close.iloc[30] *= 3.0
+    assert overlap(window_on(prices, "1d"), window_on(market(0, symbols="A", bars=60), "1d"))
+
+
+def test_bars_of_another_length_join_where_time_and_symbol_meet() -> None:
+    daily, halves = window_on(market(0), "1d"), window_on(market(1, bar="12h"), "12h")
+    assert overlap(daily, halves) is overlap(halves, daily) is True
+    assert not overlap(daily, window_on(market(0, symbols="EFGH", bar="12h"), "12h"))
+    assert not overlap(window_on(market(0).select(bars=np.arange(300, 400)), "1d"), halves)
 
 
 def test_bars_that_open_at_other_instants_are_not_shared() -> None:
