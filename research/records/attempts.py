@@ -99,6 +99,16 @@ class Attempts:
         return [name for name, trial in self.trials.items() if trial.window != window]
 
     @property
+    def lost(self) -> list[str]:
+        """Settings fingerprints of those whose returns are not known."""
+        return [name for name in self.trials if name not in self.returns]
+
+    @property
+    def apart(self) -> list[str]:
+        """Settings fingerprints of those on bars that cannot be laid beside those in question."""
+        return [name for name, trial in self.trials.items() if self.opened and trial.window not in self.opened]
+
+    @property
     def panel(self) -> np.ndarray | None:
         """Returns of all trials on the window in question side by side, shape (bars, trials); None as below."""
         window = self.trials[self.own].window if self.own else None
@@ -166,6 +176,34 @@ def tried_around(folder: Path, window: TradedWindow, *, elsewhere: int = 0) -> A
     opened = {each.identity: each.open_at for each, _ in found if each.length == window.length}
     opened |= {window.identity: window.open_at}
     return Attempts(trials, returns_of(folder, trials.values()), opened=opened, elsewhere=elsewhere)
+
+
+def remarks(attempts: Attempts) -> list[str]:
+    """Say which attempts count in full because too little is known of them, one sentence each.
+
+    Examples
+    --------
+    >>> from embargo.research.records.ledger import Trial
+    >>> remarks(Attempts({"a": Trial("window", "a", "mine", 0.05, 300)}, {}))[0][:61]
+    'The returns of 1 of 1 attempts in the ledger are lost: restor'
+    """
+    said = []
+    if lost := len(attempts.lost):
+        said.append(lost_returns(lost, len(attempts.trials)))
+    if apart := len(attempts.apart):
+        said.append(
+            f"{apart:,} of {len(attempts.trials):,} attempts in the ledger were made at the same time on bars of "
+            "another length: they cannot be laid beside this one, and each counts in full."
+        )
+    return said
+
+
+def lost_returns(lost: int, number: int) -> str:
+    """Say that returns are missing from a ledger."""
+    return (
+        f"The returns of {lost:,} of {number:,} attempts in the ledger are lost: restore its files that end in .rows. "
+        "Until then each of these counts in full, even where it moves with others."
+    )
 
 
 def adjusted_p_value(

@@ -24,7 +24,8 @@ from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.schemas import Prices
 from embargo.research.records.lines import opened
 
-SUFFIX = ".window"
+WINDOW, LIST, ROWS = ".window", ".jsonl", ".rows"
+_A_KEY = "[0-9a-f]" * 16
 _MOST_MARKS = 1 << 14
 _PARTS = 1e6
 _NO_MARK = np.iinfo(np.int32).min
@@ -157,7 +158,7 @@ def _few_agree(mine: np.ndarray, yours: np.ndarray) -> np.ndarray:
 
 
 def _ranks_agree(mine: np.ndarray, yours: np.ndarray) -> np.ndarray:
-    """Whether the rank correlation of the marks of each symbol is high, or one has but a single value, which tells nothing."""
+    """Whether the rank correlation of the marks of each symbol is high, or a single value in one tells nothing."""
     left, right = (pd.DataFrame(marks).rank() for marks in (mine, yours))
     left, right = left - left.mean(), right - right.mean()
     return np.asarray((left * right).sum() >= _ALIKE * np.sqrt((left**2).sum() * (right**2).sum()))
@@ -181,7 +182,7 @@ def keep_window(folder: Path, window: TradedWindow) -> None:
     OSError
         If the disk is full.
     """
-    path = folder / f"{window.key}{SUFFIX}"
+    path = folder / f"{window.key}{WINDOW}"
     if path.exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -212,9 +213,16 @@ def windows_in(folder: Path, near: TradedWindow | None = None) -> Iterator[Trade
     Raises
     ------
     DataError
-        If one cannot be read.
+        If one cannot be read, or another file of the ledger stands alone: its attempts would be forgotten.
     """
-    for path in sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else ():
+    for path in sorted([*folder.glob(f"{_A_KEY}{LIST}"), *folder.glob(f"{_A_KEY}{ROWS}")]):
+        for needed in (WINDOW, LIST):
+            if not os.path.lexists(path.with_suffix(needed)):
+                raise DataError(
+                    f"{path.with_suffix(needed)}: missing, so that nobody knows what attempts {path.name} speaks of. "
+                    "Restore the file or move the others away."
+                )
+    for path in sorted(folder.glob(f"*{WINDOW}")):
         found = _read(path, near)
         if found is not None and (near is None or overlap(near, found)):
             yield found
@@ -230,11 +238,12 @@ def _read(path: Path, near: TradedWindow | None) -> TradedWindow | None:
                 return None
             open_at = np.frombuffer(file.read(8 * bars), dtype="<i8")
             marks = np.frombuffer(file.read(), dtype="<i4")
+            identity = str(head["window"])
+            if not identity.startswith(path.stem):
+                raise ValueError(f"it is of window {identity[:16]}")
             symbols, length, step = tuple(map(str, head["symbols"])), int(head["length"]), int(head["step"])
             marked = int(_marked(open_at, length, step).sum())
-            return TradedWindow(
-                str(head["window"]), length, symbols, open_at, step, marks.reshape(marked, len(symbols))
-            )
+            return TradedWindow(identity, length, symbols, open_at, step, marks.reshape(marked, len(symbols)))
         except (ValueError, TypeError, KeyError, IndexError, RecursionError) as failure:
             raise DataError(
                 f"{path}: not a window that a ledger wrote ({failure}). Restore the file or move it away."

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.errors import DataError, MissingPartError
 from embargo.data_loaders.schemas import Prices
-from embargo.research.records.ledger import Trial, returns_of, trials_around, trials_on
+from embargo.research.records.attempts import remarks, tried_around
+from embargo.research.records.ledger import Trial, refuse_unwritable, returns_of, trials_around, trials_on
 from embargo.research.records.ledger import record as record_with
 from embargo.research.records.windows import TradedWindow, overlap, window_on, windows_in
 
@@ -274,3 +275,79 @@ def test_a_wide_market_keeps_few_marks_and_is_known_all_the_same(tmp_path: Path)
     np.testing.assert_array_equal(found.open_at, one.open_at)
     np.testing.assert_array_equal(found.marks, one.marks)
     assert (tmp_path / f"{one.key}.window").stat().st_size < 100_000
+
+
+@pytest.mark.parametrize("lost", [[".window"], [".window", ".rows"], [".window", ".jsonl"], [".jsonl"]])
+def test_files_that_stand_alone_are_an_error_that_names_what_is_missing(tmp_path: Path, lost: list[str]) -> None:
+    one = window("a")
+    record_with(tmp_path, one, Trial(one.identity, "a", "run", 0.1, 5), np.zeros(5))
+    for suffix in lost:
+        (tmp_path / f"{one.key}{suffix}").unlink()
+    with pytest.raises(DataError, match=rf"{one.key}\{lost[0]}: missing.*Restore the file or move the others away"):
+        list(trials_around(tmp_path, OTHER))
+
+
+def test_other_files_of_a_folder_are_no_part_of_its_ledger(tmp_path: Path) -> None:
+    record(tmp_path, trial("a"))
+    (tmp_path / "seals.jsonl").write_text("{}\n")
+    assert len(list(trials_around(tmp_path, None))) == 1
+
+
+@pytest.mark.parametrize("sharpe", ["NaN", "Infinity", "1" + "0" * 400])
+def test_a_ratio_that_is_no_number_is_an_error_that_names_its_line(tmp_path: Path, sharpe: str) -> None:
+    record(tmp_path, trial("a"))
+    path = list_of(tmp_path)
+    path.write_text(path.read_text().replace("0.1", sharpe))
+    with pytest.raises(DataError, match="line 1: not a trial"):
+        trials_on(tmp_path, W.identity)
+
+
+def test_a_window_under_another_key_is_an_error_that_names_it(tmp_path: Path) -> None:
+    record(tmp_path, trial("a"))
+    (tmp_path / "0123456789abcdef.window").write_bytes((tmp_path / f"{W.key}.window").read_bytes())
+    with pytest.raises(DataError, match=r"0123456789abcdef.window: not a window .*it is of window w"):
+        list(windows_in(tmp_path))
+
+
+def test_a_trial_of_another_length_than_its_window_is_an_error(tmp_path: Path) -> None:
+    record(tmp_path, trial("a"))
+    path = list_of(tmp_path)
+    path.write_text(path.read_text().replace('"bars": 5', '"bars": -5'))
+    with pytest.raises(DataError, match="-5 bars, and its window 5"):
+        list(trials_around(tmp_path, None))
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x07" * 72, np.full(9, np.nan).tobytes()])
+def test_lost_returns_are_counted(tmp_path: Path, damage: bytes) -> None:
+    record(tmp_path, trial("a"))
+    record(tmp_path, trial("b"))
+    (tmp_path / f"{W.key}.rows").write_bytes(damage)
+    record(tmp_path, trial("c"))
+    found = tried_around(tmp_path, W)
+    assert sorted(found.lost) == ["a", "b"]
+    (said,) = remarks(found)
+    assert "2 of 3 attempts" in said
+    assert remarks(tried_around(tmp_path / "none", W)) == []
+
+
+def test_returns_that_are_no_numbers_are_lost(tmp_path: Path) -> None:
+    record(tmp_path, trial("a"))
+    record(tmp_path, trial("b"))
+    path = tmp_path / f"{W.key}.rows"
+    row = bytearray(path.read_bytes())
+    row[32:40] = np.array([np.nan]).tobytes()
+    path.write_bytes(row)
+    assert tried_around(tmp_path, W).lost == ["a"]
+
+
+@pytest.mark.parametrize("wrong", ["under a file", "list", "rows"])
+def test_a_ledger_that_cannot_be_written_is_said_before(tmp_path: Path, wrong: str) -> None:
+    refuse_unwritable(tmp_path / "new" / "ledger", W)
+    assert list((tmp_path / "new" / "ledger").iterdir()) == []
+    folder = tmp_path / "ledger"
+    if wrong == "under a file":
+        folder.write_text("")
+    else:
+        (folder / f"{W.key}.{'jsonl' if wrong == 'list' else wrong}").mkdir(parents=True)
+    with pytest.raises(MissingPartError, match="cannot be written"):
+        refuse_unwritable(folder, W)
