@@ -24,6 +24,8 @@ from embargo.data_loaders.errors import DataError, MissingPartError
 from embargo.research.records.lines import append_line, opened
 from embargo.research.records.windows import LIST, ROWS, TradedWindow, keep_window, windows_in
 
+_EARLIER = "ledger.jsonl"
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -148,6 +150,57 @@ def _checked(trial: Trial) -> Trial:
     if not math.isfinite(trial.sharpe_per_bar):
         raise ValueError(f"sharpe_per_bar is {trial.sharpe_per_bar}")
     return trial
+
+
+def earlier_attempts(runs: Path, *, declared: int = 0) -> list[str]:
+    """Say how many attempts the ledger of an earlier version holds, which lay beside the runs and is not read any more.
+
+    Parameters
+    ----------
+    runs : Path
+        Folder of runs.
+    declared : int
+        ``statistics.trials_elsewhere``; where it is not 0, they are taken to be among those.
+
+    Returns
+    -------
+    list of str
+        One sentence, or none.
+
+    Raises
+    ------
+    DataError
+        If there is one that cannot be read.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from embargo.research.records.ledger import earlier_attempts
+    >>> earlier_attempts(Path("no/such/folder"))
+    []
+    """
+    path = runs / _EARLIER
+    if declared or not os.path.lexists(path):
+        return []
+    with opened(path) as lines:
+        number = len({_attempt_in(line) for line in lines if line.strip()})
+    if not number:
+        return []
+    held = "1 attempt" if number == 1 else f"{number:,} attempts"
+    said = (
+        f"{path} holds {held} of an earlier version, on these bars or others, not counted here: set "
+        "statistics.trials_elsewhere to the number of those on these bars, or repeat the runs that matter."
+    )
+    return [said]
+
+
+def _attempt_in(line: bytes) -> object:
+    """Return what makes a line of an earlier ledger another attempt; a line that cannot be read is one of its own."""
+    try:
+        found = json.loads(line)
+        return str(found["window"]), str(found["settings"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return line
 
 
 def returns_of(folder: Path, trials: Iterable[Trial]) -> dict[str, np.ndarray]:

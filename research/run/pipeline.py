@@ -166,6 +166,7 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
     findings = audit(_trail(plan, reading, result, fused), stages)
     verdict = conclude(metrics, findings, significance=config.statistics.significance, bad_data=plan.data.refused)
     said = [*cautions(plan.world, plan.parts), *remarks(attempts)]
+    said += ledger.earlier_attempts(out, declared=attempts.elsewhere)
     verdict = replace(verdict, text=" ".join([verdict.text, *said]))
     measured = replace(
         measured,

@@ -246,7 +246,9 @@ def sweep(config: Config, axes: Sequence[Axis], *, out: Path, cache: Path, stage
     }
     known = {"name": config.name, "sweep": identity, "window": window.identity, "data": plan.data.to_dict()} | spans
     tried = tried_around(place, window, elsewhere=config.statistics.trials_elsewhere)
-    result = replace(result, figures=known | _figures(result, plan, cells, late, tried))
+    figures = known | _figures(result, plan, cells, late, tried)
+    figures["remarks"] += ledger.earlier_attempts(out, declared=tried.elsewhere)
+    result = replace(result, figures=figures)
     stages.stage("Write the report")
     _save(result, config)
     return result
