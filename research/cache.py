@@ -36,8 +36,8 @@ def cache_folder(chosen: Path | None) -> Path:
 def _folder(chosen: Path | None) -> Path:
     if chosen is not None:
         return folder_for("cache", chosen)
-    if os.environ.get("EMBARGO_CACHE"):
-        return folder_for("$EMBARGO_CACHE", Path(os.environ["EMBARGO_CACHE"]))
+    if named := _named("EMBARGO_CACHE"):
+        return named
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "embargo"
 
 
@@ -61,5 +61,13 @@ def ledger_folder(cache: Path) -> Path:
     ...     ledger_folder(Path("cache")).as_posix()
     'desk/attempts'
     """
-    chosen = os.environ.get("EMBARGO_LEDGER")
-    return folder_for("$EMBARGO_LEDGER", Path(chosen)) if chosen else cache / "ledger"
+    return _named("EMBARGO_LEDGER") or cache / "ledger"
+
+
+def _named(variable: str) -> Path | None:
+    """Return the folder that a variable names, None where it is blank; ``~`` is the user's home."""
+    named = os.environ.get(variable, "").strip()
+    try:
+        return folder_for(f"${variable}", Path(named).expanduser()) if named else None
+    except RuntimeError as failure:
+        raise MissingPartError(f"${variable} {named}: nobody knows that home. Name the folder in full.") from failure

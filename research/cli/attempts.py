@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from embargo.data_loaders.errors import ConfigError
 from embargo.research.cache import cache_folder, ledger_folder
 from embargo.research.cli.options import CacheOption, EnvOption, SetOption, experiment
 from embargo.research.cli.terminal import complaints, console, guarded, write
@@ -52,10 +53,18 @@ def attempts(
     """
     from embargo.research.plain import for_spreadsheet
     from embargo.research.progress import shown
+    from embargo.research.records.folders import CONFIG
     from embargo.research.records.run import Run
     from embargo.research.run.preparation import prepare
     from embargo.research.studies.attempts import tried_at_all, tried_beside, tried_by
 
+    if (overrides or env) and (what is None or what.is_dir()):
+        whose = "the whole ledger" if what is None else f"{what}, a folder,"
+        raise ConfigError(f"--set and --env: {whose} has no settings to change. Give an experiment (CONFIG.toml).")
+    if what is not None and (what / "sweep.json").is_file():
+        raise ConfigError(
+            f"{what} is a sweep, not a run. Give {what / CONFIG} for the attempts beside its cells, or nothing for all."
+        )
     place = ledger_folder(cache_folder(cache))
     with shown(complaints) as stages:
         if what is None:
@@ -68,6 +77,8 @@ def attempts(
             plan = prepare(experiment(what, overrides, None, env), stages)
             stages.stage("Judge the attempts")
             found = tried_by(plan, place)
+    for said in found.remarks:
+        complaints.print(f"[yellow]![/] {escaped(said)}", soft_wrap=True, highlight=False)
     if form is ListFormat.CSV:
         write(for_spreadsheet(found.table).to_csv(index=False))
         return
@@ -82,7 +93,7 @@ def _show(found: Tried) -> None:
         title=f"{number:,} attempt{'s' if number != 1 else ''}", box=None, padding=(0, 1, 0, 0), pad_edge=False
     )
     left = ("attempt", "window")
-    heads = [*left, "bars", "shared", "symbols", "shared", "Sharpe", "own p", "p among all"]
+    heads = [*left, "bars", "shared", "symbols", "shared", "Sharpe", "p alone", "p among all"]
     heads += ["p of the run without", "cost"] if found.run else []
     for heading in heads:
         table.add_column(heading, justify="left" if heading in left else "right", no_wrap=heading in left)
@@ -99,6 +110,10 @@ def _show(found: Tried) -> None:
             cells += [formats.probability(row["verdict_p_without"]), formats.coefficient(row["cost"])]
         table.add_row(*cells)
     console.print(table)
+    if number:
+        of_run = "Of the run asked for both p are those of its verdict; of the others they" if found.run else "Both p"
+        told = f"{of_run} come from one stepwise test of all together, so a run's own report may differ a little."
+        console.print(told, style="dim", soft_wrap=True, highlight=False)
     if found.elsewhere:
         console.print(f"{found.elsewhere:,} more were made elsewhere (statistics.trials_elsewhere).", highlight=False)
     if found.run:

@@ -19,7 +19,7 @@ from embargo.research.cli.options import (
     SetOption,
     experiment,
 )
-from embargo.research.cli.terminal import BAD_DATA, FAILED, LEAK_FOUND, complaints, console, guarded
+from embargo.research.cli.terminal import BAD_DATA, FAILED, LEAK_FOUND, complaints, console, guarded, numbered
 from embargo.research.progress import escaped
 
 if TYPE_CHECKING:
@@ -144,7 +144,8 @@ def runs(
 
     found = list_runs(folder, verify=verify)
     whole = [row for row in found if row["damage"] is None]
-    table = Table(title=escaped(f"{len(whole)} runs in {folder}"), box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    title = escaped(f"{numbered(len(whole), 'run')} in {folder}")
+    table = Table(title=title, box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for heading in ("run", "status", "data", "Sharpe (interval)", "p, one-sided", "return", "max DD", "trials"):
         table.add_column(heading, justify="left" if heading in ("run", "status", "data") else "right", no_wrap=True)
     for row in whole:

@@ -52,7 +52,8 @@ class Attempts:
     own : str
         Settings fingerprint of the attempt in question.
     opened : mapping of window fingerprint to int array, shape (bars,)
-        When the bars of each window open, in microseconds. Trials on a window that is not here count in full.
+        When the bars of each window open, in microseconds. Trials on a window that is not here, such as one of bars of
+        another length, count in full.
     elsewhere : int
         Attempts made with other tools, of which nothing but their number is known.
     """
@@ -98,6 +99,16 @@ class Attempts:
         return [name for name, trial in self.trials.items() if trial.window != window]
 
     @property
+    def lost(self) -> list[str]:
+        """Settings fingerprints of those whose returns are not known."""
+        return [name for name in self.trials if name not in self.returns]
+
+    @property
+    def apart(self) -> list[str]:
+        """Settings fingerprints of those on bars that cannot be laid beside those in question."""
+        return [name for name, trial in self.trials.items() if self.opened and trial.window not in self.opened]
+
+    @property
     def panel(self) -> np.ndarray | None:
         """Returns of all trials on the window in question side by side, shape (bars, trials); None as below."""
         window = self.trials[self.own].window if self.own else None
@@ -125,7 +136,7 @@ class Attempts:
             The attempts whose returns are known, their returns and their membership, shape (bars, those attempts).
         """
         own = self.trials[self.own]
-        places = {own.window: np.arange(own.bars), **self.opened}
+        places = self.opened or {own.window: np.arange(own.bars)}
         known = [
             name
             for name in (self.trials if names is None else names)
@@ -161,8 +172,38 @@ def tried_around(folder: Path, window: TradedWindow, *, elsewhere: int = 0) -> A
     # A trial that stands on this very window is that one, wherever else it may stand.
     found.sort(key=lambda each: each[0].identity == window.identity)
     trials = {settings: trial for _, here in found for settings, trial in here.items()}
-    opened = {each.identity: each.open_at for each, _ in found} | {window.identity: window.open_at}
+    # Returns of bars of another length stand on no common bars.
+    opened = {each.identity: each.open_at for each, _ in found if each.length == window.length}
+    opened |= {window.identity: window.open_at}
     return Attempts(trials, returns_of(folder, trials.values()), opened=opened, elsewhere=elsewhere)
+
+
+def remarks(attempts: Attempts) -> list[str]:
+    """Say which attempts count in full because too little is known of them, one sentence each.
+
+    Examples
+    --------
+    >>> from embargo.research.records.ledger import Trial
+    >>> remarks(Attempts({"a": Trial("window", "a", "mine", 0.05, 300)}, {}))[0][:61]
+    'The returns of 1 of 1 attempts in the ledger are lost: restor'
+    """
+    said = []
+    if lost := len(attempts.lost):
+        said.append(lost_returns(lost, len(attempts.trials)))
+    if apart := len(attempts.apart):
+        said.append(
+            f"{apart:,} of {len(attempts.trials):,} attempts in the ledger were made at the same time on bars of "
+            "another length: they cannot be laid beside this one, and each counts in full."
+        )
+    return said
+
+
+def lost_returns(lost: int, number: int) -> str:
+    """Say that returns are missing from a ledger."""
+    return (
+        f"The returns of {lost:,} of {number:,} attempts in the ledger are lost: restore its files that end in .rows. "
+        "Until then each of these counts in full, even where it moves with others."
+    )
 
 
 def adjusted_p_value(

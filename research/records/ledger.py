@@ -11,18 +11,20 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import math
 import os
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.errors import DataError, MissingPartError
 from embargo.research.records.lines import append_line, opened
-from embargo.research.records.windows import TradedWindow, keep_window, windows_in
+from embargo.research.records.windows import LIST, ROWS, TradedWindow, keep_window, windows_in
 
-_LIST, _ROWS = ".jsonl", ".rows"
+_EARLIER = "ledger.jsonl"
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def trials_on(folder: Path, window: str) -> dict[str, Trial]:
     >>> trials_on(Path("no/such/folder"), "a window")
     {}
     """
-    return {trial.settings: trial for trial in _lines(_place(folder, window, _LIST)) if trial.window == window}
+    return {trial.settings: trial for trial in _lines(_place(folder, window, LIST)) if trial.window == window}
 
 
 def trials_around(folder: Path, window: TradedWindow | None) -> Iterator[tuple[TradedWindow, dict[str, Trial]]]:
@@ -113,7 +115,14 @@ def trials_around(folder: Path, window: TradedWindow | None) -> Iterator[tuple[T
         As `trials_on`.
     """
     for found in windows_in(folder, window):
-        if trials := trials_on(folder, found.identity):
+        trials = trials_on(folder, found.identity)
+        for trial in trials.values():
+            if trial.bars != len(found.open_at):
+                raise DataError(
+                    f"{_place(folder, trial.window, LIST)}: trial {trial.name!r} has {trial.bars} bars, and its window "
+                    f"{len(found.open_at)}. Restore the file or move it away."
+                )
+        if trials:
             yield found, trials
 
 
@@ -125,7 +134,7 @@ def _lines(path: Path) -> Iterator[Trial]:
         for number, line in enumerate(lines, start=1):
             try:
                 trial = _checked(Trial(**json.loads(line)))
-            except (ValueError, TypeError, RecursionError) as failure:
+            except (ValueError, TypeError, OverflowError, RecursionError) as failure:
                 raise DataError(
                     f"{path}, line {number}: not a trial ({failure}). Restore the file or move it away."
                 ) from failure
@@ -133,12 +142,65 @@ def _lines(path: Path) -> Iterator[Trial]:
 
 
 def _checked(trial: Trial) -> Trial:
-    """Refuse a trial with TypeError if a field of it is of another type than declared."""
+    """Refuse a trial with TypeError if a field of it is of another type than declared, with ValueError if no number."""
     kinds = {"sharpe_per_bar": int | float, "bars": int}
     for name, value in asdict(trial).items():
         if not isinstance(value, kinds.get(name, str)):
             raise TypeError(f"{name} is {value!r}")
+    if not math.isfinite(trial.sharpe_per_bar):
+        raise ValueError(f"sharpe_per_bar is {trial.sharpe_per_bar}")
     return trial
+
+
+def earlier_attempts(runs: Path, *, declared: int = 0) -> list[str]:
+    """Say how many attempts the ledger of an earlier version holds, which lay beside the runs and is not read any more.
+
+    Parameters
+    ----------
+    runs : Path
+        Folder of runs.
+    declared : int
+        ``statistics.trials_elsewhere``; where it is not 0, they are taken to be among those.
+
+    Returns
+    -------
+    list of str
+        One sentence, or none.
+
+    Raises
+    ------
+    DataError
+        If there is one that cannot be read.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from embargo.research.records.ledger import earlier_attempts
+    >>> earlier_attempts(Path("no/such/folder"))
+    []
+    """
+    path = runs / _EARLIER
+    if declared or not os.path.lexists(path):
+        return []
+    with opened(path) as lines:
+        number = len({_attempt_in(line) for line in lines if line.strip()})
+    if not number:
+        return []
+    held = "1 attempt" if number == 1 else f"{number:,} attempts"
+    said = (
+        f"{path} holds {held} of an earlier version, on these bars or others, not counted here: set "
+        "statistics.trials_elsewhere to the number of those on these bars, or repeat the runs that matter."
+    )
+    return [said]
+
+
+def _attempt_in(line: bytes) -> object:
+    """Return what makes a line of an earlier ledger another attempt; a line that cannot be read is one of its own."""
+    try:
+        found = json.loads(line)
+        return str(found["window"]), str(found["settings"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return line
 
 
 def returns_of(folder: Path, trials: Iterable[Trial]) -> dict[str, np.ndarray]:
@@ -166,7 +228,7 @@ def returns_of(folder: Path, trials: Iterable[Trial]) -> dict[str, np.ndarray]:
     wanted = {_key(trial.settings): trial for trial in trials}
     found: dict[str, np.ndarray] = {}
     for window, bars in {(trial.window, trial.bars) for trial in wanted.values()}:
-        path = _place(folder, window, _ROWS)
+        path = _place(folder, window, ROWS)
         if not path.exists():
             continue
         with opened(path) as file:
@@ -174,9 +236,38 @@ def returns_of(folder: Path, trials: Iterable[Trial]) -> dict[str, np.ndarray]:
             rows = np.fromfile(file, dtype=_row(bars), count=os.fstat(file.fileno()).st_size // _row(bars).itemsize)
         for key, returns in rows:
             trial = wanted.get(bytes(key))
-            if trial is not None and trial.bars == bars and trial.window == window:
+            if trial is not None and trial.bars == bars and trial.window == window and np.isfinite(returns).all():
                 found[trial.settings] = np.asarray(returns, dtype=float)
     return found
+
+
+def refuse_unwritable(folder: Path, window: TradedWindow) -> None:
+    """Make a ledger's folder and see that attempts on a window can be written, before hours of work for one.
+
+    Parameters
+    ----------
+    folder : Path
+        The ledger's.
+    window : TradedWindow
+
+    Raises
+    ------
+    MissingPartError
+        If they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        for suffix in (LIST, ROWS):
+            if (path := _place(folder, window.identity, suffix)).exists():
+                path.open("ab").close()
+    except OSError as failure:
+        raise MissingPartError(
+            f"{failure.filename or folder}: the ledger of attempts cannot be written ({failure.strerror}). Mend the "
+            "rights to it, or name another place in $EMBARGO_LEDGER or with --cache; what this ledger holds is not "
+            "counted there."
+        ) from failure
 
 
 def record(folder: Path, window: TradedWindow, trial: Trial, returns: np.ndarray) -> None:
@@ -206,13 +297,15 @@ def record(folder: Path, window: TradedWindow, trial: Trial, returns: np.ndarray
     if trial.window != window.identity:
         raise DataError(f"ledger: trial {trial.name!r} was made on another window than {window.identity}.")
     keep_window(folder, window)
+    # There before the returns, so that returns without a list are never the mark of a kill.
+    _place(folder, trial.window, LIST).touch()
     row = np.array([(_key(trial.settings), returns)], dtype=_row(trial.bars))
-    with _place(folder, trial.window, _ROWS).open("ab") as file:
+    with _place(folder, trial.window, ROWS).open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         whole = os.fstat(file.fileno()).st_size
         file.truncate(whole - whole % row.itemsize)
         file.write(row.tobytes())
-    append_line(_place(folder, trial.window, _LIST), json.dumps(asdict(trial), sort_keys=True))
+    append_line(_place(folder, trial.window, LIST), json.dumps(asdict(trial), sort_keys=True))
 
 
 def _key(settings: str) -> bytes:

@@ -25,7 +25,7 @@ from embargo.research.pages.page import write_page
 from embargo.research.pages.status import Status
 from embargo.research.progress import Quiet, Stages
 from embargo.research.records import ledger
-from embargo.research.records.attempts import tried_around
+from embargo.research.records.attempts import remarks, tried_around
 from embargo.research.records.folders import seal, write_json, writing
 from embargo.research.records.metrics import DataFault, FusionFigures, Metrics, TruthFigures
 from embargo.research.records.provenance import manifest_of
@@ -125,8 +125,9 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
     window, data = window_of(plan), material_of(plan, plan.parts)
     identity = attempt_of(config, data)
     place = ledger_folder(cache)
-    # A ledger that cannot be read is told before hours of work.
+    # A ledger that cannot be read or written is told before hours of work.
     tried_around(place, window)
+    ledger.refuse_unwritable(place, window)
 
     plan = with_base(plan, plan.parts[0].fold.train_end, cache, stages)
     reading = read(plan, plan.parts, cache, stages)
@@ -164,7 +165,9 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
 
     findings = audit(_trail(plan, reading, result, fused), stages)
     verdict = conclude(metrics, findings, significance=config.statistics.significance, bad_data=plan.data.refused)
-    verdict = replace(verdict, text=" ".join([verdict.text, *cautions(plan.world, plan.parts)]))
+    said = [*cautions(plan.world, plan.parts), *remarks(attempts)]
+    said += ledger.earlier_attempts(out, declared=attempts.elsewhere)
+    verdict = replace(verdict, text=" ".join([verdict.text, *said]))
     measured = replace(
         measured,
         metrics=replace(metrics, status=verdict.status, edge=verdict.edge, verdict=verdict.headline),

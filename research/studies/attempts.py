@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,8 +12,8 @@ import pandas as pd
 from embargo.backtest.significance import MINIMUM_ROWS, stepwise_sharpe
 from embargo.data_loaders.errors import DataError
 from embargo.research.config.experiment import Config, StatisticsSection
-from embargo.research.records.attempts import Attempts, adjusted_p_value, tried_around
-from embargo.research.records.ledger import Trial
+from embargo.research.records.attempts import Attempts, adjusted_p_value, lost_returns, remarks, tried_around
+from embargo.research.records.ledger import Trial, earlier_attempts, returns_of, trials_around
 from embargo.research.records.run import Run
 from embargo.research.records.windows import TradedWindow, windows_in
 from embargo.research.run.pipeline import window_of
@@ -50,7 +50,8 @@ class Tried:
         One row per attempt, in the order of their windows, with the columns ``attempt`` (the folder of its run, or the
         sweep it was a cell of), ``settings`` (fingerprint, 8 digits), ``first_bar``, ``last_bar`` (UTC), ``bars``,
         ``symbols`` (how many), ``shared_bars`` and ``shared_symbols`` (with the run or experiment asked for),
-        ``sharpe`` (a year), ``own_p``, ``adjusted_p`` (one-sided, alone and among all attempts that overlap with it),
+        ``sharpe`` (a year), ``own_p``, ``adjusted_p`` (one-sided, alone and among all attempts that overlap with it; of
+        the run asked for those of its verdict, of the others those of the stepwise test of all together),
         ``verdict_p_without`` and ``cost`` (the adjusted p of the run asked for, had this attempt, with all cells of its
         sweep, not been made, and what it adds). What is not known, or not asked for, is NaN.
     run : str or None
@@ -61,6 +62,8 @@ class Tried:
         The same when it was made.
     elsewhere : int
         Attempts made with other tools, as its config says.
+    remarks : sequence of str
+        What is not known of some attempts, or not counted.
     """
 
     table: pd.DataFrame
@@ -68,6 +71,7 @@ class Tried:
     verdict_p: float | None = None
     verdict_p_then: float | None = None
     elsewhere: int = 0
+    remarks: Sequence[str] = ()
 
 
 def tried_at_all(ledger: Path) -> Tried:
@@ -92,7 +96,10 @@ def tried_at_all(ledger: Path) -> Tried:
     """
     windows = sorted(windows_in(ledger), key=lambda window: (window.span, window.identity))
     parts = [_rows(ledger, window, StatisticsSection(), 0, only=True) for window in windows]
-    return Tried(_told(pd.concat(parts, ignore_index=True) if parts else _frame(())))
+    found = [trials for _, trials in trials_around(ledger, None)]
+    lost = sum(len(trials) - len(returns_of(ledger, trials.values())) for trials in found)
+    said = [lost_returns(lost, sum(map(len, found)))] if lost else []
+    return Tried(_told(pd.concat(parts, ignore_index=True) if parts else _frame(())), remarks=said)
 
 
 def tried_by(plan: Plan, ledger: Path) -> Tried:
@@ -109,9 +116,10 @@ def tried_by(plan: Plan, ledger: Path) -> Tried:
     DataError
         If the ledger cannot be read.
     """
-    config = plan.config
-    table = _rows(ledger, window_of(plan), config.statistics, config.seed)
-    return Tried(_told(table), elsewhere=config.statistics.trials_elsewhere)
+    config, window = plan.config, window_of(plan)
+    attempts = tried_around(ledger, window, elsewhere=config.statistics.trials_elsewhere)
+    table = _rows(ledger, window, config.statistics, config.seed)
+    return Tried(_told(table), elsewhere=attempts.elsewhere, remarks=remarks(attempts))
 
 
 def tried_beside(run: Run, ledger: Path) -> Tried:
@@ -138,6 +146,7 @@ def tried_beside(run: Run, ledger: Path) -> Tried:
     table = _rows(ledger, window, config.statistics, config.seed)
     alone = run.metrics.get("sharpe_p_value")
     now = _verdict_p(attempts, alone, config)
+    table.loc[table[_WHOLE] == attempts.own, ["own_p", "adjusted_p"]] = [_number(alone), _number(now)]
     if now is not None:
         costs: dict[str, float | None] = {}
         for group in _groups(attempts):
@@ -158,6 +167,7 @@ def tried_beside(run: Run, ledger: Path) -> Tried:
         verdict_p=now,
         verdict_p_then=run.metrics.get("adjusted_p_value"),
         elsewhere=attempts.elsewhere,
+        remarks=[*remarks(attempts), *earlier_attempts(run.folder.parent, declared=attempts.elsewhere)],
     )
 
 
@@ -172,6 +182,7 @@ def _unknown(run: Run, ledger: Path) -> str:
     return (
         f"{ledger}: this ledger does not know {run.name}. Name the cache that the run was made with (--cache), or the "
         "ledger ($EMBARGO_LEDGER); where it is lost, repeat the run."
+        + "".join(f" {said}" for said in earlier_attempts(run.folder.parent))
     )
 
 
@@ -245,6 +256,10 @@ def _row(trial: Trial, at: TradedWindow, asked: TradedWindow, own_p: float, adju
         "cost": np.nan,
         _WHOLE: trial.settings,
     }
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else value
 
 
 def _told(table: pd.DataFrame) -> pd.DataFrame:

@@ -29,6 +29,7 @@ from embargo.research.records.attempts import (
     best_of,
     discounted,
     overfitting,
+    remarks,
     tried_around,
     undistinguished,
 )
@@ -215,7 +216,11 @@ def sweep(config: Config, axes: Sequence[Axis], *, out: Path, cache: Path, stage
     identity = hashlib.sha256("".join([window.identity, *sorted(trials)]).encode()).hexdigest()[:8]
     folder = out / f"{config.name}-sweep-{identity}"
     hashes = [""] * len(cells)
-    note = _recording(ledger_folder(cache), folder.name, cells, window, trials, hashes)
+    place = ledger_folder(cache)
+    # A ledger that cannot be read or written is told before hours of work.
+    tried_around(place, window)
+    ledger.refuse_unwritable(place, window)
+    note = _recording(place, folder.name, cells, window, trials, hashes)
 
     plan = with_base(plan, plan.parts[0].fold.train_end, cache, stages)
     scored = read(plan, with_validation_news(plan), cache, stages).scored
@@ -240,8 +245,10 @@ def sweep(config: Config, axes: Sequence[Axis], *, out: Path, cache: Path, stage
         "test": _extent(plan, late),
     }
     known = {"name": config.name, "sweep": identity, "window": window.identity, "data": plan.data.to_dict()} | spans
-    tried = tried_around(ledger_folder(cache), window, elsewhere=config.statistics.trials_elsewhere)
-    result = replace(result, figures=known | _figures(result, plan, cells, late, tried))
+    tried = tried_around(place, window, elsewhere=config.statistics.trials_elsewhere)
+    figures = known | _figures(result, plan, cells, late, tried)
+    figures["remarks"] += ledger.earlier_attempts(out, declared=tried.elsewhere)
+    result = replace(result, figures=figures)
     stages.stage("Write the report")
     _save(result, config)
     return result
@@ -314,6 +321,7 @@ def _figures(
         "n_trials": len(attempts.trials),
         "n_partial": len(attempts.partial),
         "trials_elsewhere": attempts.elsewhere,
+        "remarks": remarks(attempts),
         "overfitting": overfitting(attempts, names, seed=config.seed),
         "confidence_set": undistinguished(attempts, names, n_boot=statistics.bootstrap, seed=config.seed),
         "best_of_attempts": None if beaten is None else as_json(beaten),

@@ -65,6 +65,7 @@ def sentences(result: Sweep) -> list[str]:
         told.append(f"On {figures['test']['bars']:,} test bars it never traded, so that it has no Sharpe ratio there.")
     else:
         told.append(f"{worth}, {rank}; {among}: {formats.probability(chosen['adjusted_p_value'])}.")
+    told += figures.get("remarks", [])
     told += _idle(figures)
     told.append(_overfitting(figures["overfitting"]))
     if figures["confidence_set"] is not None:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from samples.small_runs import embargo, experiment
 from typer.testing import Result
+
+from embargo.data_loaders.errors import MissingPartError
+from embargo.research.cache import ledger_folder
+from embargo.research.records.run import Run
 
 LEXICON = experiment(
     symbols=8,
@@ -99,9 +104,13 @@ def test_a_run_is_told_what_each_attempt_cost_its_verdict(desk: Path) -> None:
     assert len(rows) == 5
     metrics = json.loads((third / "metrics.json").read_text())
     costs = {row["attempt"]: row for row in rows}
+    # Of the run itself both p are those that its report and its verdict show.
+    assert float(costs[third.name]["own_p"]) == metrics["sharpe_p_value"]
+    assert float(costs[third.name]["adjusted_p"]) >= metrics["sharpe_p_value"]
     assert costs[third.name]["cost"] == ""
     elsewhere = costs.pop("made elsewhere")
     now = float(elsewhere["verdict_p_without"]) + float(elsewhere["cost"])
+    assert float(costs[third.name]["adjusted_p"]) == pytest.approx(now)
     assert now >= metrics["sharpe_p_value"]
     for name, row in costs.items():
         if name != third.name:
@@ -132,3 +141,82 @@ def test_a_run_that_the_ledger_does_not_know_is_said(desk: Path, monkeypatch: py
     assert "--cache" in result.output
     assert "0 attempts" in embargo("attempts").output
     assert not (desk / "nowhere").exists()
+
+
+def test_settings_that_nothing_would_take_are_refused(desk: Path) -> None:
+    for what in ([], [run_in(desk / "first")]):
+        result = embargo("attempts", *what, "--set", "seed=1")
+        assert result.exit_code == 2
+        assert "no settings to change" in " ".join(result.output.split())
+
+
+def test_a_sweep_is_called_one(tmp_path: Path) -> None:
+    (tmp_path / "sweep.json").write_text("{}")
+    result = embargo("attempts", tmp_path)
+    assert result.exit_code == 2
+    assert "is a sweep, not a run" in result.output
+
+
+def older(runs: Path) -> None:
+    """The ledger of an earlier version: three attempts, one of them made twice, and a line that was torn."""
+    lines = [
+        json.dumps({"window": window, "settings": settings, "name": "mine", "sharpe_per_bar": 0.1, "bars": 250})
+        for window, settings in (("a", "b"), ("a", "c"), ("d", "b"), ("a", "b"))
+    ]
+    runs.mkdir(exist_ok=True)
+    (runs / "ledger.jsonl").write_text("\n".join([*lines, '{"window": "a"']))
+
+
+def test_attempts_of_an_earlier_version_are_told_until_they_are_declared(desk: Path, tmp_path: Path) -> None:
+    older(tmp_path)
+    unknown = shutil.copytree(run_in(desk / "second"), tmp_path / "second")
+    told = "holds 4 attempts of an earlier version"
+    places = ["--out", tmp_path, "--cache", tmp_path / "cache", "--set", "split.end=2017-01-01"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EMBARGO_LEDGER", str(tmp_path / "empty"))
+        assert told in " ".join(embargo("attempts", unknown).output.split())
+        assert told in " ".join(embargo("run", desk / "small.toml", *places).output.split())
+        again = embargo("run", desk / "small.toml", *places, "--set", "statistics.trials_elsewhere=4")
+        assert again.exit_code == 0
+        assert told not in " ".join(again.output.split())
+        (run,) = (path for path in tmp_path.glob("small-*") if path.is_dir())
+        assert told not in embargo("attempts", run).output
+
+
+@pytest.mark.parametrize("command", [["run"], ["sweep", "--grid", "signal.half_life=1,3"]])
+def test_a_ledger_that_cannot_be_written_stops_before_anything_is_traded(
+    desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    (tmp_path / "ledger").symlink_to(tmp_path / "nowhere" / "ledger")
+    monkeypatch.setenv("EMBARGO_LEDGER", str(tmp_path / "ledger"))
+    result = embargo(command[0], desk / "small.toml", *command[1:], "--out", tmp_path, "--cache", tmp_path / "cache")
+    assert result.exit_code == 1
+    assert "the ledger of attempts cannot be written" in result.output
+    assert "Trade" not in result.output
+
+
+def test_lost_returns_are_told(desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(desk / "ledger", tmp_path / "ledger")
+    monkeypatch.setenv("EMBARGO_LEDGER", str(tmp_path / "ledger"))
+    window = Run.load(run_in(desk / "second")).finished.window
+    (tmp_path / "ledger" / f"{window[:16]}.rows").write_bytes(b"")
+    told = "returns of 1 of 4 attempts in the ledger are lost"
+    for what in ([], [run_in(desk / "first")], [desk / "small.toml", "--set", "split.end=2017-01-01"]):
+        result = embargo("attempts", *what, "--format", "csv")
+        assert told in " ".join(result.output.split())
+        assert told not in result.stdout
+    done = embargo(
+        "run", desk / "small.toml", "--out", tmp_path, "--cache", tmp_path / "c", "--set", "signal.half_life=4"
+    )
+    assert "returns of 1 of" in " ".join(done.output.split())
+
+
+def test_a_home_is_found_and_a_blank_names_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("EMBARGO_LEDGER", "~/desk")
+    assert ledger_folder(tmp_path) == tmp_path / "desk"
+    monkeypatch.setenv("EMBARGO_LEDGER", "  ")
+    assert ledger_folder(tmp_path) == tmp_path / "ledger"
+    monkeypatch.setenv("EMBARGO_LEDGER", "~nobody-of-that-name/desk")
+    with pytest.raises(MissingPartError, match="in full"):
+        ledger_folder(tmp_path)

@@ -359,19 +359,24 @@ def test_the_ledger_joins_what_overlaps_and_nothing_else(tmp_path: Path) -> None
         "own": asked,
     }
     foreign = window(0, 100, "AB", "f")
-    others["foreign"] = replace(foreign, marks=foreign.marks + 7)
+    others["foreign"] = replace(foreign, marks=np.random.default_rng(0).permutation(foreign.marks))
     for name, each in others.items():
         bars = len(each.open_at)
         record(tmp_path, each, Trial(each.identity, name, name, 0.0, bars), np.full(bars, 0.01))
+    # On bars of half a day prices cannot be held against those of a day: an equal name counts, in full.
+    halves = replace(window(0, 60, "AB", "h"), length=43_200_000_000)
+    record(tmp_path, halves, Trial(halves.identity, "halves", "halves", 0.0, 60), np.full(60, 0.01))
     # The same settings on a window read later: the one on the window asked for is the one.
     again = window(0, 90, "AB", "z")
     record(tmp_path, again, Trial(again.identity, "own", "own", 0.0, 90), np.zeros(90))
     found = tried_around(tmp_path, asked, elsewhere=2)
-    assert sorted(found.trials) == ["fewer", "grown", "own"]
+    assert sorted(found.trials) == ["fewer", "grown", "halves", "own"]
     assert found.trials["own"].window == asked.identity
-    assert found.number == 5
+    assert found.number == 6
     own = replace(found, own="own")
+    # Whichever attempt is in question, its returns stand on the bars of this window or on none.
+    assert replace(found, own="halves").together()[0] == own.together()[0]
     known, panel, member = own.together()
     assert panel.shape == (150, 3)
     assert dict(zip(known, member.sum(axis=0).tolist(), strict=True)) == {"fewer": 100, "grown": 120, "own": 100}
-    assert sorted(own.partial) == ["fewer", "grown"]
+    assert sorted(own.partial) == ["fewer", "grown", "halves"]

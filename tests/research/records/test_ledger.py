@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.errors import DataError, MissingPartError
 from embargo.data_loaders.schemas import Prices
-from embargo.research.records.ledger import Trial, returns_of, trials_around, trials_on
+from embargo.research.records.attempts import remarks, tried_around
+from embargo.research.records.ledger import Trial, refuse_unwritable, returns_of, trials_around, trials_on
 from embargo.research.records.ledger import record as record_with
 from embargo.research.records.windows import TradedWindow, overlap, window_on, windows_in
 
@@ -194,12 +195,49 @@ def test_prices_worked_over_for_a_later_split_are_the_same_market_and_other_pric
     assert overlap(whole, window_on(halved, "1d"))
     assert not overlap(whole, window_on(market(1), "1d"))
     assert not overlap(whole, window_on(market(0, symbols="EFGH"), "1d"))
-    assert not overlap(whole, window_on(market(0, bar="12h"), "12h"))
     # One symbol of the same market is enough.
     mixed = market(1)
     for name in ("open", "high", "low", "close"):
         getattr(mixed, name)["C"] = getattr(prices, name)["C"]
     assert overlap(whole, window_on(mixed, "1d"))
+
+
+def times(prices: Prices, factor: float, decimals: int) -> Prices:
+    panels = {name: (getattr(prices, name) * factor).round(decimals) for name in ("open", "high", "low", "close")}
+    return replace(prices, **panels)
+
+
+@given(st.integers(0, 10_000), st.sampled_from([1.0, 1.37, 0.6]), st.integers(1, 60), st.booleans())
+def test_prices_rounded_to_ticks_stay_the_same_market(seed: int, factor: float, bars: int, both: bool) -> None:
+    prices = market(seed, bars=bars)
+    whole = window_on(times(prices, 1.0, 2) if both else prices, "1d")
+    assert overlap(whole, window_on(times(prices, factor, 2), "1d"))
+
+
+@given(st.integers(0, 10_000), st.integers(1, 10_000), st.sampled_from([2, 6]), st.integers(60, 120))
+def test_markets_that_have_but_their_names_in_common_stay_apart(seed: int, more: int, decimals: int, bars: int) -> None:
+    one, other = (times(market(each, bars=bars), 1.0, decimals) for each in (seed, seed + more))
+    assert not overlap(window_on(one, "1d"), window_on(other, "1d"))
+
+
+def test_markets_that_have_but_their_names_in_common_join_in_less_than_one_of_1000_cases() -> None:
+    markets = [window_on(market(seed, bars=60), "1d") for seed in range(64)]
+    pairs = [overlap(one, other) for at, one in enumerate(markets) for other in markets[:at]]
+    assert len(pairs) == 2016
+    assert sum(pairs) <= 2
+
+
+def test_one_wrong_price_makes_no_other_market() -> None:
+    prices = market(0, symbols="A", bars=60)
+    prices.close.iloc[30] *= 3.0
+    assert overlap(window_on(prices, "1d"), window_on(market(0, symbols="A", bars=60), "1d"))
+
+
+def test_bars_of_another_length_join_where_time_and_symbol_meet() -> None:
+    daily, halves = window_on(market(0), "1d"), window_on(market(1, bar="12h"), "12h")
+    assert overlap(daily, halves) is overlap(halves, daily) is True
+    assert not overlap(daily, window_on(market(0, symbols="EFGH", bar="12h"), "12h"))
+    assert not overlap(window_on(market(0).select(bars=np.arange(300, 400)), "1d"), halves)
 
 
 def test_bars_that_open_at_other_instants_are_not_shared() -> None:
@@ -237,3 +275,79 @@ def test_a_wide_market_keeps_few_marks_and_is_known_all_the_same(tmp_path: Path)
     np.testing.assert_array_equal(found.open_at, one.open_at)
     np.testing.assert_array_equal(found.marks, one.marks)
     assert (tmp_path / f"{one.key}.window").stat().st_size < 100_000
+
+
+@pytest.mark.parametrize("lost", [[".window"], [".window", ".rows"], [".window", ".jsonl"], [".jsonl"]])
+def test_files_that_stand_alone_are_an_error_that_names_what_is_missing(tmp_path: Path, lost: list[str]) -> None:
+    one = window("a")
+    record_with(tmp_path, one, Trial(one.identity, "a", "run", 0.1, 5), np.zeros(5))
+    for suffix in lost:
+        (tmp_path / f"{one.key}{suffix}").unlink()
+    with pytest.raises(DataError, match=rf"{one.key}\{lost[0]}: missing.*Restore the file or move the others away"):
+        list(trials_around(tmp_path, OTHER))
+
+
+def test_other_files_of_a_folder_are_no_part_of_its_ledger(tmp_path: Path) -> None:
+    record(tmp_path, trial("a"))
+    (tmp_path / "seals.jsonl").write_text("{}\n")
+    assert len(list(trials_around(tmp_path, None))) == 1
+
+
+@pytest.mark.parametrize("sharpe", ["NaN", "Infinity", "1" + "0" * 400])
+def test_a_ratio_that_is_no_number_is_an_error_that_names_its_line(tmp_path: Path, sharpe: str) -> None:
+    record(tmp_path, trial("a"))
+    path = list_of(tmp_path)
+    path.write_text(path.read_text().replace("0.1", sharpe))
+    with pytest.raises(DataError, match="line 1: not a trial"):
+        trials_on(tmp_path, W.identity)
+
+
+def test_a_window_under_another_key_is_an_error_that_names_it(tmp_path: Path) -> None:
+    record(tmp_path, trial("a"))
+    (tmp_path / "0123456789abcdef.window").write_bytes((tmp_path / f"{W.key}.window").read_bytes())
+    with pytest.raises(DataError, match=r"0123456789abcdef.window: not a window .*it is of window w"):
+        list(windows_in(tmp_path))
+
+
+def test_a_trial_of_another_length_than_its_window_is_an_error(tmp_path: Path) -> None:
+    record(tmp_path, trial("a"))
+    path = list_of(tmp_path)
+    path.write_text(path.read_text().replace('"bars": 5', '"bars": -5'))
+    with pytest.raises(DataError, match="-5 bars, and its window 5"):
+        list(trials_around(tmp_path, None))
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x07" * 72, np.full(9, np.nan).tobytes()])
+def test_lost_returns_are_counted(tmp_path: Path, damage: bytes) -> None:
+    record(tmp_path, trial("a"))
+    record(tmp_path, trial("b"))
+    (tmp_path / f"{W.key}.rows").write_bytes(damage)
+    record(tmp_path, trial("c"))
+    found = tried_around(tmp_path, W)
+    assert sorted(found.lost) == ["a", "b"]
+    (said,) = remarks(found)
+    assert "2 of 3 attempts" in said
+    assert remarks(tried_around(tmp_path / "none", W)) == []
+
+
+def test_returns_that_are_no_numbers_are_lost(tmp_path: Path) -> None:
+    record(tmp_path, trial("a"))
+    record(tmp_path, trial("b"))
+    path = tmp_path / f"{W.key}.rows"
+    row = bytearray(path.read_bytes())
+    row[32:40] = np.array([np.nan]).tobytes()
+    path.write_bytes(row)
+    assert tried_around(tmp_path, W).lost == ["a"]
+
+
+@pytest.mark.parametrize("wrong", ["under a file", "list", "rows"])
+def test_a_ledger_that_cannot_be_written_is_said_before(tmp_path: Path, wrong: str) -> None:
+    refuse_unwritable(tmp_path / "new" / "ledger", W)
+    assert list((tmp_path / "new" / "ledger").iterdir()) == []
+    folder = tmp_path / "ledger"
+    if wrong == "under a file":
+        folder.write_text("")
+    else:
+        (folder / f"{W.key}.{'jsonl' if wrong == 'list' else wrong}").mkdir(parents=True)
+    with pytest.raises(MissingPartError, match="cannot be written"):
+        refuse_unwritable(folder, W)
