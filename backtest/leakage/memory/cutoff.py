@@ -264,8 +264,8 @@ class _Sides:
         """Say that one side has nothing to compare."""
         before, after = self.days()
         return (
-            f"Nothing is proven: {before} {what} before {moment(instant)} and {after} after can be compared{self.said}; "
-            f"{FEWEST_DAYS} are needed on either side{aside}."
+            f"Nothing is proven: {before} {what} before {moment(instant)} and {after} after can be "
+            f"compared{self.said}; {FEWEST_DAYS} are needed on either side{aside}."
         )
 
     def compare(self, sums: np.ndarray, statistic: Statistic, *, n_boot: int, seed: int) -> tuple[Resampled, Resampled]:
