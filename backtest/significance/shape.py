@@ -18,7 +18,8 @@ from embargo.backtest.significance.resampling import automatic_block_length
 from embargo.backtest.significance.series import MINIMUM_ROWS, checked_returns, varies
 from embargo.backtest.significance.sharpe import moving_rows
 
-# Fixed by simulation: `docs/size_and_power.md` says how often each is passed where nothing is wrong, and what it finds.
+# Fixed by simulation: `docs/size_and_power.md`, and for the stretches `sample_shape`, say how often each is passed
+# where nothing is wrong, and what it finds.
 MOST_SKEW = 0.15
 MOST_DRIFT = 2.5
 MOST_MEMORY = 1.5
@@ -84,11 +85,12 @@ def sample_shape(returns: np.ndarray) -> SampleShape:
     root of the rows, or where it traded in fewer than seven stretches: of as many equal stretches as the root of the
     rows, at least seven, those in which a row lies more than a tenth of a deviation from the median.
 
-    Bursts of trading of normal returns on 252 to 2,520 rows, without an edge: in three stretches a nominal 5 % test of
-    the Sharpe ratio that has a p-value rejects 12 to 19 %, in four to six 6 to 13, in seven or eight 2 to 8 (standard
-    errors 1 to 3). None of 1,000 series each of 252, 504 and 1,000 rows is doubted for it that is i.i.d. (normal, t of
-    3 and 4 degrees) or GARCH, nor one that trades on a random tenth of its bars; of spells of 10 to 20 bars with 60
-    idle ones between, which reject 4 to 6 %, half of 252 rows, 9 % of 504 and none of 1,000.
+    One to four bursts of trading of normal returns on 252, 504, 1,000 and 2,520 rows, without an edge (12,000 series):
+    a nominal 5 % test of the Sharpe ratio rejects, where it has a p-value, 7 to 20 % of those in three stretches, 6 to
+    13 in four to six, 5 to 9 in seven or eight and 4 to 8 in more than ten, by the rows (standard errors 1 to 4). Of
+    1,000 series each of 252, 504 and 1,000 rows none is doubted for it that is i.i.d. (normal, t of 3 and 4 degrees) or
+    GARCH, nor one that trades on a random eighth of its bars; of spells of 10 to 20 bars with 60 idle ones between,
+    which reject 4 to 6 % of all, half of 252 rows, 9 % of 504 and none of 1,000.
 
     Parameters
     ----------

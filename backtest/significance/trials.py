@@ -179,10 +179,10 @@ def _chance(moving: np.ndarray, rows: np.ndarray) -> float:
     """Variance of a worthless trial's Sharpe ratio, from returns in standard deviations; trends make it larger."""
     n, columns = moving.shape
     if not columns:
-        return 1.0 / (n - 1)
+        return 1.0 / float(n - 1)
     error = prewhitened_error(moving, panel_block_length(moving))
     inflation = max(1.0, float((error**2 * (n / rows)).mean()))
-    return inflation / float(n - 1) * float(((n - 1) / (rows - 1)).mean())
+    return float(inflation / (n - 1) * ((n - 1) / (rows - 1)).mean())
 
 
 def _sums(values: np.ndarray, block: int) -> np.ndarray:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import MAXYEAR, MINYEAR
 from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.models.probes.masking import DATE
+from embargo.models.probes.masking import DATE, check_texts
 
 # Good on the left; each word stands in one pair only, so that turning a text round twice gives it back.
 _PAIRS = (
@@ -75,6 +76,8 @@ def flip_outcomes(texts: Sequence[str], pairs: Mapping[str, str] = OUTCOME_PAIRS
     ------
     ConfigError
         If a word stands in two pairs.
+    DataError
+        If a row is no text.
 
     References
     ----------
@@ -87,6 +90,7 @@ def flip_outcomes(texts: Sequence[str], pairs: Mapping[str, str] = OUTCOME_PAIRS
     >>> flip_outcomes(["Altera Beats estimates; shares UP"]).texts
     ['Altera Misses estimates; shares DOWN']
     """
+    check_texts(texts, "flip")
     opposite = dict(pairs) | {bad: good for good, bad in pairs.items()}
     if len(opposite) != 2 * len(pairs):
         raise ConfigError(
@@ -128,6 +132,8 @@ def shift_dates(texts: Sequence[str], years: int) -> list[str]:
     ------
     ConfigError
         If ``years`` is 0.
+    DataError
+        If a row is no text, or one of its years would leave the calendar, which has 1 to 9999.
 
     Examples
     --------
@@ -138,10 +144,21 @@ def shift_dates(texts: Sequence[str], years: int) -> list[str]:
     if years == 0:
         raise ConfigError("dates: years must not be 0, which moves nothing. Give another number.")
 
-    def moved(found: re.Match[str]) -> str:
-        return _YEAR_INSIDE.sub(lambda year: str(int(year.group(0)) + years), found.group(0))
+    check_texts(texts, "dates")
 
-    return [DATE.sub(moved, text) for text in texts]
+    def shifted(row: int, text: str) -> str:
+        def moved(year: re.Match[str]) -> str:
+            found = int(year.group(0)) + years
+            if not MINYEAR <= found <= MAXYEAR:
+                raise DataError(
+                    f"dates: row {row}: {year.group(0)} moved by {years} is the year {found}, which no calendar has. "
+                    "Move by fewer years."
+                )
+            return f"{found:04d}"
+
+        return DATE.sub(lambda date: _YEAR_INSIDE.sub(moved, date.group(0)), text)
+
+    return [shifted(row, text) for row, text in enumerate(texts)]
 
 
 def put_dates(texts: Sequence[str], at: pd.Series | pd.DatetimeIndex) -> list[str]:
@@ -159,7 +176,7 @@ def put_dates(texts: Sequence[str], at: pd.Series | pd.DatetimeIndex) -> list[st
     Raises
     ------
     DataError
-        If lengths differ.
+        If lengths differ, or a row is no text.
 
     Examples
     --------
@@ -168,6 +185,7 @@ def put_dates(texts: Sequence[str], at: pd.Series | pd.DatetimeIndex) -> list[st
     >>> put_dates(["Profit rose."], pd.to_datetime(["2019-03-04"], utc=True))
     ['2019-03-04: Profit rose.']
     """
+    check_texts(texts, "dates")
     instants = pd.DatetimeIndex(at)
     if len(texts) != len(instants):
         raise DataError(f"dates: {len(texts)} texts and {len(instants)} instants. Give one instant per text.")

@@ -81,7 +81,8 @@ def check_cutoff_split(
     ProbeResult
         ``effect`` is the information coefficient before less that after. ``figures`` hold ``ic_before``, ``ic_after``,
         ``ic_difference``, the same of ``accuracy`` and ``earned``, each with ``_low`` and ``_high``; ``n_before``,
-        ``n_after``, ``days_before``, ``days_after`` and ``detectable``.
+        ``n_after``, ``days_before``, ``days_after`` and ``detectable``. Where a side has no day to compare, the numbers
+        of forecasts and days alone.
 
     Raises
     ------
@@ -121,11 +122,15 @@ def check_cutoff_split(
         return ProbeResult("M1", "pass" if n_after else "not-applicable", _GATE_TITLE, said, unit=unit)
     first = np.unique(read.frame["day"], return_index=True)[1]
     sides = _sides(after, read.frame["regime"].iloc[first] if "regime" in read.frame else None)
+    figures = {"n_before": float(n_before), "n_after": float(n_after)}
+    if not all(sides.days()):
+        said = sides.nothing("days", instant, read.aside())
+        counts = figures | sides.counts()
+        return ProbeResult("M1", "inconclusive", _GATE_TITLE, said, unit=unit, figures=counts, remedy=_REMEDY)
     found = {
         name: sides.compare(sums, statistic, n_boot=n_boot, seed=seed)
         for name, (sums, statistic) in _measures(read).items()
     }
-    figures = {"n_before": float(n_before), "n_after": float(n_after)}
     for name, (before, later) in found.items():
         figures |= _named(name, before, later, level)
     before, later = found["ic"]
@@ -181,7 +186,8 @@ def check_alpha_decay(
     ProbeResult
         ``effect`` is the alpha before less that after, as a fraction per year. ``figures`` hold ``alpha_before``,
         ``alpha_after``, ``alpha_difference`` with ``_low`` and ``_high``, and ``points_before`` and ``points_after``:
-        compounded return less that of the benchmark over the whole side, as Look-Ahead-Bench states it.
+        compounded return less that of the benchmark over the whole side, as Look-Ahead-Bench states it. Where a side
+        has no bar to compare the verdict is "inconclusive", and there are no such figures.
 
     Raises
     ------
@@ -216,7 +222,10 @@ def check_alpha_decay(
         raise DataError("alpha decay: the bars have no time zone. Give them one, such as UTC.")
     instant = aware_instant(cutoff, what="knowledge cutoff")
     after = utc_array(index) >= np.datetime64(instant.tz_localize(None), "us")
-    sides = _sides(after, regimes)
+    sides, unit = _sides(after, regimes), "alpha per year before less after"
+    if not all(sides.days()):
+        said = sides.nothing("bars", instant)
+        return ProbeResult("M9", "inconclusive", _ALPHA_TITLE, said, unit=unit, figures=sides.counts(), remedy=_REMEDY)
     excess = np.column_stack([np.ones(len(own)), (own - theirs) * periods_per_year])
     before, later = sides.compare(excess, share, n_boot=n_boot, seed=seed)
     figures = _named("alpha", before, later, level)
@@ -226,7 +235,6 @@ def check_alpha_decay(
         f"Alpha {before.value:+.1%} a year before {moment(instant)} and {later.value:+.1%} after "
         f"({figures['points_before']:+.1%} and {figures['points_after']:+.1%} in all){sides.said}."
     )
-    unit = "alpha per year before less after"
     return _judged("M9", _ALPHA_TITLE, said, before.minus(later), sides, figures, unit, level)
 
 
@@ -246,6 +254,19 @@ class _Sides:
         """Days compared on either side."""
         matched = self.regime >= 0
         return int((matched & ~self.after).sum()), int((matched & self.after).sum())
+
+    def counts(self) -> dict[str, float]:
+        """Days compared on either side, as figures."""
+        before, after = self.days()
+        return {"days_before": float(before), "days_after": float(after)}
+
+    def nothing(self, what: str, instant: pd.Timestamp, aside: str = "") -> str:
+        """Say that one side has nothing to compare."""
+        before, after = self.days()
+        return (
+            f"Nothing is proven: {before} {what} before {moment(instant)} and {after} after can be "
+            f"compared{self.said}; {FEWEST_DAYS} are needed on either side{aside}."
+        )
 
     def compare(self, sums: np.ndarray, statistic: Statistic, *, n_boot: int, seed: int) -> tuple[Resampled, Resampled]:
         """Resampled a figure on either side from sums by day, as a weighted mean over the regimes."""
@@ -320,12 +341,7 @@ def _judged(
 ) -> ProbeResult:
     days_before, days_after = sides.days()
     detectable = DOUBT * difference.error
-    figures = figures | {
-        "days_before": float(days_before),
-        "days_after": float(days_after),
-        "z": difference.z,
-        "detectable": detectable,
-    }
+    figures = figures | sides.counts() | {"z": difference.z, "detectable": detectable}
     if min(days_before, days_after) < FEWEST_DAYS or not detectable > 0.0:
         said += (
             f" Nothing is proven: {days_before} days before and {days_after} after, with scores and returns that vary, "

@@ -207,3 +207,31 @@ def test_alpha_needs_series_that_fit():
     with pytest.raises(ConfigError):
         check_alpha_decay(series, series, at[50], periods_per_year=0)
     assert check_alpha_decay(series, series * 0, at[90], periods_per_year=365).verdict == "inconclusive"
+
+
+def test_alpha_on_one_side_alone_proves_nothing_and_says_so():
+    at = pd.date_range("2020-01-01", periods=100, tz="UTC")
+    series = pd.Series(np.random.default_rng(6).normal(0.0, 0.01, 100), index=at)
+    for cutoff, before in ((at[0], 0), (at[-1] + pd.Timedelta(days=1), 100)):
+        found = check_alpha_decay(series, series * 0, cutoff, periods_per_year=365)
+        assert found.verdict == "inconclusive"
+        assert f"{before} bars before" in found.detail
+        assert "nan" not in found.detail
+    found = check_alpha_decay(series[:0], series[:0], at[0], periods_per_year=365)
+    assert (found.verdict, found.figures) == ("inconclusive", {"days_before": 0.0, "days_after": 0.0})
+    apart = pd.Series(np.where(at < at[50], "bull", "bear"), index=at)
+    found = check_alpha_decay(series, series * 0, at[50], periods_per_year=365, regimes=apart)
+    assert (found.verdict, "Alpha" in found.detail) == ("inconclusive", False)
+    assert "within no regime" in found.detail
+
+
+def test_forecasts_on_one_side_alone_or_in_other_regimes_prove_nothing_and_say_so():
+    rng, at = np.random.default_rng(0), pd.date_range("2020-01-01", periods=300, tz="UTC")
+    frame = pd.DataFrame({"at": at, "score": rng.normal(size=300), "earned": rng.normal(size=300)})
+    early = check_cutoff_split(frame, at[-1] + pd.Timedelta(days=2))
+    assert (early.verdict, early.figures["days_before"], early.figures["days_after"]) == ("inconclusive", 300.0, 0.0)
+    assert early.detail.startswith("Nothing is proven: 300 days before")
+    apart = check_cutoff_split(frame.assign(regime=np.where(at < at[150], "bull", "bear")), at[150])
+    assert (apart.verdict, "coefficient" in apart.detail) == ("inconclusive", False)
+    for found in (early, apart):
+        assert np.isfinite(list(found.figures.values())).all()

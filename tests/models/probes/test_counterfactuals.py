@@ -76,3 +76,21 @@ def test_dates_are_put_before_texts():
         put_dates(["a"], at)
     with pytest.raises(ConfigError):
         shift_dates(["2021"], 0)
+
+
+@pytest.mark.parametrize(("row", "nothing"), [(0, None), (1, float("nan")), (1, 3)])
+def test_rows_without_a_text_are_named(row, nothing):
+    texts = ["Altera rose.", "Borcor fell."]
+    texts[row] = nothing
+    at = pd.to_datetime(["2019-03-04", "2019-03-05"], utc=True)
+    for asked in (flip_outcomes, lambda rows: shift_dates(rows, 1), lambda rows: put_dates(rows, at)):
+        with pytest.raises(DataError, match=f"row {row} is"):
+            asked(texts)
+
+
+def test_a_year_that_no_calendar_has_is_refused():
+    assert shift_dates(["In 2017"], -2016) == ["In 0001"]
+    assert shift_dates(["In 2017"], 7982) == ["In 9999"]
+    for years in (-2017, 7983):
+        with pytest.raises(DataError, match="row 1: 2017 moved by"):
+            shift_dates(["No date", "In 2017"], years)

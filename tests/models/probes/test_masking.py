@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embargo.data_loaders.errors import ConfigError
+from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.models.probes import Entities, leftovers, mask
 from embargo.research.benchmarks.memory_worlds import ENTITIES, make_world
 
@@ -106,3 +106,9 @@ def test_refuses_nobody_and_blank_names():
 
 def test_no_names_leave_tickers():
     assert mask(["AAPL rose"], Entities({"AAPL": []})) == ["Company A rose"]
+
+
+@pytest.mark.parametrize("asked", [mask, leftovers])
+def test_rows_without_a_text_are_named(asked):
+    with pytest.raises(DataError, match="row 1 is None, not a text"):
+        asked(["Apple rose.", None], WHO)
