@@ -6,15 +6,19 @@ import csv
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from samples.small_runs import embargo, experiment
 from typer.testing import Result
 
 from embargo.data_loaders.errors import MissingPartError
 from embargo.research.cache import ledger_folder
+from embargo.research.records.ledger import Trial, record
 from embargo.research.records.run import Run
+from embargo.research.records.windows import windows_in
 
 LEXICON = experiment(
     symbols=8,
@@ -220,3 +224,25 @@ def test_a_home_is_found_and_a_blank_names_nothing(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("EMBARGO_LEDGER", "~nobody-of-that-name/desk")
     with pytest.raises(MissingPartError, match="in full"):
         ledger_folder(tmp_path)
+
+
+def test_attempts_on_bars_of_another_length_count_in_full(
+    desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = shutil.copytree(desk / "ledger", tmp_path / "ledger")
+    monkeypatch.setenv("EMBARGO_LEDGER", str(ledger))
+    window = next(windows_in(ledger))
+    halves = replace(window, identity="ab" * 32, length=window.length // 2)
+    bars = len(window.open_at)
+    record(ledger, halves, Trial(halves.identity, "0" * 64, "halves", 0.05, bars), np.full(bars, 0.001))
+    told = "1 of 5 attempts in the ledger were made at the same time on bars of another length"
+    listed = embargo("attempts", run_in(desk / "other"), "--format", "csv")
+    assert told in " ".join(listed.output.split())
+    rows = {row["attempt"]: row for row in csv.DictReader(io.StringIO(listed.stdout))}
+    assert rows["halves-00000000"]["own_p"] == ""
+    assert float(rows["halves-00000000"]["cost"]) > 0.0
+    places = ["--out", tmp_path / "runs", "--cache", tmp_path / "cache"]
+    done = embargo("run", desk / "small.toml", *places, "--set", "split.end=2017-01-01", "--set", "signal.half_life=5")
+    assert told in " ".join(done.output.split())
+    metrics = json.loads((run_in(tmp_path / "runs") / "metrics.json").read_text())
+    assert (metrics["n_trials"], metrics["n_partial"]) == (5, 3)
