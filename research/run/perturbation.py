@@ -23,7 +23,7 @@ from embargo.data_loaders.calendars import zone_of
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.fields import CLASSES
 from embargo.research.progress import Quiet, Stages
-from embargo.research.run.plan import Plan, trading_rows
+from embargo.research.run.plan import Plan, traded_news, traded_parts, trading_rows
 from embargo.research.run.reading import Reading, read, with_base
 from embargo.research.run.samples import plan_folds, plan_parts
 from embargo.research.run.trading import Trade, fuse, trade
@@ -104,16 +104,12 @@ def carry(plan: Plan, inputs: Inputs, until: pd.Timestamp | None, cache: Path) -
     world = world_of(config, inputs)
     folds = [fold for fold in plan_folds(config, world) if until is None or fold.test_start <= until]
     parts = plan_parts(config, world, folds, Quiet())
-    fused_apart = config.fusion.method != "none"
-    rows = trading_rows(world, parts[1:] if fused_apart else parts)
+    rows = trading_rows(world, traded_parts(config, parts))
     here = replace(plan, world=world, parts=parts, rows=rows)
     here = with_base(here, parts[0].fold.train_end, cache, Quiet())
     reading = read(here, parts, cache, Quiet())
     fused = fuse(here, reading.scored)
-    scored = reading.scored
-    if fused_apart:
-        scored = scored.loc[scored["fold"] >= parts[1].fold.index].reset_index(drop=True)
-    return Carried(here, reading, trade(here, scored, fused))
+    return Carried(here, reading, trade(here, traded_news(here, reading.scored), fused))
 
 
 def perturb_run(

@@ -36,7 +36,7 @@ from embargo.research.run.chance import shuffle_news
 from embargo.research.run.data_verdict import DataVerdict
 from embargo.research.run.fusion import Fused
 from embargo.research.run.measurement import Measured, estimate, measure
-from embargo.research.run.plan import Plan
+from embargo.research.run.plan import Plan, traded_news
 from embargo.research.run.preparation import prepare
 from embargo.research.run.reading import Reading, read, with_base
 from embargo.research.run.report import ReportData, render_page
@@ -135,7 +135,7 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
     if config.fusion.method != "none":
         stages.stage("Join news and market features")
     fused = fuse(plan, reading.scored)
-    scored = _traded(plan, reading.scored)
+    scored = traded_news(plan, reading.scored)
     stages.stage("Trade through vectorbt" if config.execution.engine == "vectorbt" else "Trade through the kernel")
     result = trade(plan, scored, fused)
     returns = result.books.returns.to_numpy(dtype=float)
@@ -223,13 +223,7 @@ def _rivals(plan: Plan, cache: Path, stages: Stages) -> dict[str, pd.DataFrame]:
     lexicon = ModelSection(kind="lexicon", calibration=model.calibration)
     simple = replace(plan, config=plan.config.model_copy(update={"model": lexicon}), base=None)
     scored = read(simple, simple.parts, cache, Quiet()).scored
-    return {"lexicon": decide(simple, _traded(simple, scored)).weights}
-
-
-def _traded(plan: Plan, scored: pd.DataFrame) -> pd.DataFrame:
-    """Scored news of the test windows that are traded."""
-    first = plan.parts[0 if plan.config.fusion.method == "none" else 1].fold.index
-    return scored.loc[scored["fold"] >= first].reset_index(drop=True)
+    return {"lexicon": decide(simple, traded_news(simple, scored)).weights}
 
 
 def material_of(plan: Plan, samples: Sequence[Samples]) -> dict[str, str]:

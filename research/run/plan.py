@@ -66,6 +66,17 @@ class Plan:
         return replace(self, config=config, rules=rules_of(config))
 
 
+def traded_parts(config: Config, parts: Sequence[Part]) -> Sequence[Part]:
+    """Return the folds that are traded: a fusion learns from the first test window, which is then not."""
+    return parts if config.fusion.method == "none" else parts[1:]
+
+
+def traded_news(plan: Plan, scored: pd.DataFrame) -> pd.DataFrame:
+    """Return the scored news of the test windows that are traded."""
+    first = traded_parts(plan.config, plan.parts)[0].fold.index
+    return scored.loc[scored["fold"] >= first].reset_index(drop=True)
+
+
 def trading_rows(world: World, parts: Sequence[Part]) -> slice:
     """Return the positions of the bars decided inside the test windows, which follow one another without a gap.
 

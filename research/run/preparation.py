@@ -10,7 +10,7 @@ from embargo.research.config.experiment import Config
 from embargo.research.progress import Stages
 from embargo.research.run.by_regime import regime_labels
 from embargo.research.run.data_verdict import judge_data
-from embargo.research.run.plan import Plan, trading_rows
+from embargo.research.run.plan import Plan, traded_parts, trading_rows
 from embargo.research.run.rules import rules_of
 from embargo.research.run.samples import plan_folds, plan_parts
 from embargo.research.run.trading import rehearse
@@ -53,8 +53,7 @@ def prepare(config: Config, stages: Stages, inputs: Inputs | None = None) -> Pla
         base = given_base(config)
     world = world_of(config, load_inputs(config, stages) if inputs is None else inputs)
     parts = plan_parts(config, world, plan_folds(config, world), stages)
-    # A fusion learns from the first test window, which is then not traded.
-    traded = parts if config.fusion.method == "none" else parts[1:]
+    traded = traded_parts(config, parts)
     if not traded:
         raise ConfigError("fusion: there is one test window, and a fusion learns from earlier ones. Shorten test_span.")
     rows = trading_rows(world, traded)

@@ -270,7 +270,7 @@ def test_the_chance_of_any_false_claim_is_the_level(attempts, n):
     for _ in range(draws):
         returns = lfilter([1.0], [1.0, -0.2], rng.normal(size=(n, 1)) + rng.normal(size=(n, attempts)), axis=0)
         false += bool((stepwise_sharpe(returns, n_boot=399, seed=rng).p_values <= 0.05).any())
-    assert 0.01 <= false / draws <= 0.075
+    assert 0.03 <= false / draws <= 0.075
 
 
 LOOKS = [(0, 252 + 21 * month) for month in range(1, 13)]
@@ -323,4 +323,4 @@ def test_whenever_one_stops_looking_the_sequential_answer_holds(kind):
             own = stepwise_sharpe(panel, member=member, n_boot=999, seed=rng).own_p_values
             found[edge] += bool((norm.isf(own) >= bounds).any())
     assert found[0.0] / draws <= 0.05
-    assert found[2.0] / draws >= 0.65
+    assert found[2.0] / draws >= 0.7
