@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 from samples.model_samples import sentences
+from samples.plain_logits import plain_logits
 from samples.tiny_models import DECODERS, ENCODERS, FAMILIES, save_tiny_model, save_tokenizer
 
 from embargo.data_loaders.errors import ConfigError
@@ -56,21 +57,17 @@ def load(base, method):
 
 
 def logits(model, tokenizer, texts, *, to=None):
-    import torch
-
     ids = encode(tokenizer, texts, 128)
     length = to or padded_length(max(map(len, ids)))
     rows, mask = pad(ids, tokenizer.pad_token_id, length)
-    with torch.no_grad():
-        return model(input_ids=rows, attention_mask=mask).logits.double().numpy()
+    return plain_logits(model, rows, mask)
 
 
 def unpadded(model, tokenizer, text):
     import torch
 
     ids = torch.tensor(encode(tokenizer, [text], 128))
-    with torch.no_grad():
-        return model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits.double().numpy()[0]
+    return plain_logits(model, ids)[0]
 
 
 @pytest.mark.parametrize("architecture", [*ENCODERS, *DECODERS])

@@ -18,7 +18,7 @@ from embargo.data_loaders.fields import CLASSES
 from embargo.models.bases.heads import own_head
 from embargo.models.bases.resolve import open_base
 from embargo.models.fitting import fit_scorer
-from embargo.models.loading.load import deterministic, load_classifier
+from embargo.models.loading.load import deterministic, device, load_classifier
 from embargo.models.loading.shared import SharedBase
 from embargo.models.methods.settings import TuneSettings
 from embargo.models.tuning.adapters import tune
@@ -63,7 +63,7 @@ def edited(base, folder, **changes):
 
 
 def rows_of(base, name="classifier"):
-    tensors = load_file(Path(base.path_or_id) / "model.safetensors")
+    tensors = load_file(Path(base.path_or_id) / "model.safetensors", device=str(device()))
     return tensors[f"{name}.weight"], tensors.get(f"{name}.bias")
 
 
@@ -152,7 +152,7 @@ def test_a_head_split_over_shards_is_found(base_of, tmp_path):
     (folder / "model.safetensors").unlink()
     found = open_base(folder, name="shards")
     assert own_head(found).order == (1, 2, 0)
-    assert torch.equal(loaded(found)[0].classifier.bias, tensors["classifier.bias"][[1, 2, 0]])
+    assert torch.equal(loaded(found)[0].classifier.bias.cpu(), tensors["classifier.bias"][[1, 2, 0]])
 
 
 def tuned(base, cache):

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
 from samples.model_samples import CUTOFF, sentences
+from samples.plain_logits import plain_logits
 from samples.small_bases import CONFIGS, UNLISTED, small_base
 
 from embargo.data_loaders.errors import DataError, MissingPartError
@@ -105,8 +105,7 @@ def test_it_scores_as_it_was_validated(bases, kind, method, tmp_path, monkeypatc
     adapter = tuned(base, tmp_path, method)
     tokenizer = load_tokenizer(base)
     ids, mask = pad(encode(tokenizer, READ, 40), tokenizer.pad_token_id, 40)
-    with torch.no_grad():
-        as_trained = kept["model"](input_ids=ids, attention_mask=mask).logits.double().numpy()
+    as_trained = plain_logits(kept["model"], ids, mask)
     scored = TransformerScorer(base, adapter).logits(READ)
     assert np.ptp(as_trained, axis=0).max() > 1e-3
     assert np.abs(scored - as_trained).max() < 1e-5
@@ -158,9 +157,7 @@ def test_a_text_is_scored_in_the_shape_it_was_trained_in(bases, kind, one_length
     tokens = encode(tokenizer, READ, 40)
 
     def logits(rows, length):
-        ids, mask = pad(rows, tokenizer.pad_token_id, length)
-        with torch.no_grad():
-            return model(input_ids=ids, attention_mask=mask).logits.double().numpy()
+        return plain_logits(model, *pad(rows, tokenizer.pad_token_id, length))
 
     longest = max(map(len, tokens))
     assert padding_step(base, 40) == (40 if one_length else 8)

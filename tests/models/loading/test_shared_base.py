@@ -14,7 +14,7 @@ from samples.model_samples import CUTOFF, sentences
 from samples.small_bases import small_base
 
 from embargo.data_loaders.errors import ConfigError
-from embargo.models.loading.load import deterministic, load_classifier
+from embargo.models.loading.load import deterministic, device, load_classifier
 from embargo.models.loading.shared import SharedBase
 from embargo.models.methods.settings import TuneSettings
 from embargo.models.scorers.transformer import TransformerScorer, scoring_model
@@ -185,7 +185,8 @@ def test_four_bit_scores_are_those_of_dense_weights(bases, tmp_path, architectur
         dense = TransformerScorer(base, adapter, weights="dense", shared=shared)
         packed = TransformerScorer(base, adapter, weights="4bit", shared=shared)
         assert packed.identity != dense.identity
-        assert TransformerScorer(base, adapter).identity == dense.identity
+        usual = packed if device().type == "cuda" else dense
+        assert TransformerScorer(base, adapter).identity == usual.identity
         difference = np.abs(packed.logits(texts) - dense.logits(texts)).max()
         assert difference < (1e-4 if compute == "fp32" else 0.1)
         together = packed.logits(texts)
@@ -213,7 +214,7 @@ def test_a_merged_four_bit_model_holds_base_and_update(bases, tmp_path, kind, ta
     """W' = W + B A alpha / r, written out from the files; the pooler of a base is adapted but not quantised."""
     base = bases[kind]
     adapter = tuned(base, tmp_path, method="qlora", target=target)
-    saved = load_file(adapter.path / "adapter_model.safetensors")
+    saved = load_file(adapter.path / "adapter_model.safetensors", device=str(device()))
     from embargo.models.loading.load import dequantise
 
     with deterministic(0):

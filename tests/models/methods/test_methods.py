@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from samples.model_samples import CUTOFF
+from samples.plain_logits import plain_logits
 from samples.small_bases import CONFIGS, UNLISTED, small_base
 
 from embargo.data_loaders.errors import ConfigError, DataError
@@ -78,12 +79,8 @@ def unmerged(base, adapter, method):
             feed_heads_fp32(model)
     tokenizer = load_tokenizer(base)
     limit = 56 if method in ("prefix", "prompt", "ptuning") else 64
-    rows = []
-    with torch.no_grad():
-        for text in TEST:
-            ids = torch.tensor([tokenizer(text, truncation=True, max_length=limit)["input_ids"]])
-            rows.append(model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0].double().numpy())
-    return np.vstack(rows)
+    ids = [torch.tensor([tokenizer(text, truncation=True, max_length=limit)["input_ids"]]) for text in TEST]
+    return np.vstack([plain_logits(model, each) for each in ids])
 
 
 def trains_saves_and_scores(base, kind, method, tmp_path, monkeypatch):

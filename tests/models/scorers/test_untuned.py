@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from samples.model_samples import CUTOFF, sentences
+from samples.plain_logits import plain_logits
 from samples.small_bases import small_base, small_classifier
 
 from embargo.data_loaders.errors import ConfigError
@@ -47,8 +47,7 @@ def own_logits(base):
 
     model = AutoModelForSequenceClassification.from_pretrained(base.path_or_id).eval()
     tokens = load_tokenizer(base)(TEXTS, padding=True, return_tensors="pt")
-    with torch.no_grad():
-        return model(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]).logits.double().numpy()
+    return plain_logits(model, tokens["input_ids"], tokens["attention_mask"])
 
 
 def test_it_reads_as_its_publisher_does_in_our_order(base, tmp_path):

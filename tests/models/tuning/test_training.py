@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.models.calibration.fitting import calibrated_loss
+from embargo.models.loading.load import device
 from embargo.models.methods.settings import TuneSettings
 from embargo.models.scorers.transformer import TransformerScorer
 from embargo.models.tuning import adapters, loop
@@ -68,12 +69,12 @@ def written_out(base, settings):
     weights = None
     if settings.class_weights:
         counts = np.bincount(train.labels, minlength=3)
-        weights = torch.tensor(counts.sum() / (3 * counts), dtype=torch.float32)
+        weights = torch.tensor(counts.sum() / (3 * counts), dtype=torch.float32, device=device())
 
     def logits_of(model, part, rows):
         chosen = [part.tokens[row] for row in rows]
         ids, mask = pad(chosen, tokenizer.pad_token_id, padded_length(max(map(len, chosen))))
-        return model(input_ids=ids, attention_mask=mask).logits.float()
+        return model(input_ids=ids.to(device()), attention_mask=mask.to(device())).logits.float()
 
     steps = settings.epochs * math.ceil(len(TEXTS) / settings.batch_size)
     rng = np.random.default_rng(settings.seed)
@@ -88,7 +89,7 @@ def written_out(base, settings):
         for _ in range(settings.epochs):
             model.train()
             for rows in epoch_batches(train, settings.batch_size, rng):
-                target = torch.from_numpy(train.labels[rows])
+                target = torch.from_numpy(train.labels[rows]).to(device())
                 functional.cross_entropy(logits_of(model, train, rows), target, weight=weights).backward()
                 torch.nn.utils.clip_grad_norm_(trained, settings.clip)
                 optimiser.step()
@@ -97,21 +98,22 @@ def written_out(base, settings):
             model.eval()
             order = np.argsort([len(tokens) for tokens in held_out.tokens], kind="stable")
             with torch.no_grad():
-                now = calibrated_loss(logits_of(model, held_out, order).numpy(), held_out.labels[order])
+                now = calibrated_loss(logits_of(model, held_out, order).cpu().numpy(), held_out.labels[order])
             if now < best:
                 best, kept = now, {n: v.detach().clone() for n, v in model.named_parameters() if v.requires_grad}
     return kept
 
 
 @pytest.mark.parametrize("changes", [{"method": "qlora"}, {"method": "lora", "class_weights": True}])
-def test_the_loop_gives_the_bits_of_a_plain_one(base, tmp_path, changes):
-    settings = replace(SETTINGS, dropout=0.1, **changes)
+def test_the_loop_gives_the_bits_of_a_plain_one(base, tmp_path, monkeypatch, changes):
+    monkeypatch.setattr(loop, "_packs", lambda _: False)  # packed rows add up in another order
+    settings = replace(SETTINGS, dropout=0.1, optimizer="adamw", compute="fp32", **changes)
     expected = written_out(base, settings)
     found = load_file(run(base, tmp_path, settings).path / "adapter_model.safetensors")
     assert len(found) == len(expected)
     for name, value in expected.items():
         saved = name.replace(".default", "").replace(".modules_to_save", "")
-        assert torch.equal(found[saved], value), name
+        assert torch.equal(found[saved], value.cpu()), name
 
 
 @pytest.mark.parametrize("changes", [{}, {"class_weights": True}, {"loss": "focal", "class_weights": True}])
@@ -152,6 +154,7 @@ def out_of_memory_above(limit, monkeypatch):
 
 
 def test_out_of_memory_halves_what_goes_through_at_once_and_keeps_the_step(base, tmp_path, undisturbed, monkeypatch):
+    monkeypatch.setattr(loop, "_packs", lambda _: False)  # what is packed is counted in tokens
     out_of_memory_above(5, monkeypatch)
     with pytest.warns(RuntimeWarning, match="16 texts at once in training: going on with 8") as caught:
         adapter = run(base, tmp_path)
@@ -368,7 +371,7 @@ def test_adalora_is_held_to_orthogonal_bases(base):
     expected = []
     for name, value in model.named_parameters():
         if "lora_A" in name or "lora_B" in name:
-            matrix = value.detach().numpy()
+            matrix = value.detach().cpu().numpy()
             gram = matrix @ matrix.T if "lora_A" in name else matrix.T @ matrix
             expected.append(np.linalg.norm(gram - np.eye(len(gram))))
     assert loop.orthogonality(model.base_model).item() == pytest.approx(0.5 * np.mean(expected), rel=1e-5)
@@ -394,9 +397,10 @@ def test_what_a_gpu_trains_in_bf16_keeps_heads_in_fp32_and_comes_near(base, tmp_
 
     monkeypatch.setattr(adapters, "train", as_on_a_gpu)
     halved = run(base, tmp_path / "halved", settings)
-    assert autocasts == ["fp32"], "a CPU keeps the arithmetic of the adapters in caches"
+    assert autocasts == ["bf16" if device().type == "cuda" else "fp32"], "a CPU keeps what caches were made with"
     assert widths == {torch.float32}
-    assert halved.identity != plain.identity or method in ("ia3", "prefix"), "which multiply nothing in fp32"
+    alike = device().type == "cuda" or method in ("ia3", "prefix")  # these multiply nothing in fp32
+    assert halved.identity != plain.identity or alike
     assert np.allclose(losses(halved), losses(plain), atol=0.03)
 
 

@@ -12,7 +12,7 @@ from samples.model_samples import CUTOFF
 
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.models.calibration.fitting import calibrated_loss
-from embargo.models.loading.load import deterministic
+from embargo.models.loading.load import deterministic, device
 from embargo.models.methods.settings import TuneSettings
 from embargo.models.scorers.transformer import TransformerScorer
 from embargo.models.tuning import adapters, loop
@@ -112,8 +112,8 @@ def test_four_bit_adapters_still_learn_after_an_evaluation(tiny_base, compute):
         pytest.skip("bf16 on this CPU is emulated and does not repack")
     with deterministic(0):
         model = adapted_model(tiny_base, replace(FAST, compute=compute), compute)
-        ids = torch.randint(5, 50, (8, 16))
-        labels = torch.arange(8) % 3
+        ids = torch.randint(5, 50, (8, 16)).to(device())
+        labels = torch.arange(8, device=device()) % 3
         for _ in range(2):
             model.train()
             model.zero_grad()
