@@ -315,14 +315,13 @@ def tune_models(plan: TunePlan, *, out: Path, cache: Path, stages: Stages) -> It
         experiment = plan.experiment
         assert experiment is not None
         built_in = with_base(experiment, experiment.parts[0].fold.train_end, cache, stages).base
-        assert isinstance(built_in, Base)
     with ExitStack() as stack:
         store = stack.enter_context(ScoreCache(cache / "scores.sqlite"))
         shared: SharedBase | None = None
         for samples in plan.samples:
-            shared = lent(shared, samples.base or built_in, stack)
-            assert shared is not None
-            base = shared.base
+            base = built_in if samples.base is None else samples.base
+            assert isinstance(base, Base)
+            shared = lent(shared, base, stack)
             folder = out / _name(plan.config, base, samples)
             (there,) = processes.told_by_main([folder.exists()])
             if there:

@@ -37,21 +37,21 @@ def memory_sentences(found: Comparison) -> list[str]:
         name, cutoff = base
         if cutoff is not None and cutoff < found.returns.index[0]:
             told.append(
-                f"{dated.name} takes dated vintages, and {name}, the base of {modern.name}, ends on {cutoff:%Y-%m-%d}, "
-                "before the test: memory of it has no part in their difference."
+                f"{dated.name} takes dated vintages, and {name}, the base of {modern.name}, ends {cutoff:%Y-%m-%d}, "
+                "before the test: if that date is true, memory of the test has no part in their difference."
             )
             continue
         known = "nobody says until when it has read" if cutoff is None else f"it has read until {cutoff:%Y-%m-%d}"
         said = (
-            f"{dated.name} starts each fold from a vintage that ends before the fold's training; {modern.name} starts "
+            f"{dated.name} starts each fold from a vintage that ends before its training does; {modern.name} starts "
             f"from {name}, and {known}. The Sharpe ratio of {modern.name} less that of {dated.name}, "
             f"{formats.ratio(sign * row.difference)} a year"
         )
         if row.low is not None and row.high is not None and row.p_value is not None:
             said += f" ({formats.interval((row.low, row.high) if sign > 0 else (-row.high, -row.low))})"
         said += (
-            ", holds what memory of the test was worth, and also what else sets the bases apart (size, corpus, age): it "
-            "is no measure of memory alone."
+            ", holds what memory of the test may have been worth and whatever else sets the bases apart (size, corpus, "
+            "age). It does not measure memory alone."
         )
         level = float(found.figures["significance"])
         if row.p_value_holm is None or row.p_value_holm >= level:
