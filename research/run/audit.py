@@ -78,6 +78,8 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         *_accounts(trail),
         leakage.check_lag_decay(trail.weights, trail.asset_returns, periods_per_year=world.periods_per_year),
         _exclusions(trail.plan),
+        _universe(trail.plan),
+        _levels(trail),
         leakage.check_exposure(trail.weights, trail.asset_returns, periods_per_year=world.periods_per_year),
         leakage.check_time_zones(news, world.prices.calendar, prices=prices),
         _tradable_instants(trail),
@@ -90,6 +92,26 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         leakage.check_costs(config.costs.model_dump()),
     ]
     return sorted(findings, key=lambda finding: (leakage.GRAVITY.index(finding.verdict), finding.code))
+
+
+def _universe(plan: Plan) -> Finding:
+    """Ask whether symbols end as they do in a market; those of a simulated one and of crypto need not."""
+    world = plan.world
+    lasting = world.truth is not None or world.prices.calendar.startswith("24/7")
+    return leakage.check_universe(world.prices, **({"rate": None} if lasting else {}))
+
+
+def _levels(trail: Trail) -> Finding:
+    plan, prices = trail.plan, trail.plan.world.prices
+    # Levels of an archive are taken as they stand, whatever its vendor worked into them.
+    unknown = plan.config.prices.loader == "archive" and prices.adjustment == "none"
+    return leakage.check_levels(
+        trail.decide,
+        trail.scored,
+        prices.select(bars=np.arange(plan.rows.stop)),
+        adjusted=None if unknown else prices.adjustment != "none",
+        seed=plan.config.seed,
+    )
 
 
 def _exclusions(plan: Plan) -> Finding:
