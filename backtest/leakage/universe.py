@@ -82,12 +82,15 @@ def check_universe(prices: Prices, *, rate: float | None = ENDINGS_A_YEAR) -> Fi
     named = [prices.symbols[listed[position]] for position in np.flatnonzero(ended)[:EVIDENCE_ROWS]]
     row = {"symbols": len(listed), "symbol_years": round(years, 1), "ended": int(ended.sum())}
     evidence = [row | {"expected": round(expected, 1), "chance": plain(chance), "those": ", ".join(map(str, named))}]
+    rare = f"{chance:.1%}" if chance >= 0.001 else "fewer than 0.1%"
     detail = (
         f"{int(ended.sum()):,} of {len(listed):,} symbols end before the data do, in {years:,.0f} years of symbols; at "
-        f"{rate:.0%} a year {expected:.1f} were to be expected, and so few come in {chance:.1%} of lists."
+        f"{rate:.0%} a year {expected:.1f} were to be expected, and so few come in {rare} of lists."
     )
     if len(listed) >= FEWEST_SYMBOLS and chance < LEVEL:
-        detail += " This looks like a list of those that are left."
+        detail += (
+            " This looks like a list of those that are left: whoever chose it knew who would be bought, fail or stay."
+        )
         return Finding("D6", "suspicious", check.title, detail, evidence, share, unit, check.remedy)
     if ended.any():
         return Finding("D6", "pass", check.title, detail, evidence, share, unit)

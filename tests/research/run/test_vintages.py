@@ -17,6 +17,7 @@ from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
 from embargo.models.tuning.tiny import TinySettings, pretrain_tiny
 from embargo.research.config.experiment import Config, load_config
+from embargo.research.modelling.tuning import explained, load_tuning, plan_tuning
 from embargo.research.pages import formats
 from embargo.research.progress import Quiet
 from embargo.research.run.audit import _bases
@@ -169,6 +170,17 @@ def test_one_labelled_file_trains_one_model_which_knows_what_the_first_fold_may(
     given = [f"labels.path={tmp_path / 'labels.csv'}", "labels.source=file", "labels.knowledge_cutoff=2014-12-31"]
     plan = prepare(config(tmp_path, table(named, OLD, NEW), *given), Quiet())
     assert [base_of(plan, part).name for part in plan.parts] == [named[OLD]] * 2
+
+
+def test_models_are_tuned_from_the_vintages_of_their_folds(named: Mapping[str, str], tmp_path: Path) -> None:
+    plan = plan_tuning(config(tmp_path, table(named, OLD, NEW)), Quiet())
+    assert [samples.base and samples.base.name for samples in plan.samples] == [named[OLD], named[NEW]]
+    assert [row.setting for row in explained(plan, plan.samples[1])]
+    alone = "name = 'one'\n[labels]\nsource = 'file'\npath = 'x.csv'\nknowledge_cutoff = 2013-12-31\n"
+    (tmp_path / "alone.toml").write_text(alone)
+    for base in (table(named, OLD), "model.base=manelalab/chrono-bert-v1"):
+        with pytest.raises(ConfigError, match="folds take their vintage"):
+            load_tuning(tmp_path / "alone.toml", [base])
 
 
 def test_paths_take_one_vintage_that_knows_no_group(named: Mapping[str, str], tmp_path: Path) -> None:
