@@ -7,9 +7,11 @@ from .exclusions import check_exclusions
 from .execution import check_fill_order, check_lag_decay
 from .exposure import check_exposure
 from .findings import GRAVITY, AuditVerdict, Finding, is_invalid, overall_verdict
+from .levels import check_levels
 from .partition import check_label_overlap, check_split_order
 from .provenance import check_base_cutoff, check_calibration_record, check_training_record
 from .timing import check_time_zones, check_tradable_instants
+from .universe import check_universe
 
 __all__ = [
     "CHECKS",
@@ -34,11 +36,13 @@ __all__ = [
     "check_label_overlap",
     "check_lag_decay",
     "check_latency",
+    "check_levels",
     "check_split_order",
     "check_time_zones",
     "check_tradable_instants",
     "check_training_record",
     "check_undated",
+    "check_universe",
     "is_invalid",
     "not_tested",
     "overall_verdict",

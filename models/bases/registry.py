@@ -48,6 +48,8 @@ class KnownBase:
         Size as its publisher states it; None where not looked up.
     exposures : tuple of str
         Labelled sets it was tuned on, on which its accuracy is therefore no evidence.
+    own_code : bool
+        Whether its architecture is code in its repository, so that it cannot be loaded here.
 
     Examples
     --------
@@ -62,29 +64,38 @@ class KnownBase:
     source: str
     parameters: int | None = None
     exposures: tuple[str, ...] = ()
+    own_code: bool = False
 
 
 @dataclass(frozen=True)
 class _Registry:
-    """The registered bases by name, the other names of some, and which of them each lower-case spelling means."""
+    """The registered bases by name, other names of some, what each lower-case spelling means, and series by theirs."""
 
     bases: Mapping[str, KnownBase]
     aliases: Mapping[str, str]
     spellings: Mapping[str, str]
+    series: Mapping[str, Mapping[str, str]]
 
 
 @cache
 def _registry() -> _Registry:
     bases: dict[str, KnownBase] = {}
     aliases: dict[str, str] = {}
+    series: dict[str, dict[str, str]] = {}
     for entry, family in _entries(tomllib.loads(FILE.read_text(encoding="utf-8"))):
         name = str(entry["name"])
         if name in bases:
             raise DataError(f"{FILE}: base {name!r} is listed twice. Remove one.")
         bases[name] = _known(name, {**family, **entry})
         aliases |= {str(alias): name for alias in entry.get("aliases", ())}
+        if "series" in family:
+            vintages = series.setdefault(str(family["series"]).lower(), {})
+            if vintages.setdefault(bases[name].knowledge_cutoff, name) != name:
+                raise DataError(f"{FILE}: series {family['series']!r} has two vintages of one day. Mend the file.")
     spellings = {name.lower(): name for name in bases} | {alias.lower(): name for alias, name in aliases.items()}
-    return _Registry(MappingProxyType(bases), MappingProxyType(aliases), MappingProxyType(spellings))
+    return _Registry(
+        MappingProxyType(bases), MappingProxyType(aliases), MappingProxyType(spellings), MappingProxyType(series)
+    )
 
 
 def _entries(document: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
@@ -95,7 +106,7 @@ def _entries(document: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], dict
 
 
 def _known(name: str, facts: Mapping[str, Any]) -> KnownBase:
-    strange = sorted(facts.keys() - {"name", "aliases", *KnownBase.__dataclass_fields__})
+    strange = sorted(facts.keys() - {"name", "aliases", "series", *KnownBase.__dataclass_fields__})
     missing = sorted({"kind", "knowledge_cutoff", "evidence", "source"} - facts.keys())
     if strange or missing:
         raise DataError(f"{FILE}: base {name!r}: keys {strange} are unknown, {missing} missing. Mend the file.")
@@ -109,6 +120,7 @@ def _known(name: str, facts: Mapping[str, Any]) -> KnownBase:
         source=str(facts["source"]),
         parameters=facts.get("parameters"),
         exposures=tuple(facts.get("exposures", ())),
+        own_code=bool(facts.get("own_code", False)),
     )
 
 
@@ -120,6 +132,11 @@ def registered() -> Mapping[str, KnownBase]:
 def known_base(name: str) -> KnownBase | None:
     """Return what is documented about the base that a name stands for, whatever its case; None if nothing."""
     return registered().get(canonical_name(name))
+
+
+def registered_series(name: str) -> Mapping[str, str] | None:
+    """Return the bases of a registered series, whatever its case, by their days (ISO); None if there is none."""
+    return _registry().series.get(name.lower())
 
 
 def canonical_name(name: str) -> str:

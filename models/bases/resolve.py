@@ -171,6 +171,11 @@ def resolve_base(name: str, *, revision: str | None = None, knowledge_cutoff: pd
     if known is None:
         declared = revision is not None or knowledge_cutoff is not None
         _refuse_unknown(name, declared=declared)
+    elif known.own_code:
+        raise ConfigError(
+            f"base {name!r}: its architecture is code of its own, which is never run here. Choose a base whose "
+            "architecture transformers has."
+        )
     _cutoff(name, known, knowledge_cutoff, {})
     folder = _hub_folder(canonical, revision)
     base = open_base(folder, name=name, known=known, knowledge_cutoff=knowledge_cutoff)

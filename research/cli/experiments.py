@@ -97,7 +97,9 @@ def validate(
 
     Example: [bold]embargo validate mine.toml[/bold]
     """
+    from embargo.models.bases.vintages import Vintages
     from embargo.research.progress import shown
+    from embargo.research.run.plan import base_of
     from embargo.research.run.preparation import prepare
     from embargo.research.run.samples import cautions, left_out
 
@@ -105,12 +107,19 @@ def validate(
     with shown(complaints) as stages:
         plan = prepare(settings, stages)
     table = Table(title=f"{settings.name}: {len(plan.world.prices.symbols)} symbols, {len(plan.world.news):,} articles")
-    for heading in ("fold", "train", "validation", "test", "test window"):
-        table.add_column(heading, justify="left" if heading == "test window" else "right")
+    dated = isinstance(plan.base, Vintages)
+    for heading in ("fold", "train", "validation", "test", "test window", *(["base"] * dated)):
+        table.add_column(heading, justify="left" if heading in ("test window", "base") else "right")
     for part in plan.parts:
         window = f"{part.fold.test_start:%Y-%m-%d} – {part.fold.test_end:%Y-%m-%d}"
         sizes = (len(part.train), len(part.validation), part.n_test_articles)
-        table.add_row(str(part.fold.index), *(f"{size:,}" for size in sizes), window)
+        base = base_of(plan, part)
+        table.add_row(
+            str(part.fold.index),
+            *(f"{size:,}" for size in sizes),
+            window,
+            *([escaped(base.name)] if dated and base else []),
+        )
     console.print(table)
     for said in left_out(settings, plan.world, plan.parts):
         console.print(escaped(said), soft_wrap=True, highlight=False)

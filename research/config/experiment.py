@@ -28,6 +28,7 @@ from embargo.research.config.regimes import FILED_REGIMES, RegimesSection
 from embargo.research.config.settings import (
     MOST,
     BarLength,
+    BaseName,
     ClosedDay,
     Count,
     Duration,
@@ -167,11 +168,13 @@ class SplitSection(Section):
 class ModelSection(Section):
     """Which reader of news, how it is tuned, and what scores with it.
 
-    ``scorer = "onnx"`` gives torch's fp32 probabilities sooner; ``"onnx-int8"`` is the fastest on a CPU and moves them.
+    ``base`` names one base, or a series of vintages by the last day that each could know, of which each fold takes the
+    newest that ends before its training does. ``scorer = "onnx"`` gives torch's fp32 probabilities sooner;
+    ``"onnx-int8"`` is the fastest on a CPU and moves them.
     """
 
     kind: Literal["transformer", "linear", "lexicon"] = "transformer"
-    base: str = "tiny"
+    base: BaseName = "tiny"
     revision: str | None = None
     knowledge_cutoff: Instant | None = None
     method: Method = "qlora"

@@ -120,6 +120,29 @@ def _session_hours(value: str) -> str:
         raise ValueError(str(failure)) from failure
 
 
+def _base(value: Any) -> str | dict[str, str]:
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, dict) or not value:
+        raise ValueError("write the name of a base, or a table of days and names, such as { 2013-12-31 = 'a/folder' }")
+    for day, name in value.items():
+        try:
+            dated = (
+                re.fullmatch(r"\d{4}-\d{2}-\d{2}", str(day)) and _YEARS[0] <= date.fromisoformat(day).year <= _YEARS[1]
+            )
+        except ValueError:
+            dated = False
+        if not dated:
+            raise ValueError(f"{day!r} is no day; write the last that the vintage could know, such as 2013-12-31")
+        if not isinstance(name, str) or not name or name == "tiny":
+            raise ValueError(f"{day} = {name!r} names no vintage; write a folder or a name on the hub")
+    names = list(value.values())
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"{twice[0]!r} stands under more than one day; a base ends on one")
+    return dict(sorted(value.items()))
+
+
+BaseName = Annotated[str | dict[str, str], BeforeValidator(_base)]
 ClosedDay = Annotated[str, BeforeValidator(_closed_day)]
 SessionHours = Annotated[str, AfterValidator(_session_hours)]
 Instant = Annotated[pd.Timestamp, BeforeValidator(parse_instant)]

@@ -21,7 +21,8 @@ from safetensors.numpy import save_file
 
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 from embargo.data_loaders.fields import CLASSES
-from embargo.models.bases.resolve import TINY, Base, resolve_base
+from embargo.models.bases.resolve import TINY, Base
+from embargo.models.bases.vintages import series_of
 from embargo.models.bundles.bundle import (
     BUNDLE,
     Bundle,
@@ -54,8 +55,8 @@ from embargo.research.progress import Stages
 from embargo.research.records.finished import settings_of
 from embargo.research.records.provenance import git_commit, versions
 from embargo.research.records.sealed import read_manifest
-from embargo.research.run.plan import Plan
-from embargo.research.run.reading import model_settings, with_base
+from embargo.research.run.plan import Plan, base_of
+from embargo.research.run.reading import given_base, lent, model_settings, with_base
 from embargo.research.run.samples import Part, split_labelled_file
 
 # What a whole experiment has and a file for one model has not.
@@ -81,6 +82,8 @@ class TuneConfig(Section):
             )
         if self.model.base == TINY:
             raise ValueError("model.base = 'tiny' learns its words from an experiment's news; name another base")
+        if series_of(self.model.base) is not None:
+            raise ValueError("model.base is a series, of which folds take their vintage, and there are none; name one")
         if self.model.max_train is not None:
             raise ValueError("model.max_train keeps the newest articles, and a labelled file is undated; leave it out")
         return self
@@ -104,6 +107,8 @@ class TuneSamples:
         Where the labels come from, in words.
     left_out : dict of str to int
         Rows that were read and are in no part, by reason.
+    base : Base or None
+        What it is tuned from; None where that is the built-in one, which is yet to be made.
     """
 
     train: pd.DataFrame
@@ -114,6 +119,7 @@ class TuneSamples:
     dated: bool
     source: str
     left_out: dict[str, int]
+    base: Base | None
 
 
 @dataclass(frozen=True)
@@ -125,15 +131,12 @@ class TunePlan:
     config : Config or TuneConfig
     samples : list of TuneSamples
         One for each model.
-    base : Base or None
-        None where the built-in one is yet to be made.
     experiment : Plan or None
         Of which the built-in base is made.
     """
 
     config: Config | TuneConfig
     samples: list[TuneSamples]
-    base: Base | None
     experiment: Plan | None
 
 
@@ -211,20 +214,17 @@ def plan_tuning(config: Config | TuneConfig, stages: Stages) -> TunePlan:
     # Beside the samples it brings what a run trades and draws with, which no other command here needs.
     from embargo.research.run.preparation import prepare
 
-    model = config.model
-    base = None
-    if model.base != TINY:
-        base = resolve_base(model.base, revision=model.revision, knowledge_cutoff=model.knowledge_cutoff)
-    with _outline(base) as outline:
-        check_method(model.method, outline, model.target)
+    base = given_base(config.model)
+    if base is None and config.model.base == TINY:
+        with _outline(None) as outline:
+            check_method(config.model.method, outline, config.model.target)
     if isinstance(config, TuneConfig):
         stages.stage("Read the labels")
-        return _checked(TunePlan(config, [_of_file(config)], base, None))
+        return _checked(TunePlan(config, [_of_file(config, base)], None))
     plan = prepare(config, stages)
-    if config.labels.source == "file":
-        # One labelled file trains one model for all folds.
-        return _checked(TunePlan(config, [_of_part(config, plan.parts[0], None)], base, plan))
-    return _checked(TunePlan(config, [_of_part(config, part, len(plan.parts)) for part in plan.parts], base, plan))
+    # One labelled file trains one model for all folds.
+    parts, folds = (plan.parts[:1], None) if config.labels.source == "file" else (plan.parts, len(plan.parts))
+    return _checked(TunePlan(config, [_of_part(config, part, folds, base_of(plan, part)) for part in parts], plan))
 
 
 def _checked(plan: TunePlan) -> TunePlan:
@@ -238,7 +238,7 @@ def _checked(plan: TunePlan) -> TunePlan:
     return plan
 
 
-def _of_file(config: TuneConfig) -> TuneSamples:
+def _of_file(config: TuneConfig, base: Base | None) -> TuneSamples:
     parts = split_labelled_file(config.labels, config.seed)
     return TuneSamples(
         parts.train,
@@ -249,17 +249,18 @@ def _of_file(config: TuneConfig) -> TuneSamples:
         False,
         _source(config.labels),
         _left_out(parts.counts),
+        base,
     )
 
 
-def _of_part(config: Config, part: Part, folds: int | None) -> TuneSamples:
+def _of_part(config: Config, part: Part, folds: int | None, base: Base | None) -> TuneSamples:
     fold = None
     if folds is not None:
         test_start, test_end = part.fold.test_start.isoformat(), part.fold.test_end.isoformat()
         fold = {"index": part.fold.index, "of": folds, "test_start": test_start, "test_end": test_end}
     dated = config.labels.source != "file"
     source, left_out = _source(config.labels), _left_out(part.counts)
-    return TuneSamples(part.train, part.validation, part.test, part.trained_until, fold, dated, source, left_out)
+    return TuneSamples(part.train, part.validation, part.test, part.trained_until, fold, dated, source, left_out, base)
 
 
 def _left_out(counts: dict[str, int]) -> dict[str, int]:
@@ -277,7 +278,7 @@ def _source(labels: LabelsSection) -> str:
 def explained(plan: TunePlan, samples: TuneSamples) -> list[Explained]:
     """Say with which settings a model would be tuned, and why; trains nothing."""
     model = plan.config.model
-    with _outline(plan.base) as base:
+    with _outline(samples.base) as base:
         rows = explain_settings(model.method, len(samples.train), base)
         used = asdict(_settings(plan.config, base, len(samples.train)))
     found = []
@@ -309,16 +310,18 @@ def tune_models(plan: TunePlan, *, out: Path, cache: Path, stages: Stages) -> It
     DataError
         If a model folder that is there already is damaged, or a training diverges in its first pass.
     """
-    base = plan.base
-    if base is None:
+    built_in = None
+    if plan.samples[0].base is None:
         experiment = plan.experiment
         assert experiment is not None
-        base = with_base(experiment, experiment.parts[0].fold.train_end, cache, stages).base
-        assert base is not None
+        built_in = with_base(experiment, experiment.parts[0].fold.train_end, cache, stages).base
     with ExitStack() as stack:
         store = stack.enter_context(ScoreCache(cache / "scores.sqlite"))
-        shared = stack.enter_context(SharedBase(base))
+        shared: SharedBase | None = None
         for samples in plan.samples:
+            base = built_in if samples.base is None else samples.base
+            assert isinstance(base, Base)
+            shared = lent(shared, base, stack)
             folder = out / _name(plan.config, base, samples)
             (there,) = processes.told_by_main([folder.exists()])
             if there:

@@ -78,6 +78,8 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         *_accounts(trail),
         leakage.check_lag_decay(trail.weights, trail.asset_returns, periods_per_year=world.periods_per_year),
         _exclusions(trail.plan),
+        _universe(trail.plan),
+        _levels(trail),
         leakage.check_exposure(trail.weights, trail.asset_returns, periods_per_year=world.periods_per_year),
         leakage.check_time_zones(news, world.prices.calendar, prices=prices),
         _tradable_instants(trail),
@@ -90,6 +92,26 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         leakage.check_costs(config.costs.model_dump()),
     ]
     return sorted(findings, key=lambda finding: (leakage.GRAVITY.index(finding.verdict), finding.code))
+
+
+def _universe(plan: Plan) -> Finding:
+    """Ask whether symbols end as they do in a market; those of a simulated one and of crypto need not."""
+    world = plan.world
+    lasting = world.truth is not None or world.prices.calendar.startswith("24/7")
+    return leakage.check_universe(world.prices, **({"rate": None} if lasting else {}))
+
+
+def _levels(trail: Trail) -> Finding:
+    plan, prices = trail.plan, trail.plan.world.prices
+    # Levels of an archive are taken as they stand, whatever its vendor worked into them.
+    unknown = plan.config.prices.loader == "archive" and prices.adjustment == "none"
+    return leakage.check_levels(
+        trail.decide,
+        trail.scored,
+        prices.select(bars=np.arange(plan.rows.stop)),
+        adjusted=None if unknown else prices.adjustment != "none",
+        seed=plan.config.seed,
+    )
 
 
 def _exclusions(plan: Plan) -> Finding:
@@ -229,22 +251,29 @@ def _unstated(finding: Finding, column: str) -> Finding:
 
 
 def _models(trail: Trail, news: pd.DataFrame) -> list[Finding]:
-    parts, manifests = trail.plan.parts, trail.manifests
-    first, last = parts[0].fold.test_start, parts[-1].fold.test_end
-    manifest = manifests[0]
-    if trail.plan.config.model.kind == "linear":
+    return [_bases(trail.plan, trail.manifests), *_records(trail, news)]
+
+
+def _bases(plan: Plan, manifests: Sequence[dict[str, Any]]) -> Finding:
+    """Hold the base of every fold against what it was tested on; one that all folds share, against all of it."""
+    if plan.config.model.kind == "linear":
         detail = "The model has no pretrained weights: it knows only what it was fitted on."
-        base = Finding("M1", "not-applicable", leakage.CHECKS["check_base_cutoff"].title, detail)
-    else:
-        cutoff = manifest["base_knowledge_cutoff"]
-        base = leakage.check_base_cutoff(
-            manifest["base"] or manifest["kind"],
-            None if cutoff is None else pd.Timestamp(cutoff),
-            first,
-            last,
-            manifest["cutoff_source"],
-        )
-    return [base, *_records(trail, news)]
+        return Finding("M1", "not-applicable", leakage.CHECKS["check_base_cutoff"].title, detail)
+    folds = [part.fold for part in plan.parts]
+    windows = [(fold.test_start, fold.test_end) for fold in folds]
+    if len({(each["base"], each["base_knowledge_cutoff"]) for each in manifests}) == 1:
+        manifests, windows = manifests[:1], [(folds[0].test_start, folds[-1].test_end)]
+    found = []
+    for each, window in zip(manifests, windows, strict=True):
+        cutoff = None if each["base_knowledge_cutoff"] is None else pd.Timestamp(each["base_knowledge_cutoff"])
+        name = each["base"] or each["kind"]
+        found.append(leakage.check_base_cutoff(name, cutoff, *window, each["cutoff_source"]))
+    worst = _worst(found)
+    if worst.verdict != "pass" or len(found) == 1:
+        return worst
+    named = "; ".join(f"fold {index}: {each['base']}" for index, each in enumerate(manifests))
+    detail = f"Each fold starts from a base that knows nothing of what the fold is tested on ({named})."
+    return replace(worst, detail=detail, evidence=[row for each in found for row in each.evidence])
 
 
 def _records(trail: Trail, news: pd.DataFrame) -> list[Finding]:

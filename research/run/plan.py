@@ -9,10 +9,11 @@ import pandas as pd
 
 from embargo.data_loaders.errors import DataError
 from embargo.models.bases.resolve import Base
+from embargo.models.bases.vintages import Vintages
 from embargo.research.config.experiment import Config
 from embargo.research.run.data_verdict import DataVerdict
 from embargo.research.run.rules import Rules, rules_of
-from embargo.research.run.samples import Part
+from embargo.research.run.samples import Part, Samples
 from embargo.research.run.world import World
 
 
@@ -30,8 +31,8 @@ class Plan:
         Positions of the bars to trade among all bars: those decided inside the test windows.
     rules : Rules
         Those of the config.
-    base : Base or None
-        The base model; None where the run needs none or pretrains the built-in one.
+    base : Base, Vintages or None
+        The base model, or those of which each fold takes one; None where the run needs none or pretrains the built-in.
     data : DataVerdict
         What the news and prices that it reads are worth.
 
@@ -53,7 +54,7 @@ class Plan:
     parts: Sequence[Part]
     rows: slice
     rules: Rules
-    base: Base | None
+    base: Base | Vintages | None
     data: DataVerdict
 
     @property
@@ -64,6 +65,16 @@ class Plan:
     def under(self, config: Config) -> Plan:
         """Return the same plan under other settings of what is traded and how; data, folds and rows stay."""
         return replace(self, config=config, rules=rules_of(config))
+
+
+def base_of(plan: Plan, part: Samples) -> Base | None:
+    """Return the base that a part's model starts from: of vintages, the newest that ends before its training does."""
+    if not isinstance(plan.base, Vintages):
+        return plan.base
+    # One labelled file trains one model for all folds, and the first is the earliest to be validated.
+    first = plan.parts[0] if plan.config.labels.source == "file" else part
+    assert isinstance(first, Part)
+    return plan.base.before(first.fold.train_end)
 
 
 def traded_parts(config: Config, parts: Sequence[Part]) -> Sequence[Part]:

@@ -6,6 +6,8 @@ It loads nothing that only training, measuring or reporting needs, so that a con
 from __future__ import annotations
 
 from embargo.data_loaders.errors import ConfigError
+from embargo.models.bases.resolve import Base
+from embargo.models.bases.vintages import Vintages
 from embargo.research.config.experiment import Config
 from embargo.research.progress import Stages
 from embargo.research.run.by_regime import regime_labels
@@ -45,14 +47,17 @@ def prepare(config: Config, stages: Stages, inputs: Inputs | None = None) -> Pla
     >>> len(plan.parts), f"{plan.decided_at[0]} to {plan.decided_at[-1]}"
     (2, '2015-07-01 13:25:00+00:00 to 2015-12-31 14:25:00+00:00')
     """
-    base = None
+    base: Base | Vintages | None = None
     if config.model.kind == "transformer":
         # Loaded here because no other kind needs what reads and checks a base.
-        from embargo.research.run.reading import given_base
+        from embargo.research.run.reading import given_base, given_vintages
 
-        base = given_base(config)
+        base = given_base(config.model)
     world = world_of(config, load_inputs(config, stages) if inputs is None else inputs)
-    parts = plan_parts(config, world, plan_folds(config, world), stages)
+    folds = plan_folds(config, world)
+    if config.model.kind == "transformer" and base is None:
+        base = given_vintages(config, folds)
+    parts = plan_parts(config, world, folds, stages)
     traded = traded_parts(config, parts)
     if not traded:
         raise ConfigError("fusion: there is one test window, and a fusion learns from earlier ones. Shorten test_span.")

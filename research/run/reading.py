@@ -6,7 +6,7 @@ run that was killed goes on where it stopped.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +17,9 @@ import pandas as pd
 
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.fields import CLASSES
+from embargo.data_loaders.splits.folds import Fold
 from embargo.models.bases.resolve import TINY, Base, resolve_base
+from embargo.models.bases.vintages import Vintages, open_vintages, series_of
 from embargo.models.calibration.fitting import Calibration
 from embargo.models.export.onnx import check_runtime
 from embargo.models.fitting import FittedModel, fit_scorer
@@ -32,7 +34,7 @@ from embargo.models.scorers.score import score_articles
 from embargo.models.tuning.tiny import pretrain_tiny
 from embargo.research.config.experiment import Config, ModelSection
 from embargo.research.progress import Advance, Stages
-from embargo.research.run.plan import Plan
+from embargo.research.run.plan import Plan, base_of
 from embargo.research.run.samples import Samples
 
 
@@ -60,22 +62,52 @@ class Reading:
     fitted_on: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=[*RECORD_COLUMNS, "fold"]))
 
 
-def given_base(config: Config) -> Base | None:
-    """Find the base model; None where the run needs none, or makes the built-in one itself.
+def given_base(model: ModelSection) -> Base | None:
+    """Find the base model; None where none is needed, the built-in one is made from the news, or it is a series.
 
     Raises
     ------
     MissingPartError, ConfigError, LeakError
         If the base is not there, or its declared knowledge cutoff contradicts its documentation.
     """
-    check_runtime(config.model.scorer)
-    if config.model.kind != "transformer" or config.model.base == TINY:
+    check_runtime(model.scorer)
+    if model.kind != "transformer" or model.base == TINY or _series(model) is not None:
         return None
-    base = resolve_base(
-        config.model.base, revision=config.model.revision, knowledge_cutoff=config.model.knowledge_cutoff
-    )
-    check_method(config.model.method, base, config.model.target)
+    base = resolve_base(str(model.base), revision=model.revision, knowledge_cutoff=model.knowledge_cutoff)
+    check_method(model.method, base, model.target)
     return base
+
+
+def given_vintages(config: Config, folds: Sequence[Fold]) -> Vintages | None:
+    """Find the vintages that the folds of a run need; None where its base is no series.
+
+    Raises
+    ------
+    ConfigError
+        If no vintage ends before the training of a fold does.
+    MissingPartError, LeakError
+        As `given_base`.
+    """
+    # As `base_of` chooses.
+    trained = folds[:1] if config.labels.source == "file" else folds
+    return vintages_before(
+        config.model, {f"the training of fold {fold.index + 1} of {len(folds)}": fold.train_end for fold in trained}
+    )
+
+
+def vintages_before(model: ModelSection, endings: Mapping[str, pd.Timestamp]) -> Vintages | None:
+    """Find the vintages that trainings need, by what they are called and when they end; None for no series."""
+    named = _series(model) if model.kind == "transformer" else None
+    if named is None:
+        return None
+    vintages = open_vintages(named, endings)
+    for base in vintages.bases:
+        check_method(model.method, base, model.target)
+    return vintages
+
+
+def _series(model: ModelSection) -> Mapping[str, str] | None:
+    return series_of(model.base, revision=model.revision, knowledge_cutoff=model.knowledge_cutoff)
 
 
 def with_base(plan: Plan, until: pd.Timestamp, cache: Path, stages: Stages) -> Plan:
@@ -113,7 +145,7 @@ def with_base(plan: Plan, until: pd.Timestamp, cache: Path, stages: Stages) -> P
 
 
 def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages) -> Reading:
-    """Fit, calibrate and score, part by part, with one base in memory for all of them.
+    """Fit, calibrate and score, part by part, with one base in memory at a time.
 
     Parameters
     ----------
@@ -124,17 +156,18 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages) -> R
     cache : Path
     stages : Stages
     """
-    config, base = plan.config, plan.base
+    config = plan.config
     scored, judged, manifests, fitted_on = [], [], [], []
     with ExitStack() as stack:
         store = stack.enter_context(ScoreCache(cache / "scores.sqlite"))
-        shared = None if base is None else stack.enter_context(SharedBase(base))
+        shared: SharedBase | None = None
         model: FittedModel | None = None
         for part in parts:
             fold = f"fold {part.index + 1} of {len(parts)}"
             # One labelled file trains one model for all folds.
             if model is None or config.labels.source != "file":
                 model = None  # its memory goes before the next one is made
+                shared = lent(shared, base_of(plan, part), stack)
                 model = _fit(config, part, shared, cache, store, stages.stage(f"Tune the model, {fold}"))
             tested = pd.concat([part.test_news[["article_id", "text"]], part.test[["article_id", "text"]]])
             tested = tested.drop_duplicates("article_id")
@@ -161,6 +194,15 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages) -> R
             )
     read = pd.concat(scored, ignore_index=True), _once(config, judged), manifests
     return Reading(*read, pd.concat(fitted_on, ignore_index=True)) if fitted_on else Reading(*read)
+
+
+def lent(held: SharedBase | None, base: Base | None, stack: ExitStack) -> SharedBase | None:
+    """Hold the base of the next fold in memory, and let go of another one."""
+    if base is None or (held is not None and held.base == base):
+        return held
+    if held is not None:
+        held.close()
+    return stack.enter_context(SharedBase(base))
 
 
 def _once(config: Config, judged: list[pd.DataFrame]) -> pd.DataFrame:

@@ -14,6 +14,7 @@ import pandas as pd
 from embargo.backtest.leakage import Finding, not_tested
 from embargo.backtest.significance import PermutationResult
 from embargo.data_loaders.fields import CLASSES
+from embargo.models.bases.vintages import Vintages
 from embargo.research.pages import formats
 from embargo.research.pages.formats import Unit
 from embargo.research.records import figures
@@ -281,6 +282,7 @@ def _folds(plan: Plan, reading: Reading) -> pd.DataFrame:
                 "epochs": len(manifest.get("epochs") or []),
                 "temperature": manifest.get("temperature"),
                 "macro_f1": manifest.get("validation_macro_f1"),
+                **({"base": manifest["base"]} if isinstance(plan.base, Vintages) else {}),
             }
         )
     return pd.DataFrame(rows)

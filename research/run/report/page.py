@@ -50,6 +50,10 @@ _FOLD_CELLS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
 )
 
 
+# Only where folds take bases of their own: elsewhere the audit names the one there is.
+_BASE_CELL = ("base", "Base", formats.text)
+
+
 def render_page(data: ReportData) -> str:
     """Render the report of a run as one HTML page.
 
@@ -105,7 +109,7 @@ def render_page(data: ReportData) -> str:
         monthly=_monthly(data.equity["strategy"]),
         regime_head=[head for _, head, _ in _REGIME_CELLS],
         regimes=_regime_groups(data.regime_table),
-        fold_head=[head for _, head, _ in _FOLD_CELLS],
+        fold_head=[head for _, head, _ in _fold_cells(data.folds)],
         folds=_fold_rows(data.folds),
         permutation=_permutation(data.permutation),
         confusion=_confusion(data.confusion),
@@ -271,6 +275,10 @@ def _titled(table: pd.DataFrame, definition: Any) -> str:
     return name if formats.is_missing(reason) or judged["low"].notna().any() else f"{name}: {reason}"
 
 
+def _fold_cells(folds: pd.DataFrame | None) -> tuple[tuple[str, str, Callable[[Any], str]], ...]:
+    return (*_FOLD_CELLS, _BASE_CELL) if folds is not None and "base" in folds.columns else _FOLD_CELLS
+
+
 def _fold_rows(folds: pd.DataFrame | None) -> list[dict[str, Any]]:
     if folds is None:
         return []
@@ -281,7 +289,7 @@ def _fold_rows(folds: pd.DataFrame | None) -> list[dict[str, Any]]:
                 (formats.instant(row[f"{part}_start"]), formats.instant(row[f"{part}_end"]))
                 for part in ("train", "validation", "test")
             ],
-            "cells": _cells(row, _FOLD_CELLS),
+            "cells": _cells(row, _fold_cells(folds)),
         }
         for row in folds.to_dict("records")
     ]

@@ -14,6 +14,7 @@ from embargo.research.pages.tables import terminal_table
 from embargo.research.run.report.tables import name_of
 from embargo.research.studies.compare.comparison import Comparison
 from embargo.research.studies.compare.judgement import EVERYTHING
+from embargo.research.studies.compare.memory import memory_sentences
 from embargo.research.studies.compare.rows import Difference, Fared, differences, fared
 
 NOT_JUDGED = "not judged"
@@ -55,6 +56,7 @@ def headline(found: Comparison) -> str:
 def sentences(found: Comparison) -> list[str]:
     """Say what each difference is, how sure, and what a sample of this length could have shown."""
     told = [_overall(found, row) for row in differences(found) if row.definition == EVERYTHING[0]]
+    told += memory_sentences(found)
     best = found.figures["best_of_all"]
     if best is not None:
         told.append(

@@ -33,7 +33,7 @@ from embargo.research.records.folders import write_json, writing
 from embargo.research.run.data_verdict import judge_data
 from embargo.research.run.pipeline import material_of
 from embargo.research.run.plan import Plan
-from embargo.research.run.reading import given_base, read, with_base
+from embargo.research.run.reading import given_base, read, vintages_before, with_base
 from embargo.research.run.rules import rules_of
 from embargo.research.run.samples import Samples, plan_samples
 from embargo.research.run.trading import decide, market_of, rehearse
@@ -135,9 +135,13 @@ def trade_paths(config: Config, *, groups: int, tested: int, out: Path, cache: P
             "paths: labels.source = 'file' trains one model for all of time, so every path would be the same. Use "
             "labels of the news or of returns."
         )
-    base = given_base(config)
+    base = given_base(config.model)
     world = load_world(config, stages)
     splits = cut(config, world, groups, tested)
+    # Any group may be tested, so one vintage serves all splits: it must not know the first of them.
+    first = splits[0].groups[0].start
+    if base is None and (vintages := vintages_before(config.model, {"what lies before the groups": first})):
+        base = vintages.before(first)
     stages.stage("Label and split")
     samples = plan_samples(config, world, splits)
     stretches = [stretch_of(world, group) for group in splits[0].groups]
@@ -145,7 +149,7 @@ def trade_paths(config: Config, *, groups: int, tested: int, out: Path, cache: P
     stages.stage("Judge the data")
     plan = Plan(config, world, (), rows, rules_of(config), base, judge_data(config, world, samples, rows))
     rehearse(plan)
-    plan = with_base(plan, splits[0].groups[0].start, cache, stages)
+    plan = with_base(plan, first, cache, stages)
     scored = read(plan, samples, cache, stages).scored
     progress = stages.stage(f"Trade {len(splits)} splits")
     tested_returns = {}

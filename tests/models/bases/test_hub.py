@@ -15,6 +15,7 @@ from embargo.data_loaders.errors import ConfigError, LeakError, MissingPartError
 from embargo.models.bases import hub
 from embargo.models.bases.registry import last_instant, registered
 from embargo.models.bases.resolve import resolve_base
+from embargo.models.bases.vintages import open_vintages, series_of
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 NAME = "meta-llama/Llama-3.2-1B"
@@ -29,17 +30,18 @@ def only_here(host, *rest, **named):
 
 
 class TinyHub:
-    """Serves one repository; ``asked`` names the files whose content was sent, in order."""
+    """Serves the same files under one name or several; ``asked`` names those whose content was sent, in order."""
 
-    def __init__(self, files):
-        self.files = files
-        self.asked = []
+    def __init__(self, files, names=(NAME,)):
+        self.files, self.names = files, names
+        self.asked, self.sent = [], set()
 
     def __call__(self, request):
-        model = f"/api/models/{NAME}"
+        name = next((name for name in self.names if name in request.path), NAME)
+        model = f"/api/models/{name}"
         if request.path in (model, f"{model}/revision/{COMMIT}", f"{model}/revision/main"):
-            return Answer(body={"id": NAME, "sha": COMMIT, "siblings": [{"rfilename": file} for file in self.files]})
-        file = request.path.removeprefix(f"/{NAME}/resolve/{COMMIT}/")
+            return Answer(body={"id": name, "sha": COMMIT, "siblings": [{"rfilename": file} for file in self.files]})
+        file = request.path.removeprefix(f"/{name}/resolve/{COMMIT}/")
         if file not in self.files:
             return Answer(404, headers={"X-Error-Code": "RepoNotFound"})
         content = self.files[file]
@@ -47,6 +49,7 @@ class TinyHub:
         if request.method == "HEAD":
             return Answer(body=content, headers=headers | {"Content-Length": str(len(content))})
         self.asked.append(file)
+        self.sent.add(name)
         return Answer(body=content, headers=headers)
 
 
@@ -63,8 +66,8 @@ def serve(tmp_path, monkeypatch):
 
     servers = []
 
-    def start(files):
-        small = TinyHub(files)
+    def start(files, *names):
+        small = TinyHub(files, names or (NAME,))
         server = Loopback(small)
         servers.append(server.__enter__())
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
@@ -99,6 +102,63 @@ def test_only_what_a_base_needs_is_fetched_and_it_can_be_loaded(serve, files):
     once = list(small.asked)
     assert resolve_base(NAME, revision=COMMIT).weights_hash == base.weights_hash
     assert small.asked == once, "the cache answers"
+
+
+CHRONO = "manelalab/chrono-bert-v1"
+
+
+def test_of_a_registered_series_only_the_vintages_that_are_needed_are_fetched(serve, files):
+    days = [f"{year}-12-31" for year in range(1999, 2025)]
+    vintages = series_of(CHRONO.title())
+    assert list(vintages) == days
+    assert set(vintages.values()) <= set(registered())
+    _, small = serve(files, *vintages.values())
+    ends = {f"fold of {year}": pd.Timestamp(f"{year}-04-01", tz="UTC") for year in (2014, 2015, 2015)}
+    found = open_vintages(vintages, ends)
+    assert [base.name for base in found.bases] == [f"{CHRONO}-20131231", f"{CHRONO}-20141231"]
+    assert small.sent == {f"{CHRONO}-20131231", f"{CHRONO}-20141231"}
+    assert [base.knowledge_cutoff for base in found.bases] == [last_instant("2013-12-31"), last_instant("2014-12-31")]
+    assert all("model card" in base.source and base.revision == COMMIT for base in found.bases)
+    assert found.before(last_instant("2014-12-31")).name.endswith("20131231"), "it must end before, not with"
+    assert found.before(pd.Timestamp("2015-01-01", tz="UTC")).name.endswith("20141231")
+
+
+def test_a_series_whose_architecture_is_code_is_refused_before_anybody_is_asked(serve, files):
+    server, _ = serve(files)
+    ends = {"fold 1 of 1": pd.Timestamp("2014-04-01", tz="UTC")}
+    with pytest.raises(ConfigError, match=r"chrono-gpt-v1-20131231.*never run"):
+        open_vintages(series_of("manelalab/chrono-gpt-v1"), ends)
+    assert server.requests == []
+
+
+def test_what_is_no_series_and_what_a_series_does_not_take(tmp_path, monkeypatch):
+    assert series_of("minilm") is None
+    assert series_of(f"{CHRONO}-20131231") is None, "a vintage is one base"
+    assert series_of({"2013-12-31": "a"}) == {"2013-12-31": "a"}
+    for given in ({"revision": COMMIT}, {"knowledge_cutoff": last_instant("2013-12-31")}):
+        assert series_of("minilm", **given) is None
+        with pytest.raises(ConfigError, match="belong to one base"):
+            series_of(CHRONO, **given)
+    (tmp_path / CHRONO).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert series_of(CHRONO) is None, "a folder is taken for a base, whatever it is called"
+
+
+@pytest.mark.parametrize("day", ["2013-12-31", "2015-12-31"])
+def test_a_vintage_documented_under_another_day_is_refused(serve, files, day):
+    server, _ = serve(files)
+    ends = {"fold 1 of 1": pd.Timestamp("2019-04-01", tz="UTC")}
+    with pytest.raises(ConfigError, match=f"dated {day}, and is documented to know text until 2014-12-31"):
+        open_vintages({day: f"{CHRONO}-20141231"}, ends)
+    assert server.requests == []
+
+
+def test_no_vintage_old_enough_names_the_training_and_the_oldest():
+    ends = {"the training of fold 1 of 2": pd.Timestamp("1999-12-31", tz="UTC")}
+    with pytest.raises(
+        ConfigError, match=rf"fold 1 of 2 ends at 1999-12-31.*oldest vintage, '{CHRONO}-19991231'.*none"
+    ):
+        open_vintages(series_of(CHRONO), ends)
 
 
 def test_an_unknown_base_has_no_cutoff_until_one_is_declared(serve, files, monkeypatch):

@@ -63,6 +63,11 @@ bases = [{ name = "one/base" }]
         ('source = "said somewhere"', "", "'source'. missing"),
         ('name = "one/base"', 'name = "one/base", params = 3', "'params'. are unknown"),
         ('{ name = "one/base" }', '{ name = "one/base" }, { name = "one/base" }', "listed twice"),
+        (
+            'bases = [{ name = "one/base" }]',
+            'series = "all"\nbases = [{ name = "one/base" }, { name = "two" }]',
+            "two vintages of one day",
+        ),
     ],
 )
 def test_a_registry_that_says_nonsense_is_refused(tmp_path, monkeypatch, written, instead, error):

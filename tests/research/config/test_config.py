@@ -150,6 +150,25 @@ def test_broken_and_missing_files(tmp_path: Path) -> None:
         load_config(tmp_path / "absent.toml")
 
 
+@pytest.mark.parametrize(
+    ("base", "complaint"),
+    [
+        ("{}", "write the name of a base, or a table"),
+        ("3", "write the name of a base, or a table"),
+        ('{ 2013-13-31 = "a" }', "'2013-13-31' is no day"),
+        ('{ 20131231 = "a" }', "'20131231' is no day"),
+        ('{ 0013-12-31 = "a" }', "'0013-12-31' is no day"),
+        ('{ 2013-12-31 = "" }', "names no vintage"),
+        ('{ 2013-12-31 = "tiny" }', "names no vintage"),
+        ("{ 2013-12-31 = { a = 1 } }", "names no vintage"),
+        ('{ 2013-12-31 = "a", 2014-12-31 = "a" }', "'a' stands under more than one day"),
+    ],
+)
+def test_vintages_are_days_and_names(tmp_path: Path, base: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=rf"model\.base: .*{complaint}"):
+        load_config(write(tmp_path, MINIMAL), [f"model.base={base}"])
+
+
 @pytest.mark.parametrize("override", ["seed", "=3", "seed.deeper=1"])
 def test_malformed_overrides(tmp_path: Path, override: str) -> None:
     with pytest.raises(ConfigError, match="--set"):
