@@ -1,6 +1,6 @@
 from .accounts import check_books, check_fills
 from .catalogue import CHECKS, LEAKS, NOT_TESTED, LeakCheck, not_tested
-from .causality import assert_causal, check_decisions_are_causal
+from .causality import check_decisions_are_causal
 from .declarations import check_costs, check_latency, check_undated
 from .duplicates import article_keys, check_duplicates
 from .exclusions import check_exclusions
@@ -8,6 +8,7 @@ from .execution import check_fill_order, check_lag_decay
 from .exposure import check_exposure
 from .findings import GRAVITY, AuditVerdict, Finding, is_invalid, overall_verdict
 from .partition import check_label_overlap, check_split_order
+from .protocol import assert_causal, perturb_function, perturb_levels
 from .provenance import check_base_cutoff, check_calibration_record, check_training_record
 from .timing import check_time_zones, check_tradable_instants
 
@@ -42,4 +43,6 @@ __all__ = [
     "is_invalid",
     "not_tested",
     "overall_verdict",
+    "perturb_function",
+    "perturb_levels",
 ]
