@@ -1,4 +1,5 @@
 from .accounts import check_books, check_fills
+from .anticipation import anticipated_news
 from .catalogue import CHECKS, LEAKS, NOT_TESTED, LeakCheck, not_tested
 from .causality import check_decisions_are_causal
 from .declarations import check_costs, check_latency, check_undated
@@ -20,6 +21,7 @@ __all__ = [
     "AuditVerdict",
     "Finding",
     "LeakCheck",
+    "anticipated_news",
     "article_keys",
     "assert_causal",
     "check_base_cutoff",

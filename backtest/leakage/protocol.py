@@ -501,8 +501,8 @@ def _gap(base: pd.DataFrame, weights: pd.DataFrame, rows: int) -> np.ndarray:
 
 def _on(frame: pd.DataFrame, columns: pd.Index) -> np.ndarray:
     found = frame.columns.get_indexer(columns)
-    values = frame.to_numpy(dtype=float)
-    return np.where(found >= 0, values[:, np.maximum(found, 0)], 0.0)
+    values = np.column_stack([frame.to_numpy(dtype=float), np.zeros(len(frame))])
+    return np.asarray(values[:, found])  # -1, for what is not there, takes the zeros
 
 
 def _fault(
