@@ -11,6 +11,7 @@ from .findings import GRAVITY, AuditVerdict, Finding, is_invalid, overall_verdic
 from .partition import check_label_overlap, check_split_order
 from .protocol import assert_causal, perturb_function, perturb_levels
 from .provenance import check_base_cutoff, check_calibration_record, check_training_record
+from .selection import check_attempts, check_selection
 from .timing import check_time_zones, check_tradable_instants
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "anticipated_news",
     "article_keys",
     "assert_causal",
+    "check_attempts",
     "check_base_cutoff",
     "check_books",
     "check_calibration_record",
@@ -37,6 +39,7 @@ __all__ = [
     "check_label_overlap",
     "check_lag_decay",
     "check_latency",
+    "check_selection",
     "check_split_order",
     "check_time_zones",
     "check_tradable_instants",
