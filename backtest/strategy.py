@@ -28,6 +28,7 @@ from embargo.backtest.leakage.exclusions import check_exclusions
 from embargo.backtest.leakage.execution import check_lag_decay
 from embargo.backtest.leakage.exposure import check_exposure
 from embargo.backtest.leakage.findings import Finding
+from embargo.backtest.leakage.selection import check_attempts
 from embargo.backtest.metrics import break_even_interval
 from embargo.backtest.paid import frictions
 from embargo.backtest.regimes import RegimePreset, market_returns
@@ -357,6 +358,22 @@ def backtest(
             f"backtest: {findings[0].detail} {findings[0].remedy} assert_causal tests the function that makes them.",
             stacklevel=2,
         )
+    judgement = judged(
+        books.returns,
+        benchmarks=benchmark_returns(fills, closes, costs=costs, stale_after=execution.stale_after),
+        labels=causal_labels(market_returns(prices.close), last_closed, preset).iloc[rows],
+        regimes_of="the market, all symbols equally weighted",
+        periods_per_year=years,
+        trials=trials,
+        minimum_bars=preset.minimum_bars,
+        level=level,
+        n_boot=n_boot,
+        block=block,
+        seed=seed,
+        turnover=books.turnover,
+        weights=books.realised_weights,
+        trades=books.trades,
+    )
     return Backtest(
         weights=panel,
         books=books,
@@ -371,25 +388,24 @@ def backtest(
             initial_cash=initial_cash,
             periods_per_year=years,
         ),
-        findings=findings,
-        judgement=judged(
-            books.returns,
-            benchmarks=benchmark_returns(fills, closes, costs=costs, stale_after=execution.stale_after),
-            labels=causal_labels(market_returns(prices.close), last_closed, preset).iloc[rows],
-            regimes_of="the market, all symbols equally weighted",
-            periods_per_year=years,
-            trials=trials,
-            minimum_bars=preset.minimum_bars,
-            level=level,
-            n_boot=n_boot,
-            block=block,
-            seed=seed,
-            turnover=books.turnover,
-            weights=books.realised_weights,
-            trades=books.trades,
-        ),
+        findings=(*findings, _counted(judgement)),
+        judgement=judgement,
         costs=costs,
         execution=execution,
+    )
+
+
+def _counted(judgement: Judgement) -> Finding:
+    """Ask whether anybody says how many attempts the weights were picked from; of none of them a ledger knows here."""
+    stated, p_value = judgement.chance["n_trials"], judgement.sharpe.p_value
+    adjusted = judgement.chance["adjusted_p_value"] if stated is not None else p_value
+    own = pd.DataFrame({"attempt": ["these weights"], "sharpe": judgement.sharpe.sharpe, "tuning": "", "own": True})
+    return check_attempts(
+        own,
+        elsewhere=None if stated is None else stated - 1,
+        p_value=p_value,
+        adjusted_p_value=adjusted,
+        significance=1.0 - judgement.sharpe.level,
     )
 
 

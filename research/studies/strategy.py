@@ -279,7 +279,7 @@ _REASONS = {
     "D9": "nothing is cached here; what was cached elsewhere was not handed in",
     "D10": "a function that asks for the day answers alike within one audit",
     "M13": "what read the news was not handed in",
-    "P2": "`embargo.judge` and `embargo.backtest` allow for the attempts stated as trials=",
+    "P1": "no ledger knows attempts made elsewhere; state their number as trials=",
     "P3": "`embargo.judge` allows for serial correlation",
     "P6": "`embargo.run` shuffles its news against the market",
     "S9": "texts may tell what has happened; moves told before they happened are looked for under D1",
