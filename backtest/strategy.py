@@ -21,16 +21,27 @@ from embargo.backtest.books.execution import Execution, dead_rows, fill_conditio
 from embargo.backtest.books.simulation import Books, holding_returns, simulate
 from embargo.backtest.display import Figure, counted, decimal, money, percent
 from embargo.backtest.judgement import Judgement, causal_labels, check_judging, judged, span, utc_instants
+from embargo.backtest.leakage.accounts import check_books, check_fills
 from embargo.backtest.leakage.causality import LATENCY
 from embargo.backtest.leakage.declarations import check_costs, check_latency
+from embargo.backtest.leakage.exclusions import check_exclusions
 from embargo.backtest.leakage.execution import check_lag_decay
+from embargo.backtest.leakage.exposure import check_exposure
 from embargo.backtest.leakage.findings import Finding
+from embargo.backtest.leakage.selection import check_attempts
 from embargo.backtest.metrics import break_even_interval
 from embargo.backtest.paid import frictions
 from embargo.backtest.regimes import RegimePreset, market_returns
 from embargo.backtest.rivals import benchmark_returns
 from embargo.backtest.significance import SharpeEstimate
-from embargo.data_loaders.calendars import ROUND_THE_CLOCK, bars_per_year, decision_times, last_closed_bar, zone_of
+from embargo.data_loaders.calendars import (
+    ROUND_THE_CLOCK,
+    bars_per_year,
+    decision_times,
+    last_closed_bar,
+    sessions,
+    zone_of,
+)
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import Prices, check_numbers, utc_microseconds, validate_prices
 from embargo.signals.weights import WeightSettings, to_weights, tradable_mask, trailing_risk
@@ -49,6 +60,7 @@ _UNFILLED = {
     "capped": "capped",
 }
 _LONGEST_SESSION_STEP = pd.Timedelta(days=4)
+_ONE_DAY = pd.Timedelta(days=1)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -66,8 +78,8 @@ class Backtest:
     frictions : dict
         ``costs_paid``, ``break_even_cost`` and ``capacity``; see `embargo.backtest.metrics`.
     findings : tuple of Finding
-        What weights, costs and latency alone tell of leaks. They cannot tell where weights came from: `assert_causal`
-        and the audit of a run do.
+        What weights, prices, books, costs and latency tell of leaks. They cannot tell where weights came from:
+        `assert_causal`, and `embargo.audit` of the function that makes them, do.
     judgement : Judgement
         Of the net returns, held against buy and hold, equal weight and cash at the same costs.
     costs : Costs
@@ -321,12 +333,47 @@ def backtest(
         check_lag_decay(panel, asset_returns, periods_per_year=years),
         check_latency(latency, bar),
         check_costs(asdict(costs)),
+        check_books(
+            panel,
+            books.returns,
+            books.orders,
+            fills,
+            closes,
+            initial_cash=initial_cash,
+            half_spread=costs.slippage,
+            funding=funding,
+            apart=books.counts["beyond_tolerance"],
+        ),
+        check_fills(
+            books.orders,
+            prices.select(bars=np.arange(rows.start, rows.stop)),
+            fill=execution.fill,
+            half_spread=costs.slippage,
+        ),
+        check_exclusions(prices.select(bars=np.arange(rows.start, rows.stop)), _sessions(prices, rows, bar), gate={}),
+        check_exposure(panel, asset_returns, periods_per_year=years),
     )
     if findings[0].verdict == "suspicious":
         warnings.warn(
             f"backtest: {findings[0].detail} {findings[0].remedy} assert_causal tests the function that makes them.",
             stacklevel=2,
         )
+    judgement = judged(
+        books.returns,
+        benchmarks=benchmark_returns(fills, closes, costs=costs, stale_after=execution.stale_after),
+        labels=causal_labels(market_returns(prices.close), last_closed, preset).iloc[rows],
+        regimes_of="the market, all symbols equally weighted",
+        periods_per_year=years,
+        trials=trials,
+        minimum_bars=preset.minimum_bars,
+        level=level,
+        n_boot=n_boot,
+        block=block,
+        seed=seed,
+        turnover=books.turnover,
+        weights=books.realised_weights,
+        trades=books.trades,
+    )
     return Backtest(
         weights=panel,
         books=books,
@@ -341,25 +388,24 @@ def backtest(
             initial_cash=initial_cash,
             periods_per_year=years,
         ),
-        findings=findings,
-        judgement=judged(
-            books.returns,
-            benchmarks=benchmark_returns(fills, closes, costs=costs, stale_after=execution.stale_after),
-            labels=causal_labels(market_returns(prices.close), last_closed, preset).iloc[rows],
-            regimes_of="the market, all symbols equally weighted",
-            periods_per_year=years,
-            trials=trials,
-            minimum_bars=preset.minimum_bars,
-            level=level,
-            n_boot=n_boot,
-            block=block,
-            seed=seed,
-            turnover=books.turnover,
-            weights=books.realised_weights,
-            trades=books.trades,
-        ),
+        findings=(*findings, _counted(judgement)),
+        judgement=judgement,
         costs=costs,
         execution=execution,
+    )
+
+
+def _counted(judgement: Judgement) -> Finding:
+    """Ask whether anybody says how many attempts the weights were picked from; of none of them a ledger knows here."""
+    stated, p_value = judgement.chance["n_trials"], judgement.sharpe.p_value
+    adjusted = judgement.chance["adjusted_p_value"] if stated is not None else p_value
+    own = pd.DataFrame({"attempt": ["these weights"], "sharpe": judgement.sharpe.sharpe, "tuning": "", "own": True})
+    return check_attempts(
+        own,
+        elsewhere=None if stated is None else stated - 1,
+        p_value=p_value,
+        adjusted_p_value=adjusted,
+        significance=1.0 - judgement.sharpe.level,
     )
 
 
@@ -412,6 +458,19 @@ def _usual_step(prices: Prices) -> pd.Timedelta:
     if len(prices.open_at) < 2:
         raise DataError("prices: one bar alone has no length. Give the bars before it too.")
     return pd.Timedelta(int(np.median(np.diff(utc_microseconds(prices.open_at)).astype(np.int64))), "us")
+
+
+def _sessions(prices: Prices, rows: slice, bar: pd.Timedelta) -> pd.DatetimeIndex:
+    """Return the openings that the exchange's calendar has for daily rows; other bars are taken to be all there."""
+    held = prices.open_at[rows]
+    if bar != _ONE_DAY:
+        return held
+    first, last = (instant.tz_convert(None).normalize() for instant in held[[0, -1]])
+    try:
+        opens = pd.DatetimeIndex(sessions(prices.calendar, first, last)["open_at"])
+    except DataError:  # years of which the calendar records nothing
+        return held
+    return opens[(opens >= held[0]) & (opens <= held[-1])]
 
 
 def _periods_per_year(prices: Prices, bar: pd.Timedelta) -> float:

@@ -6,7 +6,7 @@ finds is part of the result and raises nothing: the run says ``invalid``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from embargo.research.records.run import Run
 if TYPE_CHECKING:
     import pandas as pd
 
+    from embargo.data_loaders.schemas import Prices
     from embargo.research.studies.compare.comparison import Comparison
 
 
@@ -214,27 +215,53 @@ def compare(*runs: str | Path | Run, against: str | Path | Run | None = None, by
     return found_between([_folder(run) for run in runs], against=named, by=by)
 
 
-def audit(run: str | Path | Run) -> pd.DataFrame:
-    """Return what the audit of a finished run found, the gravest first.
+def audit(
+    run: str | Path | Run | None = None,
+    *,
+    signal: Callable[..., pd.DataFrame] | None = None,
+    weights: pd.DataFrame | str | Path | None = None,
+    prices: Prices | str | Path | None = None,
+    news: pd.DataFrame | str | Path | None = None,
+    **options: Any,
+) -> pd.DataFrame:
+    """Return what the audit of a finished run found, or audit a strategy that was made elsewhere; the gravest first.
 
-    The audit is part of every run and cannot be switched off; this reads its findings and checks nothing anew. A
-    function or weights made elsewhere are held to the past by `embargo.assert_causal` and `embargo.backtest`.
+    The audit is part of every run and cannot be switched off; of a run this reads its findings and checks nothing anew.
+    Of a function that makes weights (``signal``), or of weights alone, every check is asked that applies
+    (`embargo.research.studies.strategy.audit_strategy`), and the rest of the catalogue is listed as ``not-tested`` with
+    what the answer would need.
 
     Parameters
     ----------
-    run : str, Path or Run
+    run : str, Path or Run, optional
         A run, or its folder.
+    signal : callable, optional
+        ``fn(prices)``, or ``fn(news, prices)`` where news is given: weights, one row per bar of the prices it is given.
+    weights : DataFrame, str or Path, optional
+        Instead: what it made, shape (bars, symbols), indexed by ``open_at`` (UTC), or a file of them.
+    prices : Prices, str or Path, optional
+        Bars of the strategy, or a file of them (with ``calendar`` and ``bar``).
+    news : DataFrame, str or Path, optional
+        Articles that it read: ``symbol`` and ``known_at``, and what else there is.
+    **options
+        Of a strategy: ``calendar, bar, orders, returns, weighting, costs, execution, latency, trials,
+        periods_per_year, rows, seed``, as `audit_strategy` describes them.
 
     Returns
     -------
     DataFrame
         One row per check: ``code, verdict, title, detail, effect, unit, remedy, evidence``. The verdict is ``leak``,
-        ``suspicious``, ``inconclusive``, ``pass`` or ``not-applicable``; ``effect`` is in ``unit``.
+        ``suspicious``, ``inconclusive``, ``pass`` or ``not-applicable``, and of a strategy also ``not-tested``;
+        ``effect`` is in ``unit``.
 
     Raises
     ------
     MissingPartError, DataError
-        If the folder is no whole run, or its findings cannot be read.
+        If the folder is no whole run, its findings cannot be read, or the strategy does not fit its prices and news.
+    ConfigError
+        If a run and a strategy are given at once, or neither.
+    TypeError
+        If an option is unknown.
 
     Examples
     --------
@@ -246,7 +273,16 @@ def audit(run: str | Path | Run) -> pd.DataFrame:
     >>> "leak" in set(found["verdict"])
     False
     """
-    return (run if isinstance(run, Run) else Run.load(run)).findings
+    if run is not None:
+        if any(each is not None for each in (signal, weights, prices, news)) or options:
+            raise ConfigError("audit: give either a finished run, or signal= or weights= with prices=, not both.")
+        return (run if isinstance(run, Run) else Run.load(run)).findings
+    if prices is None:
+        raise ConfigError("audit: give a finished run, or signal= or weights= with prices=.")
+    # Loaded here because who reads finished runs trades nothing.
+    from embargo.research.studies.strategy import audit_strategy
+
+    return audit_strategy(signal=signal, weights=weights, prices=prices, news=news, **options)
 
 
 def _folder(run: str | Path | Run) -> Path:

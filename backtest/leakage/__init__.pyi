@@ -1,6 +1,7 @@
 from .accounts import check_books, check_fills
+from .anticipation import anticipated_news
 from .catalogue import CHECKS, LEAKS, NOT_TESTED, LeakCheck, not_tested
-from .causality import assert_causal, check_decisions_are_causal
+from .causality import check_decisions_are_causal
 from .declarations import check_costs, check_latency, check_undated
 from .duplicates import article_keys, check_duplicates
 from .exclusions import check_exclusions
@@ -9,7 +10,9 @@ from .exposure import check_exposure
 from .findings import GRAVITY, AuditVerdict, Finding, is_invalid, overall_verdict
 from .levels import check_levels
 from .partition import check_label_overlap, check_split_order
+from .protocol import assert_causal, perturb_function, perturb_levels
 from .provenance import check_base_cutoff, check_calibration_record, check_training_record
+from .selection import check_attempts, check_selection
 from .timing import check_time_zones, check_tradable_instants
 from .universe import check_universe
 
@@ -21,8 +24,10 @@ __all__ = [
     "AuditVerdict",
     "Finding",
     "LeakCheck",
+    "anticipated_news",
     "article_keys",
     "assert_causal",
+    "check_attempts",
     "check_base_cutoff",
     "check_books",
     "check_calibration_record",
@@ -37,6 +42,7 @@ __all__ = [
     "check_lag_decay",
     "check_latency",
     "check_levels",
+    "check_selection",
     "check_split_order",
     "check_time_zones",
     "check_tradable_instants",
@@ -46,4 +52,6 @@ __all__ = [
     "is_invalid",
     "not_tested",
     "overall_verdict",
+    "perturb_function",
+    "perturb_levels",
 ]

@@ -269,6 +269,24 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
             severity="leak",
             remedy="Decide by returns and ratios of prices, or by prices as they were traded, with splits beside them.",
         ),
+        "check_selection": LeakCheck(
+            "P1",
+            "Settings were not picked by how they did on the test",
+            catches="the best of ten or more attempts that differ in tuning alone, if its edge falls with their number",
+            silent_on="attempts that no ledger knows, fewer than ten variants, edges that survive their number",
+            cost="attempts on the same bars",
+            severity="suspicious",
+            remedy="Choose settings on the validation part (embargo sweep), or test them on bars never looked at.",
+        ),
+        "check_attempts": LeakCheck(
+            "P2",
+            "All attempts on the test were counted",
+            catches="the best of ten or more attempts of any kind, if its edge falls with their number",
+            silent_on="attempts that were neither recorded nor stated; none of either is inconclusive",
+            cost="attempts on the same bars",
+            severity="suspicious",
+            remedy="Report the result as one of so many attempts, or test it on bars that none of them was made on.",
+        ),
         "check_exclusions": LeakCheck(
             "P4",
             "No session is left out on which the market moved",
@@ -347,8 +365,6 @@ NOT_TESTED: Mapping[str, str] = MappingProxyType(
         "R3": "scores beside other news are tried by `embargo audit --deep`",
         "R4": "no reader of a run is prompted",
         "R5": "no reader of a run follows orders",
-        "P1": "settings chosen before a run leave no trace in it; sweep chooses on validation",
-        "P2": "the ledger counts, and the verdict allows for it; those made elsewhere are declared or leave no trace",
         "P3": "intervals and tests of a run allow for serial correlation",
         "P6": "every run shuffles its news against the market",
     }

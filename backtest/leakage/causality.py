@@ -2,26 +2,22 @@
 
 Worlds that agree on everything known at a decision and differ after it must lead to the same decisions up to then,
 bit for bit. The check compares decisions, never profit, holds index, universe and missing-price pattern fixed, and
-looks at rows that traded as well as rows that did not. `assert_causal` is the form for tests of one's own function.
+looks at rows that traded as well as rows that did not. One's own function is held to more in `protocol`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from embargo.backtest.arguments import check_at_least, check_seed, check_type
 from embargo.backtest.leakage.catalogue import CHECKS
 from embargo.backtest.leakage.findings import Finding, plain, require_columns, utc_array
-from embargo.data_loaders.calendars import decision_times
-from embargo.data_loaders.errors import DataError, LeakError
-from embargo.data_loaders.fields import PRICE_FIELDS
-from embargo.data_loaders.schemas import Prices, as_utc, validate_prices
+from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.schemas import Prices, as_utc
 
 Decide = Callable[[pd.DataFrame, Prices], pd.DataFrame]
 
@@ -40,128 +36,6 @@ class _World:
     changed: str
     news: pd.DataFrame
     prices: Prices
-
-
-def assert_causal(
-    fn: Callable[..., pd.DataFrame],
-    *,
-    prices: Prices,
-    news: pd.DataFrame | None = None,
-    latency: pd.Timedelta = LATENCY,
-    n_rows: int = 12,
-    seed: int = 0,
-    boundaries: Sequence[pd.Timestamp] = (),
-) -> Finding:
-    """Raise unless a function decides every row of its weights without the future; made for pytest.
-
-    Row t is decided ``latency`` before bar t opens. The function is called again in worlds that differ only in what was
-    not yet known then, and whatever it had decided must stay as it was, bit for bit (`check_decisions_are_causal`). So
-    the close of bar t, its volume or a mean over all bars must not move row t; the close of bar t - 1 may, if that bar
-    had closed. Round-the-clock bars close when the next one opens: there the newest bar to read is t - 2.
-
-    Parameters
-    ----------
-    fn : callable
-        ``fn(prices)``, or ``fn(news, prices)`` where news is given; returns weights or a signal, DataFrame of shape
-        (bars, symbols), one row for every bar of ``prices``, indexed by its ``open_at``. Called ``3 + 3 * n_rows``
-        times at most.
-    prices : Prices
-        Bars to try it on, shape (bars, symbols).
-    news : DataFrame, optional
-        One row per article and symbol with ``known_at`` (UTC), ``symbol`` and whatever ``fn`` reads.
-    latency : Timedelta
-        Between the decision and the open; five minutes, as in a run, by default.
-    n_rows : int
-        Rows after which the future is changed, at least 1; more find rarer leaks.
-    seed : int
-        Of the rows and of the changes.
-    boundaries : sequence of Timestamp
-        Instants (UTC) around which to look, such as dates of refitting.
-
-    Returns
-    -------
-    Finding
-        Code ``T1``, verdict ``"pass"``; ``"suspicious"`` where decided rows moved by rounding alone (at most 1e-12).
-
-    Raises
-    ------
-    LeakError
-        If a row that was decided moved; names the first one, and what to do.
-    DataError
-        If nothing could be proven: ``fn`` does not return one row per bar, indexed by ``prices.open_at``, is not
-        deterministic, or ignores its arguments; or if prices or news are unsound.
-    ConfigError
-        If ``n_rows`` is below 1, or the latency or the seed negative.
-    TypeError
-        If an argument is something else altogether.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import pandas as pd
-    >>> from embargo.backtest.leakage import assert_causal
-    >>> from embargo.data_loaders.schemas import Prices
-    >>> at = pd.date_range("2024-01-01", periods=60, freq="D", tz="UTC")
-    >>> steps = np.random.default_rng(1).normal(0.0, 0.02, (60, 2))
-    >>> close = pd.DataFrame(100.0 * np.exp(steps.cumsum(axis=0)), index=at, columns=["BTC", "ETH"])
-    >>> prices = Prices(close, close, close, close, close, at, at + pd.Timedelta(days=1), calendar="24/7")
-    >>> def follows(prices):
-    ...     return np.sign(prices.close.pct_change()).shift(2).fillna(0.0) / 2
-    >>> assert_causal(follows, prices=prices).verdict
-    'pass'
-    >>> def peeks(prices):
-    ...     return np.sign(prices.close.pct_change()).fillna(0.0) / 2
-    >>> assert_causal(peeks, prices=prices)  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    embargo.data_loaders.errors.LeakError: assert_causal: peeks knows the future. ...
-    """
-    __tracebackhide__ = True  # pytest then shows the line of the test and what was found, not this function
-    prices = validate_prices(prices)
-    if not callable(fn):
-        raise TypeError(f"fn: expected a function of prices that returns weights, got {type(fn).__name__}.")
-    if news is not None:
-        check_type("news", news, pd.DataFrame, "Give one row per article and symbol, with known_at and symbol.")
-    check_type("latency", latency, timedelta, "Write pd.Timedelta(minutes=5) or the like.")
-    check_at_least("n_rows", n_rows, 1)
-    check_seed(seed)
-    if any(pd.Timestamp(instant).tz is None for instant in boundaries):
-        raise DataError("boundaries: an instant has no time zone. Give all of them one, such as UTC.")
-    name = getattr(fn, "__name__", type(fn).__name__)
-
-    def decide(news_now: pd.DataFrame, prices_now: Prices) -> pd.DataFrame:
-        # A function that writes into its arguments must reach neither the caller's frames nor the next world.
-        given = replace(prices_now, **{field: getattr(prices_now, field).copy() for field in PRICE_FIELDS})
-        weights = fn(given) if news is None else fn(news_now, given)
-        if not isinstance(weights, pd.DataFrame):
-            raise DataError(
-                f"assert_causal: {name} returned {type(weights).__name__}. Return a DataFrame of weights, one row for "
-                "every bar."
-            )
-        if not weights.index.equals(prices.open_at):
-            raise DataError(
-                f"assert_causal: the rows that {name} returned are not dated by prices.open_at, so nobody can tell "
-                "which bar each is held from. Return a row for every bar, in the order and on the index of the prices."
-            )
-        return weights
-
-    finding = check_decisions_are_causal(
-        decide,
-        _no_news() if news is None else news,
-        prices,
-        decision_times(prices.open_at, latency),
-        n_rows=n_rows,
-        seed=seed,
-        boundaries=boundaries,
-    )
-    if finding.verdict == "leak":
-        raise LeakError(f"assert_causal: {name} knows the future. {finding.detail} {finding.remedy}")
-    if finding.verdict == "inconclusive":
-        raise DataError(f"assert_causal: nothing is proven about {name}. {finding.detail} {finding.remedy}")
-    return finding
-
-
-def _no_news() -> pd.DataFrame:
-    return pd.DataFrame({"known_at": pd.DatetimeIndex([], tz="UTC"), "symbol": pd.Series([], dtype="str")})
 
 
 def check_decisions_are_causal(

@@ -1,4 +1,4 @@
-"""The audit of an experiment, apart from a run: ``embargo audit``."""
+"""The audit of an experiment, apart from a run, and of strategies made elsewhere: ``embargo audit``."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from embargo.data_loaders.errors import ConfigError
+from embargo.data_loaders.errors import ConfigError, MissingPartError
 from embargo.research.cli.data_verdict import show_data
 from embargo.research.cli.options import AcceptOption, EnvOption, JsonOption, SetOption, experiment, refuse_orphans
 from embargo.research.cli.terminal import BAD_DATA, LEAK_FOUND, complaints, console, guarded
 from embargo.research.progress import escaped
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from embargo.research.config.experiment import Config
     from embargo.research.run.data_verdict import DataVerdict
@@ -29,17 +29,39 @@ commands = typer.Typer()
 @commands.command()
 @guarded("Nothing was written.")
 def audit(
-    what: Annotated[Path, typer.Argument(metavar="RUN|CONFIG.toml", help="Folder of a run, or an experiment.")],
+    what: Annotated[
+        Path | None, typer.Argument(metavar="[RUN|CONFIG.toml]", help="Folder of a run, or an experiment.")
+    ] = None,
     deep: Annotated[
         bool, typer.Option("--deep", help="Carry the whole run out again in worlds with other futures.")
     ] = False,
-    rows: Annotated[int, typer.Option(min=1, help="Rows whose future is changed; more find rarer leaks.")] = 6,
+    rows: Annotated[
+        int | None, typer.Option(min=1, help="Rows whose future is changed; more find rarer leaks.")
+    ] = None,
     overrides: SetOption = None,
     accepted: AcceptOption = None,
     env: EnvOption = None,
+    signal: Annotated[
+        str | None,
+        typer.Option(metavar="MODULE:FUNCTION", help="A strategy of your own; this runs your code as it stands."),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Instead: weights (parquet or CSV), dated by when bars open.")
+    ] = None,
+    prices: Annotated[Path | None, typer.Option(metavar="FILE", help="Bars that the strategy traded.")] = None,
+    news: Annotated[Path | None, typer.Option(metavar="FILE", help="Articles that it read.")] = None,
+    orders: Annotated[Path | None, typer.Option(metavar="FILE", help="Its orders as they were filled.")] = None,
+    calendar: Annotated[
+        str | None, typer.Option(metavar="CODE", help="Exchange of the bars, such as XNYS or 24/7.")
+    ] = None,
+    bar: Annotated[str, typer.Option(help="Length of a bar.")] = "1d",
+    fill: Annotated[str, typer.Option(help="Price at which rows trade: open or close.")] = "open",
+    latency: Annotated[str, typer.Option(help="Time between decision and open.")] = "5min",
+    trials: Annotated[int | None, typer.Option(min=1, help="Attempts that the strategy was picked from.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the rows and of the changes.")] = 0,
     json: JsonOption = None,
 ) -> None:
-    """Say what a run's audit found, or carry the run out again with other futures.
+    """Say what a run's audit found, carry it out with other futures, or audit a strategy.
 
     With --deep everything is made anew, from the files to the orders, in worlds
     that agree on all that was known at an instant and differ after it: samples,
@@ -47,16 +69,32 @@ def audit(
     as they were, bit for bit. It takes about as long as four runs without a cache.
     Texts are searched for words, numbers and sources that know what came of them.
 
+    With --signal, a function of (prices), or of (news, prices), that returns
+    weights is called with other futures: its rows decided before must stay as
+    they were. With --weights alone, what can be told without the function is.
+    Checks that need more are listed with what they need.
+
     Exit status 3 if a leak is found, 4 if a check calls the data bad.
 
     Example: [bold]embargo audit research/experiments/stocknet.toml --deep[/bold]
+
+    Example: [bold]embargo audit --signal mine:decide --prices bars.csv --calendar XNYS --news news.csv[/bold]
     """
     from embargo.research.records.folders import write_json
 
     refuse_orphans(json)
     data = None
-    if deep:
-        found, data = _deeply(what, rows, overrides, accepted, env)
+    files = {"weights": weights, "prices": prices, "news": news, "orders": orders}
+    named = [f"--{name}" for name, each in {"signal": signal, **files}.items() if each is not None]
+    if named:
+        if what is not None or deep or overrides or accepted or env:
+            raise ConfigError(f"{', '.join(named)}: a strategy made elsewhere has no run. Leave RUN and --deep out.")
+        options = {"calendar": calendar, "bar": bar, "trials": trials, "rows": rows or 12, "seed": seed}
+        found = _elsewhere(signal, files, options, fill, latency)
+    elif what is None:
+        raise ConfigError("audit: give the folder of a run, an experiment with --deep, or --signal or --weights.")
+    elif deep:
+        found, data = _deeply(what, rows or 6, overrides, accepted, env)
     else:
         found = _recorded(what, overrides, accepted)
     _show(found)
@@ -69,6 +107,66 @@ def audit(
         raise typer.Exit(LEAK_FOUND)
     if data is not None and not data.stands:
         raise typer.Exit(BAD_DATA)
+
+
+def _elsewhere(
+    signal: str | None, files: dict[str, Path | None], options: dict[str, Any], fill: str, latency: str
+) -> list[dict[str, Any]]:
+    """Audit a function of the user's own, or weights."""
+    from pandas import Timedelta
+
+    from embargo.backtest import Execution
+    from embargo.research.progress import shown
+    from embargo.research.studies.strategy import audit_strategy
+
+    if files["prices"] is None:
+        raise ConfigError("--prices: give the bars that the strategy traded, and --calendar.")
+    if fill not in ("open", "close"):
+        raise ConfigError(f"--fill {fill}: write open or close.")
+    try:
+        waited = Timedelta(latency)
+    except ValueError as failure:
+        raise ConfigError(f"--latency {latency}: write a time such as 5min.") from failure
+    fn = None if signal is None else _function(signal)
+    with shown(complaints) as stages:
+        stages.stage("Audit a strategy made elsewhere")
+        found = audit_strategy(
+            signal=fn,
+            execution=Execution(fill="close" if fill == "close" else "open"),
+            latency=waited,
+            **{name: file for name, file in files.items() if file is not None},
+            **options,
+        )
+    return [{str(name): value for name, value in row.items()} for row in found.to_dict("records")]
+
+
+def _function(name: str) -> Callable[..., Any]:
+    """Import a user's function, from the folder that the command is called in among others."""
+    import sys
+    from importlib import import_module
+
+    module, separator, function = name.partition(":")
+    if not separator or not module or not function:
+        raise ConfigError(f"--signal {name}: write MODULE:FUNCTION, such as mine:decide for decide in mine.py.")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = import_module(module)
+    except ModuleNotFoundError as failure:
+        raise MissingPartError(
+            f"--signal {name}: {failure}. Call the command from the folder that holds {module}, or install it."
+        ) from failure
+    except Exception as failure:
+        raise MissingPartError(
+            f"--signal {name}: {module} cannot be imported: {type(failure).__name__}: {failure}. Mend it first."
+        ) from failure
+    for part in function.split("."):
+        if not hasattr(found, part):
+            raise ConfigError(f"--signal {name}: {module} has no {function}. Check its spelling.")
+        found = getattr(found, part)
+    if not callable(found):
+        raise ConfigError(f"--signal {name}: {function} is no function but {type(found).__name__}.")
+    return found
 
 
 def _recorded(run: Path, *given: Sequence[str] | None) -> list[dict[str, Any]]:

@@ -343,14 +343,18 @@ class ExecutionSection(Section):
 
 
 class StatisticsSection(Section):
-    """How uncertainty is measured; ``trials_elsewhere`` were made with other tools on these data, and count in full."""
+    """How uncertainty is measured.
+
+    ``trials_elsewhere`` were made with other tools on these data, and count in full; 0 states that there were none, and
+    left out nobody says.
+    """
 
     level: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
     significance: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.05
     bootstrap: Annotated[int, Field(ge=200, le=MOST)] = 2000
     permutations: Annotated[int, Field(ge=99, le=MOST)] = 500
     block: Count | None = None
-    trials_elsewhere: Annotated[int, Field(ge=0, le=MOST)] = 0
+    trials_elsewhere: Annotated[int, Field(ge=0, le=MOST)] | None = None
 
 
 class LeakageSection(Section):
@@ -465,7 +469,7 @@ class Config(Section):
         for section in ("news", "prices", "labels"):
             settings[section].pop("path", None)
         for section, key, default in _LATER_KEYS:
-            if settings[section][key] == default:
+            if key in settings[section] and settings[section][key] == default:
                 del settings[section][key]
         for source in FILED_REGIMES:
             if source in settings["regimes"]:

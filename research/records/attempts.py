@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from embargo.backtest.chance import after_attempts, beyond_luck
 from embargo.backtest.significance import (
@@ -114,6 +115,25 @@ class Attempts:
         window = self.trials[self.own].window if self.own else None
         return self.side_by_side([name for name, trial in self.trials.items() if window in (None, trial.window)])
 
+    def listed(self) -> pd.DataFrame:
+        """Return one row per attempt: ``attempt, sharpe`` (per bar), ``tuning``, ``own`` and ``alike``.
+
+        Alike are those that read the same news and differ from the one in question in tuning alone.
+        """
+        kin = self.trials[self.own].kin
+        return pd.DataFrame(
+            [
+                {
+                    "attempt": trial.sweep or trial.run,
+                    "sharpe": trial.sharpe_per_bar,
+                    "tuning": trial.tuning,
+                    "own": name == self.own,
+                    "alike": bool(kin) and trial.kin == kin,
+                }
+                for name, trial in self.trials.items()
+            ]
+        )
+
     def side_by_side(self, names: Sequence[str]) -> np.ndarray | None:
         """Return those of some trials, shape (bars, names); None unless all are known, equally long and long enough."""
         known = [self.returns[name] for name in names if name in self.returns]
@@ -152,7 +172,7 @@ class Attempts:
         return known, panel, member
 
 
-def tried_around(folder: Path, window: TradedWindow, *, elsewhere: int = 0) -> Attempts:
+def tried_around(folder: Path, window: TradedWindow, *, elsewhere: int | None = None) -> Attempts:
     """Read from the ledger what was tried on the bars and symbols of a window, or on some of them.
 
     Parameters
@@ -160,8 +180,8 @@ def tried_around(folder: Path, window: TradedWindow, *, elsewhere: int = 0) -> A
     folder : Path
         The ledger's, from `embargo.research.cache.ledger_folder`.
     window : TradedWindow
-    elsewhere : int
-        Attempts made with other tools.
+    elsewhere : int, optional
+        Attempts made with other tools, as far as anybody says.
 
     Raises
     ------
@@ -175,7 +195,7 @@ def tried_around(folder: Path, window: TradedWindow, *, elsewhere: int = 0) -> A
     # Returns of bars of another length stand on no common bars.
     opened = {each.identity: each.open_at for each, _ in found if each.length == window.length}
     opened |= {window.identity: window.open_at}
-    return Attempts(trials, returns_of(folder, trials.values()), opened=opened, elsewhere=elsewhere)
+    return Attempts(trials, returns_of(folder, trials.values()), opened=opened, elsewhere=elsewhere or 0)
 
 
 def remarks(attempts: Attempts) -> list[str]:

@@ -46,6 +46,10 @@ class Trial:
         Name of the sweep it was a cell of; empty for a run of its own.
     series : str
         Fingerprint of the settings without the end of the data: equal for an experiment repeated as new bars come in.
+    kin : str
+        Fingerprint of the news and of all settings that are not tuned: equal for attempts that differ in tuning alone.
+    tuning : str
+        The tuned settings that are not at their default, in words.
 
     Examples
     --------
@@ -62,6 +66,8 @@ class Trial:
     bars: int
     sweep: str = ""
     series: str = ""
+    kin: str = ""
+    tuning: str = ""
 
     @property
     def run(self) -> str:

@@ -20,6 +20,7 @@ from embargo.data_loaders.calendars import length_of, sessions, zone_of
 from embargo.data_loaders.schemas import Prices
 from embargo.models.content import text_hash
 from embargo.research.progress import Stages
+from embargo.research.records.attempts import Attempts
 from embargo.research.run.data_verdict import read_by
 from embargo.research.run.plan import Plan
 from embargo.research.run.samples import Part
@@ -44,6 +45,10 @@ class Trail:
         (scored news, prices) to weights of all bars up to the last test row: the very path the run traded on.
     weights, asset_returns : DataFrame, shape (test rows, symbols)
     books : Books
+    attempts : Attempts
+        Everything tried on these bars, this run among it.
+    p_value, adjusted_p_value : float or None
+        Of its Sharpe ratio, one-sided: alone, and among all attempts.
     """
 
     plan: Plan
@@ -54,6 +59,9 @@ class Trail:
     weights: pd.DataFrame
     asset_returns: pd.DataFrame
     books: Books
+    attempts: Attempts
+    p_value: float | None
+    adjusted_p_value: float | None
 
 
 def audit(trail: Trail, stages: Stages) -> list[Finding]:
@@ -77,6 +85,7 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         leakage.check_fill_order(_fills(trail)),
         *_accounts(trail),
         leakage.check_lag_decay(trail.weights, trail.asset_returns, periods_per_year=world.periods_per_year),
+        *_selection(trail),
         _exclusions(trail.plan),
         _universe(trail.plan),
         _levels(trail),
@@ -112,6 +121,17 @@ def _levels(trail: Trail) -> Finding:
         adjusted=None if unknown else prices.adjustment != "none",
         seed=plan.config.seed,
     )
+
+
+def _selection(trail: Trail) -> list[Finding]:
+    """Ask what this run may be the best of."""
+    listed, statistics = trail.attempts.listed(), trail.plan.config.statistics
+    level = statistics.significance
+    judged = {"p_value": trail.p_value, "adjusted_p_value": trail.adjusted_p_value}
+    return [
+        leakage.check_selection(listed, significance=level, **judged),
+        leakage.check_attempts(listed, elsewhere=statistics.trials_elsewhere, significance=level, **judged),
+    ]
 
 
 def _exclusions(plan: Plan) -> Finding:

@@ -8,6 +8,7 @@ the config.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from embargo.research.pages.page import write_page
 from embargo.research.pages.status import Status
 from embargo.research.progress import Quiet, Stages
 from embargo.research.records import ledger
-from embargo.research.records.attempts import remarks, tried_around
+from embargo.research.records.attempts import Attempts, remarks, tried_around
 from embargo.research.records.folders import seal, write_json, writing
 from embargo.research.records.metrics import DataFault, FusionFigures, Metrics, TruthFigures
 from embargo.research.records.provenance import manifest_of
@@ -147,6 +148,8 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
         sharpe(returns, periods_per_year=1.0) or 0.0,
         len(returns),
         series=series_of(config),
+        kin=kin_of(config, data),
+        tuning=tuning_of(config),
     )
     # Written down before it is judged, so that of runs side by side the later knows the earlier; and a run that is
     # killed from here on was an attempt all the same.
@@ -163,7 +166,7 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
         **_data_figures(plan, result),
     )
 
-    findings = audit(_trail(plan, reading, result, fused), stages)
+    findings = audit(_trail(plan, reading, result, fused, attempts, metrics), stages)
     verdict = conclude(metrics, findings, significance=config.statistics.significance, bad_data=plan.data.refused)
     said = [*cautions(plan.world, plan.parts), *remarks(attempts)]
     said += ledger.earlier_attempts(out, declared=attempts.elsewhere)
@@ -236,16 +239,63 @@ def attempt_of(config: Config, material: dict[str, str]) -> str:
 
     What is said of attempts made elsewhere makes no other one.
     """
-    statistics = config.statistics.model_copy(update={"trials_elsewhere": 0})
+    statistics = config.statistics.model_copy(update={"trials_elsewhere": None})
     alone = config.model_copy(update={"statistics": statistics})
     return hashlib.sha256("".join([alone.fingerprint(), *material.values()]).encode()).hexdigest()
 
 
 def series_of(config: Config) -> str:
     """Fingerprint an experiment that may be repeated as new bars come in: everything but where its data end."""
-    statistics = config.statistics.model_copy(update={"trials_elsewhere": 0})
+    statistics = config.statistics.model_copy(update={"trials_elsewhere": None})
     split = config.split.model_copy(update={"end": None})
     return config.model_copy(update={"statistics": statistics, "split": split, "as_of": None}).fingerprint()
+
+
+# What is tuned rather than asked: whole sections, or keys of them.
+_TUNED: dict[str, tuple[str, ...] | None] = {
+    "signal": None,
+    "portfolio": None,
+    "fusion": None,
+    "regimes": None,
+    "labels": ("horizon_bars", "neutral_share", "score_threshold", "validation_share"),
+    "model": (
+        "rank", "alpha", "dropout", "learning_rate", "epochs", "batch_size", "patience", "weight_decay", "max_length",
+        "class_weights", "optimizer", "calibration", "max_train",
+    ),
+    "split": ("validation_span", "train_span", "embargo", "end"),
+}  # fmt: skip
+_NOT_ASKED = (
+    "name",
+    "seed",
+    "as_of",
+    "report",
+    "data",
+    "statistics",
+    "leakage",
+    *(k for k, v in _TUNED.items() if not v),
+)
+
+
+def kin_of(config: Config, material: dict[str, str]) -> str:
+    """Fingerprint what attempts have in common that differ in tuning alone: the news, and every other setting."""
+    settings = {key: value for key, value in config.to_dict().items() if key not in _NOT_ASKED}
+    for section, keys in _TUNED.items():
+        for key in keys or ():
+            settings[section].pop(key, None)
+    for section in ("news", "prices", "labels"):
+        settings[section].pop("path", None)
+    return hashlib.sha256(json.dumps([settings, material["news"]], sort_keys=True).encode()).hexdigest()
+
+
+def tuning_of(config: Config) -> str:
+    """Write the tuned settings that are not at their default, such as ``signal.threshold=0.6``."""
+    told = config.model_dump(mode="json", exclude_defaults=True)
+    return ", ".join(
+        f"{section}.{key}={value}"
+        for section, keys in _TUNED.items()
+        for key, value in sorted((told.get(section) or {}).items())
+        if keys is None or key in keys
+    )
 
 
 def window_of(plan: Plan) -> TradedWindow:
@@ -268,7 +318,9 @@ def _truth(plan: Plan, scored: pd.DataFrame) -> TruthFigures | None:
     )
 
 
-def _trail(plan: Plan, reading: Reading, result: Trade, fused: Fused | None) -> Trail:
+def _trail(
+    plan: Plan, reading: Reading, result: Trade, fused: Fused | None, attempts: Attempts, metrics: Metrics
+) -> Trail:
     until_end = replace(plan, rows=slice(0, plan.rows.stop))
 
     def weights_of(scored: pd.DataFrame, prices: Prices) -> pd.DataFrame:
@@ -284,6 +336,9 @@ def _trail(plan: Plan, reading: Reading, result: Trade, fused: Fused | None) -> 
         weights=result.decision.weights,
         asset_returns=result.asset_returns,
         books=result.books,
+        attempts=attempts,
+        p_value=metrics.sharpe_p_value,
+        adjusted_p_value=metrics.adjusted_p_value,
     )
 
 

@@ -96,6 +96,10 @@ def conclude(
     text = f"{figures} {reading}{unknown}{_on_bad(bad_data)}"
     if edge and any(finding.code == "T4" and finding.verdict == "inconclusive" for finding in findings):
         text += " Whether the clock of the news is right could not be told (T4): stamps that are early are look-ahead."
+    if edge and any(finding.code == "P2" and finding.verdict == "inconclusive" for finding in findings):
+        text += (
+            " How many attempts were made elsewhere was not said (P2): a result picked from many needs to be stronger."
+        )
     stamp = None if metrics.sharpe is not None else phrase("not judged")
     if doubts:
         text += f" Read this with care: {_failed(doubts)}."

@@ -37,7 +37,7 @@ from embargo.research.records.figures import as_json
 from embargo.research.records.folders import write_json, writing
 from embargo.research.records.windows import TradedWindow
 from embargo.research.run.measurement import estimate
-from embargo.research.run.pipeline import attempt_of, material_of, series_of, window_of
+from embargo.research.run.pipeline import attempt_of, kin_of, material_of, series_of, tuning_of, window_of
 from embargo.research.run.plan import Plan
 from embargo.research.run.preparation import prepare
 from embargo.research.run.reading import read, with_base
@@ -220,7 +220,7 @@ def sweep(config: Config, axes: Sequence[Axis], *, out: Path, cache: Path, stage
     # A ledger that cannot be read or written is told before hours of work.
     tried_around(place, window)
     ledger.refuse_unwritable(place, window)
-    note = _recording(place, folder.name, cells, window, trials, hashes)
+    note = _recording(place, folder.name, cells, window, trials, hashes, material)
 
     plan = with_base(plan, plan.parts[0].fold.train_end, cache, stages)
     scored = read(plan, with_validation_news(plan), cache, stages).scored
@@ -255,7 +255,13 @@ def sweep(config: Config, axes: Sequence[Axis], *, out: Path, cache: Path, stage
 
 
 def _recording(
-    place: Path, sweep: str, cells: Sequence[Cell], window: TradedWindow, trials: Sequence[str], hashes: list[str]
+    place: Path,
+    sweep: str,
+    cells: Sequence[Cell],
+    window: TradedWindow,
+    trials: Sequence[str],
+    hashes: list[str],
+    material: dict[str, str],
 ) -> Callable[[int, np.ndarray], None]:
     """Return what makes a cell's test returns a trial in the ledger, and notes their hash.
 
@@ -276,6 +282,8 @@ def _recording(
             len(returns),
             sweep=sweep,
             series=series_of(config),
+            kin=kin_of(config, material),
+            tuning=tuning_of(config),
         )
         known = earlier.get(trial.settings)
         # Summed in another order on another machine, the same returns differ in the last digits.

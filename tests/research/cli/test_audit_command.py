@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from importlib.resources import files
 
 import pandas as pd
 import pytest
+from samples import leak_worlds
 from typer.testing import CliRunner
 
+from embargo.data_loaders.fields import PRICE_FIELDS
 from embargo.research import Quiet, execute, load_config
 from embargo.research.cli.commands import app
 from embargo.research.run import perturbation
@@ -76,3 +79,86 @@ def test_other_data_than_the_runs_are_refused(run, tmp_path, monkeypatch):
     done = audit(run, "--deep", "--rows", 1)
     assert done.exit_code == 1
     assert "news" in done.output
+
+
+MINE = """
+import numpy as np
+
+
+def honest(news, prices):
+    return np.sign(prices.close.pct_change(fill_method=None)).shift(1).fillna(0.0) / 8
+
+
+def peeks(prices):
+    return np.sign(prices.close.pct_change(fill_method=None)).fillna(0.0) / 8
+
+
+number = 3
+"""
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("elsewhere")
+    world = leak_worlds.make_world(1, n_bars=120)
+    quoted = [
+        getattr(world.prices, name).melt(ignore_index=False, var_name="symbol", value_name=name)
+        for name in PRICE_FIELDS
+    ]
+    bars = quoted[0].assign(**{name: frame[name] for name, frame in zip(PRICE_FIELDS, quoted, strict=True)})
+    bars = bars.rename_axis("open_at").reset_index().dropna()
+    bars.assign(date=bars["open_at"].dt.strftime("%Y-%m-%d")).to_csv(folder / "bars.csv", index=False)
+    told = world.news[["article_id", "published_at", "symbol"]].assign(text="Acme in the news", source="wire")
+    told.to_csv(folder / "news.csv", index=False)
+    (folder / "my_strategy.py").write_text(MINE)
+    (folder / "my_broken.py").write_text("1 / 0")
+    leak_worlds.honest(world.news, world.prices).to_parquet(folder / "weights.parquet")
+    return folder
+
+
+def given(folder, *more):
+    return ["--prices", folder / "bars.csv", "--calendar", "XNYS", "--rows", 3, *more]
+
+
+def test_a_function_of_ones_own_is_audited(elsewhere, tmp_path, monkeypatch):
+    monkeypatch.chdir(elsewhere)
+    done = audit("--signal", "my_strategy:honest", "--news", elsewhere / "news.csv", *given(elsewhere))
+    assert done.exit_code == 0, done.output
+    assert "needs a run" in done.output.lower()
+    done = audit("--signal", "my_strategy:peeks", *given(elsewhere, "--json", tmp_path / "found.json"))
+    assert done.exit_code == 3, done.output
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert (found[0]["code"], found[0]["verdict"], found[0]["evidence"][0]["column"]) == ("T1", "leak", "close")
+    assert {row["verdict"] for row in found} >= {"pass", "leak", "not-tested"}
+
+
+def test_weights_of_ones_own_are_audited(elsewhere):
+    done = audit("--weights", elsewhere / "weights.parquet", *given(elsewhere))
+    assert done.exit_code == 0, done.output
+    assert "weights alone cannot be perturbed" in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "told"),
+    [
+        (["--signal", "my_strategy"], 2, "MODULE:FUNCTION"),
+        (["--signal", "no_such_module:f"], 1, "No module named"),
+        (["--signal", "my_broken:f"], 1, "ZeroDivisionError"),
+        (["--signal", "my_strategy:nothing"], 2, "has no nothing"),
+        (["--signal", "my_strategy:number"], 2, "is no function"),
+        (["--signal", "my_strategy:peeks", "--fill", "noon"], 2, "write open or close"),
+        (["--signal", "my_strategy:peeks", "--latency", "soon"], 2, "such as 5min"),
+        (["--signal", "my_strategy:peeks", "--deep"], 2, "has no run"),
+        (["--weights", "nowhere.csv"], 1, "does not exist"),
+        ([], 2, "needs a run|has no run|either signal"),
+    ],
+)
+def test_what_cannot_be_audited_is_refused(arguments, status, told, elsewhere, monkeypatch):
+    monkeypatch.chdir(elsewhere)
+    done = audit(*arguments, *given(elsewhere))
+    assert done.exit_code == status, done.output
+    assert re.search(told, " ".join(done.output.split()))
+
+
+def test_without_anything_to_audit_the_command_says_what_to_give():
+    assert audit().exit_code == 2

@@ -1,0 +1,628 @@
+"""A function that makes weights, held to the past: other futures, ends of the data, and what exactly reached back.
+
+Worlds agree on all that was known at a decision and differ after it, one input at a time. A row that moves although it
+was decided is a leak; which input and column moved it, and how far back it reached, tell what kind. `assert_causal` is
+the form for tests of one's own function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from embargo.backtest.arguments import check_at_least, check_seed, check_type
+from embargo.backtest.leakage.catalogue import CHECKS
+from embargo.backtest.leakage.causality import CANARY, LATENCY, ROUNDING, Decide, choose_rows, rescaled_prices
+from embargo.backtest.leakage.findings import EVIDENCE_ROWS, Finding, plain, require_columns
+from embargo.data_loaders.calendars import decision_times
+from embargo.data_loaders.errors import DataError, LeakError
+from embargo.data_loaders.fields import CLASSES, PRICE_FIELDS
+from embargo.data_loaders.schemas import Prices, as_utc, validate_prices
+
+TITLE = CHECKS["check_decisions_are_causal"].title
+LEVELS_TITLE = "Decisions do not hang on levels that a later split would change"
+UNIT = "largest change of a weight already decided"
+# Columns that say which article it is and when it was known: never changed, as the worlds are made by them.
+KEYS = ("article_id", "symbol", "published_at", "seen_at", "known_at")
+# A row this far into the bars from which a leak reaches back to the first rows has read all dates.
+_EARLY, _DEEP = 0.2, 20
+
+# What to look for, by code.
+_REMEDIES = {
+    "T1": "Row t may read bars that closed by decided_at[t] and no later ones: look for a missing shift(1) (shift(2) "
+    "round the clock), shift(-k), or a window that is centred.",
+    "T5": "Give each article to the first row with decided_at >= known_at; never join by calendar date, and never to "
+    "the nearest or next bar.",
+    "D8": "Look for bfill, interpolation, or a join with direction='backward' of bars to later articles: carry the "
+    "last known value forward instead.",
+    "S4": "Look for a mean, rank, scale, threshold, vocabulary or regime over all dates: use expanding() or rolling() "
+    "values, shifted.",
+    "T9": "Do nothing that depends on where the data end, such as closing positions before the last row or dividing "
+    "by the number of bars.",
+}
+_KINDS = {
+    "T1": "it reads bars up to {bars} after those that had closed",
+    "T5": "rows read articles that became known after they were decided",
+    "D8": "gaps are filled from later news",
+    "S4": "something is computed over all dates",
+    "T9": "something depends on where the data end",
+}
+
+
+@dataclass(frozen=True)
+class _World:
+    changed: str
+    source: str
+    news: pd.DataFrame
+    prices: Prices
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """One world in which a row moved that had been decided."""
+
+    source: str
+    changed: str
+    row: int
+    evidence: dict[str, Any]
+    first: int
+    size: float
+
+
+def assert_causal(
+    fn: Callable[..., pd.DataFrame],
+    *,
+    prices: Prices,
+    news: pd.DataFrame | None = None,
+    latency: pd.Timedelta = LATENCY,
+    n_rows: int = 12,
+    seed: int = 0,
+    boundaries: Sequence[pd.Timestamp] = (),
+) -> Finding:
+    """Raise unless a function decides every row of its weights without the future; made for pytest.
+
+    Row t is decided ``latency`` before bar t opens. The function is called again in worlds that differ only in what was
+    not yet known then, and whatever it had decided must stay as it was, bit for bit (`perturb_function`). So the close
+    of bar t, its volume or a mean over all bars must not move row t; the close of bar t - 1 may, if that bar had
+    closed. Round-the-clock bars close when the next one opens: there the newest bar to read is t - 2.
+
+    Parameters
+    ----------
+    fn : callable
+        ``fn(prices)``, or ``fn(news, prices)`` where news is given; returns weights or a signal, DataFrame of shape
+        (bars, symbols), one row for every bar of the ``prices`` it is given, indexed by its ``open_at``. Called about
+        ``3 + 4 * n_rows`` times, and once for each column where something moved.
+    prices : Prices
+        Bars to try it on, shape (bars, symbols).
+    news : DataFrame, optional
+        One row per article and symbol with ``known_at`` (UTC), ``symbol`` and whatever ``fn`` reads.
+    latency : Timedelta
+        Between the decision and the open; five minutes, as in a run, by default.
+    n_rows : int
+        Rows after which the future is changed, at least 1; more find rarer leaks.
+    seed : int
+        Of the rows and of the changes.
+    boundaries : sequence of Timestamp
+        Instants (UTC) around which to look, such as dates of refitting.
+
+    Returns
+    -------
+    Finding
+        Code ``T1``, verdict ``"pass"``; ``"suspicious"`` where decided rows moved by rounding alone (at most 1e-12).
+
+    Raises
+    ------
+    LeakError
+        If a row that was decided moved; names the first one, both values, the input and column that moved it, and what
+        to do.
+    DataError
+        If nothing could be proven: ``fn`` does not return one row per bar, indexed by ``prices.open_at``, is not
+        deterministic, or ignores its arguments; or if prices or news are unsound.
+    ConfigError
+        If ``n_rows`` is below 1, or the latency or the seed negative.
+    TypeError
+        If an argument is something else altogether.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.backtest.leakage import assert_causal
+    >>> from embargo.data_loaders.schemas import Prices
+    >>> at = pd.date_range("2024-01-01", periods=60, freq="D", tz="UTC")
+    >>> steps = np.random.default_rng(1).normal(0.0, 0.02, (60, 2))
+    >>> close = pd.DataFrame(100.0 * np.exp(steps.cumsum(axis=0)), index=at, columns=["BTC", "ETH"])
+    >>> prices = Prices(close, close, close, close, close, at, at + pd.Timedelta(days=1), calendar="24/7")
+    >>> def follows(prices):
+    ...     return np.sign(prices.close.pct_change()).shift(2).fillna(0.0) / 2
+    >>> assert_causal(follows, prices=prices).verdict
+    'pass'
+    >>> def peeks(prices):
+    ...     return np.sign(prices.close.pct_change()).fillna(0.0) / 2
+    >>> assert_causal(peeks, prices=prices)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    embargo.data_loaders.errors.LeakError: assert_causal: peeks knows the future (T1). ...
+    """
+    __tracebackhide__ = True  # pytest then shows the line of the test and what was found, not this function
+    prices = validate_prices(prices)
+    if not callable(fn):
+        raise TypeError(f"fn: expected a function of prices that returns weights, got {type(fn).__name__}.")
+    if news is not None:
+        check_type("news", news, pd.DataFrame, "Give one row per article and symbol, with known_at and symbol.")
+    check_type("latency", latency, timedelta, "Write pd.Timedelta(minutes=5) or the like.")
+    check_at_least("n_rows", n_rows, 1)
+    check_seed(seed)
+    if any(pd.Timestamp(instant).tz is None for instant in boundaries):
+        raise DataError("boundaries: an instant has no time zone. Give all of them one, such as UTC.")
+    name = name_of(fn)
+    worst, *others = perturb_function(
+        as_decide(fn, with_news=news is not None, where="assert_causal"),
+        no_news() if news is None else news,
+        prices,
+        decision_times(prices.open_at, latency),
+        n_rows=n_rows,
+        seed=seed,
+        boundaries=boundaries,
+    )
+    if worst.verdict == "leak":
+        also = "".join(f"\nAnd ({each.code}): {each.detail} {each.remedy}" for each in others)
+        raise LeakError(f"assert_causal: {name} knows the future ({worst.code}). {worst.detail} {worst.remedy}{also}")
+    if worst.verdict == "inconclusive":
+        raise DataError(f"assert_causal: nothing is proven about {name}. {worst.detail} {worst.remedy}")
+    return worst
+
+
+def name_of(fn: Callable[..., Any]) -> str:
+    """Return what a function is called."""
+    return str(getattr(fn, "__name__", type(fn).__name__))
+
+
+def no_news() -> pd.DataFrame:
+    """Return news without a single article."""
+    return pd.DataFrame({"known_at": pd.DatetimeIndex([], tz="UTC"), "symbol": pd.Series([], dtype="str")})
+
+
+def as_decide(fn: Callable[..., pd.DataFrame], *, with_news: bool, where: str) -> Decide:
+    """Wrap a user's function: it gets frames of its own, and what it returns is checked.
+
+    Raises
+    ------
+    DataError
+        When called, if the function returns no DataFrame of one row per bar, indexed by ``open_at``.
+    """
+    name = name_of(fn)
+
+    def decide(news: pd.DataFrame, prices: Prices) -> pd.DataFrame:
+        # A function that writes into its arguments must reach neither the caller's frames nor the next world.
+        given = replace(prices, **{field: getattr(prices, field).copy() for field in PRICE_FIELDS})
+        weights = fn(news.copy(), given) if with_news else fn(given)
+        if not isinstance(weights, pd.DataFrame):
+            raise DataError(
+                f"{where}: {name} returned {type(weights).__name__}. Return a DataFrame of weights, one row for every "
+                "bar."
+            )
+        if not weights.index.equals(prices.open_at):
+            raise DataError(
+                f"{where}: the rows that {name} returned are not dated by prices.open_at, so nobody can tell which bar "
+                "each is held from. Return a row for every bar, in the order and on the index of the prices."
+            )
+        return weights
+
+    return decide
+
+
+def perturb_function(
+    decide: Decide,
+    news: pd.DataFrame,
+    prices: Prices,
+    decided_at: pd.DatetimeIndex,
+    *,
+    n_rows: int = 12,
+    seed: int = 0,
+    boundaries: Sequence[pd.Timestamp] = (),
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Finding]:
+    """Change one input's future at a time, and require every row decided before to stay bit-identical.
+
+    After each of ``n_rows`` decisions there are four worlds: later news removed; later news poisoned (numbers turned
+    round, other columns mixed, another text); bars that had not closed rescaled with noise; all data ended with the bar
+    that is decided. A row that moves is traced to the column that moved it. How far back it reaches tells the kind:
+    only its own bars (T1), only later articles (T5), a gap (D8), all dates (S4), or only the end of the data (T9).
+
+    Symbols that are missing from the answer in a world count as not held: a universe that shrinks with its data is no
+    leak. The same world is run twice first, and once with everything changed, since a function that ignores what it is
+    given proves nothing.
+
+    Silent on: what the inputs know themselves (scores, texts, adjusted levels), and rows that were not drawn.
+
+    Parameters
+    ----------
+    decide : callable
+        ``decide(news, prices) -> weights``, DataFrame of shape (bars, symbols), indexed by ``prices.open_at``.
+    news : DataFrame
+        One row per article and symbol with ``known_at`` (UTC) and ``symbol``; may be empty.
+    prices : Prices
+        Shape (bars, symbols).
+    decided_at : DatetimeIndex, shape (bars,)
+        Instant (UTC) at which each row is decided.
+    n_rows : int
+        Rows after which the future is changed, drawn as in `check_decisions_are_causal`.
+    seed : int
+    boundaries : sequence of Timestamp
+        Instants (UTC) around which to look.
+    progress : callable, optional
+        Called with (rows done, rows in all).
+
+    Returns
+    -------
+    list of Finding
+        Never empty, the gravest first. One leak for each kind that was found; or one ``pass``, ``suspicious`` (rounding
+        alone) or ``inconclusive`` of code T1.
+
+    Raises
+    ------
+    DataError
+        If columns are missing or lengths differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.backtest.leakage import perturb_function
+    >>> from embargo.data_loaders.schemas import Prices
+    >>> at = pd.date_range("2024-01-01", periods=60, freq="D", tz="UTC")
+    >>> steps = np.random.default_rng(1).normal(0.0, 0.02, (60, 1))
+    >>> close = pd.DataFrame(100.0 * np.exp(steps.cumsum(axis=0)), index=at, columns=["BTC"])
+    >>> prices = Prices(close, close, close, close, close, at, at + pd.Timedelta(days=1), calendar="24/7")
+    >>> news = pd.DataFrame({"known_at": at[:0], "symbol": pd.Series([], dtype="str")})
+    >>> def scaled(news, prices):
+    ...     gains = prices.close.pct_change().shift(2).fillna(0.0)
+    ...     return gains / gains.std()
+    >>> found = perturb_function(scaled, news, prices, at - pd.Timedelta(minutes=5))
+    >>> [(each.code, each.verdict) for each in found]
+    [('S4', 'leak')]
+    """
+    require_columns(news, ("known_at", "symbol"), where="news")
+    if len(decided_at) != len(prices.open_at):
+        raise DataError(
+            f"decided_at has {len(decided_at)} rows, prices have {len(prices.open_at)} bars. Give one instant per bar."
+        )
+    known_at = as_utc(news["known_at"], what="news, column known_at")
+    rng = np.random.default_rng(seed)
+    rows = choose_rows(known_at, prices, decided_at, n_rows=n_rows, boundaries=boundaries, rng=rng)
+    report = progress or (lambda _done, _total: None)
+    base = decide(news.copy(), prices)
+    refusal = _nothing_to_prove(decide, news, prices, base, rng)
+    if refusal is not None:
+        return [refusal]
+    faults: list[_Fault] = []
+    tried = failures = 0
+    said = ""
+    for number, row in enumerate(rows):
+        moved = False
+        for world in _worlds(news, known_at, prices, decided_at, row, rng):
+            weights = _attempt(decide, world)
+            if isinstance(weights, Exception):
+                failures, said = failures + 1, said or f"{type(weights).__name__}: {weights} (when {world.changed})"
+                continue
+            tried += 1
+            fault = _fault(base, weights, row, decided_at, world)
+            # The end of the data is at fault only where nothing else of the future is.
+            if fault is not None and not (world.source == "end" and moved):
+                faults.append(fault)
+                moved = moved or world.source != "end"
+        report(number + 1, len(rows))
+    if any(fault.source != "end" for fault in faults):
+        faults = [fault for fault in faults if fault.source != "end"]
+    if faults:
+        return _leaks(faults, decide, news, known_at, prices, decided_at, base, tried, seed)
+    if not tried:
+        detail = f"It failed in all {failures} worlds, first with {said}."
+        return [
+            Finding("T1", "inconclusive", TITLE, detail, remedy="Let it run on other news and prices, then repeat.")
+        ]
+    left = f" In {failures} more it failed, first with {said}." if failures else ""
+    detail = (
+        f"{tried} worlds that differ only after the decision, at {len(rows)} of {len(base)} rows (news removed and "
+        f"poisoned, bars rescaled, data ended), left every earlier weight bit-identical.{left}"
+    )
+    return [Finding("T1", "pass", TITLE, detail, effect=0.0, unit=UNIT)]
+
+
+def perturb_levels(decide: Decide, news: pd.DataFrame, prices: Prices) -> Finding:
+    """Multiply the whole history of each symbol by a power of two, and ask whether decisions move (D7).
+
+    Adjusters do so to all earlier levels when a symbol splits or pays: a decision that hangs on levels then hangs on
+    what was not known. In prices that are adjusted this is suspicious; in raw ones levels were there to be seen.
+
+    Silent on: levels that differ between vendors, adjustments that were rounded.
+
+    Parameters
+    ----------
+    decide : callable
+        ``decide(news, prices) -> weights``.
+    news : DataFrame
+    prices : Prices
+
+    Returns
+    -------
+    Finding
+        Code ``D7``; ``effect`` is the largest change of a weight.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.backtest.leakage import perturb_levels
+    >>> from embargo.data_loaders.schemas import Prices
+    >>> at = pd.date_range("2024-01-01", periods=30, freq="D", tz="UTC")
+    >>> close = pd.DataFrame({"A": [10.0 + day % 7 for day in range(30)]}, index=at)
+    >>> prices = Prices(close, close, close, close, close, at, at + pd.Timedelta(days=1), "24/7", "splits")
+    >>> cheap = perturb_levels(lambda news, prices: (prices.close < 13.0).shift(2, fill_value=False) / 2, at, prices)
+    >>> cheap.code, cheap.verdict
+    ('D7', 'suspicious')
+    """
+    factors = 2.0 ** (1 + np.arange(prices.open.shape[1]) % 3)
+    levels = {name: getattr(prices, name) * factors for name in PRICE_FIELDS if name != "volume"}
+    scaled = replace(prices, volume=prices.volume / factors, **levels)
+    base = decide(news.copy(), prices)
+    moved = _attempt(decide, _World("levels were scaled", "prices", news, scaled))
+    if isinstance(moved, Exception):
+        detail = f"It failed when levels were scaled: {type(moved).__name__}: {moved}."
+        return Finding("D7", "inconclusive", LEVELS_TITLE, detail)
+    gap = _gap(base, moved, len(base))
+    size = float(gap.max(initial=0.0))
+    if size <= 1e-9:
+        detail = "Scaling each symbol's history by a factor of its own left every weight as it was."
+        return Finding("D7", "pass", LEVELS_TITLE, detail, effect=0.0, unit="largest change of a weight")
+    bar, column = np.argwhere(gap > 1e-9)[0]
+    shown = {
+        "symbol": str(base.columns[column]),
+        "row": int(bar),
+        "open_at": plain(prices.open_at[bar]),
+        "value": plain(base.iloc[bar, column]),
+    }
+    where = f"first {shown['symbol']} at row {bar}"
+    if prices.adjustment == "none":
+        detail = (
+            f"Weights hang on levels ({where}). In prices as traded these could be seen; the same function on levels "
+            "that were adjusted later would know of later splits and dividends."
+        )
+        return Finding("D7", "pass", LEVELS_TITLE, detail, [shown], size, "largest change of a weight")
+    return Finding(
+        "D7",
+        "suspicious",
+        LEVELS_TITLE,
+        f"Scaling each symbol's history by a factor of its own, as a later split does, moved weights by up to "
+        f"{size:.4g}, {where}, and these prices are adjusted ({prices.adjustment}).",
+        [shown],
+        size,
+        "largest change of a weight",
+        "Decide by returns or ratios, or by prices as traded.",
+    )
+
+
+def _nothing_to_prove(
+    decide: Decide, news: pd.DataFrame, prices: Prices, base: pd.DataFrame, rng: np.random.Generator
+) -> Finding | None:
+    if len(base) != len(prices.open_at) or base.empty:
+        detail = f"The decisions have {len(base)} rows for {len(prices.open_at)} bars, so rows cannot be compared."
+        return Finding("T1", "inconclusive", TITLE, detail, remedy="Return one row of weights per bar.")
+    again = decide(news.copy(), prices)
+    if not base.equals(again):
+        gap = float(_gap(base, again, len(base)).max(initial=0.0))
+        detail = (
+            f"inconclusive: non-deterministic. The same news and prices gave different weights in two calls (largest "
+            f"difference {gap:.3g}), so nothing can be said about the future."
+        )
+        remedy = "Seed every random step, fix the order of ties, and keep nothing between calls; then repeat."
+        return Finding("T1", "inconclusive", TITLE, detail, [], gap, "largest change of a weight", remedy)
+    always = pd.Series(True, index=news.index)
+    start = pd.Timestamp("1700-01-01", tz="UTC")
+    both = _World("", "", poisoned(news, always, rng), rescaled_prices(prices, start, rng))
+    moved = _attempt(decide, both)
+    if isinstance(moved, pd.DataFrame) and base.equals(moved):
+        detail = (
+            "Decisions stayed the same even when all news was poisoned and all prices rescaled, so the check has no "
+            "power here: the function reads neither, or keeps an answer from an earlier call."
+        )
+        remedy = "Make sure that the weights are computed from the frames that are handed in."
+        return Finding("T1", "inconclusive", TITLE, detail, remedy=remedy)
+    return None
+
+
+def _attempt(decide: Decide, world: _World) -> pd.DataFrame | Exception:
+    """Call a stranger's function, which may fail in a world that its author never saw."""
+    try:
+        return decide(world.news, world.prices)
+    except Exception as failure:
+        return failure
+
+
+def _worlds(
+    news: pd.DataFrame,
+    known_at: pd.Series,
+    prices: Prices,
+    decided_at: pd.DatetimeIndex,
+    row: int,
+    rng: np.random.Generator,
+) -> Iterator[_World]:
+    decided = decided_at[row]
+    later = known_at > decided
+    before = news.loc[~later].copy()
+    if bool(later.any()):
+        yield _World("later news was removed", "news", before, prices)
+        yield _World("later news was poisoned", "news", poisoned(news, later, rng), prices)
+    if bool((prices.close_at > decided).any()):
+        yield _World("bars not yet closed were rescaled", "prices", news.copy(), rescaled_prices(prices, decided, rng))
+    if row + 1 < len(decided_at):
+        yield _World("the data ended", "end", before, prices.select(bars=np.arange(row + 1)))
+
+
+def poisoned(news: pd.DataFrame, later: pd.Series, rng: np.random.Generator, only: str | None = None) -> pd.DataFrame:
+    """Change later rows of every column but the keys, or of one: numbers turn round, texts become a canary's."""
+    news, mask = news.copy(), later.to_numpy()
+    n = int(mask.sum())
+    names = [str(name) for name in news.columns if name not in KEYS] if only is None else [only]
+    classes = {"bearish", "bullish"} <= set(news.columns)
+    if classes and set(names) & set(CLASSES):
+        news.loc[mask, ["bearish", "bullish"]] = news.loc[mask, ["bullish", "bearish"]].to_numpy()
+    for name in names:
+        if classes and name in CLASSES:
+            continue
+        column = news[name]
+        if name == "text":
+            news.loc[mask, name] = CANARY
+        elif pd.api.types.is_float_dtype(column.dtype):
+            values = column.to_numpy(dtype=float, copy=True)
+            low, high = np.nanmin(values, initial=0.0), np.nanmax(values, initial=0.0)
+            turned = -values[mask] if low < 0.0 else (1.0 if high <= 1.0 else high) - values[mask]
+            values[mask] = turned * (1.0 if high <= 1.0 else np.exp(rng.normal(0.0, 0.3, n)))
+            news[name] = values
+        else:
+            drawn = rng.integers(0, len(news), n)
+            news.loc[mask, name] = column.to_numpy()[drawn]
+    return news
+
+
+def _gap(base: pd.DataFrame, weights: pd.DataFrame, rows: int) -> np.ndarray:
+    """Absolute changes of the first rows; what one answer lacks counts as not held; infinite beside a missing value."""
+    union = base.columns.union(weights.columns, sort=False)
+    one, two = (_on(frame, union)[:rows] for frame in (base, weights))
+    with np.errstate(invalid="ignore"):
+        gap = np.abs(one - two)
+    same = (one == two) | (np.isnan(one) & np.isnan(two))
+    return np.where(same, 0.0, np.where(np.isnan(gap), np.inf, gap))
+
+
+def _on(frame: pd.DataFrame, columns: pd.Index) -> np.ndarray:
+    found = frame.columns.get_indexer(columns)
+    values = np.column_stack([frame.to_numpy(dtype=float), np.zeros(len(frame))])
+    return np.asarray(values[:, found])  # -1, for what is not there, takes the zeros
+
+
+def _fault(
+    base: pd.DataFrame, weights: pd.DataFrame, row: int, decided_at: pd.DatetimeIndex, world: _World
+) -> _Fault | None:
+    gap = _gap(base, weights, row + 1)
+    if not gap.any():
+        return None
+    union = base.columns.union(weights.columns, sort=False)
+    one, two = _on(base, union), _on(weights, union)
+    bar, column = (int(place) for place in np.argwhere(gap > 0)[0])
+    size = float(gap.max())
+    evidence = {
+        "symbol": str(union[column]),
+        "row": bar,
+        "decided_at": plain(decided_at[bar]),
+        "value": plain(one[bar, column]),
+        "value_perturbed": plain(two[bar, column]),
+        "changed": world.changed,
+        "column": "",
+        "perturbed_after_row": int(row),
+        "perturbed_after": plain(decided_at[row]),
+        "largest_change": size,
+    }
+    return _Fault(world.source, world.changed, row, evidence, bar, size)
+
+
+def _leaks(
+    faults: Sequence[_Fault],
+    decide: Decide,
+    news: pd.DataFrame,
+    known_at: pd.Series,
+    prices: Prices,
+    decided_at: pd.DatetimeIndex,
+    base: pd.DataFrame,
+    tried: int,
+    seed: int,
+) -> list[Finding]:
+    found = []
+    for source in ("prices", "news", "end"):
+        own = [fault for fault in faults if fault.source == source]
+        if not own:
+            continue
+        size = max(fault.size for fault in own)
+        first = min(own, key=lambda fault: (fault.first, fault.row))
+        columns = (
+            [] if source == "end" else _columns(source, first, decide, news, known_at, prices, decided_at, base, seed)
+        )
+        shown = [
+            {**fault.evidence, "column": ", ".join(columns)} for fault in (first, *(f for f in own if f is not first))
+        ]
+        told = shown[0]
+        named = {"news": "news", "prices": "prices", "end": "the end of the data"}[source]
+        through = f" ({named}: {', '.join(columns)})" if columns else ""
+        where = (
+            f"first {told['symbol']} at row {told['row']} (decided {told['decided_at']}): {told['value']} became "
+            f"{told['value_perturbed']} when {told['changed']}{through}, after {told['perturbed_after']}"
+        )
+        effect = size if np.isfinite(size) else None
+        if size <= ROUNDING:
+            detail = (
+                f"{len(own)} of {tried} worlds moved past weights, but by rounding alone (at most {size:.1e}); "
+                f"{where}. The arithmetic of the past depends on how much future there is."
+            )
+            found.append(Finding("T1", "suspicious", TITLE, detail, shown[:EVIDENCE_ROWS], effect, UNIT))
+            continue
+        code = _kind(source, own, base)
+        ahead = max(fault.row - fault.first for fault in own)
+        kind = _KINDS[code].format(bars="1 bar" if ahead == 0 else f"{ahead + 1} bars")
+        detail = (
+            f"Weights already decided moved in {len(own)} of {tried} worlds that differ only in the future, by up to "
+            f"{size:.4g}; {where}. By how far it reaches back, {kind}."
+        )
+        found.append(Finding(code, "leak", TITLE, detail, shown[:EVIDENCE_ROWS], effect, UNIT, _remedy(code)))
+    return sorted(found, key=lambda finding: finding.verdict != "leak")
+
+
+def _remedy(code: str) -> str:
+    return f"{_REMEDIES[code]} Read nothing with known_at or close_at after decided_at."
+
+
+def _kind(source: str, faults: Sequence[_Fault], base: pd.DataFrame) -> str:
+    """Tell by how far back it reaches what kind of leak it is."""
+    if source == "end":
+        return "T9"
+    held = np.flatnonzero((np.nan_to_num(base.to_numpy(dtype=float)) != 0.0).any(axis=1))
+    begins = int(held[0]) if len(held) else 0
+    deep = [fault for fault in faults if fault.row - begins >= _DEEP]
+    if deep and np.median([(fault.first - begins) / (fault.row - begins) for fault in deep]) <= _EARLY:
+        return "S4"
+    if source == "prices":
+        return "T1"
+    return "T5" if max(fault.row - fault.first for fault in faults) == 0 else "D8"
+
+
+def _columns(
+    source: str,
+    fault: _Fault,
+    decide: Decide,
+    news: pd.DataFrame,
+    known_at: pd.Series,
+    prices: Prices,
+    decided_at: pd.DatetimeIndex,
+    base: pd.DataFrame,
+    seed: int,
+) -> list[str]:
+    """Name the columns whose future alone moves what was decided; none where only all together do."""
+    rng, decided = np.random.default_rng(seed), decided_at[fault.row]
+    worlds: dict[str, _World] = {}
+    if source == "prices":
+        noisy = rescaled_prices(prices, decided, rng)
+        for name in PRICE_FIELDS:
+            worlds[name] = _World("", source, news, replace(prices, **{name: getattr(noisy, name)}))
+    else:
+        later = known_at > decided
+        for name in [str(name) for name in news.columns if name not in KEYS]:
+            worlds[name] = _World("", source, poisoned(news, later, rng, only=name), prices)
+    found = []
+    for name, world in worlds.items():
+        weights = _attempt(decide, world)
+        if isinstance(weights, pd.DataFrame) and _gap(base, weights, fault.row + 1).any():
+            found.append(name)
+    return found

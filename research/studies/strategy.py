@@ -1,0 +1,560 @@
+"""The audit of a strategy that was made elsewhere: a function, or weights alone, with the prices and news it read.
+
+Every check that can be asked of what was handed in is asked, as in a run; every other leak of the catalogue is listed
+with what the answer would need. `QUESTIONS` is the one table of what is asked and what each question needs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from embargo.backtest import Backtest, Costs, Execution, backtest, leakage
+from embargo.backtest.leakage import CHECKS, GRAVITY, LEAKS, Finding, texts
+from embargo.backtest.leakage.anticipation import TITLE as ANTICIPATED
+from embargo.backtest.leakage.causality import LATENCY, Decide
+from embargo.backtest.leakage.memory import ProbeResult
+from embargo.backtest.leakage.protocol import LEVELS_TITLE, as_decide, name_of, no_news
+from embargo.data_loaders.archive import read_news
+from embargo.data_loaders.calendars import decision_times, zone_of
+from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
+from embargo.data_loaders.schemas import Prices, as_utc, validate_news, validate_prices
+from embargo.signals.alignment import align
+from embargo.signals.weights import WeightSettings
+
+COLUMNS = ("code", "verdict", "title", "detail", "effect", "unit", "remedy", "evidence")
+NOT_TESTED = "not-tested"
+
+
+@dataclass(frozen=True)
+class Material:
+    """What was handed in, and what follows from it; None where it was not."""
+
+    prices: Prices
+    weights: pd.DataFrame
+    traded: Backtest
+    decided_at: pd.DatetimeIndex
+    latency: pd.Timedelta
+    decide: Decide | None
+    news: pd.DataFrame | None
+    orders: pd.DataFrame | None
+    returns: pd.Series | None
+    rows: int
+    seed: int
+
+    @property
+    def bars(self) -> Prices:
+        """Bars of the rows that are held."""
+        first = int(self.prices.open_at.get_indexer(self.weights.index[:1])[0])
+        return self.prices.select(bars=np.arange(first, first + len(self.weights)))
+
+
+Answer = Finding | Iterable[Finding]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked: the leak's code, what ought to hold, what the answer needs, and who gives it."""
+
+    code: str
+    title: str
+    needs: tuple[str, ...]
+    ask: Callable[[Material], Answer]
+
+
+# What a question may need, whether it is there, and what to say where it is not.
+_NEEDS: Mapping[str, tuple[Callable[[Material], bool], str, str]] = {
+    "signal": (
+        lambda given: given.decide is not None,
+        "needs a callable: weights alone cannot be perturbed",
+        "Hand in the function that makes the weights, signal=.",
+    ),
+    "news": (lambda given: given.news is not None, "needs the news that was read", "Hand in news=."),
+    "texts": (
+        lambda given: given.news is not None and "text" in given.news,
+        "needs the texts that were read",
+        "Hand in news= with a column text.",
+    ),
+    "stamps": (
+        lambda given: given.news is not None and {"article_id", "published_at"} <= set(given.news.columns),
+        "needs when the news was published",
+        "Hand in news= with columns article_id and published_at.",
+    ),
+    "score": (
+        lambda given: given.news is not None and score_of(given.news) is not None,
+        "needs what each article was taken to say",
+        "Hand in news= with a column score (signed), or bearish and bullish.",
+    ),
+    "orders": (
+        lambda given: given.orders is not None,
+        "needs the orders as they were filled",
+        "Hand in orders= with symbol, fill_at, side, size, price and fees.",
+    ),
+    "returns": (
+        lambda given: given.returns is not None,
+        "needs the returns that the books showed",
+        "Hand in returns= beside orders=.",
+    ),
+}
+
+
+def _perturbed(given: Material) -> Answer:
+    assert given.decide is not None
+    news = no_news() if given.news is None else given.news
+    found = leakage.perturb_function(
+        given.decide,
+        news,
+        given.prices,
+        decision_times(given.prices.open_at, given.latency),
+        n_rows=given.rows,
+        seed=given.seed,
+    )
+    if found[0].verdict == "pass":
+        found += [
+            Finding(code, "pass", title, "The worlds of T1 left every earlier weight as it was.")
+            for code, title in _ALSO_BY_PERTURBING.items()
+        ]
+    return found
+
+
+# What the same worlds would have shown.
+_ALSO_BY_PERTURBING = {
+    "D8": "No gap is filled from later rows",
+    "S4": "Nothing is fitted on all dates",
+    "S8": "Regimes do not look ahead",
+    "T9": "Nothing depends on where the data end",
+}
+
+
+def _levels(given: Material) -> Answer:
+    assert given.decide is not None
+    return leakage.perturb_levels(given.decide, no_news() if given.news is None else given.news, given.prices)
+
+
+def _fill_order(given: Material) -> Answer:
+    assert given.orders is not None
+    at = given.decided_at[given.orders["bar"].to_numpy()]
+    orders = given.orders.assign(decided_at=given.orders.get("decided_at", pd.Series(at, index=given.orders.index)))
+    missing = pd.Series(pd.NaT, index=orders.index, dtype="datetime64[us, UTC]")
+    return leakage.check_fill_order(orders.assign(known_at=orders.get("known_at", missing)))
+
+
+def _own_fills(given: Material) -> Answer:
+    assert given.orders is not None
+    traded = given.traded
+    return leakage.check_fills(given.orders, given.bars, fill=traded.execution.fill, half_spread=traded.costs.slippage)
+
+
+def _own_books(given: Material) -> Answer:
+    assert given.orders is not None
+    assert given.returns is not None
+    bars, traded = given.bars, given.traded
+    return leakage.check_books(
+        given.weights,
+        given.returns,
+        given.orders,
+        bars.open if traded.execution.fill == "open" else bars.close,
+        bars.close,
+        initial_cash=float(traded.books.equity.iloc[0] / (1.0 + traded.returns.iloc[0])),
+        half_spread=traded.costs.slippage,
+        # How far positions may stray is not stated by books kept elsewhere.
+        apart=given.weights.size,
+    )
+
+
+def _time_zones(given: Material) -> Answer:
+    assert given.news is not None
+    return leakage.check_time_zones(given.news, given.prices.calendar, prices=given.prices)
+
+
+def _undated(given: Material) -> Answer:
+    assert given.news is not None
+    return leakage.check_undated(given.news)
+
+
+def _instants(given: Material) -> Answer:
+    """Ask whether stamps are dates alone, and whether skill piles up in some hours, on the rows that may know them."""
+    assert given.news is not None
+    bars = given.bars
+    placed = align(given.news["known_at"], given.news["symbol"], given.decided_at, list(given.weights.columns))
+    score = score_of(given.news)
+    effects = None
+    if score is not None:
+        reached = placed.row >= 0
+        earned = np.full(len(score), np.nan)
+        earned[reached] = given.traded.asset_returns.to_numpy()[placed.row[reached], placed.column[reached]]
+        effects = pd.DataFrame({"score": score, "earned": earned}, index=given.news.index)
+    found = leakage.check_tradable_instants(
+        given.news[["article_id", "symbol", "published_at", "known_at"]].assign(row=placed.row),
+        given.decided_at,
+        bars.open_at,
+        bars.close_at,
+        zone=zone_of(bars.calendar),
+        effects=effects,
+    )
+    said = "Each article on the first row that may know it, wherever the strategy put it: "
+    return replace(found, detail=said + found.detail[0].lower() + found.detail[1:])
+
+
+def _anticipated(given: Material) -> Answer:
+    assert given.news is not None
+    return leakage.anticipated_news(given.weights, given.traded.asset_returns, given.news, given.decided_at)
+
+
+def _read(given: Material) -> pd.DataFrame:
+    """Articles on the first row that may know them, with what the symbol earned from there on."""
+    assert given.news is not None
+    news, bars = given.news, given.bars
+    placed = align(news["known_at"], news["symbol"], given.decided_at, list(given.weights.columns))
+    reached = placed.row >= 0
+    row, column = placed.row[reached], placed.column[reached]
+    published = as_utc(news["published_at"] if "published_at" in news else news["known_at"], what="news, published_at")
+    local = published.dt.tz_convert(zone_of(bars.calendar))[reached]
+    read = news.loc[reached].assign(
+        row=row,
+        at=bars.open_at[row],
+        earned=given.traded.asset_returns.to_numpy()[row, column],
+        hour=local.dt.hour,
+        weekday=local.dt.day_name(),
+    )
+    score = score_of(news)
+    return read if score is None else read.assign(score=score[reached])
+
+
+def score_of(news: pd.DataFrame) -> pd.Series | None:
+    """Return what each article was taken to say, signed; None where the news do not tell."""
+    if "score" in news:
+        return news["score"].astype(float)
+    if {"bearish", "bullish"} <= set(news.columns):
+        return news["bullish"].astype(float) - news["bearish"].astype(float)
+    return None
+
+
+def _told(answer: Finding | ProbeResult) -> Finding:
+    return answer if isinstance(answer, Finding) else answer.finding()
+
+
+def _concentration(given: Material) -> Answer:
+    read = _read(given)
+    by = tuple(name for name in ("source", "hour", "weekday") if name in read)
+    return _told(texts.check_concentration(read, by, seed=given.seed))
+
+
+_WORDS = "No word is right too often about what follows"
+_STATED = "Texts do not state moves before they happen"
+_CONCENTRATED = "The forecasts' worth does not come from one source, hour or weekday"
+
+# What is asked of a strategy, in the order of the catalogue; who adds a check adds a line.
+QUESTIONS: tuple[Question, ...] = (
+    Question("T1", CHECKS["check_decisions_are_causal"].title, ("signal",), _perturbed),
+    Question("T1", CHECKS["check_lag_decay"].title, (), lambda given: given.traded.findings),
+    Question("T1", CHECKS["check_fill_order"].title, ("orders",), _fill_order),
+    Question("T7", f"{CHECKS['check_fills'].title}, as they were made elsewhere", ("orders",), _own_fills),
+    Question("T7", f"{CHECKS['check_books'].title}, as they were kept elsewhere", ("orders", "returns"), _own_books),
+    Question("T4", CHECKS["check_time_zones"].title, ("stamps",), _time_zones),
+    Question("T5", ANTICIPATED, ("news",), _anticipated),
+    Question("T5", CHECKS["check_tradable_instants"].title, ("stamps",), _instants),
+    Question("D4", CHECKS["check_undated"].title, ("stamps",), _undated),
+    Question("D7", LEVELS_TITLE, ("signal",), _levels),
+    Question("S7", _WORDS, ("texts",), lambda given: _told(texts.check_outcome_words(_read(given)))),
+    Question("D1", _STATED, ("texts",), lambda given: _told(texts.check_stated_moves(_read(given), seed=given.seed))),
+    Question("D1", _CONCENTRATED, ("score",), _concentration),
+)
+
+# Why no question is asked, where a strategy made elsewhere has another reason than a run.
+_REASONS = {
+    **dict.fromkeys(("D8", "S4", "S8", "T9"), _NEEDS["signal"][1]),
+    **dict.fromkeys(
+        ("D5", "S1", "S5", "M11", "M12"), "needs a run: what a model was taught, and when, was not handed in"
+    ),
+    "M1": "needs a run: which model read the news, and what it knows, was not handed in",
+    "T2": "bars carry their own open and close; whether the source labelled them so cannot be seen from one source",
+    "T8": "funding is not charged here unless it is handed to `embargo.backtest`",
+    "D9": "nothing is cached here; what was cached elsewhere was not handed in",
+    "D10": "a function that asks for the day answers alike within one audit",
+    "M13": "what read the news was not handed in",
+    "P1": "no ledger knows attempts made elsewhere; state their number as trials=",
+    "P3": "`embargo.judge` allows for serial correlation",
+    "P6": "`embargo.run` shuffles its news against the market",
+    "S9": "texts may tell what has happened; moves told before they happened are looked for under D1",
+    "R3": "scores were not made here",
+}
+
+
+def audit_strategy(
+    *,
+    prices: Prices | str | Path,
+    signal: Callable[..., pd.DataFrame] | None = None,
+    weights: pd.DataFrame | str | Path | None = None,
+    news: pd.DataFrame | str | Path | None = None,
+    orders: pd.DataFrame | str | Path | None = None,
+    returns: pd.Series | None = None,
+    calendar: str | None = None,
+    bar: str = "1d",
+    weighting: WeightSettings | None = None,
+    costs: Costs = Costs(),  # noqa: B008 - frozen
+    execution: Execution = Execution(),  # noqa: B008 - frozen
+    latency: pd.Timedelta = LATENCY,
+    trials: int | None = None,
+    periods_per_year: float | None = None,
+    rows: int = 12,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Ask every check that applies of a strategy made elsewhere, without a run.
+
+    Parameters
+    ----------
+    prices : Prices, str or Path
+        Bars, or a file of them (`Prices.read` with ``calendar`` and ``bar``).
+    signal : callable, optional
+        ``fn(prices)``, or ``fn(news, prices)`` where news is given; returns weights, one row per bar of the ``prices``
+        it is given. It is called some fifty times.
+    weights : DataFrame, str or Path, optional
+        Instead of the function: what it made, shape (bars, symbols), indexed by ``open_at`` (UTC); or a parquet or CSV
+        file whose first column holds these instants. Exactly one of ``signal`` and ``weights`` is given.
+    news : DataFrame, str or Path, optional
+        One row per article and symbol with ``symbol`` and ``known_at`` (UTC), or ``published_at`` from which it
+        follows; and ``text, source``, ``score`` or whatever the function reads.
+    orders : DataFrame, str or Path, optional
+        One row per fill: ``symbol, fill_at`` (UTC), ``side`` (buy or sell), ``size, price, fees``; optionally
+        ``decided_at`` and ``known_at``.
+    returns : Series, shape (bars,), optional
+        Net returns that the books elsewhere showed on the rows of the weights, fractions.
+    calendar : str, optional
+        exchange_calendars code, or ``"24/7"``; for a file of prices.
+    bar : str
+        Length of a bar in a file of prices.
+    weighting : WeightSettings, optional
+        Says that the panel is a signal, and how it becomes weights.
+    costs, execution, latency, periods_per_year
+        As in `embargo.backtest`.
+    trials : int, optional
+        Attempts that it was picked from.
+    rows : int
+        Rows after which the future is changed, at least 1.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        ``code, verdict, title, detail, effect, unit, remedy, evidence``, the gravest first. Leaks of the catalogue that
+        nothing here looks for come last with the verdict ``not-tested`` and what the answer would need.
+
+    Raises
+    ------
+    DataError
+        If the function fails or returns no panel of its prices, weights do not fit the bars, news have no symbol or
+        time in common with them, or columns are missing.
+    ConfigError
+        If both or neither of ``signal`` and ``weights`` are given, or a file of prices without its calendar.
+    MissingPartError
+        If a file is not there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.data_loaders.schemas import Prices
+    >>> from embargo.research.studies.strategy import audit_strategy
+    >>> at = pd.date_range("2024-01-01", periods=90, freq="D", tz="UTC")
+    >>> close = pd.DataFrame({"BTC": np.exp(np.random.default_rng(1).normal(0.0, 0.02, 90).cumsum())}, index=at)
+    >>> prices = Prices(close, close, close, close, close, at, at + pd.Timedelta(days=1), calendar="24/7")
+    >>> def peeks(prices):
+    ...     return np.sign(prices.close.pct_change().fillna(0.0)) / 2
+    >>> found = audit_strategy(signal=peeks, prices=prices, rows=4)
+    >>> found.loc[0, ["code", "verdict"]].tolist()
+    ['T1', 'leak']
+    """
+    if (signal is None) == (weights is None):
+        raise ConfigError("audit: give either signal=, the function that makes the weights, or weights= themselves.")
+    if isinstance(prices, str | Path):
+        if calendar is None:
+            raise ConfigError(f"audit: {prices} needs a calendar. Pass calendar='XNYS', '24/7' or the like.")
+        prices = Prices.read(prices, calendar=calendar, bar=bar)
+    prices = validate_prices(prices)
+    read = None if news is None else _news(news, prices)
+    decide = None
+    if signal is not None:
+        if not callable(signal):
+            raise ConfigError(f"signal: expected a function that returns weights, got {type(signal).__name__}.")
+        decide = as_decide(signal, with_news=read is not None, where="audit")
+        panel = _first_answer(decide, name_of(signal), no_news() if read is None else read, prices)
+    else:
+        assert weights is not None
+        panel = read_weights(weights) if isinstance(weights, str | Path) else weights
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the finding says the same
+        traded = backtest(
+            panel,
+            prices,
+            weighting=weighting,
+            costs=costs,
+            execution=execution,
+            trials=trials,
+            latency=latency,
+            periods_per_year=periods_per_year,
+            engine="kernel",
+            n_boot=100,
+            seed=seed,
+        )
+    decided_at = decision_times(traded.weights.index, latency)
+    given = Material(
+        prices,
+        traded.weights,
+        traded,
+        decided_at,
+        latency,
+        decide,
+        read,
+        None if orders is None else _orders(orders, traded.weights, prices),
+        None if returns is None else _returns(returns, traded.weights),
+        rows,
+        seed,
+    )
+    return _answers(given)
+
+
+def _answers(given: Material) -> pd.DataFrame:
+    found: list[Finding] = []
+    untested: list[tuple[str, str, str, str]] = []
+    for question in QUESTIONS:
+        lacking = [_NEEDS[need] for need in question.needs if not _NEEDS[need][0](given)]
+        if lacking:
+            untested.append((question.code, question.title, lacking[0][1], lacking[0][2]))
+            continue
+        answer = question.ask(given)
+        found += [answer] if isinstance(answer, Finding) else list(answer)
+    told = {finding.code for finding in found} | {code for code, *_ in untested}
+    untested += [(code, leak, _REASONS.get(code, reason), "") for code, leak, reason in leakage.not_tested(told)]
+    order = list(LEAKS)
+    found.sort(key=lambda finding: (GRAVITY.index(finding.verdict), order.index(finding.code)))
+    untested.sort(key=lambda row: order.index(row[0]))
+    rows = [{name: finding.to_dict()[name] for name in COLUMNS} for finding in found]
+    rows += [
+        dict(zip(COLUMNS, (code, NOT_TESTED, title, f"{why[0].upper()}{why[1:]}.", None, "", remedy, []), strict=True))
+        for code, title, why, remedy in untested
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _first_answer(decide: Decide, name: str, news: pd.DataFrame, prices: Prices) -> pd.DataFrame:
+    try:
+        return decide(news, prices)
+    except DataError:
+        raise
+    except Exception as failure:
+        raise DataError(
+            f"signal: {name} failed with {type(failure).__name__}: {failure}. It is called with "
+            f"{'news and prices' if len(news.columns) > 2 else 'prices'}; run it by itself first."
+        ) from failure
+
+
+def _news(news: pd.DataFrame | str | Path, prices: Prices) -> pd.DataFrame:
+    if isinstance(news, str | Path):
+        news = read_news(news).news
+    elif not isinstance(news, pd.DataFrame):
+        raise DataError(f"news: expected a DataFrame or a file, got {type(news).__name__}.")
+    if "symbol" not in news or not {"known_at", "published_at"} & set(news.columns):
+        raise DataError(
+            f"news: expected symbol and known_at (or published_at), found {list(map(str, news.columns))}. Add them, "
+            "one row per article and symbol."
+        )
+    if {"article_id", "published_at", "text"} <= set(news.columns):
+        news = validate_news(news)
+    elif "known_at" not in news:
+        news = news.assign(known_at=as_utc(news["published_at"], what="news, column published_at"))
+    known_at = as_utc(news["known_at"], what="news, column known_at")
+    news = news.assign(known_at=known_at)
+    if news.empty:
+        raise DataError("news: there are no articles. Leave news out for a strategy that reads none.")
+    if not news["symbol"].isin(prices.symbols).any():
+        raise DataError(
+            f"news: none of its symbols has prices: news are of {sorted(map(str, news['symbol'].unique()))[:5]}, "
+            f"prices of {prices.symbols[:5]}. Map one to the other."
+        )
+    first, last = prices.open_at[0], prices.close_at[-1]
+    if known_at.max() < first or known_at.min() > last:
+        raise DataError(
+            f"news: known from {known_at.min()} to {known_at.max()}, while bars run from {first} to {last}. Take "
+            "both of the same time."
+        )
+    return news
+
+
+def read_table(path: str | Path, what: str) -> pd.DataFrame:
+    """Read a parquet or CSV table as it stands.
+
+    Raises
+    ------
+    MissingPartError, DataError
+        If there is no such file, or it is neither.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingPartError(f"{what}: {path} does not exist. Check the path.")
+    try:
+        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    except (ValueError, OSError) as failure:
+        raise DataError(f"{what}: {path} cannot be read ({failure}). Write parquet or CSV.") from failure
+
+
+def read_weights(path: str | Path) -> pd.DataFrame:
+    """Read weights from a file: instants at which bars open in the index, or in the first column; a column per symbol.
+
+    Raises
+    ------
+    DataError
+        If rows are labelled by day or by number, or instants have no zone.
+    """
+    table = read_table(path, "weights")
+    if not isinstance(table.index, pd.DatetimeIndex):
+        table = table.set_index(table.columns[0])
+    labels = table.index
+    told = "Write the instant at which each bar opens, with its offset, such as 2024-01-02T14:30:00+00:00."
+    if not isinstance(labels, pd.DatetimeIndex):
+        texts_ = labels.astype(str)
+        if texts_.str.fullmatch(r"\d{4}-\d{2}-\d{2}").any():
+            raise DataError(
+                f"weights: {path} labels rows by day, first {texts_[0]!r}, so nobody can tell whether a row was held "
+                f"from the open or made from the close of that day. {told}"
+            )
+        with contextlib.suppress(ValueError, TypeError):
+            labels = pd.DatetimeIndex(pd.to_datetime(texts_, format="ISO8601"))
+    if not isinstance(labels, pd.DatetimeIndex):
+        raise DataError(f"weights: the first column of {path} holds {table.index[0]!r}, no instant. {told}")
+    if labels.tz is None:
+        raise DataError(f"weights: rows of {path} have no time zone, first {labels[0]}. {told}")
+    return table.set_axis(labels.tz_convert("UTC").as_unit("us"))
+
+
+def _orders(orders: pd.DataFrame | str | Path, weights: pd.DataFrame, prices: Prices) -> pd.DataFrame:
+    """Put orders on the rows of the weights by when they were filled."""
+    if isinstance(orders, str | Path):
+        orders = read_table(orders, "orders")
+    lacking = [name for name in ("symbol", "fill_at", "side", "size", "price", "fees") if name not in orders]
+    if lacking:
+        raise DataError(f"orders: missing columns {lacking}; they have {list(map(str, orders.columns))}. Add them.")
+    instants = {name: as_utc(orders[name], what=f"orders, column {name}") for name in ("fill_at",)}
+    instants |= {name: pd.to_datetime(orders[name], utc=True) for name in ("decided_at", "known_at") if name in orders}
+    orders = orders.assign(**instants).reset_index(drop=True)
+    row = weights.index.searchsorted(orders["fill_at"], side="right") - 1
+    if (row < 0).any():
+        first = orders.loc[row < 0].iloc[0]
+        raise DataError(
+            f"orders: {first['symbol']} was filled {first['fill_at']}, before the first row of the weights opens "
+            f"({weights.index[0]}). Cut such orders, or hand in more weights."
+        )
+    return orders.assign(bar=row)
+
+
+def _returns(returns: pd.Series, weights: pd.DataFrame) -> pd.Series:
+    if not isinstance(returns, pd.Series) or len(returns) != len(weights):
+        length = len(returns) if isinstance(returns, pd.Series) else type(returns).__name__
+        raise DataError(f"returns: expected a Series of {len(weights)} rows, as the weights have, got {length}.")
+    return returns.set_axis(weights.index).astype(float)

@@ -1,0 +1,170 @@
+"""Functions whose fault is known: the protocol names kind, input, column and first row; honest ones pass."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from samples import leak_worlds as worlds
+
+from embargo.backtest.leakage import assert_causal, perturb_function, perturb_levels
+from embargo.backtest.leakage.protocol import KEYS, poisoned
+from embargo.data_loaders.errors import LeakError
+
+
+@pytest.fixture(scope="module")
+def world() -> worlds.World:
+    return worlds.make_world(3, n_bars=140)
+
+
+def ask(decide, world, **options):
+    options = {"seed": 0, "n_rows": 8} | options
+    return perturb_function(decide, world.news, world.prices, world.decided_at, **options)
+
+
+def closes_before_the_end(news, prices):
+    weights = worlds.honest(news, prices)
+    weights.iloc[-7:] = 0.0
+    return weights
+
+
+def counts_the_bars(news, prices):
+    return worlds.honest(news, prices) / len(prices.open_at)
+
+
+def only_listed(news, prices):
+    listed = prices.close.notna().cummax().shift(1, fill_value=False)
+    return worlds.honest(news, prices).where(listed, 0.0).loc[:, listed.any()]
+
+
+def looks_three_ahead(_news, prices):
+    return np.sign(prices.close.pct_change(fill_method=None).shift(-3)).fillna(0.0) / 8
+
+
+CODES = [
+    (worlds.merged_by_date, {"T5"}),
+    (worlds.same_bar_close, {"T1"}),
+    (worlds.own_open, {"T1"}),
+    (looks_three_ahead, {"T1"}),
+    (worlds.filled_backwards, {"D8"}),
+    (worlds.scaled_over_all_dates, {"S4"}),
+    (closes_before_the_end, {"T9"}),
+    (counts_the_bars, {"T9"}),
+]
+
+
+@pytest.mark.parametrize(("decide", "codes"), CODES, ids=[decide.__name__ for decide, _ in CODES])
+def test_a_leak_is_found_and_its_kind_named(decide, codes, world):
+    found = ask(decide, world)
+    assert {finding.verdict for finding in found} == {"leak"}
+    assert {finding.code for finding in found} == codes
+    first = found[0].evidence[0]
+    assert first["row"] <= first["perturbed_after_row"]
+    assert first["value"] != first["value_perturbed"]
+    assert first["symbol"] in world.prices.symbols
+    assert found[0].remedy.endswith("after decided_at.")
+
+
+@pytest.mark.parametrize("decide", [worlds.honest, only_listed])
+@pytest.mark.parametrize("seed", range(3))
+def test_honest_functions_pass(decide, seed):
+    (finding,) = ask(decide, worlds.make_world(seed, n_bars=120), seed=seed)
+    assert (finding.code, finding.verdict) == ("T1", "pass")
+
+
+def test_a_symbol_that_lists_later_may_be_missing_where_the_data_end(world):
+    late = replace(world.prices, **{name: getattr(world.prices, name).copy() for name in ("close", "open")})
+    late.close.iloc[:100, -1] = np.nan
+    late.open.iloc[:100, -1] = np.nan
+    (finding,) = ask(only_listed, replace(world, prices=late))
+    assert finding.verdict == "pass"
+
+
+def test_the_column_that_reached_back_is_named(world):
+    (close,) = ask(worlds.same_bar_close, world)
+    assert close.evidence[0]["column"] == "close"
+    (opens,) = ask(worlds.own_open, world)
+    assert opens.evidence[0]["column"] == "open"
+    news = world.news.assign(colour=np.arange(len(world.news)) % 5, mood=world.news["sentiment"])
+
+    def by_colour(news, prices):
+        row = worlds.rows_by_date(news, prices)
+        weights = worlds.honest(news, prices)
+        ok = row >= 0
+        np.add.at(weights.to_numpy(), (row[ok], 0), 0.001 * news["colour"].to_numpy()[ok])
+        return weights
+
+    found = perturb_function(by_colour, news, world.prices, world.decided_at, seed=0, n_rows=8)
+    assert [finding.code for finding in found] == ["T5"]
+    assert found[0].evidence[0]["column"] == "colour"
+
+
+def test_non_determinism_and_deafness_are_inconclusive(world):
+    (restless,) = ask(worlds.Restless(), world)
+    assert restless.verdict == "inconclusive"
+    assert "non-deterministic" in restless.detail
+    flat = pd.DataFrame(0.1, index=world.prices.open_at, columns=world.prices.open.columns)
+    (deaf,) = ask(lambda _news, _prices: flat.copy(), world)
+    assert (deaf.verdict, "no power" in deaf.detail) == ("inconclusive", True)
+
+
+def test_a_function_that_fails_in_other_worlds_is_told_and_no_leak(world):
+    known = set(world.news["sentiment"])
+
+    def looks_up(news, prices):
+        if not set(news["sentiment"]) <= known:
+            raise KeyError("a score that nobody saw")
+        return worlds.honest(news, prices)
+
+    (finding,) = ask(looks_up, world)
+    assert finding.verdict == "pass"
+    assert "it failed, first with KeyError" in finding.detail
+
+
+def test_poison_changes_every_column_but_the_keys_of_later_rows_alone(world):
+    news = world.news.assign(text="as it was", kind=np.arange(len(world.news)).astype(str), flag=True)
+    news.loc[::2, "flag"] = False
+    later = news["known_at"] > world.decided_at[70]
+    changed = poisoned(news, later, np.random.default_rng(0))
+    pd.testing.assert_frame_equal(changed[~later], news[~later])
+    for name in news.columns:
+        unlike = (changed.loc[later, name] != news.loc[later, name]).to_numpy()
+        assert unlike.any() == (name not in KEYS and name != "neutral"), name
+
+
+def test_levels_are_doubted_in_adjusted_prices_alone(world):
+    def cheap(_news, prices):
+        return (prices.close.shift(1) < 50.0).astype(float) / 8
+
+    adjusted = replace(world.prices, adjustment="splits")
+    told = perturb_levels(cheap, world.news, adjusted)
+    assert (told.code, told.verdict) == ("D7", "suspicious")
+    assert perturb_levels(worlds.honest, world.news, adjusted).verdict == "pass"
+    raw = perturb_levels(cheap, world.news, world.prices)
+    assert (raw.verdict, "as traded" in raw.detail) == ("pass", True)
+
+
+def test_an_assertion_says_first_row_both_values_input_column_and_what_to_do(world):
+    with pytest.raises(LeakError) as caught:
+        assert_causal(worlds.same_bar_close, news=world.news, prices=world.prices)
+    said = str(caught.value)
+    for part in (
+        "knows the future (T1)",
+        "at row",
+        "decided",
+        "became",
+        "bars not yet closed were rescaled",
+        "prices: close",
+    ):
+        assert part in said
+    assert "shift(1)" in said
+
+
+def test_rounding_alone_is_suspicious_not_a_leak(world):
+    def rounding(news, prices):
+        return worlds.honest(news, prices) + 2**-52 * (len(news) % 3)
+
+    (finding,) = ask(rounding, world)
+    assert (finding.code, finding.verdict) == ("T1", "suspicious")

@@ -1,0 +1,144 @@
+"""Strategies made elsewhere: what is asked of a function, of weights and of orders, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from samples import leak_worlds as worlds
+
+import embargo
+from embargo.backtest.leakage import CHECKS, LEAKS
+from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
+from embargo.research.studies.strategy import COLUMNS, NOT_TESTED, audit_strategy
+
+
+@pytest.fixture(scope="module")
+def world() -> worlds.World:
+    return worlds.make_world(3, n_bars=200)
+
+
+@pytest.fixture(scope="module")
+def news(world):
+    told = [f"{word} reports quarter {n % 4}" for n, word in enumerate(world.news["symbol"])]
+    return world.news.assign(text=told, score=world.news["sentiment"]).drop(columns=["sentiment", "column"])
+
+
+def verdicts(found: pd.DataFrame) -> dict[str, set[str]]:
+    return found.groupby("code")["verdict"].agg(set).to_dict()
+
+
+def test_of_a_function_every_leak_has_an_answer_or_a_reason(world, news):
+    found = embargo.audit(signal=worlds.honest, prices=world.prices, news=news, rows=4)
+    assert list(found.columns) == list(COLUMNS)
+    assert set(found["code"]) == set(LEAKS)
+    assert not {"leak", "suspicious"} & set(found["verdict"])
+    told = verdicts(found)
+    for code in ("T4", "T5", "D4", "D7", "D8", "S4", "S7", "S8", "T9", "T10", "P4", "P5", "P7"):
+        assert told[code] == {"pass"}, code
+    assert told["P2"] == {"inconclusive"}
+    untested = found[found["verdict"] == NOT_TESTED]
+    assert untested["detail"].str.len().min() > 5
+    assert "M11" in set(untested["code"])
+
+
+def test_a_leaky_function_is_caught_and_its_weights_alone_are_doubted(world, news):
+    found = embargo.audit(signal=worlds.merged_by_date, prices=world.prices, news=news, rows=4)
+    assert found.loc[0, ["code", "verdict"]].tolist() == ["T5", "leak"]
+    alone = embargo.audit(weights=worlds.merged_by_date(world.news, world.prices), prices=world.prices, news=news)
+    assert "leak" not in set(alone["verdict"])
+    assert "suspicious" in verdicts(alone)["T5"]
+    (reason,) = alone.loc[alone["title"] == CHECKS["check_decisions_are_causal"].title, "detail"]
+    assert reason == "Needs a callable: weights alone cannot be perturbed."
+
+
+def test_orders_and_returns_kept_elsewhere_are_held_against_the_bars(world):
+    weights = worlds.honest(world.news, world.prices)
+    made = embargo.backtest(weights, world.prices, engine="kernel", n_boot=100)
+    orders = made.books.orders
+    given = {"weights": weights, "prices": world.prices}
+    clean = audit_strategy(**given, orders=orders, returns=made.returns)
+    assert verdicts(clean)["T7"] == {"pass"}
+    assert clean["title"].str.contains("follows its decision").sum() == 1
+    best = orders.assign(price=orders["price"] * np.where(orders["side"] == "buy", 0.99, 1.01))
+    assert "leak" in verdicts(audit_strategy(**given, orders=best))["T7"]
+    kind = audit_strategy(**given, orders=orders, returns=made.returns + 0.001)
+    assert "leak" in verdicts(kind)["T7"]
+    early = orders.assign(known_at=orders["fill_at"] + pd.Timedelta(hours=1))
+    assert "leak" in verdicts(audit_strategy(**given, orders=early))["T1"]
+
+
+def test_files_are_read(world, tmp_path):
+    weights = worlds.honest(world.news, world.prices)
+    weights.to_parquet(tmp_path / "weights.parquet")
+    weights.to_csv(tmp_path / "weights.csv")
+    frames = [
+        audit_strategy(weights=tmp_path / f"weights.{kind}", prices=world.prices).drop(columns="evidence")
+        for kind in ("parquet", "csv")
+    ]
+    pd.testing.assert_frame_equal(*frames, check_exact=False, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda table: table.set_axis(table.index.strftime("%Y-%m-%d")), "labels rows by day.*when|labels rows by day"),
+        (lambda table: table.set_axis(table.index.tz_localize(None)), "no time zone|labels rows by day"),
+        (lambda table: table.set_axis(range(len(table))), "no instant"),
+        (lambda table: table.rename(columns={"S00": "ZZZ"}), "ZZZ|S00"),
+        (lambda table: table.mask(table.index == table.index[5]), "Write 0 to hold nothing"),
+    ],
+)
+def test_weights_of_strange_form_are_refused(change, told, world, tmp_path):
+    change(worlds.honest(world.news, world.prices)).to_csv(tmp_path / "w.csv")
+    with pytest.raises(DataError, match=told):
+        audit_strategy(weights=tmp_path / "w.csv", prices=world.prices)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "told"),
+    [
+        ({}, ConfigError, "either signal="),
+        ({"signal": worlds.honest, "weights": "w.csv"}, ConfigError, "either signal="),
+        ({"signal": 3}, ConfigError, "expected a function"),
+        ({"weights": "nowhere.csv"}, MissingPartError, "does not exist"),
+        ({"signal": worlds.honest, "prices": "bars.csv"}, ConfigError, "needs a calendar"),
+        ({"signal": lambda prices: prices.close["S00"]}, DataError, "returned Series"),
+        ({"signal": lambda prices: prices.close.iloc[1:]}, DataError, "not dated by prices.open_at"),
+        ({"signal": lambda prices: prices.nothing}, DataError, "failed with AttributeError"),
+        ({"signal": lambda prices: prices.close * np.nan}, DataError, "Write 0 to hold nothing"),
+    ],
+)
+def test_what_is_no_strategy_is_refused(given, error, told, world):
+    with pytest.raises(error, match=told):
+        audit_strategy(**{"prices": world.prices} | given)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda news: news.drop(columns="symbol"), "expected symbol and known_at"),
+        (lambda news: news.assign(symbol="ZZZ"), "none of its symbols has prices"),
+        (
+            lambda news: news.assign(published_at=news["published_at"] + pd.Timedelta(days=9000)),
+            "both of the same time",
+        ),
+        (lambda news: news.iloc[:0], "there are no articles"),
+        (lambda news: news.assign(published_at=news["published_at"].dt.tz_localize(None)), "time zone"),
+    ],
+)
+def test_news_that_cannot_have_been_read_are_refused(spoil, told, world, news):
+    with pytest.raises(DataError, match=told):
+        audit_strategy(signal=worlds.honest, prices=world.prices, news=spoil(news.drop(columns="known_at")))
+
+
+def test_a_restless_function_is_inconclusive(world, news):
+    found = audit_strategy(signal=worlds.Restless(), prices=world.prices, news=news, rows=2)
+    assert found.loc[found["detail"].str.contains("non-deterministic"), "verdict"].tolist() == ["inconclusive"]
+
+
+def test_a_run_and_a_strategy_are_not_audited_at_once(world):
+    with pytest.raises(ConfigError, match="not both"):
+        embargo.audit("runs/mine", prices=world.prices)
+    with pytest.raises(ConfigError, match="give a finished run"):
+        embargo.audit()
