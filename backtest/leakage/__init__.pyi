@@ -1,6 +1,7 @@
 from .accounts import check_books, check_fills
 from .catalogue import CHECKS, LEAKS, NOT_TESTED, LeakCheck, not_tested
 from .causality import assert_causal, check_decisions_are_causal
+from .clocks import check_mixed_clocks
 from .declarations import check_costs, check_latency, check_undated
 from .duplicates import article_keys, check_duplicates
 from .exclusions import check_exclusions
@@ -34,6 +35,7 @@ __all__ = [
     "check_label_overlap",
     "check_lag_decay",
     "check_latency",
+    "check_mixed_clocks",
     "check_split_order",
     "check_time_zones",
     "check_tradable_instants",

@@ -151,6 +151,15 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
             severity="leak",
             remedy="name the source's zone when the archive is read",
         ),
+        "check_mixed_clocks": LeakCheck(
+            "T4",
+            "One clock stamped all articles",
+            catches="articles under two stamps, default times, a tenth of the rows or more moved by one distance",
+            silent_on="rows moved by irregular times, sources without bursts, releases of many favourite times",
+            cost="articles times what a symbol has in a day and a half, capped",
+            severity="leak",
+            remedy="name the zone of each part when the archive is read; set aside rows whose time is not known",
+        ),
         "check_tradable_instants": LeakCheck(
             "T5",
             "No article moves a bar that was decided before it was known",

@@ -80,6 +80,7 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         _exclusions(trail.plan),
         leakage.check_exposure(trail.weights, trail.asset_returns, periods_per_year=world.periods_per_year),
         leakage.check_time_zones(news, world.prices.calendar, prices=prices),
+        leakage.check_mixed_clocks(news, world.prices.calendar),
         _tradable_instants(trail),
         _worst([_duplicates(part, config.seed) for part in _distinct_trainings(trail.plan)]),
         judge_labels(trail.plan),
