@@ -1,4 +1,5 @@
 from .accounts import check_books, check_fills
+from .bar_stamps import check_bar_stamps
 from .catalogue import CHECKS, LEAKS, NOT_TESTED, LeakCheck, not_tested
 from .causality import assert_causal, check_decisions_are_causal
 from .clocks import check_mixed_clocks
@@ -22,6 +23,7 @@ __all__ = [
     "LeakCheck",
     "article_keys",
     "assert_causal",
+    "check_bar_stamps",
     "check_base_cutoff",
     "check_books",
     "check_calibration_record",
