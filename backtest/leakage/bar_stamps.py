@@ -20,7 +20,7 @@ from embargo.data_loaders.schemas import Prices, as_utc, utc_microseconds
 
 # Standard errors by which another bar must fit better than the declared one, all witnesses together; and by which the
 # declared one must fit better than either neighbour to pass.
-DOUBTED, BORNE_OUT = 5.0, 3.0
+DOUBTED, DOUBTED_BY_NEWS, BORNE_OUT = 4.0, 5.0, 3.0
 # A witness who speaks clearly for the declared bars is not outvoted.
 SPEAKS = 2.0
 USUAL_OVER, USUAL_FROM, ENOUGH_DAYS, ENOUGH_ARTICLES = 21, 8, 60, 200
@@ -29,6 +29,7 @@ FEWEST_EVENTS = 3
 LARGEST = 3.0
 
 _TITLE = CHECKS["check_bar_stamps"].title
+_NEWS = "moves and volume when news comes out"
 _HOUR = pd.Timedelta(hours=1)
 _REMEDY = (
     "Hold some bars against another source on days of known large moves, and ask the source what its stamp means. Name "
@@ -63,8 +64,8 @@ def check_bar_stamps(prices: Prices, news: pd.DataFrame | None = None) -> Findin
     Witnesses, each as far as it has anything to say: volumes of sessions that close early and of days on which US index
     options expire (daily bars of an exchange), the jump of volume at midnight UTC (hourly bars round the clock), and
     moves and volumes of symbols in the sessions in which news of them came out, against those of the sessions beside
-    (daily bars). Suspicious: together they fit a neighbouring bar better by 5 standard errors, and none speaks clearly
-    for the declared one. Pass: they fit the declared one better than either neighbour by 3.
+    (daily bars). Suspicious: together they fit a neighbouring bar better by 4 standard errors, and none speaks clearly
+    for the declared one; news alone needs 5, and tells of late labels only. Pass: they fit the declared one better than either neighbour by 3.
 
     Silent on: shifts by more than one bar, intraday bars of an exchange, bars without volumes and news
     (inconclusive), and news and bars that are late together.
@@ -121,10 +122,13 @@ def check_bar_stamps(prices: Prices, news: pd.DataFrame | None = None) -> Findin
     scale = np.sqrt(len(heard))
     late, early = (sum(getattr(witness, side) for witness in heard) / scale for side in ("late", "early"))
     worst, side = min((late, "late"), (early, "early"))
+    # News may come a day before a move (previews) or after it (digests): alone it must speak louder, and never for early.
+    by_clock = any(getattr(witness, side) <= -SPEAKS for witness in heard if witness.name != _NEWS)
+    needed = DOUBTED if by_clock else DOUBTED_BY_NEWS if side == "late" else float("inf")
     spoken_for = any(getattr(witness, side) >= SPEAKS for witness in heard)
     evidence = [{"witness": witness.name, "late": witness.late, "early": witness.early} for witness in heard]
     unit = "standard errors by which the declared bars fit better"
-    if worst <= -DOUBTED and not spoken_for:
+    if worst <= -needed and not spoken_for:
         harm = {
             "late": "News is then traded at prices of the bar before, when it was not out: look-ahead.",
             "early": "Prices then count as known a bar before they were, and news is traded a bar late.",
@@ -260,7 +264,7 @@ def _of_news(news: pd.DataFrame, prices: Prices) -> Witness | None:
             return None
         together = pd.concat(daily, axis=1).fillna(0.0).sum(axis=1)
         scores.append(float(together.sum() / np.sqrt((together**2).sum())))
-    return Witness("moves and volume when news comes out", int(inside.sum()), *scores)
+    return Witness(_NEWS, int(inside.sum()), *scores)
 
 
 def _association(moves: np.ndarray, number: np.ndarray, lag: int) -> np.ndarray:
