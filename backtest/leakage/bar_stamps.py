@@ -65,7 +65,8 @@ def check_bar_stamps(prices: Prices, news: pd.DataFrame | None = None) -> Findin
     options expire (daily bars of an exchange), the jump of volume at midnight UTC (hourly bars round the clock), and
     moves and volumes of symbols in the sessions in which news of them came out, against those of the sessions beside
     (daily bars). Suspicious: together they fit a neighbouring bar better by 4 standard errors, and none speaks clearly
-    for the declared one; news alone needs 5, and tells of late labels only. Pass: they fit the declared one better than either neighbour by 3.
+    for the declared one; news alone needs 5, and tells of late labels only. Pass: they fit the declared one better than
+    either neighbour by 3.
 
     Silent on: shifts by more than one bar, intraday bars of an exchange, bars without volumes and news
     (inconclusive), and news and bars that are late together.
@@ -122,7 +123,7 @@ def check_bar_stamps(prices: Prices, news: pd.DataFrame | None = None) -> Findin
     scale = np.sqrt(len(heard))
     late, early = (sum(getattr(witness, side) for witness in heard) / scale for side in ("late", "early"))
     worst, side = min((late, "late"), (early, "early"))
-    # News may come a day before a move (previews) or after it (digests): alone it must speak louder, and never for early.
+    # News may come a day before a move (previews) or after it (digests): alone it must speak louder, never for early.
     by_clock = any(getattr(witness, side) <= -SPEAKS for witness in heard if witness.name != _NEWS)
     needed = DOUBTED if by_clock else DOUBTED_BY_NEWS if side == "late" else float("inf")
     spoken_for = any(getattr(witness, side) >= SPEAKS for witness in heard)

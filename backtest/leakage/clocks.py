@@ -66,8 +66,8 @@ def check_mixed_clocks(news: pd.DataFrame, calendar: str) -> Finding:
     Parameters
     ----------
     news : DataFrame, shape (n, columns)
-        ``published_at`` (UTC); optionally ``symbol``, ``text``, ``article_id``, ``source`` (piles are looked for in each)
-        and ``known_at``, from which articles are used.
+        ``published_at`` (UTC); optionally ``symbol``, ``text``, ``article_id``, ``source`` (piles are looked for in
+        each) and ``known_at``, from which articles are used.
     calendar : str
         exchange_calendars code or ``"24/7"``.
 
@@ -402,7 +402,7 @@ def _numbers(kind: str, echo: Echo) -> str:
 
 def _moved_part(news: pd.DataFrame, kind: str, echo: Echo, pairs: np.ndarray) -> Finding:
     whose = ""
-    if "source" in news.columns and news["source"].nunique() > 1:
+    if "source" in news.columns and (news["source"] != news["source"].iloc[0]).any():
         sides = [news["source"].iloc[pairs[place]].value_counts(normalize=True) for place in (0, 1)]
         named = " and ".join(f"{side.index[0]} ({side.iloc[0]:.0%})" for side in sides)
         whose = f" The earlier and the later stamps are mostly of {named}."
