@@ -2,6 +2,10 @@ from .accounts import check_books, check_fills
 from .anticipation import anticipated_news
 from .catalogue import CHECKS, LEAKS, NOT_TESTED, LeakCheck, not_tested
 from .causality import check_decisions_are_causal
+from .bar_stamps import check_bar_stamps
+from .catalogue import CHECKS, LEAKS, NOT_TESTED, LeakCheck, not_tested
+from .causality import assert_causal, check_decisions_are_causal
+from .clocks import check_mixed_clocks
 from .declarations import check_costs, check_latency, check_undated
 from .duplicates import article_keys, check_duplicates
 from .exclusions import check_exclusions
@@ -28,6 +32,7 @@ __all__ = [
     "article_keys",
     "assert_causal",
     "check_attempts",
+    "check_bar_stamps",
     "check_base_cutoff",
     "check_books",
     "check_calibration_record",
@@ -43,6 +48,7 @@ __all__ = [
     "check_latency",
     "check_levels",
     "check_selection",
+    "check_mixed_clocks",
     "check_split_order",
     "check_time_zones",
     "check_tradable_instants",

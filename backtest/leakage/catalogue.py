@@ -142,6 +142,15 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
             severity="suspicious",
             remedy="check that row t uses nothing of bar t and that fills come after the decision",
         ),
+        "check_bar_stamps": LeakCheck(
+            "T2",
+            "Bars stand at the time they belong to",
+            catches="bars labelled one bar late or early, held against early closes, expiries, midnights UTC and news",
+            silent_on="shifts of several bars, intraday bars of an exchange, bars without volumes and news",
+            cost="bars times symbols, and articles",
+            severity="suspicious",
+            remedy="name what the source's stamp means when bars are read, and hold some against another source",
+        ),
         "check_time_zones": LeakCheck(
             "T4",
             "Time stamps carry a zone and keep the hours of the exchange",
@@ -150,6 +159,15 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
             cost="articles, and bars times symbols",
             severity="leak",
             remedy="name the source's zone when the archive is read",
+        ),
+        "check_mixed_clocks": LeakCheck(
+            "T4",
+            "One clock stamped all articles",
+            catches="articles under two stamps, default times, a tenth of the rows or more moved by one distance",
+            silent_on="rows moved by irregular times, sources without bursts, releases of many favourite times",
+            cost="articles times what a symbol has in a day and a half, capped",
+            severity="leak",
+            remedy="name the zone of each part when the archive is read; set aside rows whose time is not known",
         ),
         "check_tradable_instants": LeakCheck(
             "T5",
@@ -331,7 +349,6 @@ every report; some of it is looked for by `embargo audit --deep`, which carries 
 # What no check of a run looks for, and why.
 NOT_TESTED: Mapping[str, str] = MappingProxyType(
     {
-        "T2": "a bar carries its own open and close; whether the source labelled it so cannot be seen from one source",
         "T3": "the last bar of a run lies in the past; revisions need a second download",
         "T6": "bars are held against the exchange's calendar when they are read, which refuses others",
         "T8": "funding is charged at its stamp; a stamp that is too early cannot be told from a true one",
@@ -388,7 +405,7 @@ def not_tested(codes: Iterable[str]) -> list[tuple[str, str, str]]:
     >>> from embargo.backtest.leakage import CHECKS, not_tested
     >>> codes = {check.code for check in CHECKS.values()}
     >>> not_tested(codes)[0][:2]
-    ('T2', 'Bars stamped at their open count as known then')
+    ('T3', 'The newest bar was not complete, or was revised')
     """
     told = set(codes)
     return [

@@ -19,9 +19,15 @@ import pandas as pd
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK, zone_of
 from embargo.data_loaders.checks.day_profile import (
     BUSY_HOURS,
+    CLEAR_NIGHT,
+    DAYS_AGREE,
+    DAYS_OF_MONTH,
     DIRECTION,
     ENOUGH_FOR_PROFILE,
+    GAIN_PER_ARTICLE,
+    HOME_NIGHT,
     NIGHT_HOURS,
+    NOT_ELSEWHERE,
     Night,
     date_only,
     hours_from_home,
@@ -34,7 +40,7 @@ from embargo.data_loaders.checks.day_profile import (
     week_of,
 )
 from embargo.data_loaders.checks.reaction import SHIFTS, Legs, legs_of, reaction_by_shift
-from embargo.data_loaders.schemas import Prices, utc_microseconds
+from embargo.data_loaders.schemas import Prices
 
 ClockVerdict = Literal["pass", "suspicious", "inconclusive"]
 
@@ -44,6 +50,9 @@ ALARM = 0.01
 EXCLUDED, BORNE_OUT, DOUBTED = tuple(range(2, 9)), 2.0, -2.0
 ALONE = (1, *EXCLUDED, *(-hours for hours in EXCLUDED))
 MOST_SOURCES = 6
+# Hours ahead of UTC of newsrooms that keep no summer time, from Moscow to Brisbane and a bit beyond.
+ASIA = (2.0, 11.0)
+UTC = ZoneInfo("UTC")
 
 _HARM = {
     True: "The stamps look earlier than the news, so that results may rest on look-ahead.",
@@ -336,17 +345,19 @@ def _changes(at: pd.Series, zone: ZoneInfo, *, elsewhere: bool) -> tuple[list[Co
     """
     local = at.dt.tz_convert(zone).dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
     complaints: list[Complaint] = []
-    summer, stable_in = summer_shift(local, local - utc_microseconds(at))
-    if summer and not elsewhere:
+    summer, stable_in = summer_shift(at, zone)
+    if summer and not elsewhere and (abs(summer) > 1 or _clock_without_summer(at, zone)):
         finding = f"summer profile {summer:+d} h against winter: stable in {stable_in}"
         complaints.append(Complaint("all", finding, len(at), None, True))
-    month, whole, moved = local.astype("datetime64[M]"), profiles(local), 0
+    month, whole, moved = local.astype("datetime64[M]"), profiles(local).sum(axis=0), 0
     for one in np.unique(month):
         part = local[month == one]
         if min(len(part), len(local) - len(part)) < ENOUGH_FOR_PROFILE:
             continue
         own = profiles(part)
-        shift = shifted_by(own, (whole - own).sum(axis=0))
+        shift = shifted_by(
+            own, whole - own.sum(axis=0), per_article=GAIN_PER_ARTICLE, agree=DAYS_AGREE, sure=DAYS_OF_MONTH
+        )
         if shift:
             moved += 1
             complaints.append(Complaint("all", f"{one} runs {shift:+d} h", len(part), shift < 0, True))
@@ -355,6 +366,20 @@ def _changes(at: pd.Series, zone: ZoneInfo, *, elsewhere: bool) -> tuple[list[Co
         "stable_in": stable_in,
         "shifted_months": moved,
     }
+
+
+def _clock_without_summer(at: pd.Series, zone: ZoneInfo) -> bool:
+    """Tell whether an hour's shift in summer is that of a clock, not of a source that lives elsewhere.
+
+    Europe and America change on different days, so that a source of the other continent would keep those. Newsrooms
+    that keep no summer time lie in Asia: where it is night at other hours, somebody's wall clock was read as if it
+    never changed.
+    """
+    rival = ZoneInfo("Europe/London" if zone.key.startswith("America/") else "America/New_York")
+    night = night_of(local_minutes(at, UTC), (0.0, 0.0))
+    ahead = (sum(HOME_NIGHT) / 2 - night.middle + 12.0) % 24.0 - 12.0
+    at_home = night.share >= CLEAR_NIGHT or ASIA[0] <= ahead <= ASIA[1]
+    return summer_shift(at, rival, sure=NOT_ELSEWHERE)[0] == 1 and not at_home
 
 
 def _market_figures(market: MarketReaction) -> dict[str, int | float | str]:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from embargo.data_loaders.calendars import sessions, zone_of
 from embargo.data_loaders.checks.reaction import SHIFTS
+from embargo.data_loaders.schemas import utc_microseconds
 
 # Below this many articles, one hour of the profile is a handful.
 ENOUGH_FOR_PROFILE = 400
@@ -33,6 +34,11 @@ GAIN_OF_SHIFT = 30.0
 # Real seasons and news days change a profile as well: per article the gain must exceed this too.
 GAIN_PER_ARTICLE = 0.04
 FARTHEST_SHIFT = 6
+# Days are the independent pieces of evidence: of a month, the mean gain in standard errors and the share that agrees;
+# of a season, which has more of them, the mean alone.
+FEWEST_DAYS, DAYS_OF_MONTH, DAYS_AGREE, DAYS_OF_SEASON = 12, 2.75, 0.72, 5.0
+# Standard errors that keep a source from living on another continent.
+NOT_ELSEWHERE = 3.0
 # Standard errors of a sign test over weeks, and the share of the articles on days of rest that a better week leaves.
 WEEKS_BEYOND_DOUBT, WEEK_LEFT = 4.0, 0.5
 
@@ -167,38 +173,49 @@ def week_of(instants: pd.Series, calendar: str) -> int:
 
 
 def profiles(local: np.ndarray) -> np.ndarray:
-    """Articles in each local hour of every other day, and of the days between; shape (2, 24)."""
+    """Articles in each local hour of each day that has any; shape (days, 24)."""
     hours = local.astype("datetime64[h]").astype(np.int64)
     days, hour = np.divmod(hours, 24)
-    counts: np.ndarray = np.bincount(days % 2 * 24 + hour, minlength=48).reshape(2, 24)
+    place = np.unique(days, return_inverse=True)[1]
+    counts: np.ndarray = np.bincount(place * 24 + hour, minlength=24 * (place.max(initial=-1) + 1)).reshape(-1, 24)
     return counts
 
 
-def shifted_by(halves: np.ndarray, reference: np.ndarray) -> int:
-    """Whole hours by which a profile runs later than another beyond doubt, 0 for none.
+def shifted_by(days: np.ndarray, reference: np.ndarray, *, per_article: float, agree: float, sure: float) -> int:
+    """Whole hours by which profiles of days run later than another beyond doubt, 0 for none.
 
-    Every other day and the days between must both say so, since one day's burst of reposts has hours of its own.
+    Articles of one day are one event, so that days are counted: their mean gain must be beyond doubt, and a share of
+    them ``agree``. ``per_article`` is the gain an article needs, ``sure`` the standard errors of the mean.
     """
     share = (reference + 0.5) / (reference + 0.5).sum()
     shifts = range(-FARTHEST_SHIFT, FARTHEST_SHIFT + 1)
-    likelihood = 2.0 * halves @ np.log(np.stack([np.roll(share, shift) for shift in shifts], axis=1))
-    gain = likelihood - likelihood[:, [FARTHEST_SHIFT]]
+    likelihood = days @ np.log(np.stack([np.roll(share, shift) for shift in shifts], axis=1))
+    gain = 2.0 * (likelihood - likelihood[:, [FARTHEST_SHIFT]])
     best = int(np.argmax(gain.sum(axis=0)))
-    needed = np.maximum(GAIN_OF_SHIFT / 2, GAIN_PER_ARTICLE * halves.sum(axis=1))
-    return shifts[best] if (gain[:, best] > needed).all() else 0
+    if gain[:, best].sum() <= max(GAIN_OF_SHIFT, per_article * days.sum()):
+        return 0
+    # A flood of articles counts by the square root of its size.
+    each = gain[:, best] / np.sqrt(np.maximum(days.sum(axis=1), 1))
+    error = float(each.std()) / np.sqrt(len(each))
+    enough = len(each) >= FEWEST_DAYS and each.mean() >= sure * error and (each > 0).mean() >= agree
+    return shifts[best] if enough else 0
 
 
-def summer_shift(local: np.ndarray, offset: np.ndarray) -> tuple[int | None, str]:
+def summer_shift(instants: pd.Series, zone: ZoneInfo, *, sure: float = DAYS_OF_SEASON) -> tuple[int | None, str]:
     """Hours by which the local profile of summer time runs later than that of winter time, and in which it is stable.
 
     None where the zone has no summer time or a season has too few articles.
     """
+    local = instants.dt.tz_convert(zone).dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
+    offset = local - utc_microseconds(instants)
     if len(np.unique(offset)) != 2:
         return None, "not judged"
     summer = offset == offset.max()
     if min(summer.sum(), (~summer).sum()) < ENOUGH_FOR_PROFILE:
         return None, "not judged"
-    shift = shifted_by(profiles(local[summer]), profiles(local[~summer]).sum(axis=0))
+    # An hour moves few articles to another hour, but there are many days to say so.
+    winter = profiles(local[~summer]).sum(axis=0)
+    shift = shifted_by(profiles(local[summer]), winter, per_article=0.0, agree=0.5, sure=sure)
     return shift, {0: "local time", 1: "UTC"}.get(shift, "neither")
 
 

@@ -2,7 +2,8 @@
 
 Run by ``python -m embargo.research.benchmarks.clock_power``. Worlds are made over exchanges, profiles of the day and
 ways in which prices and news hang together; the very `judge_clock` of the data check and the audit says what it thinks
-of the right clock and of wrong ones. ``--write docs/clock_power.md`` renews the committed tables.
+of the right clock and of wrong ones. ``--write docs/clock_power.md`` renews the committed tables; those made from real
+archives are kept as they are, unless ``--data`` names the folder that holds them.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from embargo.data_loaders.calendars import sessions, zone_of
 from embargo.data_loaders.checks.clock_evidence import ALARM, ClockVerdict, judge_clock
 from embargo.data_loaders.schemas import Prices, utc_microseconds
 from embargo.research.benchmarks.size_and_power import markdown
+from embargo.research.benchmarks.stamp_power import archives_section, made_section
 
 START, END = "2016-01-04", "2017-12-29"
 SYMBOLS = 12
@@ -342,6 +344,13 @@ def _cell(key: tuple[str, str, str], draws: int, seed: int) -> dict[str, list[Cl
     return judged(*key, draws, seed)
 
 
+def _kept(path: Path | None) -> str:
+    """Return the tables of real archives that a document holds, empty where it holds none."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path is not None and path.exists() else []
+    first = next((place for place, line in enumerate(lines) if line.startswith("# Real archives")), len(lines))
+    return "\n".join([*lines[first:], ""]) if first < len(lines) else ""
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Simulate and print, or write, the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -349,11 +358,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--write", type=Path, help="file to renew")
+    parser.add_argument("--data", type=Path, help="folder of real archives whose clock is right")
     options = parser.parse_args(argv)
     keys = list(product(ZONES, PROFILES, REACTIONS))
     with _workers(options.workers) as pool:
         found = dict(zip(keys, pool.map(partial(_cell, draws=options.draws, seed=options.seed), keys), strict=True))
-    text = _text(found, options.draws)
+    made = made_section(ZONES, list(PROFILES), max(1, options.draws // 3), options.seed)
+    real = _kept(options.write) if options.data is None else archives_section(options.data, options.seed)
+    text = "\n".join(part for part in (_text(found, options.draws), made, real) if part)
     if options.write is None:
         Console().print(text, markup=False)
     else:

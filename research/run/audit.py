@@ -91,6 +91,8 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         _levels(trail),
         leakage.check_exposure(trail.weights, trail.asset_returns, periods_per_year=world.periods_per_year),
         leakage.check_time_zones(news, world.prices.calendar, prices=prices),
+        leakage.check_mixed_clocks(news, world.prices.calendar),
+        leakage.check_bar_stamps(prices, news),
         _tradable_instants(trail),
         _worst([_duplicates(part, config.seed) for part in _distinct_trainings(trail.plan)]),
         judge_labels(trail.plan),
