@@ -1,14 +1,18 @@
 from .accounts import check_books, check_fills
+from .arrival import check_backfill
 from .catalogue import CHECKS, LEAKS, NOT_TESTED, LeakCheck, not_tested
 from .causality import assert_causal, check_decisions_are_causal
+from .dates import check_dates_in_texts
 from .declarations import check_costs, check_latency, check_undated
 from .duplicates import article_keys, check_duplicates
 from .exclusions import check_exclusions
 from .execution import check_fill_order, check_lag_decay
 from .exposure import check_exposure
 from .findings import GRAVITY, AuditVerdict, Finding, is_invalid, overall_verdict
+from .groups import check_concentration, check_repeated_texts
 from .partition import check_label_overlap, check_split_order
 from .provenance import check_base_cutoff, check_calibration_record, check_training_record
+from .texts import check_outcome_words, check_price_echo, check_stated_moves
 from .timing import check_time_zones, check_tradable_instants
 
 __all__ = [
@@ -21,10 +25,13 @@ __all__ = [
     "LeakCheck",
     "article_keys",
     "assert_causal",
+    "check_backfill",
     "check_base_cutoff",
     "check_books",
     "check_calibration_record",
+    "check_concentration",
     "check_costs",
+    "check_dates_in_texts",
     "check_decisions_are_causal",
     "check_duplicates",
     "check_exclusions",
@@ -34,7 +41,11 @@ __all__ = [
     "check_label_overlap",
     "check_lag_decay",
     "check_latency",
+    "check_outcome_words",
+    "check_price_echo",
+    "check_repeated_texts",
     "check_split_order",
+    "check_stated_moves",
     "check_time_zones",
     "check_tradable_instants",
     "check_training_record",

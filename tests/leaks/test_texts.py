@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from embargo.backtest.leakage.texts import check_concentration, check_outcome_words, check_stated_moves
+from embargo.backtest.leakage import check_concentration, check_outcome_words, check_stated_moves
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.research.benchmarks.memory_worlds import Reader, forecasts, make_world
 
