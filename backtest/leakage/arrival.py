@@ -19,6 +19,8 @@ from embargo.data_loaders.schemas import as_utc
 
 # Of the late articles, the share that came on one day from which that day is one of loading.
 LOADED = 0.5
+# After an outage a feed catches up within a month: what came on one day from farther back was loaded.
+LONG_LATE, LONG_LATE_SHARE = pd.Timedelta(days=30), 0.01
 # Share of later versions under the date of the first from which a person should look.
 REVISED = 0.01
 _TITLE = CHECKS["check_backfill"].title
@@ -28,12 +30,13 @@ def check_backfill(articles: pd.DataFrame) -> Finding:
     """Ask whether articles were read before they were seen, and whether history was filled in (D2).
 
     An article that is known earlier than it was seen is a leak. Seen more than two days after publication, at least 30
-    articles and 10 % of those that state it, half of them on one day, are a history that was loaded then: suspicious,
-    since what was filled in was chosen, or edited, with hindsight, even where it is read no sooner. So are later
-    versions (``revision`` above 0) that count as seen when the first was published, from 1 % on.
+    articles and 10 % of those that state it, half of them on one day, are a history that was loaded then, and so are 30
+    and 1 % on one day from more than a month before: suspicious, since what was filled in was chosen, or edited, with
+    hindsight, even where it is read no sooner. So are later versions (``revision`` above 0) that count as seen when the
+    first was published, from 1 % on.
 
     Silent on: archives that do not say when articles were seen (not applicable), or say that it was when they were
-    published, and loads of less than 10 %.
+    published, and smaller loads.
 
     Parameters
     ----------
@@ -95,9 +98,12 @@ def check_backfill(articles: pd.DataFrame) -> Finding:
     said = f"{count} of {n} articles that say when they were seen were seen more than two days after publication"
     verdict: AuditVerdict = "pass"
     if count:
-        loaded_on, loads = np.unique(seen[late].astype("datetime64[D]"), return_counts=True)
-        said += f", {int(loads.max())} of them on {loaded_on[int(np.argmax(loads))]}"
-        if loads.max() >= max(LOAD_ROWS, LOADED * count) and count >= LATE_BAD * n:
+        on, loads = np.unique(seen[late].astype("datetime64[D]"), return_counts=True)
+        said += f", {int(loads.max())} of them on {on[int(np.argmax(loads))]}"
+        old = seen[stated & (seen - published > LONG_LATE.to_timedelta64())].astype("datetime64[D]")
+        oldest = int(np.unique(old, return_counts=True)[1].max(initial=0))
+        many = loads.max() >= max(LOAD_ROWS, LOADED * count) and count >= LATE_BAD * n
+        if many or oldest >= max(LOAD_ROWS, LONG_LATE_SHARE * n):
             verdict = "suspicious"
     said += ". None is read sooner than it was seen."
     remedy = (

@@ -218,7 +218,7 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
             "D2",
             "No article is read before it was seen, and none was filled in",
             catches="articles known before they were seen, a history loaded on one day, later versions under a first date",
-            silent_on="archives that do not say when articles were seen, loads of less than 10 %",
+            silent_on="archives that do not say when articles were seen, loads of less than 1 %",
             cost="articles",
             severity="leak",
             remedy="map the instant at which each version was first had to seen_at; test after the load",

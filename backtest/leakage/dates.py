@@ -34,7 +34,7 @@ _SLIP_OF_YEAR = (350, 380)
 # Share of texts that tell the past of a later day by slips of the pen, and from which nothing but later edits do.
 SLIPS, PROOF_SHARE, PROOF_TEXTS = 2e-4, 0.005, 10
 # Later days within this many, told without a word of what is to come, against as many days before.
-_WINDOW, UNANNOUNCED_SHARE, MIRROR = 10, 0.01, 3.0
+_WINDOW, UNANNOUNCED_SHARE = 10, 0.01
 LEVEL = 0.0005
 _TITLE = CHECKS["check_dates_in_texts"].title
 
@@ -89,7 +89,7 @@ def check_dates_in_texts(articles: pd.DataFrame) -> Finding:
     "updated" or "corrected"; not where words of what is to come stand between, nor a year later, which is a slip of the
     pen. From ten such texts and 0.5 % of all on, they are a leak; suspicious where there are more than slips of the pen
     explain, 2 in 10,000, at a level of 0.05 %. Suspicious are also later days, within ten of the publication, that no
-    word announces: in 1 % of the texts, and three times as often as days as long before it.
+    word announces: in 1 % of the texts, and more often than days as long before it (level 0.05 %).
 
     Silent on: relative dates, days of the week, dates in other languages, and a text that knows a later day without
     naming it.
@@ -153,12 +153,8 @@ def check_dates_in_texts(articles: pd.DataFrame) -> Finding:
         f"{len(dated)} of {texts} distinct texts name a day; {naming} name one after their publication, {past} of them "
         f"as past. Days within {_WINDOW} that no word announces: {after} after the publication, {before} before it."
     )
-    unannounced = (
-        after >= UNANNOUNCED_SHARE * texts
-        and after >= MIRROR * before
-        # As many on either side, but for the factor: a coin that falls on "after" three times in four.
-        and float(binom.sf(after - 1, after + before, MIRROR / (MIRROR + 1.0))) <= LEVEL * 100
-    )
+    # News looks back at least as often as it names a day to come without saying that it is to come.
+    unannounced = after >= UNANNOUNCED_SHARE * texts and float(binom.sf(after - 1, after + before, 0.5)) <= LEVEL
     verdict: AuditVerdict = "pass"
     if past >= max(PROOF_TEXTS, PROOF_SHARE * texts):
         verdict = "leak"

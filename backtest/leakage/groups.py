@@ -22,14 +22,14 @@ from embargo.backtest.leakage.memory.result import FEWEST_DAYS, ProbeResult
 from embargo.backtest.leakage.tokens import Words
 from embargo.data_loaders.schemas import as_utc
 
-# Level at which a group is doubted, before it is divided by the number of those that were looked at.
-LEVEL = 0.001
+# Level at which a group is doubted, before it is shared among those that were looked at.
+LEVEL = 0.003
 # Lead over the rest that an honest group of daily news may have; less where a source stamps days, not instants.
 PLAUSIBLE, PLAUSIBLE_BY_DAY = 0.10, 0.03
 # Share of a source's articles at one time of day from which it stamps days.
 ONE_TIME = 0.9
-# What counting each text once may take away from the worth of honest news.
-VOTES = 0.05
+# What counting each text once may take away from the worth of honest news, and by how much such as come again may lead.
+VOTES, COME_AGAIN = 0.03, 0.05
 FEWEST_WORDS = 4
 SHUFFLES, SHUFFLED_ROWS = 39, 10_000
 _CONCENTRATED_TITLE = CHECKS["check_concentration"].title
@@ -43,7 +43,7 @@ def check_concentration(
     """Name a single source, hour, weekday or other group that carries the forecasts' worth (D1).
 
     A group is doubted when its information coefficient exceeds that of all other forecasts by more than 0.10, which
-    honest groups may, at a level of 0.1 % shared among all groups looked at; and by more than any group in 39 shuffles
+    honest groups may, at a level of 0.3 % shared among the ways to group and their groups; and by more than any group in 39 shuffles
     of the groups among the forecasts of a week. For a source that stamps 90 % of its articles at one time of day, which
     are days rather than instants, 0.03 take the place of 0.10. The group with the largest lead is named in any case,
     with what is left without it.
@@ -106,7 +106,9 @@ def check_concentration(
     by_day = _stamping_days(read.frame) if "published_at" in read.frame and "source" in by else frozenset()
     rows["stamps"] = ["days" if each else "instants" for each in _are(rows, by_day)]
     plausible = np.where(_are(rows, by_day), PLAUSIBLE_BY_DAY, PLAUSIBLE)
-    needed = student.isf(LEVEL / len(rows), rows["days"] - 1)
+    # Each way to group has the same part of the level, however many groups it makes.
+    level = LEVEL / (rows["by"].nunique() * rows.groupby("by")["group"].transform("size"))
+    needed = student.isf(level, rows["days"] - 1)
     shuffled = _largest_by_chance(read, leads, seed)
     carries = (rows["lead"] - plausible >= needed * rows["error"]) & (rows["z"] > shuffled)
     rows = rows.assign(doubted=carries).sort_values(["doubted", "z"], ascending=False, kind="stable")
@@ -136,9 +138,9 @@ def check_repeated_texts(forecasts: pd.DataFrame, *, words: Words | None = None)
     """Ask whether copies of a text, across time and across symbols, make the forecasts' worth (D5).
 
     Texts are copies when they have the same words in the same order, at least four of them. How many there are is only
-    counted. It is doubted when the worth hangs on them (level 0.1 % for both questions together): counting each text
-    once takes more than 0.05, and more than half, of the information coefficient away; or texts that come again later,
-    under another article, lead all others by more than 0.10: so does a text that is a copy of a later one, dated back.
+    counted. It is doubted when the worth hangs on them (level 0.3 % for both questions together): counting each text
+    once takes more than 0.03 of the information coefficient away; or texts that come again later, under another
+    article, lead all others by more than 0.05: so does a text that is a copy of a later one, dated back.
 
     Silent on: near copies, copies reworded, and texts of fewer than four words.
 
@@ -213,14 +215,14 @@ def check_repeated_texts(forecasts: pd.DataFrame, *, words: Words | None = None)
         return ProbeResult("D5", "inconclusive", _REPEATED_TITLE, said, unit=unit, figures=figures)
     needed = float(student.isf(LEVEL / 2.0, read.days - 1))
     interval = (loss - 1.96 * error, loss + 1.96 * error)
-    outvoted = loss - VOTES >= needed * error and alone < 0.5 * whole
+    outvoted = loss - VOTES >= needed * error
     dated_back = False
     if len(later):
         lead = later.iloc[0]
         figures["lead_of_those"] = float(lead["lead"])
         said += f" {int(again.sum())} texts that come again later lead the others by {lead['lead']:.3f}."
         reach = float(student.isf(LEVEL / 2.0, lead["days"] - 1)) * lead["error"]
-        dated_back = bool(lead["lead"] - PLAUSIBLE >= reach)
+        dated_back = bool(lead["lead"] - COME_AGAIN >= reach)
     if not (outvoted or dated_back):
         return ProbeResult("D5", "pass", _REPEATED_TITLE, said, loss, interval, unit, figures)
     right = (frame["score"] * frame["earned"] > 0.0).to_numpy() & (again if dated_back else repeat | (symbols > 1))

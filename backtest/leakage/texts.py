@@ -252,6 +252,15 @@ class _Told:
     days: float
     share: float
 
+    def likely(self, base: float) -> float:
+        """How likely so many right days are where each is right with a probability."""
+        return float(_tail(np.array(self.share), np.array(self.days), base))
+
+    @property
+    def doubted(self) -> bool:
+        """Whether news that is right in 55 % is right so often once in two thousand archives."""
+        return self.days >= FEWEST_WORD_DAYS and self.share >= IMPLAUSIBLE and self.likely(HONEST) <= 0.5 * LEVEL
+
 
 def check_price_echo(articles: pd.DataFrame, *, words: Words | None = None) -> ProbeResult:
     """Compare the moves that texts tell ("shares fell") with the move before them and with the one that follows (S9).
@@ -298,8 +307,11 @@ def check_price_echo(articles: pd.DataFrame, *, words: Words | None = None) -> P
     read = read_forecasts(_numbered(articles, "at", "earned", "before"), ["earned"], where="texts")
     number = read.frame["#"].to_numpy()
     direction = _directions(words or Words.of(articles["text"]))[number]
-    ahead = _told(read, direction, read.frame["earned"])
-    behind = _told(read, direction, read.frame["before"]) if "before" in read.frame else None
+    ahead, behind, against = _told(read, direction, read.frame["earned"]), None, None
+    if "before" in read.frame:
+        behind = _told(read, direction, read.frame["before"])
+        contradicted = direction * np.nan_to_num(read.frame["before"].to_numpy(dtype=float)) < 0.0
+        against = _told(read, np.where(contradicted, direction, 0.0), read.frame["earned"])
     unit = "share of told moves on the side of the one that follows"
     figures = {"telling": float(ahead.texts), "days": ahead.days, "next": ahead.share}
     if ahead.days < FEWEST_DAYS:
@@ -313,13 +325,15 @@ def check_price_echo(articles: pd.DataFrame, *, words: Words | None = None) -> P
     if behind is not None and behind.texts:
         figures["before"] = behind.share
         said += f", {behind.share:.1%} that of the bar before"
+    if against is not None and against.texts:
+        figures |= {"against": against.share, "days_against": against.days}
+        said += f"; so have {against.share:.1%} of the {against.texts} that the bar before contradicts"
     said += f"{read.aside()}."
     spread = 1.96 * np.sqrt(ahead.share * (1.0 - ahead.share) / ahead.days)
     interval = (max(ahead.share - spread, 0.0), min(ahead.share + spread, 1.0))
-    tails = [float(_tail(np.array(ahead.share), np.array(ahead.days), base)) for base in (HONEST, IMPLAUSIBLE)]
-    if ahead.share >= TOLD_PROOF and tails[1] <= TOLD_LEVEL:
+    if ahead.share >= TOLD_PROOF and ahead.likely(IMPLAUSIBLE) <= TOLD_LEVEL:
         verdict = "leak"
-    elif ahead.share >= IMPLAUSIBLE and tails[0] <= 0.5 * LEVEL:
+    elif any(each is not None and each.doubted for each in (ahead, against)):
         verdict = "suspicious"
     else:
         return ProbeResult("S9", "pass", _ECHO_TITLE, said, ahead.share, interval, unit, figures)
