@@ -28,6 +28,8 @@ LEVEL = 0.003
 PLAUSIBLE, PLAUSIBLE_BY_DAY = 0.10, 0.03
 # Share of a source's articles at one time of day from which it stamps days.
 ONE_TIME = 0.9
+# Forecasts that a group needs; those of fewer are worth 0.3 by luck alone.
+FEWEST_FORECASTS = 100
 # What counting each text once may take away from the worth of honest news, and by how much such as come again may lead.
 VOTES, COME_AGAIN = 0.03, 0.05
 FEWEST_WORDS = 4
@@ -48,7 +50,7 @@ def check_concentration(
     are days rather than instants, 0.03 take the place of 0.10. The group with the largest lead is named in any case,
     with what is left without it.
 
-    Silent on: groups of fewer than 40 days, a leak that all groups share, and a group so much better for honest
+    Silent on: groups of fewer than 40 days or 100 forecasts, a leak that all groups share, and a group so much better for honest
     reasons, which looks the same.
 
     Parameters
@@ -287,8 +289,12 @@ def _leads(read: Forecasts, codes: np.ndarray, count: int) -> _Leads:
     total = sums.sum(axis=0)
     whole = total.sum(axis=0)
     inside, outside = correlation(total), correlation(whole - total)
-    error = np.maximum(*(_error(sums, starts) for starts in _blocks(read.days)))
-    kept = (days >= FEWEST_DAYS) & (elsewhere >= FEWEST_DAYS) & np.isfinite(inside - outside) & np.isfinite(error)
+    # Days left out around a large correlation vary less than they do around none, which is what is held against it.
+    rows = total[:, 0]
+    floor = np.sqrt(1.0 / np.maximum(rows, 1.0) + 1.0 / np.maximum(rows.sum() - rows, 1.0))
+    error = np.maximum.reduce([floor, *(_error(sums, starts) for starts in _blocks(read.days))])
+    kept = (np.minimum(days, elsewhere) >= FEWEST_DAYS) & (rows >= FEWEST_FORECASTS)
+    kept &= np.isfinite(inside - outside) & np.isfinite(error)
     return _Leads(
         codes, count, np.flatnonzero(kept), total[:, 0].astype(np.int64), days, inside, outside, error
     )

@@ -187,7 +187,7 @@ def text_verdicts(draws: int, seed: int) -> dict[tuple[str, str], int]:
             for name, answer in (
                 ("words (S7)", check_outcome_words(frame)),
                 ("stated moves (D1)", check_stated_moves(frame, n_boot=RESAMPLES, seed=draw)),
-                ("one source (D1)", check_concentration(frame, n_boot=RESAMPLES, seed=draw)),
+                ("one source (D1)", check_concentration(frame, seed=draw)),
             ):
                 key = name, texts
                 found[key] = found.get(key, 0) + (answer.verdict in {"leak", "suspicious"})
