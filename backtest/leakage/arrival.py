@@ -107,8 +107,8 @@ def check_backfill(articles: pd.DataFrame) -> Finding:
             verdict = "suspicious"
     said += ". None is read sooner than it was seen."
     remedy = (
-        "Test only after the history was loaded (split.first_test): what was filled in was chosen with hindsight. Never "
-        "set seen_at back to published_at."
+        "Test only after the history was loaded (split.first_test): what was filled in was chosen with hindsight. "
+        "Never set seen_at back to published_at."
     )
     return _finding(verdict, said, articles.loc[late, shown], count / n, unit, n, remedy)
 

@@ -190,7 +190,7 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
         "check_dates_in_texts": LeakCheck(
             "D1",
             "No text tells the past of a later day",
-            catches="later days on which something rose, was reported or edited; near later days that no word announces",
+            catches="later days on which something rose, was reported or edited; near ones that no word announces",
             silent_on="announced days, relative dates, other languages, slips of a year, what names no day",
             cost="texts that name a day",
             severity="leak",
@@ -217,7 +217,7 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
         "check_backfill": LeakCheck(
             "D2",
             "No article is read before it was seen, and none was filled in",
-            catches="articles known before they were seen, a history loaded on one day, later versions under a first date",
+            catches="articles known before they were seen, a history loaded on one day, later versions of first dates",
             silent_on="archives that do not say when articles were seen, loads of less than 1 %",
             cost="articles",
             severity="leak",
@@ -244,7 +244,7 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
         "check_repeated_texts": LeakCheck(
             "D5",
             "Copies of a text do not make the forecasts' worth",
-            catches="worth that is gone when each text counts once, texts that lead because a later copy was dated back",
+            catches="worth that is gone when each text counts once, leading texts that are later copies dated back",
             silent_on="near copies, texts of fewer than four words, copies that change nothing (counted)",
             cost="words",
             severity="suspicious",

@@ -38,8 +38,8 @@ _WINDOW, UNANNOUNCED_SHARE = 10, 0.01
 LEVEL = 0.0005
 _TITLE = CHECKS["check_dates_in_texts"].title
 
-_MONTH_NAMES = "january february march april may june july august september october november december".split()
-_NUMBER = {name[:3]: number for number, name in enumerate(_MONTH_NAMES, start=1)}
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_NUMBER = {name: number for number, name in enumerate(_MONTHS, start=1)}
 _MONTH = (
     r"(jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|"
     r"nov(?:ember)?|dec(?:ember)?)"
@@ -174,8 +174,8 @@ def check_dates_in_texts(articles: pd.DataFrame) -> Finding:
         unit,
         ""
         if verdict == "pass"
-        else "Take first versions from a source that keeps them, or map the instant of the edit to seen_at, so that the "
-        "edited text is read no sooner.",
+        else "Take first versions from a source that keeps them, or map the instant of the edit to seen_at, so that "
+        "the edited text is read no sooner.",
         share_interval(past, texts),
     )
 
@@ -215,7 +215,7 @@ def _calendar_day(year: int, month: int, day: int) -> np.datetime64 | None:
 
 
 def _around(text: str, match: re.Match[str]) -> str:
-    """The sentence, or 80 signs of it to either side, without the date."""
+    """Return the sentence, or 80 signs of it to either side, without the date."""
     before = re.split(r"[.;!?|]\s", text[max(0, match.start() - 80) : match.start()])[-1]
     after = re.split(r"[.;!?|](?:\s|$)", text[match.end() : match.end() + 80])[0]
     return f"{before} {after}"
@@ -227,7 +227,9 @@ def _kind(text: str, match: re.Match[str], gap: int) -> str:
         return ""
     before, after = text[max(0, match.start() - 80) : match.start()], text[match.end() : match.end() + 80]
     edit = _EDIT.search(before)
-    if edit is not None and not re.search(r"\b(?:be|the|an?|to)\s+(?:last\s+)?$", before[: edit.start()], re.IGNORECASE):
+    if edit is not None and not re.search(
+        r"\b(?:be|the|an?|to)\s+(?:last\s+)?$", before[: edit.start()], re.IGNORECASE
+    ):
         return "edited"
     happened = _BEFORE.search(before)
     if happened is not None and not _TO_COME.search(happened[1]):

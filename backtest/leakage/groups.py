@@ -45,13 +45,13 @@ def check_concentration(
     """Name a single source, hour, weekday or other group that carries the forecasts' worth (D1).
 
     A group is doubted when its information coefficient exceeds that of all other forecasts by more than 0.10, which
-    honest groups may, at a level of 0.3 % shared among the ways to group and their groups; and by more than any group in 39 shuffles
-    of the groups among the forecasts of a week. For a source that stamps 90 % of its articles at one time of day, which
-    are days rather than instants, 0.03 take the place of 0.10. The group with the largest lead is named in any case,
-    with what is left without it.
+    honest groups may, at a level of 0.3 % shared among the ways to group and their groups; and by more than any group
+    in 39 shuffles of the groups among the forecasts of a week. For a source that stamps 90 % of its articles at one
+    time of day, which are days rather than instants, 0.03 take the place of 0.10. The group with the largest lead is
+    named in any case, with what is left without it.
 
-    Silent on: groups of fewer than 40 days or 100 forecasts, a leak that all groups share, and a group so much better for honest
-    reasons, which looks the same.
+    Silent on: groups of fewer than 40 days or 100 forecasts, a leak that all groups share, and a group so much better
+    for honest reasons, which looks the same.
 
     Parameters
     ----------
@@ -177,8 +177,8 @@ def check_repeated_texts(forecasts: pd.DataFrame, *, words: Words | None = None)
     >>> frame["article_id"] = frame["text"] = [f"a text of its own {number}" for number in range(300)]
     >>> check_repeated_texts(frame).verdict
     'not-applicable'
-    >>> copied = pd.concat([frame, frame.assign(article_id="copy of " + frame["article_id"], at=at + pd.Timedelta("3D"))])
-    >>> check_repeated_texts(copied).verdict
+    >>> copies = frame.assign(article_id="copy of " + frame["article_id"], at=at + pd.Timedelta("3D"))
+    >>> check_repeated_texts(pd.concat([frame, copies])).verdict
     'pass'
     """
     require_columns(forecasts, ("article_id", "symbol", "text"), where="forecasts")
@@ -295,9 +295,7 @@ def _leads(read: Forecasts, codes: np.ndarray, count: int) -> _Leads:
     error = np.maximum.reduce([floor, *(_error(sums, starts) for starts in _blocks(read.days))])
     kept = (np.minimum(days, elsewhere) >= FEWEST_DAYS) & (rows >= FEWEST_FORECASTS)
     kept &= np.isfinite(inside - outside) & np.isfinite(error)
-    return _Leads(
-        codes, count, np.flatnonzero(kept), total[:, 0].astype(np.int64), days, inside, outside, error
-    )
+    return _Leads(codes, count, np.flatnonzero(kept), total[:, 0].astype(np.int64), days, inside, outside, error)
 
 
 def _blocks(days: int) -> tuple[np.ndarray, np.ndarray]:
@@ -356,7 +354,7 @@ def _largest_by_chance(read: Forecasts, leads: Mapping[str, _Leads], seed: int) 
 
 
 def _stamping_days(frame: pd.DataFrame) -> frozenset[str]:
-    """Sources of which nine in ten articles stand at one time of day: they stamp days."""
+    """Name the sources of which nine in ten articles stand at one time of day: they stamp days."""
     stamps = utc_array(as_utc(frame["published_at"], what="forecasts, column published_at"))
     second = (stamps - stamps.astype("datetime64[D]")).astype("timedelta64[s]").astype(np.int64)
     counted = pd.DataFrame({"source": frame["source"], "second": second}).value_counts().groupby("source")

@@ -36,9 +36,19 @@ TOLD_PROOF, TOLD_LEVEL = 0.80, 1e-6
 _PLACEBO_BARS = np.array([step for gap in range(3, 23) for step in (-gap, gap)])
 
 _PERCENT = r"(\d{1,2}(?:\.\d{1,2})?)\s?(?:%|percent\b|per cent\b|pct\b)"
-_UP = "rose jumped surged gained climbed soared rallied jump jumps surges climbs soars rises rallies rise gains advanced"
-_DOWN = "fell dropped slid tumbled plunged declined sank slumped falls drops slides tumbles plunges sinks slumps drop"
-_ENDED = "closed closes close ended ends finished finish finishes settled trades traded shares stock".split()
+# Words that tell which way a price went, and those after which "higher" or "down" does.
+_UP = frozenset((
+    "rose", "jumped", "surged", "gained", "climbed", "soared", "rallied", "advanced", "rise", "rises", "jump",
+    "jumps", "surges", "climbs", "soars", "rallies", "gains",
+))  # fmt: skip
+_DOWN = frozenset((
+    "fell", "dropped", "slid", "tumbled", "plunged", "declined", "sank", "slumped", "falls", "drop", "drops",
+    "slides", "tumbles", "plunges", "sinks", "slumps",
+))  # fmt: skip
+_ENDED = frozenset((
+    "closed", "closes", "close", "ended", "ends", "finished", "finish", "finishes", "settled", "trades", "traded",
+    "shares", "stock",
+))  # fmt: skip
 _WORDS_TITLE = CHECKS["check_outcome_words"].title
 _STATED_TITLE = CHECKS["check_stated_moves"].title
 _ECHO_TITLE = CHECKS["check_price_echo"].title
@@ -246,7 +256,7 @@ def check_stated_moves(articles: pd.DataFrame, *, n_boot: int = 1000, seed: int 
 
 @dataclass(frozen=True)
 class _Told:
-    """How often the moves that texts tell have the side of another one; ``days`` count as `check_outcome_words` does."""
+    """How often the moves that texts tell have the side of another one, and as many days as they are worth."""
 
     texts: int
     days: float
@@ -315,7 +325,9 @@ def check_price_echo(articles: pd.DataFrame, *, words: Words | None = None) -> P
     unit = "share of told moves on the side of the one that follows"
     figures = {"telling": float(ahead.texts), "days": ahead.days, "next": ahead.share}
     if ahead.days < FEWEST_DAYS:
-        said = f"{ahead.texts} texts, worth {ahead.days:.0f} days, tell which way a price moved; {FEWEST_DAYS} are needed."
+        said = (
+            f"{ahead.texts} texts, worth {ahead.days:.0f} days, tell which way a price moved; {FEWEST_DAYS} are needed."
+        )
         verdict: AuditVerdict = "inconclusive" if ahead.texts else "not-applicable"
         return ProbeResult("S9", verdict, _ECHO_TITLE, said, unit=unit, figures=figures)
     said = (
@@ -360,7 +372,7 @@ def _tail(share: np.ndarray, days: np.ndarray, base: float | np.ndarray) -> np.n
 
 def _directions(words: Words) -> np.ndarray:
     """Side of the move that each text tells, shape (texts,): 1, -1, or 0 for none or for both."""
-    sign = words.among(_UP.split()).astype(float) - words.among(_DOWN.split())
+    sign = words.among(_UP).astype(float) - words.among(_DOWN)
     told = sign[words.ids]
     ended = words.among(_ENDED)[words.ids]
     after = words.among(["up", "higher"]).astype(float) - words.among(["down", "lower"])

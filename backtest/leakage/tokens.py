@@ -5,7 +5,7 @@ Small letters and digits make words; links, handles and all other signs of ASCII
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -118,7 +118,7 @@ class Words:
     def _index(self) -> pd.Index:
         return pd.Index(self.names)
 
-    def among(self, names: Sequence[str]) -> np.ndarray:
+    def among(self, names: Iterable[str]) -> np.ndarray:
         """Tell which of the distinct words are among these, bool of shape (words,)."""
         told = np.zeros(len(self.names), dtype=bool)
         place = self._index.get_indexer(list(names))

@@ -95,7 +95,8 @@ def make_texts(seed: int, kind: str = "plain") -> TextWorld:
             "text": _written(rng, sentiment, returns[day, column], published, column, symbols),
             "source": source,
             "published_at": published,
-            "seen_at": published + pd.to_timedelta(np.exp(rng.normal(3.0, 1.5, n)).clip(max=7200.0), unit="s").floor("us"),
+            "seen_at": published
+            + pd.to_timedelta(np.exp(rng.normal(3.0, 1.5, n)).clip(max=7200.0), unit="s").floor("us"),
             "at": at[day],
             "earned": returns[day + 1, column],
             "before": returns[day, column],
@@ -138,7 +139,9 @@ def _written(
     return texts
 
 
-def _again(world: TextWorld, rows: np.ndarray, shift: np.ndarray, mark: str, column: np.ndarray | None = None) -> TextWorld:
+def _again(
+    world: TextWorld, rows: np.ndarray, shift: np.ndarray, mark: str, column: np.ndarray | None = None
+) -> TextWorld:
     """Put copies of some articles so many days later, under ids of their own."""
     day = world.day[rows] + shift
     column = world.column[rows] if column is None else column
@@ -195,13 +198,17 @@ def _chosen(world: TextWorld, share: float, rng: np.random.Generator) -> np.ndar
 
 
 def _retold(world: TextWorld, chosen: np.ndarray, tails: Sequence[str]) -> TextWorld:
-    texts = [text + tail if own else text for text, own, tail in zip(world.articles["text"], chosen, tails, strict=True)]
+    texts = [
+        text + tail if own else text for text, own, tail in zip(world.articles["text"], chosen, tails, strict=True)
+    ]
     return replace(world, articles=world.articles.assign(text=texts))
 
 
 def _outcomes(world: TextWorld, share: float, rng: np.random.Generator) -> TextWorld:
     up = world.articles["earned"] > 0
-    return _retold(world, _chosen(world, share, rng), np.where(up, "; it finished higher", "; it finished lower").tolist())
+    return _retold(
+        world, _chosen(world, share, rng), np.where(up, "; it finished higher", "; it finished lower").tolist()
+    )
 
 
 def _told(world: TextWorld, share: float, rng: np.random.Generator) -> TextWorld:
@@ -339,9 +346,7 @@ def document(draws: int, plants: int, seed: int) -> str:
     for (name, share, kind), cell in planted.items():
         n = cell.total()
         named = " or ".join(f"`{each}`" for each in PLANTS[name][1])
-        caught.append(
-            f"| {name} | {share:.0%} | {kind} | {named} | {_rate(n - cell['missed'], n)} | {cell['leak']} |"
-        )
+        caught.append(f"| {name} | {share:.0%} | {kind} | {named} | {_rate(n - cell['missed'], n)} | {cell['leak']} |")
     return _PAGE.format(
         draws=draws,
         plants=plants,

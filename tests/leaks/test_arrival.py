@@ -1,4 +1,4 @@
-"""History that was filled in is named, what was read before it was seen is proof; slow feeds and outages are neither."""
+"""History that was filled in is named, what was read before it was seen is proof; outages are neither."""
 
 from __future__ import annotations
 

@@ -74,7 +74,10 @@ def test_what_is_announced_passes(tail, form):
 
 @pytest.mark.parametrize("days", [-4, 0, 1, 365])
 def test_days_before_or_beside_the_publication_and_slips_of_a_year_pass(days):
-    assert check_dates_in_texts(news(lambda day: f"; shares fell on {day:%B} {day.day}, {day.year}", days=days)).verdict == "pass"
+    assert (
+        check_dates_in_texts(news(lambda day: f"; shares fell on {day:%B} {day.day}, {day.year}", days=days)).verdict
+        == "pass"
+    )
 
 
 def test_a_slip_of_the_pen_is_no_finding_and_a_few_are_a_doubt():

@@ -11,8 +11,8 @@ from embargo.backtest.leakage import (
     check_outcome_words,
     check_price_echo,
     check_stated_moves,
+    tokens,
 )
-from embargo.backtest.leakage import tokens
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.research.benchmarks.memory_worlds import Reader, forecasts, make_world
 
@@ -147,9 +147,7 @@ def telling(seed: int, knows: float, tells: float = 0.5) -> pd.DataFrame:
         told = np.select([lot < knows, lot < knows + tells], [move[1:], move[:-1]], 0.0)
         text = np.select([told > 0.0, told < 0.0], ["shares rose", "stock closed lower"], "no word of prices")
         at = pd.date_range("2020-01-01", periods=300, tz="UTC")
-        frames.append(
-            pd.DataFrame({"at": at, "symbol": symbol, "text": text, "earned": move[1:], "before": move[:-1]})
-        )
+        frames.append(pd.DataFrame({"at": at, "symbol": symbol, "text": text, "earned": move[1:], "before": move[:-1]}))
     return pd.concat(frames, ignore_index=True)
 
 

@@ -1,4 +1,4 @@
-"""The tables of what the checks of texts see: the worlds are honest, the plants planted, and both hold on other seeds."""
+"""The tables of what the checks of texts see: the worlds are honest, the plants planted."""
 
 from __future__ import annotations
 
