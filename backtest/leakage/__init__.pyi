@@ -1,22 +1,24 @@
 from .accounts import check_books, check_fills
 from .anticipation import anticipated_news
-from .catalogue import CHECKS, LEAKS, NOT_TESTED, LeakCheck, not_tested
-from .causality import check_decisions_are_causal
+from .arrival import check_backfill
 from .bar_stamps import check_bar_stamps
 from .catalogue import CHECKS, LEAKS, NOT_TESTED, LeakCheck, not_tested
-from .causality import assert_causal, check_decisions_are_causal
+from .causality import check_decisions_are_causal
 from .clocks import check_mixed_clocks
+from .dates import check_dates_in_texts
 from .declarations import check_costs, check_latency, check_undated
 from .duplicates import article_keys, check_duplicates
 from .exclusions import check_exclusions
 from .execution import check_fill_order, check_lag_decay
 from .exposure import check_exposure
 from .findings import GRAVITY, AuditVerdict, Finding, is_invalid, overall_verdict
+from .groups import check_concentration, check_repeated_texts
 from .levels import check_levels
 from .partition import check_label_overlap, check_split_order
 from .protocol import assert_causal, perturb_function, perturb_levels
 from .provenance import check_base_cutoff, check_calibration_record, check_training_record
 from .selection import check_attempts, check_selection
+from .texts import check_outcome_words, check_price_echo, check_stated_moves
 from .timing import check_time_zones, check_tradable_instants
 from .universe import check_universe
 
@@ -32,11 +34,14 @@ __all__ = [
     "article_keys",
     "assert_causal",
     "check_attempts",
+    "check_backfill",
     "check_bar_stamps",
     "check_base_cutoff",
     "check_books",
     "check_calibration_record",
+    "check_concentration",
     "check_costs",
+    "check_dates_in_texts",
     "check_decisions_are_causal",
     "check_duplicates",
     "check_exclusions",
@@ -47,9 +52,13 @@ __all__ = [
     "check_lag_decay",
     "check_latency",
     "check_levels",
-    "check_selection",
     "check_mixed_clocks",
+    "check_outcome_words",
+    "check_price_echo",
+    "check_repeated_texts",
+    "check_selection",
     "check_split_order",
+    "check_stated_moves",
     "check_time_zones",
     "check_tradable_instants",
     "check_training_record",

@@ -1,51 +1,70 @@
-"""Texts that know what came of them: moves stated before they happened, words that are too often right, one source.
+"""Texts that know what came of them: words that are too often right, moves stated or told before they happened.
 
 An archive that was edited afterwards, or written with the answer at hand, looks like news with an edge. What gives it
-away is that the edge sits in a few words, in numbers that nobody could know yet, or in one source, hour or weekday.
+away is that the edge sits in a few words, or in numbers that nobody could know yet.
 """
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from itertools import pairwise
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from scipy import sparse
-from scipy.stats import norm
+from scipy.stats import binom, norm
 
 from embargo.backtest.arguments import check_n_boot, check_seed
+from embargo.backtest.leakage.catalogue import CHECKS
 from embargo.backtest.leakage.findings import EVIDENCE_ROWS, AuditVerdict, evidence_rows, plain, require_columns
-from embargo.backtest.leakage.memory.days import correlation, products, read_forecasts, resample
+from embargo.backtest.leakage.memory.days import Forecasts, read_forecasts, resample
 from embargo.backtest.leakage.memory.result import DOUBT, FEWEST_DAYS, ProbeResult
-from embargo.data_loaders.checks.repeats import normalise_text
+from embargo.backtest.leakage.tokens import Words
 
 # Articles and days on which a word must stand before it is judged.
-FEWEST_ARTICLES, FEWEST_WORD_DAYS = 40, 25
-# Share of right sides that no word of honest daily news reaches.
-IMPLAUSIBLE = 0.65
-# Level at which a word, or a group, is doubted, before it is divided by the number of those that were looked at.
-LEVEL = 0.002
+FEWEST_ARTICLES, FEWEST_WORD_DAYS = 20, 15
+# Share of right sides that no word of honest daily news reaches, and what the best of it may be truly worth.
+IMPLAUSIBLE, HONEST = 0.65, 0.55
+# Level at which a word is doubted, before it is divided by the number of those that were looked at.
+LEVEL = 0.001
 # Excess of stated moves that came true, and its standard errors, from which nobody could have guessed them.
 STATED_EXCESS, STATED_PROOF = 0.02, 5.0
-# Lead of a group's information coefficient over the rest's that is worth a look.
-CONCENTRATION = 0.10
+# Share of told moves that came true from which nobody could have guessed them, at a level of one in a million.
+TOLD_PROOF, TOLD_LEVEL = 0.80, 1e-6
 # Bars away from the move in question that serve as placebo, to either side.
-_PLACEBO_BARS = range(3, 23)
+_PLACEBO_BARS = np.array([step for gap in range(3, 23) for step in (-gap, gap)])
 
-_PERCENT = re.compile(r"(?<![\d.,])(\d{1,2}(?:\.\d{1,2})?)\s?(?:%|percent\b|per cent\b|pct\b)", re.IGNORECASE)
-_WORDS_TITLE = "No word is right too often about what follows"
-_STATED_TITLE = "Texts do not state moves before they happen"
-_CONCENTRATED_TITLE = "The forecasts' worth does not come from one source, hour or weekday"
+_PERCENT = r"(\d{1,2}(?:\.\d{1,2})?)\s?(?:%|percent\b|per cent\b|pct\b)"
+# Words that tell which way a price went, and those after which "higher" or "down" does.
+_UP = frozenset((
+    "rose", "jumped", "surged", "gained", "climbed", "soared", "rallied", "advanced", "rise", "rises", "jump",
+    "jumps", "surges", "climbs", "soars", "rallies", "gains",
+))  # fmt: skip
+_DOWN = frozenset((
+    "fell", "dropped", "slid", "tumbled", "plunged", "declined", "sank", "slumped", "falls", "drop", "drops",
+    "slides", "tumbles", "plunges", "sinks", "slumps",
+))  # fmt: skip
+_ENDED = frozenset((
+    "closed", "closes", "close", "ended", "ends", "finished", "finish", "finishes", "settled", "trades", "traded",
+    "shares", "stock",
+))  # fmt: skip
+_WORDS_TITLE = CHECKS["check_outcome_words"].title
+_STATED_TITLE = CHECKS["check_stated_moves"].title
+_ECHO_TITLE = CHECKS["check_price_echo"].title
+_EDITED = (
+    "Read the texts that hold these words against their stamps: an archive that was edited, or written afterwards, "
+    "must be dated by when it was last changed, or left out."
+)
 
 
-def check_outcome_words(articles: pd.DataFrame) -> ProbeResult:
-    """Look for words, and pairs of words, whose texts are right about the next move too often (S7, D1).
+def check_outcome_words(articles: pd.DataFrame, *, words: Words | None = None, seed: int = 0) -> ProbeResult:
+    """Look for words, and pairs of words, whose texts are right about the next move too often (S7).
 
-    A word, or two in a row, in 40 texts or more that spread like as many on each of 25 days or more is doubted when the
-    return that follows has the same sign in 65 % of them or more, at a level of 0.2 % shared among all words looked at,
-    errors clustered by day. The best documented daily news is right in 51 to 55 %.
+    A word, or two in a row, in 20 texts or more that spread like as many on each of 15 days or more is doubted when the
+    return that follows has the same sign in 65 % of them or more, at a level of 0.1 % shared among all words looked at:
+    by errors clustered by day, and by the binomial tail of as many days of a word that is right in 55 %. The best
+    documented daily news is right in 51 to 55 %.
 
     Silent on: outcomes told in ever other words, and moves that news of one kind really makes, which look the same.
 
@@ -54,6 +73,10 @@ def check_outcome_words(articles: pd.DataFrame) -> ProbeResult:
     articles : DataFrame
         One row per article: ``at`` (UTC, the opening of the bar whose return is earned), ``text`` and ``earned``
         (return from that opening on, as a fraction).
+    words : Words, optional
+        Of the texts, where they have been made already.
+    seed : int
+        Draws the texts where there are too many to read.
 
     Returns
     -------
@@ -70,67 +93,80 @@ def check_outcome_words(articles: pd.DataFrame) -> ProbeResult:
     --------
     >>> import numpy as np
     >>> import pandas as pd
-    >>> from embargo.backtest.leakage.texts import check_outcome_words
+    >>> from embargo.backtest.leakage import check_outcome_words
     >>> earned = np.random.default_rng(0).normal(0.0, 0.02, 600)
     >>> told = np.where(np.arange(600) % 4, "Acme in the news", np.where(earned > 0, "Acme to jump", "Acme to slide"))
     >>> frame = pd.DataFrame({"at": pd.date_range("2020-01-01", periods=600, tz="UTC"), "text": told, "earned": earned})
     >>> check_outcome_words(frame).verdict, check_outcome_words(frame.assign(text="Acme in the news")).verdict
     ('suspicious', 'pass')
     """
+    check_seed(seed)
     require_columns(articles, ("text",), where="texts")
-    read = read_forecasts(articles, ["earned"], where="texts")
+    read = read_forecasts(_numbered(articles, "at", "earned"), ["earned"], where="texts")
+    words = words or Words.of(articles["text"])
+    number = read.frame["#"].to_numpy()
     side = np.sign(read.frame["earned"].to_numpy(dtype=float))
     unit = "share of one sign after a word"
-    moved = side != 0.0
-    frame, side = read.frame[moved], side[moved]
-    words, holds = _vocabulary(frame["text"].tolist())
-    day = sparse.csr_matrix((np.ones(len(side)), (frame["day"], np.arange(len(side)))), shape=(read.days, len(side)))
-    counts = np.asarray(holds.sum(axis=0)).ravel()
+    moved = np.flatnonzero(side)
+    held = words.rows(number[moved])
+    drawn = held.drawn(seed)
+    rows = moved[drawn]
+    if len(drawn) < held.texts:
+        held = held.rows(drawn)
+    side, day = side[rows], read.frame["day"].to_numpy()[rows]
+    terms, holds = held.frequent(FEWEST_ARTICLES)
+    # One entry for each word and day: texts that hold the word, and the sum of the signs that followed them.
+    shape = (terms.shape[1], read.days)
+    entries = holds.tocoo()
+    texts = sparse.coo_matrix((entries.data.astype(float), (entries.col, day[entries.row])), shape=shape).tocsr()
+    signs = sparse.coo_matrix((side[entries.row], (entries.col, day[entries.row])), shape=shape).tocsr()
+    n, total = (np.asarray(each.sum(axis=1)).ravel() for each in (texts, signs))
     # Days that are alike count fully, and one day with most of the texts counts as little more than one.
-    squares = np.asarray((day @ holds).power(2).sum(axis=0)).ravel()
-    days = counts**2 / np.maximum(squares, 1.0)
-    kept = np.flatnonzero((counts >= FEWEST_ARTICLES) & (days >= FEWEST_WORD_DAYS))
+    days = n**2 / np.maximum(np.asarray(texts.power(2).sum(axis=1)).ravel(), 1.0)
+    kept = np.flatnonzero((n >= FEWEST_ARTICLES) & (days >= FEWEST_WORD_DAYS))
     figures = {"articles": float(len(side)), "words": float(len(kept)), "doubted": 0.0}
     if not len(kept):
         spread = f"{FEWEST_ARTICLES} texts spread over {FEWEST_WORD_DAYS} days"
         said = f"None of the words of {len(side)} texts stands in {spread}."
         return ProbeResult("S7", "inconclusive", _WORDS_TITLE, said, unit=unit, figures=figures)
-    held, n = holds[:, kept], counts[kept]
-    mean = np.asarray(held.T @ side).ravel() / n
+    mean = total / np.maximum(n, 1.0)
     # A day's pull on the mean of the signs after a word.
-    pull = (day @ held.multiply(side[:, None])).toarray() - (day @ held).toarray() * mean
-    error = np.sqrt((pull**2).sum(axis=0)) / n
-    usual = float(side.mean())
+    of = np.repeat(np.arange(shape[0]), np.diff(texts.indptr))
+    error = np.sqrt(np.bincount(of, (signs.data - texts.data * mean[of]) ** 2, minlength=shape[0]))[kept] / n[kept]
+    n, days, mean, usual = n[kept], days[kept], mean[kept], float(side.mean())
     z = np.abs(mean - usual) / np.maximum(error, 0.5 / n)
     right = 0.5 + 0.5 * np.abs(mean)
-    needed = float(norm.isf(LEVEL / (2.0 * len(kept))))
-    doubted = (right >= IMPLAUSIBLE) & (z >= needed)
+    level = LEVEL / (2.0 * len(kept))
+    doubted = (right >= IMPLAUSIBLE) & (z >= norm.isf(level))
+    # A market that mostly rose makes every word right about rises: what the other texts show is no merit of a word.
+    others = (side.sum() - mean * n) / np.maximum(len(side) - n, FEWEST_ARTICLES)
+    doubted &= _tail(right, days, np.maximum(HONEST, 0.5 + 0.5 * np.abs(others))) <= level
     figures["doubted"] = float(doubted.sum())
     judged = doubted if doubted.any() else z >= DOUBT
     effect = float(right[judged].max()) if judged.any() else None
+    sample = f" {len(side)} of {len(moved)} texts were read, drawn at random." if len(rows) < len(moved) else ""
     said = (
         f"Of {len(kept)} words and pairs of words in {len(side)} texts, {int(doubted.sum())} are followed by one sign "
-        f"in {IMPLAUSIBLE:.0%} of cases or more, beyond chance (z of {needed:.1f}){read.aside()}."
+        f"in {IMPLAUSIBLE:.0%} of cases or more, beyond chance (z of {norm.isf(level):.1f}){read.aside()}.{sample}"
     )
     if not doubted.any():
         return ProbeResult("S7", "pass", _WORDS_TITLE, said, effect, None, unit, figures)
     order = np.flatnonzero(doubted)[np.lexsort((-n[doubted], -right[doubted]))][:EVIDENCE_ROWS]
-    evidence = [
-        {
-            "words": words[kept[place]],
-            "texts": int(n[place]),
-            "share_of_one_sign": plain(right[place]),
-            "sign": "up" if mean[place] > 0 else "down",
-            "z": plain(z[place]),
-            "first_text": str(frame["text"].iloc[int(held[:, place].nonzero()[0][0])])[:160],
-        }
-        for place in order
-    ]
-    return ProbeResult(
-        "S7", "suspicious", _WORDS_TITLE, said, effect, None, unit, figures, evidence,
-        "Read the texts that hold these words against their stamps: an archive that was edited, or written afterwards, "
-        "must be dated by when it was last changed, or left out.",
-    )  # fmt: skip
+    evidence = []
+    for place in order:
+        first = articles.iloc[number[rows[int(holds[:, kept[place]].nonzero()[0][0])]]]
+        evidence.append(
+            {
+                "words": held.name(terms[:, kept[place]]),
+                "texts": int(n[place]),
+                "share_of_one_sign": plain(right[place]),
+                "sign": "up" if mean[place] > 0 else "down",
+                "z": plain(z[place]),
+                **({"first_article": plain(first["article_id"])} if "article_id" in first else {}),
+                "first_text": str(first["text"])[:160],
+            }
+        )
+    return ProbeResult("S7", "suspicious", _WORDS_TITLE, said, effect, None, unit, figures, evidence, _EDITED)
 
 
 def check_stated_moves(articles: pd.DataFrame, *, n_boot: int = 1000, seed: int = 0) -> ProbeResult:
@@ -169,7 +205,7 @@ def check_stated_moves(articles: pd.DataFrame, *, n_boot: int = 1000, seed: int 
     --------
     >>> import numpy as np
     >>> import pandas as pd
-    >>> from embargo.backtest.leakage.texts import check_stated_moves
+    >>> from embargo.backtest.leakage import check_stated_moves
     >>> at, earned = pd.date_range("2020-01-01", periods=300, tz="UTC"), np.random.default_rng(0).normal(0.0, 0.02, 300)
     >>> texts = [f"A moved {abs(x):.1%}" for x in earned]
     >>> frame = pd.DataFrame({"at": at, "symbol": "A", "text": texts, "earned": earned})
@@ -181,19 +217,8 @@ def check_stated_moves(articles: pd.DataFrame, *, n_boot: int = 1000, seed: int 
     require_columns(articles, ("symbol", "text"), where="texts")
     read = read_forecasts(articles, ["earned"], where="texts")
     unit = "share of texts whose percentage the next move meets, beyond chance"
-    stated = [_PERCENT.findall(str(text)) for text in read.frame["text"]]
-    stating = np.array([bool(numbers) for numbers in stated], dtype=bool)
-    met, chance = np.zeros(len(stated)), np.zeros(len(stated))
-    for members in read.frame.groupby("symbol", sort=True).indices.values():
-        rows = np.asarray(members, dtype=np.int64)
-        bars, bar = np.unique(read.frame["at"].to_numpy()[rows], return_index=True)
-        moves = np.abs(100.0 * read.frame["earned"].to_numpy()[rows[bar]])
-        place = np.searchsorted(bars, read.frame["at"].to_numpy()[rows])
-        for row, own in zip(rows[stating[rows]], place[stating[rows]], strict=True):
-            met[row] = _meets(stated[row], moves[own : own + 1])
-            away = [own + step for gap in _PLACEBO_BARS for step in (-gap, gap) if 0 <= own + step < len(moves)]
-            chance[row] = _meets(stated[row], moves[away]) if away else np.nan
-    known = stating & np.isfinite(chance)
+    met, chance = _met(read)
+    known = np.isfinite(chance)
     days = len(np.unique(read.frame["day"].to_numpy()[known]))
     figures = {"stating": float(known.sum()), "days": float(days)}
     if days < FEWEST_DAYS:
@@ -229,126 +254,187 @@ def check_stated_moves(articles: pd.DataFrame, *, n_boot: int = 1000, seed: int 
     )  # fmt: skip
 
 
-def check_concentration(
-    forecasts: pd.DataFrame, by: tuple[str, ...] = ("source", "hour", "weekday"), *, n_boot: int = 1000, seed: int = 0
-) -> ProbeResult:
-    """Name a single source, hour or weekday that carries the forecasts' worth (D1, T5).
+@dataclass(frozen=True)
+class _Told:
+    """How often the moves that texts tell have the side of another one, and as many days as they are worth."""
 
-    A group is doubted when its information coefficient exceeds that of all other forecasts by 0.10, at a level of
-    0.2 % shared among all groups looked at (days resampled in blocks, both sides together), and the others keep less
-    than half of the whole's.
+    texts: int
+    days: float
+    share: float
 
-    Silent on: groups of fewer than 40 days, and a source that really is better, which looks the same.
+    def likely(self, base: float) -> float:
+        """How likely so many right days are where each is right with a probability."""
+        return float(_tail(np.array(self.share), np.array(self.days), base))
+
+    @property
+    def doubted(self) -> bool:
+        """Whether news that is right in 55 % is right so often once in two thousand archives."""
+        return self.days >= FEWEST_WORD_DAYS and self.share >= IMPLAUSIBLE and self.likely(HONEST) <= 0.5 * LEVEL
+
+
+def check_price_echo(articles: pd.DataFrame, *, words: Words | None = None) -> ProbeResult:
+    """Compare the moves that texts tell ("shares fell") with the move before them and with the one that follows (S9).
+
+    News tells what has happened, so its side is that of the move before; the one that follows is open. Told moves that
+    have the side of the following one in 65 % of cases or more are doubted (level 0.05 %, by the binomial tail of as
+    many days of news that is right in 55 %); in 80 % or more, beyond 65 % at a level of one in a million, they are a
+    leak: what is told is the very move that is traded.
+
+    Silent on: moves told in other words than some fifty verbs, and texts that tell both sides.
 
     Parameters
     ----------
-    forecasts : DataFrame
-        One row per article: ``at`` (UTC, the opening of the bar whose return is earned), ``score`` (signed), ``earned``
-        (fraction) and the columns of ``by``.
-    by : tuple of str
-        Columns whose values name groups.
-    n_boot : int
-        Resamples of the days, at least 100.
-    seed : int
-        Of the resamples.
+    articles : DataFrame
+        One row per article: ``at`` (UTC, the opening of the bar whose return is earned), ``text``, ``earned`` (return
+        from that opening on, as a fraction) and, if it is to be named, ``before`` (return up to that opening).
+    words : Words, optional
+        Of the texts, where they have been made already.
 
     Returns
     -------
     ProbeResult
-        ``effect`` is the largest lead of a group over the rest; ``figures`` hold ``ic``, ``groups``, and
-        ``ic_without``, what is left without that group.
+        ``effect`` is the share of told moves that have the side of the one that follows; ``figures`` hold ``telling``
+        (texts), ``days``, ``next`` and ``before`` (shares).
 
     Raises
     ------
     DataError
         If columns are missing or instants are naive.
-    ConfigError
-        If a setting is out of range.
 
     Examples
     --------
     >>> import numpy as np
     >>> import pandas as pd
-    >>> from embargo.backtest.leakage.texts import check_concentration
-    >>> rng, at = np.random.default_rng(0), pd.date_range("2020-01-01", periods=400, tz="UTC")
-    >>> earned, source = rng.normal(size=400), np.array(["a", "b", "c", "d"] * 100)
-    >>> score = rng.normal(size=400) + np.where(source == "c", earned, 0.0)
-    >>> frame = pd.DataFrame({"at": at, "score": score, "earned": earned, "source": source})
-    >>> found = check_concentration(frame, by=("source",))
-    >>> found.verdict, found.evidence[0]["group"]
-    ('suspicious', 'c')
+    >>> from embargo.backtest.leakage import check_price_echo
+    >>> move = np.random.default_rng(0).normal(0.0, 0.02, 301)
+    >>> told = np.where(move > 0.0, "Acme shares rose", "Acme shares fell")
+    >>> frame = pd.DataFrame({"at": pd.date_range("2020-01-01", periods=300, tz="UTC"), "earned": move[1:]})
+    >>> late, early = frame.assign(text=told[:-1]), frame.assign(text=told[1:])
+    >>> check_price_echo(late).verdict, check_price_echo(early).verdict
+    ('pass', 'leak')
     """
-    check_n_boot(n_boot)
-    check_seed(seed)
-    require_columns(forecasts, by, where="forecasts by group")
-    read = read_forecasts(forecasts, ["earned", "score"], where="forecasts by group")
-    unit = "information coefficient of a group less that of the rest"
-    columns = products(read.frame["score"].to_numpy(dtype=float), read.frame["rank"].to_numpy())
-    day = read.frame["day"].to_numpy()
-    whole = float(correlation(read.sums(*columns).sum(axis=0))) if read.days else float("nan")
-    rows = []
-    for name in by:
-        for group, members in read.frame.groupby(name, sort=True).indices.items():
-            inside = np.zeros(len(day), dtype=bool)
-            inside[members] = True
-            if min(len(np.unique(day[inside])), len(np.unique(day[~inside]))) < FEWEST_DAYS:
-                continue
-            sums = read.sums(*(column * part for part in (inside, ~inside) for column in columns))
-            lead = resample(sums, lambda s: correlation(s[..., :6]) - correlation(s[..., 6:]), n_boot=n_boot, seed=seed)
-            total = sums.sum(axis=0)
-            rows.append(
-                {
-                    "by": name,
-                    "group": plain(group),
-                    "forecasts": int(inside.sum()),
-                    "ic": float(correlation(total[:6])),
-                    "ic_without": float(correlation(total[6:])),
-                    "lead": lead.value,
-                    "z": lead.z,
-                }
-            )
-    figures = {"ic": whole, "groups": float(len(rows))}
-    if not rows:
-        said = f"No value of {', '.join(by)} has {FEWEST_DAYS} days inside and outside it."
-        return ProbeResult("D1", "not-applicable", _CONCENTRATED_TITLE, said, unit=unit, figures=figures)
-    needed = float(norm.isf(LEVEL / len(rows)))
-    table = pd.DataFrame(rows).sort_values("z", ascending=False, kind="stable")
-    carries = (table["z"] >= needed) & (table["lead"] >= CONCENTRATION) & (table["ic_without"] < 0.5 * whole)
-    first = table[carries].iloc[0] if carries.any() else table.iloc[0]
-    figures["ic_without"] = float(first["ic_without"])
+    require_columns(articles, ("text",), where="texts")
+    read = read_forecasts(_numbered(articles, "at", "earned", "before"), ["earned"], where="texts")
+    number = read.frame["#"].to_numpy()
+    direction = _directions(words or Words.of(articles["text"]))[number]
+    ahead, behind, against = _told(read, direction, read.frame["earned"]), None, None
+    if "before" in read.frame:
+        behind = _told(read, direction, read.frame["before"])
+        contradicted = direction * np.nan_to_num(read.frame["before"].to_numpy(dtype=float)) < 0.0
+        against = _told(read, np.where(contradicted, direction, 0.0), read.frame["earned"])
+    unit = "share of told moves on the side of the one that follows"
+    figures = {"telling": float(ahead.texts), "days": ahead.days, "next": ahead.share}
+    if ahead.days < FEWEST_DAYS:
+        said = (
+            f"{ahead.texts} texts, worth {ahead.days:.0f} days, tell which way a price moved; {FEWEST_DAYS} are needed."
+        )
+        verdict: AuditVerdict = "inconclusive" if ahead.texts else "not-applicable"
+        return ProbeResult("S9", verdict, _ECHO_TITLE, said, unit=unit, figures=figures)
     said = (
-        f"Information coefficient {whole:.3f}; {first['by']} {first['group']} has {first['ic']:.3f} on "
-        f"{int(first['forecasts'])} forecasts, the rest {first['ic_without']:.3f} (z {first['z']:.1f}, the largest of "
-        f"{len(rows)} groups; {needed:.1f} would be doubted){read.aside()}."
+        f"{ahead.share:.1%} of {ahead.texts} moves that texts tell (worth {ahead.days:.0f} days) have the side of the "
+        f"move that follows"
     )
-    evidence = evidence_rows(table)
-    if carries.any():
-        return ProbeResult(
-            "D1", "suspicious", _CONCENTRATED_TITLE, said, float(first["lead"]), None, unit, figures,
-            evidence_rows(table[carries]),
-            "Compare the stamps and the wording of that group with another source; leave it out and judge again.",
-        )  # fmt: skip
-    return ProbeResult("D1", "pass", _CONCENTRATED_TITLE, said, float(first["lead"]), None, unit, figures, evidence)
+    if behind is not None and behind.texts:
+        figures["before"] = behind.share
+        said += f", {behind.share:.1%} that of the bar before"
+    if against is not None and against.texts:
+        figures |= {"against": against.share, "days_against": against.days}
+        said += f"; so have {against.share:.1%} of the {against.texts} that the bar before contradicts"
+    said += f"{read.aside()}."
+    spread = 1.96 * np.sqrt(ahead.share * (1.0 - ahead.share) / ahead.days)
+    interval = (max(ahead.share - spread, 0.0), min(ahead.share + spread, 1.0))
+    if ahead.share >= TOLD_PROOF and ahead.likely(IMPLAUSIBLE) <= TOLD_LEVEL:
+        verdict = "leak"
+    elif any(each is not None and each.doubted for each in (ahead, against)):
+        verdict = "suspicious"
+    else:
+        return ProbeResult("S9", "pass", _ECHO_TITLE, said, ahead.share, interval, unit, figures)
+    right = direction * np.sign(read.frame["earned"].to_numpy(dtype=float)) > 0.0
+    shown = [name for name in ("article_id", "symbol", "at", "text", "before", "earned") if name in articles]
+    return ProbeResult(
+        "S9", verdict, _ECHO_TITLE, said, ahead.share, interval, unit, figures,
+        evidence_rows(articles.iloc[number[right]][shown]),
+        "These texts tell the move they are traded on: date them by when they were written or last changed, which is "
+        "after that move.",
+    )  # fmt: skip
 
 
-def _vocabulary(texts: list[str]) -> tuple[list[str], sparse.csr_matrix]:
-    """Return words and pairs of words in enough texts, and which text holds which, shape (texts, words)."""
-    held = []
-    for text in texts:
-        words = normalise_text(str(text)).split()
-        held.append({*words, *(f"{first} {second}" for first, second in pairwise(words))})
-    counts = Counter(word for words in held for word in words)
-    place = {word: number for number, word in enumerate(sorted(w for w, n in counts.items() if n >= FEWEST_ARTICLES))}
-    rows = [(row, place[word]) for row, words in enumerate(held) for word in words if word in place]
-    row, column = np.array(rows, dtype=np.int64).reshape(-1, 2).T
-    shape = (len(texts), len(place))
-    return list(place), sparse.csr_matrix((np.ones(len(row)), (row, column)), shape=shape)
+def _numbered(articles: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """Take some columns and give each row its position, by which its words are found when rows are sorted."""
+    return articles[[name for name in columns if name in articles]].assign(**{"#": np.arange(len(articles))})
 
 
-def _meets(numbers: list[str], moves: np.ndarray) -> float:
-    """Share of moves (percent) that round to one of the numbers as it was written; 0 is no move."""
-    met = np.zeros(len(moves), dtype=bool)
-    for number in numbers:
-        half = 0.5 * 10.0 ** -len(number.partition(".")[2])
-        met |= (np.abs(moves - float(number)) <= half + 1e-9) & (float(number) > 0.0)
-    return float(met.mean())
+def _tail(share: np.ndarray, days: np.ndarray, base: float | np.ndarray) -> np.ndarray:
+    """How likely so many right days of so many are where each is right with a probability; days are rounded down."""
+    count = np.floor(days)
+    return np.asarray(binom.sf(np.floor(share * count + 1e-9) - 1.0, count, base))
+
+
+def _directions(words: Words) -> np.ndarray:
+    """Side of the move that each text tells, shape (texts,): 1, -1, or 0 for none or for both."""
+    sign = words.among(_UP).astype(float) - words.among(_DOWN)
+    told = sign[words.ids]
+    ended = words.among(_ENDED)[words.ids]
+    after = words.among(["up", "higher"]).astype(float) - words.among(["down", "lower"])
+    follows = np.append(False, ended[:-1] & (words.text[1:] == words.text[:-1]))[: len(told)]
+    told = told + np.where(follows, after[words.ids], 0.0)
+    up, down = (np.bincount(words.text[told * side > 0.0], minlength=words.texts) > 0 for side in (1.0, -1.0))
+    return up.astype(float) - down.astype(float)
+
+
+def _told(read: Forecasts, direction: np.ndarray, move: pd.Series) -> _Told:
+    """Hold told moves against others."""
+    agrees = direction * np.sign(np.nan_to_num(move.to_numpy(dtype=float)))
+    telling = agrees != 0.0
+    if not telling.any():
+        return _Told(0, 0.0, float("nan"))
+    texts = np.bincount(read.frame["day"].to_numpy()[telling], minlength=read.days)
+    n = int(texts.sum())
+    return _Told(n, float(n**2 / (texts**2).sum()), float((agrees[telling] > 0.0).mean()))
+
+
+def _met(read: Forecasts) -> tuple[np.ndarray, np.ndarray]:
+    """Whether a percentage of each text is that of the move that follows, and of what share of moves at other times.
+
+    Both of shape (n,); the second is NaN where a text states none, or there are no other moves.
+    """
+    frame = read.frame
+    met, chance = np.zeros(len(frame)), np.full(len(frame), np.nan)
+    letters = pa.array(frame["text"], pa.large_string())
+    marked = pc.match_substring_regex(letters, r"(?i)\d\s?(?:%|percent|per cent|pct)").to_numpy(zero_copy_only=False)
+    rows = np.flatnonzero(marked)
+    if not len(rows):
+        return met, chance
+    numbers = frame["text"].iloc[rows].astype(object).str.extractall(rf"(?i)(?<![\d.,]){_PERCENT}")
+    if numbers.empty:
+        return met, chance
+    text = numbers[0].astype(str)
+    row = rows[numbers.index.get_level_values(0).map(dict(zip(frame.index[rows], range(len(rows)), strict=True)))]
+    value = text.astype(float).to_numpy()
+    half = 0.5 * 10.0 ** -text.str.partition(".")[2].str.len().to_numpy(dtype=float)
+    symbol, bar = pd.factorize(frame["symbol"])[0], pd.factorize(frame["at"], sort=True)[0]
+    # Each symbol's moves, in order of the bars that it has news of; between two symbols nothing meets.
+    width = int(bar.max()) + 1
+    keys, first, place = np.unique(symbol * np.int64(width) + bar, return_index=True, return_inverse=True)
+    moves = np.abs(100.0 * frame["earned"].to_numpy(dtype=float)[first])
+    own = place[row]
+    other = own[:, None] + _PLACEBO_BARS
+    inside = (other >= 0) & (other < len(moves))
+    other = np.where(inside, other, 0)
+    inside &= keys[other] // width == (keys[own] // width)[:, None]
+    fits = [
+        (np.abs(moves[at] - value[:, None]) <= half[:, None] + 1e-9) & (value > 0.0)[:, None]
+        for at in (own[:, None], other)
+    ]
+    # A text that states several numbers is met if one of them is.
+    stating, of = np.unique(row, return_inverse=True)
+    any_of = [np.zeros((len(stating), each.shape[1]), dtype=bool) for each in fits]
+    for collected, each in zip(any_of, fits, strict=True):
+        np.logical_or.at(collected, of, each)
+    there = np.zeros_like(any_of[1])
+    there[of] = inside
+    met[stating] = any_of[0][:, 0]
+    count = there.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        chance[stating] = np.where(count > 0, (any_of[1] & there).sum(axis=1) / np.maximum(count, 1), np.nan)
+    return met, chance

@@ -15,6 +15,7 @@ import pandas as pd
 from rich.console import Console
 from scipy.stats import beta
 
+from embargo.backtest.leakage import check_concentration, check_outcome_words, check_stated_moves
 from embargo.backtest.leakage.memory import (
     ProbeResult,
     check_counterfactual_readings,
@@ -26,7 +27,6 @@ from embargo.backtest.leakage.memory import (
     check_redated_forecasts,
     check_reidentification,
 )
-from embargo.backtest.leakage.texts import check_concentration, check_outcome_words, check_stated_moves
 from embargo.models.probes import flip_outcomes, log_odds, mask, recall, reidentify, shift_dates, tilts
 from embargo.models.scorer import Scorer
 from embargo.research.benchmarks.memory_worlds import (
@@ -187,7 +187,7 @@ def text_verdicts(draws: int, seed: int) -> dict[tuple[str, str], int]:
             for name, answer in (
                 ("words (S7)", check_outcome_words(frame)),
                 ("stated moves (D1)", check_stated_moves(frame, n_boot=RESAMPLES, seed=draw)),
-                ("one source (D1)", check_concentration(frame, n_boot=RESAMPLES, seed=draw)),
+                ("one source (D1)", check_concentration(frame, seed=draw)),
             ):
                 key = name, texts
                 found[key] = found.get(key, 0) + (answer.verdict in {"leak", "suspicious"})

@@ -67,7 +67,6 @@ def audit(
     that agree on all that was known at an instant and differ after it: samples,
     models, calibrations, scores, signal, weights and orders up to then must stay
     as they were, bit for bit. It takes about as long as four runs without a cache.
-    Texts are searched for words, numbers and sources that know what came of them.
 
     With --signal, a function of (prices), or of (news, prices), that returns
     weights is called with other futures: its rows decided before must stay as
@@ -186,7 +185,7 @@ def _deeply(
     from embargo.backtest.leakage import GRAVITY
     from embargo.research.progress import shown
     from embargo.research.run.audit import judge_labels
-    from embargo.research.run.perturbation import FIRST, carry, knowing_texts, perturb_run
+    from embargo.research.run.perturbation import perturb_run
     from embargo.research.run.preparation import prepare
     from embargo.research.run.world import load_inputs
     from embargo.research.studies.signal.recalled import hold_against
@@ -197,12 +196,8 @@ def _deeply(
         plan = prepare(config, stages, inputs)
         if kept is not None:
             hold_against(kept, plan.world.fingerprints(), config, what)
-        stages.stage("Carry out the run as it is")
-        first = carry(plan, inputs, None, Path(cache) / FIRST)
-        found = perturb_run(plan, inputs, Path(cache), stages, first=first, n_rows=rows, seed=config.seed)
+        found = perturb_run(plan, inputs, Path(cache), stages, n_rows=rows, seed=config.seed)
         found.append(judge_labels(plan))
-        stages.stage("Look for texts that know what came of them")
-        found += knowing_texts(first, seed=config.seed)
     graver = sorted(found, key=lambda finding: GRAVITY.index(finding.verdict))
     return [finding.to_dict() for finding in graver], plan.data
 

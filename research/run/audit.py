@@ -24,6 +24,7 @@ from embargo.research.records.attempts import Attempts
 from embargo.research.run.data_verdict import read_by
 from embargo.research.run.plan import Plan
 from embargo.research.run.samples import Part
+from embargo.research.run.text_checks import judge_texts
 
 _UNDATED = "The labels come from an undated set; M11 compares its knowledge cutoff with the test window instead."
 
@@ -96,6 +97,7 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         _tradable_instants(trail),
         _worst([_duplicates(part, config.seed) for part in _distinct_trainings(trail.plan)]),
         judge_labels(trail.plan),
+        *judge_texts(trail.plan, news, trail.scored, trail.asset_returns),
         _orders(trail, hashed),
         *_models(trail, hashed),
         leakage.check_undated(news, set_aside=world.counts["news"].get("undated", 0)),

@@ -18,8 +18,6 @@ import pandas as pd
 from embargo.backtest.leakage import Finding
 from embargo.backtest.leakage.causality import CANARY, choose_rows, rescaled_prices
 from embargo.backtest.leakage.findings import plain
-from embargo.backtest.leakage.texts import check_concentration, check_outcome_words, check_stated_moves
-from embargo.data_loaders.calendars import zone_of
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.fields import CLASSES
 from embargo.research.progress import Quiet, Stages
@@ -221,29 +219,6 @@ def perturb_run(
         f"left news, samples, models, calibrations, scores, signal, weights and orders bit-identical.{left}"
     )
     return [Finding("T1", "pass", TITLE, detail, effect=0.0, unit=UNIT)]
-
-
-def knowing_texts(run: Carried, *, seed: int = 0) -> list[Finding]:
-    """Ask whether the texts of a run know what the bars that they reached went on to earn.
-
-    Returns
-    -------
-    list of Finding
-        Of `check_outcome_words`, `check_stated_moves` and `check_concentration` of `embargo.backtest.leakage.texts`.
-    """
-    plan, scored = run.plan, run.result.placed
-    reached = scored.loc[scored["row"] >= 0]
-    row, column = reached["row"].to_numpy(), reached["column"].to_numpy()
-    published = reached["published_at"].dt.tz_convert(zone_of(plan.world.prices.calendar))
-    read = reached[["article_id", "symbol", "text", "source"]].assign(
-        at=plan.world.prices.open_at[plan.rows][row],
-        earned=run.result.asset_returns.to_numpy()[row, column],
-        score=reached["bullish"] - reached["bearish"],
-        hour=published.dt.hour,
-        weekday=published.dt.day_name(),
-    )
-    answers = [check_outcome_words(read), check_stated_moves(read, seed=seed), check_concentration(read, seed=seed)]
-    return [answer.finding() for answer in answers]
 
 
 def _instants(run: Carried, n_rows: int, rng: np.random.Generator) -> list[pd.Timestamp]:

@@ -6,7 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from embargo.backtest.leakage.texts import check_concentration, check_outcome_words, check_stated_moves
+from embargo.backtest.leakage import (
+    check_concentration,
+    check_outcome_words,
+    check_price_echo,
+    check_stated_moves,
+    tokens,
+)
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.research.benchmarks.memory_worlds import Reader, forecasts, make_world
 
@@ -100,6 +106,73 @@ def test_a_word_of_a_few_busy_days_is_not_named():
         }
     )
     assert check_outcome_words(frame).verdict in ("pass", "inconclusive")
+
+
+def test_a_rising_market_is_no_merit_of_a_word():
+    rng = np.random.default_rng(3)
+    up = rng.random(2000) < 0.7
+    frame = pd.DataFrame(
+        {
+            "at": pd.date_range("2020-01-01", periods=400, tz="UTC").repeat(5),
+            "text": rng.choice(["Acme wins", "Acme meets", "Acme files"], 2000),
+            "earned": np.where(up, 1.0, -1.0),
+        }
+    )
+    assert check_outcome_words(frame).verdict == "pass"
+
+
+def test_a_few_texts_that_all_know_are_enough(articles):
+    found = check_outcome_words(told(articles, 0.05))
+    assert found.verdict == "suspicious"
+    assert {row["words"].split()[-1] for row in found.evidence} <= {"higher", "lower"}
+    assert min(row["texts"] for row in found.evidence) < 40
+
+
+def test_too_many_texts_are_drawn_and_the_answer_says_so(articles, monkeypatch):
+    monkeypatch.setattr(tokens, "MOST_WORDS", 8000)
+    found = check_outcome_words(told(articles, 0.4), seed=1)
+    assert found.verdict == "suspicious"
+    assert "drawn at random" in found.detail
+    place = next(row for row in found.evidence if row["words"] == "finished higher")
+    assert "finished higher" in place["first_text"]
+
+
+def telling(seed: int, knows: float, tells: float = 0.5) -> pd.DataFrame:
+    """Texts that tell a move: the one that follows in a share of all, that of the bar before in others."""
+    rng = np.random.default_rng(seed)
+    frames = []
+    for symbol in ("A", "B", "C", "D"):
+        move = 0.02 * rng.normal(size=301)
+        lot = rng.random(300)
+        told = np.select([lot < knows, lot < knows + tells], [move[1:], move[:-1]], 0.0)
+        text = np.select([told > 0.0, told < 0.0], ["shares rose", "stock closed lower"], "no word of prices")
+        at = pd.date_range("2020-01-01", periods=300, tz="UTC")
+        frames.append(pd.DataFrame({"at": at, "symbol": symbol, "text": text, "earned": move[1:], "before": move[:-1]}))
+    return pd.concat(frames, ignore_index=True)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_news_of_the_bar_before_is_no_echo(seed):
+    found = check_price_echo(telling(seed, 0.0))
+    assert found.verdict == "pass"
+    assert found.figures["before"] == 1.0
+    assert found.figures["next"] == pytest.approx(0.5, abs=0.08)
+
+
+@pytest.mark.parametrize(
+    ("knows", "tells", "verdict"), [(0.2, 0.0, "leak"), (0.2, 0.3, "suspicious"), (0.05, 0.3, "suspicious")]
+)
+def test_the_move_that_follows_told_as_past_is_named(knows, tells, verdict):
+    found = check_price_echo(telling(1, knows, tells))
+    assert found.verdict == verdict
+    assert all(("rose" in row["text"]) == (row["earned"] > 0) for row in found.evidence)
+
+
+def test_moves_need_words_and_days(articles):
+    assert check_price_echo(articles).verdict == "not-applicable"
+    assert check_price_echo(telling(1, 0.5).groupby("symbol").head(20)).verdict == "inconclusive"
+    both = telling(1, 0.5).assign(text="shares rose and fell")
+    assert check_price_echo(both).verdict == "not-applicable"
 
 
 def stating(seed: int, share: float, digits: int = 1) -> pd.DataFrame:

@@ -1,0 +1,130 @@
+"""Texts as numbered words, made once and read by every check of texts.
+
+Small letters and digits make words; links, handles and all other signs of ASCII part them. Letters beyond ASCII stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from scipy import sparse
+
+# More words than this are not read: texts are then drawn at random, in the order of a seed.
+MOST_WORDS = 1_500_000
+
+_NO_TEXT = "https?://[^ ]+|www\\.[^ ]+|@[0-9a-z_]+"
+_KEPT = {*b"0123456789abcdefghijklmnopqrstuvwxyz", *range(128, 256)}
+_TO_SPACES = bytes(byte if byte in _KEPT else ord(" ") for byte in range(256))
+
+
+@dataclass(frozen=True)
+class Words:
+    """Words of texts, in the order in which they stand.
+
+    Attributes
+    ----------
+    names : ndarray of str, shape (words,)
+        Each distinct word once.
+    ids : ndarray of int64, shape (n,)
+        Positions in ``names``, text after text.
+    text : ndarray of int64, shape (n,)
+        Which text each of them stands in.
+    texts : int
+        How many texts there are.
+    """
+
+    names: np.ndarray
+    ids: np.ndarray
+    text: np.ndarray
+    texts: int
+
+    @classmethod
+    def of(cls, texts: pd.Series | Sequence[str]) -> Words:
+        """Read texts, shape (n,), without missing values."""
+        given = pa.array(texts, pa.large_string())
+        given = given.combine_chunks() if isinstance(given, pa.ChunkedArray) else given
+        coded = given.dictionary_encode()
+        which = coded.indices.to_numpy()
+        distinct = pc.replace_substring_regex(pc.utf8_lower(coded.dictionary), _NO_TEXT, " ")
+        _, ends, letters = distinct.buffers()
+        plain = pa.LargeStringArray.from_buffers(
+            len(distinct), ends, pa.py_buffer(bytes(letters or b"").translate(_TO_SPACES)), offset=distinct.offset
+        )
+        split = pc.split_pattern(plain, " ")
+        flat = split.flatten().dictionary_encode()
+        names = flat.dictionary.to_numpy(zero_copy_only=False).astype(object)
+        ids, lengths = flat.indices.to_numpy().astype(np.int64), np.diff(split.offsets.to_numpy())
+        whole = ids != (np.flatnonzero(names == "")[0] if (names == "").any() else -1)
+        owner = np.repeat(np.arange(len(lengths)), lengths)[whole]
+        lengths, ids = np.bincount(owner, minlength=len(lengths)), ids[whole]
+        starts = np.cumsum(lengths) - lengths
+        own = lengths[which]
+        place = np.arange(own.sum()) - np.repeat(np.cumsum(own) - own, own) + np.repeat(starts[which], own)
+        return cls(names, ids[place], np.repeat(np.arange(len(which)), own), len(which))
+
+    def rows(self, chosen: np.ndarray) -> Words:
+        """Return some texts, by position; each at most once, numbered in that order."""
+        number = np.full(self.texts, -1, dtype=np.int64)
+        number[chosen] = np.arange(len(chosen))
+        text = number[self.text]
+        kept = np.flatnonzero(text >= 0)
+        kept = kept[np.argsort(text[kept], kind="stable")]
+        return Words(self.names, self.ids[kept], text[kept], len(chosen))
+
+    def drawn(self, seed: int) -> np.ndarray:
+        """Return positions, in order, of as many texts as are read: all, or a fair sample of `MOST_WORDS` words."""
+        if len(self.ids) <= MOST_WORDS:
+            return np.arange(self.texts)
+        order = np.random.default_rng(seed).permutation(self.texts)
+        length = np.bincount(self.text, minlength=self.texts)
+        return np.sort(order[np.cumsum(length[order]) <= MOST_WORDS])
+
+    def frequent(self, fewest: int) -> tuple[np.ndarray, sparse.csr_matrix]:
+        """Words and pairs of neighbours that stand in ``fewest`` texts or more.
+
+        Returns
+        -------
+        terms : ndarray of int64, shape (2, terms)
+            Positions in ``names`` of the first and the second word; -1 for the second of a single one.
+        holds : csr_matrix of bool as float32, shape (texts, terms)
+        """
+        counts = np.bincount(self.ids, minlength=len(self.names))
+        common = counts[self.ids] >= fewest
+        pair = np.flatnonzero(common[:-1] & common[1:] & (self.text[:-1] == self.text[1:]))
+        codes, keys = pd.factorize(self.ids[pair] * len(self.names) + self.ids[pair + 1])
+        often = np.bincount(codes, minlength=len(keys)) >= fewest
+        number = np.cumsum(often) - 1
+        kept = often[codes]
+        single = np.flatnonzero(counts >= fewest)
+        place = np.full(len(self.names), -1, dtype=np.int64)
+        place[single] = np.arange(len(single))
+        columns = np.concatenate([place[self.ids[common]], len(single) + number[codes[kept]]])
+        rows = np.concatenate([self.text[common], self.text[pair[kept]]])
+        first = np.append(single, keys[often] // len(self.names))
+        second = np.append(np.full(len(single), -1), keys[often] % len(self.names))
+        holds = sparse.coo_matrix(
+            (np.ones(len(rows), dtype=np.float32), (rows, columns)), shape=(self.texts, len(first))
+        ).tocsr()
+        holds.data[:] = 1.0
+        return np.stack([first, second]), holds
+
+    @cached_property
+    def _index(self) -> pd.Index:
+        return pd.Index(self.names)
+
+    def among(self, names: Iterable[str]) -> np.ndarray:
+        """Tell which of the distinct words are among these, bool of shape (words,)."""
+        told = np.zeros(len(self.names), dtype=bool)
+        place = self._index.get_indexer(list(names))
+        told[place[place >= 0]] = True
+        return told
+
+    def name(self, term: np.ndarray) -> str:
+        """Write a word or a pair."""
+        return " ".join(self.names[part] for part in term if part >= 0)

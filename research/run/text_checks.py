@@ -1,0 +1,79 @@
+"""What the texts of a run know: every check of `embargo.backtest.leakage` that reads them, on what the run traded."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from embargo.backtest import leakage
+from embargo.backtest.leakage import Finding
+from embargo.backtest.leakage.tokens import Words
+from embargo.data_loaders.calendars import zone_of
+from embargo.research.run.plan import Plan
+
+# Hours between an article and the decision of the bar that it reached.
+_AGES = {"under 1 h": 1.0, "1 to 6 h": 6.0, "6 to 24 h": 24.0, "over 24 h": np.inf}
+
+
+def judge_texts(plan: Plan, news: pd.DataFrame, scored: pd.DataFrame, asset_returns: pd.DataFrame) -> list[Finding]:
+    """Ask what texts know of what followed them.
+
+    Parameters
+    ----------
+    plan : Plan
+    news : DataFrame
+        What the run reads, from training to test.
+    scored : DataFrame
+        Scored test news with ``row`` and ``column`` of the bar each article reached, -1 for none.
+    asset_returns : DataFrame, shape (test rows, symbols)
+
+    Returns
+    -------
+    list of Finding
+        One of each check, whatever it found.
+    """
+    seed, read = plan.config.seed, placed(plan, scored, asset_returns)
+    words = Words.of(read["text"])
+    answers = [
+        leakage.check_outcome_words(read, words=words, seed=seed),
+        leakage.check_stated_moves(read, seed=seed),
+        leakage.check_price_echo(read, words=words),
+        leakage.check_repeated_texts(read, words=words),
+        leakage.check_concentration(read, ("source", "hour", "weekday", "age"), seed=seed),
+    ]
+    return [
+        *(answer.finding() for answer in answers),
+        leakage.check_dates_in_texts(news),
+        leakage.check_backfill(news),
+    ]
+
+
+def placed(plan: Plan, scored: pd.DataFrame, asset_returns: pd.DataFrame) -> pd.DataFrame:
+    """Put beside each article that reached a bar what its symbol earned on it and on the bar before, and its groups.
+
+    Parameters
+    ----------
+    plan : Plan
+    scored, asset_returns : DataFrame
+        As in `judge_texts`.
+
+    Returns
+    -------
+    DataFrame
+        ``article_id, symbol, text, source, published_at, at, earned, before, score, hour, weekday, age``.
+    """
+    reached = scored.loc[scored["row"] >= 0]
+    row, column = reached["row"].to_numpy(), reached["column"].to_numpy()
+    returns = asset_returns.to_numpy()
+    published = reached["published_at"].dt.tz_convert(zone_of(plan.world.prices.calendar))
+    hours = (plan.decided_at[row] - pd.DatetimeIndex(reached["known_at"])) / pd.Timedelta(hours=1)
+    ages = np.searchsorted(list(_AGES.values()), np.asarray(hours), side="right").clip(max=len(_AGES) - 1)
+    return reached[["article_id", "symbol", "text", "source", "published_at"]].assign(
+        at=plan.world.prices.open_at[plan.rows][row],
+        earned=returns[row, column],
+        before=np.where(row > 0, returns[row - 1, column], np.nan),
+        score=reached["bullish"] - reached["bearish"],
+        hour=published.dt.hour,
+        weekday=published.dt.day_name(),
+        age=np.array(list(_AGES), dtype=object)[ages],
+    )
