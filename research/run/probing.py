@@ -129,6 +129,8 @@ def draw_articles(
     """Draw the articles that are read again, in order of time: as many from before the cutoff as from after it."""
     require_columns(articles, COLUMNS, where="articles to probe")
     known = articles.loc[np.isfinite(articles["earned"].to_numpy(dtype=float))].sort_values("at", kind="stable")
+    if known.empty:
+        raise DataError("articles to probe: none has a return, so nothing could be recalled. Give some with a return.")
     rng = np.random.default_rng(seed)
     sides = [known]
     if (instant := _instant(cutoff)) is not None:
@@ -150,8 +152,8 @@ def change_texts(articles: pd.DataFrame, names: Names | None = None, *, seed: in
         The articles with ``masked``, ``turned`` and its ``direction``, ``dated`` and ``redated`` (the text under a true
         and a false date), and ``lent_0, lender_0, ...``: the news of row ``lender`` told of this symbol and date.
     """
-    texts, at = articles["text"].tolist(), pd.DatetimeIndex(articles["at"])
-    dated = pd.DatetimeIndex(articles["known_at"] if "known_at" in articles else at)
+    texts = articles["text"].tolist()
+    dated = pd.DatetimeIndex(articles["known_at" if "known_at" in articles else "at"])
     entities = _entities(articles, names)
     turned, moved = flip_outcomes(texts), shift_dates(texts, _YEARS)
     # A text that names no date is given one.
