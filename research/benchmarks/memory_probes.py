@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -71,31 +71,32 @@ def probe(world: MemoryWorld, scorer: Scorer, seed: int) -> dict[str, Finding]:
     return dict(zip(PROBES, found, strict=True))
 
 
-def clean_readers(seed: int, cache: Path) -> dict[str, list[Scorer]]:
-    """Return readers that know nothing of the worlds drawn with this seed."""
+def clean_readers(seed: int, cache: Path) -> list[tuple[str, Scorer]]:
+    """Return readers that know nothing of the worlds drawn with this seed, and what they are."""
     seeds = [seed + 900_000 + k for k in range(CLEAN_MODELS)]
-    return {
-        "word list": [LexiconScorer()],
-        "linear, fitted on sentiments": [honest(each) for each in seeds],
-        "linear, fitted on outcomes elsewhere": [learnt_elsewhere(each) for each in seeds],
-        "tiny, tuned on sentiments": [tuned(each, cache).scorer for each in seeds[:TUNED_MODELS]],
-    }
+    return [
+        ("word list", LexiconScorer()),
+        *(("linear, fitted on sentiments", honest(each)) for each in seeds),
+        *(("linear, fitted on outcomes elsewhere", learnt_elsewhere(each)) for each in seeds),
+        *(("tiny, tuned on sentiments", tuned(each, cache).scorer) for each in seeds[:TUNED_MODELS]),
+    ]
 
 
-def clean_verdicts(draws: int, seed: int, cache: Path) -> dict[tuple[str, str], Counter[str]]:
+def clean_verdicts(draws: Iterable[int], seed: int, cache: Path) -> dict[tuple[str, str], Counter[str]]:
     """Count the verdicts on readers that know nothing of the world they read, by probe and kind of reader."""
     found: dict[tuple[str, str], Counter[str]] = {}
-    for kind, readers in clean_readers(seed, cache).items():
-        for draw in range(draws):
-            for name, told in probe(make_world(seed + draw), readers[draw % len(readers)], draw).items():
-                found.setdefault((name, kind), Counter())[told.verdict] += 1
+    readers = clean_readers(seed, cache)
+    for draw in draws:
+        kind, reader = readers[draw % len(readers)]
+        for name, told in probe(make_world(seed + draw), reader, draw).items():
+            found.setdefault((name, kind), Counter())[told.verdict] += 1
     return found
 
 
-def planted_verdicts(draws: int, seed: int, cache: Path) -> dict[tuple[str, str], Counter[str]]:
+def planted_verdicts(draws: Iterable[int], seed: int, cache: Path) -> dict[tuple[str, str], Counter[str]]:
     """Count the verdicts on readers that recall a share of the days before the cutoff, and on those fitted on them."""
     found: dict[tuple[str, str], Counter[str]] = {}
-    for draw in range(draws):
+    for draw in draws:
         world = make_world(seed + 500_000 + draw)
         readers: dict[str, Scorer] = {f"recalls {share:.0%}": Recaller(world, share, draw) for share in SHARES}
         readers["linear, fitted on outcomes"] = memorised(world)
@@ -210,15 +211,14 @@ def _rate(hits: int, draws: int) -> str:
 
 def document(draws: int, plants: int, noise: int, texts: int, seed: int, cache: Path) -> str:
     """Write the tables."""
-    clean = clean_verdicts(draws, seed, cache)
-    planted, alarms = planted_verdicts(plants, seed, cache), noise_alarms(noise, seed)
-    doubts = text_verdicts(texts, seed)
+    clean, planted = clean_verdicts(range(draws), seed, cache), planted_verdicts(range(plants), seed, cache)
+    alarms, doubts = noise_alarms(noise, seed), text_verdicts(texts, seed)
     kinds, readers = (list(dict.fromkeys(reader for _, reader in told)) for told in (clean, planted))
     shown = []
     for name in PROBES:
         each = [clean[name, kind] for kind in kinds]
         told = sum(each, Counter[str]())
-        cells = [str(one["leak"] + one["suspicious"]) for one in each]
+        cells = [f"{one['leak'] + one['suspicious']} of {one.total()}" for one in each]
         rate = _rate(told["leak"] + told["suspicious"], told.total())
         shown.append(f"| {name} | {' | '.join(cells)} | {rate} | {told['leak']} | {told['inconclusive']} |")
     caught = []
@@ -260,8 +260,8 @@ sight, but on made worlds that return here.
 ## Readers that recall nothing
 
 A word list; linear models fitted on other worlds, on sentiments or on outcomes by heart, so that names and days move
-what they say; and the built-in base, pretrained and tuned (LoRA) on sentiments of another world. {draws} worlds for
-each kind of reader, the same for all. Alarms are `leak` and `suspicious` together.
+what they say; and the built-in base, pretrained and tuned (LoRA) on sentiments of another world. {draws} worlds, each
+read by one of them. Alarms are `leak` and `suspicious` together.
 
 | probe | {kinds} | all together | leak | inconclusive |
 | --- |{kinds_rule} --- | --- | --- |

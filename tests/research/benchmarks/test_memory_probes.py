@@ -50,11 +50,11 @@ def test_the_page_is_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 @pytest.mark.slow
 def test_false_alarms_and_power(tmp_path: Path) -> None:
-    clean = clean_verdicts(25, 40_000, tmp_path)
+    clean = clean_verdicts(range(100), 40_000, tmp_path)
     alarms = {name: told["leak"] + told["suspicious"] for name, told in clean.items()}
     assert sum(told["leak"] for told in clean.values()) == 0
     assert sum(alarms.values()) <= 3, alarms
-    caught = planted_verdicts(6, 40_000, tmp_path)
+    caught = planted_verdicts(range(6), 40_000, tmp_path)
     for reader in ("recalls 10%", "recalls 30%"):
         for name in ("masked (M5)", "redated (M7)", "turned round (M8)", "bare date (M3)", "propensity (M3)"):
             told = caught[name, reader]
