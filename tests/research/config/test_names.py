@@ -17,7 +17,7 @@ SMALL = str(files("embargo.research.examples") / "small.toml")
 @pytest.mark.parametrize(
     ("name", "text", "names"),
     [
-        ("a.csv", "symbol,name\nAAPL,Apple Inc.\nAAPL,Apple\nNOK, N \n", {"AAPL": ["Apple Inc.", "Apple"], "NOK": ["N"]}),
+        ("a.csv", "symbol,name\nAAPL,Apple Inc.\nAAPL,Apple\nN, B \n", {"AAPL": ["Apple Inc.", "Apple"], "N": ["B"]}),
         ("a.csv", "\ufeffname,symbol,sector\nApple,AAPL,tech\n", {"AAPL": ["Apple"]}),
         ("a.toml", 'AAPL = "Apple"\nNOK = ["Nokia", "Nokia Oyj"]', {"AAPL": ["Apple"], "NOK": ["Nokia", "Nokia Oyj"]}),
     ],
