@@ -14,6 +14,8 @@ from .exposure import check_exposure
 from .findings import GRAVITY, AuditVerdict, Finding, is_invalid, overall_verdict
 from .groups import check_concentration, check_repeated_texts
 from .levels import check_levels
+from .memory import check_alpha_decay, check_contamination, check_cutoff_split
+from .on_request import ON_REQUEST
 from .partition import check_label_overlap, check_split_order
 from .protocol import assert_causal, perturb_function, perturb_levels
 from .provenance import check_base_cutoff, check_calibration_record, check_training_record
@@ -27,12 +29,14 @@ __all__ = [
     "GRAVITY",
     "LEAKS",
     "NOT_TESTED",
+    "ON_REQUEST",
     "AuditVerdict",
     "Finding",
     "LeakCheck",
     "anticipated_news",
     "article_keys",
     "assert_causal",
+    "check_alpha_decay",
     "check_attempts",
     "check_backfill",
     "check_bar_stamps",
@@ -40,7 +44,9 @@ __all__ = [
     "check_books",
     "check_calibration_record",
     "check_concentration",
+    "check_contamination",
     "check_costs",
+    "check_cutoff_split",
     "check_dates_in_texts",
     "check_decisions_are_causal",
     "check_duplicates",

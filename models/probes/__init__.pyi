@@ -1,5 +1,6 @@
 from .counterfactuals import Flipped, flip_outcomes, put_dates, shift_dates
-from .likelihood import TokenLikelihoods, membership_scores, min_k_plus_plus
+from .lending import lend_news
+from .likelihood import TokenLikelihoods, base_familiarity, membership_scores, min_k_plus_plus
 from .masking import Entities, leftovers, mask
 from .readings import log_odds, tilts
 from .recall import recall
@@ -10,8 +11,10 @@ __all__ = [
     "Flipped",
     "Reidentification",
     "TokenLikelihoods",
+    "base_familiarity",
     "flip_outcomes",
     "leftovers",
+    "lend_news",
     "log_odds",
     "mask",
     "membership_scores",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,19 +12,41 @@ from rich.table import Table
 
 from embargo.data_loaders.errors import ConfigError, MissingPartError
 from embargo.research.cli.data_verdict import show_data
-from embargo.research.cli.options import AcceptOption, EnvOption, JsonOption, SetOption, experiment, refuse_orphans
+from embargo.research.cli.options import (
+    AcceptOption,
+    CacheOption,
+    EnvOption,
+    JsonOption,
+    SetOption,
+    experiment,
+    refuse_orphans,
+)
 from embargo.research.cli.terminal import BAD_DATA, LEAK_FOUND, complaints, console, guarded
 from embargo.research.progress import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from embargo.backtest.leakage import Finding
     from embargo.research.config.experiment import Config
+    from embargo.research.progress import Stages
     from embargo.research.run.data_verdict import DataVerdict
+    from embargo.research.run.plan import Plan
+    from embargo.research.run.world import Inputs
 
 COLOURS = {"leak": "bold red", "suspicious": "yellow", "inconclusive": "yellow", "pass": "green"}
 
 commands = typer.Typer()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked anew: rows with other futures and articles put to readers, 0 for none, and with what."""
+
+    rows: int
+    articles: int
+    names: Path | None
+    cache: Path | None
 
 
 @commands.command()
@@ -37,6 +60,18 @@ def audit(
     ] = False,
     rows: Annotated[
         int | None, typer.Option(min=1, help="Rows whose future is changed; more find rarer leaks.")
+    ] = None,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Put changed news to the run's own readers: what do they remember?")
+    ] = False,
+    articles: Annotated[
+        int, typer.Option(min=1, help="Articles that are put to them, drawn at random; each costs a dozen readings.")
+    ] = 600,
+    names: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="What companies are called (.csv or .toml), in place of leakage.names.", dir_okay=False
+        ),
     ] = None,
     overrides: SetOption = None,
     accepted: AcceptOption = None,
@@ -59,9 +94,10 @@ def audit(
     latency: Annotated[str, typer.Option(help="Time between decision and open.")] = "5min",
     trials: Annotated[int | None, typer.Option(min=1, help="Attempts that the strategy was picked from.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the rows and of the changes.")] = 0,
+    cache: CacheOption = None,
     json: JsonOption = None,
 ) -> None:
-    """Say what a run's audit found, carry it out with other futures, or audit a strategy.
+    """Say what a run's audit found, ask a run more than that, or audit a strategy made elsewhere.
 
     With --deep everything is made anew, from the files to the orders, in worlds
     that agree on all that was known at an instant and differ after it: samples,
@@ -72,6 +108,12 @@ def audit(
     weights is called with other futures: its rows decided before must stay as
     they were. With --weights alone, what can be told without the function is.
     Checks that need more are listed with what they need.
+
+    With --probe the readers of each fold, out of the cache or fitted again, are
+    given test news once more: with names masked, under false dates, with what
+    happened turned round, and as bare symbols and dates or with the news of
+    another day. What still forecasts returns is remembered. That takes a dozen
+    readings of 600 articles, and goes with --deep.
 
     Exit status 3 if a leak is found, 4 if a check calls the data bad.
 
@@ -86,16 +128,21 @@ def audit(
     files = {"weights": weights, "prices": prices, "news": news, "orders": orders}
     named = [f"--{name}" for name, each in {"signal": signal, **files}.items() if each is not None]
     if named:
-        if what is not None or deep or overrides or accepted or env:
-            raise ConfigError(f"{', '.join(named)}: a strategy made elsewhere has no run. Leave RUN and --deep out.")
+        if what is not None or deep or probe or overrides or accepted or env:
+            raise ConfigError(
+                f"{', '.join(named)}: a strategy made elsewhere has no run. Leave RUN, --deep and --probe out."
+            )
         options = {"calendar": calendar, "bar": bar, "trials": trials, "rows": rows or 12, "seed": seed}
         found = _elsewhere(signal, files, options, fill, latency)
     elif what is None:
-        raise ConfigError("audit: give the folder of a run, an experiment with --deep, or --signal or --weights.")
-    elif deep:
-        found, data = _deeply(what, rows or 6, overrides, accepted, env)
+        raise ConfigError(
+            "audit: give the folder of a run, an experiment with --deep or --probe, or --signal or --weights."
+        )
+    elif deep or probe:
+        asked = Asked((rows or 6) if deep else 0, articles if probe else 0, names, cache)
+        found, data = _anew(what, asked, overrides, accepted, env)
     else:
-        found = _recorded(what, overrides, accepted)
+        found = _recorded(what, overrides, accepted, names and [str(names)])
     _show(found)
     if data is not None:
         show_data(data, briefly=True)
@@ -173,33 +220,53 @@ def _recorded(run: Path, *given: Sequence[str] | None) -> list[dict[str, Any]]:
     from embargo.research.records.run import Run
 
     if run.is_file():
-        raise ConfigError(f"{run} is an experiment, not a run. Add --deep, or give the folder of a run of it.")
+        raise ConfigError(
+            f"{run} is an experiment, not a run. Add --deep or --probe, or give the folder of a run of it."
+        )
     if any(given):
-        raise ConfigError(f"--set and --accept-data: {run} is a finished run. Add --deep to carry it out again.")
+        raise ConfigError(
+            f"--set, --accept-data and --names: {run} is a finished run. Add --deep or --probe to ask it anew."
+        )
     return [{str(name): value for name, value in row.items()} for row in Run.load(run).findings.to_dict("records")]
 
 
-def _deeply(
-    what: Path, rows: int, overrides: list[str] | None, accepted: list[str] | None, env: list[str] | None
+def _anew(
+    what: Path, asked: Asked, overrides: list[str] | None, accepted: list[str] | None, env: list[str] | None
 ) -> tuple[list[dict[str, Any]], DataVerdict]:
+    """Prepare an experiment, or a run's once more, and ask of it what is wanted."""
     from embargo.backtest.leakage import GRAVITY
+    from embargo.research.cache import cache_folder
+    from embargo.research.config.names import read_names
     from embargo.research.progress import shown
-    from embargo.research.run.audit import judge_labels
-    from embargo.research.run.perturbation import perturb_run
     from embargo.research.run.preparation import prepare
+    from embargo.research.run.probing import probe_run
     from embargo.research.run.world import load_inputs
     from embargo.research.studies.signal.recalled import hold_against
 
     config, kept = _experiment_of(what, overrides, accepted, env)
-    with shown(complaints) as stages, TemporaryDirectory(prefix="embargo-audit-") as cache:
+    names = None if asked.names is None else read_names(asked.names)
+    found: list[Finding] = []
+    with shown(complaints) as stages:
         inputs = load_inputs(config, stages)
         plan = prepare(config, stages, inputs)
         if kept is not None:
             hold_against(kept, plan.world.fingerprints(), config, what)
-        found = perturb_run(plan, inputs, Path(cache), stages, n_rows=rows, seed=config.seed)
-        found.append(judge_labels(plan))
+        if asked.rows:
+            found += _other_futures(plan, inputs, asked.rows, stages)
+        if asked.articles:
+            cache = cache_folder(asked.cache)
+            found += probe_run(plan, cache, stages, names=names, at_most=asked.articles)
     graver = sorted(found, key=lambda finding: GRAVITY.index(finding.verdict))
     return [finding.to_dict() for finding in graver], plan.data
+
+
+def _other_futures(plan: Plan, inputs: Inputs, rows: int, stages: Stages) -> list[Finding]:
+    from embargo.research.run.audit import judge_labels
+    from embargo.research.run.perturbation import perturb_run
+
+    with TemporaryDirectory(prefix="embargo-audit-") as cache:
+        found = perturb_run(plan, inputs, Path(cache), stages, n_rows=rows, seed=plan.config.seed)
+    return [*found, judge_labels(plan)]
 
 
 def _experiment_of(

@@ -21,6 +21,7 @@ from embargo.data_loaders.schemas import Prices
 from embargo.models.content import text_hash
 from embargo.research.progress import Stages
 from embargo.research.records.attempts import Attempts
+from embargo.research.run.cutoff import Rival, judge_cutoff
 from embargo.research.run.data_verdict import read_by
 from embargo.research.run.plan import Plan
 from embargo.research.run.samples import Part
@@ -50,6 +51,10 @@ class Trail:
         Everything tried on these bars, this run among it.
     p_value, adjusted_p_value : float or None
         Of its Sharpe ratio, one-sided: alone, and among all attempts.
+    rival : Rival or None
+        The word list on the same news; None where the run's own reader is one.
+    growth, regimes : DataFrame
+        Of `embargo.research.run.measurement.Measured`.
     """
 
     plan: Plan
@@ -63,6 +68,9 @@ class Trail:
     attempts: Attempts
     p_value: float | None
     adjusted_p_value: float | None
+    rival: Rival | None
+    growth: pd.DataFrame
+    regimes: pd.DataFrame
 
 
 def audit(trail: Trail, stages: Stages) -> list[Finding]:
@@ -100,6 +108,8 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         *judge_texts(trail.plan, news, trail.scored, trail.asset_returns),
         _orders(trail, hashed),
         *_models(trail, hashed),
+        *_either_side(trail),
+        _contamination(trail),
         leakage.check_undated(news, set_aside=world.counts["news"].get("undated", 0)),
         leakage.check_latency(pd.Timedelta(config.prices.latency), length_of(config.prices.bar)),
         leakage.check_costs(config.costs.model_dump()),
@@ -298,6 +308,27 @@ def _bases(plan: Plan, manifests: Sequence[dict[str, Any]]) -> Finding:
     named = "; ".join(f"fold {index}: {each['base']}" for index, each in enumerate(manifests))
     detail = f"Each fold starts from a base that knows nothing of what the fold is tested on ({named})."
     return replace(worst, detail=detail, evidence=[row for each in found for row in each.evidence])
+
+
+def _either_side(trail: Trail) -> list[Finding]:
+    made = trail.scored, trail.asset_returns, trail.books.returns
+    return judge_cutoff(trail.plan, trail.manifests, *made, trail.rival, trail.growth, trail.regimes)
+
+
+def _contamination(trail: Trail) -> Finding:
+    """Hold the labels held out of a file against those that were really fitted on; one model serves all folds."""
+    plan, part = trail.plan, trail.plan.parts[0]
+    if plan.config.labels.source != "file":
+        said = "The labels come with the news, or from returns; their record is held against the test instead."
+        return Finding("M11", "not-applicable", leakage.CHECKS["check_contamination"].title, said)
+    record = record_of(trail.fitted_on, part)
+    texts = pd.concat([part.train, part.validation, part.test])["text"]
+    if record is None:
+        texts = pd.concat([part.train, part.validation])["text"]
+    else:
+        texts = texts[texts.map(text_hash).isin(set(record["text_hash"]))]
+    # Near copies are left to whoever asks: set phrases are alike of themselves.
+    return leakage.check_contamination(part.test["text"].tolist(), texts.tolist(), near=False).finding()
 
 
 def _records(trail: Trail, news: pd.DataFrame) -> list[Finding]:

@@ -1,0 +1,96 @@
+"""Readers asked what they remember, with a run and without: stubs that know outcomes, and a model fitted on them."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import numpy as np
+import pytest
+
+from embargo.data_loaders.errors import DataError
+from embargo.models import LinearSettings, fit_linear
+from embargo.research import Quiet, load_config, prepare
+from embargo.research.benchmarks.memory_worlds import (
+    NAMES,
+    Reader,
+    Recaller,
+    articles_of,
+    honest,
+    make_world,
+    memorised,
+    tuned,
+)
+from embargo.research.run.probing import _placed, draw_articles, probe_run, probe_scorer
+
+CODES = ["M1", "M2", "M3", "M3", "M3", "M4", "M5", "M6", "M7", "M8"]
+
+
+@pytest.fixture(scope="module")
+def world():
+    return make_world(12)
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return prepare(load_config(str(files("embargo.research.examples") / "small.toml")), Quiet())
+
+
+def doubted(found):
+    return [each.code for each in found if each.verdict in ("leak", "suspicious")]
+
+
+def test_a_reader_that_recalls_is_caught_and_one_that_reads_is_not(world):
+    found = probe_scorer(Recaller(world, 0.3, 0), articles_of(world), world.cutoff, names=NAMES)
+    assert [each.code for each in found] == CODES
+    assert [each.verdict for each in found if each.code == "M3"] == ["leak", "leak", "suspicious"]
+    assert {"M1", "M5", "M7", "M8"} <= set(doubted(found))
+    assert doubted(probe_scorer(honest(77), articles_of(world), world.cutoff, names=NAMES)) == []
+
+
+def test_a_model_fitted_on_headline_and_outcome_is_caught(world):
+    found = probe_scorer(memorised(world), articles_of(world), world.cutoff, names=NAMES)
+    assert found[3].verdict == "leak"
+    assert {"M1", "M4", "M5", "M7", "M8"} <= set(doubted(found))
+
+
+@pytest.mark.slow
+def test_a_base_tuned_on_headline_and_outcome_is_caught(world, tmp_path):
+    found = probe_scorer(tuned(5, tmp_path, world).scorer, articles_of(world), world.cutoff, names=NAMES)
+    assert {"M1", "M3", "M4"} <= set(doubted(found))
+
+
+def test_without_names_masking_proves_nothing(world):
+    found = dict(zip(CODES, probe_scorer(Reader(), articles_of(world), None, at_most=200), strict=True))
+    assert found["M5"].verdict == found["M6"].verdict == "inconclusive"
+    assert "leakage.names" in found["M5"].detail
+    assert found["M2"].verdict == found["M4"].verdict == "not-applicable"
+
+
+def test_articles_are_drawn_from_both_sides_and_what_one_lacks_goes_to_the_other(world):
+    articles = articles_of(world)
+    late = articles["at"].iloc[-30]
+    for cutoff, before, after in ((world.cutoff, 100, 100), (late, 200 - (articles["at"] >= late).sum(), None)):
+        drawn = draw_articles(articles, cutoff, at_most=200, seed=1)
+        assert (drawn["at"] < cutoff).sum() == before
+        assert after is None or (drawn["at"] >= cutoff).sum() == after
+        assert drawn["at"].is_monotonic_increasing
+        assert drawn["article_id"].is_unique
+    with pytest.raises(DataError, match="none has a return"):
+        draw_articles(articles.assign(earned=np.nan), None)
+
+
+def test_the_readers_of_a_run_are_asked_about_its_own_test_news(plan, tmp_path):
+    placed = _placed(plan)
+    assert set(placed["fold"]) == {0, 1}
+    assert (placed["at"] > placed["known_at"]).all()
+    first, prices = placed.iloc[0], plan.world.prices
+    opens, bar = prices.open[first["symbol"]], prices.open_at.get_loc(first["at"])
+    assert first["earned"] == pytest.approx(opens.iloc[bar + 1] / opens.iloc[bar] - 1.0)
+    # Fitted on what the test was to earn, out of texts that hold no date: what happened is turned round, and it stays.
+    labels = np.where(placed["earned"] > 0.0, 2, 0).tolist()
+    by_heart, until = LinearSettings(strength=100.0), placed["at"].min()
+    taught = fit_linear(placed["text"].tolist(), labels, by_heart, trained_until=until)
+    found = probe_run(plan, tmp_path, Quiet(), scorer=taught)
+    assert doubted(found) == ["M8"]
+    assert found[CODES.index("M8")].evidence[0]["article_id"] in set(placed["article_id"])
+    assert doubted(probe_run(plan, tmp_path, Quiet())) == []
