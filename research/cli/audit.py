@@ -87,8 +87,7 @@ def _deeply(
 ) -> tuple[list[dict[str, Any]], DataVerdict]:
     from embargo.backtest.leakage import GRAVITY
     from embargo.research.progress import shown
-    from embargo.research.run.audit import judge_labels
-    from embargo.research.run.perturbation import FIRST, carry, knowing_texts, perturb_run
+    from embargo.research.run.deep import audit_deeply
     from embargo.research.run.preparation import prepare
     from embargo.research.run.world import load_inputs
     from embargo.research.studies.signal.recalled import hold_against
@@ -99,12 +98,7 @@ def _deeply(
         plan = prepare(config, stages, inputs)
         if kept is not None:
             hold_against(kept, plan.world.fingerprints(), config, what)
-        stages.stage("Carry out the run as it is")
-        first = carry(plan, inputs, None, Path(cache) / FIRST)
-        found = perturb_run(plan, inputs, Path(cache), stages, first=first, n_rows=rows, seed=config.seed)
-        found.append(judge_labels(plan))
-        stages.stage("Look for texts that know what came of them")
-        found += knowing_texts(first, seed=config.seed)
+        found = audit_deeply(plan, inputs, Path(cache), stages, n_rows=rows)
     graver = sorted(found, key=lambda finding: GRAVITY.index(finding.verdict))
     return [finding.to_dict() for finding in graver], plan.data
 

@@ -163,7 +163,7 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
         **_data_figures(plan, result),
     )
 
-    findings = audit(_trail(plan, reading, result, fused), stages)
+    findings = audit(trail_of(plan, reading, result, fused), stages)
     verdict = conclude(metrics, findings, significance=config.statistics.significance, bad_data=plan.data.refused)
     said = [*cautions(plan.world, plan.parts), *remarks(attempts)]
     said += ledger.earlier_attempts(out, declared=attempts.elsewhere)
@@ -268,7 +268,8 @@ def _truth(plan: Plan, scored: pd.DataFrame) -> TruthFigures | None:
     )
 
 
-def _trail(plan: Plan, reading: Reading, result: Trade, fused: Fused | None) -> Trail:
+def trail_of(plan: Plan, reading: Reading, result: Trade, fused: Fused | None) -> Trail:
+    """Gather what a run hands to its audit."""
     until_end = replace(plan, rows=slice(0, plan.rows.stop))
 
     def weights_of(scored: pd.DataFrame, prices: Prices) -> pd.DataFrame:

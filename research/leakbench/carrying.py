@@ -1,0 +1,192 @@
+"""Carry one world, clean or planted, through everything that the product has against leaks, as a user would.
+
+First the door and the data checks, then the audit of the run, then the deep audit, then the probes of the reader. A
+planted world stops at the first that names its leak; a clean one hears them all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from embargo.backtest.leakage import CHECKS, Finding
+from embargo.data_loaders.errors import EmbargoError
+from embargo.models.fitting import FittedModel
+from embargo.research.leakbench.edits import Edit, edited
+from embargo.research.leakbench.plants.catalogue import PLANTS
+from embargo.research.leakbench.plants.plant import Plant, Planted
+from embargo.research.leakbench.results import Alarm, Case, Outcome, Where
+from embargo.research.leakbench.worlds import Clean, make_world, names_of
+from embargo.research.progress import Quiet
+from embargo.research.run.audit import audit
+from embargo.research.run.deep import audit_deeply
+from embargo.research.run.perturbation import FIRST, Carried, carry
+from embargo.research.run.pipeline import trail_of
+from embargo.research.run.preparation import prepare
+from embargo.research.run.trading import fuse
+from embargo.research.run.world import Inputs, load_inputs
+
+_NAMES = {check.title: name for name, check in CHECKS.items()}
+_GRAVE = {"refused": 3, "leak": 3, "bad": 2, "suspicious": 1}
+_SAID = 240
+
+
+def carry_case(plant: str, kind: str, seed: int, dose: float, *, rows: int, known: Sequence[Alarm] = ()) -> Case:
+    """Carry a world through.
+
+    Parameters
+    ----------
+    plant : str
+        Name of a plant; empty for a clean world.
+    kind : str
+    seed : int
+    dose : float
+    rows : int
+        Rows whose future the deep audit changes.
+    known : sequence of Alarm
+        What was said against the clean twin: the same said of the planted world proves nothing.
+    """
+    started = time.process_time()
+    planted = PLANTS.get(plant)
+    heard: list[Alarm] = []
+    outcome: Outcome
+    by = message = ""
+    try:
+        with TemporaryDirectory(prefix="embargo-leakbench-") as folder:
+            clean = make_world(kind, seed)
+            rng = np.random.default_rng([seed, 11])
+            world = Planted(clean.config, clean.inputs) if planted is None else planted.make(clean, dose, rng)
+            probed = planted is None or planted.code[0] == "M"
+            for alarms in _alarms(clean, world, Path(folder), rows=rows, probed=probed):
+                heard += alarms
+                if planted is not None and (named := _named(planted, alarms, known)) is not None:
+                    by = named.check
+                    break
+        outcome = _judged(planted, heard, known, by)
+    except Exception as failure:  # a case that breaks is shown as such, and the others go on
+        outcome, message = "failed", f"{type(failure).__name__}: {failure}"[:_SAID]
+    return Case(
+        plant=plant,
+        kind=kind,
+        seed=seed,
+        dose=dose,
+        outcome=outcome,
+        by=by,
+        alarms=tuple(heard),
+        seconds=round(time.process_time() - started, 2),
+        message=message,
+    )
+
+
+def _judged(plant: Plant | None, heard: Sequence[Alarm], known: Sequence[Alarm], by: str) -> Outcome:
+    if plant is not None:
+        if by:
+            return "caught"
+        return "wrong code" if any(_new(alarm, known) for alarm in heard) else "missed"
+    said = {alarm.verdict for alarm in heard}
+    if "refused" in said:
+        return "refused"
+    return "accused" if "leak" in said else "doubted" if "suspicious" in said else "clean"
+
+
+def _new(alarm: Alarm, known: Sequence[Alarm]) -> bool:
+    """Tell whether an alarm is graver than what the same check said of the clean twin."""
+    before = [_GRAVE[each.verdict] for each in known if (each.code, each.check) == (alarm.code, alarm.check)]
+    return _GRAVE[alarm.verdict] > max(before, default=0)
+
+
+def _named(plant: Plant, alarms: Sequence[Alarm], known: Sequence[Alarm]) -> Alarm | None:
+    """Return the first new alarm that names the cause."""
+    for alarm in alarms:
+        if alarm.verdict == "bad":
+            right = alarm.code in plant.data
+        elif alarm.verdict == "refused":
+            right = bool(plant.refused) and plant.refused in alarm.said
+        else:
+            right = alarm.code in plant.codes
+        if right and _new(alarm, known):
+            return alarm
+    return None
+
+
+def _alarms(clean: Clean, world: Planted, folder: Path, *, rows: int, probed: bool) -> Iterator[list[Alarm]]:
+    """Yield what is said against a world, by each part of the product in turn."""
+    fitted: list[FittedModel] = []
+    with ExitStack() as stack:
+        stack.enter_context(edited([*world.edits, Edit("embargo.models.fitting:fit_scorer", _kept(fitted))]))
+        try:
+            config = world.config if clean.files is None or world.inputs is not None else clean.files(folder / "files")
+            inputs = load_inputs(config, Quiet()) if world.inputs is None else world.inputs
+            plan = prepare(config, Quiet(), inputs)
+            yield [
+                Alarm(code=check.code, verdict="bad", check=check.code, where="data", said=check.summary[:_SAID])
+                for check in plan.data.faults
+            ]
+            first = carry(plan, inputs, None, folder / "cache" / FIRST)
+            models = list(fitted)
+            fused = fuse(first.plan, first.reading.scored)
+            yield _told(audit(trail_of(first.plan, first.reading, first.result, fused), Quiet()), "run")
+            found = audit_deeply(plan, inputs, folder / "cache", Quiet(), n_rows=rows, first=first)
+            yield _told(found, "deep")
+            if probed and models:
+                yield _told(_probed(first, models[0], inputs, config.seed), "probes")
+        except EmbargoError as failure:
+            yield [
+                Alarm(
+                    code="", verdict="refused", check=type(failure).__name__, where="door", said=str(failure)[: 4 * _SAID]
+                )
+            ]
+
+
+def _kept(fitted: list[FittedModel]) -> Callable[[Callable[..., FittedModel]], Callable[..., FittedModel]]:
+    """Keep every model that is fitted, so that it can be probed afterwards."""
+
+    def rewrite(fit: Callable[..., FittedModel]) -> Callable[..., FittedModel]:
+        def keeping(*given: Any, **settings: Any) -> FittedModel:
+            fitted.append(fit(*given, **settings))
+            return fitted[-1]
+
+        return keeping
+
+    return rewrite
+
+
+def _told(findings: Sequence[Finding], where: Where) -> list[Alarm]:
+    return [
+        Alarm(
+            code=finding.code,
+            verdict=finding.verdict,
+            check=_NAMES.get(finding.title, finding.title),
+            where=where,
+            said=finding.detail[:_SAID],
+        )
+        for finding in findings
+        if finding.verdict in ("leak", "suspicious")
+    ]
+
+
+def _probed(first: Carried, model: FittedModel, inputs: Inputs, seed: int) -> list[Finding]:
+    """Ask the reader of the first fold what it remembers of the test window."""
+    from embargo.research.run.probing import probe_scorer
+
+    placed = first.result.placed
+    reached = placed.loc[placed["row"] >= 0]
+    row, column = reached["row"].to_numpy(), reached["column"].to_numpy()
+    articles = reached[["article_id", "text", "symbol"]].assign(
+        at=first.plan.world.prices.open_at[first.plan.rows][row],
+        earned=first.result.asset_returns.to_numpy()[row, column],
+    )
+    stated = model.manifest["knowledge_cutoff"]
+    cutoff = None if stated is None else pd.Timestamp(stated)
+    return list(
+        probe_scorer(
+            model.scorer, articles, cutoff, names=names_of(inputs), seed=seed, calibration=model.calibration
+        )
+    )
