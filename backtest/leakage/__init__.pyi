@@ -7,6 +7,8 @@ from .exclusions import check_exclusions
 from .execution import check_fill_order, check_lag_decay
 from .exposure import check_exposure
 from .findings import GRAVITY, AuditVerdict, Finding, is_invalid, overall_verdict
+from .memory import check_alpha_decay, check_contamination, check_cutoff_split
+from .on_request import ON_REQUEST
 from .partition import check_label_overlap, check_split_order
 from .provenance import check_base_cutoff, check_calibration_record, check_training_record
 from .timing import check_time_zones, check_tradable_instants
@@ -16,15 +18,19 @@ __all__ = [
     "GRAVITY",
     "LEAKS",
     "NOT_TESTED",
+    "ON_REQUEST",
     "AuditVerdict",
     "Finding",
     "LeakCheck",
     "article_keys",
     "assert_causal",
+    "check_alpha_decay",
     "check_base_cutoff",
     "check_books",
     "check_calibration_record",
+    "check_contamination",
     "check_costs",
+    "check_cutoff_split",
     "check_decisions_are_causal",
     "check_duplicates",
     "check_exclusions",

@@ -91,6 +91,8 @@ class LeakCheck:
         Gravest verdict that it gives: ``"leak"`` where it proves, ``"suspicious"`` where it raises a doubt.
     remedy : str
         What to do about a finding.
+    asked_by : str
+        Every run, or the command that asks.
 
     Examples
     --------
@@ -106,6 +108,7 @@ class LeakCheck:
     cost: str
     severity: AuditVerdict
     remedy: str
+    asked_by: str = "every run"
 
     def __post_init__(self) -> None:
         if self.code not in LEAKS:
@@ -232,6 +235,24 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
             severity="suspicious",
             remedy="use a base with a cutoff before the test, or report both sides of the cutoff apart",
         ),
+        "check_cutoff_split": LeakCheck(
+            "M1",
+            "Forecasts are worth as much after the knowledge cutoff as before it",
+            catches="scores that forecast more before the base's stated cutoff than after it, beyond a word list's",
+            silent_on="a cutoff outside the test window, memory that helps on both sides alike",
+            cost="articles",
+            severity="suspicious",
+            remedy="trust the figures after the cutoff alone, or take a base whose cutoff lies before the test",
+        ),
+        "check_alpha_decay": LeakCheck(
+            "M9",
+            "Alpha does not end at the knowledge cutoff",
+            catches="returns beyond those of a word list that end where the base's knowledge does, in like regimes",
+            silent_on="a cutoff outside the test window, memory that did not pay; alpha that fades looks the same",
+            cost="bars",
+            severity="suspicious",
+            remedy="trust the figures after the cutoff alone, or take a base whose cutoff lies before the test",
+        ),
         "check_training_record": LeakCheck(
             "M11",
             "The model learned nothing from the test period",
@@ -240,6 +261,15 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
             cost="samples and articles",
             severity="leak",
             remedy="Fit the model again on what was known before the test, or test from a later date.",
+        ),
+        "check_contamination": LeakCheck(
+            "M11",
+            "No test text is among those that the model was fitted on",
+            catches="labels of a file, held out to measure the reader, whose texts reached the fit",
+            silent_on="labels that come with the news or from returns; texts reworded, or of fewer than four words",
+            cost="labelled texts",
+            severity="leak",
+            remedy="Fit again without these texts, or measure on texts that the model was not fitted on.",
         ),
         "check_calibration_record": LeakCheck(
             "M12",
@@ -287,7 +317,8 @@ _OPENING = """\
 
 Every run is audited by these checks; `embargo leaks` lists them in a terminal. A leak stamps the report INVALID, a
 suspicion wants a person's eye, an inconclusive check had no power. What no check looks for is listed below, and in
-every report; some of it is looked for by `embargo audit --deep`, which carries the whole run out again.
+every report; some of it is looked for by `embargo audit --deep`, which carries the whole run out again, and some by
+`embargo audit --probe`, which puts changed texts to the run's own readers.
 
 """
 
@@ -314,14 +345,13 @@ NOT_TESTED: Mapping[str, str] = MappingProxyType(
         "S7": "words that are too often right are looked for by `embargo audit --deep`",
         "S8": "regimes of a gate are part of T1",
         "S9": "texts may tell what has happened; `embargo audit --deep` looks for moves told before they happened",
-        "M2": "needs probes of the model with dated facts",
-        "M3": "needs queries of the model by date alone",
-        "M4": "needs the model's own probabilities of the texts",
-        "M5": "needs a second reading with names masked",
-        "M6": "runs mask no names",
-        "M7": "needs a second reading under other dates",
-        "M8": "needs a second reading of altered texts",
-        "M9": "needs bars on both sides of the cutoff and a rival without memory",
+        "M2": "asked by `embargo audit --probe`, with bare dates and borrowed news",
+        "M3": "asked by `embargo audit --probe`, with bare dates and borrowed news",
+        "M4": "asked by `embargo audit --probe`, where the base's cutoff lies inside the test",
+        "M5": "asked by `embargo audit --probe`, with names masked",
+        "M6": "runs mask no names; `embargo audit --probe` does, and asks",
+        "M7": "asked by `embargo audit --probe`, with dates put wrong",
+        "M8": "asked by `embargo audit --probe`, with texts turned round",
         "M10": "readers give probabilities, no reasons",
         "M13": "models are pinned by the hash of their weights",
         "M14": "runs apply no remedy against memory",
@@ -372,19 +402,26 @@ def reference() -> str:
     >>> reference().splitlines()[2]
     '# Leaks and their checks'
     """
-    lines = [
-        *_OPENING.splitlines(),
-        "| code | what ought to hold | function | catches | silent on | gravest | time grows with | what to do |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {check.code} | {check.title} | `{name}` | {check.catches} | {check.silent_on} | {check.severity} | "
-        f"{check.cost} | {check.remedy} |"
-        for name, check in CHECKS.items()
-    ]
-    lines += ["", "## Not tested", "", "| code | leak | why |", "|---|---|---|"]
+    # What is asked on request takes what a check is from here.
+    from embargo.backtest.leakage.on_request import ON_REQUEST
+
+    lines = [*_OPENING.splitlines(), *_table(CHECKS)]
+    lines += ["", "## Asked on request", "", *_table(ON_REQUEST, "asked by")]
+    lines += ["", "## Not tested by a run", "", "| code | leak | why |", "|---|---|---|"]
     lines += [f"| {code} | {leak} | {why} |" for code, leak, why in not_tested(each.code for each in CHECKS.values())]
     return "\n".join(lines) + "\n"
+
+
+def _table(checks: Mapping[str, LeakCheck], *further: str) -> list[str]:
+    """Write checks as a table; ``further`` headings name more of their fields."""
+    headings = ("code", "what ought to hold", "function", "catches", "silent on", "gravest", "time grows with")
+    named = [*headings, "what to do", *further]
+    lines = [f"| {' | '.join(named)} |", "|" + "---|" * len(named)]
+    for name, check in checks.items():
+        cells = (check.code, check.title, f"`{name}`", check.catches, check.silent_on, check.severity, check.cost)
+        more = [str(getattr(check, heading.replace(" ", "_"))) for heading in further]
+        lines.append(f"| {' | '.join([*cells, check.remedy, *more])} |")
+    return lines
 
 
 if __name__ == "__main__":

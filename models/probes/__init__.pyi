@@ -1,4 +1,5 @@
 from .counterfactuals import Flipped, flip_outcomes, put_dates, shift_dates
+from .lending import lend_news
 from .likelihood import TokenLikelihoods, membership_scores, min_k_plus_plus
 from .masking import Entities, leftovers, mask
 from .readings import log_odds, tilts
@@ -12,6 +13,7 @@ __all__ = [
     "TokenLikelihoods",
     "flip_outcomes",
     "leftovers",
+    "lend_news",
     "log_odds",
     "mask",
     "membership_scores",

@@ -79,7 +79,7 @@ class Entities:
         """Return the owner of each name in small letters; symbols that share a name have one owner, the first."""
         owner: dict[str, str] = {}
         for symbol, names in self.names.items():
-            spelled = {name.strip().casefold() for name in names} | {_short(name).casefold() for name in names}
+            spelled = {name.strip().casefold() for name in names} | {short_name(name).casefold() for name in names}
             same = {owner[name] for name in spelled if name in owner}
             first = min(same, key=list(self.names).index) if same else symbol
             owner = {name: first if holder in same else holder for name, holder in owner.items()}
@@ -96,7 +96,7 @@ class Entities:
         return owner
 
 
-def _short(name: str) -> str:
+def short_name(name: str) -> str:
     """Take the legal forms off the end of a name."""
     while (shorter := _LEGAL.sub("", name.strip())) != name.strip():
         name = shorter
@@ -156,6 +156,28 @@ def mask(texts: Sequence[str], entities: Entities) -> list[str]:
     ['Company A sued Company B on Date 1; Company A says the Product A is safe.', 'Company A rose.']
     """
     check_texts(texts, "mask")
+    pattern, named = finder(entities)
+
+    def whose(found: re.Match[str]) -> tuple[str, str]:
+        return named(found)[:2]
+
+    return [_numbered(DATE, _numbered(pattern, text, whose, _letter), _as_date, str) for text in texts]
+
+
+# What a match names: a company or a product, whose or which, and in which way it is written.
+Named = tuple[str, str, str]
+
+
+def finder(entities: Entities) -> tuple[re.Pattern[str], Callable[[re.Match[str]], Named]]:
+    """Return a pattern of all that names somebody, and what tells whom a match of it names.
+
+    Returns
+    -------
+    pattern : Pattern
+    named : callable
+        From a match to its kind (``Company`` or ``Product``), the symbol or product, and the form: ``listed``,
+        ``cashtag``, ``product``, ``name`` or ``ticker``.
+    """
     aliases, tickers = entities.aliases(), entities.tickers()
     products = {word.strip().casefold(): word for words in entities.products.values() for word in words}
     bare = [ticker for ticker in tickers if len(ticker) > 1]
@@ -169,17 +191,17 @@ def mask(texts: Sequence[str], entities: Entities) -> list[str]:
     pattern = re.compile(rf"(?<![\w])(?:{'|'.join(parts)})")
     upper = {ticker.upper(): owner for ticker, owner in tickers.items()}
 
-    def whose(found: re.Match[str]) -> tuple[str, str]:
+    def named(found: re.Match[str]) -> Named:
         kind, word = found.lastgroup or "", " ".join(found.group(0).split())
         if found.group("listed"):
-            return "Company", tickers[found.group("code")]
+            return "Company", tickers[found.group("code")], "listed"
         if kind == "cashtag":
-            return "Company", upper.get(word[1:].upper(), word.upper())
+            return "Company", upper.get(word[1:].upper(), word.upper()), kind
         if kind == "product":
-            return "Product", word.casefold()
-        return "Company", aliases[word.casefold()] if kind == "name" else tickers[word]
+            return "Product", word.casefold(), kind
+        return "Company", aliases[word.casefold()] if kind == "name" else tickers[word], kind
 
-    return [_numbered(DATE, _numbered(pattern, text, whose, _letter), _as_date, str) for text in texts]
+    return pattern, named
 
 
 def _as_date(found: re.Match[str]) -> tuple[str, str]:

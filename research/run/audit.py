@@ -20,6 +20,7 @@ from embargo.data_loaders.calendars import length_of, sessions, zone_of
 from embargo.data_loaders.schemas import Prices
 from embargo.models.content import text_hash
 from embargo.research.progress import Stages
+from embargo.research.run.cutoff import Rival, judge_cutoff
 from embargo.research.run.data_verdict import read_by
 from embargo.research.run.plan import Plan
 from embargo.research.run.samples import Part
@@ -44,6 +45,10 @@ class Trail:
         (scored news, prices) to weights of all bars up to the last test row: the very path the run traded on.
     weights, asset_returns : DataFrame, shape (test rows, symbols)
     books : Books
+    rival : Rival or None
+        The word list on the same news; None where the run's own reader is one.
+    growth, regimes : DataFrame
+        Of `embargo.research.run.measurement.Measured`.
     """
 
     plan: Plan
@@ -54,6 +59,9 @@ class Trail:
     weights: pd.DataFrame
     asset_returns: pd.DataFrame
     books: Books
+    rival: Rival | None
+    growth: pd.DataFrame
+    regimes: pd.DataFrame
 
 
 def audit(trail: Trail, stages: Stages) -> list[Finding]:
@@ -85,6 +93,8 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         judge_labels(trail.plan),
         _orders(trail, hashed),
         *_models(trail, hashed),
+        *_either_side(trail),
+        _contamination(trail),
         leakage.check_undated(news, set_aside=world.counts["news"].get("undated", 0)),
         leakage.check_latency(pd.Timedelta(config.prices.latency), length_of(config.prices.bar)),
         leakage.check_costs(config.costs.model_dump()),
@@ -245,6 +255,27 @@ def _models(trail: Trail, news: pd.DataFrame) -> list[Finding]:
             manifest["cutoff_source"],
         )
     return [base, *_records(trail, news)]
+
+
+def _either_side(trail: Trail) -> list[Finding]:
+    made = trail.scored, trail.asset_returns, trail.books.returns
+    return judge_cutoff(trail.plan, trail.manifests, *made, trail.rival, trail.growth, trail.regimes)
+
+
+def _contamination(trail: Trail) -> Finding:
+    """Hold the labels held out of a file against those that were really fitted on; one model serves all folds."""
+    plan, part = trail.plan, trail.plan.parts[0]
+    if plan.config.labels.source != "file":
+        said = "The labels come with the news, or from returns; their record is held against the test instead."
+        return Finding("M11", "not-applicable", leakage.CHECKS["check_contamination"].title, said)
+    record = record_of(trail.fitted_on, part)
+    texts = pd.concat([part.train, part.validation, part.test])["text"]
+    if record is None:
+        texts = pd.concat([part.train, part.validation])["text"]
+    else:
+        texts = texts[texts.map(text_hash).isin(set(record["text_hash"]))]
+    # Near copies are left to whoever asks: set phrases are alike of themselves.
+    return leakage.check_contamination(part.test["text"].tolist(), texts.tolist(), near=False).finding()
 
 
 def _records(trail: Trail, news: pd.DataFrame) -> list[Finding]:

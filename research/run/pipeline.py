@@ -33,6 +33,7 @@ from embargo.research.records.seals import keep_seal
 from embargo.research.records.windows import TradedWindow, window_on
 from embargo.research.run.audit import Trail, audit
 from embargo.research.run.chance import shuffle_news
+from embargo.research.run.cutoff import Rival, either_side
 from embargo.research.run.data_verdict import DataVerdict
 from embargo.research.run.fusion import Fused
 from embargo.research.run.measurement import Measured, estimate, measure
@@ -153,17 +154,19 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
     ledger.record(place, window, trial, returns)
     attempts = tried_around(place, window, elsewhere=config.statistics.trials_elsewhere).joined(trial, returns)
     permutations = shuffle_news(plan, result, stages.stage("Shuffle the news against the market"), fused)
-    rivals = _rivals(plan, cache, stages)
+    rival = _rival(plan, cache, stages)
     stages.stage("Measure, by regime and against chance")
+    rivals = {} if rival is None else {"lexicon": rival.weights}
     measured = measure(plan, reading, result, permutations, attempts, rivals)
     metrics = replace(
         measured.metrics,
         truth=_truth(plan, scored),
+        either_side=either_side(plan, reading.manifests, result),
         fusion=None if fused is None else FusionFigures(models=tuple(fused.manifest()), counts=fused.counts),
         **_data_figures(plan, result),
     )
 
-    findings = audit(trail_of(plan, reading, result, fused), stages)
+    findings = audit(_trail(plan, reading, result, fused, rival, measured), stages)
     verdict = conclude(metrics, findings, significance=config.statistics.significance, bad_data=plan.data.refused)
     said = [*cautions(plan.world, plan.parts), *remarks(attempts)]
     said += ledger.earlier_attempts(out, declared=attempts.elsewhere)
@@ -214,16 +217,16 @@ def _data_figures(plan: Plan, result: Trade) -> dict[str, Any]:
     }
 
 
-def _rivals(plan: Plan, cache: Path, stages: Stages) -> dict[str, pd.DataFrame]:
-    """Weights of what a model has to beat: the same news read by a word list, traded by the same rules."""
+def _rival(plan: Plan, cache: Path, stages: Stages) -> Rival | None:
+    """Return what a model has to beat: the same news read by a word list, traded by the same rules."""
     model = plan.config.model
     if model.kind == "lexicon":
-        return {}
+        return None
     stages.stage("Read the news by word list too")
     lexicon = ModelSection(kind="lexicon", calibration=model.calibration)
     simple = replace(plan, config=plan.config.model_copy(update={"model": lexicon}), base=None)
-    scored = read(simple, simple.parts, cache, Quiet()).scored
-    return {"lexicon": decide(simple, traded_news(simple, scored)).weights}
+    scored = traded_news(simple, read(simple, simple.parts, cache, Quiet()).scored)
+    return Rival((scored["bullish"] - scored["bearish"]).to_numpy(dtype=float), decide(simple, scored).weights)
 
 
 def material_of(plan: Plan, samples: Sequence[Samples]) -> dict[str, str]:
@@ -268,8 +271,9 @@ def _truth(plan: Plan, scored: pd.DataFrame) -> TruthFigures | None:
     )
 
 
-def trail_of(plan: Plan, reading: Reading, result: Trade, fused: Fused | None) -> Trail:
-    """Gather what a run hands to its audit."""
+def _trail(
+    plan: Plan, reading: Reading, result: Trade, fused: Fused | None, rival: Rival | None, measured: Measured
+) -> Trail:
     until_end = replace(plan, rows=slice(0, plan.rows.stop))
 
     def weights_of(scored: pd.DataFrame, prices: Prices) -> pd.DataFrame:
@@ -285,6 +289,9 @@ def trail_of(plan: Plan, reading: Reading, result: Trade, fused: Fused | None) -
         weights=result.decision.weights,
         asset_returns=result.asset_returns,
         books=result.books,
+        rival=rival,
+        growth=measured.equity,
+        regimes=measured.regimes,
     )
 
 

@@ -2,7 +2,14 @@ from .altered import check_masked_forecasts, check_redated_forecasts, check_reid
 from .counterfactual import check_counterfactual_readings
 from .cutoff import check_alpha_decay, check_cutoff_split
 from .membership import check_contamination, check_membership
-from .propensity import ClusteredRegression, check_date_recall, check_lookahead_propensity, regress_by_cluster
+from .propensity import (
+    ClusteredRegression,
+    check_date_recall,
+    check_lent_news,
+    check_lookahead_propensity,
+    check_recall_after_cutoff,
+    regress_by_cluster,
+)
 from .result import ProbeResult
 
 __all__ = [
@@ -13,9 +20,11 @@ __all__ = [
     "check_counterfactual_readings",
     "check_cutoff_split",
     "check_date_recall",
+    "check_lent_news",
     "check_lookahead_propensity",
     "check_masked_forecasts",
     "check_membership",
+    "check_recall_after_cutoff",
     "check_redated_forecasts",
     "check_reidentification",
     "regress_by_cluster",

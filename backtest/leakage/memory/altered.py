@@ -23,6 +23,7 @@ from embargo.backtest.leakage.memory.days import (
     share,
 )
 from embargo.backtest.leakage.memory.result import DOUBT, FEWEST_DAYS, ProbeResult
+from embargo.backtest.leakage.on_request import ON_REQUEST
 from embargo.data_loaders.errors import DataError
 
 # Recognised beyond guessing, as a share of texts, from which masking is doubted.
@@ -41,18 +42,18 @@ class _Question:
 
 _MASKED = _Question(
     "M5",
-    "Forecasts do not rest on whom a text names",
+    ON_REQUEST["check_masked_forecasts"].title,
     "masked",
     "Score masked texts, or trust only what lies after the model's cutoff. If masking also took news away, name what "
     "identifies a company more narrowly and ask again.",
 )
 _REDATED = _Question(
     "M7",
-    "Forecasts do not rest on which day a text names",
+    ON_REQUEST["check_redated_forecasts"].title,
     "dated otherwise",
     "Take the dates out of what the model is shown, or trust only what lies after its cutoff.",
 )
-_RECOGNISED_TITLE = "Masked texts do not tell whom they are about"
+_RECOGNISED_TITLE = ON_REQUEST["check_reidentification"].title
 _RECOGNISED_REMEDY = "Add the words that give a company away to its aliases or products, and mask again."
 
 

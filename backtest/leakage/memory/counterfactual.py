@@ -8,6 +8,7 @@ import pandas as pd
 from embargo.backtest.leakage.findings import aware_instant, evidence_rows, moment
 from embargo.backtest.leakage.memory.days import check_resampling, first_day_after, read_forecasts, resample, share
 from embargo.backtest.leakage.memory.result import DOUBT, FEWEST_DAYS, ProbeResult
+from embargo.backtest.leakage.on_request import ON_REQUEST
 
 # Lead in the share of right forecasts from which what does not follow the text is doubted.
 LEAD = 0.05
@@ -16,7 +17,7 @@ IMPLAUSIBLE = 0.65
 # Share of readings that follow below which the words turned round are not those that the reader goes by.
 FOLLOWED = 0.5
 
-_TITLE = "Forecasts follow a text that is turned round"
+_TITLE = ON_REQUEST["check_counterfactual_readings"].title
 _UNIT = "share right among readings that do not follow less that among those that do"
 _REMEDY = (
     "Trust only what lies after the model's cutoff. Readings that stay right while the text says the opposite come "

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.backtest.arguments import check_periods_per_year
+from embargo.backtest.leakage.catalogue import CHECKS
 from embargo.backtest.leakage.findings import aware_instant, moment, utc_array
 from embargo.backtest.leakage.memory.days import (
     Forecasts,
@@ -32,8 +33,8 @@ from embargo.data_loaders.errors import DataError
 # Days of a regime on either side from which it counts as matched.
 FEWEST_MATCHED = 20
 
-_GATE_TITLE = "Forecasts are worth as much after the knowledge cutoff as before it"
-_ALPHA_TITLE = "Alpha does not end at the knowledge cutoff"
+_GATE_TITLE = CHECKS["check_cutoff_split"].title
+_ALPHA_TITLE = CHECKS["check_alpha_decay"].title
 _REMEDY = (
     "Trust the figures after the cutoff alone, or take a model whose cutoff lies before the test; a masked text that "
     "keeps the difference speaks for the market, one that loses it for memory."

@@ -12,16 +12,18 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
+from embargo.backtest.leakage.catalogue import CHECKS
 from embargo.backtest.leakage.duplicates import MIN_TOKENS, near_matches
 from embargo.backtest.leakage.findings import EVIDENCE_ROWS, aware_instant, moment
 from embargo.backtest.leakage.memory.days import check_resampling, first_day_after, read_forecasts, resample, share
 from embargo.backtest.leakage.memory.result import DOUBT, FEWEST_DAYS, ProbeResult
+from embargo.backtest.leakage.on_request import ON_REQUEST
 from embargo.data_loaders.checks.repeats import normalise_text
 from embargo.data_loaders.errors import ConfigError
 
-_FAMILIAR_TITLE = "Texts from before the cutoff are no more familiar than later ones"
+_FAMILIAR_TITLE = ON_REQUEST["check_membership"].title
 _FAMILIAR_UNIT = "area under the curve, before against after, less its drift after the cutoff"
-_FITTED_TITLE = "No test text is among those that the model was fitted on"
+_FITTED_TITLE = CHECKS["check_contamination"].title
 _SHOWN_CHARACTERS = 160
 
 

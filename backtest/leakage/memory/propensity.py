@@ -25,7 +25,9 @@ from embargo.backtest.leakage.memory.days import (
     resample,
 )
 from embargo.backtest.leakage.memory.result import DOUBT, FEWEST_DAYS, ProbeResult
+from embargo.backtest.leakage.on_request import ON_REQUEST
 from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.schemas import as_utc
 
 # A bare date that forecasts this well, at so many standard errors, is beyond seasons and chance.
 PROOF = 5.0
@@ -36,9 +38,40 @@ _PLACEBO = 2.0
 # A spread below this is rounding.
 _STILL = 1e-9
 
-_RECALL_TITLE = "A bare symbol and date say nothing of the return"
-_PROPENSITY_TITLE = "Forecasts are not better where a date is recalled"
+_PROPENSITY_TITLE = ON_REQUEST["check_lookahead_propensity"].title
 _REMEDY = "Trust only what lies after the model's cutoff, or take a model whose knowledge ends before the test."
+
+
+@dataclass(frozen=True)
+class _Question:
+    code: str
+    title: str
+    answers: str
+    to_what: str
+    still: str
+
+
+_BARE = _Question(
+    "M3",
+    ON_REQUEST["check_date_recall"].title,
+    "bare dates",
+    "texts that hold no news",
+    "The answer to a bare symbol is the same on each of {days} days{period}: nothing is recalled.",
+)
+_LENT = _Question(
+    "M3",
+    ON_REQUEST["check_lent_news"].title,
+    "another day's news",
+    "texts that hold no news of that day",
+    "Another day's news are read alike under each of {days} dates{period}: nothing is recalled.",
+)
+_BEYOND = _Question(
+    "M2",
+    ON_REQUEST["check_recall_after_cutoff"].title,
+    "texts without that day's news",
+    "texts that hold no news of that day",
+    "No answer moves with the date on any of {days} days{period}: nothing is recalled.",
+)
 
 
 @dataclass(frozen=True)
@@ -173,15 +206,151 @@ def check_date_recall(
     >>> check_date_recall(frame).verdict, check_date_recall(frame.assign(recalled=chance)).verdict
     ('leak', 'pass')
     """
+    return _recalled(_BARE, recalled, cutoff, level, n_boot, seed)
+
+
+def check_lent_news(
+    recalled: pd.DataFrame,
+    *,
+    cutoff: pd.Timestamp | None = None,
+    level: float = 0.95,
+    n_boot: int = 1000,
+    seed: int = 0,
+) -> ProbeResult:
+    """Tell whether another day's news, told of a symbol and a date, forecast that day's return (M3).
+
+    A reader that was fitted on headlines may say nothing to a bare date. In a text like all others whose news come from
+    elsewhere, what it recalls of whom and when shows; what it reads there has nothing to do with that day. Judged as in
+    ``check_date_recall``: the news lent must be drawn without regard to returns, from other days.
+
+    Silent on: memory that needs the wording of a text.
+
+    Parameters
+    ----------
+    recalled : DataFrame
+        One row per symbol and bar: ``at`` (UTC, the opening of the bar), ``symbol``, ``recalled`` (signed answer to the
+        lent news, best less the answer to the same news told of nobody) and ``earned`` (return of that bar, a
+        fraction).
+    cutoff : Timestamp, optional
+        Knowledge cutoff (UTC); with one, the days before it judge.
+    level : float
+        Of the interval.
+    n_boot : int
+        Resamples of the days, at least 100.
+    seed : int
+        Of the resamples.
+
+    Returns
+    -------
+    ProbeResult
+        As in ``check_date_recall``.
+
+    Raises
+    ------
+    DataError
+        If columns are missing or instants are naive.
+    ConfigError
+        If a setting is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.backtest.leakage.memory import check_lent_news
+    >>> rng, at = np.random.default_rng(0), pd.date_range("2020-01-01", periods=300, tz="UTC")
+    >>> earned, lent = rng.normal(0.0, 0.02, 300), rng.normal(size=300)
+    >>> knows = np.where(rng.random(300) < 0.3, 2.0 * np.sign(earned) - lent, 0.0)
+    >>> check_lent_news(pd.DataFrame({"at": at, "symbol": "A", "recalled": knows, "earned": earned})).verdict
+    'leak'
+    """
+    return _recalled(_LENT, recalled, cutoff, level, n_boot, seed)
+
+
+def check_recall_after_cutoff(
+    recalled: pd.DataFrame,
+    cutoff: pd.Timestamp | None,
+    *,
+    level: float = 0.95,
+    n_boot: int = 1000,
+    seed: int = 0,
+) -> ProbeResult:
+    """Tell whether a reader recalls days from after its stated cutoff (M2).
+
+    What forecasts a return without its news was known; from after the cutoff it should not be, and where it is, the
+    cutoff is wrong. Judged as in ``check_date_recall``, on the days after the cutoff alone.
+
+    Silent on: knowledge that forecasts no return.
+
+    Parameters
+    ----------
+    recalled : DataFrame
+        As in ``check_date_recall``: answers to bare dates, to lent news, or the sum of both.
+    cutoff : Timestamp or None
+        Knowledge cutoff as it is stated (UTC); None where nobody says.
+    level : float
+        Of the interval.
+    n_boot : int
+        Resamples of the days, at least 100.
+    seed : int
+        Of the resamples.
+
+    Returns
+    -------
+    ProbeResult
+        As in ``check_date_recall``, without a placebo.
+
+    Raises
+    ------
+    DataError
+        If columns are missing or instants are naive.
+    ConfigError
+        If a setting is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.backtest.leakage.memory import check_recall_after_cutoff
+    >>> rng, at = np.random.default_rng(0), pd.date_range("2020-01-01", periods=300, tz="UTC")
+    >>> earned = rng.normal(0.0, 0.02, 300)
+    >>> known = np.where(at < at[250], np.sign(earned), rng.normal(size=300))
+    >>> frame = pd.DataFrame({"at": at, "symbol": "A", "recalled": known, "earned": earned})
+    >>> [check_recall_after_cutoff(frame, at[day]).verdict for day in (100, 250)]
+    ['leak', 'pass']
+    """
+    if cutoff is None or pd.isna(cutoff):
+        said = "Nobody says until when the reader's knowledge reaches, so nothing lies after it."
+        return ProbeResult("M2", "not-applicable", _BEYOND.title, said)
+    instant = aware_instant(cutoff, what="knowledge cutoff")
+    require_columns(recalled, ("at",), where="recalled days")
+    at = as_utc(recalled["at"], what="recalled days, column at")
+    later = recalled[(at >= instant.ceil("D")).to_numpy()]
+    period = f" from after {moment(instant)}"
+    return _recalled(_BEYOND, later, None, level, n_boot, seed, period=period)
+
+
+def _recalled(
+    asked: _Question,
+    recalled: pd.DataFrame,
+    cutoff: pd.Timestamp | None,
+    level: float,
+    n_boot: int,
+    seed: int,
+    *,
+    period: str | None = None,
+) -> ProbeResult:
     check_resampling(level, n_boot, seed)
     require_columns(recalled, ("symbol",), where="recalled days")
     read = read_forecasts(recalled, ["earned", "recalled"], where="recalled days")
-    unit = "correlation of the answer to a bare date with the return"
-    judged, period = _judged(read, cutoff)
+    unit = f"correlation of the answer to {asked.answers} with the return"
+    judged, before_it = _judged(read, cutoff)
+    period = before_it if period is None else period
     inside = judged[read.frame["day"].to_numpy()]
     n, days = int(inside.sum()), int(judged.sum())
     if not n:
-        return ProbeResult("M3", "not-applicable", _RECALL_TITLE, f"There are no days{period} to ask for.", unit=unit)
+        return ProbeResult(
+            asked.code, "not-applicable", asked.title, f"There are no days{period} to ask for.", unit=unit
+        )
     before, after = (_date_recall(read, side, n_boot, seed) for side in (judged, ~judged))
     low, high = after.interval(level)
     figures = {
@@ -194,25 +363,26 @@ def check_date_recall(
         "detectable": DOUBT * before.error,
     }
     if not np.isfinite(before.value):
-        said = f"The answer to a bare symbol is the same on each of {days} days{period}: nothing is recalled."
-        return ProbeResult("M3", "pass", _RECALL_TITLE, said, 0.0, None, unit, figures)
-    said = f"Answers to {n} bare dates{period} correlate {before.value:.3f} with that day's return"
+        said = asked.still.format(days=days, period=period)
+        return ProbeResult(asked.code, "pass", asked.title, said, 0.0, None, unit, figures)
+    said = f"{n} answers to {asked.answers}{period} correlate {before.value:.3f} with that day's return"
     said += f", {after.value:.3f} after the cutoff{read.aside()}." if np.isfinite(after.value) else f"{read.aside()}."
     if days < FEWEST_DAYS:
         said += f" {days} days prove nothing; {FEWEST_DAYS} are needed."
-        return ProbeResult("M3", "inconclusive", _RECALL_TITLE, said, unit=unit, figures=figures)
+        return ProbeResult(asked.code, "inconclusive", asked.title, said, unit=unit, figures=figures)
     interval = before.interval(level)
     if before.z < DOUBT:
         said += f" {figures['detectable']:.3f} would be doubted."
-        return ProbeResult("M3", "pass", _RECALL_TITLE, said, before.value, interval, unit, figures)
+        return ProbeResult(asked.code, "pass", asked.title, said, before.value, interval, unit, figures)
     verdict: AuditVerdict = "leak" if before.z >= PROOF and before.value >= PROVEN_CORRELATION else "suspicious"
-    said += f" That is {before.z:.1f} standard errors, from texts that hold no news."
+    said += f" That is {before.z:.1f} standard errors, from {asked.to_what}."
     frame = read.frame[inside]
     right = frame[np.sign(frame["recalled"]) == np.sign(frame["earned"])]
     surest = right.loc[right["recalled"].abs().sort_values(ascending=False, kind="stable").index]
-    evidence = evidence_rows(surest[["symbol", "at", "recalled", "earned"]])
+    shown = [name for name in ("article_id", "symbol", "at", "recalled", "earned") if name in surest]
+    evidence = evidence_rows(surest[shown])
     return ProbeResult(
-        "M3", verdict, _RECALL_TITLE, said, before.value, interval, unit, figures, evidence, _REMEDY
+        asked.code, verdict, asked.title, said, before.value, interval, unit, figures, evidence, _REMEDY
     )  # fmt: skip
 
 

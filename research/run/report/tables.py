@@ -25,6 +25,7 @@ from embargo.research.records.figures import labels_of
 from embargo.research.records.metrics import (
     BestOfAttempts,
     CostPaid,
+    CutoffSide,
     Drawdown,
     GrowingWindow,
     MeanReturn,
@@ -58,7 +59,7 @@ _NAMES = {
 
 def tables_of(metrics: Metrics) -> list[ReportTable]:
     """Return the tables that these metrics have something for, in the order in which they are read."""
-    made = (_costs(metrics), _drawdowns(metrics), _relative(metrics), _trades(metrics))
+    made = (_either_side(metrics), _costs(metrics), _drawdowns(metrics), _relative(metrics), _trades(metrics))
     return [table for table in made if table.rows]
 
 
@@ -111,6 +112,35 @@ def name_of(definition: str) -> str:
     'Markov switching, ex post'
     """
     return _NAMES.get(definition, definition.replace("_", " "))
+
+
+def _either_side(metrics: Metrics) -> ReportTable:
+    """Set what was made before the base's knowledge cutoff beside what was made after it."""
+    split = metrics.either_side
+    if split is None:
+        return ReportTable("Before and after the knowledge cutoff", "", (), ())
+    note = (
+        f"The base model knows text until {split.cutoff[:16].replace('T', ' ')} UTC, as stated: what was made before "
+        "may be remembered, so only what was made after counts. The leakage audit compares the two (M1, M9)."
+    )
+    rows = [
+        (
+            name,
+            formats.count(side.n_bars),
+            formats.count(side.n_articles),
+            formats.ratio(side.sharpe),
+            formats.interval((side.sharpe_low, side.sharpe_high)),
+            formats.coefficient(side.information_coefficient),
+            formats.interval((side.information_coefficient_low, side.information_coefficient_high), "coefficient"),
+        )
+        for name, side in (("before", split.before), ("after", split.after))
+    ]
+    interval = f"{metrics.level:.0%} interval"
+    bars, articles, sharpe, coefficient = labels_of(
+        CutoffSide, "n_bars", "n_articles", "sharpe", "information_coefficient"
+    )
+    head = ("Side", bars, articles, sharpe, interval, coefficient, interval)
+    return ReportTable("Before and after the knowledge cutoff", note, head, tuple(rows))
 
 
 def _costs(metrics: Metrics) -> ReportTable:

@@ -90,7 +90,17 @@ def test_figures_keep_their_bytes_through_a_file(tmp_path: Path) -> None:
 
 def test_only_what_a_run_need_not_have_is_left_out() -> None:
     written = metrics_with().to_dict()
-    later = {"truth", "fusion", "status", "edge", "verdict", "data_verdict", "data_faults", "without_bad_bars"}
+    later = {
+        "truth",
+        "either_side",
+        "fusion",
+        "status",
+        "edge",
+        "verdict",
+        "data_verdict",
+        "data_faults",
+        "without_bad_bars",
+    }
     assert {each.name for each in fields(Metrics)} - set(written) == later
     # So a file from before runs judged their data is still read.
     assert Metrics.from_dict(written).data_verdict is None

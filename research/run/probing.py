@@ -1,0 +1,287 @@
+"""What a reader remembers instead of reads: news put to it again masked, redated, turned round, and as bare dates.
+
+Every run is judged by what it traded; this asks the reader itself, so it costs readings and is done only when asked
+for. Any scorer can be asked, with or without a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from embargo.backtest.leakage import ON_REQUEST, Finding
+from embargo.backtest.leakage.findings import aware_instant, require_columns
+from embargo.backtest.leakage.memory import (
+    ProbeResult,
+    check_counterfactual_readings,
+    check_cutoff_split,
+    check_date_recall,
+    check_lent_news,
+    check_lookahead_propensity,
+    check_masked_forecasts,
+    check_membership,
+    check_recall_after_cutoff,
+    check_redated_forecasts,
+    check_reidentification,
+)
+from embargo.data_loaders.errors import DataError
+from embargo.models.calibration.fitting import Calibration
+from embargo.models.probes import Entities, flip_outcomes, lend_news, mask, put_dates, recall, reidentify, shift_dates
+from embargo.models.scorer import Progress, Scorer
+from embargo.models.scorers.score import cached_logits
+
+# Articles that are read again; each costs about twelve readings.
+MOST = 600
+COLUMNS = ("article_id", "text", "symbol", "at", "earned")
+# Years by which dates are put wrong: back, to years that a reader has heard of.
+_YEARS = -7
+# Texts of other days told of each article's symbol and date.
+_LENDERS = 2
+_RESAMPLES = 1000
+_UNNAMED = (
+    "Only tickers and dates could be masked, since nobody says what the companies are called. Name them in "
+    "leakage.names, and ask again."
+)
+
+Names = Mapping[str, Sequence[str]]
+# From texts to how familiar a language model finds each; higher is more familiar.
+Familiarity = Callable[[Sequence[str]], np.ndarray]
+
+
+def probe_scorer(
+    scorer: Scorer,
+    articles: pd.DataFrame,
+    cutoff: pd.Timestamp | None,
+    *,
+    names: Names | None = None,
+    seed: int = 0,
+    calibration: Calibration | None = None,
+    familiarity: Familiarity | None = None,
+    at_most: int = MOST,
+    progress: Progress | None = None,
+) -> list[Finding]:
+    """Ask a scorer what it remembers of articles and of what came of them.
+
+    Parameters
+    ----------
+    scorer : Scorer
+    articles : DataFrame
+        One row per article and symbol: ``article_id``, ``text``, ``symbol``, ``at`` (UTC, the opening of the bar whose
+        return is earned) and ``earned`` (that return, a fraction; rows without one are left out). With ``known_at``,
+        when the article was known, dates are asked for by it too.
+    cutoff : Timestamp or None
+        Until when the scorer's knowledge reaches, as stated (UTC). Days before it judge and days after it are the
+        placebo; where no day lies before it, or nobody says, all days judge.
+    names : mapping of str to sequence of str, optional
+        What each symbol is called; without them masking proves nothing.
+    seed : int
+        Of the articles drawn, of the news lent and of the resamples.
+    calibration : Calibration, optional
+        As the scores are used with; by default the scorer's own probabilities.
+    familiarity : callable, optional
+        How familiar texts are to the model behind the scorer, such as Min-K%++ of a causal model; without it, how sure
+        the scorer is of them.
+    at_most : int
+        Articles that are read, at least 1; of more, so many are drawn at random, both sides of the cutoff alike.
+    progress : callable, optional
+        Called with (distinct texts read, distinct texts in all).
+
+    Returns
+    -------
+    list of Finding
+        M1 (either side of the cutoff), M2 (recall of what came after it), M3 (bare dates; another day's news; better
+        where a date moves the answer), M4 (familiar texts), M5 (masked), M6 (masked texts recognised), M7 (redated) and
+        M8 (turned round), in this order.
+
+    Raises
+    ------
+    DataError
+        If columns are missing or instants are naive.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.models import LexiconScorer
+    >>> from embargo.research.run.probing import probe_scorer
+    >>> at = pd.date_range("2020-01-01", periods=90, tz="UTC")
+    >>> news = pd.DataFrame({"article_id": at.strftime("%j"), "text": "Altera reports strong profit", "symbol": "ALTR"})
+    >>> news = news.assign(at=at, earned=np.random.default_rng(0).normal(0.0, 0.02, 90))
+    >>> found = probe_scorer(LexiconScorer(), news, None, names={"ALTR": ["Altera"]})
+    >>> {each.code: each.verdict for each in found}["M5"]
+    'pass'
+    """
+    drawn = draw_articles(articles, cutoff, at_most=at_most, seed=seed)
+    readings = put_questions(
+        scorer, change_texts(drawn, names, seed=seed), names=names, calibration=calibration, progress=progress
+    )
+    if familiarity is not None:
+        readings["familiarity"] = familiarity(readings["text"].tolist())
+    return judge_readings(readings, cutoff, names=names, seed=seed)
+
+
+def draw_articles(
+    articles: pd.DataFrame, cutoff: pd.Timestamp | None, *, at_most: int = MOST, seed: int = 0
+) -> pd.DataFrame:
+    """Draw the articles that are read again, in order of time: as many from before the cutoff as from after it."""
+    require_columns(articles, COLUMNS, where="articles to probe")
+    known = articles.loc[np.isfinite(articles["earned"].to_numpy(dtype=float))].sort_values("at", kind="stable")
+    if known.empty:
+        raise DataError("articles to probe: none has a return, so nothing could be recalled. Give some with a return.")
+    rng = np.random.default_rng(seed)
+    sides = [known]
+    if (instant := _instant(cutoff)) is not None:
+        sides = sorted((known[known["at"] < instant], known[known["at"] >= instant]), key=len)
+    kept: list[pd.DataFrame] = []
+    for place, side in enumerate(sides):
+        # What the smaller side leaves goes to the larger one.
+        n = (at_most - sum(map(len, kept))) // (len(sides) - place)
+        kept.append(side.iloc[np.sort(rng.choice(len(side), size=min(n, len(side)), replace=False))])
+    return pd.concat(kept).sort_values("at", kind="stable").reset_index(drop=True)
+
+
+def change_texts(articles: pd.DataFrame, names: Names | None = None, *, seed: int = 0) -> pd.DataFrame:
+    """Change each text in every way that a reader is asked about.
+
+    Returns
+    -------
+    DataFrame
+        The articles with ``masked``, ``turned`` and its ``direction``, ``dated`` and ``redated`` (the text under a true
+        and a false date), and ``lent_0, lender_0, ...``: the news of row ``lender`` told of this symbol and date.
+    """
+    texts = articles["text"].tolist()
+    dated = pd.DatetimeIndex(articles["known_at" if "known_at" in articles else "at"])
+    entities = _entities(articles, names)
+    turned, moved = flip_outcomes(texts), shift_dates(texts, _YEARS)
+    # A text that names no date is given one.
+    dates = [own != other for own, other in zip(texts, moved, strict=True)]
+    false = put_dates(texts, dated + pd.DateOffset(years=_YEARS))
+    changed = articles.assign(
+        masked=mask(texts, entities),
+        turned=turned.texts,
+        direction=turned.direction,
+        dated=np.where(dates, texts, put_dates(texts, dated)),
+        redated=np.where(dates, moved, false),
+    )
+    rng, n = np.random.default_rng([seed, 1]), len(articles)
+    for number in range(_LENDERS):
+        # Far from the day that they are told of, so that nothing in them bears on its return.
+        lender = (np.arange(n) + rng.integers(n // 4, n - n // 4 + 1)) % max(n, 1)
+        changed[f"lender_{number}"] = lender
+        changed[f"lent_{number}"] = lend_news(texts, lender.tolist(), articles["symbol"].tolist(), dated, entities)
+    return changed
+
+
+def put_questions(
+    scorer: Scorer,
+    changed: pd.DataFrame,
+    *,
+    names: Names | None = None,
+    calibration: Calibration | None = None,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Read changed texts, and answer bare symbols and dates.
+
+    Returns
+    -------
+    DataFrame
+        What was given, with ``score``, ``altered``, ``dated_score``, ``redated_score``, ``log_odds``, ``flipped``,
+        ``familiarity`` (the probability of the likeliest class), ``lent`` (the mean answer to news that were lent, less
+        that to the same news masked), ``recalled`` and ``propensity``.
+    """
+    lent = [f"lent_{number}" for number in range(_LENDERS)]
+    columns = ["text", "masked", "dated", "redated", "turned", *lent]
+    # In one call, so that equal texts are read once and batches are full.
+    logits = cached_logits(scorer, [text for name in columns for text in changed[name]], progress=progress).logits
+    raw = dict(zip(columns, logits.reshape(len(columns), -1, 3), strict=True))
+    sure = {name: (calibration or Calibration()).apply(values) for name, values in raw.items()}
+    tilt = {name: values[:, 2] - values[:, 0] for name, values in sure.items()}
+    moved = [tilt[name] - tilt["masked"][changed[f"lender_{k}"].to_numpy()] for k, name in enumerate(lent)]
+    called = {symbol: own[0] for symbol, own in (names or {}).items() if own}
+    when = [pd.DatetimeIndex(changed[name]) for name in ("at", "known_at") if name in changed]
+    asked = [
+        recall(scorer, changed["symbol"].tolist(), at, names=called, calibration=calibration)
+        for at in (when if len(when) < 2 or (when[0].floor("D") != when[1].floor("D")).any() else when[:1])
+    ]
+    return changed.assign(
+        score=tilt["text"],
+        altered=tilt["masked"],
+        dated_score=tilt["dated"],
+        redated_score=tilt["redated"],
+        log_odds=raw["text"][:, 2] - raw["text"][:, 0],
+        flipped=raw["turned"][:, 2] - raw["turned"][:, 0],
+        familiarity=sure["text"].max(axis=1),
+        lent=np.mean(moved, axis=0),
+        recalled=np.mean([answer["recalled"] for answer in asked], axis=0),
+        propensity=np.max([answer["propensity"] for answer in asked], axis=0),
+    )
+
+
+def judge_readings(
+    readings: pd.DataFrame, cutoff: pd.Timestamp | None, *, names: Names | None = None, seed: int = 0
+) -> list[Finding]:
+    """Judge what one reader, or one of each fold, made of changed texts; see `probe_scorer`."""
+    instant = _instant(cutoff)
+    inside = instant is not None and bool((readings["at"] < instant).any())
+    judged = instant if inside else None
+    kept = {"n_boot": _RESAMPLES, "seed": seed}
+    # One answer per symbol and bar, however many articles there were.
+    answers = readings.groupby(["symbol", "at"], as_index=False, sort=False).agg(
+        {"article_id": "first", "earned": "first", "recalled": "mean", "lent": "mean"}
+    )
+    bare, lent = (answers.assign(recalled=answers[name]) for name in ("recalled", "lent"))
+    either = answers.assign(recalled=answers["recalled"] + answers["lent"])
+    under_dates = readings.assign(score=readings["dated_score"], altered=readings["redated_score"])
+    found = [
+        check_cutoff_split(readings, instant, **kept),
+        check_recall_after_cutoff(either, instant, **kept),
+        check_date_recall(bare, cutoff=judged, **kept),
+        check_lent_news(lent, cutoff=judged, **kept),
+        check_lookahead_propensity(readings, cutoff=judged),
+        _familiar(readings, judged, seed),
+        _masked(check_masked_forecasts(readings, cutoff=judged, **kept), names),
+        _recognised(readings, names, seed),
+        check_redated_forecasts(under_dates, cutoff=judged, **kept),
+        check_counterfactual_readings(readings, cutoff=judged, **kept),
+    ]
+    return [each.finding() for each in found]
+
+
+def _instant(cutoff: pd.Timestamp | None) -> pd.Timestamp | None:
+    return None if cutoff is None or pd.isna(cutoff) else aware_instant(cutoff, what="knowledge cutoff")
+
+
+def _entities(articles: pd.DataFrame, names: Names | None) -> Entities:
+    told = {symbol: list(own) for symbol, own in (names or {}).items()}
+    return Entities({symbol: told.get(symbol, []) for symbol in dict.fromkeys([*articles["symbol"], *told])})
+
+
+def _masked(answer: ProbeResult, names: Names | None) -> ProbeResult:
+    """Take a pass back where only tickers could be masked."""
+    if names or answer.verdict != "pass":
+        return answer
+    return replace(answer, verdict="inconclusive", detail=f"{answer.detail} {_UNNAMED}")
+
+
+def _familiar(readings: pd.DataFrame, judged: pd.Timestamp | None, seed: int) -> ProbeResult:
+    if judged is None:
+        said = "No cutoff lies inside the days that were read, at which texts could become less familiar."
+        return ProbeResult("M4", "not-applicable", ON_REQUEST["check_membership"].title, said)
+    return check_membership(readings, judged, n_boot=_RESAMPLES, seed=seed)
+
+
+def _recognised(readings: pd.DataFrame, names: Names | None, seed: int) -> ProbeResult:
+    title = ON_REQUEST["check_reidentification"].title
+    if not names:
+        return ProbeResult("M6", "inconclusive", title, _UNNAMED)
+    if readings["symbol"].nunique() < 2:
+        said = "There is one company, so its texts cannot be told from those of others."
+        return ProbeResult("M6", "not-applicable", title, said)
+    try:
+        named = reidentify(readings["masked"].tolist(), readings["symbol"].tolist(), readings["at"])
+    except DataError as failure:
+        return ProbeResult("M6", "inconclusive", title, str(failure))
+    return check_reidentification(named.rows, n_boot=_RESAMPLES, seed=seed)
