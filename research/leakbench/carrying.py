@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,18 +19,17 @@ import pandas as pd
 from embargo.backtest.leakage import CHECKS, Finding
 from embargo.data_loaders.errors import EmbargoError
 from embargo.models.fitting import FittedModel
+from embargo.research.config.experiment import Config
 from embargo.research.leakbench.edits import Edit, edited
 from embargo.research.leakbench.plants.catalogue import PLANTS
 from embargo.research.leakbench.plants.plant import Plant, Planted
 from embargo.research.leakbench.results import Alarm, Case, Outcome, Where
 from embargo.research.leakbench.worlds import Clean, make_world, names_of
 from embargo.research.progress import Quiet
-from embargo.research.run.audit import audit
 from embargo.research.run.deep import audit_deeply
 from embargo.research.run.perturbation import FIRST, Carried, carry
-from embargo.research.run.pipeline import trail_of
+from embargo.research.run.pipeline import execute
 from embargo.research.run.preparation import prepare
-from embargo.research.run.trading import fuse
 from embargo.research.run.world import Inputs, load_inputs
 
 _NAMES = {check.title: name for name, check in CHECKS.items()}
@@ -129,20 +128,37 @@ def _alarms(clean: Clean, world: Planted, folder: Path, *, rows: int, probed: bo
                 Alarm(code=check.code, verdict="bad", check=check.code, where="data", said=check.summary[:_SAID])
                 for check in plan.data.faults
             ]
-            first = carry(plan, inputs, None, folder / "cache" / FIRST)
+            yield _told(_audited(config, inputs, folder), "run")
             models = list(fitted)
-            fused = fuse(first.plan, first.reading.scored)
-            yield _told(audit(trail_of(first.plan, first.reading, first.result, fused), Quiet()), "run")
+            first = carry(plan, inputs, None, folder / "cache" / FIRST)
             found = audit_deeply(plan, inputs, folder / "cache", Quiet(), n_rows=rows, first=first)
             yield _told(found, "deep")
             if probed and models:
                 yield _told(_probed(first, models[0], inputs, config.seed), "probes")
         except EmbargoError as failure:
-            yield [
-                Alarm(
-                    code="", verdict="refused", check=type(failure).__name__, where="door", said=str(failure)[: 4 * _SAID]
-                )
-            ]
+            said = str(failure)[: 4 * _SAID]
+            yield [Alarm(code="", verdict="refused", check=type(failure).__name__, where="door", said=said)]
+
+
+class _Audited(Exception):  # noqa: N818 - nothing is wrong
+    """Ends a run after its audit: nobody reads the reports of a benchmark."""
+
+
+def _audited(config: Config, inputs: Inputs, folder: Path) -> list[Finding]:
+    """Carry out a run up to its audit, exactly as `execute` does."""
+    found: list[Finding] = []
+
+    def to_the_audit(audit: Callable[..., list[Finding]]) -> Callable[..., list[Finding]]:
+        def ended(*given: Any) -> list[Finding]:
+            found.extend(audit(*given))
+            raise _Audited
+
+        return ended
+
+    given = Edit("embargo.research.run.world:load_inputs", lambda _: lambda *_: inputs)
+    with edited([given, Edit("embargo.research.run.audit:audit", to_the_audit)]), suppress(_Audited):
+        execute(config, out=folder / "runs", cache=folder / "run cache", stages=Quiet())
+    return found
 
 
 def _kept(fitted: list[FittedModel]) -> Callable[[Callable[..., FittedModel]], Callable[..., FittedModel]]:
@@ -186,7 +202,5 @@ def _probed(first: Carried, model: FittedModel, inputs: Inputs, seed: int) -> li
     stated = model.manifest["knowledge_cutoff"]
     cutoff = None if stated is None else pd.Timestamp(stated)
     return list(
-        probe_scorer(
-            model.scorer, articles, cutoff, names=names_of(inputs), seed=seed, calibration=model.calibration
-        )
+        probe_scorer(model.scorer, articles, cutoff, names=names_of(inputs), seed=seed, calibration=model.calibration)
     )

@@ -202,9 +202,12 @@ def _late_feed(inputs: Inputs, rng: np.random.Generator) -> Inputs:
     wait = np.clip(np.exp(rng.normal(np.log(1200.0), 1.2, len(news))), 30.0, 172_800.0)
     news["seen_at"] = news["published_at"] + pd.to_timedelta((wait * 1e6).astype(np.int64), unit="us")
     again = news.iloc[np.sort(rng.choice(len(news), len(news) // 20, replace=False))].copy()
-    again["text"] = "UPDATE: " + again["text"] + " " + np.asarray(["More follows.", "Adds details."])[
-        rng.integers(0, 2, len(again))
-    ].astype(object)
+    again["text"] = (
+        "UPDATE: "
+        + again["text"]
+        + " "
+        + np.asarray(["More follows.", "Adds details."])[rng.integers(0, 2, len(again))].astype(object)
+    )
     later = pd.to_timedelta((rng.uniform(1.0, 30.0, len(again)) * 3.6e9).astype(np.int64), unit="us")
     again["seen_at"] = again["seen_at"] + later
     again["published_at"] = again["published_at"] + later
@@ -362,4 +365,3 @@ def names_of(inputs: Inputs) -> dict[str, list[str]]:
     """Return what the companies of a simulated market are called, by symbol."""
     known = {company.symbol: company.name for company in grammar.companies(480)}
     return {symbol: [known[symbol], known[symbol].split()[0]] for symbol in inputs.prices.symbols if symbol in known}
-

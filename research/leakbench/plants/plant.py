@@ -95,5 +95,3 @@ def with_settings(config: Config, **changes: dict[str, object]) -> Config:
     """Return a config with some settings of its sections changed."""
     sections = {name: getattr(config, name).model_copy(update=change) for name, change in changes.items()}
     return config.model_copy(update=sections)
-
-
