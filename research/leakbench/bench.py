@@ -8,7 +8,7 @@ said of its clean twin.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -30,6 +30,7 @@ from embargo.research.leakbench.results import (
     LeakBench,
     NotTested,
     PlantResult,
+    Rate,
     half_dose,
     rate,
     tally,
@@ -117,6 +118,8 @@ def run_bench(
         In the order of ``wanted``.
     """
     done = {case.key: case for case in _finished(progress)}
+    # Rewritten whole, so that nothing is appended to a line that was cut short.
+    progress.write_text("".join(case.model_dump_json() + "\n" for case in done.values()), encoding="utf-8")
     clean = [task for task in wanted if not task.plant]
     planted = [task for task in wanted if task.plant]
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
@@ -166,7 +169,8 @@ def summarise(cases: Sequence[Case], *, rows: int = ROWS, complete: bool = True)
     """
     clean = [case for case in cases if not case.plant]
     planted = [case for case in cases if case.plant]
-    plants = [_of_plant(plant, own) for plant in PLANTS.values() if (own := _own(planted, plant))]
+    twins = {(case.kind, case.seed): case.traded for case in clean}
+    plants = [_of_plant(plant, own, twins) for plant in PLANTS.values() if (own := _own(planted, plant))]
     full = [case for case in planted if case.dose == PLANTS[case.plant].doses[0]]
     low = [case for case in planted if len(PLANTS[case.plant].doses) > 1 and case.dose == PLANTS[case.plant].doses[1]]
     return LeakBench(
@@ -222,11 +226,11 @@ def _alarms_by(cases: Sequence[Case]) -> dict[str, int]:
     )
 
 
-def _caught(cases: Sequence[Case]):  # type: ignore[no-untyped-def]
+def _caught(cases: Sequence[Case]) -> Rate:
     return rate(sum(case.outcome == "caught" for case in cases), len(cases))
 
 
-def _of_plant(plant: Plant, cases: Sequence[Case]) -> PlantResult:
+def _of_plant(plant: Plant, cases: Sequence[Case], twins: Mapping[tuple[str, int], str]) -> PlantResult:
     doses = []
     for dose in plant.doses:
         own = [case for case in cases if case.dose == dose]
@@ -237,6 +241,7 @@ def _of_plant(plant: Plant, cases: Sequence[Case]) -> PlantResult:
                     caught=_caught(own),
                     wrong_code=sum(case.outcome == "wrong code" for case in own),
                     failed=sum(case.outcome == "failed" for case in own),
+                    idle=sum(bool(case.traded) and case.traded == twins.get((case.kind, case.seed)) for case in own),
                     by=tally(case.by for case in own if case.by),
                 )
             )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,12 +26,13 @@ from embargo.research.leakbench.plants.catalogue import PLANTS
 from embargo.research.leakbench.plants.plant import Plant, Planted
 from embargo.research.leakbench.results import Alarm, Case, Outcome, Where
 from embargo.research.leakbench.worlds import Clean, make_world, names_of
-from embargo.research.progress import Quiet
+from embargo.research.progress import Quiet, Stages
+from embargo.research.run.audit import Trail
 from embargo.research.run.deep import audit_deeply
 from embargo.research.run.perturbation import FIRST, Carried, carry
 from embargo.research.run.pipeline import execute
-from embargo.research.run.preparation import prepare
-from embargo.research.run.world import Inputs, load_inputs
+from embargo.research.run.plan import Plan
+from embargo.research.run.world import Inputs, frame_hash, load_inputs
 
 _NAMES = {check.title: name for name, check in CHECKS.items()}
 _GRAVE = {"refused": 3, "leak": 3, "bad": 2, "suspicious": 1}
@@ -54,7 +56,8 @@ def carry_case(plant: str, kind: str, seed: int, dose: float, *, rows: int, know
     """
     started = time.process_time()
     planted = PLANTS.get(plant)
-    heard: list[Alarm] = []
+    alarms: list[Alarm] = []
+    heard = _Overheard()
     outcome: Outcome
     by = message = ""
     try:
@@ -63,12 +66,12 @@ def carry_case(plant: str, kind: str, seed: int, dose: float, *, rows: int, know
             rng = np.random.default_rng([seed, 11])
             world = Planted(clean.config, clean.inputs) if planted is None else planted.make(clean, dose, rng)
             probed = planted is None or planted.code[0] == "M"
-            for alarms in _alarms(clean, world, Path(folder), rows=rows, probed=probed):
-                heard += alarms
-                if planted is not None and (named := _named(planted, alarms, known)) is not None:
+            for said in _alarms(clean, world, Path(folder), heard, rows=rows, probed=probed):
+                alarms += said
+                if planted is not None and (named := _named(planted, said, known)) is not None:
                     by = named.check
                     break
-        outcome = _judged(planted, heard, known, by)
+        outcome = _judged(planted, alarms, known, by)
     except Exception as failure:  # a case that breaks is shown as such, and the others go on
         outcome, message = "failed", f"{type(failure).__name__}: {failure}"[:_SAID]
     return Case(
@@ -78,8 +81,9 @@ def carry_case(plant: str, kind: str, seed: int, dose: float, *, rows: int, know
         dose=dose,
         outcome=outcome,
         by=by,
-        alarms=tuple(heard),
+        alarms=tuple(alarms),
         seconds=round(time.process_time() - started, 2),
+        traded=heard.traded,
         message=message,
     )
 
@@ -115,7 +119,22 @@ def _named(plant: Plant, alarms: Sequence[Alarm], known: Sequence[Alarm]) -> Ala
     return None
 
 
-def _alarms(clean: Clean, world: Planted, folder: Path, *, rows: int, probed: bool) -> Iterator[list[Alarm]]:
+@dataclass
+class _Overheard:
+    """What a run lets slip on its way: its plan, and what it traded."""
+
+    plans: list[Plan] = field(default_factory=list)
+    traded: str = ""
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that the run made."""
+        return self.plans[-1]
+
+
+def _alarms(
+    clean: Clean, world: Planted, folder: Path, heard: _Overheard, *, rows: int, probed: bool
+) -> Iterator[list[Alarm]]:
     """Yield what is said against a world, by each part of the product in turn."""
     fitted: list[FittedModel] = []
     with ExitStack() as stack:
@@ -123,12 +142,13 @@ def _alarms(clean: Clean, world: Planted, folder: Path, *, rows: int, probed: bo
         try:
             config = world.config if clean.files is None or world.inputs is not None else clean.files(folder / "files")
             inputs = load_inputs(config, Quiet()) if world.inputs is None else world.inputs
-            plan = prepare(config, Quiet(), inputs)
+            findings = _audited(config, inputs, folder, heard)
+            plan = heard.plan
             yield [
                 Alarm(code=check.code, verdict="bad", check=check.code, where="data", said=check.summary[:_SAID])
                 for check in plan.data.faults
             ]
-            yield _told(_audited(config, inputs, folder), "run")
+            yield _told(findings, "run")
             models = list(fitted)
             first = carry(plan, inputs, None, folder / "cache" / FIRST)
             found = audit_deeply(plan, inputs, folder / "cache", Quiet(), n_rows=rows, first=first)
@@ -144,19 +164,31 @@ class _Audited(Exception):  # noqa: N818 - nothing is wrong
     """Ends a run after its audit: nobody reads the reports of a benchmark."""
 
 
-def _audited(config: Config, inputs: Inputs, folder: Path) -> list[Finding]:
-    """Carry out a run up to its audit, exactly as `execute` does."""
+def _audited(config: Config, inputs: Inputs, folder: Path, heard: _Overheard) -> list[Finding]:
+    """Carry out a run up to its audit, exactly as `execute` does, and keep the plan that it made."""
     found: list[Finding] = []
 
     def to_the_audit(audit: Callable[..., list[Finding]]) -> Callable[..., list[Finding]]:
-        def ended(*given: Any) -> list[Finding]:
-            found.extend(audit(*given))
+        def ended(trail: Trail, stages: Stages) -> list[Finding]:
+            heard.traded = frame_hash(trail.weights.assign(returns=trail.books.returns.to_numpy()))
+            found.extend(audit(trail, stages))
             raise _Audited
 
         return ended
 
-    given = Edit("embargo.research.run.world:load_inputs", lambda _: lambda *_: inputs)
-    with edited([given, Edit("embargo.research.run.audit:audit", to_the_audit)]), suppress(_Audited):
+    def keeping(prepare: Callable[..., Plan]) -> Callable[..., Plan]:
+        def kept(*given: Any) -> Plan:
+            heard.plans.append(prepare(*given))
+            return heard.plan
+
+        return kept
+
+    edits = (
+        Edit("embargo.research.run.world:load_inputs", lambda _: lambda *_: inputs),
+        Edit("embargo.research.run.preparation:prepare", keeping),
+        Edit("embargo.research.run.audit:audit", to_the_audit),
+    )
+    with edited(edits), suppress(_Audited):
         execute(config, out=folder / "runs", cache=folder / "run cache", stages=Quiet())
     return found
 

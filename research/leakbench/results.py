@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -37,7 +38,10 @@ class Alarm(Part):
 
 
 class Case(Part):
-    """One world carried through the audit; ``plant`` is empty for a clean one."""
+    """One world carried through the audit; ``plant`` is empty for a clean one.
+
+    ``traded`` names weights and returns: equal names, equal books. It is empty where nothing was traded.
+    """
 
     plant: str
     kind: str
@@ -47,6 +51,7 @@ class Case(Part):
     by: str
     alarms: tuple[Alarm, ...]
     seconds: float
+    traded: str = ""
     message: str = ""
 
     @property
@@ -65,12 +70,13 @@ class Rate(Part):
 
 
 class DoseResult(Part):
-    """How a plant fared at one dose."""
+    """How a plant fared at one dose; ``idle`` counts worlds that trade as they do without it."""
 
     dose: float
     caught: Rate
     wrong_code: int
     failed: int
+    idle: int
     by: dict[str, int]
 
 
@@ -177,7 +183,7 @@ def half_dose(shares: Sequence[tuple[float, float]]) -> tuple[float | None, str]
     rising = sorted(shares)
     if rising[0][1] >= 0.5:
         return None, "below all"
-    for (lower, few), (higher, many) in zip(rising, rising[1:], strict=False):
+    for (lower, few), (higher, many) in pairwise(rising):
         if few < 0.5 <= many:
             part = (0.5 - few) / (many - few)
             return math.exp(math.log(lower) + part * (math.log(higher) - math.log(lower))), "between"

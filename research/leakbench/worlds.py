@@ -112,7 +112,7 @@ def make_world(kind: str, seed: int) -> Clean:
     return Clean(kind, seed, config, None, truth, files)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)
 def _simulated(**settings: Any) -> Any:
     return simulate_market(SimulatedMarket(**settings))
 
@@ -247,17 +247,14 @@ def _written(config: Config, inputs: Inputs, folder: Path, rng: np.random.Genera
     bars = len(prices.open_at)
     ratio = np.ones((bars, len(prices.symbols)))
     ratio[: int(bars * rng.uniform(0.3, 0.8)), int(rng.integers(len(prices.symbols)))] = 2.0
-    table = pd.concat(
-        {
-            name: (getattr(prices, name) / ratio if name == "volume" else getattr(prices, name) * ratio).stack()
-            for name in PRICE_FIELDS
-        },
-        axis=1,
-    )
-    table["adj_close"] = prices.close.stack()
-    table.index.names = ["open_at", "symbol"]
-    table = table.reset_index()
-    table["date"] = table.pop("open_at").dt.strftime("%Y-%m-%d")
+    columns = {
+        name: (getattr(prices, name) / ratio if name == "volume" else getattr(prices, name) * ratio)
+        for name in PRICE_FIELDS
+    }
+    columns["adj_close"] = prices.close
+    days, symbols = np.repeat(prices.open_at, len(prices.symbols)), np.tile(prices.symbols, bars)
+    table = pd.DataFrame({name: panel.to_numpy().ravel() for name, panel in columns.items()})
+    table = table.assign(symbol=symbols, date=pd.DatetimeIndex(days).strftime("%Y-%m-%d")).dropna(subset="open")
     table.to_csv(folder / "prices.csv", index=False)
     document = config.to_dict()
     document["news"] = {"path": str(folder / "news.csv")}
@@ -339,6 +336,11 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "hourly crypto, hold-out, linear reader, votes",
             settings=_LINEAR | _HOLDOUT | {"signal.mode": "vote", "signal.half_life": 6},
             hourly=True,
+        ),
+        "crypto": Kind(
+            "daily crypto, round the clock, word list, sum of the articles",
+            market={"calendar": "24/7", "n_symbols": 6},
+            settings={"signal.mode": "sum"},
         ),
         "nothing": Kind("daily shares, news that means nothing", market={"strength": 0.0}),
         "strong": Kind("daily shares, news that moves prices three times as much", market={"strength": 3.0}),

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from embargo.research.leakbench.plants import execution, timing
+from embargo.research.leakbench.plants import data, execution, models, selection, splits, texts, timing
 from embargo.research.leakbench.plants.plant import Plant
 
-PLANTS: Mapping[str, Plant] = MappingProxyType(
-    {plant.name: plant for family in (timing, execution) for plant in family.PLANTS}
-)
+FAMILIES = (timing, execution, data, texts, splits, models, selection)
+PLANTS: Mapping[str, Plant] = MappingProxyType({plant.name: plant for family in FAMILIES for plant in family.PLANTS})
 
 _PROMPTED = "no reader of a run is prompted yet"
 

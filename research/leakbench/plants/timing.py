@@ -187,7 +187,7 @@ def _local_as_utc(inputs: Inputs, clean: Clean, dose: float, rng: np.random.Gene
 
 
 def _winter_all_year(inputs: Inputs, clean: Clean, dose: float, rng: np.random.Generator) -> Inputs:
-    """Convert with the offset of winter all year: stamps of summer are an hour late, and taken off twice an hour early."""
+    """Take an hour off the stamps of summer that had been taken off already."""
     local = inputs.news["published_at"].dt.tz_convert("America/New_York")
     summer = local.map(lambda at: bool(at.dst())).to_numpy(dtype=bool)
     moved = inputs.news["published_at"] - pd.Timedelta(hours=1)
@@ -375,11 +375,13 @@ PLANTS = (
     ),
     Plant(
         "holidays as sessions", "T6", "every weekday is a session; holidays repeat the close before", "word list",
-        with_inputs(_holidays_kept), data=("calendar-gaps", "repeated-bars", "stale-closes"), refused="session",
+        with_inputs(_holidays_kept),
+        data=("bars-against-the-calendar", "repeated-bars", "stale-closes"), refused="session",
     ),
     Plant(
         "no summer time", "T6", "the exchange opens at the hour of winter all year", "word list",
-        with_inputs(_no_summer_time), also={"T4": _SAME_CLOCK, "T5": _SAME_CLOCK}, data=("calendar-gaps", "clock"),
+        with_inputs(_no_summer_time), also={"T4": _SAME_CLOCK, "T5": _SAME_CLOCK},
+        data=("bars-against-the-calendar", "clock"),
     ),
     Plant(
         "sold before the data end", "T9", "positions are closed seven rows before the data end", "word list",
