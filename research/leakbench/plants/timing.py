@@ -85,6 +85,15 @@ def _inclusive(last_closed_bar: Callable[..., np.ndarray]) -> Callable[..., np.n
     return changed
 
 
+def _one_ahead(trailing_risk: Callable[..., Any]) -> Callable[..., Any]:
+    """Hand over closes that are labelled one bar early."""
+
+    def changed(close: pd.DataFrame, *rest: Any, **settings: Any) -> Any:
+        return trailing_risk(close.shift(-1).ffill(), *rest, **settings)
+
+    return changed
+
+
 def _shifted_back(to_weights: Callable[..., pd.DataFrame]) -> Callable[..., pd.DataFrame]:
     """Shift weights once more, to put them beside the returns."""
 
@@ -313,7 +322,12 @@ PLANTS = (
     Plant(
         "bar of the decision counts as closed", "T1", "the last closed bar is off by one, in volatilities and regimes",
         "risk", code_only(Edit("embargo.data_loaders.calendars:last_closed_bar", _inclusive)),
+        refused="had closed before it was decided",
         also={"T2": "a bar that counts as known at its open"},
+    ),
+    Plant(
+        "volatility of the next bar", "T1", "volatilities that scale positions take in the bar that is traded", "risk",
+        code_only(Edit("embargo.signals.weights:trailing_risk", _one_ahead)),
     ),
     Plant(
         "weights shifted again", "T1", "weights are shifted back by a row, beside the returns", "word list",
