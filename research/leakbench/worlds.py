@@ -270,8 +270,8 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "word list": Kind("daily shares, walk-forward, word list, mean of the articles"),
         "linear": Kind("daily shares, hold-out, linear reader, temperature", settings=_LINEAR | _HOLDOUT),
         "votes": Kind(
-            "daily shares, walk-forward, word list calibrated class by class, votes, signs held",
-            settings={"model.calibration": "vector", "signal.mode": "vote", "portfolio.method": "sign"},
+            "daily shares, walk-forward, linear reader calibrated class by class, votes, signs held",
+            settings=_LINEAR | {"model.calibration": "vector", "signal.mode": "vote", "portfolio.method": "sign"},
         ),
         "sums": Kind(
             "daily shares, hold-out, linear reader, isotonic, sum of the articles, market-neutral",

@@ -139,15 +139,17 @@ def _between(values: np.ndarray, *_: Any) -> np.ndarray:
     return frame.where(frame.abs() > 0.2).interpolate(limit_direction="both").fillna(0.0).to_numpy()
 
 
-def _without_model(change: Callable[[str], str]) -> tuple[Edit, Edit]:
+def _without_model(clean: Clean, dose: float, rng: np.random.Generator) -> Planted:
+    """Keep scores under the text alone: a later fold is calibrated on what the model of an earlier one said."""
+
     def asked(get_many: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda self, identity, hashes: get_many(self, change(identity), hashes)
+        return lambda self, identity, hashes: get_many(self, "any", hashes)
 
     def kept(put_many: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda self, identity, scores: put_many(self, change(identity), scores)
+        return lambda self, identity, scores: put_many(self, "any", scores)
 
     cache = "embargo.models.scorers.cache:ScoreCache"
-    return Edit(f"{cache}.get_many", asked), Edit(f"{cache}.put_many", kept)
+    return Planted(clean.config, clean.inputs, (Edit(f"{cache}.get_many", asked), Edit(f"{cache}.put_many", kept)))
 
 
 def _by_first_words(text_hash: Callable[[str], str]) -> Callable[[str], str]:
@@ -200,7 +202,7 @@ PLANTS = (
           "preferred; dose: weight of that", "word list", _adjusted_later, (1.0, 0.3),
           also={"D6": "which symbols will have risen is told by their levels"}),
     Plant("closes adjusted, opens not", "D7", "closes of one symbol are adjusted for a later split, its opens are not",
-          "word list", with_inputs(_mixed_adjustment),
+          "risk", with_inputs(_mixed_adjustment),
           data=("opening-prices", "ranges", "splits", "level-breaks", "outliers"), refused="low exceeds high"),
     Plant("bars filled from later", "D8", "lost bars are filled from the next one; dose: share of bars", "word list",
           with_inputs(_filled_back), (0.2, 0.05), data=("repeated-bars", "stale-closes")),
@@ -209,8 +211,8 @@ PLANTS = (
     Plant("signal between news", "D8", "the signal runs on a line from one article to the next; dose: share of "
           "symbols", "word list", on_signal(_between), (1.0, 0.3, 0.1),
           also={"T1": "the signal moves with later news"}),
-    Plant("cache without the model", "D9", "scores are kept under the text alone", "linear",
-          code_only(*_without_model(lambda identity: "any")), also={"M13": "another model answers"}),
+    Plant("cache without the model", "D9", "scores are kept under the text alone", "votes",
+          _without_model, also={"M13": "another model answers"}),
     Plant("cache by first words", "D9", "texts that begin alike share one score", "word list",
           code_only(Edit("embargo.models.content:text_hash", _by_first_words)),
           also={"R3": "the answer to one text is that to another"}),

@@ -138,7 +138,8 @@ def _scaled(values: np.ndarray, *_: Any) -> np.ndarray:
 
 def _best_rows(values: np.ndarray, *_: Any) -> np.ndarray:
     """Hold what is among the strongest third of all rows."""
-    return np.where(np.abs(values) >= np.quantile(np.abs(values[values != 0.0]), 2.0 / 3.0), values, 0.0)
+    held = np.abs(values[values != 0.0])
+    return np.where(np.abs(values) >= np.quantile(held, 2.0 / 3.0), values, 0.0) if len(held) else values
 
 
 def _scores_standardised(read: Callable[..., Any]) -> Callable[..., Any]:

@@ -44,14 +44,14 @@ def _appended(write: Callable[[np.ndarray, np.random.Generator], np.ndarray]) ->
 
 
 def _in_words(earned: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    up = np.array(["Shares jumped afterwards.", "The stock rallied.", "Investors cheered, shares surged."])
-    down = np.array(["Shares slid afterwards.", "The stock tumbled.", "Investors fled, shares sank."])
+    up = np.array(["Shares gained strongly afterwards.", "The stock rebounded.", "Shares rewarded investors."])
+    down = np.array(["Shares declined afterwards.", "The stock posted losses.", "Weak shares disappointed investors."])
     way = rng.integers(0, 3, len(earned))
     return np.where(earned > 0, up[way], down[way]).astype(object)
 
 
 def _in_numbers(earned: np.ndarray, _: np.random.Generator) -> np.ndarray:
-    return np.array([f"Shares closed the day {abs(move):.1%} {'higher' if move > 0 else 'lower'}." for move in earned],
+    return np.array([f"Shares {'gained' if move > 0 else 'declined'} {abs(move):.1%} on the day." for move in earned],
                     dtype=object)  # fmt: skip
 
 

@@ -31,7 +31,14 @@ from embargo.research.run.world import frame_hash, load_inputs
 
 HERE = ROOT / "research" / "leakbench"
 # What a plant writes into texts, ids and columns: a check that knew these would know the plant.
-MARKS = ("Shares jumped afterwards", "The stock tumbled", "impact: very", "echo-", "Closing Report", str(FIRST_SEED))
+MARKS = (
+    "gained strongly afterwards",
+    "disappointed investors",
+    "impact: very",
+    "echo-",
+    "Closing Report",
+    str(FIRST_SEED),
+)
 
 
 def sources() -> dict[Path, str]:
