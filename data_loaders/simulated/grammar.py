@@ -175,6 +175,11 @@ def companies(count: int) -> list[Company]:
     return chosen
 
 
+def company_names(count: int) -> dict[str, list[str]]:
+    """Return what articles call the first ``count`` companies, by symbol: the whole name, and its first word."""
+    return {company.symbol: [company.name, company.name.split()[0]] for company in companies(count)}
+
+
 @lru_cache(maxsize=4096)
 def _vocabulary(kind: str, polarity: int, month: int) -> tuple[tuple[str, ...], np.ndarray]:
     """Words of one kind and side with their cumulative probability in one month (counted from January 2015)."""

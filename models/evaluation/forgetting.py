@@ -19,7 +19,7 @@ from embargo.models.content import text_hash
 from embargo.models.evaluation.general_texts import GENERAL_TEXTS
 from embargo.models.evaluation.resampling import bootstrap_weights, check_resampling, percentile_interval
 from embargo.models.loading.batches import batches
-from embargo.models.loading.libraries import untyped
+from embargo.models.loading.language import NoHeadError, load_language_model
 from embargo.models.loading.load import (
     dequantise,
     deterministic,
@@ -28,7 +28,6 @@ from embargo.models.loading.load import (
     load_classifier,
     load_tokenizer,
     pad,
-    quiet,
 )
 from embargo.models.methods.cards import METHODS
 from embargo.models.scorers.transformer import scoring_model
@@ -132,11 +131,8 @@ def measure_forgetting(
     try:
         return language_loss(base, adapter, texts, seed=seed, resamples=resamples, level=level)
     except NoHeadError as failure:
-        return embedding_drift(base, adapter, texts, seed=seed, resamples=resamples, level=level, note=str(failure))
-
-
-class NoHeadError(MissingPartError):
-    """A base's checkpoint brings no language-modelling head."""
+        said = f"{failure} The drift of its embeddings is what can be told."
+        return embedding_drift(base, adapter, texts, seed=seed, resamples=resamples, level=level, note=said)
 
 
 def language_loss(
@@ -201,7 +197,7 @@ def language_loss(
     embargo.data_loaders.errors.DataError: forgetting: 1 texts give no interval. Give two or more, some ...
     """
     _check(adapter, texts, resamples, level)
-    model, tokenizer = _language_model(base), load_tokenizer(base)
+    model, tokenizer = load_language_model(base), load_tokenizer(base)
     tokens = encode(tokenizer, texts, LONGEST)
     if base.kind == "encoder":
         tasks = _masked(base, tokenizer, texts, tokens, seed)
@@ -339,36 +335,6 @@ def _tuned(base: Base, adapter: Adapter) -> Any:
 
 def _body(model: Any) -> Any:
     return getattr(model, model.base_model_prefix)
-
-
-def _language_model(base: Base) -> Any:
-    import torch
-    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
-
-    auto = untyped(AutoModelForMaskedLM if base.kind == "encoder" else AutoModelForCausalLM)
-    try:
-        with quiet(), deterministic(0):
-            model, report = auto.from_pretrained(
-                base.path_or_id,
-                dtype=torch.float32,
-                local_files_only=True,
-                use_safetensors=True,
-                trust_remote_code=False,
-                output_loading_info=True,
-            )
-    except (OSError, ValueError) as failure:
-        raise NoHeadError(f"base {base.name!r}: cannot be loaded as a language model ({failure}).") from failure
-    missing = sorted(report["missing_keys"]) + [str(entry[0]) for entry in report.get("mismatched_keys", ())]
-    if missing:
-        raise NoHeadError(
-            f"base {base.name!r} has no language-modelling head in its checkpoint ({', '.join(missing)} are missing), "
-            "and an invented one would measure nothing; the drift of its embeddings is what can be told."
-        )
-    head = model.get_output_embeddings()
-    if head is not None:
-        # Shared weights would move with the tuned embeddings.
-        head.weight = torch.nn.Parameter(head.weight.detach().clone(), requires_grad=False)
-    return model
 
 
 def _put_body(source: Any, model: Any, base: Base) -> None:

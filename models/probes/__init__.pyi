@@ -1,6 +1,6 @@
 from .counterfactuals import Flipped, flip_outcomes, put_dates, shift_dates
 from .lending import lend_news
-from .likelihood import TokenLikelihoods, membership_scores, min_k_plus_plus
+from .likelihood import TokenLikelihoods, base_familiarity, membership_scores, min_k_plus_plus
 from .masking import Entities, leftovers, mask
 from .readings import log_odds, tilts
 from .recall import recall
@@ -11,6 +11,7 @@ __all__ = [
     "Flipped",
     "Reidentification",
     "TokenLikelihoods",
+    "base_familiarity",
     "flip_outcomes",
     "leftovers",
     "lend_news",

@@ -87,28 +87,27 @@ def _told(
     at: pd.Timestamp,
 ) -> str:
     own = entities.names.get(symbol) or [symbol]
+    put = {"company": False, "date": False}
 
     def of_company(found: re.Match[str]) -> str:
         kind, _, form = named(found)
         if kind == "Product":
             return found.group(0)
+        put["company"] = True
         if form == "listed":
             return found.group(0)[: found.start("code") - found.start()] + symbol
         if form == "cashtag":
             return "$" + symbol
         return short_name(own[0]) if form == "name" else symbol
 
-    dated = False
-
     def of_day(found: re.Match[str]) -> str:
-        nonlocal dated
         written = _written(found.group(0), at)
-        dated = dated or written is not None
+        put["date"] = put["date"] or written is not None
         return found.group(0) if written is None else written
 
     # A digit of a name must not be read as a date, so dates go first.
-    told, companies = pattern.subn(of_company, DATE.sub(of_day, text))
-    return " ".join([*([] if companies else [symbol]), *([] if dated else [f"{at:%Y-%m-%d}"]), told])
+    told = pattern.sub(of_company, DATE.sub(of_day, text))
+    return " ".join([*([] if put["company"] else [symbol]), *([] if put["date"] else [f"{at:%Y-%m-%d}"]), told])
 
 
 def _written(date: str, at: pd.Timestamp) -> str | None:

@@ -13,6 +13,9 @@ from typing import Any
 import numpy as np
 
 from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.models.bases.resolve import Base
+from embargo.models.loading.language import load_language_model
+from embargo.models.loading.load import load_tokenizer
 
 # Share of tokens, the least likely ones, that make the score.
 LEAST_LIKELY = 0.2
@@ -180,6 +183,41 @@ def membership_scores(
                 expected = logits[place, : len(ids) - 1].float().cpu().numpy()
                 scores[row] = min_k_plus_plus(TokenLikelihoods.of(expected, np.array(ids[1:])), k=k)
     return scores
+
+
+def base_familiarity(base: Base, texts: Sequence[str]) -> np.ndarray:
+    """Score texts with Min-K%++ on a decoder, as the language model that it was trained as.
+
+    Parameters
+    ----------
+    base : Base
+        A decoder.
+    texts : sequence of str
+
+    Returns
+    -------
+    ndarray, float64 of shape (len(texts),)
+        See `membership_scores`.
+
+    Raises
+    ------
+    ConfigError
+        If the base is an encoder, which gives texts no likelihood.
+    MissingPartError
+        If its checkpoint has no language-modelling head.
+
+    Examples
+    --------
+    >>> from embargo.models import Base
+    >>> from embargo.models.probes import base_familiarity
+    >>> base_familiarity(Base("mine", "/models/mine", "encoder", None, "", weights_hash="ab"), ["A text."])
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.ConfigError: membership: base 'mine' is an encoder, which gives texts no likelihood.
+    """
+    if base.kind != "decoder":
+        raise ConfigError(f"membership: base {base.name!r} is an {base.kind}, which gives texts no likelihood.")
+    return membership_scores(load_language_model(base), load_tokenizer(base), texts)
 
 
 def _check_share(k: float) -> None:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 from rich.console import Console
 from scipy.stats import beta
 
+from embargo.backtest.leakage import Finding
 from embargo.backtest.leakage.memory import (
     ProbeResult,
     check_counterfactual_readings,
@@ -23,83 +25,83 @@ from embargo.backtest.leakage.memory import (
     check_lookahead_propensity,
     check_masked_forecasts,
     check_membership,
-    check_redated_forecasts,
-    check_reidentification,
 )
 from embargo.backtest.leakage.texts import check_concentration, check_outcome_words, check_stated_moves
-from embargo.models.probes import flip_outcomes, log_odds, mask, recall, reidentify, shift_dates, tilts
+from embargo.models import LexiconScorer
 from embargo.models.scorer import Scorer
 from embargo.research.benchmarks.memory_worlds import (
-    ENTITIES,
+    NAMES,
     MemoryWorld,
     Reader,
     Recaller,
+    articles_of,
     forecasts,
     honest,
     learnt_elsewhere,
     make_world,
     memorised,
+    tuned,
 )
+from embargo.research.run.probing import probe_scorer
 
+# What `probe_scorer` asks, in its order.
 PROBES = (
     "cutoff split (M1)",
+    "after the cutoff (M2)",
+    "bare date (M3)",
+    "another day's news (M3)",
+    "propensity (M3)",
+    "familiarity (M4)",
     "masked (M5)",
+    "re-identified (M6)",
     "redated (M7)",
     "turned round (M8)",
-    "bare date (M3)",
-    "propensity (M3)",
-    "re-identified (M6)",
 )
 SHARES = (0.05, 0.1, 0.3, 1.0)
 CLEAN_MODELS = 4
+TUNED_MODELS = 2
 RESAMPLES = 500
 _KNOWING = 0.1
 _VERDICTS = ("leak", "suspicious", "inconclusive", "pass")
 
 
-def probe(world: MemoryWorld, scorer: Scorer, seed: int) -> dict[str, ProbeResult]:
-    """Run every probe on a reader of a world."""
-    articles, texts = world.articles, world.articles["text"].tolist()
-    masked, turned = mask(texts, ENTITIES), flip_outcomes(texts)
-    asked = recall(scorer, articles["symbol"].tolist(), articles["at"], templates=["{symbol} {date:%Y%m%d}"])
-    frame = forecasts(world, scorer).assign(
-        recalled=asked["recalled"],
-        propensity=asked["propensity"],
-        log_odds=log_odds(scorer, texts),
-        flipped=log_odds(scorer, turned.texts),
-        direction=turned.direction,
-    )
-    cutoff, n_boot = world.cutoff, RESAMPLES
-    rows = reidentify(masked, articles["symbol"].tolist(), articles["at"]).rows
-    hidden, moved = (frame.assign(altered=tilts(scorer, changed)) for changed in (masked, shift_dates(texts, 7)))
-    return {
-        "cutoff split (M1)": check_cutoff_split(frame, cutoff, n_boot=n_boot, seed=seed),
-        "masked (M5)": check_masked_forecasts(hidden, cutoff=cutoff, n_boot=n_boot, seed=seed),
-        "redated (M7)": check_redated_forecasts(moved, cutoff=cutoff, n_boot=n_boot, seed=seed),
-        "turned round (M8)": check_counterfactual_readings(frame, cutoff=cutoff, n_boot=n_boot, seed=seed),
-        "bare date (M3)": check_date_recall(frame, cutoff=cutoff, n_boot=n_boot, seed=seed),
-        "propensity (M3)": check_lookahead_propensity(frame, cutoff=cutoff),
-        "re-identified (M6)": check_reidentification(rows, n_boot=n_boot, seed=seed),
-    }
+def probe(world: MemoryWorld, scorer: Scorer, seed: int) -> dict[str, Finding]:
+    """Ask a reader of a world everything."""
+    found = probe_scorer(scorer, articles_of(world), world.cutoff, names=NAMES, seed=seed)
+    return dict(zip(PROBES, found, strict=True))
 
 
-def clean_verdicts(draws: int, seed: int) -> dict[str, Counter[str]]:
-    """Count the verdicts on readers that know nothing of the world they read."""
-    models = [make(seed + 900_000 + k) for make in (honest, learnt_elsewhere) for k in range(CLEAN_MODELS)]
-    found: dict[str, Counter[str]] = {name: Counter() for name in PROBES}
-    for draw in range(draws):
-        for name, told in probe(make_world(seed + draw), models[draw % len(models)], draw).items():
-            found[name][told.verdict] += 1
+def clean_readers(seed: int, cache: Path) -> list[tuple[str, Scorer]]:
+    """Return readers that know nothing of the worlds drawn with this seed, and what they are."""
+    seeds = [seed + 900_000 + k for k in range(CLEAN_MODELS)]
+    return [
+        ("word list", LexiconScorer()),
+        *(("linear, fitted on sentiments", honest(each)) for each in seeds),
+        *(("linear, fitted on outcomes elsewhere", learnt_elsewhere(each)) for each in seeds),
+        *(("tiny, tuned on sentiments", tuned(each, cache).scorer) for each in seeds[:TUNED_MODELS]),
+    ]
+
+
+def clean_verdicts(draws: Iterable[int], seed: int, cache: Path) -> dict[tuple[str, str], Counter[str]]:
+    """Count the verdicts on readers that know nothing of the world they read, by probe and kind of reader."""
+    found: dict[tuple[str, str], Counter[str]] = {}
+    readers = clean_readers(seed, cache)
+    for draw in draws:
+        kind, reader = readers[draw % len(readers)]
+        for name, told in probe(make_world(seed + draw), reader, draw).items():
+            found.setdefault((name, kind), Counter())[told.verdict] += 1
     return found
 
 
-def planted_verdicts(draws: int, seed: int) -> dict[tuple[str, str], Counter[str]]:
-    """Count the verdicts on readers that recall a share of the days before the cutoff, and on one fitted on them."""
+def planted_verdicts(draws: Iterable[int], seed: int, cache: Path) -> dict[tuple[str, str], Counter[str]]:
+    """Count the verdicts on readers that recall a share of the days before the cutoff, and on those fitted on them."""
     found: dict[tuple[str, str], Counter[str]] = {}
-    for draw in range(draws):
+    for draw in draws:
         world = make_world(seed + 500_000 + draw)
         readers: dict[str, Scorer] = {f"recalls {share:.0%}": Recaller(world, share, draw) for share in SHARES}
-        readers["fitted on headline and outcome"] = memorised(world)
+        readers["linear, fitted on outcomes"] = memorised(world)
+        if draw < TUNED_MODELS:
+            readers["tiny, tuned on outcomes"] = tuned(seed + 900_000, cache, world).scorer
         for reader, scorer in readers.items():
             for name, told in probe(world, scorer, draw).items():
                 found.setdefault((name, reader), Counter())[told.verdict] += 1
@@ -207,15 +209,18 @@ def _rate(hits: int, draws: int) -> str:
     return f"{hits} of {draws} ({low:.1%} to {high:.1%})"
 
 
-def document(draws: int, plants: int, noise: int, texts: int, seed: int) -> str:
+def document(draws: int, plants: int, noise: int, texts: int, seed: int, cache: Path) -> str:
     """Write the tables."""
-    clean, planted, alarms = clean_verdicts(draws, seed), planted_verdicts(plants, seed), noise_alarms(noise, seed)
-    doubts = text_verdicts(texts, seed)
-    readers = list(dict.fromkeys(reader for _, reader in planted))
-    shown = [
-        (f"| {name} | {_rate(told['leak'] + told['suspicious'], draws)} | {told['leak']} | {told['inconclusive']} |")
-        for name, told in clean.items()
-    ]
+    clean, planted = clean_verdicts(range(draws), seed, cache), planted_verdicts(range(plants), seed, cache)
+    alarms, doubts = noise_alarms(noise, seed), text_verdicts(texts, seed)
+    kinds, readers = (list(dict.fromkeys(reader for _, reader in told)) for told in (clean, planted))
+    shown = []
+    for name in PROBES:
+        each = [clean[name, kind] for kind in kinds]
+        told = sum(each, Counter[str]())
+        cells = [f"{one['leak'] + one['suspicious']} of {one.total()}" for one in each]
+        rate = _rate(told["leak"] + told["suspicious"], told.total())
+        shown.append(f"| {name} | {' | '.join(cells)} | {rate} | {told['leak']} | {told['inconclusive']} |")
     caught = []
     for name in PROBES:
         cells = [" / ".join(str(planted[name, reader][verdict]) for verdict in _VERDICTS) for reader in readers]
@@ -227,11 +232,14 @@ def document(draws: int, plants: int, noise: int, texts: int, seed: int) -> str:
     return _PAGE.format(
         draws=draws,
         plants=plants,
+        tuned=min(plants, TUNED_MODELS),
         noise=noise,
         texts=texts,
         seed=seed,
         asked="\n".join(f"| {name} | {of} | {_rate(hits, texts)} |" for (name, of), hits in doubts.items()),
         clean="\n".join(shown),
+        kinds=" | ".join(kinds),
+        kinds_rule=" --- |" * len(kinds),
         readers=" | ".join(readers),
         rule=" --- |" * len(readers),
         planted="\n".join(caught),
@@ -243,31 +251,37 @@ _PAGE = """\
 # What the probes of memory see
 
 Made by `python -m embargo.research.benchmarks.memory_probes --draws {draws} --plants {plants} --noise {noise} --texts
-{texts} --seed {seed} --write docs/memory_probes.md`. Six made companies in 240 days, about 1,150 articles, a
-correlation of 0.1 between an article's sentiment and the return; half of the days lie before the cutoff. Intervals are
-exact binomial ones, of 95 %. The thresholds were chosen with other noise than this in sight, but on made worlds that
-return here.
+{texts} --seed {seed} --write docs/memory_probes.md`. `embargo audit --probe` asks the readers of a run, and
+`embargo.research.run.probing.probe_scorer` any scorer, with the defaults measured here: 600 of about 1,150 articles on
+six made companies in 240 days, a correlation of 0.1 between an article's sentiment and the return, half of the days
+before the cutoff. Intervals are exact binomial ones, of 95 %. The thresholds were chosen with other noise than this in
+sight, but on made worlds that return here.
 
 ## Readers that recall nothing
 
-Linear models fitted on other worlds, half of them on sentiments, half on outcomes by heart: names and days move what
-they say, and of this world they know nothing. Alarms are `leak` and `suspicious` together.
+A word list; linear models fitted on other worlds, on sentiments or on outcomes by heart, so that names and days move
+what they say; and the built-in base, pretrained and tuned (LoRA) on sentiments of another world. {draws} worlds, each
+read by one of them. Alarms are `leak` and `suspicious` together.
 
-| probe | false alarms | leak | inconclusive |
-| --- | --- | --- | --- |
+| probe | {kinds} | all together | leak | inconclusive |
+| --- |{kinds_rule} --- | --- | --- |
 {clean}
 
 ## Readers that recall
 
-A reader of verbs that knows what became of a share of the company days before the cutoff, and a linear model fitted on
-headline and outcome of all of them. {plants} worlds; cells hold leak / suspicious / inconclusive / pass.
+A reader of verbs that knows what became of a share of the company days before the cutoff; a linear model, and the
+built-in base ({tuned} worlds), really fitted on headline and outcome of all of them. {plants} worlds; cells hold leak /
+suspicious / inconclusive / pass.
 
 | probe | {readers} |
 | --- |{rule}
 {planted}
 
-Re-identification asks about masked texts, not about the reader: its pass is right in every column. A reader that
-recalls every day alike has no propensity that varies; the bare date is what gives it away.
+Re-identification asks about masked texts, not about the reader, and days after the cutoff are recalled by none: a pass
+is right there in every column. A reader that recalls every day alike has no propensity that varies; bare dates and
+another day's news are what gives it away. A proof needs a reader that answers to whom and when. One that knows texts by
+their wording alone, and was fitted on no dates or names, is doubted at most: where readings stay while what happened is
+turned round (M8).
 
 ## Texts
 
@@ -300,7 +314,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--write", type=Path, help="file to renew")
     options = parser.parse_args(argv)
-    text = document(options.draws, options.plants, options.noise, options.texts, options.seed)
+    with TemporaryDirectory(prefix="embargo-probes-") as cache:
+        sizes = options.draws, options.plants, options.noise, options.texts
+        text = document(*sizes, options.seed, Path(cache))
     if options.write is None:
         Console().print(text, markup=False)
     else:

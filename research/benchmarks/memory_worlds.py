@@ -9,11 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from embargo.models import LinearScorer, LinearSettings, fit_linear
+from embargo.models import (
+    FittedModel,
+    LinearScorer,
+    LinearSettings,
+    TuneSettings,
+    fit_linear,
+    fit_scorer,
+    pretrain_tiny,
+)
 from embargo.models.probes import Entities, tilts
 from embargo.models.scorer import Progress, Scorer
 
@@ -31,6 +40,9 @@ VERBS = {
     0: ("schedules a call on", "presents", "comments on", "files"),
     -1: ("misses estimates on", "cuts guidance for", "reports lower", "sees weak"),
 }
+BY_HEART = TuneSettings(
+    method="lora", rank=16, alpha=32.0, dropout=0.0, target="all-linear", learning_rate=5e-3, epochs=40, patience=40
+)
 _THINGS = ("earnings", "sales", "margins", "orders", "output", "bookings", "revenue", "deliveries")
 _TAILS = ("analysts said", "in early trading", "after the announcement", "for the third quarter", "in a note")
 _DATE = re.compile(r"\b(20\d{2})-?(\d{2})-?(\d{2})\b")
@@ -170,6 +182,40 @@ def honest(seed: int) -> LinearScorer:
 def learnt_elsewhere(seed: int) -> LinearScorer:
     """Fit the same model on a world of its own: names and days matter to it, but of this world it knows nothing."""
     return memorised(make_world(seed))
+
+
+def tuned(seed: int, cache: Path, world: MemoryWorld | None = None) -> FittedModel:
+    """Pretrain the built-in base on another world and tune it by LoRA: on its sentiments, or on a world's outcomes.
+
+    Outcomes are those from before the cutoff of ``world``, in passes enough to learn them by heart.
+    """
+    other = make_world(seed).articles
+    earlier = other["at"] - pd.DateOffset(years=1)
+    base = pretrain_tiny(
+        other["text"].tolist(), known_at=earlier, knowledge_cutoff=earlier.max(), seed=0, cache_dir=cache
+    )
+    if world is None:
+        taught, until = other.assign(label=other["sentiment"] + 1), other["at"].max()
+        settings = TuneSettings(method="lora")
+    else:
+        taught, until = world.articles[world.before], world.cutoff
+        taught = taught.assign(label=np.where(taught["earned"] > 0.0, 2, 0))
+        settings = BY_HEART
+    samples = taught[["text", "label"]].reset_index(drop=True)
+    return fit_scorer(
+        "transformer",
+        train=samples,
+        validation=samples,
+        trained_until=until,
+        base=base,
+        settings=settings,
+        cache_dir=cache,
+    )
+
+
+def articles_of(world: MemoryWorld) -> pd.DataFrame:
+    """Return the articles as `embargo.research.run.probing.probe_scorer` takes them."""
+    return world.articles.assign(article_id=[f"a{row}" for row in range(len(world.articles))])
 
 
 def forecasts(world: MemoryWorld, scorer: Scorer) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,19 +12,41 @@ from rich.table import Table
 
 from embargo.data_loaders.errors import ConfigError
 from embargo.research.cli.data_verdict import show_data
-from embargo.research.cli.options import AcceptOption, EnvOption, JsonOption, SetOption, experiment, refuse_orphans
+from embargo.research.cli.options import (
+    AcceptOption,
+    CacheOption,
+    EnvOption,
+    JsonOption,
+    SetOption,
+    experiment,
+    refuse_orphans,
+)
 from embargo.research.cli.terminal import BAD_DATA, LEAK_FOUND, complaints, console, guarded
 from embargo.research.progress import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from embargo.backtest.leakage import Finding
     from embargo.research.config.experiment import Config
+    from embargo.research.progress import Stages
     from embargo.research.run.data_verdict import DataVerdict
+    from embargo.research.run.plan import Plan
+    from embargo.research.run.world import Inputs
 
 COLOURS = {"leak": "bold red", "suspicious": "yellow", "inconclusive": "yellow", "pass": "green"}
 
 commands = typer.Typer()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked anew: rows with other futures and articles put to readers, 0 for none, and with what."""
+
+    rows: int
+    articles: int
+    names: Path | None
+    cache: Path | None
 
 
 @commands.command()
@@ -34,18 +57,37 @@ def audit(
         bool, typer.Option("--deep", help="Carry the whole run out again in worlds with other futures.")
     ] = False,
     rows: Annotated[int, typer.Option(min=1, help="Rows whose future is changed; more find rarer leaks.")] = 6,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Put changed news to the run's own readers: what do they remember?")
+    ] = False,
+    articles: Annotated[
+        int, typer.Option(min=1, help="Articles that are put to them, drawn at random; each costs a dozen readings.")
+    ] = 600,
+    names: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="What companies are called (.csv or .toml), in place of leakage.names.", dir_okay=False
+        ),
+    ] = None,
     overrides: SetOption = None,
     accepted: AcceptOption = None,
     env: EnvOption = None,
+    cache: CacheOption = None,
     json: JsonOption = None,
 ) -> None:
-    """Say what a run's audit found, or carry the run out again with other futures.
+    """Say what a run's audit found, or carry it out again with other futures, or ask what its readers remember.
 
     With --deep everything is made anew, from the files to the orders, in worlds
     that agree on all that was known at an instant and differ after it: samples,
     models, calibrations, scores, signal, weights and orders up to then must stay
     as they were, bit for bit. It takes about as long as four runs without a cache.
     Texts are searched for words, numbers and sources that know what came of them.
+
+    With --probe the readers of each fold, out of the cache or fitted again, are
+    given test news once more: with names masked, under false dates, with what
+    happened turned round, and as bare symbols and dates or with the news of
+    another day. What still forecasts returns is remembered. That takes a dozen
+    readings of 600 articles, and goes with --deep.
 
     Exit status 3 if a leak is found, 4 if a check calls the data bad.
 
@@ -55,10 +97,11 @@ def audit(
 
     refuse_orphans(json)
     data = None
-    if deep:
-        found, data = _deeply(what, rows, overrides, accepted, env)
+    if deep or probe:
+        asked = Asked(rows if deep else 0, articles if probe else 0, names, cache)
+        found, data = _anew(what, asked, overrides, accepted, env)
     else:
-        found = _recorded(what, overrides, accepted)
+        found = _recorded(what, overrides, accepted, names and [str(names)])
     _show(found)
     if data is not None:
         show_data(data, briefly=True)
@@ -76,31 +119,51 @@ def _recorded(run: Path, *given: Sequence[str] | None) -> list[dict[str, Any]]:
     from embargo.research.records.run import Run
 
     if run.is_file():
-        raise ConfigError(f"{run} is an experiment, not a run. Add --deep, or give the folder of a run of it.")
+        raise ConfigError(
+            f"{run} is an experiment, not a run. Add --deep or --probe, or give the folder of a run of it."
+        )
     if any(given):
-        raise ConfigError(f"--set and --accept-data: {run} is a finished run. Add --deep to carry it out again.")
+        raise ConfigError(
+            f"--set, --accept-data and --names: {run} is a finished run. Add --deep or --probe to ask it anew."
+        )
     return [{str(name): value for name, value in row.items()} for row in Run.load(run).findings.to_dict("records")]
 
 
-def _deeply(
-    what: Path, rows: int, overrides: list[str] | None, accepted: list[str] | None, env: list[str] | None
+def _anew(
+    what: Path, asked: Asked, overrides: list[str] | None, accepted: list[str] | None, env: list[str] | None
 ) -> tuple[list[dict[str, Any]], DataVerdict]:
+    """Prepare an experiment, or a run's once more, and ask of it what is wanted."""
     from embargo.backtest.leakage import GRAVITY
+    from embargo.research.cache import cache_folder
+    from embargo.research.config.names import read_names
     from embargo.research.progress import shown
-    from embargo.research.run.deep import audit_deeply
     from embargo.research.run.preparation import prepare
+    from embargo.research.run.probing import probe_run
     from embargo.research.run.world import load_inputs
     from embargo.research.studies.signal.recalled import hold_against
 
     config, kept = _experiment_of(what, overrides, accepted, env)
-    with shown(complaints) as stages, TemporaryDirectory(prefix="embargo-audit-") as cache:
+    names = None if asked.names is None else read_names(asked.names)
+    found: list[Finding] = []
+    with shown(complaints) as stages:
         inputs = load_inputs(config, stages)
         plan = prepare(config, stages, inputs)
         if kept is not None:
             hold_against(kept, plan.world.fingerprints(), config, what)
-        found = audit_deeply(plan, inputs, Path(cache), stages, n_rows=rows)
+        if asked.rows:
+            found += _other_futures(plan, inputs, asked.rows, stages)
+        if asked.articles:
+            cache = cache_folder(asked.cache)
+            found += probe_run(plan, cache, stages, names=names, at_most=asked.articles)
     graver = sorted(found, key=lambda finding: GRAVITY.index(finding.verdict))
     return [finding.to_dict() for finding in graver], plan.data
+
+
+def _other_futures(plan: Plan, inputs: Inputs, rows: int, stages: Stages) -> list[Finding]:
+    from embargo.research.run.deep import audit_deeply
+
+    with TemporaryDirectory(prefix="embargo-audit-") as cache:
+        return audit_deeply(plan, inputs, Path(cache), stages, n_rows=rows)
 
 
 def _experiment_of(

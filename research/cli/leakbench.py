@@ -24,7 +24,9 @@ def leakbench(
     ] = None,
     rows: Annotated[int, typer.Option(min=1, help="Rows whose future the deep audit changes.")] = 1,
     processes: Annotated[int, typer.Option(min=1, help="Cases carried side by side.")] = 2,
-    write: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the page here.", dir_okay=False)] = None,
+    write: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write the page here.", dir_okay=False)
+    ] = None,
     json: JsonOption = None,
     cache: CacheOption = None,
 ) -> None:

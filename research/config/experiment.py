@@ -351,10 +351,14 @@ class StatisticsSection(Section):
 
 
 class LeakageSection(Section):
-    """How hard the audit looks. It cannot be switched off."""
+    """How hard the audit looks. It cannot be switched off.
+
+    ``names`` is a CSV or TOML file of what companies are called, for `embargo audit --probe`.
+    """
 
     rows: Annotated[int, Field(ge=2, le=MOST)] = 12
     event_study: bool = True
+    names: str | None = None
 
 
 class ReportSection(Section):
@@ -455,12 +459,13 @@ class Config(Section):
     def fingerprint(self) -> str:
         """Hash of everything that can change a figure; 64 hex digits.
 
-        Names and titles do not count, nor which faults of the data are accepted, nor where files lie: the data carry
-        fingerprints of their own, and the files of regimes count by their content.
+        Names and titles do not count, nor what companies are called, nor which faults of the data are accepted, nor
+        where files lie: the data carry fingerprints of their own, and the files of regimes count by their content.
         """
         settings = {key: value for key, value in self.to_dict().items() if key not in ("name", "report", "data")}
         for section in ("news", "prices", "labels"):
             settings[section].pop("path", None)
+        settings["leakage"].pop("names", None)
         for section, key, default in _LATER_KEYS:
             if settings[section][key] == default:
                 del settings[section][key]
@@ -541,6 +546,9 @@ def load_config(path: str | Path, overrides: list[str] | None = None, *, env: Co
     for name, section in named:
         if isinstance(section, dict) and isinstance(section.get("path"), str):
             section["path"] = place_of(section["path"], path, f"{name}.path", env)
+    leakage = document.get("leakage")
+    if isinstance(leakage, dict) and isinstance(leakage.get("names"), str):
+        leakage["names"] = place_of(leakage["names"], path, "leakage.names", env)
     return parse_config(document, where=str(path))
 
 

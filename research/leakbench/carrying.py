@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from embargo.backtest.leakage import CHECKS, Finding
 from embargo.data_loaders.errors import EmbargoError
-from embargo.models.fitting import FittedModel
 from embargo.research.config.experiment import Config
 from embargo.research.leakbench.edits import Edit, edited
 from embargo.research.leakbench.plants.catalogue import PLANTS
@@ -29,9 +27,9 @@ from embargo.research.leakbench.worlds import Clean, make_world, names_of
 from embargo.research.progress import Quiet, Stages
 from embargo.research.run.audit import Trail
 from embargo.research.run.deep import audit_deeply
-from embargo.research.run.perturbation import FIRST, Carried, carry
 from embargo.research.run.pipeline import execute
 from embargo.research.run.plan import Plan
+from embargo.research.run.probing import probe_run
 from embargo.research.run.world import Inputs, frame_hash, load_inputs
 
 _NAMES = {check.title: name for name, check in CHECKS.items()}
@@ -136,9 +134,7 @@ def _alarms(
     clean: Clean, world: Planted, folder: Path, heard: _Overheard, *, rows: int, probed: bool
 ) -> Iterator[list[Alarm]]:
     """Yield what is said against a world, by each part of the product in turn."""
-    fitted: list[FittedModel] = []
-    with ExitStack() as stack:
-        stack.enter_context(edited([*world.edits, Edit("embargo.models.fitting:fit_scorer", _kept(fitted))]))
+    with edited(world.edits):
         try:
             config = world.config if clean.files is None or world.inputs is not None else clean.files(folder / "files")
             inputs = load_inputs(config, Quiet()) if world.inputs is None else world.inputs
@@ -149,12 +145,10 @@ def _alarms(
                 for check in plan.data.faults
             ]
             yield _told(findings, "run")
-            models = list(fitted)
-            first = carry(plan, inputs, None, folder / "cache" / FIRST)
-            found = audit_deeply(plan, inputs, folder / "cache", Quiet(), n_rows=rows, first=first)
-            yield _told(found, "deep")
-            if probed and models:
-                yield _told(_probed(first, models[0], inputs, config.seed), "probes")
+            cache = folder / "cache"
+            yield _told(audit_deeply(plan, inputs, cache, Quiet(), n_rows=rows), "deep")
+            if probed:
+                yield _told(probe_run(plan, cache, Quiet(), names=names_of(inputs)), "probes")
         except EmbargoError as failure:
             said = str(failure)[: 4 * _SAID]
             yield [Alarm(code="", verdict="refused", check=type(failure).__name__, where="door", said=said)]
@@ -193,19 +187,6 @@ def _audited(config: Config, inputs: Inputs, folder: Path, heard: _Overheard) ->
     return found
 
 
-def _kept(fitted: list[FittedModel]) -> Callable[[Callable[..., FittedModel]], Callable[..., FittedModel]]:
-    """Keep every model that is fitted, so that it can be probed afterwards."""
-
-    def rewrite(fit: Callable[..., FittedModel]) -> Callable[..., FittedModel]:
-        def keeping(*given: Any, **settings: Any) -> FittedModel:
-            fitted.append(fit(*given, **settings))
-            return fitted[-1]
-
-        return keeping
-
-    return rewrite
-
-
 def _told(findings: Sequence[Finding], where: Where) -> list[Alarm]:
     return [
         Alarm(
@@ -218,21 +199,3 @@ def _told(findings: Sequence[Finding], where: Where) -> list[Alarm]:
         for finding in findings
         if finding.verdict in ("leak", "suspicious")
     ]
-
-
-def _probed(first: Carried, model: FittedModel, inputs: Inputs, seed: int) -> list[Finding]:
-    """Ask the reader of the first fold what it remembers of the test window."""
-    from embargo.research.run.probing import probe_scorer
-
-    placed = first.result.placed
-    reached = placed.loc[placed["row"] >= 0]
-    row, column = reached["row"].to_numpy(), reached["column"].to_numpy()
-    articles = reached[["article_id", "text", "symbol"]].assign(
-        at=first.plan.world.prices.open_at[first.plan.rows][row],
-        earned=first.result.asset_returns.to_numpy()[row, column],
-    )
-    stated = model.manifest["knowledge_cutoff"]
-    cutoff = None if stated is None else pd.Timestamp(stated)
-    return list(
-        probe_scorer(model.scorer, articles, cutoff, names=names_of(inputs), seed=seed, calibration=model.calibration)
-    )

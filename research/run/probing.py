@@ -7,11 +7,14 @@ for. Any scorer can be asked, with or without a run.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from embargo.backtest.books.simulation import holding_returns
 from embargo.backtest.leakage import ON_REQUEST, Finding
 from embargo.backtest.leakage.findings import aware_instant, require_columns
 from embargo.backtest.leakage.memory import (
@@ -28,10 +31,29 @@ from embargo.backtest.leakage.memory import (
     check_reidentification,
 )
 from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.simulated.grammar import company_names
 from embargo.models.calibration.fitting import Calibration
-from embargo.models.probes import Entities, flip_outcomes, lend_news, mask, put_dates, recall, reidentify, shift_dates
+from embargo.models.loading.shared import SharedBase
+from embargo.models.probes import (
+    Entities,
+    base_familiarity,
+    flip_outcomes,
+    lend_news,
+    mask,
+    put_dates,
+    recall,
+    reidentify,
+    shift_dates,
+)
 from embargo.models.scorer import Progress, Scorer
+from embargo.models.scorers.cache import ScoreCache
 from embargo.models.scorers.score import cached_logits
+from embargo.research.config.experiment import Config
+from embargo.research.config.names import read_names
+from embargo.research.progress import Stages
+from embargo.research.run.plan import Plan
+from embargo.research.run.reading import fit_fold, with_base
+from embargo.signals.alignment import align
 
 # Articles that are read again; each costs about twelve readings.
 MOST = 600
@@ -40,6 +62,7 @@ COLUMNS = ("article_id", "text", "symbol", "at", "earned")
 _YEARS = -7
 # Texts of other days told of each article's symbol and date.
 _LENDERS = 2
+_APART = np.timedelta64(7, "D")
 _RESAMPLES = 1000
 _UNNAMED = (
     "Only tickers and dates could be masked, since nobody says what the companies are called. Name them in "
@@ -121,6 +144,124 @@ def probe_scorer(
     if familiarity is not None:
         readings["familiarity"] = familiarity(readings["text"].tolist())
     return judge_readings(readings, cutoff, names=names, seed=seed)
+
+
+def probe_run(
+    plan: Plan,
+    cache: Path,
+    stages: Stages,
+    *,
+    scorer: Scorer | None = None,
+    names: Names | None = None,
+    at_most: int = MOST,
+) -> list[Finding]:
+    """Ask the readers of a run what they remember of the news that they are tested on.
+
+    Each article is put to the reader of its own fold. Days before the base's knowledge cutoff judge where it falls into
+    the test; else all days do, since none of them should be remembered.
+
+    Parameters
+    ----------
+    plan : Plan
+        As `embargo.research.run.preparation.prepare` made it.
+    cache : Path
+        Where models and scores of a run are kept; what is not there is fitted again.
+    stages : Stages
+        Shows progress.
+    scorer : Scorer, optional
+        Asked in place of the run's own readers, for all folds.
+    names : mapping of str to sequence of str, optional
+        What symbols are called; by default what ``leakage.names`` says, and what a simulated market knows.
+    at_most : int
+        Articles that are read, at least 1.
+
+    Returns
+    -------
+    list of Finding
+        As of `probe_scorer`.
+
+    Raises
+    ------
+    EmbargoError
+        If models cannot be fitted, or names cannot be read.
+
+    Examples
+    --------
+    >>> from importlib.resources import files
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from embargo.research import Quiet, load_config, prepare
+    >>> from embargo.research.run.probing import probe_run
+    >>> plan = prepare(load_config(files("embargo.research.examples") / "small.toml"), Quiet())
+    >>> with TemporaryDirectory() as cache:
+    ...     found = probe_run(plan, Path(cache), Quiet(), at_most=120)
+    >>> {each.verdict for each in found} <= {"pass", "inconclusive", "not-applicable"}
+    True
+    """
+    config = plan.config
+    called = names if names is not None else names_of(config)
+    plan = with_base(plan, plan.parts[0].fold.train_end, cache, stages) if scorer is None else plan
+    placed, stated = _placed(plan), _stated(plan, scorer)
+    drawn = draw_articles(placed, stated, at_most=at_most, seed=config.seed)
+    readings, cutoffs = [], []
+    with ExitStack() as stack:
+        store = stack.enter_context(ScoreCache(cache / "scores.sqlite"))
+        shared = None if plan.base is None or scorer is not None else stack.enter_context(SharedBase(plan.base))
+        for part in plan.parts:
+            own = drawn[drawn["fold"] == part.index].reset_index(drop=True)
+            if own.empty:
+                continue
+            fold = f"fold {part.index + 1} of {len(plan.parts)}"
+            asked: Scorer
+            if scorer is None:
+                model = fit_fold(config, part, shared, cache, store, stages.stage(f"Find the model, {fold}"))
+                asked, calibration = model.scorer, model.calibration
+                knows = model.manifest["knowledge_cutoff"]
+                cutoffs.append(None if knows is None else pd.Timestamp(knows))
+            else:
+                asked, calibration = scorer, None
+            changed = change_texts(own, called, seed=config.seed)
+            progress = stages.stage(f"Ask what it remembers, {fold}")
+            readings.append(put_questions(asked, changed, names=called, calibration=calibration, progress=progress))
+    together = pd.concat(readings, ignore_index=True)
+    if plan.base is not None and scorer is None and plan.base.kind == "decoder":
+        stages.stage("Ask the base how familiar the texts are")
+        together["familiarity"] = base_familiarity(plan.base, together["text"].tolist())
+    if stated is None and cutoffs and None not in cutoffs:
+        # All were fitted before their own windows: then nothing in the test may be remembered.
+        stated = min(at for at in cutoffs if at is not None)
+    return judge_readings(together, stated, names=called, seed=config.seed)
+
+
+def _stated(plan: Plan, scorer: Scorer | None) -> pd.Timestamp | None:
+    """Return the cutoff that is stated of a scorer, or of the base where it reaches into the test."""
+    if scorer is not None:
+        return scorer.knowledge_cutoff
+    known = None if plan.base is None else plan.base.knowledge_cutoff
+    return known if known is not None and known > plan.parts[0].fold.test_start else None
+
+
+def _placed(plan: Plan) -> pd.DataFrame:
+    """Return the test news with the bar that each reaches and what that bar earned."""
+    prices, rows, execution = plan.world.prices, plan.rows, plan.rules.execution
+    opens, closes = prices.open.iloc[rows], prices.close.iloc[rows]
+    fills = closes if execution.fill == "close" else opens
+    earned = holding_returns(fills, closes, stale_after=execution.stale_after).to_numpy(dtype=float)
+    news = pd.concat([part.test_news.assign(fold=part.index) for part in plan.parts])
+    found = align(news["known_at"], news["symbol"], plan.decided_at, prices.symbols)
+    reached = found.row >= 0
+    row, column = found.row[reached], found.column[reached]
+    placed = news.loc[reached, ["article_id", "text", "symbol", "known_at", "fold"]]
+    return placed.assign(at=prices.open_at[rows][row], earned=earned[row, column])
+
+
+def names_of(config: Config) -> Names | None:
+    """Return what companies are called: by ``leakage.names``, or by a simulated market; None where nobody says."""
+    if config.leakage.names is not None:
+        return read_names(Path(config.leakage.names))
+    if config.news.loader == "simulated":
+        return company_names(config.news.simulated.symbols)
+    return None
 
 
 def draw_articles(
@@ -206,6 +347,10 @@ def put_questions(
         recall(scorer, changed["symbol"].tolist(), at, names=called, calibration=calibration)
         for at in (when if len(when) < 2 or (when[0].floor("D") != when[1].floor("D")).any() else when[:1])
     ]
+    # News of about the same day bear on its return.
+    days = changed["at"].to_numpy()
+    for number, found in enumerate(moved):
+        found[np.abs(days[changed[f"lender_{number}"]] - days) < _APART] = np.nan
     return changed.assign(
         score=tilt["text"],
         altered=tilt["masked"],
@@ -233,7 +378,7 @@ def judge_readings(
         {"article_id": "first", "earned": "first", "recalled": "mean", "lent": "mean"}
     )
     bare, lent = (answers.assign(recalled=answers[name]) for name in ("recalled", "lent"))
-    either = answers.assign(recalled=answers["recalled"] + answers["lent"])
+    either = answers.assign(recalled=answers["recalled"] + answers["lent"].fillna(0.0))
     under_dates = readings.assign(score=readings["dated_score"], altered=readings["redated_score"])
     found = [
         check_cutoff_split(readings, instant, **kept),

@@ -135,7 +135,7 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages) -> R
             # One labelled file trains one model for all folds.
             if model is None or config.labels.source != "file":
                 model = None  # its memory goes before the next one is made
-                model = _fit(config, part, shared, cache, store, stages.stage(f"Tune the model, {fold}"))
+                model = fit_fold(config, part, shared, cache, store, stages.stage(f"Tune the model, {fold}"))
             tested = pd.concat([part.test_news[["article_id", "text"]], part.test[["article_id", "text"]]])
             tested = tested.drop_duplicates("article_id")
             progress = stages.stage(f"Score the news, {fold}")
@@ -168,9 +168,10 @@ def _once(config: Config, judged: list[pd.DataFrame]) -> pd.DataFrame:
     return judged[0] if config.labels.source == "file" else pd.concat(judged, ignore_index=True)
 
 
-def _fit(
+def fit_fold(
     config: Config, part: Samples, shared: SharedBase | None, cache: Path, store: ScoreCache, progress: Advance
 ) -> FittedModel:
+    """Fit and calibrate the model of one fold, or take it from the cache where the same was fitted before."""
     base = None if shared is None else shared.base
     return fit_scorer(
         config.model.kind,

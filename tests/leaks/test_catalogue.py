@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from embargo.backtest import leakage
-from embargo.backtest.leakage import CHECKS, LEAKS, NOT_TESTED, LeakCheck, not_tested
+from embargo.backtest.leakage import CHECKS, LEAKS, NOT_TESTED, ON_REQUEST, LeakCheck, memory, not_tested
 from embargo.backtest.leakage.catalogue import reference
 from embargo.research.config.experiment import load_config
 from embargo.research.examples.shipped import example
@@ -29,6 +29,16 @@ def test_every_check_of_the_door_is_registered_and_no_other() -> None:
     assert {name for name in leakage.__all__ if name.startswith("check_")} == set(CHECKS)
 
 
+def test_every_probe_of_memory_is_asked_by_a_run_or_on_request() -> None:
+    probes = {name for name in memory.__all__ if name.startswith("check_")}
+    assert probes <= set(CHECKS) | set(ON_REQUEST)
+    assert not set(CHECKS) & set(ON_REQUEST)
+    for name, check in ON_REQUEST.items():
+        assert check.asked_by in ("embargo audit --deep", "embargo audit --probe")
+        assert "(" + check.code in (getattr(memory, name).__doc__ or ""), name
+        assert check.code not in NOT_TESTED or check.asked_by in NOT_TESTED[check.code]
+
+
 def test_every_leak_is_looked_for_or_said_not_to_be() -> None:
     looked_for = {check.code for check in CHECKS.values()}
     assert looked_for | set(NOT_TESTED) == set(LEAKS)
@@ -41,9 +51,9 @@ def test_a_check_of_an_unknown_leak_is_refused() -> None:
         LeakCheck("X1", "title", "a", "b", "c", "leak", "d")
 
 
-@pytest.mark.parametrize("name", CHECKS)
+@pytest.mark.parametrize("name", [*CHECKS, *ON_REQUEST])
 def test_every_promise_is_filled_in(name: str) -> None:
-    check = CHECKS[name]
+    check = (CHECKS | ON_REQUEST)[name]
     assert all(vars(check).values())
     assert check.severity in ("leak", "suspicious")
 

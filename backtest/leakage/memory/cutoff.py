@@ -50,7 +50,7 @@ def check_cutoff_split(
     n_boot: int = 1000,
     seed: int = 0,
 ) -> ProbeResult:
-    """Split forecasts at the declared knowledge cutoff and compare what they were worth on either side (M1, M9).
+    """Split forecasts at the declared knowledge cutoff and compare what they were worth on either side (M1).
 
     Measured on both sides: the information coefficient (correlation of the score with the rank of the return), the
     share of forecasts on the right side, and the mean return in the direction of the forecast. Days are resampled in

@@ -460,6 +460,9 @@ def check_lookahead_propensity(
         "n": float(n),
         "days": float(days),
     }
+    if n and not (read.frame["propensity"][inside] > _STILL).any():
+        said = f"A date moves none of {n} answers{period}, so no forecast can owe anything to it."
+        return ProbeResult("M3", "pass", _PROPENSITY_TITLE, said, None, None, unit, figures)
     if before is None:
         said = (
             f"Nothing is proven by {n} forecasts of {days} days{period} with a mean propensity of "

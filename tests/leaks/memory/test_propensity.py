@@ -7,19 +7,29 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 
-from embargo.backtest.leakage.memory import check_date_recall, check_lookahead_propensity, regress_by_cluster
+from embargo.backtest.leakage.memory import (
+    check_date_recall,
+    check_lent_news,
+    check_lookahead_propensity,
+    check_recall_after_cutoff,
+    regress_by_cluster,
+)
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.models.probes import recall
 from embargo.models.scorer import Scorer
 from embargo.research.benchmarks.memory_worlds import (
+    NAMES,
     MemoryWorld,
     Reader,
     Recaller,
+    articles_of,
     forecasts,
     honest,
+    learnt_elsewhere,
     make_world,
     memorised,
 )
+from embargo.research.run.probing import change_texts, put_questions
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +62,50 @@ def test_readers_that_read_recall_nothing(world, scorer):
     frame = asked(world, scorer)
     assert check_date_recall(frame, cutoff=world.cutoff).verdict == "pass"
     assert check_lookahead_propensity(frame, cutoff=world.cutoff).verdict in {"pass", "inconclusive"}
+
+
+def told_of_each(world: MemoryWorld, scorer: Scorer) -> pd.DataFrame:
+    return put_questions(scorer, change_texts(articles_of(world), NAMES), names=NAMES)
+
+
+class Headlines(Recaller):
+    """Recalls nothing unless a text is as long as a headline, as a reader that was fitted on headlines."""
+
+    def tilt(self, text: str) -> float:
+        return super().tilt(text) if len(text.split()) > 4 else 0.0
+
+
+def test_news_lent_prove_what_a_bare_date_does_not_bring_up(world):
+    read = told_of_each(world, Headlines(world, 0.3, 0))
+    assert check_date_recall(read, cutoff=world.cutoff).verdict == "pass"
+    found = check_lent_news(read.assign(recalled=read["lent"]), cutoff=world.cutoff)
+    assert found.verdict == "leak"
+    assert {"article_id", "symbol", "at", "recalled", "earned"} == set(found.evidence[0])
+
+
+@pytest.mark.parametrize("scorer", [Reader(), honest(101), learnt_elsewhere(101)], ids=["words", "linear", "elsewhere"])
+def test_news_lent_say_nothing_to_readers_that_read(world, scorer):
+    read = told_of_each(world, scorer)
+    assert check_lent_news(read.assign(recalled=read["lent"]), cutoff=world.cutoff).verdict == "pass"
+
+
+def test_news_lent_by_the_day_itself_do_not_count(world):
+    changed = change_texts(articles_of(world), NAMES)
+    own = np.arange(len(changed))
+    read = put_questions(Reader(), changed.assign(lender_0=own, lender_1=own), names=NAMES)
+    assert read["lent"].isna().all()
+
+
+def test_a_cutoff_that_is_stated_too_early_is_told(world):
+    read = told_of_each(world, Recaller(world, 0.5, 0))
+    early = world.articles["at"].iloc[0]
+    assert check_recall_after_cutoff(read, early).verdict == "leak"
+    assert check_recall_after_cutoff(read, world.cutoff).verdict == "pass"
+    assert check_recall_after_cutoff(read, None).verdict == "not-applicable"
+    end = world.articles["at"].iloc[-1]
+    assert check_recall_after_cutoff(read, end + pd.Timedelta(days=1)).verdict == "not-applicable"
+    noisy = read.assign(recalled=np.random.default_rng(0).normal(size=len(read)))
+    assert check_recall_after_cutoff(noisy, end - pd.Timedelta(days=30)).verdict == "inconclusive"
 
 
 def test_forecasts_are_better_where_days_are_recalled(world):

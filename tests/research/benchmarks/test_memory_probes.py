@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy.stats import binomtest
@@ -32,11 +35,13 @@ def test_the_worlds_are_what_they_say() -> None:
     assert differs[world.before].mean() == pytest.approx(0.25 * 2 / 3, abs=0.03)
 
 
-def test_the_page_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_is_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(memory_probes, "CLEAN_MODELS", 1)
+    # The tuned readers take minutes and are asked in the slow test.
+    monkeypatch.setattr(memory_probes, "tuned", lambda *_: SimpleNamespace(scorer=Reader()))
     monkeypatch.setattr(memory_probes, "SHARES", (0.3,))
     monkeypatch.setattr(memory_probes, "_NOISES", (("plain", 90, 3),))
-    page = memory_probes.document(draws=1, plants=1, noise=2, texts=2, seed=7)
+    page = memory_probes.document(draws=1, plants=1, noise=2, texts=2, seed=7, cache=tmp_path)
     assert all(f"| {name} |" in page for name in PROBES)
     assert "| bare date (M3) | 1 / 0 / 0 / 0 |" in page
     assert "| stated moves (D1) | one in ten knows | 2 of 2 " in page
@@ -44,14 +49,18 @@ def test_the_page_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_false_alarms_and_power() -> None:
-    clean = clean_verdicts(100, 40_000)
+def test_false_alarms_and_power(tmp_path: Path) -> None:
+    clean = clean_verdicts(range(100), 40_000, tmp_path)
     alarms = {name: told["leak"] + told["suspicious"] for name, told in clean.items()}
     assert sum(told["leak"] for told in clean.values()) == 0
     assert sum(alarms.values()) <= 3, alarms
-    caught = planted_verdicts(6, 40_000)
+    caught = planted_verdicts(range(6), 40_000, tmp_path)
     for reader in ("recalls 10%", "recalls 30%"):
         for name in ("masked (M5)", "redated (M7)", "turned round (M8)", "bare date (M3)", "propensity (M3)"):
             told = caught[name, reader]
             assert told["leak"] + told["suspicious"] == 6, (name, reader)
-    assert caught["bare date (M3)", "fitted on headline and outcome"]["leak"] == 6
+    # A reader of headlines says less to a bare date than to a headline of another day.
+    for reader in ("recalls 30%", "linear, fitted on outcomes", "tiny, tuned on outcomes"):
+        told = caught["another day's news (M3)", reader]
+        assert told["leak"] == told.total(), reader
+    assert caught["familiarity (M4)", "linear, fitted on outcomes"]["suspicious"] == 6

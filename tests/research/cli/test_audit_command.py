@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from importlib.resources import files
+from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from embargo.research import Quiet, execute, load_config
+from embargo.models import Calibration
+from embargo.research import Quiet, execute, load_config, prepare
 from embargo.research.cli.commands import app
-from embargo.research.run import perturbation
+from embargo.research.run import perturbation, probing
 
 SMALL = str(files("embargo.research.examples") / "small.toml")
 
@@ -39,9 +43,11 @@ def test_the_findings_of_a_run_are_printed_and_written(run, tmp_path):
 
 
 def test_a_run_is_carried_out_again_as_its_config_says(run):
-    done = audit(run, "--deep", "--rows", 1)
+    done = audit(run, "--deep", "--rows", 1, "--probe", "--cache", run.parent.parent / "cache")
     assert done.exit_code == 0
     assert "bit-identical" in " ".join(done.output.split())
+    # Both forms of the audit are told together.
+    assert "under each of" in " ".join(done.output.split())
 
 
 def test_a_leak_ends_with_its_own_status(tmp_path, monkeypatch):
@@ -59,6 +65,46 @@ def test_a_leak_ends_with_its_own_status(tmp_path, monkeypatch):
     assert [row["verdict"] for row in found].count("leak") == 1
     assert (found[0]["verdict"], found[0]["code"]) == ("leak", "T1")
     assert {"D1", "S7"} < {row["code"] for row in found}
+
+
+class KnowsDays:
+    """Says what became of a company on a day wherever a text holds both, and nothing else."""
+
+    identity, knowledge_cutoff = "knows days", pd.Timestamp("2015-01-01", tz="UTC")
+
+    def __init__(self, placed):
+        self.earned = {(row.symbol, f"{row.at:%Y-%m-%d}"): row.earned for row in placed.itertuples()}
+
+    def logits(self, texts, progress=None):
+        found = [re.findall(r"[A-Z]{4}|\d{4}-\d\d-\d\d", text) for text in texts]
+        earned = np.array([self.earned.get((words[0], words[-1]), 0.0) if words else 0.0 for words in found])
+        return np.column_stack([-3.0 * np.sign(earned), np.zeros(len(texts)), 3.0 * np.sign(earned)])
+
+
+def test_a_reader_that_recalls_is_a_leak_and_names_of_companies_are_taken_from_a_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        probing,
+        "fit_fold",
+        lambda config, *_: SimpleNamespace(
+            scorer=KnowsDays(probing._placed(prepare(config, Quiet()))),
+            calibration=Calibration(),
+            manifest={"knowledge_cutoff": "2015-01-01T00:00:00+00:00"},
+        ),
+    )
+    (tmp_path / "names.csv").write_text("symbol,name\nALDR,Alder Robotics\n")
+    done = audit(SMALL, "--probe", "--names", tmp_path / "names.csv", "--json", tmp_path / "found.json")
+    assert done.exit_code == 3
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert [row["code"] for row in found if row["verdict"] == "leak"] == ["M2", "M3"]
+    assert all(row["at"] >= "2015-07-01" for row in found[0]["evidence"])
+    assert found[0]["interval"][0] > 0.1
+
+
+def test_names_ask_nothing_of_a_finished_run(run, tmp_path):
+    (tmp_path / "names.csv").write_text("symbol,name\nALDR,Alder Robotics\n")
+    done = audit(run, "--names", tmp_path / "names.csv")
+    assert done.exit_code == 2
+    assert "--probe" in done.output
 
 
 def test_an_experiment_that_was_not_run_has_no_findings():

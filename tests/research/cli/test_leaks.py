@@ -6,7 +6,7 @@ import json
 
 from samples.loopback_commands import embargo
 
-from embargo.backtest.leakage import CHECKS, LEAKS, NOT_TESTED
+from embargo.backtest.leakage import CHECKS, LEAKS, ON_REQUEST
 from embargo.research.cli.leaks import COLUMNS
 
 
@@ -14,8 +14,12 @@ def test_the_list_of_leaks_holds_every_check_and_every_leak_without_one() -> Non
     told = embargo("leaks", "--format", "csv")
     rows = list(csv.reader(io.StringIO(told.output)))
     assert tuple(rows[0]) == COLUMNS
-    assert sorted(row[2] for row in rows if row[2] and row[2] != "check") == sorted(CHECKS)
-    assert [row[0] for row in rows[1:] if not row[2]] == [code for code in LEAKS if code in NOT_TESTED]
+    assert sorted(row[2] for row in rows if row[2] and row[2] != "check") == sorted([*CHECKS, *ON_REQUEST])
+    looked_for = {check.code for check in (CHECKS | ON_REQUEST).values()}
+    assert [row[0] for row in rows[1:] if not row[2]] == [code for code in LEAKS if code not in looked_for]
+    asked = {row[2]: row[-1] for row in rows[1:]}
+    assert asked["check_date_recall"] == "embargo audit --probe"
+    assert asked["check_alpha_decay"] == "every run"
     assert list(dict.fromkeys(row[0] for row in rows[1:])) == list(LEAKS)
     read = json.loads(embargo("leaks", "--format", "json").output)
     assert [list(row.values()) for row in read] == rows[1:]
