@@ -261,12 +261,10 @@ def _anew(
 
 
 def _other_futures(plan: Plan, inputs: Inputs, rows: int, stages: Stages) -> list[Finding]:
-    from embargo.research.run.audit import judge_labels
-    from embargo.research.run.perturbation import perturb_run
+    from embargo.research.run.deep import audit_deeply
 
     with TemporaryDirectory(prefix="embargo-audit-") as cache:
-        found = perturb_run(plan, inputs, Path(cache), stages, n_rows=rows, seed=plan.config.seed)
-    return [*found, judge_labels(plan)]
+        return audit_deeply(plan, inputs, Path(cache), stages, n_rows=rows)
 
 
 def _experiment_of(

@@ -38,6 +38,7 @@ COMMANDS = {
     "paths": Entry("paths", "Show how much a Sharpe ratio owes to which part of history taught."),
     "compare": Entry("compare", "Compare finished runs on the bars they share."),
     "leaks": Entry("leaks", "List the leaks that are known, and the checks that look for them."),
+    "leakbench": Entry("leakbench", "Plant known leaks into clean runs, and count what the audit catches."),
     "tune": Entry("models", "Tune a model, calibrate it, measure it and write its model card."),
     "evaluate": Entry("models", "Judge a model on labelled texts: accuracy, calibration, robustness."),
     "score": Entry("models", "Score an archive of news of any size."),

@@ -32,6 +32,7 @@ from embargo.backtest.leakage.memory import (
 )
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.simulated.grammar import company_names
+from embargo.models.bases.resolve import Base
 from embargo.models.calibration.fitting import Calibration
 from embargo.models.loading.shared import SharedBase
 from embargo.models.probes import (
@@ -51,8 +52,8 @@ from embargo.models.scorers.score import cached_logits
 from embargo.research.config.experiment import Config
 from embargo.research.config.names import read_names
 from embargo.research.progress import Stages
-from embargo.research.run.plan import Plan
-from embargo.research.run.reading import fit_fold, with_base
+from embargo.research.run.plan import Plan, base_of
+from embargo.research.run.reading import fit_fold, lent, with_base
 from embargo.signals.alignment import align
 
 # Articles that are read again; each costs about twelve readings.
@@ -206,7 +207,7 @@ def probe_run(
     readings, cutoffs = [], []
     with ExitStack() as stack:
         store = stack.enter_context(ScoreCache(cache / "scores.sqlite"))
-        shared = None if plan.base is None or scorer is not None else stack.enter_context(SharedBase(plan.base))
+        shared: SharedBase | None = None
         for part in plan.parts:
             own = drawn[drawn["fold"] == part.index].reset_index(drop=True)
             if own.empty:
@@ -214,6 +215,8 @@ def probe_run(
             fold = f"fold {part.index + 1} of {len(plan.parts)}"
             asked: Scorer
             if scorer is None:
+                base = base_of(plan, part)
+                shared = lent(shared, base, stack)
                 model = fit_fold(config, part, shared, cache, store, stages.stage(f"Find the model, {fold}"))
                 asked, calibration = model.scorer, model.calibration
                 knows = model.manifest["knowledge_cutoff"]
@@ -222,11 +225,12 @@ def probe_run(
                 asked, calibration = scorer, None
             changed = change_texts(own, called, seed=config.seed)
             progress = stages.stage(f"Ask what it remembers, {fold}")
-            readings.append(put_questions(asked, changed, names=called, calibration=calibration, progress=progress))
+            read = put_questions(asked, changed, names=called, calibration=calibration, progress=progress)
+            if scorer is None and base is not None and base.kind == "decoder":
+                stages.stage(f"Ask the base how familiar the texts are, {fold}")
+                read["familiarity"] = base_familiarity(base, read["text"].tolist())
+            readings.append(read)
     together = pd.concat(readings, ignore_index=True)
-    if plan.base is not None and scorer is None and plan.base.kind == "decoder":
-        stages.stage("Ask the base how familiar the texts are")
-        together["familiarity"] = base_familiarity(plan.base, together["text"].tolist())
     if stated is None and cutoffs and None not in cutoffs:
         # All were fitted before their own windows: then nothing in the test may be remembered.
         stated = min(at for at in cutoffs if at is not None)
@@ -237,7 +241,8 @@ def _stated(plan: Plan, scorer: Scorer | None) -> pd.Timestamp | None:
     """Return the cutoff that is stated of a scorer, or of the base where it reaches into the test."""
     if scorer is not None:
         return scorer.knowledge_cutoff
-    known = None if plan.base is None else plan.base.knowledge_cutoff
+    # Vintages end before the trainings do.
+    known = plan.base.knowledge_cutoff if isinstance(plan.base, Base) else None
     return known if known is not None and known > plan.parts[0].fold.test_start else None
 
 

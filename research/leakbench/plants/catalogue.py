@@ -1,0 +1,28 @@
+"""All plants by name, and the leaks of which there is none, each with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from embargo.research.leakbench.plants import data, execution, models, selection, splits, texts, timing
+from embargo.research.leakbench.plants.plant import Plant
+
+FAMILIES = (timing, execution, data, texts, splits, models, selection)
+PLANTS: Mapping[str, Plant] = MappingProxyType({plant.name: plant for family in FAMILIES for plant in family.PLANTS})
+
+_PROMPTED = "no reader of a run is prompted yet"
+
+WITHOUT_PLANT: Mapping[str, str] = MappingProxyType(
+    {
+        "D3": "runs read no macro or company figures",
+        "S6": _PROMPTED,
+        "M10": "readers give probabilities, no reasons",
+        "M14": "runs apply no remedy against memory",
+        "R1": "runs search no documents",
+        "R4": _PROMPTED,
+        "R5": _PROMPTED,
+        "P3": "intervals and tests of every run allow for serial correlation; a user has nowhere to leave that out",
+        "P6": "every run shuffles its news against the market; a user has nowhere to leave that out",
+    }
+)
