@@ -9,6 +9,7 @@ from .exposure import check_exposure
 from .findings import GRAVITY, AuditVerdict, Finding, is_invalid, overall_verdict
 from .partition import check_label_overlap, check_split_order
 from .provenance import check_base_cutoff, check_calibration_record, check_training_record
+from .settled import check_settled
 from .timing import check_time_zones, check_tradable_instants
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "check_label_overlap",
     "check_lag_decay",
     "check_latency",
+    "check_settled",
     "check_split_order",
     "check_time_zones",
     "check_tradable_instants",

@@ -44,6 +44,8 @@ class Trail:
         (scored news, prices) to weights of all bars up to the last test row: the very path the run traded on.
     weights, asset_returns : DataFrame, shape (test rows, symbols)
     books : Books
+    repeat : callable
+        Carries the run out again in a world that differs later, and returns what `leakage.check_settled` says of it.
     """
 
     plan: Plan
@@ -54,6 +56,7 @@ class Trail:
     weights: pd.DataFrame
     asset_returns: pd.DataFrame
     books: Books
+    repeat: Callable[[], Finding]
 
 
 def audit(trail: Trail, stages: Stages) -> list[Finding]:
@@ -74,6 +77,7 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
             boundaries=[part.fold.test_start for part in parts],
             progress=advance,
         ),
+        trail.repeat(),
         leakage.check_fill_order(_fills(trail)),
         *_accounts(trail),
         leakage.check_lag_decay(trail.weights, trail.asset_returns, periods_per_year=world.periods_per_year),
