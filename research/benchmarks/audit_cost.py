@@ -44,11 +44,11 @@ def experiments() -> Iterator[tuple[str, Config]]:
         yield "stocknet, linear", load_config(experiment, linear, env=["EMBARGO_REAL_DATA"])
 
 
-def measured(config: Config, repeats: int) -> dict[str, float]:
+def measured(config: Config, repeats: int, cache: Path) -> dict[str, float]:
     """Return the median CPU seconds of each check, of the whole audit and of the rest of a cached run."""
     found: dict[str, list[float]] = defaultdict(list)
     with TemporaryDirectory() as folder:
-        place = {"out": Path(folder) / "runs", "cache": Path(folder) / "cache", "stages": Quiet()}
+        place = {"out": Path(folder) / "runs", "cache": cache, "stages": Quiet()}
         pipeline.execute(config, **place)
         for _ in range(repeats):
             with timed() as spent:
@@ -87,10 +87,14 @@ def _timed(work: Callable[..., Any], label: str, spent: dict[str, float]) -> Cal
     return call
 
 
-def main(repeats: Annotated[int, typer.Option(min=1, help="Cached runs, of which the median is shown.")] = 3) -> None:
+def main(
+    repeats: Annotated[int, typer.Option(min=1, help="Cached runs, of which the median is shown.")] = 3,
+    cache: Annotated[Path | None, typer.Option(help="Where models and scores are kept; by default nowhere.")] = None,
+) -> None:
     """Print what the audit of a cached run costs, as shares of the rest of that run."""
-    for name, config in experiments():
-        spent = measured(config, repeats)
+    for number, (name, config) in enumerate(experiments()):
+        with TemporaryDirectory() as folder:
+            spent = measured(config, repeats, (cache or Path(folder)) / str(number))
         rest = spent.pop(REST)
         table = Table("what", "CPU s", "share of the rest", title=f"{name}: rest of a cached run {rest:.2f} CPU s")
         inside = sum(seconds for label, seconds in spent.items() if label != WHOLE)

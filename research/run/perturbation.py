@@ -63,9 +63,7 @@ class Carried:
 Carry = Callable[[Plan, Inputs, "pd.Timestamp | None", Path], Carried]
 
 
-def carry(
-    plan: Plan, inputs: Inputs, until: pd.Timestamp | None, cache: Path, memory: Memory | None = None
-) -> Carried:
+def carry(plan: Plan, inputs: Inputs, until: pd.Timestamp | None, cache: Path) -> Carried:
     """Take inputs through the whole run: world, split, base, fit, calibration, scores, signal, weights, orders.
 
     Parameters
@@ -77,8 +75,6 @@ def carry(
         Folds that are tested only after it are left out; None for all of them.
     cache : Path
         Where models and scores are kept; an empty folder lets nothing be taken from another world.
-    memory : Memory, optional
-        What may be taken from the run itself where the content is the same.
 
     Raises
     ------
@@ -92,9 +88,28 @@ def carry(
     rows = trading_rows(world, traded_parts(config, parts))
     here = replace(plan, world=world, parts=parts, rows=rows)
     here = with_base(here, parts[0].fold.train_end, cache, Quiet())
-    reading = read(here, parts, cache, Quiet(), memory)
-    fused = fuse(here, reading.scored, None if memory is None else memory.fusions)
+    reading = read(here, parts, cache, Quiet())
+    fused = fuse(here, reading.scored)
     return Carried(here, reading, trade(here, traded_news(here, reading.scored), fused), fused)
+
+
+def _carry_fold(run: Carried, number: int, inputs: Inputs, cache: Path, memory: Memory) -> Carried:
+    """Take inputs through a run as far as one of its folds; what earlier folds learnt and scored is the run's own."""
+    plan, config = run.plan, run.plan.config
+    world = world_of(config, inputs)
+    folds = plan_folds(config, world)
+    parts = plan_parts(config, world, [folds[number]], Quiet())
+    together = [*plan.parts[:number], *parts]
+    rows = trading_rows(world, traded_parts(config, together))
+    here = replace(plan, world=world, parts=together, rows=rows)
+    # The built-in base is made by the run, and so is looked for by its content too.
+    if config.model.base == TINY:
+        here = with_base(replace(here, base=None), folds[0].train_end, cache, Quiet())
+    own, given = read(here, parts, cache, Quiet(), memory), run.reading
+    scored = pd.concat([given.scored.loc[given.scored["fold"] < parts[0].index], own.scored], ignore_index=True)
+    reading = replace(own, scored=scored, manifests=[*given.manifests[:number], *own.manifests])
+    fused = fuse(here, scored, memory.fusions)
+    return Carried(here, reading, trade(here, traded_news(here, scored), fused), fused)
 
 
 def perturb_run(
@@ -203,7 +218,7 @@ def perturb_run(
 
 
 def perturb_once(first: Carried, memory: Memory, cache: Path, *, seed: int = 0) -> Finding:
-    """Repeat a finished run up to one instant at the edge of a fold, in one world whose later news and bars differ.
+    """Repeat one fold of a finished run up to an instant near its edge, in one world whose later news and bars differ.
 
     Whatever was fitted or scored is taken from the run by its content, so that an honest run fits and scores nothing
     anew; one that let the future into its fits finds other content, fits again, and moves. All that is later gets texts
@@ -226,27 +241,26 @@ def perturb_once(first: Carried, memory: Memory, cache: Path, *, seed: int = 0) 
         Of `embargo.backtest.leakage.check_settled`.
     """
     rng, plan = np.random.default_rng(seed), first.plan
-    at, inputs = _edge(first, rng), plan.world.inputs
+    number, at = _edge(first, rng)
+    inputs = plan.world.inputs
     other = _repriced(_rewritten(inputs, at, rng), at, rng)
     later = {text_hash(text): text for text in other.news.loc[other.news["known_at"] > at, "text"].unique()}
     spare = memory.beside(cache / SCORES, dict.fromkeys(later, np.zeros(len(CLASSES))))
-    # The built-in base is made by the run, and so is looked for by its content too.
-    bare = replace(plan, base=None) if plan.config.model.base == TINY else plan
     with _beside(cache) as folder:
 
         def carried(changed: bool) -> dict[str, pd.DataFrame]:
-            run = carry(bare, other if changed else inputs, at, folder, spare)
-            return _settled(run, at) | _traces(run, spare, at, later)
+            run = _carry_fold(first, number, other if changed else inputs, folder, spare)
+            return _settled(run, at, number) | _traces(run, spare, at, later)
 
-        finding = check_settled(_settled(first, at), carried, at=at)
+        finding = check_settled(_settled(first, at, number), carried, at=at)
     if finding.verdict == "pass" and first.result.books.orders.empty:
         detail = f"The run never trades, so weights and orders prove nothing. {finding.detail}"
         return replace(finding, verdict="inconclusive", detail=detail, remedy="Lower signal.threshold until it trades.")
     return finding
 
 
-def _edge(run: Carried, rng: np.random.Generator) -> pd.Timestamp:
-    """Draw a fold after the first and return when its first order is filled after news of it was read.
+def _edge(run: Carried, rng: np.random.Generator) -> tuple[int, pd.Timestamp]:
+    """Draw a fold after the first: its position, and when its first order is filled after news of it was read.
 
     Folds after rows that did not trade, or were gated, go first. A single fold has no edge with rows before it: there
     it is the middle of the window.
@@ -269,14 +283,14 @@ def _edge(run: Carried, rng: np.random.Generator) -> pd.Timestamp:
     row = start if pd.isna(read) else max(start, int(filled.searchsorted(read)))
     last = (row + int(ends[chosen])) // 2
     ordered = bars[(bars >= row) & (bars <= last)]
-    return filled[int(ordered[0]) if len(ordered) else min(row, len(filled) - 1)]
+    row = int(ordered[0]) if len(ordered) else min(row, len(filled) - 1)
+    return chosen + len(plan.parts) - len(folds), filled[row]
 
 
 def _traces(run: Carried, memory: Memory, at: pd.Timestamp, later: Mapping[str, str]) -> dict[str, pd.DataFrame]:
     """What was fitted on, scored and learnt by an instant, to be searched for texts that came later."""
     scored, record = run.reading.scored, run.reading.fitted_on
-    folds = [part.index for part in run.plan.parts if part.fold.test_start <= at]
-    record = record.loc[record["fold"].isin(folds) & record["text_hash"].isin(list(later)), ["use", "fold", "text_hash"]]
+    record = record.loc[record["text_hash"].isin(list(later)), ["use", "fold", "text_hash"]]
     terms = [name for model in memory.anew for part in getattr(model.scorer, "terms", {}).values() for name in part]
     return {
         "what was fitted on": record.assign(text=record["text_hash"].map(dict(later))),
@@ -420,11 +434,11 @@ def _difference(
     return first_moved(before, _settled(run, at))
 
 
-def _settled(run: Carried, at: pd.Timestamp) -> dict[str, pd.DataFrame]:
-    """Return what each stage had settled by an instant, in the order of the stages."""
+def _settled(run: Carried, at: pd.Timestamp, since: int = 0) -> dict[str, pd.DataFrame]:
+    """Return what each stage had settled by an instant, in the order of the stages; of models, those of later folds."""
     plan, result = run.plan, run.result
-    parts = [part for part in plan.parts if part.fold.test_start <= at]
-    manifests = run.reading.manifests[: len(parts)]
+    parts = [part for part in plan.parts if part.fold.test_start <= at][since:]
+    manifests = run.reading.manifests[since : since + len(parts)]
     learnt = [
         frame.assign(fold=part.index, part=name, thresholds=str(part.thresholds))
         for part in parts
