@@ -20,6 +20,7 @@ from .partition import check_label_overlap, check_split_order
 from .protocol import assert_causal, perturb_function, perturb_levels
 from .provenance import check_base_cutoff, check_calibration_record, check_training_record
 from .selection import check_attempts, check_selection
+from .settled import check_settled
 from .texts import check_outcome_words, check_price_echo, check_stated_moves
 from .timing import check_time_zones, check_tradable_instants
 from .universe import check_universe
@@ -63,6 +64,7 @@ __all__ = [
     "check_price_echo",
     "check_repeated_texts",
     "check_selection",
+    "check_settled",
     "check_split_order",
     "check_stated_moves",
     "check_time_zones",

@@ -263,7 +263,7 @@ def _worlds(
     later = known_at > decided
     worlds = []
     if bool(later.any()):
-        worlds.append(_World("later news was removed", news.loc[~later].copy(), prices))
+        worlds.append(_World("later news was removed", news.loc[~later], prices))
         worlds.append(_World("scores of later news were reversed", reversed_scores(news, later, rng), prices))
     if bool((prices.close_at > decided).any()):
         worlds.append(
@@ -287,7 +287,7 @@ def reversed_scores(news: pd.DataFrame, later: pd.Series, rng: np.random.Generat
         values[mask] = sign * rng.permutation(values[mask])
         news[name] = values
     if "text" in news.columns:
-        news.loc[mask, "text"] = CANARY
+        news["text"] = news["text"].mask(later, CANARY)
     return news
 
 

@@ -170,8 +170,8 @@ def check_split_order(
     if learned.empty:
         return Finding("S5", "not-applicable", _ORDER_TITLE, "There are no training or validation samples.")
     young = learned[learned["known_at"] >= first]
-    shared = learned[learned["article_id"].isin(set(parts["test"]["article_id"]))]
-    wrong = learned[(learned["known_at"] >= first) | learned["article_id"].isin(set(parts["test"]["article_id"]))]
+    in_test = learned["article_id"].isin(parts["test"]["article_id"])
+    shared, wrong = learned[in_test], learned[(learned["known_at"] >= first) | in_test]
     if len(wrong):
         share = len(wrong) / len(learned)
         shuffled = len(young) / len(learned) >= SHUFFLED_SHARE
@@ -189,8 +189,7 @@ def check_split_order(
         )
     oldest = parts["validation"]["known_at"].min()
     mixed = parts["train"][
-        (parts["train"]["known_at"] > oldest)
-        | parts["train"]["article_id"].isin(set(parts["validation"]["article_id"]))
+        (parts["train"]["known_at"] > oldest) | parts["train"]["article_id"].isin(parts["validation"]["article_id"])
     ]
     if len(mixed):
         return Finding(

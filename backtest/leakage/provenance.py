@@ -259,7 +259,7 @@ def _judge_record(
     known_at, ends_at = (_instants(read[column]) for column in ("known_at", "ends_at"))
     after = (known_at >= start) | (ends_at >= start)
     unplanned = _beyond(read, planned)
-    alone = read["text_hash"].isin(_of_the_test_alone(news, tested))
+    alone = read["text_hash"].isin(_of_the_test_alone(news, tested, read["text_hash"]))
     proven = after | (alone & (unplanned | known_at.isna()))
     doubted = (unplanned | alone) & ~proven
     share = read.loc[proven, "text_hash"].nunique() / texts if texts else 0.0
@@ -315,11 +315,12 @@ def _beyond(read: pd.DataFrame, planned: pd.DataFrame) -> pd.Series:
     return read.groupby(["use", *key]).cumcount() >= allowed
 
 
-def _of_the_test_alone(news: pd.DataFrame, tested: pd.DataFrame) -> set[str]:
-    """Hashes of texts, of four words or more, that no article before the test has."""
-    long_enough = tested["text"].str.count(r"\S+") >= MIN_TOKENS
+def _of_the_test_alone(news: pd.DataFrame, tested: pd.DataFrame, read: pd.Series) -> set[str]:
+    """Hashes of texts that were read, of four words or more, that no article before the test has."""
     before = news.loc[~news.index.isin(tested.index), "text_hash"]
-    return set(tested.loc[long_enough, "text_hash"]) - set(before)
+    # Few texts of a test were ever read, so that few need their words counted.
+    found = tested.loc[tested["text_hash"].isin(set(read) - set(before))]
+    return set(found.loc[found["text"].str.count(r"\S+") >= MIN_TOKENS, "text_hash"])
 
 
 def _named(read: pd.DataFrame, tested: pd.DataFrame, start: pd.Timestamp) -> list[dict[str, Any]]:

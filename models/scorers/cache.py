@@ -134,3 +134,51 @@ class ScoreCache:
         return DataError(
             f"score cache {self.path}: unusable ({failure}). Delete the file; scores are then computed anew."
         )
+
+
+class SpareCache(ScoreCache):
+    """Takes scores from a file and leaves it as it is: what is scored anew is kept in memory alone.
+
+    Parameters
+    ----------
+    path : Path
+        File of a `ScoreCache`.
+    answers : mapping of text hash to logits
+        What any scorer is taken to say of these texts.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from embargo.models import ScoreCache
+    >>> from embargo.models.scorers.cache import SpareCache
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "scores.sqlite"
+    ...     with SpareCache(path, {"ef56": np.zeros(3)}) as spare:
+    ...         spare.put_many("my scorer", {"ab12": np.ones(3)})
+    ...         print(sorted(spare.get_many("my scorer", ["ab12", "ef56"])))
+    ...     with ScoreCache(path) as cache:
+    ...         print(cache.get_many("my scorer", ["ab12", "ef56"]))
+    ['ab12', 'ef56']
+    {}
+    """
+
+    def __init__(self, path: Path, answers: Mapping[str, np.ndarray]) -> None:
+        super().__init__(path)
+        self._answers = answers
+        self._anew: dict[tuple[str, str], np.ndarray] = {}
+
+    def get_many(self, identity: str, text_hashes: Sequence[str]) -> dict[str, np.ndarray]:
+        """Return logits by text hash: those of the file, those scored since, and the given answers."""
+        found = super().get_many(identity, [name for name in text_hashes if name not in self._answers])
+        for name in text_hashes:
+            if name in self._answers:
+                found[name] = self._answers[name]
+            elif (identity, name) in self._anew:
+                found[name] = self._anew[identity, name]
+        return found
+
+    def put_many(self, identity: str, scores: Mapping[str, np.ndarray]) -> None:
+        """Keep logits in memory."""
+        self._anew.update({(identity, name): logits for name, logits in scores.items()})

@@ -71,6 +71,8 @@ class Fit:
     best_epoch : int or None
     adapter : Adapter or None
         Where a base was tuned.
+    state : str or None
+        sha256 (hex) over all that was learnt, where the scorer's identity names only what it was learnt from.
     head : mapping or None
         ``labels`` and ``start`` of the head that a base brought along; see `embargo.models.bases.heads.OwnHead`.
     """
@@ -85,6 +87,7 @@ class Fit:
     adapter: Adapter | None = None
     head: Mapping[str, Any] | None = None
     read: Sequence[SampleRead] | None = None
+    state: str | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Vocabulary, inverse document frequencies and weights come from the training text
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -92,6 +93,23 @@ class LinearScorer:
                 progress(rows.stop, len(texts))
         return result
 
+    @property
+    def terms(self) -> dict[str, np.ndarray]:
+        """Vocabulary of words and of characters, in the order of their columns."""
+        return {name: part.get_feature_names_out() for name, part in self._pipeline[0].transformer_list}
+
+    @property
+    def state(self) -> str:
+        """sha256 (hex) over all that was learnt: vocabularies, inverse document frequencies and weights."""
+        digest = hashlib.sha256()
+        for name, part in self._pipeline[0].transformer_list:
+            digest.update("\n".join([name, *self.terms[name]]).encode("utf-8", "surrogatepass"))
+            digest.update(np.ascontiguousarray(part.idf_).tobytes())
+        model = self._pipeline[-1]
+        for learnt in (model.coef_, model.intercept_, model.classes_):
+            digest.update(np.ascontiguousarray(learnt).tobytes())
+        return digest.hexdigest()
+
 
 def _prepared(text: str) -> str:
     return " ".join(text.split())
@@ -178,6 +196,7 @@ def _fit(request: FitRequest) -> Fit:
         scorer,
         trained_on=request.train_texts,
         read=scorer.read,
+        state=scorer.state,
         settings=asdict(settings),
         cutoff_source="fitted on the training samples alone",
     )

@@ -55,6 +55,8 @@ class Trail:
         The word list on the same news; None where the run's own reader is one.
     growth, regimes : DataFrame
         Of `embargo.research.run.measurement.Measured`.
+    repeat : callable
+        Carries the run out again in a world that differs later, and returns what `leakage.check_settled` says of it.
     """
 
     plan: Plan
@@ -71,6 +73,7 @@ class Trail:
     rival: Rival | None
     growth: pd.DataFrame
     regimes: pd.DataFrame
+    repeat: Callable[[], Finding]
 
 
 def audit(trail: Trail, stages: Stages) -> list[Finding]:
@@ -91,6 +94,7 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
             boundaries=[part.fold.test_start for part in parts],
             progress=advance,
         ),
+        trail.repeat(),
         leakage.check_fill_order(_fills(trail)),
         *_accounts(trail),
         leakage.check_lag_decay(trail.weights, trail.asset_returns, periods_per_year=world.periods_per_year),

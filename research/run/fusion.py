@@ -17,6 +17,7 @@ from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.schemas import Prices
 from embargo.research.config.experiment import FusionSection
 from embargo.research.run.plan import Plan
+from embargo.research.run.world import content_of
 from embargo.signals.aggregation import AggregationSettings, Evidence
 from embargo.signals.fusion.features import market_features
 from embargo.signals.fusion.fitting import fit_fusion
@@ -90,7 +91,9 @@ class Fused:
         return [model.manifest() | {"first_row": start} for model, start in zip(self.models, self.starts, strict=True)]
 
 
-def fit_fusions(plan: Plan, evidence: Evidence, tradable: pd.DataFrame) -> Fused:
+def fit_fusions(
+    plan: Plan, evidence: Evidence, tradable: pd.DataFrame, known: dict[str, FusionModel] | None = None
+) -> Fused:
     """Fit one fusion for each fold but the first, on the test windows before it.
 
     Parameters
@@ -100,6 +103,8 @@ def fit_fusions(plan: Plan, evidence: Evidence, tradable: pd.DataFrame) -> Fused
     evidence : Evidence, panels of shape (rows, symbols)
         Of scores made by the model of each article's own fold.
     tradable : DataFrame of bool, shape (rows, symbols)
+    known : dict of str to FusionModel, optional
+        Fusions by what they were fitted from; new ones are added.
 
     Raises
     ------
@@ -114,23 +119,20 @@ def fit_fusions(plan: Plan, evidence: Evidence, tradable: pd.DataFrame) -> Fused
     samples = fusion_samples(inputs, bars, horizon_bars=settings.horizon_bars, mask=tradable)
     embargo = pd.Timedelta(plan.config.split.embargo)
     models, starts = [], []
+    known = {} if known is None else known
+    how = FusionSettings(kind=settings.method, target=settings.target, classes=settings.classes, seed=plan.config.seed)
     for part in plan.parts[1:]:
         train, validation = _split(samples.frame, part.fold.test_start, embargo, settings.validation_share)
+        key = content_of(train=train, validation=validation, settings=how)
         try:
-            models.append(
-                fit_fusion(
-                    train,
-                    validation,
-                    FusionSettings(
-                        kind=settings.method, target=settings.target, classes=settings.classes, seed=plan.config.seed
-                    ),
-                )
-            )
+            if key not in known:
+                known[key] = fit_fusion(train, validation, how)
         except DataError as failure:
             raise DataError(
                 f"fusion of fold {part.fold.index}: {failure} A fusion learns from the test windows "
                 "before its own: widen split.test_span, set split.first_test earlier or trade more symbols."
             ) from failure
+        models.append(known[key])
         starts.append(int(world.decided_at.searchsorted(part.fold.test_start)))
     return Fused(settings, tuple(models), tuple(starts), samples.counts)
 

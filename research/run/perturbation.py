@@ -1,59 +1,51 @@
 """The master protocol through a whole run: change the future before anything is read, and see what of the past moves.
 
-Every run perturbs the future of its finished scores. That says nothing of what made them, so here the run itself is
-repeated, from its loaded files to its orders, in worlds that agree on all that was known at an instant and differ
-after it. The stages are compared in the order in which they follow one another, and the first one that moved is named.
+A run is repeated, from its loaded files to its orders, in worlds that agree on all that was known at an instant and
+differ after it. The stages are compared in the order in which they follow one another, and the first one that moved is
+named. Every run does so once, at one instant and with its own fits and scores wherever their content is the same;
+`perturb_run` makes everything anew, at many instants.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from embargo.backtest.leakage import Finding
+from embargo.backtest.leakage import Finding, check_settled
 from embargo.backtest.leakage.causality import CANARY, choose_rows, rescaled_prices
-from embargo.backtest.leakage.findings import plain
+from embargo.backtest.leakage.settled import (
+    CODES,
+    TITLE,
+    UNIT,
+    Moved,
+    evidence_of,
+    first_moved,
+    leak_at,
+    unrepeatable,
+)
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.fields import CLASSES
+from embargo.models.bases.resolve import TINY
+from embargo.models.content import text_hash
 from embargo.research.progress import Quiet, Stages
 from embargo.research.run.plan import Plan, traded_news, traded_parts, trading_rows
-from embargo.research.run.reading import Reading, read, with_base
+from embargo.research.run.reading import SCORES, Memory, Reading, read, with_base
 from embargo.research.run.samples import plan_folds, plan_parts
 from embargo.research.run.trading import Trade, fuse, trade
 from embargo.research.run.world import Inputs, world_of
 
-TITLE = "The whole run stays as it was when its future changes"
+if TYPE_CHECKING:
+    from embargo.research.run.fusion import Fused
+
 # Where the run as it is keeps its models and scores.
 FIRST = "first"
-UNIT = "largest change of a number that was already settled"
-
-# What moves first says what looked ahead.
-CODES = {
-    "news": "D8",
-    "samples": "S5",
-    "models": "S4",
-    "calibration": "M12",
-    "scores": "R3",
-    "signal": "T1",
-    "weights": "T1",
-    "orders": "T7",
-}
-_REMEDIES = {
-    "news": "What is kept of the news at an instant must not depend on later articles: drop repeats in order of time.",
-    "samples": "Cut training and validation by when texts and labels were known, and learn thresholds of labels on "
-    "training rows alone.",
-    "models": "Fit on the training part alone: vocabulary, scaling and weights must not see later rows.",
-    "calibration": "Calibrate on the validation part alone, which ends before the test window begins.",
-    "scores": "Score each article by its own text: no statistic over a batch or over the test window.",
-    "signal": "Replace what is computed over all bars by what had closed at each decision; see signals.aggregation.",
-    "weights": "Replace what is computed over all bars (volatility, regimes) by what had closed at each decision.",
-    "orders": "Fill at a price and a volume that were there at the fill, not at ones known when the bar has closed.",
-}
 
 
 @dataclass(frozen=True)
@@ -63,18 +55,7 @@ class Carried:
     plan: Plan
     reading: Reading
     result: Trade
-
-
-@dataclass(frozen=True)
-class Moved:
-    """The first difference between two tables of which neither may depend on the future."""
-
-    stage: str
-    column: str
-    where: str
-    before: Any
-    after: Any
-    size: float
+    fused: Fused | None = None
 
 
 Carry = Callable[[Plan, Inputs, "pd.Timestamp | None", Path], Carried]
@@ -107,7 +88,26 @@ def carry(plan: Plan, inputs: Inputs, until: pd.Timestamp | None, cache: Path) -
     here = with_base(here, parts[0].fold.train_end, cache, Quiet())
     reading = read(here, parts, cache, Quiet())
     fused = fuse(here, reading.scored)
-    return Carried(here, reading, trade(here, traded_news(here, reading.scored), fused))
+    return Carried(here, reading, trade(here, traded_news(here, reading.scored), fused), fused)
+
+
+def _carry_fold(run: Carried, number: int, inputs: Inputs, cache: Path, memory: Memory) -> Carried:
+    """Take inputs through a run as far as one of its folds; what earlier folds learnt and scored is the run's own."""
+    plan, config = run.plan, run.plan.config
+    world = world_of(config, inputs)
+    folds = plan_folds(config, world)
+    parts = plan_parts(config, world, [folds[number]], Quiet())
+    together = [*plan.parts[:number], *parts]
+    rows = trading_rows(world, traded_parts(config, together))
+    here = replace(plan, world=world, parts=together, rows=rows)
+    # The built-in base is made by the run, and so is looked for by its content too.
+    if config.model.base == TINY:
+        here = with_base(replace(here, base=None), folds[0].train_end, cache, Quiet())
+    own, given = read(here, parts, cache, Quiet(), memory), run.reading
+    scored = pd.concat([given.scored.loc[given.scored["fold"] < parts[0].index], own.scored], ignore_index=True)
+    reading = replace(own, scored=scored, manifests=[*given.manifests[:number], *own.manifests])
+    fused = fuse(here, scored, memory.fusions)
+    return Carried(here, reading, trade(here, traded_news(here, scored), fused), fused)
 
 
 def perturb_run(
@@ -180,14 +180,8 @@ def perturb_run(
     second = through(plan, inputs, None, cache / "second")
     advance(2, 2)
     end = first.plan.world.decided_at[-1]
-    if (moved := _first_moved(_settled(first, end), _settled(second, end))) is not None:
-        detail = (
-            f"inconclusive: non-deterministic. The same files gave other {moved.stage} in two runs ({moved.column}, "
-            f"{moved.where}: {moved.before} and {moved.after}), so nothing can be said about the future."
-        )
-        return [
-            Finding("T1", "inconclusive", TITLE, detail, remedy="Seed every random step and fix the order of ties.")
-        ]
+    if (moved := first_moved(_settled(first, end), _settled(second, end))) is not None:
+        return [unrepeatable(moved)]
 
     instants = _instants(first, n_rows, rng)
     advance = stages.stage("Carry it out again with other futures")
@@ -204,10 +198,10 @@ def perturb_run(
             compared += 1
             if found is not None:
                 reached = _reached(plan, inputs, at, own, before, through, found.stage, rng) or [changed]
-                faults.setdefault(found.stage, []).append(_evidence(found, at, reached))
+                faults.setdefault(found.stage, []).append(evidence_of(found, at, reached))
         advance(number + 1, len(instants))
     if faults:
-        return [_leak(stage, faults[stage], compared) for stage in CODES if stage in faults]
+        return [leak_at(stage, faults[stage], compared) for stage in CODES if stage in faults]
     if not compared:
         detail = f"None of {apart} worlds could be carried through, for want of news or prices before the instants."
         return [Finding("T1", "inconclusive", TITLE, detail, remedy="Begin the news earlier, or test a longer window.")]
@@ -222,6 +216,99 @@ def perturb_run(
         f"left news, samples, models, calibrations, scores, signal, weights and orders bit-identical.{left}"
     )
     return [Finding("T1", "pass", TITLE, detail, effect=0.0, unit=UNIT)]
+
+
+def perturb_once(first: Carried, memory: Memory, cache: Path, *, seed: int = 0) -> Finding:
+    """Repeat one fold of a finished run up to an instant near its edge, in one world whose later news and bars differ.
+
+    Whatever was fitted or scored is taken from the run by its content, so that an honest run fits and scores nothing
+    anew; one that let the future into its fits finds other content, fits again, and moves. All that is later gets texts
+    of which every scorer is taken to say the same, since nothing compared may depend on them. Nothing is written to the
+    cache of the run.
+
+    Parameters
+    ----------
+    first : Carried
+        The run, whose plan knows what it was made from.
+    memory : Memory
+        What the run fitted.
+    cache : Path
+        Of the run; it stays as it is.
+    seed : int
+
+    Returns
+    -------
+    Finding
+        Of `embargo.backtest.leakage.check_settled`.
+    """
+    rng, plan = np.random.default_rng(seed), first.plan
+    number, at = _edge(first, rng)
+    inputs = plan.world.inputs
+    other = _repriced(_rewritten(inputs, at, rng), at, rng)
+    later = {text_hash(text): text for text in other.news.loc[other.news["known_at"] > at, "text"].unique()}
+    spare = memory.beside(cache / SCORES, dict.fromkeys(later, np.zeros(len(CLASSES))))
+    with _beside(cache) as folder:
+
+        def carried(changed: bool) -> dict[str, pd.DataFrame]:
+            run = _carry_fold(first, number, other if changed else inputs, folder, spare)
+            return _settled(run, at, number) | _traces(run, spare, at, later)
+
+        finding = check_settled(_settled(first, at, number), carried, at=at)
+    if finding.verdict == "pass" and first.result.books.orders.empty:
+        detail = f"The run never trades, so weights and orders prove nothing. {finding.detail}"
+        return replace(finding, verdict="inconclusive", detail=detail, remedy="Lower signal.threshold until it trades.")
+    return finding
+
+
+def _edge(run: Carried, rng: np.random.Generator) -> tuple[int, pd.Timestamp]:
+    """Draw a fold after the first: its position, and when its first order is filled after news of it was read.
+
+    Folds after rows that did not trade, or were gated, go first. A single fold has no edge with rows before it: there
+    it is the middle of the window.
+    """
+    plan, filled = run.plan, _filled_at(run.plan)
+    weights, gate = run.result.decision.weights.to_numpy(), run.result.decision.limits.gate
+    idle = ~weights.any(axis=1) if gate is None else ~weights.any(axis=1) | (gate.to_numpy() < 1.0)
+    bars = np.unique(run.result.books.orders["bar"].to_numpy())
+    folds = traded_parts(plan.config, plan.parts)
+    edges = plan.decided_at.searchsorted([part.fold.test_start for part in folds])
+    ends = [*edges[1:], len(filled)]
+    if len(folds) == 1:
+        chosen, start = 0, len(filled) // 2
+    else:
+        drawn = rng.permutation(np.arange(1, len(folds)))
+        chosen = int(next((fold for fold in drawn if idle[edges[fold - 1] : edges[fold]].any()), drawn[0]))
+        start = int(edges[chosen])
+    known_at = folds[chosen].test_news["known_at"]
+    read = known_at.loc[known_at > plan.decided_at[start - 1]].min() if start else known_at.min()
+    row = start if pd.isna(read) else max(start, int(filled.searchsorted(read)))
+    last = (row + int(ends[chosen])) // 2
+    ordered = bars[(bars >= row) & (bars <= last)]
+    row = int(ordered[0]) if len(ordered) else min(row, len(filled) - 1)
+    return chosen + len(plan.parts) - len(folds), filled[row]
+
+
+def _traces(run: Carried, memory: Memory, at: pd.Timestamp, later: Mapping[str, str]) -> dict[str, pd.DataFrame]:
+    """What was fitted on, scored and learnt by an instant, to be searched for texts that came later."""
+    scored, record = run.reading.scored, run.reading.fitted_on
+    record = record.loc[record["text_hash"].isin(list(later)), ["use", "fold", "text_hash"]]
+    terms = [name for model in memory.anew for part in getattr(model.scorer, "terms", {}).values() for name in part]
+    return {
+        "what was fitted on": record.assign(text=record["text_hash"].map(dict(later))),
+        "scored texts": scored.loc[scored["known_at"] <= at, ["article_id", "fold", "text"]],
+        "vocabulary": pd.DataFrame({"term": pd.Series(terms, dtype="str")}),
+    }
+
+
+@contextmanager
+def _beside(cache: Path) -> Iterator[Path]:
+    """Yield a folder through which a cache's bases and adapters are seen, and in which nothing new reaches it."""
+    with TemporaryDirectory(prefix="embargo-audit-") as name:
+        for kept in (kept for kept in cache.iterdir() if kept.is_dir()):
+            (Path(name) / kept.name).mkdir()
+            for each in (each for each in kept.iterdir() if not each.name.startswith(".")):
+                (Path(name) / kept.name / each.name).symlink_to(each.resolve())
+        yield Path(name)
 
 
 def _instants(run: Carried, n_rows: int, rng: np.random.Generator) -> list[pd.Timestamp]:
@@ -322,20 +409,22 @@ def _difference(
         run = through(plan, world, at, cache)
     except DataError as failure:
         return failure
-    return _first_moved(before, _settled(run, at))
+    return first_moved(before, _settled(run, at))
 
 
-def _settled(run: Carried, at: pd.Timestamp) -> dict[str, pd.DataFrame]:
-    """Return what each stage had settled by an instant, in the order of the stages."""
+def _settled(run: Carried, at: pd.Timestamp, since: int = 0) -> dict[str, pd.DataFrame]:
+    """Return what each stage had settled by an instant, in the order of the stages; of models, those of later folds."""
     plan, result = run.plan, run.result
-    parts = [part for part in plan.parts if part.fold.test_start <= at]
-    manifests = run.reading.manifests[: len(parts)]
+    parts = [part for part in plan.parts if part.fold.test_start <= at][since:]
+    manifests = run.reading.manifests[since : since + len(parts)]
     learnt = [
         frame.assign(fold=part.index, part=name, thresholds=str(part.thresholds))
         for part in parts
         for name, frame in (("train", part.train), ("validation", part.validation))
     ]
-    fitted = ("trained_until", "n_train", "train_text_hashes_fingerprint", "scorer_identity")
+    fitted = ("trained_until", "n_train", "train_text_hashes_fingerprint", "scorer_identity", "fitted_state")
+    fused = () if run.fused is None else zip(run.fused.models, run.fused.starts, strict=True)
+    opened = int(plan.world.decided_at.searchsorted(at, side="right"))
     news, scored = plan.world.news, run.reading.scored
     decided, orders = plan.decided_at <= at, result.books.orders
     filled = (_filled_at(plan) <= at)[orders["bar"].to_numpy()]
@@ -345,62 +434,8 @@ def _settled(run: Carried, at: pd.Timestamp) -> dict[str, pd.DataFrame]:
         "models": pd.DataFrame([{name: each[name] for name in fitted} for each in manifests]),
         "calibration": pd.DataFrame([{"fitted": str(each["calibration"])} for each in manifests]),
         "scores": scored.loc[scored["known_at"] <= at, ["article_id", "symbol", "fold", *CLASSES, "confidence"]],
+        "fusion": pd.DataFrame({"fitted": [model.state_hash for model, start in fused if start < opened]}),
         "signal": result.decision.signal.loc[decided],
         "weights": result.decision.weights.loc[decided],
         "orders": orders.loc[filled],
     }
-
-
-def _first_moved(before: Mapping[str, pd.DataFrame], after: Mapping[str, pd.DataFrame]) -> Moved | None:
-    """Find the first stage, and in it the first column and row, in which two runs differ by a single bit."""
-    for stage, left in before.items():
-        right = after[stage]
-        if len(left) != len(right) or list(left.columns) != list(right.columns):
-            return Moved(stage, "rows", "all together", len(left), len(right), float("inf"))
-        for name in left.columns:
-            one, two = (frame[name].reset_index(drop=True) for frame in (left, right))
-            unlike = (one != two) & ~(one.isna() & two.isna())
-            if unlike.any():
-                row = int(np.argmax(unlike))
-                return Moved(stage, str(name), _named(left, row), plain(one[row]), plain(two[row]), _largest(one, two))
-    return None
-
-
-def _named(table: pd.DataFrame, row: int) -> str:
-    """Say which row of a table is meant."""
-    if "article_id" in table.columns:
-        return f"article {table['article_id'].iloc[row]}"
-    at = table.index[row]
-    return f"{at}" if isinstance(at, pd.Timestamp) else f"row {row}"
-
-
-def _largest(one: pd.Series, two: pd.Series) -> float:
-    if not pd.api.types.is_numeric_dtype(one.dtype):
-        return float("inf")
-    gap = (one.astype(float) - two.astype(float)).abs()
-    return float("inf") if (one.isna() != two.isna()).any() else float(gap.max())
-
-
-def _evidence(moved: Moved, at: pd.Timestamp, changed: Sequence[str]) -> dict[str, Any]:
-    return {
-        "stage": moved.stage,
-        "column": moved.column,
-        "where": moved.where,
-        "value": moved.before,
-        "value_perturbed": moved.after,
-        "changed": ", ".join(changed),
-        "perturbed_after": plain(at),
-        "largest_change": moved.size,
-    }
-
-
-def _leak(stage: str, faults: Sequence[dict[str, Any]], compared: int) -> Finding:
-    faults = sorted(faults, key=lambda fault: fault["perturbed_after"])
-    shown, size = faults[0], max(fault["largest_change"] for fault in faults)
-    detail = (
-        f"In {len(faults)} of {compared} worlds that differ only in the future, what moved first were the {stage}: "
-        f"{shown['column']} of {shown['where']} was {shown['value']} and became {shown['value_perturbed']} when "
-        f"{shown['changed']} after {shown['perturbed_after']}."
-    )
-    effect = size if np.isfinite(size) else None
-    return Finding(CODES[stage], "leak", TITLE, detail, list(faults[:5]), effect, UNIT, _REMEDIES[stage])

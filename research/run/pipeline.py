@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,11 @@ from embargo.research.run.audit import Trail, audit
 from embargo.research.run.chance import shuffle_news
 from embargo.research.run.cutoff import Rival, either_side
 from embargo.research.run.data_verdict import DataVerdict
-from embargo.research.run.fusion import Fused
 from embargo.research.run.measurement import Measured, estimate, measure
+from embargo.research.run.perturbation import Carried, perturb_once
 from embargo.research.run.plan import Plan, traded_news
 from embargo.research.run.preparation import prepare
-from embargo.research.run.reading import Reading, read, with_base
+from embargo.research.run.reading import Memory, Reading, read, with_base
 from embargo.research.run.report import ReportData, render_page
 from embargo.research.run.report.assemble import assemble, headline_of
 from embargo.research.run.samples import Samples, cautions, samples_hash
@@ -132,11 +133,12 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
     ledger.refuse_unwritable(place, window)
 
     plan = with_base(plan, plan.parts[0].fold.train_end, cache, stages)
-    reading = read(plan, plan.parts, cache, stages)
+    memory = Memory()
+    reading = read(plan, plan.parts, cache, stages, memory)
 
     if config.fusion.method != "none":
         stages.stage("Join news and market features")
-    fused = fuse(plan, reading.scored)
+    fused = fuse(plan, reading.scored, memory.fusions)
     scored = traded_news(plan, reading.scored)
     stages.stage("Trade through vectorbt" if config.execution.engine == "vectorbt" else "Trade through the kernel")
     result = trade(plan, scored, fused)
@@ -169,7 +171,9 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
         **_data_figures(plan, result),
     )
 
-    findings = audit(_trail(plan, reading, result, fused, rival, attempts, measured), stages)
+    first = Carried(plan, reading, result, fused)
+    repeat = partial(perturb_once, first, memory, cache, seed=config.seed)
+    findings = audit(_trail(first, rival, attempts, measured, repeat), stages)
     verdict = conclude(metrics, findings, significance=config.statistics.significance, bad_data=plan.data.refused)
     said = [*cautions(plan.world, plan.parts), *remarks(attempts)]
     said += ledger.earlier_attempts(out, declared=attempts.elsewhere)
@@ -322,14 +326,9 @@ def _truth(plan: Plan, scored: pd.DataFrame) -> TruthFigures | None:
 
 
 def _trail(
-    plan: Plan,
-    reading: Reading,
-    result: Trade,
-    fused: Fused | None,
-    rival: Rival | None,
-    attempts: Attempts,
-    measured: Measured,
+    run: Carried, rival: Rival | None, attempts: Attempts, measured: Measured, repeat: Callable[[], Finding]
 ) -> Trail:
+    plan, reading, result, fused = run.plan, run.reading, run.result, run.fused
     until_end = replace(plan, rows=slice(0, plan.rows.stop))
 
     def weights_of(scored: pd.DataFrame, prices: Prices) -> pd.DataFrame:
@@ -351,6 +350,7 @@ def _trail(
         rival=rival,
         growth=measured.equity,
         regimes=measured.regimes,
+        repeat=repeat,
     )
 
 

@@ -6,11 +6,12 @@ run that was killed goes on where it stopped.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -28,7 +29,8 @@ from embargo.models.methods.cards import check_method
 from embargo.models.methods.defaults import default_settings
 from embargo.models.methods.settings import TuneSettings
 from embargo.models.record import RECORD_COLUMNS
-from embargo.models.scorers.cache import ScoreCache
+from embargo.models.scorer import Progress
+from embargo.models.scorers.cache import ScoreCache, SpareCache
 from embargo.models.scorers.linear import LinearSettings
 from embargo.models.scorers.score import score_articles
 from embargo.models.tuning.tiny import pretrain_tiny
@@ -36,6 +38,70 @@ from embargo.research.config.experiment import Config, ModelSection
 from embargo.research.progress import Advance, Stages
 from embargo.research.run.plan import Plan, base_of
 from embargo.research.run.samples import Samples
+from embargo.research.run.world import content_of
+
+if TYPE_CHECKING:
+    from embargo.signals.fusion.model import FusionModel
+
+SCORES = "scores.sqlite"
+
+
+@dataclass
+class Memory:
+    """What a run fitted, by the content of what it was fitted from, for whoever carries it out again in another world.
+
+    Attributes
+    ----------
+    models : dict of str to FittedModel
+        With scorers that fit anew when they meet a text that has not been scored.
+    fusions : dict of str to FusionModel
+    scores : Path or None
+        File of scores that is read and left as it is; None in the run itself.
+    answers : mapping of text hash to logits
+        What every scorer is taken to say of texts that no answer may depend on.
+    anew : list of FittedModel
+        What another world made the run fit once more.
+    """
+
+    models: dict[str, FittedModel] = field(default_factory=dict)
+    fusions: dict[str, FusionModel] = field(default_factory=dict)
+    scores: Path | None = None
+    answers: Mapping[str, np.ndarray] = field(default_factory=dict)
+    anew: list[FittedModel] = field(default_factory=list)
+
+    def beside(self, scores: Path, answers: Mapping[str, np.ndarray]) -> Memory:
+        """Return what another world may take from this run; what it adds stays its own."""
+        return Memory(dict(self.models), dict(self.fusions), scores, answers)
+
+    def open(self, cache: Path) -> ScoreCache:
+        """Open the scores of a cache, or those that are only to be read."""
+        return ScoreCache(cache / SCORES) if self.scores is None else SpareCache(self.scores, self.answers)
+
+    def fitted(self, fit: Callable[[], FittedModel], **given: Any) -> FittedModel:
+        """Return the model fitted from the same content, or fit one and remember all but its weights."""
+        key = content_of(**given)
+        if key in self.models:
+            known = self.models[key]
+            return replace(known, scorer=Recalled(known.scorer.identity, known.scorer.knowledge_cutoff, fit))
+        model = fit()
+        self.models[key] = replace(model, scorer=Recalled(model.scorer.identity, model.scorer.knowledge_cutoff))
+        if self.scores is not None:
+            self.anew.append(model)
+        return model
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """A scorer known by name, whose scores lie in a cache; it is fitted when a text has none there."""
+
+    identity: str
+    knowledge_cutoff: pd.Timestamp | None
+    fit: Callable[[], FittedModel] | None = None
+
+    def logits(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
+        """Return the logits of texts that no cache holds, from a model fitted once more."""
+        assert self.fit is not None
+        return self.fit().scorer.logits(texts, progress)
 
 
 @dataclass(frozen=True)
@@ -144,7 +210,7 @@ def with_base(plan: Plan, until: pd.Timestamp, cache: Path, stages: Stages) -> P
     return replace(plan, base=base)
 
 
-def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages) -> Reading:
+def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memory: Memory | None = None) -> Reading:
     """Fit, calibrate and score, part by part, with one base in memory at a time.
 
     Parameters
@@ -155,11 +221,14 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages) -> R
         The plan's own, or others in their place.
     cache : Path
     stages : Stages
+    memory : Memory, optional
+        Learns what is fitted, and gives what was fitted from the same content.
     """
     config = plan.config
+    memory = Memory() if memory is None else memory
     scored, judged, manifests, fitted_on = [], [], [], []
     with ExitStack() as stack:
-        store = stack.enter_context(ScoreCache(cache / "scores.sqlite"))
+        store = stack.enter_context(memory.open(cache))
         shared: SharedBase | None = None
         model: FittedModel | None = None
         for part in parts:
@@ -168,7 +237,7 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages) -> R
             if model is None or config.labels.source != "file":
                 model = None  # its memory goes before the next one is made
                 shared = lent(shared, base_of(plan, part), stack)
-                model = fit_fold(config, part, shared, cache, store, stages.stage(f"Tune the model, {fold}"))
+                model = fit_fold(config, part, shared, cache, store, stages.stage(f"Tune the model, {fold}"), memory)
             tested = pd.concat([part.test_news[["article_id", "text"]], part.test[["article_id", "text"]]])
             tested = tested.drop_duplicates("article_id")
             progress = stages.stage(f"Score the news, {fold}")
@@ -211,24 +280,31 @@ def _once(config: Config, judged: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def fit_fold(
-    config: Config, part: Samples, shared: SharedBase | None, cache: Path, store: ScoreCache, progress: Advance
+    config: Config,
+    part: Samples,
+    shared: SharedBase | None,
+    cache: Path,
+    store: ScoreCache,
+    progress: Advance,
+    memory: Memory | None = None,
 ) -> FittedModel:
     """Fit and calibrate the model of one fold, or take it from the cache where the same was fitted before."""
     base = None if shared is None else shared.base
-    return fit_scorer(
-        config.model.kind,
-        train=part.train,
-        validation=part.validation,
-        trained_until=part.trained_until,
-        base=base,
-        settings=model_settings(config.model, base, len(part.train), seed=config.seed),
-        calibration=config.model.calibration,
-        cache_dir=cache,
-        cache=store,
-        progress=progress,
-        shared=shared,
-        runtime=config.model.scorer,
-    )
+    given: dict[str, Any] = {
+        "kind": config.model.kind,
+        "train": part.train,
+        "validation": part.validation,
+        "trained_until": part.trained_until,
+        "settings": model_settings(config.model, base, len(part.train), seed=config.seed),
+        "calibration": config.model.calibration,
+        "runtime": config.model.scorer,
+    }
+
+    @functools.cache
+    def fit() -> FittedModel:
+        return fit_scorer(**given, base=base, cache_dir=cache, cache=store, progress=progress, shared=shared)
+
+    return (memory or Memory()).fitted(fit, base=None if base is None else base.weights_hash, **given)
 
 
 def model_settings(

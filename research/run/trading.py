@@ -29,6 +29,7 @@ from embargo.signals.weights import Risk, regime_gate, to_weights, tradable_mask
 
 if TYPE_CHECKING:
     from embargo.research.run.fusion import Fused
+    from embargo.signals.fusion.model import FusionModel
 
 
 @dataclass(frozen=True)
@@ -185,8 +186,11 @@ def signal_of(plan: Plan, evidence: Evidence, limits: Limits, fused: Fused | Non
     return Signal(values, {})
 
 
-def fuse(plan: Plan, scored: pd.DataFrame) -> Fused | None:
-    """Fit the fusions of a run on its own earlier test windows; None where none is asked for."""
+def fuse(plan: Plan, scored: pd.DataFrame, known: dict[str, FusionModel] | None = None) -> Fused | None:
+    """Fit the fusions of a run on its own earlier test windows; None where none is asked for.
+
+    What was fitted from the same content is taken from ``known``, and what is fitted is added to it.
+    """
     if plan.config.fusion.method == "none":
         return None
     # Loaded here because most runs have no fusion, and what fits one takes long to load.
@@ -195,7 +199,8 @@ def fuse(plan: Plan, scored: pd.DataFrame) -> Fused | None:
     world = plan.world
     whole = replace(plan, rows=trading_rows(world, plan.parts))
     _, _, evidence, _ = _heard(whole, scored)
-    return fit_fusions(whole, evidence, tradable_mask(world.prices.close, world.last_closed).iloc[whole.rows])
+    tradable = tradable_mask(world.prices.close, world.last_closed).iloc[whole.rows]
+    return fit_fusions(whole, evidence, tradable, known)
 
 
 def _limits(plan: Plan, fused: Fused | None) -> Limits:

@@ -78,6 +78,8 @@ class World:
         Funding rates that settle during each row, shape (bars, symbols); None where none is charged.
     counts : dict of str to dict of str to int
         Rows by what became of them, for ``news``, ``prices`` and ``funding``.
+    inputs : Inputs
+        What it was made from.
 
     Examples
     --------
@@ -98,6 +100,7 @@ class World:
     truth: Truth | None
     funding: pd.DataFrame | None
     counts: dict[str, Counts]
+    inputs: Inputs
 
     def fingerprints(self) -> dict[str, str]:
         """Content hashes of news and prices, equal on every machine; 64 hex digits each."""
@@ -199,6 +202,7 @@ def world_of(config: Config, inputs: Inputs) -> World:
         truth=inputs.truth,
         funding=inputs.funding,
         counts=counts,
+        inputs=inputs,
     )
 
 
@@ -392,3 +396,12 @@ def frame_hash(frame: pd.DataFrame) -> str:
     """Hash the rows of a table in their order, equal on every machine; 64 hex digits."""
     rows: Any = pd.util.hash_pandas_object(frame, index=False)
     return hashlib.sha256(rows.to_numpy().tobytes()).hexdigest()
+
+
+def content_of(**given: Any) -> str:
+    """Hash what a fit is made from, tables by their rows and everything else by how it is written; 64 hex digits."""
+    written = {
+        name: [list(map(str, value.columns)), frame_hash(value)] if isinstance(value, pd.DataFrame) else repr(value)
+        for name, value in given.items()
+    }
+    return hashlib.sha256(repr(sorted(written.items())).encode()).hexdigest()
