@@ -179,7 +179,7 @@ def check_books(
         "pass",
         check.title,
         f"The returns of all {len(weights):,} bars follow from {len(orders):,} orders at stated fills; costs beyond "
-        f"spread and fees took {float(-np.minimum(beyond, 0.0).sum()):.2%}.",
+        f"spread and fees took {float(np.maximum(-beyond, 0.0).sum()):.2%}.",
         effect=0.0,
         unit=unit,
     )

@@ -122,3 +122,64 @@ def test_share_interval_is_that_of_wilson():
     assert share_interval(0, 0) is None
     assert share_interval(0, 20)[0] == 0.0
     assert share_interval(20, 20)[1] == 1.0
+
+
+def _piled(pile: int, rivals: list[int], n: int) -> pd.DataFrame:
+    """Of ``n`` articles: a pile at one instant, smaller ones at others, the rest alone."""
+    sizes = [pile, *rivals]
+    sizes += [1] * (n - sum(sizes))
+    at = pd.date_range("2020-01-01", periods=len(sizes), freq="min", tz="UTC")
+    return pd.DataFrame({"article_id": range(n), "published_at": np.repeat(at, sizes)})
+
+
+@pytest.mark.parametrize(
+    ("pile", "rivals", "n", "verdict"),
+    [
+        (20, [], 2000, "suspicious"),
+        (19, [], 1900, "pass"),
+        (20, [], 2001, "pass"),
+        (20, [4] * 10, 2000, "suspicious"),
+        (20, [5, *[4] * 9], 2000, "pass"),
+        (20, [5, *[4] * 30], 2000, "pass"),
+        (20, [], 20, "suspicious"),
+        (30, [30], 60, "pass"),
+        (30, [6], 36, "suspicious"),
+    ],
+)
+def test_a_default_is_told_by_number_share_and_rivals(pile, rivals, n, verdict):
+    finding = check_undated(_piled(pile, rivals, n))
+    assert (finding.verdict, finding.effect) == (verdict, pile / n if verdict == "suspicious" else 0.0)
+    if verdict == "suspicious":
+        assert [row["article_id"] for row in finding.evidence] == [0, 1, 2, 3, 4]
+        assert {row["published_at"] for row in finding.evidence} == {"2020-01-01T00:00:00+00:00"}
+        others = [*rivals, *[1] * (n - pile - sum(rivals))][:10]
+        assert f"the next busiest hold {np.mean(others) if others else 0.0:.1f}:" in finding.detail
+
+
+def test_what_was_set_aside_is_told_in_every_answer_and_nothing_else_is():
+    news = _dated(50)
+    assert check_undated(news).detail.endswith("date of their own.")
+    for articles in (news, news[:0], news.assign(published_at=pd.NaT), _piled(20, [], 100)):
+        assert "; 1,200 without one were set aside." in check_undated(articles, set_aside=1200).detail
+
+
+def test_a_latency_is_told_in_minutes_and_short_bars_are_named():
+    minute = pd.Timedelta(minutes=1)
+    finding = check_latency(7.5 * minute, pd.Timedelta(days=1))
+    assert (finding.effect, finding.unit) == (7.5, "minutes")
+    assert "7.5 minutes before the open" in finding.detail
+    assert check_latency(0 * minute, 60 * minute).effect == 0.0
+    assert "much of the profit" in check_latency(0 * minute, 60 * minute).detail
+    assert "much of the profit" not in check_latency(0 * minute, 61 * minute).detail
+
+
+def test_costs_are_counted_and_shown():
+    finding = check_costs({"fee": 0.0005, "borrow": 0.0, "spread": 0.25})
+    assert (finding.effect, finding.detail) == (2.0, "Charged: fee 0.0005, spread 0.25.")
+    assert finding.evidence == [
+        {"cost": "fee", "value": 0.0005},
+        {"cost": "borrow", "value": 0.0},
+        {"cost": "spread", "value": 0.25},
+    ]
+    assert check_costs({"fee": 0.0}).effect == 0.0
+    assert check_costs({"fee": 0.0}).evidence == [{"cost": "fee", "value": 0.0}]
