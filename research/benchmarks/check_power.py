@@ -30,7 +30,7 @@ from embargo.backtest.leakage import (
 from embargo.data_loaders.schemas import Prices
 from embargo.research.benchmarks.size_and_power import markdown
 
-PAGE = "docs/check_power.md"
+PAGE, COMMAND = "docs/check_power.md", "python -m embargo.research.benchmarks.check_power"
 INTRODUCTION = """\
 The worlds are made: articles, bars, weights and books without a fault, and the same ones with a fault of two sizes. The
 bounds come from theory, none from these draws:
@@ -41,7 +41,8 @@ bounds come from theory, none from these draws:
   which timing earned as much; a market whose rise is no clearer than chance is passed.
 - **T7** holds fills at the best price of their bar against how often bars open there by chance, and opens that repeat
   the close before against how often they are one tick away.
-- **T1** doubts only Sharpe ratios above 6. A paired test, which asks whether less is left a bar later than the likeness
+- **T1** doubts only Sharpe ratios above 6 that are above 5 by 2.75 standard errors (0.3 %, one-sided, where 5 is earned
+  honestly and gone in a bar). A paired test, which asks whether less is left a bar later than the likeness
   of the weights explains, is shown beside it. It sees smaller peeks where weights last, and none where they do not;
   yet it takes for a peek what an honest reader earns on fresh news with weights that fade (the row of that name), as
   the half-life of a signal makes them. So it is no check.
@@ -149,7 +150,7 @@ def repeats(kind: str) -> Draw:
 
 
 def books(kind: str) -> Draw:
-    """Keep books at stated fills; then one bar with 1 basis point as a gift, and a tenth of the fills 5 points better."""
+    """Keep books at stated fills; then one bar with 1 basis point as a gift, and a tenth of fills 5 points better."""
 
     def draw(rng: np.random.Generator, dose: int) -> str:
         prices, moves = market(rng, kind)
@@ -374,7 +375,7 @@ def page(draws: int, seed: int, rows: list[list[str]], whole: Mapping[str, tuple
         [
             "# What the checks with bounds of chance see",
             "",
-            f"Made by `python -m embargo.research.benchmarks.check_power --draws {draws} --seed {seed} --write {PAGE}`.",
+            f"Made by `{COMMAND} --draws {draws} --seed {seed} --write {PAGE}`.",
             *INTRODUCTION.splitlines(),
             f"Each cell has {draws} clean worlds and {max(draws // 5, 1)} of each dose; intervals are exact (95 %).",
             "",

@@ -1,11 +1,11 @@
 """Break the leak checks on purpose, one small change at a time, and count how many of the changes no test notices.
 
-Run by ``python -m embargo.research.benchmarks.mutation backtest/leakage/exposure.py --tests tests/leaks/test_exposure.py
---draws 80 --seed 2`` from the folder of the repository, with ``pip install mutmut==3.6.0`` beside the tests. The changes
-are mutmut's own (operators, comparisons, numbers, arguments, keywords, assignments); the tests are collected once, and
-every change is tried in a forked child, so that one costs the seconds of the tests that notice it. Changes of wording
-alone (text with a blank in it, errors that are raised, names of frames in messages) are left out. The exit status is 1
-if a change survives.
+Run by ``python -m embargo.research.benchmarks.mutation FILE --tests TESTS --draws 60 --seed 2`` from the folder of the
+repository, with ``pip install mutmut==3.6.0`` beside the tests; docs/mutation.md has every command. The changes are
+mutmut's own (operators, comparisons, numbers, arguments, keywords, assignments). The tests are collected once, and each
+change is tried in a forked child, so that it costs no more than the tests up to the first that notices. Changes of
+wording alone (text with a blank in it, errors that are raised, names of frames in messages) are left out. The exit
+status is 1 if a change survives.
 """
 
 from __future__ import annotations

@@ -136,12 +136,12 @@ def shaped(n: int, sharpe: float, *, left: float = 0.0, own: float = 0.01) -> tu
         ({"n": 2000, "sharpe": 5.9}, "pass"),
         ({"n": 2000, "sharpe": 7.0, "left": 0.24}, "suspicious"),
         ({"n": 2000, "sharpe": 7.0, "left": 0.26}, "pass"),
-        # Lower bounds 3.07 and 2.96, where half of 6 is needed.
-        ({"n": 72, "sharpe": 7.0, "own": 0.01}, "suspicious"),
-        ({"n": 64, "sharpe": 7.0, "own": 0.01}, "pass"),
-        # Half the Sharpe ratio a bar, 0.22, times the root of the bars: 4.08 and 3.94 standard errors.
-        ({"n": 344, "sharpe": 7.0, "own": 1.0}, "suspicious"),
-        ({"n": 320, "sharpe": 7.0, "own": 1.0}, "pass"),
+        # 7 less 2.75 standard errors is 5.01 and 4.99, where five sixths of 6 are needed.
+        ({"n": 528, "sharpe": 7.0}, "suspicious"),
+        ({"n": 516, "sharpe": 7.0}, "pass"),
+        # Half the Sharpe ratio a bar, 0.38, times the root of the bars: 4.07 and 3.93 standard errors.
+        ({"n": 116, "sharpe": 12.0, "own": 1.0}, "suspicious"),
+        ({"n": 108, "sharpe": 12.0, "own": 1.0}, "pass"),
     ],
 )
 def test_each_condition_of_a_collapse_decides_at_its_bound(options, verdict):
