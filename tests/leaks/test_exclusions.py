@@ -46,7 +46,8 @@ def test_crash_days_that_were_taken_out_are_suspicious_and_named(seed: int, how)
 @pytest.mark.parametrize("seed", range(5))
 def test_a_whole_calendar_passes_and_so_do_quiet_days_that_are_missing(seed: int) -> None:
     prices = worlds.make_world(seed, n_bars=400).prices
-    assert check_exclusions(prices, prices.open_at, gate={}).verdict == "pass"
+    whole = check_exclusions(prices, prices.open_at, gate={})
+    assert (whole.verdict, whole.effect) == ("pass", 0.0)
     across = np.abs(np.nanmean(np.log(prices.open.to_numpy()[2:]) - np.log(prices.close.to_numpy()[:-2]), axis=1))
     quiet = np.argsort(across)[:3] + 1
     finding = check_exclusions(without(prices, quiet), prices.open_at, gate={})
@@ -65,6 +66,8 @@ def test_regimes_in_which_nothing_is_held_are_named() -> None:
 def test_too_few_bars_doubt_nothing_and_no_sessions_are_refused() -> None:
     prices = worlds.make_world(0, n_bars=60).prices
     assert check_exclusions(without(prices, worst_days(prices, 2)), prices.open_at, gate={}).verdict == "pass"
+    few = prices.select(bars=np.array([0, 2]))
+    assert check_exclusions(few, prices.open_at[:3], gate={}).verdict == "pass", "no move to hold it against"
     with pytest.raises(DataError, match="no sessions"):
         check_exclusions(prices, prices.open_at[:0], gate={})
 
@@ -84,7 +87,7 @@ def steady(move: float, n: int = 300, size: float = 0.01) -> Prices:
     [
         (0.0, "pass"),
         (0.01, "pass"),
-        (0.0103, "pass"),
+        (0.0105, "pass"),
         (0.0110, "suspicious"),
         (-0.0110, "suspicious"),
         (0.5, "suspicious"),
@@ -139,3 +142,16 @@ def test_sessions_at_either_end_have_no_move_across_and_only_the_largest_five_ar
     assert "by 30.0% at most" in finding.detail
     ends = check_exclusions(without(prices, np.r_[0:2, 298:300]), prices.open_at, gate={})
     assert (ends.verdict, {row["mean_move_across"] for row in ends.evidence}) == ("pass", {0.0})
+
+
+@pytest.mark.parametrize("first", range(2, 6))
+def test_a_gap_is_found_wherever_it_begins(first: int) -> None:
+    prices = steady(0.3)
+    finding = check_exclusions(without(prices, np.array([first, 150])), prices.open_at, gate={})
+    assert finding.verdict == "suspicious"
+    assert [row["session"] for row in finding.evidence] == [
+        prices.open_at[150].isoformat(),
+        prices.open_at[first].isoformat(),
+    ]
+    near = np.log(prices.open["BTC"].iloc[first + 1] / prices.close["BTC"].iloc[first - 1])
+    assert finding.evidence[1]["mean_move_across"] == pytest.approx(near)

@@ -101,7 +101,7 @@ def shaped(z_timing: float, *, z_whole: float = 9.0, idle: float = 0.0, n: int =
     [
         ({"z_timing": 1.60}, "suspicious"),
         ({"z_timing": 1.70}, "pass"),
-        ({"z_timing": 0.0, "z_whole": 4.0}, "suspicious"),
+        ({"z_timing": 0.0, "z_whole": 2.8}, "suspicious"),
         ({"z_timing": 0.0, "z_whole": 2.7}, "pass"),
         ({"z_timing": -4.0, "z_whole": 1.6}, "pass"),
         ({"z_timing": -4.0, "z_whole": 1.7}, "suspicious"),
