@@ -18,7 +18,6 @@ from embargo.backtest.leakage.findings import (
     plain,
     require_columns,
 )
-from embargo.data_loaders.calendars import ROUND_THE_CLOCK
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.schemas import Prices
 
@@ -26,8 +25,9 @@ from embargo.data_loaders.schemas import Prices
 ROUNDING = 1e-7
 HELD_APART = 0.001
 FEWEST_FILLS = 20
-EXTREME_SHARE, EXTREME_EXCESS, EXTREME_Z = 0.5, 0.10, 5.0
-REPEATED_SHARE = 0.2
+EXTREME_EXCESS, EXTREME_Z = 0.10, 5.0
+# Coarse ticks repeat the close by chance, and move by one tick, up or down, about twice as often.
+REPEATED_SHARE, REPEATED_TO_TICKS = 0.2, 2.0
 
 _ORDER_COLUMNS = ("symbol", "bar", "size", "price", "fees", "side")
 
@@ -179,7 +179,7 @@ def check_books(
         "pass",
         check.title,
         f"The returns of all {len(weights):,} bars follow from {len(orders):,} orders at stated fills; costs beyond "
-        f"spread and fees took {float(-np.minimum(beyond, 0.0).sum()):.2%}.",
+        f"spread and fees took {float(np.maximum(-beyond, 0.0).sum()):.2%}.",
         effect=0.0,
         unit=unit,
     )
@@ -189,9 +189,9 @@ def check_fills(orders: pd.DataFrame, prices: Prices, *, fill: str, half_spread:
     """Look for fills at prices that nobody could know or get (T7).
 
     The half spread is taken off each fill. A buy below the raw price at which its row trades, or a sale above it, is a
-    leak. Suspicious are raw prices outside the range of their own bar; fills that sit at the best price of their bar in
-    half the cases, or more often than prices of all bars do by 10 points and 5 standard errors; and, where the market
-    closes, fills at an open that repeats the close before in a fifth of the cases.
+    leak. Suspicious are raw prices outside the range of their own bar; fills that sit at the best price of their bar
+    more often than prices of all bars do by 10 points and 5 standard errors; and, after a pause of the market, fills at
+    an open that repeats the close before in a fifth of the cases, and twice as often as it is one tick away.
 
     Silent on: fewer than 20 fills, flat bars, impact (which only makes fills worse), fills without a raw price.
 
@@ -286,7 +286,7 @@ def check_fills(orders: pd.DataFrame, prices: Prices, *, fill: str, half_spread:
     chance = float(expected.mean()) if wide.any() else 0.0
     error = float(np.sqrt(max((expected * (1 - expected)).sum(), 1.0))) / max(int(wide.sum()), 1)
     often = share - chance >= EXTREME_EXCESS and share - chance >= EXTREME_Z * error
-    if wide.sum() >= FEWEST_FILLS and (share >= EXTREME_SHARE or often):
+    if wide.sum() >= FEWEST_FILLS and often:
         return found(
             "suspicious",
             best,
@@ -294,15 +294,21 @@ def check_fills(orders: pd.DataFrame, prices: Prices, *, fill: str, half_spread:
             f"the high), where {chance:.0%} would by chance: nobody knows a bar's extreme when it opens.",
             f"Take the {fill} from a source that has it; never fill at the high or low.",
         )
-    before = _newest(prices.close, prices.close)[:-1][np.maximum(bar - 1, 0), column]
-    with np.errstate(invalid="ignore"):
-        repeats = quoted & (bar > 0) & (np.abs(stated - before) <= ROUNDING * before)
-    if fill == "open" and prices.calendar != ROUND_THE_CLOCK and repeats.sum() >= REPEATED_SHARE * quoted.sum():
+    before = prices.close.ffill().shift(1).to_numpy(dtype=float)
+    gaps = np.abs(panels["open"] - before)
+    same = gaps <= ROUNDING * before
+    ticks = np.nanmin(np.where(same, np.inf, gaps), axis=0, initial=np.inf)
+    after_pause = wide & np.append(False, prices.open_at[1:] > prices.close_at[:-1])[bar]
+    repeats = after_pause & same[bar, column]
+    one_tick = after_pause & ~repeats & (gaps[bar, column] < 1.5 * ticks[column])
+    n_open, n_repeat = int(after_pause.sum()), int(repeats.sum())
+    many = n_repeat >= REPEATED_SHARE * n_open and n_repeat > REPEATED_TO_TICKS * one_tick.sum()
+    if fill == "open" and n_open >= FEWEST_FILLS and many:
         return found(
             "suspicious",
             repeats,
-            f"{int(repeats.sum()):,} of {int(quoted.sum()):,} fills are at an open that repeats the close before: the "
-            "source has no opens, and nobody could trade at that price when the market opened.",
+            f"{n_repeat:,} of {n_open:,} fills after a pause of the market are at an open that repeats the close "
+            "before: the source has no opens, and nobody could trade at that price when the market opened.",
             "Take opens from a source that has them, or fill at the close.",
         )
     return Finding(
@@ -310,7 +316,8 @@ def check_fills(orders: pd.DataFrame, prices: Prices, *, fill: str, half_spread:
         "pass",
         check.title,
         f"All {int(quoted.sum()):,} fills are at the raw {fill} or worse and inside their bar; {share:.0%} sit at its "
-        f"best price ({chance:.0%} by chance), {repeats.sum() / quoted.sum():.0%} repeat the close before.",
+        f"best price ({chance:.0%} by chance), {n_repeat / max(n_open, 1):.0%} of those after a pause repeat the "
+        "close before.",
         effect=0.0,
         unit=unit,
     )

@@ -422,7 +422,7 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
             "P5",
             "The market's rise is not taken for skill",
             catches="strategies on one side of the market whose returns are those of their average weights",
-            silent_on="strategies on both sides of the market, those that earned nothing, fewer than 60 bars",
+            silent_on="strategies on both sides, those that earned nothing, rises within chance, fewer than 60 bars",
             cost="bars times symbols",
             severity="suspicious",
             remedy="Hold the strategy against its own average weights, or make it market-neutral (portfolio.neutral).",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from scipy.stats import gamma
 
 from embargo.backtest.leakage.catalogue import CHECKS
 from embargo.backtest.leakage.findings import EVIDENCE_ROWS, AuditVerdict, Finding, plain
@@ -13,17 +14,22 @@ from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.schemas import Prices
 
 FEWEST_MOVES = 60
-EXTREME = 0.99
+# Chance below which gaps are doubted; docs/check_power.md has the rates of false alarms.
+ALARM = 0.003
+# Moves beyond all others thin out no more slowly than this power of their size: their variance is finite.
+TAIL = 2.0
 
 
 def check_exclusions(prices: Prices, sessions: pd.DatetimeIndex, *, gate: Mapping[str, float]) -> Finding:
     """Name the sessions without a single price and the regimes in which nothing is held (P4).
 
     A session of the exchange on which no symbol has a price was taken out by a setting, by hand, or by the source. It
-    is suspicious where the symbols' mean move from the last close before it to the first open after it is larger than
-    99 % of their moves from a close over one session: such days are left out for a reason.
+    is suspicious where the symbols' mean move from the last close before it to the first open after it ranks so high
+    among their moves over as many sessions (those next to each other are one gap) that gaps chosen blindly would rank
+    as high in 0.3 % of runs: such days are left out for a reason. A move beyond all others counts by how far.
 
-    Silent on: days on which some symbols have prices, gates and days that were chosen beforehand (only named).
+    Silent on: days on which some symbols have prices, gates and days that were chosen beforehand (only named), and gaps
+    that fewer than 60 moves can be held against.
 
     Parameters
     ----------
@@ -69,39 +75,54 @@ def check_exclusions(prices: Prices, sessions: pd.DatetimeIndex, *, gate: Mappin
     if out.empty:
         detail = f"All {len(sessions):,} sessions of the exchange have prices.{said}"
         return Finding("P4", "pass", check.title, detail, effect=0.0, unit=unit)
-    moves = [_move(prices, day) for day in out]
-    usual = _usual(prices, out)
-    found = [(day, move) for day, move in zip(out, moves, strict=True) if usual is not None and abs(move) > usual]
+    moves, ranks = _gaps(prices, sessions, out)
     named = sorted(zip(out, moves, strict=True), key=lambda pair: -abs(pair[1]))[:EVIDENCE_ROWS]
     evidence = [{"session": plain(day), "mean_move_across": plain(move)} for day, move in named]
     days = ", ".join(f"{day:%Y-%m-%d}" for day, _ in named)
     more = " ..." if len(out) > len(named) else ""
     detail = f"{len(out):,} of {len(sessions):,} sessions have no price at all: {days}{more}."
+    # Each rank is even between 0 and 1 at most, so that their logarithms add up to a gamma variable (Fisher 1932).
+    chance = float(gamma.sf(-np.log(ranks).sum(), len(ranks))) if len(ranks) else 1.0
+    found = chance < ALARM
     if found:
-        detail += f" Across {len(found):,} of them the symbols moved by more than on 99 % of the others ({usual:.1%})."
+        detail += (
+            f" Across them the symbols moved by {abs(named[0][1]):.1%} at most, and by so much "
+            f"altogether that gaps chosen blindly would in {chance:.2g} of runs."
+        )
     verdict: AuditVerdict = "suspicious" if found else "pass"
     remedy = check.remedy if found else ""
     return Finding("P4", verdict, check.title, detail + said, evidence, len(out) / len(sessions), unit, remedy)
 
 
-def _move(prices: Prices, day: pd.Timestamp) -> float:
-    """Mean log move from the last close before a session to the first open after it; 0 at either end."""
-    after = int(prices.open_at.searchsorted(day, side="right"))
-    closes = prices.close.iloc[:after].ffill()
-    opens = prices.open.iloc[after:].bfill()
+def _gaps(prices: Prices, sessions: pd.DatetimeIndex, out: pd.DatetimeIndex) -> tuple[list[float], list[float]]:
+    """Return the move across every session that is out, and the rank of every gap that others can be held against."""
+    place = sessions.get_indexer(out)
+    first = np.flatnonzero(np.diff(place, prepend=-2) != 1)
+    moves, ranks = [], []
+    for start, stop in zip(first, [*first[1:], len(out)], strict=True):
+        move = _move(prices, out[start], out[stop - 1])
+        moves += [move or 0.0] * (stop - start)
+        usual = _usual(prices, out, stop - start)
+        if move is not None and len(usual) >= FEWEST_MOVES:
+            beyond = min(1.0, (usual.max() / abs(move)) ** TAIL) if move else 1.0
+            ranks.append((1.0 if beyond < 1.0 else 1.0 + (usual >= abs(move)).sum()) * beyond / (len(usual) + 1))
+    return moves, ranks
+
+
+def _move(prices: Prices, first: pd.Timestamp, last: pd.Timestamp) -> float | None:
+    """Mean log move from the last close before a gap to the first open after it; None at either end."""
+    start, stop = prices.open_at.searchsorted(first), prices.open_at.searchsorted(last, side="right")
+    closes, opens = prices.close.iloc[:start].ffill(), prices.open.iloc[stop:].bfill()
     if not len(closes) or not len(opens):
-        return 0.0
-    steps = np.log(opens.iloc[0].to_numpy(dtype=float)) - np.log(closes.iloc[-1].to_numpy(dtype=float))
-    return float(np.nanmean(steps)) if np.isfinite(steps).any() else 0.0
-
-
-def _usual(prices: Prices, out: pd.DatetimeIndex) -> float | None:
-    """Return the size of mean moves from a close over a whole session that 99 % do not exceed; None where too few."""
-    opens, closes = (np.log(panel.to_numpy(dtype=float)) for panel in (prices.open, prices.close))
-    steps = opens[2:] - closes[:-2]
-    # What spans a session left out is what they are held against.
-    spans = out.searchsorted(prices.open_at[2:]) > out.searchsorted(prices.open_at[:-2], side="right")
-    there = np.isfinite(steps).any(axis=1) & ~spans
-    if there.sum() < FEWEST_MOVES:
         return None
-    return float(np.quantile(np.abs(np.nanmean(steps[there], axis=1)), EXTREME))
+    steps = np.log(opens.iloc[0].to_numpy(dtype=float)) - np.log(closes.iloc[-1].to_numpy(dtype=float))
+    return float(np.nanmean(steps)) if np.isfinite(steps).any() else None
+
+
+def _usual(prices: Prices, out: pd.DatetimeIndex, length: int) -> np.ndarray:
+    """Sizes of the mean moves from a close over ``length`` whole sessions to an open, those across gaps left out."""
+    opens, closes = (np.log(panel.to_numpy(dtype=float)) for panel in (prices.open, prices.close))
+    steps = opens[length + 1 :] - closes[: -length - 1]
+    spans = out.searchsorted(prices.open_at[length + 1 :]) > out.searchsorted(prices.open_at[: -length - 1])
+    there = np.isfinite(steps).any(axis=1) & ~spans
+    return np.abs(np.nanmean(steps[there], axis=1)) if there.any() else np.array([])

@@ -112,3 +112,85 @@ def test_lag_decay_refuses_panels_that_do_not_match_and_knows_when_it_cannot_tel
         check_lag_decay(weights.iloc[1:], world.earned, periods_per_year=252)
     assert check_lag_decay(weights * 0, world.earned, periods_per_year=252).verdict == "inconclusive"
     assert check_lag_decay(weights[:30], world.earned[:30], periods_per_year=252).verdict == "inconclusive"
+
+
+def shaped(n: int, sharpe: float, *, left: float = 0.0, own: float = 0.01) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Panels of ``n`` bars to compare, with this Sharpe ratio a year and a share ``left`` of it a bar later.
+
+    One symbol is always held; another changes side on every bar and earns what a delay loses. ``own`` is the share of
+    the variance that the second brings: a delay turns it round, and the rest it leaves as it is.
+    """
+    unit = 0.01 * np.sqrt((n - 1) / n)
+    mean = 0.01 * sharpe / np.sqrt(252)
+    kept = mean * (1 + left) / 2 + unit * np.sqrt(1 - own) * np.tile([1, 1, -1, -1], n // 4)
+    lost = mean * (1 - left) / 2 + unit * np.sqrt(own) * np.tile([1, -1, -1, 1], n // 4)
+    turns = (-1.0) ** np.arange(n + 1)
+    weights = pd.DataFrame({"held": 1.0, "turned": turns})
+    return weights, pd.DataFrame({"held": [9.0, *kept], "turned": [9.0, *(lost * turns[1:])]})
+
+
+@pytest.mark.parametrize(
+    ("options", "verdict"),
+    [
+        ({"n": 2000, "sharpe": 6.1}, "suspicious"),
+        ({"n": 2000, "sharpe": 5.9}, "pass"),
+        ({"n": 2000, "sharpe": 7.0, "left": 0.24}, "suspicious"),
+        ({"n": 2000, "sharpe": 7.0, "left": 0.26}, "pass"),
+        # 7 less 2.75 standard errors is 5.01 and 4.99, where five sixths of 6 are needed.
+        ({"n": 528, "sharpe": 7.0}, "suspicious"),
+        ({"n": 516, "sharpe": 7.0}, "pass"),
+        # Half the Sharpe ratio a bar, 0.38, times the root of the bars: 4.07 and 3.93 standard errors.
+        ({"n": 116, "sharpe": 12.0, "own": 1.0}, "suspicious"),
+        ({"n": 108, "sharpe": 12.0, "own": 1.0}, "pass"),
+    ],
+)
+def test_each_condition_of_a_collapse_decides_at_its_bound(options, verdict):
+    finding = check_lag_decay(*shaped(**options), periods_per_year=252)
+    assert finding.verdict == verdict, finding.detail
+    assert finding.effect == pytest.approx(options["sharpe"] * (1 - options.get("left", 0.0)))
+    assert [row["lag"] for row in finding.evidence] == [0, 1]
+    sharpes = [options["sharpe"], options["sharpe"] * options.get("left", 0.0)]
+    assert [row["sharpe"] for row in finding.evidence] == pytest.approx(sharpes)
+
+
+def test_the_interval_is_that_of_the_delta_method():
+    rng = np.random.default_rng(5)
+    weights, earned = pd.DataFrame(rng.normal(size=(80, 2))), pd.DataFrame(rng.normal(0.002, 0.01, (80, 2)))
+    finding = check_lag_decay(weights, earned, periods_per_year=252)
+    returns = [(weights.shift(lag) * earned).sum(axis=1)[1:] for lag in (0, 1)]
+    pull = 0.0
+    for sign, x in zip((1, -1), returns, strict=True):
+        m, s = x.mean(), x.std()
+        # Gradient of m / s over mean and variance, times what each bar adds to them.
+        pull += sign * ((x - m) / s - m / (2 * s**3) * ((x - m) ** 2 - s**2))
+    half = 1.96 * np.sqrt(252 / 79) * pull.std()
+    assert finding.interval == pytest.approx((finding.effect - half, finding.effect + half))
+    # Nothing is known of a missing weight or return but that it earned nothing.
+    gaps = weights.assign(gone=np.nan), earned.assign(gone=1.0)
+    assert check_lag_decay(*gaps, periods_per_year=252).interval == pytest.approx(finding.interval)
+
+
+def test_sixty_bars_are_enough_to_compare():
+    weights, earned = shaped(60, 7.0)
+    assert check_lag_decay(weights[1:], earned[1:], periods_per_year=252).verdict == "pass"
+    assert check_lag_decay(weights[2:], earned[2:], periods_per_year=252).verdict == "inconclusive"
+
+
+def test_one_fill_in_twenty_at_the_instant_it_read_is_a_habit():
+    at = pd.Series(pd.date_range("2024-01-02 15:00", periods=40, freq="D", tz="UTC"))
+    fills = pd.DataFrame({"symbol": [f"S{i}" for i in range(40)], "fill_at": at, "decided_at": at})
+    fills["known_at"] = at - pd.Timedelta(hours=1)
+    fills.loc[[7, 30], "known_at"] = at[[7, 30]]
+    habit = check_fill_order(fills)
+    assert (habit.verdict, habit.effect) == ("leak", 2 / 40)
+    assert [row["symbol"] for row in habit.evidence] == ["S7", "S30"]
+    fills.loc[7, "known_at"] = at[7] - pd.Timedelta(1, "us")
+    once = check_fill_order(fills)
+    assert (once.verdict, once.effect, [row["symbol"] for row in once.evidence]) == ("suspicious", 1 / 40, ["S30"])
+    # One that runs backwards counts beside them, and is the one that is shown.
+    fills.loc[3, "decided_at"] = fills.loc[3, "known_at"] - pd.Timedelta(seconds=1)
+    back = check_fill_order(fills)
+    assert (back.verdict, back.effect, [row["symbol"] for row in back.evidence]) == ("leak", 2 / 40, ["S3"])
+    assert "1 of 40 fills run backwards in time, first S3" in back.detail
+    honest = check_fill_order(fills.drop(index=[3, 30]))
+    assert (honest.verdict, honest.effect) == ("pass", 0.0)

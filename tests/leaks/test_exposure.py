@@ -84,3 +84,65 @@ def test_what_cannot_be_judged_says_so() -> None:
     assert judge(weights * 0, earned).verdict == "not-applicable"
     with pytest.raises(DataError, match="Align"):
         judge(weights[1:], earned)
+
+
+def shaped(z_timing: float, *, z_whole: float = 9.0, idle: float = 0.0, n: int = 100) -> tuple[pd.DataFrame, ...]:
+    """One symbol always held, one held and sold in turns, one sold throughout that earns nothing; z as asked for."""
+    timing = 0.001 * np.tile([1, 1, -1, -1], n // 4) + z_timing * 0.001 / np.sqrt(n - 1)
+    swing = 0.002 * np.tile([1, -1, 1, -1], n // 4)
+    market = swing + z_whole * np.hypot(0.001, 0.002) / np.sqrt(n - 1) - timing.mean()
+    turns = np.tile([0.1, -0.1], n // 2)
+    weights = pd.DataFrame({"held": 1.0, "turned": turns, "idle": np.full(n, -idle)})
+    return weights, pd.DataFrame({"held": market, "turned": timing / turns, "idle": 0.0})
+
+
+@pytest.mark.parametrize(
+    ("options", "verdict"),
+    [
+        ({"z_timing": 1.60}, "suspicious"),
+        ({"z_timing": 1.70}, "pass"),
+        ({"z_timing": 0.0, "z_whole": 2.8}, "suspicious"),
+        ({"z_timing": 0.0, "z_whole": 2.7}, "pass"),
+        ({"z_timing": -4.0, "z_whole": 1.6}, "pass"),
+        ({"z_timing": -4.0, "z_whole": 1.7}, "suspicious"),
+        # Net weight 0.75 of gross 1.35, then 0.65 of 1.45.
+        ({"z_timing": 0.0, "idle": 0.25}, "suspicious"),
+        ({"z_timing": 0.0, "idle": 0.35}, "pass"),
+    ],
+)
+def test_each_condition_decides_at_its_bound(options: dict[str, float], verdict: str) -> None:
+    weights, earned = shaped(**options)
+    assert judge(weights, earned).verdict == verdict
+    assert judge(-weights, -earned).verdict == verdict
+
+
+def test_the_figures_are_those_of_paper_and_pencil() -> None:
+    weights, earned = shaped(1.5, z_whole=6.0, n=64)
+    # Deviations of 0.001 and of 0.001 and 0.002 together, whose variances are divided by 63 of 64 bars.
+    finding = check_exposure(weights, earned, periods_per_year=100)
+    sharpe = 10 * 1.5 / 8
+    assert finding.effect == pytest.approx(sharpe)
+    half = 1.96 * 10 * np.sqrt((1 + (1.5 / 8) ** 2 / 2) / 64)
+    assert finding.interval == pytest.approx((sharpe - half, sharpe + half))
+    whole, average, timing = finding.evidence
+    assert [row["part"] for row in finding.evidence] == ["whole", "average weights", "timing"]
+    assert whole["z"] == pytest.approx(6.0)
+    assert timing["z"] == pytest.approx(1.5)
+    assert timing["return_a_year"] == pytest.approx(100 * 1.5 * 0.001 / np.sqrt(63))
+    assert average["z"] == pytest.approx(8 * earned["held"].mean() / earned["held"].std())
+    assert f"Net weight {1 / 1.1:.0%} of gross" in finding.detail
+    parts = (whole, average, timing)
+    assert all(f"{row['return_a_year']:.1%}" in finding.detail for row in parts)
+
+
+def test_missing_weights_and_returns_count_as_nothing() -> None:
+    weights, earned = shaped(1.5)
+    gaps = weights.assign(gone=np.nan), earned.assign(gone=0.5)
+    assert judge(*gaps).to_dict() == judge(weights, earned).to_dict()
+    assert judge(weights.assign(gone=0.0), earned.assign(gone=np.nan)).to_dict() == judge(weights, earned).to_dict()
+
+
+def test_sixty_bars_are_enough() -> None:
+    weights, earned = shaped(0.0, n=60)
+    assert judge(weights, earned).verdict == "suspicious"
+    assert judge(weights[1:], earned[1:]).verdict == "inconclusive"

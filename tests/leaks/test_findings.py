@@ -14,7 +14,16 @@ from embargo.backtest.leakage import (
     is_invalid,
     overall_verdict,
 )
-from embargo.backtest.leakage.findings import aware_instant, evidence_rows, share_interval
+from embargo.backtest.leakage.findings import (
+    aware_instant,
+    evidence_rows,
+    length,
+    moment,
+    plain,
+    require_columns,
+    share_interval,
+    utc_array,
+)
 from embargo.data_loaders.errors import ConfigError, DataError
 
 VERDICTS = ("leak", "suspicious", "inconclusive", "pass", "not-applicable")
@@ -122,3 +131,139 @@ def test_share_interval_is_that_of_wilson():
     assert share_interval(0, 0) is None
     assert share_interval(0, 20)[0] == 0.0
     assert share_interval(20, 20)[1] == 1.0
+
+
+def _piled(pile: int, rivals: list[int], n: int) -> pd.DataFrame:
+    """Of ``n`` articles: a pile at one instant, smaller ones at others, the rest alone."""
+    sizes = [pile, *rivals]
+    sizes += [1] * (n - sum(sizes))
+    at = pd.date_range("2020-01-01", periods=len(sizes), freq="min", tz="UTC")
+    return pd.DataFrame({"article_id": range(n), "published_at": np.repeat(at, sizes)})
+
+
+@pytest.mark.parametrize(
+    ("pile", "rivals", "n", "verdict"),
+    [
+        (20, [], 2000, "suspicious"),
+        (19, [], 1900, "pass"),
+        (20, [], 2001, "pass"),
+        (20, [4] * 10, 2000, "suspicious"),
+        (20, [5, *[4] * 9], 2000, "pass"),
+        (20, [5, *[4] * 30], 2000, "pass"),
+        (20, [], 20, "suspicious"),
+        (30, [30], 60, "pass"),
+        (30, [6], 36, "suspicious"),
+    ],
+)
+def test_a_default_is_told_by_number_share_and_rivals(pile, rivals, n, verdict):
+    finding = check_undated(_piled(pile, rivals, n))
+    assert (finding.verdict, finding.effect) == (verdict, pile / n if verdict == "suspicious" else 0.0)
+    if verdict == "suspicious":
+        assert [row["article_id"] for row in finding.evidence] == [0, 1, 2, 3, 4]
+        assert {row["published_at"] for row in finding.evidence} == {"2020-01-01T00:00:00+00:00"}
+        others = [*rivals, *[1] * (n - pile - sum(rivals))][:10]
+        assert f"the next busiest hold {np.mean(others) if others else 0.0:.1f}:" in finding.detail
+
+
+def test_what_was_set_aside_is_told_in_every_answer_and_nothing_else_is():
+    news = _dated(50)
+    assert check_undated(news).detail.endswith("date of their own.")
+    for articles in (news, news[:0], news.assign(published_at=pd.NaT), _piled(20, [], 100)):
+        assert "; 1,200 without one were set aside." in check_undated(articles, set_aside=1200).detail
+
+
+def test_a_latency_is_told_in_minutes_and_short_bars_are_named():
+    minute = pd.Timedelta(minutes=1)
+    finding = check_latency(7.5 * minute, pd.Timedelta(days=1))
+    assert (finding.effect, finding.unit) == (7.5, "minutes")
+    assert "7.5 minutes before the open" in finding.detail
+    assert check_latency(0 * minute, 60 * minute).effect == 0.0
+    assert "much of the profit" in check_latency(0 * minute, 60 * minute).detail
+    assert "much of the profit" not in check_latency(0 * minute, 61 * minute).detail
+
+
+def test_costs_are_counted_and_shown():
+    finding = check_costs({"fee": 0.0005, "borrow": 0.0, "spread": 0.25})
+    assert (finding.effect, finding.detail) == (2.0, "Charged: fee 0.0005, spread 0.25.")
+    assert finding.evidence == [
+        {"cost": "fee", "value": 0.0005},
+        {"cost": "borrow", "value": 0.0},
+        {"cost": "spread", "value": 0.25},
+    ]
+    assert check_costs({"fee": 0.0}).effect == 0.0
+    assert check_costs({"fee": 0.0}).evidence == [{"cost": "fee", "value": 0.0}]
+
+
+@pytest.mark.parametrize(
+    ("span", "told"),
+    [
+        ("0s", "0 min"),
+        ("59s", "0 min"),
+        ("1min", "1 min"),
+        ("60min", "1 h"),
+        ("61min", "1 h 1 min"),
+        ("23h59min", "23 h 59 min"),
+        ("1D", "1 day"),
+        ("1D 59min", "1 day"),
+        ("1D 1h 30min", "1 day 1 h"),
+        ("-50h", "2 days 2 h"),
+        ("1234D", "1,234 days"),
+    ],
+)
+def test_spans_are_written_in_their_two_largest_units(span, told):
+    assert length(pd.Timedelta(span)) == told
+
+
+def test_instants_are_written_in_utc_to_the_minute():
+    assert moment(pd.Timestamp("2024-03-10 21:05:59", tz="America/New_York")) == "2024-03-11 01:05 UTC"
+
+
+def test_instants_are_compared_in_utc_whatever_their_zone_and_resolution():
+    at = pd.Series(pd.to_datetime(["2024-03-10 12:00:00.000001"], utc=True)).dt.tz_convert("Asia/Tokyo")
+    expected = np.array(["2024-03-10T12:00:00.000001"], dtype="datetime64[us]")
+    for given in (at, pd.DatetimeIndex(at), at.dt.as_unit("us"), at.dt.as_unit("ns")):
+        found = utc_array(given)
+        assert (found.dtype, found.tolist()) == (expected.dtype, expected.tolist())
+
+
+def test_an_instant_with_an_offset_is_read_in_utc():
+    assert aware_instant("2024-03-10T12:00:00+09:00", what="here") == pd.Timestamp("2024-03-10 03:00", tz="UTC")
+    assert str(aware_instant("2024-03-10T12:00:00+09:00", what="here").tzinfo) == "UTC"
+
+
+def test_missing_columns_are_named_and_others_shown():
+    with pytest.raises(DataError, match=r"orders: missing columns \['b', 'd'\]; it has \['a', 'c'\]"):
+        require_columns(pd.DataFrame(columns=["a", "c"]), ["a", "b", "c", "d"], where="orders")
+    require_columns(pd.DataFrame(columns=["a"]), ["a"], where="orders")
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (None, None),
+        (pd.NA, None),
+        (float("inf"), None),
+        (True, True),
+        (np.bool_(False), False),
+        (np.int64(3), 3),
+        (np.float32(0.5), 0.5),
+        (np.timedelta64(90, "s"), "90 seconds"),
+        (pd.Timestamp("2024-01-01", tz="UTC"), "2024-01-01T00:00:00+00:00"),
+        ({1: (np.int64(2), float("nan"))}, {"1": [2, None]}),
+        (np.array([1.5, np.nan]), [1.5, None]),
+        (pd.Series([1, 2]), [1, 2]),
+        (pd.Index(["a"]), ["a"]),
+        (frozenset({4}), [4]),
+        ("text", "text"),
+    ],
+)
+def test_values_become_what_json_carries(value, told):
+    found = plain(value)
+    assert found == told
+    assert type(found) is type(told)
+
+
+def test_five_rows_are_shown_unless_others_are_asked_for():
+    frame = pd.DataFrame({0: range(9)})
+    assert evidence_rows(frame) == [{"0": i} for i in range(5)]
+    assert evidence_rows(frame, 7) == [{"0": i} for i in range(7)]

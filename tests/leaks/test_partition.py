@@ -138,3 +138,123 @@ def test_base_cutoff():
         _base(pd.Timestamp("2020-01-01"))
     with pytest.raises(ConfigError, match="empty"):
         check_base_cutoff("a-base", None, FOLD.test_start, FOLD.test_start, "")
+
+
+TICK = pd.Timedelta(1, "us")
+
+
+def _labels(names: str, ends_at: list[pd.Timestamp], length: pd.Timedelta = DAY) -> pd.DataFrame:
+    ends = pd.DatetimeIndex(ends_at, tz="UTC").as_unit("us")
+    return pd.DataFrame({"article_id": list(names), "starts_at": ends - length, "ends_at": ends})
+
+
+def test_labels_that_reach_over_are_told_by_side_the_furthest_first():
+    start, test = FOLD.validation_start, FOLD.test_start
+    train = _labels("abc", [start, start + 2 * DAY, start - 3 * DAY])
+    validation = _labels("xyz", [test + 5 * DAY, test - 9 * DAY, test - 8 * DAY])
+    finding = _overlap(train, validation)
+    assert (finding.verdict, finding.effect) == ("leak", 3 / 6)
+    assert [(row["article_id"], row["part"]) for row in finding.evidence] == [
+        ("x", "validation"),
+        ("b", "train"),
+        ("a", "train"),
+    ]
+    assert finding.evidence[0]["ends_at"] == (test + 5 * DAY).isoformat()
+    assert finding.evidence[0]["starts_at"] == (test + 4 * DAY).isoformat()
+    assert "2 training and 1 validation labels of 6" in finding.detail
+    assert "by up to 5 days" in finding.detail
+    only = _overlap(_labels("a", [start + 3 * DAY]), validation[1:])
+    assert (only.effect, "by up to 3 days" in only.detail) == (1 / 3, True)
+
+
+def test_the_embargo_is_kept_to_the_microsecond_on_either_side():
+    start, test = FOLD.validation_start, FOLD.test_start
+    # The first validation label begins two days after validation does: up to there the gap counts.
+    validation = _labels("xy", [start + 3 * DAY, test - 4 * DAY])
+    for train_end, verdict in [(start - 2 * DAY, "pass"), (start - 2 * DAY + TICK, "suspicious")]:
+        finding = _overlap(_labels("ab", [start - 30 * DAY, train_end]), validation, 4 * DAY)
+        assert finding.verdict == verdict
+        assert (finding.effect, len(finding.evidence)) == ((0.25, 1) if verdict == "suspicious" else (0.0, 0))
+        assert "4 days" in finding.detail
+    late = _labels("xyz", [start + 3 * DAY, test - 4 * DAY + TICK, test - 3 * DAY])
+    finding = _overlap(_labels("a", [start - 30 * DAY]), late, 4 * DAY)
+    assert (finding.verdict, finding.effect) == ("suspicious", 2 / 4)
+    assert [row["article_id"] for row in finding.evidence] == ["z", "y"]
+    # A validation label that begins before validation does moves no boundary, and without any the block's own counts.
+    early = _labels("x", [start + DAY], 9 * DAY)
+    for others in (early, early[:0]):
+        assert _overlap(_labels("a", [start - 4 * DAY]), others, 4 * DAY).verdict == "pass"
+        assert _overlap(_labels("a", [start - 4 * DAY + TICK]), others, 4 * DAY).verdict == "suspicious"
+
+
+def test_training_without_validation_is_held_against_the_test():
+    """Where the test begins before validation would, that is the boundary."""
+    train = _labels("a", [FOLD.test_start - DAY])
+    finding = check_label_overlap(train, train[:0], FOLD.test_start + 9 * DAY, FOLD.test_start, embargo=pd.Timedelta(0))
+    assert finding.verdict == "pass"
+    over = check_label_overlap(
+        _labels("a", [FOLD.test_start]), train[:0], FOLD.test_start + 9 * DAY, FOLD.test_start, embargo=DAY
+    )
+    assert over.verdict == "leak"
+
+
+def _known(names: list[str], days: list[float]) -> pd.DataFrame:
+    return pd.DataFrame({"article_id": names, "known_at": DECIDED[0] + pd.to_timedelta(days, unit="D")})
+
+
+def test_what_was_known_at_the_first_test_decision_is_a_leak_and_a_moment_before_is_not():
+    test = _known(["t"], [0.0])
+    before = _known(["a", "b"], [-5.0, 0.0]).assign(known_at=lambda rows: rows["known_at"] - TICK)
+    none = before[:0]
+    clean = check_split_order(before, none, test, DECIDED)
+    assert (clean.verdict, clean.effect) == ("pass", 0.0)
+    assert "All 2 training and validation samples" in clean.detail
+    assert "none of 1 test articles" in clean.detail
+    # The order in which decisions are given does not matter.
+    finding = check_split_order(_known(["a", "b"], [-5.0, 0.0]), none, test, DECIDED[::-1])
+    assert (finding.verdict, finding.effect) == ("leak", 0.5)
+    assert [(row["article_id"], row["part"]) for row in finding.evidence] == [("b", "train")]
+
+
+def test_young_and_shared_articles_are_counted_once_and_told_apart():
+    train = _known([f"a{i}" for i in range(38)], [-50.0 + i / 2 for i in range(38)])
+    validation = _known(["v", "young"], [-20.0, 3.0])
+    test = _known(["a7", "young", "t"], [1.0, 2.0, 3.0])
+    finding = check_split_order(train, validation, test, DECIDED)
+    assert (finding.verdict, finding.effect) == ("leak", 2 / 40)
+    assert "1 of 40" in finding.detail
+    assert "2 are articles of the test" in finding.detail
+    assert "shuffled" not in finding.detail
+    assert [(row["article_id"], row["part"]) for row in finding.evidence] == [("young", "validation"), ("a7", "train")]
+    train.loc[37, "known_at"] = DECIDED[5]
+    assert "shuffled" in check_split_order(train, validation, test, DECIDED).detail, "two of forty are a twentieth"
+
+
+def test_training_that_is_younger_than_validation_or_shared_with_it_is_shown():
+    train = _known(["a", "b", "c", "v"], [-9.0, -5.0, -4.0, -8.0])
+    validation = _known(["v", "w"], [-5.0, -2.0])
+    finding = check_split_order(train, validation, _known(["t"], [1.0]), DECIDED)
+    assert (finding.verdict, finding.effect) == ("suspicious", 2 / 6)
+    assert [row["article_id"] for row in finding.evidence] == ["c", "v"]
+    assert "2 of 4 training samples" in finding.detail
+
+
+def test_a_base_is_told_with_its_cutoff_and_how_far_that_is_from_the_test():
+    finding = _base(FOLD.test_start - 30 * DAY)
+    row = {
+        "base": "a-base",
+        "knowledge_cutoff": (FOLD.test_start - 30 * DAY).isoformat(),
+        "test_start": FOLD.test_start.isoformat(),
+        "test_end": FOLD.test_end.isoformat(),
+    }
+    assert (finding.effect, finding.evidence) == (0.0, [row])
+    assert "30 days before the test" in finding.detail
+    assert "source: model card" in finding.detail
+    inside = _base(FOLD.test_start + (FOLD.test_end - FOLD.test_start) / 4, source=" ")
+    assert inside.evidence == [row | {"knowledge_cutoff": (FOLD.test_start + 23 * DAY).isoformat()}]
+    assert "25% of the test" in inside.detail
+    assert "no source is given" in inside.detail
+    unknown = _base(None)
+    assert (unknown.effect, unknown.evidence) == (None, [row | {"knowledge_cutoff": None}])
+    shortest = check_base_cutoff("b", None, FOLD.test_start, FOLD.test_start + TICK, "s")
+    assert shortest.verdict == "suspicious"

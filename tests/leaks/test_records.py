@@ -146,3 +146,100 @@ def test_what_cannot_be_read_is_refused() -> None:
         judge("optimiser", record.assign(known_at=record["known_at"].dt.tz_localize(None)))
     with pytest.raises(DataError, match="time zone"):
         check_training_record(record, PLANNED, NEWS, START.tz_localize(None), trained_until=None)
+
+
+def test_what_passes_says_how_far_before_the_test_the_latest_sample_ended() -> None:
+    record = read("optimiser", PLANNED)
+    record.loc[3, "ends_at"] = START - 2 * DAY
+    finding = judge("optimiser", record)
+    assert "of 2020-09-29 00:00 UTC, 2 days before the test" in finding.detail
+    assert f"None of {len(TESTED)} distinct test texts" in finding.detail
+    record.loc[5, "known_at"] = START - DAY
+    assert "of 2020-09-30 00:00 UTC, 1 day before the test" in judge("optimiser", record).detail
+    undated = read("optimiser", PLANNED)
+    undated.loc[:, ["known_at", "ends_at"]] = pd.NaT
+    assert "the latest" not in judge("optimiser", undated).detail
+
+
+def test_a_leak_counts_samples_by_instants_and_by_texts_and_shows_each_field() -> None:
+    taken = TESTED.iloc[[5, 80, 80]]
+    record = read("optimiser", PLANNED, taken)
+    record.loc[[381, 382], ["known_at", "ends_at"]] = pd.NaT
+    finding = judge("optimiser", record)
+    assert finding.effect == pytest.approx(2 / len(TESTED)), "one text twice is one text"
+    assert "3 of 383 samples" in finding.detail
+    assert "1 by their instants" in finding.detail
+    assert finding.evidence[0] == {
+        "article_id": taken["article_id"].iloc[0],
+        "use": "optimiser",
+        "label": int(taken["label"].iloc[0]),
+        "known_at": taken["known_at"].iloc[0].isoformat(),
+        "article_known_at": taken["known_at"].iloc[0].isoformat(),
+        "test_start": START.isoformat(),
+        "text_hash": taken["text_hash"].iloc[0][:12],
+    }
+    assert finding.evidence[1]["known_at"] is None
+    assert judge("optimiser", record).evidence == judge("optimiser", record, news=NEWS.iloc[::-1]).evidence
+
+
+def test_the_first_instant_of_the_test_belongs_to_it_and_the_one_before_does_not() -> None:
+    tick = pd.Timedelta(1, "us")
+    edge = NEWS.loc[NEWS["known_at"] == START]
+    assert len(edge) == 1
+    record = read("optimiser", PLANNED, edge)
+    assert judge("optimiser", record).verdict == "leak"
+    assert (
+        "declares to know what was known at 2020-10-01 00:00 UTC"
+        in judge("optimiser", record, trained_until=START).detail
+    )
+    early = NEWS.assign(known_at=NEWS["known_at"].where(NEWS["known_at"] != START, START - tick))
+    before = read("optimiser", PLANNED, early.loc[edge.index])
+    assert judge("optimiser", before, early).verdict == "suspicious", "nobody planned it, and it is none of the test"
+    assert judge("optimiser", read("optimiser", PLANNED), trained_until=START - tick).verdict == "pass"
+
+
+def test_doubted_samples_are_counted_by_what_is_odd_about_them() -> None:
+    copied = PLANNED.copy()
+    copied.loc[0, "text_hash"] = TESTED["text_hash"].iloc[0]
+    strange = PLANNED.iloc[:3].assign(text_hash=[text_hash(f"other {i}") for i in range(3)])
+    finding = check_training_record(read("optimiser", copied, strange), copied, NEWS, START, trained_until=START - DAY)
+    assert (finding.verdict, finding.effect, finding.unit) == ("suspicious", 4 / 383, "share of samples read")
+    assert "3 of 383 samples that were read are not among those planned" in finding.detail
+    assert "and 1 carry a text" in finding.detail
+    assert [row["article_id"] for row in finding.evidence] == [TESTED["article_id"].iloc[0], None, None, None]
+
+
+def test_a_text_of_four_words_proves_and_one_of_three_does_not() -> None:
+    for words, verdict in (("one two three four", "leak"), ("one two three", "suspicious")):
+        news = NEWS.copy()
+        news.loc[590, ["text", "text_hash"]] = [words, text_hash(words)]
+        record = read("optimiser", PLANNED, news.iloc[[590]])
+        record.loc[380, ["known_at", "ends_at"]] = pd.NaT
+        assert judge("optimiser", record, news).verdict == verdict
+
+
+def test_without_test_articles_there_is_no_share_of_them() -> None:
+    record = read("optimiser", PLANNED)
+    record.loc[7, "ends_at"] = START
+    finding = judge("optimiser", record, NEWS.loc[NEWS["known_at"] < START])
+    assert (finding.verdict, finding.effect) == ("leak", 0.0)
+
+
+def test_each_use_may_read_a_planned_sample_as_often_as_it_was_planned() -> None:
+    both = pd.concat([read("optimiser", PLANNED), read("stopping", PLANNED)])
+    assert judge("optimiser", both).verdict == "pass"
+    twice = pd.concat([both, read("stopping", PLANNED.iloc[:1])])
+    finding = judge("stopping", twice)
+    assert (finding.verdict, finding.evidence[0]["use"], len(finding.evidence)) == ("suspicious", "stopping", 1)
+    calibrated = pd.concat([read("calibration", PLANNED), read("threshold", PLANNED)])
+    assert judge("threshold", calibrated).verdict == "pass", "a threshold comes before the classes"
+    assert judge("threshold", pd.concat([calibrated, read("threshold", PLANNED.iloc[:1])])).verdict == "suspicious"
+
+
+def test_a_missing_record_says_what_is_declared() -> None:
+    finding = judge("optimiser", None, trained_until=START)
+    assert "declares to know" in finding.detail
+    assert "declares" not in judge("optimiser", None, trained_until=START - DAY).detail
+    assert (finding.code, judge("threshold", None).code) == ("M11", "M12")
+    nothing = judge("optimiser", read("optimiser", PLANNED).iloc[:0], trained_until=START)
+    assert nothing.verdict == "leak"
