@@ -117,8 +117,10 @@ def check_levels(
 
 def _rescaled(prices: Prices, factors: np.ndarray) -> Prices:
     panels = {name: getattr(prices, name) * factors for name in ("open", "high", "low", "close")}
-    return replace(prices, **panels, volume=prices.volume / factors)
+    volume: pd.DataFrame = prices.volume * (1.0 / factors)
+    return replace(prices, **panels, volume=volume)
 
 
 def _moved(one: pd.DataFrame, other: pd.DataFrame) -> np.ndarray:
-    return np.abs(one.to_numpy(dtype=float) - other.to_numpy(dtype=float)) > ROUNDING
+    apart: np.ndarray = np.abs(one.to_numpy(dtype=float) - other.to_numpy(dtype=float)) > ROUNDING
+    return apart
