@@ -423,9 +423,11 @@ def _nothing_to_prove(
         return Finding("T1", "inconclusive", TITLE, detail, [], gap, "largest change of a weight", remedy)
     always = pd.Series(True, index=news.index)
     start = pd.Timestamp("1700-01-01", tz="UTC")
-    both = _World("", "", poisoned(news, always, rng), rescaled_prices(prices, start, rng))
-    moved = _attempt(decide, both)
-    if isinstance(moved, pd.DataFrame) and base.equals(moved):
+    other = rescaled_prices(prices, start, rng)
+    # Who reads only when there was news, and not what it said, hears of none.
+    worlds = [_World("", "", poisoned(news, always, rng), other), _World("", "", news.iloc[:0].copy(), other)]
+    moved = [_attempt(decide, world) for world in worlds]
+    if all(isinstance(answer, pd.DataFrame) and base.equals(answer) for answer in moved):
         detail = (
             "Decisions stayed the same even when all news was poisoned and all prices rescaled, so the check has no "
             "power here: the function reads neither, or keeps an answer from an earlier call."
