@@ -362,8 +362,10 @@ def perturb_levels(decide: Decide, news: pd.DataFrame, prices: Prices) -> Findin
     >>> at = pd.date_range("2024-01-01", periods=30, freq="D", tz="UTC")
     >>> close = pd.DataFrame({"A": [10.0 + day % 7 for day in range(30)]}, index=at)
     >>> prices = Prices(close, close, close, close, close, at, at + pd.Timedelta(days=1), "24/7", "splits")
-    >>> cheap = perturb_levels(lambda news, prices: (prices.close < 13.0).shift(2, fill_value=False) / 2, pd.DataFrame(), prices)
-    >>> cheap.code, cheap.verdict
+    >>> def cheap(news, prices):
+    ...     return (prices.close < 13.0).shift(2, fill_value=False) / 2
+    >>> finding = perturb_levels(cheap, pd.DataFrame(), prices)
+    >>> finding.code, finding.verdict
     ('D7', 'suspicious')
     """
     factors = 2.0 ** (1 + np.arange(prices.open.shape[1]) % 3)
