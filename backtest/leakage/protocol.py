@@ -370,7 +370,7 @@ def perturb_levels(decide: Decide, news: pd.DataFrame, prices: Prices) -> Findin
     """
     factors = 2.0 ** (1 + np.arange(prices.open.shape[1]) % 3)
     levels = {name: getattr(prices, name) * factors for name in PRICE_FIELDS if name != "volume"}
-    scaled = replace(prices, volume=prices.volume / factors, **levels)
+    scaled = replace(prices, volume=prices.volume.div(factors, axis=1), **levels)
     base = decide(news.copy(), prices)
     moved = _attempt(decide, _World("levels were scaled", "prices", news, scaled))
     if isinstance(moved, Exception):
