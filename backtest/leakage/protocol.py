@@ -362,13 +362,15 @@ def perturb_levels(decide: Decide, news: pd.DataFrame, prices: Prices) -> Findin
     >>> at = pd.date_range("2024-01-01", periods=30, freq="D", tz="UTC")
     >>> close = pd.DataFrame({"A": [10.0 + day % 7 for day in range(30)]}, index=at)
     >>> prices = Prices(close, close, close, close, close, at, at + pd.Timedelta(days=1), "24/7", "splits")
-    >>> cheap = perturb_levels(lambda news, prices: (prices.close < 13.0).shift(2, fill_value=False) / 2, at, prices)
-    >>> cheap.code, cheap.verdict
+    >>> def cheap(news, prices):
+    ...     return (prices.close < 13.0).shift(2, fill_value=False) / 2
+    >>> finding = perturb_levels(cheap, pd.DataFrame(), prices)
+    >>> finding.code, finding.verdict
     ('D7', 'suspicious')
     """
     factors = 2.0 ** (1 + np.arange(prices.open.shape[1]) % 3)
     levels = {name: getattr(prices, name) * factors for name in PRICE_FIELDS if name != "volume"}
-    scaled = replace(prices, volume=prices.volume / factors, **levels)
+    scaled = replace(prices, volume=prices.volume.div(factors, axis=1), **levels)
     base = decide(news.copy(), prices)
     moved = _attempt(decide, _World("levels were scaled", "prices", news, scaled))
     if isinstance(moved, Exception):
@@ -423,9 +425,11 @@ def _nothing_to_prove(
         return Finding("T1", "inconclusive", TITLE, detail, [], gap, "largest change of a weight", remedy)
     always = pd.Series(True, index=news.index)
     start = pd.Timestamp("1700-01-01", tz="UTC")
-    both = _World("", "", poisoned(news, always, rng), rescaled_prices(prices, start, rng))
-    moved = _attempt(decide, both)
-    if isinstance(moved, pd.DataFrame) and base.equals(moved):
+    other = rescaled_prices(prices, start, rng)
+    # Who reads only when there was news, and not what it said, hears of none.
+    worlds = [_World("", "", poisoned(news, always, rng), other), _World("", "", news.iloc[:0].copy(), other)]
+    moved = [_attempt(decide, world) for world in worlds]
+    if all(isinstance(answer, pd.DataFrame) and base.equals(answer) for answer in moved):
         detail = (
             "Decisions stayed the same even when all news was poisoned and all prices rescaled, so the check has no "
             "power here: the function reads neither, or keeps an answer from an earlier call."

@@ -457,7 +457,7 @@ def _first_answer(decide: Decide, name: str, news: pd.DataFrame, prices: Prices)
 
 def _news(news: pd.DataFrame | str | Path, prices: Prices) -> pd.DataFrame:
     if isinstance(news, str | Path):
-        news = read_news(news).news
+        news = read_news(news).frame
     elif not isinstance(news, pd.DataFrame):
         raise DataError(f"news: expected a DataFrame or a file, got {type(news).__name__}.")
     if "symbol" not in news or not {"known_at", "published_at"} & set(news.columns):

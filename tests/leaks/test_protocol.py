@@ -110,6 +110,20 @@ def test_non_determinism_and_deafness_are_inconclusive(world):
     assert (deaf.verdict, "no power" in deaf.detail) == ("inconclusive", True)
 
 
+def test_who_reads_only_when_there_was_news_is_not_deaf(world):
+    def counts(news, prices, rows):
+        weights = prices.close * 0.0
+        column, ok = prices.close.columns.get_indexer(news["symbol"]), rows >= 0
+        np.add.at(weights.to_numpy(), (np.minimum(rows[ok], len(weights) - 1), column[ok]), 0.01)
+        return weights.fillna(0.0)
+
+    def by_date(news, prices):
+        return counts(news, prices, worlds.rows_by_date(news, prices))
+
+    (finding,) = ask(by_date, world)
+    assert (finding.code, finding.verdict) == ("T5", "leak")
+
+
 def test_a_function_that_fails_in_other_worlds_is_told_and_no_leak(world):
     known = set(world.news["sentiment"])
 

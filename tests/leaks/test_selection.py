@@ -99,20 +99,19 @@ def found_in(folder) -> dict[str, str]:
 
 def test_a_sweep_and_then_its_best_is_seen_through_one_ledger(tmp_path):
     (tmp_path / "swept.toml").write_text(SWEPT)
-    shared = tmp_path / "cache"
+
+    def carry_out(name, *overrides):
+        places = ["--out", tmp_path / name, "--cache", tmp_path / "cache"]
+        made = embargo("run", tmp_path / "swept.toml", *settings(*overrides), *places)
+        assert made.exit_code == 0, made.output
+        return found_in(tmp_path / name)
+
+    assert carry_out("first", "statistics.trials_elsewhere=0") == {"P1": "not-applicable", "P2": "pass"}
     grid = ["--grid", "signal.threshold=0.4:0.9:0.1", "--grid", "signal.half_life=1,2"]
-    swept = embargo("sweep", tmp_path / "swept.toml", *grid, "--out", tmp_path / "sweep", "--cache", shared)
+    places = ["--out", tmp_path / "sweep", "--cache", tmp_path / "cache"]
+    swept = embargo("sweep", tmp_path / "swept.toml", *grid, *places)
     assert swept.exit_code == 0, swept.output
     cells = pd.read_parquet(only_run(tmp_path / "sweep") / "cells.parquet")
     best = cells.loc[cells["test_sharpe"].idxmax()]
-    picked = settings(f"signal.threshold={best['signal.threshold']}", f"signal.half_life={best['signal.half_life']}")
-    for name, cache, more in (
-        ("picked", shared, ()),
-        ("first", tmp_path / "empty", ("statistics.trials_elsewhere=0",)),
-    ):
-        made = embargo(
-            "run", tmp_path / "swept.toml", *picked, *settings(*more), "--out", tmp_path / name, "--cache", cache
-        )
-        assert made.exit_code == 0, made.output
-    assert found_in(tmp_path / "picked") == {"P1": "suspicious", "P2": "suspicious"}
-    assert found_in(tmp_path / "first") == {"P1": "not-applicable", "P2": "pass"}
+    picked = [f"signal.{name}={best[f'signal.{name}']}" for name in ("threshold", "half_life")]
+    assert carry_out("picked", *picked) == {"P1": "suspicious", "P2": "suspicious"}
