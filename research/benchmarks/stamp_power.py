@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,26 @@ COPIES, COPY_MINUTES = 1.0, 20.0
 
 Tally = Mapping[tuple[str, str], Sequence[str]]
 Plant = Callable[[pd.DataFrame, str, np.random.Generator], pd.DataFrame]
+
+
+class World(Protocol):
+    """News with the right clock, and prices."""
+
+    @property
+    def news(self) -> pd.DataFrame:
+        """As `embargo.data_loaders.validate_news` returns them."""
+
+    @property
+    def prices(self) -> Prices:
+        """Bars of the symbols."""
+
+    @property
+    def calendar(self) -> str:
+        """Code of exchange_calendars."""
+
+
+# Calendar, profile and reaction to a world, as `embargo.research.benchmarks.clock_power.make_world`.
+MakeWorld = Callable[[str, str, str, np.random.Generator], World]
 
 
 def _chosen(news: pd.DataFrame, share: float, rng: np.random.Generator) -> np.ndarray:
@@ -150,10 +171,10 @@ def _table(found: Tally, kinds: Sequence[str], of: str) -> str:
     return markdown([of, *kinds], rows)
 
 
-def made_section(zones: Mapping[str, str], profiles: Sequence[str], draws: int, seed: int) -> str:
+def made_section(
+    make_world: MakeWorld, zones: Mapping[str, str], profiles: Sequence[str], draws: int, seed: int
+) -> str:
     """Tables of minorities and of bars, over made worlds."""
-    from embargo.research.benchmarks.clock_power import make_world
-
     mixed: dict[tuple[str, str], list[str]] = defaultdict(list)
     bars: dict[tuple[str, str], list[str]] = defaultdict(list)
     for zone, profile in product(zones, profiles):
