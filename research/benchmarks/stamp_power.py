@@ -18,7 +18,7 @@ import pandas as pd
 from scipy.stats import beta
 
 from embargo.backtest.leakage import check_bar_stamps, check_mixed_clocks, check_time_zones
-from embargo.data_loaders.archive import read_news, read_prices
+from embargo.data_loaders.archive import read_prices
 from embargo.data_loaders.calendars import zone_of
 from embargo.data_loaders.schemas import PRICE_FIELDS, Prices
 from embargo.research.benchmarks.size_and_power import markdown
@@ -232,9 +232,10 @@ many were found suspicious or a leak, the exact 95 % interval of that share, and
 
 
 def _archives(folder: Path) -> Iterator[tuple[str, pd.DataFrame, Prices, str]]:
-    news = read_news(folder / "stocknet_news.parquet", columns={"article_id": "id"}).frame
+    news = pd.read_parquet(folder / "stocknet_news.parquet").rename(columns={"id": "article_id"})
+    news = news[news["cashtag_match"]].sort_values("published_at", ignore_index=True)
     prices = read_prices(folder / "stocknet_prices.parquet", calendar="XNYS").prices
-    yield "StockNet", news[news["cashtag_match"].astype(bool)], prices, "XNYS"
+    yield "StockNet", news, prices, "XNYS"
     raw = pd.read_parquet(folder / "crypto_news.parquet").rename(columns={"id": "article_id"})
     raw = raw.assign(published_at=raw["published_at"].dt.as_unit("us"))
     both = [raw[raw["mentions_btc"]].assign(symbol="BTCUSDT"), raw[raw["mentions_eth"]].assign(symbol="ETHUSDT")]
