@@ -171,8 +171,8 @@ def _log_volume(prices: Prices) -> np.ndarray | None:
     volume = prices.volume.to_numpy(dtype=float)
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.where(volume > 0, np.log(volume), np.nan)
-    known = np.isfinite(logs)
-    return logs if known.mean() > 0.5 and np.nanstd(logs - np.nanmean(logs, axis=0)) > 0 else None
+    changing = bool((pd.DataFrame(logs).std() > 0).any())
+    return logs if np.isfinite(logs).mean() > 0.5 and changing else None
 
 
 def _of_calendar(prices: Prices) -> Witness | None:
@@ -186,7 +186,7 @@ def _of_calendar(prices: Prices) -> Witness | None:
     zone = zone_of(prices.calendar)
     if zone.key == "America/New_York":
         day = prices.open_at.tz_convert(zone)
-        expiry = (day.month % 3 == 0) & (day.dayofweek == 4) & (day.day >= 15) & (day.day <= 21)
+        expiry = (day.month % 3 == 0) & (day.day_of_week == 4) & (day.day >= 15) & (day.day <= 21)
         sign[np.asarray(expiry) & (sign == 0)] = 1.0
     events = np.flatnonzero(sign)
     events = events[(events > 0) & (events < len(above) - 1)]

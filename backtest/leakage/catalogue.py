@@ -169,7 +169,7 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
             "T4",
             "Time stamps carry a zone and keep the hours of the exchange",
             catches="naive stamps, clocks that prices or the night of the writers speak against, piles at midnight",
-            silent_on="shifts of an hour, of up to three where prices show nothing, and of a minority of the rows",
+            silent_on="shifts of an hour, of up to three where prices show nothing; a minority is asked for by itself",
             cost="articles, and bars times symbols",
             severity="leak",
             remedy="name the source's zone when the archive is read",

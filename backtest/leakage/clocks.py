@@ -334,7 +334,7 @@ def echo_of(at: np.ndarray, key: np.ndarray, needed: float) -> tuple[Echo, np.nd
         z=float(scores[best]),
         rival=float(scores[elsewhere].max()),
         next_day=float(excess[whole[best] + 24 * _PER_HOUR] / spread),
-        share=_moved(float(excess[whole[best]]) / burst),
+        share=min(0.5, _moved(float(excess[whole[best]]) / burst)),
         visible=_moved(needed * spread / burst),
     )
     if not found.stands_out(needed):

@@ -363,7 +363,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     keys = list(product(ZONES, PROFILES, REACTIONS))
     with _workers(options.workers) as pool:
         found = dict(zip(keys, pool.map(partial(_cell, draws=options.draws, seed=options.seed), keys), strict=True))
-    made = made_section(ZONES, list(PROFILES), max(1, options.draws // 3), options.seed)
+    made = made_section(make_world, ZONES, list(PROFILES), max(1, options.draws // 3), options.seed)
     real = _kept(options.write) if options.data is None else archives_section(options.data, options.seed)
     text = "\n".join(part for part in (_text(found, options.draws), made, real) if part)
     if options.write is None:

@@ -11,13 +11,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 from scipy.stats import beta
 
 from embargo.backtest.leakage import check_bar_stamps, check_mixed_clocks, check_time_zones
-from embargo.data_loaders.archive import read_news, read_prices
+from embargo.data_loaders.archive import read_prices
 from embargo.data_loaders.calendars import zone_of
 from embargo.data_loaders.schemas import PRICE_FIELDS, Prices
 from embargo.research.benchmarks.size_and_power import markdown
@@ -31,6 +32,26 @@ COPIES, COPY_MINUTES = 1.0, 20.0
 
 Tally = Mapping[tuple[str, str], Sequence[str]]
 Plant = Callable[[pd.DataFrame, str, np.random.Generator], pd.DataFrame]
+
+
+class World(Protocol):
+    """News with the right clock, and prices."""
+
+    @property
+    def news(self) -> pd.DataFrame:
+        """As `embargo.data_loaders.validate_news` returns them."""
+
+    @property
+    def prices(self) -> Prices:
+        """Bars of the symbols."""
+
+    @property
+    def calendar(self) -> str:
+        """Code of exchange_calendars."""
+
+
+# Calendar, profile and reaction to a world, as `embargo.research.benchmarks.clock_power.make_world`.
+MakeWorld = Callable[[str, str, str, np.random.Generator], World]
 
 
 def _chosen(news: pd.DataFrame, share: float, rng: np.random.Generator) -> np.ndarray:
@@ -150,10 +171,10 @@ def _table(found: Tally, kinds: Sequence[str], of: str) -> str:
     return markdown([of, *kinds], rows)
 
 
-def made_section(zones: Mapping[str, str], profiles: Sequence[str], draws: int, seed: int) -> str:
+def made_section(
+    make_world: MakeWorld, zones: Mapping[str, str], profiles: Sequence[str], draws: int, seed: int
+) -> str:
     """Tables of minorities and of bars, over made worlds."""
-    from embargo.research.benchmarks.clock_power import make_world
-
     mixed: dict[tuple[str, str], list[str]] = defaultdict(list)
     bars: dict[tuple[str, str], list[str]] = defaultdict(list)
     for zone, profile in product(zones, profiles):
@@ -211,9 +232,10 @@ many were found suspicious or a leak, the exact 95 % interval of that share, and
 
 
 def _archives(folder: Path) -> Iterator[tuple[str, pd.DataFrame, Prices, str]]:
-    news = read_news(folder / "stocknet_news.parquet", columns={"article_id": "id"}).frame
+    news = pd.read_parquet(folder / "stocknet_news.parquet").rename(columns={"id": "article_id"})
+    news = news[news["cashtag_match"]].sort_values("published_at", ignore_index=True)
     prices = read_prices(folder / "stocknet_prices.parquet", calendar="XNYS").prices
-    yield "StockNet", news[news["cashtag_match"].astype(bool)], prices, "XNYS"
+    yield "StockNet", news, prices, "XNYS"
     raw = pd.read_parquet(folder / "crypto_news.parquet").rename(columns={"id": "article_id"})
     raw = raw.assign(published_at=raw["published_at"].dt.as_unit("us"))
     both = [raw[raw["mentions_btc"]].assign(symbol="BTCUSDT"), raw[raw["mentions_eth"]].assign(symbol="ETHUSDT")]
