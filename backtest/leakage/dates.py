@@ -56,16 +56,21 @@ _MAY_HOLD = (
     r"|\d(?:st|nd|rd|th)?\s+(?:of\s+)?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
     r"|(?:19|20)\d\d-\d\d-\d\d|\d/\d{1,2}/(?:19|20)\d\d)"
 )
-_HAPPENED = (
+_MOVED = (
     r"(?:rose|fell|jumped|dropped|slid|climbed|surged|plunged|tumbled|soared|slumped|sank|rallied|gained|lost|declined"
-    r"|advanced|(?:closed|ended|finished|settled|traded)\s+(?:[a-z]+\s+){0,2}?(?:up|down|higher|lower|at|with)|beat|missed"
-    r"|reported|announced|unveiled|said|told)"
+    r"|advanced|(?:closed|ended|finished|settled|traded)\s+(?:[a-z]+\s+){0,2}?(?:up|down|higher|lower|at|with)|beat|missed)"
 )
+# What is announced mostly lies ahead: "announced a meeting on" says nothing, "announced on" does.
+_TOLD = r"(?:reported|announced|unveiled)"
 # The words before "on <date>", or after "On <date>,": what happened on it.
-_BEFORE = re.compile(rf"(?<!\bbe )\b{_HAPPENED}\b([^.;!?|]{{0,40}}?)\b(?:on|of)\s+(?:[a-z]+day,?\s+)?$", re.IGNORECASE)
-_AFTER = re.compile(rf"^\s*,?\s*([^.;!?|]{{0,40}}?)(?<!\bbe )\b{_HAPPENED}\b", re.IGNORECASE)
+_BEFORE = re.compile(
+    rf"\b(?:{_MOVED}\b([^.;!?|]{{0,40}}?)|(?<!\bbe ){_TOLD}\s+)\bon\s+(?:[a-z]+day,?\s+)?$", re.IGNORECASE
+)
+_AFTER = re.compile(rf"^\s*,?\s*([^.;!?|]{{0,40}}?)(?<!\bbe )\b(?:{_MOVED}|{_TOLD})\b", re.IGNORECASE)
 _EDIT = re.compile(
-    r"(?:last\s+)?\b(updated|edited|revised|corrected|modified)\s*(?:(?::|-|on|at)\s*)?(?:[a-z]+day,?\s+)?$",
+    r"(?:(?:^|[(\[;.|-])\s*(?:last\s+)?(?:updated|edited|revised|corrected|modified)\s*"
+    r"|(?<!\bbe )(?:last\s+)?\b(?:updated|edited|revised|corrected|modified)\s*(?::|-|\bon\b|\bat\b)\s*)"
+    r"(?:on\s+)?(?:[a-z]+day,?\s+)?$",
     re.IGNORECASE,
 )
 # Words of what is to come, or of what is only supposed: a later date beside one of these is announced.
@@ -226,13 +231,10 @@ def _kind(text: str, match: re.Match[str], gap: int) -> str:
     if _SLIP_OF_YEAR[0] <= gap % 365 + 365 * (gap >= 365) <= _SLIP_OF_YEAR[1]:
         return ""
     before, after = text[max(0, match.start() - 80) : match.start()], text[match.end() : match.end() + 80]
-    edit = _EDIT.search(before)
-    if edit is not None and not re.search(
-        r"\b(?:be|the|an?|to)\s+(?:last\s+)?$", before[: edit.start()], re.IGNORECASE
-    ):
+    if _EDIT.search(before):
         return "edited"
     happened = _BEFORE.search(before)
-    if happened is not None and not _TO_COME.search(happened[1]):
+    if happened is not None and not _TO_COME.search(happened[1] or ""):
         return "past"
     if re.search(r"(?:^|[.;!?|]\s*)On\s+(?:[a-z]+day,?\s+)?$", before, re.IGNORECASE):
         happened = _AFTER.search(after)

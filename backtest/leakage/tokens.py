@@ -115,14 +115,13 @@ class Words:
         return np.stack([first, second]), holds
 
     @cached_property
-    def _index(self) -> pd.Index:
-        return pd.Index(self.names)
+    def _places(self) -> dict[str, int]:
+        return dict(zip(self.names.tolist(), range(len(self.names)), strict=True))
 
     def among(self, names: Iterable[str]) -> np.ndarray:
         """Tell which of the distinct words are among these, bool of shape (words,)."""
         told = np.zeros(len(self.names), dtype=bool)
-        place = self._index.get_indexer(list(names))
-        told[place[place >= 0]] = True
+        told[[self._places[name] for name in names if name in self._places]] = True
         return told
 
     def name(self, term: np.ndarray) -> str:

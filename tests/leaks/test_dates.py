@@ -44,6 +44,14 @@ def test_the_past_of_a_later_day_is_proof(form, share):
 
 
 @pytest.mark.parametrize(
+    "told",
+    ["; On {}, Acme unveiled a phone", ". On Friday, {} shares fell", "; sales reported on {}", "; closed up 3% on {}"],
+)
+def test_what_happened_on_a_later_day_is_proof_in_other_words_too(told):
+    assert check_dates_in_texts(news(lambda day: told.format(FORMS["month first"](day)), 0.05)).verdict == "leak"
+
+
+@pytest.mark.parametrize(
     "stamp", [" (updated {})", " Last edited on {}", " Corrected: {}", " - modified on Friday, {}"]
 )
 def test_the_stamp_of_an_edit_is_proof(stamp):
@@ -61,6 +69,8 @@ def test_the_stamp_of_an_edit_is_proof(stamp):
         "; will be updated on {}",
         "; an updated {} deadline",
         "; to be announced on {}",
+        "; fell on fears of a revised {} deadline",
+        "; an edited version is to be updated on {}",
         "; the iPhone is expected to be announced on {}",
     ],
 )
@@ -70,6 +80,14 @@ def test_what_is_announced_passes(tail, form):
     assert found.verdict == "pass"
     assert found.effect == 0.0
     assert f"{len(AT)} of {len(AT)} distinct texts name a day; {len(AT)} name one after" in found.detail
+
+
+@pytest.mark.parametrize(
+    "tail", ["; Acme announced an investor day on {}", "; the board said a vote on {}", "; issues updated {} guidance"]
+)
+def test_announcements_that_no_word_gives_away_are_no_proof(tail):
+    found = check_dates_in_texts(news(lambda day: tail.format(FORMS["month first"](day))))
+    assert (found.verdict, found.effect) == ("suspicious", 0.0)
 
 
 @pytest.mark.parametrize("days", [-4, 0, 1, 365])
