@@ -189,8 +189,7 @@ def check_split_order(
         )
     oldest = parts["validation"]["known_at"].min()
     mixed = parts["train"][
-        (parts["train"]["known_at"] > oldest)
-        | parts["train"]["article_id"].isin(parts["validation"]["article_id"])
+        (parts["train"]["known_at"] > oldest) | parts["train"]["article_id"].isin(parts["validation"]["article_id"])
     ]
     if len(mixed):
         return Finding(

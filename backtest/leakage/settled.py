@@ -46,9 +46,11 @@ REMEDIES: Mapping[str, str] = MappingProxyType(
         "calibration": "Calibrate on the validation part alone, which ends before the test window begins.",
         "scores": "Score each article by its own text: no statistic over a batch or over the test window.",
         "fusion": "Fit a fusion on the test windows before its own alone: features, scaling and returns.",
-        "signal": "Replace what is computed over all bars by what had closed at each decision; see signals.aggregation.",
+        "signal": "Replace what is computed over all bars by what had closed at each decision; see "
+        "signals.aggregation.",
         "weights": "Replace what is computed over all bars (volatility, regimes) by what had closed at each decision.",
-        "orders": "Fill at a price and a volume that were there at the fill, not at ones known when the bar has closed.",
+        "orders": "Fill at a price and a volume that were there at the fill, not at ones known when the bar has "
+        "closed.",
     }
 )
 
@@ -123,7 +125,9 @@ def check_settled(
         return leak_at(moved.stage, [evidence_of(moved, at, [changed])], 1, traces)
     if traces:
         stage = next((trace["stage"] for trace in traces if trace["stage"] in CODES), "models")
-        return leak_at(stage, [trace | {"changed": changed, "perturbed_after": plain(at)} for trace in traces], 1, traces)
+        return leak_at(
+            stage, [trace | {"changed": changed, "perturbed_after": plain(at)} for trace in traces], 1, traces
+        )
     counted = ", ".join(f"{count:,} of {stage}" for stage, count in n_settled.items())
     detail = (
         f"{changed[0].upper()}{changed[1:]} after {plain(at)}, and what had been settled by then stayed bit-identical "

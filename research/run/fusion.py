@@ -120,9 +120,7 @@ def fit_fusions(
     embargo = pd.Timedelta(plan.config.split.embargo)
     models, starts = [], []
     known = {} if known is None else known
-    how = FusionSettings(
-        kind=settings.method, target=settings.target, classes=settings.classes, seed=plan.config.seed
-    )
+    how = FusionSettings(kind=settings.method, target=settings.target, classes=settings.classes, seed=plan.config.seed)
     for part in plan.parts[1:]:
         train, validation = _split(samples.frame, part.fold.test_start, embargo, settings.validation_share)
         key = content_of(train=train, validation=validation, settings=how)

@@ -8,7 +8,7 @@ named. Every run does so once, at one instant and with its own fits and scores w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -288,7 +288,7 @@ def _edge(run: Carried, rng: np.random.Generator) -> tuple[int, pd.Timestamp]:
 
 
 def _traces(run: Carried, memory: Memory, at: pd.Timestamp, later: Mapping[str, str]) -> dict[str, pd.DataFrame]:
-    """What was fitted on, scored and learnt by an instant, to be searched for texts that came later."""
+    """List what was fitted on, scored and learnt by an instant, to be searched for texts that came later."""
     scored, record = run.reading.scored, run.reading.fitted_on
     record = record.loc[record["text_hash"].isin(list(later)), ["use", "fold", "text_hash"]]
     terms = [name for model in memory.anew for part in getattr(model.scorer, "terms", {}).values() for name in part]

@@ -178,9 +178,7 @@ def with_base(plan: Plan, until: pd.Timestamp, cache: Path, stages: Stages) -> P
     return replace(plan, base=base)
 
 
-def read(
-    plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memory: Memory | None = None
-) -> Reading:
+def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memory: Memory | None = None) -> Reading:
     """Fit, calibrate and score, part by part, with one base in memory for all of them.
 
     Parameters
