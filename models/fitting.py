@@ -132,8 +132,9 @@ def fit_scorer(
     train_text_hashes_fingerprint, settings, epochs`` (losses of each pass), ``best_epoch, calibration`` (method and
     parameters), ``temperature`` (None with another method), ``ece_before, ece_after, reliability_before,
     reliability_after`` (the bins of `calibration.reliability_table` that hold samples; after is in-sample, the
-    calibration was fitted on them), ``validation_accuracy, validation_macro_f1, adapter, scorer_identity, model_id``,
-    ``fitted_state`` (sha256 over what was learnt) and, where the base brings a head of three classes, ``head``: its ``labels`` and what tuning made its ``start``.
+    calibration was fitted on them), ``validation_accuracy, validation_macro_f1, adapter, scorer_identity, model_id,
+    fitted_state`` (sha256 over what was learnt) and, where the base brings a head of three classes, ``head``: its
+    ``labels`` and what tuning made its ``start``.
 
     Raises
     ------

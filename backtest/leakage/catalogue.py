@@ -130,10 +130,10 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
         "check_settled": LeakCheck(
             "T1",
             "The whole run stays as it was when its future changes",
-            catches="repeats dropped by later ones (D8), samples cut, models fitted (S4), calibrated or scored (R3) with "
-            "what came later, weights and fills likewise; its finding carries the code of what moved first",
-            silent_on="instants but one at the edge of a fold, a scorer that reads other texts of its batch, texts edited "
-            "later: fits and scores of the same content are taken from the run, `embargo audit --deep` makes them anew",
+            catches="repeats dropped by later ones (D8), samples, fits (S4), calibration (M12) and scores (R3) "
+            "that know what came later, weights and fills likewise; its finding has the code of what moved first",
+            silent_on="instants but one at the edge of a fold, a scorer that reads other texts of its batch, texts "
+            "edited later: what has the same content is taken from the run, `embargo audit --deep` makes it anew",
             cost="articles and bars up to the instant that is drawn; nothing is fitted or scored anew",
             severity="leak",
             remedy="do at the stage that moved first only what was known by then",

@@ -46,9 +46,11 @@ REMEDIES: Mapping[str, str] = MappingProxyType(
         "calibration": "Calibrate on the validation part alone, which ends before the test window begins.",
         "scores": "Score each article by its own text: no statistic over a batch or over the test window.",
         "fusion": "Fit a fusion on the test windows before its own alone: features, scaling and returns.",
-        "signal": "Replace what is computed over all bars by what had closed at each decision; see signals.aggregation.",
+        "signal": "Replace what is computed over all bars by what had closed at each decision; see "
+        "signals.aggregation.",
         "weights": "Replace what is computed over all bars (volatility, regimes) by what had closed at each decision.",
-        "orders": "Fill at a price and a volume that were there at the fill, not at ones known when the bar has closed.",
+        "orders": "Fill at a price and a volume that were there at the fill, not at ones known when the bar has "
+        "closed.",
     }
 )
 

@@ -289,7 +289,7 @@ def _edge(run: Carried, rng: np.random.Generator) -> tuple[int, pd.Timestamp]:
 
 
 def _traces(run: Carried, memory: Memory, at: pd.Timestamp, later: Mapping[str, str]) -> dict[str, pd.DataFrame]:
-    """What was fitted on, scored and learnt by an instant, to be searched for texts that came later."""
+    """List what was fitted on, scored and learnt by an instant, to be searched for texts that came later."""
     scored, record = run.reading.scored, run.reading.fitted_on
     record = record.loc[record["text_hash"].isin(list(later)), ["use", "fold", "text_hash"]]
     terms = [name for model in memory.anew for part in getattr(model.scorer, "terms", {}).values() for name in part]
