@@ -1,5 +1,5 @@
 from .accounts import check_books, check_fills
-from .catalogue import CHECKS, LEAKS, NOT_TESTED, LeakCheck, not_tested
+from .catalogue import CHECKS, LEAKS, NOT_TESTED, ON_REQUEST, LeakCheck, not_tested
 from .causality import assert_causal, check_decisions_are_causal
 from .declarations import check_costs, check_latency, check_undated
 from .duplicates import article_keys, check_duplicates
@@ -8,7 +8,6 @@ from .execution import check_fill_order, check_lag_decay
 from .exposure import check_exposure
 from .findings import GRAVITY, AuditVerdict, Finding, is_invalid, overall_verdict
 from .memory import check_alpha_decay, check_contamination, check_cutoff_split
-from .on_request import ON_REQUEST
 from .partition import check_label_overlap, check_split_order
 from .provenance import check_base_cutoff, check_calibration_record, check_training_record
 from .timing import check_time_zones, check_tradable_instants

@@ -20,6 +20,7 @@ from embargo.research.run.regimes import is_ex_post
 from embargo.research.run.trading import Trade
 
 _CODES = {"check_cutoff_split": "M1", "check_alpha_decay": "M9"}
+_ENDS = ("", "_low", "_high")
 # Fewer bars than this on a side have no Sharpe ratio worth the name.
 _FEWEST = 20
 
@@ -72,12 +73,9 @@ def either_side(plan: Plan, manifests: Sequence[Mapping[str, Any]], result: Trad
     return EitherSide(cutoff=cutoff.isoformat(), **sides)
 
 
-_ENDS = ("", "_low", "_high")
-
-
 def _side(plan: Plan, returns: pd.Series, n_articles: int, coefficient: Sequence[float | None]) -> CutoffSide:
     settings = plan.config.statistics
-    ratio: tuple[float | None, ...] = (None, None, None)
+    found = None
     if len(returns) >= _FEWEST:
         found = sharpe_estimate(
             returns,
@@ -86,9 +84,16 @@ def _side(plan: Plan, returns: pd.Series, n_articles: int, coefficient: Sequence
             level=settings.level,
             seed=plan.config.seed,
         )
-        ratio = found.sharpe, found.low, found.high
+    value, low, high = (None if at is None or not np.isfinite(at) else float(at) for at in coefficient)
     return CutoffSide(
-        len(returns), n_articles, *ratio, *(None if at is None or not np.isfinite(at) else at for at in coefficient)
+        n_bars=len(returns),
+        n_articles=n_articles,
+        sharpe=None if found is None else found.sharpe,
+        sharpe_low=None if found is None else found.low,
+        sharpe_high=None if found is None else found.high,
+        information_coefficient=value,
+        information_coefficient_low=low,
+        information_coefficient_high=high,
     )
 
 
