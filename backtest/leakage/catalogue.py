@@ -360,7 +360,7 @@ ON_REQUEST: Mapping[str, LeakCheck] = MappingProxyType(
             "M4",
             "Texts from before the cutoff are no more familiar than later ones",
             catches="a step at the cutoff in how likely a causal model finds texts (Min-K%++), beyond their drift",
-            silent_on="readers without a causal base, a cutoff outside the test window; sources that changed style at it",
+            silent_on="readers without a causal base, a cutoff outside the test, sources that changed style at it",
             cost="articles, one reading each",
             severity="suspicious",
             remedy="test on texts from after the cutoff, or see what the model makes of those it has seen",
