@@ -43,7 +43,7 @@ def test_a_reader_that_recalls_is_caught_and_one_that_reads_is_not(world):
     found = probe_scorer(Recaller(world, 0.3, 0), articles_of(world), world.cutoff, names=NAMES)
     assert [each.code for each in found] == CODES
     assert [each.verdict for each in found if each.code == "M3"] == ["leak", "leak", "suspicious"]
-    assert {"M1", "M5", "M7", "M8"} <= set(doubted(found))
+    assert {"M5", "M7", "M8"} <= set(doubted(found))
     assert doubted(probe_scorer(honest(77), articles_of(world), world.cutoff, names=NAMES)) == []
 
 
