@@ -111,8 +111,8 @@ def judge_cutoff(
 ) -> list[Finding]:
     """Ask whether forecasts (M1) and alpha (M9) end at the cutoff, beyond what ends there for a word list.
 
-    Sides are compared within the regimes of the first definition that looks only back, where enough bars have a match on
-    the other side, else as they are. ``growth`` is that of
+    Sides are compared within the regimes of the first definition that looks only back, where enough bars have a match
+    on the other side, else as they are. ``growth`` is that of
     `research.run.measurement.Measured`, with the word list's.
     """
     cutoff = stated_cutoff(plan, manifests)
