@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 
 from embargo.backtest.leakage import CHECKS, Finding, check_alpha_decay, check_cutoff_split
+from embargo.backtest.leakage.memory.cutoff import FEWEST_MATCHED
+from embargo.backtest.leakage.memory.result import FEWEST_DAYS
 from embargo.backtest.significance import sharpe_estimate
 from embargo.research.records.metrics import CutoffSide, EitherSide
 from embargo.research.run.plan import Plan
@@ -20,6 +22,7 @@ from embargo.research.run.regimes import is_ex_post
 from embargo.research.run.trading import Trade
 
 _CODES = {"check_cutoff_split": "M1", "check_alpha_decay": "M9"}
+_ENDS = ("", "_low", "_high")
 # Fewer bars than this on a side have no Sharpe ratio worth the name.
 _FEWEST = 20
 
@@ -72,12 +75,9 @@ def either_side(plan: Plan, manifests: Sequence[Mapping[str, Any]], result: Trad
     return EitherSide(cutoff=cutoff.isoformat(), **sides)
 
 
-_ENDS = ("", "_low", "_high")
-
-
 def _side(plan: Plan, returns: pd.Series, n_articles: int, coefficient: Sequence[float | None]) -> CutoffSide:
     settings = plan.config.statistics
-    ratio: tuple[float | None, ...] = (None, None, None)
+    found = None
     if len(returns) >= _FEWEST:
         found = sharpe_estimate(
             returns,
@@ -86,9 +86,16 @@ def _side(plan: Plan, returns: pd.Series, n_articles: int, coefficient: Sequence
             level=settings.level,
             seed=plan.config.seed,
         )
-        ratio = found.sharpe, found.low, found.high
+    value, low, high = (None if at is None or not np.isfinite(at) else float(at) for at in coefficient)
     return CutoffSide(
-        len(returns), n_articles, *ratio, *(None if at is None or not np.isfinite(at) else at for at in coefficient)
+        n_bars=len(returns),
+        n_articles=n_articles,
+        sharpe=None if found is None else found.sharpe,
+        sharpe_low=None if found is None else found.low,
+        sharpe_high=None if found is None else found.high,
+        information_coefficient=value,
+        information_coefficient_low=low,
+        information_coefficient_high=high,
     )
 
 
@@ -104,7 +111,8 @@ def judge_cutoff(
 ) -> list[Finding]:
     """Ask whether forecasts (M1) and alpha (M9) end at the cutoff, beyond what ends there for a word list.
 
-    Sides are compared within the regimes of the first definition that looks only back. ``growth`` is that of
+    Sides are compared within the regimes of the first definition that looks only back, where enough bars have a match
+    on the other side, else as they are. ``growth`` is that of
     `research.run.measurement.Measured`, with the word list's.
     """
     cutoff = stated_cutoff(plan, manifests)
@@ -112,7 +120,7 @@ def judge_cutoff(
         said = cutoff if isinstance(cutoff, str) else "A word list is the rival without memory, and this reader is one."
         return [Finding(code, "not-applicable", CHECKS[name].title, said) for name, code in _CODES.items()]
     causal = next((str(name) for name in regimes.columns if not is_ex_post(str(name))), None)
-    labels = None if causal is None else regimes[causal]
+    labels = None if causal is None else _matched(regimes[causal], cutoff)
     read = _forecasts(plan, scored.assign(baseline=rival.scores), asset_returns, "baseline")
     if labels is not None:
         read["regime"] = labels.reindex(pd.DatetimeIndex(read["at"])).to_numpy()
@@ -127,6 +135,14 @@ def judge_cutoff(
             returns, rival_returns, cutoff, periods_per_year=plan.world.periods_per_year, regimes=labels, seed=seed
         ).finding(),
     ]
+
+
+def _matched(labels: pd.Series, cutoff: pd.Timestamp) -> pd.Series | None:
+    """Return regimes to compare within; None where too few bars of either side would be left to tell anything."""
+    later = pd.DatetimeIndex(labels.index) >= cutoff
+    counts = pd.DataFrame({"before": labels[~later].value_counts(), "after": labels[later].value_counts()}).fillna(0)
+    kept = counts[counts.min(axis=1) >= FEWEST_MATCHED].sum()
+    return labels if kept.min() >= FEWEST_DAYS else None
 
 
 def _forecasts(plan: Plan, scored: pd.DataFrame, asset_returns: pd.DataFrame, *further: str) -> pd.DataFrame:

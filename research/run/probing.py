@@ -106,8 +106,8 @@ def probe_scorer(
     calibration : Calibration, optional
         As the scores are used with; by default the scorer's own probabilities.
     familiarity : callable, optional
-        How familiar texts are to the model behind the scorer, such as Min-K%++ of a causal model; without it, how sure
-        the scorer is of them.
+        How familiar texts are to the model behind the scorer, such as Min-K%++ of a causal model; M4 needs it. How sure
+        a scorer is does not do: dates alone move that.
     at_most : int
         Articles that are read, at least 1; of more, so many are drawn at random, both sides of the cutoff alike.
     progress : callable, optional
@@ -335,7 +335,7 @@ def put_questions(
     -------
     DataFrame
         What was given, with ``score``, ``altered``, ``dated_score``, ``redated_score``, ``log_odds``, ``flipped``,
-        ``familiarity`` (the probability of the likeliest class), ``lent`` (the mean answer to news that were lent, less
+        ``lent`` (the mean answer to news that were lent, less
         that to the same news masked), ``recalled`` and ``propensity``.
     """
     lent = [f"lent_{number}" for number in range(_LENDERS)]
@@ -363,7 +363,6 @@ def put_questions(
         redated_score=tilt["redated"],
         log_odds=raw["text"][:, 2] - raw["text"][:, 0],
         flipped=raw["turned"][:, 2] - raw["turned"][:, 0],
-        familiarity=sure["text"].max(axis=1),
         lent=np.mean(moved, axis=0),
         recalled=np.mean([answer["recalled"] for answer in asked], axis=0),
         propensity=np.max([answer["propensity"] for answer in asked], axis=0),
@@ -417,6 +416,9 @@ def _masked(answer: ProbeResult, names: Names | None) -> ProbeResult:
 
 
 def _familiar(readings: pd.DataFrame, judged: pd.Timestamp | None, seed: int) -> ProbeResult:
+    if "familiarity" not in readings:
+        said = "No causal model stands behind the reader, so texts have no likelihood."
+        return ProbeResult("M4", "not-applicable", ON_REQUEST["check_membership"].title, said)
     if judged is None:
         said = "No cutoff lies inside the days that were read, at which texts could become less familiar."
         return ProbeResult("M4", "not-applicable", ON_REQUEST["check_membership"].title, said)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from embargo.backtest.leakage.catalogue import ON_REQUEST
 from embargo.backtest.leakage.findings import aware_instant, evidence_rows, moment
 from embargo.backtest.leakage.memory.days import (
     Forecasts,
@@ -23,7 +24,6 @@ from embargo.backtest.leakage.memory.days import (
     share,
 )
 from embargo.backtest.leakage.memory.result import DOUBT, FEWEST_DAYS, ProbeResult
-from embargo.backtest.leakage.on_request import ON_REQUEST
 from embargo.data_loaders.errors import DataError
 
 # Recognised beyond guessing, as a share of texts, from which masking is doubted.

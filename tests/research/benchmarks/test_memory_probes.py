@@ -63,4 +63,3 @@ def test_false_alarms_and_power(tmp_path: Path) -> None:
     for reader in ("recalls 30%", "linear, fitted on outcomes", "tiny, tuned on outcomes"):
         told = caught["another day's news (M3)", reader]
         assert told["leak"] == told.total(), reader
-    assert caught["familiarity (M4)", "linear, fitted on outcomes"]["suspicious"] == 6

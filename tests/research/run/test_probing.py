@@ -43,20 +43,39 @@ def test_a_reader_that_recalls_is_caught_and_one_that_reads_is_not(world):
     found = probe_scorer(Recaller(world, 0.3, 0), articles_of(world), world.cutoff, names=NAMES)
     assert [each.code for each in found] == CODES
     assert [each.verdict for each in found if each.code == "M3"] == ["leak", "leak", "suspicious"]
-    assert {"M1", "M5", "M7", "M8"} <= set(doubted(found))
+    assert {"M5", "M7", "M8"} <= set(doubted(found))
     assert doubted(probe_scorer(honest(77), articles_of(world), world.cutoff, names=NAMES)) == []
 
 
 def test_a_model_fitted_on_headline_and_outcome_is_caught(world):
     found = probe_scorer(memorised(world), articles_of(world), world.cutoff, names=NAMES)
     assert found[3].verdict == "leak"
-    assert {"M1", "M4", "M5", "M7", "M8"} <= set(doubted(found))
+    assert {"M1", "M5", "M7", "M8"} <= set(doubted(found))
 
 
 @pytest.mark.slow
 def test_a_base_tuned_on_headline_and_outcome_is_caught(world, tmp_path):
     found = probe_scorer(tuned(5, tmp_path, world).scorer, articles_of(world), world.cutoff, names=NAMES)
-    assert {"M1", "M3", "M4"} <= set(doubted(found))
+    # A bare date brings nothing up, since no text that it was fitted on looked like one.
+    assert found[3].verdict == "leak"
+    assert {"M1", "M5", "M7", "M8"} <= set(doubted(found))
+
+
+def test_texts_that_a_causal_model_finds_familiar_until_its_cutoff_are_doubted(world):
+    articles, rng = articles_of(world), np.random.default_rng(0)
+    seen = set(articles.loc[world.before, "text"])
+    asked = {"names": NAMES, "at_most": 400}
+    for step, verdict in ((1.5, "suspicious"), (0.0, "pass")):
+        found = probe_scorer(
+            Reader(),
+            articles,
+            world.cutoff,
+            familiarity=lambda texts, step=step: (
+                rng.normal(size=len(texts)) + step * np.array([t in seen for t in texts])
+            ),
+            **asked,
+        )
+        assert found[CODES.index("M4")].verdict == verdict
 
 
 def test_without_names_masking_proves_nothing(world):
