@@ -43,6 +43,8 @@ SEEDS = 8
 # The tuned reader costs as much as all others together.
 SEEDS_OF_TUNED = 3
 SEEDS_OF_PLANTS = 3
+# Doses below the low one only draw the curve.
+SEEDS_OF_LOWER_DOSES = 2
 ROWS = 1
 QUICK_PLANTS = ("own close decides", "no costs")
 
@@ -81,12 +83,11 @@ def tasks(*, quick: bool = False, only: Sequence[str] = ()) -> list[Task]:
         for plant in PLANTS.values()
         if (plant.name in QUICK_PLANTS if quick else not only or plant.name in only or plant.code in only)
     ]
-    seeds = 1 if quick else SEEDS_OF_PLANTS
     planted = [
         Task(plant.name, plant.world, FIRST_SEED + number, dose)
         for plant in wanted
-        for dose in (plant.doses[:1] if quick else plant.doses)
-        for number in range(seeds)
+        for place, dose in enumerate(plant.doses[:1] if quick else plant.doses)
+        for number in range(1 if quick else SEEDS_OF_PLANTS if place < 2 else SEEDS_OF_LOWER_DOSES)
     ]
     twins = {Task("", task.kind, task.seed, 0.0) for task in planted}
     if not quick and not only:
