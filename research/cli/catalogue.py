@@ -35,7 +35,6 @@ COMMANDS = {
     "signal": Entry("signal", "Show what a run's signal knew, how fast it faded, and which news carried it."),
     "audit": Entry(
         "audit",
-        "audit",
         "Say what a run's audit found, or carry it out again with other futures, or ask what its readers remember.",
     ),
     "sweep": Entry("sweep", "Trade every combination of settings and choose one by validation."),
