@@ -33,7 +33,10 @@ COMMANDS = {
     "runs": Entry("experiments", "List the runs so far with their headline figures."),
     "attempts": Entry("attempts", "List what was tried on the same bars and symbols, and what it cost."),
     "signal": Entry("signal", "Show what a run's signal knew, how fast it faded, and which news carried it."),
-    "audit": Entry("audit", "Say what a run's audit found, or carry the run out again with other futures."),
+    "audit": Entry(
+        "audit",
+        "Say what a run's audit found, or carry it out again with other futures, or ask what its readers remember.",
+    ),
     "sweep": Entry("sweep", "Trade every combination of settings and choose one by validation."),
     "paths": Entry("paths", "Show how much a Sharpe ratio owes to which part of history taught."),
     "compare": Entry("compare", "Compare finished runs on the bars they share."),

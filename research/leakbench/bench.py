@@ -23,7 +23,7 @@ from embargo.research.leakbench.plants.plant import Plant
 from embargo.research.leakbench.results import (
     FORMAT,
     Alarm,
-    Case,
+    BenchCase,
     CodeResult,
     DoseResult,
     KindResult,
@@ -43,6 +43,8 @@ SEEDS = 8
 # The tuned reader costs as much as all others together.
 SEEDS_OF_TUNED = 3
 SEEDS_OF_PLANTS = 3
+# Doses below the low one only draw the curve.
+SEEDS_OF_LOWER_DOSES = 2
 ROWS = 1
 QUICK_PLANTS = ("own close decides", "no costs")
 
@@ -81,12 +83,11 @@ def tasks(*, quick: bool = False, only: Sequence[str] = ()) -> list[Task]:
         for plant in PLANTS.values()
         if (plant.name in QUICK_PLANTS if quick else not only or plant.name in only or plant.code in only)
     ]
-    seeds = 1 if quick else SEEDS_OF_PLANTS
     planted = [
         Task(plant.name, plant.world, FIRST_SEED + number, dose)
         for plant in wanted
-        for dose in (plant.doses[:1] if quick else plant.doses)
-        for number in range(seeds)
+        for place, dose in enumerate(plant.doses[:1] if quick else plant.doses)
+        for number in range(1 if quick else SEEDS_OF_PLANTS if place < 2 else SEEDS_OF_LOWER_DOSES)
     ]
     twins = {Task("", task.kind, task.seed, 0.0) for task in planted}
     if not quick and not only:
@@ -98,7 +99,7 @@ def tasks(*, quick: bool = False, only: Sequence[str] = ()) -> list[Task]:
 
 def run_bench(
     wanted: Sequence[Task], progress: Path, *, rows: int = ROWS, processes: int = 2, told: Told = lambda *_: None
-) -> list[Case]:
+) -> list[BenchCase]:
     """Carry out cases, those apart that ``progress`` holds already.
 
     Parameters
@@ -114,7 +115,7 @@ def run_bench(
 
     Returns
     -------
-    list of Case
+    list of BenchCase
         In the order of ``wanted``.
     """
     done = {case.key: case for case in _finished(progress)}
@@ -157,12 +158,12 @@ def progress_of(folder: Path, *, rows: int) -> Path:
     return folder / f"leakbench-{digest.hexdigest()[:16]}.jsonl"
 
 
-def summarise(cases: Sequence[Case], *, rows: int = ROWS, complete: bool = True) -> LeakBench:
+def summarise(cases: Sequence[BenchCase], *, rows: int = ROWS, complete: bool = True) -> LeakBench:
     """Count what was caught, missed and falsely said.
 
     Parameters
     ----------
-    cases : sequence of Case
+    cases : sequence of BenchCase
     rows : int
     complete : bool
         Whether these are all cases there are.
@@ -196,28 +197,28 @@ def summarise(cases: Sequence[Case], *, rows: int = ROWS, complete: bool = True)
     )
 
 
-def _finished(progress: Path) -> Iterable[Case]:
+def _finished(progress: Path) -> Iterable[BenchCase]:
     if not progress.is_file():
         return
     for line in progress.read_text(encoding="utf-8").splitlines():
         # A line that was being written when the bench was killed is not whole.
         if line.endswith("}"):
-            yield Case.model_validate_json(line)
+            yield BenchCase.model_validate_json(line)
 
 
-def _said_of_twin(task: Task, done: dict[tuple[str, str, int, float], Case]) -> tuple[Alarm, ...]:
+def _said_of_twin(task: Task, done: dict[tuple[str, str, int, float], BenchCase]) -> tuple[Alarm, ...]:
     return done["", task.kind, task.seed, 0.0].alarms
 
 
-def _own(cases: Sequence[Case], plant: Plant) -> list[Case]:
+def _own(cases: Sequence[BenchCase], plant: Plant) -> list[BenchCase]:
     return [case for case in cases if case.plant == plant.name]
 
 
-def _with(cases: Sequence[Case], verdict: str) -> int:
+def _with(cases: Sequence[BenchCase], verdict: str) -> int:
     return sum(any(alarm.verdict == verdict for alarm in case.alarms) for case in cases)
 
 
-def _alarms_by(cases: Sequence[Case]) -> dict[str, int]:
+def _alarms_by(cases: Sequence[BenchCase]) -> dict[str, int]:
     """Count worlds by what was said against them; a check that says it twice of one world counts once."""
     return tally(
         name
@@ -226,11 +227,11 @@ def _alarms_by(cases: Sequence[Case]) -> dict[str, int]:
     )
 
 
-def _caught(cases: Sequence[Case]) -> Rate:
+def _caught(cases: Sequence[BenchCase]) -> Rate:
     return rate(sum(case.outcome == "caught" for case in cases), len(cases))
 
 
-def _of_plant(plant: Plant, cases: Sequence[Case], twins: Mapping[tuple[str, int], str]) -> PlantResult:
+def _of_plant(plant: Plant, cases: Sequence[BenchCase], twins: Mapping[tuple[str, int], str]) -> PlantResult:
     doses = []
     for dose in plant.doses:
         own = [case for case in cases if case.dose == dose]
@@ -275,7 +276,7 @@ def _of_code(code: str, plants: Sequence[PlantResult]) -> CodeResult:
     )
 
 
-def _of_kind(kind: str, cases: Sequence[Case]) -> KindResult:
+def _of_kind(kind: str, cases: Sequence[BenchCase]) -> KindResult:
     return KindResult(
         kind=kind,
         what=KINDS[kind].what,

@@ -22,7 +22,7 @@ from embargo.research.config.experiment import Config
 from embargo.research.leakbench.edits import Edit, edited
 from embargo.research.leakbench.plants.catalogue import PLANTS
 from embargo.research.leakbench.plants.plant import Plant, Planted
-from embargo.research.leakbench.results import Alarm, Case, Outcome, Where
+from embargo.research.leakbench.results import Alarm, BenchCase, CaseOutcome, Where
 from embargo.research.leakbench.worlds import Clean, make_world, names_of
 from embargo.research.progress import Quiet, Stages
 from embargo.research.run.audit import Trail
@@ -37,7 +37,7 @@ _GRAVE = {"refused": 3, "leak": 3, "bad": 2, "suspicious": 1}
 _SAID = 240
 
 
-def carry_case(plant: str, kind: str, seed: int, dose: float, *, rows: int, known: Sequence[Alarm] = ()) -> Case:
+def carry_case(plant: str, kind: str, seed: int, dose: float, *, rows: int, known: Sequence[Alarm] = ()) -> BenchCase:
     """Carry a world through.
 
     Parameters
@@ -56,7 +56,7 @@ def carry_case(plant: str, kind: str, seed: int, dose: float, *, rows: int, know
     planted = PLANTS.get(plant)
     alarms: list[Alarm] = []
     heard = _Overheard()
-    outcome: Outcome
+    outcome: CaseOutcome
     by = message = ""
     try:
         with TemporaryDirectory(prefix="embargo-leakbench-") as folder:
@@ -72,7 +72,7 @@ def carry_case(plant: str, kind: str, seed: int, dose: float, *, rows: int, know
         outcome = _judged(planted, alarms, known, by)
     except Exception as failure:  # a case that breaks is shown as such, and the others go on
         outcome, message = "failed", f"{type(failure).__name__}: {failure}"[:_SAID]
-    return Case(
+    return BenchCase(
         plant=plant,
         kind=kind,
         seed=seed,
@@ -86,7 +86,7 @@ def carry_case(plant: str, kind: str, seed: int, dose: float, *, rows: int, know
     )
 
 
-def _judged(plant: Plant | None, heard: Sequence[Alarm], known: Sequence[Alarm], by: str) -> Outcome:
+def _judged(plant: Plant | None, heard: Sequence[Alarm], known: Sequence[Alarm], by: str) -> CaseOutcome:
     if plant is not None:
         if by:
             return "caught"

@@ -17,17 +17,17 @@ from scipy.stats import beta
 LEVEL = 0.95
 FORMAT = 1
 
-Outcome = Literal["caught", "wrong code", "missed", "clean", "doubted", "accused", "refused", "failed"]
+CaseOutcome = Literal["caught", "wrong code", "missed", "clean", "doubted", "accused", "refused", "failed"]
 Where = Literal["data", "run", "deep", "probes", "door"]
 
 
-class Part(BaseModel):
+class Described(BaseModel):
     """Base of all parts: no key that is not described."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Alarm(Part):
+class Alarm(Described):
     """One thing that was said against a world: a finding that is a leak or suspicious, bad data, or a refusal."""
 
     code: str
@@ -37,7 +37,7 @@ class Alarm(Part):
     said: str = ""
 
 
-class Case(Part):
+class BenchCase(Described):
     """One world carried through the audit; ``plant`` is empty for a clean one.
 
     ``traded`` names weights and returns: equal names, equal books. It is empty where nothing was traded.
@@ -47,7 +47,7 @@ class Case(Part):
     kind: str
     seed: int
     dose: float
-    outcome: Outcome
+    outcome: CaseOutcome
     by: str
     alarms: tuple[Alarm, ...]
     seconds: float
@@ -60,7 +60,7 @@ class Case(Part):
         return self.plant, self.kind, self.seed, self.dose
 
 
-class Rate(Part):
+class Rate(Described):
     """A share of worlds with its exact 95 % interval (Clopper & Pearson 1934)."""
 
     count: int
@@ -69,7 +69,7 @@ class Rate(Part):
     high: float
 
 
-class DoseResult(Part):
+class DoseResult(Described):
     """How a plant fared at one dose; ``idle`` counts worlds that trade as they do without it."""
 
     dose: float
@@ -80,7 +80,7 @@ class DoseResult(Part):
     by: dict[str, int]
 
 
-class PlantResult(Part):
+class PlantResult(Described):
     """How a plant fared; ``half_dose`` is where half are caught, None where there is no such dose among those tried."""
 
     name: str
@@ -95,7 +95,7 @@ class PlantResult(Part):
     seconds: float
 
 
-class CodeResult(Part):
+class CodeResult(Described):
     """How all plants of a code fared, at the full dose and at the lowest that is not the full one."""
 
     code: str
@@ -107,7 +107,7 @@ class CodeResult(Part):
     seconds: float
 
 
-class KindResult(Part):
+class KindResult(Described):
     """How clean worlds of one kind fared: worlds with at least one alarm of each sort."""
 
     kind: str
@@ -122,7 +122,7 @@ class KindResult(Part):
     seconds: float
 
 
-class NotTested(Part):
+class NotTested(Described):
     """A leak of which LeakBench has no plant, and why."""
 
     code: str
@@ -130,7 +130,7 @@ class NotTested(Part):
     why: str
 
 
-class LeakBench(Part):
+class LeakBench(Described):
     """The whole result.
 
     Attributes
@@ -157,7 +157,7 @@ class LeakBench(Part):
     codes: tuple[CodeResult, ...]
     plants: tuple[PlantResult, ...]
     not_tested: tuple[NotTested, ...]
-    cases: tuple[Case, ...]
+    cases: tuple[BenchCase, ...]
 
 
 def rate(count: int, of: int) -> Rate:

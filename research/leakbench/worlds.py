@@ -30,8 +30,6 @@ _HOURS = 24
 # Hours of the day (UTC) at which an hourly world writes; markets that never close have a rhythm all the same.
 _CRYPTO_DAY = np.array([5, 4, 4, 3, 3, 4, 5, 7, 9, 9, 9, 9, 10, 12, 14, 14, 14, 13, 12, 11, 10, 9, 8, 6], dtype=float)
 
-Settings = dict[str, Any]
-
 
 @dataclass(frozen=True)
 class Clean:
@@ -60,7 +58,7 @@ class Clean:
 
 
 @dataclass(frozen=True)
-class Kind:
+class WorldKind:
     """How worlds of one kind are made.
 
     Attributes
@@ -117,14 +115,14 @@ def _simulated(**settings: Any) -> Any:
     return simulate_market(SimulatedMarket(**settings))
 
 
-def _daily(year: int, seed: int, made: Kind) -> tuple[Inputs, Truth]:
+def _daily(year: int, seed: int, made: WorldKind) -> tuple[Inputs, Truth]:
     settings = {"n_symbols": 8, "articles_per_symbol_day": 0.5, "start": f"{year}-01-02", "end": f"{year}-12-31"}
     market = _simulated(seed=seed, **(settings | dict(made.market)))
     counts: dict[str, Any] = {"news": {"read": len(market.news)}, "prices": {}}
     return Inputs(market.news, market.prices, None, None, counts), market.truth
 
 
-def _hourly(year: int, seed: int, made: Kind) -> tuple[Inputs, Truth]:
+def _hourly(year: int, seed: int, made: WorldKind) -> tuple[Inputs, Truth]:
     """Simulate a day for every hour of 50 days, and let it pass in an hour."""
     days = 50
     start = pd.Timestamp(2014, 1, 1, tz="UTC")
@@ -156,8 +154,8 @@ def _hourly(year: int, seed: int, made: Kind) -> tuple[Inputs, Truth]:
     return Inputs(validate_news(news.drop(columns="known_at")), prices, None, None, counts), slow.truth
 
 
-def _config(kind: str, year: int, seed: int, made: Kind) -> Config:
-    document: Settings = {
+def _config(kind: str, year: int, seed: int, made: WorldKind) -> Config:
+    document: dict[str, Any] = {
         "name": "leakbench",
         "seed": seed % 100_000,
         "news": {"loader": "simulated"},
@@ -265,15 +263,15 @@ def _written(config: Config, inputs: Inputs, folder: Path, rng: np.random.Genera
 _LINEAR = {"model.kind": "linear"}
 _HOLDOUT = {"split.method": "holdout"}
 
-KINDS: Mapping[str, Kind] = MappingProxyType(
+KINDS: Mapping[str, WorldKind] = MappingProxyType(
     {
-        "word list": Kind("daily shares, walk-forward, word list, mean of the articles"),
-        "linear": Kind("daily shares, hold-out, linear reader, temperature", settings=_LINEAR | _HOLDOUT),
-        "votes": Kind(
+        "word list": WorldKind("daily shares, walk-forward, word list, mean of the articles"),
+        "linear": WorldKind("daily shares, hold-out, linear reader, temperature", settings=_LINEAR | _HOLDOUT),
+        "votes": WorldKind(
             "daily shares, walk-forward, linear reader calibrated class by class, votes, signs held",
             settings=_LINEAR | {"model.calibration": "vector", "signal.mode": "vote", "portfolio.method": "sign"},
         ),
-        "sums": Kind(
+        "sums": WorldKind(
             "daily shares, hold-out, linear reader, isotonic, sum of the articles, market-neutral",
             market={"articles_per_symbol_day": 0.8},
             settings=_LINEAR
@@ -285,30 +283,32 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 "portfolio.neutral": True,
             },
         ),
-        "labels of returns": Kind(
+        "labels of returns": WorldKind(
             "daily shares, hold-out, linear reader of what followed over two bars",
             settings=_LINEAR
             | _HOLDOUT
             | {"labels.source": "returns", "labels.ends_at": None, "labels.horizon_bars": 2, "split.embargo": "3D"},
         ),
-        "sources": Kind(
+        "sources": WorldKind(
             "daily shares, word list, sources with hours of their own, one late, one coarse, weighed apart",
             market={"articles_per_symbol_day": 0.8},
             settings={"signal.source_weights": {"Meridian Wire": 1.5}, "signal.novelty_floor": 0.5},
             change=_syndicated,
         ),
-        "late feed": Kind("daily shares, word list, seen minutes to days late, revised versions", change=_late_feed),
-        "copies": Kind(
+        "late feed": WorldKind(
+            "daily shares, word list, seen minutes to days late, revised versions", change=_late_feed
+        ),
+        "copies": WorldKind(
             "daily shares, word list, a third of the articles syndicated",
             market={"duplicate_share": 0.3, "articles_per_symbol_day": 0.6},
             settings={"news.repeat_scope": "all"},
         ),
-        "files": Kind(
+        "files": WorldKind(
             "daily shares read from files: undated rows, a split, adjusted closes",
             market={"articles_per_symbol_day": 0.5},
             as_files=True,
         ),
-        "limits": Kind(
+        "limits": WorldKind(
             "daily shares, filled at the close, a cap on volume, market impact",
             settings={
                 "execution.fill": "close",
@@ -317,7 +317,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 "portfolio.initial_cash": 20_000_000.0,
             },
         ),
-        "risk": Kind(
+        "risk": WorldKind(
             "daily shares, ranks, inverse volatility, a gate by regime",
             settings={
                 "signal.cross_section": {"method": "rank"},
@@ -326,35 +326,35 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 "regimes.gate_by": ["volatility"],
             },
         ),
-        "hourly": Kind(
+        "hourly": WorldKind(
             "hourly crypto, walk-forward, word list, funding",
             settings={"signal.half_life": 6},
             change=_funded,
             hourly=True,
         ),
-        "hourly linear": Kind(
+        "hourly linear": WorldKind(
             "hourly crypto, hold-out, linear reader, votes",
             settings=_LINEAR | _HOLDOUT | {"signal.mode": "vote", "signal.half_life": 6},
             hourly=True,
         ),
-        "crypto": Kind(
+        "crypto": WorldKind(
             "daily crypto, round the clock, word list, sum of the articles",
             market={"calendar": "24/7", "n_symbols": 6},
             settings={"signal.mode": "sum"},
         ),
-        "nothing": Kind("daily shares, news that means nothing", market={"strength": 0.0}),
-        "strong": Kind("daily shares, news that moves prices three times as much", market={"strength": 3.0}),
-        "wide": Kind(
+        "nothing": WorldKind("daily shares, news that means nothing", market={"strength": 0.0}),
+        "strong": WorldKind("daily shares, news that moves prices three times as much", market={"strength": 3.0}),
+        "wide": WorldKind(
             "daily shares, 20 symbols, listings and delistings, word list",
             market={"n_symbols": 20, "articles_per_symbol_day": 0.5},
         ),
-        "dated texts": Kind("daily shares, word list, texts that begin with their day", change=_dated_texts),
-        "london": Kind(
+        "dated texts": WorldKind("daily shares, word list, texts that begin with their day", change=_dated_texts),
+        "london": WorldKind(
             "daily shares of London, word list, decayed by the hour",
             market={"calendar": "XLON"},
             settings={"signal.half_life_hours": 30.0},
         ),
-        "tuned": Kind(
+        "tuned": WorldKind(
             "daily shares, hold-out, the built-in base tuned",
             market={"n_symbols": 6},
             settings=_HOLDOUT | {"model.kind": "transformer", "model.epochs": 1},

@@ -47,7 +47,7 @@ class Plant:
     what : str
         What somebody did, in words.
     world : str
-        Kind of the clean world it is put into.
+        WorldKind of the clean world it is put into.
     make : callable
         (clean world, dose, generator) to the planted world.
     doses : tuple of float
@@ -57,7 +57,7 @@ class Plant:
     data : tuple of str
         Data checks that name the same cause when they call the data bad.
     refused : str
-        Part of the message of a refusal that names the same cause; empty where nothing need be refused.
+        Described of the message of a refusal that names the same cause; empty where nothing need be refused.
     """
 
     name: str

@@ -23,7 +23,7 @@ from embargo.research.leakbench.carrying import carry_case
 from embargo.research.leakbench.edits import Edit, edited
 from embargo.research.leakbench.page import markdown
 from embargo.research.leakbench.plants.catalogue import PLANTS, WITHOUT_PLANT
-from embargo.research.leakbench.results import Alarm, Case, LeakBench, half_dose, rate, schema
+from embargo.research.leakbench.results import Alarm, BenchCase, LeakBench, half_dose, rate, schema
 from embargo.research.leakbench.worlds import KINDS, make_world
 from embargo.research.run import trading
 from embargo.research.run.perturbation import carry
@@ -163,10 +163,10 @@ def test_only_what_is_graver_than_the_twin_and_names_the_cause_counts() -> None:
 
 def made(
     plant: str, outcome: str, seed: int = FIRST_SEED, dose: float = 0.0, *alarms: Alarm, traded: str = "a"
-) -> Case:
+) -> BenchCase:
     kind = PLANTS[plant].world if plant else "word list"
     by = "a check" if outcome == "caught" else ""
-    return Case(
+    return BenchCase(
         plant=plant, kind=kind, seed=seed, dose=dose, outcome=outcome, by=by, alarms=alarms, seconds=1.0, traded=traded
     )
 
