@@ -440,7 +440,7 @@ def test_nineteen_fills_are_too_few_to_hold_against_chance_and_twenty_are_enough
 def test_opens_that_repeat_the_close_are_held_against_those_one_tick_away(
     repeated: int, one_tick: int, verdict: str
 ) -> None:
-    gaps = np.r_[0.5, np.zeros(repeated), np.full(one_tick, 0.01), np.linspace(0.3, 0.6, 99)][:26]
+    gaps = np.r_[0.5, np.zeros(repeated), np.full(one_tick, 0.01), 0.02, 0.02, 0.02, np.linspace(0.3, 0.6, 99)][:26]
     gaps, none = np.r_[gaps, 0.01][:, None], np.zeros((27, 1), bool)
     finding = filled_on(bars_of(gaps, none), np.arange(1, 26))
     assert (finding.verdict, "repeats the close before" in finding.detail) == (verdict, verdict == "suspicious")

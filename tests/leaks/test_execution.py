@@ -181,6 +181,7 @@ def test_one_fill_in_twenty_at_the_instant_it_read_is_a_habit():
     fills = pd.DataFrame({"symbol": [f"S{i}" for i in range(40)], "fill_at": at, "decided_at": at})
     fills["known_at"] = at - pd.Timedelta(hours=1)
     fills.loc[[7, 30], "known_at"] = at[[7, 30]]
+    fills.loc[12, "known_at"] = pd.NaT
     habit = check_fill_order(fills)
     assert (habit.verdict, habit.effect) == ("leak", 2 / 40)
     assert [row["symbol"] for row in habit.evidence] == ["S7", "S30"]
@@ -194,3 +195,4 @@ def test_one_fill_in_twenty_at_the_instant_it_read_is_a_habit():
     assert "1 of 40 fills run backwards in time, first S3" in back.detail
     honest = check_fill_order(fills.drop(index=[3, 30]))
     assert (honest.verdict, honest.effect) == ("pass", 0.0)
+    assert "(1 fills read no article)" in honest.detail

@@ -177,7 +177,8 @@ def test_a_latency_is_told_in_minutes_and_short_bars_are_named():
     finding = check_latency(7.5 * minute, pd.Timedelta(days=1))
     assert (finding.effect, finding.unit) == (7.5, "minutes")
     assert "7.5 minutes before the open" in finding.detail
-    assert check_latency(0 * minute, 60 * minute).effect == 0.0
+    none = check_latency(0 * minute, 60 * minute)
+    assert (none.effect, none.unit) == (0.0, "minutes")
     assert "much of the profit" in check_latency(0 * minute, 60 * minute).detail
     assert "much of the profit" not in check_latency(0 * minute, 61 * minute).detail
 
