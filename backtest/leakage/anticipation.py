@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
+from embargo.backtest.leakage.catalogue import CHECKS
 from embargo.backtest.leakage.findings import Finding, plain, require_columns, utc_array
 from embargo.backtest.leakage.timing import (
     CONCENTRATION_GAP,
@@ -21,7 +22,7 @@ from embargo.backtest.leakage.timing import (
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.schemas import as_utc
 
-TITLE = "Weights do not know news that is still to come"
+_TITLE = CHECKS["check_tradable_instants"].title
 _UNIT = "rank correlation with bars that news was still to move, beyond other bars"
 _REMEDY = (
     "Hand in the function that makes the weights (signal=), which is then tried under other futures; give each article "
@@ -102,7 +103,7 @@ def anticipated_news(
             f"{int(inside.sum()):,} changed weights had news to come before the next decision and "
             f"{int((~inside).sum()):,} had none; {MIN_BUCKET} on {MIN_BUCKET_ROWS} bars of each are needed."
         )
-        return Finding("T5", "inconclusive", TITLE, detail, unit=_UNIT)
+        return Finding("T5", "inconclusive", _TITLE, detail, unit=_UNIT)
     found, pull = [], np.empty(len(bar))
     for part, sign in ((inside, 1.0), (~inside, -1.0)):
         x, y = (values[part] - values[part].mean() for values in (change, earned))
@@ -126,7 +127,7 @@ def anticipated_news(
     return Finding(
         "T5",
         "suspicious" if guilty else "pass",
-        TITLE,
+        _TITLE,
         f"{detail}: rows seem to know articles that were not known yet." if guilty else f"{detail}.",
         evidence,
         gap,

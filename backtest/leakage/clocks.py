@@ -387,6 +387,7 @@ def _echo_finding(news: pd.DataFrame, ids: np.ndarray) -> Finding:
         f"No time of day is piled up, and {_KINDS[kind]} have no echo hours apart: {_numbers(kind, echo)}. "
         f"{echo.visible:.0%} of the rows moved by one distance would have shown.",
         effect=0.0,
+        unit="share of articles that would be moved",
     )
 
 

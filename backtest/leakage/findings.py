@@ -158,7 +158,9 @@ def share_interval(count: float, n: int) -> tuple[float, float] | None:
     z, share = 1.959964, count / n
     centre, spread = share + z**2 / (2 * n), z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     scale = 1 + z**2 / n
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+    # At none and at all the two terms are equal, and their difference would be rounded past the share itself.
+    low, high = max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+    return min(low, share), max(high, share)
 
 
 def moment(instant: pd.Timestamp) -> str:

@@ -25,7 +25,7 @@ from embargo.data_loaders.fields import CLASSES, PRICE_FIELDS
 from embargo.data_loaders.schemas import Prices, as_utc, validate_prices
 
 TITLE = CHECKS["check_decisions_are_causal"].title
-LEVELS_TITLE = "Decisions do not hang on levels that a later split would change"
+LEVELS_TITLE = CHECKS["check_levels"].title
 UNIT = "largest change of a weight already decided"
 # Columns that say which article it is and when it was known: never changed, as the worlds are made by them.
 KEYS = ("article_id", "symbol", "published_at", "seen_at", "known_at")
@@ -45,6 +45,10 @@ _REMEDIES = {
     "T9": "Do nothing that depends on where the data end, such as closing positions before the last row or dividing "
     "by the number of bars.",
 }
+_ROUNDING_REMEDY = (
+    "Sum and smooth over trailing windows of a fixed length, or row by row in order of time, so that later rows cannot "
+    "change how earlier ones are rounded; then repeat."
+)
 _KINDS = {
     "T1": "it reads bars up to {bars} after those that had closed",
     "T5": "rows read articles that became known after they were decided",
@@ -571,7 +575,9 @@ def _leaks(
                 f"{len(own)} of {tried} worlds moved past weights, but by rounding alone (at most {size:.1e}); "
                 f"{where}. The arithmetic of the past depends on how much future there is."
             )
-            found.append(Finding("T1", "suspicious", TITLE, detail, shown[:EVIDENCE_ROWS], effect, UNIT))
+            found.append(
+                Finding("T1", "suspicious", TITLE, detail, shown[:EVIDENCE_ROWS], effect, UNIT, _ROUNDING_REMEDY)
+            )
             continue
         code = _kind(source, own, base)
         ahead = max(fault.row - fault.first for fault in own)

@@ -17,7 +17,6 @@ import pandas as pd
 
 from embargo.backtest import Backtest, Costs, Execution, backtest, leakage
 from embargo.backtest.leakage import CHECKS, GRAVITY, LEAKS, Finding, texts
-from embargo.backtest.leakage.anticipation import TITLE as ANTICIPATED
 from embargo.backtest.leakage.causality import LATENCY, Decide
 from embargo.backtest.leakage.memory import ProbeResult
 from embargo.backtest.leakage.protocol import LEVELS_TITLE, as_decide, name_of, no_news
@@ -204,7 +203,8 @@ def _instants(given: Material) -> Answer:
 
 def _anticipated(given: Material) -> Answer:
     assert given.news is not None
-    return leakage.anticipated_news(given.weights, given.traded.asset_returns, given.news, given.decided_at)
+    found = leakage.anticipated_news(given.weights, given.traded.asset_returns, given.news, given.decided_at)
+    return replace(found, title=ANTICIPATED)
 
 
 def _read(given: Material) -> pd.DataFrame:
@@ -249,6 +249,9 @@ def _concentration(given: Material) -> Answer:
 _WORDS = "No word is right too often about what follows"
 _STATED = "Texts do not state moves before they happen"
 _CONCENTRATED = "The forecasts' worth does not come from one source, hour or weekday"
+
+# The same question as of the instants of articles, with another answer.
+ANTICIPATED = f"{CHECKS['check_tradable_instants'].title}, by the weights alone"
 
 # What is asked of a strategy, in the order of the catalogue; who adds a check adds a line.
 QUESTIONS: tuple[Question, ...] = (
