@@ -379,7 +379,7 @@ def _directions(words: Words) -> np.ndarray:
     follows = np.append(False, ended[:-1] & (words.text[1:] == words.text[:-1]))[: len(told)]
     told = told + np.where(follows, after[words.ids], 0.0)
     up, down = (np.bincount(words.text[told * side > 0.0], minlength=words.texts) > 0 for side in (1.0, -1.0))
-    return up.astype(float) - down.astype(float)
+    return np.asarray(up.astype(float) - down.astype(float))
 
 
 def _told(read: Forecasts, direction: np.ndarray, move: pd.Series) -> _Told:

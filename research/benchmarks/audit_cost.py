@@ -11,6 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -48,12 +49,12 @@ def measured(config: Config, repeats: int, cache: Path) -> dict[str, float]:
     """Return the median CPU seconds of each check, of the whole audit and of the rest of a cached run."""
     found: dict[str, list[float]] = defaultdict(list)
     with TemporaryDirectory() as folder:
-        place = {"out": Path(folder) / "runs", "cache": cache, "stages": Quiet()}
-        pipeline.execute(config, **place)
+        execute = partial(pipeline.execute, config, out=Path(folder) / "runs", cache=cache, stages=Quiet())
+        execute()
         for _ in range(repeats):
             with timed() as spent:
                 start = time.process_time()
-                pipeline.execute(config, **place)
+                execute()
                 spent[REST] = time.process_time() - start - spent[WHOLE]
             for name, seconds in spent.items():
                 found[name].append(seconds)

@@ -106,7 +106,8 @@ def market(rng: np.random.Generator, kind: str, bars: int = BARS) -> tuple[Price
         panels = {name: panel * factor for name, panel in panels.items()}
     frames = {name: pd.DataFrame(panel, index=start, columns=list("ABCDEF")) for name, panel in panels.items()}
     volume = pd.DataFrame(rng.lognormal(10.0, 0.5, shape), index=start, columns=list("ABCDEF"))
-    return Prices(volume=volume, open_at=start, close_at=start + length, calendar="XNYS", **frames), session
+    ohlc = frames["open"], frames["high"], frames["low"], frames["close"]
+    return Prices(*ohlc, volume, start, start + length, calendar="XNYS"), session
 
 
 def strategy(rng: np.random.Generator, kind: str, moves: np.ndarray, skill: float = 0.1) -> np.ndarray:
@@ -195,7 +196,7 @@ def undated(kind: str) -> Draw:
         elif kind == "releases of 15 at once":
             at = at.where(rng.random(n) < 0.7, at.floor("18D"))
         late = round((0.0, 0.02, 0.05)[dose] * n)
-        stamps = at.to_series(index=range(n)).mask(pd.Series(range(n)) < late, pd.Timestamp("2020-01-01", tz="UTC"))
+        stamps = pd.Series(at).mask(pd.Series(range(n)) < late, pd.Timestamp("2020-01-01", tz="UTC"))
         return check_undated(pd.DataFrame({"article_id": range(n), "published_at": stamps})).verdict
 
     return draw

@@ -61,6 +61,11 @@ def _panel(prices: Prices, values: np.ndarray | pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(np.asarray(values), index=prices.open_at, columns=prices.open.columns)
 
 
+def _sides(panel: pd.DataFrame) -> pd.DataFrame:
+    """1 above zero, -1 below it, and 0 at it or where nothing is known."""
+    return (panel > 0.0).astype(float) - (panel < 0.0).astype(float)
+
+
 def _said(news: pd.DataFrame, prices: Prices) -> pd.DataFrame:
     """Sum of the scores that became known before each row; NaN where nothing was said."""
     placed = align(news["known_at"], news["symbol"], decision_times(prices.open_at, LATENCY), list(prices.open.columns))
@@ -73,18 +78,18 @@ def _said(news: pd.DataFrame, prices: Prices) -> pd.DataFrame:
 
 def follows_news(news: pd.DataFrame, prices: Prices) -> pd.DataFrame:
     """Hold what was said last, carried forward."""
-    return np.sign(_said(news, prices).ffill(limit=5).fillna(0.0)) / 4
+    return _sides(_said(news, prices).ffill(limit=5)) / 4
 
 
 def follows_trend(_news: pd.DataFrame, prices: Prices) -> pd.DataFrame:
     """Hold what rose over five closed bars."""
-    return np.sign(prices.close.pct_change(5, fill_method=None)).shift(1).fillna(0.0) / 4
+    return _sides(prices.close.pct_change(5, fill_method=None).shift(1)) / 4
 
 
 def listed_universe(news: pd.DataFrame, prices: Prices) -> pd.DataFrame:
     """Hold what rose more than the other symbols; silent about those without a price in the data it is given."""
     gains = prices.close.pct_change(5, fill_method=None).shift(1)
-    return np.sign(gains.sub(gains.mean(axis=1), axis=0)).fillna(0.0).loc[:, prices.close.notna().any()] / 4
+    return _sides(gains.sub(gains.mean(axis=1), axis=0)).loc[:, prices.close.notna().any()] / 4
 
 
 def vetoed(news: pd.DataFrame, prices: Prices) -> pd.DataFrame:
@@ -95,7 +100,7 @@ def vetoed(news: pd.DataFrame, prices: Prices) -> pd.DataFrame:
 
 def own_candle(_news: pd.DataFrame, prices: Prices) -> pd.DataFrame:
     """Read the close of the bar that is decided."""
-    return np.sign(prices.close / prices.open - 1.0).fillna(0.0) / 4
+    return _sides(prices.close / prices.open - 1.0) / 4
 
 
 def scaled_over_all(news: pd.DataFrame, prices: Prices) -> pd.DataFrame:
@@ -106,12 +111,12 @@ def scaled_over_all(news: pd.DataFrame, prices: Prices) -> pd.DataFrame:
 
 def filled_backwards(news: pd.DataFrame, prices: Prices) -> pd.DataFrame:
     """Fill rows without news from the next that have some."""
-    return np.sign(_said(news, prices).bfill().fillna(0.0)) / 4
+    return _sides(_said(news, prices).bfill()) / 4
 
 
 def by_level(_news: pd.DataFrame, prices: Prices) -> pd.DataFrame:
     """Hold what stands above an even number, by levels that later splits and dividends have changed."""
-    return (np.floor(prices.close.shift(1)) % 2.0 == 0.0).astype(float) / 4
+    return (prices.close.shift(1) // 1.0 % 2.0 == 0.0).astype(float) / 4
 
 
 def joined_by_date(news: pd.DataFrame, prices: Prices) -> pd.DataFrame:
@@ -120,9 +125,9 @@ def joined_by_date(news: pd.DataFrame, prices: Prices) -> pd.DataFrame:
     told = news.sort_values("known_at")[["known_at", "symbol", "score"]].rename(columns={"known_at": "at"})
     joined = pd.merge_asof(told, bars, on="at", direction="forward").dropna(subset="row")
     total = np.zeros(prices.open.shape)
-    column = prices.open.columns.get_indexer(joined["symbol"])
+    column = prices.open.columns.get_indexer(pd.Index(joined["symbol"]))
     np.add.at(total, (joined["row"].to_numpy(dtype=int), column), joined["score"].to_numpy())
-    return np.sign(_panel(prices, total)) / 4
+    return _sides(_panel(prices, total)) / 4
 
 
 def regime_of_all_dates(news: pd.DataFrame, prices: Prices) -> pd.DataFrame:

@@ -20,7 +20,8 @@ from scipy.stats import beta
 from embargo.backtest.leakage import check_bar_stamps, check_mixed_clocks, check_time_zones
 from embargo.data_loaders.archive import read_prices
 from embargo.data_loaders.calendars import zone_of
-from embargo.data_loaders.schemas import PRICE_FIELDS, Prices
+from embargo.data_loaders.fields import PRICE_FIELDS
+from embargo.data_loaders.schemas import Prices
 from embargo.research.benchmarks.size_and_power import markdown
 
 HOUR = pd.Timedelta(hours=1)

@@ -142,7 +142,7 @@ def audit(
         asked = Asked((rows or 6) if deep else 0, articles if probe else 0, names, cache)
         found, data = _anew(what, asked, overrides, accepted, env)
     else:
-        found = _recorded(what, overrides, accepted, names and [str(names)])
+        found = _recorded(what, overrides, accepted, None if names is None else [str(names)])
     _show(found)
     if data is not None:
         show_data(data, briefly=True)
@@ -180,7 +180,10 @@ def _elsewhere(
             signal=fn,
             execution=Execution(fill="close" if fill == "close" else "open"),
             latency=waited,
-            **{name: file for name, file in files.items() if file is not None},
+            prices=files["prices"],
+            weights=files["weights"],
+            news=files["news"],
+            orders=files["orders"],
             **options,
         )
     return [{str(name): value for name, value in row.items()} for row in found.to_dict("records")]

@@ -70,7 +70,7 @@ def catalogue_rows() -> list[tuple[str, ...]]:
     for code, leak in LEAKS.items():
         asked = [
             (code, leak, name, it.title, it.catches, it.silent_on, it.severity, it.cost, it.remedy, it.asked_by)
-            for name, it in (CHECKS | ON_REQUEST).items()
+            for name, it in {**CHECKS, **ON_REQUEST}.items()
             if it.code == code
         ]
         rows += asked or [(code, leak, "", "", NOT_TESTED[code], "", "", "", "", "")]

@@ -187,9 +187,9 @@ def summarise(cases: Sequence[BenchCase], *, rows: int = ROWS, complete: bool = 
         alarms=_alarms_by(clean),
         full=_caught(full),
         low=_caught(low),
-        kinds=tuple(_of_kind(kind, own) for kind in KINDS if (own := [case for case in clean if case.kind == kind])),
+        kinds=tuple(_of_kind(kind, same) for kind in KINDS if (same := [case for case in clean if case.kind == kind])),
         codes=tuple(
-            _of_code(code, own) for code in LEAKS if (own := [plant for plant in plants if plant.code == code])
+            _of_code(code, like) for code in LEAKS if (like := [plant for plant in plants if plant.code == code])
         ),
         plants=tuple(plants),
         not_tested=tuple(NotTested(code=code, leak=LEAKS[code], why=why) for code, why in WITHOUT_PLANT.items()),
@@ -256,7 +256,7 @@ def _of_plant(plant: Plant, cases: Sequence[BenchCase], twins: Mapping[tuple[str
         data=plant.data,
         doses=tuple(doses),
         half_dose=half,
-        half_dose_is=where,  # type: ignore[arg-type]
+        half_dose_is=where,
         seconds=round(sum(case.seconds for case in cases), 1),
     )
 

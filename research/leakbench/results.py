@@ -9,15 +9,16 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 from scipy.stats import beta
 
 LEVEL = 0.95
-FORMAT = 1
+FORMAT: Final = 1
 
 CaseOutcome = Literal["caught", "wrong code", "missed", "clean", "doubted", "accused", "refused", "failed"]
+HalfDose = Literal["between", "below all", "above all", "not asked"]
 Where = Literal["data", "run", "deep", "probes", "door"]
 
 
@@ -91,7 +92,7 @@ class PlantResult(Described):
     data: tuple[str, ...]
     doses: tuple[DoseResult, ...]
     half_dose: float | None
-    half_dose_is: Literal["between", "below all", "above all", "not asked"]
+    half_dose_is: HalfDose
     seconds: float
 
 
@@ -168,7 +169,7 @@ def rate(count: int, of: int) -> Rate:
     return Rate(count=count, of=of, low=low, high=high)
 
 
-def half_dose(shares: Sequence[tuple[float, float]]) -> tuple[float | None, str]:
+def half_dose(shares: Sequence[tuple[float, float]]) -> tuple[float | None, HalfDose]:
     """Find the dose at which half are caught, on a line between the two doses around it.
 
     Doses are measured by their logarithms.

@@ -268,7 +268,9 @@ def _edge(run: Carried, rng: np.random.Generator) -> tuple[int, pd.Timestamp]:
     """
     plan, filled = run.plan, _filled_at(run.plan)
     weights, gate = run.result.decision.weights.to_numpy(), run.result.decision.limits.gate
-    idle = ~weights.any(axis=1) if gate is None else ~weights.any(axis=1) | (gate.to_numpy() < 1.0)
+    idle = np.asarray(~weights.any(axis=1))
+    if gate is not None:
+        idle |= gate.to_numpy() < 1.0
     bars = np.unique(run.result.books.orders["bar"].to_numpy())
     folds = traded_parts(plan.config, plan.parts)
     edges = plan.decided_at.searchsorted([part.fold.test_start for part in folds])

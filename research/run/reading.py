@@ -90,7 +90,7 @@ class Memory:
         return model
 
 
-@dataclass(frozen=True)
+@dataclass
 class Recalled:
     """A scorer known by name, whose scores lie in a cache; it is fitted when a text has none there."""
 

@@ -42,12 +42,10 @@ def _better_fills(clean: Clean, dose: float, rng: np.random.Generator) -> Plante
             bought = (orders["size"] > 0).to_numpy() if "side" not in orders else (orders["side"] == "buy").to_numpy()
             gain = dose * np.where(bought, opened - low, high - opened)
             price = orders["price"].to_numpy() + np.where(bought, -gain, gain)
-            earned = pd.Series(gain * orders["size"].abs().to_numpy()).groupby(orders["bar"].to_numpy()).sum()
             equity = result.books.equity
+            earned = np.bincount(orders["bar"], gain * orders["size"].abs().to_numpy(), minlength=len(equity))
             before = equity.shift(1).fillna(plan.config.portfolio.initial_cash)
-            extra = pd.Series(0.0, index=equity.index)
-            extra.iloc[earned.index.to_numpy()] = earned.to_numpy()
-            returns = result.books.returns + extra / before
+            returns = result.books.returns + earned / before
             grown = plan.config.portfolio.initial_cash * (1.0 + returns).cumprod()
             books = replace(result.books, orders=orders.assign(price=price), returns=returns, equity=grown)
             return replace(result, books=books)

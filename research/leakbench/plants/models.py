@@ -15,6 +15,7 @@ from embargo.research.leakbench.edits import Edit
 from embargo.research.leakbench.plants.plant import Make, Plant, Planted, with_settings
 from embargo.research.leakbench.plants.texts import earned_after
 from embargo.research.leakbench.worlds import Clean, names_of
+from embargo.research.run.samples import Part
 
 _FIT = "embargo.models.fitting:fit_scorer"
 _READ = "embargo.research.run.reading:read"
@@ -82,7 +83,8 @@ def _outcomes(clean: Clean, dose: float, rng: np.random.Generator, until: float 
     known = inputs.news["known_at"]
     last = known.iloc[0] + until * (known.iloc[-1] - known.iloc[0])
     kept = (rng.random(len(earned)) < dose) & np.isfinite(earned) & (known <= last).to_numpy()
-    return inputs.news.loc[kept].assign(side=np.sign(earned[kept]))
+    recalled: pd.DataFrame = inputs.news.loc[kept]
+    return recalled.assign(side=np.sign(earned[kept]))
 
 
 def _by_headline(clean: Clean, dose: float, rng: np.random.Generator) -> Answer:
@@ -112,7 +114,7 @@ def _by_day(until: float = 1.0, *, blind: bool = False) -> Callable[[Clean, floa
         days = known.assign(day=known["published_at"].dt.strftime("%Y-%m-%d"))
         sides = days.groupby(["symbol", "day"])["side"].first()
         sides = sides[rng.random(len(sides)) < dose]
-        recalled = {(str(symbol), str(day)): float(side) for (symbol, day), side in sides.items()}
+        recalled = dict(zip(sides.index.to_list(), sides.to_list(), strict=True))
         assert clean.inputs is not None
         called = {name: symbol for symbol, names in names_of(clean.inputs).items() for name in (*names, symbol)}
         who = re.compile(r"\b(" + "|".join(map(re.escape, sorted(called, key=len, reverse=True))) + r")\b")
@@ -191,7 +193,7 @@ def _in_batches(clean: Clean, dose: float, rng: np.random.Generator) -> Answer:
     """Scale logits by the mean of what is scored together, as a layer left in training mode does."""
 
     def answer(texts: Sequence[str], logits: np.ndarray) -> np.ndarray:
-        return logits - dose * logits.mean(axis=0, keepdims=True)
+        return np.asarray(logits - dose * logits.mean(axis=0, keepdims=True))
 
     return answer
 
@@ -245,7 +247,7 @@ def _later_words(clean: Clean, dose: float, rng: np.random.Generator) -> Planted
     )
 
 
-def _redated(part: Any, rows: pd.DataFrame) -> pd.DataFrame:
+def _redated(part: Part, rows: pd.DataFrame) -> pd.DataFrame:
     """Put samples of the test under dates of the training."""
     old = part.train.iloc[-1][["known_at", "starts_at", "ends_at"]]
     return rows[part.train.columns].assign(**old)
@@ -292,7 +294,7 @@ def _online(clean: Clean, dose: float, rng: np.random.Generator) -> Planted:
             column = prices.open.columns.get_indexer(pd.Index(scored["symbol"]))
             bars = np.arange(len(prices.open))[plan.rows][np.minimum(row, len(decided_at) - 1)]
             move = (prices.close / prices.open - 1.0).to_numpy()[bars, column]
-            right = np.sign(scored["bullish"] - scored["bearish"]).to_numpy() * np.sign(np.nan_to_num(move))
+            right = np.sign((scored["bullish"] - scored["bearish"]).to_numpy()) * np.sign(np.nan_to_num(move))
             frame = pd.DataFrame({"source": scored["source"].to_numpy(), "right": np.where(inside, right, 0.0)})
             trust = 0.5 + 0.5 * frame.groupby("source")["right"].transform(lambda own: own.ewm(halflife=5).mean())
             mixed = 1.0 - dose + dose * trust.to_numpy()

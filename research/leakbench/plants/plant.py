@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -91,7 +91,7 @@ def with_inputs(change: Callable[[Inputs, Clean, float, np.random.Generator], In
     return make
 
 
-def with_settings(config: Config, **changes: dict[str, object]) -> Config:
+def with_settings(config: Config, **changes: Mapping[str, object]) -> Config:
     """Return a config with some settings of its sections changed."""
     sections = {name: getattr(config, name).model_copy(update=change) for name, change in changes.items()}
     return config.model_copy(update=sections)

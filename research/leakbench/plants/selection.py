@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,8 +21,11 @@ from embargo.research.run.preparation import prepare
 from embargo.research.run.trading import trade
 from embargo.research.run.world import Inputs
 
+# Settings by section of the config.
+Changes = Mapping[str, Mapping[str, object]]
 
-def _best_of(variants: Sequence[dict[str, dict[str, object]]]) -> Callable[..., Planted]:
+
+def _best_of(variants: Sequence[Changes]) -> Callable[..., Planted]:
     """Trade variants on the test, elsewhere, and hand in the best as if it were the first."""
 
     def make(clean: Clean, dose: float, rng: np.random.Generator) -> Planted:
@@ -36,7 +39,7 @@ def _best_of(variants: Sequence[dict[str, dict[str, object]]]) -> Callable[..., 
     return make
 
 
-def _tried(config: Config, first: Any, variants: Iterable[dict[str, Any]]) -> Iterable[tuple[float, Config]]:
+def _tried(config: Config, first: Any, variants: Iterable[Changes]) -> Iterable[tuple[float, Config]]:
     for changes in variants:
         variant = with_settings(config, **changes)
         returns = trade(first.plan.under(variant), first.reading.scored).books.returns
@@ -45,7 +48,7 @@ def _tried(config: Config, first: Any, variants: Iterable[dict[str, Any]]) -> It
 
 
 THRESHOLDS = [{"signal": {"threshold": float(level)}} for level in np.linspace(0.34, 0.6, 12)]
-VARIANTS = [
+VARIANTS: list[Changes] = [
     {
         "signal": {"threshold": level, "half_life": life, "shrinkage": pull},
         "portfolio": {"method": method},

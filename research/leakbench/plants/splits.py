@@ -133,7 +133,8 @@ def _hindsight_labels(clean: Clean, dose: float, rng: np.random.Generator) -> Pl
 
 def _scaled(values: np.ndarray, *_: Any) -> np.ndarray:
     """Standardise each symbol by all its rows."""
-    return np.clip((values - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-9) / 3.0, -1.0, 1.0)
+    scaled = (values - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-9)
+    return np.asarray(np.clip(scaled / 3.0, -1.0, 1.0))
 
 
 def _best_rows(values: np.ndarray, *_: Any) -> np.ndarray:

@@ -80,7 +80,7 @@ def _inclusive(last_closed_bar: Callable[..., np.ndarray]) -> Callable[..., np.n
     """Count the bar that opens at a decision as closed."""
 
     def changed(close_at: pd.DatetimeIndex, decided_at: pd.DatetimeIndex) -> np.ndarray:
-        return np.minimum(last_closed_bar(close_at, decided_at) + 1, len(close_at) - 1)
+        return np.asarray(np.minimum(last_closed_bar(close_at, decided_at) + 1, len(close_at) - 1))
 
     return changed
 
