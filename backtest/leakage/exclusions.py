@@ -98,25 +98,24 @@ def _gaps(prices: Prices, sessions: pd.DatetimeIndex, out: pd.DatetimeIndex) -> 
     """Return the move across every session that is out, and the rank of every gap that others can be held against."""
     place = sessions.get_indexer(out)
     first = np.flatnonzero(np.diff(place, prepend=-2) != 1)
+    closes, opens = (np.log(panel.to_numpy(dtype=float)) for panel in (prices.close.ffill(), prices.open.bfill()))
     moves, ranks = [], []
+    usual: dict[int, np.ndarray] = {}
     for start, stop in zip(first, [*first[1:], len(out)], strict=True):
-        move = _move(prices, out[start], out[stop - 1])
+        before = prices.open_at.searchsorted(out[start]) - 1
+        after = prices.open_at.searchsorted(out[stop - 1], side="right")
+        # The mean move from the last close before the gap to the first open after it; None at either end.
+        steps = opens[after] - closes[before] if before >= 0 and after < len(opens) else np.array([])
+        move = float(np.nanmean(steps)) if np.isfinite(steps).any() else None
         moves += [move or 0.0] * (stop - start)
-        usual = _usual(prices, out, stop - start)
-        if move is not None and len(usual) >= FEWEST_MOVES:
-            beyond = min(1.0, (usual.max() / abs(move)) ** TAIL) if move else 1.0
-            ranks.append((1.0 if beyond < 1.0 else 1.0 + (usual >= abs(move)).sum()) * beyond / (len(usual) + 1))
+        length = int(stop - start)
+        if length not in usual:
+            usual[length] = _usual(prices, out, length)
+        others = usual[length]
+        if move is not None and len(others) >= FEWEST_MOVES:
+            beyond = min(1.0, (others.max() / abs(move)) ** TAIL) if move else 1.0
+            ranks.append((1.0 if beyond < 1.0 else 1.0 + (others >= abs(move)).sum()) * beyond / (len(others) + 1))
     return moves, ranks
-
-
-def _move(prices: Prices, first: pd.Timestamp, last: pd.Timestamp) -> float | None:
-    """Mean log move from the last close before a gap to the first open after it; None at either end."""
-    start, stop = prices.open_at.searchsorted(first), prices.open_at.searchsorted(last, side="right")
-    closes, opens = prices.close.iloc[:start].ffill(), prices.open.iloc[stop:].bfill()
-    if not len(closes) or not len(opens):
-        return None
-    steps = np.log(opens.iloc[0].to_numpy(dtype=float)) - np.log(closes.iloc[-1].to_numpy(dtype=float))
-    return float(np.nanmean(steps)) if np.isfinite(steps).any() else None
 
 
 def _usual(prices: Prices, out: pd.DatetimeIndex, length: int) -> np.ndarray:

@@ -16,7 +16,7 @@ import pandas as pd
 from embargo.backtest import leakage
 from embargo.backtest.books import Books
 from embargo.backtest.leakage import Finding
-from embargo.data_loaders.calendars import length_of, sessions, zone_of
+from embargo.data_loaders.calendars import ROUND_THE_CLOCK, length_of, sessions, zone_of
 from embargo.data_loaders.schemas import Prices
 from embargo.models.content import text_hash
 from embargo.research.progress import Stages
@@ -155,14 +155,38 @@ def _selection(trail: Trail) -> list[Finding]:
 def _exclusions(plan: Plan) -> Finding:
     """Hold the bars that trade against the exchange's own calendar, without what the config takes out of it."""
     prices = plan.world.prices.select(bars=np.arange(plan.rows.start, plan.rows.stop))
+    held = grid_of(prices, plan.config.prices.calendar, length_of(plan.config.prices.bar))
+    return leakage.check_exclusions(*held, gate=plan.config.portfolio.gate)
+
+
+def grid_of(prices: Prices, calendar: str, bar: pd.Timedelta) -> tuple[Prices, pd.DatetimeIndex]:
+    """Return bars as they can be held against a calendar, and the instants (UTC) at which it opens each of them.
+
+    Bars round the clock have all of the grid between the first and the last. Intraday bars of an exchange are joined
+    to its sessions: an hour without a trade is the market's affair, a session without one is not.
+    """
     first, last = prices.open_at[0], prices.open_at[-1]
-    own = sessions(plan.config.prices.calendar, first.tz_convert(None).normalize(), last.tz_convert(None).normalize())
+    intraday = bar < pd.Timedelta(days=1)
+    if intraday and calendar == ROUND_THE_CLOCK:
+        return prices, pd.date_range(first, last, freq=bar)
+    # The day of a session may be the one before or after in UTC.
+    days = (
+        instant.tz_convert(None).normalize() + pd.Timedelta(days=step) for instant, step in ((first, -1), (last, 1))
+    )
+    own = sessions(calendar, *days)
+    own = own.loc[(own["close_at"] > first if intraday else own["open_at"] >= first) & (own["open_at"] <= last)]
     opens = pd.DatetimeIndex(own["open_at"])
-    whole = opens[(opens >= first) & (opens <= last)]
-    # Intraday bars are held against their days: a session counts as there if any bar of it has a price.
-    if length_of(plan.config.prices.bar) < pd.Timedelta(days=1):
-        whole = prices.open_at
-    return leakage.check_exclusions(prices, whole, gate=plan.config.portfolio.gate)
+    if not intraday:
+        return prices, opens
+    # A bar belongs to the last session that opened before it closed.
+    session = np.maximum(opens.searchsorted(prices.close_at, side="left") - 1, 0)
+    there = np.unique(session)
+    panels = {
+        name: getattr(getattr(prices, name).groupby(session), how)().set_axis(opens[there], axis=0)
+        for name, how in {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"}.items()
+    }
+    closes = pd.DatetimeIndex(own["close_at"])
+    return replace(prices, **panels, open_at=opens[there], close_at=closes[there]), opens
 
 
 def _accounts(trail: Trail) -> list[Finding]:

@@ -10,8 +10,10 @@ import pytest
 from samples import leak_worlds as worlds
 
 from embargo.backtest.leakage import check_exclusions
+from embargo.data_loaders import sessions
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.schemas import Prices
+from embargo.research.run.audit import grid_of
 
 
 def without(prices: Prices, rows: np.ndarray) -> Prices:
@@ -155,3 +157,59 @@ def test_a_gap_is_found_wherever_it_begins(first: int) -> None:
     ]
     near = np.log(prices.open["BTC"].iloc[first + 1] / prices.close["BTC"].iloc[first - 1])
     assert finding.evidence[1]["mean_move_across"] == pytest.approx(near)
+
+
+def hourly(seed: int, calendar: str, n_days: int = 60) -> Prices:
+    """Two symbols by the hour, every hour of the day or those of an exchange; one hour in 400 moves by 8 %."""
+    rng = np.random.default_rng(seed)
+    days = sessions(calendar, pd.Timestamp("2024-01-02"), pd.Timestamp("2024-01-02") + pd.Timedelta(days=n_days))
+    hours = [pd.date_range(row.open_at, row.close_at, freq="h", inclusive="left") for row in days.itertuples()]
+    open_at = pd.DatetimeIndex(np.concatenate(hours), tz="UTC")
+    ends = pd.DatetimeIndex(np.repeat(days["close_at"].to_numpy(), [len(each) for each in hours]), tz="UTC")
+    close_at = (open_at + pd.Timedelta(hours=1)).where(open_at + pd.Timedelta(hours=1) <= ends, ends)
+    steps = rng.normal(0.0, 0.005, (len(open_at), 2))
+    steps[rng.choice(np.arange(20, len(steps) - 20), len(steps) // 400, replace=False)] -= 0.08
+    close = pd.DataFrame(100.0 * np.exp(steps.cumsum(axis=0)), index=open_at, columns=["AAA", "BBB"])
+    opens = close.shift().fillna(100.0)
+    return Prices(
+        opens, close.clip(lower=opens), close.clip(upper=opens), close, close * 0.0 + 1.0, open_at, close_at, calendar
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("how", [without, blanked])
+def test_crash_hours_taken_out_of_bars_round_the_clock_are_suspicious_and_a_whole_grid_passes(seed: int, how) -> None:
+    prices, hour = hourly(seed, "24/7"), pd.Timedelta(hours=1)
+    crash = np.argsort(np.log(prices.close / prices.open).mean(axis=1).to_numpy())[:3]
+    found = check_exclusions(*grid_of(how(prices, crash), "24/7", hour), gate={})
+    assert (found.verdict, found.effect) == ("suspicious", pytest.approx(3 / len(prices.open_at)))
+    assert {row["session"] for row in found.evidence} == {prices.open_at[row].isoformat() for row in crash}
+    whole = check_exclusions(*grid_of(prices, "24/7", hour), gate={})
+    assert (whole.verdict, whole.effect) == ("pass", 0.0)
+    lost = np.random.default_rng(seed).choice(np.setdiff1d(np.arange(10, 1400), [*crash - 1, *crash, *crash + 1]), 3)
+    assert check_exclusions(*grid_of(how(prices, lost), "24/7", hour), gate={}).verdict == "pass"
+
+
+@pytest.mark.parametrize("how", [without, blanked])
+@pytest.mark.parametrize("calendar", ["XNYS", "XASX"])
+def test_intraday_bars_of_an_exchange_are_held_against_its_sessions(calendar: str, how) -> None:
+    prices, hour = hourly(1, calendar, 150), pd.Timedelta(hours=1)
+    table = sessions(calendar, pd.Timestamp("2024-01-02"), pd.Timestamp("2024-05-31"))
+    opens = pd.DatetimeIndex(table["open_at"])
+    opens = opens[opens <= prices.open_at[-1]]
+    joined, grid = grid_of(prices, calendar, hour)
+    assert list(grid) == list(opens)
+    assert list(joined.open_at) == list(opens)
+    inside = prices.open_at.searchsorted(opens)
+    assert list(joined.open["AAA"]) == list(prices.open["AAA"].iloc[inside])
+    assert list(joined.close["BBB"]) == list(prices.close["BBB"].iloc[[*inside[1:] - 1, -1]])
+    # An hour without a trade is no gap; a day of the worst fall is.
+    assert check_exclusions(*grid_of(how(prices, np.array([2, 40, 77])), calendar, hour), gate={}).effect == 0.0
+    fallen = replace(prices, **{
+        name: getattr(prices, name) * np.where(prices.open_at >= opens[50], 0.7, 1.0)[:, None]
+        for name in ("open", "high", "low", "close")
+    })  # fmt: skip
+    day = np.flatnonzero((prices.open_at >= opens[50]) & (prices.open_at < opens[51]))
+    found = check_exclusions(*grid_of(how(fallen, day), calendar, hour), gate={})
+    assert (found.verdict, found.evidence[0]["session"]) == ("suspicious", opens[50].isoformat())
+    assert check_exclusions(*grid_of(how(prices, day), calendar, hour), gate={}).verdict == "pass"
