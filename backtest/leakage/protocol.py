@@ -382,6 +382,7 @@ def perturb_levels(decide: Decide, news: pd.DataFrame, prices: Prices) -> Findin
         return Finding("D7", "inconclusive", LEVELS_TITLE, detail)
     gap = _gap(base, moved, len(base))
     size = float(gap.max(initial=0.0))
+    effect = plain(size)
     if size <= 1e-9:
         detail = "Scaling each symbol's history by a factor of its own left every weight as it was."
         return Finding("D7", "pass", LEVELS_TITLE, detail, effect=0.0, unit="largest change of a weight")
@@ -398,7 +399,7 @@ def perturb_levels(decide: Decide, news: pd.DataFrame, prices: Prices) -> Findin
             f"Weights hang on levels ({where}). In prices as traded these could be seen; the same function on levels "
             "that were adjusted later would know of later splits and dividends."
         )
-        return Finding("D7", "pass", LEVELS_TITLE, detail, [shown], size, "largest change of a weight")
+        return Finding("D7", "pass", LEVELS_TITLE, detail, [shown], effect, "largest change of a weight")
     return Finding(
         "D7",
         "suspicious",
@@ -406,7 +407,7 @@ def perturb_levels(decide: Decide, news: pd.DataFrame, prices: Prices) -> Findin
         f"Scaling each symbol's history by a factor of its own, as a later split does, moved weights by up to "
         f"{size:.4g}, {where}, and these prices are adjusted ({prices.adjustment}).",
         [shown],
-        size,
+        effect,
         "largest change of a weight",
         "Decide by returns or ratios, or by prices as traded.",
     )
@@ -426,7 +427,7 @@ def _nothing_to_prove(
             f"difference {gap:.3g}), so nothing can be said about the future."
         )
         remedy = "Seed every random step, fix the order of ties, and keep nothing between calls; then repeat."
-        return Finding("T1", "inconclusive", TITLE, detail, [], gap, "largest change of a weight", remedy)
+        return Finding("T1", "inconclusive", TITLE, detail, [], plain(gap), "largest change of a weight", remedy)
     always = pd.Series(True, index=news.index)
     start = pd.Timestamp("1700-01-01", tz="UTC")
     other = rescaled_prices(prices, start, rng)
@@ -533,7 +534,7 @@ def _fault(
         "column": "",
         "perturbed_after_row": int(row),
         "perturbed_after": plain(decided_at[row]),
-        "largest_change": size,
+        "largest_change": plain(size),
     }
     return _Fault(world.source, world.changed, row, evidence, bar, size)
 

@@ -176,7 +176,14 @@ PLANTS = [
 ]
 
 
-@pytest.mark.parametrize(("stage", "kind", "place", "leaky", "clean"), PLANTS, ids=[plant[0] for plant in PLANTS])
+# The same plants, and their clean twins, are found in every run by `test_repeated_run`.
+TWICE = ("news", "calibration", "scores")
+
+
+@pytest.mark.parametrize(
+    ("stage", "kind", "place", "leaky", "clean"),
+    [pytest.param(*plant, id=plant[0], marks=[pytest.mark.slow] if plant[0] in TWICE else []) for plant in PLANTS],
+)
 def test_a_planted_leak_is_found_where_it_is_and_its_clean_twin_passes(
     stage, kind, place, leaky, clean, request, tmp_path, monkeypatch
 ):

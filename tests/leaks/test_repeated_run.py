@@ -21,6 +21,18 @@ AT = pd.Timestamp("2024-03-01", tz="UTC")
 
 
 def repeated(folder, *overrides):
+    """Ask the check alone, of what a run carries to its orders."""
+    config, cache = load_config(SMALL, list(overrides)), folder / "cache"
+    plan, memory = preparation.prepare(config, Quiet()), reading.Memory()
+    plan = with_base(plan, plan.parts[0].fold.train_end, cache, Quiet())
+    read = reading.read(plan, plan.parts, cache, Quiet(), memory)
+    fused = fuse(plan, read.scored, memory.fusions)
+    run = Carried(plan, read, trade(plan, traded_news(plan, read.scored), fused), fused)
+    return perturb_once(run, memory, cache, seed=config.seed)
+
+
+def audited(folder, *overrides):
+    """Carry out a whole run, and take the finding from its audit."""
     config = load_config(SMALL, list(overrides))
     outcome = execute(config, out=folder / "runs", cache=folder / "cache", stages=Quiet())
     [finding] = [finding for finding in outcome.findings if finding.title == TITLE]
@@ -151,7 +163,7 @@ def test_a_planted_leak_is_found_by_the_run_itself_and_its_clean_twin_passes(nam
 
 def test_a_leaky_run_leaves_nothing_of_the_other_world_in_its_cache(tmp_path, monkeypatch):
     fitted_on(lambda part: replace(part, train=pd.concat([part.train, redated(part)])))(monkeypatch)
-    assert repeated(tmp_path, *LINEAR).verdict == "leak"
+    assert audited(tmp_path, *LINEAR).verdict == "leak"
     with sqlite3.connect(tmp_path / "cache" / "scores.sqlite") as file:
         rows = file.execute("SELECT identity, text_hash FROM scores").fetchall()
     news = preparation.prepare(load_config(SMALL, list(LINEAR)), Quiet()).world.inputs.news
@@ -168,7 +180,7 @@ def test_an_honest_run_fits_nothing_anew(tmp_path, monkeypatch):
         return honest(kind, **given)
 
     monkeypatch.setattr(reading, "fit_scorer", counted)
-    assert repeated(tmp_path, *LINEAR).verdict == "pass"
+    assert audited(tmp_path, *LINEAR).verdict == "pass"
     assert sorted(fits) == ["lexicon", "lexicon", "linear", "linear"]
 
 
