@@ -10,16 +10,17 @@ import contextlib
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from embargo.backtest import Backtest, Costs, Execution, backtest, leakage
-from embargo.backtest.leakage import CHECKS, GRAVITY, LEAKS, Finding, texts
+from embargo.backtest.leakage import CHECKS, GRAVITY, LEAKS, Finding
 from embargo.backtest.leakage.causality import LATENCY, Decide
-from embargo.backtest.leakage.memory import ProbeResult
 from embargo.backtest.leakage.protocol import LEVELS_TITLE, as_decide, name_of, no_news
+from embargo.backtest.leakage.tokens import Words
 from embargo.data_loaders.archive import read_news
 from embargo.data_loaders.calendars import decision_times, zone_of
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
@@ -53,6 +54,16 @@ class Material:
         first = int(self.prices.open_at.get_indexer(self.weights.index[:1])[0])
         return self.prices.select(bars=np.arange(first, first + len(self.weights)))
 
+    @cached_property
+    def read(self) -> pd.DataFrame:
+        """Articles on the first row that may know them, with what the symbol earned from there on."""
+        return _read(self)
+
+    @cached_property
+    def words(self) -> Words:
+        """Words of these articles."""
+        return Words.of(self.read["text"])
+
 
 Answer = Finding | Iterable[Finding]
 
@@ -84,6 +95,16 @@ _NEEDS: Mapping[str, tuple[Callable[[Material], bool], str, str]] = {
         lambda given: given.news is not None and {"article_id", "published_at"} <= set(given.news.columns),
         "needs when the news was published",
         "Hand in news= with columns article_id and published_at.",
+    ),
+    "seen": (
+        lambda given: given.news is not None and {"published_at", "seen_at"} <= set(given.news.columns),
+        "needs when the news was published and first seen",
+        "Hand in news= with columns published_at and seen_at.",
+    ),
+    "articles": (
+        lambda given: given.news is not None and "article_id" in given.news,
+        "needs to know which article is which",
+        "Hand in news= with a column article_id.",
     ),
     "score": (
         lambda given: given.news is not None and score_of(given.news) is not None,
@@ -172,6 +193,32 @@ def _time_zones(given: Material) -> Answer:
     return leakage.check_time_zones(given.news, given.prices.calendar, prices=given.prices)
 
 
+def _mixed_clocks(given: Material) -> Answer:
+    assert given.news is not None
+    return leakage.check_mixed_clocks(given.news, given.prices.calendar)
+
+
+def _bar_stamps(given: Material) -> Answer:
+    dated = given.news is not None and "published_at" in given.news
+    return leakage.check_bar_stamps(given.prices, given.news if dated else None)
+
+
+def _dates_in_texts(given: Material) -> Answer:
+    assert given.news is not None
+    return leakage.check_dates_in_texts(given.news)
+
+
+def _backfill(given: Material) -> Answer:
+    assert given.news is not None
+    return leakage.check_backfill(given.news)
+
+
+def _universe(given: Material) -> Answer:
+    """Ask whether symbols end as they do in a market; those of crypto need not."""
+    lasting = given.prices.calendar.startswith("24/7")
+    return leakage.check_universe(given.prices, **({"rate": None} if lasting else {}))
+
+
 def _undated(given: Material) -> Answer:
     assert given.news is not None
     return leakage.check_undated(given.news)
@@ -208,18 +255,19 @@ def _anticipated(given: Material) -> Answer:
 
 
 def _read(given: Material) -> pd.DataFrame:
-    """Articles on the first row that may know them, with what the symbol earned from there on."""
     assert given.news is not None
     news, bars = given.news, given.bars
     placed = align(news["known_at"], news["symbol"], given.decided_at, list(given.weights.columns))
     reached = placed.row >= 0
     row, column = placed.row[reached], placed.column[reached]
+    returns = given.traded.asset_returns.to_numpy()
     published = as_utc(news["published_at"] if "published_at" in news else news["known_at"], what="news, published_at")
     local = published.dt.tz_convert(zone_of(bars.calendar))[reached]
     read = news.loc[reached].assign(
         row=row,
         at=bars.open_at[row],
-        earned=given.traded.asset_returns.to_numpy()[row, column],
+        earned=returns[row, column],
+        before=np.where(row > 0, returns[row - 1, column], np.nan),
         hour=local.dt.hour,
         weekday=local.dt.day_name(),
     )
@@ -236,19 +284,26 @@ def score_of(news: pd.DataFrame) -> pd.Series | None:
     return None
 
 
-def _told(answer: Finding | ProbeResult) -> Finding:
-    return answer if isinstance(answer, Finding) else answer.finding()
-
-
 def _concentration(given: Material) -> Answer:
-    read = _read(given)
-    by = tuple(name for name in ("source", "hour", "weekday") if name in read)
-    return _told(texts.check_concentration(read, by, seed=given.seed))
+    by = tuple(name for name in ("source", "hour", "weekday") if name in given.read)
+    return leakage.check_concentration(given.read, by, seed=given.seed).finding()
 
 
-_WORDS = "No word is right too often about what follows"
-_STATED = "Texts do not state moves before they happen"
-_CONCENTRATED = "The forecasts' worth does not come from one source, hour or weekday"
+def _repeated_texts(given: Material) -> Answer:
+    return leakage.check_repeated_texts(given.read, words=given.words).finding()
+
+
+def _outcome_words(given: Material) -> Answer:
+    return leakage.check_outcome_words(given.read, words=given.words, seed=given.seed).finding()
+
+
+def _stated_moves(given: Material) -> Answer:
+    return leakage.check_stated_moves(given.read, seed=given.seed).finding()
+
+
+def _price_echo(given: Material) -> Answer:
+    return leakage.check_price_echo(given.read, words=given.words).finding()
+
 
 # The same question as of the instants of articles, with another answer.
 ANTICIPATED = f"{CHECKS['check_tradable_instants'].title}, by the weights alone"
@@ -260,24 +315,28 @@ QUESTIONS: tuple[Question, ...] = (
     Question("T1", CHECKS["check_fill_order"].title, ("orders",), _fill_order),
     Question("T7", f"{CHECKS['check_fills'].title}, as they were made elsewhere", ("orders",), _own_fills),
     Question("T7", f"{CHECKS['check_books'].title}, as they were kept elsewhere", ("orders", "returns"), _own_books),
+    Question("T2", CHECKS["check_bar_stamps"].title, (), _bar_stamps),
     Question("T4", CHECKS["check_time_zones"].title, ("stamps",), _time_zones),
+    Question("T4", CHECKS["check_mixed_clocks"].title, ("stamps",), _mixed_clocks),
     Question("T5", ANTICIPATED, ("news",), _anticipated),
     Question("T5", CHECKS["check_tradable_instants"].title, ("stamps",), _instants),
     Question("D4", CHECKS["check_undated"].title, ("stamps",), _undated),
     Question("D7", LEVELS_TITLE, ("signal",), _levels),
-    Question("S7", _WORDS, ("texts",), lambda given: _told(texts.check_outcome_words(_read(given)))),
-    Question("D1", _STATED, ("texts",), lambda given: _told(texts.check_stated_moves(_read(given), seed=given.seed))),
-    Question("D1", _CONCENTRATED, ("score",), _concentration),
+    Question("S7", CHECKS["check_outcome_words"].title, ("texts",), _outcome_words),
+    Question("D1", CHECKS["check_stated_moves"].title, ("texts",), _stated_moves),
+    Question("S9", CHECKS["check_price_echo"].title, ("texts",), _price_echo),
+    Question("D1", CHECKS["check_dates_in_texts"].title, ("stamps", "texts"), _dates_in_texts),
+    Question("D1", CHECKS["check_concentration"].title, ("score",), _concentration),
+    Question("D2", CHECKS["check_backfill"].title, ("seen",), _backfill),
+    Question("D5", CHECKS["check_repeated_texts"].title, ("articles", "texts", "score"), _repeated_texts),
+    Question("D6", CHECKS["check_universe"].title, (), _universe),
 )
 
 # Why no question is asked, where a strategy made elsewhere has another reason than a run.
 _REASONS = {
     **dict.fromkeys(("D8", "S4", "S8", "T9"), _NEEDS["signal"][1]),
-    **dict.fromkeys(
-        ("D5", "S1", "S5", "M11", "M12"), "needs a run: what a model was taught, and when, was not handed in"
-    ),
+    **dict.fromkeys(("S1", "S5", "M11", "M12"), "needs a run: what a model was taught, and when, was not handed in"),
     "M1": "needs a run: which model read the news, and what it knows, was not handed in",
-    "T2": "bars carry their own open and close; whether the source labelled them so cannot be seen from one source",
     "T8": "funding is not charged here unless it is handed to `embargo.backtest`",
     "D9": "nothing is cached here; what was cached elsewhere was not handed in",
     "D10": "a function that asks for the day answers alike within one audit",
@@ -285,7 +344,6 @@ _REASONS = {
     "P1": "no ledger knows attempts made elsewhere; state their number as trials=",
     "P3": "`embargo.judge` allows for serial correlation",
     "P6": "`embargo.run` shuffles its news against the market",
-    "S9": "texts may tell what has happened; moves told before they happened are looked for under D1",
     "R3": "scores were not made here",
 }
 
@@ -406,7 +464,7 @@ def audit_strategy(
             n_boot=100,
             seed=seed,
         )
-    decided_at = decision_times(traded.weights.index, latency)
+    decided_at = decision_times(pd.DatetimeIndex(traded.weights.index), latency)
     given = Material(
         prices,
         traded.weights,
