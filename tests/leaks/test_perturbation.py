@@ -229,3 +229,10 @@ def test_a_run_that_never_trades_proves_nothing(tmp_path):
     finding = only(judged(made, tmp_path))
     assert finding.verdict == "inconclusive"
     assert "never trades" in finding.detail
+
+
+def test_data_that_end_sooner_move_no_fold_where_the_end_of_the_split_is_left_open(tmp_path):
+    """An end left open is the last bar's, by which the last fold would end sooner and be called a leak of samples."""
+    config = load_config(SMALL, ["model.kind=lexicon"])
+    config = config.model_copy(update={"split": config.split.model_copy(update={"end": None})})
+    assert only(judged((prepare(config, Quiet()), load_inputs(config, Quiet())), tmp_path)).verdict == "pass"
