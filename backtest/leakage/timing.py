@@ -242,7 +242,8 @@ def check_tradable_instants(
         f"than they need, {int((~used).sum())} never reach a bar)."
     )
     if effects is None:
-        return Finding("T5", "pass", _INSTANT_TITLE, f"{exact} Predictive power by hour was not studied.", effect=0.0)
+        said = f"{exact} Predictive power by hour was not studied."
+        return Finding("T5", "pass", _INSTANT_TITLE, said, effect=0.0, unit="share of articles used")
     return _event_study(exact, effects, articles.index, published_at, row, used, zone)
 
 

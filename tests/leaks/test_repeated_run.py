@@ -14,6 +14,9 @@ from embargo.backtest.leakage.causality import CANARY
 from embargo.models.content import text_hash
 from embargo.research import Quiet, execute, load_config
 from embargo.research.run import preparation, reading, samples
+from embargo.research.run.perturbation import Carried, perturb_once
+from embargo.research.run.plan import traded_news
+from embargo.research.run.trading import fuse, trade
 
 SMALL = files("embargo.research.examples") / "small.toml"
 TITLE = CHECKS["check_settled"].title
@@ -24,7 +27,7 @@ def repeated(folder, *overrides):
     """Ask the check alone, of what a run carries to its orders."""
     config, cache = load_config(SMALL, list(overrides)), folder / "cache"
     plan, memory = preparation.prepare(config, Quiet()), reading.Memory()
-    plan = with_base(plan, plan.parts[0].fold.train_end, cache, Quiet())
+    plan = reading.with_base(plan, plan.parts[0].fold.train_end, cache, Quiet())
     read = reading.read(plan, plan.parts, cache, Quiet(), memory)
     fused = fuse(plan, read.scored, memory.fusions)
     run = Carried(plan, read, trade(plan, traded_news(plan, read.scored), fused), fused)
