@@ -16,8 +16,9 @@ from .groups import check_concentration, check_repeated_texts
 from .levels import check_levels
 from .memory import check_alpha_decay, check_contamination, check_cutoff_split
 from .partition import check_label_overlap, check_split_order
-from .protocol import assert_causal, perturb_function, perturb_levels
+from .protocol import assert_causal, perturb_function
 from .provenance import check_base_cutoff, check_calibration_record, check_training_record
+from .scaling import perturb_levels
 from .selection import check_attempts, check_selection
 from .settled import check_settled
 from .texts import check_outcome_words, check_price_echo, check_stated_moves

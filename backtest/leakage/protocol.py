@@ -25,7 +25,6 @@ from embargo.data_loaders.fields import CLASSES, PRICE_FIELDS
 from embargo.data_loaders.schemas import Prices, as_utc, validate_prices
 
 TITLE = CHECKS["check_decisions_are_causal"].title
-LEVELS_TITLE = CHECKS["check_levels"].title
 UNIT = "largest change of a weight already decided"
 # Columns that say which article it is and when it was known: never changed, as the worlds are made by them.
 KEYS = ("article_id", "symbol", "published_at", "seen_at", "known_at")
@@ -310,7 +309,7 @@ def perturb_function(
     for number, row in enumerate(rows):
         moved = False
         for world in _worlds(news, known_at, prices, decided_at, row, rng):
-            weights = _attempt(decide, world)
+            weights = attempt(decide, world.news, world.prices)
             if isinstance(weights, Exception):
                 failures, said = failures + 1, said or f"{type(weights).__name__}: {weights} (when {world.changed})"
                 continue
@@ -338,81 +337,6 @@ def perturb_function(
     return [Finding("T1", "pass", TITLE, detail, effect=0.0, unit=UNIT)]
 
 
-def perturb_levels(decide: Decide, news: pd.DataFrame, prices: Prices) -> Finding:
-    """Multiply the whole history of each symbol by a power of two, and ask whether decisions move (D7).
-
-    Adjusters do so to all earlier levels when a symbol splits or pays: a decision that hangs on levels then hangs on
-    what was not known. In prices that are adjusted this is suspicious; in raw ones levels were there to be seen.
-
-    Silent on: levels that differ between vendors, adjustments that were rounded.
-
-    Parameters
-    ----------
-    decide : callable
-        ``decide(news, prices) -> weights``.
-    news : DataFrame
-    prices : Prices
-
-    Returns
-    -------
-    Finding
-        Code ``D7``; ``effect`` is the largest change of a weight.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from embargo.backtest.leakage import perturb_levels
-    >>> from embargo.data_loaders.schemas import Prices
-    >>> at = pd.date_range("2024-01-01", periods=30, freq="D", tz="UTC")
-    >>> close = pd.DataFrame({"A": [10.0 + day % 7 for day in range(30)]}, index=at)
-    >>> prices = Prices(close, close, close, close, close, at, at + pd.Timedelta(days=1), "24/7", "splits")
-    >>> def cheap(news, prices):
-    ...     return (prices.close < 13.0).shift(2, fill_value=False) / 2
-    >>> finding = perturb_levels(cheap, pd.DataFrame(), prices)
-    >>> finding.code, finding.verdict
-    ('D7', 'suspicious')
-    """
-    factors = 2.0 ** (1 + np.arange(prices.open.shape[1]) % 3)
-    levels = {name: getattr(prices, name) * factors for name in PRICE_FIELDS if name != "volume"}
-    scaled = replace(prices, volume=prices.volume.div(factors, axis=1), **levels)
-    base = decide(news.copy(), prices)
-    moved = _attempt(decide, _World("levels were scaled", "prices", news, scaled))
-    if isinstance(moved, Exception):
-        detail = f"It failed when levels were scaled: {type(moved).__name__}: {moved}."
-        return Finding("D7", "inconclusive", LEVELS_TITLE, detail)
-    gap = _gap(base, moved, len(base))
-    size = float(gap.max(initial=0.0))
-    effect = plain(size)
-    if size <= 1e-9:
-        detail = "Scaling each symbol's history by a factor of its own left every weight as it was."
-        return Finding("D7", "pass", LEVELS_TITLE, detail, effect=0.0, unit="largest change of a weight")
-    bar, column = np.argwhere(gap > 1e-9)[0]
-    shown = {
-        "symbol": str(base.columns[column]),
-        "row": int(bar),
-        "open_at": plain(prices.open_at[bar]),
-        "value": plain(base.iloc[bar, column]),
-    }
-    where = f"first {shown['symbol']} at row {bar}"
-    if prices.adjustment == "none":
-        detail = (
-            f"Weights hang on levels ({where}). In prices as traded these could be seen; the same function on levels "
-            "that were adjusted later would know of later splits and dividends."
-        )
-        return Finding("D7", "pass", LEVELS_TITLE, detail, [shown], effect, "largest change of a weight")
-    return Finding(
-        "D7",
-        "suspicious",
-        LEVELS_TITLE,
-        f"Scaling each symbol's history by a factor of its own, as a later split does, moved weights by up to "
-        f"{size:.4g}, {where}, and these prices are adjusted ({prices.adjustment}).",
-        [shown],
-        effect,
-        "largest change of a weight",
-        "Decide by returns or ratios, or by prices as traded.",
-    )
-
-
 def _nothing_to_prove(
     decide: Decide, news: pd.DataFrame, prices: Prices, base: pd.DataFrame, rng: np.random.Generator
 ) -> Finding | None:
@@ -421,7 +345,7 @@ def _nothing_to_prove(
         return Finding("T1", "inconclusive", TITLE, detail, remedy="Return one row of weights per bar.")
     again = decide(news.copy(), prices)
     if not base.equals(again):
-        gap = float(_gap(base, again, len(base)).max(initial=0.0))
+        gap = float(changes_of(base, again, len(base)).max(initial=0.0))
         detail = (
             f"inconclusive: non-deterministic. The same news and prices gave different weights in two calls (largest "
             f"difference {gap:.3g}), so nothing can be said about the future."
@@ -433,7 +357,7 @@ def _nothing_to_prove(
     other = rescaled_prices(prices, start, rng)
     # Who reads only when there was news, and not what it said, hears of none.
     worlds = [_World("", "", poisoned(news, always, rng), other), _World("", "", news.iloc[:0].copy(), other)]
-    moved = [_attempt(decide, world) for world in worlds]
+    moved = [attempt(decide, world.news, world.prices) for world in worlds]
     if all(isinstance(answer, pd.DataFrame) and base.equals(answer) for answer in moved):
         detail = (
             "Decisions stayed the same even when all news was poisoned and all prices rescaled, so the check has no "
@@ -444,10 +368,10 @@ def _nothing_to_prove(
     return None
 
 
-def _attempt(decide: Decide, world: _World) -> pd.DataFrame | Exception:
+def attempt(decide: Decide, news: pd.DataFrame, prices: Prices) -> pd.DataFrame | Exception:
     """Call a stranger's function, which may fail in a world that its author never saw."""
     try:
-        return decide(world.news, world.prices)
+        return decide(news, prices)
     except Exception as failure:
         return failure
 
@@ -498,7 +422,7 @@ def poisoned(news: pd.DataFrame, later: pd.Series, rng: np.random.Generator, onl
     return news
 
 
-def _gap(base: pd.DataFrame, weights: pd.DataFrame, rows: int) -> np.ndarray:
+def changes_of(base: pd.DataFrame, weights: pd.DataFrame, rows: int) -> np.ndarray:
     """Absolute changes of the first rows; what one answer lacks counts as not held; infinite beside a missing value."""
     union = base.columns.union(weights.columns, sort=False)
     one, two = (_on(frame, union)[:rows] for frame in (base, weights))
@@ -517,7 +441,7 @@ def _on(frame: pd.DataFrame, columns: pd.Index) -> np.ndarray:
 def _fault(
     base: pd.DataFrame, weights: pd.DataFrame, row: int, decided_at: pd.DatetimeIndex, world: _World
 ) -> _Fault | None:
-    gap = _gap(base, weights, row + 1)
+    gap = changes_of(base, weights, row + 1)
     if not gap.any():
         return None
     union = base.columns.union(weights.columns, sort=False)
@@ -633,7 +557,7 @@ def _columns(
             worlds[name] = _World("", source, poisoned(news, later, rng, only=name), prices)
     found = []
     for name, world in worlds.items():
-        weights = _attempt(decide, world)
-        if isinstance(weights, pd.DataFrame) and _gap(base, weights, fault.row + 1).any():
+        weights = attempt(decide, world.news, world.prices)
+        if isinstance(weights, pd.DataFrame) and changes_of(base, weights, fault.row + 1).any():
             found.append(name)
     return found

@@ -19,7 +19,7 @@ import pandas as pd
 from embargo.backtest import Backtest, Costs, Execution, backtest, leakage
 from embargo.backtest.leakage import CHECKS, GRAVITY, LEAKS, Finding
 from embargo.backtest.leakage.causality import LATENCY, Decide
-from embargo.backtest.leakage.protocol import LEVELS_TITLE, as_decide, name_of, no_news
+from embargo.backtest.leakage.protocol import as_decide, name_of, no_news
 from embargo.backtest.leakage.tokens import Words
 from embargo.data_loaders.archive import read_news
 from embargo.data_loaders.calendars import decision_times, zone_of
@@ -321,7 +321,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question("T5", ANTICIPATED, ("news",), _anticipated),
     Question("T5", CHECKS["check_tradable_instants"].title, ("stamps",), _instants),
     Question("D4", CHECKS["check_undated"].title, ("stamps",), _undated),
-    Question("D7", LEVELS_TITLE, ("signal",), _levels),
+    Question("D7", CHECKS["check_levels"].title, ("signal",), _levels),
     Question("S7", CHECKS["check_outcome_words"].title, ("texts",), _outcome_words),
     Question("D1", CHECKS["check_stated_moves"].title, ("texts",), _stated_moves),
     Question("S9", CHECKS["check_price_echo"].title, ("texts",), _price_echo),
