@@ -1,12 +1,14 @@
 """Scores already computed, kept by what made them: the scorer's identity and the text's hash.
 
-One SQLite file holds raw float64 logits. Each write is a transaction, so a kill at any moment leaves the scores of
-before or of after; several processes may read and write at once.
+One SQLite file holds raw float64 logits, each with a checksum over them and what they answer for, so that a byte that
+was flipped since is told. Each write is a transaction, so a kill at any moment leaves the scores of before or of after;
+several processes may read and write at once.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +20,10 @@ from embargo.data_loaders.fields import CLASSES
 
 LOOKUP_CHUNK = 500
 BUSY_TIMEOUT_S = 60.0
-_BYTES = 8 * len(CLASSES)
+# Format of the file: 2 has a checksum in every row. Rows of before are computed anew when they are asked for.
+_VERSION = 2
+_BYTES_BEFORE = 8 * len(CLASSES)
+_ROW = np.dtype([("logits", "<f8", (len(CLASSES),)), ("checksum", "<u4")])
 
 
 class ScoreCache:
@@ -32,7 +37,7 @@ class ScoreCache:
     Raises
     ------
     DataError
-        If the file is damaged, not a score cache, or cannot be used now.
+        If the file is damaged, not a score cache, made by a later release, or cannot be used now.
 
     Examples
     --------
@@ -57,8 +62,16 @@ class ScoreCache:
                 "CREATE TABLE IF NOT EXISTS scores (identity TEXT NOT NULL, text_hash TEXT NOT NULL, "
                 "logits BLOB NOT NULL, PRIMARY KEY (identity, text_hash)) WITHOUT ROWID"
             )
+            [[version]] = self._connection.execute("PRAGMA user_version").fetchall()
+            if version < _VERSION:
+                self._connection.execute(f"PRAGMA user_version={_VERSION}")
         except sqlite3.DatabaseError as failure:
             raise self._damaged(failure) from failure
+        if version > _VERSION:
+            raise DataError(
+                f"score cache {self.path}: of format {version}, and this release reads {_VERSION}. Install the release "
+                "that wrote it, or name another folder as the cache."
+            )
 
     def get_many(self, identity: str, text_hashes: Sequence[str]) -> dict[str, np.ndarray]:
         """Return the logits, float64 of shape (3,), of those texts that are there, by text hash.
@@ -77,16 +90,24 @@ class ScoreCache:
                     f"SELECT text_hash, logits FROM scores WHERE identity = ? AND text_hash IN ({marks})",  # noqa: S608
                     [identity, *chunk],
                 )
-                for name, blob in rows:
-                    if len(blob) != _BYTES:
-                        raise self._damaged(f"{len(blob)} bytes of logits for text {name}, expected {_BYTES}")
-                    found[name] = np.frombuffer(blob, dtype="<f8").astype(float)
+                found |= self._checked(identity, [row for row in rows if len(row[1]) != _BYTES_BEFORE])
         except sqlite3.DatabaseError as failure:
             raise self._damaged(failure) from failure
         return found
 
+    def _checked(self, identity: str, rows: Sequence[tuple[str, bytes]]) -> dict[str, np.ndarray]:
+        for name, blob in rows:
+            if len(blob) != _ROW.itemsize:
+                raise self._damaged(f"{len(blob)} bytes of logits for text {name}, expected {_ROW.itemsize}")
+        kept = np.frombuffer(b"".join(blob for _, blob in rows), dtype=_ROW)
+        checksums = _checksums(identity, rows)
+        if checksums != kept["checksum"].tolist():
+            wrong = next(name for (name, _), a, b in zip(rows, checksums, kept["checksum"], strict=True) if a != b)
+            raise self._damaged(f"the scores of text {wrong} do not match their checksum, so bytes have changed")
+        return dict(zip((name for name, _ in rows), kept["logits"].astype(float), strict=True))
+
     def put_many(self, identity: str, scores: Mapping[str, np.ndarray]) -> None:
-        """Store logits, shape (3,), by text hash, all or none; a text already there keeps what it has.
+        """Store logits, shape (3,), by text hash, all or none; a text already there with a checksum keeps what it has.
 
         Raises
         ------
@@ -100,11 +121,20 @@ class ScoreCache:
                 raise DataError(
                     f"score cache: logits of text {name} are {values}, not three finite numbers. Retune the model."
                 )
-            rows.append((identity, name, values.tobytes()))
+            rows.append((name, values.tobytes()))
+        checksums = _checksums(identity, rows)
+        kept = [
+            (identity, name, blob + checksum.to_bytes(4, "little"))
+            for (name, blob), checksum in zip(rows, checksums, strict=True)
+        ]
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
-                self._connection.executemany("INSERT OR IGNORE INTO scores VALUES (?, ?, ?)", rows)
+                self._connection.executemany(
+                    "INSERT INTO scores VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET logits = excluded.logits "  # noqa: S608
+                    f"WHERE length(scores.logits) = {_BYTES_BEFORE}",
+                    kept,
+                )
                 self._connection.execute("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:  # a full disk has ended it already
@@ -134,6 +164,12 @@ class ScoreCache:
         return DataError(
             f"score cache {self.path}: unusable ({failure}). Delete the file; scores are then computed anew."
         )
+
+
+def _checksums(identity: str, rows: Sequence[tuple[str, bytes]]) -> list[int]:
+    """Return the CRC-32 of identity, text hash and logits of every row: it tells every change within four bytes."""
+    start, size = zlib.crc32(identity.encode()), _BYTES_BEFORE
+    return [zlib.crc32(name.encode() + blob[:size], start) for name, blob in rows]
 
 
 class SpareCache(ScoreCache):

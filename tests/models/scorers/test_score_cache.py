@@ -59,6 +59,58 @@ def test_a_damaged_value_is_named(tmp_path):
         cache.get_many("a", ["t"])
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_byte_flipped_inside_kept_scores_is_refused_by_name(tmp_path, seed):
+    path, stored = tmp_path / "scores.sqlite", rows(0, 40)
+    with ScoreCache(path) as cache:
+        cache.put_many("a", stored)
+    rng = np.random.default_rng(seed)
+    name, values = list(stored.items())[int(rng.integers(40))]
+    content = bytearray(path.read_bytes())
+    place = content.index(np.asarray(values, dtype="<f8").tobytes()) + int(rng.integers(28))
+    content[place] ^= 1 << int(rng.integers(8))
+    path.write_bytes(content)
+    with ScoreCache(path) as cache:
+        with pytest.raises(DataError, match=rf"scores\.sqlite.*text {name} do.*checksum.*Delete the file"):
+            cache.get_many("a", list(stored))
+        others = [other for other in stored if other != name]
+        assert cache.get_many("a", others).keys() == set(others)
+
+
+@pytest.mark.parametrize("column", ["identity", "text_hash"])
+def test_scores_moved_to_another_question_are_refused(tmp_path, column):
+    path = tmp_path / "scores.sqlite"
+    with ScoreCache(path) as cache:
+        cache.put_many("a", {"t": np.arange(3.0)})
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"UPDATE scores SET {column} = 'other'")
+    identity, name = ("other", "t") if column == "identity" else ("a", "other")
+    with ScoreCache(path) as cache, pytest.raises(DataError, match="checksum"):
+        cache.get_many(identity, [name])
+
+
+def test_rows_of_a_file_without_checksums_are_computed_anew_and_then_kept(tmp_path):
+    path = tmp_path / "scores.sqlite"
+    ScoreCache(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version=0")
+        connection.execute("INSERT INTO scores VALUES ('a', 't', ?)", [np.zeros(3).tobytes()])
+    with ScoreCache(path) as cache:
+        assert cache.get_many("a", ["t"]) == {}
+        cache.put_many("a", {"t": np.ones(3)})
+        cache.put_many("a", {"t": np.full(3, 2.0)})
+        assert cache.get_many("a", ["t"])["t"].tolist() == [1.0, 1.0, 1.0]
+
+
+def test_a_file_of_a_later_release_is_refused(tmp_path):
+    path = tmp_path / "scores.sqlite"
+    ScoreCache(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version=3")
+    with pytest.raises(DataError, match=r"format 3.*another folder"):
+        ScoreCache(path)
+
+
 def test_a_cache_that_is_busy_is_not_to_be_deleted(tmp_path, monkeypatch):
     monkeypatch.setattr("embargo.models.scorers.cache.BUSY_TIMEOUT_S", 0.05)
     with ScoreCache(tmp_path / "scores.sqlite") as cache, ScoreCache(tmp_path / "scores.sqlite") as other:
