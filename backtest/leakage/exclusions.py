@@ -97,7 +97,7 @@ def check_exclusions(prices: Prices, sessions: pd.DatetimeIndex, *, gate: Mappin
 def _gaps(prices: Prices, sessions: pd.DatetimeIndex, out: pd.DatetimeIndex) -> tuple[list[float], list[float]]:
     """Return the move across every session that is out, and the rank of every gap that others can be held against."""
     place = sessions.get_indexer(out)
-    first = np.flatnonzero(np.diff(place, prepend=-2) != 1)
+    first = np.flatnonzero(np.diff(place, prepend=-2) != 1).tolist()
     closes, opens = (np.log(panel.to_numpy(dtype=float)) for panel in (prices.close.ffill(), prices.open.bfill()))
     moves, ranks = [], []
     usual: dict[int, np.ndarray] = {}
@@ -107,8 +107,8 @@ def _gaps(prices: Prices, sessions: pd.DatetimeIndex, out: pd.DatetimeIndex) -> 
         # The mean move from the last close before the gap to the first open after it; None at either end.
         steps = opens[after] - closes[before] if before >= 0 and after < len(opens) else np.array([])
         move = float(np.nanmean(steps)) if np.isfinite(steps).any() else None
-        moves += [move or 0.0] * (stop - start)
-        length = int(stop - start)
+        length = stop - start
+        moves += [move or 0.0] * length
         if length not in usual:
             usual[length] = _usual(prices, out, length)
         others = usual[length]

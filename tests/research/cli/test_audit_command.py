@@ -66,7 +66,8 @@ def test_a_leak_ends_with_its_own_status(tmp_path, monkeypatch):
     found = json.loads((tmp_path / "found.json").read_text())
     assert [row["verdict"] for row in found].count("leak") == 1
     assert (found[0]["verdict"], found[0]["code"]) == ("leak", "T1")
-    assert {"D1", "S7"} < {row["code"] for row in found}
+    # What texts know is asked in every run; how far labels reach is asked here too.
+    assert {row["code"] for row in found} == {"T1", "S1"}
 
 
 class KnowsDays:
