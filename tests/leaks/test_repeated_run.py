@@ -52,8 +52,8 @@ def fitted_on(given):
     """Hand other samples to the fit than the run speaks of."""
 
     def plant(monkeypatch):
-        honest = reading._fit
-        monkeypatch.setattr(reading, "_fit", lambda config, part, *rest: honest(config, given(part), *rest))
+        honest = reading.fit_fold
+        monkeypatch.setattr(reading, "fit_fold", lambda config, part, *rest: honest(config, given(part), *rest))
 
     return plant
 
