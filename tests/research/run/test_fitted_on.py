@@ -60,13 +60,13 @@ def calibrated_on_the_test(part: Part) -> Part:
 def test_a_fit_that_is_handed_the_test_is_a_leak(
     plant: Callable[[Part], Part], code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest, handed = reading._fit, []
+    honest, handed = reading.fit_fold, []
 
     def greedy(config: Config, part: Part, *rest: Any) -> Any:
         handed.append(set(part.test["article_id"]))
         return honest(config, plant(part), *rest)
 
-    monkeypatch.setattr(reading, "_fit", greedy)
+    monkeypatch.setattr(reading, "fit_fold", greedy)
     outcome, found = run(tmp_path, configured())
     assert outcome.status == "invalid"
     assert {name for name, finding in found.items() if finding.verdict == "leak"} == {code, "S5"}
