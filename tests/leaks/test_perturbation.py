@@ -177,7 +177,7 @@ PLANTS = [
 
 
 # Plants of these stages, and their clean twins, are held against every run by `test_repeated_run` as well.
-TWICE = ("news", "samples", "calibration", "scores")
+TWICE = ("news", "samples", "models", "calibration", "scores")
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,10 @@ PLANTS = {
 }
 
 
-@pytest.mark.parametrize("name", PLANTS)
+# What was fitted on is held by "fit"; a vocabulary is the same stage, found by its texts alone.
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "vocabulary" else []) for name in PLANTS]
+)
 def test_a_planted_leak_is_found_by_the_run_itself_and_its_clean_twin_passes(name, tmp_path, monkeypatch):
     code, overrides, leaky, clean = PLANTS[name]
     with monkeypatch.context() as planted:

@@ -92,6 +92,9 @@ def test_kin_differ_in_tuning_alone(change, kin):
     )
 
 
+KERNEL = "execution.engine=kernel"
+
+
 def found_in(folder) -> dict[str, str]:
     findings = Run.load(only_run(folder)).findings
     return {row["code"]: row["verdict"] for row in findings.to_dict("records") if row["code"] in ("P1", "P2")}
@@ -102,14 +105,14 @@ def test_a_sweep_and_then_its_best_is_seen_through_one_ledger(tmp_path):
 
     def carry_out(name, *overrides):
         places = ["--out", tmp_path / name, "--cache", tmp_path / "cache"]
-        made = embargo("run", tmp_path / "swept.toml", *settings(*overrides), *places)
+        made = embargo("run", tmp_path / "swept.toml", *settings(KERNEL, *overrides), *places)
         assert made.exit_code == 0, made.output
         return found_in(tmp_path / name)
 
     assert carry_out("first", "statistics.trials_elsewhere=0") == {"P1": "not-applicable", "P2": "pass"}
     grid = ["--grid", "signal.threshold=0.4:0.9:0.1", "--grid", "signal.half_life=1,2"]
     places = ["--out", tmp_path / "sweep", "--cache", tmp_path / "cache"]
-    swept = embargo("sweep", tmp_path / "swept.toml", *grid, *places)
+    swept = embargo("sweep", tmp_path / "swept.toml", *settings(KERNEL), *grid, *places)
     assert swept.exit_code == 0, swept.output
     cells = pd.read_parquet(only_run(tmp_path / "sweep") / "cells.parquet")
     best = cells.loc[cells["test_sharpe"].idxmax()]
