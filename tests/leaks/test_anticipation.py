@@ -39,6 +39,6 @@ def test_too_little_is_inconclusive_and_panels_must_agree():
 
 @pytest.mark.slow
 def test_honest_weights_are_hardly_ever_doubted():
-    """None of 150 worlds was when this was written (0 to 2.4 % at 95 %); a rate of 0.3 % gives four in one case of nine."""
+    """None of 150 worlds was when this was written (0 to 2.4 % at 95 %); 0.3 % give four in one case of nine."""
     doubted = sum(ask(worlds.honest, worlds.make_world(seed)).verdict == "suspicious" for seed in range(5000, 5600))
     assert doubted <= 3
