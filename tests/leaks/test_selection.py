@@ -100,6 +100,7 @@ def found_in(folder) -> dict[str, str]:
     return {row["code"]: row["verdict"] for row in findings.to_dict("records") if row["code"] in ("P1", "P2")}
 
 
+@pytest.mark.slow
 def test_a_sweep_and_then_its_best_is_seen_through_one_ledger(tmp_path):
     (tmp_path / "swept.toml").write_text(SWEPT)
 
