@@ -430,7 +430,7 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
         "check_costs": LeakCheck(
             "P7",
             "Trading costs something",
-            catches="runs in which every cost is zero",
+            catches="runs in which no order costs anything",
             silent_on="costs that are lower than the market's",
             cost="nothing",
             severity="suspicious",

@@ -16,6 +16,8 @@ from embargo.backtest.leakage.findings import Finding, evidence_rows, plain, req
 from embargo.data_loaders.errors import ConfigError
 
 LATENCY_MATTERS_BELOW = pd.Timedelta(hours=1)
+# Paid for holding, whatever is traded.
+HOLDING = frozenset({"borrow", "borrow_annual", "funding", "interest_annual"})
 PILE, PILE_SHARE, PILE_EXCESS, RIVAL_INSTANTS = 20, 0.01, 5.0, 10
 
 
@@ -142,7 +144,8 @@ def check_costs(costs: Mapping[str, float]) -> Finding:
     Returns
     -------
     Finding
-        Code ``P7``; all zero, or none named, is suspicious. ``effect`` is the number of costs above zero.
+        Code ``P7``; suspicious if no cost of trading is above zero, since borrowing and interest are paid for holding.
+        ``effect`` is the number of costs above zero.
 
     Raises
     ------
@@ -164,5 +167,10 @@ def check_costs(costs: Mapping[str, float]) -> Finding:
     if not charged:
         detail = "Every cost is zero, so the returns are those of a trader who pays nothing."
         return Finding("P7", "suspicious", title, detail, evidence, 0.0, unit, "Charge fees and slippage.")
+    if charged.keys() <= HOLDING:
+        detail = f"Orders are free: all that is charged is paid for holding ({', '.join(charged)})."
+        return Finding(
+            "P7", "suspicious", title, detail, evidence, float(len(charged)), unit, "Charge fees and slippage."
+        )
     detail = "Charged: " + ", ".join(f"{name} {value:g}" for name, value in charged.items()) + "."
     return Finding("P7", "pass", title, detail, evidence, float(len(charged)), unit)

@@ -42,9 +42,9 @@ FIRST_SEED = 5_150_000
 SEEDS = 8
 # The tuned reader costs as much as all others together.
 SEEDS_OF_TUNED = 3
-SEEDS_OF_PLANTS = 3
+SEEDS_OF_PLANTS = 2
 # Doses below the low one only draw the curve.
-SEEDS_OF_LOWER_DOSES = 2
+SEEDS_OF_LOWER_DOSES = 1
 ROWS = 1
 QUICK_PLANTS = ("own close decides", "no costs")
 

@@ -120,6 +120,9 @@ def test_costs():
     assert check_costs({"fee": 0.0005, "borrow": 0.0}).verdict == "pass"
     assert check_costs({"fee": 0.0, "slippage": 0.0}).verdict == "suspicious"
     assert check_costs({}).verdict == "suspicious"
+    free = check_costs({"fee": 0.0, "slippage": 0.0, "borrow_annual": 0.005})
+    assert (free.verdict, free.effect) == ("suspicious", 1.0)
+    assert check_costs({"slippage": 0.0001, "borrow_annual": 0.005}).verdict == "pass"
     for wrong in (-0.1, float("nan")):
         with pytest.raises(ConfigError, match="fee"):
             check_costs({"fee": wrong})
