@@ -263,7 +263,10 @@ def _worlds(
     later = known_at > decided
     worlds = []
     if bool(later.any()):
-        worlds.append(_World("later news was removed", news.loc[~later], prices))
+        first = int(np.argmax(later.to_numpy()))
+        # In the order of time what is left is a slice, of which no text is copied.
+        earlier = news.iloc[:first] if bool(later.iloc[first:].all()) else news.loc[~later]
+        worlds.append(_World("later news was removed", earlier, prices))
         worlds.append(_World("scores of later news were reversed", reversed_scores(news, later, rng), prices))
     if bool((prices.close_at > decided).any()):
         worlds.append(

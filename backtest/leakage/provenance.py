@@ -317,9 +317,12 @@ def _beyond(read: pd.DataFrame, planned: pd.DataFrame) -> pd.Series:
 
 def _of_the_test_alone(news: pd.DataFrame, tested: pd.DataFrame, read: pd.Series) -> set[str]:
     """Hashes of texts that were read, of four words or more, that no article before the test has."""
-    before = news.loc[~news.index.isin(tested.index), "text_hash"]
-    # Few texts of a test were ever read, so that few need their words counted.
-    found = tested.loc[tested["text_hash"].isin(set(read) - set(before))]
+    # Few texts of a test were ever read, so that few are looked for before it and have their words counted.
+    found = tested.loc[tested["text_hash"].isin(read.unique())]
+    if found.empty:
+        return set()
+    same = news.loc[news["text_hash"].isin(found["text_hash"].unique()), "text_hash"]
+    found = found.loc[~found["text_hash"].isin(same[~same.index.isin(tested.index)].unique())]
     return set(found.loc[found["text"].str.count(r"\S+") >= MIN_TOKENS, "text_hash"])
 
 

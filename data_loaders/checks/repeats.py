@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -78,6 +79,10 @@ def normalised(texts: pd.Series) -> pa.LargeStringArray:
     return pa.concat_arrays(pieces or [given])
 
 
+# A run compares its texts many times over, and those that take a loop in Python are most of the work.
+_kept = lru_cache(maxsize=2 * _PIECE)(normalise_text)
+
+
 def _normalised(given: pa.LargeStringArray) -> pa.LargeStringArray:
     plain = pc.ascii_lower(given)
     linked = pc.match_substring_regex(plain, "http|www\\.")
@@ -87,7 +92,7 @@ def _normalised(given: pa.LargeStringArray) -> pa.LargeStringArray:
     other = pc.or_(pc.invert(pc.string_is_ascii(given)), pc.match_substring_regex(plain, _ASCII_MAY_BE_REPOST))
     plain = pc.utf8_trim(_words_only(pc.replace_substring_regex(plain, _ASCII_HANDLE, " ")), " ")
     if pc.any(other).as_py():
-        one_by_one = [normalise_text(text) for text in given.filter(other).to_pylist()]
+        one_by_one = [_kept(text) for text in given.filter(other).to_pylist()]
         plain = pc.replace_with_mask(plain, other, pa.array(one_by_one, pa.large_string()))
     return plain
 
