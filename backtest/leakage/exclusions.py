@@ -36,7 +36,8 @@ def check_exclusions(prices: Prices, sessions: pd.DatetimeIndex, *, gate: Mappin
     prices : Prices
         Raw bars of the rows that trade.
     sessions : DatetimeIndex
-        Opening instants (UTC) that the exchange's own calendar has for that time.
+        Opening instants (UTC) that the exchange's own calendar has for that time; of shorter bars round the clock,
+        those of every bar.
     gate : mapping of str to float
         Factor of the weights by regime; those below 1 are named.
 
@@ -78,7 +79,8 @@ def check_exclusions(prices: Prices, sessions: pd.DatetimeIndex, *, gate: Mappin
     moves, ranks = _gaps(prices, sessions, out)
     named = sorted(zip(out, moves, strict=True), key=lambda pair: -abs(pair[1]))[:EVIDENCE_ROWS]
     evidence = [{"session": plain(day), "mean_move_across": plain(move)} for day, move in named]
-    days = ", ".join(f"{day:%Y-%m-%d}" for day, _ in named)
+    form = "%Y-%m-%d" if sessions.normalize().is_unique else "%Y-%m-%d %H:%M"
+    days = ", ".join(f"{day:{form}}" for day, _ in named)
     more = " ..." if len(out) > len(named) else ""
     detail = f"{len(out):,} of {len(sessions):,} sessions have no price at all: {days}{more}."
     # Each rank is even between 0 and 1 at most, so that their logarithms add up to a gamma variable (Fisher 1932).

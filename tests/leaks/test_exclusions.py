@@ -184,6 +184,7 @@ def test_crash_hours_taken_out_of_bars_round_the_clock_are_suspicious_and_a_whol
     found = check_exclusions(*grid_of(how(prices, crash), "24/7", hour), gate={})
     assert (found.verdict, found.effect) == ("suspicious", pytest.approx(3 / len(prices.open_at)))
     assert {row["session"] for row in found.evidence} == {prices.open_at[row].isoformat() for row in crash}
+    assert all(f"{prices.open_at[row]:%Y-%m-%d %H:%M}" in found.detail for row in crash)
     whole = check_exclusions(*grid_of(prices, "24/7", hour), gate={})
     assert (whole.verdict, whole.effect) == ("pass", 0.0)
     lost = np.random.default_rng(seed).choice(np.setdiff1d(np.arange(10, 1400), [*crash - 1, *crash, *crash + 1]), 3)
