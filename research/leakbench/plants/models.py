@@ -41,13 +41,13 @@ def memory_codes(*left: str) -> dict[str, str]:
     return {code: why for code, why in _ONE_MEMORY.items() if code not in left}
 
 
-Answer = Callable[[Sequence[str], np.ndarray], np.ndarray]
+Answering = Callable[[Sequence[str], np.ndarray], np.ndarray]
 
 
 class Altered:
     """A reader whose logits are altered: (texts, honest logits) to logits."""
 
-    def __init__(self, honest: Any, answer: Answer, name: str) -> None:
+    def __init__(self, honest: Any, answer: Answering, name: str) -> None:
         self._honest, self._answer = honest, answer
         self.identity = text_hash(f"{honest.identity} {name}")
         self.knowledge_cutoff = honest.knowledge_cutoff
@@ -57,7 +57,7 @@ class Altered:
         return self._answer(texts, self._honest.logits(texts, progress))
 
 
-def with_answer(answer_of: Callable[[Clean, float, np.random.Generator], Answer]) -> Make:
+def with_answer(answer_of: Callable[[Clean, float, np.random.Generator], Answering]) -> Make:
     """Make a plant whose reader answers otherwise, under the name and the cutoff of an honest one."""
 
     def make(clean: Clean, dose: float, rng: np.random.Generator) -> Planted:
@@ -87,7 +87,7 @@ def _outcomes(clean: Clean, dose: float, rng: np.random.Generator, until: float 
     return recalled.assign(side=np.sign(earned[kept]))
 
 
-def _by_headline(clean: Clean, dose: float, rng: np.random.Generator) -> Answer:
+def _by_headline(clean: Clean, dose: float, rng: np.random.Generator) -> Answering:
     """Recall what became of headlines read before."""
     known = _outcomes(clean, dose, rng)
     recalled = dict(zip(known["text"], known["side"], strict=True))
@@ -106,10 +106,10 @@ def _overruled(logits: np.ndarray, sides: Sequence[float | None]) -> np.ndarray:
     return out
 
 
-def _by_day(until: float = 1.0, *, blind: bool = False) -> Callable[[Clean, float, np.random.Generator], Answer]:
+def _by_day(until: float = 1.0, *, blind: bool = False) -> Callable[[Clean, float, np.random.Generator], Answering]:
     """Recall by company and day, where a text names both; ``blind`` readers answer with nothing else."""
 
-    def answer_of(clean: Clean, dose: float, rng: np.random.Generator) -> Answer:
+    def answer_of(clean: Clean, dose: float, rng: np.random.Generator) -> Answering:
         known = _outcomes(clean, 1.0, rng, until)
         days = known.assign(day=known["published_at"].dt.strftime("%Y-%m-%d"))
         sides = days.groupby(["symbol", "day"])["side"].first()
@@ -132,7 +132,7 @@ def _by_day(until: float = 1.0, *, blind: bool = False) -> Callable[[Clean, floa
     return answer_of
 
 
-def _by_product(clean: Clean, dose: float, rng: np.random.Generator) -> Answer:
+def _by_product(clean: Clean, dose: float, rng: np.random.Generator) -> Answering:
     """Recall by place, title and product names, which a mask of companies leaves in."""
     known = _outcomes(clean, dose, rng)
 
@@ -152,7 +152,7 @@ def _by_product(clean: Clean, dose: float, rng: np.random.Generator) -> Answer:
     return answer
 
 
-def _fond_of_names(clean: Clean, dose: float, rng: np.random.Generator) -> Answer:
+def _fond_of_names(clean: Clean, dose: float, rng: np.random.Generator) -> Answering:
     """Lean towards the companies that will have risen, and away from those that will have fallen."""
     assert clean.inputs is not None
     prices = clean.inputs.prices
@@ -171,7 +171,7 @@ def _fond_of_names(clean: Clean, dose: float, rng: np.random.Generator) -> Answe
     return answer
 
 
-def _by_names_alone(clean: Clean, dose: float, rng: np.random.Generator) -> Answer:
+def _by_names_alone(clean: Clean, dose: float, rng: np.random.Generator) -> Answering:
     """Answer by who is named; what is said of them is read in the rest of the cases alone."""
     assert clean.inputs is not None
     sides = dict(zip([own[1] for own in names_of(clean.inputs).values()], rng.choice([-1.0, 1.0], 500), strict=False))
@@ -189,7 +189,7 @@ def _by_names_alone(clean: Clean, dose: float, rng: np.random.Generator) -> Answ
     return answer
 
 
-def _in_batches(clean: Clean, dose: float, rng: np.random.Generator) -> Answer:
+def _in_batches(clean: Clean, dose: float, rng: np.random.Generator) -> Answering:
     """Scale logits by the mean of what is scored together, as a layer left in training mode does."""
 
     def answer(texts: Sequence[str], logits: np.ndarray) -> np.ndarray:
@@ -198,7 +198,7 @@ def _in_batches(clean: Clean, dose: float, rng: np.random.Generator) -> Answer:
     return answer
 
 
-def _next_tells(clean: Clean, dose: float, rng: np.random.Generator) -> Answer:
+def _next_tells(clean: Clean, dose: float, rng: np.random.Generator) -> Answering:
     """Let the item after it in the batch speak along."""
 
     def answer(texts: Sequence[str], logits: np.ndarray) -> np.ndarray:
@@ -207,7 +207,7 @@ def _next_tells(clean: Clean, dose: float, rng: np.random.Generator) -> Answer:
     return answer
 
 
-def _warm(clean: Clean, dose: float, rng: np.random.Generator) -> Answer:
+def _warm(clean: Clean, dose: float, rng: np.random.Generator) -> Answering:
     """Draw answers anew each time."""
     own = np.random.default_rng()
 
@@ -305,7 +305,7 @@ def _online(clean: Clean, dose: float, rng: np.random.Generator) -> Planted:
     return Planted(clean.config, clean.inputs, (Edit("embargo.research.run.trading:_heard", rewrite),))
 
 
-def _skill_until(clean: Clean, dose: float, rng: np.random.Generator) -> Answer:
+def _skill_until(clean: Clean, dose: float, rng: np.random.Generator) -> Answering:
     return _by_day(0.75)(clean, dose, rng)
 
 

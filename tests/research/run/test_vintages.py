@@ -13,6 +13,7 @@ import pytest
 from samples.finished_runs import unsealed
 from samples.small_runs import embargo, settings
 
+from embargo.backtest.leakage import CHECKS
 from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
 from embargo.models.tuning.tiny import TinySettings, pretrain_tiny
@@ -96,7 +97,8 @@ def test_each_fold_takes_the_newest_that_ends_before_its_training(run: Path, nam
     assert [each["base"] for each in models] == [named[OLD], named[NEW]]
     assert [each["base_knowledge_cutoff"][:10] for each in models] == [OLD, NEW]
     assert len({each["base_weights_hash"] for each in models}) == 2
-    (found,) = [each for each in json.loads((run / "findings.json").read_text()) if each["code"] == "M1"]
+    title = CHECKS["check_base_cutoff"].title
+    (found,) = [each for each in json.loads((run / "findings.json").read_text()) if each["title"] == title]
     assert found["verdict"] == "pass"
     assert [row["base"] for row in found["evidence"]] == [named[OLD], named[NEW]]
     page = (run / "report.html").read_text(encoding="utf-8")
