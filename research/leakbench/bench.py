@@ -42,9 +42,7 @@ FIRST_SEED = 5_150_000
 SEEDS = 8
 # The tuned reader costs as much as all others together.
 SEEDS_OF_TUNED = 3
-SEEDS_OF_PLANTS = 2
-# Doses below the low one only draw the curve.
-SEEDS_OF_LOWER_DOSES = 1
+SEEDS_OF_PLANTS = 1
 ROWS = 1
 QUICK_PLANTS = ("own close decides", "no costs")
 
@@ -86,8 +84,8 @@ def tasks(*, quick: bool = False, only: Sequence[str] = ()) -> list[Task]:
     planted = [
         Task(plant.name, plant.world, FIRST_SEED + number, dose)
         for plant in wanted
-        for place, dose in enumerate(plant.doses[:1] if quick else plant.doses)
-        for number in range(1 if quick else SEEDS_OF_PLANTS if place < 2 else SEEDS_OF_LOWER_DOSES)
+        for dose in (plant.doses[:1] if quick else plant.doses)
+        for number in range(SEEDS_OF_PLANTS)
     ]
     twins = {Task("", task.kind, task.seed, 0.0) for task in planted}
     if not quick and not only:
