@@ -229,8 +229,9 @@ def choose_rows(
     n_rows: int,
     boundaries: Sequence[pd.Timestamp],
     rng: np.random.Generator,
+    rare: np.ndarray | None = None,
 ) -> list[int]:
-    """Draw rows in turn from strata, so that rare kinds (half days, fold boundaries) are always among them."""
+    """Draw rows in turn from strata, so that rare kinds (half days, fold boundaries, others) are always among them."""
     n_bars = len(decided_at)
     length = (prices.close_at - prices.open_at).to_numpy()
     half_days = np.flatnonzero(length < np.median(length))
@@ -246,6 +247,8 @@ def choose_rows(
         rng.permutation(half_days),
         rng.permutation(n_bars),
     ]
+    if rare is not None and len(rare):
+        strata.insert(1, rng.permutation(rare))
     wanted = min(max(n_rows, 1), n_bars)
     chosen: dict[int, None] = {}
     turn = 0

@@ -7,6 +7,7 @@ the form for tests of one's own function.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -51,9 +52,23 @@ _ROUNDING_REMEDY = (
 _KINDS = {
     "T1": "it reads bars up to {bars} after those that had closed",
     "T5": "rows read articles that became known after they were decided",
-    "D8": "gaps are filled from later news",
+    "D8": "gaps are filled from what came later",
     "S4": "something is computed over all dates",
     "T9": "something depends on where the data end",
+}
+
+
+# What a world changes, in few words; and by what code it is named that no world of a kind could be carried through.
+_SHORT = {
+    "later news was removed": "news removed",
+    "later news was poisoned": "news poisoned",
+    "bars not yet closed were rescaled": "bars rescaled",
+    "the data ended": "data ended",
+}
+_UNTRIED = {
+    "prices": ("T1", "bars that had not closed were rescaled"),
+    "news": ("T5", "later news was removed or poisoned"),
+    "end": ("T9", "the data ended earlier"),
 }
 
 
@@ -124,8 +139,9 @@ def assert_causal(
         If a row that was decided moved; names the first one, both values, the input and column that moved it, and what
         to do.
     DataError
-        If nothing could be proven: ``fn`` does not return one row per bar, indexed by ``prices.open_at``, is not
-        deterministic, or ignores its arguments; or if prices or news are unsound.
+        If nothing could be proven, of any kind of world: ``fn`` fails in all of a kind, does not return one row per
+        bar, indexed by ``prices.open_at``, is not deterministic, or ignores its arguments; or if prices or news are
+        unsound.
     ConfigError
         If ``n_rows`` is below 1, or the latency or the seed negative.
     TypeError
@@ -163,7 +179,7 @@ def assert_causal(
     if any(pd.Timestamp(instant).tz is None for instant in boundaries):
         raise DataError("boundaries: an instant has no time zone. Give all of them one, such as UTC.")
     name = name_of(fn)
-    worst, *others = perturb_function(
+    found = perturb_function(
         as_decide(fn, with_news=news is not None, where="assert_causal"),
         no_news() if news is None else news,
         prices,
@@ -172,11 +188,15 @@ def assert_causal(
         seed=seed,
         boundaries=boundaries,
     )
+    worst, *others = found
     if worst.verdict == "leak":
         also = "".join(f"\nAnd ({each.code}): {each.detail} {each.remedy}" for each in others)
         raise LeakError(f"assert_causal: {name} knows the future ({worst.code}). {worst.detail} {worst.remedy}{also}")
-    if worst.verdict == "inconclusive":
-        raise DataError(f"assert_causal: nothing is proven about {name}. {worst.detail} {worst.remedy}")
+    untold = [each for each in found if each.verdict == "inconclusive"]
+    if untold:
+        said = "\nAnd ".join(f"({each.code}): {each.detail} {each.remedy}" for each in untold)
+        whole = "nothing is proven" if len(untold) == len(found) else "not all is proven"
+        raise DataError(f"assert_causal: {whole} about {name} {said}")
     return worst
 
 
@@ -265,7 +285,8 @@ def perturb_function(
     -------
     list of Finding
         Never empty, the gravest first. One leak for each kind that was found; or one ``pass``, ``suspicious`` (rounding
-        alone) or ``inconclusive`` of code T1.
+        alone) or ``inconclusive`` of code T1. Beside it one ``inconclusive`` for each kind of world of which none could
+        be carried through: T1 for bars, T5 for news, T9 for the end of the data.
 
     Raises
     ------
@@ -297,23 +318,27 @@ def perturb_function(
         )
     known_at = as_utc(news["known_at"], what="news, column known_at")
     rng = np.random.default_rng(seed)
-    rows = choose_rows(known_at, prices, decided_at, n_rows=n_rows, boundaries=boundaries, rng=rng)
+    rows = drawn_rows(known_at, prices, decided_at, n_rows=n_rows, boundaries=boundaries, rng=rng)
     report = progress or (lambda _done, _total: None)
     base = decide(news.copy(), prices)
     refusal = _nothing_to_prove(decide, news, prices, base, rng)
     if refusal is not None:
         return [refusal]
     faults: list[_Fault] = []
-    tried = failures = 0
-    said = ""
+    tried: Counter[str] = Counter()
+    failed: Counter[str] = Counter()
+    changed: dict[str, None] = {}
+    said: dict[str, str] = {}
     for number, row in enumerate(rows):
         moved = False
         for world in _worlds(news, known_at, prices, decided_at, row, rng):
             weights = attempt(decide, world.news, world.prices)
             if isinstance(weights, Exception):
-                failures, said = failures + 1, said or f"{type(weights).__name__}: {weights} (when {world.changed})"
+                failed[world.source] += 1
+                said.setdefault(world.source, f"{type(weights).__name__}: {weights} (when {world.changed})")
                 continue
-            tried += 1
+            tried[world.source] += 1
+            changed.setdefault(_SHORT[world.changed])
             fault = _fault(base, weights, row, decided_at, world)
             # The end of the data is at fault only where nothing else of the future is.
             if fault is not None and not (world.source == "end" and moved):
@@ -322,19 +347,53 @@ def perturb_function(
         report(number + 1, len(rows))
     if any(fault.source != "end" for fault in faults):
         faults = [fault for fault in faults if fault.source != "end"]
+    untried = [
+        Finding(
+            code,
+            "inconclusive",
+            TITLE,
+            f"It failed in all {failed[source]} worlds in which {what}, first with {said[source]}.",
+            remedy="Let it run on other, and on shorter, news and prices; then repeat.",
+        )
+        for source, (code, what) in _UNTRIED.items()
+        if failed[source] and not tried[source]
+    ]
     if faults:
-        return _leaks(faults, decide, news, known_at, prices, decided_at, base, tried, seed)
-    if not tried:
-        detail = f"It failed in all {failures} worlds, first with {said}."
-        return [
-            Finding("T1", "inconclusive", TITLE, detail, remedy="Let it run on other news and prices, then repeat.")
-        ]
-    left = f" In {failures} more it failed, first with {said}." if failures else ""
+        return [*_leaks(faults, decide, news, known_at, prices, decided_at, base, tried.total(), seed), *untried]
+    if (failed and not tried) or any(finding.code == "T1" for finding in untried):
+        return untried
+    left = f" In {failed.total()} more it failed, first with {next(iter(said.values()))}." if failed else ""
     detail = (
-        f"{tried} worlds that differ only after the decision, at {len(rows)} of {len(base)} rows (news removed and "
-        f"poisoned, bars rescaled, data ended), left every earlier weight bit-identical.{left}"
+        f"{tried.total()} worlds that differ only after the decision, at {len(rows)} of {len(base)} rows "
+        f"({', '.join(changed)}), left every earlier weight bit-identical.{left}"
     )
-    return [Finding("T1", "pass", TITLE, detail, effect=0.0, unit=UNIT)]
+    return [*untried, Finding("T1", "pass", TITLE, detail, effect=0.0, unit=UNIT)]
+
+
+def drawn_rows(
+    known_at: pd.Series,
+    prices: Prices,
+    decided_at: pd.DatetimeIndex,
+    *,
+    n_rows: int,
+    rng: np.random.Generator,
+    boundaries: Sequence[pd.Timestamp] = (),
+) -> list[int]:
+    """Draw the rows after which `perturb_function` changes the future: where prices have gaps, rows in them too."""
+    rare = np.flatnonzero(rows_in_gaps(prices, decided_at))
+    return choose_rows(known_at, prices, decided_at, n_rows=n_rows, boundaries=boundaries, rng=rng, rare=rare)
+
+
+def rows_in_gaps(prices: Prices, decided_at: pd.DatetimeIndex) -> np.ndarray:
+    """Tell rows that may have read a bar without a price, and were decided before the price that ends its gap."""
+    found = np.zeros(len(decided_at), dtype=bool)
+    for has in prices.close.notna().to_numpy().T:
+        held = np.flatnonzero(has)
+        gaps = np.flatnonzero(np.diff(held) > 1)
+        until = decided_at.searchsorted(prices.close_at[held[gaps + 1]])
+        for before, end in zip(held[gaps], until, strict=True):
+            found[before + 2 : end] = True
+    return found
 
 
 def _nothing_to_prove(
@@ -504,7 +563,7 @@ def _leaks(
                 Finding("T1", "suspicious", TITLE, detail, shown[:EVIDENCE_ROWS], effect, UNIT, _ROUNDING_REMEDY)
             )
             continue
-        code = _kind(source, own, base)
+        code = _kind(source, own, base, rows_in_gaps(prices, decided_at))
         ahead = max(fault.row - fault.first for fault in own)
         kind = _KINDS[code].format(bars="1 bar" if ahead == 0 else f"{ahead + 1} bars")
         detail = (
@@ -519,8 +578,11 @@ def _remedy(code: str) -> str:
     return f"{_REMEDIES[code]} Read nothing with known_at or close_at after decided_at."
 
 
-def _kind(source: str, faults: Sequence[_Fault], base: pd.DataFrame) -> str:
-    """Tell by how far back it reaches what kind of leak it is."""
+def _kind(source: str, faults: Sequence[_Fault], base: pd.DataFrame, in_gaps: np.ndarray) -> str:
+    """Tell by how far back it reaches, and where, what kind of leak it is."""
+    # Where gaps are everywhere, that a row lies in one tells nothing.
+    if source != "news" and in_gaps.mean() <= 0.5 and all(in_gaps[fault.first] for fault in faults):
+        return "D8"
     if source == "end":
         return "T9"
     held = np.flatnonzero((np.nan_to_num(base.to_numpy(dtype=float)) != 0.0).any(axis=1))

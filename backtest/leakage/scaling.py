@@ -21,11 +21,12 @@ from embargo.data_loaders.schemas import Prices
 TITLE = CHECKS["check_levels"].title
 
 
-def perturb_levels(decide: Decide, news: pd.DataFrame, prices: Prices) -> Finding:
+def perturb_levels(decide: Decide, news: pd.DataFrame, prices: Prices, *, adjusted: bool | None = None) -> Finding:
     """Multiply the whole history of each symbol by a power of two, and ask whether decisions move (D7).
 
     Adjusters do so to all earlier levels when a symbol splits or pays: a decision that hangs on levels then hangs on
     what was not known. In prices that are adjusted this is suspicious; in raw ones levels were there to be seen.
+    Decisions that are all zero prove nothing.
 
     Silent on: levels that differ between vendors, adjustments that were rounded.
 
@@ -35,6 +36,9 @@ def perturb_levels(decide: Decide, news: pd.DataFrame, prices: Prices) -> Findin
         ``decide(news, prices) -> weights``.
     news : DataFrame
     prices : Prices
+    adjusted : bool, optional
+        Whether levels were adjusted later. None takes it from ``prices.adjustment``, where ``"none"``, which is also
+        what holds unless somebody says otherwise, is not known.
 
     Returns
     -------
@@ -59,6 +63,8 @@ def perturb_levels(decide: Decide, news: pd.DataFrame, prices: Prices) -> Findin
     levels = {name: getattr(prices, name) * factors for name in PRICE_FIELDS if name != "volume"}
     scaled = replace(prices, volume=prices.volume.div(factors, axis=1), **levels)
     base = decide(news.copy(), prices)
+    if not np.nan_to_num(base.to_numpy(dtype=float)).any():
+        return Finding("D7", "inconclusive", TITLE, "All weights are zero, so none could move with the levels.")
     moved = attempt(decide, news, scaled)
     if isinstance(moved, Exception):
         detail = f"It failed when levels were scaled: {type(moved).__name__}: {moved}."
@@ -77,7 +83,14 @@ def perturb_levels(decide: Decide, news: pd.DataFrame, prices: Prices) -> Findin
         "value": plain(base.iloc[bar, column]),
     }
     where = f"first {shown['symbol']} at row {bar}"
-    if prices.adjustment == "none":
+    if adjusted is None and prices.adjustment == "none":
+        detail = (
+            f"Weights hang on levels ({where}), by up to {size:.4g}, and nobody stated whether these prices were "
+            "adjusted later. As traded, levels could be seen; adjusted ones know of later splits and dividends."
+        )
+        remedy = "Decide by returns or ratios; or, if these prices are as traded, ask `perturb_levels(adjusted=False)`."
+        return Finding("D7", "inconclusive", TITLE, detail, [shown], effect, "largest change of a weight", remedy)
+    if adjusted is False:
         detail = (
             f"Weights hang on levels ({where}). In prices as traded these could be seen; the same function on levels "
             "that were adjusted later would know of later splits and dividends."
@@ -88,7 +101,8 @@ def perturb_levels(decide: Decide, news: pd.DataFrame, prices: Prices) -> Findin
         "suspicious",
         TITLE,
         f"Scaling each symbol's history by a factor of its own, as a later split does, moved weights by up to "
-        f"{size:.4g}, {where}, and these prices are adjusted ({prices.adjustment}).",
+        f"{size:.4g}, {where}, and these prices are adjusted"
+        f"{'' if prices.adjustment == 'none' else f' ({prices.adjustment})'}.",
         [shown],
         effect,
         "largest change of a weight",

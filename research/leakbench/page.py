@@ -75,8 +75,8 @@ def _in_short(result: LeakBench) -> Iterable[tuple[str, str, str, str]]:
         ("clean worlds: called suspicious", result.doubted),
         ("clean worlds: data called bad", result.bad_data),
     ):
-        worth = share.count / share.of if share.of else 0.0
-        yield name, f"{worth:.1%}", f"{share.count} of {share.of}", f"{share.low:.1%} to {share.high:.1%}"
+        told = (f"{share.count / share.of:.1%}", f"{share.low:.1%} to {share.high:.1%}") if share.of else ("–", "–")
+        yield name, told[0], f"{share.count} of {share.of}", told[1]
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
@@ -89,7 +89,7 @@ def _cell(value: object) -> str:
 
 
 def _of(share: Rate) -> str:
-    return f"{share.count} of {share.of} ({share.low:.0%} to {share.high:.0%})"
+    return f"{share.count} of {share.of} ({share.low:.0%} to {share.high:.0%})" if share.of else "–"
 
 
 def _by(counts: Mapping[str, int]) -> str:

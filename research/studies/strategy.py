@@ -7,8 +7,9 @@ with what the answer would need. `QUESTIONS` is the one table of what is asked a
 from __future__ import annotations
 
 import contextlib
+import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,7 @@ import pandas as pd
 from embargo.backtest import Backtest, Costs, Execution, backtest, leakage
 from embargo.backtest.leakage import CHECKS, GRAVITY, LEAKS, Finding
 from embargo.backtest.leakage.causality import LATENCY, Decide
-from embargo.backtest.leakage.protocol import as_decide, name_of, no_news
+from embargo.backtest.leakage.protocol import as_decide, drawn_rows, name_of, no_news, rows_in_gaps
 from embargo.backtest.leakage.tokens import Words
 from embargo.data_loaders.archive import read_news
 from embargo.data_loaders.calendars import decision_times, zone_of
@@ -135,17 +136,43 @@ def _perturbed(given: Material) -> Answer:
         n_rows=given.rows,
         seed=given.seed,
     )
-    if found[0].verdict == "pass":
-        found += [
-            Finding(code, "pass", title, "The worlds of T1 left every earlier weight as it was.")
-            for code, title in _ALSO_BY_PERTURBING.items()
-        ]
-    return found
+    if not any(finding.verdict == "pass" for finding in found):
+        return found
+    told, several = {finding.code for finding in found}, len(found) > 1
+    for code, title in _ALSO_BY_PERTURBING.items():
+        if code not in told:
+            # Data that end are a world of their own; all others are shown by the rest together.
+            partly = several and code != "T9"
+            said = "Worlds of one kind could not be carried through." if partly else _AS_IT_WAS
+            found.append(Finding(code, "inconclusive" if partly else "pass", title, said))
+    return [*found, _gaps(given, news, partly=several)]
 
+
+def _gaps(given: Material, news: pd.DataFrame, *, partly: bool) -> Finding:
+    """Say whether the worlds that left weights as they were tell of gaps: rows in or next to one must be among them."""
+    decided_at = decision_times(given.prices.open_at, given.latency)
+    inside = rows_in_gaps(given.prices, decided_at)
+    rng = np.random.default_rng(given.seed)
+    rows = drawn_rows(news["known_at"], given.prices, decided_at, n_rows=given.rows, rng=rng)
+    tried, in_all = int(inside[rows].sum()), int(inside.sum())
+    if partly:
+        return Finding("D8", "inconclusive", _GAPS, "Worlds of one kind could not be carried through.")
+    if in_all and not tried:
+        detail = f"None of the {in_all} rows in or next to gaps of prices was among the {len(rows)} that were tried."
+        return Finding("D8", "inconclusive", _GAPS, detail, remedy="Ask with more rows=.")
+    if in_all:
+        detail = f"{tried} of {in_all} rows in or next to gaps of prices were tried: {_AS_IT_WAS}"
+        return Finding("D8", "pass", _GAPS, detail)
+    if news.empty:
+        return Finding("D8", "not-applicable", _GAPS, "No symbol lacks a price between two that it has.")
+    return Finding("D8", "pass", _GAPS, f"Prices have no gaps; of rows without news: {_AS_IT_WAS}")
+
+
+_AS_IT_WAS = "The worlds of T1 left every earlier weight as it was."
+_GAPS = "No gap is filled from later rows"
 
 # What the same worlds would have shown.
 _ALSO_BY_PERTURBING = {
-    "D8": "No gap is filled from later rows",
     "S4": "Nothing is fitted on all dates",
     "S8": "Regimes do not look ahead",
     "T9": "Nothing depends on where the data end",
@@ -244,8 +271,18 @@ def _instants(given: Material) -> Answer:
         zone=zone_of(bars.calendar),
         effects=effects,
     )
-    said = "Each article on the first row that may know it, wherever the strategy put it: "
-    return replace(found, detail=said + found.detail[0].lower() + found.detail[1:])
+    # The rows are chosen here, so that each may know its article holds by itself and is no finding.
+    hours = re.sub(r"^(All|None of) .*?bar\)?\.\s*", "", found.detail)
+    said = "Articles were put on the first row that may know them, since nobody told where the strategy put them."
+    if found.verdict == "pass" and found.interval is not None:
+        return replace(found, title=_BY_HOUR, detail=f"By the hour alone. {hours} {said}")
+    if found.verdict in ("pass", "not-applicable"):
+        detail = f"{said} {hours or 'None of them reaches a row.'}"
+        return Finding("T5", "inconclusive", _BY_HOUR, detail, remedy="Hand in signal= and news= with a score.")
+    return replace(found, detail=f"{said} {hours}")
+
+
+_BY_HOUR = "Skill does not pile up in some hours of publication"
 
 
 def _anticipated(given: Material) -> Answer:
@@ -335,7 +372,13 @@ QUESTIONS: tuple[Question, ...] = (
 # Why no question is asked, where a strategy made elsewhere has another reason than a run.
 _REASONS = {
     **dict.fromkeys(("D8", "S4", "S8", "T9"), _NEEDS["signal"][1]),
-    **dict.fromkeys(("S1", "S5", "M11", "M12"), "needs a run: what a model was taught, and when, was not handed in"),
+    **dict.fromkeys(
+        ("S1", "S5", "M9", "M11", "M12"), "needs a run: what a model was taught, and when, was not handed in"
+    ),
+    **dict.fromkeys(
+        ("M2", "M3", "M4", "M5", "M6", "M7", "M8"),
+        "needs the reader of the news: in Python, `embargo.research.run.probing.probe_scorer` asks it of a scorer",
+    ),
     "M1": "needs a run: which model read the news, and what it knows, was not handed in",
     "T8": "funding is not charged here unless it is handed to `embargo.backtest`",
     "D9": "nothing is cached here; what was cached elsewhere was not handed in",
@@ -437,7 +480,8 @@ def audit_strategy(
     if isinstance(prices, str | Path):
         if calendar is None:
             raise ConfigError(f"audit: {prices} needs a calendar. Pass calendar='XNYS', '24/7' or the like.")
-        prices = Prices.read(prices, calendar=calendar, bar=bar)
+        with _without_settings():
+            prices = Prices.read(prices, calendar=calendar, bar=bar)
     prices = validate_prices(prices)
     read = None if news is None else _news(news, prices)
     decide = None
@@ -492,7 +536,12 @@ def _answers(given: Material) -> pd.DataFrame:
         answer = question.ask(given)
         found += [answer] if isinstance(answer, Finding) else list(answer)
     told = {finding.code for finding in found} | {code for code, *_ in untested}
-    untested += [(code, leak, _REASONS.get(code, reason), "") for code, leak, reason in leakage.not_tested(told)]
+    reasons = dict(_REASONS)
+    if given.decide is not None:
+        leaks = any(finding.verdict == "leak" for finding in found)
+        first = "a leak was found first; mend it and ask again" if leaks else "T1 could not be answered; see there"
+        reasons |= dict.fromkeys(("D8", *_ALSO_BY_PERTURBING), first)
+    untested += [(code, leak, reasons.get(code, reason), "") for code, leak, reason in leakage.not_tested(told)]
     order = list(LEAKS)
     found.sort(key=lambda finding: (GRAVITY.index(finding.verdict), order.index(finding.code)))
     untested.sort(key=lambda row: order.index(row[0]))
@@ -518,7 +567,8 @@ def _first_answer(decide: Decide, name: str, news: pd.DataFrame, prices: Prices)
 
 def _news(news: pd.DataFrame | str | Path, prices: Prices) -> pd.DataFrame:
     if isinstance(news, str | Path):
-        news = read_news(news).frame
+        with _without_settings():
+            news = read_news(news).frame
     elif not isinstance(news, pd.DataFrame):
         raise DataError(f"news: expected a DataFrame or a file, got {type(news).__name__}.")
     if "symbol" not in news or not {"known_at", "published_at"} & set(news.columns):
@@ -546,6 +596,32 @@ def _news(news: pd.DataFrame | str | Path, prices: Prices) -> pd.DataFrame:
             "both of the same time."
         )
     return news
+
+
+# Settings by which an experiment reads a file of any form, which are not asked for here, and what to do instead.
+_IN_FILE = "Name it so in the file."
+_SETTINGS = (
+    (
+        r"Map (it|them) with '?columns[^.]*?('\.\.\.'\})?'?(, or join some with text_from)?\.(?= |$)",
+        "Name it so in the file.",
+    ),
+    (r"Map a symbol column, set a constant 'symbol', or use symbol_flags\.", "Add a column symbol to the file."),
+    (r" Or set 'symbol', if all rows are of one\.", ""),
+    (r"Map or filter by one of these\.", _IN_FILE),
+    (r"set delimiter = \S+ if that parts the cells\.", "write the file with commas."),
+    (r"If its first line is no header, set header = false.*", "Give the file a line of column names."),
+)
+
+
+@contextlib.contextmanager
+def _without_settings() -> Iterator[None]:
+    try:
+        yield
+    except DataError as failure:
+        said = str(failure)
+        for pattern, instead in _SETTINGS:
+            said = re.sub(pattern, instead, said)
+        raise DataError(said) from failure
 
 
 def read_table(path: str | Path, what: str) -> pd.DataFrame:

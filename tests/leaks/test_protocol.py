@@ -10,8 +10,9 @@ import pytest
 from samples import leak_worlds as worlds
 
 from embargo.backtest.leakage import assert_causal, perturb_function, perturb_levels
-from embargo.backtest.leakage.protocol import KEYS, poisoned
-from embargo.data_loaders.errors import LeakError
+from embargo.backtest.leakage.protocol import KEYS, poisoned, rows_in_gaps
+from embargo.data_loaders.errors import DataError, LeakError
+from embargo.data_loaders.fields import PRICE_FIELDS
 
 
 @pytest.fixture(scope="module")
@@ -156,8 +157,62 @@ def test_levels_are_doubted_in_adjusted_prices_alone(world):
     told = perturb_levels(cheap, world.news, adjusted)
     assert (told.code, told.verdict) == ("D7", "suspicious")
     assert perturb_levels(worlds.honest, world.news, adjusted).verdict == "pass"
-    raw = perturb_levels(cheap, world.news, world.prices)
+    raw = perturb_levels(cheap, world.news, world.prices, adjusted=False)
     assert (raw.verdict, "as traded" in raw.detail) == ("pass", True)
+    unstated = perturb_levels(cheap, world.news, world.prices)
+    assert (unstated.verdict, "nobody stated" in unstated.detail) == ("inconclusive", True)
+    idle = perturb_levels(lambda _news, prices: prices.close * 0.0, world.news, adjusted)
+    assert (idle.verdict, "zero" in idle.detail) == ("inconclusive", True)
+
+
+def only_with_many_bars(news, prices):
+    """Close before the end of the data, and refuse data that end earlier."""
+    if len(prices.open_at) < 140:
+        raise ValueError("too few bars")
+    return closes_before_the_end(news, prices)
+
+
+def test_a_kind_of_world_that_could_never_be_tried_is_no_pass(world):
+    end, rest = ask(only_with_many_bars, world)
+    assert (end.code, end.verdict, "too few bars" in end.detail) == ("T9", "inconclusive", True)
+    assert (rest.code, rest.verdict, "news poisoned, bars rescaled)" in rest.detail) == ("T1", "pass", True)
+    with pytest.raises(DataError, match=r"not all is proven about only_with_many_bars \(T9\).*too few bars"):
+        assert_causal(only_with_many_bars, prices=world.prices, news=world.news)
+
+
+def with_a_gap(world, rows=slice(100, 108)):
+    panels = {name: getattr(world.prices, name).copy() for name in PRICE_FIELDS}
+    for panel in panels.values():
+        panel.iloc[:, 1] = panel.iloc[:, 1].ffill()
+        panel.iloc[rows, 0] = np.nan
+    return replace(world, prices=replace(world.prices, **panels))
+
+
+def trades_on(filled):
+    def decide(_news, prices):
+        other = prices.close.iloc[:, 1].ffill().pct_change(5, fill_method=None).shift(1)
+        moves = filled(prices.close.iloc[:, 0]).pct_change(3, fill_method=None).shift(1)
+        weights = prices.close * 0.0
+        weights.iloc[:, 1] = np.sign(moves).fillna(0.0) / 2 + np.sign(other).fillna(0.0) / 8
+        return weights.fillna(0.0)
+
+    return decide
+
+
+@pytest.mark.parametrize("n_rows", [4, 12])
+def test_prices_filled_backwards_are_found_in_their_gap_and_named_so(n_rows, world):
+    gapped = with_a_gap(world)
+    assert np.flatnonzero(rows_in_gaps(gapped.prices, gapped.decided_at)).tolist() == list(range(101, 109))
+    for filled in (pd.Series.bfill, pd.Series.interpolate):
+        for seed in range(3):
+            found = ask(trades_on(filled), gapped, n_rows=n_rows, seed=seed)
+            assert [(each.code, each.verdict) for each in found] == [("D8", "leak")]
+            assert "bfill" in found[0].remedy
+    (honest,) = ask(trades_on(pd.Series.ffill), gapped, n_rows=n_rows)
+    assert honest.verdict == "pass"
+    # Who looks ahead everywhere does not do so by filling gaps.
+    (ahead,) = ask(looks_three_ahead, gapped, n_rows=n_rows)
+    assert (ahead.code, ahead.verdict) == ("T1", "leak")
 
 
 def test_an_assertion_says_first_row_both_values_input_column_and_what_to_do(world):

@@ -157,6 +157,7 @@ def elsewhere(tmp_path_factory):
     told = world.news[["article_id", "published_at", "symbol"]].assign(text="Acme in the news", source="wire")
     told.to_csv(folder / "news.csv", index=False)
     (folder / "my_strategy.py").write_text(MINE)
+    told.drop(columns="text").to_csv(folder / "bare.csv", index=False)
     (folder / "my_broken.py").write_text("1 / 0")
     leak_worlds.honest(world.news, world.prices).to_parquet(folder / "weights.parquet")
     return folder
@@ -194,7 +195,9 @@ def test_weights_of_ones_own_are_audited(elsewhere):
         (["--signal", "my_strategy:number"], 2, "is no function"),
         (["--signal", "my_strategy:peeks", "--fill", "noon"], 2, "write open or close"),
         (["--signal", "my_strategy:peeks", "--latency", "soon"], 2, "such as 5min"),
-        (["--signal", "my_strategy:peeks", "--deep"], 2, "has no run"),
+        (["--signal", "my_strategy:peeks", "--deep"], 2, "has no run. Leave --deep out"),
+        (["--signal", "my_strategy:peeks", "--set", "seed=1"], 2, "Leave --set out"),
+        (["--signal", "my_strategy:peeks", "--news", "bare.csv"], 1, "no column for text. Name it so in the file. It"),
         (["--weights", "nowhere.csv"], 1, "does not exist"),
         ([], 2, "needs a run|has no run|either signal"),
     ],
