@@ -271,7 +271,8 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
             silent_on="copies reworded beyond 70 %, translations, texts of fewer than four words",
             cost="articles times what they share, capped",
             severity="leak",
-            remedy="drop copies, or put all copies of a text on one side",
+            remedy="Drop training copies of what is tested, or drop the later copies from the test; never move a test "
+            "text into training.",
         ),
         "check_repeated_texts": LeakCheck(
             "D5",

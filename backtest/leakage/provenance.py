@@ -273,10 +273,17 @@ def _judge_record(
             check.code, "leak", check.title, detail, _named(read[proven], tested, start), share, unit, check.remedy
         )
     if doubted.any():
-        detail = (
-            f"{int((unplanned & doubted).sum()):,} of {len(read):,} samples that were read are not among those planned "
-            f"for this fold, and {int((alone & doubted).sum()):,} carry a text that the news hold only from then on."
-        )
+        strange, held = int((unplanned & doubted).sum()), int((alone & doubted).sum())
+        texts_held = f"{held:,} carry a text that the news hold only from the test on, which begins {moment(start)}"
+        if strange:
+            detail = (
+                f"{strange:,} of {len(read):,} samples that were read are not among those planned for this fold, and "
+                f"{texts_held}."
+            )
+            remedy = "Find out where these samples come from, and fit on those that were planned."
+        else:
+            detail = f"All {len(read):,} samples that were read were planned, but {texts_held}."
+            remedy = "Take these texts out of what the labels are read from, such as a label file, or test from a later date."
         return Finding(
             check.code,
             "suspicious",
@@ -285,7 +292,7 @@ def _judge_record(
             _named(read[doubted], tested, start),
             float(doubted.mean()),
             "share of samples read",
-            "Find out where these samples come from, and fit on those that were planned.",
+            remedy,
         )
     dated = pd.concat([known_at, ends_at]).dropna()
     when = (

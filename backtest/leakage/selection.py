@@ -17,6 +17,8 @@ from embargo.data_loaders.errors import DataError
 # The best of so many is no accident: of a choice made beforehand it is one time in ten or less.
 FEWEST_VARIANTS = 10
 
+_UNTRADED = "Its returns have no Sharpe ratio, as where nothing was traded, so it was not picked by one."
+
 
 def check_selection(
     attempts: pd.DataFrame, *, p_value: float | None, adjusted_p_value: float | None, significance: float
@@ -62,6 +64,8 @@ def check_selection(
     check, unit = CHECKS["check_selection"], "attempts that differ in tuning alone"
     require_columns(attempts, ("attempt", "sharpe", "tuning", "own", "alike"), where="attempts")
     own = _own(attempts)
+    if own is None:
+        return Finding("P1", "not-applicable", check.title, _UNTRADED)
     variants = attempts.loc[attempts["alike"] | attempts["own"]]
     n, rank = len(variants), _rank(variants, own)
     if n < 2:
@@ -125,15 +129,20 @@ def check_attempts(
     check, unit = CHECKS["check_attempts"], "attempts counted"
     require_columns(attempts, ("attempt", "sharpe", "tuning", "own"), where="attempts")
     own = _own(attempts)
+    if own is None:
+        return Finding("P2", "not-applicable", check.title, _UNTRADED, [], float(len(attempts)), unit)
     recorded, rank = len(attempts), _rank(attempts, own)
     n = recorded + (elsewhere or 0)
     told, survives = _survival(p_value, adjusted_p_value, significance)
     if recorded == 1 and elsewhere is None:
         detail = (
-            "The ledger knows no other attempt on these bars, and nobody says how many were made elsewhere: the best "
-            "of 48 would look the same."
+            "No other attempt on these bars is recorded, and nobody says how many were made elsewhere, so nobody knows "
+            "what this is the best of."
         )
-        remedy = "State it as statistics.trials_elsewhere (trials= in Python): 0 if this was the first, else how many."
+        remedy = (
+            "State how many there were: statistics.trials_elsewhere in a config (0 if this was the first), trials in "
+            "Python and --trials on the command line (1 if this was the first, which counts)."
+        )
         return Finding("P2", "inconclusive", check.title, detail, [], 1.0, unit, remedy)
     stated = "nobody says how many elsewhere" if elsewhere is None else f"{elsewhere:,} stated elsewhere"
     others = f"{recorded:,} attempts on these bars are recorded (this one is number {rank:,}) and {stated}"
@@ -145,12 +154,12 @@ def check_attempts(
     return Finding("P2", verdict, check.title, detail, shown, float(n), unit, remedy)
 
 
-def _own(attempts: pd.DataFrame) -> float:
-    """Sharpe ratio of the attempt in question."""
+def _own(attempts: pd.DataFrame) -> float | None:
+    """Sharpe ratio of the attempt in question; None where it has none, for it never traded."""
     own = attempts.loc[attempts["own"].astype(bool), "sharpe"]
     if len(own) != 1:
         raise DataError(f"attempts: {len(own)} rows are the one in question. Mark one of them in the column own.")
-    return float(own.iloc[0])
+    return None if pd.isna(own.iloc[0]) else float(own.iloc[0])
 
 
 def _rank(attempts: pd.DataFrame, own: float) -> int:

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from embargo.research.run.fusion import Fused
 
 # Where the run as it is keeps its models and scores.
+_UNTRADED = "Choose signal.threshold on the validation part (embargo sweep), low enough that the run trades."
+
 FIRST = "first"
 
 
@@ -209,7 +211,7 @@ def perturb_run(
         detail = (
             f"The run never trades, so weights and orders that stay as they were in {compared} worlds prove nothing."
         )
-        return [Finding("T1", "inconclusive", TITLE, detail, remedy="Lower signal.threshold until it trades.")]
+        return [Finding("T1", "inconclusive", TITLE, detail, remedy=_UNTRADED)]
     left = f" {apart} more could not be carried through for want of news." if apart else ""
     detail = (
         f"{compared} worlds that differ only after {len(instants)} instants, carried from their files to their orders, "
@@ -256,7 +258,7 @@ def perturb_once(first: Carried, memory: Memory, cache: Path, *, seed: int = 0) 
         finding = check_settled(_settled(first, at, number), carried, at=at)
     if finding.verdict == "pass" and first.result.books.orders.empty:
         detail = f"The run never trades, so weights and orders prove nothing. {finding.detail}"
-        return replace(finding, verdict="inconclusive", detail=detail, remedy="Lower signal.threshold until it trades.")
+        return replace(finding, verdict="inconclusive", detail=detail, remedy=_UNTRADED)
     return finding
 
 

@@ -78,6 +78,54 @@ def test_a_training_copy_from_later_is_always_a_leak():
     finding = check_duplicates(train, train_at, test, test_at)
     assert finding.verdict == "leak"
     assert "later than themselves" in finding.detail
+    train[-1] = _one_word_changed(test[0])
+    assert check_duplicates(train, train_at, test, test_at).verdict == "pass", "one near match is no proof"
+
+
+@pytest.mark.parametrize("change", [_mangle, _one_word_changed])
+@pytest.mark.parametrize(("n_train", "n_test"), [(60, 20), (300, 90), (390, 130)])
+def test_one_copy_in_small_training_proves_nothing_and_says_so(n_train, n_test, change):
+    _, train, train_at, test, test_at = _split(6, n_train, n_test)
+    assert check_duplicates(train, train_at, test, test_at).verdict == "pass"
+    test[3] = change(train[5])
+    finding = check_duplicates(train, train_at, test, test_at)
+    assert finding.verdict == "inconclusive"
+    assert f"{n_train} training texts are too few to show the source's habit" in finding.detail
+    assert check_duplicates(train, train_at, test, test_at, allowed=0.0).verdict == "leak"
+
+
+@pytest.mark.parametrize(
+    ("copies", "change", "verdict"),
+    [
+        (40, _one_word_changed, "inconclusive"),
+        (40, _mangle, "leak"),
+        (7, _mangle, "suspicious"),
+        (3, _mangle, "inconclusive"),
+    ],
+)
+def test_small_training_doubts_copies_word_for_word_beyond_its_own_repeats(copies, change, verdict):
+    _, train, train_at, test, test_at = _split(7, 300, 90)
+    test[:copies] = [change(text) for text in train[50 : 50 + copies]]
+    assert check_duplicates(train, train_at, test, test_at).verdict == verdict
+    # The same number of copies is no doubt where training repeats itself as often.
+    train[200 : 200 + copies * 2] = (train[:copies] * 2)[: copies * 2]
+    assert check_duplicates(train, train_at, test, test_at).verdict == "inconclusive"
+
+
+@pytest.mark.parametrize(("copies", "verdict"), [(20, "pass"), (30, "suspicious"), (90, "leak")])
+def test_near_matches_are_held_against_as_many_as_a_larger_training_brings(copies, verdict):
+    """Chance resemblances are as many as there are texts to resemble: 8 in 1,200 and 5 in 800 are some 12 in 1,600."""
+    _, train, train_at, test, test_at = _split(8)
+    train[1200:1208] = map(_one_word_changed, train[:8])
+    train[800:805] = map(_one_word_changed, train[20:25])
+    test[:copies] = map(_one_word_changed, train[100 : 100 + copies])
+    assert check_duplicates(train, train_at, test, test_at).verdict == verdict
+
+
+def test_the_remedy_never_leads_into_look_ahead():
+    _, train, train_at, test, test_at = _split(1)
+    test[:80] = train[:80]
+    assert "never move a test text into training" in check_duplicates(train, train_at, test, test_at).remedy
 
 
 def test_short_texts_are_counted_not_compared():

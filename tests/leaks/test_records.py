@@ -120,6 +120,8 @@ def test_a_planned_sample_whose_text_only_the_test_has_is_suspicious() -> None:
     copied.loc[0, "text_hash"] = TESTED["text_hash"].iloc[0]
     finding = check_training_record(read("optimiser", copied), copied, NEWS, START, trained_until=START - DAY)
     assert (finding.verdict, finding.evidence[0]["article_id"]) == ("suspicious", TESTED["article_id"].iloc[0])
+    assert "All 380 samples that were read were planned, but 1 carry a text" in finding.detail
+    assert "Take these texts out" in finding.remedy
     unknown = read("optimiser", copied)
     unknown.loc[0, ["known_at", "ends_at"]] = pd.NaT
     assert check_training_record(unknown, copied, NEWS, START, trained_until=START - DAY).verdict == "leak"

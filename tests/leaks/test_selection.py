@@ -57,6 +57,21 @@ def test_unsaid_none_and_many_are_three_answers(stated, verdict):
     assert ("trials_elsewhere" in finding.remedy) == (stated is None)
 
 
+def test_an_attempt_that_never_traded_was_not_picked():
+    for tried in (variants(1), variants(48)):
+        idle = tried.assign(sharpe=tried["sharpe"].where(~tried["own"]).astype(object).where(~tried["own"], None))
+        for found in (check_selection(idle, **LUCK), check_attempts(idle, elsewhere=None, **LUCK)):
+            assert found.verdict == "not-applicable"
+            assert "nothing was traded" in found.detail
+
+
+def test_the_advice_counts_the_first_attempt_as_each_door_does():
+    finding = check_attempts(variants(1), elsewhere=None, **LUCK)
+    assert "0 if this was the first" in finding.remedy
+    assert "(1 if this was the first" in finding.remedy
+    assert "ledger" not in finding.detail
+
+
 def test_one_row_must_be_the_attempt_in_question():
     with pytest.raises(DataError, match="0 rows are the one in question"):
         check_selection(variants(3).assign(own=False), **LUCK)
