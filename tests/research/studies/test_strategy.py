@@ -12,6 +12,7 @@ from samples import leak_worlds as worlds
 import embargo
 from embargo.backtest.leakage import CHECKS, LEAKS
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
+from embargo.data_loaders.fields import PRICE_FIELDS
 from embargo.research.studies.strategy import COLUMNS, NOT_TESTED, audit_strategy
 from embargo.signals.alignment import align
 
@@ -56,6 +57,48 @@ def test_a_leaky_function_is_caught_and_its_weights_alone_are_doubted(world, new
     assert "suspicious" in verdicts(alone)["T5"]
     (reason,) = alone.loc[alone["title"] == CHECKS["check_decisions_are_causal"].title, "detail"]
     assert reason == "Needs a callable: weights alone cannot be perturbed."
+
+
+def test_questions_that_a_leak_leaves_open_do_not_ask_for_the_function_that_was_given(world):
+    found = audit_strategy(signal=lambda prices: worlds.same_bar_close(None, prices), prices=world.prices, rows=2)
+    assert found.loc[0, ["code", "verdict"]].tolist() == ["T1", "leak"]
+    open_still = found[found["code"].isin(["T9", "D8", "S4", "S8"])]
+    assert len(open_still) == 4
+    assert open_still["detail"].str.startswith("A leak was found first").all()
+
+
+def test_what_the_worlds_did_not_try_is_no_pass(world):
+    def trend(prices):
+        return np.sign(prices.close.pct_change(5, fill_method=None)).shift(1).fillna(0.0) / 8
+
+    def needs_all_bars(prices):
+        if len(prices.close) < 200:
+            raise ValueError("too few bars")
+        return trend(prices)
+
+    def told(signal, **options):
+        return verdicts(audit_strategy(signal=signal, **{"prices": world.prices, "rows": 3} | options))
+
+    assert [told(trend)[code] for code in ("T9", "D8", "S4")] == [{"pass"}] * 3
+    assert [told(needs_all_bars)[code] for code in ("T9", "D8", "S4")] == [{"inconclusive"}] * 3
+    # The one row that is tried is the middle one; beside the gap lies another.
+    assert told(trend, rows=1)["D8"] == {"inconclusive"}
+    whole = replace(world.prices, **{name: getattr(world.prices, name).bfill() for name in PRICE_FIELDS})
+    assert told(trend, prices=whole)["D8"] == {"not-applicable"}
+    (said,) = audit_strategy(signal=trend, prices=whole, rows=3).query("code == 'T1' and verdict == 'pass'")["detail"][
+        :1
+    ]
+    assert "(bars rescaled, data ended)" in said
+
+
+def test_of_articles_that_are_put_on_rows_here_the_hours_alone_are_judged(world, news):
+    weights = worlds.honest(world.news, world.prices)
+    for read, verdict in ((news, "pass"), (news.drop(columns=["score", "bullish", "bearish"]), "inconclusive")):
+        found = audit_strategy(weights=weights, prices=world.prices, news=read)
+        (row,) = found[found["title"].str.contains("hours of publication")].itertuples()
+        assert (row.code, row.verdict) == ("T5", verdict)
+        assert "influenced" not in row.detail
+        assert "nobody told where the strategy put them" in row.detail
 
 
 def _as_first_seen(news, early):
