@@ -367,11 +367,11 @@ def _judge(share: float, habit: _Habit) -> AuditVerdict:
 
 
 def _habit(train: pd.DataFrame, found: _Copies, n_test: int, seed: int) -> _Habit:
-    """Measure the source's habit by the latest blocks of training, each as long as the test, of half of it at most.
+    """Measure the source's habit by the latest blocks of training, no shorter than the test, half of it at most.
 
     Where such blocks would be too short to say anything, copies word for word within all of training are counted.
     """
-    size = min(n_test, len(train) // 4)
+    size = min(max(n_test, MIN_REFERENCE), len(train) // 4)
     corpus = train["key"].nunique()
     if size < MIN_REFERENCE:
         repeats = len(train) - corpus
@@ -429,6 +429,8 @@ def _tail(count: int, other: int, part: float) -> float:
 
 
 def _finding(verdict: AuditVerdict, detail: str, pairs: pd.DataFrame, share: float, n: int) -> Finding:
+    read = f"Read the copies shown, or train on {4 * MIN_REFERENCE} texts or more, which show the source's habit."
+    remedies = {"pass": "", "inconclusive": read}
     worst = pairs.sort_values("similarity", ascending=False, kind="stable").head(EVIDENCE_ROWS)
     evidence = [
         {
@@ -445,7 +447,7 @@ def _finding(verdict: AuditVerdict, detail: str, pairs: pd.DataFrame, share: flo
         evidence,
         share,
         "share of distinct test texts",
-        "" if verdict == "pass" else CHECKS["check_duplicates"].remedy,
+        remedies.get(verdict, CHECKS["check_duplicates"].remedy),
         share_interval(share * n, n),
     )
 

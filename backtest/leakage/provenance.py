@@ -283,7 +283,7 @@ def _judge_record(
             remedy = "Find out where these samples come from, and fit on those that were planned."
         else:
             detail = f"All {len(read):,} samples that were read were planned, but {texts_held}."
-            remedy = "Take these texts out of what the labels are read from, such as a label file, or test from a later date."
+            remedy = "Take these texts out of the label file, or test from a later date."
         return Finding(
             check.code,
             "suspicious",

@@ -17,7 +17,7 @@ from embargo.data_loaders.errors import DataError
 # The best of so many is no accident: of a choice made beforehand it is one time in ten or less.
 FEWEST_VARIANTS = 10
 
-_UNTRADED = "Its returns have no Sharpe ratio, as where nothing was traded, so it was not picked by one."
+_UNTRADED = "It has no Sharpe ratio, as where nothing was traded, so it cannot have been picked by one."
 
 
 def check_selection(

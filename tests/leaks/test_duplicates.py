@@ -94,6 +94,16 @@ def test_one_copy_in_small_training_proves_nothing_and_says_so(n_train, n_test, 
     assert check_duplicates(train, train_at, test, test_at, allowed=0.0).verdict == "leak"
 
 
+def test_a_small_test_is_held_against_the_habit_of_a_large_training():
+    _, train, train_at, test, test_at = _split(9, 1600, 40)
+    test[0] = _one_word_changed(train[5])
+    finding = check_duplicates(train, train_at, test, test_at)
+    assert (finding.verdict, finding.remedy) == ("pass", "")
+    assert "repeat earlier ones at up to 0.00%" in finding.detail
+    test[:12] = map(_one_word_changed, train[:12])
+    assert check_duplicates(train, train_at, test, test_at).verdict == "leak"
+
+
 @pytest.mark.parametrize(
     ("copies", "change", "verdict"),
     [
