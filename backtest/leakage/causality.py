@@ -229,7 +229,7 @@ def choose_rows(
     n_rows: int,
     boundaries: Sequence[pd.Timestamp],
     rng: np.random.Generator,
-    rare: np.ndarray | None = None,
+    rare: Sequence[np.ndarray] = (),
 ) -> list[int]:
     """Draw rows in turn from strata, so that rare kinds (half days, fold boundaries, others) are always among them."""
     n_bars = len(decided_at)
@@ -247,8 +247,7 @@ def choose_rows(
         rng.permutation(half_days),
         rng.permutation(n_bars),
     ]
-    if rare is not None and len(rare):
-        strata.insert(1, rng.permutation(rare))
+    strata[1:1] = [rng.permutation(rows) for rows in rare]
     wanted = min(max(n_rows, 1), n_bars)
     chosen: dict[int, None] = {}
     turn = 0

@@ -380,7 +380,10 @@ def drawn_rows(
     boundaries: Sequence[pd.Timestamp] = (),
 ) -> list[int]:
     """Draw the rows after which `perturb_function` changes the future: where prices have gaps, rows in them too."""
-    rare = np.flatnonzero(rows_in_gaps(prices, decided_at))
+    inside = rows_in_gaps(prices, decided_at)
+    # At the last row of a gap the price that ends it is all that is yet to come.
+    last = inside & ~np.append(inside[1:], False)
+    rare = [np.flatnonzero(rows) for rows in (last, inside)] if inside.any() else []
     return choose_rows(known_at, prices, decided_at, n_rows=n_rows, boundaries=boundaries, rng=rng, rare=rare)
 
 

@@ -129,8 +129,8 @@ def audit(
     named = [f"--{name}" for name, each in {"signal": signal, **files}.items() if each is not None]
     if named:
         if what is not None or deep or probe or overrides or accepted or env:
-            asked = {"RUN": what, "--deep": deep, "--probe": probe, "--set": overrides, "--accept-data": accepted}
-            needless = ", ".join(name for name, each in {**asked, "--env": env}.items() if each)
+            others = {"RUN": what, "--deep": deep, "--probe": probe, "--set": overrides, "--accept-data": accepted}
+            needless = ", ".join(name for name, each in {**others, "--env": env}.items() if each)
             raise ConfigError(f"{', '.join(named)}: a strategy made elsewhere has no run. Leave {needless} out.")
         options = {"calendar": calendar, "bar": bar, "trials": trials, "rows": rows or 12, "seed": seed}
         found = _elsewhere(signal, files, options, fill, latency)
