@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 from samples.small_runs import SWEPT, embargo, only_run, settings
 
+from embargo import backtest
 from embargo.backtest.leakage import check_attempts, check_selection
 from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.simulated import SimulatedMarket, simulate_market
 from embargo.research.config.experiment import parse_config
 from embargo.research.records.run import Run
 from embargo.research.run.pipeline import kin_of, tuning_of
@@ -63,6 +65,12 @@ def test_an_attempt_that_never_traded_was_not_picked():
         for found in (check_selection(idle, **LUCK), check_attempts(idle, elsewhere=None, **LUCK)):
             assert found.verdict == "not-applicable"
             assert "nothing was traded" in found.detail
+
+
+def test_weights_that_never_trade_are_carried_out_and_judged():
+    prices = simulate_market(SimulatedMarket(n_symbols=2, start="2016-01-01", end="2016-06-30")).prices
+    traded = backtest(prices.close * 0.0, prices)
+    assert {found.code: found.verdict for found in traded.findings}["P2"] == "not-applicable"
 
 
 def test_the_advice_counts_the_first_attempt_as_each_door_does():
