@@ -161,7 +161,7 @@ def _gaps(given: Material, news: pd.DataFrame, *, partly: bool) -> Finding:
         detail = f"None of the {in_all} rows in or next to gaps of prices was among the {len(rows)} that were tried."
         return Finding("D8", "inconclusive", _GAPS, detail, remedy="Ask with more rows=.")
     if in_all:
-        detail = f"{tried} of {in_all} rows in or next to gaps of prices were tried: {_AS_IT_WAS}"
+        detail = f"{tried} of {in_all} rows in or next to gaps of prices were tried: {_AS_IT_WAS} More rows= try more."
         return Finding("D8", "pass", _GAPS, detail)
     if news.empty:
         return Finding("D8", "not-applicable", _GAPS, "No symbol lacks a price between two that it has.")
