@@ -35,7 +35,7 @@ COMMANDS = {
     "signal": Entry("signal", "Show what a run's signal knew, how fast it faded, and which news carried it."),
     "audit": Entry(
         "audit",
-        "Say what a run's audit found, or carry it out again with other futures, or ask what its readers remember.",
+        "Say what a run's audit found, ask a run more than that, or audit a strategy made elsewhere.",
     ),
     "sweep": Entry("sweep", "Trade every combination of settings and choose one by validation."),
     "paths": Entry("paths", "Show how much a Sharpe ratio owes to which part of history taught."),

@@ -23,7 +23,7 @@ KEYS = {
     "kind", "base", "base_weights_hash", "base_knowledge_cutoff", "cutoff_source", "exposures", "trained_until",
     "knowledge_cutoff", "n_train", "n_validation", "train_text_hashes_fingerprint", "settings", "epochs", "best_epoch",
     "temperature", "ece_before", "ece_after", "validation_accuracy", "validation_macro_f1", "adapter",
-    "scorer_identity", "model_id", "calibration", "reliability_before", "reliability_after",
+    "scorer_identity", "fitted_state", "model_id", "calibration", "reliability_before", "reliability_after",
 }  # fmt: skip
 
 
