@@ -118,7 +118,7 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
     >>> with TemporaryDirectory() as folder:
     ...     outcome = execute(config, out=Path(folder) / "runs", cache=Path(folder) / "cache", stages=Quiet())
     >>> outcome.status, outcome.verdict.headline
-    ('caution', 'An edge is not shown: chance could have made this result.')
+    ('valid', 'An edge is not shown: chance could have made this result.')
     >>> outcome.metrics.n_bars, round(outcome.metrics.sharpe, 2)
     (128, 0.1)
     >>> outcome.headline[0]

@@ -227,7 +227,7 @@ def _summed_up(
     )
     finite = ratios[np.isfinite(ratios)]
     if not len(finite):
-        raise DataError("paths: no path ever traded. Lower signal.threshold.")
+        raise DataError("paths: no path ever traded. Choose signal.threshold on the validation part (embargo sweep).")
     counts = pd.DataFrame([found.counts for found in samples]).fillna(0).astype(int)
     figures = {
         "name": config.name,

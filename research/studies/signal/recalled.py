@@ -99,7 +99,7 @@ def recall(folder: Path, stages: Stages) -> RecalledRun:
     ...     made = execute(config, out=Path(folder) / "runs", cache=Path(folder) / "cache", stages=Quiet())
     ...     run = recall(made.folder, Quiet())
     >>> run.status, run.signal.shape
-    ('caution', (128, 4))
+    ('valid', (128, 4))
     """
     names = [f"{name}.parquet" for name in _TABLES]
     need_run(folder, (CONFIG, MANIFEST, METRICS, *names))
