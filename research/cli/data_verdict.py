@@ -10,7 +10,7 @@ from embargo.research.progress import escaped
 
 if TYPE_CHECKING:
     from embargo.data_loaders.checks import Grade
-    from embargo.research.records.metrics import DataFault, WithoutBars
+    from embargo.research.records.data_faults import DataFault, WithoutBars
     from embargo.research.run.data_verdict import DataVerdict
 
 _COLOURS = {"bad": "red", "look": "yellow", "clean": "green"}

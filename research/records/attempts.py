@@ -29,11 +29,7 @@ from embargo.backtest.significance import (
 )
 from embargo.research.records.figures import from_json
 from embargo.research.records.ledger import Trial, returns_of, trials_around
-from embargo.research.records.metrics import (
-    BestOfAttempts,
-    Discounted,
-    GrowingWindow,
-)
+from embargo.research.records.metrics import BestOfAttempts, Discounted, GrowingWindow
 from embargo.research.records.windows import TradedWindow
 
 _BLOCKS = 16

@@ -126,7 +126,7 @@ def values_of(found: Any) -> dict[str, Any]:
 
     Examples
     --------
-    >>> from embargo.research.records.metrics import CostPaid
+    >>> from embargo.research.records.frictions import CostPaid
     >>> values_of(CostPaid(currency=12.5, per_year=0.001, per_turnover=None))
     {'currency': 12.5, 'per_year': 0.001, 'per_turnover': None}
     """
@@ -179,7 +179,7 @@ def from_json(kind: type[_Record], found: object, where: str) -> _Record:
 
     Examples
     --------
-    >>> from embargo.research.records.metrics import CostPaid
+    >>> from embargo.research.records.frictions import CostPaid
     >>> from_json(CostPaid, {"currency": 12.5, "per_year": 0.001}, "metrics.json")
     Traceback (most recent call last):
         ...
@@ -238,7 +238,7 @@ def kinds_of(kind: type) -> list[type]:
 
     Examples
     --------
-    >>> from embargo.research.records.metrics import Frictions
+    >>> from embargo.research.records.frictions import Frictions
     >>> [each.__name__ for each in kinds_of(Frictions)]
     ['Frictions', 'CostPaid', 'Capacity']
     """

@@ -1,7 +1,7 @@
 """Every figure of a run, typed: what ``metrics.json`` holds, with the label, unit and definition of each.
 
 `Metrics` grows with the run: what was not measured yet, or does not exist, is None or empty. `docs/metrics.md` is made
-from this file alone.
+from the declarations alone.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from embargo.data_loaders.checks.check import Grade
 from embargo.research.pages.status import Status
 from embargo.research.records.by_regime import ByRegime
 from embargo.research.records.classifier import Classification
+from embargo.research.records.cutoff import EitherSide
+from embargo.research.records.data_faults import DataFault, WithoutBars
 from embargo.research.records.figures import as_json, figure, from_json, record, reference
+from embargo.research.records.frictions import Frictions
 
 _OPENING = """\
-<!-- Made from research/records/metrics.py by: python -m embargo.research.records.metrics > docs/metrics.md -->
+<!-- Made by: python -m embargo.research.records.metrics > docs/metrics.md -->
 
 # The figures of a run
 
@@ -254,54 +257,6 @@ class Reach:
 
 
 @record
-class CostPaid:
-    """What was paid for one thing."""
-
-    currency: float = figure("Currency", "currency", "Paid over the whole run; negative where money was received.")
-    per_year: float | None = figure("A year", "fraction a year", "Share of the mean equity, per year.")
-    per_turnover: float | None = figure(
-        "Of what is traded", "fraction", "Share of the traded notional, buys and sells."
-    )
-
-
-@record
-class Capacity:
-    """How much money the strategy could run before its own impact eats its edge, under the square-root law."""
-
-    equity_break_even: float | None = figure(
-        "Equity at which nothing is left", "currency", "Equity at which the strategy's own impact eats its edge."
-    )
-    equity_most_profit: float | None = figure(
-        "Equity of most profit", "currency", "Equity at which most money is made: 4/9 of that."
-    )
-    equity_at_participation: float | None = figure(
-        "Equity at the participation cap", "currency", "Equity up to which 95 % of the orders stay below the cap."
-    )
-    participation_break_even: float | None = figure(
-        "Participation at which nothing is left", "fraction", "Share of the volume at which impact eats the edge."
-    )
-    impact: float = figure("Impact", "ratio", "Coefficient of the law, as given.")
-    participation: float = figure("Participation cap", "fraction", "Largest order as a share of the volume, as given.")
-    orders: int = figure("Orders", "count", "Orders looked at.")
-    orders_without_volume: int = figure(
-        "Orders without volume", "count", "Those left out, because no volume or volatility was known."
-    )
-
-
-@record
-class Frictions:
-    """What was paid and to whom, what trading might cost at most, and how much money the edge could bear."""
-
-    costs_paid: Mapping[str, CostPaid] = figure(
-        "Costs paid", "record", "By what was paid for, and in total.", default_factory=dict
-    )
-    break_even_cost: float | None = figure(
-        "Break-even cost", "fraction", "Cost of the traded notional at which the mean return is 0.", default=None
-    )
-    capacity: Capacity | None = figure("Capacity", "record", "Equity that the edge could bear.", default=None)
-
-
-@record
 class ShuffledNews:
     """The strategy against itself on news that were rearranged in one way."""
 
@@ -425,69 +380,11 @@ class TruthFigures:
 
 
 @record
-class CutoffSide:
-    """What a run made on one side of its base model's knowledge cutoff."""
-
-    n_bars: int = figure("Bars", "bars", "Test bars that open on this side.")
-    n_articles: int = figure("Articles", "count", "Articles, by symbol, that reached one of them.")
-    sharpe: float | None = figure("Sharpe ratio", "Sharpe ratio a year", "Sharpe ratio on this side alone.")
-    sharpe_low: float | None = figure("Lower end", "Sharpe ratio a year", "Lower end of its interval.")
-    sharpe_high: float | None = figure("Upper end", "Sharpe ratio a year", "Upper end of its interval.")
-    information_coefficient: float | None = figure(
-        "Information coefficient", "ratio", "Correlation of the scores with the rank of the return of the bar reached."
-    )
-    information_coefficient_low: float | None = figure("Lower end", "ratio", "Lower end of its interval.")
-    information_coefficient_high: float | None = figure("Upper end", "ratio", "Upper end of its interval.")
-
-
-@record
-class EitherSide:
-    """What a run made before and after its base model's knowledge cutoff."""
-
-    cutoff: str = figure("Knowledge cutoff", "UTC instant", "As stated of the base model.")
-    before: CutoffSide = figure("Before", "record", "What the base may remember.")
-    after: CutoffSide = figure("After", "record", "What it cannot.")
-
-
-@record
 class FusionFigures:
     """The models that joined news and market features."""
 
     models: tuple[Mapping[str, Any], ...] = figure("Models", "text", "Manifest of each, in the order of time.")
     counts: Mapping[str, int] = figure("Samples", "count", "Samples by what became of them.")
-
-
-@record
-class WithoutBars:
-    """What the same weights make when nothing is earned or lost over the bars that checks of the data mark."""
-
-    n_marked: int = figure("Marked bars", "count", "Bars marked, each symbol's own, in all that the run reads.")
-    n_symbols: int = figure("Symbols", "count", "Symbols with a marked bar.")
-    n_left_out: int = figure(
-        "Returns left out", "count", "Returns of single bars and symbols, in the test rows, that begin or end at one."
-    )
-    share_left_out: float = figure("Share left out", "fraction", "Share of all those returns.")
-    sharpe: float | None = figure("Sharpe ratio", "Sharpe ratio a year", "Sharpe ratio without them.")
-    total_return: float | None = figure("Total return", "fraction", "Growth of the account without them.")
-    max_drawdown: float | None = figure("Maximum drawdown", "fraction", "Worst fall from an earlier peak without them.")
-
-
-@record
-class DataFault:
-    """What one check of the data found that is not clean."""
-
-    verdict: Grade = figure("Verdict", "text", "look: a person should judge it; bad: results rest on faulty data.")
-    summary: str = figure("What was seen", "text", "The figures that decided.")
-    accepted: str | None = figure(
-        "Accepted because", "text", "Reason given for going on all the same.", default=None, optional=True
-    )
-    without: WithoutBars | None = figure(
-        "Without these bars",
-        "record",
-        "Figures without the bars that it marks; none where it marks none.",
-        default=None,
-        optional=True,
-    )
 
 
 @record

@@ -16,7 +16,7 @@ from embargo.backtest.leakage import CHECKS, Finding, check_alpha_decay, check_c
 from embargo.backtest.leakage.memory.cutoff import FEWEST_MATCHED
 from embargo.backtest.leakage.memory.result import FEWEST_DAYS
 from embargo.backtest.significance import sharpe_estimate
-from embargo.research.records.metrics import CutoffSide, EitherSide
+from embargo.research.records.cutoff import CutoffSide, EitherSide
 from embargo.research.run.plan import Plan
 from embargo.research.run.regimes import is_ex_post
 from embargo.research.run.trading import Trade

@@ -24,9 +24,9 @@ from embargo.research.config.experiment import Config
 from embargo.research.records.attempts import Attempts, best_of, discounted, growing_window
 from embargo.research.records.classifier import Classification
 from embargo.research.records.figures import figures_of, from_json, values_of
+from embargo.research.records.frictions import Frictions
 from embargo.research.records.metrics import (
     Drawdown,
-    Frictions,
     Metrics,
     Performance,
     RandomTimes,

@@ -28,8 +28,9 @@ from embargo.research.pages.status import Status
 from embargo.research.progress import Quiet, Stages
 from embargo.research.records import ledger
 from embargo.research.records.attempts import Attempts, remarks, tried_around
+from embargo.research.records.data_faults import DataFault
 from embargo.research.records.folders import seal, write_json, writing
-from embargo.research.records.metrics import DataFault, FusionFigures, Metrics, TruthFigures
+from embargo.research.records.metrics import FusionFigures, Metrics, TruthFigures
 from embargo.research.records.provenance import manifest_of
 from embargo.research.records.seals import keep_seal
 from embargo.research.records.windows import TradedWindow, window_on

@@ -10,7 +10,7 @@ import pandas as pd
 from embargo.backtest.books import kernel
 from embargo.backtest.books.simulation import marks
 from embargo.backtest.metrics import performance
-from embargo.research.records.metrics import WithoutBars
+from embargo.research.records.data_faults import WithoutBars
 from embargo.research.run.plan import Plan
 from embargo.research.run.trading import Trade, market_of
 

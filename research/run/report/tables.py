@@ -21,11 +21,12 @@ from embargo.research.records.by_regime import (
     RegimeReading,
     Stress,
 )
+from embargo.research.records.cutoff import CutoffSide
+from embargo.research.records.data_faults import WithoutBars
 from embargo.research.records.figures import labels_of
+from embargo.research.records.frictions import CostPaid
 from embargo.research.records.metrics import (
     BestOfAttempts,
-    CostPaid,
-    CutoffSide,
     Drawdown,
     GrowingWindow,
     MeanReturn,
@@ -37,7 +38,6 @@ from embargo.research.records.metrics import (
     ShuffledNews,
     Tails,
     TradeFigures,
-    WithoutBars,
 )
 
 _BROKEN = {

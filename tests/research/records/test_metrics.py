@@ -19,7 +19,8 @@ from embargo.data_loaders.errors import DataError
 from embargo.research.records.classifier import Classification
 from embargo.research.records.figures import FigureUnit, as_json, figures_of, from_json, kinds_of, reference
 from embargo.research.records.folders import write_json
-from embargo.research.records.metrics import CostPaid, Metrics, Performance, metrics_reference
+from embargo.research.records.frictions import CostPaid
+from embargo.research.records.metrics import Metrics, Performance, metrics_reference
 
 PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)

@@ -26,7 +26,8 @@ from embargo.data_loaders.checks import Check
 from embargo.data_loaders.errors import ConfigError
 from embargo.research.config.experiment import load_config, parse_config
 from embargo.research.progress import Quiet
-from embargo.research.records.metrics import Metrics, WithoutBars
+from embargo.research.records.data_faults import WithoutBars
+from embargo.research.records.metrics import Metrics
 from embargo.research.run.data_verdict import DataVerdict
 from embargo.research.run.pipeline import execute
 from embargo.research.run.plan import Plan

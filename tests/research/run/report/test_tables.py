@@ -16,10 +16,9 @@ from embargo.backtest.chance import reach
 from embargo.backtest.metrics import break_even_cost, capacity, cost_breakdown, deepest_drawdowns, performance, relative
 from embargo.research.pages import formats
 from embargo.research.records.figures import from_json, values_of
+from embargo.research.records.frictions import Capacity, CostPaid
 from embargo.research.records.metrics import (
     BestOfAttempts,
-    Capacity,
-    CostPaid,
     Drawdown,
     GrowingWindow,
     Performance,
