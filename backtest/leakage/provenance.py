@@ -328,7 +328,7 @@ def _beyond(read: pd.DataFrame, planned: pd.DataFrame) -> pd.Series:
 
 
 def _numbers(read: pd.Series, planned: pd.Series) -> tuple[np.ndarray, int]:
-    """Number the values of both, and say how many there are."""
+    """Give each value of both a number, and say how many there are."""
     numbers, distinct = pd.factorize(pd.concat([read, planned], ignore_index=True), use_na_sentinel=False)
     return numbers.astype(np.int64), len(distinct)
 

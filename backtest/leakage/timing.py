@@ -429,7 +429,7 @@ def _window(
     """Correlation inside a window of hours against the rest, with the error of the difference clustered by bar."""
     inside = ((hour - start) % 24) < width
     count = int(inside.sum())
-    if min(count, len(inside) - count) < MIN_BUCKET or len(np.unique(row[inside])) < MIN_BUCKET_ROWS:
+    if min(count, len(inside) - count) < MIN_BUCKET or np.count_nonzero(np.bincount(row[inside])) < MIN_BUCKET_ROWS:
         return None
     found, pull = [], np.empty(len(row))
     for part, sign in ((inside, 1.0), (~inside, -1.0)):

@@ -18,7 +18,7 @@ from embargo.backtest import leakage
 from embargo.backtest.books import Books
 from embargo.backtest.leakage import Finding
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK, length_of, sessions, zone_of
-from embargo.data_loaders.schemas import Prices
+from embargo.data_loaders.schemas import Prices, is_among
 from embargo.models.content import text_hash
 from embargo.research.progress import Stages
 from embargo.research.records.attempts import Attempts
@@ -358,7 +358,7 @@ def _contamination(trail: Trail, hash_of: Callable[[str], str]) -> Finding:
     if record is None:
         texts = pd.concat([part.train, part.validation])["text"]
     else:
-        texts = texts[texts.map(hash_of).isin(set(record["text_hash"]))]
+        texts = texts[is_among(texts.map(hash_of), record["text_hash"].astype("str"))]
     # Near copies are left to whoever asks: set phrases are alike of themselves.
     return leakage.check_contamination(part.test["text"].tolist(), texts.tolist(), near=False).finding()
 
@@ -366,9 +366,14 @@ def _contamination(trail: Trail, hash_of: Callable[[str], str]) -> Finding:
 def _records(trail: Trail, news: pd.DataFrame, hash_of: Callable[[str], str]) -> list[Finding]:
     """Hold what was really fitted on, fold by fold, against what was planned and what is tested."""
     trained, calibrated = [], []
+    # One labelled file serves all folds.
+    planned: dict[tuple[int, int], pd.DataFrame] = {}
     for part, manifest in zip(trail.plan.parts, trail.manifests, strict=True):
         record = record_of(trail.fitted_on, part)
-        given = record, _planned(part, hash_of), news, part.fold.test_start
+        key = id(part.train), id(part.validation)
+        if key not in planned:
+            planned[key] = _planned(part, hash_of)
+        given = record, planned[key], news, part.fold.test_start
         until = None if manifest["trained_until"] is None else pd.Timestamp(manifest["trained_until"])
         trained.append(leakage.check_training_record(*given, trained_until=until))
         calibrated.append(leakage.check_calibration_record(*given, trained_until=until))
@@ -408,8 +413,9 @@ def _planned(part: Part, hash_of: Callable[[str], str]) -> pd.DataFrame:
 def _hashed_news(plan: Plan, hash_of: Callable[[str], str]) -> pd.DataFrame:
     """List the articles with the hashes of their texts as categories, which are found many times faster than words."""
     news = plan.world.news[["article_id", "text", "known_at"]].drop_duplicates("article_id")
-    hashes = pd.Categorical.from_codes(*pd.factorize(news["text"].map(hash_of)))
-    return news.assign(text_hash=hashes).reset_index(drop=True)
+    codes, texts = pd.factorize(news["text"])
+    numbers, hashes = pd.factorize(np.array([hash_of(text) for text in texts.tolist()], dtype=object))
+    return news.assign(text_hash=pd.Categorical.from_codes(numbers[codes], hashes)).reset_index(drop=True)
 
 
 def _worst(findings: Sequence[Finding]) -> Finding:

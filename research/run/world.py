@@ -183,7 +183,7 @@ def world_of(config: Config, inputs: Inputs) -> World:
         fresh = first_seen(news, scope=config.news.repeat_scope, window=pd.Timedelta(config.news.repeat_window))
         counts["news"]["repeats"] = int((~fresh).sum())
         news = news.loc[fresh].reset_index(drop=True)
-    unpriced = sorted(set(news["symbol"]) - set(prices.symbols))
+    unpriced = sorted(set(news["symbol"].unique()) - set(prices.symbols))
     if unpriced and config.news.unpriced == "error":
         raise DataError(_without_prices(unpriced, _in_other_capitals(unpriced, prices.symbols)))
     has_price = ~news["symbol"].isin(unpriced)
