@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.calendars import decided_before
-from embargo.data_loaders.checks.repeats import text_keys
+from embargo.data_loaders.checks.repeats import text_numbers
 from embargo.data_loaders.errors import ConfigError, DataError, such
 from embargo.data_loaders.fields import CLASSES
 from embargo.data_loaders.schemas import Prices, as_utc, utc_microseconds
@@ -64,8 +64,7 @@ def settle(frame: pd.DataFrame, counts: dict[str, int]) -> Labelled:
     unlabelled = frame["label"].isna()
     counts["unlabelled"] = int(unlabelled.sum())
     frame = frame.loc[~unlabelled].assign(label=lambda part: part["label"].astype(np.int64))
-    keys = text_keys(frame["text"])
-    contradicted = frame.groupby(keys.to_numpy())["label"].transform("nunique") > 1
+    contradicted = frame.groupby(text_numbers(frame["text"]))["label"].transform("nunique") > 1
     counts["conflicting_texts"] = int(contradicted.sum())
     frame = frame.loc[~contradicted].sort_values(["known_at", "article_id"], kind="stable")
     copies = frame.duplicated("article_id")

@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from embargo.data_loaders.errors import ConfigError, DataError, such
 from embargo.data_loaders.fields import CLASSES, PRICE_FIELDS, UTC_DTYPE
@@ -93,6 +95,17 @@ def utc_microseconds(values: pd.Series | pd.DatetimeIndex) -> np.ndarray:
     """
     array: np.ndarray = values.to_numpy(dtype="datetime64[us]")
     return array
+
+
+def is_among(values: pd.Series, others: pd.Series | pd.Index) -> np.ndarray:
+    """Tell which values are among others, bool of shape (n,).
+
+    The ``isin`` of pandas goes through strings one by one in Python.
+    """
+    if values.dtype != _STRING or others.dtype != _STRING:
+        return np.asarray(values.isin(others), dtype=bool)
+    found = pc.is_in(pa.array(values, pa.large_string()), value_set=pa.array(others, pa.large_string()))
+    return np.asarray(found, dtype=bool)
 
 
 def _sound_text(column: object) -> bool:

@@ -151,7 +151,7 @@ class Opinions:
 
 def net_sentiment(scored: pd.DataFrame) -> np.ndarray:
     """Probability bullish minus probability bearish, shape (n,), in [-1, 1]."""
-    return np.asarray((scored["bullish"] - scored["bearish"]).to_numpy(dtype=float))
+    return np.asarray(scored["bullish"].to_numpy(dtype=float) - scored["bearish"].to_numpy(dtype=float))
 
 
 def confidence_of(scored: pd.DataFrame, measure: Confidence) -> np.ndarray:

@@ -282,8 +282,8 @@ def reversed_scores(news: pd.DataFrame, later: pd.Series, rng: np.random.Generat
     news = news.copy()
     mask = later.to_numpy()
     if {"bearish", "bullish"} <= set(news.columns):
-        swapped = news.loc[mask, ["bullish", "bearish"]].to_numpy()
-        news.loc[mask, ["bearish", "bullish"]] = swapped
+        down, up = news["bearish"].to_numpy(), news["bullish"].to_numpy()
+        news["bearish"], news["bullish"] = np.where(mask, up, down), np.where(mask, down, up)
     for name in news.columns:
         if name in ("bearish", "neutral", "bullish") or not pd.api.types.is_float_dtype(news[name].dtype):
             continue

@@ -315,8 +315,9 @@ def _read(texts: Sequence[str] | pd.Series, known_at: pd.Series, what: str) -> _
         }
     )
     codes, raw = pd.factorize(frame["text"])
-    plain_texts = np.asarray(normalised(pd.Series(raw, dtype="str")).to_pylist(), dtype=object)
-    long_enough = np.asarray([text.count(" ") + 1 >= MIN_TOKENS for text in plain_texts], dtype=bool)
+    plain = normalised(pd.Series(raw, dtype="str"))
+    plain_texts = plain.to_numpy(zero_copy_only=False).astype(object)
+    long_enough = np.asarray(pc.count_substring(plain, " ")) + 1 >= MIN_TOKENS
     frame["key"] = plain_texts[codes] if len(plain_texts) else []
     keep = long_enough[codes] if len(plain_texts) else np.zeros(0, dtype=bool)
     return _Texts(frame.loc[keep].sort_values("known_at", kind="stable", ignore_index=True), int((~keep).sum()))

@@ -7,7 +7,7 @@ import pandas as pd
 from embargo.backtest.leakage.catalogue import CHECKS
 from embargo.backtest.leakage.findings import Finding, aware_instant, evidence_rows, length, moment, require_columns
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.data_loaders.schemas import as_utc
+from embargo.data_loaders.schemas import as_utc, is_among
 
 SHUFFLED_SHARE = 0.05
 _OVERLAP_TITLE = CHECKS["check_label_overlap"].title
@@ -170,7 +170,7 @@ def check_split_order(
     if learned.empty:
         return Finding("S5", "not-applicable", _ORDER_TITLE, "There are no training or validation samples.")
     young = learned[learned["known_at"] >= first]
-    in_test = learned["article_id"].isin(parts["test"]["article_id"])
+    in_test = is_among(learned["article_id"], parts["test"]["article_id"])
     shared, wrong = learned[in_test], learned[(learned["known_at"] >= first) | in_test]
     if len(wrong):
         share = len(wrong) / len(learned)
@@ -189,7 +189,8 @@ def check_split_order(
         )
     oldest = parts["validation"]["known_at"].min()
     mixed = parts["train"][
-        (parts["train"]["known_at"] > oldest) | parts["train"]["article_id"].isin(parts["validation"]["article_id"])
+        (parts["train"]["known_at"] > oldest)
+        | is_among(parts["train"]["article_id"], parts["validation"]["article_id"])
     ]
     if len(mixed):
         return Finding(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from embargo.backtest.leakage.catalogue import CHECKS
@@ -254,12 +255,15 @@ def _judge_record(
     read = record.loc[record["use"].isin(uses)].reset_index(drop=True)
     if read.empty and not late:
         return Finding(check.code, "not-applicable", check.title, "Nothing was fitted here.")
-    tested = news.loc[as_utc(news["known_at"], what="news of the run, known_at") >= start]
-    texts = tested["text_hash"].nunique()
+    later = as_utc(news["known_at"], what="news of the run, known_at") >= start
+    texts = news.loc[later, "text_hash"].nunique()
+    # Few texts of the news were ever read, so that few are looked for among them and have their words counted.
+    same = news["text_hash"].isin(read["text_hash"].unique())
+    tested, news = news.loc[later & same], news.loc[same]
     known_at, ends_at = (_instants(read[column]) for column in ("known_at", "ends_at"))
     after = (known_at >= start) | (ends_at >= start)
     unplanned = _beyond(read, planned)
-    alone = read["text_hash"].isin(_of_the_test_alone(news, tested, read["text_hash"]))
+    alone = read["text_hash"].isin(_of_the_test_alone(news, tested))
     proven = after | (alone & (unplanned | known_at.isna()))
     doubted = (unplanned | alone) & ~proven
     share = read.loc[proven, "text_hash"].nunique() / texts if texts else 0.0
@@ -313,23 +317,28 @@ def _instants(column: pd.Series) -> pd.Series:
 
 def _beyond(read: pd.DataFrame, planned: pd.DataFrame) -> pd.Series:
     """Tell which samples were read more often, for the same use, than they were planned; bool, shape (read,)."""
-    key = ["text_hash", "label"]
+    # Samples are counted by number, since hashes take many times longer to group.
+    (text, n_texts), (label, n_labels) = (_numbers(read[name], planned[name]) for name in ("text_hash", "label"))
+    sample, own = text * n_labels + label, len(read)
+    times = np.bincount(sample[own:], minlength=n_texts * n_labels)[sample[:own]]
     # A threshold comes before the classes, so its samples are planned by their texts alone.
-    classless = read["label"] < 0
-    times = planned.groupby(key).size().rename("times")
-    by_text = planned.groupby("text_hash").size()
-    allowed = read[key].join(times, on=key)["times"].where(~classless, read["text_hash"].map(by_text)).fillna(0)
-    return read.groupby(["use", *key]).cumcount() >= allowed
+    by_text = np.bincount(text[own:], minlength=n_texts)[text[:own]]
+    allowed = np.where(read["label"] < 0, by_text, times)
+    return read.groupby([read["use"], sample[:own]]).cumcount() >= allowed
 
 
-def _of_the_test_alone(news: pd.DataFrame, tested: pd.DataFrame, read: pd.Series) -> set[str]:
-    """Hashes of texts that were read, of four words or more, that no article before the test has."""
-    # Few texts of a test were ever read, so that few are looked for before it and have their words counted.
-    found = tested.loc[tested["text_hash"].isin(read.unique())]
-    if found.empty:
+def _numbers(read: pd.Series, planned: pd.Series) -> tuple[np.ndarray, int]:
+    """Give each value of both a number, and say how many there are."""
+    numbers, distinct = pd.factorize(pd.concat([read, planned], ignore_index=True), use_na_sentinel=False)
+    return numbers.astype(np.int64), len(distinct)
+
+
+def _of_the_test_alone(news: pd.DataFrame, tested: pd.DataFrame) -> set[str]:
+    """Hashes of texts, of four words or more, that no article before the test has."""
+    if tested.empty:
         return set()
-    same = news.loc[news["text_hash"].isin(found["text_hash"].unique()), "text_hash"]
-    found = found.loc[~found["text_hash"].isin(same[~same.index.isin(tested.index)].unique())]
+    before = news.loc[~news.index.isin(tested.index), "text_hash"]
+    found = tested.loc[~tested["text_hash"].isin(before.unique())]
     return set(found.loc[found["text"].str.count(r"\S+") >= MIN_TOKENS, "text_hash"])
 
 

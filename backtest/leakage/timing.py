@@ -18,7 +18,7 @@ from scipy.stats import rankdata
 from embargo.backtest.leakage.catalogue import CHECKS
 from embargo.backtest.leakage.findings import EVIDENCE_ROWS, Finding, evidence_rows, plain, require_columns, utc_array
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK
-from embargo.data_loaders.checks.clock_evidence import judge_clock
+from embargo.data_loaders.checks.clock_evidence import ClockJudgement, judge_clock
 from embargo.data_loaders.checks.day_profile import date_only
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.schemas import Prices, as_utc
@@ -44,6 +44,7 @@ def check_time_zones(
     calendar: str,
     *,
     prices: Prices | None = None,
+    judgement: ClockJudgement | None = None,
 ) -> Finding:
     """Look for stamps without a zone and for a clock that is wrong (T4).
 
@@ -66,6 +67,8 @@ def check_time_zones(
         exchange_calendars code or ``"24/7"``.
     prices : Prices, optional
         Bars of the symbols. Without them the market is not heard.
+    judgement : ClockJudgement, optional
+        What `embargo.data_loaders.checks.clock_evidence.judge_clock` says of these news and prices, where it was asked.
 
     Returns
     -------
@@ -115,7 +118,7 @@ def check_time_zones(
         piled = _midnight_pile(stamps, stamped.get("known_at"))
         if piled is not None:
             return piled
-    judgement = judge_clock(stamped, calendar=calendar, prices=prices)
+    judgement = judgement or judge_clock(stamped, calendar=calendar, prices=prices)
     words = judgement.summary[0].upper() + judgement.summary[1:]
     detail = f"All {len(stamps)} stamps carry a zone. {words}."
     if judgement.verdict != "suspicious":
@@ -426,7 +429,7 @@ def _window(
     """Correlation inside a window of hours against the rest, with the error of the difference clustered by bar."""
     inside = ((hour - start) % 24) < width
     count = int(inside.sum())
-    if min(count, len(inside) - count) < MIN_BUCKET or len(np.unique(row[inside])) < MIN_BUCKET_ROWS:
+    if min(count, len(inside) - count) < MIN_BUCKET or np.count_nonzero(np.bincount(row[inside])) < MIN_BUCKET_ROWS:
         return None
     found, pull = [], np.empty(len(row))
     for part, sign in ((inside, 1.0), (~inside, -1.0)):

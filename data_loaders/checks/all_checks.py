@@ -7,25 +7,27 @@ from collections.abc import Mapping
 import pandas as pd
 
 from embargo.data_loaders.checks import arrival, bars, clock, copies, coverage, jumps, levels
-from embargo.data_loaders.checks.check import Check, facts_of
+from embargo.data_loaders.checks.check import Check, NewsFacts, facts_of
+from embargo.data_loaders.checks.clock_evidence import ClockJudgement
 from embargo.data_loaders.checks.moves import Tape
 from embargo.data_loaders.checks.near_duplicates import DEFAULT_WINDOW
 from embargo.data_loaders.schemas import Prices
 
 
 def check_news(
-    news: pd.DataFrame,
+    news: pd.DataFrame | NewsFacts,
     prices: Prices | None = None,
     *,
     calendar: str,
     counts: Mapping[str, int] | None = None,
     window: pd.Timedelta = DEFAULT_WINDOW,
+    judgement: ClockJudgement | None = None,
 ) -> list[Check]:
     """Ask everything that can be asked of news.
 
     Parameters
     ----------
-    news : DataFrame
+    news : DataFrame or NewsFacts
         ``article_id, published_at, symbol, text``, optionally ``seen_at`` (missing where the source does not state
         it), ``source`` and ``updated_at``. With a ``revision`` column the revisions are judged, and all else on the
         first of each article.
@@ -37,6 +39,8 @@ def check_news(
         Rows by reason, as the loader counted them.
     window : Timedelta
         Farthest that a near-duplicate may lie behind its original.
+    judgement : ClockJudgement, optional
+        What `embargo.data_loaders.checks.clock_evidence.judge_clock` says of these news and prices, where it was asked.
 
     Returns
     -------
@@ -66,7 +70,7 @@ def check_news(
         copies.exact_copies(facts),
         copies.near_copies(facts, window=window),
         clock.time_of_day(facts, calendar=calendar),
-        clock.clock(facts, prices, calendar=calendar),
+        clock.clock(facts, prices, calendar=calendar, judgement=judgement),
         coverage.collection_gaps(facts, calendar=calendar),
         coverage.monthly_articles(facts),
         coverage.symbol_coverage(facts, prices),

@@ -19,7 +19,7 @@ from embargo.data_loaders.checks.check import (
     one_per_article,
     worse,
 )
-from embargo.data_loaders.checks.clock_evidence import judge_clock
+from embargo.data_loaders.checks.clock_evidence import ClockJudgement, judge_clock
 from embargo.data_loaders.checks.day_profile import local_minutes, session_minutes
 from embargo.data_loaders.schemas import Prices, utc_microseconds
 
@@ -132,15 +132,21 @@ def time_of_day(news: pd.DataFrame | NewsFacts, *, calendar: str) -> Check:
     )
 
 
-def clock(news: pd.DataFrame | NewsFacts, prices: Prices | None = None, *, calendar: str) -> Check:
+def clock(
+    news: pd.DataFrame | NewsFacts,
+    prices: Prices | None = None,
+    *,
+    calendar: str,
+    judgement: ClockJudgement | None = None,
+) -> Check:
     """Find a clock that is wrong throughout, wrong in summer, or set anew between months.
 
     Says what `embargo.data_loaders.checks.clock_evidence.judge_clock` says, as the audit of a run does: clean where
     the evidence is for the clock, or there is too little to tell ("not judged"); look where there are articles enough
-    and they cannot tell, or where only the hours speak against it; bad where prices or a change of the profile do.
+    and they cannot tell, or where only the hours speak against it; bad where prices or a change of the profile do. What
+    has been judged already of these news and prices may be given as ``judgement``.
     """
-    facts = news_facts(news)
-    judgement = judge_clock(facts, calendar=calendar, prices=prices)
+    judgement = judgement or judge_clock(news_facts(news), calendar=calendar, prices=prices)
     verdict: Grade = "clean"
     if judgement.verdict == "suspicious":
         verdict = "bad" if any(complaint.proven for complaint in judgement.complaints) else "look"

@@ -190,9 +190,7 @@ def text_keys(texts: pd.Series) -> pd.Series:
     >>> text_keys(pd.Series(["Apple beats", "APPLE beats!", "Apple misses"])).nunique()
     2
     """
-    if texts.isna().any():
-        row = texts.index[int(np.argmax(texts.isna().to_numpy()))]
-        raise DataError(f"text_keys: the text at row {row!r} is missing. Filter such rows out first.")
+    _refuse_missing(texts, "text_keys")
     codes, distinct = pd.factorize(texts)
     words = normalised(pd.Series(distinct, dtype="str")).to_pylist()
     hashes = np.asarray(
@@ -204,6 +202,24 @@ def text_keys(texts: pd.Series) -> pd.Series:
     )
     values = hashes[codes] if len(hashes) else np.empty(0, dtype=object)
     return pd.Series(values, index=texts.index, name="text_key", dtype="str")
+
+
+def text_numbers(texts: pd.Series) -> np.ndarray:
+    """Give each text a number that its copies share, by the rule of `text_keys` and without its hashes; shape (n,).
+
+    Raises
+    ------
+    DataError
+        If a text is missing.
+    """
+    _refuse_missing(texts, "text_numbers")
+    return stories(texts, normalised(texts))
+
+
+def _refuse_missing(texts: pd.Series, who: str) -> None:
+    if texts.isna().any():
+        row = texts.index[int(np.argmax(texts.isna().to_numpy()))]
+        raise DataError(f"{who}: the text at row {row!r} is missing. Filter such rows out first.")
 
 
 def first_seen(
@@ -237,9 +253,7 @@ def first_seen(
     >>> first_seen(news).tolist(), first_seen(news, window=pd.Timedelta(days=4)).tolist()
     ([True, False, False], [True, False, True])
     """
-    if news["text"].isna().any():
-        row = news.index[int(np.argmax(news["text"].isna().to_numpy()))]
-        raise DataError(f"first_seen: the text at row {row!r} is missing. Filter such rows out first.")
+    _refuse_missing(news["text"], "first_seen")
     key = stories(news["text"], normalised(news["text"]))
     if scope == "symbol":
         symbol, names = pd.factorize(news["symbol"])

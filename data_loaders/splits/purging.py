@@ -13,11 +13,11 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import pandas as pd
 
-from embargo.data_loaders.checks.repeats import text_keys
+from embargo.data_loaders.checks.repeats import text_keys, text_numbers
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError
 from embargo.data_loaders.fields import CLASSES
 from embargo.data_loaders.labels import SAMPLE_COLUMNS
-from embargo.data_loaders.schemas import as_utc, utc_microseconds
+from embargo.data_loaders.schemas import as_utc, is_among, utc_microseconds
 
 PARTS = ("train", "validation", "test")
 _INSTANTS = ("known_at", "starts_at", "ends_at")
@@ -222,7 +222,7 @@ def part_of(samples: pd.DataFrame, fold: TimeSplit, *, embargo: pd.Timedelta, gr
         )
         copies = np.zeros(len(part), dtype=bool)
         if keys is not None:
-            copies = keys[part.index].isin(set(keys[pd.concat(kept.values()).index])).to_numpy()
+            copies = is_among(keys[part.index], keys[pd.concat(kept.values()).index])
         counts[f"purged_{name}"] = int(purged.sum())
         counts[f"embargoed_{name}"] = int((close & ~purged).sum())
         counts[f"copies_{name}"] = int((copies & ~close).sum())
@@ -244,8 +244,14 @@ def part_of(samples: pd.DataFrame, fold: TimeSplit, *, embargo: pd.Timedelta, gr
     assert_no_leakage(train, validation, test, fold, embargo, group=group)
     counts |= {name: len(kept[name]) for name in PARTS}
     counts["outside"] = len(samples) - sum(len(part) for part in known_in.values())
-    counts["test_texts_seen_in_train"] = int(text_keys(test["text"]).isin(set(text_keys(train["text"]))).sum())
+    counts["test_texts_seen_in_train"] = _seen(test["text"], train["text"])
     return SplitSamples(train, validation, test, counts)
+
+
+def _seen(texts: pd.Series, earlier: pd.Series) -> int:
+    """Count the texts that are copies of earlier ones."""
+    numbers = text_numbers(pd.concat([earlier, texts], ignore_index=True))
+    return int(np.isin(numbers[len(earlier) :], numbers[: len(earlier)]).sum())
 
 
 def _refuse_first(part: pd.DataFrame, wrong: pd.Series, complaint: str) -> None:
@@ -346,7 +352,7 @@ def _refuse_overlap(
 
 def _refuse_shared(parts: dict[str, pd.DataFrame], keys: dict[str, pd.Series], complaint: str) -> None:
     for before, after in combinations(PARTS, 2):
-        shared = keys[before].isin(set(keys[after]))
+        shared = pd.Series(is_among(keys[before], keys[after]), index=keys[before].index)
         _refuse_first(parts[before], shared, f"{complaint} both in {before} and in {after}")
 
 

@@ -6,6 +6,7 @@ the worst fold.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +18,7 @@ from embargo.backtest import leakage
 from embargo.backtest.books import Books
 from embargo.backtest.leakage import Finding
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK, length_of, sessions, zone_of
-from embargo.data_loaders.schemas import Prices
+from embargo.data_loaders.schemas import Prices, is_among
 from embargo.models.content import text_hash
 from embargo.research.progress import Stages
 from embargo.research.records.attempts import Attempts
@@ -82,7 +83,10 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
     config, world, parts, rows = trail.plan.config, trail.plan.world, trail.plan.parts, trail.plan.rows
     # The clock is judged by the same rows as the data are, and so has one verdict.
     *_, prices, news = read_by(config, world, parts, rows)
-    hashed = _hashed_news(trail.plan)
+    judged = trail.plan.data.clock if trail.plan.data.world is world else None
+    # Each text is hashed once for the whole audit.
+    hash_of = functools.cache(text_hash)
+    hashed = _hashed_news(trail.plan, hash_of)
     findings = [
         leakage.check_decisions_are_causal(
             trail.decide,
@@ -103,7 +107,7 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         _universe(trail.plan),
         _levels(trail),
         leakage.check_exposure(trail.weights, trail.asset_returns, periods_per_year=world.periods_per_year),
-        leakage.check_time_zones(news, world.prices.calendar, prices=prices),
+        leakage.check_time_zones(news, world.prices.calendar, prices=prices, judgement=judged),
         leakage.check_mixed_clocks(news, world.prices.calendar),
         leakage.check_bar_stamps(prices, news),
         _tradable_instants(trail),
@@ -111,9 +115,9 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         judge_labels(trail.plan),
         *judge_texts(trail.plan, news, trail.scored, trail.asset_returns),
         _orders(trail, hashed),
-        *_models(trail, hashed),
+        *_models(trail, hashed, hash_of),
         *_either_side(trail),
-        _contamination(trail),
+        _contamination(trail, hash_of),
         leakage.check_undated(news, set_aside=world.counts["news"].get("undated", 0)),
         leakage.check_latency(pd.Timedelta(config.prices.latency), length_of(config.prices.bar)),
         leakage.check_costs(config.costs.model_dump()),
@@ -312,8 +316,8 @@ def _unstated(finding: Finding, column: str) -> Finding:
     )
 
 
-def _models(trail: Trail, news: pd.DataFrame) -> list[Finding]:
-    return [_bases(trail.plan, trail.manifests), *_records(trail, news)]
+def _models(trail: Trail, news: pd.DataFrame, hash_of: Callable[[str], str]) -> list[Finding]:
+    return [_bases(trail.plan, trail.manifests), *_records(trail, news, hash_of)]
 
 
 def _bases(plan: Plan, manifests: Sequence[dict[str, Any]]) -> Finding:
@@ -343,7 +347,7 @@ def _either_side(trail: Trail) -> list[Finding]:
     return judge_cutoff(trail.plan, trail.manifests, *made, trail.rival, trail.growth, trail.regimes)
 
 
-def _contamination(trail: Trail) -> Finding:
+def _contamination(trail: Trail, hash_of: Callable[[str], str]) -> Finding:
     """Hold the labels held out of a file against those that were really fitted on; one model serves all folds."""
     plan, part = trail.plan, trail.plan.parts[0]
     if plan.config.labels.source != "file":
@@ -354,17 +358,22 @@ def _contamination(trail: Trail) -> Finding:
     if record is None:
         texts = pd.concat([part.train, part.validation])["text"]
     else:
-        texts = texts[texts.map(text_hash).isin(set(record["text_hash"]))]
+        texts = texts[is_among(texts.map(hash_of), record["text_hash"].astype("str"))]
     # Near copies are left to whoever asks: set phrases are alike of themselves.
     return leakage.check_contamination(part.test["text"].tolist(), texts.tolist(), near=False).finding()
 
 
-def _records(trail: Trail, news: pd.DataFrame) -> list[Finding]:
+def _records(trail: Trail, news: pd.DataFrame, hash_of: Callable[[str], str]) -> list[Finding]:
     """Hold what was really fitted on, fold by fold, against what was planned and what is tested."""
     trained, calibrated = [], []
+    # One labelled file serves all folds.
+    planned: dict[tuple[int, int], pd.DataFrame] = {}
     for part, manifest in zip(trail.plan.parts, trail.manifests, strict=True):
         record = record_of(trail.fitted_on, part)
-        given = record, _planned(part), news, part.fold.test_start
+        key = id(part.train), id(part.validation)
+        if key not in planned:
+            planned[key] = _planned(part, hash_of)
+        given = record, planned[key], news, part.fold.test_start
         until = None if manifest["trained_until"] is None else pd.Timestamp(manifest["trained_until"])
         trained.append(leakage.check_training_record(*given, trained_until=until))
         calibrated.append(leakage.check_calibration_record(*given, trained_until=until))
@@ -383,6 +392,8 @@ def _learnt(record: pd.DataFrame | None, part: Part, news: pd.DataFrame) -> tupl
     """Name the articles that training and validation really read; the planned ones where there is no record."""
     if record is None:
         return part.train, part.validation
+    news = news.loc[news["text_hash"].isin(record["text_hash"].unique())]
+    news = news.assign(text_hash=news["text_hash"].astype("str"))
     exact = record.merge(news, on=["text_hash", "known_at"], how="left").drop_duplicates(
         ["use", "text_hash", "known_at"]
     )
@@ -394,14 +405,17 @@ def _learnt(record: pd.DataFrame | None, part: Part, news: pd.DataFrame) -> tupl
     return found[taught], found[~taught]
 
 
-def _planned(part: Part) -> pd.DataFrame:
+def _planned(part: Part, hash_of: Callable[[str], str]) -> pd.DataFrame:
     used = pd.concat([part.train, part.validation])
-    return pd.DataFrame({"text_hash": used["text"].map(text_hash), "label": used["label"]})
+    return pd.DataFrame({"text_hash": used["text"].map(hash_of), "label": used["label"]})
 
 
-def _hashed_news(plan: Plan) -> pd.DataFrame:
+def _hashed_news(plan: Plan, hash_of: Callable[[str], str]) -> pd.DataFrame:
+    """List the articles with the hashes of their texts as categories, which are found many times faster than words."""
     news = plan.world.news[["article_id", "text", "known_at"]].drop_duplicates("article_id")
-    return news.assign(text_hash=news["text"].map(text_hash)).reset_index(drop=True)
+    codes, texts = pd.factorize(news["text"])
+    numbers, hashes = pd.factorize(np.array([hash_of(text) for text in texts.tolist()], dtype=object))
+    return news.assign(text_hash=pd.Categorical.from_codes(numbers[codes], hashes)).reset_index(drop=True)
 
 
 def _worst(findings: Sequence[Finding]) -> Finding:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from embargo.backtest import regimes
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK
+from embargo.data_loaders.schemas import is_among
 from embargo.research.config.experiment import Config
 from embargo.research.records.by_regime import (
     ByRegime,
@@ -163,7 +164,7 @@ def regime_classification(
         judged.
     """
     reached = placed.loc[placed["row"] >= 0].groupby("article_id")["row"].min()
-    known = judged.loc[judged["article_id"].isin(reached.index)]
+    known = judged.loc[is_among(judged["article_id"], reached.index)]
     rows = reached.loc[known["article_id"]].to_numpy()
     found: dict[str, dict[str, RegimeReading]] = {}
     for definition in labels.columns if len(known) else ():

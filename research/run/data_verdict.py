@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.checks import Check, Grade, check_news, check_prices
-from embargo.data_loaders.checks.check import MAX_EXAMPLES
+from embargo.data_loaders.checks.check import MAX_EXAMPLES, facts_of
+from embargo.data_loaders.checks.clock_evidence import ClockJudgement, judge_clock
 from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.schemas import Prices
 from embargo.research.config.experiment import Config
@@ -44,6 +45,10 @@ class DataVerdict:
         Symbols and bars at fault, in words, by code of each check that is not clean; empty without single bars.
     period : (Timestamp, Timestamp)
         Opens of the first and the last bar that were judged, UTC.
+    clock : ClockJudgement
+        What is to be thought of the clock of the news.
+    world : World
+        Whose news and prices were judged.
 
     Examples
     --------
@@ -58,6 +63,8 @@ class DataVerdict:
     accepted: Mapping[str, str]
     places: Mapping[str, str]
     period: tuple[pd.Timestamp, pd.Timestamp]
+    clock: ClockJudgement
+    world: World
 
     @property
     def grade(self) -> Grade:
@@ -164,8 +171,10 @@ def judge_data(config: Config, world: World, samples: Sequence[Samples], rows: s
     prices = world.prices
     bars, quoted, read, news = read_by(config, world, samples, rows)
     calendar = prices.calendar
+    facts = facts_of(news)
+    judged = judge_clock(facts.rows, calendar=calendar, prices=read)
     checks = [
-        *check_news(news, read, calendar=calendar, counts=world.counts["news"]),
+        *check_news(facts, read, calendar=calendar, counts=world.counts["news"], judgement=judged),
         *check_prices(read, as_of=config.as_of),
     ]
     if unknown := sorted(set(config.data.accept) - {check.code for check in checks}):
@@ -177,6 +186,8 @@ def judge_data(config: Config, world: World, samples: Sequence[Samples], rows: s
         accepted=dict(config.data.accept),
         places={check.code: places_of(check, prices) for check in placed if check.verdict != "clean"},
         period=(read.open_at[0], read.open_at[-1]),
+        clock=judged,
+        world=world,
     )
 
 

@@ -82,7 +82,7 @@ def carry(plan: Plan, inputs: Inputs, until: pd.Timestamp | None, cache: Path) -
         If a fold has no news to train on or to read.
     """
     config = plan.config
-    world = world_of(config, inputs)
+    world = world_of(config, replace(inputs, labelled={}))
     folds = [fold for fold in plan_folds(config, world) if until is None or fold.test_start <= until]
     parts = plan_parts(config, world, folds, Quiet())
     rows = trading_rows(world, traded_parts(config, parts))
@@ -109,7 +109,10 @@ def _carry_fold(run: Carried, number: int, inputs: Inputs, cache: Path, memory: 
     scored = pd.concat([given.scored.loc[given.scored["fold"] < parts[0].index], own.scored], ignore_index=True)
     reading = replace(own, scored=scored, manifests=[*given.manifests[:number], *own.manifests])
     fused = fuse(here, scored, memory.fusions)
-    return Carried(here, reading, trade(here, traded_news(here, scored), fused), fused)
+    # Orders are the kernel's whichever engine keeps the books, and nothing else of the books is compared.
+    execution = config.execution.model_copy(update={"engine": "kernel"})
+    booked = replace(here, config=config.model_copy(update={"execution": execution}))
+    return Carried(here, reading, trade(booked, traded_news(here, scored), fused), fused)
 
 
 def perturb_run(

@@ -325,7 +325,8 @@ def _early(samples: Sequence[Samples]) -> int:
 
 
 def _samples_from_file(config: Config, world: World, cuts: Sequence[TimeSplit]) -> list[Samples]:
-    held = split_labelled_file(config.labels, config.seed)
+    known, key = world.inputs.labelled, repr((config.seed, config.labels))
+    held = known.get(key) or known.setdefault(key, split_labelled_file(config.labels, config.seed))
     return [
         Samples(
             cut.index,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ from embargo.research.progress import Stages
 if TYPE_CHECKING:
     from embargo.data_loaders.simulated.market import Truth
     from embargo.data_loaders.store import Snapshot
+    from embargo.research.run.samples import LabelledFile
 
 # News this far from all prices are dated wrongly; archives of news do begin years before or end years after them.
 DECADES = pd.Timedelta(days=30 * 365)
@@ -50,6 +51,9 @@ class Inputs:
     funding : DataFrame or None
     counts : dict of str to dict of str to int
         As in `World`.
+    labelled : dict of str to LabelledFile
+        Labelled files that were read and cut, by the settings that they were read under: they are undated, and so are
+        the same in every world that is made of these inputs.
     """
 
     news: pd.DataFrame
@@ -57,6 +61,7 @@ class Inputs:
     truth: Truth | None
     funding: pd.DataFrame | None
     counts: dict[str, Counts]
+    labelled: dict[str, LabelledFile] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -178,7 +183,7 @@ def world_of(config: Config, inputs: Inputs) -> World:
         fresh = first_seen(news, scope=config.news.repeat_scope, window=pd.Timedelta(config.news.repeat_window))
         counts["news"]["repeats"] = int((~fresh).sum())
         news = news.loc[fresh].reset_index(drop=True)
-    unpriced = sorted(set(news["symbol"]) - set(prices.symbols))
+    unpriced = sorted(set(news["symbol"].unique()) - set(prices.symbols))
     if unpriced and config.news.unpriced == "error":
         raise DataError(_without_prices(unpriced, _in_other_capitals(unpriced, prices.symbols)))
     has_price = ~news["symbol"].isin(unpriced)

@@ -187,13 +187,11 @@ def resample(sums: np.ndarray, statistic: Statistic, *, n_boot: int, seed: int |
 
 def _counts(starts: np.ndarray, lengths: np.ndarray, n: int) -> np.ndarray:
     """How often each of n rows is drawn, shape (resamples, n); blocks run on from the last row to the first."""
-    resamples = len(starts)
-    steps = np.zeros((resamples, 2 * n + 1))
-    row = np.repeat(np.arange(resamples), starts.shape[1])
-    np.add.at(steps, (row, starts.ravel()), 1.0)
-    np.add.at(steps, (row, (starts + lengths).ravel()), -1.0)
-    drawn = np.cumsum(steps, axis=1)
-    return np.asarray(drawn[:, :n] + drawn[:, n : 2 * n])
+    resamples, width = len(starts), 2 * n + 1
+    first = starts + width * np.arange(resamples)[:, None]
+    begun, ended = (np.bincount(at.ravel(), minlength=resamples * width) for at in (first, first + lengths))
+    drawn = np.cumsum((begun - ended).reshape(resamples, width), axis=1)
+    return np.asarray(drawn[:, :n] + drawn[:, n : 2 * n], dtype=float)
 
 
 def first_day_after(instant: pd.Timestamp) -> np.datetime64:
