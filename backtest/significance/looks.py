@@ -204,7 +204,7 @@ def sequential_test(rows: np.ndarray, p_values: np.ndarray, *, level: float = 0.
     This one holds at whatever look one stops, and pays for that: of a true Sharpe ratio of 2 a year, looked at monthly
     from 252 rows on, normal theory finds 77 % by 504 rows and 99 % by 1,512, where one look at the end finds 88 and
     99.9 %. With p-values of `stepwise_sharpe` 12 looks from 273 to 504 rows find 70 % (1,000 series, standard error
-    1.4, one look at the end 86 %) and claim without an edge in 2.6 % (0.5; GARCH: 2.9).
+    1.4, one look at the end 86 %; GARCH: 70 % of 2,000, 1.0) and claim without an edge in 2.6 % (0.5; GARCH: 2.8).
 
     Parameters
     ----------

@@ -7,7 +7,7 @@ the sample it is judged on. Sharpe ratios of all choices come from sums over blo
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from itertools import combinations
 from typing import Any
@@ -22,6 +22,7 @@ _MOST_BLOCKS = 20
 _FEWEST_ROWS = 2
 _NO_VARIATION = 1e-14
 _TIE = 1e-9
+_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def _summed(panel: np.ndarray, blocks: int) -> _Blocks:
     )
 
 
-def _judged(summed: _Blocks, picked: np.ndarray) -> tuple[np.ndarray, ...]:
+def _judged(summed: _Blocks, picked: np.ndarray, pool: Executor | None = None) -> tuple[np.ndarray, ...]:
     """Column chosen in each split, its Sharpe ratios inside and outside, and its rank outside; mirror images last."""
     # Loading numba takes about a second, which only those who ask should pay.
     from embargo.backtest.significance.compiled import judge_splits
@@ -158,8 +159,8 @@ def _judged(summed: _Blocks, picked: np.ndarray) -> tuple[np.ndarray, ...]:
         )
 
     step = max(1, -(-len(picked) // (4 * THREADS)))
-    with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(some, [slice(first, first + step) for first in range(0, len(picked), step)]))
+    parts = [slice(first, first + step) for first in range(0, len(picked), step)]
+    list((map if pool is None else pool.map)(some, parts))
     return chosen.ravel(), inside.ravel(), outside.ravel(), rank.ravel()
 
 
@@ -207,9 +208,11 @@ def probability_of_overfitting(returns: np.ndarray, *, blocks: int = 16) -> Over
     >>> probability_of_overfitting(returns, blocks=8).probability
     0.0
     """
+    from embargo.backtest.threads import THREADS
+
     panel = _checked(returns, blocks, "probability_of_overfitting")
-    picked = _choices(blocks)
-    best, inside, outside, rank = _judged(_summed(panel, blocks), picked)
+    with ThreadPoolExecutor(THREADS) as pool:
+        best, inside, outside, rank = _judged(_summed(panel, blocks), _choices(blocks), pool)
     logits = _logits(rank, panel.shape[1])
     slope, intercept, r_squared = _line(inside, outside)
     return Overfitting(
@@ -280,6 +283,8 @@ def overfitting_by_chance(
     >>> probability_of_overfitting(returns, blocks=8).probability < chance.low
     True
     """
+    from embargo.backtest.threads import THREADS
+
     panel = _checked(returns, blocks, "overfitting_by_chance")
     check_at_least("draws", draws, 100)
     check_level(level)
@@ -288,11 +293,18 @@ def overfitting_by_chance(
     picked = _choices(blocks)
     counts = np.array([len(part) for part in np.array_split(panel, blocks)], dtype=float)
     squares = np.outer(counts, (unit**2).mean(axis=0))
-    found = np.empty(draws)
-    for draw in range(draws):
-        sums = np.sqrt(counts / len(panel))[:, None] * (rng.normal(size=(blocks, len(panel))) @ unit)
+
+    def one(sums: np.ndarray) -> float:
         *_, rank = _judged(_Blocks(counts, sums, squares, np.zeros(panel.shape[1])), picked)
-        found[draw] = _below_the_median(_logits(rank, panel.shape[1]))
+        return _below_the_median(_logits(rank, panel.shape[1]))
+
+    found = np.empty(draws)
+    # Threads share the draws, not the splits of each, which take less time than it takes to start threads for them.
+    with ThreadPoolExecutor(THREADS) as pool:
+        for first in range(0, draws, _AT_ONCE):
+            own = found[first : first + _AT_ONCE]
+            noise = [rng.normal(size=(blocks, len(panel))) @ unit for _ in own]
+            own[:] = list(pool.map(one, [np.sqrt(counts / len(panel))[:, None] * each for each in noise]))
     low, high = np.quantile(found, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
     return OverfittingByChance(float(found.mean()), float(found.std()), float(low), float(high), level, draws)
 

@@ -59,7 +59,7 @@ ONE_YEAR = experiment(
     first_test="2016-01-01",
     end="2017-01-01",
     test_span="6MS",
-    more="[statistics]\nbootstrap = 200",
+    more="[statistics]\nbootstrap = 200\npermutations = 99",
 )
 SWEPT = (
     ONE_YEAR.replace("end = 2016-12-31 }", "end = 2016-12-31, strength = 0.0 }").replace("linear", "lexicon")

@@ -135,9 +135,11 @@ def test_large_means_do_not_lose_digits():
 def test_the_number_of_threads_changes_nothing(monkeypatch, threads):
     returns = np.random.default_rng(6).normal(size=(200, 12))
     whole = probability_of_overfitting(returns, blocks=10)
+    chance = overfitting_by_chance(returns, blocks=10, draws=100, seed=0)
     monkeypatch.setattr("embargo.backtest.threads.THREADS", threads)
     parts = probability_of_overfitting(returns, blocks=10)
     np.testing.assert_array_equal(parts.logits, whole.logits)
+    assert overfitting_by_chance(returns, blocks=10, draws=100, seed=0) == chance
     assert len(set(zip(whole.chosen_in, whole.chosen_out, strict=True))) == 252
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from samples.small_runs import ARCHIVE, SMALL, embargo, metrics_of, only_run, ro
 
 from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
 from embargo.research.config.experiment import load_config
+from embargo.research.examples.shipped import example
 from embargo.research.progress import Quiet
 from embargo.research.run.preparation import prepare
 
@@ -58,11 +60,12 @@ def by_kernel(small: Path) -> Path:
     return only_run(small / "kernel")
 
 
-@pytest.fixture
-def archive(tmp_path: Path) -> Path:
-    """Write a market to files as a user would have them, and return their config."""
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a market to files as a user would have them, and a config that reads them."""
+    folder = tmp_path_factory.mktemp("market")
     world = simulate_market(SimulatedMarket(n_symbols=10, start="2015-01-01", end="2017-12-31"))
-    world.news.drop(columns="known_at").to_parquet(tmp_path / "news.parquet")
+    world.news.drop(columns="known_at").to_parquet(folder / "news.parquet")
     fields = {
         name: getattr(world.prices, name).set_axis(world.prices.open_at.tz_convert("America/New_York").date)
         for name in ("open", "high", "low", "close", "volume")
@@ -70,9 +73,15 @@ def archive(tmp_path: Path) -> Path:
     columns = {name: panel.unstack() for name, panel in fields.items()}  # noqa: PD010 - one long column per field
     long = pd.DataFrame(columns).rename_axis(["symbol", "date"]).reset_index().dropna()
     long["date"] = pd.to_datetime(long["date"]).dt.tz_localize("UTC")
-    long.to_parquet(tmp_path / "prices.parquet")
-    (tmp_path / "archive.toml").write_text(ARCHIVE)
-    return tmp_path
+    long.to_parquet(folder / "prices.parquet")
+    (folder / "archive.toml").write_text(ARCHIVE)
+    return folder
+
+
+@pytest.fixture
+def archive(market: Path, tmp_path: Path) -> Path:
+    """Copy the files of the market, for a test to change them and to run on them."""
+    return Path(shutil.copytree(market, tmp_path / "archive"))
 
 
 def test_the_kernel_makes_the_same_run_without_single_trades(small: Path, by_kernel: Path) -> None:
@@ -155,12 +164,11 @@ def test_the_same_run_again_says_the_same_in_another_time_zone(small: Path, tmp_
         assert rounded((again / name).read_text()) == rounded((only_run(small / "runs") / name).read_text())
 
 
-def test_another_setting_on_the_same_window_is_another_trial(small: Path, tmp_path: Path) -> None:
+def test_another_setting_on_the_same_window_is_another_trial(tmp_path: Path) -> None:
+    places = ("--out", tmp_path / "runs", "--cache", tmp_path / "cache")
     for half_life in (1, 2, 2):
-        result = embargo(
-            "run", small / "small.toml", "--out", tmp_path / "runs", "--cache", small / "cache",
-            "--set", f"signal.half_life={half_life}",
-        )  # fmt: skip
+        with example("small") as path:
+            result = embargo("run", path, *places, *settings(f"signal.half_life={half_life}"))
         assert result.exit_code == 0, result.output
     trials = {}
     for path in (tmp_path / "runs").glob("*/metrics.json"):
@@ -280,7 +288,8 @@ def test_symbols_without_prices_can_be_left_out_and_are_counted(archive: Path) -
 
 TINY = (
     "model.kind=transformer", "model.base=tiny", "model.method=qlora", "model.epochs=2",
-    "news.simulated.articles_per_symbol_day=0.2", "split.test_span=18MS",
+    "news.simulated.articles_per_symbol_day=0.2", "news.simulated.end=2016-12-31",
+    "split.end=2017-01-01", "split.test_span=6MS", "execution.engine=kernel",
 )  # fmt: skip
 
 
@@ -333,7 +342,7 @@ def test_an_interrupted_run_leaves_nothing_behind(small: Path, tmp_path: Path) -
     ]
     environment = os.environ | {"EMBARGO_CACHE": str(tmp_path / "cache")}
     with subprocess.Popen(
-        [*command, *settings(*TINY, "model.epochs=500")],
+        [*command, *settings(*TINY, "news.simulated.symbols=4", "model.epochs=500")],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     ) as process:  # fmt: skip
         deadline = time.monotonic() + 200

@@ -68,6 +68,14 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, plan: Plan, seed: int = 0) -> None
     )
 
 
+@pytest.fixture
+def _only_traded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the page, and what is said of all cells together: a second each time, for tests that read neither."""
+    monkeypatch.setattr(sweeping, "_save", lambda result, config: None)
+    for name in ("overfitting", "undistinguished", "best_of"):
+        monkeypatch.setattr(sweeping, name, lambda *given, **named: None)
+
+
 @pytest.fixture(autouse=True)
 def _ledger_beside_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("EMBARGO_LEDGER")
@@ -175,10 +183,10 @@ def test_the_choice_rests_on_bars_closed_before_the_first_test(plan: Plan) -> No
     assert len(wide.test_news) > len(plan.parts[0].test_news)
 
 
+@pytest.mark.usefixtures("_only_traded")
 def test_nothing_of_the_test_windows_moves_the_choice(
     config: Config, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweeping, "_save", lambda result, config: None)
     stand_in(monkeypatch, plan)
     honest = swept(config, tmp_path / "a")
     start = int(plan.world.prices.open_at.searchsorted(plan.parts[0].fold.test_start))
@@ -253,10 +261,10 @@ def test_articles_are_compared_once_for_all_cells(config: Config, plan: Plan, mo
     assert len(made) == 2
 
 
+@pytest.mark.usefixtures("_only_traded")
 def test_other_labels_are_another_trial(
     config: Config, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweeping, "_save", lambda result, config: None)
     stand_in(monkeypatch, plan)
     first = swept(config, tmp_path)
     relabelled = [replace(part, train=part.train.assign(label=1)) for part in plan.parts]
@@ -311,6 +319,7 @@ def test_trials_of_a_ledger_without_returns_get_theirs(
     assert attempts_in(tmp_path) == lines
 
 
+@pytest.mark.usefixtures("_only_traded")
 def test_trials_of_other_runs_on_the_window_count(
     config: Config, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -319,6 +328,7 @@ def test_trials_of_other_runs_on_the_window_count(
     assert swept(config, tmp_path).figures["n_trials"] == 8
 
 
+@pytest.mark.usefixtures("_only_traded")
 def test_the_luckiest_cell_of_noise_is_seen_through(
     config: Config, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -328,7 +338,6 @@ def test_the_luckiest_cell_of_noise_is_seen_through(
         read_axis("portfolio.k=1"),
     ]
     free = parse_config(config.to_dict() | {"costs": {"fee": 0.0, "slippage": 0.0, "borrow_annual": 0.0}}, where="test")
-    monkeypatch.setattr(sweeping, "_save", lambda result, config: None)
     looked, survived = 0, 0
     for seed in range(12):
         stand_in(monkeypatch, plan, seed)
