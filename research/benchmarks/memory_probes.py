@@ -52,9 +52,11 @@ PROBES = (
     "propensity (M3)",
     "familiarity (M4)",
     "masked (M5)",
+    "names that lead (M5)",
     "re-identified (M6)",
     "redated (M7)",
     "turned round (M8)",
+    "read twice (M13)",
 )
 SHARES = (0.05, 0.1, 0.3, 1.0)
 CLEAN_MODELS = 4
