@@ -216,7 +216,8 @@ def leak_at(
         held = "; ".join(f"{trace['stage']}, {trace['where']}" for trace in traces)
         detail += f" The word that was put into later texts alone stands in: {held}."
     effect = size if np.isfinite(size) else None
-    rows = [*faults, *(trace for trace in traces if trace not in faults)][:EVIDENCE_ROWS]
+    more = (trace for trace in traces if not any(trace.items() <= fault.items() for fault in faults))
+    rows = [*faults, *more][:EVIDENCE_ROWS]
     # What is no number, or is missing on one side, changed by no size that JSON could carry.
     evidence = [plain(row) for row in rows]
     return Finding(CODES[stage], "leak", TITLE, detail, evidence, effect, UNIT, REMEDIES[stage])

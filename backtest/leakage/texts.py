@@ -19,7 +19,7 @@ from embargo.backtest.arguments import check_n_boot, check_seed
 from embargo.backtest.leakage.catalogue import CHECKS
 from embargo.backtest.leakage.findings import EVIDENCE_ROWS, AuditVerdict, evidence_rows, plain, require_columns
 from embargo.backtest.leakage.memory.days import Forecasts, read_forecasts, resample
-from embargo.backtest.leakage.memory.result import DOUBT, FEWEST_DAYS, ProbeResult
+from embargo.backtest.leakage.memory.result import DOUBT, FEWEST_DAYS, Probe, ProbeResult
 from embargo.backtest.leakage.tokens import Words
 
 # Articles and days on which a word must stand before it is judged.
@@ -49,12 +49,25 @@ _ENDED = frozenset((
     "closed", "closes", "close", "ended", "ends", "finished", "finish", "finishes", "settled", "trades", "traded",
     "shares", "stock",
 ))  # fmt: skip
-_WORDS_TITLE = CHECKS["check_outcome_words"].title
-_STATED_TITLE = CHECKS["check_stated_moves"].title
-_ECHO_TITLE = CHECKS["check_price_echo"].title
-_EDITED = (
+_WORDS = Probe(
+    "S7",
+    CHECKS["check_outcome_words"].title,
+    "share of one sign after a word",
     "Read the texts that hold these words against their stamps: an archive that was edited, or written afterwards, "
-    "must be dated by when it was last changed, or left out."
+    "must be dated by when it was last changed, or left out.",
+)
+_STATED = Probe(
+    "D1",
+    CHECKS["check_stated_moves"].title,
+    "share of texts whose percentage the next move meets, beyond chance",
+    "Date these texts by when they were last changed, or leave them out.",
+)
+_ECHO = Probe(
+    "S9",
+    CHECKS["check_price_echo"].title,
+    "share of told moves on the side of the one that follows",
+    "These texts tell the move they are traded on: date them by when they were written or last changed, which is "
+    "after that move.",
 )
 
 
@@ -106,7 +119,6 @@ def check_outcome_words(articles: pd.DataFrame, *, words: Words | None = None, s
     words = words or Words.of(articles["text"])
     number = read.frame["#"].to_numpy()
     side = np.sign(read.frame["earned"].to_numpy(dtype=float))
-    unit = "share of one sign after a word"
     moved = np.flatnonzero(side)
     held = words.rows(number[moved])
     drawn = held.drawn(seed)
@@ -128,7 +140,7 @@ def check_outcome_words(articles: pd.DataFrame, *, words: Words | None = None, s
     if not len(kept):
         spread = f"{FEWEST_ARTICLES} texts spread over {FEWEST_WORD_DAYS} days"
         said = f"None of the words of {len(side)} texts stands in {spread}."
-        return ProbeResult("S7", "inconclusive", _WORDS_TITLE, said, unit=unit, figures=figures)
+        return _WORDS.unproven(said, figures)
     mean = total / np.maximum(n, 1.0)
     # A day's pull on the mean of the signs after a word.
     of = np.repeat(np.arange(shape[0]), np.diff(texts.indptr))
@@ -150,7 +162,7 @@ def check_outcome_words(articles: pd.DataFrame, *, words: Words | None = None, s
         f"in {IMPLAUSIBLE:.0%} of cases or more, beyond chance (z of {norm.isf(level):.1f}){read.aside()}.{sample}"
     )
     if not doubted.any():
-        return ProbeResult("S7", "pass", _WORDS_TITLE, said, effect, None, unit, figures)
+        return _WORDS.answer("pass", said, effect, None, figures)
     order = np.flatnonzero(doubted)[np.lexsort((-n[doubted], -right[doubted]))][:EVIDENCE_ROWS]
     evidence = []
     for place in order:
@@ -166,7 +178,7 @@ def check_outcome_words(articles: pd.DataFrame, *, words: Words | None = None, s
                 "first_text": str(first["text"])[:160],
             }
         )
-    return ProbeResult("S7", "suspicious", _WORDS_TITLE, said, effect, None, unit, figures, evidence, _EDITED)
+    return _WORDS.answer("suspicious", said, effect, None, figures, evidence)
 
 
 def check_stated_moves(articles: pd.DataFrame, *, n_boot: int = 1000, seed: int = 0) -> ProbeResult:
@@ -216,16 +228,13 @@ def check_stated_moves(articles: pd.DataFrame, *, n_boot: int = 1000, seed: int 
     check_seed(seed)
     require_columns(articles, ("symbol", "text"), where="texts")
     read = read_forecasts(articles, ["earned"], where="texts")
-    unit = "share of texts whose percentage the next move meets, beyond chance"
     met, chance = _met(read)
     known = np.isfinite(chance)
     days = len(np.unique(read.frame["day"].to_numpy()[known]))
     figures = {"stating": float(known.sum()), "days": float(days)}
     if days < FEWEST_DAYS:
         said = f"Texts of {days} days state a percentage; {FEWEST_DAYS} are needed."
-        return ProbeResult(
-            "D1", "inconclusive" if days else "not-applicable", _STATED_TITLE, said, unit=unit, figures=figures
-        )
+        return _STATED.unproven(said, figures) if days else _STATED.unasked(said, figures)
     excess = resample(
         read.sums(known.astype(float), np.where(known, met - np.nan_to_num(chance), 0.0)),
         lambda sums: sums[..., 1] / np.where(sums[..., 0] > 0.0, sums[..., 0], np.nan),
@@ -245,13 +254,10 @@ def check_stated_moves(articles: pd.DataFrame, *, n_boot: int = 1000, seed: int 
     elif excess.value > 0.0 and excess.value >= DOUBT * excess.error:
         verdict = "suspicious"
     else:
-        return ProbeResult("D1", "pass", _STATED_TITLE, said, excess.value, interval, unit, figures)
+        return _STATED.answer("pass", said, excess.value, interval, figures)
     shown = [name for name in ("article_id", "symbol", "at", "text", "earned") if name in read.frame]
-    return ProbeResult(
-        "D1", verdict, _STATED_TITLE, said, excess.value, interval, unit, figures,
-        evidence_rows(read.frame.loc[known & (met > 0.0), shown]),
-        "Date these texts by when they were last changed, or leave them out.",
-    )  # fmt: skip
+    evidence = evidence_rows(read.frame.loc[known & (met > 0.0), shown])
+    return _STATED.answer(verdict, said, excess.value, interval, figures, evidence)
 
 
 @dataclass(frozen=True)
@@ -322,14 +328,12 @@ def check_price_echo(articles: pd.DataFrame, *, words: Words | None = None) -> P
         behind = _told(read, direction, read.frame["before"])
         contradicted = direction * np.nan_to_num(read.frame["before"].to_numpy(dtype=float)) < 0.0
         against = _told(read, np.where(contradicted, direction, 0.0), read.frame["earned"])
-    unit = "share of told moves on the side of the one that follows"
     figures = {"telling": float(ahead.texts), "days": ahead.days, "next": ahead.share}
     if ahead.days < FEWEST_DAYS:
         said = (
             f"{ahead.texts} texts, worth {ahead.days:.0f} days, tell which way a price moved; {FEWEST_DAYS} are needed."
         )
-        verdict: AuditVerdict = "inconclusive" if ahead.texts else "not-applicable"
-        return ProbeResult("S9", verdict, _ECHO_TITLE, said, unit=unit, figures=figures)
+        return _ECHO.unproven(said, figures) if ahead.texts else _ECHO.unasked(said, figures)
     said = (
         f"{ahead.share:.1%} of {ahead.texts} moves that texts tell (worth {ahead.days:.0f} days) have the side of the "
         f"move that follows"
@@ -344,19 +348,15 @@ def check_price_echo(articles: pd.DataFrame, *, words: Words | None = None) -> P
     spread = 1.96 * np.sqrt(ahead.share * (1.0 - ahead.share) / ahead.days)
     interval = (max(ahead.share - spread, 0.0), min(ahead.share + spread, 1.0))
     if ahead.share >= TOLD_PROOF and ahead.likely(IMPLAUSIBLE) <= TOLD_LEVEL:
-        verdict = "leak"
+        verdict: AuditVerdict = "leak"
     elif any(each is not None and each.doubted for each in (ahead, against)):
         verdict = "suspicious"
     else:
-        return ProbeResult("S9", "pass", _ECHO_TITLE, said, ahead.share, interval, unit, figures)
+        return _ECHO.answer("pass", said, ahead.share, interval, figures)
     right = direction * np.sign(read.frame["earned"].to_numpy(dtype=float)) > 0.0
     shown = [name for name in ("article_id", "symbol", "at", "text", "before", "earned") if name in articles]
-    return ProbeResult(
-        "S9", verdict, _ECHO_TITLE, said, ahead.share, interval, unit, figures,
-        evidence_rows(articles.iloc[number[right]][shown]),
-        "These texts tell the move they are traded on: date them by when they were written or last changed, which is "
-        "after that move.",
-    )  # fmt: skip
+    evidence = evidence_rows(articles.iloc[number[right]][shown])
+    return _ECHO.answer(verdict, said, ahead.share, interval, figures, evidence)
 
 
 def _numbered(articles: pd.DataFrame, *columns: str) -> pd.DataFrame:

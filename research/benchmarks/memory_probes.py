@@ -52,9 +52,11 @@ PROBES = (
     "propensity (M3)",
     "familiarity (M4)",
     "masked (M5)",
+    "names that lead (M5)",
     "re-identified (M6)",
     "redated (M7)",
     "turned round (M8)",
+    "read twice (M13)",
 )
 SHARES = (0.05, 0.1, 0.3, 1.0)
 CLEAN_MODELS = 4
@@ -276,8 +278,9 @@ suspicious / inconclusive / pass.
 | --- |{rule}
 {planted}
 
-Re-identification asks about masked texts, not about the reader, and days after the cutoff are recalled by none: a pass
-is right there in every column. A reader that recalls every day alike has no propensity that varies; bare dates and
+Re-identification asks about masked texts, not about the reader; days after the cutoff are recalled by none; no name
+leads any of them on all days alike, and all answer the same when they are asked twice: a pass is right there in every
+column. A reader that recalls every day alike has no propensity that varies; bare dates and
 another day's news are what gives it away. A proof needs a reader that answers to whom and when. One that knows texts by
 their wording alone, and was fitted on no dates or names, is doubted at most: where readings stay while what happened is
 turned round (M8).

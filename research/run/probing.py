@@ -22,6 +22,7 @@ from embargo.backtest.leakage.memory import (
     check_counterfactual_readings,
     check_cutoff_split,
     check_date_recall,
+    check_leading_names,
     check_lent_news,
     check_lookahead_propensity,
     check_masked_forecasts,
@@ -29,6 +30,7 @@ from embargo.backtest.leakage.memory import (
     check_recall_after_cutoff,
     check_redated_forecasts,
     check_reidentification,
+    check_repeated_readings,
 )
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.simulated.grammar import company_names
@@ -58,6 +60,8 @@ from embargo.signals.alignment import align
 
 # Articles that are read again; each costs about twelve readings.
 MOST = 600
+# Of those, texts that are read twice more, to see whether the answer is the same.
+REPEATED = 64
 COLUMNS = ("article_id", "text", "symbol", "at", "earned")
 # Years by which dates are put wrong: back, to years that a reader has heard of.
 _YEARS = -7
@@ -117,8 +121,8 @@ def probe_scorer(
     -------
     list of Finding
         M1 (either side of the cutoff), M2 (recall of what came after it), M3 (bare dates; another day's news; better
-        where a date moves the answer), M4 (familiar texts), M5 (masked), M6 (masked texts recognised), M7 (redated) and
-        M8 (turned round), in this order.
+        where a date moves the answer), M4 (familiar texts), M5 (masked; names that lead), M6 (masked texts recognised),
+        M7 (redated), M8 (turned round) and M13 (read twice), in this order.
 
     Raises
     ------
@@ -335,8 +339,8 @@ def put_questions(
     -------
     DataFrame
         What was given, with ``score``, ``altered``, ``dated_score``, ``redated_score``, ``log_odds``, ``flipped``,
-        ``lent`` (the mean answer to news that were lent, less
-        that to the same news masked), ``recalled`` and ``propensity``.
+        ``lent`` (the mean answer to news that were lent, less that to the same news masked), ``recalled`` and
+        ``propensity``; and of up to 64 texts ``first`` and ``second``, their answers when read twice by themselves.
     """
     lent = [f"lent_{number}" for number in range(_LENDERS)]
     columns = ["text", "masked", "dated", "redated", "turned", *lent]
@@ -352,6 +356,13 @@ def put_questions(
         recall(scorer, changed["symbol"].tolist(), at, names=called, calibration=calibration)
         for at in (when if len(when) < 2 or (when[0].floor("D") != when[1].floor("D")).any() else when[:1])
     ]
+    # Both in the company of the same texts, so that nothing but the reader itself can differ.
+    repeated = np.linspace(0, len(changed) - 1, min(REPEATED, len(changed))).astype(int)
+    twice = np.full((2, len(changed)), np.nan)
+    for each in twice:
+        again = cached_logits(scorer, changed["text"].iloc[repeated].tolist()).logits
+        read = (calibration or Calibration()).apply(again)
+        each[repeated] = read[:, 2] - read[:, 0]
     # News of about the same day bear on its return.
     days = changed["at"].to_numpy()
     for number, found in enumerate(moved):
@@ -366,6 +377,8 @@ def put_questions(
         lent=np.mean(moved, axis=0),
         recalled=np.mean([answer["recalled"] for answer in asked], axis=0),
         propensity=np.max([answer["propensity"] for answer in asked], axis=0),
+        first=twice[0],
+        second=twice[1],
     )
 
 
@@ -392,9 +405,11 @@ def judge_readings(
         check_lookahead_propensity(readings, cutoff=judged),
         _familiar(readings, judged, seed),
         _masked(check_masked_forecasts(readings, cutoff=judged, **kept), names),
+        _masked(check_leading_names(readings.assign(moved=readings["lent"]), **kept), names),
         _recognised(readings, names, seed),
         check_redated_forecasts(under_dates, cutoff=judged, **kept),
         check_counterfactual_readings(readings, cutoff=judged, **kept),
+        check_repeated_readings(readings.dropna(subset=["first", "second"])),
     ]
     return [each.finding() for each in found]
 

@@ -376,14 +376,13 @@ _REASONS = {
         ("S1", "S5", "M9", "M11", "M12"), "needs a run: what a model was taught, and when, was not handed in"
     ),
     **dict.fromkeys(
-        ("M2", "M3", "M4", "M5", "M6", "M7", "M8"),
+        ("M2", "M3", "M4", "M5", "M6", "M7", "M8", "M13"),
         "needs the reader of the news: in Python, `embargo.research.run.probing.probe_scorer` asks it of a scorer",
     ),
     "M1": "needs a run: which model read the news, and what it knows, was not handed in",
     "T8": "funding is not charged here unless it is handed to `embargo.backtest`",
     "D9": "nothing is cached here; what was cached elsewhere was not handed in",
     "D10": "a function that asks for the day answers alike within one audit",
-    "M13": "what read the news was not handed in",
     "P1": "no ledger knows attempts made elsewhere; state their number as trials=",
     "P3": "`embargo.judge` allows for serial correlation",
     "P6": "`embargo.run` shuffles its news against the market",

@@ -1,4 +1,4 @@
-from .altered import check_masked_forecasts, check_redated_forecasts, check_reidentification
+from .altered import check_leading_names, check_masked_forecasts, check_redated_forecasts, check_reidentification
 from .counterfactual import check_counterfactual_readings
 from .cutoff import check_alpha_decay, check_cutoff_split
 from .membership import check_contamination, check_membership
@@ -10,6 +10,7 @@ from .propensity import (
     check_recall_after_cutoff,
     regress_by_cluster,
 )
+from .repeated import check_repeated_readings
 from .result import ProbeResult
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "check_counterfactual_readings",
     "check_cutoff_split",
     "check_date_recall",
+    "check_leading_names",
     "check_lent_news",
     "check_lookahead_propensity",
     "check_masked_forecasts",
@@ -27,5 +29,6 @@ __all__ = [
     "check_recall_after_cutoff",
     "check_redated_forecasts",
     "check_reidentification",
+    "check_repeated_readings",
     "regress_by_cluster",
 ]

@@ -1,17 +1,15 @@
-"""The same forecasts from altered texts: what a reader loses with the names, or with the dates, beyond the news itself.
+"""The same news told otherwise: what a reader loses with the names or the dates, and how far a name alone moves it.
 
 Both readings stand on the same rows, so their difference is far better known than either.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 
 from embargo.backtest.leakage.catalogue import ON_REQUEST
-from embargo.backtest.leakage.findings import aware_instant, evidence_rows, moment
+from embargo.backtest.leakage.findings import AuditVerdict, aware_instant, evidence_rows, moment, require_columns
 from embargo.backtest.leakage.memory.days import (
     Forecasts,
     Statistic,
@@ -23,38 +21,49 @@ from embargo.backtest.leakage.memory.days import (
     resample,
     share,
 )
-from embargo.backtest.leakage.memory.result import DOUBT, FEWEST_DAYS, ProbeResult
-from embargo.data_loaders.errors import DataError
+from embargo.backtest.leakage.memory.result import DOUBT, FEWEST_DAYS, Probe, ProbeResult
+from embargo.data_loaders.errors import ConfigError, DataError
 
 # Recognised beyond guessing, as a share of texts, from which masking is doubted.
 RECOGNISED = 0.10
+# Share of what varies in the answers that names make, the deviation that they must have in bullish less bearish
+# probability, and the level of the permutations, from which names lead a reader.
+LEADING, FELT, NAMES_LEVEL = 0.25, 0.10, 0.001
 # Standard errors by which the loss after the cutoff must fall short of that before it.
 _PLACEBO = 2.0
+# A spread below this is rounding.
+_STILL = 1e-9
 
 
-@dataclass(frozen=True)
-class _Question:
-    code: str
-    title: str
-    altered: str
-    remedy: str
-
-
-_MASKED = _Question(
+_LEAD_UNIT = "information coefficient of plain texts less that of texts {}"
+_MASKED, _REDATED = "masked", "dated otherwise"
+_MASKED_PROBE = Probe(
     "M5",
     ON_REQUEST["check_masked_forecasts"].title,
-    "masked",
+    _LEAD_UNIT.format(_MASKED),
     "Score masked texts, or trust only what lies after the model's cutoff. If masking also took news away, name what "
     "identifies a company more narrowly and ask again.",
+    "A lead",
 )
-_REDATED = _Question(
+_REDATED_PROBE = Probe(
     "M7",
     ON_REQUEST["check_redated_forecasts"].title,
-    "dated otherwise",
+    _LEAD_UNIT.format(_REDATED),
     "Take the dates out of what the model is shown, or trust only what lies after its cutoff.",
+    "A lead",
 )
-_RECOGNISED_TITLE = ON_REQUEST["check_reidentification"].title
-_RECOGNISED_REMEDY = "Add the words that give a company away to its aliases or products, and mask again."
+_LEADING_PROBE = Probe(
+    "M5",
+    ON_REQUEST["check_leading_names"].title,
+    "share of the variance of answers that the name makes",
+    "Score masked texts, or take a reader that says the same of the same news whoever is named.",
+)
+_RECOGNISED_PROBE = Probe(
+    "M6",
+    ON_REQUEST["check_reidentification"].title,
+    "share of texts recognised beyond guessing",
+    "Add the words that give a company away to its aliases or products, and mask again.",
+)
 
 
 def check_masked_forecasts(
@@ -122,7 +131,7 @@ def check_masked_forecasts(
     >>> check_masked_forecasts(frame).verdict, check_masked_forecasts(frame.assign(score=reads + 0.1)).verdict
     ('suspicious', 'pass')
     """
-    return _compared(_MASKED, forecasts, cutoff, level, n_boot, seed)
+    return _compared(_MASKED_PROBE, _MASKED, forecasts, cutoff, level, n_boot, seed)
 
 
 def check_redated_forecasts(
@@ -180,7 +189,103 @@ def check_redated_forecasts(
     >>> check_redated_forecasts(frame).code, check_redated_forecasts(frame).verdict
     ('M7', 'suspicious')
     """
-    return _compared(_REDATED, forecasts, cutoff, level, n_boot, seed)
+    return _compared(_REDATED_PROBE, _REDATED, forecasts, cutoff, level, n_boot, seed)
+
+
+def check_leading_names(
+    readings: pd.DataFrame, *, level: float = 0.95, n_boot: int = 1000, permutations: int = 1999, seed: int = 0
+) -> ProbeResult:
+    """Tell whether it is the name that answers, and not the news (M5).
+
+    The same news is told of several companies, drawn without regard to who they are, so a reader of news says the same
+    of all. Suspicious where the name makes a quarter of what varies in the answers, with a standard deviation of 0.1,
+    and no more than one permutation of the names in a thousand sets the companies as far apart. No return is needed:
+    a preference that turned out well over a whole test shows in too few companies to be told from luck.
+
+    Silent on: names that move the answer less than that, as those of any fitted reader do, and memory that needs more
+    than a name.
+
+    Parameters
+    ----------
+    readings : DataFrame
+        One row per article: ``symbol``; ``moved``, the answer (bullish less bearish probability) to news of others told
+        of this symbol, less that to the same news told of nobody; ``altered``, the answer to this article told of
+        nobody. Rows without ``moved`` are left out.
+    level : float
+        Of the interval.
+    n_boot : int
+        Resamples of the rows, at least 100.
+    permutations : int
+        Of the symbols over the rows, at least 1,000.
+    seed : int
+        Of both.
+
+    Returns
+    -------
+    ProbeResult
+        ``effect`` is the variance between companies, less what chance sets them apart, as a share of itself and the
+        variance of ``altered``. ``figures`` hold ``deviation_names``, ``deviation_news``, ``p``, ``n`` and
+        ``companies``.
+
+    Raises
+    ------
+    DataError
+        If columns are missing.
+    ConfigError
+        If a setting is out of range.
+
+    References
+    ----------
+    Searle, Casella and McCulloch (1992), Variance Components, for the estimate; Phipson and Smyth (2010), Statistical
+    Applications in Genetics and Molecular Biology 9(1), for the p-value of drawn permutations.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from embargo.backtest.leakage.memory import check_leading_names
+    >>> rng, symbol = np.random.default_rng(0), np.tile(list("ABCD"), 50)
+    >>> reads, fond = rng.normal(0.0, 0.3, 200), pd.Series(symbol).map({"A": 0.4, "B": -0.4, "C": 0.4, "D": -0.4})
+    >>> frame = pd.DataFrame({"symbol": symbol, "moved": fond, "altered": reads})
+    >>> check_leading_names(frame).verdict, check_leading_names(frame.assign(moved=0.1 * reads)).verdict
+    ('suspicious', 'pass')
+    """
+    check_resampling(level, n_boot, seed)
+    if permutations < 1000:
+        raise ConfigError(f"leading names: permutations must be 1,000 or more, got {permutations}.")
+    require_columns(readings, ("symbol", "moved", "altered"), where="news told of others")
+    kept = readings.loc[np.isfinite(readings[["moved", "altered"]].to_numpy(dtype=float)).all(axis=1)]
+    owner, companies = pd.factorize(kept["symbol"], sort=True)
+    moved, altered = (kept[name].to_numpy(dtype=float) for name in ("moved", "altered"))
+    n, count = len(kept), len(companies)
+    figures = {"n": float(n), "companies": float(count)}
+    if count < 2:
+        return _LEADING_PROBE.unasked("There is one company, so no name can be told from another.", figures)
+    if n < FEWEST_DAYS or n <= count:
+        return _LEADING_PROBE.unproven(f"{n} readings of {count} companies prove nothing.", figures)
+    if np.ptp(moved) <= _STILL:
+        said = f"The same news told of {count} companies gets the same answer in all of {n} readings."
+        return _LEADING_PROBE.answer("pass", said, 0.0, None, figures)
+    rng, member = np.random.default_rng(seed), np.eye(count)[owner]
+    own, share_of = _between(moved, member, np.ones((1, n)))[0], _names_share(moved, altered, member)
+    shuffled = rng.permuted(np.tile(moved, (permutations, 1)), axis=1)
+    sums, texts = shuffled @ member, member.sum(axis=0)
+    apart = (sums**2 / texts).sum(axis=1) >= ((moved @ member) ** 2 / texts).sum() * (1.0 - 1e-12)
+    p = (1.0 + apart.sum()) / (permutations + 1.0)
+    drawn = share_of(rng.multinomial(n, np.full(n, 1.0 / n), size=n_boot).astype(float))
+    low, high = np.nanquantile(drawn, [0.5 - level / 2.0, 0.5 + level / 2.0])
+    effect = float(share_of(np.ones((1, n)))[0])
+    deviation = float(np.sqrt(max(own, 0.0)))
+    figures |= {"deviation_names": deviation, "deviation_news": float(altered.std()), "p": float(p)}
+    said = (
+        f"Names make {effect:.1%} of what varies in {n} answers on {count} companies: told of another, the same news "
+        f"moves by {deviation:.3f}, other news by {figures['deviation_news']:.3f} (standard deviations; p = {p:.4f})."
+    )
+    told = effect >= LEADING and deviation >= FELT and p <= NAMES_LEVEL
+    by_symbol = kept.groupby("symbol")["moved"].agg(["mean", "size"]).sort_values("mean", ascending=False)
+    evidence = evidence_rows(by_symbol.reset_index().rename(columns={"mean": "moved", "size": "texts"}))
+    verdict: AuditVerdict = "suspicious" if told else "pass"
+    return _LEADING_PROBE.answer(verdict, said, effect, (float(low), float(high)), figures, evidence if told else ())
 
 
 def check_reidentification(
@@ -235,14 +340,14 @@ def check_reidentification(
         if not read.frame[name].isin([0, 1]).all():
             raise DataError(f"recognised texts: column {name!r} must hold 1 and 0. Make it so.")
     known, guessed = (read.frame[name].to_numpy(dtype=float) for name in ("recognised", "guessed"))
-    n, unit = len(known), "share of texts recognised beyond guessing"
+    n = len(known)
     excess = resample(read.sums(np.ones(n), known - guessed), share, n_boot=n_boot, seed=seed)
     figures = {"n": float(n), "days": float(read.days), "z": excess.z}
     if n:
         figures |= {"recognised": float(known.mean()), "guessed": float(guessed.mean())}
     if read.days < FEWEST_DAYS:
         said = f"Masked texts of {read.days} days prove nothing; {FEWEST_DAYS} are needed."
-        return ProbeResult("M6", "inconclusive", _RECOGNISED_TITLE, said, unit=unit, figures=figures)
+        return _RECOGNISED_PROBE.unproven(said, figures)
     said = f"{known.mean():.1%} of {n} masked texts are recognised; guessing is right in {guessed.mean():.1%}."
     # Without variation there is no error to divide by, and a difference is as sure as it can be.
     told = excess.value >= RECOGNISED and (excess.z >= DOUBT or excess.error == 0.0)
@@ -252,30 +357,28 @@ def check_reidentification(
             read.frame.groupby("symbol")["recognised"].agg(["mean", "size"]).sort_values("mean", ascending=False)
         )
         evidence = evidence_rows(by_symbol.reset_index().rename(columns={"mean": "recognised", "size": "texts"}))
-    interval = excess.interval(level)
-    if told:
-        return ProbeResult(
-            "M6", "suspicious", _RECOGNISED_TITLE, said, excess.value, interval, unit, figures, evidence,
-            _RECOGNISED_REMEDY,
-        )  # fmt: skip
-    return ProbeResult("M6", "pass", _RECOGNISED_TITLE, said, excess.value, interval, unit, figures, evidence)
+    verdict: AuditVerdict = "suspicious" if told else "pass"
+    return _RECOGNISED_PROBE.answer(verdict, said, excess.value, excess.interval(level), figures, evidence)
 
 
 def _compared(
-    asked: _Question, forecasts: pd.DataFrame, cutoff: pd.Timestamp | None, level: float, n_boot: int, seed: int
+    asked: Probe,
+    altered: str,
+    forecasts: pd.DataFrame,
+    cutoff: pd.Timestamp | None,
+    level: float,
+    n_boot: int,
+    seed: int,
 ) -> ProbeResult:
     check_resampling(level, n_boot, seed)
-    where = f"forecasts from texts {asked.altered}"
-    read = read_forecasts(forecasts, ["earned", "score", "altered"], where=where)
-    unit = f"information coefficient of plain texts less that of texts {asked.altered}"
+    read = read_forecasts(forecasts, ["earned", "score", "altered"], where=f"forecasts from texts {altered}")
     instant = None if cutoff is None or pd.isna(cutoff) else aware_instant(cutoff, what="knowledge cutoff")
     judged = np.ones(read.days, dtype=bool) if instant is None else read.instants < first_day_after(instant)
     inside = judged[read.frame["day"].to_numpy()]
     n, days = int(inside.sum()), int(judged.sum())
     period = "" if instant is None else f" before {moment(instant)}"
     if not n:
-        said = f"There are no forecasts{period or ' at all'}{read.aside()}."
-        return ProbeResult(asked.code, "not-applicable", asked.title, said, unit=unit)
+        return asked.unasked(f"There are no forecasts{period or ' at all'}{read.aside()}.")
     sums = _sums(read)
     total = sums[judged].sum(axis=0)
     figures = {name: float(statistic(total)) for name, statistic in _STATISTICS.items()}
@@ -291,16 +394,16 @@ def _compared(
     figures["ic_difference_after"] = float("nan") if later is None else later.value
     said = (
         f"Information coefficient {figures['ic']:.3f} of plain texts and {figures['ic_altered']:.3f} of texts "
-        f"{asked.altered}, on {n} forecasts of {days} days{period}; {figures['agreement']:.1%} of them on the same "
+        f"{altered}, on {n} forecasts of {days} days{period}; {figures['agreement']:.1%} of them on the same "
         f"side{read.aside()}."
     )
     same = bool((read.frame["score"] == read.frame["altered"])[inside].all())
     if same:
         said += " Every score is the same."
-        return ProbeResult(asked.code, "pass", asked.title, said, 0.0, (0.0, 0.0), unit, figures)
+        return asked.answer("pass", said, 0.0, (0.0, 0.0), figures)
     if days < FEWEST_DAYS or not difference.error > 0.0:
         said += f" Nothing is proven: {FEWEST_DAYS} days with scores and returns that vary are needed."
-        return ProbeResult(asked.code, "inconclusive", asked.title, said, unit=unit, figures=figures)
+        return asked.unproven(said, figures)
     interval = difference.interval(level)
     lost = difference.z >= DOUBT
     if lost and later is not None:
@@ -309,17 +412,46 @@ def _compared(
         lost = fades.z >= _PLACEBO
     if lost:
         said += f" The plain texts are ahead by {difference.z:.1f} standard errors."
-        return ProbeResult(
-            asked.code, "suspicious", asked.title, said, difference.value, interval, unit, figures,
-            _telling(read.frame[inside]), asked.remedy,
-        )  # fmt: skip
+        evidence = _telling(read.frame[inside])
+        return asked.answer("suspicious", said, difference.value, interval, figures, evidence)
     if difference.z <= -DOUBT:
         said += " The altered texts are ahead: what was taken out distracts the reader; that is no memory."
     elif difference.z >= DOUBT:
         said += " They are ahead on both sides of the cutoff: what was taken out is news."
-    else:
-        said += f" A lead of {figures['detectable']:.3f} would be doubted."
-    return ProbeResult(asked.code, "pass", asked.title, said, difference.value, interval, unit, figures)
+    return asked.answer("pass", said, difference.value, interval, figures)
+
+
+def _between(moved: np.ndarray, member: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Variance between groups less what variation within them makes of it.
+
+    Parameters
+    ----------
+    moved : ndarray, shape (n,)
+    member : ndarray, shape (n, groups)
+        1 for the group of each row, else 0.
+    weights : ndarray, shape (draws, n)
+        How often each row counts.
+
+    Returns
+    -------
+    ndarray, shape (draws,)
+    """
+    texts, sums = weights @ member, weights @ (member * moved[:, None])
+    n, groups = weights.sum(axis=1), (texts > 0.0).sum(axis=1)
+    total = weights @ moved**2
+    of_groups = np.divide(sums**2, texts, out=np.zeros_like(sums), where=texts > 0.0).sum(axis=1)
+    within = (total - of_groups) / np.maximum(n - groups, 1.0)
+    return np.asarray((of_groups - sums.sum(axis=1) ** 2 / n - (groups - 1.0) * within) / n)
+
+
+def _names_share(moved: np.ndarray, altered: np.ndarray, member: np.ndarray) -> Statistic:
+    def of(weights: np.ndarray) -> np.ndarray:
+        names, n = np.maximum(_between(moved, member, weights), 0.0), weights.sum(axis=1)
+        news = weights @ altered**2 / n - (weights @ altered / n) ** 2
+        both = names + np.maximum(news, 0.0)
+        return np.divide(names, both, out=np.zeros_like(names), where=both > 0.0)
+
+    return of
 
 
 def _ic_difference(sums: np.ndarray) -> np.ndarray:

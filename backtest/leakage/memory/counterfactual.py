@@ -8,7 +8,7 @@ import pandas as pd
 from embargo.backtest.leakage.catalogue import ON_REQUEST
 from embargo.backtest.leakage.findings import aware_instant, evidence_rows, moment
 from embargo.backtest.leakage.memory.days import check_resampling, first_day_after, read_forecasts, resample, share
-from embargo.backtest.leakage.memory.result import DOUBT, FEWEST_DAYS, ProbeResult
+from embargo.backtest.leakage.memory.result import DOUBT, FEWEST_DAYS, Probe, ProbeResult
 
 # Lead in the share of right forecasts from which what does not follow the text is doubted.
 LEAD = 0.05
@@ -17,11 +17,13 @@ IMPLAUSIBLE = 0.65
 # Share of readings that follow below which the words turned round are not those that the reader goes by.
 FOLLOWED = 0.5
 
-_TITLE = ON_REQUEST["check_counterfactual_readings"].title
-_UNIT = "share right among readings that do not follow less that among those that do"
-_REMEDY = (
+_PROBE = Probe(
+    "M8",
+    ON_REQUEST["check_counterfactual_readings"].title,
+    "share right among readings that do not follow less that among those that do",
     "Trust only what lies after the model's cutoff. Readings that stay right while the text says the opposite come "
-    "from somewhere else than the text."
+    "from somewhere else than the text.",
+    "A lead",
 )
 
 
@@ -105,8 +107,7 @@ def check_counterfactual_readings(
     used = (direction != 0.0) & judged[frame["day"].to_numpy()]
     n = int(used.sum())
     if not n:
-        said = f"None of {len(frame)} texts{period} holds a word that could be turned{read.aside()}."
-        return ProbeResult("M8", "not-applicable", _TITLE, said, unit=_UNIT)
+        return _PROBE.unasked(f"None of {len(frame)} texts{period} holds a word that could be turned{read.aside()}.")
     move = np.sign(direction) * (turned - own)
     moving = move[used & (move > 0.0)]
     follows = move >= 0.5 * float(np.median(moving)) if len(moving) else np.zeros(len(move), dtype=bool)
@@ -134,12 +135,12 @@ def check_counterfactual_readings(
         "n": float(n),
         "days": float(days),
         "z": lead.z,
-        "detectable": max(LEAD, DOUBT * lead.error),
+        "detectable": float(np.maximum(LEAD, DOUBT * lead.error)),
     }
     said = f"{followed.value:.1%} of {n} readings{period} follow a text turned round ({int((~used).sum())} left out); "
     if days < FEWEST_DAYS:
         said += f"{days} days prove nothing, {FEWEST_DAYS} are needed."
-        return ProbeResult("M8", "inconclusive", _TITLE, said, unit=_UNIT, figures=figures)
+        return _PROBE.unproven(said, figures)
     stayed = used & ~follows
     ahead = lead.value >= LEAD and lead.value >= DOUBT * lead.error
     if ahead or (stays.value >= IMPLAUSIBLE and stays.value - 0.5 >= DOUBT * stays.error):
@@ -148,21 +149,16 @@ def check_counterfactual_readings(
             f"{figures['right_followed']:.1%}."
         )
         columns = [name for name in ("article_id", "symbol", "at", "log_odds", "flipped", "earned") if name in frame]
-        return ProbeResult(
-            "M8", "suspicious", _TITLE, said, lead.value, lead.interval(level), _UNIT, figures,
-            evidence_rows(frame.loc[stayed & right, columns]), _REMEDY,
-        )  # fmt: skip
+        evidence = evidence_rows(frame.loc[stayed & right, columns])
+        return _PROBE.answer("suspicious", said, lead.value, lead.interval(level), figures, evidence)
     if not agreed.any() or figures["followed_agreeing"] < FOLLOWED:
         said += "less than half of those that agreed with the words turned: the reader recites, or goes by other words."
-        return ProbeResult(
-            "M8", "inconclusive", _TITLE, said, unit=_UNIT, figures=figures,
-            remedy="Add the words that the reader goes by to the pairs that are turned round, and ask again.",
-        )  # fmt: skip
+        remedy = "Add the words that the reader goes by to the pairs that are turned round, and ask again."
+        return _PROBE.unproven(said, figures, remedy)
     if not np.isfinite(lead.value):
         said += "too few stay to tell whether those are right."
-        return ProbeResult("M8", "pass", _TITLE, said, None, None, _UNIT, figures)
+        return _PROBE.answer("pass", said, None, None, figures)
     said += (
-        f"those that stay are right in {figures['right_stayed']:.1%}, the others in {figures['right_followed']:.1%}; "
-        f"a lead of {figures['detectable']:.3f} would be doubted."
+        f"those that stay are right in {figures['right_stayed']:.1%}, the others in {figures['right_followed']:.1%}."
     )
-    return ProbeResult("M8", "pass", _TITLE, said, lead.value, lead.interval(level), _UNIT, figures)
+    return _PROBE.answer("pass", said, lead.value, lead.interval(level), figures)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from embargo.backtest.arguments import check_periods_per_year
 from embargo.backtest.leakage.catalogue import CHECKS
-from embargo.backtest.leakage.findings import aware_instant, moment, utc_array
+from embargo.backtest.leakage.findings import AuditVerdict, aware_instant, moment, utc_array
 from embargo.backtest.leakage.memory.days import (
     Forecasts,
     Resampled,
@@ -26,19 +26,19 @@ from embargo.backtest.leakage.memory.days import (
     resample,
     share,
 )
-from embargo.backtest.leakage.memory.result import DOUBT, FEWEST_DAYS, ProbeResult
+from embargo.backtest.leakage.memory.result import DOUBT, FEWEST_DAYS, Probe, ProbeResult
 from embargo.backtest.significance.series import checked_returns
 from embargo.data_loaders.errors import DataError
 
 # Days of a regime on either side from which it counts as matched.
 FEWEST_MATCHED = 20
 
-_GATE_TITLE = CHECKS["check_cutoff_split"].title
-_ALPHA_TITLE = CHECKS["check_alpha_decay"].title
 _REMEDY = (
     "Trust the figures after the cutoff alone, or take a model whose cutoff lies before the test; a masked text that "
     "keeps the difference speaks for the market, one that loses it for memory."
 )
+_SPLIT = Probe("M1", CHECKS["check_cutoff_split"].title, "information coefficient before less after", _REMEDY, "A loss")
+_ALPHA = Probe("M9", CHECKS["check_alpha_decay"].title, "alpha per year before less after", _REMEDY, "A loss")
 _UNDECLARED = "Nobody says until when the model's knowledge reaches, so there is nothing to split at."
 
 
@@ -112,22 +112,20 @@ def check_cutoff_split(
     check_resampling(level, n_boot, seed)
     columns = ["earned", "score", *(["baseline"] if "baseline" in forecasts else [])]
     read = read_forecasts(forecasts, columns, where="forecasts at the cutoff")
-    unit = "information coefficient before less after"
     if cutoff is None or pd.isna(cutoff):
-        return ProbeResult("M1", "inconclusive", _GATE_TITLE, _UNDECLARED, unit=unit, remedy=_REMEDY)
+        return _SPLIT.unproven(_UNDECLARED, remedy=_REMEDY)
     instant = aware_instant(cutoff, what="knowledge cutoff")
     after = read.instants >= first_day_after(instant)
     n_before, n_after = (int(np.isin(read.frame["day"], np.flatnonzero(side)).sum()) for side in (~after, after))
     if not n_before:
         said = f"All {n_after} forecasts are for days after the cutoff of {moment(instant)}{read.aside()}."
-        return ProbeResult("M1", "pass" if n_after else "not-applicable", _GATE_TITLE, said, unit=unit)
+        return _SPLIT.answer("pass", said, None, None, {}) if n_after else _SPLIT.unasked(said)
     first = np.unique(read.frame["day"], return_index=True)[1]
     sides = _sides(after, read.frame["regime"].iloc[first] if "regime" in read.frame else None)
     figures = {"n_before": float(n_before), "n_after": float(n_after)}
     if not all(sides.days()):
         said = sides.nothing("days", instant, read.aside())
-        counts = figures | sides.counts()
-        return ProbeResult("M1", "inconclusive", _GATE_TITLE, said, unit=unit, figures=counts, remedy=_REMEDY)
+        return _SPLIT.unproven(said, figures | sides.counts(), _REMEDY)
     found = {
         name: sides.compare(sums, statistic, n_boot=n_boot, seed=seed)
         for name, (sums, statistic) in _measures(read).items()
@@ -141,7 +139,7 @@ def check_cutoff_split(
         f"{later.value:.3f} on {n_after} after; on the right side {figures['accuracy_before']:.1%} and "
         f"{figures['accuracy_after']:.1%}{sides.said}{read.aside()}."
     )
-    return _judged("M1", _GATE_TITLE, said, before.minus(later), sides, figures, unit, level)
+    return _judged(_SPLIT, said, before.minus(later), sides, figures, level)
 
 
 def check_alpha_decay(
@@ -223,10 +221,9 @@ def check_alpha_decay(
         raise DataError("alpha decay: the bars have no time zone. Give them one, such as UTC.")
     instant = aware_instant(cutoff, what="knowledge cutoff")
     after = utc_array(index) >= np.datetime64(instant.tz_localize(None), "us")
-    sides, unit = _sides(after, regimes), "alpha per year before less after"
+    sides = _sides(after, regimes)
     if not all(sides.days()):
-        said = sides.nothing("bars", instant)
-        return ProbeResult("M9", "inconclusive", _ALPHA_TITLE, said, unit=unit, figures=sides.counts(), remedy=_REMEDY)
+        return _ALPHA.unproven(sides.nothing("bars", instant), sides.counts(), _REMEDY)
     excess = np.column_stack([np.ones(len(own)), (own - theirs) * periods_per_year])
     before, later = sides.compare(excess, share, n_boot=n_boot, seed=seed)
     figures = _named("alpha", before, later, level)
@@ -236,7 +233,7 @@ def check_alpha_decay(
         f"Alpha {before.value:+.1%} a year before {moment(instant)} and {later.value:+.1%} after "
         f"({figures['points_before']:+.1%} and {figures['points_after']:+.1%} in all){sides.said}."
     )
-    return _judged("M9", _ALPHA_TITLE, said, before.minus(later), sides, figures, unit, level)
+    return _judged(_ALPHA, said, before.minus(later), sides, figures, level)
 
 
 @dataclass(frozen=True)
@@ -331,14 +328,7 @@ def _named(name: str, before: Resampled, after: Resampled, level: float) -> dict
 
 
 def _judged(
-    code: str,
-    title: str,
-    said: str,
-    difference: Resampled,
-    sides: _Sides,
-    figures: dict[str, float],
-    unit: str,
-    level: float,
+    asked: Probe, said: str, difference: Resampled, sides: _Sides, figures: dict[str, float], level: float
 ) -> ProbeResult:
     days_before, days_after = sides.days()
     detectable = DOUBT * difference.error
@@ -348,12 +338,9 @@ def _judged(
             f" Nothing is proven: {days_before} days before and {days_after} after, with scores and returns that vary, "
             f"are compared; {FEWEST_DAYS} are needed on either side."
         )
-        return ProbeResult(code, "inconclusive", title, said, unit=unit, figures=figures, remedy=_REMEDY)
-    low, high = difference.interval(level)
-    if difference.z >= DOUBT:
+        return asked.unproven(said, figures, _REMEDY)
+    told = difference.z >= DOUBT
+    if told:
         said += f" The loss at the cutoff is {difference.z:.1f} standard errors."
-        return ProbeResult(
-            code, "suspicious", title, said, difference.value, (low, high), unit, figures, remedy=_REMEDY
-        )
-    said += f" A loss of {detectable:.3f} would be doubted."
-    return ProbeResult(code, "pass", title, said, difference.value, (low, high), unit, figures)
+    verdict: AuditVerdict = "suspicious" if told else "pass"
+    return asked.answer(verdict, said, difference.value, difference.interval(level), figures)

@@ -14,15 +14,25 @@ from scipy.stats import rankdata
 
 from embargo.backtest.leakage.catalogue import CHECKS, ON_REQUEST
 from embargo.backtest.leakage.duplicates import MIN_TOKENS, near_matches
-from embargo.backtest.leakage.findings import EVIDENCE_ROWS, aware_instant, moment
+from embargo.backtest.leakage.findings import EVIDENCE_ROWS, AuditVerdict, aware_instant, moment
 from embargo.backtest.leakage.memory.days import check_resampling, first_day_after, read_forecasts, resample, share
-from embargo.backtest.leakage.memory.result import DOUBT, FEWEST_DAYS, ProbeResult
+from embargo.backtest.leakage.memory.result import DOUBT, FEWEST_DAYS, Probe, ProbeResult
 from embargo.data_loaders.checks.repeats import normalise_text
 from embargo.data_loaders.errors import ConfigError
 
-_FAMILIAR_TITLE = ON_REQUEST["check_membership"].title
-_FAMILIAR_UNIT = "area under the curve, before against after, less its drift after the cutoff"
-_FITTED_TITLE = CHECKS["check_contamination"].title
+_FAMILIAR = Probe(
+    "M4",
+    ON_REQUEST["check_membership"].title,
+    "area under the curve, before against after, less its drift after the cutoff",
+    "Test on texts from after the cutoff, or probe what the model makes of those it has seen.",
+    "A step",
+)
+_FITTED = Probe(
+    "M11",
+    CHECKS["check_contamination"].title,
+    "share of distinct test texts that the model was fitted on",
+    "Fit again without these texts, or measure on texts that the model was not fitted on.",
+)
 _SHOWN_CHARACTERS = 160
 
 
@@ -100,7 +110,7 @@ def check_membership(
             f"Nothing is proven: {int((~later).sum())} days before {moment(instant)} and {int(later.sum())} after it; "
             f"{FEWEST_DAYS // 2} before and {FEWEST_DAYS} after are needed."
         )
-        return ProbeResult("M4", "inconclusive", _FAMILIAR_TITLE, said, unit=_FAMILIAR_UNIT, figures=figures)
+        return _FAMILIAR.unproven(said, figures)
     familiarity = read.frame["familiarity"].to_numpy(dtype=float)
     step, drift = _placed(familiarity, before, early), _placed(familiarity, early, late)
     columns = read.sums(*(column for pair in ((before, step), (early, step), (early, drift), (late, drift))
@@ -121,15 +131,10 @@ def check_membership(
         f"A text from before {moment(instant)} is more familiar than one from just after it in {area:.1%} of pairs, "
         f"and one from just after it than a still later one in {placebo:.1%}{read.aside()}."
     )
-    interval = found.interval(level)
-    if found.error > 0.0 and found.z >= DOUBT:
+    told = found.error > 0.0 and found.z >= DOUBT
+    if told:
         said += f" The step is {found.z:.1f} standard errors beyond the drift."
-        remedy = "Test on texts from after the cutoff, or probe what the model makes of those it has seen."
-        return ProbeResult(
-            "M4", "suspicious", _FAMILIAR_TITLE, said, found.value, interval, _FAMILIAR_UNIT, figures, remedy=remedy
-        )
-    said += f" A step of {figures['detectable']:.3f} would be doubted."
-    return ProbeResult("M4", "pass", _FAMILIAR_TITLE, said, found.value, interval, _FAMILIAR_UNIT, figures)
+    return _FAMILIAR.answer("suspicious" if told else "pass", said, found.value, found.interval(level), figures)
 
 
 def check_contamination(
@@ -183,7 +188,6 @@ def check_contamination(
     """
     if not 0.0 <= allowed < 1.0:
         raise ConfigError(f"contamination: allowed must lie in [0, 1), got {allowed}. It is a share of the test texts.")
-    unit = "share of distinct test texts that the model was fitted on"
     test = {normalise_text(text): text for text in reversed(test_texts)}
     keys = [key for key in dict.fromkeys(map(normalise_text, test_texts)) if _long(key)]
     short = len(test) - len(keys)
@@ -192,7 +196,7 @@ def check_contamination(
         said = (
             f"{len(keys)} test texts and {len(fitted)} fitted ones of at least {MIN_TOKENS} words: nothing to compare."
         )
-        return ProbeResult("M11", "not-applicable", _FITTED_TITLE, said, unit=unit)
+        return _FITTED.unasked(said)
     pairs = [(key, key, 1.0) for key in keys if key in fitted]
     rest = [key for key in keys if key not in fitted]
     exact, searched = len(pairs), 0
@@ -217,7 +221,7 @@ def check_contamination(
     if short:
         said += f" {short} of fewer than {MIN_TOKENS} words were left out."
     if value <= allowed:
-        return ProbeResult("M11", "pass", _FITTED_TITLE, said, value, None, unit, figures)
+        return _FITTED.answer("pass", said, value, None, figures)
     evidence = [
         {
             "test_text": test[key][:_SHOWN_CHARACTERS],
@@ -228,19 +232,9 @@ def check_contamination(
     ]
     error = math.sqrt(value * (1.0 - value) / len(keys))
     by_chance = DOUBT * math.sqrt(allowed * (1.0 - allowed) / len(keys))
-    proven = exact / len(keys) - allowed > by_chance
-    return ProbeResult(
-        "M11",
-        "leak" if proven else "suspicious",
-        _FITTED_TITLE,
-        said,
-        value,
-        (max(0.0, value - 1.96 * error), min(1.0, value + 1.96 * error)),
-        unit,
-        figures,
-        evidence,
-        "Fit again without these texts, or measure on texts that the model was not fitted on.",
-    )
+    verdict: AuditVerdict = "leak" if exact / len(keys) - allowed > by_chance else "suspicious"
+    interval = (max(0.0, value - 1.96 * error), min(1.0, value + 1.96 * error))
+    return _FITTED.answer(verdict, said, value, interval, figures, evidence)
 
 
 def _long(normalised: str) -> bool:

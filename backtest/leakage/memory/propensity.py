@@ -25,7 +25,7 @@ from embargo.backtest.leakage.memory.days import (
     read_forecasts,
     resample,
 )
-from embargo.backtest.leakage.memory.result import DOUBT, FEWEST_DAYS, ProbeResult
+from embargo.backtest.leakage.memory.result import DOUBT, FEWEST_DAYS, Probe, ProbeResult
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.schemas import as_utc
 
@@ -38,36 +38,48 @@ _PLACEBO = 2.0
 # A spread below this is rounding.
 _STILL = 1e-9
 
-_PROPENSITY_TITLE = ON_REQUEST["check_lookahead_propensity"].title
 _REMEDY = "Trust only what lies after the model's cutoff, or take a model whose knowledge ends before the test."
+
+
+_PROPENSITY = Probe(
+    "M3",
+    ON_REQUEST["check_lookahead_propensity"].title,
+    "coefficient of forecast times propensity",
+    _REMEDY,
+    "A coefficient",
+)
 
 
 @dataclass(frozen=True)
 class _Question:
-    code: str
-    title: str
     answers: str
     to_what: str
     still: str
+    asked: Probe
+
+    @classmethod
+    def of(cls, code: str, check: str, answers: str, to_what: str, still: str) -> _Question:
+        unit = f"correlation of the answer to {answers} with the return"
+        return cls(answers, to_what, still, Probe(code, ON_REQUEST[check].title, unit, _REMEDY, "A correlation"))
 
 
-_BARE = _Question(
+_BARE = _Question.of(
     "M3",
-    ON_REQUEST["check_date_recall"].title,
+    "check_date_recall",
     "bare dates",
     "texts that hold no news",
     "The answer to a bare symbol is the same on each of {days} days{period}: nothing is recalled.",
 )
-_LENT = _Question(
+_LENT = _Question.of(
     "M3",
-    ON_REQUEST["check_lent_news"].title,
+    "check_lent_news",
     "another day's news",
     "texts that hold no news of that day",
     "Another day's news are read alike under each of {days} dates{period}: nothing is recalled.",
 )
-_BEYOND = _Question(
+_BEYOND = _Question.of(
     "M2",
-    ON_REQUEST["check_recall_after_cutoff"].title,
+    "check_recall_after_cutoff",
     "texts without that day's news",
     "texts that hold no news of that day",
     "No answer moves with the date on any of {days} days{period}: nothing is recalled.",
@@ -319,8 +331,7 @@ def check_recall_after_cutoff(
     ['leak', 'pass']
     """
     if cutoff is None or pd.isna(cutoff):
-        said = "Nobody says until when the reader's knowledge reaches, so nothing lies after it."
-        return ProbeResult("M2", "not-applicable", _BEYOND.title, said)
+        return _BEYOND.asked.unasked("Nobody says until when the reader's knowledge reaches, so nothing lies after it.")
     instant = aware_instant(cutoff, what="knowledge cutoff")
     require_columns(recalled, ("at",), where="recalled days")
     at = as_utc(recalled["at"], what="recalled days, column at")
@@ -330,7 +341,7 @@ def check_recall_after_cutoff(
 
 
 def _recalled(
-    asked: _Question,
+    question: _Question,
     recalled: pd.DataFrame,
     cutoff: pd.Timestamp | None,
     level: float,
@@ -339,18 +350,16 @@ def _recalled(
     *,
     period: str | None = None,
 ) -> ProbeResult:
+    asked = question.asked
     check_resampling(level, n_boot, seed)
     require_columns(recalled, ("symbol",), where="recalled days")
     read = read_forecasts(recalled, ["earned", "recalled"], where="recalled days")
-    unit = f"correlation of the answer to {asked.answers} with the return"
     judged, before_it = _judged(read, cutoff)
     period = before_it if period is None else period
     inside = judged[read.frame["day"].to_numpy()]
     n, days = int(inside.sum()), int(judged.sum())
     if not n:
-        return ProbeResult(
-            asked.code, "not-applicable", asked.title, f"There are no days{period} to ask for.", unit=unit
-        )
+        return asked.unasked(f"There are no days{period} to ask for.")
     before, after = (_date_recall(read, side, n_boot, seed) for side in (judged, ~judged))
     low, high = after.interval(level)
     figures = {
@@ -363,27 +372,22 @@ def _recalled(
         "detectable": DOUBT * before.error,
     }
     if not np.isfinite(before.value):
-        said = asked.still.format(days=days, period=period)
-        return ProbeResult(asked.code, "pass", asked.title, said, 0.0, None, unit, figures)
-    said = f"{n} answers to {asked.answers}{period} correlate {before.value:.3f} with that day's return"
+        return asked.answer("pass", question.still.format(days=days, period=period), 0.0, None, figures)
+    said = f"{n} answers to {question.answers}{period} correlate {before.value:.3f} with that day's return"
     said += f", {after.value:.3f} after the cutoff{read.aside()}." if np.isfinite(after.value) else f"{read.aside()}."
     if days < FEWEST_DAYS:
         said += f" {days} days prove nothing; {FEWEST_DAYS} are needed."
-        return ProbeResult(asked.code, "inconclusive", asked.title, said, unit=unit, figures=figures)
+        return asked.unproven(said, figures)
     interval = before.interval(level)
     if before.z < DOUBT:
-        said += f" {figures['detectable']:.3f} would be doubted."
-        return ProbeResult(asked.code, "pass", asked.title, said, before.value, interval, unit, figures)
+        return asked.answer("pass", said, before.value, interval, figures)
     verdict: AuditVerdict = "leak" if before.z >= PROOF and before.value >= PROVEN_CORRELATION else "suspicious"
-    said += f" That is {before.z:.1f} standard errors, from {asked.to_what}."
+    said += f" That is {before.z:.1f} standard errors, from {question.to_what}."
     frame = read.frame[inside]
     right = frame[np.sign(frame["recalled"]) == np.sign(frame["earned"])]
     surest = right.loc[right["recalled"].abs().sort_values(ascending=False, kind="stable").index]
     shown = [name for name in ("article_id", "symbol", "at", "recalled", "earned") if name in surest]
-    evidence = evidence_rows(surest[shown])
-    return ProbeResult(
-        asked.code, verdict, asked.title, said, before.value, interval, unit, figures, evidence, _REMEDY
-    )  # fmt: skip
+    return asked.answer(verdict, said, before.value, interval, figures, evidence_rows(surest[shown]))
 
 
 def check_lookahead_propensity(
@@ -445,13 +449,11 @@ def check_lookahead_propensity(
     """
     check_level(level)
     read = read_forecasts(forecasts, ["earned", "score", "propensity"], where="forecasts with propensity")
-    unit = "coefficient of forecast times propensity"
     judged, period = _judged(read, cutoff)
     inside = judged[read.frame["day"].to_numpy()]
     n, days = int(inside.sum()), int(judged.sum())
     if not n:
-        said = f"There are no forecasts{period}."
-        return ProbeResult("M3", "not-applicable", _PROPENSITY_TITLE, said, unit=unit)
+        return _PROPENSITY.unasked(f"There are no forecasts{period}.")
     scale = _Scale.of(read.frame[inside])
     before, after = (_interaction(read.frame[side], scale) for side in (inside, ~inside))
     figures = {
@@ -462,13 +464,13 @@ def check_lookahead_propensity(
     }
     if n and not (read.frame["propensity"][inside] > _STILL).any():
         said = f"A date moves none of {n} answers{period}, so no forecast can owe anything to it."
-        return ProbeResult("M3", "pass", _PROPENSITY_TITLE, said, None, None, unit, figures)
+        return _PROPENSITY.answer("pass", said, None, None, figures)
     if before is None:
         said = (
             f"Nothing is proven by {n} forecasts of {days} days{period} with a mean propensity of "
             f"{figures['mean_propensity']:.2f}: {FEWEST_DAYS} days and a propensity that varies are needed."
         )
-        return ProbeResult("M3", "inconclusive", _PROPENSITY_TITLE, said, unit=unit, figures=figures)
+        return _PROPENSITY.unproven(said, figures)
     value, error = float(before.coefficients[3]), float(before.errors[3])
     reach = float(norm.ppf(0.5 + level / 2.0))
     figures |= dict(zip(("forecast", "propensity", "interaction"), map(float, before.coefficients[1:]), strict=True))
@@ -489,12 +491,7 @@ def check_lookahead_propensity(
     if doubted and after:
         doubted = value - later >= _PLACEBO * float(np.hypot(error, later_error))
         said += "" if doubted else " It is as large where nothing can be remembered."
-    if doubted:
-        return ProbeResult(
-            "M3", "suspicious", _PROPENSITY_TITLE, said, value, interval, unit, figures, remedy=_REMEDY
-        )  # fmt: skip
-    said += f" {figures['detectable']:.3f} would be doubted."
-    return ProbeResult("M3", "pass", _PROPENSITY_TITLE, said, value, interval, unit, figures)
+    return _PROPENSITY.answer("suspicious" if doubted else "pass", said, value, interval, figures)
 
 
 def _date_recall(read: Forecasts, side: np.ndarray, n_boot: int, seed: int) -> Resampled:

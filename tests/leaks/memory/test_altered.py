@@ -6,7 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from embargo.backtest.leakage.memory import check_masked_forecasts, check_redated_forecasts, check_reidentification
+from embargo.backtest.leakage.memory import (
+    check_leading_names,
+    check_masked_forecasts,
+    check_redated_forecasts,
+    check_reidentification,
+)
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.models.probes import mask, reidentify, tilts
 from embargo.models.scorer import Scorer
@@ -131,3 +136,70 @@ def test_recognition_needs_days_a_lead_and_ones_and_zeros():
     assert check_reidentification(small).verdict == "pass"
     with pytest.raises(DataError):
         check_reidentification(rows.assign(recognised=0.5))
+
+
+def told_of_others(seed: int, lean: float, texts: int = 200) -> pd.DataFrame:
+    rng, symbol = np.random.default_rng(seed), np.tile(list("ABCDE"), texts // 5)
+    fond = lean * pd.Series(symbol).map(dict(zip("ABCDE", (1.0, -1.0, 1.0, -1.0, 0.0), strict=True)))
+    return pd.DataFrame(
+        {"symbol": symbol, "moved": fond + rng.normal(0.0, 0.1, texts), "altered": rng.normal(0.0, 0.3, texts)}
+    )
+
+
+@pytest.mark.parametrize(
+    ("lean", "verdict"), [(0.5, "suspicious"), (0.25, "suspicious"), (0.15, "pass"), (0.0, "pass")]
+)
+def test_names_lead_where_they_make_a_quarter_of_what_varies(lean, verdict):
+    frame = told_of_others(0, lean)
+    found = check_leading_names(frame)
+    assert found.verdict == verdict
+    names = 0.8 * lean**2
+    assert found.effect == pytest.approx(names / (names + 0.09), abs=0.06)
+    assert found.interval[0] <= found.effect <= found.interval[1]
+    assert found.figures["deviation_names"] == pytest.approx(np.sqrt(names), abs=0.04)
+    liked = [row["moved"] for row in found.evidence]
+    assert liked == sorted(liked, reverse=True)
+    assert bool(liked) == (verdict == "suspicious")
+
+
+def test_the_variance_between_companies_is_that_of_the_textbook():
+    frame = told_of_others(1, 0.3).iloc[:-7]
+    found = check_leading_names(frame)
+    groups = frame.groupby("symbol")["moved"]
+    within = groups.apply(lambda own: ((own - own.mean()) ** 2).sum()).sum() / (len(frame) - 5)
+    between = (groups.size() * (groups.mean() - frame["moved"].mean()) ** 2).sum()
+    own = (between - 4 * within) / len(frame)
+    assert found.figures["deviation_names"] ** 2 == pytest.approx(own)
+    assert found.effect == pytest.approx(own / (own + frame["altered"].var(ddof=0)))
+    assert found.figures["deviation_news"] == pytest.approx(frame["altered"].std(ddof=0))
+    assert found.figures["p"] == pytest.approx(1 / 2000)
+
+
+def test_names_that_are_not_felt_or_are_chance_do_not_lead():
+    # A quarter of nearly nothing is nothing.
+    faint = told_of_others(2, 0.5)
+    assert (
+        check_leading_names(faint.assign(moved=0.1 * faint["moved"], altered=0.1 * faint["altered"])).verdict == "pass"
+    )
+    # Answers that differ much from text to text, but not by whom they are told of.
+    loud = told_of_others(3, 0.0, 60).assign(moved=lambda own: 15.0 * own["moved"])
+    found = check_leading_names(loud)
+    assert found.verdict == "pass"
+    assert found.figures["p"] > 0.001
+    ps = [check_leading_names(told_of_others(seed, 0.0, 60), n_boot=100).figures["p"] for seed in range(30)]
+    assert 0.3 < np.mean(ps) < 0.7
+    assert min(ps) > 0.001
+
+
+def test_leading_names_say_when_nothing_is_proven():
+    frame = told_of_others(4, 0.5)
+    assert check_leading_names(frame[frame["symbol"] == "A"]).verdict == "not-applicable"
+    assert check_leading_names(frame.head(39)).verdict == "inconclusive"
+    assert check_leading_names(frame.head(40)).verdict == "suspicious"
+    assert check_leading_names(frame.assign(moved=frame["moved"].where(frame.index < 39))).figures["n"] == 39.0
+    still = check_leading_names(frame.assign(moved=0.3))
+    assert (still.verdict, still.effect) == ("pass", 0.0)
+    with pytest.raises(DataError):
+        check_leading_names(frame.drop(columns="moved"))
+    with pytest.raises(ConfigError):
+        check_leading_names(frame, permutations=999)

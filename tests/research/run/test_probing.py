@@ -22,7 +22,7 @@ from embargo.research.benchmarks.memory_worlds import (
 )
 from embargo.research.run.probing import _placed, draw_articles, probe_run, probe_scorer
 
-CODES = ["M1", "M2", "M3", "M3", "M3", "M4", "M5", "M6", "M7", "M8"]
+CODES = ["M1", "M2", "M3", "M3", "M3", "M4", "M5", "M5", "M6", "M7", "M8", "M13"]
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +59,35 @@ def test_a_base_tuned_on_headline_and_outcome_is_caught(world, tmp_path):
     # A bare date brings nothing up, since no text that it was fitted on looked like one.
     assert found[3].verdict == "leak"
     assert {"M1", "M5", "M7", "M8"} <= set(doubted(found))
+
+
+class Moody(Reader):
+    """Reads, and answers a little otherwise each time."""
+
+    def __init__(self) -> None:
+        self.rng = np.random.default_rng(0)
+
+    def logits(self, texts, progress=None):
+        read = super().logits(texts, progress)
+        return read + self.rng.normal(0.0, 0.05, read.shape)
+
+
+class Fond(Reader):
+    """Likes three companies and dislikes the others, whatever it reads."""
+
+    def logits(self, texts, progress=None):
+        liked = [any(name in text for name in ("Altera", "Borcor", "Centek")) for text in texts]
+        named = [any(name in text for own in NAMES.values() for name in own[1:]) for text in texts]
+        lean = np.where(named, np.where(liked, 4.0, -4.0), 0.0)
+        return super().logits(texts, progress) + lean[:, None] * np.array([-1.0, 0.0, 1.0])
+
+
+def test_a_reader_is_asked_twice_and_the_same_news_is_told_of_several(world):
+    asked = {"names": NAMES, "at_most": 150}
+    assert doubted(probe_scorer(Moody(), articles_of(world), None, **asked)) == ["M13"]
+    found = probe_scorer(Fond(), articles_of(world), None, **asked)
+    assert doubted(found) == ["M5"]
+    assert found[7].verdict == "suspicious"
 
 
 def test_texts_that_a_causal_model_finds_familiar_until_its_cutoff_are_doubted(world):
