@@ -183,18 +183,23 @@ def _judged(title: str, what: str, parts: dict[str, pd.DataFrame], remedy: str) 
 def _shares(name: str, part: pd.DataFrame) -> Iterator[_Share]:
     """Yield the share of right sides by each measure, where there are moves and days enough."""
     at = utc_array(as_utc(part["at"], what="forecasts, column at"))
-    values = part.assign(at=at).groupby(["at", "symbol"], observed=True)[["score", *_MEASURES]].mean()
+    symbol = pd.factorize(part["symbol"])[0]
+    move = pd.factorize(at.astype(np.int64) * (int(symbol.max(initial=0)) + 1) + symbol)[0]
+    day = at.astype("datetime64[D]").astype(np.int64)
+    score = part["score"].to_numpy(dtype=float)
     for measure in _MEASURES:
-        kept = values[(values["score"] != 0.0) & values["score"].notna()]
-        kept = kept[(kept[measure] != 0.0) & kept[measure].notna()]
-        day = pd.factorize(kept.index.get_level_values("at").floor("D"))[0]
-        days = int(day.max(initial=-1)) + 1
-        if len(kept) < FEWEST_MOVES or days < FEWEST_DAYS:
+        moved = part[measure].to_numpy(dtype=float)
+        known = np.isfinite(score) & np.isfinite(moved)
+        of, first = np.unique(move[known], return_index=True)
+        told, came = np.bincount(move[known], score[known])[of], moved[known][first]
+        kept = (told != 0.0) & (came != 0.0)
+        told, came, on = told[kept] > 0.0, came[kept] > 0.0, pd.factorize(day[known][first][kept])[0]
+        days = int(on.max(initial=-1)) + 1
+        if len(told) < FEWEST_MOVES or days < FEWEST_DAYS:
             continue
-        told, came = kept["score"].to_numpy() > 0.0, kept[measure].to_numpy() > 0.0
         right = np.asarray(told == came, dtype=float)
         chance = told.mean() * came.mean() + (1.0 - told.mean()) * (1.0 - came.mean())
         off = right - right.mean()
-        together = float((np.bincount(day, weights=off) ** 2).sum()) / max(float((off**2).sum()), 1e-12)
-        worth = len(kept) / max(together, 1.0)
-        yield _Share(name, measure, len(kept), days, float(right.mean()), float(chance), worth)
+        together = float((np.bincount(on, off) ** 2).sum()) / max(float((off**2).sum()), 1e-12)
+        worth = len(told) / max(together, 1.0)
+        yield _Share(name, measure, len(told), days, float(right.mean()), float(chance), worth)
