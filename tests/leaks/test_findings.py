@@ -119,8 +119,10 @@ def test_stamps_handed_on_from_the_row_before_are_told():
 def test_releases_that_come_together_are_no_stamps_handed_on():
     news = _told(800)
     together = pd.concat([news, news.assign(article_id="b" + news["article_id"], source="other")])
-    # The same event told by another source, full minutes, and a rush that is as thick a few seconds later.
+    # The same event told by another source, flashes of one, full minutes, and a rush as thick a few seconds later.
     assert check_undated(together.assign(text=together["text"] + " again")).verdict == "pass"
+    flashes = together.assign(source="wire", text=together["article_id"])
+    assert check_undated(flashes).verdict == "pass"
     full = together.assign(published_at=together["published_at"].dt.floor("min"), text=together["article_id"])
     assert check_undated(full.assign(published_at=full["published_at"].dt.floor("5min"))).verdict == "pass"
     rush = pd.concat([together, news.assign(article_id="c" + news["article_id"], source="third")])
