@@ -13,11 +13,13 @@ from .execution import check_fill_order, check_lag_decay
 from .exposure import check_exposure
 from .findings import GRAVITY, AuditVerdict, Finding, is_invalid, overall_verdict
 from .groups import check_concentration, check_repeated_texts
+from .hit_rate import check_hit_rate, check_label_readings
 from .levels import check_levels
 from .memory import check_alpha_decay, check_contamination, check_cutoff_split
 from .partition import check_label_overlap, check_split_order
 from .protocol import assert_causal, perturb_function
 from .provenance import check_base_cutoff, check_calibration_record, check_training_record
+from .rereading import check_rereading
 from .scaling import perturb_levels
 from .selection import check_attempts, check_selection
 from .settled import check_settled
@@ -55,7 +57,9 @@ __all__ = [
     "check_exposure",
     "check_fill_order",
     "check_fills",
+    "check_hit_rate",
     "check_label_overlap",
+    "check_label_readings",
     "check_lag_decay",
     "check_latency",
     "check_levels",
@@ -63,6 +67,7 @@ __all__ = [
     "check_outcome_words",
     "check_price_echo",
     "check_repeated_texts",
+    "check_rereading",
     "check_selection",
     "check_settled",
     "check_split_order",

@@ -258,8 +258,10 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
         "check_undated": LeakCheck(
             "D4",
             "Every article that is used has a date of its own",
-            catches="articles without a date that are used, and many that share one instant, as a default would give",
-            silent_on="defaults that fill in the day alone (T5), or fewer than 20 articles",
+            catches="articles without a date that are used, many that share one instant, as a default would give, and "
+            "stamps handed on from one row to the next",
+            silent_on="defaults that fill in the day alone (T5), fewer than 20 articles, stamps handed on within a "
+            "source or from row to row in order of time",
             cost="articles",
             severity="leak",
             remedy="set undated articles aside; never give them a default",
@@ -283,11 +285,42 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
             severity="suspicious",
             remedy="let each text count once, or keep the copy whose stamp can be shown",
         ),
+        "check_rereading": LeakCheck(
+            "D9",
+            "What is traded is what the reader says of each text alone",
+            catches="caches that answer for another text or model; scores that were changed after they were given "
+            "(M13), or so that they foretell what was earned (S7); its finding has the code of the cause",
+            silent_on="a reader that is wrong each time, changes within rounding, texts not drawn (of models, 32 a "
+            "fold are asked again)",
+            cost="articles, and the texts that are read again",
+            severity="leak",
+            remedy="keep scores by the whole text and all that made the model; let nothing change what a reader says",
+        ),
+        "check_hit_rate": LeakCheck(
+            "S7",
+            "Forecasts are not right more often than news can be",
+            catches="archives from which what misled was taken out, texts or one source edited with the answer at "
+            "hand, scores made from returns: sides that are right 15 points above chance",
+            silent_on="hindsight in so few texts that fewer than 15 points are left, fewer than 30 moves or 15 days",
+            cost="articles",
+            severity="suspicious",
+            remedy="ask when these texts were last changed, and what was left out of the archive",
+        ),
+        "check_label_readings": LeakCheck(
+            "S7",
+            "Labels that read texts do not know what followed",
+            catches="labels said to be readings that have the side of the next move 15 points above chance, among them "
+            "those that differ from their text's own reading",
+            silent_on="labels made from moves of other lengths, in fewer texts than that shows in",
+            cost="labelled texts",
+            severity="suspicious",
+            remedy="ask how labels were made; from prices, name when each was complete as labels.ends_at",
+        ),
         "check_label_overlap": LeakCheck(
             "S1",
             "No label reaches over a split boundary",
             catches="labels computed with prices of the next block, on either side, and gaps below the embargo",
-            silent_on="labels whose true end is later than stated",
+            silent_on="labels of the news whose true end is later than stated (of returns, bars are counted)",
             cost="samples",
             severity="leak",
             remedy="purge every sample whose label interval touches the next block",
@@ -580,8 +613,7 @@ NOT_TESTED: Mapping[str, str] = MappingProxyType(
         "T9": "data that end earlier are tried by `embargo audit --deep`",
         "D3": "runs read no macro or company figures",
         "D8": "gaps are never filled by a run (T1 tries at one instant); a fill inside an archive cannot be seen",
-        "D9": "caches are addressed by content and checked when they are opened",
-        "D10": "nothing below the command line asks for the day",
+        "D10": "nothing below the command line asks for the day; scores that it changes are not the reader's (D9)",
         "S2": "the splitter's own tests hold it for every mode",
         "S3": "training ends before the test and decay reaches back alone, so no later row is in it; labels are S1",
         "S4": "a fit under another future is tried at one instant (T1), at more by `embargo audit --deep`",
@@ -595,7 +627,7 @@ NOT_TESTED: Mapping[str, str] = MappingProxyType(
         "M7": "asked by `embargo audit --probe`, with dates put wrong",
         "M8": "asked by `embargo audit --probe`, with texts turned round",
         "M10": "readers give probabilities, no reasons",
-        "M13": "models are pinned by the hash of their weights; `embargo audit --probe` reads texts twice",
+        "M13": "models are pinned by the hash of their weights, and asked again (D9; `embargo audit --probe` asks twice)",
         "M14": "runs apply no remedy against memory",
         "R1": "runs search no documents",
         "R2": "readers have no memory",

@@ -9,16 +9,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
+from scipy.stats import binom
 
 from embargo.backtest.leakage.catalogue import CHECKS
-from embargo.backtest.leakage.findings import Finding, evidence_rows, plain, require_columns
+from embargo.backtest.leakage.findings import Finding, evidence_rows, plain, require_columns, utc_array
 from embargo.data_loaders.errors import ConfigError
 
 LATENCY_MATTERS_BELOW = pd.Timedelta(hours=1)
 # Paid for holding, whatever is traded.
 HOLDING = frozenset({"borrow", "borrow_annual", "funding", "interest_annual"})
 PILE, PILE_SHARE, PILE_EXCESS, RIVAL_INSTANTS = 20, 0.01, 5.0, 10
+# Units apart up to which articles are held against those at one instant, and the level of their excess.
+NEIGHBOURS, NEIGHBOURS_LEVEL = 30, 1e-6
+_ASIDE = "set articles aside that have no date of their own."
 
 
 def check_undated(news: pd.DataFrame, *, set_aside: int = 0) -> Finding:
@@ -81,7 +86,21 @@ def check_undated(news: pd.DataFrame, *, set_aside: int = 0) -> Finding:
             evidence_rows(articles.loc[articles["published_at"] == instant, ["article_id", "published_at"]]),
             share,
             unit,
-            "Look where that instant comes from; set articles aside that have no date of their own.",
+            f"Look where that instant comes from; {_ASIDE}",
+        )
+    handed_on = _handed_on(news) if {"symbol", "source", "text"} <= set(news) else news[:0]
+    if len(handed_on) >= max(PILE, PILE_SHARE * len(articles)):
+        return Finding(
+            "D4",
+            "suspicious",
+            check.title,
+            f"{len(handed_on):,} of {len(articles):,} articles carry, to the instant, the stamp of another article of "
+            "their symbol by another source, and next to none lie a little apart: this looks like dates that were "
+            f"filled in from the row before{aside}.",
+            evidence_rows(handed_on),
+            len(handed_on) / len(articles),
+            unit,
+            f"Look at how the archive was joined and filled; {_ASIDE}",
         )
     return Finding(
         "D4",
@@ -91,6 +110,28 @@ def check_undated(news: pd.DataFrame, *, set_aside: int = 0) -> Finding:
         effect=0.0,
         unit=unit,
     )
+
+
+def _handed_on(news: pd.DataFrame) -> pd.DataFrame:
+    """Return the articles with the odd stamp of another one of their symbol; none where near stamps are as frequent."""
+    rows = news.sort_values(["symbol", "published_at"], kind="stable")
+    second = utc_array(rows["published_at"]).astype("datetime64[s]").astype(np.int64)
+    unit, full = (1, 60) if (second % 60 != 0).mean() >= 0.5 else (60, 5)
+    place, gap = second // unit, np.diff(second // unit, prepend=second[:1] // unit)
+    before = rows[["symbol", "source", "text"]].shift()
+    ours = ((rows["symbol"] == before["symbol"]) & (rows["source"] != before["source"])).to_numpy()
+    follows = ours & (place % full != 0) & (gap >= 0) & (gap <= NEIGHBOURS)
+    pairs = zip(rows["text"][follows], before["text"][follows], strict=True)
+    follows[follows] = [_other_words(str(one), str(two)) for one, two in pairs]
+    same = follows & (gap == 0)
+    beyond = binom.sf(same.sum() - 1, follows.sum(), 0.5) <= NEIGHBOURS_LEVEL
+    return rows.loc[same & beyond, ["article_id", "symbol", "published_at", "source"]]
+
+
+def _other_words(one: str, two: str) -> bool:
+    """Tell whether two texts share less than half of their words: two sources that tell one event share more."""
+    words = set(one.lower().split()), set(two.lower().split())
+    return len(words[0] & words[1]) < 0.5 * len(words[0] | words[1])
 
 
 def check_latency(latency: pd.Timedelta, bar: pd.Timedelta) -> Finding:

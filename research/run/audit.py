@@ -26,7 +26,7 @@ from embargo.research.run.cutoff import Rival, judge_cutoff
 from embargo.research.run.data_verdict import read_by
 from embargo.research.run.plan import Plan
 from embargo.research.run.samples import Part
-from embargo.research.run.text_checks import judge_texts
+from embargo.research.run.text_checks import judge_labels_read, judge_texts
 
 _UNDATED = "The labels come from an undated set; M11 compares its knowledge cutoff with the test window instead."
 
@@ -42,6 +42,8 @@ class Trail:
         One model manifest per fold.
     fitted_on : DataFrame
         What each fold's model was really fitted on, as in `Reading`.
+    answers : DataFrame
+        What the readers answered, and what they answer again, as in `Reading`.
     scored : DataFrame
         Scored test news: news columns, class probabilities, ``confidence``, ``row`` and ``column`` of the bar reached.
     decide : callable
@@ -63,6 +65,7 @@ class Trail:
     plan: Plan
     manifests: Sequence[dict[str, Any]]
     fitted_on: pd.DataFrame
+    answers: pd.DataFrame
     scored: pd.DataFrame
     decide: Callable[[pd.DataFrame, Prices], pd.DataFrame]
     weights: pd.DataFrame
@@ -113,7 +116,9 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         _tradable_instants(trail),
         _worst([_duplicates(part, config.seed) for part in _distinct_trainings(trail.plan)]),
         judge_labels(trail.plan),
+        judge_labels_read(trail.plan),
         *judge_texts(trail.plan, news, trail.scored, trail.asset_returns),
+        _rereading(trail),
         _orders(trail, hashed),
         *_models(trail, hashed, hash_of),
         *_either_side(trail),
@@ -239,12 +244,27 @@ def _fills(trail: Trail) -> pd.DataFrame:
     )
 
 
-def _tradable_instants(trail: Trail) -> Finding:
-    plan, scored, prices = trail.plan, trail.scored, trail.plan.world.prices
+def _earned(trail: Trail) -> np.ndarray:
+    """Return what each scored article's symbol earned on the bar that it reached; NaN where it reached none."""
+    scored = trail.scored
     reached = scored["row"] >= 0
     earned = np.full(len(scored), np.nan)
     earned[reached] = trail.asset_returns.to_numpy()[scored.loc[reached, "row"], scored.loc[reached, "column"]]
-    effects = pd.DataFrame({"score": scored["bullish"] - scored["bearish"], "earned": earned}, index=scored.index)
+    return earned
+
+
+def _rereading(trail: Trail) -> Finding:
+    """Hold what is traded against what the readers answered, and answer again."""
+    scored = trail.scored
+    opens = trail.plan.world.prices.open_at[trail.plan.rows]
+    told = scored.assign(at=opens[scored["row"].clip(lower=0)], earned=_earned(trail))
+    return leakage.check_rereading(told.merge(trail.answers, on=["article_id", "fold"], how="left"))
+
+
+def _tradable_instants(trail: Trail) -> Finding:
+    plan, scored, prices = trail.plan, trail.scored, trail.plan.world.prices
+    score = scored["bullish"] - scored["bearish"]
+    effects = pd.DataFrame({"score": score, "earned": _earned(trail)}, index=scored.index)
     return leakage.check_tradable_instants(
         scored[["article_id", "symbol", "published_at", "known_at", "row"]],
         plan.decided_at,
@@ -279,7 +299,11 @@ def judge_labels(plan: Plan) -> Finding:
     overlap = _worst(
         [
             leakage.check_label_overlap(
-                part.train, part.validation, part.fold.validation_start, part.fold.test_start, embargo=embargo
+                _completed(plan, part.train),
+                _completed(plan, part.validation),
+                part.fold.validation_start,
+                part.fold.test_start,
+                embargo=embargo,
             )
             for part in plan.parts
         ]
@@ -287,6 +311,16 @@ def judge_labels(plan: Plan) -> Finding:
     # The simulated market's labels are an annotator's reading of the text, as its loader says.
     stated = plan.config.labels.source == "returns" or plan.config.labels.ends_at or plan.world.truth is not None
     return overlap if stated else _unstated(overlap, plan.config.labels.column)
+
+
+def _completed(plan: Plan, samples: pd.DataFrame) -> pd.DataFrame:
+    """Let labels of returns end no sooner than the bars that they are counted in, whatever is stated of them."""
+    if plan.config.labels.source != "returns":
+        return samples
+    world = plan.world
+    last = world.decided_at.searchsorted(pd.DatetimeIndex(samples["known_at"])) + plan.config.labels.horizon_bars
+    ends = pd.Series(world.prices.open_at[np.minimum(last, len(world.decided_at) - 1)], index=samples.index)
+    return samples.assign(ends_at=samples["ends_at"].where(samples["ends_at"] >= ends, ends))
 
 
 def _orders(trail: Trail, news: pd.DataFrame) -> Finding:

@@ -340,6 +340,7 @@ def _trail(
         plan=plan,
         manifests=reading.manifests,
         fitted_on=reading.fitted_on,
+        answers=reading.answers,
         scored=result.placed,
         decide=weights_of,
         weights=result.decision.weights,

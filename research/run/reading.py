@@ -44,6 +44,11 @@ if TYPE_CHECKING:
     from embargo.signals.fusion.model import FusionModel
 
 SCORES = "scores.sqlite"
+# Texts of a fold of which its reader is asked once more: readers of words cost nothing, and models take their time.
+ASKED_AGAIN, ASKED_OF_MODELS = 2000, 32
+ANSWER_COLUMNS = (
+    "article_id", "fold", *(f"kept_{name}" for name in (*CLASSES, "confidence")), *(f"again_{name}" for name in CLASSES)
+)  # fmt: skip
 
 
 @dataclass
@@ -120,12 +125,17 @@ class Reading:
     fitted_on : DataFrame
         What each fold's model was really fitted on, as `embargo.models.FittedModel` says, and ``fold``; a fold whose
         model kept no record has no rows.
+    answers : DataFrame
+        What the readers answered, one row per test article: ``article_id, fold``, the calibrated probabilities and
+        confidence as ``kept_*``, and what they answer when asked again without a cache as ``again_*``, NaN where they
+        were not asked. Empty of a reading that is not audited.
     """
 
     scored: pd.DataFrame
     judged: pd.DataFrame
     manifests: list[dict[str, Any]]
     fitted_on: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=[*RECORD_COLUMNS, "fold"]))
+    answers: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=ANSWER_COLUMNS))
 
 
 def given_base(model: ModelSection) -> Base | None:
@@ -222,11 +232,13 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memo
     cache : Path
     stages : Stages
     memory : Memory, optional
-        Learns what is fitted, and gives what was fitted from the same content.
+        Learns what is fitted, and gives what was fitted from the same content. With it, the reading is that of a run,
+        which is audited, and readers are asked of some texts again.
     """
     config = plan.config
+    audited = memory is not None and memory.scores is None
     memory = Memory() if memory is None else memory
-    scored, judged, manifests, fitted_on = [], [], [], []
+    scored, judged, manifests, fitted_on, answers = [], [], [], [], []
     with ExitStack() as stack:
         store = stack.enter_context(memory.open(cache))
         shared: SharedBase | None = None
@@ -243,6 +255,8 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memo
             progress = stages.stage(f"Score the news, {fold}")
             result = score_articles(model.scorer, model.calibration, tested, cache=store, progress=progress)
             raw = score_articles(model.scorer, Calibration(), part.test[["article_id", "text"]], cache=store)
+            if audited:
+                answers.append(_asked_again(config, model, part, result.scores))
             scores = result.scores.set_index("article_id")
             scored.append(
                 part.test_news.join(scores[[*CLASSES, "confidence", "model_id"]], on="article_id").assign(
@@ -261,8 +275,26 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memo
             manifests.append(
                 model.manifest | {"fold": part.index, "n_cached": result.n_cached, "n_scored": result.n_scored}
             )
-    read = pd.concat(scored, ignore_index=True), _once(config, judged), manifests
-    return Reading(*read, pd.concat(fitted_on, ignore_index=True)) if fitted_on else Reading(*read)
+    reading = Reading(pd.concat(scored, ignore_index=True), _once(config, judged), manifests)
+    if fitted_on:
+        reading = replace(reading, fitted_on=pd.concat(fitted_on, ignore_index=True))
+    return replace(reading, answers=pd.concat(answers, ignore_index=True)) if answers else reading
+
+
+def _asked_again(config: Config, model: FittedModel, part: Samples, scores: pd.DataFrame) -> pd.DataFrame:
+    """Write down what a reader answered of a fold's news, and ask it of some of them again, in another order."""
+    news = part.test_news[["article_id", "text"]].drop_duplicates("article_id")
+    kept = scores.set_index("article_id")[[*CLASSES, "confidence"]].add_prefix("kept_")
+    answers = news[["article_id"]].join(kept, on="article_id").assign(fold=part.index)
+    # A model that was fitted before is known by its name alone, and would be fitted once more.
+    if isinstance(model.scorer, Recalled):
+        return answers.reindex(columns=list(ANSWER_COLUMNS))
+    number = min(len(news), ASKED_AGAIN if config.model.kind != "transformer" else ASKED_OF_MODELS)
+    drawn = np.random.default_rng([config.seed, part.index]).permutation(len(news))[:number]
+    asked = news.iloc[drawn]
+    again = model.calibration.apply(model.scorer.logits(asked["text"].tolist()))
+    told = pd.DataFrame(again, columns=[f"again_{name}" for name in CLASSES], index=asked.index)
+    return answers.join(told)[list(ANSWER_COLUMNS)]
 
 
 def lent(held: SharedBase | None, base: Base | None, stack: ExitStack) -> SharedBase | None:

@@ -149,12 +149,7 @@ def plan_samples(config: Config, world: World, cuts: Sequence[TimeSplit]) -> lis
     if config.labels.source == "file":
         return _samples_from_file(config, world, cuts)
     if config.labels.source == "news":
-        labelled = labels.samples_from_news(
-            world.news,
-            column=config.labels.column,
-            mapping=config.labels.mapping or None,
-            ends_at=config.labels.ends_at,
-        )
+        labelled = _read_labels(config, world.news)
     else:
         labelled = labels.forward_returns(
             world.news, world.prices, world.decided_at, horizon_bars=config.labels.horizon_bars
@@ -165,8 +160,9 @@ def plan_samples(config: Config, world: World, cuts: Sequence[TimeSplit]) -> lis
     planned = []
     for cut in cuts:
         thresholds, thresholds_on = None, None
+        frame = labelled.frame if config.labels.source == "returns" else _labels_by_then(config, world, labelled, cut)
         try:
-            samples = part_of(labelled.frame, cut, embargo=embargo)
+            samples = part_of(frame, cut, embargo=embargo)
             if config.labels.source == "returns":
                 thresholds, thresholds_on = _learn_thresholds(samples.train, config.labels.neutral_share)
         except DataError as failure:
@@ -190,6 +186,21 @@ def plan_samples(config: Config, world: World, cuts: Sequence[TimeSplit]) -> lis
         news = _test_news(world, cut)
         planned.append(Samples(cut.index, train, validation, test, news, until, thresholds, thresholds_on, counts))
     return planned
+
+
+def _read_labels(config: Config, news: pd.DataFrame) -> labels.Labelled:
+    said = config.labels
+    return labels.samples_from_news(news, column=said.column, mapping=said.mapping or None, ends_at=said.ends_at)
+
+
+def _labels_by_then(config: Config, world: World, labelled: labels.Labelled, cut: TimeSplit) -> pd.DataFrame:
+    """Return samples of which those that are learnt from were set aside by nothing that came after them all.
+
+    A text that is labelled otherwise later contradicts its first label only from then on.
+    """
+    until = max(window.end for name in ("train", "validation") for window in cut.windows[name])
+    by_then = _read_labels(config, world.news.loc[world.news["known_at"] < until]).frame
+    return pd.concat([by_then, labelled.frame.loc[labelled.frame["known_at"] >= until]], ignore_index=True)
 
 
 def _learn_thresholds(learnt: pd.DataFrame, neutral_share: float) -> tuple[tuple[float, float], pd.DataFrame]:

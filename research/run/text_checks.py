@@ -1,4 +1,7 @@
-"""What the texts of a run know: every check of `embargo.backtest.leakage` that reads them, on what the run traded."""
+"""What the texts of a run know: every check of `embargo.backtest.leakage` that reads them, on what the run traded.
+
+Labels are held against what followed them too, since what they know is learnt.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from embargo.backtest import leakage
 from embargo.backtest.leakage import Finding
 from embargo.backtest.leakage.tokens import Words
 from embargo.data_loaders.calendars import zone_of
+from embargo.data_loaders.fields import CLASSES
+from embargo.models.scorers.lexicon import LexiconScorer
 from embargo.research.run.plan import Plan
 
 # Hours between an article and the decision of the bar that it reached.
@@ -40,6 +45,7 @@ def judge_texts(plan: Plan, news: pd.DataFrame, scored: pd.DataFrame, asset_retu
         leakage.check_price_echo(read, words=words),
         leakage.check_repeated_texts(read, words=words),
         leakage.check_concentration(read, ("source", "hour", "weekday", "age"), seed=seed),
+        leakage.check_hit_rate(read),
     ]
     return [
         *(answer.finding() for answer in answers),
@@ -60,20 +66,61 @@ def placed(plan: Plan, scored: pd.DataFrame, asset_returns: pd.DataFrame) -> pd.
     Returns
     -------
     DataFrame
-        ``article_id, symbol, text, source, published_at, at, earned, before, score, hour, weekday, age``.
+        ``article_id, symbol, text, source, published_at, at, earned, net, before, score, hour, weekday, age``; ``net``
+        is what was earned less the mean of all symbols.
     """
     reached = scored.loc[scored["row"] >= 0]
     row, column = reached["row"].to_numpy(), reached["column"].to_numpy()
-    returns = asset_returns.to_numpy()
+    returns, net = asset_returns.to_numpy(), _net(asset_returns).to_numpy()
     published = reached["published_at"].dt.tz_convert(zone_of(plan.world.prices.calendar))
     hours = (plan.decided_at[row] - pd.DatetimeIndex(reached["known_at"])) / pd.Timedelta(hours=1)
     ages = np.searchsorted(list(_AGES.values()), np.asarray(hours), side="right").clip(max=len(_AGES) - 1)
     return reached[["article_id", "symbol", "text", "source", "published_at"]].assign(
         at=plan.world.prices.open_at[plan.rows][row],
         earned=returns[row, column],
+        net=net[row, column],
         before=np.where(row > 0, returns[row - 1, column], np.nan),
         score=reached["bullish"] - reached["bearish"],
         hour=published.dt.hour,
         weekday=published.dt.day_name(),
         age=np.array(list(_AGES), dtype=object)[ages],
     )
+
+
+def judge_labels_read(plan: Plan) -> Finding:
+    """Ask whether labels that are said to be complete when their text is known tell what followed it (S7)."""
+    found = leakage.CHECKS["check_label_readings"]
+    if plan.config.labels.source != "news":
+        said = "Labels are made from returns, or come with undated texts: none is said to be a reading of dated news."
+        return Finding(found.code, "not-applicable", found.title, said)
+    learnt = pd.concat([frame for part in plan.parts for frame in (part.train, part.validation)])
+    learnt = learnt.loc[learnt["ends_at"] <= learnt["known_at"]].drop_duplicates("article_id")
+    if learnt.empty:
+        return Finding(
+            found.code, "not-applicable", found.title, "Every label says that it was complete later than its text."
+        )
+    world = plan.world
+    symbols = world.news.drop_duplicates("article_id").set_index("article_id")["symbol"]
+    row = world.decided_at.searchsorted(pd.DatetimeIndex(learnt["known_at"]))
+    column = world.prices.open.columns.get_indexer(pd.Index(learnt["article_id"].map(symbols)))
+    learnt, inside = learnt.reset_index(drop=True), (row < len(world.decided_at)) & (column >= 0)
+    learnt, row, column = learnt.loc[inside], row[inside], column[inside]
+    returns = world.prices.open.shift(-1) / world.prices.open - 1.0
+    logits = LexiconScorer().logits(learnt["text"].tolist())
+    return leakage.check_label_readings(
+        pd.DataFrame(
+            {
+                "at": world.prices.open_at[row],
+                "symbol": column,
+                "score": learnt["label"].to_numpy() - float(CLASSES.index("neutral")),
+                "reading": np.sign(logits[:, CLASSES.index("bullish")] - logits[:, CLASSES.index("bearish")]),
+                "earned": returns.to_numpy()[row, column],
+                "net": _net(returns).to_numpy()[row, column],
+            }
+        )
+    ).finding()
+
+
+def _net(returns: pd.DataFrame) -> pd.DataFrame:
+    """Take the mean of all symbols off what each earned."""
+    return returns.sub(returns.mean(axis=1), axis=0)

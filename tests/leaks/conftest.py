@@ -16,6 +16,7 @@ SEVERITIES = {check.title: check.severity for check in CHECKS.values()}
 # These tell by what moved, and from where, which leak it is: their question has one code, their answers have many.
 TELL_WHICH = (
     "embargo.backtest.leakage.protocol",
+    "embargo.backtest.leakage.rereading",
     "embargo.backtest.leakage.settled",
     "embargo.research.run.perturbation",
 )

@@ -89,6 +89,49 @@ def test_articles_without_a_date_are_a_leak_where_they_are_used():
         check_undated(news[["article_id"]])
 
 
+def _told(n: int, seed: int = 0) -> pd.DataFrame:
+    """Return articles of four symbols and five sources, every other one with a second 1 to 40 seconds later."""
+    rng = np.random.default_rng(seed)
+    at = pd.Timestamp("2020-01-01", tz="UTC") + pd.to_timedelta(np.sort(rng.integers(0, 90 * 86_400, n)), unit="s")
+    return pd.DataFrame(
+        {
+            "article_id": [f"a{number}" for number in range(n)],
+            "published_at": pd.Series(at.as_unit("us")),
+            "symbol": rng.choice(list("ABCD"), n),
+            "source": rng.choice(list("vwxyz"), n),
+            "text": [f"story {number} on matter {number * 7}" for number in range(n)],
+        }
+    )
+
+
+def test_stamps_handed_on_from_the_row_before_are_told():
+    news = _told(800)
+    assert check_undated(news).verdict == "pass"
+    filed = news.sort_values(["symbol", "published_at"])
+    lost = np.random.default_rng(1).random(len(filed)) < 0.1
+    filled = filed.assign(published_at=filed["published_at"].mask(lost).ffill().bfill())
+    finding = check_undated(filled)
+    assert (finding.code, finding.verdict) == ("D4", "suspicious")
+    assert 0.05 < finding.effect < 0.12
+    assert {row["article_id"] for row in finding.evidence} <= set(filed["article_id"][lost])
+
+
+def test_releases_that_come_together_are_no_stamps_handed_on():
+    news = _told(800)
+    together = pd.concat([news, news.assign(article_id="b" + news["article_id"], source="other")])
+    # The same event told by another source, flashes of one, full minutes, and a rush as thick a few seconds later.
+    assert check_undated(together.assign(text=together["text"] + " again")).verdict == "pass"
+    flashes = together.assign(source="wire", text=together["article_id"])
+    assert check_undated(flashes).verdict == "pass"
+    full = together.assign(published_at=together["published_at"].dt.floor("min"), text=together["article_id"])
+    assert check_undated(full.assign(published_at=full["published_at"].dt.floor("5min"))).verdict == "pass"
+    rush = pd.concat([together, news.assign(article_id="c" + news["article_id"], source="third")])
+    later = pd.to_timedelta(np.where(rush["source"] == "third", 3, 0), unit="s")
+    assert (
+        check_undated(rush.assign(published_at=rush["published_at"] + later, text=rush["article_id"])).verdict == "pass"
+    )
+
+
 @pytest.mark.parametrize(("n", "pile"), [(400, 20), (1000, 50)])
 def test_one_instant_that_many_articles_share_looks_like_a_default(n, pile):
     finding = check_undated(_dated(n, pile))

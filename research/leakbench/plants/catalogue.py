@@ -16,6 +16,8 @@ _PROMPTED = "no reader of a run is prompted yet"
 WITHOUT_PLANT: Mapping[str, str] = MappingProxyType(
     {
         "D3": "runs read no macro or company figures",
+        "S3": "training ends before the test in every fold, so labels that were purged are known by then: without an "
+        "embargo nothing looks ahead",
         "S6": _PROMPTED,
         "M10": "readers give probabilities, no reasons",
         "M14": "runs apply no remedy against memory",

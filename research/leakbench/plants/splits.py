@@ -110,12 +110,12 @@ def _ends_early(forward_returns: Callable[..., Any]) -> Callable[..., Any]:
     return changed
 
 
-def _long_labels(edit: Edit | None, **split: object) -> Callable[..., Planted]:
-    """Learn from ten bars, so that labels reach far, under settings that leave them there."""
+def _long_labels(edit: Edit) -> Callable[..., Planted]:
+    """Learn from ten bars, so that labels reach far, under an edit that leaves them there."""
 
     def make(clean: Clean, dose: float, rng: np.random.Generator) -> Planted:
-        config = with_settings(clean.config, labels={"horizon_bars": round(10 * dose)}, split=split or {})
-        return Planted(config, clean.inputs, () if edit is None else (edit,))
+        config = with_settings(clean.config, labels={"horizon_bars": round(10 * dose)})
+        return Planted(config, clean.inputs, (edit,))
 
     return make
 
@@ -261,8 +261,6 @@ PLANTS = (
     Plant("purged at the wrong side", "S2", "samples are purged where nothing overlaps", "labels of returns",
           _long_labels(Edit("embargo.data_loaders.splits.purging:part_of", _wrong_side)), (1.0, 0.5),
           also={"S1": "what should have been purged reaches over", "S5": _AS_SAMPLES}, refused="ends_at"),
-    Plant("no embargo", "S3", "labels of ten bars, purged, and no embargo follows", "labels of returns",
-          _long_labels(None, embargo="0D"), also={"S1": "the gap at a boundary is judged with the overlap"}),
     Plant("signal scaled over all rows", "S4", "each symbol's signal is standardised by all its rows; dose: share of "
           "symbols", "word list", on_signal(_scaled), (1.0, 0.3, 0.1), also={"T1": _AS_WEIGHTS}),
     Plant("threshold over all rows", "S4", "positions are held on the strongest third of all rows; dose: share of "

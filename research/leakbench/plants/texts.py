@@ -140,7 +140,7 @@ PLANTS = (
     Plant("a source that knows", "D1", "texts of one source in eight fit what followed; dose: share of its texts",
           "word list", with_inputs(_one_that_knows), (1.0, 0.3), also={"S7": _TOLD}),
     Plant("impact tags", "S7", "texts carry a vendor's tag made from the next return and as much noise; dose: share of "
-          "texts", "linear", _appended(_as_a_tag), (1.0, 0.3, 0.1), also={"D1": _TOLD}),
+          "texts", "labels of returns", _appended(_as_a_tag), (1.0, 0.3, 0.1), also={"D1": _TOLD}),
     Plant("reports of the same bar", "S9", "reports of a session's move are stamped before it; dose: of a report for "
           "every third bar", "word list", with_inputs(_echo), (1.0, 0.3, 0.1),
           also={"D1": "moves told before they happen", "S7": _TOLD, "T5": "news after the close on the same day",

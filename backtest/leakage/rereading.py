@@ -1,0 +1,137 @@
+"""Scores held against the reader itself: what is traded must be what the reader says of each text alone.
+
+A cache that answers for another text or another model, a reader that was changed meanwhile and numbers that were
+worked into the scores afterwards look alike in the books. Asking again tells them apart.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from embargo.backtest.leakage.catalogue import CHECKS
+from embargo.backtest.leakage.findings import Finding, evidence_rows, require_columns
+from embargo.backtest.leakage.memory.days import read_forecasts
+from embargo.data_loaders.fields import CLASSES
+
+# What rounding, padding and the company of other texts in a batch may do to a probability.
+ROUNDING = 0.05
+# Scores are handed on, not computed once more, so they stay to the last bit but for how they are written.
+HANDED_ON = 1e-9
+# Standard errors from which on changes are taken to foretell returns.
+FORETOLD = 3.5
+_UNIT = "share of articles"
+_KEPT, _AGAIN = ([f"{part}_{name}" for name in CLASSES] for part in ("kept", "again"))
+
+
+def check_rereading(articles: pd.DataFrame) -> Finding:
+    """Require that the scores that are traded are what the reader says of each text when it is asked again (D9).
+
+    Two steps are held apart. What the reader answers now, without any cache, must be what it is said to have answered,
+    to 0.05 in every probability: else a cache answered for another text or another model (D9). And what it answered
+    must be what is traded, number for number: else something came between the reader and the trade, which is another
+    model (M13), or, where the changes foretell what is earned by 3.5 standard errors clustered by day, a feature made
+    from the target (S7).
+
+    Silent on: a reader that is wrong each time it is asked, changes below the rounding, texts that were not asked
+    again.
+
+    Parameters
+    ----------
+    articles : DataFrame
+        One row per article and symbol that is traded: ``article_id``, ``at`` (UTC, the opening of the bar whose return
+        is earned), ``earned`` (fraction, NaN where unknown), what is traded (``bearish, neutral, bullish,
+        confidence``), what the reader answered (``kept_bearish, kept_neutral, kept_bullish, kept_confidence``) and what
+        it answers again (``again_bearish, again_neutral, again_bullish``, NaN where it was not asked).
+
+    Returns
+    -------
+    Finding
+        Code ``D9``, ``M13`` or ``S7``; ``effect`` is the share of articles whose score is another one: of those asked
+        again for D9, of all for the others.
+
+    Raises
+    ------
+    DataError
+        If columns are missing or instants are naive.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.backtest.leakage import check_rereading
+    >>> said = {"bearish": [0.2, 0.1], "neutral": [0.5, 0.2], "bullish": [0.3, 0.7]}
+    >>> kept, again = ({f"{part}_{name}": said[name] for name in said} for part in ("kept", "again"))
+    >>> at = pd.to_datetime(["2024-01-02", "2024-01-03"], utc=True)
+    >>> frame = pd.DataFrame({"article_id": ["a", "b"], "at": at, "earned": 0.01, **said, **kept, **again})
+    >>> frame = frame.assign(confidence=0.6, kept_confidence=0.6)
+    >>> check_rereading(frame).verdict
+    'pass'
+    >>> finding = check_rereading(frame.assign(again_bearish=[0.7, 0.1], again_bullish=[0.0, 0.7]))
+    >>> finding.code, finding.verdict, finding.effect
+    ('D9', 'leak', 0.5)
+    """
+    traded = [*CLASSES, "confidence"]
+    require_columns(articles, ("article_id", *traded, *_KEPT, "kept_confidence", *_AGAIN), where="scores asked again")
+    title = CHECKS["check_rereading"].title
+    kept = articles[[*_KEPT, "kept_confidence"]].to_numpy(dtype=float)
+    again = articles[_AGAIN].to_numpy(dtype=float)
+    asked, known = np.isfinite(again).all(axis=1), np.isfinite(kept).all(axis=1)
+    if not known.any():
+        detail = "Nobody wrote down what the reader answered, so nothing can be held against what is traded."
+        return Finding("D9", "inconclusive", title, detail, unit=_UNIT)
+    apart = np.abs(again - kept[:, : len(CLASSES)]).max(axis=1, initial=0.0)
+    otherwise = asked & known & (apart > ROUNDING)
+    change = np.abs(articles[traded].to_numpy(dtype=float) - kept).max(axis=1, initial=0.0)
+    changed = known & (change > HANDED_ON)
+    z = _foretelling(articles, changed) if changed.any() else 0.0
+    said = f"{int(otherwise.sum()):,} of {int(asked.sum()):,} articles that the reader was asked of again have scores"
+    if changed.any() and z >= FORETOLD:
+        return Finding(
+            "S7", "leak", title,
+            f"{int(changed.sum()):,} of {int(known.sum()):,} articles are traded on scores that the reader never gave, "
+            f"and the changes foretell what was earned (z {z:.1f}). {said} that it does not give.",
+            _shown(articles, changed), float(changed.sum() / known.sum()), _UNIT,
+            "Trade what the reader says; let nothing be worked into scores that was computed from returns.",
+        )  # fmt: skip
+    if otherwise.any():
+        return Finding(
+            "D9", "leak", title,
+            f"{said} that it does not give (apart by up to {apart[otherwise].max():.2f}): they are the answers to "
+            "another text, or another model's.",
+            _shown(articles, otherwise), float(otherwise.sum() / asked.sum()), _UNIT,
+            "Empty the cache of scores, and keep scores by the whole text and everything that made the model.",
+        )  # fmt: skip
+    if changed.any():
+        return Finding(
+            "M13", "leak", title,
+            f"{int(changed.sum()):,} of {int(known.sum()):,} articles are traded on scores that the reader never gave "
+            f"(changed by up to {change[changed].max():.2f}).",
+            _shown(articles, changed), float(changed.sum() / known.sum()), _UNIT,
+            "Trade what the reader says of a text; a rule that changes it belongs into the signal, where it is tested.",
+        )  # fmt: skip
+    detail = (
+        f"All {int(known.sum()):,} articles are traded on what the reader answered, and of {int(asked.sum()):,} of "
+        "them it says the same again."
+    )
+    return Finding("D9", "pass", title, detail, effect=0.0, unit=_UNIT)
+
+
+def _foretelling(articles: pd.DataFrame, changed: np.ndarray) -> float:
+    """How many standard errors, clustered by day, changes of scores go with what was earned, each day's mean apart."""
+    kept = (articles["kept_bullish"] - articles["kept_bearish"]).to_numpy(dtype=float)
+    moved = (articles["bullish"] - articles["bearish"]).to_numpy(dtype=float) - kept
+    read = read_forecasts(articles.assign(moved=np.where(changed, moved, 0.0)), ["earned", "moved"], where="scores")
+    if not read.days:
+        return 0.0
+    frame = read.frame
+    pull = (frame["moved"] - frame["moved"].mean()) * (
+        frame["earned"] - frame.groupby("day")["earned"].transform("mean")
+    )
+    sums = read.sums(pull.to_numpy())[:, 0]
+    error = float(np.sqrt((sums**2).sum()))
+    return float(sums.sum() / error) if error > 0.0 else 0.0
+
+
+def _shown(articles: pd.DataFrame, rows: np.ndarray) -> list[dict[str, object]]:
+    names = [name for name in ("article_id", "symbol", "text") if name in articles]
+    return evidence_rows(articles.loc[rows, [*names, *CLASSES, "confidence", *_KEPT, "kept_confidence", *_AGAIN]])
