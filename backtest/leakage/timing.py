@@ -44,6 +44,7 @@ def check_time_zones(
     calendar: str,
     *,
     prices: Prices | None = None,
+    tone: pd.Series | None = None,
 ) -> Finding:
     """Look for stamps without a zone and for a clock that is wrong (T4).
 
@@ -66,6 +67,8 @@ def check_time_zones(
         exchange_calendars code or ``"24/7"``.
     prices : Prices, optional
         Bars of the symbols. Without them the market is not heard.
+    tone : Series, optional
+        Index of ``news``: what each text says, from -1 (bad) to 1 (good), by a reader that knows no prices.
 
     Returns
     -------
@@ -115,7 +118,7 @@ def check_time_zones(
         piled = _midnight_pile(stamps, stamped.get("known_at"))
         if piled is not None:
             return piled
-    judgement = judge_clock(stamped, calendar=calendar, prices=prices)
+    judgement = judge_clock(stamped, calendar=calendar, prices=prices, tone=tone)
     words = judgement.summary[0].upper() + judgement.summary[1:]
     detail = f"All {len(stamps)} stamps carry a zone. {words}."
     if judgement.verdict != "suspicious":

@@ -30,6 +30,7 @@ from embargo.data_loaders.checks.day_profile import (
     NOT_ELSEWHERE,
     Night,
     date_only,
+    hour_earlier,
     hours_from_home,
     local_minutes,
     night_of,
@@ -40,7 +41,7 @@ from embargo.data_loaders.checks.day_profile import (
     week_of,
 )
 from embargo.data_loaders.checks.reaction import SHIFTS, Legs, legs_of, reaction_by_shift
-from embargo.data_loaders.schemas import Prices
+from embargo.data_loaders.schemas import Prices, utc_microseconds
 
 ClockVerdict = Literal["pass", "suspicious", "inconclusive"]
 
@@ -49,6 +50,9 @@ ALARM = 0.01
 # The market bears the stamps out when it speaks against each of these hours by which they might be early.
 EXCLUDED, BORNE_OUT, DOUBTED = tuple(range(2, 9)), 2.0, -2.0
 ALONE = (1, *EXCLUDED, *(-hours for hours in EXCLUDED))
+# Hours and prices agree that half of the year is an hour early: standard errors of both together, what the hours count
+# for at most since seasons differ by themselves, and the least that prices must say.
+TOGETHER, MOST_OF_HOURS, LEAST_OF_PRICES = 2.9, 4.0, {"summer": 1.5, "winter": 2.6}
 MOST_SOURCES = 6
 # Hours ahead of UTC of newsrooms that keep no summer time, from Moscow to Brisbane and a bit beyond.
 ASIA = (2.0, 11.0)
@@ -84,7 +88,7 @@ class MarketReaction:
     @property
     def scores(self) -> pd.Series:
         """Standard errors by which the declared clock fits better than one shifted by so many hours."""
-        return pd.Series(np.nan, index=list(SHIFTS)) if self.table is None else self.table["z"]
+        return pd.Series(np.nan, index=list(SHIFTS)) if self.table is None else self.table["score"]
 
     @property
     def early(self) -> int:
@@ -94,7 +98,9 @@ class MarketReaction:
     @property
     def late(self) -> int:
         """Hours by which prices moved before the stamps beyond doubt: late stamps, or news that follows prices."""
-        return -self._beyond_doubt(self.scores[self.scores.index < 0])
+        # Texts tell of moves that were, in their direction: only sizes are asked here.
+        sizes = self.scores if self.table is None else self.table["z"]
+        return -self._beyond_doubt(sizes[sizes.index < 0])
 
     def _beyond_doubt(self, scores: pd.Series) -> int:
         worst = scores.min()
@@ -117,12 +123,17 @@ class MarketReaction:
     def numbers(self, shift: int) -> str:
         """Words for one shift."""
         assert self.table is not None
-        articles, declared, shifted, score = self.table.loc[[shift]].to_numpy(dtype=float)[0]
-        return (
-            f"where {articles:,.0f} pairs of symbol and part of day change over, prices moved "
-            f"{declared:+.2f} more than usual at the stamps and {shifted:+.2f} more {abs(shift)} h "
-            f"{'after' if shift > 0 else 'before'} them (z {score:.1f})"
+        row, side = self.table.loc[shift], "after" if shift > 0 else "before"
+        words = (
+            f"where {row['articles']:,.0f} pairs of symbol and part of day change over, prices moved "
+            f"{row['declared']:+.2f} more than usual at the stamps and {row['shifted']:+.2f} more {abs(shift)} h {side} them"
         )
+        if np.isfinite(row["z_tone"]):
+            words += (
+                f", and where {row['toned']:,.0f} say good or bad, {row['with_declared']:+.2f} their way at the stamps "
+                f"and {row['with_shifted']:+.2f} {abs(shift)} h {side}"
+            )
+        return f"{words} (z {row['score']:.1f})"
 
 
 @dataclass(frozen=True)
@@ -189,7 +200,9 @@ class ClockJudgement:
     reaction: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
-def judge_clock(news: pd.DataFrame, *, calendar: str, prices: Prices | None = None) -> ClockJudgement:
+def judge_clock(
+    news: pd.DataFrame, *, calendar: str, prices: Prices | None = None, tone: pd.Series | None = None
+) -> ClockJudgement:
     """Weigh what the hours of the news and the moves of prices say of the declared clock.
 
     Stamps that are dates written as times are left out. Suspicious: prices moved some hours after the stamps instead of
@@ -210,6 +223,9 @@ def judge_clock(news: pd.DataFrame, *, calendar: str, prices: Prices | None = No
         exchange_calendars code or ``"24/7"``; for the latter only prices are heard.
     prices : Prices, optional
         Bars of the symbols, of any length. Without them the market is not heard.
+    tone : Series, optional
+        Index of ``news``: what each text says, from -1 (bad) to 1 (good), as a reader has it who knows no prices, such
+        as a word list. With it prices tell a wrong clock from a quarter of the articles.
 
     Returns
     -------
@@ -236,7 +252,7 @@ def judge_clock(news: pd.DataFrame, *, calendar: str, prices: Prices | None = No
     legs = None if prices is None or "symbol" not in timed.columns else legs_of(prices, at.min(), at.max())
     level = -NormalDist().inv_cdf(ALARM / (12 * len(parts)))
     session = None if calendar == ROUND_THE_CLOCK else session_minutes(at, calendar)
-    heard = {name: _hear(name, part, legs, level, zone, session) for name, part in parts.items()}
+    heard = {name: _hear(name, part, legs, level, zone, session, tone) for name, part in parts.items()}
     once = _one_per_article(timed)["published_at"]
     week = 0 if session is None else week_of(once, calendar)
     complaints = [
@@ -251,7 +267,7 @@ def judge_clock(news: pd.DataFrame, *, calendar: str, prices: Prices | None = No
         figures["week_hours"] = week
         elsewhere = night.kind != "home" and market.bears_out(alone=True)
         more, seasons = _changes(once, zone, elsewhere=elsewhere)
-        complaints += more
+        complaints += [*more, *_season_early(timed, zone, legs, level, tone)]
         figures |= seasons
     figures |= _market_figures(market)
     table = pd.DataFrame() if market.table is None else market.table
@@ -309,6 +325,7 @@ def _hear(
     level: float,
     zone: ZoneInfo,
     session: tuple[float, float] | None,
+    tone: pd.Series | None,
 ) -> tuple[Night, MarketReaction, int]:
     once = _one_per_article(part)
     night = Night("few", 0.0, 0.0, 0.0)
@@ -316,7 +333,11 @@ def _hear(
         night = night_of(local_minutes(once["published_at"], zone), session)
     # One source of many whose night is at home is not asked further: it would cost a run as much as all of them.
     asked = name == "all" or night.kind != "home"
-    table = reaction_by_shift(part["published_at"], part["symbol"], legs) if legs is not None and asked else None
+    table = None
+    if legs is not None and asked:
+        table = reaction_by_shift(
+            part["published_at"], part["symbol"], legs, None if tone is None else tone.loc[part.index]
+        )
     return night, MarketReaction(table, level), len(once)
 
 
@@ -366,6 +387,39 @@ def _changes(at: pd.Series, zone: ZoneInfo, *, elsewhere: bool) -> tuple[list[Co
         "stable_in": stable_in,
         "shifted_months": moved,
     }
+
+
+def _season_early(
+    timed: pd.DataFrame, zone: ZoneInfo, legs: Legs | None, level: float, tone: pd.Series | None
+) -> list[Complaint]:
+    """Complaints of stamps an hour early while summer time holds, or while it does not: hours and prices together.
+
+    A source that lives elsewhere moves its hours in winter but keeps its moment, so that prices must say it then.
+    """
+    at = timed["published_at"]
+    local = at.dt.tz_convert(zone).dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
+    offset = local - utc_microseconds(at)
+    if legs is None or len(np.unique(offset)) != 2:
+        return []
+    once = (
+        ~timed["article_id"].duplicated().to_numpy() if "article_id" in timed.columns else np.ones(len(at), dtype=bool)
+    )
+    complaints = []
+    for season, chosen in (("summer", offset == offset.max()), ("winter", offset == offset.min())):
+        hours = hour_earlier(local[once], chosen[once])
+        if hours <= 0:
+            continue
+        told = None if tone is None else tone.loc[timed.index[chosen]]
+        market = MarketReaction(reaction_by_shift(at[chosen], timed["symbol"][chosen], legs, told, shifts=(1,)), level)
+        against = -float(market.scores.loc[1])
+        both = (min(hours, MOST_OF_HOURS) + against) / np.sqrt(2.0)
+        if against >= LEAST_OF_PRICES[season] and (both >= TOGETHER or against >= level):
+            finding = (
+                f"in {season} the stamps look an hour early: the hours of the news fit the other half of the year "
+                f"better by one (z {hours:.1f}), and {market.numbers(1)}"
+            )
+            complaints.append(Complaint("all", finding, int(chosen.sum()), True, True))
+    return complaints
 
 
 def _clock_without_summer(at: pd.Series, zone: ZoneInfo) -> bool:

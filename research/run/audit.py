@@ -19,6 +19,7 @@ from embargo.backtest.leakage import Finding
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK, length_of, sessions, zone_of
 from embargo.data_loaders.schemas import Prices
 from embargo.models.content import text_hash
+from embargo.models.scorers.lexicon import LexiconScorer
 from embargo.research.progress import Stages
 from embargo.research.records.attempts import Attempts
 from embargo.research.run.cutoff import Rival, judge_cutoff
@@ -80,7 +81,7 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
     """Run every check and return its finding, in the order of severity."""
     advance = stages.stage("Audit for leaks")
     config, world, parts, rows = trail.plan.config, trail.plan.world, trail.plan.parts, trail.plan.rows
-    # The clock is judged by the same rows as the data are, and so has one verdict.
+    # The clock is judged by the same rows as the data are; the audit lets a word list read them as well.
     *_, prices, news = read_by(config, world, parts, rows)
     hashed = _hashed_news(trail.plan)
     findings = [
@@ -103,7 +104,7 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         _universe(trail.plan),
         _levels(trail),
         leakage.check_exposure(trail.weights, trail.asset_returns, periods_per_year=world.periods_per_year),
-        leakage.check_time_zones(news, world.prices.calendar, prices=prices),
+        leakage.check_time_zones(news, world.prices.calendar, prices=prices, tone=tone_of(news)),
         leakage.check_mixed_clocks(news, world.prices.calendar),
         leakage.check_bar_stamps(prices, news),
         _tradable_instants(trail),
@@ -241,14 +242,26 @@ def _tradable_instants(trail: Trail) -> Finding:
     earned = np.full(len(scored), np.nan)
     earned[reached] = trail.asset_returns.to_numpy()[scored.loc[reached, "row"], scored.loc[reached, "column"]]
     effects = pd.DataFrame({"score": scored["bullish"] - scored["bearish"], "earned": earned}, index=scored.index)
+    # Whatever the reading made of the stamps, an article is known no sooner than the news say.
+    stamped = plan.world.news.set_index(["article_id", "symbol"])["known_at"]
+    named = pd.MultiIndex.from_frame(scored[["article_id", "symbol"]])
+    known = pd.Series(stamped.reindex(named).array, index=scored.index)
+    known_at = scored["known_at"].where(~(known > scored["known_at"]), known)
     return leakage.check_tradable_instants(
-        scored[["article_id", "symbol", "published_at", "known_at", "row"]],
+        scored[["article_id", "symbol", "published_at", "row"]].assign(known_at=known_at),
         plan.decided_at,
         prices.open_at[plan.rows],
         prices.close_at[plan.rows],
         zone=zone_of(prices.calendar),
         effects=effects if plan.config.leakage.event_study else None,
     )
+
+
+def tone_of(news: pd.DataFrame) -> pd.Series:
+    """Read news with the word list, which knows no prices: from -1 (bad) to 1 (good), 0 for nothing."""
+    words, texts = LexiconScorer(), news["text"].unique()
+    balance = {text: good - bad for text, (good, bad) in ((text, words.counts(text)) for text in texts)}
+    return np.tanh(news["text"].map(balance).astype(float))
 
 
 def _distinct_trainings(plan: Plan) -> list[Part]:
