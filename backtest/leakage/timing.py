@@ -53,8 +53,9 @@ def check_time_zones(
     night of the people who write. Only evidence for the declared clock passes. Round-the-clock markets have no rhythm
     to hold against the clock; there, a pile of stamps at exactly midnight counts as well.
 
-    Silent on: shifts of an hour throughout, and of up to three where prices show nothing; profiles that are flat or
-    hold a few hours of the day, where prices show nothing (inconclusive); stamps that are late on such a profile.
+    Silent on: shifts of an hour where few articles lie beside an open or close, and of up to three where prices show
+    nothing; a part of the stamps (`check_mixed_clocks`); profiles that are flat or hold a few hours of the day, where
+    prices show nothing (inconclusive); stamps that are late on such a profile.
 
     Parameters
     ----------

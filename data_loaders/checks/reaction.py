@@ -8,8 +8,9 @@ where somebody knows the tone of the texts, the direction tells it from far fewe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,21 @@ from scipy.stats import t as student
 from embargo.data_loaders.calendars import zone_of
 from embargo.data_loaders.schemas import Prices, utc_microseconds
 
+# Where financial news is written, from west to east.
+ZONES = (
+    "America/Los_Angeles",
+    "America/Denver",
+    "America/Chicago",
+    "America/New_York",
+    "America/Sao_Paulo",
+    "Europe/London",
+    "Europe/Berlin",
+    "Europe/Moscow",
+    "Asia/Kolkata",
+    "Asia/Hong_Kong",
+    "Asia/Tokyo",
+    "Australia/Sydney",
+)
 SHIFTS = tuple(hours for hours in range(-12, 13) if hours)
 # Moves are measured by what is usual within this many like parts of days around; one wild move counts six-fold.
 USUAL_OVER, USUAL_FROM, LARGEST_MOVE = 61, 15, 6.0
@@ -145,19 +161,55 @@ def reaction_by_shift(
         (NaN below 40 articles or 25 days, and for shifts within one bar), and ``score`` is both together.
     """
     stamps = utc_microseconds(published_at)
+    rivals = {hours: stamps + np.timedelta64(hours, "h") for hours in shifts}
+    return _table(stamps, rivals, symbols, legs, tone).rename_axis("shift_hours")
+
+
+def reaction_by_zone(
+    published_at: pd.Series, symbols: pd.Series, legs: Legs, tone: pd.Series | None = None
+) -> pd.DataFrame:
+    """Compare the stamps with what they would be if a wall clock of each of `ZONES` had been read as if it showed UTC.
+
+    Parameters
+    ----------
+    published_at, symbols, legs, tone
+        As in `reaction_by_shift`.
+
+    Returns
+    -------
+    DataFrame indexed by zone
+        Columns as of `reaction_by_shift`; summer time is that of the zone.
+    """
+    wall = published_at.dt.tz_convert("UTC").dt.tz_localize(None)
+    first = np.ones(len(wall), dtype=bool)
+    rivals = {
+        zone: utc_microseconds(wall.dt.tz_localize(zone, ambiguous=first, nonexistent="shift_forward"))
+        for zone in ZONES
+    }
+    return _table(utc_microseconds(published_at), rivals, symbols, legs, tone).rename_axis("zone")
+
+
+def _table(
+    stamps: np.ndarray,
+    rivals: Mapping[Any, np.ndarray],
+    symbols: pd.Series,
+    legs: Legs,
+    tone: pd.Series | None,
+) -> pd.DataFrame:
+    """Compare stamps with rivals; a row for each."""
     column = legs.symbols.get_indexer(pd.Index(symbols))
     inside = (column >= 0) & (stamps >= legs.starts[0] + 0.5 * _DAY) & (stamps < legs.end - 0.5 * _DAY)
-    order = np.argsort(stamps[inside], kind="stable")
-    stamps, column = stamps[inside][order], column[inside][order].astype(np.int64)
-    said = np.zeros(len(stamps)) if tone is None else tone.to_numpy(dtype=float)[inside][order]
-    rows = [_compared(legs, stamps, column, said, np.timedelta64(hours, "h")) for hours in shifts]
+    order = np.flatnonzero(inside)[np.argsort(stamps[inside], kind="stable")]
+    column = column[order].astype(np.int64)
+    said = np.zeros(len(order)) if tone is None else tone.to_numpy(dtype=float)[order]
+    rows = [_compared(legs, stamps[order], other[order], column, said) for other in rivals.values()]
     columns = ["articles", "declared", "shifted", "z", "toned", "with_declared", "with_shifted", "z_tone"]
-    table = pd.DataFrame(rows, index=pd.Index(shifts, name="shift_hours"), columns=columns)
+    table = pd.DataFrame(rows, index=pd.Index(list(rivals)), columns=columns)
     return table.assign(score=together(table["z"].to_numpy(), table["z_tone"].to_numpy()))
 
 
 def together(of_sizes: np.ndarray, of_tone: np.ndarray) -> np.ndarray:
-    """Standard errors of both witnesses together, of either where the other is silent.
+    """Return standard errors of both witnesses together, of either where the other is silent.
 
     What direction a move has says nothing of its size, so that without news in prices they are independent.
     """
@@ -167,10 +219,10 @@ def together(of_sizes: np.ndarray, of_tone: np.ndarray) -> np.ndarray:
 
 
 def _compared(
-    legs: Legs, stamps: np.ndarray, column: np.ndarray, tone: np.ndarray, shift: np.timedelta64
+    legs: Legs, stamps: np.ndarray, rival: np.ndarray, column: np.ndarray, tone: np.ndarray
 ) -> tuple[float, ...]:
     """Compare where stamps lie with where they would lie; a row of `reaction_by_shift`."""
-    own, other = (np.searchsorted(legs.starts, stamps + by, side="right") - 1 for by in (np.timedelta64(0), shift))
+    own, other = (np.searchsorted(legs.starts, each, side="right") - 1 for each in (stamps, rival))
     n_legs, n_symbols = legs.moves.shape
     days = legs.starts.astype("datetime64[D]")
     moved = other != own
@@ -191,7 +243,7 @@ def _compared(
         score, count = _score(declared - shifted, cluster, *enough)
         if weighed is not None:
             # Student's law; what a shift within two short bars moves, slow prices move as well.
-            slow = legs.length < _BREAK and abs(shift) < 2 * legs.length
+            slow = legs.length < _BREAK and np.abs(rival - stamps).max() < 2 * legs.length
             score = float("nan") if slow or np.isnan(score) else _as_normal(score, count - 1)
         found += [len(declared), *mean, score]
     return tuple(found)

@@ -242,11 +242,7 @@ def _tradable_instants(trail: Trail) -> Finding:
     earned = np.full(len(scored), np.nan)
     earned[reached] = trail.asset_returns.to_numpy()[scored.loc[reached, "row"], scored.loc[reached, "column"]]
     effects = pd.DataFrame({"score": scored["bullish"] - scored["bearish"], "earned": earned}, index=scored.index)
-    # Whatever the reading made of the stamps, an article is known no sooner than the news say.
-    stamped = plan.world.news.set_index(["article_id", "symbol"])["known_at"]
-    named = pd.MultiIndex.from_frame(scored[["article_id", "symbol"]])
-    known = pd.Series(stamped.reindex(named).array, index=scored.index)
-    known_at = scored["known_at"].where(~(known > scored["known_at"]), known)
+    known_at = known_since(scored, plan.world.news)
     return leakage.check_tradable_instants(
         scored[["article_id", "symbol", "published_at", "row"]].assign(known_at=known_at),
         plan.decided_at,
@@ -255,6 +251,14 @@ def _tradable_instants(trail: Trail) -> Finding:
         zone=zone_of(prices.calendar),
         effects=effects if plan.config.leakage.event_study else None,
     )
+
+
+def known_since(scored: pd.DataFrame, news: pd.DataFrame) -> pd.Series:
+    """Say since when scored articles were known: whatever became of the stamps on the way, no sooner than news say."""
+    stamped = news.set_index(["article_id", "symbol"])["known_at"]
+    named = pd.MultiIndex.from_frame(scored[["article_id", "symbol"]])
+    known = pd.Series(stamped.reindex(named).array, index=scored.index)
+    return scored["known_at"].where(~(known > scored["known_at"]), known)
 
 
 def tone_of(news: pd.DataFrame) -> pd.Series:
