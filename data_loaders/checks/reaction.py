@@ -158,7 +158,8 @@ def reaction_by_shift(
         ``shifted`` are the mean sizes of moves in either, in excess of the usual; ``z`` is their difference over its
         error, clustered by day: positive where prices moved at the declared times, NaN below 100 articles or 40 days.
         ``toned``, ``with_declared``, ``with_shifted`` and ``z_tone`` are the same of moves in the direction of the tone
-        (NaN below 40 articles or 25 days, and for shifts within one bar), and ``score`` is both together.
+        (NaN below 40 articles or 25 days, and for shifts within two short bars; no more than what speaks for the side
+        that it favours), and ``score`` is both together.
     """
     stamps = utc_microseconds(published_at)
     rivals = {hours: stamps + np.timedelta64(hours, "h") for hours in shifts}
@@ -244,6 +245,9 @@ def _compared(
         if weighed is not None:
             # Student's law; what a shift within two short bars moves, slow prices move as well.
             slow = legs.length < _BREAK and np.abs(rival - stamps).max() < 2 * legs.length
+            # A list that reads texts the wrong way round is no evidence: prices must go the texts' way on one side.
+            way = _score(declared if score > 0 else shifted, cluster, *enough)[0]
+            score = np.copysign(min(abs(score), max(way, 0.0)), score)
             score = float("nan") if slow or np.isnan(score) else _as_normal(score, count - 1)
         found += [len(declared), *mean, score]
     return tuple(found)

@@ -330,7 +330,7 @@ Cells hold percent **suspicious / inconclusive / pass**.
 
 A right clock was doubted in {100.0 * alarms:.2f} % of {len(right):,} draws (standard error {100.0 * error:.2f}, upper
 95 % limit {100.0 * bound:.2f}), and at most in {100.0 * worst:.0f} % of the {draws} of one cell
-({zone}, {profile}, {reaction}). {100.0 * ALARM:.0f} % are allowed to all shifts and sources
+({zone}, {profile}, {reaction}). {100.0 * ALARM:g} % are allowed to all shifts and sources
 together in the test of how prices moved, and 5 % to all tests.
 
 What follows from how it judges:

@@ -136,6 +136,7 @@ many were found suspicious, the exact 95 % interval, and how many were called in
 
 {markdown(["stamps", *KINDS], rows)}
 
-New York is read as UTC where that is an hour or more early or late; a market without summer time has no row of it.
-Where prices do not react, a clock shows only by its hours. A part of the articles of every source is not seen here.
+New York's clock read as UTC is four or five hours early wherever the exchange is. An hour in summer time is asked of
+the exchanges that keep one. Where prices do not react, a clock shows by its hours alone. Of articles of every source
+that are moved in part, few are found here; `check_mixed_clocks` asks for them.
 """
