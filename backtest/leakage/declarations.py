@@ -18,6 +18,9 @@ from embargo.backtest.leakage.findings import Finding, evidence_rows, plain, req
 from embargo.data_loaders.errors import ConfigError
 
 LATENCY_MATTERS_BELOW = pd.Timedelta(hours=1)
+# A convention, not a measurement: a second or so each for the feed, the reader, the decision and the order, and stamps
+# of whole seconds may lie a second too early themselves.
+LEAST_LATENCY = pd.Timedelta(seconds=5)
 # Paid for holding, whatever is traded.
 HOLDING = frozenset({"borrow", "borrow_annual", "funding", "interest_annual"})
 PILE, PILE_SHARE, PILE_EXCESS, RIVAL_INSTANTS = 20, 0.01, 5.0, 10
@@ -147,8 +150,9 @@ def check_latency(latency: pd.Timedelta, bar: pd.Timedelta) -> Finding:
     Returns
     -------
     Finding
-        Code ``T10``; no latency is suspicious, most of all on bars shorter than an hour. ``effect`` is the latency
-        in minutes.
+        Code ``T10``; no latency is suspicious, most of all on bars shorter than an hour, and so is one below five
+        seconds, in which nobody receives, reads and orders without having built for it. ``effect`` is the latency in
+        minutes. Silent on a longer latency that is still shorter than the reader takes: nothing in a run measures that.
 
     Raises
     ------
@@ -169,6 +173,19 @@ def check_latency(latency: pd.Timedelta, bar: pd.Timedelta) -> Finding:
         short = ", which on bars this short is much of the profit" if bar <= LATENCY_MATTERS_BELOW else ""
         detail = f"Orders are placed at the instant news is published{short}. Reading and scoring take time."
         return Finding("T10", "suspicious", title, detail, [], 0.0, "minutes", "Set latency to what scoring takes.")
+    if latency < LEAST_LATENCY:
+        return Finding(
+            "T10",
+            "suspicious",
+            title,
+            f"Decisions stand {latency / pd.Timedelta(seconds=1):g} s before the open, in which the last article has "
+            f"to be received and read and its order sent; less than {LEAST_LATENCY / pd.Timedelta(seconds=1):g} s is "
+            "not taken on trust.",
+            [],
+            minutes,
+            "minutes",
+            "Measure what receiving, scoring and ordering take when most articles come at once; set latency to that.",
+        )
     return Finding(
         "T10", "pass", title, f"Decisions stand {minutes:g} minutes before the open.", [], minutes, "minutes"
     )

@@ -44,6 +44,7 @@ def check_time_zones(
     calendar: str,
     *,
     prices: Prices | None = None,
+    tone: pd.Series | None = None,
     judgement: ClockJudgement | None = None,
 ) -> Finding:
     """Look for stamps without a zone and for a clock that is wrong (T4).
@@ -53,8 +54,9 @@ def check_time_zones(
     night of the people who write. Only evidence for the declared clock passes. Round-the-clock markets have no rhythm
     to hold against the clock; there, a pile of stamps at exactly midnight counts as well.
 
-    Silent on: shifts of an hour throughout, and of up to three where prices show nothing; profiles that are flat or
-    hold a few hours of the day, where prices show nothing (inconclusive); stamps that are late on such a profile.
+    Silent on: shifts of an hour where few articles lie beside an open or close, and of up to three where prices show
+    nothing; a part of the stamps (`check_mixed_clocks`); profiles that are flat or hold a few hours of the day, where
+    prices show nothing (inconclusive); stamps that are late on such a profile.
 
     Parameters
     ----------
@@ -67,6 +69,8 @@ def check_time_zones(
         exchange_calendars code or ``"24/7"``.
     prices : Prices, optional
         Bars of the symbols. Without them the market is not heard.
+    tone : Series, optional
+        Index of ``news``: what each text says, from -1 (bad) to 1 (good), by a reader that knows no prices.
     judgement : ClockJudgement, optional
         What `embargo.data_loaders.checks.clock_evidence.judge_clock` says of these news and prices, where it was asked.
 
@@ -118,7 +122,7 @@ def check_time_zones(
         piled = _midnight_pile(stamps, stamped.get("known_at"))
         if piled is not None:
             return piled
-    judgement = judgement or judge_clock(stamped, calendar=calendar, prices=prices)
+    judgement = judgement or judge_clock(stamped, calendar=calendar, prices=prices, tone=tone)
     words = judgement.summary[0].upper() + judgement.summary[1:]
     detail = f"All {len(stamps)} stamps carry a zone. {words}."
     if judgement.verdict != "suspicious":

@@ -37,6 +37,8 @@ FARTHEST_SHIFT = 6
 # Days are the independent pieces of evidence: of a month, the mean gain in standard errors and the share that agrees;
 # of a season, which has more of them, the mean alone.
 FEWEST_DAYS, DAYS_OF_MONTH, DAYS_AGREE, DAYS_OF_SEASON = 12, 2.75, 0.72, 5.0
+# Below this many articles a season or a source has no hours to be held against those of the others.
+FEWEST_APART = 120
 # Standard errors that keep a source from living on another continent.
 NOT_ELSEWHERE = 3.0
 # Standard errors of a sign test over weeks, and the share of the articles on days of rest that a better week leaves.
@@ -217,6 +219,44 @@ def summer_shift(instants: pd.Series, zone: ZoneInfo, *, sure: float = DAYS_OF_S
     winter = profiles(local[~summer]).sum(axis=0)
     shift = shifted_by(profiles(local[summer]), winter, per_article=0.0, agree=0.5, sure=sure)
     return shift, {0: "local time", 1: "UTC"}.get(shift, "neither")
+
+
+@dataclass(frozen=True)
+class Displacement:
+    """By how many whole hours some articles run later than the others, judging by their profiles over the day.
+
+    Attributes
+    ----------
+    hours : int
+        Negative: earlier.
+    gain : float
+        Twice the log likelihood gained over no shift.
+    score : float
+        Mean gain of a day in standard errors; 0 where there are too few days.
+    """
+
+    hours: int
+    gain: float
+    score: float
+
+
+def displacement(local: np.ndarray, chosen: np.ndarray, *, farthest: int = FARTHEST_SHIFT) -> Displacement:
+    """Find the shift by which the articles chosen fit the profile of the others best.
+
+    Days are the pieces of evidence, as in `shifted_by`, which asks for proof where this only measures.
+    """
+    if min(chosen.sum(), (~chosen).sum()) < FEWEST_APART:
+        return Displacement(0, 0.0, 0.0)
+    others = profiles(local[~chosen]).sum(axis=0)
+    share, days = (others + 0.5) / (others + 0.5).sum(), profiles(local[chosen])
+    shifts = range(-farthest, farthest + 1)
+    likelihood = days @ np.log(np.stack([np.roll(share, shift) for shift in shifts], axis=1))
+    gain = 2.0 * (likelihood - likelihood[:, [farthest]])
+    best = int(np.argmax(gain.sum(axis=0)))
+    each = gain[:, best] / np.sqrt(days.sum(axis=1))
+    error = float(each.std()) / np.sqrt(len(each))
+    score = float(each.mean()) / error if len(each) >= FEWEST_DAYS and error > 0 else 0.0
+    return Displacement(shifts[best], float(gain[:, best].sum()), score)
 
 
 def hours_from_home(night: Night) -> float:

@@ -23,7 +23,7 @@ from embargo.models.content import text_hash
 from embargo.research.progress import Stages
 from embargo.research.records.attempts import Attempts
 from embargo.research.run.cutoff import Rival, judge_cutoff
-from embargo.research.run.data_verdict import read_by
+from embargo.research.run.data_verdict import clock_of, read_by
 from embargo.research.run.plan import Plan
 from embargo.research.run.samples import Part
 from embargo.research.run.text_checks import judge_labels_read, judge_texts
@@ -86,7 +86,7 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
     config, world, parts, rows = trail.plan.config, trail.plan.world, trail.plan.parts, trail.plan.rows
     # The clock is judged by the same rows as the data are, and so has one verdict.
     *_, prices, news = read_by(config, world, parts, rows)
-    judged = trail.plan.data.clock if trail.plan.data.world is world else None
+    judged = trail.plan.data.clock if trail.plan.data.world is world else clock_of(news, prices)
     # Each text is hashed once for the whole audit.
     hash_of = functools.cache(text_hash)
     hashed = _hashed_news(trail.plan, hash_of)
@@ -265,14 +265,23 @@ def _tradable_instants(trail: Trail) -> Finding:
     plan, scored, prices = trail.plan, trail.scored, trail.plan.world.prices
     score = scored["bullish"] - scored["bearish"]
     effects = pd.DataFrame({"score": score, "earned": _earned(trail)}, index=scored.index)
+    known_at = known_since(scored, plan.world.news)
     return leakage.check_tradable_instants(
-        scored[["article_id", "symbol", "published_at", "known_at", "row"]],
+        scored[["article_id", "symbol", "published_at", "row"]].assign(known_at=known_at),
         plan.decided_at,
         prices.open_at[plan.rows],
         prices.close_at[plan.rows],
         zone=zone_of(prices.calendar),
         effects=effects if plan.config.leakage.event_study else None,
     )
+
+
+def known_since(scored: pd.DataFrame, news: pd.DataFrame) -> pd.Series:
+    """Say since when scored articles were known: whatever became of the stamps on the way, no sooner than news say."""
+    stamped = news.set_index(["article_id", "symbol"])["known_at"]
+    named = pd.MultiIndex.from_frame(scored[["article_id", "symbol"]])
+    known = pd.Series(stamped.reindex(named).array, index=scored.index)
+    return scored["known_at"].where(~(known > scored["known_at"]), known)
 
 
 def _distinct_trainings(plan: Plan) -> list[Part]:

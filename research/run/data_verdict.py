@@ -20,6 +20,7 @@ from embargo.data_loaders.checks.check import MAX_EXAMPLES, facts_of
 from embargo.data_loaders.checks.clock_evidence import ClockJudgement, judge_clock
 from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.schemas import Prices
+from embargo.models.scorers.lexicon import LexiconScorer
 from embargo.research.config.experiment import Config
 from embargo.research.run.samples import Samples
 from embargo.research.run.world import World
@@ -172,7 +173,7 @@ def judge_data(config: Config, world: World, samples: Sequence[Samples], rows: s
     bars, quoted, read, news = read_by(config, world, samples, rows)
     calendar = prices.calendar
     facts = facts_of(news)
-    judged = judge_clock(facts.rows, calendar=calendar, prices=read)
+    judged = clock_of(facts.rows, read)
     checks = [
         *check_news(facts, read, calendar=calendar, counts=world.counts["news"], judgement=judged),
         *check_prices(read, as_of=config.as_of),
@@ -189,6 +190,18 @@ def judge_data(config: Config, world: World, samples: Sequence[Samples], rows: s
         clock=judged,
         world=world,
     )
+
+
+def clock_of(news: pd.DataFrame, prices: Prices) -> ClockJudgement:
+    """Judge the clock of news by their hours, and by how far and which way prices moved at the stamps."""
+    return judge_clock(news, calendar=prices.calendar, prices=prices, tone=tone_of(news))
+
+
+def tone_of(news: pd.DataFrame) -> pd.Series:
+    """Read news with the word list, which knows no prices: from -1 (bad) to 1 (good), 0 for nothing."""
+    words, texts = LexiconScorer(), news["text"].unique()
+    balance = {text: good - bad for text, (good, bad) in ((text, words.counts(text)) for text in texts)}
+    return np.tanh(news["text"].map(balance).astype(float))
 
 
 def read_by(

@@ -155,6 +155,13 @@ def test_latency():
     assert check_latency(5 * minute, pd.Timedelta(days=1)).verdict == "pass"
     assert check_latency(0 * minute, pd.Timedelta(days=1)).verdict == "suspicious"
     assert "much of the profit" in check_latency(0 * minute, minute).detail
+    second = minute / 60
+    assert [check_latency(count * second, 60 * minute).verdict for count in (1, 4.9, 5)] == [
+        "suspicious",
+        "suspicious",
+        "pass",
+    ]
+    assert "1 s before the open" in check_latency(second, minute).detail
     with pytest.raises(ConfigError, match="negative"):
         check_latency(-minute, minute)
 
