@@ -7,6 +7,7 @@ are stamped in, not in the other. No sentiment is needed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,16 +43,30 @@ class Legs:
         Size of the move beside the market's, in units of what is usual for the symbol and that part of the day,
         less the average of such parts; NaN where there is none.
     symbols : Index
+    alternate : bool
+        Whether each bar is followed by a pause, so that even legs are bars and odd ones pauses.
     """
 
     starts: np.ndarray
     end: np.datetime64
     moves: np.ndarray
     symbols: pd.Index
+    alternate: bool
 
 
 def legs_of(prices: Prices, first: pd.Timestamp, last: pd.Timestamp) -> Legs | None:
     """Cut the time around some news into legs; None where no bar lies there."""
+    return _legs(prices, first, last, _unusual)
+
+
+def signed_legs_of(prices: Prices, first: pd.Timestamp, last: pd.Timestamp) -> Legs | None:
+    """Cut the time around some news into legs whose ``moves`` have a side and no average taken off."""
+    return _legs(prices, first, last, _beside_usual)
+
+
+def _legs(
+    prices: Prices, first: pd.Timestamp, last: pd.Timestamp, measured: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> Legs | None:
     near = np.flatnonzero((prices.close_at >= first - _AROUND) & (prices.open_at <= last + _AROUND))
     if len(near) < 2:
         return None
@@ -67,7 +82,8 @@ def legs_of(prices: Prices, first: pd.Timestamp, last: pd.Timestamp) -> Legs | N
     kinds = np.concatenate([of_pauses, _minute_of_day(prices, rows)])
     order = np.argsort(starts, kind="stable")
     moves[~np.isfinite(moves)] = np.nan
-    return Legs(starts[order], close_at[-1], _unusual(moves[order], kinds[order]), prices.open.columns)
+    alternate = len(paused) == len(open_at) - 1
+    return Legs(starts[order], close_at[-1], measured(moves[order], kinds[order]), prices.open.columns, alternate)
 
 
 def _minute_of_day(prices: Prices, rows: slice) -> np.ndarray:
@@ -79,11 +95,26 @@ def _minute_of_day(prices: Prices, rows: slice) -> np.ndarray:
     return np.asarray(local.hour * 60 + local.minute, dtype=np.int64)
 
 
+def _beside_market(moves: np.ndarray) -> np.ndarray:
+    if moves.shape[1] < ENOUGH_FOR_MARKET:
+        return moves
+    ranked = pd.DataFrame(moves).median(axis=1).to_numpy()
+    return np.asarray(moves - np.nan_to_num(ranked)[:, None])
+
+
+def _beside_usual(moves: np.ndarray, kinds: np.ndarray) -> np.ndarray:
+    """Return moves beside the market's, in units of their usual size."""
+    moves = _beside_market(moves)
+    found = np.full(moves.shape, np.nan)
+    for kind in np.unique(kinds):
+        part = pd.DataFrame(moves[kinds == kind])
+        usual = part.abs().rolling(USUAL_OVER, center=True, min_periods=USUAL_FROM).mean()
+        found[kinds == kind] = (part / usual.where(usual > 0.0)).clip(-LARGEST_MOVE, LARGEST_MOVE)
+    return found
+
+
 def _unusual(moves: np.ndarray, kinds: np.ndarray) -> np.ndarray:
-    if moves.shape[1] >= ENOUGH_FOR_MARKET:
-        ranked = pd.DataFrame(moves).median(axis=1).to_numpy()
-        moves = moves - np.nan_to_num(ranked)[:, None]
-    sizes = np.abs(moves)
+    sizes = np.abs(_beside_market(moves))
     found = np.full(sizes.shape, np.nan)
     for kind in np.unique(kinds):
         alike = kinds == kind

@@ -226,8 +226,11 @@ def _mixed_clocks(given: Material) -> Answer:
 
 
 def _bar_stamps(given: Material) -> Answer:
-    dated = given.news is not None and "published_at" in given.news
-    return leakage.check_bar_stamps(given.prices, given.news if dated else None)
+    if given.news is None or "published_at" not in given.news:
+        return leakage.check_bar_stamps(given.prices)
+    score = score_of(given.news)
+    told = None if score is None else given.news[["published_at", "symbol"]].assign(score=score)
+    return leakage.check_bar_stamps(given.prices, given.news, told)
 
 
 def _dates_in_texts(given: Material) -> Answer:
@@ -353,6 +356,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question("T7", f"{CHECKS['check_fills'].title}, as they were made elsewhere", ("orders",), _own_fills),
     Question("T7", f"{CHECKS['check_books'].title}, as they were kept elsewhere", ("orders", "returns"), _own_books),
     Question("T2", CHECKS["check_bar_stamps"].title, (), _bar_stamps),
+    Question("T3", CHECKS["check_last_bar"].title, (), lambda given: leakage.check_last_bar(given.prices)),
     Question("T4", CHECKS["check_time_zones"].title, ("stamps",), _time_zones),
     Question("T4", CHECKS["check_mixed_clocks"].title, ("stamps",), _mixed_clocks),
     Question("T5", ANTICIPATED, ("news",), _anticipated),
