@@ -10,7 +10,7 @@ import pytest
 from samples import leak_worlds as worlds
 
 from embargo.backtest.leakage import assert_causal, perturb_function, perturb_levels
-from embargo.backtest.leakage.protocol import KEYS, poisoned, rows_in_gaps
+from embargo.backtest.leakage.futures import KEYS, poisoned, rows_in_gaps
 from embargo.data_loaders.errors import DataError, LeakError
 from embargo.data_loaders.fields import PRICE_FIELDS
 

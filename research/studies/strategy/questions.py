@@ -1,36 +1,27 @@
-"""The audit of a strategy that was made elsewhere: a function, or weights alone, with the prices and news it read.
+"""What is asked of a strategy that was made elsewhere, and what each question needs.
 
-Every check that can be asked of what was handed in is asked, as in a run; every other leak of the catalogue is listed
-with what the answer would need. `QUESTIONS` is the one table of what is asked and what each question needs.
+`QUESTIONS` is the one table of them: who adds a check adds a line.
 """
 
 from __future__ import annotations
 
-import contextlib
 import re
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from embargo.backtest import Backtest, Costs, Execution, backtest, leakage
-from embargo.backtest.leakage import CHECKS, GRAVITY, LEAKS, Finding
-from embargo.backtest.leakage.causality import LATENCY, Decide
-from embargo.backtest.leakage.protocol import as_decide, drawn_rows, name_of, no_news, rows_in_gaps
+from embargo.backtest import Backtest, leakage
+from embargo.backtest.leakage import CHECKS, Finding
+from embargo.backtest.leakage.causality import Decide
+from embargo.backtest.leakage.futures import drawn_rows, rows_in_gaps
+from embargo.backtest.leakage.protocol import no_news
 from embargo.backtest.leakage.tokens import Words
-from embargo.data_loaders.archive import read_news
 from embargo.data_loaders.calendars import decision_times, zone_of
-from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
-from embargo.data_loaders.schemas import Prices, as_utc, validate_news, validate_prices
+from embargo.data_loaders.schemas import Prices, as_utc
 from embargo.signals.alignment import align
-from embargo.signals.weights import WeightSettings
-
-COLUMNS = ("code", "verdict", "title", "detail", "effect", "unit", "remedy", "evidence")
-NOT_TESTED = "not-tested"
 
 
 @dataclass(frozen=True)
@@ -80,7 +71,7 @@ class Question:
 
 
 # What a question may need, whether it is there, and what to say where it is not.
-_NEEDS: Mapping[str, tuple[Callable[[Material], bool], str, str]] = {
+NEEDS: Mapping[str, tuple[Callable[[Material], bool], str, str]] = {
     "signal": (
         lambda given: given.decide is not None,
         "needs a callable: weights alone cannot be perturbed",
@@ -139,7 +130,7 @@ def _perturbed(given: Material) -> Answer:
     if not any(finding.verdict == "pass" for finding in found):
         return found
     told, several = {finding.code for finding in found}, len(found) > 1
-    for code, title in _ALSO_BY_PERTURBING.items():
+    for code, title in ALSO_BY_PERTURBING.items():
         if code not in told:
             # Data that end are a world of their own; all others are shown by the rest together.
             partly = several and code != "T9"
@@ -172,7 +163,7 @@ _AS_IT_WAS = "The worlds of T1 left every earlier weight as it was."
 _GAPS = "No gap is filled from later rows"
 
 # What the same worlds would have shown.
-_ALSO_BY_PERTURBING = {
+ALSO_BY_PERTURBING = {
     "S4": "Nothing is fitted on all dates",
     "S8": "Regimes do not look ahead",
     "T9": "Nothing depends on where the data end",
@@ -374,8 +365,8 @@ QUESTIONS: tuple[Question, ...] = (
 )
 
 # Why no question is asked, where a strategy made elsewhere has another reason than a run.
-_REASONS = {
-    **dict.fromkeys(("D8", "S4", "S8", "T9"), _NEEDS["signal"][1]),
+REASONS = {
+    **dict.fromkeys(("D8", "S4", "S8", "T9"), NEEDS["signal"][1]),
     **dict.fromkeys(
         ("S1", "S5", "M9", "M11", "M12"), "needs a run: what a model was taught, and when, was not handed in"
     ),
@@ -393,309 +384,3 @@ _REASONS = {
     "P6": "`embargo.run` shuffles its news against the market",
     "R3": "scores were not made here",
 }
-
-
-def audit_strategy(
-    *,
-    prices: Prices | str | Path,
-    signal: Callable[..., pd.DataFrame] | None = None,
-    weights: pd.DataFrame | str | Path | None = None,
-    news: pd.DataFrame | str | Path | None = None,
-    orders: pd.DataFrame | str | Path | None = None,
-    returns: pd.Series | None = None,
-    calendar: str | None = None,
-    bar: str = "1d",
-    weighting: WeightSettings | None = None,
-    costs: Costs = Costs(),  # noqa: B008 - frozen
-    execution: Execution = Execution(),  # noqa: B008 - frozen
-    latency: pd.Timedelta = LATENCY,
-    trials: int | None = None,
-    periods_per_year: float | None = None,
-    rows: int = 12,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """Ask every check that applies of a strategy made elsewhere, without a run.
-
-    Parameters
-    ----------
-    prices : Prices, str or Path
-        Bars, or a file of them (`Prices.read` with ``calendar`` and ``bar``).
-    signal : callable, optional
-        ``fn(prices)``, or ``fn(news, prices)`` where news is given; returns weights, one row per bar of the ``prices``
-        it is given. It is called some fifty times.
-    weights : DataFrame, str or Path, optional
-        Instead of the function: what it made, shape (bars, symbols), indexed by ``open_at`` (UTC); or a parquet or CSV
-        file whose first column holds these instants. Exactly one of ``signal`` and ``weights`` is given.
-    news : DataFrame, str or Path, optional
-        One row per article and symbol with ``symbol`` and ``known_at`` (UTC), or ``published_at`` from which it
-        follows; and ``text, source``, ``score`` or whatever the function reads.
-    orders : DataFrame, str or Path, optional
-        One row per fill: ``symbol, fill_at`` (UTC), ``side`` (buy or sell), ``size, price, fees``; optionally
-        ``decided_at`` and ``known_at``.
-    returns : Series, shape (bars,), optional
-        Net returns that the books elsewhere showed on the rows of the weights, fractions.
-    calendar : str, optional
-        exchange_calendars code, or ``"24/7"``; for a file of prices.
-    bar : str
-        Length of a bar in a file of prices.
-    weighting : WeightSettings, optional
-        Says that the panel is a signal, and how it becomes weights.
-    costs, execution, latency, periods_per_year
-        As in `embargo.backtest`.
-    trials : int, optional
-        Attempts that it was picked from.
-    rows : int
-        Rows after which the future is changed, at least 1.
-    seed : int
-
-    Returns
-    -------
-    DataFrame
-        ``code, verdict, title, detail, effect, unit, remedy, evidence``, the gravest first. Leaks of the catalogue that
-        nothing here looks for come last with the verdict ``not-tested`` and what the answer would need.
-
-    Raises
-    ------
-    DataError
-        If the function fails or returns no panel of its prices, weights do not fit the bars, news have no symbol or
-        time in common with them, or columns are missing.
-    ConfigError
-        If both or neither of ``signal`` and ``weights`` are given, or a file of prices without its calendar.
-    MissingPartError
-        If a file is not there.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import pandas as pd
-    >>> from embargo.data_loaders.schemas import Prices
-    >>> from embargo.research.studies.strategy import audit_strategy
-    >>> at = pd.date_range("2024-01-01", periods=90, freq="D", tz="UTC")
-    >>> close = pd.DataFrame({"BTC": np.exp(np.random.default_rng(1).normal(0.0, 0.02, 90).cumsum())}, index=at)
-    >>> prices = Prices(close, close, close, close, close, at, at + pd.Timedelta(days=1), calendar="24/7")
-    >>> def peeks(prices):
-    ...     return np.sign(prices.close.pct_change().fillna(0.0)) / 2
-    >>> found = audit_strategy(signal=peeks, prices=prices, rows=4)
-    >>> found.loc[0, ["code", "verdict"]].tolist()
-    ['T1', 'leak']
-    """
-    if (signal is None) == (weights is None):
-        raise ConfigError("audit: give either signal=, the function that makes the weights, or weights= themselves.")
-    if isinstance(prices, str | Path):
-        if calendar is None:
-            raise ConfigError(f"audit: {prices} needs a calendar. Pass calendar='XNYS', '24/7' or the like.")
-        with _without_settings():
-            prices = Prices.read(prices, calendar=calendar, bar=bar)
-    prices = validate_prices(prices)
-    read = None if news is None else _news(news, prices)
-    decide = None
-    if signal is not None:
-        if not callable(signal):
-            raise ConfigError(f"signal: expected a function that returns weights, got {type(signal).__name__}.")
-        decide = as_decide(signal, with_news=read is not None, where="audit")
-        panel = _first_answer(decide, name_of(signal), no_news() if read is None else read, prices)
-    else:
-        assert weights is not None
-        panel = read_weights(weights) if isinstance(weights, str | Path) else weights
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # the finding says the same
-        traded = backtest(
-            panel,
-            prices,
-            weighting=weighting,
-            costs=costs,
-            execution=execution,
-            trials=trials,
-            latency=latency,
-            periods_per_year=periods_per_year,
-            engine="kernel",
-            n_boot=100,
-            seed=seed,
-        )
-    decided_at = decision_times(pd.DatetimeIndex(traded.weights.index), latency)
-    given = Material(
-        prices,
-        traded.weights,
-        traded,
-        decided_at,
-        latency,
-        decide,
-        read,
-        None if orders is None else _orders(orders, traded.weights, prices),
-        None if returns is None else _returns(returns, traded.weights),
-        rows,
-        seed,
-    )
-    return _answers(given)
-
-
-def _answers(given: Material) -> pd.DataFrame:
-    found: list[Finding] = []
-    untested: list[tuple[str, str, str, str]] = []
-    for question in QUESTIONS:
-        lacking = [_NEEDS[need] for need in question.needs if not _NEEDS[need][0](given)]
-        if lacking:
-            untested.append((question.code, question.title, lacking[0][1], lacking[0][2]))
-            continue
-        answer = question.ask(given)
-        found += [answer] if isinstance(answer, Finding) else list(answer)
-    told = {finding.code for finding in found} | {code for code, *_ in untested}
-    reasons = dict(_REASONS)
-    if given.decide is not None:
-        leaks = any(finding.verdict == "leak" for finding in found)
-        first = "a leak was found first; mend it and ask again" if leaks else "T1 could not be answered; see there"
-        reasons |= dict.fromkeys(("D8", *_ALSO_BY_PERTURBING), first)
-    untested += [(code, leak, reasons.get(code, reason), "") for code, leak, reason in leakage.not_tested(told)]
-    order = list(LEAKS)
-    found.sort(key=lambda finding: (GRAVITY.index(finding.verdict), order.index(finding.code)))
-    untested.sort(key=lambda row: order.index(row[0]))
-    rows = [{name: finding.to_dict()[name] for name in COLUMNS} for finding in found]
-    rows += [
-        dict(zip(COLUMNS, (code, NOT_TESTED, title, f"{why[0].upper()}{why[1:]}.", None, "", remedy, []), strict=True))
-        for code, title, why, remedy in untested
-    ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
-def _first_answer(decide: Decide, name: str, news: pd.DataFrame, prices: Prices) -> pd.DataFrame:
-    try:
-        return decide(news, prices)
-    except DataError:
-        raise
-    except Exception as failure:
-        raise DataError(
-            f"signal: {name} failed with {type(failure).__name__}: {failure}. It is called with "
-            f"{'news and prices' if len(news.columns) > 2 else 'prices'}; run it by itself first."
-        ) from failure
-
-
-def _news(news: pd.DataFrame | str | Path, prices: Prices) -> pd.DataFrame:
-    if isinstance(news, str | Path):
-        with _without_settings():
-            news = read_news(news).frame
-    elif not isinstance(news, pd.DataFrame):
-        raise DataError(f"news: expected a DataFrame or a file, got {type(news).__name__}.")
-    if "symbol" not in news or not {"known_at", "published_at"} & set(news.columns):
-        raise DataError(
-            f"news: expected symbol and known_at (or published_at), found {list(map(str, news.columns))}. Add them, "
-            "one row per article and symbol."
-        )
-    if {"article_id", "published_at", "text"} <= set(news.columns):
-        news = validate_news(news)
-    elif "known_at" not in news:
-        news = news.assign(known_at=as_utc(news["published_at"], what="news, column published_at"))
-    known_at = as_utc(news["known_at"], what="news, column known_at")
-    news = news.assign(known_at=known_at)
-    if news.empty:
-        raise DataError("news: there are no articles. Leave news out for a strategy that reads none.")
-    if not news["symbol"].isin(prices.symbols).any():
-        raise DataError(
-            f"news: none of its symbols has prices: news are of {sorted(map(str, news['symbol'].unique()))[:5]}, "
-            f"prices of {prices.symbols[:5]}. Map one to the other."
-        )
-    first, last = prices.open_at[0], prices.close_at[-1]
-    if known_at.max() < first or known_at.min() > last:
-        raise DataError(
-            f"news: known from {known_at.min()} to {known_at.max()}, while bars run from {first} to {last}. Take "
-            "both of the same time."
-        )
-    return news
-
-
-# Settings by which an experiment reads a file of any form, which are not asked for here, and what to do instead.
-_IN_FILE = "Name it so in the file."
-_SETTINGS = (
-    (
-        r"Map (it|them) with '?columns[^.]*?('\.\.\.'\})?'?(, or join some with text_from)?\.(?= |$)",
-        "Name it so in the file.",
-    ),
-    (r"Map a symbol column, set a constant 'symbol', or use symbol_flags\.", "Add a column symbol to the file."),
-    (r" Or set 'symbol', if all rows are of one\.", ""),
-    (r"Map or filter by one of these\.", _IN_FILE),
-    (r"set delimiter = \S+ if that parts the cells\.", "write the file with commas."),
-    (r"If its first line is no header, set header = false.*", "Give the file a line of column names."),
-)
-
-
-@contextlib.contextmanager
-def _without_settings() -> Iterator[None]:
-    try:
-        yield
-    except DataError as failure:
-        said = str(failure)
-        for pattern, instead in _SETTINGS:
-            said = re.sub(pattern, instead, said)
-        raise DataError(said) from failure
-
-
-def read_table(path: str | Path, what: str) -> pd.DataFrame:
-    """Read a parquet or CSV table as it stands.
-
-    Raises
-    ------
-    MissingPartError, DataError
-        If there is no such file, or it is neither.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise MissingPartError(f"{what}: {path} does not exist. Check the path.")
-    try:
-        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    except (ValueError, OSError) as failure:
-        raise DataError(f"{what}: {path} cannot be read ({failure}). Write parquet or CSV.") from failure
-
-
-def read_weights(path: str | Path) -> pd.DataFrame:
-    """Read weights from a file: instants at which bars open in the index, or in the first column; a column per symbol.
-
-    Raises
-    ------
-    DataError
-        If rows are labelled by day or by number, or instants have no zone.
-    """
-    table = read_table(path, "weights")
-    if not isinstance(table.index, pd.DatetimeIndex):
-        table = table.set_index(table.columns[0])
-    labels = table.index
-    told = "Write the instant at which each bar opens, with its offset, such as 2024-01-02T14:30:00+00:00."
-    if not isinstance(labels, pd.DatetimeIndex):
-        texts_ = labels.astype(str)
-        if texts_.str.fullmatch(r"\d{4}-\d{2}-\d{2}").any():
-            raise DataError(
-                f"weights: {path} labels rows by day, first {texts_[0]!r}, so nobody can tell whether a row was held "
-                f"from the open or made from the close of that day. {told}"
-            )
-        with contextlib.suppress(ValueError, TypeError):
-            labels = pd.DatetimeIndex(pd.to_datetime(texts_, format="ISO8601"))
-    if not isinstance(labels, pd.DatetimeIndex):
-        raise DataError(f"weights: the first column of {path} holds {table.index[0]!r}, no instant. {told}")
-    if labels.tz is None:
-        raise DataError(f"weights: rows of {path} have no time zone, first {labels[0]}. {told}")
-    return table.set_axis(labels.tz_convert("UTC").as_unit("us"))
-
-
-def _orders(orders: pd.DataFrame | str | Path, weights: pd.DataFrame, prices: Prices) -> pd.DataFrame:
-    """Put orders on the rows of the weights by when they were filled."""
-    if isinstance(orders, str | Path):
-        orders = read_table(orders, "orders")
-    lacking = [name for name in ("symbol", "fill_at", "side", "size", "price", "fees") if name not in orders]
-    if lacking:
-        raise DataError(f"orders: missing columns {lacking}; they have {list(map(str, orders.columns))}. Add them.")
-    instants = {name: as_utc(orders[name], what=f"orders, column {name}") for name in ("fill_at",)}
-    instants |= {name: pd.to_datetime(orders[name], utc=True) for name in ("decided_at", "known_at") if name in orders}
-    orders = orders.assign(**instants).reset_index(drop=True)
-    row = weights.index.searchsorted(orders["fill_at"], side="right") - 1
-    if (row < 0).any():
-        first = orders.loc[row < 0].iloc[0]
-        raise DataError(
-            f"orders: {first['symbol']} was filled {first['fill_at']}, before the first row of the weights opens "
-            f"({weights.index[0]}). Cut such orders, or hand in more weights."
-        )
-    return orders.assign(bar=row)
-
-
-def _returns(returns: pd.Series, weights: pd.DataFrame) -> pd.Series:
-    if not isinstance(returns, pd.Series) or len(returns) != len(weights):
-        length = len(returns) if isinstance(returns, pd.Series) else type(returns).__name__
-        raise DataError(f"returns: expected a Series of {len(weights)} rows, as the weights have, got {length}.")
-    return returns.set_axis(weights.index).astype(float)
