@@ -6,17 +6,19 @@ One input differs at a time, so that a decision that moves tells which it read. 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from embargo.backtest.leakage.causality import CANARY, Decide, choose_rows, rescaled_prices
-from embargo.data_loaders.fields import CLASSES
+from embargo.data_loaders.fields import CLASSES, PRICE_FIELDS
 from embargo.data_loaders.schemas import Prices
 
 # Columns that say which article it is and when it was known: never changed, as the worlds are made by them.
 KEYS = ("article_id", "symbol", "published_at", "seen_at", "known_at")
+
+FAR_OFF = (4.0, 0.25)
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,14 @@ def worlds_after(
     decided_at: pd.DatetimeIndex,
     row: int,
     rng: np.random.Generator,
+    *,
+    in_gap: bool = False,
 ) -> Iterator[World]:
-    """Yield the worlds that differ after a row was decided, one input at a time, and the one that ends there."""
+    """Yield the worlds that differ after a row was decided, one input at a time, and the one that ends there.
+
+    Beside a gap of prices few rows can tell, and those may hold a sign that one future leaves as it is: there later
+    bars go far up and far down too.
+    """
     decided = decided_at[row]
     later = known_at > decided
     before = news.loc[~later].copy()
@@ -82,9 +90,19 @@ def worlds_after(
         yield World("later news was removed", "news", before, prices)
         yield World("later news was poisoned", "news", poisoned(news, later, rng), prices)
     if bool((prices.close_at > decided).any()):
-        yield World("bars not yet closed were rescaled", "prices", news.copy(), rescaled_prices(prices, decided, rng))
+        moved = [rescaled_prices(prices, decided, rng)]
+        if in_gap:
+            moved += [lifted(prices, decided, factor) for factor in FAR_OFF]
+        for each in moved:
+            yield World("bars not yet closed were rescaled", "prices", news.copy(), each)
     if row + 1 < len(decided_at):
         yield World("the data ended", "end", before, prices.select(bars=np.arange(row + 1)))
+
+
+def lifted(prices: Prices, decided: pd.Timestamp, factor: float) -> Prices:
+    """Multiply all levels of bars that close after a decision; by a power of two nothing is rounded."""
+    factors = np.where(prices.close_at > decided, factor, 1.0)
+    return replace(prices, **{name: getattr(prices, name).mul(factors, axis=0) for name in PRICE_FIELDS[:4]})
 
 
 def poisoned(news: pd.DataFrame, later: pd.Series, rng: np.random.Generator, only: str | None = None) -> pd.DataFrame:

@@ -21,11 +21,13 @@ from embargo.backtest.leakage.catalogue import CHECKS
 from embargo.backtest.leakage.causality import LATENCY, ROUNDING, Decide, rescaled_prices
 from embargo.backtest.leakage.findings import EVIDENCE_ROWS, Finding, plain, require_columns
 from embargo.backtest.leakage.futures import (
+    FAR_OFF,
     KEYS,
     World,
     attempt,
     changes_of,
     drawn_rows,
+    lifted,
     on_columns,
     poisoned,
     rows_in_gaps,
@@ -231,9 +233,14 @@ def as_decide(fn: Callable[..., pd.DataFrame], *, with_news: bool, where: str) -
                 "bar."
             )
         if not weights.index.equals(prices.open_at):
+            newest = len(weights) == 1 and len(prices.open_at) > 1
+            alone = (
+                "; one that decides the newest bar alone can be called for every bar, with prices.select(bars=...) up "
+                "to it" * newest
+            )
             raise DataError(
                 f"{where}: the rows that {name} returned are not dated by prices.open_at, so nobody can tell which bar "
-                "each is held from. Return a row for every bar, in the order and on the index of the prices."
+                f"each is held from. Return a row for every bar, in the order and on the index of the prices{alone}."
             )
         return weights
 
@@ -322,7 +329,7 @@ def perturb_function(
     rows = drawn_rows(known_at, prices, decided_at, n_rows=n_rows, boundaries=boundaries, rng=rng)
     report = progress or (lambda _done, _total: None)
     base = decide(news.copy(), prices)
-    refusal = _nothing_to_prove(decide, news, prices, base, rng)
+    refusal = _nothing_to_prove(decide, news, prices, base, rng, [row for row in rows if row + 1 < len(decided_at)])
     if refusal is not None:
         return [refusal]
     faults: list[_Fault] = []
@@ -330,9 +337,10 @@ def perturb_function(
     failed: Counter[str] = Counter()
     changed: dict[str, None] = {}
     said: dict[str, str] = {}
+    gaps = rows_in_gaps(prices, decided_at)
     for number, row in enumerate(rows):
         moved = False
-        for world in worlds_after(news, known_at, prices, decided_at, row, rng):
+        for world in worlds_after(news, known_at, prices, decided_at, row, rng, in_gap=bool(gaps[row])):
             weights = attempt(decide, world.news, world.prices)
             if isinstance(weights, Exception):
                 failed[world.source] += 1
@@ -372,7 +380,12 @@ def perturb_function(
 
 
 def _nothing_to_prove(
-    decide: Decide, news: pd.DataFrame, prices: Prices, base: pd.DataFrame, rng: np.random.Generator
+    decide: Decide,
+    news: pd.DataFrame,
+    prices: Prices,
+    base: pd.DataFrame,
+    rng: np.random.Generator,
+    rows: Sequence[int],
 ) -> Finding | None:
     if len(base) != len(prices.open_at) or base.empty:
         detail = f"The decisions have {len(base)} rows for {len(prices.open_at)} bars, so rows cannot be compared."
@@ -392,7 +405,9 @@ def _nothing_to_prove(
     # Who reads only when there was news, and not what it said, hears of none.
     worlds = [World("", "", poisoned(news, always, rng), other), World("", "", news.iloc[:0].copy(), other)]
     moved = [attempt(decide, world.news, world.prices) for world in worlds]
-    if all(isinstance(answer, pd.DataFrame) and base.equals(answer) for answer in moved):
+    unmoved = all(isinstance(answer, pd.DataFrame) and base.equals(answer) for answer in moved)
+    # Who decides the newest row alone may hold nothing there, and yet read what it is given where data end sooner.
+    if unmoved and not _ends_tell(decide, news, prices, base, rows):
         detail = (
             "Decisions stayed the same even when all news was poisoned and all prices rescaled, so the check has no "
             "power here: the function reads neither, or keeps an answer from an earlier call."
@@ -400,6 +415,15 @@ def _nothing_to_prove(
         remedy = "Make sure that the weights are computed from the frames that are handed in."
         return Finding("T1", "inconclusive", TITLE, detail, remedy=remedy)
     return None
+
+
+def _ends_tell(decide: Decide, news: pd.DataFrame, prices: Prices, base: pd.DataFrame, rows: Sequence[int]) -> bool:
+    """Tell whether a row is decided otherwise where bars end with it."""
+    for row in rows:
+        answer = attempt(decide, news.copy(), prices.select(bars=np.arange(row + 1)))
+        if isinstance(answer, pd.DataFrame) and len(answer) == row + 1 and changes_of(base, answer, row + 1).any():
+            return True
+    return False
 
 
 def _fault(
@@ -513,18 +537,23 @@ def _columns(
 ) -> list[str]:
     """Name the columns whose future alone moves what was decided; none where only all together do."""
     rng, decided = np.random.default_rng(seed), decided_at[fault.row]
-    worlds: dict[str, World] = {}
     if source == "prices":
-        noisy = rescaled_prices(prices, decided, rng)
-        for name in PRICE_FIELDS:
-            worlds[name] = World("", source, news, replace(prices, **{name: getattr(noisy, name)}))
+        sides = [rescaled_prices(prices, decided, rng), *(lifted(prices, decided, factor) for factor in FAR_OFF)]
+        worlds = [
+            {name: World("", source, news, replace(prices, **{name: getattr(side, name)})) for name in PRICE_FIELDS}
+            for side in sides
+        ]
     else:
         later = known_at > decided
-        for name in [str(name) for name in news.columns if name not in KEYS]:
-            worlds[name] = World("", source, poisoned(news, later, rng, only=name), prices)
-    found = []
-    for name, world in worlds.items():
-        weights = attempt(decide, world.news, world.prices)
-        if isinstance(weights, pd.DataFrame) and changes_of(base, weights, fault.row + 1).any():
-            found.append(name)
-    return found
+        names = [str(name) for name in news.columns if name not in KEYS]
+        worlds = [{name: World("", source, poisoned(news, later, rng, only=name), prices) for name in names}]
+    for each in worlds:
+        answers = {name: attempt(decide, world.news, world.prices) for name, world in each.items()}
+        found = [
+            name
+            for name, weights in answers.items()
+            if isinstance(weights, pd.DataFrame) and changes_of(base, weights, fault.row + 1).any()
+        ]
+        if found:
+            return found
+    return []

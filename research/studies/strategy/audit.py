@@ -19,6 +19,7 @@ from embargo.backtest.leakage.protocol import as_decide, name_of, no_news
 from embargo.data_loaders.calendars import decision_times
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import Prices, validate_prices
+from embargo.research.config.settings import parse_instant
 from embargo.research.studies.strategy.handed_in import (
     news_of,
     orders_of,
@@ -48,6 +49,8 @@ def audit_strategy(
     execution: Execution = Execution(),  # noqa: B008 - frozen
     latency: pd.Timedelta = LATENCY,
     trials: int | None = None,
+    adjusted: bool | None = None,
+    symbols_chosen_at: pd.Timestamp | str | None = None,
     periods_per_year: float | None = None,
     rows: int = 12,
     seed: int = 0,
@@ -82,6 +85,11 @@ def audit_strategy(
         As in `embargo.backtest`.
     trials : int, optional
         Attempts that it was picked from.
+    adjusted : bool, optional
+        Whether levels of the prices were adjusted for splits or dividends that came later; False says that they are as
+        traded. By default what the prices themselves say, and nothing where they do not.
+    symbols_chosen_at : Timestamp or str, optional
+        When the list of symbols was made (UTC).
     rows : int
         Rows after which the future is changed, at least 1.
     seed : int
@@ -163,8 +171,17 @@ def audit_strategy(
         None if returns is None else returns_of(returns, traded.weights),
         rows,
         seed,
+        adjusted,
+        None if symbols_chosen_at is None else _chosen_at(symbols_chosen_at),
     )
     return _answers(given)
+
+
+def _chosen_at(given: pd.Timestamp | str) -> pd.Timestamp:
+    try:
+        return parse_instant(given)
+    except (ValueError, TypeError) as failure:
+        raise ConfigError(f"symbols_chosen_at: {failure}.") from failure
 
 
 def _answers(given: Material) -> pd.DataFrame:

@@ -39,6 +39,8 @@ class Material:
     returns: pd.Series | None
     rows: int
     seed: int
+    adjusted: bool | None = None
+    symbols_chosen_at: pd.Timestamp | None = None
 
     @property
     def bars(self) -> Prices:
@@ -172,7 +174,8 @@ ALSO_BY_PERTURBING = {
 
 def _levels(given: Material) -> Answer:
     assert given.decide is not None
-    return leakage.perturb_levels(given.decide, no_news() if given.news is None else given.news, given.prices)
+    news = no_news() if given.news is None else given.news
+    return leakage.perturb_levels(given.decide, news, given.prices, adjusted=given.adjusted)
 
 
 def _fill_order(given: Material) -> Answer:
@@ -237,7 +240,12 @@ def _backfill(given: Material) -> Answer:
 def _universe(given: Material) -> Answer:
     """Ask whether symbols end as they do in a market; those of crypto need not."""
     lasting = given.prices.calendar.startswith("24/7")
-    return leakage.check_universe(given.prices, **({"rate": None} if lasting else {}))
+    return leakage.check_universe(
+        given.prices,
+        **({"rate": None} if lasting else {}),
+        chosen_at=given.symbols_chosen_at,
+        first_decided_at=given.decided_at[0],
+    )
 
 
 def _undated(given: Material) -> Answer:
