@@ -32,6 +32,10 @@ LARGEST = 3.0
 _TITLE = CHECKS["check_bar_stamps"].title
 _NEWS = "moves and volume when news comes out"
 _HOUR = pd.Timedelta(hours=1)
+_ASK = (
+    "Ask the source what its stamp means, and hold some bars against another source on days of known large moves; more "
+    "news, or bars with volumes, would tell by themselves."
+)
 _REMEDY = (
     "Hold some bars against another source on days of known large moves, and ask the source what its stamp means. Name "
     "the session's own date, or the instant at which the bar opens, when bars are read. Do not move bars by what fits "
@@ -104,7 +108,11 @@ def check_bar_stamps(prices: Prices, news: pd.DataFrame | None = None, told: pd.
     """
     if len(prices.open_at) < ENOUGH_DAYS:
         return Finding(
-            "T2", "inconclusive", _TITLE, f"{len(prices.open_at)} bars are too few to hold against anything."
+            "T2",
+            "inconclusive",
+            _TITLE,
+            f"{len(prices.open_at)} bars are too few to hold against anything.",
+            remedy=_ASK,
         )
     daily = _usual_step(prices) >= 20 * _HOUR
     witnesses = [_of_calendar(prices) if daily else _of_midnight(prices)]
@@ -119,6 +127,7 @@ def check_bar_stamps(prices: Prices, news: pd.DataFrame | None = None, told: pd.
             _TITLE,
             f"Nothing tells whether the {len(prices.open_at):,} bars stand at their own time: no volumes with early "
             "closes, option expiries or midnights UTC among them, and too little news.",
+            remedy=_ASK,
         )
     said = "; ".join(
         f"{witness.name} ({witness.events:,}): z {witness.late:+.1f} against late labels, {witness.early:+.1f} against "
@@ -163,6 +172,7 @@ def check_bar_stamps(prices: Prices, news: pd.DataFrame | None = None, told: pd.
         evidence,
         float(worst),
         unit,
+        _ASK,
     )
 
 

@@ -298,12 +298,14 @@ def _experiment_of(
 
 
 def _show(found: Sequence[dict[str, Any]]) -> None:
+    from embargo.research.pages.formats import instants_in
+
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for heading in ("code", "verdict", "what was asked", "what was found"):
         table.add_column(heading)
     for finding in found:
         colour, remedy = COLOURS.get(finding["verdict"], "dim"), finding["remedy"]
-        said = " ".join(text for text in (finding["detail"], remedy and f"To do: {remedy}") if text)
+        said = " ".join(text for text in (instants_in(finding["detail"]), remedy and f"To do: {remedy}") if text)
         verdict = f"[{colour}]{escaped(finding['verdict'])}[/]"
         table.add_row(escaped(finding["code"]), verdict, escaped(finding["title"]), escaped(said))
     console.print(table)

@@ -91,9 +91,10 @@ def test_what_news_say_tells_early_labels_and_digests_are_left_alone(seed):
 
 
 def test_news_that_mean_nothing_lie_nowhere_before_their_moves():
-    found = [session_lag(*_told(seed, strength=0.0), _told(seed, strength=0.0)[0]) for seed in range(100)]
+    made = [_told(seed, strength=0.0, n=90) for seed in range(25)]
+    found = [session_lag(news, prices, news) for news, prices in made]
     before = np.array([lag.before for lag in found if lag is not None])
-    assert len(before) == 100
+    assert len(before) == 25
     assert stats.kstest(before, "norm").pvalue > 0.001
     assert not any(lag.early for lag in found if lag is not None)
 
