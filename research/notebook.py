@@ -244,8 +244,8 @@ def audit(
     news : DataFrame, str or Path, optional
         Articles that it read: ``symbol`` and ``known_at``, and what else there is.
     **options
-        Of a strategy: ``calendar, bar, orders, returns, weighting, costs, execution, latency, trials,
-        periods_per_year, rows, seed``, as `audit_strategy` describes them.
+        Of a strategy: ``calendar, bar, orders, returns, weighting, costs, execution, latency, trials, adjusted,
+        symbols_chosen_at, periods_per_year, rows, seed``, as `audit_strategy` describes them.
 
     Returns
     -------

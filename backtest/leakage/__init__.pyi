@@ -12,8 +12,10 @@ from .exclusions import check_exclusions
 from .execution import check_fill_order, check_lag_decay
 from .exposure import check_exposure
 from .findings import GRAVITY, AuditVerdict, Finding, is_invalid, overall_verdict
+from .funding import check_funding
 from .groups import check_concentration, check_repeated_texts
 from .hit_rate import check_hit_rate, check_label_readings
+from .last_bar import check_last_bar
 from .levels import check_levels
 from .memory import check_alpha_decay, check_contamination, check_cutoff_split
 from .partition import check_label_overlap, check_split_order
@@ -57,10 +59,12 @@ __all__ = [
     "check_exposure",
     "check_fill_order",
     "check_fills",
+    "check_funding",
     "check_hit_rate",
     "check_label_overlap",
     "check_label_readings",
     "check_lag_decay",
+    "check_last_bar",
     "check_latency",
     "check_levels",
     "check_mixed_clocks",

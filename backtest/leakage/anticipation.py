@@ -12,15 +12,13 @@ from scipy.stats import rankdata
 
 from embargo.backtest.leakage.catalogue import CHECKS
 from embargo.backtest.leakage.findings import Finding, plain, require_columns, utc_array
-from embargo.backtest.leakage.timing import (
-    CONCENTRATION_GAP,
-    CONCENTRATION_RATIO,
-    CONCENTRATION_Z,
-    MIN_BUCKET,
-    MIN_BUCKET_ROWS,
-)
+from embargo.backtest.leakage.timing import CONCENTRATION_GAP, CONCENTRATION_RATIO, MIN_BUCKET, MIN_BUCKET_ROWS
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.schemas import as_utc
+
+# Asked once of a strategy, where the study by hours asks of every hour. Of 1,600 honest weights, put where they do not
+# belong, none was so far off by chance.
+ANTICIPATION_Z = 3.5
 
 _TITLE = CHECKS["check_tradable_instants"].title
 _UNIT = "rank correlation with bars that news was still to move, beyond other bars"
@@ -37,8 +35,8 @@ def anticipated_news(
 
     Cells in which the weight changed are parted by whether an article about the symbol became known between the row's
     decision and the next one. It is suspicious where the rank correlation of change and return in the first exceeds
-    that in the others by 0.10 and 1.75 times, at 5 standard errors clustered by bar: the thresholds of the study by
-    hours in `check_tradable_instants`.
+    that in the others by 0.10 and 1.75 times, as in the study by hours of `check_tradable_instants`, and by 3.5
+    standard errors clustered by bar.
 
     Silent on: strategies whose leak earns little, and fewer than 100 cells or 50 bars of either kind.
 
@@ -113,7 +111,7 @@ def anticipated_news(
         found.append(correlation)
     error = float(np.sqrt((np.bincount(bar, weights=pull) ** 2).sum()))
     gap = found[0] - found[1]
-    guilty = gap >= CONCENTRATION_GAP and gap >= CONCENTRATION_Z * error
+    guilty = gap >= CONCENTRATION_GAP and gap >= ANTICIPATION_Z * error
     guilty = guilty and found[0] > CONCENTRATION_RATIO * max(found[1], 0.0)
     detail = (
         f"Changes of weights and the returns that follow correlate by {found[0]:.3f} in {int(inside.sum()):,} cells "

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from embargo.backtest.leakage.catalogue import CHECKS
-from embargo.backtest.leakage.findings import Finding, moment, require_columns
+from embargo.backtest.leakage.findings import Finding, moment, plain, require_columns
+from embargo.backtest.leakage.session_lag import SessionLag, session_lag
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK, zone_of
 from embargo.data_loaders.checks.reaction import legs_of
 from embargo.data_loaders.schemas import Prices, as_utc, utc_microseconds
@@ -31,6 +32,10 @@ LARGEST = 3.0
 _TITLE = CHECKS["check_bar_stamps"].title
 _NEWS = "moves and volume when news comes out"
 _HOUR = pd.Timedelta(hours=1)
+_ASK = (
+    "Ask the source what its stamp means, and hold some bars against another source on days of known large moves; more "
+    "news, or bars with volumes, would tell by themselves."
+)
 _REMEDY = (
     "Hold some bars against another source on days of known large moves, and ask the source what its stamp means. Name "
     "the session's own date, or the instant at which the bar opens, when bars are read. Do not move bars by what fits "
@@ -58,15 +63,17 @@ class Witness:
     early: float
 
 
-def check_bar_stamps(prices: Prices, news: pd.DataFrame | None = None) -> Finding:
+def check_bar_stamps(prices: Prices, news: pd.DataFrame | None = None, told: pd.DataFrame | None = None) -> Finding:
     """Ask whether bars are labelled one bar late or early (T2).
 
     Witnesses, each as far as it has anything to say: volumes of sessions that close early and of days on which US index
     options expire (daily bars of an exchange), the jump of volume at midnight UTC (hourly bars round the clock), and
     moves and volumes of symbols in the sessions in which news of them came out, against those of the sessions beside
     (daily bars). Suspicious: together they fit a neighbouring bar better by 4 standard errors, and none speaks clearly
-    for the declared one; news alone needs 5, and tells of late labels only. Pass: they fit the declared one better than
-    either neighbour by 3.
+    for the declared one; news alone needs 5 for late labels. For early ones, which digests resemble, it must find the
+    moves of sessions in the session before and those of nights in the night before, by 4 together, and clearly neither
+    in the leg between nor in that of the news. Pass: the witnesses fit the declared bar better than either neighbour
+    by 3.
 
     Silent on: shifts by more than one bar, intraday bars of an exchange, bars without volumes and news
     (inconclusive), and news and bars that are late together.
@@ -77,6 +84,8 @@ def check_bar_stamps(prices: Prices, news: pd.DataFrame | None = None) -> Findin
         Bars as they are used.
     news : DataFrame, optional
         ``published_at`` (UTC) and ``symbol``.
+    told : DataFrame, optional
+        ``published_at, symbol`` and ``score``: what articles were taken to say, signed.
 
     Returns
     -------
@@ -99,7 +108,11 @@ def check_bar_stamps(prices: Prices, news: pd.DataFrame | None = None) -> Findin
     """
     if len(prices.open_at) < ENOUGH_DAYS:
         return Finding(
-            "T2", "inconclusive", _TITLE, f"{len(prices.open_at)} bars are too few to hold against anything."
+            "T2",
+            "inconclusive",
+            _TITLE,
+            f"{len(prices.open_at)} bars are too few to hold against anything.",
+            remedy=_ASK,
         )
     daily = _usual_step(prices) >= 20 * _HOUR
     witnesses = [_of_calendar(prices) if daily else _of_midnight(prices)]
@@ -114,8 +127,9 @@ def check_bar_stamps(prices: Prices, news: pd.DataFrame | None = None) -> Findin
             _TITLE,
             f"Nothing tells whether the {len(prices.open_at):,} bars stand at their own time: no volumes with early "
             "closes, option expiries or midnights UTC among them, and too little news.",
+            remedy=_ASK,
         )
-    told = "; ".join(
+    said = "; ".join(
         f"{witness.name} ({witness.events:,}): z {witness.late:+.1f} against late labels, {witness.early:+.1f} against "
         "early ones"
         for witness in heard
@@ -138,23 +152,40 @@ def check_bar_stamps(prices: Prices, news: pd.DataFrame | None = None) -> Findin
             "T2",
             "suspicious",
             _TITLE,
-            f"Bars seem to be labelled one bar {side}, from {moment(prices.open_at[0])} on: {told}. {harm}",
+            f"Bars seem to be labelled one bar {side}, from {moment(prices.open_at[0])} on: {said}. {harm}",
             evidence,
             float(worst),
             unit,
             _REMEDY,
         )
     if worst >= BORNE_OUT:
-        return Finding("T2", "pass", _TITLE, f"Bars stand at their own time: {told}.", evidence, float(worst), unit)
+        return Finding("T2", "pass", _TITLE, f"Bars stand at their own time: {said}.", evidence, float(worst), unit)
+    dated = any(witness.early >= SPEAKS for witness in heard if witness.name != _NEWS)
+    lag = session_lag(news, prices, told) if daily and news is not None and not dated else None
+    if lag is not None and lag.early:
+        return _a_session_early(lag, prices)
     return Finding(
         "T2",
         "inconclusive",
         _TITLE,
-        f"Too little tells whether bars stand at their own time: {told}; {BORNE_OUT:g} needed together.",
+        f"Too little tells whether bars stand at their own time: {said}; {BORNE_OUT:g} needed together.",
         evidence,
         float(worst),
         unit,
+        _ASK,
     )
+
+
+def _a_session_early(lag: SessionLag, prices: Prices) -> Finding:
+    detail = (
+        f"Bars seem to be labelled one bar early, from {moment(prices.open_at[0])} on: symbols moved a session before "
+        f"the news of them ({lag.articles:,} articles), by {lag.before:.1f} standard errors ({lag.kinds[0]:.1f} in "
+        f"sessions, {lag.kinds[1]:.1f} between them), against {lag.between:.1f} in the leg between and {lag.own:.1f} "
+        "in that of the news. Prices then count as known a bar before they were; or the news are stamped a day late."
+    )
+    evidence = [{"moves": name, "z": plain(float(getattr(lag, name)))} for name in ("before", "between", "own")]
+    unit = "standard errors by which moves lie a session before the news"
+    return Finding("T2", "suspicious", _TITLE, detail, evidence, float(lag.before), unit, _REMEDY)
 
 
 def _usual_step(prices: Prices) -> pd.Timedelta:

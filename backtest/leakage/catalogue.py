@@ -159,11 +159,21 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
         "check_bar_stamps": LeakCheck(
             "T2",
             "Bars stand at the time they belong to",
-            catches="bars labelled one bar late or early, held against early closes, expiries, midnights UTC and news",
+            catches="bars labelled one bar late or early, held against early closes, expiries, midnights UTC and news; "
+            "moves that lie a session before their news, leg by leg",
             silent_on="shifts of several bars, intraday bars of an exchange, bars without volumes and news",
             cost="bars times symbols, and articles",
             severity="suspicious",
             remedy="name what the source's stamp means when bars are read, and hold some against another source",
+        ),
+        "check_last_bar": LeakCheck(
+            "T3",
+            "The newest bar was over when it was saved",
+            catches="a newest bar with less volume and range than any like it, as one that was cut short has",
+            silent_on="bars cut in their last third, revisions, which need a second download",
+            cost="bars times symbols",
+            severity="suspicious",
+            remedy="End the prices before the bar that was not over (split.end), or fetch it again.",
         ),
         "check_time_zones": LeakCheck(
             "T4",
@@ -209,6 +219,15 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
             cost="fills",
             severity="leak",
             remedy="Fill every order at the stated price of its bar or worse.",
+        ),
+        "check_funding": LeakCheck(
+            "T8",
+            "No funding is known, or charged, before it settles",
+            catches="weights that move with rates still to settle; rates that go with moves after their stamp",
+            silent_on="stamps early by less than a bar or by several settlements, rates that follow no move",
+            cost="2 decisions, and one for each of 12 settlements where rates are read",
+            severity="leak",
+            remedy="Charge each rate at the instant at which it settles, and decide on settled rates alone.",
         ),
         "check_latency": LeakCheck(
             "T10",
@@ -409,12 +428,13 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
         "check_universe": LeakCheck(
             "D6",
             "Symbols end as often as they do in a market",
-            catches="lists of 20 symbols and more of which too few ended, at a low 2 % a year (Poisson, 0.3 %)",
-            silent_on="lists chosen by what rose, symbols added later, crypto and simulated markets",
+            catches="lists of 20 symbols and more of which too few ended, at a low 2 % a year (Poisson, 0.3 %); "
+            "lists that were made after the first decision by their own account",
+            silent_on="lists chosen by what rose that nobody dates, symbols added later, crypto and simulated markets",
             cost="bars times symbols",
             severity="suspicious",
             remedy="Take the symbols that were listed at the start, with those that ended since, or test from the "
-            "day on which the list was made.",
+            "day on which the list was made; say which day that was (prices.symbols_chosen_at).",
         ),
         "check_levels": LeakCheck(
             "D7",
@@ -607,9 +627,7 @@ every report; some of it is looked for by `embargo audit --deep`, which carries 
 # What no check of a run looks for, and why.
 NOT_TESTED: Mapping[str, str] = MappingProxyType(
     {
-        "T3": "the last bar of a run lies in the past; revisions need a second download",
         "T6": "bars are held against the exchange's calendar when they are read, which refuses others",
-        "T8": "funding is charged at its stamp; a stamp that is too early cannot be told from a true one",
         "T9": "data that end earlier are tried by `embargo audit --deep`",
         "D3": "runs read no macro or company figures",
         "D8": "gaps are never filled by a run (T1 tries at one instant); a fill inside an archive cannot be seen",
@@ -657,7 +675,7 @@ def not_tested(codes: Iterable[str]) -> list[tuple[str, str, str]]:
     >>> from embargo.backtest.leakage import CHECKS, not_tested
     >>> codes = {check.code for check in CHECKS.values()}
     >>> not_tested(codes)[0][:2]
-    ('T3', 'The newest bar was not complete, or was revised')
+    ('T6', 'Half days, holidays and changes of the clock are missing from the calendar')
     """
     told = set(codes)
     return [

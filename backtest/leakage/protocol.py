@@ -8,7 +8,7 @@ the form for tests of one's own function.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -18,17 +18,28 @@ import pandas as pd
 
 from embargo.backtest.arguments import check_at_least, check_seed, check_type
 from embargo.backtest.leakage.catalogue import CHECKS
-from embargo.backtest.leakage.causality import CANARY, LATENCY, ROUNDING, Decide, choose_rows, rescaled_prices
+from embargo.backtest.leakage.causality import LATENCY, ROUNDING, Decide, rescaled_prices
 from embargo.backtest.leakage.findings import EVIDENCE_ROWS, Finding, plain, require_columns
+from embargo.backtest.leakage.futures import (
+    FAR_OFF,
+    KEYS,
+    World,
+    attempt,
+    changes_of,
+    drawn_rows,
+    lifted,
+    on_columns,
+    poisoned,
+    rows_in_gaps,
+    worlds_after,
+)
 from embargo.data_loaders.calendars import decision_times
 from embargo.data_loaders.errors import DataError, LeakError
-from embargo.data_loaders.fields import CLASSES, PRICE_FIELDS
+from embargo.data_loaders.fields import PRICE_FIELDS
 from embargo.data_loaders.schemas import Prices, as_utc, validate_prices
 
 TITLE = CHECKS["check_decisions_are_causal"].title
 UNIT = "largest change of a weight already decided"
-# Columns that say which article it is and when it was known: never changed, as the worlds are made by them.
-KEYS = ("article_id", "symbol", "published_at", "seen_at", "known_at")
 # A row this far into the bars from which a leak reaches back to the first rows has read all dates.
 _EARLY, _DEEP = 0.2, 20
 
@@ -70,14 +81,6 @@ _UNTRIED = {
     "news": ("T5", "later news was removed or poisoned"),
     "end": ("T9", "the data ended earlier"),
 }
-
-
-@dataclass(frozen=True)
-class _World:
-    changed: str
-    source: str
-    news: pd.DataFrame
-    prices: Prices
 
 
 @dataclass(frozen=True)
@@ -230,9 +233,14 @@ def as_decide(fn: Callable[..., pd.DataFrame], *, with_news: bool, where: str) -
                 "bar."
             )
         if not weights.index.equals(prices.open_at):
+            newest = len(weights) == 1 and len(prices.open_at) > 1
+            alone = (
+                "; one that decides the newest bar alone can be called for every bar, with prices.select(bars=...) up "
+                "to it" * newest
+            )
             raise DataError(
                 f"{where}: the rows that {name} returned are not dated by prices.open_at, so nobody can tell which bar "
-                "each is held from. Return a row for every bar, in the order and on the index of the prices."
+                f"each is held from. Return a row for every bar, in the order and on the index of the prices{alone}."
             )
         return weights
 
@@ -321,7 +329,7 @@ def perturb_function(
     rows = drawn_rows(known_at, prices, decided_at, n_rows=n_rows, boundaries=boundaries, rng=rng)
     report = progress or (lambda _done, _total: None)
     base = decide(news.copy(), prices)
-    refusal = _nothing_to_prove(decide, news, prices, base, rng)
+    refusal = _nothing_to_prove(decide, news, prices, base, rng, [row for row in rows if row + 1 < len(decided_at)])
     if refusal is not None:
         return [refusal]
     faults: list[_Fault] = []
@@ -329,9 +337,10 @@ def perturb_function(
     failed: Counter[str] = Counter()
     changed: dict[str, None] = {}
     said: dict[str, str] = {}
+    gaps = rows_in_gaps(prices, decided_at)
     for number, row in enumerate(rows):
         moved = False
-        for world in _worlds(news, known_at, prices, decided_at, row, rng):
+        for world in worlds_after(news, known_at, prices, decided_at, row, rng, in_gap=bool(gaps[row])):
             weights = attempt(decide, world.news, world.prices)
             if isinstance(weights, Exception):
                 failed[world.source] += 1
@@ -370,37 +379,13 @@ def perturb_function(
     return [*untried, Finding("T1", "pass", TITLE, detail, effect=0.0, unit=UNIT)]
 
 
-def drawn_rows(
-    known_at: pd.Series,
-    prices: Prices,
-    decided_at: pd.DatetimeIndex,
-    *,
-    n_rows: int,
-    rng: np.random.Generator,
-    boundaries: Sequence[pd.Timestamp] = (),
-) -> list[int]:
-    """Draw the rows after which `perturb_function` changes the future: where prices have gaps, rows in them too."""
-    inside = rows_in_gaps(prices, decided_at)
-    # At the last row of a gap the price that ends it is all that is yet to come.
-    last = inside & ~np.append(inside[1:], False)
-    rare = [np.flatnonzero(rows) for rows in (last, inside)] if inside.any() else []
-    return choose_rows(known_at, prices, decided_at, n_rows=n_rows, boundaries=boundaries, rng=rng, rare=rare)
-
-
-def rows_in_gaps(prices: Prices, decided_at: pd.DatetimeIndex) -> np.ndarray:
-    """Tell rows that may have read a bar without a price, and were decided before the price that ends its gap."""
-    found = np.zeros(len(decided_at), dtype=bool)
-    for has in prices.close.notna().to_numpy().T:
-        held = np.flatnonzero(has)
-        gaps = np.flatnonzero(np.diff(held) > 1)
-        until = decided_at.searchsorted(prices.close_at[held[gaps + 1]])
-        for before, end in zip(held[gaps], until, strict=True):
-            found[before + 2 : end] = True
-    return found
-
-
 def _nothing_to_prove(
-    decide: Decide, news: pd.DataFrame, prices: Prices, base: pd.DataFrame, rng: np.random.Generator
+    decide: Decide,
+    news: pd.DataFrame,
+    prices: Prices,
+    base: pd.DataFrame,
+    rng: np.random.Generator,
+    rows: Sequence[int],
 ) -> Finding | None:
     if len(base) != len(prices.open_at) or base.empty:
         detail = f"The decisions have {len(base)} rows for {len(prices.open_at)} bars, so rows cannot be compared."
@@ -418,9 +403,11 @@ def _nothing_to_prove(
     start = pd.Timestamp("1700-01-01", tz="UTC")
     other = rescaled_prices(prices, start, rng)
     # Who reads only when there was news, and not what it said, hears of none.
-    worlds = [_World("", "", poisoned(news, always, rng), other), _World("", "", news.iloc[:0].copy(), other)]
+    worlds = [World("", "", poisoned(news, always, rng), other), World("", "", news.iloc[:0].copy(), other)]
     moved = [attempt(decide, world.news, world.prices) for world in worlds]
-    if all(isinstance(answer, pd.DataFrame) and base.equals(answer) for answer in moved):
+    unmoved = all(isinstance(answer, pd.DataFrame) and base.equals(answer) for answer in moved)
+    # Who decides the newest row alone may hold nothing there, and yet read what it is given where data end sooner.
+    if unmoved and not _ends_tell(decide, news, prices, base, rows):
         detail = (
             "Decisions stayed the same even when all news was poisoned and all prices rescaled, so the check has no "
             "power here: the function reads neither, or keeps an answer from an earlier call."
@@ -430,84 +417,23 @@ def _nothing_to_prove(
     return None
 
 
-def attempt(decide: Decide, news: pd.DataFrame, prices: Prices) -> pd.DataFrame | Exception:
-    """Call a stranger's function, which may fail in a world that its author never saw."""
-    try:
-        return decide(news, prices)
-    except Exception as failure:
-        return failure
-
-
-def _worlds(
-    news: pd.DataFrame,
-    known_at: pd.Series,
-    prices: Prices,
-    decided_at: pd.DatetimeIndex,
-    row: int,
-    rng: np.random.Generator,
-) -> Iterator[_World]:
-    decided = decided_at[row]
-    later = known_at > decided
-    before = news.loc[~later].copy()
-    if bool(later.any()):
-        yield _World("later news was removed", "news", before, prices)
-        yield _World("later news was poisoned", "news", poisoned(news, later, rng), prices)
-    if bool((prices.close_at > decided).any()):
-        yield _World("bars not yet closed were rescaled", "prices", news.copy(), rescaled_prices(prices, decided, rng))
-    if row + 1 < len(decided_at):
-        yield _World("the data ended", "end", before, prices.select(bars=np.arange(row + 1)))
-
-
-def poisoned(news: pd.DataFrame, later: pd.Series, rng: np.random.Generator, only: str | None = None) -> pd.DataFrame:
-    """Change later rows of every column but the keys, or of one: numbers turn round, texts become a canary's."""
-    news, mask = news.copy(), later.to_numpy()
-    n = int(mask.sum())
-    names = [str(name) for name in news.columns if name not in KEYS] if only is None else [only]
-    classes = {"bearish", "bullish"} <= set(news.columns)
-    if classes and set(names) & set(CLASSES):
-        news.loc[mask, ["bearish", "bullish"]] = news.loc[mask, ["bullish", "bearish"]].to_numpy()
-    for name in names:
-        if classes and name in CLASSES:
-            continue
-        column = news[name]
-        if name == "text":
-            news.loc[mask, name] = CANARY
-        elif pd.api.types.is_float_dtype(column.dtype):
-            values = column.to_numpy(dtype=float, copy=True)
-            low, high = np.nanmin(values, initial=0.0), np.nanmax(values, initial=0.0)
-            turned = -values[mask] if low < 0.0 else (1.0 if high <= 1.0 else high) - values[mask]
-            values[mask] = turned * (1.0 if high <= 1.0 else np.exp(rng.normal(0.0, 0.3, n)))
-            news[name] = values
-        else:
-            drawn = rng.integers(0, len(news), n)
-            news.loc[mask, name] = column.to_numpy()[drawn]
-    return news
-
-
-def changes_of(base: pd.DataFrame, weights: pd.DataFrame, rows: int) -> np.ndarray:
-    """Absolute changes of the first rows; what one answer lacks counts as not held; infinite beside a missing value."""
-    union = base.columns.union(weights.columns, sort=False)
-    one, two = (_on(frame, union)[:rows] for frame in (base, weights))
-    with np.errstate(invalid="ignore"):
-        gap = np.abs(one - two)
-    same = (one == two) | (np.isnan(one) & np.isnan(two))
-    return np.where(same, 0.0, np.where(np.isnan(gap), np.inf, gap))
-
-
-def _on(frame: pd.DataFrame, columns: pd.Index) -> np.ndarray:
-    found = frame.columns.get_indexer(columns)
-    values = np.column_stack([frame.to_numpy(dtype=float), np.zeros(len(frame))])
-    return np.asarray(values[:, found])  # -1, for what is not there, takes the zeros
+def _ends_tell(decide: Decide, news: pd.DataFrame, prices: Prices, base: pd.DataFrame, rows: Sequence[int]) -> bool:
+    """Tell whether a row is decided otherwise where bars end with it."""
+    for row in rows:
+        answer = attempt(decide, news.copy(), prices.select(bars=np.arange(row + 1)))
+        if isinstance(answer, pd.DataFrame) and len(answer) == row + 1 and changes_of(base, answer, row + 1).any():
+            return True
+    return False
 
 
 def _fault(
-    base: pd.DataFrame, weights: pd.DataFrame, row: int, decided_at: pd.DatetimeIndex, world: _World
+    base: pd.DataFrame, weights: pd.DataFrame, row: int, decided_at: pd.DatetimeIndex, world: World
 ) -> _Fault | None:
     gap = changes_of(base, weights, row + 1)
     if not gap.any():
         return None
     union = base.columns.union(weights.columns, sort=False)
-    one, two = _on(base, union), _on(weights, union)
+    one, two = on_columns(base, union), on_columns(weights, union)
     bar, column = (int(place) for place in np.argwhere(gap > 0)[0])
     size = float(gap.max())
     evidence = {
@@ -611,18 +537,23 @@ def _columns(
 ) -> list[str]:
     """Name the columns whose future alone moves what was decided; none where only all together do."""
     rng, decided = np.random.default_rng(seed), decided_at[fault.row]
-    worlds: dict[str, _World] = {}
     if source == "prices":
-        noisy = rescaled_prices(prices, decided, rng)
-        for name in PRICE_FIELDS:
-            worlds[name] = _World("", source, news, replace(prices, **{name: getattr(noisy, name)}))
+        sides = [rescaled_prices(prices, decided, rng), *(lifted(prices, decided, factor) for factor in FAR_OFF)]
+        worlds = [
+            {name: World("", source, news, replace(prices, **{name: getattr(side, name)})) for name in PRICE_FIELDS}
+            for side in sides
+        ]
     else:
         later = known_at > decided
-        for name in [str(name) for name in news.columns if name not in KEYS]:
-            worlds[name] = _World("", source, poisoned(news, later, rng, only=name), prices)
-    found = []
-    for name, world in worlds.items():
-        weights = attempt(decide, world.news, world.prices)
-        if isinstance(weights, pd.DataFrame) and changes_of(base, weights, fault.row + 1).any():
-            found.append(name)
-    return found
+        names = [str(name) for name in news.columns if name not in KEYS]
+        worlds = [{name: World("", source, poisoned(news, later, rng, only=name), prices) for name in names}]
+    for each in worlds:
+        answers = {name: attempt(decide, world.news, world.prices) for name, world in each.items()}
+        found = [
+            name
+            for name, weights in answers.items()
+            if isinstance(weights, pd.DataFrame) and changes_of(base, weights, fault.row + 1).any()
+        ]
+        if found:
+            return found
+    return []

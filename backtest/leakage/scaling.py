@@ -14,7 +14,7 @@ import pandas as pd
 from embargo.backtest.leakage.catalogue import CHECKS
 from embargo.backtest.leakage.causality import Decide
 from embargo.backtest.leakage.findings import Finding, plain
-from embargo.backtest.leakage.protocol import attempt, changes_of
+from embargo.backtest.leakage.futures import attempt, changes_of
 from embargo.data_loaders.fields import PRICE_FIELDS
 from embargo.data_loaders.schemas import Prices
 

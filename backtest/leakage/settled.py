@@ -33,6 +33,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "fusion": "S4",
         "signal": "T1",
         "weights": "T1",
+        "conditions": "T7",
         "orders": "T7",
     }
 )
@@ -49,6 +50,8 @@ REMEDIES: Mapping[str, str] = MappingProxyType(
         "signal": "Replace what is computed over all bars by what had closed at each decision; see "
         "signals.aggregation.",
         "weights": "Replace what is computed over all bars (volatility, regimes) by what had closed at each decision.",
+        "conditions": "Cap and move fills by the volume and volatility of bars that had closed at the decision; see "
+        "backtest.books.execution.",
         "orders": "Fill at a price and a volume that were there at the fill, not at ones known when the bar has "
         "closed.",
     }

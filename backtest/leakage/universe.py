@@ -19,7 +19,13 @@ LEVEL = 0.003
 FEWEST_SYMBOLS = 20
 
 
-def check_universe(prices: Prices, *, rate: float | None = ENDINGS_A_YEAR) -> Finding:
+def check_universe(
+    prices: Prices,
+    *,
+    rate: float | None = ENDINGS_A_YEAR,
+    chosen_at: pd.Timestamp | None = None,
+    first_decided_at: pd.Timestamp | None = None,
+) -> Finding:
     """Ask whether as many symbols have ended as do in a market (D6).
 
     Companies are bought, fail and go private. A list of today's symbols, carried back, has none that did: their absence
@@ -28,7 +34,10 @@ def check_universe(prices: Prices, *, rate: float | None = ENDINGS_A_YEAR) -> Fi
     large companies end more seldom: listed companies of the United States fell from 8,025 in 1996 to half of that in
     2012, so that more than 4 % a year ended. A leak is never claimed: a list fixed at the start may have been lucky.
 
-    Silent on: lists chosen by what rose among those that ended, lists of symbols that were added later.
+    A list of winners has the growth that a lucky list has too, so that prices alone never tell it: when it was chosen
+    must be said. A list that was chosen after the first decision is suspicious, whatever became of its symbols.
+
+    Silent on: lists chosen by what rose where nobody says when, lists of symbols that were added later.
 
     Parameters
     ----------
@@ -36,12 +45,17 @@ def check_universe(prices: Prices, *, rate: float | None = ENDINGS_A_YEAR) -> Fi
         All bars that the run loads; NaN where a symbol did not trade.
     rate : float or None
         Endings that a symbol has a year; None where none are to be expected (a simulated market, currencies, crypto).
+    chosen_at : Timestamp, optional
+        When the list of symbols was made (UTC); None where nobody says.
+    first_decided_at : Timestamp, optional
+        When the first row that trades was decided (UTC); by default the first bar opens then.
 
     Returns
     -------
     Finding
-        Code ``D6``; ``effect`` is the share of symbols that ended. Inconclusive where even no ending would not have
-        been rare, or there are fewer than 20 symbols.
+        Code ``D6``; ``effect`` is the share of symbols that ended, or the days by which the list is late. Inconclusive
+        where even no ending would not have been rare and nobody says when the list was made, or there are fewer than 20
+        symbols.
 
     Raises
     ------
@@ -69,6 +83,20 @@ def check_universe(prices: Prices, *, rate: float | None = ENDINGS_A_YEAR) -> Fi
     traded = prices.close.notna().to_numpy()
     if not traded.any():
         raise DataError("universe: there are no prices. Give the bars that the run loads.")
+    began_at = prices.open_at[0] if first_decided_at is None else first_decided_at
+    if chosen_at is not None and chosen_at > began_at:
+        late = (chosen_at - began_at) / pd.Timedelta(days=1)
+        return Finding(
+            "D6",
+            "suspicious",
+            check.title,
+            f"The list of symbols was made on {chosen_at:%Y-%m-%d}, {late:,.0f} days after the first decision on "
+            f"{began_at:%Y-%m-%d}: whoever made it knew which symbols had risen by then, and which were left.",
+            [{"chosen_at": plain(chosen_at), "first_decided_at": plain(began_at)}],
+            float(late),
+            "days",
+            check.remedy,
+        )
     if rate is None:
         return Finding("D6", "not-applicable", check.title, "Symbols of this market are not expected to end.")
     listed = np.flatnonzero(traded.any(axis=0))
@@ -92,6 +120,9 @@ def check_universe(prices: Prices, *, rate: float | None = ENDINGS_A_YEAR) -> Fi
             " This looks like a list of those that are left: whoever chose it knew who would be bought, fail or stay."
         )
         return Finding("D6", "suspicious", check.title, detail, evidence, share, unit, check.remedy)
+    if chosen_at is not None:
+        detail += f" The list was made on {chosen_at:%Y-%m-%d}, before the first decision."
+        return Finding("D6", "pass", check.title, detail, evidence, share, unit)
     if ended.any():
         return Finding("D6", "pass", check.title, detail, evidence, share, unit)
     detail += " Too few symbols or years to tell a list of survivors from another one."

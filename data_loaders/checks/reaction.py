@@ -68,6 +68,8 @@ class Legs:
     steps : ndarray of float, shape (legs, symbols)
         The move itself, up or down, in the same units.
     symbols : Index
+    alternate : bool
+        Whether each bar is followed by a pause, so that even legs are bars and odd ones pauses.
     """
 
     starts: np.ndarray
@@ -75,6 +77,7 @@ class Legs:
     moves: np.ndarray
     steps: np.ndarray
     symbols: pd.Index
+    alternate: bool
 
     @property
     def length(self) -> np.timedelta64:
@@ -99,7 +102,9 @@ def legs_of(prices: Prices, first: pd.Timestamp, last: pd.Timestamp) -> Legs | N
     kinds = np.concatenate([of_pauses, _minute_of_day(prices, rows)])
     order = np.argsort(starts, kind="stable")
     moves[~np.isfinite(moves)] = np.nan
-    return Legs(starts[order], close_at[-1], *_unusual(moves[order], kinds[order]), prices.open.columns)
+    alternate = len(paused) == len(open_at) - 1
+    unusual = _unusual(moves[order], kinds[order])
+    return Legs(starts[order], close_at[-1], *unusual, prices.open.columns, alternate)
 
 
 def _minute_of_day(prices: Prices, rows: slice) -> np.ndarray:

@@ -92,6 +92,16 @@ def audit(
     bar: Annotated[str, typer.Option(help="Length of a bar.")] = "1d",
     fill: Annotated[str, typer.Option(help="Price at which rows trade: open or close.")] = "open",
     latency: Annotated[str, typer.Option(help="Time between decision and open.")] = "5min",
+    leverage: Annotated[
+        float, typer.Option(min=1.0, help="Gross exposure that the account allows, times its equity.")
+    ] = 1.0,
+    adjusted: Annotated[
+        bool | None,
+        typer.Option("--adjusted/--as-traded", help="Whether levels were adjusted for splits or dividends to come."),
+    ] = None,
+    chosen_at: Annotated[
+        str | None, typer.Option("--symbols-chosen-at", metavar="DATE", help="When the list of symbols was made.")
+    ] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Attempts that the strategy was picked from.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the rows and of the changes.")] = 0,
     cache: CacheOption = None,
@@ -133,7 +143,8 @@ def audit(
             needless = ", ".join(name for name, each in {**others, "--env": env}.items() if each)
             raise ConfigError(f"{', '.join(named)}: a strategy made elsewhere has no run. Leave {needless} out.")
         options = {"calendar": calendar, "bar": bar, "trials": trials, "rows": rows or 12, "seed": seed}
-        found = _elsewhere(signal, files, options, fill, latency)
+        options |= {"adjusted": adjusted, "symbols_chosen_at": chosen_at}
+        found = _elsewhere(signal, files, options, (fill, leverage), latency)
     elif what is None:
         raise ConfigError(
             "audit: give the folder of a run, an experiment with --deep or --probe, or --signal or --weights."
@@ -156,7 +167,7 @@ def audit(
 
 
 def _elsewhere(
-    signal: str | None, files: dict[str, Path | None], options: dict[str, Any], fill: str, latency: str
+    signal: str | None, files: dict[str, Path | None], options: dict[str, Any], traded: tuple[str, float], latency: str
 ) -> list[dict[str, Any]]:
     """Audit a function of the user's own, or weights."""
     from pandas import Timedelta
@@ -165,6 +176,7 @@ def _elsewhere(
     from embargo.research.progress import shown
     from embargo.research.studies.strategy import audit_strategy
 
+    fill, leverage = traded
     if files["prices"] is None:
         raise ConfigError("--prices: give the bars that the strategy traded, and --calendar.")
     if fill not in ("open", "close"):
@@ -178,7 +190,7 @@ def _elsewhere(
         stages.stage("Audit a strategy made elsewhere")
         found = audit_strategy(
             signal=fn,
-            execution=Execution(fill="close" if fill == "close" else "open"),
+            execution=Execution(fill="close" if fill == "close" else "open", leverage=leverage),
             latency=waited,
             prices=files["prices"],
             weights=files["weights"],
@@ -286,12 +298,14 @@ def _experiment_of(
 
 
 def _show(found: Sequence[dict[str, Any]]) -> None:
+    from embargo.research.pages.formats import instants_in
+
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for heading in ("code", "verdict", "what was asked", "what was found"):
         table.add_column(heading)
     for finding in found:
         colour, remedy = COLOURS.get(finding["verdict"], "dim"), finding["remedy"]
-        said = " ".join(text for text in (finding["detail"], remedy and f"To do: {remedy}") if text)
+        said = " ".join(text for text in (instants_in(finding["detail"]), remedy and f"To do: {remedy}") if text)
         verdict = f"[{colour}]{escaped(finding['verdict'])}[/]"
         table.add_row(escaped(finding["code"]), verdict, escaped(finding["title"]), escaped(said))
     console.print(table)

@@ -53,6 +53,7 @@ class PricesSection(Section):
     traded, have splits and dividends worked in. ``closed`` names days that the calendar has and the exchange was shut,
     whose bars are left out and counted; ``extra_sessions`` names sessions that the calendar lacks, such as
     ``"2023-11-12 18:15-19:15"``, on the exchange's clock. A day in both keeps these hours instead of the calendar's.
+    ``symbols_chosen_at`` says when the list of symbols was made: one made after the first decision knew who had risen.
     ``symbol`` names the one that a file without such a column is about; ``timezone`` to ``header`` say how files are
     written, as for the news.
     """
@@ -69,6 +70,7 @@ class PricesSection(Section):
     header: bool = True
     filters: dict[str, Any] = Field(default_factory=dict)
     symbols: tuple[str, ...] = ()
+    symbols_chosen_at: Instant | None = None
     calendar: str = "XNYS"
     closed: tuple[ClosedDay, ...] = ()
     extra_sessions: tuple[SessionHours, ...] = ()

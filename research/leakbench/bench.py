@@ -18,7 +18,7 @@ import embargo
 from embargo.backtest.leakage import LEAKS
 from embargo.data_loaders.errors import ConfigError
 from embargo.research.leakbench.carrying import carry_case
-from embargo.research.leakbench.plants.catalogue import PLANTS, WITHOUT_PLANT
+from embargo.research.leakbench.plants.catalogue import BEYOND_A_RUN, PLANTS, WITHOUT_PLANT
 from embargo.research.leakbench.plants.plant import Plant
 from embargo.research.leakbench.results import (
     FORMAT,
@@ -190,7 +190,11 @@ def summarise(cases: Sequence[BenchCase], *, rows: int = ROWS, complete: bool = 
             _of_code(code, like) for code in LEAKS if (like := [plant for plant in plants if plant.code == code])
         ),
         plants=tuple(plants),
-        not_tested=tuple(NotTested(code=code, leak=LEAKS[code], why=why) for code, why in WITHOUT_PLANT.items()),
+        not_tested=tuple(
+            NotTested(code=code, leak=LEAKS[code], why=why)
+            for listed in (WITHOUT_PLANT, BEYOND_A_RUN)
+            for code, why in listed.items()
+        ),
         cases=tuple(cases),
     )
 

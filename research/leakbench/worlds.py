@@ -221,14 +221,16 @@ def _dated_texts(inputs: Inputs, _: np.random.Generator) -> Inputs:
 
 
 def _funded(inputs: Inputs, rng: np.random.Generator) -> Inputs:
-    """Charge the funding of perpetuals at 00, 08 and 16 UTC, which remembers what it was."""
-    opens, symbols = inputs.prices.open_at, inputs.prices.symbols
-    rates = rng.normal(0.0, 4e-5, (len(opens), len(symbols)))
-    settles = np.flatnonzero(opens.hour % 8 == 0)
-    panel = np.zeros_like(rates)
+    """Charge the funding of perpetuals at 00, 08 and 16 UTC: it remembers what it was, and follows the last moves."""
+    opens, close, symbols = inputs.prices.open_at, inputs.prices.close, inputs.prices.symbols
+    drawn = rng.normal(0.0, 4e-5, (len(opens), len(symbols)))
+    moved = np.log(close / close.shift(8)).fillna(0.0).to_numpy()
+    settles = np.flatnonzero((opens + pd.Timedelta(hours=1)).hour % 8 == 0)
+    panel = np.zeros_like(drawn)
     level = np.full(len(symbols), 1e-4)
     for row in settles:
-        level = 0.8 * level + 0.2e-4 + rates[row]
+        # Buyers who drove prices up pay those who held against them.
+        level = 0.8 * level + 0.2e-4 + drawn[row] + 2.5e-5 * moved[row] / moved.std()
         panel[row] = level
     return replace(inputs, funding=pd.DataFrame(panel, index=opens, columns=symbols))
 
@@ -317,6 +319,10 @@ KINDS: Mapping[str, WorldKind] = MappingProxyType(
                 "portfolio.initial_cash": 20_000_000.0,
             },
         ),
+        "capped": WorldKind(
+            "daily shares, filled at the open, a cap on volume that cuts many orders",
+            settings={"execution.participation": 0.02, "portfolio.initial_cash": 20_000_000.0},
+        ),
         "risk": WorldKind(
             "daily shares, ranks, inverse volatility, a gate by regime",
             settings={
@@ -347,6 +353,21 @@ KINDS: Mapping[str, WorldKind] = MappingProxyType(
         "wide": WorldKind(
             "daily shares, 20 symbols, listings and delistings, word list",
             market={"n_symbols": 20, "articles_per_symbol_day": 0.5},
+        ),
+        "long list": WorldKind(
+            "daily shares, 80 symbols over six years, listings and delistings, little news",
+            market={
+                "n_symbols": 80,
+                "articles_per_symbol_day": 0.03,
+                "start": "2012-01-02",
+                "end": "2017-12-29",
+            },
+            settings={
+                "split.first_test": "2016-01-04",
+                "split.test_span": "12MS",
+                "split.validation_span": "12MS",
+                "signal.threshold": 0.2,
+            },
         ),
         "dated texts": WorldKind("daily shares, word list, texts that begin with their day", change=_dated_texts),
         "london": WorldKind(

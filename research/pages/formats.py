@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from typing import Any, Literal, get_args
@@ -109,6 +110,21 @@ def instant(value: Any) -> str:
     if moment == moment.normalize():
         return f"{moment:%Y-%m-%d}"
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if moment.second else f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+_RAW_INSTANT = re.compile(r"\b\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(\+00:00|Z\b)")
+
+
+def instants_in(said: str) -> str:
+    """Print a sentence with every raw instant in it as `instant` does: such a stamp is long, and has no place to break.
+
+    Examples
+    --------
+    >>> from embargo.research.pages.formats import instants_in
+    >>> instants_in("decided 2016-06-30T13:25:00+00:00, seen 2016-06-30 00:00:00+00:00")
+    'decided 2016-06-30 13:25 UTC, seen 2016-06-30'
+    """
+    return _RAW_INSTANT.sub(lambda found: instant(found.group()), said)
 
 
 BY_UNIT: dict[Unit, Callable[[Any], str]] = {

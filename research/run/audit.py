@@ -48,6 +48,8 @@ class Trail:
         Scored test news: news columns, class probabilities, ``confidence``, ``row`` and ``column`` of the bar reached.
     decide : callable
         (scored news, prices) to weights of all bars up to the last test row: the very path the run traded on.
+    decide_funded : callable
+        Funding rates of all bars to the weights that ``decide`` makes of the run's own news and prices beside them.
     weights, asset_returns : DataFrame, shape (test rows, symbols)
     books : Books
     attempts : Attempts
@@ -68,6 +70,7 @@ class Trail:
     answers: pd.DataFrame
     scored: pd.DataFrame
     decide: Callable[[pd.DataFrame, Prices], pd.DataFrame]
+    decide_funded: Callable[[pd.DataFrame], pd.DataFrame]
     weights: pd.DataFrame
     asset_returns: pd.DataFrame
     books: Books
@@ -104,6 +107,15 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         trail.repeat(),
         leakage.check_fill_order(_fills(trail)),
         *_accounts(trail),
+        leakage.check_funding(
+            world.funding,
+            world.prices,
+            world.decided_at,
+            decide=trail.decide_funded,
+            fill=config.execution.fill,
+            n_rows=config.leakage.rows,
+            seed=config.seed,
+        ),
         leakage.check_lag_decay(trail.weights, trail.asset_returns, periods_per_year=world.periods_per_year),
         *_selection(trail),
         _exclusions(trail.plan),
@@ -112,7 +124,8 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         leakage.check_exposure(trail.weights, trail.asset_returns, periods_per_year=world.periods_per_year),
         leakage.check_time_zones(news, world.prices.calendar, prices=prices, judgement=judged),
         leakage.check_mixed_clocks(news, world.prices.calendar),
-        leakage.check_bar_stamps(prices, news),
+        leakage.check_bar_stamps(prices, news, _told(trail.scored)),
+        leakage.check_last_bar(prices),
         _tradable_instants(trail),
         _worst([_duplicates(part, config.seed) for part in _distinct_trainings(trail.plan)]),
         judge_labels(trail.plan),
@@ -130,11 +143,21 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
     return sorted(findings, key=lambda finding: (leakage.GRAVITY.index(finding.verdict), finding.code))
 
 
+def _told(scored: pd.DataFrame) -> pd.DataFrame:
+    """Return what each scored article was taken to say, signed."""
+    return scored[["published_at", "symbol"]].assign(score=scored["bullish"] - scored["bearish"])
+
+
 def _universe(plan: Plan) -> Finding:
     """Ask whether symbols end as they do in a market; those of a simulated one and of crypto need not."""
     world = plan.world
     lasting = world.truth is not None or world.prices.calendar.startswith("24/7")
-    return leakage.check_universe(world.prices, **({"rate": None} if lasting else {}))
+    return leakage.check_universe(
+        world.prices,
+        **({"rate": None} if lasting else {}),
+        chosen_at=plan.config.prices.symbols_chosen_at,
+        first_decided_at=plan.decided_at[0],
+    )
 
 
 def _levels(trail: Trail) -> Finding:

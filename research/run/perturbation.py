@@ -38,7 +38,7 @@ from embargo.research.progress import Quiet, Stages
 from embargo.research.run.plan import Plan, traded_news, traded_parts, trading_rows
 from embargo.research.run.reading import SCORES, Memory, Reading, read, with_base
 from embargo.research.run.samples import plan_folds, plan_parts
-from embargo.research.run.trading import Trade, fuse, trade
+from embargo.research.run.trading import Trade, conditions, fuse, trade
 from embargo.research.run.world import Inputs, world_of
 
 if TYPE_CHECKING:
@@ -444,5 +444,19 @@ def _settled(run: Carried, at: pd.Timestamp, since: int = 0) -> dict[str, pd.Dat
         "fusion": pd.DataFrame({"fitted": [model.state_hash for model, start in fused if start < opened]}),
         "signal": result.decision.signal.loc[decided],
         "weights": result.decision.weights.loc[decided],
+        "conditions": _limiting(plan).loc[decided],
         "orders": orders.loc[filled],
     }
+
+
+def _limiting(plan: Plan) -> pd.DataFrame:
+    """Lay out the volume and the volatility by which fills are capped and moved, one row for each that trades."""
+    met = conditions(plan)
+    panels = {
+        name: panel for name, panel in (("volume", met.volume), ("volatility", met.volatility)) if panel is not None
+    }
+    bars = plan.world.prices.open_at[plan.rows]
+    if not panels:
+        return pd.DataFrame(index=bars)
+    wide = pd.concat(panels, axis=1)
+    return wide.set_axis([f"{name} of {symbol}" for name, symbol in wide.columns], axis=1).set_axis(bars)

@@ -336,6 +336,10 @@ def _trail(
         attacked = replace(until_end, world=replace(plan.world, prices=prices))
         return decide(attacked, scored, fused).weights
 
+    def weights_funded(funding: pd.DataFrame) -> pd.DataFrame:
+        charged = replace(until_end, world=replace(plan.world, funding=funding))
+        return decide(charged, result.placed, fused).weights
+
     return Trail(
         plan=plan,
         manifests=reading.manifests,
@@ -343,6 +347,7 @@ def _trail(
         answers=reading.answers,
         scored=result.placed,
         decide=weights_of,
+        decide_funded=weights_funded,
         weights=result.decision.weights,
         asset_returns=result.asset_returns,
         books=result.books,

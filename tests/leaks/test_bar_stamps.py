@@ -7,8 +7,10 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from embargo.backtest.leakage import check_bar_stamps
+from embargo.backtest.leakage.session_lag import LOUD, session_lag
 from embargo.data_loaders.archive import read_prices
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.schemas import Prices
@@ -48,11 +50,53 @@ def test_volumes_of_special_days_tell(world, late, verdict, told):
     assert len(finding.evidence) == 1 + told
 
 
-def test_news_alone_tells_late_labels_and_never_early_ones(world):
+def test_news_alone_tells_labels_that_are_a_session_off(world):
     assert check_bar_stamps(world.prices, world.news).verdict == "pass"
     late = check_bar_stamps(labelled(world.prices, 1), world.news)
     assert (late.verdict, late.effect < -5.0) == ("suspicious", True)
-    assert check_bar_stamps(labelled(world.prices, -1), world.news).verdict == "inconclusive"
+    early = check_bar_stamps(labelled(world.prices, -1), world.news)
+    assert (early.verdict, early.effect > LOUD) == ("suspicious", True)
+    assert "one bar early" in early.detail
+    assert early.evidence[0]["z"] > early.evidence[1]["z"] + 2.0
+
+
+def _told(seed: int, *, later_by: int = 0, strength: float = 0.5, n: int = 250) -> tuple[pd.DataFrame, Prices]:
+    """News in sessions and at night, which say where its symbol went in the leg as many before it, and by how much."""
+    rng = np.random.default_rng(seed)
+    days = pd.bdate_range("2019-01-01", periods=n, tz="UTC")
+    opens, closes = days + pd.Timedelta(hours=9), days + pd.Timedelta(hours=17)
+    moves, names = rng.normal(size=(2 * n, 6)), [f"S{i}" for i in range(6)]
+    when, who = rng.integers(4, 2 * n - 1, 900), rng.integers(0, 6, 900)
+    said = strength * moves[when - later_by, who] + np.sqrt(1 - strength**2) * rng.normal(size=900)
+    at = [(opens if leg % 2 == 0 else closes)[leg // 2] + pd.Timedelta(hours=3) for leg in when]
+    news = pd.DataFrame({"published_at": at, "symbol": [names[i] for i in who], "score": said})
+    level = 100.0 * np.exp(0.01 * moves.cumsum(axis=0))
+    opened = np.vstack([np.full((1, 6), 100.0), level[1:-1:2]])
+    frames = [pd.DataFrame(panel, index=opens, columns=names) for panel in (opened, level[::2])]
+    return news, Prices(frames[0], *[frames[1]] * 3, frames[1] * np.nan, opens, closes, calendar="24/7")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_news_say_tells_early_labels_and_digests_are_left_alone(seed):
+    news, prices = _told(seed)
+    early = session_lag(news, labelled(prices, -1), news)
+    assert early is not None
+    assert early.early
+    assert check_bar_stamps(labelled(prices, -1), news, news).effect == early.before
+    for later_by in (0, 1):
+        honest = session_lag(*_told(seed, later_by=later_by), _told(seed, later_by=later_by)[0])
+        assert honest is not None
+        assert not honest.early
+        assert (honest.own if later_by == 0 else honest.between) > LOUD
+
+
+def test_news_that_mean_nothing_lie_nowhere_before_their_moves():
+    made = [_told(seed, strength=0.0, n=90) for seed in range(25)]
+    found = [session_lag(news, prices, news) for news, prices in made]
+    before = np.array([lag.before for lag in found if lag is not None])
+    assert len(before) == 25
+    assert stats.kstest(before, "norm").pvalue > 0.001
+    assert not any(lag.early for lag in found if lag is not None)
 
 
 @pytest.mark.parametrize("side", ["previews", "digests"])

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from embargo.backtest.leakage.settled import first_moved
 from embargo.data_loaders.fields import CLASSES
 from embargo.research import Quiet, load_config, prepare
-from embargo.research.run import perturbation
+from embargo.research.run import perturbation, trading
 from embargo.research.run.perturbation import CODES, perturb_run
-from embargo.research.run.world import load_inputs
+from embargo.research.run.world import load_inputs, world_of
 
 SMALL = files("embargo.research.examples") / "small.toml"
 
@@ -232,3 +233,27 @@ def test_data_that_end_sooner_move_no_fold_where_the_end_of_the_split_is_left_op
     config = load_config(SMALL, ["model.kind=lexicon"])
     config = config.model_copy(update={"split": config.split.model_copy(update={"end": None})})
     assert only(judged((prepare(config, Quiet()), load_inputs(config, Quiet())), tmp_path)).verdict == "pass"
+
+
+def test_what_caps_a_fill_is_settled_when_it_is_decided_though_the_cap_cut_nothing(monkeypatch):
+    plan, inputs = _made("model.kind=lexicon", "execution.participation=0.9")
+    at = plan.decided_at[40]
+    other = perturbation._repriced(inputs, at, np.random.default_rng(0))
+
+    def moved():
+        there = replace(plan, world=world_of(plan.config, other))
+        before, after = (perturbation._limiting(each).loc[plan.decided_at <= at] for each in (plan, there))
+        assert len(before) == 41
+        return first_moved({"conditions": before}, {"conditions": after})
+
+    assert moved() is None
+
+    def of_its_own_bar(prices, rows, *rest, **settings):
+        return prices.volume.iloc[rows], None
+
+    monkeypatch.setattr(trading, "fill_conditions", of_its_own_bar)
+    found = moved()
+    assert found is not None
+    assert CODES[found.stage] == "T7"
+    assert found.column.startswith("volume of ")
+    assert found.where == str(plan.world.prices.open_at[plan.rows][40])

@@ -10,9 +10,10 @@ import pytest
 from samples import leak_worlds as worlds
 
 from embargo.backtest.leakage import assert_causal, perturb_function, perturb_levels
-from embargo.backtest.leakage.protocol import KEYS, poisoned, rows_in_gaps
+from embargo.backtest.leakage.futures import FAR_OFF, KEYS, lifted, poisoned, rows_in_gaps
 from embargo.data_loaders.errors import DataError, LeakError
 from embargo.data_loaders.fields import PRICE_FIELDS
+from embargo.data_loaders.schemas import validate_prices
 
 
 @pytest.fixture(scope="module")
@@ -213,6 +214,62 @@ def test_prices_filled_backwards_are_found_in_their_gap_and_named_so(n_rows, wor
     # Who looks ahead everywhere does not do so by filling gaps.
     (ahead,) = ask(looks_three_ahead, gapped, n_rows=n_rows)
     assert (ahead.code, ahead.verdict) == ("T1", "leak")
+
+
+def test_beside_a_gap_bars_go_either_way_so_that_a_sign_has_no_luck(world):
+    """One bar is missing: what is drawn through it moves one row alone, and a sign there in one direction alone."""
+    panels = {name: getattr(world.prices, name).copy() for name in PRICE_FIELDS}
+    for panel in panels.values():
+        panel.iloc[:, 1:] = panel.iloc[:, 1:].ffill()
+        panel.iloc[80, 0] = np.nan
+    gapped = replace(world, prices=replace(world.prices, **panels))
+    for lag in (2, 20):
+
+        def signs(_news, prices, lag=lag):
+            filled = prices.close.interpolate()
+            return np.sign(filled.pct_change(lag, fill_method=None)).shift(1).fillna(0.0) / 8
+
+        for seed in range(2):
+            found = ask(signs, gapped, seed=seed)
+            assert [(each.code, each.verdict) for each in found] == [("D8", "leak")]
+            assert found[0].evidence[0]["column"] == "close"
+
+
+def test_lifted_bars_are_sound_and_the_same_to_the_bit_where_they_had_closed(world):
+    at = world.decided_at[50]
+    later = np.asarray(world.prices.close_at > at)
+    assert 0 < later.sum() < len(later)
+    for factor in FAR_OFF:
+        other = lifted(world.prices, at, factor)
+        validate_prices(other)
+        for name in PRICE_FIELDS:
+            one, two = getattr(world.prices, name), getattr(other, name)
+            assert two[~later].equals(one[~later])
+            assert two[later].equals(one[later] * (1.0 if name == "volume" else factor))
+
+
+def test_who_decides_the_newest_row_alone_is_found_where_data_end_though_it_holds_nothing_now(world):
+    quiet = replace(world, news=world.news.loc[world.news["known_at"] < world.decided_at[-20]].reset_index(drop=True))
+
+    def newest(news, prices):
+        whole = worlds.honest(news, prices)
+        weights = whole * 0.0
+        spoken = news["known_at"].max() > prices.open_at[-1] - pd.Timedelta(days=5) if len(news) else False
+        weights.iloc[-1] = whole.iloc[-1] * float(spoken)
+        return weights
+
+    assert not newest(quiet.news, quiet.prices).to_numpy().any()
+    (finding,) = ask(newest, quiet)
+    assert (finding.code, finding.verdict) == ("T9", "leak")
+    (nothing,) = ask(lambda news, prices: prices.close * 0.0, quiet)
+    assert (nothing.verdict, "no power" in nothing.detail) == ("inconclusive", True)
+
+
+def test_a_function_that_returns_its_newest_row_is_told_how_to_ask(world):
+    with pytest.raises(DataError, match=r"called for every bar, with prices\.select"):
+        assert_causal(lambda prices: prices.close.iloc[[-1]] * 0.0, prices=world.prices)
+    with pytest.raises(DataError, match=r"index of the prices\.$"):
+        assert_causal(lambda prices: prices.close.iloc[1:] * 0.0, prices=world.prices)
 
 
 def test_an_assertion_says_first_row_both_values_input_column_and_what_to_do(world):

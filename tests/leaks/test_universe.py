@@ -72,3 +72,19 @@ def test_where_nothing_ends_nothing_is_asked_and_no_prices_are_refused() -> None
     empty = prices.close * np.nan
     with pytest.raises(DataError, match="no prices"):
         check_universe(Prices(empty, empty, empty, empty, empty, prices.open_at, prices.close_at, calendar="XNYS"))
+
+
+def test_a_list_that_was_made_after_the_first_decision_is_suspicious_whatever_became_of_it() -> None:
+    prices = market(0)
+    first, last = prices.open_at[10], prices.open_at[-1]
+    for rate in (0.02, None):
+        late = check_universe(prices, rate=rate, chosen_at=last, first_decided_at=first)
+        assert (late.verdict, late.effect) == ("suspicious", (last - first) / pd.Timedelta(days=1))
+    assert check_universe(prices, chosen_at=first, first_decided_at=first).verdict == "pass"
+
+
+def test_a_dated_list_needs_no_endings_unless_chance_needs_them() -> None:
+    small, large = market(0, symbols=12, survivors=True), market(0, survivors=True)
+    assert check_universe(small, chosen_at=small.open_at[0]).verdict == "pass"
+    assert check_universe(small).verdict == "inconclusive"
+    assert check_universe(large, chosen_at=large.open_at[0]).verdict == "suspicious"

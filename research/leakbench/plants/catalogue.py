@@ -13,6 +13,14 @@ PLANTS: Mapping[str, Plant] = MappingProxyType({plant.name: plant for family in 
 
 _PROMPTED = "no reader of a run is prompted yet"
 
+# What nothing inside a run can tell, of codes that have plants of another kind.
+BEYOND_A_RUN: Mapping[str, str] = MappingProxyType(
+    {
+        "T8": "funding stamped early on a market whose rates follow no move: nothing else tells when it settled",
+        "D6": "a list of winners that nobody dates grows as a lucky one does: prices.symbols_chosen_at must date it",
+    }
+)
+
 WITHOUT_PLANT: Mapping[str, str] = MappingProxyType(
     {
         "D3": "runs read no macro or company figures",

@@ -13,7 +13,7 @@ import pandas as pd
 from embargo.data_loaders.fields import PRICE_FIELDS
 from embargo.data_loaders.schemas import validate_news
 from embargo.research.leakbench.edits import Edit
-from embargo.research.leakbench.plants.plant import Plant, Planted, code_only, with_inputs
+from embargo.research.leakbench.plants.plant import Plant, Planted, code_only, with_inputs, with_settings
 from embargo.research.leakbench.plants.timing import on_signal, restamped, some
 from embargo.research.leakbench.worlds import Clean
 from embargo.research.progress import Quiet
@@ -81,6 +81,14 @@ def _winners(inputs: Inputs) -> np.ndarray:
     close = inputs.prices.close
     grown = close.ffill().iloc[-1] / close.bfill().iloc[0]
     return np.asarray(grown.rank(ascending=False) <= 8)
+
+
+def _dated_winners(clean: Clean, dose: float, rng: np.random.Generator) -> Planted:
+    """Take them, and say when: of a list that nobody dates nothing in a run tells how it was made."""
+    planted = _kept_symbols(_winners)(clean, dose, rng)
+    assert planted.inputs is not None
+    made_on = planted.inputs.prices.close_at[-1]
+    return replace(planted, config=with_settings(planted.config, prices={"symbols_chosen_at": made_on}))
 
 
 def _listed_to_the_end(inputs: Inputs) -> np.ndarray:
@@ -212,9 +220,9 @@ PLANTS = (
           "training ones; dose: share of test articles", "linear", _copies_in_training(exact=False), (0.1, 0.03, 0.01)),
     Plant("exact copies in training", "D5", "copies of test articles are among the training ones; dose: share of test "
           "articles", "linear", _copies_in_training(exact=True), (0.1, 0.03, 0.01)),
-    Plant("winners alone", "D6", "the eight symbols of twenty that rose most are kept", "wide",
-          _kept_symbols(_winners)),
-    Plant("survivors alone", "D6", "symbols that were listed late or delisted are left out", "wide",
+    Plant("winners alone", "D6", "the eight symbols of twenty that rose most are kept; the config says that the list "
+          "was made at the end", "wide", _dated_winners),
+    Plant("survivors alone", "D6", "symbols that were listed late or delisted are left out", "long list",
           _kept_symbols(_listed_to_the_end)),
     Plant("levels adjusted later", "D7", "levels are divided by splits that come later, and cheap symbols are "
           "preferred; dose: weight of that", "word list", _adjusted_later, (1.0, 0.3),

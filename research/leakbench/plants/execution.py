@@ -118,7 +118,7 @@ def _no_trading_costs(clean: Clean, dose: float, rng: np.random.Generator) -> Pl
 _IN_THE_WEIGHTS = "what a fill knows of its bar moves decisions or books, whichever is looked at first"
 
 PLANTS = (
-    Plant("own volume caps", "T7", "an order is capped by the volume of the bar it is filled on", "limits",
+    Plant("own volume caps", "T7", "an order at the open is capped by the volume of the bar it opens", "capped",
           code_only(Edit("embargo.backtest.books.execution:fill_conditions", _own_volume))),
     Plant("best price of the bar", "T7", "orders are filled between the open and the best price of the bar; dose: "
           "share of the way", "word list", _better_fills, (1.0, 0.3, 0.1)),

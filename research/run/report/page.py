@@ -361,7 +361,7 @@ def _findings(findings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "word": VERDICT_WORDS[finding["verdict"]],
             "icon": VERDICT_ICONS[finding["verdict"]],
             "title": formats.text(finding.get("title")),
-            "detail": str(finding.get("detail") or ""),
+            "detail": formats.instants_in(str(finding.get("detail") or "")),
             "effect": _effect(finding),
             "remedy": str(finding.get("remedy") or ""),
             "evidence": _evidence(finding.get("evidence") or []),
@@ -374,10 +374,11 @@ def _effect(finding: Mapping[str, Any]) -> str:
     """Print the size of what a check measured, with its interval and unit; nothing if it measured none."""
     if formats.is_missing(finding.get("effect")):
         return ""
-    said = formats.text(finding["effect"])
+    told = formats.percent if str(finding.get("unit") or "").startswith("share of ") else formats.text
+    said = told(finding["effect"])
     if finding.get("interval"):
         low, high = finding["interval"]
-        said += f", 95% interval {formats.text(low)} to {formats.text(high)}"
+        said += f", 95% interval {told(low)} to {told(high)}"
     return f"{said} ({finding['unit']})" if finding.get("unit") else said
 
 
@@ -385,8 +386,15 @@ def _evidence(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     if not rows:
         return None
     columns = list(dict.fromkeys(str(key) for row in rows for key in row))
-    shown = [[formats.text(row.get(column)) for column in columns] for row in rows[:MAX_EVIDENCE_ROWS]]
+    shown = [[_cell(column, row.get(column)) for column in columns] for row in rows[:MAX_EVIDENCE_ROWS]]
     return {"columns": [formats.plain(column) for column in columns], "rows": shown, "more": len(rows) - len(shown)}
+
+
+def _cell(column: str, value: Any) -> str:
+    """Print what stands in a column of evidence: shares in percent, instants without what nobody reads."""
+    if isinstance(value, float) and {"share", "shares"} & set(column.split("_")):
+        return formats.percent(value)
+    return formats.instants_in(formats.text(value))
 
 
 def _tally(findings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -185,6 +185,19 @@ def test_weights_of_ones_own_are_audited(elsewhere):
     assert "weights alone cannot be perturbed" in " ".join(done.output.split())
 
 
+def test_an_account_with_leverage_and_what_is_stated_of_the_prices_are_heard(elsewhere, tmp_path):
+    weights = pd.read_parquet(elsewhere / "weights.parquet") * 3.0
+    assert 1.0 < weights.abs().sum(axis=1).max() <= 3.5
+    weights.to_parquet(tmp_path / "levered.parquet")
+    levered = ("--weights", tmp_path / "levered.parquet", *given(elsewhere))
+    refused = " ".join(audit(*levered).output.split())
+    assert "exceeds 1" in refused
+    done = audit(*levered, "--leverage", 4, "--symbols-chosen-at", "2015-01-01", "--json", tmp_path / "found.json")
+    assert done.exit_code == 0, done.output
+    found = {row["code"]: row for row in json.loads((tmp_path / "found.json").read_text())}
+    assert (found["D6"]["verdict"], "2015-01-01" in found["D6"]["detail"]) == ("pass", True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "told"),
     [

@@ -19,6 +19,13 @@ MINUS = "−"
     ("printer", "value", "expected"),
     [
         (formats.ratio, 1.005, "1.00"),
+        (
+            formats.instants_in,
+            "at 2016-06-30T13:25:00+00:00, 2016-06-30 00:00:00+00:00.",
+            "at 2016-06-30 13:25 UTC, 2016-06-30.",
+        ),
+        (formats.instants_in, "2016-06-30T13:25:07.250000Z", "2016-06-30 13:25:07 UTC"),
+        (formats.instants_in, "2016-06-30 13:25:00+02:00, 2016-06-30", "2016-06-30 13:25:00+02:00, 2016-06-30"),
         (formats.ratio, -0.001, "0.00"),
         (formats.ratio, -1234.5, f"{MINUS}1,234.50"),
         (formats.ratio, float("-inf"), f"{MINUS}∞"),

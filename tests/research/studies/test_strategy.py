@@ -156,6 +156,22 @@ def test_symbols_of_an_exchange_are_expected_to_end_and_crypto_is_not(world):
     assert told == {"XNYS": "inconclusive", "24/7": "not-applicable"}
 
 
+def test_whether_levels_are_as_traded_and_when_symbols_were_chosen_can_be_stated(world):
+    def cheap(prices):
+        return (prices.close < prices.close.iloc[0].median()).shift(1, fill_value=False) / 8
+
+    def asked(**stated):
+        found = audit_strategy(signal=cheap, prices=world.prices, rows=1, **stated)
+        return {code: verdicts(found)[code] for code in ("D6", "D7")}
+
+    assert asked()["D7"] == {"inconclusive"}
+    assert asked(adjusted=True)["D7"] == {"suspicious"}
+    assert asked(adjusted=False, symbols_chosen_at="2010-01-01") == {"D6": {"pass"}, "D7": {"pass"}}
+    assert asked(symbols_chosen_at=world.prices.open_at[-1])["D6"] == {"suspicious"}
+    with pytest.raises(ConfigError, match="symbols_chosen_at"):
+        asked(symbols_chosen_at="2016-01-04 10:00")
+
+
 def test_orders_and_returns_kept_elsewhere_are_held_against_the_bars(world):
     weights = worlds.honest(world.news, world.prices)
     made = embargo.backtest(weights, world.prices, engine="kernel", n_boot=100)

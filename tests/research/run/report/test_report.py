@@ -253,6 +253,20 @@ def test_findings_stand_by_severity_and_say_their_verdict_in_words(invalid_page:
     assert "What to do: Align articles" in audit
 
 
+def test_shares_are_in_percent_and_no_instant_is_raw() -> None:
+    stamp = "2016-06-30T13:25:00+00:00"
+    finding = {
+        "code": "T5", "verdict": "leak", "title": "t", "detail": f"decided {stamp}", "remedy": "r", "effect": 0.0421,
+        "unit": "share of articles", "interval": (0.04, 0.0442),
+        "evidence": [{"decided_at": stamp, "share_of_usual_volume": 0.07, "z": -13.8}],
+    }  # fmt: skip
+    page = Page(render_page(sample(findings=[finding]))).text
+    assert stamp not in page
+    assert page.count("2016-06-30 13:25 UTC") == 2
+    assert "Size: 4.2%, 95% interval 4.0% to 4.4% (share of articles)" in page
+    assert "7.0%" in page
+
+
 def test_evidence_beyond_the_limit_is_counted() -> None:
     finding = {
         "code": "T1", "verdict": "leak", "title": "t", "detail": "d", "remedy": "r",

@@ -1,0 +1,7 @@
+from .audit import COLUMNS, NOT_TESTED, audit_strategy
+
+__all__ = [
+    "COLUMNS",
+    "NOT_TESTED",
+    "audit_strategy",
+]
