@@ -645,7 +645,7 @@ NOT_TESTED: Mapping[str, str] = MappingProxyType(
         "M7": "asked by `embargo audit --probe`, with dates put wrong",
         "M8": "asked by `embargo audit --probe`, with texts turned round",
         "M10": "readers give probabilities, no reasons",
-        "M13": "models are pinned by the hash of their weights, and a few texts are asked again (D9)",
+        "M13": "weights are pinned by hash and some texts asked again (D9); `embargo audit --probe` asks more, twice",
         "M14": "runs apply no remedy against memory",
         "R1": "runs search no documents",
         "R2": "readers have no memory",

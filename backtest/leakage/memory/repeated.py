@@ -1,6 +1,6 @@
 """The same texts read again: a reader that answers otherwise is not one model, whatever its name and its hash say.
 
-Scores that are kept are not read twice, so a run does not see it of itself.
+A run asks a few texts again and holds the answers against what it traded (D9); here any reader is asked, and twice.
 """
 
 from __future__ import annotations
