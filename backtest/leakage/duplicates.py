@@ -314,7 +314,7 @@ def _read(texts: Sequence[str] | pd.Series, known_at: pd.Series, what: str) -> _
             "known_at": utc_array(as_utc(pd.Series(known_at), what=f"duplicates, {what} known_at")),
         }
     )
-    codes, raw = pd.factorize(frame["text"])
+    codes, raw = pd.factorize(texts if isinstance(texts, pd.Series) else frame["text"])
     plain = normalised(pd.Series(raw, dtype="str"))
     plain_texts = plain.to_numpy(zero_copy_only=False).astype(object)
     long_enough = np.asarray(pc.count_substring(plain, " ")) + 1 >= MIN_TOKENS

@@ -6,7 +6,6 @@ the worst fold.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -90,9 +89,7 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
     # The clock is judged by the same rows as the data are, and so has one verdict.
     *_, prices, news = read_by(config, world, parts, rows)
     judged = trail.plan.data.clock if trail.plan.data.world is world else clock_of(news, prices)
-    # Each text is hashed once for the whole audit.
-    hash_of = functools.cache(text_hash)
-    hashed = _hashed_news(trail.plan, hash_of)
+    hashed = _hashed_news(trail.plan)
     findings = [
         leakage.check_decisions_are_causal(
             trail.decide,
@@ -133,9 +130,9 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         *judge_texts(trail.plan, news, trail.scored, trail.asset_returns),
         _rereading(trail),
         _orders(trail, hashed),
-        *_models(trail, hashed, hash_of),
+        *_models(trail, hashed),
         *_either_side(trail),
-        _contamination(trail, hash_of),
+        _contamination(trail),
         leakage.check_undated(news, set_aside=world.counts["news"].get("undated", 0)),
         leakage.check_latency(pd.Timedelta(config.prices.latency), length_of(config.prices.bar)),
         leakage.check_costs(config.costs.model_dump()),
@@ -318,9 +315,7 @@ def _distinct_trainings(plan: Plan) -> list[Part]:
 def _duplicates(part: Part, seed: int) -> Finding:
     learnt = pd.concat([part.train, part.validation])
     test = part.test_news.drop_duplicates("article_id")
-    return leakage.check_duplicates(
-        learnt["text"].tolist(), learnt["known_at"], test["text"].tolist(), test["known_at"], seed=seed
-    )
+    return leakage.check_duplicates(learnt["text"], learnt["known_at"], test["text"], test["known_at"], seed=seed)
 
 
 def judge_labels(plan: Plan) -> Finding:
@@ -382,8 +377,8 @@ def _unstated(finding: Finding, column: str) -> Finding:
     )
 
 
-def _models(trail: Trail, news: pd.DataFrame, hash_of: Callable[[str], str]) -> list[Finding]:
-    return [_bases(trail.plan, trail.manifests), *_records(trail, news, hash_of)]
+def _models(trail: Trail, news: pd.DataFrame) -> list[Finding]:
+    return [_bases(trail.plan, trail.manifests), *_records(trail, news)]
 
 
 def _bases(plan: Plan, manifests: Sequence[dict[str, Any]]) -> Finding:
@@ -413,7 +408,7 @@ def _either_side(trail: Trail) -> list[Finding]:
     return judge_cutoff(trail.plan, trail.manifests, *made, trail.rival, trail.growth, trail.regimes)
 
 
-def _contamination(trail: Trail, hash_of: Callable[[str], str]) -> Finding:
+def _contamination(trail: Trail) -> Finding:
     """Hold the labels held out of a file against those that were really fitted on; one model serves all folds."""
     plan, part = trail.plan, trail.plan.parts[0]
     if plan.config.labels.source != "file":
@@ -424,12 +419,12 @@ def _contamination(trail: Trail, hash_of: Callable[[str], str]) -> Finding:
     if record is None:
         texts = pd.concat([part.train, part.validation])["text"]
     else:
-        texts = texts[is_among(texts.map(hash_of), record["text_hash"].astype("str"))]
+        texts = texts[is_among(texts.map(text_hash), record["text_hash"].astype("str"))]
     # Near copies are left to whoever asks: set phrases are alike of themselves.
     return leakage.check_contamination(part.test["text"].tolist(), texts.tolist(), near=False).finding()
 
 
-def _records(trail: Trail, news: pd.DataFrame, hash_of: Callable[[str], str]) -> list[Finding]:
+def _records(trail: Trail, news: pd.DataFrame) -> list[Finding]:
     """Hold what was really fitted on, fold by fold, against what was planned and what is tested."""
     trained, calibrated = [], []
     # One labelled file serves all folds.
@@ -438,7 +433,7 @@ def _records(trail: Trail, news: pd.DataFrame, hash_of: Callable[[str], str]) ->
         record = record_of(trail.fitted_on, part)
         key = id(part.train), id(part.validation)
         if key not in planned:
-            planned[key] = _planned(part, hash_of)
+            planned[key] = _planned(part)
         given = record, planned[key], news, part.fold.test_start
         until = None if manifest["trained_until"] is None else pd.Timestamp(manifest["trained_until"])
         trained.append(leakage.check_training_record(*given, trained_until=until))
@@ -471,16 +466,16 @@ def _learnt(record: pd.DataFrame | None, part: Part, news: pd.DataFrame) -> tupl
     return found[taught], found[~taught]
 
 
-def _planned(part: Part, hash_of: Callable[[str], str]) -> pd.DataFrame:
+def _planned(part: Part) -> pd.DataFrame:
     used = pd.concat([part.train, part.validation])
-    return pd.DataFrame({"text_hash": used["text"].map(hash_of), "label": used["label"]})
+    return pd.DataFrame({"text_hash": used["text"].map(text_hash), "label": used["label"]})
 
 
-def _hashed_news(plan: Plan, hash_of: Callable[[str], str]) -> pd.DataFrame:
+def _hashed_news(plan: Plan) -> pd.DataFrame:
     """List the articles with the hashes of their texts as categories, which are found many times faster than words."""
     news = plan.world.news[["article_id", "text", "known_at"]].drop_duplicates("article_id")
     codes, texts = pd.factorize(news["text"])
-    numbers, hashes = pd.factorize(np.array([hash_of(text) for text in texts.tolist()], dtype=object))
+    numbers, hashes = pd.factorize(np.array([text_hash(text) for text in texts.tolist()], dtype=object))
     return news.assign(text_hash=pd.Categorical.from_codes(numbers[codes], hashes)).reset_index(drop=True)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.fields import UTC_DTYPE
-from embargo.data_loaders.schemas import Prices, as_utc, validate_news, validate_prices, validate_scores
+from embargo.data_loaders.schemas import Prices, as_utc, is_among, validate_news, validate_prices, validate_scores
 
 
 def news_rows(**changes: object) -> pd.DataFrame:
@@ -160,3 +160,13 @@ def test_crossed_silent_unordered_and_overlapping_bars_are_refused() -> None:
         validate_prices(prices.select(bars=np.array([1, 0, 2])))
     with pytest.raises(DataError, match="no bars"):
         validate_prices(prices.select(bars=slice(0, 0)))
+
+
+@given(
+    st.lists(st.sampled_from(["a", "b", "", "ä"]), max_size=6), st.lists(st.sampled_from(["b", "", "c"]), max_size=4)
+)
+def test_strings_are_looked_up_as_pandas_does(values: list[str], others: list[str]) -> None:
+    known, sought = pd.Series(others, dtype="str"), pd.Series(values, dtype="str")
+    assert is_among(sought, known).tolist() == sought.isin(others).tolist()
+    numbered = sought.map({"a": 1, "b": 2, "": 3, "ä": 4}).astype("int64")
+    assert is_among(numbered, pd.Index([2, 3])).tolist() == sought.isin(["b", ""]).tolist()

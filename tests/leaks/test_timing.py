@@ -6,6 +6,7 @@ import pytest
 from samples import leak_worlds as worlds
 
 from embargo.backtest.leakage import check_time_zones, check_tradable_instants
+from embargo.data_loaders.checks.clock_evidence import judge_clock
 from embargo.data_loaders.errors import DataError
 
 
@@ -41,6 +42,14 @@ def test_wrong_clock_is_suspicious(hours, seed):
     assert ("no look-ahead" in finding.remedy) == (hours > 0)
     assert "Only if they name another zone" in finding.remedy
     assert np.sign(finding.effect) == -np.sign(hours)
+
+
+def test_a_judgement_made_before_is_not_made_again_but_stamps_without_a_zone_are_a_leak_all_the_same(world):
+    late = world.news.assign(published_at=world.news["published_at"] + 9 * worlds.HOUR)
+    judged = judge_clock(late, calendar="XNYS", prices=world.prices)
+    assert check_time_zones(world.news, "XNYS", judgement=judged) == _clock(world, 9)
+    naive = world.news.assign(published_at=world.news["published_at"].dt.tz_localize(None))
+    assert check_time_zones(naive, "XNYS", judgement=judged).verdict == "leak"
 
 
 @pytest.mark.parametrize("hours", [-5, -4, -3, 3, 4])

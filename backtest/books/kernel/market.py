@@ -104,8 +104,7 @@ def panels_of(market: Market, costs: Costs | Sequence[Costs], execution: Executi
         )
     if market.volatility is None and impact:
         raise ConfigError("kernel: impact needs the trailing volatility. Pass it, or set impact = 0.")
-    fill = np.ascontiguousarray(market.fill, dtype=float)
-    years = np.ascontiguousarray(market.years, dtype=float)
+    fill, years = _unwritten(market.fill), _unwritten(market.years)
     if years.shape != (len(fill),):
         raise DataError(f"kernel: {len(fill)} bars but years of shape {years.shape}. Use the same bars.")
     panels = [fill, _panel(market.close, fill, "close")]
@@ -115,8 +114,15 @@ def panels_of(market: Market, costs: Costs | Sequence[Costs], execution: Executi
     return (*panels, years, *others, dead)
 
 
+def _unwritten(panel: np.ndarray, dtype: type = float) -> np.ndarray:
+    """Give a panel in rows that cannot be written to: loops are compiled, or loaded, apart for those that can."""
+    view: np.ndarray = np.ascontiguousarray(panel, dtype=dtype).view()
+    view.flags.writeable = False
+    return view
+
+
 def _panel(panel: np.ndarray, fill: np.ndarray, name: str, dtype: type = float) -> np.ndarray:
-    values: np.ndarray = np.ascontiguousarray(panel, dtype=dtype)
+    values = _unwritten(panel, dtype)
     if values.shape != fill.shape:
         raise DataError(f"kernel: fill has shape {fill.shape}, {name} {values.shape}. They must agree.")
     return values

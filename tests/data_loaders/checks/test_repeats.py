@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from embargo.data_loaders.checks import repeats
 from embargo.data_loaders.checks.coverage import held_against_prices
-from embargo.data_loaders.checks.repeats import first_seen, normalise_text, normalised, stories, text_keys, time_order
+from embargo.data_loaders.checks.repeats import (
+    first_seen,
+    normalise_text,
+    normalised,
+    stories,
+    text_keys,
+    text_numbers,
+    time_order,
+)
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.schemas import Prices, validate_news
 
@@ -234,3 +242,11 @@ def test_a_window_and_a_scope_say_what_counts_as_new(stories, scope, hours) -> N
             kept.append((number, hour, text, symbol))
     found = first_seen(news, scope=scope, window=window)
     assert found.tolist() == [expected[number, symbol] for number, _, _, symbol in rows]
+
+
+def test_numbers_of_texts_put_together_what_keys_do() -> None:
+    texts = pd.Series(["Apple beats", "APPLE beats!", "http://a.b/c", "http://a.b/d", "Apple misses", "http://a.b/c"])
+    one, other = (pd.factorize(told)[0] for told in (text_numbers(texts), text_keys(texts)))
+    assert one.tolist() == other.tolist() == [0, 0, 1, 2, 3, 1]
+    with pytest.raises(DataError, match="text_numbers: the text at row 1 is missing"):
+        text_numbers(pd.Series(["a", None]))
