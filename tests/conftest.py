@@ -34,7 +34,6 @@ _LONG = (
     "research/run/test_vintages.py",
     "research/cli/test_attempts_command.py",
     "research/benchmarks/test_simulated_market.py",
-    "research/benchmarks/test_check_power.py",
     "research/studies/test_sweep.py",
     "research/run/test_books_audited.py",
     "leaks/test_repeated_run.py",
