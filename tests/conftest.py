@@ -6,10 +6,14 @@ import os
 import signal
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from embargo.research.run.pipeline import Outcome
 
 # Shared machines stall: a slow example is no failure, and the same examples come up in every run.
 settings.register_profile(
@@ -64,6 +68,19 @@ def _own_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
 
 # No test may reach a model hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """Carry out the small example once for all that only read it; its folder of runs holds nothing else."""
+    from embargo.research.config.experiment import load_config
+    from embargo.research.examples.shipped import example
+    from embargo.research.progress import Quiet
+    from embargo.research.run import execute
+
+    folder = tmp_path_factory.mktemp("small-run")
+    with example("small") as path:
+        return execute(load_config(path), out=folder / "runs", cache=folder / "cache", stages=Quiet())
 
 
 @pytest.fixture(scope="session")
