@@ -6,10 +6,14 @@ import os
 import signal
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from embargo.research.run.pipeline import Outcome
 
 # Shared machines stall: a slow example is no failure, and the same examples come up in every run.
 settings.register_profile(
@@ -25,6 +29,37 @@ _CACHE = tempfile.TemporaryDirectory(prefix="embargo-cache-")
 os.environ.setdefault("EMBARGO_CACHE", _CACHE.name)
 
 
+# Few tests but many seconds: whole runs, most of them. Begun last, one of them would keep one process busy alone.
+_LONG = (
+    "research/run/test_pipeline.py",
+    "research/pages/test_words.py",
+    "research/test_examples.py",
+    "research/run/test_fitted_on.py",
+    "research/run/test_vintages.py",
+    "research/cli/test_attempts_command.py",
+    "research/benchmarks/test_simulated_market.py",
+    "research/studies/test_sweep.py",
+    "research/run/test_books_audited.py",
+    "leaks/test_repeated_run.py",
+    "leaks/test_perturbation.py",
+    "test_distribution.py",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Hand files to processes in the order below, not by their numbers of tests, which say nothing of their time."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest."""
+    here = Path(__file__).parent
+    long = {here / name: place for place, name in enumerate(_LONG)}
+    items.sort(key=lambda item: long.get(item.path, len(long)))
+
+
 @pytest.fixture(autouse=True)
 def _own_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test counts the attempts of another that shares its cache."""
@@ -33,6 +68,19 @@ def _own_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
 
 # No test may reach a model hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """Carry out the small example once for all that only read it; its folder of runs holds nothing else."""
+    from embargo.research.config.experiment import load_config
+    from embargo.research.examples.shipped import example
+    from embargo.research.progress import Quiet
+    from embargo.research.run import execute
+
+    folder = tmp_path_factory.mktemp("small-run")
+    with example("small") as path:
+        return execute(load_config(path), out=folder / "runs", cache=folder / "cache", stages=Quiet())
 
 
 @pytest.fixture(scope="session")

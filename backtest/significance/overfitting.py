@@ -160,7 +160,11 @@ def _judged(summed: _Blocks, picked: np.ndarray, pool: Executor | None = None) -
 
     step = max(1, -(-len(picked) // (4 * THREADS)))
     parts = [slice(first, first + step) for first in range(0, len(picked), step)]
-    list((map if pool is None else pool.map)(some, parts))
+    if pool is None:
+        for part in parts:
+            some(part)
+    else:
+        list(pool.map(some, parts))
     return chosen.ravel(), inside.ravel(), outside.ravel(), rank.ravel()
 
 

@@ -10,19 +10,9 @@ import pytest
 from embargo.backtest import leakage
 from embargo.backtest.leakage import CHECKS, LEAKS, NOT_TESTED, ON_REQUEST, LeakCheck, memory, not_tested
 from embargo.backtest.leakage.catalogue import reference
-from embargo.research.config.experiment import load_config
-from embargo.research.examples.shipped import example
-from embargo.research.progress import Quiet
-from embargo.research.run.pipeline import Outcome, execute
+from embargo.research.run.pipeline import Outcome
 
 PAGE = Path(__file__).parents[2] / "docs" / "leaks.md"
-
-
-@pytest.fixture(scope="module")
-def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    folder = tmp_path_factory.mktemp("audited")
-    with example("small") as path:
-        return execute(load_config(path), out=folder / "runs", cache=folder / "cache", stages=Quiet())
 
 
 def test_every_check_of_the_door_is_registered_and_no_other() -> None:
@@ -68,13 +58,13 @@ def test_every_check_says_in_its_help_which_leak_it_looks_for() -> None:
         assert f"({check.code})" in (getattr(leakage, name).__doc__ or ""), name
 
 
-def test_a_run_asks_every_check_and_its_findings_carry_the_titles(outcome: Outcome) -> None:
-    asked = {(finding.code, finding.title) for finding in outcome.findings}
+def test_a_run_asks_every_check_and_its_findings_carry_the_titles(small_run: Outcome) -> None:
+    asked = {(finding.code, finding.title) for finding in small_run.findings}
     assert asked == {(check.code, check.title) for check in CHECKS.values()}
 
 
-def test_the_report_lists_what_was_not_tested(outcome: Outcome) -> None:
-    page = (outcome.folder / "report.html").read_text(encoding="utf-8")
+def test_the_report_lists_what_was_not_tested(small_run: Outcome) -> None:
+    page = (small_run.folder / "report.html").read_text(encoding="utf-8")
     table = page[page.index("Leaks that were not tested") :]
     assert re.findall(r'<span class="code">(\w+)</span>', table[: table.index("</table>")]) == [
         code for code in LEAKS if code in NOT_TESTED

@@ -43,16 +43,19 @@ def test_verdicts_and_intervals_are_counted() -> None:
     assert len(drawn.findall("{*}circle")) == 2
 
 
-def test_one_market_is_carried_through_to_its_verdict() -> None:
-    found = attempt(MarketKind(3.0), 0)
-    assert found.edge
-    assert found.low < found.sharpe < found.high
-    assert len(found.returns) > 500
+@pytest.fixture(scope="module")
+def alone() -> Attempt:
+    return attempt(MarketKind(2.0), 1)
 
 
-def test_settings_nearby_take_nothing_from_an_edge() -> None:
-    alone, after = (attempt(MarketKind(2.0), 1, beside) for beside in ((), NEARBY))
+def test_one_market_is_carried_through_to_its_verdict(alone: Attempt) -> None:
     assert alone.edge
+    assert alone.low < alone.sharpe < alone.high
+    assert len(alone.returns) > 500
+
+
+def test_settings_nearby_take_nothing_from_an_edge(alone: Attempt) -> None:
+    after = attempt(MarketKind(2.0), 1, NEARBY)
     assert after.edge
     assert alone.adjusted <= after.adjusted < 0.05
     np.testing.assert_array_equal(alone.returns, after.returns)

@@ -21,13 +21,13 @@ from embargo.research.records.run import Run
 from embargo.research.records.windows import windows_in
 
 LEXICON = experiment(
-    symbols=4,
-    until="2017-06-30",
+    symbols=8,
+    until="2017-12-31",
     first_test="2016-01-01",
     end="2017-01-01",
     test_span="24MS",
     model='kind = "lexicon"',
-    more='[execution]\nengine = "kernel"\n[statistics]\nbootstrap = 200\npermutations = 99',
+    more="[statistics]\nbootstrap = 300\npermutations = 99",
 )
 
 

@@ -16,18 +16,16 @@ from typer.testing import CliRunner
 
 from embargo.data_loaders.fields import PRICE_FIELDS
 from embargo.models import Calibration
-from embargo.research import Quiet, execute, load_config, prepare
+from embargo.research import Quiet, prepare
 from embargo.research.cli.commands import app
 from embargo.research.run import perturbation, probing
 
 SMALL = str(files("embargo.research.examples") / "small.toml")
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    config = load_config(SMALL, ["model.kind=lexicon"])
-    return execute(config, out=folder / "runs", cache=folder / "cache", stages=Quiet()).folder
+@pytest.fixture
+def run(small_run):
+    return small_run.folder
 
 
 def audit(*arguments):

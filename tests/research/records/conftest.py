@@ -9,19 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from embargo.research.config.experiment import load_config
-from embargo.research.examples.shipped import example
-from embargo.research.progress import Quiet
-from embargo.research.run import execute
+from embargo.research.run.pipeline import Outcome
 
 
 @pytest.fixture(scope="session")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(small_run: Outcome) -> Path:
     """Folder of runs with one valid run and its seal."""
-    folder = tmp_path_factory.mktemp("whole")
-    with example("small") as path:
-        execute(load_config(path), out=folder / "runs", cache=folder / "cache", stages=Quiet())
-    return folder / "runs"
+    return small_run.folder.parent
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from embargo.research.progress import Quiet
 from embargo.research.records.data_faults import WithoutBars
 from embargo.research.records.metrics import Metrics
 from embargo.research.run.data_verdict import DataVerdict
-from embargo.research.run.pipeline import execute
+from embargo.research.run.pipeline import Outcome
 from embargo.research.run.plan import Plan
 from embargo.research.run.preparation import prepare
 from embargo.research.run.trading import trade
@@ -237,14 +237,10 @@ def test_what_is_accepted_needs_a_code_and_a_reason(tmp_path: Path) -> None:
     assert '"known"' in taken.to_toml()
 
 
-def test_a_simulated_market_is_not_bad(tmp_path: Path) -> None:
-    from importlib.resources import files
-
-    config = load_config(Path(str(files("embargo.research.examples") / "small.toml")))
-    outcome = execute(config, out=tmp_path / "runs", cache=tmp_path / "cache", stages=Quiet())
-    assert outcome.data.stands
-    assert outcome.metrics.data_verdict != "bad"
-    assert outcome.metrics.without_bad_bars is None
+def test_a_simulated_market_is_not_bad(small_run: Outcome) -> None:
+    assert small_run.data.stands
+    assert small_run.metrics.data_verdict != "bad"
+    assert small_run.metrics.without_bad_bars is None
 
 
 @pytest.mark.parametrize(
