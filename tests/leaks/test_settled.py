@@ -76,8 +76,10 @@ def test_the_first_stage_that_moves_gives_its_code():
     ],
 )  # fmt: skip
 def test_every_stage_has_a_code_and_a_remedy(stage, code):
-    found = check_settled({stage: pd.DataFrame({"x": [1.0]})}, lambda other: {stage: pd.DataFrame({"x": [1.0 + other]})},
-                          at=AT)  # fmt: skip
+    def moves(other: bool) -> dict[str, pd.DataFrame]:
+        return {stage: pd.DataFrame({"x": [1.0 + other]})}
+
+    found = check_settled(moves(False), moves, at=AT)
     assert (found.code, found.verdict) == (code, "leak")
     assert found.remedy.endswith(".")
     assert set(CODES) == set(REMEDIES)
