@@ -280,10 +280,9 @@ suspicious / inconclusive / pass.
 
 Re-identification asks about masked texts, not about the reader; days after the cutoff are recalled by none; no name
 leads any of them on all days alike, and all answer the same when they are asked twice: a pass is right there in every
-column. A reader that recalls every day alike has no propensity that varies; bare dates and
-another day's news are what gives it away. A proof needs a reader that answers to whom and when. One that knows texts by
-their wording alone, and was fitted on no dates or names, is doubted at most: where readings stay while what happened is
-turned round (M8).
+column. A reader that recalls every day alike has no propensity that varies; bare dates and another day's news are what
+gives it away. A proof needs a reader that answers to whom and when. One that knows texts by their wording alone, and
+was fitted on no dates or names, is doubted at most: where readings stay while what happened is turned round (M8).
 
 ## Texts
 

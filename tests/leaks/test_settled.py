@@ -68,12 +68,21 @@ def test_the_first_stage_that_moves_gives_its_code():
     assert "bullish of article c of fold 1 was None and became 0.5" in found.detail
 
 
-def test_every_stage_has_a_code_and_a_remedy():
+@pytest.mark.parametrize(
+    ("stage", "code"),
+    [
+        ("news", "D8"), ("samples", "S5"), ("models", "S4"), ("calibration", "M12"), ("scores", "R3"), ("fusion", "S4"),
+        ("signal", "T1"), ("weights", "T1"), ("orders", "T7"),
+    ],
+)  # fmt: skip
+def test_every_stage_has_a_code_and_a_remedy(stage, code):
+    def moves(other: bool) -> dict[str, pd.DataFrame]:
+        return {stage: pd.DataFrame({"x": [1.0 + other]})}
+
+    found = check_settled(moves(False), moves, at=AT)
+    assert (found.code, found.verdict) == (code, "leak")
+    assert found.remedy.endswith(".")
     assert set(CODES) == set(REMEDIES)
-    assert dict(CODES) == {
-        "news": "D8", "samples": "S5", "models": "S4", "calibration": "M12", "scores": "R3", "fusion": "S4",
-        "signal": "T1", "weights": "T1", "orders": "T7",
-    }  # fmt: skip
 
 
 def test_the_row_that_moved_is_named_by_what_it_is():
@@ -147,6 +156,7 @@ def test_a_run_that_does_not_repeat_itself_proves_nothing():
         "inconclusive: non-deterministic. The same files gave other weights in two runs (BTC,"
     )
     assert "0.0 and 0.75" in found.detail
+    assert "Seed every random step" in found.remedy
     assert found == unrepeatable(first_moved(settled(), settled(BTC=0.75)))
 
 

@@ -268,12 +268,14 @@ def check_leading_names(
         return _LEADING_PROBE.answer("pass", said, 0.0, None, figures)
     rng, member = np.random.default_rng(seed), np.eye(count)[owner]
     own, share_of = _between(moved, member, np.ones((1, n)))[0], _names_share(moved, altered, member)
-    shuffled = rng.permuted(np.tile(moved, (permutations, 1)), axis=1)
-    sums, texts = shuffled @ member, member.sum(axis=0)
-    apart = (sums**2 / texts).sum(axis=1) >= ((moved @ member) ** 2 / texts).sum() * (1.0 - 1e-12)
+    texts = member.sum(axis=0)
+    shuffled = np.array([np.bincount(owner, rng.permutation(moved)) for _ in range(permutations)])
+    # What is as far apart but for rounding counts as such.
+    apart = (shuffled**2 / texts).sum(axis=1) >= ((moved @ member) ** 2 / texts).sum() * (1.0 - 1e-12)
     p = (1.0 + apart.sum()) / (permutations + 1.0)
-    drawn = share_of(rng.multinomial(n, np.full(n, 1.0 / n), size=n_boot).astype(float))
-    low, high = np.nanquantile(drawn, [0.5 - level / 2.0, 0.5 + level / 2.0])
+    counts = (np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(n_boot))
+    drawn = np.concatenate([share_of(each[None].astype(float)) for each in counts])
+    low, high = np.quantile(drawn, [0.5 - level / 2.0, 0.5 + level / 2.0])
     effect = float(share_of(np.ones((1, n)))[0])
     deviation = float(np.sqrt(max(own, 0.0)))
     figures |= {"deviation_names": deviation, "deviation_news": float(altered.std()), "p": float(p)}
