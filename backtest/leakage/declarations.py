@@ -118,7 +118,8 @@ def check_undated(news: pd.DataFrame, *, set_aside: int = 0) -> Finding:
 def _handed_on(news: pd.DataFrame) -> pd.DataFrame:
     """Return the articles with the odd stamp of another one of their symbol; none where near stamps are as frequent."""
     rows = news.sort_values(["symbol", "published_at"], kind="stable")
-    second = utc_array(rows["published_at"]).astype("datetime64[s]").astype(np.int64)
+    # Whether stamps have a zone is asked elsewhere (T4), and is nothing to how far apart they are.
+    second = utc_array(pd.to_datetime(rows["published_at"], utc=True)).astype("datetime64[s]").astype(np.int64)
     unit, full = (1, 60) if (second % 60 != 0).mean() >= 0.5 else (60, 5)
     place, gap = second // unit, np.diff(second // unit, prepend=second[:1] // unit)
     before = rows[["symbol", "source", "text"]].shift()
@@ -128,7 +129,8 @@ def _handed_on(news: pd.DataFrame) -> pd.DataFrame:
     follows[follows] = [_other_words(str(one), str(two)) for one, two in pairs]
     same = follows & (gap == 0)
     beyond = binom.sf(same.sum() - 1, follows.sum(), 0.5) <= NEIGHBOURS_LEVEL
-    return rows.loc[same & beyond, ["article_id", "symbol", "published_at", "source"]]
+    found: pd.DataFrame = rows.loc[same & beyond, ["article_id", "symbol", "published_at", "source"]]
+    return found
 
 
 def _other_words(one: str, two: str) -> bool:

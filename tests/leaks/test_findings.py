@@ -113,6 +113,8 @@ def test_stamps_handed_on_from_the_row_before_are_told():
     finding = check_undated(filled)
     assert (finding.code, finding.verdict) == ("D4", "suspicious")
     assert 0.05 < finding.effect < 0.12
+    naive = filled.assign(published_at=filled["published_at"].dt.tz_localize(None))
+    assert check_undated(naive).effect == finding.effect
     assert {row["article_id"] for row in finding.evidence} <= set(filed["article_id"][lost])
 
 
