@@ -142,7 +142,8 @@ def _known(
         ahead = held_until > decided_at[row : row + 1].as_unit(over.unit).asi8[0]
         changed = np.where(ahead[:, None] & (rates != 0.0), other, rates)
         weights = decide(pd.DataFrame(changed, index=funding.index, columns=funding.columns))
-        gap = np.abs(np.nan_to_num(weights.to_numpy(dtype=float) - base.to_numpy(dtype=float)))[: row + 1]
+        before, after = (panel.to_numpy(dtype=float) for panel in (base, weights))
+        gap = np.abs(np.nan_to_num(after - before))[: row + 1]
         if gap.any():
             bar, column = (int(place) for place in np.argwhere(gap > 0.0)[0])
             faults.append(
@@ -150,8 +151,8 @@ def _known(
                     "symbol": str(base.columns[column]),
                     "bar": plain(base.index[bar]),
                     "decided_at": plain(decided_at[bar]),
-                    "value": plain(float(base.iloc[bar, column])),
-                    "value_perturbed": plain(float(weights.iloc[bar, column])),
+                    "value": plain(before[bar, column]),
+                    "value_perturbed": plain(after[bar, column]),
                     "largest_change": plain(float(gap.max())),
                 }
             )
@@ -160,8 +161,8 @@ def _known(
     first, size = faults[0], max(fault["largest_change"] for fault in faults)
     detail = (
         f"Weights moved with funding that had not settled when they were decided, in {len(faults)} of {len(rows)} rows "
-        f"tried, by up to {size:.4g}; first {first['symbol']} at {first['bar']}: {first['value']:.4g} became "
-        f"{first['value_perturbed']:.4g}."
+        f"tried, by up to {size:.4g}; first {first['symbol']} at {first['bar']}: {first['value']} became "
+        f"{first['value_perturbed']}."
     )
     return Finding("T8", "leak", check.title, detail, faults[:EVIDENCE_ROWS], size, unit, check.remedy)
 

@@ -224,7 +224,7 @@ def _funded(inputs: Inputs, rng: np.random.Generator) -> Inputs:
     """Charge the funding of perpetuals at 00, 08 and 16 UTC: it remembers what it was, and follows the last moves."""
     opens, close, symbols = inputs.prices.open_at, inputs.prices.close, inputs.prices.symbols
     drawn = rng.normal(0.0, 4e-5, (len(opens), len(symbols)))
-    moved = np.log(close / close.shift(8)).fillna(0.0).to_numpy()
+    moved = np.nan_to_num(np.log((close / close.shift(8)).to_numpy(dtype=float)))
     settles = np.flatnonzero((opens + pd.Timedelta(hours=1)).hour % 8 == 0)
     panel = np.zeros_like(drawn)
     level = np.full(len(symbols), 1e-4)

@@ -458,5 +458,5 @@ def _limiting(plan: Plan) -> pd.DataFrame:
     bars = plan.world.prices.open_at[plan.rows]
     if not panels:
         return pd.DataFrame(index=bars)
-    wide = pd.concat(panels, axis=1)
-    return wide.set_axis([f"{name} of {symbol}" for name, symbol in wide.columns], axis=1).set_axis(bars)
+    named = [panel.add_prefix(f"{name} of ").set_axis(bars) for name, panel in panels.items()]
+    return pd.concat(named, axis=1)
