@@ -2,7 +2,7 @@ from .accounts import check_books, check_fills
 from .anticipation import anticipated_news
 from .arrival import check_backfill
 from .bar_stamps import check_bar_stamps
-from .catalogue import CHECKS, LEAKS, NOT_TESTED, ON_REQUEST, LeakCheck, not_tested
+from .catalogue import CHECKS, NOT_TESTED, not_tested
 from .causality import check_decisions_are_causal
 from .clocks import check_mixed_clocks
 from .dates import check_dates_in_texts
@@ -16,8 +16,10 @@ from .funding import check_funding
 from .groups import check_concentration, check_repeated_texts
 from .hit_rate import check_hit_rate, check_label_readings
 from .last_bar import check_last_bar
+from .leaks import LEAKS, LeakCheck
 from .levels import check_levels
 from .memory import check_alpha_decay, check_contamination, check_cutoff_split
+from .on_request import ON_REQUEST
 from .partition import check_label_overlap, check_split_order
 from .protocol import assert_causal, perturb_function
 from .provenance import check_base_cutoff, check_calibration_record, check_training_record

@@ -36,8 +36,8 @@ def test_every_leak_is_looked_for_or_said_not_to_be() -> None:
     assert [code for code, _, _ in not_tested(looked_for)] == [code for code in LEAKS if code in NOT_TESTED]
 
 
-def test_a_run_asks_its_reader_again(outcome: Outcome) -> None:
-    [finding] = [each for each in outcome.findings if each.title == CHECKS["check_rereading"].title]
+def test_a_run_asks_its_reader_again(small_run: Outcome) -> None:
+    [finding] = [each for each in small_run.findings if each.title == CHECKS["check_rereading"].title]
     assert (finding.code, finding.verdict, finding.effect) == ("D9", "pass", 0.0)
 
 

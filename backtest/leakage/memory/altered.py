@@ -8,7 +8,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from embargo.backtest.leakage.catalogue import ON_REQUEST
 from embargo.backtest.leakage.findings import AuditVerdict, aware_instant, evidence_rows, moment, require_columns
 from embargo.backtest.leakage.memory.days import (
     Forecasts,
@@ -22,6 +21,7 @@ from embargo.backtest.leakage.memory.days import (
     share,
 )
 from embargo.backtest.leakage.memory.result import DOUBT, FEWEST_DAYS, Probe, ProbeResult
+from embargo.backtest.leakage.on_request import ON_REQUEST
 from embargo.data_loaders.errors import ConfigError, DataError
 
 # Recognised beyond guessing, as a share of texts, from which masking is doubted.

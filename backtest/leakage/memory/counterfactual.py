@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from embargo.backtest.leakage.catalogue import ON_REQUEST
 from embargo.backtest.leakage.findings import aware_instant, evidence_rows, moment
 from embargo.backtest.leakage.memory.days import check_resampling, first_day_after, read_forecasts, resample, share
 from embargo.backtest.leakage.memory.result import DOUBT, FEWEST_DAYS, Probe, ProbeResult
+from embargo.backtest.leakage.on_request import ON_REQUEST
 
 # Lead in the share of right forecasts from which what does not follow the text is doubted.
 LEAD = 0.05

@@ -13,7 +13,6 @@ import pandas as pd
 from scipy.stats import norm
 
 from embargo.backtest.arguments import check_level
-from embargo.backtest.leakage.catalogue import ON_REQUEST
 from embargo.backtest.leakage.findings import AuditVerdict, aware_instant, evidence_rows, moment, require_columns
 from embargo.backtest.leakage.memory.days import (
     Forecasts,
@@ -26,6 +25,7 @@ from embargo.backtest.leakage.memory.days import (
     resample,
 )
 from embargo.backtest.leakage.memory.result import DOUBT, FEWEST_DAYS, Probe, ProbeResult
+from embargo.backtest.leakage.on_request import ON_REQUEST
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.schemas import as_utc
 

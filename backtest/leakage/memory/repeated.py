@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from embargo.backtest.leakage.catalogue import ON_REQUEST
 from embargo.backtest.leakage.findings import evidence_rows, require_columns
 from embargo.backtest.leakage.memory.result import Probe, ProbeResult
+from embargo.backtest.leakage.on_request import ON_REQUEST
 from embargo.data_loaders.errors import DataError
 
 # Root mean square by which answers may differ: more than half precision makes of a text that is read beside others.
