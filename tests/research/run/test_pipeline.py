@@ -288,8 +288,7 @@ def test_symbols_without_prices_can_be_left_out_and_are_counted(archive: Path) -
 
 TINY = (
     "model.kind=transformer", "model.base=tiny", "model.method=qlora", "model.epochs=2",
-    "news.simulated.articles_per_symbol_day=0.2", "news.simulated.end=2016-12-31",
-    "split.end=2017-01-01", "split.test_span=6MS", "execution.engine=kernel",
+    "news.simulated.articles_per_symbol_day=0.2", "split.test_span=18MS",
 )  # fmt: skip
 
 
@@ -342,7 +341,7 @@ def test_an_interrupted_run_leaves_nothing_behind(small: Path, tmp_path: Path) -
     ]
     environment = os.environ | {"EMBARGO_CACHE": str(tmp_path / "cache")}
     with subprocess.Popen(
-        [*command, *settings(*TINY, "news.simulated.symbols=4", "model.epochs=500")],
+        [*command, *settings(*TINY, "model.epochs=500")],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     ) as process:  # fmt: skip
         deadline = time.monotonic() + 200
