@@ -58,7 +58,7 @@ def _ticks(values: Any, what: str, *, up: bool) -> np.ndarray:
     dtype = getattr(values, "dtype", None)
     if isinstance(dtype, pd.DatetimeTZDtype) and dtype.unit in ("us", "ns"):
         # A view: ``as_utc`` would copy ten million instants, and ``to_numpy`` would make objects of them.
-        ticks = (values if isinstance(values, pd.DatetimeIndex) else pd.Series(values).array).asi8
+        ticks = getattr(values, "array", values).asi8
         if not len(ticks) or ticks.min() != pd.NaT.value:
             if dtype.unit == "ns":
                 ticks = -(-ticks // 1000) if up else ticks // 1000

@@ -324,7 +324,8 @@ def _beyond(read: pd.DataFrame, planned: pd.DataFrame) -> pd.Series:
     # A threshold comes before the classes, so its samples are planned by their texts alone.
     by_text = np.bincount(text[own:], minlength=n_texts)[text[:own]]
     allowed = np.where(read["label"] < 0, by_text, times)
-    return read.groupby([read["use"], sample[:own]]).cumcount() >= allowed
+    before: pd.Series = read.groupby([read["use"], sample[:own]]).cumcount()
+    return before >= pd.Series(allowed, index=read.index)
 
 
 def _numbers(read: pd.Series, planned: pd.Series) -> tuple[np.ndarray, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 
@@ -11,8 +13,8 @@ from embargo.backtest.books.kernel.market import Market, panels_of
 
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("writeable", [True, False])
-def test_panels_are_of_one_layout(order: str, writeable: bool) -> None:
-    panel = np.asarray(np.full((3, 2), 5.0), order=order)
+def test_panels_are_of_one_layout(order: Literal["C", "F"], writeable: bool) -> None:
+    panel = np.full((3, 2), 5.0, order=order)
     years = np.full(3, 1.0 / 252.0)
     for array in (panel, years):
         array.flags.writeable = writeable
