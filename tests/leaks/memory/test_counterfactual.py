@@ -74,6 +74,7 @@ def test_figures_are_those_of_the_rows(world):
     assert found["right_stayed"] == pytest.approx(right[~follows & (frame["log_odds"] != 0)].mean())
     assert found["right_followed"] == pytest.approx(right[follows & (frame["log_odds"] != 0)].mean())
     assert found["mean_move"] == pytest.approx(moved.mean())
+    assert found["followed_low"] < found["followed"] < found["followed_high"]
 
 
 def test_hard_words_that_stay_are_no_memory():
@@ -87,6 +88,23 @@ def test_hard_words_that_stay_are_no_memory():
     found = check_counterfactual_readings(frame)
     assert found.verdict == "pass"
     assert found.figures["followed"] == pytest.approx(0.7, abs=0.05)
+
+
+def test_a_reader_that_always_follows_leaves_none_to_be_right():
+    at = pd.date_range("2020-01-01", periods=60, tz="UTC")
+    says = np.where(np.arange(60) % 2 == 0, 2.0, -2.0)
+    frame = pd.DataFrame({"at": at, "log_odds": says, "flipped": -says, "direction": -np.sign(says),
+                          "earned": np.sin(np.arange(60.0) + 0.5)})  # fmt: skip
+    found = check_counterfactual_readings(frame)
+    assert (found.verdict, found.effect, found.interval) == ("pass", None, None)
+    assert found.detail == (
+        "100.0% of 60 readings follow a text turned round (0 left out); too few stay to tell whether those are right."
+    )
+    recites = check_counterfactual_readings(frame.assign(flipped=says))
+    assert recites.verdict == "inconclusive"
+    assert recites.figures["n"] == 60.0
+    assert recites.figures["followed_agreeing"] == 0.0
+    assert "pairs that are turned round" in recites.remedy
 
 
 def test_says_when_nothing_is_proven(world):

@@ -235,3 +235,19 @@ def test_forecasts_on_one_side_alone_or_in_other_regimes_prove_nothing_and_say_s
     assert (apart.verdict, "coefficient" in apart.detail) == ("inconclusive", False)
     for found in (early, apart):
         assert np.isfinite(list(found.figures.values())).all()
+
+
+def test_a_loss_says_how_large_it_is_and_what_to_do():
+    rng, at = np.random.default_rng(5), pd.date_range("2020-01-01", periods=300, tz="UTC")
+    earned = rng.normal(size=300)
+    recalls = np.where(np.arange(300) < 150, earned, rng.normal(size=300))
+    found = check_cutoff_split(pd.DataFrame({"at": at, "score": recalls, "earned": earned}), at[150])
+    assert found.detail.startswith("Information coefficient 0.984 on 150 forecasts")
+    assert "The loss at the cutoff is" in found.detail
+    market = pd.Series(0.01 * earned, index=at)
+    lost = check_alpha_decay(market.abs().where(at < at[150], -market), market, at[150], periods_per_year=365)
+    assert lost.verdict == "suspicious"
+    assert "Trust the figures after the cutoff alone" in lost.remedy == found.remedy
+    few = check_cutoff_split(pd.DataFrame({"at": at, "score": recalls, "earned": earned}), at[270])
+    assert few.verdict == "inconclusive"
+    assert few.remedy == found.remedy

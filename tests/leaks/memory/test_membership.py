@@ -22,8 +22,9 @@ def familiar(seed: int, *, step: float, drift: float = 0.0, days: int = 300) -> 
 @pytest.mark.parametrize("step", [2.0, 0.7])
 def test_a_step_at_the_cutoff_is_doubted(step):
     found = check_membership(*familiar(0, step=step))
-    assert found.verdict == "suspicious"
+    assert (found.code, found.verdict) == ("M4", "suspicious")
     assert found.interval[0] > 0
+    assert (found.figures["n_before"], found.figures["n_after"]) == (600.0, 600.0)
 
 
 @pytest.mark.parametrize("drift", [0.0, 0.6])
@@ -65,8 +66,11 @@ def test_copies_are_found(apart):
     found = check_contamination([*test, *copies, *near, "too short"], fitted)
     assert found.verdict == "leak"
     figures = found.figures
-    assert (figures["exact"], figures["near"], figures["short"]) == (3, 2, 1)
-    assert found.effect == pytest.approx(5 / (len(test) + 5))
+    assert (figures["exact"], figures["near"], figures["short"], figures["texts"]) == (3, 2, 1, len(test) + 5)
+    share, texts = found.effect, len(test) + 5
+    assert share == pytest.approx(5 / texts)
+    assert found.interval[1] - share == pytest.approx(1.96 * np.sqrt(share * (1.0 - share) / texts))
+    assert found.detail.startswith("3 of 205 distinct test texts")
     assert found.evidence[0] == {"test_text": copies[0], "fitted_text": fitted[0], "similarity": 1.0}
     assert check_contamination([*test, *near], fitted).verdict == "suspicious"
     assert check_contamination([*test, *near], fitted, near=False).verdict == "pass"

@@ -25,9 +25,11 @@ def test_answers_that_differ_by_a_hundredth_are_doubted(noise, verdict):
     assert found.effect == pytest.approx(np.sqrt((moved**2).mean()))
     assert found.figures["largest"] == moved.max()
     assert found.figures["differing"] == (moved > 0).mean()
+    assert found.figures["n"] == 64.0
     if verdict == "suspicious":
         assert found.evidence[0]["article_id"] == moved.idxmax()
         assert "temperature 0" in found.remedy
+        assert set(found.evidence[0]) == {"article_id", "first", "second"}
 
 
 def test_one_text_in_ten_that_is_answered_otherwise_is_enough():
@@ -37,7 +39,9 @@ def test_one_text_in_ten_that_is_answered_otherwise_is_enough():
 
 
 def test_few_texts_prove_nothing_and_gaps_are_refused():
-    assert check_repeated_readings(read_twice(1.0, 9)).verdict == "inconclusive"
+    few = check_repeated_readings(read_twice(1.0, 9))
+    assert (few.verdict, few.figures) == ("inconclusive", {"n": 9.0})
+    assert few.detail.startswith("9 texts that were read twice prove nothing")
     assert check_repeated_readings(read_twice(1.0, 10)).verdict == "suspicious"
     with pytest.raises(DataError, match="has no answer"):
         check_repeated_readings(read_twice(0.0).assign(second=np.nan))
