@@ -22,7 +22,7 @@ FAR_OFF = (4.0, 0.25)
 
 
 @dataclass(frozen=True)
-class Future:
+class FutureWorld:
     """News and prices of which the future differs: what was changed in words, and of which input."""
 
     changed: str
@@ -77,7 +77,7 @@ def worlds_after(
     rng: np.random.Generator,
     *,
     in_gap: bool = False,
-) -> Iterator[Future]:
+) -> Iterator[FutureWorld]:
     """Yield the worlds that differ after a row was decided, one input at a time, and the one that ends there.
 
     Beside a gap of prices few rows can tell, and those may hold a sign that one future leaves as it is: there later
@@ -87,16 +87,16 @@ def worlds_after(
     later = known_at > decided
     before = news.loc[~later].copy()
     if bool(later.any()):
-        yield Future("later news was removed", "news", before, prices)
-        yield Future("later news was poisoned", "news", poisoned(news, later, rng), prices)
+        yield FutureWorld("later news was removed", "news", before, prices)
+        yield FutureWorld("later news was poisoned", "news", poisoned(news, later, rng), prices)
     if bool((prices.close_at > decided).any()):
         moved = [rescaled_prices(prices, decided, rng)]
         if in_gap:
             moved += [lifted(prices, decided, factor) for factor in FAR_OFF]
         for each in moved:
-            yield Future("bars not yet closed were rescaled", "prices", news.copy(), each)
+            yield FutureWorld("bars not yet closed were rescaled", "prices", news.copy(), each)
     if row + 1 < len(decided_at):
-        yield Future("the data ended", "end", before, prices.select(bars=np.arange(row + 1)))
+        yield FutureWorld("the data ended", "end", before, prices.select(bars=np.arange(row + 1)))
 
 
 def lifted(prices: Prices, decided: pd.Timestamp, factor: float) -> Prices:

@@ -23,7 +23,7 @@ from embargo.backtest.leakage.findings import EVIDENCE_ROWS, Finding, plain, req
 from embargo.backtest.leakage.futures import (
     FAR_OFF,
     KEYS,
-    Future,
+    FutureWorld,
     attempt,
     changes_of,
     drawn_rows,
@@ -403,7 +403,7 @@ def _nothing_to_prove(
     start = pd.Timestamp("1700-01-01", tz="UTC")
     other = rescaled_prices(prices, start, rng)
     # Who reads only when there was news, and not what it said, hears of none.
-    worlds = [Future("", "", poisoned(news, always, rng), other), Future("", "", news.iloc[:0].copy(), other)]
+    worlds = [FutureWorld("", "", poisoned(news, always, rng), other), FutureWorld("", "", news.iloc[:0].copy(), other)]
     moved = [attempt(decide, world.news, world.prices) for world in worlds]
     unmoved = all(isinstance(answer, pd.DataFrame) and base.equals(answer) for answer in moved)
     # Who decides the newest row alone may hold nothing there, and yet read what it is given where data end sooner.
@@ -427,7 +427,7 @@ def _ends_tell(decide: Decide, news: pd.DataFrame, prices: Prices, base: pd.Data
 
 
 def _fault(
-    base: pd.DataFrame, weights: pd.DataFrame, row: int, decided_at: pd.DatetimeIndex, world: Future
+    base: pd.DataFrame, weights: pd.DataFrame, row: int, decided_at: pd.DatetimeIndex, world: FutureWorld
 ) -> _Fault | None:
     gap = changes_of(base, weights, row + 1)
     if not gap.any():
@@ -540,13 +540,16 @@ def _columns(
     if source == "prices":
         sides = [rescaled_prices(prices, decided, rng), *(lifted(prices, decided, factor) for factor in FAR_OFF)]
         worlds = [
-            {name: Future("", source, news, replace(prices, **{name: getattr(side, name)})) for name in PRICE_FIELDS}
+            {
+                name: FutureWorld("", source, news, replace(prices, **{name: getattr(side, name)}))
+                for name in PRICE_FIELDS
+            }
             for side in sides
         ]
     else:
         later = known_at > decided
         names = [str(name) for name in news.columns if name not in KEYS]
-        worlds = [{name: Future("", source, poisoned(news, later, rng, only=name), prices) for name in names}]
+        worlds = [{name: FutureWorld("", source, poisoned(news, later, rng, only=name), prices) for name in names}]
     for each in worlds:
         answers = {name: attempt(decide, world.news, world.prices) for name, world in each.items()}
         found = [

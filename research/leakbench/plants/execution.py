@@ -40,7 +40,8 @@ def _better_fills(clean: Clean, dose: float, rng: np.random.Generator) -> Plante
             place = orders["bar"].to_numpy(), column
             opened, low, high = (getattr(prices, name).iloc[rows].to_numpy()[place] for name in ("open", "low", "high"))
             bought = (orders["size"] > 0).to_numpy() if "side" not in orders else (orders["side"] == "buy").to_numpy()
-            gain = dose * np.where(bought, opened - low, high - opened)
+            # A position that is written out after its last bar has no range to be filled in.
+            gain = dose * np.nan_to_num(np.where(bought, opened - low, high - opened))
             price = orders["price"].to_numpy() + np.where(bought, -gain, gain)
             equity = result.books.equity
             earned = np.bincount(orders["bar"], gain * orders["size"].abs().to_numpy(), minlength=len(equity))
