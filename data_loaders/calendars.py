@@ -419,7 +419,7 @@ def decided_before(
     if calendar == ROUND_THE_CLOCK:
         return first - length - latency
     table = _table(calendar)
-    opens, closes = table["open_at"].array, table["close_at"].array
+    opens, closes = pd.DatetimeIndex(table["open_at"]), pd.DatetimeIndex(table["close_at"])
     session = int(opens.searchsorted(first, side="right")) - 1
     inside = session >= 0 and first < closes[session]
     if inside and opens[session] < first:

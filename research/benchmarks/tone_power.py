@@ -126,7 +126,7 @@ def words_section(
                         tone = news["tone"] if kind.endswith("words") else None
                         judged = judge_clock(stamped, calendar=world.calendar, prices=world.prices, tone=tone)
                         found[kind, name].append(judged.verdict)
-    rows = [[name, *(share_told(found[kind, name]) for kind in KINDS)] for name in CLOCKS]
+    told = [[name, *(share_told(found[kind, name]) for kind in KINDS)] for name in CLOCKS]
     return f"""## Small archives, with a word list
 
 One year of the same made worlds ({draws} a zone and profile, dates without times left out), about
@@ -134,7 +134,7 @@ One year of the same made worlds ({draws} a zone and profile, dates without time
 the articles: nothing of 45 %, the wrong side of 15 % of the others. The audit of a run has such a list. Cells hold how
 many were found suspicious, the exact 95 % interval, and how many were called inconclusive.
 
-{markdown(["stamps", *KINDS], rows)}
+{markdown(["stamps", *KINDS], told)}
 
 New York's clock read as UTC is four or five hours early wherever the exchange is. An hour in summer time is asked of
 the exchanges that keep one. Where prices do not react, a clock shows by its hours alone. Of articles of every source

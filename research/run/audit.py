@@ -476,7 +476,7 @@ def _hashed_news(plan: Plan) -> pd.DataFrame:
     news = plan.world.news[["article_id", "text", "known_at"]].drop_duplicates("article_id")
     codes, texts = pd.factorize(news["text"])
     numbers, hashes = pd.factorize(np.array([text_hash(text) for text in texts.tolist()], dtype=object))
-    return news.assign(text_hash=pd.Categorical.from_codes(numbers[codes], hashes)).reset_index(drop=True)
+    return news.assign(text_hash=pd.Categorical.from_codes(numbers[codes], pd.Index(hashes))).reset_index(drop=True)
 
 
 def _worst(findings: Sequence[Finding]) -> Finding:

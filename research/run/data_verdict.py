@@ -201,7 +201,7 @@ def tone_of(news: pd.DataFrame) -> pd.Series:
     """Read news with the word list, which knows no prices: from -1 (bad) to 1 (good), 0 for nothing."""
     words, texts = LexiconScorer(), news["text"].unique()
     balance = {text: good - bad for text, (good, bad) in ((text, words.counts(text)) for text in texts)}
-    return np.tanh(news["text"].map(balance).astype(float))
+    return pd.Series(np.tanh(news["text"].map(balance).to_numpy(dtype=float)), index=news.index)
 
 
 def read_by(

@@ -451,7 +451,7 @@ def _names_share(moved: np.ndarray, altered: np.ndarray, member: np.ndarray) -> 
         names, n = np.maximum(_between(moved, member, weights), 0.0), weights.sum(axis=1)
         news = weights @ altered**2 / n - (weights @ altered / n) ** 2
         both = names + np.maximum(news, 0.0)
-        return np.divide(names, both, out=np.zeros_like(names), where=both > 0.0)
+        return np.asarray(np.divide(names, both, out=np.zeros_like(names), where=both > 0.0))
 
     return of
 
