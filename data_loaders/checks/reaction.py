@@ -14,8 +14,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
-from scipy.stats import t as student
 
 from embargo.data_loaders.calendars import zone_of
 from embargo.data_loaders.schemas import Prices, utc_microseconds
@@ -259,7 +257,9 @@ def _compared(
 
 
 def _as_normal(score: float, freedom: int) -> float:
-    return float(np.copysign(-ndtri(student.sf(abs(score), freedom)), score))
+    """Return the normal score of the same tail as Student's t, within 0.01 from 23 degrees on (Wallace 1959, bound)."""
+    shrunk = (8.0 * freedom + 1.0) / (8.0 * freedom + 3.0)
+    return float(np.copysign(shrunk * np.sqrt(freedom * np.log1p(score**2 / freedom)), score))
 
 
 def _score(gain: np.ndarray, cluster: np.ndarray, enough: int, enough_days: int) -> tuple[float, int]:

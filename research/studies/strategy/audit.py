@@ -48,10 +48,10 @@ def audit_strategy(
     costs: Costs = Costs(),  # noqa: B008 - frozen
     execution: Execution = Execution(),  # noqa: B008 - frozen
     latency: pd.Timedelta = LATENCY,
+    periods_per_year: float | None = None,
     trials: int | None = None,
     adjusted: bool | None = None,
     symbols_chosen_at: pd.Timestamp | str | None = None,
-    periods_per_year: float | None = None,
     rows: int = 12,
     seed: int = 0,
 ) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from scipy.stats import t as student
 from embargo.data_loaders.calendars import sessions, zone_of
 from embargo.data_loaders.checks.clock_evidence import judge_clock
 from embargo.data_loaders.checks.day_profile import displacement, night_of, week_of
-from embargo.data_loaders.checks.reaction import legs_of, reaction_by_shift, reaction_by_zone, together
+from embargo.data_loaders.checks.reaction import _as_normal, legs_of, reaction_by_shift, reaction_by_zone, together
 from embargo.data_loaders.schemas import Prices
 
 NEW_YORK = zone_of("XNYS")
@@ -304,3 +304,11 @@ def test_a_burst_on_one_day_is_no_month_with_another_clock() -> None:
     burst = pd.Series(pd.date_range("2016-05-10 06:00", periods=1500, freq="12s", tz="UTC"))
     judgement = judge_clock(pd.concat([at.dt.tz_convert("UTC"), burst]).to_frame(name="published_at"), calendar="XNYS")
     assert judgement.figures["shifted_months"] == 0
+
+
+def test_scores_of_few_days_are_those_of_the_same_tail_of_a_normal_law() -> None:
+    scores, freedom = np.linspace(-9.0, 9.0, 37), [24, 40, 400]
+    found = [[_as_normal(float(score), each) for score in scores] for each in freedom]
+    np.testing.assert_allclose(
+        found, [-np.sign(scores) * norm.ppf(student.sf(np.abs(scores), each)) for each in freedom], atol=0.01
+    )
