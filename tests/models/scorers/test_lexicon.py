@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embargo.data_loaders.errors import ConfigError
-from embargo.models.scorers.lexicon import LexiconScorer, word_lists
+from embargo.models.scorers.lexicon import LexiconScorer
+from embargo.models.scorers.word_lists import word_lists
 
 
 def test_lists_have_the_size_the_paper_reports():
