@@ -18,6 +18,8 @@ BEYOND_A_RUN: Mapping[str, str] = MappingProxyType(
     {
         "T8": "funding stamped early on a market whose rates follow no move: nothing else tells when it settled",
         "D6": "a list of winners that nobody dates grows as a lucky one does: prices.symbols_chosen_at must date it",
+        "P1": "settings tried with other tools leave no trace: a run asks how many there were, and is inconclusive",
+        "P2": "attempts made with other tools leave no trace: a run asks how many there were, and is inconclusive",
     }
 )
 

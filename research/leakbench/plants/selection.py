@@ -10,12 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from embargo.backtest.metrics import sharpe
 from embargo.data_loaders.fields import PRICE_FIELDS
 from embargo.research.config.experiment import Config
 from embargo.research.leakbench.edits import Edit
 from embargo.research.leakbench.plants.plant import Plant, Planted, with_inputs, with_settings
 from embargo.research.leakbench.worlds import Clean
 from embargo.research.progress import Quiet
+from embargo.research.records import ledger
+from embargo.research.records.windows import TradedWindow
+from embargo.research.run import pipeline
 from embargo.research.run.perturbation import carry
 from embargo.research.run.preparation import prepare
 from embargo.research.run.trading import trade
@@ -26,25 +30,47 @@ Changes = Mapping[str, Mapping[str, object]]
 
 
 def _best_of(variants: Sequence[Changes]) -> Callable[..., Planted]:
-    """Trade variants on the test, elsewhere, and hand in the best as if it were the first."""
+    """Trade variants on the test, each written down as every attempt is, and hand in the best as if it were planned."""
 
     def make(clean: Clean, dose: float, rng: np.random.Generator) -> Planted:
         assert clean.inputs is not None
         with TemporaryDirectory(prefix="embargo-variants-") as cache:
             plan = prepare(clean.config, Quiet(), clean.inputs)
             first = carry(plan, clean.inputs, None, Path(cache))
+        material = pipeline.material_of(plan, plan.parts)
         tried = list(_tried(clean.config, first, variants[: max(2, round(dose * len(variants)))]))
-        return Planted(max(tried, key=lambda each: each[0])[1], clean.inputs)
+
+        def rewrite(refuse_unwritable: Callable[..., None]) -> Callable[..., None]:
+            def changed(folder: Path, window: TradedWindow) -> None:
+                refuse_unwritable(folder, window)
+                for variant, returns in tried:
+                    ledger.record(folder, window, _trial(variant, material, window, returns), returns)
+
+            return changed
+
+        best, _ = max(tried, key=lambda each: sharpe(each[1], periods_per_year=1.0) or -np.inf)
+        return Planted(best, clean.inputs, (Edit("embargo.research.records.ledger:refuse_unwritable", rewrite),))
 
     return make
 
 
-def _tried(config: Config, first: Any, variants: Iterable[Changes]) -> Iterable[tuple[float, Config]]:
+def _tried(config: Config, first: Any, variants: Iterable[Changes]) -> Iterable[tuple[Config, np.ndarray]]:
     for changes in variants:
         variant = with_settings(config, **changes)
-        returns = trade(first.plan.under(variant), first.reading.scored).books.returns
-        spread = float(returns.std())
-        yield (float(returns.mean()) / spread if spread > 0 else -np.inf), variant
+        yield variant, trade(first.plan.under(variant), first.reading.scored).books.returns.to_numpy(dtype=float)
+
+
+def _trial(config: Config, material: dict[str, str], window: TradedWindow, returns: np.ndarray) -> ledger.Trial:
+    return ledger.Trial(
+        window.identity,
+        pipeline.attempt_of(config, material),
+        config.name,
+        sharpe(returns, periods_per_year=1.0) or 0.0,
+        len(returns),
+        series=pipeline.series_of(config),
+        kin=pipeline.kin_of(config, material),
+        tuning=pipeline.tuning_of(config),
+    )
 
 
 THRESHOLDS = [{"signal": {"threshold": float(level)}} for level in np.linspace(0.34, 0.6, 12)]
@@ -114,11 +140,11 @@ def _long(clean: Clean, dose: float, rng: np.random.Generator) -> Planted:
 _BOTH = "a decision that moves when later data change"
 
 PLANTS = (
-    Plant("threshold chosen on the test", "P1", "the best of twelve thresholds on the test is handed in alone; dose: "
-          "share of them", "word list", _best_of(THRESHOLDS), (1.0, 0.3),
+    Plant("threshold chosen on the test", "P1", "the best of twelve thresholds on the test is reported; dose: share of "
+          "them", "word list", _best_of(THRESHOLDS), (1.0, 0.3),
           also={"P2": "attempts that nobody counts"}),
-    Plant("best of many", "P2", "the best of 48 settings on the test is handed in alone, on news that mean nothing; "
-          "dose: share of them", "nothing", _best_of(VARIANTS), (1.0, 0.3),
+    Plant("best of many", "P2", "the best of 48 settings on the test is reported, on news that mean nothing; dose: "
+          "share of them", "nothing", _best_of(VARIANTS), (1.0, 0.3),
           also={"P1": "settings chosen on the test"}),
     Plant("crashes blanked", "P4", "the sessions on which the market moved most have no prices; dose: how many",
           "word list", with_inputs(_crashes_blanked), (5.0, 2.0, 1.0),
