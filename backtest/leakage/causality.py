@@ -71,7 +71,7 @@ def check_decisions_are_causal(
         Instant (UTC) at which each row of the weights is decided.
     n_rows : int
         Rows to test: first and last, half days, rows around ``boundaries``, rows followed by news within their bar,
-        and random ones.
+        rows that begin a position, and random ones.
     seed : int
         Seed of the rows and of the perturbations.
     boundaries : sequence of Timestamp
@@ -115,8 +115,7 @@ def check_decisions_are_causal(
         )
     known_at = as_utc(scored_news["known_at"], what="scored news, column known_at")
     rng = np.random.default_rng(seed)
-    rows = choose_rows(known_at, prices, decided_at, n_rows=n_rows, boundaries=boundaries, rng=rng)
-    total = 3 + 3 * len(rows)
+    total = 3 + 3 * min(max(n_rows, 1), len(decided_at))
     report = progress or (lambda _done, _total: None)
 
     base = decide(scored_news.copy(), prices)
@@ -150,6 +149,9 @@ def check_decisions_are_causal(
             remedy="Make sure that the decisions are computed from the frames that are handed in.",
         )
 
+    rows = choose_rows(
+        known_at, prices, decided_at, n_rows=n_rows, boundaries=boundaries, rng=rng, rare=[_entries(base, rng)]
+    )
     done, faults, odd_shapes, tested = 3, [], [], 0
     for row in rows:
         for world in _worlds(scored_news, known_at, prices, decided_at[row], rng):
@@ -219,6 +221,19 @@ def _judge(
         effect=0.0,
         unit=unit,
     )
+
+
+def _entries(base: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
+    """Return rows on which flat symbols come to be held, until each symbol has one: such a row may know too early."""
+    held = base.to_numpy(dtype=float) != 0.0
+    begun = held & ~np.vstack([np.zeros((1, held.shape[1]), dtype=bool), held[:-1]])
+    order = rng.permutation(len(begun))
+    left, found = begun[order], []
+    while left.any():
+        place = int(left.sum(axis=1).argmax())
+        found.append(int(order[place]))
+        left = left & ~left[place]
+    return np.array(found, dtype=int)
 
 
 def choose_rows(

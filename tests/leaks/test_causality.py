@@ -8,10 +8,10 @@ import pytest
 from samples import leak_worlds as worlds
 
 from embargo.backtest.leakage import assert_causal, check_decisions_are_causal
-from embargo.backtest.leakage.causality import _worlds, rescaled_prices, reversed_scores
+from embargo.backtest.leakage.causality import _entries, _worlds, rescaled_prices, reversed_scores
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError
 from embargo.data_loaders.fields import PRICE_FIELDS
-from embargo.data_loaders.schemas import validate_prices
+from embargo.data_loaders.schemas import Prices, validate_prices
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +53,36 @@ def test_leaky_trader_is_caught_with_the_guilty_input(decide, guilty_input, seed
     assert first["row"] <= first["perturbed_after_row"]
     assert first["value"] != first["value_perturbed"]
     assert first["symbol"] in world.prices.symbols
+
+
+def test_rows_that_begin_a_position_are_tried_until_every_symbol_has_one():
+    held = np.zeros((40, 5))
+    held[10:, :3], held[20:, 3], held[[12, 30], 4] = 0.5, -0.5, 1.0
+    for seed in range(5):
+        found = _entries(pd.DataFrame(held), np.random.default_rng(seed)).tolist()
+        assert (found[0], len(found), set(found[1:]) - {12, 30}) == (10, 3, {20})
+    assert _entries(pd.DataFrame(np.zeros((9, 2))), np.random.default_rng(0)).tolist() == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_one_symbol_that_is_filled_from_its_next_news_is_caught(seed):
+    at = pd.date_range("2024-01-01", periods=120, freq="D", tz="UTC")
+    names = list("ABCDEF")
+    close = pd.DataFrame(np.exp(np.random.default_rng(seed).normal(0.0, 0.02, (120, 6)).cumsum(0)), at, names)
+    prices = Prices(close, close, close, close, close, at, at + pd.Timedelta(days=1), calendar="24/7")
+    told = [(at[row] - pd.Timedelta(hours=3), name, 1.0 + row) for row in (40, 90) for name in names]
+    news = pd.DataFrame(told, columns=["known_at", "symbol", "score"])
+
+    def decide(news, prices):
+        row = prices.open_at.searchsorted(pd.DatetimeIndex(news["known_at"]))
+        held = pd.DataFrame(0.0, prices.open_at, names)
+        for place, name, score in zip(row, news["symbol"], news["score"], strict=True):
+            held.iloc[place : place + 1, names.index(name)] = np.tanh(score / 100.0)
+        held["A"] = held["A"].mask(held["A"] == 0.0).bfill(limit=1).fillna(0.0)
+        return held
+
+    found = check_decisions_are_causal(decide, news, prices, at - pd.Timedelta(minutes=5), n_rows=12, seed=seed)
+    assert (found.verdict, found.evidence[0]["symbol"]) == ("leak", "A")
 
 
 def test_the_first_bad_row_is_the_first_the_perturbation_could_reach(world):
