@@ -70,7 +70,8 @@ def test_one_symbol_that_is_filled_from_its_next_news_is_caught(seed):
     names = list("ABCDEF")
     close = pd.DataFrame(np.exp(np.random.default_rng(seed).normal(0.0, 0.02, (120, 6)).cumsum(0)), at, names)
     prices = Prices(close, close, close, close, close, at, at + pd.Timedelta(days=1), calendar="24/7")
-    told = [(at[row] - pd.Timedelta(hours=3), name, 1.0 + row) for row in (40, 90) for name in names]
+    spoken = [(row, name) for name in names for row in ((40, 90) if name == "A" else range(1, 120))]
+    told = [(at[row] - pd.Timedelta(hours=3), name, 1.0 + row) for row, name in spoken]
     news = pd.DataFrame(told, columns=["known_at", "symbol", "score"])
 
     def decide(news, prices):
