@@ -38,11 +38,11 @@ from embargo.research.leakbench.results import (
 from embargo.research.leakbench.worlds import KINDS
 
 # No check was set on worlds of these seeds.
-FIRST_SEED = 5_150_000
+FIRST_SEED = 6_200_000
 SEEDS = 8
 # The tuned reader costs as much as all others together.
 SEEDS_OF_TUNED = 3
-SEEDS_OF_PLANTS = 1
+SEEDS_OF_PLANTS = 2
 ROWS = 1
 QUICK_PLANTS = ("own close decides", "no costs")
 

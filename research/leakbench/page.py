@@ -19,6 +19,9 @@ anew, in two processes, and `--json` writes every case.
 A plant is caught when a check calls it a leak, suspicious or bad data under its own code, or under one that names the
 same cause, and says more than it says of the same world without the plant. The low dose is the second of a plant's.
 Intervals are exact, 95 %.
+
+No check was set on worlds of these seeds. But plants and checks come from the same hands: the shares say what these
+checks make of these plants, not of any leak there may be.
 """
 
 
