@@ -205,8 +205,8 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
             "What is traded is what the reader says of each text alone",
             catches="caches that answer for another text or model; scores that were changed after they were given "
             "(M13), or so that they foretell what was earned (S7); its finding has the code of the cause",
-            silent_on="a reader that is wrong each time, changes within rounding, texts not drawn (of models, 32 a "
-            "fold are asked again)",
+            silent_on="a reader that is wrong each time, changes within rounding, texts not drawn (models are asked "
+            "again of 32 a fold, and of none where a run loads no model)",
             cost="articles, and the texts that are read again",
             severity="leak",
             remedy="keep scores by the whole text and all that made the model; let nothing change what a reader says",

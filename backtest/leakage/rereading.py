@@ -109,9 +109,11 @@ def check_rereading(articles: pd.DataFrame) -> Finding:
             _shown(articles, changed), float(changed.sum() / known.sum()), _UNIT,
             "Trade what the reader says of a text; a rule that changes it belongs into the signal, where it is tested.",
         )  # fmt: skip
-    detail = (
-        f"All {int(known.sum()):,} articles are traded on what the reader answered, and of {int(asked.sum()):,} of "
-        "them it says the same again."
+    detail = f"All {int(known.sum()):,} articles are traded on what the reader answered"
+    detail += (
+        f", and of {int(asked.sum()):,} of them it says the same again."
+        if asked.any()
+        else ". It was not asked again: what it answered lay in the cache, and no model was loaded."
     )
     return Finding("D9", "pass", title, detail, effect=0.0, unit=_UNIT)
 

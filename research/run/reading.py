@@ -256,7 +256,9 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memo
             result = score_articles(model.scorer, model.calibration, tested, cache=store, progress=progress)
             raw = score_articles(model.scorer, Calibration(), part.test[["article_id", "text"]], cache=store)
             if audited:
-                answers.append(_asked_again(config, model, part, result.scores))
+                # To load a base for this alone would cost a run whose scores are all kept more than the rest of it.
+                loaded = shared is None or shared.reads > 0
+                answers.append(_asked_again(config, model, part, result.scores, loaded=loaded))
             scores = result.scores.set_index("article_id")
             scored.append(
                 part.test_news.join(scores[[*CLASSES, "confidence", "model_id"]], on="article_id").assign(
@@ -281,13 +283,15 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memo
     return replace(reading, answers=pd.concat(answers, ignore_index=True)) if answers else reading
 
 
-def _asked_again(config: Config, model: FittedModel, part: Samples, scores: pd.DataFrame) -> pd.DataFrame:
+def _asked_again(
+    config: Config, model: FittedModel, part: Samples, scores: pd.DataFrame, *, loaded: bool
+) -> pd.DataFrame:
     """Write down what a reader answered of a fold's news, and ask it of some of them again, in another order."""
     news = part.test_news[["article_id", "text"]].drop_duplicates("article_id")
     kept = scores.set_index("article_id")[[*CLASSES, "confidence"]].add_prefix("kept_")
     answers = news[["article_id"]].join(kept, on="article_id").assign(fold=part.index)
     # A model that was fitted before is known by its name alone, and would be fitted once more.
-    if isinstance(model.scorer, Recalled):
+    if isinstance(model.scorer, Recalled) or not loaded:
         return answers.reindex(columns=list(ANSWER_COLUMNS))
     number = min(len(news), ASKED_AGAIN if config.model.kind != "transformer" else ASKED_OF_MODELS)
     drawn = np.random.default_rng([config.seed, part.index]).permutation(len(news))[:number]

@@ -40,6 +40,9 @@ def test_the_same_answers_pass_in_spite_of_rounding_and_of_texts_not_asked(artic
     finding = check_rereading(few)
     assert finding.verdict == "pass"
     assert "of 20 of them" in finding.detail
+    none = articles.assign(**{f"again_{name}": np.nan for name in CLASSES})
+    assert "no model was loaded" in check_rereading(none).detail
+    assert check_rereading(shifted(none, "", 0.1)).verdict == "leak"
 
 
 def test_one_answer_that_is_anothers_is_a_leak(articles):
