@@ -55,6 +55,8 @@ ALONE = (1, *EXCLUDED, *(-hours for hours in EXCLUDED))
 # Hours and prices agree that half of the year is an hour early: standard errors of both together, what the hours count
 # for at most since seasons differ by themselves, and the least that prices must say.
 TOGETHER, MOST_OF_HOURS, LEAST_OF_PRICES = 2.9, 4.0, {"summer": 1.5, "winter": 2.6}
+# Below so many standard errors of prices, part of the year or of the sources is doubted, and the data not called bad.
+PROVEN = 4.0
 MOST_SOURCES = 6
 # A source is early beside the others: hours, gain in likelihood, standard errors of its days; and what prices must say.
 MOST_APART, HOURS_APART, GAIN_APART, DAYS_APART, LEAST_APART = 12, 3, 60.0, 3.5, 2.0
@@ -154,7 +156,7 @@ class Complaint:
     early : bool or None
         Whether the stamps lie before the news (look-ahead) or after it; None where that is open.
     proven : bool
-        Whether more than the hours of the day shows it.
+        Whether more than the hours of the day shows it beyond doubt.
     """
 
     source: str
@@ -425,7 +427,7 @@ def _season_early(
                 f"in {season} the stamps look an hour early: the hours of the news fit the other half of the year "
                 f"better by one (z {found.score:.1f}), and {market.numbers(1)}"
             )
-            complaints.append(Complaint("all", words, int(chosen.sum()), True, True))
+            complaints.append(Complaint("all", words, int(chosen.sum()), early=True, proven=against >= PROVEN))
     return complaints
 
 
@@ -462,7 +464,8 @@ def _sources_apart(
         )
     score = float(market.scores.loc[hours])
     if score <= -LEAST_APART:
-        return [Complaint(whose, f"{words}, and {market.numbers(hours)}", int(chosen.sum()), True, True)], ""
+        found = f"{words}, and {market.numbers(hours)}"
+        return [Complaint(whose, found, int(chosen.sum()), early=True, proven=score <= -PROVEN)], ""
     return [], "" if score >= BORNE_OUT else f"{words}, which they may owe to where they live or to another clock"
 
 

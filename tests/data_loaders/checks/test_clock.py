@@ -253,6 +253,13 @@ def test_hours_and_prices_together_tell_a_summer_that_is_an_hour_early() -> None
     assert judgement.verdict == "suspicious"
     assert any(told.finding.startswith("in summer the stamps look an hour early") for told in judgement.complaints)
     assert judge_clock(news, calendar="XNYS", prices=prices, tone=tone).verdict != "suspicious"
+    # Only what prices alone leave no doubt of is called proven, and the data bad for it.
+    few = early.index[1::2]
+    for rows, proven in ((early.index, True), (few, False)):
+        doubted = judge_clock(
+            news.loc[rows].assign(published_at=early[rows]), calendar="XNYS", prices=prices, tone=tone[rows]
+        )
+        assert {told.proven for told in doubted.complaints if "in summer" in told.finding} == {proven}
     # A season that is an hour early by its hours alone is left to prices, which here say nothing.
     other = judge_clock(news.assign(published_at=early), calendar="XNYS", prices=daily(5), tone=tone)
     assert not any("in summer" in told.finding for told in other.complaints)
