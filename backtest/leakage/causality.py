@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from embargo.backtest.leakage.catalogue import CHECKS
 from embargo.backtest.leakage.findings import Finding, plain, require_columns, utc_array
@@ -292,14 +294,18 @@ def reversed_scores(news: pd.DataFrame, later: pd.Series, rng: np.random.Generat
         values[mask] = sign * rng.permutation(values[mask])
         news[name] = values
     if "text" in news.columns:
-        news["text"] = news["text"].mask(later, CANARY)
+        text = pc.if_else(pa.array(mask), CANARY, pa.array(news["text"], pa.large_string()))
+        news["text"] = pd.Series(text.to_pandas(), index=news.index, dtype=news["text"].dtype)
     return news
 
 
 def rescaled_prices(prices: Prices, decided: pd.Timestamp, rng: np.random.Generator) -> Prices:
     """Rescale bars that close after ``decided`` by log-normal noise per bar, symbol and field; NaN stays NaN."""
-    mask = np.asarray(prices.close_at > decided)
-    shape = (int(mask.sum()), prices.open.shape[1])
+    later = np.asarray(prices.close_at > decided)
+    first = len(later) - int(later.sum())
+    # In the order of time those that change are a slice, of which nothing is copied.
+    mask = slice(first, None) if later[first:].all() else later
+    shape = (len(later) - first, prices.open.shape[1])
     level = np.exp(rng.normal(0.0, 0.5, shape[1]) + rng.normal(0.0, 0.2, shape))
     panels: dict[str, np.ndarray] = {}
     for name in ("open", "close", "volume"):

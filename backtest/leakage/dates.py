@@ -44,11 +44,12 @@ _MONTH = (
     r"(jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|"
     r"nov(?:ember)?|dec(?:ember)?)"
 )
+# What a date begins with stands first, since most letters begin none and four patterns need not be tried on them.
 _DATE = re.compile(
-    r"(?<![\d/.-])((?:19|20)\d\d)-(\d\d)-(\d\d)(?![\d-])"
+    r"(?=[\djfmasond])(?:(?<![\d/.-])((?:19|20)\d\d)-(\d\d)-(\d\d)(?![\d-])"
     r"|(?<![\d/.$-])(\d{1,2})/(\d{1,2})/((?:19|20)\d\d)(?![\d/])"
     rf"|\b{_MONTH}\.?\s+(\d{{1,2}})(?:st|nd|rd|th)?\b(?![.,]?\d|\s?%)(?:,?\s+((?:19|20)\d\d)\b)?"
-    rf"|(?<![\d/.,$-])\b(\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?{_MONTH}\b\.?(?:,?\s+((?:19|20)\d\d)\b)?",
+    rf"|(?<![\d/.,$-])\b(\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?{_MONTH}\b\.?(?:,?\s+((?:19|20)\d\d)\b)?)",
     re.IGNORECASE,
 )
 _MAY_HOLD = (
