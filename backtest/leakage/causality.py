@@ -121,11 +121,11 @@ def check_decisions_are_causal(
     total = 3 + 3 * len(rows)
     report = progress or (lambda _done, _total: None)
 
-    base = decide(scored_news.copy(), prices)
+    base = decide(scored_news.copy(deep=False), prices)
     refusal = _unusable(base, decided_at)
     if refusal:
         return Finding("T1", "inconclusive", _TITLE, refusal, remedy="Return one row of weights per bar.")
-    again = decide(scored_news.copy(), prices)
+    again = decide(scored_news.copy(deep=False), prices)
     report(2, total)
     if not base.equals(again):
         gap = _largest_change(base, again)
@@ -274,14 +274,19 @@ def _worlds(
         worlds.append(_World("scores of later news were reversed", reversed_scores(news, later, rng), prices))
     if bool((prices.close_at > decided).any()):
         worlds.append(
-            _World("prices of bars not yet closed were rescaled", news.copy(), rescaled_prices(prices, decided, rng))
+            _World(
+                "prices of bars not yet closed were rescaled",
+                news.copy(deep=False),
+                rescaled_prices(prices, decided, rng),
+            )
         )
     return worlds
 
 
 def reversed_scores(news: pd.DataFrame, later: pd.Series, rng: np.random.Generator) -> pd.DataFrame:
     """Swap bearish and bullish of later rows, shuffle and (where signed) negate other numbers, replace their text."""
-    news = news.copy()
+    # What is written into a column is the frame's own (copy on write), so nothing has to be copied before.
+    news = news.copy(deep=False)
     mask = later.to_numpy()
     if {"bearish", "bullish"} <= set(news.columns):
         down, up = news["bearish"].to_numpy(), news["bullish"].to_numpy()

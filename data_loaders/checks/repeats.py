@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
@@ -33,8 +32,8 @@ _TO_SPACES = bytes(byte if chr(byte) in "0123456789abcdefghijklmnopqrstuvwxyz" e
 
 # Texts that are normalised together: their letters fit the caches.
 _PIECE = 25_000
-# Distinct texts whose words are kept, some hundred bytes each.
-_MOST_KEPT = 200_000
+# Bytes of distinct texts whose words are kept.
+_MOST_KEPT = 2**25
 
 
 def normalise_text(text: str) -> str:
@@ -78,7 +77,7 @@ def normalised(texts: pd.Series) -> pa.LargeStringArray:
     LargeStringArray, length n
     """
     given = _strings(texts)
-    if len(given) > _MOST_KEPT:
+    if given.nbytes > 4 * _MOST_KEPT:
         return _in_pieces(given)
     coded = given.dictionary_encode()
     distinct = coded.dictionary
@@ -90,16 +89,17 @@ def _in_pieces(given: pa.LargeStringArray) -> pa.LargeStringArray:
     return pa.concat_arrays(pieces or [given])
 
 
-@dataclass
 class _Known:
     """What texts were normalised to before: a run compares the same ones many times over."""
 
-    given: pa.LargeStringArray = field(default_factory=lambda: pa.array([], pa.large_string()))
-    plain: pa.LargeStringArray = field(default_factory=lambda: pa.array([], pa.large_string()))
+    def __init__(self) -> None:
+        none = pa.array([], pa.large_string())
+        # In one name, so that of two threads none finds the texts of one with the words of the other.
+        self._kept = (none, none)
 
     def of(self, texts: pa.LargeStringArray) -> pa.LargeStringArray:
-        """Normalise distinct texts, and keep what there is room for; the oldest go first."""
-        given, plain = self.given, self.plain
+        """Normalise distinct texts, and keep what there is room for; what was kept before goes first."""
+        given, plain = self._kept
         place = pc.index_in(texts, value_set=given)
         fresh = texts.filter(pc.is_null(place))
         if not len(fresh):
@@ -107,13 +107,10 @@ class _Known:
         made = _in_pieces(fresh)
         where = place.fill_null(-1).to_numpy().astype(np.int64)
         where[where < 0] = len(given) + np.arange(len(fresh))
-        found = pa.concat_arrays([plain, made]).take(pa.array(where))
-        first = max(0, len(given) + len(fresh) - _MOST_KEPT)
-        # Set together, so that of two threads none finds the texts of one with the words of the other.
-        self.given, self.plain = (
-            pa.concat_arrays([old[first:], new[max(0, first - len(old)) :]]) for old, new in ((given, fresh), (plain, made))
-        )
-        return found
+        both = pa.concat_arrays([given, fresh]), pa.concat_arrays([plain, made])
+        room = [kept for kept in (both, (fresh, made)) if kept[0].nbytes <= _MOST_KEPT]
+        self._kept = room[0] if room else self._kept
+        return both[1].take(pa.array(where))
 
 
 _known = _Known()
