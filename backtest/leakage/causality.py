@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from embargo.backtest.leakage.catalogue import CHECKS
 from embargo.backtest.leakage.findings import Finding, plain, require_columns, utc_array
@@ -118,11 +120,11 @@ def check_decisions_are_causal(
     total = 3 + 3 * min(max(n_rows, 1), len(decided_at))
     report = progress or (lambda _done, _total: None)
 
-    base = decide(scored_news.copy(), prices)
+    base = decide(scored_news.copy(deep=False), prices)
     refusal = _unusable(base, decided_at)
     if refusal:
         return Finding("T1", "inconclusive", _TITLE, refusal, remedy="Return one row of weights per bar.")
-    again = decide(scored_news.copy(), prices)
+    again = decide(scored_news.copy(deep=False), prices)
     report(2, total)
     if not base.equals(again):
         gap = _largest_change(base, again)
@@ -287,14 +289,19 @@ def _worlds(
         worlds.append(_World("scores of later news were reversed", reversed_scores(news, later, rng), prices))
     if bool((prices.close_at > decided).any()):
         worlds.append(
-            _World("prices of bars not yet closed were rescaled", news.copy(), rescaled_prices(prices, decided, rng))
+            _World(
+                "prices of bars not yet closed were rescaled",
+                news.copy(deep=False),
+                rescaled_prices(prices, decided, rng),
+            )
         )
     return worlds
 
 
 def reversed_scores(news: pd.DataFrame, later: pd.Series, rng: np.random.Generator) -> pd.DataFrame:
     """Swap bearish and bullish of later rows, shuffle and (where signed) negate other numbers, replace their text."""
-    news = news.copy()
+    # What is written into a column is the frame's own (copy on write), so nothing has to be copied before.
+    news = news.copy(deep=False)
     mask = later.to_numpy()
     if {"bearish", "bullish"} <= set(news.columns):
         down, up = news["bearish"].to_numpy(), news["bullish"].to_numpy()
@@ -307,14 +314,18 @@ def reversed_scores(news: pd.DataFrame, later: pd.Series, rng: np.random.Generat
         values[mask] = sign * rng.permutation(values[mask])
         news[name] = values
     if "text" in news.columns:
-        news["text"] = news["text"].mask(later, CANARY)
+        text = pc.if_else(pa.array(mask), CANARY, pa.array(news["text"], pa.large_string()))
+        news["text"] = pd.Series(text.to_pandas(), index=news.index, dtype=news["text"].dtype)
     return news
 
 
 def rescaled_prices(prices: Prices, decided: pd.Timestamp, rng: np.random.Generator) -> Prices:
     """Rescale bars that close after ``decided`` by log-normal noise per bar, symbol and field; NaN stays NaN."""
-    mask = np.asarray(prices.close_at > decided)
-    shape = (int(mask.sum()), prices.open.shape[1])
+    later = np.asarray(prices.close_at > decided)
+    first = len(later) - int(later.sum())
+    # In the order of time those that change are a slice, of which nothing is copied.
+    mask = slice(first, None) if later[first:].all() else later
+    shape = (len(later) - first, prices.open.shape[1])
     level = np.exp(rng.normal(0.0, 0.5, shape[1]) + rng.normal(0.0, 0.2, shape))
     panels: dict[str, np.ndarray] = {}
     for name in ("open", "close", "volume"):

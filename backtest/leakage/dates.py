@@ -7,6 +7,7 @@ edited on one, cannot have stood there before.
 from __future__ import annotations
 
 import re
+from datetime import date
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from embargo.backtest.leakage.findings import (
 )
 from embargo.data_loaders.schemas import as_utc
 
+_FIRST_OF_1970 = date(1970, 1, 1).toordinal()
 # A local date may run ahead of UTC by one day.
 _TOLERANCE = 1
 # Without a year, a date means its nearest day, as far as it lies within so many days.
@@ -44,11 +46,12 @@ _MONTH = (
     r"(jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|"
     r"nov(?:ember)?|dec(?:ember)?)"
 )
+# What a date begins with stands first, since most letters begin none and four patterns need not be tried on them.
 _DATE = re.compile(
-    r"(?<![\d/.-])((?:19|20)\d\d)-(\d\d)-(\d\d)(?![\d-])"
+    r"(?=[\djfmasond])(?:(?<![\d/.-])((?:19|20)\d\d)-(\d\d)-(\d\d)(?![\d-])"
     r"|(?<![\d/.$-])(\d{1,2})/(\d{1,2})/((?:19|20)\d\d)(?![\d/])"
     rf"|\b{_MONTH}\.?\s+(\d{{1,2}})(?:st|nd|rd|th)?\b(?![.,]?\d|\s?%)(?:,?\s+((?:19|20)\d\d)\b)?"
-    rf"|(?<![\d/.,$-])\b(\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?{_MONTH}\b\.?(?:,?\s+((?:19|20)\d\d)\b)?",
+    rf"|(?<![\d/.,$-])\b(\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?{_MONTH}\b\.?(?:,?\s+((?:19|20)\d\d)\b)?)",
     re.IGNORECASE,
 )
 _MAY_HOLD = (
@@ -132,23 +135,25 @@ def check_dates_in_texts(articles: pd.DataFrame) -> Finding:
         return Finding("D1", "not-applicable", _TITLE, "There are no texts.", unit=unit)
     letters = pa.array(articles["text"].iloc[first], pa.large_string())
     dated = first[pc.match_substring_regex(letters, _MAY_HOLD).to_numpy(zero_copy_only=False)]
-    days = published[dated].astype("datetime64[D]")
+    # Days are counted as `datetime.date` does.
+    known = dated[~np.isnat(published[dated])]
+    days = (published[known].astype("datetime64[D]").astype(np.int64) + _FIRST_OF_1970).tolist()
     found, near = [], np.zeros(2 * _WINDOW + 1, dtype=np.int64)
     naming = 0
-    for row, text, day in zip(dated, articles["text"].iloc[dated].astype(object), days, strict=True):
-        told = [(match, date) for match in _DATE.finditer(text) if (date := _day_of(match, day)) is not None]
-        later = [(match, date, (date - day).astype(int)) for match, date in told if date > day + _TOLERANCE]
+    for row, text, day in zip(known.tolist(), articles["text"].iloc[known].tolist(), days, strict=True):
+        told = [(match, named) for match in _DATE.finditer(text) if (named := _day_of(match, day)) is not None]
+        later = [(match, named - day) for match, named in told if named > day + _TOLERANCE]
         naming += bool(later)
-        kinds = [_kind(text, match, gap) for match, _, gap in later]
-        for (match, _, gap), kind in zip(later, kinds, strict=True):
+        kinds = [_kind(text, match, gap) for match, gap in later]
+        for (match, gap), kind in zip(later, kinds, strict=True):
             if kind:
-                found.append((int(row), match[0], kind, int(gap)))
+                found.append((row, match[0], kind, gap))
                 break
         # Days as near on either side, that no word announces: one a text.
         gaps = [
-            int((date - day).astype(int))
-            for match, date in told
-            if _TOLERANCE < abs((date - day).astype(int)) <= _WINDOW and not _TO_COME.search(_around(text, match))
+            named - day
+            for match, named in told
+            if _TOLERANCE < abs(named - day) <= _WINDOW and not _TO_COME.search(_around(text, match))
         ]
         if gaps:
             near[_WINDOW + max(gaps)] += 1
@@ -185,8 +190,8 @@ def check_dates_in_texts(articles: pd.DataFrame) -> Finding:
     )
 
 
-def _day_of(match: re.Match[str], published: np.datetime64) -> np.datetime64 | None:
-    """Read the day that a match names; None where it names none, or not one alone."""
+def _day_of(match: re.Match[str], published: int) -> int | None:
+    """Read the day that a match names, by its ordinal; None where it names none, or not one alone."""
     iso_year, iso_month, iso_day, one, two, slash_year, name1, day1, year1, day2, name2, year2 = match.groups()
     year: str | int | None
     if iso_year:
@@ -206,15 +211,15 @@ def _day_of(match: re.Match[str], published: np.datetime64) -> np.datetime64 | N
         return None
     if year is not None:
         return _calendar_day(int(year), month, day)
-    own = int(str(published)[:4])
-    candidates = [date for each in (own - 1, own, own + 1) if (date := _calendar_day(each, month, day)) is not None]
-    nearest = min(candidates, key=lambda date: abs((date - published).astype(int)), default=None)
-    return nearest if nearest is not None and abs((nearest - published).astype(int)) <= _NEAR_DAYS else None
+    own = date.fromordinal(published).year
+    candidates = [found for each in (own - 1, own, own + 1) if (found := _calendar_day(each, month, day)) is not None]
+    nearest = min(candidates, key=lambda found: abs(found - published), default=None)
+    return nearest if nearest is not None and abs(nearest - published) <= _NEAR_DAYS else None
 
 
-def _calendar_day(year: int, month: int, day: int) -> np.datetime64 | None:
+def _calendar_day(year: int, month: int, day: int) -> int | None:
     try:
-        return np.datetime64(f"{year:04d}-{month:02d}-{day:02d}", "D")
+        return date(year, month, day).toordinal()
     except ValueError:
         return None
 

@@ -340,11 +340,11 @@ def _largest_by_chance(read: Forecasts, leads: Mapping[str, _Leads], seed: int) 
     scale = np.sqrt(n / len(rows))
     week = read.frame["day"].to_numpy()[rows] // 7
     columns = np.stack(_columns(read))[:, rows]
+    drawn = [(found, found.codes[rows]) for found in leads.values()]
     largest = 0.0
     for _ in range(SHUFFLES):
         mixed = columns[:, np.argsort(week + rng.random(len(rows)))]
-        for found in leads.values():
-            codes = found.codes[rows]
+        for found, codes in drawn:
             total = np.stack([np.bincount(codes, weights=each, minlength=found.count) for each in mixed], axis=-1)
             with np.errstate(divide="ignore", invalid="ignore"):
                 lead = correlation(total) - correlation(total.sum(axis=0) - total)

@@ -324,7 +324,7 @@ def _beyond(read: pd.DataFrame, planned: pd.DataFrame) -> pd.Series:
     # A threshold comes before the classes, so its samples are planned by their texts alone.
     by_text = np.bincount(text[own:], minlength=n_texts)[text[:own]]
     allowed = np.where(read["label"] < 0, by_text, times)
-    before: pd.Series = read.groupby([read["use"], sample[:own]]).cumcount()
+    before: pd.Series = read.groupby([read["use"], pd.Series(sample[:own], index=read.index)]).cumcount()
     return before >= pd.Series(allowed, index=read.index)
 
 

@@ -428,9 +428,7 @@ def _met(read: Forecasts) -> tuple[np.ndarray, np.ndarray]:
     ]
     # A text that states several numbers is met if one of them is.
     stating, of = np.unique(row, return_inverse=True)
-    any_of = [np.zeros((len(stating), each.shape[1]), dtype=bool) for each in fits]
-    for collected, each in zip(any_of, fits, strict=True):
-        np.logical_or.at(collected, of, each)
+    any_of = [np.logical_or.reduceat(each, np.flatnonzero(np.diff(of, prepend=-1))) for each in fits]
     there = np.zeros_like(any_of[1])
     there[of] = inside
     met[stating] = any_of[0][:, 0]

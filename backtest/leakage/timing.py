@@ -431,13 +431,15 @@ def _window(
     score: np.ndarray, rank: np.ndarray, row: np.ndarray, hour: np.ndarray, start: int, width: int
 ) -> _Window | None:
     """Correlation inside a window of hours against the rest, with the error of the difference clustered by bar."""
-    inside = ((hour - start) % 24) < width
-    count = int(inside.sum())
-    if min(count, len(inside) - count) < MIN_BUCKET or np.count_nonzero(np.bincount(row[inside])) < MIN_BUCKET_ROWS:
+    inside = (((np.arange(24) - start) % 24) < width)[hour]
+    # By position, which takes values out several times faster than by a mask.
+    within, without = np.flatnonzero(inside), np.flatnonzero(~inside)
+    count = len(within)
+    if min(count, len(without)) < MIN_BUCKET or np.count_nonzero(np.bincount(row[within])) < MIN_BUCKET_ROWS:
         return None
     found, pull = [], np.empty(len(row))
-    for part, sign in ((inside, 1.0), (~inside, -1.0)):
-        x, y = (values[part] - values[part].mean() for values in (score, rank))
+    for part, sign in ((within, 1.0), (without, -1.0)):
+        x, y = (given - given.mean() for given in (score[part], rank[part]))
         spread_x, spread_y = float(x.std()), float(y.std())
         if spread_x == 0 or spread_y == 0:
             return None

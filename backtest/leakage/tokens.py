@@ -56,7 +56,7 @@ class Words:
         plain = pa.LargeStringArray.from_buffers(
             len(distinct), ends, pa.py_buffer(bytes(letters or b"").translate(_TO_SPACES)), offset=distinct.offset
         )
-        split = pc.split_pattern(plain, " ")
+        split = pc.ascii_split_whitespace(plain)
         flat = split.flatten().dictionary_encode()
         names = flat.dictionary.to_numpy(zero_copy_only=False).astype(object)
         ids, lengths = flat.indices.to_numpy().astype(np.int64), np.diff(split.offsets.to_numpy())

@@ -32,6 +32,8 @@ _TO_SPACES = bytes(byte if chr(byte) in "0123456789abcdefghijklmnopqrstuvwxyz" e
 
 # Texts that are normalised together: their letters fit the caches.
 _PIECE = 25_000
+# Bytes of distinct texts whose words are kept.
+_MOST_KEPT = 2**25
 
 
 def normalise_text(text: str) -> str:
@@ -75,11 +77,44 @@ def normalised(texts: pd.Series) -> pa.LargeStringArray:
     LargeStringArray, length n
     """
     given = _strings(texts)
+    if given.nbytes > 4 * _MOST_KEPT:
+        return _in_pieces(given)
+    coded = given.dictionary_encode()
+    distinct = coded.dictionary
+    return _known.of(distinct).take(coded.indices)
+
+
+def _in_pieces(given: pa.LargeStringArray) -> pa.LargeStringArray:
     pieces = [_normalised(given[start : start + _PIECE]) for start in range(0, len(given), _PIECE)]
     return pa.concat_arrays(pieces or [given])
 
 
-# A run compares its texts many times over, and those that take a loop in Python are most of the work.
+class _Known:
+    """What texts were normalised to before: a run compares the same ones many times over."""
+
+    def __init__(self) -> None:
+        none = pa.array([], pa.large_string())
+        # In one name, so that of two threads none finds the texts of one with the words of the other.
+        self._kept = (none, none)
+
+    def of(self, texts: pa.LargeStringArray) -> pa.LargeStringArray:
+        """Normalise distinct texts, and keep what there is room for; what was kept before goes first."""
+        given, plain = self._kept
+        place = pc.index_in(texts, value_set=given)
+        fresh = texts.filter(pc.is_null(place))
+        if not len(fresh):
+            return plain.take(place)
+        made = _in_pieces(fresh)
+        where = place.fill_null(-1).to_numpy().astype(np.int64)
+        where[where < 0] = len(given) + np.arange(len(fresh))
+        both = pa.concat_arrays([given, fresh]), pa.concat_arrays([plain, made])
+        room = [kept for kept in (both, (fresh, made)) if kept[0].nbytes <= _MOST_KEPT]
+        self._kept = room[0] if room else self._kept
+        return both[1].take(pa.array(where))
+
+
+_known = _Known()
+# Those that take a loop in Python are most of the work.
 _kept = lru_cache(maxsize=2 * _PIECE)(normalise_text)
 
 
@@ -272,20 +307,21 @@ def first_of(key: np.ndarray, news: pd.DataFrame, window: pd.Timedelta | None = 
     if window is not None:
         copied = np.isin(group, group[~fresh])
         known_at = utc_microseconds(news["known_at"])[order]
-        longest = np.timedelta64(window // pd.Timedelta(1, "us"), "us")
-        fresh[copied] = _fresh_again(group[copied], article[copied], known_at[copied], longest)
+        longest = window // pd.Timedelta(1, "us")
+        fresh[copied] = _fresh_again(group[copied], article[copied], known_at[copied].astype(np.int64), longest)
     told = np.empty(len(order), dtype=bool)
     told[order] = fresh
     return told
 
 
-def _fresh_again(group: np.ndarray, article: np.ndarray, known_at: np.ndarray, window: np.timedelta64) -> np.ndarray:
+def _fresh_again(group: np.ndarray, article: np.ndarray, known_at: np.ndarray, window: int) -> np.ndarray:
     """Tell in order of time which articles count as new, each measured against the last one of its group that did."""
-    fresh = np.zeros(len(group), dtype=bool)
-    newest: dict[int, tuple[int, np.datetime64]] = {}
-    for position, (own, named, instant) in enumerate(zip(group.tolist(), article.tolist(), known_at, strict=True)):
+    fresh = []
+    newest: dict[int, tuple[int, int]] = {}
+    for own, named, instant in zip(group.tolist(), article.tolist(), known_at.tolist(), strict=True):
         before = newest.get(own)
-        fresh[position] = before is None or before[0] == named or instant - before[1] > window
-        if fresh[position]:
+        counts = before is None or before[0] == named or instant - before[1] > window
+        fresh.append(counts)
+        if counts:
             newest[own] = (named, instant)
-    return fresh
+    return np.array(fresh, dtype=bool)

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from embargo.backtest import leakage
 from embargo.backtest.books import Books
@@ -89,7 +91,7 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
     # The clock is judged by the same rows as the data are, and so has one verdict.
     *_, prices, news = read_by(config, world, parts, rows)
     judged = trail.plan.data.clock if trail.plan.data.world is world else clock_of(news, prices)
-    hashed = _hashed_news(trail.plan)
+    hashed = _hashed_news(trail)
     findings = [
         leakage.check_decisions_are_causal(
             trail.decide,
@@ -298,10 +300,15 @@ def _tradable_instants(trail: Trail) -> Finding:
 
 def known_since(scored: pd.DataFrame, news: pd.DataFrame) -> pd.Series:
     """Say since when scored articles were known: whatever became of the stamps on the way, no sooner than news say."""
-    stamped = news.set_index(["article_id", "symbol"])["known_at"]
-    named = pd.MultiIndex.from_frame(scored[["article_id", "symbol"]])
-    known = pd.Series(stamped.reindex(named).array, index=scored.index)
+    place = pc.index_in(_named(scored), value_set=_named(news)).fill_null(-1).to_numpy()
+    known = pd.Series(news["known_at"].array.take(place, allow_fill=True), index=scored.index)
     return scored["known_at"].where(~(known > scored["known_at"]), known)
+
+
+def _named(news: pd.DataFrame) -> pa.LargeStringArray:
+    """Write article and symbol of each row as one word, since pairs take many times longer to look up."""
+    article, symbol = (pa.array(news[name].astype("str"), pa.large_string()) for name in ("article_id", "symbol"))
+    return pc.binary_join_element_wise(article, symbol, pa.scalar("\0", pa.large_string()))
 
 
 def _distinct_trainings(plan: Plan) -> list[Part]:
@@ -471,12 +478,29 @@ def _planned(part: Part) -> pd.DataFrame:
     return pd.DataFrame({"text_hash": used["text"].map(text_hash), "label": used["label"]})
 
 
-def _hashed_news(plan: Plan) -> pd.DataFrame:
-    """List the articles with the hashes of their texts as categories, which are found many times faster than words."""
-    news = plan.world.news[["article_id", "text", "known_at"]].drop_duplicates("article_id")
+def _hashed_news(trail: Trail) -> pd.DataFrame:
+    """List the articles with the hashes of their texts as categories, which are found many times faster than words.
+
+    A text that no record holds is told apart from others by a number in the place of its hash.
+    """
+    news = trail.plan.world.news[["article_id", "text", "known_at"]].drop_duplicates("article_id")
     codes, texts = pd.factorize(news["text"])
-    numbers, hashes = pd.factorize(np.array([text_hash(text) for text in texts.tolist()], dtype=object))
-    return news.assign(text_hash=pd.Categorical.from_codes(numbers[codes], pd.Index(hashes))).reset_index(drop=True)
+    parts = trail.plan.parts
+    # One labelled file serves all folds.
+    learnt = {id(own): own["text"] for part in parts for own in (part.train, part.validation, part.test)}
+    labelled = pd.Index(pd.concat(list(learnt.values())).unique(), dtype="str")
+    known = [text_hash(text) for text in labelled.tolist()]
+    fits = [trail.fitted_on, *(part.thresholds_on for part in parts if part.thresholds_on is not None)]
+    read = {name for fit in fits for name in fit["text_hash"].unique()}
+    # Where all that was read is labelled, no other text can have the hash of one that was read.
+    if read <= set(known):
+        place = pc.index_in(pa.array(texts, pa.large_string()), pa.array(labelled, pa.large_string()))
+        numbers = pa.array(np.arange(len(texts))).cast(pa.large_string())
+        found = pa.array(known, pa.large_string()).take(place)
+        hashes = pd.Index(pc.coalesce(found, numbers).to_pandas(), dtype="str")
+    else:
+        hashes = pd.Index([text_hash(text) for text in texts.tolist()], dtype="str")
+    return news.assign(text_hash=pd.Categorical.from_codes(codes, hashes)).reset_index(drop=True)
 
 
 def _worst(findings: Sequence[Finding]) -> Finding:

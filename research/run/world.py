@@ -188,7 +188,7 @@ def world_of(config: Config, inputs: Inputs) -> World:
         raise DataError(_without_prices(unpriced, _in_other_capitals(unpriced, prices.symbols)))
     has_price = ~news["symbol"].isin(unpriced)
     counts["news"]["unpriced"] = int((~has_price).sum())
-    news = news.loc[has_price].reset_index(drop=True)
+    news = (news.loc[has_price] if unpriced else news).reset_index(drop=True)
     if news.empty:
         alike = _in_other_capitals(unpriced, prices.symbols)
         raise DataError(

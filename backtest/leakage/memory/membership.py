@@ -18,7 +18,7 @@ from embargo.backtest.leakage.findings import EVIDENCE_ROWS, AuditVerdict, aware
 from embargo.backtest.leakage.memory.days import check_resampling, first_day_after, read_forecasts, resample, share
 from embargo.backtest.leakage.memory.result import DOUBT, FEWEST_DAYS, Probe, ProbeResult
 from embargo.backtest.leakage.on_request import ON_REQUEST
-from embargo.data_loaders.checks.repeats import normalise_text
+from embargo.data_loaders.checks.repeats import normalised
 from embargo.data_loaders.errors import ConfigError
 
 _FAMILIAR = Probe(
@@ -189,10 +189,11 @@ def check_contamination(
     """
     if not 0.0 <= allowed < 1.0:
         raise ConfigError(f"contamination: allowed must lie in [0, 1), got {allowed}. It is a share of the test texts.")
-    test = {normalise_text(text): text for text in reversed(test_texts)}
-    keys = [key for key in dict.fromkeys(map(normalise_text, test_texts)) if _long(key)]
+    plain, learnt = (normalised(pd.Series(texts, dtype="str")).to_pylist() for texts in (test_texts, fitted_texts))
+    test = dict(zip(reversed(plain), reversed(test_texts), strict=True))
+    keys = [key for key in dict.fromkeys(plain) if _long(key)]
     short = len(test) - len(keys)
-    fitted = {key: text for text in reversed(fitted_texts) if _long(key := normalise_text(text))}
+    fitted = {key: text for key, text in zip(reversed(learnt), reversed(fitted_texts), strict=True) if _long(key)}
     if not keys or not fitted:
         said = (
             f"{len(keys)} test texts and {len(fitted)} fitted ones of at least {MIN_TOKENS} words: nothing to compare."
@@ -238,8 +239,8 @@ def check_contamination(
     return _FITTED.answer(verdict, said, value, interval, figures, evidence)
 
 
-def _long(normalised: str) -> bool:
-    return normalised.count(" ") + 1 >= MIN_TOKENS
+def _long(plain: str) -> bool:
+    return plain.count(" ") + 1 >= MIN_TOKENS
 
 
 def _placed(values: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
