@@ -21,7 +21,7 @@ Unit = Literal["ratio", "coefficient", "percent", "basis points", "probability",
 MISSING = "–"
 UNITS: tuple[Unit, ...] = get_args(Unit)
 
-_ACRONYMS = {"f1": "F1", "ece": "ECE", "nll": "NLL", "id": "ID", "auc": "AUC", "utc": "UTC"}
+_ACRONYMS = {"ic": "IC", "f1": "F1", "ece": "ECE", "nll": "NLL", "id": "ID", "auc": "AUC", "utc": "UTC"}
 
 
 def is_missing(value: Any) -> bool:
@@ -65,6 +65,19 @@ def probability(value: Any) -> str:
     if is_missing(value):
         return MISSING
     return "< 0.001" if 0 <= float(value) < 0.001 else _signed(f"{float(value):.3f}")
+
+
+def p_value(value: Any) -> str:
+    """Print a p-value as an equation: ``p = 0.034``, and ``p < 0.001`` below that; its spaces do not break.
+
+    Examples
+    --------
+    >>> from embargo.research.pages.formats import p_value
+    >>> p_value(0.0341).split(), p_value(1e-9).split()
+    (['p', '=', '0.034'], ['p', '<', '0.001'])
+    """
+    printed = probability(value)
+    return (f"p {printed}" if printed.startswith("<") else f"p = {printed}").replace(" ", "\u00a0")
 
 
 def count(value: Any) -> str:

@@ -151,6 +151,12 @@ def plan_samples(config: Config, world: World, cuts: Sequence[TimeSplit]) -> lis
     if config.labels.source == "news":
         labelled = _read_labels(config, world.news)
     else:
+        if len(world.prices.symbols) == 1:
+            raise ConfigError(
+                "labels.source = 'returns' learns what a symbol earned beside the mean of all symbols, which is 0 for "
+                f"{world.prices.symbols[0]} alone. Add prices of the symbols it is to be held against, or learn from "
+                "labels.source = 'news' or 'file'."
+            )
         labelled = labels.forward_returns(
             world.news, world.prices, world.decided_at, horizon_bars=config.labels.horizon_bars
         )

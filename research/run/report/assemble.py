@@ -228,7 +228,7 @@ def _classification(judged: Classification) -> dict[str, Any]:
         "matthews_correlation": around(judged.mcc, judged.mcc_interval),
         "mean_auc": around(judged.auc["macro"], judged.auc_interval["macro"]),
         "mean_confidence": judged.confidence,
-        "confidence_equals_accuracy": None if p_value is None else f"p = {formats.probability(p_value)}, two-sided",
+        "confidence_equals_accuracy": None if p_value is None else f"{formats.p_value(p_value)}, two-sided",
         "ece": judged.ece,
         "brier": judged.brier,
         "log_loss": judged.log_loss,

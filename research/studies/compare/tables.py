@@ -61,14 +61,9 @@ def sentences(found: Comparison) -> list[str]:
     if best is not None:
         told.append(
             f"Is the best of the {best['runs']} better than {found.base.name}, at equal volatility? Romano and Wolf's "
-            f"test, which allows for the choice ({best['best']}): {_p(best['p_value'])}, one-sided."
+            f"test, which allows for the choice ({best['best']}): {formats.p_value(best['p_value'])}, one-sided."
         )
     return told + [_within(found, str(definition)) for definition in found.labels.columns]
-
-
-def _p(value: float | None) -> str:
-    printed = formats.probability(value)
-    return (f"p {printed}" if printed.startswith("<") else f"p = {printed}").replace(" ", "\u00a0")
 
 
 def _overall(found: Comparison, row: Difference) -> str:
@@ -82,7 +77,7 @@ def _overall(found: Comparison, row: Difference) -> str:
     if row.p_value is None:
         return f"{said} ({row.note})."
     several = f", {formats.probability(row.p_value_holm)} for {family} comparisons" if family > 1 else ""
-    said += f" ({formats.interval((row.low, row.high))}; {_p(row.p_value)}, two-sided{several})."
+    said += f" ({formats.interval((row.low, row.high))}; {formats.p_value(row.p_value)}, two-sided{several})."
     if row.probability is not None:
         said += (
             f" Posterior probability of being truly better: {formats.probability(row.probability)}; of being within "

@@ -75,9 +75,9 @@ def sentences(result: Sweep) -> list[str]:
             f"(model confidence set, {level:.0%})."
         )
     if figures["best_of_attempts"] is not None:
-        smallest = formats.probability(figures["best_of_attempts"]["p_value"])
+        smallest = formats.p_value(figures["best_of_attempts"]["p_value"])
         told.append(
-            f"That none of all {here:,} trials is better than cash has p = {smallest}, one-sided; "
+            f"That none of all {here:,} trials is better than cash has {smallest}, one-sided; "
             f"{formats.count(figures['best_of_attempts']['superior'])} are better, tested together (Romano and Wolf)."
         )
     if (data := figures.get("data")) is not None and data["verdict"] != "clean":

@@ -161,3 +161,10 @@ def test_a_later_label_of_the_same_text_takes_no_earlier_sample_away(plan: Plan)
     assert learnt["article_id"] in set(kept[0].train["article_id"])
     # Known by the next fold's training, the two contradict each other there.
     assert learnt["article_id"] not in set(kept[1].train["article_id"])
+
+
+def test_one_symbol_earns_nothing_beside_itself() -> None:
+    with example("small") as path:
+        config = load_config(path, ["labels={source='returns'}", "news.simulated.symbols=1", "model={kind='linear'}"])
+    with pytest.raises(ConfigError, match="0 for .* alone"):
+        prepare(config, Quiet())
