@@ -21,6 +21,7 @@ from embargo.research.run.plan import Plan
 from embargo.research.run.preparation import prepare
 from embargo.research.run.samples import plan_samples
 from embargo.research.run.text_checks import judge_labels_read
+from embargo.research.run.world import load_inputs
 
 CONFIG = """
 name = "outside"
@@ -165,6 +166,10 @@ def test_a_later_label_of_the_same_text_takes_no_earlier_sample_away(plan: Plan)
 
 def test_one_symbol_earns_nothing_beside_itself() -> None:
     with example("small") as path:
-        config = load_config(path, ["labels={source='returns'}", "news.simulated.symbols=1", "model={kind='linear'}"])
-    with pytest.raises(ConfigError, match="0 for .* alone"):
-        prepare(config, Quiet())
+        config = load_config(path, ["labels={source='returns'}", "model={kind='linear'}"])
+    inputs = load_inputs(config, Quiet())
+    name = inputs.prices.symbols[0]
+    news = inputs.news.loc[inputs.news["symbol"] == name].reset_index(drop=True)
+    alone = replace(inputs, news=news, prices=inputs.prices.select(symbols=[name]))
+    with pytest.raises(ConfigError, match=f"0 for {name} alone"):
+        prepare(config, Quiet(), alone)
