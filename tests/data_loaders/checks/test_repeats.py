@@ -250,3 +250,15 @@ def test_numbers_of_texts_put_together_what_keys_do() -> None:
     assert one.tolist() == other.tolist() == [0, 0, 1, 2, 3, 1]
     with pytest.raises(DataError, match="text_numbers: the text at row 1 is missing"):
         text_numbers(pd.Series(["a", None]))
+
+
+def test_texts_are_normalised_alike_whatever_was_kept_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repeats, "_MOST_KEPT", 2_000)
+    monkeypatch.setattr(repeats, "_known", repeats._Known())
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        count = int(rng.integers(1, 60))
+        drawn = [f"RT @wire: Apple BEATS {number}! https://t.example/{number}" for number in rng.integers(0, 90, count)]
+        assert normalised(pd.Series(drawn)).to_pylist() == [normalise_text(text) for text in drawn]
+        assert repeats._known._kept[0].nbytes <= 2_000
+    assert len(repeats._known._kept[0])
