@@ -21,6 +21,7 @@ from embargo.backtest.leakage.protocol import no_news
 from embargo.backtest.leakage.tokens import Words
 from embargo.data_loaders.calendars import decision_times, zone_of
 from embargo.data_loaders.schemas import Prices, as_utc
+from embargo.research.run.data_verdict import tone_of
 from embargo.signals.alignment import align
 
 
@@ -211,7 +212,9 @@ def _own_books(given: Material) -> Answer:
 
 def _time_zones(given: Material) -> Answer:
     assert given.news is not None
-    return leakage.check_time_zones(given.news, given.prices.calendar, prices=given.prices)
+    # As in a run, the word list says which way a text points.
+    tone = tone_of(given.news) if "text" in given.news else None
+    return leakage.check_time_zones(given.news, given.prices.calendar, prices=given.prices, tone=tone)
 
 
 def _mixed_clocks(given: Material) -> Answer:
