@@ -243,11 +243,13 @@ def _backfill(given: Material) -> Answer:
 def _universe(given: Material) -> Answer:
     """Ask whether symbols end as they do in a market; those of crypto need not."""
     lasting = given.prices.calendar.startswith("24/7")
+    # Rows of a warm-up hold nothing, whatever is known of the list by then.
+    held = (given.weights.to_numpy(dtype=float) != 0.0).any(axis=1)
     return leakage.check_universe(
         given.prices,
         **({"rate": None} if lasting else {}),
         chosen_at=given.symbols_chosen_at,
-        first_decided_at=given.decided_at[0],
+        first_decided_at=given.decided_at[int(held.argmax())],
     )
 
 

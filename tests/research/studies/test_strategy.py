@@ -172,6 +172,15 @@ def test_whether_levels_are_as_traded_and_when_symbols_were_chosen_can_be_stated
         asked(symbols_chosen_at="2016-01-04 10:00")
 
 
+def test_rows_that_hold_nothing_are_before_the_list_of_symbols_was_needed(world):
+    weights = worlds.honest(world.news, world.prices)
+    weights.iloc[:30] = 0.0
+    first = weights.index[(weights != 0.0).any(axis=1)][0]
+    for chosen, verdict in ((first, "pass"), (first + pd.Timedelta(days=2), "suspicious")):
+        found = audit_strategy(weights=weights, prices=world.prices, symbols_chosen_at=chosen)
+        assert verdicts(found)["D6"] == {verdict}
+
+
 def test_orders_and_returns_kept_elsewhere_are_held_against_the_bars(world):
     weights = worlds.honest(world.news, world.prices)
     made = embargo.backtest(weights, world.prices, engine="kernel", n_boot=100)
