@@ -69,7 +69,7 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
             silent_on="bars cut in their last third, revisions, which need a second download",
             cost="bars times symbols",
             severity="suspicious",
-            remedy="End the prices before the bar that was not over, or fetch it again.",
+            remedy="End the prices before the bar that was not over (split.end), or fetch it again.",
         ),
         "check_time_zones": LeakCheck(
             "T4",

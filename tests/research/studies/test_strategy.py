@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,9 @@ import embargo
 from embargo.backtest.leakage import CHECKS, LEAKS
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 from embargo.data_loaders.fields import PRICE_FIELDS
+from embargo.data_loaders.simulated import SimulatedMarket, simulate_market
 from embargo.research.studies.strategy import COLUMNS, NOT_TESTED, audit_strategy
+from embargo.research.studies.strategy.questions import QUESTIONS
 from embargo.signals.alignment import align
 
 
@@ -145,6 +148,29 @@ def test_texts_that_tell_the_move_to_come_are_doubted(world, news):
         found = audit_strategy(weights=weights, prices=world.prices, news=told)
         (said,) = found.loc[found["title"] == CHECKS["check_price_echo"].title, "verdict"]
         assert (said in ("leak", "suspicious")) is planted, said
+
+
+def test_scores_that_are_right_more_often_than_news_can_be_are_doubted(world, news):
+    weights = worlds.honest(world.news, world.prices)
+    made = embargo.backtest(weights, world.prices, engine="kernel", n_boot=100)
+    placed = align(news["known_at"], news["symbol"], world.decided_at, list(weights.columns))
+    moves = np.where(placed.row >= 0, made.asset_returns.to_numpy()[placed.row, placed.column], 0.0)
+    for score, planted in ((moves, True), (np.random.default_rng(5).permutation(moves), False)):
+        found = audit_strategy(weights=weights, prices=world.prices, news=news.assign(score=score))
+        (said,) = found.loc[found["title"] == CHECKS["check_hit_rate"].title, "verdict"]
+        assert said == ("suspicious" if planted else "pass")
+
+
+def test_a_bar_that_was_not_over_is_told_without_a_setting_of_experiments():
+    prices = simulate_market(SimulatedMarket(n_symbols=6, start="2019-01-02", end="2019-06-28")).prices
+    part = {name: getattr(prices, name).copy() for name in ("high", "low", "close", "volume")}
+    part["volume"].iloc[-1] //= 10
+    for name in ("high", "low", "close"):
+        part[name].iloc[-1] = prices.open.iloc[-1] * (1.001 if name == "high" else 1.0)
+    (asked,) = (each for each in QUESTIONS if each.code == "T3")
+    told = asked.ask(SimpleNamespace(prices=replace(prices, **part)))
+    assert told.verdict == "suspicious"
+    assert told.remedy == "End the prices before the bar that was not over, or fetch it again."
 
 
 def test_symbols_of_an_exchange_are_expected_to_end_and_crypto_is_not(world):
