@@ -262,6 +262,12 @@ def test_weights_of_strange_form_are_refused(change, told, world, tmp_path):
         ({"signal": lambda prices: prices.close.iloc[1:]}, DataError, "not dated by prices.open_at"),
         ({"signal": lambda prices: prices.nothing}, DataError, "failed with AttributeError"),
         ({"signal": lambda prices: prices.close * np.nan}, DataError, "Write 0 to hold nothing"),
+        ({"signal": worlds.honest}, DataError, "takes news and prices.*Hand in news="),
+        (
+            {"signal": lambda prices: prices.close.notna() * 1.0},
+            ConfigError,
+            r"its leverage with execution=Execution\(",
+        ),
     ],
 )
 def test_what_is_no_strategy_is_refused(given, error, told, world):
@@ -279,7 +285,8 @@ def test_what_is_no_strategy_is_refused(given, error, told, world):
             "both of the same time",
         ),
         (lambda news: news.iloc[:0], "there are no articles"),
-        (lambda news: news.assign(published_at=news["published_at"].dt.tz_localize(None)), "time zone"),
+        (lambda news: news.assign(published_at=news["published_at"].dt.tz_localize(None)), "such as .00:00, or Z"),
+        (lambda news: news.assign(score="good"), "score is 'good' at row 0"),
     ],
 )
 def test_news_that_cannot_have_been_read_are_refused(spoil, told, world, news):
