@@ -91,8 +91,8 @@ def check_universe(
     if not traded.any():
         raise DataError("universe: there are no prices. Give the bars that the run loads.")
     chosen_at, first_decided_at = _instant(chosen_at, "chosen_at"), _instant(first_decided_at, "first_decided_at")
-    row = 0 if first_decided_at is None else int(prices.open_at.searchsorted(first_decided_at))
-    opened_at = prices.open_at[min(row, len(prices.open_at) - 1)]
+    bar = 0 if first_decided_at is None else int(prices.open_at.searchsorted(first_decided_at))
+    opened_at = prices.open_at[min(bar, len(prices.open_at) - 1)]
     if chosen_at is not None and _is_late(chosen_at, opened_at, prices.calendar):
         late = (chosen_at - opened_at) / pd.Timedelta(days=1)
         return Finding(

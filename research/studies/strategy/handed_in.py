@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.archive import read_news
@@ -84,9 +85,9 @@ def _refuse_words(news: pd.DataFrame) -> None:
     for name in set(SCORES) & set(news.columns):
         wrong = pd.to_numeric(news[name], errors="coerce").isna() & news[name].notna()
         if wrong.any():
-            first = wrong.idxmax()
+            row = int(np.argmax(wrong.to_numpy()))
             raise DataError(
-                f"news: {name} is {news.loc[first, name]!r} at row {first!r}, no number. Write scores as numbers "
+                f"news: {name} is {news[name].iloc[row]!r} at row {row}, no number. Write scores as numbers "
                 "(above 0 for good news), or call the column something else."
             )
 
