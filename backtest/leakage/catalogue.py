@@ -323,14 +323,15 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
         ),
         "check_universe": LeakCheck(
             "D6",
-            "Symbols end as often as they do in a market",
+            "The list of symbols does not know what became of them",
             catches="lists of 20 symbols and more of which too few ended, at a low 2 % a year (Poisson, 0.3 %); "
             "lists that were made after the first decision by their own account",
             silent_on="lists chosen by what rose that nobody dates, symbols added later, crypto and simulated markets",
             cost="bars times symbols",
             severity="suspicious",
             remedy="Take the symbols that were listed at the start, with those that ended since, or test from the "
-            "day on which the list was made; say which day that was (prices.symbols_chosen_at).",
+            "day on which the list was made; say which day that was (prices.symbols_chosen_at of an experiment; "
+            "--symbols-chosen-at, or symbols_chosen_at in Python, of a strategy made elsewhere).",
         ),
         "check_levels": LeakCheck(
             "D7",

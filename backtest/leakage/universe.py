@@ -7,7 +7,8 @@ import pandas as pd
 from scipy import stats
 
 from embargo.backtest.leakage.catalogue import CHECKS
-from embargo.backtest.leakage.findings import EVIDENCE_ROWS, Finding, plain
+from embargo.backtest.leakage.findings import EVIDENCE_ROWS, AuditVerdict, Finding, plain
+from embargo.data_loaders.calendars import zone_of
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.schemas import Prices
 
@@ -17,6 +18,10 @@ ENDED = pd.Timedelta(days=30)
 ENDINGS_A_YEAR = 0.02
 LEVEL = 0.003
 FEWEST_SYMBOLS = 20
+_LATE = (
+    "Test from the day on which the list was made, or take the symbols that were listed at the start, with those that "
+    "ended since."
+)
 
 
 def check_universe(
@@ -35,7 +40,8 @@ def check_universe(
     2012, so that more than 4 % a year ended. A leak is never claimed: a list fixed at the start may have been lucky.
 
     A list of winners has the growth that a lucky list has too, so that prices alone never tell it: when it was chosen
-    must be said. A list that was chosen after the first decision is suspicious, whatever became of its symbols.
+    must be said. A list that was chosen after the first bar that is traded had opened is suspicious, whatever became of
+    its symbols. A date (00:00 UTC) is a day where the exchange is: one of the bar's own day is in time.
 
     Silent on: lists chosen by what rose where nobody says when, lists of symbols that were added later.
 
@@ -48,19 +54,20 @@ def check_universe(
     chosen_at : Timestamp, optional
         When the list of symbols was made (UTC); None where nobody says.
     first_decided_at : Timestamp, optional
-        When the first row that trades was decided (UTC); by default the first bar opens then.
+        When the first row that trades was decided (UTC); the first bar that opens then or later is the one that is
+        traded. By default it is the first of all.
 
     Returns
     -------
     Finding
         Code ``D6``; ``effect`` is the share of symbols that ended, or the days by which the list is late. Inconclusive
         where even no ending would not have been rare and nobody says when the list was made, or there are fewer than 20
-        symbols.
+        symbols. Where none are to be expected, a list made in time passes, and one of no date is not applicable.
 
     Raises
     ------
     DataError
-        If there are no prices.
+        If there are no prices, or an instant has no time zone.
 
     References
     ----------
@@ -83,22 +90,27 @@ def check_universe(
     traded = prices.close.notna().to_numpy()
     if not traded.any():
         raise DataError("universe: there are no prices. Give the bars that the run loads.")
-    began_at = prices.open_at[0] if first_decided_at is None else first_decided_at
-    if chosen_at is not None and chosen_at > began_at:
-        late = (chosen_at - began_at) / pd.Timedelta(days=1)
+    chosen_at, first_decided_at = _instant(chosen_at, "chosen_at"), _instant(first_decided_at, "first_decided_at")
+    bar = 0 if first_decided_at is None else int(prices.open_at.searchsorted(first_decided_at))
+    opened_at = prices.open_at[min(bar, len(prices.open_at) - 1)]
+    if chosen_at is not None and _is_late(chosen_at, opened_at, prices.calendar):
+        late = (chosen_at - opened_at) / pd.Timedelta(days=1)
         return Finding(
             "D6",
             "suspicious",
             check.title,
-            f"The list of symbols was made on {chosen_at:%Y-%m-%d}, {late:,.0f} days after the first decision on "
-            f"{began_at:%Y-%m-%d}: whoever made it knew which symbols had risen by then, and which were left.",
-            [{"chosen_at": plain(chosen_at), "first_decided_at": plain(began_at)}],
+            f"The list of symbols was made on {chosen_at:%Y-%m-%d}, {late:,.{1 if late < 10.0 else 0}f} days after the "
+            f"first bar that is traded opened on {opened_at:%Y-%m-%d}: whoever made it knew which symbols had risen by "
+            "then, and which were left.",
+            [{"chosen_at": plain(chosen_at), "first_open_at": plain(opened_at)}],
             float(late),
             "days",
-            check.remedy,
+            _LATE,
         )
+    dated = "" if chosen_at is None else f" The list was made on {chosen_at:%Y-%m-%d}, before anything was traded."
     if rate is None:
-        return Finding("D6", "not-applicable", check.title, "Symbols of this market are not expected to end.")
+        verdict: AuditVerdict = "pass" if dated else "not-applicable"
+        return Finding("D6", verdict, check.title, f"Symbols of this market are not expected to end.{dated}")
     listed = np.flatnonzero(traded.any(axis=0))
     first, last = traded[:, listed].argmax(axis=0), len(traded) - 1 - traded[::-1, listed].argmax(axis=0)
     began, until = prices.open_at[first], prices.open_at[last]
@@ -120,10 +132,22 @@ def check_universe(
             " This looks like a list of those that are left: whoever chose it knew who would be bought, fail or stay."
         )
         return Finding("D6", "suspicious", check.title, detail, evidence, share, unit, check.remedy)
-    if chosen_at is not None:
-        detail += f" The list was made on {chosen_at:%Y-%m-%d}, before the first decision."
-        return Finding("D6", "pass", check.title, detail, evidence, share, unit)
-    if ended.any():
-        return Finding("D6", "pass", check.title, detail, evidence, share, unit)
+    if dated or ended.any():
+        return Finding("D6", "pass", check.title, f"{detail}{dated}", evidence, share, unit)
     detail += " Too few symbols or years to tell a list of survivors from another one."
     return Finding("D6", "inconclusive", check.title, detail, evidence, share, unit, check.remedy)
+
+
+def _instant(given: pd.Timestamp | None, name: str) -> pd.Timestamp | None:
+    if given is None:
+        return None
+    if not isinstance(given, pd.Timestamp) or given.tz is None:
+        raise DataError(f"universe: {name} {given} has no time zone. Give a Timestamp with one, such as UTC.")
+    return given.tz_convert("UTC")
+
+
+def _is_late(chosen_at: pd.Timestamp, opened_at: pd.Timestamp, calendar: str) -> bool:
+    """Tell whether a list was made after a bar had opened; a date is that of the day where the exchange is."""
+    dated = chosen_at == chosen_at.normalize()
+    same_day = dated and chosen_at.date() <= opened_at.tz_convert(zone_of(calendar)).date()
+    return bool(chosen_at > opened_at and not same_day)

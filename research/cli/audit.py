@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from embargo.data_loaders.errors import ConfigError, MissingPartError
+from embargo.data_loaders.errors import ConfigError, EmbargoError, MissingPartError
 from embargo.research.cli.data_verdict import show_data
 from embargo.research.cli.options import (
     AcceptOption,
@@ -188,17 +189,43 @@ def _elsewhere(
     fn = None if signal is None else _function(signal)
     with shown(complaints) as stages:
         stages.stage("Audit a strategy made elsewhere")
-        found = audit_strategy(
-            signal=fn,
-            execution=Execution(fill="close" if fill == "close" else "open", leverage=leverage),
-            latency=waited,
-            prices=files["prices"],
-            weights=files["weights"],
-            news=files["news"],
-            orders=files["orders"],
-            **options,
-        )
+        try:
+            found = audit_strategy(
+                signal=fn,
+                execution=Execution(fill="close" if fill == "close" else "open", leverage=leverage),
+                latency=waited,
+                prices=files["prices"],
+                weights=files["weights"],
+                news=files["news"],
+                orders=files["orders"],
+                **options,
+            )
+        except EmbargoError as failure:
+            raise type(failure)(_by_options(str(failure))) from failure
+    found = found.assign(**{name: found[name].map(_by_options) for name in ("detail", "remedy")})
     return [{str(name): value for name, value in row.items()} for row in found.to_dict("records")]
+
+
+def _by_options(said: str) -> str:
+    """Name the options of the command in place of the arguments that Python has for them."""
+    for written, option in _WRITTEN.items():
+        said = said.replace(written, option)
+    said = re.sub(r"^symbols_chosen_at:", "--symbols-chosen-at:", said)
+    return re.sub(
+        rf"(?<![\w.`'(-])({'|'.join(_ARGUMENTS)})=(?=[\s.,:;]|$)",
+        lambda found: f"--{found[1].replace('_', '-')}",
+        said,
+    )
+
+
+# What an argument of `embargo.audit` is written as in advice, and the option in its place; no option takes returns.
+_ARGUMENTS = ("signal", "weights", "prices", "news", "orders", "trials", "rows", "symbols_chosen_at")
+_WRITTEN = {
+    "execution=Execution(leverage=...)": "--leverage",
+    "calendar='XNYS', '24/7'": "--calendar XNYS, 24/7",
+    "adjusted= says": "--adjusted or --as-traded says",
+    "Hand in returns= beside orders=.": "Hand in returns= and orders= of embargo.audit in Python.",
+}
 
 
 def _function(name: str) -> Callable[..., Any]:

@@ -174,9 +174,9 @@ def _check_experiment(path: Path, env: list[str]) -> tuple[bool, dict[str, list[
 def _check_store(
     address: str, at: pd.Timestamp, venue: str | None, bar: str | None, calendar: str | None
 ) -> tuple[bool, dict[str, list[Check]]]:
-    from embargo.data_loaders.checks import check_news
     from embargo.data_loaders.store import Store
     from embargo.research.gathering.checks import check_world
+    from embargo.research.gathering.checks.check import judge_news
     from embargo.research.progress import shown
 
     sound = _verified(address)
@@ -203,7 +203,7 @@ def _check_store(
         stages.stage("Check news")
         for name, part in _by_venue(world.news(versions="all"), panels).items():
             prices, code = panels.get(name, (None, "XNYS"))
-            parts[f"news on {name}" if name else "news"] = check_news(part, prices, calendar=calendar or code)
+            parts[f"news on {name}" if name else "news"] = judge_news(part, prices, calendar=calendar or code)
     return sound, parts
 
 

@@ -192,9 +192,9 @@ def judge_data(config: Config, world: World, samples: Sequence[Samples], rows: s
     )
 
 
-def clock_of(news: pd.DataFrame, prices: Prices) -> ClockJudgement:
+def clock_of(news: pd.DataFrame, prices: Prices, *, calendar: str | None = None) -> ClockJudgement:
     """Judge the clock of news by their hours, and by how far and which way prices moved at the stamps."""
-    return judge_clock(news, calendar=prices.calendar, prices=prices, tone=tone_of(news))
+    return judge_clock(news, calendar=calendar or prices.calendar, prices=prices, tone=tone_of(news))
 
 
 def tone_of(news: pd.DataFrame) -> pd.Series:

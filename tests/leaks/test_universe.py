@@ -88,3 +88,37 @@ def test_a_dated_list_needs_no_endings_unless_chance_needs_them() -> None:
     assert check_universe(small, chosen_at=small.open_at[0]).verdict == "pass"
     assert check_universe(small).verdict == "inconclusive"
     assert check_universe(large, chosen_at=large.open_at[0]).verdict == "suspicious"
+
+
+@pytest.mark.parametrize(
+    ("calendar", "opens", "chosen", "verdict"),
+    [
+        ("24/7", "2020-01-01 00:00Z", "2020-01-01", "pass"),
+        ("24/7", "2020-01-01 00:00Z", "2020-01-01 00:01", "suspicious"),
+        ("24/7", "2020-01-01 00:00Z", "2020-01-02", "suspicious"),
+        ("XNYS", "2020-01-02 14:30Z", "2020-01-02", "pass"),
+        ("XNYS", "2020-01-02 14:30Z", "2020-01-02 20:00", "suspicious"),
+        ("XNYS", "2020-01-02 14:30Z", "2020-01-03", "suspicious"),
+        # In Sydney that day has begun before 00:00 UTC.
+        ("XASX", "2020-01-01 23:00Z", "2020-01-02", "pass"),
+    ],
+)
+def test_a_list_of_the_first_bars_own_day_is_not_late(calendar: str, opens: str, chosen: str, verdict: str) -> None:
+    at = pd.date_range(opens, periods=3, freq="D")
+    close = pd.DataFrame(1.0, index=at, columns=["A", "B"])
+    prices = Prices(close, close, close, close, close, at, at + pd.Timedelta(hours=6), calendar=calendar)
+    found = check_universe(
+        prices,
+        rate=None,
+        chosen_at=pd.Timestamp(chosen, tz="UTC"),
+        first_decided_at=at[0] - pd.Timedelta(minutes=5),
+    )
+    assert found.verdict == verdict
+    # A good date is acknowledged where no endings are to be expected, too.
+    assert chosen[:10] in found.detail
+
+
+@pytest.mark.parametrize("name", ["chosen_at", "first_decided_at"])
+def test_an_instant_without_a_zone_is_named(name: str) -> None:
+    with pytest.raises(DataError, match=f"{name}.*time zone"):
+        check_universe(market(0, symbols=3), **{name: pd.Timestamp("2012-01-02")})

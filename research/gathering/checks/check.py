@@ -10,8 +10,10 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from embargo.data_loaders.checks import Check, Grade, check_news, check_prices
+from embargo.data_loaders.checks.check import facts_of
 from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.schemas import Prices
+from embargo.research.run.data_verdict import clock_of
 
 SEVERITY: tuple[Grade, ...] = ("bad", "look", "clean")
 
@@ -70,12 +72,49 @@ def check_world(
     """
     if news is None and prices is None:
         raise ConfigError("data check: neither news nor prices were given. Name at least one.")
-    checks = [] if news is None else check_news(news, prices, calendar=calendar, counts=counts)
+    checks = [] if news is None else judge_news(news, prices, calendar=calendar, counts=counts)
     if prices is not None:
         checks += check_prices(
             prices, actions, adjusted_close=adjusted_close, as_of=as_of, adjusted_later=adjusted_later
         )
     return worst_first(checks)
+
+
+def judge_news(
+    news: pd.DataFrame, prices: Prices | None, *, calendar: str, counts: Mapping[str, int] | None = None
+) -> list[Check]:
+    """Ask everything that can be asked of news; beside prices their clock is judged as a run judges it, by texts too.
+
+    Parameters
+    ----------
+    news : DataFrame
+        As ``embargo.data_loaders.checks.check_news`` takes them.
+    prices : Prices, optional
+    calendar : str
+        exchange_calendars code or ``"24/7"``.
+    counts : mapping of str to int, optional
+        Rows of news by reason, as the loader counted them.
+
+    Returns
+    -------
+    list of Check
+
+    Raises
+    ------
+    DataError
+        If a column is missing, a time is naive, or there is no row.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
+    >>> from embargo.research.gathering.checks.check import judge_news
+    >>> market = simulate_market(SimulatedMarket(n_symbols=2, end="2015-03-31"))
+    >>> {check.verdict for check in judge_news(market.news, market.prices, calendar="XNYS")}
+    {'clean'}
+    """
+    facts = facts_of(news)
+    judged = None if prices is None else clock_of(facts.rows, prices, calendar=calendar)
+    return check_news(facts, prices, calendar=calendar, counts=counts, judgement=judged)
 
 
 def worst_first(checks: Sequence[Check]) -> list[Check]:

@@ -6,6 +6,7 @@ with what the answer would need.
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +35,7 @@ COLUMNS = ("code", "verdict", "title", "detail", "effect", "unit", "remedy", "ev
 NOT_TESTED = "not-tested"
 
 
+@without_settings()
 def audit_strategy(
     *,
     prices: Prices | str | Path,
@@ -69,7 +71,7 @@ def audit_strategy(
         file whose first column holds these instants. Exactly one of ``signal`` and ``weights`` is given.
     news : DataFrame, str or Path, optional
         One row per article and symbol with ``symbol`` and ``known_at`` (UTC), or ``published_at`` from which it
-        follows; and ``text, source``, ``score`` or whatever the function reads.
+        follows; and ``text, source``, ``score`` or whatever the function reads. Of a file all columns are read.
     orders : DataFrame, str or Path, optional
         One row per fill: ``symbol, fill_at`` (UTC), ``side`` (buy or sell), ``size, price, fees``; optionally
         ``decided_at`` and ``known_at``.
@@ -133,14 +135,14 @@ def audit_strategy(
     if isinstance(prices, str | Path):
         if calendar is None:
             raise ConfigError(f"audit: {prices} needs a calendar. Pass calendar='XNYS', '24/7' or the like.")
-        with without_settings():
-            prices = Prices.read(prices, calendar=calendar, bar=bar)
+        prices = Prices.read(prices, calendar=calendar, bar=bar)
     prices = validate_prices(prices)
     read = None if news is None else news_of(news, prices)
     decide = None
     if signal is not None:
         if not callable(signal):
             raise ConfigError(f"signal: expected a function that returns weights, got {type(signal).__name__}.")
+        _takes(signal, with_news=read is not None)
         decide = as_decide(signal, with_news=read is not None, where="audit")
         panel = _first_answer(decide, name_of(signal), no_news() if read is None else read, prices)
     else:
@@ -184,7 +186,33 @@ def _chosen_at(given: pd.Timestamp | str) -> pd.Timestamp:
     try:
         return parse_instant(given)
     except (ValueError, TypeError) as failure:
-        raise ConfigError(f"symbols_chosen_at: {failure}.") from failure
+        raise ConfigError(
+            f"symbols_chosen_at: {given!s} is neither a date, such as 2020-01-31, nor an instant with its time zone, "
+            "such as 2020-01-31T09:30:00Z. Write one of these."
+        ) from failure
+
+
+def _takes(signal: Callable[..., pd.DataFrame], *, with_news: bool) -> None:
+    """Refuse a function that cannot be called with what there is; what does not tell is tried."""
+    try:
+        form = inspect.signature(signal)
+    except (ValueError, TypeError):
+        return
+
+    def fits(count: int) -> bool:
+        try:
+            form.bind(*range(count))
+        except TypeError:
+            return False
+        return True
+
+    if with_news and not fits(2) and fits(1):
+        raise DataError(
+            f"signal: {name_of(signal)} takes prices alone, and news were given as well. Leave out news=, or write it "
+            "as a function of (news, prices)."
+        )
+    if not with_news and not fits(1) and fits(2):
+        raise DataError(f"signal: {name_of(signal)} takes news and prices, and no news were given. Hand in news=.")
 
 
 def _answers(given: Material) -> pd.DataFrame:
@@ -193,7 +221,10 @@ def _answers(given: Material) -> pd.DataFrame:
     for question in QUESTIONS:
         lacking = [NEEDS[need] for need in question.needs if not NEEDS[need][0](given)]
         if lacking:
-            untested.append((question.code, question.title, lacking[0][1], lacking[0][2]))
+            why = lacking[0][1]
+            if question.code == "D7" and given.adjusted is not None:
+                why += ", so that what adjusted= says of the prices has no effect"
+            untested.append((question.code, question.title, why, lacking[0][2]))
             continue
         answer = question.ask(given)
         found += [answer] if isinstance(answer, Finding) else list(answer)

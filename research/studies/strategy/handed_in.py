@@ -7,11 +7,18 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.archive import read_news
-from embargo.data_loaders.errors import DataError, MissingPartError
+from embargo.data_loaders.archive.files import tables_of
+from embargo.data_loaders.archive.tables import columns_of
+from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 from embargo.data_loaders.schemas import Prices, as_utc, validate_news
+
+# What each article was taken to say, and what is made anew from the rest.
+SCORES = ("score", "bearish", "neutral", "bullish")
+_MADE = ("known_at", "day_ends_at")
 
 
 def news_of(news: pd.DataFrame | str | Path, prices: Prices) -> pd.DataFrame:
@@ -20,11 +27,10 @@ def news_of(news: pd.DataFrame | str | Path, prices: Prices) -> pd.DataFrame:
     Raises
     ------
     DataError
-        If they lack symbols or instants, or have none in common with the prices.
+        If they lack symbols or instants, or have none in common with the prices, or a score is no number.
     """
     if isinstance(news, str | Path):
-        with without_settings():
-            news = read_news(news).frame
+        news = _read_whole(news)
     elif not isinstance(news, pd.DataFrame):
         raise DataError(f"news: expected a DataFrame or a file, got {type(news).__name__}.")
     if "symbol" not in news or not {"known_at", "published_at"} & set(news.columns):
@@ -51,7 +57,39 @@ def news_of(news: pd.DataFrame | str | Path, prices: Prices) -> pd.DataFrame:
             f"news: known from {known_at.min()} to {known_at.max()}, while bars run from {first} to {last}. Take "
             "both of the same time."
         )
+    _refuse_words(news)
     return news
+
+
+def _read_whole(path: str | Path) -> pd.DataFrame:
+    """Read news from a file with all that stands there: a strategy may read it, and scores are asked about."""
+    there = columns_of(tables_of(path)[0])
+    more = [name for name in there if name.strip() and name not in _MADE]
+    try:
+        news = read_news(path, columns={name: name for name in more}).frame
+    except DataError:
+        # Cells that are lists, or numbers of rows that tell copies apart: what is asked about is read without them.
+        more = [name for name in more if name in SCORES]
+        news = read_news(path, columns={name: name for name in more}).frame
+    for name in set(more) & set(news.select_dtypes(["object", "string"]).columns) - set(_WORDS):
+        with contextlib.suppress(ValueError, TypeError):
+            news[name] = pd.to_numeric(news[name])
+    return news
+
+
+# Columns that are words, whatever figures they are written in.
+_WORDS = ("article_id", "symbol", "text", "source", "url", "label")
+
+
+def _refuse_words(news: pd.DataFrame) -> None:
+    for name in set(SCORES) & set(news.columns):
+        wrong = pd.to_numeric(news[name], errors="coerce").isna() & news[name].notna()
+        if wrong.any():
+            row = int(np.argmax(wrong.to_numpy()))
+            raise DataError(
+                f"news: {name} is {news[name].iloc[row]!r} at row {row}, no number. Write scores as numbers "
+                "(above 0 for good news), or call the column something else."
+            )
 
 
 # Settings by which an experiment reads a file of any form, which are not asked for here, and what to do instead.
@@ -66,19 +104,35 @@ _SETTINGS = (
     (r"Map or filter by one of these\.", _IN_FILE),
     (r"set delimiter = \S+ if that parts the cells\.", "write the file with commas."),
     (r"If its first line is no header, set header = false.*", "Give the file a line of column names."),
+    (r", or name the source's zone with 'timezone'(?: in the config)?\.", ", such as +00:00, or Z."),
+    (
+        r"If the file keeps the time of a zone, name it with timezone;",
+        "If times are of a zone, write its offset;",
+    ),
+    (r"Name the form with time_format.*", "Write times as 2020-01-31T09:30:00Z."),
+    (r"Map another id, or filter by one of these columns\.", "Give each article an id of its own, or keep one row."),
+    (r"one time: map another id\.", "one time: give each an id of its own."),
+    (r"Filter them out, or map none to have ids made\.", "Leave them out, or the whole column to have ids made."),
+    (r"Leave such rows out with filters\.", "Leave such rows out."),
+    (
+        r"the account has no margin\. Lower 'gross'\.",
+        "the account has no margin. Hold less, or state its leverage with execution=Execution(leverage=...).",
+    ),
 )
 
 
 @contextlib.contextmanager
 def without_settings() -> Iterator[None]:
-    """Tell what is wrong with a file in words that name no setting of an experiment."""
+    """Tell what is wrong with what was handed in, in words that name no setting of an experiment."""
     try:
         yield
-    except DataError as failure:
+    except (DataError, ConfigError) as failure:
         said = str(failure)
         for pattern, instead in _SETTINGS:
             said = re.sub(pattern, instead, said)
-        raise DataError(said) from failure
+        if said == str(failure):
+            raise
+        raise type(failure)(said) from failure
 
 
 def read_table(path: str | Path, what: str) -> pd.DataFrame:

@@ -21,6 +21,7 @@ from embargo.backtest.leakage.protocol import no_news
 from embargo.backtest.leakage.tokens import Words
 from embargo.data_loaders.calendars import decision_times, zone_of
 from embargo.data_loaders.schemas import Prices, as_utc
+from embargo.research.run.data_verdict import tone_of
 from embargo.signals.alignment import align
 
 
@@ -209,9 +210,16 @@ def _own_books(given: Material) -> Answer:
     )
 
 
+def _last_bar(given: Material) -> Answer:
+    found = leakage.check_last_bar(given.prices)
+    return replace(found, remedy=found.remedy.replace(" (split.end)", ""))  # a setting of experiments
+
+
 def _time_zones(given: Material) -> Answer:
     assert given.news is not None
-    return leakage.check_time_zones(given.news, given.prices.calendar, prices=given.prices)
+    # As in a run, the word list says which way a text points.
+    tone = tone_of(given.news) if "text" in given.news else None
+    return leakage.check_time_zones(given.news, given.prices.calendar, prices=given.prices, tone=tone)
 
 
 def _mixed_clocks(given: Material) -> Answer:
@@ -240,11 +248,13 @@ def _backfill(given: Material) -> Answer:
 def _universe(given: Material) -> Answer:
     """Ask whether symbols end as they do in a market; those of crypto need not."""
     lasting = given.prices.calendar.startswith("24/7")
+    # Rows of a warm-up hold nothing, whatever is known of the list by then.
+    held = (given.weights.to_numpy(dtype=float) != 0.0).any(axis=1)
     return leakage.check_universe(
         given.prices,
         **({"rate": None} if lasting else {}),
         chosen_at=given.symbols_chosen_at,
-        first_decided_at=given.decided_at[0],
+        first_decided_at=given.decided_at[int(held.argmax())],
     )
 
 
@@ -300,12 +310,14 @@ def _read(given: Material) -> pd.DataFrame:
     reached = placed.row >= 0
     row, column = placed.row[reached], placed.column[reached]
     returns = given.traded.asset_returns.to_numpy()
+    net = given.traded.asset_returns.sub(given.traded.asset_returns.mean(axis=1), axis=0).to_numpy()
     published = as_utc(news["published_at"] if "published_at" in news else news["known_at"], what="news, published_at")
     local = published.dt.tz_convert(zone_of(bars.calendar))[reached]
     read = news.loc[reached].assign(
         row=row,
         at=bars.open_at[row],
         earned=returns[row, column],
+        net=net[row, column],
         before=np.where(row > 0, returns[row - 1, column], np.nan),
         hour=local.dt.hour,
         weekday=local.dt.day_name(),
@@ -326,6 +338,10 @@ def score_of(news: pd.DataFrame) -> pd.Series | None:
 def _concentration(given: Material) -> Answer:
     by = tuple(name for name in ("source", "hour", "weekday") if name in given.read)
     return leakage.check_concentration(given.read, by, seed=given.seed).finding()
+
+
+def _hit_rate(given: Material) -> Answer:
+    return leakage.check_hit_rate(given.read).finding()
 
 
 def _repeated_texts(given: Material) -> Answer:
@@ -355,7 +371,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question("T7", f"{CHECKS['check_fills'].title}, as they were made elsewhere", ("orders",), _own_fills),
     Question("T7", f"{CHECKS['check_books'].title}, as they were kept elsewhere", ("orders", "returns"), _own_books),
     Question("T2", CHECKS["check_bar_stamps"].title, (), _bar_stamps),
-    Question("T3", CHECKS["check_last_bar"].title, (), lambda given: leakage.check_last_bar(given.prices)),
+    Question("T3", CHECKS["check_last_bar"].title, (), _last_bar),
     Question("T4", CHECKS["check_time_zones"].title, ("stamps",), _time_zones),
     Question("T4", CHECKS["check_mixed_clocks"].title, ("stamps",), _mixed_clocks),
     Question("T5", ANTICIPATED, ("news",), _anticipated),
@@ -363,6 +379,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question("D4", CHECKS["check_undated"].title, ("stamps",), _undated),
     Question("D7", CHECKS["check_levels"].title, ("signal",), _levels),
     Question("S7", CHECKS["check_outcome_words"].title, ("texts",), _outcome_words),
+    Question("S7", CHECKS["check_hit_rate"].title, ("score",), _hit_rate),
     Question("D1", CHECKS["check_stated_moves"].title, ("texts",), _stated_moves),
     Question("S9", CHECKS["check_price_echo"].title, ("texts",), _price_echo),
     Question("D1", CHECKS["check_dates_in_texts"].title, ("stamps", "texts"), _dates_in_texts),

@@ -14,6 +14,7 @@ import pytest
 from samples import leak_worlds
 from typer.testing import CliRunner
 
+from embargo.backtest.leakage import CHECKS
 from embargo.data_loaders.fields import PRICE_FIELDS
 from embargo.models import Calibration
 from embargo.research import Quiet, prepare
@@ -137,6 +138,11 @@ def peeks(prices):
     return np.sign(prices.close.pct_change(fill_method=None)).fillna(0.0) / 8
 
 
+def moody(news, prices):
+    assert news["mood"].sum() == 3 * len(news)
+    return honest(news, prices)
+
+
 number = 3
 """
 
@@ -157,7 +163,16 @@ def elsewhere(tmp_path_factory):
     (folder / "my_strategy.py").write_text(MINE)
     told.drop(columns="text").to_csv(folder / "bare.csv", index=False)
     (folder / "my_broken.py").write_text("1 / 0")
-    leak_worlds.honest(world.news, world.prices).to_parquet(folder / "weights.parquet")
+    told.assign(published_at=told["published_at"].dt.tz_localize(None)).to_csv(folder / "naive.csv", index=False)
+    told.assign(article_id="same", symbol="S00").to_csv(folder / "twice.csv", index=False)
+    told.assign(score="good").to_csv(folder / "words.csv", index=False)
+    scored = told.assign(score=0.1, mood=3)
+    scored.to_csv(folder / "scored.csv", index=False)
+    listed = scored.assign(tags=[["a", "b"]] * len(told), published_at=scored["published_at"].astype(str))
+    listed.to_json(folder / "lists.jsonl", orient="records", lines=True)
+    weights = leak_worlds.honest(world.news, world.prices)
+    weights.to_parquet(folder / "weights.parquet")
+    (weights * 3.0).to_parquet(folder / "levered.parquet")
     return folder
 
 
@@ -175,6 +190,27 @@ def test_a_function_of_ones_own_is_audited(elsewhere, tmp_path, monkeypatch):
     found = json.loads((tmp_path / "found.json").read_text())
     assert (found[0]["code"], found[0]["verdict"], found[0]["evidence"][0]["column"]) == ("T1", "leak", "close")
     assert {row["verdict"] for row in found} >= {"pass", "leak", "not-tested"}
+
+
+@pytest.mark.parametrize("file", ["scored.csv", "lists.jsonl"])
+def test_what_else_stands_in_a_file_of_news_is_read_and_options_are_named(file, elsewhere, tmp_path):
+    asked = ("--weights", elsewhere / "weights.parquet", "--news", elsewhere / file, "--adjusted")
+    done = audit(*asked, *given(elsewhere, "--json", tmp_path / "f"))
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "f").read_text())
+    assert {row["title"]: row["verdict"] for row in found}[CHECKS["check_hit_rate"].title] != "not-tested"
+    told = " ".join(f"{row['detail']} {row['remedy']}" for row in found)
+    assert "what --adjusted or --as-traded says of the prices has no effect" in told
+    assert "Hand in the function that makes the weights, --signal." in told
+    assert "state their number as --trials." in told
+    told = told.replace("returns= and orders= of embargo.audit in Python", "")
+    assert re.findall(r"\b(signal|news|orders|returns|trials|rows)=", told) == []
+
+
+def test_a_function_gets_every_column_of_its_news(elsewhere, tmp_path, monkeypatch):
+    monkeypatch.chdir(elsewhere)
+    done = audit("--signal", "my_strategy:moody", "--news", "scored.csv", *given(elsewhere))
+    assert done.exit_code == 0, done.output
 
 
 def test_weights_of_ones_own_are_audited(elsewhere):
@@ -209,8 +245,15 @@ def test_an_account_with_leverage_and_what_is_stated_of_the_prices_are_heard(els
         (["--signal", "my_strategy:peeks", "--deep"], 2, "has no run. Leave --deep out"),
         (["--signal", "my_strategy:peeks", "--set", "seed=1"], 2, "Leave --set out"),
         (["--signal", "my_strategy:peeks", "--news", "bare.csv"], 1, "no column for text. Name it so in the file. It"),
+        (["--signal", "my_strategy:peeks", "--news", "news.csv"], 1, r"peeks takes prices alone.*Leave out --news, or"),
+        (["--signal", "my_strategy:honest"], 1, r"honest takes news and prices.*Hand in --news\."),
+        (["--signal", "my_strategy:honest", "--news", "naive.csv"], 1, "Write it with an offset, such as .00:00, or Z"),
+        (["--signal", "my_strategy:honest", "--news", "twice.csv"], 1, "Give each article an id of its own, or keep"),
+        (["--signal", "my_strategy:honest", "--news", "words.csv"], 1, "score is 'good' at row 0, no number"),
+        (["--weights", "levered.parquet"], 2, "Hold less, or state its leverage with --leverage"),
+        (["--weights", "weights.parquet", "--symbols-chosen-at", "someday"], 2, "--symbols-chosen-at: someday is"),
         (["--weights", "nowhere.csv"], 1, "does not exist"),
-        ([], 2, "needs a run|has no run|either signal"),
+        ([], 2, "needs a run|has no run|either --signal"),
     ],
 )
 def test_what_cannot_be_audited_is_refused(arguments, status, told, elsewhere, monkeypatch):

@@ -5,17 +5,21 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 from rich.console import Console
 
-from embargo.data_loaders.checks import Check
+from embargo.backtest.leakage import CHECKS
+from embargo.data_loaders.checks import Check, check_news
 from embargo.data_loaders.errors import ConfigError, MissingPartError
 from embargo.data_loaders.simulated.market import SimulatedMarket, Simulation, simulate_market
 from embargo.research.gathering.checks import check_world, print_checks, render_page, worst
 from embargo.research.gathering.checks.charts import CHARTS, coverage_chart, lag_chart, months_chart, time_of_day_chart
 from embargo.research.pages.page import write_page
+from embargo.research.run.data_verdict import clock_of
+from embargo.research.studies.strategy.questions import QUESTIONS
 
 ATTACK = '</script><script>window.injected = 1</script><img src=x onerror="window.injected = 1">[bold]'
 
@@ -132,3 +136,18 @@ def test_written_whole_or_not_at_all(checks: list[Check], tmp_path: Path) -> Non
 
 def test_no_checks_make_a_page_too() -> None:
     assert "0 checks" in render_page({}, "Nothing")
+
+
+def test_one_clock_has_one_verdict_whoever_asks() -> None:
+    market = simulate_market(SimulatedMarket(n_symbols=4, start="2016-01-01", end="2016-12-31"))
+    at = market.news["published_at"] - pd.Timedelta(hours=3)
+    early = market.news.assign(published_at=at, seen_at=at, known_at=at)
+    judged = clock_of(early, market.prices)
+    (alone,) = (check for check in check_news(early, market.prices, calendar="XNYS") if check.code == "clock")
+    (checked,) = (check for check in check_world(early, market.prices, calendar="XNYS") if check.code == "clock")
+    # Only with what the texts say is it told from so few articles.
+    assert (alone.verdict, checked.verdict, checked.summary) == ("look", "bad", f"{judged.summary}.")
+    (asked,) = (each for each in QUESTIONS if each.title == CHECKS["check_time_zones"].title)
+    told = asked.ask(SimpleNamespace(news=early, prices=market.prices))
+    assert told.verdict == judged.verdict == "suspicious"
+    assert told.detail.endswith(f"{judged.summary[1:]}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,9 @@ import embargo
 from embargo.backtest.leakage import CHECKS, LEAKS
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 from embargo.data_loaders.fields import PRICE_FIELDS
+from embargo.data_loaders.simulated import SimulatedMarket, simulate_market
 from embargo.research.studies.strategy import COLUMNS, NOT_TESTED, audit_strategy
+from embargo.research.studies.strategy.questions import QUESTIONS
 from embargo.signals.alignment import align
 
 
@@ -147,6 +150,29 @@ def test_texts_that_tell_the_move_to_come_are_doubted(world, news):
         assert (said in ("leak", "suspicious")) is planted, said
 
 
+def test_scores_that_are_right_more_often_than_news_can_be_are_doubted(world, news):
+    weights = worlds.honest(world.news, world.prices)
+    made = embargo.backtest(weights, world.prices, engine="kernel", n_boot=100)
+    placed = align(news["known_at"], news["symbol"], world.decided_at, list(weights.columns))
+    moves = np.where(placed.row >= 0, made.asset_returns.to_numpy()[placed.row, placed.column], 0.0)
+    for score, planted in ((moves, True), (np.random.default_rng(5).permutation(moves), False)):
+        found = audit_strategy(weights=weights, prices=world.prices, news=news.assign(score=score))
+        (said,) = found.loc[found["title"] == CHECKS["check_hit_rate"].title, "verdict"]
+        assert said == ("suspicious" if planted else "pass")
+
+
+def test_a_bar_that_was_not_over_is_told_without_a_setting_of_experiments():
+    prices = simulate_market(SimulatedMarket(n_symbols=6, start="2019-01-02", end="2019-06-28")).prices
+    part = {name: getattr(prices, name).copy() for name in ("high", "low", "close", "volume")}
+    part["volume"].iloc[-1] //= 10
+    for name in ("high", "low", "close"):
+        part[name].iloc[-1] = prices.open.iloc[-1] * (1.001 if name == "high" else 1.0)
+    (asked,) = (each for each in QUESTIONS if each.code == "T3")
+    told = asked.ask(SimpleNamespace(prices=replace(prices, **part)))
+    assert told.verdict == "suspicious"
+    assert told.remedy == "End the prices before the bar that was not over, or fetch it again."
+
+
 def test_symbols_of_an_exchange_are_expected_to_end_and_crypto_is_not(world):
     weights = worlds.honest(world.news, world.prices)
     told = {}
@@ -170,6 +196,15 @@ def test_whether_levels_are_as_traded_and_when_symbols_were_chosen_can_be_stated
     assert asked(symbols_chosen_at=world.prices.open_at[-1])["D6"] == {"suspicious"}
     with pytest.raises(ConfigError, match="symbols_chosen_at"):
         asked(symbols_chosen_at="2016-01-04 10:00")
+
+
+def test_rows_that_hold_nothing_are_before_the_list_of_symbols_was_needed(world):
+    weights = worlds.honest(world.news, world.prices)
+    weights.iloc[:30] = 0.0
+    first = weights.index[(weights != 0.0).any(axis=1)][0]
+    for chosen, verdict in ((first, "pass"), (first + pd.Timedelta(days=2), "suspicious")):
+        found = audit_strategy(weights=weights, prices=world.prices, symbols_chosen_at=chosen)
+        assert verdicts(found)["D6"] == {verdict}
 
 
 def test_orders_and_returns_kept_elsewhere_are_held_against_the_bars(world):
@@ -227,6 +262,12 @@ def test_weights_of_strange_form_are_refused(change, told, world, tmp_path):
         ({"signal": lambda prices: prices.close.iloc[1:]}, DataError, "not dated by prices.open_at"),
         ({"signal": lambda prices: prices.nothing}, DataError, "failed with AttributeError"),
         ({"signal": lambda prices: prices.close * np.nan}, DataError, "Write 0 to hold nothing"),
+        ({"signal": worlds.honest}, DataError, "takes news and prices.*Hand in news="),
+        (
+            {"signal": lambda prices: prices.close.notna() * 1.0},
+            ConfigError,
+            r"its leverage with execution=Execution\(",
+        ),
     ],
 )
 def test_what_is_no_strategy_is_refused(given, error, told, world):
@@ -244,7 +285,8 @@ def test_what_is_no_strategy_is_refused(given, error, told, world):
             "both of the same time",
         ),
         (lambda news: news.iloc[:0], "there are no articles"),
-        (lambda news: news.assign(published_at=news["published_at"].dt.tz_localize(None)), "time zone"),
+        (lambda news: news.assign(published_at=news["published_at"].dt.tz_localize(None)), "such as .00:00, or Z"),
+        (lambda news: news.assign(score="good"), "score is 'good' at row 0"),
     ],
 )
 def test_news_that_cannot_have_been_read_are_refused(spoil, told, world, news):
