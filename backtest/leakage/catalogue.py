@@ -203,7 +203,7 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
         "check_rereading": LeakCheck(
             "D9",
             "What is traded is what the reader says of each text alone",
-            catches="caches that answer for another text or model; scores that were changed after they were given "
+            catches="caches that answer for another text or model; scores changed, or taken out, after they were given "
             "(M13), or so that they foretell what was earned (S7); its finding has the code of the cause",
             silent_on="a reader that is wrong each time, changes within rounding, texts not drawn (models are asked "
             "again of 32 a fold, and of none where a run loads no model)",
