@@ -17,8 +17,8 @@ from embargo.data_loaders.fields import CLASSES
 # What rounding, padding and the company of other texts in a batch may do to a probability.
 ROUNDING = 0.05
 # A calibration with steps makes much of little: of one text apart after it, the reader must be apart before it too, or
-# so many must be that steps cannot be why.
-BEFORE, OF_MANY, MANY = 0.1, 0.1, 5
+# so many must be that steps cannot be why. What is the same before is the same after.
+SAME, BEFORE, OF_MANY, MANY = 1e-5, 0.1, 0.1, 5
 # Scores are handed on, not computed once more, so they stay to the last bit but for how they are written.
 HANDED_ON = 1e-9
 # Standard errors from which on changes are taken to foretell returns.
@@ -90,7 +90,8 @@ def check_rereading(articles: pd.DataFrame) -> Finding:
     apart = np.abs(again - kept[:, : len(CLASSES)]).max(axis=1, initial=0.0)
     otherwise = asked & known & (apart > ROUNDING)
     if "apart_before" in articles and otherwise.sum() < max(MANY, OF_MANY * asked.sum()):
-        otherwise &= ~(articles["apart_before"].to_numpy(dtype=float) <= BEFORE)
+        before = articles["apart_before"].to_numpy(dtype=float)
+        otherwise &= ~((before > SAME) & (before <= BEFORE))
     there = articles[traded].to_numpy(dtype=float)
     change, lost = np.abs(there - kept).max(axis=1, initial=0.0), known & ~np.isfinite(there).all(axis=1)
     # What is missing on one side alone was changed as well; no number is.

@@ -47,8 +47,8 @@ SCORES = "scores.sqlite"
 # Texts of a fold of which its reader is asked once more: readers of words cost nothing, and models take their time.
 ASKED_AGAIN, ASKED_OF_MODELS = 2000, 32
 ANSWER_COLUMNS = (
-    "article_id", "fold", *(f"kept_{name}" for name in (*CLASSES, "confidence")), *(f"again_{name}" for name in CLASSES),
-    "apart_before",
+    "article_id", "fold", *(f"kept_{name}" for name in (*CLASSES, "confidence")),
+    *(f"again_{name}" for name in CLASSES), "apart_before",
 )  # fmt: skip
 
 
@@ -302,14 +302,17 @@ def _asked_again(
     again = model.calibration.apply(logits)
     told = pd.DataFrame(again, columns=[f"again_{name}" for name in CLASSES], index=asked.index)
     before = score_articles(model.scorer, Calibration(), asked, cache=store).scores.set_index("article_id")
-    told["apart_before"] = _apart(
+    told["apart_before"] = apart_before(
         before.loc[asked["article_id"], list(CLASSES)].to_numpy(), Calibration().apply(logits)
     )
     return answers.join(told)[list(ANSWER_COLUMNS)]
 
 
-def _apart(kept: np.ndarray, again: np.ndarray) -> np.ndarray:
-    """Return the largest difference of the logits of each text, in standard deviations of what was kept."""
+def apart_before(kept: np.ndarray, again: np.ndarray) -> np.ndarray:
+    """Return the largest difference of the logits of each text, in standard deviations of what was kept.
+
+    Both are given as shares that no calibration bent, shape (texts, 3).
+    """
     one, two = (np.log(np.maximum(shares, 1e-12)) for shares in (kept, again))
     one, two = (logs - logs.mean(axis=1, keepdims=True) for logs in (one, two))
     spread = float(one.std())

@@ -96,4 +96,4 @@ def test_a_step_of_a_calibration_is_no_other_answer(articles):
 
     one, many = np.arange(N) == 7, np.arange(N) % 5 == 0
     assert of(one, 0.02).verdict == "pass"
-    assert of(one, 0.5).code == of(many, 0.02).code == "D9"
+    assert of(one, 0.5).code == of(one, 0.0).code == of(many, 0.02).code == "D9"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from embargo.models.calibration.fitting import Calibration
 from embargo.research.run.audit import unheard
+from embargo.research.run.reading import apart_before
 
 
 @pytest.fixture
@@ -38,3 +41,11 @@ def test_the_fold_that_a_fusion_learns_from_is_not_missed(plan: SimpleNamespace)
     told = scored(plan)
     assert unheard(plan, told.loc[told["fold"] == 1]).empty
     assert len(unheard(plan, told.loc[told["symbol"] == "X"])) == 1
+
+
+def test_how_far_answers_lie_apart_is_measured_in_their_own_spread() -> None:
+    logits = np.random.default_rng(0).normal(0.0, 3.0, (200, 3))
+    near = logits + np.array([0.02, 0.01, 0.01])
+    kept, *again = (Calibration().apply(values) for values in (logits, near, logits[::-1]))
+    assert 0.001 < apart_before(kept, again[0]).max() < 0.01
+    assert np.median(apart_before(kept, again[1])) > 0.5
