@@ -120,7 +120,8 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
             "T8",
             "No funding is known, or charged, before it settles",
             catches="weights that move with rates still to settle; rates that go with moves after their stamp",
-            silent_on="stamps early by less than a bar or by several settlements, rates that follow no move",
+            silent_on="stamps early by less than a bar or by several settlements, rates that follow no move or are capped "
+            "to one level, symbols with fewer than 60 settlements (inconclusive)",
             cost="2 decisions, and one for each of 12 settlements where rates are read",
             severity="leak",
             remedy="Charge each rate at the instant at which it settles, and decide on settled rates alone.",
