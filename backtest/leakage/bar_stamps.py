@@ -41,11 +41,11 @@ _REMEDY = (
     "the session's own date, or the instant at which the bar opens, when bars are read. Do not move bars by what fits "
     "best here: prices moved to before they were traded are look-ahead themselves."
 )
-# Moves a session before the news are all that tells of early labels here, and news that come a session late do the same.
+# Moves a session before the news are all that tells of early labels then, and news that come late do the same.
 _REMEDY_OF_EITHER = (
     "Find out which of the two it is before anything is changed. Volumes tell of the bars alone: read prices that have "
-    "them. Of the news tell the source's own stamp, held against when it was seen, and another source of the same news: "
-    "a feed that delivers a day late, or a stamp of the day after, is mended there (known_at), not in the bars. "
+    "them. Of the news tell the source's own stamp, held against when it was seen, and other sources of the same "
+    "stories: a feed that is a day late is mended there (known_at), not in the bars. "
 ) + _REMEDY
 
 
@@ -190,8 +190,8 @@ def _a_session_early(lag: SessionLag, prices: Prices) -> Finding:
         f"Bars seem to be labelled one bar early, or news stamped a session late, from {moment(prices.open_at[0])} on: "
         f"symbols moved a session before the news of them ({lag.articles:,} articles), by {lag.before:.1f} standard "
         f"errors ({lag.kinds[0]:.1f} in sessions, {lag.kinds[1]:.1f} between them), against {lag.between:.1f} in the "
-        f"leg between and {lag.own:.1f} in that of the news. Early bars make prices known before they were; a feed that "
-        "delivers a day late, stamped so, does no such harm. Moves and news alone cannot tell which it is."
+        f"leg between and {lag.own:.1f} in that of the news. Early bars make prices known before they were; a feed "
+        "that delivers a day late, stamped so, does no such harm. Moves and news alone cannot tell which it is."
     )
     evidence = [{"moves": name, "z": plain(float(getattr(lag, name)))} for name in ("before", "between", "own")]
     unit = "standard errors by which moves lie a session before the news"

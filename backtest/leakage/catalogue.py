@@ -66,7 +66,8 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
             "T3",
             "The newest bar was over when it was saved",
             catches="a newest bar with less volume and range than any like it, as one that was cut short has",
-            silent_on="bars cut in their last third, revisions, which need a second download",
+            silent_on="most bars cut late: of crypto days 83 % are found when cut after 2 hours, 61 % after 4, 25 % "
+            "after 8, 5 % after 12; revisions, which need a second download",
             cost="bars times symbols",
             severity="suspicious",
             remedy="End the prices before the bar that was not over (split.end), or fetch it again.",
@@ -120,8 +121,8 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
             "T8",
             "No funding is known, or charged, before it settles",
             catches="weights that move with rates still to settle; rates that go with moves after their stamp",
-            silent_on="stamps early by less than a bar or by several settlements, rates that follow no move or are capped "
-            "to one level, symbols with fewer than 60 settlements (inconclusive)",
+            silent_on="stamps early by less than a bar or by several settlements, rates that follow no move or are "
+            "capped to one level, symbols with fewer than 60 settlements (inconclusive)",
             cost="2 decisions, and one for each of 12 settlements where rates are read",
             severity="leak",
             remedy="Charge each rate at the instant at which it settles, and decide on settled rates alone.",

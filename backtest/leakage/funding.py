@@ -42,8 +42,8 @@ def check_funding(
     Decisions are made again under other rates, first everywhere, then only where a rate had not settled at a decision;
     a weight that moves then is a leak. Rates are held against the moves of the symbol in the interval that ends with
     their settlement and in the one that begins with it: the premium that funding passes on follows from moves, so that
-    changes of the rate go with the moves before. Each symbol is held against its own settlements, however far apart; all
-    within the longest interval count as one. Suspicious: they go with the moves after by 4 standard errors
+    changes of the rate go with the moves before. Each symbol is held against its own settlements, however far apart;
+    all within the longest interval count as one. Suspicious: they go with the moves after by 4 standard errors
     (clustered by settlement), and by 4 more than with those before. Where rates follow no move either way, this comes
     about in 3 of 100,000 archives.
 
