@@ -41,6 +41,12 @@ _REMEDY = (
     "the session's own date, or the instant at which the bar opens, when bars are read. Do not move bars by what fits "
     "best here: prices moved to before they were traded are look-ahead themselves."
 )
+# Moves a session before the news are all that tells of early labels then, and news that come late do the same.
+_REMEDY_OF_EITHER = (
+    "Find out which of the two it is before anything is changed. Volumes tell of the bars alone: read prices that have "
+    "them. Of the news tell the source's own stamp, held against when it was seen, and other sources of the same "
+    "stories: a feed that is a day late is mended there (known_at), not in the bars. "
+) + _REMEDY
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,8 @@ def check_bar_stamps(prices: Prices, news: pd.DataFrame | None = None, told: pd.
     moves of sessions in the session before and those of nights in the night before, by 4 together, and clearly neither
     in the leg between nor in that of the news. Pass: the witnesses fit the declared bar better than either neighbour
     by 3.
+
+    News that come a session late put moves where early labels do; where volumes do not tell, both are named.
 
     Silent on: shifts by more than one bar, intraday bars of an exchange, bars without volumes and news
     (inconclusive), and news and bars that are late together.
@@ -139,6 +147,7 @@ def check_bar_stamps(prices: Prices, news: pd.DataFrame | None = None, told: pd.
     worst, side = min((late, "late"), (early, "early"))
     # News may come a day before a move (previews) or after it (digests): alone it must speak louder, never for early.
     by_clock = any(getattr(witness, side) <= -SPEAKS for witness in heard if witness.name != _NEWS)
+    certain = any(getattr(witness, side) <= -DOUBTED for witness in heard if witness.name != _NEWS)
     needed = DOUBTED if by_clock else DOUBTED_BY_NEWS if side == "late" else float("inf")
     spoken_for = any(getattr(witness, side) >= SPEAKS for witness in heard)
     evidence = [{"witness": witness.name, "late": witness.late, "early": witness.early} for witness in heard]
@@ -156,7 +165,7 @@ def check_bar_stamps(prices: Prices, news: pd.DataFrame | None = None, told: pd.
             evidence,
             float(worst),
             unit,
-            _REMEDY,
+            _REMEDY if side == "late" or certain else _REMEDY_OF_EITHER,
         )
     if worst >= BORNE_OUT:
         return Finding("T2", "pass", _TITLE, f"Bars stand at their own time: {said}.", evidence, float(worst), unit)
@@ -178,14 +187,15 @@ def check_bar_stamps(prices: Prices, news: pd.DataFrame | None = None, told: pd.
 
 def _a_session_early(lag: SessionLag, prices: Prices) -> Finding:
     detail = (
-        f"Bars seem to be labelled one bar early, from {moment(prices.open_at[0])} on: symbols moved a session before "
-        f"the news of them ({lag.articles:,} articles), by {lag.before:.1f} standard errors ({lag.kinds[0]:.1f} in "
-        f"sessions, {lag.kinds[1]:.1f} between them), against {lag.between:.1f} in the leg between and {lag.own:.1f} "
-        "in that of the news. Prices then count as known a bar before they were; or the news are stamped a day late."
+        f"Bars seem to be labelled one bar early, or news stamped a session late, from {moment(prices.open_at[0])} on: "
+        f"symbols moved a session before the news of them ({lag.articles:,} articles), by {lag.before:.1f} standard "
+        f"errors ({lag.kinds[0]:.1f} in sessions, {lag.kinds[1]:.1f} between them), against {lag.between:.1f} in the "
+        f"leg between and {lag.own:.1f} in that of the news. Early bars make prices known before they were; a feed "
+        "that delivers a day late, stamped so, does no such harm. Moves and news alone cannot tell which it is."
     )
     evidence = [{"moves": name, "z": plain(float(getattr(lag, name)))} for name in ("before", "between", "own")]
     unit = "standard errors by which moves lie a session before the news"
-    return Finding("T2", "suspicious", _TITLE, detail, evidence, float(lag.before), unit, _REMEDY)
+    return Finding("T2", "suspicious", _TITLE, detail, evidence, float(lag.before), unit, _REMEDY_OF_EITHER)
 
 
 def _usual_step(prices: Prices) -> pd.Timedelta:

@@ -66,7 +66,8 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
             "T3",
             "The newest bar was over when it was saved",
             catches="a newest bar with less volume and range than any like it, as one that was cut short has",
-            silent_on="bars cut in their last third, revisions, which need a second download",
+            silent_on="most bars cut late: of crypto days 83 % are found when cut after 2 hours, 61 % after 4, 25 % "
+            "after 8, 5 % after 12; revisions, which need a second download",
             cost="bars times symbols",
             severity="suspicious",
             remedy="End the prices before the bar that was not over (split.end), or fetch it again.",
@@ -120,7 +121,8 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
             "T8",
             "No funding is known, or charged, before it settles",
             catches="weights that move with rates still to settle; rates that go with moves after their stamp",
-            silent_on="stamps early by less than a bar or by several settlements, rates that follow no move",
+            silent_on="stamps early by less than a bar or by several settlements, rates that follow no move or are "
+            "capped to one level, symbols with fewer than 60 settlements (inconclusive)",
             cost="2 decisions, and one for each of 12 settlements where rates are read",
             severity="leak",
             remedy="Charge each rate at the instant at which it settles, and decide on settled rates alone.",
@@ -203,7 +205,7 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
         "check_rereading": LeakCheck(
             "D9",
             "What is traded is what the reader says of each text alone",
-            catches="caches that answer for another text or model; scores that were changed after they were given "
+            catches="caches that answer for another text or model; scores changed, or taken out, after they were given "
             "(M13), or so that they foretell what was earned (S7); its finding has the code of the cause",
             silent_on="a reader that is wrong each time, changes within rounding, texts not drawn (models are asked "
             "again of 32 a fold, and of none where a run loads no model)",

@@ -42,17 +42,18 @@ def check_funding(
     Decisions are made again under other rates, first everywhere, then only where a rate had not settled at a decision;
     a weight that moves then is a leak. Rates are held against the moves of the symbol in the interval that ends with
     their settlement and in the one that begins with it: the premium that funding passes on follows from moves, so that
-    changes of the rate go with the moves before. Suspicious: they go with the moves after by 4 standard errors
+    changes of the rate go with the moves before. Each symbol is held against its own settlements, however far apart;
+    all within the longest interval count as one. Suspicious: they go with the moves after by 4 standard errors
     (clustered by settlement), and by 4 more than with those before. Where rates follow no move either way, this comes
     about in 3 of 100,000 archives.
 
     Silent on: stamps that are early by less than a bar or by several settlements, rates that follow no move of the same
-    symbol, and fewer than 60 settlements.
+    symbol or are held at one level most of the time (capped ones), and symbols with fewer than 60 settlements.
 
     Parameters
     ----------
     funding : DataFrame or None, shape (bars, symbols)
-        Rates that settle while each row is held, as fractions; None where none is charged.
+        Rates that settle while each row is held, as fractions, 0 or NaN where none settles; None where none is charged.
     prices : Prices
         The same bars.
     decided_at : DatetimeIndex, shape (bars,)
@@ -171,17 +172,28 @@ def _stamps(funding: pd.DataFrame, prices: Prices, fill: str) -> Finding:
     """Hold changes of the rate against the moves before and after their settlement."""
     check, unit = CHECKS["check_funding"], "standard errors by which rates go with the moves before them"
     rates = np.nan_to_num(funding.to_numpy(dtype=float))
-    due = np.flatnonzero((rates != 0.0).any(axis=1))
-    if len(due) < FEWEST_SETTLEMENTS:
-        detail = f"{len(due)} settlements are too few to hold against moves; {FEWEST_SETTLEMENTS} are needed."
+    own = [np.flatnonzero(column) for column in (rates != 0.0).T]
+    if max(len(rows) for rows in own) < FEWEST_SETTLEMENTS:
+        detail = (
+            f"No symbol has {FEWEST_SETTLEMENTS} settlements, which it takes to hold them against moves; the most are "
+            f"{max(len(rows) for rows in own)}."
+        )
         return Finding("T8", "inconclusive", check.title, detail, remedy="Ask of more bars.")
+    heard = {column: rows for column, rows in enumerate(own) if len(rows) >= FEWEST_SETTLEMENTS}
+    due = np.unique(np.concatenate(list(heard.values())))
+    # Symbols settle at intervals of their own. Moves of a long one are made of those of short ones: all that settles
+    # within the longest is one observation.
+    longest = max(float(np.median(np.diff(rows))) for rows in heard.values())
     level = (prices.close if fill == "close" else prices.open).ffill().to_numpy(dtype=float)
-    # A settlement of row t falls due by the edge at which row t + 1 is traded.
-    edge = np.minimum(due + 1, len(level) - 1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        moves = np.diff(np.log(level[edge]), axis=0)
-    change = np.diff(rates[due], axis=0)
-    ahead, behind = (_together(change[:-1], each) for each in (moves[1:], moves[:-1]))
+    behind, ahead = np.zeros((2, int(len(level) // longest) + 1))
+    for column, rows in heard.items():
+        # A settlement of row t falls due by the edge at which row t + 1 is traded.
+        edge = np.minimum(rows + 1, len(level) - 1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            moves = np.diff(np.log(level[edge, column]))
+        change, places = np.diff(rates[rows, column])[:-1], (rows[1:-1] // longest).astype(int)
+        np.add.at(behind, places, _together(change, moves[:-1]))
+        np.add.at(ahead, places, _together(change, moves[1:]))
     after, beyond = _score(ahead), _score(ahead - behind)
     before = _score(behind)
     told = (
@@ -203,11 +215,11 @@ def _stamps(funding: pd.DataFrame, prices: Prices, fill: str) -> Finding:
 
 
 def _together(change: np.ndarray, moves: np.ndarray) -> np.ndarray:
-    """Sum over symbols of change times move, each in units of its own spread, one for each settlement."""
+    """Change times move, each in units of its own spread, of each settlement of a symbol; 0 where one is unknown."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        one, two = ((each - np.nanmean(each, axis=0)) / np.nanstd(each, axis=0) for each in (change, moves))
+        one, two = ((each - np.nanmean(each)) / np.nanstd(each) for each in (change, moves))
     products = np.clip(one, -LARGEST, LARGEST) * np.clip(two, -LARGEST, LARGEST)
-    return np.asarray(np.nansum(products, axis=1))
+    return np.asarray(np.nan_to_num(products))
 
 
 def _score(gains: np.ndarray) -> float:

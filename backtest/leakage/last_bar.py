@@ -12,7 +12,7 @@ from embargo.data_loaders.schemas import Prices
 
 USUAL_BARS, FEWEST_BARS = 20, 60
 # Of the usual volume and the usual range; and in robust standard deviations of bars like it.
-SMALL_VOLUME, SMALL_RANGE, FAR, SMALLEST = 0.4, 0.6, 5.0, 0.05
+SMALL_VOLUME, SMALL_RANGE, FAR, SMALLEST = 0.4, 0.6, 4.0, 0.05
 _ALIKE = 0.02
 _MAD = 1.4826
 
@@ -22,12 +22,17 @@ def check_last_bar(prices: Prices) -> Finding:
 
     Volume and range of every bar are divided by their medians over the 20 bars before, symbol by symbol, and the middle
     of all symbols is taken; bars that open at the same time of day and last as long are alike. The newest is suspicious
-    where it is the smallest of them in volume, five robust standard deviations below their middle and below 0.4 of the
+    where it is the smallest of them in volume, four robust standard deviations below their middle and below 0.4 of the
     usual, and among the smallest twentieth in range, below 0.6 of the usual; range alone stands for both where no
     volumes are known. If bars are exchangeable, being the smallest comes to one archive in as many as there are bars
-    alike; the rest makes it far rarer.
+    alike; the rest makes it far rarer: of whole days, 1 in 2,000 of nine crypto pairs and at most 1 in 4,000 of US
+    stocks.
 
-    Silent on: bars cut in their last third, revisions (which need a second download), and fewer than 60 bars alike.
+    Days differ so much that only short parts stand out. Of days of the same crypto pairs that were cut after 2, 4, 6,
+    8, 12 and 16 of 24 hours, 83, 61, 43, 25, 5 and 1 % are found; the others pass, so a pass proves little.
+
+    Silent on: most bars of which more than a third was over, revisions (which need a second download), and fewer than
+    60 bars alike.
 
     Parameters
     ----------

@@ -16,6 +16,9 @@ from embargo.data_loaders.fields import CLASSES
 
 # What rounding, padding and the company of other texts in a batch may do to a probability.
 ROUNDING = 0.05
+# A calibration with steps makes much of little: of one text apart after it, the reader must be apart before it too, or
+# so many must be that steps cannot be why. What is the same before is the same after.
+SAME, BEFORE, OF_MANY, MANY = 1e-5, 0.1, 0.1, 5
 # Scores are handed on, not computed once more, so they stay to the last bit but for how they are written.
 HANDED_ON = 1e-9
 # Standard errors from which on changes are taken to foretell returns.
@@ -28,10 +31,13 @@ def check_rereading(articles: pd.DataFrame) -> Finding:
     """Require that the scores that are traded are what the reader says of each text when it is asked again (D9).
 
     Two steps are held apart. What the reader answers now, without any cache, must be what it is said to have answered,
-    to 0.05 in every probability: else a cache answered for another text or another model (D9). And what it answered
-    must be what is traded, number for number: else something came between the reader and the trade, which is another
-    model (M13), or, where the changes foretell what is earned by 3.5 standard errors clustered by day, a feature made
-    from the target (S7).
+    to 0.05 in every probability: else a cache answered for another text or another model (D9). Calibration by steps
+    makes such a difference of next to nothing, so where it is known how far answers lie apart before calibration, that
+    must be a tenth of the spread of all answers, or as many as five texts and a tenth of those asked must differ. And
+    what it answered must be what is traded, number for number and article for article: else something came between the
+    reader and the trade, which is another model (M13), or, where the changes foretell what is earned by 3.5 standard
+    errors clustered by day, a feature made from the target (S7). A score that is missing, or that nobody gave, was
+    changed.
 
     Silent on: a reader that is wrong each time it is asked, changes below the rounding, texts that were not asked
     again.
@@ -39,10 +45,12 @@ def check_rereading(articles: pd.DataFrame) -> Finding:
     Parameters
     ----------
     articles : DataFrame
-        One row per article and symbol that is traded: ``article_id``, ``at`` (UTC, the opening of the bar whose return
-        is earned), ``earned`` (fraction, NaN where unknown), what is traded (``bearish, neutral, bullish,
-        confidence``), what the reader answered (``kept_bearish, kept_neutral, kept_bullish, kept_confidence``) and what
-        it answers again (``again_bearish, again_neutral, again_bullish``, NaN where it was not asked).
+        One row per article and symbol that is traded, or that the reader answered of: ``article_id``, ``at`` (UTC, the
+        opening of the bar whose return is earned), ``earned`` (fraction, NaN where unknown), what is traded
+        (``bearish, neutral, bullish, confidence``, NaN where nothing is), what the reader answered (``kept_bearish,
+        kept_neutral, kept_bullish, kept_confidence``), what it answers again (``again_bearish, again_neutral,
+        again_bullish``, NaN where it was not asked) and, if known, ``apart_before``: the largest difference of the
+        logits of both, in standard deviations of all that were asked.
 
     Returns
     -------
@@ -81,16 +89,24 @@ def check_rereading(articles: pd.DataFrame) -> Finding:
         return Finding("D9", "inconclusive", title, detail, unit=_UNIT)
     apart = np.abs(again - kept[:, : len(CLASSES)]).max(axis=1, initial=0.0)
     otherwise = asked & known & (apart > ROUNDING)
-    change = np.abs(articles[traded].to_numpy(dtype=float) - kept).max(axis=1, initial=0.0)
-    changed = known & (change > HANDED_ON)
+    if "apart_before" in articles and otherwise.sum() < max(MANY, OF_MANY * asked.sum()):
+        before = articles["apart_before"].to_numpy(dtype=float)
+        otherwise &= ~((before > SAME) & (before <= BEFORE))
+    there = articles[traded].to_numpy(dtype=float)
+    change, lost = np.abs(there - kept).max(axis=1, initial=0.0), known & ~np.isfinite(there).all(axis=1)
+    # What is missing on one side alone was changed as well; no number is.
+    changed = (known & ~(change <= HANDED_ON)) | (~known & np.isfinite(there).any(axis=1))
+    held = int((known | changed).sum())
+    told = f"{int(changed.sum()):,} of {held:,} articles are not traded on what the reader answered"
+    told += f" ({int(lost.sum()):,} of them not at all, or without a score)" if lost.any() else ""
+    most = float(np.nan_to_num(change[changed]).max(initial=0.0))
     z = _foretelling(articles, changed) if changed.any() else 0.0
     said = f"{int(otherwise.sum()):,} of {int(asked.sum()):,} articles that the reader was asked of again have scores"
     if changed.any() and z >= FORETOLD:
         return Finding(
             "S7", "leak", title,
-            f"{int(changed.sum()):,} of {int(known.sum()):,} articles are traded on scores that the reader never gave, "
-            f"and the changes foretell what was earned (z {z:.1f}). {said} that it does not give.",
-            _shown(articles, changed), float(changed.sum() / known.sum()), _UNIT,
+            f"{told}, and the changes foretell what was earned (z {z:.1f}). {said} that it does not give.",
+            _shown(articles, changed), float(changed.sum() / held), _UNIT,
             "Trade what the reader says; let nothing be worked into scores that was computed from returns.",
         )  # fmt: skip
     if otherwise.any():
@@ -104,9 +120,8 @@ def check_rereading(articles: pd.DataFrame) -> Finding:
     if changed.any():
         return Finding(
             "M13", "leak", title,
-            f"{int(changed.sum()):,} of {int(known.sum()):,} articles are traded on scores that the reader never gave "
-            f"(changed by up to {change[changed].max():.2f}).",
-            _shown(articles, changed), float(changed.sum() / known.sum()), _UNIT,
+            f"{told}; scores were changed by up to {most:.2f}.",
+            _shown(articles, changed), float(changed.sum() / held), _UNIT,
             "Trade what the reader says of a text; a rule that changes it belongs into the signal, where it is tested.",
         )  # fmt: skip
     detail = f"All {int(known.sum()):,} articles are traded on what the reader answered"
@@ -120,8 +135,12 @@ def check_rereading(articles: pd.DataFrame) -> Finding:
 
 def _foretelling(articles: pd.DataFrame, changed: np.ndarray) -> float:
     """How many standard errors, clustered by day, changes of scores go with what was earned, each day's mean apart."""
-    kept = (articles["kept_bullish"] - articles["kept_bearish"]).to_numpy(dtype=float)
-    moved = (articles["bullish"] - articles["bearish"]).to_numpy(dtype=float) - kept
+    # An article without a score says as little as one that is neutral.
+    kept, there = (
+        np.nan_to_num((articles[f"{part}bullish"] - articles[f"{part}bearish"]).to_numpy(dtype=float))
+        for part in ("kept_", "")
+    )
+    moved = there - kept
     read = read_forecasts(articles.assign(moved=np.where(changed, moved, 0.0)), ["earned", "moved"], where="scores")
     if not read.days:
         return 0.0

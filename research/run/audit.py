@@ -25,7 +25,7 @@ from embargo.research.progress import Stages
 from embargo.research.records.attempts import Attempts
 from embargo.research.run.cutoff import Rival, judge_cutoff
 from embargo.research.run.data_verdict import clock_of, read_by
-from embargo.research.run.plan import Plan
+from embargo.research.run.plan import Plan, traded_parts
 from embargo.research.run.samples import Part
 from embargo.research.run.text_checks import judge_labels_read, judge_texts
 
@@ -280,7 +280,24 @@ def _rereading(trail: Trail) -> Finding:
     scored = trail.scored
     opens = trail.plan.world.prices.open_at[trail.plan.rows]
     told = scored.assign(at=opens[scored["row"].clip(lower=0)], earned=_earned(trail))
+    told = pd.concat([told, unheard(trail.plan, scored).assign(at=opens[0])], ignore_index=True)
     return leakage.check_rereading(told.merge(trail.answers, on=["article_id", "fold"], how="left"))
+
+
+def unheard(plan: Plan, scored: pd.DataFrame) -> pd.DataFrame:
+    """Return the news of the traded test windows, all of which is read, that is not among the scored news.
+
+    Articles that repeat others or reach no bar stay among them, marked so: none may be missing.
+    """
+    keys = ["article_id", "symbol"]
+    columns = [*keys, "text"]
+    read = pd.concat(
+        [part.test_news[columns].assign(fold=part.fold.index) for part in traded_parts(plan.config, plan.parts)]
+    )
+    if len(read) == len(scored) and all(np.array_equal(read[name], scored[name]) for name in keys):
+        return read.iloc[:0]
+    there = [pd.MultiIndex.from_frame(news[[*keys, "fold"]].astype("str")) for news in (read, scored)]
+    return read.loc[~there[0].isin(there[1])]
 
 
 def _tradable_instants(trail: Trail) -> Finding:

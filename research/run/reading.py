@@ -47,7 +47,8 @@ SCORES = "scores.sqlite"
 # Texts of a fold of which its reader is asked once more: readers of words cost nothing, and models take their time.
 ASKED_AGAIN, ASKED_OF_MODELS = 2000, 32
 ANSWER_COLUMNS = (
-    "article_id", "fold", *(f"kept_{name}" for name in (*CLASSES, "confidence")), *(f"again_{name}" for name in CLASSES)
+    "article_id", "fold", *(f"kept_{name}" for name in (*CLASSES, "confidence")),
+    *(f"again_{name}" for name in CLASSES), "apart_before",
 )  # fmt: skip
 
 
@@ -127,8 +128,9 @@ class Reading:
         model kept no record has no rows.
     answers : DataFrame
         What the readers answered, one row per test article: ``article_id, fold``, the calibrated probabilities and
-        confidence as ``kept_*``, and what they answer when asked again without a cache as ``again_*``, NaN where they
-        were not asked. Empty of a reading that is not audited.
+        confidence as ``kept_*``, what they answer when asked again without a cache as ``again_*``, NaN where they were
+        not asked, and as ``apart_before`` the largest difference of their logits, which no calibration bends, in
+        standard deviations of the fold's. Empty of a reading that is not audited.
     """
 
     scored: pd.DataFrame
@@ -258,7 +260,7 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memo
             if audited:
                 # To load a base for this alone would cost a run whose scores are all kept more than the rest of it.
                 loaded = shared is None or shared.reads > 0
-                answers.append(_asked_again(config, model, part, result.scores, loaded=loaded))
+                answers.append(_asked_again(config, model, part, result.scores, store, loaded=loaded))
             scores = result.scores.set_index("article_id")
             scored.append(
                 part.test_news.join(scores[[*CLASSES, "confidence", "model_id"]], on="article_id").assign(
@@ -284,7 +286,7 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memo
 
 
 def _asked_again(
-    config: Config, model: FittedModel, part: Samples, scores: pd.DataFrame, *, loaded: bool
+    config: Config, model: FittedModel, part: Samples, scores: pd.DataFrame, store: ScoreCache, *, loaded: bool
 ) -> pd.DataFrame:
     """Write down what a reader answered of a fold's news, and ask it of some of them again, in another order."""
     news = part.test_news[["article_id", "text"]].drop_duplicates("article_id")
@@ -296,9 +298,25 @@ def _asked_again(
     number = min(len(news), ASKED_AGAIN if config.model.kind != "transformer" else ASKED_OF_MODELS)
     drawn = np.random.default_rng([config.seed, part.index]).permutation(len(news))[:number]
     asked = news.iloc[drawn]
-    again = model.calibration.apply(model.scorer.logits(asked["text"].tolist()))
+    logits = model.scorer.logits(asked["text"].tolist())
+    again = model.calibration.apply(logits)
     told = pd.DataFrame(again, columns=[f"again_{name}" for name in CLASSES], index=asked.index)
+    before = score_articles(model.scorer, Calibration(), asked, cache=store).scores.set_index("article_id")
+    told["apart_before"] = apart_before(
+        before.loc[asked["article_id"], list(CLASSES)].to_numpy(), Calibration().apply(logits)
+    )
     return answers.join(told)[list(ANSWER_COLUMNS)]
+
+
+def apart_before(kept: np.ndarray, again: np.ndarray) -> np.ndarray:
+    """Return the largest difference of the logits of each text, in standard deviations of what was kept.
+
+    Both are given as shares that no calibration bent, shape (texts, 3).
+    """
+    one, two = (np.log(np.maximum(shares, 1e-12)) for shares in (kept, again))
+    one, two = (logs - logs.mean(axis=1, keepdims=True) for logs in (one, two))
+    spread = float(one.std())
+    return np.asarray(np.abs(one - two).max(axis=1) / (spread if spread > 0.0 else 1.0))
 
 
 def lent(held: SharedBase | None, base: Base | None, stack: ExitStack) -> SharedBase | None:

@@ -57,6 +57,10 @@ def test_news_alone_tells_labels_that_are_a_session_off(world):
     early = check_bar_stamps(labelled(world.prices, -1), world.news)
     assert (early.verdict, early.effect > LOUD) == ("suspicious", True)
     assert "one bar early" in early.detail
+    slow = world.news.assign(published_at=world.news["published_at"] + pd.Timedelta(days=1))
+    for finding in (early, check_bar_stamps(world.prices, slow)):
+        assert "news stamped a session late" in finding.detail
+        assert all(word in finding.remedy for word in ("which of the two", "Volumes", "own stamp"))
     assert early.evidence[0]["z"] > early.evidence[1]["z"] + 2.0
 
 

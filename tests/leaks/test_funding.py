@@ -107,3 +107,21 @@ def test_no_funding_is_not_asked_and_other_bars_are_refused():
     assert judged(rates.iloc[:1].reindex(rates.index).fillna(0.0), prices).verdict == "inconclusive"
     with pytest.raises(DataError, match="different bars"):
         judged(rates.iloc[1:], prices)
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_symbols_that_settle_at_other_intervals_are_each_held_against_their_own(early):
+    """Bars of an hour, of which some symbols settle in each, and others in every fourth and eighth."""
+    n, every = 2400, (1, 4, 8, 8, 4, 8)
+    rng = np.random.default_rng(3)
+    at = pd.date_range("2023-01-01", periods=n, freq="h", tz="UTC")
+    moves = 0.004 * (rng.normal(size=(n, 1)) + rng.normal(size=(n, len(every))))
+    close = pd.DataFrame(100.0 * np.exp(moves.cumsum(axis=0)), index=at, columns=[f"S{i}" for i in range(len(every))])
+    prices = Prices(close.shift(1).fillna(100.0), close, close, close, close, at, at + pd.Timedelta(hours=1), "24/7")
+    rates = close * 0.0
+    for column, hours in enumerate(every):
+        rows = np.arange(hours - 1, n, hours)
+        settled = 1e-4 + 0.01 * np.diff(np.log(close.iloc[rows, column]), prepend=np.log(100.0))
+        settled += 4e-5 * rng.normal(size=len(rows)) * hours**0.5
+        rates.iloc[rows, column] = np.append(settled[1:], 1e-4) if early else settled
+    assert judged(rates, prices).verdict == ("suspicious" if early else "pass")

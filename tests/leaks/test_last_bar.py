@@ -12,11 +12,11 @@ from embargo.backtest.leakage import check_last_bar
 from embargo.data_loaders.schemas import Prices
 
 
-def bars(seed: int, *, n: int = 200, symbols: int = 5, hours: int = 24) -> Prices:
+def bars(seed: int, *, n: int = 200, symbols: int = 5, hours: int = 24, wild: float = 0.15) -> Prices:
     """Bars round the clock whose volume and range vary together from bar to bar."""
     rng = np.random.default_rng(seed)
     at = pd.date_range("2020-01-01", periods=n, freq=f"{hours}h", tz="UTC")
-    busy = np.exp(0.15 * rng.standard_normal((n, 1)) + 0.3 * rng.standard_normal((n, symbols)))
+    busy = np.exp(wild * rng.standard_normal((n, 1)) + 0.3 * rng.standard_normal((n, symbols)))
     opened = 100.0 * np.exp(np.cumsum(0.01 * rng.standard_normal((n, symbols)), axis=0))
     reach = 0.02 * busy * rng.uniform(0.7, 1.3, (n, symbols))
     panels = (opened, opened * (1 + reach), opened, opened * (1 + 0.5 * reach), np.round(1e6 * busy))
@@ -43,6 +43,17 @@ def test_a_bar_cut_short_is_suspicious_and_its_clean_twin_is_not(symbols, share)
         assert (finding.verdict, finding.code) == ("suspicious", "T3")
         assert finding.effect < 2.5 * share
         assert "split.end" in finding.remedy
+
+
+def test_of_bars_that_differ_much_most_short_parts_are_found_and_few_long_ones():
+    """A sixth of a day stands out from days that have half or twice the usual; half of one does not."""
+    worlds = [bars(seed, wild=0.35) for seed in range(20)]
+    found = {
+        share: sum(check_last_bar(cut_at(prices, share)).verdict == "suspicious" for prices in worlds)
+        for share in (1 / 6, 1 / 2)
+    }
+    assert found[1 / 6] >= 9
+    assert found[1 / 2] <= 3
 
 
 def test_without_volumes_the_range_tells():

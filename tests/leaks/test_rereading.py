@@ -71,3 +71,29 @@ def test_nothing_is_said_where_nobody_wrote_answers_down(articles):
     assert check_rereading(blank).verdict == "inconclusive"
     with pytest.raises(DataError, match="kept_bearish"):
         check_rereading(articles.drop(columns="kept_bearish"))
+
+
+def test_scores_that_are_missing_or_that_nobody_gave_were_changed(articles):
+    """Whoever takes out what the reader answered trades another model, and where it was wrong, one that knows."""
+    traded, few = [*CLASSES, "confidence"], np.arange(N) % 30 == 7
+    for prefix in ("", "kept_"):
+        part = articles.copy()
+        part.loc[few, [f"{prefix}{name}" for name in traded]] = np.nan
+        finding = check_rereading(part)
+        assert (finding.code, finding.verdict, finding.effect) == ("M13", "leak", few.mean())
+        assert ("10 of them not at all" in finding.detail) == (prefix == "")
+    said = articles["bullish"] - articles["bearish"]
+    wrong = articles.copy()
+    wrong.loc[said * articles["earned"] < 0.0, traded] = np.nan
+    assert check_rereading(wrong).code == "S7"
+
+
+def test_a_step_of_a_calibration_is_no_other_answer(articles):
+    """One text apart after calibration must be apart before it; many need not be."""
+
+    def of(wrong: np.ndarray, before: float):
+        return check_rereading(shifted(articles, "again_", np.where(wrong, 0.3, 0.0)).assign(apart_before=before))
+
+    one, many = np.arange(N) == 7, np.arange(N) % 5 == 0
+    assert of(one, 0.02).verdict == "pass"
+    assert of(one, 0.5).code == of(one, 0.0).code == of(many, 0.02).code == "D9"

@@ -288,6 +288,20 @@ def test_a_source_that_runs_early_is_doubted_only_where_prices_follow_it() -> No
     assert judge_clock(early, calendar="XNYS").verdict == "inconclusive"
 
 
+@pytest.mark.parametrize(("lives", "verdict"), [("Asia/Tokyo", "inconclusive"), ("Pacific/Auckland", "suspicious")])
+def test_a_newsroom_of_asia_beside_others_may_rest_in_the_session(lives: str, verdict: str) -> None:
+    rng = np.random.default_rng(0)
+    days = pd.date_range("2016-01-05", "2016-12-20", freq="B")[rng.integers(0, 250, 900)]
+    local = (days + pd.to_timedelta(rng.triangular(6, 11, 22, 900) * 60 // 1, unit="min")).tz_localize(lives)
+    wire = pd.DataFrame({"published_at": business_news().dt.tz_convert("UTC").dt.as_unit("us"), "source": "wire"})
+    east = pd.DataFrame({"published_at": local.tz_convert("UTC").as_unit("us"), "source": "east"})
+    judgement = judge_clock(pd.concat([wire, east], ignore_index=True), calendar="XNYS")
+    assert judgement.verdict == verdict
+    assert "while the exchange is awake" in judgement.summary or "the day of east runs" in judgement.summary
+    # Alone, nothing speaks for it.
+    assert judge_clock(east, calendar="XNYS").verdict == "suspicious"
+
+
 def test_the_hours_of_few_articles_say_nothing() -> None:
     local = business_news().dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
     chosen = np.arange(len(local)) < 50
