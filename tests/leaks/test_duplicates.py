@@ -206,3 +206,11 @@ def test_malformed_input_is_refused():
         check_duplicates(train, train_at.dt.tz_localize(None), test, test_at)
     with pytest.raises(ConfigError, match="allowed"):
         check_duplicates(train, train_at, test, test_at, allowed=1.0)
+
+
+def test_nothing_is_near_to_nothing_and_all_of_it_was_searched():
+    for queries, corpus in (([], ["a text of four words"]), (["a text of four words"], [])):
+        found = near_matches(queries, corpus)
+        assert found.position.tolist() == [-1] * len(queries)
+        assert found.similarity.tolist() == [0.0] * len(queries)
+        assert found.searched.tolist() == [True] * len(queries)

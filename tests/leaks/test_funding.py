@@ -107,3 +107,12 @@ def test_no_funding_is_not_asked_and_other_bars_are_refused():
     assert judged(rates.iloc[:1].reindex(rates.index).fillna(0.0), prices).verdict == "inconclusive"
     with pytest.raises(DataError, match="different bars"):
         judged(rates.iloc[1:], prices)
+
+
+def test_when_rates_settle_is_a_schedule_that_may_be_read():
+    rates, prices = market(1)
+
+    def decide(funding):
+        return funding.ne(0.0) * 0.1
+
+    assert judged(rates, prices, decide=decide).verdict == "pass"

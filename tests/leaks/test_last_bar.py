@@ -42,6 +42,7 @@ def test_a_bar_cut_short_is_suspicious_and_its_clean_twin_is_not(symbols, share)
         finding = check_last_bar(cut_at(prices, share))
         assert (finding.verdict, finding.code) == ("suspicious", "T3")
         assert finding.effect < 2.5 * share
+        assert finding.evidence[0]["share_of_usual"] == finding.effect
         assert "split.end" in finding.remedy
 
 

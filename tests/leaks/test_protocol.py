@@ -10,7 +10,8 @@ import pytest
 from samples import leak_worlds as worlds
 
 from embargo.backtest.leakage import assert_causal, perturb_function, perturb_levels
-from embargo.backtest.leakage.futures import FAR_OFF, KEYS, lifted, poisoned, rows_in_gaps
+from embargo.backtest.leakage.futures import FAR_OFF, KEYS, FutureWorld, lifted, poisoned, rows_in_gaps
+from embargo.backtest.leakage.protocol import _fault
 from embargo.data_loaders.errors import DataError, LeakError
 from embargo.data_loaders.fields import PRICE_FIELDS
 from embargo.data_loaders.schemas import validate_prices
@@ -294,3 +295,43 @@ def test_rounding_alone_is_suspicious_not_a_leak(world):
 
     (finding,) = ask(rounding, world)
     assert (finding.code, finding.verdict) == ("T1", "suspicious")
+
+
+def test_the_symbol_that_moved_is_named_in_whatever_order_columns_come(world):
+    base = pd.DataFrame(0.0, index=world.prices.open_at[:4], columns=["late", "early"])
+    after = base.assign(early=[0.0, 0.25, 0.0, 0.0], new=0.0)
+    changed = FutureWorld("later news was removed", "news", world.news, world.prices)
+    fault = _fault(base, after, 2, world.decided_at, changed)
+    assert fault.evidence["symbol"] == "early"
+    assert (fault.first, fault.row, fault.size) == (1, 2, 0.25)
+    assert (fault.evidence["value"], fault.evidence["value_perturbed"]) == (0.0, 0.25)
+    # What moves after the row alone is nobody's fault.
+    assert _fault(base, after, 0, world.decided_at, changed) is None
+
+
+def test_leaks_are_told_before_rounding_and_rows_as_they_are_done(world):
+    def both(news, prices):
+        row = worlds.rows_by_date(news, prices)
+        weights = worlds.honest(news, prices) + 2**-52 * (len(prices.close.tail(1)) + prices.close.iloc[-1, 0] % 1)
+        np.add.at(weights.to_numpy(), (row[row >= 0], 0), 0.001 * news["sentiment"].to_numpy()[row >= 0])
+        return weights
+
+    told: list[tuple[int, int]] = []
+    found = ask(both, world, n_rows=3, progress=lambda done, total: told.append((done, total)))
+    assert [finding.verdict for finding in found] == ["leak", "suspicious"]
+    assert [done for done, _ in told] == [1, 2, 3]
+    assert {total for _, total in told} == {3}
+
+
+def test_levels_are_scaled_by_powers_of_two_which_round_nothing(world):
+    seen = []
+
+    def watching(_news, prices):
+        seen.append(prices)
+        return prices.close * 0.0 + 0.1
+
+    assert perturb_levels(watching, world.news, replace(world.prices, adjustment="splits")).verdict == "pass"
+    factors = (seen[1].close / seen[0].close).to_numpy()[-1]
+    assert set(factors) == {2.0, 4.0, 8.0}
+    assert (factors[:4] == [2.0, 4.0, 8.0, 2.0]).all()
+    assert ((seen[1].volume * factors).fillna(0.0) == seen[0].volume.fillna(0.0)).all(axis=None)

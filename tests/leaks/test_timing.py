@@ -136,7 +136,8 @@ def test_merge_by_date_is_a_leak_with_example_rows(world):
     row = finding.evidence[0]
     assert row["first_allowed_row"] > row["row"]
     assert row["hours_too_early"] > 0
-    assert pd.Timestamp(row["known_at"]) > pd.Timestamp(row["decided_at"])
+    early = pd.Timestamp(row["known_at"]) - pd.Timestamp(row["decided_at"])
+    assert row["hours_too_early"] == pytest.approx(early / pd.Timedelta(hours=1), abs=0.01)
 
 
 def test_one_article_a_microsecond_too_late_is_a_leak_and_on_the_dot_is_not(world):
@@ -231,3 +232,8 @@ def test_a_correlation_of_the_event_study_stays_a_correlation(world):
     shown = [row[name] for row in finding.evidence for name in ("correlation", "correlation_of_rest")]
     assert max(map(abs, shown)) <= 1.0
     assert max(shown) > 0.9
+
+
+def test_stamps_that_are_all_missing_are_counted():
+    finding = check_time_zones(pd.DataFrame({"published_at": [None, None, None]}), "XNYS")
+    assert (finding.verdict, "(3 missing)" in finding.detail) == ("not-applicable", True)
