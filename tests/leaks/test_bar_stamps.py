@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from embargo.backtest.leakage import check_bar_stamps
+from embargo.backtest.leakage import bar_stamps, check_bar_stamps
 from embargo.backtest.leakage import session_lag as session_lag_of
 from embargo.backtest.leakage.session_lag import LOUD, session_lag
 from embargo.data_loaders.archive import read_prices
@@ -172,3 +172,15 @@ def test_the_first_legs_have_none_before_them_and_two_hundred_articles_are_enoug
     inside = news.sort_values("published_at").iloc[::4].head(200)
     assert session_lag(inside, prices) is not None
     assert session_lag(inside.head(199), prices) is None
+
+
+def test_two_hundred_articles_are_a_witness_and_eight_of_twenty_one_days_are_usual():
+    news, prices = _told(1)
+    assert bar_stamps._of_news(news.head(200), prices) is not None
+    assert bar_stamps._of_news(news.head(199), prices) is None
+    beside = bar_stamps._beside_usual(np.arange(30.0)[:, None])[:, 0]
+    # At an edge half of the window is there; with seven values there is nothing usual.
+    assert beside[0] == -5.0
+    assert np.isfinite(beside).all()
+    assert np.isfinite(bar_stamps._beside_usual(np.ones((8, 1)))).all()
+    assert np.isnan(bar_stamps._beside_usual(np.ones((7, 1)))).all()
