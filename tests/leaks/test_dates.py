@@ -142,3 +142,8 @@ def test_what_is_to_come_is_heard_in_capitals_too():
     tail = "; shares rose Ahead of the vote on {}"
     found = check_dates_in_texts(news(lambda day: tail.format(FORMS["month first"](day))))
     assert (found.verdict, found.effect) == ("pass", 0.0)
+
+
+@pytest.mark.parametrize(("days", "verdict"), [(10, "suspicious"), (11, "pass")])
+def test_a_day_is_near_up_to_ten_days(days, verdict):
+    assert check_dates_in_texts(news(lambda day: f" ({day:%Y-%m-%d})", 0.1, days=days)).verdict == verdict

@@ -214,3 +214,13 @@ def test_nothing_is_near_to_nothing_and_all_of_it_was_searched():
         assert found.position.tolist() == [-1] * len(queries)
         assert found.similarity.tolist() == [0.0] * len(queries)
         assert found.searched.tolist() == [True] * len(queries)
+
+
+def test_queries_that_meet_nothing_do_not_end_the_search(monkeypatch):
+    """Searched one by one, those after a query without a match are searched all the same."""
+    monkeypatch.setattr(module, "_POSTINGS_AT_ONCE", 1)
+    corpus = [f"a text of five words {number}" for number in range(6)]
+    for seed in range(4):
+        found = near_matches(["nothing here is like any other", *corpus], corpus, seed=seed)
+        assert found.position.tolist() == [-1, *range(6)]
+        assert found.searched.all()

@@ -73,6 +73,7 @@ def test_a_decision_that_knows_what_it_will_pay_is_a_leak():
     assert (finding.verdict, finding.code) == ("leak", "T8")
     shown = finding.evidence[0]
     assert shown["value"] != shown["value_perturbed"]
+    assert f"first {shown['symbol']} at {shown['bar']}: {shown['value']} became" in finding.detail
     assert pd.Timestamp(shown["bar"]) > pd.Timestamp(shown["decided_at"])
 
 

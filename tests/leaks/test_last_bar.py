@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from embargo.backtest.leakage import check_last_bar
+from embargo.backtest.leakage import check_last_bar, last_bar
 from embargo.data_loaders.schemas import Prices
 
 
@@ -82,3 +82,9 @@ def test_few_bars_and_prices_without_anything_tell_nothing():
     assert check_last_bar(prices.select(bars=slice(0, 50))).verdict == "inconclusive"
     flat = dict.fromkeys(("high", "low", "close"), prices.open)
     assert check_last_bar(replace(prices, volume=prices.volume * 0.0, **flat)).verdict == "inconclusive"
+
+
+def test_how_far_a_bar_lies_below_is_counted_from_the_middle_of_the_others():
+    # The others lie at 1, 2, 3, 4 and 5, the newest three below their middle; half of them lie within one of it.
+    assert last_bar._below(np.array([1.0, 2.0, 3.0, 4.0, 5.0, 0.0])) == pytest.approx(-3.0 / 1.4826)
+    assert last_bar._below(np.array([3.0, 3.0, 3.0, 0.0])) == 0.0

@@ -64,6 +64,8 @@ def test_a_halt_before_the_end_is_no_ending_and_a_late_start_counts_no_years() -
     assert check_universe(of(halted)).evidence[0]["ended"] == 0
     whole, cut = (check_universe(of(panel)).evidence[0]["symbol_years"] for panel in (halted, late))
     assert whole - cut == pytest.approx(15 * 104 * 7 / 365.25, abs=0.2)
+    row = check_universe(of(halted), rate=0.1).evidence[0]
+    assert row["expected"] == pytest.approx(0.1 * row["symbol_years"], abs=0.06)
 
 
 def test_where_nothing_ends_nothing_is_asked_and_no_prices_are_refused() -> None:

@@ -207,3 +207,13 @@ def test_a_recollection_that_is_doubted_says_by_how_many_errors():
     found = check_date_recall(frame, n_boot=200)
     assert found.verdict == "leak"
     assert re.search(r" That is \d+\.\d standard errors, from ", found.detail)
+
+
+def test_what_is_not_doubted_is_told_with_its_interval():
+    frame, cutoff = interacting(6, 0.0)
+    recalled = np.random.default_rng(0).normal(size=len(frame))
+    found = check_date_recall(frame.assign(symbol="A", recalled=recalled), cutoff=cutoff, n_boot=200)
+    assert found.verdict == "pass"
+    assert found.interval[0] < found.effect < found.interval[1]
+    assert f" correlate {found.effect:.3f} with that day's return, " in found.detail
+    assert f", {found.figures['recall_after']:.3f} after the cutoff." in found.detail
