@@ -180,9 +180,9 @@ def test_a_full_minute_stands_alone(top):
     assert clocks._full_minute(with_rival) == (0.0, 0.0)
 
 
-@pytest.mark.parametrize(("shift", "block"), [(0, (840, 900)), (20, (0, 0)), (-20, (0, 0))])
+@pytest.mark.parametrize(("shift", "block"), [(0, (840, 900)), (10, (0, 0)), (-10, (0, 0)), (20, (0, 0))])
 def test_a_full_hour_has_two_sharp_edges(shift, block):
-    """The same flood, of which a third lies in the hour beside, is people at work."""
+    """The same flood, of which a sixth or a third lies in the hour beside, is people at work."""
     everywhere, flood = np.tile(np.arange(1440), 2), np.repeat(np.arange(841, 900), 60)
     assert clocks._full_hour(np.concatenate([everywhere, flood + shift])) == block
 
