@@ -11,7 +11,7 @@ from samples import leak_worlds as worlds
 
 from embargo.backtest.leakage import assert_causal, perturb_function, perturb_levels
 from embargo.backtest.leakage.futures import FAR_OFF, KEYS, FutureWorld, lifted, poisoned, rows_in_gaps
-from embargo.backtest.leakage.protocol import _fault
+from embargo.backtest.leakage.protocol import _Fault, _fault, _kind, name_of
 from embargo.data_loaders.errors import DataError, LeakError
 from embargo.data_loaders.fields import PRICE_FIELDS
 from embargo.data_loaders.schemas import validate_prices
@@ -108,6 +108,7 @@ def test_non_determinism_and_deafness_are_inconclusive(world):
     (restless,) = ask(worlds.Restless(), world)
     assert restless.verdict == "inconclusive"
     assert "non-deterministic" in restless.detail
+    assert restless.remedy.startswith("Seed every random step")
     flat = pd.DataFrame(0.1, index=world.prices.open_at, columns=world.prices.open.columns)
     (deaf,) = ask(lambda _news, _prices: flat.copy(), world)
     assert (deaf.verdict, "no power" in deaf.detail) == ("inconclusive", True)
@@ -177,6 +178,7 @@ def only_with_many_bars(news, prices):
 def test_a_kind_of_world_that_could_never_be_tried_is_no_pass(world):
     end, rest = ask(only_with_many_bars, world)
     assert (end.code, end.verdict, "too few bars" in end.detail) == ("T9", "inconclusive", True)
+    assert end.remedy.startswith("Let it run on other, and on shorter, news and prices")
     assert (rest.code, rest.verdict, "news poisoned, bars rescaled)" in rest.detail) == ("T1", "pass", True)
     with pytest.raises(DataError, match=r"not all is proven about only_with_many_bars \(T9\).*too few bars"):
         assert_causal(only_with_many_bars, prices=world.prices, news=world.news)
@@ -335,3 +337,16 @@ def test_levels_are_scaled_by_powers_of_two_which_round_nothing(world):
     assert set(factors) == {2.0, 4.0, 8.0}
     assert (factors[:4] == [2.0, 4.0, 8.0, 2.0]).all()
     assert ((seen[1].volume * factors).fillna(0.0) == seen[0].volume.fillna(0.0)).all(axis=None)
+
+
+@pytest.mark.parametrize(("first", "code"), [(11, "S4"), (17, "T1")])
+def test_what_reaches_back_to_the_first_position_is_a_figure_of_all_rows(first, code):
+    """Positions begin at row 10; a fault after row 30 that reaches two thirds of the way back is no figure of all rows."""
+    base = pd.DataFrame({"A": np.where(np.arange(40) < 10, 0.0, 0.1)})
+    fault = _Fault("prices", "bars not yet closed were rescaled", 30, {}, first, 0.1)
+    assert _kind("prices", [fault], base, np.zeros(40, dtype=bool)) == code
+
+
+def test_what_has_no_name_is_called_by_its_kind():
+    assert name_of(worlds.honest) == "honest"
+    assert name_of(worlds.Restless()) == "Restless"
