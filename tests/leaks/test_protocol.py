@@ -341,7 +341,7 @@ def test_levels_are_scaled_by_powers_of_two_which_round_nothing(world):
 
 @pytest.mark.parametrize(("first", "code"), [(11, "S4"), (17, "T1")])
 def test_what_reaches_back_to_the_first_position_is_a_figure_of_all_rows(first, code):
-    """Positions begin at row 10; a fault after row 30 that reaches two thirds of the way back is no figure of all rows."""
+    """Positions begin at row 10; a fault that reaches from row 30 back to 17 is no figure of all rows."""
     base = pd.DataFrame({"A": np.where(np.arange(40) < 10, 0.0, 0.1)})
     fault = _Fault("prices", "bars not yet closed were rescaled", 30, {}, first, 0.1)
     assert _kind("prices", [fault], base, np.zeros(40, dtype=bool)) == code
