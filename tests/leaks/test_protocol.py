@@ -10,7 +10,7 @@ import pytest
 from samples import leak_worlds as worlds
 
 from embargo.backtest.leakage import assert_causal, perturb_function, perturb_levels
-from embargo.backtest.leakage.futures import FAR_OFF, KEYS, FutureWorld, lifted, poisoned, rows_in_gaps
+from embargo.backtest.leakage.futures import FAR_OFF, KEYS, FutureWorld, changes_of, lifted, poisoned, rows_in_gaps
 from embargo.backtest.leakage.protocol import _Fault, _fault, _kind, name_of
 from embargo.data_loaders.errors import DataError, LeakError
 from embargo.data_loaders.fields import PRICE_FIELDS
@@ -350,3 +350,9 @@ def test_what_reaches_back_to_the_first_position_is_a_figure_of_all_rows(first, 
 def test_what_has_no_name_is_called_by_its_kind():
     assert name_of(worlds.honest) == "honest"
     assert name_of(worlds.Restless()) == "Restless"
+
+
+def test_a_weight_that_is_missing_in_one_answer_alone_has_moved_without_end():
+    one, two = pd.DataFrame({"A": [np.nan, np.nan, 0.5, 0.5]}), pd.DataFrame({"A": [np.nan, 0.5, np.nan, 0.25]})
+    assert changes_of(one, two, 4).ravel().tolist() == [0.0, np.inf, np.inf, 0.25]
+    assert changes_of(one, two.rename(columns={"A": "B"}), 4)[3].tolist() == [0.5, 0.25]
