@@ -145,6 +145,7 @@ def test_what_cannot_be_asked_keeps_title_and_unit():
     frame = forecasts(9, days=20)
     few, single = check_concentration(frame, ("source",)), check_repeated_texts(frame)
     assert (few.verdict, single.verdict) == ("not-applicable", "not-applicable")
+    assert (few.code, single.code) == ("D1", "D5")
     assert few.title == CHECKS["check_concentration"].title
     assert few.figures["groups"] == 0.0
     assert single.title == CHECKS["check_repeated_texts"].title
