@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -136,6 +138,9 @@ def test_merge_by_date_is_a_leak_with_example_rows(world):
     row = finding.evidence[0]
     assert row["first_allowed_row"] > row["row"]
     assert row["hours_too_early"] > 0
+    told = re.search(r"^(\d+) of .*: (\d+) came after .* close, (\d+) while .* trading, (\d+) between", finding.detail)
+    count, *parts = map(int, told.groups())
+    assert (sum(parts), parts[0] > 0) == (count, True)
     early = pd.Timestamp(row["known_at"]) - pd.Timestamp(row["decided_at"])
     assert row["hours_too_early"] == pytest.approx(early / pd.Timedelta(hours=1), abs=0.01)
 
