@@ -220,7 +220,7 @@ def test_queries_that_meet_nothing_do_not_end_the_search(monkeypatch):
     """Searched one by one, those after a query without a match are searched all the same."""
     monkeypatch.setattr(module, "_POSTINGS_AT_ONCE", 1)
     corpus = [f"a text of five words {number}" for number in range(6)]
-    for seed in range(4):
+    for seed in (7, 21, 26):  # they search it first
         found = near_matches(["nothing here is like any other", *corpus], corpus, seed=seed)
         assert found.position.tolist() == [-1, *range(6)]
         assert found.searched.all()
