@@ -42,6 +42,7 @@ def test_one_question_needs_no_more_certainty_than_one_question_does():
     """A leak of middling size in a year of bars: 3.5 standard errors, where as many hours would ask for five."""
     found = [drawn(seed, 0.19) for seed in range(20)]
     scores = np.array([each.effect / ((each.interval[1] - each.interval[0]) / 3.92) for each in found])
+    assert all(f"(z {score:.1f})" in each.detail for each, score in zip(found, scores, strict=True))
     assert (scores > 5.0).sum() <= 7
     assert sum(each.verdict == "suspicious" for each in found) >= 11
     assert not any(drawn(1_000 + seed, 0.0).verdict == "suspicious" for seed in range(300))

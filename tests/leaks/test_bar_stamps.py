@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from embargo.backtest.leakage import check_bar_stamps
+from embargo.backtest.leakage import bar_stamps, check_bar_stamps
+from embargo.backtest.leakage import session_lag as session_lag_of
 from embargo.backtest.leakage.session_lag import LOUD, session_lag
 from embargo.data_loaders.archive import read_prices
 from embargo.data_loaders.errors import DataError
@@ -162,3 +163,28 @@ def test_true_bars_of_a_year_pass_and_shifted_ones_do_not(real_data):
         for late in (1, -1):
             assert check_bar_stamps(labelled(bars, late)).verdict in {"suspicious", "inconclusive"}
     assert {check_bar_stamps(labelled(prices, late)).verdict for late in (1, -1)} == {"suspicious"}
+
+
+def test_the_first_legs_have_none_before_them_and_two_hundred_articles_are_enough():
+    starts = np.array(["2024-01-01T09", "2024-01-01T17", "2024-01-02T09", "2024-01-02T17"], dtype="datetime64[us]")
+    moved = np.array([[1.0], [1.0], [-1.0], [1.0]])
+    first = session_lag_of._scores(np.ones(2), np.array([0, 1]), np.zeros(2, dtype=int), starts, moved)
+    # A session before there was none; a leg before there was one, of the second alone.
+    assert first[0].tolist() == [0.0, 1.0, 1.0]
+    assert session_lag_of._scores(np.ones(1), np.array([2]), np.zeros(1, dtype=int), starts, moved)[0, 0] == 1.0
+    news, prices = _told(0)
+    inside = news.sort_values("published_at").iloc[::4].head(200)
+    assert session_lag(inside, prices) is not None
+    assert session_lag(inside.head(199), prices) is None
+
+
+def test_two_hundred_articles_are_a_witness_and_eight_of_twenty_one_days_are_usual():
+    news, prices = _told(1)
+    assert bar_stamps._of_news(news.head(200), prices) is not None
+    assert bar_stamps._of_news(news.head(199), prices) is None
+    beside = bar_stamps._beside_usual(np.arange(30.0)[:, None])[:, 0]
+    # At an edge half of the window is there; with seven values there is nothing usual.
+    assert beside[0] == -5.0
+    assert np.isfinite(beside).all()
+    assert np.isfinite(bar_stamps._beside_usual(np.ones((8, 1)))).all()
+    assert np.isnan(bar_stamps._beside_usual(np.ones((7, 1)))).all()

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from embargo.backtest.leakage import check_mixed_clocks
+from embargo.backtest.leakage import check_mixed_clocks, clocks
 from embargo.data_loaders.errors import DataError
 from embargo.research.benchmarks.clock_power import make_world
 from embargo.research.benchmarks.stamp_power import MINORITIES, with_copies
@@ -161,3 +161,51 @@ def test_a_true_archive_passes_whole_and_in_quarters(real_data):
     )
     assert finding.verdict == "suspicious"
     assert "moved by 5 h" in finding.detail
+
+
+def test_dates_alone_are_not_asked():
+    at = pd.date_range("2024-03-01", periods=30, freq="D", tz="UTC")
+    finding = check_mixed_clocks(pd.DataFrame({"published_at": at}), "24/7")
+    assert (finding.verdict, finding.detail) == ("not-applicable", "All stamps are dates, not times.")
+
+
+@pytest.mark.parametrize("top", [5, 500, 717, 1434])
+def test_a_full_minute_stands_alone(top):
+    """Beside a second favourite that is a third as full, it is a release, not a default."""
+    minutes = np.concatenate([np.arange(1440), np.full(600, top)])
+    assert clocks._full_minute(minutes) == (top, top + 1)
+    with_one_less = np.concatenate([minutes, np.full(199, (top + 400) % 1440)])
+    assert clocks._full_minute(with_one_less) == (top, top + 1)
+    with_rival = np.concatenate([minutes, np.full(201, (top + 400) % 1440)])
+    assert clocks._full_minute(with_rival) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(("shift", "block"), [(0, (840, 900)), (10, (0, 0)), (-10, (0, 0)), (20, (0, 0))])
+def test_a_full_hour_has_two_sharp_edges(shift, block):
+    """The same flood, of which a sixth or a third lies in the hour beside, is people at work."""
+    everywhere, flood = np.tile(np.arange(1440), 2), np.repeat(np.arange(841, 900), 60)
+    assert clocks._full_hour(np.concatenate([everywhere, flood + shift])) == block
+
+
+def test_the_share_that_was_moved_is_none_to_all():
+    # Half of the rows give one mixed pair for one that is left; beyond that no share explains an echo.
+    assert clocks._moved(0.0) == 0.0
+    assert clocks._moved(-1.0e-9) == 0.0
+    assert clocks._moved(0.375 / 0.625) == pytest.approx(0.25)
+    assert clocks._moved(1.0) == clocks._moved(5.0) == 1.0
+
+
+def test_a_full_minute_and_a_full_hour_are_told_apart(feed):
+    assert "in this one minute" in check_mixed_clocks(_planted(feed, "default minute on 30 %"), "XNYS").detail
+    hour = check_mixed_clocks(_planted(feed, "default hour on 30 %"), "XNYS").detail
+    assert "in this hour, which begins and ends abruptly" in hour
+
+
+def test_sources_are_named_where_the_two_clocks_are_theirs(feed):
+    moved = np.random.default_rng(1).random(len(feed)) < 0.3
+    at = feed["published_at"].where(~moved, feed["published_at"] + 5 * HOUR)
+    told = check_mixed_clocks(feed.assign(published_at=at, source=np.where(moved, "blog", "wire")), "XNYS").detail
+    assert " The earlier and the later stamps are mostly of wire (" in told
+    assert " and blog (" in told
+    alone = check_mixed_clocks(feed.assign(published_at=at, source="wire"), "XNYS").detail
+    assert "articles. Which of the two is right" in alone

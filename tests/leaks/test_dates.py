@@ -136,3 +136,14 @@ def test_naive_stamps_are_refused_and_no_texts_are_no_question():
     with pytest.raises(DataError):
         check_dates_in_texts(news(str).assign(published_at=np.datetime64("2014-01-01")))
     assert check_dates_in_texts(news(str).head(0)).verdict == "not-applicable"
+
+
+def test_what_is_to_come_is_heard_in_capitals_too():
+    tail = "; shares rose Ahead of the vote on {}"
+    found = check_dates_in_texts(news(lambda day: tail.format(FORMS["month first"](day))))
+    assert (found.verdict, found.effect) == ("pass", 0.0)
+
+
+@pytest.mark.parametrize(("days", "verdict"), [(10, "suspicious"), (11, "pass")])
+def test_a_day_is_near_up_to_ten_days(days, verdict):
+    assert check_dates_in_texts(news(lambda day: f" ({day:%Y-%m-%d})", 0.1, days=days)).verdict == verdict

@@ -206,3 +206,21 @@ def test_malformed_input_is_refused():
         check_duplicates(train, train_at.dt.tz_localize(None), test, test_at)
     with pytest.raises(ConfigError, match="allowed"):
         check_duplicates(train, train_at, test, test_at, allowed=1.0)
+
+
+def test_nothing_is_near_to_nothing_and_all_of_it_was_searched():
+    for queries, corpus in (([], ["a text of four words"]), (["a text of four words"], [])):
+        found = near_matches(queries, corpus)
+        assert found.position.tolist() == [-1] * len(queries)
+        assert found.similarity.tolist() == [0.0] * len(queries)
+        assert found.searched.tolist() == [True] * len(queries)
+
+
+def test_queries_that_meet_nothing_do_not_end_the_search(monkeypatch):
+    """Searched one by one, those after a query without a match are searched all the same."""
+    monkeypatch.setattr(module, "_POSTINGS_AT_ONCE", 1)
+    corpus = [f"a text of five words {number}" for number in range(6)]
+    for seed in (7, 21, 26):  # they search it first
+        found = near_matches(["nothing here is like any other", *corpus], corpus, seed=seed)
+        assert found.position.tolist() == [-1, *range(6)]
+        assert found.searched.all()

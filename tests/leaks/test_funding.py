@@ -73,6 +73,7 @@ def test_a_decision_that_knows_what_it_will_pay_is_a_leak():
     assert (finding.verdict, finding.code) == ("leak", "T8")
     shown = finding.evidence[0]
     assert shown["value"] != shown["value_perturbed"]
+    assert f"first {shown['symbol']} at {shown['bar']}: {shown['value']} became" in finding.detail
     assert pd.Timestamp(shown["bar"]) > pd.Timestamp(shown["decided_at"])
 
 
@@ -125,3 +126,12 @@ def test_symbols_that_settle_at_other_intervals_are_each_held_against_their_own(
         settled += 4e-5 * rng.normal(size=len(rows)) * hours**0.5
         rates.iloc[rows, column] = np.append(settled[1:], 1e-4) if early else settled
     assert judged(rates, prices).verdict == ("suspicious" if early else "pass")
+
+
+def test_when_rates_settle_is_a_schedule_that_may_be_read():
+    rates, prices = market(1)
+
+    def decide(funding):
+        return funding.ne(0.0) * 0.1
+
+    assert judged(rates, prices, decide=decide).verdict == "pass"

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from embargo.backtest.leakage import check_concentration, check_repeated_texts
+from embargo.backtest.leakage import CHECKS, check_concentration, check_repeated_texts
 from embargo.backtest.leakage.groups import _error, _leads, _spread
 from embargo.backtest.leakage.memory.days import correlation, read_forecasts
 
@@ -129,3 +129,35 @@ def test_the_best_group_is_named_where_nothing_is_doubted():
     assert str(first["group"]) in found.detail
     assert correlation(np.zeros((1, 6))).shape == (1,)
     assert np.isfinite(_error(np.ones((4, 2, 6)), np.arange(4))).sum() == 0
+
+
+def test_copies_of_a_symbol_are_not_those_of_several_and_the_interval_lies_around_the_effect():
+    frame = forecasts(8, days=60)
+    found = check_repeated_texts(copied(frame, np.arange(0, 300, 3)))
+    assert found.figures["repeats"] > 0.2
+    assert found.figures["several_symbols"] == 0.0
+    low, high = found.interval
+    assert found.effect - low == pytest.approx(high - found.effect)
+    assert 0.0 < high - low < 0.5
+
+
+def test_what_cannot_be_asked_keeps_title_and_unit():
+    frame = forecasts(9, days=20)
+    few, single = check_concentration(frame, ("source",)), check_repeated_texts(frame)
+    assert (few.verdict, single.verdict) == ("not-applicable", "not-applicable")
+    assert (few.code, single.code) == ("D1", "D5")
+    assert few.title == CHECKS["check_concentration"].title
+    assert few.figures["groups"] == 0.0
+    assert single.title == CHECKS["check_repeated_texts"].title
+    assert few.unit != single.unit == "information coefficient less that of texts counted once"
+
+
+def test_an_error_is_never_below_that_of_as_many_rows_without_a_relation():
+    """Days left out around a correlation of one move nothing."""
+    frame = forecasts(10, days=60)
+    frame["earned"] = frame["score"].rank()
+    codes, names = pd.factorize(frame["source"], sort=True)
+    read = read_forecasts(frame.assign(score=frame["earned"]), ["earned", "score"], where="here")
+    found = _leads(read, pd.factorize(read.frame["source"], sort=True)[0], len(names))
+    rows = np.bincount(codes)
+    assert found.error == pytest.approx(np.sqrt(1.0 / rows + 1.0 / (rows.sum() - rows)))

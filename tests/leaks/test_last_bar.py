@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from embargo.backtest.leakage import check_last_bar
+from embargo.backtest.leakage import check_last_bar, last_bar
 from embargo.data_loaders.schemas import Prices
 
 
@@ -42,6 +42,7 @@ def test_a_bar_cut_short_is_suspicious_and_its_clean_twin_is_not(symbols, share)
         finding = check_last_bar(cut_at(prices, share))
         assert (finding.verdict, finding.code) == ("suspicious", "T3")
         assert finding.effect < 2.5 * share
+        assert finding.evidence[0]["share_of_usual"] == finding.effect
         assert "split.end" in finding.remedy
 
 
@@ -92,3 +93,9 @@ def test_few_bars_and_prices_without_anything_tell_nothing():
     assert check_last_bar(prices.select(bars=slice(0, 50))).verdict == "inconclusive"
     flat = dict.fromkeys(("high", "low", "close"), prices.open)
     assert check_last_bar(replace(prices, volume=prices.volume * 0.0, **flat)).verdict == "inconclusive"
+
+
+def test_how_far_a_bar_lies_below_is_counted_from_the_middle_of_the_others():
+    # The others lie at 1, 2, 3, 4 and 5, the newest three below their middle; half of them lie within one of it.
+    assert last_bar._below(np.array([1.0, 2.0, 3.0, 4.0, 5.0, 0.0])) == pytest.approx(-3.0 / 1.4826)
+    assert last_bar._below(np.array([3.0, 3.0, 3.0, 0.0])) == 0.0

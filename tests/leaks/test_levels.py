@@ -122,3 +122,18 @@ def test_no_rule_of_a_run_hangs_on_a_level(rules: str, tmp_path) -> None:
     prices = plan.world.prices.select(bars=np.arange(plan.rows.stop))
     assert weights(scored, prices).abs().to_numpy().sum() > 1.0
     assert check_levels(weights, scored, prices, adjusted=True).verdict == "pass"
+
+
+def test_what_moved_with_the_levels_is_told_in_words_and_figures() -> None:
+    world = worlds.make_world(2, n_bars=40)
+
+    def cheapest(_news: pd.DataFrame, prices: Prices) -> pd.DataFrame:
+        return (prices.close.rank(axis=1) == 1.0).astype(float)
+
+    finding = check_levels(cheapest, world.news, world.prices, adjusted=True)
+    assert (finding.code, finding.verdict, finding.unit) == ("D7", "leak", "share of decisions")
+    assert finding.detail.startswith(f"{finding.effect:.1%} of decisions moved when each of ")
+    assert finding.detail.endswith(" They are adjusted, and what adjusts them happened later.")
+    assert {row["decided"] for row in finding.evidence} <= {0.0, 1.0}
+    assert all(row["decided"] + row["decided_rescaled"] == 1.0 for row in finding.evidence)
+    assert finding.remedy.startswith("Decide by returns and ratios of prices")

@@ -10,7 +10,8 @@ import pytest
 from samples import leak_worlds as worlds
 
 from embargo.backtest.leakage import assert_causal, perturb_function, perturb_levels
-from embargo.backtest.leakage.futures import FAR_OFF, KEYS, lifted, poisoned, rows_in_gaps
+from embargo.backtest.leakage.futures import FAR_OFF, KEYS, FutureWorld, changes_of, lifted, poisoned, rows_in_gaps
+from embargo.backtest.leakage.protocol import _Fault, _fault, _kind, name_of
 from embargo.data_loaders.errors import DataError, LeakError
 from embargo.data_loaders.fields import PRICE_FIELDS
 from embargo.data_loaders.schemas import validate_prices
@@ -107,6 +108,7 @@ def test_non_determinism_and_deafness_are_inconclusive(world):
     (restless,) = ask(worlds.Restless(), world)
     assert restless.verdict == "inconclusive"
     assert "non-deterministic" in restless.detail
+    assert restless.remedy.startswith("Seed every random step")
     flat = pd.DataFrame(0.1, index=world.prices.open_at, columns=world.prices.open.columns)
     (deaf,) = ask(lambda _news, _prices: flat.copy(), world)
     assert (deaf.verdict, "no power" in deaf.detail) == ("inconclusive", True)
@@ -176,6 +178,7 @@ def only_with_many_bars(news, prices):
 def test_a_kind_of_world_that_could_never_be_tried_is_no_pass(world):
     end, rest = ask(only_with_many_bars, world)
     assert (end.code, end.verdict, "too few bars" in end.detail) == ("T9", "inconclusive", True)
+    assert end.remedy.startswith("Let it run on other, and on shorter, news and prices")
     assert (rest.code, rest.verdict, "news poisoned, bars rescaled)" in rest.detail) == ("T1", "pass", True)
     with pytest.raises(DataError, match=r"not all is proven about only_with_many_bars \(T9\).*too few bars"):
         assert_causal(only_with_many_bars, prices=world.prices, news=world.news)
@@ -294,3 +297,62 @@ def test_rounding_alone_is_suspicious_not_a_leak(world):
 
     (finding,) = ask(rounding, world)
     assert (finding.code, finding.verdict) == ("T1", "suspicious")
+
+
+def test_the_symbol_that_moved_is_named_in_whatever_order_columns_come(world):
+    base = pd.DataFrame(0.0, index=world.prices.open_at[:4], columns=["late", "early"])
+    after = base.assign(early=[0.0, 0.25, 0.0, 0.0], new=0.0)
+    changed = FutureWorld("later news was removed", "news", world.news, world.prices)
+    fault = _fault(base, after, 2, world.decided_at, changed)
+    assert fault.evidence["symbol"] == "early"
+    assert (fault.first, fault.row, fault.size) == (1, 2, 0.25)
+    assert (fault.evidence["value"], fault.evidence["value_perturbed"]) == (0.0, 0.25)
+    # What moves after the row alone is nobody's fault.
+    assert _fault(base, after, 0, world.decided_at, changed) is None
+
+
+def test_leaks_are_told_before_rounding_and_rows_as_they_are_done(world):
+    def both(news, prices):
+        row = worlds.rows_by_date(news, prices)
+        weights = worlds.honest(news, prices) + 2**-52 * (len(prices.close.tail(1)) + prices.close.iloc[-1, 0] % 1)
+        np.add.at(weights.to_numpy(), (row[row >= 0], 0), 0.001 * news["sentiment"].to_numpy()[row >= 0])
+        return weights
+
+    told: list[tuple[int, int]] = []
+    found = ask(both, world, n_rows=3, progress=lambda done, total: told.append((done, total)))
+    assert [finding.verdict for finding in found] == ["leak", "suspicious"]
+    assert [done for done, _ in told] == [1, 2, 3]
+    assert {total for _, total in told} == {3}
+
+
+def test_levels_are_scaled_by_powers_of_two_which_round_nothing(world):
+    seen = []
+
+    def watching(_news, prices):
+        seen.append(prices)
+        return prices.close * 0.0 + 0.1
+
+    assert perturb_levels(watching, world.news, replace(world.prices, adjustment="splits")).verdict == "pass"
+    factors = (seen[1].close / seen[0].close).to_numpy()[-1]
+    assert set(factors) == {2.0, 4.0, 8.0}
+    assert (factors[:4] == [2.0, 4.0, 8.0, 2.0]).all()
+    assert ((seen[1].volume * factors).fillna(0.0) == seen[0].volume.fillna(0.0)).all(axis=None)
+
+
+@pytest.mark.parametrize(("first", "code"), [(11, "S4"), (17, "T1")])
+def test_what_reaches_back_to_the_first_position_is_a_figure_of_all_rows(first, code):
+    """Positions begin at row 10; a fault that reaches from row 30 back to 17 is no figure of all rows."""
+    base = pd.DataFrame({"A": np.where(np.arange(40) < 10, 0.0, 0.1)})
+    fault = _Fault("prices", "bars not yet closed were rescaled", 30, {}, first, 0.1)
+    assert _kind("prices", [fault], base, np.zeros(40, dtype=bool)) == code
+
+
+def test_what_has_no_name_is_called_by_its_kind():
+    assert name_of(worlds.honest) == "honest"
+    assert name_of(worlds.Restless()) == "Restless"
+
+
+def test_a_weight_that_is_missing_in_one_answer_alone_has_moved_without_end():
+    one, two = pd.DataFrame({"A": [np.nan, np.nan, 0.5, 0.5]}), pd.DataFrame({"A": [np.nan, 0.5, np.nan, 0.25]})
+    assert changes_of(one, two, 4).ravel().tolist() == [0.0, np.inf, np.inf, 0.25]
+    assert changes_of(one, two.rename(columns={"A": "B"}), 4)[3].tolist() == [0.5, 0.25]

@@ -142,3 +142,8 @@ def test_a_sweep_and_then_its_best_is_seen_through_one_ledger(tmp_path):
     best = cells.loc[cells["test_sharpe"].idxmax()]
     picked = [f"signal.{name}={best[f'signal.{name}']}" for name in ("threshold", "half_life")]
     assert carry_out("picked", *picked) == {"P1": "suspicious", "P2": "suspicious"}
+
+
+def test_ten_variants_are_enough_to_have_been_picked_from():
+    assert check_selection(variants(10), **LUCK).verdict == "suspicious"
+    assert check_attempts(variants(10), elsewhere=None, **LUCK).verdict == "suspicious"

@@ -252,3 +252,36 @@ def test_groups_need_days(articles):
     with pytest.raises(DataError):
         check_concentration(frame, by=("author",))
     assert check_outcome_words(articles.head(30)).verdict == "inconclusive"
+
+
+def stated_of(days: int) -> pd.DataFrame:
+    """Texts of one symbol that state no move there was."""
+    at = pd.date_range("2020-01-01", periods=days, tz="UTC")
+    return pd.DataFrame({"at": at, "symbol": "A", "text": "Acme moved 77%", "earned": 0.01})
+
+
+def test_a_stated_move_is_held_against_bars_three_to_twenty_two_away():
+    # A symbol's own three bars have none to be held against; of four the outer two have.
+    assert check_stated_moves(stated_of(3)).figures["stating"] == 0.0
+    assert check_stated_moves(stated_of(3)).verdict == "not-applicable"
+    assert check_stated_moves(stated_of(4)).figures["stating"] == 2.0
+    far = stated_of(46)
+    far.loc[1:22, "text"] = far.loc[24:, "text"] = "Acme moved"
+    assert check_stated_moves(far).figures["stating"] == 2.0
+
+
+def test_forty_days_are_enough_to_judge_stated_moves():
+    assert "40 are needed" in check_stated_moves(stated_of(39)).detail
+    enough = check_stated_moves(stated_of(40), n_boot=200)
+    assert (enough.verdict, enough.figures["days"]) == ("pass", 40.0)
+
+
+@pytest.mark.parametrize(
+    ("told", "side"),
+    [("rise", 1), ("rises", 1), ("rose", 1), ("closed higher", 1), ("drop", -1), ("drops", -1), ("fell", -1)],
+)
+def test_every_tense_tells_the_side_of_a_move(told, side):
+    frame = stated_of(50).assign(text=f"Acme {told} today", earned=0.01 * side)
+    figures = check_price_echo(frame).figures
+    assert (figures["telling"], figures["next"]) == (50.0, 1.0)
+    assert check_price_echo(frame.assign(text="Acme meets today")).figures["telling"] == 0.0

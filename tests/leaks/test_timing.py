@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -136,7 +138,11 @@ def test_merge_by_date_is_a_leak_with_example_rows(world):
     row = finding.evidence[0]
     assert row["first_allowed_row"] > row["row"]
     assert row["hours_too_early"] > 0
-    assert pd.Timestamp(row["known_at"]) > pd.Timestamp(row["decided_at"])
+    told = re.search(r"^(\d+) of .*: (\d+) came after .* close, (\d+) while .* trading, (\d+) between", finding.detail)
+    count, *parts = map(int, told.groups())
+    assert (sum(parts), parts[0] > 0) == (count, True)
+    early = pd.Timestamp(row["known_at"]) - pd.Timestamp(row["decided_at"])
+    assert row["hours_too_early"] == pytest.approx(early / pd.Timedelta(hours=1), abs=0.01)
 
 
 def test_one_article_a_microsecond_too_late_is_a_leak_and_on_the_dot_is_not(world):
@@ -231,3 +237,8 @@ def test_a_correlation_of_the_event_study_stays_a_correlation(world):
     shown = [row[name] for row in finding.evidence for name in ("correlation", "correlation_of_rest")]
     assert max(map(abs, shown)) <= 1.0
     assert max(shown) > 0.9
+
+
+def test_stamps_that_are_all_missing_are_counted():
+    finding = check_time_zones(pd.DataFrame({"published_at": [None, None, None]}), "XNYS")
+    assert (finding.verdict, "(3 missing)" in finding.detail) == ("not-applicable", True)

@@ -64,6 +64,8 @@ def test_a_halt_before_the_end_is_no_ending_and_a_late_start_counts_no_years() -
     assert check_universe(of(halted)).evidence[0]["ended"] == 0
     whole, cut = (check_universe(of(panel)).evidence[0]["symbol_years"] for panel in (halted, late))
     assert whole - cut == pytest.approx(15 * 104 * 7 / 365.25, abs=0.2)
+    row = check_universe(of(halted), rate=0.1).evidence[0]
+    assert row["expected"] == pytest.approx(0.1 * row["symbol_years"], abs=0.06)
 
 
 def test_where_nothing_ends_nothing_is_asked_and_no_prices_are_refused() -> None:
@@ -80,6 +82,8 @@ def test_a_list_that_was_made_after_the_first_decision_is_suspicious_whatever_be
     for rate in (0.02, None):
         late = check_universe(prices, rate=rate, chosen_at=last, first_decided_at=first)
         assert (late.verdict, late.effect) == ("suspicious", (last - first) / pd.Timedelta(days=1))
+        shown = {name: pd.Timestamp(at) for name, at in late.evidence[0].items()}
+        assert shown == {"chosen_at": last, "first_decided_at": first}
     assert check_universe(prices, chosen_at=first, first_decided_at=first).verdict == "pass"
 
 

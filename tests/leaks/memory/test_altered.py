@@ -203,3 +203,12 @@ def test_leading_names_say_when_nothing_is_proven():
         check_leading_names(frame.drop(columns="moved"))
     with pytest.raises(ConfigError):
         check_leading_names(frame, permutations=999)
+
+
+def test_texts_that_were_dated_otherwise_are_called_so_and_drawn_by_their_seed():
+    frame, rng = noisy(5, days=60)
+    frame = frame.assign(altered=frame["score"] + rng.normal(size=len(frame)))
+    one, two, other = (check_redated_forecasts(frame, n_boot=200, seed=seed) for seed in (1, 1, 2))
+    assert "of texts dated otherwise, on 300 forecasts of 60 days" in one.detail
+    assert (one.code, one.interval) == ("M7", two.interval)
+    assert one.interval != other.interval

@@ -124,3 +124,12 @@ def test_false_dates(world, recalled, verdict):
     altered = tilts(scorer, shift_dates(world.articles["text"].tolist(), 7))
     found = check_redated_forecasts(forecasts(world, scorer).assign(altered=altered), cutoff=world.cutoff)
     assert (found.code, found.verdict) == ("M7", verdict)
+
+
+def test_days_whose_texts_hold_no_word_to_turn_do_not_count():
+    at = pd.date_range("2020-01-01", periods=60, tz="UTC")
+    says = np.where(np.arange(60) % 2, 1.0, -1.0)
+    frame = pd.DataFrame({"at": at, "log_odds": says, "flipped": -says, "direction": -says, "earned": says})
+    found = check_counterfactual_readings(frame.assign(direction=np.where(np.arange(60) < 39, -says, 0.0)), n_boot=200)
+    assert (found.verdict, found.figures["days"]) == ("inconclusive", 39.0)
+    assert found.detail.endswith("39 days prove nothing, 40 are needed.")

@@ -251,3 +251,12 @@ def test_a_loss_says_how_large_it_is_and_what_to_do():
     few = check_cutoff_split(pd.DataFrame({"at": at, "score": recalls, "earned": earned}), at[270])
     assert few.verdict == "inconclusive"
     assert few.remedy == found.remedy
+
+
+def test_two_days_are_no_sample_and_the_figure_stands_without_an_error():
+    two = resample(np.array([[1.0, 2.0], [1.0, 4.0]]), share, n_boot=5, seed=0)
+    assert two.value == 3.0
+    assert np.isnan(two.draws).all()
+    none = resample(np.zeros((5, 2)), share, n_boot=5, seed=0)
+    assert np.isnan(none.value)
+    assert np.isnan(none.draws).all()

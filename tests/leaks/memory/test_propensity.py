@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -189,3 +191,29 @@ def test_says_when_nothing_is_proven(world):
     assert check_lookahead_propensity(frame.assign(propensity=0.5)).verdict == "inconclusive"
     with pytest.raises(DataError):
         regress_by_cluster(np.ones(4), np.ones((4, 2)), np.arange(4))
+
+
+def test_forty_days_are_enough_and_what_is_lacking_is_said():
+    frame, _ = interacting(4, 0.0)
+    enough, few = (check_lookahead_propensity(frame.head(4 * days)) for days in (40, 39))
+    assert enough.verdict != "inconclusive"
+    assert (few.verdict, few.figures["days"]) == ("inconclusive", 39.0)
+    assert few.detail.startswith("Nothing is proven by 156 forecasts of 39 days with a mean propensity of 0.")
+
+
+def test_a_recollection_that_is_doubted_says_by_how_many_errors():
+    frame, _ = interacting(5, 0.0)
+    frame = frame.head(400).assign(symbol="A", recalled=lambda rows: rows["earned"])
+    found = check_date_recall(frame, n_boot=200)
+    assert found.verdict == "leak"
+    assert re.search(r" That is \d+\.\d standard errors, from ", found.detail)
+
+
+def test_what_is_not_doubted_is_told_with_its_interval():
+    frame, cutoff = interacting(6, 0.0)
+    recalled = np.random.default_rng(0).normal(size=len(frame))
+    found = check_date_recall(frame.assign(symbol="A", recalled=recalled), cutoff=cutoff, n_boot=200)
+    assert found.verdict == "pass"
+    assert found.interval[0] < found.effect < found.interval[1]
+    assert f" correlate {found.effect:.3f} with that day's return, " in found.detail
+    assert f", {found.figures['recall_after']:.3f} after the cutoff." in found.detail

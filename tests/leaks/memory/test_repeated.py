@@ -26,6 +26,7 @@ def test_answers_that_differ_by_a_hundredth_are_doubted(noise, verdict):
     assert found.figures["largest"] == moved.max()
     assert found.figures["differing"] == (moved > 0).mean()
     assert found.figures["n"] == 64.0
+    assert found.detail.startswith("Of 64 texts that were read twice, ")
     if verdict == "suspicious":
         assert found.evidence[0]["article_id"] == moved.idxmax()
         assert "temperature 0" in found.remedy
