@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,11 +25,12 @@ def plan() -> SimpleNamespace:
     return SimpleNamespace(config=SimpleNamespace(fusion=SimpleNamespace(method="none")), parts=parts)
 
 
-def scored(plan: SimpleNamespace) -> pd.DataFrame:
-    return pd.concat([part.test_news.assign(fold=part.fold.index) for part in plan.parts], ignore_index=True)
+def scored(plan: Any) -> pd.DataFrame:
+    news: list[pd.DataFrame] = [part.test_news.assign(fold=part.fold.index) for part in plan.parts]
+    return pd.concat(news, ignore_index=True)
 
 
-def test_an_article_taken_out_after_it_was_read_is_missed(plan: SimpleNamespace) -> None:
+def test_an_article_taken_out_after_it_was_read_is_missed(plan: Any) -> None:
     told = scored(plan)
     assert unheard(plan, told).empty
     assert unheard(plan, told.iloc[::-1]).empty
@@ -36,7 +38,7 @@ def test_an_article_taken_out_after_it_was_read_is_missed(plan: SimpleNamespace)
     assert found[["article_id", "symbol", "fold"]].to_numpy().tolist() == [["b1", "X", 1]]
 
 
-def test_the_fold_that_a_fusion_learns_from_is_not_missed(plan: SimpleNamespace) -> None:
+def test_the_fold_that_a_fusion_learns_from_is_not_missed(plan: Any) -> None:
     plan.config.fusion.method = "linear"
     told = scored(plan)
     assert unheard(plan, told.loc[told["fold"] == 1]).empty
