@@ -482,8 +482,8 @@ def _sources_apart(
         )
     score = float(market.scores.loc[hours])
     if score <= -LEAST_APART:
-        found = f"{words}, and {market.numbers(hours)}"
-        return [Complaint(whose, found, int(chosen.sum()), early=True, proven=score <= -PROVEN)], ""
+        said = f"{words}, and {market.numbers(hours)}"
+        return [Complaint(whose, said, int(chosen.sum()), early=True, proven=score <= -PROVEN)], ""
     return [], "" if score >= BORNE_OUT else f"{words}, which they may owe to where they live or to another clock"
 
 
