@@ -482,13 +482,8 @@ def _sources_apart(
         )
     score = float(market.scores.loc[hours])
     if score <= -LEAST_APART:
-<<<<<<< HEAD
-        told_of = f"{words}, and {market.numbers(hours)}"
-        return [Complaint(whose, told_of, int(chosen.sum()), early=True, proven=score <= -PROVEN)], ""
-=======
         said = f"{words}, and {market.numbers(hours)}"
         return [Complaint(whose, said, int(chosen.sum()), early=True, proven=score <= -PROVEN)], ""
->>>>>>> h-fixb
     return [], "" if score >= BORNE_OUT else f"{words}, which they may owe to where they live or to another clock"
 
 
