@@ -517,7 +517,9 @@ def _hashed_news(trail: Trail) -> pd.DataFrame:
         hashes = pd.Index(pc.coalesce(found, numbers).to_pandas(), dtype="str")
     else:
         hashes = pd.Index([text_hash(text) for text in texts.tolist()], dtype="str")
-    return news.assign(text_hash=pd.Categorical.from_codes(codes, hashes)).reset_index(drop=True)
+    # Whoever hashes less than the whole text gives one hash to several.
+    places, distinct = pd.factorize(hashes)
+    return news.assign(text_hash=pd.Categorical.from_codes(places[codes], distinct)).reset_index(drop=True)
 
 
 def _worst(findings: Sequence[Finding]) -> Finding:
