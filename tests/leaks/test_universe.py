@@ -83,7 +83,7 @@ def test_a_list_that_was_made_after_the_first_decision_is_suspicious_whatever_be
         late = check_universe(prices, rate=rate, chosen_at=last, first_decided_at=first)
         assert (late.verdict, late.effect) == ("suspicious", (last - first) / pd.Timedelta(days=1))
         shown = {name: pd.Timestamp(at) for name, at in late.evidence[0].items()}
-        assert shown == {"chosen_at": last, "first_decided_at": first}
+        assert shown == {"chosen_at": last, "first_open_at": first}
     assert check_universe(prices, chosen_at=first, first_decided_at=first).verdict == "pass"
 
 
