@@ -1,10 +1,10 @@
 #!/bin/sh
 # htmldate 1.11.0: an article without a date gets the first of January of the year in its footer, or a day in its text.
 #
-# `find_date` is what crawlers of news (trafilatura among them) date articles by. Where a page states no date it searches
-# on by default: a footer "(c) 2020" makes 2020-01-01, up to a year before the article came out, a look-ahead; a day
-# that the text speaks of, of a merger to be closed, say, is taken for the day of publication. Nothing tells these from
-# dates that were stated. With `extensive_search=False` the first page has no date, which is right.
+# `find_date` is what crawlers of news (trafilatura among them) date articles by. Where a page states no date it
+# searches on by default: a footer "(c) 2020" makes 2020-01-01, up to a year before the article came out, a look-ahead;
+# a day that the text speaks of, of a merger to be closed, say, is taken for the day of publication. Nothing tells these
+# from dates that were stated. With `extensive_search=False` the first page has no date, which is right.
 # And where a page states both, the default is the day it was last changed: `original_date=True` asks for the first.
 # Seen on 2026-11-30, Python 3.11.
 set -eu
