@@ -6,7 +6,7 @@ and a manifest with the latest instant that any of it could know.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -32,7 +32,7 @@ from embargo.models.scorer import CalibrationMethod, Progress, Runtime, Scorer, 
 from embargo.models.scorers.cache import ScoreCache
 from embargo.models.scorers.kind import Fit, FitRequest, ScorerKind
 from embargo.models.scorers.lexicon import LEXICON
-from embargo.models.scorers.linear import LINEAR, LinearSettings
+from embargo.models.scorers.linear import LINEAR
 from embargo.models.scorers.score import cached_logits, model_id
 from embargo.models.scorers.transformer import TRANSFORMER
 
@@ -82,6 +82,25 @@ class FittedModel:
     fitted_on: pd.DataFrame | None = None
 
 
+def scorer_kind(name: str) -> ScorerKind:
+    """Find a kind of scorer by its name.
+
+    Raises
+    ------
+    ConfigError
+        If there is none of that name.
+
+    Examples
+    --------
+    >>> from embargo.models.fitting import scorer_kind
+    >>> scorer_kind("lexicon").needs_base
+    False
+    """
+    if name not in KINDS:
+        raise ConfigError(f"model kind {name!r} is unknown. Choose one of {sorted(KINDS)}.")
+    return KINDS[name]
+
+
 def fit_scorer(
     kind: str,
     *,
@@ -89,13 +108,15 @@ def fit_scorer(
     validation: pd.DataFrame,
     trained_until: pd.Timestamp | None,
     base: Base | None = None,
-    settings: TuneSettings | LinearSettings | None = None,
+    settings: object | None = None,
     calibration: CalibrationMethod = "temperature",
     cache_dir: Path,
     cache: ScoreCache | None = None,
     progress: Progress | None = None,
     shared: SharedBase | None = None,
     runtime: Runtime = "torch",
+    background: pd.DataFrame | None = None,
+    seed: int = 0,
 ) -> FittedModel:
     """Fit and calibrate a scorer.
 
@@ -110,7 +131,7 @@ def fit_scorer(
         which makes the knowledge cutoff unknown.
     base : Base, optional
         Needed for ``transformer``, refused for the others.
-    settings : TuneSettings or LinearSettings, optional
+    settings : object, optional
         Of the kind's own type; none for the lexicon.
     calibration : {"temperature", "vector", "isotonic"}
         Fitted on the validation part; see `calibration.fit_calibration`.
@@ -124,6 +145,11 @@ def fit_scorer(
         Holds the base in memory for several fits; by default its weights are read once for this one.
     runtime : {"torch", "onnx", "onnx-int8"}
         What a tuned transformer is scored with; see `export.runtime_scorer`.
+    background : DataFrame, optional
+        What was known by ``trained_until`` beyond the samples, for kinds that read it: ``article_id, symbol, text,
+        known_at``.
+    seed : int
+        Of kinds that draw and have no seed among their settings.
 
     Returns
     -------
@@ -164,6 +190,8 @@ def fit_scorer(
     _check_arguments(kind, base, settings, runtime)
     for name, part in (("training", train), ("validation", validation)):
         _check_part(part, trained_until, what=f"{name} samples")
+    if background is not None:
+        _refuse_late(background, trained_until, ("known_at",), what="background")
     validation_texts = validation["text"].tolist()
     labels = check_labels(validation_texts, validation["label"].tolist(), what="validation samples")
     check_calibration(calibration, labels)
@@ -180,8 +208,13 @@ def fit_scorer(
         base=base,
         shared=shared,
         progress=progress,
+        train=train,
+        validation=validation,
+        background=background,
+        cache=cache,
+        seed=seed,
     )
-    fitted = KINDS[kind].fit(request)
+    fitted = scorer_kind(kind).fit(request)
     scorer = _scorer(fitted, request, runtime)
     # Of several processes one writes to the cache.
     logits = cached_logits(scorer, validation_texts, cache=cache if processes.is_main() else None).logits
@@ -241,9 +274,7 @@ def _scorer(fitted: Fit, request: FitRequest, runtime: Runtime) -> Scorer:
 
 
 def _check_arguments(kind: str, base: Base | None, settings: object | None, runtime: Runtime) -> None:
-    if kind not in KINDS:
-        raise ConfigError(f"model kind {kind!r} is unknown. Choose one of {sorted(KINDS)}.")
-    wanted = KINDS[kind]
+    wanted = scorer_kind(kind)
     if wanted.needs_base != (base is not None):
         on_bases = " and ".join(repr(name) for name, known in KINDS.items() if known.needs_base)
         raise ConfigError(
@@ -260,7 +291,11 @@ def _check_part(part: pd.DataFrame, trained_until: pd.Timestamp | None, *, what:
     missing = [name for name in ("text", "label") if name not in part.columns]
     if missing:
         raise DataError(f"{what}: columns {missing} are missing; there are {list(part.columns)}.")
-    for name in ("known_at", "ends_at"):
+    _refuse_late(part, trained_until, ("known_at", "ends_at"), what=what)
+
+
+def _refuse_late(part: pd.DataFrame, trained_until: pd.Timestamp | None, columns: Sequence[str], *, what: str) -> None:
+    for name in columns:
         if name not in part.columns or part.empty or trained_until is None:
             continue
         instants = as_utc(part[name], what=f"{what}, column {name}")

@@ -16,6 +16,7 @@ from embargo.models.bases.resolve import Base
 from embargo.models.loading.shared import SharedBase
 from embargo.models.record import SampleRead
 from embargo.models.scorer import Progress, Scorer
+from embargo.models.scorers.cache import ScoreCache
 from embargo.models.tuning.adapters import Adapter
 
 
@@ -35,6 +36,14 @@ class FitRequest:
         There where the kind needs one.
     shared : SharedBase or None
     progress : callable or None
+    train, validation : DataFrame or None
+        The samples with all that is known of them: ``article_id``, ``known_at`` and ``ends_at`` where they are dated.
+    background : DataFrame or None
+        What was known before the training ended, labelled or not: ``article_id, symbol, text, known_at``, one row per
+        article and symbol; there where the kind reads it.
+    cache : ScoreCache or None
+        Of scores, for a kind that asks another scorer.
+    seed : int
     """
 
     train_texts: Sequence[str]
@@ -47,6 +56,11 @@ class FitRequest:
     base: Base | None = None
     shared: SharedBase | None = None
     progress: Progress | None = None
+    train: pd.DataFrame | None = None
+    validation: pd.DataFrame | None = None
+    background: pd.DataFrame | None = None
+    cache: ScoreCache | None = None
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,9 +115,12 @@ class ScorerKind:
     settings : type or None
         Of its settings; None where it has none.
     needs_base : bool
-        Whether it is tuned from a base; a kind that is not takes none.
+        Whether it starts from a base; a kind that does not takes none.
+    reads_background : bool
+        Whether it reads what was known before the training ended beyond the samples.
     """
 
     fit: Callable[[FitRequest], Fit]
     settings: type | None = None
     needs_base: bool = False
+    reads_background: bool = False

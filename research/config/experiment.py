@@ -20,15 +20,13 @@ from pydantic import Field, model_validator
 from embargo.data_loaders.amendments import amended
 from embargo.data_loaders.archive.files import fingerprint, tables_of
 from embargo.data_loaders.errors import ConfigError
-from embargo.models.methods.settings import Method, Optimizer
-from embargo.models.scorer import CalibrationMethod, Runtime
 from embargo.research.config.archives import FILE_FORM, NewsSection, check_form, only_for_archives, path_is_there
 from embargo.research.config.data import DataSection
+from embargo.research.config.model import BUILT_IN, ModelSection
 from embargo.research.config.regimes import FILED_REGIMES, RegimesSection
 from embargo.research.config.settings import (
     MOST,
     BarLength,
-    BaseName,
     ClosedDay,
     Count,
     Duration,
@@ -164,57 +162,6 @@ class SplitSection(Section):
             raise ValueError(
                 "test_span, validation_span and train_span must all be times or all be numbers of articles"
             )
-        return self
-
-
-class ModelSection(Section):
-    """Which reader of news, how it is tuned, and what scores with it.
-
-    ``base`` names one base, or a series of vintages by the last day that each could know, of which each fold takes the
-    newest that ends before its training does. ``scorer = "onnx"`` gives torch's fp32 probabilities sooner;
-    ``"onnx-int8"`` is the fastest on a CPU and moves them.
-    """
-
-    kind: Literal["transformer", "linear", "lexicon"] = "transformer"
-    base: BaseName = "tiny"
-    revision: str | None = None
-    knowledge_cutoff: Instant | None = None
-    method: Method = "qlora"
-    target: Literal["attention", "all-linear"] = "all-linear"
-    rank: Annotated[int, Field(ge=1, le=256)] = 8
-    alpha: Positive | None = None
-    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.05
-    learning_rate: Positive | None = None
-    epochs: Count = 4
-    batch_size: Count = 32
-    patience: Count = 3
-    weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
-    max_length: Annotated[int, Field(ge=8, le=4096)] = 64
-    class_weights: bool = True
-    optimizer: Optimizer = "auto"
-    calibration: CalibrationMethod = "temperature"
-    scorer: Runtime = "torch"
-    max_train: Count | None = None
-
-    @model_validator(mode="after")
-    def _has_head(self) -> ModelSection:
-        if self.kind == "transformer" and self.method == "none" and self.base == "tiny":
-            raise ValueError("model.method = 'none' reads with a base's own head, and 'tiny' has none; set model.base")
-        return self
-
-    @model_validator(mode="after")
-    def _scorer_fits(self) -> ModelSection:
-        if self.scorer != "torch" and self.kind != "transformer":
-            raise ValueError(f"model.scorer = {self.scorer!r} scores transformers; a {self.kind} needs none")
-        if self.scorer != "torch":
-            # Loaded here because few configs ask for it, and what the methods need of a base takes long to load.
-            from embargo.models.methods.cards import METHODS
-
-            if not METHODS[self.method].mergeable:
-                raise ValueError(
-                    f"model.scorer = {self.scorer!r} needs an adapter that can be merged, which {self.method!r} gives "
-                    "none"
-                )
         return self
 
 
@@ -386,6 +333,7 @@ _LATER_KEYS: tuple[tuple[str, str, Any], ...] = (
     ("prices", "closed", []),
     ("prices", "extra_sessions", []),
     ("statistics", "trials_elsewhere", 0),
+    ("model", "settings", {}),
 )
 
 
@@ -430,9 +378,10 @@ class Config(Section):
             )
         if self.as_of is not None and "store" not in (self.news.loader, self.prices.loader):
             raise ValueError("as_of asks a store for what was known then; neither news nor prices come from one")
-        if self.model.base == "tiny" and self.model.kind == "transformer" and self.labels.source == "file":
+        if self.model.on_base and self.model.base in BUILT_IN and self.labels.source == "file":
             raise ValueError(
-                "model.base = 'tiny' learns its words from this run's news; with labels.source = 'file' use another"
+                f"model.base = {self.model.base!r} learns its words from this run's news; with labels.source = 'file' "
+                "use another"
             )
         if max(self.portfolio.gross, self.portfolio.cap) > self.execution.leverage:
             raise ValueError(

@@ -21,7 +21,7 @@ from safetensors.numpy import save_file
 
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 from embargo.data_loaders.fields import CLASSES
-from embargo.models.bases.resolve import TINY, Base
+from embargo.models.bases.resolve import Base
 from embargo.models.bases.vintages import series_of
 from embargo.models.bundles.bundle import (
     BUNDLE,
@@ -48,7 +48,8 @@ from embargo.models.scorers.onnx import ONNX
 from embargo.models.scorers.score import cached_logits
 from embargo.models.tuning.adapters import open_adapter
 from embargo.models.tuning.tiny import TinySettings
-from embargo.research.config.experiment import Config, LabelsSection, ModelSection, load_config, override
+from embargo.research.config.experiment import Config, LabelsSection, load_config, override
+from embargo.research.config.model import BUILT_IN, ModelSection
 from embargo.research.config.settings import Name, Section, Seed, checked, place_of, read_toml
 from embargo.research.modelling.judging import days_of, report_of
 from embargo.research.progress import Stages
@@ -80,8 +81,10 @@ class TuneConfig(Section):
                 f"labels.source = {self.labels.source!r} needs the sections news, prices and split; without them it "
                 "must be 'file'"
             )
-        if self.model.base == TINY:
-            raise ValueError("model.base = 'tiny' learns its words from an experiment's news; name another base")
+        if self.model.base in BUILT_IN:
+            raise ValueError(
+                f"model.base = {self.model.base!r} learns its words from an experiment's news; name another base"
+            )
         if series_of(self.model.base) is not None:
             raise ValueError("model.base is a series, of which folds take their vintage, and there are none; name one")
         if self.model.max_train is not None:
@@ -215,7 +218,7 @@ def plan_tuning(config: Config | TuneConfig, stages: Stages) -> TunePlan:
     from embargo.research.run.preparation import prepare
 
     base = given_base(config.model)
-    if base is None and config.model.base == TINY:
+    if base is None and config.model.base in BUILT_IN:
         with _outline(None) as outline:
             check_method(config.model.method, outline, config.model.target)
     if isinstance(config, TuneConfig):
@@ -457,7 +460,7 @@ def _outline(base: Base | None) -> Iterator[Base]:
         config = {"model_type": "modernbert", "hidden_size": TinySettings().hidden}
         (Path(folder) / "config.json").write_text(json.dumps(config), encoding="utf-8")
         save_file({"layers.0.attn.Wqkv.weight": np.zeros((1, 1))}, Path(folder) / "model.safetensors")
-        yield Base(TINY, folder, "encoder", None, "not made yet", "")
+        yield Base("tiny", folder, "encoder", None, "not made yet", "")
 
 
 def open_model(path: Path, *, fold: int | None, cache: Path, base: Path | None = None) -> ModelReader:

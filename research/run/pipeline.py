@@ -22,7 +22,8 @@ from embargo.backtest.leakage import Finding
 from embargo.backtest.metrics import sharpe
 from embargo.data_loaders.schemas import Prices
 from embargo.research.cache import ledger_folder
-from embargo.research.config.experiment import Config, ModelSection
+from embargo.research.config.experiment import Config
+from embargo.research.config.model import ModelSection
 from embargo.research.pages.page import write_page
 from embargo.research.pages.status import Status
 from embargo.research.progress import Quiet, Stages

@@ -48,14 +48,14 @@ def prepare(config: Config, stages: Stages, inputs: Inputs | None = None) -> Pla
     (2, '2015-07-01 13:25:00+00:00 to 2015-12-31 14:25:00+00:00')
     """
     base: Base | Vintages | None = None
-    if config.model.kind == "transformer":
+    if config.model.on_base:
         # Loaded here because no other kind needs what reads and checks a base.
         from embargo.research.run.reading import given_base, given_vintages
 
         base = given_base(config.model)
     world = world_of(config, load_inputs(config, stages) if inputs is None else inputs)
     folds = plan_folds(config, world)
-    if config.model.kind == "transformer" and base is None:
+    if config.model.on_base and base is None:
         base = given_vintages(config, folds)
     parts = plan_parts(config, world, folds, stages)
     traded = traded_parts(config, parts)

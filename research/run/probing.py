@@ -221,7 +221,7 @@ def probe_run(
             if scorer is None:
                 base = base_of(plan, part)
                 shared = lent(shared, base, stack)
-                model = fit_fold(config, part, shared, cache, store, stages.stage(f"Find the model, {fold}"))
+                model = fit_fold(plan, part, shared, cache, store, stages.stage(f"Find the model, {fold}"))
                 asked, calibration = model.scorer, model.calibration
                 knows = model.manifest["knowledge_cutoff"]
                 cutoffs.append(None if knows is None else pd.Timestamp(knows))

@@ -19,11 +19,11 @@ import pandas as pd
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.fields import CLASSES
 from embargo.data_loaders.splits.folds import Fold
-from embargo.models.bases.resolve import TINY, Base, resolve_base
+from embargo.models.bases.resolve import Base, resolve_base
 from embargo.models.bases.vintages import Vintages, open_vintages, series_of
 from embargo.models.calibration.fitting import Calibration
 from embargo.models.export.onnx import check_runtime
-from embargo.models.fitting import FittedModel, fit_scorer
+from embargo.models.fitting import FittedModel, fit_scorer, scorer_kind
 from embargo.models.loading.shared import SharedBase
 from embargo.models.methods.cards import check_method
 from embargo.models.methods.defaults import default_settings
@@ -34,10 +34,11 @@ from embargo.models.scorers.cache import ScoreCache, SpareCache
 from embargo.models.scorers.linear import LinearSettings
 from embargo.models.scorers.score import score_articles
 from embargo.models.tuning.tiny import pretrain_tiny
-from embargo.research.config.experiment import Config, ModelSection
+from embargo.research.config.experiment import Config
+from embargo.research.config.model import BUILT_IN, ModelSection
 from embargo.research.progress import Advance, Stages
 from embargo.research.run.plan import Plan, base_of
-from embargo.research.run.samples import Samples
+from embargo.research.run.samples import Part, Samples
 from embargo.research.run.world import content_of
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def given_base(model: ModelSection) -> Base | None:
         If the base is not there, or its declared knowledge cutoff contradicts its documentation.
     """
     check_runtime(model.scorer)
-    if model.kind != "transformer" or model.base == TINY or _series(model) is not None:
+    if not model.on_base or model.base in BUILT_IN or _series(model) is not None:
         return None
     base = resolve_base(str(model.base), revision=model.revision, knowledge_cutoff=model.knowledge_cutoff)
     check_method(model.method, base, model.target)
@@ -175,7 +176,7 @@ def given_vintages(config: Config, folds: Sequence[Fold]) -> Vintages | None:
 
 def vintages_before(model: ModelSection, endings: Mapping[str, pd.Timestamp]) -> Vintages | None:
     """Find the vintages that trainings need, by what they are called and when they end; None for no series."""
-    named = _series(model) if model.kind == "transformer" else None
+    named = _series(model) if model.on_base else None
     if named is None:
         return None
     vintages = open_vintages(named, endings)
@@ -204,7 +205,7 @@ def with_base(plan: Plan, until: pd.Timestamp, cache: Path, stages: Stages) -> P
         If there is no such text.
     """
     config, news = plan.config, plan.world.news
-    if plan.base is not None or config.model.kind != "transformer":
+    if plan.base is not None or not config.model.on_base:
         return plan
     corpus = news.loc[news["known_at"] < until].drop_duplicates("text")
     if corpus.empty:
@@ -251,7 +252,8 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memo
             if model is None or config.labels.source != "file":
                 model = None  # its memory goes before the next one is made
                 shared = lent(shared, base_of(plan, part), stack)
-                model = fit_fold(config, part, shared, cache, store, stages.stage(f"Tune the model, {fold}"), memory)
+                progress = stages.stage(f"Tune the model, {fold}")
+                model = fit_fold(plan, part, shared, cache, store, progress, memory)
             tested = pd.concat([part.test_news[["article_id", "text"]], part.test[["article_id", "text"]]])
             tested = tested.drop_duplicates("article_id")
             progress = stages.stage(f"Score the news, {fold}")
@@ -295,7 +297,7 @@ def _asked_again(
     # A model that was fitted before is known by its name alone, and would be fitted once more.
     if isinstance(model.scorer, Recalled) or not loaded:
         return answers.reindex(columns=list(ANSWER_COLUMNS))
-    number = min(len(news), ASKED_AGAIN if config.model.kind != "transformer" else ASKED_OF_MODELS)
+    number = min(len(news), ASKED_AGAIN if not config.model.on_base else ASKED_OF_MODELS)
     drawn = np.random.default_rng([config.seed, part.index]).permutation(len(news))[:number]
     asked = news.iloc[drawn]
     logits = model.scorer.logits(asked["text"].tolist())
@@ -334,7 +336,7 @@ def _once(config: Config, judged: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def fit_fold(
-    config: Config,
+    plan: Plan,
     part: Samples,
     shared: SharedBase | None,
     cache: Path,
@@ -343,6 +345,7 @@ def fit_fold(
     memory: Memory | None = None,
 ) -> FittedModel:
     """Fit and calibrate the model of one fold, or take it from the cache where the same was fitted before."""
+    config = plan.config
     base = None if shared is None else shared.base
     given: dict[str, Any] = {
         "kind": config.model.kind,
@@ -353,6 +356,8 @@ def fit_fold(
         "calibration": config.model.calibration,
         "runtime": config.model.scorer,
     }
+    if scorer_kind(config.model.kind).reads_background:
+        given |= {"background": background_of(plan, part), "seed": config.seed}
 
     @functools.cache
     def fit() -> FittedModel:
@@ -361,9 +366,18 @@ def fit_fold(
     return (memory or Memory()).fitted(fit, base=None if base is None else base.weights_hash, **given)
 
 
-def model_settings(
-    model: ModelSection, base: Base | None, n_train: int, *, seed: int
-) -> TuneSettings | LinearSettings | None:
+def background_of(plan: Plan, part: Samples) -> pd.DataFrame:
+    """Return the news that were known when the training of a part ended, labelled or not.
+
+    One labelled file trains one model for all folds, and the first of them is the earliest to be validated.
+    """
+    first = plan.parts[0] if plan.config.labels.source == "file" else part
+    until = first.fold.train_end if isinstance(first, Part) else first.train["known_at"].max()
+    news = plan.world.news
+    return news.loc[news["known_at"] < until, ["article_id", "symbol", "text", "known_at"]]
+
+
+def model_settings(model: ModelSection, base: Base | None, n_train: int, *, seed: int) -> object | None:
     """Return the settings of the configured kind of model; None for the lexicon, which has none.
 
     A learning rate that is not configured is the method's usual one for a base of that width.

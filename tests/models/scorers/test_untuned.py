@@ -23,7 +23,7 @@ from embargo.models.methods.defaults import explain_settings
 from embargo.models.methods.settings import TuneSettings
 from embargo.models.scorers.transformer import TransformerScorer
 from embargo.models.tuning.adapters import open_adapter, tune
-from embargo.research.config.experiment import ModelSection
+from embargo.research.config.model import ModelSection
 
 LABELS = ("positive", "negative", "neutral")
 SETTINGS = TuneSettings(method="none", max_length=64, compute="fp32")

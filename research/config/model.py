@@ -1,0 +1,184 @@
+"""Which reader of news a run has, and what each kind of reader is told: a file of scores, a prompt, an endpoint."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from embargo.models.methods.settings import Method, Optimizer
+from embargo.models.scorer import CalibrationMethod, Runtime
+from embargo.research.config.settings import BaseName, Count, Duration, Instant, Positive, Section
+
+# Bases that a run makes of its own early news.
+BUILT_IN = ("tiny", "tiny-lm")
+# Kinds that start from a base.
+ON_BASE = frozenset({"transformer", "prompted"})
+KINDS = ("transformer", "prompted", "endpoint", "distilled", "scores", "linear", "lexicon")
+
+
+class ScoresSection(Section):
+    """Probabilities made elsewhere, one row per article; what they know is stated, for nobody else can say it.
+
+    ``columns`` maps the product's names (``article_id``, ``bearish``, ``neutral``, ``bullish``) to those of the file.
+    """
+
+    path: str
+    knowledge_cutoff: Instant
+    columns: dict[str, str] = Field(default_factory=dict)
+
+
+class PromptSection(Section):
+    """What a prompted reader is asked: a template, labelled examples and earlier articles that were known by then.
+
+    ``examples`` are drawn from the fold's training part, as many of each class; ``choose = "nearest"`` takes those most
+    like the article. ``retrieve`` adds the articles most like it among all that was known when training ended.
+    ``calibrate`` divides by what the prompt says of an article without content.
+    """
+
+    template: str = "news-sentiment"
+    examples: Annotated[int, Field(ge=0, le=64)] = 0
+    choose: Literal["fixed", "nearest"] = "fixed"
+    retrieve: Literal["none", "bm25", "embedding"] = "none"
+    retrieved: Annotated[int, Field(ge=1, le=32)] = 3
+    encoder: str = "minilm"
+    normalise: Literal["length", "none"] = "length"
+    calibrate: bool = True
+    max_tokens: Annotated[int, Field(ge=32, le=131_072)] = 1024
+
+
+class EndpointSection(Section):
+    """A model behind an OpenAI-compatible address, and what may be spent on it.
+
+    ``key`` names the variable of the environment that holds the key. ``prompt_price`` and ``completion_price`` are in
+    currency per million tokens; ``max_cost`` and ``max_requests`` stop a run before they are passed. Where a server
+    gives no log-probabilities, ``samples`` choices are drawn.
+    """
+
+    url: str
+    model: str
+    api: Literal["chat", "completions"] = "chat"
+    key: str | None = None
+    logprobs: Literal["auto", "always", "never"] = "auto"
+    samples: Annotated[int, Field(ge=1, le=128)] = 5
+    timeout: Duration = "60s"
+    retries: Annotated[int, Field(ge=0, le=100)] = 5
+    concurrency: Annotated[int, Field(ge=1, le=256)] = 4
+    max_requests: Count | None = None
+    max_cost: Positive | None = None
+    prompt_price: Annotated[float, Field(ge=0.0)] | None = None
+    completion_price: Annotated[float, Field(ge=0.0)] | None = None
+
+
+class ReaderSection(Section):
+    """Which reader of news, how it is tuned, and what scores with it.
+
+    ``kind`` is one of the product's own, or ``"package.module:name"`` of yours, which is told ``settings``. ``base``
+    names one base, or a series of vintages by the last day that each could know, of which each fold takes the newest
+    that ends before its training does. ``scorer = "onnx"`` gives torch's fp32 probabilities sooner; ``"onnx-int8"`` is
+    the fastest on a CPU and moves them.
+    """
+
+    kind: str = "transformer"
+    settings: dict[str, Any] = Field(default_factory=dict)
+    base: BaseName = "tiny"
+    revision: str | None = None
+    knowledge_cutoff: Instant | None = None
+    method: Method = "qlora"
+    target: Literal["attention", "all-linear"] = "all-linear"
+    rank: Annotated[int, Field(ge=1, le=256)] = 8
+    alpha: Positive | None = None
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.05
+    learning_rate: Positive | None = None
+    epochs: Count = 4
+    batch_size: Count = 32
+    patience: Count = 3
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
+    max_length: Annotated[int, Field(ge=8, le=4096)] = 64
+    class_weights: bool = True
+    optimizer: Optimizer = "auto"
+    calibration: CalibrationMethod = "temperature"
+    scorer: Runtime = "torch"
+    max_train: Count | None = None
+    scores: ScoresSection | None = None
+    prompt: PromptSection | None = None
+    endpoint: EndpointSection | None = None
+
+    @property
+    def on_base(self) -> bool:
+        """Whether the reader starts from ``base``."""
+        return self.kind in ON_BASE
+
+    @model_validator(mode="before")
+    @classmethod
+    def _asked_something(cls, document: Any) -> Any:
+        if isinstance(document, dict) and document.get("kind") in ("prompted", "endpoint"):
+            return {"prompt": {}} | document
+        return document
+
+    @model_validator(mode="after")
+    def _is_known(self) -> ReaderSection:
+        if self.kind not in KINDS and ":" not in self.kind:
+            raise ValueError(
+                f"model.kind = {self.kind!r} is unknown. Choose one of {', '.join(KINDS)}, or name a reader of your "
+                "own as 'package.module:name'"
+            )
+        for kind, section in _SECTIONS.items():
+            if (self.kind == kind) != (getattr(self, section, None) is not None):
+                if self.kind == kind:
+                    raise ValueError(f"model.kind = {kind!r} needs the section model.{section}")
+                if section != "prompt" or self.kind != "endpoint":
+                    raise ValueError(f"model.{section} belongs to kind = {kind!r}; leave it out with {self.kind!r}")
+        if self.settings and ":" not in self.kind:
+            raise ValueError(f"model.settings are for a reader of your own; {self.kind!r} has keys of its own")
+        return self
+
+    @model_validator(mode="after")
+    def _has_head(self) -> ReaderSection:
+        if self.kind == "transformer" and self.method == "none" and self.base in BUILT_IN:
+            raise ValueError(
+                f"model.method = 'none' reads with a base's own head, and {self.base!r} has none; set model.base"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _scorer_fits(self) -> ReaderSection:
+        if self.scorer != "torch" and self.kind != "transformer":
+            raise ValueError(f"model.scorer = {self.scorer!r} scores transformers; a {self.kind} needs none")
+        if self.scorer != "torch":
+            # Loaded here because few configs ask for it, and what the methods need of a base takes long to load.
+            from embargo.models.methods.cards import METHODS
+
+            if not METHODS[self.method].mergeable:
+                raise ValueError(
+                    f"model.scorer = {self.scorer!r} needs an adapter that can be merged, which {self.method!r} gives "
+                    "none"
+                )
+        return self
+
+
+class DistillSection(Section):
+    """A teacher of any kind, and the student that learns from its probabilities.
+
+    ``max_texts`` limits what the teacher is asked, newest first.
+    """
+
+    teacher: ReaderSection
+    student: Literal["linear", "transformer"] = "linear"
+    max_texts: Count | None = None
+    temperature: Positive = 1.0
+
+
+class ModelSection(ReaderSection):
+    """The reader of a run: any reader, or a student that was distilled from one."""
+
+    distill: DistillSection | None = None
+
+    @property
+    def on_base(self) -> bool:
+        """Whether the reader starts from ``base``."""
+        return super().on_base or (self.distill is not None and self.distill.student == "transformer")
+
+
+# What a kind is told in a section of its own.
+_SECTIONS = {"scores": "scores", "prompted": "prompt", "endpoint": "endpoint", "distilled": "distill"}
