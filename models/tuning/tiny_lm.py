@@ -69,7 +69,7 @@ heads (4) divide hidden into an even number each.
     vocabulary: int = 2048
     max_length: int = 256
     epochs: int = 4
-    batch_size: int = 8
+    batch_size: int = 4
     learning_rate: float = 3e-3
     weight_decay: float = 0.01
     held_out: float = 0.05

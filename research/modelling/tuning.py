@@ -460,7 +460,12 @@ def _outline(base: Base | None, model: ModelSection) -> Iterator[Base]:
         return
     kind: BaseKind
     if model.base == TINY_LM:
-        kind, architecture, width, layer = "decoder", "llama", TinyLmSettings().hidden, "model.layers.0.self_attn.q_proj"
+        kind, architecture, width, layer = (
+            "decoder",
+            "llama",
+            TinyLmSettings().hidden,
+            "model.layers.0.self_attn.q_proj",
+        )
     else:
         kind, architecture, width, layer = "encoder", "modernbert", TinySettings().hidden, "layers.0.attn.Wqkv"
     with tempfile.TemporaryDirectory(prefix="outline-") as folder:
