@@ -33,7 +33,7 @@ def test_is_made_of_texts_known_before_the_first_training_ends(tmp_path):
 
 def test_without_earlier_texts_it_cannot_be_made(tmp_path):
     plan = prepare(load_config(SMALL, SETTINGS), Quiet())
-    with pytest.raises(DataError, match="model.base = 'tiny-lm': no text before the first split"):
+    with pytest.raises(DataError, match=r"model\.base = 'tiny-lm': no text before the first split"):
         with_base(plan, pd.Timestamp("1990-01-01", tz="UTC"), tmp_path, Quiet())
 
 
@@ -55,6 +55,6 @@ def test_what_it_cannot_be_is_said_at_once(overrides):
 @pytest.mark.slow
 def test_a_run_tunes_it_and_says_what_it_could_know(tmp_path):
     outcome = execute(load_config(SMALL, SETTINGS), out=tmp_path / "runs", cache=tmp_path / "cache", stages=Quiet())
-    for model in json.loads((outcome.path / "manifest.json").read_text())["models"]:
+    for model in json.loads((outcome.folder / "manifest.json").read_text())["models"]:
         assert model["base"] == "tiny-lm"
         assert pd.Timestamp(model["base_knowledge_cutoff"]) < pd.Timestamp(model["knowledge_cutoff"])
