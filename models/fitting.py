@@ -33,6 +33,7 @@ from embargo.models.scorers.cache import ScoreCache
 from embargo.models.scorers.kind import Fit, FitRequest, ScorerKind
 from embargo.models.scorers.lexicon import LEXICON
 from embargo.models.scorers.linear import LINEAR
+from embargo.models.scorers.prompted import PROMPTED
 from embargo.models.scorers.score import cached_logits, model_id
 from embargo.models.scorers.transformer import TRANSFORMER
 
@@ -40,6 +41,7 @@ KINDS: Mapping[str, ScorerKind] = MappingProxyType(
     {
         "lexicon": LEXICON,
         "linear": LINEAR,
+        "prompted": PROMPTED,
         "transformer": TRANSFORMER,
     }
 )
