@@ -89,6 +89,8 @@ class Fit:
         sha256 (hex) over all that was learnt, where the scorer's identity names only what it was learnt from.
     head : mapping or None
         ``labels`` and ``start`` of the head that a base brought along; see `embargo.models.bases.heads.OwnHead`.
+    pretrained : str or None
+        Name of pretrained weights that no base stands for: a model that is asked where it is.
     """
 
     scorer: Scorer
@@ -102,6 +104,7 @@ class Fit:
     head: Mapping[str, Any] | None = None
     read: Sequence[SampleRead] | None = None
     state: str | None = None
+    pretrained: str | None = None
 
 
 @dataclass(frozen=True)
