@@ -32,6 +32,7 @@ from .scorers.score import ScoredArticles, score_articles, score_stream
 from .scorers.transformer import TransformerScorer
 from .tuning.adapters import Adapter, open_adapter, tune
 from .tuning.tiny import TinySettings, pretrain_tiny
+from .tuning.tiny_lm import TinyLmSettings, pretrain_tiny_lm
 
 __all__ = [
     "Adapter",
@@ -55,6 +56,7 @@ __all__ = [
     "ScoreCache",
     "ScoredArticles",
     "Scorer",
+    "TinyLmSettings",
     "TinySettings",
     "TransformerScorer",
     "TuneSettings",
@@ -83,6 +85,7 @@ __all__ = [
     "open_base",
     "open_bundle",
     "pretrain_tiny",
+    "pretrain_tiny_lm",
     "probe",
     "reliability_table",
     "resolve_base",
