@@ -31,6 +31,7 @@ from embargo.models.record import dated_record, samples_read
 from embargo.models.samples import check_labels
 from embargo.models.scorer import ByArticle, CalibrationMethod, Progress, Runtime, Scorer, later_cutoff
 from embargo.models.scorers.cache import ScoreCache
+from embargo.models.scorers.endpoint import ENDPOINT
 from embargo.models.scorers.given import SCORES
 from embargo.models.scorers.kind import Fit, FitRequest, ScorerKind
 from embargo.models.scorers.lexicon import LEXICON
@@ -42,6 +43,7 @@ from embargo.models.scorers.transformer import TRANSFORMER
 
 KINDS: Mapping[str, ScorerKind] = MappingProxyType(
     {
+        "endpoint": ENDPOINT,
         "lexicon": LEXICON,
         "linear": LINEAR,
         "prompted": PROMPTED,
@@ -248,7 +250,7 @@ def fit_scorer(
     judged = classification_report(after, labels, resamples=1)
     manifest: dict[str, Any] = {
         "kind": kind,
-        "base": None if base is None else base.name,
+        "base": fitted.pretrained if base is None else base.name,
         "base_weights_hash": None if base is None else base.weights_hash,
         "base_knowledge_cutoff": _iso(fitted.base_knowledge_cutoff),
         "exposures": [] if base is None else list(base.exposures),

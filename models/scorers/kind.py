@@ -91,6 +91,8 @@ class Fit:
         ``labels`` and ``start`` of the head that a base brought along; see `embargo.models.bases.heads.OwnHead`.
     code : mapping or None
         Where it comes from, of a reader of the user's own; see `embargo.data_loaders.own_code.OwnCode`.
+    pretrained : str or None
+        Name of pretrained weights that no base stands for: a model that is asked where it is.
     """
 
     scorer: Scorer
@@ -105,6 +107,7 @@ class Fit:
     read: Sequence[SampleRead] | None = None
     state: str | None = None
     code: Mapping[str, Any] | None = None
+    pretrained: str | None = None
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from embargo.data_loaders.archive.score_files import SCORE_COLUMNS
 from embargo.data_loaders.own_code import READERS, check_reference
 from embargo.models.bases.resolve import BUILT_IN
+from embargo.models.endpoints.secrets import fault_of_address, fault_of_name, holds_key
 from embargo.models.methods.settings import Method, Optimizer
 from embargo.models.scorer import CalibrationMethod, Runtime
 from embargo.research.config.archives import check_form
-from embargo.research.config.settings import BaseName, Count, Duration, Instant, Positive, Section
+from embargo.research.config.settings import UNSEEN, BaseName, Count, Duration, Fraction, Instant, Positive, Section
 
 # Kinds that start from a base.
 ON_BASE = frozenset({"transformer", "prompted"})
@@ -65,8 +67,10 @@ class EndpointSection(Section):
     """A model behind an OpenAI-compatible address, and what may be spent on it.
 
     ``key`` names the variable of the environment that holds the key. ``prompt_price`` and ``completion_price`` are in
-    currency per million tokens; ``max_cost`` and ``max_requests`` stop a run before they are passed. Where a server
-    gives no log-probabilities, ``samples`` choices are drawn.
+    currency per million tokens; ``max_cost`` and ``max_requests`` stop a run before they are passed, and count all that
+    was asked with the same settings out of one cache folder. Where a server gives no log-probabilities, ``samples``
+    choices are drawn. Reading stops where more than ``max_unanswered`` of the texts have no usable answer, and where
+    the server's fingerprint changes midway unless ``changes = "count"``.
     """
 
     url: str
@@ -82,6 +86,30 @@ class EndpointSection(Section):
     max_cost: Positive | None = None
     prompt_price: Annotated[float, Field(ge=0.0)] | None = None
     completion_price: Annotated[float, Field(ge=0.0)] | None = None
+    max_unanswered: Fraction = 0.05
+    changes: Literal["refuse", "count"] = "refuse"
+
+    @field_validator("url", "key", "model")
+    @classmethod
+    def _no_secret(cls, value: str | None, info: ValidationInfo) -> str | None:
+        faults = {
+            "url": lambda: fault_of_address(str(value), with_key=False),
+            "key": lambda: fault_of_name(str(value)),
+            "model": lambda: "looks like a key; write the name of the model" if holds_key(str(value)) else None,
+        }
+        fault = None if value is None else faults[str(info.field_name)]()
+        if fault is not None:
+            raise PydanticCustomError(UNSEEN, fault)  # type: ignore[arg-type]
+        return value
+
+    @model_validator(mode="after")
+    def _is_affordable(self) -> EndpointSection:
+        fault = fault_of_address(self.url, with_key=self.key is not None)
+        if fault is not None:
+            raise PydanticCustomError(UNSEEN, f"url {fault}")  # type: ignore[arg-type]
+        if self.max_cost is not None and (self.prompt_price is None or self.completion_price is None):
+            raise PydanticCustomError(UNSEEN, "max_cost needs prompt_price and completion_price, per million tokens")
+        return self
 
 
 class ReaderSection(Section):
