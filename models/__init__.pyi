@@ -13,6 +13,7 @@ from .calibration.measures import (
     wilson_interval,
 )
 from .calibration.significance import CalibrationTest, calibration_test, confidence_test
+from .endpoints.settings import EndpointSettings
 from .evaluation.classification import classification_report
 from .evaluation.comparison import compare_classifiers
 from .evaluation.forgetting import Forgetting, measure_forgetting
@@ -22,15 +23,18 @@ from .export.onnx import OnnxExport, export_onnx
 from .fitting import FittedModel, fit_scorer
 from .methods.defaults import default_settings, explain_settings
 from .methods.settings import TuneSettings
+from .prompting.settings import PromptSettings
 from .scorer import Scorer
 from .scorers.cache import ScoreCache
 from .scorers.lexicon import LexiconScorer
 from .scorers.linear import LinearScorer, LinearSettings, fit_linear
 from .scorers.onnx import OnnxScorer
+from .scorers.prompted import PromptedScorer
 from .scorers.score import ScoredArticles, score_articles, score_stream
 from .scorers.transformer import TransformerScorer
 from .tuning.adapters import Adapter, open_adapter, tune
 from .tuning.tiny import TinySettings, pretrain_tiny
+from .tuning.tiny_lm import TinyLmSettings, pretrain_tiny_lm
 
 __all__ = [
     "Adapter",
@@ -39,6 +43,7 @@ __all__ = [
     "Bundle",
     "Calibration",
     "CalibrationTest",
+    "EndpointSettings",
     "FittedModel",
     "Forgetting",
     "KnownBase",
@@ -49,10 +54,13 @@ __all__ = [
     "ModelReader",
     "OnnxExport",
     "OnnxScorer",
+    "PromptSettings",
+    "PromptedScorer",
     "Robustness",
     "ScoreCache",
     "ScoredArticles",
     "Scorer",
+    "TinyLmSettings",
     "TinySettings",
     "TransformerScorer",
     "TuneSettings",
@@ -81,6 +89,7 @@ __all__ = [
     "open_base",
     "open_bundle",
     "pretrain_tiny",
+    "pretrain_tiny_lm",
     "probe",
     "reliability_table",
     "resolve_base",

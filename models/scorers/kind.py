@@ -89,6 +89,10 @@ class Fit:
         sha256 (hex) over all that was learnt, where the scorer's identity names only what it was learnt from.
     head : mapping or None
         ``labels`` and ``start`` of the head that a base brought along; see `embargo.models.bases.heads.OwnHead`.
+    code : mapping or None
+        Where it comes from, of a reader of the user's own; see `embargo.data_loaders.own_code.OwnCode`.
+    pretrained : str or None
+        Name of pretrained weights that no base stands for: a model that is asked where it is.
     """
 
     scorer: Scorer
@@ -102,6 +106,8 @@ class Fit:
     head: Mapping[str, Any] | None = None
     read: Sequence[SampleRead] | None = None
     state: str | None = None
+    code: Mapping[str, Any] | None = None
+    pretrained: str | None = None
 
 
 @dataclass(frozen=True)

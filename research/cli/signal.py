@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from embargo.data_loaders.errors import ConfigError
-from embargo.research.cli.options import HtmlOption, JsonOption, refuse_orphans
+from embargo.research.cli.options import AllowOption, HtmlOption, JsonOption, refuse_orphans
 from embargo.research.cli.terminal import complaints, console, guarded
 from embargo.research.progress import escaped
 
@@ -26,6 +26,7 @@ def signal(
     confidence: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Articles read with this confidence or more make events.")
     ] = 0.6,
+    allow: AllowOption = None,
     html: HtmlOption = None,
     json: JsonOption = None,
 ) -> None:
@@ -48,7 +49,7 @@ def signal(
     wanted = _horizons(horizons)
     refuse_orphans(html, json)
     with shown(complaints) as stages:
-        recalled = recall(run, stages)
+        recalled = recall(run, stages, allow=allow or ())
         stages.stage("Research the signal")
         found = diagnose_run(recalled, wanted, confidence=confidence)
     if recalled.status == "invalid":
