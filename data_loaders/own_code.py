@@ -78,7 +78,7 @@ class OwnCode:
 
 
 @dataclass(frozen=True)
-class Opened:
+class Imported:
     """What a reference names, and where it comes from."""
 
     value: Any
@@ -113,7 +113,7 @@ def check_reference(name: str, *, what: str, built_in: Collection[str], group: s
         )
 
 
-def open_own(reference: str, *, what: str, group: str, allow: Collection[str] = ()) -> Opened:
+def open_own(reference: str, *, what: str, group: str, allow: Collection[str] = ()) -> Imported:
     """Import what a setting names, if that was allowed.
 
     Parameters
@@ -130,7 +130,7 @@ def open_own(reference: str, *, what: str, group: str, allow: Collection[str] = 
 
     Returns
     -------
-    Opened
+    Imported
 
     Raises
     ------
@@ -164,7 +164,7 @@ def open_own(reference: str, *, what: str, group: str, allow: Collection[str] = 
     module = place.partition(":")[0]
     sources = _sources(module)
     _refuse_changed(sources, f"{what} = {reference!r}")
-    return Opened(value, OwnCode(reference, module, sources, _distribution(module)))
+    return Imported(value, OwnCode(reference, module, sources, _distribution(module)))
 
 
 def named(reference: str, *, what: str) -> Any:
