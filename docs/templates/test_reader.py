@@ -89,7 +89,7 @@ def test_a_run_reads_with_it_when_it_is_allowed(tmp_path: Path, monkeypatch: pyt
         "[statistics]\nbootstrap = 200\npermutations = 99\n"
     )
     refused = embargo("run", config, "--out", tmp_path / "runs")
-    assert refused.exit_code == 1
+    assert refused.exit_code == 2
     assert "--allow reader:READER" in refused.output.replace("\n", " ")
     done = embargo("run", config, "--out", tmp_path / "runs", "--allow", "reader:READER")
     assert done.exit_code == 0, done.output
