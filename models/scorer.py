@@ -7,7 +7,7 @@ measured and audited alike, whatever it is written in.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -43,6 +43,32 @@ class Scorer(Protocol):
 
     def logits(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
         """Return logits of bearish, neutral and bullish, float64 of shape (len(texts), 3)."""
+        ...
+
+
+@runtime_checkable
+class Paid(Protocol):
+    """A scorer whose answers are paid for one by one, so that none is asked for without need.
+
+    Attributes
+    ----------
+    overhead : tuple of str
+        Hashes of what it was asked beside any text.
+    """
+
+    overhead: tuple[str, ...]
+
+    @property
+    def asked(self) -> str:
+        """Name of all that can change an answer of the same server."""
+        ...
+
+    def asked_again(self, texts: Sequence[str], *, ask: bool = True) -> np.ndarray:
+        """Return what it says of texts when it is asked once more, NaN where it is not; see `Scorer.logits`."""
+        ...
+
+    def account(self, text_hashes: Sequence[str]) -> dict[str, Any]:
+        """Return what asking of some texts took, JSON-able."""
         ...
 
 

@@ -78,7 +78,11 @@ def manners_of(settings: EndpointSettings) -> tuple[Manner, ...]:
 
 
 def payload_of(
-    settings: EndpointSettings, manner: Manner, prompt: str | Sequence[Mapping[str, str]], labels: Sequence[str], draw: int
+    settings: EndpointSettings,
+    manner: Manner,
+    prompt: str | Sequence[Mapping[str, str]],
+    labels: Sequence[str],
+    draw: int,
 ) -> dict[str, Any]:
     """Return what is sent.
 
@@ -96,7 +100,9 @@ def payload_of(
     if manner.sampled:
         sent["temperature"] = 0.0 if manner.logprobs else 1.0
     if manner.logprobs:
-        sent |= {"logprobs": True, "top_logprobs": manner.listed} if settings.api == "chat" else {"logprobs": manner.listed}
+        sent |= (
+            {"logprobs": True, "top_logprobs": manner.listed} if settings.api == "chat" else {"logprobs": manner.listed}
+        )
         return sent
     sent["seed"] = draw
     if manner.form == "schema":

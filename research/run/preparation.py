@@ -48,6 +48,10 @@ def prepare(config: Config, stages: Stages, inputs: Inputs | None = None) -> Pla
     (2, '2015-07-01 13:25:00+00:00 to 2015-12-31 14:25:00+00:00')
     """
     base: Base | Vintages | None = None
+    if config.model.kind == "endpoint":
+        from embargo.research.run.asking import check_endpoint
+
+        check_endpoint(config.model)
     if config.model.on_base:
         # Loaded here because no other kind needs what reads and checks a base.
         from embargo.research.run.reading import given_base, given_vintages
