@@ -127,13 +127,29 @@ def test_an_answer_in_words_is_no_answer_where_log_probabilities_were_asked_for(
 
 
 def test_the_first_word_is_read_behind_blanks_and_marks():
-    blank = {"token": "\n", "logprob": -0.1, "top_logprobs": [{"token": "\n", "logprob": -0.1}]}
-    word = {"token": "pos", "logprob": -0.5, "top_logprobs": [{"token": "pos", "logprob": -0.5}]}
+    """What comes behind a blank counts by the probability of the blank, beside what comes at once."""
+    tops = [{"\n": 0.5, " negative": 0.2, " neutral": 0.1, "The": 0.1}, {"pos": 0.8, " negative": 0.1, "x": 0.1}]
+    positions = [
+        {
+            "token": chosen,
+            "logprob": math.log(listed[chosen]),
+            "top_logprobs": [{"token": token, "logprob": math.log(value)} for token, value in listed.items()],
+        }
+        for chosen, listed in zip(("\n", "pos"), tops, strict=True)
+    ]
     said = read_answer(
-        body({"message": {"content": "\npos"}, "logprobs": {"content": [blank, word]}}), "chat", LABELS, logprobs=True
+        body({"message": {"content": "\npos"}, "logprobs": {"content": positions}}), "chat", LABELS, logprobs=True
     )
     assert said.shares is not None
-    assert int(said.shares.logits.argmax()) == 2
+    expected = np.array([0.2 + 0.5 * 0.1, 0.1, 0.5 * 0.8])
+    np.testing.assert_allclose(np.exp(said.shares.logits), expected / expected.sum())
+    assert said.shares.mass == pytest.approx(expected.sum())
+    # Behind the first word nothing counts any more.
+    more = [*positions, {"token": " neutral", "logprob": -0.01, "top_logprobs": []}]
+    longer = read_answer(
+        body({"message": {"content": "\npos"}, "logprobs": {"content": more}}), "chat", LABELS, logprobs=True
+    )
+    np.testing.assert_array_equal(longer.shares.logits, said.shares.logits)
 
 
 def test_parts_of_characters_are_not_taken_for_one_another():
