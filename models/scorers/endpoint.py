@@ -188,9 +188,7 @@ class EndpointScorer:
 
     def _asker(self, journal: Journal) -> Asker:
         labels, found = self.context.template.labels, self.found
-        return Asker(
-            self.settings, self.asked, labels, journal, model=found.model, fingerprint=found.fingerprint
-        )
+        return Asker(self.settings, self.asked, labels, journal, model=found.model, fingerprint=found.fingerprint)
 
     def _unanswered(self, outcomes: Counter[str], heard: dict[str, str], total: int) -> ServiceError:
         without = sum(outcomes[name] for name in UNANSWERED)
