@@ -78,6 +78,8 @@ class _State:
     # No request leaves before: a pause that a server asks for holds for all of them.
     not_before: float = 0.0
     stop: EmbargoError | None = None
+    # Whether the next request waits for one in flight to be paid for.
+    full: bool = False
     cpu: float = 0.0
 
 
@@ -105,7 +107,7 @@ class Asker:
     journal: Journal
     model: str | None = None
     fingerprint: str | None = None
-    first_wait: float = FIRST_WAIT_S
+    first_wait: float = field(default_factory=lambda: FIRST_WAIT_S)
     faults: Counter[str] = field(default_factory=Counter)
     # Tokens by which the server's own words and an answer went beyond what is charged for them beforehand.
     _beyond: tuple[int, int] = (0, 0)
@@ -181,7 +183,7 @@ class Asker:
 
     def _idle(self, state: _State) -> float:
         """Return the seconds after which there is something to do, whether or not an answer comes."""
-        if state.sent and (state.stop is not None or len(state.sent) >= self.settings.concurrency):
+        if state.sent and (state.stop is not None or state.full or len(state.sent) >= self.settings.concurrency):
             return self.settings.timeout + LONGEST_WAIT_S
         now = time.monotonic()
         due = [state.not_before] if state.todo else []
@@ -212,7 +214,12 @@ class Asker:
                     max_cost=settings.max_cost,
                 )
             except BudgetError as failure:
-                state.stop = failure
+                # What is in flight mostly takes less than it is charged with.
+                if state.sent:
+                    state.todo.appendleft(draw)
+                    state.full = True
+                else:
+                    state.stop = failure
                 return
             draw.tries += 1
             draw.begun = now
@@ -243,7 +250,7 @@ class Asker:
         done: Callable[[Answered], None],
         key: str | None,
     ) -> None:
-        draw = state.sent.pop(number)
+        draw, state.full = state.sent.pop(number), False
         if isinstance(came, Lost):
             # Whoever cut the line may have counted the request all the same.
             self.journal.settle(number, "lost", tokens=None, cost=None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,6 @@ class EndpointScorer:
     identity: str
     knowledge_cutoff: pd.Timestamp | None
     overhead: tuple[str, ...] = ()
-    first_wait: float | None = field(default=None, compare=False)
 
     def logits(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
         """Return logits of bearish, neutral and bullish, float64 of shape (len(texts), 3).
@@ -188,17 +187,8 @@ class EndpointScorer:
         return self.context.messages(text) if self.settings.api == "chat" else self.context.rendered(text)
 
     def _asker(self, journal: Journal) -> Asker:
-        asker = Asker(
-            self.settings,
-            self.asked,
-            self.context.template.labels,
-            journal,
-            model=self.found.model,
-            fingerprint=self.found.fingerprint,
-        )
-        if self.first_wait is not None:
-            asker.first_wait = self.first_wait
-        return asker
+        labels, found = self.context.template.labels, self.found
+        return Asker(self.settings, self.asked, labels, journal, model=found.model, fingerprint=found.fingerprint)
 
     def _unanswered(self, outcomes: Counter[str], heard: dict[str, str], total: int) -> ServiceError:
         without = sum(outcomes[name] for name in UNANSWERED)
