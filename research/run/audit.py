@@ -21,11 +21,13 @@ from embargo.backtest.leakage import Finding
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK, length_of, sessions, zone_of
 from embargo.data_loaders.schemas import Prices, is_among
 from embargo.models.content import text_hash
+from embargo.research.config.names import names_of
 from embargo.research.progress import Stages
 from embargo.research.records.attempts import Attempts
 from embargo.research.run.cutoff import Rival, judge_cutoff
 from embargo.research.run.data_verdict import clock_of, read_by
 from embargo.research.run.plan import Plan, traded_parts
+from embargo.research.run.prompt_checks import judge_prompts
 from embargo.research.run.samples import Part
 from embargo.research.run.text_checks import judge_labels_read, judge_texts
 
@@ -45,6 +47,8 @@ class Trail:
         What each fold's model was really fitted on, as in `Reading`.
     answers : DataFrame
         What the readers answered, and what they answer again, as in `Reading`.
+    prompts, orders : DataFrame
+        What prompts show, and what readers made of orders inside texts, as in `Reading`.
     scored : DataFrame
         Scored test news: news columns, class probabilities, ``confidence``, ``row`` and ``column`` of the bar reached.
     decide : callable
@@ -69,6 +73,8 @@ class Trail:
     manifests: Sequence[dict[str, Any]]
     fitted_on: pd.DataFrame
     answers: pd.DataFrame
+    prompts: pd.DataFrame
+    orders: pd.DataFrame
     scored: pd.DataFrame
     decide: Callable[[pd.DataFrame, Prices], pd.DataFrame]
     decide_funded: Callable[[pd.DataFrame], pd.DataFrame]
@@ -131,6 +137,8 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         judge_labels_read(trail.plan),
         *judge_texts(trail.plan, news, trail.scored, trail.asset_returns),
         _rereading(trail),
+        leakage.check_batch_mates(trail.answers.drop_duplicates(["article_id", "fold"])),
+        *_prompts(trail),
         _orders(trail, hashed),
         *_models(trail, hashed),
         *_either_side(trail),
@@ -282,6 +290,19 @@ def _rereading(trail: Trail) -> Finding:
     told = scored.assign(at=opens[scored["row"].clip(lower=0)], earned=_earned(trail))
     told = pd.concat([told, unheard(trail.plan, scored).assign(at=opens[0])], ignore_index=True)
     return leakage.check_rereading(told.merge(trail.answers, on=["article_id", "fold"], how="left"))
+
+
+def _prompts(trail: Trail) -> list[Finding]:
+    """Hold prompts against time, and what is said of labels against what is shown of them."""
+    plan = trail.plan
+    labelled = pd.concat(
+        [_completed(plan, rows) for part in plan.parts for rows in (part.train, part.validation, part.test)]
+    )
+    if "ends_at" not in labelled:
+        labelled = labelled.assign(ends_at=pd.NaT)
+    called = names_of(plan.config) or {}
+    names = {symbol: called.get(symbol, ()) for symbol in plan.world.prices.symbols}
+    return judge_prompts(plan, trail.prompts, trail.orders, trail.scored, trail.fitted_on, labelled, names)
 
 
 def unheard(plan: Plan, scored: pd.DataFrame) -> pd.DataFrame:

@@ -28,8 +28,9 @@ from embargo.models.loading.shared import SharedBase
 from embargo.models.methods.cards import check_method
 from embargo.models.methods.defaults import default_settings
 from embargo.models.methods.settings import TuneSettings
+from embargo.models.prompt import Prompting
 from embargo.models.record import RECORD_COLUMNS
-from embargo.models.scorer import Progress
+from embargo.models.scorer import Progress, Scorer
 from embargo.models.scorers.cache import ScoreCache, SpareCache
 from embargo.models.scorers.linear import LinearSettings
 from embargo.models.scorers.score import score_articles
@@ -38,6 +39,13 @@ from embargo.research.config.experiment import Config
 from embargo.research.config.model import BUILT_IN, ModelSection
 from embargo.research.progress import Advance, Stages
 from embargo.research.run.plan import Plan, base_of
+from embargo.research.run.prompts_shown import (
+    ORDER_COLUMNS,
+    PROMPT_COLUMNS,
+    ask_alone,
+    ask_orders,
+    shown_prompts,
+)
 from embargo.research.run.samples import Part, Samples
 from embargo.research.run.world import content_of
 
@@ -47,9 +55,11 @@ if TYPE_CHECKING:
 SCORES = "scores.sqlite"
 # Texts of a fold of which its reader is asked once more: readers of words cost nothing, and models take their time.
 ASKED_AGAIN, ASKED_OF_MODELS = 2000, 32
+# Of those, texts that are asked alone too.
+ALONE, ALONE_OF_MODELS = 32, 8
 ANSWER_COLUMNS = (
     "article_id", "fold", *(f"kept_{name}" for name in (*CLASSES, "confidence")),
-    *(f"again_{name}" for name in CLASSES), "apart_before",
+    *(f"{part}_{name}" for part in ("again", "alone", "repeated") for name in CLASSES), "apart_before",
 )  # fmt: skip
 
 
@@ -68,6 +78,8 @@ class Memory:
         What every scorer is taken to say of texts that no answer may depend on.
     anew : list of FittedModel
         What another world made the run fit once more.
+    prompts : dict of str to DataFrame
+        What prompts of a scorer's identity showed; readers that are known by their name alone render none.
     """
 
     models: dict[str, FittedModel] = field(default_factory=dict)
@@ -75,10 +87,11 @@ class Memory:
     scores: Path | None = None
     answers: Mapping[str, np.ndarray] = field(default_factory=dict)
     anew: list[FittedModel] = field(default_factory=list)
+    prompts: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     def beside(self, scores: Path, answers: Mapping[str, np.ndarray]) -> Memory:
         """Return what another world may take from this run; what it adds stays its own."""
-        return Memory(dict(self.models), dict(self.fusions), scores, answers)
+        return Memory(dict(self.models), dict(self.fusions), scores, answers, prompts=dict(self.prompts))
 
     def open(self, cache: Path) -> ScoreCache:
         """Open the scores of a cache, or those that are only to be read."""
@@ -95,6 +108,20 @@ class Memory:
         if self.scores is not None:
             self.anew.append(model)
         return model
+
+    def shown(self, scorer: Scorer, part: Samples) -> pd.DataFrame:
+        """Write down what prompts of a part's news show, or look up what they showed; see `shown_prompts`."""
+        news = part.test_news[["article_id", "text", "known_at"]].drop_duplicates("article_id")
+        if not isinstance(scorer, Recalled):
+            made = shown_prompts(scorer, news, part.index)
+            known = self.prompts.get(scorer.identity)
+            self.prompts[scorer.identity] = made if known is None else pd.concat([known, made])
+            return made
+        known = self.prompts.get(scorer.identity)
+        if known is None:
+            return shown_prompts(scorer, news, part.index)
+        there = known["article_id"].isin(news["article_id"]) & (known["fold"] == part.index)
+        return known.loc[there].reset_index(drop=True)
 
 
 @dataclass
@@ -130,8 +157,14 @@ class Reading:
     answers : DataFrame
         What the readers answered, one row per test article: ``article_id, fold``, the calibrated probabilities and
         confidence as ``kept_*``, what they answer when asked again without a cache as ``again_*``, NaN where they were
-        not asked, and as ``apart_before`` the largest difference of their logits, which no calibration bends, in
-        standard deviations of the fold's. Empty of a reading that is not audited.
+        not asked, what they answer of texts that are asked alone as ``alone_*`` and ``repeated_*``, and as
+        ``apart_before`` the largest difference of their logits, which no calibration bends, in standard deviations of
+        the fold's. Empty of a reading that is not audited.
+    prompts : DataFrame
+        What prompts of the test news show, as `embargo.research.run.prompts_shown.shown_prompts` writes it.
+    orders : DataFrame
+        What a reader made of orders inside texts, as `embargo.research.run.prompts_shown.ask_orders` says. Empty of a
+        reading that is not audited, and of a reader that is not asked in words.
     """
 
     scored: pd.DataFrame
@@ -139,6 +172,8 @@ class Reading:
     manifests: list[dict[str, Any]]
     fitted_on: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=[*RECORD_COLUMNS, "fold"]))
     answers: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=ANSWER_COLUMNS))
+    prompts: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=PROMPT_COLUMNS))
+    orders: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=ORDER_COLUMNS))
 
 
 def given_base(model: ModelSection) -> Base | None:
@@ -241,7 +276,8 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memo
     config = plan.config
     audited = memory is not None and memory.scores is None
     memory = Memory() if memory is None else memory
-    scored, judged, manifests, fitted_on, answers = [], [], [], [], []
+    scored, judged, manifests, fitted_on, answers, prompts = [], [], [], [], [], []
+    orders: pd.DataFrame | None = None
     with ExitStack() as stack:
         store = stack.enter_context(memory.open(cache))
         shared: SharedBase | None = None
@@ -263,6 +299,11 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memo
                 # To load a base for this alone would cost a run whose scores are all kept more than the rest of it.
                 loaded = shared is None or shared.reads > 0
                 answers.append(_asked_again(config, model, part, result.scores, store, loaded=loaded))
+            prompts.append(memory.shown(model.scorer, part))
+            # Folds share template and base, so that one of them tells of all.
+            if audited and orders is None and isinstance(model.scorer, Prompting):
+                news = part.test_news[["article_id", "text"]].drop_duplicates("article_id")
+                orders = ask_orders(model.scorer, model.calibration, news, cache=store, seed=config.seed)
             scores = result.scores.set_index("article_id")
             scored.append(
                 part.test_news.join(scores[[*CLASSES, "confidence", "model_id"]], on="article_id").assign(
@@ -281,9 +322,14 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memo
             manifests.append(
                 model.manifest | {"fold": part.index, "n_cached": result.n_cached, "n_scored": result.n_scored}
             )
+            if len(prompts[-1]):
+                manifests[-1]["templates"] = sorted(prompts[-1]["template"].unique())
     reading = Reading(pd.concat(scored, ignore_index=True), _once(config, judged), manifests)
     if fitted_on:
         reading = replace(reading, fitted_on=pd.concat(fitted_on, ignore_index=True))
+    reading = replace(reading, prompts=pd.concat(prompts, ignore_index=True))
+    if orders is not None:
+        reading = replace(reading, orders=orders)
     return replace(reading, answers=pd.concat(answers, ignore_index=True)) if answers else reading
 
 
@@ -307,6 +353,9 @@ def _asked_again(
     told["apart_before"] = apart_before(
         before.loc[asked["article_id"], list(CLASSES)].to_numpy(), Calibration().apply(logits)
     )
+    few = asked.iloc[: ALONE if not config.model.on_base else ALONE_OF_MODELS]
+    alone = ask_alone(model.scorer, model.calibration, few["text"].tolist(), again[: len(few)])
+    told = told.join(pd.DataFrame(alone, index=few.index))
     return answers.join(told)[list(ANSWER_COLUMNS)]
 
 
