@@ -220,7 +220,9 @@ def fit_scorer(
     logits = cached_logits(scorer, validation_texts, cache=cache if processes.is_main() else None).logits
     calibrated = fit_calibration(calibration, logits, labels)
     calibrated_on = samples_read("calibration", validation_texts, labels)
-    record = None if fitted.read is None else dated_record([*fitted.read, *calibrated_on], train, validation)
+    record = (
+        None if fitted.read is None else dated_record([*fitted.read, *calibrated_on], train, validation, background)
+    )
     before, after = Calibration().apply(logits), calibrated.apply(logits)
     judged = classification_report(after, labels, resamples=1)
     manifest: dict[str, Any] = {
