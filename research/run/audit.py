@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from embargo.backtest import leakage
 from embargo.backtest.books import Books
 from embargo.backtest.leakage import Finding
+from embargo.backtest.leakage.prompts import SHOWN
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK, length_of, sessions, zone_of
 from embargo.data_loaders.schemas import Prices, is_among
 from embargo.models.content import text_hash
@@ -507,7 +508,7 @@ def _learnt(record: pd.DataFrame | None, part: Part, news: pd.DataFrame) -> tupl
     articles = exact["article_id"].fillna(exact["text_hash"].map(by_text["article_id"])).fillna(exact["text_hash"])
     known_at = exact["known_at"].fillna(exact["text_hash"].map(by_text["known_at"]))
     found = pd.DataFrame({"article_id": articles, "known_at": known_at, "use": exact["use"]}).dropna(subset="known_at")
-    taught = found["use"].isin(["optimiser", "threshold"])
+    taught = found["use"].isin(["optimiser", "threshold", *SHOWN])
     return found[taught], found[~taught]
 
 
