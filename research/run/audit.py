@@ -27,6 +27,7 @@ from embargo.research.progress import Stages
 from embargo.research.records.attempts import Attempts
 from embargo.research.run.cutoff import Rival, judge_cutoff
 from embargo.research.run.data_verdict import clock_of, read_by
+from embargo.research.run.given_scores import answered
 from embargo.research.run.plan import Plan, traded_parts
 from embargo.research.run.prompt_checks import judge_prompts
 from embargo.research.run.samples import Part
@@ -138,7 +139,7 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         judge_labels_read(trail.plan),
         *judge_texts(trail.plan, news, trail.scored, trail.asset_returns),
         _rereading(trail),
-        leakage.check_batch_mates(trail.answers.drop_duplicates(["article_id", "fold"])),
+        _company(trail),
         *_prompts(trail),
         _orders(trail, hashed),
         *_models(trail, hashed),
@@ -153,6 +154,7 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
 
 def _told(scored: pd.DataFrame) -> pd.DataFrame:
     """Return what each scored article was taken to say, signed."""
+    scored = answered(scored)
     return scored[["published_at", "symbol"]].assign(score=scored["bullish"] - scored["bearish"])
 
 
@@ -170,8 +172,8 @@ def _universe(plan: Plan) -> Finding:
 
 def _levels(trail: Trail) -> Finding:
     plan, prices = trail.plan, trail.plan.world.prices
-    # Levels of an archive are taken as they stand, whatever its vendor worked into them.
-    unknown = plan.config.prices.loader == "archive" and prices.adjustment == "none"
+    # Levels of an archive, or of one's own loader, are taken as they stand, whatever was worked into them.
+    unknown = plan.config.prices.loader not in ("store", "simulated") and prices.adjustment == "none"
     return leakage.check_levels(
         trail.decide,
         trail.scored,
@@ -291,6 +293,15 @@ def _rereading(trail: Trail) -> Finding:
     told = scored.assign(at=opens[scored["row"].clip(lower=0)], earned=_earned(trail))
     told = pd.concat([told, unheard(trail.plan, scored).assign(at=opens[0])], ignore_index=True)
     return leakage.check_rereading(told.merge(trail.answers, on=["article_id", "fold"], how="left"))
+
+
+def _company(trail: Trail) -> Finding:
+    """Hold what readers say of texts that they read alone against what they say of them among others."""
+    if trail.plan.config.model.kind == "scores":
+        check = leakage.CHECKS["check_batch_mates"]
+        said = "Scores of a file are looked up article by article; in whose company they were made, it does not say."
+        return Finding(check.code, "not-applicable", check.title, said)
+    return leakage.check_batch_mates(trail.answers)
 
 
 def _prompts(trail: Trail) -> list[Finding]:
