@@ -141,7 +141,8 @@ def check_training_record(
     ----------
     record : DataFrame or None
         One row per sample that the fit read, written by what read it: ``use`` (``"optimiser"``, ``"stopping"`` and
-        ``"example"``, which stands in a prompt, are judged here), ``text_hash, label`` and ``known_at, ends_at`` (UTC, NaT where nobody knows).
+        ``"example"``, which stands in a prompt, are judged here), ``text_hash, label`` and ``known_at, ends_at`` (UTC,
+        NaT where nobody knows).
     planned : DataFrame
         Samples that the fold was to learn from: ``text_hash, label``.
     news : DataFrame
