@@ -344,6 +344,61 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
             severity="leak",
             remedy="Decide by returns and ratios of prices, or by prices as they were traded, with splits beside them.",
         ),
+        "check_prompts": LeakCheck(
+            "R1",
+            "Prompts show nothing that was known later",
+            catches="examples and retrieved articles from after the decision, under false dates too where the news "
+            "hold them; items within reach of prompts from the test on; an index built on later news shows in T1",
+            silent_on="prompts that were not drawn (of each fold the first 128, then ever fewer), readers that do "
+            "not show theirs, false dates of texts of fewer than four words, what the model behind them knows (M1)",
+            cost="prompts drawn, and what they show",
+            severity="leak",
+            remedy="Draw examples, and build the index of each fold, from what was known before its training ended.",
+        ),
+        "check_example_outcomes": LeakCheck(
+            "R2",
+            "No example tells an outcome before it is complete",
+            catches="labels made of returns that are shown, or remembered, before the last of them was earned",
+            silent_on="texts that are later themselves (R1), labels that nobody dates, memory outside of prompts",
+            cost="prompts drawn, and what they show",
+            severity="leak",
+            remedy="Let a label be known when its outcome is complete, and show it from then on.",
+        ),
+        "check_batch_mates": LeakCheck(
+            "R3",
+            "A text read alone gets the answer that it gets among others",
+            catches="statistics over a batch, padding that shifts answers, several articles in one prompt: answers "
+            "of a text alone and together that differ by 0.05, or by 0.01 all in all (suspicious)",
+            silent_on="other companies, readers that do not repeat themselves (inconclusive), less than that; "
+            "8 texts a fold of a model, 32 of a reader of words, none where a run loads no model",
+            cost="texts that are read alone",
+            severity="leak",
+            remedy="Score each article by itself: evaluation mode, attention masks, one article a prompt.",
+        ),
+        "check_template": LeakCheck(
+            "R4",
+            "The fixed words of prompts know no later day",
+            catches="days and years after the decision in instructions, profiles and undated examples; years, "
+            "quarters, traded companies and renames of any date (suspicious)",
+            silent_on="knowledge that names no date, company or rename, tickers of one or two letters, dated items, "
+            "other languages",
+            cost="distinct fixed wordings",
+            severity="leak",
+            remedy="Write a template that names no date, company or event; what an article needs belongs into dated "
+            "items.",
+        ),
+        "check_injection": LeakCheck(
+            "R5",
+            "Orders inside a text do not move its answer",
+            catches="readers that follow orders of eight forms in a text, the prompt's own marks among them: a shift "
+            "of 0.05 beyond control sentences; a leak where news of the test gives orders itself",
+            silent_on="other forms and languages, readers that are not prompted (asked by `embargo audit --probe`), "
+            "texts so long that the prompt cuts the order off",
+            cost="128 readings of one fold",
+            severity="leak",
+            remedy="Take a reader that does not follow its input, or leave out articles that give orders, and ask "
+            "again.",
+        ),
         "check_selection": LeakCheck(
             "P1",
             "Settings were not picked by how they did on the test",
@@ -415,7 +470,7 @@ NOT_TESTED: Mapping[str, str] = MappingProxyType(
         "S2": "the splitter's own tests hold it for every mode",
         "S3": "training ends before the test and decay reaches back alone, so no later row is in it; labels are S1",
         "S4": "a fit under another future is tried at one instant (T1), at more by `embargo audit --deep`",
-        "S6": "no reader of a run is prompted",
+        "S6": "what prompts show is held against time (R1, R2), and what was fitted on (M11)",
         "S8": "regimes of a gate are part of T1",
         "M2": "asked by `embargo audit --probe`, with bare dates and another day's news",
         "M3": "asked by `embargo audit --probe`, with bare dates and another day's news",
@@ -427,11 +482,6 @@ NOT_TESTED: Mapping[str, str] = MappingProxyType(
         "M10": "readers give probabilities, no reasons",
         "M13": "weights are pinned by hash and some texts asked again (D9); `embargo audit --probe` asks more, twice",
         "M14": "runs apply no remedy against memory",
-        "R1": "runs search no documents",
-        "R2": "readers have no memory",
-        "R3": "scores beside other news are tried at one instant (T1), at more by `embargo audit --deep`",
-        "R4": "no reader of a run is prompted",
-        "R5": "no reader of a run follows orders",
         "P3": "intervals and tests of a run allow for serial correlation",
         "P6": "every run shuffles its news against the market",
     }

@@ -47,7 +47,7 @@ _MONTH = (
     r"nov(?:ember)?|dec(?:ember)?)"
 )
 # What a date begins with stands first, since most letters begin none and four patterns need not be tried on them.
-_DATE = re.compile(
+DATE = re.compile(
     r"(?=[\djfmasond])(?:(?<![\d/.-])((?:19|20)\d\d)-(\d\d)-(\d\d)(?![\d-])"
     r"|(?<![\d/.$-])(\d{1,2})/(\d{1,2})/((?:19|20)\d\d)(?![\d/])"
     rf"|\b{_MONTH}\.?\s+(\d{{1,2}})(?:st|nd|rd|th)?\b(?![.,]?\d|\s?%)(?:,?\s+((?:19|20)\d\d)\b)?"
@@ -77,7 +77,7 @@ _EDIT = re.compile(
     re.IGNORECASE,
 )
 # Words of what is to come, or of what is only supposed: a later date beside one of these is announced.
-_TO_COME = re.compile(
+TO_COME = re.compile(
     r"\b(?:will|would|shall|may|might|could|should|to|by|until|till|through|thru|before|ahead|if|when|next|upcoming|coming"
     r"|schedul\w*|expect\w*|plan\w*|due|set|payable|record|deadline|expir\w*|exp|matur\w*|calls?|puts?|options?|strike"
     r"|webcast|conference|meeting|event|webinar|join|register|ipo|release\w*|earnings|dividend|ex|starts?|begins?|launch\w*"
@@ -141,7 +141,7 @@ def check_dates_in_texts(articles: pd.DataFrame) -> Finding:
     found, near = [], np.zeros(2 * _WINDOW + 1, dtype=np.int64)
     naming = 0
     for row, text, day in zip(known.tolist(), articles["text"].iloc[known].tolist(), days, strict=True):
-        told = [(match, named) for match in _DATE.finditer(text) if (named := _day_of(match, day)) is not None]
+        told = [(match, named) for match in DATE.finditer(text) if (named := day_of(match, day)) is not None]
         later = [(match, named - day) for match, named in told if named > day + _TOLERANCE]
         naming += bool(later)
         kinds = [_kind(text, match, gap) for match, gap in later]
@@ -153,7 +153,7 @@ def check_dates_in_texts(articles: pd.DataFrame) -> Finding:
         gaps = [
             named - day
             for match, named in told
-            if _TOLERANCE < abs(named - day) <= _WINDOW and not _TO_COME.search(_around(text, match))
+            if _TOLERANCE < abs(named - day) <= _WINDOW and not TO_COME.search(_around(text, match))
         ]
         if gaps:
             near[_WINDOW + max(gaps)] += 1
@@ -190,7 +190,7 @@ def check_dates_in_texts(articles: pd.DataFrame) -> Finding:
     )
 
 
-def _day_of(match: re.Match[str], published: int) -> int | None:
+def day_of(match: re.Match[str], published: int) -> int | None:
     """Read the day that a match names, by its ordinal; None where it names none, or not one alone."""
     iso_year, iso_month, iso_day, one, two, slash_year, name1, day1, year1, day2, name2, year2 = match.groups()
     year: str | int | None
@@ -239,10 +239,10 @@ def _kind(text: str, match: re.Match[str], gap: int) -> str:
     if _EDIT.search(before):
         return "edited"
     happened = _BEFORE.search(before)
-    if happened is not None and not _TO_COME.search(happened[1] or ""):
+    if happened is not None and not TO_COME.search(happened[1] or ""):
         return "past"
     if re.search(r"(?:^|[.;!?|]\s*)On\s+(?:[a-z]+day,?\s+)?$", before, re.IGNORECASE):
         happened = _AFTER.search(after)
-        if happened is not None and not _TO_COME.search(happened[1]):
+        if happened is not None and not TO_COME.search(happened[1]):
             return "past"
     return ""

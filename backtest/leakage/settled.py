@@ -27,6 +27,7 @@ CODES: Mapping[str, str] = MappingProxyType(
     {
         "news": "D8",
         "samples": "S5",
+        "prompts": "R1",
         "models": "S4",
         "calibration": "M12",
         "scores": "R3",
@@ -43,6 +44,8 @@ REMEDIES: Mapping[str, str] = MappingProxyType(
         "time.",
         "samples": "Cut training and validation by when texts and labels were known, and learn thresholds of labels on "
         "training rows alone.",
+        "prompts": "Choose examples, and build the index with all its statistics, from what was known before training "
+        "ended.",
         "models": "Fit on the training part alone: vocabulary, scaling and weights must not see later rows.",
         "calibration": "Calibrate on the validation part alone, which ends before the test window begins.",
         "scores": "Score each article by its own text: no statistic over a batch or over the test window.",

@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
+from embargo.data_loaders.simulated.grammar import company_names
 from embargo.research.config.settings import read_toml
+
+if TYPE_CHECKING:
+    from embargo.research.config.experiment import Config
+
+
+def names_of(config: Config) -> Mapping[str, Sequence[str]] | None:
+    """Return what companies are called: by ``leakage.names``, or by a simulated market; None where nobody says."""
+    if config.leakage.names is not None:
+        return read_names(Path(config.leakage.names))
+    if config.news.loader == "simulated":
+        return company_names(config.news.simulated.symbols)
+    return None
 
 
 def read_names(path: Path) -> dict[str, list[str]]:

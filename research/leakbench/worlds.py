@@ -175,7 +175,8 @@ def _config(kind: str, year: int, seed: int, made: WorldKind) -> Config:
     for name, value in made.settings.items():
         section, key = name.split(".")
         document.setdefault(section, {})[key] = value
-    return parse_config(document, where=f"clean world {kind!r}")
+    config = parse_config(document, where=f"clean world {kind!r}")
+    return config.allowing([config.model.kind]) if config.model.is_own else config
 
 
 def _syndicated(inputs: Inputs, rng: np.random.Generator) -> Inputs:
@@ -263,6 +264,7 @@ def _written(config: Config, inputs: Inputs, folder: Path, rng: np.random.Genera
 
 
 _LINEAR = {"model.kind": "linear"}
+_PROMPTED = {"model.kind": "embargo.research.leakbench.counting:COUNTING"}
 _HOLDOUT = {"split.method": "holdout"}
 
 KINDS: Mapping[str, WorldKind] = MappingProxyType(
@@ -288,6 +290,16 @@ KINDS: Mapping[str, WorldKind] = MappingProxyType(
         "labels of returns": WorldKind(
             "daily shares, hold-out, linear reader of what followed over two bars",
             settings=_LINEAR
+            | _HOLDOUT
+            | {"labels.source": "returns", "labels.ends_at": None, "labels.horizon_bars": 2, "split.embargo": "3D"},
+        ),
+        "prompted": WorldKind(
+            "daily shares, hold-out, a reader that counts words over its prompt, with examples and earlier articles",
+            settings=_PROMPTED | _HOLDOUT,
+        ),
+        "prompted returns": WorldKind(
+            "daily shares, hold-out, the same reader, examples labelled by what followed over two bars",
+            settings=_PROMPTED
             | _HOLDOUT
             | {"labels.source": "returns", "labels.ends_at": None, "labels.horizon_bars": 2, "split.embargo": "3D"},
         ),

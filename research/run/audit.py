@@ -18,15 +18,18 @@ import pyarrow.compute as pc
 from embargo.backtest import leakage
 from embargo.backtest.books import Books
 from embargo.backtest.leakage import Finding
+from embargo.backtest.leakage.prompts import SHOWN
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK, length_of, sessions, zone_of
 from embargo.data_loaders.schemas import Prices, is_among
 from embargo.models.content import text_hash
+from embargo.research.config.names import names_of
 from embargo.research.progress import Stages
 from embargo.research.records.attempts import Attempts
 from embargo.research.run.cutoff import Rival, judge_cutoff
 from embargo.research.run.data_verdict import clock_of, read_by
 from embargo.research.run.given_scores import answered
 from embargo.research.run.plan import Plan, traded_parts
+from embargo.research.run.prompt_checks import judge_prompts
 from embargo.research.run.samples import Part
 from embargo.research.run.text_checks import judge_labels_read, judge_texts
 
@@ -46,6 +49,8 @@ class Trail:
         What each fold's model was really fitted on, as in `Reading`.
     answers : DataFrame
         What the readers answered, and what they answer again, as in `Reading`.
+    prompts, orders : DataFrame
+        What prompts show, and what readers made of orders inside texts, as in `Reading`.
     scored : DataFrame
         Scored test news: news columns, class probabilities, ``confidence``, ``row`` and ``column`` of the bar reached.
     decide : callable
@@ -70,6 +75,8 @@ class Trail:
     manifests: Sequence[dict[str, Any]]
     fitted_on: pd.DataFrame
     answers: pd.DataFrame
+    prompts: pd.DataFrame
+    orders: pd.DataFrame
     scored: pd.DataFrame
     decide: Callable[[pd.DataFrame, Prices], pd.DataFrame]
     decide_funded: Callable[[pd.DataFrame], pd.DataFrame]
@@ -132,6 +139,8 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         judge_labels_read(trail.plan),
         *judge_texts(trail.plan, news, trail.scored, trail.asset_returns),
         _rereading(trail),
+        _company(trail),
+        *_prompts(trail),
         _orders(trail, hashed),
         *_models(trail, hashed),
         *_either_side(trail),
@@ -284,6 +293,28 @@ def _rereading(trail: Trail) -> Finding:
     told = scored.assign(at=opens[scored["row"].clip(lower=0)], earned=_earned(trail))
     told = pd.concat([told, unheard(trail.plan, scored).assign(at=opens[0])], ignore_index=True)
     return leakage.check_rereading(told.merge(trail.answers, on=["article_id", "fold"], how="left"))
+
+
+def _company(trail: Trail) -> Finding:
+    """Hold what readers say of texts that they read alone against what they say of them among others."""
+    if trail.plan.config.model.kind == "scores":
+        check = leakage.CHECKS["check_batch_mates"]
+        said = "Scores of a file are looked up article by article; in whose company they were made, it does not say."
+        return Finding(check.code, "not-applicable", check.title, said)
+    return leakage.check_batch_mates(trail.answers)
+
+
+def _prompts(trail: Trail) -> list[Finding]:
+    """Hold prompts against time, and what is said of labels against what is shown of them."""
+    plan = trail.plan
+    labelled = pd.concat(
+        [_completed(plan, rows) for part in plan.parts for rows in (part.train, part.validation, part.test)]
+    )
+    if "ends_at" not in labelled:
+        labelled = labelled.assign(ends_at=pd.NaT)
+    called = names_of(plan.config) or {}
+    names = {symbol: called.get(symbol, ()) for symbol in plan.world.prices.symbols}
+    return judge_prompts(plan, trail.prompts, trail.orders, trail.scored, trail.fitted_on, labelled, names)
 
 
 def unheard(plan: Plan, scored: pd.DataFrame) -> pd.DataFrame:
@@ -488,7 +519,7 @@ def _learnt(record: pd.DataFrame | None, part: Part, news: pd.DataFrame) -> tupl
     articles = exact["article_id"].fillna(exact["text_hash"].map(by_text["article_id"])).fillna(exact["text_hash"])
     known_at = exact["known_at"].fillna(exact["text_hash"].map(by_text["known_at"]))
     found = pd.DataFrame({"article_id": articles, "known_at": known_at, "use": exact["use"]}).dropna(subset="known_at")
-    taught = found["use"].isin(["optimiser", "threshold"])
+    taught = found["use"].isin(["optimiser", "threshold", *SHOWN])
     return found[taught], found[~taught]
 
 

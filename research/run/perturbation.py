@@ -8,7 +8,7 @@ named. Every run does so once, at one instant and with its own fits and scores w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,7 +37,7 @@ from embargo.models.content import text_hash
 from embargo.research.progress import Quiet, Stages
 from embargo.research.run.plan import Plan, traded_news, traded_parts, trading_rows
 from embargo.research.run.reading import SCORES, Memory, Reading, read, with_base
-from embargo.research.run.samples import plan_folds, plan_parts
+from embargo.research.run.samples import Part, plan_folds, plan_parts
 from embargo.research.run.trading import Trade, conditions, fuse, trade
 from embargo.research.run.world import Inputs, world_of
 
@@ -219,7 +219,7 @@ def perturb_run(
     left = f" {apart} more could not be carried through for want of news." if apart else ""
     detail = (
         f"{compared} worlds that differ only after {len(instants)} instants, carried from their files to their orders, "
-        f"left news, samples, models, calibrations, scores, signal, weights and orders bit-identical.{left}"
+        f"left news, samples, prompts, models, calibrations, scores, signal, weights and orders bit-identical.{left}"
     )
     return [Finding("T1", "pass", TITLE, detail, effect=0.0, unit=UNIT)]
 
@@ -450,6 +450,7 @@ def _settled(run: Carried, at: pd.Timestamp, since: int = 0) -> dict[str, pd.Dat
     return {
         "news": news.loc[news["known_at"] <= at],
         "samples": pd.concat(learnt),
+        "prompts": _prompted(run.reading.prompts, parts, at),
         "models": pd.DataFrame([{name: each[name] for name in fitted} for each in manifests]),
         "calibration": pd.DataFrame([{"fitted": str(each["calibration"])} for each in manifests]),
         "scores": scored.loc[scored["known_at"] <= at, ["article_id", "symbol", "fold", *CLASSES, "confidence"]],
@@ -459,6 +460,12 @@ def _settled(run: Carried, at: pd.Timestamp, since: int = 0) -> dict[str, pd.Dat
         "conditions": _limiting(plan).loc[decided],
         "orders": orders.loc[filled],
     }
+
+
+def _prompted(prompts: pd.DataFrame, parts: Sequence[Part], at: pd.Timestamp) -> pd.DataFrame:
+    """Return what was shown beside articles that some folds were asked about by an instant, and what was said."""
+    settled = prompts["fold"].isin([part.index for part in parts]) & (prompts["read_at"] <= at)
+    return prompts.loc[settled, ["article_id", "fold", "part", "text", "known_at", "template", "rendered"]]
 
 
 def _limiting(plan: Plan) -> pd.DataFrame:

@@ -356,6 +356,8 @@ def _trail(
         manifests=reading.manifests,
         fitted_on=reading.fitted_on,
         answers=reading.answers,
+        prompts=reading.prompts,
+        orders=reading.orders,
         scored=result.placed,
         decide=weights_of,
         decide_funded=weights_funded,
@@ -396,6 +398,8 @@ def _save(
         "regimes": measured.regimes,
         "fitted_on": reading.fitted_on,
     }
+    if len(reading.prompts):
+        tables["prompts"] = reading.prompts
     with writing(folder) as draft:
         for name, table in tables.items():
             table.to_parquet(draft / f"{name}.parquet")

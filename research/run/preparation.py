@@ -9,6 +9,7 @@ from embargo.data_loaders.errors import ConfigError
 from embargo.models.bases.resolve import Base
 from embargo.models.bases.vintages import Vintages
 from embargo.research.config.experiment import Config
+from embargo.research.config.names import names_of
 from embargo.research.progress import Stages
 from embargo.research.run.by_regime import regime_labels
 from embargo.research.run.data_verdict import judge_data
@@ -79,6 +80,7 @@ def prepare(config: Config, stages: Stages, inputs: Inputs | None = None) -> Pla
     plan = Plan(config, world, parts, rows, rules_of(config), base, judge_data(config, world, parts, rows))
     rehearse(plan)
     regime_labels(plan)  # finds a bad file of regimes before anything is trained
+    names_of(config)  # and one of names
     if (config.statistics.block or 1) > rows.stop - rows.start:
         raise ConfigError(
             f"statistics.block = {config.statistics.block} is longer than the {rows.stop - rows.start} test rows. "

@@ -33,7 +33,6 @@ from embargo.backtest.leakage.memory import (
     check_repeated_readings,
 )
 from embargo.data_loaders.errors import DataError
-from embargo.data_loaders.simulated.grammar import company_names
 from embargo.models.bases.resolve import Base
 from embargo.models.calibration.fitting import Calibration
 from embargo.models.loading.shared import SharedBase
@@ -51,8 +50,7 @@ from embargo.models.probes import (
 from embargo.models.scorer import Progress, Scorer
 from embargo.models.scorers.cache import ScoreCache
 from embargo.models.scorers.score import cached_logits
-from embargo.research.config.experiment import Config
-from embargo.research.config.names import read_names
+from embargo.research.config.names import names_of
 from embargo.research.progress import Stages
 from embargo.research.run.plan import Plan, base_of
 from embargo.research.run.reading import fit_fold, lent, with_base
@@ -271,15 +269,6 @@ def _placed(plan: Plan) -> pd.DataFrame:
     row, column = found.row[reached], found.column[reached]
     placed = news.loc[reached, ["article_id", "text", "symbol", "known_at", "fold"]]
     return placed.assign(at=prices.open_at[rows][row], earned=earned[row, column])
-
-
-def names_of(config: Config) -> Names | None:
-    """Return what companies are called: by ``leakage.names``, or by a simulated market; None where nobody says."""
-    if config.leakage.names is not None:
-        return read_names(Path(config.leakage.names))
-    if config.news.loader == "simulated":
-        return company_names(config.news.simulated.symbols)
-    return None
 
 
 def draw_articles(

@@ -29,9 +29,10 @@ from embargo.models.loading.shared import SharedBase
 from embargo.models.methods.cards import check_method
 from embargo.models.methods.defaults import default_settings
 from embargo.models.methods.settings import TuneSettings
+from embargo.models.prompt import Prompting
 from embargo.models.prompting.settings import PromptSettings
 from embargo.models.record import RECORD_COLUMNS
-from embargo.models.scorer import ByArticle, Paid, Progress
+from embargo.models.scorer import ByArticle, Paid, Progress, Scorer
 from embargo.models.scorers.cache import ScoreCache, SpareCache
 from embargo.models.scorers.given import GivenSettings
 from embargo.models.scorers.linear import LinearSettings
@@ -44,6 +45,13 @@ from embargo.research.progress import Advance, Stages
 from embargo.research.run.asking import endpoint_settings
 from embargo.research.run.given_scores import given_scores
 from embargo.research.run.plan import Plan, base_of
+from embargo.research.run.prompts_shown import (
+    ORDER_COLUMNS,
+    PROMPT_COLUMNS,
+    ask_alone,
+    ask_orders,
+    shown_prompts,
+)
 from embargo.research.run.samples import Part, Samples
 from embargo.research.run.world import Inputs, content_of
 
@@ -55,9 +63,11 @@ SCORES = "scores.sqlite"
 # Those that are paid for by the answer are asked of as few as show another model.
 ASKED_AGAIN, ASKED_OF_MODELS, ASKED_OF_PAID = 2000, 32, 8
 COST_NOTHING = ("lexicon", "linear", "scores")
+# Of those, texts that are asked alone too.
+ALONE, ALONE_OF_MODELS = 32, 8
 ANSWER_COLUMNS = (
     "article_id", "fold", *(f"kept_{name}" for name in (*CLASSES, "confidence")),
-    *(f"again_{name}" for name in CLASSES), "apart_before",
+    *(f"{part}_{name}" for part in ("again", "alone", "repeated") for name in CLASSES), "apart_before",
 )  # fmt: skip
 
 
@@ -76,6 +86,8 @@ class Memory:
         What every scorer is taken to say of texts that no answer may depend on.
     anew : list of FittedModel
         What another world made the run fit once more.
+    prompts : dict of str to DataFrame
+        What prompts of a scorer's identity showed; readers that are known by their name alone render none.
     """
 
     models: dict[str, FittedModel] = field(default_factory=dict)
@@ -83,10 +95,11 @@ class Memory:
     scores: Path | None = None
     answers: Mapping[str, np.ndarray] = field(default_factory=dict)
     anew: list[FittedModel] = field(default_factory=list)
+    prompts: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     def beside(self, scores: Path, answers: Mapping[str, np.ndarray]) -> Memory:
         """Return what another world may take from this run; what it adds stays its own."""
-        return Memory(dict(self.models), dict(self.fusions), scores, answers)
+        return Memory(dict(self.models), dict(self.fusions), scores, answers, prompts=dict(self.prompts))
 
     def open(self, cache: Path) -> ScoreCache:
         """Open the scores of a cache, or those that are only to be read."""
@@ -105,6 +118,20 @@ class Memory:
         if self.scores is not None:
             self.anew.append(model)
         return model
+
+    def shown(self, scorer: Scorer, part: Samples) -> pd.DataFrame:
+        """Write down what prompts of a part's news show, or look up what they showed; see `shown_prompts`."""
+        news = part.test_news[["article_id", "text", "known_at"]].drop_duplicates("article_id")
+        if not isinstance(scorer, Recalled):
+            made = shown_prompts(scorer, news, part.index)
+            known = self.prompts.get(scorer.identity)
+            self.prompts[scorer.identity] = made if known is None else pd.concat([known, made])
+            return made
+        known = self.prompts.get(scorer.identity)
+        if known is None:
+            return shown_prompts(scorer, news, part.index)
+        there = known["article_id"].isin(news["article_id"]) & (known["fold"] == part.index)
+        return known.loc[there].reset_index(drop=True)
 
 
 @dataclass
@@ -141,8 +168,14 @@ class Reading:
     answers : DataFrame
         What the readers answered, one row per test article: ``article_id, fold``, the calibrated probabilities and
         confidence as ``kept_*``, what they answer when asked again without a cache as ``again_*``, NaN where they were
-        not asked, and as ``apart_before`` the largest difference of their logits, which no calibration bends, in
-        standard deviations of the fold's. Empty of a reading that is not audited.
+        not asked, what they answer of texts that are asked alone as ``alone_*`` and ``repeated_*``, and as
+        ``apart_before`` the largest difference of their logits, which no calibration bends, in standard deviations of
+        the fold's. Empty of a reading that is not audited.
+    prompts : DataFrame
+        What prompts of the test news show, as `embargo.research.run.prompts_shown.shown_prompts` writes it.
+    orders : DataFrame
+        What a reader made of orders inside texts, as `embargo.research.run.prompts_shown.ask_orders` says. Empty of a
+        reading that is not audited, and of a reader that is not asked in words.
     """
 
     scored: pd.DataFrame
@@ -150,6 +183,8 @@ class Reading:
     manifests: list[dict[str, Any]]
     fitted_on: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=[*RECORD_COLUMNS, "fold"]))
     answers: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=ANSWER_COLUMNS))
+    prompts: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=PROMPT_COLUMNS))
+    orders: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=ORDER_COLUMNS))
 
 
 def given_base(model: ModelSection) -> Base | None:
@@ -254,7 +289,8 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memo
     config = plan.config
     audited = memory is not None and memory.scores is None
     memory = Memory() if memory is None else memory
-    scored, judged, manifests, fitted_on, answers = [], [], [], [], []
+    scored, judged, manifests, fitted_on, answers, prompts = [], [], [], [], [], []
+    orders: pd.DataFrame | None = None
     counted: set[tuple[str, str]] = set()
     with ExitStack() as stack:
         store = stack.enter_context(memory.open(cache))
@@ -279,6 +315,11 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memo
                 answers.append(
                     _asked_again(config, model, part, result.scores, store, loaded=loaded, anew=bool(result.n_scored))
                 )
+            prompts.append(memory.shown(model.scorer, part))
+            # Folds share template and base, so that one of them tells of all.
+            if audited and orders is None and isinstance(model.scorer, Prompting):
+                news = part.test_news[["article_id", "text"]].drop_duplicates("article_id")
+                orders = ask_orders(model.scorer, model.calibration, news, cache=store, seed=config.seed)
             scores = result.scores.set_index("article_id")
             scored.append(
                 part.test_news.join(scores[[*CLASSES, "confidence", "model_id"]], on="article_id").assign(
@@ -300,10 +341,15 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memo
                 told["asked"] = paid_for(model.scorer, [*part.validation["text"], *tested["text"]], counted)
             if result.n_unscored:
                 told["n_unscored"] = result.n_unscored
+            if len(prompts[-1]):
+                told["templates"] = sorted(prompts[-1]["template"].unique())
             manifests.append(model.manifest | told)
     reading = Reading(pd.concat(scored, ignore_index=True), _once(config, judged), manifests)
     if fitted_on:
         reading = replace(reading, fitted_on=pd.concat(fitted_on, ignore_index=True))
+    reading = replace(reading, prompts=pd.concat(prompts, ignore_index=True))
+    if orders is not None:
+        reading = replace(reading, orders=orders)
     return replace(reading, answers=pd.concat(answers, ignore_index=True)) if answers else reading
 
 
@@ -344,7 +390,12 @@ def _asked_again(
     told["apart_before"] = apart_before(
         before.loc[asked["article_id"], list(CLASSES)].to_numpy(), Calibration().apply(logits)
     )
-    return answers.join(told)[list(ANSWER_COLUMNS)]
+    # Whoever is paid for is asked text by text anyway.
+    if not isinstance(model.scorer, ByArticle | Paid):
+        few = asked.iloc[: ALONE if config.model.kind in COST_NOTHING else ALONE_OF_MODELS]
+        alone = ask_alone(model.scorer, model.calibration, few["text"].tolist(), again[: len(few)])
+        told = told.join(pd.DataFrame(alone, index=few.index))
+    return answers.join(told).reindex(columns=list(ANSWER_COLUMNS))
 
 
 def asked_again_of(config: Config, part: Samples, *, paid: bool) -> pd.DataFrame:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from embargo.research.leakbench.plants import data, execution, models, selection, splits, texts, timing
+from embargo.research.leakbench.plants import data, execution, models, prompts, selection, splits, texts, timing
 from embargo.research.leakbench.plants.plant import Plant
 
-FAMILIES = (timing, execution, data, texts, splits, models, selection)
+FAMILIES = (timing, execution, data, texts, splits, models, prompts, selection)
 PLANTS: Mapping[str, Plant] = MappingProxyType({plant.name: plant for family in FAMILIES for plant in family.PLANTS})
-
-_PROMPTED = "no reader of a run is prompted yet"
 
 # What nothing inside a run can tell, of codes that have plants of another kind.
 BEYOND_A_RUN: Mapping[str, str] = MappingProxyType(
@@ -28,12 +26,8 @@ WITHOUT_PLANT: Mapping[str, str] = MappingProxyType(
         "D3": "runs read no macro or company figures",
         "S3": "training ends before the test in every fold, so labels that were purged are known by then: without an "
         "embargo nothing looks ahead",
-        "S6": _PROMPTED,
         "M10": "readers give probabilities, no reasons",
         "M14": "runs apply no remedy against memory",
-        "R1": "runs search no documents",
-        "R4": _PROMPTED,
-        "R5": _PROMPTED,
         "P3": "intervals and tests of every run allow for serial correlation; a user has nowhere to leave that out",
         "P6": "every run shuffles its news against the market; a user has nowhere to leave that out",
     }

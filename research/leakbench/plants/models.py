@@ -253,7 +253,7 @@ def _redated(part: Part, rows: pd.DataFrame) -> pd.DataFrame:
     return rows[part.train.columns].assign(**old)
 
 
-def _fitted_on(*, into: str, scrubbed: bool) -> Make:
+def fitted_on(*, into: str, scrubbed: bool) -> Make:
     """Hand samples of the test to the fit or to the calibration, under old dates; ``scrubbed`` hides the record."""
 
     def make(clean: Clean, dose: float, rng: np.random.Generator) -> Planted:
@@ -310,7 +310,7 @@ def _skill_until(clean: Clean, dose: float, rng: np.random.Generator) -> Answeri
 
 
 def _isotonic(clean: Clean, dose: float, rng: np.random.Generator) -> Planted:
-    planted = _fitted_on(into="validation", scrubbed=False)(clean, dose, rng)
+    planted = fitted_on(into="validation", scrubbed=False)(clean, dose, rng)
     return replace(planted, config=with_settings(planted.config, model={"calibration": "vector"}))
 
 
@@ -336,9 +336,9 @@ PLANTS = (
     Plant("answers by name", "M8", "the answer hangs on who is named, not on what is said; dose: share of texts",
           "word list", with_answer(_by_names_alone), (1.0, 0.5, 0.2), also={"M5": "names lead the answer"}),
     Plant("fitted on the test", "M11", "test samples are fitted on under old dates; dose: share of them", "linear",
-          _fitted_on(into="train", scrubbed=False), (1.0, 0.1, 0.01), also=_RECORDED),
+          fitted_on(into="train", scrubbed=False), (1.0, 0.1, 0.01), also=_RECORDED),
     Plant("fitted on the test, record scrubbed", "M11", "the same, and the record of the fit leaves them out; dose: "
-          "share of them", "linear", _fitted_on(into="train", scrubbed=True), (1.0, 0.1, 0.01), also=_RECORDED),
+          "share of them", "linear", fitted_on(into="train", scrubbed=True), (1.0, 0.1, 0.01), also=_RECORDED),
     Plant("calibrated on the test", "M12", "test samples are calibrated on under old dates; dose: share of them",
           "linear", _isotonic, (1.0, 0.1, 0.01), also=_RECORDED),
     Plant("another model half-way", "M13", "from the middle of the test on another model answers under the same name; "
