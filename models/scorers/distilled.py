@@ -38,7 +38,7 @@ class DistilledSettings:
     ----------
     student : {"linear", "transformer"}
     settings : LinearSettings, TuneSettings or None
-        The student's own; None for its defaults. Class weights do not apply: the teacher's probabilities are the target.
+        The student's own; None for its defaults. Class weights do not apply: the teacher's probabilities are learnt.
     max_texts : int, optional
         Most texts that the teacher is asked about, the newest first; by default all.
     temperature : float
@@ -54,7 +54,8 @@ class DistilledSettings:
     >>> DistilledSettings(temperature=0.0)
     Traceback (most recent call last):
         ...
-    embargo.data_loaders.errors.ConfigError: distill: temperature must be positive and max_texts at least 1, got 0.0, None.
+    embargo.data_loaders.errors.ConfigError: distill: temperature must be positive and max_texts at least 1, got 0.0 \
+and None.
     """
 
     student: Student = "linear"
@@ -66,7 +67,7 @@ class DistilledSettings:
         if not self.temperature > 0 or (self.max_texts is not None and self.max_texts < 1):
             raise ConfigError(
                 "distill: temperature must be positive and max_texts at least 1, got "
-                f"{self.temperature}, {self.max_texts}."
+                f"{self.temperature} and {self.max_texts}."
             )
         own = {"linear": LinearSettings, "transformer": TuneSettings}
         if self.student not in own or not isinstance(self.settings, own[self.student] | None):

@@ -261,8 +261,8 @@ def _targets(texts: Sequence[str], targets: np.ndarray, settings: TuneSettings) 
     found = dict(zip(texts, np.asarray(targets, dtype=float), strict=True))
     if len(found) < len(texts) or targets.shape != (len(texts), len(CLASSES)):
         raise DataError(
-            f"targets: shape {targets.shape} for {len(texts)} texts, {len(found)} of them distinct. Give each text once, "
-            "with three probabilities."
+            f"targets: shape {targets.shape} for {len(texts)} texts, {len(found)} of them distinct. Give each text "
+            "once, with three probabilities."
         )
     if settings.class_weights or settings.loss != "cross_entropy":
         raise ConfigError("targets: class_weights and the focal loss weigh labels. Leave them out.")

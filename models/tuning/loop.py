@@ -40,8 +40,8 @@ LOOK_EVERY = 32
 class Encoded:
     """Token ids of each text and its label, int64 of shape (n,).
 
-    Where it is to be learnt from probabilities, these too: ``targets``, float64 of shape (n, 3), and the ``temperature``
-    that they are at.
+    Where it is to be learnt from probabilities, these too: ``targets``, float64 of shape (n, 3), and the
+    ``temperature`` that they are at.
     """
 
     tokens: list[list[int]]

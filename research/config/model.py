@@ -214,8 +214,8 @@ class ReaderSection(Section):
 class DistillSection(Section):
     """A teacher of any kind, and the student that learns from its probabilities.
 
-    The teacher is a section like ``model`` and is fitted on each fold as a reader of its own; it is then asked about the
-    articles known before the fold's training ended, at most ``max_texts``, the newest first. A student that is a
+    The teacher is a section like ``model`` and is fitted on each fold as a reader of its own; it is then asked about
+    the articles known before the fold's training ended, at most ``max_texts``, the newest first. A student that is a
     transformer is tuned as ``model`` says. ``temperature`` softens what the teacher says while the student learns it.
     """
 
