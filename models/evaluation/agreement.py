@@ -85,9 +85,8 @@ def agreement(
         n_groups = int(members.max()) + 1
         table = np.array([np.bincount(members, weights=column, minlength=n_groups) for column in table.T]).T
     sizes = table[:, : k * k].sum(axis=1)
-    drawn = np.concatenate(
-        [_figures(weights @ table, weights @ sizes, k) for weights in _weights(table, resamples, seed)]
-    )
+    draws = bootstrap_weights(len(table), resamples, seed=seed, width=table.shape[1])
+    drawn = np.concatenate([_figures(weights @ table, weights @ sizes, k) for weights in draws])
     told: dict[str, Any] = {"n": n, "n_groups": n_groups, "level": level}
     whole = _figures(table.sum(axis=0, keepdims=True), np.array([float(n)]), k)[0]
     for name, value, values in zip(("share", "kappa", "kl"), whole, drawn.T, strict=True):
@@ -95,10 +94,6 @@ def agreement(
         told[name] = None if np.isnan(value) else float(value)
         told[f"{name}_interval"] = list(percentile_interval(known, level)) if len(known) else None
     return told
-
-
-def _weights(table: np.ndarray, resamples: int, seed: int) -> Any:
-    return bootstrap_weights(len(table), resamples, seed=seed, width=table.shape[1])
 
 
 def _figures(sums: np.ndarray, sizes: np.ndarray, k: int) -> np.ndarray:

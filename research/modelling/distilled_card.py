@@ -9,6 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 UNKNOWN = "unknown"
+ABOUT = (
+    "A cheap reader that was fitted to the probabilities of another. It errs where its teacher errs, and knows what "
+    "its teacher knew."
+)
 
 
 def distilled_card(manifest: Mapping[str, Any]) -> str:
@@ -25,13 +29,12 @@ def distilled_card(manifest: Mapping[str, Any]) -> str:
         ("of the teacher", str(teacher["knowledge_cutoff"] or UNKNOWN)),
         (
             "Fold",
-            f"{fold['index'] + 1} of {fold['of']}: test from {fold['test_start'][:10]} to {fold['test_end'][:10]}",
+            f"{fold['index'] + 1} of {fold['of']}: test {fold['test_start'][:10]} to {fold['test_end'][:10]}",
         ),
     ]
     sections = [
         f"# {manifest['name']}",
-        "A cheap reader that was fitted to the probabilities of another. It errs where its teacher errs, and knows what "
-        "its teacher knew.",
+        ABOUT,
         _table(("", ""), rows),
         "## Agreement on the test window",
         _agreement(manifest["agreement"]),

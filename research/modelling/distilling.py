@@ -19,7 +19,7 @@ import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.fields import CLASSES
-from embargo.models.content import json_hash, new_folder, read_sealed, sample_fingerprint, write_manifest
+from embargo.models.content import json_hash, new_folder, read_sealed, sample_fingerprint, text_hash, write_manifest
 from embargo.models.endpoints.journal import JOURNAL, Journal
 from embargo.models.evaluation.agreement import agreement
 from embargo.models.fitting import FittedModel
@@ -187,8 +187,6 @@ def _drawn(part: Part, seed: int) -> pd.DataFrame:
 
 def _without_known(test: pd.DataFrame, student: FittedModel) -> pd.DataFrame:
     """Leave out labelled texts whose words either reader was fitted on."""
-    from embargo.models.content import text_hash
-
     known = set(student.train_text_hashes)
     return test.loc[~test["text"].map(text_hash).isin(known)]
 
