@@ -31,6 +31,7 @@ from embargo.models.record import dated_record, samples_read
 from embargo.models.samples import check_labels
 from embargo.models.scorer import ByArticle, CalibrationMethod, Progress, Runtime, Scorer, later_cutoff
 from embargo.models.scorers.cache import ScoreCache
+from embargo.models.scorers.distilled import DISTILLED
 from embargo.models.scorers.endpoint import ENDPOINT
 from embargo.models.scorers.given import SCORES
 from embargo.models.scorers.kind import Fit, FitRequest, ScorerKind
@@ -43,6 +44,7 @@ from embargo.models.scorers.transformer import TRANSFORMER
 
 KINDS: Mapping[str, ScorerKind] = MappingProxyType(
     {
+        "distilled": DISTILLED,
         "endpoint": ENDPOINT,
         "lexicon": LEXICON,
         "linear": LINEAR,
@@ -130,6 +132,7 @@ def fit_scorer(
     background: pd.DataFrame | None = None,
     seed: int = 0,
     allow: Collection[str] = (),
+    teacher: FittedModel | None = None,
 ) -> FittedModel:
     """Fit and calibrate a scorer.
 
@@ -166,6 +169,8 @@ def fit_scorer(
         Of kinds that draw and have no seed among their settings.
     allow : collection of str
         Readers of the user's own that may be imported.
+    teacher : FittedModel, optional
+        Needed for ``distilled``, refused for the others: fitted on the same parts.
 
     Returns
     -------
@@ -205,6 +210,7 @@ def fit_scorer(
     """
     wanted = scorer_kind(kind, allow=allow)
     _check_arguments(kind, wanted, base, settings, runtime)
+    _check_teacher(kind, wanted, teacher)
     for name, part in (("training", train), ("validation", validation)):
         _check_part(part, trained_until, what=f"{name} samples")
     if background is not None:
@@ -230,6 +236,7 @@ def fit_scorer(
         background=background,
         cache=cache,
         seed=seed,
+        teacher=teacher,
     )
     fitted = wanted.fit(request)
     scorer = _scorer(fitted, request, runtime)
@@ -316,10 +323,18 @@ def _scorer(fitted: Fit, request: FitRequest, runtime: Runtime) -> Scorer:
     )
 
 
+def _check_teacher(kind: str, wanted: ScorerKind, teacher: FittedModel | None) -> None:
+    if wanted.needs_teacher != (teacher is not None):
+        raise ConfigError(
+            f"model kind {kind!r} {'needs a teacher' if teacher is None else 'takes no teacher'}. Give 'teacher' with "
+            "'distilled' and only there."
+        )
+
+
 def _check_arguments(
     kind: str, wanted: ScorerKind, base: Base | None, settings: object | None, runtime: Runtime
 ) -> None:
-    if wanted.needs_base != (base is not None):
+    if wanted.needs_base is not None and wanted.needs_base != (base is not None):
         on_bases = " and ".join(repr(name) for name, known in KINDS.items() if known.needs_base)
         raise ConfigError(
             f"model kind {kind!r} {'needs a base model' if base is None else 'takes no base model'}. "

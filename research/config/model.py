@@ -153,6 +153,16 @@ class ReaderSection(Section):
         return self.kind in ON_BASE
 
     @property
+    def made_here(self) -> bool:
+        """Whether its base is made of the run's own early news."""
+        return self.on_base and self.base in BUILT_IN
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether anything in it was there before it was fitted."""
+        return self.kind != "linear"
+
+    @property
     def is_own(self) -> bool:
         """Whether the reader is none of the product's."""
         return self.kind not in KINDS
@@ -204,7 +214,9 @@ class ReaderSection(Section):
 class DistillSection(Section):
     """A teacher of any kind, and the student that learns from its probabilities.
 
-    ``max_texts`` limits what the teacher is asked, newest first.
+    The teacher is a section like ``model`` and is fitted on each fold as a reader of its own; it is then asked about
+    the articles known before the fold's training ended, at most ``max_texts``, the newest first. A student that is a
+    transformer is tuned as ``model`` says. ``temperature`` softens what the teacher says while the student learns it.
     """
 
     teacher: ReaderSection
@@ -222,6 +234,28 @@ class ModelSection(ReaderSection):
     def on_base(self) -> bool:
         """Whether the reader starts from ``base``."""
         return super().on_base or (self.distill is not None and self.distill.student == "transformer")
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether anything in it, or in its teacher, was there before it was fitted."""
+        if self.distill is None:
+            return super().pretrained
+        return self.on_base or self.distill.teacher.pretrained
+
+    @property
+    def teacher(self) -> ReaderSection | None:
+        """What it learns from, where it learns from a reader."""
+        return None if self.distill is None else self.distill.teacher
+
+    @model_validator(mode="after")
+    def _student_learns(self) -> ModelSection:
+        if self.distill is not None and self.distill.student == "transformer" and self.method == "none":
+            raise ValueError("model.method = 'none' tunes nothing, and a student has to learn; set another method")
+        if self.distill is not None and self.distill.teacher.max_train is not None:
+            raise ValueError(
+                "model.distill.teacher.max_train: a teacher learns from what its student is given; set model.max_train"
+            )
+        return self
 
 
 # What a kind is told in a section of its own.

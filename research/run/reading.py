@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ import pandas as pd
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.fields import CLASSES
 from embargo.data_loaders.splits.folds import Fold
-from embargo.models.bases.resolve import BUILT_IN, TINY_LM, Base, resolve_base
+from embargo.models.bases.resolve import TINY_LM, Base, resolve_base
 from embargo.models.bases.vintages import Vintages, open_vintages, series_of
 from embargo.models.calibration.fitting import Calibration
 from embargo.models.content import text_hash
@@ -34,6 +34,7 @@ from embargo.models.prompting.settings import PromptSettings
 from embargo.models.record import RECORD_COLUMNS
 from embargo.models.scorer import ByArticle, Paid, Progress, Scorer
 from embargo.models.scorers.cache import ScoreCache, SpareCache
+from embargo.models.scorers.distilled import DistilledSettings
 from embargo.models.scorers.given import GivenSettings
 from embargo.models.scorers.linear import LinearSettings
 from embargo.models.scorers.score import score_articles
@@ -44,7 +45,7 @@ from embargo.research.config.model import ModelSection, ReaderSection
 from embargo.research.progress import Advance, Stages
 from embargo.research.run.asking import endpoint_settings
 from embargo.research.run.given_scores import given_scores
-from embargo.research.run.plan import Plan, base_of
+from embargo.research.run.plan import Plan, background_of, base_of, teacher_base_of
 from embargo.research.run.prompts_shown import (
     ORDER_COLUMNS,
     PROMPT_COLUMNS,
@@ -52,7 +53,7 @@ from embargo.research.run.prompts_shown import (
     ask_orders,
     shown_prompts,
 )
-from embargo.research.run.samples import Part, Samples
+from embargo.research.run.samples import Samples
 from embargo.research.run.world import Inputs, content_of
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ class Reading:
     orders: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=ORDER_COLUMNS))
 
 
-def given_base(model: ModelSection) -> Base | None:
+def given_base(model: ReaderSection) -> Base | None:
     """Find the base model; None where none is needed, the built-in one is made from the news, or it is a series.
 
     Raises
@@ -196,15 +197,15 @@ def given_base(model: ModelSection) -> Base | None:
         If the base is not there, or its declared knowledge cutoff contradicts its documentation.
     """
     check_runtime(model.scorer)
-    if not model.on_base or model.base in BUILT_IN or _series(model) is not None:
+    if not model.on_base or model.made_here or _series(model) is not None:
         return None
     base = resolve_base(str(model.base), revision=model.revision, knowledge_cutoff=model.knowledge_cutoff)
     check_method(model.method, base, model.target)
     return base
 
 
-def given_vintages(config: Config, folds: Sequence[Fold]) -> Vintages | None:
-    """Find the vintages that the folds of a run need; None where its base is no series.
+def given_vintages(config: Config, folds: Sequence[Fold], reader: ReaderSection | None = None) -> Vintages | None:
+    """Find the vintages that the folds of a run need, or those of its teacher; None where the base is no series.
 
     Raises
     ------
@@ -216,11 +217,12 @@ def given_vintages(config: Config, folds: Sequence[Fold]) -> Vintages | None:
     # As `base_of` chooses.
     trained = folds[:1] if config.labels.source == "file" else folds
     return vintages_before(
-        config.model, {f"the training of fold {fold.index + 1} of {len(folds)}": fold.train_end for fold in trained}
+        config.model if reader is None else reader,
+        {f"the training of fold {fold.index + 1} of {len(folds)}": fold.train_end for fold in trained},
     )
 
 
-def vintages_before(model: ModelSection, endings: Mapping[str, pd.Timestamp]) -> Vintages | None:
+def vintages_before(model: ReaderSection, endings: Mapping[str, pd.Timestamp]) -> Vintages | None:
     """Find the vintages that trainings need, by what they are called and when they end; None for no series."""
     named = _series(model) if model.on_base else None
     if named is None:
@@ -231,44 +233,49 @@ def vintages_before(model: ModelSection, endings: Mapping[str, pd.Timestamp]) ->
     return vintages
 
 
-def _series(model: ModelSection) -> Mapping[str, str] | None:
+def _series(model: ReaderSection) -> Mapping[str, str] | None:
     return series_of(model.base, revision=model.revision, knowledge_cutoff=model.knowledge_cutoff)
 
 
 def with_base(plan: Plan, until: pd.Timestamp, cache: Path, stages: Stages) -> Plan:
-    """Pretrain the built-in base, if the plan asks for it, on text known before ``until``.
+    """Pretrain the built-in bases, if the plan asks for any, on text known before ``until``.
 
     For folds that is the end of the first one's training window: older than every validation and test part.
 
     Returns
     -------
     Plan
-        With the base that its models start from.
+        With the bases that its models and their teachers start from.
 
     Raises
     ------
     DataError
         If there is no such text.
     """
-    config, news = plan.config, plan.world.news
-    if plan.base is not None or not config.model.on_base:
-        return plan
+    model, taught_by = plan.config.model, plan.config.model.teacher
+    if plan.base is None and model.made_here:
+        plan = replace(plan, base=_made(plan, model, until, cache, stages))
+    if plan.teacher is None and taught_by is not None and taught_by.made_here:
+        plan = replace(plan, teacher=_made(plan, taught_by, until, cache, stages))
+    return plan
+
+
+def _made(plan: Plan, reader: ReaderSection, until: pd.Timestamp, cache: Path, stages: Stages) -> Base:
+    news = plan.world.news
     corpus = news.loc[news["known_at"] < until].drop_duplicates("text")
     if corpus.empty:
         raise DataError(
-            f"model.base = {config.model.base!r}: no text before the first split to pretrain on. Move split.first_test "
-            "later."
+            f"model.base = {reader.base!r}: no text before the first split to pretrain on. Move split.first_test later."
         )
-    pretrain = pretrain_tiny_lm if config.model.base == TINY_LM else pretrain_tiny
-    base = pretrain(
+    pretrain = pretrain_tiny_lm if reader.base == TINY_LM else pretrain_tiny
+    return pretrain(
         corpus["text"].tolist(),
         known_at=corpus["known_at"],
         knowledge_cutoff=corpus["known_at"].max(),
-        seed=config.seed,
+        seed=plan.config.seed,
         cache_dir=cache,
         progress=stages.stage("Pretrain the built-in base"),
     )
-    return replace(plan, base=base)
 
 
 def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memory: Memory | None = None) -> Reading:
@@ -449,38 +456,54 @@ def fit_fold(
     memory: Memory | None = None,
 ) -> FittedModel:
     """Fit and calibrate the model of one fold, or take it from the cache where the same was fitted before."""
-    config = plan.config
     base = None if shared is None else shared.base
-    given: dict[str, Any] = {
-        "kind": config.model.kind,
-        "train": part.train,
-        "validation": part.validation,
-        "trained_until": part.trained_until,
-        "settings": model_settings(config.model, base, len(part.train), seed=config.seed, inputs=plan.world.inputs),
-        "calibration": config.model.calibration,
-        "runtime": config.model.scorer,
-    }
-    if config.model.is_own:
-        given |= {"allow": config.allow, "seed": config.seed}
-    if scorer_kind(config.model.kind, allow=config.allow).reads_background:
-        given |= {"background": background_of(plan, part), "seed": config.seed}
+    given = _given(plan, part, plan.config.model, base)
+    taught_by, lender = plan.config.model.teacher, teacher_base_of(plan, part)
+    taught = None if taught_by is None else _given(plan, part, taught_by, lender)
 
     @functools.cache
     def fit() -> FittedModel:
-        return fit_scorer(**given, base=base, cache_dir=cache, cache=store, progress=progress, shared=shared)
+        own = {"cache_dir": cache, "cache": store, "progress": progress}
+        if taught is None:
+            return fit_scorer(**given, **own, base=base, shared=shared)
+        same = shared is not None and base == lender
+        with nullcontext(shared) if same or lender is None else SharedBase(lender) as theirs:
+            teacher = fit_scorer(**taught, **own, base=lender, shared=None if lender is None else theirs)
+            return fit_scorer(**given, **own, base=base, shared=shared, teacher=teacher)
 
-    return (memory or Memory()).fitted(fit, base=None if base is None else base.weights_hash, **given)
+    key: dict[str, Any] = {"base": None if base is None else base.weights_hash, **given}
+    if taught is not None:
+        key |= {f"taught_{name}": value for name, value in taught.items()}
+        key |= {"taught_base": None if lender is None else lender.weights_hash}
+    return (memory or Memory()).fitted(fit, **key)
 
 
-def background_of(plan: Plan, part: Samples) -> pd.DataFrame:
-    """Return the news that were known when the training of a part ended, labelled or not.
+def fit_teacher(plan: Plan, part: Samples, cache: Path, store: ScoreCache, progress: Advance) -> FittedModel:
+    """Fit and calibrate the reader that the model of one fold learns from."""
+    taught_by = plan.config.model.teacher
+    assert taught_by is not None
+    base = teacher_base_of(plan, part)
+    given = _given(plan, part, taught_by, base)
+    return fit_scorer(**given, base=base, cache_dir=cache, cache=store, progress=progress)
 
-    One labelled file trains one model for all folds, and the first of them is the earliest to be validated.
-    """
-    first = plan.parts[0] if plan.config.labels.source == "file" else part
-    until = first.fold.train_end if isinstance(first, Part) else first.train["known_at"].max()
-    news = plan.world.news
-    return news.loc[news["known_at"] < until, ["article_id", "symbol", "text", "known_at"]]
+
+def _given(plan: Plan, part: Samples, reader: ReaderSection, base: Base | None) -> dict[str, Any]:
+    """Return what `fit_scorer` is told of a reader besides its base, its teacher and where to keep what it makes."""
+    config = plan.config
+    given: dict[str, Any] = {
+        "kind": reader.kind,
+        "train": part.train,
+        "validation": part.validation,
+        "trained_until": part.trained_until,
+        "settings": model_settings(reader, base, len(part.train), seed=config.seed, inputs=plan.world.inputs),
+        "calibration": reader.calibration,
+        "runtime": reader.scorer,
+    }
+    if reader.is_own:
+        given |= {"allow": config.allow, "seed": config.seed}
+    if scorer_kind(reader.kind, allow=config.allow).reads_background:
+        given |= {"background": background_of(plan, part), "seed": config.seed}
+    return given
 
 
 def model_settings(
@@ -505,7 +528,15 @@ def model_settings(
         return dict(model.settings)
     if model.kind == "endpoint":
         return endpoint_settings(model)
+    if isinstance(model, ModelSection) and model.distill is not None:
+        told = model.distill
+        own = LinearSettings() if base is None else _tuning(model, base, n_train, seed)
+        return DistilledSettings(told.student, own, told.max_texts, told.temperature)
     assert base is not None
+    return _tuning(model, base, n_train, seed)
+
+
+def _tuning(model: ReaderSection, base: Base, n_train: int, seed: int) -> TuneSettings:
     rate = model.learning_rate
     return TuneSettings(
         method=model.method,
