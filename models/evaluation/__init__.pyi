@@ -1,11 +1,14 @@
 from .classification import classification_report
 from .comparison import McNemar, cohens_d, compare_classifiers, losses, mcnemar, paired_t, sign_flip, wilcoxon
 from .forgetting import Forgetting, embedding_drift, language_loss, measure_forgetting
+from .numbers import NumberAccuracy, Quantity, number_accuracy, quantities
 from .robustness import Robustness, probe
 
 __all__ = [
     "Forgetting",
     "McNemar",
+    "NumberAccuracy",
+    "Quantity",
     "Robustness",
     "classification_report",
     "cohens_d",
@@ -15,8 +18,10 @@ __all__ = [
     "losses",
     "mcnemar",
     "measure_forgetting",
+    "number_accuracy",
     "paired_t",
     "probe",
+    "quantities",
     "sign_flip",
     "wilcoxon",
 ]
