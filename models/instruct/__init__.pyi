@@ -3,8 +3,10 @@ from .exchanges import Exchange, check_weights, exchanges, row_weights
 from .facts import Fact, facts
 from .templates import Templates, Wording, load_templates
 from .training import tune_answers
+from .writing import AnswerModel
 
 __all__ = [
+    "AnswerModel",
     "CorpusParts",
     "CorpusSplit",
     "Exchange",

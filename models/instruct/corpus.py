@@ -7,7 +7,7 @@ later copy is left out and counted. An answer that was written after the end of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -43,7 +43,7 @@ class CorpusSplit:
 
     train_until: pd.Timestamp
     validation_until: pd.Timestamp
-    embargo: pd.Timedelta = pd.Timedelta(days=1)
+    embargo: pd.Timedelta = field(default_factory=lambda: pd.Timedelta(days=1))
 
     def __post_init__(self) -> None:
         for name in ("train_until", "validation_until"):

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from embargo.data_loaders.errors import ConfigError
+from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import CLASSES
 from embargo.models.content import json_hash, text_hash
 from embargo.models.instruct.facts import QUESTIONS, UNDERSTANDING, facts
@@ -131,8 +131,8 @@ def exchanges(
 
     Returns
     -------
-    (exchanges, counts) : counts by task and what was asked, such as ``"questions/when"``, and under ``"over the limit"``
-    what ``most`` left out.
+    (exchanges, counts) : counts by task and what was asked, such as ``"questions/when"``, and what ``most`` left out
+    under ``"over the limit"``.
 
     Raises
     ------
@@ -190,8 +190,6 @@ def _asked(row: Mapping[str, Any]) -> dict[str, _Asked]:
     label = _given(row, "label")
     if label:
         if label not in CLASSES:
-            from embargo.data_loaders.errors import DataError
-
             raise DataError(
                 f"article {row['article_id']!r}: label {label!r} is none of {', '.join(CLASSES)}. Map it in the config."
             )

@@ -31,13 +31,13 @@ ASKS: Mapping[str, Task] = {
 
 @dataclass(frozen=True)
 class Wording:
-    """One wording of what is asked: what stands before the article and what stands after it.
+    r"""One wording of what is asked: what stands before the article and what stands after it.
 
     Examples
     --------
     >>> from embargo.models.instruct import Wording
-    >>> Wording("News: ", "\\n\\nTone:").after
-    '\\n\\nTone:'
+    >>> Wording("News: ", "\n\nTone:").after
+    '\n\nTone:'
     """
 
     before: str

@@ -376,6 +376,7 @@ def _new_modules(model: Any, fresh: Collection[str], what: str) -> list[str]:
 
 
 def keep_autograd(model: Any) -> None:
+    """Keep the 4-bit layers of a model as they are through an evaluation, so that adapters go on learning after it."""
     # On CPUs with AVX512_BF16 the first evaluation repacks 4-bit weights for a kernel that autograd cannot pass
     # through: from then on the adapters silently stop learning. Without the flag the weights stay as they are.
     for module in model.modules():
