@@ -21,6 +21,7 @@ import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError
 from embargo.models.bases.resolve import Base
+from embargo.models.bundles.bundle import INSTRUCT
 from embargo.models.content import folder_name, json_hash
 from embargo.models.instruct.encoding import IGNORED, EncodedAnswers, answer_labels, encode_exchanges, room_of
 from embargo.models.instruct.exchanges import WEIGHTS, Exchange, check_weights
@@ -36,8 +37,6 @@ from embargo.models.tuning.adapters import Adapter, adapter_of, built_together, 
 from embargo.models.tuning.loop import Loop, Trained, run_passes
 from embargo.models.tuning.optimisers import resolve_optimizer
 
-# What an adapter's manifest says that it was tuned for, besides those of classifiers, which say nothing.
-INSTRUCT = "instruct"
 # Methods that can be merged into the base, which is how a tuned model goes on to be prompted.
 INSTRUCT_METHODS = ("qlora", "lora", "dora", "rslora")
 MAX_ANSWER = 64

@@ -1,4 +1,4 @@
-"""Dated articles with a headline, figures and names, and a small decoder that reads them with a vocabulary of its own."""
+"""Dated articles with a headline, figures and names, and a small decoder that was pretrained on such."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
-import transformers
 
-from embargo.models.bases.resolve import Base, open_base
-from embargo.models.instruct import load_templates
+from embargo.models.bases.resolve import Base
+from embargo.models.tuning.tiny_lm import TinyLmSettings, pretrain_tiny_lm
 
 COMPANIES = ("Alder", "Borcor", "Centek", "Dynvia", "Elysys", "Forera")
 OFFICERS = ("Ann Lee", "Bo Kane", "Cy Moss", "Di Voss")
@@ -47,43 +45,14 @@ def articles(n: int, seed: int) -> pd.DataFrame:
     return pd.DataFrame(rows).astype({"known_at": "datetime64[us, UTC]"})
 
 
-def small_decoder(folder: Path, *, seed: int = 0, width: int = 64) -> Base:
-    """Write a Llama of random weights and a tokenizer of words and figures, and open it as a base."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-
-    corpus = [text for text in articles(200, seed=99)["text"]]
-    templates = load_templates()
-    for wordings in templates.wordings.values():
-        corpus += [one.before + one.after for one in wordings]
-    corpus += [one.before + one.after for one in templates.held_out.values()]
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=600,
-        special_tokens=["<s>", "</s>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
+def small_decoder(cache_dir: Path) -> Base:
+    """Pretrain a decoder of two layers on the articles that were known before any validation."""
+    early = articles(400, seed=99)
+    early = early.loc[early["known_at"] <= TRAIN_UNTIL]
+    return pretrain_tiny_lm(
+        early["text"].tolist(),
+        known_at=early["known_at"],
+        knowledge_cutoff=TRAIN_UNTIL,
+        settings=TinyLmSettings(layers=2, hidden=64, intermediate=128, vocabulary=512, epochs=10, batch_size=1, learning_rate=5e-3),
+        cache_dir=cache_dir,
     )
-    tokenizer.train_from_iterator(corpus, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
-    fast = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", model_max_length=256
-    )
-    config = transformers.LlamaConfig(
-        vocab_size=len(fast),
-        hidden_size=width,
-        intermediate_size=2 * width,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=256,
-        bos_token_id=0,
-        eos_token_id=1,
-        tie_word_embeddings=False,
-    )
-    torch.manual_seed(seed)
-    model = transformers.LlamaForCausalLM(config)
-    model.save_pretrained(folder)
-    fast.save_pretrained(folder)
-    return open_base(folder, name="small llama", knowledge_cutoff=pd.Timestamp("2014-12-31", tz="UTC"))
