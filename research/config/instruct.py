@@ -1,4 +1,4 @@
-"""What a tuning on instructions is: a dated corpus, where time is cut, how much each kind of task weighs, and the base."""
+"""What a tuning on instructions is: a dated corpus, where time is cut, how much each task weighs, and the base."""
 
 from __future__ import annotations
 
