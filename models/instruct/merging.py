@@ -60,13 +60,19 @@ def merge_answers(base: Base, adapter: Adapter, folder: str | Path) -> Merged:
         ...
     embargo.models.content.TakenError: ... exists already. Name another, or delete this one.
     """
+    from transformers import GenerationConfig
+
     target = Path(folder)
     with new_folder(target) as scratch:
         merged = merged_decoder(base, adapter, "fp32")
         tokenizer = load_tokenizer(base)
         merged.config._name_or_path = base.name
-        # A base's own way of writing may not fit what is asked for; greedy decoding names none of its settings.
-        merged.generation_config = None
+        # A base's own way of writing may not fit what is asked for; what ends a text is all that is kept.
+        merged.generation_config = GenerationConfig(
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
         with quiet():
             merged.save_pretrained(str(scratch))
             tokenizer.save_pretrained(str(scratch))

@@ -11,8 +11,10 @@ import pandas as pd
 import torch
 
 from embargo.models.bases.resolve import Base, open_base
+from embargo.models.instruct import CorpusSplit, exchanges, split_corpus, tune_answers
 from embargo.models.loading.causal import load_causal
 from embargo.models.loading.load import load_tokenizer, pad
+from embargo.models.methods.settings import TuneSettings
 from embargo.models.tuning.tiny_lm import TinyLmSettings, pretrain_tiny_lm
 
 COMPANIES = ("Alder", "Borcor", "Centek", "Dynvia", "Elysys", "Forera")
@@ -23,6 +25,23 @@ TONES = {"fell": "bearish", "rose": "bullish"}
 START = pd.Timestamp("2015-01-01", tz="UTC")
 TRAIN_UNTIL = pd.Timestamp("2015-09-01", tz="UTC")
 VALIDATION_UNTIL = pd.Timestamp("2015-10-15", tz="UTC")
+
+
+SETTINGS = TuneSettings(
+    method="lora",
+    rank=8,
+    alpha=16,
+    target="all-linear",
+    learning_rate=4e-3,
+    epochs=2,
+    batch_size=8,
+    dropout=0.1,
+    max_length=128,
+    compute="fp32",
+    patience=5,
+)
+ONE = {"understanding": 1.0}
+SPLIT = CorpusSplit(TRAIN_UNTIL, VALIDATION_UNTIL)
 
 
 def articles(n: int, seed: int) -> pd.DataFrame:
@@ -92,14 +111,16 @@ def reading_decoder(small: Base, folder: Path, *, steps: int = 90) -> Base:
         optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3)
         for _ in range(steps):
             chosen = [lines[row] for row in rng.choice(len(lines), 16)]
-            tokens = [tokenizer(f"{line} :")["input_ids"] for line in chosen]
-            ids, mask = pad(tokens, tokenizer.pad_token_id, max(map(len, tokens)))
-            verbs = [
-                tokenizer(f" {line.split()[-1]}", add_special_tokens=False)["input_ids"][0] for line in chosen
+            tokens = [
+                [*tokenizer(f"{line} : {line.split()[-1]}")["input_ids"], tokenizer.eos_token_id] for line in chosen
             ]
+            ids, mask = pad(tokens, tokenizer.pad_token_id, max(map(len, tokens)))
             logits = model(input_ids=ids, attention_mask=mask).logits
-            last = logits[torch.arange(len(tokens)), torch.tensor([len(one) - 1 for one in tokens])]
-            torch.nn.functional.cross_entropy(last, torch.tensor(verbs)).backward()
+            # The verb is one token, and behind it the text ends.
+            ends = torch.tensor([len(one) for one in tokens])
+            rows = torch.arange(len(tokens)).repeat(2)
+            places = torch.cat([ends - 3, ends - 2])
+            torch.nn.functional.cross_entropy(logits[rows, places], ids[rows, places + 1]).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
             optimiser.zero_grad()
@@ -109,9 +130,13 @@ def reading_decoder(small: Base, folder: Path, *, steps: int = 90) -> Base:
 
 
 def short_templates(folder: Path) -> Path:
-    """Write templates whose tones are verbs and whose wordings are words that the small decoder knows."""
+    """Write templates whose tones have other names, and whose wordings are words that the small decoder knows."""
     text = (files("embargo.models.instruct") / "research-desk.toml").read_text(encoding="utf-8")
-    text = text.replace('"negative"', '"fell"', 1).replace('"neutral"', '"held"', 1).replace('"positive"', '"rose"', 1)
+    text = (
+        text.replace('"negative"', '"orders"', 1)
+        .replace('"neutral"', '"held"', 1)
+        .replace('"positive"', '"margins"', 1)
+    )
     tone = (
         '[ask.tone]\ntask = "understanding"\nwordings = ["{text} in the quarter, said", "{text} by sales, put them"]\n'
         'held_out = "{text} in sales, said"\n\n'
@@ -120,3 +145,25 @@ def short_templates(folder: Path) -> Path:
     path = folder / "short.toml"
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def tones(short, *, n=220, seed=3):
+    """Return the exchanges about the tone of one-liners: to train on, to validate on, and to measure in other words."""
+    parts = split_corpus(moves(n, seed), SPLIT)
+    train, _ = exchanges(parts.train, short, ONE)
+    validation, _ = exchanges(parts.validation, short, ONE)
+    test, _ = exchanges(parts.test, short, ONE, held_out=True)
+    return tuple([one for one in part if one.ask == "tone"] for part in (train, validation, test))
+
+
+def tuned(base, train, validation, folder, settings=SETTINGS, **more):
+    """Tune a small decoder to answer, on the tone alone unless told otherwise."""
+    return tune_answers(
+        base,
+        train=train,
+        validation=validation,
+        templates_hash="ab12",
+        settings=settings,
+        cache_dir=folder,
+        **{"weights": ONE, "max_answer": 8, "trained_until": VALIDATION_UNTIL, **more},
+    )

@@ -13,59 +13,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from samples.instruct_samples import START, TRAIN_UNTIL, VALIDATION_UNTIL, articles, moves
+from samples.instruct_samples import SETTINGS, START, articles, short_templates, tones, tuned
 
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError
 from embargo.models.evaluation import sign_flip
 from embargo.models.instruct import (
     AnswerModel,
-    CorpusSplit,
     exchanges,
     load_templates,
     row_weights,
-    split_corpus,
     tune_answers,
 )
 from embargo.models.instruct.encoding import IGNORED, EncodedAnswers, answer_labels, encode_exchanges, room_of
 from embargo.models.instruct.training import AnswerLoop, adapted_decoder, answer_losses
 from embargo.models.loading.load import deterministic, load_tokenizer, pad
-from embargo.models.methods.settings import TuneSettings
-
-SETTINGS = TuneSettings(
-    method="lora",
-    rank=8,
-    alpha=16,
-    target="all-linear",
-    learning_rate=4e-3,
-    epochs=2,
-    batch_size=8,
-    dropout=0.1,
-    max_length=128,
-    compute="fp32",
-    patience=5,
-)
-ONE = {"understanding": 1.0}
-SPLIT = CorpusSplit(TRAIN_UNTIL, VALIDATION_UNTIL)
-
-
-def tones(short, *, n=220, seed=3):
-    parts = split_corpus(moves(n, seed), SPLIT)
-    train, _ = exchanges(parts.train, short, ONE)
-    validation, _ = exchanges(parts.validation, short, ONE)
-    test, _ = exchanges(parts.test, short, ONE, held_out=True)
-    return tuple([one for one in part if one.ask == "tone"] for part in (train, validation, test))
-
-
-def tuned(base, train, validation, folder, settings=SETTINGS, **more):
-    return tune_answers(
-        base,
-        train=train,
-        validation=validation,
-        templates_hash="ab12",
-        settings=settings,
-        cache_dir=folder,
-        **{"weights": ONE, "max_answer": 8, "trained_until": VALIDATION_UNTIL, **more},
-    )
 
 
 def mixed(n=24):
@@ -179,7 +140,7 @@ def test_tuning_makes_held_out_answers_likelier_and_shuffled_answers_teach_nothi
         rng.shuffle(answers)
         twins.append([replace(one, answer=answer) for one, answer in zip(part, answers, strict=True)])
     twin = tuned(reader, *twins, tmp_path, settings)
-    other = {"fell": "rose", "rose": "fell"}
+    other = {"orders": "margins", "margins": "orders"}
     wrong = [replace(one, answer=other[one.answer]) for one in test]
     base = AnswerModel(reader, true, tuned=False).losses(test)
     told, misled = AnswerModel(reader, true), AnswerModel(reader, twin)
@@ -191,7 +152,6 @@ def test_tuning_makes_held_out_answers_likelier_and_shuffled_answers_teach_nothi
     assert knows.mean() > 0.5
     assert abs(guesses.mean()) < 0.25 * knows.mean()
     assert told.losses(test).mean() < misled.losses(test).mean()
-    assert np.mean([a == one.answer for a, one in zip(told.answers(test[:24]), test, strict=False)]) > 0.9
 
 
 # --- the same again ---------------------------------------------------------------------------------------------------
@@ -238,7 +198,7 @@ KILLED = """
 import os, signal, sys
 sys.path[:0] = {paths!r}
 from pathlib import Path
-import test_training as t
+import samples.instruct_samples as t
 from embargo.models.bases.resolve import open_base
 from embargo.models.instruct import load_templates
 
@@ -252,16 +212,13 @@ t.tuned(base, train, validation, Path({folder!r}), progress=progress)
 
 
 def test_a_killed_training_goes_on_to_the_same_bits(decoder, tmp_path):
-    from samples.instruct_samples import short_templates
-
     templates = str(short_templates(tmp_path))
     train, validation, _ = tones(load_templates(templates), n=40)
     base = replace(decoder, name="reader", knowledge_cutoff=None)
     whole = tuned(base, train, validation, tmp_path / "whole")
-    here = Path(__file__).parent
     steps = math.ceil(len(train) / SETTINGS.batch_size)
     script = KILLED.format(
-        paths=[str(here), str(here.parents[1])],
+        paths=[str(Path(__file__).parents[2])],
         base=base.path_or_id,
         step=steps + 1,
         templates=templates,
