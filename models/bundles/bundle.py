@@ -39,6 +39,8 @@ from embargo.models.scorers.transformer import TransformerScorer
 from embargo.models.tuning.adapters import Adapter, open_adapter
 
 BUNDLE = "model"
+# A decoder that was tuned to answer; `embargo.models.instruct` writes and opens it.
+INSTRUCT = "instruct"
 ADAPTER = "adapter"
 BASE = "base"
 CARD = "README.md"
@@ -183,7 +185,7 @@ def write_bundle(
         manifest = {
             **facts,
             "kind": BUNDLE,
-            "base": _described(base),
+            "base": described_base(base),
             "adapter_identity": adapter.identity,
             "adapter_manifest": file_hash(draft / ADAPTER / MANIFEST),
             "calibration": calibration.to_dict(),
@@ -496,7 +498,8 @@ def _reader(
     )
 
 
-def _described(base: Base) -> dict[str, Any]:
+def described_base(base: Base) -> dict[str, Any]:
+    """Return what the manifest of a model folder says of its base."""
     known = known_base(base.name)
     evidence = "none" if base.knowledge_cutoff is None else "declared"
     if base.name in BUILT_IN:
@@ -556,7 +559,7 @@ def list_bundles(folder: Path) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for path in sorted(folder.glob(f"[!.]*/{MANIFEST}")):
         kind = kind_of(path.parent)
-        if kind not in (BUNDLE, ONNX):
+        if kind not in (BUNDLE, INSTRUCT, ONNX):
             continue
         row: dict[str, Any] = {"name": path.parent.name, "kind": "damaged", "base": "", "method": ""}
         try:
@@ -569,10 +572,11 @@ def list_bundles(folder: Path) -> list[dict[str, Any]]:
 
 def _headline(kind: str, manifest: dict[str, Any]) -> dict[str, Any]:
     test = (manifest.get("metrics") or {}).get("test") or {}
-    tuned = manifest["model"] if kind == BUNDLE else manifest["adapter"]
-    cutoff = (tuned if kind == BUNDLE else manifest)["knowledge_cutoff"]
+    here = kind in (BUNDLE, INSTRUCT)
+    tuned = manifest["model"] if here else manifest["adapter"]
+    cutoff = (tuned if here else manifest)["knowledge_cutoff"]
     return {
-        "kind": kind if kind == BUNDLE else f"onnx {manifest['precision']}",
+        "kind": kind if here else f"onnx {manifest['precision']}",
         "base": str(manifest["base"]["name"]),
         "method": str(tuned["settings"]["method"]),
         **{name: None if test.get(name) is None else float(test[name]) for name in ("accuracy", "macro_f1")},

@@ -51,20 +51,20 @@ def _head(manifest: Mapping[str, Any]) -> str:
     card = METHODS[model["settings"]["method"]]
     rows = {
         "What it does": "reads a financial text and gives the probabilities that it is bearish, neutral, bullish",
-        "Base": _code(base["name"]),
+        "Base": code(base["name"]),
         "Method": f"{card.name}: {card.title}" + (f" ({card.paper})" if card.paper else ""),
         "Head": _start(model.get("head")),
-        "Trained until": _instant(model["trained_until"]),
-        "**Knowledge cutoff**": f"**{_instant(model['knowledge_cutoff'])}**",
-        "Adapter": _code(manifest["adapter_identity"]),
-        "Model id in scores": _code(model["model_id"]),
+        "Trained until": instant(model["trained_until"]),
+        "**Knowledge cutoff**": f"**{instant(model['knowledge_cutoff'])}**",
+        "Adapter": code(manifest["adapter_identity"]),
+        "Model id in scores": code(model["model_id"]),
     }
     if fold is not None:
         rows["Fold"] = (
-            f"{fold['index'] + 1} of {fold['of']}: made to read news from {_instant(fold['test_start'])} to "
-            f"{_instant(fold['test_end'])}"
+            f"{fold['index'] + 1} of {fold['of']}: made to read news from {instant(fold['test_start'])} to "
+            f"{instant(fold['test_end'])}"
         )
-    return f"# {manifest['name']}\n\n{_pairs(rows)}"
+    return f"# {manifest['name']}\n\n{pairs(rows)}"
 
 
 def _start(head: Mapping[str, Any] | None) -> str:
@@ -88,7 +88,7 @@ def _limits(manifest: Mapping[str, Any]) -> str:
         )
     else:
         past = (
-            f"**No backtest on texts known by {_instant(cutoff)}.** The weights may know what happened next: such a "
+            f"**No backtest on texts known by {instant(cutoff)}.** The weights may know what happened next: such a "
             "period is contaminated, and a profit in it proves nothing."
         )
     points = [
@@ -114,20 +114,20 @@ def _base(base: Mapping[str, Any]) -> str:
         "none": "none",
     }
     rows = {
-        "Name": _code(base["name"]),
+        "Name": code(base["name"]),
         "Kind": base["kind"],
-        "Revision": _code(base["revision"]) if base["revision"] else "none (not from the hub)",
-        "Weights": _code(base["weights_hash"]),
-        "Knowledge cutoff": _instant(base["knowledge_cutoff"]),
+        "Revision": code(base["revision"]) if base["revision"] else "none (not from the hub)",
+        "Weights": code(base["weights_hash"]),
+        "Knowledge cutoff": instant(base["knowledge_cutoff"]),
         "Evidence": evidence.get(base["evidence"], base["evidence"]),
         "Source": base["source"],
         "Labelled sets it was tuned on before": ", ".join(base["exposures"]) or "none known",
     }
-    return f"## Base\n\n{_pairs(rows)}"
+    return f"## Base\n\n{pairs(rows)}"
 
 
 def _method(model: Mapping[str, Any]) -> str:
-    lines = ["## Tuning", "", _table(("setting", "value"), [(k, _plain(v)) for k, v in model["settings"].items()])]
+    lines = ["## Tuning", "", table(("setting", "value"), [(k, plain(v)) for k, v in model["settings"].items()])]
     if model["epochs"]:
         rows = [
             (
@@ -138,7 +138,7 @@ def _method(model: Mapping[str, Any]) -> str:
             for epoch in model["epochs"]
         ]
         heads = ("pass", "training loss (nats)", "validation loss (nats, after the best temperature)")
-        lines += ["", _table(heads, rows)]
+        lines += ["", table(heads, rows)]
     for event in model.get("events", ()):
         lines += ["", f"In pass {event['epoch']}: {event['what']}."]
     return "\n".join(lines)
@@ -152,14 +152,14 @@ def _data(manifest: Mapping[str, Any]) -> str:
         if part is None:
             continue
         counts = " / ".join(f"{part['classes'][label]:,}" for label in CLASSES)
-        dates = f"{_instant(part['first'])} to {_instant(part['last'])}" if part.get("first") else "undated"
-        rows.append((name, f"{part['n']:,}", counts, dates, _code(part["fingerprint"][:16])))
+        dates = f"{instant(part['first'])} to {instant(part['last'])}" if part.get("first") else "undated"
+        rows.append((name, f"{part['n']:,}", counts, dates, code(part["fingerprint"][:16])))
     heads = ("part", "samples", " / ".join(CLASSES), "known", "fingerprint")
-    lines = ["## Data", "", f"Labels: {data['source']}.", "", _table(heads, rows)]
+    lines = ["## Data", "", f"Labels: {data['source']}.", "", table(heads, rows)]
     left_out = [f"{name.replace('_', ' ')} {n:,}" for name, n in data.get("left_out", {}).items()]
     if left_out:
         lines += ["", f"Left out: {', '.join(left_out)}."]
-    lines += ["", f"Nothing known after {_instant(manifest['model']['trained_until'])} was trained or calibrated on."]
+    lines += ["", f"Nothing known after {instant(manifest['model']['trained_until'])} was trained or calibrated on."]
     return "\n".join(lines)
 
 
@@ -200,7 +200,7 @@ def _report(report: Mapping[str, Any]) -> str:
     rows = [(names[key], _figure(report[key]), _interval(report[f"{key}_interval"])) for key in names]
     rows.append(("AUC, macro", _figure(report["auc"]["macro"]), _interval(report["auc_interval"]["macro"])))
     rows.append(("always the commonest class", _figure(report["majority"]["accuracy"]), ""))
-    headline = _table((f"{report['n']:,} texts", "value", level), rows)
+    headline = table((f"{report['n']:,} texts", "value", level), rows)
     figures = ("precision", "recall", "f1")
     classes = [
         (
@@ -220,8 +220,8 @@ def _report(report: Mapping[str, Any]) -> str:
     return "\n\n".join(
         (
             headline,
-            _table(("class", "precision", "recall", "F1", "texts"), classes),
-            _table(("true \\ read as", *CLASSES), confusion),
+            table(("class", "precision", "recall", "F1", "texts"), classes),
+            table(("true \\ read as", *CLASSES), confusion),
         )
     )
 
@@ -247,7 +247,7 @@ def _calibration(manifest: Mapping[str, Any]) -> str:
         (
             "## Calibration",
             f"By {how}, fitted on the validation part. 0 is perfect for each figure; the Brier score runs to 2.",
-            _table(("", "before", "after"), rows),
+            table(("", "before", "after"), rows),
         )
     )
 
@@ -277,31 +277,36 @@ def _use(manifest: Mapping[str, Any]) -> str:
 
 def _versions(manifest: Mapping[str, Any]) -> str:
     rows = [(name, version) for name, version in manifest["versions"].items()]
-    return f"## Versions\n\nSeed {manifest['seed']}.\n\n{_table(('package', 'version'), rows)}"
+    return f"## Versions\n\nSeed {manifest['seed']}.\n\n{table(('package', 'version'), rows)}"
 
 
-def _pairs(rows: Mapping[str, Any]) -> str:
-    return _table(("", ""), list(rows.items()))
+def pairs(rows: Mapping[str, Any]) -> str:
+    """Return a Markdown table of names and values."""
+    return table(("", ""), list(rows.items()))
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Return a Markdown table."""
     lines = [heads, ["---"] * len(heads), *rows]
     # A bar would end the cell, a line break the row.
     cells = [[" ".join(str(cell).split()).replace("|", "\\|") for cell in line] for line in lines]
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
 
-def _plain(value: Any) -> str:
+def plain(value: Any) -> str:
+    """Write a setting's value."""
     if value is None:
         return "none"
     return ("yes" if value else "no") if isinstance(value, bool) else f"{value}"
 
 
-def _code(text: Any) -> str:
+def code(text: Any) -> str:
+    """Set in the type of code."""
     return f"`{text}`"
 
 
-def _instant(iso: str | None) -> str:
+def instant(iso: str | None) -> str:
+    """Write an instant to the minute; one that is not known is a word."""
     return UNKNOWN if iso is None else f"{iso[:16].replace('T', ' ')} UTC"
 
 

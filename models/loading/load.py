@@ -268,7 +268,7 @@ def _load_classifier(base: Base, method: Method, compute: Arithmetic, saved: Pat
     # A multimodal decoder reads the padding token of its text part.
     for config in (model.config, model.config.get_text_config()):
         config.pad_token_id = tokenizer.pad_token_id
-    _keep_autograd(model)
+    keep_autograd(model)
     fresh = {*report["missing_keys"], *(str(entry[0]) for entry in report.get("mismatched_keys", ()))}
     if drawn_anew:
         fresh |= set(_output(model))
@@ -375,7 +375,8 @@ def _new_modules(model: Any, fresh: Collection[str], what: str) -> list[str]:
     return sorted(found)
 
 
-def _keep_autograd(model: Any) -> None:
+def keep_autograd(model: Any) -> None:
+    """Keep the 4-bit layers of a model as they are through an evaluation, so that adapters go on learning after it."""
     # On CPUs with AVX512_BF16 the first evaluation repacks 4-bit weights for a kernel that autograd cannot pass
     # through: from then on the adapters silently stop learning. Without the flag the weights stay as they are.
     for module in model.modules():

@@ -222,7 +222,7 @@ def tune(
 
     def build(folder: Path) -> dict[str, Any]:
         model, done, read = trained()
-        _save(model, base, folder)
+        save_adapter(model, base, folder)
         hashes = sorted({sample.text_hash for sample in read if sample.use in ("optimiser", "taught")})
         (folder / "train_text_hashes.txt").write_text("\n".join(hashes) + "\n", encoding="ascii")
         write_record(folder, read)
@@ -242,10 +242,10 @@ def tune(
             **({} if head is None else {"head": head.described()}),
         }
 
-    path, manifest = _built_together(adapters, key, build, trained)
+    path, manifest = built_together(adapters, key, build, trained)
     if processes.is_main():
         checkpoint.unlink(missing_ok=True)
-    return _adapter(path, manifest)
+    return adapter_of(path, manifest)
 
 
 def _targets(texts: Sequence[str], targets: np.ndarray, settings: TuneSettings) -> dict[str, np.ndarray]:
@@ -300,10 +300,10 @@ def _untuned(base: Base, settings: TuneSettings, adapters: Path) -> Adapter:
             "head": key["head"],
         }
 
-    return _adapter(*_built_together(adapters, key, build, lambda: None))
+    return adapter_of(*built_together(adapters, key, build, lambda: None))
 
 
-def _built_together(
+def built_together(
     adapters: Path, key: dict[str, Any], build: Callable[[Path], dict[str, Any]], take_part: Callable[[], object]
 ) -> tuple[Path, dict[str, Any]]:
     """Build a folder on the main process, with the others taking part, and open it on all."""
@@ -361,10 +361,11 @@ def open_adapter(path: Path) -> Adapter:
         if "settings" not in manifest or not (Path(path) / "train_text_hashes.txt").is_file():
             raise DataError(f"{path}: not the folder of a tuned adapter. Give one from the cache's folder 'adapters'.")
         refuse_adapter_files(Path(path), manifest["settings"]["method"])
-        return _adapter(Path(path), manifest)
+        return adapter_of(Path(path), manifest)
 
 
-def _adapter(path: Path, manifest: dict[str, Any]) -> Adapter:
+def adapter_of(path: Path, manifest: dict[str, Any]) -> Adapter:
+    """Return the adapter in a folder whose files were checked against this manifest."""
     hashes = tuple((path / "train_text_hashes.txt").read_text(encoding="ascii").split())
     return Adapter(
         path=path,
@@ -506,7 +507,8 @@ def _train(
     return model, done, read
 
 
-def _save(model: Any, base: Base, folder: Path) -> None:
+def save_adapter(model: Any, base: Base, folder: Path) -> None:
+    """Write what was trained into a folder, as peft or transformers read it, the same bytes wherever the base lies."""
     # The folder's address must not depend on where the base lies on this machine.
     if hasattr(model, "peft_config"):
         config = model.peft_config["default"]

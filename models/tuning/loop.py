@@ -134,8 +134,12 @@ def train(
     ConfigError
         If memory runs out with a single text, or the processes do not find the same checkpoint.
     """
-    loop = _Loop(model, parts, settings, pad_id, autocast, step)
-    steps = steps_of(len(parts[0].tokens), settings)
+    return run_passes(Loop(model, parts, settings, pad_id, autocast, step), checkpoint, progress)
+
+
+def run_passes(loop: Loop, checkpoint: Path, progress: Progress | None = None) -> Trained:
+    """Run a loop to its end, as `train` says, from its checkpoint if there is one."""
+    model, settings, steps, autocast = loop.model, loop.settings, loop.steps, loop.autocast
     loop.restore(read_checkpoint(checkpoint))
     state = loop.state
     if processes.told_by_main([state.step]) != [state.step]:
@@ -184,7 +188,7 @@ def _arithmetic(model: Any, method: str, autocast: Arithmetic) -> Iterator[None]
         torch.set_float32_matmul_precision(before)
 
 
-class _Loop:
+class Loop:
     """A model in training with its optimiser, generator and place in the schedule."""
 
     def __init__(

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from embargo.data_loaders.errors import ConfigError
 from embargo.research.cache import cache_folder
-from embargo.research.cli import archives
+from embargo.research.cli import answering, archives
 from embargo.research.cli.options import AllowOption, CacheOption, EnvOption, SetOption
 from embargo.research.cli.terminal import complaints, console, guarded, now, numbered, pair
 from embargo.research.progress import escaped
@@ -87,17 +87,33 @@ def tune(
     model.base = "minilm"
     model.method = "lora"
 
+    With task = "instruct" a decoder is tuned to answer: tone and facts of a text,
+    its rest, its headline, questions about it. Time is cut once:
+
+    task = "instruct"
+    name = "desk"
+    news.path = "articles.parquet"
+    news.columns = { headline = "title", label = "tone" }
+    answers.written_at = "known_at"
+    split.train_until = 2015-12-31
+    split.validation_until = 2016-03-31
+    model.base = "tiny-lm"
+
     A tuning that was interrupted goes on after its last finished pass.
 
     Example: [bold]embargo tune mine.toml --explain[/bold]
     """
     from embargo.models.loading import processes
+    from embargo.research.modelling.instructing import is_instruct_config
     from embargo.research.modelling.tuning import load_tuning, plan_tuning, tune_models
     from embargo.research.progress import shown
 
-    settings = load_tuning(config, overrides, env=env or (), allow=allow or ())
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out}: is a file. Name a folder.")
+    if is_instruct_config(config):
+        answering.tune(config, overrides, env=env or (), out=out, cache=cache_folder(cache), explain=explain)
+        return
+    settings = load_tuning(config, overrides, env=env or (), allow=allow or ())
     tuned = []
     with shown(complaints) as stages:
         plan = plan_tuning(settings, stages)
@@ -208,6 +224,9 @@ def evaluate(
     Every figure has its interval; beside it stand the commonest class and a
     word list, which every model has to beat.
 
+    A model that was tuned to answer is judged on later articles, in a file of the
+    form it was tuned on: what it writes is held against what its base writes.
+
     Example: [bold]embargo evaluate models/mine-1a2b3c4d Sentences_50Agree.txt[/bold]
     """
     from embargo.data_loaders.archive.label_sets import read_label_set
@@ -221,6 +240,10 @@ def evaluate(
     if not 0 < level < 1:
         raise ConfigError(f"--level {level}: must lie between 0 and 1, such as 0.95.")
     folder = cache_folder(cache)
+    if answering.answers(model):
+        answering.refuse(model, fold=fold, against=against, robustness=robustness, forgetting=forgetting)
+        answering.evaluate(model, data, cache=folder, base=base, seed=seed, level=level, json_file=json_file)
+        return
     reader = open_model(model, fold=fold, cache=folder, base=base)
     other = None if against is None else open_model(against, fold=None, cache=folder)
     labelled = read_label_set(
@@ -449,6 +472,10 @@ def export(
         raise ConfigError(
             "--int8 and --calibration-texts DATA go together: its scales are fitted on texts of the tuning."
         )
+    if answering.answers(model):
+        answering.refuse(model, fold=fold, onnx=onnx)
+        answering.export(model, out, cache=cache_folder(cache), base=base)
+        return
     kind = "merged" if merge else f"onnx-{'int8' if int8 else 'fp32'}"
     reader = open_model(model, fold=fold, cache=cache_folder(cache), base=base)
     target = out if out is not None else model.resolve().parent / f"{reader.name.replace(' ', '-')}-{kind}"

@@ -26,6 +26,7 @@ from embargo.models.bases.resolve import BUILT_IN, TINY_LM, Base
 from embargo.models.bases.vintages import series_of
 from embargo.models.bundles.bundle import (
     BUNDLE,
+    INSTRUCT,
     Bundle,
     ModelReader,
     bundle_reader,
@@ -516,6 +517,11 @@ def open_model(path: Path, *, fold: int | None, cache: Path, base: Path | None =
         return onnx_reader(path)
     if kind == "merged":
         raise DataError(f"{path}: a merged model is for transformers; give the model folder that it was made from.")
+    if kind == INSTRUCT:
+        raise DataError(
+            f"{path}: was tuned to answer, not to classify. 'embargo export {path} --merge' makes a base of it, which "
+            "a reader of kind 'prompted' can name."
+        )
     if kind != BUNDLE:
         raise DataError(f"{path}: holds no model. Give a folder that 'embargo tune', 'run' or 'export' wrote.")
     return bundle_reader(open_bundle(path), cache_dir=cache, given=base)

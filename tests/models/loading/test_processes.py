@@ -58,19 +58,19 @@ def take_part(base_folder, folder):
     assert bool(seen) == processes.is_main()
     dropping = replace(SETTINGS, dropout=0.2, epochs=3)
     whole = run(base, folder / "whole", dropping)
-    one_pass = loop._Loop.one_pass
+    one_pass = loop.Loop.one_pass
 
     def stop_in_third(loop, progress):
         if loop.state.epoch == 2:
             raise KeyboardInterrupt
         one_pass(loop, progress)
 
-    loop._Loop.one_pass = stop_in_third
+    loop.Loop.one_pass = stop_in_third
     try:
         run(base, folder / "stopped", dropping)
         raise AssertionError("was not stopped")
     except KeyboardInterrupt:
-        loop._Loop.one_pass = one_pass
+        loop.Loop.one_pass = one_pass
     assert run(base, folder / "stopped", dropping).identity == whole.identity, "goes on to other bits"
     (folder / f"found-{processes.rank()}.json").write_text(json.dumps(found))
 

@@ -143,14 +143,14 @@ def test_checkpointed_activations_change_no_bit(base, tmp_path, method, monkeypa
 
 
 def out_of_memory_above(limit, monkeypatch):
-    original = loop._Loop._logits
+    original = loop.Loop._logits
 
     def limited(loop, part, rows):
         if len(rows) > limit:
             raise torch.OutOfMemoryError("out of memory")
         return original(loop, part, rows)
 
-    monkeypatch.setattr(loop._Loop, "_logits", limited)
+    monkeypatch.setattr(loop.Loop, "_logits", limited)
 
 
 def test_out_of_memory_halves_what_goes_through_at_once_and_keeps_the_step(base, tmp_path, undisturbed, monkeypatch):
@@ -248,7 +248,7 @@ def test_a_killed_training_goes_on_to_the_same_bits(base, tmp_path, method):
 
 def test_a_damaged_checkpoint_is_noticed_and_training_starts_over(base, tmp_path, undisturbed, monkeypatch):
     passes = []
-    one_pass = loop._Loop.one_pass
+    one_pass = loop.Loop.one_pass
 
     def stop_in_third(loop, progress):
         if len(passes) == 2:
@@ -256,7 +256,7 @@ def test_a_damaged_checkpoint_is_noticed_and_training_starts_over(base, tmp_path
         passes.append(1)
         one_pass(loop, progress)
 
-    monkeypatch.setattr(loop._Loop, "one_pass", stop_in_third)
+    monkeypatch.setattr(loop.Loop, "one_pass", stop_in_third)
     with pytest.raises(KeyboardInterrupt):
         run(base, tmp_path)
     monkeypatch.undo()
@@ -326,7 +326,7 @@ def test_focal_loss_trains_otherwise_than_cross_entropy(base, tmp_path, undistur
 
 def test_adalora_ends_with_as_many_ranks_as_it_may_keep(base, tmp_path, monkeypatch):
     # Each pass is the best so far, so that the last one is kept.
-    monkeypatch.setattr(loop._Loop, "_validate", lambda running: 1.0 / (1 + running.state.epoch))
+    monkeypatch.setattr(loop.Loop, "_validate", lambda running: 1.0 / (1 + running.state.epoch))
     settings = replace(SETTINGS, method="adalora", epochs=8, patience=8, min_delta=0.0)
     adapter = run(base, tmp_path, settings)
     weights = load_file(adapter.path / "adapter_model.safetensors")
@@ -339,7 +339,7 @@ def test_adalora_ends_with_as_many_ranks_as_it_may_keep(base, tmp_path, monkeypa
 
 def test_adalora_keeps_the_ranks_of_the_pass_it_keeps(base, tmp_path, monkeypatch):
     # The first pass is the best one: nothing was cut yet, whatever is cut later.
-    monkeypatch.setattr(loop._Loop, "_validate", lambda running: 1.0 + running.state.epoch)
+    monkeypatch.setattr(loop.Loop, "_validate", lambda running: 1.0 + running.state.epoch)
     adapter = run(base, tmp_path, replace(SETTINGS, method="adalora", epochs=8, patience=8))
     assert adapter.manifest["best_epoch"] == 1
     weights = load_file(adapter.path / "adapter_model.safetensors")
@@ -420,7 +420,7 @@ def test_a_step_in_packed_rows_is_the_same_step(tmp_path, monkeypatch, changes):
 def test_a_loss_is_looked_at_before_a_long_pass_ends(base, tmp_path, monkeypatch):
     steps = []
     monkeypatch.setattr(loop, "LOOK_EVERY", 2)
-    monkeypatch.setattr(loop._Loop, "_step", lambda _, rows: (steps.append(1), loop._zero() / 0)[1])
+    monkeypatch.setattr(loop.Loop, "_step", lambda _, rows: (steps.append(1), loop._zero() / 0)[1])
     with pytest.raises(DataError, match="diverged in epoch 1"):
         run(base, tmp_path)
     assert len(steps) == 2

@@ -1,0 +1,86 @@
+"""Two launched processes tune to answer what one does, up to rounding, and the main one alone writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+from samples.instruct_samples import SETTINGS, VALIDATION_UNTIL, articles
+
+from embargo.models.bases.resolve import open_base
+from embargo.models.instruct import exchanges, load_templates, tune_answers
+from embargo.models.loading import processes
+from embargo.models.tuning.adapters import open_adapter
+
+pytestmark = pytest.mark.slow
+
+
+def tune_mixed(base, folder, progress=None):
+    made, _ = exchanges(articles(5, seed=4), load_templates())
+    return tune_answers(
+        base,
+        train=made,
+        validation=made[:11],
+        templates_hash="ab12",
+        weights={"understanding": 0.4, "completion": 0.3, "summary": 0.2, "questions": 0.1},
+        settings=replace(SETTINGS, dropout=0.0, batch_size=11, micro_batch=3),
+        max_answer=16,
+        trained_until=VALIDATION_UNTIL,
+        cache_dir=folder,
+        progress=progress,
+    )
+
+
+def take_part(base_folder, folder):
+    seen = []
+    adapter = tune_mixed(open_base(Path(base_folder), name="small"), Path(folder), lambda *at: seen.append(at))
+    assert bool(seen) == processes.is_main()
+    (Path(folder) / f"found-{processes.rank()}.json").write_text(json.dumps(adapter.identity))
+
+
+def test_two_processes_give_the_weights_of_one(decoder, tmp_path):
+    base = replace(decoder, name="small")
+    here = Path(__file__).parent
+    script = (
+        f"import sys; sys.path[:0] = {[str(here), str(here.parents[1])]!r}\n"
+        f"import test_two_processes as t; t.take_part({base.path_or_id!r}, {str(tmp_path / 'two')!r})"
+    )
+    (tmp_path / "two").mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo"}
+    common |= {"OMP_NUM_THREADS": "1", "LOCAL_WORLD_SIZE": "2"}
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", script],
+            env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stderr=subprocess.PIPE,
+        )
+        for rank in range(2)
+    ]
+    try:
+        errors = [process.communicate(timeout=280)[1].decode()[-3000:] for process in running]
+    finally:
+        for process in running:
+            process.kill()
+    assert [process.returncode for process in running] == [0, 0], "\n".join(errors)
+    alone = tune_mixed(base, tmp_path / "one")
+    (folder,) = (tmp_path / "two" / "adapters").iterdir()
+    together = open_adapter(folder)
+    assert [json.loads((tmp_path / "two" / f"found-{rank}.json").read_text()) for rank in range(2)] == [
+        together.identity
+    ] * 2
+    assert folder.name != alone.path.name, "equal up to rounding is another adapter"
+    for one, other in zip(alone.manifest["epochs"], together.manifest["epochs"], strict=True):
+        assert other == pytest.approx(one, abs=1e-5)
+    expected, found = (load_file(one.path / "adapter_model.safetensors") for one in (alone, together))
+    assert expected.keys() == found.keys()
+    assert max(float((expected[key] - found[key]).abs().max()) for key in expected) < 1e-5
