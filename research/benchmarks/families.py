@@ -25,7 +25,7 @@ from embargo.data_loaders.errors import EmbargoError
 from embargo.models.bases.resolve import Base, open_base
 from embargo.models.calibration.fitting import calibrated_loss
 from embargo.models.export.merged import merge
-from embargo.models.loading.load import deterministic
+from embargo.models.loading.load import deterministic, load_classifier
 from embargo.models.methods.cards import METHODS, check_method
 from embargo.models.methods.settings import TuneSettings
 from embargo.models.scorers.transformer import TransformerScorer
@@ -35,7 +35,7 @@ from embargo.research.benchmarks.family_members import MEMBERS, Member, write_me
 SAME_LOSS = 2e-5
 SAME_LOGIT = 1e-4
 _UNTIL = pd.Timestamp("2020-01-01", tz="UTC")
-_COMMON = {"rank": 4, "dropout": 0.0, "epochs": 2, "batch_size": 8, "warmup": 0.0, "compute": "fp32", "max_length": 64}
+_COMMON = {"rank": 4, "dropout": 0.0, "epochs": 2, "batch_size": 8, "warmup": 0.0, "compute": "fp32", "max_length": 512}
 WAYS: Mapping[str, TuneSettings] = {
     "lora": TuneSettings(method="lora", target="all-linear", learning_rate=1e-2, **_COMMON),
     "lora, attention": TuneSettings(method="lora", learning_rate=1e-2, **_COMMON),
@@ -93,7 +93,7 @@ def samples(n: int, seed: int) -> tuple[list[str], list[int]]:
 
 TRAIN, VALIDATION = samples(32, 1), samples(12, 2)
 # Each length, the shortest text there is, and one that is cut.
-TEXTS = [*samples(12, 3)[0], "x", "Altera " * 80]
+TEXTS = [*samples(12, 3)[0], "x", "Altera " * 400]
 
 
 @dataclass(frozen=True)
@@ -183,8 +183,12 @@ def _unmoved(base: Base, adapter: Adapter, settings: TuneSettings) -> list[str]:
     from peft import get_peft_model_state_dict
     from safetensors.torch import load_file
 
-    files = [path for path in adapter.path.iterdir() if path.suffix == ".safetensors"]
-    saved = {name: value for path in files for name, value in load_file(path).items()}
+    if settings.method == "full":
+        with deterministic(0):
+            tuned, _ = load_classifier(base, method="full", compute="fp32", saved=adapter.path)
+        saved = tuned.state_dict()
+    else:
+        saved = load_file(adapter.path / "adapter_model.safetensors")
     with deterministic(settings.seed):
         model = adapted_model(base, settings, "fp32", steps=8)
     trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
@@ -195,7 +199,7 @@ def _unmoved(base: Base, adapter: Adapter, settings: TuneSettings) -> list[str]:
     flaws = []
     lost = sorted(set(start) - set(saved))
     if METHODS[settings.method].change != "prompt":
-        plain = {name.replace(".modules_to_save", "").replace(".default", "") for name in trained}
+        plain = {_as_saved(name) for name in trained}
         lost += sorted(plain - set(saved))
     if lost:
         flaws.append(f"{len(lost)} trained tensors are not saved, such as {lost[0]}")
@@ -203,6 +207,11 @@ def _unmoved(base: Base, adapter: Adapter, settings: TuneSettings) -> list[str]:
     if still:
         flaws.append(f"{len(still)} of {len(start)} tensors that are trained did not move, such as {still[0]}")
     return flaws
+
+
+def _as_saved(name: str) -> str:
+    plain = name.replace(".modules_to_save", "").replace(".default", "")
+    return plain.removesuffix(".weight") if plain.endswith("lora_magnitude_vector.weight") else plain
 
 
 def _elsewhere(done: Mapping[tuple[str, str], _Tuned], folder: Path) -> dict[tuple[str, str], Proof]:
@@ -250,12 +259,13 @@ def _plain_logits(folder: str) -> np.ndarray:
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+    length = json.loads((Path(folder) / "manifest.json").read_text(encoding="utf-8"))["max_length"]
     model: Any = AutoModelForSequenceClassification.from_pretrained(folder, local_files_only=True).eval()
     tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     rows = []
     with torch.inference_mode():
         for text in TEXTS:
-            ids = torch.tensor([tokenizer(text, truncation=True, max_length=64)["input_ids"]])
+            ids = torch.tensor([tokenizer(text, truncation=True, max_length=length)["input_ids"]])
             rows.append(model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0].double().numpy())
     return np.array(rows)
 
