@@ -13,6 +13,7 @@ from .calibration.measures import (
     wilson_interval,
 )
 from .calibration.significance import CalibrationTest, calibration_test, confidence_test
+from .evaluation.bias import Bias, measure_bias
 from .evaluation.classification import classification_report
 from .evaluation.comparison import compare_classifiers
 from .evaluation.forgetting import Forgetting, measure_forgetting
@@ -35,6 +36,7 @@ from .tuning.tiny import TinySettings, pretrain_tiny
 __all__ = [
     "Adapter",
     "Base",
+    "Bias",
     "BrierDecomposition",
     "Bundle",
     "Calibration",
@@ -74,6 +76,7 @@ __all__ = [
     "fit_scorer",
     "known_bases",
     "list_bundles",
+    "measure_bias",
     "measure_forgetting",
     "merge",
     "onnx_reader",

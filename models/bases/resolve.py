@@ -334,7 +334,8 @@ def refuse_config(config: Mapping[str, Any], *, name: str, where: str) -> BaseKi
         raise DataError(f"{where}: no readable model_type. Mend or replace it.")
     if model_type in UNFIT:
         raise ConfigError(
-            f"base {name!r}: architecture {model_type!r} ({where}) is refused: {UNFIT[model_type]}. Choose another base."
+            f"base {name!r}: architecture {model_type!r} ({where}) is refused: {UNFIT[model_type]}. Choose "
+            "another base."
         )
     if not supported:
         raise ConfigError(

@@ -1,9 +1,13 @@
+from .bias import Bias, measure_bias
+from .bias_sentences import Attribute
 from .classification import classification_report
 from .comparison import McNemar, cohens_d, compare_classifiers, losses, mcnemar, paired_t, sign_flip, wilcoxon
 from .forgetting import Forgetting, embedding_drift, language_loss, measure_forgetting
 from .robustness import Robustness, probe
 
 __all__ = [
+    "Attribute",
+    "Bias",
     "Forgetting",
     "McNemar",
     "Robustness",
@@ -14,6 +18,7 @@ __all__ = [
     "language_loss",
     "losses",
     "mcnemar",
+    "measure_bias",
     "measure_forgetting",
     "paired_t",
     "probe",

@@ -1,4 +1,4 @@
-"""Tiny members of every family of base, made on the spot: random weights in the shapes and names of the real checkpoint.
+"""Tiny members of every family of base, made on the spot: random weights in the shapes of the real checkpoint.
 
 Each is written as a hub holds it, with the parts that its publisher's checkpoint has (a language-modelling head, no
 classifier), safetensors, and a tokenizer whose special tokens stand where the family's own puts them. What makes a
@@ -18,7 +18,9 @@ from embargo.models.loading.load import quiet
 
 WIDTH, LAYERS, HEADS, LONGEST = 64, 2, 4, 128
 
-Written = Literal["AutoModelForMaskedLM", "AutoModelForCausalLM", "AutoModelForPreTraining", "AutoModelForImageTextToText"]
+Written = Literal[
+    "AutoModelForMaskedLM", "AutoModelForCausalLM", "AutoModelForPreTraining", "AutoModelForImageTextToText"
+]
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,9 @@ class Member:
     written : str
         The class of transformers that its checkpoint is saved from.
     asked : bool
-        Whether it is one of the families that are named in the table's first part.
+        Whether it is taken through every method, not through the main ones alone.
+    unread : tuple of str
+        Parts of names of weights that no logit of its classifier depends on, so that tuning leaves them where they are.
     """
 
     name: str
@@ -104,13 +108,15 @@ class Member:
     words: Words
     written: Written
     asked: bool
+    unread: tuple[str, ...] = ()
 
 
 def _encoder(name: str, model_type: str, words: Words = _BERT, **changes: Any) -> Member:
     shape = changes.pop("shape", _PLAIN)
     asked = changes.pop("asked", False)
     written = changes.pop("written", "AutoModelForMaskedLM")
-    return Member(name, model_type, {**shape, **changes}, words, written, asked)
+    unread = changes.pop("unread", ())
+    return Member(name, model_type, {**shape, **changes}, words, written, asked, unread)
 
 
 def _decoder(name: str, model_type: str, words: Words = _LLAMA, **changes: Any) -> Member:
@@ -149,7 +155,14 @@ MEMBERS: tuple[Member, ...] = (
     _encoder("ModernBERT", "modernbert", global_attn_every_n_layers=2, local_attention=16, asked=True),
     _decoder("Llama", "llama", asked=True),
     _decoder("Qwen3", "qwen3", _QWEN, asked=True),
-    _decoder("Gemma 3, text", "gemma3_text", _GEMMA, sliding_window=16, layer_types=["sliding_attention", "full_attention"], asked=True),
+    _decoder(
+        "Gemma 3, text",
+        "gemma3_text",
+        _GEMMA,
+        sliding_window=16,
+        layer_types=["sliding_attention", "full_attention"],
+        asked=True,
+    ),
     _decoder(
         "Gemma 3, with images",
         "gemma3",
@@ -161,6 +174,7 @@ MEMBERS: tuple[Member, ...] = (
         },
         written="AutoModelForImageTextToText",
         asked=True,
+        unread=("vision_tower", "multi_modal_projector"),
     ),
     _decoder("Mistral", "mistral", sliding_window=16, asked=True),
     _decoder("Phi-3", "phi3", shape=_PLAIN, num_key_value_heads=2, asked=True),
@@ -181,15 +195,35 @@ MEMBERS: tuple[Member, ...] = (
     ),
     _decoder("GPT-NeoX", "gpt_neox", _GPT, shape=_PLAIN, rotary_pct=0.25, asked=True),
     _decoder("Falcon", "falcon", _GPT, shape=_PLAIN, multi_query=True, parallel_attn=True, asked=True),
-    _decoder("Falcon, ALiBi (RW)", "falcon", _GPT, shape=_PLAIN, alibi=True, multi_query=False, parallel_attn=False, bias=True, asked=True),
-    _decoder("Falcon, grouped (40B)", "falcon", _GPT, shape=_PLAIN, new_decoder_architecture=True, num_kv_heads=2, asked=True),
+    _decoder(
+        "Falcon, ALiBi (RW)",
+        "falcon",
+        _GPT,
+        shape=_PLAIN,
+        alibi=True,
+        multi_query=False,
+        parallel_attn=False,
+        bias=True,
+        asked=True,
+    ),
+    _decoder(
+        "Falcon, grouped (40B)", "falcon", _GPT, shape=_PLAIN, new_decoder_architecture=True, num_kv_heads=2, asked=True
+    ),
     # What the product claims beyond these.
     _encoder("XLM-RoBERTa", "xlm-roberta", _ROBERTA, shape=_OFFSET),
     _encoder("XLM-RoBERTa XL", "xlm-roberta-xl", _ROBERTA, shape=_OFFSET),
     _encoder("RoBERTa, norms before", "roberta-prelayernorm", _ROBERTA, shape=_OFFSET),
     _encoder("CamemBERT", "camembert", _ROBERTA, shape=_OFFSET),
     _encoder("data2vec", "data2vec-text", _ROBERTA, shape=_OFFSET),
-    _encoder("Longformer", "longformer", _ROBERTA, shape=_OFFSET, attention_window=[8, 8]),
+    _encoder(
+        "Longformer",
+        "longformer",
+        _ROBERTA,
+        shape=_OFFSET,
+        attention_window=[8, 8],
+        # The first place, which alone is read, looks at the others by projections of its own.
+        unread=tuple(f"encoder.layer.{LAYERS - 1}.attention.self.{name}." for name in ("query", "key", "value")),
+    ),
     _encoder("ConvBERT", "convbert", embedding_size=WIDTH, head_ratio=2),
     _encoder("DeBERTa", "deberta", shape=_DEBERTA, max_relative_positions=32),
     _encoder("ERNIE", "ernie"),
@@ -197,7 +231,7 @@ MEMBERS: tuple[Member, ...] = (
     _encoder("Megatron-BERT", "megatron-bert"),
     _encoder("MobileBERT", "mobilebert", embedding_size=WIDTH, intra_bottleneck_size=WIDTH, num_feedforward_networks=2),
     _encoder("RemBERT", "rembert", input_embedding_size=WIDTH, output_embedding_size=WIDTH),
-    _encoder("RoFormer", "roformer", embedding_size=WIDTH),
+    _encoder("RoFormer", "roformer", embedding_size=WIDTH, unread=("embed_positions",)),
     _encoder("SqueezeBERT", "squeezebert", embedding_size=WIDTH),
     _decoder("BLOOM", "bloom", _BLOOM, shape={"hidden_size": WIDTH, "n_layer": LAYERS, "n_head": HEADS}),
     _decoder("EXAONE 4", "exaone4", _QWEN),
@@ -234,7 +268,9 @@ MEMBERS: tuple[Member, ...] = (
 )
 
 
-def write_member(member: Member, folder: Path, texts: list[str], *, seed: int = 0) -> Path:
+def write_member(
+    member: Member, folder: Path, texts: list[str], *, labels: tuple[str, ...] = (), seed: int = 0
+) -> Path:
     """Write a member's folder, as a hub would hold it, and return it.
 
     Parameters
@@ -244,6 +280,8 @@ def write_member(member: Member, folder: Path, texts: list[str], *, seed: int = 
         Created on demand.
     texts : list of str
         That its tokenizer learns its pieces from.
+    labels : tuple of str
+        What the rows of a classifier are called that the checkpoint brings in place of its language-modelling head.
     seed : int
         Of the weights; the caller's generator is left as it was.
     """
@@ -260,8 +298,11 @@ def write_member(member: Member, folder: Path, texts: list[str], *, seed: int = 
         shape |= tokens
     with quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        if labels:
+            shape |= {"id2label": dict(enumerate(labels)), "label2id": {name: row for row, name in enumerate(labels)}}
         config = transformers.AutoConfig.for_model(member.model_type, **shape)
-        model = getattr(transformers, member.written).from_config(config)
+        written = "AutoModelForSequenceClassification" if labels else member.written
+        model = getattr(transformers, written).from_config(config)
         for parameter in model.parameters():
             # The usual start of 0.02 makes logits too small to tell a wrong mask from a right one.
             if parameter.dim() > 1:
@@ -271,7 +312,11 @@ def write_member(member: Member, folder: Path, texts: list[str], *, seed: int = 
 
 
 def _roles(words: Words) -> dict[str, str]:
-    roles = {"pad_token_id": words.pad, "bos_token_id": words.start or words.last, "eos_token_id": words.end or words.last}
+    roles = {
+        "pad_token_id": words.pad,
+        "bos_token_id": words.start or words.last,
+        "eos_token_id": words.end or words.last,
+    }
     if words.mask is not None:
         roles |= {"cls_token_id": words.start, "sep_token_id": words.end}
     return {name: token for name, token in roles.items() if token is not None}

@@ -43,7 +43,7 @@ COMMANDS = {
     "leaks": Entry("leaks", "List the leaks that are known, and the checks that look for them."),
     "leakbench": Entry("leakbench", "Plant known leaks into clean runs, and count what the audit catches."),
     "tune": Entry("models", "Tune a model, calibrate it, measure it and write its model card."),
-    "evaluate": Entry("models", "Judge a model on labelled texts: accuracy, calibration, robustness."),
+    "evaluate": Entry("models", "Judge a model on labelled texts: accuracy, calibration, robustness, bias."),
     "score": Entry("models", "Score an archive of news of any size."),
     "export": Entry("models", "Write a model for use elsewhere, with the proof that it is the same."),
     "models": Entry("models", "List the bases that are known, and the models that were tuned."),
