@@ -26,7 +26,14 @@ from embargo.data_loaders.errors import ConfigError, EmbargoError
 from embargo.models.bases.resolve import Base, open_base
 from embargo.models.calibration.fitting import calibrated_loss
 from embargo.models.export.merged import merge
-from embargo.models.loading.load import ONE_LENGTH, deterministic, load_classifier, load_tokenizer, quiet
+from embargo.models.loading.load import (
+    ONE_LENGTH,
+    deterministic,
+    load_classifier,
+    load_tokenizer,
+    quiet,
+    readable_length,
+)
 from embargo.models.methods.cards import METHODS, check_method
 from embargo.models.methods.settings import TuneSettings
 from embargo.models.scorers.transformer import TransformerScorer
@@ -114,20 +121,21 @@ class _Tuned:
     proof: Proof
 
 
-def prove(members: Sequence[Member], ways: Sequence[str], folder: Path) -> dict[tuple[str, str], Proof]:
-    """Take members through every step, each in every way, and return what was found by name and way.
+def prove(pairs: Sequence[tuple[Member, str]], folder: Path) -> dict[tuple[str, str], Proof]:
+    """Take members through every step, each in its ways, and return what was found by name and way.
 
     Parameters
     ----------
-    members : sequence of Member
-    ways : sequence of str
-        Names of `WAYS`, or `OWN_HEAD`.
+    pairs : sequence of (Member, str)
+        Each with a name of `WAYS`, or `OWN_HEAD`.
     folder : Path
         Empty; takes bases, adapters and merged models.
     """
     found: dict[tuple[str, str], Proof] = {}
     done: dict[tuple[str, str], _Tuned] = {}
-    for place, member in enumerate(members):
+    members = {member.name: member for member, _ in pairs}
+    for place, member in enumerate(members.values()):
+        ways = [way for other, way in pairs if other.name == member.name]
         try:
             written = write_member(member, folder / f"base{place}", TRAIN[0])
             base = open_base(written, name=member.name)
@@ -163,7 +171,9 @@ def _own_head(member: Member, folder: Path) -> Proof:
         flaws = [] if apart == 0 else [f"a text's logits depend on its batch, by {apart:.1e}"]
         away = None
         if base.architecture not in ONE_LENGTH:
-            plain = _plain_logits(base.path_or_id, int(load_tokenizer(base).model_max_length))[:, _ORDER]
+            plain = _plain_logits(base.path_or_id, readable_length(load_tokenizer(base), settings.max_length))[
+                :, _ORDER
+            ]
             away = float(np.abs(plain - logits).max())
             if not away <= SAME_LOGIT:
                 flaws.append(f"transformers gives other logits, by {away:.1e}")
@@ -270,7 +280,7 @@ def _elsewhere(done: Mapping[tuple[str, str], _Tuned], folder: Path) -> dict[tup
     ]
     (folder / "jobs.json").write_text(json.dumps(jobs), encoding="utf-8")
     command = [sys.executable, "-m", "embargo.research.benchmarks.families", "--score", str(folder)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - this very module
     found = {}
     for place, (key, one) in enumerate(done.items()):
         flaws, merged, away = list(one.proof.flaws), None, float("nan")
@@ -325,8 +335,8 @@ def document() -> str:
     main = ("lora", "lora, attention", "qlora", "full", OWN_HEAD)
     rare = tuple(way for way in WAYS if way not in main)
     with tempfile.TemporaryDirectory() as folder:
-        found = prove(MEMBERS, main, Path(folder) / "main")
-        found |= prove([member for member in MEMBERS if member.asked], rare, Path(folder) / "rare")
+        pairs = [(member, way) for member in MEMBERS for way in (*main, *(rare if member.asked else ()))]
+        found = prove(pairs, Path(folder))
     return page(found)
 
 
@@ -379,7 +389,7 @@ def _cell(proof: Proof | None, reasons: dict[str, int]) -> str:
 def _plain_reason(said: str) -> str:
     """Return a refusal without the name and the place of the base, which differ from row to row."""
     said = re.sub(r"^base '[^']*'( \([\w-]+\))?:? ?(cannot be (tuned|read) with method '\w+': )?", "", said)
-    said = re.sub(r"architecture '[\w-]+' (\([^)]*\) )?", "", said).removeprefix("is refused: ")
+    said = re.sub(r"(of )?architecture '[\w-]+' (\([^)]*\) )?", "", said).removeprefix("is refused: ")
     return re.sub(r" (Choose|Score) .*$", "", said)
 
 
