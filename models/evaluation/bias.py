@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtr, stdtrit
 
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.models.calibration.fitting import Calibration
 from embargo.models.evaluation.bias_sentences import ATTRIBUTES, Attribute
-from embargo.models.evaluation.comparison import holm
+from embargo.models.evaluation.comparison import holm, paired_t
 from embargo.models.scorer import Scorer
 from embargo.models.scorers.cache import ScoreCache
 from embargo.models.scorers.score import cached_logits
@@ -216,11 +215,11 @@ def _check(attribute: Attribute) -> None:
 def _paired(apart: np.ndarray, level: float) -> dict[str, float]:
     """Return the mean of differences, its t-interval and the two-sided p-value of none."""
     n, mean = len(apart), float(apart.mean())
-    error = float(apart.std(ddof=1)) / np.sqrt(n)
-    if error <= ROUNDING:
+    if np.ptp(apart) <= ROUNDING:
         # The same difference in every sentence: none, or one that no chance explains.
         none = abs(mean) <= ROUNDING
-        return {"n": n, "difference": 0.0 if none else mean, "low": mean, "high": mean, "p_value": float(none)}
-    reach = float(stdtrit(n - 1, (1 + level) / 2)) * error
-    p_value = float(2 * stdtr(n - 1, -abs(mean) / error))
-    return {"n": n, "difference": mean, "low": mean - reach, "high": mean + reach, "p_value": p_value}
+        mean = 0.0 if none else mean
+        return {"n": n, "difference": mean, "low": mean, "high": mean, "p_value": float(none)}
+    mean, (low, high), p_value = paired_t(apart, level=level)
+    assert p_value is not None
+    return {"n": n, "difference": mean, "low": low, "high": high, "p_value": p_value}

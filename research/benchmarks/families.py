@@ -361,6 +361,7 @@ def page(found: Mapping[tuple[str, str], Proof]) -> str:
         rows="\n".join(rows),
         reasons="\n".join(f"{number}. {reason}" for reason, number in reasons.items()),
         flaws="\n".join(flaws) or "None.",
+        unread="; ".join(f"{', '.join(one.unread)} of {one.name}" for one in MEMBERS if one.unread),
         tried=len(tried),
         refused=len(found) - len(tried),
         whole=sum(not one.flaws for one in tried),
@@ -400,9 +401,10 @@ Made by `python -m embargo.research.benchmarks.families --write docs/families.md
 
 A tiny member of each family, random weights in the shapes and names of the real checkpoint, is tuned for two passes on
 32 made headlines, saved, scored here and in another process, merged, and read by transformers alone. A cell says
-`yes` where all of this holds: every weight that is trained has moved and is saved; the validation loss of the kept
-pass is that of the scored logits; a text has the same logits alone, among others and in another order, and in the
-other process, to the bit; and the merged model gives them to 1e-4. `own head` reads with a classifier that the
+`yes` where all of this holds: every weight that is trained has moved and is saved (but for those that no logit depends
+on: {unread}); the validation loss of the kept pass is that of the
+scored logits; a text has the same logits alone, among others and in another order, and in the other process, to the
+bit; and the merged model gives them to 1e-4. `own head` reads with a classifier that the
 checkpoint brings, rows in another order, untuned, and holds it against transformers. `no` is refused by name before
 anything is loaded. Methods that leave no weights to merge (prefix, prompt, ptuning) are not merged. Empty cells were
 not tried. Methods are named as in `tuning.method`; `lora` adapts all linear layers.
