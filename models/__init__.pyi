@@ -14,6 +14,7 @@ from .calibration.measures import (
 )
 from .calibration.significance import CalibrationTest, calibration_test, confidence_test
 from .endpoints.settings import EndpointSettings
+from .evaluation.bias import Bias, measure_bias
 from .evaluation.classification import classification_report
 from .evaluation.comparison import compare_classifiers
 from .evaluation.forgetting import Forgetting, measure_forgetting
@@ -39,6 +40,7 @@ from .tuning.tiny_lm import TinyLmSettings, pretrain_tiny_lm
 __all__ = [
     "Adapter",
     "Base",
+    "Bias",
     "BrierDecomposition",
     "Bundle",
     "Calibration",
@@ -82,6 +84,7 @@ __all__ = [
     "fit_scorer",
     "known_bases",
     "list_bundles",
+    "measure_bias",
     "measure_forgetting",
     "merge",
     "onnx_reader",

@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -43,6 +44,15 @@ _ENCODERS = (
     "xlm-roberta-xl"
 )
 DECODERS, ENCODERS = frozenset(_DECODERS.split()), frozenset(_ENCODERS.split())
+# Architectures that transformers classifies with, tried here and refused, each with what was seen.
+UNFIT: Mapping[str, str] = MappingProxyType(
+    {
+        "xlnet": (
+            "its classifier reads the last place of a row, which in a batch is padding, and its attention projections "
+            "are no layers of their own, so that neither adapters nor 4 bits reach them"
+        ),
+    }
+)
 SENTENCEPIECE = ("spm.model", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
 VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", *SENTENCEPIECE)
 TOKENIZER_CONFIG = "tokenizer_config.json"
@@ -107,7 +117,9 @@ class Base:
     def width(self) -> int | None:
         """Width of its hidden states; None where its ``config.json`` does not say."""
         config = read_object(Path(self.path_or_id) / "config.json")
-        found = (config.get(name) for name in ("hidden_size", "dim", "n_embd"))
+        # A multimodal decoder says so of its text part.
+        parts = (config, config.get("text_config") or {})
+        found = (part.get(name) for part in parts for name in ("hidden_size", "dim", "n_embd", "n_embed"))
         return next((int(width) for width in found if width is not None), None)
 
 
@@ -324,6 +336,11 @@ def refuse_config(config: Mapping[str, Any], *, name: str, where: str) -> BaseKi
         )
     if not isinstance(model_type, str):
         raise DataError(f"{where}: no readable model_type. Mend or replace it.")
+    if model_type in UNFIT:
+        raise ConfigError(
+            f"base {name!r}: architecture {model_type!r} ({where}) is refused: {UNFIT[model_type]}. Choose "
+            "another base."
+        )
     if not supported:
         raise ConfigError(
             f"base {name!r}: architecture {model_type!r} ({where}) is none that texts are classified with here. "

@@ -30,7 +30,8 @@ def model_card(manifest: Mapping[str, Any]) -> str:
         ``metrics`` (for ``validation`` and ``test``: a `embargo.models.evaluation.classification.classification_report`
         with its ``level``, an ``_interval`` for each of ``ece, adaptive_ece, brier``, the same without calibration
         under ``before``, and ``left_out``, the texts not judged; None where there is no such part); ``fold`` (None, or
-        ``index, of, test_start, test_end``); ``seed``; ``versions``.
+        ``index, of, test_start, test_end``); ``bias`` (as `embargo.models.evaluation.bias.Bias` writes it);
+        ``seed``; ``versions``.
     """
     sections = (
         _head(manifest),
@@ -40,6 +41,7 @@ def model_card(manifest: Mapping[str, Any]) -> str:
         _data(manifest),
         _metrics(manifest),
         _calibration(manifest),
+        *_bias(manifest.get("bias")),
         _use(manifest),
         _versions(manifest),
     )
@@ -250,6 +252,41 @@ def _calibration(manifest: Mapping[str, Any]) -> str:
             table(("", "before", "after"), rows),
         )
     )
+
+
+def _bias(found: Mapping[str, Any] | None) -> list[str]:
+    if found is None:  # folders from before it was measured have none
+        return []
+    level = f"{100 * found['level']:g} % interval"
+    rows = [
+        (
+            f"{row['attribute']}: {row['group']} against {row['reference']}",
+            f"{row['difference']:+.3f}",
+            f"{row['low']:+.3f} to {row['high']:+.3f}",
+            UNKNOWN if row["effect"] is None else f"{row['effect']:+.2f}",
+            f"{100 * row['class_changed']:.0f} %",
+            f"{row['p_value_holm']:.3f}",
+        )
+        for row in found["groups"]
+    ]
+    heads = (
+        "the same sentence about",
+        "score moves by",
+        level,
+        "in standard deviations",
+        "class changed",
+        "p, adjusted",
+    )
+    said = (
+        f"Scores move with {', '.join(found['found'])}: pairs of sentences that differ in nothing else are read apart."
+        if found["found"]
+        else "No group is read apart from its reference beyond chance; that is no proof that none is."
+    )
+    means = (
+        "Bullish less bearish probability of the same built-in sentences about others. p is two-sided and adjusted for "
+        f"the {len(rows)} comparisons (Holm)."
+    )
+    return [f"## Bias\n\n{said} {means}\n\n{_table(heads, rows)}"]
 
 
 def _use(manifest: Mapping[str, Any]) -> str:

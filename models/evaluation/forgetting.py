@@ -21,6 +21,7 @@ from embargo.models.evaluation.resampling import bootstrap_weights, check_resamp
 from embargo.models.loading.batches import batches
 from embargo.models.loading.language import NoHeadError, load_language_model
 from embargo.models.loading.load import (
+    as_stored,
     dequantise,
     deterministic,
     device,
@@ -326,11 +327,11 @@ def _untuned(base: Base, adapter: Adapter) -> Any:
         )
     if card.quantised:
         dequantise(model, torch.float32)
-    return model.to(torch.float32).eval()
+    return as_stored(model.to(torch.float32).eval())
 
 
 def _tuned(base: Base, adapter: Adapter) -> Any:
-    return scoring_model(base, adapter, "fp32")
+    return as_stored(scoring_model(base, adapter, "fp32"))
 
 
 def _body(model: Any) -> Any:

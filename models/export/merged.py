@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.models.bases.resolve import Base
 from embargo.models.calibration.fitting import Calibration
 from embargo.models.content import json_hash, new_folder, write_manifest
@@ -22,6 +22,8 @@ from embargo.models.export.probes import PROBE_TEXTS
 from embargo.models.loading.attach import attach
 from embargo.models.loading.batches import padded_length
 from embargo.models.loading.load import (
+    ONE_LENGTH,
+    as_stored,
     dequantise,
     deterministic,
     device,
@@ -101,7 +103,8 @@ def merge(
     Raises
     ------
     ConfigError
-        If the folder exists, the adapter belongs to another base, or its method cannot be merged.
+        If the folder exists, the adapter belongs to another base, its method cannot be merged, or the base's logits
+        depend on the padding.
     DataError
         If the adapter's files were changed, or a probe text's logit moves by more than ``MERGE_TOLERANCE``.
 
@@ -117,9 +120,14 @@ def merge(
         ...
     embargo.data_loaders.errors.ConfigError: an adapter of method 'prompt' cannot be merged into its ...
     """
+    if base.architecture in ONE_LENGTH:
+        raise ConfigError(
+            f"base {base.name!r}: the logits of architecture {base.architecture!r} depend on how far a text is padded, "
+            "which a merged folder leaves to whoever loads it. Score with the adapter unmerged, or tune another base."
+        )
     target = Path(folder)
     with new_folder(target) as scratch:
-        merged = merged_model(base, adapter, "fp32")
+        merged = as_stored(merged_model(base, adapter, "fp32"))
         tokenizer = load_tokenizer(base)
         max_length = readable_length(tokenizer, int(adapter.manifest["settings"]["max_length"]))
         with quiet():

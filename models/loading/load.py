@@ -36,6 +36,13 @@ WORTH_BF16 = 256
 # Architectures in which padding moves logits, because convolutions and neighbouring embeddings see it: all their texts
 # are padded to one length, in training as in scoring.
 ONE_LENGTH = frozenset({"convbert", "mobilebert"})
+# Architectures that count a text's places from behind the padding token's id: of their places so many hold no token.
+PLACES_BEHIND_PADDING = frozenset(
+    {
+        *("camembert", "data2vec-text", "longformer", "mpnet", "roberta", "roberta-prelayernorm"),
+        *("xlm-roberta", "xlm-roberta-xl"),
+    }
+)
 # What transformers marks the weights with that a checkpoint brought, and leaves alone when it draws the others.
 READ = "_is_hf_initialized"
 # Weights that a classifier may have beside those of its checkpoint's, in new heads, before they are too many.
@@ -146,7 +153,9 @@ def load_tokenizer(base: Base) -> Any:
         tokenizer.padding_side = "right"
         if tokenizer.model_max_length > UNSTATED_LENGTH:
             config = AutoConfig.from_pretrained(base.path_or_id, local_files_only=True, trust_remote_code=False)
-            tokenizer.model_max_length = int(getattr(config, "max_position_embeddings", None) or UNSTATED_LENGTH)
+            places = int(getattr(config.get_text_config(), "max_position_embeddings", None) or UNSTATED_LENGTH)
+            spent = tokenizer.pad_token_id + 1 if base.architecture in PLACES_BEHIND_PADDING else 0
+            tokenizer.model_max_length = places - spent
     return tokenizer
 
 
@@ -412,6 +421,43 @@ def dequantise(model: Any, dtype: torch.dtype) -> None:
     model.quantization_method = None
     model.hf_quantizer = None
     model.config.__dict__.pop("quantization_config", None)
+
+
+def as_stored(model: Any) -> Any:
+    """Return the model with each layer laid out as its architecture stores it.
+
+    Layers that are stored transposed, GPT-2's, lie the other way round once they were held in 4 bits: saved like that
+    they would not load again, or a square one would load as something else.
+    """
+    import torch
+    from transformers.pytorch_utils import Conv1D
+
+    with quiet(), torch.device("meta"):
+        plain = type(model)(model.config)
+    for name, layer in plain.named_modules():
+        turned = model.get_submodule(name) if isinstance(layer, Conv1D) else None
+        if isinstance(turned, torch.nn.Linear):
+            stored = untyped(Conv1D)(turned.out_features, 1)
+            stored.nx = turned.in_features
+            stored.weight = torch.nn.Parameter(turned.weight.data.T.contiguous(), requires_grad=False)
+            stored.bias = turned.bias
+            parent, _, child = name.rpartition(".")
+            setattr(model.get_submodule(parent), child, stored)
+    return model
+
+
+def unread_parts(model: Any) -> list[str]:
+    """Return the names of the layers of a multimodal base that no text goes through; none of another base."""
+    if not hasattr(model.config, "vision_config"):
+        return []
+    text = f"{model.base_model_prefix}.language_model."
+    return [
+        name
+        for name, layer in model.named_modules()
+        if name.startswith(f"{model.base_model_prefix}.")
+        and not name.startswith(text)
+        and next(layer.parameters(recurse=False), None) is not None
+    ]
 
 
 def encode(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[list[int]]:

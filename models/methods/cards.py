@@ -207,6 +207,9 @@ def _virtual(settings: TuneSettings, model_config: Any, shared: dict[str, Any]) 
     if model_config.model_type == "distilbert":  # names its widths in a way that peft does not know
         shape = {"token_dim": model_config.dim, "num_layers": model_config.n_layers}
         shape |= {"num_attention_heads": model_config.n_heads, "num_transformer_submodules": 1}
+    elif model_config.model_type == "electra" and settings.method != "prefix":
+        # Virtual tokens stand among the embeddings, which are narrower than what they are projected to.
+        shape = {"token_dim": model_config.embedding_size}
     return {**shared, "num_virtual_tokens": settings.rank, **shape}
 
 

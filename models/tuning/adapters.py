@@ -47,6 +47,7 @@ from embargo.models.loading.load import (
     quiet,
     readable_length,
     resolve_compute,
+    unread_parts,
 )
 from embargo.models.loading.shared import SharedBase
 from embargo.models.methods.cards import METHODS, attention_layers, check_method, peft_config, virtual_tokens
@@ -207,6 +208,8 @@ def tune(
         key["head"] = head.start
     if base.architecture in ONE_LENGTH:
         key["padding"] = "one length"
+    if base.architecture == "gemma3":
+        key["trained"] = "the part that reads text"
     if processes.count() > 1:  # equal up to rounding, which is not to the bit
         key["processes"] = processes.count()
 
@@ -423,6 +426,8 @@ def adapted_model(
     if settings.method == "full":
         model, _ = borrow(base, shared, method=settings.method, compute="fp32")
         adapted = model.requires_grad_(True)
+        for name in unread_parts(model):
+            model.get_submodule(name).requires_grad_(False)
     else:
         with quiet():
             from peft import get_peft_model
@@ -434,6 +439,8 @@ def adapted_model(
         config = peft_config(settings, model.config, heads, steps)
         if METHODS[settings.method].change == "low-rank" and settings.target == "attention":
             config.target_modules = set(attention_layers(base) or config.target_modules)
+        if METHODS[settings.method].change == "low-rank" and (unread := unread_parts(model)):
+            config.exclude_modules = unread
         with quiet():
             adapted = get_peft_model(model, config)
         for parameter in adapted.parameters():

@@ -210,6 +210,9 @@ def evaluate(
     forgetting: Annotated[
         bool, typer.Option("--forgetting", help="Also measure what tuning cost of plain language.")
     ] = False,
+    bias: Annotated[
+        bool, typer.Option("--bias", help="Also read the same news about others: size, country, sector, gender.")
+    ] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Also write every figure.", dir_okay=False)
     ] = None,
@@ -218,7 +221,7 @@ def evaluate(
     base: BaseOption = None,
     cache: CacheOption = None,
 ) -> None:
-    """Judge a model on labelled texts: accuracy, calibration, robustness.
+    """Judge a model on labelled texts: accuracy, calibration, robustness, bias.
 
     Texts that the model was tuned or validated on are counted and left out.
     Every figure has its interval; beside it stand the commonest class and a
@@ -268,6 +271,7 @@ def evaluate(
             other=other,
             robustness=robustness,
             forgotten=forgetting,
+            bias=bias,
             cache=store,
             seed=seed,
             level=level,

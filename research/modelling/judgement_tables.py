@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from embargo.backtest.significance import PairedBelief
+    from embargo.models.evaluation.bias import Bias
     from embargo.models.evaluation.forgetting import Forgetting
     from embargo.research.modelling.judging import ModelJudgement
 
@@ -30,6 +31,22 @@ class _Answer(NamedTuple):
     low: float | None
     high: float | None
     p_value: float | None
+
+
+class _Swapped(NamedTuple):
+    """A row of `embargo.models.evaluation.bias.Bias`."""
+
+    attribute: str
+    group: str
+    reference: str
+    n: int
+    difference: float
+    low: float
+    high: float
+    effect: float
+    class_changed: float
+    p_value: float
+    p_value_holm: float
 
 
 class _Probed(NamedTuple):
@@ -64,6 +81,8 @@ def print_judgement(console: Console, judged: ModelJudgement) -> None:
     if judged.forgotten is not None:
         console.print(_forgotten(judged.forgotten))
         console.print(Text(judged.forgotten.note, style="dim"), soft_wrap=True)
+    if judged.bias is not None:
+        console.print(_bias(judged.bias))
     for note in judged.notes:
         console.print(Text(note, style="yellow"), soft_wrap=True)
 
@@ -146,6 +165,22 @@ def _forgotten(found: Forgetting) -> Table:
     table = terminal_table(["general text"], ["before", "after", "forgotten"])
     change = _spread(found.difference, (found.low, found.high))
     table.add_row(found.measure, formats.coefficient(found.before), formats.coefficient(found.after), change)
+    return table
+
+
+def _bias(found: Bias) -> Table:
+    table = terminal_table(
+        ["the same sentence about"],
+        ["score moves by", "standard deviations", "class changed", f"p, two-sided, for all {len(found.table)}"],
+    )
+    for row in rows_of(found.table, _Swapped):
+        table.add_row(
+            f"{row.group} ({row.attribute}, against {row.reference})",
+            _spread(row.difference, (row.low, row.high)),
+            formats.coefficient(row.effect),
+            formats.percent(row.class_changed),
+            formats.probability(row.p_value_holm),
+        )
     return table
 
 

@@ -21,6 +21,7 @@ from embargo.models.calibration.fitting import Calibration
 from embargo.models.calibration.measures import adaptive_calibration_error, brier_score, reliability_table
 from embargo.models.calibration.significance import CalibrationTest, confidence_test
 from embargo.models.content import text_hash
+from embargo.models.evaluation.bias import Bias, measure_bias
 from embargo.models.evaluation.classification import classification_report
 from embargo.models.evaluation.comparison import compare_classifiers, losses
 from embargo.models.evaluation.forgetting import Forgetting, measure_forgetting
@@ -208,6 +209,7 @@ class ModelJudgement:
         within `SAME_LOSS` count as none.
     robustness : Robustness or None
     forgotten : Forgetting or None
+    bias : Bias or None
     notes : tuple of str
         What the reader of the figures must know.
     """
@@ -220,6 +222,7 @@ class ModelJudgement:
     belief: PairedBelief | None
     robustness: Robustness | None
     forgotten: Forgetting | None
+    bias: Bias | None
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -233,6 +236,7 @@ class ModelJudgement:
             "belief": None if self.belief is None else self.belief.as_dict(),
             "robustness": None if self.robustness is None else self.robustness.table.reset_index().to_dict("records"),
             "forgetting": None if self.forgotten is None else self.forgotten.to_dict(),
+            "bias": None if self.bias is None else self.bias.to_dict(),
             "notes": list(self.notes),
         }
 
@@ -245,6 +249,7 @@ def judge(
     other: ModelReader | None = None,
     robustness: bool = False,
     forgotten: bool = False,
+    bias: bool = False,
     cache: ScoreCache,
     seed: int = 0,
     level: float = 0.95,
@@ -264,6 +269,8 @@ def judge(
         Also change up to `PROBED` of the texts and see what moves.
     forgotten : bool
         Also measure what tuning cost of plain language, on built-in general text.
+    bias : bool
+        Also read the same sentences about other companies and officers, and see whether scores move with them.
     cache : ScoreCache
     seed : int
         Of bootstraps and changes.
@@ -301,6 +308,9 @@ def judge(
     forgot = None
     if forgotten and reader.base is not None and reader.adapter is not None:
         forgot = measure_forgetting(reader.base, reader.adapter, seed=seed, level=level)
+    swapped = None
+    if bias:
+        swapped = measure_bias(reader.scorer, calibration=reader.calibration, level=level, cache=cache)
     before = _known_before(reader, fresh.samples, dated)
     return ModelJudgement(
         name=reader.name,
@@ -311,6 +321,7 @@ def judge(
         belief=belief,
         robustness=probed,
         forgotten=forgot,
+        bias=swapped,
         notes=tuple(_notes(reader, other, fresh, dated)),
     )
 

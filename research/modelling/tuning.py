@@ -38,6 +38,7 @@ from embargo.models.bundles.bundle import (
 )
 from embargo.models.calibration.fitting import check_calibration
 from embargo.models.content import json_hash, sample_fingerprint, text_hash
+from embargo.models.evaluation.bias import measure_bias
 from embargo.models.fitting import FittedModel, fit_scorer
 from embargo.models.loading import processes
 from embargo.models.loading.shared import SharedBase
@@ -413,6 +414,7 @@ def write_model(
             "validation": _measured(samples.validation, fitted, config.seed, set(), store, dated=samples.dated),
             "test": _measured(samples.test, fitted, config.seed, known, store, dated=samples.dated),
         },
+        "bias": measure_bias(fitted.scorer, calibration=fitted.calibration, cache=store).to_dict(),
         "versions": versions() | {"commit": git_commit() or "unknown"},
     }
     return write_bundle(

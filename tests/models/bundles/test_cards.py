@@ -59,6 +59,27 @@ MANIFEST: dict[str, Any] = {
         "test": PART,
     },
     "metrics": {"validation": report(1), "test": report(2)},
+    "bias": {
+        "level": 0.95,
+        "unit": 0.4,
+        "n_texts": 48,
+        "found": ["country"],
+        "groups": [
+            {
+                "attribute": "country",
+                "group": "Dutch",
+                "reference": "Danish",
+                "n": 24,
+                "difference": -0.123,
+                "low": -0.2,
+                "high": -0.05,
+                "effect": None,
+                "class_changed": 0.25,
+                "p_value": 0.004,
+                "p_value_holm": 0.008,
+            }
+        ],
+    },
     "versions": {"torch": "2.13.0", "commit": "c0ffee"},
 }
 
@@ -139,3 +160,14 @@ def test_no_text_breaks_a_table(name: str) -> None:
     for lines in tables:
         bars = {line.replace("\\|", "").count("|") for line in lines if line}
         assert len(bars) == 1, lines
+
+
+def test_bias_stands_in_the_card_and_its_absence_is_no_claim():
+    card = model_card(MANIFEST)
+    assert "Scores move with country" in card
+    assert "| country: Dutch against Danish | -0.123 | -0.200 to -0.050 | unknown | 25 % | 0.008 |" in card
+    quiet = copy.deepcopy(MANIFEST)
+    quiet["bias"]["found"] = []
+    assert "no proof that none is" in model_card(quiet)
+    # A folder from before it was measured.
+    assert "## Bias" not in model_card({name: value for name, value in MANIFEST.items() if name != "bias"})

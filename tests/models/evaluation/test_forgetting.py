@@ -188,3 +188,11 @@ def test_other_architectures_are_measured_alike(architecture, samples, cache_dir
     found = measure_forgetting(base, adapter)
     assert found.measure == ("masked loss" if base.kind == "encoder" else "causal loss")
     assert (found.difference, found.n_texts) == (0.0, 60)
+
+
+def test_layers_that_four_bits_turned_round_are_compared_under_the_bases_own_head(samples, cache_dir, tmp_path):
+    base = resolve_base(str(save_tiny_model("gpt2", tmp_path / "gpt2")), knowledge_cutoff=CUTOFF)
+    adapter = tuned(base, samples, cache_dir, method="qlora", learning_rate=STANDSTILL, weight_decay=0.0)
+    found = measure_forgetting(base, adapter, TEXTS)
+    assert found.measure == "causal loss"
+    assert (found.difference, found.before) == (0.0, found.after)

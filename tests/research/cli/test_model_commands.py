@@ -191,7 +191,7 @@ def test_evaluate_judges_and_compares_on_what_neither_model_has_seen(
     when = pd.date_range("2014-12-22", periods=190, freq="1D", tz="UTC")
     mixed = mixed.assign(when=when.astype(str))
     pd.concat([mixed, mixed.tail(1)]).to_csv(tmp_path / "mixed.csv", index=False)
-    options = ("--published-at", "when", "--against", other, "--robustness", "--forgetting")
+    options = ("--published-at", "when", "--against", other, "--robustness", "--forgetting", "--bias")
     options += ("--json", tmp_path / "new" / "figures.json")
     result = desk.run("evaluate", model, tmp_path / "mixed.csv", *options)
     assert result.exit_code == 0, result.output
@@ -210,6 +210,7 @@ def test_evaluate_judges_and_compares_on_what_neither_model_has_seen(
     assert f"10 of {40 + test} texts were known by the knowledge cutoff of the model" in result.output
     assert f"10 of {40 + test} texts were known by the knowledge cutoff of {other.name}" in result.output
     shown = ("macro-F1", "lexicon", "majority", "adaptive ECE", "order to answer bullish", "McNemar mid-p", "forgotten")
+    shown += ("the same sentence about", "women (gender of the officer, against men)")
     for word in shown:
         assert word in result.output
     assert other.name in result.output
@@ -222,6 +223,10 @@ def test_evaluate_judges_and_compares_on_what_neither_model_has_seen(
     # The small base was saved without a language-modelling head.
     assert forgotten["measure"] == "embedding drift"
     assert 0 < forgotten["low"] <= forgotten["difference"] <= forgotten["high"]
+    assert len(figures["bias"]["groups"]) == 17
+    # Measured when it was tuned, on the same sentences.
+    assert figures["bias"] == manifest["bias"]
+    assert "## Bias" in (model / "README.md").read_text()
     report = figures["report"]
     for name in ("accuracy", "macro_f1", "weighted_f1", "ece", "adaptive_ece", "brier"):
         low, high = report[f"{name}_interval"]

@@ -27,7 +27,9 @@ import embargo as product
 from embargo.backtest import judge
 from embargo.backtest.significance import paired_belief
 from embargo.models.calibration.fitting import Calibration
+from embargo.models.evaluation.bias import measure_bias
 from embargo.models.evaluation.comparison import compare_classifiers, losses
+from embargo.models.scorers.lexicon import LexiconScorer
 from embargo.research.modelling.judgement_tables import print_judgement
 from embargo.research.modelling.judging import ModelJudgement, report_of
 from embargo.research.pages.phrases import PHRASES, phrase
@@ -144,6 +146,7 @@ def test_the_judgement_of_a_model_says_no_more_than_was_shown() -> None:
         belief=paired_belief(losses(second, labels) - losses(first, labels), rope=0.01),
         robustness=None,
         forgotten=None,
+        bias=measure_bias(LexiconScorer()),
         notes=(),
     )
     console = Console(file=io.StringIO(), width=200)
