@@ -33,6 +33,7 @@ from embargo.models.scorers.cache import ScoreCache
 from embargo.models.scorers.kind import Fit, FitRequest, ScorerKind
 from embargo.models.scorers.lexicon import LEXICON
 from embargo.models.scorers.linear import LINEAR
+from embargo.models.scorers.majority import MAJORITY
 from embargo.models.scorers.score import cached_logits, model_id
 from embargo.models.scorers.transformer import TRANSFORMER
 
@@ -40,6 +41,7 @@ KINDS: Mapping[str, ScorerKind] = MappingProxyType(
     {
         "lexicon": LEXICON,
         "linear": LINEAR,
+        "majority": MAJORITY,
         "transformer": TRANSFORMER,
     }
 )
@@ -122,7 +124,8 @@ def fit_scorer(
 
     Parameters
     ----------
-    kind : {"lexicon", "linear", "transformer"}
+    kind : str
+        One of `KINDS`, such as ``"lexicon"``, ``"linear"`` or ``"transformer"``.
     train, validation : DataFrame
         Samples with ``text`` and ``label`` (0 bearish, 1 neutral, 2 bullish); where ``known_at`` or ``ends_at`` are
         there, none may lie after ``trained_until``. The lexicon ignores ``train``, which may then be empty.

@@ -1,6 +1,7 @@
 from .cache import ScoreCache
 from .lexicon import LexiconScorer
 from .linear import LinearScorer, LinearSettings, fit_linear
+from .majority import MajorityScorer
 from .onnx import OnnxScorer
 from .score import Logits, ScoredArticles, cached_logits, model_id, score_articles, score_stream
 from .transformer import TransformerScorer
@@ -10,6 +11,7 @@ __all__ = [
     "LinearScorer",
     "LinearSettings",
     "Logits",
+    "MajorityScorer",
     "OnnxScorer",
     "ScoreCache",
     "ScoredArticles",

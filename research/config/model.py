@@ -14,7 +14,7 @@ from embargo.research.config.settings import BaseName, Count, Duration, Instant,
 BUILT_IN = ("tiny", "tiny-lm")
 # Kinds that start from a base.
 ON_BASE = frozenset({"transformer", "prompted"})
-KINDS = ("transformer", "prompted", "endpoint", "distilled", "scores", "linear", "lexicon")
+KINDS = ("transformer", "prompted", "endpoint", "distilled", "scores", "linear", "lexicon", "majority")
 
 
 class ScoresSection(Section):

@@ -407,7 +407,7 @@ def _models(trail: Trail, news: pd.DataFrame) -> list[Finding]:
 
 def _bases(plan: Plan, manifests: Sequence[dict[str, Any]]) -> Finding:
     """Hold the base of every fold against what it was tested on; one that all folds share, against all of it."""
-    if plan.config.model.kind == "linear":
+    if plan.config.model.kind in ("linear", "majority"):
         detail = "The model has no pretrained weights: it knows only what it was fitted on."
         return Finding("M1", "not-applicable", leakage.CHECKS["check_base_cutoff"].title, detail)
     folds = [part.fold for part in plan.parts]

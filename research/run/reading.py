@@ -378,11 +378,11 @@ def background_of(plan: Plan, part: Samples) -> pd.DataFrame:
 
 
 def model_settings(model: ModelSection, base: Base | None, n_train: int, *, seed: int) -> object | None:
-    """Return the settings of the configured kind of model; None for the lexicon, which has none.
+    """Return the settings of the configured kind of model; None for a word list and for guessing, which have none.
 
     A learning rate that is not configured is the method's usual one for a base of that width.
     """
-    if model.kind == "lexicon":
+    if model.kind in ("lexicon", "majority"):
         return None
     if model.kind == "linear":
         return LinearSettings()
