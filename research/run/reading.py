@@ -212,15 +212,20 @@ def with_base(plan: Plan, until: pd.Timestamp, cache: Path, stages: Stages) -> P
         raise DataError(
             "model.base = 'tiny': no text before the first split to pretrain on. Move split.first_test later."
         )
-    base = pretrain_tiny(
+    base = pretrained(config.model, corpus, seed=config.seed, cache=cache, stages=stages)
+    return replace(plan, base=base)
+
+
+def pretrained(model: ModelSection, corpus: pd.DataFrame, *, seed: int, cache: Path, stages: Stages) -> Base:
+    """Pretrain the built-in base that a reader names on ``text`` and ``known_at``, or find it in the cache."""
+    return pretrain_tiny(
         corpus["text"].tolist(),
         known_at=corpus["known_at"],
         knowledge_cutoff=corpus["known_at"].max(),
-        seed=config.seed,
+        seed=seed,
         cache_dir=cache,
         progress=stages.stage("Pretrain the built-in base"),
     )
-    return replace(plan, base=base)
 
 
 def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memory: Memory | None = None) -> Reading:
@@ -264,11 +269,7 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memo
                 loaded = shared is None or shared.reads > 0
                 answers.append(_asked_again(config, model, part, result.scores, store, loaded=loaded))
             scores = result.scores.set_index("article_id")
-            scored.append(
-                part.test_news.join(scores[[*CLASSES, "confidence", "model_id"]], on="article_id").assign(
-                    fold=part.index
-                )
-            )
+            scored.append(scored_news(part, result.scores))
             before = raw.scores.set_index("article_id")[list(CLASSES)].add_prefix("raw_")
             judged.append(
                 part.test[["article_id", "label"]]
@@ -285,6 +286,12 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memo
     if fitted_on:
         reading = replace(reading, fitted_on=pd.concat(fitted_on, ignore_index=True))
     return replace(reading, answers=pd.concat(answers, ignore_index=True)) if answers else reading
+
+
+def scored_news(part: Samples, scores: pd.DataFrame) -> pd.DataFrame:
+    """Put the scores of articles beside the news of a part's test windows, as they are traded on."""
+    told = scores.set_index("article_id")[[*CLASSES, "confidence", "model_id"]]
+    return part.test_news.join(told, on="article_id").assign(fold=part.index)
 
 
 def _asked_again(
@@ -346,18 +353,37 @@ def fit_fold(
 ) -> FittedModel:
     """Fit and calibrate the model of one fold, or take it from the cache where the same was fitted before."""
     config = plan.config
+    background = functools.partial(background_of, plan, part)
+    return fit_part(
+        config.model, part, shared, cache, store, progress, seed=config.seed, background=background, memory=memory
+    )
+
+
+def fit_part(
+    model: ModelSection,
+    part: Samples,
+    shared: SharedBase | None,
+    cache: Path,
+    store: ScoreCache,
+    progress: Advance,
+    *,
+    seed: int,
+    background: Callable[[], pd.DataFrame],
+    memory: Memory | None = None,
+) -> FittedModel:
+    """Fit and calibrate a reader on one part of any split; ``background`` is asked for where its kind reads it."""
     base = None if shared is None else shared.base
     given: dict[str, Any] = {
-        "kind": config.model.kind,
+        "kind": model.kind,
         "train": part.train,
         "validation": part.validation,
         "trained_until": part.trained_until,
-        "settings": model_settings(config.model, base, len(part.train), seed=config.seed),
-        "calibration": config.model.calibration,
-        "runtime": config.model.scorer,
+        "settings": model_settings(model, base, len(part.train), seed=seed),
+        "calibration": model.calibration,
+        "runtime": model.scorer,
     }
-    if scorer_kind(config.model.kind).reads_background:
-        given |= {"background": background_of(plan, part), "seed": config.seed}
+    if scorer_kind(model.kind).reads_background:
+        given |= {"background": background(), "seed": seed}
 
     @functools.cache
     def fit() -> FittedModel:

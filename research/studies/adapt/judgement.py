@@ -1,0 +1,183 @@
+"""Readers set side by side: figures with intervals, and paired tests of each two on the same items, after Holm.
+
+All pairs of the study are one family for each question. Enough resamples are drawn for a p-value to stand after the
+correction at all: with many readers the usual number could reject nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from embargo.backtest.leakage import Finding
+from embargo.backtest.significance import holm, sharpe_difference
+from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.fields import CLASSES
+from embargo.models.evaluation.classification import classification_report
+from embargo.models.evaluation.comparison import compare_classifiers
+from embargo.research.config.experiment import StatisticsSection
+from embargo.research.config.model import BUILT_IN
+from embargo.research.studies.adapt.rows import MEASURES, Apart, Pair, Trust
+
+_QUESTIONS = {"macro_f1": "macro-F1", "accuracy": "accuracy"}
+# Kinds that hold what somebody else's model learnt, whatever their base.
+_OTHERS_MODELS = frozenset({"endpoint", "scores", "distilled"})
+
+
+def enough_resamples(statistics: StatisticsSection, readers: int) -> int:
+    """Return the resamples with which the smallest p-value stands four times over after Holm's correction.
+
+    Examples
+    --------
+    >>> from embargo.research.config.experiment import StatisticsSection
+    >>> from embargo.research.studies.adapt.judgement import enough_resamples
+    >>> enough_resamples(StatisticsSection(bootstrap=2000), 9)
+    5760
+    """
+    pairs = max(1, math.comb(readers, 2))
+    return max(statistics.bootstrap, math.ceil(8 * pairs / statistics.significance))
+
+
+def same_items(judged: Mapping[str, pd.DataFrame]) -> tuple[dict[str, np.ndarray], np.ndarray, pd.Series]:
+    """Return every reader's probabilities on the items that all of them judged, their labels and their articles.
+
+    Raises
+    ------
+    DataError
+        If two readers were asked of other items: a difference would be that of the items.
+    """
+    first = next(iter(judged.values()))[["fold", "article_id", "label"]].reset_index(drop=True)
+    for name, frame in judged.items():
+        if not frame[["fold", "article_id", "label"]].reset_index(drop=True).equals(first):
+            raise DataError(f"adapt: {name} was tested on other items than the readers before it. Repeat the study.")
+        if frame[list(CLASSES)].isna().to_numpy().any():
+            raise DataError(f"adapt: {name} left test items without probabilities. Give it scores of all of them.")
+    probabilities = {name: frame[list(CLASSES)].to_numpy(dtype=float) for name, frame in judged.items()}
+    return probabilities, first["label"].to_numpy(dtype=np.int64), first["article_id"]
+
+
+def figures_of(
+    probs: np.ndarray, labels: np.ndarray, groups: np.ndarray | None, statistics: StatisticsSection, seed: int
+) -> dict[str, Any]:
+    """Return accuracy and macro-F1 with intervals, and the calibration error, of one reader."""
+    report = classification_report(
+        probs, labels, groups=groups, seed=seed, level=statistics.level, resamples=max(1000, statistics.bootstrap)
+    )
+    found: dict[str, Any] = {"n": report["n"], "ece": report["ece"]}
+    for name in MEASURES:
+        interval = report[f"{name}_interval"]
+        found |= {name: report[name], f"{name}_interval": None if interval is None else tuple(interval)}
+    return found
+
+
+def pairs_of(
+    probs: Mapping[str, np.ndarray],
+    labels: np.ndarray,
+    groups: np.ndarray | None,
+    returns: Mapping[str, pd.Series],
+    *,
+    statistics: StatisticsSection,
+    periods_per_year: float | None,
+    seed: int,
+) -> list[Pair]:
+    """Test every two readers on the same items and, where both traded, on the same bars.
+
+    Parameters
+    ----------
+    probs : mapping of str to ndarray, shape (n, 3)
+    labels : ndarray of int, shape (n,)
+    groups : array, shape (n,), or None
+        Days: articles of one day tell of the same events.
+    returns : mapping of str to Series
+        Net returns of those readers that ever traded.
+    statistics : StatisticsSection
+    periods_per_year : float or None
+        None where nothing is traded.
+    seed : int
+
+    Returns
+    -------
+    list of Pair
+        In the order of the readers.
+    """
+    if len(probs) < 2:
+        return []
+    resamples = enough_resamples(statistics, len(probs))
+    table = compare_classifiers(probs, labels, groups=groups, seed=seed, resamples=resamples, level=statistics.level)
+    drawn = table[table["test"] == "paired bootstrap"]
+    ratios = _sharpes(list(probs), returns, statistics, periods_per_year, resamples, seed)
+    pairs = []
+    for a, b in combinations(probs, 2):
+        rows = drawn[(drawn["a"] == a) & (drawn["b"] == b)]
+        found = {
+            name: _apart(rows[rows["question"].str.contains(f"({word})", regex=False)].iloc[0])
+            for name, word in _QUESTIONS.items()
+        }
+        pairs.append(Pair(a, b, sharpe=ratios[a, b], **found))
+    return pairs
+
+
+def _apart(row: pd.Series) -> Apart:
+    values = [None if pd.isna(row[name]) else float(row[name]) for name in ("estimate", "low", "high")]
+    if row["estimate"] == row["low"] == row["high"] == 0.0:
+        return Apart(0.0, note="the same answer to every item")
+    return Apart(*values, *(None if pd.isna(row[name]) else float(row[name]) for name in ("p_value", "p_value_holm")))
+
+
+def _sharpes(
+    names: Sequence[str],
+    returns: Mapping[str, pd.Series],
+    statistics: StatisticsSection,
+    periods_per_year: float | None,
+    resamples: int,
+    seed: int,
+) -> dict[tuple[str, str], Apart]:
+    if periods_per_year is None:
+        return dict.fromkeys(combinations(names, 2), Apart(note="nothing is traded"))
+    found: dict[tuple[str, str], Apart] = {}
+    for a, b in combinations(names, 2):
+        if missing := [name for name in (a, b) if name not in returns]:
+            found[a, b] = Apart(note=f"{' and '.join(missing)} never traded")
+            continue
+        told = sharpe_difference(
+            returns[a],
+            returns[b],
+            periods_per_year=periods_per_year,
+            n_boot=resamples,
+            level=statistics.level,
+            block=statistics.block,
+            seed=seed,
+        )
+        note = "" if told.p_value is not None else "too few bars on which they differ"
+        found[a, b] = Apart(told.difference, told.low, told.high, told.p_value, None, note)
+    adjusted = holm([one.p_value for one in found.values()])
+    return {
+        pair: Apart(one.difference, one.low, one.high, one.p_value, p, one.note)
+        for (pair, one), p in zip(found.items(), adjusted, strict=True)
+    }
+
+
+def trust_of(finding: Finding) -> tuple[Trust, str]:
+    """Say from the audit's own check of the base (M1) whether a reader may remember the window it is tested on."""
+    if finding.verdict in ("pass", "not-applicable"):
+        return "before", finding.detail
+    unknown = all(row.get("knowledge_cutoff") is None for row in finding.evidence) if finding.evidence else True
+    return ("unknown" if unknown else "inside"), finding.detail
+
+
+def trust_undated(kind: str, base: str | None, exposures: Sequence[str]) -> tuple[Trust, str]:
+    """Say whether a reader may remember texts that nobody has dated.
+
+    What learnt from the training texts alone cannot; of what came with weights of elsewhere it cannot be told.
+    """
+    if exposures:
+        return "inside", f"Its publisher tuned {base} on {', '.join(exposures)}: it may have read these very texts."
+    if kind in _OTHERS_MODELS or ":" in kind or (base is not None and base not in BUILT_IN):
+        named = base or f"a reader of kind {kind!r}"
+        return "unknown", f"The texts are undated, so whether {named} has read them cannot be told."
+    return "before", "It knows words or the training texts alone, and none of these texts."
