@@ -154,7 +154,9 @@ def break_evens(lines: Mapping[str, tuple[float, float]]) -> list[BreakEven]:
         (fixed, each), (higher, less) = lines[few], lines[many]
         if higher > fixed and each > less:
             articles = (higher - fixed) / (each - less)
-            found.append(BreakEven(few, many, articles, fixed + articles * each))
+            # Lines that all but run together cross where no number reaches.
+            if math.isfinite(articles):
+                found.append(BreakEven(few, many, articles, fixed + articles * each))
     return sorted(found, key=lambda crossing: crossing.articles)
 
 
