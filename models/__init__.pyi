@@ -31,6 +31,7 @@ from .scorers.score import ScoredArticles, score_articles, score_stream
 from .scorers.transformer import TransformerScorer
 from .tuning.adapters import Adapter, open_adapter, tune
 from .tuning.tiny import TinySettings, pretrain_tiny
+from .tuning.tiny_lm import TinyLmSettings, pretrain_tiny_lm
 
 __all__ = [
     "Adapter",
@@ -53,6 +54,7 @@ __all__ = [
     "ScoreCache",
     "ScoredArticles",
     "Scorer",
+    "TinyLmSettings",
     "TinySettings",
     "TransformerScorer",
     "TuneSettings",
@@ -81,6 +83,7 @@ __all__ = [
     "open_base",
     "open_bundle",
     "pretrain_tiny",
+    "pretrain_tiny_lm",
     "probe",
     "reliability_table",
     "resolve_base",

@@ -30,7 +30,9 @@ from embargo.models.bases.registry import (
 )
 from embargo.models.content import folder_hashes, json_hash
 
-TINY = "tiny"
+# Bases that are made of an experiment's own early texts.
+TINY, TINY_LM = "tiny", "tiny-lm"
+BUILT_IN = (TINY, TINY_LM)
 _DECODERS = (
     "bloom exaone4 falcon gemma gemma2 gemma3 gemma3_text glm glm4 gpt2 gpt_neo gpt_neox gptj helium llama ministral "
     "mistral nemotron olmo olmo2 olmo3 opt phi phi3 qwen2 qwen3 smollm3 stablelm starcoder2"
@@ -129,8 +131,9 @@ def resolve_base(name: str, *, revision: str | None = None, knowledge_cutoff: pd
     Raises
     ------
     ConfigError
-        For ``"tiny"`` (``embargo.models.tuning.pretrain_tiny`` makes it from a corpus), a naive cutoff, a name
-        that is probably mistyped, or a model that cannot be loaded here (foreign code, an adapter, quantised weights).
+        For ``"tiny"`` and ``"tiny-lm"`` (``embargo.models.tuning.pretrain_tiny`` and ``pretrain_tiny_lm`` make them
+        from a corpus), a naive cutoff, a name that is probably mistyped, or a model that cannot be loaded here (foreign
+        code, an adapter, quantised weights).
     DataError
         If a file of the model is damaged.
     LeakError
@@ -151,9 +154,10 @@ def resolve_base(name: str, *, revision: str | None = None, knowledge_cutoff: pd
         ...
     embargo.data_loaders.errors.ConfigError: base 'finbrt' is not known. Did you mean 'finbert'? If it ...
     """
-    if name == TINY:
+    if name in BUILT_IN:
         raise ConfigError(
-            "base 'tiny' is made from the experiment's own early texts: call embargo.models.tuning.pretrain_tiny."
+            f"base {name!r} is made from the experiment's own early texts: call embargo.models.tuning."
+            f"pretrain_{name.replace('-', '_')}."
         )
     if knowledge_cutoff is not None and knowledge_cutoff.tzinfo is None:
         raise ConfigError(

@@ -19,7 +19,7 @@ import pandas as pd
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 from embargo.models.bases.folders import refuse_links, refuse_pickles, understood
 from embargo.models.bases.registry import known_base
-from embargo.models.bases.resolve import TINY, Base, open_base, resolve_base
+from embargo.models.bases.resolve import BUILT_IN, Base, open_base, resolve_base
 from embargo.models.bundles.card import model_card
 from embargo.models.calibration.fitting import Calibration
 from embargo.models.content import (
@@ -174,7 +174,7 @@ def write_bundle(
         copied = open_adapter(draft / ADAPTER)
         if copied.identity != adapter.identity:
             raise DataError(f"{adapter.path}: changed while it was copied. Tune again.")
-        if base.name == TINY:
+        if base.name in BUILT_IN:
             shutil.copytree(base.path_or_id, draft / BASE)
         (draft / CALIBRATION).write_text(json.dumps(calibration.to_dict(), indent=1) + "\n", encoding="utf-8")
         (draft / TRAIN_TEXTS).write_text("\n".join(adapter.train_text_hashes) + "\n", encoding="ascii")
@@ -445,16 +445,16 @@ def find_base(
     recorded = entry["base_knowledge_cutoff"]
     cutoff = None if recorded is None else pd.Timestamp(recorded).as_unit("us")
     source = str(entry["cutoff_source"])
-    if given is not None or name == TINY:
-        places = [given] if given is not None else _built_in(cache_dir, beside)
+    if given is not None or name in BUILT_IN:
+        places = [given] if given is not None else _built_in(name, cache_dir, beside)
         for place in places:
             found = open_base(place.expanduser().resolve(), name=name, knowledge_cutoff=cutoff)
             if found.weights_hash == weights_hash:
                 return Base(name, found.path_or_id, found.kind, cutoff, source, weights_hash, _exposures(entry))
         if given is None:
             raise MissingPartError(
-                f"base 'tiny' with weights {weights_hash[:12]} is not in {cache_dir / 'bases'}. Give the cache that it "
-                "was made in (--cache), or repeat the run."
+                f"base {name!r} with weights {weights_hash[:12]} is not in {cache_dir / 'bases'}. Give the cache that "
+                "it was made in (--cache), or repeat the run."
             )
     else:
         try:
@@ -469,8 +469,8 @@ def find_base(
     return found
 
 
-def _built_in(cache_dir: Path, beside: Path | None) -> list[Path]:
-    kept = sorted((cache_dir / "bases").glob(f"{TINY}-*")) if cache_dir.is_dir() else []
+def _built_in(name: str, cache_dir: Path, beside: Path | None) -> list[Path]:
+    kept = sorted((cache_dir / "bases").glob(f"{name}-*")) if cache_dir.is_dir() else []
     return [*([beside] if beside is not None and beside.is_dir() else []), *kept]
 
 
@@ -499,7 +499,7 @@ def _reader(
 def _described(base: Base) -> dict[str, Any]:
     known = known_base(base.name)
     evidence = "none" if base.knowledge_cutoff is None else "declared"
-    if base.name == TINY:
+    if base.name in BUILT_IN:
         evidence = "made from dated texts"
     elif known is not None and known.source == base.source:
         evidence = known.evidence

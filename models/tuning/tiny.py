@@ -11,21 +11,19 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from embargo.data_loaders.errors import ConfigError, DataError, LeakError
-from embargo.data_loaders.schemas import as_utc
-from embargo.models.bases.resolve import TINY, Base, open_base
-from embargo.models.content import cached_folder, text_hash, texts_fingerprint
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.models.bases.resolve import TINY, Base
 from embargo.models.loading.batches import padded_length
 from embargo.models.loading.libraries import untyped
 from embargo.models.loading.load import deterministic, device, encode, pad, quiet
 from embargo.models.scorer import Progress
+from embargo.models.tuning.corpus import made_of, read_corpus
 from embargo.models.tuning.loop import Encoded, cosine_rate, epoch_batches
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -143,38 +141,16 @@ def pretrain_tiny(
     ('tiny', 'pretrained here on 4 texts, all known by 2016-01-01T00:00:00+00:00')
     """
     settings = TinySettings() if settings is None else settings
-    if len(texts) == 0:
-        raise DataError("base 'tiny': no texts to learn from. Start the first training part later, or give a corpus.")
-    if len(texts) != len(known_at):
-        raise DataError(f"base 'tiny': {len(texts)} texts but {len(known_at)} instants. Give one instant per text.")
-    known = as_utc(known_at, what="base 'tiny', known_at")
-    late = (known > knowledge_cutoff).to_numpy()
-    if late.any():
-        row = int(np.argmax(late))
-        raise LeakError(
-            f"base 'tiny': {int(late.sum())} texts were known after the knowledge cutoff {knowledge_cutoff}, first "
-            f"at {known.iloc[row]}: {texts[row][:60]!r}. Pass only texts known by then."
-        )
-    corpus = sorted({text for text in texts if text.strip()}, key=text_hash)
-    if not corpus:
-        raise DataError("base 'tiny': all texts are blank. Give a corpus with words.")
-    key = {
-        "corpus": texts_fingerprint(corpus),
-        "settings": asdict(settings),
-        "seed": seed,
-        "device": device().type,
-        "versions": {name: version(name) for name in ("torch", "transformers", "tokenizers")},
-    }
+    corpus = read_corpus(texts, known_at, knowledge_cutoff, name=TINY)
 
     def build(folder: Path) -> dict[str, Any]:
         tokenizer = _train_tokenizer(corpus, settings, folder)
         losses = _pretrain(corpus, tokenizer, settings, seed, folder, progress)
-        return {"kind": TINY, "n_texts": len(corpus), "losses": losses, "vocabulary_size": len(tokenizer)}
+        return {"losses": losses, "vocabulary_size": len(tokenizer)}
 
-    folder, manifest = cached_folder(Path(cache_dir) / "bases", TINY, key, build)
-    base = open_base(folder, name=TINY, knowledge_cutoff=knowledge_cutoff)
-    source = f"pretrained here on {manifest['n_texts']} texts, all known by {knowledge_cutoff.isoformat()}"
-    return Base(base.name, base.path_or_id, base.kind, base.knowledge_cutoff, source, base.weights_hash)
+    return made_of(
+        corpus, asdict(settings), seed, build, name=TINY, knowledge_cutoff=knowledge_cutoff, cache_dir=cache_dir
+    )
 
 
 def _train_tokenizer(corpus: list[str], settings: TinySettings, folder: Path) -> Any:

@@ -20,9 +20,10 @@ from pydantic import Field, model_validator
 from embargo.data_loaders.amendments import amended
 from embargo.data_loaders.archive.files import fingerprint, tables_of
 from embargo.data_loaders.errors import ConfigError
+from embargo.models.bases.resolve import BUILT_IN
 from embargo.research.config.archives import FILE_FORM, NewsSection, check_form, only_for_archives, path_is_there
 from embargo.research.config.data import DataSection
-from embargo.research.config.model import BUILT_IN, ModelSection
+from embargo.research.config.model import ModelSection
 from embargo.research.config.regimes import FILED_REGIMES, RegimesSection
 from embargo.research.config.settings import (
     MOST,

@@ -6,12 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from embargo.models.bases.resolve import BUILT_IN
 from embargo.models.methods.settings import Method, Optimizer
 from embargo.models.scorer import CalibrationMethod, Runtime
 from embargo.research.config.settings import BaseName, Count, Duration, Instant, Positive, Section
 
-# Bases that a run makes of its own early news.
-BUILT_IN = ("tiny", "tiny-lm")
 # Kinds that start from a base.
 ON_BASE = frozenset({"transformer", "prompted"})
 KINDS = ("transformer", "prompted", "endpoint", "distilled", "scores", "linear", "lexicon", "majority")

@@ -30,6 +30,7 @@ from pydantic import (
 from embargo.data_loaders.amendments import closed_day, extra_session
 from embargo.data_loaders.calendars import length_of
 from embargo.data_loaders.errors import ConfigError
+from embargo.models.bases.resolve import BUILT_IN
 
 _CENTURY = pd.Timedelta(days=36_525)
 # Instants are counted in 64 bits, and calendars and spans reach beyond the dates of an experiment.
@@ -134,7 +135,7 @@ def _base(value: Any) -> str | dict[str, str]:
             dated = False
         if not dated:
             raise ValueError(f"{day!r} is no day; write the last that the vintage could know, such as 2013-12-31")
-        if not isinstance(name, str) or not name or name == "tiny":
+        if not isinstance(name, str) or not name or name in BUILT_IN:
             raise ValueError(f"{day} = {name!r} names no vintage; write a folder or a name on the hub")
     names = list(value.values())
     if twice := sorted({name for name in names if names.count(name) > 1}):

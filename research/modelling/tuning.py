@@ -21,7 +21,8 @@ from safetensors.numpy import save_file
 
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 from embargo.data_loaders.fields import CLASSES
-from embargo.models.bases.resolve import Base
+from embargo.models.bases.registry import BaseKind
+from embargo.models.bases.resolve import BUILT_IN, TINY_LM, Base
 from embargo.models.bases.vintages import series_of
 from embargo.models.bundles.bundle import (
     BUNDLE,
@@ -48,8 +49,9 @@ from embargo.models.scorers.onnx import ONNX
 from embargo.models.scorers.score import cached_logits
 from embargo.models.tuning.adapters import open_adapter
 from embargo.models.tuning.tiny import TinySettings
+from embargo.models.tuning.tiny_lm import TinyLmSettings
 from embargo.research.config.experiment import Config, LabelsSection, load_config, override
-from embargo.research.config.model import BUILT_IN, ModelSection
+from embargo.research.config.model import ModelSection
 from embargo.research.config.settings import Name, Section, Seed, checked, place_of, read_toml
 from embargo.research.modelling.judging import days_of, report_of
 from embargo.research.progress import Stages
@@ -219,7 +221,7 @@ def plan_tuning(config: Config | TuneConfig, stages: Stages) -> TunePlan:
 
     base = given_base(config.model)
     if base is None and config.model.base in BUILT_IN:
-        with _outline(None) as outline:
+        with _outline(None, config.model) as outline:
             check_method(config.model.method, outline, config.model.target)
     if isinstance(config, TuneConfig):
         stages.stage("Read the labels")
@@ -281,7 +283,7 @@ def _source(labels: LabelsSection) -> str:
 def explained(plan: TunePlan, samples: TuneSamples) -> list[Explained]:
     """Say with which settings a model would be tuned, and why; trains nothing."""
     model = plan.config.model
-    with _outline(samples.base) as base:
+    with _outline(samples.base, model) as base:
         rows = explain_settings(model.method, len(samples.train), base)
         used = asdict(_settings(plan.config, base, len(samples.train)))
     found = []
@@ -451,16 +453,26 @@ def _fingerprint(part: pd.DataFrame) -> str:
 
 
 @contextmanager
-def _outline(base: Base | None) -> Iterator[Base]:
+def _outline(base: Base | None, model: ModelSection) -> Iterator[Base]:
     """Yield the base, or in place of the built-in one, which is yet to be made, its architecture and width."""
     if base is not None:
         yield base
         return
+    kind: BaseKind
+    if model.base == TINY_LM:
+        kind, architecture, width, layer = (
+            "decoder",
+            "llama",
+            TinyLmSettings().hidden,
+            "model.layers.0.self_attn.q_proj",
+        )
+    else:
+        kind, architecture, width, layer = "encoder", "modernbert", TinySettings().hidden, "layers.0.attn.Wqkv"
     with tempfile.TemporaryDirectory(prefix="outline-") as folder:
-        config = {"model_type": "modernbert", "hidden_size": TinySettings().hidden}
+        config = {"model_type": architecture, "hidden_size": width}
         (Path(folder) / "config.json").write_text(json.dumps(config), encoding="utf-8")
-        save_file({"layers.0.attn.Wqkv.weight": np.zeros((1, 1))}, Path(folder) / "model.safetensors")
-        yield Base("tiny", folder, "encoder", None, "not made yet", "")
+        save_file({f"{layer}.weight": np.zeros((1, 1))}, Path(folder) / "model.safetensors")
+        yield Base(str(model.base), folder, kind, None, "not made yet", "")
 
 
 def open_model(path: Path, *, fold: int | None, cache: Path, base: Path | None = None) -> ModelReader:

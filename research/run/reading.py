@@ -19,7 +19,7 @@ import pandas as pd
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.fields import CLASSES
 from embargo.data_loaders.splits.folds import Fold
-from embargo.models.bases.resolve import Base, resolve_base
+from embargo.models.bases.resolve import BUILT_IN, TINY_LM, Base, resolve_base
 from embargo.models.bases.vintages import Vintages, open_vintages, series_of
 from embargo.models.calibration.fitting import Calibration
 from embargo.models.export.onnx import check_runtime
@@ -34,8 +34,9 @@ from embargo.models.scorers.cache import ScoreCache, SpareCache
 from embargo.models.scorers.linear import LinearSettings
 from embargo.models.scorers.score import score_articles
 from embargo.models.tuning.tiny import pretrain_tiny
+from embargo.models.tuning.tiny_lm import pretrain_tiny_lm
 from embargo.research.config.experiment import Config
-from embargo.research.config.model import BUILT_IN, ModelSection
+from embargo.research.config.model import ModelSection
 from embargo.research.progress import Advance, Stages
 from embargo.research.run.plan import Plan, base_of
 from embargo.research.run.samples import Part, Samples
@@ -210,7 +211,8 @@ def with_base(plan: Plan, until: pd.Timestamp, cache: Path, stages: Stages) -> P
     corpus = news.loc[news["known_at"] < until].drop_duplicates("text")
     if corpus.empty:
         raise DataError(
-            "model.base = 'tiny': no text before the first split to pretrain on. Move split.first_test later."
+            f"model.base = {config.model.base!r}: no text before the first split to pretrain on. Move split.first_test "
+            "later."
         )
     base = pretrained(config.model, corpus, seed=config.seed, cache=cache, stages=stages)
     return replace(plan, base=base)
@@ -218,7 +220,8 @@ def with_base(plan: Plan, until: pd.Timestamp, cache: Path, stages: Stages) -> P
 
 def pretrained(model: ModelSection, corpus: pd.DataFrame, *, seed: int, cache: Path, stages: Stages) -> Base:
     """Pretrain the built-in base that a reader names on ``text`` and ``known_at``, or find it in the cache."""
-    return pretrain_tiny(
+    pretrain = pretrain_tiny_lm if model.base == TINY_LM else pretrain_tiny
+    return pretrain(
         corpus["text"].tolist(),
         known_at=corpus["known_at"],
         knowledge_cutoff=corpus["known_at"].max(),

@@ -21,13 +21,13 @@ import pandas as pd
 
 from embargo.data_loaders.errors import EmbargoError
 from embargo.data_loaders.fields import CLASSES
-from embargo.models.bases.resolve import Base
+from embargo.models.bases.resolve import BUILT_IN, Base
 from embargo.models.evaluation.robustness import probe
 from embargo.models.fitting import FittedModel, scorer_kind
 from embargo.models.scorers.cache import ScoreCache
 from embargo.models.scorers.score import score_articles
 from embargo.research.config.adapt import AdaptConfig
-from embargo.research.config.model import BUILT_IN, ModelSection
+from embargo.research.config.model import ModelSection
 from embargo.research.progress import Advance, Quiet, Stages
 from embargo.research.records.folders import write_json
 from embargo.research.run.plan import Plan, base_of

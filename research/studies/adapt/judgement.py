@@ -18,10 +18,10 @@ from embargo.backtest.leakage import Finding
 from embargo.backtest.significance import holm, sharpe_difference
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.fields import CLASSES
+from embargo.models.bases.resolve import BUILT_IN
 from embargo.models.evaluation.classification import classification_report
 from embargo.models.evaluation.comparison import compare_classifiers
 from embargo.research.config.experiment import StatisticsSection
-from embargo.research.config.model import BUILT_IN
 from embargo.research.studies.adapt.rows import MEASURES, Apart, Pair, Trust
 
 _QUESTIONS = {"macro_f1": "macro-F1", "accuracy": "accuracy"}
