@@ -34,6 +34,7 @@ from embargo.models.scorers.kind import Fit, FitRequest, ScorerKind
 from embargo.models.scorers.lexicon import LEXICON
 from embargo.models.scorers.linear import LINEAR
 from embargo.models.scorers.majority import MAJORITY
+from embargo.models.scorers.prompted import PROMPTED
 from embargo.models.scorers.score import cached_logits, model_id
 from embargo.models.scorers.transformer import TRANSFORMER
 
@@ -42,6 +43,7 @@ KINDS: Mapping[str, ScorerKind] = MappingProxyType(
         "lexicon": LEXICON,
         "linear": LINEAR,
         "majority": MAJORITY,
+        "prompted": PROMPTED,
         "transformer": TRANSFORMER,
     }
 )
@@ -223,7 +225,9 @@ def fit_scorer(
     logits = cached_logits(scorer, validation_texts, cache=cache if processes.is_main() else None).logits
     calibrated = fit_calibration(calibration, logits, labels)
     calibrated_on = samples_read("calibration", validation_texts, labels)
-    record = None if fitted.read is None else dated_record([*fitted.read, *calibrated_on], train, validation)
+    record = (
+        None if fitted.read is None else dated_record([*fitted.read, *calibrated_on], train, validation, background)
+    )
     before, after = Calibration().apply(logits), calibrated.apply(logits)
     judged = classification_report(after, labels, resamples=1)
     manifest: dict[str, Any] = {

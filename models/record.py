@@ -1,4 +1,4 @@
-"""What a fit really read: which texts, with which labels, reached an optimiser, a stopping rule or a calibration.
+"""What a fit really read: which texts, with which labels, reached an optimiser, a calibration or a prompt.
 
 The lines are written by the code that reads the samples, beside the reading, never from the plan of what it was to
 read. Whoever handed the samples over adds when each of them was known.
@@ -14,12 +14,12 @@ import pandas as pd
 
 from embargo.models.content import text_hash
 
-Use = Literal["optimiser", "stopping", "calibration", "threshold"]
+Use = Literal["optimiser", "stopping", "calibration", "threshold", "example", "retrieved"]
 
 RECORD = "samples_read.csv"
 RECORD_COLUMNS = ("use", "text_hash", "label", "known_at", "ends_at")
 # Which of (training, validation) a sample is looked for in first.
-_TAUGHT = ("optimiser", "threshold")
+_TAUGHT = ("optimiser", "threshold", "example")
 
 
 class SampleRead(NamedTuple):
@@ -51,7 +51,12 @@ def read_record(folder: Path) -> tuple[SampleRead, ...] | None:
     return tuple(SampleRead(*row) for row in frame[list(SampleRead._fields)].itertuples(index=False, name=None))
 
 
-def dated_record(read: Sequence[SampleRead], train: pd.DataFrame, validation: pd.DataFrame) -> pd.DataFrame:
+def dated_record(
+    read: Sequence[SampleRead],
+    train: pd.DataFrame,
+    validation: pd.DataFrame,
+    background: pd.DataFrame | None = None,
+) -> pd.DataFrame:
     """Add to what was read when each sample was known and its label complete.
 
     Parameters
@@ -59,6 +64,9 @@ def dated_record(read: Sequence[SampleRead], train: pd.DataFrame, validation: pd
     read : sequence of SampleRead
     train, validation : DataFrame
         What was handed over: ``text``, ``label`` and, where samples are dated, ``known_at`` and ``ends_at`` (UTC).
+    background : DataFrame, optional
+        ``text`` and ``known_at`` of what was handed over beside them, of which a text that came several times is known
+        from the first time on; by default the training part, whatever its labels.
 
     Returns
     -------
@@ -66,15 +74,16 @@ def dated_record(read: Sequence[SampleRead], train: pd.DataFrame, validation: pd
         `RECORD_COLUMNS`, one row per sample and use; NaT for one that was read and not handed over.
     """
     frame = pd.DataFrame(list(read), columns=list(SampleRead._fields))
+    looked_up, taught = frame["use"] == "retrieved", frame["use"].isin(_TAUGHT)
     dated = [
-        _with_copies(frame.loc[taught], ["use"]).merge(
+        _with_copies(frame.loc[of], ["use"]).merge(
             _with_copies(_handed(first, second)), on=["text_hash", "label", "copy"], how="left"
         )
-        for taught, first, second in (
-            (frame["use"].isin(_TAUGHT), train, validation),
-            (~frame["use"].isin(_TAUGHT), validation, train),
-        )
+        for of, first, second in ((taught, train, validation), (~taught & ~looked_up, validation, train))
     ]
+    if looked_up.any():
+        known = _unlabelled(train if background is None else background)
+        dated.append(frame.loc[looked_up].merge(known, on=["text_hash", "label"], how="left"))
     return pd.concat(dated, ignore_index=True)[list(RECORD_COLUMNS)]
 
 
@@ -86,6 +95,12 @@ def _handed(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
         handed[name] = pd.to_datetime(handed[name], utc=True).astype("datetime64[us, UTC]")
     hashes = handed["text"].map(text_hash).astype(object)
     return handed.assign(text_hash=hashes, label=handed["label"].astype("int64")).drop(columns="text")
+
+
+def _unlabelled(known: pd.DataFrame) -> pd.DataFrame:
+    """List texts that were read without a label, each once, with the first instant at which it was known."""
+    bare = known.reindex(columns=["text", "known_at"]).assign(label=-1, ends_at=pd.NaT)
+    return _handed(bare, bare.iloc[:0]).sort_values("known_at", kind="stable").drop_duplicates("text_hash")
 
 
 def _with_copies(frame: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:

@@ -3,6 +3,7 @@ from .lexicon import LexiconScorer
 from .linear import LinearScorer, LinearSettings, fit_linear
 from .majority import MajorityScorer
 from .onnx import OnnxScorer
+from .prompted import PromptedScorer
 from .score import Logits, ScoredArticles, cached_logits, model_id, score_articles, score_stream
 from .transformer import TransformerScorer
 
@@ -13,6 +14,7 @@ __all__ = [
     "Logits",
     "MajorityScorer",
     "OnnxScorer",
+    "PromptedScorer",
     "ScoreCache",
     "ScoredArticles",
     "TransformerScorer",

@@ -36,7 +36,7 @@ class PromptSection(Section):
     """
 
     template: str = "news-sentiment"
-    examples: Annotated[int, Field(ge=0, le=64)] = 0
+    examples: Annotated[int, Field(ge=0, le=63, multiple_of=3)] = 0
     choose: Literal["fixed", "nearest"] = "fixed"
     retrieve: Literal["none", "bm25", "embedding"] = "none"
     retrieved: Annotated[int, Field(ge=1, le=32)] = 3

@@ -28,6 +28,7 @@ from embargo.models.loading.shared import SharedBase
 from embargo.models.methods.cards import check_method
 from embargo.models.methods.defaults import default_settings
 from embargo.models.methods.settings import TuneSettings
+from embargo.models.prompting.settings import PromptSettings
 from embargo.models.record import RECORD_COLUMNS
 from embargo.models.scorer import Progress
 from embargo.models.scorers.cache import ScoreCache, SpareCache
@@ -415,6 +416,9 @@ def model_settings(model: ModelSection, base: Base | None, n_train: int, *, seed
         return None
     if model.kind == "linear":
         return LinearSettings()
+    if model.kind == "prompted":
+        assert model.prompt is not None
+        return PromptSettings(**model.prompt.model_dump())
     assert base is not None
     rate = model.learning_rate
     return TuneSettings(
