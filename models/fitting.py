@@ -6,7 +6,7 @@ and a manifest with the latest instant that any of it could know.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError
+from embargo.data_loaders.own_code import READERS, is_reference, registered_under
 from embargo.data_loaders.schemas import as_utc
 from embargo.models.bases.resolve import Base
 from embargo.models.calibration.fitting import Calibration, check_calibration, fit_calibration
@@ -28,12 +29,14 @@ from embargo.models.loading.shared import SharedBase
 from embargo.models.methods.settings import TuneSettings
 from embargo.models.record import dated_record, samples_read
 from embargo.models.samples import check_labels
-from embargo.models.scorer import CalibrationMethod, Progress, Runtime, Scorer, later_cutoff
+from embargo.models.scorer import ByArticle, CalibrationMethod, Progress, Runtime, Scorer, later_cutoff
 from embargo.models.scorers.cache import ScoreCache
+from embargo.models.scorers.given import SCORES
 from embargo.models.scorers.kind import Fit, FitRequest, ScorerKind
 from embargo.models.scorers.lexicon import LEXICON
 from embargo.models.scorers.linear import LINEAR
 from embargo.models.scorers.majority import MAJORITY
+from embargo.models.scorers.own import own_kind
 from embargo.models.scorers.prompted import PROMPTED
 from embargo.models.scorers.score import cached_logits, model_id
 from embargo.models.scorers.transformer import TRANSFORMER
@@ -44,6 +47,7 @@ KINDS: Mapping[str, ScorerKind] = MappingProxyType(
         "linear": LINEAR,
         "majority": MAJORITY,
         "prompted": PROMPTED,
+        "scores": SCORES,
         "transformer": TRANSFORMER,
     }
 )
@@ -86,13 +90,15 @@ class FittedModel:
     fitted_on: pd.DataFrame | None = None
 
 
-def scorer_kind(name: str) -> ScorerKind:
-    """Find a kind of scorer by its name.
+def scorer_kind(name: str, *, allow: Collection[str] = ()) -> ScorerKind:
+    """Find a kind of scorer by its name, or one of the user's own; see `embargo.models.scorers.own.own_kind`.
 
     Raises
     ------
     ConfigError
-        If there is none of that name.
+        If there is none of that name, or code of one's own was not allowed.
+    MissingPartError
+        If its module is not there, or cannot be imported.
 
     Examples
     --------
@@ -100,9 +106,11 @@ def scorer_kind(name: str) -> ScorerKind:
     >>> scorer_kind("lexicon").needs_base
     False
     """
-    if name not in KINDS:
-        raise ConfigError(f"model kind {name!r} is unknown. Choose one of {sorted(KINDS)}.")
-    return KINDS[name]
+    if name in KINDS:
+        return KINDS[name]
+    if not is_reference(name) and name not in (registered := registered_under(READERS)):
+        raise ConfigError(f"model kind {name!r} is unknown. Choose one of {sorted([*KINDS, *registered])}.")
+    return own_kind(name, allow=allow)
 
 
 def fit_scorer(
@@ -121,23 +129,24 @@ def fit_scorer(
     runtime: Runtime = "torch",
     background: pd.DataFrame | None = None,
     seed: int = 0,
+    allow: Collection[str] = (),
 ) -> FittedModel:
     """Fit and calibrate a scorer.
 
     Parameters
     ----------
-    kind : str
-        One of `KINDS`, such as ``"lexicon"``, ``"linear"`` or ``"transformer"``.
+    kind : {"lexicon", "linear", "scores", "transformer"} or "package.module:name"
     train, validation : DataFrame
-        Samples with ``text`` and ``label`` (0 bearish, 1 neutral, 2 bullish); where ``known_at`` or ``ends_at`` are
-        there, none may lie after ``trained_until``. The lexicon ignores ``train``, which may then be empty.
+        Samples with ``text`` and ``label`` (0 bearish, 1 neutral, 2 bullish), and ``article_id`` where scores go by it;
+        where ``known_at`` or ``ends_at`` are there, none may lie after ``trained_until``. The lexicon ignores
+        ``train``, which may then be empty.
     trained_until : Timestamp or None
         Latest instant at which any of these samples was known or its label complete, UTC; None for undated samples,
         which makes the knowledge cutoff unknown.
     base : Base, optional
         Needed for ``transformer``, refused for the others.
     settings : object, optional
-        Of the kind's own type; none for the lexicon.
+        Of the kind's own type; none for the lexicon, and a mapping for a reader of the user's own.
     calibration : {"temperature", "vector", "isotonic"}
         Fitted on the validation part; see `calibration.fit_calibration`.
     cache_dir : Path
@@ -155,6 +164,8 @@ def fit_scorer(
         known_at``.
     seed : int
         Of kinds that draw and have no seed among their settings.
+    allow : collection of str
+        Readers of the user's own that may be imported.
 
     Returns
     -------
@@ -192,7 +203,8 @@ def fit_scorer(
     >>> model.manifest["validation_accuracy"], model.manifest["knowledge_cutoff"]
     (1.0, '2016-01-01T00:00:00+00:00')
     """
-    _check_arguments(kind, base, settings, runtime)
+    wanted = scorer_kind(kind, allow=allow)
+    _check_arguments(kind, wanted, base, settings, runtime)
     for name, part in (("training", train), ("validation", validation)):
         _check_part(part, trained_until, what=f"{name} samples")
     if background is not None:
@@ -219,10 +231,16 @@ def fit_scorer(
         cache=cache,
         seed=seed,
     )
-    fitted = scorer_kind(kind).fit(request)
+    fitted = wanted.fit(request)
     scorer = _scorer(fitted, request, runtime)
+    articles = validation["article_id"].astype(str).tolist() if "article_id" in validation else None
     # Of several processes one writes to the cache.
-    logits = cached_logits(scorer, validation_texts, cache=cache if processes.is_main() else None).logits
+    kept = cache if processes.is_main() else None
+    logits = cached_logits(scorer, validation_texts, articles=articles, cache=kept).logits
+    n_unscored = 0
+    if isinstance(scorer, ByArticle):
+        logits, labels, validation_texts = _scored(logits, labels, validation_texts, calibration)
+        n_unscored = len(validation) - len(labels)
     calibrated = fit_calibration(calibration, logits, labels)
     calibrated_on = samples_read("calibration", validation_texts, labels)
     record = (
@@ -259,12 +277,30 @@ def fit_scorer(
         "adapter": None if fitted.adapter is None else fitted.adapter.path.name,
         "cutoff_source": fitted.cutoff_source,
     }
+    if n_unscored:
+        manifest["n_validation_unscored"] = n_unscored
+    if fitted.code is not None:
+        manifest["code"] = dict(fitted.code)
     if fitted.head is not None:
         manifest["head"] = dict(fitted.head)
     hashes = tuple(sorted({text_hash(text) for text in fitted.trained_on}))
     return FittedModel(
         scorer=scorer, calibration=calibrated, manifest=manifest, train_text_hashes=hashes, fitted_on=record
     )
+
+
+def _scored(
+    logits: np.ndarray, labels: np.ndarray, texts: Sequence[str], calibration: CalibrationMethod
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Leave out the samples that have no score: they calibrate nothing."""
+    there = ~np.isnan(logits).any(axis=1)
+    if not there.any():
+        raise DataError(
+            f"none of {len(labels)} validation samples has a score, so nothing can be calibrated. Score these "
+            "articles too, or choose a validation part that is scored."
+        )
+    check_calibration(calibration, labels[there])
+    return logits[there], labels[there], [text for text, known in zip(texts, there, strict=True) if known]
 
 
 def _reliability(probs: np.ndarray, labels: np.ndarray) -> list[dict[str, float]]:
@@ -280,8 +316,9 @@ def _scorer(fitted: Fit, request: FitRequest, runtime: Runtime) -> Scorer:
     )
 
 
-def _check_arguments(kind: str, base: Base | None, settings: object | None, runtime: Runtime) -> None:
-    wanted = scorer_kind(kind)
+def _check_arguments(
+    kind: str, wanted: ScorerKind, base: Base | None, settings: object | None, runtime: Runtime
+) -> None:
     if wanted.needs_base != (base is not None):
         on_bases = " and ".join(repr(name) for name, known in KINDS.items() if known.needs_base)
         raise ConfigError(

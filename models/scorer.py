@@ -7,7 +7,7 @@ measured and audited alike, whatever it is written in.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -43,6 +43,15 @@ class Scorer(Protocol):
 
     def logits(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
         """Return logits of bearish, neutral and bullish, float64 of shape (len(texts), 3)."""
+        ...
+
+
+@runtime_checkable
+class ByArticle(Protocol):
+    """A scorer whose answers are kept by article: two articles of one text may have two, and new texts have none."""
+
+    def logits_of(self, article_ids: Sequence[str]) -> np.ndarray:
+        """Return logits of bearish, neutral and bullish, float64 of shape (n, 3); rows of NaN where it has none."""
         ...
 
 

@@ -6,7 +6,7 @@ finds is part of the result and raises nothing: the run says ``invalid``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +82,7 @@ def run(
     cache: str | Path | None = None,
     *,
     overrides: Sequence[str] = (),
+    allow: Collection[str] = (),
     progress: bool = True,
 ) -> Run:
     """Run one experiment, write its folder and report, and hand it back.
@@ -96,6 +97,8 @@ def run(
         Where base models, adapters and scores are kept; by default ``$EMBARGO_CACHE`` or the user's cache folder.
     overrides : sequence of str, optional
         Settings that replace those of a file or mapping, such as ``"signal.half_life=2"``.
+    allow : collection of str
+        Readers and loaders of your own that the config may run, as ``"package.module:name"``: it may be borrowed.
     progress : bool, default True
         Whether to show each stage on the standard error.
 
@@ -133,7 +136,7 @@ def run(
     from embargo.research.run.pipeline import execute
     from embargo.research.screen import Screen
 
-    settings = _settings(config, overrides)
+    settings = _settings(config, overrides, allow)
     folders = {"out": folder_for("out", Path(out)), "cache": cache_folder(None if cache is None else Path(cache))}
     if progress:
         with shown(Screen(stderr=True)) as stages:
@@ -143,21 +146,24 @@ def run(
     return Run.load(outcome.folder)
 
 
-def _settings(config: str | Path | Mapping[str, Any] | Config, overrides: Sequence[str]) -> Config:
+def _settings(
+    config: str | Path | Mapping[str, Any] | Config, overrides: Sequence[str], allow: Collection[str]
+) -> Config:
     if isinstance(overrides, str):
         raise ConfigError(f"overrides: expected several, got the text {overrides!r}. Write [{overrides!r}].")
     if isinstance(config, str | Path):
-        return load_config(Path(config), list(overrides))
+        return load_config(Path(config), list(overrides), allow=allow)
     if isinstance(config, Config):
+        config = config.allowing(allow)
         if not overrides:
             return config
-        config = config.to_dict()
+        config, allow = config.to_dict(), config.allow
     if not isinstance(config, Mapping):
         raise TypeError(f"config: expected a TOML file, a mapping or a Config, got {type(config).__name__}.")
     document = _copied(config)
     for text in overrides:
         override(document, text)
-    return parse_config(document, where="settings")
+    return parse_config(document, where="settings", allow=allow)
 
 
 def _copied(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -290,7 +290,8 @@ def read_articles(scored: pd.DataFrame, settings: ArticleSettings, *, history: p
     Parameters
     ----------
     scored : DataFrame, n rows
-        ``bearish, neutral, bullish, confidence``; ``source`` for source weights, ``text`` for echoes, and ``article_id,
+        ``bearish, neutral, bullish, confidence``, NaN for an article without a score, which then weighs nothing and is
+        counted as ``unscored``; ``source`` for source weights, ``text`` for echoes, and ``article_id,
         symbol, text, known_at`` for novelty.
     settings : ArticleSettings
     history : DataFrame, optional
@@ -340,7 +341,11 @@ def read_articles(scored: pd.DataFrame, settings: ArticleSettings, *, history: p
         echo = reports_move(scored["text"])
         counts["price_echo"] = int(echo.sum())
         weight *= np.where(echo, settings.echo_weight, 1.0)
-    return Opinions(net_sentiment(scored), confidence_of(scored, settings.confidence), weight, counts)
+    net, confidence = net_sentiment(scored), confidence_of(scored, settings.confidence)
+    if (unscored := np.isnan(net)).any():
+        counts["unscored"] = int(unscored.sum())
+        net, confidence, weight = (np.where(unscored, 0.0, values) for values in (net, confidence, weight))
+    return Opinions(net, confidence, weight, counts)
 
 
 def _similarity(scored: pd.DataFrame, settings: ArticleSettings, history: pd.DataFrame | None) -> np.ndarray:

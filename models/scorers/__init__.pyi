@@ -1,4 +1,6 @@
 from .cache import ScoreCache
+from .given import GivenScorer, GivenSettings
+from .kind import Fit, FitRequest, ScorerKind
 from .lexicon import LexiconScorer
 from .linear import LinearScorer, LinearSettings, fit_linear
 from .majority import MajorityScorer
@@ -8,6 +10,10 @@ from .score import Logits, ScoredArticles, cached_logits, model_id, score_articl
 from .transformer import TransformerScorer
 
 __all__ = [
+    "Fit",
+    "FitRequest",
+    "GivenScorer",
+    "GivenSettings",
     "LexiconScorer",
     "LinearScorer",
     "LinearSettings",
@@ -17,6 +23,7 @@ __all__ = [
     "PromptedScorer",
     "ScoreCache",
     "ScoredArticles",
+    "ScorerKind",
     "TransformerScorer",
     "cached_logits",
     "fit_linear",

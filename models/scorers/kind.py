@@ -89,6 +89,8 @@ class Fit:
         sha256 (hex) over all that was learnt, where the scorer's identity names only what it was learnt from.
     head : mapping or None
         ``labels`` and ``start`` of the head that a base brought along; see `embargo.models.bases.heads.OwnHead`.
+    code : mapping or None
+        Where it comes from, of a reader of the user's own; see `embargo.data_loaders.own_code.OwnCode`.
     """
 
     scorer: Scorer
@@ -102,6 +104,7 @@ class Fit:
     head: Mapping[str, Any] | None = None
     read: Sequence[SampleRead] | None = None
     state: str | None = None
+    code: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

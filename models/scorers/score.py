@@ -19,7 +19,7 @@ from embargo.data_loaders.fields import CLASSES
 from embargo.data_loaders.schemas import validate_scores
 from embargo.models.calibration.fitting import Calibration
 from embargo.models.content import json_hash, text_hash
-from embargo.models.scorer import Progress, Scorer
+from embargo.models.scorer import ByArticle, Progress, Scorer
 from embargo.models.scorers.cache import LOOKUP_CHUNK, ScoreCache
 
 # Scores are stored after this many texts, so that a kill costs at most one block.
@@ -38,6 +38,8 @@ class ScoredArticles:
         Distinct articles and distinct texts among them.
     n_cached, n_scored : int
         Distinct texts taken from the cache and scored now; they sum to ``n_distinct_texts``.
+    n_unscored : int
+        Articles that have no score, whose probabilities are NaN: only of scorers that answer by article.
 
     Examples
     --------
@@ -54,6 +56,7 @@ class ScoredArticles:
     n_distinct_texts: int
     n_cached: int
     n_scored: int
+    n_unscored: int = 0
 
 
 def model_id(scorer: Scorer, calibration: Calibration) -> str:
@@ -90,6 +93,8 @@ def model_id(scorer: Scorer, calibration: Calibration) -> str:
 class Logits:
     """Logits of texts, float64 of shape (texts, 3), and how many distinct texts were cached and scored.
 
+    Rows of NaN belong to articles of which a scorer that answers by article has no score.
+
     Examples
     --------
     >>> from embargo.models import LexiconScorer
@@ -105,7 +110,12 @@ class Logits:
 
 
 def cached_logits(
-    scorer: Scorer, texts: Sequence[str], *, cache: ScoreCache | None = None, progress: Progress | None = None
+    scorer: Scorer,
+    texts: Sequence[str],
+    *,
+    articles: Sequence[str] | None = None,
+    cache: ScoreCache | None = None,
+    progress: Progress | None = None,
 ) -> Logits:
     """Return the logits of texts, scoring each distinct text that the cache does not hold once.
 
@@ -113,6 +123,8 @@ def cached_logits(
     ----------
     scorer : Scorer
     texts : sequence of str
+    articles : sequence of str, optional
+        Which article each text is of, for scorers that answer by article; those are not cached.
     cache : ScoreCache, optional
         What is scored is written to it block by block, so that a run that was killed goes on where it stopped.
     progress : callable, optional
@@ -134,6 +146,8 @@ def cached_logits(
     >>> first.n_scored, second.n_cached, second.n_scored
     (2, 1, 1)
     """
+    if articles is not None and isinstance(scorer, ByArticle):
+        return Logits(scorer.logits_of(articles), 0, len(set(texts)))
     hashes = [text_hash(text) for text in texts]
     distinct = dict(zip(hashes, texts, strict=True))
     known = {} if cache is None else cache.get_many(scorer.identity, list(distinct))
@@ -185,7 +199,7 @@ def score_articles(
     Raises
     ------
     DataError
-        If a text is blank, or one ``article_id`` has two texts.
+        If a text is blank, one ``article_id`` has two texts, or a score is no number.
 
     Examples
     --------
@@ -328,16 +342,25 @@ def _scored(
     cache: ScoreCache | None,
     progress: Progress | None,
 ) -> ScoredArticles:
-    found = cached_logits(scorer, wanted["text"].tolist(), cache=cache, progress=progress)
-    probabilities = calibration.apply(found.logits)
+    ids = wanted["article_id"].astype(str)
+    found = cached_logits(scorer, wanted["text"].tolist(), articles=ids.tolist(), cache=cache, progress=progress)
+    unscored = np.isnan(found.logits).any(axis=1)
+    probabilities = np.full(found.logits.shape, np.nan)
+    probabilities[~unscored] = calibration.apply(found.logits[~unscored])
     scores = pd.DataFrame(probabilities, columns=list(CLASSES))
-    scores.insert(0, "article_id", wanted["article_id"].astype(str))
+    scores.insert(0, "article_id", ids)
     scores["confidence"] = probabilities.max(axis=1) if len(scores) else pd.Series(dtype=float)
     scores["model_id"] = model_id(scorer, calibration)
+    scores = scores.astype({"model_id": str})
+    # Only who answers by article may have no answer.
+    missing = unscored if isinstance(scorer, ByArticle) else np.zeros(len(scores), dtype=bool)
+    checked = validate_scores(scores.loc[~missing])
+    scores = pd.concat([checked, scores.loc[missing]]).sort_index() if missing.any() else checked
     return ScoredArticles(
-        scores=validate_scores(scores.astype({"model_id": str})),
+        scores=scores,
         n_articles=len(scores),
         n_distinct_texts=found.n_cached + found.n_scored,
         n_cached=found.n_cached,
         n_scored=found.n_scored,
+        n_unscored=int(unscored.sum()),
     )

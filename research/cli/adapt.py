@@ -11,6 +11,7 @@ from embargo.research.cache import cache_folder, folder_for
 from embargo.research.cli.data_verdict import advise
 from embargo.research.cli.options import (
     AcceptOption,
+    AllowOption,
     CacheOption,
     ConfigArgument,
     EnvOption,
@@ -43,6 +44,7 @@ def adapt(
     overrides: SetOption = None,
     accepted: AcceptOption = None,
     env: EnvOption = None,
+    allow: AllowOption = None,
     out: OutOption = Path("runs"),
     html: HtmlOption = None,
     json: JsonOption = None,
@@ -71,7 +73,7 @@ def adapt(
     from embargo.research.studies.adapt import as_document, markdown, print_adaptation, render_page
 
     refuse_orphans(html, json, write)
-    study = load_adapt(config, overrides, readers=readers, env=env or ())
+    study = load_adapt(config, overrides, readers=readers, env=env or (), allow=allow or ())
     study = study.accepting(accepting(accepted))
     with shown(complaints) as stages:
         found = run(study, out=folder_for("--out", out), cache=cache_folder(cache), stages=stages)

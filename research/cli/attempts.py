@@ -11,7 +11,7 @@ from rich.table import Table
 
 from embargo.data_loaders.errors import ConfigError
 from embargo.research.cache import cache_folder, ledger_folder
-from embargo.research.cli.options import CacheOption, EnvOption, SetOption, experiment
+from embargo.research.cli.options import AllowOption, CacheOption, EnvOption, SetOption, experiment
 from embargo.research.cli.terminal import complaints, console, guarded, write
 from embargo.research.progress import escaped
 
@@ -37,6 +37,7 @@ def attempts(
     ] = None,
     overrides: SetOption = None,
     env: EnvOption = None,
+    allow: AllowOption = None,
     form: Annotated[ListFormat, typer.Option("--format", help="How to write the list.")] = ListFormat.TABLE,
     cache: CacheOption = None,
 ) -> None:
@@ -58,9 +59,11 @@ def attempts(
     from embargo.research.run.preparation import prepare
     from embargo.research.studies.attempts import tried_at_all, tried_beside, tried_by
 
-    if (overrides or env) and (what is None or what.is_dir()):
+    if (overrides or env or allow) and (what is None or what.is_dir()):
         whose = "the whole ledger" if what is None else f"{what}, a folder,"
-        raise ConfigError(f"--set and --env: {whose} has no settings to change. Give an experiment (CONFIG.toml).")
+        raise ConfigError(
+            f"--set, --env and --allow: {whose} has no settings to change. Give an experiment (CONFIG.toml)."
+        )
     if what is not None and (what / "sweep.json").is_file():
         raise ConfigError(
             f"{what} is a sweep, not a run. Give {what / CONFIG} for the attempts beside its cells, or nothing for all."
@@ -74,7 +77,7 @@ def attempts(
             stages.stage("Judge the attempts beside the run")
             found = tried_beside(Run.load(what), place)
         else:
-            plan = prepare(experiment(what, overrides, None, env), stages)
+            plan = prepare(experiment(what, overrides, None, env, allow), stages)
             stages.stage("Judge the attempts")
             found = tried_by(plan, place)
     for said in found.remarks:

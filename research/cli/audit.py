@@ -6,15 +6,16 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from rich.table import Table
 
-from embargo.data_loaders.errors import ConfigError, EmbargoError, MissingPartError
+from embargo.data_loaders.errors import ConfigError, EmbargoError
 from embargo.research.cli.data_verdict import show_data
 from embargo.research.cli.options import (
     AcceptOption,
+    AllowOption,
     CacheOption,
     EnvOption,
     JsonOption,
@@ -50,6 +51,15 @@ class Asked:
     cache: Path | None
 
 
+class Changes(NamedTuple):
+    """What the options replace, accept, let be filled in and let be run."""
+
+    overrides: list[str] | None
+    accepted: list[str] | None
+    env: list[str] | None
+    allow: list[str] | None
+
+
 @commands.command()
 @guarded("Nothing was written.")
 def audit(
@@ -77,6 +87,7 @@ def audit(
     overrides: SetOption = None,
     accepted: AcceptOption = None,
     env: EnvOption = None,
+    allow: AllowOption = None,
     signal: Annotated[
         str | None,
         typer.Option(metavar="MODULE:FUNCTION", help="A strategy of your own; this runs your code as it stands."),
@@ -139,9 +150,9 @@ def audit(
     files = {"weights": weights, "prices": prices, "news": news, "orders": orders}
     named = [f"--{name}" for name, each in {"signal": signal, **files}.items() if each is not None]
     if named:
-        if what is not None or deep or probe or overrides or accepted or env:
+        if what is not None or deep or probe or overrides or accepted or env or allow:
             others = {"RUN": what, "--deep": deep, "--probe": probe, "--set": overrides, "--accept-data": accepted}
-            needless = ", ".join(name for name, each in {**others, "--env": env}.items() if each)
+            needless = ", ".join(name for name, each in {**others, "--env": env, "--allow": allow}.items() if each)
             raise ConfigError(f"{', '.join(named)}: a strategy made elsewhere has no run. Leave {needless} out.")
         options = {"calendar": calendar, "bar": bar, "trials": trials, "rows": rows or 12, "seed": seed}
         options |= {"adjusted": adjusted, "symbols_chosen_at": chosen_at}
@@ -152,7 +163,7 @@ def audit(
         )
     elif deep or probe:
         asked = Asked((rows or 6) if deep else 0, articles if probe else 0, names, cache)
-        found, data = _anew(what, asked, overrides, accepted, env)
+        found, data = _anew(what, asked, Changes(overrides, accepted, env, allow))
     else:
         found = _recorded(what, overrides, accepted, None if names is None else [str(names)])
     _show(found)
@@ -230,30 +241,11 @@ _WRITTEN = {
 
 def _function(name: str) -> Callable[..., Any]:
     """Import a user's function, from the folder that the command is called in among others."""
-    import sys
-    from importlib import import_module
+    from embargo.data_loaders.own_code import named
 
-    module, separator, function = name.partition(":")
-    if not separator or not module or not function:
-        raise ConfigError(f"--signal {name}: write MODULE:FUNCTION, such as mine:decide for decide in mine.py.")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        found = import_module(module)
-    except ModuleNotFoundError as failure:
-        raise MissingPartError(
-            f"--signal {name}: {failure}. Call the command from the folder that holds {module}, or install it."
-        ) from failure
-    except Exception as failure:
-        raise MissingPartError(
-            f"--signal {name}: {module} cannot be imported: {type(failure).__name__}: {failure}. Mend it first."
-        ) from failure
-    for part in function.split("."):
-        if not hasattr(found, part):
-            raise ConfigError(f"--signal {name}: {module} has no {function}. Check its spelling.")
-        found = getattr(found, part)
+    found = named(name, what="--signal")
     if not callable(found):
-        raise ConfigError(f"--signal {name}: {function} is no function but {type(found).__name__}.")
+        raise ConfigError(f"--signal {name}: {name.partition(':')[2]} is no function but {type(found).__name__}.")
     return found
 
 
@@ -272,9 +264,7 @@ def _recorded(run: Path, *given: Sequence[str] | None) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in Run.load(run).findings.to_dict("records")]
 
 
-def _anew(
-    what: Path, asked: Asked, overrides: list[str] | None, accepted: list[str] | None, env: list[str] | None
-) -> tuple[list[dict[str, Any]], DataVerdict]:
+def _anew(what: Path, asked: Asked, changes: Changes) -> tuple[list[dict[str, Any]], DataVerdict]:
     """Prepare an experiment, or a run's once more, and ask of it what is wanted."""
     from embargo.backtest.leakage import GRAVITY
     from embargo.research.cache import cache_folder
@@ -285,7 +275,7 @@ def _anew(
     from embargo.research.run.world import load_inputs
     from embargo.research.studies.signal.recalled import hold_against
 
-    config, kept = _experiment_of(what, overrides, accepted, env)
+    config, kept = _experiment_of(what, changes)
     names = None if asked.names is None else read_names(asked.names)
     found: list[Finding] = []
     with shown(complaints) as stages:
@@ -309,19 +299,17 @@ def _other_futures(plan: Plan, inputs: Inputs, rows: int, stages: Stages) -> lis
         return audit_deeply(plan, inputs, Path(cache), stages, n_rows=rows)
 
 
-def _experiment_of(
-    what: Path, overrides: list[str] | None, accepted: list[str] | None, env: list[str] | None
-) -> tuple[Config, dict[str, str] | None]:
+def _experiment_of(what: Path, changes: Changes) -> tuple[Config, dict[str, str] | None]:
     """Return an experiment and, of a run that is repeated as it was, the fingerprints of its data."""
     if not what.is_dir():
-        return experiment(what, overrides, accepted, env), None
+        return experiment(what, *changes), None
     from embargo.research.records.folders import CONFIG
     from embargo.research.records.run import Run
 
     run = Run.load(what)
-    if overrides or accepted or env:
-        return experiment(what / CONFIG, overrides, accepted, env), None
-    return run.config, run.manifest.get("fingerprints", {})
+    if changes.overrides or changes.accepted or changes.env:
+        return experiment(what / CONFIG, *changes), None
+    return run.config.allowing(changes.allow or ()), run.manifest.get("fingerprints", {})
 
 
 def _show(found: Sequence[dict[str, Any]]) -> None:

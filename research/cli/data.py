@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.research.cli.options import EnvOption
+from embargo.research.cli.options import AllowOption, EnvOption
 from embargo.research.cli.terminal import (
     BAD_DATA,
     FAILED,
@@ -113,6 +113,7 @@ def check(
         str | None, typer.Option(help="Calendar of the bars, such as XNYS. Default: as the bars tell.")
     ] = None,
     env: EnvOption = None,
+    allow: AllowOption = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a page.", dir_okay=False)] = None,
 ) -> None:
     """Check the files of a store and whether its data can be trusted.
@@ -133,7 +134,7 @@ def check(
         odd = [name for name, value in (("--venue", venue), ("--bar", bar), ("--calendar", calendar)) if value]
         if odd or as_of:
             raise ConfigError(f"{', '.join([*odd, *(['--as-of'] if as_of else [])])}: the experiment says that itself.")
-        sound, parts, accepted = _check_experiment(Path(target), env or [])
+        sound, parts, accepted = _check_experiment(Path(target), env or [], allow or [])
     else:
         accepted = set[str]()
         at = now() if as_of is None else instant(as_of, "--as-of")
@@ -151,13 +152,13 @@ def check(
         raise typer.Exit(BAD_DATA)
 
 
-def _check_experiment(path: Path, env: list[str]) -> tuple[bool, dict[str, list[Check]], set[str]]:
+def _check_experiment(path: Path, env: list[str], allow: list[str]) -> tuple[bool, dict[str, list[Check]], set[str]]:
     from embargo.research.config.experiment import load_config
     from embargo.research.gathering.checks import check_world
     from embargo.research.progress import shown
     from embargo.research.run.world import load_world
 
-    config = load_config(path, env=env)
+    config = load_config(path, env=env, allow=allow)
     sound = True
     for section in (config.news, config.prices):
         if section.loader == "store" and section.path:

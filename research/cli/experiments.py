@@ -12,6 +12,7 @@ from embargo.research.cache import cache_folder, folder_for
 from embargo.research.cli.data_verdict import show_data
 from embargo.research.cli.options import (
     AcceptOption,
+    AllowOption,
     CacheOption,
     ConfigArgument,
     EnvOption,
@@ -67,6 +68,7 @@ def run(
     overrides: SetOption = None,
     accepted: AcceptOption = None,
     env: EnvOption = None,
+    allow: AllowOption = None,
     out: OutOption = Path("runs"),
     cache: CacheOption = None,
 ) -> None:
@@ -83,13 +85,17 @@ def run(
 
     Example: [bold]embargo run mine.toml --set signal.half_life=2[/bold]
     """
-    _execute(experiment(config, overrides, accepted, env), out, cache)
+    _execute(experiment(config, overrides, accepted, env, allow), out, cache)
 
 
 @commands.command()
 @guarded(RUN_INTERRUPTED)
 def validate(
-    config: ConfigArgument, overrides: SetOption = None, accepted: AcceptOption = None, env: EnvOption = None
+    config: ConfigArgument,
+    overrides: SetOption = None,
+    accepted: AcceptOption = None,
+    env: EnvOption = None,
+    allow: AllowOption = None,
 ) -> None:
     """Check a config and its data without training anything, and show what a run would use.
 
@@ -99,11 +105,12 @@ def validate(
     """
     from embargo.models.bases.vintages import Vintages
     from embargo.research.progress import shown
+    from embargo.research.run.own_loaders import own_code_told
     from embargo.research.run.plan import base_of
     from embargo.research.run.preparation import prepare
     from embargo.research.run.samples import cautions, left_out
 
-    settings = experiment(config, overrides, accepted, env)
+    settings = experiment(config, overrides, accepted, env, allow)
     with shown(complaints) as stages:
         plan = prepare(settings, stages)
     table = Table(title=f"{settings.name}: {len(plan.world.prices.symbols)} symbols, {len(plan.world.news):,} articles")
@@ -121,6 +128,8 @@ def validate(
             *([escaped(base.name)] if dated and base else []),
         )
     console.print(table)
+    for said in own_code_told(settings):
+        console.print(escaped(said), soft_wrap=True, highlight=False)
     for said in left_out(settings, plan.world, plan.parts):
         console.print(escaped(said), soft_wrap=True, highlight=False)
     for said in cautions(plan.world, plan.parts):

@@ -16,7 +16,7 @@ from rich.table import Table
 from embargo.data_loaders.errors import ConfigError
 from embargo.research.cache import cache_folder
 from embargo.research.cli import archives
-from embargo.research.cli.options import CacheOption, EnvOption, SetOption
+from embargo.research.cli.options import AllowOption, CacheOption, EnvOption, SetOption
 from embargo.research.cli.terminal import complaints, console, guarded, now, numbered, pair
 from embargo.research.progress import escaped
 
@@ -63,6 +63,7 @@ def tune(
     ],
     overrides: SetOption = None,
     env: EnvOption = None,
+    allow: AllowOption = None,
     out: Annotated[Path, typer.Option(help="Folder that receives the model folders.", file_okay=False)] = Path(
         "models"
     ),
@@ -94,7 +95,7 @@ def tune(
     from embargo.research.modelling.tuning import load_tuning, plan_tuning, tune_models
     from embargo.research.progress import shown
 
-    settings = load_tuning(config, overrides, env=env or ())
+    settings = load_tuning(config, overrides, env=env or (), allow=allow or ())
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out}: is a file. Name a folder.")
     tuned = []
@@ -287,7 +288,8 @@ def score(
     as for [bold]embargo import[/bold].
 
     One row is written per article and symbol: article_id, symbol, known_at,
-    bearish, neutral, bullish, confidence, model_id.
+    bearish, neutral, bullish, confidence, model_id, and bearish_logit and so on
+    before calibration. A run reads it back with model.kind = "scores".
 
     Example: [bold]embargo score models/mine-1a2b3c4d news.parquet --out scores.parquet[/bold]
     """

@@ -30,6 +30,14 @@ EnvOption = Annotated[
     list[str] | None,
     typer.Option("--env", metavar="NAME", help="Let ${NAME} in the config's paths be filled in; repeat for more."),
 ]
+AllowOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow",
+        metavar="MODULE:NAME",
+        help="Let the config run this reader or loader of your own; repeat for more.",
+    ),
+]
 CacheOption = Annotated[
     Path | None,
     typer.Option(
@@ -46,12 +54,18 @@ JsonOption = Annotated[
 ]
 
 
-def experiment(path: Path, overrides: list[str] | None, accepted: list[str] | None, env: list[str] | None) -> Config:
-    """Read an experiment with what the options replace, accept and let be filled in; ConfigError names the fault."""
+def experiment(
+    path: Path,
+    overrides: list[str] | None,
+    accepted: list[str] | None,
+    env: list[str] | None,
+    allow: list[str] | None = None,
+) -> Config:
+    """Read an experiment with what the options replace, accept and let in; ConfigError names the fault."""
     # Loaded here because who asks for help needs no settings.
     from embargo.research.config.experiment import load_config
 
-    config = load_config(path, overrides, env=env or ())
+    config = load_config(path, overrides, env=env or (), allow=allow or ())
     return config if not accepted else config.accepting(accepting(accepted))
 
 

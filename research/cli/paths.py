@@ -9,7 +9,15 @@ import typer
 
 from embargo.research.cache import cache_folder, folder_for
 from embargo.research.cli.data_verdict import advise
-from embargo.research.cli.options import AcceptOption, CacheOption, ConfigArgument, EnvOption, SetOption, experiment
+from embargo.research.cli.options import (
+    AcceptOption,
+    AllowOption,
+    CacheOption,
+    ConfigArgument,
+    EnvOption,
+    SetOption,
+    experiment,
+)
 from embargo.research.cli.terminal import BAD_DATA, complaints, console, guarded
 
 commands = typer.Typer()
@@ -24,6 +32,7 @@ def paths(
     overrides: SetOption = None,
     accepted: AcceptOption = None,
     env: EnvOption = None,
+    allow: AllowOption = None,
     out: Annotated[Path, typer.Option(help="Folder of runs.", file_okay=False)] = Path("runs"),
     cache: CacheOption = None,
 ) -> None:
@@ -41,7 +50,7 @@ def paths(
     from embargo.research.studies.paths.paths import trade_paths
     from embargo.research.studies.paths.tables import print_paths
 
-    settings = experiment(config, overrides, accepted, env)
+    settings = experiment(config, overrides, accepted, env, allow)
     folder_for("--out", out)
     with shown(complaints) as stages:
         result = trade_paths(settings, groups=groups, tested=tested, out=out, cache=cache_folder(cache), stages=stages)

@@ -26,6 +26,7 @@ def signal(
     confidence: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Articles read with this confidence or more make events.")
     ] = 0.6,
+    allow: AllowOption = None,
     html: HtmlOption = None,
     json: JsonOption = None,
 ) -> None:
@@ -48,7 +49,7 @@ def signal(
     wanted = _horizons(horizons)
     refuse_orphans(html, json)
     with shown(complaints) as stages:
-        recalled = recall(run, stages)
+        recalled = recall(run, stages, allow=allow or ())
         stages.stage("Research the signal")
         found = diagnose_run(recalled, wanted, confidence=confidence)
     if recalled.status == "invalid":

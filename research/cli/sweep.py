@@ -10,7 +10,15 @@ import typer
 from embargo.data_loaders.errors import ConfigError
 from embargo.research.cache import cache_folder, folder_for
 from embargo.research.cli.data_verdict import advise
-from embargo.research.cli.options import AcceptOption, CacheOption, ConfigArgument, EnvOption, SetOption, experiment
+from embargo.research.cli.options import (
+    AcceptOption,
+    AllowOption,
+    CacheOption,
+    ConfigArgument,
+    EnvOption,
+    SetOption,
+    experiment,
+)
 from embargo.research.cli.terminal import BAD_DATA, complaints, console, guarded
 
 INTERRUPTED = "Cells traded on the test rows so far are in the ledger, and count; the same command ends the sweep."
@@ -32,6 +40,7 @@ def sweep(
     overrides: SetOption = None,
     accepted: AcceptOption = None,
     env: EnvOption = None,
+    allow: AllowOption = None,
     select: Annotated[
         str, typer.Option(metavar="PART", help="What chooses among the cells: validation, and nothing else.")
     ] = "validation",
@@ -59,7 +68,7 @@ def sweep(
     from embargo.research.studies.sweep.search import sweep as run
 
     axes = [read_axis(text) for text in grid]
-    settings = experiment(config, overrides, accepted, env)
+    settings = experiment(config, overrides, accepted, env, allow)
     with shown(complaints) as stages:
         result = run(settings, axes, out=folder_for("--out", out), cache=cache_folder(cache), stages=stages)
     print_sweep(console, result)

@@ -15,7 +15,7 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from embargo.data_loaders.errors import ConfigError
 from embargo.research.config.experiment import Config, LabelsSection, StatisticsSection, document_of, parse_config
-from embargo.research.config.model import ModelSection
+from embargo.research.config.model import ModelSection, scores_in
 from embargo.research.config.settings import Count, Name, Section, Seed, checked, place_of, read_toml
 
 Price = Annotated[float, Field(ge=0.0)]
@@ -67,6 +67,8 @@ class AdaptConfig:
     readers : mapping of str to ModelSection
         In the order of the table.
     adapt : AdaptSection
+    allow : tuple of str
+        Readers of one's own that may be imported, as ``"package.module:name"``.
 
     Examples
     --------
@@ -80,6 +82,7 @@ class AdaptConfig:
     experiment: Config | LabelledConfig
     readers: Mapping[str, ModelSection]
     adapt: AdaptSection
+    allow: tuple[str, ...] = ()
 
     @property
     def traded(self) -> bool:
@@ -115,7 +118,7 @@ def _plain(section: Section) -> dict[str, Any]:
 
 
 def _with(config: Config, section: ModelSection, reader: str) -> Config:
-    return checked(Config, dict(config) | {"model": section}, where=f"readers.{reader}")
+    return checked(Config, dict(config) | {"model": section}, where=f"readers.{reader}").allowing(config.allow)
 
 
 def load_adapt(
@@ -124,6 +127,7 @@ def load_adapt(
     *,
     readers: str | Path | None = None,
     env: Collection[str] = (),
+    allow: Collection[str] = (),
 ) -> AdaptConfig:
     """Read and check a study.
 
@@ -137,7 +141,7 @@ def load_adapt(
         As `load_config`; ``readers.NAME.key=value`` too.
     readers : str or Path, optional
         A second file with ``[readers.NAME]`` and ``[adapt]``, in the place of the first one's.
-    env : collection of str
+    env, allow : collection of str
         As `load_config`.
 
     Returns
@@ -168,10 +172,10 @@ def load_adapt(
             raise ConfigError(f"{readers}: {', '.join(strange)}: only [readers.NAME] and [adapt] belong here.")
         _resolve(second, Path(readers), env)
         own |= second
-    return parse_adapt(document | own, where=str(path))
+    return parse_adapt(document | own, where=str(path), allow=allow)
 
 
-def parse_adapt(document: Mapping[str, Any], *, where: str) -> AdaptConfig:
+def parse_adapt(document: Mapping[str, Any], *, where: str, allow: Collection[str] = ()) -> AdaptConfig:
     """Check a nested mapping of settings, paths taken as they stand; see `load_adapt`.
 
     Raises
@@ -182,12 +186,13 @@ def parse_adapt(document: Mapping[str, Any], *, where: str) -> AdaptConfig:
     rest = {name: value for name, value in document.items() if name not in _OWN}
     experiment: Config | LabelledConfig
     if "news" in rest or "prices" in rest:
-        experiment = parse_config(rest, where=where)
+        experiment = parse_config(rest, where=where, allow=allow)
     else:
         experiment = checked(LabelledConfig, rest, where=where)
     given = document.get("readers")
     sections = _usual(experiment) if not given else _named(given, where)
-    study = AdaptConfig(experiment, sections, checked(AdaptSection, document.get("adapt", {}), where=f"{where}: adapt"))
+    weighed = checked(AdaptSection, document.get("adapt", {}), where=f"{where}: adapt")
+    study = AdaptConfig(experiment, sections, weighed, tuple(allow))
     if len(sections) < 2:
         raise ConfigError(f"{where}: a study needs two readers or more, got {list(sections)}. Add [readers.NAME].")
     for name, section in sections.items():
@@ -195,6 +200,8 @@ def parse_adapt(document: Mapping[str, Any], *, where: str) -> AdaptConfig:
             _with(experiment, section, name)
         elif section.max_train is not None:
             raise ConfigError(f"{where}: readers.{name}.max_train keeps the newest, and a labelled file is undated.")
+        elif section.scores is not None:
+            raise ConfigError(f"{where}: readers.{name}.scores go by article, and a labelled file has none. Add news.")
     return study
 
 
@@ -229,10 +236,5 @@ def _resolve(own: dict[str, Any], file: Path, env: Collection[str]) -> None:
     """Make the paths of readers absolute, those of a student's teacher too."""
     readers = own.get("readers")
     for name, section in readers.items() if isinstance(readers, dict) else ():
-        asked = [(f"readers.{name}", section)]
-        if isinstance(section, dict) and isinstance(distill := section.get("distill"), dict):
-            asked.append((f"readers.{name}.distill.teacher", distill.get("teacher")))
-        for key, reader in asked:
-            scores = reader.get("scores") if isinstance(reader, dict) else None
-            if isinstance(scores, dict) and isinstance(scores.get("path"), str):
-                scores["path"] = place_of(scores["path"], file, f"{key}.scores.path", env)
+        for scores in scores_in(section):
+            scores["path"] = place_of(scores["path"], file, f"readers.{name}.scores.path", env)

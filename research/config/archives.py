@@ -10,10 +10,13 @@ from pydantic import Field, model_validator
 from embargo.data_loaders.archive.dialect import Dialect
 from embargo.data_loaders.archive.times import form_of
 from embargo.data_loaders.errors import ConfigError
+from embargo.data_loaders.own_code import LOADERS, check_reference
 from embargo.research.config.settings import MOST, Duration, Instant, Section
 
 # What says how a file is written; a store has no use for it.
 FILE_FORM = ("timezone", "time_format", "delimiter", "encoding", "header")
+# Loaders of the product; others are somebody's own.
+BUILT_IN_LOADERS = ("archive", "store", "simulated")
 _OF_NEWS_FILES = (
     "columns", "text_from", "date_only", "symbol", "symbol_flags", "symbol_separator", "symbol_case", *FILE_FORM
 )  # fmt: skip
@@ -51,17 +54,32 @@ def check_form(section: Any) -> None:
 
 def path_is_there(section: str, loader: str, path: str | None) -> None:
     """Refuse a section that reads files and names none; ValueError says what is missing."""
-    if loader != "simulated" and not path:
+    if loader in ("archive", "store") and not path:
         what = "a store" if loader == "store" else "a parquet, CSV or JSONL file or folder"
         raise ValueError(f"{section}.path is missing; point it at {what}")
 
 
 def only_for_archives(section: str, settings: Section, keys: tuple[str, ...]) -> None:
     """Refuse settings that map columns where a store was mapped long ago; ValueError names them."""
-    defaults = {key: type(settings).model_fields[key].get_default(call_default_factory=True) for key in keys}
-    odd = [f"{section}.{key}" for key in keys if getattr(settings, key) != defaults[key]]
-    if odd:
+    if odd := _not_at_default(section, settings, keys):
         raise ValueError(f"{', '.join(odd)}: only for loader = 'archive'; a store is mapped when files are imported")
+
+
+def fits_own_loader(section: str, settings: Section, loader: str, keys: tuple[str, ...]) -> None:
+    """Refuse a loader that is unknown, settings for one of the product's, and of one's own what it is not told."""
+    check_reference(loader, what=f"{section}.loader", built_in=BUILT_IN_LOADERS, group=LOADERS)
+    if loader in BUILT_IN_LOADERS:
+        if _not_at_default(section, settings, ("settings",)):
+            raise ValueError(f"{section}.settings are for a loader of your own; {loader!r} has keys of its own")
+    elif odd := _not_at_default(section, settings, ("path", *keys)):
+        raise ValueError(
+            f"{', '.join(odd)}: a loader of your own is not told this. Put what it needs into {section}.settings"
+        )
+
+
+def _not_at_default(section: str, settings: Section, keys: tuple[str, ...]) -> list[str]:
+    defaults = {key: type(settings).model_fields[key].get_default(call_default_factory=True) for key in keys}
+    return [f"{section}.{key}" for key in keys if getattr(settings, key) != defaults[key]]
 
 
 class Simulated(Section):
@@ -87,10 +105,14 @@ class NewsSection(Section):
     cells such as ``NVDA,AMD``, makes one row per article and symbol. ``time_format`` says in the codes of strptime how
     times are written that are not ISO 8601: it is never guessed. ``delimiter`` and ``encoding`` say the same of files,
     and ``header = false`` that columns are named by their place, ``"1"``, ``"2"``.
+
+    ``loader`` may be ``"package.module:name"`` of yours, which has to be allowed (``--allow``), or the name that an
+    installed package registered under ``embargo.loaders``: a function of ``settings`` that returns news.
     """
 
-    loader: Literal["archive", "store", "simulated"] = "archive"
+    loader: str = "archive"
     path: str | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
     columns: dict[str, str] = Field(default_factory=dict)
     text_from: tuple[str, ...] = ()
     filters: dict[str, Any] = Field(default_factory=dict)
@@ -114,6 +136,7 @@ class NewsSection(Section):
     @model_validator(mode="after")
     def _fits_its_loader(self) -> NewsSection:
         path_is_there("news", self.loader, self.path)
+        fits_own_loader("news", self, self.loader, (*_OF_NEWS_FILES, "filters"))
         if self.loader == "store":
             only_for_archives("news", self, _OF_NEWS_FILES)
         check_form(self)

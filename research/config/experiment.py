@@ -15,15 +15,22 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pandas as pd
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from embargo.data_loaders.amendments import amended
 from embargo.data_loaders.archive.files import fingerprint, tables_of
 from embargo.data_loaders.errors import ConfigError
 from embargo.models.bases.resolve import BUILT_IN
-from embargo.research.config.archives import FILE_FORM, NewsSection, check_form, only_for_archives, path_is_there
+from embargo.research.config.archives import (
+    FILE_FORM,
+    NewsSection,
+    check_form,
+    fits_own_loader,
+    only_for_archives,
+    path_is_there,
+)
 from embargo.research.config.data import DataSection
-from embargo.research.config.model import ModelSection
+from embargo.research.config.model import ModelSection, scores_in
 from embargo.research.config.regimes import FILED_REGIMES, RegimesSection
 from embargo.research.config.settings import (
     MOST,
@@ -54,11 +61,13 @@ class PricesSection(Section):
     ``"2023-11-12 18:15-19:15"``, on the exchange's clock. A day in both keeps these hours instead of the calendar's.
     ``symbols_chosen_at`` says when the list of symbols was made: one made after the first decision knew who had risen.
     ``symbol`` names the one that a file without such a column is about; ``timezone`` to ``header`` say how files are
-    written, as for the news.
+    written, as for the news. ``loader`` may be one of your own, as for the news: a function of ``settings`` that
+    returns `Prices`, whose calendar must be the one set here.
     """
 
-    loader: Literal["archive", "store", "simulated"] = "archive"
+    loader: str = "archive"
     path: str | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
     venue: str | None = None
     columns: dict[str, str] = Field(default_factory=dict)
     symbol: str | None = None
@@ -80,6 +89,7 @@ class PricesSection(Section):
     @model_validator(mode="after")
     def _fits_its_loader(self) -> PricesSection:
         path_is_there("prices", self.loader, self.path)
+        fits_own_loader("prices", self, self.loader, ("columns", "filters", "symbol", "venue", "adjust", *FILE_FORM))
         if self.loader == "store":
             only_for_archives("prices", self, ("columns", "filters", "symbol", *FILE_FORM))
             if not self.venue:
@@ -335,6 +345,8 @@ _LATER_KEYS: tuple[tuple[str, str, Any], ...] = (
     ("prices", "extra_sessions", []),
     ("statistics", "trials_elsewhere", 0),
     ("model", "settings", {}),
+    ("news", "settings", {}),
+    ("prices", "settings", {}),
 )
 
 
@@ -370,6 +382,18 @@ class Config(Section):
     leakage: LeakageSection = LeakageSection()
     report: ReportSection = ReportSection()
     data: DataSection = DataSection()
+    _allow: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def allow(self) -> tuple[str, ...]:
+        """Code of one's own that may be imported, as ``"package.module:name"``; no file can say so."""
+        return self._allow
+
+    def allowing(self, allow: Collection[str]) -> Config:
+        """Return the same experiment, whose own code may be imported."""
+        allowed = self.model_copy()
+        allowed._allow = (*dict.fromkeys([*self._allow, *allow]),)
+        return allowed
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Config:
@@ -423,7 +447,8 @@ class Config(Section):
         """Hash of everything that can change a figure; 64 hex digits.
 
         Names and titles do not count, nor what companies are called, nor which faults of the data are accepted, nor
-        where files lie: the data carry fingerprints of their own, and the files of regimes count by their content.
+        where files lie: the data carry fingerprints of their own, and the files of regimes and of scores count by their
+        content. What code of one's own does counts beside it, by its source.
         """
         settings = {key: value for key, value in self.to_dict().items() if key not in ("name", "report", "data")}
         for section in ("news", "prices", "labels"):
@@ -435,6 +460,8 @@ class Config(Section):
         for source in FILED_REGIMES:
             if source in settings["regimes"]:
                 settings["regimes"][source]["path"] = fingerprint(tables_of(settings["regimes"][source]["path"]))
+        for scores in scores_in(settings["model"]):
+            scores["path"] = fingerprint(tables_of(scores["path"]))
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
@@ -468,7 +495,13 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def load_config(path: str | Path, overrides: list[str] | None = None, *, env: Collection[str] = ()) -> Config:
+def load_config(
+    path: str | Path,
+    overrides: list[str] | None = None,
+    *,
+    env: Collection[str] = (),
+    allow: Collection[str] = (),
+) -> Config:
     """Read and check an experiment file.
 
     Parameters
@@ -479,6 +512,8 @@ def load_config(path: str | Path, overrides: list[str] | None = None, *, env: Co
         ``section.key=value`` settings that replace those of the file; values are TOML, bare words are strings.
     env : collection of str
         Names of environment variables that paths may take in; no other is, and none that looks as if it held a key.
+    allow : collection of str
+        Code of one's own that the file may name, as ``"package.module:name"``; nothing is imported before it is used.
 
     Returns
     -------
@@ -500,7 +535,7 @@ def load_config(path: str | Path, overrides: list[str] | None = None, *, env: Co
     ('small', 2.0)
     """
     path = Path(path)
-    return parse_config(document_of(path, overrides, env=env), where=str(path))
+    return parse_config(document_of(path, overrides, env=env), where=str(path), allow=allow)
 
 
 def document_of(path: Path, overrides: list[str] | None = None, *, env: Collection[str] = ()) -> dict[str, Any]:
@@ -523,10 +558,12 @@ def document_of(path: Path, overrides: list[str] | None = None, *, env: Collecti
     leakage = document.get("leakage")
     if isinstance(leakage, dict) and isinstance(leakage.get("names"), str):
         leakage["names"] = place_of(leakage["names"], path, "leakage.names", env)
+    for scores in scores_in(document.get("model")):
+        scores["path"] = place_of(scores["path"], path, "model.scores.path", env)
     return document
 
 
-def parse_config(document: dict[str, Any], *, where: str) -> Config:
+def parse_config(document: dict[str, Any], *, where: str, allow: Collection[str] = ()) -> Config:
     """Check a nested mapping of settings.
 
     Parameters
@@ -535,6 +572,8 @@ def parse_config(document: dict[str, Any], *, where: str) -> Config:
         Sections and keys as in an experiment file; paths are taken as they stand.
     where : str
         Named in errors.
+    allow : collection of str
+        As in `load_config`.
 
     Returns
     -------
@@ -560,7 +599,10 @@ def parse_config(document: dict[str, Any], *, where: str) -> Config:
     >>> config.split.validation_span
     '3MS'
     """
-    return checked(Config, document, where=where)
+    if isinstance(allow, str):
+        raise ConfigError(f"allow: expected several, got the text {allow!r}. Write [{allow!r}].")
+    config = checked(Config, document, where=where)
+    return config.allowing(allow) if allow else config
 
 
 def override(document: dict[str, Any], text: str) -> None:

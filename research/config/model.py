@@ -6,9 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from embargo.data_loaders.archive.score_files import SCORE_COLUMNS
+from embargo.data_loaders.own_code import READERS, check_reference
 from embargo.models.bases.resolve import BUILT_IN
 from embargo.models.methods.settings import Method, Optimizer
 from embargo.models.scorer import CalibrationMethod, Runtime
+from embargo.research.config.archives import check_form
 from embargo.research.config.settings import BaseName, Count, Duration, Instant, Positive, Section
 
 # Kinds that start from a base.
@@ -19,12 +22,24 @@ KINDS = ("transformer", "prompted", "endpoint", "distilled", "scores", "linear",
 class ScoresSection(Section):
     """Probabilities made elsewhere, one row per article; what they know is stated, for nobody else can say it.
 
-    ``columns`` maps the product's names (``article_id``, ``bearish``, ``neutral``, ``bullish``) to those of the file.
+    ``columns`` maps the product's names (``article_id``, ``bearish``, ``neutral``, ``bullish``, or ``bearish_logit``
+    and so on) to those of the file. What judges the scores is ``knowledge_cutoff``, not when they were made: a model
+    that reads old news today says what it would have said then, if nothing in it is later than the news.
     """
 
     path: str
     knowledge_cutoff: Instant
     columns: dict[str, str] = Field(default_factory=dict)
+    delimiter: str | None = None
+    encoding: str | None = None
+    header: bool = True
+
+    @model_validator(mode="after")
+    def _is_readable(self) -> ScoresSection:
+        if odd := sorted(set(self.columns) - set(SCORE_COLUMNS)):
+            raise ValueError(f"model.scores.columns maps {odd}; it may map {', '.join(SCORE_COLUMNS)}")
+        check_form(self)
+        return self
 
 
 class PromptSection(Section):
@@ -72,7 +87,8 @@ class EndpointSection(Section):
 class ReaderSection(Section):
     """Which reader of news, how it is tuned, and what scores with it.
 
-    ``kind`` is one of the product's own, or ``"package.module:name"`` of yours, which is told ``settings``. ``base``
+    ``kind`` is one of the product's own, or ``"package.module:name"`` of yours, which is told ``settings`` and has to
+    be allowed (``--allow``), or the name that an installed package registered under ``embargo.readers``. ``base``
     names one base, or a series of vintages by the last day that each could know, of which each fold takes the newest
     that ends before its training does. ``scorer = "onnx"`` gives torch's fp32 probabilities sooner; ``"onnx-int8"`` is
     the fastest on a CPU and moves them.
@@ -108,6 +124,11 @@ class ReaderSection(Section):
         """Whether the reader starts from ``base``."""
         return self.kind in ON_BASE
 
+    @property
+    def is_own(self) -> bool:
+        """Whether the reader is none of the product's."""
+        return self.kind not in KINDS
+
     @model_validator(mode="before")
     @classmethod
     def _asked_something(cls, document: Any) -> Any:
@@ -117,18 +138,14 @@ class ReaderSection(Section):
 
     @model_validator(mode="after")
     def _is_known(self) -> ReaderSection:
-        if self.kind not in KINDS and ":" not in self.kind:
-            raise ValueError(
-                f"model.kind = {self.kind!r} is unknown. Choose one of {', '.join(KINDS)}, or name a reader of your "
-                "own as 'package.module:name'"
-            )
+        check_reference(self.kind, what="model.kind", built_in=KINDS, group=READERS)
         for kind, section in _SECTIONS.items():
             if (self.kind == kind) != (getattr(self, section, None) is not None):
                 if self.kind == kind:
                     raise ValueError(f"model.kind = {kind!r} needs the section model.{section}")
                 if section != "prompt" or self.kind != "endpoint":
                     raise ValueError(f"model.{section} belongs to kind = {kind!r}; leave it out with {self.kind!r}")
-        if self.settings and ":" not in self.kind:
+        if self.settings and not self.is_own:
             raise ValueError(f"model.settings are for a reader of your own; {self.kind!r} has keys of its own")
         return self
 
@@ -181,3 +198,13 @@ class ModelSection(ReaderSection):
 
 # What a kind is told in a section of its own.
 _SECTIONS = {"scores": "scores", "prompted": "prompt", "endpoint": "endpoint", "distilled": "distill"}
+
+
+def scores_in(model: Any) -> list[dict[str, Any]]:
+    """Find the sections of scores in that of a model, its teacher's among them."""
+    if not isinstance(model, dict):
+        return []
+    distilled = model.get("distill")
+    teacher = distilled.get("teacher") if isinstance(distilled, dict) else None
+    found = [each.get("scores") for each in (model, teacher) if isinstance(each, dict)]
+    return [each for each in found if isinstance(each, dict) and isinstance(each.get("path"), str)]

@@ -6,6 +6,7 @@ on where it stopped. The file exists whole or not at all.
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections import deque
@@ -17,15 +18,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from embargo.data_loaders.archive.score_files import CUTOFF_KEY, LOGITS
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.fields import CLASSES
 from embargo.models.bundles.bundle import ModelReader
 from embargo.models.scorer import Progress
 from embargo.models.scorers.cache import ScoreCache
-from embargo.models.scorers.score import ScoredArticles, score_articles, score_stream
+from embargo.models.scorers.score import ScoredArticles, cached_logits, score_articles, score_stream
 
 FRAME_ROWS = 8192
-COLUMNS = ("article_id", "symbol", "known_at", *CLASSES, "confidence", "model_id")
+COLUMNS = ("article_id", "symbol", "known_at", *CLASSES, "confidence", "model_id", *LOGITS)
 _SCHEMA = pa.schema(
     [
         ("article_id", pa.string()),
@@ -33,6 +35,7 @@ _SCHEMA = pa.schema(
         ("known_at", pa.timestamp("us", tz="UTC")),
         *((name, pa.float64()) for name in (*CLASSES, "confidence")),
         ("model_id", pa.string()),
+        *((name, pa.float64()) for name in LOGITS),
     ]
 )
 
@@ -45,7 +48,8 @@ class ScoredNews:
     ----------
     path : Path
         Parquet with one row per article and symbol: ``article_id, symbol, known_at, bearish, neutral, bullish,
-        confidence, model_id``, in the archive's order.
+        confidence, model_id``, and as ``bearish_logit, neutral_logit, bullish_logit`` what the model said before its
+        calibration, in the archive's order. Its metadata tell the model's knowledge cutoff.
     n_rows, n_articles : int
         Rows written, and distinct articles among them.
     n_scored, n_cached : int
@@ -103,11 +107,13 @@ def score_news(
     os.close(handle)
     draft = Path(name)
     try:
-        with pq.ParquetWriter(draft, _SCHEMA) as writer:
+        cutoff = None if reader.knowledge_cutoff is None else reader.knowledge_cutoff.isoformat()
+        schema = _SCHEMA.with_metadata({CUTOFF_KEY: json.dumps(cutoff).encode()})
+        with pq.ParquetWriter(draft, schema) as writer:
             for found in score_stream(reader.scorer, reader.calibration, frames(), cache=cache, progress=progress):
                 frame = waiting.popleft()
                 table = _with_scores(reader, frame, found, cache)
-                writer.write_table(pa.Table.from_pandas(table, schema=_SCHEMA, preserve_index=False))
+                writer.write_table(pa.Table.from_pandas(table, schema=schema, preserve_index=False))
                 rows += len(table)
                 articles += found.n_articles
                 scored += found.n_scored
@@ -137,6 +143,11 @@ def _with_scores(reader: ModelReader, frame: pd.DataFrame, found: ScoredArticles
     if len(again):
         more = score_articles(reader.scorer, reader.calibration, again, cache=cache)
         scores = pd.concat([scores, more.scores], ignore_index=True)
+    # Just scored, so that the cache holds them.
+    texts = frame.drop_duplicates("article_id")
+    logits = cached_logits(reader.scorer, texts["text"].tolist(), cache=cache).logits
+    said = pd.DataFrame(logits, columns=list(LOGITS)).assign(article_id=texts["article_id"].to_numpy())
+    scores = scores.merge(said, on="article_id", how="left", validate="1:1")
     return frame[["article_id", "symbol", "known_at"]].merge(scores, on="article_id", how="left", validate="m:1")[
         list(COLUMNS)
     ]

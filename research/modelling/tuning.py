@@ -174,10 +174,12 @@ class Explained:
     chosen_by: str
 
 
-def load_tuning(path: Path, overrides: list[str] | None = None, *, env: Collection[str] = ()) -> Config | TuneConfig:
+def load_tuning(
+    path: Path, overrides: list[str] | None = None, *, env: Collection[str] = (), allow: Collection[str] = ()
+) -> Config | TuneConfig:
     """Read a whole experiment, or a file of ``name, seed, [labels], [model]`` alone.
 
-    `env` names the environment variables that paths in it may take in.
+    `env` names the environment variables that paths in it may take in, `allow` the loaders of one's own that it may run.
 
     Raises
     ------
@@ -189,7 +191,7 @@ def load_tuning(path: Path, overrides: list[str] | None = None, *, env: Collecti
         override(document, text)
     config: Config | TuneConfig
     if _OF_EXPERIMENTS & set(document):
-        config = load_config(path, overrides, env=env)
+        config = load_config(path, overrides, env=env, allow=allow)
     else:
         labels = document.get("labels")
         if isinstance(labels, dict) and isinstance(labels.get("path"), str):

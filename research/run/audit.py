@@ -25,6 +25,7 @@ from embargo.research.progress import Stages
 from embargo.research.records.attempts import Attempts
 from embargo.research.run.cutoff import Rival, judge_cutoff
 from embargo.research.run.data_verdict import clock_of, read_by
+from embargo.research.run.given_scores import answered
 from embargo.research.run.plan import Plan, traded_parts
 from embargo.research.run.samples import Part
 from embargo.research.run.text_checks import judge_labels_read, judge_texts
@@ -144,6 +145,7 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
 
 def _told(scored: pd.DataFrame) -> pd.DataFrame:
     """Return what each scored article was taken to say, signed."""
+    scored = answered(scored)
     return scored[["published_at", "symbol"]].assign(score=scored["bullish"] - scored["bearish"])
 
 
@@ -161,8 +163,8 @@ def _universe(plan: Plan) -> Finding:
 
 def _levels(trail: Trail) -> Finding:
     plan, prices = trail.plan, trail.plan.world.prices
-    # Levels of an archive are taken as they stand, whatever its vendor worked into them.
-    unknown = plan.config.prices.loader == "archive" and prices.adjustment == "none"
+    # Levels of an archive, or of one's own loader, are taken as they stand, whatever was worked into them.
+    unknown = plan.config.prices.loader not in ("store", "simulated") and prices.adjustment == "none"
     return leakage.check_levels(
         trail.decide,
         trail.scored,

@@ -17,6 +17,7 @@ from embargo.backtest.leakage.memory.cutoff import FEWEST_MATCHED
 from embargo.backtest.leakage.memory.result import FEWEST_DAYS
 from embargo.backtest.significance import sharpe_estimate
 from embargo.research.records.cutoff import CutoffSide, EitherSide
+from embargo.research.run.given_scores import answered
 from embargo.research.run.plan import Plan
 from embargo.research.run.regimes import is_ex_post
 from embargo.research.run.trading import Trade
@@ -44,7 +45,7 @@ class Rival:
 
 def stated_cutoff(plan: Plan, manifests: Sequence[Mapping[str, Any]]) -> pd.Timestamp | str:
     """Return the base's knowledge cutoff where it divides the test, or why there is none that does."""
-    if manifests[0]["base"] is None:
+    if manifests[0]["base"] is None and manifests[0]["kind"] in ("lexicon", "linear"):
         return "The reader has no pretrained weights, so no cutoff divides the test."
     stated = [each["base_knowledge_cutoff"] for each in manifests]
     if None in stated:
@@ -147,7 +148,7 @@ def _matched(labels: pd.Series, cutoff: pd.Timestamp) -> pd.Series | None:
 
 def _forecasts(plan: Plan, scored: pd.DataFrame, asset_returns: pd.DataFrame, *further: str) -> pd.DataFrame:
     """Return each article that reached a bar with its score and what the bar earned."""
-    reached = scored.loc[scored["row"] >= 0]
+    reached = answered(scored.loc[scored["row"] >= 0])
     row, column = reached["row"].to_numpy(), reached["column"].to_numpy()
     return pd.DataFrame(
         {

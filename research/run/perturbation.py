@@ -42,6 +42,7 @@ from embargo.research.run.trading import Trade, conditions, fuse, trade
 from embargo.research.run.world import Inputs, world_of
 
 if TYPE_CHECKING:
+    from embargo.data_loaders.archive.score_files import LoadedScores
     from embargo.research.run.fusion import Fused
 
 # Where the run as it is keeps its models and scores.
@@ -377,7 +378,18 @@ def _rewritten(inputs: Inputs, at: pd.Timestamp, rng: np.random.Generator) -> In
         values = news[name].to_numpy(copy=True)
         values[later] = rng.permutation(values[later])
         news[name] = pd.Series(values, index=news.index).astype(news[name].dtype)
-    return replace(inputs, news=news)
+    # Drawn last, so that runs without such a file are changed as ever.
+    named = news.loc[later, "article_id"].unique()
+    scores = {key: _rescored(each, named, rng) for key, each in inputs.scores.items()}
+    return replace(inputs, news=news, scores=scores)
+
+
+def _rescored(scores: LoadedScores, articles: np.ndarray, rng: np.random.Generator) -> LoadedScores:
+    """Give articles each other's scores; the file stays what it is said to be."""
+    frame = scores.frame.copy()
+    there = np.flatnonzero(frame.index.isin(articles))
+    frame.iloc[there] = frame.iloc[rng.permutation(there)].to_numpy()
+    return replace(scores, frame=frame)
 
 
 def _repriced(inputs: Inputs, at: pd.Timestamp, rng: np.random.Generator) -> Inputs:

@@ -20,10 +20,11 @@ import pandas as pd
 
 from embargo.backtest.leakage import Finding
 from embargo.backtest.metrics import sharpe
+from embargo.data_loaders.archive.files import fingerprint, tables_of
 from embargo.data_loaders.schemas import Prices
 from embargo.research.cache import ledger_folder
 from embargo.research.config.experiment import Config
-from embargo.research.config.model import ModelSection
+from embargo.research.config.model import ModelSection, scores_in
 from embargo.research.pages.page import write_page
 from embargo.research.pages.status import Status
 from embargo.research.progress import Quiet, Stages
@@ -39,7 +40,9 @@ from embargo.research.run.audit import Trail, audit
 from embargo.research.run.chance import shuffle_news
 from embargo.research.run.cutoff import Rival, either_side
 from embargo.research.run.data_verdict import DataVerdict
+from embargo.research.run.given_scores import scores_told
 from embargo.research.run.measurement import Measured, estimate, measure
+from embargo.research.run.own_loaders import own_code
 from embargo.research.run.perturbation import Carried, perturb_once
 from embargo.research.run.plan import Plan, traded_news
 from embargo.research.run.preparation import prepare
@@ -177,7 +180,7 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
     repeat = partial(perturb_once, first, memory, cache, seed=config.seed)
     findings = audit(_trail(first, rival, attempts, measured, repeat), stages)
     verdict = conclude(metrics, findings, significance=config.statistics.significance, bad_data=plan.data.refused)
-    said = [*cautions(plan.world, plan.parts), *remarks(attempts)]
+    said = [*scores_told(plan.world, plan.parts), *cautions(plan.world, plan.parts), *remarks(attempts)]
     said += ledger.earlier_attempts(out, declared=attempts.elsewhere)
     verdict = replace(verdict, text=" ".join([verdict.text, *said]))
     measured = replace(
@@ -196,6 +199,10 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
             "elsewhere": metrics.trials_elsewhere,
         },
     )
+    if own := own_code(config):
+        manifest["code"] = {name: code.to_dict() for name, code in own.items()}
+    if (scores := plan.world.counts.get("scores")) is not None:
+        manifest["scores"] = scores
     if config.data.accept:
         manifest["accepted_data"] = dict(config.data.accept)
 
@@ -239,8 +246,9 @@ def _rival(plan: Plan, cache: Path, stages: Stages) -> Rival | None:
 
 
 def material_of(plan: Plan, samples: Sequence[Samples]) -> dict[str, str]:
-    """Fingerprint what an experiment reads: news, prices and what was learnt from; 64 hex digits each."""
-    return plan.world.fingerprints() | {"samples": samples_hash(samples)}
+    """Fingerprint what an experiment reads: news, prices, what was learnt from, and code of one's own; 64 hex digits."""
+    own = {f"code of {name}": code.sha256 for name, code in own_code(plan.config).items()}
+    return plan.world.fingerprints() | {"samples": samples_hash(samples)} | own
 
 
 def attempt_of(config: Config, material: dict[str, str]) -> str:
@@ -293,6 +301,8 @@ def kin_of(config: Config, material: dict[str, str]) -> str:
             settings[section].pop(key, None)
     for section in ("news", "prices", "labels"):
         settings[section].pop("path", None)
+    for scores in scores_in(settings["model"]):
+        scores["path"] = fingerprint(tables_of(scores["path"]))
     return hashlib.sha256(json.dumps([settings, material["news"]], sort_keys=True).encode()).hexdigest()
 
 

@@ -12,6 +12,8 @@ from embargo.research.config.experiment import Config
 from embargo.research.progress import Stages
 from embargo.research.run.by_regime import regime_labels
 from embargo.research.run.data_verdict import judge_data
+from embargo.research.run.given_scores import check_validated
+from embargo.research.run.own_loaders import own_code
 from embargo.research.run.plan import Plan, traded_parts, trading_rows
 from embargo.research.run.rules import rules_of
 from embargo.research.run.samples import plan_folds, plan_parts
@@ -48,6 +50,12 @@ def prepare(config: Config, stages: Stages, inputs: Inputs | None = None) -> Pla
     (2, '2015-07-01 13:25:00+00:00 to 2015-12-31 14:25:00+00:00')
     """
     base: Base | Vintages | None = None
+    own_code(config)  # a reader that is missing, or was not allowed, is told before anything is loaded
+    if config.model.is_own:
+        # Loaded here because no other kind needs what the product's readers are made of.
+        from embargo.models.scorers.own import own_kind
+
+        own_kind(config.model.kind, allow=config.allow)
     if config.model.on_base:
         # Loaded here because no other kind needs what reads and checks a base.
         from embargo.research.run.reading import given_base, given_vintages
@@ -58,6 +66,7 @@ def prepare(config: Config, stages: Stages, inputs: Inputs | None = None) -> Pla
     if config.model.on_base and base is None:
         base = given_vintages(config, folds)
     parts = plan_parts(config, world, folds, stages)
+    check_validated(config, world, parts)
     traded = traded_parts(config, parts)
     if not traded:
         raise ConfigError("fusion: there is one test window, and a fusion learns from earlier ones. Shorten test_span.")

@@ -204,6 +204,8 @@ def probe_run(
     True
     """
     config = plan.config
+    if scorer is None and config.model.scores is not None:
+        return _unanswered()
     called = names if names is not None else names_of(config)
     plan = with_base(plan, plan.parts[0].fold.train_end, cache, stages) if scorer is None else plan
     placed, stated = _placed(plan), _stated(plan, scorer)
@@ -239,6 +241,13 @@ def probe_run(
         # All were fitted before their own windows: then nothing in the test may be remembered.
         stated = min(at for at in cutoffs if at is not None)
     return judge_readings(together, stated, names=called, seed=config.seed)
+
+
+def _unanswered() -> list[Finding]:
+    """Say of every probe that scores of a file cannot be asked."""
+    said = "The scores come from a file, which answers no question: only what made them could be asked."
+    probes = [each for each in ON_REQUEST.values() if each.asked_by == ON_REQUEST["check_date_recall"].asked_by]
+    return [Finding(each.code, "not-applicable", each.title, said) for each in probes]
 
 
 def _stated(plan: Plan, scorer: Scorer | None) -> pd.Timestamp | None:

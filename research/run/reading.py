@@ -30,18 +30,20 @@ from embargo.models.methods.defaults import default_settings
 from embargo.models.methods.settings import TuneSettings
 from embargo.models.prompting.settings import PromptSettings
 from embargo.models.record import RECORD_COLUMNS
-from embargo.models.scorer import Progress
+from embargo.models.scorer import ByArticle, Progress
 from embargo.models.scorers.cache import ScoreCache, SpareCache
+from embargo.models.scorers.given import GivenSettings
 from embargo.models.scorers.linear import LinearSettings
 from embargo.models.scorers.score import score_articles
 from embargo.models.tuning.tiny import pretrain_tiny
 from embargo.models.tuning.tiny_lm import pretrain_tiny_lm
 from embargo.research.config.experiment import Config
-from embargo.research.config.model import ModelSection
+from embargo.research.config.model import ModelSection, ReaderSection
 from embargo.research.progress import Advance, Stages
+from embargo.research.run.given_scores import given_scores
 from embargo.research.run.plan import Plan, base_of
 from embargo.research.run.samples import Part, Samples
-from embargo.research.run.world import content_of
+from embargo.research.run.world import Inputs, content_of
 
 if TYPE_CHECKING:
     from embargo.signals.fusion.model import FusionModel
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 SCORES = "scores.sqlite"
 # Texts of a fold of which its reader is asked once more: readers of words cost nothing, and models take their time.
 ASKED_AGAIN, ASKED_OF_MODELS = 2000, 32
+COST_NOTHING = ("lexicon", "linear", "scores")
 ANSWER_COLUMNS = (
     "article_id", "fold", *(f"kept_{name}" for name in (*CLASSES, "confidence")),
     *(f"again_{name}" for name in CLASSES), "apart_before",
@@ -93,6 +96,8 @@ class Memory:
             known = self.models[key]
             return replace(known, scorer=Recalled(known.scorer.identity, known.scorer.knowledge_cutoff, fit))
         model = fit()
+        if isinstance(model.scorer, ByArticle):
+            return model  # no text brings its answers back, and they are at hand
         self.models[key] = replace(model, scorer=Recalled(model.scorer.identity, model.scorer.knowledge_cutoff))
         if self.scores is not None:
             self.anew.append(model)
@@ -121,8 +126,9 @@ class Reading:
     ----------
     scored : DataFrame
         One row per test article and symbol: news columns, ``bearish, neutral, bullish, confidence, model_id, fold``.
+        Probabilities are NaN where a reader that answers by article has none.
     judged : DataFrame
-        One row per labelled sample kept for measuring: ``article_id, label, fold``, calibrated ``bearish, neutral,
+        One row per labelled sample kept for measuring that has a score: ``article_id, label, fold``, calibrated ``bearish, neutral,
         bullish`` and the same before calibration as ``raw_bearish, raw_neutral, raw_bullish``.
     manifests : list of dict
         One per fold.
@@ -275,17 +281,19 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memo
             scores = result.scores.set_index("article_id")
             scored.append(scored_news(part, result.scores))
             before = raw.scores.set_index("article_id")[list(CLASSES)].add_prefix("raw_")
-            judged.append(
+            labelled = (
                 part.test[["article_id", "label"]]
                 .join(scores[list(CLASSES)], on="article_id")
                 .join(before, on="article_id")
                 .assign(fold=part.index)
             )
+            judged.append(labelled.dropna(subset=list(CLASSES)) if result.n_unscored else labelled)
             if model.fitted_on is not None:
                 fitted_on.append(model.fitted_on.assign(fold=part.index))
-            manifests.append(
-                model.manifest | {"fold": part.index, "n_cached": result.n_cached, "n_scored": result.n_scored}
-            )
+            counts = {"fold": part.index, "n_cached": result.n_cached, "n_scored": result.n_scored}
+            if result.n_unscored:
+                counts["n_unscored"] = result.n_unscored
+            manifests.append(model.manifest | counts)
     reading = Reading(pd.concat(scored, ignore_index=True), _once(config, judged), manifests)
     if fitted_on:
         reading = replace(reading, fitted_on=pd.concat(fitted_on, ignore_index=True))
@@ -308,10 +316,14 @@ def _asked_again(
     # A model that was fitted before is known by its name alone, and would be fitted once more.
     if isinstance(model.scorer, Recalled) or not loaded:
         return answers.reindex(columns=list(ANSWER_COLUMNS))
-    number = min(len(news), ASKED_AGAIN if not config.model.on_base else ASKED_OF_MODELS)
+    number = min(len(news), ASKED_AGAIN if config.model.kind in COST_NOTHING else ASKED_OF_MODELS)
     drawn = np.random.default_rng([config.seed, part.index]).permutation(len(news))[:number]
     asked = news.iloc[drawn]
-    logits = model.scorer.logits(asked["text"].tolist())
+    if isinstance(model.scorer, ByArticle):
+        asked = asked.loc[answers.loc[asked.index, "kept_confidence"].notna()]
+        logits = model.scorer.logits_of(asked["article_id"].tolist())
+    else:
+        logits = model.scorer.logits(asked["text"].tolist())
     again = model.calibration.apply(logits)
     told = pd.DataFrame(again, columns=[f"again_{name}" for name in CLASSES], index=asked.index)
     before = score_articles(model.scorer, Calibration(), asked, cache=store).scores.set_index("article_id")
@@ -359,7 +371,17 @@ def fit_fold(
     config = plan.config
     background = functools.partial(background_of, plan, part)
     return fit_part(
-        config.model, part, shared, cache, store, progress, seed=config.seed, background=background, memory=memory
+        config.model,
+        part,
+        shared,
+        cache,
+        store,
+        progress,
+        seed=config.seed,
+        background=background,
+        allow=config.allow,
+        inputs=plan.world.inputs,
+        memory=memory,
     )
 
 
@@ -373,6 +395,8 @@ def fit_part(
     *,
     seed: int,
     background: Callable[[], pd.DataFrame],
+    allow: Sequence[str] = (),
+    inputs: Inputs | None = None,
     memory: Memory | None = None,
 ) -> FittedModel:
     """Fit and calibrate a reader on one part of any split; ``background`` is asked for where its kind reads it."""
@@ -382,11 +406,13 @@ def fit_part(
         "train": part.train,
         "validation": part.validation,
         "trained_until": part.trained_until,
-        "settings": model_settings(model, base, len(part.train), seed=seed),
+        "settings": model_settings(model, base, len(part.train), seed=seed, inputs=inputs),
         "calibration": model.calibration,
         "runtime": model.scorer,
     }
-    if scorer_kind(model.kind).reads_background:
+    if model.is_own:
+        given |= {"allow": allow, "seed": seed}
+    if scorer_kind(model.kind, allow=allow).reads_background:
         given |= {"background": background(), "seed": seed}
 
     @functools.cache
@@ -407,10 +433,13 @@ def background_of(plan: Plan, part: Samples) -> pd.DataFrame:
     return news.loc[news["known_at"] < until, ["article_id", "symbol", "text", "known_at"]]
 
 
-def model_settings(model: ModelSection, base: Base | None, n_train: int, *, seed: int) -> object | None:
-    """Return the settings of the configured kind of model; None for a word list and for guessing, which have none.
+def model_settings(
+    model: ReaderSection, base: Base | None, n_train: int, *, seed: int, inputs: Inputs | None = None
+) -> object | None:
+    """Return the settings of the configured kind of model; None for those that have none.
 
-    A learning rate that is not configured is the method's usual one for a base of that width.
+    A learning rate that is not configured is the method's usual one for a base of that width. Scores of a file are read
+    once for the ``inputs`` of a run.
     """
     if model.kind in ("lexicon", "majority"):
         return None
@@ -419,6 +448,11 @@ def model_settings(model: ModelSection, base: Base | None, n_train: int, *, seed
     if model.kind == "prompted":
         assert model.prompt is not None
         return PromptSettings(**model.prompt.model_dump())
+    if model.scores is not None:
+        assert inputs is not None
+        return GivenSettings(given_scores(model.scores, inputs), model.scores.knowledge_cutoff)
+    if model.is_own:
+        return dict(model.settings)
     assert base is not None
     rate = model.learning_rate
     return TuneSettings(

@@ -22,6 +22,7 @@ from embargo.models.record import dated_record, samples_read
 from embargo.research.config.archives import dialect_of
 from embargo.research.config.experiment import Config, LabelsSection
 from embargo.research.progress import Stages
+from embargo.research.run.given_scores import scores_cautions, scores_told
 from embargo.research.run.world import World, frame_hash
 
 # Share of the news beyond which what is left out is more than a remark.
@@ -294,7 +295,7 @@ def left_out(config: Config, world: World, samples: Sequence[Samples]) -> list[s
         said.append(f"{same:,} rows of prices repeat another one, field by field, and count once.")
     if shut := world.counts["prices"].get("on_closed_days", 0):
         said.append(f"{shut:,} rows of prices stand on days that prices.closed names and are left out.")
-    return said
+    return [*said, *scores_told(world, samples)]
 
 
 def cautions(world: World, samples: Sequence[Samples]) -> list[str]:
@@ -314,7 +315,7 @@ def cautions(world: World, samples: Sequence[Samples]) -> list[str]:
             f"{early / len(world.news):.0%} of the news are older than the prices and taught nothing. Give prices from "
             "earlier, or set split.start where they begin."
         )
-    return said
+    return [*said, *scores_cautions(world)]
 
 
 def _after_prices(world: World, samples: Sequence[Samples]) -> str:

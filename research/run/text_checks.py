@@ -14,6 +14,7 @@ from embargo.backtest.leakage.tokens import Words
 from embargo.data_loaders.calendars import zone_of
 from embargo.data_loaders.fields import CLASSES
 from embargo.models.scorers.lexicon import LexiconScorer
+from embargo.research.run.given_scores import answered
 from embargo.research.run.plan import Plan
 
 # Hours between an article and the decision of the bar that it reached.
@@ -69,7 +70,7 @@ def placed(plan: Plan, scored: pd.DataFrame, asset_returns: pd.DataFrame) -> pd.
         ``article_id, symbol, text, source, published_at, at, earned, net, before, score, hour, weekday, age``; ``net``
         is what was earned less the mean of all symbols.
     """
-    reached = scored.loc[scored["row"] >= 0]
+    reached = answered(scored.loc[scored["row"] >= 0])
     row, column = reached["row"].to_numpy(), reached["column"].to_numpy()
     returns, net = asset_returns.to_numpy(), _net(asset_returns).to_numpy()
     published = reached["published_at"].dt.tz_convert(zone_of(plan.world.prices.calendar))

@@ -25,11 +25,14 @@ from embargo.data_loaders.errors import ConfigError, DataError, such
 from embargo.data_loaders.fields import PRICE_FIELDS
 from embargo.data_loaders.funding import funding_panel
 from embargo.data_loaders.schemas import Prices
-from embargo.research.config.archives import dialect_of
+from embargo.research.config.archives import BUILT_IN_LOADERS, dialect_of
 from embargo.research.config.experiment import Config
 from embargo.research.progress import Stages
+from embargo.research.run.given_scores import coverage
+from embargo.research.run.own_loaders import own_news, own_prices
 
 if TYPE_CHECKING:
+    from embargo.data_loaders.archive.score_files import LoadedScores
     from embargo.data_loaders.simulated.market import Truth
     from embargo.data_loaders.store import Snapshot
     from embargo.research.run.samples import LabelledFile
@@ -54,6 +57,8 @@ class Inputs:
     labelled : dict of str to LabelledFile
         Labelled files that were read and cut, by the settings that they were read under: they are undated, and so are
         the same in every world that is made of these inputs.
+    scores : dict of str to LoadedScores
+        Files of scores that were read, by the settings that they were read under.
     """
 
     news: pd.DataFrame
@@ -62,6 +67,7 @@ class Inputs:
     funding: pd.DataFrame | None
     counts: dict[str, Counts]
     labelled: dict[str, LabelledFile] = field(default_factory=dict, compare=False, repr=False)
+    scores: dict[str, LoadedScores] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,7 @@ class World:
     funding : DataFrame or None
         Funding rates that settle during each row, shape (bars, symbols); None where none is charged.
     counts : dict of str to dict of str to int
-        Rows by what became of them, for ``news``, ``prices`` and ``funding``.
+        Rows by what became of them, for ``news``, ``prices``, ``funding`` and a file of ``scores``.
     inputs : Inputs
         What it was made from.
 
@@ -197,6 +203,8 @@ def world_of(config: Config, inputs: Inputs) -> World:
             else "news: no article is left after filters. Check news.filters, the dates in [split] and prices.symbols."
         )
     counts["news"]["kept"] = len(news)
+    if config.model.scores is not None:
+        counts["scores"] = coverage(config.model.scores, inputs, news)
     decided_at = decision_times(prices.open_at, latency)
     return World(
         news=news,
@@ -286,6 +294,9 @@ def _recorded(config: Config, stages: Stages) -> tuple[pd.DataFrame, Prices, dic
 
 def _read_news(config: Config, stages: Stages) -> LoadedNews:
     news = config.news
+    if news.loader not in BUILT_IN_LOADERS:
+        stages.stage("Read the news")
+        return own_news(config)
     if news.loader == "store":
         return _stored_news(config, stages)
     return read_news(
@@ -311,6 +322,9 @@ def _read_news(config: Config, stages: Stages) -> LoadedNews:
 
 def _read_prices(config: Config, symbols: list[str] | None, stages: Stages) -> LoadedPrices:
     prices = config.prices
+    if prices.loader not in BUILT_IN_LOADERS:
+        stages.stage("Read the prices")
+        return own_prices(config, symbols)
     if prices.loader == "store":
         stages.stage("Read the prices")
         return _stored_prices(config, symbols)

@@ -178,6 +178,7 @@ def _counts(plan: Plan, result: Trade) -> dict[str, dict[str, int]]:
     groups = {
         "News": plan.world.counts["news"],
         "Labels from returns": {"before_prices": early} if (early := plan.parts[0].counts.get("before_prices")) else {},
+        "Scores of a file": plan.world.counts.get("scores", {}),
         "Prices": plan.world.counts["prices"],
         "Funding": plan.world.counts.get("funding", {}),
         "Articles on their way to a bar": result.counts["news"],

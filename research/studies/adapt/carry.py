@@ -157,6 +157,8 @@ def read_by(
                         advance,
                         seed=study.experiment.seed,
                         background=background,
+                        allow=study.allow,
+                        inputs=None if plan is None else plan.world.inputs,
                     )
                 fits.append(_kept(folder, "fit", fitting))
                 manifests.append(model.manifest | {"fold": part.index})
@@ -236,7 +238,7 @@ def _room_of(
         "base": None if base is None else base.weights_hash,
         "seed": study.experiment.seed,
     }
-    if plan is not None and scorer_kind(section.kind).reads_background:
+    if plan is not None and scorer_kind(section.kind, allow=study.allow).reads_background:
         given["background"] = background_of(plan, part)
     return _own(room, content_of(**given))
 

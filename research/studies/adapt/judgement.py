@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -43,22 +44,56 @@ def enough_resamples(statistics: StatisticsSection, readers: int) -> int:
     return max(statistics.bootstrap, math.ceil(8 * pairs / statistics.significance))
 
 
-def same_items(judged: Mapping[str, pd.DataFrame]) -> tuple[dict[str, np.ndarray], np.ndarray, pd.Series]:
-    """Return every reader's probabilities on the items that all of them judged, their labels and their articles.
+@dataclass(frozen=True)
+class Items:
+    """The test items that every reader answered.
+
+    Attributes
+    ----------
+    probabilities : dict of str to ndarray, shape (n, 3)
+        By reader.
+    labels : ndarray of int, shape (n,)
+    articles : Series of str, shape (n,)
+    left_out : dict of str to int
+        Items that a reader left without an answer; an item that one did not answer is none for the others either.
+    """
+
+    probabilities: dict[str, np.ndarray]
+    labels: np.ndarray
+    articles: pd.Series
+    left_out: dict[str, int]
+
+
+def same_items(judged: Mapping[str, pd.DataFrame]) -> Items:
+    """Bring what readers answered to the items that all of them answered.
 
     Raises
     ------
     DataError
-        If two readers were asked of other items: a difference would be that of the items.
+        If two readers were asked of other items, or none is left: a difference would be that of the items.
     """
     first = next(iter(judged.values()))[["fold", "article_id", "label"]].reset_index(drop=True)
+    answers, answered = {}, np.ones(len(first), dtype=bool)
+    left_out: dict[str, int] = {}
     for name, frame in judged.items():
         if not frame[["fold", "article_id", "label"]].reset_index(drop=True).equals(first):
             raise DataError(f"adapt: {name} was tested on other items than the readers before it. Repeat the study.")
-        if frame[list(CLASSES)].isna().to_numpy().any():
-            raise DataError(f"adapt: {name} left test items without probabilities. Give it scores of all of them.")
-    probabilities = {name: frame[list(CLASSES)].to_numpy(dtype=float) for name, frame in judged.items()}
-    return probabilities, first["label"].to_numpy(dtype=np.int64), first["article_id"]
+        answers[name] = frame[list(CLASSES)].to_numpy(dtype=float)
+        there = np.isfinite(answers[name]).all(axis=1)
+        answered &= there
+        if not there.all():
+            left_out[name] = int((~there).sum())
+    if answered.sum() < 2:
+        raise DataError(
+            f"adapt: {int(answered.sum())} of {len(first)} test items were answered by every reader "
+            f"({left_out} left out). Leave a reader out, or score more."
+        )
+    return Items(
+        {name: values[answered] for name, values in answers.items()},
+        first.loc[answered, "label"].to_numpy(dtype=np.int64),
+        first.loc[answered, "article_id"].reset_index(drop=True),
+        left_out,
+    )
 
 
 def figures_of(

@@ -29,6 +29,7 @@ from embargo.research.records.attempts import tried_around
 from embargo.research.records.folders import write_json, writing
 from embargo.research.records.windows import TradedWindow
 from embargo.research.run.audit import judge_bases
+from embargo.research.run.given_scores import answered
 from embargo.research.run.measurement import article_days, estimate
 from embargo.research.run.pipeline import attempt_of, kin_of, material_of, series_of, tuning_of, window_of
 from embargo.research.run.plan import Plan, traded_news
@@ -126,7 +127,8 @@ def adapt(study: AdaptConfig, *, out: Path, cache: Path, stages: Stages) -> Adap
     if not done:
         raise next(iter(failed.values()))
     stages.stage("Test the readers against each other")
-    probabilities, labels, articles = same_items({name: one.read.judged for name, one in done.items()})
+    items = same_items({name: one.read.judged for name, one in done.items()})
+    probabilities, labels, articles = items.probabilities, items.labels, items.articles
     groups = _groups(desk, next(iter(done.values())), articles)
     statistics, seed = study.experiment.statistics, study.experiment.seed
     rows = [
@@ -147,7 +149,7 @@ def adapt(study: AdaptConfig, *, out: Path, cache: Path, stages: Stages) -> Adap
     )
     advice = recommend(rows, pairs, study.adapt, significance=statistics.significance)
     folder = out / f"{study.experiment.name}-adapt-{_identity(desk)}"
-    figures = _figures(desk, rows, done, groups)
+    figures = _figures(desk, rows, done, groups) | {"n_left_out": items.left_out}
     found = Adaptation(folder, rows, pairs, advice, figures)
     stages.stage("Write the report")
     _save(found, {name: one.read.judged for name, one in done.items()}, {k: v.returns for k, v in done.items()})
@@ -180,8 +182,8 @@ def _carried(desk: _Desk, name: str, stages: Stages) -> _Done:
     found = read_by(study, name, own, own.parts, desk.cache, stages)
     assert found.scored is not None
     stages.stage(f"Trade {name}")
-    news = traded_news(own, found.scored)
-    result = trade(own, news, fuse(own, found.scored))
+    scored = answered(found.scored)
+    result = trade(own, traded_news(own, scored), fuse(own, scored))
     returns = result.books.returns
     return _Done(own, found, returns, _record(desk, own, returns))
 

@@ -138,11 +138,13 @@ def what_was_tested(found: Adaptation) -> str:
 def how_tested(found: Adaptation) -> str:
     """Say what stands behind p-values and recommendation."""
     figures = found.figures
+    left = "; ".join(f"{formats.count(n)} by {name}" for name, n in figures.get("n_left_out", {}).items())
+    gone = f" Test texts left without an answer, and out of the comparison for all: {left}." if left else ""
     return (
         f"The recommendation rests on {MEASURES[figures['adapt']['judge_by']]}, chosen before anything was read, and "
         f"reckons with {formats.count(figures['adapt']['articles'])} articles. Differences are paired "
         f"({formats.count(figures['resamples'])} resamples) and corrected by Holm over {figures['family']} pairs, at "
-        f"{figures['significance']:g}. Readers are not audited here: run the one you take."
+        f"{figures['significance']:g}. Readers are not audited here: run the one you take.{gone}"
     )
 
 

@@ -6,7 +6,7 @@ that the manifest keeps: a figure about other prices than the run's would be abo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,7 +64,7 @@ class RecalledRun:
     prices: Prices
 
 
-def recall(folder: Path, stages: Stages) -> RecalledRun:
+def recall(folder: Path, stages: Stages, *, allow: Collection[str] = ()) -> RecalledRun:
     """Read a run back.
 
     Parameters
@@ -73,6 +73,8 @@ def recall(folder: Path, stages: Stages) -> RecalledRun:
         A run's folder, such as ``runs/demo-1a2b3c4d``.
     stages : Stages
         Shows progress.
+    allow : collection of str
+        Loaders of one's own that the run's config may run; see `embargo.research.config.load_config`.
 
     Returns
     -------
@@ -108,7 +110,7 @@ def recall(folder: Path, stages: Stages) -> RecalledRun:
     check_headline(metrics, folder / METRICS)
     signal, weights, articles = (read_table(folder, name, manifest) for name in names)
     settings_of(folder, manifest)
-    config = load_config(folder / CONFIG)
+    config = load_config(folder / CONFIG, allow=allow)
     world = load_world(config, stages)
     hold_against(manifest.get("fingerprints", {}), world.fingerprints(), config, folder)
     return RecalledRun(
@@ -176,13 +178,15 @@ def hold_against(kept: dict[str, str], found: dict[str, str], config: Config, fo
     ):
         if kept.get(what) == found[what]:
             continue
-        place = "the simulated market" if loader == "simulated" else str(path)
+        place = "the simulated market" if loader == "simulated" else str(path or f"{what}.loader = {loader}")
         remedy = (
             "Set as_of in a config, so that a store answers as it did then, and repeat the run."
             if loader == "store"
             else "This version simulates another market; repeat the run."
             if loader == "simulated"
             else "Put the file back as it was, or repeat the run."
+            if loader == "archive"
+            else "Let the loader return what it did, or repeat the run."
         )
         raise DataError(
             f"{place}: the {what} have changed since the run. {folder / 'manifest.json'} has the fingerprint "

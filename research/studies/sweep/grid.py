@@ -210,7 +210,9 @@ def cells_of(config: Config, axes: Sequence[Axis]) -> list[Cell]:
     for values in itertools.product(*(axis.values for axis in axes)):
         choice = dict(zip(keys, values, strict=True))
         cell = Cell(choice, config)
-        cell = replace(cell, config=parse_config(_with(document, choice), where=f"--grid {cell.label}"))
+        cell = replace(
+            cell, config=parse_config(_with(document, choice), where=f"--grid {cell.label}", allow=config.allow)
+        )
         rules_of(cell.config)
         settings = cell.config.fingerprint()
         if settings in seen:

@@ -257,10 +257,15 @@ def test_a_study_needs_readers_that_fit(labelled: Path, tmp_path: Path) -> None:
 def test_other_items_are_no_pair() -> None:
     frame = pd.DataFrame({"fold": [0, 0], "article_id": ["a", "b"], "label": [0, 1]})
     frame = frame.assign(bearish=0.2, neutral=0.3, bullish=0.5)
-    assert len(same_items({"one": frame, "two": frame})[1]) == 2
+    assert len(same_items({"one": frame, "two": frame}).labels) == 2
     with pytest.raises(DataError, match="other items"):
         same_items({"one": frame, "two": frame.iloc[::-1]})
-    with pytest.raises(DataError, match="without probabilities"):
+    longer = pd.concat([frame, frame.assign(article_id=["c", "d"])], ignore_index=True)
+    found = same_items({"one": longer, "two": longer.assign(bullish=[0.5, np.nan, 0.5, 0.5])})
+    assert found.left_out == {"two": 1}
+    assert found.articles.tolist() == ["a", "c", "d"]
+    assert len(found.probabilities["one"]) == 3
+    with pytest.raises(DataError, match="1 of 2 test items"):
         same_items({"one": frame, "two": frame.assign(bullish=[0.5, np.nan])})
 
 
