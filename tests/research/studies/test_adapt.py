@@ -248,10 +248,14 @@ def test_a_study_needs_readers_that_fit(labelled: Path, tmp_path: Path) -> None:
     (tmp_path / "second.toml").write_text("[news]\nloader = 'simulated'\n")
     with pytest.raises(ConfigError, match="news: only"):
         load_adapt(labelled, readers=tmp_path / "second.toml")
-    scores = ["readers.given.kind=scores", "readers.given.scores={path='s.csv', knowledge_cutoff=2014-01-01}"]
-    given_scores = load_adapt(labelled, scores).readers["given"].scores
-    assert given_scores is not None
-    assert given_scores.path == str(labelled.parent / "s.csv")
+    given_scores = ["readers.given.kind=scores", "readers.given.scores={path='s.csv', knowledge_cutoff=2014-01-01}"]
+    with pytest.raises(ConfigError, match="go by article"):
+        load_adapt(labelled, given_scores)
+    document = {name: section for name, section in MARKET.items() if name != "adapt"}
+    (tmp_path / "market.toml").write_text(parse_config(document, where="test").to_toml(), encoding="utf-8")
+    found = load_adapt(tmp_path / "market.toml", [*given_scores, "readers.line.kind=linear"]).readers["given"].scores
+    assert found is not None
+    assert found.path == str(tmp_path / "s.csv")
 
 
 def test_other_items_are_no_pair() -> None:
