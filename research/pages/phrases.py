@@ -94,24 +94,24 @@ PHRASES: Mapping[str, Phrase] = MappingProxyType(
         ),
         "cheaper reader is alike": Phrase(
             "Take {reader}: it cannot be told from {leader} here, and costs {cost}.",
-            "Both are shown to beat guessing, where there is a row for that, and the paired test between them does not "
-            "reject. It does not say that they are equal; the interval of the difference stands below.",
+            "Both are shown to know more than guessing, where there is a row for that, and the paired test between "
+            "them does not reject. It does not say that they are equal; the interval of the difference stands below.",
         ),
         "leader is cheapest": Phrase(
             "Take {reader}: no reader here that can be trusted is shown to read better, and those that it cannot be "
             "told from cost more.",
-            "Its figure is the highest among those shown to beat guessing. It is not shown to be better than the "
-            "others.",
+            "Its figure is the highest among those shown to know more than guessing. It is not shown to be better "
+            "than the others.",
         ),
         "leader stands alone": Phrase(
-            "Take {reader}: it alone is shown to beat guessing without being shown to be worse than another.",
-            "The other trusted readers are not shown to beat guessing, or are shown to be worse. Of the former it is "
-            "not shown to be better.",
+            "Take {reader}: it alone is shown to know more than guessing without being shown to be worse than another.",
+            "The other trusted readers are not shown to know more than guessing, or are shown to be worse. Of the "
+            "former it is not shown to be better.",
         ),
         "no reader beats guessing": Phrase(
-            "No reader can be recommended: none is shown to read better than guessing by the classes alone.",
-            "After Holm's correction no paired test against the row that guesses rejects in a reader's favour. It does "
-            "not say that none reads better.",
+            "No reader can be recommended: none is shown to know more than guessing by the classes alone.",
+            "After Holm's correction no reader's mean log loss is shown to be below that of the class shares. It does "
+            "not say that none knows more.",
         ),
         "no reader can be trusted": Phrase(
             "No reader can be recommended: none that was carried out is known to end before the test begins.",

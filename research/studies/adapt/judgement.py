@@ -99,11 +99,11 @@ def same_items(judged: Mapping[str, pd.DataFrame]) -> Items:
 def figures_of(
     probs: np.ndarray, labels: np.ndarray, groups: np.ndarray | None, statistics: StatisticsSection, seed: int
 ) -> dict[str, Any]:
-    """Return accuracy and macro-F1 with intervals, and the calibration error, of one reader."""
+    """Return accuracy and macro-F1 with intervals, calibration error and log loss of one reader."""
     report = classification_report(
         probs, labels, groups=groups, seed=seed, level=statistics.level, resamples=max(1000, statistics.bootstrap)
     )
-    found: dict[str, Any] = {"n": report["n"], "ece": report["ece"]}
+    found: dict[str, Any] = {"n": report["n"], "ece": report["ece"], "log_loss": report["log_loss"]}
     for name in MEASURES:
         interval = report[f"{name}_interval"]
         found |= {name: report[name], f"{name}_interval": None if interval is None else tuple(interval)}
@@ -144,7 +144,7 @@ def pairs_of(
         return []
     resamples = enough_resamples(statistics, len(probs))
     table = compare_classifiers(probs, labels, groups=groups, seed=seed, resamples=resamples, level=statistics.level)
-    drawn = table[table["test"] == "paired bootstrap"]
+    drawn, lost = table[table["test"] == "paired bootstrap"], table[table["test"] == "paired t"]
     ratios = _sharpes(list(probs), returns, statistics, periods_per_year, resamples, seed)
     pairs = []
     for a, b in combinations(probs, 2):
@@ -153,7 +153,8 @@ def pairs_of(
             name: _apart(rows[rows["question"].str.contains(f"({word})", regex=False)].iloc[0])
             for name, word in _QUESTIONS.items()
         }
-        pairs.append(Pair(a, b, sharpe=ratios[a, b], **found))
+        suffered = lost[(lost["a"] == a) & (lost["b"] == b)].iloc[0]
+        pairs.append(Pair(a, b, sharpe=ratios[a, b], log_loss=_apart(suffered), **found))
     return pairs
 
 

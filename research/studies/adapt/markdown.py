@@ -67,7 +67,11 @@ def markdown(found: Adaptation, *, title: str) -> str:
     ]
     if found.pairs:
         measure = found.figures["adapt"]["judge_by"]
-        names = [(measure, MEASURES[measure]), *([("sharpe", "Sharpe ratio")] if found.figures["traded"] else [])]
+        names = [
+            (measure, MEASURES[measure]),
+            ("log_loss", "log loss"),
+            *([("sharpe", "Sharpe ratio")] if found.figures["traded"] else []),
+        ]
         for name, words in names:
             heads = ["first", "second", f"{words}: difference", "interval", "p, two-sided", "p (Holm), two-sided"]
             rows = [

@@ -101,7 +101,7 @@ def _status(found: Adaptation) -> str:
 def _families(found: Adaptation) -> list[tuple[str, str]]:
     first = found.figures["adapt"]["judge_by"]
     names = [first, *(name for name in MEASURES if name != first)]
-    return [(name, MEASURES[name]) for name in names] + (
+    return [*((name, MEASURES[name]) for name in names), ("log_loss", "Mean log loss, in nats: lower is better")] + (
         [("sharpe", "Sharpe ratio, a year, net of costs")] if found.figures["traded"] else []
     )
 

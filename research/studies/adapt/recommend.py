@@ -1,8 +1,11 @@
 """What a study of readers comes to, in words that follow from its tests by a fixed rule.
 
 One figure, named before anything is read, decides. Of the readers whose knowledge ends before the test and which are
-shown to beat guessing, those that cannot be told from the best of them are taken for equally good, and the cheapest of
-these is recommended. Nothing is called better than what it was not shown to be better than.
+shown to know more than guessing, those that cannot be told from the best of them are taken for equally good, and the
+cheapest of these is recommended. Nothing is called better than what it was not shown to be better than.
+
+Whether a reader knows anything is asked of its probabilities, by their mean log loss against that of the class shares:
+whoever answers at random has a higher macro-F1 than whoever always gives the commonest class, and knows no more.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ class Advice:
     best : str or None
         The one reader that is shown to read better than every other that can be trusted here; None where there is none.
     alike : tuple of str
-        Readers that cannot be told from the highest figure among those that beat guessing; it is one of them.
+        Readers that cannot be told from the highest figure among those that know more than guessing; it is one of them.
     aside : tuple of str
         Readers that may remember this window, and had no say.
     headline : str
@@ -74,9 +77,10 @@ def recommend(rows: Sequence[Row], pairs: Sequence[Pair], settings: AdaptSection
     >>> from embargo.research.config.adapt import AdaptSection
     >>> from embargo.research.studies.adapt import Apart, Pair, Row, recommend
     >>> costs = {"fit_cost": 0.0, "article_cost": 0.001, "trust": "before"}
-    >>> guess = Row("majority", "majority", macro_f1=0.2, **costs)
-    >>> line = Row("line", "linear", macro_f1=0.7, **costs)
-    >>> pair = Pair("line", "majority", macro_f1=Apart(0.5, 0.4, 0.6, 0.001, 0.001))
+    >>> guess = Row("majority", "majority", macro_f1=0.2, log_loss=1.1, **costs)
+    >>> line = Row("line", "linear", macro_f1=0.7, log_loss=0.7, **costs)
+    >>> better, lower = Apart(0.5, 0.4, 0.6, 0.001, 0.001), Apart(-0.4, -0.5, -0.3, 0.001, 0.001)
+    >>> pair = Pair("line", "majority", macro_f1=better, log_loss=lower)
     >>> recommend([guess, line], [pair], AdaptSection(), significance=0.05).headline
     'Take line: it is shown to read better than every other reader here that can be trusted.'
     """
@@ -95,11 +99,16 @@ def recommend(rows: Sequence[Row], pairs: Sequence[Pair], settings: AdaptSection
         apart = between(pairs, one.name, other.name, measure)
         return apart.stands(significance) and (apart.difference or 0.0) > 0.0
 
-    shown = able if guess is None else [row for row in able if ahead(row, guess)]
+    def knows(row: Row) -> bool:
+        if guess is None:
+            return True
+        apart = between(pairs, row.name, guess.name, "log_loss")
+        return apart.stands(significance) and (apart.difference or 0.0) < 0.0
+
+    shown = [row for row in able if knows(row)]
     if guess is not None and not shown:
-        top = max(able, key=lambda row: row.quality(measure)[0])
-        apart = between(pairs, top.name, guess.name, measure)
-        lines = [f"The highest figure is that of {top.name}: {_against(top, guess, apart, measure)}"]
+        top = min(able, key=lambda row: math.inf if row.log_loss is None else row.log_loss)
+        lines = [f"The lowest log loss is that of {top.name}: {_guessing(top, guess, pairs)}"]
         return Advice(None, None, (), outside, phrase("no reader beats guessing"), (*lines, *notes))
     leader = max(shown, key=lambda row: (row.quality(measure)[0], -row.cost(settings.articles)))
     alike = [row for row in shown if row is leader or not ahead(leader, row)]
@@ -109,9 +118,9 @@ def recommend(rows: Sequence[Row], pairs: Sequence[Pair], settings: AdaptSection
     if guess is None:
         lines.append("No reader of this study guesses by the classes alone, so none is shown to be better than that.")
     else:
-        lines.append(
-            f"Against guessing: {_against(take, guess, between(pairs, take.name, guess.name, measure), measure)}"
-        )
+        lines.append(f"Against guessing: {_guessing(take, guess, pairs)}")
+        if idle := [row.name for row in able if row not in shown]:
+            lines.append(f"Not shown to know more than guessing: {', '.join(idle)}.")
     lines += [*_choice_lines(take, leader, alike, pairs, settings), *_volume_lines(take, alike, settings)]
     lines += _money_lines(take, trusted, pairs, significance)
     headline = _headline(take, leader, best, alike, settings)
@@ -200,6 +209,14 @@ def _against(row: Row, other: Row, apart: Apart, measure: str) -> str:
     )
 
 
+def _guessing(row: Row, guess: Row, pairs: Sequence[Pair]) -> str:
+    apart = between(pairs, row.name, guess.name, "log_loss")
+    return (
+        f"a mean log loss of {formats.coefficient(row.log_loss)} nats against {formats.coefficient(guess.log_loss)} for "
+        f"{guess.name}, a difference of {apart_words(apart)}."
+    )
+
+
 def _choice_lines(
     take: Row, leader: Row, alike: Sequence[Row], pairs: Sequence[Pair], settings: AdaptSection
 ) -> list[str]:
@@ -241,9 +258,11 @@ def _money_lines(take: Row, trusted: Sequence[Row], pairs: Sequence[Pair], signi
         return []
     if take.sharpe is None:
         return [f"{take.name} never traded here, so what it would earn is not known."]
+    if take.sharpe_p_value is None:
+        return [f"{take.name} moved on too few bars for its Sharpe ratio of {formats.ratio(take.sharpe)} to be judged."]
     own = f"{formats.ratio(take.sharpe)} ({formats.interval((take.sharpe_low, take.sharpe_high))})"
     lines = []
-    if take.sharpe_p_value is None or take.sharpe_p_value >= significance:
+    if take.sharpe_p_value >= significance:
         lines.append(
             f"That {take.name} earns anything after costs is not shown: its Sharpe ratio is {own}, "
             f"{formats.p_value(take.sharpe_p_value)}, one-sided."

@@ -26,6 +26,8 @@ class Row:
         Labelled test samples.
     accuracy, macro_f1, ece : float or None
         Fractions in [0, 1].
+    log_loss : float or None
+        Mean, in nats.
     accuracy_interval, macro_f1_interval : pair of float or None
     probed : dict or None
         See `embargo.research.studies.adapt.carry.ReadBy`.
@@ -64,6 +66,7 @@ class Row:
     macro_f1: float | None = None
     macro_f1_interval: Interval | None = None
     ece: float | None = None
+    log_loss: float | None = None
     probed: dict[str, Any] | None = None
     unprobed: str = ""
     sharpe: float | None = None
@@ -146,6 +149,8 @@ class Pair:
     ----------
     a, b : str
     macro_f1, accuracy, sharpe : Apart
+    log_loss : Apart
+        Mean, in nats: the lower the better.
 
     Examples
     --------
@@ -159,13 +164,14 @@ class Pair:
     macro_f1: Apart = field(default_factory=Apart)
     accuracy: Apart = field(default_factory=Apart)
     sharpe: Apart = field(default_factory=Apart)
+    log_loss: Apart = field(default_factory=Apart)
 
     def of(self, reader: str, measure: str) -> Apart:
-        """Return how far a reader of the two is ahead of the other."""
+        """Return how far a figure of one of the two is above that of the other."""
         found: Apart = getattr(self, measure)
         return found if reader == self.a else found.turned()
 
 
 def between(pairs: Sequence[Pair], reader: str, other: str, measure: str) -> Apart:
-    """Return how far a reader is ahead of another."""
+    """Return how far a figure of a reader is above that of another."""
     return next((pair.of(reader, measure) for pair in pairs if {pair.a, pair.b} == {reader, other}), Apart())

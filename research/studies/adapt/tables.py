@@ -141,7 +141,8 @@ def how_tested(found: Adaptation) -> str:
     left = "; ".join(f"{formats.count(n)} by {name}" for name, n in figures.get("n_left_out", {}).items())
     gone = f" Test texts left without an answer, and out of the comparison for all: {left}." if left else ""
     return (
-        f"The recommendation rests on {MEASURES[figures['adapt']['judge_by']]}, chosen before anything was read, and "
+        f"The recommendation rests on {MEASURES[figures['adapt']['judge_by']]}, chosen before anything was read, on "
+        "whether the mean log loss is below that of guessing, and "
         f"reckons with {formats.count(figures['adapt']['articles'])} articles. Differences are paired "
         f"({formats.count(figures['resamples'])} resamples) and corrected by Holm over {figures['family']} pairs, at "
         f"{figures['significance']:g}. Readers are not audited here: run the one you take.{gone}"

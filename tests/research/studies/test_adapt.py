@@ -299,20 +299,29 @@ def test_so_many_resamples_that_a_p_value_can_stand() -> None:
         assert pairs * 2 / (1 + enough_resamples(statistics, readers)) < statistics.significance
 
 
-GUESS = Row("guess", "majority", macro_f1=0.30, trust="before", traded=True, fit_cost=0.0, article_cost=0.0)
-CHEAP = Row("cheap", "linear", macro_f1=0.70, trust="before", traded=True, fit_cost=0.1, article_cost=0.001)
-DEAR = Row("dear", "transformer", macro_f1=0.72, trust="before", traded=True, fit_cost=4.0, article_cost=0.04)
+GUESS = Row(
+    "guess", "majority", macro_f1=0.30, log_loss=1.1, trust="before", traded=True, fit_cost=0.0, article_cost=0.0
+)
+CHEAP = Row(
+    "cheap", "linear", macro_f1=0.70, log_loss=0.7, trust="before", traded=True, fit_cost=0.1, article_cost=0.001
+)
+DEAR = Row(
+    "dear", "transformer", macro_f1=0.72, log_loss=0.6, trust="before", traded=True, fit_cost=4.0, article_cost=0.04
+)
 SURE, UNSURE = 0.001, 0.4
 
 
 def planted(*rows: Row, sure: Mapping[tuple[str, str], float] = {}) -> list[Pair]:
-    """Pairs whose macro-F1 differ as the rows say; Holm's p as given, sure against the one who guesses."""
+    """Pairs whose figures differ as the rows say; Holm's p as given, sure against the one who guesses."""
     pairs = []
     for place, a in enumerate(rows):
         for b in rows[place + 1 :]:
             p = sure.get((a.name, b.name), SURE if "guess" in (a.name, b.name) else UNSURE)
-            gap = float(a.macro_f1 or 0.0) - float(b.macro_f1 or 0.0)
-            pairs.append(Pair(a.name, b.name, macro_f1=Apart(gap, gap - 0.1, gap + 0.1, p, p)))
+            gap, lost = (
+                float(getattr(a, name) or 0.0) - float(getattr(b, name) or 0.0) for name in ("macro_f1", "log_loss")
+            )
+            apart = (Apart(found, found - 0.1, found + 0.1, p, p) for found in (gap, lost))
+            pairs.append(Pair(a.name, b.name, macro_f1=next(apart), log_loss=next(apart)))
     return pairs
 
 
@@ -361,16 +370,20 @@ def test_none_is_taken_where_none_beats_guessing() -> None:
     unsure = {("guess", "cheap"): UNSURE, ("guess", "dear"): UNSURE}
     found = advised(GUESS, CHEAP, DEAR, sure=unsure)
     assert (found.take, found.best, found.alike) == (None, None, ())
-    assert "none is shown to read better than guessing" in found.headline
+    assert "none is shown to know more than guessing" in found.headline
     # One of the two beats guessing: it alone is left, without being shown to be better than the other.
     found = advised(GUESS, CHEAP, DEAR, sure={("guess", "dear"): UNSURE})
     assert (found.take, found.best, found.alike) == ("cheap", None, ("cheap",))
     assert "better than every" not in found.headline
 
 
-def test_worse_than_guessing_is_no_recommendation() -> None:
-    worse = replace(CHEAP, macro_f1=0.1)
-    assert advised(GUESS, worse).take is None
+def test_answers_at_random_know_no_more_than_guessing_whatever_their_macro_f1() -> None:
+    random = replace(CHEAP, name="random", macro_f1=0.6, log_loss=1.1)
+    worse = replace(CHEAP, name="worse", log_loss=1.3)
+    assert advised(GUESS, random, worse).take is None
+    found = advised(GUESS, random, worse, replace(DEAR, macro_f1=0.5))
+    assert found.take == "dear"
+    assert "Not shown to know more than guessing: random, worse." in found.lines
 
 
 def test_what_nobody_knows_the_cost_of_is_not_the_cheapest() -> None:
