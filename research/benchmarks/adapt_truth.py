@@ -176,9 +176,7 @@ def main(given: Sequence[str] | None = None) -> None:
     """Repeat the study and print how often intervals hold the truth, or write it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--studies", type=int, default=20, help="markets that are studied")
-    parser.add_argument(
-        "--markets", type=int, default=60, help="markets that the truth is taken from, these among them"
-    )
+    parser.add_argument("--markets", type=int, default=60, help="markets the truth is taken from, these among them")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="SECTION.KEY=VALUE")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--json", type=Path, help="write every figure here")

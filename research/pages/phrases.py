@@ -110,8 +110,9 @@ PHRASES: Mapping[str, Phrase] = MappingProxyType(
         ),
         "no reader beats guessing": Phrase(
             "No reader can be recommended: none is shown to know more than guessing by the classes alone.",
-            "After Holm's correction no reader's mean log loss is shown to be below that of the class shares. It does "
-            "not say that none knows more.",
+            "After Holm's correction, and at half the level each, no reader is shown to be more often right than the "
+            "commonest class, or to have a lower mean log loss than the class shares. It does not say that none knows "
+            "more.",
         ),
         "no reader can be trusted": Phrase(
             "No reader can be recommended: none that was carried out is known to end before the test begins.",

@@ -4,8 +4,9 @@ One figure, named before anything is read, decides. Of the readers whose knowled
 shown to know more than guessing, those that cannot be told from the best of them are taken for equally good, and the
 cheapest of these is recommended. Nothing is called better than what it was not shown to be better than.
 
-Whether a reader knows anything is asked of its probabilities, by their mean log loss against that of the class shares:
-whoever answers at random has a higher macro-F1 than whoever always gives the commonest class, and knows no more.
+Whether a reader knows anything is asked of its accuracy and of the mean log loss of its probabilities, each against the
+class shares and at half the level: no answer without knowledge is better in either. Whoever answers at random has a
+higher macro-F1 than whoever always gives the commonest class, and knows no more.
 """
 
 from __future__ import annotations
@@ -77,10 +78,10 @@ def recommend(rows: Sequence[Row], pairs: Sequence[Pair], settings: AdaptSection
     >>> from embargo.research.config.adapt import AdaptSection
     >>> from embargo.research.studies.adapt import Apart, Pair, Row, recommend
     >>> costs = {"fit_cost": 0.0, "article_cost": 0.001, "trust": "before"}
-    >>> guess = Row("majority", "majority", macro_f1=0.2, log_loss=1.1, **costs)
-    >>> line = Row("line", "linear", macro_f1=0.7, log_loss=0.7, **costs)
-    >>> better, lower = Apart(0.5, 0.4, 0.6, 0.001, 0.001), Apart(-0.4, -0.5, -0.3, 0.001, 0.001)
-    >>> pair = Pair("line", "majority", macro_f1=better, log_loss=lower)
+    >>> guess = Row("majority", "majority", accuracy=0.4, macro_f1=0.2, log_loss=1.1, **costs)
+    >>> line = Row("line", "linear", accuracy=0.7, macro_f1=0.7, log_loss=0.7, **costs)
+    >>> better = Apart(0.3, 0.2, 0.4, 0.001, 0.001)
+    >>> pair = Pair("line", "majority", accuracy=better, macro_f1=better)
     >>> recommend([guess, line], [pair], AdaptSection(), significance=0.05).headline
     'Take line: it is shown to read better than every other reader here that can be trusted.'
     """
@@ -102,8 +103,10 @@ def recommend(rows: Sequence[Row], pairs: Sequence[Pair], settings: AdaptSection
     def knows(row: Row) -> bool:
         if guess is None:
             return True
-        apart = between(pairs, row.name, guess.name, "log_loss")
-        return apart.stands(significance) and (apart.difference or 0.0) < 0.0
+        right, lost = (between(pairs, row.name, guess.name, name) for name in ("accuracy", "log_loss"))
+        return (right.stands(significance / 2) and (right.difference or 0.0) > 0.0) or (
+            lost.stands(significance / 2) and (lost.difference or 0.0) < 0.0
+        )
 
     shown = [row for row in able if knows(row)]
     if guess is not None and not shown:
@@ -210,10 +213,11 @@ def _against(row: Row, other: Row, apart: Apart, measure: str) -> str:
 
 
 def _guessing(row: Row, guess: Row, pairs: Sequence[Pair]) -> str:
-    apart = between(pairs, row.name, guess.name, "log_loss")
+    right, lost = (between(pairs, row.name, guess.name, name) for name in ("accuracy", "log_loss"))
     return (
-        f"a mean log loss of {formats.coefficient(row.log_loss)} nats against {formats.coefficient(guess.log_loss)} for "
-        f"{guess.name}, a difference of {apart_words(apart)}."
+        f"an accuracy of {formats.percent(row.accuracy)} against {formats.percent(guess.accuracy)} for {guess.name}, a "
+        f"difference of {apart_words(right)}; a mean log loss of {formats.coefficient(row.log_loss)} nats against "
+        f"{formats.coefficient(guess.log_loss)}, a difference of {apart_words(lost)}."
     )
 
 

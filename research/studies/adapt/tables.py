@@ -142,7 +142,7 @@ def how_tested(found: Adaptation) -> str:
     gone = f" Test texts left without an answer, and out of the comparison for all: {left}." if left else ""
     return (
         f"The recommendation rests on {MEASURES[figures['adapt']['judge_by']]}, chosen before anything was read, on "
-        "whether the mean log loss is below that of guessing, and "
+        "whether accuracy or mean log loss are shown to be better than guessing, and "
         f"reckons with {formats.count(figures['adapt']['articles'])} articles. Differences are paired "
         f"({formats.count(figures['resamples'])} resamples) and corrected by Holm over {figures['family']} pairs, at "
         f"{figures['significance']:g}. Readers are not audited here: run the one you take.{gone}"

@@ -300,13 +300,37 @@ def test_so_many_resamples_that_a_p_value_can_stand() -> None:
 
 
 GUESS = Row(
-    "guess", "majority", macro_f1=0.30, log_loss=1.1, trust="before", traded=True, fit_cost=0.0, article_cost=0.0
+    "guess",
+    "majority",
+    accuracy=0.5,
+    macro_f1=0.30,
+    log_loss=1.1,
+    trust="before",
+    traded=True,
+    fit_cost=0.0,
+    article_cost=0.0,
 )
 CHEAP = Row(
-    "cheap", "linear", macro_f1=0.70, log_loss=0.7, trust="before", traded=True, fit_cost=0.1, article_cost=0.001
+    "cheap",
+    "linear",
+    accuracy=0.7,
+    macro_f1=0.70,
+    log_loss=0.7,
+    trust="before",
+    traded=True,
+    fit_cost=0.1,
+    article_cost=0.001,
 )
 DEAR = Row(
-    "dear", "transformer", macro_f1=0.72, log_loss=0.6, trust="before", traded=True, fit_cost=4.0, article_cost=0.04
+    "dear",
+    "transformer",
+    accuracy=0.7,
+    macro_f1=0.72,
+    log_loss=0.6,
+    trust="before",
+    traded=True,
+    fit_cost=4.0,
+    article_cost=0.04,
 )
 SURE, UNSURE = 0.001, 0.4
 
@@ -317,11 +341,11 @@ def planted(*rows: Row, sure: Mapping[tuple[str, str], float] = {}) -> list[Pair
     for place, a in enumerate(rows):
         for b in rows[place + 1 :]:
             p = sure.get((a.name, b.name), SURE if "guess" in (a.name, b.name) else UNSURE)
-            gap, lost = (
-                float(getattr(a, name) or 0.0) - float(getattr(b, name) or 0.0) for name in ("macro_f1", "log_loss")
-            )
-            apart = (Apart(found, found - 0.1, found + 0.1, p, p) for found in (gap, lost))
-            pairs.append(Pair(a.name, b.name, macro_f1=next(apart), log_loss=next(apart)))
+            gaps = {
+                name: float(getattr(a, name) or 0.0) - float(getattr(b, name) or 0.0)
+                for name in ("macro_f1", "accuracy", "log_loss")
+            }
+            pairs.append(Pair(a.name, b.name, **{k: Apart(gap, gap - 0.1, gap + 0.1, p, p) for k, gap in gaps.items()}))
     return pairs
 
 
@@ -378,12 +402,14 @@ def test_none_is_taken_where_none_beats_guessing() -> None:
 
 
 def test_answers_at_random_know_no_more_than_guessing_whatever_their_macro_f1() -> None:
-    random = replace(CHEAP, name="random", macro_f1=0.6, log_loss=1.1)
-    worse = replace(CHEAP, name="worse", log_loss=1.3)
+    random = replace(CHEAP, name="random", accuracy=0.4, macro_f1=0.6, log_loss=1.1)
+    worse = replace(CHEAP, name="worse", accuracy=0.4, log_loss=1.3)
     assert advised(GUESS, random, worse).take is None
     found = advised(GUESS, random, worse, replace(DEAR, macro_f1=0.5))
     assert found.take == "dear"
     assert "Not shown to know more than guessing: random, worse." in found.lines
+    # A badly calibrated reader that is more often right does know more.
+    assert advised(GUESS, replace(CHEAP, log_loss=1.3)).take == "cheap"
 
 
 def test_what_nobody_knows_the_cost_of_is_not_the_cheapest() -> None:
