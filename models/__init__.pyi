@@ -13,6 +13,7 @@ from .calibration.measures import (
     wilson_interval,
 )
 from .calibration.significance import CalibrationTest, calibration_test, confidence_test
+from .endpoints.settings import EndpointSettings
 from .evaluation.classification import classification_report
 from .evaluation.comparison import compare_classifiers
 from .evaluation.forgetting import Forgetting, measure_forgetting
@@ -42,6 +43,7 @@ __all__ = [
     "Bundle",
     "Calibration",
     "CalibrationTest",
+    "EndpointSettings",
     "FittedModel",
     "Forgetting",
     "KnownBase",

@@ -31,6 +31,8 @@ from embargo.models.record import dated_record, samples_read
 from embargo.models.samples import check_labels
 from embargo.models.scorer import ByArticle, CalibrationMethod, Progress, Runtime, Scorer, later_cutoff
 from embargo.models.scorers.cache import ScoreCache
+from embargo.models.scorers.distilled import DISTILLED
+from embargo.models.scorers.endpoint import ENDPOINT
 from embargo.models.scorers.given import SCORES
 from embargo.models.scorers.kind import Fit, FitRequest, ScorerKind
 from embargo.models.scorers.lexicon import LEXICON
@@ -43,6 +45,8 @@ from embargo.models.scorers.transformer import TRANSFORMER
 
 KINDS: Mapping[str, ScorerKind] = MappingProxyType(
     {
+        "distilled": DISTILLED,
+        "endpoint": ENDPOINT,
         "lexicon": LEXICON,
         "linear": LINEAR,
         "majority": MAJORITY,
@@ -130,6 +134,7 @@ def fit_scorer(
     background: pd.DataFrame | None = None,
     seed: int = 0,
     allow: Collection[str] = (),
+    teacher: FittedModel | None = None,
 ) -> FittedModel:
     """Fit and calibrate a scorer.
 
@@ -166,6 +171,8 @@ def fit_scorer(
         Of kinds that draw and have no seed among their settings.
     allow : collection of str
         Readers of the user's own that may be imported.
+    teacher : FittedModel, optional
+        Needed for ``distilled``, refused for the others: fitted on the same parts.
 
     Returns
     -------
@@ -205,6 +212,7 @@ def fit_scorer(
     """
     wanted = scorer_kind(kind, allow=allow)
     _check_arguments(kind, wanted, base, settings, runtime)
+    _check_teacher(kind, wanted, teacher)
     for name, part in (("training", train), ("validation", validation)):
         _check_part(part, trained_until, what=f"{name} samples")
     if background is not None:
@@ -230,6 +238,7 @@ def fit_scorer(
         background=background,
         cache=cache,
         seed=seed,
+        teacher=teacher,
     )
     fitted = wanted.fit(request)
     scorer = _scorer(fitted, request, runtime)
@@ -250,7 +259,7 @@ def fit_scorer(
     judged = classification_report(after, labels, resamples=1)
     manifest: dict[str, Any] = {
         "kind": kind,
-        "base": None if base is None else base.name,
+        "base": fitted.pretrained if base is None else base.name,
         "base_weights_hash": None if base is None else base.weights_hash,
         "base_knowledge_cutoff": _iso(fitted.base_knowledge_cutoff),
         "exposures": [] if base is None else list(base.exposures),
@@ -316,10 +325,18 @@ def _scorer(fitted: Fit, request: FitRequest, runtime: Runtime) -> Scorer:
     )
 
 
+def _check_teacher(kind: str, wanted: ScorerKind, teacher: FittedModel | None) -> None:
+    if wanted.needs_teacher != (teacher is not None):
+        raise ConfigError(
+            f"model kind {kind!r} {'needs a teacher' if teacher is None else 'takes no teacher'}. Give 'teacher' with "
+            "'distilled' and only there."
+        )
+
+
 def _check_arguments(
     kind: str, wanted: ScorerKind, base: Base | None, settings: object | None, runtime: Runtime
 ) -> None:
-    if wanted.needs_base != (base is not None):
+    if wanted.needs_base is not None and wanted.needs_base != (base is not None):
         on_bases = " and ".join(repr(name) for name, known in KINDS.items() if known.needs_base)
         raise ConfigError(
             f"model kind {kind!r} {'needs a base model' if base is None else 'takes no base model'}. "

@@ -14,12 +14,16 @@ import pandas as pd
 
 from embargo.models.content import text_hash
 
-Use = Literal["optimiser", "stopping", "calibration", "threshold", "example", "retrieved"]
+Use = Literal["optimiser", "stopping", "calibration", "threshold", "example", "retrieved", "taught"]
 
 RECORD = "samples_read.csv"
 RECORD_COLUMNS = ("use", "text_hash", "label", "known_at", "ends_at")
 # Which of (training, validation) a sample is looked for in first.
 _TAUGHT = ("optimiser", "threshold", "example")
+
+
+# Read without a label: an earlier article in a prompt, and a text of which a student learnt what its teacher answered.
+_UNLABELLED = ("retrieved", "taught")
 
 
 class SampleRead(NamedTuple):
@@ -74,7 +78,7 @@ def dated_record(
         `RECORD_COLUMNS`, one row per sample and use; NaT for one that was read and not handed over.
     """
     frame = pd.DataFrame(list(read), columns=list(SampleRead._fields))
-    looked_up, taught = frame["use"] == "retrieved", frame["use"].isin(_TAUGHT)
+    looked_up, taught = frame["use"].isin(_UNLABELLED), frame["use"].isin(_TAUGHT)
     dated = [
         _with_copies(frame.loc[of], ["use"]).merge(
             _with_copies(_handed(first, second)), on=["text_hash", "label", "copy"], how="left"

@@ -140,8 +140,9 @@ def check_training_record(
     Parameters
     ----------
     record : DataFrame or None
-        One row per sample that the fit read, written by what read it: ``use`` (``"optimiser"`` and ``"stopping"`` are
-        judged here), ``text_hash, label`` and ``known_at, ends_at`` (UTC, NaT where nobody knows).
+        One row per sample that the fit read, written by what read it: ``use`` (``"optimiser"``, ``"stopping"``
+        and ``"taught"``, of which a student learnt what its teacher answered, are judged here), ``text_hash, label``
+        (-1 without one) and ``known_at, ends_at`` (UTC, NaT where nobody knows).
     planned : DataFrame
         Samples that the fold was to learn from: ``text_hash, label``.
     news : DataFrame
@@ -178,7 +179,7 @@ def check_training_record(
     >>> finding.verdict, finding.evidence[0]['article_id']
     ('leak', 'b')
     """
-    uses = ("optimiser", "stopping")
+    uses = ("optimiser", "stopping", "taught")
     return _judge_record("check_training_record", uses, record, planned, news, test_start, trained_until)
 
 

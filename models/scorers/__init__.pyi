@@ -1,4 +1,5 @@
 from .cache import ScoreCache
+from .distilled import DistilledSettings
 from .given import GivenScorer, GivenSettings
 from .kind import Fit, FitRequest, ScorerKind
 from .lexicon import LexiconScorer
@@ -10,6 +11,7 @@ from .score import Logits, ScoredArticles, cached_logits, model_id, score_articl
 from .transformer import TransformerScorer
 
 __all__ = [
+    "DistilledSettings",
     "Fit",
     "FitRequest",
     "GivenScorer",

@@ -8,16 +8,46 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 
 from embargo.models.bases.resolve import Base
+from embargo.models.calibration.fitting import Calibration
 from embargo.models.loading.shared import SharedBase
 from embargo.models.record import SampleRead
 from embargo.models.scorer import Progress, Scorer
 from embargo.models.scorers.cache import ScoreCache
 from embargo.models.tuning.adapters import Adapter
+
+
+class Teacher(Protocol):
+    """A fitted model that a student learns from, as `embargo.models.FittedModel` is one."""
+
+    @property
+    def scorer(self) -> Scorer:
+        """What answers."""
+        ...
+
+    @property
+    def calibration(self) -> Calibration:
+        """What makes probabilities of its answers."""
+        ...
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What is known of it."""
+        ...
+
+    @property
+    def train_text_hashes(self) -> tuple[str, ...]:
+        """Hashes of the texts that it was trained on."""
+        ...
+
+    @property
+    def fitted_on(self) -> pd.DataFrame | None:
+        """Every sample that it was fitted on; None where nobody wrote them down."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -44,6 +74,8 @@ class FitRequest:
     cache : ScoreCache or None
         Of scores, for a kind that asks another scorer.
     seed : int
+    teacher : Teacher or None
+        There where the kind learns from one.
     """
 
     train_texts: Sequence[str]
@@ -61,6 +93,7 @@ class FitRequest:
     background: pd.DataFrame | None = None
     cache: ScoreCache | None = None
     seed: int = 0
+    teacher: Teacher | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +124,8 @@ class Fit:
         ``labels`` and ``start`` of the head that a base brought along; see `embargo.models.bases.heads.OwnHead`.
     code : mapping or None
         Where it comes from, of a reader of the user's own; see `embargo.data_loaders.own_code.OwnCode`.
+    pretrained : str or None
+        Name of pretrained weights that no base stands for: a model that is asked where it is.
     """
 
     scorer: Scorer
@@ -105,6 +140,7 @@ class Fit:
     read: Sequence[SampleRead] | None = None
     state: str | None = None
     code: Mapping[str, Any] | None = None
+    pretrained: str | None = None
 
 
 @dataclass(frozen=True)
@@ -117,13 +153,16 @@ class ScorerKind:
         Fits one.
     settings : type or None
         Of its settings; None where it has none.
-    needs_base : bool
-        Whether it starts from a base; a kind that does not takes none.
+    needs_base : bool or None
+        Whether it starts from a base; a kind that does not takes none. None where its settings say so.
     reads_background : bool
         Whether it reads what was known before the training ended beyond the samples.
+    needs_teacher : bool
+        Whether it learns from the answers of another fitted model.
     """
 
     fit: Callable[[FitRequest], Fit]
     settings: type | None = None
-    needs_base: bool = False
+    needs_base: bool | None = False
     reads_background: bool = False
+    needs_teacher: bool = False

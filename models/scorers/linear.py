@@ -6,8 +6,9 @@ Vocabulary, inverse document frequencies and weights come from the training text
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -16,7 +17,7 @@ import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import CLASSES
-from embargo.models.content import json_hash, sample_fingerprint
+from embargo.models.content import json_hash, sample_fingerprint, text_hash
 from embargo.models.record import SampleRead, samples_read
 from embargo.models.samples import check_labels, in_content_order
 from embargo.models.scorer import Progress
@@ -71,9 +72,15 @@ class LinearScorer:
     """
 
     def __init__(
-        self, pipeline: Any, identity: str, knowledge_cutoff: pd.Timestamp | None, read: Sequence[SampleRead]
+        self,
+        pipeline: Any,
+        identity: str,
+        knowledge_cutoff: pd.Timestamp | None,
+        read: Sequence[SampleRead],
+        temperature: float = 1.0,
     ) -> None:
         self._pipeline = pipeline
+        self._temperature = temperature
         self.read = tuple(read)
         self.identity = identity
         self.knowledge_cutoff = knowledge_cutoff
@@ -81,14 +88,16 @@ class LinearScorer:
     def logits(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
         """Return the logits of bearish, neutral and bullish, float64 of shape (len(texts), 3).
 
-        They are log-probabilities of the multinomial model; a class absent from training gets -20.
+        They are log-probabilities of the multinomial model, times the temperature that it was fitted at; a class absent
+        from training gets -20.
         """
         result = np.full((len(texts), len(CLASSES)), ABSENT)
         for start in range(0, len(texts), BLOCK):
             rows = slice(start, min(start + BLOCK, len(texts)))
             probabilities = self._pipeline.predict_proba([_prepared(text) for text in texts[rows]])
             found = self._pipeline.classes_
-            result[rows, found] = np.maximum(np.log(np.maximum(probabilities, 1e-300)), ABSENT)
+            logs = self._temperature * np.log(np.maximum(probabilities, 1e-300))
+            result[rows, found] = np.maximum(logs, ABSENT)
             if progress is not None:
                 progress(rows.stop, len(texts))
         return result
@@ -154,14 +163,102 @@ def fit_linear(
     >>> scorer.knowledge_cutoff == until
     True
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline, make_union
+    from sklearn.pipeline import make_pipeline
 
     settings = LinearSettings() if settings is None else settings
     classes = check_labels(texts, labels, what="training samples", distinct=2)
     # The order of samples would change the last digits of the solution; their content fixes it.
     ordered, targets = in_content_order(texts, classes)
+    pipeline = make_pipeline(*_steps(settings))
+    with _fitting():
+        pipeline.fit([_prepared(text) for text in ordered], targets)
+    identity = json_hash(
+        {
+            "kind": "linear",
+            "settings": asdict(settings),
+            "train": sample_fingerprint(texts, classes),
+            "versions": _versions(),
+        }
+    )
+    return LinearScorer(pipeline, identity, trained_until, samples_read("optimiser", ordered, targets))
+
+
+def fit_linear_to(
+    texts: Sequence[str],
+    probs: np.ndarray,
+    settings: LinearSettings | None = None,
+    *,
+    temperature: float = 1.0,
+    trained_until: pd.Timestamp | None,
+) -> LinearScorer:
+    """Fit the baseline to the probabilities that another reader gave to texts.
+
+    Each text counts once for every class, weighted by its probability: the loss is the cross-entropy between what is
+    given and what is fitted, as of multinomial regression on shares.
+
+    Parameters
+    ----------
+    texts : sequence of str, length n
+        Distinct.
+    probs : ndarray, shape (n, 3)
+        Rows sum to 1; of at least two classes.
+    settings : LinearSettings, optional
+        Its class weights do not apply.
+    temperature : float
+        At which ``probs`` are; the logits are those at temperature 1.
+    trained_until : Timestamp or None
+        Latest instant at which any of them was known, and that who gave the probabilities could know, UTC.
+
+    Raises
+    ------
+    DataError
+        If there are no texts, one is there twice, shapes differ, or no text has a word.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.models.scorers.linear import fit_linear_to
+    >>> texts, probs = ["profit rose", "profit fell"], np.array([[0.1, 0.1, 0.8], [0.7, 0.2, 0.1]])
+    >>> fit_linear_to(texts, probs, trained_until=None).logits(["it rose", "it fell"]).argmax(axis=1).tolist()
+    [2, 0]
+    """
+    from scipy.sparse import vstack
+    from sklearn.pipeline import make_pipeline
+
+    settings = replace(LinearSettings() if settings is None else settings, class_weights=False)
+    given = np.asarray(probs, dtype=float)
+    if given.shape != (len(texts), len(CLASSES)) or len(texts) == 0 or len(set(texts)) < len(texts):
+        raise DataError(f"linear student: {len(texts)} texts, {len(set(texts))} of them distinct, with {given.shape}.")
+    order = sorted(range(len(texts)), key=lambda row: text_hash(texts[row]))
+    ordered, given = [texts[row] for row in order], given[order]
+    features, model = _steps(settings)
+    classes = np.repeat(np.arange(len(CLASSES)), len(ordered))
+    weights = given.T.ravel()
+    with _fitting():
+        table = features.fit_transform([_prepared(text) for text in ordered])
+        counted = weights > 0
+        model.fit(vstack([table] * len(CLASSES)).tocsr()[counted], classes[counted], sample_weight=weights[counted])
+    identity = json_hash(
+        {
+            "kind": "linear",
+            "settings": asdict(settings),
+            "taught": [
+                [text_hash(text), [float(p).hex() for p in row]] for text, row in zip(ordered, given, strict=True)
+            ],
+            "temperature": temperature,
+            "versions": _versions(),
+        }
+    )
+    read = samples_read("taught", ordered, [-1] * len(ordered))
+    return LinearScorer(make_pipeline(features, model), identity, trained_until, read, temperature)
+
+
+def _steps(settings: LinearSettings) -> tuple[Any, Any]:
+    """Return what makes numbers of texts, and what is fitted to them."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_union
+
     features = make_union(
         TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, max_features=settings.max_features),
         TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, max_features=settings.max_features),
@@ -171,22 +268,21 @@ def fit_linear(
         class_weight="balanced" if settings.class_weights else None,
         max_iter=settings.max_iterations,
     )
-    pipeline = make_pipeline(features, model)
+    return features, model
+
+
+@contextmanager
+def _fitting() -> Iterator[None]:
     try:
-        pipeline.fit([_prepared(text) for text in ordered], targets)
+        yield
     except ValueError as failure:
         raise DataError(
             f"linear baseline: cannot be fitted ({failure}). Check that the training texts have words."
         ) from failure
-    identity = json_hash(
-        {
-            "kind": "linear",
-            "settings": asdict(settings),
-            "train": sample_fingerprint(texts, classes),
-            "versions": {name: version(name) for name in ("scikit-learn", "scipy", "numpy")},
-        }
-    )
-    return LinearScorer(pipeline, identity, trained_until, samples_read("optimiser", ordered, targets))
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("scikit-learn", "scipy", "numpy")}
 
 
 def _fit(request: FitRequest) -> Fit:

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.fields import CLASSES
 from embargo.models.bases.folders import refuse_links, refuse_pickles, understood
 from embargo.models.bases.heads import own_head
 from embargo.models.bases.resolve import Base
@@ -29,6 +30,7 @@ from embargo.models.content import (
     json_hash,
     read_manifest,
     sample_fingerprint,
+    text_hash,
     texts_fingerprint,
 )
 from embargo.models.loading import processes
@@ -103,6 +105,8 @@ def tune(
     cache_dir: Path,
     progress: Progress | None = None,
     shared: SharedBase | None = None,
+    train_targets: np.ndarray | None = None,
+    temperature: float = 1.0,
 ) -> Adapter:
     """Tune adapters on the base, or load them where the same tuning was done before.
 
@@ -126,6 +130,11 @@ def tune(
         Called with (steps done, steps in all); by the main process alone where several were launched.
     shared : SharedBase, optional
         Lends the base's weights instead of reading them from disk; the adapter is the same to the bit.
+    train_targets : ndarray, shape (n, 3), optional
+        Probabilities to learn from in place of the labels, of texts that are all distinct; see `loop.soft_loss`. Class
+        weights and focal loss are for labels.
+    temperature : float
+        At which the targets are.
 
     Returns
     -------
@@ -189,6 +198,10 @@ def tune(
         # Adapters that were kept without a record of their samples are not taken for this one.
         "record": RECORD,
     }
+    targets = None if train_targets is None else _targets(train_texts, train_targets, settings)
+    if targets is not None:
+        told = sorted([text_hash(text), [float(p).hex() for p in row]] for text, row in targets.items())
+        key["targets"] = {"probs": json_hash(told), "temperature": temperature}
     head = own_head(base)
     if head is not None and head.start != "own":
         key["head"] = head.start
@@ -204,12 +217,13 @@ def tune(
         # The multiset of samples is the key, so their order must not matter to the result.
         parts = [in_content_order(texts, y) for texts, y in ((train_texts, train_y), (validation_texts, validation_y))]
         shown = progress if processes.is_main() else None
-        return _train(base, parts[0], parts[1], settings, compute, checkpoint, shown, shared)
+        soft = None if targets is None else (np.array([targets[text] for text in parts[0][0]]), temperature)
+        return _train(base, parts[0], parts[1], settings, compute, checkpoint, shown, shared, soft)
 
     def build(folder: Path) -> dict[str, Any]:
         model, done, read = trained()
         _save(model, base, folder)
-        hashes = sorted({sample.text_hash for sample in read if sample.use == "optimiser"})
+        hashes = sorted({sample.text_hash for sample in read if sample.use in ("optimiser", "taught")})
         (folder / "train_text_hashes.txt").write_text("\n".join(hashes) + "\n", encoding="ascii")
         write_record(folder, read)
         return {
@@ -232,6 +246,27 @@ def tune(
     if processes.is_main():
         checkpoint.unlink(missing_ok=True)
     return _adapter(path, manifest)
+
+
+def _targets(texts: Sequence[str], targets: np.ndarray, settings: TuneSettings) -> dict[str, np.ndarray]:
+    """Return the probabilities of each text.
+
+    Raises
+    ------
+    DataError
+        If a text is there twice, or shapes differ.
+    ConfigError
+        If settings are for labels.
+    """
+    found = dict(zip(texts, np.asarray(targets, dtype=float), strict=True))
+    if len(found) < len(texts) or targets.shape != (len(texts), len(CLASSES)):
+        raise DataError(
+            f"targets: shape {targets.shape} for {len(texts)} texts, {len(found)} of them distinct. Give each text "
+            "once, with three probabilities."
+        )
+    if settings.class_weights or settings.loss != "cross_entropy":
+        raise ConfigError("targets: class_weights and the focal loss weigh labels. Leave them out.")
+    return found
 
 
 def _untuned(base: Base, settings: TuneSettings, adapters: Path) -> Adapter:
@@ -443,11 +478,16 @@ def _train(
     checkpoint: Path,
     progress: Progress | None,
     shared: SharedBase | None,
+    soft: tuple[np.ndarray, float] | None,
 ) -> tuple[Any, Trained, tuple[SampleRead, ...]]:
     tokenizer = load_tokenizer(base)
     length = readable_length(tokenizer, settings.max_length, virtual_tokens(settings.method, settings.rank))
     parts = [Encoded(encode(tokenizer, texts, length), labels) for texts, labels in (train_part, validation_part)]
-    read = (*samples_read("optimiser", *train_part), *samples_read("stopping", *validation_part))
+    taught = samples_read("optimiser", *train_part)
+    if soft is not None:
+        parts[0] = replace(parts[0], targets=soft[0], temperature=soft[1])
+        taught = samples_read("taught", train_part[0], [-1] * len(train_part[0]))
+    read = (*taught, *samples_read("stopping", *validation_part))
     steps = steps_of(len(parts[0].tokens), settings)
     # A CPU multiplies adapters in fp32, as those that lie in caches were.
     halved = settings.method == "full" or device().type == "cuda"

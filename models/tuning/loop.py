@@ -38,10 +38,16 @@ LOOK_EVERY = 32
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids of each text and its label, int64 of shape (n,)."""
+    """Token ids of each text and its label, int64 of shape (n,).
+
+    Where it is to be learnt from probabilities, these too: ``targets``, float64 of shape (n, 3), and the
+    ``temperature`` that they are at.
+    """
 
     tokens: list[list[int]]
     labels: np.ndarray
+    targets: np.ndarray | None = None
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -271,12 +277,18 @@ class _Loop:
 
     def _gradients(self, rows: np.ndarray) -> Any:
         """Add up the gradients of this process's rows of a step, a few at a time, and return their part of its loss."""
+        import torch
+
         groups = self._groups(processes.share_of(rows))
         share = None if len(groups) == 1 and len(groups[0]) == len(rows) else self._weight_of(rows)
         total = _zero()
         for group in groups:
             logits, target = self._logits(self.parts[0], group)
-            loss = training_loss(logits, target, self.settings, self.weights, share=share)
+            if self.parts[0].targets is None:
+                loss = training_loss(logits, target, self.settings, self.weights, share=share)
+            else:
+                wanted = _sent(torch.from_numpy(self.parts[0].targets[group]).float())
+                loss = soft_loss(logits, wanted, self.parts[0].temperature, share=share)
             loss.backward()
             total += loss.detach()
         if self.adalora is not None and processes.is_main():
@@ -490,6 +502,25 @@ def training_loss(logits: Any, target: Any, settings: TuneSettings, weights: Any
     loss = (1 - torch.exp(-entropy)).clamp_min(1e-6) ** settings.gamma * entropy
     row_weights = torch.ones_like(loss) if weights is None else weights[target]
     return (row_weights * loss).sum() / (row_weights.sum() if share is None else share)
+
+
+def soft_loss(logits: Any, target: Any, temperature: float, *, share: float | None = None) -> Any:
+    """Return the mean cross-entropy of rows against probabilities, times the square of the temperature.
+
+    Logits are divided by the temperature that the probabilities are at; the square keeps the size of the gradients
+    (Hinton, Vinyals and Dean 2015, arXiv 1503.02531).
+
+    Parameters
+    ----------
+    logits, target : tensors of shape (n, 3)
+    temperature : float
+    share : float, optional
+        Rows of the larger batch of which these are a part.
+    """
+    from torch.nn import functional
+
+    total = functional.cross_entropy(logits / temperature, target, reduction="sum")
+    return temperature**2 * total / (len(target) if share is None else share)
 
 
 def orthogonality(adalora: Any) -> Any:

@@ -87,7 +87,7 @@ def trade_once(seed: int, overrides: Sequence[str] = ()) -> dict[str, list[float
     study, found = study_of(seed, overrides=overrides), {}
     shared = prepare(study.config_of(next(iter(study.readers))), Quiet())
     for name in study.readers:
-        plan = plan_of(study, name, shared)
+        plan = plan_of(study, name, shared.world.inputs)
         with TemporaryDirectory() as room:
             plan = with_base(plan, plan.parts[0].fold.train_end, Path(room), Quiet())
             scored = read(plan, plan.parts, Path(room), Quiet()).scored

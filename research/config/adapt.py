@@ -15,7 +15,7 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from embargo.data_loaders.errors import ConfigError
 from embargo.research.config.experiment import Config, LabelsSection, StatisticsSection, document_of, parse_config
-from embargo.research.config.model import ModelSection, scores_in
+from embargo.research.config.model import DistillSection, ModelSection, PromptSection, ReaderSection, scores_in
 from embargo.research.config.settings import Count, Name, Section, Seed, checked, place_of, read_toml
 
 Price = Annotated[float, Field(ge=0.0)]
@@ -136,7 +136,7 @@ def load_adapt(
     path : str or Path
         An experiment file, which may have tables ``[readers.NAME]``, each like an experiment's ``[model]``, and a
         section ``[adapt]``; or a file with ``name``, ``[labels]`` and these alone. Without readers the usual ones are
-        taken: guessing, a word list, a linear model, and decoders and encoders made of the run's own early news.
+        taken: guessing, a word list, a linear model, and encoders, decoders and a student made of the run's own early news.
     overrides : list of str, optional
         As `load_config`; ``readers.NAME.key=value`` too.
     readers : str or Path, optional
@@ -220,16 +220,32 @@ def _named(given: Any, where: str) -> dict[str, ModelSection]:
 
 
 def _usual(experiment: Config | LabelledConfig) -> dict[str, ModelSection]:
-    """Return the readers that need no file, no network and no key, and the experiment's own."""
+    """Return the readers that need no file, no network and no key, and the experiment's own.
+
+    What is asked of the built-in decoder is brief: it reads little at once.
+    """
     found = {name: ModelSection(kind=name) for name in ("majority", "lexicon", "linear")}
     own = experiment.model if isinstance(experiment, Config) else None
     # A labelled file beside news: the built-in bases learn their words from the news, and are refused.
     if own is None or experiment.labels.source != "file":
-        tiny = own is not None and own.kind == "transformer" and own.base == "tiny"
-        found["tiny"] = own if own is not None and tiny else ModelSection()
+        tiny = own if own is not None and own.kind == "transformer" and own.base == "tiny" else ModelSection()
+        found |= {
+            "tiny": tiny,
+            "zero-shot": _asked(),
+            "few-shot": _asked(examples=3),
+            "retrieval": _asked(retrieve="bm25", retrieved=2),
+            "tuned-lm": ModelSection(base="tiny-lm"),
+            "student": ModelSection(
+                kind="distilled", distill=DistillSection(teacher=ReaderSection(**tiny.model_dump(exclude={"distill"})))
+            ),
+        }
     if own is not None and own not in found.values() and own.kind not in found:
         found["configured"] = own
     return found
+
+
+def _asked(**prompt: Any) -> ModelSection:
+    return ModelSection(kind="prompted", base="tiny-lm", prompt=PromptSection(template="brief", **prompt))
 
 
 def _resolve(own: dict[str, Any], file: Path, env: Collection[str]) -> None:

@@ -20,7 +20,6 @@ from pydantic import Field, PrivateAttr, model_validator
 from embargo.data_loaders.amendments import amended
 from embargo.data_loaders.archive.files import fingerprint, tables_of
 from embargo.data_loaders.errors import ConfigError
-from embargo.models.bases.resolve import BUILT_IN
 from embargo.research.config.archives import (
     FILE_FORM,
     NewsSection,
@@ -403,9 +402,11 @@ class Config(Section):
             )
         if self.as_of is not None and "store" not in (self.news.loader, self.prices.loader):
             raise ValueError("as_of asks a store for what was known then; neither news nor prices come from one")
-        if self.model.on_base and self.model.base in BUILT_IN and self.labels.source == "file":
+        readers = [self.model] if self.model.teacher is None else [self.model, self.model.teacher]
+        made = [reader.base for reader in readers if reader.made_here]
+        if made and self.labels.source == "file":
             raise ValueError(
-                f"model.base = {self.model.base!r} learns its words from this run's news; with labels.source = 'file' "
+                f"model.base = {made[0]!r} learns its words from this run's news; with labels.source = 'file' "
                 "use another"
             )
         if max(self.portfolio.gross, self.portfolio.cap) > self.execution.leverage:

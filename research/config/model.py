@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from embargo.data_loaders.archive.score_files import SCORE_COLUMNS
 from embargo.data_loaders.own_code import READERS, check_reference
 from embargo.models.bases.resolve import BUILT_IN
+from embargo.models.endpoints.secrets import fault_of_address, fault_of_name, holds_key
 from embargo.models.methods.settings import Method, Optimizer
 from embargo.models.scorer import CalibrationMethod, Runtime
 from embargo.research.config.archives import check_form
-from embargo.research.config.settings import BaseName, Count, Duration, Instant, Positive, Section
+from embargo.research.config.settings import UNSEEN, BaseName, Count, Duration, Fraction, Instant, Positive, Section
 
 # Kinds that start from a base.
 ON_BASE = frozenset({"transformer", "prompted"})
@@ -65,8 +67,10 @@ class EndpointSection(Section):
     """A model behind an OpenAI-compatible address, and what may be spent on it.
 
     ``key`` names the variable of the environment that holds the key. ``prompt_price`` and ``completion_price`` are in
-    currency per million tokens; ``max_cost`` and ``max_requests`` stop a run before they are passed. Where a server
-    gives no log-probabilities, ``samples`` choices are drawn.
+    currency per million tokens; ``max_cost`` and ``max_requests`` stop a run before they are passed, and count all that
+    was asked with the same settings out of one cache folder. Where a server gives no log-probabilities, ``samples``
+    choices are drawn. Reading stops where more than ``max_unanswered`` of the texts have no usable answer, and where
+    the server's fingerprint changes midway unless ``changes = "count"``.
     """
 
     url: str
@@ -82,6 +86,30 @@ class EndpointSection(Section):
     max_cost: Positive | None = None
     prompt_price: Annotated[float, Field(ge=0.0)] | None = None
     completion_price: Annotated[float, Field(ge=0.0)] | None = None
+    max_unanswered: Fraction = 0.05
+    changes: Literal["refuse", "count"] = "refuse"
+
+    @field_validator("url", "key", "model")
+    @classmethod
+    def _no_secret(cls, value: str | None, info: ValidationInfo) -> str | None:
+        faults = {
+            "url": lambda: fault_of_address(str(value), with_key=False),
+            "key": lambda: fault_of_name(str(value)),
+            "model": lambda: "looks like a key; write the name of the model" if holds_key(str(value)) else None,
+        }
+        fault = None if value is None else faults[str(info.field_name)]()
+        if fault is not None:
+            raise PydanticCustomError(UNSEEN, fault)  # type: ignore[arg-type]
+        return value
+
+    @model_validator(mode="after")
+    def _is_affordable(self) -> EndpointSection:
+        fault = fault_of_address(self.url, with_key=self.key is not None)
+        if fault is not None:
+            raise PydanticCustomError(UNSEEN, f"url {fault}")  # type: ignore[arg-type]
+        if self.max_cost is not None and (self.prompt_price is None or self.completion_price is None):
+            raise PydanticCustomError(UNSEEN, "max_cost needs prompt_price and completion_price, per million tokens")
+        return self
 
 
 class ReaderSection(Section):
@@ -123,6 +151,16 @@ class ReaderSection(Section):
     def on_base(self) -> bool:
         """Whether the reader starts from ``base``."""
         return self.kind in ON_BASE
+
+    @property
+    def made_here(self) -> bool:
+        """Whether its base is made of the run's own early news."""
+        return self.on_base and self.base in BUILT_IN
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether anything in it was there before it was fitted."""
+        return self.kind not in ("linear", "majority")
 
     @property
     def is_own(self) -> bool:
@@ -176,7 +214,9 @@ class ReaderSection(Section):
 class DistillSection(Section):
     """A teacher of any kind, and the student that learns from its probabilities.
 
-    ``max_texts`` limits what the teacher is asked, newest first.
+    The teacher is a section like ``model`` and is fitted on each fold as a reader of its own; it is then asked about
+    the articles known before the fold's training ended, at most ``max_texts``, the newest first. A student that is a
+    transformer is tuned as ``model`` says. ``temperature`` softens what the teacher says while the student learns it.
     """
 
     teacher: ReaderSection
@@ -194,6 +234,28 @@ class ModelSection(ReaderSection):
     def on_base(self) -> bool:
         """Whether the reader starts from ``base``."""
         return super().on_base or (self.distill is not None and self.distill.student == "transformer")
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether anything in it, or in its teacher, was there before it was fitted."""
+        if self.distill is None:
+            return super().pretrained
+        return self.on_base or self.distill.teacher.pretrained
+
+    @property
+    def teacher(self) -> ReaderSection | None:
+        """What it learns from, where it learns from a reader."""
+        return None if self.distill is None else self.distill.teacher
+
+    @model_validator(mode="after")
+    def _student_learns(self) -> ModelSection:
+        if self.distill is not None and self.distill.student == "transformer" and self.method == "none":
+            raise ValueError("model.method = 'none' tunes nothing, and a student has to learn; set another method")
+        if self.distill is not None and self.distill.teacher.max_train is not None:
+            raise ValueError(
+                "model.distill.teacher.max_train: a teacher learns from what its student is given; set model.max_train"
+            )
+        return self
 
 
 # What a kind is told in a section of its own.

@@ -31,6 +31,7 @@ from embargo.data_loaders.amendments import closed_day, extra_session
 from embargo.data_loaders.calendars import length_of
 from embargo.data_loaders.errors import ConfigError
 from embargo.models.bases.resolve import BUILT_IN
+from embargo.models.endpoints.secrets import holds_key
 
 _CENTURY = pd.Timedelta(days=36_525)
 # Instants are counted in 64 bits, and calendars and spans reach beyond the dates of an experiment.
@@ -215,6 +216,8 @@ def _section_in(annotation: Any) -> Any:
     )
 
 
+# Errors of this type tell nothing of what was given, which may be secret.
+UNSEEN = "unseen"
 # What pydantic says in the words of Python.
 _IN_TOML = {
     "model_type": "this is a section: write a table of keys and values",
@@ -242,7 +245,12 @@ def _explain(model: type[Section], error: Any) -> str:
     if error["type"] == "missing":
         return f"{key}: missing; it has no default"
     message = _IN_TOML.get(error["type"], error["msg"].removeprefix("Value error, "))
-    return f"{key}: {message[0].lower() + message[1:]} (got {str(error['input'])[:80]!r})" if error["loc"] else message
+    if not error["loc"]:
+        return message
+    told = f"{key}: {message[0].lower() + message[1:]}"
+    given = str(error["input"])
+    # A key that was put into a file by mistake is not printed as well.
+    return told if error["type"] == UNSEEN or holds_key(given) else f"{told} (got {given[:80]!r})"
 
 
 def place_of(value: str, file: Path, key: str, env: Collection[str] = ()) -> str:

@@ -26,7 +26,7 @@ from embargo.research.records.attempts import Attempts
 from embargo.research.run.cutoff import Rival, judge_cutoff
 from embargo.research.run.data_verdict import clock_of, read_by
 from embargo.research.run.given_scores import answered
-from embargo.research.run.plan import Plan, traded_parts
+from embargo.research.run.plan import Plan, background_of, traded_parts
 from embargo.research.run.samples import Part
 from embargo.research.run.text_checks import judge_labels_read, judge_texts
 
@@ -409,7 +409,7 @@ def _models(trail: Trail, news: pd.DataFrame) -> list[Finding]:
 
 def judge_bases(plan: Plan, manifests: Sequence[dict[str, Any]]) -> Finding:
     """Hold the base of every fold against what it was tested on; one that all folds share, against all of it."""
-    if plan.config.model.kind in ("linear", "majority"):
+    if not plan.config.model.pretrained:
         detail = "The model has no pretrained weights: it knows only what it was fitted on."
         return Finding("M1", "not-applicable", leakage.CHECKS["check_base_cutoff"].title, detail)
     folds = [part.fold for part in plan.parts]
@@ -459,7 +459,7 @@ def _records(trail: Trail, news: pd.DataFrame) -> list[Finding]:
         record = record_of(trail.fitted_on, part)
         key = id(part.train), id(part.validation)
         if key not in planned:
-            planned[key] = _planned(part)
+            planned[key] = _planned(trail.plan, part)
         given = record, planned[key], news, part.fold.test_start
         until = None if manifest["trained_until"] is None else pd.Timestamp(manifest["trained_until"])
         trained.append(leakage.check_training_record(*given, trained_until=until))
@@ -488,12 +488,15 @@ def _learnt(record: pd.DataFrame | None, part: Part, news: pd.DataFrame) -> tupl
     articles = exact["article_id"].fillna(exact["text_hash"].map(by_text["article_id"])).fillna(exact["text_hash"])
     known_at = exact["known_at"].fillna(exact["text_hash"].map(by_text["known_at"]))
     found = pd.DataFrame({"article_id": articles, "known_at": known_at, "use": exact["use"]}).dropna(subset="known_at")
-    taught = found["use"].isin(["optimiser", "threshold"])
+    taught = found["use"].isin(["optimiser", "threshold", "taught"])
     return found[taught], found[~taught]
 
 
-def _planned(part: Part) -> pd.DataFrame:
+def _planned(plan: Plan, part: Part) -> pd.DataFrame:
     used = pd.concat([part.train, part.validation])
+    if plan.config.model.teacher is not None:
+        # A student learns from texts that nobody labelled, too.
+        used = pd.concat([used, background_of(plan, part).assign(label=-1)])
     return pd.DataFrame({"text_hash": used["text"].map(text_hash), "label": used["label"]})
 
 

@@ -32,7 +32,6 @@ from embargo.backtest.leakage.settled import (
 )
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.fields import CLASSES
-from embargo.models.bases.resolve import BUILT_IN
 from embargo.models.content import text_hash
 from embargo.research.progress import Quiet, Stages
 from embargo.research.run.plan import Plan, traded_news, traded_parts, trading_rows
@@ -104,8 +103,12 @@ def _carry_fold(run: Carried, number: int, inputs: Inputs, cache: Path, memory: 
     rows = trading_rows(world, traded_parts(config, together))
     here = replace(plan, world=world, parts=together, rows=rows)
     # The built-in base is made by the run, and so is looked for by its content too.
-    if config.model.base in BUILT_IN:
-        here = with_base(replace(here, base=None), folds[0].train_end, cache, Quiet())
+    taught_by = config.model.teacher
+    if config.model.made_here:
+        here = replace(here, base=None)
+    if taught_by is not None and taught_by.made_here:
+        here = replace(here, teacher=None)
+    here = with_base(here, folds[0].train_end, cache, Quiet())
     own, given = read(here, parts, cache, Quiet(), memory), run.reading
     scored = pd.concat([given.scored.loc[given.scored["fold"] < parts[0].index], own.scored], ignore_index=True)
     reading = replace(own, scored=scored, manifests=[*given.manifests[:number], *own.manifests])

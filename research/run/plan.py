@@ -35,6 +35,8 @@ class Plan:
         The base model, or those of which each fold takes one; None where the run needs none or pretrains the built-in.
     data : DataVerdict
         What the news and prices that it reads are worth.
+    teacher : Base, Vintages or None
+        As ``base``, of the reader that its own learns from.
 
     Examples
     --------
@@ -56,6 +58,7 @@ class Plan:
     rules: Rules
     base: Base | Vintages | None
     data: DataVerdict
+    teacher: Base | Vintages | None = None
 
     @property
     def decided_at(self) -> pd.DatetimeIndex:
@@ -69,12 +72,32 @@ class Plan:
 
 def base_of(plan: Plan, part: Samples) -> Base | None:
     """Return the base that a part's model starts from: of vintages, the newest that ends before its training does."""
-    if not isinstance(plan.base, Vintages):
-        return plan.base
+    return _of_part(plan, part, plan.base)
+
+
+def teacher_base_of(plan: Plan, part: Samples) -> Base | None:
+    """Return the base that the teacher of a part's model starts from, as `base_of` does the model's own."""
+    return _of_part(plan, part, plan.teacher)
+
+
+def _of_part(plan: Plan, part: Samples, base: Base | Vintages | None) -> Base | None:
+    if not isinstance(base, Vintages):
+        return base
     # One labelled file trains one model for all folds, and the first is the earliest to be validated.
     first = plan.parts[0] if plan.config.labels.source == "file" else part
     assert isinstance(first, Part)
-    return plan.base.before(first.fold.train_end)
+    return base.before(first.fold.train_end)
+
+
+def background_of(plan: Plan, part: Samples) -> pd.DataFrame:
+    """Return the news that were known when the training of a part ended, labelled or not.
+
+    One labelled file trains one model for all folds, and the first of them is the earliest to be validated.
+    """
+    first = plan.parts[0] if plan.config.labels.source == "file" else part
+    until = first.fold.train_end if isinstance(first, Part) else first.train["known_at"].max()
+    news = plan.world.news
+    return news.loc[news["known_at"] < until, ["article_id", "symbol", "text", "known_at"]]
 
 
 def traded_parts(config: Config, parts: Sequence[Part]) -> Sequence[Part]:

@@ -50,6 +50,8 @@ def prepare(config: Config, stages: Stages, inputs: Inputs | None = None) -> Pla
     (2, '2015-07-01 13:25:00+00:00 to 2015-12-31 14:25:00+00:00')
     """
     base: Base | Vintages | None = None
+    teacher: Base | Vintages | None = None
+    taught_by = config.model.teacher
     own_code(config)  # a reader that is missing, or was not allowed, is told before anything is loaded
     if config.model.is_own:
         # Loaded here because no other kind needs what the product's readers are made of.
@@ -61,10 +63,16 @@ def prepare(config: Config, stages: Stages, inputs: Inputs | None = None) -> Pla
         from embargo.research.run.reading import given_base, given_vintages
 
         base = given_base(config.model)
+    if taught_by is not None and taught_by.on_base:
+        from embargo.research.run.reading import given_base, given_vintages
+
+        teacher = given_base(taught_by)
     world = world_of(config, load_inputs(config, stages) if inputs is None else inputs)
     folds = plan_folds(config, world)
     if config.model.on_base and base is None:
         base = given_vintages(config, folds)
+    if taught_by is not None and taught_by.on_base and teacher is None:
+        teacher = given_vintages(config, folds, taught_by)
     parts = plan_parts(config, world, folds, stages)
     check_validated(config, world, parts)
     traded = traded_parts(config, parts)
@@ -72,7 +80,7 @@ def prepare(config: Config, stages: Stages, inputs: Inputs | None = None) -> Pla
         raise ConfigError("fusion: there is one test window, and a fusion learns from earlier ones. Shorten test_span.")
     rows = trading_rows(world, traded)
     stages.stage("Judge the data")
-    plan = Plan(config, world, parts, rows, rules_of(config), base, judge_data(config, world, parts, rows))
+    plan = Plan(config, world, parts, rows, rules_of(config), base, judge_data(config, world, parts, rows), teacher)
     rehearse(plan)
     regime_labels(plan)  # finds a bad file of regimes before anything is trained
     if (config.statistics.block or 1) > rows.stop - rows.start:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ import pandas as pd
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.fields import CLASSES
 from embargo.data_loaders.splits.folds import Fold
-from embargo.models.bases.resolve import BUILT_IN, TINY_LM, Base, resolve_base
+from embargo.models.bases.resolve import TINY_LM, Base, resolve_base
 from embargo.models.bases.vintages import Vintages, open_vintages, series_of
 from embargo.models.calibration.fitting import Calibration
 from embargo.models.export.onnx import check_runtime
@@ -32,6 +32,7 @@ from embargo.models.prompting.settings import PromptSettings
 from embargo.models.record import RECORD_COLUMNS
 from embargo.models.scorer import ByArticle, Progress
 from embargo.models.scorers.cache import ScoreCache, SpareCache
+from embargo.models.scorers.distilled import DistilledSettings
 from embargo.models.scorers.given import GivenSettings
 from embargo.models.scorers.linear import LinearSettings
 from embargo.models.scorers.score import score_articles
@@ -41,8 +42,8 @@ from embargo.research.config.experiment import Config
 from embargo.research.config.model import ModelSection, ReaderSection
 from embargo.research.progress import Advance, Stages
 from embargo.research.run.given_scores import given_scores
-from embargo.research.run.plan import Plan, base_of
-from embargo.research.run.samples import Part, Samples
+from embargo.research.run.plan import Plan, background_of, base_of, teacher_base_of
+from embargo.research.run.samples import Samples
 from embargo.research.run.world import Inputs, content_of
 
 if TYPE_CHECKING:
@@ -128,8 +129,8 @@ class Reading:
         One row per test article and symbol: news columns, ``bearish, neutral, bullish, confidence, model_id, fold``.
         Probabilities are NaN where a reader that answers by article has none.
     judged : DataFrame
-        One row per labelled sample kept for measuring that has a score: ``article_id, label, fold``, calibrated ``bearish, neutral,
-        bullish`` and the same before calibration as ``raw_bearish, raw_neutral, raw_bullish``.
+        One row per labelled sample kept for measuring that has a score: ``article_id, label, fold``, calibrated
+        ``bearish, neutral, bullish`` and the same before calibration as ``raw_bearish, raw_neutral, raw_bullish``.
     manifests : list of dict
         One per fold.
     fitted_on : DataFrame
@@ -149,7 +150,7 @@ class Reading:
     answers: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=ANSWER_COLUMNS))
 
 
-def given_base(model: ModelSection) -> Base | None:
+def given_base(model: ReaderSection) -> Base | None:
     """Find the base model; None where none is needed, the built-in one is made from the news, or it is a series.
 
     Raises
@@ -158,15 +159,15 @@ def given_base(model: ModelSection) -> Base | None:
         If the base is not there, or its declared knowledge cutoff contradicts its documentation.
     """
     check_runtime(model.scorer)
-    if not model.on_base or model.base in BUILT_IN or _series(model) is not None:
+    if not model.on_base or model.made_here or _series(model) is not None:
         return None
     base = resolve_base(str(model.base), revision=model.revision, knowledge_cutoff=model.knowledge_cutoff)
     check_method(model.method, base, model.target)
     return base
 
 
-def given_vintages(config: Config, folds: Sequence[Fold]) -> Vintages | None:
-    """Find the vintages that the folds of a run need; None where its base is no series.
+def given_vintages(config: Config, folds: Sequence[Fold], reader: ReaderSection | None = None) -> Vintages | None:
+    """Find the vintages that the folds of a run need, or those of its teacher; None where the base is no series.
 
     Raises
     ------
@@ -178,11 +179,12 @@ def given_vintages(config: Config, folds: Sequence[Fold]) -> Vintages | None:
     # As `base_of` chooses.
     trained = folds[:1] if config.labels.source == "file" else folds
     return vintages_before(
-        config.model, {f"the training of fold {fold.index + 1} of {len(folds)}": fold.train_end for fold in trained}
+        config.model if reader is None else reader,
+        {f"the training of fold {fold.index + 1} of {len(folds)}": fold.train_end for fold in trained},
     )
 
 
-def vintages_before(model: ModelSection, endings: Mapping[str, pd.Timestamp]) -> Vintages | None:
+def vintages_before(model: ReaderSection, endings: Mapping[str, pd.Timestamp]) -> Vintages | None:
     """Find the vintages that trainings need, by what they are called and when they end; None for no series."""
     named = _series(model) if model.on_base else None
     if named is None:
@@ -193,46 +195,46 @@ def vintages_before(model: ModelSection, endings: Mapping[str, pd.Timestamp]) ->
     return vintages
 
 
-def _series(model: ModelSection) -> Mapping[str, str] | None:
+def _series(model: ReaderSection) -> Mapping[str, str] | None:
     return series_of(model.base, revision=model.revision, knowledge_cutoff=model.knowledge_cutoff)
 
 
 def with_base(plan: Plan, until: pd.Timestamp, cache: Path, stages: Stages) -> Plan:
-    """Pretrain the built-in base, if the plan asks for it, on text known before ``until``.
+    """Pretrain the built-in bases, if the plan asks for any, on text known before ``until``.
 
     For folds that is the end of the first one's training window: older than every validation and test part.
 
     Returns
     -------
     Plan
-        With the base that its models start from.
+        With the bases that its models and their teachers start from.
 
     Raises
     ------
     DataError
         If there is no such text.
     """
-    config, news = plan.config, plan.world.news
-    if plan.base is not None or not config.model.on_base:
-        return plan
+    model, taught_by = plan.config.model, plan.config.model.teacher
+    if plan.base is None and model.made_here:
+        plan = replace(plan, base=_made(plan, model, until, cache, stages))
+    if plan.teacher is None and taught_by is not None and taught_by.made_here:
+        plan = replace(plan, teacher=_made(plan, taught_by, until, cache, stages))
+    return plan
+
+
+def _made(plan: Plan, reader: ReaderSection, until: pd.Timestamp, cache: Path, stages: Stages) -> Base:
+    news = plan.world.news
     corpus = news.loc[news["known_at"] < until].drop_duplicates("text")
     if corpus.empty:
         raise DataError(
-            f"model.base = {config.model.base!r}: no text before the first split to pretrain on. Move split.first_test "
-            "later."
+            f"model.base = {reader.base!r}: no text before the first split to pretrain on. Move split.first_test later."
         )
-    base = pretrained(config.model, corpus, seed=config.seed, cache=cache, stages=stages)
-    return replace(plan, base=base)
-
-
-def pretrained(model: ModelSection, corpus: pd.DataFrame, *, seed: int, cache: Path, stages: Stages) -> Base:
-    """Pretrain the built-in base that a reader names on ``text`` and ``known_at``, or find it in the cache."""
-    pretrain = pretrain_tiny_lm if model.base == TINY_LM else pretrain_tiny
+    pretrain = pretrain_tiny_lm if reader.base == TINY_LM else pretrain_tiny
     return pretrain(
         corpus["text"].tolist(),
         known_at=corpus["known_at"],
         knowledge_cutoff=corpus["known_at"].max(),
-        seed=seed,
+        seed=plan.config.seed,
         cache_dir=cache,
         progress=stages.stage("Pretrain the built-in base"),
     )
@@ -279,7 +281,11 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memo
                 loaded = shared is None or shared.reads > 0
                 answers.append(_asked_again(config, model, part, result.scores, store, loaded=loaded))
             scores = result.scores.set_index("article_id")
-            scored.append(scored_news(part, result.scores))
+            scored.append(
+                part.test_news.join(scores[[*CLASSES, "confidence", "model_id"]], on="article_id").assign(
+                    fold=part.index
+                )
+            )
             before = raw.scores.set_index("article_id")[list(CLASSES)].add_prefix("raw_")
             labelled = (
                 part.test[["article_id", "label"]]
@@ -298,12 +304,6 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memo
     if fitted_on:
         reading = replace(reading, fitted_on=pd.concat(fitted_on, ignore_index=True))
     return replace(reading, answers=pd.concat(answers, ignore_index=True)) if answers else reading
-
-
-def scored_news(part: Samples, scores: pd.DataFrame) -> pd.DataFrame:
-    """Put the scores of articles beside the news of a part's test windows, as they are traded on."""
-    told = scores.set_index("article_id")[[*CLASSES, "confidence", "model_id"]]
-    return part.test_news.join(told, on="article_id").assign(fold=part.index)
 
 
 def _asked_again(
@@ -368,69 +368,54 @@ def fit_fold(
     memory: Memory | None = None,
 ) -> FittedModel:
     """Fit and calibrate the model of one fold, or take it from the cache where the same was fitted before."""
-    config = plan.config
-    background = functools.partial(background_of, plan, part)
-    return fit_part(
-        config.model,
-        part,
-        shared,
-        cache,
-        store,
-        progress,
-        seed=config.seed,
-        background=background,
-        allow=config.allow,
-        inputs=plan.world.inputs,
-        memory=memory,
-    )
-
-
-def fit_part(
-    model: ModelSection,
-    part: Samples,
-    shared: SharedBase | None,
-    cache: Path,
-    store: ScoreCache,
-    progress: Advance,
-    *,
-    seed: int,
-    background: Callable[[], pd.DataFrame],
-    allow: Sequence[str] = (),
-    inputs: Inputs | None = None,
-    memory: Memory | None = None,
-) -> FittedModel:
-    """Fit and calibrate a reader on one part of any split; ``background`` is asked for where its kind reads it."""
     base = None if shared is None else shared.base
-    given: dict[str, Any] = {
-        "kind": model.kind,
-        "train": part.train,
-        "validation": part.validation,
-        "trained_until": part.trained_until,
-        "settings": model_settings(model, base, len(part.train), seed=seed, inputs=inputs),
-        "calibration": model.calibration,
-        "runtime": model.scorer,
-    }
-    if model.is_own:
-        given |= {"allow": allow, "seed": seed}
-    if scorer_kind(model.kind, allow=allow).reads_background:
-        given |= {"background": background(), "seed": seed}
+    given = _given(plan, part, plan.config.model, base)
+    taught_by, lender = plan.config.model.teacher, teacher_base_of(plan, part)
+    taught = None if taught_by is None else _given(plan, part, taught_by, lender)
 
     @functools.cache
     def fit() -> FittedModel:
-        return fit_scorer(**given, base=base, cache_dir=cache, cache=store, progress=progress, shared=shared)
+        own = {"cache_dir": cache, "cache": store, "progress": progress}
+        if taught is None:
+            return fit_scorer(**given, **own, base=base, shared=shared)
+        same = shared is not None and base == lender
+        with nullcontext(shared) if same or lender is None else SharedBase(lender) as theirs:
+            teacher = fit_scorer(**taught, **own, base=lender, shared=None if lender is None else theirs)
+            return fit_scorer(**given, **own, base=base, shared=shared, teacher=teacher)
 
-    return (memory or Memory()).fitted(fit, base=None if base is None else base.weights_hash, **given)
+    key: dict[str, Any] = {"base": None if base is None else base.weights_hash, **given}
+    if taught is not None:
+        key |= {f"taught_{name}": value for name, value in taught.items()}
+        key |= {"taught_base": None if lender is None else lender.weights_hash}
+    return (memory or Memory()).fitted(fit, **key)
 
 
-def background_of(plan: Plan, part: Samples) -> pd.DataFrame:
-    """Return the news that were known when the training of a part ended, labelled or not.
+def fit_teacher(plan: Plan, part: Samples, cache: Path, store: ScoreCache, progress: Advance) -> FittedModel:
+    """Fit and calibrate the reader that the model of one fold learns from."""
+    taught_by = plan.config.model.teacher
+    assert taught_by is not None
+    base = teacher_base_of(plan, part)
+    given = _given(plan, part, taught_by, base)
+    return fit_scorer(**given, base=base, cache_dir=cache, cache=store, progress=progress)
 
-    One labelled file trains one model for all folds, and the first of them is the earliest to be validated.
-    """
-    first = plan.parts[0] if plan.config.labels.source == "file" else part
-    until = first.fold.train_end if isinstance(first, Part) else first.train["known_at"].max()
-    news = plan.world.news
-    return news.loc[news["known_at"] < until, ["article_id", "symbol", "text", "known_at"]]
+
+def _given(plan: Plan, part: Samples, reader: ReaderSection, base: Base | None) -> dict[str, Any]:
+    """Return what `fit_scorer` is told of a reader besides its base, its teacher and where to keep what it makes."""
+    config = plan.config
+    given: dict[str, Any] = {
+        "kind": reader.kind,
+        "train": part.train,
+        "validation": part.validation,
+        "trained_until": part.trained_until,
+        "settings": model_settings(reader, base, len(part.train), seed=config.seed, inputs=plan.world.inputs),
+        "calibration": reader.calibration,
+        "runtime": reader.scorer,
+    }
+    if reader.is_own:
+        given |= {"allow": config.allow, "seed": config.seed}
+    if scorer_kind(reader.kind, allow=config.allow).reads_background:
+        given |= {"background": background_of(plan, part), "seed": config.seed}
+    return given
 
 
 def model_settings(
@@ -453,7 +438,15 @@ def model_settings(
         return GivenSettings(given_scores(model.scores, inputs), model.scores.knowledge_cutoff)
     if model.is_own:
         return dict(model.settings)
+    if isinstance(model, ModelSection) and model.distill is not None:
+        told = model.distill
+        own = LinearSettings() if base is None else _tuning(model, base, n_train, seed)
+        return DistilledSettings(told.student, own, told.max_texts, told.temperature)
     assert base is not None
+    return _tuning(model, base, n_train, seed)
+
+
+def _tuning(model: ReaderSection, base: Base, n_train: int, seed: int) -> TuneSettings:
     rate = model.learning_rate
     return TuneSettings(
         method=model.method,

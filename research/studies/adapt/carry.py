@@ -1,18 +1,11 @@
-"""Carry one reader through the study: fitted fold by fold as a run fits it, timed, scored, and asked in other words.
-
-What a fold's fit leaves lies in a folder of its own with what the fit and the scoring took. A folder whose costs were
-never written belongs to a study that was killed while it fitted: it is emptied, so that no cost is taken from half of
-the work.
-"""
+"""Carry one reader through the study: fitted part by part, timed, scored, and asked in other words."""
 
 from __future__ import annotations
 
-import functools
 import json
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,39 +14,27 @@ import pandas as pd
 
 from embargo.data_loaders.errors import EmbargoError
 from embargo.data_loaders.fields import CLASSES
-from embargo.models.bases.resolve import BUILT_IN, Base
+from embargo.models.content import text_hash
 from embargo.models.evaluation.robustness import probe
-from embargo.models.fitting import FittedModel, scorer_kind
+from embargo.models.fitting import FittedModel
 from embargo.models.scorers.cache import ScoreCache
+from embargo.models.scorers.endpoint import EndpointScorer
 from embargo.models.scorers.score import score_articles
 from embargo.research.config.adapt import AdaptConfig
-from embargo.research.config.model import ModelSection
 from embargo.research.progress import Advance, Quiet, Stages
 from embargo.research.records.folders import write_json
-from embargo.research.run.plan import Plan, base_of
-from embargo.research.run.reading import (
-    SCORES,
-    background_of,
-    fit_part,
-    given_base,
-    given_vintages,
-    lent,
-    pretrained,
-    scored_news,
-    with_base,
-)
-from embargo.research.run.samples import Samples, plan_folds, plan_parts
-from embargo.research.run.world import content_of
-from embargo.research.studies.adapt.costs import Costs, Spent, has_gpu, mean_of, measured, spent_from
+from embargo.research.run.plan import Plan
+from embargo.research.run.preparation import prepare
+from embargo.research.run.reading import SCORES, lent
+from embargo.research.run.samples import Samples
+from embargo.research.run.world import Inputs, content_of
+from embargo.research.studies.adapt.costs import Costs, Spent, mean_of, measured
+from embargo.research.studies.adapt.fits import Start, begin, costs_in, is_bought, kept, own_folder
 
-COSTS = "costs.json"
 PROBED = "probed.json"
 # Scored once before the clock starts: the first texts also load what scores them.
 WARM_UP = 8
-# Kinds that never compute on a device.
-_ON_CPU = frozenset({"majority", "lexicon", "linear", "endpoint", "scores"})
-# What these answer is bought or was given: they are not asked again for the sake of a measurement.
-NOT_ASKED_AGAIN = {
+_UNPROBED = {
     "endpoint": "not asked: every changed text would be charged for (embargo evaluate asks)",
     "scores": "not asked: a file of scores knows no changed text",
 }
@@ -90,21 +71,15 @@ class ReadBy:
     unprobed: str
 
 
-def plan_of(study: AdaptConfig, reader: str, plan: Plan) -> Plan:
-    """Return the plan of one reader on the loaded world; its base is found, its own limits on training are kept.
+def plan_of(study: AdaptConfig, reader: str, inputs: Inputs) -> Plan:
+    """Return the plan of one reader on what is loaded already, prepared as a run prepares it.
 
     Raises
     ------
-    MissingPartError, ConfigError, LeakError
+    MissingPartError, ConfigError, DataError, LeakError
         As `embargo.research.run.preparation.prepare`.
     """
-    config = study.config_of(reader)
-    base = given_base(config.model)
-    parts, folds = plan.parts, [part.fold for part in plan.parts]
-    bases = given_vintages(config, folds) if base is None and config.model.on_base else base
-    if config.model.max_train != plan.config.model.max_train:
-        parts = plan_parts(config, plan.world, plan_folds(config, plan.world), Quiet())
-    return replace(plan.under(config), parts=parts, base=bases)
+    return prepare(study.config_of(reader), Quiet(), inputs)
 
 
 def read_by(
@@ -129,180 +104,81 @@ def read_by(
     EmbargoError
         Whatever keeps the reader from being carried out.
     """
-    section, once = study.readers[reader], study.experiment.labels.source == "file"
-    room = cache / "adapt"
-    on_gpu = section.kind not in _ON_CPU and has_gpu()
+    once, room = study.experiment.labels.source == "file", cache / "adapt"
     judged, scored, manifests, fits, articles = [], [], [], [], []
     model: FittedModel | None = None
     with ExitStack() as stack:
-        begun = _begun(study, section, plan, parts, room, stages)
+        start = begin(study, reader, plan, parts, room, stages)
         shared = None
         for number, part in enumerate(parts, start=1):
             fold = f"{reader}, fold {number} of {len(parts)}"
             if model is None or not once:
                 model = None  # its memory goes before the next one is made
-                base = begun.base if plan is None or begun.plan is None else base_of(begun.plan, part)
-                shared = lent(shared, base, stack)
-                folder = _room_of(room, study, section, plan, part, base)
-                store = stack.enter_context(ScoreCache(_store(section, cache, folder)))
-                advance = stages.stage(f"Fit {fold}")
-                background = _background(begun.plan, part)
-                with measured(on_gpu=on_gpu) as fitting:
-                    model = fit_part(
-                        section,
-                        part,
-                        shared,
-                        folder,
-                        store,
-                        advance,
-                        seed=study.experiment.seed,
-                        background=background,
-                        allow=study.allow,
-                        inputs=None if plan is None else plan.world.inputs,
-                    )
-                fits.append(_kept(folder, "fit", fitting))
+                shared = lent(shared, start.bases(part)[0], stack)
+                folder = own_folder(room, start.content(part))
+                home = cache if is_bought(start.section) else folder
+                store = stack.enter_context(ScoreCache(home / SCORES))
+                with measured(on_gpu=start.on_gpu) as fitting:
+                    model = start.fit(part, shared, home, store, stages.stage(f"Fit {fold}"))
+                fits.append(_asked(model, part.validation["text"]) or kept(folder, "fit", fitting))
                 manifests.append(model.manifest | {"fold": part.index})
             tested = pd.concat([part.test_news[["article_id", "text"]], part.test[["article_id", "text"]]])
             tested = tested.drop_duplicates("article_id")
             advance = stages.stage(f"Score {fold}")
             found = score_articles(model.scorer, model.calibration, tested, cache=store, progress=advance).scores
+            told = found.set_index("article_id")
             if not once or number == 1:
-                probabilities = found.set_index("article_id")[list(CLASSES)]
-                judged.append(
-                    part.test[["article_id", "label"]].join(probabilities, on="article_id").assign(fold=part.index)
-                )
-                articles.append(_timed(study, section, model, tested["text"], folder, on_gpu))
+                labelled = part.test[["article_id", "label"]].join(told[list(CLASSES)], on="article_id")
+                judged.append(labelled.assign(fold=part.index))
+                articles.append(_asked(model, tested["text"], each=True) or _timed(start, model, tested, folder))
             if plan is not None:
-                scored.append(scored_news(part, found))
+                columns = [*CLASSES, "confidence", "model_id"]
+                scored.append(part.test_news.join(told[columns], on="article_id").assign(fold=part.index))
         assert model is not None
-        probed, unprobed = _probed(study, section, model, tested, plan, folder, stages.stage(f"Question {reader}"))
-    costs = Costs(begun.spent + mean_of(fits), mean_of(articles))
+        probed, unprobed = _probed(start, model, tested, folder, stages.stage(f"Question {reader}"))
     return ReadBy(
         judged=pd.concat(judged, ignore_index=True),
         scored=pd.concat(scored, ignore_index=True) if scored else None,
         manifests=manifests,
-        costs=costs,
-        n_timed=min(study.adapt.timed, len(tested)),
+        costs=Costs(start.spent + mean_of(fits), mean_of(articles)),
+        n_timed=min(study.adapt.timed, tested["text"].nunique()),
         probed=probed,
         unprobed=unprobed,
     )
 
 
-@dataclass(frozen=True)
-class _Begun:
-    """What a reader starts from: its plan with its base, and what the base took to be made here."""
-
-    plan: Plan | None
-    base: Base | None
-    spent: Spent
-
-
-def _begun(
-    study: AdaptConfig, section: ModelSection, plan: Plan | None, parts: Sequence[Samples], room: Path, stages: Stages
-) -> _Begun:
-    if not section.on_base or section.base not in BUILT_IN:
-        return _Begun(plan, given_base(section) if plan is None else None, Spent())
-    seed = study.experiment.seed
-    if plan is None:
-        corpus = parts[0].train[["text", "known_at"]].drop_duplicates("text")
-    else:
-        known = plan.world.news["known_at"] < plan.parts[0].fold.train_end
-        corpus = plan.world.news.loc[known, ["text", "known_at"]].drop_duplicates("text")
-    folder = _own(room, content_of(base=section.base, corpus=corpus, seed=seed))
-    with measured(on_gpu=has_gpu()) as making:
-        if plan is None:
-            base = pretrained(section, corpus, seed=seed, cache=folder, stages=stages)
-            begun = _Begun(None, base, Spent())
-        else:
-            begun = _Begun(with_base(plan, plan.parts[0].fold.train_end, folder, stages), None, Spent())
-    return replace(begun, spent=_kept(folder, "fit", making))
+def _asked(model: FittedModel, texts: pd.Series, *, each: bool = False) -> Spent | None:
+    """Return what an endpoint charged and took for some texts, or for each of them; None for other readers."""
+    if not isinstance(model.scorer, EndpointScorer):
+        return None
+    account = model.scorer.account([text_hash(text) for text in texts.unique()])
+    spent = Spent(cpu=account["cpu_seconds"], wall=account["wall_seconds"], charged=account["cost"])
+    return (1.0 / max(1, account["texts"])) * spent if each else spent
 
 
-def _background(plan: Plan | None, part: Samples) -> Callable[[], pd.DataFrame]:
-    """Return what gives the news known before a part's training ended; of a labelled file, its training texts."""
-    if plan is not None:
-        return functools.partial(background_of, plan, part)
-    return lambda: part.train.assign(symbol="")[["article_id", "symbol", "text", "known_at"]]
-
-
-def _room_of(
-    room: Path, study: AdaptConfig, section: ModelSection, plan: Plan | None, part: Samples, base: Base | None
-) -> Path:
-    """Return the folder of one fit, by everything that it is made from."""
-    columns = ["text", "label"]
-    given: dict[str, Any] = {
-        "model": json.dumps(section.model_dump(mode="json"), sort_keys=True),
-        "train": part.train[columns],
-        "validation": part.validation[columns],
-        "until": part.trained_until,
-        "base": None if base is None else base.weights_hash,
-        "seed": study.experiment.seed,
-    }
-    if plan is not None and scorer_kind(section.kind, allow=study.allow).reads_background:
-        given["background"] = background_of(plan, part)
-    return _own(room, content_of(**given))
-
-
-def _own(room: Path, content: str) -> Path:
-    folder = room / content[:24]
-    if folder.is_dir() and not (folder / COSTS).is_file():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _store(section: ModelSection, cache: Path, folder: Path) -> Path:
-    """Return the file of a fit's scores; answers that were paid for are shared with every run."""
-    return cache / SCORES if section.kind in NOT_ASKED_AGAIN else folder / SCORES
-
-
-def _kept(folder: Path, name: str, spent: Spent) -> Spent:
-    """Return what some work took when it was first done, and write it down if that was now."""
-    path = folder / COSTS
-    known: dict[str, Any] = {}
-    if path.is_file():
-        try:
-            known = json.loads(path.read_text(encoding="utf-8"))
-            if name in known:
-                return spent_from(known[name])
-        except (ValueError, TypeError, KeyError):
-            known = {}
-    partial = path.with_name(f".{COSTS}.partial")
-    write_json(partial, known | {name: vars(spent)})
-    partial.replace(path)
-    return spent
-
-
-def _timed(
-    study: AdaptConfig, section: ModelSection, model: FittedModel, texts: pd.Series, folder: Path, on_gpu: bool
-) -> Spent:
-    """Measure what an article costs to score afresh, on texts of the test; what is bought or given costs as charged."""
-    if section.kind in NOT_ASKED_AGAIN:
+def _timed(start: Start, model: FittedModel, tested: pd.DataFrame, folder: Path) -> Spent:
+    """Measure what an article costs to score afresh, on texts of the test; what was given costs nothing here."""
+    if start.section.kind in _UNPROBED:
         return Spent()
-    distinct = texts.drop_duplicates()
-    drawn = np.random.default_rng(study.experiment.seed).permutation(len(distinct))
-    chosen = distinct.iloc[drawn[: study.adapt.timed]].tolist()
-    # Taken before the work, so that a study that goes on from its cache does not do it again.
-    if "article" in json.loads((folder / COSTS).read_text(encoding="utf-8")):
-        return _kept(folder, "article", Spent())
+    known = costs_in(folder)
+    if "article" in known:
+        return known["article"]
+    distinct = tested["text"].drop_duplicates()
+    drawn = np.random.default_rng(start.study.experiment.seed).permutation(len(distinct))
+    chosen = distinct.iloc[drawn[: start.study.adapt.timed]].tolist()
     model.scorer.logits(chosen[:WARM_UP])
-    with measured(on_gpu=on_gpu) as scoring:
+    with measured(on_gpu=start.on_gpu) as scoring:
         model.scorer.logits(chosen)
-    return _kept(folder, "article", (1.0 / len(chosen)) * scoring)
+    return kept(folder, "article", (1.0 / len(chosen)) * scoring)
 
 
 def _probed(
-    study: AdaptConfig,
-    section: ModelSection,
-    model: FittedModel,
-    tested: pd.DataFrame,
-    plan: Plan | None,
-    folder: Path,
-    advance: Advance,
+    start: Start, model: FittedModel, tested: pd.DataFrame, folder: Path, advance: Advance
 ) -> tuple[dict[str, Any] | None, str]:
     """Ask the last model of some test texts in other words, or find what it answered."""
-    if section.kind in NOT_ASKED_AGAIN:
-        return None, NOT_ASKED_AGAIN[section.kind]
+    if start.section.kind in _UNPROBED:
+        return None, _UNPROBED[start.section.kind]
+    study, plan = start.study, start.plan
     if not study.adapt.probed:
         return None, "not asked: adapt.probed = 0"
     distinct, seed = tested["text"].drop_duplicates(), study.experiment.seed

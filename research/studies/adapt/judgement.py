@@ -19,15 +19,15 @@ from embargo.backtest.leakage import Finding
 from embargo.backtest.significance import holm, sharpe_difference
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.fields import CLASSES
-from embargo.models.bases.resolve import BUILT_IN
 from embargo.models.evaluation.classification import classification_report
 from embargo.models.evaluation.comparison import compare_classifiers
 from embargo.research.config.experiment import StatisticsSection
+from embargo.research.config.model import ModelSection
 from embargo.research.studies.adapt.rows import MEASURES, Apart, Pair, Trust
 
 _QUESTIONS = {"macro_f1": "macro-F1", "accuracy": "accuracy"}
-# Kinds that hold what somebody else's model learnt, whatever their base.
-_OTHERS_MODELS = frozenset({"endpoint", "scores", "distilled"})
+# Kinds that know nothing but words and the training texts.
+_OF_ITSELF = frozenset({"majority", "lexicon", "linear"})
 
 
 def enough_resamples(statistics: StatisticsSection, readers: int) -> int:
@@ -36,6 +36,7 @@ def enough_resamples(statistics: StatisticsSection, readers: int) -> int:
     Examples
     --------
     >>> from embargo.research.config.experiment import StatisticsSection
+    from embargo.research.config.model import ModelSection
     >>> from embargo.research.studies.adapt.judgement import enough_resamples
     >>> enough_resamples(StatisticsSection(bootstrap=2000), 9)
     5760
@@ -206,14 +207,17 @@ def trust_of(finding: Finding) -> tuple[Trust, str]:
     return ("unknown" if unknown else "inside"), finding.detail
 
 
-def trust_undated(kind: str, base: str | None, exposures: Sequence[str]) -> tuple[Trust, str]:
+def trust_undated(section: ModelSection, exposures: Sequence[str]) -> tuple[Trust, str]:
     """Say whether a reader may remember texts that nobody has dated.
 
     What learnt from the training texts alone cannot; of what came with weights of elsewhere it cannot be told.
     """
     if exposures:
-        return "inside", f"Its publisher tuned {base} on {', '.join(exposures)}: it may have read these very texts."
-    if kind in _OTHERS_MODELS or ":" in kind or (base is not None and base not in BUILT_IN):
-        named = base or f"a reader of kind {kind!r}"
-        return "unknown", f"The texts are undated, so whether {named} has read them cannot be told."
+        return "inside", f"The publisher of its base tuned it on {', '.join(exposures)}: it may have read these texts."
+    readers = [section, *([] if section.teacher is None else [section.teacher])]
+    for reader in readers:
+        student = reader.kind == "distilled" and not reader.on_base
+        if not (reader.kind in _OF_ITSELF or student or reader.made_here):
+            named = f"base {reader.base!r}" if reader.on_base else f"a reader of kind {reader.kind!r}"
+            return "unknown", f"The texts are undated, so whether {named} has read them cannot be told."
     return "before", "It knows words or the training texts alone, and none of these texts."

@@ -178,7 +178,7 @@ def _carried(desk: _Desk, name: str, stages: Stages) -> _Done:
     study = desk.study
     if desk.plan is None:
         return _Done(None, read_by(study, name, None, desk.parts, desk.cache, stages), None, "")
-    own = plan_of(study, name, desk.plan)
+    own = plan_of(study, name, desk.plan.world.inputs)
     found = read_by(study, name, own, own.parts, desk.cache, stages)
     assert found.scored is not None
     stages.stage(f"Trade {name}")
@@ -264,8 +264,12 @@ def _row(desk: _Desk, name: str, done: _Done, probs: np.ndarray, labels: np.ndar
 
 def _unknown_costs(section: ModelSection) -> str:
     """Say why nobody knows what a reader costs; empty where it is measured."""
-    if section.kind == "scores":
+    readers = [section, *([] if section.teacher is None else [section.teacher])]
+    if any(each.scores is not None for each in readers):
         return "made elsewhere"
+    asked = [each.endpoint for each in readers if each.endpoint is not None]
+    if any(one.prompt_price is None and one.completion_price is None for one in asked):
+        return "no price is set"
     return ""
 
 
@@ -273,8 +277,7 @@ def _trust(desk: _Desk, section: ModelSection, done: _Done) -> tuple[Trust, str]
     """Say whether a reader's knowledge ended before each window that it was tested on."""
     manifests = done.read.manifests
     if done.plan is None:
-        first = manifests[0]
-        return trust_undated(section.kind, first["base"], first["exposures"])
+        return trust_undated(section, manifests[0]["exposures"])
     trust, note = trust_of(judge_bases(done.plan, manifests))
     if trust != "before":
         return trust, note

@@ -174,8 +174,8 @@ def test_is_made_not_found():
 
 @pytest.mark.parametrize("method", ["lora", "qlora"])
 def test_is_tuned_as_a_classifier(base, samples, cache_dir, method):
-    train, validation = samples["train"][:200], samples["validation"][:60]
-    settings = TuneSettings(method=method, epochs=4, batch_size=8, max_length=48, learning_rate=5e-3)
+    train, validation = samples["train"], samples["validation"]
+    settings = TuneSettings(method=method, epochs=4, batch_size=8, max_length=48, learning_rate=1e-2)
     fitted = fit_scorer(
         "transformer", train=train, validation=validation, trained_until=CUTOFF, base=base, settings=settings,
         cache_dir=cache_dir,

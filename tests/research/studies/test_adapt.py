@@ -40,7 +40,7 @@ from embargo.research.studies.adapt import (
     recommend,
     render_page,
 )
-from embargo.research.studies.adapt.carry import COSTS, _own
+from embargo.research.studies.adapt.fits import COSTS, own_folder
 from embargo.research.studies.adapt.judgement import enough_resamples, same_items
 
 MARKET: dict[str, Any] = {
@@ -441,10 +441,10 @@ def test_earning_more_is_said_beside_and_volume_turns_the_choice() -> None:
 
 
 def test_a_folder_without_costs_is_no_folder_of_ours_to_keep(tmp_path: Path) -> None:
-    folder = _own(tmp_path, "a" * 64)
+    folder = own_folder(tmp_path, "a" * 64)
     (folder / "half").write_text("")
-    assert not (_own(tmp_path, "a" * 64) / "half").exists()
+    assert not (own_folder(tmp_path, "a" * 64) / "half").exists()
     (folder / COSTS).write_text("{}")
     (folder / "whole").write_text("")
-    assert (_own(tmp_path, "a" * 64) / "whole").exists()
+    assert (own_folder(tmp_path, "a" * 64) / "whole").exists()
     shutil.rmtree(folder)

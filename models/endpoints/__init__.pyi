@@ -1,0 +1,4 @@
+from .journal import BudgetError, Journal, Spent
+from .settings import EndpointSettings
+
+__all__ = ["BudgetError", "EndpointSettings", "Journal", "Spent"]
