@@ -26,7 +26,7 @@ from embargo.models.record import SampleRead, Use
 from embargo.models.samples import check_labels
 from embargo.models.scorer import later_cutoff
 
-# Inputs without content (Zhao et al. 2021, section 5.1).
+# Inputs without content (Zhao et al. 2021, section 5.1), less the marks that a template keeps for itself.
 CONTENT_FREE = ("N/A", "[MASK]", "")
 # Tokens below which an example or an earlier article is no longer one.
 LEAST_ITEM, LEAST_ARTICLE = 12, 16
@@ -155,7 +155,7 @@ class Context:
     >>> request = FitRequest(texts, [0, 0, 1, 1, 2, 2], [], [], None, None, Path("cache"))
     >>> context = Context.build(PromptSettings(examples=3), request)
     >>> print(context.rest("Orders doubled."))
-    News: <<<Orders doubled.>>>
+    News: [Orders doubled.]
     Tone:
     >>> [item.part for item in context.prompts(["Orders doubled."])[0].items]
     ['template', 'example', 'example', 'example', 'article']
@@ -374,7 +374,7 @@ class Context:
         return text[: _longest(len(words[0]), lambda number: self.count(text[:number]) <= tokens)]
 
     def _item_tokens(self) -> int:
-        """Return the tokens that each example and earlier article may have: together half of what is left.
+        """Return the tokens that each example and earlier article may have: together two thirds of what is left.
 
         Raises
         ------
@@ -396,10 +396,10 @@ class Context:
             around += self.settings.retrieved * self.count(self._gap + template.earlier(""))
         if not number:
             return 0
-        each = (room // 2 - around) // number
+        each = (room * 2 // 3 - around) // number
         if each < LEAST_ITEM:
             raise ConfigError(
-                f"prompt: {number} examples and earlier articles leave {max(each, 0)} tokens for each within half of "
+                f"prompt: {number} examples and earlier articles leave {max(each, 0)} tokens for each within two thirds of "
                 f"{self.limit}. Raise max_tokens, or ask for fewer."
             )
         return each
