@@ -136,7 +136,7 @@ def load_adapt(
     path : str or Path
         An experiment file, which may have tables ``[readers.NAME]``, each like an experiment's ``[model]``, and a
         section ``[adapt]``; or a file with ``name``, ``[labels]`` and these alone. Without readers the usual ones are
-        taken: guessing, a word list, a linear model, and encoders, decoders and a student made of the run's own early news.
+        taken: guessing, words, a linear model, and encoders, decoders and a student made of the run's own early news.
     overrides : list of str, optional
         As `load_config`; ``readers.NAME.key=value`` too.
     readers : str or Path, optional
