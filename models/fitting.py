@@ -37,6 +37,7 @@ from embargo.models.scorers.given import SCORES
 from embargo.models.scorers.kind import Fit, FitRequest, ScorerKind
 from embargo.models.scorers.lexicon import LEXICON
 from embargo.models.scorers.linear import LINEAR
+from embargo.models.scorers.majority import MAJORITY
 from embargo.models.scorers.own import own_kind
 from embargo.models.scorers.prompted import PROMPTED
 from embargo.models.scorers.score import cached_logits, model_id
@@ -48,6 +49,7 @@ KINDS: Mapping[str, ScorerKind] = MappingProxyType(
         "endpoint": ENDPOINT,
         "lexicon": LEXICON,
         "linear": LINEAR,
+        "majority": MAJORITY,
         "prompted": PROMPTED,
         "scores": SCORES,
         "transformer": TRANSFORMER,

@@ -2,6 +2,7 @@ from .config.experiment import Config, load_config
 from .progress import Quiet
 from .run.pipeline import Outcome, execute
 from .run.preparation import prepare
+from .studies.adapt.study import adapt
 from .studies.compare.comparison import compare
 from .studies.paths.paths import trade_paths
 from .studies.sweep.grid import read_axis
@@ -11,6 +12,7 @@ __all__ = [
     "Config",
     "Outcome",
     "Quiet",
+    "adapt",
     "compare",
     "execute",
     "load_config",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import torch
 
 # Tokens of a batch, those of the shared beginning not counted, and bytes of keys and values that are lent to one.
-TOKEN_BUDGETS, LENT = {"cpu": 512, "cuda": 4096}, {"cpu": 2**30, "cuda": 4 * 2**30}
+TOKEN_BUDGETS, LENT = {"cpu": 192, "cuda": 4096}, {"cpu": 2**30, "cuda": 4 * 2**30}
 # Settings under which architectures say how far back a token sees, where that is not all the way.
 _WINDOWS = ("sliding_window", "window_size", "attention_chunk_size")
 

@@ -4,6 +4,7 @@ from .given import GivenScorer, GivenSettings
 from .kind import Fit, FitRequest, ScorerKind
 from .lexicon import LexiconScorer
 from .linear import LinearScorer, LinearSettings, fit_linear
+from .majority import MajorityScorer
 from .onnx import OnnxScorer
 from .prompted import PromptedScorer
 from .score import Logits, ScoredArticles, cached_logits, model_id, score_articles, score_stream
@@ -19,6 +20,7 @@ __all__ = [
     "LinearScorer",
     "LinearSettings",
     "Logits",
+    "MajorityScorer",
     "OnnxScorer",
     "PromptedScorer",
     "ScoreCache",

@@ -38,6 +38,7 @@ COMMANDS = {
         "Say what a run's audit found, ask a run more than that, or audit a strategy made elsewhere.",
     ),
     "sweep": Entry("sweep", "Trade every combination of settings and choose one by validation."),
+    "adapt": Entry("adapt", "Set every way to read side by side: quality, money, cost, and a recommendation."),
     "paths": Entry("paths", "Show how much a Sharpe ratio owes to which part of history taught."),
     "compare": Entry("compare", "Compare finished runs on the bars they share."),
     "leaks": Entry("leaks", "List the leaks that are known, and the checks that look for them."),

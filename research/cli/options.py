@@ -63,15 +63,16 @@ def experiment(
 ) -> Config:
     """Read an experiment with what the options replace, accept and let in; ConfigError names the fault."""
     # Loaded here because who asks for help needs no settings.
-    from embargo.research.config.data import DataSection
     from embargo.research.config.experiment import load_config
 
     config = load_config(path, overrides, env=env or (), allow=allow or ())
-    if not accepted:
-        return config
+    return config if not accepted else config.accepting(accepting(accepted))
+
+
+def accepting(accepted: list[str] | None) -> dict[str, str]:
+    """Read which faults of the data are taken, and why; ConfigError where one is not of that form."""
     form = "CODE=REASON, such as --accept-data splits='a spin-off, see the filing'"
-    reasons = dict(pair(text, "--accept-data", form) for text in accepted)
-    return config.model_copy(update={"data": DataSection(accept=config.data.accept | reasons)})
+    return dict(pair(text, "--accept-data", form) for text in accepted or ())
 
 
 def refuse_orphans(*files: Path | None) -> None:

@@ -428,6 +428,10 @@ class Config(Section):
             )
         return self
 
+    def accepting(self, reasons: dict[str, str]) -> Config:
+        """Return the same experiment with more faults of its data taken, each for a reason."""
+        return self.model_copy(update={"data": DataSection(accept=self.data.accept | reasons)})
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-able values, instants as ISO 8601, unset optional keys left out."""
         settings: dict[str, Any] = _plain(self.model_dump())
@@ -532,6 +536,17 @@ def load_config(
     ('small', 2.0)
     """
     path = Path(path)
+    return parse_config(document_of(path, overrides, env=env), where=str(path), allow=allow)
+
+
+def document_of(path: Path, overrides: list[str] | None = None, *, env: Collection[str] = ()) -> dict[str, Any]:
+    """Read an experiment file without checking its settings: overrides put in, paths made absolute.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing or not TOML, an override is malformed, or a path takes in a variable that it may not.
+    """
     document = read_toml(path, remedy="'embargo run --help' shows where examples are.")
     for text in overrides or []:
         override(document, text)
@@ -546,7 +561,7 @@ def load_config(
         leakage["names"] = place_of(leakage["names"], path, "leakage.names", env)
     for scores in scores_in(document.get("model")):
         scores["path"] = place_of(scores["path"], path, "model.scores.path", env)
-    return parse_config(document, where=str(path), allow=allow)
+    return document
 
 
 def parse_config(document: dict[str, Any], *, where: str, allow: Collection[str] = ()) -> Config:

@@ -18,7 +18,7 @@ from embargo.research.config.settings import UNSEEN, BaseName, Count, Duration, 
 
 # Kinds that start from a base.
 ON_BASE = frozenset({"transformer", "prompted"})
-KINDS = ("transformer", "prompted", "endpoint", "distilled", "scores", "linear", "lexicon")
+KINDS = ("transformer", "prompted", "endpoint", "distilled", "scores", "linear", "lexicon", "majority")
 
 
 class ScoresSection(Section):
@@ -160,7 +160,7 @@ class ReaderSection(Section):
     @property
     def pretrained(self) -> bool:
         """Whether anything in it was there before it was fitted."""
-        return self.kind != "linear"
+        return self.kind not in ("linear", "majority")
 
     @property
     def is_own(self) -> bool:

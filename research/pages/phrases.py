@@ -87,6 +87,37 @@ PHRASES: Mapping[str, Phrase] = MappingProxyType(
             "not shown to be above zero",
             "That test does not reject. It does not say that the Sharpe ratio is 0 or less.",
         ),
+        "reader is better": Phrase(
+            "Take {reader}: it is shown to read better than every other reader here that can be trusted.",
+            "On the figure that was named beforehand, the paired test against every other trusted reader rejects after "
+            "Holm's correction. It says nothing of readers that were not tried.",
+        ),
+        "cheaper reader is alike": Phrase(
+            "Take {reader}: it cannot be told from {leader} here, and costs {cost}.",
+            "Both are shown to know more than guessing, where there is a row for that, and the paired test between "
+            "them does not reject. It does not say that they are equal; the interval of the difference stands below.",
+        ),
+        "leader is cheapest": Phrase(
+            "Take {reader}: no reader here that can be trusted is shown to read better, and those that it cannot be "
+            "told from cost more.",
+            "Its figure is the highest among those shown to know more than guessing. It is not shown to be better "
+            "than the others.",
+        ),
+        "leader stands alone": Phrase(
+            "Take {reader}: it alone is shown to know more than guessing without being shown to be worse than another.",
+            "The other trusted readers are not shown to know more than guessing, or are shown to be worse. Of the "
+            "former it is not shown to be better.",
+        ),
+        "no reader beats guessing": Phrase(
+            "No reader can be recommended: none is shown to know more than guessing by the classes alone.",
+            "After Holm's correction, and at half the level each, no reader is shown to be more often right than the "
+            "commonest class, or to have a lower mean log loss than the class shares. It does not say that none knows "
+            "more.",
+        ),
+        "no reader can be trusted": Phrase(
+            "No reader can be recommended: none that was carried out is known to end before the test begins.",
+            "Each may remember what it is tested on. It does not say that any does.",
+        ),
         "choice like chance": Phrase(
             "as chance alone gives",
             "The share lies where it lies in 95 % of panels of cells of which none is better. It is no overfitting.",

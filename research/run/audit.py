@@ -435,10 +435,10 @@ def _unstated(finding: Finding, column: str) -> Finding:
 
 
 def _models(trail: Trail, news: pd.DataFrame) -> list[Finding]:
-    return [_bases(trail.plan, trail.manifests), *_records(trail, news)]
+    return [judge_bases(trail.plan, trail.manifests), *_records(trail, news)]
 
 
-def _bases(plan: Plan, manifests: Sequence[dict[str, Any]]) -> Finding:
+def judge_bases(plan: Plan, manifests: Sequence[dict[str, Any]]) -> Finding:
     """Hold the base of every fold against what it was tested on; one that all folds share, against all of it."""
     if not plan.config.model.pretrained:
         detail = "The model has no pretrained weights: it knows only what it was fitted on."

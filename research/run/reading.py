@@ -509,12 +509,12 @@ def _given(plan: Plan, part: Samples, reader: ReaderSection, base: Base | None) 
 def model_settings(
     model: ReaderSection, base: Base | None, n_train: int, *, seed: int, inputs: Inputs | None = None
 ) -> object | None:
-    """Return the settings of the configured kind of model; None for the lexicon, which has none.
+    """Return the settings of the configured kind of model; None for those that have none.
 
     A learning rate that is not configured is the method's usual one for a base of that width. Scores of a file are read
     once for the ``inputs`` of a run.
     """
-    if model.kind == "lexicon":
+    if model.kind in ("lexicon", "majority"):
         return None
     if model.kind == "linear":
         return LinearSettings()

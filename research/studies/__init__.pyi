@@ -1,6 +1,7 @@
-from . import compare, paths, signal, sweep
+from . import adapt, compare, paths, signal, sweep
 
 __all__ = [
+    "adapt",
     "compare",
     "paths",
     "signal",

@@ -1,0 +1,450 @@
+"""Readers side by side: the same run for each, costs that are measured once, and advice that follows from the tests."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from samples.small_runs import embargo
+from samples.wording import banned_in, unsided_in_page, unsided_in_terminal, words_of_page
+
+from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
+from embargo.models.scorers.majority import MajorityScorer
+from embargo.research.cache import ledger_folder
+from embargo.research.config.adapt import AdaptConfig, AdaptSection, load_adapt, parse_adapt
+from embargo.research.config.experiment import parse_config
+from embargo.research.progress import Quiet
+from embargo.research.records.ledger import trials_around
+from embargo.research.run.measurement import classification, estimate
+from embargo.research.run.pipeline import attempt_of, execute, material_of
+from embargo.research.run.preparation import prepare
+from embargo.research.run.reading import read
+from embargo.research.run.trading import trade
+from embargo.research.studies.adapt import (
+    Adaptation,
+    Advice,
+    Apart,
+    Pair,
+    Row,
+    adapt,
+    break_evens,
+    recommend,
+    render_page,
+)
+from embargo.research.studies.adapt.fits import COSTS, own_folder
+from embargo.research.studies.adapt.judgement import enough_resamples, same_items
+
+MARKET: dict[str, Any] = {
+    "name": "small",
+    "news": {"loader": "simulated", "simulated": {"symbols": 4, "start": "2015-01-01", "end": "2015-12-31"}},
+    "prices": {"loader": "simulated"},
+    "split": {
+        "first_test": "2015-07-01T00:00:00Z",
+        "end": "2016-01-01T00:00:00Z",
+        "test_span": "3MS",
+        "validation_span": "2MS",
+    },
+    "signal": {"threshold": 0.3},
+    "statistics": {"bootstrap": 200, "permutations": 99},
+    "adapt": {"probed": 5, "timed": 20},
+}
+READERS: dict[str, Any] = {
+    "majority": {"kind": "majority"},
+    "words": {"kind": "lexicon"},
+    "line": {"kind": "linear"},
+    "lost": {"kind": "transformer", "base": "no/such-base-anywhere"},
+}
+
+
+def study_of(readers: Mapping[str, Any] = READERS, **changed: Any) -> AdaptConfig:
+    return parse_adapt(MARKET | {"readers": dict(readers)} | changed, where="test")
+
+
+def carried(study: AdaptConfig, folder: Path) -> Adaptation:
+    return adapt(study, out=folder / "runs", cache=folder / "cache", stages=Quiet())
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("desk")
+
+
+@pytest.fixture(scope="module")
+def found(desk: Path) -> Adaptation:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("EMBARGO_LEDGER", str(desk / "ledger"))
+        return carried(study_of(), desk)
+
+
+def row_of(found: Adaptation, name: str) -> Row:
+    return next(row for row in found.rows if row.name == name)
+
+
+def attempts(folder: Path) -> set[str]:
+    return {trial for _, trials in trials_around(ledger_folder(folder), None) for trial in trials}
+
+
+def test_a_reader_is_read_and_traded_as_in_a_run(found: Adaptation, desk: Path) -> None:
+    plan = prepare(study_of().config_of("line"), Quiet())
+    reading = read(plan, plan.parts, desk / "other", Quiet())
+    returns = trade(plan, reading.scored).books.returns
+    mine = pd.read_parquet(found.folder / "returns.parquet")["line"]
+    np.testing.assert_array_equal(mine.to_numpy(), returns.to_numpy())
+    row, told = row_of(found, "line"), estimate(plan, returns)
+    assert (row.sharpe, row.sharpe_low, row.sharpe_high) == (told.sharpe, told.low, told.high)
+    judged = classification(plan.config, reading)
+    assert judged is not None
+    assert (row.accuracy, row.macro_f1, row.ece) == (judged.accuracy, judged.macro_f1, judged.ece)
+
+
+@pytest.mark.slow
+def test_the_run_of_a_reader_is_the_attempt_that_the_study_wrote_down(
+    found: Adaptation, desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMBARGO_LEDGER", str(desk / "ledger"))
+    before = attempts(desk)
+    assert len(before) == 3
+    run = execute(study_of().config_of("line"), out=desk / "single", cache=desk / "other", stages=Quiet())
+    assert attempts(desk) == before
+    assert run.metrics.sharpe == row_of(found, "line").sharpe
+
+
+def test_every_reader_is_an_attempt(found: Adaptation, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMBARGO_LEDGER", str(desk / "ledger"))
+    plan = prepare(study_of().config_of("words"), Quiet())
+    assert found.figures["n_trials"] == len(attempts(desk)) == 3
+    assert attempt_of(plan.config, material_of(plan, plan.parts)) in attempts(desk)
+
+
+def test_one_that_fails_is_a_row_that_says_why_and_sinks_nobody(found: Adaptation) -> None:
+    lost = row_of(found, "lost")
+    assert not lost.ran
+    assert "no/such-base-anywhere" in lost.failed
+    assert [row.name for row in found.rows if row.ran] == ["majority", "words", "line"]
+    assert {frozenset((pair.a, pair.b)) for pair in found.pairs} == {
+        frozenset(pair) for pair in (("majority", "words"), ("majority", "line"), ("words", "line"))
+    }
+    assert any("lost could not be carried out" in line for line in found.advice.lines)
+    assert "lost could not be carried out" in words_of_page(render_page(found))
+
+
+def test_a_study_of_failures_raises_the_first(tmp_path: Path) -> None:
+    lost = {name: {"kind": "transformer", "base": f"no/such-{name}"} for name in ("one", "two")}
+    with pytest.raises(MissingPartError, match="no/such-one"):
+        carried(study_of(lost), tmp_path)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_costs_are_measured_once_and_a_study_goes_on_where_it_was_killed(
+    found: Adaptation, desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMBARGO_LEDGER", str(desk / "ledger"))
+    shutil.copytree(desk / "cache", tmp_path / "cache")
+    rooms = sorted(path for path in (tmp_path / "cache" / "adapt").iterdir() if path.is_dir())
+    assert len(rooms) == 6, "two folds of three readers"
+    killed = rooms[0]
+    kept = {room: (room / COSTS).read_text() for room in rooms[1:]}
+    (killed / COSTS).unlink()
+    (killed / "half an adapter").write_text("")
+    again = carried(study_of(), tmp_path)
+    assert again.folder.name == found.folder.name
+    assert [(row.name, row.accuracy, row.sharpe) for row in again.rows] == [
+        (row.name, row.accuracy, row.sharpe) for row in found.rows
+    ]
+    assert {room: (room / COSTS).read_text() for room in rooms[1:]} == kept
+    assert (killed / COSTS).is_file()
+    assert not (killed / "half an adapter").exists()
+
+
+def test_fitting_costs_more_than_counting_words(found: Adaptation) -> None:
+    words, line = row_of(found, "words"), row_of(found, "line")
+    assert line.article_cpu is not None
+    assert words.article_cpu is not None
+    assert line.article_cpu > words.article_cpu > 0.0
+    assert line.article_cost == pytest.approx(line.article_cpu / 3600.0 * 0.05)
+    assert line.cost(2000) == pytest.approx(float(line.fit_cost or 0.0) + 2.0 * line.article_cost)
+
+
+def test_the_page_says_no_more_than_was_shown(found: Adaptation) -> None:
+    page = render_page(found)
+    assert banned_in(words_of_page(page)) == []
+    assert unsided_in_page(page) == []
+    assert page == (found.folder / "report.html").read_text(encoding="utf-8")
+    words = words_of_page(page)
+    for told in ("macro-F1 over the cost of 1,000,000 articles", "Cost over the number of articles", "Knowledge"):
+        assert told in words, told
+
+
+def test_the_command_prints_writes_and_reads_a_second_file(tmp_path: Path) -> None:
+    document = {name: section for name, section in MARKET.items() if name != "adapt"}
+    (tmp_path / "small.toml").write_text(parse_config(document, where="test").to_toml(), encoding="utf-8")
+    (tmp_path / "readers.toml").write_text(
+        "[readers.majority]\nkind = 'majority'\n[readers.words]\nkind = 'lexicon'\n[adapt]\nprobed = 0\ntimed = 5\n",
+        encoding="utf-8",
+    )
+    places = ["--out", tmp_path / "runs", "--cache", tmp_path / "cache", "--readers", tmp_path / "readers.toml"]
+    files = ["--json", tmp_path / "a.json", "--html", tmp_path / "a.html", "--write", tmp_path / "a.md"]
+    done = embargo("adapt", tmp_path / "small.toml", *places, *files)
+    assert done.exit_code == 0, done.output
+    assert banned_in(done.output) == []
+    assert unsided_in_terminal(done.output) == []
+    (folder,) = [path for path in (tmp_path / "runs").iterdir() if path.is_dir()]
+    assert {path.name for path in folder.iterdir()} == {
+        "adapt.json",
+        "judged.parquet",
+        "report.html",
+        "returns.parquet",
+    }
+    assert json.loads((tmp_path / "a.json").read_text()) == json.loads((folder / "adapt.json").read_text())
+    assert (tmp_path / "a.html").read_text() == (folder / "report.html").read_text()
+    assert "| words |" in (tmp_path / "a.md").read_text()
+    assert folder.name in done.output.replace("\n", "")
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(7)
+    words = {"bullish": "profit rose strongly", "bearish": "losses and a lawsuit", "neutral": "the annual report"}
+    rows = [(f"{words[label]} of unit {k}", label) for k, label in enumerate(rng.choice(list(words), 240))]
+    pd.DataFrame(rows, columns=["text", "label"]).to_csv(tmp_path / "labelled.csv", index=False)
+    (tmp_path / "study.toml").write_text(
+        'name = "texts"\n[labels]\nsource = "file"\npath = "labelled.csv"\nknowledge_cutoff = 2014-01-01\n'
+        "[statistics]\nbootstrap = 200\n[adapt]\nprobed = 5\ntimed = 10\n"
+        + "".join(f'[readers.{kind}]\nkind = "{kind}"\n' for kind in ("majority", "lexicon", "linear"))
+    )
+    return tmp_path / "study.toml"
+
+
+def test_a_labelled_file_alone_is_read_and_not_traded(labelled: Path, tmp_path: Path) -> None:
+    result = carried(load_adapt(labelled), tmp_path)
+    assert [row.traded for row in result.rows] == [None, None, None]
+    assert {row.trust for row in result.rows} == {"before"}
+    assert row_of(result, "linear").accuracy == 1.0
+    assert result.advice.take in ("lexicon", "linear")
+    assert not (result.folder / "returns.parquet").exists()
+    assert not (tmp_path / "cache" / "ledger").exists()
+    assert "Sharpe ratio, a year" not in render_page(result)
+    assert unsided_in_page(render_page(result)) == []
+
+
+def test_a_study_needs_readers_that_fit(labelled: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="two readers or more"):
+        study_of({"words": {"kind": "lexicon"}})
+    with pytest.raises(ConfigError, match=r"readers\.Line"):
+        study_of({"Line": {"kind": "linear"}, "words": {"kind": "lexicon"}})
+    with pytest.raises(ConfigError, match=r"readers\.line: 1 setting is wrong"):
+        study_of({"line": {"kind": "linear", "rnk": 3}, "words": {"kind": "lexicon"}})
+    with pytest.raises(ConfigError, match=r"reads labels\.source = 'file'"):
+        parse_adapt({"name": "mine", "labels": {"source": "news"}}, where="test")
+    (tmp_path / "second.toml").write_text("[news]\nloader = 'simulated'\n")
+    with pytest.raises(ConfigError, match="news: only"):
+        load_adapt(labelled, readers=tmp_path / "second.toml")
+    given_scores = ["readers.given.kind=scores", "readers.given.scores={path='s.csv', knowledge_cutoff=2014-01-01}"]
+    with pytest.raises(ConfigError, match="go by article"):
+        load_adapt(labelled, given_scores)
+    document = {name: section for name, section in MARKET.items() if name != "adapt"}
+    (tmp_path / "market.toml").write_text(parse_config(document, where="test").to_toml(), encoding="utf-8")
+    found = load_adapt(tmp_path / "market.toml", [*given_scores, "readers.line.kind=linear"]).readers["given"].scores
+    assert found is not None
+    assert found.path == str(tmp_path / "s.csv")
+
+
+def test_other_items_are_no_pair() -> None:
+    frame = pd.DataFrame({"fold": [0, 0], "article_id": ["a", "b"], "label": [0, 1]})
+    frame = frame.assign(bearish=0.2, neutral=0.3, bullish=0.5)
+    assert len(same_items({"one": frame, "two": frame}).labels) == 2
+    with pytest.raises(DataError, match="other items"):
+        same_items({"one": frame, "two": frame.iloc[::-1]})
+    longer = pd.concat([frame, frame.assign(article_id=["c", "d"])], ignore_index=True)
+    found = same_items({"one": longer, "two": longer.assign(bullish=[0.5, np.nan, 0.5, 0.5])})
+    assert found.left_out == {"two": 1}
+    assert found.articles.tolist() == ["a", "c", "d"]
+    assert len(found.probabilities["one"]) == 3
+    with pytest.raises(DataError, match="1 of 2 test items"):
+        same_items({"one": frame, "two": frame.assign(bullish=[0.5, np.nan])})
+
+
+def test_guessing_knows_the_classes_alone() -> None:
+    scorer = MajorityScorer([2, 5, 2], None)
+    logits = scorer.logits(["Profit rose.", "Losses."])
+    np.testing.assert_allclose(np.exp(logits), [[3 / 12, 6 / 12, 3 / 12]] * 2)
+    assert scorer.identity != MajorityScorer([5, 2, 2], None).identity
+
+
+@given(st.lists(st.tuples(st.floats(0.0, 1e6), st.floats(0.0, 10.0)), min_size=2, max_size=6))
+def test_readers_cost_the_same_where_they_break_even(lines: list[tuple[float, float]]) -> None:
+    named = {f"reader {place}": line for place, line in enumerate(lines)}
+    for crossing in break_evens(named):
+        (fixed, each), (higher, less) = named[crossing.few], named[crossing.many]
+        assert fixed < higher
+        assert less < each
+        for cost in (fixed + crossing.articles * each, higher + crossing.articles * less):
+            assert cost == pytest.approx(crossing.cost, rel=1e-6, abs=1e-6)
+
+
+def test_so_many_resamples_that_a_p_value_can_stand() -> None:
+    statistics = study_of().experiment.statistics
+    for readers in (2, 5, 12):
+        pairs = readers * (readers - 1) // 2
+        # The smallest two-sided p-value of a bootstrap, for every pair of the family.
+        assert pairs * 2 / (1 + enough_resamples(statistics, readers)) < statistics.significance
+
+
+GUESS = Row(
+    "guess",
+    "majority",
+    accuracy=0.5,
+    macro_f1=0.30,
+    log_loss=1.1,
+    trust="before",
+    traded=True,
+    fit_cost=0.0,
+    article_cost=0.0,
+)
+CHEAP = Row(
+    "cheap",
+    "linear",
+    accuracy=0.7,
+    macro_f1=0.70,
+    log_loss=0.7,
+    trust="before",
+    traded=True,
+    fit_cost=0.1,
+    article_cost=0.001,
+)
+DEAR = Row(
+    "dear",
+    "transformer",
+    accuracy=0.7,
+    macro_f1=0.72,
+    log_loss=0.6,
+    trust="before",
+    traded=True,
+    fit_cost=4.0,
+    article_cost=0.04,
+)
+SURE, UNSURE = 0.001, 0.4
+
+
+def planted(*rows: Row, sure: Mapping[tuple[str, str], float] = {}) -> list[Pair]:
+    """Pairs whose figures differ as the rows say; Holm's p as given, sure against the one who guesses."""
+    pairs = []
+    for place, a in enumerate(rows):
+        for b in rows[place + 1 :]:
+            p = sure.get((a.name, b.name), SURE if "guess" in (a.name, b.name) else UNSURE)
+            gaps = {
+                name: float(getattr(a, name) or 0.0) - float(getattr(b, name) or 0.0)
+                for name in ("macro_f1", "accuracy", "log_loss")
+            }
+            pairs.append(Pair(a.name, b.name, **{k: Apart(gap, gap - 0.1, gap + 0.1, p, p) for k, gap in gaps.items()}))
+    return pairs
+
+
+def advised(*rows: Row, sure: Mapping[tuple[str, str], float] = {}) -> Advice:
+    return recommend(rows, planted(*rows, sure=sure), AdaptSection(articles=1_000_000), significance=0.05)
+
+
+def test_a_clear_winner_is_one() -> None:
+    found = advised(GUESS, CHEAP, DEAR, sure={("cheap", "dear"): SURE})
+    assert (found.take, found.best, found.alike) == ("dear", "dear", ("dear",))
+    assert "is shown to read better than every other reader here" in found.headline
+
+
+def test_of_those_that_cannot_be_told_apart_the_cheaper_is_taken_and_none_is_best() -> None:
+    found = advised(GUESS, CHEAP, DEAR)
+    assert (found.take, found.best, set(found.alike)) == ("cheap", None, {"cheap", "dear"})
+    assert found.headline == "Take cheap: it cannot be told from dear here, and costs 1/40 as much."
+    told = " ".join(found.lines)
+    assert "Take it only if what that interval leaves open is worth 42.90 USD more for 1,000,000 articles" in told
+    assert "better than every" not in found.headline
+
+
+def test_the_highest_figure_that_is_cheapest_too_is_not_called_better() -> None:
+    found = advised(GUESS, CHEAP, replace(DEAR, fit_cost=0.0, article_cost=0.0001))
+    assert (found.take, found.best) == ("dear", None)
+    assert "is shown to read better, and those that it cannot be told from cost more" in found.headline
+
+
+def test_what_may_remember_the_test_never_wins() -> None:
+    memory = replace(DEAR, name="memory", macro_f1=0.95, trust="inside", trust_note="It knows until 2030-01-01.")
+    sure = {("cheap", "dear"): UNSURE, ("cheap", "memory"): SURE, ("dear", "memory"): SURE}
+    found = advised(GUESS, CHEAP, DEAR, memory, sure=sure)
+    assert (found.take, found.best, found.aside) == ("cheap", None, ("memory",))
+    assert "memory" not in found.headline
+    (line,) = [line for line in found.lines if line.startswith("memory")]
+    assert "the highest of all" in line
+    assert "cannot be trusted on this window. It knows until 2030-01-01." in line
+    alone = advised(GUESS, memory)
+    assert (alone.take, alone.headline) == (
+        None,
+        "No reader can be recommended: none that was carried out is known to end before the test begins.",
+    )
+
+
+def test_none_is_taken_where_none_beats_guessing() -> None:
+    unsure = {("guess", "cheap"): UNSURE, ("guess", "dear"): UNSURE}
+    found = advised(GUESS, CHEAP, DEAR, sure=unsure)
+    assert (found.take, found.best, found.alike) == (None, None, ())
+    assert "none is shown to know more than guessing" in found.headline
+    # One of the two beats guessing: it alone is left, without being shown to be better than the other.
+    found = advised(GUESS, CHEAP, DEAR, sure={("guess", "dear"): UNSURE})
+    assert (found.take, found.best, found.alike) == ("cheap", None, ("cheap",))
+    assert "better than every" not in found.headline
+
+
+def test_answers_at_random_know_no_more_than_guessing_whatever_their_macro_f1() -> None:
+    random = replace(CHEAP, name="random", accuracy=0.4, macro_f1=0.6, log_loss=1.1)
+    worse = replace(CHEAP, name="worse", accuracy=0.4, log_loss=1.3)
+    assert advised(GUESS, random, worse).take is None
+    found = advised(GUESS, random, worse, replace(DEAR, macro_f1=0.5))
+    assert found.take == "dear"
+    assert "Not shown to know more than guessing: random, worse." in found.lines
+    # A badly calibrated reader that is more often right does know more.
+    assert advised(GUESS, replace(CHEAP, log_loss=1.3)).take == "cheap"
+
+
+def test_what_nobody_knows_the_cost_of_is_not_the_cheapest() -> None:
+    given_scores = replace(
+        DEAR, name="given", kind="scores", fit_cost=None, article_cost=None, costs_note="made elsewhere"
+    )
+    found = advised(GUESS, CHEAP, given_scores)
+    assert found.take == "cheap"
+    assert "a cost that nobody knows" in " ".join(found.lines)
+
+
+def test_earning_more_is_said_beside_and_volume_turns_the_choice() -> None:
+    few = replace(
+        CHEAP, fit_cost=0.0, article_cost=1.0, sharpe=0.2, sharpe_low=-1.0, sharpe_high=1.4, sharpe_p_value=0.4
+    )
+    many = replace(DEAR, fit_cost=10.0, article_cost=0.1, sharpe=1.5, sharpe_low=0.2, sharpe_high=2.5)
+    rows = (GUESS, few, many)
+    pairs = [
+        replace(pair, sharpe=Apart(-1.3, -2.0, -0.6, 0.001, 0.003)) if {pair.a, pair.b} == {"cheap", "dear"} else pair
+        for pair in planted(*rows)
+    ]
+    found = recommend(rows, pairs, AdaptSection(articles=1_000), significance=0.05)
+    told = " ".join(found.lines)
+    assert found.take == "cheap"
+    assert "Unless you read more than 11,111 articles: then dear" in told
+    assert "But dear is shown to have a higher Sharpe ratio on the same bars" in told
+    assert "That cheap earns anything after costs is not shown" in told
+    assert recommend(rows, pairs, AdaptSection(articles=100_000), significance=0.05).take == "dear"
+
+
+def test_a_folder_without_costs_is_no_folder_of_ours_to_keep(tmp_path: Path) -> None:
+    folder = own_folder(tmp_path, "a" * 64)
+    (folder / "half").write_text("")
+    assert not (own_folder(tmp_path, "a" * 64) / "half").exists()
+    (folder / COSTS).write_text("{}")
+    (folder / "whole").write_text("")
+    assert (own_folder(tmp_path, "a" * 64) / "whole").exists()
+    shutil.rmtree(folder)
