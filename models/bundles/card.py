@@ -286,7 +286,7 @@ def _bias(found: Mapping[str, Any] | None) -> list[str]:
         "Bullish less bearish probability of the same built-in sentences about others. p is two-sided and adjusted for "
         f"the {len(rows)} comparisons (Holm)."
     )
-    return [f"## Bias\n\n{said} {means}\n\n{_table(heads, rows)}"]
+    return [f"## Bias\n\n{said} {means}\n\n{table(heads, rows)}"]
 
 
 def _use(manifest: Mapping[str, Any]) -> str:
