@@ -244,7 +244,7 @@ def _first_word(lists: Sequence[tuple[str, dict[str, float]]]) -> dict[str, floa
 
 
 def _of_chat(positions: Sequence[Any]) -> list[tuple[str, dict[str, float]]]:
-    found = []
+    found: list[tuple[str, dict[str, float]]] = []
     for position in positions:
         if not isinstance(position, Mapping):
             return found
@@ -296,7 +296,8 @@ def server_fault(body: bytes) -> str:
     """Return what an error's body says, in one line."""
     text = body[:2000].decode("utf-8", "replace")
     try:
-        error = json.loads(body).get("error")
+        document = json.loads(body)
+        error = document.get("error") or document.get("detail")
         text = str(error.get("message") or error) if isinstance(error, dict) else str(error or text)
     except (ValueError, AttributeError, RecursionError):
         pass

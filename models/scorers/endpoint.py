@@ -195,9 +195,9 @@ class EndpointScorer:
         words = next((said for said in heard.values() if said.strip()), "")
         example = f" One of them begins: {scrubbed(words)[:80]!r}." if words else ""
         return ServiceError(
-            f"endpoint {settings_host(self.settings)}: {without:,} of the first {sum(outcomes.values()):,} of {total:,} "
-            f"texts have no usable answer ({outcomes_told(outcomes)}), more than model.endpoint.max_unanswered = "
-            f"{self.settings.max_unanswered:g} admits.{example} No class is guessed. What was answered is kept. Try "
+            f"endpoint {settings_host(self.settings)}: {without:,} of the first {sum(outcomes.values()):,} of "
+            f"{total:,} texts have no usable answer ({outcomes_told(outcomes)}), more than "
+            f"model.endpoint.max_unanswered = {self.settings.max_unanswered:g} admits.{example} No class is guessed. What was answered is kept. Try "
             "another template or model, or set model.endpoint.logprobs = 'never'."
         )
 
@@ -216,8 +216,8 @@ class EndpointScorer:
         return BudgetError(
             f"endpoint {settings_host(self.settings)}: stopped before model.endpoint.{failure}. {len(told):,} of "
             f"{len(distinct):,} texts are answered and kept, with {spent.requests:,} requests in all. The rest takes "
-            f"{more['requests']:,} requests{cost} more: raise the budget and repeat the command, which goes on where it "
-            "stopped."
+            f"{more['requests']:,} requests{cost} more: raise the budget and repeat the command, which goes on where "
+            "it stopped."
         )
 
 
@@ -236,8 +236,9 @@ def read_of(answered: Answered, manner: Manner) -> Read:
     if not chosen:
         why: Outcome = Counter(said.outcome for said in answered.said).most_common(1)[0][0]
         return Read(why, None, wall=answered.wall, cpu=answered.cpu)
-    counts = np.bincount(chosen, minlength=len(CLASSES)) + 1.0
-    return Read("answered", np.log(counts / counts.sum()), wall=answered.wall, cpu=answered.cpu)
+    counts = np.bincount(chosen, minlength=len(CLASSES))
+    shares = (counts + 1.0) / (counts + 1.0).sum()
+    return Read("answered", np.log(shares), float(counts.max() / counts.sum()), answered.wall, answered.cpu)
 
 
 def estimate(settings: EndpointSettings, prompts: Sequence[Prompt], manner: Manner | None = None) -> dict[str, Any]:

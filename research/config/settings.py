@@ -251,7 +251,7 @@ def _explain(model: type[Section], error: Any) -> str:
         return f"{key}: unknown key; allowed here: {', '.join(sorted(owner.model_fields))}"
     if error["type"] == "missing":
         return f"{key}: missing; it has no default"
-    message = _IN_TOML.get(error["type"], error["msg"].removeprefix("Value error, "))
+    message = str(_IN_TOML.get(error["type"], error["msg"].removeprefix("Value error, ")))
     if not error["loc"]:
         return message
     told = f"{key}: {message[0].lower() + message[1:]}"

@@ -68,8 +68,8 @@ def _both(manifest: Mapping[str, Any]) -> str:
         rows.append((words, *cells))
     for words, name in (
         ("CPU seconds per 1,000 texts", "cpu_seconds_per_1000"),
-        ("requests so far", "requests"),
-        ("cost so far", "cost"),
+        ("requests per 1,000 texts", "requests_per_1000"),
+        ("cost per 1,000 texts", "cost_per_1000"),
     ):
         values = [manifest["cost"][who][name] for who in ("teacher", "student")]
         if any(value is not None for value in values):

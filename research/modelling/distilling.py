@@ -8,9 +8,9 @@ student has learnt.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,10 @@ import pandas as pd
 from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.fields import CLASSES
 from embargo.models.content import json_hash, new_folder, read_sealed, sample_fingerprint, text_hash, write_manifest
-from embargo.models.endpoints.journal import JOURNAL, Journal
 from embargo.models.evaluation.agreement import agreement
 from embargo.models.fitting import FittedModel
 from embargo.models.loading.shared import SharedBase
-from embargo.models.scorer import ByArticle
+from embargo.models.scorer import ByArticle, Paid
 from embargo.models.scorers.cache import ScoreCache
 from embargo.models.scorers.score import cached_logits
 from embargo.research.config.experiment import Config, load_config
@@ -35,13 +34,14 @@ from embargo.research.progress import Stages
 from embargo.research.records.provenance import git_commit, versions
 from embargo.research.run.plan import Plan, base_of
 from embargo.research.run.preparation import prepare
-from embargo.research.run.reading import fit_fold, fit_teacher, lent, model_settings, with_base
+from embargo.research.run.reading import fit_fold, fit_teacher, lent, with_base
 from embargo.research.run.samples import Part
 
 KIND = "distilled student"
 # Test articles on which both are asked, and texts on which their speed is taken.
 ASKED, TIMED = 2000, 200
 ANSWERS = "answers.parquet"
+COSTS = ("cpu_seconds_per_1000", "requests_per_1000", "cost_per_1000")
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def _written(
         "student": student.manifest,
         "agreement": apart | {"n_unanswered": int((~there).sum())},
         "judged": {name: _judged(model, with_labels, config.seed, store, dated=dated) for name, model in pair.items()},
-        "cost": {name: _cost(name, model, plan, part, news, cache) for name, model in pair.items()},
+        "cost": {name: _cost(model, news) for name, model in pair.items()},
         "versions": versions() | {"commit": git_commit() or "unknown"},
     }
     with new_folder(folder) as draft:
@@ -224,22 +224,20 @@ def _judged(
     return report
 
 
-def _cost(
-    name: str, model: FittedModel, plan: Plan, part: Part, news: pd.DataFrame, cache: Path
-) -> Mapping[str, float | None]:
-    """Return CPU seconds per 1,000 texts, and requests and money spent, of a reader that is asked over a line."""
-    reader = plan.config.model.teacher if name == "teacher" else plan.config.model
-    assert reader is not None
-    if reader.kind == "endpoint":
-        # To ask again for the time alone would cost as much again: the journal knows what was spent.
-        settings = model_settings(reader, None, len(part.train), seed=plan.config.seed, inputs=plan.world.inputs)
-        with Journal(cache / JOURNAL) as journal:
-            spent = asdict(journal.spent(str(getattr(settings, "purse", ""))))
-        return {"cpu_seconds_per_1000": None, **spent}
-    if isinstance(model.scorer, ByArticle):
-        return {"cpu_seconds_per_1000": None, "requests": None, "cost": None}
-    texts = news["text"].drop_duplicates().tolist()[:TIMED]
-    model.scorer.logits(texts[:1])  # what is loaded once is not counted a thousand times
-    began = time.process_time()
-    model.scorer.logits(texts)
-    return {"cpu_seconds_per_1000": 1000 * (time.process_time() - began) / len(texts), "requests": None, "cost": None}
+def _cost(model: FittedModel, news: pd.DataFrame) -> dict[str, float | None]:
+    """Return CPU seconds, requests and money per 1,000 texts; None for what a reader does not take."""
+    scorer, texts = model.scorer, news["text"].drop_duplicates().tolist()
+    found: dict[str, float | None] = dict.fromkeys(COSTS)
+    if isinstance(scorer, Paid):
+        # Its account is of the articles that it was asked about just now, or before: none is asked for its time alone.
+        told = scorer.account([text_hash(text) for text in texts])
+        if told["texts"]:
+            spent = (told["cpu_seconds"], told["requests"], told["cost"])
+            found |= {name: 1000 * value / told["texts"] for name, value in zip(COSTS, spent, strict=True)}
+    elif not isinstance(scorer, ByArticle):
+        timed = texts[:TIMED]
+        scorer.logits(timed[:1])  # what is loaded once is not counted a thousand times
+        began = time.process_time()
+        scorer.logits(timed)
+        found["cpu_seconds_per_1000"] = 1000 * (time.process_time() - began) / len(timed)
+    return found

@@ -1,4 +1,4 @@
-"""What a run asks of a model behind an address: settings from its config, and what it may take before anything is asked.
+"""What a run asks of a model behind an address: settings from its config, and what it may take, before it is asked.
 
 Nothing here reaches the network.
 """
@@ -114,11 +114,9 @@ def told(settings: EndpointSettings, foreseen: Foreseen) -> list[str]:
         if foreseen.cost is None
         else f"cost about {foreseen.cost:.4g}, at most {foreseen.most_cost:.4g}"
     )
-    lines = [
-        f"{settings.model} at {settings.url}: {foreseen.requests:,} requests{several}, about "
-        f"{foreseen.prompt_tokens:,} prompt tokens, at most {foreseen.most_prompt_tokens:,}; {cost}. What was asked "
-        "before is not asked again."
-    ]
+    tokens = f"about {foreseen.prompt_tokens:,} prompt tokens, at most {foreseen.most_prompt_tokens:,}"
+    asks = f"{settings.model} at {settings.url}: {foreseen.requests:,} requests{several}, {tokens}; {cost}."
+    lines = [f"{asks} What was asked before is not asked again."]
     if settings.max_requests is not None and settings.max_requests < foreseen.requests:
         lines.append(f"model.endpoint.max_requests = {settings.max_requests:,} stops this run before it is done.")
     if settings.max_cost is not None and foreseen.cost is not None and settings.max_cost < foreseen.cost:

@@ -518,6 +518,8 @@ def model_settings(
         return None
     if model.kind == "linear":
         return LinearSettings()
+    if model.kind == "endpoint":
+        return endpoint_settings(model)
     if model.kind == "prompted":
         assert model.prompt is not None
         return PromptSettings(**model.prompt.model_dump())
@@ -526,8 +528,6 @@ def model_settings(
         return GivenSettings(given_scores(model.scores, inputs), model.scores.knowledge_cutoff)
     if model.is_own:
         return dict(model.settings)
-    if model.kind == "endpoint":
-        return endpoint_settings(model)
     if isinstance(model, ModelSection) and model.distill is not None:
         told = model.distill
         own = LinearSettings() if base is None else _tuning(model, base, n_train, seed)

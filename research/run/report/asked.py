@@ -1,4 +1,4 @@
-"""The table of what was asked of a model behind an address: requests, tokens, cost and time, and what was not answered."""
+"""The table of what was asked of a model behind an address: requests, tokens, cost, time, and what has no answer."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from embargo.research.pages.tables import ReportTable
 
 _SUMMED = ("texts", "answered", "requests", "failed", "prompt_tokens", "completion_tokens", "cost", "upper_bounds")
 _WITHOUT = ("refused", "filtered", "empty", "unreadable")
+# Texts by whose number it is no chance that none of their draws differ.
+_CHANCE = 10
 _HEAD = (
     "Fold", "Texts", "Without answer", "Requests", "Failed", "Prompt tokens", "Answer tokens", "Cost", "Wall seconds",
     "CPU seconds",
@@ -35,6 +37,12 @@ def asked_table(manifests: Sequence[Mapping[str, Any]]) -> ReportTable | None:
     why = ", ".join(f"{total[name]:,} {name}" for name in _WITHOUT if total[name])
     note = "Each text is asked of once and kept; what a fold needs that an earlier one asked is counted there. "
     note += f"Without an answer: {why}; their shares are equal, which says nothing. " if why else ""
+    drawn = [account for _, account in accounts if account.get("unanimous") is not None]
+    if drawn and total["answered"] > _CHANCE and sum(account["unanimous"] for account in drawn) == total["answered"]:
+        note += (
+            "All draws of every text named one class: either the model is sure of each, or the server draws nothing "
+            "and says the likeliest again, as some do whatever temperature they are sent. "
+        )
     bounds = total["upper_bounds"]
     note += f"{bounds:,} requests nobody counted stand at the most they can be. " if bounds else ""
     note += "Seconds of requests side by side add up."

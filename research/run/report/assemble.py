@@ -20,8 +20,8 @@ from embargo.research.pages.formats import Unit
 from embargo.research.records import figures
 from embargo.research.records.classifier import Classification
 from embargo.research.records.metrics import Metrics, TruthFigures
-from embargo.research.run.report.contents import DataPart, MetricRow, ReportData
 from embargo.research.run.report.asked import asked_table
+from embargo.research.run.report.contents import DataPart, MetricRow, ReportData
 from embargo.research.run.report.tables import chance_tables_of, name_of, regime_tables_of, tables_of, without_table
 
 if TYPE_CHECKING:

@@ -16,9 +16,11 @@ from embargo.models.endpoints import BudgetError, Journal
 from embargo.models.endpoints.journal import Read
 
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["charge", "done", "failed", "lost", "restart"]), st.floats(0.0, 0.4), st.floats(0.0, 1.0)),
+    st.tuples(
+        st.sampled_from(["charge", "done", "failed", "lost", "restart"]), st.floats(0.0, 0.4), st.floats(0.0, 1.0)
+    ),
     max_size=25,
-)  # fmt: skip
+)
 
 
 @settings(max_examples=40, deadline=None)

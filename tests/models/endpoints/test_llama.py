@@ -1,4 +1,4 @@
-"""A real server, llama.cpp's, with the built-in decoder behind it: its answers are what transformers makes of the weights."""
+"""A real server, llama.cpp's, with the built-in decoder: its answers are what transformers makes of the weights."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from samples.asked import answering_lm, articles, short_template
+from servers.llama import llama_server
 
 from embargo.data_loaders.errors import ConfigError, ServiceError
 from embargo.models import EndpointSettings
@@ -17,7 +18,6 @@ from embargo.models.loading.load import load_tokenizer
 from embargo.models.prompting import PromptSettings
 from embargo.models.scorers.endpoint import EndpointScorer, _fit
 from embargo.models.scorers.kind import FitRequest
-from servers.llama import llama_server
 
 pytest.importorskip("openai")
 pytest.importorskip("xllamacpp")
@@ -55,7 +55,7 @@ def shares_in(logits: np.ndarray) -> np.ndarray:
 
 
 def own_shares(base, scorer: EndpointScorer, texts=TEXTS) -> tuple[np.ndarray, np.ndarray]:
-    """Return the shares that transformers gives to the label words, and their mass, from the twenty likeliest tokens."""
+    """Return the shares that transformers gives to the label words, and their mass, of the twenty likeliest tokens."""
     tokenizer, model = load_tokenizer(base), load_language_model(base)
     masses = []
     for text in texts:

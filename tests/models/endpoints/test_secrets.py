@@ -11,9 +11,14 @@ from embargo.models import EndpointSettings
 from embargo.models.endpoints.secrets import HIDDEN, fault_of_address, fault_of_name, holds_key, is_loopback, scrubbed
 
 KEYS = [
-    "sk-proj-abcdefghijklmnopqrstuvwx", "gsk_0123456789abcdefghij", "hf_AbCdEfGhIjKlMnOpQrStUv", "AIzaSyA1234567890abcdefghijk",
-    "xai-0123456789abcdef0123", "0123456789abcdef0123456789abcdef", "nvapi-abcdefghijklmnop123",
-]  # fmt: skip
+    "sk-proj-abcdefghijklmnopqrstuvwx",
+    "gsk_0123456789abcdefghij",
+    "hf_AbCdEfGhIjKlMnOpQrStUv",
+    "AIzaSyA1234567890abcdefghijk",
+    "xai-0123456789abcdef0123",
+    "0123456789abcdef0123456789abcdef",
+    "nvapi-abcdefghijklmnop123",
+]
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -41,7 +46,16 @@ def test_what_is_no_name_is_refused_unseen(name):
     assert not name or name not in fault
 
 
-@pytest.mark.parametrize("model", ["gpt-4o-mini-2024-07-18", "meta-llama/Llama-3.1-8B-Instruct", "claude-sonnet-4-20250514", "deepseek-reasoner", "/models/tiny.gguf"])  # fmt: skip
+@pytest.mark.parametrize(
+    "model",
+    [
+        "gpt-4o-mini-2024-07-18",
+        "meta-llama/Llama-3.1-8B-Instruct",
+        "claude-sonnet-4-20250514",
+        "deepseek-reasoner",
+        "/models/tiny.gguf",
+    ],
+)
 def test_names_of_models_are_no_keys(model):
     assert not holds_key(model)
 
@@ -49,13 +63,24 @@ def test_names_of_models_are_no_keys(model):
 @pytest.mark.parametrize(
     ("url", "with_key", "fine"),
     [
-        ("https://api.example.org/v1", True, True), ("http://127.0.0.1:8080/v1", True, True), ("http://[::1]:80/v1", True, True),
-        ("http://localhost/v1", True, True), ("http://192.168.0.3:8000/v1", False, True), ("http://192.168.0.3:8000/v1", True, False),
-        ("http://127.0.0.1.evil.org/v1", True, False), ("http://localhost.evil.org/v1", True, False), ("ftp://host/v1", False, False),
-        ("host/v1", False, False), ("", False, False), ("http://", False, False), ("http://host:port/v1", False, False),
-        ("https://host/v1?api-version=1", False, False), ("https://host/v1#x", False, False), ("https://me@host/v1", False, False),
+        ("https://api.example.org/v1", True, True),
+        ("http://127.0.0.1:8080/v1", True, True),
+        ("http://[::1]:80/v1", True, True),
+        ("http://localhost/v1", True, True),
+        ("http://192.168.0.3:8000/v1", False, True),
+        ("http://192.168.0.3:8000/v1", True, False),
+        ("http://127.0.0.1.evil.org/v1", True, False),
+        ("http://localhost.evil.org/v1", True, False),
+        ("ftp://host/v1", False, False),
+        ("host/v1", False, False),
+        ("", False, False),
+        ("http://", False, False),
+        ("http://host:port/v1", False, False),
+        ("https://host/v1?api-version=1", False, False),
+        ("https://host/v1#x", False, False),
+        ("https://me@host/v1", False, False),
     ],
-)  # fmt: skip
+)
 def test_where_a_key_may_travel(url, with_key, fine):
     assert (fault_of_address(url, with_key=with_key) is None) == fine
 

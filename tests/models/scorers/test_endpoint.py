@@ -16,6 +16,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from samples.asked import articles, short_template
+from servers.loopback import Hang, Html, Loopback, Reset, ServerError, Slow, Status, TooMany, Truncated
+from servers.openai_service import OpenAiService, prompt_of, refusal, shares_of, words
 
 from embargo.data_loaders.errors import ConfigError, EmbargoError, LeakError, MissingPartError, ServiceError
 from embargo.models import EndpointSettings, ScoreCache, fit_scorer
@@ -28,8 +30,6 @@ from embargo.models.scorer import Paid
 from embargo.models.scorers.endpoint import EndpointScorer, _fit, stated_cutoff
 from embargo.models.scorers.kind import FitRequest
 from embargo.models.scorers.score import cached_logits
-from servers.loopback import Hang, Html, Loopback, Reset, ServerError, Slow, Status, TooMany, Truncated
-from servers.openai_service import OpenAiService, prompt_of, refusal, shares_of, words
 
 pytest.importorskip("openai")
 TEXTS = articles(12)["text"].tolist()
@@ -162,6 +162,7 @@ def test_draws_take_the_place_of_log_probabilities(service, tmp_path):
     assert np.abs(found - expected(scorer, TEXTS[:3])).max() < 0.25
     account = scorer.account([text_hash(text) for text in TEXTS[:3]])
     assert (account["requests"], account["texts"], account["label_mass"]) == (120, 3, None)
+    assert account["unanimous"] == int((np.round(found.max(axis=1) * 43) == 41).sum())
 
 
 @pytest.mark.parametrize("mode", ["none", "refused"])
@@ -351,7 +352,8 @@ def test_a_run_that_was_killed_loses_nothing_that_was_answered(server, service, 
 def test_why_texts_have_no_answer_is_counted_and_their_shares_are_equal(service, tmp_path):
     hidden = articles(40)["text"].tolist()
     service.logprobs = "none"
-    service.said = {hidden[1]: refusal(), hidden[2]: words("Mixed."), hidden[3]: words(None), hidden[4]: words("x", "content_filter"), hidden[5]: {"odd": 1}}  # fmt: skip
+    said = (refusal(), words("Mixed."), words(None), words("x", "content_filter"), {"odd": 1})
+    service.said = dict(zip(hidden[1:6], said, strict=True))
     with service.serve() as server:
         scorer = scorer_of(server, tmp_path, samples=2, max_unanswered=0.2)
         found = scorer.logits(hidden)
@@ -389,6 +391,18 @@ def test_odd_answers_are_counted(server, tmp_path, fault):
     found = scorer.logits(TEXTS)
     assert (found == 0.0).all(axis=1).sum() == 1
     assert scorer.account([text_hash(text) for text in TEXTS])["unreadable"] == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "answers", "same"),
+    [
+        ("gpt-4o", "gpt-4o-2024-08-06", True), ("gpt-4o", "GPT-4o", True), ("gpt-4", "gpt-4-0613", True),
+        ("my/model", "my/model@main", True), ("gpt-4o", "gpt-4o-mini", False), ("gpt-4", "gpt-4o", False),
+        ("a", "b", False), ("gpt-4o-2024-08-06", "gpt-4o", False), ("gpt-4o", "gpt-4o-mini-2024-07-18", False),
+    ],
+)  # fmt: skip
+def test_a_dated_version_or_a_revision_is_the_same_model(asked, answers, same):
+    assert asking.same_model(asked, answers) == same
 
 
 def test_another_model_is_refused_at_once(server, service, tmp_path):
@@ -516,7 +530,8 @@ def test_fit_says_what_was_asked_and_what_is_known(server, tmp_path):
     told = replace(settings(server, tmp_path, calibrate=True), knowledge_cutoff=cutoff)
     until = pd.Timestamp("2016-01-01", tz="UTC")
     with ScoreCache(tmp_path / "scores.sqlite") as cache:
-        model = fit_scorer("endpoint", train=articles(9), validation=articles(30, seed=3), trained_until=until, settings=told, cache_dir=tmp_path, cache=cache)  # fmt: skip
+        given = {"settings": told, "cache_dir": tmp_path, "cache": cache, "trained_until": until}
+        model = fit_scorer("endpoint", train=articles(9), validation=articles(30, seed=3), **given)
     manifest = model.manifest
     assert (manifest["kind"], manifest["base"], manifest["n_train"]) == ("endpoint", "a-model", 0)
     assert manifest["base_knowledge_cutoff"] == manifest["knowledge_cutoff"] == cutoff.isoformat()

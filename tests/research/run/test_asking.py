@@ -1,4 +1,4 @@
-"""A run that asks an endpoint: what it takes is foreseen, kept, shown and paid once; without the server it says the same."""
+"""A run that asks an endpoint: what it takes is foreseen, kept, shown, paid once, and needs no server the next time."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from samples.asked import short_template
+from servers.loopback import ServerError
+from servers.openai_service import OpenAiService
 
 from embargo.backtest.leakage import check_rereading
 from embargo.models.endpoints import BudgetError, Journal, asking
@@ -18,8 +20,6 @@ from embargo.research.run.audit import _bases
 from embargo.research.run.cutoff import stated_cutoff
 from embargo.research.run.reading import ASKED_OF_PAID, Memory, read
 from embargo.research.run.report.asked import asked_table
-from servers.loopback import ServerError
-from servers.openai_service import OpenAiService
 
 pytest.importorskip("openai")
 
@@ -27,10 +27,15 @@ pytest.importorskip("openai")
 def planned(url: str, folder, *overrides: str):
     small = files("embargo.research.examples") / "small.toml"
     told = [
-        "model.kind=endpoint", f"model.endpoint.url={url}/v1", "model.endpoint.model=a-model",
-        "model.endpoint.prompt_price=1", "model.endpoint.completion_price=2", "news.simulated.articles_per_symbol_day=0.2",
-        f"model.prompt.template={short_template(folder)}", *overrides,
-    ]  # fmt: skip
+        "model.kind=endpoint",
+        f"model.endpoint.url={url}/v1",
+        "model.endpoint.model=a-model",
+        "model.endpoint.prompt_price=1",
+        "model.endpoint.completion_price=2",
+        "news.simulated.articles_per_symbol_day=0.2",
+        f"model.prompt.template={short_template(folder)}",
+        *overrides,
+    ]
     return prepare(load_config(small, overrides=told), Quiet())
 
 
@@ -96,6 +101,13 @@ def test_the_sum_over_folds_is_what_was_spent(asked):
     assert table.rows[-1][0] == "all"
     assert table.rows[-1][3] == f"{number:,}"
     assert asked_table([{"fold": 0}]) is None
+    # Of draws that never differ the reader is told.
+    drawn = [
+        manifest | {"asked": manifest["asked"] | {"unanimous": manifest["asked"]["answered"]}}
+        for manifest in first.manifests
+    ]
+    assert "draws nothing" in asked_table(drawn).note
+    assert "draws nothing" not in table.note
 
 
 def test_an_unknown_cutoff_is_suspicious_and_a_stated_one_divides_the_test(asked):
@@ -105,7 +117,8 @@ def test_an_unknown_cutoff_is_suspicious_and_a_stated_one_divides_the_test(asked
     assert "'a-model'" in finding.detail
     dated = [manifest | {"base_knowledge_cutoff": "2015-09-01T00:00:00+00:00"} for manifest in first.manifests]
     assert stated_cutoff(plan, dated) == pd.Timestamp("2015-09-01", tz="UTC")
-    assert _bases(plan, [each | {"base_knowledge_cutoff": "2014-01-01T00:00:00+00:00"} for each in dated]).verdict == "pass"  # fmt: skip
+    early = [manifest | {"base_knowledge_cutoff": "2014-01-01T00:00:00+00:00"} for manifest in dated]
+    assert _bases(plan, early).verdict == "pass"
 
 
 def test_a_budget_stops_a_run_which_then_goes_on_where_it_stopped(tmp_path):
@@ -138,4 +151,9 @@ def test_a_cutoff_that_is_stated_too_early_is_refused_before_anything_is_asked(t
     from embargo.data_loaders.errors import LeakError
 
     with pytest.raises(LeakError, match="earlier than the documented"):
-        planned("http://127.0.0.1:9", tmp_path, "model.endpoint.model=openai-community/gpt2", "model.knowledge_cutoff=2016-01-01")  # fmt: skip
+        planned(
+            "http://127.0.0.1:9",
+            tmp_path,
+            "model.endpoint.model=openai-community/gpt2",
+            "model.knowledge_cutoff=2016-01-01",
+        )
