@@ -1,4 +1,4 @@
-"""A prompted reader says what its model says of each prompt alone, whatever else it is asked and whatever texts hold."""
+"""A prompted reader says what its model says of each prompt alone, whatever else it is asked or a text holds."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ from embargo.models.scorers.prompted import PromptedScorer
 # Half of the tokens that a model of these tests reads would go to the words of a template that is shipped.
 TEMPLATE = (
     'name = "short"\nversion = "1"\ninstruction = "as"\narticle = "a [{text}]\\nb:"\nanswer = " {label}"\n'
-    'retrieved = "c [{text}]"\nseparator = "\\n"\n[labels]\nbearish = "fell"\nneutral = "reported"\nbullish = "gained"\n'
+    'retrieved = "c [{text}]"\nseparator = "\\n"\n[labels]\n'
+    'bearish = "fell"\nneutral = "reported"\nbullish = "gained"\n'
 )
 TRAIN, ASKED = sentences(40, seed=5), sentences(25, seed=6)["text"].tolist()
 SHOWINGS = {
