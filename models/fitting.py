@@ -140,7 +140,8 @@ def fit_scorer(
 
     Parameters
     ----------
-    kind : {"lexicon", "linear", "scores", "transformer"} or "package.module:name"
+    kind : str
+        A key of `KINDS`, or ``"package.module:name"`` of the user's own.
     train, validation : DataFrame
         Samples with ``text`` and ``label`` (0 bearish, 1 neutral, 2 bullish), and ``article_id`` where scores go by it;
         where ``known_at`` or ``ends_at`` are there, none may lie after ``trained_until``. The lexicon ignores
@@ -149,7 +150,7 @@ def fit_scorer(
         Latest instant at which any of these samples was known or its label complete, UTC; None for undated samples,
         which makes the knowledge cutoff unknown.
     base : Base, optional
-        Needed for ``transformer``, refused for the others.
+        Needed for ``transformer`` and ``prompted``, refused for the others.
     settings : object, optional
         Of the kind's own type; none for the lexicon, and a mapping for a reader of the user's own.
     calibration : {"temperature", "vector", "isotonic"}

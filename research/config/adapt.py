@@ -15,7 +15,7 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from embargo.data_loaders.errors import ConfigError
 from embargo.research.config.experiment import Config, LabelsSection, StatisticsSection, document_of, parse_config
-from embargo.research.config.model import DistillSection, ModelSection, PromptSection, ReaderSection, scores_in
+from embargo.research.config.model import DistillSection, ModelSection, PromptSection, ReaderSection, told_in
 from embargo.research.config.settings import Count, Name, Section, Seed, checked, place_of, read_toml
 
 Price = Annotated[float, Field(ge=0.0)]
@@ -252,5 +252,8 @@ def _resolve(own: dict[str, Any], file: Path, env: Collection[str]) -> None:
     """Make the paths of readers absolute, those of a student's teacher too."""
     readers = own.get("readers")
     for name, section in readers.items() if isinstance(readers, dict) else ():
-        for scores in scores_in(section):
+        for scores in told_in(section, "scores", "path"):
             scores["path"] = place_of(scores["path"], file, f"readers.{name}.scores.path", env)
+        for prompt in told_in(section, "prompt", "template"):
+            if prompt["template"].endswith(".toml"):
+                prompt["template"] = place_of(prompt["template"], file, f"readers.{name}.prompt.template", env)

@@ -20,6 +20,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from embargo.data_loaders.amendments import amended
 from embargo.data_loaders.archive.files import fingerprint, tables_of
 from embargo.data_loaders.errors import ConfigError
+from embargo.models.prompting.templates import load_template
 from embargo.research.config.archives import (
     FILE_FORM,
     NewsSection,
@@ -29,7 +30,7 @@ from embargo.research.config.archives import (
     path_is_there,
 )
 from embargo.research.config.data import DataSection
-from embargo.research.config.model import ModelSection, scores_in
+from embargo.research.config.model import ModelSection, told_in
 from embargo.research.config.regimes import FILED_REGIMES, RegimesSection
 from embargo.research.config.settings import (
     MOST,
@@ -448,8 +449,8 @@ class Config(Section):
         """Hash of everything that can change a figure; 64 hex digits.
 
         Names and titles do not count, nor what companies are called, nor which faults of the data are accepted, nor
-        where files lie: the data carry fingerprints of their own, and the files of regimes and of scores count by their
-        content. What code of one's own does counts beside it, by its source.
+        where files lie: the data carry fingerprints of their own, and the files of regimes and of scores and the
+        templates of prompts count by their content. What code of one's own does counts beside it, by its source.
         """
         settings = {key: value for key, value in self.to_dict().items() if key not in ("name", "report", "data")}
         for section in ("news", "prices", "labels"):
@@ -458,10 +459,12 @@ class Config(Section):
         for section, key, default in _LATER_KEYS:
             if key in settings[section] and settings[section][key] == default:
                 del settings[section][key]
+        for prompt in told_in(settings["model"], "prompt", "template"):
+            prompt["template"] = load_template(prompt["template"]).hash
         for source in FILED_REGIMES:
             if source in settings["regimes"]:
                 settings["regimes"][source]["path"] = fingerprint(tables_of(settings["regimes"][source]["path"]))
-        for scores in scores_in(settings["model"]):
+        for scores in told_in(settings["model"], "scores", "path"):
             scores["path"] = fingerprint(tables_of(scores["path"]))
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
@@ -556,10 +559,13 @@ def document_of(path: Path, overrides: list[str] | None = None, *, env: Collecti
     for name, section in named:
         if isinstance(section, dict) and isinstance(section.get("path"), str):
             section["path"] = place_of(section["path"], path, f"{name}.path", env)
+    for prompt in told_in(document.get("model"), "prompt", "template"):
+        if prompt["template"].endswith(".toml"):
+            prompt["template"] = place_of(prompt["template"], path, "model.prompt.template", env)
     leakage = document.get("leakage")
     if isinstance(leakage, dict) and isinstance(leakage.get("names"), str):
         leakage["names"] = place_of(leakage["names"], path, "leakage.names", env)
-    for scores in scores_in(document.get("model")):
+    for scores in told_in(document.get("model"), "scores", "path"):
         scores["path"] = place_of(scores["path"], path, "model.scores.path", env)
     return document
 

@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from embargo.data_loaders.archive.score_files import SCORE_COLUMNS
 from embargo.data_loaders.own_code import READERS, check_reference
-from embargo.models.bases.resolve import BUILT_IN
+from embargo.models.bases.resolve import BUILT_IN, TINY, TINY_LM
 from embargo.models.endpoints.secrets import fault_of_address, fault_of_name, holds_key
 from embargo.models.methods.settings import Method, Optimizer
 from embargo.models.scorer import CalibrationMethod, Runtime
@@ -189,6 +189,11 @@ class ReaderSection(Section):
 
     @model_validator(mode="after")
     def _has_head(self) -> ReaderSection:
+        if self.kind == "prompted" and self.base == TINY:
+            raise ValueError(
+                f"model.kind = 'prompted' asks a decoder, and the built-in {TINY!r} is an encoder; set model.base = "
+                f"{TINY_LM!r}, or name a decoder"
+            )
         if self.kind == "transformer" and self.method == "none" and self.base in BUILT_IN:
             raise ValueError(
                 f"model.method = 'none' reads with a base's own head, and {self.base!r} has none; set model.base"
@@ -262,11 +267,11 @@ class ModelSection(ReaderSection):
 _SECTIONS = {"scores": "scores", "prompted": "prompt", "endpoint": "endpoint", "distilled": "distill"}
 
 
-def scores_in(model: Any) -> list[dict[str, Any]]:
-    """Find the sections of scores in that of a model, its teacher's among them."""
+def told_in(model: Any, section: str, key: str) -> list[dict[str, Any]]:
+    """Find the sections of one name that hold a text under a key in that of a model, its teacher's among them."""
     if not isinstance(model, dict):
         return []
     distilled = model.get("distill")
     teacher = distilled.get("teacher") if isinstance(distilled, dict) else None
-    found = [each.get("scores") for each in (model, teacher) if isinstance(each, dict)]
-    return [each for each in found if isinstance(each, dict) and isinstance(each.get("path"), str)]
+    found = [each.get(section) for each in (model, teacher) if isinstance(each, dict)]
+    return [each for each in found if isinstance(each, dict) and isinstance(each.get(key), str)]

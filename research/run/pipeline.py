@@ -24,7 +24,7 @@ from embargo.data_loaders.archive.files import fingerprint, tables_of
 from embargo.data_loaders.schemas import Prices
 from embargo.research.cache import ledger_folder
 from embargo.research.config.experiment import Config
-from embargo.research.config.model import ModelSection, scores_in
+from embargo.research.config.model import ModelSection, told_in
 from embargo.research.pages.page import write_page
 from embargo.research.pages.status import Status
 from embargo.research.progress import Quiet, Stages
@@ -301,7 +301,7 @@ def kin_of(config: Config, material: dict[str, str]) -> str:
             settings[section].pop(key, None)
     for section in ("news", "prices", "labels"):
         settings[section].pop("path", None)
-    for scores in scores_in(settings["model"]):
+    for scores in told_in(settings["model"], "scores", "path"):
         scores["path"] = fingerprint(tables_of(scores["path"]))
     return hashlib.sha256(json.dumps([settings, material["news"]], sort_keys=True).encode()).hexdigest()
 

@@ -30,6 +30,7 @@ from embargo.models.methods.cards import check_method
 from embargo.models.methods.defaults import default_settings
 from embargo.models.methods.settings import TuneSettings
 from embargo.models.prompt import Prompting
+from embargo.models.prompting.context import check_prompts
 from embargo.models.prompting.settings import PromptSettings
 from embargo.models.record import RECORD_COLUMNS
 from embargo.models.scorer import ByArticle, Paid, Progress, Scorer
@@ -37,11 +38,12 @@ from embargo.models.scorers.cache import ScoreCache, SpareCache
 from embargo.models.scorers.distilled import DistilledSettings
 from embargo.models.scorers.given import GivenSettings
 from embargo.models.scorers.linear import LinearSettings
+from embargo.models.scorers.prompted import require_decoder
 from embargo.models.scorers.score import score_articles
 from embargo.models.tuning.tiny import pretrain_tiny
 from embargo.models.tuning.tiny_lm import pretrain_tiny_lm
 from embargo.research.config.experiment import Config
-from embargo.research.config.model import ModelSection, ReaderSection
+from embargo.research.config.model import ModelSection, PromptSection, ReaderSection
 from embargo.research.progress import Advance, Stages
 from embargo.research.run.asking import endpoint_settings
 from embargo.research.run.given_scores import given_scores
@@ -197,11 +199,21 @@ def given_base(model: ReaderSection) -> Base | None:
         If the base is not there, or its declared knowledge cutoff contradicts its documentation.
     """
     check_runtime(model.scorer)
+    if model.prompt is not None:
+        check_prompts(prompt_settings(model.prompt))
     if not model.on_base or model.made_here or _series(model) is not None:
         return None
     base = resolve_base(str(model.base), revision=model.revision, knowledge_cutoff=model.knowledge_cutoff)
-    check_method(model.method, base, model.target)
+    _check_use(model, base)
     return base
+
+
+def _check_use(model: ReaderSection, base: Base) -> None:
+    """Refuse a base that the configured reader cannot start from."""
+    if model.kind == "prompted":
+        require_decoder(base)
+    else:
+        check_method(model.method, base, model.target)
 
 
 def given_vintages(config: Config, folds: Sequence[Fold], reader: ReaderSection | None = None) -> Vintages | None:
@@ -229,7 +241,7 @@ def vintages_before(model: ReaderSection, endings: Mapping[str, pd.Timestamp]) -
         return None
     vintages = open_vintages(named, endings)
     for base in vintages.bases:
-        check_method(model.method, base, model.target)
+        _check_use(model, base)
     return vintages
 
 
@@ -522,7 +534,7 @@ def model_settings(
         return endpoint_settings(model)
     if model.kind == "prompted":
         assert model.prompt is not None
-        return PromptSettings(**model.prompt.model_dump())
+        return prompt_settings(model.prompt)
     if model.scores is not None:
         assert inputs is not None
         return GivenSettings(given_scores(model.scores, inputs), model.scores.knowledge_cutoff)
@@ -554,6 +566,11 @@ def _tuning(model: ReaderSection, base: Base, n_train: int, seed: int) -> TuneSe
         optimizer=model.optimizer,
         seed=seed,
     )
+
+
+def prompt_settings(prompt: PromptSection) -> PromptSettings:
+    """Return the settings of prompts as the models take them."""
+    return PromptSettings(**prompt.model_dump())
 
 
 def probabilities(judged: pd.DataFrame, prefix: str = "") -> np.ndarray:
