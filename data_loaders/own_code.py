@@ -181,7 +181,7 @@ def named(reference: str, *, what: str) -> Any:
     """
     module, _, name = reference.partition(":")
     if not module or not name:
-        raise ConfigError(f"{what} {reference}: write MODULE:NAME, such as mine:decide for decide in mine.py.")
+        raise ConfigError(f"{what} {reference}: write MODULE:FUNCTION, such as mine:decide for decide in mine.py.")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:

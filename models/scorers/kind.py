@@ -76,6 +76,14 @@ class FitRequest:
     seed : int
     teacher : Teacher or None
         There where the kind learns from one.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from embargo.models.scorers import FitRequest
+    >>> request = FitRequest(["Profit rose."], [2], ["Profit fell."], [0], None, {"strength": 2.0}, Path("cache"))
+    >>> request.settings, request.seed
+    ({'strength': 2.0}, 0)
     """
 
     train_texts: Sequence[str]
@@ -126,6 +134,13 @@ class Fit:
         Where it comes from, of a reader of the user's own; see `embargo.data_loaders.own_code.OwnCode`.
     pretrained : str or None
         Name of pretrained weights that no base stands for: a model that is asked where it is.
+
+    Examples
+    --------
+    >>> from embargo.models import LexiconScorer
+    >>> from embargo.models.scorers import Fit
+    >>> Fit(LexiconScorer(), trained_on=(), read=(), cutoff_source="the years of its word lists").epochs
+    ()
     """
 
     scorer: Scorer
@@ -159,6 +174,14 @@ class ScorerKind:
         Whether it reads what was known before the training ended beyond the samples.
     needs_teacher : bool
         Whether it learns from the answers of another fitted model.
+
+    Examples
+    --------
+    >>> from embargo.models import LexiconScorer
+    >>> from embargo.models.scorers import Fit, ScorerKind
+    >>> kind = ScorerKind(fit=lambda request: Fit(LexiconScorer(), trained_on=(), cutoff_source="its word lists"))
+    >>> kind.needs_base
+    False
     """
 
     fit: Callable[[FitRequest], Fit]

@@ -40,7 +40,7 @@ def own_news(config: Config) -> LoadedNews:
     loaded = _called(config, "news", news.loader, news.settings)
     counts: dict[str, int] = {}
     if isinstance(loaded, LoadedNews):
-        loaded, counts = loaded.frame, dict(loaded.counts)
+        counts, loaded = dict(loaded.counts), loaded.frame
     if not isinstance(loaded, pd.DataFrame):
         raise ConfigError(f"{what}: returned {type(loaded).__name__}. Return a DataFrame of news, or LoadedNews.")
     frame = one_row_per_key(validate_news(loaded, where=what), what, counts)
@@ -84,7 +84,7 @@ def own_prices(config: Config, symbols: list[str] | None) -> LoadedPrices:
     loaded = _called(config, "prices", section.loader, section.settings)
     counts: dict[str, int] = {}
     if isinstance(loaded, LoadedPrices):
-        loaded, counts = loaded.prices, dict(loaded.counts)
+        counts, loaded = dict(loaded.counts), loaded.prices
     if not isinstance(loaded, Prices):
         raise ConfigError(f"{what}: returned {type(loaded).__name__}. Return Prices, or LoadedPrices.")
     prices = validate_prices(loaded, where=what)
