@@ -197,8 +197,8 @@ class EndpointScorer:
         return ServiceError(
             f"endpoint {settings_host(self.settings)}: {without:,} of the first {sum(outcomes.values()):,} of "
             f"{total:,} texts have no usable answer ({outcomes_told(outcomes)}), more than "
-            f"model.endpoint.max_unanswered = {self.settings.max_unanswered:g} admits.{example} No class is guessed. What was answered is kept. Try "
-            "another template or model, or set model.endpoint.logprobs = 'never'."
+            f"model.endpoint.max_unanswered = {self.settings.max_unanswered:g} admits.{example} No "
+            "class is guessed. What was answered is kept. Try another template or model, or set model.endpoint.logprobs = 'never'."
         )
 
     def _spent(

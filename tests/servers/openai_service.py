@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,6 +64,7 @@ class OpenAiService:
     refused: tuple[str, ...] = ()
     key: str | None = None
     together: int = 0
+    times: list[float] = field(default_factory=list)
     most_together: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -73,6 +75,7 @@ class OpenAiService:
     def answer(self, request: Request) -> Answer:
         """Answer one request."""
         with self._lock:
+            self.times.append(time.monotonic())
             self.together += 1
             self.most_together = max(self.most_together, self.together)
         try:

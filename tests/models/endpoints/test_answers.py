@@ -97,8 +97,8 @@ def test_what_is_no_answer_is_unreadable(given_body, logprobs):
 
 
 NAMES = (
-    "choices", "message", "content", "logprobs", "top_logprobs", "token", "logprob", "bytes", "usage", "model", "refusal",
-    "finish_reason", "text", "tokens", "prompt_tokens",
+    "choices", "message", "content", "logprobs", "top_logprobs", "token", "logprob", "bytes", "usage", "model",
+    "refusal", "finish_reason", "text", "tokens", "prompt_tokens",
 )  # fmt: skip
 DOCUMENTS = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(),

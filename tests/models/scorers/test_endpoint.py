@@ -201,7 +201,7 @@ def test_a_fault_that_passes_is_waited_for(server, tmp_path, fault):
 
 
 @pytest.mark.parametrize("dated", [False, True])
-def test_a_pause_that_is_asked_for_is_kept_by_all(server, tmp_path, dated):
+def test_a_pause_that_is_asked_for_is_kept_by_all(server, service, tmp_path, dated):
     seconds = 1
     scorer = scorer_of(server, tmp_path, concurrency=1)
     pause: float | str = seconds
@@ -212,6 +212,8 @@ def test_a_pause_that_is_asked_for_is_kept_by_all(server, tmp_path, dated):
     start = time.monotonic()
     scorer.logits(TEXTS[:3])
     assert seconds <= time.monotonic() - start < seconds + 2.5
+    # Nothing else was asked meanwhile either.
+    assert service.times[1] - start >= seconds
 
 
 @pytest.mark.parametrize("pause", [3600, "Fri, 31 Dec 2100 00:00:00 GMT"])

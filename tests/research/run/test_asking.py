@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
 from importlib.resources import files
 
 import numpy as np
@@ -74,6 +76,16 @@ def test_without_the_server_a_run_says_the_same(asked):
             k: v for k, v in other.items() if k not in counted
         }
         assert other["n_scored"] == 0
+
+
+def test_a_run_that_is_all_kept_asks_nothing_again(asked, tmp_path):
+    plan, _, _, first, _, folder = asked
+    shutil.copytree(folder, tmp_path / "copy")
+    with sqlite3.connect(tmp_path / "copy" / JOURNAL) as journal:
+        journal.execute("DELETE FROM answers WHERE turn = 1")
+    third = read(plan, plan.parts, tmp_path / "copy", Quiet(), Memory())
+    pd.testing.assert_frame_equal(first.scored, third.scored)
+    assert third.answers["again_bearish"].isna().all()
 
 
 def test_few_are_asked_again_and_say_the_same(asked):
