@@ -78,7 +78,7 @@ class OwnCode:
 
 
 @dataclass(frozen=True)
-class Opened:
+class Imported:
     """What a reference names, and where it comes from."""
 
     value: Any
@@ -113,7 +113,7 @@ def check_reference(name: str, *, what: str, built_in: Collection[str], group: s
         )
 
 
-def open_own(reference: str, *, what: str, group: str, allow: Collection[str] = ()) -> Opened:
+def open_own(reference: str, *, what: str, group: str, allow: Collection[str] = ()) -> Imported:
     """Import what a setting names, if that was allowed.
 
     Parameters
@@ -130,7 +130,7 @@ def open_own(reference: str, *, what: str, group: str, allow: Collection[str] = 
 
     Returns
     -------
-    Opened
+    Imported
 
     Raises
     ------
@@ -154,6 +154,7 @@ def open_own(reference: str, *, what: str, group: str, allow: Collection[str] = 
                 "want it."
             )
         value, place = named(reference, what=what), reference
+        installed = _distribution(place.partition(":")[0])
     else:
         point = registered_under(group).get(reference)
         if point is None:
@@ -161,10 +162,11 @@ def open_own(reference: str, *, what: str, group: str, allow: Collection[str] = 
                 f"{what} = {reference!r}: no installed package registers this name under {group!r}. Install it."
             )
         value, place = named(point.value, what=f"{what} = {reference!r}"), point.value
+        installed = None if point.dist is None else f"{point.dist.name} {point.dist.version}"
     module = place.partition(":")[0]
     sources = _sources(module)
     _refuse_changed(sources, f"{what} = {reference!r}")
-    return Opened(value, OwnCode(reference, module, sources, _distribution(module)))
+    return Imported(value, OwnCode(reference, module, sources, installed))
 
 
 def named(reference: str, *, what: str) -> Any:
@@ -179,7 +181,7 @@ def named(reference: str, *, what: str) -> Any:
     """
     module, _, name = reference.partition(":")
     if not module or not name:
-        raise ConfigError(f"{what} {reference}: write MODULE:NAME, such as mine:decide for decide in mine.py.")
+        raise ConfigError(f"{what} {reference}: write MODULE:FUNCTION, such as mine:decide for decide in mine.py.")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
@@ -286,8 +288,17 @@ def _refuse_changed(sources: Mapping[str, str], what: str) -> None:
 
 
 def _distribution(module: str) -> str | None:
-    names = packages_distributions().get(module.partition(".")[0], ())
+    """Name the installed distribution of a module; None for one that lies elsewhere, which its source alone tells."""
+    place = getattr(sys.modules[module], "__file__", None)
+    if place is None or not _shared_folders() & set(Path(place).resolve().parents):
+        return None
+    names = _distributions().get(module.partition(".")[0], ())
     try:
         return f"{names[0]} {version(names[0])}" if names else None
     except PackageNotFoundError:
         return None
+
+
+@functools.cache
+def _distributions() -> Mapping[str, list[str]]:
+    return packages_distributions()

@@ -311,7 +311,9 @@ def reversed_scores(news: pd.DataFrame, later: pd.Series, rng: np.random.Generat
             continue
         values = news[name].to_numpy(copy=True)
         sign = -1.0 if np.nanmin(values, initial=0.0) < 0 else 1.0
-        values[mask] = sign * rng.permutation(values[mask])
+        # An article that nobody scored has no confidence either.
+        moved = mask & ~np.isnan(values) if name == "confidence" else mask
+        values[moved] = sign * rng.permutation(values[moved])
         news[name] = values
     if "text" in news.columns:
         text = pc.if_else(pa.array(mask), CANARY, pa.array(news["text"], pa.large_string()))

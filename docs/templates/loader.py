@@ -2,12 +2,17 @@
 
 The made-up vendor writes one object a line: ``id``, ``stamp`` (local time without an offset), ``tickers`` (a list) and
 ``headline``. A loader turns a source into what the schema validates, counts what it leaves out, and guesses nothing.
+
+A run takes it with ``news.loader = "loader:newswire"`` and ``--allow loader:newswire`` from the folder that holds it;
+what it needs to be told stands in ``news.settings``. One of prices returns `Prices` and is named in ``prices.loader``.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pandas as pd
@@ -18,6 +23,39 @@ from embargo.data_loaders.schemas import validate_news
 
 SOURCE = "newswire"
 _KEYS = ("id", "stamp", "tickers", "headline")
+
+
+def newswire(settings: Mapping[str, Any]) -> LoadedNews:
+    """Load what ``news.settings`` names: ``path`` and ``timezone``, as `read_newswire` takes them.
+
+    Parameters
+    ----------
+    settings : mapping
+        Of the config, whose paths are taken as they stand.
+
+    Returns
+    -------
+    LoadedNews
+
+    Raises
+    ------
+    ConfigError
+        If a setting is missing or unknown, or as `read_newswire`.
+    DataError
+        As `read_newswire`.
+
+    Examples
+    --------
+    >>> try:
+    ...     newswire({"path": "news.jsonl"})
+    ... except ConfigError as error:
+    ...     print(error)
+    news.settings: there are path; exactly path and timezone are needed.
+    """
+    if set(settings) != {"path", "timezone"}:
+        there = ", ".join(sorted(settings)) or "none"
+        raise ConfigError(f"news.settings: there are {there}; exactly path and timezone are needed.")
+    return read_newswire(settings["path"], timezone=settings["timezone"])
 
 
 def read_newswire(path: str | Path, *, timezone: str) -> LoadedNews:

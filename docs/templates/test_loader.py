@@ -10,6 +10,9 @@ import pytest
 from loader import read_newswire
 
 from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.research import Quiet
+from embargo.research.config import parse_config
+from embargo.research.run import load_world
 
 GOOD = {"id": "1", "stamp": "2024-07-03 09:30", "tickers": ["A"], "headline": "A grows"}
 
@@ -53,3 +56,26 @@ def test_a_file_without_anything_to_read_is_refused(tmp_path: Path) -> None:
         read_newswire(written(tmp_path, GOOD | {"tickers": []}), timezone="UTC")
     with pytest.raises(DataError, match="cannot be read"):
         read_newswire(tmp_path / "absent.jsonl", timezone="UTC")
+
+
+def test_a_run_takes_it_by_name(tmp_path: Path) -> None:
+    rows = [
+        GOOD | {"id": str(day), "stamp": f"2024-07-{day:02} 09:30", "headline": f"A grows, part {day}"}
+        for day in range(1, 32)
+    ]
+    days = pd.bdate_range("2024-07-01", "2024-07-31").drop(pd.Timestamp("2024-07-04"))
+    bars = pd.DataFrame({"date": days.strftime("%Y-%m-%d"), "symbol": "A", "open": 1.0, "high": 1.0, "low": 1.0})
+    bars.assign(close=1.0, volume=100).to_csv(tmp_path / "bars.csv", index=False)
+    settings = {"path": str(written(tmp_path, *rows)), "timezone": "America/New_York"}
+    document = {
+        "name": "mine",
+        "news": {"loader": "loader:newswire", "settings": settings},
+        "prices": {"path": str(tmp_path / "bars.csv")},
+        "split": {"first_test": "2024-07-15", "end": "2024-07-31"},
+    }
+    world = load_world(parse_config(document, where="mine", allow=["loader:newswire"]), Quiet())
+    assert world.counts["news"]["no symbol"] == 0
+    assert world.counts["news"]["outside_range"] == 1
+    assert len(world.news) == 30
+    with pytest.raises(ConfigError, match="--allow loader:newswire"):
+        load_world(parse_config(document, where="mine"), Quiet())

@@ -44,6 +44,14 @@ class FitRequest:
     cache : ScoreCache or None
         Of scores, for a kind that asks another scorer.
     seed : int
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from embargo.models.scorers import FitRequest
+    >>> request = FitRequest(["Profit rose."], [2], ["Profit fell."], [0], None, {"strength": 2.0}, Path("cache"))
+    >>> request.settings, request.seed
+    ({'strength': 2.0}, 0)
     """
 
     train_texts: Sequence[str]
@@ -91,6 +99,13 @@ class Fit:
         ``labels`` and ``start`` of the head that a base brought along; see `embargo.models.bases.heads.OwnHead`.
     code : mapping or None
         Where it comes from, of a reader of the user's own; see `embargo.data_loaders.own_code.OwnCode`.
+
+    Examples
+    --------
+    >>> from embargo.models import LexiconScorer
+    >>> from embargo.models.scorers import Fit
+    >>> Fit(LexiconScorer(), trained_on=(), read=(), cutoff_source="the years of its word lists").epochs
+    ()
     """
 
     scorer: Scorer
@@ -121,6 +136,14 @@ class ScorerKind:
         Whether it starts from a base; a kind that does not takes none.
     reads_background : bool
         Whether it reads what was known before the training ended beyond the samples.
+
+    Examples
+    --------
+    >>> from embargo.models import LexiconScorer
+    >>> from embargo.models.scorers import Fit, ScorerKind
+    >>> kind = ScorerKind(fit=lambda request: Fit(LexiconScorer(), trained_on=(), cutoff_source="its word lists"))
+    >>> kind.needs_base
+    False
     """
 
     fit: Callable[[FitRequest], Fit]

@@ -51,7 +51,7 @@ class Asked:
     cache: Path | None
 
 
-class Changes(NamedTuple):
+class Options(NamedTuple):
     """What the options replace, accept, let be filled in and let be run."""
 
     overrides: list[str] | None
@@ -163,7 +163,7 @@ def audit(
         )
     elif deep or probe:
         asked = Asked((rows or 6) if deep else 0, articles if probe else 0, names, cache)
-        found, data = _anew(what, asked, Changes(overrides, accepted, env, allow))
+        found, data = _anew(what, asked, Options(overrides, accepted, env, allow))
     else:
         found = _recorded(what, overrides, accepted, None if names is None else [str(names)])
     _show(found)
@@ -264,7 +264,7 @@ def _recorded(run: Path, *given: Sequence[str] | None) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in Run.load(run).findings.to_dict("records")]
 
 
-def _anew(what: Path, asked: Asked, changes: Changes) -> tuple[list[dict[str, Any]], DataVerdict]:
+def _anew(what: Path, asked: Asked, changes: Options) -> tuple[list[dict[str, Any]], DataVerdict]:
     """Prepare an experiment, or a run's once more, and ask of it what is wanted."""
     from embargo.backtest.leakage import GRAVITY
     from embargo.research.cache import cache_folder
@@ -299,7 +299,7 @@ def _other_futures(plan: Plan, inputs: Inputs, rows: int, stages: Stages) -> lis
         return audit_deeply(plan, inputs, Path(cache), stages, n_rows=rows)
 
 
-def _experiment_of(what: Path, changes: Changes) -> tuple[Config, dict[str, str] | None]:
+def _experiment_of(what: Path, changes: Options) -> tuple[Config, dict[str, str] | None]:
     """Return an experiment and, of a run that is repeated as it was, the fingerprints of its data."""
     if not what.is_dir():
         return experiment(what, *changes), None

@@ -273,6 +273,10 @@ def score(
     symbol_flag: archives.SymbolFlagOption = None,
     symbol_separator: archives.SeparatorOption = None,
     symbol_case: archives.CaseOption = None,
+    max_characters: Annotated[
+        int | None,
+        typer.Option(min=20, help="Cut longer texts, as a run does at news.max_characters (600). Default: none."),
+    ] = None,
     time_format: archives.TimeFormatOption = None,
     delimiter: archives.DelimiterOption = None,
     encoding: archives.EncodingOption = None,
@@ -311,6 +315,7 @@ def score(
         text_from=text_from or [],
         symbol_flags=archives.flags_of(symbol_flag),
         symbol_separator=symbol_separator,
+        max_characters=max_characters,
         symbol_case=None if symbol_case is None else symbol_case.value,
         time_format=time_format,
         dialect=archives.dialect_of(delimiter, encoding, no_header),

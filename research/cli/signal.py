@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from embargo.data_loaders.errors import ConfigError
-from embargo.research.cli.options import HtmlOption, JsonOption, refuse_orphans
+from embargo.research.cli.options import AllowOption, HtmlOption, JsonOption, refuse_orphans
 from embargo.research.cli.terminal import complaints, console, guarded
 from embargo.research.progress import escaped
 

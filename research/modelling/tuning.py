@@ -177,7 +177,7 @@ def load_tuning(
 ) -> Config | TuneConfig:
     """Read a whole experiment, or a file of ``name, seed, [labels], [model]`` alone.
 
-    `env` names the environment variables that paths in it may take in, `allow` the loaders of one's own that it may run.
+    `env` names the environment variables that paths in it may take in, `allow` the loaders that it may run.
 
     Raises
     ------

@@ -102,7 +102,7 @@ def scores_told(world: World, parts: Sequence[Samples]) -> list[str]:
     total = counts["covered"] + counts["uncovered"]
     said = f"Scores of a file: {counts['covered']:,} of {total:,} articles of the news have one"
     more = {
-        "strangers": "of its articles are not in the news",
+        "strangers": "of its articles are not among the news that the run reads",
         "repeated_rows": "rows repeat another one of their article",
         "blank": "rows are blank",
     }

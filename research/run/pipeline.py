@@ -246,7 +246,7 @@ def _rival(plan: Plan, cache: Path, stages: Stages) -> Rival | None:
 
 
 def material_of(plan: Plan, samples: Sequence[Samples]) -> dict[str, str]:
-    """Fingerprint what an experiment reads: news, prices, what was learnt from, and code of one's own; 64 hex digits."""
+    """Fingerprint what an experiment reads: news, prices, what it learnt from and code of one's own; 64 hex digits."""
     own = {f"code of {name}": code.sha256 for name, code in own_code(plan.config).items()}
     return plan.world.fingerprints() | {"samples": samples_hash(samples)} | own
 

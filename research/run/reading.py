@@ -153,8 +153,8 @@ class Reading:
         One row per test article and symbol: news columns, ``bearish, neutral, bullish, confidence, model_id, fold``.
         Probabilities are NaN where a reader that answers by article has none.
     judged : DataFrame
-        One row per labelled sample kept for measuring that has a score: ``article_id, label, fold``, calibrated ``bearish, neutral,
-        bullish`` and the same before calibration as ``raw_bearish, raw_neutral, raw_bullish``.
+        One row per labelled sample kept for measuring that has a score: ``article_id, label, fold``, calibrated
+        ``bearish, neutral, bullish`` and the same before calibration as ``raw_bearish, raw_neutral, raw_bullish``.
     manifests : list of dict
         One per fold.
     fitted_on : DataFrame

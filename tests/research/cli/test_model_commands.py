@@ -264,7 +264,9 @@ def test_score_writes_valid_scores_and_goes_on_after_a_kill(
     assert kept + fresh == 60
     assert 38 <= kept <= 41
     scores = pd.read_parquet(out)
-    assert list(scores.columns) == ["article_id", "symbol", "known_at", *CLASSES, "confidence", "model_id"]
+    said = [f"{name}_logit" for name in CLASSES]
+    assert list(scores.columns) == ["article_id", "symbol", "known_at", *CLASSES, "confidence", "model_id", *said]
+    assert scores[said].notna().all(axis=None)
     validate_scores(scores.drop_duplicates("article_id"))
     assert scores["known_at"].min() == frame["published_at"].min()
     again = desk.run(*ask)
