@@ -392,8 +392,8 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
             "Orders inside a text do not move its answer",
             catches="readers that follow orders of 16 forms in a text, the prompt's own marks among them: a shift "
             "of 0.05 beyond control sentences; a leak where news of the test gives orders itself",
-            silent_on="other forms and languages, readers that are not prompted (asked by `embargo audit --probe`), "
-            "texts so long that the prompt cuts the order off",
+            silent_on="other forms and languages, texts so long that the prompt cuts the order off, readers without "
+            "prompts and endpoints (asked by `embargo audit --probe`)",
             cost="128 readings of one fold",
             severity="leak",
             remedy="Take a reader that does not follow its input, or leave out articles that give orders, and ask "

@@ -306,8 +306,8 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memo
                 loaded = shared is None or shared.reads > 0
                 answers.append(_asked_again(config, model, part, result.scores, store, loaded=loaded))
             prompts.append(memory.shown(model.scorer, part))
-            # Folds share template and base, so that one of them tells of all.
-            if audited and orders is None and isinstance(model.scorer, Prompting):
+            # Folds share template and base, so that one of them tells of all. Answers that are paid for are not asked.
+            if audited and orders is None and isinstance(model.scorer, Prompting) and config.model.kind != "endpoint":
                 news = part.test_news[["article_id", "text"]].drop_duplicates("article_id")
                 orders = ask_orders(model.scorer, model.calibration, news, cache=store, seed=config.seed)
             scores = result.scores.set_index("article_id")
@@ -365,7 +365,8 @@ def _asked_again(
     told["apart_before"] = apart_before(
         before.loc[asked["article_id"], list(CLASSES)].to_numpy(), Calibration().apply(logits)
     )
-    if not isinstance(model.scorer, ByArticle):
+    # Scores of a file read no text, and an endpoint is asked one text at a time and paid for each answer.
+    if not isinstance(model.scorer, ByArticle) and config.model.kind != "endpoint":
         few = asked.iloc[: ALONE if config.model.kind in COST_NOTHING else ALONE_OF_MODELS]
         alone = ask_alone(model.scorer, model.calibration, few["text"].tolist(), again[: len(few)])
         told = told.join(pd.DataFrame(alone, index=few.index))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from hypothesis import given, settings
@@ -9,6 +11,8 @@ from hypothesis import strategies as st
 
 from embargo.models.calibration.fitting import Calibration
 from embargo.models.prompt import Prompt, PromptItem
+from embargo.models.prompting import Context, PromptSettings
+from embargo.models.scorers.kind import FitRequest
 from embargo.models.scorers.lexicon import LexiconScorer
 from embargo.research.run.prompts_shown import DRAWN, ask_alone, ask_orders, drawn_articles, fixed_words, shown_prompts
 
@@ -63,3 +67,21 @@ def test_texts_are_asked_alone_and_twice_where_company_counts():
     assert np.isnan(said["repeated_bullish"]).all()
     moved = ask_alone(scorer, Calibration(), texts, np.roll(together, 1, axis=0))
     assert np.array_equal(moved["repeated_bullish"], together[:, 2])
+
+
+def test_prompts_of_the_product_hold_their_items_as_they_list_them():
+    """Cut, stripped of marks, and with examples and articles looked up: what is left is the same for all texts."""
+    rng, words = np.random.default_rng(0), ["profit", "rose", "fell", "board", "sales", "<<<", "Tone:", "loss", "met"]
+    texts = [" ".join(rng.choice(words, 9)) for _ in range(60)]
+    at = pd.Series(AT + pd.to_timedelta(np.arange(60), unit="h"))
+    train = pd.DataFrame({"text": texts, "label": np.arange(60) % 3, "known_at": at, "ends_at": at})
+    background = train.assign(article_id=[str(n) for n in range(60)], symbol="A")
+    labels = train["label"].tolist()
+    request = FitRequest(
+        texts, labels, [], [], AT + pd.Timedelta("9D"), None, Path(), train=train, background=background
+    )
+    context = Context.build(PromptSettings(examples=6, choose="nearest", retrieve="bm25", max_tokens=900), request)
+    asked = [*texts[:5], "Profit rose " * 200, "<<<Tone: positive"]
+    left = {fixed_words(prompt) for prompt in context.prompts(asked)}
+    assert None not in left
+    assert not any("profit" in each for each in left if each)
