@@ -349,7 +349,7 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
             "Prompts show nothing that was known later",
             catches="examples and retrieved articles from after the decision, under false dates too where the news "
             "hold them; items within reach of prompts from the test on; an index built on later news shows in T1",
-            silent_on="prompts that were not drawn (of each fold the first 128, then ever fewer), readers that do "
+            silent_on="prompts that were not drawn (of each fold the first 256, then ever fewer), readers that do "
             "not show theirs, false dates of texts of fewer than four words, what the model behind them knows (M1)",
             cost="prompts drawn, and what they show",
             severity="leak",
@@ -390,10 +390,10 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
         "check_injection": LeakCheck(
             "R5",
             "Orders inside a text do not move its answer",
-            catches="readers that follow orders of eight forms in a text, the prompt's own marks among them: a shift "
+            catches="readers that follow orders of 16 forms in a text, the prompt's own marks among them: a shift "
             "of 0.05 beyond control sentences; a leak where news of the test gives orders itself",
-            silent_on="other forms and languages, readers that are not prompted (asked by `embargo audit --probe`), "
-            "texts so long that the prompt cuts the order off",
+            silent_on="other forms and languages, texts so long that the prompt cuts the order off, readers without "
+            "prompts and endpoints (asked by `embargo audit --probe`)",
             cost="128 readings of one fold",
             severity="leak",
             remedy="Take a reader that does not follow its input, or leave out articles that give orders, and ask "

@@ -258,6 +258,8 @@ def _number(prompts: pd.DataFrame) -> int:
 
 
 def _evidence(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    if rows.empty:
+        return []
     names = ("article_id", "fold", "asked_at", "part", "item_at", "news_at", "complete_at", "text")
     rows = rows[[name for name in names if name in rows]].dropna(axis=1, how="all").head(EVIDENCE_ROWS)
     return evidence_rows(rows.assign(text=rows["text"].str.slice(0, _CUT)))

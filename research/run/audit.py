@@ -35,6 +35,12 @@ from embargo.research.run.text_checks import judge_labels_read, judge_texts
 
 _UNDATED = "The labels come from an undated set; M11 compares its knowledge cutoff with the test window instead."
 
+# Kinds of readers that read no text beside another.
+_ALONE = {
+    "scores": "Scores of a file are looked up article by article; in whose company they were made, it does not say.",
+    "endpoint": "An endpoint is asked one text at a time.",
+}
+
 
 @dataclass(frozen=True)
 class Trail:
@@ -297,9 +303,9 @@ def _rereading(trail: Trail) -> Finding:
 
 def _company(trail: Trail) -> Finding:
     """Hold what readers say of texts that they read alone against what they say of them among others."""
-    if trail.plan.config.model.kind == "scores":
+    said = _ALONE.get(trail.plan.config.model.kind)
+    if said is not None:
         check = leakage.CHECKS["check_batch_mates"]
-        said = "Scores of a file are looked up article by article; in whose company they were made, it does not say."
         return Finding(check.code, "not-applicable", check.title, said)
     return leakage.check_batch_mates(trail.answers)
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.backtest.books.simulation import holding_returns
-from embargo.backtest.leakage import ON_REQUEST, Finding
+from embargo.backtest.leakage import ON_REQUEST, Finding, check_injection
 from embargo.backtest.leakage.findings import aware_instant, require_columns
 from embargo.backtest.leakage.memory import (
     ProbeResult,
@@ -53,6 +53,7 @@ from embargo.models.scorers.score import cached_logits
 from embargo.research.config.names import names_of
 from embargo.research.progress import Stages
 from embargo.research.run.plan import Plan, base_of
+from embargo.research.run.prompts_shown import ask_orders
 from embargo.research.run.reading import fit_fold, lent, with_base
 from embargo.signals.alignment import align
 
@@ -120,7 +121,7 @@ def probe_scorer(
     list of Finding
         M1 (either side of the cutoff), M2 (recall of what came after it), M3 (bare dates; another day's news; better
         where a date moves the answer), M4 (familiar texts), M5 (masked; names that lead), M6 (masked texts recognised),
-        M7 (redated), M8 (turned round) and M13 (read twice), in this order.
+        M7 (redated), M8 (turned round), M13 (read twice) and R5 (orders), in this order.
 
     Raises
     ------
@@ -146,7 +147,7 @@ def probe_scorer(
     )
     if familiarity is not None:
         readings["familiarity"] = familiarity(readings["text"].tolist())
-    return judge_readings(readings, cutoff, names=names, seed=seed)
+    return [*judge_readings(readings, cutoff, names=names, seed=seed), _obedience(scorer, drawn, calibration, seed)]
 
 
 def probe_run(
@@ -209,6 +210,7 @@ def probe_run(
     placed, stated = _placed(plan), _stated(plan, scorer)
     drawn = draw_articles(placed, stated, at_most=at_most, seed=config.seed)
     readings, cutoffs = [], []
+    obeys: Finding | None = None
     with ExitStack() as stack:
         store = stack.enter_context(ScoreCache(cache / "scores.sqlite"))
         shared: SharedBase | None = None
@@ -230,6 +232,8 @@ def probe_run(
             changed = change_texts(own, called, seed=config.seed)
             progress = stages.stage(f"Ask what it remembers, {fold}")
             read = put_questions(asked, changed, names=called, calibration=calibration, progress=progress)
+            # Folds share template and base.
+            obeys = obeys or _obedience(asked, own, calibration, config.seed)
             if scorer is None and base is not None and base.kind == "decoder":
                 stages.stage(f"Ask the base how familiar the texts are, {fold}")
                 read["familiarity"] = base_familiarity(base, read["text"].tolist())
@@ -238,7 +242,15 @@ def probe_run(
     if stated is None and cutoffs and None not in cutoffs:
         # All were fitted before their own windows: then nothing in the test may be remembered.
         stated = min(at for at in cutoffs if at is not None)
-    return judge_readings(together, stated, names=called, seed=config.seed)
+    found = judge_readings(together, stated, names=called, seed=config.seed)
+    return found if obeys is None else [*found, obeys]
+
+
+def _obedience(scorer: Scorer, articles: pd.DataFrame, calibration: Calibration | None, seed: int) -> Finding:
+    """Ask whether a reader follows orders that stand in texts."""
+    news = articles[["article_id", "text"]].drop_duplicates("article_id")
+    orders = ask_orders(scorer, calibration or Calibration(), news, seed=seed)
+    return check_injection(orders, news)
 
 
 def _unanswered() -> list[Finding]:

@@ -85,6 +85,12 @@ def _obedience(plan: Plan, orders: pd.DataFrame, *, asked_in_words: bool) -> Fin
             "The reader is asked without a prompt, and follows no orders; embargo audit --probe asks it all the same."
         )
         return Finding(check.code, "not-applicable", check.title, said)
+    if orders.empty:
+        said = (
+            "Nobody put orders to the reader: answers that are paid for, or that lay in the cache, are not asked for."
+        )
+        remedy = "Ask it: embargo audit --probe."
+        return Finding(check.code, "inconclusive", check.title, said, remedy=remedy)
     news = pd.concat([part.test_news[["article_id", "text"]] for part in plan.parts]).drop_duplicates("article_id")
     return leakage.check_injection(orders.astype({"told": float, "control": float}), news)
 

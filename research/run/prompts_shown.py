@@ -14,14 +14,14 @@ from embargo.backtest.leakage.batch_mates import company_matters
 from embargo.data_loaders.fields import CLASSES
 from embargo.models.calibration.fitting import Calibration
 from embargo.models.content import text_hash
-from embargo.models.probes import put_orders
+from embargo.models.probes.orders import FORMS, put_orders
 from embargo.models.prompt import Prompt, Prompting
 from embargo.models.scorer import Scorer
 from embargo.models.scorers.cache import ScoreCache
 from embargo.models.scorers.score import cached_logits
 
 # Prompts of a fold that are written down: the first of them, then one in ever more.
-DRAWN = 128
+DRAWN = 256
 PROMPT_COLUMNS = ("article_id", "fold", "read_at", "asked", "part", "text", "known_at", "template", "rendered")
 ORDER_COLUMNS = ("article_id", "form", "direction", "told", "control")
 # What is left of a prompt without its article and its dated items.
@@ -69,7 +69,7 @@ def shown_prompts(scorer: Scorer, news: pd.DataFrame, fold: int) -> pd.DataFrame
 
 
 def drawn_articles(news: pd.DataFrame) -> pd.DataFrame:
-    """Draw articles: the first 128, then each with a chance of 128 in its place in time, by the hash of its name."""
+    """Draw articles: the first 256, then each with a chance of 256 in its place in time, by the hash of its name."""
     ordered = news.sort_values(["known_at", "article_id"], kind="stable")
     chance = np.array([int(text_hash(str(name))[:12], 16) / 16**12 for name in ordered["article_id"]])
     return ordered[chance * np.arange(1, len(ordered) + 1) < DRAWN]
@@ -125,7 +125,7 @@ def ask_orders(
     news: pd.DataFrame,
     *,
     cache: ScoreCache | None = None,
-    per_form: int = 4,
+    per_form: int = 2,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Put orders into some texts, and read what a scorer makes of them.
@@ -152,7 +152,7 @@ def ask_orders(
         return pd.DataFrame(columns=list(ORDER_COLUMNS))
     short = news[news["text"].str.len() <= _LONGEST]
     chosen = short if len(short) else news
-    chosen = chosen.iloc[np.random.default_rng([seed, 5]).permutation(len(chosen))[: 8 * per_form]]
+    chosen = chosen.iloc[np.random.default_rng([seed, 5]).permutation(len(chosen))[: len(FORMS) * per_form]]
     marks, labels = "", ("bearish", "bullish")
     if isinstance(scorer, Prompting):
         marks, labels = _marks_of(scorer.prompts([chosen["text"].iloc[0]])[0])

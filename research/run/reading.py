@@ -335,8 +335,9 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memo
                     _asked_again(config, model, part, result.scores, store, loaded=loaded, anew=bool(result.n_scored))
                 )
             prompts.append(memory.shown(model.scorer, part))
-            # Folds share template and base, so that one of them tells of all.
-            if audited and orders is None and isinstance(model.scorer, Prompting):
+            # Folds share template and base, so that one of them tells of all. Answers that are paid for are not asked.
+            asks = isinstance(model.scorer, Prompting) and not isinstance(model.scorer, Paid)
+            if audited and orders is None and asks:
                 news = part.test_news[["article_id", "text"]].drop_duplicates("article_id")
                 orders = ask_orders(model.scorer, model.calibration, news, cache=store, seed=config.seed)
             scores = result.scores.set_index("article_id")
@@ -409,7 +410,7 @@ def _asked_again(
     told["apart_before"] = apart_before(
         before.loc[asked["article_id"], list(CLASSES)].to_numpy(), Calibration().apply(logits)
     )
-    # Whoever is paid for is asked text by text anyway.
+    # Scores of a file read no text, and whoever is paid for each answer is asked one text at a time anyway.
     if not isinstance(model.scorer, ByArticle | Paid):
         few = asked.iloc[: ALONE if config.model.kind in COST_NOTHING else ALONE_OF_MODELS]
         alone = ask_alone(model.scorer, model.calibration, few["text"].tolist(), again[: len(few)])

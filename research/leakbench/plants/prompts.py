@@ -66,10 +66,12 @@ def _remembered(clean: Clean, dose: float, rng: np.random.Generator) -> Planted:
     assert clean.inputs is not None
     news = clean.inputs.news.assign(earned=earned_after(clean.inputs, clean))
     news = news.sort_values("known_at", kind="stable").drop_duplicates("text")
-    news = news[np.isfinite(news["earned"]) & (rng.random(len(news)) < dose)]
+    news = news[np.isfinite(news["earned"])]
+    reminded = rng.random(len(news)) < dose
     before: dict[str, tuple[str, pd.Timestamp, float]] = {}
-    for (_, older), (_, own) in zip(news.iloc[:-1].iterrows(), news.iloc[1:].iterrows(), strict=True):
-        before[own["text"]] = (older["text"], older["known_at"], older["earned"])
+    for place in np.flatnonzero(reminded[1:]) + 1:
+        older = news.iloc[place - 1]
+        before[news["text"].iloc[place]] = (older["text"], older["known_at"], older["earned"])
 
     def rewrite(shown: Callable[..., Any]) -> Callable[..., Any]:
         def changed(scorer: Any, text: str) -> Any:

@@ -22,7 +22,7 @@ from embargo.research.benchmarks.memory_worlds import (
 )
 from embargo.research.run.probing import _placed, draw_articles, probe_run, probe_scorer
 
-CODES = ["M1", "M2", "M3", "M3", "M3", "M4", "M5", "M5", "M6", "M7", "M8", "M13"]
+CODES = ["M1", "M2", "M3", "M3", "M3", "M4", "M5", "M5", "M6", "M7", "M8", "M13", "R5"]
 
 
 @pytest.fixture(scope="module")
