@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
-from samples.instruct_samples import SETTINGS, VALIDATION_UNTIL, articles
+from samples.instruct_samples import SETTINGS, articles
 
 from embargo.models.bases.resolve import open_base
 from embargo.models.instruct import exchanges, load_templates, tune_answers
@@ -32,7 +32,7 @@ def tune_mixed(base, folder, progress=None):
         weights={"understanding": 0.4, "completion": 0.3, "summary": 0.2, "questions": 0.1},
         settings=replace(SETTINGS, dropout=0.0, batch_size=11, micro_batch=3),
         max_answer=16,
-        trained_until=VALIDATION_UNTIL,
+        trained_until=None,
         cache_dir=folder,
         progress=progress,
     )
@@ -83,4 +83,7 @@ def test_two_processes_give_the_weights_of_one(decoder, tmp_path):
         assert other == pytest.approx(one, abs=1e-5)
     expected, found = (load_file(one.path / "adapter_model.safetensors") for one in (alone, together))
     assert expected.keys() == found.keys()
-    assert max(float((expected[key] - found[key]).abs().max()) for key in expected) < 1e-5
+    apart = max(float((expected[key] - found[key]).abs().max()) for key in expected)
+    # AdamW divides a gradient by its own size, so that rounding in a small one becomes a part of a step.
+    assert apart < 0.01 * SETTINGS.learning_rate
+    assert max(float(value.abs().max()) for key, value in found.items() if "lora_B" in key) > SETTINGS.learning_rate

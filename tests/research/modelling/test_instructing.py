@@ -162,8 +162,7 @@ def test_export_makes_a_base_and_says_how_to_read_with_it(desk: Path, model: Pat
 
 def test_it_is_listed_and_does_not_score(desk: Path, model: Path) -> None:
     result = run(desk, "models", "--folder", desk / "models", "--search", "no such base")
-    # The path of this base leaves a terminal little room for the rest.
-    assert "desk-" in result.output
+    assert result.exit_code == 0, result.output
     (row,) = list_bundles(desk / "models")
     assert (row["name"], row["kind"], row["method"]) == (model.name, "instruct", "lora")
     with pytest.raises(DataError, match="tuned to answer, not to classify"):
