@@ -7,7 +7,7 @@ measured and audited alike, whatever it is written in.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -52,6 +52,32 @@ class ByArticle(Protocol):
 
     def logits_of(self, article_ids: Sequence[str]) -> np.ndarray:
         """Return logits of bearish, neutral and bullish, float64 of shape (n, 3); rows of NaN where it has none."""
+        ...
+
+
+@runtime_checkable
+class Paid(Protocol):
+    """A scorer whose answers are paid for one by one, so that none is asked for without need.
+
+    Attributes
+    ----------
+    overhead : tuple of str
+        Hashes of what it was asked beside any text.
+    """
+
+    overhead: tuple[str, ...]
+
+    @property
+    def asked(self) -> str:
+        """Name of all that can change an answer of the same server."""
+        ...
+
+    def asked_again(self, texts: Sequence[str], *, ask: bool = True) -> np.ndarray:
+        """Return what it says of texts when it is asked once more, NaN where it is not; see `Scorer.logits`."""
+        ...
+
+    def account(self, text_hashes: Sequence[str]) -> dict[str, Any]:
+        """Return what asking of some texts took, JSON-able."""
         ...
 
 

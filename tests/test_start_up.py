@@ -79,6 +79,13 @@ def test_a_config_without_a_transformer_is_checked_without_one(kind: str, tmp_pa
     assert not loaded(COMMAND, "validate", str(config), **kept) & HEAVY
 
 
+def test_the_settings_of_an_endpoint_are_read_without_what_asks_it() -> None:
+    found = loaded(
+        "from embargo.research.config.model import ModelSection; from embargo.models import EndpointSettings; EndpointSettings"
+    )
+    assert not found & ({"openai", "httpx2", "asyncio"} | HEAVY - {"pandera"})
+
+
 def test_every_name_in_the_door_opens() -> None:
     assert set(embargo.__all__) == set(dir(embargo))
     for name in embargo.__all__:

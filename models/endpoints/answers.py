@@ -216,21 +216,35 @@ def _counted(body: bytes) -> tuple[int, int] | None:
 
 
 def _likeliest(logprobs: object, api: Api) -> dict[str, float] | None:
-    """Return the likeliest tokens where the first word of the answer stands; None where no list is readable."""
+    """Return the likeliest tokens of the first word of the answer; None where no list of any is readable."""
     if not isinstance(logprobs, Mapping):
         return None
     # llama.cpp gives completions in the form of chat.
     positions = logprobs.get("content")
     lists = _of_chat(positions) if isinstance(positions, list) else _of_completions(logprobs)
+    return _first_word(lists) if any(listed for _, listed in lists) else None
+
+
+def _first_word(lists: Sequence[tuple[str, dict[str, float]]]) -> dict[str, float]:
+    """Return the likeliest tokens with which the first word of an answer begins, from those of each of its positions.
+
+    Blanks and marks are no word yet: where one was said, what follows it counts by the probability of the one.
+    """
+    shares: dict[str, float] = {}
+    weight = 1.0
     for chosen, listed in lists:
-        # Blanks and marks before the first word are no answer yet.
-        if chosen.strip(_AROUND) and listed:
-            return listed
-    return None
+        goes_on = not chosen.strip(_AROUND)
+        for token, logprob in listed.items():
+            if not (goes_on and token == chosen):
+                shares[token] = shares.get(token, 0.0) + weight * math.exp(min(0.0, logprob))
+        if not goes_on:
+            break
+        weight *= math.exp(min(0.0, listed.get(chosen, -math.inf)))
+    return {token: math.log(share) if share > 0.0 else -math.inf for token, share in shares.items()}
 
 
 def _of_chat(positions: Sequence[Any]) -> list[tuple[str, dict[str, float]]]:
-    found = []
+    found: list[tuple[str, dict[str, float]]] = []
     for position in positions:
         if not isinstance(position, Mapping):
             return found
@@ -282,7 +296,8 @@ def server_fault(body: bytes) -> str:
     """Return what an error's body says, in one line."""
     text = body[:2000].decode("utf-8", "replace")
     try:
-        error = json.loads(body).get("error")
+        document = json.loads(body)
+        error = document.get("error") or document.get("detail")
         text = str(error.get("message") or error) if isinstance(error, dict) else str(error or text)
     except (ValueError, AttributeError, RecursionError):
         pass

@@ -33,7 +33,7 @@ _PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529
 _NO_MONEY = re.compile(r"insufficient_quota|exceeded your current quota|billing", re.IGNORECASE)
 # Standard deviations by which refusals must pass the share before the share itself can be counted.
 _BEYOND = 4.0
-_DATED = re.compile(r"[-@:]?(?:\d{4}-?\d{2}-?\d{2}|\d{4}|\d{2}-\d{2}|\d{2}-\d{4})")
+_DATED = re.compile(r"@[\w.\-]+|[-@:]?(?:\d{4}-?\d{2}-?\d{2}|\d{4}|\d{2}-\d{2}|\d{2}-\d{4})")
 
 Prompt = str | Sequence[Mapping[str, str]]
 
@@ -78,6 +78,8 @@ class _State:
     # No request leaves before: a pause that a server asks for holds for all of them.
     not_before: float = 0.0
     stop: EmbargoError | None = None
+    # Whether the next request waits for one in flight to be paid for.
+    full: bool = False
     cpu: float = 0.0
 
 
@@ -105,7 +107,7 @@ class Asker:
     journal: Journal
     model: str | None = None
     fingerprint: str | None = None
-    first_wait: float = FIRST_WAIT_S
+    first_wait: float = field(default_factory=lambda: FIRST_WAIT_S)
     faults: Counter[str] = field(default_factory=Counter)
     # Tokens by which the server's own words and an answer went beyond what is charged for them beforehand.
     _beyond: tuple[int, int] = (0, 0)
@@ -133,7 +135,7 @@ class Asker:
         found: list[Said] = []
         try:
             self.ask([question], manner, lambda answered: found.extend(answered.said[:1]), draws=1)
-        except _NotTaken as fault:
+        except _NotTakenError as fault:
             return fault.reason
         return found[0]
 
@@ -170,8 +172,8 @@ class Asker:
                 came = line.wait(self._idle(state))
                 if came is None and state.sent and not line.alive:
                     raise ServiceError(
-                        f"endpoint {settings_host(self.settings)}: the connections ended by themselves. What was answered "
-                        "is kept; repeat the command."
+                        f"endpoint {settings_host(self.settings)}: the connections ended by themselves. What was "
+                        "answered is kept; repeat the command."
                     )
                 if came is not None:
                     self._take(state, *came, manner=manner, times=times, done=done, key=key)
@@ -181,7 +183,7 @@ class Asker:
 
     def _idle(self, state: _State) -> float:
         """Return the seconds after which there is something to do, whether or not an answer comes."""
-        if state.sent and (state.stop is not None or len(state.sent) >= self.settings.concurrency):
+        if state.sent and (state.stop is not None or state.full or len(state.sent) >= self.settings.concurrency):
             return self.settings.timeout + LONGEST_WAIT_S
         now = time.monotonic()
         due = [state.not_before] if state.todo else []
@@ -212,7 +214,12 @@ class Asker:
                     max_cost=settings.max_cost,
                 )
             except BudgetError as failure:
-                state.stop = failure
+                # What is in flight mostly takes less than it is charged with.
+                if state.sent:
+                    state.todo.appendleft(draw)
+                    state.full = True
+                else:
+                    state.stop = failure
                 return
             draw.tries += 1
             draw.begun = now
@@ -243,7 +250,7 @@ class Asker:
         done: Callable[[Answered], None],
         key: str | None,
     ) -> None:
-        draw = state.sent.pop(number)
+        draw, state.full = state.sent.pop(number), False
         if isinstance(came, Lost):
             # Whoever cut the line may have counted the request all the same.
             self.journal.settle(number, "lost", tokens=None, cost=None)
@@ -297,7 +304,7 @@ class Asker:
                 "model.endpoint.api and that the address ends as the server's manual says, mostly in /v1."
             )
         elif came.status in (400, 422):
-            fault = _NotTaken(
+            fault = _NotTakenError(
                 f"{where} does not take the request ({told}). Check model.endpoint.api and model.prompt, or set "
                 "model.endpoint.logprobs = 'never'.",
                 said or told,
@@ -324,9 +331,9 @@ class Asker:
             pause = "" if asked is None else f"; it asks for a pause of {asked:g} s"
             tries = "once" if draw.tries == 1 else f"{draw.tries} times"
             state.stop = ServiceError(
-                f"endpoint {settings_host(self.settings)}: no usable answer, asked {tries}; last reason: {reason}{pause}. "
-                "What was answered is kept. Check the server, raise model.endpoint.retries or timeout, or lower "
-                "concurrency, and repeat the command."
+                f"endpoint {settings_host(self.settings)}: no usable answer, asked {tries}; last reason: {reason}"
+                f"{pause}. What was answered is kept. Check the server, raise model.endpoint.retries or timeout, or "
+                "lower concurrency, and repeat the command."
             )
             return
         due = time.monotonic() + wait
@@ -360,7 +367,7 @@ class Asker:
         return None
 
 
-class _NotTaken(ConfigError):
+class _NotTakenError(ConfigError):
     """The server does not understand a request as it was put."""
 
     def __init__(self, message: str, reason: str) -> None:

@@ -65,7 +65,8 @@ class Read:
     logits : ndarray of shape (3,) or None
         None where it was not answered.
     mass : float or None
-        Probability of the listed label words together, where log-probabilities were given.
+        Probability of the listed label words together, where log-probabilities were given; of drawn answers the share
+        that named the commonest class.
     wall, cpu : float
         Seconds between asking and answer, and of this process's work on it.
     """
@@ -164,8 +165,8 @@ class Journal:
             )
             row = [purse, asked, text_hash, *tokens, cost]
             number = self._connection.execute(
-                "INSERT INTO requests (purse, asked, text_hash, state, prompt_tokens, completion_tokens, cost, counted) "
-                "VALUES (?, ?, ?, 'open', ?, ?, ?, 0)",
+                "INSERT INTO requests (purse, asked, text_hash, state, prompt_tokens, completion_tokens, cost, "
+                "counted) VALUES (?, ?, ?, 'open', ?, ?, ?, 0)",
                 row,
             ).lastrowid
         assert number is not None
@@ -226,7 +227,8 @@ class Journal:
             ``texts, answered, refused, filtered, empty, unreadable``; ``requests`` and of them ``failed``;
             ``prompt_tokens, completion_tokens, cost`` and how many requests are in them at ``upper_bounds``, for want
             of a count; ``label_mass`` (median probability of the label words together, None without
-            log-probabilities); ``wall_seconds``, summed over requests side by side, and ``cpu_seconds``;
+            log-probabilities); ``unanimous`` (texts all of whose draws named one class, None where none were drawn);
+            ``wall_seconds``, summed over requests side by side, and ``cpu_seconds``;
             ``fingerprints``: answers by the fingerprint of the server.
         """
         requests = self._of(
@@ -238,6 +240,8 @@ class Journal:
         reads = [each for turn in (0, 1) for each in self.kept(asked, text_hashes, turn=turn).values()]
         outcomes = Counter(each.outcome for each in reads)
         masses = [each.mass for each in reads if each.mass is not None]
+        manner = (self.found(asked) or {}).get("manner", {})
+        drawn = manner.get("form") not in (None, "logprobs")
         prints = Counter(row[5] or "none" for row in requests if row[0] == "done")
         return {
             "texts": len(reads),
@@ -249,7 +253,8 @@ class Journal:
             "completion_tokens": sum(row[2] for row in requests),
             "cost": round(sum(row[3] for row in requests), 9),
             "upper_bounds": sum(not row[4] for row in requests),
-            "label_mass": round(float(np.median(masses)), 6) if masses else None,
+            "label_mass": round(float(np.median(masses)), 6) if masses and not drawn else None,
+            "unanimous": sum(mass == 1.0 for mass in masses) if drawn else None,
             "wall_seconds": round(sum(each.wall for each in reads), 3),
             "cpu_seconds": round(sum(each.cpu for each in reads), 3),
             "fingerprints": dict(sorted(prints.items())),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,6 @@ class EndpointScorer:
     identity: str
     knowledge_cutoff: pd.Timestamp | None
     overhead: tuple[str, ...] = ()
-    first_wait: float | None = field(default=None, compare=False)
 
     def logits(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
         """Return logits of bearish, neutral and bullish, float64 of shape (len(texts), 3).
@@ -188,26 +187,17 @@ class EndpointScorer:
         return self.context.messages(text) if self.settings.api == "chat" else self.context.rendered(text)
 
     def _asker(self, journal: Journal) -> Asker:
-        asker = Asker(
-            self.settings,
-            self.asked,
-            self.context.template.labels,
-            journal,
-            model=self.found.model,
-            fingerprint=self.found.fingerprint,
-        )
-        if self.first_wait is not None:
-            asker.first_wait = self.first_wait
-        return asker
+        labels, found = self.context.template.labels, self.found
+        return Asker(self.settings, self.asked, labels, journal, model=found.model, fingerprint=found.fingerprint)
 
     def _unanswered(self, outcomes: Counter[str], heard: dict[str, str], total: int) -> ServiceError:
         without = sum(outcomes[name] for name in UNANSWERED)
         words = next((said for said in heard.values() if said.strip()), "")
         example = f" One of them begins: {scrubbed(words)[:80]!r}." if words else ""
         return ServiceError(
-            f"endpoint {settings_host(self.settings)}: {without:,} of the first {sum(outcomes.values()):,} of {total:,} "
-            f"texts have no usable answer ({outcomes_told(outcomes)}), more than model.endpoint.max_unanswered = "
-            f"{self.settings.max_unanswered:g} admits.{example} No class is guessed. What was answered is kept. Try "
+            f"endpoint {settings_host(self.settings)}: {without:,} of the first {sum(outcomes.values()):,} of "
+            f"{total:,} texts have no usable answer ({outcomes_told(outcomes)}), more than "
+            f"model.endpoint.max_unanswered = {self.settings.max_unanswered:g} admits.{example} No class is guessed. What was answered is kept. Try "
             "another template or model, or set model.endpoint.logprobs = 'never'."
         )
 
@@ -226,8 +216,8 @@ class EndpointScorer:
         return BudgetError(
             f"endpoint {settings_host(self.settings)}: stopped before model.endpoint.{failure}. {len(told):,} of "
             f"{len(distinct):,} texts are answered and kept, with {spent.requests:,} requests in all. The rest takes "
-            f"{more['requests']:,} requests{cost} more: raise the budget and repeat the command, which goes on where it "
-            "stopped."
+            f"{more['requests']:,} requests{cost} more: raise the budget and repeat the command, which goes on where "
+            "it stopped."
         )
 
 
@@ -246,8 +236,9 @@ def read_of(answered: Answered, manner: Manner) -> Read:
     if not chosen:
         why: Outcome = Counter(said.outcome for said in answered.said).most_common(1)[0][0]
         return Read(why, None, wall=answered.wall, cpu=answered.cpu)
-    counts = np.bincount(chosen, minlength=len(CLASSES)) + 1.0
-    return Read("answered", np.log(counts / counts.sum()), wall=answered.wall, cpu=answered.cpu)
+    counts = np.bincount(chosen, minlength=len(CLASSES))
+    shares = (counts + 1.0) / (counts + 1.0).sum()
+    return Read("answered", np.log(shares), float(counts.max() / counts.sum()), answered.wall, answered.cpu)
 
 
 def estimate(settings: EndpointSettings, prompts: Sequence[Prompt], manner: Manner | None = None) -> dict[str, Any]:

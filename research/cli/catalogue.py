@@ -44,6 +44,7 @@ COMMANDS = {
     "leaks": Entry("leaks", "List the leaks that are known, and the checks that look for them."),
     "leakbench": Entry("leakbench", "Plant known leaks into clean runs, and count what the audit catches."),
     "tune": Entry("models", "Tune a model, calibrate it, measure it and write its model card."),
+    "distill": Entry("distillation", "Teach a cheap reader what a costly one says, and show how far the two agree."),
     "evaluate": Entry("models", "Judge a model on labelled texts: accuracy, calibration, robustness."),
     "score": Entry("models", "Score an archive of news of any size."),
     "export": Entry("models", "Write a model for use elsewhere, with the proof that it is the same."),

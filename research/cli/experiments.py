@@ -134,6 +134,11 @@ def validate(
         console.print(escaped(said), soft_wrap=True, highlight=False)
     for said in cautions(plan.world, plan.parts):
         console.print(f"[yellow]![/] {escaped(said)}", soft_wrap=True, highlight=False)
+    if settings.model.kind == "endpoint":
+        from embargo.research.run.asking import foreseen
+
+        for said in foreseen(plan):
+            console.print(escaped(said), soft_wrap=True, highlight=False)
     show_data(plan.data)
     if not plan.data.stands:
         raise typer.Exit(BAD_DATA)

@@ -163,7 +163,14 @@ Name = Annotated[str, AfterValidator(_name)]
 class Section(BaseModel):
     """Base of every section: frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, allow_inf_nan=False)
+    # What was given is shown by `checked` alone, which knows what may be secret.
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        arbitrary_types_allowed=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+    )
 
     @field_validator("*", mode="before")
     @classmethod
@@ -244,7 +251,7 @@ def _explain(model: type[Section], error: Any) -> str:
         return f"{key}: unknown key; allowed here: {', '.join(sorted(owner.model_fields))}"
     if error["type"] == "missing":
         return f"{key}: missing; it has no default"
-    message = _IN_TOML.get(error["type"], error["msg"].removeprefix("Value error, "))
+    message = str(_IN_TOML.get(error["type"], error["msg"].removeprefix("Value error, ")))
     if not error["loc"]:
         return message
     told = f"{key}: {message[0].lower() + message[1:]}"

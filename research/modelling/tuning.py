@@ -231,7 +231,7 @@ def plan_tuning(config: Config | TuneConfig, stages: Stages) -> TunePlan:
     plan = prepare(config, stages)
     # One labelled file trains one model for all folds.
     parts, folds = (plan.parts[:1], None) if config.labels.source == "file" else (plan.parts, len(plan.parts))
-    return _checked(TunePlan(config, [_of_part(config, part, folds, base_of(plan, part)) for part in parts], plan))
+    return _checked(TunePlan(config, [samples_of(config, part, folds, base_of(plan, part)) for part in parts], plan))
 
 
 def _checked(plan: TunePlan) -> TunePlan:
@@ -260,7 +260,8 @@ def _of_file(config: TuneConfig, base: Base | None) -> TuneSamples:
     )
 
 
-def _of_part(config: Config, part: Part, folds: int | None, base: Base | None) -> TuneSamples:
+def samples_of(config: Config, part: Part, folds: int | None, base: Base | None) -> TuneSamples:
+    """Return what the model of a fold is tuned on; ``folds`` is None where one model serves all."""
     fold = None
     if folds is not None:
         test_start, test_end = part.fold.test_start.isoformat(), part.fold.test_end.isoformat()
@@ -353,7 +354,7 @@ def tune_models(plan: TunePlan, *, out: Path, cache: Path, stages: Stages) -> It
                 continue
             stages.stage(f"Measure {plan.config.name}{of}")
             try:
-                bundle = _written(folder, plan.config, base, samples, fitted, cache, store)
+                bundle = write_model(folder, plan.config, base, samples, fitted, cache, store)
             except ConfigError:
                 # Another process may have tuned the same meanwhile; theirs stays, and is checked as it is opened.
                 if not folder.exists():
@@ -384,7 +385,7 @@ def _name(config: Config | TuneConfig, base: Base, samples: TuneSamples) -> str:
     return f"{config.name}{fold}-{key[:8]}"
 
 
-def _written(
+def write_model(
     folder: Path,
     config: Config | TuneConfig,
     base: Base,
@@ -393,6 +394,7 @@ def _written(
     cache: Path,
     store: ScoreCache,
 ) -> Bundle:
+    """Write the folder of a tuned model, with its card; see `embargo.models.bundles.bundle.write_bundle`."""
     adapter = open_adapter(cache / "adapters" / fitted.manifest["adapter"])
     known = set(adapter.train_text_hashes) | {text_hash(text) for text in samples.validation["text"]}
     parts = {"train": samples.train, "validation": samples.validation, "test": samples.test}

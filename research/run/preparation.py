@@ -58,6 +58,10 @@ def prepare(config: Config, stages: Stages, inputs: Inputs | None = None) -> Pla
         from embargo.models.scorers.own import own_kind
 
         own_kind(config.model.kind, allow=config.allow)
+    if "endpoint" in (config.model.kind, None if taught_by is None else taught_by.kind):
+        from embargo.research.run.asking import check_endpoint
+
+        check_endpoint(config.model if taught_by is None else taught_by)
     if config.model.on_base:
         # Loaded here because no other kind needs what reads and checks a base.
         from embargo.research.run.reading import given_base, given_vintages

@@ -22,6 +22,7 @@ from embargo.data_loaders.splits.folds import Fold
 from embargo.models.bases.resolve import TINY_LM, Base, resolve_base
 from embargo.models.bases.vintages import Vintages, open_vintages, series_of
 from embargo.models.calibration.fitting import Calibration
+from embargo.models.content import text_hash
 from embargo.models.export.onnx import check_runtime
 from embargo.models.fitting import FittedModel, fit_scorer, scorer_kind
 from embargo.models.loading.shared import SharedBase
@@ -30,7 +31,7 @@ from embargo.models.methods.defaults import default_settings
 from embargo.models.methods.settings import TuneSettings
 from embargo.models.prompting.settings import PromptSettings
 from embargo.models.record import RECORD_COLUMNS
-from embargo.models.scorer import ByArticle, Progress
+from embargo.models.scorer import ByArticle, Paid, Progress
 from embargo.models.scorers.cache import ScoreCache, SpareCache
 from embargo.models.scorers.distilled import DistilledSettings
 from embargo.models.scorers.given import GivenSettings
@@ -41,6 +42,7 @@ from embargo.models.tuning.tiny_lm import pretrain_tiny_lm
 from embargo.research.config.experiment import Config
 from embargo.research.config.model import ModelSection, ReaderSection
 from embargo.research.progress import Advance, Stages
+from embargo.research.run.asking import endpoint_settings
 from embargo.research.run.given_scores import given_scores
 from embargo.research.run.plan import Plan, background_of, base_of, teacher_base_of
 from embargo.research.run.samples import Samples
@@ -51,7 +53,8 @@ if TYPE_CHECKING:
 
 SCORES = "scores.sqlite"
 # Texts of a fold of which its reader is asked once more: readers of words cost nothing, and models take their time.
-ASKED_AGAIN, ASKED_OF_MODELS = 2000, 32
+# Those that are paid for by the answer are asked of as few as show another model.
+ASKED_AGAIN, ASKED_OF_MODELS, ASKED_OF_PAID = 2000, 32, 8
 COST_NOTHING = ("lexicon", "linear", "scores")
 ANSWER_COLUMNS = (
     "article_id", "fold", *(f"kept_{name}" for name in (*CLASSES, "confidence")),
@@ -259,6 +262,7 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memo
     audited = memory is not None and memory.scores is None
     memory = Memory() if memory is None else memory
     scored, judged, manifests, fitted_on, answers = [], [], [], [], []
+    counted: set[tuple[str, str]] = set()
     with ExitStack() as stack:
         store = stack.enter_context(memory.open(cache))
         shared: SharedBase | None = None
@@ -279,7 +283,9 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memo
             if audited:
                 # To load a base for this alone would cost a run whose scores are all kept more than the rest of it.
                 loaded = shared is None or shared.reads > 0
-                answers.append(_asked_again(config, model, part, result.scores, store, loaded=loaded))
+                answers.append(
+                    _asked_again(config, model, part, result.scores, store, loaded=loaded, anew=bool(result.n_scored))
+                )
             scores = result.scores.set_index("article_id")
             scored.append(
                 part.test_news.join(scores[[*CLASSES, "confidence", "model_id"]], on="article_id").assign(
@@ -299,6 +305,8 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memo
             counts = {"fold": part.index, "n_cached": result.n_cached, "n_scored": result.n_scored}
             if result.n_unscored:
                 counts["n_unscored"] = result.n_unscored
+            if isinstance(model.scorer, Paid):
+                counts["asked"] = paid_for(model.scorer, [*part.validation["text"], *tested["text"]], counted)
             manifests.append(model.manifest | counts)
     reading = Reading(pd.concat(scored, ignore_index=True), _once(config, judged), manifests)
     if fitted_on:
@@ -307,21 +315,34 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memo
 
 
 def _asked_again(
-    config: Config, model: FittedModel, part: Samples, scores: pd.DataFrame, store: ScoreCache, *, loaded: bool
+    config: Config,
+    model: FittedModel,
+    part: Samples,
+    scores: pd.DataFrame,
+    store: ScoreCache,
+    *,
+    loaded: bool,
+    anew: bool,
 ) -> pd.DataFrame:
-    """Write down what a reader answered of a fold's news, and ask it of some of them again, in another order."""
+    """Write down what a reader answered of a fold's news, and ask it of some of them again, in another order.
+
+    One that is paid for is asked where something was scored ``anew``, and no run that is all in the cache asks it.
+    """
     news = part.test_news[["article_id", "text"]].drop_duplicates("article_id")
     kept = scores.set_index("article_id")[[*CLASSES, "confidence"]].add_prefix("kept_")
     answers = news[["article_id"]].join(kept, on="article_id").assign(fold=part.index)
     # A model that was fitted before is known by its name alone, and would be fitted once more.
     if isinstance(model.scorer, Recalled) or not loaded:
         return answers.reindex(columns=list(ANSWER_COLUMNS))
-    number = min(len(news), ASKED_AGAIN if config.model.kind in COST_NOTHING else ASKED_OF_MODELS)
-    drawn = np.random.default_rng([config.seed, part.index]).permutation(len(news))[:number]
-    asked = news.iloc[drawn]
+    asked = asked_again_of(config, part, paid=isinstance(model.scorer, Paid))
     if isinstance(model.scorer, ByArticle):
         asked = asked.loc[answers.loc[asked.index, "kept_confidence"].notna()]
         logits = model.scorer.logits_of(asked["article_id"].tolist())
+    elif isinstance(model.scorer, Paid):
+        logits = model.scorer.asked_again(asked["text"].tolist(), ask=anew)
+        asked, logits = asked.loc[np.isfinite(logits).all(axis=1)], logits[np.isfinite(logits).all(axis=1)]
+        if asked.empty:
+            return answers.reindex(columns=list(ANSWER_COLUMNS))
     else:
         logits = model.scorer.logits(asked["text"].tolist())
     again = model.calibration.apply(logits)
@@ -331,6 +352,22 @@ def _asked_again(
         before.loc[asked["article_id"], list(CLASSES)].to_numpy(), Calibration().apply(logits)
     )
     return answers.join(told)[list(ANSWER_COLUMNS)]
+
+
+def asked_again_of(config: Config, part: Samples, *, paid: bool) -> pd.DataFrame:
+    """Draw the articles of a fold of which its reader is asked again: ``article_id, text``."""
+    news = part.test_news[["article_id", "text"]].drop_duplicates("article_id")
+    most = ASKED_OF_PAID if paid else ASKED_AGAIN if config.model.kind in COST_NOTHING else ASKED_OF_MODELS
+    drawn = np.random.default_rng([config.seed, part.index]).permutation(len(news))[:most]
+    return news.iloc[drawn]
+
+
+def paid_for(scorer: Paid, texts: Sequence[str], counted: set[tuple[str, str]]) -> dict[str, Any]:
+    """Add up what a fold's answers took, each in the first fold alone that needed it; ``counted`` learns which."""
+    names = [*scorer.overhead, *(text_hash(text) for text in texts)]
+    fresh = [name for name in dict.fromkeys(names) if (scorer.asked, name) not in counted]
+    counted.update((scorer.asked, name) for name in fresh)
+    return scorer.account(fresh)
 
 
 def apart_before(kept: np.ndarray, again: np.ndarray) -> np.ndarray:
@@ -430,6 +467,8 @@ def model_settings(
         return None
     if model.kind == "linear":
         return LinearSettings()
+    if model.kind == "endpoint":
+        return endpoint_settings(model)
     if model.kind == "prompted":
         assert model.prompt is not None
         return PromptSettings(**model.prompt.model_dump())

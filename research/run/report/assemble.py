@@ -20,6 +20,7 @@ from embargo.research.pages.formats import Unit
 from embargo.research.records import figures
 from embargo.research.records.classifier import Classification
 from embargo.research.records.metrics import Metrics, TruthFigures
+from embargo.research.run.report.asked import asked_table
 from embargo.research.run.report.contents import DataPart, MetricRow, ReportData
 from embargo.research.run.report.tables import chance_tables_of, name_of, regime_tables_of, tables_of, without_table
 
@@ -129,7 +130,7 @@ def assemble(
         verdict_text=verdict.text,
         headline=headline_of(metrics),
         metrics=_metric_rows(metrics),
-        tables=tables_of(metrics),
+        tables=[*tables_of(metrics), *([asked] if (asked := asked_table(reading.manifests)) else [])],
         equity=measured.equity,
         regimes=measured.regimes.reindex(measured.equity.index).rename(columns=name_of),
         regime_table=measured.regime_table.rename(columns={"n_bars": "bars"}).assign(

@@ -1,0 +1,92 @@
+"""The card of a distilled student: who taught it, on what, and what is lost and saved by asking it instead.
+
+It is written from the manifest beside it and from nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+UNKNOWN = "unknown"
+ABOUT = (
+    "A cheap reader that was fitted to the probabilities of another. It errs where its teacher errs, and knows what "
+    "its teacher knew."
+)
+
+
+def distilled_card(manifest: Mapping[str, Any]) -> str:
+    """Return the card as Markdown, from a manifest as `embargo.research.modelling.distilling` writes it."""
+    student, teacher = manifest["student"], manifest["teacher"]
+    taught, fold = student["settings"]["taught"], manifest["fold"]
+    known = "undated" if taught["known_at"] is None else " to ".join(day[:10] for day in taught["known_at"])
+    rows = [
+        ("Student", _called(student["settings"]["student"], student)),
+        ("Teacher", _called(teacher["kind"], teacher)),
+        ("Taught on", f"{taught['n_texts']:,} texts ({known}), at temperature {student['settings']['temperature']:g}"),
+        ("Not taught", f"{taught['n_withheld']:,} texts that are validated on, {taught['n_unanswered']:,} unanswered"),
+        ("**Knowledge cutoff**", f"**{student['knowledge_cutoff'] or UNKNOWN}**, the later of both"),
+        ("of the teacher", str(teacher["knowledge_cutoff"] or UNKNOWN)),
+        (
+            "Fold",
+            f"{fold['index'] + 1} of {fold['of']}: test {fold['test_start'][:10]} to {fold['test_end'][:10]}",
+        ),
+    ]
+    sections = [
+        f"# {manifest['name']}",
+        ABOUT,
+        _table(("", ""), rows),
+        "## Agreement on the test window",
+        _agreement(manifest["agreement"]),
+        "## Against labels, and what reading costs",
+        _both(manifest),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _called(kind: str, model: Mapping[str, Any]) -> str:
+    return f"{kind}" + (f" on `{model['base']}`" if model["base_weights_hash"] else "") + f" (`{model['model_id']}`)"
+
+
+def _agreement(told: Mapping[str, Any]) -> str:
+    units = {"share": "same class", "kappa": "Cohen's kappa", "kl": "KL divergence from the teacher (nats)"}
+    rows = [(words, _figure(told[name]), _interval(told[f"{name}_interval"])) for name, words in units.items()]
+    clusters = "" if told["n_groups"] is None else f", whole days of {told['n_groups']:,} resampled"
+    return (
+        _table(("", "", f"{told['level']:.0%} interval"), rows)
+        + f"\n\nOver {told['n']:,} articles{clusters}; {told['n_unanswered']:,} more had no answer from one of them."
+    )
+
+
+def _both(manifest: Mapping[str, Any]) -> str:
+    rows = []
+    for words, name in (("accuracy", "accuracy"), ("macro-F1", "macro_f1"), ("calibration error (ECE)", "ece")):
+        cells = []
+        for who in ("teacher", "student"):
+            judged = manifest["judged"][who]
+            cells.append("–" if judged is None else f"{_figure(judged[name])} {_interval(judged[f'{name}_interval'])}")
+        rows.append((words, *cells))
+    for words, name in (
+        ("CPU seconds per 1,000 texts", "cpu_seconds_per_1000"),
+        ("requests per 1,000 texts", "requests_per_1000"),
+        ("cost per 1,000 texts", "cost_per_1000"),
+    ):
+        values = [manifest["cost"][who][name] for who in ("teacher", "student")]
+        if any(value is not None for value in values):
+            rows.append((words, *(_figure(value) for value in values)))
+    judged = next((each for each in manifest["judged"].values() if each is not None), None)
+    counted = "No labelled test sample is left." if judged is None else f"{judged['n']:,} labelled test samples."
+    return _table(("", "teacher", "student"), rows) + f"\n\n{counted} Times are of the machine that made this folder."
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _interval(ends: Sequence[float] | None) -> str:
+    return "" if ends is None else f"({ends[0]:.3f} to {ends[1]:.3f})"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
