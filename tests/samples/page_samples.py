@@ -1,4 +1,4 @@
-"""The five pages of fixed contents, and what they are known by.
+"""The six pages of fixed contents, and what they are known by.
 
 ``PYTHONPATH=tests python -m samples.page_samples > tests/research/pages/pages.sha256`` accepts the pages as they are.
 """
@@ -16,10 +16,11 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
+from embargo.research.config.adapt import AdaptSection
 from embargo.research.gathering import checks
 from embargo.research.pages.page import plotly_js
 from embargo.research.run import report
-from embargo.research.studies import compare, signal, sweep
+from embargo.research.studies import adapt, compare, signal, sweep
 from embargo.signals.diagnostics.diagnosis import Diagnosis, diagnose
 from samples.finished_runs import articles, made, noise
 from samples.report_samples import sample
@@ -117,6 +118,54 @@ def swept() -> sweep.Sweep:
     return sweep.Sweep(Path("runs/small-sweep-1a2b3c4d"), axes, table, 3, 1, figures)
 
 
+def readers() -> adapt.Adaptation:
+    """One that guesses, two that cannot be told apart, one that may remember the test and one that failed."""
+
+    def row(name: str, kind: str, quality: float, cost: float, **more: Any) -> adapt.Row:
+        figures = {"accuracy": quality, "accuracy_interval": (quality - 0.05, quality + 0.05)}
+        figures |= {"macro_f1": quality, "macro_f1_interval": (quality - 0.06, quality + 0.06)}
+        figures |= {"fit_cpu": 36.0 * cost, "fit_wall": 40.0 * cost, "fit_cost": 0.0005 * cost}
+        figures |= {"article_cpu": cost, "article_wall": cost, "article_cost": cost / 72_000.0, "trust": "before"}
+        probed = {"n": 400, "texts": 40, "flip_rate": 0.04, "worst": "hidden characters", "denials": 0.5}
+        probed |= {"worst_rate": 0.2, "worst_low": 0.1, "worst_high": 0.35}
+        known = {
+            "n": 600,
+            "ece": 0.03,
+            "log_loss": 1.2 - quality,
+            "probed": probed,
+            "cutoff": "2015-12-31T00:00:00+00:00",
+        }
+        return adapt.Row(name, kind, **(figures | known | more))
+
+    earned = {"traded": True, "sharpe": 1.1, "sharpe_low": 0.1, "sharpe_high": 2.1, "sharpe_p_value": 0.02}
+    memory = {"trust": "inside", "trust_note": "It knows until 2019-01-01.", "unprobed": "not asked", "probed": None}
+    rows = [
+        row("guess", "majority", 0.4, 0.001, traded=False),
+        row("line", "linear", 0.71, 0.3, **earned),
+        row("tuned", "transformer", 0.73, 9.0, **earned),
+        row("elsewhere", "endpoint", 0.9, 2.0, **(earned | memory)),
+        adapt.Row("asked", "endpoint", failed="<b>The budget</b> of 5 USD is spent."),
+    ]
+    pairs = []
+    for place, a in enumerate(rows[:4]):
+        for b in rows[place + 1 : 4]:
+            gap, p = (
+                float(a.macro_f1 or 0.0) - float(b.macro_f1 or 0.0),
+                0.3 if {a.name, b.name} == {"line", "tuned"} else 0.001,
+            )
+            apart = adapt.Apart(gap, gap - 0.04, gap + 0.04, p, min(1.0, 6 * p))
+            lost = adapt.Apart(-gap, -gap - 0.04, -gap + 0.04, p, min(1.0, 6 * p))
+            pairs.append(adapt.Pair(a.name, b.name, apart, apart, adapt.Apart(note="guess never traded"), lost))
+    settings = AdaptSection()
+    advice = adapt.recommend(rows, pairs, settings, significance=0.05)
+    priced = {one.name: (one.cost(0.0), one.cost(1.0) - one.cost(0.0)) for one in rows[:4]}
+    figures = {"name": "small", "n": 600, "n_groups": 180, "level": 0.95, "significance": 0.05, "resamples": 2000}
+    figures |= {"family": 6, "adapt": settings.model_dump(), "traded": True, "n_bars": 252, "n_trials": 4}
+    figures |= {"start": "2016-01-01T00:00:00+00:00", "end": "2017-01-01T00:00:00+00:00", "settings": {"seed": 0}}
+    figures |= {"break_evens": [vars(one) for one in adapt.break_evens(priced)], "n_left_out": {"elsewhere": 3}}
+    return adapt.Adaptation(Path("runs/small-adapt-1a2b3c4d"), rows, pairs, advice, figures)
+
+
 def pages() -> dict[str, str]:
     """Every page by its name."""
     market = simulate_market(SimulatedMarket(seed=3, n_symbols=6, end="2015-12-31"))
@@ -131,6 +180,7 @@ def pages() -> dict[str, str]:
         "signal-invalid": signal.render_page(diagnosis(), "small", status="invalid"),
         "sweep": sweep.render_page(swept(), "Sweep of small"),
         "comparison": compare.render_page(compared),
+        "readers": adapt.render_page(readers()),
         "check": checks.render_page({"first": asked, "second": asked[:3]}, "Archive", subtitle="a year"),
     }
 

@@ -1,5 +1,5 @@
 from .adaptation import Adaptation, as_document
-from .costs import BreakEven, Costs, Spent, break_evens
+from .costs import BreakEven, Effort, ReaderCosts, break_evens
 from .markdown import markdown
 from .page import render_page
 from .recommend import Advice, cost_words, money, recommend
@@ -12,10 +12,10 @@ __all__ = [
     "Advice",
     "Apart",
     "BreakEven",
-    "Costs",
+    "Effort",
     "Pair",
+    "ReaderCosts",
     "Row",
-    "Spent",
     "adapt",
     "as_document",
     "break_evens",

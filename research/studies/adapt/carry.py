@@ -28,8 +28,8 @@ from embargo.research.run.preparation import prepare
 from embargo.research.run.reading import SCORES, lent
 from embargo.research.run.samples import Samples
 from embargo.research.run.world import Inputs, content_of
-from embargo.research.studies.adapt.costs import Costs, Spent, mean_of, measured
-from embargo.research.studies.adapt.fits import Start, begin, costs_in, is_bought, kept, own_folder
+from embargo.research.studies.adapt.costs import Effort, ReaderCosts, mean_of, measured
+from embargo.research.studies.adapt.fits import Fitting, begin, costs_in, is_bought, kept, own_folder
 
 PROBED = "probed.json"
 # Scored once before the clock starts: the first texts also load what scores them.
@@ -52,7 +52,7 @@ class ReadBy:
         Test news as a run trades on them; None where nothing is traded.
     manifests : list of dict
         One per model fitted.
-    costs : Costs
+    costs : ReaderCosts
     n_timed : int
         Texts that were scored afresh to measure what an article costs.
     probed : dict or None
@@ -65,7 +65,7 @@ class ReadBy:
     judged: pd.DataFrame
     scored: pd.DataFrame | None
     manifests: list[dict[str, Any]]
-    costs: Costs
+    costs: ReaderCosts
     n_timed: int
     probed: dict[str, Any] | None
     unprobed: str
@@ -140,26 +140,26 @@ def read_by(
         judged=pd.concat(judged, ignore_index=True),
         scored=pd.concat(scored, ignore_index=True) if scored else None,
         manifests=manifests,
-        costs=Costs(start.spent + mean_of(fits), mean_of(articles)),
+        costs=ReaderCosts(start.spent + mean_of(fits), mean_of(articles)),
         n_timed=min(study.adapt.timed, tested["text"].nunique()),
         probed=probed,
         unprobed=unprobed,
     )
 
 
-def _asked(model: FittedModel, texts: pd.Series, *, each: bool = False) -> Spent | None:
+def _asked(model: FittedModel, texts: pd.Series, *, each: bool = False) -> Effort | None:
     """Return what an endpoint charged and took for some texts, or for each of them; None for other readers."""
     if not isinstance(model.scorer, EndpointScorer):
         return None
     account = model.scorer.account([text_hash(text) for text in texts.unique()])
-    spent = Spent(cpu=account["cpu_seconds"], wall=account["wall_seconds"], charged=account["cost"])
+    spent = Effort(cpu=account["cpu_seconds"], wall=account["wall_seconds"], charged=account["cost"])
     return (1.0 / max(1, account["texts"])) * spent if each else spent
 
 
-def _timed(start: Start, model: FittedModel, tested: pd.DataFrame, folder: Path) -> Spent:
+def _timed(start: Fitting, model: FittedModel, tested: pd.DataFrame, folder: Path) -> Effort:
     """Measure what an article costs to score afresh, on texts of the test; what was given costs nothing here."""
     if start.section.kind in _UNPROBED:
-        return Spent()
+        return Effort()
     known = costs_in(folder)
     if "article" in known:
         return known["article"]
@@ -173,7 +173,7 @@ def _timed(start: Start, model: FittedModel, tested: pd.DataFrame, folder: Path)
 
 
 def _probed(
-    start: Start, model: FittedModel, tested: pd.DataFrame, folder: Path, advance: Advance
+    start: Fitting, model: FittedModel, tested: pd.DataFrame, folder: Path, advance: Advance
 ) -> tuple[dict[str, Any] | None, str]:
     """Ask the last model of some test texts in other words, or find what it answered."""
     if start.section.kind in _UNPROBED:

@@ -24,7 +24,7 @@ HOUR = 3600.0
 
 
 @dataclass
-class Spent:
+class Effort:
     """What some work took.
 
     Attributes
@@ -40,9 +40,9 @@ class Spent:
 
     Examples
     --------
-    >>> from embargo.research.studies.adapt import Spent
-    >>> 2.0 * Spent(cpu=1.0) + Spent(cpu=0.5)
-    Spent(cpu=2.5, wall=0.0, gpu=0.0, charged=0.0)
+    >>> from embargo.research.studies.adapt import Effort
+    >>> 2.0 * Effort(cpu=1.0) + Effort(cpu=0.5)
+    Effort(cpu=2.5, wall=0.0, gpu=0.0, charged=0.0)
     """
 
     cpu: float = 0.0
@@ -50,11 +50,11 @@ class Spent:
     gpu: float = 0.0
     charged: float = 0.0
 
-    def __add__(self, other: Spent) -> Spent:
-        return Spent(*(getattr(self, name) + getattr(other, name) for name in vars(self)))
+    def __add__(self, other: Effort) -> Effort:
+        return Effort(*(getattr(self, name) + getattr(other, name) for name in vars(self)))
 
-    def __rmul__(self, times: float) -> Spent:
-        return Spent(*(times * value for value in vars(self).values()))
+    def __rmul__(self, times: float) -> Effort:
+        return Effort(*(times * value for value in vars(self).values()))
 
     def money(self, prices: AdaptSection) -> float:
         """Return what it costs in the study's currency."""
@@ -62,27 +62,27 @@ class Spent:
 
 
 @dataclass(frozen=True)
-class Costs:
+class ReaderCosts:
     """What a reader costs.
 
     Attributes
     ----------
-    fit : Spent
+    fit : Effort
         Once: fitting and calibrating, the mean of the folds, with the pretraining of a built-in base.
-    article : Spent
+    article : Effort
         Each article, scored afresh.
 
     Examples
     --------
     >>> from embargo.research.config.adapt import AdaptSection
-    >>> from embargo.research.studies.adapt import Costs, Spent
-    >>> costs = Costs(fit=Spent(cpu=3600.0), article=Spent(cpu=0.036))
+    >>> from embargo.research.studies.adapt import ReaderCosts, Effort
+    >>> costs = ReaderCosts(fit=Effort(cpu=3600.0), article=Effort(cpu=0.036))
     >>> round(costs.at(100_000, AdaptSection(cpu_hour=0.05)), 3)
     0.1
     """
 
-    fit: Spent = field(default_factory=Spent)
-    article: Spent = field(default_factory=Spent)
+    fit: Effort = field(default_factory=Effort)
+    article: Effort = field(default_factory=Effort)
 
     def at(self, articles: float, prices: AdaptSection) -> float:
         """Return what so many articles cost, the fit among it, in the study's currency."""
@@ -90,9 +90,9 @@ class Costs:
 
 
 @contextmanager
-def measured(*, on_gpu: bool = False) -> Iterator[Spent]:
+def measured(*, on_gpu: bool = False) -> Iterator[Effort]:
     """Measure a block: what is yielded is filled in when the block ends."""
-    spent, cpu, wall = Spent(), _cpu(), time.perf_counter()
+    spent, cpu, wall = Effort(), _cpu(), time.perf_counter()
     try:
         yield spent
     finally:
@@ -160,14 +160,14 @@ def break_evens(lines: Mapping[str, tuple[float, float]]) -> list[BreakEven]:
     return sorted(found, key=lambda crossing: crossing.articles)
 
 
-def spent_from(document: Mapping[str, Any]) -> Spent:
+def spent_from(document: Mapping[str, Any]) -> Effort:
     """Read what was written with ``vars``; ValueError where a figure is none."""
-    values = {name: float(document[name]) for name in vars(Spent())}
+    values = {name: float(document[name]) for name in vars(Effort())}
     if not all(math.isfinite(value) and value >= 0.0 for value in values.values()):
         raise ValueError(f"{document} is no cost")
-    return Spent(**values)
+    return Effort(**values)
 
 
-def mean_of(spent: list[Spent]) -> Spent:
+def mean_of(spent: list[Effort]) -> Effort:
     """Return the mean of some costs."""
-    return Spent(*(float(np.mean([getattr(one, name) for one in spent])) for name in vars(Spent())))
+    return Effort(*(float(np.mean([getattr(one, name) for one in spent])) for name in vars(Effort())))

@@ -29,7 +29,7 @@ from embargo.research.run.plan import Plan, background_of, base_of, teacher_base
 from embargo.research.run.reading import fit_fold, given_base, model_settings, with_base
 from embargo.research.run.samples import Samples
 from embargo.research.run.world import content_of
-from embargo.research.studies.adapt.costs import Spent, has_gpu, measured, spent_from
+from embargo.research.studies.adapt.costs import Effort, has_gpu, measured, spent_from
 
 COSTS = "costs.json"
 # What these answer is bought or was given: they are not asked again for the sake of a measurement.
@@ -39,7 +39,7 @@ _ON_CPU = frozenset({"majority", "lexicon", "linear"}) | BOUGHT
 
 
 @dataclass(frozen=True)
-class Start:
+class Fitting:
     """What the fits of one reader start from.
 
     Attributes
@@ -50,7 +50,7 @@ class Start:
         With the bases that are made here; None without prices.
     base, teacher : Base or None
         Of a reader and its teacher without a plan.
-    spent : Spent
+    spent : Effort
         What the bases took that are made here.
     """
 
@@ -59,7 +59,7 @@ class Start:
     plan: Plan | None
     base: Base | None
     teacher: Base | None
-    spent: Spent
+    spent: Effort
 
     @property
     def on_gpu(self) -> bool:
@@ -134,7 +134,7 @@ def on_gpu(section: ReaderSection) -> bool:
 
 def begin(
     study: AdaptConfig, reader: str, plan: Plan | None, parts: Sequence[Samples], room: Path, stages: Stages
-) -> Start:
+) -> Fitting:
     """Make the built-in bases that a reader and its teacher start from, and measure what that takes.
 
     Parameters
@@ -158,7 +158,7 @@ def begin(
     made = sorted({str(each.base) for each in readers if each.made_here})
     known = None if plan is not None else [given_base(each) for each in readers]
     base, teacher = (None, None) if known is None else (known[0], known[1] if len(known) > 1 else None)
-    start = Start(study, section, plan, base, teacher, Spent())
+    start = Fitting(study, section, plan, base, teacher, Effort())
     if not made:
         return start
     if plan is None:
@@ -209,7 +209,7 @@ def own_folder(room: Path, content: str) -> Path:
     return folder
 
 
-def kept(folder: Path, name: str, spent: Spent) -> Spent:
+def kept(folder: Path, name: str, spent: Effort) -> Effort:
     """Return what some work took when it was first done, and write it down if that was now."""
     known = costs_in(folder)
     if name in known:
@@ -220,7 +220,7 @@ def kept(folder: Path, name: str, spent: Spent) -> Spent:
     return spent
 
 
-def costs_in(folder: Path) -> dict[str, Spent]:
+def costs_in(folder: Path) -> dict[str, Effort]:
     """Read what was written down of a fit; what cannot be read counts as not written."""
     try:
         document = json.loads((folder / COSTS).read_text(encoding="utf-8"))

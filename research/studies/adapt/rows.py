@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Interval = tuple[float, float]
+Ends = tuple[float, float]
 # What each reader could have known of the window that it is tested on.
 Trust = Literal["before", "inside", "unknown"]
 MEASURES = {"macro_f1": "macro-F1", "accuracy": "accuracy"}
@@ -62,9 +62,9 @@ class Row:
     failed: str = ""
     n: int | None = None
     accuracy: float | None = None
-    accuracy_interval: Interval | None = None
+    accuracy_interval: Ends | None = None
     macro_f1: float | None = None
-    macro_f1_interval: Interval | None = None
+    macro_f1_interval: Ends | None = None
     ece: float | None = None
     log_loss: float | None = None
     probed: dict[str, Any] | None = None
@@ -90,7 +90,7 @@ class Row:
         """Whether it was carried out."""
         return not self.failed
 
-    def quality(self, measure: str) -> tuple[float, Interval | None]:
+    def quality(self, measure: str) -> tuple[float, Ends | None]:
         """Return the figure that the study judges by, with its interval."""
         value = getattr(self, measure)
         assert value is not None
