@@ -157,7 +157,7 @@ def _settings(
         config = config.allowing(allow)
         if not overrides:
             return config
-        config, allow = config.to_dict(), config.allow
+        allow, config = config.allow, config.to_dict()
     if not isinstance(config, Mapping):
         raise TypeError(f"config: expected a TOML file, a mapping or a Config, got {type(config).__name__}.")
     document = _copied(config)

@@ -243,7 +243,7 @@ def _function(name: str) -> Callable[..., Any]:
     """Import a user's function, from the folder that the command is called in among others."""
     from embargo.data_loaders.own_code import named
 
-    found = named(name, what="--signal")
+    found: Callable[..., Any] = named(name, what="--signal")
     if not callable(found):
         raise ConfigError(f"--signal {name}: {name.partition(':')[2]} is no function but {type(found).__name__}.")
     return found
