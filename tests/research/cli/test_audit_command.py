@@ -87,8 +87,8 @@ def test_a_reader_that_recalls_is_a_leak_and_names_of_companies_are_taken_from_a
     monkeypatch.setattr(
         probing,
         "fit_fold",
-        lambda config, *_: SimpleNamespace(
-            scorer=KnowsDays(probing._placed(prepare(config, Quiet()))),
+        lambda plan, *_: SimpleNamespace(
+            scorer=KnowsDays(probing._placed(plan)),
             calibration=Calibration(),
             manifest={"knowledge_cutoff": "2015-01-01T00:00:00+00:00"},
         ),
