@@ -17,7 +17,6 @@ from typer.testing import CliRunner
 from embargo.backtest.leakage import CHECKS
 from embargo.data_loaders.fields import PRICE_FIELDS
 from embargo.models import Calibration
-from embargo.research import Quiet, prepare
 from embargo.research.cli.commands import app
 from embargo.research.run import perturbation, probing
 
