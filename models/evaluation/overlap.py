@@ -60,7 +60,8 @@ class Measure:
         """Return the figure of each row of totals, shape (rows,); NaN where no text has one."""
         if self.name == "BLEU":
             return corpus_bleu(totals)
-        return np.divide(totals[:, 0], totals[:, 1], out=np.full(len(totals), np.nan), where=totals[:, 1] > 0)
+        means = np.divide(totals[:, 0], totals[:, 1], out=np.full(len(totals), np.nan), where=totals[:, 1] > 0)
+        return np.asarray(means)
 
     def of_all(self) -> float:
         """Return the figure of all texts; NaN if none has one."""

@@ -160,7 +160,7 @@ def split_corpus(articles: pd.DataFrame, split: CorpusSplit) -> CorpusParts:
             late += blanked
         parts.append(chosen)
     counts["answers_written_after_their_part"] = late
-    return CorpusParts(*parts, counts=counts)
+    return CorpusParts(parts[0], parts[1], parts[2], counts)
 
 
 def _without_late_answers(part: pd.DataFrame, end: pd.Timestamp) -> tuple[pd.DataFrame, int]:

@@ -21,7 +21,7 @@ from embargo.models.instruct.facts import QUESTIONS, UNDERSTANDING, facts
 from embargo.models.instruct.templates import ASKS, TASKS, Task, Templates, Wording
 
 # Of the loss; those of the literature on tuning for finance.
-WEIGHTS: Mapping[Task, float] = {"understanding": 0.4, "completion": 0.3, "summary": 0.2, "questions": 0.1}
+WEIGHTS: Mapping[str, float] = {"understanding": 0.4, "completion": 0.3, "summary": 0.2, "questions": 0.1}
 # A text with fewer words has no beginning that leaves a rest.
 FEWEST_WORDS = 8
 _SENTENCE_END = re.compile(r"[.!?]['\"”’)]*\s+")
@@ -153,7 +153,8 @@ def exchanges(
     """
     wanted = {task for task, weight in check_weights(weights).items() if weight > 0}
     made = []
-    for row in articles.to_dict("records"):
+    for record in articles.to_dict("records"):
+        row = {str(name): value for name, value in record.items()}
         for ask, given in _asked(row).items():
             if ASKS[ask] in wanted:
                 made.append(_exchange(row, ask, given, templates, held_out))

@@ -26,7 +26,7 @@ ASKS: Mapping[str, Task] = {
     "rest": "completion",
     **dict.fromkeys(("headline", "summary"), "summary"),
     **dict.fromkeys(("who", "how-much", "by-how-much", "when", "given"), "questions"),
-}  # type: ignore[assignment]
+}
 
 
 @dataclass(frozen=True)
