@@ -23,11 +23,13 @@ from .export.onnx import OnnxExport, export_onnx
 from .fitting import FittedModel, fit_scorer
 from .methods.defaults import default_settings, explain_settings
 from .methods.settings import TuneSettings
+from .prompting.settings import PromptSettings
 from .scorer import Scorer
 from .scorers.cache import ScoreCache
 from .scorers.lexicon import LexiconScorer
 from .scorers.linear import LinearScorer, LinearSettings, fit_linear
 from .scorers.onnx import OnnxScorer
+from .scorers.prompted import PromptedScorer
 from .scorers.score import ScoredArticles, score_articles, score_stream
 from .scorers.transformer import TransformerScorer
 from .tuning.adapters import Adapter, open_adapter, tune
@@ -52,6 +54,8 @@ __all__ = [
     "ModelReader",
     "OnnxExport",
     "OnnxScorer",
+    "PromptSettings",
+    "PromptedScorer",
     "Robustness",
     "ScoreCache",
     "ScoredArticles",

@@ -34,6 +34,7 @@ from embargo.models.scorers.endpoint import ENDPOINT
 from embargo.models.scorers.kind import Fit, FitRequest, ScorerKind
 from embargo.models.scorers.lexicon import LEXICON
 from embargo.models.scorers.linear import LINEAR
+from embargo.models.scorers.prompted import PROMPTED
 from embargo.models.scorers.score import cached_logits, model_id
 from embargo.models.scorers.transformer import TRANSFORMER
 
@@ -43,6 +44,7 @@ KINDS: Mapping[str, ScorerKind] = MappingProxyType(
         "lexicon": LEXICON,
         "linear": LINEAR,
         "transformer": TRANSFORMER,
+        "prompted": PROMPTED,
     }
 )
 
@@ -124,7 +126,7 @@ def fit_scorer(
 
     Parameters
     ----------
-    kind : {"lexicon", "linear", "transformer"}
+    kind : {"lexicon", "linear", "transformer", "prompted"}
     train, validation : DataFrame
         Samples with ``text`` and ``label`` (0 bearish, 1 neutral, 2 bullish); where ``known_at`` or ``ends_at`` are
         there, none may lie after ``trained_until``. The lexicon ignores ``train``, which may then be empty.
@@ -132,7 +134,7 @@ def fit_scorer(
         Latest instant at which any of these samples was known or its label complete, UTC; None for undated samples,
         which makes the knowledge cutoff unknown.
     base : Base, optional
-        Needed for ``transformer``, refused for the others.
+        Needed for ``transformer`` and ``prompted``, refused for the others.
     settings : object, optional
         Of the kind's own type; none for the lexicon.
     calibration : {"temperature", "vector", "isotonic"}

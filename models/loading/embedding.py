@@ -60,15 +60,11 @@ class Embedder:
     >>> from embargo.models.loading.embedding import Embedder
     >>> vectors = Embedder(resolve_base("minilm")).embed(["Profit rose.", "Earnings went up.", "It rained."])
     >>> (vectors @ vectors.T)[0].round(1).tolist()
-    [1.0, 0.8, 0.1]
+    [1.0, 0.4, 0.2]
     """
 
     def __init__(self, base: Base, *, max_length: int = 128) -> None:
-        if base.kind != "encoder":
-            raise ConfigError(
-                f"embedding: base {base.name!r} is a {base.kind}. Name an encoder, such as 'minilm', or retrieve by "
-                "'bm25'."
-            )
+        require_encoder(base)
         self._base = base
         self._max_length = max_length
         self._loaded: tuple[Any, Any] | None = None
@@ -110,6 +106,14 @@ class Embedder:
             self._loaded = load_tokenizer(self._base), _body(self._base)
             self._pad = int(self._loaded[0].pad_token_id)
         return self._loaded
+
+
+def require_encoder(base: Base) -> None:
+    """Raise ConfigError if texts are not embedded with a base."""
+    if base.kind != "encoder":
+        raise ConfigError(
+            f"embedding: base {base.name!r} is a {base.kind}. Name an encoder, such as 'minilm', or retrieve by 'bm25'."
+        )
 
 
 def _body(base: Base) -> Any:

@@ -8,18 +8,21 @@ from embargo.data_loaders.errors import MissingPartError
 from embargo.models.bases.resolve import Base
 from embargo.models.loading.libraries import untyped
 from embargo.models.loading.load import deterministic, quiet
+from embargo.models.methods.settings import Arithmetic
 
 
 class NoHeadError(MissingPartError):
     """A base whose checkpoint holds no language-modelling head."""
 
 
-def load_language_model(base: Base) -> Any:
-    """Load a base with the language-modelling head of its own checkpoint, in full precision, for reading.
+def load_language_model(base: Base, compute: Arithmetic = "fp32") -> Any:
+    """Load a base with the language-modelling head of its own checkpoint, on the CPU, for reading.
 
     Parameters
     ----------
     base : Base
+    compute : {"fp32", "bf16"}
+        Precision of its weights.
 
     Returns
     -------
@@ -48,7 +51,7 @@ def load_language_model(base: Base) -> Any:
         with quiet(), deterministic(0):
             model, report = auto.from_pretrained(
                 base.path_or_id,
-                dtype=torch.float32,
+                dtype=torch.bfloat16 if compute == "bf16" else torch.float32,
                 local_files_only=True,
                 use_safetensors=True,
                 trust_remote_code=False,

@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Any
 
 from embargo.models.bases.resolve import Base
-from embargo.models.loading.load import READ, draw, load_classifier, untouched_generators
+from embargo.models.loading.language import load_language_model
+from embargo.models.loading.load import READ, device, draw, load_classifier, untouched_generators
 from embargo.models.methods.cards import METHODS
 from embargo.models.methods.settings import Arithmetic, Method
 
@@ -47,6 +48,7 @@ class SharedBase:
         self.reads = 0
         self._open = True
         self._held: tuple[tuple[bool, str], Any, list[str]] | None = None
+        self._language: tuple[Arithmetic, Any] | None = None
 
     def __enter__(self) -> SharedBase:
         return self
@@ -72,18 +74,37 @@ class SharedBase:
             return load_classifier(self.base, method=method, compute=compute)
         variant = (METHODS[method].quantised, compute)
         if self._held is None or self._held[0] != variant:
-            self._held = None
+            self._held = self._language = None
             with untouched_generators():
                 self._held = (variant, *load_classifier(self.base, method=method, compute=compute))
             self.reads += 1
         _, model, new_modules = self._held
         return _sharing(model), list(new_modules)
 
+    def language(self, compute: Arithmetic) -> Any:
+        """Return the base as the language model that it was trained as, in eval mode on `device()`, to read with.
+
+        All who ask for the same arithmetic get the same model, which nobody may change. What else is held is let go.
+
+        Raises
+        ------
+        NoHeadError
+            As `load_language_model`.
+        """
+        if self._language is not None and self._language[0] == compute:
+            return self._language[1]
+        self._held = self._language = None
+        model = load_language_model(self.base, compute).to(device()).eval()
+        self.reads += 1
+        if self._open:
+            self._language = (compute, model)
+        return model
+
     def close(self) -> None:
         """Let go of the weights; models that were lent keep theirs."""
         import torch
 
-        self._open, self._held = False, None
+        self._open, self._held, self._language = False, None, None
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 

@@ -17,7 +17,10 @@ import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import CLASSES
+from embargo.models.bases.resolve import resolve_base
 from embargo.models.content import json_hash, sample_fingerprint, text_hash, texts_fingerprint
+from embargo.models.loading.batches import LENGTH_STEP
+from embargo.models.loading.embedding import require_encoder
 from embargo.models.prompt import Prompt, PromptItem
 from embargo.models.prompting.likeness import Likeness, MeaningLikeness, WordLikeness, best, same_words
 from embargo.models.prompting.settings import PromptSettings
@@ -26,10 +29,10 @@ from embargo.models.record import SampleRead, Use
 from embargo.models.samples import check_labels
 from embargo.models.scorer import later_cutoff
 
-# Inputs without content (Zhao et al. 2021, section 5.1).
+# Inputs without content (Zhao et al. 2021, section 5.1), less the marks that a template keeps for itself.
 CONTENT_FREE = ("N/A", "[MASK]", "")
 # Tokens below which an example or an earlier article is no longer one.
-LEAST_ITEM, LEAST_ARTICLE = 12, 16
+LEAST_ITEM, LEAST_ARTICLE = 8, 16
 # Tokens that texts put together may have beyond those of the texts.
 SLACK = 8
 # A server does not lend its tokenizer: few of them need more than one token for three bytes.
@@ -155,7 +158,7 @@ class Context:
     >>> request = FitRequest(texts, [0, 0, 1, 1, 2, 2], [], [], None, None, Path("cache"))
     >>> context = Context.build(PromptSettings(examples=3), request)
     >>> print(context.rest("Orders doubled."))
-    News: <<<Orders doubled.>>>
+    News: [Orders doubled.]
     Tone:
     >>> [item.part for item in context.prompts(["Orders doubled."])[0].items]
     ['template', 'example', 'example', 'example', 'article']
@@ -374,7 +377,7 @@ class Context:
         return text[: _longest(len(words[0]), lambda number: self.count(text[:number]) <= tokens)]
 
     def _item_tokens(self) -> int:
-        """Return the tokens that each example and earlier article may have: together half of what is left.
+        """Return the tokens that each example and earlier article may have: together two thirds of what is left.
 
         Raises
         ------
@@ -396,13 +399,35 @@ class Context:
             around += self.settings.retrieved * self.count(self._gap + template.earlier(""))
         if not number:
             return 0
-        each = (room // 2 - around) // number
+        each = (room * 2 // 3 - around) // number
         if each < LEAST_ITEM:
             raise ConfigError(
-                f"prompt: {number} examples and earlier articles leave {max(each, 0)} tokens for each within half of "
-                f"{self.limit}. Raise max_tokens, or ask for fewer."
+                f"prompt: {number} examples and earlier articles leave {max(each, 0)} tokens for each within two "
+                f"thirds of {self.limit}. Raise max_tokens, or ask for fewer."
             )
         return each
+
+
+def check_prompts(settings: PromptSettings) -> Template:
+    """Return the template that settings name, after checking that all else they ask for is there.
+
+    Raises
+    ------
+    ConfigError, MissingPartError
+        If the template cannot be used, or bm25s or the encoder is not there.
+
+    Examples
+    --------
+    >>> from embargo.models.prompting.context import check_prompts
+    >>> from embargo.models.prompting.settings import PromptSettings
+    >>> check_prompts(PromptSettings(retrieve="bm25")).name
+    'news-sentiment'
+    """
+    if settings.likeness == "bm25":
+        WordLikeness(())
+    elif settings.likeness == "embedding":
+        require_encoder(resolve_base(settings.encoder))
+    return load_template(settings.template)
 
 
 def _longest(most: int, fits: Callable[[int], bool]) -> int:
@@ -424,7 +449,8 @@ def _measure(settings: PromptSettings, tokenizer: Any | None) -> tuple[int, Call
 
     added = getattr(tokenizer, "added_tokens_decoder", {})
     specials = {str(token) for token in added.values() if getattr(token, "special", False)}
-    limit = min(settings.max_tokens, int(tokenizer.model_max_length))
+    # Padding too must be within what the model reads.
+    limit = min(settings.max_tokens, int(tokenizer.model_max_length) - LENGTH_STEP)
     return limit, count, tuple(sorted(specials | {str(token) for token in tokenizer.all_special_tokens}))
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 
 from embargo.data_loaders.errors import MissingPartError
 from embargo.models.bases.resolve import resolve_base
+from embargo.models.loading.embedding import Embedder
 
 _WORD = re.compile(r"(?u)\w+")
 # Likeness is compared to so many digits: what differs by rounding alone is a tie.
@@ -122,9 +123,6 @@ class MeaningLikeness:
     timeless = False
 
     def __init__(self, texts: Sequence[str], encoder: str) -> None:
-        # Loaded here because words alone need no model.
-        from embargo.models.loading.embedding import Embedder
-
         base = resolve_base(encoder)
         self._embedder = Embedder(base)
         self.identity = {"likeness": "embedding", **self._embedder.identity}

@@ -2,6 +2,7 @@ from .cache import ScoreCache
 from .lexicon import LexiconScorer
 from .linear import LinearScorer, LinearSettings, fit_linear
 from .onnx import OnnxScorer
+from .prompted import PromptedScorer
 from .score import Logits, ScoredArticles, cached_logits, model_id, score_articles, score_stream
 from .transformer import TransformerScorer
 
@@ -11,6 +12,7 @@ __all__ = [
     "LinearSettings",
     "Logits",
     "OnnxScorer",
+    "PromptedScorer",
     "ScoreCache",
     "ScoredArticles",
     "TransformerScorer",

@@ -21,9 +21,10 @@ from embargo.data_loaders.amendments import amended
 from embargo.data_loaders.archive.files import fingerprint, tables_of
 from embargo.data_loaders.errors import ConfigError
 from embargo.models.bases.resolve import BUILT_IN
+from embargo.models.prompting.templates import load_template
 from embargo.research.config.archives import FILE_FORM, NewsSection, check_form, only_for_archives, path_is_there
 from embargo.research.config.data import DataSection
-from embargo.research.config.model import ModelSection
+from embargo.research.config.model import ModelSection, prompts_in
 from embargo.research.config.regimes import FILED_REGIMES, RegimesSection
 from embargo.research.config.settings import (
     MOST,
@@ -419,7 +420,8 @@ class Config(Section):
         """Hash of everything that can change a figure; 64 hex digits.
 
         Names and titles do not count, nor what companies are called, nor which faults of the data are accepted, nor
-        where files lie: the data carry fingerprints of their own, and the files of regimes count by their content.
+        where files lie: the data carry fingerprints of their own, and the files of regimes and the templates of prompts
+        count by their content.
         """
         settings = {key: value for key, value in self.to_dict().items() if key not in ("name", "report", "data")}
         for section in ("news", "prices", "labels"):
@@ -428,6 +430,8 @@ class Config(Section):
         for section, key, default in _LATER_KEYS:
             if key in settings[section] and settings[section][key] == default:
                 del settings[section][key]
+        for prompt in prompts_in(settings["model"]):
+            prompt["template"] = load_template(prompt["template"]).hash
         for source in FILED_REGIMES:
             if source in settings["regimes"]:
                 settings["regimes"][source]["path"] = fingerprint(tables_of(settings["regimes"][source]["path"]))
@@ -505,6 +509,9 @@ def load_config(path: str | Path, overrides: list[str] | None = None, *, env: Co
     for name, section in named:
         if isinstance(section, dict) and isinstance(section.get("path"), str):
             section["path"] = place_of(section["path"], path, f"{name}.path", env)
+    for prompt in prompts_in(document.get("model")):
+        if prompt["template"].endswith(".toml"):
+            prompt["template"] = place_of(prompt["template"], path, "model.prompt.template", env)
     leakage = document.get("leakage")
     if isinstance(leakage, dict) and isinstance(leakage.get("names"), str):
         leakage["names"] = place_of(leakage["names"], path, "leakage.names", env)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from embargo.models.bases.resolve import BUILT_IN
+from embargo.models.bases.resolve import BUILT_IN, TINY, TINY_LM
 from embargo.models.endpoints.secrets import fault_of_address, fault_of_name, holds_key
 from embargo.models.methods.settings import Method, Optimizer
 from embargo.models.scorer import CalibrationMethod, Runtime
@@ -162,6 +162,11 @@ class ReaderSection(Section):
 
     @model_validator(mode="after")
     def _has_head(self) -> ReaderSection:
+        if self.kind == "prompted" and self.base == TINY:
+            raise ValueError(
+                f"model.kind = 'prompted' asks a decoder, and the built-in {TINY!r} is an encoder; set model.base = "
+                f"{TINY_LM!r}, or name a decoder"
+            )
         if self.kind == "transformer" and self.method == "none" and self.base in BUILT_IN:
             raise ValueError(
                 f"model.method = 'none' reads with a base's own head, and {self.base!r} has none; set model.base"
@@ -205,6 +210,16 @@ class ModelSection(ReaderSection):
     def on_base(self) -> bool:
         """Whether the reader starts from ``base``."""
         return super().on_base or (self.distill is not None and self.distill.student == "transformer")
+
+
+def prompts_in(model: Any) -> list[dict[str, Any]]:
+    """Find the sections of prompts in that of a model, its teacher's among them."""
+    if not isinstance(model, dict):
+        return []
+    distilled = model.get("distill")
+    teacher = distilled.get("teacher") if isinstance(distilled, dict) else None
+    found = [each.get("prompt") for each in (model, teacher) if isinstance(each, dict)]
+    return [each for each in found if isinstance(each, dict) and isinstance(each.get("template"), str)]
 
 
 # What a kind is told in a section of its own.

@@ -29,15 +29,18 @@ from embargo.models.loading.shared import SharedBase
 from embargo.models.methods.cards import check_method
 from embargo.models.methods.defaults import default_settings
 from embargo.models.methods.settings import TuneSettings
+from embargo.models.prompting.context import check_prompts
+from embargo.models.prompting.settings import PromptSettings
 from embargo.models.record import RECORD_COLUMNS
 from embargo.models.scorer import Paid, Progress
 from embargo.models.scorers.cache import ScoreCache, SpareCache
 from embargo.models.scorers.linear import LinearSettings
+from embargo.models.scorers.prompted import require_decoder
 from embargo.models.scorers.score import score_articles
 from embargo.models.tuning.tiny import pretrain_tiny
 from embargo.models.tuning.tiny_lm import pretrain_tiny_lm
 from embargo.research.config.experiment import Config
-from embargo.research.config.model import ModelSection
+from embargo.research.config.model import ModelSection, PromptSection
 from embargo.research.progress import Advance, Stages
 from embargo.research.run.asking import endpoint_settings
 from embargo.research.run.plan import Plan, base_of
@@ -154,11 +157,21 @@ def given_base(model: ModelSection) -> Base | None:
         If the base is not there, or its declared knowledge cutoff contradicts its documentation.
     """
     check_runtime(model.scorer)
+    if model.prompt is not None:
+        check_prompts(prompt_settings(model.prompt))
     if not model.on_base or model.base in BUILT_IN or _series(model) is not None:
         return None
     base = resolve_base(str(model.base), revision=model.revision, knowledge_cutoff=model.knowledge_cutoff)
-    check_method(model.method, base, model.target)
+    _check_use(model, base)
     return base
+
+
+def _check_use(model: ModelSection, base: Base) -> None:
+    """Refuse a base that the configured reader cannot start from."""
+    if model.kind == "prompted":
+        require_decoder(base)
+    else:
+        check_method(model.method, base, model.target)
 
 
 def given_vintages(config: Config, folds: Sequence[Fold]) -> Vintages | None:
@@ -185,7 +198,7 @@ def vintages_before(model: ModelSection, endings: Mapping[str, pd.Timestamp]) ->
         return None
     vintages = open_vintages(named, endings)
     for base in vintages.bases:
-        check_method(model.method, base, model.target)
+        _check_use(model, base)
     return vintages
 
 
@@ -428,6 +441,9 @@ def model_settings(model: ModelSection, base: Base | None, n_train: int, *, seed
         return LinearSettings()
     if model.kind == "endpoint":
         return endpoint_settings(model)
+    if model.kind == "prompted":
+        assert model.prompt is not None
+        return prompt_settings(model.prompt)
     assert base is not None
     rate = model.learning_rate
     return TuneSettings(
@@ -446,6 +462,11 @@ def model_settings(model: ModelSection, base: Base | None, n_train: int, *, seed
         optimizer=model.optimizer,
         seed=seed,
     )
+
+
+def prompt_settings(prompt: PromptSection) -> PromptSettings:
+    """Return the settings of prompts as the models take them."""
+    return PromptSettings(**prompt.model_dump())
 
 
 def probabilities(judged: pd.DataFrame, prefix: str = "") -> np.ndarray:
