@@ -64,7 +64,7 @@ class Found:
         return {"model": self.model, "fingerprint": self.fingerprint, "manner": self.manner.to_dict()}
 
 
-@dataclass(frozen=True)
+@dataclass
 class EndpointScorer:
     """Reads classes from what a model behind an address answers.
 

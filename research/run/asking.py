@@ -60,7 +60,7 @@ def endpoint_settings(model: ReaderSection) -> EndpointSettings:
 
 
 def check_endpoint(model: ReaderSection) -> None:
-    """Refuse what can be told without asking: a cutoff stated too early (LeakError), or a template that is not there."""
+    """Refuse what can be told without asking: a cutoff stated too early (LeakError), or no such template."""
     settings = endpoint_settings(model)
     stated_cutoff(settings)
     check_prompts(settings.prompt)
