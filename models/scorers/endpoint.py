@@ -64,7 +64,7 @@ class Found:
         return {"model": self.model, "fingerprint": self.fingerprint, "manner": self.manner.to_dict()}
 
 
-@dataclass(frozen=True)
+@dataclass
 class EndpointScorer:
     """Reads classes from what a model behind an address answers.
 
@@ -194,11 +194,12 @@ class EndpointScorer:
         without = sum(outcomes[name] for name in UNANSWERED)
         words = next((said for said in heard.values() if said.strip()), "")
         example = f" One of them begins: {scrubbed(words)[:80]!r}." if words else ""
+        remedy = "Try another template or model, or set model.endpoint.logprobs = 'never'."
         return ServiceError(
             f"endpoint {settings_host(self.settings)}: {without:,} of the first {sum(outcomes.values()):,} of "
             f"{total:,} texts have no usable answer ({outcomes_told(outcomes)}), more than "
             f"model.endpoint.max_unanswered = {self.settings.max_unanswered:g} admits.{example} No "
-            "class is guessed. What was answered is kept. Try another template or model, or set model.endpoint.logprobs = 'never'."
+            f"class is guessed. What was answered is kept. {remedy}"
         )
 
     def _spent(

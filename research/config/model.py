@@ -99,14 +99,14 @@ class EndpointSection(Section):
         }
         fault = None if value is None else faults[str(info.field_name)]()
         if fault is not None:
-            raise PydanticCustomError(UNSEEN, fault)  # type: ignore[arg-type]
+            raise PydanticCustomError(UNSEEN, fault)
         return value
 
     @model_validator(mode="after")
     def _is_affordable(self) -> EndpointSection:
         fault = fault_of_address(self.url, with_key=self.key is not None)
         if fault is not None:
-            raise PydanticCustomError(UNSEEN, f"url {fault}")  # type: ignore[arg-type]
+            raise PydanticCustomError(UNSEEN, f"url {fault}")
         if self.max_cost is not None and (self.prompt_price is None or self.completion_price is None):
             raise PydanticCustomError(UNSEEN, "max_cost needs prompt_price and completion_price, per million tokens")
         return self

@@ -15,7 +15,7 @@ import pandas as pd
 from embargo.models.content import text_hash
 from embargo.models.endpoints.manners import manners_of
 from embargo.models.endpoints.settings import EndpointSettings
-from embargo.models.prompting.context import Context
+from embargo.models.prompting.context import Context, check_prompts
 from embargo.models.prompting.settings import PromptSettings
 from embargo.models.scorers.endpoint import estimate, stated_cutoff, without_content
 from embargo.models.scorers.kind import FitRequest
@@ -60,8 +60,10 @@ def endpoint_settings(model: ReaderSection) -> EndpointSettings:
 
 
 def check_endpoint(model: ReaderSection) -> None:
-    """Refuse what can be told of an endpoint without asking it; LeakError for a cutoff that is stated too early."""
-    stated_cutoff(endpoint_settings(model))
+    """Refuse what can be told without asking: a cutoff stated too early (LeakError), or no such template."""
+    settings = endpoint_settings(model)
+    stated_cutoff(settings)
+    check_prompts(settings.prompt)
 
 
 def foresee(

@@ -356,7 +356,7 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memo
             judged.append(labelled.dropna(subset=list(CLASSES)) if result.n_unscored else labelled)
             if model.fitted_on is not None:
                 fitted_on.append(model.fitted_on.assign(fold=part.index))
-            told = {"fold": part.index, "n_cached": result.n_cached, "n_scored": result.n_scored}
+            told: dict[str, Any] = {"fold": part.index, "n_cached": result.n_cached, "n_scored": result.n_scored}
             if isinstance(model.scorer, Paid):
                 told["asked"] = paid_for(model.scorer, [*part.validation["text"], *tested["text"]], counted)
             if result.n_unscored:
