@@ -6,7 +6,7 @@ the article that is asked about was decided on.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,8 @@ from embargo.backtest.leakage.findings import EVIDENCE_ROWS, Finding, evidence_r
 from embargo.data_loaders.schemas import as_utc
 
 SHOWN = ("example", "retrieved")
-_SHARE, _UTC = "share of prompts", "datetime64[us, UTC]"
+_SHARE = "share of prompts"
+_UTC: Final = "datetime64[us, UTC]"
 _OPTIONAL = ("news_at", "complete_at", "trained_until")
 # Signs shown of a text.
 _CUT = 160

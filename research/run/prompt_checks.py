@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import pandas as pd
 
@@ -20,7 +21,7 @@ from embargo.research.run.prompts_shown import FIXED
 
 # Kinds of the product that are asked in words, and show nothing from after the end of their training.
 PROMPTED = ("prompted", "endpoint")
-_UTC = "datetime64[us, UTC]"
+_UTC: Final = "datetime64[us, UTC]"
 # Greater than any letter that a text goes on with.
 _LAST = "\U0010ffff"
 
