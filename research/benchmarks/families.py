@@ -43,18 +43,28 @@ from embargo.research.benchmarks.family_members import MEMBERS, Member, write_me
 SAME_LOSS = 2e-5
 SAME_LOGIT = 1e-4
 _UNTIL = pd.Timestamp("2020-01-01", tz="UTC")
-_COMMON = {"rank": 4, "dropout": 0.0, "epochs": 2, "batch_size": 8, "warmup": 0.0, "compute": "fp32", "max_length": 512}
+_COMMON = TuneSettings(
+    method="lora",
+    rank=4,
+    dropout=0.0,
+    learning_rate=1e-2,
+    epochs=2,
+    batch_size=8,
+    warmup=0.0,
+    compute="fp32",
+    max_length=512,
+)
 WAYS: Mapping[str, TuneSettings] = {
-    "lora": TuneSettings(method="lora", target="all-linear", learning_rate=1e-2, **_COMMON),
-    "lora, attention": TuneSettings(method="lora", learning_rate=1e-2, **_COMMON),
-    "qlora": TuneSettings(method="qlora", target="all-linear", learning_rate=1e-2, **_COMMON),
-    "full": TuneSettings(method="full", learning_rate=1e-3, **_COMMON),
-    "dora": TuneSettings(method="dora", target="all-linear", learning_rate=1e-2, **_COMMON),
-    "adalora": TuneSettings(method="adalora", target="all-linear", learning_rate=1e-2, **_COMMON),
-    "ia3": TuneSettings(method="ia3", learning_rate=1e-2, **_COMMON),
-    "prefix": TuneSettings(method="prefix", learning_rate=1e-2, **_COMMON),
-    "prompt": TuneSettings(method="prompt", learning_rate=1e-2, **_COMMON),
-    "ptuning": TuneSettings(method="ptuning", learning_rate=1e-2, **_COMMON),
+    "lora": replace(_COMMON, target="all-linear"),
+    "lora, attention": _COMMON,
+    "qlora": replace(_COMMON, method="qlora", target="all-linear"),
+    "full": replace(_COMMON, method="full", learning_rate=1e-3),
+    "dora": replace(_COMMON, method="dora", target="all-linear"),
+    "adalora": replace(_COMMON, method="adalora", target="all-linear"),
+    "ia3": replace(_COMMON, method="ia3"),
+    "prefix": replace(_COMMON, method="prefix"),
+    "prompt": replace(_COMMON, method="prompt"),
+    "ptuning": replace(_COMMON, method="ptuning"),
 }
 OWN_HEAD = "own head"
 # What a publisher calls the rows of his classifier, and which of them are bearish, neutral and bullish.
