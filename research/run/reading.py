@@ -55,7 +55,7 @@ SCORES = "scores.sqlite"
 # Texts of a fold of which its reader is asked once more: readers of words cost nothing, and models take their time.
 # Those that are paid for by the answer are asked of as few as show another model.
 ASKED_AGAIN, ASKED_OF_MODELS, ASKED_OF_PAID = 2000, 32, 8
-COST_NOTHING = ("lexicon", "linear", "scores")
+COST_NOTHING = ("lexicon", "linear", "majority", "scores")
 ANSWER_COLUMNS = (
     "article_id", "fold", *(f"kept_{name}" for name in (*CLASSES, "confidence")),
     *(f"again_{name}" for name in CLASSES), "apart_before",
