@@ -180,6 +180,7 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="SECTION.KEY=VALUE")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--json", type=Path, help="write every figure here")
+    parser.add_argument("--write", type=Path, help="write the tables here, as Markdown")
     arguments = parser.parse_args(given)
     seeds = range(FIRST_SEED, FIRST_SEED + max(arguments.markets, arguments.studies))
     with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
@@ -192,6 +193,8 @@ def main(given: Sequence[str] | None = None) -> None:
     returns = {name: [one[1][name] for one in studied] + [one[name] for one in more] for name in studied[0][1]}
     rows = summary([one[0] for one in studied], returns)
     Console().print(markdown(rows), markup=False, soft_wrap=True)
+    if arguments.write is not None:
+        arguments.write.write_text(markdown(rows), encoding="utf-8")
     if arguments.json is not None:
         cases = [{name: asdict(one) for name, one in told.items()} for told, _ in studied]
         arguments.json.write_text(json.dumps({"readers": rows, "studies": cases}, indent=1), encoding="utf-8")

@@ -65,7 +65,7 @@ SCORES = "scores.sqlite"
 # Texts of a fold of which its reader is asked once more: readers of words cost nothing, and models take their time.
 # Those that are paid for by the answer are asked of as few as show another model.
 ASKED_AGAIN, ASKED_OF_MODELS, ASKED_OF_PAID = 2000, 32, 8
-COST_NOTHING = ("lexicon", "linear", "scores")
+COST_NOTHING = ("lexicon", "linear", "majority", "scores")
 # Of those, texts that are asked alone too.
 ALONE, ALONE_OF_MODELS = 32, 8
 ANSWER_COLUMNS = (

@@ -36,6 +36,7 @@ from embargo.research.studies.adapt import (
     Pair,
     Row,
     adapt,
+    as_document,
     break_evens,
     recommend,
     render_page,
@@ -234,6 +235,34 @@ def test_a_labelled_file_alone_is_read_and_not_traded(labelled: Path, tmp_path: 
     assert not (tmp_path / "cache" / "ledger").exists()
     assert "Sharpe ratio, a year" not in render_page(result)
     assert unsided_in_page(render_page(result)) == []
+
+
+def test_an_endpoint_costs_what_it_charged_and_one_without_budget_sinks_nobody(labelled: Path, tmp_path: Path) -> None:
+    pytest.importorskip("openai")
+    from servers.openai_service import OpenAiService
+
+    with OpenAiService(model="a-model").serve() as server:
+        section = f"{{url='{server.url}/v1', model='a-model', prompt_price=2.0, completion_price=8.0, timeout='5s'"
+        asked = ["readers.asked.kind=endpoint", f"readers.asked.endpoint={section}}}"]
+        poor = ["readers.poor.kind=endpoint", f"readers.poor.endpoint={section}, max_requests=3, samples=4}}"]
+        free = f"{{url='{server.url}/v1', model='a-model', timeout='5s', samples=3}}"
+        unpriced = ["readers.unpriced.kind=endpoint", f"readers.unpriced.endpoint={free}"]
+        study = load_adapt(labelled, [*asked, *poor, *unpriced])
+        found = carried(study, tmp_path)
+        requests = len(server.requests)
+        again = carried(study, tmp_path)
+        # The one without budget tries three more each time; what was paid for is not asked again.
+        assert len(server.requests) - requests <= 3
+    row, poorly, free_row = (row_of(found, name) for name in ("asked", "poor", "unpriced"))
+    assert row.article_cost is not None
+    # Tokens at two millionths each and one at eight, for every article.
+    assert 1000 * 10e-6 < row.article_cost < 1000 * 400e-6
+    assert row.trust == "unknown"
+    assert row.unprobed.startswith("not asked")
+    assert "asked" in found.advice.aside
+    assert "max_requests" in poorly.failed
+    assert (free_row.article_cost, free_row.costs_note) == (None, "no price is set")
+    assert as_document(again)["rows"][3:] == as_document(found)["rows"][3:]
 
 
 def test_a_study_needs_readers_that_fit(labelled: Path, tmp_path: Path) -> None:

@@ -1,0 +1,44 @@
+"""Put the studies of readers that the documents show, and what the truth says of them, into one page.
+
+Run by ``python -m embargo.research.benchmarks.adapt_table --write docs/adapt.md PART.md ...``: each part is what
+``embargo adapt --write`` or ``embargo.research.benchmarks.adapt_truth --write`` wrote.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+HEAD = """# Every way to read, on one scale
+
+What `embargo adapt` says of the usual readers. Each study has one split and one test set, and every reader is fitted as
+a run fits it. Written by `python -m embargo.research.benchmarks.adapt_table`; seconds and costs are those of the
+machine that carried the studies out, one core, with other work beside them.
+"""
+
+
+def document(parts: Sequence[str]) -> str:
+    """Put a head before the parts.
+
+    Examples
+    --------
+    >>> from embargo.research.benchmarks.adapt_table import document
+    >>> document(["## Mine"]).splitlines()[0]
+    '# Every way to read, on one scale'
+    """
+    return "\n\n".join([HEAD.strip(), *(part.strip() for part in parts)]) + "\n"
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    """Read the parts and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("parts", nargs="+", type=Path, metavar="PART.md")
+    parser.add_argument("--write", type=Path, required=True)
+    arguments = parser.parse_args(given)
+    page = document([part.read_text(encoding="utf-8") for part in arguments.parts])
+    arguments.write.write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
