@@ -302,7 +302,7 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memo
             judged.append(labelled.dropna(subset=list(CLASSES)) if result.n_unscored else labelled)
             if model.fitted_on is not None:
                 fitted_on.append(model.fitted_on.assign(fold=part.index))
-            counts = {"fold": part.index, "n_cached": result.n_cached, "n_scored": result.n_scored}
+            counts: dict[str, Any] = {"fold": part.index, "n_cached": result.n_cached, "n_scored": result.n_scored}
             if result.n_unscored:
                 counts["n_unscored"] = result.n_unscored
             if isinstance(model.scorer, Paid):
@@ -412,7 +412,7 @@ def fit_fold(
 
     @functools.cache
     def fit() -> FittedModel:
-        own = {"cache_dir": cache, "cache": store, "progress": progress}
+        own: dict[str, Any] = {"cache_dir": cache, "cache": store, "progress": progress}
         if taught is None:
             return fit_scorer(**given, **own, base=base, shared=shared)
         same = shared is not None and base == lender
