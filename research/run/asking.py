@@ -20,7 +20,7 @@ from embargo.models.prompting.settings import PromptSettings
 from embargo.models.scorers.endpoint import estimate, stated_cutoff, without_content
 from embargo.models.scorers.kind import FitRequest
 from embargo.research.config.model import ReaderSection
-from embargo.research.run.plan import Plan
+from embargo.research.run.plan import Plan, background_of
 
 # Bytes of a token of English prose in the vocabularies of today's models; the most that can be is one.
 BYTES_PER_TOKEN = 4
@@ -134,7 +134,7 @@ def told(settings: EndpointSettings, foreseen: Foreseen) -> list[str]:
 def foreseen(plan: Plan) -> list[str]:
     """Say what a run asks of an endpoint and what that takes; nothing for other readers, and nothing is asked."""
     # Loaded here because the reading of a run knows these settings.
-    from embargo.research.run.reading import asked_again_of, background_of
+    from embargo.research.run.reading import asked_again_of
 
     config = plan.config
     if config.model.kind != "endpoint":

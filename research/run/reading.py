@@ -476,7 +476,7 @@ def fit_fold(
 
     @functools.cache
     def fit() -> FittedModel:
-        own = {"cache_dir": cache, "cache": store, "progress": progress}
+        own: dict[str, Any] = {"cache_dir": cache, "cache": store, "progress": progress}
         if taught is None:
             return fit_scorer(**given, **own, base=base, shared=shared)
         same = shared is not None and base == lender
