@@ -103,7 +103,8 @@ def _handed(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
 
 def _unlabelled(known: pd.DataFrame) -> pd.DataFrame:
     """List texts that were read without a label, each once, with the first instant at which it was known."""
-    bare = known.reindex(columns=["text", "known_at"]).assign(label=-1, ends_at=pd.NaT)
+    bare = known.reindex(columns=["text", "known_at", "ends_at"]).assign(label=-1)
+    bare["ends_at"] = pd.Series(pd.NaT, index=bare.index)
     return _handed(bare, bare.iloc[:0]).sort_values("known_at", kind="stable").drop_duplicates("text_hash")
 
 

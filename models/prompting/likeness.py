@@ -89,8 +89,8 @@ class WordLikeness:
                 "BM25 needs the package bm25s. Run: pip install 'embargo[retrieval]', or set prompt.retrieve to "
                 "'embedding'."
             ) from failure
-        self.identity = {"likeness": "bm25", "bm25s": version("bm25s"), "numpy": version("numpy")}
-        self.knowledge_cutoff = None
+        self.identity: dict[str, Any] = {"likeness": "bm25", "bm25s": version("bm25s"), "numpy": version("numpy")}
+        self.knowledge_cutoff: pd.Timestamp | None = None
         self._number = len(texts)
         words = [words_of(text) for text in texts]
         self._index = bm25s.BM25(backend="numpy") if any(words) else None

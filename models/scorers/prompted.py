@@ -233,7 +233,7 @@ class _Loaded:
             if reader is not None and len(places):
                 done = _onward(progress, 0 if reader is self._after else int(begin.sum()), len(rows))
                 found[places] = reader.log_likelihoods([rows[at][cut:] for at in places], done)
-        return found * self._weights
+        return np.asarray(found * self._weights)
 
 
 def _onward(progress: Progress | None, before: int, whole: int) -> Callable[[int, int], None] | None:

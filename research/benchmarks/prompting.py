@@ -80,7 +80,7 @@ def model_of(layers: int) -> Any:
         tie_word_embeddings=True,
     )
     torch.manual_seed(0)
-    return LlamaForCausalLM(shape).eval()
+    return cast("Any", LlamaForCausalLM(shape)).eval()
 
 
 def base_of(texts: Sequence[str], folder: Path) -> Base:
@@ -96,7 +96,7 @@ def base_of(texts: Sequence[str], folder: Path) -> Base:
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{SPECIAL[0]} $A", special_tokens=[(SPECIAL[0], 0)]
     )
-    PreTrainedTokenizerFast(
+    cast("Any", PreTrainedTokenizerFast)(
         tokenizer_object=tokenizer, bos_token=SPECIAL[0], eos_token=SPECIAL[1], model_max_length=REACH
     ).save_pretrained(str(folder))
     cast("Any", LlamaConfig(hidden_size=WIDTH, max_position_embeddings=REACH)).save_pretrained(str(folder))
