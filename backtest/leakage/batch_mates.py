@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.backtest.leakage.catalogue import CHECKS
-from embargo.backtest.leakage.findings import Finding, evidence_rows, require_columns
+from embargo.backtest.leakage.findings import AuditVerdict, Finding, evidence_rows, require_columns
 from embargo.backtest.leakage.memory.repeated import STEADY
 from embargo.backtest.leakage.rereading import ROUNDING
 from embargo.data_loaders.fields import CLASSES
@@ -88,7 +88,7 @@ def check_batch_mates(readings: pd.DataFrame) -> Finding:
             return Finding(check.code, "inconclusive", check.title, detail, effect=effect, unit=_UNIT, remedy=remedy)
     order = np.argsort(-np.where(asked, apart, -1.0), kind="stable")
     shown = [name for name in ("article_id", "fold", "text", *_TOGETHER, *_ALONE) if name in readings]
-    verdict = "leak" if effect > ROUNDING else "suspicious"
+    verdict: AuditVerdict = "leak" if effect > ROUNDING else "suspicious"
     rows = evidence_rows(readings.iloc[order[:n]][shown])
     return Finding(check.code, verdict, check.title, said, rows, effect, _UNIT, check.remedy)
 

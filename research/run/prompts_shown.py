@@ -55,7 +55,7 @@ def shown_prompts(scorer: Scorer, news: pd.DataFrame, fold: int) -> pd.DataFrame
     if not isinstance(scorer, Prompting) or news.empty:
         return empty
     asked = drawn_articles(news)
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for article, at, text, prompt in zip(
         asked["article_id"], asked["known_at"], asked["text"], scorer.prompts(asked["text"].tolist()), strict=True
     ):
