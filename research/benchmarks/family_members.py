@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
+from embargo.models.loading.libraries import untyped
 from embargo.models.loading.load import quiet
 
 WIDTH, LAYERS, HEADS, LONGEST = 64, 2, 4, 128
@@ -346,7 +347,7 @@ def _write_tokenizer(words: Words, folder: Path, texts: list[str]) -> Any:
         names |= {"cls_token": words.start, "sep_token": words.end}
     else:
         names |= {"bos_token": words.start, "eos_token": words.last}
-    fast = PreTrainedTokenizerFast(
+    fast = untyped(PreTrainedTokenizerFast)(
         tokenizer_object=tokenizer, **{name: token for name, token in names.items() if token is not None}
     )
     folder.mkdir(parents=True, exist_ok=True)
