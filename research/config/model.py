@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -92,7 +93,7 @@ class EndpointSection(Section):
     @field_validator("url", "key", "model")
     @classmethod
     def _no_secret(cls, value: str | None, info: ValidationInfo) -> str | None:
-        faults = {
+        faults: dict[str, Callable[[], str | None]] = {
             "url": lambda: fault_of_address(str(value), with_key=False),
             "key": lambda: fault_of_name(str(value)),
             "model": lambda: "looks like a key; write the name of the model" if holds_key(str(value)) else None,

@@ -201,16 +201,16 @@ def _probed(
     except EmbargoError as failure:
         return None, f"not asked: {failure}"
     same = table.loc[(table["expects"] == "same") & (table["n"] > 0)]
-    worst = same["flip_rate"].idxmax()
+    worst, most = max(same.to_dict("index").items(), key=lambda row: row[1]["flip_rate"])
     found = {
         "n": int(same["n"].sum()),
         "texts": len(texts),
         "flip_rate": float((same["flip_rate"] * same["n"]).sum() / same["n"].sum()),
         "worst": str(worst),
-        "worst_rate": float(same.loc[worst, "flip_rate"]),
-        "worst_low": float(same.loc[worst, "flip_low"]),
-        "worst_high": float(same.loc[worst, "flip_high"]),
-        "denials": float(table.loc["negation", "flip_rate"]),
+        "worst_rate": float(most["flip_rate"]),
+        "worst_low": float(most["flip_low"]),
+        "worst_high": float(most["flip_high"]),
+        "denials": float(table["flip_rate"].to_dict()["negation"]),
     }
     write_json(path, found)
     advance(1, 1)

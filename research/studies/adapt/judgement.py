@@ -160,10 +160,11 @@ def pairs_of(
 
 
 def _apart(row: pd.Series) -> Apart:
-    values = [None if pd.isna(row[name]) else float(row[name]) for name in ("estimate", "low", "high")]
+    names = ("estimate", "low", "high", "p_value", "p_value_holm")
+    estimate, low, high, p, adjusted = (None if pd.isna(row[name]) else float(row[name]) for name in names)
     if row["estimate"] == row["low"] == row["high"] == 0.0:
         return Apart(0.0, note="the same answer to every item")
-    return Apart(*values, *(None if pd.isna(row[name]) else float(row[name]) for name in ("p_value", "p_value_holm")))
+    return Apart(estimate, low, high, p, adjusted)
 
 
 def _sharpes(
