@@ -201,30 +201,18 @@ def _probed(
     except EmbargoError as failure:
         return None, f"not asked: {failure}"
     same = table.loc[(table["expects"] == "same") & (table["n"] > 0)]
-<<<<<<< HEAD
-    worst, most = max(same.to_dict("index").items(), key=lambda row: row[1]["flip_rate"])
-=======
     place = int(same["flip_rate"].to_numpy(dtype=float).argmax())
     rate, low, high = same[["flip_rate", "flip_low", "flip_high"]].to_numpy(dtype=float)[place].tolist()
     denied = table[table["expects"] == "reversal"]
->>>>>>> h-adapt
     found = {
         "n": int(same["n"].sum()),
         "texts": len(texts),
         "flip_rate": float((same["flip_rate"] * same["n"]).sum() / same["n"].sum()),
-<<<<<<< HEAD
-        "worst": str(worst),
-        "worst_rate": float(most["flip_rate"]),
-        "worst_low": float(most["flip_low"]),
-        "worst_high": float(most["flip_high"]),
-        "denials": float(table["flip_rate"].to_dict()["negation"]),
-=======
         "worst": str(same.index[place]),
         "worst_rate": rate,
         "worst_low": low,
         "worst_high": high,
         "denials": float(denied["flip_rate"].iloc[0]),
->>>>>>> h-adapt
     }
     write_json(path, found)
     advance(1, 1)

@@ -160,13 +160,6 @@ def pairs_of(
 
 
 def _apart(row: pd.Series) -> Apart:
-<<<<<<< HEAD
-    names = ("estimate", "low", "high", "p_value", "p_value_holm")
-    estimate, low, high, p, adjusted = (None if pd.isna(row[name]) else float(row[name]) for name in names)
-    if row["estimate"] == row["low"] == row["high"] == 0.0:
-        return Apart(0.0, note="the same answer to every item")
-    return Apart(estimate, low, high, p, adjusted)
-=======
     difference, low, high, p_value, adjusted = (
         None if pd.isna(row[name]) else float(row[name])
         for name in ("estimate", "low", "high", "p_value", "p_value_holm")
@@ -174,7 +167,6 @@ def _apart(row: pd.Series) -> Apart:
     if difference == low == high == 0.0:
         return Apart(0.0, note="the same answer to every item")
     return Apart(difference, low, high, p_value, adjusted)
->>>>>>> h-adapt
 
 
 def _sharpes(
