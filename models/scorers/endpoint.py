@@ -41,6 +41,12 @@ from embargo.models.scorers.kind import Fit, FitRequest, ScorerKind
 
 # Turns of asking: for the scores, and once more to see whether the same is said.
 FIRST, AGAIN = 0, 1
+# What helps where a model thinks aloud. To draw more often, another template and more patience do not.
+_UNTHINKING = (
+    "The model reasons before it answers, and few tokens are asked for, so that no class is reached. Switch its "
+    "reasoning off where the server is run (of llama.cpp: --reasoning-budget 0), or choose a model that answers at "
+    "once."
+)
 
 
 @dataclass(frozen=True)
@@ -160,6 +166,7 @@ class EndpointScorer:
                 return told
             outcomes: Counter[str] = Counter()
             heard: dict[str, str] = {}
+            thinking: set[str] = set()
 
             def done(answered: Answered) -> None:
                 name = answered.question.text_hash
@@ -168,11 +175,13 @@ class EndpointScorer:
                 outcomes[read.outcome] += 1
                 if read.logits is None:
                     heard.setdefault(read.outcome, answered.said[-1].words)
+                    if answered.said[-1].thinks:
+                        thinking.add(name)
                 if progress is not None:
                     progress(len(told), len(distinct))
                 share = self.settings.max_unanswered
                 if turn == FIRST and too_many_unanswered(outcomes, len(distinct), share):
-                    raise self._unanswered(outcomes, heard, len(distinct))
+                    raise self._unanswered(outcomes, heard, len(distinct), len(thinking))
 
             questions = [Question(name, self._prompt(distinct[name])) for name in missing]
             asker = self._asker(journal)
@@ -190,11 +199,13 @@ class EndpointScorer:
         labels, found = self.context.template.labels, self.found
         return Asker(self.settings, self.asked, labels, journal, model=found.model, fingerprint=found.fingerprint)
 
-    def _unanswered(self, outcomes: Counter[str], heard: dict[str, str], total: int) -> ServiceError:
+    def _unanswered(self, outcomes: Counter[str], heard: dict[str, str], total: int, thinking: int) -> ServiceError:
         without = sum(outcomes[name] for name in UNANSWERED)
         words = next((said for said in heard.values() if said.strip()), "")
         example = f" One of them begins: {scrubbed(words)[:80]!r}." if words else ""
         remedy = "Try another template or model, or set model.endpoint.logprobs = 'never'."
+        if 2 * thinking >= without:
+            remedy = _UNTHINKING
         return ServiceError(
             f"endpoint {settings_host(self.settings)}: {without:,} of the first {sum(outcomes.values()):,} of "
             f"{total:,} texts have no usable answer ({outcomes_told(outcomes)}), more than "
@@ -291,13 +302,17 @@ def stated_cutoff(settings: EndpointSettings) -> tuple[pd.Timestamp | None, str]
 
 def _find_out(asker: Asker, settings: EndpointSettings, question: Question) -> tuple[Manner, Said]:
     """Ask one question in each manner, best first, until the server takes one."""
-    refused = ""
+    refused, thinks = "", False
     for best in manners_of(settings):
-        manner: Manner | None = best
+        # A shorter list of tokens keeps no model from thinking.
+        manner: Manner | None = None if thinks and best.logprobs else best
         while manner is not None:
             said = asker.once(question, manner)
             if isinstance(said, str):
                 refused, manner = said, manner.after(said)
+                continue
+            if said.thinks:
+                refused, thinks, manner = "it reasons before it answers", True, None
                 continue
             if said.logprobs or not manner.logprobs:
                 return manner, said
@@ -307,6 +322,12 @@ def _find_out(asker: Asker, settings: EndpointSettings, question: Question) -> t
         if settings.logprobs == "always"
         else "check model.endpoint.api and model.prompt"
     )
+    if thinks:
+        held = ", or let answers be held to a schema with model.endpoint.logprobs = 'auto'"
+        raise ConfigError(
+            f"endpoint {settings_host(settings)}: no answer to the first question could be read. "
+            f"{_UNTHINKING.removesuffix('.')}{held if settings.logprobs == 'always' else ''}."
+        )
     raise ConfigError(
         f"endpoint {settings_host(settings)}: takes none of the ways in which model.endpoint.logprobs = "
         f"{settings.logprobs!r} lets it be asked ({refused}); {remedy}."
