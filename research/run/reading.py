@@ -39,7 +39,7 @@ from embargo.models.scorers.distilled import DistilledSettings
 from embargo.models.scorers.given import GivenSettings
 from embargo.models.scorers.linear import LinearSettings
 from embargo.models.scorers.prompted import require_decoder
-from embargo.models.scorers.score import score_articles
+from embargo.models.scorers.score import cached_logits, score_articles
 from embargo.models.tuning.tiny import pretrain_tiny
 from embargo.models.tuning.tiny_lm import pretrain_tiny_lm
 from embargo.research.config.experiment import Config
@@ -71,6 +71,7 @@ ALONE, ALONE_OF_MODELS = 32, 8
 ANSWER_COLUMNS = (
     "article_id", "fold", *(f"kept_{name}" for name in (*CLASSES, "confidence")),
     *(f"{part}_{name}" for part in ("again", "alone", "repeated") for name in CLASSES), "apart_before",
+    "answers_apart", "stated_error",
 )  # fmt: skip
 
 
@@ -173,7 +174,8 @@ class Reading:
         confidence as ``kept_*``, what they answer when asked again without a cache as ``again_*``, NaN where they were
         not asked, what they answer of texts that are asked alone as ``alone_*`` and ``repeated_*``, and as
         ``apart_before`` the largest difference of their logits, which no calibration bends, in standard deviations of
-        the fold's. Empty of a reading that is not audited.
+        the fold's. Of a reader whose answers vary, ``answers_apart`` and ``stated_error`` as
+        `embargo.backtest.leakage.check_rereading` reads them. Empty of a reading that is not audited.
     prompts : DataFrame
         What prompts of the test news show, as `embargo.research.run.prompts_shown.shown_prompts` writes it.
     orders : DataFrame
@@ -410,6 +412,9 @@ def _asked_again(
     told["apart_before"] = apart_before(
         before.loc[asked["article_id"], list(CLASSES)].to_numpy(), Calibration().apply(logits)
     )
+    if isinstance(model.scorer, Paid):
+        given = cached_logits(model.scorer, asked["text"].tolist(), cache=store).logits
+        told[["answers_apart", "stated_error"]] = model.scorer.stated_errors(asked["text"].tolist(), given)
     # Scores of a file read no text, and whoever is paid for each answer is asked one text at a time anyway.
     if not isinstance(model.scorer, ByArticle | Paid):
         few = asked.iloc[: ALONE if config.model.kind in COST_NOTHING else ALONE_OF_MODELS]
