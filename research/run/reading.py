@@ -22,7 +22,6 @@ from embargo.data_loaders.splits.folds import Fold
 from embargo.models.bases.resolve import TINY_LM, Base, resolve_base
 from embargo.models.bases.vintages import Vintages, open_vintages, series_of
 from embargo.models.calibration.fitting import Calibration
-from embargo.models.content import text_hash
 from embargo.models.export.onnx import check_runtime
 from embargo.models.fitting import FittedModel, fit_scorer, scorer_kind
 from embargo.models.loading.shared import SharedBase
@@ -45,7 +44,7 @@ from embargo.models.tuning.tiny_lm import pretrain_tiny_lm
 from embargo.research.config.experiment import Config
 from embargo.research.config.model import ModelSection, PromptSection, ReaderSection
 from embargo.research.progress import Advance, Stages
-from embargo.research.run.asking import endpoint_settings
+from embargo.research.run.asking import Account, endpoint_settings, texts_of_teacher
 from embargo.research.run.given_scores import given_scores
 from embargo.research.run.plan import Plan, background_of, base_of, teacher_base_of
 from embargo.research.run.prompts_shown import (
@@ -360,7 +359,10 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memo
                 fitted_on.append(model.fitted_on.assign(fold=part.index))
             told: dict[str, Any] = {"fold": part.index, "n_cached": result.n_cached, "n_scored": result.n_scored}
             if isinstance(model.scorer, Paid):
-                told["asked"] = paid_for(model.scorer, [*part.validation["text"], *tested["text"]], counted)
+                account = Account(model.scorer.asked, tuple(model.scorer.overhead), cache)
+                told["asked"] = account.of([*part.validation["text"], *tested["text"]], counted)
+            elif memory.scores is None and (teacher := Account.of_teacher(model.manifest, cache)) is not None:
+                told["asked"] = teacher.of(texts_of_teacher(plan, part), counted)
             if result.n_unscored:
                 told["n_unscored"] = result.n_unscored
             if len(prompts[-1]):
@@ -429,14 +431,6 @@ def asked_again_of(config: Config, part: Samples, *, paid: bool) -> pd.DataFrame
     most = ASKED_OF_PAID if paid else ASKED_AGAIN if config.model.kind in COST_NOTHING else ASKED_OF_MODELS
     drawn = np.random.default_rng([config.seed, part.index]).permutation(len(news))[:most]
     return news.iloc[drawn]
-
-
-def paid_for(scorer: Paid, texts: Sequence[str], counted: set[tuple[str, str]]) -> dict[str, Any]:
-    """Add up what a fold's answers took, each in the first fold alone that needed it; ``counted`` learns which."""
-    names = [*scorer.overhead, *(text_hash(text) for text in texts)]
-    fresh = [name for name in dict.fromkeys(names) if (scorer.asked, name) not in counted]
-    counted.update((scorer.asked, name) for name in fresh)
-    return scorer.account(fresh)
 
 
 def apart_before(kept: np.ndarray, again: np.ndarray) -> np.ndarray:

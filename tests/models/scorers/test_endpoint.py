@@ -632,7 +632,7 @@ def test_a_reader_that_draws_states_how_far_its_answers_may_lie_apart(tmp_path, 
     mean = [np.mean((apart / error) ** 2) for apart, error in ((honest[:20]).T, turned.T)]
     assert mean[0] < 2.0 < mean[1]
     # What was kept but is not what was answered cannot be a matter of chance.
-    other = scorer.stated_errors(texts[:2], kept[:2] + [0.1, 0.0, 0.0])
+    other = scorer.stated_errors(texts[:2], kept[:2] + np.array([0.1, 0.0, 0.0]))
     assert (other[:, 0] > 0.0).all()
     assert (other[:, 1] == 0.0).all()
 
