@@ -20,7 +20,7 @@ from embargo.models.loading import processes
 from embargo.models.methods.settings import TuneSettings
 from embargo.models.record import SampleRead
 from embargo.models.samples import check_labels
-from embargo.models.scorer import later_cutoff
+from embargo.models.scorer import Paid, Scorer, later_cutoff
 from embargo.models.scorers.kind import Fit, FitRequest, ScorerKind, Teacher
 from embargo.models.scorers.linear import LinearSettings, fit_linear_to
 from embargo.models.scorers.score import cached_logits
@@ -135,20 +135,12 @@ def ask_teacher(
     DataError
         If there are no texts, or the teacher answers none of them.
     """
-    held = set(validation_texts)
-    asked = known.loc[known["text"].str.strip() != ""]
-    asked = asked.assign(hash=asked["text"].map(text_hash))
-    order = ["known_at", "hash"] if "known_at" in asked else ["hash"]
-    asked = asked.sort_values(order, ascending=[name == "hash" for name in order], kind="stable")
-    asked = asked.drop_duplicates("text")
-    withheld = asked["text"].isin(held)
-    asked = asked.loc[~withheld].head(settings.max_texts if settings.max_texts is not None else len(asked))
+    asked, n_withheld = texts_asked(known, validation_texts, settings.max_texts)
     if asked.empty:
         raise DataError(
             "distillation: no text was known before the training ended of which a teacher could be asked. Start the "
             "first test later, or give older news."
         )
-    asked = asked.sort_values("hash", kind="stable")
     articles = asked["article_id"].astype(str).tolist() if "article_id" in asked else None
     logits = cached_logits(
         teacher.scorer,
@@ -168,8 +160,31 @@ def ask_teacher(
         probs=teacher.calibration.apply(logits[there]),
         known_at=None if instants is None else (instants.min(), instants.max()),
         n_unanswered=int((~there).sum()),
-        n_withheld=int(withheld.sum()),
+        n_withheld=n_withheld,
     )
+
+
+def texts_asked(
+    known: pd.DataFrame, validation_texts: Sequence[str], max_texts: int | None
+) -> tuple[pd.DataFrame, int]:
+    """Choose the texts that a teacher is asked about, each once, and count those withheld since they are validated on.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.models.scorers.distilled import texts_asked
+    >>> chosen, withheld = texts_asked(pd.DataFrame({"text": ["a", "b", "b", "c"]}), ["c"], None)
+    >>> sorted(chosen["text"]), withheld
+    (['a', 'b'], 1)
+    """
+    asked = known.loc[known["text"].str.strip() != ""]
+    asked = asked.assign(hash=asked["text"].map(text_hash))
+    order = ["known_at", "hash"] if "known_at" in asked else ["hash"]
+    asked = asked.sort_values(order, ascending=[name == "hash" for name in order], kind="stable")
+    asked = asked.drop_duplicates("text")
+    withheld = asked["text"].isin(set(validation_texts))
+    asked = asked.loc[~withheld].head(max_texts if max_texts is not None else len(asked))
+    return asked.sort_values("hash", kind="stable"), int(withheld.sum())
 
 
 def _fit(request: FitRequest) -> Fit:
@@ -215,9 +230,17 @@ def _fit(request: FitRequest) -> Fit:
                 "n_unanswered": lesson.n_unanswered,
                 "n_withheld": lesson.n_withheld,
                 "known_at": None if lesson.known_at is None else [each.isoformat() for each in lesson.known_at],
-            },
+            }
+            | _paid(teacher.scorer),
         },
     )
+
+
+def _paid(scorer: Scorer) -> dict[str, Any]:
+    """Say by what name the journal knows a teacher that is paid for; nothing of any other."""
+    if not isinstance(scorer, Paid):
+        return {}
+    return {"paid": {"asked": scorer.asked, "overhead": list(scorer.overhead)}}
 
 
 def _linear(lesson: Lesson, settings: DistilledSettings, until: pd.Timestamp | None) -> Fit:

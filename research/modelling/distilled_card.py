@@ -25,6 +25,7 @@ def distilled_card(manifest: Mapping[str, Any]) -> str:
         ("Teacher", _called(teacher["kind"], teacher)),
         ("Taught on", f"{taught['n_texts']:,} texts ({known}), at temperature {student['settings']['temperature']:g}"),
         ("Not taught", f"{taught['n_withheld']:,} texts that are validated on, {taught['n_unanswered']:,} unanswered"),
+        *_teaching(manifest["teaching"]),
         ("**Knowledge cutoff**", f"**{student['knowledge_cutoff'] or UNKNOWN}**, the later of both"),
         ("of the teacher", str(teacher["knowledge_cutoff"] or UNKNOWN)),
         (
@@ -42,6 +43,15 @@ def distilled_card(manifest: Mapping[str, Any]) -> str:
         _both(manifest),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _teaching(account: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """Say what the teacher's answers took where they were paid for, those that an earlier fold needed left out."""
+    if account is None:
+        return []
+    took = f"{account['requests']:,} requests, {account['prompt_tokens']:,} prompt and "
+    took += f"{account['completion_tokens']:,} answer tokens, at a cost of {account['cost']:.4f}"
+    return [("Teaching took", f"{took}; what an earlier fold had asked is counted there")]
 
 
 def _called(kind: str, model: Mapping[str, Any]) -> str:
