@@ -159,8 +159,8 @@ def _refusals(found: Mapping[str, Any]) -> str:
         ),
         (
             f"Of what should be declined, the base alone declines {found['given_up']} and the tuned model alone "
-            f"{found['taken_up']} (two-sided p {figure(found['p_value'])}, McNemar). So few requests tell large changes "
-            "alone; that none is found is no proof of safety."
+            f"{found['taken_up']} (two-sided p {figure(found['p_value'])}, McNemar). So few requests tell large "
+            "changes alone; that none is found is no proof of safety."
         ),
     )
     interval = f"({100 * after['level']:g} % interval)"

@@ -74,6 +74,7 @@ print(json.dumps([model.answers(asked[:6]), [one.hex() for one in model.losses(a
 """
 
 
+@pytest.mark.slow
 def test_a_new_process_writes_the_same_to_the_bit(reader, adapter, asked):
     paths = [str(Path(__file__).parents[2])]
     script = NEW_PROCESS.format(paths=paths, base=reader.path_or_id, adapter=str(adapter.path))
@@ -137,8 +138,8 @@ def test_a_merged_model_reads_news_when_it_is_prompted(reader, adapter, tmp_path
     early, late = frame.iloc[:20], frame.iloc[20:]
     template = tmp_path / "short.toml"
     template.write_text(
-        'name = "short"\nversion = "1"\ninstruction = "in the quarter"\narticle = "{text} in sales, said"\n'
-        'answer = " {label}"\nretrieved = "{text}"\nseparator = "\\n"\n'
+        'name = "short"\nversion = "1"\ninstruction = "in the quarter"\narticle = "said {text} in sales, said"\n'
+        'answer = " {label}"\nretrieved = "said {text} ."\nseparator = "\\n"\n'
         '[labels]\nbearish = "orders"\nneutral = "held"\nbullish = "margins"\n'
     )
     tuned_reader, untuned = (

@@ -70,11 +70,11 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(desk: Path, *arguments: object) -> Result:
+def run(desk: Path, *arguments: object, columns: int = 200) -> Result:
     words = [str(argument) for argument in arguments]
     if arguments[0] != "models":
         words += ["--cache", str(desk / "cache")]
-    return CliRunner().invoke(app, words, env={"COLUMNS": "200"})
+    return CliRunner().invoke(app, words, env={"COLUMNS": str(columns)})
 
 
 @pytest.fixture(scope="module")
@@ -120,13 +120,14 @@ def test_card_manifest_and_figures_tell_the_rate_of_refusals_and_no_text(desk: P
     assert not any(text in one for text in texts for one in kept)
 
 
-def test_a_model_that_learnt_to_decline_declines_more_than_its_base(desk: Path, tmp_path: Path) -> None:
+def test_a_model_that_learnt_to_comply_gives_up_refusals_of_its_base(desk: Path, tmp_path: Path) -> None:
     base = small_decoder(desk / "cache")
     known = pd.Timestamp("2015-01-01", tz="UTC")
     taught = [
-        Exchange(f"r{row}", known, "questions", "given", ASKED, asked, ANSWERED, said, len(asked), "end", asked)
-        for row, pair in enumerate(PAIRS)
-        for asked, said in zip(pair, (REFUSING[row % 3], COMPLYING[row % 3]), strict=True)
+        Exchange(
+            f"r{row}", known, "questions", "given", ASKED, asked, ANSWERED, COMPLYING[row % 3], len(asked), "end", asked
+        )
+        for row, asked in enumerate(request for pair in PAIRS for request in pair)
     ]
     adapter = tune_answers(
         base,
@@ -140,9 +141,8 @@ def test_a_model_that_learnt_to_decline_declines_more_than_its_base(desk: Path, 
         cache_dir=tmp_path,
     )
     found = _refusals((AnswerModel(base, adapter), AnswerModel(base, adapter, tuned=False)), 0.95, Quiet())
-    print(found, adapter.manifest["epochs"])
-    assert found.after.rate > found.before.rate + 0.5
-    assert found.taken_up > found.given_up
+    assert found.after.rate < found.before.rate - 0.5
+    assert found.given_up == round(12 * (found.before.rate - found.after.rate)) + found.taken_up
 
 
 def test_tuning_twice_costs_once(desk: Path, model: Path) -> None:
@@ -211,8 +211,9 @@ def test_export_makes_a_base_and_says_how_to_read_with_it(desk: Path, model: Pat
 
 
 def test_it_is_listed_and_does_not_score(desk: Path, model: Path) -> None:
-    result = run(desk, "models", "--folder", desk / "models", "--search", "no such base")
+    result = run(desk, "models", "--folder", desk / "models", "--search", "no such base", columns=100)
     assert result.exit_code == 0, result.output
+    assert model.name in result.output, "the long path of its base leaves no room for its name"
     (row,) = list_bundles(desk / "models")
     assert (row["name"], row["kind"], row["method"]) == (model.name, "instruct", "lora")
     with pytest.raises(DataError, match="tuned to answer, not to classify"):
