@@ -113,6 +113,8 @@ def export(model: Path, out: Path | None, *, cache: Path, base: Path | None) -> 
 
 def print_answers(report: Mapping[str, Any]) -> None:
     """Print how what was written compares with what the base writes; text from outside is never markup."""
+    from embargo.models.instruct.templates import TASKS
+
     size = f"{numbered(report['n'], 'prompt')} about {numbered(report['articles'], 'later article')}"
     console.print(
         f"{size}, {100 * report['level']:g} % intervals, articles resampled whole. Answer loss is in nats a token, "
@@ -136,9 +138,10 @@ def print_answers(report: Mapping[str, Any]) -> None:
     tasks = terminal_table(
         ["task (tuned / base)"], ["prompts", "exact", "ROUGE-L", "numbers right", "numbers invented", "answer loss"]
     )
-    for task, figures in report["by_task"].items():
+    by_task = {task: report["by_task"][task] for task in TASKS if task in report["by_task"]}
+    for task, figures in by_task.items():
         names = ("exact", "ROUGE-L", "numbers right", "numbers invented", "answer loss")
-        tasks.add_row(escaped(task), formats.count(figures["n"]), *(_pair(figures[name]) for name in names))
+        tasks.add_row(task, formats.count(figures["n"]), *(_pair(figures[name]) for name in names))
     console.print(tasks)
     if report["encoder"]:
         console.print(f"Matched tokens and similarity by {escaped(report['encoder'])}.", highlight=False)

@@ -479,7 +479,7 @@ def judge_answers(
         "tuned_on": len({one.article_id for one in made} - {one.article_id for one in fresh}),
     }
     limited = _limited(fresh, config.measure.max_exchanges)
-    left_out["exchanges_over_measure.max_exchanges"] = len(fresh) - len(limited)
+    left_out["prompts_over_the_limit"] = len(fresh) - len(limited)
     models = answer_models(bundle, cache_dir=cache, given=base)
     report = _measured(models, limited, config, stages) if limited else None
     if report is None:
