@@ -265,4 +265,8 @@ def _prompt(tokenizer: Any, request: str) -> tuple[list[int], bool]:
             [{"role": "user", "content": request}], add_generation_prompt=True, tokenize=False
         )
         return list(tokenizer(said, add_special_tokens=False)["input_ids"]), False
-    return list(tokenizer(f"{ASKED}{request}{ANSWERED}")["input_ids"]), True
+    ids = list(tokenizer(f"{ASKED}{request}{ANSWERED}")["input_ids"])
+    # Some tokenizers end every text; the answer is yet to come.
+    while ids and ids[-1] == tokenizer.eos_token_id:
+        ids.pop()
+    return ids, True

@@ -48,7 +48,7 @@ class AnswerBundle:
     ----------
     path : Path
     manifest : dict
-        ``name, base, model, templates, weights, data, metrics, versions, files``; the card shows it.
+        ``name, base, model, templates, data, metrics, refusals, versions, files``; the card shows it.
     adapter : Adapter
     validation_text_hashes : frozenset of str
         sha256 of each distinct article that decided when to stop.
@@ -87,7 +87,7 @@ def write_answer_bundle(
     adapter : Adapter
         Tuned on this base.
     facts : mapping, JSON-able
-        ``name, seed, templates, data, metrics, versions``; see `embargo.models.instruct.card.answer_card`.
+        ``name, seed, templates, data, metrics, refusals, versions``; see `embargo.models.instruct.card.answer_card`.
     validation_hashes : iterable of str
 
     Returns

@@ -9,6 +9,8 @@ from embargo.models.bundles.card import code, instant, pairs, plain, table
 from embargo.models.instruct.templates import TASKS
 from embargo.models.methods.cards import METHODS
 
+# Settings of the loss of classes, which no answer has.
+_OF_CLASSES = ("class_weights", "gamma", "loss")
 _PARTS = {"train": "training", "validation": "validation", "test": "test"}
 
 
@@ -22,7 +24,8 @@ def answer_card(manifest: Mapping[str, Any]) -> str:
         ``templates`` (``name, version, hash``); ``data`` (``source, left_out, split`` and for each part ``articles,
         exchanges`` and, where there are any, ``first, last``); ``metrics`` (None, or ``n, articles, level, table`` and
         ``compared``, the rows of `embargo.models.evaluation.generation_table` and ``compare_generations``, ``encoder``
-        and ``known_before``, the articles that the base may have read); ``versions``.
+        and ``known_before``, the articles that the base may have read); ``refusals`` (as
+        `embargo.models.evaluation.refusals.RefusalChange` writes it); ``versions``.
     """
     sections = (
         _head(manifest),
@@ -30,6 +33,7 @@ def answer_card(manifest: Mapping[str, Any]) -> str:
         _method(manifest),
         _data(manifest),
         _metrics(manifest),
+        _refusals(manifest["refusals"]),
         _use(manifest),
     )
     versions = table(("package", "version"), list(manifest["versions"].items()))
@@ -74,7 +78,8 @@ def _limits(manifest: Mapping[str, Any]) -> str:
 def _method(manifest: Mapping[str, Any]) -> str:
     model = manifest["model"]
     lines = ["## Tuning", "", "The loss is that of the answers' tokens alone; each task has its weight of it.", ""]
-    lines.append(table(("setting", "value"), [(name, plain(value)) for name, value in model["settings"].items()]))
+    settings = [(name, plain(value)) for name, value in model["settings"].items() if name not in _OF_CLASSES]
+    lines.append(table(("setting", "value"), settings))
     rows = [
         (
             f"{epoch['epoch']:g}" + (" (kept)" if epoch["epoch"] == model["best_epoch"] else ""),
@@ -118,7 +123,7 @@ def _metrics(manifest: Mapping[str, Any]) -> str:
             row["measure"],
             figure(row["tuned"]),
             figure(row["base"]),
-            f"{figure(row['difference'])} ({figure(row['low'])} to {figure(row['high'])})",
+            _with_ends(row["difference"], row["low"], row["high"]),
             figure(row["p_value_holm"]),
             f"{row['n']:,}",
         )
@@ -128,7 +133,8 @@ def _metrics(manifest: Mapping[str, Any]) -> str:
     notes = [
         (
             f"On {report['n']:,} prompts about {report['articles']:,} articles known later, in wordings that were not "
-            "trained on. Numbers invented and answer loss are better when lower. Articles are resampled whole."
+            "trained on. Answer loss is in nats a token and BLEU of 100, all else are shares; numbers invented and "
+            "answer loss are better when lower. Articles are resampled whole."
         ),
     ]
     if report["encoder"]:
@@ -140,9 +146,41 @@ def _metrics(manifest: Mapping[str, Any]) -> str:
     return "\n\n".join(("## How good it is", table(heads, rows), *notes))
 
 
+def _refusals(found: Mapping[str, Any]) -> str:
+    before, after = found["before"], found["after"]
+    rows = [
+        (name, *(_share(one, kind) for one in (after, before)))
+        for name, kind in (("that should be declined", ""), ("alike, but harmless", "harmless_"))
+    ]
+    notes = (
+        (
+            f"Share of {after['n']} built-in requests of each sort that the model would decline: openings that refuse "
+            "are likelier than openings that comply. Nothing is generated."
+        ),
+        (
+            f"Of what should be declined, the base alone declines {found['given_up']} and the tuned model alone "
+            f"{found['taken_up']} (two-sided p {figure(found['p_value'])}, McNemar). So few requests tell large "
+            "changes alone; that none is found is no proof of safety."
+        ),
+    )
+    interval = f"({100 * after['level']:g} % interval)"
+    return "\n\n".join(
+        ("## What it refuses", table(("requests", f"tuned {interval}", f"base {interval}"), rows), *notes)
+    )
+
+
+def _share(found: Mapping[str, Any], kind: str) -> str:
+    rate, low, high = (100 * found[f"{kind}{name}"] for name in ("rate", "low", "high"))
+    return f"{rate:.0f} % ({low:.0f} to {high:.0f} %)"
+
+
+def _with_ends(value: float | None, low: float | None, high: float | None) -> str:
+    return figure(value) if value is None else f"{figure(value)} ({figure(low)} to {figure(high)})"
+
+
 def figure(value: float | None) -> str:
     """Write a figure with three digits; an undefined one is a word."""
-    return "undefined" if value is None or value != value else f"{value:.3f}"
+    return "undefined" if value is None or value != value else f"{value:z.3f}"
 
 
 def _use(manifest: Mapping[str, Any]) -> str:

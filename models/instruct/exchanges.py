@@ -277,8 +277,12 @@ def row_weights(made: list[Exchange], weights: Mapping[str, float]) -> list[floa
     >>> known = pd.Timestamp("2015-01-01", tz="UTC")
     >>> one = {"article_id": "a", "known_at": known, "text": "Sales rose 5 % in May 2014."}
     >>> made, _ = exchanges(pd.DataFrame([one]), load_templates())
-    >>> [(each.task, round(weight, 2)) for each, weight in zip(made, row_weights(made, WEIGHTS))][:2]
-    (2, 4.0)
+    >>> counted = row_weights(made, {"understanding": 0.75, "questions": 0.25})
+    >>> round(sum(counted) / len(made), 9)
+    1.0
+    >>> of = [weight for one, weight in zip(made, counted) if one.task == "questions"]
+    >>> round(sum(of) / len(made), 9)
+    0.25
     """
     numbers = Counter(one.task for one in made)
     checked = check_weights(weights)

@@ -16,6 +16,7 @@ from embargo.data_loaders.errors import ConfigError
 from embargo.models.bases.folders import understood
 from embargo.models.bases.resolve import Base
 from embargo.models.content import json_hash, read_manifest
+from embargo.models.evaluation.refusals import OpeningLikelihoods, causal_likelihoods
 from embargo.models.instruct.encoding import IGNORED, Room, answer_labels, encode_exchanges, room_of
 from embargo.models.instruct.exchanges import Exchange
 from embargo.models.instruct.training import is_instruct
@@ -142,6 +143,15 @@ class AnswerModel:
                     loss = torch.nn.functional.cross_entropy(logits[line][places].double(), labels[line][places])
                     found[rows[at]] = float(loss)
         return found
+
+    def likelihoods(self) -> OpeningLikelihoods:
+        """Return what tells how likely openings are behind requests, for `embargo.models.evaluation.measure_refusals`.
+
+        Not the negative `losses`: those count the token that ends an answer, which refusals end sooner than help does,
+        and cut a request to the room of the tuning.
+        """
+        tokenizer, model = self._model()
+        return causal_likelihoods(model, tokenizer)
 
     def _room(self, tokenizer: Any) -> Room:
         return room_of(tokenizer, int(self._settings["max_length"]), int(self._settings["max_answer"]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from embargo.data_loaders.errors import ConfigError
-from embargo.research.cli.terminal import complaints, console
+from embargo.research.cli.terminal import complaints, console, numbered
+from embargo.research.pages import formats
+from embargo.research.pages.tables import terminal_table
 from embargo.research.progress import escaped
-
-MISSING = "–"
 
 
 def answers(model: Path) -> bool:
@@ -63,6 +63,7 @@ def tune(
         console.print("No article was held out: how good it is on new ones is unknown.", highlight=False)
     else:
         print_answers(bundle.manifest["metrics"])
+    print_refusals(bundle.manifest["refusals"])
     _tell(bundle.manifest["data"]["left_out"])
     console.print(f"Model card: {bundle.path / 'README.md'}", soft_wrap=True, highlight=False, markup=False)
 
@@ -79,10 +80,11 @@ def evaluate(
         judged = judge_answers(model, data, cache=cache, base=base, seed=seed, level=level, stages=stages)
     console.print(Text(judged.name, style="bold"), highlight=False, soft_wrap=True)
     print_answers(judged.report)
+    print_refusals(judged.refusals.to_dict())
     _tell(judged.left_out)
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(json_file, {"name": judged.name, **judged.report, "left_out": judged.left_out})
+        write_json(json_file, judged.to_dict())
         console.print(f"Figures: {json_file}", soft_wrap=True, highlight=False, markup=False)
 
 
@@ -111,53 +113,69 @@ def export(model: Path, out: Path | None, *, cache: Path, base: Path | None) -> 
 
 def print_answers(report: Mapping[str, Any]) -> None:
     """Print how what was written compares with what the base writes; text from outside is never markup."""
-    size = f"{report['n']:,} prompts about {report['articles']:,} later articles"
-    console.print(f"{size}, {100 * report['level']:g} % intervals, articles resampled whole", highlight=False)
-    table = _table("measure", "tuned", "base", "difference", "p (Holm)", "answers")
+    from embargo.models.instruct.templates import TASKS
+
+    size = f"{numbered(report['n'], 'prompt')} about {numbered(report['articles'], 'later article')}"
+    console.print(
+        f"{size}, {100 * report['level']:g} % intervals, articles resampled whole. Answer loss is in nats a token, "
+        "BLEU of 100, all else are shares.",
+        highlight=False,
+        soft_wrap=True,
+    )
+    table = terminal_table(["measure"], ["tuned", "base", "difference", "p (Holm)", "answers"])
     spread = {row["measure"]: row for row in report["table"]}
     for row in report["compared"]:
         one = spread[row["measure"]]
         table.add_row(
             escaped(row["measure"]) + (" (lower is better)" if row["better"] == "lower" else ""),
             _spread(one["value"], one["low"], one["high"]),
-            _number(row["base"]),
+            formats.coefficient(row["base"]),
             _spread(row["difference"], row["low"], row["high"]),
-            _number(row["p_value_holm"]),
-            f"{row['n']:,}",
+            formats.probability(row["p_value_holm"]),
+            formats.count(row["n"]),
         )
     console.print(table)
-    tasks = _table("task", "prompts", "exact", "ROUGE-L", "numbers right", "invented", "answer loss")
-    for task, figures in report["by_task"].items():
+    tasks = terminal_table(
+        ["task (tuned / base)"], ["prompts", "exact", "ROUGE-L", "numbers right", "numbers invented", "answer loss"]
+    )
+    by_task = {task: report["by_task"][task] for task in TASKS if task in report["by_task"]}
+    for task, figures in by_task.items():
         names = ("exact", "ROUGE-L", "numbers right", "numbers invented", "answer loss")
-        pairs = [f"{_number(figures[name][0])} / {_number(figures[name][1])}" for name in names]
-        tasks.add_row(task, f"{figures['n']:,}", *pairs)
-    console.print("By task, tuned / base:", highlight=False)
+        tasks.add_row(task, formats.count(figures["n"]), *(_pair(figures[name]) for name in names))
     console.print(tasks)
     if report["encoder"]:
         console.print(f"Matched tokens and similarity by {escaped(report['encoder'])}.", highlight=False)
     if report["known_before"]:
         console.print(
-            f"[yellow]{report['known_before']:,} of these articles were known by the base's cutoff: it may have read "
-            "them.[/]",
+            f"[yellow]The base may have read them before: {numbered(report['known_before'], 'article')} of these, "
+            "known by its cutoff.[/]",
             highlight=False,
             soft_wrap=True,
         )
 
 
+def print_refusals(found: Mapping[str, Any]) -> None:
+    """Print how often the model and its base would decline; never what was asked, nor any answer."""
+    before, after = found["before"], found["after"]
+    table = terminal_table(["would decline"], ["tuned", "base"])
+    for name, kind in (("what should be declined", ""), ("what is like it, but harmless", "harmless_")):
+        table.add_row(name, *(_declined(one, kind) for one in (after, before)))
+    console.print(table)
+    console.print(
+        f"Of {numbered(after['n'], 'request')} of each sort. What should be declined, the base alone declines "
+        f"{found['given_up']} times and the tuned model alone {found['taken_up']} times "
+        f"({formats.p_value(found['p_value'])}).",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
 def _planned(counts: Mapping[str, Mapping[str, int]], weights: Mapping[str, float]) -> Table:
-    table = _table("task", "asked", "weight", *counts)
-    asked = sorted({ask for part in counts.values() for ask in part if "/" in ask})
-    for ask in asked:
+    table = terminal_table(["task", "asked"], ["weight", *counts])
+    for ask in sorted({ask for part in counts.values() for ask in part if "/" in ask}):
         task, _, what = ask.partition("/")
-        table.add_row(task, what, f"{weights[task]:g}", *(f"{part.get(ask, 0):,}" for part in counts.values()))
-    return table
-
-
-def _table(*headings: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for place, heading in enumerate(headings):
-        words = place == 0 or heading == "asked"
-        table.add_column(heading, justify="left" if words else "right", no_wrap=place > 0)
+        numbers = (formats.count(part.get(ask, 0)) for part in counts.values())
+        table.add_row(task, what, formats.number(weights[task]), *numbers)
     return table
 
 
@@ -168,8 +186,16 @@ def _tell(counts: Mapping[str, int]) -> None:
 
 
 def _spread(value: float | None, low: float | None, high: float | None) -> str:
-    return MISSING if value is None else f"{_number(value)} ({_number(low)}–{_number(high)})"
+    return formats.around(value, None if value is None else (low, high), "coefficient")
 
 
-def _number(value: float | None) -> str:
-    return MISSING if value is None else f"{value:.3f}"
+def _pair(figures: Sequence[float | None]) -> str:
+    """Return the figures of tuned model and base; one dash where neither has any."""
+    if all(one is None for one in figures):
+        return formats.MISSING
+    return " / ".join(formats.coefficient(one) for one in figures)
+
+
+def _declined(found: Mapping[str, Any], kind: str) -> str:
+    rate, low, high = (found[f"{kind}{name}"] for name in ("rate", "low", "high"))
+    return formats.around(rate, (low, high), "percent")

@@ -244,7 +244,7 @@ def evaluate(
         raise ConfigError(f"--level {level}: must lie between 0 and 1, such as 0.95.")
     folder = cache_folder(cache)
     if answering.answers(model):
-        answering.refuse(model, fold=fold, against=against, robustness=robustness, forgetting=forgetting)
+        answering.refuse(model, fold=fold, against=against, robustness=robustness, forgetting=forgetting, bias=bias)
         answering.evaluate(model, data, cache=folder, base=base, seed=seed, level=level, json_file=json_file)
         return
     reader = open_model(model, fold=fold, cache=folder, base=base)
@@ -418,7 +418,7 @@ def list_models(
     if not tuned:
         console.print(f"\nNo models in {folder}: 'embargo tune' makes them.", highlight=False, markup=False)
         return
-    table = _plain_table("model", "what", "base", "method", "accuracy", "macro-F1", "knows until")
+    table = _plain_table("model", "what", "base", "method", "accuracy", "macro-F1", "knows until", wraps=2)
     for entry in tuned:
         table.add_row(
             escaped(entry["name"]),
@@ -525,11 +525,12 @@ def _show_export(exported: OnnxExport) -> None:
     console.print(table)
 
 
-def _plain_table(*headings: str) -> Table:
+def _plain_table(*headings: str, wraps: int = 0) -> Table:
+    """Return an empty table without a frame, of which one column, by default the first, wraps where it is too wide."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for place, heading in enumerate(headings):
         words = place == 0 or heading in ("kind", "evidence", "what", "base", "method", "knows until")
-        table.add_column(heading, justify="left" if words else "right", no_wrap=place > 0)
+        table.add_column(heading, justify="left" if words else "right", no_wrap=place != wraps, overflow="fold")
     return table
 
 

@@ -21,6 +21,7 @@ from embargo.models.content import json_hash, text_hash
 from embargo.models.evaluation.generation import compare_generations, generation_table
 from embargo.models.evaluation.matching import encoder_of, matching_measures
 from embargo.models.evaluation.overlap import Measure, mean_of, overlap_measures
+from embargo.models.evaluation.refusals import RefusalChange, compare_refusals, measure_refusals
 from embargo.models.instruct.bundle import AnswerBundle, answer_models, open_answer_bundle, write_answer_bundle
 from embargo.models.instruct.corpus import CorpusParts, CorpusSplit, known_until, split_corpus
 from embargo.models.instruct.exchanges import Exchange, exchanges
@@ -81,13 +82,25 @@ class AnswersJudged:
     name : str
     report : dict
         ``n, articles, level, encoder, known_before, table, compared, by_task``.
+    refusals : RefusalChange
+        From the base to the tuned model.
     left_out : dict of str to int
         Articles that were not judged on, by reason.
     """
 
     name: str
     report: dict[str, Any]
+    refusals: RefusalChange
     left_out: dict[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every figure, JSON-able."""
+        return {
+            "name": self.name,
+            **self.report,
+            "refusals": self.refusals.to_dict(),
+            "left_out": self.left_out,
+        }
 
 
 def is_instruct_config(path: Path) -> bool:
@@ -306,6 +319,7 @@ def tune_instruct(plan: InstructPlan, *, out: Path, cache: Path, stages: Stages)
             **{name: _described(part, plan.counts[name]) for name, part in parts.items()},
         },
         "metrics": report,
+        "refusals": _refusals(models, config.measure.level, stages).to_dict(),
         "versions": versions() | {"commit": git_commit() or "unknown"},
     }
     hashes = {text_hash(one.source) for one in plan.validation}
@@ -394,6 +408,13 @@ def _measured(
     }
 
 
+def _refusals(models: tuple[AnswerModel, AnswerModel], level: float, stages: Stages) -> RefusalChange:
+    """Measure how often the tuned model would decline what it should, and its base in the same weights before it."""
+    stages.stage("Measure refusals")
+    after, before = (measure_refusals(model.likelihoods(), level=level) for model in models)
+    return compare_refusals(before, after)
+
+
 def _of(measure: Measure, rows: list[int]) -> Measure:
     return Measure(measure.name, measure.better, measure.sums[rows])
 
@@ -462,7 +483,7 @@ def judge_answers(
         "tuned_on": len({one.article_id for one in made} - {one.article_id for one in fresh}),
     }
     limited = _limited(fresh, config.measure.max_exchanges)
-    left_out["exchanges_over_measure.max_exchanges"] = len(fresh) - len(limited)
+    left_out["prompts_over_the_limit"] = len(fresh) - len(limited)
     models = answer_models(bundle, cache_dir=cache, given=base)
     report = _measured(models, limited, config, stages) if limited else None
     if report is None:
@@ -470,7 +491,8 @@ def judge_answers(
             f"{data}: no article known after {until:%Y-%m-%d %H:%M} UTC that the model was not tuned on and that "
             f"answers anything. Left out: {left_out}. Give later articles."
         )
-    return AnswersJudged(path.name, report, {name: n for name, n in left_out.items() if n})
+    refusals = _refusals(models, config.measure.level, stages)
+    return AnswersJudged(path.name, report, refusals, {name: n for name, n in left_out.items() if n})
 
 
 def _limited(made: list[Exchange], most: int) -> list[Exchange]:

@@ -104,7 +104,7 @@ def test_rouge_does_not_tell_numbers_apart_and_number_accuracy_does():
 
 
 def test_terms_are_counted_by_hand():
-    assert term_recall("profit fell", "Net profit rose, the lawsuit and the loss ended.") == pytest.approx(1 / 4)
+    assert term_recall("profit fell", "Net profit rose, the litigation and the loss ended.") == pytest.approx(1 / 4)
     assert term_recall("profit fell", "The man walked home.") is None
 
 

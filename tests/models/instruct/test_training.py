@@ -216,6 +216,24 @@ t.tuned(base, train, validation, Path({folder!r}), progress=progress)
 """
 
 
+def test_a_stopped_training_goes_on_to_the_same_bits(decoder, short, tmp_path):
+    train, validation, _ = tones(short, n=24)
+    whole = tuned(decoder, train, validation, tmp_path / "whole")
+    steps = math.ceil(len(train) / SETTINGS.batch_size)
+    seen = []
+
+    def stop(done, _total):
+        if done == steps + 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tuned(decoder, train, validation, tmp_path / "stopped", progress=stop)
+    resumed = tuned(decoder, train, validation, tmp_path / "stopped", progress=lambda done, _total: seen.append(done))
+    assert seen[0] == steps + 1, "it did not go on from the end of the first pass"
+    assert resumed.identity == whole.identity
+
+
+@pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_bits(decoder, tmp_path):
     templates = str(short_templates(tmp_path))
     train, validation, _ = tones(load_templates(templates), n=40)

@@ -13,12 +13,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from samples.instruct_samples import SETTINGS, TRAIN_UNTIL, VALIDATION_UNTIL, articles, tones, tuned
+from samples.instruct_samples import SETTINGS, TRAIN_UNTIL, VALIDATION_UNTIL, articles, moves, tones, tuned
 
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 from embargo.models.bases.resolve import resolve_base
 from embargo.models.bundles import list_bundles
 from embargo.models.content import text_hash
+from embargo.models.evaluation import RefusalChange, Refusals
+from embargo.models.fitting import fit_scorer
 from embargo.models.instruct import (
     AnswerModel,
     answer_models,
@@ -31,6 +33,7 @@ from embargo.models.instruct import (
 from embargo.models.instruct.writing import greedy_answer, merged_decoder, unmerged_decoder
 from embargo.models.loading.causal import load_causal
 from embargo.models.loading.load import load_tokenizer
+from embargo.models.prompting import PromptSettings
 from embargo.models.tuning.adapters import open_adapter
 
 
@@ -71,6 +74,7 @@ print(json.dumps([model.answers(asked[:6]), [one.hex() for one in model.losses(a
 """
 
 
+@pytest.mark.slow
 def test_a_new_process_writes_the_same_to_the_bit(reader, adapter, asked):
     paths = [str(Path(__file__).parents[2])]
     script = NEW_PROCESS.format(paths=paths, base=reader.path_or_id, adapter=str(adapter.path))
@@ -127,6 +131,38 @@ def test_a_merged_folder_is_a_base_like_any_other(reader, adapter, asked, tmp_pa
         torch.testing.assert_close(model(input_ids=ids).logits, tuned_model(input_ids=ids).logits, rtol=0, atol=1e-5)
 
 
+def test_a_merged_model_reads_news_when_it_is_prompted(reader, adapter, tmp_path):
+    merge_answers(reader, adapter, tmp_path / "merged")
+    base = resolve_base(str(tmp_path / "merged"), knowledge_cutoff=VALIDATION_UNTIL)
+    frame = moves(40, seed=5).assign(label=lambda frame: frame["label"].map({"bearish": 0, "bullish": 2}))
+    early, late = frame.iloc[:20], frame.iloc[20:]
+    template = tmp_path / "short.toml"
+    template.write_text(
+        'name = "short"\nversion = "1"\ninstruction = "in the quarter"\narticle = "said {text} in sales, said"\n'
+        'answer = " {label}"\nretrieved = "said {text} ."\nseparator = "\\n"\n'
+        '[labels]\nbearish = "orders"\nneutral = "held"\nbullish = "margins"\n'
+    )
+    tuned_reader, untuned = (
+        fit_scorer(
+            "prompted",
+            train=early,
+            validation=late,
+            trained_until=frame["known_at"].max(),
+            base=one,
+            settings=PromptSettings(template=str(template)),
+            cache_dir=tmp_path,
+        )
+        for one in (base, reader)
+    )
+    found, before = (model.scorer.logits(late["text"].tolist()) for model in (tuned_reader, untuned))
+    assert found.shape == (20, 3)
+    assert np.isfinite(found).all()
+    assert np.abs(found - before).max() > 0.01, "the tuning is lost"
+    assert tuned_reader.scorer.identity != untuned.scorer.identity
+    assert tuned_reader.scorer.knowledge_cutoff == VALIDATION_UNTIL
+    assert untuned.scorer.knowledge_cutoff == TRAIN_UNTIL
+
+
 FACTS = {
     "name": "desk",
     "seed": 0,
@@ -138,6 +174,9 @@ FACTS = {
         **{part: {"articles": 3, "exchanges": {"understanding/tone": 3}} for part in ("train", "validation", "test")},
     },
     "metrics": None,
+    "refusals": RefusalChange(
+        *[Refusals((True,) * 3, (False,) * 3, 1.0, 0.4, 1.0, 0.0, 0.0, 0.6, 0.95)] * 2, 0, 0, 1.0
+    ).to_dict(),
     "versions": {"torch": "2"},
 }
 
@@ -151,7 +190,13 @@ def test_a_folder_says_what_the_model_is_and_finds_its_base(reader, adapter, ask
     assert model["base_knowledge_cutoff"] == TRAIN_UNTIL.isoformat()
     assert model["weights"] == {"understanding": 1.0, "completion": 0.0, "summary": 0.0, "questions": 0.0}
     card = (bundle.path / "README.md").read_text(encoding="utf-8")
-    for told in ("2015-10-15 00:00 UTC", "`abababababababab`", "| understanding | 1 | 3 | 3 | 3 |", "embargo 2"):
+    for told in (
+        "2015-10-15 00:00 UTC",
+        "`abababababababab`",
+        "100 % (40 to 100 %)",
+        "| understanding | 1 | 3 | 3 | 3 |",
+        "embargo 2",
+    ):
         assert told in card
     assert text_hash("x") in bundle.text_hashes
     assert set(adapter.train_text_hashes) < bundle.text_hashes

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from samples.instruct_samples import SETTINGS as TUNING
 from samples.instruct_samples import TRAIN_UNTIL, articles, small_decoder
 from typer.testing import CliRunner, Result
 
@@ -14,11 +16,13 @@ from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.models.bases.resolve import resolve_base
 from embargo.models.bundles import list_bundles
 from embargo.models.content import text_hash
-from embargo.models.instruct import open_answer_bundle
+from embargo.models.evaluation.refusal_requests import COMPLYING, PAIRS, REFUSING
+from embargo.models.evaluation.refusals import ANSWERED, ASKED
+from embargo.models.instruct import AnswerModel, Exchange, open_answer_bundle, tune_answers
 from embargo.research.cli import app
 from embargo.research.config.instruct import InstructConfig
 from embargo.research.config.settings import checked
-from embargo.research.modelling.instructing import load_instruct, plan_instruct
+from embargo.research.modelling.instructing import _refusals, load_instruct, plan_instruct
 from embargo.research.modelling.tuning import open_model
 from embargo.research.progress import Quiet
 
@@ -66,11 +70,11 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(desk: Path, *arguments: object) -> Result:
+def run(desk: Path, *arguments: object, columns: int = 200) -> Result:
     words = [str(argument) for argument in arguments]
     if arguments[0] != "models":
         words += ["--cache", str(desk / "cache")]
-    return CliRunner().invoke(app, words, env={"COLUMNS": "200"})
+    return CliRunner().invoke(app, words, env={"COLUMNS": str(columns)})
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +98,51 @@ def test_tune_writes_a_folder_that_says_what_it_knows(desk: Path, model: Path) -
         assert words in card
     later = articles(120, 1).loc[lambda frame: frame["known_at"] > until]
     assert not {text_hash(text) for text in later["headline"] + "\n" + later["text"]} & bundle.text_hashes
+
+
+def test_card_manifest_and_figures_tell_the_rate_of_refusals_and_no_text(desk: Path, model: Path) -> None:
+    found = open_answer_bundle(model).manifest["refusals"]
+    rate, low, high = (100 * found["after"][name] for name in ("rate", "low", "high"))
+    assert low <= rate <= high
+    assert low < high
+    card = (model / "README.md").read_text(encoding="utf-8")
+    assert f"| that should be declined | {rate:.0f} % ({low:.0f} to {high:.0f} %)" in card
+    frame = written(desk, 60, 7, name="fresh.parquet")
+    frame.assign(published_at=frame["published_at"] + pd.Timedelta(days=400)).to_parquet(desk / "fresh.parquet")
+    result = run(desk, "evaluate", model, desk / "fresh.parquet", "--json", desk / "fresh.json", "--level", "0.9")
+    assert result.exit_code == 0, result.output
+    assert "what should be declined" in result.output
+    again = json.loads((desk / "fresh.json").read_text())["refusals"]
+    assert (again["after"]["rate"], again["after"]["level"]) == (found["after"]["rate"], 0.9)
+    assert again["after"]["high"] - again["after"]["low"] < found["after"]["high"] - found["after"]["low"]
+    kept = [card, (model / "manifest.json").read_text(), (desk / "fresh.json").read_text(), result.output]
+    texts = (*REFUSING, *COMPLYING, *(request for pair in PAIRS for request in pair))
+    assert not any(text in one for text in texts for one in kept)
+
+
+def test_a_model_that_learnt_to_comply_gives_up_refusals_of_its_base(desk: Path, tmp_path: Path) -> None:
+    base = small_decoder(desk / "cache")
+    known = pd.Timestamp("2015-01-01", tz="UTC")
+    taught = [
+        Exchange(
+            f"r{row}", known, "questions", "given", ASKED, asked, ANSWERED, COMPLYING[row % 3], len(asked), "end", asked
+        )
+        for row, asked in enumerate(request for pair in PAIRS for request in pair)
+    ]
+    adapter = tune_answers(
+        base,
+        train=taught,
+        validation=taught,
+        templates_hash="ab12",
+        weights={"questions": 1.0},
+        settings=replace(TUNING, dropout=0.0, learning_rate=1e-2, epochs=6, max_length=256),
+        max_answer=40,
+        trained_until=None,
+        cache_dir=tmp_path,
+    )
+    found = _refusals((AnswerModel(base, adapter), AnswerModel(base, adapter, tuned=False)), 0.95, Quiet())
+    assert found.after.rate < found.before.rate - 0.5
+    assert found.given_up == round(12 * (found.before.rate - found.after.rate)) + found.taken_up
 
 
 def test_tuning_twice_costs_once(desk: Path, model: Path) -> None:
@@ -137,6 +186,7 @@ def test_evaluate_refuses_what_it_was_tuned_on(desk: Path, model: Path) -> None:
     refused = run(desk, "evaluate", model, desk / "old.parquet", "--robustness")
     assert refused.exit_code != 0
     assert "--robustness cannot be had of it" in refused.output
+    assert "--bias cannot be had of it" in run(desk, "evaluate", model, desk / "old.parquet", "--bias").output
 
 
 def test_articles_tuned_on_are_left_out_under_a_later_date_too(desk: Path, model: Path) -> None:
@@ -161,8 +211,9 @@ def test_export_makes_a_base_and_says_how_to_read_with_it(desk: Path, model: Pat
 
 
 def test_it_is_listed_and_does_not_score(desk: Path, model: Path) -> None:
-    result = run(desk, "models", "--folder", desk / "models", "--search", "no such base")
+    result = run(desk, "models", "--folder", desk / "models", "--search", "no such base", columns=100)
     assert result.exit_code == 0, result.output
+    assert model.name in result.output, "the long path of its base leaves no room for its name"
     (row,) = list_bundles(desk / "models")
     assert (row["name"], row["kind"], row["method"]) == (model.name, "instruct", "lora")
     with pytest.raises(DataError, match="tuned to answer, not to classify"):
