@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from embargo.models.endpoints.journal import Outcome
+from embargo.models.endpoints.journal import AnswerOutcome
 from embargo.models.endpoints.settings import Api
 
 # The name under which a constrained answer holds the label word.
@@ -64,7 +64,7 @@ class Said:
         Of prompt and completion, as the server counts them.
     """
 
-    outcome: Outcome
+    outcome: AnswerOutcome
     shares: Shares | None = None
     choice: int | None = None
     words: str = ""

@@ -72,7 +72,7 @@ def distill(
     taught = [one.manifest["student"]["settings"]["taught"] for one in made]
     own, n = (sum(each[name] for each in taught) for name in ("n_in_sample", "n_texts"))
     console.print(
-        f"Of {n:,} texts that taught, the teacher was itself fitted on or shown {own:,}: its answers there are in-sample."
+        f"Of {n:,} texts that taught, the teacher was itself fitted on or shown {own:,}: there it answers in-sample."
     )
     console.print(f"Card: {made[-1].path / 'README.md'}", soft_wrap=True, highlight=False, markup=False)
 

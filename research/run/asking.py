@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from embargo.models.content import text_hash
@@ -19,11 +20,17 @@ from embargo.models.prompting.context import Context, check_prompts
 from embargo.models.prompting.settings import PromptSettings
 from embargo.models.scorers.endpoint import estimate, stated_cutoff, without_content
 from embargo.models.scorers.kind import FitRequest
+from embargo.research.config.experiment import Config
 from embargo.research.config.model import ReaderSection
 from embargo.research.run.plan import Plan, background_of
+from embargo.research.run.samples import Samples
 
 # Bytes of a token of English prose in the vocabularies of today's models; the most that can be is one.
 BYTES_PER_TOKEN = 4
+# Texts of a fold of which its reader is asked once more: readers of words cost nothing, and models take their time.
+# Those that are paid for by the answer are asked of as few as show another model.
+ASKED_AGAIN, ASKED_OF_MODELS, ASKED_OF_PAID = 2000, 32, 8
+COST_NOTHING = ("lexicon", "linear", "majority", "scores")
 
 
 @dataclass(frozen=True)
@@ -131,11 +138,16 @@ def told(settings: EndpointSettings, foreseen: Foreseen) -> list[str]:
     return lines
 
 
+def asked_again_of(config: Config, part: Samples, *, paid: bool) -> pd.DataFrame:
+    """Draw the articles of a fold of which its reader is asked again: ``article_id, text``."""
+    news = part.test_news[["article_id", "text"]].drop_duplicates("article_id")
+    most = ASKED_OF_PAID if paid else ASKED_AGAIN if config.model.kind in COST_NOTHING else ASKED_OF_MODELS
+    drawn = np.random.default_rng([config.seed, part.index]).permutation(len(news))[:most]
+    return news.iloc[drawn]
+
+
 def foreseen(plan: Plan) -> list[str]:
     """Say what a run asks of an endpoint and what that takes; nothing for other readers, and nothing is asked."""
-    # Loaded here because the reading of a run knows these settings.
-    from embargo.research.run.reading import asked_again_of
-
     config = plan.config
     if config.model.kind != "endpoint":
         return []
