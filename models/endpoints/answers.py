@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from embargo.models.endpoints.journal import Outcome
+from embargo.models.endpoints.journal import AnswerOutcome
 from embargo.models.endpoints.settings import Api
 
 # The name under which a constrained answer holds the label word.
@@ -71,7 +71,7 @@ class Said:
         Whether it reasons before it answers, and nothing could be read from what came of that.
     """
 
-    outcome: Outcome
+    outcome: AnswerOutcome
     shares: Shares | None = None
     choice: int | None = None
     words: str = ""

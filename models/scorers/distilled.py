@@ -1,7 +1,8 @@
 """A student that learns from a teacher's probabilities: any fitted reader answers once, and a cheap one learns from it.
 
 The teacher is asked about texts that were known before the training ended, labelled or not, and never about one that is
-validated on. What the student knows is what it and its teacher know, and whatever either of them read is written down.
+validated on. Texts that the teacher was itself fitted on are asked about too, and counted: its answers to them are
+in-sample. What the student knows is what it and its teacher know, and whatever either of them read is written down.
 """
 
 from __future__ import annotations
@@ -95,6 +96,8 @@ class Lesson:
         Texts on which the teacher had nothing to say.
     n_withheld : int
         Texts that are validated on, and so were not asked about.
+    n_in_sample : int
+        Of the texts, those that the teacher was itself fitted on or shown as examples.
     """
 
     texts: list[str]
@@ -102,6 +105,7 @@ class Lesson:
     known_at: tuple[pd.Timestamp, pd.Timestamp] | None
     n_unanswered: int
     n_withheld: int
+    n_in_sample: int
 
     def softened(self, temperature: float) -> np.ndarray:
         """Return the probabilities with their logarithms divided by a temperature, shape (texts, 3)."""
@@ -155,12 +159,14 @@ def ask_teacher(
             "scores that cover them, or another teacher."
         )
     instants = asked.loc[there, "known_at"] if "known_at" in asked else None
+    fitted = set(teacher.train_text_hashes)
     return Lesson(
         texts=asked.loc[there, "text"].tolist(),
         probs=teacher.calibration.apply(logits[there]),
         known_at=None if instants is None else (instants.min(), instants.max()),
         n_unanswered=int((~there).sum()),
         n_withheld=n_withheld,
+        n_in_sample=int(asked.loc[there, "hash"].isin(fitted).sum()),
     )
 
 
@@ -229,6 +235,7 @@ def _fit(request: FitRequest) -> Fit:
                 "n_texts": len(lesson.texts),
                 "n_unanswered": lesson.n_unanswered,
                 "n_withheld": lesson.n_withheld,
+                "n_in_sample": lesson.n_in_sample,
                 "known_at": None if lesson.known_at is None else [each.isoformat() for each in lesson.known_at],
             }
             | _paid(teacher.scorer),

@@ -23,14 +23,14 @@ from embargo.models.content import json_hash, text_hash
 from embargo.models.endpoints.answers import Said
 from embargo.models.endpoints.asking import (
     Answered,
+    AskedPrompt,
     Asker,
     Prompt,
-    Question,
     outcomes_told,
     settings_host,
     too_many_unanswered,
 )
-from embargo.models.endpoints.journal import JOURNAL, UNANSWERED, BudgetError, Journal, Outcome, Read
+from embargo.models.endpoints.journal import JOURNAL, UNANSWERED, AnswerOutcome, BudgetError, Journal, Read
 from embargo.models.endpoints.manners import Manner, manners_of, most_tokens, prompt_hash
 from embargo.models.endpoints.secrets import scrubbed
 from embargo.models.endpoints.settings import EndpointSettings
@@ -210,7 +210,7 @@ class EndpointScorer:
                 if turn == FIRST and too_many_unanswered(outcomes, len(distinct), share):
                     raise self._unanswered(outcomes, heard, len(distinct), len(thinking))
 
-            questions = [Question(name, self._prompt(distinct[name])) for name in missing]
+            questions = [AskedPrompt(name, self._prompt(distinct[name])) for name in missing]
             asker = self._asker(journal)
             try:
                 asker.ask(questions, self.found.manner, done)
@@ -244,7 +244,7 @@ class EndpointScorer:
         self,
         failure: BudgetError,
         journal: Journal,
-        questions: Sequence[Question],
+        questions: Sequence[AskedPrompt],
         told: dict[str, Read],
         distinct: dict[str, str],
     ) -> BudgetError:
@@ -273,7 +273,7 @@ def read_of(answered: Answered, manner: Manner) -> Read:
         return Read("answered", said.shares.logits, said.shares.mass, answered.wall, answered.cpu)
     chosen = [said.choice for said in answered.said if said.choice is not None]
     if not chosen:
-        why: Outcome = Counter(said.outcome for said in answered.said).most_common(1)[0][0]
+        why: AnswerOutcome = Counter(said.outcome for said in answered.said).most_common(1)[0][0]
         return Read(why, None, wall=answered.wall, cpu=answered.cpu)
     counts = np.bincount(chosen, minlength=len(CLASSES))
     shares = (counts + 1.0) / (counts + 1.0).sum()
@@ -373,7 +373,7 @@ def stated_cutoff(settings: EndpointSettings) -> tuple[pd.Timestamp | None, str]
     return declared, "declared in the configuration"
 
 
-def _find_out(asker: Asker, settings: EndpointSettings, question: Question) -> tuple[Manner, Said]:
+def _find_out(asker: Asker, settings: EndpointSettings, question: AskedPrompt) -> tuple[Manner, Said]:
     """Ask one question in each manner, best first, until the server takes one."""
     refused, thinks = "", False
     for best in manners_of(settings):
@@ -407,7 +407,7 @@ def _find_out(asker: Asker, settings: EndpointSettings, question: Question) -> t
     )
 
 
-def _found(asker: Asker, journal: Journal, settings: EndpointSettings, question: Question) -> Found:
+def _found(asker: Asker, journal: Journal, settings: EndpointSettings, question: AskedPrompt) -> Found:
     kept = journal.found(asker.asked)
     if kept is None:
         manner, said = _find_out(asker, settings, question)
@@ -417,7 +417,7 @@ def _found(asker: Asker, journal: Journal, settings: EndpointSettings, question:
     return Found(kept["model"], kept["fingerprint"], Manner(**kept["manner"]))
 
 
-def _prior(asker: Asker, journal: Journal, found: Found, questions: Sequence[Question]) -> tuple[float, ...] | None:
+def _prior(asker: Asker, journal: Journal, found: Found, questions: Sequence[AskedPrompt]) -> tuple[float, ...] | None:
     """Return the logarithms of the mean class shares of inputs without content; None where none is answered."""
     names = [question.text_hash for question in questions]
     told = journal.kept(asker.asked, names)
@@ -431,7 +431,7 @@ def _prior(asker: Asker, journal: Journal, found: Found, questions: Sequence[Que
     return tuple(float(value) for value in np.log(np.exp(logits).mean(axis=0))) if logits else None
 
 
-def without_content(settings: EndpointSettings, context: Context) -> list[Question]:
+def without_content(settings: EndpointSettings, context: Context) -> list[AskedPrompt]:
     """Return the questions about inputs without content, as the server is asked them."""
     questions = []
     for whole in context.content_free():
@@ -440,7 +440,7 @@ def without_content(settings: EndpointSettings, context: Context) -> list[Questi
             instruction = context.template.instruction
             asked = whole.removeprefix(instruction + context.template.separator)
             prompt = [{"role": "system", "content": instruction}, {"role": "user", "content": asked}]
-        questions.append(Question(prompt_hash(prompt), prompt))
+        questions.append(AskedPrompt(prompt_hash(prompt), prompt))
     return questions
 
 

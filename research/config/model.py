@@ -19,6 +19,8 @@ from embargo.research.config.settings import UNSEEN, BaseName, Count, Duration, 
 
 # Kinds that start from a base.
 ON_BASE = frozenset({"transformer", "prompted"})
+# Kinds of which nothing was there before they were fitted.
+WITHOUT_PAST = frozenset({"linear", "majority"})
 KINDS = ("transformer", "prompted", "endpoint", "distilled", "scores", "linear", "lexicon", "majority")
 
 
@@ -161,7 +163,7 @@ class ReaderSection(Section):
     @property
     def pretrained(self) -> bool:
         """Whether anything in it was there before it was fitted."""
-        return self.kind not in ("linear", "majority")
+        return self.kind not in WITHOUT_PAST
 
     @property
     def is_own(self) -> bool:

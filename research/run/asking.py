@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError
@@ -30,6 +31,10 @@ from embargo.research.run.samples import Part, Samples
 
 # Bytes of a token of English prose in the vocabularies of today's models; the most that can be is one.
 BYTES_PER_TOKEN = 4
+# Texts of a fold of which its reader is asked once more: readers of words cost nothing, and models take their time.
+# Those that are paid for by the answer are asked of as few as show another model.
+ASKED_AGAIN, ASKED_OF_MODELS, ASKED_OF_PAID = 2000, 32, 8
+COST_NOTHING = ("lexicon", "linear", "majority", "scores")
 
 
 @dataclass(frozen=True)
@@ -198,6 +203,14 @@ def told(paid: PaidReader, foreseen: Foreseen) -> list[str]:
     return lines
 
 
+def asked_again_of(config: Config, part: Samples, *, paid: bool) -> pd.DataFrame:
+    """Draw the articles of a fold of which its reader is asked again: ``article_id, text``."""
+    news = part.test_news[["article_id", "text"]].drop_duplicates("article_id")
+    most = ASKED_OF_PAID if paid else ASKED_AGAIN if config.model.kind in COST_NOTHING else ASKED_OF_MODELS
+    drawn = np.random.default_rng([config.seed, part.index]).permutation(len(news))[:most]
+    return news.iloc[drawn]
+
+
 def texts_of_teacher(plan: Plan, part: Samples) -> list[str]:
     """Return the texts that a part's teacher is asked about: those it is calibrated on, and those it teaches."""
     distill = plan.config.model.distill
@@ -216,9 +229,6 @@ def foreseen(plan: Plan, *, read_too: Callable[[Part], Sequence[str]] | None = N
     read_too : callable, optional
         What a teacher is asked to read of a part besides what it teaches.
     """
-    # Loaded here because the reading of a run knows these settings.
-    from embargo.research.run.reading import asked_again_of
-
     config, paid = plan.config, paid_reader(plan.config)
     if paid is None:
         return []

@@ -44,7 +44,7 @@ from embargo.models.tuning.tiny_lm import pretrain_tiny_lm
 from embargo.research.config.experiment import Config
 from embargo.research.config.model import ModelSection, PromptSection, ReaderSection
 from embargo.research.progress import Advance, Stages
-from embargo.research.run.asking import Account, endpoint_settings, texts_of_teacher
+from embargo.research.run.asking import COST_NOTHING, Account, asked_again_of, endpoint_settings, texts_of_teacher
 from embargo.research.run.given_scores import given_scores
 from embargo.research.run.plan import Plan, background_of, base_of, teacher_base_of
 from embargo.research.run.prompts_shown import (
@@ -61,11 +61,7 @@ if TYPE_CHECKING:
     from embargo.signals.fusion.model import FusionModel
 
 SCORES = "scores.sqlite"
-# Texts of a fold of which its reader is asked once more: readers of words cost nothing, and models take their time.
-# Those that are paid for by the answer are asked of as few as show another model.
-ASKED_AGAIN, ASKED_OF_MODELS, ASKED_OF_PAID = 2000, 32, 8
-COST_NOTHING = ("lexicon", "linear", "majority", "scores")
-# Of those, texts that are asked alone too.
+# Of the texts that a reader is asked of once more, those that are asked alone too.
 ALONE, ALONE_OF_MODELS = 32, 8
 ANSWER_COLUMNS = (
     "article_id", "fold", *(f"kept_{name}" for name in (*CLASSES, "confidence")),
@@ -423,14 +419,6 @@ def _asked_again(
         alone = ask_alone(model.scorer, model.calibration, few["text"].tolist(), again[: len(few)])
         told = told.join(pd.DataFrame(alone, index=few.index))
     return answers.join(told).reindex(columns=list(ANSWER_COLUMNS))
-
-
-def asked_again_of(config: Config, part: Samples, *, paid: bool) -> pd.DataFrame:
-    """Draw the articles of a fold of which its reader is asked again: ``article_id, text``."""
-    news = part.test_news[["article_id", "text"]].drop_duplicates("article_id")
-    most = ASKED_OF_PAID if paid else ASKED_AGAIN if config.model.kind in COST_NOTHING else ASKED_OF_MODELS
-    drawn = np.random.default_rng([config.seed, part.index]).permutation(len(news))[:most]
-    return news.iloc[drawn]
 
 
 def apart_before(kept: np.ndarray, again: np.ndarray) -> np.ndarray:

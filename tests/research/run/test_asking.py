@@ -17,10 +17,10 @@ from embargo.backtest.leakage import check_rereading
 from embargo.models.endpoints import BudgetError, Journal, asking
 from embargo.models.endpoints.journal import JOURNAL
 from embargo.research import Quiet, load_config, prepare
-from embargo.research.run.asking import endpoint_settings, foreseen
+from embargo.research.run.asking import ASKED_OF_PAID, endpoint_settings, foreseen
 from embargo.research.run.audit import judge_bases
 from embargo.research.run.cutoff import stated_cutoff
-from embargo.research.run.reading import ASKED_OF_PAID, Memory, read
+from embargo.research.run.reading import Memory, read
 from embargo.research.run.report.asked import asked_table
 
 pytest.importorskip("openai")
