@@ -304,7 +304,7 @@ def drawn_counts(read: Read, settings: EndpointSettings) -> np.ndarray:
     gap = read.mass - shares.max()
     # Where all classes were drawn alike, shares do not tell how often.
     draws = round((3.0 * shares.max() - 1.0) / gap) if gap > _SAME else settings.samples // 3 * 3
-    return np.asarray(np.rint(shares * (draws + 3.0) - 1.0))
+    return np.maximum(np.rint(shares * (draws + 3.0) - 1.0), 0.0)
 
 
 def drawn_apart(one: np.ndarray, two: np.ndarray) -> tuple[float, float]:

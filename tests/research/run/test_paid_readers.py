@@ -15,7 +15,7 @@ from embargo.models.endpoints import Journal
 from embargo.models.endpoints.journal import JOURNAL
 from embargo.research import Quiet, execute, load_config, prepare
 from embargo.research.modelling.distilling import distill_models
-from embargo.research.run.asking import foreseen, paid_reader, spent, took
+from embargo.research.run.asking import foreseen, paid_reader, share_journal, spent, took
 from embargo.research.run.perturbation import perturb_run
 from embargo.research.run.probing import probe_run
 from embargo.research.run.reading import Memory, read
@@ -135,6 +135,16 @@ def test_without_a_budget_nobody_is_asked_of_more_than_a_run_asks(tmp_path):
     assert not (tmp_path / "deep").exists()
 
 
+def test_an_empty_cache_gets_the_purse_of_the_run_s(tmp_path):
+    config = configured("http://127.0.0.1:9", tmp_path, "model.endpoint.max_requests=1")
+    purse = paid_reader(config).settings.purse
+    share_journal(config, tmp_path / "cache", [tmp_path / "deep" / "one"], "a test")
+    with Journal(tmp_path / "deep" / "one" / JOURNAL) as journal:
+        journal.charge(purse, "asked", "a text", tokens=(1, 1), cost=0.0)
+    assert spent(config, tmp_path / "cache").requests == 1
+
+
+@pytest.mark.slow
 def test_audits_that_ask_more_spend_the_run_s_own_budget(tmp_path):
     with OpenAiService(model="a-model").serve() as server:
         config, cache = configured(server.url, tmp_path, "model.endpoint.max_requests=100000"), tmp_path / "cache"
