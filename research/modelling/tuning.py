@@ -85,6 +85,9 @@ class TuneConfig(Section):
                 f"labels.source = {self.labels.source!r} needs the sections news, prices and split; without them it "
                 "must be 'file'"
             )
+        if self.model.kind != "transformer":
+            # Refused with what to do instead by whoever loads it; its base has no part in that.
+            return self
         if self.model.base in BUILT_IN:
             raise ValueError(
                 f"model.base = {self.model.base!r} learns its words from an experiment's news; name another base"
