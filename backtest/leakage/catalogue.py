@@ -208,7 +208,8 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
             catches="caches that answer for another text or model; scores changed, or taken out, after they were given "
             "(M13), or so that they foretell what was earned (S7); its finding has the code of the cause",
             silent_on="a reader that is wrong each time, changes within rounding, texts not drawn (models are asked "
-            "again of 32 a fold, and of none where a run loads no model)",
+            "again of 32 a fold, and of none where a run loads no model), drawn answers that lie no further apart than "
+            "their draws do by chance: of one draw a text nothing can be told",
             cost="articles, and the texts that are read again",
             severity="leak",
             remedy="keep scores by the whole text and all that made the model; let nothing change what a reader says",

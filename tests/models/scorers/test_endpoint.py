@@ -629,7 +629,7 @@ def test_a_reader_that_draws_states_how_far_its_answers_may_lie_apart(tmp_path, 
         scorer.asked_again(texts[20:])
         turned = scorer.stated_errors(texts[20:], kept[20:])
     assert np.isnan(honest[20:]).all()
-    mean = [np.mean((apart / error) ** 2) for apart, error in ((honest[:20]).T, turned.T)]
+    mean = [np.sum(apart**2) / np.sum(error**2) for apart, error in (honest[:20].T, turned.T)]
     assert mean[0] < 2.0 < mean[1]
     # What was kept but is not what was answered cannot be a matter of chance.
     other = scorer.stated_errors(texts[:2], kept[:2] + np.array([0.1, 0.0, 0.0]))
