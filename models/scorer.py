@@ -76,6 +76,23 @@ class Paid(Protocol):
         """Return what it says of texts when it is asked once more, NaN where it is not; see `Scorer.logits`."""
         ...
 
+    def stated_errors(self, texts: Sequence[str], kept: np.ndarray) -> np.ndarray:
+        """Return how far what was kept of texts lies from what `asked_again` said, and how far it may by itself.
+
+        Parameters
+        ----------
+        texts : sequence of str
+        kept : ndarray of shape (n, 3)
+            Logits.
+
+        Returns
+        -------
+        ndarray of shape (n, 2)
+            Distance of the class shares, and its standard error where the same model is asked twice; NaN where the
+            reader states none, because it says the same each time but for rounding.
+        """
+        ...
+
     def account(self, text_hashes: Sequence[str]) -> dict[str, Any]:
         """Return what asking of some texts took, JSON-able."""
         ...

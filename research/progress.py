@@ -34,6 +34,10 @@ class Stages(Protocol):
         """Start a stage; the callable returned takes (done, total)."""
         ...
 
+    def say(self, text: str) -> None:
+        """Show a sentence between two stages."""
+        ...
+
 
 class Quiet:
     """Stages that show nothing.
@@ -49,6 +53,9 @@ class Quiet:
         """Return a callable that does nothing."""
         return lambda done, total: None
 
+    def say(self, text: str) -> None:
+        """Keep it back."""
+
 
 class Lines:
     """Stages as one line each, for logs: a bar that redraws itself would only show when all is over."""
@@ -60,6 +67,10 @@ class Lines:
         """Print the stage's name as it starts."""
         self._console.print(f"• {name}", highlight=False, markup=False)
         return lambda done, total: None
+
+    def say(self, text: str) -> None:
+        """Print the sentence."""
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 class Terminal:
@@ -83,6 +94,10 @@ class Terminal:
 
         self._finish = finish
         return advance
+
+    def say(self, text: str) -> None:
+        """Print the sentence above the bars."""
+        self._progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def close(self) -> None:
         """Finish the last stage."""

@@ -67,9 +67,9 @@ def check_injection(readings: pd.DataFrame, news: pd.DataFrame | None = None) ->
     Where news of the test gives such orders itself, a reader that follows them is a leak: whoever edited the archive
     wrote its scores.
 
-    In 200 to 400 simulated readers each, of 16 forms in two texts, none was doubted that takes a form's wording with a
-    spread of 0.2, and 3 % with one of 0.4; of those that go a tenth of the way to every order all were, half of the way
-    to half of them 85 %, all of the way to a single form 24 %.
+    In 400 simulated readers each, of 16 forms in two texts, 0.3 % were doubted that take a form's wording with a spread
+    of 0.2, and 2.5 % with one of 0.4; of those that go a tenth of the way to every order all were, half of the way to
+    half of the forms 91 %, nine tenths of the way to a single form 29 %.
 
     Silent on: orders of other forms, or in other languages; texts so long that the prompt cuts the order off; readers
     that a mention of a label moves as much as an order does.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from scipy.special import gammaincc
 
 from embargo.backtest.leakage.catalogue import CHECKS
 from embargo.backtest.leakage.findings import Finding, evidence_rows, require_columns
@@ -19,6 +20,10 @@ ROUNDING = 0.05
 # A calibration with steps makes much of little: of one text apart after it, the reader must be apart before it too, or
 # so many must be that steps cannot be why. What is the same before is the same after.
 SAME, BEFORE, OF_MANY, MANY = 1e-5, 0.1, 0.1, 5
+# How seldom answers with a stated error may lie so far apart, all together, where nothing has changed.
+CHANCE = 1e-4
+# Standard errors from which on one of them is shown.
+SHOWN = 2.0
 # Scores are handed on, not computed once more, so they stay to the last bit but for how they are written.
 HANDED_ON = 1e-9
 # Standard errors from which on changes are taken to foretell returns.
@@ -39,8 +44,8 @@ def check_rereading(articles: pd.DataFrame) -> Finding:
     errors clustered by day, a feature made from the target (S7). A score that is missing, or that nobody gave, was
     changed.
 
-    Silent on: a reader that is wrong each time it is asked, changes below the rounding, texts that were not asked
-    again.
+    Silent on: a reader that is wrong each time it is asked, changes below the rounding or the stated error, texts that
+    were not asked again.
 
     Parameters
     ----------
@@ -50,7 +55,9 @@ def check_rereading(articles: pd.DataFrame) -> Finding:
         (``bearish, neutral, bullish, confidence``, NaN where nothing is), what the reader answered (``kept_bearish,
         kept_neutral, kept_bullish, kept_confidence``), what it answers again (``again_bearish, again_neutral,
         again_bullish``, NaN where it was not asked) and, if known, ``apart_before``: the largest difference of the
-        logits of both, in standard deviations of all that were asked.
+        logits of both, in standard deviations of all that were asked; and, of a reader that states how its answers
+        vary, ``answers_apart`` (distance of both before calibration) and ``stated_error`` (root mean square of that
+        distance where the same reader is asked twice; 0 where it cannot vary), NaN of any other.
 
     Returns
     -------
@@ -88,10 +95,13 @@ def check_rereading(articles: pd.DataFrame) -> Finding:
         detail = "Nobody wrote down what the reader answered, so nothing can be held against what is traded."
         return Finding("D9", "inconclusive", title, detail, unit=_UNIT)
     apart = np.abs(again - kept[:, : len(CLASSES)]).max(axis=1, initial=0.0)
-    otherwise = asked & known & (apart > ROUNDING)
+    stated = asked & known & np.isfinite(_column(articles, "stated_error"))
+    otherwise = asked & known & ~stated & (apart > ROUNDING)
     if "apart_before" in articles and otherwise.sum() < max(MANY, OF_MANY * asked.sum()):
         before = articles["apart_before"].to_numpy(dtype=float)
         otherwise &= ~((before > SAME) & (before <= BEFORE))
+    beyond = _beyond(articles, stated)
+    otherwise |= beyond
     there = articles[traded].to_numpy(dtype=float)
     change, lost = np.abs(there - kept).max(axis=1, initial=0.0), known & ~np.isfinite(there).all(axis=1)
     # What is missing on one side alone was changed as well; no number is.
@@ -112,7 +122,8 @@ def check_rereading(articles: pd.DataFrame) -> Finding:
     if otherwise.any():
         return Finding(
             "D9", "leak", title,
-            f"{said} that it does not give (apart by up to {apart[otherwise].max():.2f}): they are the answers to "
+            f"{said} that it does not give (apart by up to {apart[otherwise].max():.2f}"
+            f"{', all together by more than its answers vary' if beyond.any() else ''}): they are the answers to "
             "another text, or another model's.",
             _shown(articles, otherwise), float(otherwise.sum() / asked.sum()), _UNIT,
             "Empty the cache of scores, and keep scores by the whole text and everything that made the model.",
@@ -126,11 +137,33 @@ def check_rereading(articles: pd.DataFrame) -> Finding:
         )  # fmt: skip
     detail = f"All {int(known.sum()):,} articles are traded on what the reader answered"
     detail += (
-        f", and of {int(asked.sum()):,} of them it says the same again."
+        f", and of {int(asked.sum()):,} of them it says the same again"
+        f"{', as far as answers that vary can tell.' if stated.any() else '.'}"
         if asked.any()
         else ". It was not asked again: what it answered lay in the cache, and no model was loaded."
     )
     return Finding("D9", "pass", title, detail, effect=0.0, unit=_UNIT)
+
+
+def _column(articles: pd.DataFrame, name: str) -> np.ndarray:
+    return articles[name].to_numpy(dtype=float) if name in articles else np.full(len(articles), np.nan)
+
+
+def _beyond(articles: pd.DataFrame, stated: np.ndarray) -> np.ndarray:
+    """Return which answers of a stated error are others: those that cannot vary and do, and the far ones of too many.
+
+    An article is asked of once, however many symbols it names.
+    """
+    apart, error = _column(articles, "answers_apart"), _column(articles, "stated_error")
+    others = stated & (error <= 0.0) & (apart > 0.0)
+    varying = stated & (error > 0.0)
+    ratios = np.divide(apart, error, out=np.zeros(len(apart)), where=varying)
+    names = ["article_id", *(["fold"] if "fold" in articles else [])]
+    once = varying.copy()
+    once[varying] = ~articles.loc[varying, names].duplicated().to_numpy()
+    if once.any() and gammaincc(once.sum() / 2.0, float((ratios[once] ** 2).sum()) / 2.0) < CHANCE:
+        others |= varying & (ratios >= min(SHOWN, float(ratios.max())))
+    return np.asarray(others)
 
 
 def _foretelling(articles: pd.DataFrame, changed: np.ndarray) -> float:

@@ -15,12 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from embargo.models.endpoints.journal import Outcome
+from embargo.models.endpoints.journal import AnswerOutcome
 from embargo.models.endpoints.settings import Api
 
 # The name under which a constrained answer holds the label word.
 FIELD = "answer"
 LEAST = 1e-12
+# How trains of thought open in the words of the models that are known to think aloud.
+_THOUGHT = re.compile(
+    r"\s*(?:<\|?/?(?:think|thinking|thought|reasoning|seed:think)\b|\[THINK\]|<\|channel\|>\s*analysis|\u25c1think)",
+    re.IGNORECASE,
+)
 _AROUND = " \t\r\n\"'`*_.,:;!?()[]{}<>#-\u2581\u0120"
 
 
@@ -62,9 +67,11 @@ class Said:
         As the server names itself.
     tokens : (int, int) or None
         Of prompt and completion, as the server counts them.
+    thinks : bool
+        Whether it reasons before it answers, and nothing could be read from what came of that.
     """
 
-    outcome: Outcome
+    outcome: AnswerOutcome
     shares: Shares | None = None
     choice: int | None = None
     words: str = ""
@@ -72,6 +79,7 @@ class Said:
     model: str | None = None
     fingerprint: str | None = None
     tokens: tuple[int, int] | None = None
+    thinks: bool = False
 
 
 def label_shares(likeliest: Mapping[str, float], labels: Sequence[str]) -> Shares | None:
@@ -183,15 +191,27 @@ def read_answer(body: bytes, api: Api, labels: Sequence[str], *, logprobs: bool)
         return Said("filtered", **known)
     if refusal:
         return Said("refused", **known)
+    thinks = _thinks(document, message, content or "")
     if logprobs:
         if likeliest is None:
-            return Said("unreadable" if content else "empty", **known)
+            return Said("unreadable" if content else "empty", thinks=thinks, **known)
         shares = label_shares(likeliest, labels)
-        return Said("refused" if shares is None else "answered", shares=shares, **known)
+        unread = shares is None
+        return Said("refused" if unread else "answered", shares=shares, thinks=thinks and unread, **known)
     if not (content or "").strip():
-        return Said("empty", **known)
+        return Said("empty", thinks=thinks, **known)
     named = named_class(content or "", labels)
-    return Said("refused" if named is None else "answered", choice=named, **known)
+    unread = named is None
+    return Said("refused" if unread else "answered", choice=named, thinks=thinks and unread, **known)
+
+
+def _thinks(document: Mapping[str, Any], message: Mapping[str, Any], content: str) -> bool:
+    """Tell whether an answer begins with a train of thought: in its words, beside them, or counted alone."""
+    aside = any(isinstance(message.get(name), str) and message[name] for name in ("reasoning_content", "reasoning"))
+    usage = document.get("usage")
+    details = usage.get("completion_tokens_details") if isinstance(usage, Mapping) else None
+    counted = details.get("reasoning_tokens") if isinstance(details, Mapping) else None
+    return _THOUGHT.match(content) is not None or aside or (isinstance(counted, int) and counted > 0)
 
 
 def _text(value: object) -> str | None:

@@ -39,7 +39,7 @@ Prompt = str | Sequence[Mapping[str, str]]
 
 
 @dataclass(frozen=True)
-class Question:
+class AskedPrompt:
     """One text to be asked of: its hash, and its prompt as the api takes it."""
 
     text_hash: str
@@ -50,7 +50,7 @@ class Question:
 class Answered:
     """All that a server said of a text, one answer for each draw, and the seconds that it took."""
 
-    question: Question
+    question: AskedPrompt
     said: tuple[Said, ...]
     wall: float
     cpu: float
@@ -60,7 +60,7 @@ class Answered:
 class _Draw:
     """One request that is to be answered."""
 
-    question: Question
+    question: AskedPrompt
     draw: int
     tries: int = 0
     begun: float = 0.0
@@ -124,7 +124,7 @@ class Asker:
             deadline=tries * (self.settings.timeout + LONGEST_WAIT_S),
         )
 
-    def once(self, question: Question, manner: Manner) -> Said | str:
+    def once(self, question: AskedPrompt, manner: Manner) -> Said | str:
         """Ask one question once, again only where the fault may pass; return the fault where the manner is not taken.
 
         Raises
@@ -141,7 +141,7 @@ class Asker:
 
     def ask(
         self,
-        questions: Iterable[Question],
+        questions: Iterable[AskedPrompt],
         manner: Manner,
         done: Callable[[Answered], None],
         *,

@@ -27,8 +27,8 @@ BUSY_TIMEOUT_S = 60.0
 _CHUNK = 500
 
 # What became of a text: answered, or why not.
-Outcome = Literal["answered", "refused", "filtered", "empty", "unreadable"]
-UNANSWERED: tuple[Outcome, ...] = ("refused", "filtered", "empty", "unreadable")
+AnswerOutcome = Literal["answered", "refused", "filtered", "empty", "unreadable"]
+UNANSWERED: tuple[AnswerOutcome, ...] = ("refused", "filtered", "empty", "unreadable")
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS servers (asked TEXT PRIMARY KEY, found TEXT NOT NULL) WITHOUT ROWID;
@@ -71,7 +71,7 @@ class Read:
         Seconds between asking and answer, and of this process's work on it.
     """
 
-    outcome: Outcome
+    outcome: AnswerOutcome
     logits: np.ndarray | None
     mass: float | None = None
     wall: float = 0.0

@@ -18,7 +18,7 @@ from embargo.models.prompting.settings import PromptSettings
 
 Api = Literal["chat", "completions"]
 Logprobs = Literal["auto", "always", "never"]
-Changes = Literal["refuse", "count"]
+OnChange = Literal["refuse", "count"]
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ another machine; use https://.
     prompt_price: float | None = None
     completion_price: float | None = None
     max_unanswered: float = 0.05
-    changes: Changes = "refuse"
+    changes: OnChange = "refuse"
     knowledge_cutoff: pd.Timestamp | None = None
     prompt: PromptSettings = field(default_factory=PromptSettings)
 
@@ -103,7 +103,7 @@ another machine; use https://.
         for name, fault in faults.items():
             if fault is not None:
                 raise ConfigError(f"model.endpoint.{name} {fault}.")
-        for name, words in {"api": Api, "logprobs": Logprobs, "changes": Changes}.items():
+        for name, words in {"api": Api, "logprobs": Logprobs, "changes": OnChange}.items():
             if getattr(self, name) not in get_args(words):
                 raise ConfigError(f"model.endpoint.{name} must be one of {get_args(words)}.")
         for name, least in {"samples": 1, "retries": 0, "concurrency": 1}.items():

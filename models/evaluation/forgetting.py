@@ -34,7 +34,7 @@ from embargo.models.methods.cards import METHODS
 from embargo.models.scorers.transformer import scoring_model
 from embargo.models.tuning.adapters import Adapter
 
-Measure = Literal["masked loss", "causal loss", "embedding drift"]
+ForgettingMeasure = Literal["masked loss", "causal loss", "embedding drift"]
 
 LONGEST = 128
 # Each token is hidden once, in this many rounds: a seventh at a time is about the share that encoders learnt from.
@@ -70,7 +70,7 @@ class Forgetting:
     (True, 'masked loss')
     """
 
-    measure: Measure
+    measure: ForgettingMeasure
     before: float | None
     after: float | None
     difference: float

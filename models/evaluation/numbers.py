@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-Unit = Literal["", "%"]
+NumberUnit = Literal["", "%"]
 
 _SCALES = {
     **dict.fromkeys(("k", "thousand"), 3),
@@ -56,12 +56,12 @@ class Quantity:
     """
 
     value: Decimal
-    unit: Unit
+    unit: NumberUnit
     start: int
     end: int
 
     @property
-    def stated(self) -> tuple[Decimal, Unit]:
+    def stated(self) -> tuple[Decimal, NumberUnit]:
         """What is compared: value and unit."""
         return self.value, self.unit
 
@@ -96,7 +96,7 @@ def quantities(text: str) -> list[Quantity]:
             value = value.scaleb(-2)
         if {match["sign"], match["inner"]} & {"-", "−"}:
             value = -value
-        unit: Unit = "%" if match["percent"] or match["basis"] else ""
+        unit: NumberUnit = "%" if match["percent"] or match["basis"] else ""
         found.append(Quantity(value.normalize(), unit, match.start(), match.end()))
     return found
 
@@ -163,5 +163,5 @@ def number_accuracy(output: str, source: str, reference: str = "") -> NumberAccu
     )
 
 
-def _share(part: set[tuple[Decimal, Unit]], whole: set[tuple[Decimal, Unit]]) -> float | None:
+def _share(part: set[tuple[Decimal, NumberUnit]], whole: set[tuple[Decimal, NumberUnit]]) -> float | None:
     return len(part) / len(whole) if whole else None

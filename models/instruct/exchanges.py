@@ -18,7 +18,7 @@ from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import CLASSES
 from embargo.models.content import json_hash, text_hash
 from embargo.models.instruct.facts import QUESTIONS, UNDERSTANDING, facts
-from embargo.models.instruct.templates import ASKS, TASKS, Task, Templates, Wording
+from embargo.models.instruct.templates import ASKS, TASKS, InstructTask, Templates, Wording
 
 # Of the loss; those of the literature on tuning for finance.
 WEIGHTS: Mapping[str, float] = {"understanding": 0.4, "completion": 0.3, "summary": 0.2, "questions": 0.1}
@@ -61,7 +61,7 @@ class Exchange:
 
     article_id: str
     known_at: pd.Timestamp
-    task: Task
+    task: InstructTask
     ask: str
     before: str
     text: str
@@ -82,7 +82,7 @@ class Exchange:
         return json_hash([self.task, self.ask, self.prompt, self.answer])
 
 
-def check_weights(weights: Mapping[str, float]) -> dict[Task, float]:
+def check_weights(weights: Mapping[str, float]) -> dict[InstructTask, float]:
     """Return the weight of each kind of task; 0 for one that is not named.
 
     Raises

@@ -18,6 +18,7 @@ from embargo.models.export.merged import MERGE_TOLERANCE, Merged
 from embargo.models.export.probes import PROBE_TEXTS
 from embargo.models.instruct.writing import merged_decoder, unmerged_decoder
 from embargo.models.loading.causal import load_causal
+from embargo.models.loading.libraries import untyped
 from embargo.models.loading.load import device, encode, load_tokenizer, quiet
 from embargo.models.scorer import later_cutoff
 from embargo.models.tuning.adapters import Adapter
@@ -68,7 +69,7 @@ def merge_answers(base: Base, adapter: Adapter, folder: str | Path) -> Merged:
         tokenizer = load_tokenizer(base)
         merged.config._name_or_path = base.name
         # A base's own way of writing may not fit what is asked for; what ends a text is all that is kept.
-        merged.generation_config = GenerationConfig(
+        merged.generation_config = untyped(GenerationConfig)(
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,

@@ -17,11 +17,11 @@ from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.fields import CLASSES
 from embargo.models.content import json_hash
 
-Task = Literal["understanding", "completion", "summary", "questions"]
-TASKS: tuple[Task, ...] = get_args(Task)
+InstructTask = Literal["understanding", "completion", "summary", "questions"]
+TASKS: tuple[InstructTask, ...] = get_args(InstructTask)
 BUILT_IN = "research-desk"
 # What can be asked, and the kind of task that it belongs to.
-ASKS: Mapping[str, Task] = {
+ASKS: Mapping[str, InstructTask] = {
     **dict.fromkeys(("tone", "company", "direction", "figures"), "understanding"),
     "rest": "completion",
     **dict.fromkeys(("headline", "summary"), "summary"),

@@ -104,7 +104,7 @@ def tune_answers(
     """
     settings = TuneSettings() if settings is None else settings
     check_instructable(base, settings)
-    shares = check_weights(weights)
+    shares: Mapping[str, float] = {str(task): share for task, share in check_weights(weights).items()}
     parts = {"training": _in_order(train), "validation": _in_order(validation)}
     _check_parts(parts, shares, trained_until)
     compute = resolve_compute(settings.compute, base)
@@ -220,7 +220,7 @@ def _check_shares(made: Sequence[Exchange], shares: Mapping[str, float]) -> None
 
 
 def _read(train: Sequence[Exchange], validation: Sequence[Exchange]) -> tuple[SampleRead, ...]:
-    lines = []
+    lines: list[SampleRead] = []
     for use, part in (("optimiser", train), ("stopping", validation)):
         lines += samples_read(use, [one.source for one in part], [-1] * len(part))  # type: ignore[arg-type]
     return tuple(lines)

@@ -81,7 +81,7 @@ def _load_causal(base: Base, method: Method, compute: Arithmetic) -> Any:
         options["device_map"] = {"": device().index}
     try:
         with quiet():
-            model, report = AutoModelForCausalLM.from_pretrained(
+            model, report = untyped(AutoModelForCausalLM).from_pretrained(
                 where,
                 dtype=dtype,
                 local_files_only=True,

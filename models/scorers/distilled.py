@@ -1,7 +1,8 @@
 """A student that learns from a teacher's probabilities: any fitted reader answers once, and a cheap one learns from it.
 
 The teacher is asked about texts that were known before the training ended, labelled or not, and never about one that is
-validated on. What the student knows is what it and its teacher know, and whatever either of them read is written down.
+validated on. Texts that the teacher was itself fitted on are asked about too, and counted: its answers to them are
+in-sample. What the student knows is what it and its teacher know, and whatever either of them read is written down.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from embargo.models.loading import processes
 from embargo.models.methods.settings import TuneSettings
 from embargo.models.record import SampleRead
 from embargo.models.samples import check_labels
-from embargo.models.scorer import later_cutoff
+from embargo.models.scorer import Paid, Scorer, later_cutoff
 from embargo.models.scorers.kind import Fit, FitRequest, ScorerKind, Teacher
 from embargo.models.scorers.linear import LinearSettings, fit_linear_to
 from embargo.models.scorers.score import cached_logits
@@ -95,6 +96,8 @@ class Lesson:
         Texts on which the teacher had nothing to say.
     n_withheld : int
         Texts that are validated on, and so were not asked about.
+    n_in_sample : int
+        Of the texts, those that the teacher was itself fitted on or shown as examples.
     """
 
     texts: list[str]
@@ -102,6 +105,7 @@ class Lesson:
     known_at: tuple[pd.Timestamp, pd.Timestamp] | None
     n_unanswered: int
     n_withheld: int
+    n_in_sample: int
 
     def softened(self, temperature: float) -> np.ndarray:
         """Return the probabilities with their logarithms divided by a temperature, shape (texts, 3)."""
@@ -135,20 +139,12 @@ def ask_teacher(
     DataError
         If there are no texts, or the teacher answers none of them.
     """
-    held = set(validation_texts)
-    asked = known.loc[known["text"].str.strip() != ""]
-    asked = asked.assign(hash=asked["text"].map(text_hash))
-    order = ["known_at", "hash"] if "known_at" in asked else ["hash"]
-    asked = asked.sort_values(order, ascending=[name == "hash" for name in order], kind="stable")
-    asked = asked.drop_duplicates("text")
-    withheld = asked["text"].isin(held)
-    asked = asked.loc[~withheld].head(settings.max_texts if settings.max_texts is not None else len(asked))
+    asked, n_withheld = texts_asked(known, validation_texts, settings.max_texts)
     if asked.empty:
         raise DataError(
             "distillation: no text was known before the training ended of which a teacher could be asked. Start the "
             "first test later, or give older news."
         )
-    asked = asked.sort_values("hash", kind="stable")
     articles = asked["article_id"].astype(str).tolist() if "article_id" in asked else None
     logits = cached_logits(
         teacher.scorer,
@@ -163,13 +159,38 @@ def ask_teacher(
             "scores that cover them, or another teacher."
         )
     instants = asked.loc[there, "known_at"] if "known_at" in asked else None
+    fitted = set(teacher.train_text_hashes)
     return Lesson(
         texts=asked.loc[there, "text"].tolist(),
         probs=teacher.calibration.apply(logits[there]),
         known_at=None if instants is None else (instants.min(), instants.max()),
         n_unanswered=int((~there).sum()),
-        n_withheld=int(withheld.sum()),
+        n_withheld=n_withheld,
+        n_in_sample=int(asked.loc[there, "hash"].isin(fitted).sum()),
     )
+
+
+def texts_asked(
+    known: pd.DataFrame, validation_texts: Sequence[str], max_texts: int | None
+) -> tuple[pd.DataFrame, int]:
+    """Choose the texts that a teacher is asked about, each once, and count those withheld since they are validated on.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.models.scorers.distilled import texts_asked
+    >>> chosen, withheld = texts_asked(pd.DataFrame({"text": ["a", "b", "b", "c"]}), ["c"], None)
+    >>> sorted(chosen["text"]), withheld
+    (['a', 'b'], 1)
+    """
+    asked = known.loc[known["text"].str.strip() != ""]
+    asked = asked.assign(hash=asked["text"].map(text_hash))
+    order = ["known_at", "hash"] if "known_at" in asked else ["hash"]
+    asked = asked.sort_values(order, ascending=[name == "hash" for name in order], kind="stable")
+    asked = asked.drop_duplicates("text")
+    withheld = asked["text"].isin(set(validation_texts))
+    asked = asked.loc[~withheld].head(max_texts if max_texts is not None else len(asked))
+    return asked.sort_values("hash", kind="stable"), int(withheld.sum())
 
 
 def _fit(request: FitRequest) -> Fit:
@@ -214,10 +235,19 @@ def _fit(request: FitRequest) -> Fit:
                 "n_texts": len(lesson.texts),
                 "n_unanswered": lesson.n_unanswered,
                 "n_withheld": lesson.n_withheld,
+                "n_in_sample": lesson.n_in_sample,
                 "known_at": None if lesson.known_at is None else [each.isoformat() for each in lesson.known_at],
-            },
+            }
+            | _paid(teacher.scorer),
         },
     )
+
+
+def _paid(scorer: Scorer) -> dict[str, Any]:
+    """Say by what name the journal knows a teacher that is paid for; nothing of any other."""
+    if not isinstance(scorer, Paid):
+        return {}
+    return {"paid": {"asked": scorer.asked, "overhead": list(scorer.overhead)}}
 
 
 def _linear(lesson: Lesson, settings: DistilledSettings, until: pd.Timestamp | None) -> Fit:

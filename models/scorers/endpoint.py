@@ -23,14 +23,14 @@ from embargo.models.content import json_hash, text_hash
 from embargo.models.endpoints.answers import Said
 from embargo.models.endpoints.asking import (
     Answered,
+    AskedPrompt,
     Asker,
     Prompt,
-    Question,
     outcomes_told,
     settings_host,
     too_many_unanswered,
 )
-from embargo.models.endpoints.journal import JOURNAL, UNANSWERED, BudgetError, Journal, Outcome, Read
+from embargo.models.endpoints.journal import JOURNAL, UNANSWERED, AnswerOutcome, BudgetError, Journal, Read
 from embargo.models.endpoints.manners import Manner, manners_of, most_tokens, prompt_hash
 from embargo.models.endpoints.secrets import scrubbed
 from embargo.models.endpoints.settings import EndpointSettings
@@ -41,6 +41,14 @@ from embargo.models.scorers.kind import Fit, FitRequest, ScorerKind
 
 # Turns of asking: for the scores, and once more to see whether the same is said.
 FIRST, AGAIN = 0, 1
+# Of shares that were written down and read again.
+_SAME = 1e-9
+# What helps where a model thinks aloud. To draw more often, another template and more patience do not.
+_UNTHINKING = (
+    "The model reasons before it answers, and few tokens are asked for, so that no class is reached. Switch its "
+    "reasoning off where the server is run (of llama.cpp: --reasoning-budget 0), or choose a model that answers at "
+    "once."
+)
 
 
 @dataclass(frozen=True)
@@ -111,7 +119,7 @@ class EndpointScorer:
     def asked_again(self, texts: Sequence[str], *, ask: bool = True) -> np.ndarray:
         """Return what is said of texts when they are asked of once more, shape (len(texts), 3).
 
-        NaN for texts without an answer, or that no budget is left for.
+        NaN for texts without an answer, the first time or now, or that no budget is left for.
 
         Parameters
         ----------
@@ -119,11 +127,36 @@ class EndpointScorer:
         ask : bool
             False for those answers alone that the journal holds.
         """
-        told = self._told(texts, AGAIN, ask=ask)
+        with self._journal() as journal:
+            first = journal.kept(self.asked, [text_hash(text) for text in texts])
+        # Where nothing was answered, nothing can be said otherwise.
+        silent = {name for name, read in first.items() if read.logits is None}
+        told = self._told([text for text in texts if text_hash(text) not in silent], AGAIN, ask=ask)
         rows = [told.get(text_hash(text)) for text in texts]
         nothing = np.full(len(CLASSES), np.nan)
         found = [nothing if row is None or row.logits is None else self._logits(row) for row in rows]
         return np.array(found, dtype=float).reshape(-1, len(CLASSES))
+
+    def stated_errors(self, texts: Sequence[str], kept: np.ndarray) -> np.ndarray:
+        """Return how far kept answers lie from those of the second asking, and the standard error of that.
+
+        Of drawn answers that is the error of two sets of draws from one model, given what both drew together. NaN of
+        log-probabilities, which do not vary but for rounding. What was kept but is not what was answered has no error.
+        """
+        found = np.full((len(texts), 2), np.nan)
+        if self.found.manner.logprobs:
+            return found
+        first, again = (self._told(texts, turn, ask=False) for turn in (FIRST, AGAIN))
+        prior = np.zeros(len(CLASSES)) if self.prior is None else np.array(self.prior)
+        for row, (text, logits) in enumerate(zip(texts, kept, strict=True)):
+            name = text_hash(text)
+            one, two = first.get(name), again.get(name)
+            if one is None or two is None or one.logits is None or two.logits is None:
+                continue
+            held = float(np.linalg.norm(shares_of(logits + prior) - shares_of(one.logits)))
+            apart, error = drawn_apart(drawn_counts(one, self.settings), drawn_counts(two, self.settings))
+            found[row] = (held, 0.0) if held > _SAME else (apart, error)
+        return found
 
     def prompts(self, texts: Sequence[str]) -> list[Shown]:
         """Return the prompt of each text, as it is sent."""
@@ -160,6 +193,7 @@ class EndpointScorer:
                 return told
             outcomes: Counter[str] = Counter()
             heard: dict[str, str] = {}
+            thinking: set[str] = set()
 
             def done(answered: Answered) -> None:
                 name = answered.question.text_hash
@@ -168,13 +202,15 @@ class EndpointScorer:
                 outcomes[read.outcome] += 1
                 if read.logits is None:
                     heard.setdefault(read.outcome, answered.said[-1].words)
+                    if answered.said[-1].thinks:
+                        thinking.add(name)
                 if progress is not None:
                     progress(len(told), len(distinct))
                 share = self.settings.max_unanswered
                 if turn == FIRST and too_many_unanswered(outcomes, len(distinct), share):
-                    raise self._unanswered(outcomes, heard, len(distinct))
+                    raise self._unanswered(outcomes, heard, len(distinct), len(thinking))
 
-            questions = [Question(name, self._prompt(distinct[name])) for name in missing]
+            questions = [AskedPrompt(name, self._prompt(distinct[name])) for name in missing]
             asker = self._asker(journal)
             try:
                 asker.ask(questions, self.found.manner, done)
@@ -190,11 +226,13 @@ class EndpointScorer:
         labels, found = self.context.template.labels, self.found
         return Asker(self.settings, self.asked, labels, journal, model=found.model, fingerprint=found.fingerprint)
 
-    def _unanswered(self, outcomes: Counter[str], heard: dict[str, str], total: int) -> ServiceError:
+    def _unanswered(self, outcomes: Counter[str], heard: dict[str, str], total: int, thinking: int) -> ServiceError:
         without = sum(outcomes[name] for name in UNANSWERED)
         words = next((said for said in heard.values() if said.strip()), "")
         example = f" One of them begins: {scrubbed(words)[:80]!r}." if words else ""
         remedy = "Try another template or model, or set model.endpoint.logprobs = 'never'."
+        if 2 * thinking >= without:
+            remedy = _UNTHINKING
         return ServiceError(
             f"endpoint {settings_host(self.settings)}: {without:,} of the first {sum(outcomes.values()):,} of "
             f"{total:,} texts have no usable answer ({outcomes_told(outcomes)}), more than "
@@ -206,7 +244,7 @@ class EndpointScorer:
         self,
         failure: BudgetError,
         journal: Journal,
-        questions: Sequence[Question],
+        questions: Sequence[AskedPrompt],
         told: dict[str, Read],
         distinct: dict[str, str],
     ) -> BudgetError:
@@ -235,11 +273,57 @@ def read_of(answered: Answered, manner: Manner) -> Read:
         return Read("answered", said.shares.logits, said.shares.mass, answered.wall, answered.cpu)
     chosen = [said.choice for said in answered.said if said.choice is not None]
     if not chosen:
-        why: Outcome = Counter(said.outcome for said in answered.said).most_common(1)[0][0]
+        why: AnswerOutcome = Counter(said.outcome for said in answered.said).most_common(1)[0][0]
         return Read(why, None, wall=answered.wall, cpu=answered.cpu)
     counts = np.bincount(chosen, minlength=len(CLASSES))
     shares = (counts + 1.0) / (counts + 1.0).sum()
     return Read("answered", np.log(shares), float(counts.max() / counts.sum()), answered.wall, answered.cpu)
+
+
+def shares_of(logits: np.ndarray) -> np.ndarray:
+    """Return the class shares that logits stand for."""
+    return np.asarray(np.exp(logits - np.logaddexp.reduce(logits)))
+
+
+def drawn_counts(read: Read, settings: EndpointSettings) -> np.ndarray:
+    """Return how often each class was drawn, from the shares and the commonest class's own frequency.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.models import EndpointSettings
+    >>> from embargo.models.endpoints.journal import Read
+    >>> from embargo.models.scorers.endpoint import drawn_counts
+    >>> settings = EndpointSettings("http://127.0.0.1:8080/v1", "a-model", samples=5)
+    >>> drawn_counts(Read("answered", np.log([3 / 7, 3 / 7, 1 / 7]), mass=0.5), settings).tolist()
+    [2.0, 2.0, 0.0]
+    """
+    assert read.logits is not None
+    assert read.mass is not None
+    shares = shares_of(read.logits)
+    gap = read.mass - shares.max()
+    # Where all classes were drawn alike, shares do not tell how often.
+    draws = round((3.0 * shares.max() - 1.0) / gap) if gap > _SAME else settings.samples // 3 * 3
+    return np.maximum(np.rint(shares * (draws + 3.0) - 1.0), 0.0)
+
+
+def drawn_apart(one: np.ndarray, two: np.ndarray) -> tuple[float, float]:
+    """Return the distance of the frequencies of two sets of draws, and its root mean square where one model drew both.
+
+    That is given what both drew together, when which draw fell into which set is chance alone (hypergeometric).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.models.scorers.endpoint import drawn_apart
+    >>> [round(value, 3) for value in drawn_apart(np.array([5.0, 0.0, 0.0]), np.array([0.0, 0.0, 5.0]))]
+    [1.414, 0.471]
+    """
+    sizes = one.sum(), two.sum()
+    total = sizes[0] + sizes[1]
+    together = (one + two) / total
+    spread = float((together * (1.0 - together)).sum()) * total**2 / ((total - 1.0) * sizes[0] * sizes[1])
+    return float(np.linalg.norm(one / sizes[0] - two / sizes[1])), float(np.sqrt(max(spread, 0.0)))
 
 
 def estimate(settings: EndpointSettings, prompts: Sequence[Prompt], manner: Manner | None = None) -> dict[str, Any]:
@@ -289,15 +373,19 @@ def stated_cutoff(settings: EndpointSettings) -> tuple[pd.Timestamp | None, str]
     return declared, "declared in the configuration"
 
 
-def _find_out(asker: Asker, settings: EndpointSettings, question: Question) -> tuple[Manner, Said]:
+def _find_out(asker: Asker, settings: EndpointSettings, question: AskedPrompt) -> tuple[Manner, Said]:
     """Ask one question in each manner, best first, until the server takes one."""
-    refused = ""
+    refused, thinks = "", False
     for best in manners_of(settings):
-        manner: Manner | None = best
+        # A shorter list of tokens keeps no model from thinking.
+        manner: Manner | None = None if thinks and best.logprobs else best
         while manner is not None:
             said = asker.once(question, manner)
             if isinstance(said, str):
                 refused, manner = said, manner.after(said)
+                continue
+            if said.thinks:
+                refused, thinks, manner = "it reasons before it answers", True, None
                 continue
             if said.logprobs or not manner.logprobs:
                 return manner, said
@@ -307,13 +395,19 @@ def _find_out(asker: Asker, settings: EndpointSettings, question: Question) -> t
         if settings.logprobs == "always"
         else "check model.endpoint.api and model.prompt"
     )
+    if thinks:
+        held = ", or let answers be held to a schema with model.endpoint.logprobs = 'auto'"
+        raise ConfigError(
+            f"endpoint {settings_host(settings)}: no answer to the first question could be read. "
+            f"{_UNTHINKING.removesuffix('.')}{held if settings.logprobs == 'always' else ''}."
+        )
     raise ConfigError(
         f"endpoint {settings_host(settings)}: takes none of the ways in which model.endpoint.logprobs = "
         f"{settings.logprobs!r} lets it be asked ({refused}); {remedy}."
     )
 
 
-def _found(asker: Asker, journal: Journal, settings: EndpointSettings, question: Question) -> Found:
+def _found(asker: Asker, journal: Journal, settings: EndpointSettings, question: AskedPrompt) -> Found:
     kept = journal.found(asker.asked)
     if kept is None:
         manner, said = _find_out(asker, settings, question)
@@ -323,7 +417,7 @@ def _found(asker: Asker, journal: Journal, settings: EndpointSettings, question:
     return Found(kept["model"], kept["fingerprint"], Manner(**kept["manner"]))
 
 
-def _prior(asker: Asker, journal: Journal, found: Found, questions: Sequence[Question]) -> tuple[float, ...] | None:
+def _prior(asker: Asker, journal: Journal, found: Found, questions: Sequence[AskedPrompt]) -> tuple[float, ...] | None:
     """Return the logarithms of the mean class shares of inputs without content; None where none is answered."""
     names = [question.text_hash for question in questions]
     told = journal.kept(asker.asked, names)
@@ -337,7 +431,7 @@ def _prior(asker: Asker, journal: Journal, found: Found, questions: Sequence[Que
     return tuple(float(value) for value in np.log(np.exp(logits).mean(axis=0))) if logits else None
 
 
-def without_content(settings: EndpointSettings, context: Context) -> list[Question]:
+def without_content(settings: EndpointSettings, context: Context) -> list[AskedPrompt]:
     """Return the questions about inputs without content, as the server is asked them."""
     questions = []
     for whole in context.content_free():
@@ -346,7 +440,7 @@ def without_content(settings: EndpointSettings, context: Context) -> list[Questi
             instruction = context.template.instruction
             asked = whole.removeprefix(instruction + context.template.separator)
             prompt = [{"role": "system", "content": instruction}, {"role": "user", "content": asked}]
-        questions.append(Question(prompt_hash(prompt), prompt))
+        questions.append(AskedPrompt(prompt_hash(prompt), prompt))
     return questions
 
 

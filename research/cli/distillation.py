@@ -39,9 +39,10 @@ def distill(
     model.distill.student = "linear"
 
     For each fold the teacher is fitted, asked about the news known before the
-    training ended, and its probabilities are what the student learns. Both then
-    read the test window, and nothing is traded: [bold]embargo run[/bold] does that
-    with the same config.
+    training ended, and its probabilities are what the student learns; of its own
+    training texts, which are counted, they are in-sample. Both then read the test
+    window, and nothing is traded: [bold]embargo run[/bold] does that with the same
+    config.
 
     Example: [bold]embargo distill mine.toml[/bold]
     """
@@ -68,6 +69,11 @@ def distill(
             _day(told["student"]["knowledge_cutoff"]),
         )
     console.print(table)
+    taught = [one.manifest["student"]["settings"]["taught"] for one in made]
+    own, n = (sum(each[name] for each in taught) for name in ("n_in_sample", "n_texts"))
+    console.print(
+        f"Of {n:,} texts that taught, the teacher was itself fitted on or shown {own:,}: there it answers in-sample."
+    )
     console.print(f"Card: {made[-1].path / 'README.md'}", soft_wrap=True, highlight=False, markup=False)
 
 

@@ -105,6 +105,7 @@ def validate(
     """
     from embargo.models.bases.vintages import Vintages
     from embargo.research.progress import shown
+    from embargo.research.run.asking import foreseen
     from embargo.research.run.own_loaders import own_code_told
     from embargo.research.run.plan import base_of
     from embargo.research.run.preparation import prepare
@@ -134,11 +135,8 @@ def validate(
         console.print(escaped(said), soft_wrap=True, highlight=False)
     for said in cautions(plan.world, plan.parts):
         console.print(f"[yellow]![/] {escaped(said)}", soft_wrap=True, highlight=False)
-    if settings.model.kind == "endpoint":
-        from embargo.research.run.asking import foreseen
-
-        for said in foreseen(plan):
-            console.print(escaped(said), soft_wrap=True, highlight=False)
+    for said in foreseen(plan):
+        console.print(escaped(said), soft_wrap=True, highlight=False)
     show_data(plan.data)
     if not plan.data.stands:
         raise typer.Exit(BAD_DATA)

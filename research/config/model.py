@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -18,6 +19,8 @@ from embargo.research.config.settings import UNSEEN, BaseName, Count, Duration, 
 
 # Kinds that start from a base.
 ON_BASE = frozenset({"transformer", "prompted"})
+# Kinds of which nothing was there before they were fitted.
+WITHOUT_PAST = frozenset({"linear", "majority"})
 KINDS = ("transformer", "prompted", "endpoint", "distilled", "scores", "linear", "lexicon", "majority")
 
 
@@ -92,7 +95,7 @@ class EndpointSection(Section):
     @field_validator("url", "key", "model")
     @classmethod
     def _no_secret(cls, value: str | None, info: ValidationInfo) -> str | None:
-        faults = {
+        faults: dict[str, Callable[[], str | None]] = {
             "url": lambda: fault_of_address(str(value), with_key=False),
             "key": lambda: fault_of_name(str(value)),
             "model": lambda: "looks like a key; write the name of the model" if holds_key(str(value)) else None,
@@ -160,7 +163,7 @@ class ReaderSection(Section):
     @property
     def pretrained(self) -> bool:
         """Whether anything in it was there before it was fitted."""
-        return self.kind not in ("linear", "majority")
+        return self.kind not in WITHOUT_PAST
 
     @property
     def is_own(self) -> bool:

@@ -31,7 +31,7 @@ _WORD = re.compile(r"[a-z]{3,}")
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownText:
     """A text that prompts may show."""
 
     text: str
@@ -42,7 +42,7 @@ class Known:
 class Index:
     """Texts that can be looked up, weighed by how rare their words are among those that were counted."""
 
-    def __init__(self, texts: Sequence[Known], rarity: Mapping[str, float]) -> None:
+    def __init__(self, texts: Sequence[KnownText], rarity: Mapping[str, float]) -> None:
         self.texts, self.rarity = tuple(texts), dict(rarity)
         held: dict[str, list[int]] = {}
         for place, each in enumerate(self.texts):
@@ -54,10 +54,10 @@ class Index:
     def of(cls, background: pd.DataFrame) -> Index:
         """Index texts, each once, from when it was first known."""
         first = background.sort_values("known_at", kind="stable").drop_duplicates("text")
-        texts = [Known(text, at) for text, at in zip(first["text"], first["known_at"], strict=True)]
+        texts = [KnownText(text, at) for text, at in zip(first["text"], first["known_at"], strict=True)]
         return cls(texts, rarity_of(first["text"].tolist()))
 
-    def nearest(self, text: str) -> list[Known]:
+    def nearest(self, text: str) -> list[KnownText]:
         """Return the texts that share most rare words with one, the likest first, without itself."""
         scores = np.zeros(len(self.texts))
         for word in sorted(words(text)):
@@ -83,7 +83,7 @@ def rarity_of(texts: Sequence[str]) -> dict[str, float]:
 class CountingScorer:
     """Counts words over a prompt; see the module."""
 
-    def __init__(self, examples: Sequence[Known], index: Index, cutoff: pd.Timestamp | None) -> None:
+    def __init__(self, examples: Sequence[KnownText], index: Index, cutoff: pd.Timestamp | None) -> None:
         self.examples, self.index = tuple(examples), index
         self.knowledge_cutoff = cutoff
         self._lexicon = LexiconScorer()
@@ -157,11 +157,11 @@ def fit_counting(request: FitRequest) -> Fit:
     )
 
 
-def newest_of_each(train: pd.DataFrame) -> list[Known]:
+def newest_of_each(train: pd.DataFrame) -> list[KnownText]:
     """Return the newest training sample of each class, known when its label was complete."""
     rows = train.sort_values("known_at", kind="stable").drop_duplicates("label", keep="last").sort_values("label")
     known = rows[["known_at", "ends_at"]].max(axis=1)
-    return [Known(*row) for row in zip(rows["text"], known, rows["label"].astype(int), strict=True)]
+    return [KnownText(*row) for row in zip(rows["text"], known, rows["label"].astype(int), strict=True)]
 
 
 def _given(frame: pd.DataFrame | None) -> pd.DataFrame:

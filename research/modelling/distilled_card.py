@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from embargo.research.config.model import WITHOUT_PAST
+
 UNKNOWN = "unknown"
 ABOUT = (
     "A cheap reader that was fitted to the probabilities of another. It errs where its teacher errs, and knows what "
@@ -24,7 +26,9 @@ def distilled_card(manifest: Mapping[str, Any]) -> str:
         ("Student", _called(student["settings"]["student"], student)),
         ("Teacher", _called(teacher["kind"], teacher)),
         ("Taught on", f"{taught['n_texts']:,} texts ({known}), at temperature {student['settings']['temperature']:g}"),
+        ("of these in-sample", f"{taught['n_in_sample']:,} texts that the teacher was itself fitted on or shown"),
         ("Not taught", f"{taught['n_withheld']:,} texts that are validated on, {taught['n_unanswered']:,} unanswered"),
+        *_teaching(manifest["teaching"]),
         ("**Knowledge cutoff**", f"**{student['knowledge_cutoff'] or UNKNOWN}**, the later of both"),
         ("of the teacher", str(teacher["knowledge_cutoff"] or UNKNOWN)),
         (
@@ -36,12 +40,39 @@ def distilled_card(manifest: Mapping[str, Any]) -> str:
         f"# {manifest['name']}",
         ABOUT,
         _table(("", ""), rows),
+        _in_sample(taught, teacher),
         "## Agreement on the test window",
         _agreement(manifest["agreement"]),
         "## Against labels, and what reading costs",
         _both(manifest),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _teaching(account: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """Say what the teacher's answers took where they were paid for, those that an earlier fold needed left out."""
+    if account is None:
+        return []
+    took = f"{account['requests']:,} requests, {account['prompt_tokens']:,} prompt and "
+    took += f"{account['completion_tokens']:,} answer tokens, at a cost of {account['cost']:.4f}"
+    return [("Teaching took", f"{took}; what an earlier fold had asked is counted there")]
+
+
+def _in_sample(taught: Mapping[str, Any], teacher: Mapping[str, Any]) -> str:
+    """Say which of the teacher's answers are to texts that it had learnt from, and what that does."""
+    own, n = taught["n_in_sample"], taught["n_texts"]
+    if own:
+        said = (
+            f"The teacher was fitted on or shown {own:,} of the {n:,} texts that taught ({own / n:.1%}), with their "
+            "labels: there it repeats in part what it was told, and is surer than of news that it has not read. What "
+            "the student took over from there is no measure of either. Later news must not take their place, for it "
+            "is what both are tested on."
+        )
+    else:
+        said = f"The teacher was fitted on and shown none of the {n:,} texts that taught."
+    if teacher["kind"] not in WITHOUT_PAST:
+        said += " Which of them it had read before it was fitted is not known."
+    return f"{said} Agreement and quality below are measured on the test window alone."
 
 
 def _called(kind: str, model: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from embargo.research.modelling.judging import days_of, report_of
 from embargo.research.modelling.tuning import samples_of, write_model
 from embargo.research.progress import Stages
 from embargo.research.records.provenance import git_commit, versions
+from embargo.research.run.asking import Account, foreseen, spent, texts_of_teacher, took
 from embargo.research.run.plan import Plan, base_of
 from embargo.research.run.preparation import prepare
 from embargo.research.run.reading import fit_fold, fit_teacher, lent, with_base
@@ -100,6 +101,14 @@ def distill_models(config: Config, *, out: Path, cache: Path, stages: Stages) ->
     plan = with_base(plan, plan.parts[0].fold.train_end, cache, stages)
     # One labelled file trains one model for all folds.
     parts = plan.parts[:1] if config.labels.source == "file" else plan.parts
+
+    def read_too(part: Part) -> list[str]:
+        return [*_drawn(part, config.seed)["text"], *part.test["text"]]
+
+    for said in foreseen(replace(plan, parts=parts), read_too=read_too):
+        stages.say(said)
+    before, accounts = spent(config, cache), []
+    taught_before, asked_before = set[tuple[str, str]](), set[tuple[str, str]]()
     with ExitStack() as stack:
         store = stack.enter_context(ScoreCache(cache / "scores.sqlite"))
         shared: SharedBase | None = None
@@ -107,13 +116,19 @@ def distill_models(config: Config, *, out: Path, cache: Path, stages: Stages) ->
             of = f"fold {part.index + 1} of {len(parts)}"
             shared = lent(shared, base_of(plan, part), stack)
             student = fit_fold(plan, part, shared, cache, store, stages.stage(f"Teach the student, {of}"))
-            folder = out / _name(plan, part, student)
+            folder, account = out / _name(plan, part, student), Account.of_teacher(student.manifest, cache)
+            teaching = [] if account is None else texts_of_teacher(plan, part)
+            taught = None if account is None else account.of(teaching, taught_before)
             if folder.exists():
+                accounts += [] if account is None else [account.of(teaching, asked_before)]
                 yield Distilled(folder, read_sealed(folder), was_there=True)
                 continue
             teacher = fit_teacher(plan, part, cache, store, stages.stage(f"Find the teacher, {of}"))
             stages.stage(f"Ask both, {of}")
-            yield _written(folder, plan, part, len(parts), teacher, student, cache, store)
+            yield _written(folder, plan, part, len(parts), teacher, student, cache, store, taught)
+            accounts += [] if account is None else [account.of([*teaching, *read_too(part)], asked_before)]
+    for said in took(config, accounts, before, cache):
+        stages.say(said)
 
 
 def _name(plan: Plan, part: Part, student: FittedModel) -> str:
@@ -138,6 +153,7 @@ def _written(
     student: FittedModel,
     cache: Path,
     store: ScoreCache,
+    taught: dict[str, Any] | None,
 ) -> Distilled:
     config, base = plan.config, base_of(plan, part)
     dated = config.labels.source != "file"
@@ -164,6 +180,7 @@ def _written(
         "agreement": apart | {"n_unanswered": int((~there).sum())},
         "judged": {name: _judged(model, with_labels, config.seed, store, dated=dated) for name, model in pair.items()},
         "cost": {name: _cost(model, news) for name, model in pair.items()},
+        "teaching": taught,
         "versions": versions() | {"commit": git_commit() or "unknown"},
     }
     with new_folder(folder) as draft:

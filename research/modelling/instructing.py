@@ -383,7 +383,11 @@ def _measured(
             found |= matching_measures(written, references, embed)
         measures.append(found)
     groups = [one.article_id for one in asked]
-    resampling = {"seed": config.seed, "resamples": config.measure.resamples, "level": config.measure.level}
+    resampling: dict[str, Any] = {
+        "seed": config.seed,
+        "resamples": config.measure.resamples,
+        "level": config.measure.level,
+    }
     cutoff = models[1].knowledge_cutoff
     by_task = {}
     for task in TASKS:

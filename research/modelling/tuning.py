@@ -53,7 +53,7 @@ from embargo.models.tuning.adapters import open_adapter
 from embargo.models.tuning.tiny import TinySettings
 from embargo.models.tuning.tiny_lm import TinyLmSettings
 from embargo.research.config.experiment import Config, LabelsSection, load_config, override
-from embargo.research.config.model import ModelSection
+from embargo.research.config.model import WITHOUT_PAST, ModelSection
 from embargo.research.config.settings import Name, Section, Seed, checked, place_of, read_toml
 from embargo.research.modelling.judging import days_of, report_of
 from embargo.research.progress import Stages
@@ -85,6 +85,9 @@ class TuneConfig(Section):
                 f"labels.source = {self.labels.source!r} needs the sections news, prices and split; without them it "
                 "must be 'file'"
             )
+        if self.model.kind != "transformer":
+            # Refused with what to do instead by whoever loads it; its base has no part in that.
+            return self
         if self.model.base in BUILT_IN:
             raise ValueError(
                 f"model.base = {self.model.base!r} learns its words from an experiment's news; name another base"
@@ -200,16 +203,27 @@ def load_tuning(
             labels["path"] = place_of(labels["path"], path, "labels.path", env)
         config = checked(TuneConfig, document, where=str(path))
     if config.model.kind != "transformer":
-        raise ConfigError(
-            f"{path}: model.kind = {config.model.kind!r} is fitted in a moment by 'embargo run' and needs no tuning. "
-            "Set it to 'transformer'."
-        )
+        raise ConfigError(f"{path}: model.kind = {config.model.kind!r} {_instead_of_tuning(config.model.kind)}")
     if config.model.scorer != "torch":
         raise ConfigError(
             f"{path}: model.scorer = {config.model.scorer!r} is how a run scores; a model folder is calibrated on "
             "torch's logits. Add --set model.scorer=torch; 'embargo export --onnx' then writes the model for ONNX."
         )
     return config
+
+
+def _instead_of_tuning(kind: str) -> str:
+    """Say why a kind of reader is not tuned, and what to do."""
+    words = {
+        "scores": "takes scores made elsewhere, so that nothing is tuned; 'embargo run' reads and calibrates them.",
+        "prompted": "asks its base as it is, so that nothing is tuned; 'embargo run' reads with it.",
+        "endpoint": "asks a model that is not here to be tuned; 'embargo run' reads with it.",
+        "distilled": "learns from a teacher; use 'embargo distill'.",
+        "lexicon": "counts the words of a fixed list, so that nothing is tuned; 'embargo run' reads with it.",
+        **dict.fromkeys(WITHOUT_PAST, "is fitted in a moment by 'embargo run' and needs no tuning."),
+    }
+    own = "is a reader of your own, which 'embargo run' fits by its own code."
+    return f"{words.get(kind, own)} To tune a base, set it to 'transformer'."
 
 
 def plan_tuning(config: Config | TuneConfig, stages: Stages) -> TunePlan:

@@ -317,7 +317,7 @@ def _prompts(trail: Trail) -> list[Finding]:
         [_completed(plan, rows) for part in plan.parts for rows in (part.train, part.validation, part.test)]
     )
     if "ends_at" not in labelled:
-        labelled = labelled.assign(ends_at=pd.NaT)
+        labelled = labelled.assign(ends_at=pd.Series(pd.NaT, index=labelled.index))
     called = names_of(plan.config) or {}
     names = {symbol: called.get(symbol, ()) for symbol in plan.world.prices.symbols}
     return judge_prompts(plan, trail.prompts, trail.orders, trail.scored, trail.fitted_on, labelled, names)

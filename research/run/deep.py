@@ -13,7 +13,14 @@ from embargo.research.run.world import Inputs
 
 
 def audit_deeply(
-    plan: Plan, inputs: Inputs, cache: Path, stages: Stages, *, n_rows: int = 6, first: Carried | None = None
+    plan: Plan,
+    inputs: Inputs,
+    cache: Path,
+    stages: Stages,
+    *,
+    n_rows: int = 6,
+    first: Carried | None = None,
+    kept: Path | None = None,
 ) -> list[Finding]:
     """Carry a run out in worlds with other futures, and ask how far its labels reach.
 
@@ -29,6 +36,8 @@ def audit_deeply(
         Rows whose future is changed.
     first : Carried, optional
         The run as it is, where it has been carried through already.
+    kept : Path, optional
+        Cache of the run itself, needed where a reader is paid for.
     """
-    found = perturb_run(plan, inputs, cache, stages, first=first, n_rows=n_rows, seed=plan.config.seed)
+    found = perturb_run(plan, inputs, cache, stages, first=first, n_rows=n_rows, seed=plan.config.seed, kept=kept)
     return [*found, judge_labels(plan)]

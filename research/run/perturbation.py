@@ -34,6 +34,7 @@ from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.fields import CLASSES
 from embargo.models.content import text_hash
 from embargo.research.progress import Quiet, Stages
+from embargo.research.run.asking import foreseen, more_told, paid_reader, share_journal
 from embargo.research.run.plan import Plan, traded_news, traded_parts, trading_rows
 from embargo.research.run.reading import SCORES, Memory, Reading, read, with_base
 from embargo.research.run.samples import Part, plan_folds, plan_parts
@@ -129,6 +130,7 @@ def perturb_run(
     n_rows: int = 6,
     seed: int = 0,
     through: Carry = carry,
+    kept: Path | None = None,
 ) -> list[Finding]:
     """Repeat a run in worlds whose future differs, and compare everything that was settled before.
 
@@ -139,7 +141,8 @@ def perturb_run(
     same content.
 
     Silent on: knowledge that the inputs themselves hold (texts that were edited later, a base model that has read the
-    future, labelled files without dates), and on what only instants that were not drawn would show.
+    future, labelled files without dates), on what only instants that were not drawn would show, and on a paid reader
+    that says something else each time: what it answered to a prompt stays its answer.
 
     Parameters
     ----------
@@ -157,6 +160,8 @@ def perturb_run(
     seed : int
     through : callable
         What carries inputs through a run; a test puts a leak here.
+    kept : Path, optional
+        Cache of the run itself, whose journal of endpoints is used on; needed where a reader is paid for.
 
     Returns
     -------
@@ -179,6 +184,11 @@ def perturb_run(
     >>> finding.code, finding.verdict
     ('T1', 'pass')
     """
+    share_journal(plan.config, kept, [cache / name for name in (FIRST, "second", "anew")], "other futures")
+    if paid_reader(plan.config) is not None:
+        n = sum(pd.concat([part.test_news, part.test])["article_id"].nunique() for part in plan.parts)
+        for said in [*foreseen(plan), *more_told(plan.config, n, "In worlds with other news")]:
+            stages.say(said)
     advance = stages.stage("Carry out the run twice as it is")
     # Folds stay where they are when the data end sooner: where to cut is a setting, though the config leave it open.
     split = plan.config.split.model_copy(update={"end": plan.parts[-1].fold.test_end})

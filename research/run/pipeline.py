@@ -36,6 +36,7 @@ from embargo.research.records.metrics import FusionFigures, Metrics, TruthFigure
 from embargo.research.records.provenance import manifest_of
 from embargo.research.records.seals import keep_seal
 from embargo.research.records.windows import TradedWindow, window_on
+from embargo.research.run.asking import foreseen, spent, took
 from embargo.research.run.audit import Trail, audit
 from embargo.research.run.chance import shuffle_news
 from embargo.research.run.cutoff import Rival, either_side
@@ -138,6 +139,9 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
     ledger.refuse_unwritable(place, window)
 
     plan = with_base(plan, plan.parts[0].fold.train_end, cache, stages)
+    for told in foreseen(plan):
+        stages.say(told)
+    before = spent(config, cache)
     memory = Memory()
     reading = read(plan, plan.parts, cache, stages, memory)
 
@@ -182,6 +186,7 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
     verdict = conclude(metrics, findings, significance=config.statistics.significance, bad_data=plan.data.refused)
     said = [*scores_told(plan.world, plan.parts), *cautions(plan.world, plan.parts), *remarks(attempts)]
     said += ledger.earlier_attempts(out, declared=attempts.elsewhere)
+    said += took(config, [each["asked"] for each in reading.manifests if "asked" in each], before, cache)
     verdict = replace(verdict, text=" ".join([verdict.text, *said]))
     measured = replace(
         measured,

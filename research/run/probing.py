@@ -52,8 +52,9 @@ from embargo.models.scorers.cache import ScoreCache
 from embargo.models.scorers.score import cached_logits
 from embargo.research.config.names import names_of
 from embargo.research.progress import Stages
+from embargo.research.run.asking import foreseen, more_told, paid_reader, require_budget
 from embargo.research.run.plan import Plan, base_of
-from embargo.research.run.prompts_shown import ask_orders
+from embargo.research.run.prompts_shown import ORDERS_ASKED, ask_orders
 from embargo.research.run.reading import fit_fold, lent, with_base
 from embargo.signals.alignment import align
 
@@ -66,6 +67,9 @@ COLUMNS = ("article_id", "text", "symbol", "at", "earned")
 _YEARS = -7
 # Texts of other days told of each article's symbol and date.
 _LENDERS = 2
+# Most readings of an article beside itself: four changes and its loans; two forms of bare question with and without a
+# date, for each of two dates.
+_READINGS = 4 + _LENDERS + 2 * 2 * 2
 _APART = np.timedelta64(7, "D")
 _RESAMPLES = 1000
 _UNNAMED = (
@@ -206,6 +210,12 @@ def probe_run(
     if scorer is None and config.model.scores is not None:
         return _unanswered()
     called = names if names is not None else names_of(config)
+    if scorer is None and paid_reader(config) is not None:
+        require_budget(config, "probes")
+        most = min(at_most, sum(len(part.test_news) for part in plan.parts))
+        n = _READINGS * most + 2 * ORDERS_ASKED
+        for said in [*foreseen(plan), *more_told(config, n, "To see what it remembers")]:
+            stages.say(said)
     plan = with_base(plan, plan.parts[0].fold.train_end, cache, stages) if scorer is None else plan
     placed, stated = _placed(plan), _stated(plan, scorer)
     drawn = draw_articles(placed, stated, at_most=at_most, seed=config.seed)

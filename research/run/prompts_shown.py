@@ -26,6 +26,9 @@ PROMPT_COLUMNS = ("article_id", "fold", "read_at", "asked", "part", "text", "kno
 ORDER_COLUMNS = ("article_id", "form", "direction", "told", "control")
 # What is left of a prompt without its article and its dated items.
 FIXED = "fixed"
+# Texts of each form of order, and how many orders that makes.
+PER_FORM = 2
+ORDERS_ASKED = len(FORMS) * PER_FORM
 # Longer texts are cut by prompts, and an order behind them with them.
 _LONGEST = 400
 
@@ -125,7 +128,7 @@ def ask_orders(
     news: pd.DataFrame,
     *,
     cache: ScoreCache | None = None,
-    per_form: int = 2,
+    per_form: int = PER_FORM,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Put orders into some texts, and read what a scorer makes of them.

@@ -22,7 +22,6 @@ from embargo.data_loaders.splits.folds import Fold
 from embargo.models.bases.resolve import TINY_LM, Base, resolve_base
 from embargo.models.bases.vintages import Vintages, open_vintages, series_of
 from embargo.models.calibration.fitting import Calibration
-from embargo.models.content import text_hash
 from embargo.models.export.onnx import check_runtime
 from embargo.models.fitting import FittedModel, fit_scorer, scorer_kind
 from embargo.models.loading.shared import SharedBase
@@ -39,13 +38,13 @@ from embargo.models.scorers.distilled import DistilledSettings
 from embargo.models.scorers.given import GivenSettings
 from embargo.models.scorers.linear import LinearSettings
 from embargo.models.scorers.prompted import require_decoder
-from embargo.models.scorers.score import score_articles
+from embargo.models.scorers.score import cached_logits, score_articles
 from embargo.models.tuning.tiny import pretrain_tiny
 from embargo.models.tuning.tiny_lm import pretrain_tiny_lm
 from embargo.research.config.experiment import Config
 from embargo.research.config.model import ModelSection, PromptSection, ReaderSection
 from embargo.research.progress import Advance, Stages
-from embargo.research.run.asking import endpoint_settings
+from embargo.research.run.asking import COST_NOTHING, Account, asked_again_of, endpoint_settings, texts_of_teacher
 from embargo.research.run.given_scores import given_scores
 from embargo.research.run.plan import Plan, background_of, base_of, teacher_base_of
 from embargo.research.run.prompts_shown import (
@@ -62,15 +61,12 @@ if TYPE_CHECKING:
     from embargo.signals.fusion.model import FusionModel
 
 SCORES = "scores.sqlite"
-# Texts of a fold of which its reader is asked once more: readers of words cost nothing, and models take their time.
-# Those that are paid for by the answer are asked of as few as show another model.
-ASKED_AGAIN, ASKED_OF_MODELS, ASKED_OF_PAID = 2000, 32, 8
-COST_NOTHING = ("lexicon", "linear", "majority", "scores")
-# Of those, texts that are asked alone too.
+# Of the texts that a reader is asked of once more, those that are asked alone too.
 ALONE, ALONE_OF_MODELS = 32, 8
 ANSWER_COLUMNS = (
     "article_id", "fold", *(f"kept_{name}" for name in (*CLASSES, "confidence")),
     *(f"{part}_{name}" for part in ("again", "alone", "repeated") for name in CLASSES), "apart_before",
+    "answers_apart", "stated_error",
 )  # fmt: skip
 
 
@@ -173,7 +169,8 @@ class Reading:
         confidence as ``kept_*``, what they answer when asked again without a cache as ``again_*``, NaN where they were
         not asked, what they answer of texts that are asked alone as ``alone_*`` and ``repeated_*``, and as
         ``apart_before`` the largest difference of their logits, which no calibration bends, in standard deviations of
-        the fold's. Empty of a reading that is not audited.
+        the fold's. Of a reader whose answers vary, ``answers_apart`` and ``stated_error`` as
+        `embargo.backtest.leakage.check_rereading` reads them. Empty of a reading that is not audited.
     prompts : DataFrame
         What prompts of the test news show, as `embargo.research.run.prompts_shown.shown_prompts` writes it.
     orders : DataFrame
@@ -358,7 +355,10 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memo
                 fitted_on.append(model.fitted_on.assign(fold=part.index))
             told: dict[str, Any] = {"fold": part.index, "n_cached": result.n_cached, "n_scored": result.n_scored}
             if isinstance(model.scorer, Paid):
-                told["asked"] = paid_for(model.scorer, [*part.validation["text"], *tested["text"]], counted)
+                account = Account(model.scorer.asked, tuple(model.scorer.overhead), cache)
+                told["asked"] = account.of([*part.validation["text"], *tested["text"]], counted)
+            elif memory.scores is None and (teacher := Account.of_teacher(model.manifest, cache)) is not None:
+                told["asked"] = teacher.of(texts_of_teacher(plan, part), counted)
             if result.n_unscored:
                 told["n_unscored"] = result.n_unscored
             if len(prompts[-1]):
@@ -410,28 +410,15 @@ def _asked_again(
     told["apart_before"] = apart_before(
         before.loc[asked["article_id"], list(CLASSES)].to_numpy(), Calibration().apply(logits)
     )
+    if isinstance(model.scorer, Paid):
+        given = cached_logits(model.scorer, asked["text"].tolist(), cache=store).logits
+        told[["answers_apart", "stated_error"]] = model.scorer.stated_errors(asked["text"].tolist(), given)
     # Scores of a file read no text, and whoever is paid for each answer is asked one text at a time anyway.
     if not isinstance(model.scorer, ByArticle | Paid):
         few = asked.iloc[: ALONE if config.model.kind in COST_NOTHING else ALONE_OF_MODELS]
         alone = ask_alone(model.scorer, model.calibration, few["text"].tolist(), again[: len(few)])
         told = told.join(pd.DataFrame(alone, index=few.index))
     return answers.join(told).reindex(columns=list(ANSWER_COLUMNS))
-
-
-def asked_again_of(config: Config, part: Samples, *, paid: bool) -> pd.DataFrame:
-    """Draw the articles of a fold of which its reader is asked again: ``article_id, text``."""
-    news = part.test_news[["article_id", "text"]].drop_duplicates("article_id")
-    most = ASKED_OF_PAID if paid else ASKED_AGAIN if config.model.kind in COST_NOTHING else ASKED_OF_MODELS
-    drawn = np.random.default_rng([config.seed, part.index]).permutation(len(news))[:most]
-    return news.iloc[drawn]
-
-
-def paid_for(scorer: Paid, texts: Sequence[str], counted: set[tuple[str, str]]) -> dict[str, Any]:
-    """Add up what a fold's answers took, each in the first fold alone that needed it; ``counted`` learns which."""
-    names = [*scorer.overhead, *(text_hash(text) for text in texts)]
-    fresh = [name for name in dict.fromkeys(names) if (scorer.asked, name) not in counted]
-    counted.update((scorer.asked, name) for name in fresh)
-    return scorer.account(fresh)
 
 
 def apart_before(kept: np.ndarray, again: np.ndarray) -> np.ndarray:

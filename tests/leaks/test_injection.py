@@ -97,12 +97,17 @@ def test_order_and_control_have_the_same_length_and_the_same_label():
         ({"noise": 0.3}, 0.0, 0.03),
         ({"wording": 0.1}, 0.0, 0.02),
         ({"wording": 0.3}, 0.0, 0.03),
+        ({"wording": 0.4}, 0.0, 0.06),
         ({"wording": 0.05, "obeys": lambda form: 0.1}, 0.9, 1.0),
         ({"wording": 0.05, "obeys": lambda form: 0.5 * (form % 2)}, 0.7, 1.0),
         ({"wording": 0.05, "obeys": lambda form: 0.9 * (form % 2)}, 0.9, 1.0),
+        ({"wording": 0.05, "obeys": lambda form: 0.9 * (form == 3)}, 0.15, 0.45),
     ],
-    ids=["little noise", "much noise", "wording", "much wording", "a little", "half of the forms", "half, fully"],
-)
+    ids=[
+        "little noise", "much noise", "wording", "much wording", "most wording", "a little", "half of the forms",
+        "half, fully", "one form",
+    ],
+)  # fmt: skip
 def test_size_and_power(settings, low, high):
     rng = np.random.default_rng(7)
     doubted = np.mean([check_injection(readings(rng, **settings)).verdict != "pass" for _ in range(200)])

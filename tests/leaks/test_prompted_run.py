@@ -74,6 +74,7 @@ def test_later_articles_in_the_index_are_found_by_their_text_and_by_the_canary(t
     assert "what was read by retrieved" in again.detail
 
 
+@pytest.mark.slow
 def test_rare_words_of_all_dates_in_the_index_move_prompts(tmp_path, monkeypatch):
     """Only what is within reach is dated; that it is weighed by later articles shows when the future changes."""
     seen, honest = {}, reading.background_of
@@ -120,7 +121,10 @@ def test_an_outcome_that_is_remembered_before_it_is_complete_is_found(tmp_path, 
 
 @pytest.mark.parametrize(
     ("words", "verdict"),
-    [("As of June 2024, is this good news?", "leak"), ("In 2014 rates were low. Is this good?", "suspicious")],
+    [
+        ("As of June 2024, is this good news?", "leak"),
+        pytest.param("In 2014 rates were low. Is this good?", "suspicious", marks=pytest.mark.slow),
+    ],
 )
 def test_a_template_that_knows_is_found(words, verdict, tmp_path, monkeypatch):
     monkeypatch.setattr(CountingScorer, "instruction", lambda scorer: words)
@@ -128,6 +132,7 @@ def test_a_template_that_knows_is_found(words, verdict, tmp_path, monkeypatch):
     assert verdicts(run) == {"R1": "pass", "R2": "pass", "R4": verdict, "R5": "pass"}
 
 
+@pytest.mark.slow
 def test_words_that_a_prompt_does_not_list_are_read_all_the_same(tmp_path, monkeypatch):
     honest = CountingScorer.prompts
 
@@ -139,6 +144,7 @@ def test_words_that_a_prompt_does_not_list_are_read_all_the_same(tmp_path, monke
     assert verdicts(run)["R4"] == "leak"
 
 
+@pytest.mark.slow
 def test_a_reader_that_follows_orders_and_one_that_reads_two_articles_at_once_are_found(tmp_path, monkeypatch):
     honest = CountingScorer.logits
 

@@ -9,6 +9,7 @@ import pytest
 from embargo.backtest.leakage import check_rereading
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.fields import CLASSES
+from embargo.models.scorers.endpoint import drawn_apart
 
 N = 300
 
@@ -97,3 +98,50 @@ def test_a_step_of_a_calibration_is_no_other_answer(articles):
     one, many = np.arange(N) == 7, np.arange(N) % 5 == 0
     assert of(one, 0.02).verdict == "pass"
     assert of(one, 0.5).code == of(one, 0.0).code == of(many, 0.02).code == "D9"
+
+
+def asked_twice(rng: np.random.Generator, draws: int, texts: int, changed: bool) -> pd.DataFrame:
+    """Draw answers of one model to some texts, and again, of it or of one that thinks otherwise of them."""
+    one = rng.dirichlet([0.5, 0.5, 0.5], texts)
+    two = rng.dirichlet([0.5, 0.5, 0.5], texts) if changed else one
+    counts = [np.array([rng.multinomial(draws, share) for share in shares]) for shares in (one, two)]
+    kept, again = ((each + 1.0) / (draws + 3.0) for each in counts)
+    apart, error = zip(*(drawn_apart(*pair) for pair in zip(*counts, strict=True)), strict=True)
+    frame = pd.DataFrame({name: kept[:, place] for place, name in enumerate(CLASSES)})
+    frame["confidence"] = kept.max(axis=1)
+    frame = frame.join(frame.add_prefix("kept_"))
+    frame[[f"again_{name}" for name in CLASSES]] = again
+    at = pd.date_range("2020-01-01", periods=texts, tz="UTC")
+    frame = frame.assign(article_id=[f"a{number}" for number in range(texts)], at=at, earned=0.01)
+    return frame.assign(answers_apart=apart, stated_error=error)
+
+
+@pytest.mark.parametrize(("draws", "texts"), [(1, 16), (5, 8), (5, 16), (20, 32)])
+def test_honest_draws_are_no_other_answers(draws, texts):
+    rng = np.random.default_rng([7_300_031, draws, texts])
+    frames = [asked_twice(rng, draws, texts, changed=False) for _ in range(60)]
+    assert {check_rereading(frame).verdict for frame in frames} == {"pass"}
+    # Without a stated error nearly each of them would be taken for another model's.
+    bare = [check_rereading(frame.drop(columns=["answers_apart", "stated_error"])) for frame in frames[:20]]
+    assert sum(each.verdict == "leak" for each in bare) > 15
+    assert "as far as answers that vary can tell" in check_rereading(frames[0]).detail
+
+
+@pytest.mark.parametrize(("draws", "texts", "least"), [(5, 40, 0.95), (20, 16, 1.0)])
+def test_draws_of_another_model_are_told_apart(draws, texts, least):
+    rng = np.random.default_rng([7_300_032, draws])
+    found = [check_rereading(asked_twice(rng, draws, texts, changed=True)) for _ in range(40)]
+    assert np.mean([each.code == "D9" and each.verdict == "leak" for each in found]) >= least
+    assert "more than its answers vary" in found[0].detail
+
+
+def test_what_cannot_vary_and_does_is_another_answer_and_symbols_do_not_count_twice():
+    frame = asked_twice(np.random.default_rng(7_300_033), 5, 16, changed=False)
+    wrong = frame.assign(stated_error=np.where(frame.index == 3, 0.0, frame["stated_error"]))
+    wrong.loc[3, "answers_apart"] = 0.2
+    finding = check_rereading(wrong)
+    assert (finding.code, finding.effect) == ("D9", 1 / 16)
+    far = frame.assign(answers_apart=0.0)
+    far.loc[3, "answers_apart"] = 3.5 * far.loc[3, "stated_error"]
+    assert far.loc[3, "stated_error"] > 0.0
+    assert check_rereading(pd.concat([far, *[far.loc[[3]]] * 20], ignore_index=True)).verdict == "pass"

@@ -144,7 +144,8 @@ def test_another_kind_is_a_file_and_a_line(samples, cache_dir, monkeypatch):
     expected = ["counting", 2, "counted here", 7, {}, None, CUTOFF.isoformat()]
     assert [model.manifest[name] for name in entries] == expected
     assert len(model.train_text_hashes) == 2
-    with pytest.raises(ConfigError, match=r"'counting' takes no base model. Give 'base' with 'transformer'"):
+    bases = r"'counting' takes no base model. Give 'base' with 'prompted' and 'transformer'"
+    with pytest.raises(ConfigError, match=bases):
         fitted("counting", samples, cache_dir, base=object())
     with pytest.raises(ConfigError, match="does not take LinearSettings"):
         fitted("counting", samples, cache_dir, settings=LinearSettings())

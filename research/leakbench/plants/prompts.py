@@ -32,7 +32,8 @@ def _later_documents(clean: Clean, dose: float, rng: np.random.Generator) -> Pla
             known, news = background_of(plan, part), plan.world.news
             drawn = np.array([int(text_hash(str(name))[:8], 16) / 16**8 for name in news["article_id"]]) < dose
             later = news.loc[~news["article_id"].isin(known["article_id"]) & drawn, known.columns]
-            return pd.concat([known, later.assign(known_at=known["known_at"].max())], ignore_index=True)
+            found: pd.DataFrame = pd.concat([known, later.assign(known_at=known["known_at"].max())], ignore_index=True)
+            return found
 
         return changed
 

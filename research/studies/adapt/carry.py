@@ -201,16 +201,18 @@ def _probed(
     except EmbargoError as failure:
         return None, f"not asked: {failure}"
     same = table.loc[(table["expects"] == "same") & (table["n"] > 0)]
-    worst = same["flip_rate"].idxmax()
+    place = int(same["flip_rate"].to_numpy(dtype=float).argmax())
+    rate, low, high = same[["flip_rate", "flip_low", "flip_high"]].to_numpy(dtype=float)[place].tolist()
+    denied = table[table["expects"] == "reversal"]
     found = {
         "n": int(same["n"].sum()),
         "texts": len(texts),
         "flip_rate": float((same["flip_rate"] * same["n"]).sum() / same["n"].sum()),
-        "worst": str(worst),
-        "worst_rate": float(same.loc[worst, "flip_rate"]),
-        "worst_low": float(same.loc[worst, "flip_low"]),
-        "worst_high": float(same.loc[worst, "flip_high"]),
-        "denials": float(table.loc["negation", "flip_rate"]),
+        "worst": str(same.index[place]),
+        "worst_rate": rate,
+        "worst_low": low,
+        "worst_high": high,
+        "denials": float(denied["flip_rate"].iloc[0]),
     }
     write_json(path, found)
     advance(1, 1)

@@ -160,10 +160,13 @@ def pairs_of(
 
 
 def _apart(row: pd.Series) -> Apart:
-    values = [None if pd.isna(row[name]) else float(row[name]) for name in ("estimate", "low", "high")]
-    if row["estimate"] == row["low"] == row["high"] == 0.0:
+    difference, low, high, p_value, adjusted = (
+        None if pd.isna(row[name]) else float(row[name])
+        for name in ("estimate", "low", "high", "p_value", "p_value_holm")
+    )
+    if difference == low == high == 0.0:
         return Apart(0.0, note="the same answer to every item")
-    return Apart(*values, *(None if pd.isna(row[name]) else float(row[name]) for name in ("p_value", "p_value_holm")))
+    return Apart(difference, low, high, p_value, adjusted)
 
 
 def _sharpes(

@@ -74,10 +74,14 @@ def markdown(found: Adaptation, *, title: str) -> str:
         ]
         for name, words in names:
             heads = ["first", "second", f"{words}: difference", "interval", "p, two-sided", "p (Holm), two-sided"]
-            rows = [
-                [pair.a, pair.b, *apart_cells(pair.of(pair.a, name), sharpe=name == "sharpe")] for pair in found.pairs
-            ]
+            told = {(pair.a, pair.b): pair.of(pair.a, name) for pair in found.pairs}
+            tested = {names: apart for names, apart in told.items() if apart.p_value is not None}
+            rows = [[*names, *apart_cells(apart, sharpe=name == "sharpe")] for names, apart in tested.items()]
             parts.append(_table(heads, rows))
+            if left := len(told) - len(tested):
+                parts.append(
+                    f"Not tested: {left} of {len(told)} pairs, of which one never traded or both are the same."
+                )
     return "\n\n".join(part for part in [*parts, how_tested(found)] if part) + "\n"
 
 

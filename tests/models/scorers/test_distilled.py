@@ -148,6 +148,16 @@ def test_everything_that_either_read_is_written_down_and_nothing_validated_is_ta
     assert set(student.train_text_hashes) == seen
 
 
+@pytest.mark.parametrize("kind", ["linear", "lexicon"])
+def test_texts_that_the_teacher_was_fitted_on_are_counted(parts, cache_dir, kind):
+    asked = pd.concat([parts["background"], parts["train"].head(50)])
+    asked = asked.loc[~asked["text"].isin(parts["validation"]["text"])]
+    made = fitted(kind, parts, cache_dir)
+    taught = fitted("distilled", parts, cache_dir, teacher=made, background=asked).manifest["settings"]["taught"]
+    own = len(set(parts["train"]["text"]) & set(asked["text"])) if kind == "linear" else 0
+    assert (taught["n_texts"], taught["n_in_sample"]) == (asked["text"].nunique(), own)
+
+
 def test_the_newest_are_asked_first_once_and_from_the_cache(parts, teacher, cache_dir, tmp_path):
     asked = []
 

@@ -556,3 +556,93 @@ def test_without_the_client_it_is_said_what_is_missing(server, tmp_path, monkeyp
     monkeypatch.setitem(sys.modules, "openai", None)
     with pytest.raises(MissingPartError, match=r"pip install 'embargo\[endpoint\]'"):
         scorer_of(server, tmp_path)
+
+
+def thinking(content="<think>\nOkay, the", **beside):
+    """Return a choice of a model that thinks aloud until its tokens run out."""
+    choice = words(content, finish="length")
+    choice["message"] |= beside
+    listed = [{"token": token, "logprob": value} for token, value in (("<think>", -0.01), ("Okay", -5.0))]
+    return choice | {"logprobs": {"content": [{**listed[0], "top_logprobs": listed}]}}
+
+
+@pytest.mark.parametrize("logprobs", ["always", "never", "auto"])
+@pytest.mark.parametrize("choice", [thinking(), thinking("", reasoning_content="Okay, the")])
+def test_a_model_that_thinks_aloud_is_told_at_once_with_what_helps(service, tmp_path, choice, logprobs):
+    service.said["Judge"] = choice
+    with service.serve() as server:
+        with pytest.raises(ConfigError, match=r"reasons before it answers.*--reasoning-budget 0") as caught:
+            scorer_of(server, tmp_path, logprobs=logprobs)
+        assert "another template" not in str(caught.value)
+        assert ("held to a schema" in str(caught.value)) == (logprobs == "always")
+        asked = len(server.requests)
+        assert asked <= 3
+        # Nothing of that is remembered, so that a server set right is asked as any other.
+        del service.said["Judge"]
+        scorer = scorer_of(server, tmp_path, logprobs=logprobs)
+        assert scorer.found.manner.logprobs == (logprobs != "never")
+
+
+def test_a_schema_keeps_a_model_from_thinking_where_the_server_holds_it_to_one(service, tmp_path):
+    class Held(OpenAiService):
+        def _choice(self, prompt, document, chat):
+            return super()._choice(prompt, document, chat) if "response_format" in document else thinking()
+
+    with Held(model="a-model").serve() as server:
+        scorer = scorer_of(server, tmp_path, samples=2)
+        assert scorer.found.manner.form == "schema"
+        assert np.isfinite(scorer.logits(TEXTS[:2])).all()
+
+
+def test_a_model_that_begins_to_think_midway_is_told_apart_from_one_that_refuses(service, tmp_path):
+    with service.serve() as server:
+        scorer = scorer_of(server, tmp_path)
+        service.said["Judge"] = thinking()
+        with pytest.raises(ServiceError, match=r"begins: '<think>.*--reasoning-budget 0"):
+            scorer.logits(TEXTS)
+        service.said["Judge"] = refusal()
+        with pytest.raises(ServiceError, match="Try another template or model") as caught:
+            scorer.logits(TEXTS)
+        assert "reason" not in str(caught.value).partition("begins")[2].partition("kept")[2]
+
+
+@pytest.mark.parametrize("calibrate", [False, True])
+def test_a_reader_that_draws_states_how_far_its_answers_may_lie_apart(tmp_path, calibrate):
+    class Moody(OpenAiService):
+        number, turned = 0, False
+
+        def _choice(self, prompt, document, chat):
+            self.number += 1
+            choice = super()._choice(prompt, document | {"seed": self.number}, chat)
+            if self.turned:
+                choice["message"]["content"] = '{"answer": "positive"}'
+            return choice
+
+    service, texts = Moody(model="a-model", logprobs="none"), articles(30)["text"].tolist()
+    with service.serve() as server:
+        given = {"samples": 4, "calibrate": calibrate, "concurrency": 1}
+        scorer = scorer_of(server, tmp_path, **given)
+        kept = scorer.logits(texts)
+        scorer.asked_again(texts[:20])
+        honest = scorer.stated_errors(texts, kept)
+        service.turned = True
+        scorer.asked_again(texts[20:])
+        turned = scorer.stated_errors(texts[20:], kept[20:])
+    assert np.isnan(honest[20:]).all()
+    mean = [np.mean((apart / error) ** 2) for apart, error in ((honest[:20]).T, turned.T)]
+    assert mean[0] < 2.0 < mean[1]
+    # What was kept but is not what was answered cannot be a matter of chance.
+    other = scorer.stated_errors(texts[:2], kept[:2] + np.array([0.1, 0.0, 0.0]))
+    assert (other[:, 0] > 0.0).all()
+    assert (other[:, 1] == 0.0).all()
+
+
+def test_log_probabilities_have_no_stated_error_and_a_text_without_answer_is_not_asked_again(server, service, tmp_path):
+    service.said[TEXTS[0]] = refusal()
+    scorer = scorer_of(server, tmp_path, max_unanswered=0.5)
+    kept = scorer.logits(TEXTS[:3])
+    del service.said[TEXTS[0]]
+    again = scorer.asked_again(TEXTS[:3])
+    assert np.isnan(again[0]).all()
+    np.testing.assert_array_equal(again[1:], kept[1:])
+    assert np.isnan(scorer.stated_errors(TEXTS[:3], kept)).all()

@@ -152,6 +152,12 @@ def test_explain_shows_every_setting_and_trains_nothing(desk: ModelDesk) -> None
     ("change", "status", "named"),
     [
         ("model.kind=linear", 2, "needs no tuning"),
+        ("model.kind=lexicon", 2, "a fixed list"),
+        ('model={kind="scores", scores={path="s.csv", knowledge_cutoff=2015-01-01}}', 2, "made elsewhere"),
+        ('model={kind="prompted", base="tiny-lm"}', 2, "asks its base as it is"),
+        ('model={kind="endpoint", endpoint={url="http://127.0.0.1:1/v1", model="m"}}', 2, "not here to be tuned"),
+        ('model={kind="distilled", distill={teacher={kind="linear"}}}', 2, "embargo distill"),
+        ("model.kind=mine:READER", 2, "of your own"),
         ("model.base=tiny", 2, "name another base"),
         ("model.base=./gone", 1, "no such folder"),
         ("model.method=prompt", 0, ""),

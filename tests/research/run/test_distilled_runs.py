@@ -121,6 +121,7 @@ def test_the_command_leaves_a_card_that_says_what_is_lost_and_saved(tmp_path: Pa
         assert result.exit_code == 0, result.output
         again = embargo(*call)
     assert "was there" in again.output
+    assert "in-sample" in again.output
     folders = sorted((tmp_path / "models").iterdir())
     assert len(folders) == 2
     for folder in folders:
@@ -135,6 +136,9 @@ def test_the_command_leaves_a_card_that_says_what_is_lost_and_saved(tmp_path: Pa
         ).to_numpy().argmax(axis=1)
         assert same.mean() == pytest.approx(told["agreement"]["share"])
         card = (folder / "README.md").read_text()
+        taught = told["student"]["settings"]["taught"]
+        assert 0 < taught["n_in_sample"] < taught["n_texts"]
+        assert f"fitted on or shown {taught['n_in_sample']:,} of the {taught['n_texts']:,} texts that taught" in card
         for words in ("the later of both", "Cohen's kappa", "calibration error", "CPU seconds per 1,000 texts"):
             assert words in card
         assert f"{told['agreement']['share']:.3f}" in card
