@@ -88,13 +88,13 @@ def test_rows_that_no_part_has_are_told(desk: ModelDesk, tmp_path: Path) -> None
 def test_a_model_that_another_process_has_written_meanwhile_stays(
     desk: ModelDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written = tuning._written
+    written = tuning.write_model
 
     def twice(*arguments: Any) -> Any:
         written(*arguments)
         return written(*arguments)
 
-    monkeypatch.setattr(tuning, "_written", twice)
+    monkeypatch.setattr(tuning, "write_model", twice)
     options = ("--out", desk.folder / "race", "--set", "model.knowledge_cutoff=2013-06-30")
     result = desk.run("tune", desk.folder / "tune.toml", *options)
     assert result.exit_code == 0, result.output

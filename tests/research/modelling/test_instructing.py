@@ -171,7 +171,7 @@ def test_evaluate_judges_on_later_articles_alone(desk: Path, model: Path) -> Non
     assert figures["left_out"]["known_by_the_end_of_the_tuning"] == int((frame["published_at"] <= until).sum())
     assert figures["known_before"] == 0
     assert {row["measure"] for row in figures["compared"]} >= {"ROUGE-1", "BLEU", "numbers invented", "answer loss"}
-    for words in ("p (Holm)", "By task", "ROUGE-L", "Left out"):
+    for words in ("p (Holm)", "task (tuned / base)", "ROUGE-L", "Left out"):
         assert words in result.output
     one = next(row for row in figures["compared"] if row["measure"] == "answer loss")
     assert one["low"] <= one["difference"] <= one["high"]
