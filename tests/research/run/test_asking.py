@@ -18,7 +18,7 @@ from embargo.models.endpoints import BudgetError, Journal, asking
 from embargo.models.endpoints.journal import JOURNAL
 from embargo.research import Quiet, load_config, prepare
 from embargo.research.run.asking import ASKED_OF_PAID, endpoint_settings, foreseen
-from embargo.research.run.audit import _bases
+from embargo.research.run.audit import judge_bases
 from embargo.research.run.cutoff import stated_cutoff
 from embargo.research.run.reading import Memory, read
 from embargo.research.run.report.asked import asked_table
@@ -124,13 +124,13 @@ def test_the_sum_over_folds_is_what_was_spent(asked):
 
 def test_an_unknown_cutoff_is_suspicious_and_a_stated_one_divides_the_test(asked):
     plan, _, _, first, _, _ = asked
-    finding = _bases(plan, first.manifests)
+    finding = judge_bases(plan, first.manifests)
     assert (finding.code, finding.verdict) == ("M1", "suspicious")
     assert "'a-model'" in finding.detail
     dated = [manifest | {"base_knowledge_cutoff": "2015-09-01T00:00:00+00:00"} for manifest in first.manifests]
     assert stated_cutoff(plan, dated) == pd.Timestamp("2015-09-01", tz="UTC")
     early = [manifest | {"base_knowledge_cutoff": "2014-01-01T00:00:00+00:00"} for manifest in dated]
-    assert _bases(plan, early).verdict == "pass"
+    assert judge_bases(plan, early).verdict == "pass"
 
 
 def test_a_budget_stops_a_run_which_then_goes_on_where_it_stopped(tmp_path):
