@@ -142,8 +142,9 @@ def test_windows_hold_whole_texts_and_begin_where_a_text_does():
     assert all(window[0] == 1 and window[-1] == 2 and len(window) <= 32 for window in windows)
 
 
-def test_a_prompt_with_six_examples_fits_into_its_window(corpus, samples, cache_dir):
-    texts, labels = samples["train"]["text"].tolist(), samples["train"]["label"].tolist()
+def test_a_prompt_with_six_examples_fits_into_its_window(corpus, cache_dir):
+    train = sentences(200, seed=2)
+    texts, labels = train["text"].tolist(), train["label"].tolist()
     request = FitRequest(texts, labels, [], [], None, None, cache_dir)
 
     def shown(window):
