@@ -24,6 +24,9 @@ from embargo.models.loading.language import load_language_model
 from embargo.models.loading.load import load_tokenizer
 from embargo.models.methods.settings import TuneSettings
 from embargo.models.probes import base_familiarity
+from embargo.models.prompting.context import Context
+from embargo.models.prompting.settings import PromptSettings
+from embargo.models.scorers.kind import FitRequest
 from embargo.models.tuning.tiny_lm import TinyLmSettings, _windows, pretrain_tiny_lm
 
 NEW_WORDS = (
@@ -137,6 +140,24 @@ def test_windows_hold_whole_texts_and_begin_where_a_text_does():
     windows = _windows(texts, TinyLmSettings(max_length=32))
     assert [token for window in windows for token in window] == [token for text in texts for token in text]
     assert all(window[0] == 1 and window[-1] == 2 and len(window) <= 32 for window in windows)
+
+
+def test_a_prompt_with_six_examples_fits_into_its_window(corpus, cache_dir):
+    train = sentences(200, seed=2)
+    texts, labels = train["text"].tolist(), train["label"].tolist()
+    request = FitRequest(texts, labels, [], [], None, None, cache_dir)
+
+    def shown(window):
+        brief = replace(SMALL_LM, layers=1, epochs=1, max_length=window)
+        tokenizer = load_tokenizer(small_lm(corpus, cache_dir, brief))
+        (prompt,) = Context.build(PromptSettings(examples=6), request, tokenizer).prompts([texts[0]])
+        return [item.text for item in prompt.items if item.part in ("example", "article")]
+
+    whole = shown(TinyLmSettings().max_length)
+    assert len(whole) == 7
+    assert set(whole) <= set(texts)
+    with pytest.raises(ConfigError, match="6 examples and earlier articles leave"):
+        shown(256)
 
 
 def test_a_text_from_after_the_cutoff_is_refused(tmp_path):

@@ -21,7 +21,7 @@ from embargo.research.config.experiment import Config, load_config
 from embargo.research.modelling.tuning import explained, load_tuning, plan_tuning
 from embargo.research.pages import formats
 from embargo.research.progress import Quiet
-from embargo.research.run.audit import _bases
+from embargo.research.run.audit import judge_bases
 from embargo.research.run.pipeline import execute
 from embargo.research.run.plan import base_of
 from embargo.research.run.preparation import prepare
@@ -122,13 +122,13 @@ def test_the_base_of_every_fold_is_judged_and_not_of_the_first_alone(
         for each in (base_of(plan, part) for part in plan.parts)
         if each is not None
     ]
-    assert _bases(plan, told).verdict == "pass"
+    assert judge_bases(plan, told).verdict == "pass"
     told[fold] |= {"base": "knows", "base_knowledge_cutoff": plan.parts[fold].fold.test_start}
-    found = _bases(plan, told)
+    found = judge_bases(plan, told)
     assert (found.verdict, found.evidence[0]["base"]) == ("suspicious", "knows")
     assert found.detail.startswith(f"Fold {fold}:")
     told[fold]["base_knowledge_cutoff"] = None
-    assert _bases(plan, told).verdict == "suspicious"
+    assert judge_bases(plan, told).verdict == "suspicious"
 
 
 def test_a_vintage_that_ends_as_training_does_is_too_young(named: Mapping[str, str], tmp_path: Path) -> None:
