@@ -232,7 +232,7 @@ def foreseen(plan: Plan, *, read_too: Callable[[Part], Sequence[str]] | None = N
     config, paid = plan.config, paid_reader(plan.config)
     if paid is None:
         return []
-    folds = []
+    folds: list[tuple[FitRequest, Sequence[str], Sequence[str]]] = []
     for part in plan.parts:
         request = FitRequest(
             train_texts=part.train["text"].tolist(),
