@@ -35,6 +35,7 @@ from embargo.data_loaders.fields import CLASSES
 from embargo.models.content import text_hash
 from embargo.research.progress import Quiet, Stages
 from embargo.research.run.asking import foreseen, more_told, paid_reader, share_journal
+from embargo.research.run.files_read import unless_files_read
 from embargo.research.run.plan import Plan, traded_news, traded_parts, trading_rows
 from embargo.research.run.reading import SCORES, Memory, Reading, read, with_base
 from embargo.research.run.samples import Part, plan_folds, plan_parts
@@ -234,7 +235,8 @@ def perturb_run(
         f"{compared} worlds that differ only after {len(instants)} instants, carried from their files to their orders, "
         f"left news, samples, prompts, models, calibrations, scores, signal, weights and orders bit-identical.{left}"
     )
-    return [Finding("T1", "pass", TITLE, detail, effect=0.0, unit=UNIT)]
+    settled = Finding("T1", "pass", TITLE, detail, effect=0.0, unit=UNIT)
+    return [unless_files_read(settled, first.reading.manifests)]
 
 
 def perturb_once(first: Carried, memory: Memory, cache: Path, *, seed: int = 0) -> Finding:
