@@ -233,6 +233,18 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
             severity="suspicious",
             remedy="ask how labels were made; from prices, name when each was complete as labels.ends_at",
         ),
+        "check_label_agreement": LeakCheck(
+            "S7",
+            "The reader does not know the labels that it is measured by",
+            catches="scores made of the labels of the test: hardly a mistake in 189 samples or more, or a share right "
+            "that is 10 points and 5 standard errors above that of the validation part",
+            silent_on="readers that know few of the labels, or as many of the validation part; labels of returns, but "
+            "where hardly one is mistaken",
+            cost="labelled samples",
+            severity="suspicious",
+            remedy="ask how the scores came about and whether what made them had the labels; measure on labels that "
+            "were made after the scores, or by somebody else",
+        ),
         "check_label_overlap": LeakCheck(
             "S1",
             "No label reaches over a split boundary",

@@ -33,7 +33,7 @@ from embargo.research.run.given_scores import answered
 from embargo.research.run.plan import Plan, background_of, traded_parts
 from embargo.research.run.prompt_checks import judge_prompts
 from embargo.research.run.samples import Part
-from embargo.research.run.text_checks import judge_labels_read, judge_texts
+from embargo.research.run.text_checks import judge_agreement, judge_labels_read, judge_texts
 
 _UNDATED = "The labels come from an undated set; M11 compares its knowledge cutoff with the test window instead."
 
@@ -53,6 +53,8 @@ class Trail:
     plan : Plan
     manifests : sequence of dict
         One model manifest per fold.
+    judged : DataFrame
+        What readers said of labelled test samples, as in `Reading`.
     fitted_on : DataFrame
         What each fold's model was really fitted on, as in `Reading`.
     answers : DataFrame
@@ -81,6 +83,7 @@ class Trail:
 
     plan: Plan
     manifests: Sequence[dict[str, Any]]
+    judged: pd.DataFrame
     fitted_on: pd.DataFrame
     answers: pd.DataFrame
     prompts: pd.DataFrame
@@ -149,6 +152,7 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         _worst([_duplicates(part, config.seed) for part in _distinct_trainings(trail.plan)]),
         judge_labels(trail.plan),
         judge_labels_read(trail.plan),
+        judge_agreement(trail.plan, trail.judged, trail.manifests),
         *judge_texts(trail.plan, news, trail.scored, trail.asset_returns),
         _rereading(trail),
         _company(trail),

@@ -5,6 +5,9 @@ Labels are held against what followed them too, since what they know is learnt.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -120,6 +123,32 @@ def judge_labels_read(plan: Plan) -> Finding:
             }
         )
     ).finding()
+
+
+def judge_agreement(plan: Plan, judged: pd.DataFrame, manifests: Sequence[Mapping[str, Any]]) -> Finding:
+    """Ask whether the reader knows the labels of the test (S7).
+
+    Parameters
+    ----------
+    plan : Plan
+    judged : DataFrame
+        What readers said of labelled test samples, as in `embargo.research.run.reading.Reading`.
+    manifests : sequence of mapping
+        One per fold.
+    """
+    news = plan.world.news.drop_duplicates("article_id").set_index("article_id")["known_at"]
+    told = np.asarray(judged[list(CLASSES)], dtype=float)
+    known_at = pd.to_datetime(judged["article_id"].map(news), utc=True)
+    answers = judged[["fold", "label"]].assign(told=told.argmax(axis=1), day=known_at.dt.floor("D"))
+    answers = answers.loc[np.isfinite(told).all(axis=1)]
+    before = pd.DataFrame(
+        [
+            {"fold": each["fold"], "accuracy": each["validation_accuracy"], "n": each["n_validation"]}
+            for each in manifests
+        ]
+    )
+    # How many labels of returns one side takes changes with the market, whoever reads.
+    return leakage.check_label_agreement(answers, None if plan.config.labels.source == "returns" else before)
 
 
 def _net(returns: pd.DataFrame) -> pd.DataFrame:
