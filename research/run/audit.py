@@ -152,7 +152,7 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         _worst([_duplicates(part, config.seed) for part in _distinct_trainings(trail.plan)]),
         judge_labels(trail.plan),
         judge_labels_read(trail.plan),
-        judge_agreement(trail.plan, trail.judged, trail.manifests),
+        judge_agreement(trail.judged, trail.manifests, news=world.news, of_returns=config.labels.source == "returns"),
         *judge_texts(trail.plan, news, trail.scored, trail.asset_returns),
         _rereading(trail),
         _company(trail),

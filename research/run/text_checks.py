@@ -125,22 +125,27 @@ def judge_labels_read(plan: Plan) -> Finding:
     ).finding()
 
 
-def judge_agreement(plan: Plan, judged: pd.DataFrame, manifests: Sequence[Mapping[str, Any]]) -> Finding:
+def judge_agreement(
+    judged: pd.DataFrame, manifests: Sequence[Mapping[str, Any]], *, news: pd.DataFrame | None, of_returns: bool
+) -> Finding:
     """Ask whether the reader knows the labels of the test (S7).
 
     Parameters
     ----------
-    plan : Plan
     judged : DataFrame
         What readers said of labelled test samples, as in `embargo.research.run.reading.Reading`.
     manifests : sequence of mapping
         One per fold.
+    news : DataFrame or None
+        ``article_id`` and ``known_at`` of the samples, where they are dated.
+    of_returns : bool
+        Whether the labels are made from returns.
     """
-    news = plan.world.news.drop_duplicates("article_id").set_index("article_id")["known_at"]
     told = np.asarray(judged[list(CLASSES)], dtype=float)
-    known_at = pd.to_datetime(judged["article_id"].map(news), utc=True)
-    answers = judged[["fold", "label"]].assign(told=told.argmax(axis=1), day=known_at.dt.floor("D"))
-    answers = answers.loc[np.isfinite(told).all(axis=1)]
+    answers = judged[["fold", "label"]].assign(told=told.argmax(axis=1))
+    if news is not None:
+        first = news.drop_duplicates("article_id").set_index("article_id")["known_at"]
+        answers["day"] = pd.to_datetime(judged["article_id"].map(first), utc=True).dt.floor("D")
     before = pd.DataFrame(
         [
             {"fold": each["fold"], "accuracy": each["validation_accuracy"], "n": each["n_validation"]}
@@ -148,7 +153,7 @@ def judge_agreement(plan: Plan, judged: pd.DataFrame, manifests: Sequence[Mappin
         ]
     )
     # How many labels of returns one side takes changes with the market, whoever reads.
-    return leakage.check_label_agreement(answers, None if plan.config.labels.source == "returns" else before)
+    return leakage.check_label_agreement(answers.loc[np.isfinite(told).all(axis=1)], None if of_returns else before)
 
 
 def _net(returns: pd.DataFrame) -> pd.DataFrame:
