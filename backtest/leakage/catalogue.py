@@ -362,7 +362,8 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
             catches="examples and retrieved articles from after the decision, under false dates too where the news "
             "hold them; items within reach of prompts from the test on; an index built on later news shows in T1",
             silent_on="prompts that were not drawn (of each fold the first 256, then ever fewer), readers that do "
-            "not show theirs, false dates of texts of fewer than four words, what the model behind them knows (M1)",
+            "not show theirs, false dates of texts of fewer than four words, what the model behind them knows (M1); "
+            "texts that a reader of one's own has from elsewhere, or rewords (inconclusive)",
             cost="prompts drawn, and what they show",
             severity="leak",
             remedy="Draw examples, and build the index of each fold, from what was known before its training ended.",
