@@ -139,8 +139,8 @@ def _unverifiable(shown: pd.DataFrame, n_prompts: int) -> Finding:
     own = shown[shown["stated"].to_numpy()]
     detail = (
         f"{len(own):,} of {len(shown):,} items in {_number(own):,} of {n_prompts:,} prompts are in neither the news "
-        f"nor the samples, such as {own['text'].iloc[0][:_CUT]!r}: when they were known, the reader alone says. A later "
-        "article that was reworded looks like this."
+        f"nor the samples, such as {own['text'].iloc[0][:_CUT]!r}: when they were known, the reader alone says. "
+        "A later article that was reworded looks like this."
     )
     remedy = (
         "Show texts as the news have them (the background of a FitRequest), so that they are found; hand others over "

@@ -30,6 +30,7 @@ from embargo.research.run.cutoff import Rival, judge_cutoff
 from embargo.research.run.data_verdict import clock_of, read_by
 from embargo.research.run.files_read import unless_files_read
 from embargo.research.run.given_scores import answered
+from embargo.research.run.perturbation import of_untraded
 from embargo.research.run.plan import Plan, background_of, traded_parts
 from embargo.research.run.prompt_checks import judge_prompts
 from embargo.research.run.samples import Part
@@ -125,7 +126,7 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         trail.manifests,
     )
     findings = [
-        causal,
+        of_untraded(causal, trail.scored, trail.weights, config.signal.threshold),
         unless_files_read(trail.repeat(), trail.manifests),
         leakage.check_fill_order(_fills(trail)),
         *_accounts(trail),
