@@ -24,6 +24,7 @@ from types import ModuleType
 from typing import Any
 
 from embargo.data_loaders.errors import ConfigError, MissingPartError
+from embargo.data_loaders.own_files import listening, remember
 
 # Entry point groups under which an installed package offers readers and loaders by a plain name.
 READERS, LOADERS = "embargo.readers", "embargo.loaders"
@@ -153,7 +154,8 @@ def open_own(reference: str, *, what: str, group: str, allow: Collection[str] = 
                 f"imported unasked. Read it, and add --allow {reference} (in Python: allow=[{reference!r}]) if you "
                 "want it."
             )
-        value, place = named(reference, what=what), reference
+        with listening() as read:
+            value, place = named(reference, what=what), reference
         installed = _distribution(place.partition(":")[0])
     else:
         point = registered_under(group).get(reference)
@@ -161,12 +163,16 @@ def open_own(reference: str, *, what: str, group: str, allow: Collection[str] = 
             raise MissingPartError(
                 f"{what} = {reference!r}: no installed package registers this name under {group!r}. Install it."
             )
-        value, place = named(point.value, what=f"{what} = {reference!r}"), point.value
+        with listening() as read:
+            value, place = named(point.value, what=f"{what} = {reference!r}"), point.value
         installed = None if point.dist is None else f"{point.dist.name} {point.dist.version}"
     module = place.partition(":")[0]
     sources = _sources(module)
     _refuse_changed(sources, f"{what} = {reference!r}")
-    return Imported(value, OwnCode(reference, module, sources, installed))
+    code = OwnCode(reference, module, sources, installed)
+    # A module may read at its import, which happens once.
+    remember(code.sha256, read)
+    return Imported(value, code)
 
 
 def named(reference: str, *, what: str) -> Any:

@@ -38,7 +38,7 @@ from embargo.models.scorers.kind import Fit, FitRequest, ScorerKind
 from embargo.models.scorers.lexicon import LEXICON
 from embargo.models.scorers.linear import LINEAR
 from embargo.models.scorers.majority import MAJORITY
-from embargo.models.scorers.own import own_kind
+from embargo.models.scorers.own import files_told, own_kind
 from embargo.models.scorers.prompted import PROMPTED
 from embargo.models.scorers.score import cached_logits, model_id
 from embargo.models.scorers.transformer import TRANSFORMER
@@ -184,7 +184,8 @@ def fit_scorer(
     reliability_after`` (the bins of `calibration.reliability_table` that hold samples; after is in-sample, the
     calibration was fitted on them), ``validation_accuracy, validation_macro_f1, adapter, scorer_identity, model_id,
     fitted_state`` (sha256 over what was learnt) and, where the base brings a head of three classes, ``head``: its
-    ``labels`` and what tuning made its ``start``.
+    ``labels`` and what tuning made its ``start``. Of a reader of the user's own ``files_read`` names files that its
+    code opened by itself, if any.
 
     Raises
     ------
@@ -291,6 +292,7 @@ def fit_scorer(
         manifest["n_validation_unscored"] = n_unscored
     if fitted.code is not None:
         manifest["code"] = dict(fitted.code)
+    manifest |= files_told(scorer)
     if fitted.head is not None:
         manifest["head"] = dict(fitted.head)
     hashes = tuple(sorted({text_hash(text) for text in fitted.trained_on}))

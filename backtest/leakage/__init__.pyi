@@ -17,6 +17,7 @@ from .funding import check_funding
 from .groups import check_concentration, check_repeated_texts
 from .hit_rate import check_hit_rate, check_label_readings
 from .injection import check_injection
+from .label_agreement import check_label_agreement
 from .last_bar import check_last_bar
 from .leaks import LEAKS, LeakCheck
 from .levels import check_levels
@@ -70,6 +71,7 @@ __all__ = [
     "check_funding",
     "check_hit_rate",
     "check_injection",
+    "check_label_agreement",
     "check_label_overlap",
     "check_label_readings",
     "check_lag_decay",

@@ -234,6 +234,18 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
             severity="suspicious",
             remedy="ask how labels were made; from prices, name when each was complete as labels.ends_at",
         ),
+        "check_label_agreement": LeakCheck(
+            "S7",
+            "The reader does not know the labels that it is measured by",
+            catches="scores made of the labels of the test: hardly a mistake in 189 samples or more, or a share right "
+            "that is 10 points and 5 standard errors above that of the validation part",
+            silent_on="readers that know few of the labels, or as many of the validation part; labels of returns, but "
+            "where hardly one is mistaken",
+            cost="labelled samples",
+            severity="suspicious",
+            remedy="ask how the scores came about and whether what made them had the labels; measure on labels that "
+            "were made after the scores, or by somebody else",
+        ),
         "check_label_overlap": LeakCheck(
             "S1",
             "No label reaches over a split boundary",
@@ -351,7 +363,8 @@ CHECKS: Mapping[str, LeakCheck] = MappingProxyType(
             catches="examples and retrieved articles from after the decision, under false dates too where the news "
             "hold them; items within reach of prompts from the test on; an index built on later news shows in T1",
             silent_on="prompts that were not drawn (of each fold the first 256, then ever fewer), readers that do "
-            "not show theirs, false dates of texts of fewer than four words, what the model behind them knows (M1)",
+            "not show theirs, false dates of texts of fewer than four words, what the model behind them knows (M1); "
+            "texts that a reader of one's own has from elsewhere, or rewords (inconclusive)",
             cost="prompts drawn, and what they show",
             severity="leak",
             remedy="Draw examples, and build the index of each fold, from what was known before its training ended.",

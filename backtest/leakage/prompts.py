@@ -31,7 +31,8 @@ def check_prompts(prompts: pd.DataFrame, record: pd.DataFrame | None = None) -> 
     A leak: an example or a retrieved article that is dated after the decision, or whose text the news hold only from
     after it, whatever date it bears; and an item that the fit put within reach of prompts and that was known only from
     the test on. Suspicious: an item from after the end of training, where the reader promises to show none. Items of
-    which nobody says when they were known prove nothing.
+    which nobody says when they were known prove nothing, nor do those whose date a reader of one's own states of a text
+    that nobody else has.
 
     Silent on: prompts that were not written down, what the model behind them knows (M1), labels (R2), fixed words (R4).
 
@@ -42,7 +43,8 @@ def check_prompts(prompts: pd.DataFrame, record: pd.DataFrame | None = None) -> 
         ``asked_at`` (UTC, the decision of the bar that the article reached), ``part`` (``"example"`` and
         ``"retrieved"`` are judged), ``text`` and ``item_at`` (UTC, when it was known by its own account; NaT where
         nobody says). If known: ``news_at`` (UTC, when the news first hold such a text), ``trained_until`` (UTC, what a
-        reader promises to show nothing from after) and ``fold``.
+        reader promises to show nothing from after), ``stated`` (whether nobody but the reader dates it, since neither
+        news nor samples hold such a text) and ``fold``.
     record : DataFrame, optional
         What a fit put within reach of prompts, shown or not: ``use, text_hash``, ``at`` and ``complete_at`` (UTC, when
         text and label were known, NaT where nobody says) and ``until`` (UTC, start of the test).
@@ -106,6 +108,8 @@ def check_prompts(prompts: pd.DataFrame, record: pd.DataFrame | None = None) -> 
         rows = _evidence(shown.assign(known_at=known)[beyond])
         share = _number(shown[beyond]) / n_prompts
         return Finding(check.code, "suspicious", check.title, detail, rows, share, _SHARE, check.remedy)
+    if shown["stated"].any():
+        return _unverifiable(shown, n_prompts)
     undated = (shown["item_at"].isna() & shown["news_at"].isna()).to_numpy()
     unsaid = (kept["at"].isna()).to_numpy()
     if undated.any() or unsaid.any():
@@ -127,6 +131,23 @@ def check_prompts(prompts: pd.DataFrame, record: pd.DataFrame | None = None) -> 
     if len(kept):
         detail += f" So were {len(kept):,} within reach of prompts, before the test."
     return Finding(check.code, "pass", check.title, detail, effect=0.0, unit=_SHARE)
+
+
+def _unverifiable(shown: pd.DataFrame, n_prompts: int) -> Finding:
+    """Say that dates which a reader states of texts of its own prove nothing."""
+    check = CHECKS["check_prompts"]
+    own = shown[shown["stated"].to_numpy()]
+    detail = (
+        f"{len(own):,} of {len(shown):,} items in {_number(own):,} of {n_prompts:,} prompts are in neither the news "
+        f"nor the samples, such as {own['text'].iloc[0][:_CUT]!r}: when they were known, the reader alone says. "
+        "A later article that was reworded looks like this."
+    )
+    remedy = (
+        "Show texts as the news have them (the background of a FitRequest), so that they are found; hand others over "
+        "through the loader, with the instant at which they were known."
+    )
+    rows, share = _evidence(own), _number(own) / n_prompts
+    return Finding(check.code, "inconclusive", check.title, detail, rows, share, _SHARE, remedy)
 
 
 def check_example_outcomes(prompts: pd.DataFrame, record: pd.DataFrame | None = None) -> Finding:
@@ -220,6 +241,7 @@ def _shown(prompts: pd.DataFrame) -> pd.DataFrame:
         shown[name] = _instants(
             shown[name] if name in shown else pd.Series(pd.NaT, index=shown.index), f"prompts, {name}"
         )
+    shown["stated"] = shown["stated"].astype(bool) if "stated" in shown else False
     return shown
 
 

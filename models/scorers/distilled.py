@@ -24,6 +24,7 @@ from embargo.models.samples import check_labels
 from embargo.models.scorer import Paid, Scorer, later_cutoff
 from embargo.models.scorers.kind import Fit, FitRequest, ScorerKind, Teacher
 from embargo.models.scorers.linear import LinearSettings, fit_linear_to
+from embargo.models.scorers.own import files_told
 from embargo.models.scorers.score import cached_logits
 from embargo.models.scorers.transformer import TransformerScorer
 from embargo.models.tuning.adapters import tune
@@ -230,7 +231,8 @@ def _fit(request: FitRequest) -> Fit:
             "teacher": {
                 name: teacher.manifest[name]
                 for name in ("kind", "base", "scorer_identity", "model_id", "knowledge_cutoff", "settings")
-            },
+            }
+            | files_told(teacher.scorer),
             "taught": {
                 "n_texts": len(lesson.texts),
                 "n_unanswered": lesson.n_unanswered,

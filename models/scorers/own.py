@@ -1,16 +1,20 @@
 """A reader of the user's own, named by a setting: held to what every scorer promises, and kept apart by its code.
 
 Its identity takes in the source that it was imported from, its settings and what it was fitted from, so that no score
-of another version of it is ever taken for one of this. What it answers is checked each time.
+of another version of it is ever taken for one of this. What it answers is checked each time, and the files that its
+code opens by itself are written down, since nobody else knows what they hold.
 """
 
 from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +23,10 @@ import pandas as pd
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import CLASSES
 from embargo.data_loaders.own_code import READERS, OwnCode, open_own
+from embargo.data_loaders.own_files import listening, remember, remembered
 from embargo.models.content import json_hash, sample_fingerprint, texts_fingerprint
 from embargo.models.prompt import Prompt
-from embargo.models.scorer import Progress
+from embargo.models.scorer import Progress, Scorer
 from embargo.models.scorers.kind import Fit, FitRequest, ScorerKind
 
 
@@ -70,10 +75,19 @@ def own_kind(reference: str, *, allow: Collection[str] = ()) -> ScorerKind:
 
     def fit(request: FitRequest) -> Fit:
         given = dict(request.settings) if isinstance(request.settings, Mapping) else {}
-        told = replace(request, settings=_settings(kind, given, what))
-        return _checked(kind.fit(told), told, given, opened.code, reads_background=kind.reads_background)
+        with listening([request.cache_dir]) as read:
+            told = replace(request, settings=_settings(kind, given, what))
+            fitted = kind.fit(told)
+        remember(opened.code.sha256, read)
+        return _checked(fitted, told, given, opened.code, reads_background=kind.reads_background)
 
     return ScorerKind(fit=fit, settings=Mapping, reads_background=kind.reads_background)
+
+
+def files_told(scorer: Scorer) -> dict[str, list[str]]:
+    """Return ``files_read``, what a reader's own code opened by itself so far, for a manifest; empty where nothing."""
+    files = scorer.files_read if isinstance(scorer, OwnScorer) else []
+    return {"files_read": files} if files else {}
 
 
 def _settings(kind: ScorerKind, given: dict[str, Any], what: str) -> object:
@@ -128,7 +142,8 @@ def _checked(
         }
     )
     prompting = callable(getattr(scorer, "prompts", None))
-    wrapped = (OwnPrompting if prompting else OwnScorer)(scorer, identity, own, what)
+    files = OwnFiles(code.sha256, request.cache_dir, identity)
+    wrapped = (OwnPrompting if prompting else OwnScorer)(scorer, identity, own, what, files)
     settings = {**given, **fitted.settings}
     return replace(
         fitted, scorer=wrapped, base_knowledge_cutoff=base, settings=_jsonable(settings), code=code.to_dict()
@@ -163,19 +178,52 @@ def _material(request: FitRequest) -> str:
     )
 
 
+class OwnFiles:
+    """The files that a reader's code opens, kept beside its scores, which may be asked for without it."""
+
+    def __init__(self, code: str, cache_dir: Path, identity: str) -> None:
+        self._code, self._cache_dir = code, cache_dir
+        self._place = cache_dir / "files_read" / f"{identity}.json"
+
+    @property
+    def names(self) -> list[str]:
+        """Each file with the folder that it lies in, whenever it was read."""
+        before = json.loads(self._place.read_text(encoding="utf-8")) if self._place.is_file() else []
+        return sorted({*before, *remembered(self._code)})
+
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """Write down what is read inside."""
+        with listening([self._cache_dir]) as read:
+            yield
+        remember(self._code, read)
+        if names := self.names:
+            self._place.parent.mkdir(parents=True, exist_ok=True)
+            partial = self._place.with_suffix(f".{os.getpid()}.partial")
+            partial.write_text(json.dumps(names), encoding="utf-8")
+            partial.replace(self._place)
+
+
 class OwnScorer:
     """A scorer of the user's own, whose answers are checked; one that is made by `own_kind`."""
 
-    def __init__(self, scorer: Any, identity: str, knowledge_cutoff: pd.Timestamp | None, what: str) -> None:
+    def __init__(
+        self, scorer: Any, identity: str, knowledge_cutoff: pd.Timestamp | None, what: str, files: OwnFiles
+    ) -> None:
         self.identity = identity
         self.knowledge_cutoff = knowledge_cutoff
-        self._scorer, self._what = scorer, what
+        self._scorer, self._what, self._files = scorer, what, files
         try:
             inspect.signature(scorer.logits).bind([], None)
             self._tells_progress = True
         except (TypeError, ValueError):
             self._tells_progress = False
             _refuse_other_arguments(scorer.logits, ([],), f"{what}: logits", "a list of texts")
+
+    @property
+    def files_read(self) -> list[str]:
+        """Files that its code opened by itself so far, each with the folder that it lies in; see `listening`."""
+        return self._files.names
 
     def logits(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
         """Return the logits of bearish, neutral and bullish, float64 of shape (len(texts), 3).
@@ -186,7 +234,8 @@ class OwnScorer:
             If what came back is of another shape, or holds what is no finite number.
         """
         asked = list(texts)
-        answer = self._scorer.logits(asked, progress) if self._tells_progress else self._scorer.logits(asked)
+        with self._files.heard():
+            answer = self._scorer.logits(asked, progress) if self._tells_progress else self._scorer.logits(asked)
         try:
             found = np.array(answer, dtype=float)
         except (TypeError, ValueError) as failure:
@@ -214,4 +263,5 @@ class OwnPrompting(OwnScorer):
 
     def prompts(self, texts: Sequence[str]) -> list[Prompt]:
         """Return the prompt of each text, as `logits` sends it."""
-        return list(self._scorer.prompts(list(texts)))
+        with self._files.heard():
+            return list(self._scorer.prompts(list(texts)))

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from embargo.backtest import leakage
 from embargo.backtest.books import Books
 from embargo.backtest.leakage import Finding
+from embargo.backtest.leakage.findings import moment
 from embargo.backtest.leakage.prompts import SHOWN
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK, length_of, sessions, zone_of
 from embargo.data_loaders.schemas import Prices, is_among
@@ -27,11 +28,13 @@ from embargo.research.progress import Stages
 from embargo.research.records.attempts import Attempts
 from embargo.research.run.cutoff import Rival, judge_cutoff
 from embargo.research.run.data_verdict import clock_of, read_by
+from embargo.research.run.files_read import unless_files_read
 from embargo.research.run.given_scores import answered
+from embargo.research.run.perturbation import of_untraded
 from embargo.research.run.plan import Plan, background_of, traded_parts
 from embargo.research.run.prompt_checks import judge_prompts
 from embargo.research.run.samples import Part
-from embargo.research.run.text_checks import judge_labels_read, judge_texts
+from embargo.research.run.text_checks import judge_agreement, judge_labels_read, judge_texts
 
 _UNDATED = "The labels come from an undated set; M11 compares its knowledge cutoff with the test window instead."
 
@@ -51,6 +54,8 @@ class Trail:
     plan : Plan
     manifests : sequence of dict
         One model manifest per fold.
+    judged : DataFrame
+        What readers said of labelled test samples, as in `Reading`.
     fitted_on : DataFrame
         What each fold's model was really fitted on, as in `Reading`.
     answers : DataFrame
@@ -79,6 +84,7 @@ class Trail:
 
     plan: Plan
     manifests: Sequence[dict[str, Any]]
+    judged: pd.DataFrame
     fitted_on: pd.DataFrame
     answers: pd.DataFrame
     prompts: pd.DataFrame
@@ -106,7 +112,7 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
     *_, prices, news = read_by(config, world, parts, rows)
     judged = trail.plan.data.clock if trail.plan.data.world is world else clock_of(news, prices)
     hashed = _hashed_news(trail)
-    findings = [
+    causal = unless_files_read(
         leakage.check_decisions_are_causal(
             trail.decide,
             trail.scored,
@@ -117,7 +123,11 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
             boundaries=[part.fold.test_start for part in parts],
             progress=advance,
         ),
-        trail.repeat(),
+        trail.manifests,
+    )
+    findings = [
+        of_untraded(causal, trail.scored, trail.weights, config.signal.threshold),
+        unless_files_read(trail.repeat(), trail.manifests),
         leakage.check_fill_order(_fills(trail)),
         *_accounts(trail),
         leakage.check_funding(
@@ -143,6 +153,7 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
         _worst([_duplicates(part, config.seed) for part in _distinct_trainings(trail.plan)]),
         judge_labels(trail.plan),
         judge_labels_read(trail.plan),
+        judge_agreement(trail.judged, trail.manifests, news=world.news, of_returns=config.labels.source == "returns"),
         *judge_texts(trail.plan, news, trail.scored, trail.asset_returns),
         _rereading(trail),
         _company(trail),
@@ -445,7 +456,11 @@ def _models(trail: Trail, news: pd.DataFrame) -> list[Finding]:
 
 
 def judge_bases(plan: Plan, manifests: Sequence[dict[str, Any]]) -> Finding:
-    """Hold the base of every fold against what it was tested on; one that all folds share, against all of it."""
+    """Hold what readers knew before they were fitted against what each fold tests; what folds share, against all."""
+    return unless_files_read(_bases(plan, manifests), manifests)
+
+
+def _bases(plan: Plan, manifests: Sequence[dict[str, Any]]) -> Finding:
     if not plan.config.model.pretrained:
         detail = "The model has no pretrained weights: it knows only what it was fitted on."
         return Finding("M1", "not-applicable", leakage.CHECKS["check_base_cutoff"].title, detail)
@@ -461,8 +476,19 @@ def judge_bases(plan: Plan, manifests: Sequence[dict[str, Any]]) -> Finding:
     worst = _worst(found)
     if worst.verdict != "pass" or len(found) == 1:
         return worst
-    named = "; ".join(f"fold {index}: {each['base']}" for index, each in enumerate(manifests))
-    detail = f"Each fold starts from a base that knows nothing of what the fold is tested on ({named})."
+    if any(each["base"] is None for each in manifests):
+        kinds, sources = (sorted({str(each[name]) for each in manifests}) for name in ("kind", "cutoff_source"))
+        until = "; ".join(
+            f"fold {index}: until {moment(pd.Timestamp(each['base_knowledge_cutoff']))}"
+            for index, each in enumerate(manifests)
+        )
+        detail = (
+            f"{', '.join(kinds)} states that what it knew before its fit ends before the test of each fold ({until}; "
+            f"source: {'; '.join(sources) or 'none'}). This is stated, not checked."
+        )
+    else:
+        named = "; ".join(f"fold {index}: {each['base']}" for index, each in enumerate(manifests))
+        detail = f"Each fold starts from a base that knows nothing of what the fold is tested on ({named})."
     return replace(worst, detail=detail, evidence=[row for each in found for row in each.evidence])
 
 
@@ -501,7 +527,7 @@ def _records(trail: Trail, news: pd.DataFrame) -> list[Finding]:
         until = None if manifest["trained_until"] is None else pd.Timestamp(manifest["trained_until"])
         trained.append(leakage.check_training_record(*given, trained_until=until))
         calibrated.append(leakage.check_calibration_record(*given, trained_until=until))
-    return [_worst(trained), _worst(calibrated)]
+    return [unless_files_read(_worst(trained), trail.manifests), _worst(calibrated)]
 
 
 def record_of(fitted_on: pd.DataFrame, part: Part) -> pd.DataFrame | None:

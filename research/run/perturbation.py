@@ -35,6 +35,7 @@ from embargo.data_loaders.fields import CLASSES
 from embargo.models.content import text_hash
 from embargo.research.progress import Quiet, Stages
 from embargo.research.run.asking import foreseen, more_told, paid_reader, share_journal
+from embargo.research.run.files_read import unless_files_read
 from embargo.research.run.plan import Plan, traded_news, traded_parts, trading_rows
 from embargo.research.run.reading import SCORES, Memory, Reading, read, with_base
 from embargo.research.run.samples import Part, plan_folds, plan_parts
@@ -45,9 +46,12 @@ if TYPE_CHECKING:
     from embargo.data_loaders.archive.score_files import LoadedScores
     from embargo.research.run.fusion import Fused
 
-# Where the run as it is keeps its models and scores.
-_UNTRADED = "Choose signal.threshold on the validation part (embargo sweep), low enough that the run trades."
+_UNTRADED = (
+    "Choose a lower signal.threshold on the validation part alone (embargo sweep), never by how sure the reader is of "
+    "the test news, or test a longer window."
+)
 
+# Where the run as it is keeps its models and scores.
 FIRST = "first"
 
 
@@ -234,7 +238,51 @@ def perturb_run(
         f"{compared} worlds that differ only after {len(instants)} instants, carried from their files to their orders, "
         f"left news, samples, prompts, models, calibrations, scores, signal, weights and orders bit-identical.{left}"
     )
-    return [Finding("T1", "pass", TITLE, detail, effect=0.0, unit=UNIT)]
+    settled = Finding("T1", "pass", TITLE, detail, effect=0.0, unit=UNIT)
+    return [unless_files_read(settled, first.reading.manifests)]
+
+
+def of_untraded(finding: Finding, scored: pd.DataFrame, weights: pd.DataFrame, threshold: float) -> Finding:
+    """Say why decisions that never hold anything could not move; any other finding stays as it is.
+
+    Parameters
+    ----------
+    finding : Finding
+        Of `embargo.backtest.leakage.check_decisions_are_causal`.
+    scored : DataFrame
+        Scored test news with ``row`` of the bar each article reached, -1 for none, and ``used``, whether its confidence
+        counted.
+    weights : DataFrame, shape (test rows, symbols)
+    threshold : float
+        Of the signal.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.backtest.leakage import Finding
+    >>> from embargo.research.run.perturbation import of_untraded
+    >>> still = Finding("T1", "inconclusive", "Decisions", "They stayed the same.")
+    >>> scored, flat = pd.DataFrame({"row": [0, 3], "used": [False, False]}), pd.DataFrame({"A": [0.0]})
+    >>> of_untraded(still, scored, flat, 0.5).detail[:67]
+    'The run never held anything: of 2 articles that reached a bar, none'
+    """
+    if finding.verdict != "inconclusive" or np.nan_to_num(weights.to_numpy(dtype=float)).any():
+        return finding
+    reached = scored.loc[scored["row"] >= 0]
+    sure = int(reached["used"].sum())
+    why = (
+        f"of {len(reached):,} articles that reached a bar, none was read with a confidence of signal.threshold = "
+        f"{threshold:g} or more"
+        if not sure
+        else f"of {len(reached):,} articles that reached a bar, {sure:,} were read with enough confidence, and no "
+        "weight came of them"
+    )
+    detail = f"The run never held anything: {why}. Decisions that are always nothing cannot move, which proves nothing."
+    remedy = (
+        "See in the report what signal, gate and portfolio left of these articles; choose their settings on the "
+        "validation part alone (embargo sweep), never on the test."
+    )
+    return replace(finding, detail=detail, remedy=remedy if sure else _UNTRADED)
 
 
 def perturb_once(first: Carried, memory: Memory, cache: Path, *, seed: int = 0) -> Finding:

@@ -359,6 +359,7 @@ def _trail(
     return Trail(
         plan=plan,
         manifests=reading.manifests,
+        judged=reading.judged,
         fitted_on=reading.fitted_on,
         answers=reading.answers,
         prompts=reading.prompts,

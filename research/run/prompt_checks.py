@@ -113,6 +113,12 @@ def _placed(plan: Plan, prompts: pd.DataFrame, scored: pd.DataFrame, labelled: p
         placed[name] = pd.to_datetime(placed["text"].where(items).map(found), utc=True).astype(_UTC)
     placed.loc[placed["part"] != "example", "complete_at"] = pd.NaT
     placed["trained_until"] = pd.Series(pd.NaT, index=placed.index, dtype=_UTC)
+    placed["stated"] = False
+    if plan.config.model.kind not in PROMPTED and items.any():
+        # What the product shows was handed over to it with its instants; of others' items nobody but they may know.
+        held = {_plain(text) for known in (plan.world.news, labelled) for text in known["text"].unique()}
+        found_nowhere = ~texts.map(_plain).isin(held)
+        placed.loc[items, "stated"] = found_nowhere & placed.loc[items, ["news_at", "complete_at"]].isna().all(axis=1)
     if plan.config.model.kind in PROMPTED:
         ends = {part.index: part.fold.train_end for part in plan.parts}
         if plan.config.labels.source == "file":

@@ -37,6 +37,7 @@ from embargo.models.scorers.cache import ScoreCache, SpareCache
 from embargo.models.scorers.distilled import DistilledSettings
 from embargo.models.scorers.given import GivenSettings
 from embargo.models.scorers.linear import LinearSettings
+from embargo.models.scorers.own import files_told
 from embargo.models.scorers.prompted import require_decoder
 from embargo.models.scorers.score import cached_logits, score_articles
 from embargo.models.tuning.tiny import pretrain_tiny
@@ -363,7 +364,7 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memo
                 told["n_unscored"] = result.n_unscored
             if len(prompts[-1]):
                 told["templates"] = sorted(prompts[-1]["template"].unique())
-            manifests.append(model.manifest | told)
+            manifests.append(model.manifest | told | files_told(model.scorer))
     reading = Reading(pd.concat(scored, ignore_index=True), _once(config, judged), manifests)
     if fitted_on:
         reading = replace(reading, fitted_on=pd.concat(fitted_on, ignore_index=True))

@@ -5,6 +5,9 @@ Labels are held against what followed them too, since what they know is learnt.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -120,6 +123,37 @@ def judge_labels_read(plan: Plan) -> Finding:
             }
         )
     ).finding()
+
+
+def judge_agreement(
+    judged: pd.DataFrame, manifests: Sequence[Mapping[str, Any]], *, news: pd.DataFrame | None, of_returns: bool
+) -> Finding:
+    """Ask whether the reader knows the labels of the test (S7).
+
+    Parameters
+    ----------
+    judged : DataFrame
+        What readers said of labelled test samples, as in `embargo.research.run.reading.Reading`.
+    manifests : sequence of mapping
+        One per fold.
+    news : DataFrame or None
+        ``article_id`` and ``known_at`` of the samples, where they are dated.
+    of_returns : bool
+        Whether the labels are made from returns.
+    """
+    told = np.asarray(judged[list(CLASSES)], dtype=float)
+    answers = judged[["fold", "label"]].assign(told=told.argmax(axis=1))
+    if news is not None:
+        first = news.drop_duplicates("article_id").set_index("article_id")["known_at"]
+        answers["day"] = pd.to_datetime(judged["article_id"].map(first), utc=True).dt.floor("D")
+    before = pd.DataFrame(
+        [
+            {"fold": each["fold"], "accuracy": each["validation_accuracy"], "n": each["n_validation"]}
+            for each in manifests
+        ]
+    )
+    # How many labels of returns one side takes changes with the market, whoever reads.
+    return leakage.check_label_agreement(answers.loc[np.isfinite(told).all(axis=1)], None if of_returns else before)
 
 
 def _net(returns: pd.DataFrame) -> pd.DataFrame:

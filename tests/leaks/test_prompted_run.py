@@ -74,6 +74,23 @@ def test_later_articles_in_the_index_are_found_by_their_text_and_by_the_canary(t
     assert "what was read by retrieved" in again.detail
 
 
+def test_later_articles_that_were_reworded_and_dated_back_are_not_passed(tmp_path, monkeypatch):
+    shown = CountingScorer.shown
+
+    def reworded(scorer, text):
+        return [
+            (replace(item, text=f"Later it was said: {item.text.upper()}") if item.part == "retrieved" else item, label)
+            for item, label in shown(scorer, text)
+        ]
+
+    monkeypatch.setattr(CountingScorer, "shown", reworded)
+    found = judged(carried(tmp_path)[0])["R1"]
+    assert found.verdict == "inconclusive"
+    assert "in neither the news nor the samples, such as 'Later it was said: " in found.detail
+    assert found.effect > 0.0
+    assert found.evidence[0]["text"].startswith("Later it was said: ")
+
+
 @pytest.mark.slow
 def test_rare_words_of_all_dates_in_the_index_move_prompts(tmp_path, monkeypatch):
     """Only what is within reach is dated; that it is weighed by later articles shows when the future changes."""

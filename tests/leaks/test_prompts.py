@@ -144,3 +144,13 @@ def test_the_share_is_that_of_prompts_with_anything_later(told, seed):
     found = check_prompts(made.sample(frac=1.0, random_state=np.random.default_rng(seed)))
     assert found.verdict == ("leak" if late else "pass")
     assert found.effect == pytest.approx(len(late) / frame["article"].nunique())
+
+
+def test_dates_that_the_reader_alone_states_prove_nothing():
+    found = check_prompts(items(stated=[number == 7 for number in range(2 * N)]))
+    assert (found.code, found.verdict, found.effect) == ("R1", "inconclusive", 1 / N)
+    assert "1 of 40 items in 1 of 20 prompts" in found.detail
+    assert "'text 7'" in found.detail
+    assert check_prompts(items(stated=False)).verdict == "pass"
+    # What is late by any account stays a leak.
+    assert check_prompts(moved("item_at", 3, ASKED + 9 * DAY).assign(stated=True)).verdict == "leak"

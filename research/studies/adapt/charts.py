@@ -12,7 +12,7 @@ from embargo.research.pages.charts import TEMPLATE, Chart, label_of, series_colo
 from embargo.research.studies.adapt.adaptation import Adaptation
 from embargo.research.studies.adapt.costs import VOLUMES
 from embargo.research.studies.adapt.recommend import money
-from embargo.research.studies.adapt.rows import MEASURES, Row
+from embargo.research.studies.adapt.rows import MEASURES, TRUSTED, Row
 
 _POINTS = 81
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star")
@@ -56,7 +56,7 @@ def _point(
     colour = series_colour(place)
     y = np.array([value])
     low, high = (np.array([end]) for end in (bounds or (value, value)))
-    trusted = row.trust == "before"
+    trusted = row.trust in TRUSTED
     return go.Scatter(
         x=[cost],
         y=y,

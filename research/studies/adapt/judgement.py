@@ -29,6 +29,9 @@ _QUESTIONS = {"macro_f1": "macro-F1", "accuracy": "accuracy"}
 # Kinds that know nothing but words and the training texts.
 _OF_ITSELF = frozenset({"majority", "lexicon", "linear"})
 
+# Kinds of which nobody can see what they were made from.
+_DECLARED = frozenset({"scores", "endpoint"})
+
 
 def enough_resamples(statistics: StatisticsSection, readers: int) -> int:
     """Return the resamples with which the smallest p-value stands four times over after Holm's correction.
@@ -36,7 +39,6 @@ def enough_resamples(statistics: StatisticsSection, readers: int) -> int:
     Examples
     --------
     >>> from embargo.research.config.experiment import StatisticsSection
-    from embargo.research.config.model import ModelSection
     >>> from embargo.research.studies.adapt.judgement import enough_resamples
     >>> enough_resamples(StatisticsSection(bootstrap=2000), 9)
     5760
@@ -202,12 +204,18 @@ def _sharpes(
     }
 
 
-def trust_of(finding: Finding) -> tuple[Trust, str]:
+def trust_of(finding: Finding, section: ModelSection) -> tuple[Trust, str]:
     """Say from the audit's own check of the base (M1) whether a reader may remember the window it is tested on."""
     if finding.verdict in ("pass", "not-applicable"):
-        return "before", finding.detail
+        return ("declared" if is_declared(section) else "before"), finding.detail
     unknown = all(row.get("knowledge_cutoff") is None for row in finding.evidence) if finding.evidence else True
     return ("unknown" if unknown else "inside"), finding.detail
+
+
+def is_declared(section: ModelSection) -> bool:
+    """Whether the cutoff of a reader, or of its teacher, is known from what somebody declares alone."""
+    readers = [section, *([] if section.teacher is None else [section.teacher])]
+    return any(reader.is_own or reader.kind in _DECLARED for reader in readers)
 
 
 def trust_undated(section: ModelSection, exposures: Sequence[str]) -> tuple[Trust, str]:

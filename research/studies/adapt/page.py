@@ -9,7 +9,7 @@ from embargo.research.pages.charts import placed
 from embargo.research.pages.page import fill
 from embargo.research.studies.adapt import charts
 from embargo.research.studies.adapt.adaptation import Adaptation
-from embargo.research.studies.adapt.rows import MEASURES
+from embargo.research.studies.adapt.rows import MEASURES, TRUSTED
 from embargo.research.studies.adapt.tables import (
     COST_HEADS,
     TRUST_WORDS,
@@ -110,7 +110,7 @@ def _reader(found: Adaptation, position: int) -> dict[str, Any]:
     row = found.rows[position]
     return {
         "name": row.name,
-        "mark": "recommended" if row.name == found.advice.take else "set aside" if row.trust != "before" else "",
+        "mark": "recommended" if row.name == found.advice.take else "set aside" if row.trust not in TRUSTED else "",
         "cells": quality_cells(found, row),
         "note": row.unprobed,
     }

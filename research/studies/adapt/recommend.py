@@ -19,7 +19,7 @@ from embargo.research.config.adapt import AdaptSection
 from embargo.research.pages import formats
 from embargo.research.pages.phrases import phrase
 from embargo.research.studies.adapt.costs import break_evens
-from embargo.research.studies.adapt.rows import MEASURES, Apart, Pair, Row, between
+from embargo.research.studies.adapt.rows import MEASURES, TRUSTED, Apart, Pair, Row, between
 
 GUESSING = "majority"
 
@@ -87,8 +87,8 @@ def recommend(rows: Sequence[Row], pairs: Sequence[Pair], settings: AdaptSection
     """
     measure = settings.judge_by
     ran = [row for row in rows if row.ran]
-    trusted = [row for row in ran if row.trust == "before"]
-    aside = [row for row in ran if row.trust != "before"]
+    trusted = [row for row in ran if row.trust in TRUSTED]
+    aside = [row for row in ran if row.trust not in TRUSTED]
     guess = next((row for row in trusted if row.kind == GUESSING), None)
     able = [row for row in trusted if row.kind != GUESSING]
     notes = [*_aside_lines(aside, able, measure), *_failed_lines(rows)]
@@ -117,7 +117,11 @@ def recommend(rows: Sequence[Row], pairs: Sequence[Pair], settings: AdaptSection
     alike = [row for row in shown if row is leader or not ahead(leader, row)]
     take = min(alike, key=lambda row: (row.cost(settings.articles), -row.quality(measure)[0]))
     best = leader if all(ahead(leader, row) for row in trusted if row is not leader) else None
-    lines = []
+    lines = [
+        f"That what {row.name} knows ends before the test is declared, not checked: {row.trust_note}"
+        for row in shown
+        if row.trust == "declared"
+    ]
     if guess is None:
         lines.append("No reader of this study guesses by the classes alone, so none is shown to be better than that.")
     else:
@@ -127,6 +131,8 @@ def recommend(rows: Sequence[Row], pairs: Sequence[Pair], settings: AdaptSection
     lines += [*_choice_lines(take, leader, alike, pairs, settings), *_volume_lines(take, alike, settings)]
     lines += _money_lines(take, trusted, pairs, significance)
     headline = _headline(take, leader, best, alike, settings)
+    if take.trust == "declared":
+        headline += " Where its knowledge ends is declared, not checked."
     return Advice(
         take.name,
         None if best is None else best.name,

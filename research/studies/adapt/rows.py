@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 Ends = tuple[float, float]
 # What each reader could have known of the window that it is tested on.
-Trust = Literal["before", "inside", "unknown"]
+Trust = Literal["before", "declared", "inside", "unknown", "doubted"]
+# What is compared: a cutoff that somebody declared and nobody can check is taken at its word, and the word is told.
+TRUSTED: frozenset[Trust | None] = frozenset({"before", "declared"})
 MEASURES = {"macro_f1": "macro-F1", "accuracy": "accuracy"}
 
 
@@ -45,8 +47,9 @@ class Row:
         Why there is no cost; empty where there is.
     cutoff : str or None
         Latest instant that anything in it could know, ISO; None if nobody knows.
-    trust : {'before', 'inside', 'unknown'} or None
-        Whether its knowledge ended before the test began. What reaches inside, or nobody can tell of, may be memory.
+    trust : {'before', 'declared', 'inside', 'unknown', 'doubted'} or None
+        Whether its knowledge ended before the test began: by what it was made from, or as somebody declared. What
+        reaches inside, or nobody can tell of, may be memory; what the audit doubts knows the labels of the test.
     trust_note : str
         In words.
 

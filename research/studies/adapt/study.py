@@ -36,6 +36,7 @@ from embargo.research.run.plan import Plan, traded_news
 from embargo.research.run.preparation import prepare
 from embargo.research.run.reading import Reading
 from embargo.research.run.samples import Part, Samples, samples_hash, split_labelled_file
+from embargo.research.run.text_checks import judge_agreement
 from embargo.research.run.trading import fuse, trade
 from embargo.research.studies.adapt.adaptation import Adaptation, as_document
 from embargo.research.studies.adapt.carry import ReadBy, plan_of, read_by
@@ -50,7 +51,7 @@ from embargo.research.studies.adapt.judgement import (
 )
 from embargo.research.studies.adapt.page import render_page
 from embargo.research.studies.adapt.recommend import recommend
-from embargo.research.studies.adapt.rows import Row, Trust
+from embargo.research.studies.adapt.rows import TRUSTED, Row, Trust
 
 NAME = "adapt.json"
 
@@ -276,10 +277,16 @@ def _unknown_costs(section: ModelSection) -> str:
 def _trust(desk: _Desk, section: ModelSection, done: _Done) -> tuple[Trust, str]:
     """Say whether a reader's knowledge ended before each window that it was tested on."""
     manifests = done.read.manifests
+    news, of_returns = (
+        (None, False) if done.plan is None else (done.plan.world.news, done.plan.config.labels.source == "returns")
+    )
+    agreement = judge_agreement(done.read.judged, manifests, news=news, of_returns=of_returns)
+    if agreement.verdict == "suspicious":
+        return "doubted", agreement.detail
     if done.plan is None:
         return trust_undated(section, manifests[0]["exposures"])
-    trust, note = trust_of(judge_bases(done.plan, manifests))
-    if trust != "before":
+    trust, note = trust_of(judge_bases(done.plan, manifests), section)
+    if trust not in TRUSTED:
         return trust, note
     for manifest in manifests:
         fold = next(part.fold for part in done.plan.parts if part.index == manifest["fold"])

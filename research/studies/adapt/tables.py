@@ -12,13 +12,15 @@ from embargo.research.pages.tables import terminal_table
 from embargo.research.studies.adapt.adaptation import Adaptation
 from embargo.research.studies.adapt.costs import VOLUMES
 from embargo.research.studies.adapt.recommend import money
-from embargo.research.studies.adapt.rows import MEASURES, Apart, Row, Trust
+from embargo.research.studies.adapt.rows import MEASURES, TRUSTED, Apart, Row, Trust
 
 NEVER = "never traded"
 TRUST_WORDS: dict[Trust, str] = {
     "before": "ends before the test",
+    "declared": "ends before the test (declared, not checked)",
     "inside": "reaches into the test",
     "unknown": "not known",
+    "doubted": "knows the labels of the test",
 }
 POWERS = {10**power: f"10{sign}" for power, sign in zip(range(4, 9), "⁴⁵⁶⁷⁸", strict=True)}
 
@@ -198,7 +200,7 @@ def print_adaptation(console: Console, found: Adaptation) -> None:
         table.add_row(
             Text(row.name),
             *map(Text, quality_cells(found, row)),
-            style="bold" if row.name == found.advice.take else "dim" if row.trust != "before" else None,
+            style="bold" if row.name == found.advice.take else "dim" if row.trust not in TRUSTED else None,
         )
     console.print(table)
     costs = terminal_table(["reader"], [*COST_HEADS, *(f"{head} articles" for head in volume_heads())])

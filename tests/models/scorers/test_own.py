@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from embargo.data_loaders import own_files
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.models import LexiconScorer, fit_scorer
 from embargo.models.fitting import FittedModel, scorer_kind
@@ -37,6 +38,13 @@ def scorer(**more: Any) -> SimpleNamespace:
 
 def fit_of(made: object, **more: Any) -> Callable[[FitRequest], Fit]:
     return lambda request: Fit(made, trained_on=(), cutoff_source="said", **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let caches lie apart, and no test know what another one's readers opened."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(own_files, "_known", {})
 
 
 @pytest.fixture
@@ -158,3 +166,45 @@ def test_prompts_are_shown_where_it_has_them(named: Callable[[object], str]) -> 
 def test_an_unknown_name_says_which_there_are() -> None:
     with pytest.raises(ConfigError, match=r"'linaer' is unknown. Choose one of .*'linear'"):
         scorer_kind("linaer")
+
+
+def reading_from(place: Path) -> Callable[[FitRequest], Fit]:
+    """Return the fit of a reader that opens a file when it is asked."""
+
+    def logits(texts: Sequence[str]) -> np.ndarray:
+        return np.eye(3)[: len(texts)] * (1 + len(place.read_text()))
+
+    return fit_of(scorer(logits=logits))
+
+
+def test_files_that_it_opens_by_itself_are_named(named: Callable[[object], str], tmp_path: Path) -> None:
+    place = tmp_path / "secret" / "labels.csv"
+    place.parent.mkdir()
+    place.write_text("a,b\n", encoding="utf-8")
+    model = fitted(named(reading_from(place)))
+    assert model.manifest["files_read"] == ["secret/labels.csv"]
+
+
+def test_neither_packages_nor_the_cache_nor_what_it_wrote_count(named: Callable[[object], str], tmp_path: Path) -> None:
+    def fit(request: FitRequest) -> Fit:
+        request.cache_dir.mkdir(exist_ok=True)
+        for place in (request.cache_dir / "kept.txt", tmp_path / "made_here.txt"):
+            place.write_text("1", encoding="utf-8")
+            place.read_text(encoding="utf-8")
+        Path(np.__file__).read_bytes()
+        Path("/proc/self/status").read_text(encoding="utf-8")
+        return fit_of(scorer())(request)
+
+    assert "files_read" not in fitted(named(fit)).manifest
+
+
+def test_files_read_are_known_when_its_answers_come_from_the_cache(
+    named: Callable[[object], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "labels.csv"
+    place.write_text("a,b\n", encoding="utf-8")
+    first = fitted(named(reading_from(place)))
+    monkeypatch.setattr(own_files, "_known", {})
+    again = fitted(named(fit_of(scorer())))
+    assert again.scorer.identity == first.scorer.identity
+    assert again.manifest["files_read"] == first.manifest["files_read"] == [f"{tmp_path.name}/labels.csv"]

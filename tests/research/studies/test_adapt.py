@@ -17,11 +17,13 @@ from hypothesis import strategies as st
 from samples.small_runs import embargo
 from samples.wording import banned_in, unsided_in_page, unsided_in_terminal, words_of_page
 
+from embargo.backtest.leakage import Finding
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 from embargo.models.scorers.majority import MajorityScorer
 from embargo.research.cache import ledger_folder
 from embargo.research.config.adapt import AdaptConfig, AdaptSection, load_adapt, parse_adapt
 from embargo.research.config.experiment import parse_config
+from embargo.research.config.model import ModelSection
 from embargo.research.progress import Quiet
 from embargo.research.records.ledger import trials_around
 from embargo.research.run.measurement import classification, estimate
@@ -42,7 +44,7 @@ from embargo.research.studies.adapt import (
     render_page,
 )
 from embargo.research.studies.adapt.fits import COSTS, own_folder
-from embargo.research.studies.adapt.judgement import enough_resamples, same_items
+from embargo.research.studies.adapt.judgement import enough_resamples, same_items, trust_of
 
 MARKET: dict[str, Any] = {
     "name": "small",
@@ -417,6 +419,36 @@ def test_what_may_remember_the_test_never_wins() -> None:
         None,
         "No reader can be recommended: none that was carried out is known to end before the test begins.",
     )
+
+
+def test_a_cutoff_that_is_declared_alone_is_never_passed_over() -> None:
+    told = replace(DEAR, kind="scores", trust="declared", trust_note="Its file says 2014.", article_cost=0.0)
+    found = advised(GUESS, CHEAP, told, sure={("cheap", "dear"): SURE})
+    assert found.take == "dear"
+    assert found.headline.endswith("Where its knowledge ends is declared, not checked.")
+    assert "That what dear knows ends before the test is declared, not checked: Its file says 2014." in found.lines
+    assert "declared" not in " ".join(advised(GUESS, CHEAP, DEAR).lines)
+
+
+def test_a_reader_that_knows_the_labels_of_the_test_is_set_aside() -> None:
+    cheat = replace(DEAR, kind="scores", macro_f1=1.0, trust="doubted", trust_note="It knows labels of the test.")
+    found = advised(GUESS, CHEAP, cheat, sure={("cheap", "dear"): SURE})
+    assert (found.take, found.aside) == ("cheap", ("dear",))
+    assert "It knows labels of the test." in " ".join(found.lines)
+
+
+@pytest.mark.parametrize(
+    ("section", "trust"),
+    [
+        (ModelSection(kind="linear"), "before"),
+        (ModelSection(kind="mine:reader"), "declared"),
+        (ModelSection(kind="scores", scores={"path": "s.csv", "knowledge_cutoff": "2014-12-31"}), "declared"),
+    ],
+)
+def test_what_somebody_says_of_a_reader_is_told_from_what_can_be_seen(section: ModelSection, trust: str) -> None:
+    assert trust_of(Finding("M1", "pass", "Known before", "It ends in 2014."), section)[0] == trust
+    opened = Finding("M1", "inconclusive", "Known before", "It opened files.", [{"file": "data/news.csv"}])
+    assert trust_of(opened, section)[0] == "unknown"
 
 
 def test_none_is_taken_where_none_beats_guessing() -> None:
