@@ -412,6 +412,15 @@ def test_another_model_is_refused_at_once(server, service, tmp_path):
         scorer_of(server, tmp_path, model="b-model")
 
 
+def test_who_takes_over_another_model_is_told_to_state_its_own_cutoff(server, service, tmp_path):
+    stated = pd.Timestamp("2014-12-31", tz="UTC")
+    with pytest.raises(ServiceError, match=r"its own model\.knowledge_cutoff, or remove yours: 2014-12-31 was stated"):
+        scorer_of(server, tmp_path, model="b-model", knowledge_cutoff=stated)
+    with pytest.raises(ServiceError) as caught:
+        scorer_of(server, tmp_path, model="b-model")
+    assert "knowledge_cutoff" not in str(caught.value), "none is stated, so none is stale"
+
+
 def test_a_model_that_changes_midway_is_refused_with_what_it_was(server, service, tmp_path):
     service.model = "a-model-2024-08-06"
     scorer = scorer_of(server, tmp_path)
