@@ -346,8 +346,13 @@ class Asker:
         where, settings = f"endpoint {settings_host(self.settings)}", self.settings
         # Whoever takes over the other name would else keep a day that was stated of the first.
         stated = settings.knowledge_cutoff
-        own = "" if stated is None else (
-            f" and its own model.knowledge_cutoff, or remove yours: {stated:%Y-%m-%d} was stated of {settings.model!r}"
+        own = (
+            ""
+            if stated is None
+            else (
+                f" and its own model.knowledge_cutoff, or remove yours: {stated:%Y-%m-%d} was stated of "
+                f"{settings.model!r}"
+            )
         )
         kept = "What was answered until now is kept."
         if said.model is not None and not same_model(settings.model, said.model):
