@@ -36,8 +36,8 @@ def adapt(
         typer.Option(
             "--readers",
             metavar="READERS.toml",
-            help=r"Tables \[readers.NAME], each like \[model] of an experiment, and a section \[adapt]; by default those "
-            "of CONFIG.",
+            help=r"Tables \[readers.NAME], each like \[model] of an experiment, and a section \[adapt]; by default "
+            "those of CONFIG.",
             dir_okay=False,
         ),
     ] = None,

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 # Share of the news without scores beyond which a result speaks of what was scored, not of the news.
 MUCH = 0.2
 _ZEROS_LOST = (
-    "They are the same where leading zeros are left out: what wrote one of the two took ids for numbers (007 became 7). "
-    "Write its ids as text."
+    "They are the same where leading zeros are left out: what wrote one of the two took ids for numbers (007 became "
+    "7). Write its ids as text."
 )
 
 

@@ -222,7 +222,7 @@ def test_a_file_of_other_news_shows_the_ids_of_both(tmp_path: Path, scored: pd.D
 
 def test_ids_whose_zeros_were_lost_are_told(tmp_path: Path, scored: pd.DataFrame) -> None:
     news = pd.DataFrame({"article_id": ["0001", "0002", "1003"]})
-    inputs = load_inputs(config_of(tmp_path, 'kind = "lexicon"'))
+    inputs = load_inputs(config_of(tmp_path, 'kind = "lexicon"'), Quiet())
     there = scored.iloc[:3].assign(article_id=["1", "2", "3"])
     there.to_parquet(tmp_path / "given.parquet")
     section = config_of(tmp_path, scores_section(tmp_path / "given.parquet")).model.scores
