@@ -135,8 +135,8 @@ def scores_told(world: World, parts: Sequence[Samples]) -> list[str]:
         without = int((~tested.isin(there)).sum())
         found.append(
             f"{counted(counts['uncovered'], 'article')} without a score {'carries' if alone else 'carry'} no signal, "
-            f"{without:,} of {len(tested):,} in the test windows: {'it is' if alone else 'they are'} left out, not taken "
-            "for neutral."
+            f"{without:,} of {len(tested):,} in the test windows: {'it is' if alone else 'they are'} left out, not "
+            "taken for neutral."
         )
     if unpadded := counts.get("unpadded"):
         found.append(f"{counted(unpadded, 'article')} without a score: the file has such ids. {_ZEROS_LOST}")
