@@ -275,7 +275,9 @@ def test_requests_end_before_the_budget_is_passed(service, tmp_path, limit):
         with pytest.raises(BudgetError, match=rf"max_requests = {limit}: {limit} were made") as caught:
             scorer.logits(TEXTS)
         assert len(server.requests) == limit
-        assert f"{limit - 2} of 12 texts are answered and kept" in str(caught.value)
+        assert f"{limit - 2} of 12 texts of this part are answered and kept" in str(caught.value)
+        assert f"With these settings {limit} requests were made in all" in str(caught.value)
+        assert f"rest of this part takes {12 - (limit - 2)} requests more; parts that follow" in str(caught.value)
         # Nothing is asked with a purse that is empty, and nothing twice with a fuller one.
         with pytest.raises(BudgetError):
             scorer_of(server, tmp_path, **given).logits(TEXTS)
