@@ -256,9 +256,9 @@ class EndpointScorer:
             f"endpoint {settings_host(self.settings)}: stopped before model.endpoint.{failure}. {len(told):,} of "
             f"{len(distinct):,} texts of this part are answered and kept. With these settings {spent.requests:,} "
             "requests were made in all: those that find out how the server is to be asked, prompts without content, "
-            f"draws and repeats are among them. The rest of this part takes {more['requests']:,} requests{cost} more; parts that "
-            "follow come on top, and 'embargo validate' tells the whole. Raise the budget and repeat the command, "
-            "which goes on where it stopped."
+            f"draws and repeats are among them. The rest of this part takes {more['requests']:,} requests{cost} more; "
+            "parts that follow come on top, and 'embargo validate' tells the whole. Raise the budget and repeat the "
+            "command, which goes on where it stopped."
         )
 
 
