@@ -173,8 +173,8 @@ def _forgotten(found: Forgetting) -> Table:
 
 def _untold(found: Bias) -> str:
     return (
-        f"Bias: not told. This reader tells none of the {len(found.table)} pairs apart at all: it gives the same numbers "
-        "whoever a sentence is about, as one does that does not know these names or sentences."
+        f"Bias: not told. This reader tells none of the {len(found.table)} pairs apart at all: it gives the same "
+        "numbers whoever a sentence is about, as one does that does not know these names or sentences."
     )
 
 
