@@ -93,7 +93,7 @@ def read_scores(
     MissingPartError
         If there is no such file.
     ConfigError
-        If ``columns`` names something else.
+        If ``columns`` names something else, or takes one column for two things.
     DataError
         If a column is missing, a row has no id, some probabilities and not all, probabilities that are none, or logits
         that are not finite; or if two rows of an article disagree.
@@ -114,15 +114,15 @@ def read_scores(
     >>> scores.frame.loc["a"].tolist(), scores.counts["articles"]
     ([0.1, 0.2, 0.7], 2)
     """
-    where = f"scores {Path(path).name}"
+    where = f"scores {path}"
     if odd := sorted(set(columns or {}) - set(SCORE_COLUMNS)):
         raise ConfigError(f"{where}: columns maps {odd}. It may map {', '.join(SCORE_COLUMNS)}.")
     parts = tables_of(path, dialect=dialect)
     _refuse_earlier(parts, knowledge_cutoff, where)
     present = mapped(parts, columns or {}, SCORE_COLUMNS)
     names = _chosen(parts[0], present, where)
+    _refuse_shared({name: present[name] for name in ("article_id", *names)}, where)
     frame, counts = read_table(parts, [present[name] for name in ("article_id", *names)], {})
-    # A source column may serve twice, and keeps one name of its own in the table.
     scores = pd.DataFrame({name: frame[present[name]] for name in ("article_id", *names)})
     scores = scores.assign(
         article_id=_ids(scores["article_id"], where),
@@ -136,7 +136,8 @@ def read_scores(
     _refuse_torn(once, names, where)
     counts |= {"blank": int(blank.sum()), "repeated_rows": len(kept) - len(once), "articles": len(once)}
     if once.empty:
-        raise DataError(f"{where}: none of its {counts['rows']:,} rows has probabilities. Is it the right file?")
+        none = "its one row has no" if counts["rows"] == 1 else f"none of its {counts['rows']:,} rows has"
+        raise DataError(f"{where}: {none} probabilities. Is it the right file?")
     told = [fingerprint(parts), *(f"{name}={present[name]}" for name in ("article_id", *names))]
     return LoadedScores(once.set_index("article_id"), counts, "; ".join(told))
 
@@ -152,11 +153,24 @@ def _chosen(part: Table, present: Mapping[str, str], where: str) -> list[str]:
     return names
 
 
+def _refuse_shared(present: Mapping[str, str], where: str) -> None:
+    """Refuse one column of the file under two names: a class of its own would be made up."""
+    for name, column in present.items():
+        others = [other for other in present if other != name and present[other] == column]
+        if others:
+            raise ConfigError(
+                f"{where}: columns takes {column!r} for {name} and for {others[0]}. Three classes are needed "
+                f"({', '.join(CLASSES)}), each with a column of its own beside article_id; where a model tells two, "
+                "its third has no probability to be read, and none is made up: take a model that tells three."
+            )
+
+
 def _ids(values: pd.Series, where: str) -> pd.Series:
     unnamed = values.isna() | (values.astype("str").str.strip() == "")
     if unnamed.any():
+        rows = "1 row has" if unnamed.sum() == 1 else f"{int(unnamed.sum()):,} rows have"
         first = unnamed.index[int(np.argmax(unnamed.to_numpy()))] + 1
-        raise DataError(f"{where}: {int(unnamed.sum()):,} rows have no article_id, first row {first}. Name them.")
+        raise DataError(f"{where}: {rows} no article_id, first row {first}. Name them.")
     return values.map(str).astype("str")
 
 
@@ -174,18 +188,31 @@ def _check_values(ids: pd.Series, values: np.ndarray, blank: np.ndarray, names: 
         if wrong.any():
             row = int(np.argmax(wrong))
             raise DataError(
-                f"{where}: the score of article {ids.iloc[row]!r} {said}: {values[row].tolist()} "
+                f"{where}: the score of article {ids.iloc[row]!r} {said}: {_shown(values[row])} "
                 f"({such(wrong.sum(), 'row')}). {remedy}."
             )
+
+
+def _shown(values: np.ndarray, digits: int = 4) -> str:
+    return f"[{', '.join(f'{value:.{digits}g}' for value in values)}]"
+
+
+def _differing(one: np.ndarray, two: np.ndarray) -> str:
+    """Write two rows with as few digits as tell them apart."""
+    for digits in (4, 8, 17):
+        said = _shown(one, digits), _shown(two, digits)
+        if said[0] != said[1]:
+            break
+    return f"{said[0]} and {said[1]}"
 
 
 def _refuse_torn(once: pd.DataFrame, names: list[str], where: str) -> None:
     torn = once["article_id"].duplicated(keep=False)
     if torn.any():
         first = once.loc[torn, "article_id"].iloc[0]
-        said = once.loc[once["article_id"] == first, names].to_numpy(dtype=float)[:2].tolist()
+        said = once.loc[once["article_id"] == first, names].to_numpy(dtype=float)[:2]
         raise DataError(
-            f"{where}: article {first!r} stands there with different scores, {said[0]} and {said[1]} "
+            f"{where}: article {first!r} stands there with different scores, {_differing(*said)} "
             f"({such(once.loc[torn, 'article_id'].nunique(), 'article')}). Keep those of one model in a file."
         )
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from embargo.data_loaders.fields import CLASSES
+from embargo.models.evaluation.bias import reads_no_pair
 from embargo.models.methods.cards import METHODS
 
 UNKNOWN = "unknown"
@@ -257,6 +258,10 @@ def _calibration(manifest: Mapping[str, Any]) -> str:
 def _bias(found: Mapping[str, Any] | None) -> list[str]:
     if found is None:  # folders from before it was measured have none
         return []
+    if reads_no_pair(found["groups"]):
+        said = f"Not told: this reader tells none of the {len(found['groups'])} pairs apart at all. It gives the same "
+        said += "numbers whoever a built-in sentence is about, as one does that does not know these names or sentences."
+        return [f"## Bias\n\n{said}"]
     level = f"{100 * found['level']:g} % interval"
     rows = [
         (

@@ -344,16 +344,26 @@ class Asker:
     def _other_server(self, said: Said) -> str | None:
         """Say that another model answers than was asked for, or than answered before; None where it is the same."""
         where, settings = f"endpoint {settings_host(self.settings)}", self.settings
+        # Whoever takes over the other name would else keep a day that was stated of the first.
+        stated = settings.knowledge_cutoff
+        own = (
+            ""
+            if stated is None
+            else (
+                f" and its own model.knowledge_cutoff, or remove yours: {stated:%Y-%m-%d} was stated of "
+                f"{settings.model!r}"
+            )
+        )
         kept = "What was answered until now is kept."
         if said.model is not None and not same_model(settings.model, said.model):
             return (
                 f"{where}: {settings.model!r} was asked, and {said.model!r} answers. If it is the one you mean, write "
-                f"model.endpoint.model = {said.model!r}. {kept}"
+                f"model.endpoint.model = {said.model!r}{own}. {kept}"
             )
         if self.model is not None and said.model is not None and said.model != self.model:
             return (
                 f"{where}: answers came from {self.model!r} until now, and now come from {said.model!r}: the model was "
-                f"changed midway. Write the dated name as model.endpoint.model. {kept}"
+                f"changed midway. Write the dated name as model.endpoint.model{own}. {kept}"
             )
         changed = said.fingerprint is not None and self.fingerprint not in (None, said.fingerprint)
         if changed and settings.changes == "refuse":

@@ -6,7 +6,7 @@ difference is told with its interval, over sentences, and tested with the number
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,11 @@ class Bias:
         """Attributes of which a difference stands after all comparisons were allowed for, at 1 - ``level``."""
         stands = self.table["p_value_holm"].to_numpy() < 1 - self.level
         return tuple(dict.fromkeys(self.table["attribute"].to_numpy()[stands].tolist()))
+
+    @property
+    def untold(self) -> bool:
+        """Whether no pair at all is read apart, as by a reader that does not read what the pairs differ in."""
+        return reads_no_pair(self.table.to_dict("records"))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, JSON-able; None stands for what is NaN."""
@@ -190,6 +195,20 @@ def measure_bias(
     table = pd.DataFrame(rows, columns=columns)
     table["p_value_holm"] = np.array(holm(table["p_value"].tolist()), dtype=float)
     return Bias(table, unit if unit > ROUNDING else float("nan"), level, len(texts))
+
+
+def reads_no_pair(groups: Sequence[Mapping[Any, Any]]) -> bool:
+    """Tell whether each group is read as its reference in every sentence, to the last digit; rows as `Bias.table` has.
+
+    Examples
+    --------
+    >>> from embargo.models import LexiconScorer, measure_bias
+    >>> from embargo.models.evaluation.bias import reads_no_pair
+    >>> reads_no_pair(measure_bias(LexiconScorer()).to_dict()["groups"])
+    True
+    """
+    apart = ("difference", "low", "high", "class_changed")
+    return bool(groups) and all(row[name] == 0.0 for row in groups for name in apart)
 
 
 def _texts(attribute: Attribute, names: Sequence[str]) -> list[list[str]]:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import CLASSES
-from embargo.models.bases.resolve import resolve_base
+from embargo.models.bases.resolve import BUILT_IN, Base, resolve_base
 from embargo.models.content import json_hash, sample_fingerprint, text_hash, texts_fingerprint
 from embargo.models.loading.batches import LENGTH_STEP
 from embargo.models.loading.embedding import require_encoder
@@ -244,7 +244,7 @@ class Context:
             ),
             _order=_order(per_class, request.seed),
         )
-        return replace(context, item_tokens=context._item_tokens())
+        return replace(context, item_tokens=item_room(settings, template, limit, count))
 
     @property
     def grounded(self) -> bool:
@@ -307,7 +307,7 @@ class Context:
     @property
     def labels(self) -> tuple[str, ...]:
         """What stands behind a prompt for bearish, neutral and bullish."""
-        return tuple(self.template.answered(label) for label in range(len(CLASSES)))
+        return _labels(self.template)
 
     @property
     def _gap(self) -> str:
@@ -376,36 +376,104 @@ class Context:
             return " ".join(words[:kept])
         return text[: _longest(len(words[0]), lambda number: self.count(text[:number]) <= tokens)]
 
-    def _item_tokens(self) -> int:
-        """Return the tokens that each example and earlier article may have: together two thirds of what is left.
 
-        Raises
-        ------
-        ConfigError
-            If that is too little, or the article has no room.
-        """
-        template, number = self.template, self.settings.examples
-        label = max(self.labels, key=self.count)
-        frame = self.count(template.instruction + self._gap + template.question("") + label)
-        room = self.limit - SLACK - frame
-        if room < LEAST_ARTICLE:
-            raise ConfigError(
-                f"prompt.max_tokens: template {template.name!r} alone takes {frame} of {self.limit} tokens, and the "
-                "model may read no more. Raise it, or choose a shorter template or a model that reads more."
-            )
-        around = number * self.count(self._gap + template.question("") + label)
-        if self.settings.retrieve != "none":
-            number += self.settings.retrieved
-            around += self.settings.retrieved * self.count(self._gap + template.earlier(""))
-        if not number:
-            return 0
-        each = (room * 2 // 3 - around) // number
-        if each < LEAST_ITEM:
-            raise ConfigError(
-                f"prompt: {number} examples and earlier articles leave {max(each, 0)} tokens for each within two "
-                f"thirds of {self.limit}. Raise max_tokens, or ask for fewer."
-            )
-        return each
+def item_room(settings: PromptSettings, template: Template, limit: int, count: Callable[[str], int]) -> int:
+    """Return the tokens that each example and earlier article may have: together two thirds of what is left.
+
+    Parameters
+    ----------
+    settings : PromptSettings
+    template : Template
+    limit : int
+        Tokens of a whole prompt with its answer.
+    count : callable
+        Number of tokens of a piece of text.
+
+    Raises
+    ------
+    ConfigError
+        If that is too little, or the article has no room.
+
+    Examples
+    --------
+    >>> from embargo.models.prompting import PromptSettings, load_template
+    >>> from embargo.models.prompting.context import item_room
+    >>> item_room(PromptSettings(examples=6), load_template("news-sentiment"), 1024, lambda text: len(text) // 3)
+    99
+    """
+    number = settings.examples
+    gap, label = template.separator, max(_labels(template), key=count)
+    frame = count(template.instruction + gap + template.question("") + label)
+    room = limit - SLACK - frame
+    if limit < settings.max_tokens:
+        reads = limit + LENGTH_STEP
+        more = (
+            f"The model itself reads {reads} tokens, so that prompt.max_tokens = {settings.max_tokens} changes nothing"
+        )
+        bigger = "choose a model that reads more"
+    else:
+        more, bigger = f"That is prompt.max_tokens = {settings.max_tokens}", "raise it"
+    if room < LEAST_ARTICLE:
+        raise ConfigError(
+            f"prompt.template: {template.name!r} alone takes {frame} of {limit} tokens, and leaves no room for an "
+            f"article. {more}: {bigger}, or choose a shorter template."
+        )
+    around = number * count(gap + template.question("") + label)
+    if settings.retrieve != "none":
+        number += settings.retrieved
+        around += settings.retrieved * count(gap + template.earlier(""))
+    if not number:
+        return 0
+    each = (room * 2 // 3 - around) // number
+    if each < LEAST_ITEM:
+        raise ConfigError(
+            f"prompt: {number} examples and earlier articles leave {max(each, 0)} tokens for each within two "
+            f"thirds of the {room} of {limit} that the template leaves. {more}: {bigger}, or ask for fewer "
+            "(prompt.examples, prompt.retrieved)."
+        )
+    return each
+
+
+def check_room(settings: PromptSettings, template: Template, tokenizer: Any) -> None:
+    """Refuse what does not fit into what a model reads, by its tokenizer; ConfigError says what is in the way."""
+    limit, count, _ = _measure(settings, tokenizer)
+    item_room(settings, template, limit, count)
+
+
+def room_doubt(settings: PromptSettings, template: Template, reads: int) -> str | None:
+    """Say whether prompts will not fit into a model that is not made yet; None where they seem to.
+
+    Parameters
+    ----------
+    settings : PromptSettings
+    template : Template
+    reads : int
+        Tokens that it will read.
+
+    Returns
+    -------
+    str or None
+        What is in the way by about three bytes a token, which vocabularies made of little text do not reach.
+
+    Raises
+    ------
+    ConfigError
+        If they do not fit even where every word is one token.
+
+    Examples
+    --------
+    >>> from embargo.models.prompting import PromptSettings, load_template
+    >>> from embargo.models.prompting.context import room_doubt
+    >>> room_doubt(PromptSettings(), load_template("news-sentiment"), 512) is None
+    True
+    """
+    limit = min(settings.max_tokens, reads - LENGTH_STEP)
+    item_room(settings, template, limit, lambda text: len(text.split()))
+    try:
+        item_room(settings, template, limit, _by_bytes)
+    except ConfigError as failure:
+        return str(failure)
+    return None
 
 
 def check_prompts(settings: PromptSettings) -> Template:
@@ -426,8 +494,25 @@ def check_prompts(settings: PromptSettings) -> Template:
     if settings.likeness == "bm25":
         WordLikeness(())
     elif settings.likeness == "embedding":
-        require_encoder(resolve_base(settings.encoder))
+        require_encoder(_encoder(settings))
     return load_template(settings.template)
+
+
+def _labels(template: Template) -> tuple[str, ...]:
+    return tuple(template.answered(label) for label in range(len(CLASSES)))
+
+
+def _encoder(settings: PromptSettings) -> Base:
+    if settings.encoder in BUILT_IN:
+        raise ConfigError(
+            f"prompt.encoder = {settings.encoder!r} is made anew from the news of each run, and is not there to "
+            "compare texts with. Name a base that is, such as 'minilm' or a folder, or set prompt.retrieve = 'bm25'."
+        )
+    return resolve_base(settings.encoder)
+
+
+def _by_bytes(text: str) -> int:
+    return -(-len(text.encode("utf-8")) // BYTES_PER_TOKEN)
 
 
 def _longest(most: int, fits: Callable[[int], bool]) -> int:
@@ -441,7 +526,7 @@ def _longest(most: int, fits: Callable[[int], bool]) -> int:
 
 def _measure(settings: PromptSettings, tokenizer: Any | None) -> tuple[int, Callable[[str], int], tuple[str, ...]]:
     if tokenizer is None:
-        return settings.max_tokens, lambda text: -(-len(text.encode("utf-8")) // BYTES_PER_TOKEN), ()
+        return settings.max_tokens, _by_bytes, ()
 
     @lru_cache(maxsize=REMEMBERED)
     def count(text: str) -> int:
@@ -527,6 +612,7 @@ def _order(per_class: int, seed: int) -> tuple[int, ...]:
 def _pool(shown: tuple[Shown, ...], settings: PromptSettings) -> Pool:
     texts = [each.text for each in shown]
     if settings.likeness == "embedding":
+        _encoder(settings)
         return Pool(shown, MeaningLikeness(texts, settings.encoder))
     return Pool(shown, WordLikeness(texts))
 

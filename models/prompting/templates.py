@@ -26,6 +26,8 @@ CONTROL = re.compile(
     r"<\|[^|<>]{0,40}\|>|<\uff5c[^\uff5c<>]{0,40}\uff5c>|</?s>|\[/?inst\]|<</?sys>>|<(?:start|end)_of_turn>|<(?:bos|eos|pad|unk)>",
     re.IGNORECASE,
 )
+# A place that is to be filled, and no braces of an answer's form in JSON.
+_PLACE = re.compile(r"\{\s*[A-Za-z_][\w.:!%-]*\s*\}")
 _KEYS = ("name", "version", "instruction", "article", "answer", "retrieved", "separator", "labels")
 
 
@@ -54,7 +56,8 @@ class Template:
     Raises
     ------
     ConfigError
-        If a form lacks its place, the article's has no fixed words around it, or labels are blank or equal.
+        If a form lacks its place or has one that nothing fills, the article's has no fixed words around it, or labels
+        are blank or equal.
 
     Examples
     --------
@@ -80,6 +83,14 @@ class Template:
 
     def __post_init__(self) -> None:
         where = f"template {self.name!r}"
+        for field, own in (("instruction", ""), ("article", TEXT), ("answer", LABEL), ("retrieved", TEXT)):
+            strange = [place for place in _PLACE.findall(getattr(self, field)) if place != own]
+            if strange:
+                holds = f"the one place of {field} is {own}" if own else f"{field} has no places to be filled"
+                raise ConfigError(
+                    f"{where}: {field} holds {strange[0]}, which nothing fills: {holds}. Write it without braces. The "
+                    "day, the company and the time of an article are not told to whoever judges it."
+                )
         for field, place in (("article", TEXT), ("retrieved", TEXT), ("answer", LABEL)):
             if getattr(self, field).count(place) != 1:
                 raise ConfigError(f"{where}: {field} must hold {place} once, got {getattr(self, field)!r}.")

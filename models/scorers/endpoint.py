@@ -254,9 +254,11 @@ class EndpointScorer:
         cost = f" and up to {more['cost']:.4g}" if self.settings.max_cost is not None else ""
         return BudgetError(
             f"endpoint {settings_host(self.settings)}: stopped before model.endpoint.{failure}. {len(told):,} of "
-            f"{len(distinct):,} texts are answered and kept, with {spent.requests:,} requests in all. The rest takes "
-            f"{more['requests']:,} requests{cost} more: raise the budget and repeat the command, which goes on where "
-            "it stopped."
+            f"{len(distinct):,} texts of this part are answered and kept. With these settings {spent.requests:,} "
+            "requests were made in all: those that find out how the server is to be asked, prompts without content, "
+            f"draws and repeats are among them. The rest of this part takes {more['requests']:,} requests{cost} more; "
+            "parts that follow come on top, and 'embargo validate' tells the whole. Raise the budget and repeat the "
+            "command, which goes on where it stopped."
         )
 
 
@@ -459,8 +461,9 @@ def _fit(request: FitRequest) -> Fit:
             prior = _prior(asker, journal, found, questions) if settings.prompt.calibrate else None
         except BudgetError as failure:
             raise BudgetError(
-                f"endpoint {settings_host(settings)}: stopped before model.endpoint.{failure}. Raise the budget, and "
-                "repeat the command."
+                f"endpoint {settings_host(settings)}: stopped before model.endpoint.{failure}, by finding out how the "
+                "server is to be asked and by prompts without content. 'embargo validate' tells what the whole takes: "
+                "raise the budget, and repeat the command."
             ) from failure
     known = found.to_dict() if settings.changes == "refuse" else found.to_dict() | {"fingerprint": None}
     scorer = EndpointScorer(

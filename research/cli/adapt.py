@@ -36,8 +36,8 @@ def adapt(
         typer.Option(
             "--readers",
             metavar="READERS.toml",
-            help="Tables [readers.NAME], each like [model] of an experiment, and a section [adapt]; by default those "
-            "of CONFIG.",
+            help=r"Tables \[readers.NAME], each like \[model] of an experiment, and a section \[adapt]; by default "
+            "those of CONFIG.",
             dir_okay=False,
         ),
     ] = None,
@@ -53,14 +53,14 @@ def adapt(
     ] = None,
     cache: CacheOption = None,
 ) -> None:
-    """Set every way to read side by side: quality, money, cost, and a recommendation.
+    r"""Set every way to read side by side: quality, money, cost, and a recommendation.
 
     One split, one test set, one trading rule; a row for each reader: guessing,
     a word list, a linear model, tuned and prompted decoders, a student, an
     endpoint, scores that you have. Every two are tested on the same items, and
     the cheapest of those that cannot be told from the best is recommended.
 
-    A file with name and [labels] of source = "file" alone is read without
+    A file with name and \[labels] of source = "file" alone is read without
     prices. Each reader that trades counts as an attempt.
 
     Example: [bold]embargo adapt mine.toml --readers readers.toml[/bold]

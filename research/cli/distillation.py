@@ -10,7 +10,7 @@ from rich.table import Table
 
 from embargo.data_loaders.errors import ConfigError
 from embargo.research.cache import cache_folder
-from embargo.research.cli.options import CacheOption, EnvOption, SetOption
+from embargo.research.cli.options import AllowOption, CacheOption, EnvOption, SetOption
 from embargo.research.cli.terminal import complaints, console, guarded
 from embargo.research.progress import escaped
 
@@ -25,6 +25,7 @@ def distill(
     config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="An experiment.", dir_okay=False)],
     overrides: SetOption = None,
     env: EnvOption = None,
+    allow: AllowOption = None,
     out: Annotated[Path, typer.Option(help="Folder that receives the students' folders.", file_okay=False)] = Path(
         "models"
     ),
@@ -49,7 +50,7 @@ def distill(
     from embargo.research.modelling.distilling import distill_models, load_distillation
     from embargo.research.progress import shown
 
-    settings = load_distillation(config, overrides, env=env or ())
+    settings = load_distillation(config, overrides, env=env or (), allow=allow or ())
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out}: is a file. Name a folder.")
     with shown(complaints) as stages:

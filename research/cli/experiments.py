@@ -106,6 +106,7 @@ def validate(
     from embargo.models.bases.vintages import Vintages
     from embargo.research.progress import shown
     from embargo.research.run.asking import foreseen
+    from embargo.research.run.foresight import prompt_cautions
     from embargo.research.run.own_loaders import own_code_told
     from embargo.research.run.plan import base_of
     from embargo.research.run.preparation import prepare
@@ -134,6 +135,8 @@ def validate(
     for said in left_out(settings, plan.world, plan.parts):
         console.print(escaped(said), soft_wrap=True, highlight=False)
     for said in cautions(plan.world, plan.parts):
+        console.print(f"[yellow]![/] {escaped(said)}", soft_wrap=True, highlight=False)
+    for said in prompt_cautions(plan):
         console.print(f"[yellow]![/] {escaped(said)}", soft_wrap=True, highlight=False)
     for said in foreseen(plan):
         console.print(escaped(said), soft_wrap=True, highlight=False)

@@ -62,15 +62,19 @@ class Distilled:
     was_there: bool
 
 
-def load_distillation(path: Path, overrides: list[str] | None = None, *, env: Collection[str] = ()) -> Config:
+def load_distillation(
+    path: Path, overrides: list[str] | None = None, *, env: Collection[str] = (), allow: Collection[str] = ()
+) -> Config:
     """Read an experiment whose reader is distilled from another.
+
+    `env` names the environment variables that paths in it may take in, `allow` the code of its own that it may run.
 
     Raises
     ------
     ConfigError
         As `embargo.research.config.experiment.load_config`; also if its reader learns from no teacher.
     """
-    config = load_config(path, overrides, env=env)
+    config = load_config(path, overrides, env=env, allow=allow)
     if config.model.teacher is None:
         raise ConfigError(
             f"{path}: model.kind = {config.model.kind!r} learns from no teacher. Set model.kind = 'distilled' and "

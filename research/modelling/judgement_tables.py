@@ -82,7 +82,10 @@ def print_judgement(console: Console, judged: ModelJudgement) -> None:
         console.print(_forgotten(judged.forgotten))
         console.print(Text(judged.forgotten.note, style="dim"), soft_wrap=True)
     if judged.bias is not None:
-        console.print(_bias(judged.bias))
+        if judged.bias.untold:
+            console.print(Text(_untold(judged.bias)), soft_wrap=True)
+        else:
+            console.print(_bias(judged.bias))
     for note in judged.notes:
         console.print(Text(note, style="yellow"), soft_wrap=True)
 
@@ -166,6 +169,13 @@ def _forgotten(found: Forgetting) -> Table:
     change = _spread(found.difference, (found.low, found.high))
     table.add_row(found.measure, formats.coefficient(found.before), formats.coefficient(found.after), change)
     return table
+
+
+def _untold(found: Bias) -> str:
+    return (
+        f"Bias: not told. This reader tells none of the {len(found.table)} pairs apart at all: it gives the same "
+        "numbers whoever a sentence is about, as one does that does not know these names or sentences."
+    )
 
 
 def _bias(found: Bias) -> Table:

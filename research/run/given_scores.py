@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from embargo.backtest.display import counted
 from embargo.data_loaders.archive.score_files import LoadedScores, read_scores
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import CLASSES
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 # Share of the news without scores beyond which a result speaks of what was scored, not of the news.
 MUCH = 0.2
+_ZEROS_LOST = (
+    "They are the same where leading zeros are left out: what wrote one of the two took ids for numbers (007 became "
+    "7). Write its ids as text."
+)
 
 
 def given_scores(settings: ScoresSection, inputs: Inputs) -> LoadedScores:
@@ -43,6 +48,9 @@ def given_scores(settings: ScoresSection, inputs: Inputs) -> LoadedScores:
 def coverage(settings: ScoresSection, inputs: Inputs, news: pd.DataFrame) -> Counts:
     """Count which articles have scores: ``covered`` and ``uncovered`` of the news, ``strangers`` of the file.
 
+    ``unpadded`` counts those without one whose id stands in the file with more or fewer zeros before it, if there are
+    any: a program that takes ids for numbers drops them.
+
     Raises
     ------
     DataError
@@ -51,15 +59,19 @@ def coverage(settings: ScoresSection, inputs: Inputs, news: pd.DataFrame) -> Cou
     scores = given_scores(settings, inputs)
     asked = pd.Index(news["article_id"].unique())
     covered = int(asked.isin(scores.frame.index).sum())
+    open_ids, strange = asked.difference(scores.frame.index), scores.frame.index.difference(asked)
+    unpadded = int(open_ids.astype("str").str.lstrip("0").isin(strange.astype("str").str.lstrip("0")).sum())
     if not covered:
         ours, theirs = (", ".join(map(repr, ids[:3].tolist())) for ids in (asked, scores.frame.index))
         raise DataError(
             f"model.scores.path = {settings.path}: none of its {len(scores.frame):,} articles is in the news. Its ids "
             f"are such as {theirs}, those of the news such as {ours}. Map the same id on both sides (news.columns and "
             "model.scores.columns); where the news have none, one is made of time, source and text as the run reads it."
+            f"{' ' + _ZEROS_LOST if unpadded else ''}"
         )
     return {
         **scores.counts,
+        **({"unpadded": unpadded} if unpadded else {}),
         "covered": covered,
         "uncovered": len(asked) - covered,
         "strangers": len(scores.frame) - covered,
@@ -102,21 +114,32 @@ def scores_told(world: World, parts: Sequence[Samples]) -> list[str]:
     total = counts["covered"] + counts["uncovered"]
     said = f"Scores of a file: {counts['covered']:,} of {total:,} articles of the news have one"
     more = {
-        "strangers": "of its articles are not among the news that the run reads",
-        "repeated_rows": "rows repeat another one of their article",
-        "blank": "rows are blank",
+        "strangers": ("of its articles is", "of its articles are", "not among the news that the run reads"),
+        "repeated_rows": ("row repeats", "rows repeat", "another one of their article"),
+        "blank": ("row is", "rows are", "blank"),
     }
-    told = [said, *(f"{counts[name]:,} {what}" for name, what in more.items() if counts.get(name))]
+    told = [
+        said,
+        *(
+            f"{n:,} {one if n == 1 else many} {what}"
+            for name, (one, many, what) in more.items()
+            if (n := counts.get(name))
+        ),
+    ]
     found = ["; ".join(told) + "."]
     if counts["uncovered"]:
         known = world.inputs.scores
         tested = pd.concat([part.test_news["article_id"] for part in parts]).drop_duplicates()
         there = pd.Index([]).append([scores.frame.index for scores in known.values()])
+        alone = counts["uncovered"] == 1
         without = int((~tested.isin(there)).sum())
         found.append(
-            f"{counts['uncovered']:,} articles without a score carry no signal, {without:,} of {len(tested):,} in the "
-            "test windows: they are left out, not taken for neutral."
+            f"{counted(counts['uncovered'], 'article')} without a score {'carries' if alone else 'carry'} no signal, "
+            f"{without:,} of {len(tested):,} in the test windows: {'it is' if alone else 'they are'} left out, not "
+            "taken for neutral."
         )
+    if unpadded := counts.get("unpadded"):
+        found.append(f"{counted(unpadded, 'article')} without a score: the file has such ids. {_ZEROS_LOST}")
     return found
 
 

@@ -24,13 +24,15 @@ from embargo.models.bases.vintages import Vintages, open_vintages, series_of
 from embargo.models.calibration.fitting import Calibration
 from embargo.models.export.onnx import check_runtime
 from embargo.models.fitting import FittedModel, fit_scorer, scorer_kind
+from embargo.models.loading.load import load_tokenizer
 from embargo.models.loading.shared import SharedBase
 from embargo.models.methods.cards import check_method
 from embargo.models.methods.defaults import default_settings
 from embargo.models.methods.settings import TuneSettings
 from embargo.models.prompt import Prompting
-from embargo.models.prompting.context import check_prompts
+from embargo.models.prompting.context import check_prompts, check_room, room_doubt
 from embargo.models.prompting.settings import PromptSettings
+from embargo.models.prompting.templates import load_template
 from embargo.models.record import RECORD_COLUMNS
 from embargo.models.scorer import ByArticle, Paid, Progress, Scorer
 from embargo.models.scorers.cache import ScoreCache, SpareCache
@@ -41,7 +43,7 @@ from embargo.models.scorers.own import files_told
 from embargo.models.scorers.prompted import require_decoder
 from embargo.models.scorers.score import cached_logits, score_articles
 from embargo.models.tuning.tiny import pretrain_tiny
-from embargo.models.tuning.tiny_lm import pretrain_tiny_lm
+from embargo.models.tuning.tiny_lm import TinyLmSettings, pretrain_tiny_lm
 from embargo.research.config.experiment import Config
 from embargo.research.config.model import ModelSection, PromptSection, ReaderSection
 from embargo.research.progress import Advance, Stages
@@ -198,7 +200,10 @@ def given_base(model: ReaderSection) -> Base | None:
     """
     check_runtime(model.scorer)
     if model.prompt is not None:
-        check_prompts(prompt_settings(model.prompt))
+        settings = prompt_settings(model.prompt)
+        template = check_prompts(settings)
+        if model.kind == "prompted" and model.made_here:
+            room_doubt(settings, template, TinyLmSettings().max_length)
     if not model.on_base or model.made_here or _series(model) is not None:
         return None
     base = resolve_base(str(model.base), revision=model.revision, knowledge_cutoff=model.knowledge_cutoff)
@@ -210,6 +215,8 @@ def _check_use(model: ReaderSection, base: Base) -> None:
     """Refuse a base that the configured reader cannot start from."""
     if model.kind == "prompted":
         require_decoder(base)
+        settings = PromptSettings() if model.prompt is None else prompt_settings(model.prompt)
+        check_room(settings, load_template(settings.template), load_tokenizer(base))
     else:
         check_method(model.method, base, model.target)
 

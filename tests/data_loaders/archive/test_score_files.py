@@ -70,12 +70,29 @@ def test_columns_are_mapped_and_count_into_the_source(tmp_path: Path) -> None:
         read_scores(file, knowledge_cutoff=UNTIL, columns={"bulish": "z"})
 
 
+def test_a_column_serves_one_class(tmp_path: Path) -> None:
+    file = written(tmp_path, {"article_id": "a", "bearish": 0.3, "bullish": 0.7})
+    with pytest.raises(ConfigError, match=r"takes 'bearish' for bearish and for neutral\. Three classes are needed"):
+        read_scores(file, knowledge_cutoff=UNTIL, columns={"neutral": "bearish"})
+
+
+def test_a_fault_names_the_whole_path_and_few_digits(tmp_path: Path) -> None:
+    row = {**OTHER, "bearish": 1 / 3, "neutral": 1 / 3, "bullish": 2 / 3}
+    with pytest.raises(DataError) as caught:
+        read_scores(written(tmp_path, ROW, row), knowledge_cutoff=UNTIL)
+    assert str(tmp_path / "scores.parquet") in str(caught.value)
+    assert "[0.3333, 0.3333, 0.6667]" in str(caught.value)
+    close = {**ROW, "bearish": 0.1000001, "neutral": 0.1999999}
+    with pytest.raises(DataError, match=r"\[0\.1, 0\.2, 0\.7\] and \[0\.1000001, 0\.1999999, 0\.7\]"):
+        read_scores(written(tmp_path, ROW, close), knowledge_cutoff=UNTIL)
+
+
 def test_rows_without_probabilities_are_no_answer(tmp_path: Path) -> None:
     blank = dict.fromkeys(CLASSES, None)
     found = read_scores(written(tmp_path, ROW, {"article_id": "b", **blank}), knowledge_cutoff=UNTIL)
     assert found.frame.index.tolist() == ["a"]
     assert found.counts["blank"] == 1
-    with pytest.raises(DataError, match="none of its 1 rows has probabilities"):
+    with pytest.raises(DataError, match="its one row has no probabilities"):
         read_scores(written(tmp_path, {"article_id": "b", **dict.fromkeys(CLASSES, np.nan)}), knowledge_cutoff=UNTIL)
 
 
@@ -87,7 +104,7 @@ def test_rows_without_probabilities_are_no_answer(tmp_path: Path) -> None:
         ({**OTHER, "bearish": 60.0, "neutral": 30.0, "bullish": 10.0}, "'b' lies outside 0 to 1.*percentages"),
         ({**OTHER, "bearish": -0.1, "neutral": 1.0}, "'b' lies outside 0 to 1"),
         ({**OTHER, "bearish": 0.61}, "'b' does not sum to 1"),
-        ({**OTHER, "article_id": " "}, "1 rows have no article_id, first row 2"),
+        ({**OTHER, "article_id": " "}, "1 row has no article_id, first row 2"),
         ({**OTHER, "article_id": "a"}, "'a' stands there with different scores"),
     ],
 )

@@ -169,5 +169,10 @@ def test_bias_stands_in_the_card_and_its_absence_is_no_claim():
     quiet = copy.deepcopy(MANIFEST)
     quiet["bias"]["found"] = []
     assert "no proof that none is" in model_card(quiet)
+    for row in quiet["bias"]["groups"]:
+        row |= {"difference": 0.0, "low": 0.0, "high": 0.0, "class_changed": 0.0}
+    untold = model_card(quiet)
+    assert "Not told: this reader tells none of the" in untold
+    assert "p, adjusted" not in untold
     # A folder from before it was measured.
     assert "## Bias" not in model_card({name: value for name, value in MANIFEST.items() if name != "bias"})

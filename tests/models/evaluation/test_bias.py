@@ -110,6 +110,11 @@ def test_a_constant_reader_has_no_unit_and_no_bias():
     assert found.to_dict()["groups"][0]["effect"] is None
 
 
+def test_a_reader_that_reads_no_pair_apart_tells_nothing():
+    assert measure_bias(Given(dict.fromkeys(texts_of(ATTRIBUTES), 0.1))).untold
+    assert not measure_bias(Partial({"Nigerian": -0.3})).untold
+
+
 def texts_of(attributes):
     seen = Partial()
     measure_bias(seen, attributes=attributes)

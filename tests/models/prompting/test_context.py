@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from samples.model_samples import sentences
 
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
-from embargo.models.prompting.context import CONTENT_FREE, Context
+from embargo.models.prompting.context import CONTENT_FREE, Context, check_prompts, room_doubt
 from embargo.models.prompting.likeness import best, same_words
 from embargo.models.prompting.settings import PromptSettings
+from embargo.models.prompting.templates import load_template
 from embargo.models.scorers.kind import FitRequest
 
 START = pd.Timestamp("2015-01-01", tz="UTC")
@@ -229,8 +230,25 @@ def test_items_are_cut_so_that_a_third_is_left_to_the_article():
 def test_too_much_for_too_little_room_is_refused():
     with pytest.raises(ConfigError, match="ask for fewer"):
         context_of(PromptSettings(examples=30, max_tokens=512), n=90)
-    with pytest.raises(ConfigError, match="template 'news-sentiment' alone takes"):
+    with pytest.raises(ConfigError, match=r"'news-sentiment' alone takes.*max_tokens = 40: raise it"):
         context_of(PromptSettings(max_tokens=40))
+
+
+def test_a_model_that_reads_less_than_is_asked_for_is_named_as_the_limit():
+    template = load_template("news-sentiment")
+    for more in ({"max_tokens": 4096}, {}):
+        with pytest.raises(ConfigError, match=r"The model itself reads 64 tokens.* changes nothing") as caught:
+            room_doubt(PromptSettings(examples=30, **more), template, 64)
+        assert "raise it" not in str(caught.value)
+    doubt = room_doubt(PromptSettings(examples=18, retrieve="bm25"), template, 512)
+    assert doubt is not None
+    assert "21 examples and earlier articles leave" in doubt
+    assert room_doubt(PromptSettings(examples=3), template, 512) is None
+
+
+def test_a_base_of_the_run_compares_no_texts():
+    with pytest.raises(ConfigError, match=r"prompt\.encoder = 'tiny' is made anew.*'minilm'"):
+        check_prompts(PromptSettings(retrieve="embedding", encoder="tiny"))
 
 
 def test_classes_that_lack_examples_are_named():

@@ -93,6 +93,10 @@ def test_a_template_of_ones_own(tmp_path):
     [
         ({"article": "News: [{text}] "}, "ends in a blank"),
         ({"article": "News: []"}, "must hold"),
+        ({"article": "News of {date}: [{text}]\nTone:"}, r"article holds \{date\}, which nothing fills"),
+        ({"instruction": "Judge {symbol}."}, r"instruction has no places"),
+        ({"retrieved": "{ known_at }: [{text}]"}, r"retrieved holds \{ known_at \}"),
+        ({"answer": " {tone}: {label}"}, r"answer holds \{tone\}"),
         ({"answer": " {label}."}, "must end with"),
         ({"labels": ("up", "up ", "down")}, "different words"),
         ({"labels": ("up", " flat", "down")}, "begin or end"),

@@ -275,7 +275,9 @@ def test_requests_end_before_the_budget_is_passed(service, tmp_path, limit):
         with pytest.raises(BudgetError, match=rf"max_requests = {limit}: {limit} were made") as caught:
             scorer.logits(TEXTS)
         assert len(server.requests) == limit
-        assert f"{limit - 2} of 12 texts are answered and kept" in str(caught.value)
+        assert f"{limit - 2} of 12 texts of this part are answered and kept" in str(caught.value)
+        assert f"With these settings {limit} requests were made in all" in str(caught.value)
+        assert f"rest of this part takes {12 - (limit - 2)} requests more; parts that follow" in str(caught.value)
         # Nothing is asked with a purse that is empty, and nothing twice with a fuller one.
         with pytest.raises(BudgetError):
             scorer_of(server, tmp_path, **given).logits(TEXTS)
@@ -410,6 +412,15 @@ def test_a_dated_version_or_a_revision_is_the_same_model(asked, answers, same):
 def test_another_model_is_refused_at_once(server, service, tmp_path):
     with pytest.raises(ServiceError, match=r"'b-model' was asked, and 'a-model' answers"):
         scorer_of(server, tmp_path, model="b-model")
+
+
+def test_who_takes_over_another_model_is_told_to_state_its_own_cutoff(server, service, tmp_path):
+    stated = pd.Timestamp("2014-12-31", tz="UTC")
+    with pytest.raises(ServiceError, match=r"its own model\.knowledge_cutoff, or remove yours: 2014-12-31 was stated"):
+        scorer_of(server, tmp_path, model="b-model", knowledge_cutoff=stated)
+    with pytest.raises(ServiceError) as caught:
+        scorer_of(server, tmp_path, model="b-model")
+    assert "knowledge_cutoff" not in str(caught.value), "none is stated, so none is stale"
 
 
 def test_a_model_that_changes_midway_is_refused_with_what_it_was(server, service, tmp_path):

@@ -67,6 +67,19 @@ def test_help_fits_eighty_columns_and_shows_an_example(
     assert "Example" in result.output
 
 
+@pytest.mark.parametrize("command", list(_commands(WHOLE)), ids=" ".join)
+def test_no_help_loses_what_stands_in_brackets(command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    found, context = WHOLE, CONTEXT
+    for name in command:
+        assert isinstance(found, TyperGroup)
+        found = found.get_command(context, name)
+    texts = [found.help or "", *(getattr(option, "help", None) or "" for option in found.params)]
+    written = {word for text in texts for word in re.findall(r"\[[^\[\]\s]+\]", text)} - {"[bold]", "[/bold]"}
+    monkeypatch.setenv("COLUMNS", "160")
+    shown = "".join(_words(embargo(*command, "--help").output))
+    assert not {word for word in written if word not in shown}
+
+
 @pytest.mark.parametrize("width", [80, 100, 160])
 def test_the_help_that_loads_nothing_says_what_typer_says(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(width))

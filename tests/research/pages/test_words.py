@@ -153,6 +153,7 @@ def test_the_judgement_of_a_model_says_no_more_than_was_shown() -> None:
     print_judgement(console, judged)
     output = console.file.getvalue()
     assert "two-sided" in output
+    assert "Bias: not told. This reader tells none of the 17 pairs apart at all" in output
     assert banned_in(output) == []
     assert unsided_in_terminal(output) == []
 

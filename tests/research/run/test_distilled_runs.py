@@ -149,6 +149,15 @@ def test_the_command_refuses_a_reader_that_learns_from_nobody() -> None:
         load_distillation(path, ["model.kind=linear"])
 
 
+def test_a_teacher_of_ones_own_is_run_where_it_is_allowed() -> None:
+    own = "model.distill={teacher={kind='mine.readers:WORDS'}, student='linear'}"
+    result = embargo("distill", "--help")
+    assert "--allow" in result.output
+    with example("small") as path:
+        settings_read = load_distillation(path, ["model.kind=distilled", own], allow=["mine.readers:WORDS"])
+    assert settings_read.allow == ("mine.readers:WORDS",)
+
+
 @pytest.mark.slow
 def test_a_tuned_student_is_left_as_a_model_that_reads(tmp_path: Path) -> None:
     chosen = [

@@ -22,7 +22,7 @@ from embargo.research.config import load_config, parse_config
 from embargo.research.config.experiment import Config
 from embargo.research.modelling.scoring import score_news
 from embargo.research.run import Outcome
-from embargo.research.run.given_scores import scores_cautions, scores_told
+from embargo.research.run.given_scores import coverage, scores_cautions, scores_told
 from embargo.research.run.perturbation import _rewritten as rewritten
 from embargo.research.run.perturbation import perturb_run
 from embargo.research.run.plan import Plan
@@ -218,6 +218,20 @@ def test_a_file_of_other_news_shows_the_ids_of_both(tmp_path: Path, scored: pd.D
     config = config_of(tmp_path, scores_section(tmp_path / "given.parquet"))
     with pytest.raises(DataError, match=r"such as 'news-sim-.*those of the news such as 'sim-"):
         prepare(config, Quiet())
+
+
+def test_ids_whose_zeros_were_lost_are_told(tmp_path: Path, scored: pd.DataFrame) -> None:
+    news = pd.DataFrame({"article_id": ["0001", "0002", "1003"]})
+    inputs = load_inputs(config_of(tmp_path, 'kind = "lexicon"'), Quiet())
+    there = scored.iloc[:3].assign(article_id=["1", "2", "3"])
+    there.to_parquet(tmp_path / "given.parquet")
+    section = config_of(tmp_path, scores_section(tmp_path / "given.parquet")).model.scores
+    assert section is not None
+    with pytest.raises(DataError, match="the same where leading zeros are left out"):
+        coverage(section, replace(inputs, scores={}), news)
+    there.assign(article_id=["1", "2", "1003"]).to_parquet(tmp_path / "given.parquet")
+    assert coverage(section, replace(inputs, scores={}), news)["unpadded"] == 2
+    assert "unpadded" not in coverage(section, replace(inputs, scores={}), news.assign(article_id=["1", "2", "9"]))
 
 
 def test_a_fold_that_cannot_be_calibrated_is_told_before_anything_is_read(tmp_path: Path, scored: pd.DataFrame) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,6 +15,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from samples.page_samples import readers as sample_study
 from samples.small_runs import embargo
 from samples.wording import banned_in, unsided_in_page, unsided_in_terminal, words_of_page
 
@@ -43,6 +45,7 @@ from embargo.research.studies.adapt import (
     recommend,
     render_page,
 )
+from embargo.research.studies.adapt.charts import quality_chart, volume_chart
 from embargo.research.studies.adapt.fits import COSTS, own_folder
 from embargo.research.studies.adapt.judgement import enough_resamples, same_items, trust_of
 
@@ -509,3 +512,27 @@ def test_a_folder_without_costs_is_no_folder_of_ours_to_keep(tmp_path: Path) -> 
     (folder / "whole").write_text("")
     assert (own_folder(tmp_path, "a" * 64) / "whole").exists()
     shutil.rmtree(folder)
+
+
+def test_a_reader_whose_cost_nobody_knows_is_drawn_over_all_costs() -> None:
+    study = sample_study()
+    rows = [
+        replace(row, fit_cost=None, article_cost=None) if row.name == study.advice.take else row for row in study.rows
+    ]
+    found = replace(study, rows=rows)
+    drawn = {trace.name: trace for trace in quality_chart(found).figure.data}
+    assert set(drawn) == {row.name for row in rows if row.ran}
+    line = drawn[str(study.advice.take)]
+    assert len(set(line.y)) == 1
+    assert line.x[0] < line.x[-1]
+    assert "nobody knows what: line" in quality_chart(found).note
+    assert "Not drawn" in volume_chart(found).note
+    assert all(trace.textposition in ("middle left", "middle right") for trace in drawn.values() if trace is not line)
+
+
+def test_what_is_advised_and_known_stands_first_in_the_table() -> None:
+    page = render_page(sample_study())
+    heads = re.findall(r'<th scope="col"[^>]*>([^<]*)</th>', page)
+    assert heads[:3] == ["Reader", "Advice", "Knowledge"]
+    assert heads.count("Knowledge") == 1
+    assert re.search(r'<th scope="row">line</th><td class="brief">recommended</td><td>ends before the test</td>', page)
