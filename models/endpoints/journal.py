@@ -44,12 +44,26 @@ CREATE TABLE IF NOT EXISTS answers (asked TEXT NOT NULL, text_hash TEXT NOT NULL
 
 
 class BudgetError(EmbargoError):
-    """The next request could pass what may be spent, so it was not sent."""
+    """The next request could pass what may be spent, so it was not sent.
+
+    Examples
+    --------
+    >>> from embargo.models.endpoints import BudgetError
+    >>> str(BudgetError("max_requests = 40: 40 were sent"))
+    'max_requests = 40: 40 were sent'
+    """
 
 
 @dataclass(frozen=True)
 class Spent:
-    """Requests and their cost, those in flight at the most that they can cost."""
+    """Requests and their cost, those in flight at the most that they can cost.
+
+    Examples
+    --------
+    >>> from embargo.models.endpoints.journal import Spent
+    >>> Spent(requests=12, cost=0.03).requests
+    12
+    """
 
     requests: int
     cost: float

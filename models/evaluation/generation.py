@@ -36,7 +36,8 @@ def generation_table(
         Of the same n texts.
     groups : sequence of length n
         The article of each text; articles are drawn whole.
-    seed, resamples, level
+    seed, resamples : int
+    level : float
         Of the bootstrap.
 
     Returns
@@ -94,7 +95,8 @@ def compare_generations(
         The same measures of the same n prompts. A prompt without a figure of either is left out of that measure.
     groups : sequence of length n
         The article of each prompt; articles are drawn, and exchanged between the models, whole.
-    seed, resamples, level
+    seed, resamples : int
+    level : float
         Of the bootstrap; exchanges are five times as many.
 
     Returns

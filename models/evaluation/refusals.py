@@ -215,7 +215,7 @@ def causal_likelihoods(model: Any, tokenizer: Any) -> OpeningLikelihoods:
     ----------
     model : PreTrainedModel
         Causal, in eval mode.
-    tokenizer
+    tokenizer : PreTrainedTokenizerBase
         With a padding token.
 
     Returns

@@ -36,7 +36,7 @@ from embargo.models.loading.load import (
 )
 from embargo.models.methods.cards import METHODS
 from embargo.models.scorer import later_cutoff
-from embargo.models.scorers.transformer import merged_model, scoring_model
+from embargo.models.scorers.transformer import merged_model, require_mergeable, scoring_model
 from embargo.models.tuning.adapters import Adapter
 
 MERGE_TOLERANCE = 1e-4
@@ -120,6 +120,7 @@ def merge(
         ...
     embargo.data_loaders.errors.ConfigError: an adapter of method 'prompt' cannot be merged into its ...
     """
+    require_mergeable(adapter)
     if base.architecture in ONE_LENGTH:
         raise ConfigError(
             f"base {base.name!r}: the logits of architecture {base.architecture!r} depend on how far a text is padded, "

@@ -101,6 +101,19 @@ def write_answer_bundle(
         If the folder exists.
     DataError
         If the adapter's files are not as they were written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from embargo.models import Adapter, Base
+    >>> from embargo.models.instruct import write_answer_bundle
+    >>> base = Base("mine", "/models/mine", "decoder", None, "not documented", weights_hash="ab12")
+    >>> adapter = Adapter(Path("cache/adapters/adapter-1f"), "9c0e", {"trained_until": None}, ())
+    >>> with tempfile.TemporaryDirectory() as folder:  # doctest: +ELLIPSIS
+    ...     write_answer_bundle(Path(folder), base=base, adapter=adapter, facts={}, validation_hashes=[])
+    Traceback (most recent call last):
+        ...
+    embargo.data_loaders.errors.ConfigError: ...
     """
     tuned = adapter.manifest
     cutoff = later_cutoff(base.knowledge_cutoff, tuned["trained_until"])
@@ -211,12 +224,19 @@ def answer_models(
     Parameters
     ----------
     bundle : AnswerBundle
-    cache_dir, given
+    cache_dir : Path
+    given : Path, optional
         As `base_of_answers`.
 
     Returns
     -------
-    (tuned, untuned)
+    (tuned, untuned) : tuple of AnswerModel
+
+    Examples
+    --------
+    >>> from embargo.models.instruct import answer_models, open_answer_bundle
+    >>> bundle = open_answer_bundle(Path("models/desk-1a2b3c4d"))  # doctest: +SKIP
+    >>> tuned, untuned = answer_models(bundle, cache_dir=Path("cache"))  # doctest: +SKIP
     """
     base = base_of_answers(bundle, cache_dir=cache_dir, given=given)
     return AnswerModel(base, bundle.adapter), AnswerModel(base, bundle.adapter, tuned=False)

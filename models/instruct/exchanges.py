@@ -85,6 +85,14 @@ class Exchange:
 def check_weights(weights: Mapping[str, float]) -> dict[InstructTask, float]:
     """Return the weight of each kind of task; 0 for one that is not named.
 
+    Parameters
+    ----------
+    weights : mapping of str to float
+
+    Returns
+    -------
+    dict of str to float
+
     Raises
     ------
     ConfigError

@@ -182,8 +182,8 @@ def load_template(name: str) -> Template:
     Parameters
     ----------
     name : str
-        ``"news-sentiment"``, ``"investor-view"``, or the path of a file with the keys of `Template`, ``labels`` being a
-        table with ``bearish``, ``neutral`` and ``bullish``.
+        ``"news-sentiment"``, ``"investor-view"``, ``"brief"``, or the path of a file with the keys of `Template`,
+        ``labels`` being a table with ``bearish``, ``neutral`` and ``bullish``.
 
     Returns
     -------
@@ -204,8 +204,8 @@ def load_template(name: str) -> Template:
     >>> load_template("moody")
     Traceback (most recent call last):
         ...
-    embargo.data_loaders.errors.MissingPartError: prompt.template 'moody' is not known. Choose one of investor-view, \
-news-sentiment, or give the path of a TOML file.
+    embargo.data_loaders.errors.MissingPartError: prompt.template 'moody' is not known. Choose one of brief, \
+investor-view, news-sentiment, or give the path of a TOML file.
     """
     path = Path(name).expanduser()
     if name in template_names():

@@ -293,6 +293,14 @@ def _own_targets(adapted: Any, lent: dict[str, Any]) -> None:
                     parameter.data = parameter.data.clone()
 
 
+def require_mergeable(adapter: Adapter) -> None:
+    """Raise ConfigError if an adapter's method has no weights that could be merged into its base."""
+    method = adapter.manifest["settings"]["method"]
+    if not METHODS[method].mergeable:
+        able = [name for name, card in METHODS.items() if card.mergeable]
+        raise ConfigError(f"an adapter of method {method!r} cannot be merged into its base. Tune with one of {able}.")
+
+
 def merged_model(base: Base, adapter: Adapter, compute: Arithmetic = "fp32") -> Any:
     """Return the tuned model as a plain transformers model, with the adapter written into its weights.
 
@@ -303,10 +311,7 @@ def merged_model(base: Base, adapter: Adapter, compute: Arithmetic = "fp32") -> 
     DataError
         If the adapter's files are not as they were written.
     """
-    method = adapter.manifest["settings"]["method"]
-    if not METHODS[method].mergeable:
-        able = [name for name, card in METHODS.items() if card.mergeable]
-        raise ConfigError(f"an adapter of method {method!r} cannot be merged into its base. Tune with one of {able}.")
+    require_mergeable(adapter)
     return scoring_model(base, adapter, compute)
 
 

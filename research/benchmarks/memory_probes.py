@@ -69,7 +69,8 @@ _VERDICTS = ("leak", "suspicious", "inconclusive", "pass")
 def probe(world: MemoryWorld, scorer: Scorer, seed: int) -> dict[str, Finding]:
     """Ask a reader of a world everything."""
     found = probe_scorer(scorer, articles_of(world), world.cutoff, names=NAMES, seed=seed)
-    return dict(zip(PROBES, found, strict=True))
+    # Orders in a text are obeyed or not, whatever is remembered.
+    return dict(zip(PROBES, (each for each in found if each.code != "R5"), strict=True))
 
 
 def clean_readers(seed: int, cache: Path) -> list[tuple[str, Scorer]]:

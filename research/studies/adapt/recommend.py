@@ -161,6 +161,14 @@ def _headline(take: Row, leader: Row, best: Row | None, alike: Sequence[Row], se
 def cost_words(cost: float, other: float) -> str:
     """Say how a cost stands to a larger one.
 
+    Parameters
+    ----------
+    cost, other : float
+
+    Returns
+    -------
+    str
+
     Examples
     --------
     >>> from embargo.research.studies.adapt import cost_words
@@ -178,6 +186,15 @@ def cost_words(cost: float, other: float) -> str:
 
 def money(value: float | None, currency: str) -> str:
     """Print an amount of any size with two digits that tell something.
+
+    Parameters
+    ----------
+    value : float or None
+    currency : str
+
+    Returns
+    -------
+    str
 
     Examples
     --------

@@ -85,13 +85,13 @@ def unmerged(base, adapter, method):
 
 def trains_saves_and_scores(base, kind, method, tmp_path, monkeypatch):
     passes = []
-    one_pass = loop._Loop.one_pass
+    one_pass = loop.Loop.one_pass
 
     def watched(loop, progress):
         one_pass(loop, progress)
         passes.append({name: value.detach().clone() for name, value in loop.trained.items()})
 
-    monkeypatch.setattr(loop._Loop, "one_pass", watched)
+    monkeypatch.setattr(loop.Loop, "one_pass", watched)
     # Twelve steps: six are too few for P-tuning's encoder to be past its first stumble.
     rate = 1e-3 if method == "full" else 1e-2
     adapter = tuned(base, tmp_path, method, learning_rate=rate, batch_size=8)

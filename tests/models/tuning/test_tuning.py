@@ -161,7 +161,7 @@ def test_stops_early_and_keeps_the_best_epoch(tiny_base, samples, tmp_path):
 
 
 def test_a_divergence_is_an_error(tiny_base, samples, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop._Loop, "_validate", lambda _: float("nan"))
+    monkeypatch.setattr(loop.Loop, "_validate", lambda _: float("nan"))
     with pytest.raises(DataError, match="diverged"):
         run(tiny_base, samples, tmp_path)
     assert list((tmp_path / "adapters").iterdir()) == []
