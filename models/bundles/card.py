@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any
 
 from embargo.data_loaders.fields import CLASSES
-from embargo.models.evaluation.bias import reads_no_pair
 from embargo.models.methods.cards import METHODS
 
 UNKNOWN = "unknown"
@@ -258,7 +257,7 @@ def _calibration(manifest: Mapping[str, Any]) -> str:
 def _bias(found: Mapping[str, Any] | None) -> list[str]:
     if found is None:  # folders from before it was measured have none
         return []
-    if reads_no_pair(found["groups"]):
+    if not found["told"]:
         said = f"Not told: this reader tells none of the {len(found['groups'])} pairs apart at all. It gives the same "
         said += "numbers whoever a built-in sentence is about, as one does that does not know these names or sentences."
         return [f"## Bias\n\n{said}"]
