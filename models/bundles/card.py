@@ -257,7 +257,7 @@ def _calibration(manifest: Mapping[str, Any]) -> str:
 def _bias(found: Mapping[str, Any] | None) -> list[str]:
     if found is None:  # folders from before it was measured have none
         return []
-    if not found["told"]:
+    if found["untold"]:
         said = f"Not told: this reader tells none of the {len(found['groups'])} pairs apart at all. It gives the same "
         said += "numbers whoever a built-in sentence is about, as one does that does not know these names or sentences."
         return [f"## Bias\n\n{said}"]

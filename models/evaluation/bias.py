@@ -73,7 +73,7 @@ class Bias:
             "unit": None if np.isnan(self.unit) else self.unit,
             "n_texts": self.n_texts,
             "found": list(self.found),
-            "told": not reads_no_pair(rows),
+            "untold": self.untold,
             "groups": rows,
         }
 
