@@ -6,7 +6,9 @@ Nothing here waits without end: the listing must come within `PATIENCE_S`, and a
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -109,11 +111,11 @@ def fetch(name: str, commit: str, files: Sequence[str]) -> Path:
 
 def _size(folder: Path) -> int:
     size = 0
-    for path in folder.rglob("*"):
-        try:
-            size += path.lstat().st_size
-        except OSError:  # renamed between the listing and the look
-            continue
+    # Folders and files are renamed between the listing and the look; what is gone is passed over.
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                size += (Path(place) / name).lstat().st_size
     return size
 
 

@@ -105,8 +105,6 @@ def validate(
     """
     from embargo.models.bases.vintages import Vintages
     from embargo.research.progress import shown
-    from embargo.research.run.asking import foreseen
-    from embargo.research.run.foresight import prompt_cautions
     from embargo.research.run.own_loaders import own_code_told
     from embargo.research.run.plan import base_of
     from embargo.research.run.preparation import prepare
@@ -136,10 +134,16 @@ def validate(
         console.print(escaped(said), soft_wrap=True, highlight=False)
     for said in cautions(plan.world, plan.parts):
         console.print(f"[yellow]![/] {escaped(said)}", soft_wrap=True, highlight=False)
-    for said in prompt_cautions(plan):
-        console.print(f"[yellow]![/] {escaped(said)}", soft_wrap=True, highlight=False)
-    for said in foreseen(plan):
-        console.print(escaped(said), soft_wrap=True, highlight=False)
+    teacher = settings.model.teacher
+    if {settings.model.kind, None if teacher is None else teacher.kind} & {"prompted", "endpoint"}:
+        # Loaded here because readers that are asked in words bring what no other kind needs.
+        from embargo.research.run.asking import foreseen
+        from embargo.research.run.foresight import prompt_cautions
+
+        for said in prompt_cautions(plan):
+            console.print(f"[yellow]![/] {escaped(said)}", soft_wrap=True, highlight=False)
+        for said in foreseen(plan):
+            console.print(escaped(said), soft_wrap=True, highlight=False)
     show_data(plan.data)
     if not plan.data.stands:
         raise typer.Exit(BAD_DATA)

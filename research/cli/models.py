@@ -15,7 +15,7 @@ from rich.table import Table
 
 from embargo.data_loaders.errors import ConfigError
 from embargo.research.cache import cache_folder
-from embargo.research.cli import answering, archives
+from embargo.research.cli import archives
 from embargo.research.cli.options import AllowOption, CacheOption, EnvOption, SetOption
 from embargo.research.cli.terminal import complaints, console, guarded, now, numbered, pair
 from embargo.research.progress import escaped
@@ -104,6 +104,7 @@ def tune(
     Example: [bold]embargo tune mine.toml --explain[/bold]
     """
     from embargo.models.loading import processes
+    from embargo.research.cli import answering
     from embargo.research.modelling.instructing import is_instruct_config
     from embargo.research.modelling.tuning import load_tuning, plan_tuning, tune_models
     from embargo.research.progress import shown
@@ -234,6 +235,7 @@ def evaluate(
     """
     from embargo.data_loaders.archive.label_sets import read_label_set
     from embargo.models.scorers.cache import ScoreCache
+    from embargo.research.cli import answering
     from embargo.research.modelling.judgement_tables import print_judgement
     from embargo.research.modelling.judging import judge
     from embargo.research.modelling.tuning import open_model
@@ -465,6 +467,7 @@ def export(
 
     Example: [bold]embargo export models/mine-1a2b3c4d --onnx[/bold]
     """
+    from embargo.research.cli import answering
     from embargo.research.modelling.export import export_merged, export_onnx_model, training_texts
     from embargo.research.modelling.tuning import open_model
 

@@ -32,7 +32,7 @@ from embargo.research.modelling.judging import days_of, report_of
 from embargo.research.modelling.tuning import samples_of, write_model
 from embargo.research.progress import Stages
 from embargo.research.records.provenance import git_commit, versions
-from embargo.research.run.asking import Account, foreseen, spent, texts_of_teacher, took
+from embargo.research.run.asking import PaidAccount, foreseen, spent, texts_of_teacher, took
 from embargo.research.run.plan import Plan, base_of
 from embargo.research.run.preparation import prepare
 from embargo.research.run.reading import fit_fold, fit_teacher, lent, with_base
@@ -120,7 +120,7 @@ def distill_models(config: Config, *, out: Path, cache: Path, stages: Stages) ->
             of = f"fold {part.index + 1} of {len(parts)}"
             shared = lent(shared, base_of(plan, part), stack)
             student = fit_fold(plan, part, shared, cache, store, stages.stage(f"Teach the student, {of}"))
-            folder, account = out / _name(plan, part, student), Account.of_teacher(student.manifest, cache)
+            folder, account = out / _name(plan, part, student), PaidAccount.of_teacher(student.manifest, cache)
             teaching = [] if account is None else texts_of_teacher(plan, part)
             taught = None if account is None else account.of(teaching, taught_before)
             if folder.exists():

@@ -143,7 +143,7 @@ def paid_reader(config: Config) -> PaidReader | None:
 
 
 @dataclass(frozen=True)
-class Account:
+class PaidAccount:
     """What the journal of a cache holds of one reader.
 
     Attributes
@@ -160,7 +160,7 @@ class Account:
     cache: Path
 
     @classmethod
-    def of_teacher(cls, manifest: Mapping[str, Any], cache: Path) -> Account | None:
+    def of_teacher(cls, manifest: Mapping[str, Any], cache: Path) -> PaidAccount | None:
         """Return that of a student's teacher; None where it was not paid for, or there is none."""
         paid = manifest["settings"]["taught"].get("paid") if manifest["kind"] == "distilled" else None
         return None if paid is None else cls(paid["asked"], tuple(paid["overhead"]), cache)
@@ -271,7 +271,7 @@ def took(config: Config, accounts: Sequence[Mapping[str, Any]], before: Spent | 
     ----------
     config : Config
     accounts : sequence of mapping
-        Of the folds, each answer in one of them; see `Account.of`.
+        Of the folds, each answer in one of them; see `PaidAccount.of`.
     before : Spent or None
         As `spent` said before anything was asked.
     cache : Path

@@ -47,7 +47,7 @@ from embargo.models.tuning.tiny_lm import TinyLmSettings, pretrain_tiny_lm
 from embargo.research.config.experiment import Config
 from embargo.research.config.model import ModelSection, PromptSection, ReaderSection
 from embargo.research.progress import Advance, Stages
-from embargo.research.run.asking import COST_NOTHING, Account, asked_again_of, endpoint_settings, texts_of_teacher
+from embargo.research.run.asking import COST_NOTHING, PaidAccount, asked_again_of, endpoint_settings, texts_of_teacher
 from embargo.research.run.given_scores import given_scores
 from embargo.research.run.plan import Plan, background_of, base_of, teacher_base_of
 from embargo.research.run.prompts_shown import (
@@ -363,9 +363,9 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memo
                 fitted_on.append(model.fitted_on.assign(fold=part.index))
             told: dict[str, Any] = {"fold": part.index, "n_cached": result.n_cached, "n_scored": result.n_scored}
             if isinstance(model.scorer, Paid):
-                account = Account(model.scorer.asked, tuple(model.scorer.overhead), cache)
+                account = PaidAccount(model.scorer.asked, tuple(model.scorer.overhead), cache)
                 told["asked"] = account.of([*part.validation["text"], *tested["text"]], counted)
-            elif memory.scores is None and (teacher := Account.of_teacher(model.manifest, cache)) is not None:
+            elif memory.scores is None and (teacher := PaidAccount.of_teacher(model.manifest, cache)) is not None:
                 told["asked"] = teacher.of(texts_of_teacher(plan, part), counted)
             if result.n_unscored:
                 told["n_unscored"] = result.n_unscored

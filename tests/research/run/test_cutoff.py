@@ -102,4 +102,6 @@ def test_a_cutoff_that_does_not_divide_the_test_splits_nothing(outcomes, cutoffs
     stated = [None if at is None else f"{at}T00:00:00+00:00" for at in cutoffs]
     told = stated_cutoff(plan, [{"base": "made", "base_knowledge_cutoff": at} for at in stated])
     assert words in told
-    assert "no pretrained weights" in stated_cutoff(plan, [{"base": None, "base_knowledge_cutoff": None}])
+    assert "no pretrained weights" in stated_cutoff(
+        plan, [{"kind": "linear", "base": None, "base_knowledge_cutoff": None}]
+    )
