@@ -5,22 +5,19 @@ It is read as a classifier is: only safetensors, only from a local folder, and n
 
 from __future__ import annotations
 
-import math
-from pathlib import Path
 from typing import Any
 
-from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
-from embargo.models.bases.folders import folder_shapes, understood
+from embargo.data_loaders.errors import ConfigError, MissingPartError
+from embargo.models.bases.folders import understood
 from embargo.models.bases.resolve import Base
 from embargo.models.loading.language import NoHeadError
 from embargo.models.loading.libraries import untyped
 from embargo.models.loading.load import (
-    NEW_WEIGHTS,
     device,
     keep_autograd,
     load_tokenizer,
+    outline,
     quiet,
-    untouched_generators,
 )
 from embargo.models.methods.cards import METHODS
 from embargo.models.methods.settings import Arithmetic, Method
@@ -115,26 +112,9 @@ def _load_causal(base: Base, method: Method, compute: Arithmetic) -> Any:
 
 
 def _head_names(where: str) -> list[str]:
-    """Return the last names of the modules that turn hidden states into words.
+    """Return the last names of the modules that turn hidden states into words."""
+    from transformers import AutoModelForCausalLM
 
-    Raises
-    ------
-    DataError
-        If the configuration describes a much larger model than the weights are of: to build it would take all memory.
-    """
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    shapes = folder_shapes(Path(where))
-    held = sum(map(math.prod, shapes.values()))
-    with quiet(), untouched_generators(), torch.device("meta"):
-        config = AutoConfig.from_pretrained(where, local_files_only=True, trust_remote_code=False)
-        layers = getattr(config.get_text_config(), "num_hidden_layers", 0)
-        if layers > max(len(shapes), 1):
-            raise DataError(f"{where}: config.json tells of {layers:,} layers, the weights of {len(shapes):,} tensors.")
-        model = untyped(AutoModelForCausalLM).from_config(config, trust_remote_code=False)
-    told = sum(parameter.numel() for parameter in model.parameters())
-    if told > 2 * held + NEW_WEIGHTS:
-        raise DataError(f"{where}: config.json describes a model of {told:,} weights, there are {held:,}.")
+    model = outline(where, AutoModelForCausalLM)
     head = model.get_output_embeddings()
     return [name.rpartition(".")[2] for name, module in model.named_modules() if module is head]

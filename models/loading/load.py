@@ -320,8 +320,8 @@ def untouched_generators() -> AbstractContextManager[None]:
     return torch.random.fork_rng(devices=[device().index] if torch.cuda.is_available() else [])
 
 
-def _outside_the_body(where: str) -> list[str]:
-    """Return what an architecture's classifier has beside its body: what no checkpoint of the body alone can bring.
+def outline(where: str, auto: Any) -> Any:
+    """Return the modules of a folder's model without weights, as one of transformers' auto classes builds them.
 
     Raises
     ------
@@ -329,7 +329,7 @@ def _outside_the_body(where: str) -> list[str]:
         If the configuration describes a much larger model than the weights are of: to build it would take all memory.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForSequenceClassification
+    from transformers import AutoConfig
 
     shapes = folder_shapes(Path(where))
     held = sum(map(math.prod, shapes.values()))
@@ -338,10 +338,18 @@ def _outside_the_body(where: str) -> list[str]:
         layers = getattr(config.get_text_config(), "num_hidden_layers", 0)
         if layers > max(len(shapes), 1):
             raise DataError(f"{where}: config.json tells of {layers:,} layers, the weights of {len(shapes):,} tensors.")
-        model = untyped(AutoModelForSequenceClassification).from_config(config, trust_remote_code=False)
+        model = untyped(auto).from_config(config, trust_remote_code=False)
     told = sum(parameter.numel() for parameter in model.parameters())
     if told > 2 * held + NEW_WEIGHTS:
         raise DataError(f"{where}: config.json describes a model of {told:,} weights, there are {held:,}.")
+    return model
+
+
+def _outside_the_body(where: str) -> list[str]:
+    """Return what an architecture's classifier has beside its body: what no checkpoint of the body alone can bring."""
+    from transformers import AutoModelForSequenceClassification
+
+    model = outline(where, AutoModelForSequenceClassification)
     return [name for name, _ in model.named_children() if name != model.base_model_prefix]
 
 
