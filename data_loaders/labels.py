@@ -128,14 +128,30 @@ def samples_from_news(
             "label": encoded,
             "known_at": known_at,
             "starts_at": known_at,
-            "ends_at": known_at if ends_at is None else _complete_at(news, ends_at, known_at, encoded.notna()),
+            "ends_at": known_at if ends_at is None else complete_at(news, ends_at, known_at, encoded.notna()),
         }
     )
     return settle(frame, {"rows": len(news)})
 
 
-def _complete_at(news: pd.DataFrame, column: str, known_at: pd.Series, labelled: pd.Series) -> pd.Series:
-    """Return when each label was complete; an unlabelled row is complete when it is known."""
+def complete_at(news: pd.DataFrame, column: str, known_at: pd.Series, labelled: pd.Series) -> pd.Series:
+    """Return when each label was complete; an unlabelled row is complete when it is known.
+
+    Parameters
+    ----------
+    news : DataFrame
+        Validated news.
+    column : str
+        Holds the instants, as `samples_from_news` takes them under ``ends_at``.
+    known_at : Series of UTC instants, shape (n,)
+    labelled : Series of bool, shape (n,)
+        Whether a row has a label.
+
+    Raises
+    ------
+    DataError
+        If the column is missing, or an instant is, has no offset or lies before its article was published.
+    """
     if column not in news.columns:
         raise DataError(
             f"labels: the news have no column {column!r} with the end of each label, only {list(news.columns)}. "

@@ -22,6 +22,7 @@ from .evaluation.robustness import Robustness, probe
 from .export.merged import Merged, merge
 from .export.onnx import OnnxExport, export_onnx
 from .fitting import FittedModel, fit_scorer
+from .instruct.tiny_instruct import TinyInstructSettings, pretrain_tiny_instruct
 from .methods.defaults import default_settings, explain_settings
 from .methods.settings import TuneSettings
 from .prompting.settings import PromptSettings
@@ -62,6 +63,7 @@ __all__ = [
     "ScoreCache",
     "ScoredArticles",
     "Scorer",
+    "TinyInstructSettings",
     "TinyLmSettings",
     "TinySettings",
     "TransformerScorer",
@@ -92,6 +94,7 @@ __all__ = [
     "open_base",
     "open_bundle",
     "pretrain_tiny",
+    "pretrain_tiny_instruct",
     "pretrain_tiny_lm",
     "probe",
     "reliability_table",

@@ -32,8 +32,10 @@ from embargo.models.bases.registry import (
 from embargo.models.content import folder_hashes, json_hash
 
 # Bases that are made of an experiment's own early texts.
-TINY, TINY_LM = "tiny", "tiny-lm"
-BUILT_IN = (TINY, TINY_LM)
+TINY, TINY_LM, TINY_INSTRUCT = "tiny", "tiny-lm", "tiny-instruct"
+BUILT_IN = (TINY, TINY_LM, TINY_INSTRUCT)
+# Of these, those that write and can be asked.
+BUILT_IN_DECODERS = (TINY_LM, TINY_INSTRUCT)
 _DECODERS = (
     "bloom exaone4 falcon gemma gemma2 gemma3 gemma3_text glm glm4 gpt2 gpt_neo gpt_neox gptj helium llama ministral "
     "mistral nemotron olmo olmo2 olmo3 opt phi phi3 qwen2 qwen3 smollm3 stablelm starcoder2"
@@ -143,7 +145,7 @@ def resolve_base(name: str, *, revision: str | None = None, knowledge_cutoff: pd
     Raises
     ------
     ConfigError
-        For ``"tiny"`` and ``"tiny-lm"`` (``embargo.models.tuning.pretrain_tiny`` and ``pretrain_tiny_lm`` make them
+        For ``"tiny"``, ``"tiny-lm"`` and ``"tiny-instruct"`` (``embargo.models.pretrain_tiny`` and the like make them
         from a corpus), a naive cutoff, a name that is probably mistyped, or a model that cannot be loaded here (foreign
         code, an adapter, quantised weights).
     DataError
@@ -168,7 +170,7 @@ def resolve_base(name: str, *, revision: str | None = None, knowledge_cutoff: pd
     """
     if name in BUILT_IN:
         raise ConfigError(
-            f"base {name!r} is made from the experiment's own early texts: call embargo.models.tuning."
+            f"base {name!r} is made from the experiment's own early texts: call embargo.models."
             f"pretrain_{name.replace('-', '_')}."
         )
     if knowledge_cutoff is not None and knowledge_cutoff.tzinfo is None:

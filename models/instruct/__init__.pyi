@@ -4,6 +4,7 @@ from .exchanges import Exchange, check_weights, exchanges, row_weights
 from .facts import Fact, facts
 from .merging import merge_answers
 from .templates import Templates, Wording, load_templates
+from .tiny_instruct import TinyInstructSettings, pretrain_tiny_instruct
 from .training import tune_answers
 from .writing import AnswerModel
 
@@ -15,6 +16,7 @@ __all__ = [
     "Exchange",
     "Fact",
     "Templates",
+    "TinyInstructSettings",
     "Wording",
     "answer_models",
     "check_weights",
@@ -23,6 +25,7 @@ __all__ = [
     "load_templates",
     "merge_answers",
     "open_answer_bundle",
+    "pretrain_tiny_instruct",
     "row_weights",
     "split_corpus",
     "tune_answers",

@@ -38,14 +38,23 @@ class EncodedAnswers:
         How many of them are the prompt's.
     weights : ndarray of float, shape (n,)
         How much each counts.
+    before : list of tuple of (int, int), optional
+        Where answers stand within each prompt that are learnt too, those of its examples: first token and the one
+        behind the last.
     """
 
     tokens: list[list[int]]
     starts: np.ndarray
     weights: np.ndarray
+    before: list[tuple[tuple[int, int], ...]] | None = None
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    def answers(self, row: int) -> list[tuple[int, int]]:
+        """Return where answers stand among the tokens of one: first token and the one behind the last."""
+        within = [] if self.before is None else list(self.before[row])
+        return [*within, (int(self.starts[row]), len(self.tokens[row]))]
 
 
 @dataclass(frozen=True)
@@ -153,6 +162,7 @@ def answer_labels(encoded: EncodedAnswers, rows: Sequence[int] | np.ndarray, len
     """
     labels = np.full((len(rows), length), IGNORED, dtype=np.int64)
     for line, row in enumerate(rows):
-        tokens, start = encoded.tokens[row], int(encoded.starts[row])
-        labels[line, start - 1 : len(tokens) - 1] = tokens[start:]
+        tokens = encoded.tokens[row]
+        for start, end in encoded.answers(int(row)):
+            labels[line, start - 1 : end - 1] = tokens[start:end]
     return labels

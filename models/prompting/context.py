@@ -351,7 +351,7 @@ class Context:
         return lru_cache(maxsize=REMEMBERED)(self._made)
 
     def _made(self, shown: Shown) -> tuple[str, PromptItem]:
-        cut = self._cut(self.template.plain(shown.text, self.specials), self.item_tokens)
+        cut = self.cut(self.template.plain(shown.text, self.specials), self.item_tokens)
         if shown.label < 0:
             return self.template.earlier(cut), PromptItem("retrieved", cut, shown.known_at)
         return self.template.example(cut, shown.label), PromptItem("example", cut, shown.known_at)
@@ -364,9 +364,9 @@ class Context:
         if len((before + frame + plain).encode("utf-8")) + SLACK <= self.limit:
             return plain
         room = self.limit - SLACK - self.count(before) - self.count(frame)
-        return self._cut(plain, room)
+        return self.cut(plain, room)
 
-    def _cut(self, text: str, tokens: int) -> str:
+    def cut(self, text: str, tokens: int) -> str:
         """Return as many whole words of a text as have so many tokens, or of its first word what fits."""
         if len(text.encode("utf-8")) <= tokens or self.count(text) <= tokens:
             return text

@@ -83,7 +83,7 @@ class PromptedScorer:
     Traceback (most recent call last):
         ...
     embargo.data_loaders.errors.ConfigError: model.kind = 'prompted': base 'mine' is an encoder, which cannot say how \
-likely an answer is. Name a decoder, such as 'tiny-lm', or tune this one with kind = 'transformer'.
+likely an answer is. Name a decoder, such as 'tiny-instruct', or tune this one with kind = 'transformer'.
     """
 
     def __init__(
@@ -247,7 +247,7 @@ def require_decoder(base: Base) -> None:
     if base.kind != "decoder":
         raise ConfigError(
             f"model.kind = 'prompted': base {base.name!r} is an {base.kind}, which cannot say how likely an answer is. "
-            "Name a decoder, such as 'tiny-lm', or tune this one with kind = 'transformer'."
+            "Name a decoder, such as 'tiny-instruct', or tune this one with kind = 'transformer'."
         )
 
 

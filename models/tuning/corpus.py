@@ -52,18 +52,44 @@ def read_corpus(
         )
     if len(texts) != len(known_at):
         raise DataError(f"base {name!r}: {len(texts)} texts but {len(known_at)} instants. Give one instant per text.")
-    known = as_utc(known_at, what=f"base {name!r}, known_at")
-    late = (known > knowledge_cutoff).to_numpy()
-    if late.any():
-        row = int(np.argmax(late))
-        raise LeakError(
-            f"base {name!r}: {int(late.sum())} texts were known after the knowledge cutoff {knowledge_cutoff}, first "
-            f"at {known.iloc[row]}: {texts[row][:60]!r}. Pass only texts known by then."
-        )
+    refuse_late(texts, known_at, knowledge_cutoff, name=name, column="known_at", what="texts")
     corpus = sorted({text for text in texts if text.strip()}, key=text_hash)
     if not corpus:
         raise DataError(f"base {name!r}: all texts are blank. Give a corpus with words.")
     return corpus
+
+
+def refuse_late(
+    texts: Sequence[str],
+    instants: pd.Series | Sequence[pd.Timestamp],
+    knowledge_cutoff: pd.Timestamp,
+    *,
+    name: str,
+    column: str,
+    what: str,
+) -> None:
+    """Raise LeakError if one of ``what`` a base is made of was known only after its cutoff.
+
+    Parameters
+    ----------
+    texts : sequence of str, length n
+    instants : sequence of UTC instants, length n
+    knowledge_cutoff : Timestamp
+    name : str
+        Of the base.
+    column : str
+        Where the instants stand.
+    what : str
+        What was known at them, in the plural.
+    """
+    known = as_utc(instants, what=f"base {name!r}, {column}")
+    late = (known > knowledge_cutoff).to_numpy()
+    if late.any():
+        row = int(np.argmax(late))
+        raise LeakError(
+            f"base {name!r}: {int(late.sum())} {what} were known after the knowledge cutoff {knowledge_cutoff}, first "
+            f"at {known.iloc[row]}: {texts[row][:60]!r}. Pass only {what} known by then."
+        )
 
 
 def made_of(

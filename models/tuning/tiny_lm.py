@@ -158,8 +158,8 @@ def pretrain_tiny_lm(
     """
     settings = TinyLmSettings() if settings is None else settings
     corpus = read_corpus(texts, known_at, knowledge_cutoff, name=TINY_LM)
-    held_out = [text for text in corpus if _drawn(text) < settings.held_out]
-    learnt = [text for text in corpus if _drawn(text) >= settings.held_out]
+    held_out = [text for text in corpus if drawn(text) < settings.held_out]
+    learnt = [text for text in corpus if drawn(text) >= settings.held_out]
     if not learnt:
         raise DataError(f"base 'tiny-lm': all {len(corpus)} texts are held out. Give more, or lower held_out.")
 
@@ -181,7 +181,8 @@ def pretrain_tiny_lm(
     )
 
 
-def _drawn(text: str) -> float:
+def drawn(text: str) -> float:
+    """Return the number in [0, 1) that a text draws by its hash; the least are held out."""
     return int(text_hash(text)[:8], 16) / 16**8
 
 

@@ -222,7 +222,7 @@ def _named(given: Any, where: str) -> dict[str, ModelSection]:
 def _usual(experiment: Config | LabelledConfig) -> dict[str, ModelSection]:
     """Return the readers that need no file, no network and no key, and the experiment's own.
 
-    What is asked of the built-in decoder is brief: it reads little at once.
+    What is asked of the built-in decoder is brief: it reads little at once. It is the one that was tuned to answer.
     """
     found = {name: ModelSection(kind=name) for name in ("majority", "lexicon", "linear")}
     own = experiment.model if isinstance(experiment, Config) else None
@@ -245,7 +245,7 @@ def _usual(experiment: Config | LabelledConfig) -> dict[str, ModelSection]:
 
 
 def _asked(**prompt: Any) -> ModelSection:
-    return ModelSection(kind="prompted", base="tiny-lm", prompt=PromptSection(template="brief", **prompt))
+    return ModelSection(kind="prompted", base="tiny-instruct", prompt=PromptSection(template="brief", **prompt))
 
 
 def _resolve(own: dict[str, Any], file: Path, env: Collection[str]) -> None:

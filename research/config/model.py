@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from embargo.data_loaders.archive.score_files import SCORE_COLUMNS
 from embargo.data_loaders.own_code import READERS, check_reference
-from embargo.models.bases.resolve import BUILT_IN, TINY, TINY_LM
+from embargo.models.bases.resolve import BUILT_IN, TINY, TINY_INSTRUCT
 from embargo.models.endpoints.secrets import fault_of_address, fault_of_name, holds_key
 from embargo.models.methods.settings import Method, Optimizer
 from embargo.models.scorer import CalibrationMethod, Runtime
@@ -195,7 +195,7 @@ class ReaderSection(Section):
         if self.kind == "prompted" and self.base == TINY:
             raise ValueError(
                 f"model.kind = 'prompted' asks a decoder, and the built-in {TINY!r} is an encoder; set model.base = "
-                f"{TINY_LM!r}, or name a decoder"
+                f"{TINY_INSTRUCT!r}, or name a decoder"
             )
         if self.kind == "transformer" and self.method == "none" and self.base in BUILT_IN:
             raise ValueError(

@@ -16,7 +16,8 @@ import pandas as pd
 
 from embargo.data_loaders.archive.news import read_news
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.models.bases.resolve import BUILT_IN, TINY, TINY_LM, Base, resolve_base
+from embargo.data_loaders.fields import CLASSES
+from embargo.models.bases.resolve import BUILT_IN, TINY, TINY_INSTRUCT, TINY_LM, Base, resolve_base
 from embargo.models.content import json_hash, text_hash
 from embargo.models.evaluation.generation import compare_generations, generation_table
 from embargo.models.evaluation.matching import encoder_of, matching_measures
@@ -26,6 +27,7 @@ from embargo.models.instruct.bundle import AnswerBundle, answer_models, open_ans
 from embargo.models.instruct.corpus import CorpusParts, CorpusSplit, known_until, split_corpus
 from embargo.models.instruct.exchanges import Exchange, exchanges
 from embargo.models.instruct.templates import TASKS, Templates, load_templates
+from embargo.models.instruct.tiny_instruct import pretrain_tiny_instruct
 from embargo.models.instruct.training import check_instructable, tune_answers
 from embargo.models.instruct.writing import AnswerModel
 from embargo.models.loading import processes
@@ -163,6 +165,8 @@ def plan_instruct(config: InstructConfig, stages: Stages) -> InstructPlan:
                 f"weights.{task} = {weight:g}, and no article gives an example of it. Name the columns that its "
                 f"answers stand in (news.columns: headline, {', '.join(ANSWERS)}), or set it to 0."
             )
+    if model.base == TINY_INSTRUCT:
+        _labelled(parts.train)
     left_out = {name: n for name, n in (*read.items(), *parts.counts.items()) if n and name not in ("rows", "kept")}
     return InstructPlan(
         config,
@@ -328,14 +332,29 @@ def tune_instruct(plan: InstructPlan, *, out: Path, cache: Path, stages: Stages)
 
 def _pretrained(plan: InstructPlan, cache: Path, stages: Stages) -> Base:
     """Make the built-in decoder of what is trained on, and of nothing later."""
-    return pretrain_tiny_lm(
-        plan.parts.train["text"].tolist(),
-        known_at=plan.parts.train["known_at"],
-        knowledge_cutoff=plan.config.split.train_until,
-        seed=plan.config.seed,
-        cache_dir=cache,
-        progress=stages.stage("Pretrain the built-in decoder"),
-    )
+    train = plan.parts.train
+    told: dict[str, Any] = {
+        "known_at": train["known_at"],
+        "knowledge_cutoff": plan.config.split.train_until,
+        "seed": plan.config.seed,
+        "cache_dir": cache,
+        "progress": stages.stage("Pretrain the built-in decoder"),
+    }
+    if plan.config.model.base == TINY_INSTRUCT:
+        return pretrain_tiny_instruct(train["text"].tolist(), labelled=_labelled(train), **told)
+    return pretrain_tiny_lm(train["text"].tolist(), **told)
+
+
+def _labelled(train: pd.DataFrame) -> pd.DataFrame:
+    """Return the labelled articles of a part as samples."""
+    there = train.loc[train["label"].notna()] if "label" in train else train.iloc[:0]
+    if there.empty:
+        raise ConfigError(
+            f"model.base = {TINY_INSTRUCT!r} learns to answer from the labels of early articles, and none has one. "
+            f"Name their column as news.columns.label, or set model.base = {TINY_LM!r}."
+        )
+    samples = there[["text", "known_at"]].assign(label=there["label"].map(CLASSES.index))
+    return samples.assign(ends_at=there["written_at"].fillna(there["known_at"])) if "written_at" in there else samples
 
 
 def _key(plan: InstructPlan, base: Base, settings: TuneSettings) -> str:

@@ -22,7 +22,7 @@ from safetensors.numpy import save_file
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 from embargo.data_loaders.fields import CLASSES
 from embargo.models.bases.registry import BaseKind
-from embargo.models.bases.resolve import BUILT_IN, TINY_LM, Base
+from embargo.models.bases.resolve import BUILT_IN, BUILT_IN_DECODERS, Base
 from embargo.models.bases.vintages import series_of
 from embargo.models.bundles.bundle import (
     BUNDLE,
@@ -480,7 +480,7 @@ def _outline(base: Base | None, model: ModelSection) -> Iterator[Base]:
         yield base
         return
     kind: BaseKind
-    if model.base == TINY_LM:
+    if model.base in BUILT_IN_DECODERS:
         kind, architecture, width, layer = (
             "decoder",
             "llama",

@@ -11,7 +11,7 @@ import os
 import pandas as pd
 
 from embargo.backtest.leakage import check_template
-from embargo.models.bases.resolve import TINY_LM
+from embargo.models.bases.resolve import BUILT_IN_DECODERS
 from embargo.models.prompting.context import room_doubt
 from embargo.models.prompting.settings import PromptSettings
 from embargo.models.prompting.templates import LABEL, TEXT, Template, load_template
@@ -42,7 +42,7 @@ def prompt_cautions(plan: Plan) -> list[str]:
         settings = PromptSettings(**({} if reader.prompt is None else reader.prompt.model_dump()))
         template = load_template(settings.template)
         found += _known_by_words(plan, where, template)
-        if reader.kind == "prompted" and reader.base == TINY_LM:
+        if reader.kind == "prompted" and reader.base in BUILT_IN_DECODERS:
             doubt = room_doubt(settings, template, TinyLmSettings().max_length)
             found += [] if doubt is None else [f"{where}.prompt may not fit, at about three bytes a token. {doubt}"]
         key = None if reader.endpoint is None else reader.endpoint.key

@@ -19,7 +19,7 @@ import pandas as pd
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.fields import CLASSES
 from embargo.data_loaders.splits.folds import Fold
-from embargo.models.bases.resolve import TINY_LM, Base, resolve_base
+from embargo.models.bases.resolve import TINY_INSTRUCT, Base, resolve_base
 from embargo.models.bases.vintages import Vintages, open_vintages, series_of
 from embargo.models.calibration.fitting import Calibration
 from embargo.models.export.onnx import check_runtime
@@ -42,12 +42,12 @@ from embargo.models.scorers.linear import LinearSettings
 from embargo.models.scorers.own import files_told
 from embargo.models.scorers.prompted import require_decoder
 from embargo.models.scorers.score import cached_logits, score_articles
-from embargo.models.tuning.tiny import pretrain_tiny
-from embargo.models.tuning.tiny_lm import TinyLmSettings, pretrain_tiny_lm
+from embargo.models.tuning.tiny_lm import TinyLmSettings
 from embargo.research.config.experiment import Config
 from embargo.research.config.model import ModelSection, PromptSection, ReaderSection
 from embargo.research.progress import Advance, Stages
 from embargo.research.run.asking import COST_NOTHING, PaidAccount, asked_again_of, endpoint_settings, texts_of_teacher
+from embargo.research.run.built_in import make_base
 from embargo.research.run.given_scores import given_scores
 from embargo.research.run.plan import Plan, background_of, base_of, teacher_base_of
 from embargo.research.run.prompts_shown import (
@@ -57,7 +57,7 @@ from embargo.research.run.prompts_shown import (
     ask_orders,
     shown_prompts,
 )
-from embargo.research.run.samples import Samples
+from embargo.research.run.samples import Samples, early_samples
 from embargo.research.run.world import Inputs, content_of
 
 if TYPE_CHECKING:
@@ -257,7 +257,8 @@ def _series(model: ReaderSection) -> Mapping[str, str] | None:
 def with_base(plan: Plan, until: pd.Timestamp, cache: Path, stages: Stages) -> Plan:
     """Pretrain the built-in bases, if the plan asks for any, on text known before ``until``.
 
-    For folds that is the end of the first one's training window: older than every validation and test part.
+    For folds that is the end of the first one's training window: older than every validation and test part. The one
+    that is asked learns from labels known by then, too.
 
     Returns
     -------
@@ -284,15 +285,9 @@ def _made(plan: Plan, reader: ReaderSection, until: pd.Timestamp, cache: Path, s
         raise DataError(
             f"model.base = {reader.base!r}: no text before the first split to pretrain on. Move split.first_test later."
         )
-    pretrain = pretrain_tiny_lm if reader.base == TINY_LM else pretrain_tiny
-    return pretrain(
-        corpus["text"].tolist(),
-        known_at=corpus["known_at"],
-        knowledge_cutoff=corpus["known_at"].max(),
-        seed=plan.config.seed,
-        cache_dir=cache,
-        progress=stages.stage("Pretrain the built-in base"),
-    )
+    name = str(reader.base)
+    labelled = early_samples(plan.config, plan.world, until) if name == TINY_INSTRUCT else pd.DataFrame()
+    return make_base(name, corpus, labelled, seed=plan.config.seed, cache=cache, stages=stages)
 
 
 def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memory: Memory | None = None) -> Reading:

@@ -195,6 +195,39 @@ def plan_samples(config: Config, world: World, cuts: Sequence[TimeSplit]) -> lis
     return planned
 
 
+def early_samples(config: Config, world: World, until: pd.Timestamp) -> pd.DataFrame:
+    """Return the samples whose articles and labels were known before an instant, less the embargo.
+
+    Nothing later has a part in them: a label that came later contradicts none, and thresholds of returns are learnt on
+    these alone.
+
+    Parameters
+    ----------
+    config : Config
+        With labels of the news, or of returns.
+    world : World
+    until : Timestamp
+        Where what must not be known begins, UTC.
+
+    Returns
+    -------
+    DataFrame
+        ``article_id, text, label, known_at, starts_at, ends_at``; empty where no label is so early.
+    """
+    said, limit = config.labels, until - pd.Timedelta(config.split.embargo)
+    news = world.news.loc[world.news["known_at"] < limit]
+    if said.source == "returns":
+        forward = labels.forward_returns(news, world.prices, world.decided_at, horizon_bars=said.horizon_bars).frame
+        forward = forward.loc[forward["ends_at"] < limit]
+        if forward.empty:
+            return forward.assign(label=0)[list(labels.SAMPLE_COLUMNS)]
+        return labels.samples_from_returns(forward, *labels.fit_thresholds(forward["value"], said.neutral_share))
+    if said.ends_at is not None and said.column in news.columns:
+        ends = labels.complete_at(news, said.ends_at, news["known_at"], news[said.column].notna())
+        news = news.loc[ends < limit]
+    return _read_labels(config, news).frame
+
+
 def _read_labels(config: Config, news: pd.DataFrame) -> labels.Labelled:
     said = config.labels
     return labels.samples_from_news(news, column=said.column, mapping=said.mapping or None, ends_at=said.ends_at)

@@ -15,9 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from embargo.models.bases.resolve import TINY_LM, Base
+from embargo.models.bases.resolve import TINY_INSTRUCT, Base
 from embargo.models.fitting import FittedModel, fit_scorer, scorer_kind
 from embargo.models.loading.shared import SharedBase
 from embargo.models.scorers.cache import ScoreCache
@@ -25,9 +23,10 @@ from embargo.research.config.adapt import AdaptConfig
 from embargo.research.config.model import ModelSection, ReaderSection
 from embargo.research.progress import Advance, Stages
 from embargo.research.records.folders import write_json
+from embargo.research.run.built_in import make_base
 from embargo.research.run.plan import Plan, background_of, base_of, teacher_base_of
 from embargo.research.run.reading import fit_fold, given_base, model_settings, with_base
-from embargo.research.run.samples import Samples
+from embargo.research.run.samples import Samples, early_samples
 from embargo.research.run.world import content_of
 from embargo.research.studies.adapt.costs import Effort, has_gpu, measured, spent_from
 
@@ -166,32 +165,22 @@ def begin(
     else:
         before = plan.world.news["known_at"] < plan.parts[0].fold.train_end
         corpus = plan.world.news.loc[before, ["text", "known_at"]].drop_duplicates("text")
-    folder = own_folder(room, content_of(bases=made, corpus=corpus, seed=seed))
+    told: dict[str, Any] = {"bases": made, "corpus": corpus, "seed": seed}
+    # The training texts of an undated file are all that may be known, and so are their labels.
+    labelled = parts[0].train[["text", "label", "known_at"]]
+    if TINY_INSTRUCT in made:
+        if plan is not None:
+            labelled = early_samples(plan.config, plan.world, plan.parts[0].fold.train_end)
+        told["labels"] = labelled[["text", "label"]]
+    folder = own_folder(room, content_of(**told))
     with measured(on_gpu=has_gpu()) as making:
         if plan is not None:
             start = replace(start, plan=with_base(plan, plan.parts[0].fold.train_end, folder, stages))
         else:
-            bases = {name: _pretrained(name, corpus, seed, folder, stages) for name in made}
+            bases = {name: make_base(name, corpus, labelled, seed=seed, cache=folder, stages=stages) for name in made}
             own = [bases[str(each.base)] if each.made_here else None for each in readers]
             start = replace(start, base=own[0] or base, teacher=(own[1] if len(own) > 1 else None) or teacher)
     return replace(start, spent=kept(folder, "fit", making))
-
-
-def _pretrained(name: str, corpus: pd.DataFrame, seed: int, folder: Path, stages: Stages) -> Base:
-    """Pretrain a built-in base on the training texts of an undated file, which are all that may be known."""
-    # Loaded here because readers of words do without.
-    from embargo.models.tuning.tiny import pretrain_tiny
-    from embargo.models.tuning.tiny_lm import pretrain_tiny_lm
-
-    pretrain = pretrain_tiny_lm if name == TINY_LM else pretrain_tiny
-    return pretrain(
-        corpus["text"].tolist(),
-        known_at=corpus["known_at"],
-        knowledge_cutoff=corpus["known_at"].max(),
-        seed=seed,
-        cache_dir=folder,
-        progress=stages.stage("Pretrain the built-in base"),
-    )
 
 
 def is_bought(section: ReaderSection) -> bool:
