@@ -14,7 +14,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
+from embargo.data_loaders.errors import ConfigError
 from embargo.models.calibration.measures import wilson_interval
 from embargo.research.config.adapt import AdaptConfig, load_adapt
 from embargo.research.examples.shipped import example
@@ -37,7 +38,7 @@ from embargo.research.studies.adapt.carry import plan_of
 from embargo.research.studies.adapt.study import adapt
 
 FIRST_SEED = 7_300_000
-CHEAP = ("majority", "lexicon", "linear")
+CHEAP, USUAL = ("majority", "lexicon", "linear"), "usual"
 BARS_PER_YEAR = 252.0
 
 
@@ -54,17 +55,30 @@ class Studied:
 
 
 def study_of(seed: int, readers: Sequence[str] = CHEAP, overrides: Sequence[str] = ()) -> AdaptConfig:
-    """Return the demo's experiment on one market, with some readers."""
-    named = [f"readers.{kind}.kind={kind}" for kind in readers]
+    """Return the demo's experiment on one market, with some of the usual readers by name, or all of them.
+
+    Raises
+    ------
+    ConfigError
+        If a name is none of theirs.
+    """
     with example("demo") as path:
-        return load_adapt(path, [f"seed={seed}", *named, "adapt.probed=0", "adapt.timed=20", *overrides])
+        study = load_adapt(path, [f"seed={seed}", "adapt.probed=0", "adapt.timed=20", *overrides])
+    names = list(study.readers) if USUAL in readers else list(readers)
+    if strange := sorted(set(names) - set(study.readers)):
+        raise ConfigError(
+            f"readers: {', '.join(strange)} are none of {', '.join(study.readers)}. Name these, or usual."
+        )
+    return replace(study, readers={name: study.readers[name] for name in names})
 
 
-def study_once(seed: int, overrides: Sequence[str] = ()) -> tuple[dict[str, Studied], dict[str, list[float]]]:
+def study_once(
+    seed: int, readers: Sequence[str] = CHEAP, overrides: Sequence[str] = ()
+) -> tuple[dict[str, Studied], dict[str, list[float]]]:
     """Carry a study out on one market; return what it says of every reader, and every reader's returns."""
     with TemporaryDirectory() as room:
         os.environ["EMBARGO_LEDGER"] = f"{room}/ledger"
-        study = study_of(seed, overrides=overrides)
+        study = study_of(seed, readers, overrides)
         found = adapt(study, out=Path(room) / "runs", cache=Path(room) / "cache", stages=Quiet())
         returns = pd.read_parquet(found.folder / "returns.parquet")
     told = {
@@ -82,17 +96,18 @@ def study_once(seed: int, overrides: Sequence[str] = ()) -> tuple[dict[str, Stud
     return told, {str(name): returns[name].tolist() for name in returns.columns}
 
 
-def trade_once(seed: int, overrides: Sequence[str] = ()) -> dict[str, list[float]]:
+def trade_once(seed: int, readers: Sequence[str] = CHEAP, overrides: Sequence[str] = ()) -> dict[str, list[float]]:
     """Return every reader's returns on one more market, without studying them."""
-    study, found = study_of(seed, overrides=overrides), {}
+    study, found = study_of(seed, readers, overrides), {}
     shared = prepare(study.config_of(next(iter(study.readers))), Quiet())
-    for name in study.readers:
-        plan = plan_of(study, name, shared.world.inputs)
-        with TemporaryDirectory() as room:
+    # One room for all: what several readers start from is made once.
+    with TemporaryDirectory() as room:
+        for name in study.readers:
+            plan = plan_of(study, name, shared.world.inputs)
             plan = with_base(plan, plan.parts[0].fold.train_end, Path(room), Quiet())
             scored = read(plan, plan.parts, Path(room), Quiet()).scored
-        result = trade(plan, traded_news(plan, scored), fuse(plan, scored))
-        found[name] = result.books.returns.tolist()
+            result = trade(plan, traded_news(plan, scored), fuse(plan, scored))
+            found[name] = result.books.returns.tolist()
     return found
 
 
@@ -177,6 +192,9 @@ def main(given: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--studies", type=int, default=20, help="markets that are studied")
     parser.add_argument("--markets", type=int, default=60, help="markets the truth is taken from, these among them")
+    parser.add_argument(
+        "--readers", nargs="+", default=list(CHEAP), metavar="NAME", help=f"of the usual readers, or {USUAL!r} for all"
+    )
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="SECTION.KEY=VALUE")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--json", type=Path, help="write every figure here")
@@ -186,7 +204,8 @@ def main(given: Sequence[str] | None = None) -> None:
     with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
 
         def repeat(what: Callable[..., Any], over: Sequence[int]) -> list[Any]:
-            return list(pool.map(partial(what, overrides=tuple(arguments.overrides)), over))
+            told = {"readers": tuple(arguments.readers), "overrides": tuple(arguments.overrides)}
+            return list(pool.map(partial(what, **told), over))
 
         studied = repeat(study_once, seeds[: arguments.studies])
         more = repeat(trade_once, seeds[arguments.studies :])

@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from embargo.research.benchmarks.adapt_truth import FIRST_SEED, Studied, markdown, study_once, summary, true_sharpe
+from embargo.data_loaders.errors import ConfigError
+from embargo.research.benchmarks.adapt_truth import (
+    CHEAP,
+    FIRST_SEED,
+    Studied,
+    markdown,
+    study_of,
+    study_once,
+    summary,
+    true_sharpe,
+)
 
 
 def test_the_truth_is_that_of_all_returns_together() -> None:
@@ -34,3 +44,12 @@ def test_a_study_of_one_market_tells_of_every_reader() -> None:
     told, returns = study_once(FIRST_SEED)
     assert set(told) == set(returns) == {"majority", "lexicon", "linear"}
     assert told["linear"].macro_f1 > told["lexicon"].macro_f1 > told["majority"].macro_f1
+
+
+def test_readers_are_chosen_by_name() -> None:
+    assert list(study_of(FIRST_SEED).readers) == list(CHEAP)
+    usual = study_of(FIRST_SEED, ["usual"]).readers
+    assert {*CHEAP, "tiny", "zero-shot", "student"} < set(usual)
+    assert study_of(FIRST_SEED, ["tiny", "zero-shot"]).readers == {name: usual[name] for name in ("tiny", "zero-shot")}
+    with pytest.raises(ConfigError, match="readers: fast are none of majority, lexicon, linear, tiny"):
+        study_of(FIRST_SEED, ["linear", "fast"])

@@ -118,7 +118,7 @@ def test_one_later_article_in_the_background_is_seen(
 
 
 def test_an_encoder_cannot_be_asked() -> None:
-    with pytest.raises(ConfigError, match=r"'tiny' is an encoder; set model.base = 'tiny-lm'"):
+    with pytest.raises(ConfigError, match=r"'tiny' is an encoder; set model.base = 'tiny-instruct'"):
         configured('model.base="tiny"')
     with pytest.raises(ConfigError, match=r"'minilm' is an encoder.*Name a decoder"):
         prepare(configured('model.base="minilm"'), Quiet())

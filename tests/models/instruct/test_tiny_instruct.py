@@ -1,0 +1,144 @@
+"""The built-in decoder that is asked: it answers what its labels taught it, and no label from after its cutoff does."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from samples.model_samples import CUTOFF, VERBS, sentences
+
+from embargo.data_loaders.errors import ConfigError, DataError, LeakError
+from embargo.models import TinyInstructSettings, TinyLmSettings, pretrain_tiny_instruct
+from embargo.models.bases.resolve import Base, resolve_base
+from embargo.models.instruct.tiny_instruct import _Asking
+from embargo.models.loading.load import load_tokenizer
+from embargo.models.prompting import Context, PromptSettings
+from embargo.models.prompting.answers import token_ids
+from embargo.models.scorers.kind import FitRequest
+from embargo.models.scorers.prompted import PromptedScorer
+
+LM = TinyLmSettings(layers=2, hidden=64, intermediate=64, vocabulary=600, max_length=256, epochs=2, learning_rate=5e-3)
+SMALL = TinyInstructSettings(LM, templates=("brief",), retrieved=1, questions=900, learning_rate=5e-3, held_out=0.15)
+SAMPLES = sentences(240, seed=7_300_001).assign(known_at=CUTOFF, ends_at=CUTOFF)
+ASKED = sentences(150, seed=7_300_002)
+LATER = CUTOFF + pd.Timedelta("1us")
+
+
+def made(folder: Path, labelled: pd.DataFrame = SAMPLES, settings: TinyInstructSettings = SMALL, **given: Any) -> Base:
+    texts = SAMPLES["text"].tolist()
+    known: dict[str, Any] = {"known_at": [CUTOFF] * len(texts), "knowledge_cutoff": CUTOFF, "cache_dir": folder}
+    return pretrain_tiny_instruct(texts, labelled=labelled, settings=settings, **known | given)
+
+
+def right(base: Base, **prompt: Any) -> np.ndarray:
+    """Tell of each text whether the answer to a prompt about it is right."""
+    texts, labels = SAMPLES["text"].tolist(), SAMPLES["label"].tolist()
+    request = FitRequest(texts, labels, [], [], None, None, Path(), train=SAMPLES, background=SAMPLES)
+    context = Context.build(PromptSettings(template="brief", **prompt), request, load_tokenizer(base))
+    answers = PromptedScorer(base, context).logits(ASKED["text"].tolist()).argmax(axis=1)
+    return np.asarray(answers == ASKED["label"])
+
+
+@pytest.fixture(scope="module")
+def base(cache_dir: Path) -> Base:
+    return made(cache_dir)
+
+
+def test_is_a_decoder_that_says_what_it_was_made_of(base: Base) -> None:
+    assert (base.name, base.kind, base.architecture, base.knowledge_cutoff) == (
+        "tiny-instruct", "decoder", "llama", CUTOFF
+    )  # fmt: skip
+    texts, labels = SAMPLES["text"].nunique(), len(SAMPLES[["text", "label"]].drop_duplicates())
+    said = f"pretrained here on {texts} texts and tuned to answer on {labels} labels, all known by"
+    assert base.source == f"{said} {CUTOFF.isoformat()}"
+    told = json.loads((Path(base.path_or_id) / "manifest.json").read_text())
+    assert told["n_labelled"] + told["n_validation"] == labels
+    assert min(each["validation_loss"] for each in told["epochs"]) < told["epochs"][0]["validation_loss"]
+
+
+@pytest.mark.parametrize("prompt", [{}, {"examples": 3}, {"retrieve": "bm25", "retrieved": 1}], ids=str)
+def test_it_answers_texts_that_it_has_not_seen(base: Base, prompt: dict[str, Any]) -> None:
+    assert right(base, **prompt).mean() > 0.75
+
+
+def test_labels_without_sense_teach_it_nothing(tmp_path: Path) -> None:
+    shuffled = SAMPLES.assign(label=np.random.default_rng(3).permutation(SAMPLES["label"]))
+    # Of 150 texts, chance leaves 0.33 with a standard error of 0.04.
+    assert right(made(tmp_path, shuffled)).mean() < 0.5
+
+
+@pytest.mark.parametrize("column", ["known_at", "ends_at"])
+def test_a_label_from_after_the_cutoff_is_refused(tmp_path: Path, column: str) -> None:
+    late = SAMPLES.copy()
+    late.loc[7, column] = LATER
+    with pytest.raises(LeakError, match="base 'tiny-instruct': 1 labels of texts were known after the knowledge cut"):
+        made(tmp_path, late)
+    with pytest.raises(LeakError, match="base 'tiny-instruct': 240 texts were known after"):
+        made(tmp_path, known_at=[LATER] * len(SAMPLES))
+    assert not list(tmp_path.rglob("*"))
+
+
+def test_the_same_labels_give_the_same_weights_in_any_order_and_others_do_not(base: Base, tmp_path: Path) -> None:
+    assert made(tmp_path / "again", SAMPLES[::-1]).weights_hash == base.weights_hash
+    brief = replace(SMALL, questions=1, pretraining=replace(LM, epochs=1))
+    flipped = SAMPLES.assign(label=2 - SAMPLES["label"])
+    hashes = [
+        made(tmp_path, labelled, brief, seed=seed).weights_hash
+        for labelled, seed in ((SAMPLES, 0), (flipped, 0), (SAMPLES, 1))
+    ]
+    assert len(set(hashes)) == 3
+
+
+def test_its_prompts_are_those_that_readers_are_asked(base: Base) -> None:
+    tokenizer = load_tokenizer(base)
+    pairs = list(zip(SAMPLES["text"], SAMPLES["label"], strict=True))[:40]
+    every = replace(SMALL, templates=("brief", "investor-view", "news-sentiment"), pretraining=LM)
+    asking = _Asking(tokenizer, every, SAMPLES["text"].tolist())
+    nothing = FitRequest([], [], [], [], None, None, Path())
+    for number, name in enumerate(every.templates):
+        context = Context.build(PromptSettings(template=name), nothing, tokenizer)
+        told = asking.prompts(pairs, [number], np.random.default_rng(0))
+        assert sum(len(told.answers(row)) for row in range(len(told))) == len(pairs), "each is asked once"
+        alone = [row for row in range(len(told)) if not told.before[row]]
+        asked = {tokenizer.decode(told.tokens[row][1:]) for row in alone}
+        plain = {context.rendered(text) + context.labels[label] + "</s>" for text, label in pairs}
+        # What has an earlier article in front is longer than what is asked alone.
+        assert asked & plain
+        for row in range(len(told)):
+            words = tokenizer.decode(told.tokens[row][1:-1])
+            assert told.tokens[row][:-1] == token_ids([words], tokenizer)[0], "as one text is tokenized"
+            for start, end in told.answers(row)[:-1]:
+                assert tokenizer.decode(told.tokens[row][start:end]) in context.labels
+
+
+def test_it_needs_labels(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no samples"):
+        made(tmp_path, SAMPLES.iloc[:0])
+    with pytest.raises(DataError, match="a classifier needs two classes"):
+        made(tmp_path, SAMPLES.assign(label=1))
+    with pytest.raises(DataError, match="lack \\['known_at'\\]"):
+        made(tmp_path, SAMPLES.drop(columns="known_at"))
+    with pytest.raises(DataError, match="Give more labels, or change held_out"):
+        made(tmp_path, settings=replace(SMALL, held_out=1e-9))
+
+
+@pytest.mark.parametrize(
+    "change", [{"retrieved": -1}, {"questions": 0}, {"templates": ()}, {"held_out": 0.0}, {"learning_rate": 0.0}]
+)
+def test_refuses_impossible_settings(change: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="tiny-instruct"):
+        replace(SMALL, **change)
+
+
+def test_is_made_not_found() -> None:
+    with pytest.raises(ConfigError, match=r"embargo\.models\.pretrain_tiny_instruct"):
+        resolve_base("tiny-instruct")
+
+
+def test_verbs_decide() -> None:
+    assert ASKED["text"].map(lambda text: any(verb in text for verbs in VERBS for verb in verbs)).all()

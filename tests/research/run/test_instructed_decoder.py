@@ -1,0 +1,120 @@
+"""The built-in decoder that is asked, in a run: it learns from labels known before the first split and no other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.models import TinyInstructSettings, TinyLmSettings
+from embargo.models.instruct import tiny_instruct
+from embargo.research.config.experiment import load_config
+from embargo.research.examples.shipped import example
+from embargo.research.progress import Quiet
+from embargo.research.run.plan import Plan
+from embargo.research.run.preparation import prepare
+from embargo.research.run.reading import with_base
+from embargo.research.run.samples import early_samples
+
+ASKED = ('model.kind="prompted"', 'model.base="tiny-instruct"')
+BRIEF = TinyInstructSettings(
+    TinyLmSettings(layers=1, hidden=64, intermediate=64, vocabulary=300, epochs=1),
+    templates=("brief",),
+    examples=0,
+    retrieved=0,
+    questions=1,
+)
+
+
+def plan_of(*overrides: str) -> Plan:
+    with example("small") as path:
+        return prepare(load_config(path, [*ASKED, *overrides]), Quiet())
+
+
+@pytest.fixture(autouse=True)
+def _brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiny_instruct, "TinyInstructSettings", lambda: BRIEF)
+
+
+def weights_of(plan: Plan, folder: Path) -> str:
+    base = with_base(plan, plan.parts[0].fold.train_end, folder, Quiet()).base
+    assert base is not None
+    assert not isinstance(base, tuple)
+    return str(getattr(base, "weights_hash", ""))
+
+
+def flipped(plan: Plan, *, after: bool) -> Plan:
+    """Turn round the labels that were known after the first training ended, or those known before."""
+    until = plan.parts[0].fold.train_end
+    news = plan.world.news
+    turned = (news["known_at"] >= until) == after
+    other = news["label"].map({"bearish": "bullish", "neutral": "neutral", "bullish": "bearish"})
+    return replace(plan, world=replace(plan.world, news=news.assign(label=news["label"].mask(turned, other))))
+
+
+def test_no_label_from_after_its_cutoff_moves_a_weight(tmp_path: Path) -> None:
+    plan = plan_of()
+    own = weights_of(plan, tmp_path)
+    assert weights_of(flipped(plan, after=True), tmp_path) == own
+    assert weights_of(flipped(plan, after=False), tmp_path) != own
+
+
+def test_no_price_from_after_its_cutoff_moves_a_label_of_returns() -> None:
+    plan = plan_of('labels.source="returns"')
+    until = plan.parts[0].fold.train_end
+    own = early_samples(plan.config, plan.world, until)
+    assert set(own["label"]) == {0, 1, 2}
+    assert own["ends_at"].max() < until - pd.Timedelta(plan.config.split.embargo)
+
+    def labels(*, after: bool) -> list[int]:
+        prices = plan.world.prices
+        rng = np.random.default_rng(3)
+        moved = (prices.open_at >= until) == after
+        wild = np.where(moved[:, None], rng.uniform(0.5, 2.0, prices.open.shape), 1.0)
+        world = replace(plan.world, prices=replace(prices, open=prices.open * wild))
+        return early_samples(plan.config, world, until)["label"].tolist()
+
+    assert labels(after=True) == own["label"].tolist()
+    assert labels(after=False) != own["label"].tolist()
+
+
+def test_a_label_that_was_complete_later_is_not_learnt_and_contradicts_none() -> None:
+    plan = plan_of('labels.ends_at="known_at"')
+    until = plan.parts[0].fold.train_end
+    news = plan.world.news.reset_index(drop=True)
+    early = news.index[news["known_at"] < until - pd.Timedelta("30D")][:2]
+    news["done"] = news["known_at"]
+    news.loc[early[1], ["text", "label"]] = [news.loc[early[0], "text"], "bearish"]
+    news.loc[early[0], "label"] = "bullish"
+    labels = plan.config.labels.model_copy(update={"ends_at": "done"})
+    config = plan.config.model_copy(update={"labels": labels})
+
+    def learnt(done: pd.Timestamp) -> list[int]:
+        told = news.assign(done=news["done"].mask(news.index == early[1], done))
+        samples = early_samples(config, replace(plan.world, news=told), until)
+        return [int(label) for label in samples.loc[samples["text"] == news.loc[early[0], "text"], "label"]]
+
+    assert learnt(until) == [2]
+    assert learnt(news.loc[early[1], "known_at"]) == [], "known in time, it contradicts the other"
+
+
+def test_without_early_labels_it_cannot_be_made(tmp_path: Path) -> None:
+    plan = plan_of()
+    unlabelled = plan.world.news.assign(label=None)
+    bare = replace(plan, world=replace(plan.world, news=unlabelled))
+    with pytest.raises(DataError, match=r"model\.base = 'tiny-instruct': of 0 labels known by .* name 'tiny-lm'"):
+        weights_of(bare, tmp_path)
+    with pytest.raises(ConfigError, match="'tiny-instruct' learns its words from this run's news"):
+        plan_of('labels={source="file", path="x.csv", knowledge_cutoff=2014-01-01T00:00:00Z}')
+
+
+def test_it_knows_no_more_than_the_decoder_that_is_not_instructed(tmp_path: Path) -> None:
+    plan = plan_of()
+    base = with_base(plan, plan.parts[0].fold.train_end, tmp_path, Quiet()).base
+    news = plan.world.news
+    known = news.loc[news["known_at"] < plan.parts[0].fold.train_end, "known_at"]
+    assert getattr(base, "knowledge_cutoff", None) == known.max()
