@@ -37,6 +37,9 @@ from embargo.models.tuning.corpus import made_of, read_corpus, refuse_late
 from embargo.models.tuning.loop import Trained, run_passes
 from embargo.models.tuning.tiny_lm import TinyLmSettings, drawn, pretrain_tiny_lm
 
+# Texts that a pass asks about, and those held out that the best pass is chosen by, at most.
+PASS, CHOOSING = 1024, 64
+
 
 @dataclass(frozen=True)
 class TinyInstructSettings:
@@ -52,7 +55,10 @@ class TinyInstructSettings:
         Labelled examples (a multiple of 3) and earlier articles in front of a question, at most. Answers of examples
         are learnt too.
     questions : int
-        Answers that are learnt in all passes together, about; there is always one whole pass.
+        Answers that are learnt in all passes together, about; a pass takes at most 1,024 of the texts.
+    alone : float
+        Share of the passes, the first, in which each text is asked about alone: what a text says is learnt before what
+        may stand in front of it.
     batch_size, learning_rate, weight_decay
         Of the tuning; ``batch_size`` counts prompts.
     held_out : float
@@ -74,7 +80,8 @@ negative, got 2 and 0.
     templates: tuple[str, ...] = field(default_factory=template_names)
     examples: int = 3
     retrieved: int = 2
-    questions: int = 8192
+    questions: int = 6144
+    alone: float = 0.6
     batch_size: int = 8
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
@@ -88,6 +95,8 @@ negative, got 2 and 0.
             )
         if not self.templates or min(self.questions, self.batch_size) < 1:
             raise ConfigError(f"tiny-instruct: nothing to learn from: {self}. Name a template, keep questions >= 1.")
+        if not 0 <= self.alone <= 1:
+            raise ConfigError(f"tiny-instruct: alone must lie in [0, 1], got {self.alone}.")
         if not 0 < self.held_out < 1 or not self.learning_rate > 0 or not self.weight_decay >= 0:
             raise ConfigError(
                 f"tiny-instruct: held_out must lie in (0, 1), learning_rate be positive and weight_decay not be "
@@ -254,7 +263,6 @@ class _Asking:
         ]
         self._room = [self._room_of(context) for context in self._contexts]
         self._known: dict[Any, list[int]] = {}
-        self.wordings = len(self._contexts)
 
     def _room_of(self, context: Context) -> int:
         """Return the tokens that any article may have where a prompt is as full as it gets."""
@@ -268,46 +276,43 @@ class _Asking:
         # Alone, an article has all that the instruction leaves.
         return most or context.limit - context.count(context.shared + context.template.question("")) - 8
 
-    def prompts(self, answered: Sequence[tuple[str, int]], wordings: Sequence[int], rng: np.random.Generator) -> Any:
-        """Ask for every text once: of each prompt the last is the question, and those before it are its examples.
+    def prompts(self, answered: Sequence[tuple[str, int]], rng: np.random.Generator, *, alone: bool) -> EncodedAnswers:
+        """Ask about every text once: the last of a prompt is the question, those before it are its examples.
 
         Parameters
         ----------
         answered : sequence of (str, int)
             Texts and labels.
-        wordings : sequence of int
-            Those to draw from.
         rng : Generator
             Of the order, the wordings and the earlier articles.
-
-        Returns
-        -------
-        EncodedAnswers
+        alone : bool
+            Each in a prompt of its own, with nothing else in it.
         """
         order, at = rng.permutation(len(answered)).tolist(), 0
         tokens: list[list[int]] = []
         starts, counts, before = [], [], []
         while at < len(order):
-            # As many prompts without an example as with the most; their number is the same in every pass.
-            size = 1 + len(tokens) % (self._settings.examples + 1)
-            ids, spans = self._prompt([answered[row] for row in order[at : at + size]], int(rng.choice(wordings)), rng)
+            # As many prompts without an example as with the most.
+            size = 1 if alone else 1 + len(tokens) % (self._settings.examples + 1)
+            earlier = 0 if alone or rng.random() < 0.5 else int(rng.integers(self._settings.retrieved + 1))
+            ids, spans = self._prompt([answered[row] for row in order[at : at + size]], earlier, rng)
             at += size
             tokens.append(ids)
             starts.append(spans[-1][0])
-            counts.append(len(spans))
+            counts.append(sum(end - start for start, end in spans))
             before.append(tuple(spans[:-1]))
+        # A token counts the same in every answer: by the mean of each, classes with long names would be given less.
         weights = np.array(counts, dtype=float) / np.mean(counts)
         return EncodedAnswers(tokens, np.array(starts, dtype=np.int64), weights, before)
 
     def _prompt(
-        self, asked: Sequence[tuple[str, int]], wording: int, rng: np.random.Generator
+        self, asked: Sequence[tuple[str, int]], number: int, rng: np.random.Generator
     ) -> tuple[list[int], list[tuple[int, int]]]:
         """Return a prompt with its answers as tokens, and where the answers stand."""
+        wording = int(rng.integers(len(self._contexts)))
         context = self._contexts[wording]
         template, gap = context.template, context.template.separator
-        # Half of the prompts show earlier articles: in front of the examples, or behind them.
-        number = int(rng.integers(1, self._settings.retrieved + 1)) if self._settings.retrieved else 0
-        number *= int(rng.random() < 0.5)
+        # Earlier articles stand in front of the examples, or behind them.
         place = int(rng.choice([0, len(asked) - 1]))
         drawn_at = rng.integers(len(self._corpus), size=number)
         own = {same_words(text) for text, _ in asked}
@@ -357,20 +362,25 @@ def _tuned(
     folder: Path,
     progress: Progress | None,
 ) -> tuple[Any, Trained]:
-    every = range(asking.wordings)
+    learnt, held = parts
+    most = min(len(learnt), PASS)
+    passes = max(1, round(settings.questions / most))
+    alone = round(settings.alone * passes)
 
-    def anew(number: int) -> Any:
-        return asking.prompts(parts[0], every, np.random.default_rng([seed, number]))
+    def anew(number: int) -> EncodedAnswers:
+        rng = np.random.default_rng([seed, number])
+        rows = rng.permutation(len(learnt))[:most]
+        return asking.prompts([learnt[row] for row in rows], rng, alone=number < alone)
 
-    # To choose by, each text is asked for in each wording.
-    held = [asking.prompts(parts[1], [wording], np.random.default_rng([seed, wording])) for wording in every]
+    both = [
+        asking.prompts(held[:CHOOSING], np.random.default_rng([seed, passes]), alone=each) for each in (True, False)
+    ]
     validation = EncodedAnswers(
-        [ids for each in held for ids in each.tokens],
-        np.concatenate([each.starts for each in held]),
-        np.concatenate([each.weights for each in held]),
-        [spans for each in held for spans in each.before],
+        [ids for each in both for ids in each.tokens],
+        np.concatenate([each.starts for each in both]),
+        np.concatenate([each.weights for each in both]),
+        [spans for each in both for spans in each.before or ()],
     )
-    passes = max(1, round(settings.questions / len(parts[0])))
     tuning = TuneSettings(
         method="full",
         learning_rate=settings.learning_rate,
@@ -386,6 +396,7 @@ def _tuned(
     model.requires_grad_(True)
     pad_id = int(load_tokenizer(lm).pad_token_id)
     loop = _AskingLoop(model, (anew(0), validation), tuning, pad_id, "fp32", anew=anew)
+    loop.steps = sum(-(-len(anew(number)) // tuning.batch_size) for number in range(passes))
     checkpoint = folder / ".tuning.safetensors"
     done = run_passes(loop, checkpoint, progress)
     checkpoint.unlink(missing_ok=True)

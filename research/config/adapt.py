@@ -245,7 +245,9 @@ def _usual(experiment: Config | LabelledConfig) -> dict[str, ModelSection]:
 
 
 def _asked(**prompt: Any) -> ModelSection:
-    return ModelSection(kind="prompted", base="tiny-instruct", prompt=PromptSection(template="brief", **prompt))
+    # What it answers was learnt, so that its likelihood needs no division by lengths or by what it says of nothing.
+    section = PromptSection(template="brief", normalise="none", calibrate=False, **prompt)
+    return ModelSection(kind="prompted", base="tiny-instruct", prompt=section)
 
 
 def _resolve(own: dict[str, Any], file: Path, env: Collection[str]) -> None:

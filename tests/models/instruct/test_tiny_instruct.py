@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from samples.model_samples import CUTOFF, VERBS, sentences
+from samples.asked import articles
+from samples.model_samples import CUTOFF
 
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError
 from embargo.models import TinyInstructSettings, TinyLmSettings, pretrain_tiny_instruct
 from embargo.models.bases.resolve import Base, resolve_base
+from embargo.models.instruct.encoding import IGNORED, answer_labels
 from embargo.models.instruct.tiny_instruct import _Asking
 from embargo.models.loading.load import load_tokenizer
 from embargo.models.prompting import Context, PromptSettings
@@ -22,14 +24,21 @@ from embargo.models.prompting.answers import token_ids
 from embargo.models.scorers.kind import FitRequest
 from embargo.models.scorers.prompted import PromptedScorer
 
-LM = TinyLmSettings(layers=2, hidden=64, intermediate=64, vocabulary=600, max_length=256, epochs=2, learning_rate=5e-3)
-SMALL = TinyInstructSettings(LM, templates=("brief",), retrieved=1, questions=900, learning_rate=5e-3, held_out=0.15)
-SAMPLES = sentences(240, seed=7_300_001).assign(known_at=CUTOFF, ends_at=CUTOFF)
-ASKED = sentences(150, seed=7_300_002)
+LM = TinyLmSettings(
+    layers=2, hidden=64, intermediate=64, vocabulary=400, max_length=256, epochs=6, batch_size=2, learning_rate=5e-3
+)
+SMALL = TinyInstructSettings(
+    LM, templates=("brief",), retrieved=1, questions=3000, batch_size=4, learning_rate=1.5e-3, held_out=0.15
+)
+# Enough to be made, and to answer nothing.
+BRIEF = replace(SMALL, pretraining=replace(LM, layers=1, epochs=1, vocabulary=300), questions=1)
+EVERY = articles(360)
+SAMPLES = EVERY.iloc[:240].assign(known_at=CUTOFF, ends_at=CUTOFF)
+ASKED = EVERY.iloc[240:]
 LATER = CUTOFF + pd.Timedelta("1us")
 
 
-def made(folder: Path, labelled: pd.DataFrame = SAMPLES, settings: TinyInstructSettings = SMALL, **given: Any) -> Base:
+def made(folder: Path, labelled: pd.DataFrame = SAMPLES, settings: TinyInstructSettings = BRIEF, **given: Any) -> Base:
     texts = SAMPLES["text"].tolist()
     known: dict[str, Any] = {"known_at": [CUTOFF] * len(texts), "knowledge_cutoff": CUTOFF, "cache_dir": folder}
     return pretrain_tiny_instruct(texts, labelled=labelled, settings=settings, **known | given)
@@ -58,18 +67,16 @@ def test_is_a_decoder_that_says_what_it_was_made_of(base: Base) -> None:
     assert base.source == f"{said} {CUTOFF.isoformat()}"
     told = json.loads((Path(base.path_or_id) / "manifest.json").read_text())
     assert told["n_labelled"] + told["n_validation"] == labels
-    assert min(each["validation_loss"] for each in told["epochs"]) < told["epochs"][0]["validation_loss"]
+    assert len(told["epochs"]) == told["best_epoch"] == 1
 
 
-@pytest.mark.parametrize("prompt", [{}, {"examples": 3}, {"retrieve": "bm25", "retrieved": 1}], ids=str)
-def test_it_answers_texts_that_it_has_not_seen(base: Base, prompt: dict[str, Any]) -> None:
-    assert right(base, **prompt).mean() > 0.75
-
-
-def test_labels_without_sense_teach_it_nothing(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_it_answers_texts_that_it_has_not_seen_and_labels_without_sense_teach_it_nothing(tmp_path: Path) -> None:
     shuffled = SAMPLES.assign(label=np.random.default_rng(3).permutation(SAMPLES["label"]))
-    # Of 150 texts, chance leaves 0.33 with a standard error of 0.04.
-    assert right(made(tmp_path, shuffled)).mean() < 0.5
+    taught, untaught = (made(tmp_path, labelled, SMALL) for labelled in (SAMPLES, shuffled))
+    for prompt in ({}, {"examples": 3}, {"retrieve": "bm25", "retrieved": 1}):
+        # Of 120 texts, chance leaves 0.33 with a standard error of 0.04.
+        assert right(taught, **prompt).mean() > 0.5 > right(untaught, **prompt).mean(), prompt
 
 
 @pytest.mark.parametrize("column", ["known_at", "ends_at"])
@@ -85,10 +92,9 @@ def test_a_label_from_after_the_cutoff_is_refused(tmp_path: Path, column: str) -
 
 def test_the_same_labels_give_the_same_weights_in_any_order_and_others_do_not(base: Base, tmp_path: Path) -> None:
     assert made(tmp_path / "again", SAMPLES[::-1]).weights_hash == base.weights_hash
-    brief = replace(SMALL, questions=1, pretraining=replace(LM, epochs=1))
     flipped = SAMPLES.assign(label=2 - SAMPLES["label"])
     hashes = [
-        made(tmp_path, labelled, brief, seed=seed).weights_hash
+        made(tmp_path, labelled, seed=seed).weights_hash
         for labelled, seed in ((SAMPLES, 0), (flipped, 0), (SAMPLES, 1))
     ]
     assert len(set(hashes)) == 3
@@ -97,23 +103,37 @@ def test_the_same_labels_give_the_same_weights_in_any_order_and_others_do_not(ba
 def test_its_prompts_are_those_that_readers_are_asked(base: Base) -> None:
     tokenizer = load_tokenizer(base)
     pairs = list(zip(SAMPLES["text"], SAMPLES["label"], strict=True))[:40]
-    every = replace(SMALL, templates=("brief", "investor-view", "news-sentiment"), pretraining=LM)
-    asking = _Asking(tokenizer, every, SAMPLES["text"].tolist())
     nothing = FitRequest([], [], [], [], None, None, Path())
-    for number, name in enumerate(every.templates):
+    for name in ("brief", "investor-view", "news-sentiment"):
         context = Context.build(PromptSettings(template=name), nothing, tokenizer)
-        told = asking.prompts(pairs, [number], np.random.default_rng(0))
-        assert sum(len(told.answers(row)) for row in range(len(told))) == len(pairs), "each is asked once"
-        alone = [row for row in range(len(told)) if not told.before[row]]
-        asked = {tokenizer.decode(told.tokens[row][1:]) for row in alone}
+        asking = _Asking(tokenizer, replace(SMALL, templates=(name,)), SAMPLES["text"].tolist())
         plain = {context.rendered(text) + context.labels[label] + "</s>" for text, label in pairs}
-        # What has an earlier article in front is longer than what is asked alone.
-        assert asked & plain
+        alone = asking.prompts(pairs, np.random.default_rng(0), alone=True)
+        assert {tokenizer.decode(ids[1:]) for ids in alone.tokens} == plain
+        told = asking.prompts(pairs, np.random.default_rng(0), alone=False)
+        assert sum(len(told.answers(row)) for row in range(len(told))) == len(pairs), "each is asked once"
+        assert max(len(told.answers(row)) for row in range(len(told))) == 1 + SMALL.examples
+        earlier = context.template.earlier("\n").split("\n")[0]
+        front = [tokenizer.decode(ids) for ids in told.tokens]
+        assert any(earlier in words for words in front)
         for row in range(len(told)):
             words = tokenizer.decode(told.tokens[row][1:-1])
             assert told.tokens[row][:-1] == token_ids([words], tokenizer)[0], "as one text is tokenized"
             for start, end in told.answers(row)[:-1]:
                 assert tokenizer.decode(told.tokens[row][start:end]) in context.labels
+
+
+def test_the_loss_stands_on_every_answer_and_on_nothing_else(base: Base) -> None:
+    tokenizer = load_tokenizer(base)
+    pairs = list(zip(SAMPLES["text"], SAMPLES["label"], strict=True))[:30]
+    told = _Asking(tokenizer, SMALL, SAMPLES["text"].tolist()).prompts(pairs, np.random.default_rng(0), alone=False)
+    for row, ids in enumerate(told.tokens):
+        asked = answer_labels(told, [row], len(ids))[0]
+        kept = tokenizer.decode([token for token in asked.tolist() if token != IGNORED])
+        said = [tokenizer.decode(ids[start:end]) for start, end in told.answers(row)]
+        assert kept == "".join(said)
+        assert said[-1].endswith("</s>")
+        assert len(said) == 1 + len(told.before[row] if told.before is not None else ())
 
 
 def test_it_needs_labels(tmp_path: Path) -> None:
@@ -124,11 +144,12 @@ def test_it_needs_labels(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="lack \\['known_at'\\]"):
         made(tmp_path, SAMPLES.drop(columns="known_at"))
     with pytest.raises(DataError, match="Give more labels, or change held_out"):
-        made(tmp_path, settings=replace(SMALL, held_out=1e-9))
+        made(tmp_path, settings=replace(BRIEF, held_out=1e-9))
 
 
 @pytest.mark.parametrize(
-    "change", [{"retrieved": -1}, {"questions": 0}, {"templates": ()}, {"held_out": 0.0}, {"learning_rate": 0.0}]
+    "change",
+    [{"retrieved": -1}, {"alone": 2.0}, {"questions": 0}, {"templates": ()}, {"held_out": 0.0}, {"learning_rate": 0.0}],
 )
 def test_refuses_impossible_settings(change: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="tiny-instruct"):
@@ -138,7 +159,3 @@ def test_refuses_impossible_settings(change: dict[str, Any]) -> None:
 def test_is_made_not_found() -> None:
     with pytest.raises(ConfigError, match=r"embargo\.models\.pretrain_tiny_instruct"):
         resolve_base("tiny-instruct")
-
-
-def test_verbs_decide() -> None:
-    assert ASKED["text"].map(lambda text: any(verb in text for verbs in VERBS for verb in verbs)).all()
