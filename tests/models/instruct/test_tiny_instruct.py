@@ -25,7 +25,7 @@ from embargo.models.scorers.kind import FitRequest
 from embargo.models.scorers.prompted import PromptedScorer
 
 LM = TinyLmSettings(
-    layers=2, hidden=64, intermediate=64, vocabulary=400, max_length=256, epochs=6, batch_size=2, learning_rate=5e-3
+    layers=2, hidden=64, intermediate=64, vocabulary=400, max_length=512, epochs=6, batch_size=2, learning_rate=5e-3
 )
 SMALL = TinyInstructSettings(
     LM, templates=("brief",), retrieved=1, questions=3000, batch_size=4, learning_rate=1.5e-3, held_out=0.15
