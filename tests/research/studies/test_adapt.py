@@ -26,6 +26,7 @@ from embargo.research.cache import ledger_folder
 from embargo.research.config.adapt import AdaptConfig, AdaptSection, load_adapt, parse_adapt
 from embargo.research.config.experiment import parse_config
 from embargo.research.config.model import ModelSection
+from embargo.research.examples.shipped import example
 from embargo.research.progress import Quiet
 from embargo.research.records.ledger import trials_around
 from embargo.research.run.measurement import classification, estimate
@@ -536,3 +537,27 @@ def test_what_is_advised_and_known_stands_first_in_the_table() -> None:
     assert heads[:3] == ["Reader", "Advice", "Knowledge"]
     assert heads.count("Knowledge") == 1
     assert re.search(r'<th scope="row">line</th><td class="brief">recommended</td><td>ends before the test</td>', page)
+
+
+@pytest.mark.slow
+def test_asking_the_instructed_decoder_reads_better_than_guessing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMBARGO_LEDGER", str(tmp_path / "ledger"))
+    smaller = [
+        "news.simulated.symbols=8", "news.simulated.start=2015-01-01", "news.simulated.end=2017-07-31",
+        "split.method=holdout", "split.first_test=2016-07-01", "split.end=2017-07-01", "split.train_span=14MS",
+        "seed=7300000", "adapt.probed=0", "adapt.timed=20",
+    ]  # fmt: skip
+    with example("demo") as path:
+        usual = load_adapt(path, smaller)
+    names = ("majority", "zero-shot", "few-shot", "retrieval")
+    found = carried(replace(usual, readers={name: usual.readers[name] for name in names}), tmp_path)
+    guessing = {name: pair for pair in found.pairs for name in (pair.a, pair.b) if "majority" in (pair.a, pair.b)}
+    for name in names[1:]:
+        assert row_of(found, name).ran, row_of(found, name).failed
+        for measure in ("accuracy", "log_loss"):
+            apart = guessing[name].of(name, measure)
+            assert apart.stands(0.05), (name, measure, apart)
+            assert apart.difference is not None
+            assert (apart.difference > 0) == (measure == "accuracy"), (name, measure, apart)
