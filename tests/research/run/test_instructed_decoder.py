@@ -8,17 +8,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from samples.asked import articles
 
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.models import TinyInstructSettings, TinyLmSettings
 from embargo.models.instruct import tiny_instruct
+from embargo.research.config.adapt import parse_adapt
 from embargo.research.config.experiment import load_config
 from embargo.research.examples.shipped import example
+from embargo.research.modelling.instructing import _labelled
 from embargo.research.progress import Quiet
 from embargo.research.run.plan import Plan
 from embargo.research.run.preparation import prepare
 from embargo.research.run.reading import with_base
-from embargo.research.run.samples import early_samples
+from embargo.research.run.samples import Samples, early_samples
+from embargo.research.studies.adapt.fits import begin
 
 ASKED = ('model.kind="prompted"', 'model.base="tiny-instruct"')
 BRIEF = TinyInstructSettings(
@@ -118,3 +122,28 @@ def test_it_knows_no_more_than_the_decoder_that_is_not_instructed(tmp_path: Path
     news = plan.world.news
     known = news.loc[news["known_at"] < plan.parts[0].fold.train_end, "known_at"]
     assert getattr(base, "knowledge_cutoff", None) == known.max()
+
+
+def test_of_an_undated_file_it_reads_the_labels_of_the_training_part(tmp_path: Path) -> None:
+    until = pd.Timestamp("2014-01-01", tz="UTC")
+    every = articles(90).assign(known_at=until)
+    train, validation, test = every.iloc[:60], every.iloc[60:75], every.iloc[75:]
+    model = {"kind": "prompted", "base": "tiny-instruct"}
+    labels = {"source": "file", "path": "x.csv", "knowledge_cutoff": until}
+    readers = {"asked": model, "words": {"kind": "lexicon"}}
+    study = parse_adapt({"name": "undated", "labels": labels, "readers": readers}, where="test")
+    part = Samples(0, train, validation, test, test.iloc[:0], until, None, None, {})
+    base = begin(study, "asked", None, [part], tmp_path, Quiet()).base
+    assert base is not None
+    assert base.knowledge_cutoff == until
+    assert "on 60 texts and tuned to answer on 60 labels" in base.source
+
+
+def test_to_be_tuned_on_instructions_it_needs_labels_too() -> None:
+    at = pd.Timestamp("2014-01-01", tz="UTC")
+    part = pd.DataFrame({"text": ["Profit rose.", "It met."], "known_at": at, "label": ["bullish", None]})
+    later = at + pd.Timedelta("1D")
+    samples = _labelled(part.assign(written_at=[later, pd.NaT]))
+    assert samples[["label", "ends_at"]].to_numpy().tolist() == [[2, later]]
+    with pytest.raises(ConfigError, match=r"none has one\. Name their column as news\.columns\.label"):
+        _labelled(part.assign(label=None))

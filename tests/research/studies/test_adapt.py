@@ -49,6 +49,7 @@ from embargo.research.studies.adapt import (
 from embargo.research.studies.adapt.charts import quality_chart, volume_chart
 from embargo.research.studies.adapt.fits import COSTS, own_folder
 from embargo.research.studies.adapt.judgement import enough_resamples, same_items, trust_of
+from embargo.research.studies.adapt.rows import between
 
 MARKET: dict[str, Any] = {
     "name": "small",
@@ -553,11 +554,10 @@ def test_asking_the_instructed_decoder_reads_better_than_guessing(
         usual = load_adapt(path, smaller)
     names = ("majority", "zero-shot", "few-shot", "retrieval")
     found = carried(replace(usual, readers={name: usual.readers[name] for name in names}), tmp_path)
-    guessing = {name: pair for pair in found.pairs for name in (pair.a, pair.b) if "majority" in (pair.a, pair.b)}
     for name in names[1:]:
         assert row_of(found, name).ran, row_of(found, name).failed
         for measure in ("accuracy", "log_loss"):
-            apart = guessing[name].of(name, measure)
+            apart = between(found.pairs, name, "majority", measure)
             assert apart.stands(0.05), (name, measure, apart)
             assert apart.difference is not None
             assert (apart.difference > 0) == (measure == "accuracy"), (name, measure, apart)
