@@ -30,7 +30,8 @@ from embargo.models.methods.cards import check_method
 from embargo.models.methods.defaults import default_settings
 from embargo.models.methods.settings import TuneSettings
 from embargo.models.prompt import Prompting
-from embargo.models.prompting.context import check_prompts, check_room, room_doubt
+from embargo.models.prompting.context import check_prompts
+from embargo.models.prompting.room import check_room, room_doubt
 from embargo.models.prompting.settings import PromptSettings
 from embargo.models.prompting.templates import load_template
 from embargo.models.record import RECORD_COLUMNS
