@@ -31,7 +31,7 @@ from embargo.models.instruct.writing import AnswerModel
 from embargo.models.loading import processes
 from embargo.models.methods.settings import TuneSettings
 from embargo.models.tuning.tiny_lm import pretrain_tiny_lm
-from embargo.research.config.archives import dialect_of
+from embargo.research.config.archives import asked_of_archive, dialect_of
 from embargo.research.config.experiment import override
 from embargo.research.config.instruct import ANSWERS, CorpusSection, InstructConfig
 from embargo.research.config.settings import checked, place_of, read_toml
@@ -207,19 +207,9 @@ def _articles(
     else:
         loaded = read_news(
             path if path is not None else Path(str(news.path)),
-            columns=news.columns,
-            filters=news.filters,
-            timezone=news.timezone,
+            **asked_of_archive(news),
             start=start,
             end=end,
-            text_from=news.text_from,
-            max_characters=news.max_characters,
-            symbol=news.symbol,
-            symbol_flags=news.symbol_flags,
-            date_only=news.date_only,
-            time_format=news.time_format,
-            symbol_separator=news.symbol_separator,
-            symbol_case=news.symbol_case,
             dialect=dialect_of(news),
             progress=stages.stage("Read the articles"),
         )
