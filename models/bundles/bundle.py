@@ -8,7 +8,6 @@ Only the built-in base, which nobody else can give, lies in the folder.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,18 +15,28 @@ from typing import Any
 
 import pandas as pd
 
-from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
-from embargo.models.bases.folders import refuse_links, refuse_pickles, understood
-from embargo.models.bases.registry import known_base
+from embargo.data_loaders.errors import ConfigError, MissingPartError
+from embargo.models.bases.folders import understood
 from embargo.models.bases.resolve import BUILT_IN, Base, open_base, resolve_base
 from embargo.models.bundles.card import model_card
+from embargo.models.bundles.tuned_folder import (
+    ADAPTER,
+    BASE,
+    BUNDLE,
+    CARD,
+    INSTRUCT,
+    VALIDATION_TEXTS,
+    check_adapter,
+    check_kind,
+    kind_of,
+    put_adapter,
+    read_hashes,
+    write_hashes,
+)
 from embargo.models.calibration.fitting import Calibration
 from embargo.models.content import (
     MANIFEST,
-    file_hash,
-    json_hash,
     new_folder,
-    read_manifest,
     read_sealed,
     text_hash,
     write_manifest,
@@ -38,15 +47,8 @@ from embargo.models.scorers.onnx import ONNX, OnnxScorer, identity_of
 from embargo.models.scorers.transformer import TransformerScorer
 from embargo.models.tuning.adapters import Adapter, open_adapter
 
-BUNDLE = "model"
-# A decoder that was tuned to answer; `embargo.models.instruct` writes and opens it.
-INSTRUCT = "instruct"
-ADAPTER = "adapter"
-BASE = "base"
-CARD = "README.md"
 CALIBRATION = "calibration.json"
 TRAIN_TEXTS = "train_text_hashes.txt"
-VALIDATION_TEXTS = "validation_text_hashes.txt"
 # Beside an exported model: what an export cannot say of itself.
 TRAINING = "training"
 DECLARED = "declared in the configuration"
@@ -172,24 +174,11 @@ def write_bundle(
     embargo.models.content.TakenError: ... exists already. Name another, or delete this one.
     """
     with new_folder(folder) as draft:
-        shutil.copytree(adapter.path, draft / ADAPTER)
-        copied = open_adapter(draft / ADAPTER)
-        if copied.identity != adapter.identity:
-            raise DataError(f"{adapter.path}: changed while it was copied. Tune again.")
-        if base.name in BUILT_IN:
-            shutil.copytree(base.path_or_id, draft / BASE)
+        copied = put_adapter(draft, base, adapter)
         (draft / CALIBRATION).write_text(json.dumps(calibration.to_dict(), indent=1) + "\n", encoding="utf-8")
-        (draft / TRAIN_TEXTS).write_text("\n".join(adapter.train_text_hashes) + "\n", encoding="ascii")
-        seen = sorted({text_hash(text) for text in validation_texts})
-        (draft / VALIDATION_TEXTS).write_text("\n".join(seen) + "\n", encoding="ascii")
-        manifest = {
-            **facts,
-            "kind": BUNDLE,
-            "base": described_base(base),
-            "adapter_identity": adapter.identity,
-            "adapter_manifest": file_hash(draft / ADAPTER / MANIFEST),
-            "calibration": calibration.to_dict(),
-        }
+        write_hashes(draft / TRAIN_TEXTS, adapter.train_text_hashes)
+        write_hashes(draft / VALIDATION_TEXTS, sorted({text_hash(text) for text in validation_texts}))
+        manifest = {**facts, "kind": BUNDLE, **copied, "calibration": calibration.to_dict()}
         (draft / CARD).write_text(model_card(manifest), encoding="utf-8")
         write_manifest(draft, manifest, sealed=True)
     return open_bundle(folder)
@@ -223,36 +212,11 @@ def open_bundle(folder: Path) -> Bundle:
         ...
     embargo.data_loaders.errors.MissingPartError: nowhere: no such model folder. Make one with 'embargo tune'.
     """
-    if not folder.is_dir():
-        raise MissingPartError(f"{folder}: no such model folder. Make one with 'embargo tune'.")
-    refuse_links(folder)
-    refuse_pickles(folder)
-    if kind_of(folder) != BUNDLE:
-        raise DataError(f"{folder}: no model folder. 'embargo tune' writes them, 'embargo models' lists them.")
+    check_kind(folder, BUNDLE, "no model folder. 'embargo tune' writes them, 'embargo models' lists them.")
     with understood(folder):
         manifest = read_sealed(folder)
-        as_written = manifest.get("adapter_manifest")  # folders from before it was noted have none
-        changed = as_written is not None and file_hash(folder / ADAPTER / MANIFEST) != as_written
-        if json_hash(_adapter_files(folder)) != manifest["adapter_identity"] or changed:
-            raise DataError(
-                f"{folder / ADAPTER}: is not the adapter that was written. Delete the folder and tune anew."
-            )
-        return Bundle(
-            folder,
-            manifest,
-            _hashes(folder / TRAIN_TEXTS),
-            _hashes(folder / VALIDATION_TEXTS),
-        )
-
-
-def kind_of(folder: Path) -> str | None:
-    """Return what a folder's manifest says it holds: ``"model"``, ``"onnx"``, ``"merged"`` ...; None if nothing."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        kind = manifest.get("kind")
-    except (OSError, ValueError, AttributeError, RecursionError):
-        return None
-    return kind if isinstance(kind, str) else None
+        check_adapter(folder, manifest["adapter_identity"], manifest.get("adapter_manifest"))
+        return Bundle(folder, manifest, read_hashes(folder / TRAIN_TEXTS), read_hashes(folder / VALIDATION_TEXTS))
 
 
 def bundle_reader(bundle: Bundle, *, cache_dir: Path, given: Path | None = None) -> ModelReader:
@@ -408,7 +372,7 @@ def write_training(export: Path, reader: ModelReader) -> None:
             (VALIDATION_TEXTS, reader.validation_text_hashes),
         ):
             if hashes is not None:
-                (draft / name).write_text("\n".join(sorted(hashes)) + "\n", encoding="ascii")
+                write_hashes(draft / name, sorted(hashes))
         write_manifest(draft, {"kind": TRAINING, "of": reader.name}, sealed=True)
 
 
@@ -498,38 +462,8 @@ def _reader(
     )
 
 
-def described_base(base: Base) -> dict[str, Any]:
-    """Return what the manifest of a model folder says of its base."""
-    known = known_base(base.name)
-    evidence = "none" if base.knowledge_cutoff is None else "declared"
-    if base.name in BUILT_IN:
-        evidence = "made from dated texts"
-    elif known is not None and known.source == base.source:
-        evidence = known.evidence
-    return {
-        "name": base.name,
-        "kind": base.kind,
-        "revision": base.revision,
-        "weights_hash": base.weights_hash,
-        "knowledge_cutoff": None if base.knowledge_cutoff is None else base.knowledge_cutoff.isoformat(),
-        "source": base.source,
-        "evidence": evidence,
-        "exposures": list(base.exposures),
-    }
-
-
-def _adapter_files(folder: Path) -> dict[str, str]:
-    if not (folder / ADAPTER).is_dir():
-        raise DataError(f"{folder / ADAPTER}: is missing. Delete the folder and tune anew.")
-    return dict(read_manifest(folder / ADAPTER)["files"])
-
-
-def _hashes(path: Path) -> frozenset[str]:
-    return frozenset(path.read_text(encoding="ascii").split())
-
-
 def _hashes_if(path: Path) -> frozenset[str] | None:
-    return _hashes(path) if path.is_file() else None
+    return read_hashes(path) if path.is_file() else None
 
 
 def list_bundles(folder: Path) -> list[dict[str, Any]]:

@@ -6,31 +6,28 @@ The base lies in the folder only where nobody else can give it.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from embargo.data_loaders.errors import DataError, MissingPartError
-from embargo.models.bases.folders import refuse_links, refuse_pickles, understood
-from embargo.models.bases.resolve import BUILT_IN, Base
-from embargo.models.bundles.bundle import (
+from embargo.models.bases.folders import understood
+from embargo.models.bases.resolve import Base
+from embargo.models.bundles.bundle import find_base
+from embargo.models.bundles.tuned_folder import (
     ADAPTER,
     BASE,
     CARD,
     INSTRUCT,
     VALIDATION_TEXTS,
-    described_base,
-    find_base,
-    kind_of,
+    check_adapter,
+    check_kind,
+    put_adapter,
+    read_hashes,
+    write_hashes,
 )
 from embargo.models.content import (
-    MANIFEST,
-    file_hash,
-    json_hash,
     new_folder,
-    read_manifest,
     read_sealed,
     write_manifest,
 )
@@ -118,16 +115,12 @@ def write_answer_bundle(
     tuned = adapter.manifest
     cutoff = later_cutoff(base.knowledge_cutoff, tuned["trained_until"])
     with new_folder(folder) as draft:
-        shutil.copytree(adapter.path, draft / ADAPTER)
-        if open_adapter(draft / ADAPTER).identity != adapter.identity:
-            raise DataError(f"{adapter.path}: changed while it was copied. Tune again.")
-        if base.name in BUILT_IN:
-            shutil.copytree(base.path_or_id, draft / BASE)
-        (draft / VALIDATION_TEXTS).write_text("\n".join(sorted(set(validation_hashes))) + "\n", encoding="ascii")
+        copied = put_adapter(draft, base, adapter)
+        write_hashes(draft / VALIDATION_TEXTS, sorted(set(validation_hashes)))
         manifest = {
             **facts,
             "kind": INSTRUCT,
-            "base": described_base(base),
+            **copied,
             "model": {
                 "base": base.name,
                 "base_weights_hash": base.weights_hash,
@@ -143,8 +136,6 @@ def write_answer_bundle(
                     )
                 },
             },
-            "adapter_identity": adapter.identity,
-            "adapter_manifest": file_hash(draft / ADAPTER / MANIFEST),
         }
         (draft / CARD).write_text(answer_card(manifest), encoding="utf-8")
         write_manifest(draft, manifest, sealed=True)
@@ -178,21 +169,11 @@ def open_answer_bundle(folder: Path) -> AnswerBundle:
         ...
     embargo.data_loaders.errors.MissingPartError: nowhere: no such model folder. Make one with 'embargo tune'.
     """
-    if not folder.is_dir():
-        raise MissingPartError(f"{folder}: no such model folder. Make one with 'embargo tune'.")
-    refuse_links(folder)
-    refuse_pickles(folder)
-    if kind_of(folder) != INSTRUCT:
-        raise DataError(f"{folder}: holds no model that was tuned to answer. 'embargo models' lists what is there.")
+    check_kind(folder, INSTRUCT, "holds no model that was tuned to answer. 'embargo models' lists what is there.")
     with understood(folder):
         manifest = read_sealed(folder)
-        changed = file_hash(folder / ADAPTER / MANIFEST) != manifest["adapter_manifest"]
-        if changed or json_hash(read_manifest(folder / ADAPTER)["files"]) != manifest["adapter_identity"]:
-            raise DataError(
-                f"{folder / ADAPTER}: is not the adapter that was written. Delete the folder and tune anew."
-            )
-        hashes = frozenset((folder / VALIDATION_TEXTS).read_text(encoding="ascii").split())
-        return AnswerBundle(folder, manifest, open_adapter(folder / ADAPTER), hashes)
+        check_adapter(folder, manifest["adapter_identity"], manifest["adapter_manifest"])
+        return AnswerBundle(folder, manifest, open_adapter(folder / ADAPTER), read_hashes(folder / VALIDATION_TEXTS))
 
 
 def base_of_answers(bundle: AnswerBundle, *, cache_dir: Path, given: Path | None = None) -> Base:

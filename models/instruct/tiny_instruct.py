@@ -26,8 +26,9 @@ from embargo.models.instruct.training import AnswerLoop
 from embargo.models.loading.causal import load_causal
 from embargo.models.loading.load import deterministic, device, load_tokenizer, quiet
 from embargo.models.methods.settings import TuneSettings
-from embargo.models.prompting.context import Context, item_room
+from embargo.models.prompting.context import Context
 from embargo.models.prompting.likeness import same_words
+from embargo.models.prompting.room import cut, item_room
 from embargo.models.prompting.settings import PromptSettings
 from embargo.models.prompting.templates import load_template, template_names
 from embargo.models.samples import check_labels, in_content_order
@@ -331,7 +332,7 @@ class _Asking:
 
     def _cut(self, wording: int, text: str) -> str:
         context = self._contexts[wording]
-        return context.cut(context.template.plain(text, context.specials), self._room[wording])
+        return cut(context.template.plain(text, context.specials), self._room[wording], context.count)
 
     def _ids(self, piece: str) -> list[int]:
         if piece not in self._known:

@@ -21,7 +21,7 @@ import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError
 from embargo.models.bases.resolve import Base
-from embargo.models.bundles.bundle import INSTRUCT
+from embargo.models.bundles.tuned_folder import INSTRUCT
 from embargo.models.content import folder_name, json_hash
 from embargo.models.instruct.encoding import IGNORED, EncodedAnswers, answer_labels, encode_exchanges, room_of
 from embargo.models.instruct.exchanges import WEIGHTS, Exchange, check_weights

@@ -19,10 +19,10 @@ from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import CLASSES
 from embargo.models.bases.resolve import BUILT_IN, Base, resolve_base
 from embargo.models.content import json_hash, sample_fingerprint, text_hash, texts_fingerprint
-from embargo.models.loading.batches import LENGTH_STEP
 from embargo.models.loading.embedding import require_encoder
 from embargo.models.prompt import Prompt, PromptItem
 from embargo.models.prompting.likeness import Likeness, MeaningLikeness, WordLikeness, best, same_words
+from embargo.models.prompting.room import REMEMBERED, SLACK, answers_of, cut, item_room, measure
 from embargo.models.prompting.settings import PromptSettings
 from embargo.models.prompting.templates import Template, load_template
 from embargo.models.record import SampleRead, Use
@@ -31,14 +31,6 @@ from embargo.models.scorer import later_cutoff
 
 # Inputs without content (Zhao et al. 2021, section 5.1), less the marks that a template keeps for itself.
 CONTENT_FREE = ("N/A", "[MASK]", "")
-# Tokens below which an example or an earlier article is no longer one.
-LEAST_ITEM, LEAST_ARTICLE = 8, 16
-# Tokens that texts put together may have beyond those of the texts.
-SLACK = 8
-# A server does not lend its tokenizer: few of them need more than one token for three bytes.
-BYTES_PER_TOKEN = 3
-# Pieces of prompts that are kept at hand.
-REMEMBERED = 8192
 
 
 class Known(Protocol):
@@ -200,7 +192,7 @@ class Context:
             If the template, the encoder or bm25s is not there.
         """
         template = load_template(settings.template)
-        limit, count, specials = _measure(settings, tokenizer)
+        limit, count, specials = measure(settings, tokenizer)
         per_class = settings.examples // len(CLASSES)
         labelled = _labelled(request) if per_class else ()
         if per_class:
@@ -307,7 +299,7 @@ class Context:
     @property
     def labels(self) -> tuple[str, ...]:
         """What stands behind a prompt for bearish, neutral and bullish."""
-        return _labels(self.template)
+        return answers_of(self.template)
 
     @property
     def _gap(self) -> str:
@@ -351,10 +343,10 @@ class Context:
         return lru_cache(maxsize=REMEMBERED)(self._made)
 
     def _made(self, shown: Shown) -> tuple[str, PromptItem]:
-        cut = self.cut(self.template.plain(shown.text, self.specials), self.item_tokens)
+        words = cut(self.template.plain(shown.text, self.specials), self.item_tokens, self.count)
         if shown.label < 0:
-            return self.template.earlier(cut), PromptItem("retrieved", cut, shown.known_at)
-        return self.template.example(cut, shown.label), PromptItem("example", cut, shown.known_at)
+            return self.template.earlier(words), PromptItem("retrieved", words, shown.known_at)
+        return self.template.example(words, shown.label), PromptItem("example", words, shown.known_at)
 
     def _article(self, before: str, text: str) -> str:
         """Cut an article to what is left of the prompt."""
@@ -364,116 +356,7 @@ class Context:
         if len((before + frame + plain).encode("utf-8")) + SLACK <= self.limit:
             return plain
         room = self.limit - SLACK - self.count(before) - self.count(frame)
-        return self.cut(plain, room)
-
-    def cut(self, text: str, tokens: int) -> str:
-        """Return as many whole words of a text as have so many tokens, or of its first word what fits."""
-        if len(text.encode("utf-8")) <= tokens or self.count(text) <= tokens:
-            return text
-        words = text.split(" ")
-        kept = _longest(len(words), lambda number: self.count(" ".join(words[:number])) <= tokens)
-        if kept:
-            return " ".join(words[:kept])
-        return text[: _longest(len(words[0]), lambda number: self.count(text[:number]) <= tokens)]
-
-
-def item_room(settings: PromptSettings, template: Template, limit: int, count: Callable[[str], int]) -> int:
-    """Return the tokens that each example and earlier article may have: together two thirds of what is left.
-
-    Parameters
-    ----------
-    settings : PromptSettings
-    template : Template
-    limit : int
-        Tokens of a whole prompt with its answer.
-    count : callable
-        Number of tokens of a piece of text.
-
-    Raises
-    ------
-    ConfigError
-        If that is too little, or the article has no room.
-
-    Examples
-    --------
-    >>> from embargo.models.prompting import PromptSettings, load_template
-    >>> from embargo.models.prompting.context import item_room
-    >>> item_room(PromptSettings(examples=6), load_template("news-sentiment"), 1024, lambda text: len(text) // 3)
-    99
-    """
-    number = settings.examples
-    gap, label = template.separator, max(_labels(template), key=count)
-    frame = count(template.instruction + gap + template.question("") + label)
-    room = limit - SLACK - frame
-    if limit < settings.max_tokens:
-        reads = limit + LENGTH_STEP
-        more = (
-            f"The model itself reads {reads} tokens, so that prompt.max_tokens = {settings.max_tokens} changes nothing"
-        )
-        bigger = "choose a model that reads more"
-    else:
-        more, bigger = f"That is prompt.max_tokens = {settings.max_tokens}", "raise it"
-    if room < LEAST_ARTICLE:
-        raise ConfigError(
-            f"prompt.template: {template.name!r} alone takes {frame} of {limit} tokens, and leaves no room for an "
-            f"article. {more}: {bigger}, or choose a shorter template."
-        )
-    around = number * count(gap + template.question("") + label)
-    if settings.retrieve != "none":
-        number += settings.retrieved
-        around += settings.retrieved * count(gap + template.earlier(""))
-    if not number:
-        return 0
-    each = (room * 2 // 3 - around) // number
-    if each < LEAST_ITEM:
-        raise ConfigError(
-            f"prompt: {number} examples and earlier articles leave {max(each, 0)} tokens for each within two "
-            f"thirds of the {room} of {limit} that the template leaves. {more}: {bigger}, or ask for fewer "
-            "(prompt.examples, prompt.retrieved)."
-        )
-    return each
-
-
-def check_room(settings: PromptSettings, template: Template, tokenizer: Any) -> None:
-    """Refuse what does not fit into what a model reads, by its tokenizer; ConfigError says what is in the way."""
-    limit, count, _ = _measure(settings, tokenizer)
-    item_room(settings, template, limit, count)
-
-
-def room_doubt(settings: PromptSettings, template: Template, reads: int) -> str | None:
-    """Say whether prompts will not fit into a model that is not made yet; None where they seem to.
-
-    Parameters
-    ----------
-    settings : PromptSettings
-    template : Template
-    reads : int
-        Tokens that it will read.
-
-    Returns
-    -------
-    str or None
-        What is in the way by about three bytes a token, which vocabularies made of little text do not reach.
-
-    Raises
-    ------
-    ConfigError
-        If they do not fit even where every word is one token.
-
-    Examples
-    --------
-    >>> from embargo.models.prompting import PromptSettings, load_template
-    >>> from embargo.models.prompting.context import room_doubt
-    >>> room_doubt(PromptSettings(), load_template("news-sentiment"), 512) is None
-    True
-    """
-    limit = min(settings.max_tokens, reads - LENGTH_STEP)
-    item_room(settings, template, limit, lambda text: len(text.split()))
-    try:
-        item_room(settings, template, limit, _by_bytes)
-    except ConfigError as failure:
-        return str(failure)
-    return None
+        return cut(plain, room, self.count)
 
 
 def check_prompts(settings: PromptSettings) -> Template:
@@ -498,10 +381,6 @@ def check_prompts(settings: PromptSettings) -> Template:
     return load_template(settings.template)
 
 
-def _labels(template: Template) -> tuple[str, ...]:
-    return tuple(template.answered(label) for label in range(len(CLASSES)))
-
-
 def _encoder(settings: PromptSettings) -> Base:
     if settings.encoder in BUILT_IN:
         raise ConfigError(
@@ -509,34 +388,6 @@ def _encoder(settings: PromptSettings) -> Base:
             "compare texts with. Name a base that is, such as 'minilm' or a folder, or set prompt.retrieve = 'bm25'."
         )
     return resolve_base(settings.encoder)
-
-
-def _by_bytes(text: str) -> int:
-    return -(-len(text.encode("utf-8")) // BYTES_PER_TOKEN)
-
-
-def _longest(most: int, fits: Callable[[int], bool]) -> int:
-    """Return the largest number up to ``most`` that fits, 0 if none does; what fits, fits when it is shorter."""
-    low, high = 0, most
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle - 1)
-    return low
-
-
-def _measure(settings: PromptSettings, tokenizer: Any | None) -> tuple[int, Callable[[str], int], tuple[str, ...]]:
-    if tokenizer is None:
-        return settings.max_tokens, _by_bytes, ()
-
-    @lru_cache(maxsize=REMEMBERED)
-    def count(text: str) -> int:
-        return len(tokenizer(text, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"])
-
-    added = getattr(tokenizer, "added_tokens_decoder", {})
-    specials = {str(token) for token in added.values() if getattr(token, "special", False)}
-    # Padding too must be within what the model reads.
-    limit = min(settings.max_tokens, int(tokenizer.model_max_length) - LENGTH_STEP)
-    return limit, count, tuple(sorted(specials | {str(token) for token in tokenizer.all_special_tokens}))
 
 
 def _labelled(request: Known) -> tuple[Shown, ...]:

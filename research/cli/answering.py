@@ -18,7 +18,7 @@ from embargo.research.progress import escaped
 
 def answers(model: Path) -> bool:
     """Tell whether a folder holds a model that was tuned to answer; nothing else of it is looked at."""
-    from embargo.models.bundles.bundle import INSTRUCT, kind_of
+    from embargo.models.bundles.tuned_folder import INSTRUCT, kind_of
 
     return kind_of(model) == INSTRUCT
 

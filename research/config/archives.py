@@ -141,3 +141,20 @@ class NewsSection(Section):
             only_for_archives("news", self, _OF_NEWS_FILES)
         check_form(self)
         return self
+
+
+def asked_of_archive(news: NewsSection) -> dict[str, Any]:
+    """Return what a section asks of `embargo.data_loaders.read_news`, but for symbols, range of time and dialect."""
+    return {
+        "columns": news.columns,
+        "filters": news.filters,
+        "timezone": news.timezone,
+        "text_from": news.text_from,
+        "max_characters": news.max_characters,
+        "symbol": news.symbol,
+        "symbol_flags": news.symbol_flags,
+        "date_only": news.date_only,
+        "time_format": news.time_format,
+        "symbol_separator": news.symbol_separator,
+        "symbol_case": news.symbol_case,
+    }

@@ -31,15 +31,15 @@ from embargo.models.instruct.tiny_instruct import pretrain_tiny_instruct
 from embargo.models.instruct.training import check_instructable, tune_answers
 from embargo.models.instruct.writing import AnswerModel
 from embargo.models.loading import processes
-from embargo.models.methods.defaults import default_settings
 from embargo.models.methods.settings import TuneSettings
 from embargo.models.tuning.tiny_lm import pretrain_tiny_lm
-from embargo.research.config.archives import dialect_of
+from embargo.research.config.archives import asked_of_archive, dialect_of
 from embargo.research.config.experiment import override
-from embargo.research.config.instruct import ANSWERS, CorpusSection, InstructConfig, InstructModelSection
+from embargo.research.config.instruct import ANSWERS, CorpusSection, InstructConfig
 from embargo.research.config.settings import checked, place_of, read_toml
 from embargo.research.progress import Stages
 from embargo.research.records.provenance import git_commit, versions
+from embargo.research.run.tune_settings import tune_settings
 
 NO_ENCODER = "none"
 
@@ -143,7 +143,7 @@ def plan_instruct(config: InstructConfig, stages: Stages) -> InstructPlan:
         raise ConfigError(f"model.base = {TINY!r} is an encoder, which writes no text. Name {TINY_LM!r} or a decoder.")
     if model.base not in BUILT_IN:
         base = resolve_base(model.base, revision=model.revision, knowledge_cutoff=model.knowledge_cutoff)
-        check_instructable(base, _settings(model, base, 1, config.seed))
+        check_instructable(base, tune_settings(model, base, n_train=1, seed=config.seed))
     if config.measure.encoder != NO_ENCODER:
         resolve_base(config.measure.encoder)
     templates = load_templates(config.templates)
@@ -211,19 +211,9 @@ def _articles(
     else:
         loaded = read_news(
             path if path is not None else Path(str(news.path)),
-            columns=news.columns,
-            filters=news.filters,
-            timezone=news.timezone,
+            **asked_of_archive(news),
             start=start,
             end=end,
-            text_from=news.text_from,
-            max_characters=news.max_characters,
-            symbol=news.symbol,
-            symbol_flags=news.symbol_flags,
-            date_only=news.date_only,
-            time_format=news.time_format,
-            symbol_separator=news.symbol_separator,
-            symbol_case=news.symbol_case,
             dialect=dialect_of(news),
             progress=stages.stage("Read the articles"),
         )
@@ -231,27 +221,6 @@ def _articles(
     if "label" in frame and config.answers.labels:
         frame = frame.assign(label=frame["label"].map(lambda one: config.answers.labels.get(str(one), one)))
     return frame, counts
-
-
-def _settings(model: InstructModelSection, base: Base, n_train: int, seed: int) -> TuneSettings:
-    rate = model.learning_rate
-    return TuneSettings(
-        method=model.method,
-        target=model.target,
-        rank=model.rank,
-        alpha=model.alpha if model.alpha is not None else 2.0 * model.rank,
-        dropout=model.dropout,
-        learning_rate=rate if rate is not None else default_settings(model.method, n_train, base).learning_rate,
-        epochs=model.epochs,
-        batch_size=model.batch_size,
-        micro_batch=model.micro_batch,
-        checkpointing=model.checkpointing,
-        patience=model.patience,
-        weight_decay=model.weight_decay,
-        max_length=model.max_length,
-        optimizer=model.optimizer,
-        seed=seed,
-    )
 
 
 def tune_instruct(plan: InstructPlan, *, out: Path, cache: Path, stages: Stages) -> tuple[AnswerBundle, bool] | None:
@@ -277,7 +246,7 @@ def tune_instruct(plan: InstructPlan, *, out: Path, cache: Path, stages: Stages)
     """
     config = plan.config
     base = plan.base if plan.base is not None else _pretrained(plan, cache, stages)
-    settings = _settings(config.model, base, len(plan.train), config.seed)
+    settings = tune_settings(config.model, base, n_train=len(plan.train), seed=config.seed)
     check_instructable(base, settings)
     folder = out / f"{config.name}-{_key(plan, base, settings)[:8]}"
     (there,) = processes.told_by_main([folder.exists()])

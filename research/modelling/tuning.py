@@ -25,17 +25,15 @@ from embargo.models.bases.registry import BaseKind
 from embargo.models.bases.resolve import BUILT_IN, BUILT_IN_DECODERS, Base
 from embargo.models.bases.vintages import series_of
 from embargo.models.bundles.bundle import (
-    BUNDLE,
-    INSTRUCT,
     Bundle,
     ModelReader,
     bundle_reader,
     fitted_reader,
-    kind_of,
     onnx_reader,
     open_bundle,
     write_bundle,
 )
+from embargo.models.bundles.tuned_folder import BUNDLE, INSTRUCT, kind_of
 from embargo.models.calibration.fitting import check_calibration
 from embargo.models.content import json_hash, sample_fingerprint, text_hash
 from embargo.models.evaluation.bias import measure_bias

@@ -19,7 +19,6 @@ from embargo.backtest import leakage
 from embargo.backtest.books import Books
 from embargo.backtest.leakage import Finding
 from embargo.backtest.leakage.findings import moment
-from embargo.backtest.leakage.prompts import SHOWN
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK, length_of, sessions, zone_of
 from embargo.data_loaders.schemas import Prices, is_among
 from embargo.models.content import text_hash
@@ -29,9 +28,10 @@ from embargo.research.records.attempts import Attempts
 from embargo.research.run.cutoff import Rival, judge_cutoff
 from embargo.research.run.data_verdict import clock_of, read_by
 from embargo.research.run.files_read import unless_files_read
+from embargo.research.run.fit_records import hashed_news, learnt_from, planned_for, record_of
 from embargo.research.run.given_scores import answered
 from embargo.research.run.perturbation import of_untraded
-from embargo.research.run.plan import Plan, background_of, traded_parts
+from embargo.research.run.plan import Plan, traded_parts
 from embargo.research.run.prompt_checks import judge_prompts
 from embargo.research.run.samples import Part
 from embargo.research.run.text_checks import judge_agreement, judge_labels_read, judge_texts
@@ -111,7 +111,7 @@ def audit(trail: Trail, stages: Stages) -> list[Finding]:
     # The clock is judged by the same rows as the data are, and so has one verdict.
     *_, prices, news = read_by(config, world, parts, rows)
     judged = trail.plan.data.clock if trail.plan.data.world is world else clock_of(news, prices)
-    hashed = _hashed_news(trail)
+    hashed = hashed_news(trail.plan, trail.fitted_on)
     causal = unless_files_read(
         leakage.check_decisions_are_causal(
             trail.decide,
@@ -431,7 +431,7 @@ def _orders(trail: Trail, news: pd.DataFrame) -> Finding:
     decided_at, found = plan.world.decided_at, []
     for part in plan.parts:
         inside = (decided_at >= part.fold.test_start) & (decided_at < part.fold.test_end)
-        learnt = _learnt(record_of(trail.fitted_on, part), part, news)
+        learnt = learnt_from(record_of(trail.fitted_on, part), part, news)
         found.append(leakage.check_split_order(*learnt, part.test_news, decided_at[inside]))
     return _worst(found)
 
@@ -522,72 +522,12 @@ def _records(trail: Trail, news: pd.DataFrame) -> list[Finding]:
         record = record_of(trail.fitted_on, part)
         key = id(part.train), id(part.validation)
         if key not in planned:
-            planned[key] = _planned(trail.plan, part)
+            planned[key] = planned_for(trail.plan, part)
         given = record, planned[key], news, part.fold.test_start
         until = None if manifest["trained_until"] is None else pd.Timestamp(manifest["trained_until"])
         trained.append(leakage.check_training_record(*given, trained_until=until))
         calibrated.append(leakage.check_calibration_record(*given, trained_until=until))
     return [unless_files_read(_worst(trained), trail.manifests), _worst(calibrated)]
-
-
-def record_of(fitted_on: pd.DataFrame, part: Part) -> pd.DataFrame | None:
-    """Return everything that one fold's model and thresholds were fitted on; None where its model kept no record."""
-    own = fitted_on.loc[fitted_on["fold"] == part.index].drop(columns="fold")
-    if own.empty:
-        return None
-    return own if part.thresholds_on is None else pd.concat([own, part.thresholds_on], ignore_index=True)
-
-
-def _learnt(record: pd.DataFrame | None, part: Part, news: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Name the articles that training and validation really read; the planned ones where there is no record."""
-    if record is None:
-        return part.train, part.validation
-    news = news.loc[news["text_hash"].isin(record["text_hash"].unique())]
-    news = news.assign(text_hash=news["text_hash"].astype("str"))
-    exact = record.merge(news, on=["text_hash", "known_at"], how="left").drop_duplicates(
-        ["use", "text_hash", "known_at"]
-    )
-    by_text = news.drop_duplicates("text_hash").set_index("text_hash")
-    articles = exact["article_id"].fillna(exact["text_hash"].map(by_text["article_id"])).fillna(exact["text_hash"])
-    known_at = exact["known_at"].fillna(exact["text_hash"].map(by_text["known_at"]))
-    found = pd.DataFrame({"article_id": articles, "known_at": known_at, "use": exact["use"]}).dropna(subset="known_at")
-    taught = found["use"].isin(["optimiser", "threshold", "taught", *SHOWN])
-    return found[taught], found[~taught]
-
-
-def _planned(plan: Plan, part: Part) -> pd.DataFrame:
-    used = pd.concat([part.train, part.validation])
-    if plan.config.model.teacher is not None:
-        # A student learns from texts that nobody labelled, too.
-        used = pd.concat([used, background_of(plan, part).assign(label=-1)])
-    return pd.DataFrame({"text_hash": used["text"].map(text_hash), "label": used["label"]})
-
-
-def _hashed_news(trail: Trail) -> pd.DataFrame:
-    """List the articles with the hashes of their texts as categories, which are found many times faster than words.
-
-    A text that no record holds is told apart from others by a number in the place of its hash.
-    """
-    news = trail.plan.world.news[["article_id", "text", "known_at"]].drop_duplicates("article_id")
-    codes, texts = pd.factorize(news["text"])
-    parts = trail.plan.parts
-    # One labelled file serves all folds.
-    learnt = {id(own): own["text"] for part in parts for own in (part.train, part.validation, part.test)}
-    labelled = pd.Index(pd.concat(list(learnt.values())).unique(), dtype="str")
-    known = [text_hash(text) for text in labelled.tolist()]
-    fits = [trail.fitted_on, *(part.thresholds_on for part in parts if part.thresholds_on is not None)]
-    read = {name for fit in fits for name in fit["text_hash"].unique()}
-    # Where all that was read is labelled, no other text can have the hash of one that was read.
-    if read <= set(known):
-        place = pc.index_in(pa.array(texts, pa.large_string()), pa.array(labelled, pa.large_string()))
-        numbers = pa.array(np.arange(len(texts))).cast(pa.large_string())
-        found = pa.array(known, pa.large_string()).take(place)
-        hashes = pd.Index(pc.coalesce(found, numbers).to_pandas(), dtype="str")
-    else:
-        hashes = pd.Index([text_hash(text) for text in texts.tolist()], dtype="str")
-    # Whoever hashes less than the whole text gives one hash to several.
-    places, distinct = pd.factorize(hashes)
-    return news.assign(text_hash=pd.Categorical.from_codes(places[codes], distinct)).reset_index(drop=True)
 
 
 def _worst(findings: Sequence[Finding]) -> Finding:

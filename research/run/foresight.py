@@ -12,7 +12,7 @@ import pandas as pd
 
 from embargo.backtest.leakage import check_template
 from embargo.models.bases.resolve import BUILT_IN_DECODERS
-from embargo.models.prompting.context import room_doubt
+from embargo.models.prompting.room import room_doubt
 from embargo.models.prompting.settings import PromptSettings
 from embargo.models.prompting.templates import LABEL, TEXT, Template, load_template
 from embargo.models.tuning.tiny_lm import TinyLmSettings

@@ -15,7 +15,7 @@ import pandas as pd
 
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.schemas import Prices
-from embargo.research.config.experiment import FusionSection
+from embargo.research.config.trading import FusionSection
 from embargo.research.run.plan import Plan
 from embargo.research.run.world import content_of
 from embargo.signals.aggregation import AggregationSettings, Evidence

@@ -27,10 +27,9 @@ from embargo.models.fitting import FittedModel, fit_scorer, scorer_kind
 from embargo.models.loading.load import load_tokenizer
 from embargo.models.loading.shared import SharedBase
 from embargo.models.methods.cards import check_method
-from embargo.models.methods.defaults import default_settings
-from embargo.models.methods.settings import TuneSettings
 from embargo.models.prompt import Prompting
-from embargo.models.prompting.context import check_prompts, check_room, room_doubt
+from embargo.models.prompting.context import check_prompts
+from embargo.models.prompting.room import check_room, room_doubt
 from embargo.models.prompting.settings import PromptSettings
 from embargo.models.prompting.templates import load_template
 from embargo.models.record import RECORD_COLUMNS
@@ -58,6 +57,7 @@ from embargo.research.run.prompts_shown import (
     shown_prompts,
 )
 from embargo.research.run.samples import Samples, early_samples
+from embargo.research.run.tune_settings import tune_settings
 from embargo.research.run.world import Inputs, content_of
 
 if TYPE_CHECKING:
@@ -533,30 +533,10 @@ def model_settings(
         return dict(model.settings)
     if isinstance(model, ModelSection) and model.distill is not None:
         told = model.distill
-        own = LinearSettings() if base is None else _tuning(model, base, n_train, seed)
+        own = LinearSettings() if base is None else tune_settings(model, base, n_train=n_train, seed=seed)
         return DistilledSettings(told.student, own, told.max_texts, told.temperature)
     assert base is not None
-    return _tuning(model, base, n_train, seed)
-
-
-def _tuning(model: ReaderSection, base: Base, n_train: int, seed: int) -> TuneSettings:
-    rate = model.learning_rate
-    return TuneSettings(
-        method=model.method,
-        target=model.target,
-        rank=model.rank,
-        alpha=model.alpha if model.alpha is not None else 2.0 * model.rank,
-        dropout=model.dropout,
-        learning_rate=rate if rate is not None else default_settings(model.method, n_train, base).learning_rate,
-        epochs=model.epochs,
-        batch_size=model.batch_size,
-        patience=model.patience,
-        weight_decay=model.weight_decay,
-        max_length=model.max_length,
-        class_weights=model.class_weights,
-        optimizer=model.optimizer,
-        seed=seed,
-    )
+    return tune_settings(model, base, n_train=n_train, seed=seed)
 
 
 def prompt_settings(prompt: PromptSection) -> PromptSettings:

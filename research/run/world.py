@@ -25,7 +25,7 @@ from embargo.data_loaders.errors import ConfigError, DataError, such
 from embargo.data_loaders.fields import PRICE_FIELDS
 from embargo.data_loaders.funding import funding_panel
 from embargo.data_loaders.schemas import Prices
-from embargo.research.config.archives import BUILT_IN_LOADERS, dialect_of
+from embargo.research.config.archives import BUILT_IN_LOADERS, asked_of_archive, dialect_of
 from embargo.research.config.experiment import Config
 from embargo.research.progress import Stages
 from embargo.research.run.given_scores import coverage
@@ -301,20 +301,10 @@ def _read_news(config: Config, stages: Stages) -> LoadedNews:
         return _stored_news(config, stages)
     return read_news(
         Path(str(news.path)),
-        columns=news.columns,
-        filters=news.filters,
-        timezone=news.timezone,
+        **asked_of_archive(news),
         symbols=list(config.prices.symbols) or None,
         start=config.split.start,
         end=config.split.end,
-        text_from=news.text_from,
-        max_characters=news.max_characters,
-        symbol=news.symbol,
-        symbol_flags=news.symbol_flags,
-        date_only=news.date_only,
-        time_format=news.time_format,
-        symbol_separator=news.symbol_separator,
-        symbol_case=news.symbol_case,
         dialect=dialect_of(news),
         progress=stages.stage("Read the news"),
     )

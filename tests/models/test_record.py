@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples.model_samples import CUTOFF
 
@@ -37,6 +37,8 @@ def frame(samples: list[tuple[str, int]], start: pd.Timestamp) -> pd.DataFrame:
     return made.astype({"known_at": "datetime64[us, UTC]", "ends_at": "datetime64[us, UTC]", "label": "int64"})
 
 
+# Four texts and three labels leave few ways for samples to be alike, and each example makes six frames.
+@settings(max_examples=40)
 @given(train=SAMPLES, validation=SAMPLES)
 def test_every_sample_that_was_handed_over_gets_its_own_instant(train, validation) -> None:
     parts = frame(train, CUTOFF), frame(validation, CUTOFF + 90 * DAY)

@@ -35,7 +35,7 @@ PROBED = "probed.json"
 # Scored once before the clock starts: the first texts also load what scores them.
 WARM_UP = 8
 _UNPROBED = {
-    "endpoint": "not asked: every changed text would be charged for (embargo evaluate asks)",
+    "endpoint": "not asked: every changed text would be charged for",
     "scores": "not asked: a file of scores knows no changed text",
 }
 

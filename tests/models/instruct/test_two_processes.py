@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
 from samples.instruct_samples import SETTINGS, articles
+from samples.two_processes import run_by_two
 
 from embargo.models.bases.resolve import open_base
 from embargo.models.instruct import exchanges, load_templates, tune_answers
@@ -47,31 +44,8 @@ def take_part(base_folder, folder):
 
 def test_two_processes_give_the_weights_of_one(decoder, tmp_path):
     base = replace(decoder, name="small")
-    here = Path(__file__).parent
-    script = (
-        f"import sys; sys.path[:0] = {[str(here), str(here.parents[1])]!r}\n"
-        f"import test_two_processes as t; t.take_part({base.path_or_id!r}, {str(tmp_path / 'two')!r})"
-    )
     (tmp_path / "two").mkdir()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo"}
-    common |= {"OMP_NUM_THREADS": "1", "LOCAL_WORLD_SIZE": "2"}
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-c", script],
-            env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stderr=subprocess.PIPE,
-        )
-        for rank in range(2)
-    ]
-    try:
-        errors = [process.communicate(timeout=280)[1].decode()[-3000:] for process in running]
-    finally:
-        for process in running:
-            process.kill()
-    assert [process.returncode for process in running] == [0, 0], "\n".join(errors)
+    run_by_two(__file__, base.path_or_id, str(tmp_path / "two"))
     alone = tune_mixed(base, tmp_path / "one")
     (folder,) = (tmp_path / "two" / "adapters").iterdir()
     together = open_adapter(folder)

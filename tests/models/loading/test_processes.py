@@ -1,8 +1,4 @@
 import json
-import os
-import socket
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 from samples.model_samples import CUTOFF, sentences
 from samples.small_bases import small_base
+from samples.two_processes import run_by_two
 
 from embargo.models.bases.resolve import open_base
 from embargo.models.loading import processes
@@ -84,30 +81,7 @@ def base(tmp_path_factory):
 def two(base, tmp_path_factory):
     """Folder of what two processes made together, over gloo on the loopback interface."""
     folder = tmp_path_factory.mktemp("two")
-    here = Path(__file__).parent
-    script = (
-        f"import sys; sys.path[:0] = {[str(here), str(here.parents[1])]!r}\n"
-        f"import test_processes as t; t.take_part({base.path_or_id!r}, {str(folder)!r})"
-    )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo"}
-    common |= {"OMP_NUM_THREADS": "1", "LOCAL_WORLD_SIZE": "2"}
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-c", script],
-            env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stderr=subprocess.PIPE,
-        )
-        for rank in range(2)
-    ]
-    try:
-        errors = [process.communicate(timeout=240)[1].decode()[-3000:] for process in running]
-    finally:
-        for process in running:
-            process.kill()
-    assert [process.returncode for process in running] == [0, 0], "\n".join(errors)
+    run_by_two(__file__, base.path_or_id, str(folder), timeout=240)
     return folder
 
 

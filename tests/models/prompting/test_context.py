@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from samples.model_samples import sentences
 
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
-from embargo.models.prompting.context import CONTENT_FREE, Context, check_prompts, room_doubt
+from embargo.models.prompting.context import CONTENT_FREE, Context, check_prompts
 from embargo.models.prompting.likeness import best, same_words
+from embargo.models.prompting.room import room_doubt
 from embargo.models.prompting.settings import PromptSettings
 from embargo.models.prompting.templates import load_template
 from embargo.models.scorers.kind import FitRequest

@@ -191,11 +191,12 @@ def test_a_tuned_student_learns_probabilities(parts, teacher, cache_dir, tiny_ba
     assert (one.argmax(axis=1) == two.argmax(axis=1)).mean() > 0.85
     assert student.manifest["base"] == "tiny"
     assert set(student.fitted_on["use"]) == {"taught", "optimiser", "stopping", "calibration"}
-    again = fitted(
-        "distilled", parts, cache_dir, base=tiny_base, settings=settings, background=parts["background"],
-        teacher=replace(teacher, calibration=Calibration(9.0)),
-    )  # fmt: skip
-    assert again.scorer.identity != student.scorer.identity
+    if temperature == 1.0:  # once is enough to see that another teacher makes another student
+        again = fitted(
+            "distilled", parts, cache_dir, base=tiny_base, settings=settings, background=parts["background"],
+            teacher=replace(teacher, calibration=Calibration(9.0)),
+        )  # fmt: skip
+        assert again.scorer.identity != student.scorer.identity
 
 
 def test_what_does_not_fit_is_refused(parts, teacher, cache_dir, tiny_base):

@@ -344,7 +344,7 @@ def test_an_interrupted_run_leaves_nothing_behind(small: Path, tmp_path: Path) -
     ]
     environment = os.environ | {"EMBARGO_CACHE": str(tmp_path / "cache")}
     with subprocess.Popen(
-        [*command, *settings(*TINY, "model.epochs=500")],
+        [*command, *settings(*TINY, "model.epochs=500", "news.simulated.articles_per_symbol_day=0.05")],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     ) as process:  # fmt: skip
         deadline = time.monotonic() + 200

@@ -13,8 +13,9 @@ from embargo.data_loaders.calendars import length_of
 from embargo.data_loaders.simulated.market import SimulatedMarket, Simulation, simulate_market
 from embargo.models.fitting import fit_scorer
 from embargo.models.methods.settings import TuneSettings
-from embargo.research.config.experiment import Config, load_config
+from embargo.research.config.experiment import load_config
 from embargo.research.progress import Quiet
+from embargo.research.run.plan import Plan
 from embargo.research.run.preparation import prepare
 from embargo.research.run.samples import Part
 
@@ -72,23 +73,18 @@ def recorded(market: Simulation, folder: Path, *, rewritten_from: pd.Timestamp |
     long.to_parquet(folder / "prices.parquet")
 
 
-def configured(folder: Path, base: Path, source: str) -> Config:
+def planned(folder: Path, base: Path, source: str) -> Plan:
     (folder / "boundary.toml").write_text(CONFIG.format(source=source, base=base))
-    return load_config(folder / "boundary.toml")
+    return prepare(load_config(folder / "boundary.toml"), Quiet())
 
 
-def parts_of(config: Config) -> list[Part]:
-    return prepare(config, Quiet()).parts
-
-
-def adapter_of(config: Config, part: Part, cache: Path) -> str:
-    plan_base = prepare(config, Quiet()).base
+def adapter_of(plan: Plan, part: Part, cache: Path) -> str:
     fitted = fit_scorer(
         "transformer",
         train=part.train,
         validation=part.validation,
         trained_until=part.trained_until,
-        base=plan_base,
+        base=plan.base,
         settings=TuneSettings(method="lora", rank=2, alpha=4.0, epochs=2, max_length=16),
         cache_dir=cache,
     )
@@ -103,17 +99,17 @@ def test_nothing_after_the_boundary_moves_the_adapter(
     for folder in folders.values():
         folder.mkdir()
     recorded(market, folders["as_it_was"])
-    config = configured(folders["as_it_was"], base, source)
-    _, second = parts_of(config)
+    plans = {"as_it_was": planned(folders["as_it_was"], base, source)}
+    _, second = plans["as_it_was"].parts
     recorded(market, folders["rewritten"], rewritten_from=second.fold.test_start)
     # The planted leak: the rewriting begins inside what the fold may learn from.
     recorded(market, folders["leaked"], rewritten_from=second.fold.train_end - length_of("15d"))
-    identities = {}
-    for name, folder in folders.items():
-        config = configured(folder, base, source)
-        parts = parts_of(config)
-        # A cache for each world, so that equal adapters are trained twice and not merely found.
-        identities[name] = [adapter_of(config, part, tmp_path / f"cache-{name}") for part in parts]
-        assert len(parts) == 2
+    plans |= {name: planned(folders[name], base, source) for name in ("rewritten", "leaked")}
+    assert [len(plan.parts) for plan in plans.values()] == [2, 2, 2]
+    # A cache for each world, so that equal adapters are trained twice and not merely found.
+    identities = {
+        name: [adapter_of(plan, part, tmp_path / f"cache-{name}") for part in plan.parts]
+        for name, plan in plans.items()
+    }
     assert identities["rewritten"] == identities["as_it_was"]
     assert identities["leaked"][1] != identities["as_it_was"][1]

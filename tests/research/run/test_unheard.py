@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from embargo.models.calibration.fitting import Calibration
-from embargo.research.run import audit
+from embargo.research.run import fit_records
 from embargo.research.run.audit import unheard
 from embargo.research.run.reading import apart_before
 
@@ -57,12 +57,12 @@ def test_how_far_answers_lie_apart_is_measured_in_their_own_spread() -> None:
 @pytest.mark.parametrize("fitted", [[], ["stranger"]], ids=["what is labelled was read", "others were read"])
 def test_texts_of_one_hash_are_listed_with_it(fitted, monkeypatch):
     """Whoever hashes the first words alone gives one hash to two texts, and the audit has to come to its cache."""
-    monkeypatch.setattr(audit, "text_hash", lambda text: text.split()[0])
+    monkeypatch.setattr(fit_records, "text_hash", lambda text: text.split()[0])
     said = ["Acme rises", "Acme falls", "Other news"]
     news = pd.DataFrame({"article_id": ["a", "b", "c"], "text": said, "known_at": pd.Timestamp("2020-01-01", tz="UTC")})
     labelled = pd.DataFrame({"text": said[:2]})
     part = SimpleNamespace(train=labelled, validation=labelled[:0], test=labelled[:0], thresholds_on=None)
-    plan = SimpleNamespace(world=SimpleNamespace(news=news), parts=[part])
-    trail: Any = SimpleNamespace(plan=plan, fitted_on=pd.DataFrame({"text_hash": fitted}, dtype="str"))
-    found = audit._hashed_news(trail)["text_hash"].astype(str).tolist()
+    plan: Any = SimpleNamespace(world=SimpleNamespace(news=news), parts=[part])
+    fitted_on = pd.DataFrame({"text_hash": fitted}, dtype="str")
+    found = fit_records.hashed_news(plan, fitted_on)["text_hash"].astype(str).tolist()
     assert found[0] == found[1] == "Acme" != found[2]
