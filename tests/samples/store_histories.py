@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 
 import pandas as pd
 from hypothesis import strategies as st
@@ -48,7 +49,7 @@ def commits(draw: st.DrawFn) -> list[list[Row]]:
     return batches
 
 
-def fill(store: Store, batches: list[list[Row]]) -> None:
+def fill(store: Store, batches: list[list[Row]], further: Mapping[str, object] | None = None) -> None:
     for rows in batches:
         frame = pd.DataFrame(
             {
@@ -61,6 +62,7 @@ def fill(store: Store, batches: list[list[Row]]) -> None:
                 ),
             }
         )
+        frame = frame.assign(**(further or {}))
         store.append("news", frame, source="test", committed_at=minute(rows[0].committed))
 
 
