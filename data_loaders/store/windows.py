@@ -48,7 +48,7 @@ class Narrowed:
     Attributes
     ----------
     articles : Table
-        Names of the articles published in the range, in one column.
+        Names of the articles published in the range, in one column; one may stand there more than once.
     files : list of (Batch, FileEntry)
         Every file with a row of one of them.
     ranged : frozenset of str
@@ -112,7 +112,6 @@ def narrowed(
     inside = {entry.path: _rows_inside(facts, verifier.path_of(batch, entry), question) for batch, entry in early}
     wanted = [_named(facts, rows, question) for rows in inside.values()]
     articles = pa.concat_tables(wanted) if wanted else pa.table({"article": pa.array([], pa.large_string())})
-    articles = articles.group_by("article").aggregate([])
     sought = Sought(article_hashes(articles["article"]))
     extras: dict[Extras, None] = {}
     chosen, ranged = [], set()
