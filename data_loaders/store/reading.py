@@ -374,6 +374,9 @@ class Snapshot:
         RecordBatch
         """
         question = self._question(venue=venue, bar=bar, symbols=symbols, start=start, end=end, versions=versions)
+        return self._batches(dataset, question, rows)
+
+    def _batches(self, dataset: Dataset, question: RevisionQuestion, rows: int) -> Iterator[pa.RecordBatch]:
         facts = facts_of(dataset)
         needed = self._reader.answer(self._listing, lambda listing: self._reader.needed(listing, dataset, question))
         with connected() as connection:
@@ -437,6 +440,12 @@ class Snapshot:
                 f"store {self._reader.folder.address}: no {dataset} of {asked}. There are: "
                 f"{', '.join(' '.join(series) for series in known)}."
             )
+
+
+def committed_versions(snapshot: Snapshot, dataset: Dataset, rows: int = 65_536) -> Iterator[pa.RecordBatch]:
+    """Yield every version known at a snapshot's instant, with ``committed_at``, the instant of its first commit."""
+    question = RevisionQuestion(t=snapshot.t, versions="all", kept=("committed_at",))
+    return snapshot._batches(dataset, question, rows)
 
 
 def ad_hoc(reader: StoreReader, listing: VisibleBatches, query: str) -> pd.DataFrame:

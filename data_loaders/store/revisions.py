@@ -43,6 +43,8 @@ class RevisionQuestion:
         ``start <= event < end``.
     versions : {"latest", "first", "all"}
         Which revisions known at t.
+    kept : tuple of str
+        Those of the store's own columns that the answer keeps.
     """
 
     t: pd.Timestamp | None = None
@@ -51,6 +53,7 @@ class RevisionQuestion:
     start: pd.Timestamp | None = None
     end: pd.Timestamp | None = None
     versions: Versions = "latest"
+    kept: tuple[str, ...] = ()
 
 
 def name_in_sql(name: str) -> str:
@@ -197,10 +200,15 @@ def _on_result(facts: Facts, question: RevisionQuestion) -> list[str]:
     return conditions
 
 
+def _hidden(question: RevisionQuestion) -> str:
+    own = ("assumed", "committed_at", "content", "key")
+    return ", ".join(name_in_sql(name) for name in own if name not in question.kept)
+
+
 def _single(facts: Facts, rows: str, question: RevisionQuestion) -> str:
     """Rows whose key hash needs no resolving: each is its fact's first and only revision."""
     return f"""\
-SELECT * EXCLUDE (assumed, committed_at, content, "key"), greatest({facts.natural}, seen_at) AS known_at,
+SELECT * EXCLUDE ({_hidden(question)}), greatest({facts.natural}, seen_at) AS known_at,
   0::BIGINT AS revision
 FROM {rows} ANTI JOIN repeated USING ("key"){where(_on_result(facts, question))}"""
 
@@ -239,7 +247,7 @@ changed AS (
     lag(content) OVER (PARTITION BY {key} ORDER BY known_at, seen_at, committed_at, content)
 ),
 numbered AS (
-  SELECT * EXCLUDE ("#commit", "#content", "#late", assumed, committed_at, content, "key"),
+  SELECT * EXCLUDE ("#commit", "#content", "#late", {_hidden(question)}),
     row_number() OVER later - 1 AS revision, lead(known_at) OVER later AS "#next"
   FROM changed
   WINDOW later AS (PARTITION BY {key} ORDER BY known_at, seen_at, committed_at, content)
