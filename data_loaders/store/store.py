@@ -227,7 +227,8 @@ class Store:
         -------
         dict
             ``merged_batches, new_batches, exact_duplicates`` (rows that stood there twice), ``removed_entries,
-            removed_files`` (of batches merged more than a day ago), ``swept_orphans`` (files of appends that died).
+            removed_files`` (of batches merged more than a day ago), ``swept_orphans`` (files of appends that died),
+            ``article_lists`` (written for files of news that had none).
 
         Raises
         ------
