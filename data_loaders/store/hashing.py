@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 # Rows whose words are gathered at once: few enough to stay in the processor's cache.
-_ROWS = 16_384
+_ROWS = 8_192
 # From here on a digest costs less than eight bytes at a time.
 _LONG = 512
 _STEP = np.uint64(0x9E3779B97F4A7C15)

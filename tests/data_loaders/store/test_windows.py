@@ -166,6 +166,33 @@ def test_a_version_before_the_range_dates_the_one_in_it(archive: Store) -> None:
     assert "a75" in set(before["article_id"])
 
 
+def row(article: str, symbol: str, text: str, day: int) -> pd.DataFrame:
+    return stories(range(1), DAY + pd.Timedelta(day, "D"), article_id=article, symbol=symbol, text=text)
+
+
+def test_a_row_outside_the_range_counts_though_its_file_reaches_into_it(tmp_path: Path) -> None:
+    """First versions and texts lie in a file that has others in the range; only they tell that an edit is one."""
+    store = Store.create(tmp_path / "store")
+    # Dated to day 5 in a file that holds day 3 too; told under Y on day 5 what is told under Z on day 3 later.
+    first = [row("a", "X", "first", 5), row("b", "X", "other", 3), row("c", "X", "old", 3), row("c", "Y", "new", 5)]
+    later = [row("a", "X", "edited", 3), row("c", "Z", "new", 3)]
+    store.append("news", pd.concat(first), source="first", committed_at=NOW)
+    store.append("news", pd.concat(later), source="later", committed_at=NOW + pd.Timedelta(1, "D"))
+    third = DAY + pd.Timedelta(3, "D")
+    answer = store.as_of(NOW + pd.Timedelta(2, "D")).news(start=third, end=third + pd.Timedelta(1, "D"))
+    known = answer.set_index(["article_id", "symbol"])["known_at"]
+    assert known[("a", "X")] == NOW + pd.Timedelta(1, "D")
+    assert known[("c", "Z")] == third
+
+
+def test_a_column_of_files_outside_the_range_stands_there_too(archive: Store) -> None:
+    other = row("z", "X", "with likes", 9).assign(likes=5)
+    archive.append("news", other, source="likes", committed_at=NOW)
+    third = DAY + pd.Timedelta(3, "D")
+    answer = archive.as_of(NOW + pd.Timedelta(9, "D")).news(start=third, end=third + pd.Timedelta(1, "D"))
+    assert answer["likes"].isna().all()
+
+
 def test_without_lists_every_file_is_read_until_compact_writes_them(
     archive: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
