@@ -15,7 +15,7 @@ from reference.windows import cut
 from samples.store_histories import LATE, commits, fill, fresh, minute, revisions
 
 from embargo.data_loaders.errors import DataError
-from embargo.data_loaders.store import Store, article_lists, windows
+from embargo.data_loaders.store import Store, appending, article_lists, windows
 from embargo.data_loaders.store.manifest import LIST_SUFFIX, sealed
 
 edges = st.none() | st.integers(-1, 61)
@@ -170,19 +170,25 @@ def row(article: str, symbol: str, text: str, day: int) -> pd.DataFrame:
     return stories(range(1), DAY + pd.Timedelta(day, "D"), article_id=article, symbol=symbol, text=text)
 
 
-def test_a_row_outside_the_range_counts_though_its_file_reaches_into_it(tmp_path: Path) -> None:
-    """First versions and texts lie in a file that has others in the range; only they tell that an edit is one."""
+@pytest.mark.parametrize(
+    ("first", "later", "days"),
+    [
+        # The first version of an article lies outside the range, in a file that reaches into it.
+        ([row("a", "X", "first", 5), row("b", "X", "other", 3)], row("a", "X", "edited", 3), 1),
+        # What is told under Z was told from the first under Y, outside the range, beside X in it.
+        ([row("c", "X", "old", 3), row("c", "Y", "new", 5)], row("c", "Z", "new", 3), None),
+    ],
+)
+def test_a_row_outside_the_range_counts_though_its_file_reaches_into_it(
+    tmp_path: Path, first: list[pd.DataFrame], later: pd.DataFrame, days: int | None
+) -> None:
     store = Store.create(tmp_path / "store")
-    # Dated to day 5 in a file that holds day 3 too; told under Y on day 5 what is told under Z on day 3 later.
-    first = [row("a", "X", "first", 5), row("b", "X", "other", 3), row("c", "X", "old", 3), row("c", "Y", "new", 5)]
-    later = [row("a", "X", "edited", 3), row("c", "Z", "new", 3)]
     store.append("news", pd.concat(first), source="first", committed_at=NOW)
-    store.append("news", pd.concat(later), source="later", committed_at=NOW + pd.Timedelta(1, "D"))
+    store.append("news", later, source="later", committed_at=NOW + pd.Timedelta(1, "D"))
     third = DAY + pd.Timedelta(3, "D")
     answer = store.as_of(NOW + pd.Timedelta(2, "D")).news(start=third, end=third + pd.Timedelta(1, "D"))
-    known = answer.set_index(["article_id", "symbol"])["known_at"]
-    assert known[("a", "X")] == NOW + pd.Timedelta(1, "D")
-    assert known[("c", "Z")] == third
+    known = answer.set_index("text").loc[later["text"].iloc[0], "known_at"]
+    assert known == (third if days is None else NOW + pd.Timedelta(days, "D"))
 
 
 def test_a_column_of_files_outside_the_range_stands_there_too(archive: Store) -> None:
@@ -257,8 +263,8 @@ def test_a_store_of_the_first_format_is_appended_to_as_it_began(tmp_path: Path) 
     root.mkdir()
     (root / "store.json").write_bytes(sealed({"format": 1, "kind": "embargo store"}))
     frame = stories(range(3), DAY)
-    old = Store.open(root)
-    old.append("news", frame, source="then", committed_at=NOW)
+    folder = Store.open(root)._folder
+    appending.append(folder, "news", frame, source="then", committed_at=NOW, covers=(), hashing=1)
     again = Store.open(root)
     again.append("news", frame, source="now", committed_at=NOW + pd.Timedelta(1, "D"))
     answer = again.as_of(NOW + pd.Timedelta(9, "D")).news(versions="all")
