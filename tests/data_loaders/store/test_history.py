@@ -210,9 +210,8 @@ def test_a_text_hashes_alike_wherever_it_stands(texts: list[str | None], data: s
 def test_texts_that_differ_in_a_place_or_in_a_word_hash_apart() -> None:
     letters = "abcdefgh"
     texts = [letters * n for n in range(70)] + [letters * n + "\0" for n in range(60)]
-    texts += ["abc", "abc\0", "abcdefghABCDEFGH", "ABCDEFGHabcdefgh"] + [
-        "a" * n + "b" + "a" * (40 - n) for n in range(41)
-    ]
+    texts += ["abc", "abc\0", "abcdefghABCDEFGH", "ABCDEFGHabcdefgh"]
+    texts += ["a" * n + "b" + "a" * (40 - n) for n in range(41)]
     hashes = hashing.row_hashes(pa.table({"x": texts}), ["x"])
     assert len(set(hashes.tolist())) == len(texts)
 

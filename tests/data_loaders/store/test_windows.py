@@ -218,13 +218,13 @@ def test_without_lists_every_file_is_read_until_compact_writes_them(
     assert archive.check().sound
 
 
-@pytest.mark.parametrize("place", [3, 60, -3])
+@pytest.mark.parametrize("place", [0, 3, 60, -3])
 def test_a_damaged_list_is_named(archive: Store, place: int) -> None:
     third = DAY + pd.Timedelta(3, "D")
     path = Path(archive.root) / archive.batches()[7].files[0].path.replace(".parquet", LIST_SUFFIX)
     content = bytearray(path.read_bytes())
     content[place] ^= 1
-    path.write_bytes(content)
+    path.write_bytes(content if place else b"")
     with pytest.raises(DataError, match=rf"{LIST_SUFFIX} is damaged.*compact"):
         archive.as_of(NOW + pd.Timedelta(9, "D")).news(start=third, end=third + pd.Timedelta(1, "D"))
     assert [damage.path for damage in archive.check().damaged] == [str(path.relative_to(archive.root))]
