@@ -189,7 +189,7 @@ def _text(frame: pd.DataFrame, name: str, facts: Facts, where: str) -> pd.Series
             )
     values = _written(values, name, where)
     if name in facts.key or name == "text":
-        blank = values.str.strip().str.len() == 0
+        blank = (values == "") | values.str.isspace()
         if blank.any():
             raise DataError(f"{where}: column {name!r} is blank at {_describe(frame, facts, blank)}. Filter it out.")
     return values

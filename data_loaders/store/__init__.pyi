@@ -2,6 +2,7 @@ from .additions import Added, sift
 from .bar_calendars import calendar_of_bars, calendars_in
 from .importing import ImportReport, import_bars, import_news
 from .integrity import StoreHealth
+from .lake import export_delta
 from .manifest import Cover
 from .reading import Snapshot
 from .store import Store
@@ -15,6 +16,7 @@ __all__ = [
     "StoreHealth",
     "calendar_of_bars",
     "calendars_in",
+    "export_delta",
     "import_bars",
     "import_news",
     "sift",

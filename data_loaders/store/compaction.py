@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from embargo.data_loaders.records import Dataset, facts_of
 from embargo.data_loaders.store.appending import FILE_ROWS, new_id, partition_of, write_file
+from embargo.data_loaders.store.article_lists import write_missing
 from embargo.data_loaders.store.files import Folder
 from embargo.data_loaders.store.integrity import SweptError, Verifier, damaged, orphans
 from embargo.data_loaders.store.manifest import (
@@ -23,6 +24,7 @@ from embargo.data_loaders.store.manifest import (
     VisibleBatches,
     encode,
     entry_name,
+    list_name,
     merged,
     visible,
 )
@@ -49,7 +51,7 @@ def _merged_files(
         order = f"greatest({facts.natural}, seen_at), {', '.join(facts.key)}, committed_at, content"
         with connected() as connection:
             query = f"SELECT DISTINCT * FROM ({stored_rows(facts, paths)}) ORDER BY {order}"  # noqa: S608 - names only
-            for batch in connection.sql(query).to_arrow_reader(FILE_ROWS):
+            for batch in connection.duckdb.sql(query).to_arrow_reader(FILE_ROWS):
                 table = pa.Table.from_batches([batch])
                 partition = partition_of(dataset, year)
                 yield write_file(folder, dataset, partition, f"{batch_id}-{count}", table)
@@ -104,7 +106,9 @@ def _sweep_replaced(folder: Folder, manifest: Manifest, committed_at: pd.Timesta
         for name in old:
             # The entry goes first: a file without an entry is an orphan, an entry without its file would be damage.
             removed_entries += folder.delete(entry_name(name))
-            removed_files += sum(folder.delete(entry.path) for entry in entries[name].files)
+            for entry in entries[name].files:
+                removed_files += folder.delete(entry.path)
+                folder.delete(list_name(entry.path))
     return removed_entries, removed_files
 
 
@@ -132,4 +136,5 @@ def compact(folder: Folder, manifest: Manifest, *, committed_at: pd.Timestamp) -
         counts["merged_batches"] += len(small)
         counts["new_batches"] += 1
         counts["exact_duplicates"] += sum(old.rows for old in small) - batch.rows
+    counts["article_lists"] = write_missing(folder, manifest.listing().batches)
     return counts | {"removed_entries": removed_entries, "removed_files": removed_files, "swept_orphans": swept}

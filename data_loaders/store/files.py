@@ -87,6 +87,13 @@ class Folder:
         content: bytes = self._system.cat_file(self.path(name))
         return content
 
+    def has(self, name: str) -> bool:
+        """Whether there is such a file."""
+        if not self.local:
+            self._system.invalidate_cache()
+        there: bool = self._system.exists(self.path(name))
+        return there
+
     def open(self, name: str) -> Any:
         """Open a file for streaming; FileNotFoundError where there is none."""
         return self._system.open(self.path(name), "rb")

@@ -15,12 +15,12 @@ from pathlib import Path
 
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.store.files import Folder
-from embargo.data_loaders.store.manifest import Batch, FileEntry, Manifest, VisibleBatches, entry_name, visible
+from embargo.data_loaders.store.manifest import Batch, FileEntry, entry_name, list_name
 
 IDENTITY = "store.json"
 _PIECE = 1 << 20
 # What appends leave behind; nothing else in the folder of a store is its own to list or to sweep.
-_LEFTOVER = re.compile(r"\d+T\d{12}Z-[0-9a-f]{16}-\d+\.parquet|\..+\.[0-9a-f]{16}\.part")
+_LEFTOVER = re.compile(r"\d+T\d{12}Z-[0-9a-f]{16}-\d+\.(?:parquet|articles)|\..+\.[0-9a-f]{16}\.part")
 
 
 class SweptError(Exception):
@@ -139,47 +139,9 @@ def damaged(folder: Folder, batch: Batch, entry: FileEntry, reason: str) -> Data
     )
 
 
-def _entries(folder: Folder, manifest: Manifest) -> tuple[list[Batch], list[Damage]]:
-    sound, broken = [], []
-    for batch_id in manifest.ids():
-        try:
-            document = Manifest(folder).entry(batch_id)
-        except DataError as failure:
-            broken.append(Damage(entry_name(batch_id), batch_id, "", str(failure)))
-            continue
-        if document is not None:
-            sound.append(document)
-    return sound, broken
-
-
 def orphans(names: Iterable[str], batches: Iterable[Batch]) -> Iterator[str]:
     """Files that appends wrote and no entry names; whatever else lies in the folder belongs to somebody else."""
-    named = {entry.path for batch in batches for entry in batch.files}
+    named = {name for batch in batches for entry in batch.files for name in (entry.path, list_name(entry.path))}
     for name in names:
         if name not in named and _LEFTOVER.fullmatch(name.rpartition("/")[2]):
             yield name
-
-
-def check(folder: Folder, manifest: Manifest) -> StoreHealth:
-    """Hash every file and read every entry anew (see ``Store.check``)."""
-    names = folder.all_names()
-    batches, broken = _entries(folder, manifest)
-    listing = VisibleBatches(visible(batches))
-    verifier = Verifier(folder)
-    for batch in listing.batches:
-        for entry in batch.files:
-            try:
-                verifier.path_of(batch, entry)
-            except SweptError:
-                broken.append(Damage(entry.path, batch.id, batch.source, "the file is missing"))
-            except DataError as failure:
-                broken.append(Damage(entry.path, batch.id, batch.source, str(failure)))
-    files = [entry for batch in listing.batches for entry in batch.files]
-    return StoreHealth(
-        batches=len(listing.batches),
-        files=len(files),
-        rows=sum(entry.rows for entry in files),
-        bytes=sum(entry.bytes for entry in files),
-        damaged=tuple(broken),
-        orphans=tuple(orphans(names, batches)),
-    )

@@ -21,6 +21,7 @@ from embargo.data_loaders.store.files import Folder
 
 FOLDER = "manifest"
 FORMAT = 1
+LIST_SUFFIX = ".articles"
 
 
 @dataclass(frozen=True)
@@ -166,8 +167,8 @@ def sealed(content: dict[str, Any]) -> bytes:
     return f'{{"checksum":"{checksum}","content":{plain}}}\n'.encode()
 
 
-def unsealed(document: bytes, *, what: str, remedy: str) -> dict[str, Any]:
-    """Read a sealed document.
+def unsealed(document: bytes, *, what: str, remedy: str, formats: Sequence[int] = (FORMAT,)) -> dict[str, Any]:
+    """Read a sealed document of one of some formats.
 
     Raises
     ------
@@ -181,8 +182,11 @@ def unsealed(document: bytes, *, what: str, remedy: str) -> dict[str, Any]:
         intact = False
     if not intact:
         raise DataError(f"{what} is damaged: it does not match its own checksum. {remedy}")
-    if content.get("format") != FORMAT:
-        raise DataError(f"{what} has format {content.get('format')!r}, known is {FORMAT}. Use a newer version.")
+    if content.get("format") not in formats:
+        raise DataError(
+            f"{what} has format {content.get('format')!r}, known is {' and '.join(map(str, formats))}. Use a newer "
+            "version."
+        )
     return content
 
 
@@ -211,6 +215,11 @@ def decode(document: bytes, *, what: str, remedy: str) -> Batch:
 def entry_name(batch_id: str) -> str:
     """Place of a batch's entry in the store."""
     return f"{FOLDER}/{batch_id}.json"
+
+
+def list_name(path: str) -> str:
+    """Place of the list of articles of a data file."""
+    return path.removesuffix(".parquet") + LIST_SUFFIX
 
 
 class Manifest:

@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -18,8 +19,16 @@ from embargo.data_loaders.store.revisions import pattern, text_in_sql
 MEMORY_LIMIT = "1536MiB"
 
 
+@dataclass(frozen=True)
+class Connection:
+    """DuckDB, and a folder on this machine that is removed with it."""
+
+    duckdb: duckdb.DuckDBPyConnection
+    spill: Path
+
+
 @contextmanager
-def connected() -> Iterator[duckdb.DuckDBPyConnection]:
+def connected() -> Iterator[Connection]:
     """Open DuckDB in memory: bounded, spilling to a folder of its own, in UTC, never reaching for the network."""
     with tempfile.TemporaryDirectory(prefix="embargo-query-") as spill:
         connection = duckdb.connect(
@@ -39,7 +48,7 @@ def connected() -> Iterator[duckdb.DuckDBPyConnection]:
         try:
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute("SET enable_progress_bar = false")
-            yield connection
+            yield Connection(connection, Path(spill))
         finally:
             connection.close()
 

@@ -7,6 +7,7 @@ that took it over, still stands. Nothing that became known after its instant can
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar, get_args
 
@@ -23,7 +24,7 @@ from embargo.data_loaders.records import Dataset, Facts, facts_of, instant_of
 from embargo.data_loaders.store.files import Folder
 from embargo.data_loaders.store.integrity import SweptError, Verifier, damaged
 from embargo.data_loaders.store.manifest import Batch, FileEntry, Manifest, VisibleBatches
-from embargo.data_loaders.store.querying import connected, fence, in_pandas, only_a_select, refused
+from embargo.data_loaders.store.querying import Connection, connected, fence, in_pandas, only_a_select, refused
 from embargo.data_loaders.store.revisions import (
     RevisionQuestion,
     Versions,
@@ -32,6 +33,7 @@ from embargo.data_loaders.store.revisions import (
     name_in_sql,
     stored_rows,
 )
+from embargo.data_loaders.store.windows import Narrowed, gather, narrowed, reaches
 
 T = TypeVar("T")
 _QUOTES = ["open", "high", "low", "close"]
@@ -47,10 +49,8 @@ class StoreReader:
         self.manifest = manifest
         self._verifier = Verifier(folder)
 
-    def with_files(
-        self, listing: VisibleBatches, choose: Callable[[VisibleBatches], _Files], use: Callable[[list[_Verified]], T]
-    ) -> T:
-        """Verify the files that a listing offers for a question and use them.
+    def answer(self, listing: VisibleBatches, work: Callable[[VisibleBatches], T]) -> T:
+        """Answer a question from a listing, or from what a compaction made of it meanwhile.
 
         Raises
         ------
@@ -58,19 +58,43 @@ class StoreReader:
             If a file is damaged, or missing although its entry stands.
         """
         try:
-            return use(self._verified(choose(listing)))
+            return work(listing)
         except (SweptError, FileNotFoundError, duckdb.IOException):
             pass
         listing = _successors(listing, self.manifest.entries())
-        files = choose(listing)
         try:
-            return use(self._verified(files))
+            return work(listing)
         except SweptError as missing:
+            files = ((batch, entry) for batch in listing.batches for entry in batch.files)
             batch, entry = next((batch, entry) for batch, entry in files if entry.path == str(missing))
             raise damaged(self.folder, batch, entry, "the file is missing") from None
 
-    def _verified(self, files: _Files) -> list[_Verified]:
+    def verified(self, files: _Files) -> list[_Verified]:
+        """Hash files that were not hashed yet, and say where each can be read."""
         return [(batch, entry, self._verifier.path_of(batch, entry)) for batch, entry in files]
+
+    def needed(self, listing: VisibleBatches, dataset: str, question: RevisionQuestion) -> _Needed:
+        """Find and verify the files that a question needs."""
+        files = files_for(listing, dataset, question)
+        found = narrowed(self.folder, self._verifier, facts_of(dataset), files, question)
+        return _Needed(self.verified(files if found is None else found.files), found)
+
+
+@dataclass(frozen=True)
+class _Needed:
+    """Files that a question needs, and which of their rows, where these are few."""
+
+    files: list[_Verified]
+    narrowed: Narrowed | None
+
+    def queries(self, connection: Connection, facts: Facts, question: RevisionQuestion) -> Iterator[str]:
+        """Resolve the rows in question: each query is for the next of them."""
+        gathered = None
+        if self.narrowed is not None:
+            paths = [path for *_, path in self.files]
+            gathered = gather(connection.duckdb, facts, self.narrowed, paths, question, connection.spill)
+        pairs = [(entry, path) for _, entry, path in self.files]
+        return in_order(connection.duckdb, facts, pairs, question, gathered)
 
 
 def _successors(old: VisibleBatches, entries: Sequence[Batch]) -> VisibleBatches:
@@ -87,12 +111,6 @@ def _successors(old: VisibleBatches, entries: Sequence[Batch]) -> VisibleBatches
             heir = min(heirs, key=lambda batch: (len(batch.replaces), batch.id))
             chosen[heir.id] = heir
     return VisibleBatches(tuple(chosen.values()))
-
-
-def _overlaps(entry: FileEntry, question: RevisionQuestion) -> bool:
-    return (question.end is None or entry.first_event < question.end) and (
-        question.start is None or entry.last_event >= question.start
-    )
 
 
 def _may_open(late: tuple[Batch, FileEntry], early: tuple[Batch, FileEntry], facts: Facts) -> bool:
@@ -115,7 +133,7 @@ def files_for(listing: VisibleBatches, dataset: str, question: RevisionQuestion)
     facts = facts_of(dataset)
     files = [(batch, entry) for batch in listing.of(dataset) for entry in batch.files]
     if facts.event_in_key:
-        files = [(batch, entry) for batch, entry in files if _overlaps(entry, question)]
+        files = [(batch, entry) for batch, entry in files if reaches(entry, question)]
     if question.t is None:
         return files
     early = [pair for pair in files if pair[1].first_known <= question.t]
@@ -356,13 +374,14 @@ class Snapshot:
         RecordBatch
         """
         question = self._question(venue=venue, bar=bar, symbols=symbols, start=start, end=end, versions=versions)
+        return self._batches(dataset, question, rows)
+
+    def _batches(self, dataset: Dataset, question: RevisionQuestion, rows: int) -> Iterator[pa.RecordBatch]:
         facts = facts_of(dataset)
-        files = self._reader.with_files(
-            self._listing, lambda listing: files_for(listing, dataset, question), lambda found: found
-        )
+        needed = self._reader.answer(self._listing, lambda listing: self._reader.needed(listing, dataset, question))
         with connected() as connection:
-            for query in in_order(connection, facts, [(entry, path) for _, entry, path in files], question):
-                yield from connection.sql(query).to_arrow_reader(rows)
+            for query in needed.queries(connection, facts, question):
+                yield from connection.duckdb.sql(query).to_arrow_reader(rows)
 
     def _question(
         self,
@@ -390,13 +409,13 @@ class Snapshot:
     def _frame(self, dataset: Dataset, question: RevisionQuestion) -> pd.DataFrame:
         facts = facts_of(dataset)
 
-        def use(files: list[_Verified]) -> pd.DataFrame:
-            pairs = [(entry, path) for _, entry, path in files]
+        def work(listing: VisibleBatches) -> pd.DataFrame:
+            needed = self._reader.needed(listing, dataset, question)
             with connected() as connection:
-                queries = in_order(connection, facts, pairs, question)
-                return in_pandas([connection.sql(query).to_arrow_table() for query in queries])
+                queries = needed.queries(connection, facts, question)
+                return in_pandas([connection.duckdb.sql(query).to_arrow_table() for query in queries])
 
-        frame = self._reader.with_files(self._listing, lambda listing: files_for(listing, dataset, question), use)
+        frame = self._reader.answer(self._listing, work)
         if frame.empty and question.equal:
             self._check_series(dataset, question)
         return frame
@@ -405,14 +424,15 @@ class Snapshot:
         """Refuse a venue or bar length that the store does not have at all while it has others."""
         every = RevisionQuestion()
 
-        def use(files: list[_Verified]) -> list[tuple[str, ...]]:
+        def work(listing: VisibleBatches) -> list[tuple[str, ...]]:
             names = ", ".join(name for name, _ in question.equal)
+            files = self._reader.verified(files_for(listing, dataset, every))
             stored = stored_rows(facts_of(dataset), [path for *_, path in files])
             with connected() as connection:
                 rows = f"SELECT DISTINCT {names} FROM ({stored}) ORDER BY ALL"  # noqa: S608 - quoted
-                return [tuple(row) for row in connection.execute(rows).fetchall()]
+                return [tuple(row) for row in connection.duckdb.execute(rows).fetchall()]
 
-        known = self._reader.with_files(self._listing, lambda listing: files_for(listing, dataset, every), use)
+        known = self._reader.answer(self._listing, work)
         wanted = tuple(text for _, text in question.equal)
         if known and wanted not in known:
             asked = ", ".join(f"{name} {text!r}" for name, text in question.equal)
@@ -422,17 +442,24 @@ class Snapshot:
             )
 
 
+def committed_versions(snapshot: Snapshot, dataset: Dataset, rows: int = 65_536) -> Iterator[pa.RecordBatch]:
+    """Yield every version known at a snapshot's instant, with ``committed_at``, the instant of its first commit."""
+    question = RevisionQuestion(t=snapshot.t, versions="all", kept=("committed_at",))
+    return snapshot._batches(dataset, question, rows)
+
+
 def ad_hoc(reader: StoreReader, listing: VisibleBatches, query: str) -> pd.DataFrame:
     """Answer one SELECT over views of every revision (see ``Store.sql``)."""
     datasets = get_args(Dataset)
     folded = query.lower()
     mentioned = [dataset for dataset in datasets if dataset in folded] or list(datasets)
 
-    def choose(offered: VisibleBatches) -> _Files:
-        return [pair for dataset in mentioned for pair in files_for(offered, dataset, RevisionQuestion())]
-
-    def use(files: list[_Verified]) -> pd.DataFrame:
-        with connected() as connection:
+    def work(offered: VisibleBatches) -> pd.DataFrame:
+        files = reader.verified(
+            [pair for dataset in mentioned for pair in files_for(offered, dataset, RevisionQuestion())]
+        )
+        with connected() as opened:
+            connection = opened.duckdb
             only_a_select(connection, query)
             for dataset in mentioned:
                 mine = [path for batch, _, path in files if batch.dataset == dataset]
@@ -444,4 +471,4 @@ def ad_hoc(reader: StoreReader, listing: VisibleBatches, query: str) -> pd.DataF
             except duckdb.Error as failure:
                 raise refused(failure) from failure
 
-    return reader.with_files(listing, choose, use)
+    return reader.answer(listing, work)

@@ -43,6 +43,8 @@ class RevisionQuestion:
         ``start <= event < end``.
     versions : {"latest", "first", "all"}
         Which revisions known at t.
+    kept : tuple of str
+        Those of the store's own columns that the answer keeps.
     """
 
     t: pd.Timestamp | None = None
@@ -51,6 +53,7 @@ class RevisionQuestion:
     start: pd.Timestamp | None = None
     end: pd.Timestamp | None = None
     versions: Versions = "latest"
+    kept: tuple[str, ...] = ()
 
 
 def name_in_sql(name: str) -> str:
@@ -126,7 +129,8 @@ def stored_rows(facts: Facts, paths: Sequence[Path]) -> str:
     return f"SELECT {nothing} WHERE false"
 
 
-def _event_range(facts: Facts, question: RevisionQuestion) -> list[str]:
+def event_range(facts: Facts, question: RevisionQuestion) -> list[str]:
+    """Conditions that keep the events of a question's range."""
     bounds = []
     if question.start is not None:
         bounds.append(f"{facts.event} >= {instant_in_sql(question.start)}")
@@ -142,28 +146,29 @@ def _on_keys(facts: Facts, question: RevisionQuestion) -> list[str]:
         wanted = ", ".join(map(text_in_sql, question.symbols)) or "NULL"
         conditions.append(f"symbol IN ({wanted})")
     if facts.event_in_key:
-        conditions += _event_range(facts, question)
+        conditions += event_range(facts, question)
     return conditions
 
 
-def _where(conditions: Sequence[str]) -> str:
+def where(conditions: Sequence[str]) -> str:
+    """Write conditions that all have to hold."""
     return f" WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
-def _rows_of(facts: Facts, paths: Sequence[Path], question: RevisionQuestion) -> str:
-    return f"(SELECT * FROM ({stored_rows(facts, paths)}){_where(_on_keys(facts, question))})"
+def _rows_of(facts: Facts, stored: str, question: RevisionQuestion) -> str:
+    return f"(SELECT * FROM ({stored}){where(_on_keys(facts, question))})"
 
 
-def _rewritten(facts: Facts, paths: Sequence[Path], *, one_commit: bool = False) -> str:
+def _rewritten(facts: Facts, stored: str, *, one_commit: bool = False) -> str:
     """Texts that an article got after its first commit, under whatever symbol.
 
     Where the source does not say when it had such a text, nobody can have had it before it was committed, even if the
     article is new to that symbol. Articles are sieved by hash first, because few have rows of more than one commit.
     """
-    if not facts.shared or one_commit or not paths:
+    if not facts.shared or one_commit:
         return "SELECT NULL::VARCHAR AS whole, NULL::VARCHAR AS told WHERE false"
     whole, told = facts.shared
-    rows = f"(SELECT {whole} AS whole, {told} AS told, committed_at FROM ({stored_rows(facts, paths)}))"
+    rows = f"(SELECT {whole} AS whole, {told} AS told, committed_at FROM ({stored}))"
     return f"""\
 SELECT whole, told FROM (
   SELECT whole, told, min(committed_at) AS first, min(min(committed_at)) OVER (PARTITION BY whole) AS opened
@@ -189,18 +194,23 @@ def _repeated(facts: Facts, rows: str) -> str:
 
 def _on_result(facts: Facts, question: RevisionQuestion) -> list[str]:
     """Conditions on single versions: they may be applied only once histories are resolved."""
-    conditions = [] if facts.event_in_key else _event_range(facts, question)
+    conditions = [] if facts.event_in_key else event_range(facts, question)
     if question.t is not None:
         conditions.append(f"known_at <= {instant_in_sql(question.t)}")
     return conditions
 
 
+def _hidden(question: RevisionQuestion) -> str:
+    own = ("assumed", "committed_at", "content", "key")
+    return ", ".join(name_in_sql(name) for name in own if name not in question.kept)
+
+
 def _single(facts: Facts, rows: str, question: RevisionQuestion) -> str:
     """Rows whose key hash needs no resolving: each is its fact's first and only revision."""
     return f"""\
-SELECT * EXCLUDE (assumed, committed_at, content, "key"), greatest({facts.natural}, seen_at) AS known_at,
+SELECT * EXCLUDE ({_hidden(question)}), greatest({facts.natural}, seen_at) AS known_at,
   0::BIGINT AS revision
-FROM {rows} ANTI JOIN repeated USING ("key"){_where(_on_result(facts, question))}"""
+FROM {rows} ANTI JOIN repeated USING ("key"){where(_on_result(facts, question))}"""
 
 
 def _several(facts: Facts, rows: str, question: RevisionQuestion) -> str:
@@ -237,20 +247,21 @@ changed AS (
     lag(content) OVER (PARTITION BY {key} ORDER BY known_at, seen_at, committed_at, content)
 ),
 numbered AS (
-  SELECT * EXCLUDE ("#commit", "#content", "#late", assumed, committed_at, content, "key"),
+  SELECT * EXCLUDE ("#commit", "#content", "#late", {_hidden(question)}),
     row_number() OVER later - 1 AS revision, lead(known_at) OVER later AS "#next"
   FROM changed
   WINDOW later AS (PARTITION BY {key} ORDER BY known_at, seen_at, committed_at, content)
 )
-SELECT * EXCLUDE "#next" FROM numbered{_where(conditions)}"""
+SELECT * EXCLUDE "#next" FROM numbered{where(conditions)}"""
 
 
 def every_revision(facts: Facts, paths: Sequence[Path]) -> str:
     """Write the SQL for every revision of every fact in some files, in no order."""
     question = RevisionQuestion(versions="all")
-    rows = _rows_of(facts, paths, question)
+    stored = stored_rows(facts, paths)
+    rows = _rows_of(facts, stored, question)
     return f"""\
-WITH rewritten AS ({_rewritten(facts, paths)}), repeated AS ({_repeated(facts, rows)})
+WITH rewritten AS ({_rewritten(facts, stored)}), repeated AS ({_repeated(facts, rows)})
 SELECT * FROM ({_several(facts, rows, question)}) UNION ALL BY NAME ({_single(facts, rows, question)})"""
 
 
@@ -275,7 +286,11 @@ def _parts(files: Sequence[tuple[FileEntry, Path]]) -> list[_Part]:
 
 
 def in_order(
-    connection: Any, facts: Facts, files: Sequence[tuple[FileEntry, Path]], question: RevisionQuestion
+    connection: Any,
+    facts: Facts,
+    files: Sequence[tuple[FileEntry, Path]],
+    question: RevisionQuestion,
+    gathered: str | None = None,
 ) -> Iterator[str]:
     """Resolve stored rows to revisions and offer them piece by piece, sorted by ``known_at``, then by key.
 
@@ -290,6 +305,8 @@ def in_order(
     files : sequence of (FileEntry, Path)
         Every file that holds a row of a key in question, or one committed before it under the same key or article.
     question : RevisionQuestion
+    gathered : str, optional
+        SQL that selects those of their rows that matter, where they are few.
 
     Yields
     ------
@@ -297,13 +314,17 @@ def in_order(
         A query for the next rows: all stored columns but ``assumed, committed_at, content, key``, with ``known_at``
         and ``revision``. All have the same columns.
     """
-    paths = [path for _, path in files]
-    rows = _rows_of(facts, paths, question)
+    stored = stored_rows(facts, [path for _, path in files]) if gathered is None else gathered
+    rows = _rows_of(facts, stored, question)
     one_commit = len({commit for entry, _ in files for commit in (entry.first_commit, entry.last_commit)}) < 2
-    connection.execute(f"CREATE TEMP TABLE rewritten AS {_rewritten(facts, paths, one_commit=one_commit)}")
+    connection.execute(f"CREATE TEMP TABLE rewritten AS {_rewritten(facts, stored, one_commit=one_commit)}")
     connection.execute(f"CREATE TEMP TABLE repeated AS {_repeated(facts, rows)}")
     # It has the columns of all files, so that each part below gets them too.
     connection.execute(f"CREATE TEMP TABLE several AS {_several(facts, rows, question)}")
+    order = f"ORDER BY known_at, {', '.join(facts.key)}, revision"
+    if gathered is not None:
+        yield f"SELECT * FROM several UNION ALL BY NAME ({_single(facts, rows, question)}) {order}"
+        return
     wanted = [
         (entry, path)
         for entry, path in files
@@ -311,7 +332,6 @@ def in_order(
         and (question.end is None or entry.first_event < question.end)
         and (question.start is None or entry.last_event >= question.start)
     ]
-    order = f"ORDER BY known_at, {', '.join(facts.key)}, revision"
     parts = _parts(wanted)
     after: pd.Timestamp | None = None
     for number, part in enumerate(parts):
@@ -320,8 +340,8 @@ def in_order(
             *([] if after is None else [f"known_at > {instant_in_sql(after)}"]),
             *([] if until is None else [f"known_at <= {instant_in_sql(until)}"]),
         ]
-        single = _single(facts, _rows_of(facts, part.paths, question), question)
-        yield f"SELECT * FROM several{_where(stretch)} UNION ALL BY NAME ({single}) {order}"
+        single = _single(facts, _rows_of(facts, stored_rows(facts, part.paths), question), question)
+        yield f"SELECT * FROM several{where(stretch)} UNION ALL BY NAME ({single}) {order}"
         after = until
     if not parts:
         yield f"SELECT * FROM several {order}"

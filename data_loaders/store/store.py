@@ -9,13 +9,17 @@ import pandas as pd
 
 from embargo.data_loaders.errors import MissingPartError
 from embargo.data_loaders.records import Dataset, instant_of
-from embargo.data_loaders.store import appending, compaction, integrity
+from embargo.data_loaders.store import appending, compaction
+from embargo.data_loaders.store.checking import check
 from embargo.data_loaders.store.files import Folder
 from embargo.data_loaders.store.integrity import IDENTITY, StoreHealth
-from embargo.data_loaders.store.manifest import FORMAT, Batch, Cover, Manifest, gaps, merged, sealed, unsealed
+from embargo.data_loaders.store.manifest import Batch, Cover, Manifest, gaps, merged, sealed, unsealed
 from embargo.data_loaders.store.reading import Snapshot, StoreReader, ad_hoc
 
 _KIND = "embargo store"
+# A store's format says how its rows are hashed. What is appended to one of an older format is hashed as all before it,
+# since the same content must not seem to be another.
+_FORMATS = (1, 2)
 
 
 class Store:
@@ -45,8 +49,9 @@ class Store:
     (0, 1)
     """
 
-    def __init__(self, folder: Folder) -> None:
+    def __init__(self, folder: Folder, *, hashing: int = _FORMATS[-1]) -> None:
         self._folder = folder
+        self._hashing = hashing
         self._manifest = Manifest(folder)
         self._reader = StoreReader(folder, self._manifest)
 
@@ -70,7 +75,7 @@ class Store:
         try:
             folder.read(IDENTITY)
         except (FileNotFoundError, NotADirectoryError):
-            folder.write(IDENTITY, sealed({"format": FORMAT, "kind": _KIND}))
+            folder.write(IDENTITY, sealed({"format": _FORMATS[-1], "kind": _KIND}))
         return cls._opened(folder)
 
     @classmethod
@@ -94,12 +99,13 @@ class Store:
             raise MissingPartError(
                 f"no store at {folder.address}: it has no {IDENTITY}. Check the address, or create one."
             ) from None
-        unsealed(
+        identity = unsealed(
             document,
             what=f"{folder.shown(IDENTITY)}",
-            remedy="Copy it from another store of this version, or create a store elsewhere and compare.",
+            remedy="Copy it from another store of the same age, or create a store elsewhere and compare.",
+            formats=_FORMATS,
         )
-        return cls(folder)
+        return cls(folder, hashing=identity["format"])
 
     @property
     def root(self) -> str:
@@ -141,8 +147,14 @@ class Store:
             If a row is not acceptable, a key has two contents, or an instant is naive. Nothing is stored then.
         """
         return appending.append(
-            self._folder, dataset, frame, source=source, committed_at=committed_at, covers=covers
-        )  # fmt: skip
+            self._folder,
+            dataset,
+            frame,
+            source=source,
+            committed_at=committed_at,
+            covers=covers,
+            hashing=self._hashing,
+        )
 
     def covered(
         self, dataset: Dataset, venue: str, symbol: str, bar: str = ""
@@ -199,7 +211,7 @@ class Store:
 
     def check(self) -> StoreHealth:
         """Hash every file and read every entry anew; damage is reported, not raised."""
-        return integrity.check(self._folder, self._manifest)
+        return check(self._folder, self._manifest)
 
     def compact(self, *, committed_at: pd.Timestamp) -> dict[str, int]:
         """Merge small batches of each kind of fact into one, and clear away leftovers older than a day.
@@ -215,7 +227,8 @@ class Store:
         -------
         dict
             ``merged_batches, new_batches, exact_duplicates`` (rows that stood there twice), ``removed_entries,
-            removed_files`` (of batches merged more than a day ago), ``swept_orphans`` (files of appends that died).
+            removed_files`` (of batches merged more than a day ago), ``swept_orphans`` (files of appends that died),
+            ``article_lists`` (written for files of news that had none).
 
         Raises
         ------

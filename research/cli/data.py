@@ -1,4 +1,4 @@
-"""Commands that look into a store: ``embargo data info``, ``check``, ``sql`` and ``compact``."""
+"""Commands that look into a store: ``embargo data info``, ``check``, ``sql``, ``export`` and ``compact``."""
 
 from __future__ import annotations
 
@@ -349,3 +349,26 @@ def compact(store: StoreArgument = "store") -> None:
     done = Store.open(store).compact(committed_at=now())
     told = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in done.items() if number)
     console.print(told or "Nothing to merge.", highlight=False)
+
+
+@data.command()
+@guarded(UNTOUCHED)
+def export(
+    store: StoreArgument = "store",
+    *,
+    delta: Annotated[str, typer.Option(metavar="FOLDER", help="Write a Delta table for each kind of fact below it.")],
+) -> None:
+    """Write a store as Delta tables, for those who keep their data in a lake.
+
+    Each table holds every version with when it was committed, seen and known. Needs the extra embargo[delta].
+
+    Example: [bold]embargo data export store --delta lake[/bold]
+    """
+    from embargo.data_loaders.store import Store, export_delta
+
+    written = export_delta(Store.open(store), delta, at=now())
+    for dataset, rows in written.items():
+        told = "1 version" if rows == 1 else f"{rows:,} versions"
+        console.print(f"{escaped(delta)}/{dataset}: {told}", highlight=False, soft_wrap=True)
+    if not written:
+        console.print("The store holds nothing yet, so nothing was written.")

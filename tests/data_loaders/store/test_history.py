@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import uuid
 from typing import Any
 
 import numpy as np
@@ -12,81 +11,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference.revisions import Revision, Row, as_of
+from reference.revisions import Row, as_of
+from samples.store_histories import LATE, MICROSECOND, commits, fill, fresh, minute, revisions
 
 from embargo.data_loaders.schemas import validate_news
 from embargo.data_loaders.store import Cover, Store, hashing
 from embargo.data_loaders.store.manifest import gaps, merged
-
-ZERO = pd.Timestamp("2023-12-31T23:30:00Z").as_unit("us")
-MICROSECOND = pd.Timedelta(microseconds=1)
-LATE = 10_000
-
-
-def minute(count: int) -> pd.Timestamp:
-    return ZERO + pd.Timedelta(minutes=count)
-
-
-def fresh() -> Store:
-    return Store.create(f"memory://{uuid.uuid4().hex}")
-
-
-@st.composite
-def commits(draw: st.DrawFn) -> list[list[Row]]:
-    """Batches with unique commit instants in any order: edits back and forth, repeats, stated and assumed."""
-    instants = draw(st.lists(st.integers(0, 60), min_size=1, max_size=6, unique=True))
-    batches = []
-    for committed in instants:
-        keys = draw(st.lists(st.sampled_from(["a X", "a Y", "a Z", "b X"]), min_size=1, max_size=3, unique=True))
-        batches.append(
-            [
-                Row(
-                    key=key,
-                    whole=key.partition(" ")[0],
-                    told=(told := draw(st.sampled_from("ABC"))),
-                    # The publication instant is content too: sources restate it, even into the next year.
-                    content=(told, natural := draw(st.sampled_from([0, 0, 0, 10, 45]))),
-                    natural=natural,
-                    stated=draw(st.none() | st.integers(0, 60)),
-                    committed=committed,
-                )
-                for key in keys
-            ]
-        )
-    return batches
-
-
-def fill(store: Store, batches: list[list[Row]]) -> None:
-    for rows in batches:
-        frame = pd.DataFrame(
-            {
-                "article_id": [str(row.key).split()[0] for row in rows],
-                "symbol": [str(row.key).split()[1] for row in rows],
-                "text": [row.content[0] for row in rows],
-                "published_at": [minute(row.natural) for row in rows],
-                "seen_at": pd.Series([None if row.stated is None else minute(row.stated) for row in rows]).astype(
-                    "datetime64[us, UTC]"
-                ),
-            }
-        )
-        store.append("news", frame, source="test", committed_at=minute(rows[0].committed))
-
-
-def revisions(frame: pd.DataFrame) -> list[Revision]:
-    def count(values: pd.Series) -> list[int]:
-        return [int(value) for value in (values - ZERO) / pd.Timedelta(minutes=1)]
-
-    columns = zip(
-        frame["article_id"] + " " + frame["symbol"],
-        frame["text"],
-        count(frame["published_at"]),
-        count(frame["seen_at"]),
-        count(frame["known_at"]),
-        frame["revision"],
-        strict=True,
-    )
-    found = [Revision(key, (text, natural), natural, seen, known, n) for key, text, natural, seen, known, n in columns]
-    return sorted(found, key=lambda revision: (revision.key, revision.number))
 
 
 @given(commits(), st.lists(st.integers(-1, 61), min_size=2, max_size=3))
@@ -219,8 +149,8 @@ def test_a_round_trip_loses_nothing(rows: list[tuple[str, str, str, int, dict[st
 def test_keys_of_one_hash_stay_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = hashing.row_hashes
 
-    def colliding(table: Any, columns: Any) -> np.ndarray:
-        hashes = honest(table, columns)
+    def colliding(table: Any, columns: Any, **how: Any) -> np.ndarray:
+        hashes = honest(table, columns, **how)
         return np.zeros_like(hashes) if tuple(columns) == ("article_id", "symbol") else hashes
 
     monkeypatch.setattr("embargo.data_loaders.store.appending.row_hashes", colliding)
@@ -250,13 +180,41 @@ def test_hashes_follow_what_a_value_says(left: list[Any], right: list[Any], alik
 
 def test_hashes_are_the_same_on_every_machine() -> None:
     table = pa.table({"text": ["Alpha up 3%", None], "likes": [5, 7]})
-    assert (
-        hashing.row_hashes(table, ["likes", "text"]).tolist() == hashing.row_hashes(table, ["text", "likes"]).tolist()
-    )
-    assert hashing.row_hashes(table, ["likes", "text"]).tolist() == PINNED
+    for hashing_of, pinned in PINNED.items():
+        for columns in (["likes", "text"], ["text", "likes"]):
+            assert hashing.row_hashes(table, columns, hashing=hashing_of).tolist() == pinned
+    texts = pa.table({"text": ["x" * 600, "é" * 300 + "a", "Alpha up 3% after its results"]})
+    assert hashing.row_hashes(texts, ["text"]).tolist() == PINNED_TEXTS
 
 
-PINNED = [17078373907844643564, 16262046375447601947]
+PINNED = {
+    1: [17078373907844643564, 16262046375447601947],
+    2: [17197750566321016416, 16262046375447601947],
+}
+PINNED_TEXTS = [10042289026178211420, 5277595176802497013, 7367684161857438009]
+
+written = st.text(st.characters(exclude_categories=["Cs"]), max_size=40) | st.text("a\0 é", min_size=490, max_size=530)
+
+
+@given(st.lists(st.none() | written, min_size=1, max_size=12), st.data())
+@settings(max_examples=40)
+def test_a_text_hashes_alike_wherever_it_stands(texts: list[str | None], data: st.DataObject) -> None:
+    column = pa.array(texts, pa.large_string())
+    alone = [hashing.row_hashes(pa.table({"x": pa.array([text], pa.string())}), ["x"])[0] for text in texts]
+    assert hashing.row_hashes(pa.table({"x": column}), ["x"]).tolist() == alone
+    first = data.draw(st.integers(0, len(texts) - 1))
+    assert hashing.row_hashes(pa.table({"x": column}).slice(first), ["x"]).tolist() == alone[first:]
+    assert len(set(alone)) == len(set(texts))
+
+
+def test_texts_that_differ_in_a_place_or_in_a_word_hash_apart() -> None:
+    letters = "abcdefgh"
+    texts = [letters * n for n in range(70)] + [letters * n + "\0" for n in range(60)]
+    texts += ["abc", "abc\0", "abcdefghABCDEFGH", "ABCDEFGHabcdefgh"]
+    texts += ["a" * n + "b" + "a" * (40 - n) for n in range(41)]
+    hashes = hashing.row_hashes(pa.table({"x": texts}), ["x"])
+    assert len(set(hashes.tolist())) == len(texts)
+
 
 intervals = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=8)
 
