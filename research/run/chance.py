@@ -47,9 +47,7 @@ def replay(plan: Plan, result: Trade, fused: Fused | None = None) -> Callable[[E
     return returns_of
 
 
-def rearranged_returns(
-    plan: Plan, result: Trade, fused: Fused | None = None
-) -> Callable[[Rearrangement], np.ndarray]:
+def rearranged_returns(plan: Plan, result: Trade, fused: Fused | None = None) -> Callable[[Rearrangement], np.ndarray]:
     """Return what trades a rearrangement of a run's evidence as `replay` trades it: to returns, shape (rows,).
 
     Weights are made in one compiled pass where the settings have one, equal to the last bit.

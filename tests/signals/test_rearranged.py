@@ -50,7 +50,7 @@ SIGNALS = st.builds(
     shrinkage=st.sampled_from([0.0, 0.5]),
     mode=st.sampled_from(["mean", "vote"]),
 )
-WIDE = {"side": {"neutral": True}, "method": "proportional", "gross": 1.0, "cap": 0.1, "band": 0.0, "net": None, "min_signal": 0.02}
+WIDE = {"side": {"neutral": True}, "cap": 0.1}
 
 
 @settings(max_examples=60, deadline=None)
