@@ -97,7 +97,7 @@ def _handed(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     handed = pd.concat(rows, ignore_index=True) if rows else empty
     for name in ("known_at", "ends_at"):
         handed[name] = pd.to_datetime(handed[name], utc=True).astype("datetime64[us, UTC]")
-    hashes = handed["text"].map(text_hash).astype(object)
+    hashes = pd.Series([text_hash(text) for text in handed["text"].tolist()], index=handed.index, dtype=object)
     return handed.assign(text_hash=hashes, label=handed["label"].astype("int64")).drop(columns="text")
 
 
