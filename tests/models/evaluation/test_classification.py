@@ -219,6 +219,10 @@ def test_intervals_are_those_of_samples_drawn_and_judged_one_by_one(n, seed, gro
         assert report[f"{name}_interval"] == interval([one[name] for one in made])
     for name, found in report["auc_interval"].items():
         assert found == interval([one["auc"][name] for one in made])
+    for index, name in enumerate(CLASSES):
+        own = labels == index
+        area = metrics.roc_auc_score(own, probabilities[:, index]) if own.any() and not own.all() else None
+        assert report["auc"][name] == (area if area is None else pytest.approx(area))
     quick = accuracy_report(probabilities, labels, **given)
     assert quick == {name: report[name] for name in quick}
     assert set(quick) == {"n", "accuracy", "accuracy_interval", "macro_f1", "macro_f1_interval"}
