@@ -73,7 +73,8 @@ def twice(build: Path, config: Path) -> dict[str, float]:
         folder = Path(name)
         (folder / "embargo").symlink_to(build.resolve())
         environment = os.environ | {"PYTHONPATH": name, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-        command = [sys.executable, __file__, "--measure", str(config), "--folder", name]
+        # The folder of this file holds names that libraries may look for.
+        command = [sys.executable, "-P", __file__, "--measure", str(config), "--folder", name]
         for _ in range(2):
             done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603
             if done.returncode:
