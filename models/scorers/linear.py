@@ -6,11 +6,9 @@ Vocabulary, inverse document frequencies and weights come from the training text
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
@@ -27,8 +25,6 @@ from embargo.models.scorer import Progress
 # Log-odds given to a class that the training part does not contain.
 ABSENT = -20.0
 BLOCK = 8192
-# Distinct words whose n-grams are remembered.
-WORDS_KEPT = 2**15
 
 
 @dataclass(frozen=True)
@@ -83,7 +79,6 @@ class LinearScorer:
         temperature: float = 1.0,
     ) -> None:
         self._pipeline = pipeline
-        self._tables: Callable[[Sequence[str]], Any] | None = None
         self._temperature = temperature
         self.read = tuple(read)
         self.identity = identity
@@ -95,14 +90,11 @@ class LinearScorer:
         They are log-probabilities of the multinomial model, times the temperature that it was fitted at; a class absent
         from training gets -20.
         """
-        if self._tables is None:
-            self._tables = _quick_tables(self._pipeline)
-        model = self._pipeline[-1]
         result = np.full((len(texts), len(CLASSES)), ABSENT)
         for start in range(0, len(texts), BLOCK):
             rows = slice(start, min(start + BLOCK, len(texts)))
-            probabilities = model.predict_proba(self._tables([_prepared(text) for text in texts[rows]]))
-            found = model.classes_
+            probabilities = self._pipeline.predict_proba([_prepared(text) for text in texts[rows]])
+            found = self._pipeline.classes_
             logs = self._temperature * np.log(np.maximum(probabilities, 1e-300))
             result[rows, found] = np.maximum(logs, ABSENT)
             if progress is not None:
@@ -136,63 +128,6 @@ class LinearScorer:
 
 def _prepared(text: str) -> str:
     return " ".join(text.split())
-
-
-def _quick_tables(pipeline: Any) -> Callable[[Sequence[str]], Any]:
-    """Return what makes of texts the numbers that the fitted pipeline makes of them, many times faster.
-
-    It looks for known n-grams alone, and for those of each distinct word once.
-    """
-    from scipy.sparse import hstack
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    quick = []
-    for _, part in pipeline[0].transformer_list:
-        known = _known_words if part.analyzer == "word" else _known_signs
-        table = TfidfVectorizer(
-            analyzer=known(part.vocabulary_, part.ngram_range, part.token_pattern),
-            vocabulary=part.vocabulary_,
-            sublinear_tf=part.sublinear_tf,
-        )
-        table.idf_ = part.idf_
-        quick.append(table)
-    return lambda texts: hstack([table.transform(texts) for table in quick]).tocsr()
-
-
-def _known_words(terms: Mapping[str, int], lengths: tuple[int, int], pattern: str) -> Callable[[str], list[str]]:
-    """Return what finds the known words and runs of words of a text, as scikit-learn cuts them."""
-    found = re.compile(pattern).findall
-
-    def known(text: str) -> list[str]:
-        words = found(text.lower())
-        runs = [
-            " ".join(words[start : start + length])
-            for length in range(lengths[0], lengths[1] + 1)
-            for start in range(len(words) - length + 1)
-        ]
-        return [run for run in runs if run in terms]
-
-    return known
-
-
-def _known_signs(terms: Mapping[str, int], lengths: tuple[int, int], _pattern: str) -> Callable[[str], list[str]]:
-    """Return what finds the known runs of signs inside the words of a text, as scikit-learn cuts them."""
-
-    @lru_cache(maxsize=WORDS_KEPT)
-    def of_word(word: str) -> tuple[str, ...]:
-        padded = f" {word} "
-        runs: list[str] = []
-        for length in range(lengths[0], lengths[1] + 1):
-            runs += [padded[start : start + length] for start in range(max(len(padded) - length, 0) + 1)]
-            # A word shorter than that counts once.
-            if len(padded) <= length:
-                break
-        return tuple(run for run in runs if run in terms)
-
-    def known(text: str) -> list[str]:
-        return [run for word in text.lower().split() for run in of_word(word)]
-
-    return known
 
 
 def fit_linear(
@@ -243,7 +178,7 @@ def fit_linear(
     pipeline = make_pipeline(*steps_of(settings))
     with _fitting():
         pipeline.fit([_prepared(text) for text in ordered], targets)
-    _laid_out(pipeline[-1])
+    laid_out(pipeline[-1])
     identity = identity_of(settings, sample_fingerprint(texts, classes))
     return LinearScorer(pipeline, identity, trained_until, samples_read("optimiser", ordered, targets))
 
@@ -319,7 +254,7 @@ def fit_linear_to(
             "versions": versions(),
         }
     )
-    _laid_out(model)
+    laid_out(model)
     read = samples_read("taught", ordered, [-1] * len(ordered))
     return LinearScorer(make_pipeline(features, model), identity, trained_until, read, temperature)
 
@@ -342,7 +277,7 @@ def steps_of(settings: LinearSettings) -> tuple[Any, Any]:
     return features, model
 
 
-def _laid_out(model: Any) -> None:
+def laid_out(model: Any) -> None:
     """Lay the weights out as products read them, so that they are not laid out anew for each."""
     model.coef_ = np.asfortranarray(model.coef_)
 

@@ -24,7 +24,15 @@ from embargo.models.loading import processes
 from embargo.models.record import read_record, write_record
 from embargo.models.samples import check_labels
 from embargo.models.scorers.kind import Fit, FitRequest, ScorerKind
-from embargo.models.scorers.linear import LinearScorer, LinearSettings, fit_linear, identity_of, steps_of, versions
+from embargo.models.scorers.linear import (
+    LinearScorer,
+    LinearSettings,
+    fit_linear,
+    identity_of,
+    laid_out,
+    steps_of,
+    versions,
+)
 
 FOLDER = "linear"
 _TERMS, _LEARNT = "terms.json", "learnt.npz"
@@ -128,6 +136,7 @@ def _opened(folder: Path, settings: LinearSettings, train: str, trained_until: p
             part.vocabulary_ = {term: column for column, term in enumerate(terms[name])}
             part.idf_ = learnt[name]
         model.coef_, model.intercept_, model.classes_ = (learnt[name] for name in ("coef", "intercept", "classes"))
+        laid_out(model)
         model.n_features_in_ = model.coef_.shape[1]
         if read is None:
             raise DataError(f"{folder}: has no record of what was read. Delete the folder to make it anew.")

@@ -132,16 +132,3 @@ def test_a_model_from_the_cache_is_the_same_model(tmp_path, no_fit):
     assert again.calibration == first.calibration
     pd.testing.assert_frame_equal(again.fitted_on, first.fitted_on)
     assert {path.suffix for path in (tmp_path / "linear").rglob("*") if path.is_file()} == {".json", ".npz", ".csv"}
-
-
-@settings(max_examples=12)
-@given(st.lists(st.text(min_size=1, max_size=30), max_size=8), st.integers(1, 300))
-def test_logits_are_those_of_the_fitted_pipeline(texts, most):
-    asked = [*texts, *TEXTS, "Profit ROSE İstanbul a b", "x", " ", "sales sales grew grew ss a's"]
-    scorer = fit_linear(
-        [*TEXTS, *texts], [*LABELS, *[1] * len(texts)], LinearSettings(max_features=most), trained_until=UNTIL
-    )
-    expected = np.log(np.maximum(scorer._pipeline.predict_proba([" ".join(text.split()) for text in asked]), 1e-300))
-    assert np.array_equal(scorer.logits(asked), np.maximum(expected, -20.0))
-    alone = np.concatenate([scorer.logits([text]) for text in asked])
-    assert np.array_equal(alone, scorer.logits(asked))
