@@ -447,6 +447,12 @@ def _quantiles(values: np.ndarray) -> dict[str, float]:
 
 def _placed(panel: np.ndarray, absent: np.ndarray) -> np.ndarray:
     """Give the weight of symbols that do not exist in a row to the others on the same side, in proportion."""
+    short = absent.any(axis=1)
+    if not short.all():
+        # Where all symbols exist, each side has what it wants.
+        placed = panel + 0.0
+        placed[short] = _placed(panel[short], absent[short]) if short.any() else 0.0
+        return placed
     placed = np.where(absent, 0.0, panel)
     result = np.zeros_like(placed)
     for side in (1.0, -1.0):

@@ -36,7 +36,7 @@ from embargo.models.scorers.endpoint import ENDPOINT
 from embargo.models.scorers.given import SCORES
 from embargo.models.scorers.kind import Fit, FitRequest, ScorerKind
 from embargo.models.scorers.lexicon import LEXICON
-from embargo.models.scorers.linear import LINEAR
+from embargo.models.scorers.linear_kept import LINEAR
 from embargo.models.scorers.majority import MAJORITY
 from embargo.models.scorers.own import files_told, own_kind
 from embargo.models.scorers.prompted import PROMPTED

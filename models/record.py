@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from embargo.models.content import text_hash
@@ -79,11 +80,12 @@ def dated_record(
     """
     frame = pd.DataFrame(list(read), columns=list(SampleRead._fields))
     looked_up, taught = frame["use"].isin(_UNLABELLED), frame["use"].isin(_TAUGHT)
+    given = [_handed(part) for part in (train, validation)]
     dated = [
         _with_copies(frame.loc[of], ["use"]).merge(
-            _with_copies(_handed(first, second)), on=["text_hash", "label", "copy"], how="left"
+            _with_copies(pd.concat(parts, ignore_index=True)), on=["text_hash", "label", "copy"], how="left"
         )
-        for of, first, second in ((taught, train, validation), (~taught & ~looked_up, validation, train))
+        for of, parts in ((taught, given), (~taught & ~looked_up, given[::-1]))
     ]
     if looked_up.any():
         known = _unlabelled(train if background is None else background)
@@ -91,13 +93,12 @@ def dated_record(
     return pd.concat(dated, ignore_index=True)[list(RECORD_COLUMNS)]
 
 
-def _handed(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
-    rows = [part.reindex(columns=["text", "label", "known_at", "ends_at"]) for part in (first, second) if len(part)]
-    empty = pd.DataFrame(columns=["text", "label", "known_at", "ends_at"])
-    handed = pd.concat(rows, ignore_index=True) if rows else empty
+def _handed(part: pd.DataFrame) -> pd.DataFrame:
+    columns = ["text", "label", "known_at", "ends_at"]
+    handed = part.reindex(columns=columns) if len(part) else pd.DataFrame(columns=columns)
     for name in ("known_at", "ends_at"):
         handed[name] = pd.to_datetime(handed[name], utc=True).astype("datetime64[us, UTC]")
-    hashes = handed["text"].map(text_hash).astype(object)
+    hashes = pd.Series([text_hash(text) for text in handed["text"].tolist()], index=handed.index, dtype=object)
     return handed.assign(text_hash=hashes, label=handed["label"].astype("int64")).drop(columns="text")
 
 
@@ -105,9 +106,13 @@ def _unlabelled(known: pd.DataFrame) -> pd.DataFrame:
     """List texts that were read without a label, each once, with the first instant at which it was known."""
     bare = known.reindex(columns=["text", "known_at", "ends_at"]).assign(label=-1)
     bare["ends_at"] = pd.Series(pd.NaT, index=bare.index)
-    return _handed(bare, bare.iloc[:0]).sort_values("known_at", kind="stable").drop_duplicates("text_hash")
+    return _handed(bare).sort_values("known_at", kind="stable").drop_duplicates("text_hash")
 
 
 def _with_copies(frame: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
     """Give equal samples numbers, so that the second copy read is the second one handed over."""
-    return frame.assign(copy=frame.groupby([*by, "text_hash", "label"]).cumcount())
+    key = np.zeros(len(frame), dtype=np.int64)
+    for name in (*by, "text_hash", "label"):
+        codes, distinct = pd.factorize(frame[name])
+        key = key * len(distinct) + codes
+    return frame.assign(copy=frame.groupby(key).cumcount())

@@ -13,7 +13,7 @@ import numpy as np
 
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.fields import CLASSES
-from embargo.models.calibration.forecasts import check_probabilities
+from embargo.models.calibration.forecasts import check_probabilities, checked
 from embargo.models.calibration.measures import adaptive_calibration_error, brier_score, expected_calibration_error
 from embargo.models.evaluation.resampling import bootstrap_weights, check_resampling, percentile_interval
 from embargo.models.samples import group_members
@@ -88,14 +88,14 @@ def classification_report(
     values, classes = np.asarray(probs, dtype=float), np.asarray(labels)
     brier = brier_score(values, classes)
     check_probabilities(values, what="classification_report")
-    predicted, n = values.argmax(axis=1), len(classes)
-    cells = np.eye(len(CLASSES) ** 2)[classes * len(CLASSES) + predicted]
-    ranks = [_ranked(values[:, k], classes == k) for k in range(len(CLASSES))]
+    # Rows of weights a few at a time, so that what is made of them stays near the processor.
+    n = len(classes)
     members, n_groups = _members(groups, n)
-    figures = _figures(cells, ranks, np.ones((1, n)))
+    cells = _cells(values, classes, members, n_groups)
+    ranks = [_ranked(values[:, k], classes == k, members) for k in range(len(CLASSES))]
+    figures = _figures(cells, ranks, np.ones((1, n_groups)))
     drawn = [
-        _figures(cells, ranks, weights if members is None else weights[:, members])
-        for weights in bootstrap_weights(n_groups, resamples, seed=seed, width=n)
+        _figures(cells, ranks, weights) for weights in bootstrap_weights(n_groups, resamples, seed=seed, width=8 * n)
     ]
     intervals = {name: _interval(np.concatenate([one[name] for one in drawn]), level) for name in figures}
     confusion = cells.sum(axis=0).astype(np.int64).reshape(len(CLASSES), len(CLASSES))
@@ -127,6 +127,69 @@ def classification_report(
     }
 
 
+def accuracy_report(
+    probs: np.ndarray,
+    labels: np.ndarray,
+    *,
+    groups: Sequence[Any] | np.ndarray | None = None,
+    seed: int = 0,
+    resamples: int = 1000,
+    level: float = 0.95,
+) -> dict[str, Any]:
+    """Measure accuracy and macro-F1 alone, as `classification_report` does and many times faster.
+
+    Parameters
+    ----------
+    probs, labels, groups, seed, resamples, level
+        As of `classification_report`.
+
+    Returns
+    -------
+    dict with ``n, accuracy, accuracy_interval, macro_f1, macro_f1_interval``, equal to those of
+    `classification_report`.
+
+    Raises
+    ------
+    ConfigError, DataError
+        As `classification_report`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.models.evaluation.classification import accuracy_report
+    >>> sure = np.array([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.1, 0.8], [0.2, 0.2, 0.6]] * 5)
+    >>> found = accuracy_report(sure, np.array([0, 1, 2, 0] * 5))
+    >>> found["accuracy"], [round(end, 2) for end in found["accuracy_interval"]]
+    (0.75, [0.55, 0.95])
+    """
+    check_resampling(level, resamples, what="accuracy_report")
+    values, classes = checked(probs, labels)
+    check_probabilities(values, what="accuracy_report")
+    members, n_groups = _members(groups, len(classes))
+    cells = _cells(values, classes, members, n_groups)
+    whole = _confusions(cells, np.ones((1, n_groups)))
+    drawn = np.concatenate(
+        [_confusions(cells, weights) for weights in bootstrap_weights(n_groups, resamples, seed=seed)]
+    )
+    report: dict[str, Any] = {"n": len(classes)}
+    for name, figure in (("accuracy", _accuracy), ("macro_f1", _macro_f1)):
+        report[name], report[f"{name}_interval"] = _plain(figure(whole)[0]), _interval(figure(drawn), level)
+    return report
+
+
+def _cells(values: np.ndarray, classes: np.ndarray, members: np.ndarray | None, n_groups: int) -> np.ndarray:
+    """Count the articles of each group, or each alone, in each cell of the confusion; float, shape (groups, 9)."""
+    number = len(CLASSES) ** 2
+    cell = classes * len(CLASSES) + values.argmax(axis=1)
+    group = np.arange(len(classes)) if members is None else members
+    return np.bincount(group * number + cell, minlength=n_groups * number).reshape(n_groups, number).astype(float)
+
+
+def _confusions(cells: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the confusion for each row of weights; sums of whole numbers, which are exact in any order."""
+    return (weights.astype(float) @ cells).reshape(len(weights), len(CLASSES), len(CLASSES))
+
+
 def _members(groups: Sequence[Any] | np.ndarray | None, n: int) -> tuple[np.ndarray | None, int]:
     if groups is None:
         return None, n
@@ -139,36 +202,48 @@ def _members(groups: Sequence[Any] | np.ndarray | None, n: int) -> tuple[np.ndar
 
 @dataclass(frozen=True)
 class _Ranked:
-    """Where the articles of a class stand among the others: for each the others below it, and those below or equal."""
+    """Where the articles of a class stand among the others: for each the others below it, and those below or equal.
 
-    order: np.ndarray
+    ``own`` and ``others`` name, in the order of scores, the column of the weights that is each article's.
+    """
+
     own: np.ndarray
+    others: np.ndarray
     below: np.ndarray
     not_above: np.ndarray
 
     def area(self, weights: np.ndarray) -> np.ndarray:
-        """Return the area under the ROC curve for each row of weights, NaN where a side is empty."""
-        drawn = weights[:, self.order]
-        others = np.zeros((len(drawn), drawn.shape[1] + 1))
-        np.cumsum(np.where(self.own, 0.0, drawn), axis=1, out=others[:, 1:])
-        own = drawn[:, self.own]
-        wins = (own * (others[:, self.below] + others[:, self.not_above])).sum(axis=1) / 2
+        """Return the area under the ROC curve for each row of weights, NaN where a side is empty.
+
+        Wins are whole numbers and halves, whose sums are exact in any order.
+        """
+        own = np.take(weights, self.own, axis=1)
+        others = np.zeros((len(weights), len(self.others) + 1))
+        np.cumsum(np.take(weights, self.others, axis=1), axis=1, out=others[:, 1:])
+        beaten = np.take(others, self.below, axis=1)
+        beaten += np.take(others, self.not_above, axis=1)
+        wins = np.einsum("ij,ij->i", own, beaten) / 2
         with np.errstate(invalid="ignore"):
             return np.asarray(wins / (own.sum(axis=1) * others[:, -1]))
 
 
-def _ranked(scores: np.ndarray, own: np.ndarray) -> _Ranked:
+def _ranked(scores: np.ndarray, own: np.ndarray, members: np.ndarray | None) -> _Ranked:
+    column = np.arange(len(scores)) if members is None else members
     order = np.argsort(scores, kind="stable")
-    ordered, mine = scores[order], own[order]
+    mine = own[order]
+    ordered, against = scores[order][mine], scores[order][~mine]
     return _Ranked(
-        order, mine, np.searchsorted(ordered, ordered[mine], "left"), np.searchsorted(ordered, ordered[mine], "right")
+        column[order][mine],
+        column[order][~mine],
+        np.searchsorted(against, ordered, "left"),
+        np.searchsorted(against, ordered, "right"),
     )
 
 
 def _figures(cells: np.ndarray, ranks: list[_Ranked], weights: np.ndarray) -> dict[str, np.ndarray]:
     """Return every figure that gets an interval, one value for each row of weights, NaN where undefined."""
     weights = weights.astype(float)
-    confusions = (weights @ cells).reshape(len(weights), len(CLASSES), len(CLASSES))
+    confusions = _confusions(cells, weights)
     hits = np.diagonal(confusions, axis1=1, axis2=2)
     support, predicted = confusions.sum(axis=2), confusions.sum(axis=1)
     f1 = _f1(confusions)

@@ -21,7 +21,6 @@ from embargo.models.content import json_hash, sample_fingerprint, text_hash
 from embargo.models.record import SampleRead, samples_read
 from embargo.models.samples import check_labels, in_content_order
 from embargo.models.scorer import Progress
-from embargo.models.scorers.kind import Fit, FitRequest, ScorerKind
 
 # Log-odds given to a class that the training part does not contain.
 ABSENT = -20.0
@@ -111,13 +110,20 @@ class LinearScorer:
     def state(self) -> str:
         """sha256 (hex) over all that was learnt: vocabularies, inverse document frequencies and weights."""
         digest = hashlib.sha256()
-        for name, part in self._pipeline[0].transformer_list:
-            digest.update("\n".join([name, *self.terms[name]]).encode("utf-8", "surrogatepass"))
-            digest.update(np.ascontiguousarray(part.idf_).tobytes())
-        model = self._pipeline[-1]
-        for learnt in (model.coef_, model.intercept_, model.classes_):
-            digest.update(np.ascontiguousarray(learnt).tobytes())
+        learnt, terms = self.learnt, self.terms
+        for name in terms:
+            digest.update("\n".join([name, *terms[name]]).encode("utf-8", "surrogatepass"))
+            digest.update(np.ascontiguousarray(learnt[name]).tobytes())
+        for name in ("coef", "intercept", "classes"):
+            digest.update(np.ascontiguousarray(learnt[name]).tobytes())
         return digest.hexdigest()
+
+    @property
+    def learnt(self) -> dict[str, np.ndarray]:
+        """Inverse document frequencies by the names of `terms`, then ``coef``, ``intercept`` and ``classes``."""
+        model = self._pipeline[-1]
+        frequencies = {name: part.idf_ for name, part in self._pipeline[0].transformer_list}
+        return {**frequencies, "coef": model.coef_, "intercept": model.intercept_, "classes": model.classes_}
 
 
 def _prepared(text: str) -> str:
@@ -169,18 +175,17 @@ def fit_linear(
     classes = check_labels(texts, labels, what="training samples", distinct=2)
     # The order of samples would change the last digits of the solution; their content fixes it.
     ordered, targets = in_content_order(texts, classes)
-    pipeline = make_pipeline(*_steps(settings))
+    pipeline = make_pipeline(*steps_of(settings))
     with _fitting():
         pipeline.fit([_prepared(text) for text in ordered], targets)
-    identity = json_hash(
-        {
-            "kind": "linear",
-            "settings": asdict(settings),
-            "train": sample_fingerprint(texts, classes),
-            "versions": _versions(),
-        }
-    )
+    laid_out(pipeline[-1])
+    identity = identity_of(settings, sample_fingerprint(texts, classes))
     return LinearScorer(pipeline, identity, trained_until, samples_read("optimiser", ordered, targets))
+
+
+def identity_of(settings: LinearSettings, train: str) -> str:
+    """Return the identity of what is fitted from samples of a `sample_fingerprint`."""
+    return json_hash({"kind": "linear", "settings": asdict(settings), "train": train, "versions": versions()})
 
 
 def fit_linear_to(
@@ -231,7 +236,7 @@ def fit_linear_to(
         raise DataError(f"linear student: {len(texts)} texts, {len(set(texts))} of them distinct, with {given.shape}.")
     order = sorted(range(len(texts)), key=lambda row: text_hash(texts[row]))
     ordered, given = [texts[row] for row in order], given[order]
-    features, model = _steps(settings)
+    features, model = steps_of(settings)
     classes = np.repeat(np.arange(len(CLASSES)), len(ordered))
     weights = given.T.ravel()
     with _fitting():
@@ -246,14 +251,15 @@ def fit_linear_to(
                 [text_hash(text), [float(p).hex() for p in row]] for text, row in zip(ordered, given, strict=True)
             ],
             "temperature": temperature,
-            "versions": _versions(),
+            "versions": versions(),
         }
     )
+    laid_out(model)
     read = samples_read("taught", ordered, [-1] * len(ordered))
     return LinearScorer(make_pipeline(features, model), identity, trained_until, read, temperature)
 
 
-def _steps(settings: LinearSettings) -> tuple[Any, Any]:
+def steps_of(settings: LinearSettings) -> tuple[Any, Any]:
     """Return what makes numbers of texts, and what is fitted to them."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
@@ -271,6 +277,11 @@ def _steps(settings: LinearSettings) -> tuple[Any, Any]:
     return features, model
 
 
+def laid_out(model: Any) -> None:
+    """Lay the weights out as products read them, so that they are not laid out anew for each."""
+    model.coef_ = np.asfortranarray(model.coef_)
+
+
 @contextmanager
 def _fitting() -> Iterator[None]:
     try:
@@ -281,21 +292,6 @@ def _fitting() -> Iterator[None]:
         ) from failure
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return the versions of the libraries that fit."""
     return {name: version(name) for name in ("scikit-learn", "scipy", "numpy")}
-
-
-def _fit(request: FitRequest) -> Fit:
-    settings = request.settings if isinstance(request.settings, LinearSettings) else LinearSettings()
-    scorer = fit_linear(request.train_texts, request.train_labels, settings, trained_until=request.trained_until)
-    return Fit(
-        scorer,
-        trained_on=request.train_texts,
-        read=scorer.read,
-        state=scorer.state,
-        settings=asdict(settings),
-        cutoff_source="fitted on the training samples alone",
-    )
-
-
-LINEAR = ScorerKind(fit=_fit, settings=LinearSettings)

@@ -63,5 +63,9 @@ def signs_of(year: int = PAPER_YEAR) -> dict[str, int]:
 
 def count_words(text: str, signs: Mapping[str, int]) -> tuple[int, int]:
     """Return the number of (positive, negative) words of a text; repetitions count."""
-    found = [signs.get(word, 0) for word in _WORDS.findall(text.lower())]
+    words = _WORDS.findall(text.lower())
+    # Most texts hold none, which takes no loop to see.
+    if signs.keys().isdisjoint(words):
+        return 0, 0
+    found = [signs.get(word, 0) for word in words]
     return found.count(1), found.count(-1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from embargo.backtest import regimes
@@ -166,25 +167,25 @@ def regime_classification(
     reached = placed.loc[placed["row"] >= 0].groupby("article_id")["row"].min()
     known = judged.loc[is_among(judged["article_id"], reached.index)]
     rows = reached.loc[known["article_id"]].to_numpy()
+    groups = known["article_id"].map(lambda article: days.get(article, f"article {article}")).to_numpy(dtype=object)
     found: dict[str, dict[str, RegimeReading]] = {}
     for definition in labels.columns if len(known) else ():
         regime = labels[definition].to_numpy()[rows]
         cells = found.setdefault(str(definition), {})
         for name in regimes.regime_order(set(regime)):
-            cells[str(name)] = _judged(config, known.loc[regime == name], days)
+            cells[str(name)] = _judged(config, known.loc[regime == name], groups[regime == name])
     return found
 
 
-def _judged(config: Config, articles: pd.DataFrame, days: Mapping[str, str]) -> RegimeReading:
-    groups = articles["article_id"].map(lambda article: days.get(article, f"article {article}")).to_numpy(dtype=object)
+def _judged(config: Config, articles: pd.DataFrame, groups: np.ndarray) -> RegimeReading:
     cell = {"n": len(articles), **dict.fromkeys(_READING)}
     if len(articles) < config.regimes.minimum_bars or len(set(groups)) < 2:
         return from_json(RegimeReading, cell, "reading by regime")
     # Loaded here because the labels above are made before anything is trained, and models take long to load.
-    from embargo.models.evaluation.classification import classification_report
+    from embargo.models.evaluation.classification import accuracy_report
     from embargo.research.run.reading import probabilities
 
-    report = classification_report(
+    report = accuracy_report(
         probabilities(articles),
         articles["label"].to_numpy(),
         groups=groups,

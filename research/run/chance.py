@@ -13,12 +13,21 @@ import numpy as np
 
 from embargo.backtest.books import kernel
 from embargo.backtest.metrics import sharpe
-from embargo.backtest.significance import WAYS, PermutationResult, Way, permutation_test, possible, rearrangement
+from embargo.backtest.significance import (
+    WAYS,
+    PermutationResult,
+    Rearrangement,
+    Way,
+    permutation_test,
+    possible,
+    rearrangement,
+)
 from embargo.research.progress import Advance
 from embargo.research.run.fusion import Fused
 from embargo.research.run.plan import Plan
 from embargo.research.run.trading import Trade, market_of, signal_of
 from embargo.signals.aggregation import Evidence, half_life_in_bars
+from embargo.signals.rearranged import weights_pass
 from embargo.signals.weights import weights_array
 
 
@@ -27,17 +36,37 @@ def replay(plan: Plan, result: Trade, fused: Fused | None = None) -> Callable[[E
 
     It walks the whole path from decay to the kernel's books.
     """
-    rules, limits, market = plan.rules, result.decision.limits, market_of(plan)
+    rules, limits, booked = plan.rules, result.decision.limits, _booked(plan)
     tradable = limits.tradable.to_numpy()
     gate = None if limits.gate is None else limits.gate.to_numpy(dtype=float)
-    cash = plan.config.portfolio.initial_cash
 
     def returns_of(evidence: Evidence) -> np.ndarray:
         signal = signal_of(plan, evidence, limits, fused)
-        weights = weights_array(signal.values, tradable, rules.weights, risk=limits.risk, gate=gate)
-        return kernel.run(weights, market, rules.costs, rules.execution, initial_cash=cash).returns
+        return booked(weights_array(signal.values, tradable, rules.weights, risk=limits.risk, gate=gate))
 
     return returns_of
+
+
+def rearranged_returns(plan: Plan, result: Trade, fused: Fused | None = None) -> Callable[[Rearrangement], np.ndarray]:
+    """Return what trades a rearrangement of a run's evidence as `replay` trades it: to returns, shape (rows,).
+
+    Weights are made in one compiled pass where the settings have one, equal to the last bit.
+    """
+    evidence, rules, limits = result.decision.evidence, plan.rules, result.decision.limits
+    gate = None if limits.gate is None else limits.gate.to_numpy(dtype=float)
+    tradable = limits.tradable.to_numpy()
+    compiled = None if fused else weights_pass(evidence, rules.signal, rules.weights, tradable=tradable, gate=gate)
+    if compiled is None:
+        returns_of = replay(plan, result, fused)
+        return lambda drawn: returns_of(evidence.rearranged(drawn.rows, drawn.columns, drawn.signs))
+    booked, moved = _booked(plan), compiled
+    return lambda drawn: booked(moved(drawn.rows, drawn.columns, drawn.signs))
+
+
+def _booked(plan: Plan) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what books weights on the plan's rows: weights to returns, shape (rows,)."""
+    rules, market, cash = plan.rules, market_of(plan), plan.config.portfolio.initial_cash
+    return lambda weights: kernel.run(weights, market, rules.costs, rules.execution, initial_cash=cash).returns
 
 
 def shuffle_news(
@@ -49,29 +78,31 @@ def shuffle_news(
 ) -> dict[Way, PermutationResult]:
     """Break the link between news and market in the ways the panel allows, and ask how often chance does as well.
 
-    Each draw moves what the articles said to other bars or symbols, or turns it round, then is traded by `replay`.
+    Each draw moves what the articles said to other bars or symbols, or turns it round, then is traded as by `replay`.
 
     Returns
     -------
     dict of way to PermutationResult
         Of the annual Sharpe ratio; ``"dates"`` is always possible. See `embargo.backtest.significance.rearrangement`.
     """
-    decision, returns_of = result.decision, replay(plan, result, fused)
-    shape, block = decision.weights.shape, block_of(plan)
+    decision, returns_of = result.decision, rearranged_returns(plan, result, fused)
+    (bars, symbols), block = decision.weights.shape, block_of(plan)
+    shape = bars, symbols
 
-    def sharpe_of(evidence: Evidence) -> float:
-        value = sharpe(returns_of(evidence), periods_per_year=plan.world.periods_per_year)
+    def sharpe_of(drawn: Rearrangement) -> float:
+        value = sharpe(returns_of(drawn), periods_per_year=plan.world.periods_per_year)
         return 0.0 if value is None else value
 
     ways = [way for way in ways if possible(way, shape, block)]
-    draws, observed = plan.config.statistics.permutations, sharpe_of(decision.evidence)
+    draws = plan.config.statistics.permutations
+    observed = sharpe_of(Rearrangement(np.arange(bars), np.arange(symbols)))
 
     def advance(before: int, done: int, _: int) -> None:
         progress(before + done, len(ways) * draws)
 
     return {
         way: permutation_test(
-            lambda drawn: sharpe_of(decision.evidence.rearranged(drawn.rows, drawn.columns, drawn.signs)),
+            sharpe_of,
             partial(rearrangement, way, shape, block),
             observed=observed,
             block=block,

@@ -298,8 +298,10 @@ def article_days(reading: Reading) -> np.ndarray | None:
 
 def _days_known(reading: Reading) -> dict[str, str]:
     """Day (UTC) on which each scored article was known, by article."""
-    known_at = reading.scored.drop_duplicates("article_id").set_index("article_id")["known_at"].dropna()
-    return {str(article): f"{instant:%Y-%m-%d}" for article, instant in known_at.items()}
+    known = reading.scored[["article_id", "known_at"]].drop_duplicates("article_id").dropna(subset="known_at")
+    days, names = pd.factorize(known["known_at"].dt.normalize())
+    written = [f"{day:%Y-%m-%d}" for day in names]
+    return {str(name): written[day] for name, day in zip(known["article_id"].tolist(), days.tolist(), strict=True)}
 
 
 def growth(plan: Plan, returns: pd.Series, benchmarks: pd.DataFrame) -> pd.DataFrame:

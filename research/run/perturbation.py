@@ -8,6 +8,7 @@ named. Every run does so once, at one instant and with its own fits and scores w
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -33,6 +34,7 @@ from embargo.backtest.leakage.settled import (
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.fields import CLASSES
 from embargo.models.content import text_hash
+from embargo.models.scorers.linear_kept import FOLDER as BASELINES
 from embargo.research.progress import Quiet, Stages
 from embargo.research.run.asking import foreseen, more_told, paid_reader, share_journal
 from embargo.research.run.files_read import unless_files_read
@@ -373,7 +375,7 @@ def _traces(run: Carried, memory: Memory, at: pd.Timestamp, later: Mapping[str, 
 def _beside(cache: Path) -> Iterator[Path]:
     """Yield a folder through which a cache's bases and adapters are seen, and in which nothing new reaches it."""
     with TemporaryDirectory(prefix="embargo-audit-") as name:
-        for kept in (kept for kept in cache.iterdir() if kept.is_dir()):
+        for kept in (kept for kept in cache.iterdir() if kept.is_dir() and kept.name != BASELINES):
             (Path(name) / kept.name).mkdir()
             for each in (each for each in kept.iterdir() if not each.name.startswith(".")):
                 (Path(name) / kept.name / each.name).symlink_to(each.resolve())
@@ -485,6 +487,8 @@ def _difference(
     plan: Plan, world: Inputs, at: pd.Timestamp, cache: Path, before: Mapping[str, pd.DataFrame], through: Carry
 ) -> Moved | DataError | None:
     """Carry a world through, and return what moved first; the error where it cannot be carried through."""
+    # Baselines cost little to fit, and a fit that reads more than its samples shows only where it is made once more.
+    shutil.rmtree(cache / BASELINES, ignore_errors=True)
     try:
         run = through(plan, world, at, cache)
     except DataError as failure:

@@ -107,9 +107,11 @@ def _placed(plan: Plan, prompts: pd.DataFrame, scored: pd.DataFrame, labelled: p
     placed = prompts.assign(asked_at=at.fillna(prompts["read_at"].astype(_UTC))).rename(columns={"known_at": "item_at"})
     items = placed["part"].isin(SHOWN)
     texts = placed.loc[items, "text"]
-    news, complete = _first_of(plan.world.news, "known_at"), _first_of(labelled, "ends_at")
-    for name, known in (("news_at", news), ("complete_at", complete)):
-        found = {text: known.of(text) for text in texts.unique()}
+    shown = texts.unique()
+    for name, frame, column in (("news_at", plan.world.news, "known_at"), ("complete_at", labelled, "ends_at")):
+        # To look through all news is for those whose prompts show something.
+        known = _first_of(frame, column) if len(shown) else None
+        found = {} if known is None else {text: known.of(text) for text in shown}
         placed[name] = pd.to_datetime(placed["text"].where(items).map(found), utc=True).astype(_UTC)
     placed.loc[placed["part"] != "example", "complete_at"] = pd.NaT
     placed["trained_until"] = pd.Series(pd.NaT, index=placed.index, dtype=_UTC)
@@ -133,10 +135,10 @@ class _First:
     def __init__(self, texts: pd.Series, instants: pd.Series) -> None:
         known = pd.DataFrame({"text": texts.map(_plain).to_numpy(), "at": instants.to_numpy()}).dropna()
         first = known.groupby("text")["at"].min().sort_index()
+        found, at = first.index.tolist(), first.tolist()
         # Python's order of letters, which pandas need not share.
-        order = sorted(range(len(first)), key=first.index.__getitem__)
-        self._texts = [first.index[place] for place in order]
-        self._at = [first.iloc[place] for place in order]
+        order = sorted(range(len(found)), key=found.__getitem__)
+        self._texts, self._at = [found[place] for place in order], [at[place] for place in order]
 
     def of(self, text: str) -> pd.Timestamp | None:
         """Return the first instant of a text, or of any that begins with it; None of few words."""

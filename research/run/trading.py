@@ -295,7 +295,8 @@ def conditions(plan: Plan) -> Conditions:
 def market_of(plan: Plan) -> kernel.Market:
     """Return what the kernel trades the plan's rows against: the same prices and conditions as the books of record."""
     prices, rows, met = plan.world.prices, plan.rows, conditions(plan)
-    opens, closes = (panel.iloc[rows].to_numpy(dtype=float) for panel in (prices.open, prices.close))
+    # Row after row in memory, as the loops take them, so that who trades often does not lay them out each time.
+    opens, closes = (np.ascontiguousarray(panel.iloc[rows], dtype=float) for panel in (prices.open, prices.close))
     return kernel.Market(
         fill=closes if plan.rules.execution.fill == "close" else opens,
         close=closes,
@@ -303,12 +304,12 @@ def market_of(plan: Plan) -> kernel.Market:
         volume=_values(met.volume),
         volatility=_values(met.volatility),
         funding=_values(met.funding),
-        dead=None if met.dead is None else met.dead.to_numpy(dtype=bool),
+        dead=None if met.dead is None else np.ascontiguousarray(met.dead, dtype=bool),
     )
 
 
 def _values(panel: pd.DataFrame | None) -> np.ndarray | None:
-    return None if panel is None else panel.to_numpy(dtype=float)
+    return None if panel is None else np.ascontiguousarray(panel, dtype=float)
 
 
 def perfect_scores(world: World, scored: pd.DataFrame) -> pd.DataFrame | None:

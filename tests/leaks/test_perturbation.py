@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from embargo.backtest.leakage.settled import first_moved
+from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.fields import CLASSES
 from embargo.research import Quiet, load_config, prepare
 from embargo.research.run import perturbation, trading
@@ -257,3 +258,18 @@ def test_what_caps_a_fill_is_settled_when_it_is_decided_though_the_cap_cut_nothi
     assert CODES[found.stage] == "T7"
     assert found.column.startswith("volume of ")
     assert found.where == str(plan.world.prices.open_at[plan.rows][40])
+
+
+def test_no_world_reads_the_baseline_that_another_one_fitted(tmp_path):
+    seen = []
+
+    def through(_plan, _world, _at, cache):
+        seen.append(sorted(path.name for path in cache.iterdir()))
+        raise DataError("no news")
+
+    for name in ("adapters", "linear"):
+        (tmp_path / name / "kept").mkdir(parents=True)
+    with perturbation._beside(tmp_path) as folder:
+        assert [path.name for path in folder.iterdir()] == ["adapters"]
+    assert isinstance(perturbation._difference(None, None, None, tmp_path, {}, through), DataError)
+    assert seen == [["adapters"]]

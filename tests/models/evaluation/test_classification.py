@@ -9,7 +9,8 @@ from sklearn import metrics
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import CLASSES
 from embargo.models.calibration.fitting import Calibration
-from embargo.models.evaluation.classification import classification_report
+from embargo.models.evaluation.classification import accuracy_report, classification_report
+from embargo.models.evaluation.resampling import bootstrap_weights, percentile_interval
 
 
 @settings(max_examples=60, deadline=None)
@@ -100,7 +101,7 @@ def test_intervals_equal_those_of_resampling_scikit_learn():
         assert interval == pytest.approx(slow_bootstrap(probabilities, labels, figure, 150, rng), abs=0.04), name
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(2, 40), st.integers(0, 2**32 - 1))
 def test_area_counts_the_pairs_in_the_right_order(n, seed):
     rng = np.random.default_rng(seed)
@@ -192,3 +193,52 @@ def test_intervals_cover_with_and_without_groups():
     print("95 % intervals of accuracy, macro-F1, Matthews and macro area cover", rates)
     assert (rates > 0.91).all()
     assert (rates < 0.985).all()
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(2, 25), st.integers(0, 2**32 - 1), st.booleans(), st.integers(1, 5))
+def test_intervals_are_those_of_samples_drawn_and_judged_one_by_one(n, seed, grouped, resamples):
+    rng = np.random.default_rng([7_300_200, seed])
+    # Few values, so that scores are often equal.
+    probabilities = rng.integers(1, 4, (n, 3)) * 1.0
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    labels = rng.integers(0, 3, n)
+    groups = np.concatenate([[0, 1], rng.integers(0, 5, n - 2)]) if grouped else None
+    members = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
+    order = np.arange(n) if groups is None else np.argsort(np.unique(members, return_index=True)[1])
+    made = []
+    for weights in bootstrap_weights(members.max() + 1, resamples, seed=5):
+        for row in weights:
+            times = np.empty(len(row), dtype=int)
+            times[order] = row
+            drawn = np.repeat(np.arange(n), times[members])
+            made.append(classification_report(probabilities[drawn], labels[drawn], resamples=1))
+    given = {"groups": groups, "seed": 5, "resamples": resamples}
+    report = classification_report(probabilities, labels, **given)
+    for name in ("accuracy", "macro_f1", "weighted_f1", "mcc"):
+        assert report[f"{name}_interval"] == interval([one[name] for one in made])
+    for name, found in report["auc_interval"].items():
+        assert found == interval([one["auc"][name] for one in made])
+    for index, name in enumerate(CLASSES):
+        own = labels == index
+        area = metrics.roc_auc_score(own, probabilities[:, index]) if own.any() and not own.all() else None
+        assert report["auc"][name] == (area if area is None else pytest.approx(area))
+    quick = accuracy_report(probabilities, labels, **given)
+    assert quick == {name: report[name] for name in quick}
+    assert set(quick) == {"n", "accuracy", "accuracy_interval", "macro_f1", "macro_f1_interval"}
+
+
+def interval(figures):
+    there = np.array([figure for figure in figures if figure is not None])
+    return list(percentile_interval(there, 0.95)) if len(there) else None
+
+
+def test_accuracy_alone_refuses_what_the_report_refuses():
+    probabilities = np.full((4, 3), 1 / 3)
+    with pytest.raises(ConfigError):
+        accuracy_report(probabilities, np.array([0, 1, 2, 0]), level=1.0)
+    for probs, labels in ((probabilities[:0], []), (probabilities, [0, 1, 3, 0]), (probabilities * 2, [0, 1, 2, 0])):
+        with pytest.raises(DataError):
+            accuracy_report(probs, np.array(labels, dtype=int))
+    with pytest.raises(DataError, match="one group"):
+        accuracy_report(probabilities, np.array([0, 1, 2, 0]), groups=["a"] * 4)

@@ -10,16 +10,18 @@ import pandas as pd
 import pytest
 from samples.small_runs import SMALL
 
+from embargo.backtest.significance import WAYS, Rearrangement, possible, rearrangement
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.research.config.experiment import Config, load_config
 from embargo.research.progress import Quiet
 from embargo.research.run import chance
-from embargo.research.run.chance import shuffle_news
+from embargo.research.run.chance import rearranged_returns, replay, shuffle_news
 from embargo.research.run.plan import Plan
 from embargo.research.run.preparation import prepare
 from embargo.research.run.reading import read
 from embargo.research.run.regimes import known_regimes
 from embargo.research.run.trading import Trade, conditions, trade
+from embargo.signals.rearranged import has_pass
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +182,33 @@ def test_no_two_tests_against_chance_share_their_draws(
     streams.append(np.random.default_rng(plan.config.seed))
     first = [stream.integers(2**63) for stream in streams]
     assert len(set(first)) == len(first) >= 4
+
+
+@pytest.mark.parametrize(
+    ("compiled", "overrides"),
+    [
+        (True, ()),
+        (True, ("portfolio.neutral=true", "execution.participation=0.02", "portfolio.band=0.02")),
+        (False, ("signal.mode=sum",)),
+    ],
+    ids=["usual", "neutral, in small orders", "not compiled"],
+)
+def test_shuffled_news_earn_what_they_earn_on_the_path_of_the_run(
+    plan: Plan, scored: pd.DataFrame, config_file: Path, compiled: bool, overrides: tuple[str, ...]
+) -> None:
+    config = load_config(config_file, list(overrides))
+    own = plan.under(config)
+    result = trade(own, scored)
+    assert has_pass(own.rules.signal, own.rules.weights) == compiled
+    evidence, returns_of, quick = result.decision.evidence, replay(own, result), rearranged_returns(own, result)
+    rng = np.random.default_rng(7_300_300)
+    for way in WAYS:
+        if possible(way, evidence.numerator.shape, 5):
+            drawn = rearrangement(way, evidence.numerator.shape, 5, rng)
+            moved = evidence.rearranged(drawn.rows, drawn.columns, drawn.signs)
+            assert np.array_equal(quick(drawn), returns_of(moved))
+    kept = np.arange(evidence.numerator.shape[0]), np.arange(evidence.numerator.shape[1])
+    assert np.array_equal(quick(Rearrangement(*kept)), returns_of(evidence))
 
 
 def test_a_cap_without_any_volume_is_refused(plan: Plan, config_file: Path) -> None:
