@@ -16,22 +16,25 @@ import sys
 import ccxt
 
 
-def perpetual(name, kind, quote, settle):
+def perpetual(name, kind, quote, settle, least):
     return {
         "symbol": name, "contractType": kind, "status": "Trading", "baseCoin": "BTC", "quoteCoin": quote,
         "settleCoin": settle, "launchTime": "1585526400000", "deliveryTime": "0", "leverageFilter": {},
-        "priceFilter": {"tickSize": "0.10"}, "lotSizeFilter": {"minOrderQty": "0.001", "qtyStep": "0.001"},
+        "priceFilter": {"tickSize": "0.10"}, "lotSizeFilter": {"minOrderQty": least, "qtyStep": least},
     }
+
+
+LISTED = {
+    "linear": perpetual("BTCUSDT", "LinearPerpetual", "USDT", "USDT", "0.001"),
+    "inverse": perpetual("BTCUSD", "InversePerpetual", "USD", "BTC", "1"),
+}
 
 
 class Bybit(ccxt.bybit):
     def fetch(self, url, method="GET", headers=None, body=None):
-        rows = []
-        if "category=linear" in url and "PreLaunch" not in url:
-            rows = [perpetual("BTCUSDT", "LinearPerpetual", "USDT", "USDT")]
-        if "category=inverse" in url and "PreLaunch" not in url:
-            rows = [perpetual("BTCUSD", "InversePerpetual", "USD", "BTC")]
-        return {"retCode": 0, "retMsg": "OK", "result": {"list": rows, "nextPageCursor": ""}, "time": 0}
+        category = next(name for name in LISTED if f"category={name}" in url)
+        rows = [] if "PreLaunch" in url else [LISTED[category]]
+        return {"retCode": 0, "retMsg": "OK", "result": {"category": category, "list": rows}, "time": 0}
 
 
 OKX = {
