@@ -39,8 +39,8 @@ class Bybit(ccxt.bybit):
 
 OKX = {
     "instType": "SWAP", "instId": "BTC-USDT-SWAP", "instFamily": "BTC-USDT", "uly": "BTC-USDT", "ctType": "linear",
-    "ctVal": "0.01", "ctMult": "1", "ctValCcy": "BTC", "settleCcy": "USDT", "baseCcy": "", "quoteCcy": "", "lever": "100",
-    "lotSz": "0.01", "minSz": "0.01", "tickSz": "0.1", "state": "live", "listTime": "1573557408000", "expTime": "",
+    "ctVal": "0.01", "ctMult": "1", "ctValCcy": "BTC", "settleCcy": "USDT", "baseCcy": "", "quoteCcy": "",
+    "lever": "100", "lotSz": "0.01", "minSz": "0.01", "tickSz": "0.1", "state": "live", "listTime": "1573557408000", "expTime": "",
 }
 bybit, okx = Bybit({"options": {"fetchMarkets": {"types": ["linear", "inverse"]}}}), ccxt.okx()
 bybit.load_markets()
@@ -56,7 +56,8 @@ for venue, symbol, side, amount in ASKED:
     value = amount * market["contractSize"] * (1 / 50_000 if market["inverse"] else 50_000)
     due = value * market["taker"]
     found.append((fee["currency"], float(f"{fee['cost']:.6g}"), float(f"{due:.6g}")))
-    print(f"ccxt {ccxt.__version__}, {venue.id} {symbol}, {side} {amount:g}: {found[-1][1]} {found[-1][0]}, due {due:.10g}")
+    told = f"{venue.id} {symbol}, {side} {amount:g}: {found[-1][1]} {found[-1][0]}, due {due:.10g}"
+    print(f"ccxt {ccxt.__version__}, {told}")
 expected = [
     ("USDT", 0.0012, 60.0), ("USDT", 60.0, 60.0), ("BTC", 0.0012, 2.4e-08), ("BTC", 60.0, 2.4e-08),
     ("USDT", 2500.0, 25.0), ("USDT", 2500.0, 25.0),
