@@ -40,7 +40,8 @@ class Bybit(ccxt.bybit):
 OKX = {
     "instType": "SWAP", "instId": "BTC-USDT-SWAP", "instFamily": "BTC-USDT", "uly": "BTC-USDT", "ctType": "linear",
     "ctVal": "0.01", "ctMult": "1", "ctValCcy": "BTC", "settleCcy": "USDT", "baseCcy": "", "quoteCcy": "",
-    "lever": "100", "lotSz": "0.01", "minSz": "0.01", "tickSz": "0.1", "state": "live", "listTime": "1573557408000", "expTime": "",
+    "lever": "100", "lotSz": "0.01", "minSz": "0.01", "tickSz": "0.1", "state": "live", "listTime": "1573557408000",
+    "expTime": "",
 }
 bybit, okx = Bybit({"options": {"fetchMarkets": {"types": ["linear", "inverse"]}}}), ccxt.okx()
 bybit.load_markets()
