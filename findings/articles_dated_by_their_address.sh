@@ -58,6 +58,6 @@ for name, date in found.items():
 sys.exit(found != expected)
 PY
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -q newspaper4k==0.9.6 python-dateutil==4.0.0
+"$folder/venv/bin/pip" install -q newspaper4k==0.9.6 python-dateutil==2.9.0.post0
 "$folder/venv/bin/python" "$folder/ask.py"
 echo "as found"
