@@ -75,7 +75,7 @@ def _opens(library: str) -> bool:
 
 @cache
 def _flags() -> frozenset[str] | None:
-    """What the processor can do, as Linux tells it of x86; None where it does not."""
+    """Return what the processor can do, as Linux tells it of x86; None where it does not."""
     try:
         lines = _PROCESSOR.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
