@@ -82,7 +82,8 @@ def require_client() -> None:
         import openai  # noqa: F401
     except ImportError as failure:
         raise MissingPartError(
-            "model.kind = 'endpoint' needs the package openai. Install it with: pip install 'embargo[endpoint]'."
+            "model.kind = 'endpoint' needs the package openai. Install it with: "
+            "pip install 'embargo-backtest[endpoint]'."
         ) from failure
 
 
