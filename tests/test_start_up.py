@@ -63,20 +63,54 @@ def test_completing_a_command_loads_no_data_and_no_models() -> None:
     assert not loaded(COMMAND, **words) & (HEAVY | TABLES)
 
 
-@pytest.mark.parametrize("kind", ["lexicon", "linear"])
-def test_a_config_without_a_transformer_is_checked_without_one(kind: str, tmp_path: Path) -> None:
-    config = tmp_path / "small.toml"
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A cache, in which the first command leaves the calendar that all others read."""
+    place = tmp_path_factory.mktemp("start")
+    return {"EMBARGO_CACHE": str(place / "cache"), "EMBARGO_LEDGER": str(place / "ledger")}
+
+
+def config_of(kind: str, folder: Path) -> Path:
+    config = folder / "small.toml"
     config.write_text(
         'name = "small"\n[news]\nloader = "simulated"\n'
         "simulated = { symbols = 4, start = 2015-01-01, end = 2015-12-31 }\n"
-        f'[prices]\nloader = "simulated"\n[split]\nfirst_test = 2015-07-01\n[model]\nkind = "{kind}"\n'
+        '[prices]\nloader = "simulated"\n[split]\nfirst_test = 2015-07-01\n'
+        f'[statistics]\nbootstrap = 200\npermutations = 99\n[model]\nkind = "{kind}"\n'
     )
-    kept = {"EMBARGO_CACHE": str(tmp_path / "cache")}
-    found = loaded(COMMAND, "validate", str(config), **kept)
+    return config
+
+
+def test_a_calendar_is_made_once_and_kept(tmp_path: Path, kept: dict[str, str]) -> None:
+    found = loaded(COMMAND, "validate", str(config_of("lexicon", tmp_path)), **kept)
     assert {"pandas", "exchange_calendars"} <= found
     assert not found & (HEAVY - {"exchange_calendars"})
-    # A calendar that was made once is kept.
-    assert not loaded(COMMAND, "validate", str(config), **kept) & HEAVY
+
+
+# A transformer is checked without what trains or calibrates it.
+@pytest.mark.parametrize("kind", ["linear", "transformer"])
+def test_a_config_is_checked_without_what_only_a_run_needs(kind: str, tmp_path: Path, kept: dict[str, str]) -> None:
+    assert not loaded(COMMAND, "validate", str(config_of(kind, tmp_path)), **kept) & HEAVY
+
+
+def test_a_run_of_the_linear_reader_loads_neither_torch_nor_charts_of_others(
+    tmp_path: Path, kept: dict[str, str]
+) -> None:
+    found = loaded(COMMAND, "run", str(config_of("linear", tmp_path)), "--out", str(tmp_path / "runs"), **kept)
+    assert {"sklearn", "vectorbt_rust"} <= found
+    assert not found & (HEAVY - {"scipy", "numba", "sklearn", "statsmodels", "plotly", "jinja2"} | {"matplotlib"})
+
+
+def test_scores_are_named_without_torch() -> None:
+    code = (
+        "from embargo.models.loading.devices import device_type, multiplies_in_bf16; "
+        "from embargo.models.tuning.optimisers import resolve_optimizer; "
+        "device_type(), multiplies_in_bf16(), resolve_optimizer('auto', 'qlora')"
+    )
+    found = loaded(code)
+    from embargo.models.loading.devices import device_type
+
+    assert "torch" not in found or device_type() == "cuda"
 
 
 def test_the_settings_of_an_endpoint_are_read_without_what_asks_it() -> None:
