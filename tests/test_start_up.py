@@ -93,12 +93,11 @@ def test_a_config_is_checked_without_what_only_a_run_needs(kind: str, tmp_path: 
     assert not loaded(COMMAND, "validate", str(config_of(kind, tmp_path)), **kept) & HEAVY
 
 
-def test_a_run_of_the_linear_reader_loads_neither_torch_nor_charts_of_others(
-    tmp_path: Path, kept: dict[str, str]
-) -> None:
+def test_a_run_of_the_linear_reader_loads_neither_torch_nor_exchanges(tmp_path: Path, kept: dict[str, str]) -> None:
     found = loaded(COMMAND, "run", str(config_of("linear", tmp_path)), "--out", str(tmp_path / "runs"), **kept)
-    assert {"sklearn", "vectorbt_rust"} <= found
-    assert not found & (HEAVY - {"scipy", "numba", "sklearn", "statsmodels", "plotly", "jinja2"} | {"matplotlib"})
+    assert {"sklearn", "vectorbt"} <= found
+    needed = {"vectorbt", "scipy", "numba", "sklearn", "statsmodels", "plotly", "jinja2"}
+    assert not found & (HEAVY - needed)
 
 
 def test_scores_are_named_without_torch() -> None:

@@ -6,7 +6,8 @@ carry are taken off its value again. Books that differ by more than rounding are
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import sys
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,8 +19,6 @@ TOLERANCE = 1e-9
 # Of starting cash and credit: what sums of them lose to rounding, and vectorbt's refusal of orders below 1e-8 shares.
 # Both are seen only where almost nothing is left of the account.
 ROUNDING = 1e-10
-# vectorbt's own numbers: sizes in shares, orders that may go long and short, and its smallest order, in shares.
-AMOUNT, BOTH, SMALLEST = 0, 2, 1e-8
 _DIRECTIONS = np.array(["long", "short"])
 
 
@@ -49,6 +48,7 @@ def book(
     DataError
         If the two books differ by more than 1e-9 of the larger of equity and gross exposure, beyond rounding.
     """
+    vectorbt = _imported()
     carry = kept.carry.sum(axis=1)
     ordered = kept.sizes != 0.0
     # vectorbt refuses a sale that does not cover its own fee: what is beyond the proceeds is taken off with the carry.
@@ -58,83 +58,39 @@ def book(
     credit = _credit(kept, fees, initial_cash)
     # A symbol that has no price yet cannot be held; the placeholder keeps NaN out of vectorbt's sums.
     solid = np.where(np.isnan(value), 1.0, value)
-    account = _booked(
-        close=solid[1:],
+    portfolio = vectorbt.Portfolio.from_orders(
+        close=pd.DataFrame(solid[1:]),
         size=np.where(ordered, kept.sizes, np.nan),
+        size_type="amount",
         price=np.where(ordered, np.maximum(kept.prices, np.finfo(float).tiny), np.nan),
-        fees=fees,
-        cash=initial_cash + credit,
+        fees=0.0,
+        fixed_fees=fees,
+        slippage=0.0,
+        init_cash=initial_cash + credit,
+        group_by=True,
+        cash_sharing=True,
+        freq="1D",
     )
-    equity = account.value - credit - beyond
+    equity = np.array(portfolio.value(), dtype=float) - credit - beyond
     lost = equity <= 0.0
     if lost.any():
         equity[int(np.argmax(lost)) :] = 0.0
     slack = ROUNDING * (initial_cash + credit)
-    _reconcile(kept, equity, account.orders, solid, weights, slack)
-    return equity, _trade_frame(account.trades, weights.columns)
+    _reconcile(kept, equity, np.asarray(portfolio.orders.records_arr), solid, weights, slack)
+    return equity, _trade_frame(np.asarray(portfolio.trades.records_arr), weights.columns)
 
 
-class _Account(NamedTuple):
-    """What vectorbt keeps of an account: its value at each close, and its own records of orders and trades."""
-
-    value: np.ndarray
-    orders: np.ndarray
-    trades: np.ndarray
-
-
-def _booked(close: np.ndarray, size: np.ndarray, price: np.ndarray, fees: np.ndarray, cash: float) -> _Account:
-    """Book orders into one account that all symbols share.
-
-    This calls vectorbt's compiled engine as ``Portfolio.from_orders`` does and gives its results to the bit, without
-    loading the rest of vectorbt (charts, indicators, downloads), which takes longer than a whole run's books.
-    """
-    from vectorbt_rust.portfolio import (
-        asset_flow_rs,
-        asset_value_grouped_rs,
-        asset_value_rs,
-        assets_rs,
-        cash_flow_grouped_rs,
-        cash_flow_rs,
-        cash_grouped_rs,
-        get_exit_trades_rs,
-        simulate_from_orders_rs,
-        value_rs,
-    )
-    from vectorbt_rust.records import col_map_rs
-
-    shape, together = close.shape, np.array([close.shape[1]])
-    total, none, no = np.array([cash]), np.array(0.0), np.array(False)
-    orders, _ = simulate_from_orders_rs(
-        shape,
-        together,
-        total,
-        np.tile(np.arange(shape[1]), (shape[0], 1)),
-        size,
-        price,
-        np.array(AMOUNT),
-        np.array(BOTH),
-        none,
-        fees,
-        slippage=none,
-        min_size=np.array(SMALLEST),
-        max_size=np.array(np.inf),
-        size_granularity=np.array(np.nan),
-        reject_prob=none,
-        lock_cash=no,
-        allow_partial=np.array(True),
-        raise_reject=no,
-        log=no,
-        val_price=np.array(np.inf),
-        close=close,
-        max_orders=close.size,
-        max_logs=1,
-    )
-    of_symbol = col_map_rs(np.ascontiguousarray(orders["col"]), shape[1])
-    flow = cash_flow_grouped_rs(cash_flow_rs(orders, *of_symbol, shape, False), together)
-    held = assets_rs(asset_flow_rs(orders, *of_symbol, shape, BOTH))
-    worth = asset_value_grouped_rs(asset_value_rs(np.where(held == 0.0, 0.0, close), held), together)
-    value = value_rs(cash_grouped_rs(shape, flow, together, total), worth)
-    return _Account(np.asarray(value)[:, 0], orders, get_exit_trades_rs(orders, close, *of_symbol))
+def _imported() -> Any:
+    """Import vectorbt without ccxt, which it would load for the type of one argument and which takes a second alone."""
+    aside = "ccxt" not in sys.modules
+    if aside:
+        sys.modules["ccxt"] = None  # type: ignore[assignment]
+    try:
+        import vectorbt
+    finally:
+        if aside:
+            sys.modules.pop("ccxt", None)
+    return vectorbt
 
 
 def _credit(kept: Record, fees: np.ndarray, initial_cash: float) -> float:
