@@ -21,6 +21,8 @@ _opened, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
 
 
 def __getattr__(name):
+    # Calendars take seconds to make, in a notebook as on the command line.
+    _import_module("embargo.research.cache").keep_calendars()
     # Type checkers read that `embargo.backtest` is the function. It is the package of that name, which can be called
     # like the function, so that `import embargo.backtest.metrics` finds its way too.
     return _import_module("embargo.backtest") if name == "backtest" else _opened(name)

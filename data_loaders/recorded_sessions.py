@@ -54,9 +54,13 @@ class RecordedSessions:
     last: pd.Timestamp
 
 
-def keep_in(folder: Path | None) -> None:
-    """Keep calendars that are made from now on in a folder, and look for them there; None keeps none."""
-    _places[:] = [] if folder is None else [folder]
+def keep_in(folder: Path | None, *, unless_told: bool = False) -> None:
+    """Keep calendars that are made from now on in a folder, and look for them there; None keeps none.
+
+    With ``unless_told`` a folder that was named before stays.
+    """
+    if not (unless_told and _places):
+        _places[:] = [] if folder is None else [folder]
 
 
 @lru_cache(maxsize=64)
@@ -86,7 +90,8 @@ def recorded_sessions(code: str) -> RecordedSessions:
 
 
 def _name(code: str) -> str:
-    return f"{LIBRARY}-{version(LIBRARY)}/{code.replace('/', '_')}.parquet"
+    # What the library makes depends on pandas too, whose offsets it steps by.
+    return f"{LIBRARY}-{version(LIBRARY)}-pandas-{version('pandas')}/{code.replace('/', '_')}.parquet"
 
 
 def _made(code: str) -> RecordedSessions:
@@ -188,7 +193,9 @@ def _read(file: Path, code: str) -> RecordedSessions:
     import pandas as pd
     import pyarrow.parquet as pq
 
-    sheet = pq.read_table(file, page_checksum_verification=True)
+    # Not by ``read_table``, which loads what reads folders of files: a tenth of a second for one small file.
+    with pq.ParquetFile(file, page_checksum_verification=True) as opened:
+        sheet = opened.read()
     facts = {name.decode(): value.decode() for name, value in (sheet.schema.metadata or {}).items()}
     zone = ZoneInfo(facts["zone"])
     wall = sheet.select(["session", *COLUMNS]).to_pandas().set_index("session").rename_axis(None)

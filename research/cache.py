@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from embargo.data_loaders.errors import MissingPartError
@@ -31,6 +32,12 @@ def cache_folder(chosen: Path | None) -> Path:
     folder = _folder(chosen)
     keep_in(folder / "calendars")
     return folder
+
+
+def keep_calendars() -> None:
+    """Keep calendars in the user's cache folder, as commands do, unless a folder was named before."""
+    with suppress(MissingPartError):
+        keep_in(_folder(None) / "calendars", unless_told=True)
 
 
 def _folder(chosen: Path | None) -> Path:

@@ -74,7 +74,7 @@ def started(installed: Path, program: str, *arguments: str, folder: Path, **more
 
 def test_a_wheel_holds_the_package_and_nothing_beside_it(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    assert {name.split("/")[0].split("-")[0] for name in names} == {"embargo"}
+    assert {name.split("/")[0].split("-")[0] for name in names} == {"embargo", "embargo_backtest"}
     here = {
         f"embargo/{path.relative_to(ROOT)}"
         for package in PACKAGES

@@ -63,20 +63,50 @@ def test_completing_a_command_loads_no_data_and_no_models() -> None:
     assert not loaded(COMMAND, **words) & (HEAVY | TABLES)
 
 
-@pytest.mark.parametrize("kind", ["lexicon", "linear"])
-def test_a_config_without_a_transformer_is_checked_without_one(kind: str, tmp_path: Path) -> None:
-    config = tmp_path / "small.toml"
+def config_of(kind: str, folder: Path) -> Path:
+    config = folder / "small.toml"
     config.write_text(
         'name = "small"\n[news]\nloader = "simulated"\n'
         "simulated = { symbols = 4, start = 2015-01-01, end = 2015-12-31 }\n"
-        f'[prices]\nloader = "simulated"\n[split]\nfirst_test = 2015-07-01\n[model]\nkind = "{kind}"\n'
+        '[prices]\nloader = "simulated"\n[split]\nfirst_test = 2015-07-01\n'
+        f'[statistics]\nbootstrap = 200\npermutations = 99\n[model]\nkind = "{kind}"\n'
     )
-    kept = {"EMBARGO_CACHE": str(tmp_path / "cache")}
-    found = loaded(COMMAND, "validate", str(config), **kept)
-    assert {"pandas", "exchange_calendars"} <= found
-    assert not found & (HEAVY - {"exchange_calendars"})
-    # A calendar that was made once is kept.
-    assert not loaded(COMMAND, "validate", str(config), **kept) & HEAVY
+    return config
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A cache in which the first command left the calendar that it made, which all others read."""
+    place = tmp_path_factory.mktemp("start")
+    kept = {"EMBARGO_CACHE": str(place / "cache"), "EMBARGO_LEDGER": str(place / "ledger")}
+    found = loaded(COMMAND, "validate", str(config_of("lexicon", place)), **kept)
+    assert found & HEAVY == {"exchange_calendars"}
+    return kept
+
+
+# A transformer is checked without what trains or calibrates it.
+@pytest.mark.parametrize("kind", ["linear", "transformer"])
+def test_a_config_is_checked_without_what_only_a_run_needs(kind: str, tmp_path: Path, kept: dict[str, str]) -> None:
+    assert not loaded(COMMAND, "validate", str(config_of(kind, tmp_path)), **kept) & HEAVY
+
+
+def test_a_run_of_the_linear_reader_loads_neither_torch_nor_exchanges(tmp_path: Path, kept: dict[str, str]) -> None:
+    found = loaded(COMMAND, "run", str(config_of("linear", tmp_path)), "--out", str(tmp_path / "runs"), **kept)
+    assert {"sklearn", "vectorbt"} <= found
+    needed = {"vectorbt", "scipy", "numba", "sklearn", "statsmodels", "plotly", "jinja2"}
+    assert sorted(found & (HEAVY - needed)) == []
+
+
+def test_scores_are_named_without_torch() -> None:
+    code = (
+        "from embargo.models.loading.devices import device_type, multiplies_in_bf16; "
+        "from embargo.models.tuning.optimisers import resolve_optimizer; "
+        "device_type(), multiplies_in_bf16(), resolve_optimizer('auto', 'qlora')"
+    )
+    found = loaded(code)
+    from embargo.models.loading.devices import device_type
+
+    assert "torch" not in found or device_type() == "cuda"
 
 
 def test_the_settings_of_an_endpoint_are_read_without_what_asks_it() -> None:

@@ -6,6 +6,9 @@ carry are taken off its value again. Books that differ by more than rounding are
 
 from __future__ import annotations
 
+import sys
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -45,8 +48,7 @@ def book(
     DataError
         If the two books differ by more than 1e-9 of the larger of equity and gross exposure, beyond rounding.
     """
-    import vectorbt
-
+    vectorbt = _imported()
     carry = kept.carry.sum(axis=1)
     ordered = kept.sizes != 0.0
     # vectorbt refuses a sale that does not cover its own fee: what is beyond the proceeds is taken off with the carry.
@@ -76,6 +78,19 @@ def book(
     slack = ROUNDING * (initial_cash + credit)
     _reconcile(kept, equity, np.asarray(portfolio.orders.records_arr), solid, weights, slack)
     return equity, _trade_frame(np.asarray(portfolio.trades.records_arr), weights.columns)
+
+
+def _imported() -> Any:
+    """Import vectorbt without ccxt, which it would load for the type of one argument and which takes a second alone."""
+    aside = "ccxt" not in sys.modules
+    if aside:
+        sys.modules["ccxt"] = None  # type: ignore[assignment]
+    try:
+        import vectorbt
+    finally:
+        if aside:
+            sys.modules.pop("ccxt", None)
+    return vectorbt
 
 
 def _credit(kept: Record, fees: np.ndarray, initial_cash: float) -> float:

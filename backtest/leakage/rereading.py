@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.special import gammaincc
 
 from embargo.backtest.leakage.catalogue import CHECKS
 from embargo.backtest.leakage.findings import Finding, evidence_rows, require_columns
@@ -154,6 +153,8 @@ def _beyond(articles: pd.DataFrame, stated: np.ndarray) -> np.ndarray:
 
     An article is asked of once, however many symbols it names.
     """
+    from scipy.special import gammaincc
+
     apart, error = _column(articles, "answers_apart"), _column(articles, "stated_error")
     others = stated & (error <= 0.0) & (apart > 0.0)
     varying = stated & (error > 0.0)

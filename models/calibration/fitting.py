@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 import numpy as np
-from scipy.optimize import minimize, minimize_scalar
-from scipy.special import log_softmax, softmax
 
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import CLASSES
@@ -104,6 +102,8 @@ class Calibration:
 
     def apply(self, logits: np.ndarray) -> np.ndarray:
         """Return probabilities, float64 of the logits' shape (n, 3); each row sums to 1."""
+        from scipy.special import softmax
+
         values = np.asarray(logits, dtype=float)
         if self.method == "vector":
             return np.asarray(softmax(values * np.array(self.scales) + np.array(self.biases), axis=1))
@@ -255,6 +255,9 @@ def calibrated_loss(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _temperature(scores: np.ndarray, classes: np.ndarray, pseudo_samples: float) -> Calibration:
+    from scipy.optimize import minimize_scalar
+    from scipy.special import log_softmax, softmax
+
     n, own = len(classes), softmax(scores, axis=1)
 
     def loss(log_temperature: float) -> float:
@@ -272,6 +275,9 @@ def _temperature(scores: np.ndarray, classes: np.ndarray, pseudo_samples: float)
 
 
 def _vector(scores: np.ndarray, classes: np.ndarray, pseudo_samples: float) -> Calibration:
+    from scipy.optimize import minimize
+    from scipy.special import log_softmax, softmax
+
     n, k = scores.shape
     targets = (n * np.eye(k)[classes] + pseudo_samples * softmax(scores, axis=1)) / (n + pseudo_samples)
 
@@ -295,6 +301,7 @@ def _vector(scores: np.ndarray, classes: np.ndarray, pseudo_samples: float) -> C
 
 
 def _isotonic(scores: np.ndarray, classes: np.ndarray) -> Calibration:
+    from scipy.special import softmax
     from sklearn.isotonic import IsotonicRegression
 
     shares, floor = softmax(scores, axis=1), 1 / (len(classes) + 2)

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
 
 from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.fields import CLASSES
@@ -44,6 +43,8 @@ def wilson_interval(successes: np.ndarray, n: np.ndarray, *, level: float = 0.95
     >>> round(float(low[0]), 3), round(float(high[0]), 3)
     (0.49, 0.943)
     """
+    from scipy.special import ndtri
+
     if not 0 < level < 1:
         raise ConfigError(f"wilson_interval: level {level} must lie in (0, 1).")
     hits, trials = np.broadcast_arrays(np.asarray(successes, dtype=float), np.asarray(n, dtype=float))

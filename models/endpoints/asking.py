@@ -257,7 +257,7 @@ class Asker:
             if not came.passing:
                 state.stop = state.stop or ServiceError(
                     f"endpoint {settings_host(self.settings)}: {came.reason}. Look whether the package openai is of a "
-                    "release that embargo[endpoint] admits. What was answered is kept."
+                    "release that embargo-backtest[endpoint] admits. What was answered is kept."
                 )
                 return
             self._again(state, draw, came.reason, None, key)

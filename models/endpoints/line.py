@@ -6,7 +6,6 @@ Each ends within its time whatever the server does, and its key is in the one he
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import queue
@@ -14,11 +13,14 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from embargo.data_loaders.errors import ConfigError, MissingPartError
 from embargo.models.endpoints.secrets import is_loopback
 from embargo.models.endpoints.settings import EndpointSettings
+
+if TYPE_CHECKING:
+    import asyncio
 
 CONNECT_S = 10.0
 # Seconds for the loop to end its connections; after that its thread is left behind, and ends with the process.
@@ -80,7 +82,8 @@ def require_client() -> None:
         import openai  # noqa: F401
     except ImportError as failure:
         raise MissingPartError(
-            "model.kind = 'endpoint' needs the package openai. Install it with: pip install 'embargo[endpoint]'."
+            "model.kind = 'endpoint' needs the package openai. Install it with: "
+            "pip install 'embargo-backtest[endpoint]'."
         ) from failure
 
 
@@ -94,6 +97,8 @@ class Line:
     """
 
     def __init__(self, settings: EndpointSettings, key: str | None) -> None:
+        import asyncio
+
         require_client()
         self._settings, self._key = settings, key
         self._back: queue.Queue[tuple[int, Reply | Lost]] = queue.Queue()
@@ -134,6 +139,8 @@ class Line:
         self.close()
 
     def _run(self) -> None:
+        import asyncio
+
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_forever()
@@ -145,6 +152,8 @@ class Line:
             self._loop.close()
 
     async def _end(self) -> None:
+        import asyncio
+
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._client is not None:
             await self._client.close()
@@ -158,6 +167,8 @@ class Line:
         self._back.put((number, await self._answer(payload)))
 
     async def _answer(self, payload: dict[str, Any]) -> Reply | Lost:
+        import asyncio
+
         import openai
 
         # The client's own time-out bounds each read, and a server that sends a byte now and then is never too late.

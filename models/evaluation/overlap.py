@@ -238,5 +238,5 @@ def _library(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as failure:
         raise MissingPartError(
-            f"{name.split('.')[0]} is not installed. Run: pip install 'embargo[generation]'."
+            f"{name.split('.')[0]} is not installed. Run: pip install 'embargo-backtest[generation]'."
         ) from failure

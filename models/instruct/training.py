@@ -28,6 +28,7 @@ from embargo.models.instruct.exchanges import WEIGHTS, Exchange, check_weights
 from embargo.models.loading import processes
 from embargo.models.loading.batches import LENGTH_STEP, padded_length
 from embargo.models.loading.causal import load_causal
+from embargo.models.loading.devices import device_type
 from embargo.models.loading.load import deterministic, device, load_tokenizer, pad, quiet, resolve_compute
 from embargo.models.methods.cards import METHODS, attention_layers, check_method, peft_config
 from embargo.models.methods.settings import Arithmetic, TuneSettings
@@ -118,7 +119,7 @@ def tune_answers(
         "templates": templates_hash,
         **{name: json_hash([one.content for one in part]) for name, part in parts.items()},
         "trained_until": None if trained_until is None else trained_until.isoformat(),
-        "device": device().type,
+        "device": device_type(),
         "versions": {name: version(name) for name in ("torch", "transformers", "peft", "bitsandbytes")},
         "record": RECORD,
     }

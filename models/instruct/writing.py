@@ -23,6 +23,7 @@ from embargo.models.instruct.training import is_instruct
 from embargo.models.loading.attach import attach
 from embargo.models.loading.batches import batches
 from embargo.models.loading.causal import load_causal
+from embargo.models.loading.devices import device_type
 from embargo.models.loading.load import dequantise, deterministic, device, load_tokenizer, pad, quiet
 from embargo.models.methods.cards import METHODS
 from embargo.models.methods.settings import Arithmetic
@@ -89,7 +90,7 @@ class AnswerModel:
                 "base": base.weights_hash,
                 "adapter": adapter.identity if tuned else None,
                 **{name: self._settings[name] for name in ("method", "compute", "max_length", "max_answer")},
-                "device": device().type,
+                "device": device_type(),
             }
         )
 

@@ -15,6 +15,7 @@ from embargo.data_loaders.errors import ConfigError, MissingPartError
 from embargo.models.bases.folders import understood
 from embargo.models.bases.resolve import Base
 from embargo.models.loading.batches import batches
+from embargo.models.loading.devices import device_type
 from embargo.models.loading.libraries import untyped
 from embargo.models.loading.load import (
     deterministic,
@@ -71,7 +72,7 @@ class Embedder:
         self.identity = {
             "encoder": base.weights_hash,
             "max_length": max_length,
-            "device": device().type,
+            "device": device_type(),
             "versions": {name: version(name) for name in ("torch", "transformers")},
         }
 

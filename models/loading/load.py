@@ -22,6 +22,7 @@ from embargo.models.bases.heads import own_head
 from embargo.models.bases.resolve import Base
 from embargo.models.loading import processes
 from embargo.models.loading.batches import LENGTH_STEP, padded, tokens_of
+from embargo.models.loading.devices import multiplies_in_bf16
 from embargo.models.loading.libraries import untyped
 from embargo.models.methods.cards import METHODS
 from embargo.models.methods.settings import Arithmetic, Compute, Method
@@ -66,15 +67,11 @@ def resolve_compute(compute: Compute, base: Base) -> Arithmetic:
     is scored in 0.4 of the time of fp32, while a model of width 128 tunes more slowly. fp16 is never chosen: on a CPU
     it is tens of times slower.
     """
-    import torch
-
     if compute != "auto":
         return compute
     if (base.width or WORTH_BF16) < WORTH_BF16:
         return "fp32"
-    if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    return "bf16" if torch.cpu._is_avx512_bf16_supported() else "fp32"
+    return "bf16" if multiplies_in_bf16() else "fp32"
 
 
 @contextmanager

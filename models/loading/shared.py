@@ -8,6 +8,7 @@ drawn from the caller's generator, which ends where reading would have left it.
 from __future__ import annotations
 
 import copy
+import sys
 from types import TracebackType
 from typing import Any
 
@@ -102,10 +103,9 @@ class SharedBase:
 
     def close(self) -> None:
         """Let go of the weights; models that were lent keep theirs."""
-        import torch
-
         self._open, self._held, self._language = False, None, None
-        if torch.cuda.is_available():
+        # Who never loaded torch left nothing on a card.
+        if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_available():
             torch.cuda.empty_cache()
 
 

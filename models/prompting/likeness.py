@@ -86,8 +86,8 @@ class WordLikeness:
             import bm25s
         except ImportError as failure:
             raise MissingPartError(
-                "BM25 needs the package bm25s. Run: pip install 'embargo[retrieval]', or set prompt.retrieve to "
-                "'embedding'."
+                "BM25 needs the package bm25s. Run: pip install 'embargo-backtest[retrieval]', or set "
+                "prompt.retrieve to 'embedding'."
             ) from failure
         self.identity: dict[str, Any] = {"likeness": "bm25", "bm25s": version("bm25s"), "numpy": version("numpy")}
         self.knowledge_cutoff: pd.Timestamp | None = None

@@ -57,7 +57,7 @@ def require(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as failure:
         raise MissingPartError(
-            f"package {name.partition('.')[0]!r} is not installed. Run: pip install 'embargo[onnx]'."
+            f"package {name.partition('.')[0]!r} is not installed. Run: pip install 'embargo-backtest[onnx]'."
         ) from failure
 
 

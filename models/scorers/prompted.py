@@ -13,14 +13,14 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-from scipy.special import log_softmax, softmax
 
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import CLASSES
 from embargo.models.bases.folders import understood
 from embargo.models.bases.resolve import Base
 from embargo.models.content import json_hash
-from embargo.models.loading.load import device, load_tokenizer, resolve_compute
+from embargo.models.loading.devices import device_type
+from embargo.models.loading.load import load_tokenizer, resolve_compute
 from embargo.models.loading.shared import SharedBase
 from embargo.models.methods.settings import Compute
 from embargo.models.prompt import Prompt
@@ -112,7 +112,7 @@ likely an answer is. Name a decoder, such as 'tiny-instruct', or tune this one w
                 "calibrate": context.settings.calibrate,
                 "compute": self._compute,
                 "share": share,
-                "device": device().type,
+                "device": device_type(),
                 "versions": {name: version(name) for name in ("torch", "transformers", "tokenizers")},
             }
         )
@@ -140,6 +140,8 @@ likely an answer is. Name a decoder, such as 'tiny-instruct', or tune this one w
         MissingPartError
             If the base has no language-modelling head.
         """
+        from scipy.special import log_softmax
+
         if not len(texts):
             return np.empty((0, len(CLASSES)))
         with understood(f"base {self._base.name!r}"):
@@ -185,6 +187,8 @@ class _Loaded:
         cls, context: Context, tokenizer: Any, model: Any, *, share: bool, agreement: float, token_budget: int | None
     ) -> _Loaded:
         """Find the tokens of the answers and of what is shared, and hold sharing against computing it all."""
+        from scipy.special import softmax
+
         template = context.template
         plain = [template.plain(text, context.specials) for text in PROBES]
         probes = [context.shared + template.question(text) for text in plain]

@@ -21,6 +21,7 @@ from embargo.models.bases.resolve import Base
 from embargo.models.content import json_hash, read_manifest
 from embargo.models.loading.attach import attach, refuse_adapter_files, refuse_other_architecture
 from embargo.models.loading.batches import batched_logits
+from embargo.models.loading.devices import device_type
 from embargo.models.loading.load import (
     ONE_LENGTH,
     dense_layer,
@@ -113,7 +114,7 @@ class TransformerScorer:
             self._max_length = int(settings["max_length"])
             self._virtual_tokens = virtual_tokens(self._method, int(settings.get("rank", 0)))
             self._weights = _resolve_weights(weights, self._method)
-            usual = GPU_TOKEN_BUDGETS[self._weights] if device().type == "cuda" else TOKEN_BUDGET
+            usual = GPU_TOKEN_BUDGETS[self._weights] if device_type() == "cuda" else TOKEN_BUDGET
             self._token_budget = usual if token_budget is None else token_budget
             self._shared = shared
             self._loaded: tuple[Any, Any] | None = None
@@ -127,7 +128,7 @@ class TransformerScorer:
                     "method": self._method,
                     "tuned_in": settings["compute"],
                     "compute": self._compute,
-                    "device": device().type,
+                    "device": device_type(),
                     **({"weights": "4bit"} if self._weights == "4bit" else {}),
                     **({"padding": "one length"} if base.architecture in ONE_LENGTH else {}),
                 }
@@ -264,7 +265,7 @@ def _resolve_weights(weights: Weights, method: str) -> Literal["dense", "4bit"]:
     if weights == "4bit" and not METHODS[method].quantised:
         raise ConfigError(f"scoring in 4 bits: an adapter of method {method!r} has none. Ask for 'dense' weights.")
     if weights == "auto":
-        return "4bit" if METHODS[method].quantised and device().type == "cuda" else "dense"
+        return "4bit" if METHODS[method].quantised and device_type() == "cuda" else "dense"
     return weights
 
 

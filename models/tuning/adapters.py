@@ -35,6 +35,7 @@ from embargo.models.content import (
 )
 from embargo.models.loading import processes
 from embargo.models.loading.attach import refuse_adapter_files
+from embargo.models.loading.devices import device_type
 from embargo.models.loading.libraries import untyped
 from embargo.models.loading.load import (
     ONE_LENGTH,
@@ -194,7 +195,7 @@ def tune(
         "train": sample_fingerprint(train_texts, train_y),
         "validation": sample_fingerprint(validation_texts, validation_y),
         "trained_until": None if trained_until is None else trained_until.isoformat(),
-        "device": device().type,
+        "device": device_type(),
         "versions": {name: version(name) for name in ("torch", "transformers", "peft", "bitsandbytes")},
         # Adapters that were kept without a record of their samples are not taken for this one.
         "record": RECORD,

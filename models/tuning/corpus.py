@@ -18,7 +18,7 @@ from embargo.data_loaders.errors import DataError, LeakError
 from embargo.data_loaders.schemas import as_utc
 from embargo.models.bases.resolve import Base, open_base
 from embargo.models.content import cached_folder, text_hash, texts_fingerprint
-from embargo.models.loading.load import device
+from embargo.models.loading.devices import device_type
 
 
 def read_corpus(
@@ -121,7 +121,7 @@ def made_of(
         "corpus": texts_fingerprint(corpus),
         "settings": dict(settings),
         "seed": seed,
-        "device": device().type,
+        "device": device_type(),
         "versions": {package: version(package) for package in ("torch", "transformers", "tokenizers")},
     }
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from embargo.data_loaders.errors import ConfigError
+from embargo.models.loading.devices import device_type
 from embargo.models.loading.libraries import untyped
 from embargo.models.loading.load import device
 from embargo.models.methods.cards import METHODS
@@ -27,7 +28,7 @@ def resolve_optimizer(optimizer: Optimizer, method: str) -> Literal["adamw", "pa
     ConfigError
         If the paged one is asked for where there is no GPU.
     """
-    on_gpu = device().type == "cuda"
+    on_gpu = device_type() == "cuda"
     if optimizer == "auto":
         return "paged_adamw_8bit" if on_gpu and METHODS[method].quantised else "adamw"
     if optimizer == "paged_adamw_8bit" and not on_gpu:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import tomllib
 from collections.abc import Collection
 from pathlib import Path
@@ -320,10 +319,9 @@ class Config(Section):
 
     def to_toml(self) -> str:
         """TOML text that `load_config` reads back to an equal config."""
-        settings = self.to_dict()
-        top = {key: value for key, value in settings.items() if not isinstance(value, dict)}
-        tables = {key: value for key, value in settings.items() if isinstance(value, dict)}
-        return "\n".join([*_assignments(top), *(line for name in tables for line in _table(name, tables[name]))]) + "\n"
+        import tomli_w  # loaded here because only a run that is written needs it
+
+        return tomli_w.dumps(self.to_dict())
 
     def fingerprint(self) -> str:
         """Hash of everything that can change a figure; 64 hex digits.
@@ -347,26 +345,6 @@ class Config(Section):
         for scores in told_in(settings["model"], "scores", "path"):
             scores["path"] = fingerprint(tables_of(scores["path"]))
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-
-
-def _assignments(values: dict[str, Any]) -> list[str]:
-    return [f"{_key(name)} = {_toml(value)}" for name, value in values.items()]
-
-
-def _table(name: str, values: dict[str, Any]) -> list[str]:
-    return ["", f"[{name}]", *_assignments(values)]
-
-
-def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{ " + ", ".join(_assignments(value)) + " }" if value else "{}"
-    if isinstance(value, list):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _plain(value: Any) -> Any:

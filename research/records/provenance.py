@@ -10,8 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import embargo
+
 PACKAGES = (
-    "embargo",
     "torch",
     "transformers",
     "peft",
@@ -21,14 +22,13 @@ PACKAGES = (
     "numpy",
     "scipy",
     "scikit-learn",
-    "arch",
     "exchange_calendars",
 )
 
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that decide a figure."""
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), "embargo": embargo.__version__}
     for name in PACKAGES:
         try:
             found[name] = version(name)

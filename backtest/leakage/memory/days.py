@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from embargo.backtest.arguments import check_level, check_n_boot, check_seed
 from embargo.backtest.leakage.findings import require_columns, utc_array
@@ -116,6 +115,8 @@ def read_forecasts(frame: pd.DataFrame, columns: Sequence[str], *, where: str) -
     DataError
         If a column is missing, not numeric, or an instant is naive.
     """
+    from scipy.stats import rankdata
+
     require_columns(frame, ("at", *columns), where=where)
     for name in columns:
         if not pd.api.types.is_numeric_dtype(frame[name]):

