@@ -20,7 +20,7 @@ from embargo.data_loaders.checks.check import MAX_EXAMPLES, facts_of
 from embargo.data_loaders.checks.clock_evidence import ClockJudgement, judge_clock
 from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.schemas import Prices
-from embargo.models.scorers.word_lists import count_words, signs_of
+from embargo.models.scorers.word_lists import count_all_words, signs_of
 from embargo.research.config.experiment import Config
 from embargo.research.run.samples import Samples
 from embargo.research.run.world import World
@@ -199,9 +199,8 @@ def clock_of(news: pd.DataFrame, prices: Prices, *, calendar: str | None = None)
 
 def tone_of(news: pd.DataFrame) -> pd.Series:
     """Read news with the word list, which knows no prices: from -1 (bad) to 1 (good), 0 for nothing."""
-    signs, texts = signs_of(), news["text"].unique()
-    balance = {text: good - bad for text, (good, bad) in ((text, count_words(text, signs)) for text in texts)}
-    return pd.Series(np.tanh(news["text"].map(balance).to_numpy(dtype=float)), index=news.index)
+    good, bad = count_all_words(news["text"], signs_of()).T
+    return pd.Series(np.tanh((good - bad).astype(float)), index=news.index)
 
 
 def read_by(
