@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.calendars import decided_before
-from embargo.data_loaders.checks.repeats import text_numbers, time_order
+from embargo.data_loaders.checks.repeats import text_numbers
 from embargo.data_loaders.errors import ConfigError, DataError, such
 from embargo.data_loaders.fields import CLASSES
-from embargo.data_loaders.schemas import Prices, as_utc, utc_microseconds
+from embargo.data_loaders.schemas import Prices, as_utc, time_order, utc_microseconds
 
 COMMON_NAMES: Mapping[str, str] = {"negative": "bearish", "positive": "bullish"}
 SAMPLE_COLUMNS = ("article_id", "text", "label", "known_at", "starts_at", "ends_at")

@@ -17,9 +17,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from embargo.data_loaders.checks.repeats import normalised, stories, time_order
+from embargo.data_loaders.checks.repeats import normalised, stories
 from embargo.data_loaders.errors import ConfigError
-from embargo.data_loaders.schemas import utc_microseconds
+from embargo.data_loaders.schemas import time_order, utc_microseconds
 
 # A copy runs within days of its original; two articles alike but further apart are new news (the next quarter's).
 DEFAULT_WINDOW = pd.Timedelta(days=7)

@@ -13,11 +13,11 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import pandas as pd
 
-from embargo.data_loaders.checks.repeats import text_keys, text_numbers, time_order
+from embargo.data_loaders.checks.repeats import text_keys, text_numbers
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError
 from embargo.data_loaders.fields import CLASSES
 from embargo.data_loaders.labels import SAMPLE_COLUMNS, STORY
-from embargo.data_loaders.schemas import as_utc, is_among, utc_microseconds
+from embargo.data_loaders.schemas import as_utc, is_among, time_order, utc_microseconds
 
 PARTS = ("train", "validation", "test")
 _INSTANTS = ("known_at", "starts_at", "ends_at")
