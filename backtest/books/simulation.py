@@ -454,7 +454,7 @@ def simulate(
     extra = {"volume": volume, "volatility": volatility, "funding": funding}
     # These panels are of the caller, who may write to them later: what is derived then must be of what they hold now.
     weights, open, close = (panel.copy(deep=False) for panel in (weights, open, close))  # noqa: A001
-    terms = (costs, execution, initial_cash)
+    terms = (costs, execution, initial_cash, (open, close))
     if engine == "kernel" and execution.fill == "open" and all(panel is None for panel in (*extra.values(), dead)):
         market = Market(open.to_numpy(dtype=float), close.to_numpy(dtype=float), bar_years(open_at))
         account = equity_of(weights.to_numpy(dtype=float), market, costs, execution, initial_cash=initial_cash)
@@ -488,7 +488,10 @@ def _books(ledger: _Ledger, turnover: np.ndarray, trades: pd.DataFrame | None) -
 
 @dataclass(frozen=True, eq=False)
 class _Ledger:
-    """What the rest of the books is derived from; ``equity`` is that of the books of record, ``made`` every order."""
+    """What the rest of the books is derived from; ``equity`` is that of the books of record, ``made`` every order.
+
+    ``panels`` are the prices that the arrays of the market look into: while they are kept, pandas lets nobody write there.
+    """
 
     weights: pd.DataFrame
     open_at: pd.DatetimeIndex
@@ -496,6 +499,7 @@ class _Ledger:
     costs: Costs
     execution: Execution
     initial_cash: float
+    panels: tuple[pd.DataFrame, ...]
     equity: np.ndarray
     made: Record | None = None
 
