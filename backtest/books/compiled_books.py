@@ -1,4 +1,4 @@
-"""The compiled account of `simulate`: that of `compiled.general_account` to the last bit, for costs that are rates only.
+"""The compiled account of `simulate`: to the last bit that of `compiled.general_account`, for costs that are rates.
 
 Every sum that the general account makes is made here in the same order; what is not summed is done for many symbols at
 once, from panels of either layout. It stands alone because numba's cache notices changes only in the file of the

@@ -490,7 +490,7 @@ def _books(ledger: _Ledger, turnover: np.ndarray, trades: pd.DataFrame | None) -
 class _Ledger:
     """What the rest of the books is derived from; ``equity`` is that of the books of record, ``made`` every order.
 
-    ``panels`` are the prices that the arrays of the market look into: while they are kept, pandas lets nobody write there.
+    ``panels`` are the prices that the market's arrays look into: while they are kept, pandas lets nobody write there.
     """
 
     weights: pd.DataFrame
