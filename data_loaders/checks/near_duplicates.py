@@ -279,7 +279,7 @@ def _candidates(
     entries, group = entries[several[: len(entries)]], group[several[: len(entries)]]
     article = (entries & mask).astype(np.int64)
     at = np.flatnonzero((told.entry[first + article] == first + article) & (first + article >= start))
-    begun = np.searchsorted(told.known_at, told.known_at - told.window)[first + article[at]] - first
+    begun = np.searchsorted(told.known_at, told.known_at[start:stop] - told.window)[first + article[at] - start] - first
     low = np.searchsorted(entries, group[at] | np.maximum(begun, 0).astype(np.uint64))
     number = at - low
     cuts = np.searchsorted(np.cumsum(number), np.arange(0, number.sum() + _PAIRS, _PAIRS)) + 1
