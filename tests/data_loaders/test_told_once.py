@@ -124,5 +124,5 @@ def test_a_bar_written_twice_counts_once_and_one_of_two_contents_is_refused(tmp_
     assert loaded.counts["identical_rows_collapsed"] == 2
     rows[2]["volume"] = 2.0
     pd.DataFrame(rows).to_csv(f"{tmp_path}/bars.csv", index=False)
-    with pytest.raises(DataError, match=r"A has several different bars.*2 rows"):
+    with pytest.raises(DataError, match=r"A has several different bars.*2 such rows"):
         read_prices(f"{tmp_path}/bars.csv", calendar="XNYS")
