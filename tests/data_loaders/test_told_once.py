@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from embargo.data_loaders import labels
 from embargo.data_loaders.archive import prices as archive_prices
 from embargo.data_loaders.archive import read_prices
+from embargo.data_loaders.checks import reaction
 from embargo.data_loaders.checks.repeats import text_numbers
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.fields import PRICE_FIELDS
@@ -126,3 +127,14 @@ def test_a_bar_written_twice_counts_once_and_one_of_two_contents_is_refused(tmp_
     pd.DataFrame(rows).to_csv(f"{tmp_path}/bars.csv", index=False)
     with pytest.raises(DataError, match=r"A has several different bars.*2 such rows"):
         read_prices(f"{tmp_path}/bars.csv", calendar="XNYS")
+
+
+@settings(max_examples=80)
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 3)), max_size=60), st.booleans())
+def test_cells_of_rows_in_order_are_those_that_sorting_finds(rows: list[tuple[int, int]], in_order: bool) -> None:
+    rows = sorted(rows, key=lambda row: row[0]) if in_order else rows
+    place, column = np.array(rows, dtype=np.int64).reshape(-1, 2).T
+    found = reaction._cells(place, column, 4)
+    key, group = np.unique(place * 4 + column, return_inverse=True)
+    for one, other in zip(found, (*np.divmod(key, 4), group), strict=True):
+        np.testing.assert_array_equal(one, other)
