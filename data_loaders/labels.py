@@ -70,20 +70,23 @@ def settle(frame: pd.DataFrame, counts: dict[str, int]) -> Labelled:
 
     Where the frame has a column `STORY`, of `text_numbers`, texts are not compared again, and it stays in the samples.
     """
-    unlabelled = frame["label"].isna().to_numpy()
-    counts["unlabelled"] = int(unlabelled.sum())
-    frame = frame.loc[~unlabelled].assign(label=lambda part: part["label"].astype(np.int64))
+    place = np.flatnonzero(frame["label"].notna().to_numpy())
+    counts["unlabelled"] = len(frame) - len(place)
+    label = frame["label"].to_numpy()[place].astype(np.int64)
     told = STORY in frame.columns
-    story = frame[STORY].to_numpy() if told else text_numbers(frame["text"])
-    contradicted = _contradicted(story, frame["label"].to_numpy())
+    story = frame[STORY].to_numpy()[place] if told else text_numbers(frame["text"].iloc[place])
+    contradicted = _contradicted(story, label)
     counts["conflicting_texts"] = int(contradicted.sum())
-    frame = frame.loc[~contradicted]
-    frame = frame.iloc[time_order(frame)]
-    copies = frame.duplicated("article_id").to_numpy()
+    place, label = place[~contradicted], label[~contradicted]
+    order = time_order(frame[["known_at", "article_id"]].iloc[place])
+    place, label = place[order], label[order]
+    copies = frame["article_id"].iloc[place].duplicated().to_numpy()
     counts["repeated_articles"] = int(copies.sum())
-    frame = frame.loc[~copies]
-    counts["samples"] = len(frame)
-    return Labelled(frame[[*SAMPLE_COLUMNS, *([STORY] if told else [])]].reset_index(drop=True), counts)
+    # Rows are taken once, for copies of all texts are what fills the memory.
+    columns = [*SAMPLE_COLUMNS, *([STORY] if told else [])]
+    kept = frame[columns].iloc[place[~copies]].assign(label=label[~copies]).reset_index(drop=True)
+    counts["samples"] = len(kept)
+    return Labelled(kept, counts)
 
 
 def _contradicted(story: np.ndarray, label: np.ndarray) -> np.ndarray:
