@@ -16,10 +16,12 @@ from embargo.data_loaders.calendars import decided_before
 from embargo.data_loaders.checks.repeats import text_numbers
 from embargo.data_loaders.errors import ConfigError, DataError, such
 from embargo.data_loaders.fields import CLASSES
-from embargo.data_loaders.schemas import Prices, as_utc, utc_microseconds
+from embargo.data_loaders.schemas import Prices, as_utc, time_order, utc_microseconds
 
 COMMON_NAMES: Mapping[str, str] = {"negative": "bearish", "positive": "bullish"}
 SAMPLE_COLUMNS = ("article_id", "text", "label", "known_at", "starts_at", "ends_at")
+# Beside these while samples are planned: the number of each text, found once.
+STORY = "_story"
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,13 @@ def encode(labels: pd.Series, mapping: Mapping[str, str] | None, *, where: str) 
         raise ConfigError(f"{where}: the label mapping leads to {wrong}; the classes are {list(CLASSES)}.")
     codes = {name: float(CLASSES.index(meant)) for name, meant in names.items()}
     missing = labels.isna()
-    words = labels[~missing].astype("str").str.strip()
-    code = words.map(codes).astype(float)
-    code = code.fillna(words.str.lower().map(codes).astype(float))
+    given = labels[~missing]
+    # Texts repeat a few names; other things may be equal and yet written differently.
+    place, distinct = (np.arange(len(given)), given) if given.dtype != "str" else pd.factorize(given)
+    each = pd.Series(distinct).astype("str").str.strip()
+    found = each.map(codes).astype(float)
+    found = found.fillna(each.str.lower().map(codes).astype(float))
+    words, code = (pd.Series(side.to_numpy()[place], index=given.index) for side in (each, found))
     odd = code.isna()
     if odd.any():
         raise DataError(
@@ -60,18 +66,36 @@ def encode(labels: pd.Series, mapping: Mapping[str, str] | None, *, where: str) 
 
 
 def settle(frame: pd.DataFrame, counts: dict[str, int]) -> Labelled:
-    """Keep one row per article and normalised text; drop and count texts whose labels contradict each other."""
-    unlabelled = frame["label"].isna()
-    counts["unlabelled"] = int(unlabelled.sum())
-    frame = frame.loc[~unlabelled].assign(label=lambda part: part["label"].astype(np.int64))
-    contradicted = frame.groupby(text_numbers(frame["text"]))["label"].transform("nunique") > 1
+    """Keep one row per article and normalised text; drop and count texts whose labels contradict each other.
+
+    Where the frame has a column `STORY`, of `text_numbers`, texts are not compared again, and it stays in the samples.
+    """
+    place = np.flatnonzero(frame["label"].notna().to_numpy())
+    counts["unlabelled"] = len(frame) - len(place)
+    label = frame["label"].to_numpy()[place].astype(np.int64)
+    told = STORY in frame.columns
+    story = frame[STORY].to_numpy()[place] if told else text_numbers(frame["text"].iloc[place])
+    contradicted = _contradicted(story, label)
     counts["conflicting_texts"] = int(contradicted.sum())
-    frame = frame.loc[~contradicted].sort_values(["known_at", "article_id"], kind="stable")
-    copies = frame.duplicated("article_id")
+    place, label = place[~contradicted], label[~contradicted]
+    order = time_order(frame[["known_at", "article_id"]].iloc[place])
+    place, label = place[order], label[order]
+    copies = frame["article_id"].iloc[place].duplicated().to_numpy()
     counts["repeated_articles"] = int(copies.sum())
-    frame = frame.loc[~copies]
-    counts["samples"] = len(frame)
-    return Labelled(frame[list(SAMPLE_COLUMNS)].reset_index(drop=True), counts)
+    # Rows are taken once, for copies of all texts are what fills the memory.
+    columns = [*SAMPLE_COLUMNS, *([STORY] if told else [])]
+    kept = frame[columns].iloc[place[~copies]].assign(label=label[~copies]).reset_index(drop=True)
+    counts["samples"] = len(kept)
+    return Labelled(kept, counts)
+
+
+def _contradicted(story: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """Tell which rows are of a text that some row labels otherwise; shape (n,)."""
+    first = np.empty(story.max(initial=-1) + 1, dtype=np.int64)
+    first[story[::-1]] = label[::-1]
+    disputed = np.zeros(len(first), dtype=bool)
+    disputed[story[label != first[story]]] = True
+    return np.asarray(disputed[story])
 
 
 def samples_from_news(
@@ -115,13 +139,20 @@ def samples_from_news(
     >>> samples_from_news(market.news).counts["samples"]
     78
     """
+    return settle(labelled_rows(news, column, mapping=mapping, ends_at=ends_at), {"rows": len(news)})
+
+
+def labelled_rows(
+    news: pd.DataFrame, column: str, *, mapping: Mapping[str, str] | None = None, ends_at: str | None = None
+) -> pd.DataFrame:
+    """Return the rows that `settle` makes samples of, index of the news; arguments as of `samples_from_news`."""
     if column not in news.columns:
         raise DataError(
             f"labels: the news have no column {column!r}; they have {list(news.columns)}. Name another one."
         )
     known_at = as_utc(news["known_at"], what="labels, column known_at")
     encoded = encode(news[column], mapping, where=f"labels, column {column}")
-    frame = pd.DataFrame(
+    return pd.DataFrame(
         {
             "article_id": news["article_id"],
             "text": news["text"],
@@ -131,7 +162,6 @@ def samples_from_news(
             "ends_at": known_at if ends_at is None else complete_at(news, ends_at, known_at, encoded.notna()),
         }
     )
-    return settle(frame, {"rows": len(news)})
 
 
 def complete_at(news: pd.DataFrame, column: str, known_at: pd.Series, labelled: pd.Series) -> pd.Series:

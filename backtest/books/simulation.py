@@ -7,15 +7,17 @@ fulfil (no price, no cash, no volume) is counted, never hidden.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from embargo.backtest.books.costs import Costs
 from embargo.backtest.books.execution import STALE_AFTER, Execution, trailing_volatility
-from embargo.backtest.books.kernel import Market, Record, record
+from embargo.backtest.books.kernel import Market, Record, equity_of, record
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import utc_microseconds
 
@@ -26,6 +28,8 @@ _YEAR = 365.25 * 86_400e6  # microseconds
 @dataclass(frozen=True)
 class Books:
     """What the account did and earned.
+
+    The kernel's books know returns, equity and turnover at once; everything else is derived when it is first asked for.
 
     Attributes
     ----------
@@ -88,6 +92,28 @@ class Books:
     funding_paid: float
     max_weight_gap: float
     counts: dict[str, int]
+
+    if not TYPE_CHECKING:  # the fields are declared above, and no other name is answered
+
+        def __getattr__(self, name: str) -> Any:
+            derived = vars(self).get("_derived")
+            if derived is None or name not in _DERIVED:
+                raise AttributeError(
+                    f"Books have no {name!r}; they have {', '.join(each.name for each in fields(self))}."
+                )
+            vars(self).update(derived.of(name))
+            return vars(self)[name]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+
+
+_PAID = ("commission", "spread_paid", "impact_paid", "haircut_paid", "borrow_paid", "interest_paid", "funding_paid")
+_HELD = ("realised_weights", "max_weight_gap", "counts")
+_DERIVED = frozenset((*_PAID, *_HELD, "orders"))
 
 
 def marks(open: pd.DataFrame, close: pd.DataFrame) -> np.ndarray:  # noqa: A002 - the field's own name
@@ -273,12 +299,11 @@ def net_returns(
     return np.asarray(net)
 
 
-def _check_inputs(
+def _check_shapes(
     weights: pd.DataFrame,
     open: pd.DataFrame,  # noqa: A002
     close: pd.DataFrame,
     open_at: pd.DatetimeIndex,
-    execution: Execution,
     initial_cash: float,
 ) -> None:
     _same_labels(weights, open, "weights", "open")
@@ -289,6 +314,9 @@ def _check_inputs(
         raise DataError("simulate: the weights are indexed by other instants than open_at. Use the same bars.")
     if not (np.isfinite(initial_cash) and initial_cash > 0.0):
         raise ConfigError(f"initial_cash must be positive, got {initial_cash}.")
+
+
+def _check_prices(open: pd.DataFrame, close: pd.DataFrame) -> None:  # noqa: A002
     for name, prices in (("open", open), ("close", close)):
         values = prices.to_numpy(dtype=float)
         wrong = ~((values > 0.0) & (values < np.inf) | np.isnan(values))
@@ -298,7 +326,6 @@ def _check_inputs(
                 f"simulate: the {name} of {prices.columns[column]} at {prices.index[row]} is {values[row, column]}. "
                 "Prices are positive; write NaN where there was no trade."
             )
-    _check_weights(weights, execution.leverage)
 
 
 def _check_weights(weights: pd.DataFrame, leverage: float) -> None:
@@ -423,77 +450,115 @@ def simulate(
     """
     if engine not in ("vectorbt", "kernel"):
         raise ConfigError(f"engine must be 'vectorbt' or 'kernel', got {engine!r}.")
-    _check_inputs(weights, open, close, open_at, execution, initial_cash)
+    _check_shapes(weights, open, close, open_at, initial_cash)
     extra = {"volume": volume, "volatility": volatility, "funding": funding}
+    # These panels are of the caller, who may write to them later: what is derived then must be of what they hold now.
+    weights, open, close = (panel.copy(deep=False) for panel in (weights, open, close))  # noqa: A001
+    terms = (costs, execution, initial_cash, (open, close))
+    if engine == "kernel" and execution.fill == "open" and all(panel is None for panel in (*extra.values(), dead)):
+        market = Market(open.to_numpy(dtype=float), close.to_numpy(dtype=float), bar_years(open_at))
+        account = equity_of(weights.to_numpy(dtype=float), market, costs, execution, initial_cash=initial_cash)
+        if account is not None:
+            return _books(_Ledger(weights, open_at, market, *terms, account.equity), account.turnover, None)
+    _check_prices(open, close)
+    _check_weights(weights, execution.leverage)
     market = _market(open, close, bar_years(open_at), costs, execution, extra, dead)
-    target = weights.to_numpy(dtype=float)
-    kept = record(target, market, costs, execution, initial_cash=initial_cash)
-    value = _values(market.fill, market.close)
+    kept = record(weights.to_numpy(dtype=float), market, costs, execution, initial_cash=initial_cash)
     equity, trades = kept.account.equity, None
     if engine == "vectorbt":
         from embargo.backtest.books.vectorbt import book
 
-        equity, trades = book(kept, value, weights, initial_cash)
-    return _books(kept, equity, trades, value, weights, open_at, execution, initial_cash, market.fill)
+        equity, trades = book(kept, _values(market.fill, market.close), weights, initial_cash)
+    return _books(_Ledger(weights, open_at, market, *terms, equity, kept), kept.account.turnover, trades)
 
 
-def _books(
-    kept: Record,
-    equity: np.ndarray,
-    trades: pd.DataFrame | None,
-    value: np.ndarray,
-    weights: pd.DataFrame,
-    open_at: pd.DatetimeIndex,
-    execution: Execution,
-    initial_cash: float,
-    fill: np.ndarray,
-) -> Books:
-    lost = equity <= 0.0
-    alive = int(np.argmax(lost)) + 1 if lost.any() else len(equity)
-    before = np.concatenate([[initial_cash], equity[:-1]])
-    growth = np.divide(equity, before, out=np.ones_like(equity), where=before > 0.0)
-    shares = np.cumsum(kept.sizes, axis=0)
-    shares[np.abs(shares) < 1e-12] = 0.0
-    fraction = np.where(np.isnan(value[:-1]), 0.0, value[:-1]) / np.where(before > 0.0, before, np.inf)[:, None]
-    realised = shares * fraction
-    realised[alive:] = 0.0
-    missing = np.isnan(fill)
-    exits = (_missing_run(missing) == execution.stale_after) & np.isfinite(value[:-1])
-    target = np.where(exits, 0.0, weights.to_numpy(dtype=float))
-    counts, gap = _shortfalls(kept, target, realised, missing, exits, alive)
-    index = weights.index
-    borrow, interest, funding = kept.carry.sum(axis=0)
-    return Books(
+def _books(ledger: _Ledger, turnover: np.ndarray, trades: pd.DataFrame | None) -> Books:
+    growth = np.divide(ledger.equity, ledger.before, out=np.ones_like(ledger.equity), where=ledger.before > 0.0)
+    index = ledger.weights.index
+    books = object.__new__(Books)
+    vars(books).update(
         returns=pd.Series(growth - 1.0, index=index, name="returns"),
-        equity=pd.Series(equity, index=index, name="equity"),
-        orders=_order_frame(kept, weights.columns, open_at),
+        equity=pd.Series(ledger.equity, index=index, name="equity"),
+        turnover=pd.Series(turnover, index=index, name="turnover"),
         trades=trades,
-        realised_weights=pd.DataFrame(realised, index=index, columns=weights.columns),
-        turnover=pd.Series(kept.account.turnover, index=index, name="turnover"),
-        commission=kept.commission,
-        spread_paid=kept.spread,
-        impact_paid=kept.impact,
-        haircut_paid=kept.haircut,
-        borrow_paid=float(borrow),
-        interest_paid=float(interest),
-        funding_paid=float(funding),
-        max_weight_gap=gap,
-        counts=counts,
+        _derived=ledger,
     )
+    return books
+
+
+@dataclass(frozen=True, eq=False)
+class _Ledger:
+    """What the rest of the books is derived from; ``equity`` is that of the books of record, ``made`` every order.
+
+    ``panels`` are the prices that the market's arrays look into: while they are kept, pandas lets nobody write there.
+    """
+
+    weights: pd.DataFrame
+    open_at: pd.DatetimeIndex
+    market: Market
+    costs: Costs
+    execution: Execution
+    initial_cash: float
+    panels: tuple[pd.DataFrame, ...]
+    equity: np.ndarray
+    made: Record | None = None
+
+    @cached_property
+    def kept(self) -> Record:
+        """Every order."""
+        if self.made is not None:
+            return self.made
+        target = self.weights.to_numpy(dtype=float)
+        return record(target, self.market, self.costs, self.execution, initial_cash=self.initial_cash)
+
+    @property
+    def before(self) -> np.ndarray:
+        """Equity at the fills of each row."""
+        return np.concatenate([[self.initial_cash], self.equity[:-1]])
+
+    def of(self, name: str) -> Mapping[str, Any]:
+        """Derive a field of the books, and those that come with it."""
+        if name == "orders":
+            return {"orders": _order_frame(self.kept, self.weights.columns, self.open_at)}
+        return self._paid() if name in _PAID else self._held()
+
+    def _paid(self) -> Mapping[str, Any]:
+        kept = self.kept
+        fills = (kept.commission, kept.spread, kept.impact, kept.haircut)
+        return dict(zip(_PAID, (*fills, *map(float, kept.carry.sum(axis=0))), strict=True))
+
+    def _held(self) -> Mapping[str, Any]:
+        equity, before, kept = self.equity, self.before, self.kept
+        value = _values(self.market.fill, self.market.close)[:-1]
+        lost = equity <= 0.0
+        alive = int(np.argmax(lost)) + 1 if lost.any() else len(equity)
+        shares = np.cumsum(kept.sizes, axis=0)
+        shares[np.abs(shares) < 1e-12] = 0.0
+        fraction = np.where(np.isnan(value), 0.0, value) / np.where(before > 0.0, before, np.inf)[:, None]
+        realised = shares * fraction
+        realised[alive:] = 0.0
+        missing = np.isnan(self.market.fill)
+        exits = (_missing_run(missing) == self.execution.stale_after) & np.isfinite(value)
+        target = np.where(exits, 0.0, self.weights.to_numpy(dtype=float))
+        counts, gap = _shortfalls(kept, target, realised, missing, exits, alive)
+        panel = pd.DataFrame(realised, index=self.weights.index, columns=self.weights.columns)
+        return dict(zip(_HELD, (panel, gap, counts), strict=True))
 
 
 def _order_frame(kept: Record, columns: pd.Index, open_at: pd.DatetimeIndex) -> pd.DataFrame:
     bar, column = np.nonzero(kept.sizes)
     size = kept.sizes[bar, column]
+    traded = np.flatnonzero(np.bincount(column, minlength=len(columns)))
+    names = pd.Series(columns.to_numpy()[traded])
     return pd.DataFrame(
         {
-            "symbol": columns.to_numpy()[column],
+            "symbol": names.array.take(np.searchsorted(traded, column)),
             "bar": bar,
             "fill_at": open_at[bar],
             "size": np.abs(size),
             "price": kept.prices[bar, column],
             "fees": kept.fees[bar, column],
-            "side": np.where(size > 0.0, "buy", "sell"),
+            "side": pd.Series(["sell", "buy"]).array.take((size > 0.0).astype(np.intp)),
         }
     )
 

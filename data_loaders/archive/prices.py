@@ -7,10 +7,12 @@ is counted by reason. A price that is not positive or a bar with two contents is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
 
+import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.archive.dialect import PLAIN, Dialect
@@ -176,7 +178,7 @@ def _price_piece(piece: Piece, rules: PriceRules, counts: Counts) -> pd.DataFram
         names = pd.Series(rules.symbol, index=raw.index, dtype="str")
     when, where = raw[rules.columns[rules.stamp]], f"{piece.place}, column {rules.columns[rules.stamp]!r}"
     if rules.daily:
-        bar = session_labels_of(when, rules.timezone, where=where, form=rules.form).dt.tz_localize("UTC")
+        bar = _days_of(when, rules, where=where).dt.tz_localize("UTC")
     else:
         daily = "Set bar = '1d' if these are daily bars."
         bar = instants_of(when, rules.timezone, counts, where=where, form=rules.form, remedy=daily)
@@ -214,6 +216,17 @@ def _price_piece(piece: Piece, rules: PriceRules, counts: Counts) -> pd.DataFram
     add_count(counts, "partly_empty_rows", (absent.any(axis=1) & ~absent.all(axis=1)).sum())
     add_count(counts, "zero_volume_rows", (frame["volume"] == 0).sum())
     return frame.loc[~absent.all(axis=1)]
+
+
+def _days_of(when: pd.Series, rules: PriceRules, *, where: str) -> pd.Series:
+    """Read trading days, each as written once: symbols share them."""
+    if when.dtype == "str" and not when.isna().any():
+        place, distinct = pd.factorize(when)
+        # A fault is told of all rows, so it is left to the reading of all.
+        with suppress(DataError):
+            days = session_labels_of(pd.Series(distinct), rules.timezone, where=where, form=rules.form)
+            return pd.Series(days.to_numpy()[place], index=when.index)
+    return session_labels_of(when, rules.timezone, where=where, form=rules.form)
 
 
 class NoPricesError(DataError):
@@ -265,10 +278,13 @@ def _written_in(parts: Sequence[Table], rules: PriceRules) -> dict[str, str]:
 
 
 def _one_row_per_bar(frame: pd.DataFrame, path: str | Path, counts: Counts) -> pd.DataFrame:
-    identical = frame.duplicated()
-    add_count(counts, "identical_rows_collapsed", identical.sum())
-    frame = frame.loc[~identical]
+    # Rows that are alike throughout share symbol and bar, which are sooner compared.
     twice = frame.duplicated(["symbol", "bar"], keep=False)
+    alike = frame.loc[twice].duplicated()
+    add_count(counts, "identical_rows_collapsed", alike.sum())
+    if alike.any():
+        frame = frame.drop(index=alike.index[alike])
+        twice = frame.duplicated(["symbol", "bar"], keep=False)
     if twice.any():
         first = frame.loc[twice].iloc[0]
         raise DataError(
@@ -279,8 +295,17 @@ def _one_row_per_bar(frame: pd.DataFrame, path: str | Path, counts: Counts) -> p
 
 
 def _panels(frame: pd.DataFrame, columns: list[str]) -> dict[str, pd.DataFrame]:
-    wide = frame.pivot(index="bar", columns="symbol", values=list(PRICE_FIELDS))  # noqa: PD010 - keys are unique here
-    return {name: pd.DataFrame(wide[name]).reindex(columns=columns).sort_index() for name in PRICE_FIELDS}
+    """Lay the bars of some symbols out, one panel for each field; no symbol has a bar twice."""
+    row, bars = pd.factorize(pd.DatetimeIndex(frame["bar"]), sort=True)
+    column = pd.Index(columns, dtype="str").get_indexer(pd.Index(frame["symbol"], dtype="str"))
+    chosen = column >= 0
+    panels = {}
+    for name in PRICE_FIELDS:
+        # Symbol by symbol, as pandas keeps its columns.
+        laid = np.full((len(columns), len(bars)), np.nan)
+        laid[column[chosen], row[chosen]] = frame[name].to_numpy(dtype=float)[chosen]
+        panels[name] = pd.DataFrame(laid.T, index=bars.rename("bar"), columns=columns, copy=False)
+    return panels
 
 
 def bar_batches(

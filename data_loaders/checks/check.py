@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from embargo.data_loaders.checks.repeats import first_of, normalised, stories, time_order
+from embargo.data_loaders.checks.repeats import first_of, normalised, stories
 from embargo.data_loaders.errors import DataError
-from embargo.data_loaders.schemas import as_utc
+from embargo.data_loaders.schemas import as_utc, time_order
 
 Grade = Literal["clean", "look", "bad"]
 MAX_EXAMPLES = 20

@@ -17,9 +17,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from embargo.data_loaders.checks.repeats import normalised, stories, time_order
+from embargo.data_loaders.checks.repeats import normalised, stories
 from embargo.data_loaders.errors import ConfigError
-from embargo.data_loaders.schemas import utc_microseconds
+from embargo.data_loaders.schemas import time_order, utc_microseconds
 
 # A copy runs within days of its original; two articles alike but further apart are new news (the next quarter's).
 DEFAULT_WINDOW = pd.Timedelta(days=7)
@@ -279,7 +279,7 @@ def _candidates(
     entries, group = entries[several[: len(entries)]], group[several[: len(entries)]]
     article = (entries & mask).astype(np.int64)
     at = np.flatnonzero((told.entry[first + article] == first + article) & (first + article >= start))
-    begun = np.searchsorted(told.known_at, told.known_at - told.window)[first + article[at]] - first
+    begun = np.searchsorted(told.known_at, told.known_at[start:stop] - told.window)[first + article[at] - start] - first
     low = np.searchsorted(entries, group[at] | np.maximum(begun, 0).astype(np.uint64))
     number = at - low
     cuts = np.searchsorted(np.cumsum(number), np.arange(0, number.sum() + _PAIRS, _PAIRS)) + 1

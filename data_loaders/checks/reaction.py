@@ -232,12 +232,12 @@ def _compared(
     moved = other != own
     found: list[float] = []
     for moves, heard, weighed in ((legs.moves, moved, None), (legs.steps, moved & (tone != 0), tone)):
-        key = (own[heard] * n_legs + other[heard]) * n_symbols + column[heard]
-        key, group = np.unique(key, return_inverse=True)
-        place, symbol = np.divmod(key, n_symbols)
+        place, symbol, group = _cells(own[heard] * n_legs + other[heard], column[heard], n_symbols)
         before, after = np.divmod(place, n_legs)
         # Copies say the same again, so that a text counts by what it says, not by how often.
-        side = 1.0 if weighed is None else np.clip(np.bincount(group, weights=weighed[heard]), -1.0, 1.0)
+        side = 1.0
+        if weighed is not None:
+            side = np.clip(np.bincount(group, weights=weighed[heard], minlength=len(place)), -1.0, 1.0)
         declared, shifted = side * moves[before, symbol], side * moves[after, symbol]
         known = np.isfinite(declared) & np.isfinite(shifted)
         declared, shifted = declared[known], shifted[known]
@@ -254,6 +254,24 @@ def _compared(
             score = float("nan") if slow or np.isnan(score) else _as_normal(score, count - 1)
         found += [len(declared), *mean, score]
     return tuple(found)
+
+
+def _cells(place: np.ndarray, column: np.ndarray, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Find the distinct pairs of place and column, in order, and which of them each row is."""
+    step = np.diff(place, prepend=place[:1])
+    runs = np.flatnonzero(step)
+    cells = (len(runs) + 1) * columns
+    if (step < 0).any() or cells > 16 * len(place):
+        key, group = np.unique(place * columns + column, return_inverse=True)
+        return *np.divmod(key, columns), group
+    # Rows in the order of time are in that of their places, so that nothing need be sorted.
+    cell = np.cumsum(step != 0) * columns + column
+    held = np.zeros(cells, dtype=bool)
+    held[cell] = True
+    number = np.cumsum(held) - 1
+    filled = np.flatnonzero(held)
+    first = np.append(0, runs) if len(place) else runs
+    return place[first[filled // columns]], filled % columns, number[cell]
 
 
 def _as_normal(score: float, freedom: int) -> float:

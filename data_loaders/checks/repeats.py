@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from embargo.data_loaders.errors import DataError
-from embargo.data_loaders.schemas import utc_microseconds
+from embargo.data_loaders.schemas import time_order, utc_microseconds
 
 _LINK = re.compile(r"(?:https?://|www\.)\S+")
 _REPOST = re.compile(r"^(?:\s*rt\b\s*(?=@\w|:)(?:@\w+)?\s*:?)+")
@@ -171,32 +171,6 @@ def stories(texts: pd.Series, plain: pa.LargeStringArray) -> np.ndarray:
         plain = pc.replace_with_mask(plain, blank, pa.array(marked, pa.large_string()))
     codes: np.ndarray = plain.dictionary_encode().indices.to_numpy().astype(np.int64)
     return codes
-
-
-def time_order(news: pd.DataFrame, ties: tuple[str, ...] = ("article_id",)) -> np.ndarray:
-    """Positions of rows in the order of ``known_at``; of equal instants, in that of the columns ``ties``.
-
-    Parameters
-    ----------
-    news : DataFrame
-        With ``known_at`` and the columns named.
-    ties : tuple of str
-
-    Returns
-    -------
-    ndarray of int64, shape (n,)
-    """
-    known_at = utc_microseconds(news["known_at"])
-    order = np.argsort(known_at, kind="stable")
-    known_at = known_at[order]
-    same = known_at[1:] == known_at[:-1]
-    # Only the rows of one instant need their strings compared, which takes far longer than all else.
-    rows = np.flatnonzero(np.append(same, False) | np.append(False, same))
-    if len(rows):
-        tied = news[list(ties)].iloc[order[rows]].assign(known_at=known_at[rows])
-        within = tied.reset_index(drop=True).sort_values(["known_at", *ties], kind="stable").index
-        order[rows] = order[rows][within.to_numpy()]
-    return order
 
 
 def text_keys(texts: pd.Series) -> pd.Series:

@@ -65,7 +65,7 @@ def export_delta(store: Store, folder: str | Path, *, at: pd.Timestamp) -> dict[
         from deltalake.exceptions import DeltaError
     except ImportError as failure:
         raise MissingPartError(
-            f"Delta tables need the package deltalake ({failure}). Run: pip install 'embargo[delta]'."
+            f"Delta tables need the package deltalake ({failure}). Run: pip install 'embargo-backtest[delta]'."
         ) from failure
     snapshot = store.as_of(at)
     told = {"embargo.known_until": snapshot.t.isoformat()}

@@ -16,7 +16,7 @@ from embargo.data_loaders.fields import CLASSES
 from embargo.models.content import json_hash
 from embargo.models.scorer import Progress
 from embargo.models.scorers.kind import Fit, FitRequest, ScorerKind
-from embargo.models.scorers.word_lists import PAPER_YEAR, count_words, signs_of, word_lists
+from embargo.models.scorers.word_lists import PAPER_YEAR, count_all_words, count_words, signs_of, word_lists
 
 
 class LexiconScorer:
@@ -65,7 +65,7 @@ class LexiconScorer:
 
     def logits(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
         """Return the logits of bearish, neutral and bullish, float64 of shape (len(texts), 3)."""
-        counts = np.array([self.counts(text) for text in texts], dtype=float).reshape(-1, 2)
+        counts = count_all_words(texts, self._signs).astype(float)
         result = np.full((len(texts), len(CLASSES)), math.log(2) / 2)
         result[:, 0] = np.log1p(counts[:, 1])
         result[:, 2] = np.log1p(counts[:, 0])

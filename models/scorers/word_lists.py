@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from embargo.data_loaders.errors import ConfigError, MissingPartError
 
 PAPER_YEAR = 2011
 FIRST_YEAR, LAST_YEAR = 2009, 2018
 _WORDS = re.compile("[a-z]+")
+_TO_SPACES = bytes(byte if ord("a") <= byte <= ord("z") else ord(" ") for byte in range(256))
+# Texts that are counted together: their letters fit the caches.
+_PIECE = 25_000
 
 
 @lru_cache(maxsize=8)
@@ -69,3 +75,40 @@ def count_words(text: str, signs: Mapping[str, int]) -> tuple[int, int]:
         return 0, 0
     found = [signs.get(word, 0) for word in words]
     return found.count(1), found.count(-1)
+
+
+def count_all_words(texts: Sequence[str] | pd.Series, signs: Mapping[str, int]) -> np.ndarray:
+    """Return what `count_words` does of every text, many at once; int64 of shape (n, 2)."""
+    counts = np.zeros((len(texts), 2), dtype=np.int64)
+    for start in range(0, len(texts), _PIECE):
+        piece = texts[start : start + _PIECE]
+        array = pa.array(piece, pa.large_string(), from_pandas=False)
+        given = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+        counts[start : start + len(given)] = _counted(given, signs)
+    return counts
+
+
+def _counted(given: pa.LargeStringArray, signs: Mapping[str, int]) -> np.ndarray:
+    _, ends, letters = pc.ascii_lower(given).buffers()
+    offsets = np.frombuffer(ends, np.int64)[: len(given) + 1]
+    written = np.frombuffer(bytes(letters or b"")[: int(offsets[-1])].translate(_TO_SPACES), np.uint8)
+    letter = written != ord(" ")
+    begins = letter.copy()
+    begins[1:] &= ~letter[:-1]
+    inner = offsets[:-1][offsets[:-1] < len(letter)]
+    begins[inner] = letter[inner]
+    # The letters of all words one after the other, and where each word begins among them.
+    kept = written[letter]
+    marks = np.append(np.flatnonzero(begins[letter]), len(kept))
+    words = pa.LargeStringArray.from_buffers(
+        len(marks) - 1, pa.py_buffer(marks), pa.py_buffer(kept)
+    ).dictionary_encode()
+    listed = np.fromiter((signs.get(word, 0) for word in words.dictionary.to_pylist()), np.int64, len(words.dictionary))
+    sign = listed[words.indices.to_numpy()]
+    told = np.flatnonzero(sign)
+    owner = np.searchsorted(offsets, np.flatnonzero(begins)[told], side="right") - 1
+    counts = np.stack([np.bincount(owner[sign[told] == side], minlength=len(given)) for side in (1, -1)], axis=1)
+    # Small letters of other alphabets may be ASCII, as that of the Kelvin sign is.
+    for place in np.flatnonzero(~pc.string_is_ascii(given).to_numpy(zero_copy_only=False)).tolist():
+        counts[place] = count_words(given[place].as_py(), signs)
+    return counts

@@ -20,7 +20,7 @@ from embargo.data_loaders.checks.check import MAX_EXAMPLES, facts_of
 from embargo.data_loaders.checks.clock_evidence import ClockJudgement, judge_clock
 from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.schemas import Prices
-from embargo.models.scorers.word_lists import count_words, signs_of
+from embargo.models.scorers.word_lists import count_all_words, signs_of
 from embargo.research.config.experiment import Config
 from embargo.research.run.samples import Samples
 from embargo.research.run.world import World
@@ -199,10 +199,9 @@ def clock_of(news: pd.DataFrame, prices: Prices, *, calendar: str | None = None)
 
 def tone_of(news: pd.DataFrame) -> pd.Series:
     """Read news with the word list, which knows no prices: from -1 (bad) to 1 (good), 0 for nothing."""
-    signs, (codes, texts) = signs_of(), pd.factorize(news["text"])
-    counted = (count_words(text, signs) for text in texts.tolist())
-    balance = np.array([good - bad for good, bad in counted], dtype=float)
-    return pd.Series(np.tanh(balance[codes]), index=news.index)
+    codes, texts = pd.factorize(news["text"])
+    good, bad = count_all_words(texts, signs_of()).T
+    return pd.Series(np.tanh((good - bad).astype(float))[codes], index=news.index)
 
 
 def read_by(

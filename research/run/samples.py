@@ -14,6 +14,7 @@ import pandas as pd
 
 from embargo.data_loaders import labels
 from embargo.data_loaders.archive.label_sets import read_label_set
+from embargo.data_loaders.checks.repeats import text_numbers
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import CLASSES
 from embargo.data_loaders.splits.folds import Fold, walk_forward, walk_forward_by_count
@@ -149,8 +150,11 @@ def plan_samples(config: Config, world: World, cuts: Sequence[TimeSplit]) -> lis
     """Do for splits of any kind what `plan_parts` does for folds."""
     if config.labels.source == "file":
         return _samples_from_file(config, world, cuts)
-    if config.labels.source == "news":
-        labelled = _read_labels(config, world.news)
+    said, rows = config.labels, pd.DataFrame()
+    if said.source == "news":
+        rows = labels.labelled_rows(world.news, said.column, mapping=said.mapping or None, ends_at=said.ends_at)
+        rows[labels.STORY] = text_numbers(rows["text"])
+        labelled = labels.settle(rows, {"rows": len(rows)})
     else:
         if len(world.prices.symbols) == 1:
             raise ConfigError(
@@ -162,12 +166,15 @@ def plan_samples(config: Config, world: World, cuts: Sequence[TimeSplit]) -> lis
             world.news, world.prices, world.decided_at, horizon_bars=config.labels.horizon_bars
         )
         # The classes depend on thresholds learnt on train alone, so they wait until time has been cut.
-        labelled = replace(labelled, frame=labelled.frame.assign(label=CLASSES.index("neutral")))
+        story = text_numbers(labelled.frame["text"])
+        labelled = replace(
+            labelled, frame=labelled.frame.assign(label=CLASSES.index("neutral"), **{labels.STORY: story})
+        )
     embargo = pd.Timedelta(config.split.embargo)
     planned = []
     for cut in cuts:
         thresholds, thresholds_on = None, None
-        frame = labelled.frame if config.labels.source == "returns" else _labels_by_then(config, world, labelled, cut)
+        frame = labelled.frame if config.labels.source == "returns" else _labels_by_then(rows, labelled, cut)
         try:
             samples = part_of(frame, cut, embargo=embargo)
             if config.labels.source == "returns":
@@ -179,7 +186,10 @@ def plan_samples(config: Config, world: World, cuts: Sequence[TimeSplit]) -> lis
                 f"{failure} {labelled.counts['before_prices']} rows of news are older than the prices, which begin at "
                 f"{world.prices.open_at[0]}, and have no return to learn from. Give prices from earlier."
             ) from failure
-        train, validation, test, counts = samples.train, samples.validation, samples.test, dict(samples.counts)
+        train, validation, test = (
+            part.drop(columns=labels.STORY) for part in (samples.train, samples.validation, samples.test)
+        )
+        counts = dict(samples.counts)
         if thresholds is not None:
             train, validation, test = (
                 labels.samples_from_returns(part, *thresholds) for part in (train, validation, test)
@@ -225,21 +235,16 @@ def early_samples(config: Config, world: World, until: pd.Timestamp) -> pd.DataF
     if said.ends_at is not None and said.column in news.columns:
         ends = labels.complete_at(news, said.ends_at, news["known_at"], news[said.column].notna())
         news = news.loc[ends < limit]
-    return _read_labels(config, news).frame
+    return labels.samples_from_news(news, column=said.column, mapping=said.mapping or None, ends_at=said.ends_at).frame
 
 
-def _read_labels(config: Config, news: pd.DataFrame) -> labels.Labelled:
-    said = config.labels
-    return labels.samples_from_news(news, column=said.column, mapping=said.mapping or None, ends_at=said.ends_at)
-
-
-def _labels_by_then(config: Config, world: World, labelled: labels.Labelled, cut: TimeSplit) -> pd.DataFrame:
+def _labels_by_then(rows: pd.DataFrame, labelled: labels.Labelled, cut: TimeSplit) -> pd.DataFrame:
     """Return samples of which those that are learnt from were set aside by nothing that came after them all.
 
     A text that is labelled otherwise later contradicts its first label only from then on.
     """
     until = max(window.end for name in ("train", "validation") for window in cut.windows[name])
-    by_then = _read_labels(config, world.news.loc[world.news["known_at"] < until]).frame
+    by_then = labels.settle(rows.loc[rows["known_at"] < until], {}).frame
     return pd.concat([by_then, labelled.frame.loc[labelled.frame["known_at"] >= until]], ignore_index=True)
 
 

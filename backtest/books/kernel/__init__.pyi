@@ -1,4 +1,4 @@
-from .account import Account, Record, record, run
+from .account import Account, Record, equity_of, record, run
 from .market import Market
 from .sweeps import Decisions, SweptAccounts, decision_weights, sweep, sweep_weights
 
@@ -9,6 +9,7 @@ __all__ = [
     "Record",
     "SweptAccounts",
     "decision_weights",
+    "equity_of",
     "record",
     "run",
     "sweep",

@@ -18,8 +18,10 @@ from embargo.backtest.books.kernel.market import (
     check_shape,
     compiled_loops,
     is_plain,
+    panel_by_symbol,
     panels_of,
     terms_of,
+    unwritten,
 )
 
 
@@ -157,6 +159,62 @@ def run(
     compiled.plain_account(target, *panels[:3], terms, float(initial_cash), equity, turnover, gross)
     check_gross(gross, execution)
     return _account(equity, turnover, initial_cash)
+
+
+def equity_of(
+    weights: np.ndarray,
+    market: Market,
+    costs: Costs,
+    execution: Execution = Execution(),  # noqa: B008 - frozen
+    *,
+    initial_cash: float = 1_000_000.0,
+) -> Account | None:
+    """Return the account of `record` to the last bit, without its orders; None where only `record` can tell.
+
+    Panels of either layout are read as they are.
+
+    Parameters
+    ----------
+    weights : float array, shape (bars, symbols)
+        Fractions of equity, negative is short; row t is held from the fill of bar t.
+    market : Market
+    costs : Costs
+    execution : Execution
+    initial_cash : float
+        In the currency of the prices.
+
+    Returns
+    -------
+    Account or None
+        None under costs and limits that are not plain rates, and where a price, weight or gross exposure is not sound.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest import Costs
+    >>> from embargo.backtest.books.kernel import Market, equity_of
+    >>> fill = np.array([[100.0], [102.0], [101.0]])
+    >>> market = Market(fill=fill, close=fill, years=np.full(3, 1 / 365))
+    >>> half = np.array([[0.5], [0.5], [0.0]])
+    >>> account = equity_of(half, market, Costs())
+    >>> account.returns.round(5).tolist(), equity_of(3.0 * half, market, Costs())
+    ([0.0095, -0.00491, -0.0005], None)
+    """
+    if not (is_plain(market, costs, execution) and weights.size):
+        return None
+    # Loading numba takes about a second, which only those who trade should pay.
+    from embargo.backtest.books.compiled_books import Rates, strict_account
+
+    check_shape("weights", weights, market)
+    panels = [panel_by_symbol(panel) for panel in (weights, market.fill, market.close)]
+    rates = Rates(costs.fee, costs.slippage, costs.borrow_annual, costs.interest_annual, execution.stale_after)
+    equity, turnover = np.zeros(len(weights)), np.zeros(len(weights))
+    by_symbol = tuple(turned for _, turned in panels)
+    years = unwritten(market.years)
+    sound = strict_account(
+        *(panel for panel, _ in panels), by_symbol, years, rates, float(initial_cash), equity, turnover
+    )
+    return _account(equity, turnover, initial_cash) if sound else None
 
 
 def record(

@@ -104,7 +104,7 @@ def panels_of(market: Market, costs: Costs | Sequence[Costs], execution: Executi
         )
     if market.volatility is None and impact:
         raise ConfigError("kernel: impact needs the trailing volatility. Pass it, or set impact = 0.")
-    fill, years = _unwritten(market.fill), _unwritten(market.years)
+    fill, years = unwritten(market.fill), unwritten(market.years)
     if years.shape != (len(fill),):
         raise DataError(f"kernel: {len(fill)} bars but years of shape {years.shape}. Use the same bars.")
     panels = [fill, _panel(market.close, fill, "close")]
@@ -114,15 +114,21 @@ def panels_of(market: Market, costs: Costs | Sequence[Costs], execution: Executi
     return (*panels, years, *others, dead)
 
 
-def _unwritten(panel: np.ndarray, dtype: type = float) -> np.ndarray:
+def unwritten(panel: np.ndarray, dtype: type = float) -> np.ndarray:
     """Give a panel in rows that cannot be written to: loops are compiled, or loaded, apart for those that can."""
     view: np.ndarray = np.ascontiguousarray(panel, dtype=dtype).view()
     view.flags.writeable = False
     return view
 
 
+def panel_by_symbol(panel: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Give a panel in rows that cannot be written to, and whether these are its symbols, as pandas lays them."""
+    turned = panel.flags.f_contiguous and not panel.flags.c_contiguous
+    return unwritten(panel.T if turned else panel), turned
+
+
 def _panel(panel: np.ndarray, fill: np.ndarray, name: str, dtype: type = float) -> np.ndarray:
-    values = _unwritten(panel, dtype)
+    values = unwritten(panel, dtype)
     if values.shape != fill.shape:
         raise DataError(f"kernel: fill has shape {fill.shape}, {name} {values.shape}. They must agree.")
     return values
