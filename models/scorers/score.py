@@ -17,6 +17,7 @@ import pandas as pd
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.fields import CLASSES
 from embargo.data_loaders.schemas import validate_scores
+from embargo.data_loaders.threads import one_thread
 from embargo.models.calibration.fitting import Calibration
 from embargo.models.content import json_hash, text_hash
 from embargo.models.scorer import ByArticle, Progress, Scorer
@@ -109,6 +110,7 @@ class Logits:
     n_scored: int
 
 
+@one_thread()
 def cached_logits(
     scorer: Scorer,
     texts: Sequence[str],

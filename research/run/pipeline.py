@@ -22,6 +22,7 @@ from embargo.backtest.leakage import Finding
 from embargo.backtest.metrics import sharpe
 from embargo.data_loaders.archive.files import fingerprint, tables_of
 from embargo.data_loaders.schemas import Prices
+from embargo.data_loaders.threads import one_thread
 from embargo.research.cache import ledger_folder
 from embargo.research.config.experiment import Config
 from embargo.research.config.model import ModelSection, told_in
@@ -90,6 +91,7 @@ class Outcome:
     data: DataVerdict
 
 
+@one_thread()
 def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcome:
     """Carry out one experiment and write its run folder.
 

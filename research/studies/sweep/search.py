@@ -19,6 +19,7 @@ import pandas as pd
 from embargo.backtest.books import kernel
 from embargo.backtest.metrics import performance, sharpe
 from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.threads import one_thread
 from embargo.research.cache import ledger_folder
 from embargo.research.config.experiment import Config
 from embargo.research.pages.page import write_page
@@ -162,6 +163,7 @@ def _highest(ratios: np.ndarray, competes: np.ndarray) -> int | None:
     return int(np.argmax(judged)) if np.isfinite(judged).any() else None
 
 
+@one_thread()
 def sweep(config: Config, axes: Sequence[Axis], *, out: Path, cache: Path, stages: Stages) -> Sweep:
     """Trade every combination of settings, choose one by validation and report it on test.
 
