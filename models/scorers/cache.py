@@ -218,3 +218,11 @@ class SpareCache(ScoreCache):
     def put_many(self, identity: str, scores: Mapping[str, np.ndarray]) -> None:
         """Keep logits in memory."""
         self._anew.update({(identity, name): logits for name, logits in scores.items()})
+
+    @property
+    def anew(self) -> dict[str, dict[str, np.ndarray]]:
+        """What was scored since, by identity and text hash, for whoever may write it down."""
+        kept: dict[str, dict[str, np.ndarray]] = {}
+        for (identity, name), logits in self._anew.items():
+            kept.setdefault(identity, {})[name] = logits
+        return kept

@@ -23,9 +23,10 @@ from embargo.models.scorers.score import score_articles
 from embargo.research.config.adapt import AdaptConfig
 from embargo.research.progress import Advance, Quiet, Stages
 from embargo.research.records.folders import write_json
+from embargo.research.run.memory import SCORES
 from embargo.research.run.plan import Plan
 from embargo.research.run.preparation import prepare
-from embargo.research.run.reading import SCORES, lent
+from embargo.research.run.reading import lent
 from embargo.research.run.samples import Samples
 from embargo.research.run.world import Inputs, content_of
 from embargo.research.studies.adapt.costs import Effort, ReaderCosts, mean_of, measured
