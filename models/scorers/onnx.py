@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,10 +113,14 @@ class OnnxScorer:
             cutoff = self.manifest["knowledge_cutoff"]
             self.knowledge_cutoff: pd.Timestamp | None = None if cutoff is None else pd.Timestamp(cutoff).as_unit("us")
             self.calibration = Calibration.from_dict(self.manifest["calibration"])
-            self._token_budget = token_budget
+            self._token_budget, self._threads = token_budget, threads
             self._tokenizer = _open_tokenizer(self.folder, self.manifest)
             self._session = _open_session(runtime, self.folder / MODEL, threads)
             self._reproduce()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process opens, and checks, the files by itself.
+        return partial(OnnxScorer, self.folder, token_budget=self._token_budget, threads=self._threads), ()
 
     def logits(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
         """Return the logits of bearish, neutral and bullish, float64 of shape (len(texts), 3).

@@ -7,7 +7,7 @@ came from. A stream of articles takes the memory of one of its frames, however l
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -23,6 +23,8 @@ from embargo.models.content import json_hash, text_hash
 from embargo.models.scorer import ByArticle, Progress, Scorer
 from embargo.models.scorers.cache import LOOKUP_CHUNK, ScoreCache
 
+# Carries out blocks of texts for a scorer, somewhere, and calls back with number and logits of each, in any order.
+Spread = Callable[[Scorer, Sequence[Sequence[str]], Callable[[int, np.ndarray], None]], None]
 # Scores are stored after this many texts, so that a kill costs at most one block.
 BLOCK = 4096
 
@@ -118,6 +120,7 @@ def cached_logits(
     articles: Sequence[str] | None = None,
     cache: ScoreCache | None = None,
     progress: Progress | None = None,
+    spread: Spread | None = None,
 ) -> Logits:
     """Return the logits of texts, scoring each distinct text that the cache does not hold once.
 
@@ -131,6 +134,8 @@ def cached_logits(
         What is scored is written to it block by block, so that a run that was killed goes on where it stopped.
     progress : callable, optional
         Called with (distinct texts done, distinct texts in all).
+    spread : callable, optional
+        Carries out the blocks, where there are several; by default they are scored here, one after the other.
 
     Returns
     -------
@@ -156,18 +161,24 @@ def cached_logits(
     n_cached = len(known)
     # Sorted by length, so that each block fills its batches.
     missing = sorted((name for name in distinct if name not in known), key=lambda name: (len(distinct[name]), name))
-    for start in range(0, len(missing), BLOCK):
-        block = missing[start : start + BLOCK]
-        offset = n_cached + start
+    blocks = [missing[start : start + BLOCK] for start in range(0, len(missing), BLOCK)]
 
-        def report(done: int, _total: int, offset: int = offset) -> None:
-            if progress is not None:
-                progress(offset + done, len(distinct))
+    def report(done: int, _total: int = 0) -> None:
+        if progress is not None:
+            progress(len(known) + done, len(distinct))
 
-        fresh = dict(zip(block, scorer.logits([distinct[name] for name in block], report), strict=True))
+    def keep(number: int, logits: np.ndarray) -> None:
+        fresh = dict(zip(blocks[number], logits, strict=True))
         if cache is not None:
             cache.put_many(scorer.identity, fresh)
         known.update(fresh)
+        report(0)
+
+    if spread is not None and len(blocks) > 1:
+        spread(scorer, [[distinct[name] for name in block] for block in blocks], keep)
+    else:
+        for number, block in enumerate(blocks):
+            keep(number, scorer.logits([distinct[name] for name in block], report))
     if progress is not None:
         progress(len(distinct), len(distinct))
     logits = np.array([known[name] for name in hashes], dtype=float).reshape(-1, len(CLASSES))
@@ -181,6 +192,7 @@ def score_articles(
     *,
     cache: ScoreCache | None = None,
     progress: Progress | None = None,
+    spread: Spread | None = None,
 ) -> ScoredArticles:
     """Score articles.
 
@@ -193,6 +205,8 @@ def score_articles(
     cache : ScoreCache, optional
     progress : callable, optional
         Called with (distinct texts done, distinct texts in all).
+    spread : callable, optional
+        See `cached_logits`.
 
     Returns
     -------
@@ -214,7 +228,7 @@ def score_articles(
              a    0.227    0.320    0.453
              b    0.293    0.414    0.293
     """
-    return _scored(scorer, calibration, _distinct(articles), cache, progress)
+    return _scored(scorer, calibration, _distinct(articles), cache, progress, spread)
 
 
 def score_stream(
@@ -224,6 +238,7 @@ def score_stream(
     *,
     cache: ScoreCache,
     progress: Progress | None = None,
+    spread: Spread | None = None,
 ) -> Iterator[ScoredArticles]:
     """Score any number of articles frame by frame, in the memory of one frame.
 
@@ -240,6 +255,8 @@ def score_stream(
         been scored costs no more than a look-up.
     progress : callable, optional
         Called with (texts done, texts read so far), counted frame by frame.
+    spread : callable, optional
+        See `cached_logits`; of use where a frame has several blocks of 4,096 texts.
 
     Yields
     ------
@@ -273,7 +290,7 @@ def score_stream(
                 if progress is not None:
                     progress(before + done, before + total)
 
-            found = _scored(scorer, calibration, wanted, cache, report)
+            found = _scored(scorer, calibration, wanted, cache, report, spread)
             before += found.n_distinct_texts
             yield found
 
@@ -343,9 +360,12 @@ def _scored(
     wanted: pd.DataFrame,
     cache: ScoreCache | None,
     progress: Progress | None,
+    spread: Spread | None,
 ) -> ScoredArticles:
     ids = wanted["article_id"].astype(str)
-    found = cached_logits(scorer, wanted["text"].tolist(), articles=ids.tolist(), cache=cache, progress=progress)
+    found = cached_logits(
+        scorer, wanted["text"].tolist(), articles=ids.tolist(), cache=cache, progress=progress, spread=spread
+    )
     unscored = np.isnan(found.logits).any(axis=1)
     probabilities = np.full(found.logits.shape, np.nan)
     probabilities[~unscored] = calibration.apply(found.logits[~unscored])

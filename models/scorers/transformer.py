@@ -171,6 +171,10 @@ class TransformerScorer:
                     progress=progress,
                 )
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Another process loads the weights by itself.
+        return self.__dict__ | {"_loaded": None, "_shared": None}
+
     def _model(self) -> tuple[Any, Any]:
         if self._loaded is None:
             model = scoring_model(self._base, self._adapter, self._compute, weights=self._weights, shared=self._shared)

@@ -57,6 +57,8 @@ class Auto:
     ) -> None:
         self._processes = Processes(workers)
         self._say, self._clock = say, clock
+        self._took: dict[Task, float] = {}
+        self._told: set[Task] = set()
 
     def map(
         self,
@@ -70,23 +72,25 @@ class Auto:
     ) -> list[Any]:
         """Carry out ``function(shared, item)`` for every item; see `embargo.research.engine.keepers.Engine.map`."""
         results: list[Any] = []
-        known, spent = seconds, 0.0
+        known, spent = self._took.get(function) if seconds is None else seconds, 0.0
         while len(results) < len(items) and not (known is not None and self._pays(len(items) - len(results), known)):
             before, number = self._clock(), len(results)
             results += Serial().map(function, items[number : number + 1], shared)
             spent += self._clock() - before
             done(number, results[-1])
             progress(len(results), len(items))
-            known = spent / len(results) if seconds is None else seconds
+            if seconds is None:
+                known = self._took[function] = spent / len(results)
         start, left = len(results), len(items) - len(results)
         if not left:
             if len(items) > 1 and known is not None and known * len(items) > 1.0:
-                self._say(
+                self._tell(
+                    function,
                     f"Serial: {len(items):,} tasks of about {known:.1f} s would not repay the start of "
-                    f"{self._workers(len(items))} processes."
+                    f"{self._workers(len(items))} processes.",
                 )
             return results
-        self._say(f"{self._workers(left)} processes: {left:,} tasks of about {known:.1f} s.")
+        self._tell(function, f"{self._workers(left)} processes: {left:,} tasks of about {known:.1f} s.")
         return results + self._processes.map(
             function,
             items[start:],
@@ -94,6 +98,12 @@ class Auto:
             done=lambda number, result: done(start + number, result),
             progress=lambda finished, _: progress(start + finished, len(items)),
         )
+
+    def _tell(self, function: Task, text: str) -> None:
+        """Say once of each kind of task where it is carried out; a stream asks for each of its frames."""
+        if function not in self._told:
+            self._told.add(function)
+            self._say(text)
 
     def _workers(self, tasks: int) -> int:
         return min(self._processes.workers, tasks)

@@ -13,6 +13,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -176,6 +177,15 @@ def _portable(failure: Exception) -> tuple[BaseException, str]:
         # What is raised on purpose says where and what to do by itself.
         return failure, "" if isinstance(failure, EmbargoError) else where
     return RuntimeError(f"{type(failure).__name__}: {failure}"), where
+
+
+def gpus() -> list[str]:
+    """Return the names by which the GPUs that this process may use are chosen; empty where there is none."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return [name.strip() for name in chosen.split(",") if name.strip() not in ("", "-1")]
+    # Asked of the driver's own list: to load torch for this would take seconds.
+    return [str(number) for number, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*"))]
 
 
 def cores() -> int:

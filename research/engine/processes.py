@@ -23,7 +23,17 @@ from typing import Any, Self
 
 from embargo.data_loaders.errors import ConfigError, MissingPartError
 from embargo.data_loaders.threads import one_thread
-from embargo.research.engine.keepers import RETRIES, Answer, Done, Task, carry_out, cores, no_progress, nothing_done
+from embargo.research.engine.keepers import (
+    RETRIES,
+    Answer,
+    Done,
+    Task,
+    carry_out,
+    cores,
+    gpus,
+    no_progress,
+    nothing_done,
+)
 from embargo.research.progress import Advance
 
 # What a process is given to end by itself.
@@ -34,6 +44,7 @@ _PATIENCE_S = 10.0
 class _Worker:
     process: BaseProcess
     connection: Connection
+    gpu: str | None = None
     job: int = 0
     task: int | None = None
 
@@ -54,7 +65,7 @@ class Processes:
     Parameters
     ----------
     workers : int, optional
-        How many; by default one for each core.
+        How many; by default one for each core, or for each GPU where there are any. Each sees one GPU.
 
     Raises
     ------
@@ -72,9 +83,10 @@ class Processes:
     def __init__(self, workers: int | None = None) -> None:
         if workers is not None and workers < 1:
             raise ConfigError(f"--workers {workers}: at least one has to work. Leave it out for one on each core.")
-        self.workers = cores() if workers is None else workers
+        self._gpus = gpus()
+        self.workers = (len(self._gpus) or cores()) if workers is None else workers
         self._running: list[_Worker] = []
-        self._jobs = 0
+        self._jobs, self._job = 0, b""
 
     @property
     def started(self) -> bool:
@@ -92,13 +104,14 @@ class Processes:
         seconds: float | None = None,
     ) -> list[Any]:
         """Carry out ``function(shared, item)`` for every item; see `embargo.research.engine.keepers.Engine.map`."""
-        self._jobs += 1
-        job = bytes(ForkingPickler.dumps((function, shared)))
+        # Whoever has it already, such as a loaded model, does not get it again.
+        if (job := bytes(ForkingPickler.dumps((function, shared)))) != self._job:
+            self._jobs, self._job = self._jobs + 1, job
         waiting, results = deque(range(len(items))), dict[int, Any]()
         deaths: Counter[int] = Counter()
         try:
             while len(results) < len(items):
-                self._hand_out(job, items, waiting)
+                self._hand_out(items, waiting)
                 for worker in self._heard():
                     number = worker.task
                     assert number is not None
@@ -119,11 +132,12 @@ class Processes:
             raise
         return [results[number] for number in range(len(items))]
 
-    def _hand_out(self, job: bytes, items: Sequence[Any], waiting: deque[int]) -> None:
+    def _hand_out(self, items: Sequence[Any], waiting: deque[int]) -> None:
         """Give every process that is free a task, and start those that are missing."""
         busy = sum(worker.task is not None for worker in self._running)
         for _ in range(len(self._running), min(self.workers, busy + len(waiting))):
-            self._running.append(_started())
+            used = Counter(worker.gpu for worker in self._running)
+            self._running.append(_started(min(self._gpus, key=lambda gpu: used[gpu], default=None)))
         for worker in [each for each in self._running if each.task is None]:
             if not waiting:
                 return
@@ -131,7 +145,7 @@ class Processes:
             # One that has died meanwhile is heard of when its answer is read.
             with suppress(OSError):
                 if worker.job != self._jobs:
-                    worker.connection.send_bytes(b"j" + job)
+                    worker.connection.send_bytes(b"j" + self._job)
                     worker.job = self._jobs
                 worker.connection.send_bytes(b"t" + bytes(ForkingPickler.dumps(items[number])))
 
@@ -171,19 +185,21 @@ class Processes:
         self.close()
 
 
-def _started() -> _Worker:
+def _started(gpu: str | None) -> _Worker:
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=_work, args=(there,), name="embargo worker", daemon=True)
+    process = context.Process(target=_work, args=(there, gpu), name="embargo worker", daemon=True)
     # Libraries that it loads are to start with one thread.
     with one_thread():
         process.start()
     there.close()
-    return _Worker(process, here)
+    return _Worker(process, here, gpu)
 
 
-def _work(connection: Connection) -> None:
+def _work(connection: Connection, gpu: str | None) -> None:
     """Carry out tasks until the driver lets go."""
+    if gpu is not None:  # before anything has asked for the GPUs
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     # Ctrl-C reaches the whole group: the driver decides what becomes of its processes.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _end_with_driver()
@@ -197,7 +213,9 @@ def _work(connection: Connection) -> None:
                 function, shared = told
             else:
                 connection.send_bytes(_packed(carry_out(function, shared, told)))
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(0)  # to take libraries down one by one takes seconds, and nothing of theirs is kept
 
 
 def _packed(answer: Answer) -> bytes:

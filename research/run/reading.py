@@ -41,11 +41,12 @@ from embargo.models.scorers.given import GivenSettings
 from embargo.models.scorers.linear import LinearSettings
 from embargo.models.scorers.own import files_told
 from embargo.models.scorers.prompted import require_decoder
-from embargo.models.scorers.score import score_articles
+from embargo.models.scorers.score import Spread, score_articles
 from embargo.models.tuning.tiny import pretrain_tiny
 from embargo.models.tuning.tiny_lm import TinyLmSettings, pretrain_tiny_lm
 from embargo.research.config.experiment import Config
 from embargo.research.config.model import ModelSection, PromptSection, ReaderSection
+from embargo.research.engine.blocks import spread_over
 from embargo.research.engine.keepers import Engine, Serial
 from embargo.research.progress import Advance, Quiet, Stages
 from embargo.research.run.asking import PaidAccount, endpoint_settings, texts_of_teacher
@@ -243,7 +244,7 @@ def read(
         if _apart(config, parts, memory, engine):
             found = _read_elsewhere(plan, parts, cache, store, memory, engine, stages, audited=audited)
         else:
-            found = _read_here(plan, parts, cache, store, memory, stages, audited=audited)
+            found = _read_here(plan, parts, cache, store, memory, stages, engine, audited=audited)
     return _together(config, found)
 
 
@@ -265,6 +266,7 @@ def _read_here(
     store: ScoreCache,
     memory: Memory,
     stages: Stages,
+    engine: Engine,
     *,
     audited: bool,
 ) -> list[_Read]:
@@ -289,6 +291,7 @@ def _read_here(
                 orders=audited and all(each.orders is None for each in found),
                 shared=shared,
                 lends=lends,
+                spread=spread_over(engine),
             )
             progress = stages.stage(f"Score the news, {fold}")
             found.append(_read_part(plan, part, model, cache, store, memory, asks, counted, progress))
@@ -327,18 +330,19 @@ def _fold_elsewhere(
     plan, cache, audited = shared
     memory = Memory()
     with SpareCache(cache / SCORES, {}) as store:
-        [read] = _read_here(plan, [part], cache, store, memory, Quiet(), audited=audited)
+        [read] = _read_here(plan, [part], cache, store, memory, Quiet(), Serial(), audited=audited)
         return read, memory, store.anew
 
 
 @dataclass(frozen=True)
 class _Asks:
-    """What an audited reading asks besides scores, and how often the base had been lent before a fold's model was."""
+    """What a reading asks of a fold's model, how often the base had been lent before it, and who scores blocks."""
 
     audited: bool
     orders: bool
     shared: SharedBase | None
     lends: int
+    spread: Spread | None
 
     @property
     def loaded(self) -> bool:
@@ -374,12 +378,12 @@ def _read_part(
     config = plan.config
     tested = pd.concat([part.test_news[["article_id", "text"]], part.test[["article_id", "text"]]])
     tested = tested.drop_duplicates("article_id")
-    result = score_articles(model.scorer, model.calibration, tested, cache=store, progress=progress)
+    result = score_articles(model.scorer, model.calibration, tested, cache=store, progress=progress, spread=asks.spread)
     raw = score_articles(model.scorer, Calibration(), part.test[["article_id", "text"]], cache=store)
     answers = orders = None
     if asks.audited:
         anew = bool(result.n_scored)
-        answers = asked_again(config, model, part, result.scores, store, loaded=asks.loaded, anew=anew)
+        answers = asked_again(config, model, part, result.scores, store, loaded=asks.loaded or anew, anew=anew)
     prompts = memory.shown(model.scorer, part)
     # Answers that are paid for are not asked.
     if asks.orders and isinstance(model.scorer, Prompting) and not isinstance(model.scorer, Paid):

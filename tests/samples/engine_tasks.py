@@ -74,3 +74,7 @@ def dies(folder, item):
 def writes_and_waits(folder, item):
     (Path(folder) / f"{os.getpid()}").touch()
     time.sleep(120)
+
+
+def gpu(shared, item):
+    return os.environ.get("CUDA_VISIBLE_DEVICES")

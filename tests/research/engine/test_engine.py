@@ -183,3 +183,12 @@ def test_shared_data_are_sent_once_to_each_process(two, monkeypatch):
     assert [each.shape for each in two.map(tasks.product, [1, 2, 3, 4], Counted())] == [(96, 96)] * 4
     assert len(sent) == 1
     assert pickle.loads(pickle.dumps(Counted())) == 5
+
+
+def test_each_process_sees_a_gpu_of_its_own(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-5")
+    with Processes() as engine:
+        assert engine.workers == 2
+        assert set(engine.map(tasks.gpu, list(range(8)))) == {"3", "GPU-5"}
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert Processes(1).map(tasks.gpu, [1]) == [""]

@@ -64,7 +64,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, plan: Plan, seed: int = 0) -> None
     monkeypatch.setattr(
         sweeping,
         "read",
-        lambda plan, parts, cache, stages: Reading(guessed(parts, seed), pd.DataFrame(), []),
+        lambda plan, parts, cache, stages, memory, engine: Reading(guessed(parts, seed), pd.DataFrame(), []),
     )
 
 
