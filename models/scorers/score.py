@@ -147,7 +147,7 @@ def cached_logits(
     >>> from pathlib import Path
     >>> from embargo.models import LexiconScorer, ScoreCache
     >>> from embargo.models.scorers import cached_logits
-    >>> with tempfile.TemporaryDirectory() as folder, ScoreCache(Path(folder) / "scores.sqlite") as cache:
+    >>> with tempfile.TemporaryDirectory() as folder, ScoreCache(Path(folder) / "scores") as cache:
     ...     first = cached_logits(LexiconScorer(), ["Strong profit.", "Losses."], cache=cache)
     ...     second = cached_logits(LexiconScorer(), ["Losses.", "A lawsuit."], cache=cache)
     >>> first.n_scored, second.n_cached, second.n_scored
@@ -276,7 +276,7 @@ def score_stream(
     >>> import pandas as pd
     >>> from embargo.models import Calibration, LexiconScorer, ScoreCache, score_stream
     >>> frames = [pd.DataFrame({"article_id": [name], "text": ["A lawsuit."]}) for name in ("a", "b")]
-    >>> with tempfile.TemporaryDirectory() as folder, ScoreCache(Path(folder) / "scores.sqlite") as cache:
+    >>> with tempfile.TemporaryDirectory() as folder, ScoreCache(Path(folder) / "scores") as cache:
     ...     parts = list(score_stream(LexiconScorer(), Calibration(), frames, cache=cache))
     >>> [(part.n_articles, part.n_scored, part.n_cached) for part in parts]
     [(1, 1, 0), (1, 0, 1)]

@@ -273,7 +273,7 @@ def evaluate(
         published_at=published_at,
         dialect=archives.dialect_of(delimiter, encoding, no_header),
     )
-    with shown(complaints) as stages, ScoreCache(folder / "scores.sqlite") as store:
+    with shown(complaints) as stages, ScoreCache(folder / "scores") as store:
         judged = judge(
             reader,
             labelled.frame,
@@ -364,7 +364,7 @@ def score(
     reader = open_model(model, fold=fold, cache=folder, base=base)
     with ExitStack() as stack:
         stages = stack.enter_context(shown(complaints))
-        store = stack.enter_context(ScoreCache(folder / "scores.sqlite"))
+        store = stack.enter_context(ScoreCache(folder / "scores"))
         chosen = stack.enter_context(closing(engine_of(engine, workers, say=stages.say)))
         progress = stages.stage(f"Score {news.name}")
         found = score_news(reader, stream, out, cache=store, progress=progress, engine=chosen)

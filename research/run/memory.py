@@ -12,15 +12,13 @@ import pandas as pd
 
 from embargo.models.fitting import FittedModel
 from embargo.models.scorer import ByArticle, Progress, Scorer
-from embargo.models.scorers.cache import ScoreCache, SpareCache
+from embargo.models.scorers.cache import SCORES, ScoreCache, SpareCache
 from embargo.research.run.prompts_shown import shown_prompts
 from embargo.research.run.samples import Samples
 from embargo.research.run.world import content_of
 
 if TYPE_CHECKING:
     from embargo.signals.fusion.model import FusionModel
-
-SCORES = "scores.sqlite"
 
 
 @dataclass

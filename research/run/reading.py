@@ -35,7 +35,7 @@ from embargo.models.prompting.settings import PromptSettings
 from embargo.models.prompting.templates import load_template
 from embargo.models.record import RECORD_COLUMNS
 from embargo.models.scorer import Paid
-from embargo.models.scorers.cache import ScoreCache, SpareCache
+from embargo.models.scorers.cache import SCORES, ScoreCache, SpareCache
 from embargo.models.scorers.distilled import DistilledSettings
 from embargo.models.scorers.given import GivenSettings
 from embargo.models.scorers.linear import LinearSettings
@@ -51,7 +51,7 @@ from embargo.research.engine.keepers import Engine, Serial
 from embargo.research.progress import Advance, Quiet, Stages
 from embargo.research.run.asking import PaidAccount, endpoint_settings, texts_of_teacher
 from embargo.research.run.given_scores import given_scores
-from embargo.research.run.memory import SCORES, Memory
+from embargo.research.run.memory import Memory
 from embargo.research.run.plan import Plan, background_of, base_of, teacher_base_of
 from embargo.research.run.prompts_shown import (
     ORDER_COLUMNS,

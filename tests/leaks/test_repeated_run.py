@@ -170,7 +170,7 @@ def test_a_planted_leak_is_found_by_the_run_itself_and_its_clean_twin_passes(nam
 def test_a_leaky_run_leaves_nothing_of_the_other_world_in_its_cache(tmp_path, monkeypatch):
     fitted_on(lambda part: replace(part, train=pd.concat([part.train, redated(part)])))(monkeypatch)
     assert audited(tmp_path, *LINEAR).verdict == "leak"
-    with sqlite3.connect(tmp_path / "cache" / "scores.sqlite") as file:
+    with sqlite3.connect(tmp_path / "cache" / "scores") as file:
         rows = file.execute("SELECT identity, text_hash FROM scores").fetchall()
     news = preparation.prepare(load_config(SMALL, list(LINEAR)), Quiet()).world.inputs.news
     assert not {text for _, text in rows} & {text_hash(f"{CANARY} {name}") for name in news["article_id"]}

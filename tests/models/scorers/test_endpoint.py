@@ -342,7 +342,7 @@ def test_a_run_that_was_killed_loses_nothing_that_was_answered(server, service, 
     with pytest.raises(Killed), within(8.0):
         scorer.logits(TEXTS, kill)
     sent = len(server.requests) - before
-    with ScoreCache(tmp_path / "scores.sqlite") as cache:
+    with ScoreCache(tmp_path / "scores") as cache:
         found = cached_logits(scorer, TEXTS, cache=cache)
         np.testing.assert_allclose(shares_in(found.logits), expected(scorer), atol=1e-9)
         assert len(server.requests) - before - sent == len(TEXTS) - 5
@@ -542,7 +542,7 @@ def test_fit_says_what_was_asked_and_what_is_known(server, tmp_path):
     cutoff = pd.Timestamp("2023-10-01", tz="UTC")
     told = replace(settings(server, tmp_path, calibrate=True), knowledge_cutoff=cutoff)
     until = pd.Timestamp("2016-01-01", tz="UTC")
-    with ScoreCache(tmp_path / "scores.sqlite") as cache:
+    with ScoreCache(tmp_path / "scores") as cache:
         given = {"settings": told, "cache_dir": tmp_path, "cache": cache, "trained_until": until}
         model = fit_scorer("endpoint", train=articles(9), validation=articles(30, seed=3), **given)
     manifest = model.manifest
