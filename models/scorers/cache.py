@@ -23,8 +23,9 @@ from embargo.models.scorers.shards import NAME, DamagedError, Rows, Shard, diges
 # Where it lies in a folder of all caches.
 SCORES = "scores"
 LOOKUP_CHUNK = 500
-# As many shards of one size become one of the next, so that a look-up asks few of them; the largest are left alone.
-_MERGED, _SMALLEST, _LARGEST = 8, 512, 4_000_000
+# As many shards of one size become one of the next, so that a look-up asks few of them. Those of 10 MB are left alone:
+# to merge takes four times the memory of what comes of it.
+_MERGED, _SMALLEST, _LARGEST = 8, 512, 200_000
 # What a killed writer left is swept up after this.
 _LITTER = pd.Timedelta(days=1)
 
