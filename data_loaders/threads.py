@@ -55,7 +55,7 @@ def _held() -> tuple[dict[str, str | None], Any, int | None]:
     """Hold every pool that is loaded to one thread, and return what is to be put back."""
     variables = {name: os.environ.get(name) for name in VARIABLES}
     os.environ.update(dict.fromkeys(VARIABLES, "1"))
-    torch = sys.modules.get("torch")
+    torch: Any = sys.modules.get("torch")
     threads = int(torch.get_num_threads()) if hasattr(torch, "get_num_threads") else None
     return variables, _limits(), threads
 
@@ -70,7 +70,7 @@ def _limits() -> Any:
 
 def _pin_torch() -> None:
     """Hold torch to one thread: it may have been loaded since, and keeps a number for each thread that calls it."""
-    torch = sys.modules.get("torch")
+    torch: Any = sys.modules.get("torch")
     if hasattr(torch, "set_num_threads") and torch.get_num_threads() != 1:
         torch.set_num_threads(1)
 
@@ -84,7 +84,7 @@ def _release(before: tuple[dict[str, str | None], Any, int | None]) -> None:
             os.environ[name] = value
     if limits is not None:
         limits.restore_original_limits()
-    torch = sys.modules.get("torch")
+    torch: Any = sys.modules.get("torch")
     if hasattr(torch, "set_num_threads"):
         # One that was loaded inside has seen nothing but one thread.
         torch.set_num_threads(threads or int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1))
