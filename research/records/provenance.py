@@ -74,7 +74,7 @@ def processor() -> dict[str, Any]:
     import numpy as np
     from threadpoolctl import threadpool_info
 
-    found = np.show_config(mode="dicts")["SIMD Extensions"]  # type: ignore[index]
+    found = np.show_config(mode="dicts")["SIMD Extensions"]
     kernels = {
         f"{each['internal_api']} {each['version']}": str(each.get("architecture", "unknown"))
         for each in threadpool_info()
