@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -202,7 +203,7 @@ class ScoreCache:
         """Release the files."""
         self._open.clear()
 
-    def __enter__(self) -> ScoreCache:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
