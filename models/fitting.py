@@ -18,6 +18,7 @@ import pandas as pd
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError
 from embargo.data_loaders.own_code import READERS, is_reference, registered_under
 from embargo.data_loaders.schemas import as_utc
+from embargo.data_loaders.threads import one_thread
 from embargo.models.bases.resolve import Base
 from embargo.models.calibration.fitting import Calibration, check_calibration, fit_calibration
 from embargo.models.calibration.measures import expected_calibration_error, reliability_table
@@ -117,6 +118,7 @@ def scorer_kind(name: str, *, allow: Collection[str] = ()) -> ScorerKind:
     return own_kind(name, allow=allow)
 
 
+@one_thread()
 def fit_scorer(
     kind: str,
     *,

@@ -140,9 +140,9 @@ def run(
     folders = {"out": folder_for("out", Path(out)), "cache": cache_folder(None if cache is None else Path(cache))}
     if progress:
         with shown(Screen(stderr=True)) as stages:
-            outcome = execute(settings, **folders, stages=stages)
+            outcome = execute(settings, out=folders["out"], cache=folders["cache"], stages=stages)
     else:
-        outcome = execute(settings, **folders, stages=Quiet())
+        outcome = execute(settings, out=folders["out"], cache=folders["cache"], stages=Quiet())
     return Run.load(outcome.folder)
 
 

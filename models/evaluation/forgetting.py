@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
+from embargo.data_loaders.threads import one_thread
 from embargo.models.bases.resolve import Base
 from embargo.models.content import text_hash
 from embargo.models.evaluation.general_texts import GENERAL_TEXTS
@@ -384,7 +385,7 @@ def _loss(model: Any, tasks: Sequence[_Task], n: int, pad_id: int, kind: str) ->
     total = np.zeros(n)
     # A decoder's word on a token is found one place before it.
     shift = 1 if kind == "decoder" else 0
-    with torch.inference_mode():
+    with torch.inference_mode(), one_thread():
         for chosen, length, _ in batches([len(task.tokens) for task in tasks], token_budget=TOKEN_BUDGET):
             ids, mask = pad([tasks[at].tokens for at in chosen], pad_id, length)
             logits = model(input_ids=ids.to(device()), attention_mask=mask.to(device())).logits
@@ -400,7 +401,7 @@ def _embeddings(body: Any, tokens: Sequence[Sequence[int]], pad_id: int) -> np.n
     import torch
 
     rows: dict[int, np.ndarray] = {}
-    with torch.inference_mode():
+    with torch.inference_mode(), one_thread():
         for chosen, length, _ in batches([len(ids) for ids in tokens], token_budget=TOKEN_BUDGET):
             ids, mask = pad([tokens[at] for at in chosen], pad_id, length)
             hidden = body(input_ids=ids.to(device()), attention_mask=mask.to(device())).last_hidden_state.double().cpu()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.threads import one_thread
 from embargo.models.bases.resolve import Base
 from embargo.models.evaluation.overlap import Measure, mean_of
 from embargo.models.loading.batches import batches
@@ -191,7 +192,7 @@ def encoder_of(base: Base) -> Embed:
         found: list[np.ndarray] = [np.empty((0, 1))] * len(texts)
         there = [row for row, text in enumerate(texts) if text.strip()]
         tokens = encode(tokenizer, [texts[row] for row in there], LONGEST)
-        with torch.inference_mode():
+        with torch.inference_mode(), one_thread():
             for chosen, length, size in batches([len(ids) for ids in tokens], token_budget=TOKEN_BUDGET):
                 filled = chosen + [chosen[0]] * (size - len(chosen))
                 ids, mask = pad([tokens[at] for at in filled], tokenizer.pad_token_id, length)

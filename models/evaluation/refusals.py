@@ -14,6 +14,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.threads import one_thread
 from embargo.models.calibration.measures import wilson_interval
 from embargo.models.evaluation.comparison import mcnemar
 from embargo.models.evaluation.refusal_requests import COMPLYING, PAIRS, REFUSING
@@ -241,7 +242,7 @@ def causal_likelihoods(model: Any, tokenizer: Any) -> OpeningLikelihoods:
             for opening in openings
         ]
         found = np.empty(len(rows))
-        with torch.inference_mode():
+        with torch.inference_mode(), one_thread():
             for chosen, length, _ in batches(
                 [len(prompt) + len(end) for prompt, end in rows], token_budget=TOKEN_BUDGET
             ):

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.threads import one_thread
 from embargo.models.bases.resolve import Base
 from embargo.models.calibration.fitting import Calibration
 from embargo.models.content import json_hash, new_folder, write_manifest
@@ -206,7 +207,7 @@ def _torch_logits(model: Any, tokens: Sequence[Sequence[int]], pad_id: int) -> n
     import torch
 
     rows = []
-    with torch.inference_mode():
+    with torch.inference_mode(), one_thread():
         for one in tokens:
             ids, mask = pad([one], pad_id, padded_length(len(one)))
             output = model(input_ids=ids.to(device()), attention_mask=mask.to(device())).logits

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from embargo.data_loaders.errors import ConfigError
+from embargo.data_loaders.threads import one_thread
 from embargo.models.bases.folders import understood
 from embargo.models.bases.resolve import Base
 from embargo.models.content import json_hash, read_manifest
@@ -132,7 +133,7 @@ class AnswerModel:
         tokenizer, model = self._model()
         encoded, rows, _ = encode_exchanges(tokenizer, asked, _even(asked), self._room(tokenizer))
         found = np.full(len(asked), np.nan)
-        with torch.inference_mode():
+        with torch.inference_mode(), one_thread():
             for chosen, length, size in batches([len(ids) for ids in encoded.tokens], token_budget=TOKEN_BUDGET):
                 # Filled up, so that each length has one shape and with it the same sums.
                 filled = chosen + [chosen[0]] * (size - len(chosen))
@@ -245,7 +246,7 @@ def greedy_answer(model: Any, tokenizer: Any, prompt: Sequence[int], *, most: in
     written: list[int] = []
     inputs = torch.tensor([list(prompt)], dtype=torch.int64, device=device())
     past = None
-    with torch.inference_mode():
+    with torch.inference_mode(), one_thread():
         while len(written) < most:
             output = model(input_ids=inputs, past_key_values=past, use_cache=True)
             token = int(output.logits[0, -1].argmax())

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from embargo.data_loaders.errors import ConfigError, MissingPartError
+from embargo.data_loaders.threads import one_thread
 from embargo.models.bases.folders import understood
 from embargo.models.bases.resolve import Base
 from embargo.models.loading.batches import batches
@@ -90,7 +91,7 @@ class Embedder:
         longest = readable_length(tokenizer, self._max_length)
         tokens = encode(tokenizer, texts, longest)
         result = np.empty((len(tokens), int(model.config.hidden_size)))
-        with torch.inference_mode():
+        with torch.inference_mode(), one_thread():
             for rows, length, size in batches(
                 [len(ids) for ids in tokens], token_budget=TOKEN_BUDGET, step=padding_step(self._base, longest)
             ):

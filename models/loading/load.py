@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 from embargo.data_loaders.fields import CLASSES
+from embargo.data_loaders.threads import one_thread
 from embargo.models.bases.folders import folder_shapes, understood
 from embargo.models.bases.heads import own_head
 from embargo.models.bases.resolve import Base
@@ -76,7 +77,7 @@ def resolve_compute(compute: Compute, base: Base) -> Arithmetic:
 
 @contextmanager
 def deterministic(seed: int) -> Iterator[None]:
-    """Run a block with seeded, deterministic torch, and leave the caller's generator and flags as they were."""
+    """Run a block with seeded, deterministic torch on one thread, and leave the caller's state as it was."""
     import torch
     from torch.utils import deterministic as declared
 
@@ -89,7 +90,7 @@ def deterministic(seed: int) -> Iterator[None]:
         torch.is_deterministic_algorithms_warn_only_enabled(),
         switches.fill_uninitialized_memory,
     )
-    with torch.random.fork_rng(devices=[device().index] if on_gpu else []):
+    with one_thread(), torch.random.fork_rng(devices=[device().index] if on_gpu else []):
         # Some 4-bit kernels of a GPU have no deterministic twin: there torch warns instead of failing.
         torch.use_deterministic_algorithms(True, warn_only=on_gpu)
         switches.fill_uninitialized_memory = False
@@ -296,7 +297,7 @@ def _probe(model: Any, tokenizer: Any) -> None:
     import torch
 
     ids, mask = pad(encode(tokenizer, [PROBE], LENGTH_STEP), tokenizer.pad_token_id, LENGTH_STEP)
-    with torch.inference_mode():
+    with torch.inference_mode(), one_thread():
         model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device))
 
 

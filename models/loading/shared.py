@@ -33,6 +33,8 @@ class SharedBase:
     base : Base
     reads : int
         How often weights were read from disk.
+    lends : int
+        How often somebody took a model of it.
 
     Examples
     --------
@@ -46,7 +48,7 @@ class SharedBase:
 
     def __init__(self, base: Base) -> None:
         self.base = base
-        self.reads = 0
+        self.reads = self.lends = 0
         self._open = True
         self._held: tuple[tuple[bool, str], Any, list[str]] | None = None
         self._language: tuple[Arithmetic, Any] | None = None
@@ -70,6 +72,7 @@ class SharedBase:
         MissingPartError, ConfigError
             As `load_classifier`.
         """
+        self.lends += 1
         if METHODS[method].name == "full" or not self._open:
             self.reads += 1
             return load_classifier(self.base, method=method, compute=compute)
@@ -92,6 +95,7 @@ class SharedBase:
         NoHeadError
             As `load_language_model`.
         """
+        self.lends += 1
         if self._language is not None and self._language[0] == compute:
             return self._language[1]
         self._held = self._language = None

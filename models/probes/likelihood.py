@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.threads import one_thread
 from embargo.models.bases.resolve import Base
 from embargo.models.loading.language import load_language_model
 from embargo.models.loading.load import load_tokenizer
@@ -176,7 +177,7 @@ def membership_scores(
         seen = torch.zeros((len(rows), width), dtype=torch.long)
         for place, ids in enumerate(tokens):
             padded[place, : len(ids)], seen[place, : len(ids)] = torch.tensor(ids, dtype=torch.long), 1
-        with torch.no_grad():
+        with torch.no_grad(), one_thread():
             logits = model(input_ids=padded.to(model.device), attention_mask=seen.to(model.device)).logits
         for place, (row, ids) in enumerate(zip(rows, tokens, strict=True)):
             if len(ids) > 1:

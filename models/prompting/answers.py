@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embargo.data_loaders.errors import ConfigError
+from embargo.data_loaders.threads import one_thread
 from embargo.models.loading.batches import LENGTH_STEP, batched_logits
 from embargo.models.loading.load import device, pad
 from embargo.models.scorer import Progress
@@ -164,7 +165,7 @@ class Reader:
         """
         import torch
 
-        with torch.inference_mode():
+        with torch.inference_mode(), one_thread():
             return batched_logits(rows, self._forward, token_budget=self._budget, progress=progress)
 
     def _forward(self, rows: Sequence[Sequence[int]], length: int) -> np.ndarray:
@@ -227,7 +228,7 @@ def _start(model: Any, shared: Sequence[int]) -> Any:
     import torch
 
     ids = torch.tensor([list(shared)], device=device())
-    with torch.inference_mode():
+    with torch.inference_mode(), one_thread():
         return model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
 
 

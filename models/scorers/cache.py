@@ -1,43 +1,56 @@
 """Scores already computed, kept by what made them: the scorer's identity and the text's hash.
 
-One SQLite file holds raw float64 logits, each with a checksum over them and what they answer for, so that a byte that
-was flipped since is told. Each write is a transaction, so a kill at any moment leaves the scores of before or of after;
-several processes may read and write at once.
+A folder of shards, on a disk or behind any address that fsspec knows, with a sub-folder for each scorer. A shard is
+written whole or not at all and never changed, so that any number of processes may read and write at once, and a kill
+at any moment leaves the scores of before or of after.
 """
 
 from __future__ import annotations
 
-import sqlite3
-import zlib
+import warnings
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import numpy as np
+import pandas as pd
 
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.fields import CLASSES
+from embargo.models.scorers.shards import NAME, DamagedError, Rows, Shard, digest_of, keys_of, open_shard
 
+# Where it lies in a folder of all caches.
+SCORES = "scores"
 LOOKUP_CHUNK = 500
-BUSY_TIMEOUT_S = 60.0
-# Format of the file: 2 has a checksum in every row. Rows of before are computed anew when they are asked for.
-_VERSION = 2
-_BYTES_BEFORE = 8 * len(CLASSES)
-_ROW = np.dtype([("logits", "<f8", (len(CLASSES),)), ("checksum", "<u4")])
+# As many shards of one size become one of the next, so that a look-up asks few of them. Those of 10 MB are left alone:
+# to merge takes four times the memory of what comes of it.
+_MERGED, _SMALLEST, _LARGEST = 8, 512, 200_000
+# What a killed writer left is swept up after this.
+_LITTER = pd.Timedelta(days=1)
 
 
 class ScoreCache:
-    """A file of logits by (scorer identity, text hash).
+    """Logits by (scorer identity, text hash).
+
+    A shard whose bytes have changed is named in a warning, and its scores are computed anew. The scores of an earlier
+    release, in ``scores.sqlite`` beside the folder ``scores``, are moved into it once.
 
     Parameters
     ----------
-    path : Path
-        SQLite file; made on demand.
+    path : Path or str
+        Folder, made on demand, or an address such as ``s3://bucket/scores``.
 
     Raises
     ------
     DataError
-        If the file is damaged, not a score cache, made by a later release, or cannot be used now.
+        If it is a file, or made by a later release.
+
+    Warns
+    -----
+    RuntimeWarning
+        If a shard is damaged.
 
     Examples
     --------
@@ -45,33 +58,37 @@ class ScoreCache:
     >>> from pathlib import Path
     >>> import numpy as np
     >>> from embargo.models import ScoreCache
-    >>> with tempfile.TemporaryDirectory() as folder, ScoreCache(Path(folder) / "scores.sqlite") as cache:
+    >>> with tempfile.TemporaryDirectory() as folder, ScoreCache(Path(folder) / "scores") as cache:
     ...     cache.put_many("my scorer", {"ab12": np.array([0.0, 1.0, 2.0])})
     ...     print(cache.get_many("my scorer", ["ab12", "cd34"]))
     {'ab12': array([0., 1., 2.])}
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = Path(path)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=NORMAL")
-            self._connection.execute(
-                "CREATE TABLE IF NOT EXISTS scores (identity TEXT NOT NULL, text_hash TEXT NOT NULL, "
-                "logits BLOB NOT NULL, PRIMARY KEY (identity, text_hash)) WITHOUT ROWID"
-            )
-            [[version]] = self._connection.execute("PRAGMA user_version").fetchall()
-            if version < _VERSION:
-                self._connection.execute(f"PRAGMA user_version={_VERSION}")
-        except sqlite3.DatabaseError as failure:
-            raise self._damaged(failure) from failure
-        if version > _VERSION:
-            raise DataError(
-                f"score cache {self.path}: of format {version}, and this release reads {_VERSION}. Install the release "
-                "that wrote it, or name another folder as the cache."
-            )
+    def __init__(self, path: Path | str) -> None:
+        # Loaded here because only who keeps scores needs file systems.
+        from embargo.data_loaders.store.files import Folder
+
+        self.path = path
+        if isinstance(path, Path) and path.is_file():
+            raise DataError(f"score cache {path}: is a file, and scores are kept in a folder. Name another place.")
+        self._folder = Folder.at(path)
+        self._open: dict[str, Shard] = {}
+        self._damaged: set[str] = set()
+        self._take_over()
+
+    def _take_over(self) -> None:
+        """Move the scores of an earlier release's file, which lay beside the folder, into it."""
+        if not isinstance(self.path, Path):
+            return
+        old = self.path.with_name(f"{self.path.name}.sqlite")
+        if not old.is_file():
+            return
+        # Loaded here because a cache has such a file once.
+        from embargo.models.scorers.former_cache import scores_of
+
+        for identity, scores in scores_of(old):
+            self.put_many(identity, scores)
+        old.replace(old.with_name(f"{old.name}.moved"))
 
     def get_many(self, identity: str, text_hashes: Sequence[str]) -> dict[str, np.ndarray]:
         """Return the logits, float64 of shape (3,), of those texts that are there, by text hash.
@@ -79,75 +96,114 @@ class ScoreCache:
         Raises
         ------
         DataError
-            If the file is damaged.
+            If a later release wrote them.
         """
-        found: dict[str, np.ndarray] = {}
-        try:
-            for start in range(0, len(text_hashes), LOOKUP_CHUNK):
-                chunk = list(text_hashes[start : start + LOOKUP_CHUNK])
-                marks = ",".join("?" * len(chunk))
-                rows = self._connection.execute(
-                    f"SELECT text_hash, logits FROM scores WHERE identity = ? AND text_hash IN ({marks})",  # noqa: S608
-                    [identity, *chunk],
-                )
-                found |= self._checked(identity, [row for row in rows if len(row[1]) != _BYTES_BEFORE])
-        except sqlite3.DatabaseError as failure:
-            raise self._damaged(failure) from failure
-        return found
-
-    def _checked(self, identity: str, rows: Sequence[tuple[str, bytes]]) -> dict[str, np.ndarray]:
-        for name, blob in rows:
-            if len(blob) != _ROW.itemsize:
-                raise self._damaged(f"{len(blob)} bytes of logits for text {name}, expected {_ROW.itemsize}")
-        kept = np.frombuffer(b"".join(blob for _, blob in rows), dtype=_ROW)
-        checksums = _checksums(identity, rows)
-        if checksums != kept["checksum"].tolist():
-            wrong = next(name for (name, _), a, b in zip(rows, checksums, kept["checksum"], strict=True) if a != b)
-            raise self._damaged(f"the scores of text {wrong} do not match their checksum, so bytes have changed")
-        return dict(zip((name for name, _ in rows), kept["logits"].astype(float), strict=True))
+        names = list(dict.fromkeys(text_hashes))
+        keys, logits = keys_of(names), np.full((len(names), len(CLASSES)), np.nan)
+        left = np.arange(len(names))
+        for shard in self._shards(identity).values():
+            if not len(left):
+                break
+            there, found = shard.find(keys[left])
+            logits[left[there]] = found
+            left = left[~there]
+        known = np.ones(len(names), dtype=bool)
+        known[left] = False
+        return {names[row]: logits[row] for row in np.flatnonzero(known)}
 
     def put_many(self, identity: str, scores: Mapping[str, np.ndarray]) -> None:
-        """Store logits, shape (3,), by text hash, all or none; a text already there with a checksum keeps what it has.
+        """Store logits, shape (3,), by text hash, all or none; a text already there keeps what it has.
 
         Raises
         ------
         DataError
-            If the file is damaged, or a row is not three finite numbers.
+            If a row is not three finite numbers, or nothing can be written.
         """
-        rows = []
-        for name, logits in scores.items():
-            values = np.asarray(logits, dtype="<f8")
-            if values.shape != (len(CLASSES),) or not np.isfinite(values).all():
+        for name, values in scores.items():
+            if np.shape(values) != (len(CLASSES),) or not np.isfinite(values).all():
                 raise DataError(
                     f"score cache: logits of text {name} are {values}, not three finite numbers. Retune the model."
                 )
-            rows.append((name, values.tobytes()))
-        checksums = _checksums(identity, rows)
-        kept = [
-            (identity, name, blob + checksum.to_bytes(4, "little"))
-            for (name, blob), checksum in zip(rows, checksums, strict=True)
-        ]
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
+        kept = ScoreCache.get_many(self, identity, list(scores))
+        fresh = {name: logits for name, logits in scores.items() if name not in kept}
+        if not fresh:
+            return
+        digest = digest_of(identity)
+        rows = Rows.of([Rows(keys_of(list(fresh)), np.array(list(fresh.values()), dtype=float))])
+        name, content = rows.written(digest)
+        self._folder.write(f"{digest.hex()}/{name}", content)
+        self._remove([each for each in self._damaged if each.startswith(digest.hex())])
+        self._merge(identity)
+
+    def _shards(self, identity: str) -> dict[str, Shard]:
+        """Return the shards of a scorer by name, the largest first."""
+        digest = digest_of(identity)
+        while True:
+            names = [name for name in self._folder.names(digest.hex()) if NAME.fullmatch(name)]
             try:
-                self._connection.executemany(
-                    "INSERT INTO scores VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET logits = excluded.logits "  # noqa: S608
-                    f"WHERE length(scores.logits) = {_BYTES_BEFORE}",
-                    kept,
+                found = {
+                    name: self._opened(f"{digest.hex()}/{name}", digest)
+                    for name in sorted(names, reverse=True)
+                    if f"{digest.hex()}/{name}" not in self._damaged
+                }
+            except FileNotFoundError:
+                continue  # merged into a larger one meanwhile
+            for gone in [name for name in self._open if name.startswith(digest.hex()) and name[65:] not in found]:
+                del self._open[gone]
+            return {name: shard for name, shard in found.items() if shard is not None}
+
+    def _opened(self, name: str, digest: bytes) -> Shard | None:
+        if name not in self._open:
+            try:
+                self._open[name] = open_shard(self._folder, name, digest)
+            except DamagedError:
+                self._damaged.add(name)
+                warnings.warn(
+                    f"score cache {self._folder.shown(name)}: bytes have changed since it was written. Its scores are "
+                    "computed anew; look after the disk.",
+                    RuntimeWarning,
+                    stacklevel=2,
                 )
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:  # a full disk has ended it already
-                    self._connection.execute("ROLLBACK")
-                raise
-        except sqlite3.DatabaseError as failure:
-            raise self._damaged(failure) from failure
+                return None
+        return self._open[name]
+
+    def _merge(self, identity: str) -> None:
+        """Make one shard of many small ones; they go when the new one is on the medium."""
+        digest = digest_of(identity)
+        while True:
+            sizes: dict[int, list[str]] = defaultdict(list)
+            shards = self._shards(identity)
+            for name, shard in shards.items():
+                if len(shard.heads) < _LARGEST:
+                    sizes[_size(len(shard.heads))].append(name)
+            several = next((names for _, names in sorted(sizes.items()) if len(names) >= _MERGED), None)
+            if several is None:
+                return
+            merged, content = Rows.of([shards[name].rows for name in several]).written(digest)
+            self._folder.write(f"{digest.hex()}/{merged}", content)
+            self._remove([f"{digest.hex()}/{name}" for name in several if name != merged])
+            self._sweep(digest.hex())
+
+    def _remove(self, names: Sequence[str]) -> None:
+        for name in names:
+            self._folder.delete(name)
+            self._damaged.discard(name)
+
+    def _sweep(self, place: str) -> None:
+        from embargo.data_loaders.store.files import UNFINISHED
+
+        # The age of a file is no figure: whoever is still writing finishes within a day.
+        now = pd.Timestamp.now(tz="UTC")
+        for name in self._folder.names(place):
+            written = self._folder.modified(f"{place}/{name}") if name.endswith(UNFINISHED) else None
+            if written is not None and now - written > _LITTER:
+                self._folder.delete(f"{place}/{name}")
 
     def close(self) -> None:
-        """Release the file."""
-        self._connection.close()
+        """Release the files."""
+        self._open.clear()
 
-    def __enter__(self) -> ScoreCache:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -155,30 +211,22 @@ class ScoreCache:
     ) -> None:
         self.close()
 
-    def _damaged(self, failure: object) -> DataError:
-        if isinstance(failure, sqlite3.OperationalError):
-            return DataError(
-                f"score cache {self.path}: cannot be used now ({failure}). Its scores are whole: keep the file, make "
-                "room or let the other process finish, and repeat the command."
-            )
-        return DataError(
-            f"score cache {self.path}: unusable ({failure}). Delete the file; scores are then computed anew."
-        )
 
-
-def _checksums(identity: str, rows: Sequence[tuple[str, bytes]]) -> list[int]:
-    """Return the CRC-32 of identity, text hash and logits of every row: it tells every change within four bytes."""
-    start, size = zlib.crc32(identity.encode()), _BYTES_BEFORE
-    return [zlib.crc32(name.encode() + blob[:size], start) for name, blob in rows]
+def _size(rows: int) -> int:
+    """Return which size a shard of so many rows is of; each is `_MERGED` times the one before."""
+    size = 0
+    while rows > _SMALLEST * _MERGED**size:
+        size += 1
+    return size
 
 
 class SpareCache(ScoreCache):
-    """Takes scores from a file and leaves it as it is: what is scored anew is kept in memory alone.
+    """Takes scores from a folder and leaves it as it is: what is scored anew is kept in memory alone.
 
     Parameters
     ----------
-    path : Path
-        File of a `ScoreCache`.
+    path : Path or str
+        Folder of a `ScoreCache`.
     answers : mapping of text hash to logits
         What any scorer is taken to say of these texts.
 
@@ -190,7 +238,7 @@ class SpareCache(ScoreCache):
     >>> from embargo.models import ScoreCache
     >>> from embargo.models.scorers.cache import SpareCache
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder) / "scores.sqlite"
+    ...     path = Path(folder) / "scores"
     ...     with SpareCache(path, {"ef56": np.zeros(3)}) as spare:
     ...         spare.put_many("my scorer", {"ab12": np.ones(3)})
     ...         print(sorted(spare.get_many("my scorer", ["ab12", "ef56"])))
@@ -200,13 +248,16 @@ class SpareCache(ScoreCache):
     {}
     """
 
-    def __init__(self, path: Path, answers: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, path: Path | str, answers: Mapping[str, np.ndarray]) -> None:
         super().__init__(path)
         self._answers = answers
         self._anew: dict[tuple[str, str], np.ndarray] = {}
 
+    def _take_over(self) -> None:
+        """Leave it where it is."""
+
     def get_many(self, identity: str, text_hashes: Sequence[str]) -> dict[str, np.ndarray]:
-        """Return logits by text hash: those of the file, those scored since, and the given answers."""
+        """Return logits by text hash: those of the folder, those scored since, and the given answers."""
         found = super().get_many(identity, [name for name in text_hashes if name not in self._answers])
         for name in text_hashes:
             if name in self._answers:
@@ -218,3 +269,11 @@ class SpareCache(ScoreCache):
     def put_many(self, identity: str, scores: Mapping[str, np.ndarray]) -> None:
         """Keep logits in memory."""
         self._anew.update({(identity, name): logits for name, logits in scores.items()})
+
+    @property
+    def anew(self) -> dict[str, dict[str, np.ndarray]]:
+        """What was scored since, by identity and text hash, for whoever may write it down."""
+        kept: dict[str, dict[str, np.ndarray]] = {}
+        for (identity, name), logits in self._anew.items():
+            kept.setdefault(identity, {})[name] = logits
+        return kept

@@ -8,8 +8,8 @@ of the text, so batches may be of any size.
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +70,8 @@ class OnnxScorer:
         As ``embargo.models.export.onnx.export_onnx`` wrote it.
     token_budget : int
         Tokens, padding included, in a batch; changes no logit.
-    threads : int, optional
-        Threads that share an operation; by default ``OMP_NUM_THREADS``, which torch obeys too, else every core.
+    threads : int
+        Threads that share an operation. With more than one the last digits of a logit hang on their number.
 
     Attributes
     ----------
@@ -100,7 +100,7 @@ class OnnxScorer:
     embargo.data_loaders.errors.MissingPartError: no exported model at nowhere. Check the path, or export one.
     """
 
-    def __init__(self, folder: str | Path, *, token_budget: int = TOKEN_BUDGET, threads: int | None = None) -> None:
+    def __init__(self, folder: str | Path, *, token_budget: int = TOKEN_BUDGET, threads: int = 1) -> None:
         runtime = require("onnxruntime")
         self.folder = Path(folder)
         if not self.folder.is_dir():
@@ -113,10 +113,14 @@ class OnnxScorer:
             cutoff = self.manifest["knowledge_cutoff"]
             self.knowledge_cutoff: pd.Timestamp | None = None if cutoff is None else pd.Timestamp(cutoff).as_unit("us")
             self.calibration = Calibration.from_dict(self.manifest["calibration"])
-            self._token_budget = token_budget
+            self._token_budget, self._threads = token_budget, threads
             self._tokenizer = _open_tokenizer(self.folder, self.manifest)
             self._session = _open_session(runtime, self.folder / MODEL, threads)
             self._reproduce()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process opens, and checks, the files by itself.
+        return partial(OnnxScorer, self.folder, token_budget=self._token_budget, threads=self._threads), ()
 
     def logits(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
         """Return the logits of bearish, neutral and bullish, float64 of shape (len(texts), 3).
@@ -202,11 +206,11 @@ def _open_tokenizer(folder: Path, manifest: dict[str, Any]) -> Any:
     return tokenizer
 
 
-def _open_session(runtime: Any, model: Path, threads: int | None) -> Any:
+def _open_session(runtime: Any, model: Path, threads: int) -> Any:
     if EXTERNAL in model.read_bytes():
         raise DataError(f"{model}: takes weights from other files, which no hash here covers. Export the model again.")
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0")) if threads is None else threads
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     try:

@@ -7,7 +7,7 @@ came from. A stream of articles takes the memory of one of its frames, however l
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -17,11 +17,14 @@ import pandas as pd
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.fields import CLASSES
 from embargo.data_loaders.schemas import validate_scores
+from embargo.data_loaders.threads import one_thread
 from embargo.models.calibration.fitting import Calibration
 from embargo.models.content import json_hash, text_hash
 from embargo.models.scorer import ByArticle, Progress, Scorer
 from embargo.models.scorers.cache import LOOKUP_CHUNK, ScoreCache
 
+# Carries out blocks of texts for a scorer, somewhere, and calls back with number and logits of each, in any order.
+Spread = Callable[[Scorer, Sequence[Sequence[str]], Callable[[int, np.ndarray], None]], None]
 # Scores are stored after this many texts, so that a kill costs at most one block.
 BLOCK = 4096
 
@@ -109,6 +112,7 @@ class Logits:
     n_scored: int
 
 
+@one_thread()
 def cached_logits(
     scorer: Scorer,
     texts: Sequence[str],
@@ -116,6 +120,7 @@ def cached_logits(
     articles: Sequence[str] | None = None,
     cache: ScoreCache | None = None,
     progress: Progress | None = None,
+    spread: Spread | None = None,
 ) -> Logits:
     """Return the logits of texts, scoring each distinct text that the cache does not hold once.
 
@@ -129,6 +134,8 @@ def cached_logits(
         What is scored is written to it block by block, so that a run that was killed goes on where it stopped.
     progress : callable, optional
         Called with (distinct texts done, distinct texts in all).
+    spread : callable, optional
+        Carries out the blocks, where there are several; by default they are scored here, one after the other.
 
     Returns
     -------
@@ -140,7 +147,7 @@ def cached_logits(
     >>> from pathlib import Path
     >>> from embargo.models import LexiconScorer, ScoreCache
     >>> from embargo.models.scorers import cached_logits
-    >>> with tempfile.TemporaryDirectory() as folder, ScoreCache(Path(folder) / "scores.sqlite") as cache:
+    >>> with tempfile.TemporaryDirectory() as folder, ScoreCache(Path(folder) / "scores") as cache:
     ...     first = cached_logits(LexiconScorer(), ["Strong profit.", "Losses."], cache=cache)
     ...     second = cached_logits(LexiconScorer(), ["Losses.", "A lawsuit."], cache=cache)
     >>> first.n_scored, second.n_cached, second.n_scored
@@ -154,18 +161,24 @@ def cached_logits(
     n_cached = len(known)
     # Sorted by length, so that each block fills its batches.
     missing = sorted((name for name in distinct if name not in known), key=lambda name: (len(distinct[name]), name))
-    for start in range(0, len(missing), BLOCK):
-        block = missing[start : start + BLOCK]
-        offset = n_cached + start
+    blocks = [missing[start : start + BLOCK] for start in range(0, len(missing), BLOCK)]
 
-        def report(done: int, _total: int, offset: int = offset) -> None:
-            if progress is not None:
-                progress(offset + done, len(distinct))
+    def report(done: int, _total: int = 0) -> None:
+        if progress is not None:
+            progress(len(known) + done, len(distinct))
 
-        fresh = dict(zip(block, scorer.logits([distinct[name] for name in block], report), strict=True))
+    def keep(number: int, logits: np.ndarray) -> None:
+        fresh = dict(zip(blocks[number], logits, strict=True))
         if cache is not None:
             cache.put_many(scorer.identity, fresh)
         known.update(fresh)
+        report(0)
+
+    if spread is not None and len(blocks) > 1:
+        spread(scorer, [[distinct[name] for name in block] for block in blocks], keep)
+    else:
+        for number, block in enumerate(blocks):
+            keep(number, scorer.logits([distinct[name] for name in block], report))
     if progress is not None:
         progress(len(distinct), len(distinct))
     logits = np.array([known[name] for name in hashes], dtype=float).reshape(-1, len(CLASSES))
@@ -179,6 +192,7 @@ def score_articles(
     *,
     cache: ScoreCache | None = None,
     progress: Progress | None = None,
+    spread: Spread | None = None,
 ) -> ScoredArticles:
     """Score articles.
 
@@ -191,6 +205,8 @@ def score_articles(
     cache : ScoreCache, optional
     progress : callable, optional
         Called with (distinct texts done, distinct texts in all).
+    spread : callable, optional
+        See `cached_logits`.
 
     Returns
     -------
@@ -212,7 +228,7 @@ def score_articles(
              a    0.227    0.320    0.453
              b    0.293    0.414    0.293
     """
-    return _scored(scorer, calibration, _distinct(articles), cache, progress)
+    return _scored(scorer, calibration, _distinct(articles), cache, progress, spread)
 
 
 def score_stream(
@@ -222,6 +238,7 @@ def score_stream(
     *,
     cache: ScoreCache,
     progress: Progress | None = None,
+    spread: Spread | None = None,
 ) -> Iterator[ScoredArticles]:
     """Score any number of articles frame by frame, in the memory of one frame.
 
@@ -238,6 +255,8 @@ def score_stream(
         been scored costs no more than a look-up.
     progress : callable, optional
         Called with (texts done, texts read so far), counted frame by frame.
+    spread : callable, optional
+        See `cached_logits`; of use where a frame has several blocks of 4,096 texts.
 
     Yields
     ------
@@ -257,7 +276,7 @@ def score_stream(
     >>> import pandas as pd
     >>> from embargo.models import Calibration, LexiconScorer, ScoreCache, score_stream
     >>> frames = [pd.DataFrame({"article_id": [name], "text": ["A lawsuit."]}) for name in ("a", "b")]
-    >>> with tempfile.TemporaryDirectory() as folder, ScoreCache(Path(folder) / "scores.sqlite") as cache:
+    >>> with tempfile.TemporaryDirectory() as folder, ScoreCache(Path(folder) / "scores") as cache:
     ...     parts = list(score_stream(LexiconScorer(), Calibration(), frames, cache=cache))
     >>> [(part.n_articles, part.n_scored, part.n_cached) for part in parts]
     [(1, 1, 0), (1, 0, 1)]
@@ -271,7 +290,7 @@ def score_stream(
                 if progress is not None:
                     progress(before + done, before + total)
 
-            found = _scored(scorer, calibration, wanted, cache, report)
+            found = _scored(scorer, calibration, wanted, cache, report, spread)
             before += found.n_distinct_texts
             yield found
 
@@ -341,9 +360,12 @@ def _scored(
     wanted: pd.DataFrame,
     cache: ScoreCache | None,
     progress: Progress | None,
+    spread: Spread | None,
 ) -> ScoredArticles:
     ids = wanted["article_id"].astype(str)
-    found = cached_logits(scorer, wanted["text"].tolist(), articles=ids.tolist(), cache=cache, progress=progress)
+    found = cached_logits(
+        scorer, wanted["text"].tolist(), articles=ids.tolist(), cache=cache, progress=progress, spread=spread
+    )
     unscored = np.isnan(found.logits).any(axis=1)
     probabilities = np.full(found.logits.shape, np.nan)
     probabilities[~unscored] = calibration.apply(found.logits[~unscored])

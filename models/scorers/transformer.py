@@ -15,6 +15,7 @@ import numpy as np
 
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import CLASSES
+from embargo.data_loaders.threads import one_thread
 from embargo.models.bases.folders import understood
 from embargo.models.bases.heads import own_head
 from embargo.models.bases.resolve import Base
@@ -162,7 +163,7 @@ class TransformerScorer:
                 output = model(input_ids=ids.to(device()), attention_mask=mask.to(device())).logits
                 return np.asarray(output.double().cpu().numpy())
 
-            with torch.inference_mode():
+            with torch.inference_mode(), one_thread():
                 return batched_logits(
                     tokens,
                     forward,
@@ -170,6 +171,10 @@ class TransformerScorer:
                     step=padding_step(self._base, longest),
                     progress=progress,
                 )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Another process loads the weights by itself.
+        return self.__dict__ | {"_loaded": None, "_shared": None}
 
     def _model(self) -> tuple[Any, Any]:
         if self._loaded is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,9 +16,11 @@ from embargo.research.cli.options import (
     AllowOption,
     CacheOption,
     ConfigArgument,
+    EngineOption,
     EnvOption,
     OutOption,
     SetOption,
+    WorkersOption,
     experiment,
 )
 from embargo.research.cli.terminal import BAD_DATA, FAILED, LEAK_FOUND, complaints, console, guarded, numbered
@@ -44,6 +47,8 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the market and of everything else.")] = 0,
     out: OutOption = Path("runs"),
     cache: CacheOption = None,
+    engine: EngineOption = "auto",
+    workers: WorkersOption = None,
 ) -> None:
     """Run the main job on a simulated market whose truth is known.
 
@@ -58,7 +63,7 @@ def demo(
 
     with example("demo") as path:
         config = load_config(path, [f"seed={seed}", f"news.simulated.strength={strength}"])
-    _execute(config, out, cache)
+    _execute(config, out, cache, engine, workers)
 
 
 @commands.command()
@@ -71,6 +76,8 @@ def run(
     allow: AllowOption = None,
     out: OutOption = Path("runs"),
     cache: CacheOption = None,
+    engine: EngineOption = "auto",
+    workers: WorkersOption = None,
 ) -> None:
     """Run one experiment and write its report.
 
@@ -85,7 +92,7 @@ def run(
 
     Example: [bold]embargo run mine.toml --set signal.half_life=2[/bold]
     """
-    _execute(experiment(config, overrides, accepted, env, allow), out, cache)
+    _execute(experiment(config, overrides, accepted, env, allow), out, cache, engine, workers)
 
 
 @commands.command()
@@ -200,12 +207,14 @@ def runs(
         raise typer.Exit(FAILED)
 
 
-def _execute(config: Config, out: Path, cache: Path | None) -> None:
+def _execute(config: Config, out: Path, cache: Path | None, engine: str, workers: int | None) -> None:
+    from embargo.research.engine.choice import engine_of
     from embargo.research.progress import shown
     from embargo.research.run.pipeline import execute
 
-    with shown(complaints) as stages:
-        outcome = execute(config, out=folder_for("--out", out), cache=cache_folder(cache), stages=stages)
+    with shown(complaints) as stages, closing(engine_of(engine, workers, say=stages.say)) as chosen:
+        places = {"out": folder_for("--out", out), "cache": cache_folder(cache)}
+        outcome = execute(config, **places, stages=stages, engine=chosen)
     _summarise(outcome)
     if outcome.status == "invalid":
         raise typer.Exit(LEAK_FOUND)

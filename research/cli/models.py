@@ -6,6 +6,7 @@ wrong with the arguments is said before any work.
 
 from __future__ import annotations
 
+from contextlib import ExitStack, closing
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +17,14 @@ from rich.table import Table
 from embargo.data_loaders.errors import ConfigError
 from embargo.research.cache import cache_folder
 from embargo.research.cli import archives
-from embargo.research.cli.options import AllowOption, CacheOption, EnvOption, SetOption
+from embargo.research.cli.options import (
+    AllowOption,
+    CacheOption,
+    EngineOption,
+    EnvOption,
+    SetOption,
+    WorkersOption,
+)
 from embargo.research.cli.terminal import complaints, console, guarded, now, numbered, pair
 from embargo.research.progress import escaped
 
@@ -265,7 +273,7 @@ def evaluate(
         published_at=published_at,
         dialect=archives.dialect_of(delimiter, encoding, no_header),
     )
-    with shown(complaints) as stages, ScoreCache(folder / "scores.sqlite") as store:
+    with shown(complaints) as stages, ScoreCache(folder / "scores") as store:
         judged = judge(
             reader,
             labelled.frame,
@@ -313,6 +321,8 @@ def score(
     fold: FoldOption = None,
     base: BaseOption = None,
     cache: CacheOption = None,
+    engine: EngineOption = "auto",
+    workers: WorkersOption = None,
 ) -> None:
     """Score an archive of news of any size.
 
@@ -329,6 +339,7 @@ def score(
     from embargo.data_loaders.archive.news import stream_news
     from embargo.models.content import refuse_taken
     from embargo.models.scorers.cache import ScoreCache
+    from embargo.research.engine.choice import engine_of
     from embargo.research.modelling.scoring import score_news
     from embargo.research.modelling.tuning import open_model
     from embargo.research.progress import shown
@@ -351,8 +362,12 @@ def score(
     )
     folder = cache_folder(cache)
     reader = open_model(model, fold=fold, cache=folder, base=base)
-    with shown(complaints) as stages, ScoreCache(folder / "scores.sqlite") as store:
-        found = score_news(reader, stream, out, cache=store, progress=stages.stage(f"Score {news.name}"))
+    with ExitStack() as stack:
+        stages = stack.enter_context(shown(complaints))
+        store = stack.enter_context(ScoreCache(folder / "scores"))
+        chosen = stack.enter_context(closing(engine_of(engine, workers, say=stages.say)))
+        progress = stages.stage(f"Score {news.name}")
+        found = score_news(reader, stream, out, cache=store, progress=progress, engine=chosen)
     table = _plain_table("", "")
     table.show_header = False
     set_aside = {name: n for name, n in stream.counts.items() if n and name not in ("rows", "kept")}

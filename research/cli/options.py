@@ -45,6 +45,18 @@ CacheOption = Annotated[
         "$EMBARGO_LEDGER is set. Default: $EMBARGO_CACHE or ~/.cache/embargo."
     ),
 ]
+EngineOption = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        metavar="NAME",
+        help="Where tasks run: serial (here), processes (of this machine) or auto (processes where they repay their "
+        "start). It moves no figure.",
+    ),
+]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", metavar="N", help="Processes at once. Default: one on each core or GPU.")
+]
 OutOption = Annotated[Path, typer.Option(help="Folder that receives the run's own folder.", file_okay=False)]
 HtmlOption = Annotated[
     Path | None, typer.Option("--html", metavar="FILE", help="Also write one page with charts.", dir_okay=False)

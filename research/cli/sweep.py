@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -15,8 +16,10 @@ from embargo.research.cli.options import (
     AllowOption,
     CacheOption,
     ConfigArgument,
+    EngineOption,
     EnvOption,
     SetOption,
+    WorkersOption,
     experiment,
 )
 from embargo.research.cli.terminal import BAD_DATA, complaints, console, guarded
@@ -46,6 +49,8 @@ def sweep(
     ] = "validation",
     out: Annotated[Path, typer.Option(help="Folder of runs.", file_okay=False)] = Path("runs"),
     cache: CacheOption = None,
+    engine: EngineOption = "auto",
+    workers: WorkersOption = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the page here.", dir_okay=False)] = None,
 ) -> None:
     """Trade every combination of settings and choose one by validation.
@@ -61,6 +66,7 @@ def sweep(
         raise ConfigError(
             f"--select {select}: a cell may only be chosen by validation. What test rows chose, they cannot judge."
         )
+    from embargo.research.engine.choice import engine_of
     from embargo.research.pages.page import write_page
     from embargo.research.progress import shown
     from embargo.research.studies.sweep import print_sweep, render_page
@@ -69,8 +75,9 @@ def sweep(
 
     axes = [read_axis(text) for text in grid]
     settings = experiment(config, overrides, accepted, env, allow)
-    with shown(complaints) as stages:
-        result = run(settings, axes, out=folder_for("--out", out), cache=cache_folder(cache), stages=stages)
+    with shown(complaints) as stages, closing(engine_of(engine, workers, say=stages.say)) as chosen:
+        places = {"out": folder_for("--out", out), "cache": cache_folder(cache)}
+        result = run(settings, axes, **places, stages=stages, engine=chosen)
     print_sweep(console, result)
     if html is not None:
         write_page(render_page(result, f"Sweep of {settings.name}"), html)

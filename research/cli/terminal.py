@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, ParamSpec
 import typer
 
 from embargo.data_loaders.errors import ConfigError, EmbargoError
+from embargo.data_loaders.threads import one_thread
 from embargo.research.cache import cache_folder
 from embargo.research.plain import plain
 from embargo.research.progress import escaped
@@ -57,7 +58,8 @@ def complain(text: str) -> None:
 def guarded(interrupted: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
     """Turn errors into a message and an exit status: 2 for a `ConfigError`, 1 for any other that is no bug.
 
-    Besides every `EmbargoError` these are the errors of the file system. Calendars are kept in the user's cache.
+    Besides every `EmbargoError` these are the errors of the file system. Calendars are kept in the user's cache, and
+    all is computed on one thread.
 
     Parameters
     ----------
@@ -72,7 +74,8 @@ def guarded(interrupted: str) -> Callable[[Callable[P, None]], Callable[P, None]
             with contextlib.suppress(EmbargoError, RuntimeError):
                 cache_folder(None)
             try:
-                command(*args, **kwargs)
+                with one_thread():
+                    command(*args, **kwargs)
             except EmbargoError as failure:
                 complain(str(failure))
                 raise typer.Exit(MISUSED if isinstance(failure, ConfigError) else FAILED) from failure

@@ -114,7 +114,7 @@ def distill_models(config: Config, *, out: Path, cache: Path, stages: Stages) ->
     before, accounts = spent(config, cache), []
     taught_before, asked_before = set[tuple[str, str]](), set[tuple[str, str]]()
     with ExitStack() as stack:
-        store = stack.enter_context(ScoreCache(cache / "scores.sqlite"))
+        store = stack.enter_context(ScoreCache(cache / "scores"))
         shared: SharedBase | None = None
         for part in parts:
             of = f"fold {part.index + 1} of {len(parts)}"

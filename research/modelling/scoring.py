@@ -25,8 +25,11 @@ from embargo.models.bundles.bundle import ModelReader
 from embargo.models.scorer import Progress
 from embargo.models.scorers.cache import ScoreCache
 from embargo.models.scorers.score import ScoredArticles, cached_logits, score_articles, score_stream
+from embargo.research.engine.blocks import spread_over
+from embargo.research.engine.keepers import Engine
 
-FRAME_ROWS = 8192
+# Sixteen blocks of texts, so that as many processes have work at once.
+FRAME_ROWS = 65_536
 COLUMNS = ("article_id", "symbol", "known_at", *CLASSES, "confidence", "model_id", *LOGITS)
 _SCHEMA = pa.schema(
     [
@@ -73,6 +76,7 @@ def score_news(
     *,
     cache: ScoreCache,
     progress: Progress | None = None,
+    engine: Engine | None = None,
 ) -> ScoredNews:
     """Score news and write the scores.
 
@@ -86,6 +90,8 @@ def score_news(
     cache : ScoreCache
     progress : callable, optional
         Called with (texts done, texts read so far).
+    engine : Engine, optional
+        Where blocks of texts are scored; by default here.
 
     Raises
     ------
@@ -110,7 +116,8 @@ def score_news(
         cutoff = None if reader.knowledge_cutoff is None else reader.knowledge_cutoff.isoformat()
         schema = _SCHEMA.with_metadata({CUTOFF_KEY: json.dumps(cutoff).encode()})
         with pq.ParquetWriter(draft, schema) as writer:
-            for found in score_stream(reader.scorer, reader.calibration, frames(), cache=cache, progress=progress):
+            given = reader.scorer, reader.calibration, frames()
+            for found in score_stream(*given, cache=cache, progress=progress, spread=spread_over(engine)):
                 frame = waiting.popleft()
                 table = _with_scores(reader, frame, found, cache)
                 writer.write_table(pa.Table.from_pandas(table, schema=schema, preserve_index=False))

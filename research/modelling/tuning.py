@@ -338,7 +338,7 @@ def tune_models(plan: TunePlan, *, out: Path, cache: Path, stages: Stages) -> It
         assert experiment is not None
         built_in = with_base(experiment, experiment.parts[0].fold.train_end, cache, stages).base
     with ExitStack() as stack:
-        store = stack.enter_context(ScoreCache(cache / "scores.sqlite"))
+        store = stack.enter_context(ScoreCache(cache / "scores"))
         shared: SharedBase | None = None
         for samples in plan.samples:
             base = built_in if samples.base is None else samples.base

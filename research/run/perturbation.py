@@ -34,12 +34,14 @@ from embargo.backtest.leakage.settled import (
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.fields import CLASSES
 from embargo.models.content import text_hash
+from embargo.models.scorers.cache import SCORES
 from embargo.models.scorers.linear_kept import FOLDER as BASELINES
 from embargo.research.progress import Quiet, Stages
 from embargo.research.run.asking import foreseen, more_told, paid_reader, share_journal
 from embargo.research.run.files_read import unless_files_read
+from embargo.research.run.memory import Memory
 from embargo.research.run.plan import Plan, traded_news, traded_parts, trading_rows
-from embargo.research.run.reading import SCORES, Memory, Reading, read, with_base
+from embargo.research.run.reading import Reading, read, with_base
 from embargo.research.run.samples import Part, plan_folds, plan_parts
 from embargo.research.run.trading import Trade, conditions, fuse, trade
 from embargo.research.run.world import Inputs, world_of

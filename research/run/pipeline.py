@@ -22,9 +22,11 @@ from embargo.backtest.leakage import Finding
 from embargo.backtest.metrics import sharpe
 from embargo.data_loaders.archive.files import fingerprint, tables_of
 from embargo.data_loaders.schemas import Prices
+from embargo.data_loaders.threads import one_thread
 from embargo.research.cache import ledger_folder
 from embargo.research.config.experiment import Config
 from embargo.research.config.model import ModelSection, told_in
+from embargo.research.engine.keepers import Engine
 from embargo.research.pages.page import write_page
 from embargo.research.pages.status import Status
 from embargo.research.progress import Quiet, Stages
@@ -43,11 +45,12 @@ from embargo.research.run.cutoff import Rival, either_side
 from embargo.research.run.data_verdict import DataVerdict
 from embargo.research.run.given_scores import scores_told
 from embargo.research.run.measurement import Measured, estimate, measure
+from embargo.research.run.memory import Memory
 from embargo.research.run.own_loaders import own_code
 from embargo.research.run.perturbation import Carried, perturb_once
 from embargo.research.run.plan import Plan, traded_news
 from embargo.research.run.preparation import prepare
-from embargo.research.run.reading import Memory, Reading, read, with_base
+from embargo.research.run.reading import Reading, read, with_base
 from embargo.research.run.report import ReportData, render_page
 from embargo.research.run.report.assemble import assemble, headline_of
 from embargo.research.run.samples import Samples, cautions, samples_hash
@@ -90,7 +93,8 @@ class Outcome:
     data: DataVerdict
 
 
-def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcome:
+@one_thread()
+def execute(config: Config, *, out: Path, cache: Path, stages: Stages, engine: Engine | None = None) -> Outcome:
     """Carry out one experiment and write its run folder.
 
     Parameters
@@ -103,6 +107,8 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
         the ledger of attempts.
     stages : Stages
         Shows progress.
+    engine : Engine, optional
+        Where folds are tuned and news is scored; by default here. It moves no figure.
 
     Returns
     -------
@@ -143,7 +149,7 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages) -> Outcom
         stages.say(told)
     before = spent(config, cache)
     memory = Memory()
-    reading = read(plan, plan.parts, cache, stages, memory)
+    reading = read(plan, plan.parts, cache, stages, memory, engine)
 
     if config.fusion.method != "none":
         stages.stage("Join news and market features")

@@ -222,7 +222,7 @@ def probe_run(
     readings, cutoffs = [], []
     obeys: Finding | None = None
     with ExitStack() as stack:
-        store = stack.enter_context(ScoreCache(cache / "scores.sqlite"))
+        store = stack.enter_context(ScoreCache(cache / "scores"))
         shared: SharedBase | None = None
         for part in plan.parts:
             own = drawn[drawn["fold"] == part.index].reset_index(drop=True)

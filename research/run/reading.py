@@ -7,7 +7,7 @@ run that was killed goes on where it stopped.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,121 +33,37 @@ from embargo.models.prompting.room import check_room, room_doubt
 from embargo.models.prompting.settings import PromptSettings
 from embargo.models.prompting.templates import load_template
 from embargo.models.record import RECORD_COLUMNS
-from embargo.models.scorer import ByArticle, Paid, Progress, Scorer
-from embargo.models.scorers.cache import ScoreCache, SpareCache
+from embargo.models.scorer import Paid
+from embargo.models.scorers.cache import SCORES, ScoreCache, SpareCache
 from embargo.models.scorers.distilled import DistilledSettings
 from embargo.models.scorers.given import GivenSettings
 from embargo.models.scorers.linear import LinearSettings
 from embargo.models.scorers.own import files_told
 from embargo.models.scorers.prompted import require_decoder
-from embargo.models.scorers.score import cached_logits, score_articles
+from embargo.models.scorers.score import Spread, score_articles
 from embargo.models.tuning.tiny_lm import TinyLmSettings
 from embargo.research.config.experiment import Config
 from embargo.research.config.model import ModelSection, PromptSection, ReaderSection
-from embargo.research.progress import Advance, Stages
-from embargo.research.run.asking import COST_NOTHING, PaidAccount, asked_again_of, endpoint_settings, texts_of_teacher
+from embargo.research.engine.blocks import spread_over
+from embargo.research.engine.keepers import Engine, Serial
+from embargo.research.progress import Advance, Quiet, Stages
+from embargo.research.run.asking import PaidAccount, endpoint_settings, texts_of_teacher
 from embargo.research.run.built_in import make_base
 from embargo.research.run.given_scores import given_scores
+from embargo.research.run.memory import Memory
 from embargo.research.run.plan import Plan, background_of, base_of, teacher_base_of
 from embargo.research.run.prompts_shown import (
     ORDER_COLUMNS,
     PROMPT_COLUMNS,
-    ask_alone,
     ask_orders,
-    shown_prompts,
 )
+from embargo.research.run.rereading import ANSWER_COLUMNS, asked_again
 from embargo.research.run.samples import Samples, early_samples
 from embargo.research.run.tune_settings import tune_settings
-from embargo.research.run.world import Inputs, content_of
+from embargo.research.run.world import Inputs
 
 if TYPE_CHECKING:
-    from embargo.signals.fusion.model import FusionModel
-
-SCORES = "scores.sqlite"
-# Of the texts that a reader is asked of once more, those that are asked alone too.
-ALONE, ALONE_OF_MODELS = 32, 8
-ANSWER_COLUMNS = (
-    "article_id", "fold", *(f"kept_{name}" for name in (*CLASSES, "confidence")),
-    *(f"{part}_{name}" for part in ("again", "alone", "repeated") for name in CLASSES), "apart_before",
-    "answers_apart", "stated_error",
-)  # fmt: skip
-
-
-@dataclass
-class Memory:
-    """What a run fitted, by the content of what it was fitted from, for whoever carries it out again in another world.
-
-    Attributes
-    ----------
-    models : dict of str to FittedModel
-        With scorers that fit anew when they meet a text that has not been scored.
-    fusions : dict of str to FusionModel
-    scores : Path or None
-        File of scores that is read and left as it is; None in the run itself.
-    answers : mapping of text hash to logits
-        What every scorer is taken to say of texts that no answer may depend on.
-    anew : list of FittedModel
-        What another world made the run fit once more.
-    prompts : dict of str to DataFrame
-        What prompts of a scorer's identity showed; readers that are known by their name alone render none.
-    """
-
-    models: dict[str, FittedModel] = field(default_factory=dict)
-    fusions: dict[str, FusionModel] = field(default_factory=dict)
-    scores: Path | None = None
-    answers: Mapping[str, np.ndarray] = field(default_factory=dict)
-    anew: list[FittedModel] = field(default_factory=list)
-    prompts: dict[str, pd.DataFrame] = field(default_factory=dict)
-
-    def beside(self, scores: Path, answers: Mapping[str, np.ndarray]) -> Memory:
-        """Return what another world may take from this run; what it adds stays its own."""
-        return Memory(dict(self.models), dict(self.fusions), scores, answers, prompts=dict(self.prompts))
-
-    def open(self, cache: Path) -> ScoreCache:
-        """Open the scores of a cache, or those that are only to be read."""
-        return ScoreCache(cache / SCORES) if self.scores is None else SpareCache(self.scores, self.answers)
-
-    def fitted(self, fit: Callable[[], FittedModel], **given: Any) -> FittedModel:
-        """Return the model fitted from the same content, or fit one and remember all but its weights."""
-        key = content_of(**given)
-        if key in self.models:
-            known = self.models[key]
-            return replace(known, scorer=Recalled(known.scorer.identity, known.scorer.knowledge_cutoff, fit))
-        model = fit()
-        if isinstance(model.scorer, ByArticle):
-            return model  # no text brings its answers back, and they are at hand
-        self.models[key] = replace(model, scorer=Recalled(model.scorer.identity, model.scorer.knowledge_cutoff))
-        if self.scores is not None:
-            self.anew.append(model)
-        return model
-
-    def shown(self, scorer: Scorer, part: Samples) -> pd.DataFrame:
-        """Write down what prompts of a part's news show, or look up what they showed; see `shown_prompts`."""
-        news = part.test_news[["article_id", "text", "known_at"]].drop_duplicates("article_id")
-        if not isinstance(scorer, Recalled):
-            made = shown_prompts(scorer, news, part.index)
-            known = self.prompts.get(scorer.identity)
-            self.prompts[scorer.identity] = made if known is None else pd.concat([known, made])
-            return made
-        known = self.prompts.get(scorer.identity)
-        if known is None:
-            return shown_prompts(scorer, news, part.index)
-        there = known["article_id"].isin(news["article_id"]) & (known["fold"] == part.index)
-        return known.loc[there].reset_index(drop=True)
-
-
-@dataclass
-class Recalled:
-    """A scorer known by name, whose scores lie in a cache; it is fitted when a text has none there."""
-
-    identity: str
-    knowledge_cutoff: pd.Timestamp | None
-    fit: Callable[[], FittedModel] | None = None
-
-    def logits(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
-        """Return the logits of texts that no cache holds, from a model fitted once more."""
-        assert self.fit is not None
-        return self.fit().scorer.logits(texts, progress)
+    pass
 
 
 @dataclass(frozen=True)
@@ -290,7 +206,14 @@ def _made(plan: Plan, reader: ReaderSection, until: pd.Timestamp, cache: Path, s
     return make_base(name, corpus, labelled, seed=plan.config.seed, cache=cache, stages=stages)
 
 
-def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memory: Memory | None = None) -> Reading:
+def read(
+    plan: Plan,
+    parts: Sequence[Samples],
+    cache: Path,
+    stages: Stages,
+    memory: Memory | None = None,
+    engine: Engine | None = None,
+) -> Reading:
     """Fit, calibrate and score, part by part, with one base in memory at a time.
 
     Parameters
@@ -304,135 +227,203 @@ def read(plan: Plan, parts: Sequence[Samples], cache: Path, stages: Stages, memo
     memory : Memory, optional
         Learns what is fitted, and gives what was fitted from the same content. With it, the reading is that of a run,
         which is audited, and readers are asked of some texts again.
+    engine : Engine, optional
+        Where folds are read that know nothing of each other; by default here, one after the other.
     """
+    engine = Serial() if engine is None else engine
     config = plan.config
     audited = memory is not None and memory.scores is None
     memory = Memory() if memory is None else memory
-    scored, judged, manifests, fitted_on, answers, prompts = [], [], [], [], [], []
-    orders: pd.DataFrame | None = None
-    counted: set[tuple[str, str]] = set()
     with ExitStack() as stack:
         store = stack.enter_context(memory.open(cache))
-        shared: SharedBase | None = None
-        model: FittedModel | None = None
+        if _apart(config, parts, memory, engine):
+            found = _read_elsewhere(plan, parts, cache, store, memory, engine, stages, audited=audited)
+        else:
+            found = _read_here(plan, parts, cache, store, memory, stages, engine, audited=audited)
+    return _together(config, found)
+
+
+def _apart(config: Config, parts: Sequence[Samples], memory: Memory, engine: Engine) -> bool:
+    """Tell whether folds know nothing of each other, so that each may be read wherever there is room.
+
+    Not where one model reads all, where a reader is paid or of one's own, and where folds share what was scored.
+    """
+    model = config.model
+    fitted = model.kind == "linear" or (model.kind == "transformer" and model.method != "none")
+    several = len(parts) > 1 and config.labels.source != "file"
+    return several and fitted and model.teacher is None and memory.scores is None and not isinstance(engine, Serial)
+
+
+def _read_here(
+    plan: Plan,
+    parts: Sequence[Samples],
+    cache: Path,
+    store: ScoreCache,
+    memory: Memory,
+    stages: Stages,
+    engine: Engine,
+    *,
+    audited: bool,
+) -> list[_Read]:
+    found: list[_Read] = []
+    shared: SharedBase | None = None
+    model: FittedModel | None = None
+    lends = 0
+    counted: set[tuple[str, str]] = set()
+    with ExitStack() as stack:
         for part in parts:
             fold = f"fold {part.index + 1} of {len(parts)}"
             # One labelled file trains one model for all folds.
-            if model is None or config.labels.source != "file":
+            if model is None or plan.config.labels.source != "file":
                 model = None  # its memory goes before the next one is made
                 shared = lent(shared, base_of(plan, part), stack)
-                progress = stages.stage(f"Tune the model, {fold}")
-                model = fit_fold(plan, part, shared, cache, store, progress, memory)
-            tested = pd.concat([part.test_news[["article_id", "text"]], part.test[["article_id", "text"]]])
-            tested = tested.drop_duplicates("article_id")
+                lends = 0 if shared is None else shared.lends
+                model = fit_fold(plan, part, shared, cache, store, stages.stage(f"Tune the model, {fold}"), memory)
+            # To load a base for this alone would cost a run whose scores are all kept more than the rest of it.
+            asks = _Asks(
+                audited,
+                # Folds share template and base, so that one of them tells of all.
+                orders=audited and all(each.orders is None for each in found),
+                shared=shared,
+                lends=lends,
+                spread=spread_over(engine),
+            )
             progress = stages.stage(f"Score the news, {fold}")
-            result = score_articles(model.scorer, model.calibration, tested, cache=store, progress=progress)
-            raw = score_articles(model.scorer, Calibration(), part.test[["article_id", "text"]], cache=store)
-            if audited:
-                # To load a base for this alone would cost a run whose scores are all kept more than the rest of it.
-                loaded = shared is None or shared.reads > 0
-                answers.append(
-                    _asked_again(config, model, part, result.scores, store, loaded=loaded, anew=bool(result.n_scored))
-                )
-            prompts.append(memory.shown(model.scorer, part))
-            # Folds share template and base, so that one of them tells of all. Answers that are paid for are not asked.
-            asks = isinstance(model.scorer, Prompting) and not isinstance(model.scorer, Paid)
-            if audited and orders is None and asks:
-                news = part.test_news[["article_id", "text"]].drop_duplicates("article_id")
-                orders = ask_orders(model.scorer, model.calibration, news, cache=store, seed=config.seed)
-            scores = result.scores.set_index("article_id")
-            scored.append(
-                part.test_news.join(scores[[*CLASSES, "confidence", "model_id"]], on="article_id").assign(
-                    fold=part.index
-                )
-            )
-            before = raw.scores.set_index("article_id")[list(CLASSES)].add_prefix("raw_")
-            labelled = (
-                part.test[["article_id", "label"]]
-                .join(scores[list(CLASSES)], on="article_id")
-                .join(before, on="article_id")
-                .assign(fold=part.index)
-            )
-            judged.append(labelled.dropna(subset=list(CLASSES)) if result.n_unscored else labelled)
-            if model.fitted_on is not None:
-                fitted_on.append(model.fitted_on.assign(fold=part.index))
-            told: dict[str, Any] = {"fold": part.index, "n_cached": result.n_cached, "n_scored": result.n_scored}
-            if isinstance(model.scorer, Paid):
-                account = PaidAccount(model.scorer.asked, tuple(model.scorer.overhead), cache)
-                told["asked"] = account.of([*part.validation["text"], *tested["text"]], counted)
-            elif memory.scores is None and (teacher := PaidAccount.of_teacher(model.manifest, cache)) is not None:
-                told["asked"] = teacher.of(texts_of_teacher(plan, part), counted)
-            if result.n_unscored:
-                told["n_unscored"] = result.n_unscored
-            if len(prompts[-1]):
-                told["templates"] = sorted(prompts[-1]["template"].unique())
-            manifests.append(model.manifest | told | files_told(model.scorer))
-    reading = Reading(pd.concat(scored, ignore_index=True), _once(config, judged), manifests)
-    if fitted_on:
-        reading = replace(reading, fitted_on=pd.concat(fitted_on, ignore_index=True))
-    reading = replace(reading, prompts=pd.concat(prompts, ignore_index=True))
-    if orders is not None:
-        reading = replace(reading, orders=orders)
-    return replace(reading, answers=pd.concat(answers, ignore_index=True)) if answers else reading
+            found.append(_read_part(plan, part, model, cache, store, memory, asks, counted, progress))
+    return found
 
 
-def _asked_again(
-    config: Config,
-    model: FittedModel,
-    part: Samples,
-    scores: pd.DataFrame,
+def _read_elsewhere(
+    plan: Plan,
+    parts: Sequence[Samples],
+    cache: Path,
     store: ScoreCache,
+    memory: Memory,
+    engine: Engine,
+    stages: Stages,
     *,
-    loaded: bool,
-    anew: bool,
-) -> pd.DataFrame:
-    """Write down what a reader answered of a fold's news, and ask it of some of them again, in another order.
+    audited: bool,
+) -> list[_Read]:
+    """Read every fold as a task of its own; what was scored and what is remembered of it is kept here."""
 
-    One that is paid for is asked where something was scored ``anew``, and no run that is all in the cache asks it.
-    """
-    news = part.test_news[["article_id", "text"]].drop_duplicates("article_id")
-    kept = scores.set_index("article_id")[[*CLASSES, "confidence"]].add_prefix("kept_")
-    answers = news[["article_id"]].join(kept, on="article_id").assign(fold=part.index)
-    # A model that was fitted before is known by its name alone, and would be fitted once more.
-    if isinstance(model.scorer, Recalled) or not loaded:
-        return answers.reindex(columns=list(ANSWER_COLUMNS))
-    asked = asked_again_of(config, part, paid=isinstance(model.scorer, Paid))
-    if isinstance(model.scorer, ByArticle):
-        asked = asked.loc[answers.loc[asked.index, "kept_confidence"].notna()]
-        logits = model.scorer.logits_of(asked["article_id"].tolist())
-    elif isinstance(model.scorer, Paid):
-        logits = model.scorer.asked_again(asked["text"].tolist(), ask=anew)
-        asked, logits = asked.loc[np.isfinite(logits).all(axis=1)], logits[np.isfinite(logits).all(axis=1)]
-        if asked.empty:
-            return answers.reindex(columns=list(ANSWER_COLUMNS))
-    else:
-        logits = model.scorer.logits(asked["text"].tolist())
-    again = model.calibration.apply(logits)
-    told = pd.DataFrame(again, columns=[f"again_{name}" for name in CLASSES], index=asked.index)
-    before = score_articles(model.scorer, Calibration(), asked, cache=store).scores.set_index("article_id")
-    told["apart_before"] = apart_before(
-        before.loc[asked["article_id"], list(CLASSES)].to_numpy(), Calibration().apply(logits)
+    def keep(_number: int, told: tuple[_Read, Memory, Mapping[str, Mapping[str, np.ndarray]]]) -> None:
+        _, learnt, anew = told
+        memory.models.update(learnt.models)
+        memory.prompts.update(learnt.prompts)
+        for identity, logits in anew.items():
+            store.put_many(identity, logits)
+
+    progress = stages.stage(f"Tune and score {len(parts)} folds")
+    found = engine.map(_fold_elsewhere, parts, (plan, cache, audited), done=keep, progress=progress)
+    return [read for read, _, _ in found]
+
+
+def _fold_elsewhere(
+    shared: tuple[Plan, Path, bool], part: Samples
+) -> tuple[_Read, Memory, Mapping[str, Mapping[str, np.ndarray]]]:
+    """Read one fold, and write nothing but the folder of its adapter, which is named by its content."""
+    plan, cache, audited = shared
+    memory = Memory()
+    with SpareCache(cache / SCORES, {}) as store:
+        [read] = _read_here(plan, [part], cache, store, memory, Quiet(), Serial(), audited=audited)
+        return read, memory, store.anew
+
+
+@dataclass(frozen=True)
+class _Asks:
+    """What a reading asks of a fold's model, how often the base had been lent before it, and who scores blocks."""
+
+    audited: bool
+    orders: bool
+    shared: SharedBase | None
+    lends: int
+    spread: Spread | None
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the fold's model is in memory."""
+        return self.shared is None or self.shared.lends > self.lends
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What came of one fold, each as in `Reading`; None where it was not asked for."""
+
+    scored: pd.DataFrame
+    judged: pd.DataFrame
+    manifest: dict[str, Any]
+    prompts: pd.DataFrame
+    fitted_on: pd.DataFrame | None
+    answers: pd.DataFrame | None
+    orders: pd.DataFrame | None
+
+
+def _read_part(
+    plan: Plan,
+    part: Samples,
+    model: FittedModel,
+    cache: Path,
+    store: ScoreCache,
+    memory: Memory,
+    asks: _Asks,
+    counted: set[tuple[str, str]],
+    progress: Advance,
+) -> _Read:
+    """Score a fold's news and samples with its model, and ask it what the audit wants to know."""
+    config = plan.config
+    tested = pd.concat([part.test_news[["article_id", "text"]], part.test[["article_id", "text"]]])
+    tested = tested.drop_duplicates("article_id")
+    result = score_articles(model.scorer, model.calibration, tested, cache=store, progress=progress, spread=asks.spread)
+    raw = score_articles(model.scorer, Calibration(), part.test[["article_id", "text"]], cache=store)
+    answers = orders = None
+    if asks.audited:
+        anew = bool(result.n_scored)
+        answers = asked_again(config, model, part, result.scores, store, loaded=asks.loaded or anew, anew=anew)
+    prompts = memory.shown(model.scorer, part)
+    # Answers that are paid for are not asked.
+    if asks.orders and isinstance(model.scorer, Prompting) and not isinstance(model.scorer, Paid):
+        news = part.test_news[["article_id", "text"]].drop_duplicates("article_id")
+        orders = ask_orders(model.scorer, model.calibration, news, cache=store, seed=config.seed)
+    scores = result.scores.set_index("article_id")
+    scored = part.test_news.join(scores[[*CLASSES, "confidence", "model_id"]], on="article_id").assign(fold=part.index)
+    before = raw.scores.set_index("article_id")[list(CLASSES)].add_prefix("raw_")
+    labelled = (
+        part.test[["article_id", "label"]]
+        .join(scores[list(CLASSES)], on="article_id")
+        .join(before, on="article_id")
+        .assign(fold=part.index)
     )
+    judged = labelled.dropna(subset=list(CLASSES)) if result.n_unscored else labelled
+    fitted_on = None if model.fitted_on is None else model.fitted_on.assign(fold=part.index)
+    told: dict[str, Any] = {"fold": part.index, "n_cached": result.n_cached, "n_scored": result.n_scored}
     if isinstance(model.scorer, Paid):
-        given = cached_logits(model.scorer, asked["text"].tolist(), cache=store).logits
-        told[["answers_apart", "stated_error"]] = model.scorer.stated_errors(asked["text"].tolist(), given)
-    # Scores of a file read no text, and whoever is paid for each answer is asked one text at a time anyway.
-    if not isinstance(model.scorer, ByArticle | Paid):
-        few = asked.iloc[: ALONE if config.model.kind in COST_NOTHING else ALONE_OF_MODELS]
-        alone = ask_alone(model.scorer, model.calibration, few["text"].tolist(), again[: len(few)])
-        told = told.join(pd.DataFrame(alone, index=few.index))
-    return answers.join(told).reindex(columns=list(ANSWER_COLUMNS))
+        account = PaidAccount(model.scorer.asked, tuple(model.scorer.overhead), cache)
+        told["asked"] = account.of([*part.validation["text"], *tested["text"]], counted)
+    elif memory.scores is None and (teacher := PaidAccount.of_teacher(model.manifest, cache)) is not None:
+        told["asked"] = teacher.of(texts_of_teacher(plan, part), counted)
+    if result.n_unscored:
+        told["n_unscored"] = result.n_unscored
+    if len(prompts):
+        told["templates"] = sorted(prompts["template"].unique())
+    manifest = model.manifest | told | files_told(model.scorer)
+    return _Read(scored, judged, manifest, prompts, fitted_on, answers, orders)
 
 
-def apart_before(kept: np.ndarray, again: np.ndarray) -> np.ndarray:
-    """Return the largest difference of the logits of each text, in standard deviations of what was kept.
-
-    Both are given as shares that no calibration bent, shape (texts, 3).
-    """
-    one, two = (np.log(np.maximum(shares, 1e-12)) for shares in (kept, again))
-    one, two = (logs - logs.mean(axis=1, keepdims=True) for logs in (one, two))
-    spread = float(one.std())
-    return np.asarray(np.abs(one - two).max(axis=1) / (spread if spread > 0.0 else 1.0))
+def _together(config: Config, found: Sequence[_Read]) -> Reading:
+    judged = [each.judged for each in found]
+    reading = Reading(
+        pd.concat([each.scored for each in found], ignore_index=True),
+        _once(config, judged),
+        [each.manifest for each in found],
+        prompts=pd.concat([each.prompts for each in found], ignore_index=True),
+    )
+    if fitted_on := [each.fitted_on for each in found if each.fitted_on is not None]:
+        reading = replace(reading, fitted_on=pd.concat(fitted_on, ignore_index=True))
+    if orders := [each.orders for each in found if each.orders is not None]:
+        reading = replace(reading, orders=orders[0])
+    if answers := [each.answers for each in found if each.answers is not None]:
+        reading = replace(reading, answers=pd.concat(answers, ignore_index=True))
+    return reading
 
 
 def lent(held: SharedBase | None, base: Base | None, stack: ExitStack) -> SharedBase | None:

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.special import erf
 
 from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.threads import one_thread
 
 BRANCHES = ("text", "market")
 
@@ -72,20 +73,17 @@ class TrainedHead:
 
 @contextmanager
 def _reproducible(seed: int) -> Iterator[None]:
-    """Seed torch and pin it to one thread, since sums over several differ; leave the caller's state as it was."""
+    """Seed torch, on one thread, and leave the caller's state as it was."""
     import torch
 
     strict = torch.are_deterministic_algorithms_enabled()
     lenient = torch.is_deterministic_algorithms_warn_only_enabled()
-    threads = torch.get_num_threads()
-    with torch.random.fork_rng(devices=[]):
+    with one_thread(), torch.random.fork_rng(devices=[]):
         torch.use_deterministic_algorithms(True)
-        torch.set_num_threads(1)
         torch.default_generator.manual_seed(seed)
         try:
             yield
         finally:
-            torch.set_num_threads(threads)
             torch.use_deterministic_algorithms(strict, warn_only=lenient)
 
 

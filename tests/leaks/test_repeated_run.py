@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import replace
 from importlib.resources import files
 
@@ -11,7 +10,9 @@ import pytest
 
 from embargo.backtest.leakage import CHECKS, check_settled
 from embargo.backtest.leakage.causality import CANARY
+from embargo.data_loaders.store.files import Folder
 from embargo.models.content import text_hash
+from embargo.models.scorers.shards import keys_of, open_shard
 from embargo.research import Quiet, execute, load_config
 from embargo.research.run import preparation, reading, samples
 from embargo.research.run.perturbation import Carried, perturb_once
@@ -170,12 +171,14 @@ def test_a_planted_leak_is_found_by_the_run_itself_and_its_clean_twin_passes(nam
 def test_a_leaky_run_leaves_nothing_of_the_other_world_in_its_cache(tmp_path, monkeypatch):
     fitted_on(lambda part: replace(part, train=pd.concat([part.train, redated(part)])))(monkeypatch)
     assert audited(tmp_path, *LINEAR).verdict == "leak"
-    with sqlite3.connect(tmp_path / "cache" / "scores.sqlite") as file:
-        rows = file.execute("SELECT identity, text_hash FROM scores").fetchall()
+    kept = tmp_path / "cache" / "scores"
     news = preparation.prepare(load_config(SMALL, list(LINEAR)), Quiet()).world.inputs.news
-    assert not {text for _, text in rows} & {text_hash(f"{CANARY} {name}") for name in news["article_id"]}
+    canaries = keys_of([text_hash(f"{CANARY} {name}") for name in news["article_id"]])
+    for shard in kept.rglob("*.scores"):
+        found = open_shard(Folder.at(kept), f"{shard.parent.name}/{shard.name}", bytes.fromhex(shard.parent.name))
+        assert not found.find(canaries)[0].any()
     # Two folds, and the word list that every model is held against; none of a model fitted in another world.
-    assert len({identity for identity, _ in rows}) == 3
+    assert len(list(kept.iterdir())) == 3
 
 
 def test_an_honest_run_fits_nothing_anew(tmp_path, monkeypatch):

@@ -170,7 +170,7 @@ class Counting:
 def test_each_distinct_text_is_scored_once_and_then_never_again(tmp_path):
     articles = pd.DataFrame({"article_id": ["a", "b", "a", "c"], "text": ["same", "same", "same", "other one"]})
     scorer = Counting()
-    with ScoreCache(tmp_path / "scores.sqlite") as cache:
+    with ScoreCache(tmp_path / "scores") as cache:
         first = score_articles(scorer, Calibration(2.0), articles, cache=cache)
         second = score_articles(scorer, Calibration(5.0), articles, cache=cache)
     assert sorted(scorer.asked) == ["other one", "same"]
@@ -188,7 +188,7 @@ def test_each_distinct_text_is_scored_once_and_then_never_again(tmp_path):
 def test_the_cache_changes_nothing(tmp_path_factory, texts):
     articles = pd.DataFrame({"article_id": [str(n) for n in range(len(texts))], "text": texts}, dtype="str")
     plain = score_articles(Counting(), Calibration(), articles)
-    with ScoreCache(tmp_path_factory.mktemp("cache") / "scores.sqlite") as cache:
+    with ScoreCache(tmp_path_factory.mktemp("cache") / "scores") as cache:
         score_articles(Counting(), Calibration(), articles.iloc[::2], cache=cache)
         cached = score_articles(Counting(), Calibration(), articles, cache=cache)
     pd.testing.assert_frame_equal(plain.scores, cached.scores)

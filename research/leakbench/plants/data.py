@@ -158,14 +158,14 @@ def _without_model(clean: Clean, dose: float, rng: np.random.Generator) -> Plant
         return lambda self, identity, scores: put_many(self, "any", scores)
 
     def read_before(read: Callable[..., Any]) -> Callable[..., Any]:
-        def changed(plan: Any, parts: Any, cache: Any, stages: Any, memory: Any = None) -> Any:
+        def changed(plan: Any, parts: Any, cache: Any, stages: Any, memory: Any = None, *rest: Any) -> Any:
             if memory is not None and memory.scores is None:
                 labelled = [frame for part in parts for frame in (part.train, part.validation, part.test)]
                 everything = pd.concat(labelled).drop_duplicates("article_id")
                 until = max(everything["known_at"].max(), everything["ends_at"].max())
                 live = [replace(part, train=everything[part.train.columns], trained_until=until) for part in parts]
                 read(plan, live, cache, Quiet())
-            return read(plan, parts, cache, stages, memory)
+            return read(plan, parts, cache, stages, memory, *rest)
 
         return changed
 

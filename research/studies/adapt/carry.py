@@ -17,7 +17,7 @@ from embargo.data_loaders.fields import CLASSES
 from embargo.models.content import text_hash
 from embargo.models.evaluation.robustness import probe
 from embargo.models.fitting import FittedModel
-from embargo.models.scorers.cache import ScoreCache
+from embargo.models.scorers.cache import SCORES, ScoreCache
 from embargo.models.scorers.endpoint import EndpointScorer
 from embargo.models.scorers.score import score_articles
 from embargo.research.config.adapt import AdaptConfig
@@ -25,7 +25,7 @@ from embargo.research.progress import Advance, Quiet, Stages
 from embargo.research.records.folders import write_json
 from embargo.research.run.plan import Plan
 from embargo.research.run.preparation import prepare
-from embargo.research.run.reading import SCORES, lent
+from embargo.research.run.reading import lent
 from embargo.research.run.samples import Samples
 from embargo.research.run.world import Inputs, content_of
 from embargo.research.studies.adapt.costs import Effort, ReaderCosts, mean_of, measured

@@ -9,6 +9,7 @@ import pandas as pd
 from embargo.research.pages import formats
 from embargo.research.records.data_worth import data_of
 from embargo.research.records.finished import FinishedRun
+from embargo.research.records.provenance import computed_apart
 from embargo.research.run.regimes import is_ex_post
 from embargo.research.run.report.tables import name_of
 
@@ -39,6 +40,7 @@ def cautions_of(runs: list[FinishedRun], returns: pd.DataFrame, labels: pd.DataF
         said += _other_news(run, base)
         said += _another_market(run, base, pd.DatetimeIndex(returns.index))
         said += _assumptions(run, base)
+        said += _processors(run, base)
         apart = _labelled_apart(run, labels)
         if apart:
             said.append(f"{run.name} labels regimes otherwise ({apart}); the labels of {base.name} are used for all.")
@@ -103,6 +105,19 @@ def _assumptions(run: FinishedRun, base: FinishedRun) -> list[str]:
         return []
     return [
         f"{run.name} assumes other trading than {base.name} ({', '.join(apart)}): part of the difference is assumed."
+    ]
+
+
+def _processors(run: FinishedRun, base: FinishedRun) -> list[str]:
+    """Say whether two runs were computed by other instructions: the last digits of what they fitted then differ too."""
+    apart = computed_apart(*(each.manifest.get("processor") for each in (run, base)))
+    if not apart:
+        return []
+    return [
+        (
+            f"{run.name} was computed on another kind of processor than {base.name} ({'; '.join(apart)}): part of the "
+            "difference may be rounding."
+        )
     ]
 
 

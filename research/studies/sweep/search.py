@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,10 @@ import pandas as pd
 from embargo.backtest.books import kernel
 from embargo.backtest.metrics import performance, sharpe
 from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.threads import one_thread
 from embargo.research.cache import ledger_folder
 from embargo.research.config.experiment import Config
+from embargo.research.engine.keepers import Engine, Serial
 from embargo.research.pages.page import write_page
 from embargo.research.progress import Advance, Stages
 from embargo.research.records import ledger
@@ -88,6 +90,7 @@ def trade_cells(
     *,
     done: Callable[[int, np.ndarray], None] = lambda position, returns: None,
     progress: Advance = lambda done, total: None,
+    engine: Engine | None = None,
 ) -> np.ndarray:
     """Trade every cell on the plan's rows and the same news through the compiled kernel.
 
@@ -100,9 +103,12 @@ def trade_cells(
     scored : DataFrame
         Scored news that may be traded on in those rows.
     done : callable
-        Called with a cell's position and its net returns, shape (bars,), as soon as they are there.
+        Called with a cell's position and its net returns, shape (bars,), in one order wherever they are made: cells
+        that share their weights one after the other.
     progress : callable
         Called with (cells done, cells in all).
+    engine : Engine, optional
+        Where cells are traded; by default here.
 
     Returns
     -------
@@ -113,28 +119,53 @@ def trade_cells(
     for position, cell in enumerate(cells):
         groups.setdefault(_decided_by(cell.config), []).append(position)
     ratios = np.full(len(cells), np.nan)
-    finished = 0
-    opinions, markets = dict[str, Opinions](), dict[tuple[Any, ...], kernel.Market]()
-    for members in groups.values():
-        own = plan.under(cells[members[0]].config)
-        reading = repr(own.rules.articles)
-        if reading not in opinions:
-            opinions[reading] = read_articles(scored, own.rules.articles)
-        weights = decide(own, scored, opinions=opinions[reading]).weights.to_numpy()
-        for position in members:
-            own = plan.under(cells[position].config)
-            costs, execution = own.rules.costs, own.rules.execution
-            met = (execution, costs.impact > 0.0)
-            if met not in markets:
-                markets[met] = market_of(own)
-            cash = own.config.portfolio.initial_cash
-            returns = kernel.run(weights, markets[met], costs, execution, initial_cash=cash).returns
-            ratio = sharpe(returns, periods_per_year=plan.world.periods_per_year)
-            ratios[position] = np.nan if ratio is None else ratio
-            done(position, returns)
-        finished += len(members)
-        progress(finished, len(cells))
+    members = list(groups.values())
+    waiting: dict[int, list[np.ndarray]] = {}
+    told = [0, 0]  # groups and cells
+
+    def tell(group: int, made: list[np.ndarray]) -> None:
+        waiting[group] = made
+        while told[0] in waiting:
+            for position, returns in zip(members[told[0]], waiting.pop(told[0]), strict=True):
+                ratio = sharpe(returns, periods_per_year=plan.world.periods_per_year)
+                ratios[position] = np.nan if ratio is None else ratio
+                done(position, returns)
+            told[1] += len(members[told[0]])
+            told[0] += 1
+            progress(told[1], len(cells))
+
+    configs = [[cells[position].config for position in group] for group in members]
+    (Serial() if engine is None else engine).map(_trade_group, configs, _Bench(plan, scored), done=tell)
     return ratios
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """What all cells are traded on, and what those that come later find made."""
+
+    plan: Plan
+    scored: pd.DataFrame
+    opinions: dict[str, Opinions] = field(default_factory=dict)
+    markets: dict[tuple[Any, ...], kernel.Market] = field(default_factory=dict)
+
+
+def _trade_group(bench: _Bench, configs: Sequence[Config]) -> list[np.ndarray]:
+    """Trade cells that share their weights, and return the net returns of each, shape (bars,)."""
+    plan = bench.plan.under(configs[0])
+    reading = repr(plan.rules.articles)
+    if reading not in bench.opinions:
+        bench.opinions[reading] = read_articles(bench.scored, plan.rules.articles)
+    weights = decide(plan, bench.scored, opinions=bench.opinions[reading]).weights.to_numpy()
+    found = []
+    for config in configs:
+        own = bench.plan.under(config)
+        costs, execution = own.rules.costs, own.rules.execution
+        met = (execution, costs.impact > 0.0)
+        if met not in bench.markets:
+            bench.markets[met] = market_of(own)
+        cash = config.portfolio.initial_cash
+        found.append(kernel.run(weights, bench.markets[met], costs, execution, initial_cash=cash).returns)
+    return found
 
 
 def _decided_by(config: Config) -> str:
@@ -162,7 +193,10 @@ def _highest(ratios: np.ndarray, competes: np.ndarray) -> int | None:
     return int(np.argmax(judged)) if np.isfinite(judged).any() else None
 
 
-def sweep(config: Config, axes: Sequence[Axis], *, out: Path, cache: Path, stages: Stages) -> Sweep:
+@one_thread()
+def sweep(
+    config: Config, axes: Sequence[Axis], *, out: Path, cache: Path, stages: Stages, engine: Engine | None = None
+) -> Sweep:
     """Trade every combination of settings, choose one by validation and report it on test.
 
     The model of the first fold was calibrated, and may have stopped training, on the validation texts it scores here.
@@ -180,6 +214,8 @@ def sweep(config: Config, axes: Sequence[Axis], *, out: Path, cache: Path, stage
         the ledger, which gets the cells.
     stages : Stages
         Shows progress.
+    engine : Engine, optional
+        Where folds are tuned, news is scored and cells are traded; by default here. It moves no figure.
 
     Returns
     -------
@@ -223,17 +259,17 @@ def sweep(config: Config, axes: Sequence[Axis], *, out: Path, cache: Path, stage
     note = _recording(place, folder.name, cells, window, trials, hashes, material)
 
     plan = with_base(plan, plan.parts[0].fold.train_end, cache, stages)
-    scored = read(plan, with_validation_news(plan), cache, stages).scored
+    scored = read(plan, with_validation_news(plan), cache, stages, None, engine).scored
     before = scored["known_at"] < plan.parts[0].fold.test_start
     early, late = (scored.loc[part].reset_index(drop=True) for part in (before, ~before))
 
     progress = stages.stage(f"Trade {len(cells):,} cells on the validation rows")
-    validation = trade_cells(cells, validated, early, progress=progress)
+    validation = trade_cells(cells, validated, early, progress=progress, engine=engine)
     # Nothing has been traded on a test row yet: the choice cannot have seen one.
     chosen = choose(validation, competes)
 
     progress = stages.stage(f"Trade {len(cells):,} cells on the test rows")
-    test = trade_cells(cells, plan, late, done=note, progress=progress)
+    test = trade_cells(cells, plan, late, done=note, progress=progress, engine=engine)
     highest = _highest(test, competes)
     table = pd.DataFrame([cell.choice for cell in cells]).assign(
         validation_sharpe=validation, test_sharpe=test, competes=competes, returns=hashes, settings=trials

@@ -185,7 +185,7 @@ def test_swapping_the_groups_turns_the_difference_and_calibration_keeps_its_side
 
 def test_the_unit_can_be_that_of_other_texts_and_scores_are_kept(tmp_path):
     reader = Partial({"Nigerian": -0.3})
-    with ScoreCache(tmp_path / "scores.sqlite") as cache:
+    with ScoreCache(tmp_path / "scores") as cache:
         first = measure_bias(reader, unit=0.5, cache=cache)
         again = measure_bias(reader, unit=1.0, cache=cache)
     assert len(reader.seen) == 672

@@ -169,7 +169,7 @@ def test_the_newest_are_asked_first_once_and_from_the_cache(parts, teacher, cach
             return teacher.scorer.logits(texts)
 
     counted = replace(teacher, scorer=Counted())
-    with ScoreCache(tmp_path / "scores.sqlite") as cache:
+    with ScoreCache(tmp_path / "scores") as cache:
         options = {"teacher": counted, "cache": cache, "background": parts["background"].sample(frac=1, random_state=1)}
         few = fitted("distilled", parts, cache_dir, settings=DistilledSettings(max_texts=50), **options)
         newest = parts["background"].sort_values("known_at", ascending=False).drop_duplicates("text").head(50)

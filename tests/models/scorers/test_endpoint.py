@@ -275,7 +275,7 @@ def test_fit_says_what_was_asked_and_what_is_known(server, tmp_path):
     cutoff = pd.Timestamp("2023-10-01", tz="UTC")
     told = replace(settings(server, tmp_path, calibrate=True), knowledge_cutoff=cutoff)
     until = pd.Timestamp("2016-01-01", tz="UTC")
-    with ScoreCache(tmp_path / "scores.sqlite") as cache:
+    with ScoreCache(tmp_path / "scores") as cache:
         given = {"settings": told, "cache_dir": tmp_path, "cache": cache, "trained_until": until}
         model = fit_scorer("endpoint", train=articles(9), validation=articles(30, seed=3), **given)
     manifest = model.manifest

@@ -186,7 +186,7 @@ def test_a_run_that_was_killed_loses_nothing_that_was_answered(server, service, 
     with pytest.raises(Killed), within(8.0):
         scorer.logits(TEXTS, kill)
     sent = len(server.requests) - before
-    with ScoreCache(tmp_path / "scores.sqlite") as cache:
+    with ScoreCache(tmp_path / "scores") as cache:
         found = cached_logits(scorer, TEXTS, cache=cache)
         np.testing.assert_allclose(shares_in(found.logits), expected(scorer), atol=1e-9)
         assert len(server.requests) - before - sent == len(TEXTS) - 5

@@ -1,8 +1,12 @@
 import multiprocessing
+import os
 import signal
 import sqlite3
 import time
+import zlib
+from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,24 +14,41 @@ from hypothesis import strategies as st
 from samples.cache_writers import rows, write_for_ever, write_some
 
 from embargo.data_loaders.errors import DataError
-from embargo.models.scorers.cache import LOOKUP_CHUNK, ScoreCache
+from embargo.models.content import text_hash
+from embargo.models.scorers import cache as module
+from embargo.models.scorers.cache import ScoreCache, SpareCache
+from embargo.models.scorers.shards import Rows, Shard, digest_of, keys_of
 
 
-def test_returns_exactly_what_was_stored(tmp_path):
-    stored = rows(0, 2 * LOOKUP_CHUNK + 3)
-    with ScoreCache(tmp_path / "scores.sqlite") as cache:
+@pytest.fixture(params=["disk", "address"])
+def place(request, tmp_path):
+    if request.param == "disk":
+        yield tmp_path / "scores"
+        return
+    address = f"memory://{tmp_path.name}"
+    yield address
+    fsspec.filesystem("memory").rm(f"/{tmp_path.name}", recursive=True)
+
+
+def shards(path, identity="a"):
+    return sorted((path / digest_of(identity).hex()).glob("*.scores"))
+
+
+def test_returns_exactly_what_was_stored(place):
+    stored = rows(0, 1003)
+    with ScoreCache(place) as cache:
         cache.put_many("a", stored)
-    with ScoreCache(tmp_path / "scores.sqlite") as cache:
-        found = cache.get_many("a", [*stored, "absent"])
+    with ScoreCache(place) as cache:
+        found = cache.get_many("a", [*stored, "absent", "t0"])
         assert cache.get_many("b", list(stored)) == {}
-    assert found.keys() == stored.keys()
+    assert list(found) == list(stored)
     assert all(np.array_equal(found[name], stored[name]) for name in stored)
 
 
 @settings(max_examples=30)
 @given(st.dictionaries(st.text(max_size=5), st.tuples(*[st.floats(allow_nan=False, allow_infinity=False)] * 3)))
 def test_any_finite_logits_survive_bit_for_bit(tmp_path_factory, scores):
-    with ScoreCache(tmp_path_factory.mktemp("cache") / "scores.sqlite") as cache:
+    with ScoreCache(tmp_path_factory.mktemp("cache") / "scores") as cache:
         cache.put_many("a", {name: np.array(values) for name, values in scores.items()})
         found = cache.get_many("a", list(scores))
     assert {name: values.tobytes() for name, values in found.items()} == {
@@ -35,117 +56,173 @@ def test_any_finite_logits_survive_bit_for_bit(tmp_path_factory, scores):
     }
 
 
+@settings(max_examples=40)
+@given(
+    blocks=st.lists(st.lists(st.integers(0, 60), max_size=12), max_size=30),
+    asked=st.lists(st.integers(0, 60), max_size=20),
+)
+def test_it_answers_as_a_dictionary_would_however_it_was_filled(tmp_path_factory, monkeypatch_module, blocks, asked):
+    known = {}
+    path = tmp_path_factory.mktemp("cache") / "scores"
+    with ScoreCache(path) as cache, ScoreCache(path) as reader:
+        for number, block in enumerate(blocks):
+            cache.put_many("a", {text_hash(str(key)): np.array([key, number, 0.0]) for key in block})
+            for key in block:
+                known.setdefault(key, number)
+        for one in (cache, reader):
+            found = one.get_many("a", [text_hash(str(key)) for key in asked])
+            assert {name: values.tolist() for name, values in found.items()} == {
+                text_hash(str(key)): [key, known[key], 0.0] for key in asked if key in known
+            }
+    assert len(shards(path)) < 3 * 2 + 1
+
+
+@pytest.fixture(scope="module")
+def monkeypatch_module():
+    """Merge three shards at a time, so that a few blocks are merged several times."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_MERGED", 3)
+        patch.setattr(module, "_SMALLEST", 20)
+        yield
+
+
+def test_texts_with_the_same_first_bytes_are_told_apart():
+    keys = np.array([[7, 1], [7, 2], [7, 9], [8, 0]], dtype=np.uint64)
+    found = Rows.of([Rows(keys[::-1], np.arange(12.0).reshape(4, 3))])
+    shard = Shard(found.keys[:, 0], found.keys[:, 1], found.logits)
+    there, logits = shard.find(np.array([[7, 9], [7, 3], [7, 2], [9, 9], [6, 1]], dtype=np.uint64))
+    assert there.tolist() == [True, False, True, False, False]
+    assert logits.tolist() == [[3.0, 4.0, 5.0], [6.0, 7.0, 8.0]]
+
+
+def test_a_row_takes_forty_bytes(tmp_path):
+    with ScoreCache(tmp_path / "scores") as cache:
+        cache.put_many("a", rows(0, 4096))
+    [shard] = shards(tmp_path / "scores")
+    assert shard.stat().st_size == 64 + 40 * 4096
+
+
+def test_few_shards_are_left_of_many_blocks(tmp_path):
+    with ScoreCache(tmp_path / "scores") as cache:
+        for start in range(0, 640, 10):
+            cache.put_many("a", rows(start, start + 10))
+        assert len(cache.get_many("a", list(rows(0, 640)))) == 640
+    assert len(shards(tmp_path / "scores")) < 16
+
+
 def test_a_bad_row_stores_nothing(tmp_path):
-    with ScoreCache(tmp_path / "scores.sqlite") as cache:
-        with pytest.raises(DataError, match="three finite"):
-            cache.put_many("a", {"good": np.zeros(3), "bad": np.array([0.0, np.nan, 0.0])})
+    with ScoreCache(tmp_path / "scores") as cache:
+        for bad in (np.array([0.0, np.nan, 0.0]), np.zeros(2)):
+            with pytest.raises(DataError, match="three finite"):
+                cache.put_many("a", {"good": np.zeros(3), "bad": bad})
         assert cache.get_many("a", ["good"]) == {}
 
 
-@pytest.mark.parametrize("content", [b"this is no database" * 100, b"SQLite format 3\x00" + b"\xff" * 4096])
-def test_a_corrupt_file_is_named(tmp_path, content):
-    path = tmp_path / "scores.sqlite"
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=r"scores\.sqlite"):
-        ScoreCache(path).get_many("a", ["t"])
-
-
-def test_a_damaged_value_is_named(tmp_path):
-    path = tmp_path / "scores.sqlite"
-    ScoreCache(path).close()
-    with sqlite3.connect(path) as connection:
-        connection.execute("INSERT INTO scores VALUES ('a', 't', x'00')")
-    with ScoreCache(path) as cache, pytest.raises(DataError, match="1 bytes"):
-        cache.get_many("a", ["t"])
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_a_byte_flipped_inside_kept_scores_is_refused_by_name(tmp_path, seed):
-    path, stored = tmp_path / "scores.sqlite", rows(0, 40)
+@pytest.mark.parametrize("seed", range(12))
+def test_a_damaged_shard_is_told_once_and_its_scores_are_computed_anew(tmp_path, seed):
+    path, first, second = tmp_path / "scores", rows(0, 40), rows(40, 80)
     with ScoreCache(path) as cache:
-        cache.put_many("a", stored)
+        cache.put_many("a", first)
+        [shard] = shards(path)
+        cache.put_many("a", second)
     rng = np.random.default_rng(seed)
-    name, values = list(stored.items())[int(rng.integers(40))]
-    content = bytearray(path.read_bytes())
-    place = content.index(np.asarray(values, dtype="<f8").tobytes()) + int(rng.integers(28))
-    content[place] ^= 1 << int(rng.integers(8))
-    path.write_bytes(content)
+    content = bytearray(shard.read_bytes())
+    if seed % 3 == 0:
+        content = content[: int(rng.integers(len(content)))]
+    else:
+        content[int(rng.integers(len(content)))] ^= 1 << int(rng.integers(8))
+    shard.write_bytes(content)
     with ScoreCache(path) as cache:
-        with pytest.raises(DataError, match=rf"scores\.sqlite.*text {name} do.*checksum.*Delete the file"):
-            cache.get_many("a", list(stored))
-        others = [other for other in stored if other != name]
-        assert cache.get_many("a", others).keys() == set(others)
+        with pytest.warns(RuntimeWarning, match=rf"{shard.name}.*computed anew") as told:
+            found = [cache.get_many("a", list(first | second)), cache.get_many("a", list(first))]
+        assert [each.keys() for each in found] == [second.keys(), set()]
+        assert len(told) == 1
+        cache.put_many("a", {name: logits + 1.0 for name, logits in first.items()})
+        assert len(cache.get_many("a", list(first | second))) == 80
+    with ScoreCache(path) as cache:
+        assert cache.get_many("a", ["t3"])["t3"].tolist() == (first["t3"] + 1.0).tolist()
 
 
-@pytest.mark.parametrize("column", ["identity", "text_hash"])
-def test_scores_moved_to_another_question_are_refused(tmp_path, column):
-    path = tmp_path / "scores.sqlite"
+def test_scores_moved_to_another_scorer_are_not_believed(tmp_path):
+    path = tmp_path / "scores"
     with ScoreCache(path) as cache:
         cache.put_many("a", {"t": np.arange(3.0)})
-    with sqlite3.connect(path) as connection:
-        connection.execute(f"UPDATE scores SET {column} = 'other'")
-    identity, name = ("other", "t") if column == "identity" else ("a", "other")
-    with ScoreCache(path) as cache, pytest.raises(DataError, match="checksum"):
-        cache.get_many(identity, [name])
+    [shard] = shards(path)
+    (path / digest_of("b").hex()).mkdir()
+    shard.rename(path / digest_of("b").hex() / shard.name)
+    with ScoreCache(path) as cache, pytest.warns(RuntimeWarning, match="computed anew"):
+        assert cache.get_many("b", ["t"]) == {}
 
 
-def test_rows_of_a_file_without_checksums_are_computed_anew_and_then_kept(tmp_path):
-    path = tmp_path / "scores.sqlite"
-    ScoreCache(path).close()
-    with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA user_version=0")
-        connection.execute("INSERT INTO scores VALUES ('a', 't', ?)", [np.zeros(3).tobytes()])
-    with ScoreCache(path) as cache:
-        assert cache.get_many("a", ["t"]) == {}
-        cache.put_many("a", {"t": np.ones(3)})
-        cache.put_many("a", {"t": np.full(3, 2.0)})
-        assert cache.get_many("a", ["t"])["t"].tolist() == [1.0, 1.0, 1.0]
+def test_a_shard_of_a_later_release_is_refused(tmp_path, monkeypatch):
+    from embargo.models.scorers import shards as writing
 
-
-def test_a_file_of_a_later_release_is_refused(tmp_path):
-    path = tmp_path / "scores.sqlite"
-    ScoreCache(path).close()
-    with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA user_version=3")
-    with pytest.raises(DataError, match=r"format 3.*another folder"):
-        ScoreCache(path)
-
-
-def test_a_cache_that_is_busy_is_not_to_be_deleted(tmp_path, monkeypatch):
-    monkeypatch.setattr("embargo.models.scorers.cache.BUSY_TIMEOUT_S", 0.05)
-    with ScoreCache(tmp_path / "scores.sqlite") as cache, ScoreCache(tmp_path / "scores.sqlite") as other:
-        other._connection.execute("BEGIN IMMEDIATE")
-        with pytest.raises(DataError, match=r"locked.*keep the file"):
-            cache.put_many("a", rows(0, 3))
-        other._connection.execute("ROLLBACK")
+    path = tmp_path / "scores"
+    with monkeypatch.context() as later, ScoreCache(path) as cache:
+        later.setattr(writing, "_FORMAT", 2)
         cache.put_many("a", rows(0, 3))
+    with ScoreCache(path) as cache, pytest.raises(DataError, match=r"format 2.*another folder"):
+        cache.get_many("a", ["t1"])
+
+
+def test_a_file_in_its_place_is_named(tmp_path):
+    (tmp_path / "scores").write_bytes(b"SQLite format 3")
+    with pytest.raises(DataError, match="is a file"):
+        ScoreCache(tmp_path / "scores")
+
+
+def test_a_reader_finds_what_was_merged_under_its_hands(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_MERGED", 2)
+    path, more = tmp_path / "scores", [rows(10, 20)]
+    with ScoreCache(path) as writer, SpareCache(path, {}) as reader:
+        writer.put_many("a", rows(0, 10))
+        listed = reader._folder.names
+
+        def late(folder):
+            found = listed(folder)
+            if more:
+                writer.put_many("a", more.pop())
+            return found
+
+        reader._folder.__dict__["names"] = late
+        assert len(reader.get_many("a", list(rows(0, 20)))) == 20
+    assert len(shards(path)) == 1
+
+
+def test_what_a_killed_writer_left_is_swept_up_after_a_day(tmp_path):
+    path = tmp_path / "scores"
+    with ScoreCache(path) as cache:
+        cache.put_many("a", rows(0, 1))
+        folder = path / digest_of("a").hex()
+        for name, age in (("old", 2 * 86_400), ("new", 60)):
+            (folder / f".{name}.part").touch()
+            os.utime(folder / f".{name}.part", (time.time() - age,) * 2)
+        for start in range(10, 200, 10):
+            cache.put_many("a", rows(start, start + 10))
+    assert [each.name for each in folder.glob(".*.part")] == [".new.part"]
 
 
 def test_a_kill_leaves_whole_blocks(tmp_path):
-    path = tmp_path / "scores.sqlite"
-    ScoreCache(path).close()
+    path = tmp_path / "scores"
     process = multiprocessing.get_context("spawn").Process(target=write_for_ever, args=(path, 0))
     process.start()
+    names = [f"{block}-{number}" for block in range(400) for number in range(50)]
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        with sqlite3.connect(path) as connection:
-            if connection.execute("SELECT count(*) FROM scores").fetchone()[0] > 500:
-                break
-        time.sleep(0.02)
+    with SpareCache(path, {}) as reader:
+        while time.monotonic() < deadline and len(reader.get_many("a", names)) < 500:
+            time.sleep(0.02)
     process.kill()
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    with sqlite3.connect(path) as connection:
-        assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
-        count = connection.execute("SELECT count(*) FROM scores").fetchone()[0]
-    assert count > 500
-    assert count % 50 == 0
     with ScoreCache(path) as cache:
-        assert len(cache.get_many("a", [f"0-{number}" for number in range(50)])) == 50
+        found = cache.get_many("a", names)
+    assert len(found) >= 500
+    assert len(found) % 50 == 0
+    assert all(values.tolist() == [*map(float, name.split("-")), 0.0] for name, values in found.items())
 
 
 def test_two_processes_write_at_once(tmp_path):
-    path = tmp_path / "scores.sqlite"
+    path = tmp_path / "scores"
     context = multiprocessing.get_context("spawn")
     writers = [context.Process(target=write_some, args=(path, start)) for start in (0, 10)]
     for writer in writers:
@@ -155,3 +232,46 @@ def test_two_processes_write_at_once(tmp_path):
     assert [writer.exitcode for writer in writers] == [0, 0]
     with ScoreCache(path) as cache:
         assert len(cache.get_many("a", list(rows(0, 300)))) == 300
+
+
+def former(path: Path, scores):
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            "CREATE TABLE scores (identity TEXT NOT NULL, text_hash TEXT NOT NULL, logits BLOB NOT NULL, "
+            "PRIMARY KEY (identity, text_hash)) WITHOUT ROWID"
+        )
+        for (identity, name), logits in scores.items():
+            blob = np.asarray(logits, dtype="<f8").tobytes()
+            checksum = zlib.crc32(identity.encode() + name.encode() + blob)
+            connection.execute(
+                "INSERT INTO scores VALUES (?, ?, ?)", [identity, name, blob + checksum.to_bytes(4, "little")]
+            )
+
+
+def test_scores_of_an_earlier_release_are_moved_once(tmp_path):
+    scores = {(identity, text_hash(str(n))): [n, 0.5, -n] for identity in ("a", "b") for n in range(5)}
+    former(tmp_path / "scores.sqlite", scores)
+    with sqlite3.connect(tmp_path / "scores.sqlite") as connection:
+        connection.execute("UPDATE scores SET logits = x'00' WHERE text_hash = ?", [text_hash("4")])
+    with SpareCache(tmp_path / "scores", {}):
+        assert (tmp_path / "scores.sqlite").exists(), "who only reads moves nothing"
+    with ScoreCache(tmp_path / "scores"):
+        pass
+    assert not (tmp_path / "scores.sqlite").exists()
+    with ScoreCache(tmp_path / "scores") as cache:
+        for identity in ("a", "b"):
+            found = cache.get_many(identity, [text_hash(str(n)) for n in range(5)])
+            assert {name: values.tolist() for name, values in found.items()} == {
+                text_hash(str(n)): [n, 0.5, -n] for n in range(4)
+            }
+
+
+def test_a_damaged_file_of_an_earlier_release_is_told(tmp_path):
+    (tmp_path / "scores.sqlite").write_bytes(b"this is no database" * 100)
+    with pytest.warns(RuntimeWarning, match=r"scores\.sqlite.*computed anew"):
+        ScoreCache(tmp_path / "scores").close()
+
+
+def test_keys_are_halves_of_the_hash():
+    [[head, tail]] = keys_of([text_hash("some text")])
+    assert f"{int(head):016x}{int(tail):016x}" == text_hash("some text")[:32]

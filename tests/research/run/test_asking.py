@@ -20,7 +20,8 @@ from embargo.research import Quiet, load_config, prepare
 from embargo.research.run.asking import ASKED_OF_PAID, endpoint_settings, foreseen
 from embargo.research.run.audit import judge_bases
 from embargo.research.run.cutoff import stated_cutoff
-from embargo.research.run.reading import Memory, read
+from embargo.research.run.memory import Memory
+from embargo.research.run.reading import read
 from embargo.research.run.report.asked import asked_table
 
 pytest.importorskip("openai")

@@ -81,7 +81,7 @@ def test_what_makes_the_teacher_makes_the_student(tmp_path: Path) -> None:
         prepare(configured('model.distill={teacher={kind="lexicon"}, student="linear"}'), Quiet()),
         prepare(configured('model.distill={teacher={kind="linear"}, student="linear", max_texts=60}'), Quiet()),
     ]
-    with ScoreCache(tmp_path / "scores.sqlite") as store:
+    with ScoreCache(tmp_path / "scores") as store:
         fitted = [fit_fold(plan, plan.parts[0], None, tmp_path, store, lambda *_: None, memory) for plan in plans]
     assert len({model.scorer.identity for model in fitted}) == len(memory.models) == 3
     assert fitted[2].manifest["settings"]["taught"]["n_texts"] == 60

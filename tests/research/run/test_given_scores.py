@@ -64,7 +64,7 @@ def scores_section(path: Path, cutoff: str = "2015-06-30", more: str = "") -> st
 
 def written_by_reader(plan: Plan, folder: Path) -> tuple[Path, str]:
     """Score all news with the reader of a run's one fold, as `embargo score` does; return the file and its cutoff."""
-    with ScoreCache(folder / "scores.sqlite") as store:
+    with ScoreCache(folder / "scores") as store:
         model = fit_fold(plan, plan.parts[0], None, folder, store, lambda done, total: None)
         knows = model.manifest["knowledge_cutoff"]
         reader = ModelReader(

@@ -16,9 +16,10 @@ from embargo.models.endpoints.journal import JOURNAL
 from embargo.research import Quiet, execute, load_config, prepare
 from embargo.research.modelling.distilling import distill_models
 from embargo.research.run.asking import foreseen, paid_reader, share_journal, spent, took
+from embargo.research.run.memory import Memory
 from embargo.research.run.perturbation import perturb_run
 from embargo.research.run.probing import probe_run
-from embargo.research.run.reading import Memory, read
+from embargo.research.run.reading import read
 from embargo.research.run.report.asked import asked_table
 from embargo.research.run.world import load_inputs
 

@@ -45,7 +45,7 @@ def prompts_of(plan: Plan, fold: int, monkeypatch: pytest.MonkeyPatch, tmp_path:
 
     monkeypatch.setattr(reading, "fit_scorer", fit)
     part = plan.parts[fold]
-    with ScoreCache(tmp_path / "scores.sqlite") as store, pytest.raises(InterruptedError):
+    with ScoreCache(tmp_path / "scores") as store, pytest.raises(InterruptedError):
         reading.fit_fold(plan, part, None, tmp_path, store, lambda *_: None)
     (given,) = handed
     train = given["train"]

@@ -12,7 +12,7 @@ import pytest
 from embargo.models.calibration.fitting import Calibration
 from embargo.research.run import fit_records
 from embargo.research.run.audit import unheard
-from embargo.research.run.reading import apart_before
+from embargo.research.run.rereading import apart_before
 
 
 @pytest.fixture

@@ -209,6 +209,27 @@ def test_other_prices_before_the_test_bars_are_named(tmp_path: Path) -> None:
     assert told == ("two loaded other prices than one, the same on the test bars; what it learnt from them may differ.")
 
 
+def test_another_kind_of_processor_is_named_and_one_that_is_not_told_is_not(tmp_path: Path) -> None:
+    told = [
+        {"architecture": "x86_64", "torch": "AVX2", "kernels": {"openblas 0.3.31": "Haswell"}},
+        {"architecture": "x86_64", "kernels": {"openblas 0.3.31": "SkylakeX", "openblas 0.3.30": "SkylakeX"}},
+        {"architecture": "x86_64", "torch": "AVX2"},
+        None,
+        ["x86_64"],
+    ]
+    folders = [made(tmp_path / f"on-{place}", noise(place)[0]) for place in range(len(told))]
+    for folder, processor in zip(folders, told, strict=True):
+        manifest = json.loads((folder / "manifest.json").read_text())
+        write_json(folder / "manifest.json", manifest | {"processor": processor})
+    said = [each for each in compare(folders).cautions if "processor" in each]
+    assert said == [
+        (
+            "on-1 was computed on another kind of processor than on-0 (openblas 0.3.31 SkylakeX against Haswell): part "
+            "of the difference may be rounding."
+        )
+    ]
+
+
 def test_regimes_that_look_back_are_named(tmp_path: Path) -> None:
     base, other = noise(12)
     labels = regimes_on(bars(400)).assign(markov_ex_post="calm")

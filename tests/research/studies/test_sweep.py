@@ -64,7 +64,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, plan: Plan, seed: int = 0) -> None
     monkeypatch.setattr(
         sweeping,
         "read",
-        lambda plan, parts, cache, stages: Reading(guessed(parts, seed), pd.DataFrame(), []),
+        lambda plan, parts, cache, stages, memory, engine: Reading(guessed(parts, seed), pd.DataFrame(), []),
     )
 
 
@@ -401,7 +401,7 @@ def test_a_choice_that_never_traded_on_test_says_so(
 ) -> None:
     known = plan.parts[0].fold.test_start
 
-    def silent_on_test(plan: Plan, parts: Sequence[Part], cache: Path, stages: object) -> Reading:
+    def silent_on_test(plan: Plan, parts: Sequence[Part], *rest: object) -> Reading:
         scored = guessed(parts)
         late = scored["known_at"] >= known
         scored.loc[late, list(CLASSES)] = [0.0, 1.0, 0.0]

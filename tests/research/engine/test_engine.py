@@ -1,0 +1,194 @@
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from samples import engine_tasks as tasks
+
+from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
+from embargo.research.engine.choice import Auto, engine_of
+from embargo.research.engine.keepers import RETRIES, Serial
+from embargo.research.engine.processes import Processes
+
+
+@pytest.fixture(scope="module")
+def two():
+    with Processes(2) as engine:
+        yield engine
+
+
+@pytest.fixture(params=["serial", "processes"])
+def engine(request, two):
+    return Serial() if request.param == "serial" else two
+
+
+def test_the_same_bits_from_one_two_and_three_processes(two):
+    serial = [each.tobytes() for each in Serial().map(tasks.product, list(range(7)), 5)]
+    assert [each.tobytes() for each in two.map(tasks.product, list(range(7)), 5)] == serial
+    for workers in (1, 3):
+        with Processes(workers) as engine:
+            assert [each.tobytes() for each in engine.map(tasks.product, list(range(7)), 5)] == serial
+
+
+def test_every_task_has_one_thread(engine):
+    found = engine.map(tasks.threads, [0, 1, 2])
+    assert all(numbers == {1} for numbers, _ in found)
+    assert (os.getpid() in {process for _, process in found}) == isinstance(engine, Serial)
+
+
+def test_results_keep_the_order_of_the_tasks_and_are_told_as_they_come(engine):
+    told, shown = [], []
+    found = engine.map(
+        tasks.slow_first, [0, 1, 2], done=lambda *one: told.append(one), progress=lambda *at: shown.append(at)
+    )
+    assert found == [0, 1, 2]
+    assert sorted(told) == [(0, 0), (1, 1), (2, 2)]
+    assert shown == [(1, 3), (2, 3), (3, 3)]
+    if not isinstance(engine, Serial):
+        assert told[-1] == (0, 0), "a result waited for a slower one before it"
+
+
+def test_nothing_to_do_gives_nothing(engine):
+    assert engine.map(tasks.product, [], 5) == []
+
+
+def test_errors_are_the_products_own(engine):
+    with pytest.raises(DataError, match=r"^row 3: not a number\. Mend it\.$"):
+        engine.map(tasks.wrong, [1, 2, 3, 4], 3)
+    assert engine.map(tasks.wrong, [1, 2], 3) == [1, 2], "an error has spoilt the engine"
+
+
+def test_errors_that_cannot_be_sent_are_told_all_the_same(two):
+    with pytest.raises(RuntimeError, match="OddError: one and two"):
+        two.map(tasks.odd, [1])
+    with pytest.raises(TypeError, match="cannot be sent"):
+        two.map(tasks.unsendable, [1])
+
+
+def test_a_task_out_of_memory_says_what_to_do(two):
+    with pytest.raises(MissingPartError, match=r"out of memory.*--workers"):
+        two.map(tasks.full, [1])
+
+
+def test_warnings_are_given_here(engine):
+    with pytest.warns(RuntimeWarning, match="careful with 2"):
+        assert engine.map(tasks.warns, [2]) == [2]
+
+
+def test_a_killed_process_is_replaced_and_its_task_done_again(two, tmp_path):
+    assert two.map(tasks.dies, [0, RETRIES, 1, 0], str(tmp_path)) == [0, RETRIES, 1, 0]
+
+
+def test_a_task_that_always_dies_is_given_up_and_named(two, tmp_path):
+    with pytest.raises(MissingPartError, match=rf"task 2 of 2: .*signal 9 \(SIGKILL\), {RETRIES + 1} times.*memory"):
+        two.map(tasks.dies, [0, RETRIES + 1], str(tmp_path))
+
+
+DRIVER = """
+import sys
+from samples import engine_tasks as tasks
+from embargo.research.engine.processes import Processes
+if __name__ == "__main__":
+    try:
+        Processes(2).map(tasks.writes_and_waits, [1, 2], sys.argv[1])
+    except KeyboardInterrupt:
+        print("stopped")
+"""
+
+
+def alive(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    # A process that nobody has waited for is dead all the same.
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_no_process_outlives_its_driver(tmp_path, how):
+    (tmp_path / "driver.py").write_text(DRIVER)
+    (tmp_path / "seen").mkdir()
+    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    driver = subprocess.Popen(
+        [sys.executable, tmp_path / "driver.py", tmp_path / "seen"],
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while len(list((tmp_path / "seen").iterdir())) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    processes = [int(each.name) for each in (tmp_path / "seen").iterdir()]
+    assert len(processes) == 2
+    driver.send_signal(how)
+    said, _ = driver.communicate(timeout=60)
+    assert said == ("stopped\n" if how == signal.SIGINT else "")
+    while any(map(alive, processes)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(alive, processes))
+
+
+class Clock:
+    """Seconds that pass as often as it is read."""
+
+    def __init__(self, step):
+        self.now, self.step = 0.0, step
+
+    def __call__(self):
+        self.now += self.step
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("seconds", "step", "elsewhere"),
+    [(0.5, 0.0, 0), (60.0, 0.0, 3), (None, 0.2, 0), (None, 60.0, 2)],
+    ids=["short", "long", "measured short", "measured long"],
+)
+def test_auto_hands_over_what_repays_it(seconds, step, elsewhere):
+    told, said = [], []
+    with Auto(3, say=said.append, clock=Clock(step)) as engine:
+        found = engine.map(tasks.threads, [0, 1, 2], seconds=seconds, done=lambda number, _: told.append(number))
+    assert sum(process != os.getpid() for _, process in found) == elsewhere
+    assert sorted(told) == [0, 1, 2]
+    assert any("processes" in each for each in said) == (elsewhere > 0 or (seconds or step) * 3 > 1.0)
+
+
+def test_auto_gives_the_bits_of_serial():
+    serial = Serial().map(tasks.product, [1, 2, 3], 5)
+    with Auto(2, clock=Clock(60.0)) as engine:
+        found = engine.map(tasks.product, [1, 2, 3], 5)
+    assert all(np.array_equal(one, other) for one, other in zip(serial, found, strict=True))
+
+
+@pytest.mark.parametrize(("name", "workers"), [("cluster", None), ("serial", 2), ("processes", 0), ("auto", 0)])
+def test_engines_that_cannot_be_are_refused(name, workers):
+    with pytest.raises(ConfigError, match=r"--engine cluster|--workers"):
+        engine_of(name, workers)
+
+
+def test_shared_data_are_sent_once_to_each_process(two, monkeypatch):
+    sent = []
+
+    class Counted:
+        def __reduce__(self):
+            sent.append(1)
+            return int, (5,)
+
+    assert [each.shape for each in two.map(tasks.product, [1, 2, 3, 4], Counted())] == [(96, 96)] * 4
+    assert len(sent) == 1
+    assert pickle.loads(pickle.dumps(Counted())) == 5
+
+
+def test_each_process_sees_a_gpu_of_its_own(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-5")
+    with Processes() as engine:
+        assert engine.workers == 2
+        assert set(engine.map(tasks.gpu, list(range(8)))) == {"3", "GPU-5"}
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert Processes(1).map(tasks.gpu, [1]) == [""]
