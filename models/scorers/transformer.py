@@ -39,6 +39,7 @@ from embargo.models.loading.load import (
     resolve_compute,
 )
 from embargo.models.loading.shared import SharedBase
+from embargo.models.loading.steady import COLUMNS, steady
 from embargo.models.methods.cards import METHODS, virtual_tokens
 from embargo.models.methods.settings import Arithmetic, Compute, Method, TuneSettings
 from embargo.models.scorer import Progress, later_cutoff
@@ -130,6 +131,7 @@ class TransformerScorer:
                     "tuned_in": settings["compute"],
                     "compute": self._compute,
                     "device": device_type(),
+                    "columns": COLUMNS,
                     **({"weights": "4bit"} if self._weights == "4bit" else {}),
                     **({"padding": "one length"} if base.architecture in ONE_LENGTH else {}),
                 }
@@ -180,7 +182,7 @@ class TransformerScorer:
         if self._loaded is None:
             model = scoring_model(self._base, self._adapter, self._compute, weights=self._weights, shared=self._shared)
             self._shared = None
-            self._loaded = (load_tokenizer(self._base), model)
+            self._loaded = (load_tokenizer(self._base), steady(model))
         return self._loaded
 
 

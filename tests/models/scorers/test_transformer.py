@@ -10,6 +10,7 @@ from samples.small_tunings import tuned_on
 
 from embargo.models.bases.resolve import resolve_base
 from embargo.models.loading.load import deterministic, load_classifier, load_tokenizer
+from embargo.models.loading.steady import steady
 from embargo.models.scorer import later_cutoff
 from embargo.models.scorers.transformer import TransformerScorer
 
@@ -36,6 +37,25 @@ def pool(scorer):
 def test_logits_do_not_depend_on_batch_mates_order_or_padding(scorer, pool, rows):
     texts, alone = pool
     assert np.abs(scorer.logits([texts[row] for row in rows]) - alone[rows]).max() <= 1e-5
+
+
+@pytest.mark.parametrize("rows", [2, 3, 5, 7, 8, 10])
+def test_a_text_has_the_same_bits_in_every_place_of_a_batch(tiny_base, samples, cache_dir, rows):
+    scorer = TransformerScorer(tiny_base, tuned(tiny_base, samples, cache_dir), token_budget=32 * rows)
+    found = scorer.logits(["profit fell " * 40] * rows)
+    np.testing.assert_array_equal(found, found[:1].repeat(rows, axis=0))
+
+
+def test_a_head_filled_up_with_columns_keeps_its_own():
+    import torch
+
+    for bias in (True, False):
+        model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 3, bias=bias), torch.nn.Linear(3, 9))
+        features = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
+        expected = model[1](features)
+        found = steady(model)[1](features)
+        assert found.shape == (5, 3)
+        torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("method", ["qlora", "lora"])
