@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
@@ -101,6 +103,54 @@ def test_what_was_made_is_kept_and_read_again(kept, code, monkeypatch):
     assert again.table.equals(made.table)
     assert (again.zone, again.first, again.last) == (made.zone, made.first, made.last)
     assert file.stat().st_size < 2_000_000
+
+
+@pytest.mark.parametrize(
+    ("day", "opens", "closes"),
+    [
+        ("2019-11-14", "01:00", "07:30"),  # an exam that the library knows
+        ("2021-11-17", "00:00", "06:30"),
+        ("2021-11-18", "01:00", "07:30"),
+        ("2022-11-17", "01:00", "07:30"),
+        ("2023-11-16", "01:00", "07:30"),
+        ("2024-11-14", "01:00", "07:30"),
+        ("2025-11-13", "01:00", "07:30"),
+        ("2026-11-19", "01:00", "07:30"),
+        ("2026-11-20", "00:00", "06:30"),
+        ("2024-01-02", "01:00", "06:30"),  # first of the year: opens later, closes as ever
+    ],
+)
+def test_seoul_opens_and_closes_an_hour_later_on_the_day_of_the_exam(day, opens, closes):
+    open_at, close_at = label_sessions(pd.DatetimeIndex([day]), "XKRX", where="bars.csv")
+    assert open_at.tolist() == [pd.Timestamp(f"{day} {opens}Z")]
+    assert close_at.tolist() == [pd.Timestamp(f"{day} {closes}Z")]
+
+
+def test_hours_are_put_right_only_where_the_library_does_not_know_them():
+    said = recorded._said_by_library("XKRX")
+    right = recorded.with_other_hours(said)
+    moved = right.ne(said.table) & (right.notna() | said.table.notna())
+    lacking = sorted(day for each in recorded.OTHER_HOURS["XKRX"] for day in each.days)
+    assert moved.index[moved.any(axis=1)].strftime("%Y-%m-%d").tolist() == lacking, (
+        f"{recorded.LIBRARY} {recorded.version(recorded.LIBRARY)} knows hours that OTHER_HOURS puts right: take these "
+        "days out of it"
+    )
+    known = replace(said, table=right)
+    assert recorded.with_other_hours(known).equals(right)
+    early = said.table.copy()
+    early.loc["2023-11-16", "open_at"] = pd.Timestamp("2023-11-16 00:30Z")
+    assert recorded.with_other_hours(replace(said, table=early)).loc["2023-11-16"].equals(early.loc["2023-11-16"])
+    without = said.table.drop(pd.Timestamp("2023-11-16"))
+    assert pd.Timestamp("2023-11-16") not in recorded.with_other_hours(replace(said, table=without)).index
+
+
+def test_a_calendar_kept_before_its_hours_were_put_right_is_made_again(kept, monkeypatch):
+    monkeypatch.setattr(recorded, "OTHER_HOURS", {})
+    assert recorded_sessions("XKRX").table.loc["2023-11-16", "open_at"] == pd.Timestamp("2023-11-16 00:00Z")
+    monkeypatch.undo()
+    recorded_sessions.cache_clear()
+    assert recorded_sessions("XKRX").table.loc["2023-11-16", "open_at"] == pd.Timestamp("2023-11-16 01:00Z")
+    assert len(list(kept.rglob("XKRX.parquet"))) == 2
 
 
 @pytest.mark.parametrize("damage", ["torn", "flipped", "empty", "another", "folder"])
