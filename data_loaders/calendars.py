@@ -14,6 +14,7 @@ import pandas as pd
 from embargo.data_loaders.amendments import ROUND_THE_CLOCK as ROUND_THE_CLOCK
 from embargo.data_loaders.amendments import read_calendar
 from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.fields import iso_stamp
 from embargo.data_loaders.recorded_sessions import FIRST_DAY, RecordedSessions, recorded_sessions
 from embargo.data_loaders.schemas import utc_microseconds
 
@@ -311,9 +312,11 @@ def edge_of(value: str | pd.Timestamp, name: str) -> pd.Timestamp:
         If the value is no date, or missing.
     """
     try:
-        stamp = pd.Timestamp(value)
+        stamp = iso_stamp(value)
     except ValueError as failure:
-        raise ConfigError(f"{name} = {value!r} is no date. Write it as YYYY-MM-DD.") from failure
+        raise ConfigError(
+            f"{name} = {value!r} is no date. Write it as YYYY-MM-DD, a time of day as 2020-01-31T09:30:00+00:00."
+        ) from failure
     if pd.isna(stamp):
         raise ConfigError(f"{name} is missing. Write it as YYYY-MM-DD.")
     return (stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp.tz_convert("UTC")).as_unit("us")

@@ -286,6 +286,8 @@ def test_one_key_with_two_contents_is_refused(put: Callable[..., Path]) -> None:
         ({"symbol": "A", "symbol_flags": {"spam": "B"}}, ConfigError, "Use one"),
         ({"start": "2020-02-01", "end": "2020-01-01"}, ConfigError, "not after start"),
         ({"start": "someday"}, ConfigError, "no date"),
+        ({"start": "now"}, ConfigError, "no date"),
+        ({"end": "2024-07-15 08:30 GMT+8"}, ConfigError, r"GMT\+8' is no date"),
         ({"max_characters": 0}, ConfigError, "max_characters"),
     ],
 )
