@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 from embargo.data_loaders import recorded_sessions as recorded
-from embargo.data_loaders.calendars import ROUND_THE_CLOCK, label_sessions, recorded_span, sessions
+from embargo.data_loaders.calendars import (
+    ROUND_THE_CLOCK,
+    label_sessions,
+    recorded_span,
+    remedy_for_instants,
+    sessions,
+)
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.recorded_sessions import keep_in, recorded_sessions
+from embargo.data_loaders.store import Store
 from embargo.data_loaders.yahoo.bars import _EXCHANGES
 
 CODES = sorted(set(_EXCHANGES.values()) - {ROUND_THE_CLOCK})
@@ -124,6 +132,22 @@ def test_seoul_opens_and_closes_an_hour_later_on_the_day_of_the_exam(day, opens,
     open_at, close_at = label_sessions(pd.DatetimeIndex([day]), "XKRX", where="bars.csv")
     assert open_at.tolist() == [pd.Timestamp(f"{day} {opens}Z")]
     assert close_at.tolist() == [pd.Timestamp(f"{day} {closes}Z")]
+
+
+def test_bars_stamped_before_the_hours_were_put_right_are_told_how_to_be_read(tmp_path):
+    at = pd.to_datetime([f"2023-11-{day} 00:00Z" for day in (15, 16, 17)])
+    bars = pd.DataFrame(
+        {"open_at": at, "close_at": at + pd.Timedelta("6.5h"), "venue": "mine", "symbol": "A", "bar": "1d"}
+    )
+    bars = bars.assign(**dict.fromkeys(("open", "high", "low", "close"), 5.0), volume=1.0)
+    store = Store.create(tmp_path)
+    store.append("bars", bars, source="mine", committed_at=pd.Timestamp("2024-01-01", tz="UTC"))
+    known = store.as_of(pd.Timestamp("2024-01-02", tz="UTC"))
+    with pytest.raises(DataError, match="XKRX traded 10:00-16:30 on 2023-11-16") as refused:
+        known.prices(venue="mine", bar="1d", calendar="XKRX")
+    as_they_are = re.search('read as they are with "(.*)"', str(refused.value))[1]
+    assert known.prices(venue="mine", bar="1d", calendar=as_they_are).prices.open_at.tolist() == at.tolist()
+    assert remedy_for_instants(at[:1] - pd.Timedelta("1h"), "XKRX", at) == ""
 
 
 def test_hours_are_put_right_only_where_the_library_does_not_know_them():
