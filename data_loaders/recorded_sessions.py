@@ -144,7 +144,7 @@ def with_other_hours(said: RecordedSessions) -> pd.DataFrame:
                 [pd.Timestamp(f"{day:%Y-%m-%d} {at}", tz=said.zone).tz_convert("UTC") for at in hours]
                 for hours in (other.plain, other.true)
             )
-            if table.loc[[day], ["open_at", "close_at"]].iloc[0].tolist() == plain:
+            if [table["open_at"].loc[day], table["close_at"].loc[day]] == plain:
                 table.loc[day, ["open_at", "close_at"]] = true
     return table
 

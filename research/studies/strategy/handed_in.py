@@ -210,9 +210,11 @@ def orders_of(orders: pd.DataFrame | str | Path, weights: pd.DataFrame, prices: 
             orders[name] = read if name == "known_at" else as_utc(read, what=where)
     for name in ("size", "price", "fees"):
         orders[name] = numbers_of(orders[name], where=f"orders, column {name}")
-        if orders[name].isna().any():
-            first = int(np.argmax(orders[name].isna().to_numpy()))
-            raise DataError(f"orders, column {name}, row {first}: there is no number. Write it, 0 for none.")
+        missing = orders[name].isna().to_numpy()
+        if missing.any():
+            raise DataError(
+                f"orders, column {name}, row {np.argmax(missing)}: there is no number. Write it, 0 for none."
+            )
     row = weights.index.searchsorted(orders["fill_at"], side="right") - 1
     if (row < 0).any():
         first = orders.loc[row < 0].iloc[0]
