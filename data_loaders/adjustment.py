@@ -126,7 +126,7 @@ def adjust(
         raise ConfigError(f"adjust: how must be 'splits' or 'total_return', got {how!r}.")
     if prices.adjustment != "none":
         raise ConfigError(f"adjust: the prices are adjusted already ({prices.adjustment}). Start from those as traded.")
-    if pd.Timestamp(as_of).tzinfo is None:
+    if getattr(as_of, "tzinfo", None) is None:
         raise ConfigError(f"adjust: as_of {as_of} has no time zone. Give a UTC instant.")
     used = _used(prices, actions, as_of, how)
     levels, volumes = np.ones(prices.open.shape), np.ones(prices.open.shape)

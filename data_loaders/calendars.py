@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.amendments import ROUND_THE_CLOCK as ROUND_THE_CLOCK
-from embargo.data_loaders.amendments import read_calendar
+from embargo.data_loaders.amendments import amended, read_calendar
 from embargo.data_loaders.errors import ConfigError, DataError
-from embargo.data_loaders.recorded_sessions import FIRST_DAY, RecordedSessions, recorded_sessions
+from embargo.data_loaders.fields import iso_stamp
+from embargo.data_loaders.recorded_sessions import FIRST_DAY, OTHER_HOURS, RecordedSessions, recorded_sessions
 from embargo.data_loaders.schemas import utc_microseconds
 
 # So many days are named in an error; all of them where they are fewer.
@@ -262,12 +263,30 @@ def remedy_for(strangers: pd.DatetimeIndex, calendar: str, labels: pd.DatetimeIn
 
 
 def remedy_for_instants(strangers: pd.DatetimeIndex, calendar: str, bars: pd.DatetimeIndex) -> str:
-    """As ``remedy_for``, of instants (UTC) outside all sessions; empty where their days do have sessions."""
+    """As ``remedy_for``, of instants (UTC) outside all sessions.
+
+    Empty where their days do have sessions, unless these are known to have kept other hours than the library says.
+    """
     if calendar == ROUND_THE_CLOCK:
         return ""
     off, every = (at.tz_convert(zone_of(calendar)).tz_localize(None).normalize().unique() for at in (strangers, bars))
     days = off.difference(pd.DatetimeIndex(_table(calendar).index))
-    return remedy_for(days, calendar, every) if len(days) else ""
+    return remedy_for(days, calendar, every) if len(days) else _other_hours_told(off, calendar)
+
+
+def _other_hours_told(days: pd.DatetimeIndex, calendar: str) -> str:
+    """Say which hours of sessions were put right, and how bars are read that were stamped without knowing it."""
+    asked = read_calendar(calendar)
+    named = {str(session.day) for session in asked.extra_sessions}
+    asked_for = {str(day) for day in days.strftime("%Y-%m-%d")} - named
+    for other in OTHER_HOURS.get(asked.code, ()):
+        if moved := sorted(asked_for & set(other.days)):
+            plain = amended(calendar, closed=moved, extra_sessions=[f"{day} {'-'.join(other.plain)}" for day in moved])
+            return (
+                f"{asked.code} traded {'-'.join(other.true)} on {', '.join(moved)}. Bars that were stamped by "
+                f'a calendar that did not know it can be made anew, in a new store, or read as they are with "{plain}".'
+            )
+    return ""
 
 
 def length_of(text: str) -> pd.Timedelta:
@@ -311,9 +330,11 @@ def edge_of(value: str | pd.Timestamp, name: str) -> pd.Timestamp:
         If the value is no date, or missing.
     """
     try:
-        stamp = pd.Timestamp(value)
+        stamp = iso_stamp(value)
     except ValueError as failure:
-        raise ConfigError(f"{name} = {value!r} is no date. Write it as YYYY-MM-DD.") from failure
+        raise ConfigError(
+            f"{name} = {value!r} is no date. Write it as YYYY-MM-DD, a time of day as 2020-01-31T09:30:00+00:00."
+        ) from failure
     if pd.isna(stamp):
         raise ConfigError(f"{name} is missing. Write it as YYYY-MM-DD.")
     return (stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp.tz_convert("UTC")).as_unit("us")

@@ -10,11 +10,12 @@ import os
 import secrets
 import warnings
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 from zoneinfo import ZoneInfo
 
 from embargo.data_loaders.errors import ConfigError
@@ -28,6 +29,38 @@ if TYPE_CHECKING:
 FIRST_DAY, LAST_DAY = "1900-01-01", "2050-12-31"
 LIBRARY = "exchange_calendars"
 COLUMNS = ("open_at", "close_at", "break_end")
+
+
+@dataclass(frozen=True)
+class OtherHours:
+    """Sessions whose hours the library has not heard of, on the exchange's clock.
+
+    Attributes
+    ----------
+    days : tuple of str
+    plain, true : tuple of str
+        When the library lets them open and close, and when they did.
+    """
+
+    days: tuple[str, ...]
+    plain: tuple[str, str]
+    true: tuple[str, str]
+
+
+# Read over what the library says, while it says the plain hours: a release that knows better is left alone.
+OTHER_HOURS = {
+    # On the day of the college entrance exam Seoul opens and closes an hour later, as in every year since 1999: so the
+    # Korea Exchange in the press of 2021-11-04, 2022-11-16, 2023-11-02, 2024-10-31 and 2025-11-12. The library's list
+    # of these days ends with 2020 (its pull request 574, merged in June 2026, brings later ones). That the exam of 2026
+    # falls on November 19 was published by the Ministry of Education in August 2024.
+    "XKRX": (
+        OtherHours(
+            ("2021-11-18", "2022-11-17", "2023-11-16", "2024-11-14", "2025-11-13", "2026-11-19"),
+            plain=("09:00", "15:30"),
+            true=("10:00", "16:30"),
+        ),
+    ),
+}
 
 _places: list[Path] = []
 
@@ -91,10 +124,32 @@ def recorded_sessions(code: str) -> RecordedSessions:
 
 def _name(code: str) -> str:
     # What the library makes depends on pandas too, whose offsets it steps by.
-    return f"{LIBRARY}-{version(LIBRARY)}-pandas-{version('pandas')}/{code.replace('/', '_')}.parquet"
+    hours = f"hours-{crc32(repr(OTHER_HOURS).encode()):08x}"
+    return f"{LIBRARY}-{version(LIBRARY)}-pandas-{version('pandas')}-{hours}/{code.replace('/', '_')}.parquet"
 
 
 def _made(code: str) -> RecordedSessions:
+    said = _said_by_library(code)
+    return replace(said, table=with_other_hours(said))
+
+
+def with_other_hours(said: RecordedSessions) -> pd.DataFrame:
+    """Return the sessions that the library records, those of `OTHER_HOURS` with their hours."""
+    import pandas as pd
+
+    table = said.table.copy()
+    for other in OTHER_HOURS.get(said.code, ()):
+        for day in pd.DatetimeIndex(other.days).intersection(pd.DatetimeIndex(table.index)):
+            plain, true = (
+                [pd.Timestamp(f"{day:%Y-%m-%d} {at}", tz=said.zone).tz_convert("UTC") for at in hours]
+                for hours in (other.plain, other.true)
+            )
+            if [table["open_at"].loc[day], table["close_at"].loc[day]] == plain:
+                table.loc[day, ["open_at", "close_at"]] = true
+    return table
+
+
+def _said_by_library(code: str) -> RecordedSessions:
     # Loaded here because a kept calendar and round-the-clock bars do without.
     import exchange_calendars
     import pandas as pd

@@ -159,7 +159,7 @@ def align(
         first = int(np.argmin(decided[1:] > decided[:-1])) + 1
         instant = pd.Timestamp(decided[first], unit="us", tz="UTC")
         raise DataError(f"align: decided_at is not increasing at row {first} ({instant}). Sort the bars first.")
-    if not_before is not None and pd.Timestamp(not_before).tzinfo is None:
+    if not_before is not None and getattr(not_before, "tzinfo", None) is None:
         raise DataError(f"align: not_before {not_before} has no time zone. Pass a UTC timestamp.")
 
     row = _rows(known, decided)

@@ -267,7 +267,7 @@ def check_fills(orders: pd.DataFrame, prices: Prices, *, fill: str, half_spread:
         return found(
             "suspicious",
             outside,
-            f"{int(outside.sum()):,} of {int(quoted.sum()):,} fills are at a {fill} outside the range of its own bar.",
+            f"{int(outside.sum()):,} of {int(quoted.sum()):,} fills are at the {fill}, outside the range of its bar.",
             "Look at these bars: one of open, high, low and close is wrong.",
         )
     if quoted.sum() < FEWEST_FILLS:

@@ -15,6 +15,7 @@ import pandas as pd
 from pandas.api.typing import NaTType
 
 from embargo.data_loaders.errors import DataError
+from embargo.data_loaders.fields import iso_stamp
 
 AuditVerdict = Literal["pass", "leak", "suspicious", "inconclusive", "not-applicable"]
 
@@ -204,7 +205,7 @@ def aware_instant(value: Any, *, what: str) -> pd.Timestamp:
         If the value is missing, unreadable or has no time zone.
     """
     try:
-        instant: pd.Timestamp | NaTType = pd.Timestamp(value)
+        instant: pd.Timestamp | NaTType = iso_stamp(value)
     except (TypeError, ValueError) as failure:
         raise DataError(f"{what}: {value!r} is no instant. Write it as ISO 8601 with an offset.") from failure
     if isinstance(instant, NaTType):

@@ -17,6 +17,7 @@ from scipy.stats import rankdata
 
 from embargo.backtest.leakage.catalogue import CHECKS
 from embargo.backtest.leakage.findings import EVIDENCE_ROWS, Finding, evidence_rows, plain, require_columns, utc_array
+from embargo.data_loaders.archive.times import instants_of
 from embargo.data_loaders.calendars import ROUND_THE_CLOCK
 from embargo.data_loaders.checks.clock_evidence import ClockJudgement, judge_clock
 from embargo.data_loaders.checks.day_profile import date_only
@@ -36,6 +37,7 @@ MIN_BUCKET_ROWS = 50
 _ZONE_TITLE = CHECKS["check_time_zones"].title
 _INSTANT_TITLE = CHECKS["check_tradable_instants"].title
 _OFFSET = re.compile(r"(?:Z|UTC|GMT|[+-]\d{2}:?\d{2}|\d[+-]\d{2})\s*$", re.IGNORECASE)
+_BOTH_WAYS = re.compile(r"(?:UTC|GMT)\s*[+-]\s*\d+(?::\d+)?\s*$", re.IGNORECASE)
 _DAY = pd.Timedelta(days=1)
 
 
@@ -83,7 +85,7 @@ def check_time_zones(
     Raises
     ------
     DataError
-        If there is no column ``published_at``.
+        If there is no column ``published_at``, or a text in it is no ISO 8601 time.
 
     Examples
     --------
@@ -106,8 +108,8 @@ def check_time_zones(
             "T4",
             "leak",
             _ZONE_TITLE,
-            f"{count} of {len(raw)} time stamps have no time zone, first {first!s}. Read in the wrong zone, they are "
-            "known hours before they were.",
+            f"{count} of {len(raw)} time stamps have no time zone, or one that is read both ways, such as GMT+8; first "
+            f"{first!s}. Read in the wrong zone, they are known hours before they were.",
             [
                 {"row": plain(index), "published_at": str(value)}
                 for index, value in raw[naive].head(EVIDENCE_ROWS).items()
@@ -116,7 +118,7 @@ def check_time_zones(
             "share of stamps without a zone",
             "Name the source's zone when the archive is read, so that every stamp is converted to UTC.",
         )
-    stamps = pd.to_datetime(raw, utc=True).dt.as_unit("us")
+    stamps = instants_of(raw, None, {}, where="time zones, published_at")
     stamped = news.loc[raw.index].assign(published_at=stamps)
     if calendar == ROUND_THE_CLOCK:
         piled = _midnight_pile(stamps, stamped.get("known_at"))
@@ -264,6 +266,9 @@ def _naive(raw: pd.Series) -> np.ndarray:
 
 def _is_naive(value: Any) -> bool:
     if isinstance(value, str):
+        # East for some and west for others: such a text says a zone no more than one without.
+        if _BOTH_WAYS.search(value):
+            return True
         return _OFFSET.search(value) is None or re.fullmatch(r"\s*\d{4}-\d{2}-\d{2}\s*", value) is not None
     return getattr(value, "tzinfo", None) is None
 

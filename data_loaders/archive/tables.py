@@ -21,6 +21,7 @@ import pyarrow as pa
 from embargo.data_loaders.archive.files import FileProgress, Opened, Table, TableReader, damage_named
 from embargo.data_loaders.archive.paths import ColumnPath, path_of, reach, refuse_nested
 from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.data_loaders.fields import iso_stamp
 
 if TYPE_CHECKING:
     import pyarrow.csv as pa_csv
@@ -403,7 +404,7 @@ def _equals(values: pd.Series, wanted: Any, *, where: str) -> pd.Series:
 
 def _comparable(values: pd.Series, bound: Any, *, where: str) -> tuple[pd.Series, Any]:
     if isinstance(values.dtype, pd.DatetimeTZDtype) and not isinstance(bound, int | float):
-        stamp = pd.Timestamp(bound)
+        stamp = iso_stamp(bound)
         return values, stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp
     if isinstance(bound, int | float) and not pd.api.types.is_numeric_dtype(values):
         return numbers_of(values, where=where), bound

@@ -6,6 +6,7 @@ named. A row that does not fit is an error that names it.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -46,7 +47,13 @@ def _not_iso(stamp: str) -> str:
     bare = stamp.strip()
     if bare.replace(".", "", 1).isdigit() and len(bare) not in (len("20240102"), len("20240102100000")):
         return f"{stamp!r} is a number. Name its unit with 'timezone', such as 'unix:ms'."
-    return f"{stamp!r} is no ISO 8601 time such as 2014-01-31T16:05:00+00:00. {form_hint(stamp)}"
+    iso = f"{stamp!r} is no ISO 8601 time such as 2014-01-31T16:05:00+00:00"
+    if zone := re.search(r"(?i)(?:UTC|GMT)\s*[+-]\s*\d+(?::\d+)?$", bare):
+        return (
+            f"{iso}, and {zone[0]} is east of Greenwich for some and west of it for others. Write the offset alone, as "
+            "+00:00, or put these letters into time_format and name the source's zone with 'timezone'."
+        )
+    return f"{iso}. {form_hint(stamp)}"
 
 
 def _localise(naive: pd.Series, timezone: str, counts: dict[str, int]) -> pd.Series:

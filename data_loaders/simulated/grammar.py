@@ -13,6 +13,8 @@ from functools import lru_cache
 
 import numpy as np
 
+# Tickers and names of so many companies differ.
+MAX_SYMBOLS = 480
 VOCABULARY_CYCLE_YEARS = 14.0
 FASHION_WIDTH_YEARS = 1.1
 
@@ -163,7 +165,7 @@ class Company:
 
 
 def companies(count: int) -> list[Company]:
-    """Return the first ``count`` companies; the list is fixed, tickers are unique (at most 480)."""
+    """Return the first ``count`` companies; the list is fixed, tickers are unique up to `MAX_SYMBOLS`."""
     chosen = []
     for number in range(count):
         first = _FIRST[number % len(_FIRST)]

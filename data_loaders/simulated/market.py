@@ -23,8 +23,8 @@ from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.fields import CLASSES
 from embargo.data_loaders.schemas import Prices, utc_microseconds, validate_news, validate_prices, validate_scores
 from embargo.data_loaders.simulated import grammar
+from embargo.data_loaders.simulated.grammar import MAX_SYMBOLS
 
-MAX_SYMBOLS = 480
 NEUTRAL_BELOW = 0.25
 COST_ONE_WAY = 0.0010
 DEFAULT_LATENCY = pd.Timedelta(minutes=5)

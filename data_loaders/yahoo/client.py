@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError, ServiceError
+from embargo.data_loaders.fields import iso_stamp
 from embargo.data_loaders.retries import Clock, Patience, Retryable, call, pause_asked
 
 try:
@@ -331,7 +332,10 @@ def connect(patience: Patience, clock: Clock) -> Iterator[YahooClient]:
 
 def utc_of(value: pd.Timestamp, name: str) -> pd.Timestamp:
     """Return an instant in UTC to the microsecond; ConfigError where it is missing or has no time zone."""
-    instant = pd.Timestamp(value)
+    try:
+        instant = iso_stamp(value)
+    except ValueError as failure:
+        raise ConfigError(f"yahoo: {name} = {value!r} is no instant. Give a UTC instant.") from failure
     if pd.isna(instant) or instant.tzinfo is None:
         raise ConfigError(f"yahoo: {name} = {instant} has no time zone. Give a UTC instant.")
     return instant.tz_convert("UTC").as_unit("us")

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError
-from embargo.data_loaders.fields import UTC_DTYPE
+from embargo.data_loaders.fields import UTC_DTYPE, iso_stamp
 from embargo.data_loaders.retries import SYSTEM_CLOCK, Clock, Patience
 from embargo.data_loaders.schemas import validate_news
 from embargo.data_loaders.yahoo.client import YahooClient, ask_each, checked_symbols, connect, utc_of
@@ -71,7 +71,7 @@ def _instant(value: object) -> pd.Timestamp | None:
         if isinstance(value, int | float):
             read = pd.Timestamp(float(value), unit="s", tz="UTC")
         else:
-            read = pd.Timestamp(str(value))
+            read = iso_stamp(str(value))
     except (ValueError, OverflowError):
         return None
     # A stamp before Yahoo existed, or centuries ahead, is in another unit.

@@ -301,7 +301,7 @@ def fitted_reader(
             return ModelReader(name, lexicon, calibration, cutoff, frozenset(), None, (), None, None)
         if entry["kind"] != "transformer":
             raise ConfigError(
-                f"{name}: a {entry['kind']} model is not kept. Only tuned transformers can be opened again."
+                f"{name}: a model of kind {entry['kind']!r} is not kept. Only tuned transformers can be opened again."
             )
         folder = cache_dir / "adapters" / str(entry["adapter"])
         if not folder.is_dir():

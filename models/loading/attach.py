@@ -105,5 +105,6 @@ def refuse_other_architecture(folder: Path, base: Base) -> None:
     found = config.get("model_type")
     if found != base.architecture:
         raise DataError(
-            f"{folder}: is a {found!r}, its base {base.name!r} a {base.architecture!r}. Delete the folder, tune anew."
+            f"{folder}: is of type {found!r}, its base {base.name!r} of {base.architecture!r}. Delete the folder, tune "
+            "anew."
         )

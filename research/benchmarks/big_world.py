@@ -25,7 +25,8 @@ from rich.console import Console
 from rich.table import Table
 
 from embargo.data_loaders.fields import PRICE_FIELDS
-from embargo.data_loaders.simulated.market import MAX_SYMBOLS, SimulatedMarket, simulate_market
+from embargo.data_loaders.simulated.grammar import MAX_SYMBOLS
+from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
 from embargo.research.progress import Advance
 
 Result = TypeVar("Result")

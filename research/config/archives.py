@@ -11,6 +11,7 @@ from embargo.data_loaders.archive.dialect import Dialect
 from embargo.data_loaders.archive.times import form_of
 from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.own_code import LOADERS, check_reference
+from embargo.data_loaders.simulated.grammar import MAX_SYMBOLS
 from embargo.research.config.settings import MOST, Duration, Instant, Section
 
 # What says how a file is written; a store has no use for it.
@@ -86,7 +87,7 @@ class Simulated(Section):
     """The simulated market that stands in for both news and prices."""
 
     strength: Annotated[float, Field(ge=0.0, le=5.0)] = 1.0
-    symbols: Annotated[int, Field(ge=4, le=500)] = 24
+    symbols: Annotated[int, Field(ge=4, le=MAX_SYMBOLS)] = 24
     start: Instant = pd.Timestamp("2015-01-01", tz="UTC")
     end: Instant = pd.Timestamp("2020-12-31", tz="UTC")
     articles_per_symbol_day: Annotated[float, Field(gt=0, le=5)] = 0.4

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from embargo.data_loaders.errors import ConfigError
 from embargo.models.methods.settings import Optimizer
-from embargo.research.config.archives import NewsSection
+from embargo.research.config.archives import BUILT_IN_LOADERS, NewsSection
 from embargo.research.config.settings import Count, Duration, Fraction, Instant, Name, Positive, Section, Seed
 
 # Columns beside the articles that answers can stand in.
@@ -26,9 +26,14 @@ class CorpusSection(NewsSection):
     unpriced: Literal["error", "drop"] = "drop"
 
     @model_validator(mode="after")
-    def _is_no_store(self) -> CorpusSection:
+    def _is_read_from_files(self) -> CorpusSection:
         if self.loader == "store":
             raise ValueError("news.loader = 'store' keeps no answers beside its articles; give an archive")
+        if self.loader not in BUILT_IN_LOADERS:
+            raise ValueError(
+                f"news.loader = {self.loader!r}: a corpus is read from files; write what the loader returns to one, "
+                "and give it as an archive"
+            )
         return self
 
 

@@ -206,7 +206,7 @@ class ReaderSection(Section):
     @model_validator(mode="after")
     def _scorer_fits(self) -> ReaderSection:
         if self.scorer != "torch" and self.kind != "transformer":
-            raise ValueError(f"model.scorer = {self.scorer!r} scores transformers; a {self.kind} needs none")
+            raise ValueError(f"model.scorer = {self.scorer!r} scores transformers; kind = {self.kind!r} needs none")
         if self.scorer != "torch":
             # Loaded here because few configs ask for it, and what the methods need of a base takes long to load.
             from embargo.models.methods.cards import METHODS

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
 from embargo.data_loaders import recorded_sessions as recorded
-from embargo.data_loaders.calendars import ROUND_THE_CLOCK, label_sessions, recorded_span, sessions
+from embargo.data_loaders.calendars import (
+    ROUND_THE_CLOCK,
+    label_sessions,
+    recorded_span,
+    remedy_for_instants,
+    sessions,
+)
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.recorded_sessions import keep_in, recorded_sessions
+from embargo.data_loaders.store import Store
 from embargo.data_loaders.yahoo.bars import _EXCHANGES
 
 CODES = sorted(set(_EXCHANGES.values()) - {ROUND_THE_CLOCK})
@@ -101,6 +111,70 @@ def test_what_was_made_is_kept_and_read_again(kept, code, monkeypatch):
     assert again.table.equals(made.table)
     assert (again.zone, again.first, again.last) == (made.zone, made.first, made.last)
     assert file.stat().st_size < 2_000_000
+
+
+@pytest.mark.parametrize(
+    ("day", "opens", "closes"),
+    [
+        ("2019-11-14", "01:00", "07:30"),  # an exam that the library knows
+        ("2021-11-17", "00:00", "06:30"),
+        ("2021-11-18", "01:00", "07:30"),
+        ("2022-11-17", "01:00", "07:30"),
+        ("2023-11-16", "01:00", "07:30"),
+        ("2024-11-14", "01:00", "07:30"),
+        ("2025-11-13", "01:00", "07:30"),
+        ("2026-11-19", "01:00", "07:30"),
+        ("2026-11-20", "00:00", "06:30"),
+        ("2024-01-02", "01:00", "06:30"),  # first of the year: opens later, closes as ever
+    ],
+)
+def test_seoul_opens_and_closes_an_hour_later_on_the_day_of_the_exam(day, opens, closes):
+    open_at, close_at = label_sessions(pd.DatetimeIndex([day]), "XKRX", where="bars.csv")
+    assert open_at.tolist() == [pd.Timestamp(f"{day} {opens}Z")]
+    assert close_at.tolist() == [pd.Timestamp(f"{day} {closes}Z")]
+
+
+def test_bars_stamped_before_the_hours_were_put_right_are_told_how_to_be_read(tmp_path):
+    at = pd.to_datetime([f"2023-11-{day} 00:00Z" for day in (15, 16, 17)])
+    bars = pd.DataFrame(
+        {"open_at": at, "close_at": at + pd.Timedelta("6.5h"), "venue": "mine", "symbol": "A", "bar": "1d"}
+    )
+    bars = bars.assign(**dict.fromkeys(("open", "high", "low", "close"), 5.0), volume=1.0)
+    store = Store.create(tmp_path)
+    store.append("bars", bars, source="mine", committed_at=pd.Timestamp("2024-01-01", tz="UTC"))
+    known = store.as_of(pd.Timestamp("2024-01-02", tz="UTC"))
+    with pytest.raises(DataError, match="XKRX traded 10:00-16:30 on 2023-11-16") as refused:
+        known.prices(venue="mine", bar="1d", calendar="XKRX")
+    as_they_are = re.search('read as they are with "(.*)"', str(refused.value))[1]
+    assert known.prices(venue="mine", bar="1d", calendar=as_they_are).prices.open_at.tolist() == at.tolist()
+    assert remedy_for_instants(at[:1] - pd.Timedelta("1h"), "XKRX", at) == ""
+
+
+def test_hours_are_put_right_only_where_the_library_does_not_know_them():
+    said = recorded._said_by_library("XKRX")
+    right = recorded.with_other_hours(said)
+    moved = right.ne(said.table) & (right.notna() | said.table.notna())
+    lacking = sorted(day for each in recorded.OTHER_HOURS["XKRX"] for day in each.days)
+    assert moved.index[moved.any(axis=1)].strftime("%Y-%m-%d").tolist() == lacking, (
+        f"{recorded.LIBRARY} {recorded.version(recorded.LIBRARY)} knows hours that OTHER_HOURS puts right: take these "
+        "days out of it"
+    )
+    known = replace(said, table=right)
+    assert recorded.with_other_hours(known).equals(right)
+    early = said.table.copy()
+    early.loc["2023-11-16", "open_at"] = pd.Timestamp("2023-11-16 00:30Z")
+    assert recorded.with_other_hours(replace(said, table=early)).loc["2023-11-16"].equals(early.loc["2023-11-16"])
+    without = said.table.drop(pd.Timestamp("2023-11-16"))
+    assert pd.Timestamp("2023-11-16") not in recorded.with_other_hours(replace(said, table=without)).index
+
+
+def test_a_calendar_kept_before_its_hours_were_put_right_is_made_again(kept, monkeypatch):
+    monkeypatch.setattr(recorded, "OTHER_HOURS", {})
+    assert recorded_sessions("XKRX").table.loc["2023-11-16", "open_at"] == pd.Timestamp("2023-11-16 00:00Z")
+    monkeypatch.undo()
+    recorded_sessions.cache_clear()
+    assert recorded_sessions("XKRX").table.loc["2023-11-16", "open_at"] == pd.Timestamp("2023-11-16 01:00Z")
+    assert len(list(kept.rglob("XKRX.parquet"))) == 2
 
 
 @pytest.mark.parametrize("damage", ["torn", "flipped", "empty", "another", "folder"])

@@ -64,7 +64,7 @@ def test_to_dict_is_json():
     assert written["effect"] == 0.5
 
 
-@pytest.mark.parametrize("value", ["2020-01-01", "soon", None, pd.NaT])
+@pytest.mark.parametrize("value", ["2020-01-01", "2020-01-01 09:30 GMT+8", "now", "soon", None, pd.NaT])
 def test_instants_without_a_zone_are_refused(value):
     with pytest.raises(DataError, match="with an offset"):
         aware_instant(value, what="here")

@@ -89,6 +89,20 @@ def test_text_with_an_offset_is_read(world, form):
     assert check_time_zones(written, "XNYS").verdict == "pass"
 
 
+@pytest.mark.parametrize("zone", [" GMT+8", " GMT+08:00", "UTC+0800", " utc-5", " GMT + 8"])
+def test_a_zone_that_is_read_both_ways_is_none(world, zone):
+    written = world.news["published_at"].dt.strftime("%Y-%m-%d %H:%M") + zone
+    finding = check_time_zones(world.news.assign(published_at=written), "XNYS")
+    assert (finding.verdict, finding.effect) == ("leak", 1.0)
+    assert "read both ways, such as GMT+8" in finding.detail
+
+
+def test_a_day_and_a_month_that_may_be_either_are_not_chosen(world):
+    slashes = world.news.assign(published_at=world.news["published_at"].dt.strftime("%d/%m/%Y %H:%M+00:00"))
+    with pytest.raises(DataError, match=r"published_at, row .* is no ISO 8601 time"):
+        check_time_zones(slashes, "XNYS")
+
+
 def test_flat_or_thin_rhythm_is_inconclusive(world):
     rng = np.random.default_rng(0)
     flat = pd.Timestamp("2020-01-01", tz="UTC") + pd.to_timedelta(rng.integers(0, 10**7, 5000), unit="s")

@@ -53,6 +53,14 @@ def test_every_kind_says_the_same_things(kind, samples, cache_dir, tiny_base):
         assert sum(row["count"] for row in model.manifest[f"reliability_{stage}"]) == 120
 
 
+@pytest.mark.parametrize("until", [None, CUTOFF])
+@pytest.mark.parametrize("told", ["2013-01-02 09:30 GMT+8", pd.Timestamp("2013-01-02 09:30")])
+def test_samples_are_known_at_instants_whether_or_not_a_cutoff_is_stated(told, until, samples, cache_dir):
+    train = samples["train"].assign(known_at=told)
+    with pytest.raises(DataError, match=r"column known_at: (expected timezone-aware|timestamps have no time zone)"):
+        fitted("lexicon", samples, cache_dir, train=train, trained_until=until)
+
+
 @pytest.mark.parametrize("method", ["vector", "isotonic"])
 def test_fits_the_calibration_that_is_asked_for(method, samples, cache_dir):
     validation = samples["train"]

@@ -227,10 +227,14 @@ def apart_words(apart: Apart) -> str:
     )
 
 
+def _figure(measure: str, figure: float) -> str:
+    return f"{'an' if MEASURES[measure][0] in 'aeio' else 'a'} {MEASURES[measure]} of {formats.coefficient(figure)}"
+
+
 def _against(row: Row, other: Row, apart: Apart, measure: str) -> str:
     mine, theirs = row.quality(measure)[0], other.quality(measure)[0]
     return (
-        f"a {MEASURES[measure]} of {formats.coefficient(mine)} against {formats.coefficient(theirs)} for {other.name}, "
+        f"{_figure(measure, mine)} against {formats.coefficient(theirs)} for {other.name}, "
         f"a difference of {apart_words(apart)}."
     )
 
@@ -320,8 +324,8 @@ def _aside_lines(aside: Sequence[Row], able: Sequence[Row], measure: str) -> lis
         figure = row.quality(measure)[0]
         above = ", the highest of all," if figure > highest else ""
         lines.append(
-            f"{row.name} has a {MEASURES[measure]} of {formats.coefficient(figure)}{above} and is set aside: it cannot "
-            f"be trusted on this window. {row.trust_note}"
+            f"{row.name} has {_figure(measure, figure)}{above} and is set aside: it cannot be trusted on this window. "
+            f"{row.trust_note}"
         )
     return lines
 

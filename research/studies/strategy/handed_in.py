@@ -12,7 +12,8 @@ import pandas as pd
 
 from embargo.data_loaders.archive import read_news
 from embargo.data_loaders.archive.files import tables_of
-from embargo.data_loaders.archive.tables import columns_of
+from embargo.data_loaders.archive.tables import columns_of, numbers_of
+from embargo.data_loaders.archive.times import instants_of
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 from embargo.data_loaders.schemas import Prices, as_utc, validate_news
 
@@ -104,7 +105,10 @@ _SETTINGS = (
     (r"Map or filter by one of these\.", _IN_FILE),
     (r"set delimiter = \S+ if that parts the cells\.", "write the file with commas."),
     (r"If its first line is no header, set header = false.*", "Give the file a line of column names."),
+    (r", or put these letters into time_format and name the source's zone with 'timezone'\.", ", or Z."),
     (r", or name the source's zone with 'timezone'(?: in the config)?\.", ", such as +00:00, or Z."),
+    (r"Name (it with 'timezone', one of|its unit with 'timezone', such as) .*", "Write times as 2020-01-31T09:30:00Z."),
+    (r"Mend or filter the row\.", "Mend it, or leave the row out."),
     (
         r"If the file keeps the time of a zone, name it with timezone;",
         "If times are of a zone, write its offset;",
@@ -165,6 +169,8 @@ def read_weights(path: str | Path) -> pd.DataFrame:
         table = table.set_index(table.columns[0])
     labels = table.index
     told = "Write the instant at which each bar opens, with its offset, such as 2024-01-02T14:30:00+00:00."
+    if not isinstance(labels, pd.DatetimeIndex) and pd.api.types.is_numeric_dtype(labels.dtype):
+        raise DataError(f"weights: the first column of {path} holds {table.index[0]!r}, no instant. {told}")
     if not isinstance(labels, pd.DatetimeIndex):
         texts_ = labels.astype(str)
         if texts_.str.fullmatch(r"\d{4}-\d{2}-\d{2}").any():
@@ -172,25 +178,43 @@ def read_weights(path: str | Path) -> pd.DataFrame:
                 f"weights: {path} labels rows by day, first {texts_[0]!r}, so nobody can tell whether a row was held "
                 f"from the open or made from the close of that day. {told}"
             )
-        with contextlib.suppress(ValueError, TypeError):
-            labels = pd.DatetimeIndex(pd.to_datetime(texts_, format="ISO8601"))
-    if not isinstance(labels, pd.DatetimeIndex):
-        raise DataError(f"weights: the first column of {path} holds {table.index[0]!r}, no instant. {told}")
+        instants = instants_of(pd.Series(texts_), None, {}, where=f"weights, first column of {path}", remedy=told)
+        labels = pd.DatetimeIndex(as_utc(instants, what=f"weights, first column of {path}"))
     if labels.tz is None:
         raise DataError(f"weights: rows of {path} have no time zone, first {labels[0]}. {told}")
     return table.set_axis(labels.tz_convert("UTC").as_unit("us"))
 
 
 def orders_of(orders: pd.DataFrame | str | Path, weights: pd.DataFrame, prices: Prices) -> pd.DataFrame:
-    """Put orders on the rows of the weights by when they were filled."""
+    """Put orders on the rows of the weights by when they were filled.
+
+    Raises
+    ------
+    MissingPartError
+        If there is no such file.
+    DataError
+        If columns are missing, an instant is no timestamp or ISO 8601 text with its zone, a size, price or fee is no
+        number, or orders were filled before the first row.
+    """
     if isinstance(orders, str | Path):
         orders = read_table(orders, "orders")
     lacking = [name for name in ("symbol", "fill_at", "side", "size", "price", "fees") if name not in orders]
     if lacking:
         raise DataError(f"orders: missing columns {lacking}; they have {list(map(str, orders.columns))}. Add them.")
-    instants = {name: as_utc(orders[name], what=f"orders, column {name}") for name in ("fill_at",)}
-    instants |= {name: pd.to_datetime(orders[name], utc=True) for name in ("decided_at", "known_at") if name in orders}
-    orders = orders.assign(**instants).reset_index(drop=True)
+    orders = orders.reset_index(drop=True)
+    for name in ("fill_at", "decided_at", "known_at"):
+        if name in orders:
+            where = f"orders, column {name}"
+            read = instants_of(orders[name], None, {}, where=where, remedy="Write it as 2020-01-31T09:30:00Z.")
+            # A decision may rest on nothing that became known.
+            orders[name] = read if name == "known_at" else as_utc(read, what=where)
+    for name in ("size", "price", "fees"):
+        orders[name] = numbers_of(orders[name], where=f"orders, column {name}")
+        missing = orders[name].isna().to_numpy()
+        if missing.any():
+            raise DataError(
+                f"orders, column {name}, row {np.argmax(missing)}: there is no number. Write it, 0 for none."
+            )
     row = weights.index.searchsorted(orders["fill_at"], side="right") - 1
     if (row < 0).any():
         first = orders.loc[row < 0].iloc[0]

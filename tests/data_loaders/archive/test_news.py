@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -81,6 +82,17 @@ def test_filters_mean_the_same_in_every_format(
     assert sorted(loaded.frame["article_id"]) == sorted(kept)
     removed = sum(count for name, count in loaded.counts.items() if name.startswith("filtered:"))
     assert removed == 3 - len(kept)
+
+
+@pytest.mark.parametrize("bound", ["2020-03-05 23:00 GMT+8", "2020-03-05 23:00 UTC+08:00", "now"])
+def test_a_bound_of_a_filter_says_one_instant(tmp_path: Path, bound: str) -> None:
+    at = pd.to_datetime(["2020-03-05 14:59Z", "2020-03-05 15:00Z", "2020-03-06 07:00Z"])
+    frame = pd.DataFrame({**dict.fromkeys(("symbol", "text", "source"), "x"), "published_at": at, "indexed": at})
+    frame.to_parquet(tmp_path / "n.parquet")
+    late = read_news(tmp_path / "n.parquet", filters={"indexed": {"min": "2020-03-05 23:00+08:00"}})
+    assert late.frame["published_at"].tolist() == at[1:].tolist()
+    with pytest.raises(ConfigError, match=f"min = {re.escape(repr(bound))} does not compare"):
+        read_news(tmp_path / "n.parquet", filters={"indexed": {"min": bound}})
 
 
 def test_a_folder_is_read_whole_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -286,6 +298,8 @@ def test_one_key_with_two_contents_is_refused(put: Callable[..., Path]) -> None:
         ({"symbol": "A", "symbol_flags": {"spam": "B"}}, ConfigError, "Use one"),
         ({"start": "2020-02-01", "end": "2020-01-01"}, ConfigError, "not after start"),
         ({"start": "someday"}, ConfigError, "no date"),
+        ({"start": "now"}, ConfigError, "no date"),
+        ({"end": "2024-07-15 08:30 GMT+8"}, ConfigError, r"GMT\+8' is no date"),
         ({"max_characters": 0}, ConfigError, "max_characters"),
     ],
 )

@@ -303,9 +303,9 @@ def test_other_calendars_and_sizes() -> None:
 
 
 def test_tickers_and_names_are_unique() -> None:
-    listed = grammar.companies(480)
-    assert len({company.symbol for company in listed}) == 480
-    assert len({company.name for company in listed}) == 480
+    listed = grammar.companies(grammar.MAX_SYMBOLS)
+    assert len({company.symbol for company in listed}) == grammar.MAX_SYMBOLS
+    assert len({company.name for company in listed}) == grammar.MAX_SYMBOLS
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,12 @@ NAMES = [
 ITEMS = st.dictionaries(st.sampled_from(NAMES), JSON | st.dictionaries(st.sampled_from(NAMES), JSON), max_size=8)
 
 
+def test_an_instant_in_a_zone_that_is_read_both_ways_is_undated():
+    items = [nested(f"u-{n}", "Apple soars", at, "AAPL") for n, at in enumerate(("2025-03-01 12:30 GMT+8", "now"))]
+    _, counts = read_items([("AAPL", item) for item in items], now=NOW)
+    assert counts["undated"] == 2
+
+
 @settings(max_examples=60)
 @given(st.lists(ITEMS, max_size=6))
 def test_whatever_is_served_every_item_is_accounted_for(items):

@@ -318,7 +318,7 @@ def test_a_full_model_is_of_its_bases_architecture_and_no_adapter(base, adapters
     adapter = adapters("full")
     config = json.loads((adapter.path / "config.json").read_text())
     other = copied(adapter, tmp_path / "other", config__json=json.dumps(config | {"model_type": "llama"}).encode())
-    with pytest.raises(DataError, match="is a 'llama', its base 'small bert' a 'bert'"):
+    with pytest.raises(DataError, match="is of type 'llama', its base 'small bert' of 'bert'"):
         TransformerScorer(base, other).logits(["up"])
     # transformers would load what it names from the hub.
     lured = copied(adapter, tmp_path / "lured", adapter_config__json=b'{"base_model_name_or_path": "a/b"}')

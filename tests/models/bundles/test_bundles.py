@@ -106,8 +106,9 @@ def test_a_reader_of_a_run_finds_adapter_and_base_in_the_cache(fitted: FittedMod
     np.testing.assert_array_equal(reader.scorer.logits(TEXTS), fitted.scorer.logits(TEXTS))
     with pytest.raises(MissingPartError, match="--cache"):
         fitted_reader("run fold 1", fitted.manifest, revision=None, cache_dir=tmp_path)
-    with pytest.raises(ConfigError, match="linear model is not kept"):
-        fitted_reader("run", fitted.manifest | {"kind": "linear"}, revision=None, cache_dir=home)
+    for kind in ("linear", "endpoint"):
+        with pytest.raises(ConfigError, match=f"a model of kind '{kind}' is not kept"):
+            fitted_reader("run", fitted.manifest | {"kind": kind}, revision=None, cache_dir=home)
 
 
 def test_a_reader_of_a_run_scores_as_the_run_did(base: Base, fitted: FittedModel, home: Path) -> None:

@@ -14,7 +14,9 @@ import pytest
 from samples import leak_worlds
 from typer.testing import CliRunner
 
+import embargo
 from embargo.backtest.leakage import CHECKS
+from embargo.data_loaders import Prices
 from embargo.data_loaders.fields import PRICE_FIELDS
 from embargo.models import Calibration
 from embargo.research.cli.commands import app
@@ -216,6 +218,26 @@ def test_weights_of_ones_own_are_audited(elsewhere):
     done = audit("--weights", elsewhere / "weights.parquet", *given(elsewhere))
     assert done.exit_code == 0, done.output
     assert "weights alone cannot be perturbed" in " ".join(done.output.split())
+
+
+def test_orders_of_a_csv_are_held_against_the_bars(elsewhere, tmp_path):
+    weights = pd.read_parquet(elsewhere / "weights.parquet")
+    prices = Prices.read(elsewhere / "bars.csv", calendar="XNYS")
+    orders = embargo.backtest(weights, prices, engine="kernel", n_boot=100).books.orders
+    local = orders["fill_at"].dt.tz_convert("America/New_York")
+    orders = orders.assign(fill_at=local.map(pd.Timestamp.isoformat), known_at=orders["fill_at"] - pd.Timedelta("1h"))
+    orders.to_csv(tmp_path / "orders.csv", index=False)
+    asked = ("--weights", elsewhere / "weights.parquet", "--orders", tmp_path / "orders.csv")
+    done = audit(*asked, *given(elsewhere, "--json", tmp_path / "found.json"))
+    assert done.exit_code == 0, done.output
+    found = {row["title"]: row for row in json.loads((tmp_path / "found.json").read_text())}
+    told = found[CHECKS["check_fill_order"].title]
+    assert (told["verdict"], f"All {len(orders)} fills" in told["detail"]) == ("pass", True)
+    late = pd.to_datetime(orders["fill_at"], utc=True).map(lambda at: f"{at:%Y-%m-%d %H:%M} GMT+8")
+    orders.assign(known_at=late).to_csv(tmp_path / "orders.csv", index=False)
+    done = audit(*asked, *given(elsewhere))
+    assert done.exit_code == 1, done.output
+    assert "orders, column known_at, row 0:" in " ".join(done.output.split())
 
 
 def test_an_account_with_leverage_and_what_is_stated_of_the_prices_are_heard(elsewhere, tmp_path):

@@ -9,6 +9,8 @@ import pytest
 from samples.small_runs import embargo
 
 from embargo.data_loaders.errors import ConfigError
+from embargo.data_loaders.simulated.grammar import MAX_SYMBOLS
+from embargo.data_loaders.simulated.market import SimulatedMarket
 from embargo.research.config.experiment import Config, load_config, parse_config
 
 MINIMAL = """
@@ -136,6 +138,14 @@ def test_labelled_file_needs_a_knowledge_cutoff(tmp_path: Path) -> None:
     overrides = ["labels.source=file", "labels.path=x.parquet", "model.kind=linear"]
     with pytest.raises(ConfigError, match="knowledge_cutoff"):
         load_config(write(tmp_path, MINIMAL), overrides)
+
+
+def test_as_many_symbols_are_simulated_as_there_are_names_for(tmp_path: Path) -> None:
+    path = write(tmp_path, MINIMAL)
+    most = load_config(path, [f"news.simulated.symbols={MAX_SYMBOLS}"]).news.simulated.symbols
+    assert SimulatedMarket(n_symbols=most).n_symbols == most
+    with pytest.raises(ConfigError, match=rf"news\.simulated\.symbols: .*{MAX_SYMBOLS}"):
+        load_config(path, [f"news.simulated.symbols={MAX_SYMBOLS + 1}"])
 
 
 def test_news_and_prices_are_simulated_together(tmp_path: Path) -> None:
@@ -342,7 +352,7 @@ def test_a_faster_scorer_is_asked_for_and_fits_the_model(tmp_path: Path) -> None
     assert load_config(path).model.scorer == "torch"
     assert load_config(path, ["model.scorer=onnx-int8"]).model.scorer == "onnx-int8"
     for setting, message in (
-        ("model.kind=linear", "a linear needs none"),
+        ("model.kind=linear", "kind = 'linear' needs none"),
         ("model.method=prompt", "needs an adapter that can be merged, which 'prompt' gives none"),
     ):
         with pytest.raises(ConfigError, match=message):

@@ -242,6 +242,7 @@ def test_the_usual_weights_are_those_of_the_literature() -> None:
         ({"news": {"path": "x", "columns": {"label": "tone"}}}, "label: when were they written"),
         ({"news": {"loader": "simulated"}}, "label: when were they written"),
         ({"news": {"loader": "store", "path": "x"}}, "keeps no answers"),
+        ({"news": {"loader": "desk.feeds:news"}}, "a corpus is read from files; write what the loader returns"),
         ({"split": {"train_until": "2015-09-01", "validation_until": "2015-09-02"}}, "after split.train_until"),
         ({"model": {"method": "prefix"}}, "method"),
         ({"model": {"micro_batch": 64}}, "micro_batch must not be larger"),

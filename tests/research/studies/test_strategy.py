@@ -16,6 +16,7 @@ from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 from embargo.data_loaders.fields import PRICE_FIELDS
 from embargo.data_loaders.simulated import SimulatedMarket, simulate_market
 from embargo.research.studies.strategy import COLUMNS, NOT_TESTED, audit_strategy
+from embargo.research.studies.strategy.handed_in import orders_of, read_weights, without_settings
 from embargo.research.studies.strategy.questions import QUESTIONS
 from embargo.signals.alignment import align
 
@@ -223,6 +224,90 @@ def test_orders_and_returns_kept_elsewhere_are_held_against_the_bars(world):
     assert "leak" in verdicts(audit_strategy(**given, orders=early))["T1"]
 
 
+@pytest.fixture(scope="module")
+def filled(world):
+    """Weights, and the orders that fill them, decided five minutes before and resting on news an hour older."""
+    weights = worlds.honest(world.news, world.prices)
+    orders = embargo.backtest(weights, world.prices, engine="kernel", n_boot=100).books.orders
+    earlier = {"decided_at": pd.Timedelta(minutes=5), "known_at": pd.Timedelta(minutes=65)}
+    return weights, orders.assign(**{name: orders["fill_at"] - ago for name, ago in earlier.items()})
+
+
+INSTANTS = ["fill_at", "decided_at", "known_at"]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda at: at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        lambda at: at.strftime("%Y-%m-%d %H:%M:%S UTC"),
+        lambda at: at.tz_convert("Asia/Singapore").isoformat(),
+        lambda at: at.tz_convert("America/New_York").isoformat(),  # another offset in summer
+    ],
+)
+def test_orders_of_a_file_are_those_of_the_frame(written, world, filled, tmp_path):
+    weights, orders = filled
+    orders.assign(**{name: orders[name].map(written) for name in INSTANTS}).to_csv(tmp_path / "o.csv", index=False)
+    read, kept = (orders_of(each, weights, world.prices) for each in (tmp_path / "o.csv", orders))
+    pd.testing.assert_frame_equal(read[INSTANTS], kept[INSTANTS])
+    assert read["bar"].equals(kept["bar"])
+    assert read[INSTANTS].eq(orders[INSTANTS]).all(axis=None)
+
+
+def test_a_decision_may_rest_on_nothing_known_but_is_made_some_time(world, filled, tmp_path):
+    weights, orders = filled
+    orders.assign(known_at="").to_csv(tmp_path / "o.csv", index=False)
+    assert orders_of(tmp_path / "o.csv", weights, world.prices)["known_at"].isna().all()
+    orders.assign(decided_at="").to_csv(tmp_path / "o.csv", index=False)
+    with pytest.raises(DataError, match=r"column decided_at: .* rows have no timestamp, first at row 0"):
+        orders_of(tmp_path / "o.csv", weights, world.prices)
+
+
+@pytest.mark.parametrize("column", INSTANTS)
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("2016-02-01 14:30", r"the time '2016-02-01 14:30' has no time zone. Write it with an offset, such as \+00:00"),
+        ("2016-02-01 14:30 GMT+8", r"GMT\+8 is east of Greenwich for some .* Write the offset alone, as \+00:00, or Z"),
+        ("2016-02-01 14:30 UTC+08:00", r"UTC\+08:00 is east of Greenwich for some"),
+        ("2016-02-01 14:30GMT-5", "GMT-5 is east of Greenwich for some"),
+        ("2016-02-01", "a date without a time of day. Write it as 2020-01-31T09:30:00Z"),
+        ("02/01/2016 14:30Z", "no ISO 8601 time .* Write times as 2020-01-31T09:30:00Z"),
+        ("now", "no ISO 8601 time"),
+        ("1454337000", "is a number. Write times as 2020-01-31T09:30:00Z"),
+    ],
+)
+def test_an_instant_of_an_order_that_is_read_two_ways_is_refused(column, written, told, world, filled, tmp_path):
+    weights, orders = filled
+    told_by = orders.assign(**{column: orders[column].map(pd.Timestamp.isoformat)}).reset_index(drop=True)
+    told_by.loc[3, column] = written
+    told_by.to_csv(tmp_path / "o.csv", index=False)
+    with pytest.raises(DataError, match=f"orders, column {column}, row 3: .*{told}"), without_settings():
+        orders_of(tmp_path / "o.csv", weights, world.prices)
+
+
+@pytest.mark.parametrize(
+    ("written", "told"), [("1,000.5", "'1,000.5' is no number. Mend it, or leave"), ("", "there is no number")]
+)
+def test_an_order_without_its_price_is_refused(written, told, world, filled, tmp_path):
+    weights, orders = filled
+    told_by = orders.assign(price=orders["price"].astype(str)).reset_index(drop=True)
+    told_by.loc[3, "price"] = written
+    told_by.to_csv(tmp_path / "o.csv", index=False)
+    with pytest.raises(DataError, match=f"orders, column price, row 3: {told}"), without_settings():
+        orders_of(tmp_path / "o.csv", weights, world.prices)
+
+
+def test_weights_by_the_clock_of_a_zone_that_changes_it_are_read(world, filled, tmp_path):
+    weights, _ = filled
+    local = weights.set_axis(weights.index.tz_convert("America/New_York").map(pd.Timestamp.isoformat))
+    assert local.index.str[-6:].nunique() == 2
+    local.to_csv(tmp_path / "w.csv")
+    pd.testing.assert_index_equal(
+        read_weights(tmp_path / "w.csv").index, weights.index, check_names=False, exact="equiv"
+    )
+
+
 def test_files_are_read(world, tmp_path):
     weights = worlds.honest(world.news, world.prices)
     weights.to_parquet(tmp_path / "weights.parquet")
@@ -240,6 +325,7 @@ def test_files_are_read(world, tmp_path):
         (lambda table: table.set_axis(table.index.strftime("%Y-%m-%d")), "labels rows by day.*when|labels rows by day"),
         (lambda table: table.set_axis(table.index.tz_localize(None)), "no time zone|labels rows by day"),
         (lambda table: table.set_axis(range(len(table))), "no instant"),
+        (lambda table: table.set_axis(table.index.strftime("%Y-%m-%d %H:%M GMT+8")), r"row 0: .*GMT\+8 is east of"),
         (lambda table: table.rename(columns={"S00": "ZZZ"}), "ZZZ|S00"),
         (lambda table: table.where(table > 0.0), "Write 0 to hold nothing"),
     ],
