@@ -27,6 +27,10 @@ def unique_name() -> str:
     return uuid.uuid4().hex[:16]
 
 
+# Extras that bring what speaks a scheme.
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
+
+
 @dataclass(frozen=True)
 class Folder:
     """The folder of a store; all names are relative to it, with forward slashes.
@@ -57,7 +61,9 @@ class Folder:
         try:
             system, path = fsspec.core.url_to_fs(str(Path(root).expanduser()) if isinstance(root, Path) else address)
         except ImportError as failure:
-            raise MissingPartError(f"store {address}: {failure}. Install the package that it names.") from failure
+            extra = _EXTRAS.get(address.partition("://")[0])
+            how = f"Run: pip install 'embargo-backtest[{extra}]'." if extra else "Install the package that it names."
+            raise MissingPartError(f"store {address}: {failure}. {how}") from failure
         except ValueError as failure:
             raise ConfigError(f"store {address}: {failure}. Give a folder, or an address such as s3://...") from failure
         local = isinstance(system, LocalFileSystem)

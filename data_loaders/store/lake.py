@@ -14,7 +14,7 @@ from typing import get_args
 import pandas as pd
 import pyarrow as pa
 
-from embargo.data_loaders.errors import DataError, MissingPartError
+from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 from embargo.data_loaders.records import Dataset
 from embargo.data_loaders.store.reading import committed_versions
 from embargo.data_loaders.store.store import Store
@@ -42,6 +42,8 @@ def export_delta(store: Store, folder: str | Path, *, at: pd.Timestamp) -> dict[
 
     Raises
     ------
+    ConfigError
+        If the folder has no name, or lies in the store.
     MissingPartError
         If the package deltalake is not installed.
     DataError
@@ -67,6 +69,10 @@ def export_delta(store: Store, folder: str | Path, *, at: pd.Timestamp) -> dict[
         raise MissingPartError(
             f"Delta tables need the package deltalake ({failure}). Run: pip install 'embargo-backtest[delta]'."
         ) from failure
+    if not str(folder).strip():
+        raise ConfigError("export: the folder has no name. Say where the Delta tables are to be written.")
+    if _inside(str(folder), store.root):
+        raise ConfigError(f"{folder}: lies in the store itself. Choose a folder outside {store.root}.")
     snapshot = store.as_of(at)
     told = {"embargo.known_until": snapshot.t.isoformat()}
     held = {batch.dataset for batch in store.batches() if batch.rows}
@@ -92,6 +98,13 @@ def export_delta(store: Store, folder: str | Path, *, at: pd.Timestamp) -> dict[
             ) from failure
         written[dataset] = counted.rows
     return written
+
+
+def _inside(folder: str, store: str) -> bool:
+    """Tell whether a folder is another, or lies in it; addresses are compared as they are written."""
+    if "://" not in folder + store:
+        return Path(folder).resolve().is_relative_to(Path(store).resolve())
+    return f"{folder.rstrip('/')}/".startswith(f"{store.rstrip('/')}/")
 
 
 class _Counted:

@@ -132,8 +132,23 @@ class ScoreCache:
         rows = Rows.of([Rows(keys_of(list(fresh)), np.array(list(fresh.values()), dtype=float))])
         name, content = rows.written(digest)
         self._folder.write(f"{digest.hex()}/{name}", content)
-        self._remove([each for each in self._damaged if each.startswith(digest.hex())])
+        # Rows that were computed anew have the name of the shard that was damaged.
+        self._damaged.discard(f"{digest.hex()}/{name}")
+        self._remove(
+            [each for each in self._damaged if each.startswith(digest.hex()) and self._is_damaged(each, digest)]
+        )
+        self._damaged = {each for each in self._damaged if not each.startswith(digest.hex())}
         self._merge(identity)
+
+    def _is_damaged(self, name: str, digest: bytes) -> bool:
+        """Look once more: another process may have written the same rows since."""
+        try:
+            open_shard(self._folder, name, digest)
+        except DamagedError:
+            return True
+        except FileNotFoundError:
+            pass
+        return False
 
     def _shards(self, identity: str) -> dict[str, Shard]:
         """Return the shards of a scorer by name, the largest first."""
@@ -176,7 +191,9 @@ class ScoreCache:
             for name, shard in shards.items():
                 if len(shard.heads) < _LARGEST:
                     sizes[_size(len(shard.heads))].append(name)
-            several = next((names for _, names in sorted(sizes.items()) if len(names) >= _MERGED), None)
+            several = next(
+                (few for _, names in sorted(sizes.items()) if len(few := _together(names, shards)) > 1), None
+            )
             if several is None:
                 return
             merged, content = Rows.of([shards[name].rows for name in several]).written(digest)
@@ -210,6 +227,17 @@ class ScoreCache:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _together(names: Sequence[str], shards: Mapping[str, Shard]) -> list[str]:
+    """Return those of many shards of one size that make a shard within the limit; none of few."""
+    rows, several = 0, []
+    for name in sorted(names, key=lambda each: (len(shards[each].heads), each)) if len(names) >= _MERGED else ():
+        rows += len(shards[name].heads)
+        if rows > _LARGEST:
+            break
+        several.append(name)
+    return several
 
 
 def _size(rows: int) -> int:

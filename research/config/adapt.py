@@ -166,13 +166,15 @@ def load_adapt(
     document = document_of(path, overrides, env=env)
     own = {name: document.pop(name) for name in _OWN if name in document}
     _resolve(own, path, env)
+    places = dict.fromkeys(_OWN, str(path))
     if readers is not None:
         second = read_toml(Path(readers), remedy="It holds [readers.NAME] tables, each like an experiment's [model].")
         if strange := sorted(set(second) - set(_OWN)):
             raise ConfigError(f"{readers}: {', '.join(strange)}: only [readers.NAME] and [adapt] belong here.")
         _resolve(second, Path(readers), env)
         own |= second
-    return parse_adapt(document | own, where=str(path), allow=allow)
+        places |= dict.fromkeys(second, str(readers))
+    return _parsed(document | own, str(path), places, allow)
 
 
 def parse_adapt(document: Mapping[str, Any], *, where: str, allow: Collection[str] = ()) -> AdaptConfig:
@@ -183,25 +185,30 @@ def parse_adapt(document: Mapping[str, Any], *, where: str, allow: Collection[st
     ConfigError
         As `load_adapt`.
     """
+    return _parsed(document, where, dict.fromkeys(_OWN, where), allow)
+
+
+def _parsed(document: Mapping[str, Any], where: str, places: Mapping[str, str], allow: Collection[str]) -> AdaptConfig:
+    """Check an experiment, told to stand in one place, with readers and prices that may stand in another."""
     rest = {name: value for name, value in document.items() if name not in _OWN}
     experiment: Config | LabelledConfig
     if "news" in rest or "prices" in rest:
         experiment = parse_config(rest, where=where, allow=allow)
     else:
         experiment = checked(LabelledConfig, rest, where=where)
-    given = document.get("readers")
-    sections = _usual(experiment) if not given else _named(given, where)
-    weighed = checked(AdaptSection, document.get("adapt", {}), where=f"{where}: adapt")
+    given, there = document.get("readers"), places["readers"]
+    sections = _usual(experiment) if not given else _named(given, there)
+    weighed = checked(AdaptSection, document.get("adapt", {}), where=f"{places['adapt']}: adapt")
     study = AdaptConfig(experiment, sections, weighed, tuple(allow))
     if len(sections) < 2:
-        raise ConfigError(f"{where}: a study needs two readers or more, got {list(sections)}. Add [readers.NAME].")
+        raise ConfigError(f"{there}: a study needs two readers or more, got {list(sections)}. Add [readers.NAME].")
     for name, section in sections.items():
         if isinstance(experiment, Config):
             _with(experiment, section, name)
         elif section.max_train is not None:
-            raise ConfigError(f"{where}: readers.{name}.max_train keeps the newest, and a labelled file is undated.")
+            raise ConfigError(f"{there}: readers.{name}.max_train keeps the newest, and a labelled file is undated.")
         elif section.scores is not None:
-            raise ConfigError(f"{where}: readers.{name}.scores go by article, and a labelled file has none. Add news.")
+            raise ConfigError(f"{there}: readers.{name}.scores go by article, and a labelled file has none. Add news.")
     return study
 
 

@@ -15,7 +15,8 @@ from embargo.research.studies.adapt.recommend import money
 from embargo.research.studies.adapt.rows import MEASURES, TRUSTED, Row
 
 _POINTS = 81
-_SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star")
+# One more than there are colours, so that no two of many readers wear the same.
+_SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star", "pentagon")
 
 
 def quality_chart(found: Adaptation) -> Chart:

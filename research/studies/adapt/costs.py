@@ -22,6 +22,9 @@ from embargo.research.config.adapt import AdaptSection
 VOLUMES = (10_000, 100_000, 1_000_000, 10_000_000, 100_000_000)
 HOUR = 3600.0
 
+# How many times the other a cost must be to differ.
+APART = 1.25
+
 
 @dataclass
 class Effort:
@@ -132,6 +135,8 @@ class BreakEven:
 def break_evens(lines: Mapping[str, tuple[float, float]]) -> list[BreakEven]:
     """Find where the cost lines of readers cross, over any number of articles above 0.
 
+    Costs that lie within a quarter of each other are alike: they are timings, and those of one fit cross by chance.
+
     Parameters
     ----------
     lines : mapping of str to (float, float)
@@ -140,7 +145,7 @@ def break_evens(lines: Mapping[str, tuple[float, float]]) -> list[BreakEven]:
     Returns
     -------
     list of BreakEven
-        By number of articles. Two readers of which one is dearer in both have none.
+        By number of articles. Two readers of which one is dearer in both, or alike in one, have none.
 
     Examples
     --------
@@ -152,7 +157,7 @@ def break_evens(lines: Mapping[str, tuple[float, float]]) -> list[BreakEven]:
     for one, other in combinations(lines, 2):
         few, many = sorted((one, other), key=lambda name: lines[name])
         (fixed, each), (higher, less) = lines[few], lines[many]
-        if higher > fixed and each > less:
+        if higher > fixed * APART and each > less * APART:
             articles = (higher - fixed) / (each - less)
             # Lines that all but run together cross where no number reaches.
             if math.isfinite(articles):

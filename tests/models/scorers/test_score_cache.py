@@ -143,6 +143,35 @@ def test_a_damaged_shard_is_told_once_and_its_scores_are_computed_anew(tmp_path,
         assert cache.get_many("a", ["t3"])["t3"].tolist() == (first["t3"] + 1.0).tolist()
 
 
+def test_what_is_computed_anew_of_a_damaged_shard_stays(tmp_path):
+    """The same rows have the same name; whoever saw the damage must not delete what has come in its place."""
+    path, first = tmp_path / "scores", rows(0, 40)
+    with ScoreCache(path) as cache:
+        cache.put_many("a", first)
+    [shard] = shards(path)
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-1])
+    with ScoreCache(path) as one, ScoreCache(path) as other:
+        for each in (one, other):
+            with pytest.warns(RuntimeWarning, match="computed anew"):
+                assert not each.get_many("a", list(first))
+        one.put_many("a", first)
+        assert len(one.get_many("a", list(first))) == 40
+        other.put_many("a", rows(40, 41))
+        assert len(other.get_many("a", list(rows(0, 41)))) == 41
+    with ScoreCache(path) as cache:
+        assert len(cache.get_many("a", list(rows(0, 41)))) == 41
+
+
+def test_no_shard_grows_beyond_its_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_LARGEST", 1000)
+    with ScoreCache(tmp_path / "scores") as cache:
+        for start in range(0, 2700, 300):
+            cache.put_many("a", rows(start, start + 300))
+        assert len(cache.get_many("a", list(rows(0, 2700)))) == 2700
+    assert max((each.stat().st_size - 64) // 40 for each in shards(tmp_path / "scores")) == 900
+
+
 def test_scores_moved_to_another_scorer_are_not_believed(tmp_path):
     path = tmp_path / "scores"
     with ScoreCache(path) as cache:
