@@ -213,7 +213,7 @@ def orders_of(orders: pd.DataFrame | str | Path, weights: pd.DataFrame, prices: 
         missing = orders[name].isna().to_numpy()
         if missing.any():
             raise DataError(
-                f"orders, column {name}, row {np.argmax(missing)}: there is no number. Write it, 0 for none."
+                f"orders, column {name}, row {np.argmax(missing)}: there is no number. Write it."
             )
     row = weights.index.searchsorted(orders["fill_at"], side="right") - 1
     if (row < 0).any():
