@@ -212,9 +212,7 @@ def orders_of(orders: pd.DataFrame | str | Path, weights: pd.DataFrame, prices: 
         orders[name] = numbers_of(orders[name], where=f"orders, column {name}")
         missing = orders[name].isna().to_numpy()
         if missing.any():
-            raise DataError(
-                f"orders, column {name}, row {np.argmax(missing)}: there is no number. Write it, 0 for none."
-            )
+            raise DataError(f"orders, column {name}, row {np.argmax(missing)}: there is no number. Write it.")
     row = weights.index.searchsorted(orders["fill_at"], side="right") - 1
     if (row < 0).any():
         first = orders.loc[row < 0].iloc[0]
