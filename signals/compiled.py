@@ -19,7 +19,7 @@ _RUN, _LANES = 128, 8
 _RESIDUE = 1e-12
 
 
-class Rules(NamedTuple):
+class WeightRules(NamedTuple):
     """What makes weights of evidence as plain numbers; ``net`` below 0 is no limit."""
 
     keep: float
@@ -99,7 +99,7 @@ def _signal_row(top: Array, bottom: Array, tradable: Array, shrinkage: float, le
 
 
 @nb.njit(cache=True, error_model="numpy")
-def _position_row(raw: Array, number: int, rules: Rules) -> None:
+def _position_row(raw: Array, number: int, rules: WeightRules) -> None:
     if rules.neutral:
         mean = added(raw) / max(number, 1)
         for j in range(len(raw)):
@@ -145,7 +145,7 @@ def _absolute(weights: Array, part: Array) -> float:
 
 
 @nb.njit(cache=True, error_model="numpy")
-def _size_row(weights: Array, rules: Rules, gate: float, part: Array) -> None:
+def _size_row(weights: Array, rules: WeightRules, gate: float, part: Array) -> None:
     factor = rules.gross / max(_absolute(weights, part), 1.0)
     for j in range(len(weights)):
         weights[j] = min(max(weights[j] * factor, -rules.cap), rules.cap)
@@ -160,7 +160,7 @@ def _size_row(weights: Array, rules: Rules, gate: float, part: Array) -> None:
 
 
 @nb.njit(cache=True, error_model="numpy")
-def _band_row(weights: Array, held: Array, rules: Rules, part: Array) -> None:
+def _band_row(weights: Array, held: Array, rules: WeightRules, part: Array) -> None:
     """Keep what moved by less than the band since the weight last set; ``held`` is the row before, and the next."""
     for j in range(len(weights)):
         wanted, before = weights[j], held[j]
@@ -185,7 +185,7 @@ def weights_of(
     signs: Array,
     tradable: Array,
     gate: Array,
-    rules: Rules,
+    rules: WeightRules,
     weights: Array,
 ) -> None:
     """Write the weights of rearranged evidence; panels of shape (rows, symbols).

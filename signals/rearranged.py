@@ -105,7 +105,7 @@ def _rules(heard: AggregationSettings, weights: WeightSettings) -> tuple[float |
     from embargo.signals import compiled
 
     half_life = heard.half_life_bars
-    return compiled.Rules(
+    return compiled.WeightRules(
         0.5 ** (1.0 / half_life) if half_life > 0.0 else 0.0,
         heard.shrinkage,
         max(weights.min_signal, float(np.finfo(float).tiny)),

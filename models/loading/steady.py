@@ -21,6 +21,9 @@ def steady(model: Any) -> Any:
     import torch
 
     class Wide(torch.nn.Module):
+        weight: torch.Tensor
+        bias: torch.Tensor | None
+
         def __init__(self, layer: torch.nn.Linear) -> None:
             super().__init__()
             more = COLUMNS - layer.out_features

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from embargo.data_loaders.errors import ConfigError
-from embargo.research.engine.keepers import Done, Engine, Serial, Task, no_progress, nothing_done
+from embargo.research.engine.keepers import Done, Engine, Serial, Step, no_progress, nothing_done
 from embargo.research.engine.processes import Processes
 from embargo.research.progress import Advance
 
@@ -57,12 +57,12 @@ class Auto:
     ) -> None:
         self._processes = Processes(workers)
         self._say, self._clock = say, clock
-        self._took: dict[Task, float] = {}
-        self._told: set[Task] = set()
+        self._took: dict[Step, float] = {}
+        self._told: set[Step] = set()
 
     def map(
         self,
-        function: Task,
+        function: Step,
         items: Sequence[Any],
         shared: Any = None,
         *,
@@ -99,7 +99,7 @@ class Auto:
             progress=lambda finished, _: progress(start + finished, len(items)),
         )
 
-    def _tell(self, function: Task, text: str) -> None:
+    def _tell(self, function: Step, text: str) -> None:
         """Say once of each kind of task where it is carried out; a stream asks for each of its frames."""
         if function not in self._told:
             self._told.add(function)

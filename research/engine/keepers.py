@@ -25,7 +25,7 @@ from embargo.research.progress import Advance
 RETRIES = 2
 
 # Takes what all tasks share, and what is the task's own; at the top of a module, so that others find it by name.
-Task = Callable[[Any, Any], Any]
+Step = Callable[[Any, Any], Any]
 # Called with the number of a task and its result as soon as it is there, in any order.
 Done = Callable[[int, Any], None]
 
@@ -43,7 +43,7 @@ class Engine(Protocol):
 
     def map(
         self,
-        function: Task,
+        function: Step,
         items: Sequence[Any],
         shared: Any = None,
         *,
@@ -100,7 +100,7 @@ class Serial:
 
     def map(
         self,
-        function: Task,
+        function: Step,
         items: Sequence[Any],
         shared: Any = None,
         *,
@@ -130,7 +130,7 @@ class Serial:
 
 
 @dataclass(frozen=True)
-class Answer:
+class TaskResult:
     """What came of a task elsewhere: its result, or what it raised, and the warnings it gave."""
 
     result: Any = None
@@ -149,7 +149,7 @@ class Answer:
         return self.result
 
 
-def carry_out(function: Task, shared: Any, item: Any) -> Answer:
+def carry_out(function: Step, shared: Any, item: Any) -> TaskResult:
     """Carry out a task for somebody else; its errors and warnings are part of the answer."""
     with warnings.catch_warnings(record=True) as caught, one_thread():
         warnings.simplefilter("default")
@@ -158,7 +158,7 @@ def carry_out(function: Task, shared: Any, item: Any) -> Answer:
         except Exception as failure:  # whatever it is, who asked has to hear of it
             result, error, where = None, *_portable(failure)
     warned = tuple((str(each.message), each.category, each.filename, each.lineno) for each in caught)
-    return Answer(result, error, where, warned)
+    return TaskResult(result, error, where, warned)
 
 
 def _portable(failure: Exception) -> tuple[BaseException, str]:

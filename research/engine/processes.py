@@ -25,9 +25,9 @@ from embargo.data_loaders.errors import ConfigError, MissingPartError
 from embargo.data_loaders.threads import one_thread
 from embargo.research.engine.keepers import (
     RETRIES,
-    Answer,
     Done,
-    Task,
+    Step,
+    TaskResult,
     carry_out,
     cores,
     gpus,
@@ -95,7 +95,7 @@ class Processes:
 
     def map(
         self,
-        function: Task,
+        function: Step,
         items: Sequence[Any],
         shared: Any = None,
         *,
@@ -218,11 +218,13 @@ def _work(connection: Connection, gpu: str | None) -> None:
     os._exit(0)  # to take libraries down one by one takes seconds, and nothing of theirs is kept
 
 
-def _packed(answer: Answer) -> bytes:
+def _packed(answer: TaskResult) -> bytes:
     try:
         return bytes(ForkingPickler.dumps(answer))
     except Exception as failure:  # what cannot be sent says so in many ways
-        return bytes(ForkingPickler.dumps(Answer(error=TypeError(f"the result of a task cannot be sent: {failure}"))))
+        return bytes(
+            ForkingPickler.dumps(TaskResult(error=TypeError(f"the result of a task cannot be sent: {failure}")))
+        )
 
 
 def _end_with_driver() -> None:
