@@ -8,12 +8,16 @@ such pass: who asks is told so, and takes that path.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from embargo.signals.aggregation import AggregationSettings, Evidence
 from embargo.signals.cross_section import SignalSettings
 from embargo.signals.weights import WeightSettings
+
+if TYPE_CHECKING:
+    from embargo.signals.compiled import WeightRules
 
 # (rows, columns, signs) of a rearrangement to weights, shape (bars, symbols).
 Pass = Callable[[np.ndarray, np.ndarray, "np.ndarray | None"], np.ndarray]
@@ -30,6 +34,9 @@ def has_pass(signal: SignalSettings, weights: WeightSettings) -> bool:
     >>> from embargo.signals.cross_section import SignalSettings
     >>> from embargo.signals.rearranged import has_pass
     >>> from embargo.signals.weights import WeightSettings
+
+    if TYPE_CHECKING:
+    from embargo.signals.compiled import WeightRules
     >>> [has_pass(SignalSettings(), WeightSettings(method)) for method in ("proportional", "top_bottom")]
     [True, False]
     """
@@ -101,7 +108,7 @@ def _unwritten(panel: np.ndarray, dtype: type = float) -> np.ndarray:
     return view
 
 
-def _rules(heard: AggregationSettings, weights: WeightSettings) -> tuple[float | bool, ...]:
+def _rules(heard: AggregationSettings, weights: WeightSettings) -> WeightRules:
     from embargo.signals import compiled
 
     half_life = heard.half_life_bars

@@ -235,7 +235,7 @@ def _compared(
         place, symbol, group = _cells(own[heard] * n_legs + other[heard], column[heard], n_symbols)
         before, after = np.divmod(place, n_legs)
         # Copies say the same again, so that a text counts by what it says, not by how often.
-        side = 1.0
+        side = np.ones(len(place))
         if weighed is not None:
             side = np.clip(np.bincount(group, weights=weighed[heard], minlength=len(place)), -1.0, 1.0)
         declared, shifted = side * moves[before, symbol], side * moves[after, symbol]

@@ -157,7 +157,7 @@ def read_list(folder: Folder, entry: FileEntry) -> ArticleList | None:
 
 
 def _mapped(path: Path) -> memoryview:
-    return memoryview(np.memmap(path, np.uint8, "r")) if path.stat().st_size else memoryview(b"")
+    return np.memmap(path, np.uint8, "r").data if path.stat().st_size else memoryview(b"")
 
 
 class Sought:
@@ -178,7 +178,8 @@ class Sought:
             return likely
         place = np.searchsorted(self._hashes, likely)
         place[place == len(self._hashes)] = 0
-        return likely[self._hashes[place] == likely]
+        found: np.ndarray = likely[self._hashes[place] == likely]
+        return found
 
 
 def _from_file(path: Path, facts: Facts) -> ArticleList:

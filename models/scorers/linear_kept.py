@@ -110,7 +110,8 @@ def _write(folder: Path, scorer: LinearScorer, state: str, key: dict[str, Any]) 
     terms = {name: words.tolist() for name, words in scorer.terms.items()}
     (folder / _TERMS).write_text(json.dumps(terms), encoding="ascii")
     with (folder / _LEARNT).open("wb") as stream:
-        np.savez(stream, **scorer.learnt)
+        learnt: dict[str, Any] = scorer.learnt
+        np.savez(stream, **learnt)
     write_record(folder, scorer.read)
     write_manifest(folder, {"kind": "linear", "state": state, "key": key}, sealed=True)
 

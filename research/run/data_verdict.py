@@ -200,7 +200,7 @@ def clock_of(news: pd.DataFrame, prices: Prices, *, calendar: str | None = None)
 def tone_of(news: pd.DataFrame) -> pd.Series:
     """Read news with the word list, which knows no prices: from -1 (bad) to 1 (good), 0 for nothing."""
     codes, texts = pd.factorize(news["text"])
-    good, bad = count_all_words(texts, signs_of()).T
+    good, bad = count_all_words(pd.Series(texts), signs_of()).T
     return pd.Series(np.tanh((good - bad).astype(float))[codes], index=news.index)
 
 

@@ -206,14 +206,11 @@ def equity_of(
     from embargo.backtest.books.compiled_books import Rates, strict_account
 
     check_shape("weights", weights, market)
-    panels = [panel_by_symbol(panel) for panel in (weights, market.fill, market.close)]
+    (target, held_by), (fill, fill_by), (close, close_by) = map(panel_by_symbol, (weights, market.fill, market.close))
     rates = Rates(costs.fee, costs.slippage, costs.borrow_annual, costs.interest_annual, execution.stale_after)
     equity, turnover = np.zeros(len(weights)), np.zeros(len(weights))
-    by_symbol = tuple(turned for _, turned in panels)
-    years = unwritten(market.years)
-    sound = strict_account(
-        *(panel for panel, _ in panels), by_symbol, years, rates, float(initial_cash), equity, turnover
-    )
+    years, by_symbol = unwritten(market.years), (held_by, fill_by, close_by)
+    sound = strict_account(target, fill, close, by_symbol, years, rates, float(initial_cash), equity, turnover)
     return _account(equity, turnover, initial_cash) if sound else None
 
 

@@ -10,7 +10,7 @@ import pytest
 from deltalake import DeltaTable
 from samples.loopback_commands import embargo
 
-from embargo.data_loaders.errors import DataError, MissingPartError
+from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 from embargo.data_loaders.store import Store, export_delta
 
 NOW = pd.Timestamp("2024-06-03", tz="UTC").as_unit("us")
@@ -66,6 +66,15 @@ def test_where_it_cannot_be_written_is_told(store: Store, tmp_path: Path) -> Non
     (tmp_path / "lake").write_text("a file")
     with pytest.raises(DataError, match="lake/news: the Delta table cannot be written"):
         export_delta(store, tmp_path / "lake", at=NOW)
+
+
+@pytest.mark.parametrize("place", ["", " ", "store", "store/news", "other/../store"])
+def test_a_lake_lies_outside_its_store(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="has no name" if not place.strip() else "in the store itself"):
+        export_delta(store, place, at=NOW)
 
 
 def test_without_the_package_its_extra_is_named(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

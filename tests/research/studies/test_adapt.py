@@ -284,6 +284,9 @@ def test_a_study_needs_readers_that_fit(labelled: Path, tmp_path: Path) -> None:
     (tmp_path / "second.toml").write_text("[news]\nloader = 'simulated'\n")
     with pytest.raises(ConfigError, match="news: only"):
         load_adapt(labelled, readers=tmp_path / "second.toml")
+    (tmp_path / "second.toml").write_text("[readers.a]\nkind = 'linear'\ncolour = 'red'\n")
+    with pytest.raises(ConfigError, match=r"second\.toml: readers\.a: 1 setting is wrong"):
+        load_adapt(labelled, readers=tmp_path / "second.toml")
     given_scores = ["readers.given.kind=scores", "readers.given.scores={path='s.csv', knowledge_cutoff=2014-01-01}"]
     with pytest.raises(ConfigError, match="go by article"):
         load_adapt(labelled, given_scores)
@@ -325,6 +328,13 @@ def test_readers_cost_the_same_where_they_break_even(lines: list[tuple[float, fl
         assert less < each
         for cost in (fixed + crossing.articles * each, higher + crossing.articles * less):
             assert cost == pytest.approx(crossing.cost, rel=1e-6, abs=1e-6)
+
+
+def test_timings_that_are_alike_do_not_break_even() -> None:
+    shared_fit = {"asked": (91.2, 0.003), "taught": (92.5, 0.001)}
+    alike_each = {"words": (0.01, 0.0012), "guesses": (0.02, 0.001)}
+    assert break_evens(shared_fit) == break_evens(alike_each) == []
+    assert len(break_evens(shared_fit | {"cheap": (1.0, 0.01)})) == 2
 
 
 def test_so_many_resamples_that_a_p_value_can_stand() -> None:
