@@ -187,7 +187,8 @@ def _cells(values: np.ndarray, classes: np.ndarray, members: np.ndarray | None, 
 
 def _confusions(cells: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return the confusion for each row of weights; sums of whole numbers, which are exact in any order."""
-    return (weights.astype(float) @ cells).reshape(len(weights), len(CLASSES), len(CLASSES))
+    found: np.ndarray = weights.astype(float) @ cells
+    return found.reshape(len(weights), len(CLASSES), len(CLASSES))
 
 
 def _members(groups: Sequence[Any] | np.ndarray | None, n: int) -> tuple[np.ndarray | None, int]:
