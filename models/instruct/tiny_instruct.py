@@ -74,7 +74,7 @@ class TinyInstructSettings:
     Traceback (most recent call last):
         ...
     embargo.data_loaders.errors.ConfigError: tiny-instruct: examples must be a multiple of 3 and retrieved not be \
-negative, got 2 and 0.
+negative, got 2 and 2.
     """
 
     pretraining: TinyLmSettings = field(default_factory=TinyLmSettings)

@@ -360,7 +360,7 @@ def export(
 ) -> None:
     """Write a store as Delta tables, for those who keep their data in a lake.
 
-    Each table holds every version with when it was committed, seen and known. Needs the extra embargo-backtest[delta].
+    Each table holds every version with when it was committed, seen and known. Needs the package deltalake.
 
     Example: [bold]embargo data export store --delta lake[/bold]
     """

@@ -79,7 +79,7 @@ def test_a_lake_lies_outside_its_store(
 
 def test_without_the_package_its_extra_is_named(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "deltalake", None)
-    with pytest.raises(MissingPartError, match=r"pip install 'embargo\[delta\]'"):
+    with pytest.raises(MissingPartError, match=r"pip install 'embargo-backtest\[delta\]'"):
         export_delta(store, tmp_path / "lake", at=NOW)
     assert not (tmp_path / "lake").exists()
 

@@ -204,7 +204,7 @@ def test_absent_things_are_named_without_waiting(monkeypatch):
     with pytest.raises(MissingPartError, match="nobody/nothing"):
         resolve_base("nobody/nothing")
     monkeypatch.setattr(resolve.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(MissingPartError, match=r"embargo\[minilm\]"):
+    with pytest.raises(MissingPartError, match=r"embargo-backtest\[minilm\]"):
         resolve_base("minilm")
     assert time.monotonic() - started < 60
 

@@ -222,7 +222,9 @@ def test_architectures_and_sizes_that_cannot_be_exported_are_named(tiny_pair, tm
 @pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
 def test_missing_packages_are_named(tiny_pair, tmp_path, monkeypatch, package):
     monkeypatch.setitem(__import__("sys").modules, package, None)
-    with pytest.raises(MissingPartError, match=rf"'{package}' is not installed. Run: pip install 'embargo\[onnx\]'"):
+    with pytest.raises(
+        MissingPartError, match=rf"'{package}' is not installed. Run: pip install 'embargo-backtest\[onnx\]'"
+    ):
         to_onnx(*tiny_pair, tmp_path / "x")
 
 
@@ -325,7 +327,9 @@ def test_scales_are_never_taken_from_a_text_the_adapter_did_not_see(tiny_pair, s
 def test_a_runtime_that_is_not_installed_is_said_before_anything(monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
     check_runtime("torch")
-    with pytest.raises(MissingPartError, match=rf"'{package}' is not installed. Run: pip install 'embargo\[onnx\]'"):
+    with pytest.raises(
+        MissingPartError, match=rf"'{package}' is not installed. Run: pip install 'embargo-backtest\[onnx\]'"
+    ):
         check_runtime("onnx")
 
 

@@ -260,7 +260,7 @@ def test_classes_that_lack_examples_are_named():
 
 def test_without_bm25s_the_remedy_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "bm25s", None)
-    with pytest.raises(MissingPartError, match=r"pip install 'embargo\[retrieval\]'"):
+    with pytest.raises(MissingPartError, match=r"pip install 'embargo-backtest\[retrieval\]'"):
         context_of(PromptSettings(retrieve="bm25"))
 
 

@@ -298,7 +298,7 @@ def test_without_the_client_it_is_said_what_is_missing(server, tmp_path, monkeyp
     import sys
 
     monkeypatch.setitem(sys.modules, "openai", None)
-    with pytest.raises(MissingPartError, match=r"pip install 'embargo\[endpoint\]'"):
+    with pytest.raises(MissingPartError, match=r"pip install 'embargo-backtest\[endpoint\]'"):
         scorer_of(server, tmp_path)
 
 

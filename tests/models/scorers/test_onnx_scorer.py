@@ -218,5 +218,7 @@ def test_a_graph_that_onnx_runtime_cannot_read_is_named(copy):
 
 def test_a_missing_package_is_named(folders, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(MissingPartError, match=r"'onnxruntime' is not installed. Run: pip install 'embargo\[onnx\]'"):
+    with pytest.raises(
+        MissingPartError, match=r"'onnxruntime' is not installed. Run: pip install 'embargo-backtest\[onnx\]'"
+    ):
         OnnxScorer(folders["fp32"])
