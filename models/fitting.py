@@ -202,15 +202,17 @@ def fit_scorer(
 
     Examples
     --------
+    >>> import tempfile
     >>> from pathlib import Path
     >>> import pandas as pd
     >>> from embargo.models import fit_scorer
     >>> train = pd.DataFrame({"text": ["profit rose", "profit fell", "annual report"] * 4, "label": [2, 0, 1] * 4})
     >>> held_out = pd.DataFrame({"text": ["sales rose", "sales fell"], "label": [2, 0]})
     >>> until = pd.Timestamp("2016-01-01", tz="UTC")
-    >>> model = fit_scorer(
-    ...     "linear", train=train, validation=held_out, trained_until=until, cache_dir=Path("cache")
-    ... )
+    >>> with tempfile.TemporaryDirectory() as cache:
+    ...     model = fit_scorer(
+    ...         "linear", train=train, validation=held_out, trained_until=until, cache_dir=Path(cache)
+    ...     )
     >>> model.manifest["validation_accuracy"], model.manifest["knowledge_cutoff"]
     (1.0, '2016-01-01T00:00:00+00:00')
     """
