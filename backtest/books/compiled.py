@@ -130,7 +130,8 @@ def _clip(order: Array, last: Array, bought: float, room: float) -> float:
 
 
 @nb.njit(cache=True, fastmath=_LOOSE, error_model="numpy")
-def _gross_of(target: Array) -> float:
+def gross_of(target: Array) -> float:
+    """Sum of absolute weights of a row."""
     total = 0.0
     for j in range(len(target)):
         total += abs(target[j])
@@ -141,7 +142,7 @@ def _gross_of(target: Array) -> float:
 def row_gross(targets: Array, gross: Array) -> None:
     """Sum of absolute weights of each row; not finite where a weight is not."""
     for t in range(len(targets)):
-        gross[t] = _gross_of(targets[t])
+        gross[t] = gross_of(targets[t])
 
 
 @nb.njit(cache=True, error_model="numpy")

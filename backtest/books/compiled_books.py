@@ -12,12 +12,13 @@ from typing import NamedTuple
 import numba as nb
 import numpy as np
 
+from embargo.backtest.books.compiled import gross_of
+
 Array = np.ndarray
 
 _DUST = 1e-12
 _BLOCK = 8_192  # cells that are turned at once: 64 KB, which the nearest caches hold
 _NEARLY = 5e-10  # less than the checks of `simulate` forgive: whoever asks them decides
-_LOOSE = {"reassoc", "contract", "nsz", "arcp"}
 
 
 class Rates(NamedTuple):
@@ -55,14 +56,6 @@ def _unsound(prices: Array) -> int:
         price = flat[k]
         count += not (((price > 0.0) & (price < np.inf)) | (price != price))
     return count
-
-
-@nb.njit(cache=True, fastmath=_LOOSE, error_model="numpy")
-def _gross(target: Array) -> float:
-    total = 0.0
-    for j in range(len(target)):
-        total += abs(target[j])
-    return total
 
 
 @nb.njit(cache=True, error_model="numpy")
@@ -193,7 +186,7 @@ def strict_account(
             _load(close, by_symbol[2], t, closed)
             _load(fill, by_symbol[1], t + 1, later)
             wrong += _unsound(closed) + _unsound(later)
-        wrong += not _gross(wanted[b]) <= 1.0 + _NEARLY
+        wrong += not gross_of(wanted[b]) <= 1.0 + _NEARLY
         if ruined:
             continue
         _wish(wanted[b], last, missing, shares, worth, rates, order, price, sold, bought)

@@ -55,8 +55,9 @@ sys.exit(os.waitstatus_to_exitcode(status))
 AS_OF = """
 import pandas as pd
 from embargo.data_loaders import Store
-news = Store.open("store").as_of(pd.Timestamp("2016-01-04", tz="UTC")).news()
-assert len(news) > 10_000, len(news)
+month = {name: pd.Timestamp(day, tz="UTC") for name, day in (("start", "2015-03-01"), ("end", "2015-04-01"))}
+news = Store.open("store").as_of(pd.Timestamp("2027-01-04", tz="UTC")).news(**month)
+assert len(news) > 1_000, len(news)
 """
 APPEND = """
 import uuid
@@ -144,7 +145,7 @@ ROWS = [
     Wait("demo, all in the cache", _DEMO, 0.5, first=(_DEMO,)),
     Wait("linear reader on tweets, second run", _RUN, 0.5, write_tweets, first=(_RUN,)),
     Wait("validate the demo's config", _VALIDATE, 0.4, write_demo, first=(_VALIDATE,)),
-    Wait("as_of of a store", ("-c", AS_OF), 0.5, write_news, first=(_FILLED,)),
+    Wait("as_of, a month of a store", ("-c", AS_OF), 0.5, write_news, first=(_FILLED,)),
     Wait("append a day to a store", ("-c", APPEND), 0.5, write_news, first=(_FILLED,)),
     Wait("calendar of Seoul, kept", ("-c", CALENDAR), 1.0, first=(("-c", CALENDAR),)),
     Wait("help", (*CLI, "--help"), 1.0, first=((*CLI, "--help"),)),

@@ -1,6 +1,6 @@
 """Which engine carries out a job: the one that is named, or the one that pays.
 
-To start processes costs seconds, to start Ray more: ``auto`` begins here and hands over only what repays it.
+To start processes costs seconds: ``auto`` begins here and hands over only what repays it.
 """
 
 from __future__ import annotations

@@ -457,3 +457,13 @@ def test_a_long_list_of_batches_is_gone_through_once(local: Store, monkeypatch: 
     monkeypatch.setattr("embargo.data_loaders.store.reading._may_open", lambda *pair: asked.append(pair))
     assert len(local.as_of(utc("2020-03-05 23:00")).news()) == 10
     assert asked == []
+
+
+@pytest.mark.parametrize(("scheme", "extra"), [("s3", "s3"), ("gs", "gcs")])
+def test_what_an_address_needs_is_named_by_its_extra(scheme: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(address: str) -> None:
+        raise ImportError("Install what speaks it")
+
+    monkeypatch.setattr("fsspec.core.url_to_fs", missing)
+    with pytest.raises(MissingPartError, match=rf"pip install 'embargo-backtest\[{extra}\]'"):
+        Store.open(f"{scheme}://bucket/store")
