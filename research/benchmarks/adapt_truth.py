@@ -27,9 +27,11 @@ from rich.console import Console
 
 from embargo.data_loaders.errors import ConfigError
 from embargo.models.calibration.measures import wilson_interval
+from embargo.models.content import json_hash
 from embargo.research.config.adapt import AdaptConfig, load_adapt
 from embargo.research.examples.shipped import example
 from embargo.research.progress import Quiet
+from embargo.research.records.folders import writing
 from embargo.research.run.plan import traded_news
 from embargo.research.run.preparation import prepare
 from embargo.research.run.reading import read, with_base
@@ -40,6 +42,7 @@ from embargo.research.studies.adapt.study import adapt
 FIRST_SEED = 7_300_000
 CHEAP, USUAL = ("majority", "lexicon", "linear"), "usual"
 BARS_PER_YEAR = 252.0
+FIGURES = "figures.json"
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,23 @@ def trade_once(seed: int, readers: Sequence[str] = CHEAP, overrides: Sequence[st
             result = trade(plan, traded_news(plan, scored), fuse(plan, scored))
             found[name] = result.books.returns.tolist()
     return found
+
+
+def kept(room: Path | None, what: Callable[..., Any], told: Mapping[str, Any], seed: int) -> Any:
+    """Carry ``what`` out on one market, or return what it left in a room for the same readers and settings."""
+    if room is None:
+        return what(seed, **told)
+    left = room / f"{what.__name__}-{seed}-{json_hash(told)[:16]}"
+    if not left.exists():
+        found = what(seed, **told)
+        with writing(left) as folder:
+            (folder / FIGURES).write_text(json.dumps(found, default=asdict), encoding="utf-8")
+    return json.loads((left / FIGURES).read_text(encoding="utf-8"))
+
+
+def as_studied(told: Mapping[str, Studied | Mapping[str, Any]]) -> dict[str, Studied]:
+    """Return what a study said of every reader, whether it was carried out now or read."""
+    return {name: one if isinstance(one, Studied) else Studied(**one) for name, one in told.items()}
 
 
 def true_sharpe(returns: Sequence[Sequence[float]]) -> tuple[float | None, float]:
@@ -197,6 +217,7 @@ def main(given: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="SECTION.KEY=VALUE")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--room", type=Path, help="keep every market's figures here, and go on from those that are here")
     parser.add_argument("--json", type=Path, help="write every figure here")
     parser.add_argument("--write", type=Path, help="write the tables here, as Markdown")
     arguments = parser.parse_args(given)
@@ -205,9 +226,9 @@ def main(given: Sequence[str] | None = None) -> None:
 
         def repeat(what: Callable[..., Any], over: Sequence[int]) -> list[Any]:
             told = {"readers": tuple(arguments.readers), "overrides": tuple(arguments.overrides)}
-            return list(pool.map(partial(what, **told), over))
+            return list(pool.map(partial(kept, arguments.room, what, told), over))
 
-        studied = repeat(study_once, seeds[: arguments.studies])
+        studied = [(as_studied(told), returns) for told, returns in repeat(study_once, seeds[: arguments.studies])]
         more = repeat(trade_once, seeds[arguments.studies :])
     returns = {name: [one[1][name] for one in studied] + [one[name] for one in more] for name in studied[0][1]}
     rows = summary([one[0] for one in studied], returns)
