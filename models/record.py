@@ -15,14 +15,13 @@ import pandas as pd
 
 from embargo.models.content import text_hash
 
-Use = Literal["optimiser", "stopping", "calibration", "threshold", "example", "retrieved", "taught"]
+# "base" is what the base was made from, before the fit began.
+Use = Literal["optimiser", "stopping", "calibration", "threshold", "example", "retrieved", "taught", "base"]
 
 RECORD = "samples_read.csv"
 RECORD_COLUMNS = ("use", "text_hash", "label", "known_at", "ends_at")
 # Which of (training, validation) a sample is looked for in first.
-_TAUGHT = ("optimiser", "threshold", "example")
-
-
+_TAUGHT = ("optimiser", "threshold", "example", "base")
 # Read without a label: an earlier article in a prompt, and a text of which a student learnt what its teacher answered.
 _UNLABELLED = ("retrieved", "taught")
 

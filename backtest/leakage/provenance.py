@@ -141,8 +141,9 @@ def check_training_record(
     ----------
     record : DataFrame or None
         One row per sample that the fit read, written by what read it: ``use`` (``"optimiser"``, ``"stopping"``,
-        ``"example"``, which stands in a prompt, and ``"taught"``, of which a student learnt what its teacher answered,
-        are judged here), ``text_hash, label`` (-1 without one) and ``known_at, ends_at`` (UTC, NaT where nobody knows).
+        ``"example"``, which stands in a prompt, ``"taught"``, of which a student learnt what its teacher answered, and
+        ``"base"``, which the base learnt from before, are judged here), ``text_hash, label`` (-1 without one) and
+        ``known_at, ends_at`` (UTC, NaT where nobody knows).
     planned : DataFrame
         Samples that the fold was to learn from: ``text_hash, label``.
     news : DataFrame
@@ -179,7 +180,7 @@ def check_training_record(
     >>> finding.verdict, finding.evidence[0]['article_id']
     ('leak', 'b')
     """
-    uses = ("optimiser", "stopping", "example", "taught")
+    uses = ("optimiser", "stopping", "example", "taught", "base")
     return _judge_record("check_training_record", uses, record, planned, news, test_start, trained_until)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from embargo.models.prompting.likeness import same_words
 from embargo.models.prompting.room import cut, item_room
 from embargo.models.prompting.settings import PromptSettings
 from embargo.models.prompting.templates import load_template, template_names
+from embargo.models.record import RECORD, samples_read, write_record
 from embargo.models.samples import check_labels, in_content_order
 from embargo.models.scorer import Progress
 from embargo.models.scorers.kind import FitRequest
@@ -201,6 +203,8 @@ def pretrain_tiny_instruct(
         asking = _Asking(tokenizer, settings, corpus)
         with deterministic(seed):
             model, done = _tuned(lm, asking, parts, settings, seed, folder, progress)
+        record = [samples_read("base", *zip(*part, strict=True)) for part in parts]
+        write_record(folder, chain(*record))
         with quiet():
             model.save_pretrained(str(folder), safe_serialization=True)
         for name in set(TOKENIZER_FILES) - {"config.json"}:
@@ -219,6 +223,7 @@ def pretrain_tiny_instruct(
         corpus,
         {
             **asdict(settings),
+            "record": RECORD,
             "templates": [load_template(name).hash for name in settings.templates],
             "labels": sample_fingerprint([text for text, _ in answered], [label for _, label in answered]),
         },

@@ -217,7 +217,9 @@ def main(given: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="SECTION.KEY=VALUE")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
-    parser.add_argument("--room", type=Path, help="keep every market's figures here, and go on from those that are here")
+    parser.add_argument(
+        "--room", type=Path, help="keep every market's figures here, and go on from those that are here"
+    )
     parser.add_argument("--json", type=Path, help="write every figure here")
     parser.add_argument("--write", type=Path, help="write the tables here, as Markdown")
     arguments = parser.parse_args(given)

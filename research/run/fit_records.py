@@ -34,7 +34,7 @@ def learnt_from(record: pd.DataFrame | None, part: Part, news: pd.DataFrame) -> 
     articles = exact["article_id"].fillna(exact["text_hash"].map(by_text["article_id"])).fillna(exact["text_hash"])
     known_at = exact["known_at"].fillna(exact["text_hash"].map(by_text["known_at"]))
     found = pd.DataFrame({"article_id": articles, "known_at": known_at, "use": exact["use"]}).dropna(subset="known_at")
-    taught = found["use"].isin(["optimiser", "threshold", "taught", *SHOWN])
+    taught = found["use"].isin(["optimiser", "threshold", "taught", "base", *SHOWN])
     return found[taught], found[~taught]
 
 
@@ -44,6 +44,7 @@ def planned_for(plan: Plan, part: Part) -> pd.DataFrame:
     if plan.config.model.teacher is not None:
         # A student learns from texts that nobody labelled, too.
         used = pd.concat([used, background_of(plan, part).assign(label=-1)])
+    used = pd.concat([used, *(each.planned for each in plan.instructed)])
     return pd.DataFrame({"text_hash": used["text"].map(text_hash), "label": used["label"]})
 
 

@@ -114,9 +114,9 @@ def _carry_fold(run: Carried, number: int, inputs: Inputs, cache: Path, memory: 
     # The built-in base is made by the run, and so is looked for by its content too.
     taught_by = config.model.teacher
     if config.model.made_here:
-        here = replace(here, base=None)
+        here = replace(here, base=None, instructed=())
     if taught_by is not None and taught_by.made_here:
-        here = replace(here, teacher=None)
+        here = replace(here, teacher=None, instructed=())
     here = with_base(here, folds[0].train_end, cache, Quiet())
     own, given = read(here, parts, cache, Quiet(), memory), run.reading
     scored = pd.concat([given.scored.loc[given.scored["fold"] < parts[0].index], own.scored], ignore_index=True)

@@ -18,6 +18,22 @@ from embargo.research.run.world import World
 
 
 @dataclass(frozen=True)
+class Instructed:
+    """Labels that a built-in base learns to answer from.
+
+    Attributes
+    ----------
+    planned : DataFrame
+        ``text, label``: those that it is handed.
+    read : DataFrame
+        `embargo.models.record.RECORD_COLUMNS`: those that it read, by its own record.
+    """
+
+    planned: pd.DataFrame
+    read: pd.DataFrame
+
+
+@dataclass(frozen=True)
 class Plan:
     """Everything a run is made of before anything is trained.
 
@@ -37,6 +53,8 @@ class Plan:
         What the news and prices that it reads are worth.
     teacher : Base, Vintages or None
         As ``base``, of the reader that its own learns from.
+    instructed : tuple of Instructed
+        What the bases that were made of its news learnt from labels.
 
     Examples
     --------
@@ -59,6 +77,7 @@ class Plan:
     base: Base | Vintages | None
     data: DataVerdict
     teacher: Base | Vintages | None = None
+    instructed: tuple[Instructed, ...] = ()
 
     @property
     def decided_at(self) -> pd.DatetimeIndex:

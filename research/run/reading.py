@@ -32,7 +32,7 @@ from embargo.models.prompting.context import check_prompts
 from embargo.models.prompting.room import check_room, room_doubt
 from embargo.models.prompting.settings import PromptSettings
 from embargo.models.prompting.templates import load_template
-from embargo.models.record import RECORD_COLUMNS
+from embargo.models.record import RECORD_COLUMNS, dated_record, read_record
 from embargo.models.scorer import Paid
 from embargo.models.scorers.cache import SCORES, ScoreCache, SpareCache
 from embargo.models.scorers.distilled import DistilledSettings
@@ -51,7 +51,7 @@ from embargo.research.run.asking import PaidAccount, endpoint_settings, texts_of
 from embargo.research.run.built_in import make_base
 from embargo.research.run.given_scores import given_scores
 from embargo.research.run.memory import Memory
-from embargo.research.run.plan import Plan, background_of, base_of, teacher_base_of
+from embargo.research.run.plan import Instructed, Plan, background_of, base_of, teacher_base_of
 from embargo.research.run.prompts_shown import (
     ORDER_COLUMNS,
     PROMPT_COLUMNS,
@@ -188,13 +188,17 @@ def with_base(plan: Plan, until: pd.Timestamp, cache: Path, stages: Stages) -> P
     """
     model, taught_by = plan.config.model, plan.config.model.teacher
     if plan.base is None and model.made_here:
-        plan = replace(plan, base=_made(plan, model, until, cache, stages))
+        base, learnt = _made(plan, model, until, cache, stages)
+        plan = replace(plan, base=base, instructed=learnt)
     if plan.teacher is None and taught_by is not None and taught_by.made_here:
-        plan = replace(plan, teacher=_made(plan, taught_by, until, cache, stages))
+        base, learnt = _made(plan, taught_by, until, cache, stages)
+        plan = replace(plan, teacher=base, instructed=plan.instructed or learnt)
     return plan
 
 
-def _made(plan: Plan, reader: ReaderSection, until: pd.Timestamp, cache: Path, stages: Stages) -> Base:
+def _made(
+    plan: Plan, reader: ReaderSection, until: pd.Timestamp, cache: Path, stages: Stages
+) -> tuple[Base, tuple[Instructed, ...]]:
     news = plan.world.news
     corpus = news.loc[news["known_at"] < until].drop_duplicates("text")
     if corpus.empty:
@@ -203,7 +207,11 @@ def _made(plan: Plan, reader: ReaderSection, until: pd.Timestamp, cache: Path, s
         )
     name = str(reader.base)
     labelled = early_samples(plan.config, plan.world, until) if name == TINY_INSTRUCT else pd.DataFrame()
-    return make_base(name, corpus, labelled, seed=plan.config.seed, cache=cache, stages=stages)
+    base = make_base(name, corpus, labelled, seed=plan.config.seed, cache=cache, stages=stages)
+    record = read_record(Path(base.path_or_id))
+    if record is None:
+        return base, ()
+    return base, (Instructed(labelled[["text", "label"]], dated_record(record, labelled, labelled.iloc[:0])),)
 
 
 def read(
@@ -394,7 +402,10 @@ def _read_part(
         .assign(fold=part.index)
     )
     judged = labelled.dropna(subset=list(CLASSES)) if result.n_unscored else labelled
-    fitted_on = None if model.fitted_on is None else model.fitted_on.assign(fold=part.index)
+    fitted_on = None
+    if model.fitted_on is not None:
+        learnt = [model.fitted_on, *(each.read for each in plan.instructed)]
+        fitted_on = pd.concat(learnt, ignore_index=True).assign(fold=part.index)
     told: dict[str, Any] = {"fold": part.index, "n_cached": result.n_cached, "n_scored": result.n_scored}
     if isinstance(model.scorer, Paid):
         account = PaidAccount(model.scorer.asked, tuple(model.scorer.overhead), cache)

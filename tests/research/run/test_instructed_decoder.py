@@ -10,14 +10,17 @@ import pandas as pd
 import pytest
 from samples.asked import articles
 
+from embargo.backtest.leakage.provenance import check_training_record
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.models import TinyInstructSettings, TinyLmSettings
+from embargo.models.content import text_hash
 from embargo.models.instruct import tiny_instruct
 from embargo.research.config.adapt import parse_adapt
 from embargo.research.config.experiment import load_config
 from embargo.research.examples.shipped import example
 from embargo.research.modelling.instructing import _labelled
 from embargo.research.progress import Quiet
+from embargo.research.run.fit_records import hashed_news, planned_for
 from embargo.research.run.plan import Plan
 from embargo.research.run.preparation import prepare
 from embargo.research.run.reading import with_base
@@ -122,6 +125,32 @@ def test_it_knows_no_more_than_the_decoder_that_is_not_instructed(tmp_path: Path
     news = plan.world.news
     known = news.loc[news["known_at"] < plan.parts[0].fold.train_end, "known_at"]
     assert getattr(base, "knowledge_cutoff", None) == known.max()
+
+
+def test_labels_that_it_learnt_from_are_judged_with_those_of_the_fit(tmp_path: Path) -> None:
+    plan = plan_of()
+    part = plan.parts[0]
+    until = part.fold.train_end
+    plan = with_base(plan, until, tmp_path, Quiet())
+    (learnt,) = plan.instructed
+    own = early_samples(plan.config, plan.world, until)
+    assert set(learnt.read["use"]) == {"base"}
+    assert sorted(zip(learnt.read["text_hash"], learnt.read["label"], strict=True)) == sorted(
+        {(text_hash(text), label) for text, label in zip(own["text"], own["label"], strict=True)}
+    )
+    assert learnt.read["known_at"].max() < until
+
+    def judged(read: pd.DataFrame) -> str:
+        news = hashed_news(plan, read.assign(fold=0))
+        planned = planned_for(plan, part)
+        found = check_training_record(read, planned, news, part.fold.test_start, trained_until=part.trained_until)
+        assert found.code == "M11"
+        return found.verdict
+
+    assert judged(learnt.read) == "pass"
+    late = part.test_news.drop_duplicates("text").iloc[0]
+    planted = learnt.read.iloc[[0]].assign(text_hash=text_hash(late["text"]), known_at=late["known_at"])
+    assert judged(pd.concat([learnt.read, planted], ignore_index=True)) == "leak"
 
 
 def test_of_an_undated_file_it_reads_the_labels_of_the_training_part(tmp_path: Path) -> None:
