@@ -76,15 +76,15 @@ def key_of(settings: EndpointSettings) -> str | None:
     return key
 
 
+INSTALL_CLIENT = "Install it with: pip install 'embargo-backtest[endpoint]'."
+
+
 def require_client() -> None:
     """Raise MissingPartError where the client is not installed."""
     try:
         import openai  # noqa: F401
     except ImportError as failure:
-        raise MissingPartError(
-            "model.kind = 'endpoint' needs the package openai. Install it with: "
-            "pip install 'embargo-backtest[endpoint]'."
-        ) from failure
+        raise MissingPartError(f"model.kind = 'endpoint' needs the package openai. {INSTALL_CLIENT}") from failure
 
 
 class Line:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from embargo.data_loaders.errors import ConfigError
 from embargo.models.content import text_hash
 from embargo.models.endpoints.asking import settings_host
 from embargo.models.endpoints.journal import JOURNAL, Journal, Spent
+from embargo.models.endpoints.line import INSTALL_CLIENT
 from embargo.models.endpoints.manners import manners_of
 from embargo.models.endpoints.settings import EndpointSettings
 from embargo.models.prompting.context import Context, check_prompts
@@ -195,6 +197,8 @@ def told(paid: PaidReader, foreseen: Foreseen) -> list[str]:
         lines.append(f"{paid.where}.max_requests = {settings.max_requests:,} stops this run before it is done.")
     if settings.max_cost is not None and foreseen.cost is not None and settings.max_cost < foreseen.cost:
         lines.append(f"{paid.where}.max_cost = {settings.max_cost:g} probably stops this run before it is done.")
+    if find_spec("openai") is None:
+        lines.append(f"The package openai is not there, so that only kept answers can be read. {INSTALL_CLIENT}")
     cutoff, source = stated_cutoff(settings)
     known = (
         "nobody says until when it knows the world" if cutoff is None else f"it knows the world until {cutoff:%Y-%m-%d}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import sys
 from importlib.resources import files
 
 import numpy as np
@@ -132,6 +133,15 @@ def test_an_unknown_cutoff_is_suspicious_and_a_stated_one_divides_the_test(asked
     assert stated_cutoff(plan, dated) == pd.Timestamp("2015-09-01", tz="UTC")
     early = [manifest | {"base_knowledge_cutoff": "2014-01-01T00:00:00+00:00"} for manifest in dated]
     assert judge_bases(plan, early).verdict == "pass"
+
+
+def test_that_the_client_is_missing_is_foreseen(tmp_path, monkeypatch):
+    plan = planned("http://127.0.0.1:9/v1", tmp_path)
+    assert not [said for said in foreseen(plan) if "package openai" in said]
+    monkeypatch.setitem(sys.modules, "openai", None)
+    (missing,) = [said for said in foreseen(plan) if "package openai" in said]
+    assert "only kept answers can be read" in missing
+    assert "embargo-backtest[endpoint]" in missing
 
 
 def test_a_budget_stops_a_run_which_then_goes_on_where_it_stopped(tmp_path):
