@@ -19,8 +19,8 @@ machine that carried the studies out, one core, with other work beside them.
 - The demo, smaller than it ships: `embargo adapt demo.toml --set news.simulated.symbols=8 --set
   news.simulated.start=2015-01-01 --set news.simulated.end=2017-07-31 --set split.method=holdout --set
   split.first_test=2016-07-01 --set split.end=2017-07-01 --set split.train_span=14MS`, all of the usual readers, and two
-  that need something from elsewhere: an endpoint, which is llama.cpp's server on the same machine with the decoder of the
-  zero-shot reader, and given scores, which are the linear reader's own, written to a file before
+  that need something from elsewhere: an endpoint, which is llama.cpp's server on the same machine with the decoder of
+  the zero-shot reader, and given scores, which are the linear reader's own, written to a file before
   (`PYTHONPATH=tests python -m samples.adapt_study --write PART.md`).
 - Financial PhraseBank, 50Agree (Malo et al. 2014), labels of a file alone, a fifth of it held out, all of the usual
   readers.

@@ -241,7 +241,7 @@ def test_bad_input_is_refused():
         books(weights.replace(weights.iloc[3, 1], np.nan), opening, close)
     with pytest.raises(DataError, match="different bars or symbols"):
         books(weights, opening, close.iloc[:-1])
-    with pytest.raises(DataError, match="other instants"):
+    with pytest.raises(DataError, match=r"datetime64\[.*Use the same bars, in UTC"):
         simulate(weights, opening, close, open_at=weights.index + pd.Timedelta(hours=1), costs=FREE)
     with pytest.raises(DataError, match="40 rows of weights but 39"):
         simulate(weights, opening, close, open_at=weights.index[1:], costs=FREE)
@@ -251,6 +251,31 @@ def test_bad_input_is_refused():
         books(weights, opening, close, execution=Execution(stale_after=0))
     with pytest.raises(ConfigError, match="fee"):
         Costs(fee=5.0)
+
+
+@pytest.mark.parametrize("engine", ["kernel", "vectorbt"])
+def test_what_is_no_panel_of_numbers_is_named(engine):
+    weights, opening, close = market(0)
+
+    def refused(match, *panels, **given):
+        with pytest.raises((ConfigError, DataError), match=match):
+            simulate(*panels, **{"open_at": weights.index, "costs": FREE, "engine": engine} | given)
+
+    refused("initial_cash must be a positive number, got 'a'", weights, opening, close, initial_cash="a")
+    refused("weights is a ndarray, and a DataFrame is wanted", weights.to_numpy(), opening, close)
+    refused("volume is a ndarray", weights, opening, close, volume=opening.to_numpy())
+    refused("dead is a list", weights, opening, close, dead=[True])
+    refused("open_at is a list", weights, opening, close, open_at=list(weights.index))
+    refused(
+        r"weights has the shape \(0, ",
+        *(each.iloc[:0] for each in (weights, opening, close)),
+        open_at=weights.index[:0],
+    )
+    refused(r"weights has the shape \(40, 0\)", *(each.iloc[:, :0] for each in (weights, opening, close)))
+    for place, name in enumerate(("weight", "open", "close")):
+        panels = [each.astype(object) for each in (weights, opening, close)]
+        panels[place].iloc[2, 1] = "x"
+        refused(f"the {name} of .* at 20.* is 'x', which is no number", *panels)
 
 
 def test_costs_add_up():
