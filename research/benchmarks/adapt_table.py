@@ -25,9 +25,9 @@ machine that carried the studies out, one core, with other work beside them.
 - Financial PhraseBank, 50Agree (Malo et al. 2014), labels of a file alone, a fifth of it held out, all of the usual
   readers.
 
-Kinds of processors round differently, and what is trained from scratch carries it on: on an Intel processor with AMX the
-zero-shot reader of this very demo had 69 % right, on an AMD one, whose figures stand below, 80 %. What twenty markets
-say of a reader, at the end, is worth more than a difference of this size on one.
+Kinds of processors round differently, and what is trained from scratch carries it on: on an Intel processor with AMX
+the zero-shot reader of this very demo had 69 % right, on an AMD one, whose figures stand below, 80 %. What twenty
+markets say of a reader, at the end, is worth more than a difference of this size on one.
 """
 
 
