@@ -22,7 +22,7 @@ machine that carried the studies out, one core, with other work beside them.
   that need something from elsewhere: an endpoint, which is llama.cpp's server on the same machine with the decoder of
   the zero-shot reader, and given scores, which are the linear reader's own, written to a file before
   (`PYTHONPATH=tests python -m samples.adapt_study --write PART.md`).
-- Financial PhraseBank, 50Agree (Malo et al. 2014), labels of a file alone, a fifth of it held out, all of the usual
+- Financial PhraseBank, 50Agree (Malo et al. 2014), labels of a file alone, 15 % of it held out, all of the usual
   readers.
 
 Kinds of processors round differently, and what is trained from scratch carries it on: on an Intel processor with AMX

@@ -176,7 +176,7 @@ def summary(
     return rows
 
 
-def markdown(rows: Sequence[Mapping[str, Any]], level: float = 0.95) -> str:
+def markdown(rows: Sequence[Mapping[str, Any]], level: float = 0.95, overrides: Sequence[str] = ()) -> str:
     """Write the table and what it comes to."""
     heads = ["reader", "true Sharpe (s.e.)", "mean of the studies", "intervals that hold it", "share", "Wilson's 95 %"]
     heads += ["mean macro-F1", "taken", "called best"]
@@ -197,11 +197,12 @@ def markdown(rows: Sequence[Mapping[str, Any]], level: float = 0.95) -> str:
         cells += [f"{row['mean_macro_f1']:.3f}", f"{row['taken']} of {studies}", f"{row['best']} of {studies}"]
         lines.append("| " + " | ".join(cells).replace("-0.", "−0.") + " |")
     markets, studies = rows[0]["markets"], rows[0]["studies"]
+    changed = f", with {', '.join(f'`{each}`' for each in overrides)}" if overrides else ""
     return f"""## Where the truth is known
 
-Simulated by `python -m embargo.research.benchmarks.adapt_truth`: the demo's study on {studies} markets. What a reader
-truly earns is the Sharpe ratio of its returns on {markets} markets together, those of the studies among them; intervals
-promise {level:.0%}.
+Simulated by `python -m embargo.research.benchmarks.adapt_truth`: the demo's study on {studies} markets{changed}. What a
+reader truly earns is the Sharpe ratio of its returns on {markets} markets together, those of the studies among them;
+intervals promise {level:.0%}.
 
 {chr(10).join(lines)}
 """
@@ -234,9 +235,10 @@ def main(given: Sequence[str] | None = None) -> None:
         more = repeat(trade_once, seeds[arguments.studies :])
     returns = {name: [one[1][name] for one in studied] + [one[name] for one in more] for name in studied[0][1]}
     rows = summary([one[0] for one in studied], returns)
-    Console().print(markdown(rows), markup=False, soft_wrap=True)
+    told = markdown(rows, overrides=arguments.overrides)
+    Console().print(told, markup=False, soft_wrap=True)
     if arguments.write is not None:
-        arguments.write.write_text(markdown(rows), encoding="utf-8")
+        arguments.write.write_text(told, encoding="utf-8")
     if arguments.json is not None:
         cases = [{name: asdict(one) for name, one in told.items()} for told, _ in studied]
         arguments.json.write_text(json.dumps({"readers": rows, "studies": cases}, indent=1), encoding="utf-8")
