@@ -73,10 +73,15 @@ def test_is_a_decoder_that_says_what_it_was_made_of(base: Base) -> None:
 @pytest.mark.slow
 def test_it_answers_texts_that_it_has_not_seen_and_labels_without_sense_teach_it_nothing(tmp_path: Path) -> None:
     shuffled = SAMPLES.assign(label=np.random.default_rng(3).permutation(SAMPLES["label"]))
-    taught, untaught = (made(tmp_path, labelled, SMALL) for labelled in (SAMPLES, shuffled))
+    lm = replace(LM, hidden=128, intermediate=128, learning_rate=3e-3)
+    wide = replace(SMALL, pretraining=lm, learning_rate=1e-3, batch_size=8, questions=8000)
+    # Where a training ends hangs on its seed and on how a processor rounds: one in five tells two classes apart only.
+    taught = [made(tmp_path, SAMPLES, wide, seed=seed) for seed in range(3)]
+    untaught = made(tmp_path, shuffled, wide)
     for prompt in ({}, {"examples": 3}, {"retrieve": "bm25", "retrieved": 1}):
         # Of 120 texts, chance leaves 0.33 with a standard error of 0.04.
-        assert right(taught, **prompt).mean() > 0.5 > right(untaught, **prompt).mean(), prompt
+        assert np.mean([right(base, **prompt).mean() for base in taught]) > 0.5, prompt
+        assert right(untaught, **prompt).mean() < 0.5, prompt
 
 
 @pytest.mark.parametrize("column", ["known_at", "ends_at"])
