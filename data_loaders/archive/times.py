@@ -158,7 +158,7 @@ def bare_dates_of(values: pd.Series, timezone: str | None, form: TimeForm | None
     bare = pd.Series(False, index=values.index)
     present = values.dropna()
     known = isinstance(present.dtype, pd.DatetimeTZDtype) or not pd.api.types.is_object_dtype(present.dtype)
-    known &= form is None or not pd.api.types.is_integer_dtype(present.dtype)
+    known &= form is None or not pd.api.types.is_numeric_dtype(present.dtype)
     if timezone in EPOCHS or present.empty or (known and not isinstance(present.dtype, pd.StringDtype)):
         return bare
     if form is not None:
