@@ -19,13 +19,14 @@ class Entry(NamedTuple):
 HELP = """Backtest trading signals that language models read from news, without seeing the future.
 
     Start with [bold]embargo demo[/bold]: a simulated market, end to end, no data or network needed.
-    Then fetch or import data, copy a config from research/experiments and run it.
+    Then propose a config from your own files with [bold]embargo init[/bold], or fetch data, and run it.
     Models by themselves are tuned, judged, used and exported with the commands from [bold]tune[/bold] on.
 
     Exit status: 0 fine, 1 error, 2 bad usage or config, 3 the audit found a leak, 4 bad data, 130 interrupted."""
 
 COMMANDS = {
     "demo": Entry("experiments", "Run the main job on a simulated market whose truth is known."),
+    "init": Entry("proposing", "Propose a config from your files of news and prices, every guess with its evidence."),
     "run": Entry("experiments", "Run one experiment and write its report."),
     "validate": Entry(
         "experiments", "Check a config and its data without training anything, and show what a run would use."

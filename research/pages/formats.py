@@ -187,6 +187,18 @@ def toml(settings: Mapping[str, Any]) -> str:
     return "\n".join(lines).strip() + "\n" if lines else ""
 
 
+def toml_entry(key: str, value: Any) -> str:
+    """Write one setting on one line, a mapping as an inline table.
+
+    Examples
+    --------
+    >>> from embargo.research.pages.formats import toml_entry
+    >>> toml_entry("columns", {"text": "head line"})
+    'columns = { text = "head line" }'
+    """
+    return f"{_toml_key(key)} = {_toml_value(value)}"
+
+
 def _toml_table(table: Mapping[str, Any], path: str, lines: list[str]) -> None:
     nested = {key: entry for key, entry in table.items() if isinstance(entry, Mapping)}
     plain = {key: entry for key, entry in table.items() if key not in nested}
