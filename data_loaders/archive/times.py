@@ -299,6 +299,15 @@ def _refuse_missing(days: pd.Series, *, where: str) -> None:
         raise DataError(f"{where}, row {row}: the date is missing. Filter the row out.")
 
 
+def _written_days(text: pd.Series, timezone: str | None, *, where: str) -> pd.Series:
+    """Read days as ISO 8601 writes them: in the zone that is named, if all carry an offset, else as they stand."""
+    if timezone is not None and text.str.contains(_HAS_ZONE, regex=True).all():
+        instants = _parse_stamps(text, where=where, utc=True)
+        return instants.dt.tz_convert(timezone).dt.tz_localize(None)
+    clocked = text.str.contains(_CLOCK, regex=True)
+    return _parse_stamps(text.where(~clocked, text.str.replace(_ZONE, "", regex=True)), where=where, utc=False)
+
+
 def session_labels_of(
     values: pd.Series, timezone: str | None, *, where: str, form: TimeForm | None = None
 ) -> pd.Series:
@@ -343,10 +352,7 @@ def session_labels_of(
             "its unit with timezone, such as 'unix:s'."
         )
     else:
-        text = _texts_of(values)
-        clocked = text.str.contains(_CLOCK, regex=True)
-        text = text.where(~clocked, text.str.replace(_ZONE, "", regex=True))
-        labels = _parse_stamps(text, where=where, utc=False)
+        labels = _written_days(_texts_of(values), timezone, where=where)
     _refuse_missing(labels, where=where)
     timed = labels != labels.dt.normalize()
     if timed.any():

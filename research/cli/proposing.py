@@ -31,6 +31,13 @@ def init(
         list[str] | None,
         typer.Option(metavar="SYMBOL", help="Prices from Bybit instead, such as BTC/USDT; repeat for more."),
     ] = None,
+    news_times: Annotated[
+        str | None,
+        typer.Option(metavar="FORM", help="Form of the times of news, if you know it: '%d/%m/%Y %H:%M', or excel."),
+    ] = None,
+    price_times: Annotated[
+        str | None, typer.Option(metavar="FORM", help="Form of the dates of prices, likewise.")
+    ] = None,
     write_to: Annotated[
         Path | None,
         typer.Option("--write", metavar="FILE.toml", help="Write here, where nothing is yet. Default: show it."),
@@ -65,6 +72,8 @@ def init(
             venue="yahoo" if yahoo else "bybit" if bybit else None,
             symbols=yahoo or bybit or (),
             now=now(),
+            news_times=news_times,
+            price_times=price_times,
             beside=Path() if write_to is None else write_to.parent,
         )
     if write_to is None:

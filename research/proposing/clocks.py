@@ -71,6 +71,11 @@ def zone_settings(
         Of the prices.
     prices : Prices or None
     """
+    if form.kind == "open":
+        note = (
+            "if these are times of day without a zone, theirs has to be named too; what speaks for which is told then."
+        )
+        return [Setting("timezone", None, (note,), "open")]
     if form.kind != "local":
         return []
     own = [] if calendar is None else [zone_of(calendar).key]

@@ -78,6 +78,8 @@ def propose(
     symbols: Sequence[str] = (),
     now: pd.Timestamp,
     beside: Path,
+    news_times: str | None = None,
+    price_times: str | None = None,
 ) -> Proposal:
     r"""Propose a config for files of news and prices.
 
@@ -93,11 +95,15 @@ def propose(
         UTC; nothing is dated after it.
     beside : Path
         Folder that the config will lie in: its paths start there.
+    news_times, price_times : str, optional
+        Forms of their times, as ``time_format``, from who knows them.
 
     Raises
     ------
     MissingPartError, DataError
-        If a file is not there or cannot be read.
+        If a file is not there or cannot be read, or its times are not of the form said.
+    ConfigError
+        If a form said is none.
 
     Examples
     --------
@@ -115,8 +121,10 @@ def propose(
     (True, ())
     """
     sheet = open_sheet(news)
-    priced = _of_venue(venue, symbols, sheet) if venue is not None else _of_file(Path(str(prices)), now, beside)
-    own, form, read = _of_news(sheet, priced, now, beside)
+    priced = (
+        _of_venue(venue, symbols, sheet) if venue is not None else _of_file(Path(str(prices)), now, beside, price_times)
+    )
+    own, form, read = _of_news(sheet, priced, now, beside, news_times)
     first = form.stamps if read is None else read["published_at"].dt.tz_localize(None)
     sections = {
         "": [Setting("name", _name_of(news))],
@@ -144,7 +152,7 @@ def _opening() -> list[str]:
     return list(comment(told))
 
 
-def _of_file(path: Path, now: pd.Timestamp, beside: Path) -> _Priced:
+def _of_file(path: Path, now: pd.Timestamp, beside: Path, said: str | None) -> _Priced:
     sheet = open_sheet(path)
     columns, notes = bar_columns(sheet.frame)
     settings = [Setting("path", _relative(path, beside)), *sheet.settings]
@@ -154,14 +162,14 @@ def _of_file(path: Path, now: pd.Timestamp, beside: Path) -> _Priced:
         return _Priced(settings, symbols)
     stored = sheet.frame[columns["date"]]
     round_the_clock = suggested_calendars(symbols) == ["24/7"]
-    form = stamp_form(stored, now=now, groups=of_rows, weekdays=not round_the_clock)
+    form = stamp_form(stored, now=now, groups=of_rows, weekdays=not round_the_clock, said=said)
     settings += _form_settings(form)
     bars = None
     if form.kind not in ("open", "unknown"):
         bars = bars_of(form, of_rows, stored=_walls(stored) if form.kind == "aware" else None)
         settings += bars.settings
     else:
-        note = "the calendar is told from the days with bars, once their form is settled; run this again then."
+        note = "the calendar is told from the days with bars, once the form of their dates is settled."
         settings.append(Setting("calendar", "?", (note,), "confirm"))
     dated = "date" if bars is None or bars.daily else "open_at"
     mapped = {dated: columns["date"]} | {name: columns[name] for name in ("symbol", *_QUOTES) if name in columns}
@@ -245,7 +253,7 @@ def _of_venue(venue: Venue, symbols: Sequence[str], news: Sheet) -> _Priced:
 
 
 def _of_news(
-    sheet: Sheet, priced: _Priced, now: pd.Timestamp, beside: Path
+    sheet: Sheet, priced: _Priced, now: pd.Timestamp, beside: Path, said: str | None
 ) -> tuple[list[Setting], StampForm, pd.DataFrame | None]:
     columns, notes = news_columns(sheet.frame, priced.symbols)
     settings = [Setting("path", _relative(sheet.path, beside)), _mapped(columns, notes), *sheet.settings]
@@ -258,7 +266,7 @@ def _of_news(
     if "published_at" not in columns:
         return settings, StampForm("unknown"), None
     around = None if priced.bars is None else priced.bars.days
-    form = stamp_form(sheet.frame[columns["published_at"]], now=now, around=around)
+    form = stamp_form(sheet.frame[columns["published_at"]], now=now, around=around, said=said)
     settings += [*_form_settings(form), *day_settings(form)]
     read = None if lacking else _read_news(sheet, settings, form)
     settings += zone_settings(form, columns["published_at"], read, priced.calendar, priced.panels)

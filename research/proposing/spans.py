@@ -32,7 +32,7 @@ def split_settings(stamps: pd.Series, days: tuple[pd.Timestamp, pd.Timestamp] | 
     [datetime.date(2017, 8, 1), '12MS', '3MS', '1D']
     """
     if stamps.empty and days is None:
-        note = "the first test is told from the times of the news, once their form is settled; run this again then."
+        note = "the first test is told from the times of the news, once their form is settled."
         return [Setting("first_test", "?", (note,), "confirm")]
     first, last = (stamps.min(), stamps.max()) if len(stamps) else days or (pd.NaT, pd.NaT)
     told = f"{articles:,} articles were looked at, of {first:%Y-%m-%d} to {last:%Y-%m-%d}"

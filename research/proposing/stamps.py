@@ -21,6 +21,7 @@ _CLOCK = r"[T ]\d{1,2}:?\d{2}"
 _OFFSET = r"(?i).*[T ]\d{1,2}:?\d{2}.*(?:Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$"
 # Of so many rows at least, order and weekdays say something.
 _ENOUGH = 20
+_AGAIN = "Then say it to 'embargo init' (--news-times, --price-times), which tells more of what follows from it."
 _DIGITS = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 
 
@@ -62,6 +63,7 @@ def stamp_form(
     groups: pd.Series | None = None,
     weekdays: bool = False,
     around: tuple[pd.Timestamp, pd.Timestamp] | None = None,
+    said: str | None = None,
 ) -> StampForm:
     """Tell how times are written.
 
@@ -77,6 +79,15 @@ def stamp_form(
         Whether rows are of weekdays alone, as those of an exchange.
     around : (Timestamp, Timestamp), optional
         Naive days between which most of them have to lie, such as those of the prices.
+    said : str, optional
+        The form, from who knows it.
+
+    Raises
+    ------
+    ConfigError
+        If the form said is none.
+    DataError
+        If a row does not fit it.
 
     Examples
     --------
@@ -97,6 +108,10 @@ def stamp_form(
     text = texts_of(values)
     if text.empty:
         return StampForm("unknown", evidence=("the column is empty.",))
+    if said is not None:
+        form = time_form(said)
+        stamps = form.parsed(text, where="as said").astype("datetime64[us, UTC]" if form.has_zone else "datetime64[us]")
+        return _settled(text, said, stamps.dt.tz_localize(None) if form.has_zone else stamps, ("as you say.",))
     judged = _Judge(now.tz_convert("UTC").tz_localize(None), groups, weekdays, around)
     # Whole numbers of a column with gaps are floats.
     digits = text.str.replace(r"\.0+$", "", regex=True)
@@ -206,11 +221,9 @@ def _of_serials(text: pd.Series, judged: _Judge) -> StampForm:
     )
     chosen, words = judged.decide(readings)
     if chosen is None:
-        asked = "Open the file in the spreadsheet and hold one row's date against this."
+        asked = f"Open the file in the spreadsheet and hold one row's date against this. {_AGAIN}"
         return StampForm("open", None, None, tuple(readings), (said, *words, asked))
-    stamps = readings[chosen]
-    midnights = _at_midnight(stamps)
-    return StampForm("dates" if midnights == 1.0 else "local", chosen, None, (), (said, *words), stamps, midnights)
+    return _settled(text, chosen, readings[chosen], (said, *words))
 
 
 def _of_texts(text: pd.Series, judged: _Judge) -> StampForm:
@@ -227,16 +240,22 @@ def _of_texts(text: pd.Series, judged: _Judge) -> StampForm:
         if found is None:
             first = text.iloc[0]
             meant = " or ".join(f"{stamps.iloc[0]:%d %B %Y}" for stamps in readings.values())
-            asked = f"{first!r} is {meant}: its source knows. Months and days in the wrong order move news by months."
+            asked = f"{first!r} is {meant}: its source knows. Months and days in the wrong order move news by months. "
+            asked += _AGAIN
             return StampForm("open", None, None, tuple(readings), (*words, asked))
         chosen = found
     elif excluded:
         words = (_misfit(text, excluded[:1]),)
-    form, stamps = time_form(chosen), readings[chosen]
+    return _settled(text, chosen, readings[chosen], words)
+
+
+def _settled(text: pd.Series, chosen: str, stamps: pd.Series, words: tuple[str, ...]) -> StampForm:
+    """Put together what a form that is known says."""
+    form = time_form(chosen)
     said = f"times such as {text.iloc[0]!r} are written as {chosen!r}."
-    kind: Kind = "aware" if form.has_zone else "local" if form.has_clock else "dates"
     midnights = _at_midnight(stamps) if form.has_clock else 1.0
-    return StampForm(kind, chosen, None, (), (said, *words), stamps, midnights)
+    local: Kind = "dates" if midnights == 1.0 else "local"
+    return StampForm("aware" if form.has_zone else local, chosen, None, (), (said, *words), stamps, midnights)
 
 
 def _read(form: str, text: pd.Series) -> pd.Series | None:

@@ -373,3 +373,12 @@ def test_a_whole_serial_is_a_date_and_no_midnight() -> None:
     assert bare_dates_of(serials, "UTC", time_form("excel")).tolist() == [False, True]
     days = session_labels_of(pd.Series(["45293", "45294"]), None, where="x", form=time_form("excel"))
     assert days.tolist() == [pd.Timestamp("2024-01-02"), pd.Timestamp("2024-01-03")]
+
+
+def test_days_with_offsets_are_those_of_the_zone_that_is_named() -> None:
+    # Midnight in New York, in winter and in summer, as UTC writes it.
+    stamps = pd.Series(["2016-01-04 05:00:00+00:00", "2016-07-05T04:00:00Z"])
+    days = session_labels_of(stamps, "America/New_York", where="x")
+    assert days.tolist() == [pd.Timestamp("2016-01-04"), pd.Timestamp("2016-07-05")]
+    with pytest.raises(DataError, match="Name the zone in which it is midnight"):
+        session_labels_of(stamps, None, where="x")
