@@ -53,5 +53,7 @@ COMMANDS = {
     "collect": Entry("sources", "Store the newest articles, each stamped with the moment it was seen."),
     "import": Entry("imports", "Import an archive of news or prices that you have."),
     "fetch": Entry("sources", "Fill a store from Yahoo or Bybit, asking only for what is missing."),
+    "doctor": Entry("upkeep", "Say whether this installation has all that it needs, and what would mend it."),
+    "clean": Entry("upkeep", "Show what the cache holds by kind and age, and remove what can be made again."),
     "data": Entry("data", "Look into a store: what it holds, how sound it is, SQL."),
 }

@@ -23,9 +23,12 @@ def market() -> tuple[pd.DataFrame, pd.DataFrame]:
     """News and daily bars of three years, in one row per bar; instants in UTC."""
     made = simulate_market(SimulatedMarket(n_symbols=6, start="2016-01-01", end="2018-12-31", seed=7_300_001))
     fields = ("open", "high", "low", "close", "volume")
-    panels = {name: getattr(made.prices, name).stack().rename(name) for name in fields}
-    bars = pd.DataFrame(panels).reset_index(names=["open_at", "symbol"]).sort_values(["symbol", "open_at"])
-    return made.news, bars.reset_index(drop=True)
+    panels = [
+        getattr(made.prices, name).melt(ignore_index=False, var_name="symbol", value_name=name) for name in fields
+    ]
+    bars = pd.concat([panels[0], *(panel[name] for panel, name in zip(panels, fields, strict=True))], axis=1)
+    bars = bars.loc[:, ~bars.columns.duplicated()].reset_index(names="open_at")
+    return made.news, bars
 
 
 def wall(instants: pd.Series, zone: str = NEW_YORK) -> pd.Series:
@@ -154,7 +157,7 @@ def test_hourly_coins_with_times_in_milliseconds(tmp_path: Path) -> None:
     rows.to_json(tmp_path / "news.jsonl", orient="records", lines=True)
     seconds = (bars["open_time"] - pd.Timestamp(0, tz="UTC")) // pd.Timedelta(seconds=1)
     bars.assign(open_time=seconds).to_csv(tmp_path / "prices.csv", index=False)
-    text, config, said = proposed(tmp_path, "news.jsonl", "prices.csv")
+    _, config, said = proposed(tmp_path, "news.jsonl", "prices.csv")
     assert "left open" not in said
     assert config["news"]["columns"] == {"published_at": "created_utc", "text": "title", "symbol": "tickers[]"}
     assert config["news"]["timezone"] == "unix:ms"
