@@ -30,7 +30,7 @@ _DAY = pd.Timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Bars:
+class ProposedBars:
     """What bars were found to be.
 
     Attributes
@@ -83,7 +83,7 @@ def suggested_calendars(symbols: Sequence[str]) -> list[str]:
     return sorted({_SUFFIXES[ending] for ending in endings if ending in _SUFFIXES})
 
 
-def bars_of(form: StampForm, symbols: pd.Series, *, stored: pd.Series | None = None) -> Bars:
+def bars_of(form: StampForm, symbols: pd.Series, *, stored: pd.Series | None = None) -> ProposedBars:
     """Tell what bars are.
 
     Parameters
@@ -103,7 +103,7 @@ def bars_of(form: StampForm, symbols: pd.Series, *, stored: pd.Series | None = N
     return _intraday(form, asked, bar)
 
 
-def _daily(form: StampForm, asked: list[str], names: list[str], stored: pd.Series | None) -> Bars:
+def _daily(form: StampForm, asked: list[str], names: list[str], stored: pd.Series | None) -> ProposedBars:
     settings: list[Setting] = []
     stamps = form.stamps if stored is None else stored
     days = pd.DatetimeIndex(stamps.dt.normalize().unique()).sort_values()
@@ -124,7 +124,7 @@ def _daily(form: StampForm, asked: list[str], names: list[str], stored: pd.Serie
         )
         settings.append(Setting("date", None, (note,), "open"))
     calendar, chosen = _calendar_of_days(days, list(dict.fromkeys(asked)), suggested_calendars(names))
-    return Bars(calendar, "1d", (chosen, *settings), (days[0], days[-1]))
+    return ProposedBars(calendar, "1d", (chosen, *settings), (days[0], days[-1]))
 
 
 def _zone_of_midnights(stamps: pd.Series, asked: list[str]) -> str | None:
@@ -183,7 +183,7 @@ def _best_of(
     return None, Setting("calendar", "?", (note,), "confirm")
 
 
-def _intraday(form: StampForm, asked: list[str], bar: str) -> Bars:
+def _intraday(form: StampForm, asked: list[str], bar: str) -> ProposedBars:
     stamps = form.stamps
     length = Setting("bar", bar, (f"bars of a symbol are mostly {bar} apart.",), "confirm")
     days = (stamps.min().normalize(), stamps.max().normalize())
@@ -194,7 +194,7 @@ def _intraday(form: StampForm, asked: list[str], bar: str) -> Bars:
         note = f"{share:.0%} of the bars are of Saturdays and Sundays: trade never stops."
         calendar = Setting("calendar", ROUND_THE_CLOCK, (note,), "confirm")
         zone = [_open_zone(("UTC", "America/New_York"))] if local else []
-        return Bars(ROUND_THE_CLOCK, bar, (calendar, length, *zone), days)
+        return ProposedBars(ROUND_THE_CLOCK, bar, (calendar, length, *zone), days)
     fits: dict[tuple[str, str | None], tuple[int, int]] = {}
     for code in dict.fromkeys(asked):
         if code == ROUND_THE_CLOCK:
@@ -217,12 +217,12 @@ def _intraday(form: StampForm, asked: list[str], bar: str) -> Bars:
         note = f"read as {found} every bar opens in a session of {code}, summer and winter, and the first as it opens; "
         note += "no other way tried fits as well."
         settings.append(Setting("timezone", found, (note,), "confirm"))
-    return Bars(code, bar, tuple(settings), days)
+    return ProposedBars(code, bar, tuple(settings), days)
 
 
 def _untold(
     alike: list[tuple[str, str | None]], length: Setting, days: tuple[pd.Timestamp, pd.Timestamp], *, local: bool
-) -> Bars:
+) -> ProposedBars:
     said = ", ".join(f"{code} on the clock of {zone}" if zone else code for code, zone in alike[:5])
     note = (
         f"the bars open in sessions of {said} alike."
@@ -238,7 +238,7 @@ def _untold(
     settings = [calendar, length]
     if local:
         settings.append(_open_zone(tuple(dict.fromkeys(str(zone) for _, zone in alike)) or ("UTC", "America/New_York")))
-    return Bars(codes[0] if len(codes) == 1 else None, length.value, tuple(settings), days)
+    return ProposedBars(codes[0] if len(codes) == 1 else None, length.value, tuple(settings), days)
 
 
 def _open_zone(zones: tuple[str, ...]) -> Setting:

@@ -25,7 +25,7 @@ from embargo.research.proposing.columns import (
     symbols_in,
     texts_of,
 )
-from embargo.research.proposing.exchange import Bars, bars_of, suggested_calendars
+from embargo.research.proposing.exchange import ProposedBars, bars_of, suggested_calendars
 from embargo.research.proposing.lines import Setting, comment, section
 from embargo.research.proposing.sheets import Sheet, distinct, open_sheet
 from embargo.research.proposing.spans import split_settings
@@ -62,7 +62,7 @@ class _Priced:
 
     settings: list[Setting]
     symbols: list[str] = field(default_factory=list)
-    bars: Bars | None = None
+    bars: ProposedBars | None = None
     panels: Prices | None = None
 
     @property
@@ -214,7 +214,7 @@ def _lacking(sheet: Sheet, columns: Mapping[str, str]) -> list[Setting]:
     return [Setting("columns", None, (note,), "open")]
 
 
-def _read_prices(path: Path, sheet: Sheet, settings: list[Setting], bars: Bars | None) -> Prices | None:
+def _read_prices(path: Path, sheet: Sheet, settings: list[Setting], bars: ProposedBars | None) -> Prices | None:
     """Read the prices as proposed; what is wrong with them is said where they are set."""
     if bars is None or bars.calendar is None or any(one.standing == "open" and one.key != "adjust" for one in settings):
         return None

@@ -14,7 +14,7 @@ from embargo.data_loaders.archive.time_forms import SERIALS, candidate_forms, ti
 from embargo.data_loaders.errors import DataError
 from embargo.research.proposing.columns import texts_of
 
-Kind = Literal["aware", "local", "dates", "epoch", "open", "unknown"]
+StampKind = Literal["aware", "local", "dates", "epoch", "open", "unknown"]
 # A time of day, and an offset behind it, as ISO 8601 and its looser cousins write them.
 _ISO = r"\d{4}-?\d{1,2}-?\d{1,2}|\d{4}/\d{1,2}/\d{1,2}"
 _CLOCK = r"[T ]\d{1,2}:?\d{2}"
@@ -47,7 +47,7 @@ class StampForm:
         Share that tells no time of day, or exactly midnight.
     """
 
-    kind: Kind
+    kind: StampKind
     time_format: str | None = None
     unit: str | None = None
     rivals: tuple[str, ...] = ()
@@ -254,7 +254,7 @@ def _settled(text: pd.Series, chosen: str, stamps: pd.Series, words: tuple[str, 
     form = time_form(chosen)
     said = f"times such as {text.iloc[0]!r} are written as {chosen!r}."
     midnights = _at_midnight(stamps) if form.has_clock else 1.0
-    local: Kind = "dates" if midnights == 1.0 else "local"
+    local: StampKind = "dates" if midnights == 1.0 else "local"
     return StampForm("aware" if form.has_zone else local, chosen, None, (), (said, *words), stamps, midnights)
 
 

@@ -30,7 +30,7 @@ from embargo.models.loading.devices import device_type
 from embargo.research.cache import ledger_folder
 from embargo.research.upkeep.holdings import held_in, size_told
 
-Grade = Literal["fine", "look", "wrong"]
+Fitness = Literal["fine", "look", "wrong"]
 DISTRIBUTION = "embargo-backtest"
 HUB_S = 3.0
 # A built-in base and its adapters take some hundred megabytes, a run of real data gigabytes.
@@ -55,7 +55,7 @@ class Symptom:
     """
 
     what: str
-    grade: Grade
+    grade: Fitness
     said: str
     remedy: str = ""
 
@@ -225,7 +225,7 @@ def names() -> Symptom:
         "Python imports whichever its path has first: remove it ('pip uninstall embargo', then install "
         f"{DISTRIBUTION} again), rename the folder or file, or start from another folder."
     )
-    grade: Grade = "wrong" if clashes else "look"
+    grade: Fitness = "wrong" if clashes else "look"
     return Symptom("names", grade, f"called embargo too: {', '.join([*clashes, *here])}.", remedy)
 
 
@@ -245,7 +245,7 @@ def disk(cache: Path) -> Symptom:
         free = shutil.disk_usage(_nearest(place)).free
         told.append(f"{size_told(free)} free ({what})")
         grades.append("wrong" if free < DISK_WRONG else "look" if free < DISK_LOOK else "fine")
-    grade: Grade = "wrong" if "wrong" in grades else "look" if "look" in grades else "fine"
+    grade: Fitness = "wrong" if "wrong" in grades else "look" if "look" in grades else "fine"
     remedy = "" if grade == "fine" else "Make room: 'embargo clean' shows what the cache holds."
     return Symptom("disk", grade, f"{', '.join(told)}.", remedy)
 
