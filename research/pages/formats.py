@@ -19,6 +19,8 @@ import pandas as pd
 Unit = Literal["ratio", "coefficient", "percent", "basis points", "probability", "count", "number", "text"]
 
 MISSING = "–"
+# Beyond what JSON escapes: C1 signs, ends of lines, and what turns the direction of writing.
+_COMMANDING = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 UNITS: tuple[Unit, ...] = get_args(Unit)
 
 _ACRONYMS = {"ic": "IC", "f1": "F1", "ece": "ECE", "nll": "NLL", "id": "ID", "auc": "AUC", "utc": "UTC"}
@@ -240,8 +242,8 @@ def _toml_value(value: Any) -> str:
 
 
 def _toml_text(value: str) -> str:
-    """Quote text as TOML does: as JSON does, and the delete sign too."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    """Quote text as TOML does: as JSON does, and every other sign that commands a terminal by its number."""
+    return _COMMANDING.sub(lambda sign: f"\\u{ord(sign[0]):04x}", json.dumps(value, ensure_ascii=False))
 
 
 def flat(entries: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

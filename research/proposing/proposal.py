@@ -115,10 +115,10 @@ def propose(
     ...     news = Path(folder) / "news.csv"
     ...     _ = news.write_text("time,ticker,headline\n2024-01-02T10:00:00Z,BTC/USDT,Coins rise after the news\n")
     ...     found = propose(
-    ...         news, venue="bybit", symbols=["BTC/USDT"], now=pd.Timestamp("2025-01-01Z"), beside=Path(folder)
+    ...         news, venue="bybit", symbols=["BTC/USDT"], now=pd.Timestamp("2025-01-01", tz="UTC"), beside=Path(folder)
     ...     )
     >>> 'columns = { published_at = "time", text = "headline", symbol = "ticker" }' in found.text, found.left_open
-    (True, ())
+    (True, ('split.first_test',))
     """
     sheet = open_sheet(news)
     priced = (

@@ -70,9 +70,9 @@ def daily_returns(run: FinishedRun) -> pd.DataFrame:
         columns[MARKET] = run.market.reindex(run.returns.index)
     bars = pd.DataFrame(columns)
     days = bars.index.tz_convert(_zone_of(run)).tz_localize(None).normalize()
-    found: pd.DataFrame = (1.0 + bars).groupby(days).prod(min_count=1) - 1.0
-    found.index = pd.DatetimeIndex(found.index, name="date").as_unit("ns")
-    return found
+    # A bar a day is taken as it is, to the last digit. What is missing stays so.
+    found = bars.set_axis(days) if days.is_unique else (1.0 + bars).groupby(days).prod(skipna=False) - 1.0
+    return found.set_axis(pd.DatetimeIndex(found.index, name="date").as_unit("ns"))
 
 
 def returns_for(run: FinishedRun, library: Library) -> pd.Series | pd.DataFrame:

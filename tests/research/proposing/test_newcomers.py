@@ -278,11 +278,11 @@ def test_nothing_from_the_files_gets_out_of_a_comment(
     tmp_path: Path, market: tuple[pd.DataFrame, pd.DataFrame]
 ) -> None:
     news, bars = market
-    odd = 'head\nline = "x"\x1b[31m'
+    odd = 'head\nline = "x"\x1b[31m\x9b\u202e'
     rows = pd.DataFrame({"time": news["published_at"], "symbol": "a'b\"\\", odd: news["text"]})
     rows.to_parquet(tmp_path / "news.parquet", index=False)
     bars.assign(date=wall(bars["open_at"]).dt.normalize()).to_parquet(tmp_path / "prices.parquet", index=False)
     text, config, _ = proposed(tmp_path, "news.parquet", "prices.parquet")
     assert config["news"]["columns"]["text"] == odd
-    assert "\x1b" not in text
+    assert not {"\x1b", "\x9b", "\u202e"} & set(text)
     assert set(config) == {"name", "news", "prices", "labels", "split", "model"}
