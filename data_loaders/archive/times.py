@@ -283,7 +283,7 @@ def _fill_by_form(
     if bare is not None and not form.has_clock:
         raise DataError(f"{where}: time_format = {form.text!r} has no time of day. {bare}")
     if bare is not None and (dates := form.without_clock(text)).any():
-        row = dates.idxmax()
+        row = dates.index[int(np.argmax(dates.to_numpy()))]
         raise DataError(f"{where}, row {row}: {text.loc[row]!r} is a date without a time of day. {bare}")
     if form.has_zone:
         result.loc[text.index] = stamps.astype(UTC_DTYPE)
@@ -302,8 +302,8 @@ def _refuse_missing(days: pd.Series, *, where: str) -> None:
 def _written_days(text: pd.Series, timezone: str | None, *, where: str) -> pd.Series:
     """Read days as ISO 8601 writes them: in the zone that is named, if all carry an offset, else as they stand."""
     if timezone is not None and text.str.contains(_HAS_ZONE, regex=True).all():
-        instants = _parse_stamps(text, where=where, utc=True)
-        return instants.dt.tz_convert(timezone).dt.tz_localize(None)
+        local: pd.Series = _parse_stamps(text, where=where, utc=True).dt.tz_convert(timezone).dt.tz_localize(None)
+        return local
     clocked = text.str.contains(_CLOCK, regex=True)
     return _parse_stamps(text.where(~clocked, text.str.replace(_ZONE, "", regex=True)), where=where, utc=False)
 

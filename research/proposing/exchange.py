@@ -193,13 +193,14 @@ def _intraday(form: StampForm, asked: list[str], bar: str) -> ProposedBars:
         share = (weekday >= 5).mean()
         note = f"{share:.0%} of the bars are of Saturdays and Sundays: trade never stops."
         calendar = Setting("calendar", ROUND_THE_CLOCK, (note,), "confirm")
-        zone = [_open_zone(("UTC", "America/New_York"))] if local else []
-        return ProposedBars(ROUND_THE_CLOCK, bar, (calendar, length, *zone), days)
+        asked_for = [_open_zone(("UTC", "America/New_York"))] if local else []
+        return ProposedBars(ROUND_THE_CLOCK, bar, (calendar, length, *asked_for), days)
     fits: dict[tuple[str, str | None], tuple[int, int]] = {}
     for code in dict.fromkeys(asked):
         if code == ROUND_THE_CLOCK:
             continue
-        for zone in dict.fromkeys((zone_of(code).key, "UTC")) if local else (None,):
+        zones: tuple[str | None, ...] = tuple(dict.fromkeys((zone_of(code).key, "UTC"))) if local else (None,)
+        for zone in zones:
             try:
                 missed = _missed(stamps, code, zone)
             except (ConfigError, DataError):

@@ -352,7 +352,8 @@ def _mapped(columns: Mapping[str, str], notes: Sequence[str]) -> Setting:
 def _walls(stored: pd.Series) -> pd.Series | None:
     """Return the wall clock that stamps carry in the file."""
     if isinstance(stored.dtype, pd.DatetimeTZDtype):
-        return stored.dropna().dt.tz_localize(None)
+        walls: pd.Series = stored.dropna().dt.tz_localize(None)
+        return walls
     bare = texts_of(stored).str.replace(r"(?i)\s*(?:Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$", "", regex=True)
     read = pd.to_datetime(bare, format="ISO8601", errors="coerce")
     return None if read.isna().any() else read

@@ -31,10 +31,11 @@ def split_settings(stamps: pd.Series, days: tuple[pd.Timestamp, pd.Timestamp] | 
     >>> [setting.value for setting in split_settings(stamps, None, len(stamps))]
     [datetime.date(2017, 8, 1), '12MS', '3MS', '1D']
     """
-    if stamps.empty and days is None:
+    told_by = (pd.Timestamp(stamps.min()), pd.Timestamp(stamps.max())) if len(stamps) else days
+    if told_by is None:
         note = "the first test is told from the times of the news, once their form is settled."
         return [Setting("first_test", "?", (note,), "confirm")]
-    first, last = (stamps.min(), stamps.max()) if len(stamps) else days or (pd.NaT, pd.NaT)
+    first, last = told_by
     told = f"{articles:,} articles were looked at, of {first:%Y-%m-%d} to {last:%Y-%m-%d}"
     if days is not None:
         told += f"; prices are of {days[0]:%Y-%m-%d} to {days[1]:%Y-%m-%d}"

@@ -69,7 +69,7 @@ def daily_returns(run: FinishedRun) -> pd.DataFrame:
     if len(run.market):
         columns[MARKET] = run.market.reindex(run.returns.index)
     bars = pd.DataFrame(columns)
-    days = bars.index.tz_convert(_zone_of(run)).tz_localize(None).normalize()
+    days = pd.DatetimeIndex(bars.index).tz_convert(_zone_of(run)).tz_localize(None).normalize()
     # A bar a day is taken as it is, to the last digit. What is missing stays so.
     found = bars.set_axis(days) if days.is_unique else (1.0 + bars).groupby(days).prod(skipna=False) - 1.0
     return found.set_axis(pd.DatetimeIndex(found.index, name="date").as_unit("ns"))

@@ -277,7 +277,7 @@ def _project() -> dict[str, str]:
     if checkout is not None:
         return {"requires-python": str(checkout["requires-python"])}
     with suppress(metadata.PackageNotFoundError):
-        return {"requires-python": metadata.metadata(DISTRIBUTION).get("Requires-Python") or ""}
+        return {"requires-python": str(metadata.metadata(DISTRIBUTION)["Requires-Python"] or "")}
     return {}
 
 
