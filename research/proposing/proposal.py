@@ -39,7 +39,7 @@ _OF_LOADER = ("columns", "timezone", "time_format", "date_only", "symbol", "symb
 
 @dataclass(frozen=True)
 class Proposal:
-    """A config to be looked at.
+    r"""A config to be looked at.
 
     Attributes
     ----------
@@ -49,6 +49,13 @@ class Proposal:
         Lines that rest on evidence.
     left_open : tuple of str
         Settings that nothing decides, as ``section.key``.
+
+    Examples
+    --------
+    >>> from embargo.research.proposing import Proposal
+    >>> found = Proposal('name = "mine"\n', to_confirm=3, left_open=("news.timezone",))
+    >>> found.left_open
+    ('news.timezone',)
     """
 
     text: str
@@ -97,6 +104,10 @@ def propose(
         Folder that the config will lie in: its paths start there.
     news_times, price_times : str, optional
         Forms of their times, as ``time_format``, from who knows them.
+
+    Returns
+    -------
+    Proposal
 
     Raises
     ------

@@ -1,4 +1,4 @@
-from .exports import daily_returns, export_run, returns_for
+from .exports import daily_returns, returns_for
 from .finished import FinishedRun, read_run
 from .folders import list_runs
 from .ledger import Trial, returns_of, trials_on
@@ -9,7 +9,6 @@ __all__ = [
     "Metrics",
     "Trial",
     "daily_returns",
-    "export_run",
     "list_runs",
     "read_run",
     "returns_for",

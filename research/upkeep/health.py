@@ -52,6 +52,12 @@ class Symptom:
     said : str
     remedy : str
         What to do; empty where nothing is to be done.
+
+    Examples
+    --------
+    >>> from embargo.research.upkeep import Symptom
+    >>> Symptom("memory", "fine", "19.0 GB left.").remedy
+    ''
     """
 
     what: str
@@ -67,6 +73,11 @@ def examine(cache: Path) -> list[Symptom]:
     ----------
     cache : Path
         From `embargo.research.cache.cache_folder`.
+
+    Returns
+    -------
+    list of Symptom
+        One of each look, in the order in which they matter.
 
     Examples
     --------

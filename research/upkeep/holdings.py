@@ -53,6 +53,13 @@ class Holding:
         Bytes.
     written : float
         When something of it was last written, in seconds since 1970; reading leaves no trace.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from embargo.research.upkeep import Holding
+    >>> [Holding(kind, Path("cache") / kind, 10, 0.0).removable for kind in ("adapters", "ledger")]
+    [True, False]
     """
 
     kind: str
@@ -68,6 +75,14 @@ class Holding:
 
 def held_in(cache: Path) -> list[Holding]:
     """List what a cache holds, the oldest first in each kind; an empty list where there is none.
+
+    Parameters
+    ----------
+    cache : Path
+
+    Returns
+    -------
+    list of Holding
 
     Examples
     --------
@@ -100,6 +115,11 @@ def remove(cache: Path, chosen: Sequence[Holding]) -> list[Holding]:
     chosen : sequence of Holding
         Of `held_in`.
 
+    Returns
+    -------
+    list of Holding
+        Those that are gone; one that another process removed meanwhile is not among them.
+
     Raises
     ------
     ConfigError
@@ -108,6 +128,18 @@ def remove(cache: Path, chosen: Sequence[Holding]) -> list[Holding]:
         If another process uses the cache; then nothing is removed.
     OSError
         If something cannot be removed.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from embargo.research.upkeep import held_in, remove
+    >>> with TemporaryDirectory() as folder:
+    ...     (Path(folder) / "linear" / "linear-1a2b").mkdir(parents=True)
+    ...     gone = remove(Path(folder), held_in(Path(folder)))
+    ...     left = held_in(Path(folder))
+    >>> [each.path.name for each in gone], left
+    (['linear-1a2b'], [])
     """
     ledger = ledger_folder(cache).resolve()
     for holding in chosen:

@@ -12,8 +12,9 @@ from samples.loopback_commands import embargo
 
 from embargo.data_loaders.errors import DataError, MissingPartError
 from embargo.models.content import TakenError
-from embargo.research.records import FinishedRun, daily_returns, export_run, returns_for
+from embargo.research.records import FinishedRun, daily_returns, returns_for
 from embargo.research.records import exports as exported
+from embargo.research.records.exports import export_run
 from embargo.research.records.run import Run
 from embargo.research.run.pipeline import Outcome
 
