@@ -286,7 +286,12 @@ def _of_news(
 
 def _symbol_settings(sheet: Sheet, columns: Mapping[str, str], priced: _Priced) -> list[Setting]:
     if "symbol" not in columns:
-        note = "no column names symbols. If all articles are about one, name it; else a column that flags each."
+        flags = [str(name) for name, kind in sheet.frame.dtypes.items() if pd.api.types.is_bool_dtype(kind)]
+        note = "no column names symbols. If all articles are about one, name it here."
+        if flags:
+            note += (
+                f" If columns of true and false say it, such as {', '.join(map(repr, flags[:4]))}, set symbol_flags."
+            )
         return [Setting("symbol", (priced.symbols or ["SYMBOL"])[0], (note,), "open")]
     cells = sheet.frame[columns["symbol"]]
     names, sign = symbols_in(cells)
@@ -354,10 +359,11 @@ def _form_settings(form: StampForm) -> list[Setting]:
 
 
 def _mapped(columns: Mapping[str, str], notes: Sequence[str]) -> Setting:
-    needless = {name: column for name, column in columns.items() if name != column}
-    if not needless:
+    # What is called as here is found by itself.
+    others = {name: column for name, column in columns.items() if name != column}
+    if not others:
         return Setting("columns", None, tuple(notes), "note")
-    return Setting("columns", dict(columns), tuple(notes) or ("by their names.",), "confirm")
+    return Setting("columns", others, tuple(notes) or ("by their names.",), "confirm")
 
 
 def _walls(stored: pd.Series) -> pd.Series | None:
