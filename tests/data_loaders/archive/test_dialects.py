@@ -368,7 +368,7 @@ def test_the_shared_cases(cases: Path) -> None:
 
 def test_a_whole_serial_is_a_date_and_no_midnight() -> None:
     serials = pd.Series([45293.5, 45294.0], index=[3, 4])
-    with pytest.raises(DataError, match="row 4: '45294.0' is a date without a time of day. Set date_only"):
+    with pytest.raises(DataError, match=r"row 4: '45294\.0' is a date without a time of day. Set date_only"):
         instants_of(serials, "UTC", {}, where="x", form=time_form("excel"))
     assert bare_dates_of(serials, "UTC", time_form("excel")).tolist() == [False, True]
     days = session_labels_of(pd.Series(["45293", "45294"]), None, where="x", form=time_form("excel"))

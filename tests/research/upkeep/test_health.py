@@ -9,6 +9,7 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from samples.loopback_commands import embargo
@@ -132,3 +133,35 @@ def test_little_memory_and_disk_are_told(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert health.memory().grade in ("look", "fine")
     found = health.disk(tmp_path / "not" / "there")
     assert (found.grade, "embargo clean" in found.remedy) == ("wrong", True)
+
+
+def test_a_card_is_told_with_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No machine of the tests has a card: what torch would say of one stands in for it."""
+    import torch
+
+    monkeypatch.setattr(health, "device_type", lambda: "cuda")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    card = SimpleNamespace(name="A card", total_memory=24_000_000_000)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: card)
+    assert health.graphics_card().said.startswith("A card (24.0 GB), CUDA ")
+
+
+@pytest.mark.parametrize(
+    ("built", "device", "grade"),
+    [(["cuda130"], "cuda", "fine"), (["cpu"], "cuda", "look"), (["cpu"], "cpu", "fine"), ([], "cpu", "look")],
+)
+def test_weights_of_four_bits_need_a_build_for_the_device(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, built: list[str], device: str, grade: str
+) -> None:
+    for kind in built:
+        (tmp_path / f"libbitsandbytes_{kind}.so").write_text("")
+    monkeypatch.setattr(health, "find_spec", lambda name: SimpleNamespace(origin=str(tmp_path / "__init__.py")))
+    monkeypatch.setattr(health, "device_type", lambda: device)
+    found = health.four_bits()
+    assert (found.grade, bool(found.remedy)) == (grade, grade == "look")
+
+
+def test_without_bitsandbytes_there_is_no_qlora(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "find_spec", lambda name: None)
+    assert "no QLoRA" in health.four_bits().said
+    assert health.graphics_card().grade == "wrong"
