@@ -27,10 +27,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for kind, (pattern, _) in KINDS.items():
         for name, days in (("old", 40), ("new", 1)):
             entry = place / pattern.replace("*", f"{kind}-{name}")
-            if kind == "old-scores" or kind in ("checkpoints", "files-read"):
-                file = entry
-            else:
-                file = entry / "content"
+            file = entry if kind in ("old-scores", "checkpoints", "files-read") else entry / "content"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text("0123456789")
             for path in (file, file.parent):
