@@ -68,6 +68,24 @@ def put_in_place(draft: Path, target: Path) -> None:
     shutil.rmtree(litter, ignore_errors=True)
 
 
+def discard(target: Path) -> None:
+    """Remove a folder or file; a kill leaves it whole, or as litter that the next `sweep_up` removes, never half.
+
+    Raises
+    ------
+    OSError
+        If it cannot be renamed.
+    """
+    with _alone_in(target.parent):
+        litter = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=target.parent))
+        try:
+            target.rename(litter / target.name)
+        except OSError:
+            litter.rmdir()
+            raise
+    shutil.rmtree(litter)
+
+
 def sweep_up(parent: Path) -> None:
     """Put back the folders that a kill hid in the middle of being replaced, and remove the drafts of dead processes.
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from embargo.data_loaders.errors import MissingPartError
+from embargo.data_loaders.errors import EmbargoError, MissingPartError
 from embargo.data_loaders.recorded_sessions import keep_in
+
+# Held by every process that uses a cache, for as long as it lives; who cleans up waits for no one and is kept out.
+_LOCK = ".in-use"
+_held: dict[Path, int] = {}
+
+
+class CacheInUseError(EmbargoError):
+    """A cache is used by a process that runs, so that nothing may be taken from it."""
 
 
 def folder_for(name: str, place: Path) -> Path:
@@ -24,14 +34,56 @@ def folder_for(name: str, place: Path) -> Path:
     return place
 
 
-def cache_folder(chosen: Path | None) -> Path:
+def cache_folder(chosen: Path | None, *, held: bool = True) -> Path:
     """Where models and scores are kept: the folder chosen, ``$EMBARGO_CACHE``, or the user's cache folder.
 
-    Calendars that take seconds to make are kept there from now on too.
+    Calendars that take seconds to make are kept there from now on too. Unless it is not ``held``, nobody can take
+    anything out of it by `alone_in_cache` while this process lives.
     """
     folder = _folder(chosen)
     keep_in(folder / "calendars")
+    if held:
+        # Where nothing can be written there is nothing to clean up either.
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            _hold(folder)
     return folder
+
+
+def _hold(folder: Path) -> int:
+    """Hold a cache together with others, for good."""
+    place = folder.resolve()
+    if place not in _held:
+        _held[place] = os.open(place / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        fcntl.flock(_held[place], fcntl.LOCK_SH)
+    return _held[place]
+
+
+@contextmanager
+def alone_in_cache(folder: Path) -> Iterator[None]:
+    """Keep every other process out of a cache for the length of a block.
+
+    Raises
+    ------
+    CacheInUseError
+        If one uses it.
+    OSError
+        If nothing can be written there.
+    """
+    held = _hold(folder)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as failure:
+        # What is turned from shared to alone may be lost on the way.
+        fcntl.flock(held, fcntl.LOCK_SH)
+        raise CacheInUseError(
+            f"{folder}: another process of Embargo uses this cache, so nothing is taken out of it. Wait until it has "
+            "ended (a notebook: until its kernel is shut down), then start the same command again."
+        ) from failure
+    try:
+        yield
+    finally:
+        fcntl.flock(held, fcntl.LOCK_SH)
 
 
 def keep_calendars() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 Advance = Callable[[int, int], None]
+
+# Seconds of silence in a log: at first, and at most.
+FIRST_WORD, LONGEST_SILENCE = 30.0, 480.0
 
 # A bracket, the backslashes before it, and the rest where rich takes it for a mark of style.
 _BRACKET = re.compile(r"(\\*)\[([a-z#/@][^\[]*?\])?")
@@ -25,6 +30,21 @@ def escaped(text: str) -> str:
         return rf"{backslashes * 2}\[{mark}" if mark else f"{backslashes}{backslashes[:1]}["
 
     return _BRACKET.sub(kept, text)
+
+
+def time_left(seconds: float) -> str:
+    """Say roughly how long something takes, in words for a log.
+
+    Examples
+    --------
+    >>> from embargo.research.progress import time_left
+    >>> time_left(20.0), time_left(200.0), time_left(8_000.0)
+    ('under a minute left', 'about 4 min left', 'about 2 h 14 min left')
+    """
+    if seconds < 60:
+        return "under a minute left"
+    hours, minutes = divmod(-int(-seconds // 60), 60)
+    return f"about {f'{hours} h ' if hours else ''}{minutes} min left"
 
 
 class Stages(Protocol):
@@ -58,18 +78,46 @@ class Quiet:
 
 
 class Lines:
-    """Stages as one line each, for logs: a bar that redraws itself would only show when all is over."""
+    """Stages as lines, for logs and pipes: a bar that redraws itself would only show when all is over.
 
-    def __init__(self, console: Console) -> None:
+    Each stage is one line as it starts; one that can count its work says now and then how far it is and how long it
+    will take at the pace so far.
+
+    Parameters
+    ----------
+    console : Console
+        Of a stream that is no terminal.
+    clock : callable, optional
+        Seconds that only ever grow.
+    """
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
+        self._clock = clock
 
     def stage(self, name: str) -> Advance:
         """Print the stage's name as it starts."""
-        self._console.print(f"• {name}", highlight=False, markup=False)
-        return lambda done, total: None
+        self._print(f"• {name}")
+        started = told = self._clock()
+        pause = FIRST_WORD
+
+        def advance(done: int, total: int) -> None:
+            nonlocal told, pause
+            now = self._clock()
+            if now - told < pause or not 0 < done < total:
+                return
+            # A job of hours needs no line every half minute.
+            told, pause = now, min(2 * pause, LONGEST_SILENCE)
+            left = (now - started) * (total - done) / done
+            self._print(f"  {name}: {100 * done // total} % done, {time_left(left)}")
+
+        return advance
 
     def say(self, text: str) -> None:
         """Print the sentence."""
+        self._print(text)
+
+    def _print(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -107,11 +155,19 @@ class Terminal:
 @contextmanager
 def shown(console: Console) -> Iterator[Stages]:
     """Show stages on a console for the length of a block: bars on a terminal, lines in a log."""
-    if not console.is_terminal:
+    if not _redraws(console):
         yield Lines(console)
         return
     # Loaded here because only a terminal shows bars, and they cost as much to load as all else that draws.
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        SpinnerColumn,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         SpinnerColumn(finished_text="[green]✓"),
@@ -119,8 +175,15 @@ def shown(console: Console) -> Iterator[Stages]:
         BarColumn(bar_width=24),
         TaskProgressColumn(),
         TimeElapsedColumn(),
+        TimeRemainingColumn(compact=True),
     )
     with Progress(*columns, console=console) as progress:
         stages = Terminal(progress)
         yield stages
         stages.close()
+
+
+def _redraws(console: Console) -> bool:
+    """Tell whether bars can be drawn over one another: colours may be forced into a pipe, movements never are."""
+    forced = any(os.environ.get(name) for name in ("FORCE_COLOR", "TTY_COMPATIBLE"))
+    return console.is_terminal and not console.is_dumb_terminal and (not forced or console.file.isatty())

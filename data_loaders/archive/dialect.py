@@ -110,11 +110,15 @@ class Dialect:
 PLAIN = Dialect()
 
 
+def marked_encoding(first: bytes) -> str | None:
+    """Name the encoding whose mark a file begins with; None where it begins with none but that of UTF-8."""
+    return next((name for mark, name in _MARKS if first.startswith(mark)), None)
+
+
 def encoding_hint(first: bytes, encoding: str | None) -> str:
     """Say what to do about bytes that are no text of the encoding they were read in, given how the file begins."""
-    for mark, name in _MARKS:
-        if first.startswith(mark):
-            return f"It begins like {name.upper()}: set encoding = {name!r}."
+    if (name := marked_encoding(first)) is not None:
+        return f"It begins like {name.upper()}: set encoding = {name!r}."
     if encoding is None:
         return "Name its encoding, such as encoding = 'cp1252' (Windows, western Europe) or 'utf-16'."
     return f"It is not all {encoding}: name another encoding, or mend the file."

@@ -444,7 +444,8 @@ def read_news(
         00:00) or ``"all"``. Such an article is seen at the end of its day, not before.
     time_format : str, optional
         Form of times in texts or figures, in the codes of strptime, such as ``"%m/%d/%Y %H:%M"`` or ``"%Y%m%d%H%M%S"``;
-        without it ISO 8601. It is never guessed, and a row that does not fit is an error. Times without ``%z`` are in
+        ``"excel"`` or ``"excel1904"`` for serial numbers of spreadsheets, whole ones being dates; without it ISO 8601.
+        It is never guessed, and a row that does not fit is an error. Times without ``%z`` are in
         ``timezone``; a form without ``%H`` or ``%I`` tells dates, which need ``date_only``.
     symbol_separator : str, optional
         What keeps several symbols in one cell apart, such as ``","``: one row per article and symbol.

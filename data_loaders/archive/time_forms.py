@@ -22,6 +22,11 @@ _FIGURES = {
 }  # fmt: skip
 _WORD = r"[A-Za-z]{3,9}"
 _WORDS = {"b": _WORD, "B": _WORD, "a": _WORD, "A": _WORD, "p": "[AaPp][Mm]", "z": r"(?:[Zz]|[+-]\d{2}:?\d{2})"}
+# Spreadsheets count days from here, and write the time of day as a fraction of one: since 1900 (where a 29th of
+# February that never was is counted too) or, in books that began on a Mac, since 1904.
+SERIALS = {"excel": pd.Timestamp("1899-12-30"), "excel1904": pd.Timestamp("1904-01-01")}
+# Before the first of March 1900 the count is a day off.
+_FIRST_SERIAL, _LAST_SERIAL = 61.0, 110_000.0
 _EXAMPLE = "Write one such as '%m/%d/%Y %H:%M' or '%Y%m%d%H%M%S'"
 
 # What a text looks like to whoever reads it, and which forms it may have; two where only its source can tell.
@@ -75,7 +80,7 @@ class TimeForm:
     has_zone: bool
 
     def parsed(self, text: pd.Series, *, where: str) -> pd.Series:
-        """Read texts in this form: UTC instants if it has a zone, else naive ones.
+        """Read texts in this form: UTC instants if it has a zone, else naive ones (of serials to the millisecond).
 
         Raises
         ------
@@ -83,7 +88,10 @@ class TimeForm:
             Naming the first row that does not fit.
         """
         fits = text.str.fullmatch(self.pattern).astype(bool)
-        stamps = pd.to_datetime(text.where(fits), format=self.text, errors="coerce", utc=self.has_zone)
+        if self.text in SERIALS:
+            stamps = _from_serials(text.where(fits), SERIALS[self.text])
+        else:
+            stamps = pd.to_datetime(text.where(fits), format=self.text, errors="coerce", utc=self.has_zone)
         odd = stamps.isna()
         if odd.any():
             row = odd.index[int(np.argmax(odd.to_numpy()))]
@@ -93,6 +101,22 @@ class TimeForm:
             )
         return stamps
 
+    def without_clock(self, text: pd.Series) -> pd.Series:
+        """Mark texts that tell no time of day: a whole serial number is a date."""
+        if self.text in SERIALS:
+            return text.str.fullmatch(r"\d+(?:\.0*)?").astype(bool)
+        return pd.Series(not self.has_clock, index=text.index)
+
+
+def _from_serials(text: pd.Series, first: pd.Timestamp) -> pd.Series:
+    """Read counts of days since ``first``; NaT where they lie beyond what spreadsheets count."""
+    days = pd.to_numeric(text, errors="coerce").astype(float)
+    days = days.where((days >= _FIRST_SERIAL) & (days < _LAST_SERIAL))
+    # A float holds a serial to some microseconds: nobody reads more of a clock from it.
+    milliseconds = (days * 86_400_000).round().astype("Int64")
+    stamps: pd.Series = first.as_unit("ms") + pd.to_timedelta(milliseconds, unit="ms")
+    return stamps
+
 
 _CAUTION = "One column has one form."
 
@@ -101,13 +125,17 @@ _CAUTION = "One column has one form."
 def time_form(text: str) -> TimeForm:
     """Read a ``time_format``.
 
-    Codes are those of strptime: ``%Y %y %m %b %B %d %j %a %A %H %I %p %M %S %f %z`` and ``%%``.
+    Codes are those of strptime: ``%Y %y %m %b %B %d %j %a %A %H %I %p %M %S %f %z`` and ``%%``. ``excel`` is the serial
+    number of a spreadsheet, days since 1900 with the time of day as a fraction; ``excel1904`` that of books which count
+    from 1904.
 
     Raises
     ------
     ConfigError
         If a code is unknown, stands there twice, or no whole date is told.
     """
+    if text in SERIALS:
+        return TimeForm(text, r"\d{2,6}(?:\.\d+)?", has_clock=True, has_zone=False)
     parts = re.findall(r"%.?|[^%]+", text, flags=re.DOTALL)
     codes = [part[1:] for part in parts if part.startswith("%") and part != "%%"]
     unknown = [f"%{code}" for code in codes if code not in _FIGURES and code not in _WORDS]
@@ -147,8 +175,15 @@ def time_form(text: str) -> TimeForm:
     return TimeForm(text, pattern, bool(told & {"H", "I"}), "z" in told)
 
 
-def form_hint(stamp: str) -> str:
-    """Say which ``time_format`` a text may have, without choosing where only its source can tell."""
+def candidate_forms(stamp: str) -> tuple[str, ...]:
+    """Name the forms that a text may have, several where only its source can tell; none where it is like no known one.
+
+    Examples
+    --------
+    >>> from embargo.data_loaders.archive.time_forms import candidate_forms
+    >>> candidate_forms("02/01/2024 09:30"), candidate_forms("2 Jan 2024"), candidate_forms("yesterday")
+    (('%m/%d/%Y %H:%M', '%d/%m/%Y %H:%M'), ('%d %b %Y',), ())
+    """
     stamp = stamp.strip()
     for look, forms in _LOOKS:
         found = re.match(look, stamp)
@@ -164,10 +199,15 @@ def form_hint(stamp: str) -> str:
             zone = " %z" if rest.startswith(" ") else "%z"
         elif rest.strip().isalpha():
             zone = rest
-        options = [f"{form}{clock}{zone}" for form in forms]
-        if re.fullmatch(time_form(options[0]).pattern, stamp) is None:
-            break
-        choice = " or ".join(repr(option) for option in options)
-        asked = "whichever its source means" if len(options) > 1 else "if that is what its source means"
-        return f"Name the form with time_format: {choice}, {asked}."
-    return "Name the form with time_format, such as '%d.%m.%Y %H:%M'."
+        options = tuple(f"{form}{clock}{zone}" for form in forms)
+        return options if re.fullmatch(time_form(options[0]).pattern, stamp) else ()
+    return ()
+
+
+def form_hint(stamp: str) -> str:
+    """Say which ``time_format`` a text may have, without choosing where only its source can tell."""
+    if not (options := candidate_forms(stamp)):
+        return "Name the form with time_format, such as '%d.%m.%Y %H:%M'."
+    choice = " or ".join(repr(option) for option in options)
+    asked = "whichever its source means" if len(options) > 1 else "if that is what its source means"
+    return f"Name the form with time_format: {choice}, {asked}."

@@ -46,7 +46,10 @@ def _not_iso(stamp: str) -> str:
     """Say what a text is that is no ISO 8601 time, and which setting may read it."""
     bare = stamp.strip()
     if bare.replace(".", "", 1).isdigit() and len(bare) not in (len("20240102"), len("20240102100000")):
-        return f"{stamp!r} is a number. Name its unit with 'timezone', such as 'unix:ms'."
+        return (
+            f"{stamp!r} is a number. Name its unit with 'timezone', such as 'unix:ms', or set time_format = 'excel' if "
+            "it is a spreadsheet's count of days."
+        )
     iso = f"{stamp!r} is no ISO 8601 time such as 2014-01-31T16:05:00+00:00"
     if zone := re.search(r"(?i)(?:UTC|GMT)\s*[+-]\s*\d+(?::\d+)?$", bare):
         return (
@@ -155,11 +158,11 @@ def bare_dates_of(values: pd.Series, timezone: str | None, form: TimeForm | None
     bare = pd.Series(False, index=values.index)
     present = values.dropna()
     known = isinstance(present.dtype, pd.DatetimeTZDtype) or not pd.api.types.is_object_dtype(present.dtype)
-    known &= form is None or not pd.api.types.is_integer_dtype(present.dtype)
+    known &= form is None or not pd.api.types.is_numeric_dtype(present.dtype)
     if timezone in EPOCHS or present.empty or (known and not isinstance(present.dtype, pd.StringDtype)):
         return bare
     if form is not None:
-        bare.loc[present.index] = not form.has_clock
+        bare.loc[present.index] = form.without_clock(_texts_of(present))
         return bare
     bare.loc[present.index] = ~_texts_of(present).str.contains(_CLOCK, regex=True).astype(bool)
     return bare
@@ -227,7 +230,8 @@ def instants_of(
     if pd.api.types.is_numeric_dtype(present.dtype):
         raise DataError(
             f"{where}, row {present.index[0]}: {present.iloc[0]} is a number, and nobody can tell its unit. Name it "
-            f"with 'timezone', one of {sorted(EPOCHS)}, or its form with time_format if its digits write a date."
+            f"with 'timezone', one of {sorted(EPOCHS)}, or its form with time_format if its digits write a date, "
+            "or count days as a spreadsheet does ('excel')."
         )
     _fill_iso(result, present, timezone, counts, where=where, bare=None if bare_dates else remedy)
     return result
@@ -278,6 +282,9 @@ def _fill_by_form(
     stamps = form.parsed(text, where=where)
     if bare is not None and not form.has_clock:
         raise DataError(f"{where}: time_format = {form.text!r} has no time of day. {bare}")
+    if bare is not None and (dates := form.without_clock(text)).any():
+        row = dates.index[int(np.argmax(dates.to_numpy()))]
+        raise DataError(f"{where}, row {row}: {text.loc[row]!r} is a date without a time of day. {bare}")
     if form.has_zone:
         result.loc[text.index] = stamps.astype(UTC_DTYPE)
         return
@@ -290,6 +297,15 @@ def _refuse_missing(days: pd.Series, *, where: str) -> None:
     if days.isna().any():
         row = days.index[int(np.argmax(days.isna().to_numpy()))]
         raise DataError(f"{where}, row {row}: the date is missing. Filter the row out.")
+
+
+def _written_days(text: pd.Series, timezone: str | None, *, where: str) -> pd.Series:
+    """Read days as ISO 8601 writes them: in the zone that is named, if all carry an offset, else as they stand."""
+    if timezone is not None and text.str.contains(_HAS_ZONE, regex=True).all():
+        local: pd.Series = _parse_stamps(text, where=where, utc=True).dt.tz_convert(timezone).dt.tz_localize(None)
+        return local
+    clocked = text.str.contains(_CLOCK, regex=True)
+    return _parse_stamps(text.where(~clocked, text.str.replace(_ZONE, "", regex=True)), where=where, utc=False)
 
 
 def session_labels_of(
@@ -332,13 +348,11 @@ def session_labels_of(
     elif pd.api.types.is_numeric_dtype(values.dtype):
         raise DataError(
             f"{where}, row {values.index[0]}: {values.iloc[0]} is a number. If its digits write a date, set "
-            "time_format, such as '%Y%m%d'; if it counts from 1970, set its unit with timezone, such as 'unix:s'."
+            "time_format, such as '%Y%m%d', or 'excel' for a spreadsheet's count of days; if it counts from 1970, set "
+            "its unit with timezone, such as 'unix:s'."
         )
     else:
-        text = _texts_of(values)
-        clocked = text.str.contains(_CLOCK, regex=True)
-        text = text.where(~clocked, text.str.replace(_ZONE, "", regex=True))
-        labels = _parse_stamps(text, where=where, utc=False)
+        labels = _written_days(_texts_of(values), timezone, where=where)
     _refuse_missing(labels, where=where)
     timed = labels != labels.dt.normalize()
     if timed.any():

@@ -51,7 +51,7 @@ NoHeaderOption = Annotated[
     bool, typer.Option("--no-header", help="The first line names no columns; they are called 1, 2 ...")
 ]
 TimeFormatOption = Annotated[
-    str | None, typer.Option(metavar="FORM", help="Of times that are not ISO 8601, such as '%m/%d/%Y %H:%M'.")
+    str | None, typer.Option(metavar="FORM", help="Of times that are not ISO 8601, such as '%m/%d/%Y %H:%M', or excel.")
 ]
 SeparatorOption = Annotated[
     str | None, typer.Option(metavar="SIGN", help="Between symbols in one cell: one row for each of them.")

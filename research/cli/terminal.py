@@ -72,7 +72,7 @@ def guarded(interrupted: str) -> Callable[[Callable[P, None]], Callable[P, None]
         def guard(*args: P.args, **kwargs: P.kwargs) -> None:
             # A command that takes --cache keeps them there; one that needs no place does not mind a bad one.
             with contextlib.suppress(EmbargoError, RuntimeError):
-                cache_folder(None)
+                cache_folder(None, held=False)
             try:
                 with one_thread():
                     command(*args, **kwargs)

@@ -104,8 +104,9 @@ class NewsSection(Section):
     Source columns, wherever they are named, may be paths inside nested ones, ``entities.sentiment.basic``; that of
     ``columns.symbol`` may lead through a list, ``tickers[]`` or ``tickers[].symbol``. It, or ``symbol_separator`` for
     cells such as ``NVDA,AMD``, makes one row per article and symbol. ``time_format`` says in the codes of strptime how
-    times are written that are not ISO 8601: it is never guessed. ``delimiter`` and ``encoding`` say the same of files,
-    and ``header = false`` that columns are named by their place, ``"1"``, ``"2"``.
+    times are written that are not ISO 8601, and ``"excel"`` or ``"excel1904"`` that they are the serial numbers of a
+    spreadsheet: it is never guessed. ``delimiter`` and ``encoding`` say the same of files, and ``header = false`` that
+    columns are named by their place, ``"1"``, ``"2"``.
 
     ``loader`` may be ``"package.module:name"`` of yours, which has to be allowed (``--allow``), or the name that an
     installed package registered under ``embargo.loaders``: a function of ``settings`` that returns news.

@@ -19,6 +19,8 @@ import pandas as pd
 Unit = Literal["ratio", "coefficient", "percent", "basis points", "probability", "count", "number", "text"]
 
 MISSING = "–"
+# Beyond what JSON escapes: C1 signs, ends of lines, and what turns the direction of writing.
+_COMMANDING = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 UNITS: tuple[Unit, ...] = get_args(Unit)
 
 _ACRONYMS = {"ic": "IC", "f1": "F1", "ece": "ECE", "nll": "NLL", "id": "ID", "auc": "AUC", "utc": "UTC"}
@@ -187,6 +189,18 @@ def toml(settings: Mapping[str, Any]) -> str:
     return "\n".join(lines).strip() + "\n" if lines else ""
 
 
+def toml_entry(key: str, value: Any) -> str:
+    """Write one setting on one line, a mapping as an inline table.
+
+    Examples
+    --------
+    >>> from embargo.research.pages.formats import toml_entry
+    >>> toml_entry("columns", {"text": "head line"})
+    'columns = { text = "head line" }'
+    """
+    return f"{_toml_key(key)} = {_toml_value(value)}"
+
+
 def _toml_table(table: Mapping[str, Any], path: str, lines: list[str]) -> None:
     nested = {key: entry for key, entry in table.items() if isinstance(entry, Mapping)}
     plain = {key: entry for key, entry in table.items() if key not in nested}
@@ -228,8 +242,8 @@ def _toml_value(value: Any) -> str:
 
 
 def _toml_text(value: str) -> str:
-    """Quote text as TOML does: as JSON does, and the delete sign too."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    """Quote text as TOML does: as JSON does, and every other sign that commands a terminal by its number."""
+    return _COMMANDING.sub(lambda sign: f"\\u{ord(sign[0]):04x}", json.dumps(value, ensure_ascii=False))
 
 
 def flat(entries: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

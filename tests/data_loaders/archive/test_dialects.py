@@ -15,7 +15,7 @@ import pytest
 
 from embargo.data_loaders.archive import Dialect, read_label_set, read_news, read_prices
 from embargo.data_loaders.archive.time_forms import form_hint, time_form
-from embargo.data_loaders.archive.times import instants_of, session_labels_of
+from embargo.data_loaders.archive.times import bare_dates_of, instants_of, session_labels_of
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.store import Store, import_bars, import_news
 
@@ -148,6 +148,9 @@ def test_dialects_are_refused_where_they_do_not_belong(tmp_path: Path) -> None:
         ("%a, %d %b %Y %H:%M:%S GMT", "Tue, 02 Jan 2024 10:00:00 GMT", "UTC", "2024-01-02 10:00Z"),
         ("%I:%M  %p ET %a, %d %B %Y", "7:51 PM ET Fri, 17 July 2020", "America/New_York", "2020-07-17 23:51Z"),
         ("%Y-%m-%dT%H:%M:%S.%f%z", "2024-01-02T10:00:00.123456Z", None, "2024-01-02 10:00:00.123456Z"),
+        # What LibreOffice Calc and Excel show of 2024-01-02 09:30 as a number; and of the same moment in a Mac's book.
+        ("excel", "45293.395833333336", "America/New_York", "2024-01-02 14:30Z"),
+        ("excel1904", "43831.395833333336", "America/New_York", "2024-01-02 14:30Z"),
     ],
 )
 def test_times_are_read_in_the_form_that_is_named(form: str, stamp: Any, zone: str | None, instant: str) -> None:
@@ -167,6 +170,9 @@ def test_times_are_read_in_the_form_that_is_named(form: str, stamp: Any, zone: s
         ("%Y", None, "tells no year, month and day"),
         ("%Y-%m-%d", "now", "'now' does not fit"),
         ("%d.%m.%Y %H:%M", "31.02.2024 10:00", "does not fit"),
+        # A day that never was, and what is no count of days.
+        ("excel", "60", "'60' does not fit"),
+        ("excel", "20240102", "does not fit"),
     ],
 )
 def test_rows_that_do_not_fit_are_named(form: str, stamp: str | None, complaint: str) -> None:
@@ -358,3 +364,21 @@ def test_the_shared_cases(cases: Path) -> None:
         dialect=Dialect(header=False),
     )
     assert set(bank.frame["label"]) == {0, 1, 2}
+
+
+def test_a_whole_serial_is_a_date_and_no_midnight() -> None:
+    serials = pd.Series([45293.5, 45294.0], index=[3, 4])
+    with pytest.raises(DataError, match=r"row 4: '45294\.0' is a date without a time of day. Set date_only"):
+        instants_of(serials, "UTC", {}, where="x", form=time_form("excel"))
+    assert bare_dates_of(serials, "UTC", time_form("excel")).tolist() == [False, True]
+    days = session_labels_of(pd.Series(["45293", "45294"]), None, where="x", form=time_form("excel"))
+    assert days.tolist() == [pd.Timestamp("2024-01-02"), pd.Timestamp("2024-01-03")]
+
+
+def test_days_with_offsets_are_those_of_the_zone_that_is_named() -> None:
+    # Midnight in New York, in winter and in summer, as UTC writes it.
+    stamps = pd.Series(["2016-01-04 05:00:00+00:00", "2016-07-05T04:00:00Z"])
+    days = session_labels_of(stamps, "America/New_York", where="x")
+    assert days.tolist() == [pd.Timestamp("2016-01-04"), pd.Timestamp("2016-07-05")]
+    with pytest.raises(DataError, match="Name the zone in which it is midnight"):
+        session_labels_of(stamps, None, where="x")

@@ -161,6 +161,10 @@ def test_experiments_are_shown_plainly(world: Path, runs: list[Path], tmp_path: 
     assert status == 0, text
     assert not CONTROL.search(text)
     assert "hostile" in is_plain("runs", world / "runs")
+    is_plain("init", world / "news.parquet", world / "prices.parquet", shows="calendar = ")
+    is_plain("export-run", runs[0], "--csv", tmp_path / NAMED.replace("/", ""))
+    is_plain("clean", "--cache", world / "cache")
+    is_plain("doctor", "--cache", world / "cache")
     is_plain("signal", runs[0], "--html", tmp_path / "signal.html", "--json", tmp_path / "signal.json")
     is_plain("compare", *runs, "--html", tmp_path / "compare.html", "--by", "regime")
     is_plain("sweep", world / "c.toml", "--grid", "signal.half_life=1,2", "--out", tmp_path, "--cache", tmp_path)

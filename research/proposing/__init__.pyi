@@ -1,0 +1,3 @@
+from .proposal import Proposal, propose
+
+__all__ = ["Proposal", "propose"]
