@@ -202,7 +202,9 @@ def hub() -> Symptom:
     for switch in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         if os.environ.get(switch, "").strip().casefold() in ("1", "true", "yes", "on"):
             return Symptom("model hub", "fine", f"switched off by ${switch}: {without}")
-    address = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
+    from huggingface_hub.constants import ENDPOINT
+
+    address = urlsplit(os.environ.get("HF_ENDPOINT") or ENDPOINT)
     host = address.hostname or ""
     proxy = getproxies().get(address.scheme)
     through = urlsplit(proxy) if proxy and not proxy_bypass(host) else address
