@@ -481,6 +481,11 @@ def _connected(address: str, **options: Any) -> Iterator[Any]:
     import ray
 
     if ray.is_initialized():
+        there = str(ray.get_runtime_context().gcs_address)
+        if address not in ("auto", there) and not (address.startswith("ray://") and ray.util.client.ray.is_connected()):
+            raise ConfigError(
+                f"RAY_ADDRESS={address}: this process has joined {there} already. Call ray.shutdown() before, or name that."
+            )
         yield ray
         return
     try:
