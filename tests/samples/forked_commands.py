@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -17,11 +18,13 @@ _PARENT = """
 import os, sys
 import duckdb, pyarrow.parquet, torch, transformers, peft, vectorbt
 from embargo.data_loaders.archive import streams, tables
+from embargo.models.scorers import score
 from embargo.research.cli import app
 from embargo.research.modelling import tuning
 from embargo.research.run import pipeline
 from embargo.research.studies.sweep import search
 streams.BATCH_ROWS = streams.PIECE_ROWS = tables.PIECE_ROWS = 200
+score.BLOCK = 50
 torch.set_num_threads(1)
 print("ready", flush=True)
 for line in sys.stdin:
@@ -46,8 +49,11 @@ class Forks:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
-    def run(self, *words: str | Path, kill_after: float | None = None) -> int:
-        """Run a command, or kill it after so many seconds; return its exit status, negative for a signal."""
+    def run(self, *words: str | Path, kill_after: float | None = None, one_of: random.Random | None = None) -> int:
+        """Run a command, or kill it after so many seconds; return its exit status, negative for a signal.
+
+        With `one_of` one of the processes that do its tasks is killed in its place, as soon after as there is one.
+        """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(" ".join(map(str, words)) + "\n")
@@ -56,8 +62,25 @@ class Forks:
         if kill_after is not None:
             time.sleep(kill_after)
             with suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
+                os.kill(child if one_of is None else _worker(child, one_of), signal.SIGKILL)
         return os.waitstatus_to_exitcode(int(self._process.stdout.readline()))
+
+
+def _worker(driver: int, one_of: random.Random) -> int:
+    """Wait for processes that do the tasks of a command, and return one; ProcessLookupError if it ends without."""
+    while True:
+        try:
+            children = Path(f"/proc/{driver}/task/{driver}/children").read_text(encoding="ascii").split()
+            found = [each for each in children if b"spawn_main" in Path(f"/proc/{each}/cmdline").read_bytes()]
+        except FileNotFoundError:
+            if not Path(f"/proc/{driver}/stat").exists():
+                raise ProcessLookupError(driver) from None
+            continue
+        if found:
+            return int(one_of.choice(found))
+        if Path(f"/proc/{driver}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "Z":
+            raise ProcessLookupError(driver)
+        time.sleep(0.02)
 
 
 @contextmanager

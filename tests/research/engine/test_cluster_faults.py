@@ -25,7 +25,9 @@ def free_port() -> int:
 def several():
     """Three nodes on this machine, with a server for clients on the first; all on loopback."""
     before = dict(os.environ)
-    os.environ |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+    # By default its workers give way to whatever else this machine does.
+    wanted = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+    os.environ |= wanted
     from ray.cluster_utils import Cluster
 
     client = free_port()
@@ -90,7 +92,10 @@ def test_a_task_that_takes_all_memory_is_given_up_and_named(monkeypatch):
     # What Ray kills tasks at: somewhat above what everything else here takes.
     monkeypatch.setenv("RAY_memory_usage_threshold", f"{(used.total - used.available + 1.5e9) / used.total:.3f}")
     monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "100")
-    with Ray(1) as engine, pytest.raises(
-        MissingPartError, match=rf"task 1 of 1: its process died {RETRIES + 1} times.*memory.*fewer --workers"
+    with (
+        Ray(1) as engine,
+        pytest.raises(
+            MissingPartError, match=rf"task 1 of 1: its process died {RETRIES + 1} times.*memory.*fewer --workers"
+        ),
     ):
         engine.map(tasks.hoards, [1])

@@ -1,0 +1,98 @@
+"""``run``, ``sweep`` and ``score`` in two processes, with the command or one of its processes killed at random moments.
+
+A command that has lost a process goes on; one that was killed itself is given again, in the place that it left. What is
+there in the end is, but for its times, what an undisturbed command leaves, to the byte.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from samples.forked_commands import Forks, forks
+from samples.model_desk import news
+
+from embargo.research.examples.shipped import example
+
+# In all, of which every other one hits the command itself.
+KILLS = {"run": 7, "sweep": 7, "score": 6}
+INSTANT = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00")
+
+
+@pytest.fixture(scope="module")
+def forked() -> Iterator[Forks]:
+    with forks() as forked:
+        yield forked
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory, forked: Forks) -> Path:
+    """A folder with an experiment, news, and a run whose model reads them."""
+    folder = tmp_path_factory.mktemp("desk")
+    with example("small") as path:
+        shutil.copy(path, folder / "small.toml")
+    news(1_200, seed=7_300_010, start="2010-01-01").to_parquet(folder / "news.parquet")
+    made = ["run", folder / "small.toml", "--set", "model.kind=linear", "--engine", "serial"]
+    assert forked.run(*made, "--out", folder / "runs", "--cache", folder / "cache") == 0
+    return folder
+
+
+def words(command: str, desk: Path, place: Path) -> list[str | Path]:
+    """Return a command that works in a folder of its own."""
+    there = ["--cache", place / "cache", "--engine", "processes", "--workers", "2"]
+    if command == "score":
+        (model,) = [path for path in (desk / "runs").iterdir() if path.is_dir()]
+        return [command, model, desk / "news.parquet", "--out", place / "scores.parquet", *there]
+    grid = ["--grid", "signal.half_life=1,2", "--grid", "costs.fee=0.0005,0.001"] if command == "sweep" else []
+    return [command, desk / "small.toml", "--set", "model.kind=linear", *grid, "--out", place / "runs", *there]
+
+
+def left_in(place: Path) -> dict[str, bytes]:
+    """Return the bytes of what a command leaves, without instants and what is derived from them."""
+    if (place / "scores.parquet").exists():
+        return {"scores.parquet": (place / "scores.parquet").read_bytes()}
+    (run,) = [path for path in (place / "runs").iterdir() if path.is_dir()]
+    found = {path.name: INSTANT.sub(b"", path.read_bytes()) for path in run.iterdir()}
+    if "manifest.json" in found:
+        manifest = json.loads(found["manifest.json"])
+        del manifest["seal"], manifest["files"]["report.html"]
+        found["manifest.json"] = json.dumps(manifest).encode()
+    return found | {"its name": run.name.encode()}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("command", list(KILLS))
+def test_whatever_was_killed_the_same_bytes_are_left(forked: Forks, desk: Path, tmp_path: Path, command: str) -> None:
+    whole, place = tmp_path / "undisturbed", tmp_path / "killed"
+    began = time.monotonic()
+    assert forked.run(*words(command, desk, whole)) == 0
+    length = time.monotonic() - began
+    expected, moments = left_in(whole), random.Random(f"7_300_011 {command}")
+    drivers = workers = 0
+    for kill in range(KILLS[command]):
+        if kill % 2 == 0:
+            # Not once it is over: the place is kept, and is then the sooner there.
+            status = forked.run(*words(command, desk, place), kill_after=moments.uniform(0.1, 0.8) * length)
+            assert status in (0, -signal.SIGKILL)
+            drivers += status != 0
+        else:
+            after = moments.uniform(0.0, 0.3) * length
+            status = forked.run(*words(command, desk, place), kill_after=after, one_of=moments)
+            assert status == 0, "a command did not survive the death of one of its processes"
+            workers += 1
+        if status == 0:
+            assert left_in(place) == expected, f"kill {kill + 1} left something else"
+            shutil.rmtree(place)
+    assert forked.run(*words(command, desk, place)) == 0
+    assert left_in(place) == expected
+    assert [path.name for path in place.rglob(".embargo-*")] == [], "drafts of the dead were left"
+    assert drivers >= 2, "most commands were over before they were killed: the test proves nothing"
+    assert workers == KILLS[command] // 2
