@@ -50,8 +50,8 @@ EngineOption = Annotated[
     typer.Option(
         "--engine",
         metavar="NAME",
-        help="Where tasks run: serial (here), processes (of this machine), ray (the cluster at $RAY_ADDRESS, or one that "
-        "is started here) or auto (processes where they repay their start). It moves no figure.",
+        help="Where tasks run: serial (here), processes (of this machine), ray (the cluster at $RAY_ADDRESS, or one "
+        "that is started here) or auto (processes where they repay their start). It moves no figure.",
     ),
 ]
 WorkersOption = Annotated[

@@ -9,16 +9,12 @@ from __future__ import annotations
 import importlib.util
 import os
 import secrets
-import shutil
-import socket
 import sys
-import tempfile
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +22,7 @@ from typing import Any, Self
 
 from embargo.data_loaders.errors import ConfigError, MissingPartError
 from embargo.data_loaders.threads import VARIABLES, one_thread
+from embargo.research.engine.joining import cause_of, joined, of_this_machine
 from embargo.research.engine.keepers import (
     RETRIES,
     Done,
@@ -47,8 +44,6 @@ START_S = 9.0
 _LOOK_S = 5.0
 # What a cluster is given to free or add a processor: one that grows by itself boots machines for minutes.
 PATIENCE_S = 300.0
-# What an address is given to answer; Ray itself tries for over three minutes.
-_ANSWER_S = 10.0
 
 
 @dataclass(eq=False)
@@ -76,7 +71,7 @@ class _Job:
 
 @dataclass
 class _Machines:
-    """What is known of a cluster: its nodes that compute as this machine, and how often one was lost before it began."""
+    """What is known of a cluster: nodes that compute as this machine does, and how often a worker was stillborn."""
 
     alike: set[str] = field(default_factory=set)
     stillborn: int = 0
@@ -91,8 +86,8 @@ class Ray:
         How many tasks at once; by default one for each processor of the cluster, or for each GPU where it has any, also
         for those that join later.
     address : str, optional
-        Of the cluster to join: ``host:6379`` on a machine of its own, ``ray://host:10001`` from elsewhere, or ``auto`` for
-        the one that runs on this machine. Without one, Ray is started on this machine alone, and ends with `close`.
+        Of the cluster to join: ``host:6379`` on a machine of its own, ``ray://host:10001`` from elsewhere, or ``auto``
+        for the one that runs on this machine. Without one, Ray is started on this machine alone, and ends with `close`.
     folder : Path, optional
         What all machines have to see, such as the cache.
     say : callable
@@ -209,13 +204,13 @@ class Ray:
             # Such as by a notebook, which stays joined when this is over.
             self._address = str(loaded.get_runtime_context().gcs_address)
         if self._address is None:
-            self._ray = self._held.enter_context(_of_this_machine(self._asked or len(gpus()) or cores()))
+            self._ray = self._held.enter_context(of_this_machine(self._asked or len(gpus()) or cores()))
             self._say(
                 f"Ray on this machine, at some {START_S:.0f} CPU-seconds and 0.5 GB: --engine processes does the same "
                 "for less. RAY_ADDRESS=... joins a cluster."
             )
             return
-        self._ray = self._held.enter_context(_joined(self._address))
+        self._ray = self._held.enter_context(joined(self._address))
         self._held.enter_context(self._token())
         nodes = [node for node in self._ray.nodes() if node["Alive"]]
         self._say(f"Ray at {self._address}: {len(nodes)} nodes, {self._workers()} tasks at once.")
@@ -282,7 +277,7 @@ class Ray:
         return worker, answer, None
 
     def _welcome(self, worker: _Worker, answer: Any) -> None:
-        """Take in a worker that has said where it is, and of a machine that is joined ask whether it is like this one."""
+        """Take in a worker that has said where it is, and ask of another machine whether it is like this one."""
         if not worker.node:
             worker.node, worker.place = answer
             if self._address is not None and worker.node not in self._machines.alike:
@@ -292,8 +287,8 @@ class Ray:
         seen, made_of, computes = answer
         if not seen:
             raise ConfigError(
-                f"RAY_ADDRESS={self._address}: node {worker.place} does not see {self._folder}. Give --cache, and where "
-                "models are tuned --out, on a disk that all nodes hold at the same place."
+                f"RAY_ADDRESS={self._address}: node {worker.place} does not see {self._folder}. Give --cache, and "
+                "where models are tuned --out, on a disk that all nodes hold at the same place."
             )
         here = _made_of()
         apart = [f"{name} {made_of[name]} against {here[name]}" for name in here if made_of.get(name) != here[name]]
@@ -310,12 +305,12 @@ class Ray:
         self._machines.stillborn += 1
         if self._machines.stillborn > RETRIES:
             raise MissingPartError(
-                f"Ray: {self._machines.stillborn} workers in turn died before they had a task: {_cause(failure)} Every "
+                f"Ray: {self._machines.stillborn} workers died before they had a task: {cause_of(failure)} Every "
                 "node needs this version of embargo-backtest and its packages."
             )
 
     def _wait_for_room(self, began: float) -> None:
-        """Raise if no worker has been placed for too long because others hold all processors: Ray itself says nothing."""
+        """Raise if others have held all processors for too long: Ray itself says nothing."""
         if any(worker.node for worker in self._running):
             return
         there, free = self._ray.cluster_resources(), self._ray.available_resources()
@@ -323,10 +318,11 @@ class Ray:
         short = [name for name, least in wanted.items() if free.get(name, 0.0) < least]
         if short and time.monotonic() - began >= self._patience:
             name = short[-1]
+            total = there.get(name, 0.0)
             raise MissingPartError(
-                f"Ray: for {self._patience:.0f} seconds none of the {there.get(name, 0.0):g} {name}s was free for a task: "
-                f"{there.get(name, 0.0) - free.get(name, 0.0):g} are held by other actors and tasks. 'ray status' tells "
-                "what is held. End what holds them, add a node, or use --engine processes."
+                f"Ray: for {self._patience:.0f} seconds none of the {total:g} {name}s was free for a task: "
+                f"{total - free.get(name, 0.0):g} are held by other actors and tasks. 'ray status' tells what is held. "
+                "End what holds them, add a node, or use --engine processes."
             )
 
     def _bury(self, worker: _Worker) -> None:
@@ -419,111 +415,7 @@ def _opened(told: bytes) -> Any:
 
 def _given_up(number: int, total: int, deaths: int, worker: _Worker, failure: Exception) -> MissingPartError:
     return MissingPartError(
-        f"task {number + 1} of {total}: its process died {deaths} times, last on node {worker.place}: {_cause(failure)} "
-        "That is most often want of memory: give fewer --workers, or --engine serial to see what it says."
+        f"task {number + 1} of {total}: its process died {deaths} times, last on node {worker.place}: "
+        f"{cause_of(failure)} That is most often want of memory: give fewer --workers, or --engine serial to see what "
+        "it says."
     )
-
-
-def _cause(failure: Exception) -> str:
-    """Return what Ray says of a death, in one line."""
-    lines = [line.strip() for line in str(failure).splitlines() if line.strip()]
-    told = next((line for line in lines if "Worker exit type" in line or "memory" in line), lines[-1] if lines else "")
-    return f"{type(failure).__name__}: {told[:300]}".rstrip(".") + "."
-
-
-@cache
-def _secret() -> str:
-    """Return what opens the Ray of this machine: it listens to whoever can reach its ports, and does what it is told."""
-    return secrets.token_hex(32)
-
-
-@contextmanager
-def _of_this_machine(workers: int) -> Iterator[Any]:
-    """Start Ray for this command alone, and end it."""
-    # Ray's sockets lie in it, whose names may not be long.
-    folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp" if Path("/tmp").is_dir() else None)  # noqa: S108
-    wanted = {
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # listens on loopback alone
-        "RAY_AUTH_TOKEN": _secret(),  # else Ray writes one into the home, for everybody to read
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-        "RAY_worker_niceness": "0",  # by default tasks give way to whatever else runs
-    }
-    try:
-        # What Ray decides by itself ends with it.
-        with _variables(wanted, "RAY_AUTH_MODE"), one_thread():
-            yield from _connected(
-                "local",
-                num_cpus=workers,
-                num_gpus=len(gpus()),
-                include_dashboard=False,
-                _temp_dir=folder,
-            )
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _joined(address: str) -> Iterator[Any]:
-    """Join a cluster, and leave it.
-
-    Raises
-    ------
-    MissingPartError
-        If nobody answers there, or it is of another version.
-    """
-    _answers(address)
-    with _variables({"RAY_USAGE_STATS_ENABLED": "0"}):
-        yield from _connected(address)
-
-
-def _connected(address: str, **options: Any) -> Iterator[Any]:
-    import ray
-
-    if ray.is_initialized():
-        there = str(ray.get_runtime_context().gcs_address)
-        if address not in ("auto", there) and not (address.startswith("ray://") and ray.util.client.ray.is_connected()):
-            raise ConfigError(
-                f"RAY_ADDRESS={address}: this process has joined {there} already. Call ray.shutdown() before, or name that."
-            )
-        yield ray
-        return
-    try:
-        ray.init(address, log_to_driver=False, logging_level="error", **options)
-    except (RuntimeError, OSError, ValueError, ImportError, ray.exceptions.RayError) as failure:
-        ray.shutdown()
-        raise MissingPartError(f"Ray at {address}: {_cause(failure)} 'ray status' tells what runs there.") from failure
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
-
-
-def _answers(address: str) -> None:
-    if address == "auto":
-        return
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdigit():
-        raise ConfigError(f"RAY_ADDRESS={address}: name it as host:6379, ray://host:10001 or auto.")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
-    except OSError as failure:
-        raise MissingPartError(
-            f"RAY_ADDRESS={address}: nobody answers there ({failure}). 'ray start --head' starts a cluster; without "
-            "RAY_ADDRESS, Ray is started on this machine."
-        ) from None
-
-
-@contextmanager
-def _variables(wanted: dict[str, str], *others: str) -> Iterator[None]:
-    """Set variables of the environment, and put back what was before, also of others."""
-    before = {name: os.environ.get(name) for name in (*wanted, *others)}
-    os.environ.update(wanted)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

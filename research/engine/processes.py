@@ -27,7 +27,6 @@ from embargo.research.engine.keepers import (
     RETRIES,
     Done,
     Step,
-    TaskResult,
     carry_out,
     cores,
     gpus,

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 from samples.forked_commands import Forks, forks
-from samples.model_desk import news
+from samples.model_desk import SETTINGS, news, texts
+from samples.tiny_models import save_tiny_model
 
 from embargo.research.examples.shipped import example
 
@@ -34,13 +35,15 @@ def forked() -> Iterator[Forks]:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory, forked: Forks) -> Path:
-    """A folder with an experiment, news, and a run whose model reads them."""
+    """A folder with an experiment, news, and a model that reads them."""
     folder = tmp_path_factory.mktemp("desk")
     with example("small") as path:
         shutil.copy(path, folder / "small.toml")
     news(1_200, seed=7_300_010, start="2010-01-01").to_parquet(folder / "news.parquet")
-    made = ["run", folder / "small.toml", "--set", "model.kind=linear", "--engine", "serial"]
-    assert forked.run(*made, "--out", folder / "runs", "--cache", folder / "cache") == 0
+    save_tiny_model("bert", folder / "base")
+    texts(160, seed=7_300_012).to_csv(folder / "labels.csv", index=False)
+    (folder / "tune.toml").write_text(SETTINGS.format(base=folder / "base"))
+    assert forked.run("tune", folder / "tune.toml", "--out", folder / "models", "--cache", folder / "cache") == 0
     return folder
 
 
@@ -48,7 +51,7 @@ def words(command: str, desk: Path, place: Path) -> list[str | Path]:
     """Return a command that works in a folder of its own."""
     there = ["--cache", place / "cache", "--engine", "processes", "--workers", "2"]
     if command == "score":
-        (model,) = [path for path in (desk / "runs").iterdir() if path.is_dir()]
+        (model,) = [path for path in (desk / "models").iterdir() if path.is_dir()]
         return [command, model, desk / "news.parquet", "--out", place / "scores.parquet", *there]
     grid = ["--grid", "signal.half_life=1,2", "--grid", "costs.fee=0.0005,0.001"] if command == "sweep" else []
     return [command, desk / "small.toml", "--set", "model.kind=linear", *grid, "--out", place / "runs", *there]

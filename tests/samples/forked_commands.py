@@ -34,10 +34,10 @@ for line in sys.stdin:
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
         try:
-            app(line.split(), standalone_mode=False)
+            status = app(line.split(), standalone_mode=False)
         except BaseException as failure:
             os._exit(getattr(failure, "exit_code", 99))
-        os._exit(0)
+        os._exit(status or 0)  # an exit that was asked for is returned
     print(child, flush=True)
     print(os.waitpid(child, 0)[1], flush=True)
 """

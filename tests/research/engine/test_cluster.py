@@ -5,7 +5,6 @@ That it gives the bits, errors and warnings of the others is tested beside them.
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import sys
@@ -18,7 +17,6 @@ from embargo.data_loaders.errors import ConfigError, MissingPartError
 from embargo.research.engine import cluster
 from embargo.research.engine.choice import engine_of
 from embargo.research.engine.cluster import Ray
-from embargo.research.engine.keepers import Serial
 
 
 @pytest.fixture(scope="module")
