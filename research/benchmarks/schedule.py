@@ -255,8 +255,11 @@ TRAINED_TOKENS_S = 599.0  # LoRA of MiniLM, fp32
 FOLD_TOKENS = 20_000 * 30 * 3  # texts, tokens of each, passes
 # Assumed: 60 tokens a text, two operations a weight and token, at 40 % of what an H200 gives in bf16.
 DECODER_TEXT_S = 60 * 2 * 8e9 / (0.4 * 989e12)
-# Of a worker in an hour, and of a node in a day.
-SPOT = {"deaths_per_hour": 0.01, "losses_per_day": 2.0}
+
+
+def spot(job: Job) -> Job:
+    """Return a job on machines that are taken away: a worker dies once in 100 hours, a node twice a day."""
+    return replace(job, name=f"{job.name}, spot", deaths_per_hour=0.01, losses_per_day=2.0)
 
 
 def jobs() -> list[Job]:
@@ -279,11 +282,11 @@ def jobs() -> list[Job]:
     passes = FOLD_TOKENS / TRAINED_TOKENS_S
     folds = Job("50 folds, LoRA of MiniLM", [passes] * 50, 1, driver_s=1.0, node=16, kept_s=passes / 3)
     found = [replace(minilm, workers=workers) for workers in (2, 16, 64, 123, 256)]
-    found.append(replace(minilm, name=f"{minilm.name}, spot", workers=123, **SPOT))
+    found.append(spot(replace(minilm, workers=123)))
     found += [replace(decoder, workers=workers) for workers in (1, 8, 32)]
-    found.append(replace(decoder, name=f"{decoder.name}, spot", workers=32, **SPOT))
+    found.append(spot(replace(decoder, workers=32)))
     found += [replace(folds, workers=workers) for workers in (2, 25, 50)]
-    found.append(replace(folds, name=f"{folds.name}, spot", workers=25, **SPOT))
+    found.append(spot(replace(folds, workers=25)))
     return found
 
 

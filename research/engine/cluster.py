@@ -15,6 +15,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from types import TracebackType
@@ -377,8 +378,7 @@ class _Actor:
         self._number, self._function, self._shared = 0, None, None
 
     def place(self) -> tuple[str, str]:
-        import ray
-
+        ray: Any = import_module("ray")
         return ray.get_runtime_context().get_node_id(), ray.util.get_node_ip_address()
 
     def describe(self, sign: str | None, with_torch: bool) -> tuple[bool, dict[str, str], dict[str, Any]]:
@@ -390,8 +390,7 @@ class _Actor:
 
     def carry_out(self, number: int, job: list[Any] | None, item: bytes) -> tuple[float, bytes]:
         """Return the seconds that a task took, and what came of it."""
-        import ray
-
+        ray: Any = import_module("ray")
         if job is not None and number != self._number:
             self._function, self._shared = ForkingPickler.loads(ray.get(job[0]))
             self._number = number

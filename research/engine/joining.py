@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,8 @@ def joined(address: str) -> Iterator[Any]:
 
 
 def _connected(address: str, **options: Any) -> Iterator[Any]:
-    import ray
-
+    # Part of what is called has no types.
+    ray: Any = import_module("ray")
     if ray.is_initialized():
         there = str(ray.get_runtime_context().gcs_address)
         same = ray.util.client.ray.is_connected() if address.startswith("ray://") else address in ("auto", there)

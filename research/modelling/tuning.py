@@ -23,7 +23,7 @@ from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 from embargo.data_loaders.fields import CLASSES
 from embargo.models.bases.registry import BaseKind
 from embargo.models.bases.resolve import BUILT_IN, BUILT_IN_DECODERS, Base
-from embargo.models.bases.vintages import series_of
+from embargo.models.bases.vintages import Vintages, series_of
 from embargo.models.bundles.bundle import (
     Bundle,
     ModelReader,
@@ -341,7 +341,7 @@ def tune_models(
     DataError
         If a model folder that is there already is damaged, or a training diverges in its first pass.
     """
-    built_in = None
+    built_in: Base | Vintages | None = None
     if plan.samples[0].base is None:
         experiment = plan.experiment
         assert experiment is not None
@@ -380,7 +380,7 @@ class _Job:
         return "" if fold is None else f", fold {fold['index'] + 1} of {fold['of']}"
 
 
-def _job_of(config: Config | TuneConfig, samples: TuneSamples, built_in: Base | None, out: Path) -> _Job:
+def _job_of(config: Config | TuneConfig, samples: TuneSamples, built_in: Base | Vintages | None, out: Path) -> _Job:
     base = built_in if samples.base is None else samples.base
     assert isinstance(base, Base)
     return _Job(samples, base, out / _name(config, base, samples))

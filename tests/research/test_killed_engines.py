@@ -1,4 +1,4 @@
-"""``run``, ``sweep`` and ``score`` in two processes, with the command or one of its processes killed at random moments.
+"""``run``, ``sweep`` and ``score`` elsewhere, with the command or a process of its tasks killed at random moments.
 
 A command that has lost a process goes on; one that was killed itself is given again, in the place that it left. What is
 there in the end is, but for its times, what an undisturbed command leaves, to the byte.
@@ -23,7 +23,7 @@ from samples.tiny_models import save_tiny_model
 from embargo.research.examples.shipped import example
 
 # In all, of which every other one hits the command itself.
-KILLS = {"run": 7, "sweep": 7, "score": 6}
+KILLS = {("run", "processes"): 7, ("sweep", "processes"): 7, ("score", "processes"): 6, ("score", "ray"): 4}
 INSTANT = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00")
 
 
@@ -47,9 +47,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory, forked: Forks) -> Path:
     return folder
 
 
-def words(command: str, desk: Path, place: Path) -> list[str | Path]:
+def words(command: str, engine: str, desk: Path, place: Path) -> list[str | Path]:
     """Return a command that works in a folder of its own."""
-    there = ["--cache", place / "cache", "--engine", "processes", "--workers", "2"]
+    there = ["--cache", place / "cache", "--engine", engine, "--workers", "2"]
     if command == "score":
         (model,) = [path for path in (desk / "models").iterdir() if path.is_dir()]
         return [command, model, desk / "news.parquet", "--out", place / "scores.parquet", *there]
@@ -72,30 +72,32 @@ def left_in(place: Path) -> dict[str, bytes]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("command", list(KILLS))
-def test_whatever_was_killed_the_same_bytes_are_left(forked: Forks, desk: Path, tmp_path: Path, command: str) -> None:
+@pytest.mark.parametrize(("command", "engine"), list(KILLS))
+def test_whatever_was_killed_the_same_bytes_are_left(
+    forked: Forks, desk: Path, tmp_path: Path, command: str, engine: str
+) -> None:
     whole, place = tmp_path / "undisturbed", tmp_path / "killed"
     began = time.monotonic()
-    assert forked.run(*words(command, desk, whole)) == 0
+    assert forked.run(*words(command, engine, desk, whole)) == 0
     length = time.monotonic() - began
     expected, moments = left_in(whole), random.Random(f"7_300_011 {command}")
     drivers = workers = 0
-    for kill in range(KILLS[command]):
+    for kill in range(KILLS[command, engine]):
         if kill % 2 == 0:
             # Not once it is over: the place is kept, and is then the sooner there.
-            status = forked.run(*words(command, desk, place), kill_after=moments.uniform(0.1, 0.8) * length)
+            status = forked.run(*words(command, engine, desk, place), kill_after=moments.uniform(0.1, 0.8) * length)
             assert status in (0, -signal.SIGKILL)
             drivers += status != 0
         else:
             after = moments.uniform(0.0, 0.3) * length
-            status = forked.run(*words(command, desk, place), kill_after=after, one_of=moments)
+            status = forked.run(*words(command, engine, desk, place), kill_after=after, one_of=moments)
             assert status == 0, "a command did not survive the death of one of its processes"
             workers += 1
         if status == 0:
             assert left_in(place) == expected, f"kill {kill + 1} left something else"
             shutil.rmtree(place)
-    assert forked.run(*words(command, desk, place)) == 0
+    assert forked.run(*words(command, engine, desk, place)) == 0
     assert left_in(place) == expected
     assert [path.name for path in place.rglob(".embargo-*")] == [], "drafts of the dead were left"
     assert drivers >= 2, "most commands were over before they were killed: the test proves nothing"
-    assert workers == KILLS[command] // 2
+    assert workers == KILLS[command, engine] // 2

@@ -69,18 +69,29 @@ class Forks:
 def _worker(driver: int, one_of: random.Random) -> int:
     """Wait for processes that do the tasks of a command, and return one; ProcessLookupError if it ends without."""
     while True:
-        try:
-            children = Path(f"/proc/{driver}/task/{driver}/children").read_text(encoding="ascii").split()
-            found = [each for each in children if b"spawn_main" in Path(f"/proc/{each}/cmdline").read_bytes()]
-        except FileNotFoundError:
-            if not Path(f"/proc/{driver}/stat").exists():
-                raise ProcessLookupError(driver) from None
-            continue
+        found = [each for each in _below(driver) if b"spawn_main" in (name := _named(each)) or b"ray::_Actor" in name]
         if found:
-            return int(one_of.choice(found))
-        if Path(f"/proc/{driver}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "Z":
+            return one_of.choice(found)
+        if not Path(f"/proc/{driver}/stat").exists() or _named(driver) == b"":
             raise ProcessLookupError(driver)
         time.sleep(0.02)
+
+
+def _named(process: int) -> bytes:
+    """Return how a process was called; nothing where it is over."""
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def _below(process: int) -> list[int]:
+    """Return the processes that one has started, and those have."""
+    try:
+        own = [int(each) for each in Path(f"/proc/{process}/task/{process}/children").read_text("ascii").split()]
+    except OSError:
+        return []
+    return own + [each for one in own for each in _below(one)]
 
 
 @contextmanager

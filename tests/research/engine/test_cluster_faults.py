@@ -72,18 +72,22 @@ def test_one_process_is_in_one_cluster(several):
 
 def test_a_node_that_is_gone_costs_no_bit(several):
     made, nodes, _ = several
-    serial = [each.tobytes() for each in Serial().map(tasks.product, list(range(12)), 5)]
-    told = []
+    serial = [each.tobytes() for each in Serial().map(tasks.product, list(range(24)), 5)]
+    told, came = [], []
 
     def lose(number, result):
         told.append(number)
         if len(told) in (3, 6):
             made.remove_node(nodes.pop(), allow_graceful=False)
+        if len(told) == 6:
+            came.append(made.add_node(num_cpus=1))
 
-    with Ray(4, address=made.address) as engine:
-        found = engine.map(tasks.slow_product, list(range(12)), 5, done=lose)
+    with Ray(address=made.address) as engine:
+        found = engine.map(tasks.slow_product, list(range(24)), 5, done=lose)
+        # One that comes is given work.
+        assert came[0].node_id in {worker.node for worker in engine._running}
     assert [each.tobytes() for each in found] == serial
-    assert sorted(told) == list(range(12))
+    assert sorted(told) == list(range(24))
     assert nodes == []
 
 
