@@ -89,10 +89,10 @@ def test_whatever_was_killed_the_same_bytes_are_left(
             assert status in (0, -signal.SIGKILL)
             drivers += status != 0
         else:
-            after = moments.uniform(0.0, 0.3) * length
+            after, before = moments.uniform(0.0, 0.3) * length, forked.hits
             status = forked.run(*words(command, engine, desk, place), kill_after=after, one_of=moments)
             assert status == 0, "a command did not survive the death of one of its processes"
-            workers += 1
+            workers += forked.hits - before
         if status == 0:
             assert left_in(place) == expected, f"kill {kill + 1} left something else"
             shutil.rmtree(place)
@@ -100,4 +100,4 @@ def test_whatever_was_killed_the_same_bytes_are_left(
     assert left_in(place) == expected
     assert [path.name for path in place.rglob(".embargo-*")] == [], "drafts of the dead were left"
     assert drivers >= 2, "most commands were over before they were killed: the test proves nothing"
-    assert workers == KILLS[command, engine] // 2
+    assert workers >= KILLS[command, engine] // 3, "there was nobody to kill: the test proves nothing"

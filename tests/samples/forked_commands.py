@@ -48,6 +48,7 @@ class Forks:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
+        self.hits = 0
 
     def run(self, *words: str | Path, kill_after: float | None = None, one_of: random.Random | None = None) -> int:
         """Run a command, or kill it after so many seconds; return its exit status, negative for a signal.
@@ -63,6 +64,7 @@ class Forks:
             time.sleep(kill_after)
             with suppress(ProcessLookupError):
                 os.kill(child if one_of is None else _worker(child, one_of), signal.SIGKILL)
+                self.hits += 1
         return os.waitstatus_to_exitcode(int(self._process.stdout.readline()))
 
 
