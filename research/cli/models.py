@@ -125,7 +125,7 @@ def tune(
         raise ConfigError(f"--out {out}: is a file. Name a folder.")
     if is_instruct_config(config):
         engine_of(engine, workers).close()
-        if engine not in ("auto", "serial"):
+        if engine not in ("auto", "serial") and not explain:
             console.print(ONE_TASK)
         answering.tune(config, overrides, env=env or (), out=out, cache=cache_folder(cache), explain=explain)
         return

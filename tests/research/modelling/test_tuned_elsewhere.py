@@ -9,7 +9,7 @@ import pytest
 from samples.model_desk import ModelDesk, desk_in
 from typer.testing import CliRunner
 
-from embargo.research.cli import app
+from embargo.research.cli import answering, app
 from embargo.research.modelling import tuning
 from embargo.research.modelling.tuning import ONE_TASK
 
@@ -51,6 +51,17 @@ def test_one_model_is_tuned_here_and_that_is_said_where_an_engine_was_named(
     result = desk.run("tune", desk.folder / "tune.toml", "--out", desk.folder / "models", "--engine", engine)
     assert len(made) == 1
     assert (ONE_TASK in result.output) == said
+
+
+def test_one_model_that_answers_is_one_task_too(
+    desk: ModelDesk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "answers.toml").write_text('task = "instruct"\nname = "desk"\n')
+    monkeypatch.setattr(answering, "tune", lambda *_, **__: None)
+    for engine, said in (("processes", True), ("auto", False)):
+        result = desk.run("tune", tmp_path / "answers.toml", "--engine", engine)
+        assert result.exit_code == 0, result.output
+        assert (ONE_TASK in result.output) == said
 
 
 def test_engines_that_cannot_be_are_refused_before_any_work(desk: ModelDesk) -> None:
