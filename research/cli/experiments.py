@@ -212,8 +212,11 @@ def _execute(config: Config, out: Path, cache: Path | None, engine: str, workers
     from embargo.research.progress import shown
     from embargo.research.run.pipeline import execute
 
-    with shown(complaints) as stages, closing(engine_of(engine, workers, say=stages.say)) as chosen:
-        places = {"out": folder_for("--out", out), "cache": cache_folder(cache)}
+    places = {"out": folder_for("--out", out), "cache": cache_folder(cache)}
+    with (
+        shown(complaints) as stages,
+        closing(engine_of(engine, workers, folder=places["cache"], say=stages.say)) as chosen,
+    ):
         outcome = execute(config, **places, stages=stages, engine=chosen)
     _summarise(outcome)
     if outcome.status == "invalid":

@@ -76,6 +76,8 @@ def tune(
         "models"
     ),
     cache: CacheOption = None,
+    engine: EngineOption = "auto",
+    workers: WorkersOption = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show every setting and why it is so; train nothing.")
     ] = False,
@@ -107,27 +109,33 @@ def tune(
     split.validation_until = 2016-03-31
     model.base = "tiny-lm"
 
-    A tuning that was interrupted goes on after its last finished pass.
+    A tuning that was interrupted goes on after its last finished pass. Each fold
+    is a task of [bold]--engine[/bold]; one model alone is tuned here.
 
     Example: [bold]embargo tune mine.toml --explain[/bold]
     """
     from embargo.models.loading import processes
     from embargo.research.cli import answering
+    from embargo.research.engine.choice import engine_of
     from embargo.research.modelling.instructing import is_instruct_config
-    from embargo.research.modelling.tuning import load_tuning, plan_tuning, tune_models
+    from embargo.research.modelling.tuning import ONE_TASK, load_tuning, plan_tuning, tune_models
     from embargo.research.progress import shown
 
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out}: is a file. Name a folder.")
     if is_instruct_config(config):
+        engine_of(engine, workers).close()
+        if engine not in ("auto", "serial") and not explain:
+            console.print(ONE_TASK)
         answering.tune(config, overrides, env=env or (), out=out, cache=cache_folder(cache), explain=explain)
         return
     settings = load_tuning(config, overrides, env=env or (), allow=allow or ())
     tuned = []
-    with shown(complaints) as stages:
+    place = cache_folder(cache)
+    with shown(complaints) as stages, closing(engine_of(engine, workers, folder=place, say=stages.say)) as chosen:
         plan = plan_tuning(settings, stages)
         if not explain:
-            tuned = list(tune_models(plan, out=out, cache=cache_folder(cache), stages=stages))
+            tuned = list(tune_models(plan, out=out, cache=place, stages=stages, engine=chosen))
     if not processes.is_main():
         return
     if explain:
@@ -365,7 +373,7 @@ def score(
     with ExitStack() as stack:
         stages = stack.enter_context(shown(complaints))
         store = stack.enter_context(ScoreCache(folder / "scores"))
-        chosen = stack.enter_context(closing(engine_of(engine, workers, say=stages.say)))
+        chosen = stack.enter_context(closing(engine_of(engine, workers, folder=folder, say=stages.say)))
         progress = stages.stage(f"Score {news.name}")
         found = score_news(reader, stream, out, cache=store, progress=progress, engine=chosen)
     table = _plain_table("", "")

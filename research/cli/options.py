@@ -50,12 +50,12 @@ EngineOption = Annotated[
     typer.Option(
         "--engine",
         metavar="NAME",
-        help="Where tasks run: serial (here), processes (of this machine) or auto (processes where they repay their "
-        "start). It moves no figure.",
+        help="Where tasks run: serial (here), processes (of this machine), ray (the cluster at $RAY_ADDRESS, or one "
+        "that is started here) or auto (processes where they repay their start). It moves no figure.",
     ),
 ]
 WorkersOption = Annotated[
-    int | None, typer.Option("--workers", metavar="N", help="Processes at once. Default: one on each core or GPU.")
+    int | None, typer.Option("--workers", metavar="N", help="Tasks at once. Default: one on each core or GPU.")
 ]
 OutOption = Annotated[Path, typer.Option(help="Folder that receives the run's own folder.", file_okay=False)]
 HtmlOption = Annotated[

@@ -75,8 +75,11 @@ def sweep(
 
     axes = [read_axis(text) for text in grid]
     settings = experiment(config, overrides, accepted, env, allow)
-    with shown(complaints) as stages, closing(engine_of(engine, workers, say=stages.say)) as chosen:
-        places = {"out": folder_for("--out", out), "cache": cache_folder(cache)}
+    places = {"out": folder_for("--out", out), "cache": cache_folder(cache)}
+    with (
+        shown(complaints) as stages,
+        closing(engine_of(engine, workers, folder=places["cache"], say=stages.say)) as chosen,
+    ):
         result = run(settings, axes, **places, stages=stages, engine=chosen)
     print_sweep(console, result)
     if html is not None:

@@ -5,17 +5,20 @@ To start processes costs seconds: ``auto`` begins here and hands over only what 
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from embargo.data_loaders.errors import ConfigError
+from embargo.research.engine.cluster import Ray
 from embargo.research.engine.keepers import Done, Engine, Serial, Step, no_progress, nothing_done
 from embargo.research.engine.processes import Processes
 from embargo.research.progress import Advance
 
-EngineName = Literal["serial", "processes", "auto"]
+EngineName = Literal["serial", "processes", "ray", "auto"]
 
 # CPU-seconds until a fresh process can work: Python and torch are loaded and the shared data unpacked.
 START_S = 8.0
@@ -127,21 +130,33 @@ class Auto:
         self.close()
 
 
-def engine_of(name: str, workers: int | None = None, *, say: Callable[[str], None] = lambda text: None) -> Engine:
+def engine_of(
+    name: str,
+    workers: int | None = None,
+    *,
+    folder: Path | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Engine:
     """Return the engine of a name.
 
     Parameters
     ----------
-    name : {"serial", "processes", "auto"}
+    name : {"serial", "processes", "ray", "auto"}
+        ``ray`` joins the cluster at ``$RAY_ADDRESS``; without it, Ray is started on this machine. ``auto`` never leaves
+        this machine: to compute on others is for whoever pays for them to say.
     workers : int, optional
-        Processes at once; by default one for each core.
+        Tasks at once; by default one for each core.
+    folder : Path, optional
+        What all machines of a cluster have to see.
     say : callable
-        Told in a sentence what ``auto`` decides.
+        Told in a sentence what ``auto`` decides, and what ``ray`` joins.
 
     Raises
     ------
     ConfigError
         If there is none of that name, or workers are asked of an engine that has one.
+    MissingPartError
+        If ray is not installed.
 
     Examples
     --------
@@ -157,6 +172,8 @@ def engine_of(name: str, workers: int | None = None, *, say: Callable[[str], Non
         return Serial()
     if name == "processes":
         return Processes(workers)
+    if name == "ray":
+        return Ray(workers, address=os.environ.get("RAY_ADDRESS"), folder=folder, say=say)
     if name != "auto":
-        raise ConfigError(f"--engine {name}: there is serial, processes and auto.")
+        raise ConfigError(f"--engine {name}: there is serial, processes, ray and auto.")
     return Auto(workers, say=say)

@@ -13,6 +13,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -159,6 +160,16 @@ def carry_out(function: Step, shared: Any, item: Any) -> TaskResult:
             result, error, where = None, *_portable(failure)
     warned = tuple((str(each.message), each.category, each.filename, each.lineno) for each in caught)
     return TaskResult(result, error, where, warned)
+
+
+def packed(answer: TaskResult) -> bytes:
+    """Return an answer as it is sent; one that cannot be sent becomes an error that says so."""
+    try:
+        return bytes(ForkingPickler.dumps(answer))
+    except Exception as failure:  # what cannot be sent says so in many ways
+        return bytes(
+            ForkingPickler.dumps(TaskResult(error=TypeError(f"the result of a task cannot be sent: {failure}")))
+        )
 
 
 def _portable(failure: Exception) -> tuple[BaseException, str]:

@@ -27,12 +27,12 @@ from embargo.research.engine.keepers import (
     RETRIES,
     Done,
     Step,
-    TaskResult,
     carry_out,
     cores,
     gpus,
     no_progress,
     nothing_done,
+    packed,
 )
 from embargo.research.progress import Advance
 
@@ -212,19 +212,10 @@ def _work(connection: Connection, gpu: str | None) -> None:
             if message[:1] == b"j":
                 function, shared = told
             else:
-                connection.send_bytes(_packed(carry_out(function, shared, told)))
+                connection.send_bytes(packed(carry_out(function, shared, told)))
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os._exit(0)  # to take libraries down one by one takes seconds, and nothing of theirs is kept
-
-
-def _packed(answer: TaskResult) -> bytes:
-    try:
-        return bytes(ForkingPickler.dumps(answer))
-    except Exception as failure:  # what cannot be sent says so in many ways
-        return bytes(
-            ForkingPickler.dumps(TaskResult(error=TypeError(f"the result of a task cannot be sent: {failure}")))
-        )
 
 
 def _end_with_driver() -> None:

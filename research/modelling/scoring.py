@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from embargo.data_loaders.archive.score_files import CUTOFF_KEY, LOGITS
+from embargo.data_loaders.archive.streams import BATCH_ROWS
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.fields import CLASSES
 from embargo.models.bundles.bundle import ModelReader
@@ -26,9 +27,10 @@ from embargo.models.scorer import Progress
 from embargo.models.scorers.cache import ScoreCache
 from embargo.models.scorers.score import ScoredArticles, cached_logits, score_articles, score_stream
 from embargo.research.engine.blocks import spread_over
-from embargo.research.engine.keepers import Engine
+from embargo.research.engine.choice import Auto
+from embargo.research.engine.keepers import Engine, Serial
 
-# Sixteen blocks of texts, so that as many processes have work at once.
+# Sixteen blocks of texts: what is held at once where one process scores, or a few.
 FRAME_ROWS = 65_536
 COLUMNS = ("article_id", "symbol", "known_at", *CLASSES, "confidence", "model_id", *LOGITS)
 _SCHEMA = pa.schema(
@@ -99,11 +101,13 @@ def score_news(
         If there is no article, or one ``article_id`` has two texts.
     """
     waiting: deque[pd.DataFrame] = deque()
+    # A frame is over before the next begins: where many score, it is all that was read at once.
+    size = FRAME_ROWS if engine is None or isinstance(engine, Serial | Auto) else BATCH_ROWS
 
     def frames() -> Iterator[pd.DataFrame]:
         for batch in news:
-            for start in range(0, len(batch), FRAME_ROWS):
-                frame = batch.iloc[start : start + FRAME_ROWS]
+            for start in range(0, len(batch), size):
+                frame = batch.iloc[start : start + size]
                 waiting.append(frame)
                 yield frame[["article_id", "text"]]
 

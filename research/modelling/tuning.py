@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 from embargo.data_loaders.fields import CLASSES
 from embargo.models.bases.registry import BaseKind
 from embargo.models.bases.resolve import BUILT_IN, BUILT_IN_DECODERS, Base
-from embargo.models.bases.vintages import series_of
+from embargo.models.bases.vintages import Vintages, series_of
 from embargo.models.bundles.bundle import (
     Bundle,
     ModelReader,
@@ -44,7 +44,7 @@ from embargo.models.methods.cards import check_method
 from embargo.models.methods.defaults import explain_settings
 from embargo.models.methods.settings import TuneSettings
 from embargo.models.samples import check_labels
-from embargo.models.scorers.cache import ScoreCache
+from embargo.models.scorers.cache import ScoreCache, SpareCache
 from embargo.models.scorers.onnx import ONNX
 from embargo.models.scorers.score import cached_logits
 from embargo.models.tuning.adapters import open_adapter
@@ -53,8 +53,10 @@ from embargo.models.tuning.tiny_lm import TinyLmSettings
 from embargo.research.config.experiment import Config, LabelsSection, load_config, override
 from embargo.research.config.model import WITHOUT_PAST, ModelSection
 from embargo.research.config.settings import Name, Section, Seed, checked, place_of, read_toml
+from embargo.research.engine.choice import Auto
+from embargo.research.engine.keepers import Engine, Serial
 from embargo.research.modelling.judging import days_of, report_of
-from embargo.research.progress import Stages
+from embargo.research.progress import Quiet, Stages
 from embargo.research.records.finished import settings_of
 from embargo.research.records.provenance import git_commit, versions
 from embargo.research.records.sealed import read_manifest
@@ -62,6 +64,8 @@ from embargo.research.run.plan import Plan, base_of
 from embargo.research.run.reading import given_base, lent, model_settings, with_base
 from embargo.research.run.samples import Part, split_labelled_file
 
+# What is said where an engine was named that has nothing to do.
+ONE_TASK = "One model is to be tuned, which is one task: it is tuned here."
 # What a whole experiment has and a file for one model has not.
 _OF_EXPERIMENTS = frozenset({"news", "prices", "split"})
 # Counts of samples that are not about what was left out.
@@ -314,8 +318,10 @@ def explained(plan: TunePlan, samples: TuneSamples) -> list[Explained]:
     return found
 
 
-def tune_models(plan: TunePlan, *, out: Path, cache: Path, stages: Stages) -> Iterator[Tuned]:
-    """Tune the models of a plan one after the other, and yield each folder as soon as it is written.
+def tune_models(
+    plan: TunePlan, *, out: Path, cache: Path, stages: Stages, engine: Engine | None = None
+) -> Iterator[Tuned]:
+    """Tune the models of a plan, and yield each folder, in their order.
 
     Parameters
     ----------
@@ -326,56 +332,120 @@ def tune_models(plan: TunePlan, *, out: Path, cache: Path, stages: Stages) -> It
         Where bases, adapters, checkpoints and scores are kept.
     stages : Stages
         Shows progress.
+    engine : Engine, optional
+        Where the models of several folds are tuned; by default here, one after the other, each yielded as soon as it is
+        written. One model is one task, which is carried out here.
 
     Raises
     ------
     DataError
         If a model folder that is there already is damaged, or a training diverges in its first pass.
     """
-    built_in = None
+    built_in: Base | Vintages | None = None
     if plan.samples[0].base is None:
         experiment = plan.experiment
         assert experiment is not None
         built_in = with_base(experiment, experiment.parts[0].fold.train_end, cache, stages).base
+    jobs = [_job_of(plan.config, samples, built_in, out) for samples in plan.samples]
     with ExitStack() as stack:
         store = stack.enter_context(ScoreCache(cache / "scores"))
+        # Those that train one model together do nothing else.
+        if engine is not None and not isinstance(engine, Serial) and processes.count() == 1:
+            if len(missing := [job for job in jobs if not job.folder.exists()]) > 1:
+                yield from _tune_elsewhere(jobs, missing, plan.config, cache, store, stages, engine)
+                return
+            if missing and not isinstance(engine, Auto):
+                stages.say(ONE_TASK)
         shared: SharedBase | None = None
-        for samples in plan.samples:
-            base = built_in if samples.base is None else samples.base
-            assert isinstance(base, Base)
-            shared = lent(shared, base, stack)
-            folder = out / _name(plan.config, base, samples)
-            (there,) = processes.told_by_main([folder.exists()])
+        for job in jobs:
+            shared = lent(shared, job.base, stack)
+            (there,) = processes.told_by_main([job.folder.exists()])
             if there:
-                yield Tuned(open_bundle(folder), was_there=True)
-                continue
-            of = "" if samples.fold is None else f", fold {samples.fold['index'] + 1} of {samples.fold['of']}"
-            fitted = fit_scorer(
-                "transformer",
-                train=samples.train,
-                validation=samples.validation,
-                trained_until=samples.trained_until,
-                base=base,
-                settings=_settings(plan.config, base, len(samples.train)),
-                calibration=plan.config.model.calibration,
-                cache_dir=cache,
-                cache=store,
-                progress=stages.stage(f"Tune {plan.config.name}{of}"),
-                shared=shared,
-            )
-            # Of several processes that train together one writes.
-            if not processes.is_main():
-                continue
-            stages.stage(f"Measure {plan.config.name}{of}")
-            try:
-                bundle = write_model(folder, plan.config, base, samples, fitted, cache, store)
-            except ConfigError:
-                # Another process may have tuned the same meanwhile; theirs stays, and is checked as it is opened.
-                if not folder.exists():
-                    raise
-                yield Tuned(open_bundle(folder), was_there=True)
-            else:
-                yield Tuned(bundle, was_there=False)
+                yield Tuned(open_bundle(job.folder), was_there=True)
+            elif (tuned := _tune(job, plan.config, cache, store, shared, stages)) is not None:
+                yield tuned
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One model to be tuned: on what, from what, and where it goes."""
+
+    samples: TuneSamples
+    base: Base
+    folder: Path
+
+    @property
+    def of(self) -> str:
+        fold = self.samples.fold
+        return "" if fold is None else f", fold {fold['index'] + 1} of {fold['of']}"
+
+
+def _job_of(config: Config | TuneConfig, samples: TuneSamples, built_in: Base | Vintages | None, out: Path) -> _Job:
+    base = built_in if samples.base is None else samples.base
+    assert isinstance(base, Base)
+    return _Job(samples, base, out / _name(config, base, samples))
+
+
+def _tune(
+    job: _Job, config: Config | TuneConfig, cache: Path, store: ScoreCache, shared: SharedBase | None, stages: Stages
+) -> Tuned | None:
+    """Tune one model and write its folder; None for a process that trains with others and does not write."""
+    samples, folder = job.samples, job.folder
+    fitted = fit_scorer(
+        "transformer",
+        train=samples.train,
+        validation=samples.validation,
+        trained_until=samples.trained_until,
+        base=job.base,
+        settings=_settings(config, job.base, len(samples.train)),
+        calibration=config.model.calibration,
+        cache_dir=cache,
+        cache=store,
+        progress=stages.stage(f"Tune {config.name}{job.of}"),
+        shared=shared,
+    )
+    # Of several processes that train together one writes.
+    if not processes.is_main():
+        return None
+    stages.stage(f"Measure {config.name}{job.of}")
+    try:
+        return Tuned(write_model(folder, config, job.base, samples, fitted, cache, store), was_there=False)
+    except ConfigError:
+        # Another process may have tuned the same meanwhile; theirs stays, and is checked as it is opened.
+        if not folder.exists():
+            raise
+        return Tuned(open_bundle(folder), was_there=True)
+
+
+def _tune_elsewhere(
+    jobs: Sequence[_Job],
+    missing: Sequence[_Job],
+    config: Config | TuneConfig,
+    cache: Path,
+    store: ScoreCache,
+    stages: Stages,
+    engine: Engine,
+) -> Iterator[Tuned]:
+    """Tune every model that is missing as a task of its own; what was scored of it is kept here."""
+
+    def keep(_number: int, anew: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+        for identity, logits in anew.items():
+            store.put_many(identity, logits)
+
+    progress = stages.stage(f"Tune {config.name}, {len(missing)} folds")
+    engine.map(_tune_there, missing, (config, cache), done=keep, progress=progress)
+    made = {job.folder for job in missing}
+    for job in jobs:
+        yield Tuned(open_bundle(job.folder), was_there=job.folder not in made)
+
+
+def _tune_there(shared: tuple[Config | TuneConfig, Path], job: _Job) -> Mapping[str, Mapping[str, np.ndarray]]:
+    """Tune one model, and write nothing but its folder and its adapter's, which are named by their content."""
+    config, cache = shared
+    with ExitStack() as stack:
+        store = stack.enter_context(SpareCache(cache / "scores", {}))
+        _tune(job, config, cache, store, lent(None, job.base, stack), Quiet())
+        return store.anew
 
 
 def _settings(config: Config | TuneConfig, base: Base, n_train: int) -> TuneSettings:

@@ -77,4 +77,19 @@ def writes_and_waits(folder, item):
 
 
 def gpu(shared, item):
+    time.sleep(shared or 0.0)
     return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+def slow_product(shared, item):
+    time.sleep(2.0)
+    return product(shared, item)
+
+
+def hoards(shared, item):
+    """Take a fifth of a GB after another, and give in only after four."""
+    taken = []
+    for _ in range(20):
+        taken.append(bytearray(200_000_000))
+        time.sleep(0.4)
+    return len(taken)

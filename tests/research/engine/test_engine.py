@@ -12,6 +12,7 @@ from samples import engine_tasks as tasks
 
 from embargo.data_loaders.errors import ConfigError, DataError, MissingPartError
 from embargo.research.engine.choice import Auto, engine_of
+from embargo.research.engine.cluster import Ray
 from embargo.research.engine.keepers import RETRIES, Serial
 from embargo.research.engine.processes import Processes
 
@@ -22,17 +23,34 @@ def two():
         yield engine
 
 
-@pytest.fixture(params=["serial", "processes"])
-def engine(request, two):
-    return Serial() if request.param == "serial" else two
+@pytest.fixture(scope="module")
+def ray_of_two():
+    with Ray(2) as engine:
+        yield engine
 
 
-def test_the_same_bits_from_one_two_and_three_processes(two):
-    serial = [each.tobytes() for each in Serial().map(tasks.product, list(range(7)), 5)]
-    assert [each.tobytes() for each in two.map(tasks.product, list(range(7)), 5)] == serial
-    for workers in (1, 3):
+@pytest.fixture(params=["processes", "ray"])
+def there(request):
+    return request.getfixturevalue({"processes": "two", "ray": "ray_of_two"}[request.param])
+
+
+@pytest.fixture(params=["serial", "processes", "ray"])
+def engine(request):
+    name = {"processes": "two", "ray": "ray_of_two"}.get(request.param)
+    return Serial() if name is None else request.getfixturevalue(name)
+
+
+def test_the_same_bits_from_one_two_and_eight_processes_and_from_ray(there):
+    serial = [each.tobytes() for each in Serial().map(tasks.product, list(range(9)), 5)]
+    assert [each.tobytes() for each in there.map(tasks.product, list(range(9)), 5)] == serial
+    for workers in (1, 8) if isinstance(there, Processes) else ():
         with Processes(workers) as engine:
-            assert [each.tobytes() for each in engine.map(tasks.product, list(range(7)), 5)] == serial
+            assert [each.tobytes() for each in engine.map(tasks.product, list(range(9)), 5)] == serial
+
+
+def test_arrays_from_elsewhere_may_be_written_to(there):
+    for each in there.map(tasks.product, [1], 5):
+        each[:] = 0.0
 
 
 def test_every_task_has_one_thread(engine):
@@ -63,16 +81,16 @@ def test_errors_are_the_products_own(engine):
     assert engine.map(tasks.wrong, [1, 2], 3) == [1, 2], "an error has spoilt the engine"
 
 
-def test_errors_that_cannot_be_sent_are_told_all_the_same(two):
+def test_errors_that_cannot_be_sent_are_told_all_the_same(there):
     with pytest.raises(RuntimeError, match="OddError: one and two"):
-        two.map(tasks.odd, [1])
+        there.map(tasks.odd, [1])
     with pytest.raises(TypeError, match="cannot be sent"):
-        two.map(tasks.unsendable, [1])
+        there.map(tasks.unsendable, [1])
 
 
-def test_a_task_out_of_memory_says_what_to_do(two):
+def test_a_task_out_of_memory_says_what_to_do(there):
     with pytest.raises(MissingPartError, match=r"out of memory.*--workers"):
-        two.map(tasks.full, [1])
+        there.map(tasks.full, [1])
 
 
 def test_warnings_are_given_here(engine):
@@ -80,22 +98,24 @@ def test_warnings_are_given_here(engine):
         assert engine.map(tasks.warns, [2]) == [2]
 
 
-def test_a_killed_process_is_replaced_and_its_task_done_again(two, tmp_path):
-    assert two.map(tasks.dies, [0, RETRIES, 1, 0], str(tmp_path)) == [0, RETRIES, 1, 0]
+def test_a_killed_process_is_replaced_and_its_task_done_again(there, tmp_path):
+    assert there.map(tasks.dies, [0, RETRIES, 1, 0], str(tmp_path)) == [0, RETRIES, 1, 0]
 
 
-def test_a_task_that_always_dies_is_given_up_and_named(two, tmp_path):
-    with pytest.raises(MissingPartError, match=rf"task 2 of 2: .*signal 9 \(SIGKILL\), {RETRIES + 1} times.*memory"):
-        two.map(tasks.dies, [0, RETRIES + 1], str(tmp_path))
+def test_a_task_that_always_dies_is_given_up_and_named(there, tmp_path):
+    how = {Processes: r"killed by signal 9 \(SIGKILL\)", Ray: r"died"}[type(there)]
+    with pytest.raises(MissingPartError, match=rf"task 2 of 2: its process .*{how},? {RETRIES + 1} times.*memory"):
+        there.map(tasks.dies, [0, RETRIES + 1], str(tmp_path))
 
 
 DRIVER = """
 import sys
 from samples import engine_tasks as tasks
-from embargo.research.engine.processes import Processes
+from embargo.research.engine.choice import engine_of
 if __name__ == "__main__":
     try:
-        Processes(2).map(tasks.writes_and_waits, [1, 2], sys.argv[1])
+        with engine_of(sys.argv[2], 2) as engine:
+            engine.map(tasks.writes_and_waits, [1, 2], sys.argv[1])
     except KeyboardInterrupt:
         print("stopped")
 """
@@ -111,12 +131,13 @@ def alive(process):
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_no_process_outlives_its_driver(tmp_path, how):
+@pytest.mark.parametrize("name", ["processes", pytest.param("ray", marks=pytest.mark.slow)])
+def test_no_process_outlives_its_driver(tmp_path, how, name):
     (tmp_path / "driver.py").write_text(DRIVER)
     (tmp_path / "seen").mkdir()
     path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
     driver = subprocess.Popen(
-        [sys.executable, tmp_path / "driver.py", tmp_path / "seen"],
+        [sys.executable, tmp_path / "driver.py", tmp_path / "seen", name],
         env={**os.environ, "PYTHONPATH": path},
         stdout=subprocess.PIPE,
         text=True,
@@ -172,7 +193,7 @@ def test_engines_that_cannot_be_are_refused(name, workers):
         engine_of(name, workers)
 
 
-def test_shared_data_are_sent_once_to_each_process(two, monkeypatch):
+def test_shared_data_are_sent_once_to_each_process(there):
     sent = []
 
     class Counted:
@@ -180,7 +201,7 @@ def test_shared_data_are_sent_once_to_each_process(two, monkeypatch):
             sent.append(1)
             return int, (5,)
 
-    assert [each.shape for each in two.map(tasks.product, [1, 2, 3, 4], Counted())] == [(96, 96)] * 4
+    assert [each.shape for each in there.map(tasks.product, [1, 2, 3, 4], Counted())] == [(96, 96)] * 4
     assert len(sent) == 1
     assert pickle.loads(pickle.dumps(Counted())) == 5
 

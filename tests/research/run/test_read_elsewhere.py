@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from embargo.models.scorers.cache import ScoreCache
 from embargo.models.scorers.linear import fit_linear
 from embargo.research import Quiet, execute, load_config
 from embargo.research.engine.blocks import spread_over
+from embargo.research.engine.cluster import Ray
 from embargo.research.engine.keepers import Engine, Serial
 from embargo.research.engine.processes import Processes
 from embargo.research.run.memory import Memory
@@ -32,6 +34,12 @@ def two() -> Processes:
         yield engine
 
 
+@pytest.fixture(scope="module")
+def ray_of_two() -> Ray:
+    with Ray(2) as engine:
+        yield engine
+
+
 def left_by(folder: Path, engine: Engine, *overrides: str) -> dict[str, bytes]:
     """Return what a run leaves in its folder, without its instants and what is derived from them."""
     config = load_config(SMALL, overrides)
@@ -43,20 +51,21 @@ def left_by(folder: Path, engine: Engine, *overrides: str) -> dict[str, bytes]:
     return found | {"manifest.json": json.dumps(manifest).encode(), "report.html": b""}
 
 
-def test_folds_read_in_two_processes_are_read_the_same(tmp_path: Path, two: Processes) -> None:
+def test_folds_read_elsewhere_are_read_the_same(tmp_path: Path, two: Processes, ray_of_two: Ray) -> None:
     plan = prepare(load_config(SMALL, ["model.kind=linear"]), Quiet())
     found = []
-    for name, engine in (("here", Serial()), ("there", two)):
+    for name, engine in (("here", Serial()), ("there", two), ("on ray", ray_of_two)):
         memory = Memory()
         reading = read(plan, plan.parts, tmp_path / name, Quiet(), memory, engine)
         found.append((reading, memory))
-    (here, learnt), (there, elsewhere) = found
-    assert here.manifests == there.manifests
+    here, learnt = found[0]
     assert len(here.manifests) == 2
-    for name in ("scored", "judged", "fitted_on", "answers", "prompts", "orders"):
-        pd.testing.assert_frame_equal(getattr(here, name), getattr(there, name), check_exact=True)
-    assert learnt.models.keys() == elsewhere.models.keys()
-    assert learnt.prompts.keys() == elsewhere.prompts.keys()
+    for there, elsewhere in found[1:]:
+        assert here.manifests == there.manifests
+        for name in ("scored", "judged", "fitted_on", "answers", "prompts", "orders"):
+            pd.testing.assert_frame_equal(getattr(here, name), getattr(there, name), check_exact=True)
+        assert learnt.models.keys() == elsewhere.models.keys()
+        assert learnt.prompts.keys() == elsewhere.prompts.keys()
     # What was scored there is kept here.
     again = read(plan, plan.parts, tmp_path / "there", Quiet())
     assert [fold["n_scored"] for fold in again.manifests] == [0, 0]
@@ -64,17 +73,19 @@ def test_folds_read_in_two_processes_are_read_the_same(tmp_path: Path, two: Proc
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", [["kind=linear"], ["kind=transformer", "base=tiny", "method=qlora", "epochs=1"]])
-def test_a_run_in_one_two_or_three_processes_leaves_the_same_folder(tmp_path: Path, model: list[str]) -> None:
+def test_a_run_in_one_two_or_eight_processes_or_on_ray_leaves_the_same_folder(
+    tmp_path: Path, model: list[str], ray_of_two: Ray
+) -> None:
     overrides = [f"model.{setting}" for setting in model]
     here = left_by(tmp_path / "here", Serial(), *overrides)
-    for workers in (1, 2, 3):
-        with Processes(workers) as engine:
-            there = left_by(tmp_path / str(workers), engine, *overrides)
+    for name, other in (("1", Processes(1)), ("2", Processes(2)), ("8", Processes(8)), ("ray", ray_of_two)):
+        with other if isinstance(other, Processes) else nullcontext(other) as engine:
+            there = left_by(tmp_path / name, engine, *overrides)
         assert here.keys() == there.keys()
         assert [name for name in here if here[name] != there[name]] == []
 
 
-def test_cells_are_traded_and_told_in_one_order(two: Processes) -> None:
+def test_cells_are_traded_and_told_in_one_order(two: Processes, ray_of_two: Ray) -> None:
     config = load_config(SMALL)
     plan = prepare(config, Quiet())
     news = pd.concat([part.test_news.assign(fold=part.fold.index) for part in plan.parts], ignore_index=True)
@@ -86,17 +97,17 @@ def test_cells_are_traded_and_told_in_one_order(two: Processes) -> None:
     )
     cells = cells_of(config, [read_axis("costs.fee=0.0005,0.001"), read_axis("signal.half_life=1,2,3")])
     told: list[list[tuple[int, bytes]]] = []
-    for engine in (Serial(), two):
+    for engine in (Serial(), two, ray_of_two):
         told.append([])
         trade_cells(
             cells, plan, scored, done=lambda at, returns: told[-1].append((at, returns.tobytes())), engine=engine
         )
     assert len(told[0]) == 6
-    assert told[0] == told[1]
+    assert told[0] == told[1] == told[2]
 
 
 def test_blocks_of_texts_are_scored_elsewhere_to_the_same_bits(
-    tmp_path: Path, two: Processes, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, two: Processes, ray_of_two: Ray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(score, "BLOCK", 20)
     rng = np.random.default_rng(7_300_002)
@@ -111,6 +122,8 @@ def test_blocks_of_texts_are_scored_elsewhere_to_the_same_bits(
         )
         assert score.cached_logits(scorer, texts, cache=cache).n_cached == 90
     assert there.logits.tobytes() == here.logits.tobytes()
+    on_ray = score.cached_logits(scorer, texts, spread=spread_over(ray_of_two))
+    assert on_ray.logits.tobytes() == here.logits.tobytes()
     assert (there.n_cached, there.n_scored) == (0, 90)
     assert shown[-1] == (90, 90)
     assert [done for done, _ in shown] == sorted(done for done, _ in shown)
