@@ -223,11 +223,7 @@ class SplitSection(Section):
 
 
 class StatisticsSection(Section):
-    """How uncertainty is measured.
-
-    ``trials_elsewhere`` were made with other tools on these data, and count in full; 0 states that there were none, and
-    left out nobody says.
-    """
+    """How uncertainty is measured."""
 
     level: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
     """Confidence level of every interval."""
