@@ -78,7 +78,14 @@ def template_page(name: str) -> str:
     shown = [folder / f"{name}.py", folder / f"test_{name}.py", *sorted(folder.glob(f"{name}.html.j2"))]
     for file in shown:
         language = "python" if file.suffix == ".py" else "html+jinja"
-        parts += [f"`docs/templates/{file.name}`", "", f"```{language}", file.read_text(encoding="utf-8").rstrip(), "```", ""]
+        parts += [
+            f"`docs/templates/{file.name}`",
+            "",
+            f"```{language}",
+            file.read_text(encoding="utf-8").rstrip(),
+            "```",
+            "",
+        ]
     return "\n".join(parts)
 
 
