@@ -34,7 +34,7 @@ lint: $(READY)
 
 # Into build/site; every link is checked, and nothing in it is fetched from elsewhere when it is opened.
 docs: $(VENV)/.docs
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "build/site/index.html"
 
 format: $(READY)

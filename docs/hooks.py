@@ -13,6 +13,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from mkdocs.plugins import event_priority
+from mkdocs.structure.files import File, InclusionLevel
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("data_loaders", "models", "signals", "backtest", "research")
 # The doors whose names are public, as docs/versions.md says.
@@ -24,6 +27,8 @@ DOORS = (
 # Documents of the repository that are pages too.
 WHOLE = ("CHANGELOG.md", "CONTRIBUTING.md")
 TEMPLATES = ("loader", "reader", "tuning_method", "metric", "leak_check", "study")
+# What a fence says beside its language, for whoever runs it.
+_NOT_RUN = re.compile(r"^(```\w+) no-run:[^\n]*$", re.MULTILINE)
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 
 
@@ -106,7 +111,7 @@ def inside(markdown: str, page: str) -> str:
             return f"[{text}]({_up(page)}{place.name}{'#' + anchor if anchor else ''})"
         if place == ROOT / "README.md":
             return f"[{text}]({_up(page)}index.md)"
-        if place.is_relative_to(ROOT / "docs") and (image or place.suffix in (".md", ".svg", ".png")):
+        if place.is_relative_to(ROOT / "docs") and (image or place.suffix in (".md", ".svg", ".png", ".txt", ".json")):
             return f"{image}[{text}]({_up(page)}{place.relative_to(ROOT / 'docs')}{'#' + anchor if anchor else ''})"
         if not place.exists():
             return found[0]  # mkdocs says so
@@ -120,6 +125,8 @@ def _up(page: str) -> str:
     return "../" * page.count("/")
 
 
+# Before the plugin that reads the sources asks where they are.
+@event_priority(100)
 def on_config(config: Any) -> Any:
     """Lay the sources out under the name by which they are imported, for griffe to read."""
     names = Path(tempfile.mkdtemp(prefix="embargo-site-"))
@@ -134,19 +141,17 @@ def on_config(config: Any) -> Any:
 
 def on_files(files: Any, config: Any) -> Any:
     """Add the pages that are made of other files."""
-    from mkdocs.structure.files import File
-
     pages = {f"api/{dotted(folder)}.md": api_page(folder) for folder in DOORS}
     pages |= {f"templates/{name}.md": template_page(name) for name in TEMPLATES}
     pages |= {name: (ROOT / name).read_text(encoding="utf-8") for name in WHOLE}
     for path, text in pages.items():
-        files.append(File.generated(config, path, content=text))
+        files.append(File.generated(config, path, content=text, inclusion=InclusionLevel.INCLUDED))
     return files
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Keep every link inside the site."""
-    return inside(markdown, page.file.src_uri)
+    return inside(_NOT_RUN.sub(r"\1", markdown), page.file.src_uri)
 
 
 def on_post_build(config: Any) -> None:

@@ -21,7 +21,7 @@ BAD = r"\b(?:weak|litigation|soft|cuts|adverse|shortfall|misses|losses|troubling
 
 
 def words(news, prices):
-    tone = (news["text"].str.count(GOOD) - news["text"].str.count(BAD)).clip(-1, 1)
+    tone = (news["text"].str.count(GOOD) - news["text"].str.count(BAD)).clip(-1, 1).astype(float)
     decided_at = prices.open_at - embargo.data_loaders.length_of("5min")
     first = decided_at.searchsorted(news["known_at"])  # the first row that each article may move
     told = tone.groupby([first, news["symbol"]]).sum().unstack(fill_value=0.0)
