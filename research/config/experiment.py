@@ -1,7 +1,7 @@
 """What an experiment is: a TOML file checked down to the last key before any work begins.
 
-Every section and every key of a run is described here or in the files of its larger sections, with its default;
-`embargo.research.config.settings` says how they are read.
+Every section and every key of a run is described here or in the files of its larger sections, with its default, of
+which docs/configuration.md is made; `embargo.research.config.settings` says how they are read.
 """
 
 from __future__ import annotations

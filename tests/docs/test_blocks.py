@@ -17,7 +17,9 @@ TOLD = [page for page in PAGES if any(block.language in ("python", "bash", "toml
 # Blocks that need what no test has. A new one is counted here, and says why in its fence.
 NOT_RUN = {
     "README.md": 2,
-    "quickstart.md": 2,
+    "misleading_stamps.md": 1,
+    "mutation.md": 2,
+    "quickstart.md": 3,
     "data.md": 1,
     "base.md": 1,
     "bybit.md": 1,
