@@ -89,13 +89,16 @@ def page(script: Path) -> str:
 def _carried_out(code: str, names: dict[str, Any], name: str) -> str:
     """Run a cell; give what it prints, and its last value where that is an expression."""
     body = ast.parse(code, name)
-    last = body.body.pop() if body.body and isinstance(body.body[-1], ast.Expr) else None
+    last = body.body[-1] if body.body else None
+    if isinstance(last, ast.Expr):
+        body.body.pop()
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(compile(body, name, "exec"), names)  # noqa: S102 - the product's own notebook
-        value = None if last is None else eval(compile(ast.Expression(last.value), name, "eval"), names)  # noqa: S307
-        if value is not None:
-            print(value)
+        if isinstance(last, ast.Expr):
+            value = eval(compile(ast.Expression(last.value), name, "eval"), names)  # noqa: S307
+            if value is not None:
+                print(value)
     return "\n".join(line.rstrip() for line in printed.getvalue().rstrip().splitlines())
 
 
