@@ -285,7 +285,7 @@ def _bound(check: Any) -> str:
     return ""
 
 
-def _number(value: float) -> str:
+def _number(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
