@@ -29,7 +29,7 @@ from embargo.research.gathering.collecting import Collection
 from embargo.research.modelling.tuning import TuneConfig
 
 # What the kinds of settings are called that a function checks.
-_CHECKED = {
+_CHECKED: dict[Any, str] = {
     settings.Instant: "date or instant",
     settings.Duration: "duration",
     settings.BarLength: "length of a bar",
