@@ -139,7 +139,7 @@ def keys(section: type[Section]) -> list[Key]:
     >>> from embargo.research.config.trading import CostsSection
     >>> fee = keys(CostsSection)[0]
     >>> fee.name, fee.kind, fee.default, fee.bounds
-    ('fee', 'number', '0.0005', '≥ 0, < 0.1')
+    ('fee', 'number', '`0.0005`', '≥ 0, < 0.1')
     """
     return [_key(section, name, told) for name, told in section.model_fields.items()]
 

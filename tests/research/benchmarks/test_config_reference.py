@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import doctest
 from typing import Annotated
 
 import pandas as pd
 import pytest
 from pydantic import Field
 
+from embargo.research.benchmarks import config_reference, notebooks
 from embargo.research.benchmarks.config_reference import FILES, keys, page, undescribed
 from embargo.research.benchmarks.structure import ROOT
 from embargo.research.config.adapt import AdaptSection, LabelledConfig
@@ -58,3 +60,9 @@ def test_the_page_is_what_the_code_has() -> None:
         "renew it with python -m embargo.research.benchmarks.config_reference --write docs/configuration.md"
     )
     assert written.count("| `max_cost` |") == 1
+
+
+def test_the_examples_run() -> None:
+    for module in (config_reference, notebooks):
+        found = doctest.testmod(module)
+        assert (found.attempted > 0, found.failed) == (True, 0)
