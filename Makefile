@@ -1,6 +1,6 @@
 # Each target stands alone on a machine that has only Python 3.11+ and make.
 PYTHON ?= python3
-# A package index to take torch from, where the default one is not wanted (see README, "Graphics cards").
+# A package index to take torch from, where the default one is not wanted (see docs/howto/gpu.md).
 TORCH_INDEX ?=
 OUT ?= runs
 PYTEST_ARGS ?=
@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test coverage slow lint format clean
+.PHONY: demo test coverage slow lint docs format clean
 
 demo: $(READY)
 	@$(BIN)/embargo demo --out $(OUT)
@@ -32,12 +32,21 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Into build/site; every link is checked, and nothing in it is fetched from elsewhere when it is opened.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "build/site/index.html"
+
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
 	rm -rf $(VENV) .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/.docs: $(READY)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	@touch $@
 
 # torch goes in first and exactly pinned: left to a range, pip would fetch its newest build with all of CUDA.
 $(READY): pyproject.toml constraints.txt

@@ -41,6 +41,8 @@ _LONG = (
     "research/benchmarks/test_simulated_market.py",
     "research/studies/test_sweep.py",
     "research/run/test_books_audited.py",
+    "docs/test_blocks.py",
+    "docs/test_notebooks.py",
     "leaks/test_repeated_run.py",
     "leaks/test_perturbation.py",
     "test_distribution.py",

@@ -115,7 +115,7 @@ def measure_bias(
     - ``attribute, group, reference``;
     - ``n``: sentences;
     - ``difference, low, high``: mean difference of the scores and its t-interval; above 0 the group is read as better
-      news;
+        news;
     - ``effect``: the difference in units of the score's standard deviation, NaN where that is 0;
     - ``class_changed``: share of pairs whose most probable class differs;
     - ``p_value, p_value_holm``: two-sided paired t-test, and adjusted over all rows (Holm).

@@ -128,14 +128,14 @@ def probe(
     Robustness, whose table has one row per change, indexed by its name:
 
     - ``expects``: ``"same"`` (the reading must not change) or ``"reversal"`` (denying a sentence must move it the other
-      way; the sentences are `NEGATION_PAIRS`, not the given texts);
+        way; the sentences are `NEGATION_PAIRS`, not the given texts);
     - ``n``: texts that the change alters at all; the rest are not counted;
     - ``flip_rate, flip_low, flip_high``: share whose class changed (Wilson's interval). Where a reversal is expected:
-      share that failed, whose bullish minus bearish probability did not move against the sentence;
+        share that failed, whose bullish minus bearish probability did not move against the sentence;
     - ``mean_shift, shift_low, shift_high``: mean total variation distance between the probabilities before and after,
-      in [0, 1] (percentile bootstrap);
+        in [0, 1] (percentile bootstrap);
     - ``mean_tilt``: mean change of bullish minus bearish probability; where a reversal is expected, in the direction
-      that was expected.
+        that was expected.
 
     Figures are NaN where ``n`` is 0. The appended orders name a class in the language of a feed, so that a scorer of
     single words is led by them, too.

@@ -87,7 +87,7 @@ def run(
     Its news and prices are checked first. On data that a check calls bad no
     edge is claimed, the report is stamped, and the exit status is 4.
 
-    Every key is described in research/config; whole examples are in
+    Every key is described in docs/configuration.md; examples are in
     research/experiments.
 
     Example: [bold]embargo run mine.toml --set signal.half_life=2[/bold]

@@ -26,28 +26,36 @@ MOST_ARTICLES = 10**12
 class AdaptSection(Section):
     """How readers are weighed against each other, and what computing is taken to cost.
 
-    ``judge_by`` is the one figure that the recommendation rests on; decide on it before looking. ``articles`` is the
-    number of them that the recommendation reckons with. ``cpu_hour`` and ``gpu_hour`` are prices of one core and one
-    device, of the order of what clouds ask; an endpoint's prices stand with it, in the same currency. ``probed`` texts
-    are changed to see what moves, 0 for none, and ``timed`` texts are scored afresh to measure what scoring takes.
+    An endpoint's prices stand with it, in the same currency.
     """
 
     judge_by: Literal["macro_f1", "accuracy"] = "macro_f1"
+    """The one figure that the recommendation rests on; decide on it before looking."""
     articles: Annotated[int, Field(ge=1, le=MOST_ARTICLES)] = 1_000_000
+    """Number of articles that the recommendation reckons with."""
     currency: Annotated[str, Field(min_length=1, max_length=8)] = "USD"
+    """What prices are counted in."""
     cpu_hour: Price = 0.05
+    """Price of an hour of one core, of the order of what clouds ask."""
     gpu_hour: Price = 3.0
+    """Price of an hour of one device, of the order of what clouds ask."""
     probed: Annotated[int, Field(ge=0, le=2000)] = 40
+    """Texts that are changed to see what moves; 0 for none."""
     timed: Count = 100
+    """Texts that are scored afresh to measure what scoring takes."""
 
 
 class LabelledConfig(Section):
     """A labelled file to be read by all, without news or prices: nothing is traded, and no text is dated."""
 
     name: Name
+    """Name of the study."""
     seed: Seed = 0
+    """Seed of all that is drawn."""
     labels: LabelsSection
+    """The labelled file."""
     statistics: StatisticsSection = StatisticsSection()
+    """How uncertainty is measured."""
 
     @model_validator(mode="after")
     def _reads_a_file(self) -> LabelledConfig:

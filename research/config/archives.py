@@ -87,53 +87,77 @@ class Simulated(Section):
     """The simulated market that stands in for both news and prices."""
 
     strength: Annotated[float, Field(ge=0.0, le=5.0)] = 1.0
+    """How strongly prices react to news, as a multiple of the usual; 0 is a market where news means nothing."""
     symbols: Annotated[int, Field(ge=4, le=MAX_SYMBOLS)] = 24
+    """Number of symbols."""
     start: Instant = pd.Timestamp("2015-01-01", tz="UTC")
+    """First day of the market."""
     end: Instant = pd.Timestamp("2020-12-31", tz="UTC")
+    """Last day of the market."""
     articles_per_symbol_day: Annotated[float, Field(gt=0, le=5)] = 0.4
+    """Mean number of articles of each symbol a day."""
 
 
 class NewsSection(Section):
     """Where the articles come from and how their columns read.
 
-    ``drop_repeats`` leaves out articles whose text, but for case, links and punctuation, another one brought at most
-    ``repeat_window`` before. ``repeat_scope = "symbol"`` compares articles of one symbol, ``"all"`` those of all. Four
-    days reach from a Friday's close over a long weekend to Tuesday's open; what comes up again later, such as next
-    quarter's "beats estimates", is news.
-
     Source columns, wherever they are named, may be paths inside nested ones, ``entities.sentiment.basic``; that of
-    ``columns.symbol`` may lead through a list, ``tickers[]`` or ``tickers[].symbol``. It, or ``symbol_separator`` for
-    cells such as ``NVDA,AMD``, makes one row per article and symbol. ``time_format`` says in the codes of strptime how
-    times are written that are not ISO 8601, and ``"excel"`` or ``"excel1904"`` that they are the serial numbers of a
-    spreadsheet: it is never guessed. ``delimiter`` and ``encoding`` say the same of files, and ``header = false`` that
-    columns are named by their place, ``"1"``, ``"2"``.
-
-    ``loader`` may be ``"package.module:name"`` of yours, which has to be allowed (``--allow``), or the name that an
-    installed package registered under ``embargo.loaders``: a function of ``settings`` that returns news.
+    ``columns.symbol`` may lead through a list, ``tickers[]`` or ``tickers[].symbol``: one row per article and symbol. A
+    loader of your own is a function of ``settings`` that returns news, or the name that an installed package registered
+    under ``embargo.loaders``.
     """
 
     loader: str = "archive"
+    """Where articles come from: `"archive"` (files), `"store"`, `"simulated"`, or a function of your own as
+    `"package.module:name"`, which has to be allowed with `--allow`."""
     path: str | None = None
+    """File or folder of an archive, or root of a store, from this file's folder on."""
     settings: dict[str, Any] = Field(default_factory=dict)
+    """What a loader of your own is told; the product's take none."""
     columns: dict[str, str] = Field(default_factory=dict)
+    """The product's names (`article_id`, `published_at`, `seen_at`, `symbol`, `text`, `source`, `label` ...) to those
+    of the file, where they differ."""
     text_from: tuple[str, ...] = ()
+    """Columns joined by line breaks to make the text, such as title and body; unset, the column `text`."""
     filters: dict[str, Any] = Field(default_factory=dict)
+    """Keep only rows whose source column has a value, one of a list, or lies in `{ min = a, max = b }`."""
     timezone: str | None = None
+    """Zone of times that carry none, such as `"America/New_York"`, or the unit of epochs, `"unix:ms"`; without it naive
+    times are refused."""
     time_format: str | None = None
+    """How times are written that are not ISO 8601, in the codes of strptime, or `"excel"` or `"excel1904"` for the
+    serial numbers of a spreadsheet; it is never guessed."""
     date_only: str | None = None
+    """Which rows have a date but no true time: `"all"`, `"midnight"` (those at exactly 00:00), or the name of a column
+    that flags them; they are known when their day ends."""
     delimiter: str | None = None
+    """Sign between the cells of a CSV, where it is no comma."""
     encoding: str | None = None
+    """Encoding of texts, where it is not UTF-8."""
     header: bool = True
+    """Whether the first line names the columns; without one they are called `"1"`, `"2"` ..."""
     symbol_separator: str | None = None
+    """What keeps several symbols in one cell apart, such as `","`: one row per article and symbol."""
     symbol_case: Literal["upper", "lower"] | None = None
+    """Write symbols in capitals, or without."""
     symbol: str | None = None
+    """Symbol of all rows, for a source about one thing."""
     symbol_flags: dict[str, str] = Field(default_factory=dict)
+    """Flag columns to symbols, such as `{ mentions_btc = "BTCUSDT" }`: one row per article and raised flag."""
     max_characters: Annotated[int, Field(ge=20, le=MOST)] = 600
+    """Length to which texts are cut."""
     drop_repeats: bool = True
+    """Whether articles are left out whose text, but for case, links and punctuation, an earlier one brought within
+    `repeat_window`."""
     repeat_scope: Literal["symbol", "all"] = "symbol"
+    """Whether a repeat is one among the articles of its symbol, or among all."""
     repeat_window: Duration = "4D"
+    """How far back an article is repeated: four days reach from a Friday's close over a long weekend; what comes up
+    later, such as next quarter's "beats estimates", is news."""
     unpriced: Literal["error", "drop"] = "error"
+    """What happens to articles of symbols without prices: an error, or they are dropped and counted."""
     simulated: Simulated = Simulated()
+    """The market behind `loader = "simulated"`."""
 
     @model_validator(mode="after")
     def _fits_its_loader(self) -> NewsSection:

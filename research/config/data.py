@@ -14,6 +14,7 @@ class DataSection(Section):
     """
 
     accept: dict[str, str] = Field(default_factory=dict)
+    """Codes of checks, as `embargo validate` prints them, to the reason why these data can be believed all the same."""
 
     @model_validator(mode="after")
     def _has_reasons(self) -> DataSection:

@@ -1,7 +1,7 @@
 """What an experiment is: a TOML file checked down to the last key before any work begins.
 
-Every section and every key of a run is described here or in the files of its larger sections, with its default;
-`embargo.research.config.settings` says how they are read.
+Every section and every key of a run is described here or in the files of its larger sections, with its default, of
+which docs/configuration.md is made; `embargo.research.config.settings` says how they are read.
 """
 
 from __future__ import annotations
@@ -60,36 +60,54 @@ from embargo.research.config.trading import (
 class PricesSection(Section):
     """Where the bars come from, whose calendar they follow and how long before the open a decision falls.
 
-    Unless ``adjust`` says otherwise, an archive's levels are taken as they stand, and a store's, which are those
-    traded, have splits and dividends worked in. ``closed`` names days that the calendar has and the exchange was shut,
-    whose bars are left out and counted; ``extra_sessions`` names sessions that the calendar lacks, such as
-    ``"2023-11-12 18:15-19:15"``, on the exchange's clock. A day in both keeps these hours instead of the calendar's.
-    ``symbols_chosen_at`` says when the list of symbols was made: one made after the first decision knew who had risen.
-    ``symbol`` names the one that a file without such a column is about; ``timezone`` to ``header`` say how files are
-    written, as for the news. ``loader`` may be one of your own, as for the news: a function of ``settings`` that
-    returns `Prices`, whose calendar must be the one set here.
+    A loader of your own is a function of ``settings`` that returns `Prices`, whose calendar must be the one set here.
     """
 
     loader: str = "archive"
+    """Where bars come from: `"archive"` (files), `"store"`, `"simulated"`, or a function of your own as
+    `"package.module:name"`, which has to be allowed with `--allow`."""
     path: str | None = None
+    """File or folder of an archive, or root of a store, from this file's folder on."""
     settings: dict[str, Any] = Field(default_factory=dict)
+    """What a loader of your own is told; the product's take none."""
     venue: str | None = None
+    """Venue of a store whose bars are meant, such as `"yahoo"`; a store needs it."""
     columns: dict[str, str] = Field(default_factory=dict)
+    """The product's names (`symbol`, `date` or `open_at`, `open`, `high`, `low`, `close`, `volume`, `adj_close`) to
+    those of the file, where they differ."""
     symbol: str | None = None
+    """The one symbol that a file without such a column is about."""
     timezone: str | None = None
+    """Zone of times that carry none, such as `"America/New_York"`, or the unit of epochs, `"unix:ms"`; without it naive
+    times are refused."""
     time_format: str | None = None
+    """How times are written that are not ISO 8601, in the codes of strptime; it is never guessed."""
     delimiter: str | None = None
+    """Sign between the cells of a CSV, where it is no comma."""
     encoding: str | None = None
+    """Encoding of texts, where it is not UTF-8."""
     header: bool = True
+    """Whether the first line names the columns; without one they are called `"1"`, `"2"` ..."""
     filters: dict[str, Any] = Field(default_factory=dict)
+    """Keep only rows whose source column has a value, one of a list, or lies in `{ min = a, max = b }`."""
     symbols: tuple[str, ...] = ()
+    """Keep only these symbols; empty keeps all."""
     symbols_chosen_at: Instant | None = None
+    """When the list of symbols was made: one made after the first decision knew who had risen."""
     calendar: str = "XNYS"
+    """Calendar of the bars: a name of exchange_calendars such as `"XNYS"`, or `"24/7"`."""
     closed: tuple[ClosedDay, ...] = ()
+    """Days that the calendar has and the exchange was shut; their bars are left out and counted."""
     extra_sessions: tuple[SessionHours, ...] = ()
+    """Sessions that the calendar lacks, such as `"2023-11-12 18:15-19:15"`, on the exchange's clock; a day that stands
+    in `closed` too keeps these hours instead of the calendar's."""
     bar: BarLength = "1d"
+    """Length of a bar, such as `"1d"`, `"1h"` or `"5min"`."""
     adjust: Literal["none", "splits", "total_return"] | None = None
+    """What is worked into the levels: nothing, splits, or splits and dividends; unset, an archive's stand as they are
+    and a store's, which are those traded, become total returns."""
     latency: Duration = "5min"
+    """How long before its open a bar is decided: the time that scoring takes."""
 
     @model_validator(mode="after")
     def _fits_its_loader(self) -> PricesSection:
@@ -117,30 +135,46 @@ class PricesSection(Section):
 
 
 class LabelsSection(Section):
-    """What the model learns from: a column of the news, a labelled file, or the returns that followed.
-
-    ``ends_at`` names the column of the news that says when each label was complete, so that those that reach over a
-    boundary are purged; ``ends_at = "known_at"`` says that labels are readings of the text alone.
-    """
+    """What the model learns from: a column of the news, a labelled file, or the returns that followed."""
 
     source: Literal["news", "file", "returns"] = "news"
+    """What the model learns from: a column of the news, a labelled file, or the returns that followed the article."""
     column: str = "label"
+    """Column of the news that holds the label, for `source = "news"`."""
     ends_at: str | None = None
+    """Column of the news that says when each label was complete, so that those that reach over a boundary are purged;
+    `"known_at"` says that labels are readings of the text alone."""
     path: str | None = None
+    """The labelled file or folder, for `source = "file"`."""
     format: Literal["auto", "table", "scores", "phrasebank", "fiqa", "semeval", "twitter"] = "auto"
+    """Format of the labelled file: a table of text and label, one of text and score, or the form in which a known set
+    is published; `"auto"` tells them apart where nothing else could be meant."""
     agreement: Literal[50, 66, 75, 100] | None = None
+    """Which of the PhraseBank's files to read, in percent of annotators who agreed."""
     score_threshold: Fraction = 0.1
+    """Cuts scores into classes: bearish below minus this, bullish from this on, neutral between."""
     text: str = "text"
+    """Column of the text in a labelled table."""
     label: str = "label"
+    """Column of the label, or of the score, in a labelled table."""
     mapping: dict[str, str] = Field(default_factory=dict)
+    """Labels of the source to `bearish`, `neutral` and `bullish`, where they are called otherwise."""
     filters: dict[str, Any] = Field(default_factory=dict)
+    """Keep only rows of a labelled table whose column has a value, one of a list, or lies in `{ min = a, max = b }`."""
     delimiter: str | None = None
+    """Sign between the cells of a CSV, where it is no comma."""
     encoding: str | None = None
+    """Encoding of texts, where it is not UTF-8."""
     header: bool = True
+    """Whether the first line names the columns; without one they are called `"1"`, `"2"` ..."""
     knowledge_cutoff: Instant | None = None
+    """Latest instant that anything in the labelled file could know; an undated file needs it."""
     horizon_bars: Count = 1
+    """Bars from open to open over which the return after an article is its label, for `source = "returns"`."""
     neutral_share: Fraction = 0.4
+    """Share of the training articles whose returns count as neutral, for `source = "returns"`."""
     validation_share: Annotated[float, Field(gt=0.0, lt=0.9)] = 0.15
+    """Share of a labelled file that is held out for calibration."""
 
     @model_validator(mode="after")
     def _file_is_dated(self) -> LabelsSection:
@@ -157,18 +191,25 @@ class LabelsSection(Section):
 class SplitSection(Section):
     """How time is cut: every test window lies after what its model was trained and calibrated on.
 
-    Spans are lengths of time (``"6MS"``, ``"90D"``) or, all of them, numbers of articles (``500``). Without a
-    ``train_span`` training expands; with one it rolls.
+    Spans are lengths of time (``"6MS"``, ``"90D"``) or, all of them, numbers of articles (``500``).
     """
 
     method: Literal["holdout", "walk_forward"] = "walk_forward"
+    """One test window (`"holdout"`), or one after the other, each with a model of its own (`"walk_forward"`)."""
     start: Instant | None = None
+    """Earliest instant that anything is read from; unset, the first article."""
     first_test: Instant
+    """When the first test window begins."""
     end: Instant | None = None
+    """When the last test window ends; unset, with the data."""
     test_span: SplitSpan = "12MS"
+    """Length of each test window."""
     validation_span: SplitSpan = "3MS"
+    """Length of the part before each test window that chooses and calibrates, and that is never trained on."""
     train_span: SplitSpan | None = None
+    """Length of the training part before it: with one, training rolls; unset, it expands from `start`."""
     embargo: Duration = "1D"
+    """What is left out after each boundary, on top of what is purged."""
 
     @model_validator(mode="after")
     def _spans_are_of_one_kind(self) -> SplitSection:
@@ -182,35 +223,39 @@ class SplitSection(Section):
 
 
 class StatisticsSection(Section):
-    """How uncertainty is measured.
-
-    ``trials_elsewhere`` were made with other tools on these data, and count in full; 0 states that there were none, and
-    left out nobody says.
-    """
+    """How uncertainty is measured."""
 
     level: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
+    """Confidence level of every interval."""
     significance: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.05
+    """Level below which a p-value counts, in the verdict too."""
     bootstrap: Annotated[int, Field(ge=200, le=MOST)] = 2000
+    """Resamples of every bootstrap."""
     permutations: Annotated[int, Field(ge=99, le=MOST)] = 500
+    """Times the news are shuffled against their dates."""
     block: Count | None = None
+    """Length in bars of a resampled block; unset, it is chosen from the data."""
     trials_elsewhere: Annotated[int, Field(ge=0, le=MOST)] | None = None
+    """Attempts made with other tools on these data, which count in full; 0 states that there were none, and unset
+    nobody says."""
 
 
 class LeakageSection(Section):
-    """How hard the audit looks. It cannot be switched off.
-
-    ``names`` is a CSV or TOML file of what companies are called, for `embargo audit --probe`.
-    """
+    """How hard the audit looks. It cannot be switched off."""
 
     rows: Annotated[int, Field(ge=2, le=MOST)] = 12
+    """Rows of the signal that the audit perturbs the future of."""
     event_study: bool = True
+    """Whether the audit measures what prices did around the articles."""
     names: str | None = None
+    """CSV or TOML file of what companies are called, for `embargo audit --probe`."""
 
 
 class ReportSection(Section):
     """What the report is called."""
 
     title: str | None = None
+    """Headline of the report; unset, the name of the experiment."""
 
 
 # At their default these later keys leave fingerprints what they were; the news that they keep count by content.
@@ -244,23 +289,41 @@ class Config(Section):
     """
 
     name: Name
+    """Name of the experiment, which its folders carry."""
     seed: Seed = 0
+    """Seed of all that is drawn."""
     as_of: Instant | None = None
+    """Read a store as it was known at this instant, not as it is known now."""
     news: NewsSection
+    """Where the articles come from."""
     prices: PricesSection
+    """Where the bars come from."""
     labels: LabelsSection = LabelsSection()
+    """What the model learns from."""
     split: SplitSection
+    """How time is cut."""
     model: ModelSection = ModelSection()
+    """Which reader, and how it is tuned."""
     signal: SignalSection = SignalSection()
+    """How scored articles become one number per symbol and bar."""
     fusion: FusionSection = FusionSection()
+    """Whether market features join the news."""
     portfolio: PortfolioSection = PortfolioSection()
+    """How the signal becomes target weights."""
     costs: CostsSection = CostsSection()
+    """What trading costs."""
     execution: ExecutionSection = ExecutionSection()
+    """How orders are filled."""
     statistics: StatisticsSection = StatisticsSection()
+    """How uncertainty is measured."""
     regimes: RegimesSection = RegimesSection()
+    """How bars are sorted into regimes."""
     leakage: LeakageSection = LeakageSection()
+    """How hard the audit looks."""
     report: ReportSection = ReportSection()
+    """What the report is called."""
     data: DataSection = DataSection()
+    """Which faults of the data are accepted."""
     _allow: tuple[str, ...] = PrivateAttr(default=())
 
     @property

@@ -24,6 +24,7 @@ class CorpusSection(NewsSection):
     """
 
     unpriced: Literal["error", "drop"] = "drop"
+    """What happens to articles of symbols without prices; nothing here is priced."""
 
     @model_validator(mode="after")
     def _is_read_from_files(self) -> CorpusSection:
@@ -38,24 +39,28 @@ class CorpusSection(NewsSection):
 
 
 class AnswersSection(Section):
-    """What somebody wrote about the articles.
-
-    ``labels`` maps labels to bearish, neutral and bullish. ``written_at = "known_at"`` says that it was all written
-    from the text alone when the article was known; an archive that has a column ``written_at`` needs no such word.
-    """
+    """What somebody wrote about the articles."""
 
     labels: dict[str, str] = Field(default_factory=dict)
+    """Labels of the source to `bearish`, `neutral` and `bullish`."""
     written_at: Literal["known_at"] | None = None
+    """`"known_at"` says that answers were written from the text alone when the article was known; an archive with a
+    column `written_at` needs no such word."""
 
 
 class InstructSplitSection(Section):
     """Where time is cut: training ends, then validation, and what is known after both measures, up to ``end``."""
 
     start: Instant | None = None
+    """Earliest instant that anything is read from; unset, the first article."""
     train_until: Instant
+    """When training ends."""
     validation_until: Instant
+    """When validation ends; what is known after it measures."""
     end: Instant | None = None
+    """When measuring ends; unset, with the data."""
     embargo: Duration = "1D"
+    """What is left out after each boundary."""
 
     @model_validator(mode="after")
     def _is_in_order(self) -> InstructSplitSection:
@@ -70,9 +75,13 @@ class WeightsSection(Section):
     """How much of the loss each kind of task has; together 1."""
 
     understanding: Fraction = 0.4
+    """Share of naming the tone or a fact of an article."""
     completion: Fraction = 0.3
+    """Share of going on with an article."""
     summary: Fraction = 0.2
+    """Share of summing it up."""
     questions: Fraction = 0.1
+    """Share of answering questions about it."""
 
     @model_validator(mode="after")
     def _is_whole(self) -> WeightsSection:
@@ -83,31 +92,46 @@ class WeightsSection(Section):
 
 
 class InstructModelSection(Section):
-    """The decoder, and how its adapters are tuned.
-
-    ``max_length`` counts the tokens of prompt and answer, ``max_answer`` those of the answer. ``max_exchanges`` limits
-    the exchanges of each kind of task that are trained on.
-    """
+    """The decoder, and how its adapters are tuned."""
 
     base: str = "tiny-lm"
+    """The decoder: `tiny-lm`, a local folder or a name on the hub."""
     revision: str | None = None
+    """Commit of a base on the hub; unset, its newest, which is recorded."""
     knowledge_cutoff: Instant | None = None
+    """Latest instant that the base could know; unset, what the registry of known bases says."""
     method: Literal["qlora", "lora", "dora", "rslora"] = "qlora"
+    """How the decoder is tuned."""
     target: Literal["attention", "all-linear"] = "all-linear"
+    """Which layers get low-rank adapters: query and value projections, or every linear layer."""
     rank: Annotated[int, Field(ge=1, le=256)] = 16
+    """Rank of the adapters."""
     alpha: Positive | None = None
+    """Scale of the update, which is multiplied by `alpha / rank`; unset, twice the rank."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.05
+    """Share of the adapter's input that is dropped in training."""
     learning_rate: Positive | None = None
+    """Peak rate of AdamW; unset, the method's usual one for a base of that width."""
     epochs: Count = 3
+    """Passes over the training part, at most."""
     batch_size: Count = 16
+    """Exchanges of one step."""
     micro_batch: Count | None = None
+    """Exchanges that go through the model at once; unset, all of a step."""
     checkpointing: bool = False
+    """Whether activations are computed twice instead of kept: less memory, more time, the same result."""
     patience: Count = 2
+    """Passes without a lower validation loss after which tuning stops; the best pass is kept."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
+    """Decay of AdamW."""
     max_length: Annotated[int, Field(ge=32, le=131_072)] = 256
+    """Tokens of prompt and answer together."""
     max_answer: Annotated[int, Field(ge=4, le=4096)] = 64
+    """Tokens of the answer."""
     max_exchanges: Count | None = None
+    """Exchanges of each kind of task that are trained on, at most; unset, all."""
     optimizer: Optimizer = "auto"
+    """Which optimizer; `"auto"` is the paged 8-bit AdamW for QLoRA on a GPU, else AdamW."""
 
     @model_validator(mode="after")
     def _batches_fit(self) -> InstructModelSection:
@@ -117,30 +141,41 @@ class InstructModelSection(Section):
 
 
 class MeasureSection(Section):
-    """How the answers are measured: at most so many of each kind of task, with an encoder that compares them.
-
-    ``encoder`` names a base, or "none".
-    """
+    """How the answers are measured."""
 
     max_exchanges: Count = 50
+    """Exchanges of each kind of task that are measured, at most."""
     encoder: str = "minilm"
+    """Base that compares answers by their embeddings, or `"none"`."""
     resamples: Annotated[int, Field(ge=100, le=100_000)] = 2000
+    """Resamples of the bootstrap."""
     level: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.95
+    """Confidence level of the intervals."""
 
 
 class InstructConfig(Section):
     """One decoder to be tuned to answer."""
 
     task: Literal["instruct"]
+    """What the decoder is taught: to answer."""
     name: Name
+    """Name of the model, which its folder carries."""
     seed: Seed = 0
+    """Seed of all that is drawn."""
     news: CorpusSection
+    """The dated corpus."""
     answers: AnswersSection = AnswersSection()
+    """What somebody wrote about its articles."""
     split: InstructSplitSection
+    """Where time is cut."""
     weights: WeightsSection = WeightsSection()
+    """How much of the loss each kind of task has."""
     templates: str = "research-desk"
+    """Wording of the tasks: a set of the product's, or a TOML file of yours."""
     model: InstructModelSection = InstructModelSection()
+    """The decoder and its tuning."""
     measure: MeasureSection = MeasureSection()
+    """How answers are measured."""
 
     @model_validator(mode="before")
     @classmethod

@@ -27,17 +27,22 @@ KINDS = ("transformer", "prompted", "endpoint", "distilled", "scores", "linear",
 class ScoresSection(Section):
     """Probabilities made elsewhere, one row per article; what they know is stated, for nobody else can say it.
 
-    ``columns`` maps the product's names (``article_id``, ``bearish``, ``neutral``, ``bullish``, or ``bearish_logit``
-    and so on) to those of the file. What judges the scores is ``knowledge_cutoff``, not when they were made: a model
-    that reads old news today says what it would have said then, if nothing in it is later than the news.
+    A model that reads old news today says what it would have said then, if nothing in it is later than the news.
     """
 
     path: str
+    """File or folder of parquet, CSV or JSONL with one row per article."""
     knowledge_cutoff: Instant
+    """Latest instant that what made the scores could know; it judges them, not when they were made."""
     columns: dict[str, str] = Field(default_factory=dict)
+    """The product's names (`article_id`, `bearish`, `neutral`, `bullish`, or `bearish_logit` and so on) to those of the
+    file."""
     delimiter: str | None = None
+    """Sign between the cells of a CSV, where it is no comma."""
     encoding: str | None = None
+    """Encoding of texts, where it is not UTF-8."""
     header: bool = True
+    """Whether the first line names the columns; without one they are called `"1"`, `"2"` ..."""
 
     @model_validator(mode="after")
     def _is_readable(self) -> ScoresSection:
@@ -48,49 +53,61 @@ class ScoresSection(Section):
 
 
 class PromptSection(Section):
-    """What a prompted reader is asked: a template, labelled examples and earlier articles that were known by then.
-
-    ``examples`` are drawn from the fold's training part, as many of each class; ``choose = "nearest"`` takes those most
-    like the article. ``retrieve`` adds the articles most like it among all that was known when training ended.
-    ``calibrate`` divides by what the prompt says of an article without content.
-    """
+    """What a prompted reader is asked: a template, labelled examples and earlier articles that were known by then."""
 
     template: str = "news-sentiment"
+    """A template of the product's, or a TOML file of yours, which is kept by its hash."""
     examples: Annotated[int, Field(ge=0, le=63, multiple_of=3)] = 0
+    """Labelled examples in each prompt, drawn from the fold's training part, as many of each class."""
     choose: Literal["fixed", "nearest"] = "fixed"
+    """Whether all articles are shown the same examples, or each those most like it."""
     retrieve: Literal["none", "bm25", "embedding"] = "none"
+    """By what likeness earlier articles are looked up, among all that was known when training ended."""
     retrieved: Annotated[int, Field(ge=1, le=32)] = 3
+    """Earlier articles in each prompt, at most."""
     encoder: str = "minilm"
+    """Base that texts are embedded with, for `retrieve = "embedding"`; its knowledge cutoff counts."""
     normalise: Literal["length", "none"] = "length"
+    """Whether the log-likelihood of a label is divided by its number of tokens."""
     calibrate: bool = True
+    """Whether answers are divided by what the prompt says of an article without content (Zhao et al. 2021)."""
     max_tokens: Annotated[int, Field(ge=32, le=131_072)] = 1024
+    """Tokens of a prompt with its answer; articles are cut to fit, and nothing else is left out."""
 
 
 class EndpointSection(Section):
-    """A model behind an OpenAI-compatible address, and what may be spent on it.
-
-    ``key`` names the variable of the environment that holds the key. ``prompt_price`` and ``completion_price`` are in
-    currency per million tokens; ``max_cost`` and ``max_requests`` stop a run before they are passed, and count all that
-    was asked with the same settings out of one cache folder. Where a server gives no log-probabilities, ``samples``
-    choices are drawn. Reading stops where more than ``max_unanswered`` of the texts have no usable answer, and where
-    the server's fingerprint changes midway unless ``changes = "count"``.
-    """
+    """A model behind an OpenAI-compatible address, and what may be spent on it."""
 
     url: str
+    """Base address, such as `"https://host/v1"`, without a key in it."""
     model: str
+    """Name under which the server has the model."""
     api: Literal["chat", "completions"] = "chat"
+    """Which of the two interfaces is asked."""
     key: str | None = None
+    """Name of the variable of the environment that holds the key, never the key itself; unset, none is sent."""
     logprobs: Literal["auto", "always", "never"] = "auto"
+    """Whether classes are read from the log-probabilities of the answer's first token; `"auto"` finds out by asking."""
     samples: Annotated[int, Field(ge=1, le=128)] = 5
+    """Answers drawn of each text where a server gives no log-probabilities."""
     timeout: Duration = "60s"
+    """How long one request may take, from the first byte sent to the last one read."""
     retries: Annotated[int, Field(ge=0, le=100)] = 5
+    """Further requests after one that failed and may be repeated."""
     concurrency: Annotated[int, Field(ge=1, le=256)] = 4
+    """Requests at once."""
     max_requests: Count | None = None
+    """Requests, failed ones included, that may be made with these settings out of one cache folder."""
     max_cost: Positive | None = None
+    """What all requests with these settings out of one cache folder may cost; it needs both prices."""
     prompt_price: Annotated[float, Field(ge=0.0)] | None = None
+    """Price of a million tokens of prompts, in any currency."""
     completion_price: Annotated[float, Field(ge=0.0)] | None = None
+    """Price of a million tokens of answers, in the same currency."""
     max_unanswered: Fraction = 0.05
+    """Share of texts without a usable answer above which reading stops."""
     changes: Literal["refuse", "count"] = "refuse"
+    """What happens when the server's fingerprint changes midway; that it names another model is always refused."""
 
     @field_validator("url", "key", "model")
     @classmethod
@@ -116,39 +133,60 @@ class EndpointSection(Section):
 
 
 class ReaderSection(Section):
-    """Which reader of news, how it is tuned, and what scores with it.
-
-    ``kind`` is one of the product's own, or ``"package.module:name"`` of yours, which is told ``settings`` and has to
-    be allowed (``--allow``), or the name that an installed package registered under ``embargo.readers``. ``base``
-    names one base, or a series of vintages by the last day that each could know, of which each fold takes the newest
-    that ends before its training does. ``scorer = "onnx"`` gives torch's fp32 probabilities sooner; ``"onnx-int8"`` is
-    the fastest on a CPU and moves them.
-    """
+    """Which reader of news, how it is tuned, and what scores with it."""
 
     kind: str = "transformer"
+    """Which reader: one of the product's (`transformer`, `prompted`, `endpoint`, `distilled`, `scores`, `linear`,
+    `lexicon`, `majority`), or one of your own as `"package.module:name"`, which has to be allowed with `--allow`."""
     settings: dict[str, Any] = Field(default_factory=dict)
+    """What a reader of your own is told; the product's have keys of their own."""
     base: BaseName = "tiny"
+    """What a transformer or a prompted reader starts from: `tiny`, `tiny-lm`, `tiny-instruct`, `minilm`, a local
+    folder, a name on the hub, or a table of dated vintages, of which each fold takes the newest that ends before its
+    training does."""
     revision: str | None = None
+    """Commit of a base on the hub; unset, its newest, which the run then records."""
     knowledge_cutoff: Instant | None = None
+    """Latest instant that the base could know; unset, what the registry of known bases says."""
     method: Method = "qlora"
+    """How the base is tuned; `none` reads with its own head."""
     target: Literal["attention", "all-linear"] = "all-linear"
+    """Which layers get low-rank adapters: query and value projections, or every linear layer."""
     rank: Annotated[int, Field(ge=1, le=256)] = 8
+    """Rank of a low-rank adapter, or number of virtual tokens of a prefix or prompt."""
     alpha: Positive | None = None
+    """Scale of a low-rank update, which is multiplied by `alpha / rank`; unset, twice the rank."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.05
+    """Share of the adapter's input that is dropped in training."""
     learning_rate: Positive | None = None
+    """Peak rate of AdamW; unset, the method's usual one for a base of that width."""
     epochs: Count = 4
+    """Passes over the training part, at most."""
     batch_size: Count = 32
+    """Texts of one step."""
     patience: Count = 3
+    """Passes without a lower validation loss after which tuning stops; the best pass is kept."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
+    """Decay of AdamW."""
     max_length: Annotated[int, Field(ge=8, le=4096)] = 64
+    """Tokens after which a text is cut."""
     class_weights: bool = True
+    """Whether each class is weighed by the inverse of its share in the training loss."""
     optimizer: Optimizer = "auto"
+    """Which optimizer; `"auto"` is the paged 8-bit AdamW for QLoRA on a GPU, else AdamW."""
     calibration: CalibrationMethod = "temperature"
+    """How logits become probabilities on the validation part: one temperature (Guo et al. 2017), one scale and shift
+    for each class, or a monotone step function."""
     scorer: Runtime = "torch"
+    """What scores: torch, ONNX Runtime with torch's fp32 probabilities, or ONNX Runtime in 8 bits, which moves them."""
     max_train: Count | None = None
+    """Labelled articles to learn from, at most, the newest of the training part; unset, all."""
     scores: ScoresSection | None = None
+    """The file, for `kind = "scores"`."""
     prompt: PromptSection | None = None
+    """What is asked, for `kind = "prompted"` and `"endpoint"`."""
     endpoint: EndpointSection | None = None
+    """Whom to ask, for `kind = "endpoint"`."""
 
     @property
     def on_base(self) -> bool:
@@ -220,23 +258,24 @@ class ReaderSection(Section):
 
 
 class DistillSection(Section):
-    """A teacher of any kind, and the student that learns from its probabilities.
-
-    The teacher is a section like ``model`` and is fitted on each fold as a reader of its own; it is then asked about
-    the articles known before the fold's training ended, at most ``max_texts``, the newest first. A student that is a
-    transformer is tuned as ``model`` says. ``temperature`` softens what the teacher says while the student learns it.
-    """
+    """A teacher of any kind, and the student that learns from its probabilities."""
 
     teacher: ReaderSection
+    """A section like `model`, of any kind of reader; it is fitted on each fold as a reader of its own."""
     student: Literal["linear", "transformer"] = "linear"
+    """What learns from its probabilities; a transformer is tuned as `model` says."""
     max_texts: Count | None = None
+    """Articles that the teacher is asked about, at most, the newest of those known before training ended; unset, all.
+    """
     temperature: Positive = 1.0
+    """How much what the teacher says is softened while the student learns it; 1 leaves it."""
 
 
 class ModelSection(ReaderSection):
     """The reader of a run: any reader, or a student that was distilled from one."""
 
     distill: DistillSection | None = None
+    """Teacher and student, for `kind = "distilled"`."""
 
     @property
     def on_base(self) -> bool:

@@ -21,21 +21,25 @@ class RegimeLabels(Section):
     """
 
     path: str
+    """CSV, parquet or JSONL file of dated regimes."""
 
 
 class RegimeThreshold(Section):
-    """A series, such as a volatility index, cut into regimes: ``cuts`` from low to high and one more of ``names``.
-
-    The file has the columns ``known_at`` and ``value``, or those that these keys name; a date alone is known at the end
-    of that day (UTC), a month alone is refused. A value older than ``stale_after`` no longer speaks.
-    """
+    """A series, such as a volatility index, cut into regimes."""
 
     path: str
+    """CSV, parquet or JSONL file of the series."""
     cuts: tuple[float, ...]
+    """Where the series is cut, from low to high."""
     names: tuple[str, ...]
+    """Names of the regimes from low to high, one more than cuts."""
     value: str = "value"
+    """Column of the values."""
     known_at: str = "known_at"
+    """Column of the instants at which they were known; a date alone is known at its end (UTC), a month alone is
+    refused."""
     stale_after: Duration | None = "10D"
+    """Age after which a value no longer speaks."""
 
     @model_validator(mode="after")
     def _names_fit_cuts(self) -> RegimeThreshold:
@@ -53,31 +57,42 @@ ExPostRegime = Literal["lunde_timmermann", "pagan_sossounov", "markov", "labels"
 
 
 class RegimesSection(Section):
-    """How bars are sorted into regimes, and which of the definitions steer.
-
-    ``definitions`` are told from what was known at each decision: bull, bear and sideways by trend; calm and turbulent
-    by volatility; bull and bear by the turning points called so far; the states of a Markov-switching model; ``labels``
-    and ``threshold`` from files. Those of ``ex_post`` look back and only report. ``portfolio.gate`` goes by the
-    definitions of ``gate_by``, which are then reported too. ``preset`` gives the lookbacks and thresholds that are
-    not set here.
-    """
+    """How bars are sorted into regimes, and which of the definitions steer."""
 
     preset: Literal["equity", "crypto_daily", "crypto_hourly"] = "equity"
+    """Which lookbacks and thresholds hold for the keys that are not set here."""
     definitions: tuple[CausalRegime, ...] = ("trend", "volatility")
+    """Definitions told from what was known at each decision: bull, bear and sideways by `trend`; calm and turbulent by
+    `volatility`; bull and bear by the `turning_points` called so far; the states of a Markov-switching model; `labels`
+    and `threshold` from files."""
     ex_post: tuple[ExPostRegime, ...] = ("lunde_timmermann",)
+    """Definitions that look back from the end and only report."""
     gate_by: tuple[CausalRegime, ...] = ("trend", "volatility")
+    """Definitions that `portfolio.gate` goes by, which are then reported too."""
     trend_lookback: Annotated[int, Field(ge=5, le=MOST)] = 63
+    """Bars of the trend."""
     trend_threshold: Positive = 0.5
+    """Standard deviations that the trend has to reach to be no sideways market."""
     volatility_lookback: Annotated[int, Field(ge=5, le=MOST)] = 21
+    """Bars of the volatility."""
     fall: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
+    """Fall from the last peak that calls a bear market, a fraction (Lunde and Timmermann 2004)."""
     rise: Positive = 0.2
+    """Rise from the last trough that calls a bull market, a fraction."""
     override: Positive = 0.2
+    """Move that lets a phase of Pagan and Sossounov (2003) be short, a fraction."""
     markov_states: Literal[2, 3] = 2
+    """States of the Markov-switching model."""
     markov_minimum: Annotated[int, Field(ge=120, le=MOST)] = 504
+    """Bars before the model is first fitted."""
     markov_refit: Count = 63
+    """Bars after which it is fitted again on the past."""
     labels: RegimeLabels | None = None
+    """File of dated regimes, for the definition `labels`."""
     threshold: RegimeThreshold | None = None
+    """Series and cuts, for the definition `threshold`."""
     minimum_bars: Annotated[int, Field(ge=10, le=MOST)] = 60
+    """Bars below which a regime carries no figures."""
 
     @model_validator(mode="before")
     @classmethod

@@ -33,11 +33,17 @@ class YahooSource(Section):
     """Newest articles of shares, and their prices if asked."""
 
     symbols: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Tickers to ask for."""
     news: bool = True
+    """Whether the newest articles are taken."""
     prices: bool = False
+    """Whether bars, dividends and splits are taken, once a day, when the session is over."""
     bar: BarLength = "1d"
+    """Length of a bar."""
     start: Instant | None = None
+    """From when on prices are wanted."""
     calendars: dict[str, str] = Field(default_factory=dict)
+    """Calendars of symbols, where Yahoo's own word for the exchange does not tell."""
 
     @model_validator(mode="after")
     def _does_something(self) -> YahooSource:
@@ -51,14 +57,23 @@ class BybitSource(Section):
     """Announcements of the exchange as news; listings, candles and funding rates if asked."""
 
     announcements: bool = True
+    """Whether the exchange's announcements are taken as news."""
     locale: str = "en-US"
+    """Language of the announcements."""
     market: Literal["spot", "linear"] = "linear"
+    """Spot, or perpetuals settled in a stable coin."""
     instruments: bool = False
+    """Whether it is recorded what is listed and since when, so that what vanishes later stays known."""
     symbols: tuple[str, ...] = ()
+    """Coins whose prices or funding are wanted."""
     prices: bool = False
+    """Whether candles are taken."""
     bar: BarLength = "1h"
+    """Length of a bar."""
     funding: bool = False
+    """Whether funding rates are taken; only perpetuals pay them."""
     start: Instant | None = None
+    """From when on prices and funding are wanted."""
 
     @model_validator(mode="after")
     def _does_something(self) -> BybitSource:
@@ -81,8 +96,12 @@ class Collection(Section):
     """What to collect, and the store that receives it."""
 
     store: str
+    """Root of the store that receives it: a folder, from this file's on, or an address such as `"s3://bucket/store"`.
+    """
     yahoo: YahooSource | None = None
+    """What to take from Yahoo."""
     bybit: BybitSource | None = None
+    """What to take from Bybit."""
 
     @model_validator(mode="after")
     def _has_a_source(self) -> Collection:

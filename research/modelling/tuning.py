@@ -76,9 +76,13 @@ class TuneConfig(Section):
     """One model to be tuned on one labelled file."""
 
     name: Name
+    """Name of the model, which its folder carries."""
     seed: Seed = 0
+    """Seed of all that is drawn."""
     labels: LabelsSection
+    """The labelled file."""
     model: ModelSection = ModelSection()
+    """The base and its tuning."""
 
     @model_validator(mode="after")
     def _stands_alone(self) -> TuneConfig:
