@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 import tempfile
@@ -18,7 +17,6 @@ import pandas as pd
 from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
 from embargo.research.config.adapt import AdaptSection
 from embargo.research.gathering import checks
-from embargo.research.pages.page import plotly_js
 from embargo.research.run import report
 from embargo.research.studies import adapt, compare, signal, sweep
 from embargo.signals.diagnostics.diagnosis import Diagnosis, diagnose
@@ -26,7 +24,6 @@ from samples.finished_runs import articles, made, noise
 from samples.report_samples import sample
 
 _LONG = re.compile(r"-?\d+\.\d{7,}(?:e-?\d+)?")
-_PACKED = re.compile(r'"dtype":"f8","bdata":"([^"]*)"')
 
 
 def comparison(folder: Path) -> compare.Comparison:
@@ -186,15 +183,9 @@ def pages() -> dict[str, str]:
 
 
 def fingerprint(page: str) -> str:
-    """Hash a page without plotly.js, its long numbers to six digits: the last ones are the machine's own."""
-    bare = _PACKED.sub(_unpacked, page.replace(plotly_js(), ""))
-    bare = _LONG.sub(lambda number: f"{float(number[0]):.6g}", bare)
+    """Hash a page, its long numbers to six digits: the last ones are the machine's own."""
+    bare = _LONG.sub(lambda number: f"{float(number[0]):.6g}", page)
     return hashlib.sha256(bare.encode()).hexdigest()
-
-
-def _unpacked(array: re.Match[str]) -> str:
-    values = np.frombuffer(base64.b64decode(array[1].replace("\\u002f", "/")), dtype="<f8")
-    return ",".join(f"{value:.6g}" for value in values)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def render_page(found: Adaptation) -> str:
     Returns
     -------
     str
-        HTML with plotly.js, style and figures inside; the same study gives the same text.
+        HTML with style, script and figures inside; the same study gives the same text.
 
     Examples
     --------
