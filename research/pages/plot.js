@@ -144,8 +144,11 @@ class Plot {
         }
         this.reach(trace, up, "error_y", (value) => value);
       } else if (trace.type === "heatmap") {
-        across.values.push(...listed(trace.x).map((value) => this.number(across, value)));
-        up.values.push(...listed(trace.y).map((value) => this.number(up, value)));
+        for (const axis of [across, up]) {
+          const middles = listed(trace[axis.letter]).map((value) => this.number(axis, value));
+          const half = middles.length > 1 ? (middles[1] - middles[0]) / 2 : 0.5;
+          for (const middle of middles) axis.values.push(middle - half, middle + half);
+        }
       } else {
         const numbers = trace.x.map((value) => this.number(across, value));
         for (const value of numbers) across.values.push(value);

@@ -85,6 +85,12 @@ const wireControls = (chart, holder) => {
   });
 };
 
+// In the next frame, since what is done then may change sizes again.
+const onResize = (parts, then) => {
+  const watch = new ResizeObserver(() => requestAnimationFrame(then));
+  for (const part of parts) watch.observe(part);
+};
+
 const start = (holder, columns) => {
   const place = holder.querySelector(".chart");
   try {
@@ -97,9 +103,9 @@ const start = (holder, columns) => {
     wireControls(chart, holder);
     charts.push(chart);
     draw(chart);
-    new ResizeObserver(() => {
+    onResize([place], () => {
       if (!plot.printing && place.clientWidth && place.clientWidth !== plot.width) draw(chart);
-    }).observe(place);
+    });
     holder.dataset.drawn = "yes";
   } catch (error) {
     holder.dataset.drawn = "failed";
@@ -126,6 +132,14 @@ themeButton.addEventListener("click", () => {
 });
 scheme.addEventListener("change", paint);
 
+// A table that is wider than its place says so; all are measured before any is changed.
+const tables = [...document.querySelectorAll(".scroll")];
+const markWide = () => {
+  const wide = tables.map((part) => part.scrollWidth > part.clientWidth + 1);
+  tables.forEach((part, place) => part.classList.toggle("beyond", wide[place]));
+};
+onResize(tables, markWide);
+
 const closed = [];
 const onPaper = (printing) => {
   root.dataset.theme = printing ? "light" : theme();
@@ -147,4 +161,5 @@ paint();
 patterns();
 const columns = columnsOf(JSON.parse(document.getElementById("columns").textContent));
 for (const holder of document.querySelectorAll("figure[data-chart]")) start(holder, columns);
+markWide();
 root.dataset.charts = "ready";
