@@ -35,7 +35,7 @@ def test_ten_readers_that_are_alike_can_be_told_apart(tmp_path: Path, width: int
     assert seen["needed"] <= seen["width"] == width
     assert len(seen["names"]) == 12
     assert seen["over"] == 0
-    assert seen["heads"][:2] == ["Reader", "Accuracy (95%)"]
+    assert seen["heads"][:2] == ["Reader, advice, knowledge", "Accuracy (95%)"]
     assert all("goes on" in hint for hint in seen["hints"])
     assert (len(seen["hints"]) > 2) == (width < 400)
     assert seen["console"] == []
