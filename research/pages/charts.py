@@ -1,8 +1,8 @@
 """What all charts wear: the template, colours by name, marks and intervals, and how many points are drawn.
 
 A chart is a plotly figure whose colours are written as ``var(--name)``, so that one figure serves the light, the dark
-and the printed page. Pages draw it with a script of their own, see `compact`; a notebook draws it with plotly. Text that
-came from outside goes through `label_of`, because plotly reads labels as HTML.
+and the printed page. Pages draw it with a script of their own, see `compact`; a notebook draws it with plotly. Text
+that came from outside goes through `label_of`, because plotly reads labels as HTML.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Figures as the short text that the pages' own script draws: what it can draw, digits that an eye can tell, columns once.
+"""Figures as the short text that the pages' own script draws: what it can, with digits that an eye can tell.
 
 A figure stays a plotly figure in Python, so that notebooks show it too. A page carries no plotly.js: the scripts beside
 this module draw scatter, bar and heatmap traces, and whatever else a figure holds is refused here, by name.

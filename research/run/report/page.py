@@ -18,6 +18,7 @@ from embargo.research.pages.page import fill
 from embargo.research.pages.status import STATUS_WORDS, STATUSES, VERDICT_ICONS, VERDICT_WORDS, VERDICTS, Status
 from embargo.research.pages.tables import TableCell
 from embargo.research.run.report import charts
+from embargo.research.run.report.book import book_part
 from embargo.research.run.report.contents import DataPart, MetricRow, ReportData
 
 MAX_EVIDENCE_ROWS = 20
@@ -100,6 +101,7 @@ def render_page(data: ReportData) -> str:
         period=_period(data),
         definitions=[] if data.regimes is None else [(name, name) for name in data.regimes.columns],
         charts=_charts(data, columns),
+        book=book_part(data.book, columns, level=data.level, sources=data.book_sources),
         tiles_across=_tiles_across(len(data.headline)),
         metrics=_metrics(data),
         months=MONTHS,

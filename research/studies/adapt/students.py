@@ -54,18 +54,20 @@ def student_lines(found: Adaptation) -> list[str]:
         if apart.difference is None or apart.difference <= 0.0 or not apart.stands(level):
             continue
         mine, theirs = (formats.coefficient(one.quality(measure)[0]) for one in (row, teacher))
+        form = ""
+        if readers[row.name]["distill"].get("student", "linear") == "linear":
+            form = ", and what is fitted to them is a simpler form of reader, with less to fit to chance"
         told.append(
             f"{row.name} reads better than {teacher.name}, which taught it ({MEASURES[measure]} {mine} against "
             f"{theirs}, a difference of {formats.coefficient(apart.difference)}, p (Holm), two-sided "
-            f"{formats.probability(apart.p_value_holm)}). That may be: it learns its teacher's calibrated probabilities, "
-            "not hard labels, on every text known before the training ended, with a label or not, so that it is held "
-            "steady by more texts than its teacher was tuned on; and what it can learn is another form of reader, which "
-            "may suit these texts better. It knows nothing that its teacher could not have read."
+            f"{formats.probability(apart.p_value_holm)}). That may be: it learns its teacher's calibrated "
+            "probabilities, not hard labels, on every text known before the training ended, with a label or not, so "
+            f"that it is held steady by more texts than its teacher was tuned on{form}."
         )
     return told
 
 
 def _taught(section: dict[str, Any]) -> dict[str, Any] | None:
-    """Settings of the teacher of a student, as those of a reader are written; None of others."""
+    """Return the settings of a student's teacher, as those of a reader are written; None for other readers."""
     told = section.get("distill")
     return None if told is None else dict(told["teacher"])

@@ -150,7 +150,7 @@ def test_values_are_told_and_dragging_zooms(tmp_path: Path) -> None:
       const box = plot.place.getBoundingClientRect();
       const x = (value) => box.left + plot.axes.xaxis.at(value);
       const fire = (kind, x, y) => plot.place.dispatchEvent(
-        new view.PointerEvent(kind, {clientX: x, clientY: y, button: 0, pointerType: "mouse", pointerId: 1, bubbles: true}));
+        new view.PointerEvent(kind, {clientX: x, clientY: y, pointerType: "mouse", pointerId: 1, bubbles: true}));
       plot.place.setPointerCapture = () => {};
       const line = plot.traces[0], high = box.top + 120;
       fire("pointermove", x(line.x[100]) + 0.2, high);
