@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 MOST_DAYS = 10
 SYMBOLS_OF_A_DAY = 3
 ARTICLES_OF_A_SYMBOL = 2
-MOST_LAGS = 15
+MOST_LAGS = 10
+# Ranks of more take longer than all else that is measured; of a larger panel the newest bars are asked.
+MOST_CELLS = 2_000_000
 _EXCERPT = 140
 # Below this a ratio of a stretch says nothing at all.
 _FEWEST_ROWS = 20
@@ -60,7 +62,8 @@ class LookBack:
         (fraction of the day's equity); and of the newest articles behind the position ``article_id, known_at,
         bars_before, score, confidence, source, text`` (its beginning). A symbol without articles has one row.
     information : DataFrame
-        ``kind`` ("horizon", "lag", "half-life of information", "half-life of signal"), ``bars, value, low, high``.
+        ``kind`` ("horizon", "lag", "half-life of information", "half-life of signal"), ``bars, value, low, high`` and
+        ``asked``, the newest bars that were asked.
 
     Examples
     --------
@@ -180,9 +183,11 @@ def information_of(signal: pd.DataFrame, values: pd.DataFrame, *, seed: int) -> 
         As `LookBack.information`; without rows where the signal holds no opinion or the bars are too few to ask.
     """
     columns = ["kind", "bars", "value", "low", "high"]
+    asked_bars = min(len(signal), max(252, MOST_CELLS // max(1, signal.shape[1])))
+    signal, values = signal.iloc[-asked_bars:], values.iloc[-asked_bars:]
     horizons = [horizon for horizon in HORIZONS if horizon <= len(signal) // 4]
     if not horizons or not signal.fillna(0.0).to_numpy().any():
-        return pd.DataFrame(columns=columns)
+        return pd.DataFrame(columns=[*columns, "asked"])
     values = values.set_axis(signal.index)
     asked = signal.where(values.notna())
     by_horizon, _ = ic_by_horizon(asked, values, horizons)
@@ -199,7 +204,7 @@ def information_of(signal: pd.DataFrame, values: pd.DataFrame, *, seed: int) -> 
         *(("lag", row.lag, row.ic, row.low, row.high) for row in by_lag.itertuples()),
         *((name, math.nan, life.bars, life.low, life.high) for name, life in lives.items()),
     ]
-    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[1:], float))
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[1:], float)).assign(asked=asked_bars)
 
 
 def days_of(

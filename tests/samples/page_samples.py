@@ -20,6 +20,7 @@ from embargo.research.gathering import checks
 from embargo.research.run import report
 from embargo.research.studies import adapt, compare, signal, sweep
 from embargo.signals.diagnostics.diagnosis import Diagnosis, diagnose
+from samples.books_shown import book_shown
 from samples.finished_runs import articles, made, noise
 from samples.report_samples import sample
 
@@ -170,9 +171,11 @@ def pages() -> dict[str, str]:
     bare = sample(regimes=None, regime_table=None, reliability=None, confusion=None, classification=None, folds=None)
     with tempfile.TemporaryDirectory() as folder:
         compared = comparison(Path(folder))
+    book, sources = book_shown()
     return {
         **{f"report-{status}": report.render_page(sample(status)) for status in ("valid", "caution", "invalid")},
         "report-bare": report.render_page(bare),
+        "report-book": report.render_page(sample("valid", book=book, book_sources=sources)),
         "signal": signal.render_page(diagnosis(), "small", subtitle="a year"),
         "signal-invalid": signal.render_page(diagnosis(), "small", status="invalid"),
         "sweep": sweep.render_page(swept(), "Sweep of small"),

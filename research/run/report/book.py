@@ -164,7 +164,10 @@ def lives_table(information: pd.DataFrame) -> ReportTable | None:
         life, low, high = half_life_of(information, what)
         told = "no fading is shown" if formats.is_missing(life) else formats.interval((low, high), "ratio")
         rows.append((name, formats.ratio(life), told))
-    note = "Where the signal lives longer than what it knows, positions outlive their reason."
+    note = (
+        f"Of the newest {int(information['asked'].iloc[0]):,} bars. Where the signal lives longer than what it knows, "
+        "positions outlive their reason."
+    )
     return ReportTable("Half-lives in bars", note, ("What fades", "Half-life, bars", "95% interval"), tuple(rows))
 
 
