@@ -138,8 +138,8 @@ def placed(key: str, chart: Chart, columns: Columns | None = None, **more: str) 
 
 def script_json(value: Any) -> Markup:
     """Write plain values as JSON that cannot end its script element, whatever its labels say."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    for sign in "<>&\u2028\u2029":
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    for sign in "<>&":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return Markup(text)  # noqa: S704 - no sign of markup is left
 

@@ -16,6 +16,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from embargo.data_loaders.errors import DataError
+from embargo.research.plain import plain
 
 DIGITS = 5
 # Shorter ones are written where they stand.
@@ -166,6 +167,8 @@ def _short(value: Any) -> Any:
         return [_short(entry) for entry in _entries(value)]
     if isinstance(value, np.generic):
         value = value.item()
+    if isinstance(value, str):
+        return plain(value)
     if isinstance(value, float):
         if not math.isfinite(value):
             return None

@@ -244,7 +244,7 @@ def days_of(
     many = min(MOST_DAYS, len(daily) // 2)
     chosen = [("worst", rank, day) for rank, day in enumerate(order[:many], 1) if daily[day] < 0.0]
     chosen = [("best", rank, day) for rank, day in enumerate(order[::-1][:many], 1) if daily[day] > 0.0] + chosen
-    articles = _Articles(placed, values.shape[1], len(index))
+    articles = _Articles(placed, len(index))
     rows = []
     for kind, rank, day in chosen:
         start, stop = int(firsts[day]), int(stops[day])
@@ -270,7 +270,7 @@ def days_of(
 class _Articles:
     """Articles that counted, by the symbol and bar that they reached."""
 
-    def __init__(self, placed: pd.DataFrame, n_symbols: int, n_bars: int) -> None:
+    def __init__(self, placed: pd.DataFrame, n_bars: int) -> None:
         counted = placed.loc[placed["used"] & placed["row"].between(0, n_bars - 1) & placed["column"].ge(0)]
         self._rows = counted.sort_values(["column", "row", "known_at"], kind="stable")
         self._bars = n_bars
@@ -279,15 +279,16 @@ class _Articles:
     def behind(self, column: int, bar: int) -> list[dict[str, object]]:
         """Return the newest articles about a symbol that counted by a bar, the newest first."""
         first, last = np.searchsorted(self._keys, [column * self._bars, column * self._bars + bar + 1])
+        newest = self._rows.iloc[max(first, last - ARTICLES_OF_A_SYMBOL) : last].iloc[::-1]
         return [
             {
-                "article_id": str(row.article_id),
-                "known_at": row.known_at,
-                "bars_before": bar - int(row.row),
-                "score": float(row.bullish - row.bearish),
-                "confidence": float(row.confidence),
-                "source": str(getattr(row, "source", "")),
-                "text": textwrap.shorten(str(getattr(row, "text", "")), _EXCERPT, placeholder=" …"),
+                "article_id": str(row["article_id"]),
+                "known_at": row["known_at"],
+                "bars_before": bar - int(row["row"]),
+                "score": float(row["bullish"] - row["bearish"]),
+                "confidence": float(row["confidence"]),
+                "source": str(row.get("source", "")),
+                "text": textwrap.shorten(str(row.get("text", "")), _EXCERPT, placeholder=" …"),
             }
-            for row in self._rows.iloc[max(first, last - ARTICLES_OF_A_SYMBOL) : last].iloc[::-1].itertuples()
+            for row in newest.to_dict("records")
         ]

@@ -66,3 +66,11 @@ def test_floats_keep_the_digits_an_eye_can_tell_and_counts_all_of_theirs() -> No
 def test_what_pages_do_not_draw_is_refused_by_name(trace: Any, words: str) -> None:
     with pytest.raises(DataError, match=f"chart 'mine': .*{words}"):
         compacted(go.Figure(trace), "mine")
+
+
+def test_signs_that_turn_text_round_are_shown_as_what_they_are() -> None:
+    trace = go.Bar(x=["\u202egnp.exe", "\x1b[31m"], y=[1, 2], name="\u2002plain")
+    made = script_json(compacted(go.Figure(trace), "mine"))
+    assert "202e" not in made
+    assert "001b" not in made
+    assert made.isascii()
