@@ -1,13 +1,14 @@
 """What all charts wear: the template, colours by name, marks and intervals, and how many points are drawn.
 
-A chart is a plotly figure whose colours are written as ``var(--name)`` and looked up by the page, so that one figure
-serves the light, the dark and the printed page. Text that came from outside goes through `label_of`, because plotly
-reads labels as HTML.
+A chart is a plotly figure whose colours are written as ``var(--name)``, so that one figure serves the light, the dark
+and the printed page. Pages draw it with a script of their own, see `compact`; a notebook draws it with plotly. Text
+that came from outside goes through `label_of`, because plotly reads labels as HTML.
 """
 
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,12 +18,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import plotly.graph_objects as go
-import plotly.io as pio
 from markupsafe import Markup
+
+from embargo.research.pages.compact import Columns, compacted
 
 Points = TypeVar("Points", "pd.Series[float]", npt.NDArray[np.float64])
 
-MAX_POINTS = 4_000
+MAX_POINTS = 3_000
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 SERIES_COLOURS = 6
 SHADE_COLOURS = 4
@@ -92,7 +94,7 @@ class Chart:
     note: str = ""
 
 
-def placed(key: str, chart: Chart, **more: str) -> dict[str, Any]:
+def placed(key: str, chart: Chart, columns: Columns | None = None, **more: str) -> dict[str, Any]:
     """Return what a template needs to show a chart, for the macro ``figure``.
 
     Parameters
@@ -100,6 +102,8 @@ def placed(key: str, chart: Chart, **more: str) -> dict[str, Any]:
     key : str
         Unique on its page: letters, digits and hyphens.
     chart : Chart
+    columns : Columns, optional
+        Takes the long columns of the figures of a page, so that each is written once; hand it to `fill` too.
     **more : str
         What else the template shows beside it, such as a title or a caption.
 
@@ -107,6 +111,11 @@ def placed(key: str, chart: Chart, **more: str) -> dict[str, Any]:
     -------
     dict
         ``id, json, summary, note, height`` (pixels) and what was added.
+
+    Raises
+    ------
+    DataError
+        If the figure holds what pages do not draw.
 
     Examples
     --------
@@ -120,17 +129,17 @@ def placed(key: str, chart: Chart, **more: str) -> dict[str, Any]:
     return {
         "id": key,
         **more,
-        "json": _json(chart),
+        "json": script_json(compacted(chart.figure, key, columns)),
         "summary": chart.summary,
         "note": chart.note,
         "height": int(chart.figure.layout.height),
     }
 
 
-def _json(chart: Chart) -> Markup:
-    """Write a figure as JSON that cannot end its script element, whatever its labels say."""
-    text = str(pio.to_json(chart.figure, validate=True, pretty=False, remove_uids=True, engine="json"))
-    for sign in "<>&\u2028\u2029":
+def script_json(value: Any) -> Markup:
+    """Write plain values as JSON that cannot end its script element, whatever its labels say."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    for sign in "<>&":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return Markup(text)  # noqa: S704 - no sign of markup is left
 

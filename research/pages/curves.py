@@ -154,7 +154,7 @@ def _regime_traces(regimes: pd.DataFrame, when: npt.NDArray[np.float64]) -> list
                     hoverinfo="skip",
                     name=f"{label_of(definition)}: {label_of(label)}",
                     visible=number == 0,
-                    meta={"regime": str(definition)},
+                    meta={"choice": str(definition)},
                 )
             )
     return traces

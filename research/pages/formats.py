@@ -57,6 +57,11 @@ def percent(value: Any) -> str:
     return MISSING if is_missing(value) else _signed(f"{100 * float(value):,.1f}%")
 
 
+def fine_percent(value: Any) -> str:
+    """Print a fraction as percent with two decimals, for parts that add up to a whole: 0.1234 gives ``12.34%``."""
+    return MISSING if is_missing(value) else _signed(f"{100 * float(value):,.2f}%")
+
+
 def basis_points(value: Any) -> str:
     """Print a fraction in basis points with one decimal, without their name: 0.00123 gives ``12.3``."""
     return MISSING if is_missing(value) else _signed(f"{1e4 * float(value):z,.1f}")

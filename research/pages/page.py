@@ -1,8 +1,7 @@
 """Pages that open offline: one layout, filled by the templates beside what they show, and one way to write them whole.
 
 Everything is inside the page, nothing is fetched, and text from outside is escaped and made plain. What passes
-unescaped is the package's own style sheet and script, the copy of plotly.js that plotly ships, and JSON that cannot end
-its element.
+unescaped is the package's own style sheet and scripts, and JSON that cannot end its element.
 """
 
 from __future__ import annotations
@@ -13,15 +12,19 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from embargo.data_loaders.errors import MissingPartError
 from embargo.research.pages import formats
+from embargo.research.pages.charts import script_json
+from embargo.research.pages.compact import Columns
 from embargo.research.pages.status import STATUS_ICONS, STATUS_WORDS
 from embargo.research.plain import plain
 
+# In this order, since each uses what those before it hold.
+_SCRIPTS = ("scales.js", "marks.js", "plot.js", "pointing.js", "wiring.js")
 
-def fill(template: str | Path, **fields: Any) -> str:
+
+def fill(template: str | Path, columns: Columns | None = None, **fields: Any) -> str:
     """Render a template that extends the layout of all pages.
 
     Parameters
@@ -29,18 +32,20 @@ def fill(template: str | Path, **fields: Any) -> str:
     template : str or Path
         Its place in ``research/``, such as ``"studies/sweep/page.html.j2"``; a path is a file of a study that lies
         elsewhere. It extends ``pages/layout.html.j2`` and may import from ``pages/macros.html.j2``.
+    columns : Columns, optional
+        Long columns that the charts of the page share, as `placed` filled it.
     **fields
         What the template shows; a name that it uses and that is not given is an error.
 
     Returns
     -------
     str
-        HTML with plotly.js and the style sheet inside; the same fields give the same text.
+        HTML with style, script and figures inside; the same fields give the same text.
 
     Raises
     ------
     MissingPartError
-        If the template's file is not there, or the installed plotly.js cannot be put inside a page.
+        If the template's file is not there.
 
     Examples
     --------
@@ -53,7 +58,8 @@ def fill(template: str | Path, **fields: Any) -> str:
     return _template(template).render(
         **fields,
         style=Markup(_style()),  # noqa: S704 - the package's own file
-        plotly_js=Markup(plotly_js()),  # noqa: S704 - checked not to end the script
+        script=Markup(_script()),  # noqa: S704 - the package's own files
+        columns_json=script_json([] if columns is None else columns.kept),
     )
 
 
@@ -93,14 +99,6 @@ def write_page(page: str, path: str | Path) -> Path:
     return partial.replace(target)
 
 
-def plotly_js() -> str:
-    """plotly.js, checked not to end the script element that holds it."""
-    code = str(get_plotlyjs())
-    if "</script" in code.lower() or "<!--" in code:
-        raise MissingPartError("report: this version of plotly.js cannot be put inside a page; install plotly 7.1")
-    return code
-
-
 def _template(template: str | Path) -> Template:
     if isinstance(template, str):
         return _environment().get_template(template)
@@ -131,3 +129,9 @@ def _environment() -> Environment:
 @cache
 def _style() -> str:
     return (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
+
+
+@cache
+def _script() -> str:
+    parts = [(Path(__file__).parent / name).read_text(encoding="utf-8") for name in _SCRIPTS]
+    return "\n".join(["(() => {", '"use strict";', *parts, "})();"])

@@ -44,6 +44,7 @@ from embargo.research.run.chance import shuffle_news
 from embargo.research.run.cutoff import Rival, either_side
 from embargo.research.run.data_verdict import DataVerdict
 from embargo.research.run.given_scores import scores_told
+from embargo.research.run.look_back import look_back
 from embargo.research.run.measurement import Measured, estimate, measure
 from embargo.research.run.memory import Memory
 from embargo.research.run.own_loaders import own_code
@@ -218,7 +219,8 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages, engine: E
         manifest["accepted_data"] = dict(config.data.accept)
 
     stages.stage("Write the report")
-    report = assemble(plan, reading, result, measured, permutations["dates"], findings, verdict, manifest)
+    book = look_back(plan, result)
+    report = assemble(plan, reading, result, measured, permutations["dates"], findings, verdict, manifest, book)
     folder = out / trial.run
     _save(folder, plan, reading, result, measured, findings, manifest, report)
     headline = headline_of(measured.metrics)
@@ -409,6 +411,7 @@ def _save(
         "growth": measured.equity,
         "regimes": measured.regimes,
         "fitted_on": reading.fitted_on,
+        **({} if report.book is None else report.book.tables()),
     }
     if len(reading.prompts):
         tables["prompts"] = reading.prompts

@@ -175,7 +175,7 @@ def diagnose(
     autocorrelation, products = persistence(signal, min(20, n_rows // 4))
     block = newey_west_lag(n_rows)
     lives = {
-        "information": _information_life(by_lag, lag_series[:, _LAGS_BEFORE:], block, seed),
+        "information": information_life(by_lag, lag_series[:, _LAGS_BEFORE:], block, seed),
         "signal": half_life(products, block=block, seed=seed),
     }
     quantiles, monotonicity, quantile_counts = _quantiles(tradable, open_, wanted, seed)
@@ -249,7 +249,7 @@ def _slowness(half_life_of_signal: float, n_rows: int) -> tuple[str, ...]:
     return (doubt,)
 
 
-def _information_life(table: pd.DataFrame, series: np.ndarray, block: int, seed: int) -> HalfLife:
+def information_life(table: pd.DataFrame, series: np.ndarray, block: int, seed: int) -> HalfLife:
     """Half-life of what the signal knows; unknown where it is not known to know anything."""
     first = table.loc[table["lag"] == 0].iloc[0]
     if not (first["p_value"] < 0.05 and first["ic"] > 0.0):

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 import tempfile
@@ -18,15 +17,14 @@ import pandas as pd
 from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
 from embargo.research.config.adapt import AdaptSection
 from embargo.research.gathering import checks
-from embargo.research.pages.page import plotly_js
 from embargo.research.run import report
 from embargo.research.studies import adapt, compare, signal, sweep
 from embargo.signals.diagnostics.diagnosis import Diagnosis, diagnose
+from samples.books_shown import book_shown
 from samples.finished_runs import articles, made, noise
 from samples.report_samples import sample
 
 _LONG = re.compile(r"-?\d+\.\d{7,}(?:e-?\d+)?")
-_PACKED = re.compile(r'"dtype":"f8","bdata":"([^"]*)"')
 
 
 def comparison(folder: Path) -> compare.Comparison:
@@ -173,9 +171,11 @@ def pages() -> dict[str, str]:
     bare = sample(regimes=None, regime_table=None, reliability=None, confusion=None, classification=None, folds=None)
     with tempfile.TemporaryDirectory() as folder:
         compared = comparison(Path(folder))
+    book, sources = book_shown()
     return {
         **{f"report-{status}": report.render_page(sample(status)) for status in ("valid", "caution", "invalid")},
         "report-bare": report.render_page(bare),
+        "report-book": report.render_page(sample("valid", book=book, book_sources=sources)),
         "signal": signal.render_page(diagnosis(), "small", subtitle="a year"),
         "signal-invalid": signal.render_page(diagnosis(), "small", status="invalid"),
         "sweep": sweep.render_page(swept(), "Sweep of small"),
@@ -186,15 +186,9 @@ def pages() -> dict[str, str]:
 
 
 def fingerprint(page: str) -> str:
-    """Hash a page without plotly.js, its long numbers to six digits: the last ones are the machine's own."""
-    bare = _PACKED.sub(_unpacked, page.replace(plotly_js(), ""))
-    bare = _LONG.sub(lambda number: f"{float(number[0]):.6g}", bare)
+    """Hash a page, its long numbers to six digits: the last ones are the machine's own."""
+    bare = _LONG.sub(lambda number: f"{float(number[0]):.6g}", page)
     return hashlib.sha256(bare.encode()).hexdigest()
-
-
-def _unpacked(array: re.Match[str]) -> str:
-    values = np.frombuffer(base64.b64decode(array[1].replace("\\u002f", "/")), dtype="<f8")
-    return ",".join(f"{value:.6g}" for value in values)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def render_page(parts: Mapping[str, Sequence[Check]], title: str, *, subtitle: s
     Returns
     -------
     str
-        HTML with plotly.js, style and figures inside; the same checks give the same text.
+        HTML with style, script and figures inside; the same checks give the same text.
 
     Examples
     --------

@@ -21,11 +21,13 @@ from embargo.research.records import figures
 from embargo.research.records.classifier import Classification
 from embargo.research.records.metrics import Metrics, TruthFigures
 from embargo.research.run.report.asked import asked_table
+from embargo.research.run.report.book import BookSources
 from embargo.research.run.report.contents import DataPart, MetricRow, ReportData
 from embargo.research.run.report.tables import chance_tables_of, name_of, regime_tables_of, tables_of, without_table
 
 if TYPE_CHECKING:
     from embargo.research.run.data_verdict import DataVerdict
+    from embargo.research.run.look_back import LookBack
     from embargo.research.run.measurement import Measured
     from embargo.research.run.plan import Plan
     from embargo.research.run.reading import Reading
@@ -118,6 +120,7 @@ def assemble(
     findings: Sequence[Finding],
     verdict: Verdict,
     manifest: dict[str, Any],
+    book: LookBack,
 ) -> ReportData:
     """Translate a finished run into a `ReportData`."""
     config, metrics = plan.config, measured.metrics
@@ -130,7 +133,7 @@ def assemble(
         verdict_text=verdict.text,
         headline=headline_of(metrics),
         metrics=_metric_rows(metrics),
-        tables=[*tables_of(metrics), *([asked] if (asked := asked_table(reading.manifests)) else [])],
+        tables=[*tables_of(metrics, measured.regimes), *([asked] if (asked := asked_table(reading.manifests)) else [])],
         equity=measured.equity,
         regimes=measured.regimes.reindex(measured.equity.index).rename(columns=name_of),
         regime_table=measured.regime_table.rename(columns={"n_bars": "bars"}).assign(
@@ -147,6 +150,9 @@ def assemble(
         findings=[finding.to_dict() for finding in findings],
         not_tested=not_tested(finding.code for finding in findings),
         data=_data(plan.data, metrics),
+        book=book,
+        book_sources=BookSources(result.books.realised_weights, result.placed),
+        level=metrics.level,
         counts=_counts(plan, result),
         config=config.to_dict(),
         manifest=manifest,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -17,6 +17,10 @@ from embargo.data_loaders.errors import DataError
 from embargo.research.pages.formats import UNITS, Unit
 from embargo.research.pages.status import STATUSES, VERDICTS, Status
 from embargo.research.pages.tables import ReportTable
+
+if TYPE_CHECKING:
+    from embargo.research.run.look_back import LookBack
+    from embargo.research.run.report.book import BookSources
 
 REGIME_TABLE_COLUMNS = (
     "definition",
@@ -189,6 +193,12 @@ class ReportData:
         Configuration of the run, and its fingerprints, versions, seeds and commit. May be nested.
     data : DataPart or None
         What the news and prices are worth.
+    book : LookBack or None
+        Where the result came from.
+    book_sources : BookSources or None
+        What is drawn of the run beside it.
+    level : float
+        Of the bands.
 
     Raises
     ------
@@ -239,6 +249,9 @@ class ReportData:
     config: Mapping[str, Any] = field(default_factory=dict)
     manifest: Mapping[str, Any] = field(default_factory=dict)
     data: DataPart | None = None
+    book: LookBack | None = None
+    book_sources: BookSources | None = None
+    level: float = 0.95
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:

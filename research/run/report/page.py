@@ -13,10 +13,12 @@ from markupsafe import Markup
 from embargo.backtest.leakage.findings import AuditVerdict
 from embargo.research.pages import formats
 from embargo.research.pages.charts import Chart, placed
+from embargo.research.pages.compact import Columns
 from embargo.research.pages.page import fill
 from embargo.research.pages.status import STATUS_WORDS, STATUSES, VERDICT_ICONS, VERDICT_WORDS, VERDICTS, Status
 from embargo.research.pages.tables import TableCell
 from embargo.research.run.report import charts
+from embargo.research.run.report.book import book_part
 from embargo.research.run.report.contents import DataPart, MetricRow, ReportData
 
 MAX_EVIDENCE_ROWS = 20
@@ -65,12 +67,7 @@ def render_page(data: ReportData) -> str:
     Returns
     -------
     str
-        HTML with plotly.js, style and figures inside; the same data give the same text.
-
-    Raises
-    ------
-    MissingPartError
-        If the installed plotly.js cannot be put inside a page.
+        HTML with style, script and figures inside; the same data give the same text.
 
     Examples
     --------
@@ -90,9 +87,10 @@ def render_page(data: ReportData) -> str:
     >>> "<title>mine – Valid – Embargo report</title>" in render_page(data)
     True
     """
-    stamps = _stamps(data)
+    stamps, columns = _stamps(data), Columns()
     return fill(
         "run/report/page.html.j2",
+        columns,
         data=data,
         title=data.name,
         status=data.status,
@@ -102,7 +100,8 @@ def render_page(data: ReportData) -> str:
         worth=_worth(data.data),
         period=_period(data),
         definitions=[] if data.regimes is None else [(name, name) for name in data.regimes.columns],
-        charts=_charts(data),
+        charts=_charts(data, columns),
+        book=book_part(data.book, columns, level=data.level, sources=data.book_sources),
         tiles_across=_tiles_across(len(data.headline)),
         metrics=_metrics(data),
         months=MONTHS,
@@ -172,7 +171,7 @@ def _css_string(text: str) -> str:
     return '"' + "".join(signs) + '"'
 
 
-def _charts(data: ReportData) -> dict[str, dict[str, Any] | None]:
+def _charts(data: ReportData, columns: Columns) -> dict[str, dict[str, Any] | None]:
     drawn: dict[str, Chart | None] = {
         "equity": charts.equity_chart(data.equity, data.regimes),
         "regimes": _drawn(partial(charts.regime_chart, significance=data.significance), data.regime_table),
@@ -180,7 +179,7 @@ def _charts(data: ReportData) -> dict[str, dict[str, Any] | None]:
         "reliability": _drawn(charts.reliability_chart, data.reliability),
         "folds": _drawn(charts.folds_chart, data.folds),
     }
-    return {name: None if chart is None else placed(name, chart) for name, chart in drawn.items()}
+    return {name: None if chart is None else placed(name, chart, columns) for name, chart in drawn.items()}
 
 
 def _drawn(draw: Callable[[pd.DataFrame], Chart], frame: pd.DataFrame | None) -> Chart | None:

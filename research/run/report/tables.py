@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pandas as pd
+
 from embargo.backtest.metrics import break_even_interval
 from embargo.backtest.regimes import UNLABELLED
 from embargo.backtest.significance import holm
@@ -57,9 +59,12 @@ _NAMES = {
 }
 
 
-def tables_of(metrics: Metrics) -> list[ReportTable]:
-    """Return the tables that these metrics have something for, in the order in which they are read."""
-    made = (_either_side(metrics), _costs(metrics), _drawdowns(metrics), _relative(metrics), _trades(metrics))
+def tables_of(metrics: Metrics, regimes: pd.DataFrame | None = None) -> list[ReportTable]:
+    """Return the tables that these metrics have something for, in the order in which they are read.
+
+    ``regimes`` are the labels of the run's bars, shape (bars, definitions), that falls are set beside.
+    """
+    made = (_either_side(metrics), _costs(metrics), _drawdowns(metrics, regimes), _relative(metrics), _trades(metrics))
     return [table for table in made if table.rows]
 
 
@@ -210,7 +215,7 @@ def _spare_interval(metrics: Metrics, spare: float) -> str:
     return f" ({mean.level:.0%} interval {printed}, by that of the mean return)"
 
 
-def _drawdowns(metrics: Metrics) -> ReportTable:
+def _drawdowns(metrics: Metrics, regimes: pd.DataFrame | None) -> ReportTable:
     rows = tuple(
         (
             formats.percent(row.depth),
@@ -218,11 +223,40 @@ def _drawdowns(metrics: Metrics) -> ReportTable:
             _day(row.trough),
             "not yet" if row.recovery is None else _day(row.recovery),
             formats.count(row.length_bars),
+            *(() if regimes is None else (fell_in(regimes, row.start, row.trough),)),
         )
         for row in metrics.drawdowns
     )
     head = labels_of(Drawdown, "depth", "start", "trough", "recovery", "length_bars")
-    return ReportTable("Deepest drawdowns", "", head, rows)
+    if regimes is None:
+        return ReportTable("Deepest drawdowns", "", head, rows)
+    note = (
+        "Regimes are those of most bars from start to trough, with their share: a fall within one regime is a way to "
+        "lose, falls in all of them are none. Five falls are few: no share here is tested."
+    )
+    return ReportTable("Deepest drawdowns", note, (*head, "Fell in"), rows)
+
+
+def fell_in(regimes: pd.DataFrame, start: str | None, trough: str | None) -> str:
+    """Name the regime of most bars from a start to a trough, by each definition, with its share.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> bars = pd.date_range("2024-01-01", periods=4, tz="UTC")
+    >>> labels = pd.DataFrame({"trend": ["bull", "bear", "bear", "bull"]}, index=bars)
+    >>> fell_in(labels, "2024-01-01T00:00:00+00:00", "2024-01-03T00:00:00+00:00")
+    'trend: bear 67%'
+    """
+    if start is None or trough is None:
+        return ""
+    fall = regimes.loc[pd.Timestamp(start) : pd.Timestamp(trough)]
+    told = []
+    for definition in fall.columns:
+        share = fall[definition].dropna().value_counts(normalize=True, sort=True)
+        if len(share):
+            told.append(f"{name_of(str(definition))}: {share.index[0]} {share.iloc[0]:.0%}")
+    return "; ".join(told)
 
 
 def _relative(metrics: Metrics) -> ReportTable:

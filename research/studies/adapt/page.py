@@ -10,6 +10,7 @@ from embargo.research.pages.page import fill
 from embargo.research.studies.adapt import charts
 from embargo.research.studies.adapt.adaptation import Adaptation
 from embargo.research.studies.adapt.rows import MEASURES, TRUSTED
+from embargo.research.studies.adapt.students import student_lines
 from embargo.research.studies.adapt.tables import (
     COST_HEADS,
     TRUST_WORDS,
@@ -38,7 +39,7 @@ def render_page(found: Adaptation) -> str:
     Returns
     -------
     str
-        HTML with plotly.js, style and figures inside; the same study gives the same text.
+        HTML with style, script and figures inside; the same study gives the same text.
 
     Examples
     --------
@@ -69,6 +70,7 @@ def render_page(found: Adaptation) -> str:
         volume=placed("volume", charts.volume_chart(found)),
         heads=quality_heads(found),
         rows=[_reader(found, position) for position in range(len(found.rows)) if found.rows[position].ran],
+        students=student_lines(found),
         failed=[(row.name, row.failed) for row in failures(found)],
         cost_heads=COST_HEADS,
         volume_heads=volume_heads(),

@@ -42,7 +42,7 @@ def render_page(found: Comparison) -> str:
     Returns
     -------
     str
-        HTML with plotly.js, style and figures inside; the same comparison gives the same text.
+        HTML with style, script and figures inside; the same comparison gives the same text.
 
     Examples
     --------

@@ -75,7 +75,7 @@ def render_page(
     Returns
     -------
     str
-        HTML with plotly.js, style and figures inside; the same diagnosis gives the same text.
+        HTML with style, script and figures inside; the same diagnosis gives the same text.
 
     Examples
     --------

@@ -52,7 +52,7 @@ def render_page(result: Sweep, title: str) -> str:
     Returns
     -------
     str
-        HTML with plotly.js, style and figures inside; the same sweep gives the same text.
+        HTML with style, script and figures inside; the same sweep gives the same text.
 
     Examples
     --------

@@ -18,7 +18,7 @@ pytestmark = MARKS
 LOOK = """
   for (const part of all("details")) part.open = true;
   await pause(100);
-  const ink = () => inner.querySelector("#chart-hours-0")._fullLayout.font.color;
+  const ink = () => view.getComputedStyle(inner.querySelector("#chart-hours-0 .bar")).fill;
   const light = ink();
   inner.querySelector(".theme").click();
   await pause(300);
@@ -26,8 +26,8 @@ LOOK = """
     width: root.clientWidth, needed: root.scrollWidth, repainted: light !== ink(), escaping: escaping(),
     charts: charts((figure) => ({
       drawn: figure.dataset.drawn,
-      marks: figure.querySelectorAll(".barlayer .point path, .heatmaplayer image").length,
-      heat: figure.querySelector(".heatmaplayer image") !== null,
+      marks: figure.querySelectorAll(".bar, .cell").length,
+      heat: figure.querySelector(".cell") !== null,
     })),
   });
 """

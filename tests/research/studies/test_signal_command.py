@@ -19,7 +19,7 @@ from samples.small_runs import SMALL, embargo, only_run
 from embargo.data_loaders.simulated.market import SimulatedMarket, simulate_market
 from embargo.research.config.experiment import Config, load_config
 from embargo.research.pages import formats
-from embargo.research.pages.page import plotly_js, write_page
+from embargo.research.pages.page import write_page
 from embargo.research.progress import Quiet
 from embargo.research.records import folders as runs
 from embargo.research.run.world import World, load_world
@@ -119,7 +119,7 @@ def test_tables_page_and_document(archive: Path, tmp_path: Path) -> None:
     assert len(figures["ic"]) == figures["counts"]["cells"]["bars_times_symbols"] / 10
     text = page.read_text(encoding="utf-8")
     assert text.startswith("<!doctype html>")
-    assert not re.search(r"(?:src|href)=\"https?:", text.replace(plotly_js(), ""))
+    assert not re.search(r"(?:src|href)=\"https?:", text)
     assert formats.count(figures["counts"]["articles"]["articles"]) in text
     assert f"{figures['horizons'][0]['ic']:.3f}".replace("-", "−") in text
 

@@ -17,27 +17,27 @@ pytestmark = MARKS
 
 LOOK = """
   const press = async (button) => { button.click(); await pause(200); };
-  const plot = inner.getElementById("chart-equity");
+  const plot = inner.getElementById("chart-equity").plot;
   const outside = () => escaping(".scroll, svg, .unseen, pre");
-  const shaded = () => plot._fullData
-    .filter((trace) => trace.fill === "toself" && trace.visible === true).map((trace) => trace.name);
-  const curves = () => plot._fullData.filter((trace) => trace.yaxis === "y2" && trace.visible === true).length;
+  const shaded = () => plot.traces.filter((trace) => trace.fill === "toself").map((trace) => trace.name);
+  const curves = () => plot.traces.filter((trace) => trace.yaxis === "y2").length;
+  const ink = () => view.getComputedStyle(plot.svg.querySelector(".line")).stroke;
   Object.assign(seen, {
     theme: root.dataset.theme, escaping: outside(), scripts: inner.scripts.length,
     charts: charts((figure) => ({
-      drawn: figure.dataset.drawn, svgs: figure.querySelectorAll("svg.main-svg").length,
-      marks: figure.querySelectorAll(".scatterlayer .trace path, .barlayer .point path").length,
+      drawn: figure.dataset.drawn, svgs: figure.querySelectorAll("svg.plot").length,
+      marks: figure.querySelectorAll(".trace path, .trace rect").length,
       legend: figure.querySelectorAll(".legend button").length,
-      width: figure.querySelector("svg.main-svg")?.getBoundingClientRect().width,
+      width: figure.querySelector("svg.plot")?.getBoundingClientRect().width,
       room: figure.getBoundingClientRect().width,
     })),
-    scale: [plot._fullLayout.yaxis2.type], shaded: [shaded()], ink: [plot._fullLayout.font.color], curves: [],
+    scale: [plot.axes.yaxis2.kind], shaded: [shaded()], ink: [ink()], curves: [],
   });
   await press(inner.querySelector('button[data-value="log"]'));
-  seen.scale.push(plot._fullLayout.yaxis2.type);
+  seen.scale.push(plot.axes.yaxis2.kind);
   for (const button of all('button[data-set="regime"]').slice(1)) { await press(button); seen.shaded.push(shaded()); }
   await press(inner.querySelector(".theme"));
-  seen.ink.push(plot._fullLayout.font.color);
+  seen.ink.push(ink());
   seen.curves.push(curves());
   await press(inner.querySelector("#equity .legend button"));
   seen.curves.push(curves());
@@ -134,10 +134,43 @@ def test_hostile_text_runs_nothing_and_long_words_do_not_widen_the_page(tmp_path
 def test_the_report_alone_dumps_drawn_charts_and_prints(tmp_path: Path) -> None:
     page = write_page(render_page(sample("invalid")), tmp_path / "report.html")
     done = browse(tmp_path, "--dump-dom", page.as_uri())
-    assert done.stdout.count('class="main-svg"') >= 5
+    assert done.stdout.count('class="plot"') >= 5
     assert "could not be drawn" not in done.stdout.split("</main>")[0]
     assert "CONSOLE" not in done.stderr
     browse(tmp_path, "--no-pdf-header-footer", f"--print-to-pdf={tmp_path / 'report.pdf'}", page.as_uri())
     pdf = (tmp_path / "report.pdf").read_bytes()
     assert pdf.startswith(b"%PDF")
     assert 3 <= len(re.findall(rb"/Type /Page\b", pdf)) <= 14
+
+
+def test_values_are_told_and_dragging_zooms(tmp_path: Path) -> None:
+    data = sample("valid")
+    look = """
+      const plot = inner.getElementById("chart-equity").plot;
+      const box = plot.place.getBoundingClientRect();
+      const x = (value) => box.left + plot.axes.xaxis.at(value);
+      const fire = (kind, x, y) => plot.place.dispatchEvent(
+        new view.PointerEvent(kind, {clientX: x, clientY: y, pointerType: "mouse", pointerId: 1, bubbles: true}));
+      plot.place.setPointerCapture = () => {};
+      const line = plot.traces[0], high = box.top + 120;
+      fire("pointermove", x(line.x[100]) + 0.2, high);
+      seen.tip = [...plot.tip.children].map((row) => row.textContent);
+      fire("pointerdown", x(line.x[50]), high);
+      fire("pointermove", x(line.x[200]), high + 3);
+      fire("pointerup", x(line.x[200]), high + 3);
+      seen.zoomed = plot.axes.xaxis.ends.map((end, place) => Math.abs(end - line.x[place ? 200 : 50]) / 864e5);
+      seen.inside = plot.axes.yaxis2.ends;
+      plot.place.dispatchEvent(new view.MouseEvent("dblclick"));
+      seen.back = [plot.axes.xaxis.ends[0] === line.x[0], plot.axes.yaxis2.ends];
+    """
+    seen = probed(write_page(render_page(data), tmp_path / "report.html"), 1280, look=look)
+    when, row = data.equity.index[100], data.equity.iloc[100]
+    assert seen["tip"][0] == f"{when:%Y-%m-%d %H:%M} UTC"
+    assert seen["tip"][1] == f"strategy: {row['strategy']:.3f}"
+    assert len(seen["tip"]) == 1 + 2 * len(data.equity.columns)
+    assert max(seen["zoomed"]) < 3.0
+    growth = data.equity.iloc[50:200]
+    assert seen["inside"][0] < growth.min().min() < growth.max().max() < seen["inside"][1]
+    assert seen["inside"][1] - seen["inside"][0] < seen["back"][1][1] - seen["back"][1][0]
+    assert seen["back"][0]
+    assert seen["console"] == []

@@ -1,0 +1,108 @@
+"""The part of the report on where the result came from: drawn in a real browser, foldable, and deaf to hostile text."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from pathlib import Path
+
+import pytest
+from samples.books_shown import book_shown
+from samples.browsing import MARKS, probed
+from samples.report_samples import sample
+
+from embargo.research.pages import formats
+from embargo.research.pages.compact import Columns
+from embargo.research.pages.page import write_page
+from embargo.research.run.report import ReportData, render_page
+from embargo.research.run.report.book import AIDS, book_part, sides_table, symbols_table
+from embargo.research.run.report.book_charts import waterfall
+
+ATTACK = '</script><script>window.injected = 1</script><img src=x onerror="window.injected = 1">'
+CHARTS = {"rolling", "exposure", "costs", "contributions", "horizons", "decay", "trades"}
+LOOK = """
+  const plot = inner.getElementById("chart-trades").plot, list = inner.querySelector("select[data-choice]");
+  const price = () => plot.traces.find((trace) => trace.name === "price at the fills").y.slice(0, 5);
+  seen.options = [...list.options].map((option) => option.value);
+  seen.prices = [price()];
+  list.value = list.options[1].value;
+  list.dispatchEvent(new view.Event("change"));
+  seen.prices.push(price());
+  seen.legend = all('figure[data-chart="trades"] .legend button:not([hidden])').map((button) => button.textContent);
+  for (const part of all("details")) part.open = true;
+  await pause(200);
+  seen.needed = root.scrollWidth;
+  seen.reading = all("#days td:last-child").map((cell) => cell.getBoundingClientRect().right);
+  seen.escaping = escaping(".scroll, svg, .unseen, pre");
+"""
+
+
+def shown(names: tuple[str, ...] = (), text: str = "Profit up.") -> ReportData:
+    book, sources = book_shown(names=names, text=text) if names else book_shown(text=text)
+    return sample("valid", book=book, book_sources=sources)
+
+
+@MARKS[0]
+@MARKS[1]
+@pytest.mark.parametrize("width", [390, 1280])
+def test_it_is_drawn_and_fits_the_screen(tmp_path: Path, width: int) -> None:
+    names = (ATTACK, "long" * 60, "CORM", "DELE")
+    data = shown(names, f"{ATTACK} {'unbroken' * 30}")
+    seen = probed(write_page(render_page(data), tmp_path / "report.html"), width, look=LOOK)
+    assert (seen["ready"], seen["injected"], seen["requested"], seen["console"]) == ("ready", "no", [], [])
+    assert {name: seen["charts"][name] for name in CHARTS} == dict.fromkeys(CHARTS, "yes")
+    assert seen["needed"] <= seen["width"] == width
+    assert seen["escaping"] == []
+    assert set(seen["options"]) == set(names)
+    assert seen["prices"][0] != seen["prices"][1]
+    assert data.book is not None
+    second = data.book.values[seen["options"][1]].to_numpy()
+    assert seen["prices"][1] == [pytest.approx(price, rel=1e-4) for price in second[:5]]
+    assert {"price at the fills", "weight held", "goes long", "article, positive"} <= set(seen["legend"])
+    # What was read is what the table is for: on a telephone it stands below, not beyond the edge.
+    assert max(seen["reading"]) <= width
+
+
+def test_every_figure_says_how_to_read_it_and_what_would_make_it_worthless() -> None:
+    page = unescape(render_page(shown()))
+    for aid in AIDS.values():
+        assert page.count(aid.read) == page.count(aid.worthless) == 1
+    assert page.count("How to read it:") == page.count("Worthless where:") == len(AIDS)
+
+
+def test_hostile_text_stays_text() -> None:
+    page = render_page(shown((ATTACK, "BEXM"), ATTACK))
+    assert ATTACK not in page
+    assert page.count("window.injected") > 20
+    for block in re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', page, re.DOTALL):
+        assert not set("<>&") & set(block)
+
+
+def test_parts_add_up_to_the_return_as_printed() -> None:
+    book, _ = book_shown(names=tuple(f"S{place:02d}" for place in range(60)))
+    total = float(book.contributions["total"].sum() + book.over_time["carry"].sum())
+    assert waterfall(book.contributions, book.over_time)["step"].sum() == pytest.approx(total, abs=1e-14)
+    assert len(waterfall(book.contributions, book.over_time)) == 22
+
+    def number(text: str) -> float:
+        return float(text.rstrip("%").replace("−", "-").replace(",", ""))
+
+    rows = symbols_table(book).rows
+    assert rows[-1][1] == formats.fine_percent(total)
+    assert sum(number(row[1]) for row in rows[:-1]) == pytest.approx(100 * total, abs=0.006 * len(rows))
+    assert len(rows) == 20 + 3
+    sides = {row[0]: number(row[1]) for row in sides_table(book).rows}
+    parts = sides["Long positions"] + sides["Short positions"] + sides["Borrow, interest and funding"]
+    assert parts == pytest.approx(sides["Total return"], abs=0.016)
+
+
+def test_a_long_run_of_many_symbols_stays_light() -> None:
+    book, sources = book_shown(bars=6_000, names=tuple(f"S{place:03d}" for place in range(120)))
+    page = render_page(sample("valid", bars=6_000, freq="h", book=book, book_sources=sources))
+    assert len(page.encode()) < 1_000_000
+    assert "of 6,000 bars: the highest and the lowest of every stretch is kept" in page
+
+
+def test_without_a_book_there_is_no_part() -> None:
+    assert book_part(None, Columns(), level=0.95, sources=None) is None
+    assert "over-time" not in render_page(sample("valid"))
