@@ -1,6 +1,7 @@
 """Tails and ranks that checks and intervals ask for, to the last bit those of ``scipy.stats``.
 
-Loading ``scipy.stats`` takes longer than most of what is asked of it, so these go by the functions below it.
+Loading ``scipy.stats`` takes longer than most of what is asked of it, so these go by the functions below it, and load
+them when asked: a config is checked without.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.special import betainc, stdtr, stdtrit
 
 Numbers = Any  # a number, array or Series
 
@@ -22,6 +22,8 @@ def student_sf(statistic: Numbers, degrees: Numbers) -> Any:
     >>> round(float(student_sf(2.0, 10)), 4)
     0.0367
     """
+    from scipy.special import stdtr
+
     return stdtr(np.asarray(degrees, dtype=float), -np.asarray(statistic, dtype=float))
 
 
@@ -34,6 +36,8 @@ def student_isf(level: Numbers, degrees: Numbers) -> Any:
     >>> round(float(student_isf(0.025, 10)), 3)
     2.228
     """
+    from scipy.special import stdtrit
+
     return -stdtrit(np.asarray(degrees, dtype=float), np.asarray(level, dtype=float))
 
 
@@ -46,6 +50,8 @@ def student_ppf(level: Numbers, degrees: Numbers) -> Any:
     >>> round(float(student_ppf(0.975, 10)), 3)
     2.228
     """
+    from scipy.special import stdtrit
+
     return stdtrit(np.asarray(degrees, dtype=float), np.asarray(level, dtype=float))
 
 
@@ -58,6 +64,8 @@ def binomial_sf(successes: Numbers, trials: Numbers, chance: Numbers) -> Any:
     >>> float(binomial_sf([0, 2], 2, 0.5)[0]), float(binomial_sf(-1, 2, 0.5))
     (0.75, 1.0)
     """
+    from scipy.special import betainc
+
     given = (np.asarray(each, dtype=float) for each in (successes, trials, chance))
     reached, of, likely = np.broadcast_arrays(*given)
     reached = np.floor(reached)

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import log_ndtr
 
 from embargo.backtest.arguments import check_at_least, check_block, check_n_boot
@@ -211,4 +210,6 @@ def _number(luck: float, trials: int) -> float:
         return 1.0
     if luck >= expected_maximum_normal(trials):
         return float(trials)
+    from scipy.optimize import brentq  # loaded here because most runs ask for no number of trials
+
     return float(brentq(lambda number: expected_maximum_normal(number) - luck, 1.0, float(trials), xtol=1e-6))
