@@ -36,9 +36,7 @@ def student_isf(level: Numbers, degrees: Numbers) -> Any:
     >>> round(float(student_isf(0.025, 10)), 3)
     2.228
     """
-    from scipy.special import stdtrit
-
-    return -stdtrit(np.asarray(degrees, dtype=float), np.asarray(level, dtype=float))
+    return -student_ppf(level, degrees)
 
 
 def student_ppf(level: Numbers, degrees: Numbers) -> Any:
@@ -52,7 +50,10 @@ def student_ppf(level: Numbers, degrees: Numbers) -> Any:
     """
     from scipy.special import stdtrit
 
-    return stdtrit(np.asarray(degrees, dtype=float), np.asarray(level, dtype=float))
+    share = np.asarray(level, dtype=float)
+    found = stdtrit(np.asarray(degrees, dtype=float), share)
+    # scipy.special has no other end than the upper one.
+    return np.where(share == 0.0, -np.inf, np.where(share == 1.0, np.inf, found))
 
 
 def binomial_sf(successes: Numbers, trials: Numbers, chance: Numbers) -> Any:
