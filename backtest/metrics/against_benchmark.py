@@ -280,8 +280,8 @@ def _hac(design: np.ndarray, residuals: np.ndarray, inverse: np.ndarray, lags: i
         product = scores[lag:].T @ scores[:-lag]
         inner += (1.0 - lag / (lags + 1.0)) * (product + product.T)
     rows, columns = design.shape
-    covariance: np.ndarray = inverse @ inner @ inverse.T
-    return covariance * (rows / float(rows - columns))
+    covariance = inverse @ inner @ inverse.T
+    return np.asarray(covariance * (rows / float(rows - columns)))
 
 
 def relative(returns: Returns, benchmark: Returns, *, periods_per_year: float) -> dict[str, Any]:

@@ -303,7 +303,7 @@ def sorted_distinct(numbers: np.ndarray) -> np.ndarray:
     [1, 3]
     """
     ordered = np.sort(numbers)
-    return ordered[np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]]
+    return np.asarray(ordered[np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]])
 
 
 def near_duplicate_clusters(
