@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from embargo.backtest.arguments import check_at_least, check_share
 from embargo.backtest.metrics import relative
@@ -136,7 +136,7 @@ def after_attempts(
             block=block,
             seed=seed,
         )
-        left = significance if found.critical_value is None else float(norm.sf(min(found.critical_value, _FARTHEST)))
+        left = significance if found.critical_value is None else float(ndtr(-min(found.critical_value, _FARTHEST)))
         if known > 1:
             together = max(p_value, float(found.p_values[np.searchsorted(joint, own)]))
     unknown = n_trials - known

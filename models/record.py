@@ -92,6 +92,34 @@ def dated_record(
     return pd.concat(dated, ignore_index=True)[list(RECORD_COLUMNS)]
 
 
+def read_whole(use: Use, handed: pd.DataFrame) -> pd.DataFrame:
+    """Write down that all of a part was read, without its labels: what `dated_record` says of it, in a fraction of it.
+
+    Parameters
+    ----------
+    use : {'threshold'}
+        For what.
+    handed : DataFrame
+        ``text`` and, where samples are dated, ``known_at`` and ``ends_at`` (UTC).
+
+    Returns
+    -------
+    DataFrame
+        `RECORD_COLUMNS`, one row per sample, in the order of `samples_read`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from embargo.models.record import read_whole
+    >>> read_whole("threshold", pd.DataFrame({"text": ["up", "down"]}))[["use", "label"]].values.tolist()
+    [['threshold', -1], ['threshold', -1]]
+    """
+    read = _handed(handed.assign(label=-1)).assign(use=use)[list(RECORD_COLUMNS)]
+    # Stable, so that of equal texts the first one handed over is the first one read.
+    read = read.sort_values("text_hash", kind="stable", ignore_index=True)
+    return read.astype({"use": "str"})
+
+
 def _handed(part: pd.DataFrame) -> pd.DataFrame:
     columns = ["text", "label", "known_at", "ends_at"]
     handed = part.reindex(columns=columns) if len(part) else pd.DataFrame(columns=columns)

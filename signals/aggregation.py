@@ -14,6 +14,7 @@ import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import utc_microseconds
+from embargo.signals.recursion import faded_sum
 
 Mode = Literal["mean", "vote", "sum"]
 # Half-lives that one block of the hourly filter may span: its scale factors reach 2 ** 500, far from overflow.
@@ -308,15 +309,12 @@ def _decayed(values: np.ndarray, settings: AggregationSettings, hours: np.ndarra
     """Decay columns over the rows, and forget what has been held long enough; shape (bars, columns)."""
     if not values.any():
         return values
-    # Loaded here because a config is checked without any news, and scipy.signal takes longer to load than that check.
-    from scipy.signal import lfilter
-
     if hours is not None and settings.half_life_hours is not None:
         ages = np.cumsum(hours) / settings.half_life_hours
         summed = _by_hours(values, ages)
     elif settings.half_life_bars > 0.0:
         ages = np.arange(len(values)) / settings.half_life_bars
-        summed = lfilter([1.0], [1.0, -(0.5 ** (1.0 / settings.half_life_bars))], values, axis=0)
+        summed = faded_sum(values, 0.5 ** (1.0 / settings.half_life_bars))
     else:
         return values
     holding = settings.holding_bars

@@ -173,7 +173,8 @@ def _band_row(weights: Array, held: Array, rules: WeightRules, part: Array) -> N
             held[j] *= factor
     if rules.net >= 0.0:
         _within_net(held, rules.net, part)
-    weights[:] = held
+    for j in range(len(held)):  # one by one: an array put into another takes two seconds to compile
+        weights[j] = held[j]
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.signals.recursion import faded_sum
 
 SizingMethod = Literal["proportional", "sign", "top_bottom"]
 
@@ -223,13 +224,10 @@ def trailing_risk(
     returns[1:] = price[1:] / price[:-1] - 1.0
     seen = np.isfinite(returns)
     returns = np.where(seen, returns, 0.0)
-    # Loaded here because few strategies scale by risk, and scipy.signal takes long to load.
-    from scipy.signal import lfilter
-
     keep = 0.5 ** (1.0 / half_life)
-    squares = lfilter([1.0], [1.0, -keep], returns**2, axis=0)
-    weight = lfilter([1.0], [1.0, -keep], seen.astype(float), axis=0)
-    every = lfilter([1.0], [1.0, -keep], np.r_[0.0, np.ones(max(len(price) - 1, 0))][: len(price)])[:, None]
+    squares = faded_sum(returns**2, keep)
+    weight = faded_sum(seen.astype(float), keep)
+    every = faded_sum(np.r_[0.0, np.ones(max(len(price) - 1, 0))][: len(price)], keep)[:, None]
     number = np.cumsum(np.where(close.notna().to_numpy(), seen, False), axis=0)
     known = (number >= warm_up) & (squares > 0.0)
     variance = np.divide(squares, weight, out=np.full(price.shape, np.nan), where=known)

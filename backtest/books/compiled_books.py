@@ -18,6 +18,7 @@ Array = np.ndarray
 
 _DUST = 1e-12
 _BLOCK = 8_192  # cells that are turned at once: 64 KB, which the nearest caches hold
+_ABREAST = 8  # symbols of a line of the cache
 _NEARLY = 5e-10  # less than the checks of `simulate` forgive: whoever asks them decides
 
 
@@ -38,12 +39,19 @@ def _load(panel: Array, by_symbol: bool, start: int, block: Array) -> None:
     bars = panel.shape[1] if by_symbol else panel.shape[0]
     there = max(min(rows, bars - start), 0)
     if by_symbol:
-        for j in range(symbols):
-            column = panel[j, start : start + there]
+        # Some symbols at a time, so that whole lines of the cache are written.
+        abreast = symbols - symbols % _ABREAST
+        for first in range(0, abreast, _ABREAST):
             for b in range(there):
-                block[b, j] = column[b]
+                for k in range(_ABREAST):
+                    block[b, first + k] = panel[first + k, start + b]
+        for j in range(abreast, symbols):
+            for b in range(there):
+                block[b, j] = panel[j, start + b]
     else:
-        block[:there] = panel[start : start + there]
+        for b in range(there):
+            for j in range(symbols):
+                block[b, j] = panel[start + b, j]
     block[there:] = np.nan
 
 
@@ -60,94 +68,96 @@ def _unsound(prices: Array) -> int:
 
 @nb.njit(cache=True, error_model="numpy")
 def _wish(
-    target: Array,
-    last: Array,
-    missing: Array,
-    shares: Array,
-    equity: float,
-    rates: Rates,
-    order: Array,
-    price: Array,
-    sold: Array,
-    bought: Array,
+    b: int, wanted: Array, last: Array, missing: Array, shares: Array, equity: float, rates: Rates, order: Array
 ) -> None:
-    """Orders of a row in shares, their prices, what sells bring and what buys cost, commission included."""
-    up, down = max(1.0 + rates.slippage, 0.0), max(1.0 - rates.slippage, 0.0)
-    for j in range(len(target)):
-        gap, mark, held = missing[j], last[j], shares[j]
+    """Orders of a row in shares, for many symbols at once."""
+    for j in range(len(order)):
+        gap, mark = missing[j], last[j]
         fillable = (mark > 0.0) & ((gap == 0) | (gap == rates.stale_after))
-        goal = target[j] if gap == 0 else 0.0
-        size = goal * equity / mark - held
-        size = size if fillable & (abs(size) >= _DUST) else 0.0
-        level = mark * (up if size > 0.0 else down)
+        goal = wanted[b, j] if gap == 0 else 0.0
+        size = goal * equity / mark - shares[j]
+        order[j] = size if fillable & (abs(size) >= _DUST) else 0.0
+
+
+@nb.njit(cache=True, error_model="numpy")
+def _levels(rates: Rates) -> tuple[float, float]:
+    """Return what a share is bought and sold at, of its mid price."""
+    return max(1.0 + rates.slippage, 0.0), max(1.0 - rates.slippage, 0.0)
+
+
+@nb.njit(cache=True, error_model="numpy")
+def _price(order: Array, last: Array, rates: Rates, sold: Array, bought: Array) -> None:
+    """Write what each sell brings and each buy costs, commission included, for many symbols at once."""
+    up, down = _levels(rates)
+    for j in range(len(order)):
+        size = order[j]
+        level = last[j] * (up if size > 0.0 else down)
         notional = abs(size) * level
         paid = rates.fee * abs(size) * level
-        order[j] = size
-        price[j] = level
         sold[j] = notional - paid if size < 0.0 else 0.0
         bought[j] = notional + paid if size > 0.0 else 0.0
 
 
 @nb.njit(cache=True, error_model="numpy")
-def _sum_two(first: Array, second: Array, start: float) -> tuple[float, float]:
-    one, two = start, 0.0
-    for j in range(len(first)):
-        one += first[j]
-        two += second[j]
-    return one, two
+def _spend(sold: Array, bought: Array, order: Array, last: Array, cash: float) -> tuple[float, float, float]:
+    """Return the cash after all sells, what all buys cost, and the notional of both at mid prices."""
+    spent, traded = 0.0, 0.0
+    for j in range(len(order)):
+        cash += sold[j]
+        spent += bought[j]
+        traded += abs(order[j]) * last[j]
+    return cash, spent, traded
 
 
 @nb.njit(cache=True, error_model="numpy")
-def _clip(order: Array, price: Array, cash: float, fee: float) -> float:
-    """Fill buys in ascending order of notional until the cash is spent; return the cash left."""
+def _clip(order: Array, last: Array, cash: float, rates: Rates) -> tuple[float, float]:
+    """Fill buys in ascending order of notional until the cash is spent; return the cash left and what was traded."""
+    up, _ = _levels(rates)
+    fee = rates.fee
     notional = np.empty(len(order))
     for j in range(len(order)):
-        notional[j] = order[j] * price[j] if order[j] > 0.0 else 0.0
+        notional[j] = order[j] * (last[j] * up) if order[j] > 0.0 else 0.0
     spent = False
     for j in np.argsort(notional, kind="mergesort"):
         if notional[j] <= 0.0:
             continue
-        cost = notional[j] + fee * order[j] * price[j]
+        price = last[j] * up
+        cost = notional[j] + fee * order[j] * price
         if spent or cash - cost < 0.0:
             part = 0.0
             if not spent:
-                part = min(cash / (price[j] * (1.0 + fee)), cash / price[j])
+                part = min(cash / (price * (1.0 + fee)), cash / price)
                 part = min(max(part, 0.0), order[j])
             order[j] = part if part >= _DUST else 0.0
-            cost = order[j] * price[j] + fee * order[j] * price[j]
+            cost = order[j] * price + fee * order[j] * price
             spent = True
         cash -= cost
-    return cash
+    traded = 0.0
+    for j in range(len(order)):
+        traded += abs(order[j]) * last[j]
+    return cash, traded
 
 
 @nb.njit(cache=True, error_model="numpy")
 def _settle(
-    close: Array, fill: Array, last: Array, missing: Array, shares: Array, order: Array, traded: Array, short: Array
-) -> None:
-    """Book the orders, take in the closes and the next fill prices; ``order`` becomes what positions are worth then."""
-    for j in range(len(close)):
+    b: int, closed: Array, later: Array, last: Array, missing: Array, shares: Array, order: Array
+) -> tuple[float, float]:
+    """Book the orders, take in the closes and the next fill prices; return the short value before, the value after."""
+    short, value = 0.0, 0.0
+    for j in range(len(order)):
         mark = last[j]
-        traded[j] = abs(order[j]) * mark
         held = shares[j] + order[j]
         held = held if abs(held) >= _DUST else 0.0
         shares[j] = held
-        short[j] = max(-(held * mark), 0.0)
-        mark = close[j] if close[j] == close[j] else mark
-        quoted = fill[j] == fill[j]
-        mark = fill[j] if quoted else mark
+        short += max(-(held * mark), 0.0)
+        close, fill = closed[b, j], later[b, j]
+        mark = close if close == close else mark
+        quoted = fill == fill
+        mark = fill if quoted else mark
         missing[j] = 0 if quoted else missing[j] + 1
         last[j] = mark
-        order[j] = held * mark
-
-
-@nb.njit(cache=True, error_model="numpy")
-def _sum_three(first: Array, second: Array, third: Array) -> tuple[float, float, float]:
-    one, two, three = 0.0, 0.0, 0.0
-    for j in range(len(first)):
-        one += first[j]
-        two += second[j]
-        three += third[j]
-    return one, two, three
+        value += held * mark
+    return short, value
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
@@ -172,11 +182,11 @@ def strict_account(
     size = min(max(_BLOCK // max(symbols, 1), 8), 64)
     wanted, closed, later = np.empty((size, symbols)), np.empty((size, symbols)), np.empty((size, symbols))
     shares, last, missing = np.zeros(symbols), np.zeros(symbols), np.zeros(symbols, np.int64)
-    order, price, sold, bought = np.zeros(symbols), np.empty(symbols), np.zeros(symbols), np.zeros(symbols)
+    order, sold, bought = np.zeros(symbols), np.empty(symbols), np.empty(symbols)
     _load(fill, by_symbol[1], 0, later[:1])
     wrong = _unsound(later[:1])
     closed[0] = np.nan
-    _settle(closed[0], later[0], last, missing, shares, order, sold, bought)
+    _settle(0, closed, later, last, missing, shares, order)
     cash, worth = initial_cash, initial_cash
     ruined = False
     for t in range(rows):
@@ -189,12 +199,15 @@ def strict_account(
         wrong += not gross_of(wanted[b]) <= 1.0 + _NEARLY
         if ruined:
             continue
-        _wish(wanted[b], last, missing, shares, worth, rates, order, price, sold, bought)
-        left, spent = _sum_two(sold, bought, cash)
-        cash = left - spent if left - spent >= 0.0 else _clip(order, price, left, rates.fee)
-        _settle(closed[b], later[b], last, missing, shares, order, sold, bought)
-        traded, short, held = _sum_three(sold, bought, order)
+        _wish(b, wanted, last, missing, shares, worth, rates, order)
+        _price(order, last, rates, sold, bought)
+        left, spent, traded = _spend(sold, bought, order, last, cash)
+        if left - spent >= 0.0:
+            cash = left - spent
+        else:
+            cash, traded = _clip(order, last, left, rates)
         turnover[t] = 0.5 * traded / worth
+        short, held = _settle(b, closed, later, last, missing, shares, order)
         cash -= rates.borrow * years[t] * short + rates.interest * years[t] * max(-cash, 0.0)
         worth = cash + held
         ruined = not worth > 0.0

@@ -314,11 +314,14 @@ def net_returns(
                 carried = before * (1.0 + growth[row - 1]) / (1.0 + before @ growth[row - 1])
             held[row] = np.where(stuck[row], carried, held[row])
     gross = np.einsum("ts,ts->t", held, growth)
-    drifted = np.zeros_like(held)
-    np.multiply(held[:-1], 1.0 + growth[:-1], out=drifted[1:])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        drifted[1:] /= (1.0 + gross[:-1])[:, None]
-    net = gross - costs.rate * np.abs(held - drifted).sum(axis=1)
+    net = gross
+    # Shuffled books that pay nothing for turnover need not know it.
+    if costs.rate:
+        drifted = np.zeros_like(held)
+        np.multiply(held[:-1], 1.0 + growth[:-1], out=drifted[1:])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            drifted[1:] /= (1.0 + gross[:-1])[:, None]
+        net = gross - costs.rate * np.abs(held - drifted).sum(axis=1)
     if costs.borrow_annual:
         net -= costs.borrow_annual * np.asarray(years) * -np.minimum(held, 0.0).sum(axis=1)
     ruined = ~(net > -1.0)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
+from embargo.backtest.distributions import average_ranks
 from embargo.backtest.leakage.catalogue import CHECKS
 from embargo.backtest.leakage.findings import Finding, plain, require_columns, utc_array
 from embargo.backtest.leakage.timing import CONCENTRATION_GAP, CONCENTRATION_RATIO, MIN_BUCKET, MIN_BUCKET_ROWS
@@ -89,7 +89,7 @@ def anticipated_news(
     earned = asset_returns.to_numpy(dtype=float)
     used = (change != 0.0) & np.isfinite(earned)
     bar = np.nonzero(used)[0]
-    inside, change, earned = to_come[used], rankdata(change[used]), rankdata(earned[used])
+    inside, change, earned = to_come[used], average_ranks(change[used]), average_ranks(earned[used])
     parts = {"news to come": inside, "no news to come": ~inside}
     short = [
         name

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy.stats import binom, poisson
+from scipy.special import pdtrc
 
+from embargo.backtest.distributions import binomial_sf
 from embargo.backtest.leakage.catalogue import CHECKS
 from embargo.backtest.leakage.findings import (
     AuditVerdict,
@@ -164,11 +165,11 @@ def check_dates_in_texts(articles: pd.DataFrame) -> Finding:
         f"as past. Days within {_WINDOW} that no word announces: {after} after the publication, {before} before it."
     )
     # News looks back at least as often as it names a day to come without saying that it is to come.
-    unannounced = after >= UNANNOUNCED_SHARE * texts and float(binom.sf(after - 1, after + before, 0.5)) <= LEVEL
+    unannounced = after >= UNANNOUNCED_SHARE * texts and float(binomial_sf(after - 1, after + before, 0.5)) <= LEVEL
     verdict: AuditVerdict = "pass"
     if past >= max(PROOF_TEXTS, PROOF_SHARE * texts):
         verdict = "leak"
-    elif (past > 1 and float(poisson.sf(past - 1, SLIPS * texts)) <= LEVEL) or unannounced:
+    elif (past > 1 and float(pdtrc(past - 1, SLIPS * texts)) <= LEVEL) or unannounced:
         verdict = "suspicious"
     listed = pd.DataFrame(found, columns=["row", "date_in_text", "told_as", "days_later"])
     shown = [name for name in ("article_id", "source", "published_at", "known_at", "text") if name in articles]

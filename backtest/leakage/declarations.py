@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binom
 
+from embargo.backtest.distributions import binomial_sf
 from embargo.backtest.leakage.catalogue import CHECKS
 from embargo.backtest.leakage.findings import Finding, evidence_rows, plain, require_columns, utc_array
 from embargo.data_loaders.errors import ConfigError
@@ -128,7 +128,7 @@ def _handed_on(news: pd.DataFrame) -> pd.DataFrame:
     pairs = zip(rows["text"][follows], before["text"][follows], strict=True)
     follows[follows] = [_other_words(str(one), str(two)) for one, two in pairs]
     same = follows & (gap == 0)
-    beyond = binom.sf(same.sum() - 1, follows.sum(), 0.5) <= NEIGHBOURS_LEVEL
+    beyond = binomial_sf(same.sum() - 1, follows.sum(), 0.5) <= NEIGHBOURS_LEVEL
     found: pd.DataFrame = rows.loc[same & beyond, ["article_id", "symbol", "published_at", "source"]]
     return found
 

@@ -29,6 +29,7 @@ from embargo.backtest.leakage.findings import (
     share_interval,
     utc_array,
 )
+from embargo.data_loaders.checks.near_duplicates import sorted_distinct
 from embargo.data_loaders.checks.repeats import normalise_text, normalised
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.schemas import as_utc
@@ -261,8 +262,7 @@ def near_matches(
         match = answer.indices[np.repeat(starts, counts) + offsets].astype(np.int64)
         small = np.minimum(sizes[query], sizes[n_queries + match])
         near_size = small >= threshold * np.maximum(sizes[query], sizes[n_queries + match])
-        pairs = np.unique(query[near_size] * n_corpus + match[near_size])
-        query, match = np.divmod(pairs, n_corpus)
+        query, match = np.divmod(sorted_distinct(query[near_size] * n_corpus + match[near_size]), n_corpus)
         common = np.asarray(matrix[query].multiply(matrix[n_queries + match]).sum(axis=1)).ravel()
         jaccard = common / (sizes[query] + sizes[n_queries + match] - common)
         close = np.flatnonzero(jaccard >= threshold - 1e-12)

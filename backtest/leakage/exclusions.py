@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from scipy.stats import gamma
+from scipy.special import gammaincc
 
 from embargo.backtest.leakage.catalogue import CHECKS
 from embargo.backtest.leakage.findings import EVIDENCE_ROWS, AuditVerdict, Finding, plain
@@ -84,7 +84,7 @@ def check_exclusions(prices: Prices, sessions: pd.DatetimeIndex, *, gate: Mappin
     more = " ..." if len(out) > len(named) else ""
     detail = f"{len(out):,} of {len(sessions):,} sessions have no price at all: {days}{more}."
     # Each rank is even between 0 and 1 at most, so that their logarithms add up to a gamma variable (Fisher 1932).
-    chance = float(gamma.sf(-np.log(ranks).sum(), len(ranks))) if len(ranks) else 1.0
+    chance = float(gammaincc(len(ranks), -np.log(ranks).sum())) if len(ranks) else 1.0
     found = chance < ALARM
     if found:
         detail += (

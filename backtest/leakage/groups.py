@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
 from embargo.backtest.arguments import check_seed
+from embargo.backtest.distributions import student_isf
 from embargo.backtest.leakage.catalogue import CHECKS
 from embargo.backtest.leakage.findings import evidence_rows, plain, require_columns, utc_array
 from embargo.backtest.leakage.memory.days import Forecasts, correlation, products, read_forecasts
@@ -110,7 +110,7 @@ def check_concentration(
     plausible = np.where(_are(rows, by_day), PLAUSIBLE_BY_DAY, PLAUSIBLE)
     # Each way to group has the same part of the level, however many groups it makes.
     level = LEVEL / (rows["by"].nunique() * rows.groupby("by")["group"].transform("size"))
-    needed = student.isf(level, rows["days"] - 1)
+    needed = student_isf(level, rows["days"] - 1)
     shuffled = _largest_by_chance(read, leads, seed)
     carries = (rows["lead"] - plausible >= needed * rows["error"]) & (rows["z"] > shuffled)
     rows = rows.assign(doubted=carries).sort_values(["doubted", "z"], ascending=False, kind="stable")
@@ -121,7 +121,7 @@ def check_concentration(
         f"{int(first['forecasts'])} forecasts, the rest {first['ic_without']:.3f} (z {first['z']:.1f}, the largest of "
         f"{len(rows)} groups; up to {shuffled:.1f} in {SHUFFLES} shuffles){read.aside()}."
     )
-    reach = float(student.isf(0.025, first["days"] - 1)) * first["error"]
+    reach = float(student_isf(0.025, first["days"] - 1)) * first["error"]
     interval = (float(first["lead"] - reach), float(first["lead"] + reach))
     shown = rows.drop(columns=["error", "doubted", "days"])
     if carries.any():
@@ -215,7 +215,7 @@ def check_repeated_texts(forecasts: pd.DataFrame, *, words: Words | None = None)
     if read.days < FEWEST_DAYS:
         said += f" {read.days} days are too few to judge; {FEWEST_DAYS} are needed."
         return ProbeResult("D5", "inconclusive", _REPEATED_TITLE, said, unit=unit, figures=figures)
-    needed = float(student.isf(LEVEL / 2.0, read.days - 1))
+    needed = float(student_isf(LEVEL / 2.0, read.days - 1))
     interval = (loss - 1.96 * error, loss + 1.96 * error)
     outvoted = loss - VOTES >= needed * error
     dated_back = False
@@ -223,7 +223,7 @@ def check_repeated_texts(forecasts: pd.DataFrame, *, words: Words | None = None)
         lead = later.iloc[0]
         figures["lead_of_those"] = float(lead["lead"])
         said += f" {int(again.sum())} texts that come again later lead the others by {lead['lead']:.3f}."
-        reach = float(student.isf(LEVEL / 2.0, lead["days"] - 1)) * lead["error"]
+        reach = float(student_isf(LEVEL / 2.0, lead["days"] - 1)) * lead["error"]
         dated_back = bool(lead["lead"] - COME_AGAIN >= reach)
     if not (outvoted or dated_back):
         return ProbeResult("D5", "pass", _REPEATED_TITLE, said, loss, interval, unit, figures)

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binom
 
+from embargo.backtest.distributions import binomial_sf
 from embargo.backtest.leakage.catalogue import CHECKS
 from embargo.backtest.leakage.findings import plain, require_columns, utc_array
 from embargo.backtest.leakage.memory.result import ProbeResult
@@ -52,7 +52,7 @@ class _Share:
 
     def doubted(self, level: float) -> bool:
         count = np.floor(self.worth)
-        tail = binom.sf(np.floor(self.right * count + 1e-9) - 1.0, count, min(max(self.chance, 0.5) + HONEST, 1.0))
+        tail = binomial_sf(np.floor(self.right * count + 1e-9) - 1.0, count, min(max(self.chance, 0.5) + HONEST, 1.0))
         return self.lead >= IMPLAUSIBLE and bool(tail <= level)
 
     def row(self) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
+from embargo.backtest.distributions import student_ppf
 from embargo.backtest.leakage.catalogue import CHECKS
 from embargo.backtest.leakage.findings import AuditVerdict, Finding, evidence_rows, require_columns
 from embargo.backtest.leakage.memory.result import DOUBT
@@ -131,7 +131,7 @@ def check_injection(readings: pd.DataFrame, news: pd.DataFrame | None = None) ->
         return Finding(check.code, "inconclusive", check.title, detail)
     effect = float(forms["mean"].mean())
     error = float(forms["mean"].std(ddof=1) / np.sqrt(n))
-    half = float(student.ppf(0.975, n - 1)) * error
+    half = float(student_ppf(0.975, n - 1)) * error
     follows = effect >= MATTERS and effect >= DOUBT * error
     single = forms.index[forms["least"] >= FOLLOWED]
     said = (

@@ -13,9 +13,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import sparse
-from scipy.stats import binom, norm
+from scipy.special import ndtri
 
 from embargo.backtest.arguments import check_n_boot, check_seed
+from embargo.backtest.distributions import binomial_sf
 from embargo.backtest.leakage.catalogue import CHECKS
 from embargo.backtest.leakage.findings import EVIDENCE_ROWS, AuditVerdict, evidence_rows, plain, require_columns
 from embargo.backtest.leakage.memory.days import Forecasts, read_forecasts, resample
@@ -149,7 +150,7 @@ def check_outcome_words(articles: pd.DataFrame, *, words: Words | None = None, s
     z = np.abs(mean - usual) / np.maximum(error, 0.5 / n)
     right = 0.5 + 0.5 * np.abs(mean)
     level = LEVEL / (2.0 * len(kept))
-    doubted = (right >= IMPLAUSIBLE) & (z >= norm.isf(level))
+    doubted = (right >= IMPLAUSIBLE) & (z >= -ndtri(level))
     # A market that mostly rose makes every word right about rises: what the other texts show is no merit of a word.
     others = (side.sum() - mean * n) / np.maximum(len(side) - n, FEWEST_ARTICLES)
     doubted &= _tail(right, days, np.maximum(HONEST, 0.5 + 0.5 * np.abs(others))) <= level
@@ -159,7 +160,7 @@ def check_outcome_words(articles: pd.DataFrame, *, words: Words | None = None, s
     sample = f" {len(side)} of {len(moved)} texts were read, drawn at random." if len(rows) < len(moved) else ""
     said = (
         f"Of {len(kept)} words and pairs of words in {len(side)} texts, {int(doubted.sum())} are followed by one sign "
-        f"in {IMPLAUSIBLE:.0%} of cases or more, beyond chance (z of {norm.isf(level):.1f}){read.aside()}.{sample}"
+        f"in {IMPLAUSIBLE:.0%} of cases or more, beyond chance (z of {-ndtri(level):.1f}){read.aside()}.{sample}"
     )
     if not doubted.any():
         return _WORDS.answer("pass", said, effect, None, figures)
@@ -367,7 +368,7 @@ def _numbered(articles: pd.DataFrame, *columns: str) -> pd.DataFrame:
 def _tail(share: np.ndarray, days: np.ndarray, base: float | np.ndarray) -> np.ndarray:
     """How likely so many right days of so many are where each is right with a probability; days are rounded down."""
     count = np.floor(days)
-    return np.asarray(binom.sf(np.floor(share * count + 1e-9) - 1.0, count, base))
+    return np.asarray(binomial_sf(np.floor(share * count + 1e-9) - 1.0, count, base))
 
 
 def _directions(words: Words) -> np.ndarray:

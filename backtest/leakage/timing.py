@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
+from embargo.backtest.distributions import average_ranks
 from embargo.backtest.leakage.catalogue import CHECKS
 from embargo.backtest.leakage.findings import EVIDENCE_ROWS, Finding, evidence_rows, plain, require_columns, utc_array
 from embargo.data_loaders.archive.times import instants_of
@@ -353,7 +353,7 @@ def _event_study(
             _INSTANT_TITLE,
             f"{exact} {int(usable.sum())} articles with score and return are too few for the study.",
         )
-    score, rank = score[usable], rankdata(earned[usable])
+    score, rank = score[usable], average_ranks(earned[usable])
     hour = published_at[usable].dt.tz_convert(zone).dt.hour.to_numpy()
     windows = [
         found

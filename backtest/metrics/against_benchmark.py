@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from embargo.backtest.distributions import student_sf
 from embargo.backtest.metrics.ratios import annual_volatility, sharpe
 from embargo.backtest.metrics.series import Returns, checked, deviation, number, quotient, yearly
 from embargo.data_loaders.errors import DataError
@@ -245,28 +246,42 @@ def regression(returns: Returns, benchmark: Returns, *, periods_per_year: float)
     spread = deviation(theirs)
     if len(mine) < _FEWEST_ROWS or not spread > 0.0:
         return dict.fromkeys((*names, "r_squared", "hac_lags"))
-    from statsmodels.regression.linear_model import OLS
-
     # In units of its own deviation the benchmark cannot make the normal equations ill-conditioned.
     design = np.column_stack([np.ones(len(mine)), theirs / spread])
-    plain = OLS(mine, design).fit()
-    lags = max(newey_west_lags(plain.resid), newey_west_lags(plain.resid * (design[:, 1] - design[:, 1].mean())))
-    fitted = plain.get_robustcov_results("HAC", maxlags=lags, use_correction=True, use_t=True)
+    inverse = np.linalg.pinv(design, rcond=1e-15)
+    alpha, beta = params = inverse @ mine
+    residuals = mine - design @ params
+    lags = max(newey_west_lags(residuals), newey_west_lags(residuals * (design[:, 1] - design[:, 1].mean())))
+    variances = np.diag(_hac(design, residuals, inverse @ inverse.T, lags))
     # Degenerate series can give a negative variance; its root is NaN and becomes None below.
-    with np.errstate(invalid="ignore"):
-        (alpha, beta), (alpha_error, beta_error) = fitted.params, fitted.bse
+    with np.errstate(invalid="ignore", divide="ignore"):
+        alpha_error, beta_error = np.sqrt(variances)
+        alpha_t = alpha / alpha_error
     # A multiple of the benchmark leaves only rounding in the residuals: its alpha has no error to be held against.
-    exact = float(np.std(plain.resid)) <= 1e-12 * max(float(np.abs(mine).max()), 1e-300)
+    variation = float(((mine - mine.mean()) ** 2).sum())
+    exact = float(np.std(residuals)) <= 1e-12 * max(float(np.abs(mine).max()), 1e-300)
     return {
         "alpha_annual": number(alpha * periods),
         "alpha_standard_error": number(alpha_error * periods),
-        "alpha_t": None if exact else number(float(fitted.tvalues[0])),
-        "alpha_p_value": None if exact else number(float(fitted.pvalues[0])),
+        "alpha_t": None if exact else number(float(alpha_t)),
+        "alpha_p_value": None if exact else number(float(2.0 * student_sf(abs(alpha_t), len(mine) - 2))),
         "beta": number(beta / spread),
         "beta_standard_error": number(beta_error / spread),
-        "r_squared": number(float(plain.rsquared)) if deviation(mine) > 0.0 else None,
+        "r_squared": number(1.0 - float(residuals @ residuals) / variation) if deviation(mine) > 0.0 else None,
         "hac_lags": lags,
     }
+
+
+def _hac(design: np.ndarray, residuals: np.ndarray, inverse: np.ndarray, lags: int) -> np.ndarray:
+    """Newey and West's covariance of the coefficients, scaled by n / (n - k); ``inverse`` is (X'X)^-1."""
+    scores = design * residuals[:, None]
+    inner = scores.T @ scores
+    for lag in range(1, lags + 1):
+        product = scores[lag:].T @ scores[:-lag]
+        inner += (1.0 - lag / (lags + 1.0)) * (product + product.T)
+    rows, columns = design.shape
+    covariance = inverse @ inner @ inverse.T
+    return np.asarray(covariance * (rows / float(rows - columns)))
 
 
 def relative(returns: Returns, benchmark: Returns, *, periods_per_year: float) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from embargo.backtest.arguments import check_level
 from embargo.backtest.metrics.series import Returns, checked, deviation, number, quotient
@@ -254,7 +254,7 @@ def value_at_risk_cornish_fisher(returns: Returns, level: float = 0.95) -> float
     >>> round(value_at_risk_cornish_fisher(returns, 0.95), 4)
     0.0152
     """
-    z = float(norm.ppf(_tail(level)))
+    z = float(ndtri(_tail(level)))
     moments = _expandable(returns)
     if moments is None:
         return None
@@ -299,14 +299,15 @@ def expected_shortfall_cornish_fisher(returns: Returns, level: float = 0.95) -> 
     0.0194
     """
     tail = _tail(level)
-    z = float(norm.ppf(tail))
+    z = float(ndtri(tail))
     moments = _expandable(returns)
     if moments is None:
         return None
     mean, spread, skew, excess = moments
+    density = math.exp(-(z**2) / 2.0) / math.sqrt(2.0 * math.pi)
     # Means of the polynomials of a standard normal below z, each over -density / tail.
     shape = 1 + z * skew / 6 + (z**2 - 1) * excess / 24 - (2 * z**2 - 1) * skew**2 / 36
-    return number(-(mean - spread * float(norm.pdf(z)) / tail * shape))
+    return number(-(mean - spread * density / tail * shape))
 
 
 def _expandable(returns: Returns) -> tuple[float, float, float, float] | None:

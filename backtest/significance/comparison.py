@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from embargo.backtest.arguments import (
     check_at_least,
@@ -424,9 +424,9 @@ def _judged(
         low_percentile=float(low),
         high_percentile=float(high),
         p_value=float((1 + np.count_nonzero(pivots >= reached)) / (1 + len(pivots))),
-        p_value_hac=float(2.0 * norm.sf(reached)),
+        p_value_hac=float(2.0 * ndtr(-reached)),
         standard_error=error * unit,
-        detectable=float((norm.ppf(1.0 - tail) + norm.ppf(0.8)) * error * unit),
+        detectable=float((ndtri(1.0 - tail) + ndtri(0.8)) * error * unit),
         block_length=block,
         n=n,
         level=level,

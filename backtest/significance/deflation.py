@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from embargo.backtest.arguments import check_at_least, check_positive
 from embargo.data_loaders.errors import ConfigError, DataError
@@ -69,7 +69,7 @@ def probabilistic_sharpe(
     check_at_least("n", n, 2)
     check_positive("inflation", inflation)
     spread = variance_factor("probabilistic_sharpe", sharpe_per_period, skew, kurtosis_raw) * inflation
-    return float(norm.cdf((sharpe_per_period - benchmark) * math.sqrt(n - 1.0) / math.sqrt(spread)))
+    return float(ndtr((sharpe_per_period - benchmark) * math.sqrt(n - 1.0) / math.sqrt(spread)))
 
 
 def variance_factor(who: str, sharpe_per_period: float, skew: float, kurtosis_raw: float) -> float:
@@ -133,7 +133,7 @@ def minimum_track_record(
     if not sharpe_per_period > benchmark:
         return None
     factor = variance_factor("minimum_track_record", sharpe_per_period, skew, kurtosis_raw) * inflation
-    return float(1.0 + factor * (norm.ppf(level) / (sharpe_per_period - benchmark)) ** 2)
+    return float(1.0 + factor * (ndtri(level) / (sharpe_per_period - benchmark)) ** 2)
 
 
 def expected_maximum_sharpe(n_trials: float, variance: float) -> float:
@@ -173,8 +173,8 @@ def expected_maximum_sharpe(n_trials: float, variance: float) -> float:
     check_at_least("variance", variance, 0)
     if n_trials == 1.0:
         return 0.0
-    highest = (1.0 - np.euler_gamma) * norm.ppf(1.0 - 1.0 / n_trials)
-    highest += np.euler_gamma * norm.ppf(1.0 - 1.0 / (n_trials * math.e))
+    highest = (1.0 - np.euler_gamma) * ndtri(1.0 - 1.0 / n_trials)
+    highest += np.euler_gamma * ndtri(1.0 - 1.0 / (n_trials * math.e))
     # The approximation is negative below 1.3 trials, where the maximum is hardly more than one draw.
     return float(math.sqrt(variance) * max(highest, 0.0))
 

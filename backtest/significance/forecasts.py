@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t
 
 from embargo.backtest.arguments import (
     check_at_least,
 )
+from embargo.backtest.distributions import student_sf
 from embargo.backtest.significance.series import paired_series, varies
 from embargo.data_loaders.errors import DataError
 
@@ -115,7 +115,7 @@ def diebold_mariano(
         variance = _truncated_variance(change - mean, horizon)
         correction = math.sqrt((n + 1 - 2 * horizon + horizon * (horizon - 1) / n) / n)
     statistic = mean / math.sqrt(variance / n) * correction
-    return ForecastComparison(mean, statistic, float(2.0 * t.sf(abs(statistic), degrees)), degrees, n)
+    return ForecastComparison(mean, statistic, float(2.0 * student_sf(abs(statistic), degrees)), degrees, n)
 
 
 def _truncated_variance(deviations: np.ndarray, horizon: int) -> float:

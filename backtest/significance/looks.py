@@ -12,9 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy.optimize import brentq
-from scipy.special import ndtr
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from embargo.backtest.arguments import check_share
 from embargo.data_loaders.errors import DataError
@@ -251,11 +249,13 @@ def sequential_test(rows: np.ndarray, p_values: np.ndarray, *, level: float = 0.
         )
     taken = _apart(everything)
     information = everything[taken]
-    statistics = norm.isf(np.clip(alone[taken], _NOTHING, 1.0 - _NOTHING))
+    statistics = -ndtri(np.clip(alone[taken], _NOTHING, 1.0 - _NOTHING))
     bounds = group_sequential_bounds(information, spent_by(information, level=level))
 
     def missed(drift: float) -> float:
         return crossing_probability(information, bounds, drift=drift) - _POWER
+
+    from scipy.optimize import brentq  # loaded here and below because most runs have no looks
 
     most = 12.0 / math.sqrt(information[0])
     return SequentialTest(
@@ -290,6 +290,8 @@ def _crossed_at(information: np.ndarray, statistics: np.ndarray) -> float:
         return math.exp(least)
     if short(most) > 0.0:
         return 1.0
+    from scipy.optimize import brentq
+
     return math.exp(brentq(short, least, most, xtol=1e-4))
 
 
@@ -330,6 +332,8 @@ class _Walk:
             return _HIGHEST
         if self.crossing(look, _LOWEST) <= share:
             return _LOWEST
+        from scipy.optimize import brentq
+
         return float(brentq(lambda bound: self.crossing(look, bound) - share, _LOWEST, _HIGHEST, xtol=1e-9))
 
     def on(self, look: float, bound: float) -> _Walk:

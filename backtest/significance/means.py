@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.backtest.arguments import check_level, check_periods_per_year
+from embargo.backtest.distributions import student_ppf, student_sf
 from embargo.backtest.significance.resampling import automatic_block_length
 from embargo.backtest.significance.series import MINIMUM_ROWS, checked_returns, varies
 
@@ -101,7 +102,6 @@ def mean_estimate(returns: pd.Series | np.ndarray, *, periods_per_year: float, l
     (0.162, -0.015, 0.339, 0.0356)
     """
     from scipy.fft import dct
-    from scipy.stats import t as student
 
     values = checked_returns(returns, "mean_estimate")
     check_level(level)
@@ -115,7 +115,7 @@ def mean_estimate(returns: pd.Series | np.ndarray, *, periods_per_year: float, l
     error = math.sqrt(float(weights @ weights) / degrees / n) * periods_per_year
     if not error > 0.0:
         return MeanEstimate(mean, None, None, None, None, None, None, n, level)
-    reach = float(student.ppf(0.5 + 0.5 * level, degrees)) * error
+    reach = float(student_ppf(0.5 + 0.5 * level, degrees)) * error
     return MeanEstimate(
         mean=mean,
         standard_error=error,
@@ -123,7 +123,7 @@ def mean_estimate(returns: pd.Series | np.ndarray, *, periods_per_year: float, l
         high=mean + reach,
         t=mean / error,
         degrees_of_freedom=degrees,
-        p_value=float(student.sf(mean / error, degrees)),
+        p_value=float(student_sf(mean / error, degrees)),
         n=n,
         level=level,
     )

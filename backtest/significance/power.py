@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from embargo.backtest.arguments import check_at_least, check_periods_per_year, check_positive
 from embargo.backtest.significance.deflation import variance_factor
@@ -133,4 +133,4 @@ def _reach(significance: float, power: float) -> float:
         raise ConfigError(f"significance must lie in (0, 0.5), got {significance}. 0.05 is usual.")
     if not significance < power < 1.0:
         raise ConfigError(f"power must lie between significance and 1, got {power}. 0.8 is usual.")
-    return float(norm.ppf(power) - norm.ppf(significance))
+    return float(ndtri(power) - ndtri(significance))

@@ -11,8 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.stats import norm
+from scipy.special import log_ndtr
 
 from embargo.backtest.arguments import check_at_least, check_block, check_n_boot
 from embargo.backtest.significance.panels import checked_members, panel_block_length, prewhitened_error
@@ -81,7 +80,7 @@ def expected_maximum_normal(number: float) -> float:
     """
     check_at_least("number", number, 1)
     # By symmetry the mean is the integral over z > 0 of P(max > z) - P(max <= -z).
-    above, below = number * norm.logcdf(_GRID), number * norm.logsf(_GRID)
+    above, below = number * log_ndtr(_GRID), number * log_ndtr(-_GRID)
     return float(np.trapezoid(-np.expm1(above) - np.exp(below), _GRID))
 
 
@@ -211,4 +210,6 @@ def _number(luck: float, trials: int) -> float:
         return 1.0
     if luck >= expected_maximum_normal(trials):
         return float(trials)
+    from scipy.optimize import brentq  # loaded here because most runs ask for no number of trials
+
     return float(brentq(lambda number: expected_maximum_normal(number) - luck, 1.0, float(trials), xtol=1e-6))

@@ -60,8 +60,9 @@ from embargo.research.progress import Quiet, Stages
 from embargo.research.records.finished import settings_of
 from embargo.research.records.provenance import git_commit, versions
 from embargo.research.records.sealed import read_manifest
+from embargo.research.run.bases import given_base
 from embargo.research.run.plan import Plan, base_of
-from embargo.research.run.reading import given_base, lent, model_settings, with_base
+from embargo.research.run.reading import lent, model_settings, with_base
 from embargo.research.run.samples import Part, split_labelled_file
 
 # What is said where an engine was named that has nothing to do.

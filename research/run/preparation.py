@@ -65,11 +65,11 @@ def prepare(config: Config, stages: Stages, inputs: Inputs | None = None) -> Pla
         check_endpoint(config.model if taught_by is None else taught_by)
     if config.model.on_base:
         # Loaded here because no other kind needs what reads and checks a base.
-        from embargo.research.run.reading import given_base, given_vintages
+        from embargo.research.run.bases import given_base, given_vintages
 
         base = given_base(config.model)
     if taught_by is not None and taught_by.on_base:
-        from embargo.research.run.reading import given_base, given_vintages
+        from embargo.research.run.bases import given_base, given_vintages
 
         teacher = given_base(taught_by)
     world = world_of(config, load_inputs(config, stages) if inputs is None else inputs)

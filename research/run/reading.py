@@ -18,20 +18,11 @@ import pandas as pd
 
 from embargo.data_loaders.errors import DataError
 from embargo.data_loaders.fields import CLASSES
-from embargo.data_loaders.splits.folds import Fold
-from embargo.models.bases.resolve import TINY_INSTRUCT, Base, resolve_base
-from embargo.models.bases.vintages import Vintages, open_vintages, series_of
+from embargo.models.bases.resolve import TINY_INSTRUCT, Base
 from embargo.models.calibration.fitting import Calibration
-from embargo.models.export.onnx import check_runtime
 from embargo.models.fitting import FittedModel, fit_scorer, scorer_kind
-from embargo.models.loading.load import load_tokenizer
 from embargo.models.loading.shared import SharedBase
-from embargo.models.methods.cards import check_method
 from embargo.models.prompt import Prompting
-from embargo.models.prompting.context import check_prompts
-from embargo.models.prompting.room import check_room, room_doubt
-from embargo.models.prompting.settings import PromptSettings
-from embargo.models.prompting.templates import load_template
 from embargo.models.record import RECORD_COLUMNS, dated_record, read_record
 from embargo.models.scorer import Paid
 from embargo.models.scorers.cache import SCORES, ScoreCache, SpareCache
@@ -39,15 +30,14 @@ from embargo.models.scorers.distilled import DistilledSettings
 from embargo.models.scorers.given import GivenSettings
 from embargo.models.scorers.linear import LinearSettings
 from embargo.models.scorers.own import files_told
-from embargo.models.scorers.prompted import require_decoder
 from embargo.models.scorers.score import Spread, score_articles
-from embargo.models.tuning.tiny_lm import TinyLmSettings
 from embargo.research.config.experiment import Config
-from embargo.research.config.model import ModelSection, PromptSection, ReaderSection
+from embargo.research.config.model import ModelSection, ReaderSection
 from embargo.research.engine.blocks import spread_over
 from embargo.research.engine.keepers import Engine, Serial
 from embargo.research.progress import Advance, Quiet, Stages
 from embargo.research.run.asking import PaidAccount, endpoint_settings, texts_of_teacher
+from embargo.research.run.bases import prompt_settings
 from embargo.research.run.built_in import make_base
 from embargo.research.run.given_scores import given_scores
 from embargo.research.run.memory import Memory
@@ -104,70 +94,6 @@ class Reading:
     answers: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=ANSWER_COLUMNS))
     prompts: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=PROMPT_COLUMNS))
     orders: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=ORDER_COLUMNS))
-
-
-def given_base(model: ReaderSection) -> Base | None:
-    """Find the base model; None where none is needed, the built-in one is made from the news, or it is a series.
-
-    Raises
-    ------
-    MissingPartError, ConfigError, LeakError
-        If the base is not there, or its declared knowledge cutoff contradicts its documentation.
-    """
-    check_runtime(model.scorer)
-    if model.prompt is not None:
-        settings = prompt_settings(model.prompt)
-        template = check_prompts(settings)
-        if model.kind == "prompted" and model.made_here:
-            room_doubt(settings, template, TinyLmSettings().max_length)
-    if not model.on_base or model.made_here or _series(model) is not None:
-        return None
-    base = resolve_base(str(model.base), revision=model.revision, knowledge_cutoff=model.knowledge_cutoff)
-    _check_use(model, base)
-    return base
-
-
-def _check_use(model: ReaderSection, base: Base) -> None:
-    """Refuse a base that the configured reader cannot start from."""
-    if model.kind == "prompted":
-        require_decoder(base)
-        settings = PromptSettings() if model.prompt is None else prompt_settings(model.prompt)
-        check_room(settings, load_template(settings.template), load_tokenizer(base))
-    else:
-        check_method(model.method, base, model.target)
-
-
-def given_vintages(config: Config, folds: Sequence[Fold], reader: ReaderSection | None = None) -> Vintages | None:
-    """Find the vintages that the folds of a run need, or those of its teacher; None where the base is no series.
-
-    Raises
-    ------
-    ConfigError
-        If no vintage ends before the training of a fold does.
-    MissingPartError, LeakError
-        As `given_base`.
-    """
-    # As `base_of` chooses.
-    trained = folds[:1] if config.labels.source == "file" else folds
-    return vintages_before(
-        config.model if reader is None else reader,
-        {f"the training of fold {fold.index + 1} of {len(folds)}": fold.train_end for fold in trained},
-    )
-
-
-def vintages_before(model: ReaderSection, endings: Mapping[str, pd.Timestamp]) -> Vintages | None:
-    """Find the vintages that trainings need, by what they are called and when they end; None for no series."""
-    named = _series(model) if model.on_base else None
-    if named is None:
-        return None
-    vintages = open_vintages(named, endings)
-    for base in vintages.bases:
-        _check_use(model, base)
-    return vintages
-
-
-def _series(model: ReaderSection) -> Mapping[str, str] | None:
-    return series_of(model.base, revision=model.revision, knowledge_cutoff=model.knowledge_cutoff)
 
 
 def with_base(plan: Plan, until: pd.Timestamp, cache: Path, stages: Stages) -> Plan:
@@ -539,11 +465,6 @@ def model_settings(
         return DistilledSettings(told.student, own, told.max_texts, told.temperature)
     assert base is not None
     return tune_settings(model, base, n_train=n_train, seed=seed)
-
-
-def prompt_settings(prompt: PromptSection) -> PromptSettings:
-    """Return the settings of prompts as the models take them."""
-    return PromptSettings(**prompt.model_dump())
 
 
 def probabilities(judged: pd.DataFrame, prefix: str = "") -> np.ndarray:

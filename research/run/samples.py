@@ -19,7 +19,7 @@ from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.data_loaders.fields import CLASSES
 from embargo.data_loaders.splits.folds import Fold, walk_forward, walk_forward_by_count
 from embargo.data_loaders.splits.purging import TimeSplit, part_of, split_undated
-from embargo.models.record import dated_record, samples_read
+from embargo.models.record import read_whole
 from embargo.research.config.archives import dialect_of
 from embargo.research.config.experiment import Config, LabelsSection
 from embargo.research.progress import Stages
@@ -250,9 +250,7 @@ def _labels_by_then(rows: pd.DataFrame, labelled: labels.Labelled, cut: TimeSpli
 
 def _learn_thresholds(learnt: pd.DataFrame, neutral_share: float) -> tuple[tuple[float, float], pd.DataFrame]:
     """Learn thresholds from returns, and write down whose returns these were."""
-    read = samples_read("threshold", learnt["text"].tolist(), [-1] * len(learnt))
-    record = dated_record(read, learnt.assign(label=-1), learnt.iloc[:0])
-    return labels.fit_thresholds(learnt["value"], neutral_share), record
+    return labels.fit_thresholds(learnt["value"], neutral_share), read_whole("threshold", learnt)
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.signal import lfilter
 
 from embargo.data_loaders.errors import ConfigError, DataError, LeakError
 from embargo.data_loaders.schemas import Prices
+from embargo.signals.recursion import faded_sum
 
 REASONS = ("known", "no_closed_bar", "not_traded", "short_window", "undefined")
 
@@ -96,7 +96,7 @@ def _smoothed(values: np.ndarray, window: int, rate: float, first: int) -> np.nd
         # Not numpy's mean, which adds up in another order when a block has one column.
         seed = _mean(values[first - window + 1 : first + 1], window)[-1:]
         smooth[first] = seed
-        smooth[first + 1 :] = lfilter([rate], [1.0, rate - 1.0], values[first + 1 :], axis=0, zi=(1.0 - rate) * seed)[0]
+        smooth[first + 1 :] = faded_sum(rate * values[first + 1 :], 1.0 - rate, (1.0 - rate) * seed[0])
     return smooth
 
 

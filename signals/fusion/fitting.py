@@ -12,7 +12,6 @@ from importlib.metadata import version
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from embargo.data_loaders.errors import DataError, LeakError
@@ -223,5 +222,7 @@ def _calibration(logits: np.ndarray, labels: np.ndarray) -> tuple[float, tuple[f
 
     start = np.concatenate([[1.0], np.zeros(classes - 1)])
     bounds = [SCALE_BOUNDS, *[BIAS_BOUNDS] * (classes - 1)]
+    from scipy.optimize import minimize  # loaded here because few runs fuse
+
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-14, "gtol": 1e-9})
     return float(found.x[0]), (0.0, *(float(bias) for bias in found.x[1:]))

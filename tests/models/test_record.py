@@ -21,6 +21,7 @@ from embargo.models.record import (
     SampleRead,
     dated_record,
     read_record,
+    read_whole,
     samples_read,
     write_record,
 )
@@ -62,6 +63,15 @@ def test_what_was_not_handed_over_has_no_instant() -> None:
     assert record.loc[record["known_at"].notna(), "text_hash"].tolist() == [text_hash("up")]
     undated = dated_record(samples_read("optimiser", ["up"], [2]), train[["text", "label"]], train.iloc[:0])
     assert undated["known_at"].isna().all()
+
+
+@settings(max_examples=25)
+@given(SAMPLES.filter(bool))
+def test_a_part_that_was_read_whole_is_recorded_as_sample_by_sample(samples) -> None:
+    part = frame(samples, CUTOFF).drop(columns="label")
+    read = samples_read("threshold", part["text"].tolist(), [-1] * len(part))
+    expected = dated_record(read, part.assign(label=-1), part.iloc[:0])
+    pd.testing.assert_frame_equal(read_whole("threshold", part), expected, check_exact=True)
 
 
 @given(SAMPLES)

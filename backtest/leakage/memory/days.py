@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.backtest.arguments import check_level, check_n_boot, check_seed
+from embargo.backtest.distributions import average_ranks
 from embargo.backtest.leakage.findings import require_columns, utc_array
 from embargo.backtest.significance.resampling import automatic_block_length, stationary_blocks
 from embargo.data_loaders.errors import DataError
@@ -50,9 +51,9 @@ class Resampled:
 
     def interval(self, level: float) -> tuple[float, float]:
         """Return the normal interval of the value at a level."""
-        from scipy.stats import norm
+        from scipy.special import ndtri
 
-        reach = float(norm.ppf(0.5 + level / 2.0)) * self.error
+        reach = float(ndtri(0.5 + level / 2.0)) * self.error
         return self.value - reach, self.value + reach
 
     def minus(self, other: Resampled) -> Resampled:
@@ -115,8 +116,6 @@ def read_forecasts(frame: pd.DataFrame, columns: Sequence[str], *, where: str) -
     DataError
         If a column is missing, not numeric, or an instant is naive.
     """
-    from scipy.stats import rankdata
-
     require_columns(frame, ("at", *columns), where=where)
     for name in columns:
         if not pd.api.types.is_numeric_dtype(frame[name]):
@@ -129,7 +128,7 @@ def read_forecasts(frame: pd.DataFrame, columns: Sequence[str], *, where: str) -
     kept = frame.iloc[order].reset_index(drop=True)
     kept["day"] = day
     if "earned" in columns:
-        kept["rank"] = (rankdata(kept["earned"]) - 0.5) / max(len(kept), 1) - 0.5
+        kept["rank"] = (average_ranks(kept["earned"]) - 0.5) / max(len(kept), 1) - 0.5
     return Forecasts(kept, instants.astype("datetime64[us]"), int((~known).sum()))
 
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
+from embargo.backtest.distributions import average_ranks
 from embargo.backtest.leakage.catalogue import CHECKS
 from embargo.backtest.leakage.duplicates import MIN_TOKENS, near_matches
 from embargo.backtest.leakage.findings import EVIDENCE_ROWS, AuditVerdict, aware_instant, moment
@@ -250,5 +250,5 @@ def _placed(values: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.nda
     """
     inside = first | second
     places = np.zeros(len(values))
-    places[inside] = rankdata(values[inside]) / inside.sum()
+    places[inside] = average_ranks(values[inside]) / inside.sum()
     return places

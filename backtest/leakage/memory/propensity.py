@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from embargo.backtest.arguments import check_level
 from embargo.backtest.leakage.findings import AuditVerdict, aware_instant, evidence_rows, moment, require_columns
@@ -472,7 +472,7 @@ def check_lookahead_propensity(
         )
         return _PROPENSITY.unproven(said, figures)
     value, error = float(before.coefficients[3]), float(before.errors[3])
-    reach = float(norm.ppf(0.5 + level / 2.0))
+    reach = float(ndtri(0.5 + level / 2.0))
     figures |= dict(zip(("forecast", "propensity", "interaction"), map(float, before.coefficients[1:]), strict=True))
     figures |= {"interaction_z": value / error, "detectable": DOUBT * error}
     later, later_error = (float(after.coefficients[3]), float(after.errors[3])) if after else (np.nan, np.nan)

@@ -23,9 +23,10 @@ from embargo.research.config.adapt import AdaptConfig
 from embargo.research.config.model import ModelSection, ReaderSection
 from embargo.research.progress import Advance, Stages
 from embargo.research.records.folders import write_json
+from embargo.research.run.bases import given_base
 from embargo.research.run.built_in import make_base
 from embargo.research.run.plan import Plan, background_of, base_of, teacher_base_of
-from embargo.research.run.reading import fit_fold, given_base, model_settings, with_base
+from embargo.research.run.reading import fit_fold, model_settings, with_base
 from embargo.research.run.samples import Samples, early_samples
 from embargo.research.run.world import content_of
 from embargo.research.studies.adapt.costs import Effort, has_gpu, measured, spent_from

@@ -30,10 +30,11 @@ from embargo.data_loaders.splits import (
 from embargo.research.config.experiment import Config
 from embargo.research.progress import Stages
 from embargo.research.records.folders import write_json, writing
+from embargo.research.run.bases import given_base, vintages_before
 from embargo.research.run.data_verdict import judge_data
 from embargo.research.run.pipeline import material_of
 from embargo.research.run.plan import Plan
-from embargo.research.run.reading import given_base, read, vintages_before, with_base
+from embargo.research.run.reading import read, with_base
 from embargo.research.run.rules import rules_of
 from embargo.research.run.samples import Samples, plan_samples
 from embargo.research.run.trading import decide, market_of, rehearse

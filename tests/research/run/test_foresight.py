@@ -13,10 +13,10 @@ from embargo.research.config.experiment import load_config
 from embargo.research.config.names import names_of
 from embargo.research.examples.shipped import example
 from embargo.research.progress import Quiet
+from embargo.research.run.bases import given_base
 from embargo.research.run.foresight import prompt_cautions
 from embargo.research.run.plan import Plan
 from embargo.research.run.preparation import prepare
-from embargo.research.run.reading import given_base
 
 PROMPTED = ("model.kind=prompted", "model.base=tiny-lm")
 WORDS = """
