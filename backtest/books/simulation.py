@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
-from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -19,7 +18,8 @@ import pandas as pd
 from embargo.backtest.books.costs import Costs
 from embargo.backtest.books.execution import STALE_AFTER, Execution, trailing_volatility
 from embargo.backtest.books.kernel import Market, Record, equity_of, record
-from embargo.data_loaders.errors import ConfigError, DataError
+from embargo.backtest.books.panels import check_prices, check_shapes, check_weights, numbers_of, same_labels
+from embargo.data_loaders.errors import ConfigError
 from embargo.data_loaders.schemas import utc_microseconds
 
 WEIGHT_TOLERANCE = 0.001
@@ -131,7 +131,7 @@ def marks(open: pd.DataFrame, close: pd.DataFrame) -> np.ndarray:  # noqa: A002 
         Row t is the value at open[t]: that price, else the newest close or open before it. The last row is the value
         after the last close. NaN before a symbol's first price.
     """
-    _same_labels(open, close, "open", "close")
+    same_labels(open, close, "open", "close")
     return _values(open.to_numpy(dtype=float), close.to_numpy(dtype=float))
 
 
@@ -151,43 +151,6 @@ def _missing_run(missing: np.ndarray) -> np.ndarray:
     position = np.arange(len(missing))[:, None]
     last_present = np.maximum.accumulate(np.where(missing, -1, position), axis=0)
     return np.where(missing, position - last_present, 0)
-
-
-def _check_panel(panel: object, name: str) -> None:
-    """Refuse what is no table of bars by symbols."""
-    if not isinstance(panel, pd.DataFrame):
-        raise DataError(
-            f"simulate: {name} is a {type(panel).__name__}, and a DataFrame is wanted, one row for each bar and one "
-            "column for each symbol."
-        )
-    if not panel.size:
-        raise DataError(f"simulate: {name} has the shape {panel.shape}. Give one bar and one symbol, or more.")
-
-
-def _numbers_of(panel: pd.DataFrame, name: str) -> np.ndarray:
-    """Return a panel's numbers, float64 of its shape; DataError that names the first cell that is none."""
-    try:
-        return panel.to_numpy(dtype=float)
-    except (TypeError, ValueError) as failure:
-        for column in panel:
-            strange = (pd.to_numeric(panel[column], errors="coerce").isna() & panel[column].notna()).to_numpy()
-            if strange.any():
-                row = int(np.argmax(strange))
-                raise DataError(
-                    f"simulate: the {name} of {column} at {panel.index[row]} is {panel[column].iloc[row]!r}, which is "
-                    "no number."
-                ) from failure
-        raise
-
-
-def _same_labels(first: pd.DataFrame, second: pd.DataFrame, first_name: str, second_name: str) -> None:
-    for panel, name in ((first, first_name), (second, second_name)):
-        _check_panel(panel, name)
-    if not (first.index.equals(second.index) and first.columns.equals(second.columns)):
-        raise DataError(
-            f"simulate: {first_name} {first.shape} and {second_name} {second.shape} carry different bars or symbols. "
-            "Reindex one to the other."
-        )
 
 
 def holding_returns(
@@ -332,57 +295,6 @@ def net_returns(
     return np.asarray(net)
 
 
-def _check_shapes(
-    weights: pd.DataFrame,
-    open: pd.DataFrame,  # noqa: A002
-    close: pd.DataFrame,
-    open_at: pd.DatetimeIndex,
-    initial_cash: float,
-) -> None:
-    _same_labels(weights, open, "weights", "open")
-    _same_labels(open, close, "open", "close")
-    if not isinstance(open_at, pd.DatetimeIndex):
-        raise DataError(f"simulate: open_at is a {type(open_at).__name__}, and a DatetimeIndex in UTC is wanted.")
-    if len(open_at) != len(weights):
-        raise DataError(f"simulate: {len(weights)} rows of weights but {len(open_at)} opening instants.")
-    if isinstance(weights.index, pd.DatetimeIndex) and not weights.index.equals(open_at):
-        raise DataError(
-            f"simulate: the weights are indexed by {weights.index.dtype} from {weights.index[0]} on, and open_at by "
-            f"{open_at.dtype} from {open_at[0]} on. Use the same bars, in UTC."
-        )
-    if not (isinstance(initial_cash, Real) and np.isfinite(initial_cash) and initial_cash > 0.0):
-        raise ConfigError(f"initial_cash must be a positive number, got {initial_cash!r}.")
-
-
-def _check_prices(open: pd.DataFrame, close: pd.DataFrame) -> None:  # noqa: A002
-    for name, prices in (("open", open), ("close", close)):
-        values = _numbers_of(prices, name)
-        wrong = ~((values > 0.0) & (values < np.inf) | np.isnan(values))
-        if wrong.any():
-            row, column = np.argwhere(wrong)[0]
-            raise DataError(
-                f"simulate: the {name} of {prices.columns[column]} at {prices.index[row]} is {values[row, column]}. "
-                "Prices are positive; write NaN where there was no trade."
-            )
-
-
-def _check_weights(weights: pd.DataFrame, leverage: float) -> None:
-    values = _numbers_of(weights, "weight")
-    if not np.isfinite(values).all():
-        row, column = np.argwhere(~np.isfinite(values))[0]
-        raise DataError(
-            f"simulate: the weight of {weights.columns[column]} at {weights.index[row]} is {values[row, column]}. "
-            "Write 0 to hold nothing."
-        )
-    gross = np.abs(values).sum(axis=1)
-    if (gross > leverage + 1e-9).any():
-        row = int(np.argmax(gross))
-        remedy = "the account has no margin. Lower 'gross'" if leverage == 1.0 else "that is the account's leverage"
-        raise ConfigError(
-            f"simulate: gross exposure {gross[row]:.6f} at {weights.index[row]} exceeds {leverage:g} and {remedy}."
-        )
-
-
 def _market(
     open: pd.DataFrame,  # noqa: A002
     close: pd.DataFrame,
@@ -395,10 +307,10 @@ def _market(
     """Arrays for the kernel, every panel checked against the prices' labels."""
     for name, panel in (extra | {"dead": dead}).items():
         if panel is not None:
-            _same_labels(panel, open, name, "open")
+            same_labels(panel, open, name, "open")
     if costs.impact > 0.0 and extra["volatility"] is None:
         extra = extra | {"volatility": trailing_volatility(close)}
-    arrays = {name: None if panel is None else _numbers_of(panel, name) for name, panel in extra.items()}
+    arrays = {name: None if panel is None else numbers_of(panel, name) for name, panel in extra.items()}
     closes = close.to_numpy(dtype=float)
     fill = closes if execution.fill == "close" else open.to_numpy(dtype=float)
     flags = None if dead is None else dead.to_numpy(dtype=bool)
@@ -488,18 +400,18 @@ def simulate(
     """
     if engine not in ("vectorbt", "kernel"):
         raise ConfigError(f"engine must be 'vectorbt' or 'kernel', got {engine!r}.")
-    _check_shapes(weights, open, close, open_at, initial_cash)
+    check_shapes(weights, open, close, open_at, initial_cash)
     extra = {"volume": volume, "volatility": volatility, "funding": funding}
     # These panels are of the caller, who may write to them later: what is derived then must be of what they hold now.
     weights, open, close = (panel.copy(deep=False) for panel in (weights, open, close))  # noqa: A001
     terms = (costs, execution, initial_cash, (open, close))
     if engine == "kernel" and execution.fill == "open" and all(panel is None for panel in (*extra.values(), dead)):
-        market = Market(_numbers_of(open, "open"), _numbers_of(close, "close"), bar_years(open_at))
-        account = equity_of(_numbers_of(weights, "weight"), market, costs, execution, initial_cash=initial_cash)
+        market = Market(numbers_of(open, "open"), numbers_of(close, "close"), bar_years(open_at))
+        account = equity_of(numbers_of(weights, "weight"), market, costs, execution, initial_cash=initial_cash)
         if account is not None:
             return _books(_Ledger(weights, open_at, market, *terms, account.equity), account.turnover, None)
-    _check_prices(open, close)
-    _check_weights(weights, execution.leverage)
+    check_prices(open, close)
+    check_weights(weights, execution.leverage)
     market = _market(open, close, bar_years(open_at), costs, execution, extra, dead)
     kept = record(weights.to_numpy(dtype=float), market, costs, execution, initial_cash=initial_cash)
     equity, trades = kept.account.equity, None

@@ -254,7 +254,7 @@ def evaluate(
     from embargo.research.cli import answering
     from embargo.research.modelling.judgement_tables import print_judgement
     from embargo.research.modelling.judging import judge
-    from embargo.research.modelling.tuning import open_model
+    from embargo.research.modelling.opening import open_model
     from embargo.research.progress import shown
     from embargo.research.records.folders import write_json
 
@@ -348,8 +348,8 @@ def score(
     from embargo.models.content import refuse_taken
     from embargo.models.scorers.cache import ScoreCache
     from embargo.research.engine.choice import engine_of
+    from embargo.research.modelling.opening import open_model
     from embargo.research.modelling.scoring import score_news
-    from embargo.research.modelling.tuning import open_model
     from embargo.research.progress import shown
 
     refuse_taken(out)
@@ -492,7 +492,7 @@ def export(
     """
     from embargo.research.cli import answering
     from embargo.research.modelling.export import export_merged, export_onnx_model, training_texts
-    from embargo.research.modelling.tuning import open_model
+    from embargo.research.modelling.opening import open_model
 
     if onnx == merge:
         raise ConfigError("choose one of --onnx and --merge.")

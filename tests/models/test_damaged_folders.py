@@ -21,7 +21,7 @@ from embargo.data_loaders.errors import DataError
 from embargo.models.bases.resolve import resolve_base
 from embargo.models.bundles.bundle import list_bundles, open_bundle
 from embargo.models.loading.load import encode, load_classifier, load_tokenizer
-from embargo.research.modelling.tuning import open_model
+from embargo.research.modelling.opening import open_model
 
 KINDS = ("lora", "full", "onnx", "base")
 

@@ -18,7 +18,7 @@ from embargo.data_loaders.fields import CLASSES
 from embargo.data_loaders.schemas import validate_scores
 from embargo.research.modelling import judging, tuning
 from embargo.research.modelling import scoring as news_scoring
-from embargo.research.modelling.tuning import open_model
+from embargo.research.modelling.opening import open_model
 from embargo.research.progress import Lines
 
 

@@ -23,7 +23,7 @@ from embargo.research.cli import app
 from embargo.research.config.instruct import InstructConfig
 from embargo.research.config.settings import checked
 from embargo.research.modelling.instructing import _refusals, load_instruct, plan_instruct
-from embargo.research.modelling.tuning import open_model
+from embargo.research.modelling.opening import open_model
 from embargo.research.progress import Quiet
 
 SETTINGS = """

@@ -18,7 +18,7 @@ from samples.small_runs import embargo
 
 from embargo.data_loaders.errors import DataError, EmbargoError, MissingPartError
 from embargo.models.content import seal_of
-from embargo.research.modelling.tuning import open_model
+from embargo.research.modelling.opening import open_model
 from embargo.research.progress import Quiet
 from embargo.research.records import sealed
 from embargo.research.records.finished import read_run

@@ -16,7 +16,7 @@ from embargo.models.scorers.cache import ScoreCache
 from embargo.research.config.experiment import load_config
 from embargo.research.examples.shipped import example
 from embargo.research.modelling.distilling import load_distillation
-from embargo.research.modelling.tuning import open_model
+from embargo.research.modelling.opening import open_model
 from embargo.research.progress import Quiet
 from embargo.research.run import reading
 from embargo.research.run.pipeline import execute
