@@ -121,8 +121,8 @@ class ReaderSection(Section):
     ``kind`` is one of the product's own, or ``"package.module:name"`` of yours, which is told ``settings`` and has to
     be allowed (``--allow``), or the name that an installed package registered under ``embargo.readers``. ``base``
     names one base, or a series of vintages by the last day that each could know, of which each fold takes the newest
-    that ends before its training does. ``scorer = "onnx"`` gives torch's fp32 probabilities sooner; ``"onnx-int8"`` is
-    the fastest on a CPU and moves them.
+    that ends before its training does. ``scorer = "onnx"`` gives torch's fp32 probabilities sooner, and ``"auto"`` takes
+    it where that repays an export; ``"onnx-int8"`` is the fastest on a CPU and moves them.
     """
 
     kind: str = "transformer"
@@ -207,7 +207,7 @@ class ReaderSection(Section):
     def _scorer_fits(self) -> ReaderSection:
         if self.scorer != "torch" and self.kind != "transformer":
             raise ValueError(f"model.scorer = {self.scorer!r} scores transformers; kind = {self.kind!r} needs none")
-        if self.scorer != "torch":
+        if self.scorer not in ("torch", "auto"):
             # Loaded here because few configs ask for it, and what the methods need of a base takes long to load.
             from embargo.models.methods.cards import METHODS
 
