@@ -188,9 +188,8 @@ def fit_scorer(
     reliability_after`` (the bins of `calibration.reliability_table` that hold samples; after is in-sample, the
     calibration was fitted on them), ``validation_accuracy, validation_macro_f1, adapter, scorer_identity, model_id,
     fitted_state`` (sha256 over what was learnt) and, where the base brings a head of three classes, ``head``: its
-    ``labels`` and what tuning made its ``start``. Where the runtime was ``auto``, ``runtime`` holds the ``name`` of what
-    scores and ``why``. Of a reader of the user's own ``files_read`` names files that its
-    code opened by itself, if any.
+    ``labels`` and what tuning made its ``start``. Of ``auto``, ``runtime`` holds the ``name`` of what scores and
+    ``why``. Of a reader of the user's own ``files_read`` names files that its code opened by itself, if any.
 
     Raises
     ------
