@@ -22,9 +22,9 @@ from embargo.models.methods.cards import METHODS
 from embargo.models.methods.settings import Arithmetic, Method
 from embargo.models.scorer import Runtime
 
-# CPU seconds of one thread, of padded batches of headlines and tweets in fp32, seen with bases of MiniLM's shape
-# (``python -m embargo.research.benchmarks.cpu``): what ONNX saves for each text and weight outside the
-# embeddings, and what an export takes, at least and for each weight.
+# CPU seconds of one thread in fp32, seen with MiniLM and tweets of 42 tokens on a processor with AVX-512: what ONNX
+# saves of padded batches for each text and weight outside the embeddings; what an export takes, libraries to be loaded
+# included, at least and for each weight.
 SAVED = 6e-10
 EXPORT_SECONDS, EXPORT_PER_WEIGHT = 5.0, 1.5e-7
 

@@ -32,11 +32,11 @@ from embargo.models.tuning.adapters import Adapter, adapted_model, tune
 MAX_LENGTH, BATCH, TUNED_ON, VALIDATION = 128, 32, 64, 32
 
 
-def spent(carry_out: Callable[[], Any]) -> float:
-    """Return the CPU seconds of this process that a call takes."""
+def spent(carry_out: Callable[[], Any]) -> tuple[float, Any]:
+    """Return the CPU seconds of this process that a call takes, and what it returns."""
     start = time.process_time()
-    carry_out()
-    return time.process_time() - start
+    found = carry_out()
+    return time.process_time() - start, found
 
 
 def read_texts(path: Path | None, n: int) -> list[str]:
@@ -61,13 +61,13 @@ def tuned(base: Base, texts: Sequence[str], folder: Path) -> Adapter:
     )
 
 
-def plain_scores(base: Base, adapter: Adapter, texts: Sequence[str]) -> Callable[[], np.ndarray]:
+def plain_scorer(base: Base, adapter: Adapter) -> Callable[[Sequence[str]], np.ndarray]:
     """Return a loop over batches that are sorted by their tokens and padded to their longest."""
     import torch
 
     model, tokenizer = scoring_model(base, adapter, "fp32"), load_tokenizer(base)
 
-    def loop() -> np.ndarray:
+    def loop(texts: Sequence[str]) -> np.ndarray:
         tokens = encode(tokenizer, texts, MAX_LENGTH)
         order, found = np.argsort([len(each) for each in tokens], kind="stable"), np.empty((len(texts), 3))
         with torch.inference_mode():
@@ -79,8 +79,8 @@ def plain_scores(base: Base, adapter: Adapter, texts: Sequence[str]) -> Callable
     return loop
 
 
-def plain_training(base: Base, texts: Sequence[str], folder: Path) -> Callable[[], Any]:
-    """Return a pass of transformers' Trainer over the texts, with the adapters and the rate that tuning takes."""
+def plain_training(base: Base, texts: Sequence[str], folder: Path) -> None:
+    """Let transformers' Trainer pass over the texts, with the adapters and the rate that tuning takes."""
     from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
 
     settings = TuneSettings(method="lora", compute="fp32", epochs=1, batch_size=BATCH, max_length=MAX_LENGTH)
@@ -113,21 +113,24 @@ def plain_training(base: Base, texts: Sequence[str], folder: Path) -> Callable[[
         eval_dataset=rows(texts[-VALIDATION:]),
         data_collator=untyped(DataCollatorWithPadding)(tokenizer),
     )
-    return trainer.train
+    trainer.train()
 
 
 def time_scoring(base: Base, texts: Sequence[str], turns: int, folder: Path, table: Table) -> None:
     adapter = tuned(base, texts[:TUNED_ON], folder)
-    exporting = spent(lambda: exported_scorer(base, adapter, precision="fp32", calibration_texts=[], cache_dir=folder))
-    exported = exported_scorer(base, adapter, precision="fp32", calibration_texts=[], cache_dir=folder)
-    torch_scorer = TransformerScorer(base, adapter)
-    ways: dict[str, Callable[[], np.ndarray]] = {
-        "transformers, sorted": plain_scores(base, adapter, texts),
-        "torch": lambda: torch_scorer.logits(texts),
-        f"ONNX fp32 (exported in {exporting:.1f} s)": lambda: exported.logits(texts),
+    exporting, exported = spent(
+        lambda: exported_scorer(base, adapter, precision="fp32", calibration_texts=[], cache_dir=folder)
+    )
+    ways: dict[str, Callable[[Sequence[str]], np.ndarray]] = {
+        "transformers, sorted": plain_scorer(base, adapter),
+        "torch": TransformerScorer(base, adapter).logits,
+        f"ONNX fp32, exported in {exporting:.1f} s": exported.logits,
     }
-    logits = [way() for way in ways.values()]
-    seconds = np.array([[spent(way) for way in ways.values()] for _ in range(turns)])
+    for way in ways.values():
+        way(texts[:1])
+    rounds = [[spent(lambda way=way: way(texts)) for way in ways.values()] for _ in range(turns)]
+    seconds = np.array([[taken for taken, _ in turn] for turn in rounds])
+    logits = [found for _, found in rounds[0]]
     for number, name in enumerate(ways):
         equal = (logits[number].argmax(axis=1) == logits[0].argmax(axis=1)).mean()
         moved = np.abs(logits[number] - logits[0]).max()
@@ -136,17 +139,13 @@ def time_scoring(base: Base, texts: Sequence[str], turns: int, folder: Path, tab
 
 def time_training(base: Base, texts: Sequence[str], turns: int, folder: Path, table: Table) -> None:
     tuned(base, texts[:TUNED_ON], folder / "first")
-    seconds = np.array(
-        [
-            [
-                spent(plain_training(base, texts, folder)),
-                spent(lambda turn=turn: tuned(base, texts, folder / str(turn))),
-            ]
-            for turn in range(turns)
-        ]
-    )
+    seconds = []
+    for turn in range(turns):
+        plain, _ = spent(lambda: plain_training(base, texts, folder))
+        ours, _ = spent(lambda turn=turn: tuned(base, texts, folder / str(turn)))
+        seconds.append([plain, ours])
     for number, name in enumerate(("transformers' Trainer, grouped by length", "tune")):
-        _add(table, f"tune on {len(texts):,} texts: {name}", seconds, number, "", "")
+        _add(table, f"tune on {len(texts):,} texts: {name}", np.array(seconds), number, "", "")
 
 
 def _add(table: Table, name: str, seconds: np.ndarray, number: int, *told: str) -> None:
