@@ -16,6 +16,7 @@ import numpy as np
 
 from embargo.data_loaders.fields import CLASSES
 from embargo.models.loading.batches import CHUNK, padded_length, refuse_strange
+from embargo.models.loading.libraries import untyped
 from embargo.models.loading.packing import Packed, pack
 from embargo.models.scorer import Progress
 
@@ -92,7 +93,7 @@ class Unpadded:
         for layer in self._layers:
             hidden = layer.all_tokens(hidden, spans)
         read = self._last.first_tokens(hidden, spans, firsts)
-        logits = [self._head(self._pooler(part[:, None])) for part in read.split(FIRSTS)]
+        logits = [self._head(self._pooler(part[:, None])) for part in torch.split(read, FIRSTS)]
         return np.asarray(torch.cat(logits)[: len(held)].double().numpy())
 
 
@@ -129,29 +130,28 @@ class _Layer:
 
         key, value = self.key(hidden), self.value(hidden)
         asked = hidden[torch.nn.functional.pad(firsts, (0, -len(firsts) % FIRSTS))]
-        query = torch.cat([self.query(part) for part in asked.split(FIRSTS)])
+        query = torch.cat([self.query(part) for part in torch.split(asked, FIRSTS)])
         mixed, start, text = torch.zeros_like(query), 0, 0
         for count, length in spans:
             own, mine = slice(start, start + count * length), slice(text, text + count)
             mixed[mine] = self._attend(query[mine], key[own], value[own], count)
             start, text = start + count * length, text + count
-        parts = zip(mixed.split(FIRSTS), asked.split(FIRSTS), strict=True)
+        parts = zip(torch.split(mixed, FIRSTS), torch.split(asked, FIRSTS), strict=True)
         return torch.cat([self._onward(part, before) for part, before in parts])
 
     def _attend(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, count: int) -> torch.Tensor:
         """Let ``count`` texts of one length, which lie one behind the other, attend each to itself."""
         import torch
 
-        heads = (
-            each.view(count, -1, self.heads, each.shape[1] // self.heads).transpose(1, 2)
-            for each in (query, key, value)
-        )
-        mixed = torch.nn.functional.scaled_dot_product_attention(*heads)
+        shape = (count, -1, self.heads, query.shape[1] // self.heads)
+        asked, keys, values = (each.view(shape).transpose(1, 2) for each in (query, key, value))
+        mixed = torch.nn.functional.scaled_dot_product_attention(asked, keys, values)
         return mixed.transpose(1, 2).reshape(query.shape)
 
     def _onward(self, mixed: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
         attended = self.beside(self.mix(mixed) + before)
-        return self.above(self.narrow(self.activation(self.widen(attended))) + attended)
+        states: torch.Tensor = self.above(self.narrow(self.activation(self.widen(attended))) + attended)
+        return states
 
 
 def _groups(lengths: Sequence[int], room: int) -> Iterator[tuple[np.ndarray, int]]:
@@ -176,7 +176,7 @@ def _multiplier(layer: Any, rows: int) -> Callable[[torch.Tensor], torch.Tensor]
     import torch
 
     weight, bias = layer.weight.detach(), layer.bias.detach()
-    if weight.dtype == torch.float32 and torch.backends.mkldnn.is_available():
+    if weight.dtype == torch.float32 and untyped(torch.backends.mkldnn).is_available():
         laid_out = torch.ops.mkldnn._reorder_linear_weight(weight, rows)
         return lambda states: torch.ops.mkldnn._linear_pointwise(states, laid_out, bias, "none", [], "")
     return partial(torch.nn.functional.linear, weight=weight, bias=bias)

@@ -13,6 +13,7 @@ from weakref import ref
 
 import numpy as np
 
+from embargo.models.loading.libraries import untyped
 from embargo.models.loading.unpadded import UNPADDED
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def take_first_tokens(model: Any) -> None:
     last.forward = partial(_first_tokens, ref(last))
     for module in model.modules():
         if type(module) is torch.nn.Dropout:
-            module.forward = partial(_dropped, ref(module))
+            untyped(module).forward = partial(_dropped, ref(module))
 
 
 def _first_tokens(
@@ -48,7 +49,7 @@ def _first_tokens(
     """Return the states of the first tokens behind a layer, shape (texts, 1, width)."""
     import torch
 
-    whole = layer()
+    whole: Any = layer()
     own, first = whole.attention.self, hidden_states[:, :1]
     shape = (len(hidden_states), -1, own.num_attention_heads, own.attention_head_size)
     query, key, value = (
@@ -71,8 +72,8 @@ def _dropped(module: ref[Any], states: torch.Tensor) -> torch.Tensor:
     """Return states of which a share was dropped, and the rest scaled up to make good for it."""
     import torch
 
-    dropout = module()
-    threshold = round(dropout.p * PARTS)
+    dropout: Any = module()
+    threshold = min(round(dropout.p * PARTS), PARTS - 1)
     if not dropout.training or not threshold:
         return states
     seed = int(torch.randint(2**62, ()))

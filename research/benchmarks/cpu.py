@@ -12,6 +12,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,7 @@ def time_scoring(base: Base, texts: Sequence[str], turns: int, folder: Path, tab
     }
     for way in ways.values():
         way(texts[:1])
-    rounds = [[spent(lambda way=way: way(texts)) for way in ways.values()] for _ in range(turns)]
+    rounds = [[spent(partial(way, texts)) for way in ways.values()] for _ in range(turns)]
     seconds = np.array([[taken for taken, _ in turn] for turn in rounds])
     logits = [found for _, found in rounds[0]]
     for number, name in enumerate(ways):
@@ -141,8 +142,8 @@ def time_training(base: Base, texts: Sequence[str], turns: int, folder: Path, ta
     tuned(base, texts[:TUNED_ON], folder / "first")
     seconds = []
     for turn in range(turns):
-        plain, _ = spent(lambda: plain_training(base, texts, folder))
-        ours, _ = spent(lambda turn=turn: tuned(base, texts, folder / str(turn)))
+        plain, _ = spent(partial(plain_training, base, texts, folder))
+        ours, _ = spent(partial(tuned, base, texts, folder / str(turn)))
         seconds.append([plain, ours])
     for number, name in enumerate(("transformers' Trainer, grouped by length", "tune")):
         _add(table, f"tune on {len(texts):,} texts: {name}", np.array(seconds), number, "", "")
