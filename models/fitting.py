@@ -24,6 +24,7 @@ from embargo.models.calibration.fitting import Calibration, check_calibration, f
 from embargo.models.calibration.measures import expected_calibration_error, reliability_table
 from embargo.models.content import text_hash, texts_fingerprint
 from embargo.models.evaluation.classification import classification_report
+from embargo.models.export.choice import Choice, choose_runtime
 from embargo.models.export.onnx import check_runtime, runtime_scorer
 from embargo.models.loading import processes
 from embargo.models.loading.shared import SharedBase
@@ -165,8 +166,9 @@ def fit_scorer(
         Called with (tuning steps done, steps in all).
     shared : SharedBase, optional
         Holds the base in memory for several fits; by default its weights are read once for this one.
-    runtime : {"torch", "onnx", "onnx-int8"}
-        What a tuned transformer is scored with; see `export.runtime_scorer`.
+    runtime : {"torch", "onnx", "onnx-int8", "auto"}
+        What a tuned transformer is scored with; see `export.runtime_scorer`. ``auto`` is torch or ONNX in fp32, by the
+        base and the number of samples; see `export.choice.choose_runtime`.
     background : DataFrame, optional
         What was known by ``trained_until`` beyond the samples, for kinds that read it: ``article_id, symbol, text,
         known_at``.
@@ -186,8 +188,8 @@ def fit_scorer(
     reliability_after`` (the bins of `calibration.reliability_table` that hold samples; after is in-sample, the
     calibration was fitted on them), ``validation_accuracy, validation_macro_f1, adapter, scorer_identity, model_id,
     fitted_state`` (sha256 over what was learnt) and, where the base brings a head of three classes, ``head``: its
-    ``labels`` and what tuning made its ``start``. Of a reader of the user's own ``files_read`` names files that its
-    code opened by itself, if any.
+    ``labels`` and what tuning made its ``start``. Of ``auto``, ``runtime`` holds the ``name`` of what scores and
+    ``why``. Of a reader of the user's own ``files_read`` names files that its code opened by itself, if any.
 
     Raises
     ------
@@ -247,7 +249,8 @@ def fit_scorer(
         teacher=teacher,
     )
     fitted = wanted.fit(request)
-    scorer = _scorer(fitted, request, runtime)
+    choice = _choice(fitted, request) if runtime == "auto" else None
+    scorer = _scorer(fitted, request, runtime if choice is None else choice.name)
     articles = validation["article_id"].astype(str).tolist() if "article_id" in validation else None
     # Of several processes one writes to the cache.
     kept = cache if processes.is_main() else None
@@ -297,6 +300,8 @@ def fit_scorer(
     if fitted.code is not None:
         manifest["code"] = dict(fitted.code)
     manifest |= files_told(scorer)
+    if choice is not None:
+        manifest["runtime"] = choice.to_dict()
     if fitted.head is not None:
         manifest["head"] = dict(fitted.head)
     hashes = tuple(sorted({text_hash(text) for text in fitted.trained_on}))
@@ -322,6 +327,14 @@ def _scored(
 def _reliability(probs: np.ndarray, labels: np.ndarray) -> list[dict[str, float]]:
     table = reliability_table(probs, labels)
     return [{str(name): value for name, value in row.items()} for row in table[table["count"] > 0].to_dict("records")]
+
+
+def _choice(fitted: Fit, request: FitRequest) -> Choice:
+    if fitted.adapter is None or request.base is None:
+        return Choice("torch", "nothing was tuned")
+    settings = fitted.adapter.manifest["settings"]
+    n_texts = len(request.train_texts) + len(request.validation_texts)
+    return choose_runtime(request.base, settings["method"], settings["compute"], n_texts)
 
 
 def _scorer(fitted: Fit, request: FitRequest, runtime: Runtime) -> Scorer:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 # What a tuned transformer is scored with; int8 moves probabilities, so it is never chosen unasked.
-Runtime = Literal["torch", "onnx", "onnx-int8"]
+Runtime = Literal["torch", "onnx", "onnx-int8", "auto"]
 CalibrationMethod = Literal["temperature", "vector", "isotonic"]
 
 # Called with (done, in all).

@@ -281,8 +281,8 @@ def fitted_reader(
     entry : mapping
     revision, cache_dir, given
         As `find_base`.
-    runtime : {"torch", "onnx", "onnx-int8"}
-        What it was scored with: the calibration was fitted on these logits.
+    runtime : {"torch", "onnx", "onnx-int8", "auto"}
+        What it was scored with: the calibration was fitted on these logits. Of ``auto`` the entry says what it was.
 
     Raises
     ------
@@ -311,7 +311,7 @@ def fitted_reader(
             )
         base = find_base(entry, revision=revision, cache_dir=cache_dir, given=given)
         reader = _reader(name, entry, base, open_adapter(folder), None)
-        if runtime == "torch":
+        if (entry["runtime"]["name"] if runtime == "auto" else runtime) == "torch":
             return reader
         return replace(reader, scorer=_kept_export(name, str(entry["scorer_identity"]), cache_dir))
 

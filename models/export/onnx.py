@@ -240,7 +240,7 @@ def exported_scorer(
     ------
     As `export_onnx`; DataError if a file in the cache was changed.
     """
-    _require_onnx()
+    require_onnx()
     chosen = sorted(set(calibration_texts), key=text_hash)[:SCALE_TEXTS] if precision == "int8" else None
     key = {
         "base": base.weights_hash,
@@ -273,9 +273,9 @@ def check_runtime(runtime: Runtime, base: Base | None = None, method: Method | N
     """
     if runtime not in get_args(Runtime):
         raise ConfigError(f"model.scorer {runtime!r} is unknown. Choose one of {list(get_args(Runtime))}.")
-    if runtime == "torch":
+    if runtime in ("torch", "auto"):
         return
-    _require_onnx()
+    require_onnx()
     if base is not None:
         check_exportable(base)
     if method == "none" and runtime == "onnx-int8":
@@ -294,7 +294,10 @@ def check_runtime(runtime: Runtime, base: Base | None = None, method: Method | N
 def runtime_scorer(
     runtime: Runtime, base: Base, adapter: Adapter, *, training_texts: Sequence[str], cache_dir: Path
 ) -> TransformerScorer | OnnxScorer:
-    """Return the scorer of a tuned adapter that a runtime names; see `exported_scorer` for the ONNX ones."""
+    """Return the scorer of a tuned adapter that a runtime names; see `exported_scorer` for the ONNX ones.
+
+    ``auto`` is to be chosen before, see `choice.choose_runtime`.
+    """
     check_runtime(runtime, base, adapter.manifest["settings"]["method"])
     if runtime == "torch":
         return TransformerScorer(base, adapter)
@@ -302,7 +305,14 @@ def runtime_scorer(
     return exported_scorer(base, adapter, precision=precision, calibration_texts=training_texts, cache_dir=cache_dir)
 
 
-def _require_onnx() -> None:
+def require_onnx() -> None:
+    """Refuse to go on without what an export takes.
+
+    Raises
+    ------
+    MissingPartError
+        Naming the package and the extra.
+    """
     for package in ("onnx", "onnxruntime", "tokenizers"):
         require(package)
 
@@ -317,7 +327,7 @@ def _write_onnx(
     probe_texts: Sequence[str],
 ) -> tuple[OnnxScorer, dict[str, Any], tuple[Agreement, ...]]:
     """Fill a folder with the export, and prove it against the original; what `export_onnx` refuses is raised here."""
-    _require_onnx()
+    require_onnx()
     check_exportable(base)
     write_graph(merged_model(base, adapter, "fp32"), scratch / MODEL)
     tokenizer = load_tokenizer(base)

@@ -113,10 +113,21 @@ def batched_logits(
         done += len(rows)
         if progress is not None:
             progress(done, len(tokens))
-    strange = np.flatnonzero(~np.isfinite(result).all(axis=1))
+    return refuse_strange(result)
+
+
+def refuse_strange(logits: np.ndarray) -> np.ndarray:
+    """Return logits as they are.
+
+    Raises
+    ------
+    DataError
+        If one is not finite.
+    """
+    strange = np.flatnonzero(~np.isfinite(logits).all(axis=1))
     if len(strange):
         raise DataError(
-            f"the model gives no numbers for {len(strange):,} of {len(tokens):,} texts, first text {strange[0]}. Its "
+            f"the model gives no numbers for {len(strange):,} of {len(logits):,} texts, first text {strange[0]}. Its "
             "weights are damaged, or too large for its arithmetic: fetch or tune it anew, or score in fp32."
         )
-    return result
+    return logits

@@ -97,8 +97,8 @@ def token_groups(lengths: Sequence[int], budget: int) -> list[np.ndarray]:
     return groups
 
 
-def pack(texts: Sequence[Sequence[int]], pad_id: int) -> Packed:
-    """Lay texts out in rows of at most 1,024 tokens, or of the longest text where that is longer.
+def pack(texts: Sequence[Sequence[int]], pad_id: int, room: int | None = None) -> Packed:
+    """Lay texts out in rows of at most ``room`` tokens, or of the longest text where that is longer.
 
     The longest text goes first, each into the first row that has room for it. Rows are as long as the fullest one,
     rounded up to a multiple of eight; only what is left behind it is filled up.
@@ -109,6 +109,8 @@ def pack(texts: Sequence[Sequence[int]], pad_id: int) -> Packed:
         Token ids of each text.
     pad_id : int
         Token that fills up the end of a row.
+    room : int, optional
+        By default `ROW`.
 
     Raises
     ------
@@ -118,7 +120,7 @@ def pack(texts: Sequence[Sequence[int]], pad_id: int) -> Packed:
     lengths = np.array([len(text) for text in texts], dtype=np.int64)
     if not len(lengths) or not lengths.all():
         raise DataError(f"packing: {len(lengths)} texts, {int((lengths == 0).sum())} without a token. Filter them out.")
-    room = max(ROW, int(lengths.max()))
+    room = max(ROW if room is None else room, int(lengths.max()))
     filled: list[int] = []
     counts: list[int] = []
     rows, starts, owner = (np.empty(len(lengths), dtype=np.int64) for _ in range(3))

@@ -3,7 +3,8 @@
 Adapters are merged into the weights the tuning multiplied with (4-bit ones are expanded once), which is exact up to
 rounding and several times faster; virtual tokens cannot be merged and stay beside the base. On a GPU a 4-bit base stays
 packed and its adapter beside it, which keeps memory that of the quantised base. Batches have one fixed shape for each
-padded length, so that a text's logits depend on the text alone and not on which other texts are scored beside it.
+padded length, or one for all lengths where nothing is padded, so that a text's logits depend on the text alone and not
+on which other texts are scored beside it.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from embargo.models.loading.load import (
 )
 from embargo.models.loading.shared import SharedBase
 from embargo.models.loading.steady import COLUMNS, steady
+from embargo.models.loading.unpadded import ROOM, UNPADDED, Unpadded
 from embargo.models.methods.cards import METHODS, virtual_tokens
 from embargo.models.methods.settings import Arithmetic, Compute, Method, TuneSettings
 from embargo.models.scorer import Progress, later_cutoff
@@ -116,7 +118,15 @@ class TransformerScorer:
             self._max_length = int(settings["max_length"])
             self._virtual_tokens = virtual_tokens(self._method, int(settings.get("rank", 0)))
             self._weights = _resolve_weights(weights, self._method)
-            usual = GPU_TOKEN_BUDGETS[self._weights] if device_type() == "cuda" else TOKEN_BUDGET
+            self._unpadded = (
+                base.architecture in UNPADDED
+                and device_type() == "cpu"
+                and self._weights == "dense"
+                and not self._virtual_tokens
+            )
+            usual = ROOM if self._unpadded else TOKEN_BUDGET
+            if device_type() == "cuda":
+                usual = GPU_TOKEN_BUDGETS[self._weights]
             self._token_budget = usual if token_budget is None else token_budget
             self._shared = shared
             self._loaded: tuple[Any, Any] | None = None
@@ -134,6 +144,7 @@ class TransformerScorer:
                     "columns": COLUMNS,
                     **({"weights": "4bit"} if self._weights == "4bit" else {}),
                     **({"padding": "one length"} if base.architecture in ONE_LENGTH else {}),
+                    **({"padding": "none"} if self._unpadded else {}),
                 }
             )
 
@@ -166,6 +177,8 @@ class TransformerScorer:
                 return np.asarray(output.double().cpu().numpy())
 
             with torch.inference_mode(), one_thread():
+                if isinstance(model, Unpadded):
+                    return model.logits(tokens, int(tokenizer.pad_token_id), progress)
                 return batched_logits(
                     tokens,
                     forward,
@@ -182,7 +195,11 @@ class TransformerScorer:
         if self._loaded is None:
             model = scoring_model(self._base, self._adapter, self._compute, weights=self._weights, shared=self._shared)
             self._shared = None
-            self._loaded = (load_tokenizer(self._base), steady(model))
+            ready = steady(model)
+            # A BERT that reads from left to right goes through its own layers.
+            if self._unpadded and not ready.config.is_decoder:
+                ready = Unpadded(ready, self._token_budget)
+            self._loaded = (load_tokenizer(self._base), ready)
         return self._loaded
 
 

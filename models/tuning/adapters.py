@@ -56,6 +56,7 @@ from embargo.models.methods.settings import Arithmetic, Method, TuneSettings
 from embargo.models.record import RECORD, SampleRead, read_record, samples_read, write_record
 from embargo.models.samples import check_labels, in_content_order
 from embargo.models.scorer import Progress
+from embargo.models.tuning.first_tokens import take_first_tokens, takes_first_tokens
 from embargo.models.tuning.loop import Encoded, Trained, steps_of, train
 from embargo.models.tuning.optimisers import resolve_optimizer
 
@@ -209,6 +210,8 @@ def tune(
         key["head"] = head.start
     if base.architecture in ONE_LENGTH:
         key["padding"] = "one length"
+    if _first_tokens_alone(base, settings):
+        key["layers"] = "the last of first tokens"
     if base.architecture == "gemma3":
         key["trained"] = "the part that reads text"
     if processes.count() > 1:  # equal up to rounding, which is not to the bit
@@ -478,6 +481,11 @@ def _in_fp32(forward: WeakMethod[Callable[..., Any]], *inputs: Any, **names: Any
         return multiply(*wide, **names)
 
 
+def _first_tokens_alone(base: Base, settings: TuneSettings) -> bool:
+    taken = virtual_tokens(settings.method, settings.rank)
+    return takes_first_tokens(base.architecture, device=device_type(), virtual_tokens=taken)
+
+
 def _train(
     base: Base,
     train_part: tuple[list[str], np.ndarray],
@@ -502,12 +510,15 @@ def _train(
     halved = settings.method == "full" or device().type == "cuda"
     with deterministic(settings.seed):
         model = adapted_model(base, settings, compute, steps=steps, shared=shared).to(device())
+        alone = _first_tokens_alone(base, settings)
+        if alone:
+            take_first_tokens(model)
         done = train(
             model,
             (parts[0], parts[1]),
             settings,
             pad_id=tokenizer.pad_token_id,
-            step=padding_step(base, length),
+            step=1 if alone else padding_step(base, length),
             autocast=compute if halved else "fp32",
             checkpoint=checkpoint,
             progress=progress,

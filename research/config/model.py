@@ -178,7 +178,8 @@ class ReaderSection(Section):
     """How logits become probabilities on the validation part: one temperature (Guo et al. 2017), one scale and shift
     for each class, or a monotone step function."""
     scorer: Runtime = "torch"
-    """What scores: torch, ONNX Runtime with torch's fp32 probabilities, or ONNX Runtime in 8 bits, which moves them."""
+    """What scores: torch, ONNX Runtime with torch's fp32 probabilities, ONNX Runtime in 8 bits, which moves them, or
+    `"auto"`, which takes ONNX in fp32 where the texts that a fold learns from repay an export."""
     max_train: Count | None = None
     """Labelled articles to learn from, at most, the newest of the training part; unset, all."""
     scores: ScoresSection | None = None
@@ -245,7 +246,7 @@ class ReaderSection(Section):
     def _scorer_fits(self) -> ReaderSection:
         if self.scorer != "torch" and self.kind != "transformer":
             raise ValueError(f"model.scorer = {self.scorer!r} scores transformers; kind = {self.kind!r} needs none")
-        if self.scorer != "torch":
+        if self.scorer not in ("torch", "auto"):
             # Loaded here because few configs ask for it, and what the methods need of a base takes long to load.
             from embargo.models.methods.cards import METHODS
 

@@ -357,6 +357,7 @@ def test_a_faster_scorer_is_asked_for_and_fits_the_model(tmp_path: Path) -> None
     ):
         with pytest.raises(ConfigError, match=message):
             load_config(path, ["model.scorer=onnx", setting])
+    assert load_config(path, ["model.scorer=auto", "model.method=prompt"]).model.scorer == "auto"
     with pytest.raises(ConfigError, match=r"model\.scorer"):
         load_config(path, ["model.scorer=tensorrt"])
 
