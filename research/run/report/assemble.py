@@ -291,6 +291,7 @@ def _folds(plan: Plan, reading: Reading) -> pd.DataFrame:
                 "temperature": manifest.get("temperature"),
                 "macro_f1": manifest.get("validation_macro_f1"),
                 **({"base": manifest["base"]} if isinstance(plan.base, Vintages) else {}),
+                **({"runtime": "{name}: {why}".format(**chosen)} if (chosen := manifest.get("runtime")) else {}),
             }
         )
     return pd.DataFrame(rows)

@@ -54,6 +54,8 @@ _FOLD_CELLS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
 
 # Only where folds take bases of their own: elsewhere the audit names the one there is.
 _BASE_CELL = ("base", "Base", formats.text)
+# Only where model.scorer = "auto" left the choice to each fold.
+_RUNTIME_CELL = ("runtime", "Scored with", formats.text)
 
 
 def render_page(data: ReportData) -> str:
@@ -275,7 +277,8 @@ def _titled(table: pd.DataFrame, definition: Any) -> str:
 
 
 def _fold_cells(folds: pd.DataFrame | None) -> tuple[tuple[str, str, Callable[[Any], str]], ...]:
-    return (*_FOLD_CELLS, _BASE_CELL) if folds is not None and "base" in folds.columns else _FOLD_CELLS
+    there = () if folds is None else folds.columns
+    return (*_FOLD_CELLS, *(cell for cell in (_BASE_CELL, _RUNTIME_CELL) if cell[0] in there))
 
 
 def _fold_rows(folds: pd.DataFrame | None) -> list[dict[str, Any]]:

@@ -278,6 +278,17 @@ def test_evidence_beyond_the_limit_is_counted() -> None:
     assert "5 more rows are in findings.json" in Page(render_page(sample(findings=[finding]))).text
 
 
+def test_what_scored_each_fold_stands_where_it_was_left_to_it() -> None:
+    data = sample("valid")
+    assert data.folds is not None
+    assert "Scored with" not in render_page(data)
+    chosen = ["torch: bert is scored without padding", *["onnx: repays its export"] * (len(data.folds) - 1)]
+    page = render_page(dataclasses.replace(data, folds=data.folds.assign(runtime=chosen)))
+    assert "Scored with" in page
+    assert page.count(">torch: bert is scored without padding<") == 1
+    assert page.count(">onnx: repays its export<") == len(data.folds) - 1
+
+
 def test_no_audit_is_not_taken_for_a_clean_one() -> None:
     assert "No check was run" in Page(render_page(sample(findings=[]))).text
 
