@@ -24,7 +24,7 @@ from embargo.models.calibration.fitting import Calibration, check_calibration, f
 from embargo.models.calibration.measures import expected_calibration_error, reliability_table
 from embargo.models.content import text_hash, texts_fingerprint
 from embargo.models.evaluation.classification import classification_report
-from embargo.models.export.choice import Choice, choose_runtime
+from embargo.models.export.choice import RuntimeChoice, choose_runtime
 from embargo.models.export.onnx import check_runtime, runtime_scorer
 from embargo.models.loading import processes
 from embargo.models.loading.shared import SharedBase
@@ -329,9 +329,9 @@ def _reliability(probs: np.ndarray, labels: np.ndarray) -> list[dict[str, float]
     return [{str(name): value for name, value in row.items()} for row in table[table["count"] > 0].to_dict("records")]
 
 
-def _choice(fitted: Fit, request: FitRequest) -> Choice:
+def _choice(fitted: Fit, request: FitRequest) -> RuntimeChoice:
     if fitted.adapter is None or request.base is None:
-        return Choice("torch", "nothing was tuned")
+        return RuntimeChoice("torch", "nothing was tuned")
     settings = fitted.adapter.manifest["settings"]
     n_texts = len(request.train_texts) + len(request.validation_texts)
     return choose_runtime(request.base, settings["method"], settings["compute"], n_texts)

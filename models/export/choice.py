@@ -30,13 +30,13 @@ EXPORT_SECONDS, EXPORT_PER_WEIGHT = 5.0, 1.5e-7
 
 
 @dataclass(frozen=True)
-class Choice:
+class RuntimeChoice:
     """What scores, and why in a few words.
 
     Examples
     --------
-    >>> from embargo.models.export.choice import Choice
-    >>> Choice("torch", "onnxruntime is not installed").to_dict()["name"]
+    >>> from embargo.models.export.choice import RuntimeChoice
+    >>> RuntimeChoice("torch", "onnxruntime is not installed").to_dict()["name"]
     'torch'
     """
 
@@ -48,7 +48,7 @@ class Choice:
         return {"name": self.name, "why": self.why}
 
 
-def choose_runtime(base: Base, method: Method, compute: Arithmetic, n_texts: int) -> Choice:
+def choose_runtime(base: Base, method: Method, compute: Arithmetic, n_texts: int) -> RuntimeChoice:
     """Choose what scores a tuned transformer.
 
     Parameters
@@ -63,25 +63,25 @@ def choose_runtime(base: Base, method: Method, compute: Arithmetic, n_texts: int
 
     Returns
     -------
-    Choice of ``"torch"`` or ``"onnx"``.
+    RuntimeChoice of ``"torch"`` or ``"onnx"``.
     """
     if device_type() == "cuda":
-        return Choice("torch", "a GPU scores with torch")
+        return RuntimeChoice("torch", "a GPU scores with torch")
     if compute == "bf16":
-        return Choice("torch", "this processor multiplies in bf16, which ONNX in fp32 is not quicker than")
+        return RuntimeChoice("torch", "this processor multiplies in bf16, which ONNX in fp32 is not quicker than")
     if not METHODS[method].mergeable:
-        return Choice("torch", f"an adapter of method {method!r} cannot be merged")
+        return RuntimeChoice("torch", f"an adapter of method {method!r} cannot be merged")
     if base.architecture in UNPADDED:
-        return Choice("torch", f"{base.architecture} is scored without padding")
+        return RuntimeChoice("torch", f"{base.architecture} is scored without padding")
     try:
         require_onnx()
         check_exportable(base)
     except (MissingPartError, ConfigError) as refusal:
-        return Choice("torch", str(refusal))
+        return RuntimeChoice("torch", str(refusal))
     saved, spent = n_texts * SAVED * _weights(base, inner=True), EXPORT_SECONDS + EXPORT_PER_WEIGHT * _weights(base)
     if saved <= spent:
-        return Choice("torch", f"{n_texts:,} texts of this base do not repay an export")
-    return Choice("onnx", f"{n_texts:,} texts of this base repay an export")
+        return RuntimeChoice("torch", f"{n_texts:,} texts of this base do not repay an export")
+    return RuntimeChoice("onnx", f"{n_texts:,} texts of this base repay an export")
 
 
 def _weights(base: Base, *, inner: bool = False) -> int:

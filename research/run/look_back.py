@@ -239,7 +239,9 @@ def days_of(
     firsts = np.flatnonzero(np.diff(codes, prepend=-1))
     stops = np.append(firsts[1:], len(index))
     before = np.concatenate([[found.initial], equity.to_numpy(dtype=float)[stops[:-1] - 1]])
-    daily = equity.to_numpy(dtype=float)[stops - 1] / before - 1.0
+    after = equity.to_numpy(dtype=float)[stops - 1]
+    # A day that begins with nothing left has no return.
+    daily = np.divide(after, before, out=np.ones_like(after), where=before > 0.0) - 1.0
     order = np.argsort(daily, kind="stable")
     many = min(MOST_DAYS, len(daily) // 2)
     chosen = [("worst", rank, day) for rank, day in enumerate(order[:many], 1) if daily[day] < 0.0]

@@ -21,6 +21,7 @@ from embargo.models.loading.load import (
     padding_step,
 )
 from embargo.models.methods.settings import TuneSettings
+from embargo.models.scorers import transformer
 from embargo.models.scorers.transformer import TransformerScorer
 from embargo.models.tuning import loop
 from embargo.models.tuning.adapters import Adapter, adapted_model, tune
@@ -145,6 +146,8 @@ def test_a_text_is_scored_in_the_shape_it_was_trained_in(bases, kind, one_length
         return original(rows, pad_id, length)
 
     monkeypatch.setattr(loop, "pad", watched)
+    # What is scored without padding is in no shape at all.
+    monkeypatch.setattr(transformer, "UNPADDED", frozenset())
     base = bases(kind)
     adapter = tuned(base, tmp_path, "lora")
     assert (lengths == {40}) == one_length

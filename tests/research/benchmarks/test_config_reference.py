@@ -48,7 +48,7 @@ def test_keys_carry_kind_default_and_range() -> None:
     rank, base, scorer = described["rank"], described["base"], described["scorer"]
     assert (rank.kind, rank.default, rank.bounds) == ("whole number", "`8`", "≥ 1, ≤ 256")
     assert (base.kind, base.default) == ("text, or table of days to texts", '`"tiny"`')
-    assert scorer.kind == '`"torch"`, `"onnx"`, `"onnx-int8"`'
+    assert scorer.kind == '`"torch"`, `"onnx"`, `"onnx-int8"`, `"auto"`'
     first = {key.name: key for key in keys(SplitSection)}["first_test"]
     assert (first.kind, first.default) == ("date or instant", "required")
     assert {key.name for key in keys(Config) if key.section is None} == {"name", "seed", "as_of"}

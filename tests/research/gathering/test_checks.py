@@ -84,7 +84,7 @@ def test_the_page_holds_everything(checks: list[Check]) -> None:
     assert "1 bad, " in page
     for address in re.findall(r'(?:src|href)="([^"]*)"', page.split("<script>")[0]):
         assert address.startswith(("#", "data:"))
-    assert "Plotly" in page
+    assert "root.dataset.charts" in page, "the script that draws the charts"
 
 
 def test_each_part_has_its_own_verdicts_and_charts(checks: list[Check]) -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -352,8 +353,12 @@ def test_an_interrupted_run_leaves_nothing_behind(small: Path, tmp_path: Path) -
             assert process.poll() is None, "ended before it could be interrupted"
             assert time.monotonic() < deadline, "the base was never pretrained"
             time.sleep(0.2)
-        process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=60)
+        # Python drops a signal that meets it in the finaliser of an object; whoever waits presses the keys again.
+        for _ in range(4):
+            process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                output, _ = process.communicate(timeout=30)
+                break
     # Where the signal meets a piece of source that some import is executing, Python itself ends by the signal after all
     # has been tidied up; a shell reports both as 130.
     assert process.returncode in (130, -signal.SIGINT), output
