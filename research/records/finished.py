@@ -178,8 +178,7 @@ def read_run(folder: Path) -> FinishedRun:
     years = metrics.get("bars_per_year")
     if isinstance(years, bool) or not isinstance(years, int | float) or not years > 0.0:
         raise DataError(f"{folder / METRICS}: bars_per_year is {years!r}, no positive number. Repeat the run.")
-    account, labels = (read_table(folder, f"{name}.parquet", manifest) for name in ("account", "regimes"))
-    returns = _returns(folder / "account.parquet", account)
+    returns, labels = returns_in(folder, manifest), read_table(folder, "regimes.parquet", manifest)
     if not labels.index.equals(returns.index) or labels.isna().to_numpy().any():
         raise DataError(f"{folder}: regimes.parquet and account.parquet do not fit each other. Repeat the run.")
     judged, news = _articles(folder, manifest)
@@ -225,7 +224,9 @@ def settings_of(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
         raise DataError(f"{place}: not a TOML file ({failure}). Put it back as it was, or repeat the run.") from failure
 
 
-def _returns(place: Path, account: pd.DataFrame) -> pd.Series:
+def returns_in(folder: Path, manifest: Mapping[str, Any]) -> pd.Series:
+    """Read a run's net returns by the instant each bar opens, shape (test bars,); DataError where they are none."""
+    place, account = folder / "account.parquet", read_table(folder, "account.parquet", manifest)
     if "net_return" not in account:
         raise DataError(f"{place}: there is no column net_return. Repeat the run.")
     returns = _numbers(account["net_return"], place)
