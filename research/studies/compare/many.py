@@ -78,7 +78,7 @@ def _cell(row: Fared, scale: float) -> TableCell:
 def pareto_chart(found: Comparison) -> Chart | None:
     """Draw Sharpe ratio over turnover; None unless two runs or more have both.
 
-    Runs that no other beats on both are filled, named and joined. A run whose audit found a leak beats nobody.
+    Runs that no other beats on both are filled and named. A run whose audit found a leak beats nobody.
     """
     overall, turnovers = over_all_bars(found), found.figures["turnover"]
     points = {
@@ -90,7 +90,7 @@ def pareto_chart(found: Comparison) -> Chart | None:
         return None
     front, leaked = found.figures["unbeaten"], set(found.invalid)
     kinds = (
-        ("beaten on both", [name for name in points if name not in front and name not in leaked], "circle-open"),
+        ("beaten", [name for name in points if name not in front and name not in leaked], "circle-open"),
         ("leak found, beats nobody", [name for name in points if name in leaked], "x"),
         ("unbeaten", front, "circle"),
     )
@@ -104,11 +104,11 @@ def pareto_chart(found: Comparison) -> Chart | None:
             go.Scatter(
                 x=[points[name][0] for name in names],
                 y=[points[name][1] for name in names],
-                mode="lines+markers+text" if first else "markers",
+                mode="markers+text" if first else "markers",
                 name=kind,
-                text=[f"\u2002{label_of(name)}" for name in names] if first else None,
-                textposition="middle right",
-                line={"color": colour, "width": 1.4, "shape": "hv"},
+                text=[f"{label_of(name)}\u2002" for name in names] if first else None,
+                # No mark lies there: what did would be unbeaten.
+                textposition="middle left",
                 marker={"symbol": symbol, "size": 10, "color": colour, "line": {"width": 2, "color": colour}},
                 customdata=[
                     f"{label_of(name)}<br>Sharpe ratio {formats.ratio(points[name][1])}, "

@@ -115,7 +115,7 @@ def test_the_plot_stands_on_turnover_of_the_common_bars(found: Comparison) -> No
     kinds = {name: points[html.escape(name, quote=False)][0] for name in NAMES}
     assert kinds["leaked"] == "leak found, beats nobody"
     assert kinds["slow"] == kinds["fast"] == "unbeaten"
-    assert kinds[HOSTILE] == "beaten on both"
+    assert kinds[HOSTILE] == "beaten"
     assert [name for name in kinds if kinds[name] == "unbeaten"] == sorted(found.figures["unbeaten"], key=NAMES.index)
 
 
@@ -186,7 +186,7 @@ def test_the_glance_is_drawn_on_any_screen(found: Comparison, tmp_path: Path, wi
     seen = probed(write_page(render_page(found), tmp_path / "page.html"), width, look=look)
     assert seen["charts"]["pareto"] == "yes"
     assert seen["marks"] == len(NAMES)
-    assert seen["legend"] == ["beaten on both", "leak found, beats nobody", "unbeaten"]
+    assert seen["legend"] == ["beaten", "leak found, beats nobody", "unbeaten"]
     assert seen["shades"] > 10
     assert seen["needed"] <= seen["width"] == width
     assert (seen["injected"], seen["requested"], seen["console"], seen["escaping"]) == ("no", [], [], [])
