@@ -81,11 +81,11 @@ def pareto_chart(found: Comparison) -> Chart | None:
     Runs that no other beats on both are filled and named. A run whose audit found a leak beats nobody.
     """
     overall, turnovers = over_all_bars(found), found.figures["turnover"]
-    points = {
-        run.name: (float(turnovers[run.name]), float(sharpe))
-        for run in found.runs
-        if not formats.is_missing(sharpe := overall[run.name].sharpe) and not formats.is_missing(turnovers[run.name])
-    }
+    points = dict[str, tuple[float, float]]()
+    for run in found.runs:
+        turnover, sharpe = turnovers[run.name], overall[run.name].sharpe
+        if turnover is not None and sharpe is not None and not formats.is_missing(sharpe):
+            points[run.name] = (float(turnover), float(sharpe))
     if len(points) < 2:
         return None
     front, leaked = found.figures["unbeaten"], set(found.invalid)

@@ -23,9 +23,11 @@ from embargo.research.pages import formats
 from embargo.research.pages.page import write_page
 from embargo.research.records.finished import read_run
 from embargo.research.studies.compare import as_document, render_page
+from embargo.research.studies.compare.charts import regime_name
 from embargo.research.studies.compare.comparison import Comparison, compare
 from embargo.research.studies.compare.judgement import unbeaten
 from embargo.research.studies.compare.many import heat_of, pareto_chart
+from embargo.research.studies.compare.rows import fared
 from embargo.research.studies.compare.tables import noise_sentence, sentences
 
 SEED = 7_300_000
@@ -35,7 +37,7 @@ TURNOVERS = dict(zip(NAMES, (0.1, 0.02, 0.5, 0.001, 0.3), strict=True))
 GAINS = dict(zip(NAMES, (0.0, 0.0, 0.006, 0.02, -0.001), strict=True))
 
 
-def with_turnover(run: Path, turnover: object) -> Path:
+def with_turnover(run: Path, turnover: float | str | None) -> Path:
     account = pd.read_parquet(run / "account.parquet")
     (account.drop(columns="turnover") if turnover is None else account.assign(turnover=turnover)).to_parquet(
         run / "account.parquet"
@@ -65,25 +67,18 @@ def test_the_heat_map_tells_what_the_figures_tell(found: Comparison) -> None:
     panel = page[page.index('id="glance"') : page.index('id="runs"')]
     head = re.findall(r'<th scope="col" class="num">(.*?)<span class="interval">([\d,]+) bars', panel)
     rows = re.findall(r'<tr><th scope="row">(.*?)</th>(.*?)</tr>', panel)
-    cells = found.cells.assign(
-        column=[
-            row.regime
-            if row.definition == row.regime or row.regime == "all bars"
-            else f"{row.definition}: {row.regime}"
-            for row in found.cells.itertuples()
-        ]
-    ).set_index(["column", "run"])
+    places = {(regime_name(row.definition, row.regime), row.run): row for row in fared(found)}
     assert len(rows) == len(NAMES)
     for name, texts in rows:
         run = html.unescape(re.sub(" <span.*", "", name))
         shown = [html.unescape(re.sub("<[^>]+>", "", text)) for text in re.findall(r"<td[^>]*>(.*?)</td>", texts)]
         assert len(shown) == len(head) == 7
         for (column, bars), text in zip(head, shown, strict=True):
-            row = cells.loc[(column, run)]
-            assert bars == str(row["n_bars"])
-            known = not formats.is_missing(row["sharpe"])
-            assert text == (formats.ratio(row["sharpe"]) if known else row["note"].removesuffix(": not judged"))
-    assert cells.loc[("trend: bear", "base"), "n_bars"] == 30
+            row = places[(column, run)]
+            assert bars == str(row.n_bars)
+            known = not formats.is_missing(row.sharpe)
+            assert text == (formats.ratio(row.sharpe) if known else row.note.removesuffix(": not judged"))
+    assert places[("trend: bear", "base")].n_bars == 30
     assert panel.count("fewer than 60 rows") == len(NAMES)
 
 
@@ -149,7 +144,7 @@ def test_runs_without_turnover_are_named_and_not_drawn(five: list[Path], tmp_pat
 
 
 @pytest.mark.parametrize("turnover", [-0.1, np.nan, np.inf, "much"])
-def test_turnover_that_is_none_is_refused(tmp_path: Path, turnover: object) -> None:
+def test_turnover_that_is_none_is_refused(tmp_path: Path, turnover: float | str) -> None:
     run = with_turnover(made(tmp_path / "odd", noise(SEED)[0]), turnover)
     with pytest.raises(DataError, match=r"account\.parquet: .*(turnover|no number)"):
         read_run(run)

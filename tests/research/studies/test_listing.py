@@ -149,9 +149,12 @@ def tried(ledger: Path, window: TradedWindow, *names: str) -> None:
 
 
 def test_attempts_are_those_that_the_ledger_knows(tmp_path: Path) -> None:
-    market = {"n_symbols": 2, "start": "2015-01-01", "end": "2015-06-01"}
-    prices, others = (simulate_market(SimulatedMarket(seed=SEED + seed, **market)).prices for seed in (0, 1))
-    whole, sooner, foreign = (window_on(each, "1d") for each in (prices, prices.select(bars=range(80)), others))
+    prices, others = (
+        simulate_market(SimulatedMarket(n_symbols=2, start="2015-01-01", end="2015-06-01", seed=SEED + seed)).prices
+        for seed in (0, 1)
+    )
+    earlier = prices.select(bars=slice(0, 80))
+    whole, sooner, foreign = (window_on(each, "1d") for each in (prices, earlier, others))
     ledger, runs = tmp_path / "ledger", tmp_path / "runs"
     tried(ledger, whole, "a", "b", "c")
     tried(ledger, sooner, "d")
