@@ -1,8 +1,8 @@
-from .entries import Entry, entries_of
+from .entries import ListedRun, entries_of
 from .page import render_page
 
 __all__ = [
-    "Entry",
+    "ListedRun",
     "entries_of",
     "render_page",
 ]

@@ -27,7 +27,7 @@ _ACCOUNT, _REPORT = "account.parquet", "report.html"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Window:
+class SharedWindow:
     """Bars and prices that one or more of the runs were tested on.
 
     Attributes
@@ -58,7 +58,7 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Entry:
+class ListedRun:
     """A run of the list.
 
     Attributes
@@ -67,7 +67,7 @@ class Entry:
         Its headline figures and its damage, as `embargo.research.records.list_runs` returns them.
     growth : float array, shape (test bars + 1,)
         Of 1 after costs; empty where the run left no returns.
-    window : Window or None
+    window : SharedWindow or None
         None for a damaged run: what it says of its window cannot be relied on.
     report : Path or None
         Its own page; None for a damaged run, whose page may tell figures that the run never had.
@@ -75,14 +75,14 @@ class Entry:
     Examples
     --------
     >>> import numpy as np
-    >>> from embargo.research.studies.listing import Entry
-    >>> Entry({"run": "mine-1a2b3c4d", "damage": None}, np.ones(2), None, None).damaged
+    >>> from embargo.research.studies.listing import ListedRun
+    >>> ListedRun({"run": "mine-1a2b3c4d", "damage": None}, np.ones(2), None, None).damaged
     False
     """
 
     row: dict[str, Any]
     growth: npt.NDArray[np.float64]
-    window: Window | None
+    window: SharedWindow | None
     report: Path | None
 
     @property
@@ -91,7 +91,7 @@ class Entry:
         return self.row["damage"] is not None
 
 
-def entries_of(rows: Sequence[dict[str, Any]], folder: Path, ledger: Path) -> list[Entry]:
+def entries_of(rows: Sequence[dict[str, Any]], folder: Path, ledger: Path) -> list[ListedRun]:
     """Read what the page shows of every run; the list goes on past a run whose returns are damaged.
 
     Parameters
@@ -105,7 +105,7 @@ def entries_of(rows: Sequence[dict[str, Any]], folder: Path, ledger: Path) -> li
 
     Returns
     -------
-    list of Entry
+    list of ListedRun
         Runs on the same window stand together, in the order of the first of them; damaged ones come last.
 
     Raises
@@ -140,9 +140,9 @@ def entries_of(rows: Sequence[dict[str, Any]], folder: Path, ledger: Path) -> li
     entries = []
     for number, (name, members) in enumerate(groups.items()):
         window = _window(label_at(number), members, *counts.get(name, (None, None)))
-        entries += [Entry(each.row, each.growth, window, each.report) for each in members]
+        entries += [ListedRun(each.row, each.growth, window, each.report) for each in members]
     damaged = [each for each in read if each.row["damage"] is not None]
-    return entries + [Entry(each.row, each.growth, None, each.report) for each in damaged]
+    return entries + [ListedRun(each.row, each.growth, None, each.report) for each in damaged]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,10 +173,10 @@ def _read(row: dict[str, Any], place: Path, seals: Mapping[str, frozenset[str]])
     return _Read(row, window, pd.DatetimeIndex(returns.index), growth, report)
 
 
-def _window(label: str, members: list[_Read], attempts: int | None, around: int | None) -> Window:
+def _window(label: str, members: list[_Read], attempts: int | None, around: int | None) -> SharedWindow:
     bars = next((each.bars for each in members if each.bars is not None), None)
     first, last, number = (None, None, None) if bars is None else (bars[0], bars[-1], len(bars))
-    return Window(label, members[0].window, first, last, number, len(members), attempts, around)
+    return SharedWindow(label, members[0].window, first, last, number, len(members), attempts, around)
 
 
 def _counted(ledger: Path, wanted: set[str]) -> dict[str, tuple[int, int]]:

@@ -16,7 +16,7 @@ from embargo.research.pages import formats
 from embargo.research.pages.charts import keep_extremes
 from embargo.research.pages.page import fill
 from embargo.research.pages.status import STATUS_ICONS, STATUS_WORDS, STATUSES, status_of
-from embargo.research.studies.listing.entries import Entry, Window
+from embargo.research.studies.listing.entries import ListedRun, SharedWindow
 
 _MOST_POINTS = 60
 _WIDE, _HIGH, _MARGIN = 96.0, 26.0, 2.0
@@ -38,12 +38,12 @@ _HEADS = (
 )
 
 
-def render_page(entries: Sequence[Entry], folder: Path, page: Path) -> str:
+def render_page(entries: Sequence[ListedRun], folder: Path, page: Path) -> str:
     """Render the runs of a folder as one HTML page.
 
     Parameters
     ----------
-    entries : sequence of Entry
+    entries : sequence of ListedRun
         From `entries_of`.
     folder : Path
         That the runs lie in, as the user named it.
@@ -83,7 +83,7 @@ def _numbered(number: int, word: str) -> str:
     return f"{number:,} {word if number == 1 else word + 's'}"
 
 
-def _state(entry: Entry) -> str:
+def _state(entry: ListedRun) -> str:
     return _DAMAGED if entry.damaged else status_of(str(entry.row["status"]))
 
 
@@ -96,7 +96,7 @@ def _headline(states: Counter[str], windows: int) -> str:
     return f"{_numbered(windows, 'test window')}; {', '.join(told)}." if told else "No run lies here."
 
 
-def _row(entry: Entry, page: Path) -> dict[str, Any]:
+def _row(entry: ListedRun, page: Path) -> dict[str, Any]:
     row, state, window = entry.row, _state(entry), entry.window
     figures = [
         (formats.ratio(row["sharpe"]), row["sharpe"]),
@@ -127,7 +127,7 @@ def _row(entry: Entry, page: Path) -> dict[str, Any]:
     }
 
 
-def window_order(window: Window | None) -> int | None:
+def window_order(window: SharedWindow | None) -> int | None:
     """Place of a window among all, by its label: ``Z`` comes before ``AA``."""
     if window is None:
         return None
@@ -154,7 +154,7 @@ def _path(growth: npt.NDArray[np.float64]) -> str:
     return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in zip(across, down, strict=True))
 
 
-def _window_row(window: Window) -> list[str]:
+def _window_row(window: SharedWindow) -> list[str]:
     return [
         window.label,
         formats.MISSING if window.first is None else f"{window.first:%Y-%m-%d}",
