@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from embargo.research.cache import cache_folder, folder_for
+from embargo.research.cache import cache_folder, folder_for, ledger_folder
 from embargo.research.cli.data_verdict import show_data
 from embargo.research.cli.options import (
     AcceptOption,
@@ -18,10 +18,12 @@ from embargo.research.cli.options import (
     ConfigArgument,
     EngineOption,
     EnvOption,
+    HtmlOption,
     OutOption,
     SetOption,
     WorkersOption,
     experiment,
+    refuse_orphans,
 )
 from embargo.research.cli.terminal import BAD_DATA, FAILED, LEAK_FOUND, complaints, console, guarded, numbered
 from embargo.research.progress import escaped
@@ -165,6 +167,8 @@ def runs(
     verify: Annotated[
         bool, typer.Option("--verify", help="Hold every file of every run against its hash, not only the figures.")
     ] = False,
+    html: HtmlOption = None,
+    cache: CacheOption = None,
 ) -> None:
     """List the runs so far with their headline figures.
 
@@ -172,12 +176,24 @@ def runs(
     the others with what does not fit, and the exit status is 1. Runs of versions
     that kept no hashes are listed as unsealed.
 
-    Example: [bold]embargo runs runs --verify[/bold]
+    The page (--html) is a table to sort and to filter, with growth, links to the
+    runs' own reports, and the attempts on each window that the ledger knows.
+
+    Example: [bold]embargo runs runs --verify --html runs.html[/bold]
     """
     from embargo.research.pages import formats
     from embargo.research.records.folders import list_runs
 
+    refuse_orphans(html)
     found = list_runs(folder, verify=verify)
+    if html is not None:
+        # Loaded here because the list alone needs neither frames nor templates.
+        from embargo.research.pages.page import write_page
+        from embargo.research.studies.listing import entries_of, render_page
+
+        entries = entries_of(found, folder, ledger_folder(cache_folder(cache)))
+        write_page(render_page(entries, folder, html), html)
+        found = sorted((entry.row for entry in entries), key=lambda row: str(row["run"]))
     whole = [row for row in found if row["damage"] is None]
     title = escaped(f"{numbered(len(whole), 'run')} in {folder}")
     table = Table(title=title, box=None, padding=(0, 1, 0, 0), pad_edge=False)
@@ -200,6 +216,8 @@ def runs(
         runs = "1 run is" if unsealed == 1 else f"{unsealed:,} runs are"
         told = f"{runs} unsealed, written by a version that kept no hashes: changes to them cannot be noticed."
         console.print(told, style="dim", soft_wrap=True, highlight=False)
+    if html is not None:
+        console.print(f"Page: {escaped(str(html))}", soft_wrap=True, highlight=False)
     damaged = [row for row in found if row["damage"] is not None]
     for row in damaged:
         console.print(f"[bold red]damaged:[/] {escaped(row['damage'])}", soft_wrap=True, highlight=False)

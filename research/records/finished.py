@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,8 @@ class FinishedRun:
         Traded; empty where the run left no weights.
     news : tuple of (str, str), or None
         Instants (ISO, UTC) at which the first and the last of its test articles were known; None where it had none.
+    turnover : Series, shape (test bars,)
+        One way, a fraction of equity, by the instant each bar opens; empty where the run left none.
     metrics, manifest, settings : dict
         As in ``metrics.json``, ``manifest.json`` and ``config.toml``, whatever version wrote them; `Metrics.from_dict`
         makes typed figures of the first if it was this one.
@@ -88,6 +90,7 @@ class FinishedRun:
     manifest: dict[str, Any]
     settings: dict[str, Any]
     news: tuple[str, str] | None = None
+    turnover: pd.Series = field(default_factory=lambda: pd.Series(dtype=float))
 
     def __repr__(self) -> str:
         return f"<FinishedRun {self.name}: {self.status}, {len(self.returns):,} bars>"
@@ -196,6 +199,7 @@ def read_run(folder: Path) -> FinishedRun:
         manifest=manifest,
         settings=settings_of(folder, manifest),
         news=news,
+        turnover=_turnover(folder / "account.parquet", account),
     )
 
 
@@ -225,6 +229,11 @@ def settings_of(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
         raise DataError(f"{place}: not a TOML file ({failure}). Put it back as it was, or repeat the run.") from failure
 
 
+def returns_in(folder: Path, manifest: Mapping[str, Any]) -> pd.Series:
+    """Read a run's net returns by the instant each bar opens, shape (test bars,); DataError where they are none."""
+    return _returns(folder / "account.parquet", read_table(folder, "account.parquet", manifest))
+
+
 def _returns(place: Path, account: pd.DataFrame) -> pd.Series:
     if "net_return" not in account:
         raise DataError(f"{place}: there is no column net_return. Repeat the run.")
@@ -237,6 +246,15 @@ def _returns(place: Path, account: pd.DataFrame) -> pd.Series:
     if returns.abs().max() > _MOST_RETURN:
         raise DataError(f"{place}: a bar returns {returns.abs().max():.3g}, which no account does. Repeat the run.")
     return returns
+
+
+def _turnover(place: Path, account: pd.DataFrame) -> pd.Series:
+    if "turnover" not in account:
+        return pd.Series(dtype=float)
+    turnover = _numbers(account["turnover"], place)
+    if not np.isfinite(turnover).all() or (turnover < 0.0).any():
+        raise DataError(f"{place}: a bar has no turnover, or one below 0. Repeat the run.")
+    return turnover
 
 
 def _numbers(column: pd.Series, place: Path) -> pd.Series:

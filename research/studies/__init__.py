@@ -1,4 +1,4 @@
-"""Studies over runs and configs: sweeps, comparisons, readers, paths and signal diagnostics."""
+"""Studies over runs and configs: sweeps, comparisons, lists of runs, readers, paths and signal diagnostics."""
 
 import lazy_loader as _lazy
 

@@ -1,8 +1,9 @@
-from . import adapt, compare, paths, signal, sweep
+from . import adapt, compare, listing, paths, signal, sweep
 
 __all__ = [
     "adapt",
     "compare",
+    "listing",
     "paths",
     "signal",
     "sweep",

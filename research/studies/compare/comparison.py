@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from embargo.backtest import display
-from embargo.backtest.metrics import total_return
+from embargo.backtest.metrics import annual_turnover, total_return
 from embargo.backtest.significance import MINIMUM_ROWS
 from embargo.data_loaders.errors import ConfigError, DataError
 from embargo.research.config.experiment import StatisticsSection
@@ -33,6 +33,7 @@ from embargo.research.studies.compare.judgement import (
     cells_of,
     differences_of,
     questions_of,
+    unbeaten,
 )
 
 # A config that does not say how figures are made was written before these settings; they are the defaults of today.
@@ -194,7 +195,7 @@ def compare(folders: Sequence[Path], *, against: str | None = None, by: str | No
         questions=questions_of(runs, returns, how),
         settings=_settings(runs),
         cautions=cautions_of(runs, returns, labels),
-        figures=_figures(runs, returns, how, differences, by),
+        figures=_figures(runs, returns, how, differences, by) | _trading(runs, cells, bars),
     )
 
 
@@ -314,6 +315,24 @@ def _figures(
         "best_of_all": best_of_all(returns, how),
         "total_return": {str(name): total_return(returns[name]) for name in returns.columns},
     }
+
+
+def _trading(runs: list[FinishedRun], cells: pd.DataFrame, bars: pd.DatetimeIndex) -> dict[str, Any]:
+    """Turnover of every run on the common bars, a year, and the runs that none beats on it and Sharpe ratio both."""
+    turnovers = {
+        run.name: annual_turnover(run.turnover.loc[bars], periods_per_year=run.bars_per_year)
+        if len(run.turnover)
+        else None
+        for run in runs
+    }
+    overall = cells[cells["definition"] == EVERYTHING[0]].set_index("run")["sharpe"]
+    # A Sharpe ratio that saw the future beats nobody.
+    sharpes = {
+        run.name: None if formats.is_missing(sharpe := overall[run.name]) else float(sharpe)
+        for run in runs
+        if run.status != "invalid"
+    }
+    return {"turnover": turnovers, "unbeaten": unbeaten(sharpes, turnovers)}
 
 
 def as_document(found: Comparison) -> dict[str, Any]:

@@ -92,6 +92,40 @@ def _overall(returns: pd.Series, years: float, how: Mapping[str, Any]) -> dict[s
     }
 
 
+def unbeaten(sharpes: Mapping[str, float | None], turnovers: Mapping[str, float | None]) -> list[str]:
+    """Name the runs that no other beats on Sharpe ratio and turnover both.
+
+    Parameters
+    ----------
+    sharpes, turnovers : mapping of run to float or None
+        A run that lacks one of the two neither beats nor is named.
+
+    Returns
+    -------
+    list of str
+        By rising turnover. Runs equal in both beat none of each other.
+
+    Examples
+    --------
+    >>> from embargo.research.studies.compare.judgement import unbeaten
+    >>> unbeaten({"slow": 0.5, "fast": 1.2, "worse": 0.9}, {"slow": 2.0, "fast": 10.0, "worse": 12.0})
+    ['slow', 'fast']
+    """
+    points = {
+        name: (sharpe, turnover)
+        for name, sharpe in sharpes.items()
+        if sharpe is not None and (turnover := turnovers.get(name)) is not None
+    }
+    left = [
+        name
+        for name, (sharpe, turnover) in points.items()
+        if not any(
+            other[0] >= sharpe and other[1] <= turnover and other != (sharpe, turnover) for other in points.values()
+        )
+    ]
+    return sorted(left, key=lambda name: points[name][1])
+
+
 def differences_of(returns: pd.DataFrame, labels: pd.DataFrame, years: float, how: Mapping[str, Any]) -> pd.DataFrame:
     """Set every run against the base in every cell; one family of tests for each definition."""
     families = [[(EVERYTHING, np.ones(len(returns), dtype=bool))]]

@@ -13,8 +13,10 @@ from embargo.research.run.report.tables import name_of
 from embargo.research.studies.compare import charts
 from embargo.research.studies.compare.cautions import known_between
 from embargo.research.studies.compare.comparison import Comparison
+from embargo.research.studies.compare.many import heat_of, pareto_chart
 from embargo.research.studies.compare.rows import Difference, differences, questions
 from embargo.research.studies.compare.tables import (
+    MANY,
     bayes_text,
     headline,
     over_all_bars,
@@ -65,6 +67,8 @@ def render_page(found: Comparison) -> str:
     >>> "<title>two against one – Embargo comparison</title>" in render_page(found)
     True
     """
+    many = len(found.runs) >= MANY
+    pareto = pareto_chart(found) if many else None
     return fill(
         "studies/compare/page.html.j2",
         title=title_of(found),
@@ -80,6 +84,9 @@ def render_page(found: Comparison) -> str:
         growth=placed("growth", charts.growth_chart(found)),
         sharpes=placed("sharpes", charts.sharpe_chart(found)),
         apart=placed("apart", charts.difference_chart(found)),
+        heat=heat_of(found) if many and len(found.labels.columns) else None,
+        pareto=None if pareto is None else placed("pareto", pareto),
+        invalid=found.invalid,
         runs=_runs(found),
         regimes=_regimes(found),
         differences=_differences(found),

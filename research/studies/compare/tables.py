@@ -18,6 +18,8 @@ from embargo.research.studies.compare.memory import memory_sentences
 from embargo.research.studies.compare.rows import Difference, Fared, differences, fared
 
 NOT_JUDGED = "not judged"
+# From so many runs on, what concerns them all is said before what concerns each.
+MANY = 3
 MOST_SETTINGS = 20
 
 
@@ -46,7 +48,7 @@ def headline(found: Comparison) -> str:
     if not sure:
         return phrase("difference not shown", base=base)
     parts = [
-        f"{_listed(names)} {'has' if len(names) == 1 else 'have'} a {word} Sharpe ratio than {base}"
+        f"{listed(names)} {'has' if len(names) == 1 else 'have'} a {word} Sharpe ratio than {base}"
         for names, word in ((better, "higher"), (worse, "lower"))
         if names
     ]
@@ -55,7 +57,8 @@ def headline(found: Comparison) -> str:
 
 def sentences(found: Comparison) -> list[str]:
     """Say what each difference is, how sure, and what a sample of this length could have shown."""
-    told = [_overall(found, row) for row in differences(found) if row.definition == EVERYTHING[0]]
+    told = [noise_sentence(found)] if len(found.runs) >= MANY else []
+    told += [_overall(found, row) for row in differences(found) if row.definition == EVERYTHING[0]]
     told += memory_sentences(found)
     best = found.figures["best_of_all"]
     if best is not None:
@@ -64,6 +67,33 @@ def sentences(found: Comparison) -> list[str]:
             f"test, which allows for the choice ({best['best']}): {formats.p_value(best['p_value'])}, one-sided."
         )
     return told + [_within(found, str(definition)) for definition in found.labels.columns]
+
+
+def noise_sentence(found: Comparison) -> str:
+    """Say in one sentence which differences to the base over all bars the paired tests cannot tell from noise."""
+    base, rows = found.base.name, [row for row in differences(found) if row.definition == EVERYTHING[0]]
+    if base in found.invalid:
+        return f"No difference to {base} can be told from its leak."
+    judged = [row for row in rows if row.p_value is not None and row.run not in found.invalid]
+    level = significance(found)
+    sure, noise = ([row.run for row in judged if stands(row, level) == wanted] for wanted in (True, False))
+    number = "1 difference" if len(judged) == 1 else f"{len(judged):,} differences"
+    verb = "stand" if len(sure) > 1 else "stands"
+    parts = [f"Of {number} to {base} over all bars, {len(sure) or 'none'} {verb} after Holm's correction"]
+    parts[0] += f" ({listed(sure)})" if sure else ""
+    if noise:
+        parts.append(f"{listed(noise)} cannot be told from noise")
+        smallest = found.figures["family"][EVERYTHING[0]] / (found.figures["bootstrap"] + 1)
+        if smallest >= level:
+            parts.append(
+                f"with {found.figures['bootstrap']:,} resamples no difference among so many could stand, so raise "
+                "statistics.bootstrap"
+            )
+    if untested := [row.run for row in rows if row.p_value is None and row.run not in found.invalid]:
+        parts.append(f"not tested: {listed(untested)}")
+    if found.invalid:
+        parts.append(f"left out for a leak: {listed(found.invalid)}")
+    return f"{'; '.join(parts)}."
 
 
 def _overall(found: Comparison, row: Difference) -> str:
@@ -104,7 +134,7 @@ def _within(found: Comparison, definition: str) -> str:
         return f"By {named}, {many} {verb} significant after Holm's correction.{left}"
     number = "" if len(judged) == 1 else f" {len(sure)}"
     are = "is" if len(sure) == 1 else "are"
-    return f"By {named}, {many}{number} {are} significant after Holm's correction: {_listed(sure)}.{left}"
+    return f"By {named}, {many}{number} {are} significant after Holm's correction: {listed(sure)}.{left}"
 
 
 def _left(rows: Sequence[Difference]) -> str:
@@ -117,7 +147,8 @@ def _left(rows: Sequence[Difference]) -> str:
     return "; ".join(told)
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """Write names one after another, ``and`` before the last."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
