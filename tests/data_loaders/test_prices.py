@@ -210,3 +210,10 @@ def test_symbols_are_texts_and_stand_there_once() -> None:
     wide = {name: frame.set_axis([1, "1"], axis=1) for name, frame in wide.items()}
     with pytest.raises(DataError, match="'1' has several columns"):
         Prices.from_frames(**wide, calendar="XNYS")
+
+
+def test_a_bar_without_a_symbol_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "prices.csv"
+    path.write_text("symbol,date,open,high,low,close,volume\nA,2024-01-02,1,1,1,1,1\n,2024-01-02,1,1,1,1,1\n")
+    with pytest.raises(DataError, match="column 'symbol', row 2: the symbol is missing"):
+        read_prices(path, calendar="XNYS")

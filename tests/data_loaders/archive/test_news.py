@@ -594,10 +594,3 @@ def test_odd_json_is_named_by_its_line(tmp_path: Path, odd: str) -> None:
     path.write_text(f'{{"article_id": "1", "published_at": "2024-01-01T10:00:00Z", "symbol": "A", "text": {odd}}}\n')
     with pytest.raises(DataError, match=r"news\.jsonl, line 1"):
         read_news(path)
-
-
-def test_a_bar_without_a_symbol_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "prices.csv"
-    path.write_text("symbol,date,open,high,low,close,volume\nA,2024-01-02,1,1,1,1,1\n,2024-01-02,1,1,1,1,1\n")
-    with pytest.raises(DataError, match="column 'symbol', row 2: the symbol is missing"):
-        read_prices(path, calendar="XNYS")
