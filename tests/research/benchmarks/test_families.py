@@ -137,6 +137,7 @@ def test_the_page_tells_what_is_refused_and_what_is_wrong():
     assert "/tmp" not in text
 
 
+@pytest.mark.timeout(1800)  # 355 tunings
 @pytest.mark.slow
 def test_every_family_goes_through_every_step(tmp_path):
     assert families.main(["--write", str(tmp_path / "families.md")]) == 0
