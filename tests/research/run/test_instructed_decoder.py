@@ -23,7 +23,7 @@ from embargo.research.progress import Quiet
 from embargo.research.run.fit_records import hashed_news, planned_for
 from embargo.research.run.plan import Plan
 from embargo.research.run.preparation import prepare
-from embargo.research.run.reading import with_base
+from embargo.research.run.reading import read, with_base
 from embargo.research.run.samples import Samples, early_samples
 from embargo.research.studies.adapt.fits import begin
 
@@ -151,6 +151,16 @@ def test_labels_that_it_learnt_from_are_judged_with_those_of_the_fit(tmp_path: P
     late = part.test_news.drop_duplicates("text").iloc[0]
     planted = learnt.read.iloc[[0]].assign(text_hash=text_hash(late["text"]), known_at=late["known_at"])
     assert judged(pd.concat([learnt.read, planted], ignore_index=True)) == "leak"
+
+
+def test_the_record_of_every_fold_holds_what_its_base_learnt(tmp_path: Path) -> None:
+    plan = plan_of('model.prompt.template="brief"')
+    plan = with_base(plan, plan.parts[0].fold.train_end, tmp_path, Quiet())
+    (learnt,) = plan.instructed
+    found = read(plan, plan.parts, tmp_path, Quiet()).fitted_on
+    for part in plan.parts:
+        own = found.loc[(found["fold"] == part.index) & (found["use"] == "base")]
+        assert sorted(own["text_hash"]) == sorted(learnt.read["text_hash"])
 
 
 def test_of_an_undated_file_it_reads_the_labels_of_the_training_part(tmp_path: Path) -> None:
