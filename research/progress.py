@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from embargo.research.interrupts import raise_if_lost
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
@@ -152,11 +154,34 @@ class Terminal:
         self._finish()
 
 
+class _Heeding:
+    """Stages at which a Ctrl-C that Python threw away is raised again."""
+
+    def __init__(self, stages: Stages) -> None:
+        self._stages = stages
+
+    def stage(self, name: str) -> Advance:
+        raise_if_lost()
+        shown_advance = self._stages.stage(name)
+
+        def advance(done: int, total: int) -> None:
+            raise_if_lost()
+            shown_advance(done, total)
+
+        return advance
+
+    def say(self, text: str) -> None:
+        self._stages.say(text)
+
+
 @contextmanager
 def shown(console: Console) -> Iterator[Stages]:
-    """Show stages on a console for the length of a block: bars on a terminal, lines in a log."""
+    """Show stages on a console for the length of a block: bars on a terminal, lines in a log.
+
+    A Ctrl-C that was lost within `heeding_interrupts` is raised at the next step that is shown.
+    """
     if not _redraws(console):
-        yield Lines(console)
+        yield _Heeding(Lines(console))
         return
     # Loaded here because only a terminal shows bars, and they cost as much to load as all else that draws.
     from rich.progress import (
@@ -179,7 +204,7 @@ def shown(console: Console) -> Iterator[Stages]:
     )
     with Progress(*columns, console=console) as progress:
         stages = Terminal(progress)
-        yield stages
+        yield _Heeding(stages)
         stages.close()
 
 

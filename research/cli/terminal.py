@@ -19,6 +19,7 @@ import typer
 from embargo.data_loaders.errors import ConfigError, EmbargoError
 from embargo.data_loaders.threads import one_thread
 from embargo.research.cache import cache_folder
+from embargo.research.interrupts import heeding_interrupts
 from embargo.research.plain import plain
 from embargo.research.progress import escaped
 from embargo.research.screen import Screen
@@ -74,7 +75,7 @@ def guarded(interrupted: str) -> Callable[[Callable[P, None]], Callable[P, None]
             with contextlib.suppress(EmbargoError, RuntimeError):
                 cache_folder(None, held=False)
             try:
-                with one_thread():
+                with one_thread(), heeding_interrupts():
                     command(*args, **kwargs)
             except EmbargoError as failure:
                 complain(str(failure))

@@ -1,0 +1,88 @@
+"""Ctrl-C where Python throws it away: the job ends all the same, at the next step that it tells of."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from embargo.research.interrupts import heeding_interrupts, raise_if_lost
+from embargo.research.progress import shown
+from embargo.research.screen import Screen
+
+
+class Met:
+    """An object in whose finaliser Ctrl-C is pressed."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.fixture
+def ignored(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What Python ignored."""
+    heard: list[object] = []
+    monkeypatch.setattr("sys.unraisablehook", lambda told: heard.append(told.exc_type))
+    return heard
+
+
+@pytest.mark.parametrize(
+    "step",
+    [lambda stages, advance: advance(2, 3), lambda stages, advance: stages.stage("Audit")],
+    ids=["within a stage", "at the next stage"],
+)
+def test_a_lost_interrupt_is_raised_at_the_next_step(step: Callable[..., object], ignored: list[object]) -> None:
+    with heeding_interrupts(), shown(Screen(stderr=True)) as stages:
+        advance = stages.stage("Tune the model")
+        advance(1, 3)
+        pressed = Met()
+        del pressed
+        assert ignored == [KeyboardInterrupt]
+        with pytest.raises(KeyboardInterrupt):
+            step(stages, advance)
+    raise_if_lost()  # and is forgotten with the block
+
+
+def test_an_interrupt_that_is_not_lost_is_raised_at_once() -> None:
+    with pytest.raises(KeyboardInterrupt), heeding_interrupts():
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_who_was_told_to_take_no_notice_takes_none() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with heeding_interrupts():
+            signal.raise_signal(signal.SIGINT)
+            raise_if_lost()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_command_ends_by_an_interrupt_that_was_lost(tmp_path: Path) -> None:
+    script = tmp_path / "command.py"
+    script.write_text(
+        "import signal, typer\n"
+        "from embargo.research.cli.terminal import complaints, guarded\n"
+        "from embargo.research.progress import shown\n"
+        "class Met:\n"
+        "    def __del__(self):\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+        "@guarded('Nothing was written.')\n"
+        "def command():\n"
+        "    with shown(complaints) as stages:\n"
+        "        Met()\n"
+        "        stages.stage('Audit')\n"
+        "        print('went on')\n"
+        "typer.run(command)\n"
+    )
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=100)
+    assert ended.returncode == 130, ended.stderr
+    assert "Exception ignored" in ended.stderr
+    assert "Interrupted. Nothing was written." in ended.stderr
+    assert not ended.stdout
