@@ -34,9 +34,6 @@ def has_pass(signal: SignalSettings, weights: WeightSettings) -> bool:
     >>> from embargo.signals.cross_section import SignalSettings
     >>> from embargo.signals.rearranged import has_pass
     >>> from embargo.signals.weights import WeightSettings
-
-    if TYPE_CHECKING:
-    from embargo.signals.compiled import WeightRules
     >>> [has_pass(SignalSettings(), WeightSettings(method)) for method in ("proportional", "top_bottom")]
     [True, False]
     """

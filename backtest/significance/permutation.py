@@ -278,6 +278,42 @@ def permutation_test(
         null[number] = statistic(draw(rng))
         if progress is not None:
             progress(number + 1, n_permutations)
+    return permutation_result(null, observed=observed, block=block)
+
+
+def permutation_result(null: np.ndarray, *, observed: float, block: int) -> PermutationResult:
+    """Judge a statistic by permuted ones that are there already, such as those computed on several machines.
+
+    Parameters
+    ----------
+    null : float array, shape (n_permutations,)
+        In the order drawn.
+    observed : float
+        The statistic of what really happened.
+    block : int
+        Rows that were kept together; recorded in the result.
+
+    Returns
+    -------
+    PermutationResult
+        As of `permutation_test`.
+
+    Raises
+    ------
+    DataError
+        If a statistic is not a finite number.
+    ConfigError
+        If there is no permutation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embargo.backtest.significance import permutation_result
+    >>> permutation_result(np.array([0.1, -0.3, 0.2, 0.0]), observed=0.15, block=1).p_value
+    0.4
+    """
+    n_permutations = len(null)
+    check_at_least("n_permutations", n_permutations, 1)
     if not (math.isfinite(observed) and np.isfinite(null).all()):
         raise DataError(
             "permutation_test: the statistic is not a finite number for every permutation. Return 0 for none."

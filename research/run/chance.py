@@ -7,7 +7,10 @@ market stay as they were.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from copy import deepcopy
+from dataclasses import dataclass, fields
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 
@@ -18,17 +21,22 @@ from embargo.backtest.significance import (
     PermutationResult,
     Rearrangement,
     Way,
+    permutation_result,
     permutation_test,
     possible,
     rearrangement,
 )
+from embargo.research.engine.keepers import Engine, Serial
 from embargo.research.progress import Advance
 from embargo.research.run.fusion import Fused
 from embargo.research.run.plan import Plan
-from embargo.research.run.trading import Trade, market_of, signal_of
+from embargo.research.run.trading import Limits, Trade, market_of, signal_of
 from embargo.signals.aggregation import Evidence, half_life_in_bars
 from embargo.signals.rearranged import weights_pass
 from embargo.signals.weights import weights_array
+
+# Draws to a task where an engine spreads them: few enough that two processes share any test evenly.
+DRAWS_PER_TASK = 50
 
 
 def replay(plan: Plan, result: Trade, fused: Fused | None = None) -> Callable[[Evidence], np.ndarray]:
@@ -36,7 +44,19 @@ def replay(plan: Plan, result: Trade, fused: Fused | None = None) -> Callable[[E
 
     It walks the whole path from decay to the kernel's books.
     """
-    rules, limits, booked = plan.rules, result.decision.limits, _booked(plan)
+    return _replayed(plan, result.decision.limits, fused)
+
+
+def rearranged_returns(plan: Plan, result: Trade, fused: Fused | None = None) -> Callable[[Rearrangement], np.ndarray]:
+    """Return what trades a rearrangement of a run's evidence as `replay` trades it: to returns, shape (rows,).
+
+    Weights are made in one compiled pass where the settings have one, equal to the last bit.
+    """
+    return _rearranged(plan, result.decision.evidence, result.decision.limits, fused)
+
+
+def _replayed(plan: Plan, limits: Limits, fused: Fused | None) -> Callable[[Evidence], np.ndarray]:
+    rules, booked = plan.rules, _booked(plan)
     tradable = limits.tradable.to_numpy()
     gate = None if limits.gate is None else limits.gate.to_numpy(dtype=float)
 
@@ -47,17 +67,15 @@ def replay(plan: Plan, result: Trade, fused: Fused | None = None) -> Callable[[E
     return returns_of
 
 
-def rearranged_returns(plan: Plan, result: Trade, fused: Fused | None = None) -> Callable[[Rearrangement], np.ndarray]:
-    """Return what trades a rearrangement of a run's evidence as `replay` trades it: to returns, shape (rows,).
-
-    Weights are made in one compiled pass where the settings have one, equal to the last bit.
-    """
-    evidence, rules, limits = result.decision.evidence, plan.rules, result.decision.limits
+def _rearranged(
+    plan: Plan, evidence: Evidence, limits: Limits, fused: Fused | None
+) -> Callable[[Rearrangement], np.ndarray]:
+    rules = plan.rules
     gate = None if limits.gate is None else limits.gate.to_numpy(dtype=float)
     tradable = limits.tradable.to_numpy()
     compiled = None if fused else weights_pass(evidence, rules.signal, rules.weights, tradable=tradable, gate=gate)
     if compiled is None:
-        returns_of = replay(plan, result, fused)
+        returns_of = _replayed(plan, limits, fused)
         return lambda drawn: returns_of(evidence.rearranged(drawn.rows, drawn.columns, drawn.signs))
     booked, moved = _booked(plan), compiled
     return lambda drawn: booked(moved(drawn.rows, drawn.columns, drawn.signs))
@@ -69,49 +87,143 @@ def _booked(plan: Plan) -> Callable[[np.ndarray], np.ndarray]:
     return lambda weights: kernel.run(weights, market, rules.costs, rules.execution, initial_cash=cash).returns
 
 
+@dataclass(frozen=True)
+class Shuffling:
+    """What it takes to trade rearrangements of a run's evidence, and nothing else of the run: no news.
+
+    It is sent to other processes; what it makes of itself there stays there.
+    """
+
+    plan: Plan
+    evidence: Evidence
+    limits: Limits
+    fused: Fused | None
+    block: int
+
+    @classmethod
+    def of(cls, plan: Plan, result: Trade, fused: Fused | None) -> Shuffling:
+        """Take what is needed of a run."""
+        return cls(plan.without_news(), result.decision.evidence, result.decision.limits, fused, block_of(plan))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Bars and symbols."""
+        bars, symbols = self.limits.tradable.shape
+        return bars, symbols
+
+    @cached_property
+    def _returns_of(self) -> Callable[[Rearrangement], np.ndarray]:
+        return _rearranged(self.plan, self.evidence, self.limits, self.fused)
+
+    def draw(self, way: Way, rng: np.random.Generator) -> Rearrangement:
+        """Draw one rearrangement."""
+        return rearrangement(way, self.shape, self.block, rng)
+
+    def sharpe_of(self, drawn: Rearrangement) -> float:
+        """Return the annual Sharpe ratio that a rearrangement earns; 0 where it has none."""
+        value = sharpe(self._returns_of(drawn), periods_per_year=self.plan.world.periods_per_year)
+        return 0.0 if value is None else value
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+
+@dataclass(frozen=True)
+class _Draws:
+    """So many draws of a way, from where its generator stands."""
+
+    way: Way
+    generator: np.random.Generator
+    number: int
+
+
+def _sharpes(shuffling: Shuffling, draws: _Draws) -> np.ndarray:
+    generator = deepcopy(draws.generator)  # a task may be carried out again
+    found = (shuffling.sharpe_of(shuffling.draw(draws.way, generator)) for _ in range(draws.number))
+    return np.fromiter(found, dtype=float, count=draws.number)
+
+
 def shuffle_news(
     plan: Plan,
     result: Trade,
     progress: Advance,
     fused: Fused | None = None,
     ways: Sequence[Way] = WAYS,
+    engine: Engine | None = None,
 ) -> dict[Way, PermutationResult]:
     """Break the link between news and market in the ways the panel allows, and ask how often chance does as well.
 
     Each draw moves what the articles said to other bars or symbols, or turns it round, then is traded as by `replay`.
+
+    Parameters
+    ----------
+    plan : Plan
+    result : Trade
+    progress : callable
+        Called with (done, total).
+    fused : Fused, optional
+    ways : sequence of {'dates', 'shift', 'symbols', 'signs'}
+    engine : Engine, optional
+        Where draws are traded; by default here. It moves no bit.
 
     Returns
     -------
     dict of way to PermutationResult
         Of the annual Sharpe ratio; ``"dates"`` is always possible. See `embargo.backtest.significance.rearrangement`.
     """
-    decision, returns_of = result.decision, rearranged_returns(plan, result, fused)
-    (bars, symbols), block = decision.weights.shape, block_of(plan)
-    shape = bars, symbols
+    shuffling = Shuffling.of(plan, result, fused)
+    bars, symbols = shuffling.shape
+    block, number = shuffling.block, plan.config.statistics.permutations
+    ways = [way for way in ways if possible(way, (bars, symbols), block)]
+    observed = shuffling.sharpe_of(Rearrangement(np.arange(bars), np.arange(symbols)))
+    # Not the seed alone, which [seed, 0] would be: random timing draws its blocks from that.
+    generators = {way: np.random.default_rng([plan.config.seed, 1 + WAYS.index(way)]) for way in ways}
 
-    def sharpe_of(drawn: Rearrangement) -> float:
-        value = sharpe(returns_of(drawn), periods_per_year=plan.world.periods_per_year)
-        return 0.0 if value is None else value
-
-    ways = [way for way in ways if possible(way, shape, block)]
-    draws = plan.config.statistics.permutations
-    observed = sharpe_of(Rearrangement(np.arange(bars), np.arange(symbols)))
+    if engine is not None and not isinstance(engine, Serial):
+        return _shuffled_elsewhere(shuffling, generators, number, observed, engine, progress)
 
     def advance(before: int, done: int, _: int) -> None:
-        progress(before + done, len(ways) * draws)
+        progress(before + done, len(ways) * number)
 
     return {
         way: permutation_test(
-            sharpe_of,
-            partial(rearrangement, way, shape, block),
+            shuffling.sharpe_of,
+            partial(shuffling.draw, way),
             observed=observed,
             block=block,
-            n_permutations=draws,
-            # Not the seed alone, which [seed, 0] would be: random timing draws its blocks from that.
-            seed=np.random.default_rng([plan.config.seed, 1 + WAYS.index(way)]),
-            progress=partial(advance, number * draws),
+            n_permutations=number,
+            seed=generator,
+            progress=partial(advance, before * number),
         )
-        for number, way in enumerate(ways)
+        for before, (way, generator) in enumerate(generators.items())
+    }
+
+
+def _shuffled_elsewhere(
+    shuffling: Shuffling,
+    generators: dict[Way, np.random.Generator],
+    number: int,
+    observed: float,
+    engine: Engine,
+    progress: Advance,
+) -> dict[Way, PermutationResult]:
+    """Do as `shuffle_news` does, in blocks of draws."""
+    tasks = []
+    for way, generator in generators.items():
+        for start in range(0, number, DRAWS_PER_TASK):
+            own = _Draws(way, deepcopy(generator), min(DRAWS_PER_TASK, number - start))
+            tasks.append(own)
+            # To draw is cheap beside trading what was drawn, and takes the generator to where the next block starts.
+            for _ in range(own.number):
+                shuffling.draw(way, generator)
+    found = engine.map(_sharpes, tasks, shuffling, progress=progress)
+    return {
+        way: permutation_result(
+            np.concatenate([null for task, null in zip(tasks, found, strict=True) if task.way == way]),
+            observed=observed,
+            block=shuffling.block,
+        )
+        for way in generators
     }
 
 

@@ -109,7 +109,7 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages, engine: E
     stages : Stages
         Shows progress.
     engine : Engine, optional
-        Where folds are tuned and news is scored; by default here. It moves no figure.
+        Where folds are tuned, news is scored and chance is tried; by default here. It moves no figure.
 
     Returns
     -------
@@ -174,7 +174,8 @@ def execute(config: Config, *, out: Path, cache: Path, stages: Stages, engine: E
     # killed from here on was an attempt all the same.
     ledger.record(place, window, trial, returns)
     attempts = tried_around(place, window, elsewhere=config.statistics.trials_elsewhere).joined(trial, returns)
-    permutations = shuffle_news(plan, result, stages.stage("Shuffle the news against the market"), fused)
+    shuffling = stages.stage("Shuffle the news against the market")
+    permutations = shuffle_news(plan, result, shuffling, fused, engine=engine)
     rival = _rival(plan, cache, stages)
     stages.stage("Measure, by regime and against chance")
     rivals = {} if rival is None else {"lexicon": rival.weights}

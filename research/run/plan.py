@@ -88,6 +88,14 @@ class Plan:
         """Return the same plan under other settings of what is traded and how; data, folds and rows stay."""
         return replace(self, config=config, rules=rules_of(config))
 
+    def without_news(self) -> Plan:
+        """Return the plan as far as evidence of news is traded by it, fit to be sent elsewhere: prices and rules."""
+        none = self.world.news.iloc[[]]
+        inputs = replace(self.world.inputs, news=none, truth=None, labelled={}, scores={})
+        world = replace(self.world, news=none, truth=None, inputs=inputs)
+        data = replace(self.data, checks=(), places={}, world=world)
+        return replace(self, world=world, data=data, parts=(), base=None, teacher=None, instructed=())
+
 
 def base_of(plan: Plan, part: Samples) -> Base | None:
     """Return the base that a part's model starts from: of vintages, the newest that ends before its training does."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from contextlib import nullcontext
 from importlib.resources import files
 from pathlib import Path
@@ -19,12 +20,18 @@ from embargo.research.engine.blocks import spread_over
 from embargo.research.engine.cluster import Ray
 from embargo.research.engine.keepers import Engine, Serial
 from embargo.research.engine.processes import Processes
+from embargo.research.run import chance
+from embargo.research.run.chance import Shuffling, shuffle_news
 from embargo.research.run.memory import Memory
+from embargo.research.run.plan import Plan, traded_news
 from embargo.research.run.preparation import prepare
 from embargo.research.run.reading import read
+from embargo.research.run.trading import fuse, trade
 from embargo.research.studies.sweep.grid import cells_of, read_axis
 from embargo.research.studies.sweep.search import trade_cells
 
+# Enough of a window before the last one for a fusion to learn from.
+LONGER = ("split.first_test=2015-03-01", "split.test_span=5MS", "split.validation_span=1MS")
 SMALL = files("embargo.research.examples") / "small.toml"
 
 
@@ -49,6 +56,17 @@ def left_by(folder: Path, engine: Engine, *overrides: str) -> dict[str, bytes]:
     for name in ("created_at", "seal", "files"):
         manifest.pop(name, None)
     return found | {"manifest.json": json.dumps(manifest).encode(), "report.html": b""}
+
+
+def guessed(plan: Plan) -> pd.DataFrame:
+    """Return the news of all test windows with scores at random."""
+    news = pd.concat([part.test_news.assign(fold=part.fold.index) for part in plan.parts], ignore_index=True)
+    shares = np.random.default_rng(7_300_001).dirichlet([0.5, 0.5, 0.5], len(news))
+    return news.assign(
+        **dict(zip(("bearish", "neutral", "bullish"), shares.T, strict=True)),
+        confidence=shares.max(axis=1),
+        model_id="guess",
+    )
 
 
 def test_folds_read_elsewhere_are_read_the_same(tmp_path: Path, two: Processes, ray_of_two: Ray) -> None:
@@ -88,13 +106,7 @@ def test_a_run_in_one_two_or_eight_processes_or_on_ray_leaves_the_same_folder(
 def test_cells_are_traded_and_told_in_one_order(two: Processes, ray_of_two: Ray) -> None:
     config = load_config(SMALL)
     plan = prepare(config, Quiet())
-    news = pd.concat([part.test_news.assign(fold=part.fold.index) for part in plan.parts], ignore_index=True)
-    shares = np.random.default_rng(7_300_001).dirichlet([0.5, 0.5, 0.5], len(news))
-    scored = news.assign(
-        **dict(zip(("bearish", "neutral", "bullish"), shares.T, strict=True)),
-        confidence=shares.max(axis=1),
-        model_id="guess",
-    )
+    scored = guessed(plan)
     cells = cells_of(config, [read_axis("costs.fee=0.0005,0.001"), read_axis("signal.half_life=1,2,3")])
     told: list[list[tuple[int, bytes]]] = []
     for engine in (Serial(), two, ray_of_two):
@@ -104,6 +116,43 @@ def test_cells_are_traded_and_told_in_one_order(two: Processes, ray_of_two: Ray)
         )
     assert len(told[0]) == 6
     assert told[0] == told[1] == told[2]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [(), ("signal.mode=sum",), ("fusion.method=logistic",)],
+    ids=["compiled", "not compiled", "fused"],
+)
+def test_news_are_shuffled_elsewhere_to_the_same_bits(
+    overrides: tuple[str, ...], two: Processes, ray_of_two: Ray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = prepare(load_config(SMALL, ["statistics.permutations=99", *LONGER, *overrides]), Quiet())
+    scored = guessed(plan)
+    fused = fuse(plan, scored)
+    result = trade(plan, traded_news(plan, scored), fused)
+    monkeypatch.setattr(chance, "DRAWS_PER_TASK", 20)
+    shown: list[tuple[int, int]] = []
+    here, *others = (
+        shuffle_news(plan, result, lambda *at: shown.append(at), fused, ("dates", "shift", "signs"), engine)
+        for engine in (None, two, ray_of_two)
+    )
+    for there in others:
+        assert there.keys() == here.keys()
+        for way, found in here.items():
+            assert len(set(found.null)) > 5
+            assert there[way].null.tobytes() == found.null.tobytes()
+            assert there[way].as_dict() == found.as_dict()
+    assert shown[-1] == (15, 15)
+
+
+def test_no_news_are_sent_along_to_shuffle_them() -> None:
+    plan = prepare(load_config(SMALL), Quiet())
+    scored = guessed(plan)
+    sent = Shuffling.of(plan, trade(plan, scored), None)
+    sent.sharpe_of(sent.draw("dates", np.random.default_rng(1)))  # what it makes of itself stays here
+    whole = pickle.dumps(sent)
+    texts = plan.world.news["text"].iloc[[0, -1]]
+    assert not any(text.encode() in whole for text in texts)
 
 
 def test_blocks_of_texts_are_scored_elsewhere_to_the_same_bits(
