@@ -10,7 +10,17 @@ from pydantic import Field, model_validator
 from embargo.data_loaders.errors import ConfigError
 from embargo.models.methods.settings import Optimizer
 from embargo.research.config.archives import BUILT_IN_LOADERS, NewsSection
-from embargo.research.config.settings import Count, Duration, Fraction, Instant, Name, Positive, Section, Seed
+from embargo.research.config.settings import (
+    Count,
+    Duration,
+    Fraction,
+    Instant,
+    Name,
+    Positive,
+    Section,
+    Seed,
+    check_made_here,
+)
 
 # Columns beside the articles that answers can stand in.
 ANSWERS = ("label", "summary", "question", "answer")
@@ -132,6 +142,11 @@ class InstructModelSection(Section):
     """Exchanges of each kind of task that are trained on, at most; unset, all."""
     optimizer: Optimizer = "auto"
     """Which optimizer; `"auto"` is the paged 8-bit AdamW for QLoRA on a GPU, else AdamW."""
+
+    @model_validator(mode="after")
+    def _cutoff_is_its_own(self) -> InstructModelSection:
+        check_made_here(self.base, revision=self.revision, knowledge_cutoff=self.knowledge_cutoff)
+        return self
 
     @model_validator(mode="after")
     def _batches_fit(self) -> InstructModelSection:

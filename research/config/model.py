@@ -15,7 +15,17 @@ from embargo.models.endpoints.secrets import fault_of_address, fault_of_name, ho
 from embargo.models.methods.settings import Method, Optimizer
 from embargo.models.scorer import CalibrationMethod, Runtime
 from embargo.research.config.archives import check_form
-from embargo.research.config.settings import UNSEEN, BaseName, Count, Duration, Fraction, Instant, Positive, Section
+from embargo.research.config.settings import (
+    UNSEEN,
+    BaseName,
+    Count,
+    Duration,
+    Fraction,
+    Instant,
+    Positive,
+    Section,
+    check_made_here,
+)
 
 # Kinds that start from a base.
 ON_BASE = frozenset({"transformer", "prompted"})
@@ -240,6 +250,12 @@ class ReaderSection(Section):
             raise ValueError(
                 f"model.method = 'none' reads with a base's own head, and {self.base!r} has none; set model.base"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _cutoff_is_its_own(self) -> ReaderSection:
+        if self.made_here:
+            check_made_here(self.base, revision=self.revision, knowledge_cutoff=self.knowledge_cutoff)
         return self
 
     @model_validator(mode="after")

@@ -144,6 +144,16 @@ def _base(value: Any) -> str | dict[str, str]:
     return dict(sorted(value.items()))
 
 
+def check_made_here(base: str | dict[str, str], **given: object) -> None:
+    """Raise ValueError where a built-in base is told what only one from elsewhere has, such as a cutoff."""
+    for name, value in given.items():
+        if base in BUILT_IN and value is not None:
+            raise ValueError(
+                f"model.{name} belongs to a base that comes from elsewhere, and the built-in {base!r} is made here, of "
+                "early news, whose last instant is its cutoff; leave it out, or set model.base"
+            )
+
+
 BaseName = Annotated[str | dict[str, str], BeforeValidator(_base)]
 ClosedDay = Annotated[str, BeforeValidator(_closed_day)]
 SessionHours = Annotated[str, AfterValidator(_session_hours)]

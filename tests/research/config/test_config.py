@@ -347,6 +347,15 @@ def test_shipped_configs_are_valid(path: Path) -> None:
     assert isinstance(load_config(path), Config)
 
 
+@pytest.mark.parametrize("override", ["model.knowledge_cutoff=2016-06-30", "model.revision=abc"])
+def test_a_base_that_is_made_here_has_a_cutoff_of_its_own(tmp_path: Path, override: str) -> None:
+    path = write(tmp_path, MINIMAL)
+    with pytest.raises(ConfigError, match=r"belongs to a base that comes from elsewhere.*built-in 'tiny-lm'"):
+        load_config(path, ["model.base=tiny-lm", override])
+    load_config(path, ["model.base=minilm", override])
+    load_config(path, ["model.kind=linear", override])
+
+
 def test_a_faster_scorer_is_asked_for_and_fits_the_model(tmp_path: Path) -> None:
     path = write(tmp_path, MINIMAL)
     assert load_config(path).model.scorer == "torch"
