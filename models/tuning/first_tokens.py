@@ -1,7 +1,7 @@
-"""BERT trained on a CPU without what no loss reads: the last layer for first tokens alone, and cheaper dropout.
+"""BERT trained on a CPU without what no loss reads: which bases are, and dropout that costs little.
 
-The head reads the first token of a text, so that of the last layer only its keys and values are needed of the others;
-gradients are those of the whole layer. What is dropped is drawn as bytes from a generator that each draw seeds from
+No padding is multiplied, and the last layer is carried out for first tokens alone, which are all that the head reads;
+`embargo.models.tuning.fused` does so. What is dropped is drawn as bytes from a generator that each draw seeds from
 torch's own, whose state a checkpoint holds: the same seed gives the same bits.
 """
 

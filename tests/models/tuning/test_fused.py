@@ -11,8 +11,8 @@ from embargo.models.loading.load import deterministic
 from embargo.models.methods.settings import TuneSettings
 from embargo.models.tuning import fused
 from embargo.models.tuning.adapters import adapted_model
+from embargo.models.tuning.autograd import AdaptedStep, AttentionStep, Frozen, Layout, PaddedStep
 from embargo.models.tuning.first_tokens import draw_kept, take_first_tokens
-from embargo.models.tuning.fused import Frozen, Layout
 
 LENGTHS, TOKENS, WIDTH, HEADS = [5, 9, 1, 7], 9, 24, 3
 
@@ -107,7 +107,7 @@ def test_an_adapter_with_dropout_is_that_of_single_steps(drops, reads):
     states, down, up = numbers(13, WIDTH), numbers(2, WIDTH, seed=1), numbers(10, 2, seed=2)
     kept, grown = draw_kept((13, WIDTH), 0.3 if drops else 0.0, torch.float32)
     given = states if reads else states.detach()
-    found = fused._Adapted.apply(given, down, up, kept, 0.7 * grown, Frozen(layer))
+    found = AdaptedStep.apply(given, down, up, kept, 0.7 * grown, Frozen(layer))
     read = given if kept is None else given * kept * grown
     wanted = layer(given) + 0.7 * read @ down.T @ up.T
     asked = (states, down, up) if reads else (down, up)
@@ -122,7 +122,7 @@ def test_attention_with_dropout_is_that_of_each_text_alone(lengths, drops):
     size = (len(lengths) * HEADS, TOKENS, TOKENS)
     kept, grown = draw_kept(size, 0.3 if drops else 0.0, torch.float32)
     query, key, value = (numbers(sum(lengths), WIDTH, seed=seed) for seed in range(3))
-    found = fused._Attention.apply(query, key, value, kept, grown, HEADS, layout)
+    found = AttentionStep.apply(query, key, value, kept, grown, HEADS, layout)
     wanted, start = [], 0
     for text, length in enumerate(lengths):
         asked, keys, values = (
@@ -148,7 +148,7 @@ def test_folded_keys_and_values_drop_as_an_adapter_does(base):
     hidden, shares = numbers(sum(LENGTHS), width), torch.rand(len(LENGTHS), heads, TOKENS) * (layout.bias[:, 0] == 0)
     weights = [own.value.lora_A["default"].weight, own.value.lora_B["default"].weight]
     torch.manual_seed(3)
-    states = fused._Padded.apply(hidden, layout)
+    states = PaddedStep.apply(hidden, layout)
     found = fused._Folded(own.value, heads).mixed(shares, hidden, states, layout)
     torch.manual_seed(3)
     value = layout.padded(fused._adapted(lambda: own.value, Frozen(own.value.base_layer), hidden))
