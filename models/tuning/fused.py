@@ -40,9 +40,8 @@ class _Folded:
         kept, grown = _dropping(lora.lora_dropout["default"], hidden)
         down, up = (each["default"].weight for each in (lora.lora_A, lora.lora_B))
         read = functional.linear(hidden if kept is None else hidden * kept, down)
-        return untyped(PaddedStep).apply(read, layout), up.view(*self.weight.shape[:2], -1) * (
-            lora.scaling["default"] * grown
-        )
+        scale = lora.scaling["default"] * grown
+        return untyped(PaddedStep).apply(read, layout), scale * up.view(*self.weight.shape[:2], -1)
 
     def scores(self, query: torch.Tensor, hidden: torch.Tensor, padded: torch.Tensor, layout: Layout) -> torch.Tensor:
         """Return (texts, heads, tokens) from queries (heads, texts, d) and states, end to end and padded."""
@@ -163,14 +162,17 @@ def _is_lora(module: Any) -> bool:
 
 
 def _linear(frozen: Frozen, states: torch.Tensor) -> torch.Tensor:
-    return untyped(LinearStep).apply(states, frozen)
+    result: torch.Tensor = untyped(LinearStep).apply(states, frozen)
+    return result
 
 
 def _adapted(module: ref[Any], frozen: Frozen, states: torch.Tensor) -> torch.Tensor:
     lora: Any = module()
     kept, grown = _dropping(lora.lora_dropout["default"], states)
     down, up = (each["default"].weight for each in (lora.lora_A, lora.lora_B))
-    return untyped(AdaptedStep).apply(states, down, up, kept, lora.scaling["default"] * grown, frozen)
+    scale = lora.scaling["default"] * grown
+    result: torch.Tensor = untyped(AdaptedStep).apply(states, down, up, kept, scale, frozen)
+    return result
 
 
 def _added(module: ref[Any], states: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
