@@ -211,7 +211,7 @@ def tune(
     if base.architecture in ONE_LENGTH:
         key["padding"] = "one length"
     if _first_tokens_alone(base, settings):
-        key["layers"] = "the last of first tokens"
+        key["layers"] = "the last of first tokens, fused"
     if base.architecture == "gemma3":
         key["trained"] = "the part that reads text"
     if processes.count() > 1:  # equal up to rounding, which is not to the bit

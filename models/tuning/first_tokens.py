@@ -1,12 +1,13 @@
-"""BERT trained on a CPU without what no loss reads: the last layer for first tokens alone, and cheaper dropout.
+"""BERT trained on a CPU without what no loss reads: which bases are, and dropout that costs little.
 
-The head reads the first token of a text, so that of the last layer only its keys and values are needed of the others;
-gradients are those of the whole layer. What is dropped is drawn as bytes from a generator that each draw seeds from
+No padding is multiplied, and the last layer is carried out for first tokens alone, which are all that the head reads;
+`embargo.models.tuning.fused` does so. What is dropped is drawn as bytes from a generator that each draw seeds from
 torch's own, whose state a checkpoint holds: the same seed gives the same bits.
 """
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -30,53 +31,44 @@ def takes_first_tokens(architecture: str | None, *, device: str, virtual_tokens:
 
 def take_first_tokens(model: Any) -> None:
     """Let a classifier of `UNPADDED`, or peft's wrapper of one, train so, in place; its weights stay as they are."""
-    import torch
+    from embargo.models.tuning.fused import fuse
 
     classifier = model.get_base_model() if hasattr(model, "peft_config") else model
-    if classifier.config.is_decoder:
-        return
-    last = classifier.bert.encoder.layer[-1]
-    # Weakly: a model that holds itself would stay in memory after its last use.
-    last.forward = partial(_first_tokens, ref(last))
+    if not classifier.config.is_decoder:
+        drop_as_bytes(model)
+        fuse(model)
+
+
+def drop_as_bytes(model: Any) -> None:
+    """Let dropout draw what it drops as bytes, in place."""
+    import torch
+
     for module in model.modules():
         if type(module) is torch.nn.Dropout:
+            # Weakly: a model that holds itself would stay in memory after its last use.
             untyped(module).forward = partial(_dropped, ref(module))
 
 
-def _first_tokens(
-    layer: ref[Any], hidden_states: torch.Tensor, attention_mask: torch.Tensor | None = None, *_: Any, **__: Any
-) -> torch.Tensor:
-    """Return the states of the first tokens behind a layer, shape (texts, 1, width)."""
+def draw_kept(shape: tuple[int, ...], share: float, dtype: torch.dtype) -> tuple[torch.Tensor | None, float]:
+    """Return what dropout keeps of a tensor, ones and zeros, and the scale that makes good for the rest.
+
+    None where nothing is dropped.
+    """
     import torch
 
-    whole: Any = layer()
-    own, first = whole.attention.self, hidden_states[:, :1]
-    shape = (len(hidden_states), -1, own.num_attention_heads, own.attention_head_size)
-    query, key, value = (
-        multiply(states).view(shape).transpose(1, 2)
-        for multiply, states in ((own.query, first), (own.key, hidden_states), (own.value, hidden_states))
-    )
-    mixed = torch.nn.functional.scaled_dot_product_attention(
-        query,
-        key,
-        value,
-        attn_mask=None if attention_mask is None else attention_mask[:, :, :1],
-        dropout_p=own.dropout.p if own.training else 0.0,
-    )
-    attended = whole.attention.output(mixed.transpose(1, 2).reshape(first.shape[0], 1, -1), first)
-    states: torch.Tensor = whole.feed_forward_chunk(attended)
-    return states
+    threshold = min(round(share * PARTS), PARTS - 1)
+    if not threshold:
+        return None, 1.0
+    seed, size = int(torch.randint(2**62, ())), math.prod(shape)
+    drawn = np.random.SFC64(seed).random_raw(-(-size // 4)).view(np.int16)[:size]
+    kept = torch.empty(shape, dtype=dtype)
+    # One pass, a comparison into numbers. The bytes are read as signed numbers, which torch compares.
+    torch.ge(torch.from_numpy(drawn).view(shape), threshold - PARTS // 2, out=kept)
+    return kept, PARTS / (PARTS - threshold)
 
 
 def _dropped(module: ref[Any], states: torch.Tensor) -> torch.Tensor:
     """Return states of which a share was dropped, and the rest scaled up to make good for it."""
-    import torch
-
     dropout: Any = module()
-    threshold = min(round(dropout.p * PARTS), PARTS - 1)
-    if not dropout.training or not threshold:
-        return states
-    seed = int(torch.randint(2**62, ()))
-    drawn = np.random.SFC64(seed).random_raw(-(-states.numel() // 4)).view(np.uint16)[: states.numel()]
-    kept = (torch.from_numpy(drawn >= threshold).view(states.shape)).to(states.dtype)
-    return states * kept.mul_(PARTS / (PARTS - threshold))
+    kept, grown = draw_kept(tuple(states.shape), dropout.p if dropout.training else 0.0, states.dtype)
+    return states if kept is None else states * kept.mul_(grown)

@@ -1,9 +1,10 @@
-"""Time MiniLM on one thread of a CPU against plain loops of transformers: to score, and to tune with LoRA.
+"""Time MiniLM on one thread of a CPU against plain loops of transformers: to score, and to tune.
 
 Run by ``python -m embargo.research.benchmarks.cpu``. Seconds are CPU seconds of this process, which are less moved by
 what else runs; ways take turns, and their ratios within a turn are what to watch. The plain loop scores batches of 32
 texts sorted by their tokens; the plain training is transformers' Trainer, with batches grouped by length and the same
 adapters. All compute in fp32. ``--texts`` names a Parquet file with a column ``text``, by default texts are simulated.
+``--methods`` adds QLoRA to LoRA.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from embargo.models.bases.resolve import Base, resolve_base
 from embargo.models.export.onnx import exported_scorer
 from embargo.models.loading.libraries import untyped
 from embargo.models.loading.load import deterministic, encode, load_tokenizer
-from embargo.models.methods.settings import TuneSettings
+from embargo.models.methods.settings import Method, TuneSettings
 from embargo.models.scorers.transformer import TransformerScorer, scoring_model
 from embargo.models.tuning.adapters import Adapter, adapted_model, tune
 
@@ -47,8 +49,12 @@ def read_texts(path: Path | None, n: int) -> list[str]:
     return list(distinct.sample(min(n, len(distinct)), random_state=7_300_000))
 
 
-def tuned(base: Base, texts: Sequence[str], folder: Path) -> Adapter:
-    """Tune LoRA for a pass on texts with labels that mean nothing: only the time counts."""
+def one_pass(method: Method) -> TuneSettings:
+    return TuneSettings(method=method, compute="fp32", epochs=1, batch_size=BATCH, max_length=MAX_LENGTH)
+
+
+def tuned(base: Base, texts: Sequence[str], folder: Path, method: Method = "lora") -> Adapter:
+    """Tune for a pass on texts with labels that mean nothing: only the time counts."""
     held = texts[-VALIDATION:]
     return tune(
         base,
@@ -56,7 +62,7 @@ def tuned(base: Base, texts: Sequence[str], folder: Path) -> Adapter:
         train_labels=[row % 3 for row in range(len(texts))],
         validation_texts=held,
         validation_labels=[row % 3 for row in range(len(held))],
-        settings=TuneSettings(method="lora", compute="fp32", epochs=1, batch_size=BATCH, max_length=MAX_LENGTH),
+        settings=one_pass(method),
         trained_until=None,
         cache_dir=folder,
     )
@@ -80,11 +86,11 @@ def plain_scorer(base: Base, adapter: Adapter) -> Callable[[Sequence[str]], np.n
     return loop
 
 
-def plain_training(base: Base, texts: Sequence[str], folder: Path) -> None:
+def plain_training(base: Base, texts: Sequence[str], folder: Path, method: Method) -> None:
     """Let transformers' Trainer pass over the texts, with the adapters and the rate that tuning takes."""
     from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
 
-    settings = TuneSettings(method="lora", compute="fp32", epochs=1, batch_size=BATCH, max_length=MAX_LENGTH)
+    settings = one_pass(method)
     tokenizer = load_tokenizer(base)
     with deterministic(0):
         model = adapted_model(base, settings, "fp32")
@@ -138,15 +144,15 @@ def time_scoring(base: Base, texts: Sequence[str], turns: int, folder: Path, tab
         _add(table, f"score {len(texts):,} texts: {name}", seconds, number, f"{equal:.3f}", f"{moved:.0e}")
 
 
-def time_training(base: Base, texts: Sequence[str], turns: int, folder: Path, table: Table) -> None:
-    tuned(base, texts[:TUNED_ON], folder / "first")
+def time_training(base: Base, texts: Sequence[str], method: Method, turns: int, folder: Path, table: Table) -> None:
+    tuned(base, texts[:TUNED_ON], folder / "first", method)
     seconds = []
     for turn in range(turns):
-        plain, _ = spent(partial(plain_training, base, texts, folder))
-        ours, _ = spent(partial(tuned, base, texts, folder / str(turn)))
+        plain, _ = spent(partial(plain_training, base, texts, folder, method))
+        ours, _ = spent(partial(tuned, base, texts, folder / str(turn), method))
         seconds.append([plain, ours])
     for number, name in enumerate(("transformers' Trainer, grouped by length", "tune")):
-        _add(table, f"tune on {len(texts):,} texts: {name}", np.array(seconds), number, "", "")
+        _add(table, f"{method} on {len(texts):,} texts: {name}", np.array(seconds), number, "", "")
 
 
 def _add(table: Table, name: str, seconds: np.ndarray, number: int, *told: str) -> None:
@@ -159,6 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--texts", type=Path, metavar="FILE.parquet", help="a table with a column 'text'")
     parser.add_argument("--score", type=int, nargs="*", default=[600, 1200], metavar="N", help="texts to score")
     parser.add_argument("--tune", type=int, nargs="*", default=[600], metavar="N", help="texts to tune on")
+    parser.add_argument("--methods", nargs="*", choices=("lora", "qlora"), default=["lora"], help="how to tune")
     parser.add_argument("--turns", type=int, default=3, help="turns of every way (default: %(default)s)")
     asked = parser.parse_args(arguments)
     texts = read_texts(asked.texts, max([*asked.score, *asked.tune, TUNED_ON]))
@@ -170,8 +177,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         base = resolve_base("minilm")
         for n in asked.score:
             time_scoring(base, texts[:n], asked.turns, Path(name) / f"score-{n}", table)
-        for n in asked.tune:
-            time_training(base, texts[:n], asked.turns, Path(name) / f"tune-{n}", table)
+        for n, method in product(asked.tune, asked.methods):
+            time_training(base, texts[:n], method, asked.turns, Path(name) / f"{method}-{n}", table)
     Console(width=140).print(table)
 
 

@@ -10,7 +10,7 @@ from samples.tiny_models import save_tiny_model
 
 from embargo.models.bases.resolve import resolve_base
 from embargo.models.tuning import adapters
-from embargo.models.tuning.first_tokens import PARTS, take_first_tokens, takes_first_tokens
+from embargo.models.tuning.first_tokens import PARTS, drop_as_bytes, take_first_tokens, takes_first_tokens
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +48,10 @@ def test_logits_and_gradients_are_those_of_the_whole_last_layer(adapted, whole):
     take_first_tokens(brief)
     seen = []
     brief.get_base_model().bert.encoder.layer[-1].intermediate.register_forward_hook(
-        lambda _, given, __: seen.append(given[0].shape[1])
+        lambda _, given, __: seen.append(given[0].shape)
     )
     (logits, wanted), (found_logits, found) = learnt(adapted, whole), learnt(brief, whole)
-    assert seen == [1]
+    assert seen == [(4, 64)]
     torch.testing.assert_close(found_logits, logits, atol=1e-6, rtol=1e-5)
     assert any(".1.attention" in name for name in wanted)
     for name, value in wanted.items():
@@ -61,17 +61,9 @@ def test_logits_and_gradients_are_those_of_the_whole_last_layer(adapted, whole):
 def test_dropout_keeps_the_mean_drops_its_share_and_repeats_with_a_seed():
     def drawn(share, seed=0, training=True):
         holder = torch.nn.Sequential(torch.nn.Dropout(share).train(training))
-        holder.config, holder.bert = Holder(), Holder()
-        take_first_tokens(holder)
+        drop_as_bytes(holder)
         torch.manual_seed(seed)
         return holder[0](torch.ones(301, 1001))
-
-    class Holder:
-        is_decoder = False
-
-        def __init__(self):
-            self.encoder = self
-            self.layer = [torch.nn.Identity()]
 
     found = drawn(0.1)
     scale = PARTS / (PARTS - round(0.1 * PARTS))
