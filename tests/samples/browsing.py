@@ -35,13 +35,35 @@ MARKS = [
     pytest.mark.skipif(CHROMIUM is None, reason="no headless Chromium; install one or set EMBARGO_CHROMIUM"),
 ]
 # What axe-core looks at: WCAG 2.0 and 2.1 up to AA, and what its makers hold for good practice.
-TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
+TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice")
 # Boxes that scroll by themselves, charts, and what only screen readers get may be wider than the screen.
 APART = ".scroll, svg, .unseen, pre"
 _ESCAPING = """apart => [...document.querySelectorAll("main *, header *, .stamp *")]
   .filter((part) => !part.closest(apart))
   .filter((part) => part.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
   .map((part) => part.outerHTML.slice(0, 120))"""
+
+# Contrast hangs on colour, ground and size, and takes axe-core most of its time: one text of each look is asked.
+_AXE = """async tags => {
+  const options = {resultTypes: ["violations"], preload: false};
+  const rules = {runOnly: {type: "tag", values: tags}, rules: {"color-contrast": {enabled: false}}};
+  const found = tags.length ? (await axe.run(document, {...options, ...rules})).violations : [];
+  const grounds = (part) => {
+    const own = part === null ? "" : getComputedStyle(part).backgroundColor;
+    return own === "" || own.startsWith("rgb(") ? own : `${own} ${grounds(part.parentElement)}`;
+  };
+  const looks = new Map(), texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let text = texts.nextNode(); text !== null; text = texts.nextNode()) {
+    const part = text.parentElement;
+    if (!text.data.trim() || part.closest("svg, .unseen, script") || !part.getClientRects().length) continue;
+    const {color, fontSize, fontWeight, opacity} = getComputedStyle(part);
+    looks.set([color, grounds(part), fontSize, fontWeight, opacity].join(), part);
+  }
+  if (looks.size < 10) throw new Error(`only ${looks.size} kinds of text were found`);
+  const rule = {type: "rule", values: ["color-contrast"]};
+  const contrast = await axe.run({include: [...looks.values()]}, {...options, runOnly: rule});
+  return [...found, ...contrast.violations];
+}"""
 
 
 class Visit:
@@ -137,17 +159,13 @@ def style(page: Page, selector: str, name: str, pseudo: str | None = None) -> li
     return found
 
 
-def violations(page: Page, rules: dict[str, bool] | None = None, exclude: tuple[str, ...] = ()) -> list[str]:
-    """Return what axe-core objects to: rule, gravity and the first places. ``rules`` turns single rules on or off."""
+def violations(page: Page, tags: tuple[str, ...] = TAGS) -> list[str]:
+    """Return what axe-core objects to: rule, gravity and the first places; without tags contrast alone is looked at."""
     from axe_playwright_python.base import AXE_SCRIPT
 
     if page.evaluate("typeof axe") == "undefined":
         page.evaluate(AXE_SCRIPT)
-    options = {"runOnly": {"type": "tag", "values": TAGS}, "resultTypes": ["violations"], "preload": False}
-    options["rules"] = {name: {"enabled": on} for name, on in (rules or {}).items()}
-    context = {"include": [["html"]], "exclude": [[selector] for selector in exclude]}
-    found = page.evaluate("([context, options]) => axe.run(context, options)", [context, options])["violations"]
     return [
         f"{one['id']} ({one['impact']}): " + "; ".join(str(node["html"])[:160] for node in one["nodes"][:3])
-        for one in found
+        for one in page.evaluate(_AXE, list(tags))
     ]
