@@ -14,6 +14,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from samples.browsing import Visit
+
     from embargo.research.run.pipeline import Outcome
 
 # Shared machines stall: a slow example is no failure, and the same examples come up in every run.
@@ -90,6 +94,15 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     folder = tmp_path_factory.mktemp("small-run")
     with example("small") as path:
         return execute(load_config(path), out=folder / "runs", cache=folder / "cache", stages=Quiet())
+
+
+@pytest.fixture(scope="session")
+def visit() -> Iterator[Visit]:
+    """Open pages in a headless Chromium, one for all tests of a process; see samples/browsing.py."""
+    from samples.browsing import browsing
+
+    with browsing() as visit:
+        yield visit
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,10 @@ const everyStep = (low, high, step) => {
 };
 
 const linearTicks = (low, high, wanted, axis) => {
-  const step = axis.dtick ? axis.dtick * Math.ceil((high - low) / axis.dtick / wanted) : round(low, high, wanted);
+  // One tick alone gives no scale.
+  const steps = [1, 2, 4].map((finer) => round(low, high, finer * wanted));
+  const step = axis.dtick ? axis.dtick * Math.ceil((high - low) / axis.dtick / wanted)
+    : steps.find((one) => everyStep(low, high, one).length > 1) ?? steps[0];
   const places = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
   const print = (value) => {
     if (axis.tickformat === ".0%") return `${signed((100 * value).toFixed(Math.max(0, places - 2)))}%`;

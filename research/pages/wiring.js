@@ -2,7 +2,16 @@
 const root = document.documentElement;
 const scheme = window.matchMedia("(prefers-color-scheme: dark)");
 const charts = [];
-let chosen = null;
+
+// A choice of colours is kept for the next page, where the browser lets a page keep anything.
+const KEPT = "embargo-theme";
+const remembered = () => {
+  try { return localStorage.getItem(KEPT); } catch { return null; }
+};
+const remember = (name) => {
+  try { localStorage.setItem(KEPT, name); } catch { /* It holds for this page. */ }
+};
+let chosen = ["light", "dark"].find((name) => name === remembered());
 
 const theme = () => chosen || (scheme.matches ? "dark" : "light");
 
@@ -128,6 +137,7 @@ const themeButton = document.querySelector(".theme");
 themeButton.hidden = false;
 themeButton.addEventListener("click", () => {
   chosen = theme() === "dark" ? "light" : "dark";
+  remember(chosen);
   paint();
 });
 scheme.addEventListener("change", paint);
@@ -140,7 +150,6 @@ const markWide = () => {
 };
 onResize(tables, markWide);
 
-const closed = [];
 const onPaper = (printing) => {
   root.dataset.theme = printing ? "light" : theme();
   for (const chart of charts) {
@@ -148,14 +157,9 @@ const onPaper = (printing) => {
     draw(chart);
   }
 };
-window.addEventListener("beforeprint", () => {
-  for (const part of document.querySelectorAll("details:not([open])")) { closed.push(part); part.open = true; }
-  onPaper(true);
-});
-window.addEventListener("afterprint", () => {
-  for (const part of closed.splice(0)) part.open = false;
-  onPaper(false);
-});
+// What the reader folded stays folded on paper: open it first to have it printed.
+window.addEventListener("beforeprint", () => onPaper(true));
+window.addEventListener("afterprint", () => onPaper(false));
 
 paint();
 patterns();

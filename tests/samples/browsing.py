@@ -1,17 +1,23 @@
-"""A headless Chromium for tests: opened on one page at a time, offline, with what a probe saw read back."""
+"""A headless Chromium for tests, driven by Playwright: one a process, a profile of its own for every page, no network.
+
+Whatever a page writes to the console, throws, fails to load or asks for fails the test that opened it, and so do a
+chart that was not drawn, a script from outside that ran and a page that is wider than its screen.
+"""
 
 from __future__ import annotations
 
-import html
-import json
+import asyncio
 import os
-import re
 import shutil
-import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 
 def chromium() -> str | None:
@@ -28,74 +34,138 @@ MARKS = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="no headless Chromium; install one or set EMBARGO_CHROMIUM"),
 ]
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--disable-extensions",
-    "--host-resolver-rules=MAP * ~NOTFOUND",
-    "--allow-file-access-from-files",
-    "--hide-scrollbars",
-    "--enable-logging=stderr",
-    "--virtual-time-budget=20000",
-)
+# What axe-core looks at: WCAG 2.0 and 2.1 up to AA, and what its makers hold for good practice.
+TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice")
+# Boxes that scroll by themselves, charts, and what only screen readers get may be wider than the screen.
+APART = ".scroll, svg, .unseen, pre"
+_ESCAPING = """apart => [...document.querySelectorAll("main *, header *, .stamp *")]
+  .filter((part) => !part.closest(apart))
+  .filter((part) => part.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
+  .map((part) => part.outerHTML.slice(0, 120))"""
 
-
-def browse(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the browser with a profile of its own in the folder."""
-    assert CHROMIUM is not None
-    command = [CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'profile'}", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=150, check=True, cwd=folder)
-
-
-# A window cannot be made as narrow as a telephone, a frame can; the probe writes what it sees into its own page.
-PROBE = """<!doctype html><html><head><title>probe</title></head><body style="margin:0">
-<iframe id="page" src="PAGE" style="border:0;width:WIDTHpx;height:900px"></iframe><pre id="seen"></pre>
-<script>
-const frame = document.getElementById("page");
-const look = async () => {
-  const view = frame.contentWindow, inner = frame.contentDocument, root = inner.documentElement;
-  const all = (selector) => [...inner.querySelectorAll(selector)];
-  const pause = (time) => new Promise((go) => setTimeout(go, time));
-  const charts = (tell) => Object.fromEntries(
-    all("figure[data-chart]").map((figure) => [figure.dataset.chart, tell(figure)]));
-  const escaping = (apart = ".scroll, svg, .unseen") => all("main *, header *, .stamp *")
-    .filter((part) => !part.closest(apart))
-    .filter((part) => part.getBoundingClientRect().right > root.clientWidth + 1)
-    .map((part) => part.outerHTML.slice(0, 120));
-  for (let wait = 0; wait < 200 && root.dataset.charts !== "ready"; wait += 1) await pause(50);
-  const seen = {
-    ready: root.dataset.charts, width: root.clientWidth, needed: root.scrollWidth,
-    charts: charts((figure) => figure.dataset.drawn),
+# Contrast hangs on colour, ground and size, and takes axe-core most of its time: one text of each look is asked.
+_AXE = """async tags => {
+  const options = {resultTypes: ["violations"], preload: false};
+  const rules = {runOnly: {type: "tag", values: tags}, rules: {"color-contrast": {enabled: false}}};
+  const found = tags.length ? (await axe.run(document, {...options, ...rules})).violations : [];
+  const grounds = (part) => {
+    const own = part === null ? "" : getComputedStyle(part).backgroundColor;
+    return own === "" || own.startsWith("rgb(") ? own : `${own} ${grounds(part.parentElement)}`;
   };
-  LOOK
-  seen.injected = view.injected === undefined ? "no" : "yes";
-  seen.requested = view.performance.getEntriesByType("resource").map((entry) => entry.name);
-  return seen;
-};
-const say = (seen) => { document.getElementById("seen").textContent = JSON.stringify(seen); };
-frame.addEventListener("load", () => look().then(say, (error) => say({failed: String(error.stack || error)})));
-</script></body></html>"""
+  const looks = new Map(), texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let text = texts.nextNode(); text !== null; text = texts.nextNode()) {
+    const part = text.parentElement;
+    if (!text.data.trim() || part.closest("svg, .unseen, script") || !part.getClientRects().length) continue;
+    const {color, fontSize, fontWeight, opacity} = getComputedStyle(part);
+    looks.set([color, grounds(part), fontSize, fontWeight, opacity].join(), part);
+  }
+  if (looks.size < 10) throw new Error(`only ${looks.size} kinds of text were found`);
+  const rule = {type: "rule", values: ["color-contrast"]};
+  const contrast = await axe.run({include: [...looks.values()]}, {...options, runOnly: rule});
+  return [...found, ...contrast.violations];
+}"""
 
 
-def probed(page: Path, width: int, *flags: str, look: str = "") -> dict[str, Any]:
-    """Open a page in a frame of the given width and return what was seen once its charts were drawn.
+class Visit:
+    """Opens pages, one at a time and each in a context of its own."""
 
-    ``look`` is JavaScript that does and sees more: it finds ``view``, ``inner``, ``root``, ``all(selector)``,
-    ``pause(ms)``, ``charts(tell)`` and ``escaping(apart)``, and adds to ``seen``.
-    The lines of the console come last.
-    """
-    folder, probe = page.parent, page.with_name("probe.html")
-    probe.write_text(PROBE.replace("PAGE", page.name).replace("WIDTH", str(width)).replace("LOOK", look))
-    done = browse(folder, "--window-size=1300,1000", *flags, "--dump-dom", probe.as_uri())
-    found = re.search(r'<pre id="seen">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert found, done.stderr[-2_000:]
-    seen: dict[str, Any] = json.loads(html.unescape(found.group(1)) or '{"failed": "the probe never ended"}')
-    assert "failed" not in seen, seen["failed"]
-    return seen | {"console": [line for line in done.stderr.splitlines() if "CONSOLE" in line]}
+    def __init__(self, browser: Browser, loop: asyncio.AbstractEventLoop) -> None:
+        self._browser, self._loop = browser, loop
+
+    @contextmanager
+    def __call__(
+        self, page: Path, width: int, *, height: int = 900, theme: Literal["light", "dark"] = "light"
+    ) -> Iterator[Page]:
+        """Open a page from its file, give it once its charts are drawn, and hold it to what every page promises."""
+        address, faults = page.absolute().as_uri(), []
+        with _running(self._loop):
+            size: Any = {"width": width, "height": height}
+            context = self._browser.new_context(viewport=size, color_scheme=theme, offline=True)
+            try:
+                _watched(context, address, faults)
+                shown = context.new_page()
+                shown.goto(address)
+                shown.wait_for_selector('html[data-charts="ready"]', state="attached")
+                yield shown
+                failed = 'figure[data-chart]:not([data-drawn="yes"])'
+                assert shown.eval_on_selector_all(failed, "all => all.map((figure) => figure.dataset.chart)") == []
+                assert not shown.evaluate("'injected' in window")
+                assert_fits(shown)
+            except Exception as error:
+                error.add_note("\n".join(["The page:", *faults]))
+                raise
+            finally:
+                context.close()
+        assert faults == []
+
+
+def _watched(context: BrowserContext, address: str, faults: list[str]) -> None:
+    """Cut the context off from everything but files, and write down whatever it should not do."""
+    context.route(lambda url: not url.startswith("file:"), lambda route: route.abort())
+    context.on("console", lambda line: faults.append(f"console ({line.type}): {line.text}"))
+    context.on("weberror", lambda thrown: faults.append(f"thrown: {thrown.error}"))
+    context.on("requestfailed", lambda request: faults.append(f"failed: {request.url} {request.failure}"))
+    context.on("request", lambda asked: None if asked.url == address else faults.append(f"asked for: {asked.url}"))
+
+
+@contextmanager
+def _running(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Mark Playwright's loop as running while it is used and no longer: other tests run loops in this thread too."""
+    asyncio._set_running_loop(loop)
+    try:
+        yield
+    finally:
+        asyncio._set_running_loop(None)
+
+
+@contextmanager
+def browsing() -> Iterator[Visit]:
+    """Start the browser and the driver that speaks to it; both end with the block."""
+    from playwright.sync_api import sync_playwright
+
+    driver = sync_playwright().start()
+    loop = asyncio.get_running_loop()
+    try:
+        # Chromium keeps what its pages share in memory, where a container has little; the driver turns that off itself.
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--host-resolver-rules=MAP * ~NOTFOUND"])
+        asyncio._set_running_loop(None)
+        yield Visit(browser, loop)
+        asyncio._set_running_loop(loop)
+        browser.close()
+    finally:
+        asyncio._set_running_loop(loop)
+        driver.stop()
+        asyncio._set_running_loop(None)
+
+
+def assert_fits(page: Page, apart: str = APART) -> None:
+    """Nothing of the page is wider than its screen, but for what is apart."""
+    width, needed = page.evaluate("[document.documentElement.clientWidth, document.documentElement.scrollWidth]")
+    escaping = page.evaluate(_ESCAPING, apart)
+    assert width == page.viewport_size["width"]  # type: ignore[index]
+    assert needed <= width, escaping
+    assert escaping == []
+
+
+def unfold(page: Page) -> None:
+    """Open all that is folded."""
+    page.eval_on_selector_all("details", "all => { for (const part of all) part.open = true; }")
+
+
+def style(page: Page, selector: str, name: str, pseudo: str | None = None) -> list[str]:
+    """Return what the browser made of a property, for everything that the selector finds."""
+    look = "(all, [name, pseudo]) => all.map((part) => getComputedStyle(part, pseudo)[name])"
+    found: list[str] = page.eval_on_selector_all(selector, look, [name, pseudo])
+    return found
+
+
+def violations(page: Page, tags: tuple[str, ...] = TAGS) -> list[str]:
+    """Return what axe-core objects to: rule, gravity and the first places; without tags contrast alone is looked at."""
+    from axe_playwright_python.base import AXE_SCRIPT
+
+    if page.evaluate("typeof axe") == "undefined":
+        page.evaluate(AXE_SCRIPT)
+    return [
+        f"{one['id']} ({one['impact']}): " + "; ".join(str(node["html"])[:160] for node in one["nodes"][:3])
+        for one in page.evaluate(_AXE, list(tags))
+    ]

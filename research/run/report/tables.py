@@ -312,7 +312,7 @@ def _permutations(metrics: Metrics) -> ReportTable:
         "allows for the number of rows (Holm)."
     )
     mean, strategy, p_value = labels_of(ShuffledNews, "null_mean", "observed", "p_value")
-    head = ("What of the news is broken", mean, "95 % of draws below", strategy, p_value, "p (Holm), one-sided")
+    head = ("What of the news is broken", mean, "95% of draws below", strategy, p_value, "p (Holm), one-sided")
     return ReportTable("The news broken on purpose", note, head, rows)
 
 

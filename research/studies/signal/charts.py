@@ -49,7 +49,7 @@ def horizon_chart(found: Diagnosis) -> Chart:
             mode="markers",
             marker={"size": 9, "color": "var(--series-0)", "symbol": "circle"},
             error_y=_errors(rows["ic"], rows["low"], rows["high"]),
-            name="IC with 95 % interval",
+            name="IC with 95% interval",
             hovertemplate="%{x} bars: %{y:.3f}<extra></extra>",
         )
     )

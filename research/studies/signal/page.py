@@ -16,17 +16,17 @@ from embargo.signals.diagnostics.diagnosis import Diagnosis
 _CHARTS: tuple[tuple[str, str, Callable[[Diagnosis], Chart]], ...] = (
     (
         "horizons",
-        "Intervals are 95 %. The further ahead, the more returns overlap and the fewer independent bars are left.",
+        "Intervals are 95%. The further ahead, the more returns overlap and the fewer independent bars are left.",
         charts.horizon_chart,
     ),
     (
         "quantiles",
-        "Divided by the horizon, so that clusters can be compared. Whiskers are 95 %.",
+        "Divided by the horizon, so that clusters can be compared. Whiskers are 95%.",
         charts.quantile_chart,
     ),
     (
         "events",
-        "Bars from the first tradable open, where every path is 0. Bands are pointwise 95 %, clustered by bar.",
+        "Bars from the first tradable open, where every path is 0. Bands are pointwise 95%, clustered by bar.",
         charts.event_chart,
     ),
     (

@@ -25,7 +25,7 @@ def lived(life: HalfLife) -> tuple[str, str]:
     """Print a half-life in bars and its interval."""
     if math.isnan(life.bars):
         return formats.MISSING, "no fading is shown"
-    return bars(life.bars), f"95 %: {bars(life.low)} to {bars(life.high)} bars"
+    return bars(life.bars), f"95%: {bars(life.low)} to {bars(life.high)} bars"
 
 
 def bars(value: float) -> str:
@@ -68,7 +68,7 @@ def _horizons(found: Diagnosis) -> ReportTable:
         (
             "Bars ahead",
             "IC",
-            "95 % interval",
+            "95% interval",
             "p, two-sided",
             "p (Holm), two-sided",
             "ICIR",
@@ -121,7 +121,7 @@ def _quantiles(found: Diagnosis) -> ReportTable:
         "Returns by quantile of the signal",
         "Basis points over the horizon, net of the equal-weight market, from the lowest signal to the highest. A small "
         "p of order shows, one-sided, that returns rise all the way (Patton and Timmermann).",
-        ("Bars ahead", "Lowest to highest", "Spread", "95 % interval", "p, two-sided", "p of order, one-sided"),
+        ("Bars ahead", "Lowest to highest", "Spread", "95% interval", "p, two-sided", "p of order, one-sided"),
         tuple(rows),
     )
 
@@ -149,7 +149,7 @@ def _events(found: Diagnosis) -> ReportTable:
         "Event study around publication",
         "Cumulative return in basis points net of the equal-weight market, 0 at the first tradable open after "
         "confident articles. Negative offsets were over by then: what lies there was never to be earned.",
-        ("Articles", "Events", *heads, "95 % at the end"),
+        ("Articles", "Events", *heads, "95% at the end"),
         tuple(rows),
     )
 
@@ -165,7 +165,7 @@ def _groups(found: Diagnosis) -> dict[str, ReportTable]:
         f"Per article over {horizon} bar{'s' * (horizon > 1)}, net of the market; return in basis points, signed by "
         "the article's direction. Errors are clustered by bar; of many groups some look good by chance."
     )
-    head = ("Articles that are", "Articles", "IC", "95 % interval", "p, two-sided", "Hits", "Return")
+    head = ("Articles that are", "Articles", "IC", "95% interval", "p, two-sided", "Hits", "Return")
     return {
         kind: ReportTable(
             title,

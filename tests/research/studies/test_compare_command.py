@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
-from samples.browsing import MARKS, probed
+from samples.browsing import MARKS, Visit
 from samples.finished_runs import articles, bars, made, noise, regimes_on
 from samples.small_runs import SWEPT, settings
 from samples.small_runs import embargo as command
@@ -208,19 +208,16 @@ def test_every_figure_survives_a_narrow_terminal(found: Comparison, width: int) 
 @MARKS[0]
 @MARKS[1]
 @pytest.mark.parametrize("width", [1280, 400])
-def test_charts_are_drawn_and_nothing_from_outside_runs(tmp_path: Path, width: int) -> None:
+def test_charts_are_drawn_and_nothing_from_outside_runs(visit: Visit, tmp_path: Path, width: int) -> None:
     base, other = noise(3)
     labels = regimes_on(bars(400)).replace("calm", ATTACK)
     runs = [made(tmp_path / NAME, base, labels=labels, name=ATTACK), made(tmp_path / "other", other, labels=labels)]
     page = write_page(render_page(compare(runs, by="regime")), tmp_path / "page.html")
-    look = """const shown = all('figure[data-chart="growth"] .legend button:not([hidden])');
-      seen.legend = shown.map((button) => button.textContent);"""
-    seen = probed(page, width, look=look)
-    assert seen["ready"] == "ready", seen
-    assert seen["charts"] == dict.fromkeys(("growth", "sharpes", "apart"), "yes")
-    assert seen["legend"][:2] == [NAME, "other"]
-    assert seen["needed"] <= seen["width"]
-    assert (seen["injected"], seen["requested"], seen["console"]) == ("no", [], [])
+    with visit(page, width) as shown:
+        drawn = {chart.get_attribute("data-chart") for chart in shown.locator("figure[data-chart]").all()}
+        assert drawn == {"growth", "sharpes", "apart"}
+        legend = shown.locator('figure[data-chart="growth"] .legend button:visible').all_inner_texts()
+        assert legend[:2] == [NAME, "other"]
 
 
 @pytest.mark.slow

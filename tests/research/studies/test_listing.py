@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import numpy as np
 import pandas as pd
 import pytest
-from samples.browsing import MARKS, probed
+from samples.browsing import MARKS, Visit, style
 from samples.finished_runs import made, noise
 from samples.small_runs import embargo
 
@@ -189,62 +189,63 @@ def test_a_page_into_nowhere_is_refused(folder: Path) -> None:
     assert "does not exist" in result.output
 
 
-LOOK = """
-  const visible = () => all("#runs tbody tr").filter((row) => !row.hidden && row.getClientRects().length)
-    .map((row) => row.cells[0].textContent);
-  const type = (words) => { const box = inner.querySelector("input[type=search]"); box.value = words;
-    box.dispatchEvent(new view.Event("input")); };
-  const press = (head) => all("#runs thead button").find((part) => part.textContent === head).click();
-  const choose = (state) => inner.querySelector(`button[data-state="${state}"]`).click();
-  const ground = () => view.getComputedStyle(inner.body).backgroundColor;
-  Object.assign(seen, {first: visible(), escaping: escaping(), theme: [ground()]});
-  seen.hints = all(".scroll").filter((part) => part.scrollWidth > part.clientWidth + 1)
-    .map((part) => view.getComputedStyle(part, "::before").content);
-  for (const head of ["Sharpe", "Attempts", "Run", "Status", "Window"]) {
-    press(head); const rising = visible(); press(head); seen[head] = [rising, visible()];
-  }
-  seen.sorted = all("#runs thead th[aria-sort]").map((part) => [part.textContent, part.getAttribute("aria-sort")]);
-  press("Run");
-  type("BETA bad"); seen.typed = visible(); seen.told = inner.querySelector("#runs [role=status]").textContent;
-  type("onerror"); seen.hostile = visible();
-  type(""); choose("valid"); seen.valid = visible();
-  choose("damaged"); seen.damaged = visible();
-  type("alpha"); seen.nothing = visible();
-  type(""); choose(""); seen.again = visible();
-  inner.querySelector(".theme").click(); await pause(100);
-  seen.theme.push(ground());
-"""
-
-
 @MARKS[0]
 @MARKS[1]
 @pytest.mark.parametrize("width", [390, 1280])
-def test_the_table_sorts_and_filters_on_any_screen(folder: Path, width: int) -> None:
+def test_the_table_sorts_and_filters_on_any_screen(visit: Visit, folder: Path, width: int) -> None:
     target = folder.parent / "page.html"
     shown(folder, target)
-    seen = probed(target, width, look=LOOK)
-    assert seen["needed"] <= seen["width"] == width
-    assert seen["escaping"] == seen["console"] == seen["requested"] == []
-    assert seen["injected"] == "no"
-    assert seen["theme"][0] != seen["theme"][1]
-    assert all("goes on" in hint for hint in seen["hints"])
-    assert bool(seen["hints"]) == (width < 400)
-    assert seen["first"] == ["alpha-1", "gamma-3", "beta-2", HOSTILE, "zeta-9"]
-    assert seen["Sharpe"][0][:3] == ["alpha-1", "gamma-3", "beta-2"]
-    assert seen["Sharpe"][1][:3] == ["beta-2", "gamma-3", "alpha-1"]
-    # What is missing comes last either way.
-    assert {*seen["Sharpe"][0][3:]} == {*seen["Sharpe"][1][3:]} == {HOSTILE, "zeta-9"}
-    assert seen["Attempts"][0][:3] == ["alpha-1", HOSTILE, "beta-2"]
-    assert seen["Run"][0] == ["alpha-1", "beta-2", "gamma-3", HOSTILE, "zeta-9"]
-    assert seen["Run"][1] == seen["Run"][0][::-1]
-    assert seen["Status"][0][:3] == ["zeta-9", "gamma-3", "alpha-1"]
-    assert seen["Window"][1][:2] == [HOSTILE, "beta-2"]
-    assert {*seen["Window"][1][2:4]} == {"alpha-1", "gamma-3"}
-    assert seen["sorted"] == [["Window", "descending"]]
-    assert seen["typed"] == ["beta-2"]
-    assert seen["told"] == "1 of 5 shown"
-    assert seen["hostile"] == [HOSTILE]
-    assert seen["valid"] == ["beta-2", HOSTILE]
-    assert seen["damaged"] == ["zeta-9"]
-    assert seen["nothing"] == []
-    assert len(seen["again"]) == 5
+    with visit(target, width) as page:
+        rows, find = page.locator("#runs tbody tr:visible th"), page.get_by_role("searchbox", name="Find")
+
+        def names() -> list[str]:
+            return rows.all_text_contents()
+
+        def sorted_by(head: str) -> tuple[list[str], list[str]]:
+            """By mouse first, and the other way round by keyboard."""
+            button = page.locator("#runs thead").get_by_role("button", name=head, exact=True)
+            button.click()
+            rising = names()
+            button.focus()
+            page.keyboard.press("Enter")
+            return rising, names()
+
+        def choose(state: str) -> list[str]:
+            page.locator(f'button[data-state="{state}"]').click()
+            return names()
+
+        def typed(words: str) -> list[str]:
+            find.fill("")
+            find.press_sequentially(words)
+            return names()
+
+        hints = style(page, ".scroll.beyond", "content", "::before")
+        assert all("goes on" in hint for hint in hints)
+        assert bool(hints) == (width < 400)
+        assert names() == ["alpha-1", "gamma-3", "beta-2", HOSTILE, "zeta-9"]
+        rising, falling = sorted_by("Sharpe")
+        assert rising[:3] == ["alpha-1", "gamma-3", "beta-2"]
+        assert falling[:3] == ["beta-2", "gamma-3", "alpha-1"]
+        # What is missing comes last either way.
+        assert {*rising[3:]} == {*falling[3:]} == {HOSTILE, "zeta-9"}
+        assert sorted_by("Attempts")[0][:3] == ["alpha-1", HOSTILE, "beta-2"]
+        everyone = ["alpha-1", "beta-2", "gamma-3", HOSTILE, "zeta-9"]
+        assert sorted_by("Run") == (everyone, everyone[::-1])
+        assert sorted_by("Status")[0][:3] == ["zeta-9", "gamma-3", "alpha-1"]
+        _, falling = sorted_by("Window")
+        assert falling[:2] == [HOSTILE, "beta-2"]
+        assert {*falling[2:4]} == {"alpha-1", "gamma-3"}
+        told = page.locator("#runs thead th[aria-sort]")
+        assert [(head.inner_text(), head.get_attribute("aria-sort")) for head in told.all()] == [
+            ("Window", "descending")
+        ]
+        page.locator("#runs thead").get_by_role("button", name="Run", exact=True).click()
+        assert typed("BETA bad") == ["beta-2"]
+        assert page.locator("#runs [role=status]").inner_text() == "1 of 5 shown"
+        assert typed("onerror") == [HOSTILE]
+        assert typed("") == everyone
+        assert choose("valid") == ["beta-2", HOSTILE]
+        assert choose("damaged") == ["zeta-9"]
+        assert typed("alpha") == []
+        assert typed("") == ["zeta-9"]
+        assert choose("") == everyone

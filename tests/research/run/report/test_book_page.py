@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from samples.books_shown import book_shown
-from samples.browsing import MARKS, probed
+from samples.browsing import MARKS, Visit, assert_fits, unfold
 from samples.report_samples import sample
 
 from embargo.research.pages import formats
@@ -20,21 +20,7 @@ from embargo.research.run.report.book_charts import waterfall
 
 ATTACK = '</script><script>window.injected = 1</script><img src=x onerror="window.injected = 1">'
 CHARTS = {"rolling", "exposure", "costs", "contributions", "horizons", "decay", "trades"}
-LOOK = """
-  const plot = inner.getElementById("chart-trades").plot, list = inner.querySelector("select[data-choice]");
-  const price = () => plot.traces.find((trace) => trace.name === "price at the fills").y.slice(0, 5);
-  seen.options = [...list.options].map((option) => option.value);
-  seen.prices = [price()];
-  list.value = list.options[1].value;
-  list.dispatchEvent(new view.Event("change"));
-  seen.prices.push(price());
-  seen.legend = all('figure[data-chart="trades"] .legend button:not([hidden])').map((button) => button.textContent);
-  for (const part of all("details")) part.open = true;
-  await pause(200);
-  seen.needed = root.scrollWidth;
-  seen.reading = all("#days td:last-child").map((cell) => cell.getBoundingClientRect().right);
-  seen.escaping = escaping(".scroll, svg, .unseen, pre");
-"""
+PRICES = """chart => chart.plot.traces.find((trace) => trace.name === "price at the fills").y.slice(0, 5)"""
 
 
 def shown(names: tuple[str, ...] = (), text: str = "Profit up.") -> ReportData:
@@ -45,22 +31,29 @@ def shown(names: tuple[str, ...] = (), text: str = "Profit up.") -> ReportData:
 @MARKS[0]
 @MARKS[1]
 @pytest.mark.parametrize("width", [390, 1280])
-def test_it_is_drawn_and_fits_the_screen(tmp_path: Path, width: int) -> None:
+def test_it_is_drawn_and_fits_the_screen(visit: Visit, tmp_path: Path, width: int) -> None:
     names = (ATTACK, "long" * 60, "CORM", "DELE")
     data = shown(names, f"{ATTACK} {'unbroken' * 30}")
-    seen = probed(write_page(render_page(data), tmp_path / "report.html"), width, look=LOOK)
-    assert (seen["ready"], seen["injected"], seen["requested"], seen["console"]) == ("ready", "no", [], [])
-    assert {name: seen["charts"][name] for name in CHARTS} == dict.fromkeys(CHARTS, "yes")
-    assert seen["needed"] <= seen["width"] == width
-    assert seen["escaping"] == []
-    assert set(seen["options"]) == set(names)
-    assert seen["prices"][0] != seen["prices"][1]
     assert data.book is not None
-    second = data.book.values[seen["options"][1]].to_numpy()
-    assert seen["prices"][1] == [pytest.approx(price, rel=1e-4) for price in second[:5]]
-    assert {"price at the fills", "weight held", "goes long", "article, positive"} <= set(seen["legend"])
-    # What was read is what the table is for: on a telephone it stands below, not beyond the edge.
-    assert max(seen["reading"]) <= width
+    with visit(write_page(render_page(data), tmp_path / "report.html"), width) as page:
+        drawn = {chart.get_attribute("data-chart") for chart in page.locator("figure[data-chart]").all()}
+        assert drawn >= CHARTS
+        choice = page.locator("select[data-choice]")
+        options = choice.locator("option").evaluate_all("all => all.map((option) => option.value)")
+        assert set(options) == set(names)
+        for name in options[:2]:
+            choice.select_option(name)
+            prices = data.book.values[name].to_numpy()
+            assert page.eval_on_selector("#chart-trades", PRICES) == [
+                pytest.approx(price, rel=1e-4) for price in prices[:5]
+            ]
+        legend = page.locator('figure[data-chart="trades"] .legend button:visible').all_inner_texts()
+        assert {"price at the fills", "weight held", "goes long", "article, positive"} <= set(legend)
+        unfold(page)
+        assert_fits(page)
+        # What was read is what the table is for: on a telephone it stands below, not beyond the edge.
+        cells = page.locator("#days td:last-child")
+        assert max(cells.evaluate_all("all => all.map((cell) => cell.getBoundingClientRect().right)")) <= width
 
 
 def test_every_figure_says_how_to_read_it_and_what_would_make_it_worthless() -> None:

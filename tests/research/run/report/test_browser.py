@@ -1,176 +1,184 @@
-"""The report in a real browser, offline: the charts are drawn, nothing errs, and nothing is wider than the screen."""
+"""The report in a real browser, offline, with mouse and keyboard: the charts are drawn, answer, and fit the screen."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
-from samples.browsing import MARKS, browse, probed
+from samples.browsing import MARKS, Visit, assert_fits, style, unfold
 from samples.report_samples import sample
 
+from embargo.research.pages import formats
 from embargo.research.pages.page import write_page
 from embargo.research.run.report import ReportData, render_page
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
 pytestmark = MARKS
-
-LOOK = """
-  const press = async (button) => { button.click(); await pause(200); };
-  const plot = inner.getElementById("chart-equity").plot;
-  const outside = () => escaping(".scroll, svg, .unseen, pre");
-  const shaded = () => plot.traces.filter((trace) => trace.fill === "toself").map((trace) => trace.name);
-  const curves = () => plot.traces.filter((trace) => trace.yaxis === "y2").length;
-  const ink = () => view.getComputedStyle(plot.svg.querySelector(".line")).stroke;
-  Object.assign(seen, {
-    theme: root.dataset.theme, escaping: outside(), scripts: inner.scripts.length,
-    charts: charts((figure) => ({
-      drawn: figure.dataset.drawn, svgs: figure.querySelectorAll("svg.plot").length,
-      marks: figure.querySelectorAll(".trace path, .trace rect").length,
-      legend: figure.querySelectorAll(".legend button").length,
-      width: figure.querySelector("svg.plot")?.getBoundingClientRect().width,
-      room: figure.getBoundingClientRect().width,
-    })),
-    scale: [plot.axes.yaxis2.kind], shaded: [shaded()], ink: [ink()], curves: [],
-  });
-  await press(inner.querySelector('button[data-value="log"]'));
-  seen.scale.push(plot.axes.yaxis2.kind);
-  for (const button of all('button[data-set="regime"]').slice(1)) { await press(button); seen.shaded.push(shaded()); }
-  await press(inner.querySelector(".theme"));
-  seen.ink.push(ink());
-  seen.curves.push(curves());
-  await press(inner.querySelector("#equity .legend button"));
-  seen.curves.push(curves());
-  view.scrollTo({top: root.scrollHeight / 2, behavior: "instant"});
-  await pause(200);
-  const stamp = inner.querySelector(".stamp");
-  seen.scrolled = view.scrollY;
-  seen.stamp = stamp && stamp.getBoundingClientRect().top;
-  seen.watermark = stamp && inner.querySelector(".watermark").getBoundingClientRect().top;
-  for (const part of all("details")) part.open = true;
-  await pause(200);
-  seen.neededOpen = root.scrollWidth;
-  seen.escapingOpen = outside();
-"""
+ATTACK = '</script><script>window.injected = 1</script><img src=x onerror="window.injected = 1">'
+CHARTS = {"equity", "regimes", "permutation", "reliability", "folds"}
+MARKS_OF = """all => Object.fromEntries(all.map((figure) => [figure.dataset.chart, {
+  marks: figure.querySelectorAll(".trace path, .trace rect").length,
+  legend: figure.querySelectorAll(".legend button").length,
+  width: figure.querySelector("svg.plot").getBoundingClientRect().width,
+  room: figure.getBoundingClientRect().width,
+}]))"""
+SHADED = """chart => chart.plot.traces.filter((trace) => trace.fill === "toself").map((trace) => trace.name)"""
+CURVES = """chart => chart.plot.traces.filter((trace) => trace.yaxis === "y2").length"""
+SCALE = "chart => chart.plot.axes.yaxis2.kind"
+ENDS = "chart => [chart.plot.axes.xaxis.ends, chart.plot.axes.yaxis2.ends]"
+# Where on the screen a place on the axes is.
+PIXEL = """(chart, at) => {
+  const box = chart.getBoundingClientRect(), axes = chart.plot.axes;
+  return [box.left + axes[at.across].at(at.x), box.top + axes[at.up].at(at.y)];
+}"""
+EQUITY = "#chart-equity"
 
 
-def probe(folder: Path, data: ReportData, width: int, *flags: str) -> dict[str, Any]:
-    """Write the report, open it, and return what the probe saw."""
-    return probed(write_page(render_page(data), folder / "report.html"), width, *flags, look=LOOK)
+def written(folder: Path, data: ReportData) -> Path:
+    return write_page(render_page(data), folder / "report.html")
 
 
-def assert_sound(seen: dict[str, Any], width: int) -> None:
-    """Everything that must hold of any report at any width and in any theme."""
-    assert seen["ready"] == "ready"
-    assert seen["console"] == []
-    assert seen["requested"] == []
-    assert seen["injected"] == "no"
-    assert seen["width"] == width
-    assert max(seen["needed"], seen["neededOpen"]) <= width
-    assert seen["escaping"] == seen["escapingOpen"] == []
-    assert set(seen["charts"]) == {"equity", "regimes", "permutation", "reliability", "folds"}
-    for name, chart in seen["charts"].items():
-        assert chart["drawn"] == "yes", name
-        assert chart["svgs"] >= 1, name
+def assert_drawn(page: Page) -> None:
+    """Every chart holds marks and a legend, and fills the room that it has."""
+    found = page.eval_on_selector_all("figure[data-chart]", MARKS_OF)
+    assert set(found) == CHARTS
+    for name, chart in found.items():
         assert chart["marks"] >= 3, name
         assert chart["legend"] >= 2, name
         assert 0.9 * chart["room"] < chart["width"] <= chart["room"] + 1, name
 
 
+def point_at(page: Page, chart: str, x: float, y: float, across: str = "xaxis", up: str = "yaxis") -> None:
+    """Move the mouse to a place on a chart's axes."""
+    page.locator(chart).scroll_into_view_if_needed()
+    at: dict[str, Any] = {"x": x, "y": y, "across": across, "up": up}
+    page.mouse.move(*page.eval_on_selector(chart, PIXEL, at))
+
+
 @pytest.mark.parametrize(("width", "status"), [(1280, "valid"), (400, "invalid")])
-def test_charts_are_drawn_and_fit_the_screen(tmp_path: Path, width: int, status: str) -> None:
-    seen = probe(tmp_path, sample(status), width)
-    assert_sound(seen, width)
-    assert seen["theme"] == "light"
-    assert seen["scale"] == ["linear", "log"]
-    assert seen["shaded"] == [
-        ["trend: bear", "trend: bull", "trend: flat"],
-        ["volatility: calm", "volatility: turbulent"],
-        [],
-    ]
-    assert seen["curves"] == [3, 2]
-    assert seen["scrolled"] > 500
-    if status == "invalid":
-        assert seen["stamp"] == 0
-        assert seen["watermark"] == 0
+def test_charts_are_drawn_and_fit_the_screen(visit: Visit, tmp_path: Path, width: int, status: str) -> None:
+    with visit(written(tmp_path, sample(status)), width) as page:
+        assert_drawn(page)
+        unfold(page)
+        assert_fits(page)
+        page.evaluate("scrollTo({top: document.documentElement.scrollHeight / 2, behavior: 'instant'})")
+        assert page.evaluate("scrollY") > 500
+        tops = page.eval_on_selector_all(
+            ".stamps, .watermark", "all => all.map((one) => one.getBoundingClientRect().y)"
+        )
+        assert tops == ([0, 0] if status == "invalid" else [])
 
 
-def test_dark_theme_repaints_the_charts(tmp_path: Path) -> None:
-    seen = probe(tmp_path, sample("caution"), 1280, "--blink-settings=preferredColorScheme=0")
-    assert_sound(seen, 1280)
-    assert seen["theme"] == "dark"
-    assert len(set(seen["ink"])) == 2
+def test_controls_and_legend_change_what_is_drawn(visit: Visit, tmp_path: Path) -> None:
+    with visit(written(tmp_path, sample("valid")), 1280) as page:
+        chart = page.locator(EQUITY)
+        assert chart.evaluate(SCALE) == "linear"
+        page.get_by_role("button", name="Log", exact=True).click()
+        assert chart.evaluate(SCALE) == "log"
+        shaded = [chart.evaluate(SHADED)]
+        for button in page.locator("#equity button[data-set=regime]").all()[1:]:
+            button.click()
+            shaded.append(chart.evaluate(SHADED))
+        assert shaded == [
+            ["trend: bear", "trend: bull", "trend: flat"],
+            ["volatility: calm", "volatility: turbulent"],
+            [],
+        ]
+        # The legend, by mouse and by keyboard.
+        first = page.locator("#equity .legend button").first
+        curves = [chart.evaluate(CURVES)]
+        first.click()
+        assert first.get_attribute("aria-pressed") == "false"
+        curves.append(chart.evaluate(CURVES))
+        first.focus()
+        page.keyboard.press("Space")
+        assert first.get_attribute("aria-pressed") == "true"
+        assert [*curves, chart.evaluate(CURVES)] == [3, 2, 3]
 
 
-def test_hostile_text_runs_nothing_and_long_words_do_not_widen_the_page(tmp_path: Path) -> None:
-    attack = '</script><script>window.injected = 1</script><img src=x onerror="window.injected = 1">'
+def test_dark_theme_repaints_the_charts(visit: Visit, tmp_path: Path) -> None:
+    with visit(written(tmp_path, sample("caution")), 1280, theme="dark") as page:
+        assert_drawn(page)
+        theme, line = page.locator("html"), f"{EQUITY} .line"
+        assert theme.get_attribute("data-theme") == "dark"
+        dark = style(page, line, "stroke")
+        page.locator(".theme").click()
+        assert theme.get_attribute("data-theme") == "light"
+        assert style(page, line, "stroke") != dark
+
+
+def test_hostile_text_runs_nothing_and_long_words_do_not_widen_the_page(visit: Visit, tmp_path: Path) -> None:
     long_word = "sentiment" * 40
     clean = sample("invalid")
     assert clean.folds is not None
     assert clean.regime_table is not None
     data = sample(
         "invalid",
-        name=f"{attack} {long_word}",
-        stamp=f"{attack} {long_word}",
-        verdict_headline=f"{long_word} {attack}",
-        verdict_text=f"{attack} {long_word}",
-        headline=[(f"{attack}{long_word}", f"{long_word}", attack), *clean.headline],
-        folds=clean.folds.assign(fold=attack),
-        regime_table=clean.regime_table.assign(regime=attack, note=long_word),
-        equity=clean.equity.rename(columns={"buy and hold": f"{attack}{long_word}"}),
-        findings=[{**clean.findings[0], "verdict": "leak", "title": attack, "detail": long_word, "remedy": long_word}],
-        counts={long_word: {attack: 1}},
-        config={long_word: attack},
+        name=f"{ATTACK} {long_word}",
+        stamp=f"{ATTACK} {long_word}",
+        verdict_headline=f"{long_word} {ATTACK}",
+        verdict_text=f"{ATTACK} {long_word}",
+        headline=[(f"{ATTACK}{long_word}", f"{long_word}", ATTACK), *clean.headline],
+        folds=clean.folds.assign(fold=ATTACK),
+        regime_table=clean.regime_table.assign(regime=ATTACK, note=long_word),
+        equity=clean.equity.rename(columns={"buy and hold": f"{ATTACK}{long_word}"}),
+        findings=[{**clean.findings[0], "verdict": "leak", "title": ATTACK, "detail": long_word, "remedy": long_word}],
+        counts={long_word: {ATTACK: 1}},
+        config={long_word: ATTACK},
         manifest={long_word: long_word},
     )
-    for width in (400, 1280):
-        seen = probe(tmp_path, data, width)
-        assert seen["injected"] == "no"
-        assert seen["requested"] == seen["console"] == []
-        assert max(seen["needed"], seen["neededOpen"]) <= width, seen["escaping"]
-        assert {chart["drawn"] for chart in seen["charts"].values()} == {"yes"}
+    with visit(written(tmp_path, data), 1280) as page:
+        unfold(page)
+        assert_fits(page)
+        page.set_viewport_size({"width": 400, "height": 900})
+        assert_fits(page)
 
 
-def test_the_report_alone_dumps_drawn_charts_and_prints(tmp_path: Path) -> None:
-    page = write_page(render_page(sample("invalid")), tmp_path / "report.html")
-    done = browse(tmp_path, "--dump-dom", page.as_uri())
-    assert done.stdout.count('class="plot"') >= 5
-    assert "could not be drawn" not in done.stdout.split("</main>")[0]
-    assert "CONSOLE" not in done.stderr
-    browse(tmp_path, "--no-pdf-header-footer", f"--print-to-pdf={tmp_path / 'report.pdf'}", page.as_uri())
-    pdf = (tmp_path / "report.pdf").read_bytes()
-    assert pdf.startswith(b"%PDF")
-    assert 3 <= len(re.findall(rb"/Type /Page\b", pdf)) <= 14
-
-
-def test_values_are_told_and_dragging_zooms(tmp_path: Path) -> None:
+def test_values_are_told_and_dragging_zooms(visit: Visit, tmp_path: Path) -> None:
     data = sample("valid")
-    look = """
-      const plot = inner.getElementById("chart-equity").plot;
-      const box = plot.place.getBoundingClientRect();
-      const x = (value) => box.left + plot.axes.xaxis.at(value);
-      const fire = (kind, x, y) => plot.place.dispatchEvent(
-        new view.PointerEvent(kind, {clientX: x, clientY: y, pointerType: "mouse", pointerId: 1, bubbles: true}));
-      plot.place.setPointerCapture = () => {};
-      const line = plot.traces[0], high = box.top + 120;
-      fire("pointermove", x(line.x[100]) + 0.2, high);
-      seen.tip = [...plot.tip.children].map((row) => row.textContent);
-      fire("pointerdown", x(line.x[50]), high);
-      fire("pointermove", x(line.x[200]), high + 3);
-      fire("pointerup", x(line.x[200]), high + 3);
-      seen.zoomed = plot.axes.xaxis.ends.map((end, place) => Math.abs(end - line.x[place ? 200 : 50]) / 864e5);
-      seen.inside = plot.axes.yaxis2.ends;
-      plot.place.dispatchEvent(new view.MouseEvent("dblclick"));
-      seen.back = [plot.axes.xaxis.ends[0] === line.x[0], plot.axes.yaxis2.ends];
-    """
-    seen = probed(write_page(render_page(data), tmp_path / "report.html"), 1280, look=look)
     when, row = data.equity.index[100], data.equity.iloc[100]
-    assert seen["tip"][0] == f"{when:%Y-%m-%d %H:%M} UTC"
-    assert seen["tip"][1] == f"strategy: {row['strategy']:.3f}"
-    assert len(seen["tip"]) == 1 + 2 * len(data.equity.columns)
-    assert max(seen["zoomed"]) < 3.0
-    growth = data.equity.iloc[50:200]
-    assert seen["inside"][0] < growth.min().min() < growth.max().max() < seen["inside"][1]
-    assert seen["inside"][1] - seen["inside"][0] < seen["back"][1][1] - seen["back"][1][0]
-    assert seen["back"][0]
-    assert seen["console"] == []
+    at = {place: data.equity.index[place].timestamp() * 1e3 for place in (50, 100, 200)}
+    middle = float(row["strategy"])
+    with visit(written(tmp_path, data), 1280) as page:
+        tip, chart = page.locator(f"{EQUITY} .tip > div"), page.locator(EQUITY)
+        point_at(page, EQUITY, at[100], middle, up="yaxis2")
+        told = tip.all_inner_texts()
+        assert told[0] == f"{when:%Y-%m-%d %H:%M} UTC"
+        assert told[1] == f"strategy: {row['strategy']:.3f}"
+        assert len(told) == 1 + 2 * len(data.equity.columns)
+        home = chart.evaluate(ENDS)
+        point_at(page, EQUITY, at[50], middle, up="yaxis2")
+        page.mouse.down()
+        point_at(page, EQUITY, at[200], middle, up="yaxis2")
+        page.mouse.up()
+        across, inside = chart.evaluate(ENDS)
+        assert across == pytest.approx([at[50], at[200]], abs=3 * 864e5)
+        growth = data.equity.iloc[50:200]
+        assert inside[0] < growth.min().min() < growth.max().max() < inside[1]
+        assert inside[1] - inside[0] < home[1][1] - home[1][0]
+        chart.dblclick(position={"x": 600, "y": 120})
+        assert chart.evaluate(ENDS) == home
+
+
+def test_a_bar_and_a_mark_say_the_figures_that_they_were_drawn_from(visit: Visit, tmp_path: Path) -> None:
+    data = sample("valid")
+    assert data.regime_table is not None
+    assert data.permutation is not None
+    counts, edges = data.permutation["counts"], data.permutation["edges"]
+    place, regime = int(np.argmax(counts)), data.regime_table.iloc[0]
+    with visit(written(tmp_path, data), 1280) as page:
+        tip = page.locator("#chart-permutation .tip")
+        page.locator("#chart-permutation rect.bar").nth(place).hover()
+        between = f"{formats.ratio(edges[place])} to {formats.ratio(edges[place + 1])}"
+        assert tip.inner_text() == f"{between}: {counts[place]:,.0f}"
+        page.mouse.move(1, 1)
+        assert tip.is_hidden()
+        point_at(page, "#chart-regimes", float(regime["sharpe"]), 0.0)
+        assert page.locator("#chart-regimes .tip > div").all_inner_texts() == [
+            f"{regime['definition']}: {regime['regime']}",
+            f"Sharpe {formats.ratio(regime['sharpe'])}, interval {formats.interval((regime['low'], regime['high']))}",
+        ]
