@@ -147,10 +147,11 @@ def _clock_beside(frame: pd.DataFrame, clocks: Sequence[str], chosen: dict[str, 
         chosen["clock"] = clock
         return []
     why = f"{lacking:,} dates have none beside them" if lacking else "nobody can tell which of them goes with the date"
-    return [
+    note = (
         f"the time of day stands by itself in {_listed(clocks)}, but {why}: only the date is read. To read both, set "
         f"time_from = [{date!r}, {clock!r}] in place of {stamp}, and time_format for both together."
-    ]
+    )
+    return [note]
 
 
 def _symbols_beside(frame: pd.DataFrame, chosen: Mapping[str, str]) -> str | None:

@@ -66,6 +66,26 @@ def number_settings(frame: pd.DataFrame, columns: Sequence[str]) -> list[Setting
     >>> [(one.key, one.value, one.standing) for one in number_settings(frame, ["close", "volume"])]
     [('decimal', ',', 'confirm'), ('thousands', '.', 'confirm')]
     """
+    decimals, groups, either = _told(frame, columns)
+    if len(decimals) > 1:
+        note = f"{decimals[',']} has a decimal comma, and {decimals['.']} a point. A file has one sign: write it again."
+        return [Setting("path", None, (note,), "open")]
+    if not decimals:
+        return _undecided(groups, either)
+    decimal, cell = next(iter(decimals.items()))
+    other = "," if decimal == "." else "."
+    if other in either:
+        # Whatever is no decimal sign and has three figures behind it parts thousands.
+        groups.setdefault(other, either[other])
+    settings = []
+    if decimal == ",":
+        note = f"{cell} can be read with a decimal comma alone."
+        settings.append(Setting("decimal", ",", (note,), "confirm"))
+    return settings + _parted(groups)
+
+
+def _told(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[dict[str, _Cell], dict[str, _Cell], dict[str, _Cell]]:
+    """Return the first cell that shows each decimal sign, each sign between thousands, and each that may be either."""
     decimals: dict[str, _Cell] = {}
     groups: dict[str, _Cell] = {}
     either: dict[str, _Cell] = {}
@@ -83,21 +103,7 @@ def number_settings(frame: pd.DataFrame, columns: Sequence[str]) -> list[Setting
         for sign, look in _EITHER.items():
             if (cell := _first(text, look, column)) is not None:
                 either.setdefault(sign, cell)
-    if len(decimals) > 1:
-        note = f"{decimals[',']} has a comma for a decimal sign, and {decimals['.']} a point. A file has one: write it again."
-        return [Setting("path", None, (note,), "open")]
-    if not decimals:
-        return _undecided(groups, either)
-    decimal, cell = next(iter(decimals.items()))
-    other = "," if decimal == "." else "."
-    if other in either:
-        # Whatever is no decimal sign and has three figures behind it parts thousands.
-        groups.setdefault(other, either[other])
-    settings = []
-    if decimal == ",":
-        note = f"{cell} can be read with a decimal comma alone."
-        settings.append(Setting("decimal", ",", (note,), "confirm"))
-    return settings + _parted(groups)
+    return decimals, groups, either
 
 
 def _undecided(groups: dict[str, _Cell], either: dict[str, _Cell]) -> list[Setting]:

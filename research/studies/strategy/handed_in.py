@@ -97,7 +97,7 @@ def _refuse_words(news: pd.DataFrame) -> None:
 _IN_FILE = "Name it so in the file."
 _SETTINGS = (
     (
-        r"Map (it|them) with '?columns[^.]*?('\.\.\.'\})?'?(, or join some with text_from)?\.(?= |$)",
+        r"Map (it|them) with '?columns[^.]*?('\.\.\.'\})?'?(, or join (?:some|date)[^.]*)?\.(?= |$)",
         "Name it so in the file.",
     ),
     (r"Map a symbol column, set a constant 'symbol', or use symbol_flags\.", "Add a column symbol to the file."),
@@ -109,6 +109,7 @@ _SETTINGS = (
     (r", or name the source's zone with 'timezone'(?: in the config)?\.", ", such as +00:00, or Z."),
     (r"Name (it with 'timezone', one of|its unit with 'timezone', such as) .*", "Write times as 2020-01-31T09:30:00Z."),
     (r"Mend or filter the row\.", "Mend it, or leave the row out."),
+    (r"If .* set (?:decimal|thousands) = .*", "Write numbers as 1234.5."),
     (
         r"If the file keeps the time of a zone, name it with timezone;",
         "If times are of a zone, write its offset;",
