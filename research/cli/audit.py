@@ -67,12 +67,12 @@ class Traded(NamedTuple):
     leverage: float | None
     latency: str | None
 
-    def completed(self, config: Config | None) -> Traded:
+    def completed(self, config: Config | None) -> tuple[str, float, str]:
         """Fill in what was not said: as an experiment has it, or as is usual."""
-        usual = ("open", 1.0, "5min")
+        fill, leverage, latency = "open", 1.0, "5min"
         if config is not None:
-            usual = (config.execution.fill, config.execution.leverage, config.prices.latency)
-        return Traded(*(other if own is None else own for own, other in zip(self, usual, strict=True)))
+            fill, leverage, latency = config.execution.fill, config.execution.leverage, config.prices.latency
+        return self.fill or fill, self.leverage or leverage, self.latency or latency
 
 
 @commands.command()
@@ -185,7 +185,7 @@ def audit(
         others = {"--deep": deep, "--probe": probe, "--accept-data": accepted, **of_config}
         if needless := ", ".join(name for name, each in others.items() if each):
             raise ConfigError(f"{', '.join(named)}: a strategy made elsewhere has no run. Leave {needless} out.")
-        options = {"trials": trials, "rows": rows or 12, "seed": seed}
+        options: dict[str, Any] = {"trials": trials, "rows": rows or 12, "seed": seed}
         options |= {"adjusted": adjusted, "symbols_chosen_at": chosen_at}
         if what is None:
             options |= {"calendar": calendar, "bar": bar or "1d"}
@@ -236,13 +236,13 @@ def _elsewhere(
         raise ConfigError(
             "--prices: give the bars that the strategy traded, and --calendar; or a config that has them."
         )
-    traded = traded.completed(config)
-    if traded.fill not in ("open", "close"):
-        raise ConfigError(f"--fill {traded.fill}: write open or close.")
+    fill, leverage, latency = traded.completed(config)
+    if fill not in ("open", "close"):
+        raise ConfigError(f"--fill {fill}: write open or close.")
     try:
-        waited = Timedelta(traded.latency)
+        waited = Timedelta(latency)
     except ValueError as failure:
-        raise ConfigError(f"--latency {traded.latency}: write a time such as 5min.") from failure
+        raise ConfigError(f"--latency {latency}: write a time such as 5min.") from failure
     fn = None if signal is None else _function(signal)
     material: dict[str, Any] = {"prices": files["prices"], "news": files["news"]}
     with shown(complaints) as stages:
@@ -255,9 +255,7 @@ def _elsewhere(
         try:
             found = audit_strategy(
                 signal=fn,
-                execution=Execution(
-                    fill="close" if traded.fill == "close" else "open", leverage=traded.leverage or 1.0
-                ),
+                execution=Execution(fill="close" if fill == "close" else "open", leverage=leverage),
                 latency=waited,
                 weights=files["weights"],
                 orders=files["orders"],
@@ -288,6 +286,7 @@ _WRITTEN = {
     "execution=Execution(leverage=...)": "--leverage",
     "calendar='XNYS', '24/7'": "--calendar XNYS, 24/7",
     "adjusted= says": "--adjusted or --as-traded says",
+    "rite the file with commas.": "rite the file with commas, or name a config that says so in place of the file.",
     "Hand in returns= beside orders=.": "Hand in returns= and orders= of embargo.audit in Python.",
 }
 

@@ -104,6 +104,7 @@ _SETTINGS = (
     (r" Or set 'symbol', if all rows are of one\.", ""),
     (r"Map or filter by one of these\.", _IN_FILE),
     (r"set delimiter = \S+ if that parts the cells\.", "write the file with commas."),
+    (r"Cells kept apart by another sign than a comma need delimiter = .*", "Write the file with commas."),
     (r"If its first line is no header, set header = false.*", "Give the file a line of column names."),
     (r", or put these letters into time_format and name the source's zone with 'timezone'\.", ", or Z."),
     (r", or name the source's zone with 'timezone'(?: in the config)?\.", ", such as +00:00, or Z."),

@@ -270,6 +270,13 @@ def test_a_config_says_alone_which_data_a_strategy_read(arguments, told, written
     assert (done.exit_code, told in " ".join(done.output.split())) == (2, True), done.output
 
 
+def test_a_file_of_another_form_is_refused_with_the_way_to_read_it(written, monkeypatch):
+    monkeypatch.chdir(written)
+    done = audit("--signal", "my_own:peeks", "--prices", "kurse.csv", "--calendar", "XNYS")
+    assert done.exit_code == 1
+    assert "or name a config that says so in place of the file" in " ".join(done.output.split())
+
+
 @pytest.mark.parametrize("file", ["scored.csv", "lists.jsonl"])
 def test_what_else_stands_in_a_file_of_news_is_read_and_options_are_named(file, elsewhere, tmp_path):
     asked = ("--weights", elsewhere / "weights.parquet", "--news", elsewhere / file, "--adjusted")
